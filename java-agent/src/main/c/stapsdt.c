@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The layout is contract 1 of the design, and each oddity in it has a reader:
+ *   - bcc looks for .text, .probes and .note.stapsdt with one cursor, in this order;
+ *   - libbpf wants semaphores in a PT_LOAD that is not executable, the kernel wants them in a
+ *     private writable mapping of the same file;
+ *   - dlopen needs .dynamic, .dynsym and .hash; perf needs a build-id;
+ *   - the link address of every byte is its file offset, so that no tool can confuse the two.
+ * Formats: System V ABI ("gabi"), sys/sdt.h for the notes, note type 3.
+ */
+#define _GNU_SOURCE
+#include "stapsdt.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#define MACHINE EM_X86_64
+#define PAGE 0x1000
+/* nop, which every tool on every kernel can probe; nop5 and nop10, which some kernels turn into
+ * a call (6.18 and later the one, later ones the other); ret. */
+static const unsigned char STUB[STAPSDT_SLOT_SIZE] = {
+	0x90, 0x0f, 0x1f, 0x44, 0x00, 0x00, 0x66, 0x2e, 0x0f,
+	0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00, 0xc3,
+};
+static const char *const REGISTERS[] = {"%rdi", "%rsi", "%rdx", "%rcx", "%r8", "%r9"};
+/* At the stub's first instruction the stack pointer points to the return address. */
+#define STACK_FORMAT "%d@%d(%%rsp)"
+#define STACK_OFFSET 8
+#elif defined(__aarch64__)
+#define MACHINE EM_AARCH64
+#define PAGE 0x10000
+static const unsigned char STUB[STAPSDT_SLOT_SIZE] = {
+	0x1f, 0x20, 0x03, 0xd5, 0xc0, 0x03, 0x5f, 0xd6,
+};
+static const char *const REGISTERS[] = {"x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7"};
+#define STACK_FORMAT "%d@[sp, %d]"
+#define STACK_OFFSET 0
+#else
+#error "stub libraries are written for x86_64 and aarch64"
+#endif
+#define REGISTER_COUNT ((int)(sizeof(REGISTERS) / sizeof(REGISTERS[0])))
+
+/* File offsets at which the two segments start: whole pages on every machine. */
+#define SEGMENT_ALIGNMENT 0x10000
+
+/* Not in Debian 12's headers; the flag is refused before Linux 6.3. */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+#define BUILD_ID_SIZE 20
+
+void stapsdt_fail(struct stapsdt_error *error, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(error->text, sizeof(error->text), format, arguments);
+	va_end(arguments);
+}
+
+/* ---- the image ---- */
+
+enum section {
+	NONE,
+	BUILD_ID,
+	HASH,
+	DYNSYM,
+	DYNSTR,
+	BASE,
+	TEXT,
+	DYNAMIC,
+	PROBES,
+	STATE,
+	NOTES,
+	MANIFEST,
+	SHSTRTAB,
+	SECTION_COUNT
+};
+
+static const char *const SECTION_NAMES[SECTION_COUNT] = {
+	"",	       ".note.gnu.build-id", ".hash",		 ".dynsym",  ".dynstr",
+	".stapsdt.base", ".text",		     ".dynamic",	 ".probes",  ".jprobe.state",
+	".note.stapsdt", ".jprobe.manifest",   ".shstrtab",
+};
+
+enum symbol { STUBS_SYMBOL = 1, SEMAPHORES_SYMBOL, STATES_SYMBOL, SYMBOL_COUNT };
+
+static const char DYNAMIC_STRINGS[] = "\0jprobe_stubs\0jprobe_semaphores\0jprobe_states";
+#define STUBS_NAME 1
+#define SEMAPHORES_NAME (STUBS_NAME + sizeof("jprobe_stubs"))
+#define STATES_NAME (SEMAPHORES_NAME + sizeof("jprobe_semaphores"))
+
+enum segment { CODE_SEGMENT, DATA_SEGMENT, DYNAMIC_SEGMENT, NOTE_SEGMENT, STACK_SEGMENT,
+	       SEGMENT_COUNT };
+
+struct image {
+	Elf64_Ehdr header;
+	Elf64_Phdr segments[SEGMENT_COUNT];
+	Elf64_Shdr sections[SECTION_COUNT];
+	void *contents[SECTION_COUNT]; /* owned */
+	uint64_t end;
+};
+
+static uint64_t align_up(uint64_t offset, uint64_t alignment)
+{
+	return (offset + alignment - 1) & ~(alignment - 1);
+}
+
+/* Gives the section the next place in the file and zeroed contents of `size` bytes. */
+static void *place(struct image *image, enum section section, uint32_t type, uint64_t flags,
+		   uint64_t alignment, size_t size)
+{
+	Elf64_Shdr *header = &image->sections[section];
+
+	image->end = align_up(image->end, alignment);
+	header->sh_type = type;
+	header->sh_flags = flags;
+	header->sh_offset = image->end;
+	header->sh_addr = flags & SHF_ALLOC ? image->end : 0;
+	header->sh_size = size;
+	header->sh_addralign = alignment;
+	image->end += size;
+	/* calloc(0) may be NULL, which would look like a failure. */
+	image->contents[section] = calloc(1, size ? size : 1);
+	return image->contents[section];
+}
+
+static void free_image(struct image *image)
+{
+	for (int section = 0; section < SECTION_COUNT; section++)
+		free(image->contents[section]);
+}
+
+/* Writes the argument description of sys/sdt.h, "-8@%rdi 8@%rsi"; returns its length. */
+static size_t describe_arguments(const struct stapsdt_probe *probe, char *text, size_t room)
+{
+	size_t length = 0;
+
+	text[0] = '\0';
+	for (int i = 0; i < probe->argument_count; i++) {
+		const char *gap = i ? " " : "";
+		int size = probe->argument_sizes[i];
+
+		if (i < REGISTER_COUNT)
+			length += (size_t)snprintf(text + length, room - length, "%s%d@%s", gap,
+						   size, REGISTERS[i]);
+		else
+			length += (size_t)snprintf(text + length, room - length,
+						   "%s" STACK_FORMAT, gap, size,
+						   STACK_OFFSET + 8 * (i - REGISTER_COUNT));
+	}
+	return length;
+}
+
+static const char NOTE_NAME[8] = "stapsdt";
+
+/* Enough for "-8@[sp, 32] " twelve times. */
+#define ARGUMENTS_ROOM 256
+
+/* Writes one note where `at` is not NULL; returns its size in either case. */
+static size_t write_note(unsigned char *at, const struct stapsdt_probe *probe, uint64_t location,
+			 uint64_t base, uint64_t semaphore)
+{
+	char arguments[ARGUMENTS_ROOM];
+	size_t provider_size = strlen(probe->provider) + 1;
+	size_t name_size = strlen(probe->name) + 1;
+	size_t arguments_size = describe_arguments(probe, arguments, sizeof(arguments)) + 1;
+	uint64_t addresses[3] = {location, base, semaphore};
+	Elf64_Nhdr header = {
+		.n_namesz = sizeof(NOTE_NAME),
+		.n_descsz = (Elf64_Word)(sizeof(addresses) + provider_size + name_size +
+					 arguments_size),
+		.n_type = 3,
+	};
+
+	if (at) {
+		memcpy(at, &header, sizeof(header));
+		at += sizeof(header);
+		memcpy(at, NOTE_NAME, sizeof(NOTE_NAME));
+		at += sizeof(NOTE_NAME);
+		memcpy(at, addresses, sizeof(addresses));
+		at += sizeof(addresses);
+		memcpy(at, probe->provider, provider_size);
+		at += provider_size;
+		memcpy(at, probe->name, name_size);
+		at += name_size;
+		memcpy(at, arguments, arguments_size);
+	}
+	return sizeof(header) + sizeof(NOTE_NAME) + align_up(header.n_descsz, 4);
+}
+
+static uint64_t fnv1a(uint64_t hash, const void *data, size_t size)
+{
+	const unsigned char *bytes = data;
+
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ bytes[i]) * 0x100000001b3ULL;
+	return hash;
+}
+
+/* An identity of the contents, not a defence: three FNV-1a sums over what differs. */
+static void write_build_id(struct image *image)
+{
+	unsigned char *note = image->contents[BUILD_ID];
+	Elf64_Nhdr header = {.n_namesz = 4, .n_descsz = BUILD_ID_SIZE, .n_type = NT_GNU_BUILD_ID};
+	uint64_t sums[3];
+
+	for (uint64_t i = 0; i < 3; i++) {
+		sums[i] = 0xcbf29ce484222325ULL + i;
+		sums[i] = fnv1a(sums[i], image->contents[NOTES], image->sections[NOTES].sh_size);
+		sums[i] = fnv1a(sums[i], image->contents[MANIFEST],
+				image->sections[MANIFEST].sh_size);
+	}
+	memcpy(note, &header, sizeof(header));
+	memcpy(note + sizeof(header), "GNU", 4);
+	memcpy(note + sizeof(header) + 4, sums, BUILD_ID_SIZE);
+}
+
+static void write_symbol(struct image *image, enum symbol symbol, size_t name,
+			 enum section section)
+{
+	Elf64_Sym *symbols = image->contents[DYNSYM];
+
+	symbols[symbol].st_name = (Elf64_Word)name;
+	symbols[symbol].st_info = ELF64_ST_INFO(STB_GLOBAL, section == TEXT ? STT_FUNC
+									    : STT_OBJECT);
+	symbols[symbol].st_shndx = (Elf64_Section)section;
+	symbols[symbol].st_value = image->sections[section].sh_addr;
+	symbols[symbol].st_size = image->sections[section].sh_size;
+}
+
+static void write_symbols(struct image *image)
+{
+	Elf64_Word *hash = image->contents[HASH];
+
+	memcpy(image->contents[DYNSTR], DYNAMIC_STRINGS, sizeof(DYNAMIC_STRINGS));
+	write_symbol(image, STUBS_SYMBOL, STUBS_NAME, TEXT);
+	write_symbol(image, SEMAPHORES_SYMBOL, SEMAPHORES_NAME, PROBES);
+	write_symbol(image, STATES_SYMBOL, STATES_NAME, STATE);
+	image->sections[DYNSYM].sh_link = DYNSTR;
+	image->sections[DYNSYM].sh_info = 1;
+	image->sections[DYNSYM].sh_entsize = sizeof(Elf64_Sym);
+
+	/* One bucket with all symbols in a chain: 1 -> 2 -> 3 -> end. */
+	hash[0] = 1;
+	hash[1] = SYMBOL_COUNT;
+	hash[2] = STUBS_SYMBOL;
+	for (Elf64_Word i = 1; i + 1 < SYMBOL_COUNT; i++)
+		hash[3 + i] = i + 1;
+	image->sections[HASH].sh_link = DYNSYM;
+	image->sections[HASH].sh_entsize = sizeof(Elf64_Word);
+}
+
+static void write_dynamic(struct image *image)
+{
+	Elf64_Dyn entries[] = {
+		{DT_HASH, {image->sections[HASH].sh_addr}},
+		{DT_SYMTAB, {image->sections[DYNSYM].sh_addr}},
+		{DT_SYMENT, {sizeof(Elf64_Sym)}},
+		{DT_STRTAB, {image->sections[DYNSTR].sh_addr}},
+		{DT_STRSZ, {image->sections[DYNSTR].sh_size}},
+		{DT_NULL, {0}},
+	};
+
+	memcpy(image->contents[DYNAMIC], entries, sizeof(entries));
+	image->sections[DYNAMIC].sh_link = DYNSTR;
+	image->sections[DYNAMIC].sh_entsize = sizeof(Elf64_Dyn);
+}
+#define DYNAMIC_SIZE (6 * sizeof(Elf64_Dyn))
+
+static void write_section_names(struct image *image)
+{
+	char *names = image->contents[SHSTRTAB];
+	size_t at = 0;
+
+	for (int section = 0; section < SECTION_COUNT; section++) {
+		image->sections[section].sh_name = (Elf64_Word)at;
+		strcpy(names + at, SECTION_NAMES[section]);
+		at += strlen(SECTION_NAMES[section]) + 1;
+	}
+}
+
+static size_t section_names_size(void)
+{
+	size_t size = 0;
+
+	for (int section = 0; section < SECTION_COUNT; section++)
+		size += strlen(SECTION_NAMES[section]) + 1;
+	return size;
+}
+
+static void set_segment(struct image *image, enum segment segment, uint32_t type, uint32_t flags,
+			uint64_t start, uint64_t end, uint64_t alignment)
+{
+	image->segments[segment] = (Elf64_Phdr){
+		.p_type = type,
+		.p_flags = flags,
+		.p_offset = start,
+		.p_vaddr = start,
+		.p_paddr = start,
+		.p_filesz = end - start,
+		.p_memsz = end - start,
+		.p_align = alignment,
+	};
+}
+
+static void set_segment_of(struct image *image, enum segment segment, uint32_t type,
+			   uint32_t flags, enum section section)
+{
+	const Elf64_Shdr *header = &image->sections[section];
+
+	set_segment(image, segment, type, flags, header->sh_offset,
+		    header->sh_offset + header->sh_size, header->sh_addralign);
+}
+
+static void write_header(struct image *image)
+{
+	image->end = align_up(image->end, 8);
+	image->header = (Elf64_Ehdr){
+		.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB,
+			    EV_CURRENT},
+		.e_type = ET_DYN,
+		.e_machine = MACHINE,
+		.e_version = EV_CURRENT,
+		.e_phoff = offsetof(struct image, segments),
+		.e_shoff = image->end,
+		.e_ehsize = sizeof(Elf64_Ehdr),
+		.e_phentsize = sizeof(Elf64_Phdr),
+		.e_phnum = SEGMENT_COUNT,
+		.e_shentsize = sizeof(Elf64_Shdr),
+		.e_shnum = SECTION_COUNT,
+		.e_shstrndx = SHSTRTAB,
+	};
+}
+
+static size_t notes_size(const struct stapsdt_probe *probes, size_t count)
+{
+	size_t size = 0;
+
+	for (size_t i = 0; i < count; i++)
+		size += write_note(NULL, &probes[i], 0, 0, 0);
+	return size;
+}
+
+/* Lays the image out and fills it. Returns 0, or -1 when memory runs out. */
+static int build_image(struct image *image, const struct stapsdt_probe *probes, size_t count,
+		       const void *manifest, size_t manifest_size)
+{
+	/* An empty section would make a segment of no size; generation 0 has no probes. */
+	size_t slots = count ? count : 1;
+	uint64_t code_end;
+	uint64_t data_end;
+	unsigned char *note;
+
+	memset(image, 0, sizeof(*image));
+	image->end = offsetof(struct image, sections);
+	if (!place(image, BUILD_ID, SHT_NOTE, SHF_ALLOC, 4, sizeof(Elf64_Nhdr) + 4 + BUILD_ID_SIZE) ||
+	    !place(image, HASH, SHT_HASH, SHF_ALLOC, 8, sizeof(Elf64_Word) * (3 + SYMBOL_COUNT)) ||
+	    !place(image, DYNSYM, SHT_DYNSYM, SHF_ALLOC, 8, sizeof(Elf64_Sym) * SYMBOL_COUNT) ||
+	    !place(image, DYNSTR, SHT_STRTAB, SHF_ALLOC, 1, sizeof(DYNAMIC_STRINGS)) ||
+	    !place(image, BASE, SHT_PROGBITS, SHF_ALLOC, 1, 1) ||
+	    !place(image, TEXT, SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, STAPSDT_SLOT_SIZE,
+		   STAPSDT_SLOT_SIZE * slots))
+		return -1;
+	code_end = image->end;
+	image->end = align_up(image->end, SEGMENT_ALIGNMENT);
+	if (!place(image, DYNAMIC, SHT_DYNAMIC, SHF_ALLOC | SHF_WRITE, 8, DYNAMIC_SIZE) ||
+	    !place(image, PROBES, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8,
+		   sizeof(uint16_t) * slots) ||
+	    !place(image, STATE, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8, slots))
+		return -1;
+	data_end = image->end;
+	if (!place(image, NOTES, SHT_NOTE, 0, 4, notes_size(probes, count)) ||
+	    !place(image, MANIFEST, SHT_PROGBITS, 0, 8, manifest_size) ||
+	    !place(image, SHSTRTAB, SHT_STRTAB, 0, 1, section_names_size()))
+		return -1;
+
+	for (size_t i = 0; i < slots; i++)
+		memcpy((unsigned char *)image->contents[TEXT] + STAPSDT_SLOT_SIZE * i, STUB,
+		       STAPSDT_SLOT_SIZE);
+	memset(image->contents[STATE], 1 /* PROBE_STATE_DORMANT */, slots);
+	note = image->contents[NOTES];
+	for (size_t i = 0; i < count; i++)
+		note += write_note(note, &probes[i],
+				   image->sections[TEXT].sh_addr + STAPSDT_SLOT_SIZE * i,
+				   image->sections[BASE].sh_addr,
+				   image->sections[PROBES].sh_addr + sizeof(uint16_t) * i);
+	if (manifest_size)
+		memcpy(image->contents[MANIFEST], manifest, manifest_size);
+	write_build_id(image);
+	write_symbols(image);
+	write_dynamic(image);
+	write_section_names(image);
+	write_header(image);
+	set_segment(image, CODE_SEGMENT, PT_LOAD, PF_R | PF_X, 0, code_end, PAGE);
+	set_segment(image, DATA_SEGMENT, PT_LOAD, PF_R | PF_W,
+		    image->sections[DYNAMIC].sh_offset, data_end, PAGE);
+	set_segment_of(image, DYNAMIC_SEGMENT, PT_DYNAMIC, PF_R | PF_W, DYNAMIC);
+	set_segment_of(image, NOTE_SEGMENT, PT_NOTE, PF_R, BUILD_ID);
+	set_segment(image, STACK_SEGMENT, PT_GNU_STACK, PF_R | PF_W, 0, 0, 16);
+	return 0;
+}
+
+static int write_all(int fd, const void *data, size_t size, uint64_t offset)
+{
+	const char *at = data;
+
+	while (size) {
+		ssize_t written = pwrite(fd, at, size, (off_t)offset);
+
+		if (written < 0) {
+			if (errno == EINTR)
+				continue;
+			return -1;
+		}
+		at += written;
+		offset += (uint64_t)written;
+		size -= (size_t)written;
+	}
+	return 0;
+}
+
+int stapsdt_write(int fd, const struct stapsdt_probe *probes, size_t count, const void *manifest,
+		  size_t manifest_size, struct stapsdt_error *error)
+{
+	struct image image;
+	int result = -1;
+
+	for (size_t i = 0; i < count; i++) {
+		if (probes[i].argument_count < 0 ||
+		    probes[i].argument_count > STAPSDT_MAX_ARGUMENTS) {
+			stapsdt_fail(error, "probe %s:%s has %d arguments; at most %d can be traced",
+				     probes[i].provider, probes[i].name, probes[i].argument_count,
+				     STAPSDT_MAX_ARGUMENTS);
+			return -1;
+		}
+	}
+	if (build_image(&image, probes, count, manifest, manifest_size)) {
+		stapsdt_fail(error, "no memory for a stub library of %zu probes", count);
+		goto out;
+	}
+	if (write_all(fd, &image, offsetof(struct image, sections), 0) ||
+	    write_all(fd, image.sections, sizeof(image.sections), image.header.e_shoff))
+		goto failed;
+	for (int section = 1; section < SECTION_COUNT; section++)
+		if (write_all(fd, image.contents[section], image.sections[section].sh_size,
+			      image.sections[section].sh_offset))
+			goto failed;
+	result = 0;
+	goto out;
+failed:
+	stapsdt_fail(error, "cannot write a stub library: %s", strerror(errno));
+out:
+	free_image(&image);
+	return result;
+}
+
+/* ---- mapping ---- */
+
+static int map_library(struct stapsdt_library *library, const char *path,
+		       struct stapsdt_error *error)
+{
+	library->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (!library->handle) {
+		stapsdt_fail(error, "cannot map the stub library: %s", dlerror());
+		return -1;
+	}
+	library->stubs = dlsym(library->handle, "jprobe_stubs");
+	library->semaphores = dlsym(library->handle, "jprobe_semaphores");
+	library->states = dlsym(library->handle, "jprobe_states");
+	return 0;
+}
+
+static int load_from_file(const char *directory, unsigned generation,
+			  const struct stapsdt_probe *probes, size_t count, const void *manifest,
+			  size_t manifest_size, struct stapsdt_library *library,
+			  struct stapsdt_error *error)
+{
+	int length = snprintf(library->path, sizeof(library->path), "%s/%u.so", directory,
+			      generation);
+	int fd;
+
+	if (length < 0 || (size_t)length >= sizeof(library->path)) {
+		stapsdt_fail(error, "the path of the stub directory is too long: %s", directory);
+		return -1;
+	}
+	fd = open(library->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0) {
+		stapsdt_fail(error, "cannot create %s: %s", library->path, strerror(errno));
+		return -1;
+	}
+	if (stapsdt_write(fd, probes, count, manifest, manifest_size, error) ||
+	    map_library(library, library->path, error)) {
+		close(fd);
+		unlink(library->path);
+		return -1;
+	}
+	close(fd);
+	return 0;
+}
+
+static int create_memfd(const char *name)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+
+	/* Before Linux 6.3 the flag is unknown. With it, and without, PROT_EXEC is allowed. */
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	return fd;
+}
+
+static int load_from_memory(unsigned generation, const struct stapsdt_probe *probes, size_t count,
+			    const void *manifest, size_t manifest_size,
+			    struct stapsdt_library *library, struct stapsdt_error *error)
+{
+	char name[32];
+	char path[64];
+
+	snprintf(name, sizeof(name), "jprobe-%u", generation);
+	library->memfd = create_memfd(name);
+	if (library->memfd < 0) {
+		stapsdt_fail(error, "cannot create a memfd: %s", strerror(errno));
+		return -1;
+	}
+	snprintf(library->path, sizeof(library->path), "/memfd:%s", name);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", library->memfd);
+	if (stapsdt_write(library->memfd, probes, count, manifest, manifest_size, error))
+		goto failed;
+	if (fcntl(library->memfd, F_ADD_SEALS,
+		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)) {
+		stapsdt_fail(error, "cannot seal a memfd: %s", strerror(errno));
+		goto failed;
+	}
+	if (map_library(library, path, error))
+		goto failed;
+	return 0;
+failed:
+	close(library->memfd);
+	library->memfd = -1;
+	return -1;
+}
+
+int stapsdt_load(const char *directory, unsigned generation, const struct stapsdt_probe *probes,
+		 size_t count, const void *manifest, size_t manifest_size,
+		 struct stapsdt_library *library, struct stapsdt_error *error)
+{
+	memset(library, 0, sizeof(*library));
+	library->memfd = -1;
+	library->count = count;
+	if (directory && !load_from_file(directory, generation, probes, count, manifest,
+					 manifest_size, library, error))
+		return 0;
+	/* A full or noexec file system: the memfd needs neither space on it nor its consent. */
+	return load_from_memory(generation, probes, count, manifest, manifest_size, library,
+				error);
+}
+
+void stapsdt_unload(struct stapsdt_library *library)
+{
+	if (library->handle)
+		dlclose(library->handle);
+	if (library->memfd >= 0)
+		close(library->memfd);
+	else if (library->path[0])
+		unlink(library->path);
+	memset(library, 0, sizeof(*library));
+	library->memfd = -1;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The JNI face of stub libraries: converts, checks, delegates. Failures become a
+ * io.jprobe.stapsdt.StapsdtException with the reason.
+ */
+#include "fire.h"
+#include "stapsdt.h"
+#include "stub_directory.h"
+
+#include <jni.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NATIVE(result, name) JNIEXPORT result JNICALL Java_io_jprobe_stapsdt_Native_##name
+
+static void throw_new(JNIEnv *env, const char *reason)
+{
+	jclass type = (*env)->FindClass(env, "io/jprobe/stapsdt/StapsdtException");
+
+	if (type)
+		(*env)->ThrowNew(env, type, reason);
+}
+
+/* A copy of a Java byte array with a NUL after it; NULL for null or with an exception pending. */
+static char *copy_bytes(JNIEnv *env, jbyteArray array, size_t *size)
+{
+	jsize length;
+	char *copy;
+
+	if (!array)
+		return NULL;
+	length = (*env)->GetArrayLength(env, array);
+	copy = malloc((size_t)length + 1);
+	if (!copy) {
+		throw_new(env, "out of memory");
+		return NULL;
+	}
+	(*env)->GetByteArrayRegion(env, array, 0, length, (jbyte *)copy);
+	copy[length] = '\0';
+	if (size)
+		*size = (size_t)length;
+	return copy;
+}
+
+/* Reads `count` probes out of "provider\0 name\0 argument-count sizes..." and points into it.
+ * Returns 0, or -1 if the bytes are not exactly that. */
+static int parse_probes(const char *at, size_t size, struct stapsdt_probe *probes, size_t count)
+{
+	const char *end = at + size;
+
+	for (size_t i = 0; i < count; i++) {
+		const char *provider = at;
+		const char *name = provider + strnlen(provider, (size_t)(end - provider)) + 1;
+		const char *arguments;
+		int argument_count;
+
+		if (name >= end)
+			return -1;
+		arguments = name + strnlen(name, (size_t)(end - name)) + 1;
+		if (arguments >= end)
+			return -1;
+		argument_count = (unsigned char)*arguments++;
+		if (argument_count > STAPSDT_MAX_ARGUMENTS || end - arguments < argument_count)
+			return -1;
+		probes[i].provider = provider;
+		probes[i].name = name;
+		probes[i].argument_count = argument_count;
+		memcpy(probes[i].argument_sizes, arguments, (size_t)argument_count);
+		at = arguments + argument_count;
+	}
+	return at == end ? 0 : -1;
+}
+
+static struct stapsdt_library *load(JNIEnv *env, const char *directory, jint generation,
+				    jint count, const char *packed, size_t packed_size,
+				    const char *manifest, size_t manifest_size)
+{
+	struct stapsdt_probe *probes = calloc((size_t)count + 1, sizeof(*probes));
+	struct stapsdt_library *library = calloc(1, sizeof(*library));
+	struct stapsdt_error error = {"out of memory"};
+
+	if (!probes || !library)
+		goto failed;
+	if (parse_probes(packed, packed_size, probes, (size_t)count)) {
+		stapsdt_fail(&error, "the packed description of %d probes is malformed", count);
+		goto failed;
+	}
+	if (stapsdt_load(directory, (unsigned)generation, probes, (size_t)count, manifest,
+			 manifest_size, library, &error))
+		goto failed;
+	free(probes);
+	return library;
+failed:
+	free(probes);
+	free(library);
+	throw_new(env, error.text);
+	return NULL;
+}
+
+NATIVE(jlong, load)(JNIEnv *env, jclass type, jbyteArray directory, jint generation, jint count,
+		    jbyteArray probes, jbyteArray manifest)
+{
+	size_t packed_size = 0;
+	size_t manifest_size = 0;
+	char *path = copy_bytes(env, directory, NULL);
+	char *packed = copy_bytes(env, probes, &packed_size);
+	char *bytes = copy_bytes(env, manifest, &manifest_size);
+	struct stapsdt_library *library = NULL;
+
+	(void)type;
+	if (packed && bytes && !(*env)->ExceptionCheck(env))
+		library = load(env, path, generation, count, packed, packed_size, bytes,
+			       manifest_size);
+	free(path);
+	free(packed);
+	free(bytes);
+	return (jlong)(uintptr_t)library;
+}
+
+static struct stapsdt_library *library_of(jlong handle)
+{
+	return (struct stapsdt_library *)(uintptr_t)handle;
+}
+
+NATIVE(void, unload)(JNIEnv *env, jclass type, jlong handle)
+{
+	(void)env;
+	(void)type;
+	stapsdt_unload(library_of(handle));
+	free(library_of(handle));
+}
+
+NATIVE(jlong, stubs)(JNIEnv *env, jclass type, jlong handle)
+{
+	(void)env;
+	(void)type;
+	return (jlong)(uintptr_t)library_of(handle)->stubs;
+}
+
+NATIVE(jobject, semaphores)(JNIEnv *env, jclass type, jlong handle)
+{
+	struct stapsdt_library *library = library_of(handle);
+
+	(void)type;
+	return (*env)->NewDirectByteBuffer(env, (void *)library->semaphores,
+					   (jlong)(library->count * sizeof(uint16_t)));
+}
+
+NATIVE(jobject, states)(JNIEnv *env, jclass type, jlong handle)
+{
+	struct stapsdt_library *library = library_of(handle);
+
+	(void)type;
+	return (*env)->NewDirectByteBuffer(env, (void *)library->states, (jlong)library->count);
+}
+
+NATIVE(jstring, path)(JNIEnv *env, jclass type, jlong handle)
+{
+	(void)type;
+	return (*env)->NewStringUTF(env, library_of(handle)->path);
+}
+
+NATIVE(jstring, createDirectory)(JNIEnv *env, jclass type, jbyteArray parent)
+{
+	char path[4096];
+	struct stapsdt_error error;
+	char *name = copy_bytes(env, parent, NULL);
+	jstring result = NULL;
+
+	(void)type;
+	if (!name)
+		return NULL;
+	if (stub_directory_create(name, path, sizeof(path), &error))
+		throw_new(env, error.text);
+	else
+		result = (*env)->NewStringUTF(env, path);
+	free(name);
+	return result;
+}
+
+NATIVE(void, removeDirectory)(JNIEnv *env, jclass type, jbyteArray path)
+{
+	char *name = copy_bytes(env, path, NULL);
+
+	(void)type;
+	if (name)
+		stub_directory_remove(name);
+	free(name);
+}
+
+/* Defines a class in the boot loader without adding to its search path, which would cost the
+ * application its class data sharing (HotSpot turns it off when the path grows). */
+NATIVE(jclass, defineInBootLoader)(JNIEnv *env, jclass type, jbyteArray name, jbyteArray bytes)
+{
+	size_t size = 0;
+	char *class_name = copy_bytes(env, name, NULL);
+	char *class_bytes = copy_bytes(env, bytes, &size);
+	jclass defined = NULL;
+
+	(void)type;
+	if (class_name && class_bytes)
+		defined = (*env)->DefineClass(env, class_name, NULL, (const jbyte *)class_bytes,
+					      (jsize)size);
+	free(class_name);
+	free(class_bytes);
+	return defined;
+}
+
+NATIVE(void, bindFire)(JNIEnv *env, jclass type, jclass fire, jint capture_limit)
+{
+	(void)type;
+	fire_bind(env, fire, capture_limit);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "utf8.h"
+
+#define REPLACEMENT 0xfffd
+
+static int is_high(uint16_t unit)
+{
+	return (unit & 0xfc00) == 0xd800;
+}
+
+static int is_low(uint16_t unit)
+{
+	return (unit & 0xfc00) == 0xdc00;
+}
+
+static size_t encoded_size(uint32_t character)
+{
+	return character < 0x80 ? 1 : character < 0x800 ? 2 : character < 0x10000 ? 3 : 4;
+}
+
+static void encode(uint32_t character, size_t size, unsigned char *at)
+{
+	static const unsigned char LEAD[] = {0, 0x00, 0xc0, 0xe0, 0xf0};
+
+	for (size_t i = size - 1; i > 0; i--) {
+		at[i] = (unsigned char)(0x80 | (character & 0x3f));
+		character >>= 6;
+	}
+	at[0] = (unsigned char)(LEAD[size] | character);
+}
+
+size_t utf8_from_utf16(const uint16_t *units, size_t count, char *text, size_t limit)
+{
+	size_t length = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t character = units[i];
+		size_t size;
+
+		if (is_high(units[i]) && i + 1 < count && is_low(units[i + 1])) {
+			character = 0x10000 + ((units[i] & 0x3ffU) << 10) + (units[i + 1] & 0x3ffU);
+			i++;
+		} else if (is_high(units[i]) || is_low(units[i]))
+			character = REPLACEMENT;
+		size = encoded_size(character);
+		if (length + size > limit)
+			break;
+		encode(character, size, (unsigned char *)text + length);
+		length += size;
+	}
+	text[length] = '\0';
+	return length;
+}

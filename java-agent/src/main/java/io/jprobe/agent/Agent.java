@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.agent;
+
+import io.jprobe.catalog.Catalog;
+import io.jprobe.catalog.Watcher;
+import io.jprobe.select.SelectorException;
+import io.jprobe.stapsdt.FireBinding;
+import io.jprobe.stapsdt.StapsdtException;
+import io.jprobe.stapsdt.StubDirectory;
+import io.jprobe.weave.ClassWeaver;
+import io.jprobe.weave.ThreadIdCall;
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.instrument.Instrumentation;
+import java.lang.instrument.UnmodifiableClassException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Wires the parts together when the program starts, and tidies up when it ends. */
+public final class Agent {
+  private Agent() {}
+
+  /** Starts the agent, or says in one line why not. */
+  public static void start(String written, Instrumentation instrumentation) throws Exception {
+    try {
+      Options options = Options.parse(written);
+      NativeLibrary.load(options.directory);
+      FireBinding.install(resource("java/jprobe/Fire.classdata"), options.stringLimit);
+      start(options, createDirectory(options.directory), instrumentation);
+    } catch (OptionsException | SelectorException | StapsdtException e) {
+      Log.line(e.getMessage() + "; the program runs untraced");
+    } catch (LinkageError e) {
+      Log.line("cannot start, is another jprobe in this JVM? " + e + "; the program runs untraced");
+    }
+  }
+
+  /** Null, for memfds, where the directory cannot be had: its absence costs perf, not jcollect. */
+  private static StubDirectory createDirectory(String parent) {
+    try {
+      return StubDirectory.create(parent);
+    } catch (StapsdtException e) {
+      Log.line(e.getMessage() + "; stub libraries are kept in memory");
+      return null;
+    }
+  }
+
+  private static void start(
+      Options options, StubDirectory directory, Instrumentation instrumentation)
+      throws StapsdtException {
+    Catalog catalog =
+        new Catalog(options.selectors, version(), directory == null ? null : directory.path());
+    catalog.open();
+    int javaVersion = Runtime.version().feature();
+    Transformer transformer =
+        new Transformer(
+            options.selectors, catalog, new ClassWeaver(ThreadIdCall.of(javaVersion)));
+    SelectionReport report = new SelectionReport(catalog);
+    instrumentation.addTransformer(transformer, true);
+    offerLoaded(instrumentation, transformer);
+    new Watcher(catalog, new Armer(instrumentation, transformer), report::soon).start();
+    Runtime.getRuntime()
+        .addShutdownHook(
+            new Thread(
+                null,
+                () -> {
+                  report.atExit();
+                  if (directory != null) {
+                    directory.remove();
+                  }
+                },
+                "jprobe-exit",
+                0,
+                false));
+  }
+
+  /** Lets the transformer see the selected classes that were there before it. */
+  private static void offerLoaded(Instrumentation instrumentation, Transformer transformer) {
+    List<Class<?>> selected = new ArrayList<>();
+    for (Class<?> loaded : instrumentation.getAllLoadedClasses()) {
+      if (!loaded.isArray()
+          && transformer.isSelected(loaded.getClassLoader(), loaded.getName())
+          && instrumentation.isModifiableClass(loaded)) {
+        selected.add(loaded);
+      }
+    }
+    if (selected.isEmpty()) {
+      return;
+    }
+    try {
+      instrumentation.retransformClasses(selected.toArray(new Class<?>[0]));
+    } catch (UnmodifiableClassException | RuntimeException | LinkageError | InternalError e) {
+      Log.line(
+          "classes loaded before the agent have no probes, the JVM does not show them: "
+              + Log.describe(e));
+    }
+  }
+
+  private static String version() throws StapsdtException {
+    return new String(resource("version"), StandardCharsets.UTF_8).trim();
+  }
+
+  private static byte[] resource(String name) throws StapsdtException {
+    try (InputStream in = Agent.class.getClassLoader().getResourceAsStream(name)) {
+      if (in == null) {
+        throw new StapsdtException("there is no " + name + " in the jar; is it complete?");
+      }
+      return in.readAllBytes();
+    } catch (IOException e) {
+      throw new StapsdtException("cannot read " + name + " from the jar: " + e.getMessage());
+    }
+  }
+}

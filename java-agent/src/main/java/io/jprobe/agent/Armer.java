@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.agent;
+
+import io.jprobe.catalog.ProbeKind;
+import io.jprobe.catalog.ProbeState;
+import io.jprobe.catalog.TracedClass;
+import io.jprobe.catalog.TracedMethod;
+import io.jprobe.catalog.Watcher;
+import java.lang.instrument.Instrumentation;
+import java.lang.instrument.UnmodifiableClassException;
+import java.util.ArrayList;
+import java.util.EnumSet;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * Makes the classes what their semaphores want: woven where somebody listens, as they were where
+ * nobody does. Everything here runs in the watcher's thread.
+ */
+final class Armer implements Watcher.Listener {
+  /**
+   * One retransformation is one safepoint, in which HotSpot also walks all classes. Few and large
+   * ones finish sooner; many and small ones stop the program for less time at once.
+   */
+  private static final int BATCH = 32;
+
+  /** A class is offered before the JVM has defined it, and the JVM may yet refuse it. */
+  private static final long DEFINITION_PATIENCE_NANOS = 5_000_000_000L;
+
+  private final Instrumentation instrumentation;
+  private final Transformer transformer;
+
+  /** Classes that are to change but cannot be found, with the time at which we give up. */
+  private final Map<TracedClass, Long> waiting = new LinkedHashMap<>();
+
+  private String lastFailure = "";
+
+  Armer(Instrumentation instrumentation, Transformer transformer) {
+    this.instrumentation = instrumentation;
+    this.transformer = transformer;
+  }
+
+  @Override
+  public void changed(Set<TracedClass> classes) {
+    long deadline = System.nanoTime() + DEFINITION_PATIENCE_NANOS;
+    for (TracedClass traced : classes) {
+      waiting.putIfAbsent(traced, deadline);
+    }
+  }
+
+  @Override
+  public void looked() {
+    if (waiting.isEmpty()) {
+      return;
+    }
+    linkAll();
+    List<TracedClass> found = new ArrayList<>();
+    List<TracedClass> lost = new ArrayList<>();
+    for (Map.Entry<TracedClass, Long> entry : waiting.entrySet()) {
+      if (entry.getKey().loaded() != null) {
+        found.add(entry.getKey());
+      } else if (System.nanoTime() - entry.getValue() > 0) {
+        lost.add(entry.getKey());
+      }
+    }
+    waiting.keySet().removeAll(found);
+    waiting.keySet().removeAll(lost);
+    lost.forEach(traced -> settle(traced, "the class has not been defined, or is gone"));
+    found.forEach(this::prepare);
+    for (int from = 0; from < found.size(); from += BATCH) {
+      retransform(found.subList(from, Math.min(from + BATCH, found.size())));
+    }
+  }
+
+  /** Finds the classes that are not linked yet, all in one walk over what the JVM has loaded. */
+  private void linkAll() {
+    Map<String, List<TracedClass>> wanted = new HashMap<>();
+    for (TracedClass traced : waiting.keySet()) {
+      if (traced.loaded() == null) {
+        wanted.computeIfAbsent(traced.className(), name -> new ArrayList<>()).add(traced);
+      }
+    }
+    if (wanted.isEmpty()) {
+      return;
+    }
+    for (Class<?> candidate : instrumentation.getAllLoadedClasses()) {
+      for (TracedClass traced : wanted.getOrDefault(candidate.getName(), List.of())) {
+        traced.link(candidate);
+      }
+    }
+  }
+
+  private void prepare(TracedClass traced) {
+    Map<TracedMethod, EnumSet<ProbeKind>> raised = traced.raised();
+    Map<TracedMethod, EnumSet<ProbeKind>> armed = traced.armed();
+    raised.forEach(
+        (method, kinds) -> {
+          Set<ProbeKind> risen = new HashSet<>(kinds);
+          risen.removeAll(armed.getOrDefault(method, EnumSet.noneOf(ProbeKind.class)));
+          risen.forEach(kind -> traced.setState(method, kind, ProbeState.ARMING));
+        });
+    traced.arm(raised);
+  }
+
+  private void retransform(List<TracedClass> batch) {
+    try {
+      List<Class<?>> classes = new ArrayList<>();
+      for (TracedClass traced : batch) {
+        Class<?> loaded = traced.loaded();
+        if (loaded != null) {
+          classes.add(loaded);
+        }
+      }
+      instrumentation.retransformClasses(classes.toArray(new Class<?>[0]));
+      batch.forEach(traced -> settle(traced, null));
+    } catch (UnmodifiableClassException | RuntimeException | LinkageError | InternalError e) {
+      if (batch.size() == 1) {
+        settle(batch.get(0), Log.describe(e));
+      } else {
+        // Nothing of the batch was changed; only one class may be to blame.
+        batch.forEach(traced -> retransform(List.of(traced)));
+      }
+    }
+  }
+
+  /** Publishes what has become of the class's probes; {@code problem} is null if all went well. */
+  private void settle(TracedClass traced, String problem) {
+    Map<TracedMethod, String> failures = transformer.takeFailures(traced);
+    Map<TracedMethod, EnumSet<ProbeKind>> wanted =
+        problem == null ? traced.armed() : traced.raised();
+    for (TracedMethod method : traced.methods) {
+      EnumSet<ProbeKind> kinds = wanted.getOrDefault(method, EnumSet.noneOf(ProbeKind.class));
+      String reason = problem != null ? problem : failures.get(method);
+      for (ProbeKind kind : ProbeKind.values()) {
+        ProbeState raised = reason == null ? ProbeState.ARMED : ProbeState.FAILED;
+        traced.setState(method, kind, kinds.contains(kind) ? raised : ProbeState.DORMANT);
+      }
+      if (problem == null && reason != null) {
+        Log.line("cannot weave " + traced.className() + "#" + method + ": " + reason);
+      }
+    }
+    if (problem != null) {
+      traced.arm(Map.of());
+      Log.line("cannot weave class " + traced.className() + ": " + problem);
+    }
+  }
+
+  @Override
+  public void failed(String what, Throwable reason) {
+    String line = what + ": " + Log.describe(reason);
+    // The same trouble at each look is worth one line.
+    if (!line.equals(lastFailure)) {
+      Log.line(line);
+      lastFailure = line;
+    }
+  }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.agent;
+
+import io.jprobe.stapsdt.StapsdtException;
+import java.io.File;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.util.LinkedHashSet;
+import java.util.Set;
+
+/**
+ * Loads the C side out of the jar. The file is gone as soon as it is mapped. A directory may be
+ * read-only, full or noexec; then the next one is tried.
+ */
+final class NativeLibrary {
+  private NativeLibrary() {}
+
+  static void load(String preferredDirectory) throws StapsdtException {
+    byte[] library = read();
+    Set<String> directories = new LinkedHashSet<>();
+    directories.add(preferredDirectory);
+    directories.add(System.getProperty("java.io.tmpdir"));
+    directories.add("/dev/shm");
+    directories.add("/var/tmp");
+    directories.add(System.getProperty("user.home"));
+    StringBuilder problems = new StringBuilder();
+    for (String directory : directories) {
+      try {
+        loadFrom(new File(directory), library);
+        return;
+      } catch (IOException | UnsatisfiedLinkError e) {
+        problems.append(problems.length() == 0 ? "" : "; ").append(directory);
+        problems.append(": ").append(e.getMessage());
+      }
+    }
+    throw new StapsdtException("cannot load the native library from any directory: " + problems);
+  }
+
+  private static byte[] read() throws StapsdtException {
+    String name = "native/linux-" + architecture() + "/libjprobe.so";
+    try (InputStream in = NativeLibrary.class.getClassLoader().getResourceAsStream(name)) {
+      if (in == null) {
+        throw new StapsdtException(
+            "there is no " + name + " in the jar; jprobe runs on Linux, x86_64 and aarch64");
+      }
+      return in.readAllBytes();
+    } catch (IOException e) {
+      throw new StapsdtException("cannot read " + name + " from the jar: " + e.getMessage());
+    }
+  }
+
+  private static String architecture() {
+    String name = System.getProperty("os.arch");
+    return name.equals("amd64") ? "x86_64" : name;
+  }
+
+  private static void loadFrom(File directory, byte[] library) throws IOException {
+    File file = File.createTempFile("libjprobe", ".so", directory);
+    try {
+      try (FileOutputStream out = new FileOutputStream(file)) {
+        out.write(library);
+      }
+      System.load(file.getAbsolutePath());
+    } finally {
+      file.delete();
+    }
+  }
+}

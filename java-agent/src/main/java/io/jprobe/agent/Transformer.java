@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.agent;
+
+import io.jprobe.catalog.Catalog;
+import io.jprobe.catalog.TracedClass;
+import io.jprobe.catalog.TracedMethod;
+import io.jprobe.select.Selectors;
+import io.jprobe.weave.ClassWeaver;
+import java.lang.instrument.ClassFileTransformer;
+import java.security.ProtectionDomain;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentMap;
+
+/**
+ * What the JVM asks about every class: offers new ones that a selector may mean to the catalogue,
+ * and weaves what is armed. It runs in the thread that loads the class, and never fails it.
+ */
+final class Transformer implements ClassFileTransformer {
+  private static final ClassLoader AGENT = Transformer.class.getClassLoader();
+  private static final ClassLoader PLATFORM = ClassLoader.getPlatformClassLoader();
+
+  private final Selectors selectors;
+  private final Catalog catalog;
+  private final ClassWeaver weaver;
+  private final ConcurrentMap<TracedClass, Map<TracedMethod, String>> failures =
+      new ConcurrentHashMap<>();
+
+  Transformer(Selectors selectors, Catalog catalog, ClassWeaver weaver) {
+    this.selectors = selectors;
+    this.catalog = catalog;
+    this.weaver = weaver;
+  }
+
+  /** Whether classes of this loader can have probes: the JDK's own and the agent's cannot. */
+  static boolean isTraceable(ClassLoader loader) {
+    return loader != null && loader != PLATFORM && loader != AGENT;
+  }
+
+  /** Whether a selector may mean the class, of this binary name. */
+  boolean isSelected(ClassLoader loader, String className) {
+    return isTraceable(loader)
+        && !className.startsWith("io.jprobe.agent.")
+        && selectors.matchesClass(className);
+  }
+
+  @Override
+  public byte[] transform(
+      ClassLoader loader,
+      String internalName,
+      Class<?> redefined,
+      ProtectionDomain domain,
+      byte[] classFile) {
+    // Hidden classes have no name by which they could be selected, and cannot be retransformed.
+    if (internalName == null || !isTraceable(loader)) {
+      return null;
+    }
+    try {
+      TracedClass traced = catalog.find(loader, internalName);
+      if (traced != null) {
+        return traced.armed().isEmpty() ? null : weave(traced, classFile);
+      }
+      if (isSelected(loader, internalName.replace('/', '.'))) {
+        catalog.offer(loader, internalName, classFile);
+      }
+    } catch (Throwable problem) {
+      Log.line("cannot look at class " + internalName + ": " + Log.describe(problem));
+    }
+    return null;
+  }
+
+  private byte[] weave(TracedClass traced, byte[] classFile) {
+    try {
+      ClassWeaver.Result result = weaver.weave(traced, classFile);
+      if (!result.failures.isEmpty()) {
+        failures.put(traced, result.failures);
+      }
+      return result.classFile;
+    } catch (Throwable problem) {
+      Map<TracedMethod, String> all = new HashMap<>();
+      traced.armed().keySet().forEach(method -> all.put(method, Log.describe(problem)));
+      failures.put(traced, all);
+      return null;
+    }
+  }
+
+  /** Which methods of the class could not be woven since the last call, and why. */
+  Map<TracedMethod, String> takeFailures(TracedClass traced) {
+    Map<TracedMethod, String> taken = failures.remove(traced);
+    return taken == null ? Map.of() : taken;
+  }
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.catalog;
+
+/** A class as the JVM tells classes apart: by its loader and its name. */
+final class ClassKey {
+  final LoaderKey loader;
+  final String internalName;
+
+  ClassKey(ClassLoader loader, String internalName) {
+    this.loader = new LoaderKey(loader);
+    this.internalName = internalName;
+  }
+
+  @Override
+  public boolean equals(Object other) {
+    return other instanceof ClassKey
+        && internalName.equals(((ClassKey) other).internalName)
+        && loader.equals(((ClassKey) other).loader);
+  }
+
+  @Override
+  public int hashCode() {
+    return 31 * internalName.hashCode() + loader.hashCode();
+  }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.catalog;
+
+import java.lang.ref.WeakReference;
+
+/**
+ * A class loader by identity, held weakly: equals and hashCode of a loader are the application's
+ * code, which must not run here. Null is the boot loader.
+ */
+final class LoaderKey {
+  private final WeakReference<ClassLoader> loader;
+  private final int hash;
+
+  LoaderKey(ClassLoader loader) {
+    this.loader = loader == null ? null : new WeakReference<>(loader);
+    this.hash = System.identityHashCode(loader);
+  }
+
+  boolean isLoaderOf(Class<?> candidate) {
+    return !isGone() && candidate.getClassLoader() == get();
+  }
+
+  boolean isBoot() {
+    return loader == null;
+  }
+
+  boolean isGone() {
+    return loader != null && loader.get() == null;
+  }
+
+  private ClassLoader get() {
+    return loader == null ? null : loader.get();
+  }
+
+  @Override
+  public boolean equals(Object other) {
+    if (this == other) {
+      return true;
+    }
+    if (!(other instanceof LoaderKey)) {
+      return false;
+    }
+    LoaderKey key = (LoaderKey) other;
+    return hash == key.hash && !isGone() && !key.isGone() && get() == key.get();
+  }
+
+  @Override
+  public int hashCode() {
+    return hash;
+  }
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.catalog;
+
+/** Where in a call a probe fires; numbers are those of jprobe.v1.ProbeKind. */
+public enum ProbeKind {
+  ENTRY(1, "entry"),
+  RETURN(2, "return"),
+  THROW(3, "throw");
+
+  /** How many probes a method has. */
+  public static final int COUNT = 3;
+
+  final int number;
+  final String suffix;
+
+  ProbeKind(int number, String suffix) {
+    this.number = number;
+    this.suffix = suffix;
+  }
+}

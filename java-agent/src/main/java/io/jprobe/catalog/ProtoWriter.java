@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.catalog;
+
+import java.io.ByteArrayOutputStream;
+import java.nio.charset.StandardCharsets;
+
+/**
+ * The two wire types of protobuf that a manifest uses (protobuf.dev/programming-guides/encoding).
+ *
+ * <p>Why not protobuf-java: its runtime reads and writes through sun.misc.Unsafe, which makes JDK 24
+ * and later print a warning to the application's stderr, and it would more than double the agent's
+ * jar. What is written here is checked against the real protobuf in the tests.
+ */
+final class ProtoWriter {
+  private final ByteArrayOutputStream out = new ByteArrayOutputStream();
+
+  /** Zero is the default and is not written. */
+  ProtoWriter number(int field, int value) {
+    if (value != 0) {
+      varint(field << 3);
+      varint(value);
+    }
+    return this;
+  }
+
+  ProtoWriter text(int field, String value) {
+    return bytes(field, value.getBytes(StandardCharsets.UTF_8));
+  }
+
+  ProtoWriter message(int field, ProtoWriter message) {
+    return bytes(field, message.toByteArray());
+  }
+
+  private ProtoWriter bytes(int field, byte[] value) {
+    varint(field << 3 | 2);
+    varint(value.length);
+    out.write(value, 0, value.length);
+    return this;
+  }
+
+  private void varint(int value) {
+    while ((value & ~0x7f) != 0) {
+      out.write(value & 0x7f | 0x80);
+      value >>>= 7;
+    }
+    out.write(value);
+  }
+
+  byte[] toByteArray() {
+    return out.toByteArray();
+  }
+}

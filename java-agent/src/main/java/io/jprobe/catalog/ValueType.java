@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.catalog;
+
+import io.jprobe.stapsdt.ArgumentType;
+
+/** How a Java value travels in 64 bits; numbers are those of jprobe.v1.ValueType. */
+public enum ValueType {
+  BOOLEAN(1, ArgumentType.UINT8),
+  BYTE(2, ArgumentType.INT8),
+  SHORT(3, ArgumentType.INT16),
+  INT(4, ArgumentType.INT32),
+  LONG(5, ArgumentType.INT64),
+  CHAR(6, ArgumentType.UINT16),
+  FLOAT(7, ArgumentType.UINT32),
+  DOUBLE(8, ArgumentType.UINT64),
+  STRING(9, ArgumentType.UINT64),
+  REFERENCE(10, ArgumentType.INT32);
+
+  final int number;
+  final ArgumentType argumentType;
+
+  ValueType(int number, ArgumentType argumentType) {
+    this.number = number;
+    this.argumentType = argumentType;
+  }
+}

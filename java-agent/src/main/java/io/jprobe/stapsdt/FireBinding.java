@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.stapsdt;
+
+import java.nio.charset.StandardCharsets;
+
+/** Puts the class that woven methods call into the boot loader and binds its native methods. */
+public final class FireBinding {
+  public static final String FIRE = "java/jprobe/Fire";
+
+  private FireBinding() {}
+
+  /**
+   * Once in a JVM's life.
+   *
+   * @param fireClass the class file of java.jprobe.Fire
+   * @param captureLimit where strings are cut, in bytes of UTF-8, at most 1024
+   */
+  public static void install(byte[] fireClass, int captureLimit) {
+    Class<?> fire =
+        Native.defineInBootLoader(FIRE.getBytes(StandardCharsets.UTF_8), fireClass);
+    Native.bindFire(fire, captureLimit);
+  }
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.stapsdt;
+
+import java.nio.ByteBuffer;
+
+/** The C side (src/main/c/stapsdt_jni.c). Paths and names are UTF-8 bytes. */
+final class Native {
+  private Native() {}
+
+  static native long load(
+      byte[] directory, int generation, int count, byte[] probes, byte[] manifest)
+      throws StapsdtException;
+
+  static native void unload(long library);
+
+  static native long stubs(long library);
+
+  static native ByteBuffer semaphores(long library);
+
+  static native ByteBuffer states(long library);
+
+  static native String path(long library);
+
+  static native String createDirectory(byte[] parent) throws StapsdtException;
+
+  static native void removeDirectory(byte[] path);
+
+  static native Class<?> defineInBootLoader(byte[] internalName, byte[] bytes);
+
+  static native void bindFire(Class<?> fire, int captureLimit);
+}

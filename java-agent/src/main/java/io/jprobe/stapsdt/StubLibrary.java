@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.stapsdt;
+
+import java.io.ByteArrayOutputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+
+/**
+ * A stub library mapped into this process. Slot i is the i-th probe definition: it has a stub, a
+ * semaphore and a state byte.
+ */
+public final class StubLibrary {
+  /** The distance between two stubs, in bytes. */
+  private static final int SLOT_SIZE = 32;
+
+  private final long handle;
+  private final long stubs;
+  private final ByteBuffer semaphores;
+  private final ByteBuffer states;
+
+  private StubLibrary(long handle) {
+    this.handle = handle;
+    this.stubs = Native.stubs(handle);
+    this.semaphores = Native.semaphores(handle).order(ByteOrder.nativeOrder()).asReadOnlyBuffer();
+    this.states = Native.states(handle);
+  }
+
+  /**
+   * Writes and maps a library.
+   *
+   * @param directory where its file goes; null for a memfd
+   * @param manifest a serialized jprobe.v1.Manifest
+   */
+  public static StubLibrary load(
+      String directory, int generation, List<ProbeDefinition> probes, byte[] manifest)
+      throws StapsdtException {
+    byte[] path = directory == null ? null : directory.getBytes(StandardCharsets.UTF_8);
+    return new StubLibrary(Native.load(path, generation, probes.size(), pack(probes), manifest));
+  }
+
+  private static byte[] pack(List<ProbeDefinition> probes) {
+    ByteArrayOutputStream packed = new ByteArrayOutputStream(64 * probes.size());
+    for (ProbeDefinition probe : probes) {
+      packText(packed, probe.provider);
+      packText(packed, probe.name);
+      packed.write(probe.arguments.size());
+      for (ArgumentType argument : probe.arguments) {
+        packed.write(argument.size);
+      }
+    }
+    return packed.toByteArray();
+  }
+
+  private static void packText(ByteArrayOutputStream packed, String text) {
+    byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+    packed.write(bytes, 0, bytes.length);
+    packed.write(0);
+  }
+
+  /** The backing file, or "/memfd:name". */
+  public String path() {
+    return Native.path(handle);
+  }
+
+  /** The address of a stub in this process. */
+  public long stub(int slot) {
+    return stubs + (long) SLOT_SIZE * slot;
+  }
+
+  /**
+   * The semaphores, one native-order unsigned short a slot. The kernel writes them; each call
+   * returns a view with its own position.
+   */
+  public ByteBuffer semaphores() {
+    return semaphores.duplicate().order(ByteOrder.nativeOrder());
+  }
+
+  /** Publishes the state of a probe: a number of jprobe.v1.ProbeState. */
+  public void setState(int slot, int state) {
+    states.put(slot, (byte) state);
+  }
+
+  public int state(int slot) {
+    return states.get(slot);
+  }
+
+  /** Unmaps the library and removes its file. No thread may be inside a stub, or come to one. */
+  public void unload() {
+    Native.unload(handle);
+  }
+}

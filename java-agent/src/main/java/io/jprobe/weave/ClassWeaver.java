@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.weave;
+
+import io.jprobe.catalog.ProbeKind;
+import io.jprobe.catalog.TracedClass;
+import io.jprobe.catalog.TracedMethod;
+import java.util.EnumSet;
+import java.util.HashMap;
+import java.util.Map;
+import org.objectweb.asm.ClassReader;
+import org.objectweb.asm.ClassVisitor;
+import org.objectweb.asm.ClassWriter;
+import org.objectweb.asm.MethodTooLargeException;
+import org.objectweb.asm.MethodVisitor;
+import org.objectweb.asm.Opcodes;
+
+/**
+ * Weaves the armed methods of a class. A function of the class file and of what is armed: nothing
+ * is kept between calls, and no class is loaded.
+ */
+public final class ClassWeaver {
+  /** The woven class file, and the methods that could not be woven, with the reason. */
+  public static final class Result {
+    public final byte[] classFile;
+    public final Map<TracedMethod, String> failures;
+
+    Result(byte[] classFile, Map<TracedMethod, String> failures) {
+      this.classFile = classFile;
+      this.failures = Map.copyOf(failures);
+    }
+  }
+
+  private final ThreadIdCall threadId;
+
+  public ClassWeaver(ThreadIdCall threadId) {
+    this.threadId = threadId;
+  }
+
+  /** Weaves what {@link TracedClass#armed} says into the class file. */
+  public Result weave(TracedClass traced, byte[] classFile) {
+    Map<TracedMethod, EnumSet<ProbeKind>> armed = new HashMap<>(traced.armed());
+    Map<TracedMethod, String> failures = new HashMap<>();
+    ClassReader reader = new ClassReader(classFile);
+    Map<String, MethodShape> shapes = MethodShape.read(reader, armed.keySet());
+    armed.keySet().removeIf(method -> isRefused(method, armed.get(method), shapes, failures));
+    while (true) {
+      try {
+        return new Result(write(reader, traced, armed, shapes), failures);
+      } catch (MethodTooLargeException e) {
+        TracedMethod large = find(armed, e.getMethodName(), e.getDescriptor());
+        failures.put(large, "with the probes it would exceed 65535 bytes of bytecode");
+        armed.remove(large);
+      }
+    }
+  }
+
+  private static boolean isRefused(
+      TracedMethod method,
+      EnumSet<ProbeKind> kinds,
+      Map<String, MethodShape> shapes,
+      Map<TracedMethod, String> failures) {
+    MethodShape shape = shapes.get(method.toString());
+    if (shape == null) {
+      failures.put(method, "the class no longer has this method");
+      return true;
+    }
+    if (shape.hasUnclearInitialization() && kinds.contains(ProbeKind.THROW)) {
+      failures.put(method, "the constructor calls super() or this() in several places");
+      return true;
+    }
+    return false;
+  }
+
+  private static TracedMethod find(
+      Map<TracedMethod, EnumSet<ProbeKind>> armed, String name, String descriptor) {
+    for (TracedMethod method : armed.keySet()) {
+      if (method.name.equals(name) && method.descriptor.equals(descriptor)) {
+        return method;
+      }
+    }
+    throw new IllegalStateException(name + descriptor + " is too large, and was not woven");
+  }
+
+  private byte[] write(
+      ClassReader reader,
+      TracedClass traced,
+      Map<TracedMethod, EnumSet<ProbeKind>> armed,
+      Map<String, MethodShape> shapes) {
+    Map<String, TracedMethod> bySignature = new HashMap<>();
+    armed.keySet().forEach(method -> bySignature.put(method.toString(), method));
+    // The reader's constant pool is taken over, and methods that are not visited are copied.
+    ClassWriter writer = new ClassWriter(reader, ClassWriter.COMPUTE_MAXS);
+    ClassVisitor weaver =
+        new ClassVisitor(Opcodes.ASM9, writer) {
+          private int version;
+
+          @Override
+          public void visit(
+              int version,
+              int access,
+              String name,
+              String signature,
+              String superName,
+              String[] interfaces) {
+            this.version = version;
+            super.visit(version, access, name, signature, superName, interfaces);
+          }
+
+          @Override
+          public MethodVisitor visitMethod(
+              int access, String name, String descriptor, String signature, String[] exceptions) {
+            MethodVisitor next =
+                super.visitMethod(access, name, descriptor, signature, exceptions);
+            TracedMethod method = bySignature.get(name + descriptor);
+            if (method == null) {
+              return next;
+            }
+            boolean hasFrames = (version & 0xffff) >= Opcodes.V1_6;
+            return new MethodWeaver(
+                next,
+                new Injection(traced, method, armed.get(method), threadId),
+                shapes.get(name + descriptor),
+                hasFrames);
+          }
+        };
+    reader.accept(weaver, ClassReader.EXPAND_FRAMES);
+    return writer.toByteArray();
+  }
+}
