@@ -16,7 +16,9 @@ import org.objectweb.asm.Opcodes;
  *
  * <p>The handler's frame knows no local but that one: what the method keeps in its variables differs
  * from place to place. In a constructor a second handler stands for the part before super() or
- * this(), where the verifier wants to see that {@code this} is not initialized (JVMS 4.10.1.9).
+ * this(), where the verifier wants to see that {@code this} is not initialized. The call itself
+ * cannot be covered: no frame satisfies the verifier for it (JVMS 4.10.1.9, invokespecial), so that
+ * what comes out of super() fires the throw probe of the constructor that threw it, not of this one.
  */
 final class MethodWeaver extends MethodVisitor {
   private static final String THROWABLE = "java/lang/Throwable";
@@ -26,7 +28,8 @@ final class MethodWeaver extends MethodVisitor {
   private final boolean hasFrames;
   private final Initialization initialization = new Initialization();
   private final Label bodyStart = new Label();
-  private Label initialized;
+  private final Label initializing = new Label();
+  private final Label initialized = new Label();
 
   MethodWeaver(MethodVisitor next, Injection injection, MethodShape shape, boolean hasFrames) {
     super(Opcodes.ASM9, next);
@@ -85,9 +88,12 @@ final class MethodWeaver extends MethodVisitor {
   @Override
   public void visitMethodInsn(
       int opcode, String owner, String name, String descriptor, boolean isInterface) {
+    boolean initializes = shape.isConstructor() && initialization.completesAt(opcode, name);
+    if (initializes) {
+      mv.visitLabel(initializing);
+    }
     super.visitMethodInsn(opcode, owner, name, descriptor, isInterface);
-    if (shape.isConstructor() && initialization.completesAt(opcode, name)) {
-      initialized = new Label();
+    if (initializes) {
       mv.visitLabel(initialized);
     }
   }
@@ -107,7 +113,7 @@ final class MethodWeaver extends MethodVisitor {
       Label bodyEnd = new Label();
       mv.visitLabel(bodyEnd);
       if (shape.isConstructor()) {
-        visitHandler(bodyStart, initialized, Opcodes.UNINITIALIZED_THIS);
+        visitHandler(bodyStart, initializing, Opcodes.UNINITIALIZED_THIS);
         visitHandler(initialized, bodyEnd, Opcodes.TOP);
       } else {
         visitHandler(bodyStart, bodyEnd, Opcodes.TOP);

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The parts of the C side that take sizes and untrusted text, under the sanitizers.
+ */
+#include "../../main/c/stapsdt.h"
+#include "../../main/c/stub_directory.h"
+#include "../../main/c/utf8.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int failures;
+
+static void check(int holds, const char *what)
+{
+	if (!holds) {
+		printf("FAILED: %s\n", what);
+		failures++;
+	}
+}
+
+static void texts_are_cut_at_characters(void)
+{
+	/* "aé€" and U+1F600 as a surrogate pair: 1, 2, 3 and 4 bytes. */
+	static const uint16_t units[] = {'a', 0xe9, 0x20ac, 0xd83d, 0xde00};
+	static const char whole[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80";
+	static const size_t lengths[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 10};
+	char text[16];
+
+	for (size_t limit = 0; limit < sizeof(lengths) / sizeof(lengths[0]); limit++) {
+		size_t length = utf8_from_utf16(units, 5, text, limit);
+
+		check(length == lengths[limit], "a text has the longest length that fits");
+		check(memcmp(text, whole, length) == 0, "a cut text is the start of the whole");
+		check(text[length] == '\0', "a text ends with NUL");
+	}
+}
+
+static void lone_surrogates_are_replaced(void)
+{
+	static const uint16_t units[] = {0xde00, 'x', 0xd83d};
+	char text[16];
+
+	utf8_from_utf16(units, 3, text, 15);
+	check(strcmp(text, "\xef\xbf\xbdx\xef\xbf\xbd") == 0, "U+FFFD stands for lone surrogates");
+}
+
+static void libraries_of_all_sizes_load_and_unload(const char *directory)
+{
+	static const size_t counts[] = {0, 1, 2, 127, 128, 129, 5000};
+	struct stapsdt_probe *probes = calloc(5000, sizeof(*probes));
+
+	for (size_t i = 0; i < 5000; i++) {
+		probes[i].provider = "provider";
+		probes[i].name = "name";
+		probes[i].argument_count = (int)(i % (STAPSDT_MAX_ARGUMENTS + 1));
+		memset(probes[i].argument_sizes, -8, STAPSDT_MAX_ARGUMENTS);
+	}
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		struct stapsdt_library library;
+		struct stapsdt_error error = {""};
+		const char *where = i % 2 ? directory : NULL;
+
+		if (stapsdt_load(where, (unsigned)i, probes, counts[i], "manifest", 8, &library,
+				 &error)) {
+			printf("FAILED: %s\n", error.text);
+			failures++;
+			continue;
+		}
+		check((library.memfd < 0) == (where != NULL), "the backing is the one asked for");
+		for (size_t slot = 0; slot < counts[i]; slot++) {
+			((void (*)(long, long, long))(library.stubs + STAPSDT_SLOT_SIZE * slot))(
+				1, 2, 3);
+			check(library.semaphores[slot] == 0, "a semaphore starts at 0");
+			library.states[slot]++;
+		}
+		stapsdt_unload(&library);
+	}
+	free(probes);
+}
+
+static void too_many_arguments_are_refused(void)
+{
+	struct stapsdt_probe probe = {.provider = "p", .name = "n", .argument_count = 13};
+	struct stapsdt_library library;
+	struct stapsdt_error error;
+
+	check(stapsdt_load(NULL, 0, &probe, 1, "", 0, &library, &error) == -1 &&
+		      strstr(error.text, "p:n has 13 arguments"),
+	      "13 arguments are refused by name");
+}
+
+int main(int count, char **arguments)
+{
+	char directory[4096];
+	struct stapsdt_error error;
+
+	if (count != 2)
+		return 2;
+	texts_are_cut_at_characters();
+	lone_surrogates_are_replaced();
+	too_many_arguments_are_refused();
+	if (stub_directory_create(arguments[1], directory, sizeof(directory), &error)) {
+		printf("FAILED: %s\n", error.text);
+		return 1;
+	}
+	libraries_of_all_sizes_load_and_unload(directory);
+	stub_directory_remove(directory);
+	check(access(directory, F_OK) == -1, "the directory is removed");
+	return failures != 0;
+}
