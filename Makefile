@@ -1,0 +1,85 @@
+# make build   .venv/bin/jcollect and java-agent/build/libs/jprobe.jar
+# make demo    watches a real database work, for ten seconds
+# make test    runs all tests
+# make lint    checks types and style
+# make bench   says what jprobe costs, side by side with doing without
+#
+# Each installs what it lacks, from Debian, PyPI and Maven Central; run them as root, or with sudo
+# at hand.
+
+PYTHON := .venv/bin/python
+JAR := java-agent/build/libs/jprobe.jar
+GENERATED := collector/jprobe/v1/collector_pb2.py
+
+PROTOS := $(wildcard proto/jprobe/v1/*.proto)
+JAVA_SOURCES := $(shell find java-agent/src gradle java-agent/build.gradle -type f)
+
+# python3-bpfcc belongs to the distribution's own interpreter, and to no other.
+SYSTEM_PYTHON := /usr/bin/python3
+
+# Debian's Gradle 4.4.1 runs on JDK 17 and on nothing later.
+ARCHITECTURE := $(shell dpkg --print-architecture)
+GRADLE := JAVA_HOME=/usr/lib/jvm/java-17-openjdk-$(ARCHITECTURE) gradle --no-daemon --console=plain -q
+
+# bcc for the collector; JDK, Gradle and compilers for the agent.
+PACKAGES := python3 python3-venv python3-bpfcc openjdk-17-jdk-headless gradle gcc libc6-dev
+ifeq ($(ARCHITECTURE),amd64)
+PACKAGES += gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+else
+PACKAGES += gcc-x86-64-linux-gnu libc6-dev-amd64-cross
+endif
+# What the tests hold against us: bpftrace, bcc's tplist, readelf.
+TEST_PACKAGES := bpftrace bpfcc-tools binutils util-linux
+
+MISSING = $(shell dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | \
+	awk '$$2 == "installed" {print $$1}' | sort | comm -13 - <(printf '%s\n' $(1) | sort))
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+INSTALL = if [ -n "$(strip $(1))" ]; then echo "installing $(strip $(1))" >&2; \
+	$(SUDO) apt-get update -qq && \
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) \
+		>/dev/null; fi
+
+.PHONY: build demo test lint bench clean packages test-packages
+
+build: $(GENERATED) $(JAR)
+
+packages:
+	@$(call INSTALL,$(call MISSING,$(PACKAGES)))
+
+test-packages: packages
+	@$(call INSTALL,$(call MISSING,$(TEST_PACKAGES)))
+
+.venv/.installed: pyproject.toml | packages
+	$(SYSTEM_PYTHON) -m venv --system-site-packages .venv
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+$(GENERATED): $(PROTOS) .venv/.installed
+	$(PYTHON) -m grpc_tools.protoc -I proto --python_out=collector --pyi_out=collector \
+		--grpc_python_out=collector $(PROTOS)
+
+$(JAR): $(JAVA_SOURCES) pyproject.toml LICENSE | packages
+	cd java-agent && $(GRADLE) jar targets
+	@touch $@
+
+demo: build
+	@$(SUDO) $(PYTHON) tests/demo.py
+
+test: build test-packages
+	cd java-agent && $(GRADLE) test
+	$(SUDO) env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) $(PYTHON) -m pytest tests
+
+lint: build
+	.venv/bin/ruff check collector tests bench
+	.venv/bin/ruff format --check collector tests bench
+	.venv/bin/mypy
+	.venv/bin/buf lint proto
+
+bench: build
+	$(SUDO) $(PYTHON) bench/run.py
+
+clean:
+	rm -rf .venv build java-agent/build java-agent/.gradle collector/jprobe
