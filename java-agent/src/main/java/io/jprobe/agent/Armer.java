@@ -37,11 +37,25 @@ final class Armer implements Watcher.Listener {
   /** Classes that are to change but cannot be found, with the time at which we give up. */
   private final Map<TracedClass, Long> waiting = new LinkedHashMap<>();
 
+  private boolean rehearsed;
   private String lastFailure = "";
 
   Armer(Instrumentation instrumentation, Transformer transformer) {
     this.instrumentation = instrumentation;
     this.transformer = transformer;
+  }
+
+  /**
+   * Weaves the first class that has probes, for nothing: what weaving is made of is then loaded and
+   * verified, so that the first arming neither takes three times as long nor loads classes while
+   * the JVM retransforms.
+   */
+  @Override
+  public void published(TracedClass traced, byte[] classFile) {
+    if (!rehearsed) {
+      rehearsed = true;
+      transformer.rehearse(traced, classFile);
+    }
   }
 
   @Override

@@ -29,6 +29,10 @@ final class NativeLibrary {
       try {
         loadFrom(new File(directory), library);
         return;
+      } catch (IllegalCallerException e) {
+        // JEP 472: with --illegal-native-access=deny, from JDK 24; no directory would change it.
+        throw new StapsdtException(
+            "the JVM denies native access to the agent; add --enable-native-access=ALL-UNNAMED");
       } catch (IOException | UnsatisfiedLinkError e) {
         problems.append(problems.length() == 0 ? "" : "; ").append(directory);
         problems.append(": ").append(e.getMessage());

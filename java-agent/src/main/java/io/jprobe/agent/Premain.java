@@ -2,6 +2,7 @@
 package io.jprobe.agent;
 
 import java.lang.instrument.Instrumentation;
+import java.lang.reflect.InvocationTargetException;
 
 /**
  * Where the JVM hands over. With {@link AgentLoader} it is all of the agent that the application's
@@ -18,8 +19,14 @@ public final class Premain {
           .loadClass("io.jprobe.agent.Agent")
           .getMethod("start", String.class, Instrumentation.class)
           .invoke(null, options, instrumentation);
+    } catch (InvocationTargetException problem) {
+      report(problem.getCause());
     } catch (Throwable problem) {
-      System.err.println("jprobe: cannot start: " + problem + "; the program runs untraced");
+      report(problem);
     }
+  }
+
+  private static void report(Throwable problem) {
+    System.err.println("jprobe: cannot start: " + problem + "; the program runs untraced");
   }
 }

@@ -70,9 +70,14 @@ final class Transformer implements ClassFileTransformer {
     return null;
   }
 
+  /** Weaves all of the class and drops the result. */
+  void rehearse(TracedClass traced, byte[] classFile) {
+    weaver.weave(traced, traced.all(), classFile);
+  }
+
   private byte[] weave(TracedClass traced, byte[] classFile) {
     try {
-      ClassWeaver.Result result = weaver.weave(traced, classFile);
+      ClassWeaver.Result result = weaver.weave(traced, traced.armed(), classFile);
       if (!result.failures.isEmpty()) {
         failures.put(traced, result.failures);
       }

@@ -73,22 +73,27 @@ public final class Catalog {
     }
   }
 
-  /** Makes a stub library for the classes offered, if the burst is over. */
-  void publishDue() throws StapsdtException {
+  /**
+   * Makes a stub library for the classes offered, if the burst is over.
+   *
+   * @return the classes that got probes, with their class files
+   */
+  Map<TracedClass, byte[]> publishDue() throws StapsdtException {
     Map<ClassKey, byte[]> offered = takeDue();
-    List<TracedClass> traced = new ArrayList<>();
+    Map<TracedClass, byte[]> traced = new LinkedHashMap<>();
     List<ProbeDefinition> definitions = new ArrayList<>();
     for (Map.Entry<ClassKey, byte[]> offer : offered.entrySet()) {
       TracedClass one = read(offer.getKey(), offer.getValue(), definitions);
       if (one.methods.isEmpty()) {
         classes.put(offer.getKey(), one);
       } else {
-        traced.add(one);
+        traced.put(one, offer.getValue());
       }
     }
     if (!traced.isEmpty()) {
-      publish(traced, definitions);
+      publish(List.copyOf(traced.keySet()), definitions);
     }
+    return traced;
   }
 
   private Map<ClassKey, byte[]> takeDue() {

@@ -68,6 +68,13 @@ public final class TracedClass {
     return raised;
   }
 
+  /** Every probe that the class has. */
+  public Map<TracedMethod, EnumSet<ProbeKind>> all() {
+    Map<TracedMethod, EnumSet<ProbeKind>> all = new HashMap<>();
+    methods.forEach(method -> all.put(method, EnumSet.allOf(ProbeKind.class)));
+    return all;
+  }
+
   /** What is to be woven: an immutable map that a change replaces as a whole. */
   public Map<TracedMethod, EnumSet<ProbeKind>> armed() {
     return armed;

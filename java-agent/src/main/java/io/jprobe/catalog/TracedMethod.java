@@ -52,6 +52,10 @@ public final class TracedMethod {
     return firstSlot + kind.ordinal();
   }
 
+  public boolean isConstructor() {
+    return name.equals("<init>");
+  }
+
   /** Index of the first argument among the method's local variables. */
   public int firstArgumentLocal() {
     return isStatic ? 0 : 1;

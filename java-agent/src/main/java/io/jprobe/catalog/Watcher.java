@@ -17,6 +17,9 @@ public final class Watcher extends Thread {
 
   /** What the watcher reports to. All calls come from the watcher's thread. */
   public interface Listener {
+    /** A class has got its probes, and this is its class file. */
+    void published(TracedClass traced, byte[] classFile);
+
     /** Probes of these classes are listened to, or no longer: see {@link TracedClass#raised}. */
     void changed(Set<TracedClass> classes);
 
@@ -54,7 +57,7 @@ public final class Watcher extends Thread {
 
   private void look(boolean secondIsOver) {
     try {
-      catalog.publishDue();
+      catalog.publishDue().forEach(listener::published);
     } catch (StapsdtException | RuntimeException | LinkageError e) {
       listener.failed("cannot publish probes", e);
     }

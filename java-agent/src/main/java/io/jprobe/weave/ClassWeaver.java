@@ -36,12 +36,13 @@ public final class ClassWeaver {
     this.threadId = threadId;
   }
 
-  /** Weaves what {@link TracedClass#armed} says into the class file. */
-  public Result weave(TracedClass traced, byte[] classFile) {
-    Map<TracedMethod, EnumSet<ProbeKind>> armed = new HashMap<>(traced.armed());
+  /** Weaves these probes of the class into its class file. */
+  public Result weave(
+      TracedClass traced, Map<TracedMethod, EnumSet<ProbeKind>> wanted, byte[] classFile) {
+    Map<TracedMethod, EnumSet<ProbeKind>> armed = new HashMap<>(wanted);
     Map<TracedMethod, String> failures = new HashMap<>();
     ClassReader reader = new ClassReader(classFile);
-    Map<String, MethodShape> shapes = MethodShape.read(reader, armed.keySet());
+    Map<String, MethodShape> shapes = MethodShape.read(reader);
     armed.keySet().removeIf(method -> isRefused(method, armed.get(method), shapes, failures));
     while (true) {
       try {
@@ -64,7 +65,9 @@ public final class ClassWeaver {
       failures.put(method, "the class no longer has this method");
       return true;
     }
-    if (shape.hasUnclearInitialization() && kinds.contains(ProbeKind.THROW)) {
+    if (method.isConstructor()
+        && shape.hasUnclearInitialization()
+        && kinds.contains(ProbeKind.THROW)) {
       failures.put(method, "the constructor calls super() or this() in several places");
       return true;
     }
@@ -89,7 +92,7 @@ public final class ClassWeaver {
     Map<String, TracedMethod> bySignature = new HashMap<>();
     armed.keySet().forEach(method -> bySignature.put(method.toString(), method));
     // The reader's constant pool is taken over, and methods that are not visited are copied.
-    ClassWriter writer = new ClassWriter(reader, ClassWriter.COMPUTE_MAXS);
+    ClassWriter writer = new ClassWriter(reader, 0);
     ClassVisitor weaver =
         new ClassVisitor(Opcodes.ASM9, writer) {
           private int version;
@@ -119,7 +122,7 @@ public final class ClassWeaver {
             return new MethodWeaver(
                 next,
                 new Injection(traced, method, armed.get(method), threadId),
-                shapes.get(name + descriptor),
+                shapes.get(name + descriptor).maxLocals,
                 hasFrames);
           }
         };

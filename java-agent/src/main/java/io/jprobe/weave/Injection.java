@@ -20,6 +20,9 @@ final class Injection {
   private static final String TEXT_EXIT = "(Ljava/lang/String;JJJ)V";
   private static final String EXIT = "(JJJJ)V";
 
+  /** Slots that {@link #fireReturn} and {@link #fireThrow} take: four longs, and one to subtract. */
+  static final int EXIT_STACK = 10;
+
   private final TracedClass traced;
   private final TracedMethod method;
   private final EnumSet<ProbeKind> kinds;
@@ -40,6 +43,15 @@ final class Injection {
   /** Whether the time of the call's start is needed. */
   boolean measures() {
     return fires(ProbeKind.RETURN) || fires(ProbeKind.THROW);
+  }
+
+  /** Slots that {@link #fireEntry} takes: the stub, the arguments, the thread; one to convert. */
+  int entryStack() {
+    return 2 * (method.arguments.size() + 2) + 1;
+  }
+
+  boolean isConstructor() {
+    return method.isConstructor();
   }
 
   /** Stack: unchanged. */

@@ -24,22 +24,21 @@ final class MethodWeaver extends MethodVisitor {
   private static final String THROWABLE = "java/lang/Throwable";
 
   private final Injection injection;
-  private final MethodShape shape;
+
+  /** The new variable, a long. */
+  private final int start;
+
   private final boolean hasFrames;
   private final Initialization initialization = new Initialization();
   private final Label bodyStart = new Label();
   private final Label initializing = new Label();
   private final Label initialized = new Label();
 
-  MethodWeaver(MethodVisitor next, Injection injection, MethodShape shape, boolean hasFrames) {
+  MethodWeaver(MethodVisitor next, Injection injection, int maxLocals, boolean hasFrames) {
     super(Opcodes.ASM9, next);
     this.injection = injection;
-    this.shape = shape;
+    this.start = maxLocals;
     this.hasFrames = hasFrames;
-  }
-
-  private int start() {
-    return shape.maxLocals();
   }
 
   @Override
@@ -50,7 +49,7 @@ final class MethodWeaver extends MethodVisitor {
     }
     if (injection.measures()) {
       injection.pushNanoTime(mv);
-      mv.visitVarInsn(Opcodes.LSTORE, start());
+      mv.visitVarInsn(Opcodes.LSTORE, start);
     }
     mv.visitLabel(bodyStart);
   }
@@ -73,7 +72,7 @@ final class MethodWeaver extends MethodVisitor {
 
   /** Adds the new variable to a frame whose locals so far take {@code slots}. */
   private void appendStart(List<Object> locals, int slots) {
-    for (int slot = slots; slot < start(); slot++) {
+    for (int slot = slots; slot < start; slot++) {
       locals.add(Opcodes.TOP);
     }
     locals.add(Opcodes.LONG);
@@ -88,7 +87,7 @@ final class MethodWeaver extends MethodVisitor {
   @Override
   public void visitMethodInsn(
       int opcode, String owner, String name, String descriptor, boolean isInterface) {
-    boolean initializes = shape.isConstructor() && initialization.completesAt(opcode, name);
+    boolean initializes = injection.isConstructor() && initialization.completesAt(opcode, name);
     if (initializes) {
       mv.visitLabel(initializing);
     }
@@ -102,7 +101,7 @@ final class MethodWeaver extends MethodVisitor {
   public void visitInsn(int opcode) {
     boolean returns = opcode >= Opcodes.IRETURN && opcode <= Opcodes.RETURN;
     if (returns && injection.fires(ProbeKind.RETURN)) {
-      injection.fireReturn(mv, start());
+      injection.fireReturn(mv, start);
     }
     super.visitInsn(opcode);
   }
@@ -112,14 +111,15 @@ final class MethodWeaver extends MethodVisitor {
     if (injection.fires(ProbeKind.THROW)) {
       Label bodyEnd = new Label();
       mv.visitLabel(bodyEnd);
-      if (shape.isConstructor()) {
+      if (injection.isConstructor()) {
         visitHandler(bodyStart, initializing, Opcodes.UNINITIALIZED_THIS);
         visitHandler(initialized, bodyEnd, Opcodes.TOP);
       } else {
         visitHandler(bodyStart, bodyEnd, Opcodes.TOP);
       }
     }
-    super.visitMaxs(maxStack, maxLocals);
+    super.visitMaxs(
+        Math.max(maxStack + Injection.EXIT_STACK, injection.entryStack()), maxLocals + 2);
   }
 
   /** Appends a handler. It is the last in the table, so that the method's own come first. */
@@ -129,14 +129,14 @@ final class MethodWeaver extends MethodVisitor {
     mv.visitLabel(handler);
     if (hasFrames) {
       List<Object> locals = new ArrayList<>();
-      if (start() > 0) {
+      if (start > 0) {
         locals.add(receiver);
       }
       appendStart(locals, locals.size());
       mv.visitFrame(
           Opcodes.F_NEW, locals.size(), locals.toArray(), 1, new Object[] {THROWABLE});
     }
-    injection.fireThrow(mv, start());
+    injection.fireThrow(mv, start);
     mv.visitInsn(Opcodes.ATHROW);
   }
 }

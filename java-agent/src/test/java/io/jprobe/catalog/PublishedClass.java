@@ -4,9 +4,6 @@ package io.jprobe.catalog;
 import io.jprobe.select.Selectors;
 import java.io.File;
 import java.io.InputStream;
-import java.util.EnumSet;
-import java.util.HashMap;
-import java.util.Map;
 
 /** A class of the tests with its probes in a real stub library, but with no watcher. */
 public final class PublishedClass {
@@ -41,12 +38,5 @@ public final class PublishedClass {
       Thread.sleep(10);
     }
     return catalog.find(PublishedClass.class.getClassLoader(), name);
-  }
-
-  /** Arms these kinds of every method. */
-  public static void arm(TracedClass traced, EnumSet<ProbeKind> kinds) {
-    Map<TracedMethod, EnumSet<ProbeKind>> all = new HashMap<>();
-    traced.methods.forEach(method -> all.put(method, kinds));
-    traced.arm(all);
   }
 }

@@ -61,8 +61,9 @@ public class ClassWeaverTest {
   private static ClassWeaver.Result weave(String name, byte[] bytes, EnumSet<ProbeKind> kinds)
       throws Exception {
     TracedClass traced = PublishedClass.publish(name, bytes);
-    PublishedClass.arm(traced, kinds);
-    return new ClassWeaver(THREAD_ID).weave(traced, bytes);
+    Map<TracedMethod, EnumSet<ProbeKind>> wanted = new HashMap<>();
+    traced.methods.forEach(method -> wanted.put(method, kinds));
+    return new ClassWeaver(THREAD_ID).weave(traced, wanted, bytes);
   }
 
   private static void assertRunsTheSame(EnumSet<ProbeKind> kinds) throws Exception {
@@ -96,8 +97,10 @@ public class ClassWeaverTest {
     TracedClass traced = PublishedClass.publish(name, bytes);
     TracedMethod loop =
         traced.methods.stream().filter(m -> m.name.equals("loop")).findFirst().orElseThrow();
-    traced.arm(Map.of(loop, EnumSet.allOf(ProbeKind.class)));
-    byte[] woven = new ClassWeaver(THREAD_ID).weave(traced, bytes).classFile;
+    byte[] woven =
+        new ClassWeaver(THREAD_ID)
+            .weave(traced, Map.of(loop, EnumSet.allOf(ProbeKind.class)), bytes)
+            .classFile;
     List<String> changed =
         traced.methods.stream()
             .filter(m -> !codeOf(bytes, m).equals(codeOf(woven, m)))
@@ -129,10 +132,10 @@ public class ClassWeaverTest {
     String name = "io.jprobe.weave.Shapes";
     byte[] bytes = PublishedClass.classFile(name);
     TracedClass traced = PublishedClass.publish(name, bytes);
-    PublishedClass.arm(traced, EnumSet.allOf(ProbeKind.class));
     ClassWeaver weaver = new ClassWeaver(THREAD_ID);
     assertArrayEquals(
-        weaver.weave(traced, bytes).classFile, weaver.weave(traced, bytes).classFile);
+        weaver.weave(traced, traced.all(), bytes).classFile,
+        weaver.weave(traced, traced.all(), bytes).classFile);
   }
 
   /** A class with one static method "run()V", and what the body writes into it. */
