@@ -1,0 +1,1 @@
+"""From probes to a filling ring: handlers loaded, links made and destroyed, arming awaited."""

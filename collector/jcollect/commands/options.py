@@ -1,0 +1,54 @@
+"""Options that several verbs share, and the status lines they write."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def pid_argument(command: _Command) -> _Command:
+    return click.argument("pid", type=click.IntRange(min=1), metavar="PID")(command)
+
+
+def address_argument(command: _Command) -> _Command:
+    return click.argument("address", metavar="ADDRESS|PID")(command)
+
+
+def probe_option(command: _Command) -> _Command:
+    return click.option(
+        "--probe",
+        "globs",
+        multiple=True,
+        metavar="GLOB",
+        help="Only probes that match: provider:name, class, method or class#method, with * ? []. Repeatable.",
+    )(command)
+
+
+def duration_option(command: _Command) -> _Command:
+    return click.option(
+        "--duration",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="End after so many seconds.",
+    )(command)
+
+
+def max_events_option(command: _Command) -> _Command:
+    return click.option(
+        "--max-events", type=click.IntRange(min=1), metavar="N", help="End after so many events."
+    )(command)
+
+
+def status(line: str) -> None:
+    """stdout is for events only."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def plural(count: int, noun: str) -> str:
+    """As in "1 probe", "1,234 probes"."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -1,0 +1,200 @@
+"""jcollect top: each method's calls, latencies and errors, live."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from jcollect.commands.options import address_argument, plural, probe_option
+from jcollect.errors import JcollectError
+from jcollect.rpc.address import parse_address
+from jcollect.rpc.client import Client
+from jcollect.stream.columns import Columns
+from jcollect.stream.escape import escape
+from jcollect.stream.formats import duration_text
+from jcollect.stream.printer import STAGE_NAMES, lost_text
+from jcollect.stream.summary import MethodSummary, Summary
+from jcollect.stream.wire import decode
+
+
+@click.command()
+@address_argument
+@click.option(
+    "--duration",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End after so many seconds.",
+)
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between two looks.",
+)
+@click.option(
+    "--rows", type=click.IntRange(min=1), default=20, show_default=True, help="Methods shown at most."
+)
+@probe_option
+def top(address: str, duration: float | None, interval: float, rows: int, globs: tuple[str, ...]) -> None:
+    """Show each method's calls per second, p50, p99 and errors, live; totals at the end.
+
+    Percentiles come from histograms whose buckets are right within 3 percent.
+    """
+    place = parse_address(address)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Client(place) as client:
+        feed = _Feed(client.subscribe(globs, duration))
+        screen = _Screen(rows)
+        try:
+            with contextlib.suppress(KeyboardInterrupt), screen:
+                feed.start()
+                while not feed.wait(interval):
+                    screen.show(*feed.take_interval())
+        finally:
+            if feed.totals is not None:
+                screen.print_totals(feed)
+        if feed.error is not None:
+            raise feed.error
+
+
+class _Feed:
+    """Receives in a thread of its own, and adds up."""
+
+    def __init__(self, messages: Iterator[bytes]) -> None:
+        self._messages = messages
+        self._lock = threading.Lock()
+        self._interval: Summary | None = None
+        self._since = time.monotonic()
+        self.begun = self._since
+        self.totals: Summary | None = None
+        self.lost: dict[str, int] = {}
+        self.error: JcollectError | None = None
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the stream has ended within so many seconds."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            for message in self._messages:
+                body = decode(message)
+                with self._lock:
+                    if isinstance(body, Columns):
+                        if self._interval is not None and self.totals is not None:
+                            self._interval.add(body)
+                            self.totals.add(body)
+                    elif body.HasField("schema"):
+                        self._interval = Summary(body.schema.probes)
+                        self.totals = Summary(body.schema.probes)
+                    elif body.HasField("loss"):
+                        self.lost[STAGE_NAMES.get(body.loss.stage, "unknown stage")] = body.loss.events
+        except JcollectError as error:
+            self.error = error
+
+    def take_interval(self) -> tuple[float, list[MethodSummary], str]:
+        """The seconds since the last call, what happened in them, and a line about all events."""
+        with self._lock:
+            now = time.monotonic()
+            seconds, self._since = now - self._since, now
+            methods = [] if self._interval is None else self._interval.methods()
+            if self._interval is not None:
+                self._interval.clear()
+            return seconds, methods, self.received()
+
+    def received(self) -> str:
+        events = 0 if self.totals is None else self.totals.events
+        return f"{plural(events, 'event')} received, {lost_text(self.lost)}"
+
+
+class _Screen:
+    """A table in place on a terminal; elsewhere one block of lines after the other."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        # Elsewhere nothing cuts lines off: the longest method name decides.
+        width = None if sys.stdout.isatty() else 160
+        self._console = Console(width=width, highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+
+    def __enter__(self) -> _Screen:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, seconds: float, methods: list[MethodSummary], received: str) -> None:
+        table = Table(box=None, pad_edge=False, header_style="bold" if self._live else "")
+        for head in ("CALLS/S", "P50", "P99", "ERRORS"):
+            table.add_column(head, justify="right", min_width=8)
+        table.add_column("METHOD", overflow="ellipsis", no_wrap=True)
+        for method in methods[: self._rows]:
+            table.add_row(
+                f"{method.calls / seconds:,.0f}",
+                _latency(method.p50),
+                _latency(method.p99),
+                f"{method.errors:,}",
+                Text(escape(method.name)),
+            )
+        if len(methods) > self._rows:
+            table.add_row("", "", "", "", f"and {plural(len(methods) - self._rows, 'method')} more")
+        table.caption = Text(received)
+        table.caption_justify = "left"
+        if self._live is not None:
+            self._live.update(table, refresh=True)
+        else:
+            self._console.print(table)
+            self._console.print()
+
+    def print_totals(self, feed: _Feed) -> None:
+        assert feed.totals is not None
+        methods = feed.totals.methods()
+        table = Table(box=None, pad_edge=False, header_style="bold" if self._live else "")
+        for head in ("CALLS", "ERRORS", "P50", "P99", "TOTAL TIME"):
+            table.add_column(head, justify="right", min_width=8)
+        table.add_column("METHOD", overflow="ellipsis", no_wrap=True)
+        for method in methods[: self._rows]:
+            table.add_row(
+                f"{method.calls:,}",
+                f"{method.errors:,}",
+                _latency(method.p50),
+                _latency(method.p99),
+                _latency(None if method.total is None else float(method.total)),
+                Text(escape(method.name)),
+            )
+        calls = sum(method.calls for method in methods)
+        errors = sum(method.errors for method in methods)
+        self._console.print(Text(f"totals of {time.monotonic() - feed.begun:.1f} s"))
+        self._console.print(table)
+        if len(methods) > self._rows:
+            self._console.print(f"and {plural(len(methods) - self._rows, 'method')} more")
+        self._console.print(
+            Text(
+                f"{plural(len(methods), 'method')}, {plural(calls, 'call')}, {plural(errors, 'error')}; "
+                f"{feed.received()}"
+            ),
+            soft_wrap=True,
+        )
+
+
+def _latency(nanos: float | None) -> str:
+    return "-" if nanos is None else duration_text(nanos)

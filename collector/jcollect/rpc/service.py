@@ -1,0 +1,64 @@
+"""jprobe.v1.CollectorService, on top of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import grpc
+
+from jcollect.discovery.globs import matcher
+from jcollect.stream.hub import Hub, NoSuchProbeError, Subscription
+from jprobe.v1 import collector_pb2
+
+SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_name
+LIST_PROBES = f"/{SERVICE}/ListProbes"
+SUBSCRIBE = f"/{SERVICE}/Subscribe"
+
+
+class Source(Protocol):
+    """What is served: a session."""
+
+    @property
+    def hub(self) -> Hub: ...
+    def describe(self) -> list[collector_pb2.Probe]: ...
+    def subscribe(self, globs: Sequence[str]) -> Subscription: ...
+
+
+def handler_for(source: Source) -> Any:
+    """The service's generic handler. Subscribe sends bytes that are encoded already, once for all."""
+
+    def list_probes(
+        request: collector_pb2.ListProbesRequest, context: grpc.ServicerContext
+    ) -> collector_pb2.ListProbesResponse:
+        is_meant = matcher(request.globs)
+        probes = [probe for probe in source.describe() if is_meant(probe)]
+        return collector_pb2.ListProbesResponse(probes=probes)
+
+    def subscribe(request: collector_pb2.SubscribeRequest, context: grpc.ServicerContext) -> Iterator[bytes]:
+        try:
+            subscription = source.subscribe(list(request.globs))
+        except NoSuchProbeError as error:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"no probe of this collector matches {error}")
+        try:
+            # False: the client has gone already.
+            if context.add_callback(subscription.close):
+                yield from subscription.messages()
+        finally:
+            source.hub.leave(subscription)
+
+    return grpc.method_handlers_generic_handler(
+        SERVICE,
+        {
+            "ListProbes": grpc.unary_unary_rpc_method_handler(
+                list_probes,
+                request_deserializer=collector_pb2.ListProbesRequest.FromString,
+                response_serializer=collector_pb2.ListProbesResponse.SerializeToString,
+            ),
+            "Subscribe": grpc.unary_stream_rpc_method_handler(
+                subscribe,
+                request_deserializer=collector_pb2.SubscribeRequest.FromString,
+                response_serializer=None,
+            ),
+        },
+    )

@@ -1,0 +1,114 @@
+"""Rows as lines of text: JSON, whose shape is stable, and a compact form for people."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from functools import lru_cache
+
+from jcollect.discovery.probes import ENTRY, KIND_NAMES, THROW
+from jcollect.stream.escape import escape
+from jcollect.stream.rows import Char, Decoded, Reference, Row, Unreadable
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int, pattern: str) -> str:
+    return time.strftime(pattern, time.gmtime(seconds))
+
+
+def json_line(row: Row) -> str:
+    """One event as a JSON object, keys in a fixed order, without the line's end.
+
+    May contain lone surrogates (of Java chars): encode with errors="backslashreplace", which makes
+    them what JSON calls them.
+    """
+    probe = row.probe
+    seconds, nanos = divmod(row.time_unix_nanos, 1_000_000_000)
+    line: dict[str, object] = {
+        "time": f"{_second(seconds, '%Y-%m-%dT%H:%M:%S')}.{nanos:09d}Z",
+        "pid": probe.pid,
+        "tid": row.tid,
+        "thread": row.thread,
+        "probe": f"{probe.provider}:{probe.name}",
+        "class": probe.class_name,
+        "method": probe.method,
+        "descriptor": probe.descriptor,
+        "kind": KIND_NAMES[probe.kind],
+    }
+    if probe.kind == ENTRY:
+        line["args"] = [_json_value(value) for value in row.values]
+    else:
+        line["duration_ns"] = row.duration_nanos
+        key = "exception" if probe.kind == THROW else "value"
+        line[key] = _json_value(row.values[0]) if row.values else None
+    line["seq"] = row.seq
+    return json.dumps(line, separators=(",", ":"), ensure_ascii=False)
+
+
+def _json_value(value: Decoded) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return _float_name(value)
+    if isinstance(value, Char):
+        return value.text
+    if isinstance(value, Reference):
+        return str(value)
+    if isinstance(value, Unreadable):
+        return {"unreadable": True}
+    return value
+
+
+def _float_name(value: float) -> str:
+    """As Java prints it."""
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def compact_line(row: Row) -> str:
+    """One event for people, safe for a terminal: time of day (UTC), thread, method, what happened."""
+    probe = row.probe
+    seconds, nanos = divmod(row.time_unix_nanos, 1_000_000_000)
+    head = (
+        f"{_second(seconds, '%H:%M:%S')}.{nanos // 1000:06d} {row.tid}/{row.thread} "
+        f"{escape(probe.class_name)}#{escape(probe.method)} {KIND_NAMES[probe.kind]}"
+    )
+    if probe.kind == ENTRY:
+        return f"{head} ({', '.join(_compact_value(value) for value in row.values)})"
+    took = duration_text(row.duration_nanos)
+    if not row.values:
+        return f"{head} {took}"
+    value = row.values[0]
+    if probe.kind == THROW and isinstance(value, str):
+        return f"{head} {took} {escape(value)}"
+    return f"{head} {took} {_compact_value(value)}"
+
+
+def _compact_value(value: Decoded) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else _float_name(value)
+    if isinstance(value, Unreadable):
+        return "<unreadable>"
+    if isinstance(value, Char):
+        return f"'{escape(value.text)}'"
+    if isinstance(value, str):
+        return f'"{escape(value)}"'
+    return escape(str(value))
+
+
+def duration_text(nanos: float) -> str:
+    """As in "340ns", "1.83us", "12.5ms", "2.04s": three digits."""
+    for unit, size in (("ns", 1), ("us", 1_000), ("ms", 1_000_000)):
+        if nanos < 999.5 * size:
+            value = nanos / size
+            digits = 0 if size == 1 or value >= 99.95 else 1 if value >= 9.995 else 2
+            return f"{value:.{digits}f}{unit}"
+    return f"{nanos / 1e9:.2f}s"
+
+
+FORMATS: dict[str, Callable[[Row], str]] = {"json": json_line, "compact": compact_line}

@@ -1,0 +1,83 @@
+"""Prints a stream of messages as lines: the same for `attach -o` and `observe`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import BinaryIO
+
+from jcollect.stream.columns import Columns
+from jcollect.stream.formats import FORMATS
+from jcollect.stream.rows import RowDecoder
+from jcollect.stream.wire import decode
+from jprobe.v1 import collector_pb2
+
+STAGE_NAMES = {
+    collector_pb2.LOSS_STAGE_KERNEL_RING: "kernel ring",
+    collector_pb2.LOSS_STAGE_COLLECTOR: "collector",
+    collector_pb2.LOSS_STAGE_SUBSCRIBER: "subscriber",
+}
+
+
+class Printer:
+    """Writes events to `out`, a binary stream, and remembers what was lost.
+
+    `lost` has the number of events by the name of the stage, as last told.
+    """
+
+    def __init__(self, output: str, out: BinaryIO, max_events: int | None = None) -> None:
+        """`output` is "json" or "compact"."""
+        self._format = FORMATS[output]
+        self._out = out
+        self._left = max_events
+        self._decoder: RowDecoder | None = None
+        self.events = 0
+        self.lost: dict[str, int] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whether max_events have been printed."""
+        return self._left == 0
+
+    def take(self, message: bytes) -> collector_pb2.SubscribeResponse | None:
+        """Prints a batch; returns any other message. Raises OSError as the output does."""
+        body = decode(message)
+        if isinstance(body, Columns):
+            self._print(body)
+            return None
+        if body.HasField("schema"):
+            self._decoder = RowDecoder(body.schema.probes)
+        elif body.HasField("loss"):
+            self.lost[STAGE_NAMES.get(body.loss.stage, "unknown stage")] = body.loss.events
+        return body
+
+    def _print(self, columns: Columns) -> None:
+        if self._decoder is None:
+            raise ValueError("a batch came before the schema")
+        lines = []
+        for row in self._decoder.rows(columns):
+            if self._left == 0:
+                break
+            if self._left is not None:
+                self._left -= 1
+            lines.append(self._format(row))
+        if lines:
+            lines.append("")
+            # Lone surrogates of Java chars come out as \udXXX: that is JSON's own way to write them.
+            self._out.write("\n".join(lines).encode(errors="backslashreplace"))
+            self._out.flush()
+            self.events += len(lines) - 1
+
+
+def lost_text(lost: dict[str, int]) -> str:
+    """As in "4 lost (kernel ring 4)", or "0 lost"."""
+    total = sum(lost.values())
+    stages = ", ".join(f"{stage} {events:,}" for stage, events in lost.items() if events)
+    return f"{total:,} lost ({stages})" if total else "0 lost"
+
+
+def drain(printer: Printer, messages: Iterable[bytes]) -> None:
+    """Prints until the stream ends or the printer is done."""
+    for message in messages:
+        printer.take(message)
+        if printer.done:
+            return

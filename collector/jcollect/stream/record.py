@@ -1,0 +1,103 @@
+"""Decodes the handler's records into columns, all at once.
+
+Record, the same in bpf/events.c, little-endian, after the ring's own 8 bytes:
+  u64 time      CLOCK_MONOTONIC, ns
+  u32 tid       root PID namespace
+  u32 probe     probe id
+  u32 text      bytes of text after the words
+  u16 words     number of words
+  u16 flags     bit 0: the words on the stack could not be read, and are 0
+  u64 word[words]; in place of a string:
+      bits 0..31 length in bytes, bit 32 there is a string (not null), bit 33 could not be read
+  u8  text[text], all strings one after the other, without NULs
+  unused bytes up to the size class
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from jcollect.discovery.probes import ENTRY, Probe
+from jcollect.stream.columns import U64, Batch, Columns
+from jcollect.stream.ring import RawRecords
+
+# In 64-bit words from the ring's header on.
+_TIME, _TID_PROBE, _TEXT_WORDS_FLAGS, _WORDS = 1, 2, 3, 4
+
+
+class RecordDecoder:
+    """Knows the probes by id, and so what the words of each record mean."""
+
+    def __init__(self, probes: Sequence[Probe], utc_offset_ns: int) -> None:
+        """`probes` in the order of their ids, from 0."""
+        self.probes = len(probes)
+        self._utc_offset = np.uint64(utc_offset_ns % (1 << 64))
+        self._words = np.array([probe.words for probe in probes], np.uint16)
+        self._first_value = np.array([probe.first_value for probe in probes], np.int64)
+        self._values = np.array([len(probe.values) for probe in probes], np.uint32)
+        self._timed = np.array([probe.kind != ENTRY for probe in probes], np.bool_)
+
+    def decode(self, raw: RawRecords, first_seq: int) -> tuple[Batch, U64 | None]:
+        """The events, numbered from `first_seq`, and how many records made no sense by probe id.
+
+        None in place of the latter stands for: all did.
+        """
+        words = raw.data.view("<u8")
+        at = raw.starts >> 3
+        tid_probe = words[at + _TID_PROBE]
+        probe = (tid_probe >> np.uint64(32)).astype(np.uint32)
+        sizes = words[at + _TEXT_WORDS_FLAGS]
+        count = (sizes >> np.uint64(32) & np.uint64(0xFFFF)).astype(np.uint16)
+        known = np.minimum(probe, self.probes - 1)
+        good = (probe < self.probes) & (count == self._words[known]) & (sizes >> np.uint64(48) == 0)
+        senseless = None
+        if not good.all():
+            senseless = np.bincount(known[~good], minlength=self.probes).astype(np.uint64)
+            at, probe, known, sizes, tid_probe, count = (
+                column[good] for column in (at, probe, known, sizes, tid_probe, count)
+            )
+        value_counts = self._values[known]
+        text_sizes = sizes.astype(np.uint32)
+        batch = Batch(
+            Columns(
+                seq=np.arange(first_seq, first_seq + len(at), dtype=np.uint64),
+                time_unix_nanos=words[at + _TIME] + self._utc_offset,
+                probe=probe,
+                tid=tid_probe.astype(np.uint32),
+                thread=words[at + (_WORDS - 1) + count],
+                duration_nanos=np.where(self._timed[known], words[at + _WORDS], np.uint64(0)),
+                values=words[_value_places(at + _WORDS + self._first_value[known], value_counts)],
+                text=_texts(raw.data, (at + _WORDS + count) << 3, text_sizes),
+            ),
+            value_counts,
+            text_sizes,
+        )
+        return batch, senseless
+
+
+def _value_places(first: npt.NDArray[np.int64], counts: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
+    """The places of all values: those of an event are counts[i] in a row, from first[i] on."""
+    if not len(counts):
+        return np.empty(0, np.int64)
+    most = int(counts.max())
+    if most == int(counts.min()):
+        return (first[:, None] + np.arange(most)).ravel()
+    ends = np.cumsum(counts, dtype=np.int64)
+    return np.repeat(first - (ends - counts), counts) + np.arange(int(ends[-1]))
+
+
+def _texts(
+    data: npt.NDArray[np.uint8], places: npt.NDArray[np.int64], sizes: npt.NDArray[np.uint32]
+) -> bytes:
+    # Slices and one join: 0.2 us for each event that has text, where a gather in numpy takes 10 ns a byte.
+    has = sizes != 0
+    if not has.any():
+        return b""
+    everything = data.tobytes()
+    starts = places[has]
+    return b"".join(
+        [everything[a:b] for a, b in zip(starts.tolist(), (starts + sizes[has]).tolist(), strict=True)]
+    )

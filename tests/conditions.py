@@ -1,0 +1,37 @@
+"""What tests wait for, and what they require of the machine."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DEADLINE_SECONDS = 30.0
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS) -> Any:
+    """The condition's first true value; fails the test when none comes in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.01)
+
+
+def require_bpf() -> None:
+    """Skips where tracing is not possible; with JPROBE_REQUIRE_BPF=1, as in CI, that is a failure."""
+    problem = None
+    if os.geteuid() != 0:
+        problem = "tracing takes root"
+    elif not Path("/sys/bus/event_source/devices/uprobe/type").exists():
+        problem = "tracing takes a kernel with uprobes"
+    if problem and os.environ.get("JPROBE_REQUIRE_BPF") == "1":
+        pytest.fail(f"{problem}, and JPROBE_REQUIRE_BPF=1 is set")
+    if problem:
+        pytest.skip(problem)

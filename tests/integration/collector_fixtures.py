@@ -1,0 +1,175 @@
+"""What the collector's integration tests share: a target that fires, a collector, and a client."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from conditions import wait_until
+from stub_image import StubImage
+
+JCOLLECT = str(Path(sys.executable).parent / "jcollect")
+TARGET_SOURCE = Path(__file__).parent / "collector_target" / "target.c"
+DEADLINE = 20.0
+
+
+@dataclass
+class Target:
+    """A process that looks like a JVM with the agent; see collector_target/target.c."""
+
+    process: subprocess.Popen[str]
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def say(self, command: str) -> str:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def fire(self, threads: int, calls: int) -> None:
+        assert self.say(f"fire {threads} {calls}") == "fired"
+
+    def semaphores(self) -> int:
+        return int(self.say("semaphores"))
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
+class Command:
+    """A running jcollect, whose output and stderr are collected line by line as they come."""
+
+    def __init__(self, arguments: tuple[object, ...]) -> None:
+        self.process = subprocess.Popen(
+            [JCOLLECT, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.output: list[str] = []
+        self.errors: list[str] = []
+        self._threads = [
+            threading.Thread(target=self._collect, args=pair, daemon=True)
+            for pair in ((self.process.stdout, self.output), (self.process.stderr, self.errors))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @staticmethod
+    def _collect(stream: IO[str], lines: list[str]) -> None:
+        with contextlib.suppress(ValueError):  # closed by a test
+            lines.extend(line.rstrip("\n") for line in stream)
+
+    def status(self, line: int = 0) -> str:
+        """The line of stderr with that number, once it is there."""
+        wait_until(
+            lambda: len(self.errors) > line or self.process.poll() is not None, f"line {line} of stderr"
+        )
+        if self.process.poll() is not None:
+            self._threads[1].join(DEADLINE)
+        return self.errors[line] if len(self.errors) > line else ""
+
+    def end(self, number: int = signal.SIGTERM) -> str:
+        """Signals it, and returns the last line of its stderr once it has ended well."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self, code: int = 0) -> str:
+        """The last line of its stderr, once it has ended with that code."""
+        self.process.wait(DEADLINE)
+        for thread in self._threads:
+            thread.join(DEADLINE)
+        assert self.process.returncode == code, self.errors
+        assert "Traceback" not in "".join(self.errors)
+        return self.errors[-1] if self.errors else ""
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
+class Bench:
+    """Makes targets and commands, and ends them."""
+
+    def __init__(self, directory: Path, binary: Path) -> None:
+        self.directory = directory
+        self._binary = binary
+        self._targets: list[Target] = []
+        self._commands: list[Command] = []
+
+    def target(self, images: StubImage | bytes, *patterns: str, name: str = "jprobe-1/1.so") -> Target:
+        path = self.directory / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(images if isinstance(images, bytes) else images.build())
+        jvm = self.directory / "libjvm.so"
+        jvm.write_bytes(bytes(4096))
+        process = subprocess.Popen(
+            [self._binary, path, jvm, *patterns], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        target = Target(process)
+        self._targets.append(target)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return target
+
+    def start(self, *arguments: object) -> Command:
+        command = Command(arguments)
+        self._commands.append(command)
+        return command
+
+    def attach(self, target: Target, *options: object) -> Command:
+        """Starts a collector, and waits until it says that everything is armed."""
+        command = self.start("attach", target.pid, *options)
+        assert command.status().startswith("armed "), command.errors
+        return command
+
+    def observe(self, *arguments: object) -> Command:
+        """Starts an observer, and waits until it has subscribed."""
+        command = self.start("observe", *arguments)
+        assert command.status().startswith("observing "), command.errors
+        return command
+
+    def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [JCOLLECT, *map(str, arguments)], capture_output=True, text=True, timeout=DEADLINE, check=False
+        )
+
+    def end(self) -> None:
+        for command in self._commands:
+            command.kill()
+        for target in self._targets:
+            target.end()
+
+
+@pytest.fixture(scope="session")
+def target_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    binary = tmp_path_factory.mktemp("target") / "target"
+    subprocess.run(
+        ["gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", binary, TARGET_SOURCE], check=True
+    )
+    return binary
+
+
+@pytest.fixture
+def bench(tmp_path: Path, target_binary: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path, target_binary)
+    yield bench
+    bench.end()
+
+
+def events_of(command: Command) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in command.output]

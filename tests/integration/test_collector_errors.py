@@ -1,0 +1,180 @@
+"""What a user can do wrong: one clear sentence each, a non-zero exit code, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+from collector_fixtures import JCOLLECT, Bench
+
+from conditions import require_bpf
+from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
+
+PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
+
+
+def refused(result: subprocess.CompletedProcess[str], code: int = 1) -> str:
+    assert result.returncode == code, result
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("jcollect: ")
+    return line.removeprefix("jcollect: ")
+
+
+@pytest.mark.parametrize("verb", ["attach", "probes"])
+def test_a_pid_that_is_not_there(bench: Bench, verb: str) -> None:
+    assert refused(bench.run(verb, 4_000_000)) == ("there is no process with PID 4000000; jps lists the JVMs")
+
+
+@pytest.mark.parametrize("verb", ["attach", "probes"])
+def test_a_pid_that_is_no_jvm(bench: Bench, verb: str) -> None:
+    if verb == "attach":
+        require_bpf()
+    message = refused(bench.run(verb, os.getpid()))
+    assert message.endswith("is not a JVM: it has no libjvm.so mapped; give the PID of a java process")
+
+
+def test_a_jvm_without_the_agent(bench: Bench) -> None:
+    target = bench.target(StubImage([PLACE]), "nst", "d1t", "det", name="something.so")
+    assert refused(bench.run("probes", target.pid)) == (
+        f"PID {target.pid} (target) is a JVM without the jprobe agent; "
+        "start it with java -javaagent:jprobe.jar=probes=<selector>"
+    )
+
+
+def test_an_agent_whose_selectors_have_matched_nothing(bench: Bench) -> None:
+    target = bench.target(
+        StubImage([], generation=0, selectors=["org.h2.**#*", "a.B#c"]), "", name="jprobe-1/0.so"
+    )
+    message = refused(bench.run("probes", target.pid))
+    assert message.startswith(
+        f"PID {target.pid} has the jprobe agent but no probes: "
+        "'org.h2.**#*', 'a.B#c' matched no loaded class yet"
+    )
+
+
+def test_a_glob_that_matches_nothing(bench: Bench) -> None:
+    target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
+    assert refused(bench.run("probes", target.pid, "--probe", "nope")) == (
+        f"--probe 'nope' matches none of the 3 probes of PID {target.pid}; one of them is "
+        "com_acme_Orders:place__entry, of com.acme.Orders#place"
+    )
+
+
+def test_no_privileges(bench: Bench) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to drop capabilities")
+    target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
+    result = subprocess.run(
+        ["setpriv", "--bounding-set=-all", "--inh-caps=-all", JCOLLECT, "attach", str(target.pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused(result) == (
+        f"cannot attach to PID {target.pid}: needs CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; run with sudo"
+    )
+
+
+def test_a_broken_stub_library_is_skipped_with_a_warning(bench: Bench) -> None:
+    content = StubImage([PLACE], version=9).build()
+    target = bench.target(content, "nst", "d1t", "det")
+    result = bench.run("probes", target.pid)
+    assert result.returncode == 1
+    warning, error = result.stderr.splitlines()
+    assert warning.startswith("jcollect: warning: skipping the stub library ")
+    assert warning.endswith("its layout has version 9, and this jcollect reads 1")
+    assert error.startswith("jcollect: no stub library of PID")
+
+
+def test_a_listen_address_in_use(bench: Bench) -> None:
+    require_bpf()
+    target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
+    bench.attach(target)
+    message = refused(bench.run("attach", target.pid))
+    assert message.startswith(f"cannot listen at unix:///run/jprobe/{target.pid}.sock: the address is in use")
+    other = bench.attach(target, "--listen", "127.0.0.1:0")
+    address = other.status().split("serving ")[1]
+    message = refused(bench.run("attach", target.pid, "--listen", address))
+    assert message.startswith(f"cannot listen at {address}: the address is in use")
+    assert target.semaphores() == 3
+
+
+def test_a_listen_address_that_others_can_reach(bench: Bench) -> None:
+    require_bpf()
+    target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
+    message = refused(bench.run("attach", target.pid, "--listen", "0.0.0.0:0"))
+    assert "add --insecure" in message
+    assert target.semaphores() == 0
+
+
+def test_a_listen_address_that_is_none(bench: Bench) -> None:
+    assert "'nonsense' is no address" in refused(bench.run("attach", 1, "--listen", "nonsense"))
+
+
+@pytest.mark.parametrize("verb", ["observe", "top"])
+def test_nobody_listens(bench: Bench, verb: str) -> None:
+    address = f"unix://{bench.directory}/none.sock"
+    assert refused(bench.run(verb, address)) == (
+        f"nobody listens at {address}; start a collector there with jcollect attach"
+    )
+
+
+def test_an_observer_whose_glob_matches_nothing(bench: Bench) -> None:
+    require_bpf()
+    target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
+    bench.attach(target)
+    message = refused(bench.run("observe", target.pid, "--probe", "nope"))
+    assert message.startswith("no probe of this collector matches nope at unix:///")
+
+
+def test_an_option_that_is_not_there(bench: Bench) -> None:
+    message = refused(bench.run("attach", 1, "--frobnicate"), code=2)
+    assert message.startswith("No such option")
+    assert message.endswith("; see jcollect --help")
+
+
+def test_probes_are_listed_for_people_and_for_programs(bench: Bench) -> None:
+    target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
+    library = bench.directory / "jprobe-1" / "1.so"
+    listed = json.loads(bench.run("probes", target.pid, "--json").stdout)
+    assert [probe["name"] for probe in listed] == ["place__entry", "place__return", "place__throw"]
+    first = listed[0]
+    assert first.pop("location") > 0
+    assert first.pop("semaphore") > 65536
+    assert first == {
+        "provider": "com_acme_Orders",
+        "name": "place__entry",
+        "kind": "entry",
+        "class": "com.acme.Orders",
+        "class_loader": 1,
+        "method": "place",
+        "descriptor": "(JLjava/lang/String;)Z",
+        "values": [{"name": "arg0", "type": "long"}, {"name": "arg1", "type": "java.lang.String"}],
+        "file": str(library),
+        "semaphore_count": 0,
+        "state": "dormant",
+    }
+    table = bench.run("probes", target.pid, "--probe", "*__return").stdout.splitlines()
+    assert len(table) == 2
+    assert table[1].startswith("com_acme_Orders:place__return  dormant  0 ")
+    assert table[1].endswith("com.acme.Orders#place(JLjava/lang/String;)Z boolean return")
+
+
+def test_probes_whose_file_was_deleted_are_found_all_the_same(bench: Bench) -> None:
+    target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
+    (bench.directory / "jprobe-1" / "1.so").unlink()
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for /proc/PID/map_files")
+    listed = json.loads(bench.run("probes", target.pid, "--json").stdout)
+    assert len(listed) == 3
+    assert listed[0]["file"].startswith(f"/proc/{target.pid}/map_files/")
+
+
+def test_version_and_help(bench: Bench) -> None:
+    assert bench.run("--version").stdout == "jcollect, version 0.1.0\n"
+    text = bench.run("--help").stdout
+    for verb in ("attach", "observe", "probes", "top"):
+        assert f"  {verb} " in text

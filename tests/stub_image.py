@@ -1,0 +1,262 @@
+"""Builds stub libraries from named parts, by contract 1 of the design, for tests.
+
+Nothing of the collector is used here: a reader that misunderstands the layout must not be
+confirmed by a writer with the same mistake.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+from jprobe.v1 import manifest_pb2, probe_pb2
+
+SEGMENT = 65536
+SLOT = 32
+STUB = bytes.fromhex("900f1f440000662e0f1f840000000000c3").ljust(SLOT, b"\xcc")
+REGISTERS = ("%rdi", "%rsi", "%rdx", "%rcx", "%r8", "%r9")
+
+Type = probe_pb2.ValueType
+
+BOOLEAN = probe_pb2.VALUE_TYPE_BOOLEAN
+BYTE = probe_pb2.VALUE_TYPE_BYTE
+SHORT = probe_pb2.VALUE_TYPE_SHORT
+INT = probe_pb2.VALUE_TYPE_INT
+LONG = probe_pb2.VALUE_TYPE_LONG
+CHAR = probe_pb2.VALUE_TYPE_CHAR
+FLOAT = probe_pb2.VALUE_TYPE_FLOAT
+DOUBLE = probe_pb2.VALUE_TYPE_DOUBLE
+STRING = probe_pb2.VALUE_TYPE_STRING
+REFERENCE = probe_pb2.VALUE_TYPE_REFERENCE
+
+JAVA_NAMES = {
+    BOOLEAN: "boolean",
+    BYTE: "byte",
+    SHORT: "short",
+    INT: "int",
+    LONG: "long",
+    CHAR: "char",
+    FLOAT: "float",
+    DOUBLE: "double",
+    STRING: "java.lang.String",
+    REFERENCE: "java.util.List",
+}
+SIZES = {BOOLEAN: "1", BYTE: "-1", SHORT: "-2", INT: "-4", LONG: "-8", CHAR: "2", FLOAT: "4", DOUBLE: "8"}
+
+
+@dataclass(frozen=True)
+class Method:
+    """One traced method; its probes get the kinds given, in that order."""
+
+    class_name: str
+    method: str
+    arguments: tuple[Type, ...] = ()
+    returns: Type | None = None
+    descriptor: str = "()V"
+    kinds: tuple[int, ...] = (
+        probe_pb2.PROBE_KIND_ENTRY,
+        probe_pb2.PROBE_KIND_RETURN,
+        probe_pb2.PROBE_KIND_THROW,
+    )
+
+
+@dataclass
+class StubImage:
+    """The parts of a stub library; any of them may be spoilt by a test before `build`."""
+
+    methods: list[Method] = field(default_factory=list)
+    generation: int = 1
+    selectors: list[str] = field(default_factory=lambda: ["com.acme.**#*"])
+    version: int = 1
+    state: int = probe_pb2.PROBE_STATE_DORMANT
+    reverse_notes: bool = False
+    manifest_bytes: bytes | None = None
+
+    def manifest(self) -> manifest_pb2.Manifest:
+        manifest = manifest_pb2.Manifest(
+            version=self.version,
+            agent_version="0.1.0",
+            generation=self.generation,
+            selectors=self.selectors,
+        )
+        for index, method in enumerate(self.methods):
+            traced = manifest.methods.add(
+                class_name=method.class_name,
+                class_loader_id=1,
+                method=method.method,
+                descriptor=method.descriptor,
+            )
+            for position, value_type in enumerate(method.arguments):
+                traced.arguments.add(name=f"arg{position}", java_type=JAVA_NAMES[value_type], type=value_type)
+            if method.returns is not None:
+                traced.return_value.CopyFrom(
+                    probe_pb2.Value(name="return", java_type=JAVA_NAMES[method.returns], type=method.returns)
+                )
+            for kind in method.kinds:
+                manifest.probes.add(method=index, kind=kind)
+        return manifest
+
+    def names(self) -> list[tuple[str, str]]:
+        """Provider and name of each slot."""
+        kinds = {1: "entry", 2: "return", 3: "throw"}
+        special = {"<init>": "init", "<clinit>": "clinit"}
+        return [
+            (
+                "".join(c if c.isascii() and c.isalnum() else "_" for c in method.class_name),
+                f"{special.get(method.method, method.method)}__{kinds[kind]}",
+            )
+            for method in self.methods
+            for kind in method.kinds
+        ]
+
+    def argument_formats(self) -> list[str]:
+        formats = []
+        for method in self.methods:
+            for kind in method.kinds:
+                sizes = {
+                    1: [*(SIZES.get(t, "8") for t in method.arguments), "8"],
+                    2: ["8", SIZES.get(method.returns or LONG, "8"), "8"],
+                    3: ["8", "8", "8"],
+                }[kind]
+                formats.append(
+                    " ".join(
+                        f"{size}@{REGISTERS[i]}" if i < 6 else f"{size}@{8 * (i - 5)}(%rsp)"
+                        for i, size in enumerate(sizes)
+                    )
+                )
+        return formats
+
+    def build(self) -> bytes:
+        manifest = self.manifest_bytes if self.manifest_bytes is not None else None
+        if manifest is None:
+            manifest = self.manifest().SerializeToString()
+        slots = sum(len(method.kinds) for method in self.methods)
+        return _link(
+            text=STUB * max(slots, 1),
+            names=self.names(),
+            formats=self.argument_formats(),
+            states=bytes([self.state]) * slots,
+            manifest=manifest,
+            reverse_notes=self.reverse_notes,
+        )
+
+
+def _pad(data: bytes, alignment: int) -> bytes:
+    return data + bytes(-len(data) % alignment)
+
+
+def _note(owner: bytes, note_type: int, description: bytes) -> bytes:
+    return (
+        struct.pack("<III", len(owner), len(description), note_type) + _pad(owner, 4) + _pad(description, 4)
+    )
+
+
+def _link(
+    text: bytes,
+    names: list[tuple[str, str]],
+    formats: list[str],
+    states: bytes,
+    manifest: bytes,
+    reverse_notes: bool,
+) -> bytes:
+    image = bytearray(64 + 5 * 56)
+    sections: list[tuple[str, int, int, int, int, int]] = []  # name, type, flags, offset, size, link
+
+    def place(name: str, data: bytes, kind: int, flags: int, alignment: int, link: int = 0) -> int:
+        image.extend(bytes(-len(image) % alignment))
+        offset = len(image)
+        image.extend(data)
+        sections.append((name, kind, flags, offset, len(data), link))
+        return offset
+
+    alloc, write, execute = 2, 1, 4
+    hash_at = place(".hash", struct.pack("<IIII", 1, 1, 0, 0), 5, alloc, 8, 2)
+    symbols_at = place(".dynsym", bytes(24), 11, alloc, 8, 3)
+    strings_at = place(".dynstr", b"\0", 3, alloc, 1)
+    build_id = _note(b"GNU\0", 3, bytes(range(20)))
+    build_id_at = place(".note.gnu.build-id", build_id, 7, alloc, 4)
+    text_at = place(".text", text, 1, alloc | execute, 64)
+    executable_end = len(image)
+
+    dynamic = b"".join(
+        struct.pack("<qQ", tag, value)
+        for tag, value in ((4, hash_at), (5, strings_at), (6, symbols_at), (10, 1), (11, 24), (0, 0))
+    )
+    image.extend(bytes(-len(image) % SEGMENT))
+    writable_at = place(".dynamic", dynamic, 6, alloc | write, 8, 3)
+    probes_at = place(".probes", bytes(2 * max(len(names), 1)), 1, alloc | write, 2)
+    place(".jprobe.state", states, 1, alloc | write, 1)
+    writable_end = len(image)
+
+    notes = [
+        _note(
+            b"stapsdt\0",
+            3,
+            struct.pack("<QQQ", text_at + SLOT * slot, len(image), probes_at + 2 * slot)
+            + f"{provider}\0{name}\0{arguments}\0".encode(),
+        )
+        for slot, ((provider, name), arguments) in enumerate(zip(names, formats, strict=True))
+    ]
+    if reverse_notes:
+        notes.reverse()
+    place(".note.stapsdt", b"".join(notes), 7, 0, 4)
+    place(".jprobe.manifest", manifest, 1, 0, 1)
+    place(".stapsdt.base", b"\0", 1, 0, 1)
+
+    string_table = b"\0"
+    name_offsets = []
+    for name in [section[0] for section in sections] + [".shstrtab"]:
+        name_offsets.append(len(string_table))
+        string_table += name.encode() + b"\0"
+    place(".shstrtab", string_table, 3, 0, 1)
+    image.extend(bytes(-len(image) % 8))
+    headers_at = len(image)
+    image.extend(bytes(64))
+    for (_, kind, flags, offset, size, link), name_offset in zip(sections, name_offsets, strict=True):
+        address = offset if flags & alloc else 0
+        image.extend(
+            struct.pack(
+                "<IIQQQQIIQQ",
+                name_offset,
+                kind,
+                flags,
+                address,
+                offset,
+                size,
+                link,
+                0,
+                1,
+                24 if kind == 11 else 0,
+            )
+        )
+
+    def segment(kind: int, flags: int, start: int, end: int, alignment: int) -> bytes:
+        size = end - start
+        return struct.pack("<IIQQQQQQ", kind, flags, start, start, start, size, size, alignment)
+
+    program_headers = (
+        segment(1, 5, 0, executable_end, SEGMENT)
+        + segment(1, 6, writable_at, writable_end, SEGMENT)
+        + segment(2, 6, writable_at, writable_at + len(dynamic), 8)
+        + segment(4, 4, build_id_at, build_id_at + len(build_id), 4)
+        + segment(0x6474E551, 6, 0, 0, 16)
+    )
+    image[64 : 64 + len(program_headers)] = program_headers
+    image[0:64] = struct.pack(
+        "<16sHHIQQQIHHHHHH",
+        b"\x7fELF\x02\x01\x01",
+        3,
+        62,
+        1,
+        0,
+        64,
+        headers_at,
+        0,
+        64,
+        56,
+        5,
+        64,
+        len(sections) + 1,
+        len(sections),
+    )
+    return bytes(image)

@@ -1,0 +1,249 @@
+"""Lines, durations, escapes, histograms, addresses, and the protocol's own style."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jcollect.errors import JcollectError
+from jcollect.rpc.address import parse_address
+from jcollect.stream.columns import Columns
+from jcollect.stream.escape import escape
+from jcollect.stream.formats import compact_line, duration_text, json_line
+from jcollect.stream.histogram import BUCKETS, Histograms, bucket_of, middle_of
+from jcollect.stream.rows import Row, RowDecoder
+from jcollect.stream.summary import Summary
+from jprobe.v1 import collector_pb2, probe_pb2
+
+PRESENT, UNREADABLE = 1 << 32, 1 << 33
+REPOSITORY = Path(__file__).parents[2]
+
+
+def probe(kind: int, *types: int, number: int = 0) -> collector_pb2.Probe:
+    names = {
+        1: "boolean", 2: "byte", 3: "short", 4: "int", 5: "long", 6: "char",
+        7: "float", 8: "double", 9: "java.lang.String", 10: "java.util.List",
+    }  # fmt: skip
+    return collector_pb2.Probe(
+        id=number,
+        pid=4711,
+        provider="com_acme_Orders",
+        name={1: "place__entry", 2: "place__return", 3: "place__throw"}[kind],
+        kind=probe_pb2.ProbeKind.Name(kind),
+        class_name="com.acme.Orders",
+        method="place",
+        descriptor="(JLjava/lang/String;)Z",
+        values=[
+            probe_pb2.Value(name="x", java_type=names[t], type=probe_pb2.ValueType.Name(t)) for t in types
+        ],
+    )
+
+
+def row(described: collector_pb2.Probe, words: list[int], text: bytes = b"", duration: int = 0) -> Row:
+    one = np.uint64
+    columns = Columns(
+        np.array([17], one),
+        np.array([1_795_341_600_123_456_789], one),
+        np.array([0], np.uint32),
+        np.array([4720], np.uint32),
+        np.array([31], one),
+        np.array([duration], one),
+        np.array(words, one),
+        text,
+    )
+    (only,) = RowDecoder([described]).rows(columns)
+    return only
+
+
+def value_in_json(value_type: int, word: int, text: bytes = b"") -> str:
+    line = json_line(row(probe(1, value_type), [word], text))
+    return line[line.index('"args":[') + 8 : line.index('],"seq"')]
+
+
+def test_the_json_line_of_a_return_is_as_documented() -> None:
+    assert json_line(row(probe(2, 1), [1], duration=1834)) == (
+        '{"time":"2026-11-22T10:00:00.123456789Z","pid":4711,"tid":4720,"thread":31,'
+        '"probe":"com_acme_Orders:place__return","class":"com.acme.Orders","method":"place",'
+        '"descriptor":"(JLjava/lang/String;)Z","kind":"return","duration_ns":1834,"value":true,"seq":17}'
+    )
+
+
+def test_the_json_line_of_an_entry_has_args_in_place_of_duration_and_value() -> None:
+    line = json_line(row(probe(1, 5, 9), [42, 3 | PRESENT], b"abc"))
+    assert line.endswith('"kind":"entry","args":[42,"abc"],"seq":17}')
+
+
+def test_the_json_line_of_a_throw_has_the_exception() -> None:
+    line = json_line(row(probe(3, 9), [5 | PRESENT], b"a.b.C", duration=5))
+    assert line.endswith('"kind":"throw","duration_ns":5,"exception":"a.b.C","seq":17}')
+
+
+def test_a_void_return_is_null() -> None:
+    assert '"value":null,' in json_line(row(probe(2), []))
+
+
+def float_bits(value: float) -> int:
+    return int(struct.unpack("<I", struct.pack("<f", value))[0])
+
+
+def double_bits(value: float) -> int:
+    return int(struct.unpack("<Q", struct.pack("<d", value))[0])
+
+
+@pytest.mark.parametrize(
+    ("value_type", "word", "expected"),
+    [
+        (1, 0, "false"),
+        (1, 1, "true"),
+        (2, 2**64 - 128, "-128"),
+        (3, 2**64 - 1, "-1"),
+        (4, 2**64 - 2**31, "-2147483648"),
+        (5, 2**63, "-9223372036854775808"),
+        (5, 2**63 - 1, "9223372036854775807"),
+        (6, ord("ż"), '"ż"'),
+        (6, ord('"'), '"\\""'),
+        (7, float_bits(0.1), "0.1"),
+        (7, float_bits(-3.4028235e38), "-3.4028235e+38"),
+        (7, float_bits(math.nan), '"NaN"'),
+        (8, double_bits(0.1), "0.1"),
+        (8, double_bits(-math.inf), '"-Infinity"'),
+        (8, double_bits(math.inf), '"Infinity"'),
+        (9, 0, "null"),
+        (9, PRESENT, '""'),
+        (9, PRESENT | UNREADABLE, '{"unreadable":true}'),
+        (10, 0, "null"),
+        (10, 0x1B2C3D4E, '"java.util.List@1b2c3d4e"'),
+        (10, 0xF, '"java.util.List@f"'),
+    ],
+)
+def test_values_are_typed_as_in_java(value_type: int, word: int, expected: str) -> None:
+    assert value_in_json(value_type, word) == expected
+
+
+def test_half_a_surrogate_pair_is_escaped_and_stays_json() -> None:
+    line = json_line(row(probe(1, 6), [0xD83E]))
+    encoded = line.encode(errors="backslashreplace")
+    assert b'"args":["\\ud83e"]' in encoded
+    assert json.loads(encoded)["args"] == ["\ud83e"]
+
+
+def test_compact_lines_are_for_people() -> None:
+    assert compact_line(row(probe(2, 1), [1], duration=1834)) == (
+        "10:00:00.123456 4720/31 com.acme.Orders#place return 1.83us true"
+    )
+    assert compact_line(row(probe(1, 5, 9, 9), [42, 3 | PRESENT, 0], b"abc")).endswith(
+        'place entry (42, "abc", null)'
+    )
+    assert compact_line(row(probe(3, 9), [5 | PRESENT], b"a.b.C", duration=7)).endswith("throw 7ns a.b.C")
+    assert compact_line(row(probe(2), [], duration=7)).endswith("return 7ns")
+
+
+def test_nothing_from_the_target_can_act_on_a_terminal() -> None:
+    nasty = "\x1b[2Jrm\r\n\t\x00\x9b31m\u202e\u2028\x7f"
+    line = compact_line(row(probe(1, 9), [len(nasty.encode()) | PRESENT], nasty.encode()))
+    assert line.endswith('("\\x1b[2Jrm\\r\\n\\t\\x00\\x9b31m\\u202e\\u2028\\x7f")')
+    assert escape("zażółć 🦆") == "zażółć 🦆"
+    assert escape("\ud83e") == "\\ud83e"
+
+
+def test_text_that_is_not_utf_8_does_not_stop_the_stream() -> None:
+    assert value_in_json(9, 3 | PRESENT, b"a\xffb") == '"a\ufffdb"'
+
+
+@pytest.mark.parametrize(
+    ("nanos", "text"),
+    [
+        (0, "0ns"),
+        (999, "999ns"),
+        (1000, "1.00us"),
+        (1834, "1.83us"),
+        (99_940, "99.9us"),
+        (99_960, "100us"),
+        (999_400, "999us"),
+        (999_600, "1.00ms"),
+        (12_500_000, "12.5ms"),
+        (2_040_000_000, "2.04s"),
+    ],
+)
+def test_durations_have_three_digits(nanos: int, text: str) -> None:
+    assert duration_text(nanos) == text
+
+
+def test_a_bucket_stands_for_its_values_within_a_32nd() -> None:
+    dice = np.random.default_rng(2)
+    exponents = dice.uniform(0, 62, 20011)
+    values = np.concatenate([np.arange(5003), 2**exponents, 2.0 ** np.arange(62)]).astype(np.uint64)
+    buckets = bucket_of(values)
+    assert buckets.min() == 0
+    assert buckets.max() < BUCKETS
+    middles = np.array([middle_of(int(bucket)) for bucket in buckets])
+    assert (np.abs(middles - values) <= values / 32).all()
+    ordered = np.sort(values)
+    assert (np.diff(bucket_of(ordered)) >= 0).all()
+    assert bucket_of(np.array([2**64 - 1], np.uint64))[0] == BUCKETS - 1
+
+
+def test_percentiles_are_those_of_the_values_within_3_2_percent() -> None:
+    dice = np.random.default_rng(3)
+    values = dice.lognormal(8, 2, 10007).astype(np.uint64)
+    histograms = Histograms(3)
+    histograms.add(np.full(len(values), 1), values)
+    found = histograms.percentiles(1, (0.5, 0.99))
+    assert found is not None
+    exact = np.sort(values)[[math.ceil(0.5 * 10007) - 1, math.ceil(0.99 * 10007) - 1]]
+    assert np.allclose(found, exact, rtol=1 / 31)
+    assert histograms.percentiles(0, (0.5,)) is None
+
+
+def test_a_call_counts_once_whatever_of_it_is_streamed() -> None:
+    def columns(ids: list[int], durations: list[int]) -> Columns:
+        zeros = np.zeros(len(ids), np.uint64)
+        return Columns(
+            zeros,
+            zeros,
+            np.array(ids, np.uint32),
+            zeros.astype(np.uint32),
+            zeros,
+            np.array(durations, np.uint64),
+            zeros,
+            b"",
+        )
+
+    whole = Summary([probe(1), probe(2, number=1), probe(3, 9, number=2)])
+    whole.add(columns([0, 0, 0, 1, 2, 1], [0, 0, 0, 20, 10, 30]))
+    (method,) = whole.methods()
+    assert (method.name, method.calls, method.errors) == ("com.acme.Orders#place", 3, 1)
+    assert (method.p50, method.p99, method.total) == (20, 30, 60)
+    entries = Summary([probe(1)])
+    entries.add(columns([0, 0], [0, 0]))
+    (method,) = entries.methods()
+    assert (method.calls, method.errors, method.p50, method.total) == (2, 0, None, None)
+
+
+def test_addresses_are_a_pid_a_socket_or_a_port() -> None:
+    assert parse_address("4711").text == "unix:///run/jprobe/4711.sock"
+    assert parse_address("unix:/run/x.sock").path == "/run/x.sock"
+    assert (parse_address("[::1]:50051").host, parse_address("[::1]:50051").port) == ("::1", 50051)
+    assert parse_address("localhost:1").is_local
+    assert parse_address("127.0.0.1:1").is_local
+    assert not parse_address("0.0.0.0:1").is_local
+    assert not parse_address("example.org:1").is_local
+
+
+@pytest.mark.parametrize("text", ["", "host", "host:port", "unix:x", ":1", "h:99999", "unix:///" + "x" * 108])
+def test_what_is_no_address_is_an_error(text: str) -> None:
+    with pytest.raises(JcollectError, match=r"address|socket"):
+        parse_address(text)
+
+
+def test_the_protocol_keeps_the_lint_rules() -> None:
+    buf = Path(sys.executable).parent / "buf"
+    result = subprocess.run([buf, "lint", "proto"], cwd=REPOSITORY, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -1,0 +1,259 @@
+"""From ring bytes to columns to messages: compared with what protobuf and plain loops make of them."""
+
+from __future__ import annotations
+
+import random
+import struct
+
+import numpy as np
+import pytest
+
+from jcollect.discovery.probes import Probe, probes_of
+from jcollect.discovery.stub_library import StubLibrary, parse_stub_image
+from jcollect.stream.accounts import Accounts
+from jcollect.stream.columns import Columns
+from jcollect.stream.hub import Hub, NoSuchProbeError
+from jcollect.stream.record import RecordDecoder
+from jcollect.stream.ring import RawRecords, find_records
+from jcollect.stream.rows import RowDecoder
+from jcollect.stream.wire import decode, encode
+from jprobe.v1 import collector_pb2
+from stub_image import BOOLEAN, INT, LONG, STRING, Method, StubImage
+
+BUSY, DISCARD = 1 << 31, 1 << 30
+PRESENT, UNREADABLE = 1 << 32, 1 << 33
+METHODS = [
+    Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN),
+    Method("com.acme.Orders", "note", (STRING, INT, STRING, LONG, LONG, LONG), STRING),
+    Method("com.acme.Orders", "close", (), None),
+]
+
+
+@pytest.fixture
+def probes() -> list[Probe]:
+    image = parse_stub_image(StubImage(METHODS).build())
+    return probes_of([StubLibrary(4711, "/x", 0, image)])
+
+
+def messages_of(probes: list[Probe]) -> list[collector_pb2.Probe]:
+    from jcollect.discovery.probes import LiveProbe
+
+    return [LiveProbe(probe, 1, 3).message() for probe in probes]
+
+
+def record(
+    size: int, probe: int, words: list[int], text: bytes = b"", flags: int = 0, head: int = 0
+) -> bytes:
+    body = struct.pack("<QIIIHH", 1_000 + probe, 77, probe, len(text), len(words), flags)
+    body += struct.pack(f"<{len(words)}Q", *words) + text
+    assert len(body) <= size
+    return struct.pack("<II", size | head, 0xDEAD) + body.ljust(size, b"\xee")
+
+
+def as_ring(*records: bytes) -> np.ndarray:
+    return np.frombuffer(b"".join(records), np.uint8)
+
+
+PLACED = record(248, 0, [5, 3 | PRESENT, 9], b"abc")
+RETURNED = record(56, 1, [1834, 1, 9])
+
+
+def test_records_of_one_size_are_found_without_a_walk() -> None:
+    starts, size = find_records(as_ring(*[RETURNED] * 101), 4096)
+    assert starts.tolist() == [64 * i for i in range(101)]
+    assert size == 64 * 101
+
+
+def test_records_of_all_sizes_are_found() -> None:
+    dice = random.Random(104729)
+    sizes = [56, 120, 248, 504, 1016, 2040, 1208, 4088, 12472]
+    records = [record(dice.choice(sizes), 1, [i, 1, 9]) for i in range(997)]
+    starts, size = find_records(as_ring(*records), 4096)
+    ends = np.cumsum([len(r) for r in records])
+    assert starts.tolist() == [0, *ends[:-1].tolist()]
+    assert size == ends[-1]
+
+
+def test_no_more_records_are_taken_than_asked_for() -> None:
+    for records in ([RETURNED] * 7, [RETURNED, PLACED] * 4):
+        starts, size = find_records(as_ring(*records), 5)
+        assert len(starts) == 5
+        assert size == sum(map(len, records[:5]))
+
+
+def test_reading_stops_at_a_busy_record_and_skips_discarded_ones() -> None:
+    discarded = record(248, 0, [0, 0, 0], head=DISCARD)
+    busy = record(56, 1, [0, 0, 0], head=BUSY)
+    starts, size = find_records(as_ring(RETURNED, discarded, PLACED, busy, RETURNED), 4096)
+    assert starts.tolist() == [0, 64 + 256]
+    assert size == 64 + 256 + 256
+    assert find_records(as_ring(busy, RETURNED), 4096)[1] == 0
+    starts, size = find_records(as_ring(discarded), 4096)
+    assert (starts.tolist(), size) == ([], 256)
+
+
+def test_a_record_cut_off_by_the_end_is_left_for_later() -> None:
+    data = as_ring(RETURNED, PLACED)
+    starts, size = find_records(data[: 64 + 128], 4096)
+    assert (starts.tolist(), size) == ([0], 64)
+    assert find_records(as_ring(PLACED)[:192], 4096)[1] == 0
+    assert find_records(as_ring(PLACED)[:10], 4096)[1] == 0
+
+
+def decoded(probes: list[Probe], *records: bytes, first_seq: int = 0):  # type: ignore[no-untyped-def]
+    data = as_ring(*records).copy()
+    starts, _ = find_records(data, 4096)
+    return RecordDecoder(probes, 10**18).decode(RawRecords(data, starts), first_seq)
+
+
+def test_records_of_every_kind_become_columns(probes: list[Probe]) -> None:
+    noted = record(504, 3, [4 | PRESENT, 7, 0, 1, 2, 3, 11], b"\xc5\xbcyz")
+    thrown = record(248, 2, [50, 3 | PRESENT, 9], b"E.x")
+    closed = record(56, 7, [60, 0, 12])
+    opened = record(56, 6, [12])
+    batch, senseless = decoded(probes, PLACED, RETURNED, thrown, noted, closed, opened, first_seq=40)
+    columns = batch.columns
+    assert senseless is None
+    assert columns.seq.tolist() == [40, 41, 42, 43, 44, 45]
+    assert columns.probe.tolist() == [0, 1, 2, 3, 7, 6]
+    assert columns.tid.tolist() == [77] * 6
+    assert columns.thread.tolist() == [9, 9, 9, 11, 12, 12]
+    assert columns.duration_nanos.tolist() == [0, 1834, 50, 0, 60, 0]
+    assert columns.time_unix_nanos.tolist() == [10**18 + 1000 + p for p in (0, 1, 2, 3, 7, 6)]
+    assert columns.values.tolist() == [5, 3 | PRESENT, 1, 3 | PRESENT, 4 | PRESENT, 7, 0, 1, 2, 3]
+    assert columns.text == b"abc" + b"E.x" + b"\xc5\xbcyz"
+    rows = list(RowDecoder(messages_of(probes)).rows(columns))
+    assert [row.values for row in rows] == [
+        (5, "abc"),
+        (True,),
+        ("E.x",),
+        ("żyz", 7, None, 1, 2, 3),
+        (),
+        (),
+    ]
+
+
+def test_records_that_make_no_sense_are_counted_by_probe(probes: list[Probe]) -> None:
+    bad_words = record(56, 1, [1, 2])
+    bad_flags = record(56, 1, [1, 2, 3], flags=1)
+    batch, senseless = decoded(probes, RETURNED, bad_words, PLACED, bad_flags)
+    assert batch.columns.probe.tolist() == [1, 0]
+    assert senseless is not None
+    assert senseless.tolist() == [0, 2, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_picking_events_takes_their_values_and_texts_along(probes: list[Probe]) -> None:
+    other = record(248, 0, [6, 5 | PRESENT, 9], b"other")
+    batch, _ = decoded(probes, PLACED, RETURNED, other)
+    part = batch.pick(np.array([False, True, True]))
+    assert part.columns.seq.tolist() == [1, 2]
+    assert part.columns.values.tolist() == [1, 6, 5 | PRESENT]
+    assert part.columns.text == b"other"
+    assert batch.pick(np.array([True, True, True])) is batch
+
+
+def some_columns(count: int) -> Columns:
+    dice = np.random.default_rng(1)
+
+    def u64(size: int) -> np.ndarray:
+        return dice.integers(0, 2**64, size, np.uint64, endpoint=False)
+
+    return Columns(
+        seq=u64(count),
+        time_unix_nanos=u64(count),
+        probe=dice.integers(0, 2**32, count, np.uint32, endpoint=False),
+        tid=dice.integers(0, 2**32, count, np.uint32, endpoint=False),
+        thread=u64(count),
+        duration_nanos=u64(count),
+        values=u64(3 * count),
+        text=dice.bytes(5 * count),
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 127, 128, 4096])
+def test_encoded_columns_are_what_protobuf_reads_and_writes(count: int) -> None:
+    columns = some_columns(count)
+    message = encode(columns)
+    batch = collector_pb2.SubscribeResponse.FromString(message).batch
+    for name in ("seq", "time_unix_nanos", "probe", "tid", "thread", "duration_nanos", "values"):
+        assert list(getattr(batch, name)) == getattr(columns, name).tolist()
+    assert batch.text == columns.text
+    assert collector_pb2.SubscribeResponse(batch=batch).SerializeToString(deterministic=True) == message
+    again = decode(message)
+    assert isinstance(again, Columns)
+    assert again.values.tolist() == columns.values.tolist()
+    assert again.text == columns.text
+
+
+def test_batches_of_encoders_that_do_not_pack_are_read_as_well() -> None:
+    # seq as two single fixed64 fields, tag 1 << 3 | 1.
+    body = b"\x09" + struct.pack("<Q", 5) + b"\x09" + struct.pack("<Q", 6)
+    columns = decode(b"\x12" + bytes([len(body)]) + body)
+    assert isinstance(columns, Columns)
+    assert columns.seq.tolist() == [5, 6]
+
+
+def books(probes: list[Probe], ring_lost: list[int] | None = None) -> Accounts:
+    lost = ring_lost or [0] * len(probes)
+    return Accounts(len(probes), lambda: np.zeros(len(probes), np.uint64), lambda: np.array(lost, np.uint64))
+
+
+def test_a_subscriber_gets_schema_batches_and_its_part_of_them(probes: list[Probe]) -> None:
+    hub = Hub(messages_of(probes), books(probes))
+    everything, returns = hub.subscribe(()), hub.subscribe(["*__return"])
+    batch, _ = decoded(probes, PLACED, RETURNED, RETURNED)
+    hub.publish(batch)
+    hub.end()
+    schema, first = [decode(m) for m in everything.messages()]
+    assert [p.id for p in schema.schema.probes] == list(range(9))  # type: ignore[union-attr]
+    assert isinstance(first, Columns)
+    assert len(first) == 3
+    schema, first = [decode(m) for m in returns.messages()]
+    assert [p.id for p in schema.schema.probes] == [1, 4, 7]  # type: ignore[union-attr]
+    assert isinstance(first, Columns)
+    assert first.seq.tolist() == [1, 2]
+
+
+def test_subscribers_with_one_filter_share_one_encoding(probes: list[Probe]) -> None:
+    hub = Hub(messages_of(probes), books(probes))
+    subscribers = [hub.subscribe(["*__return"]) for _ in range(3)]
+    batch, _ = decoded(probes, PLACED, RETURNED)
+    hub.publish(batch)
+    hub.end()
+    first, second, third = [list(s.messages())[1] for s in subscribers]
+    assert first is second is third
+
+
+def test_globs_that_match_nothing_are_an_error(probes: list[Probe]) -> None:
+    with pytest.raises(NoSuchProbeError):
+        Hub(messages_of(probes), books(probes)).subscribe(["nothing"])
+
+
+def test_a_slow_subscriber_loses_events_and_is_told_how_many_of_which_probe(probes: list[Probe]) -> None:
+    batch, _ = decoded(probes, PLACED, RETURNED, RETURNED)
+    size = len(encode(batch.columns))
+    hub = Hub(messages_of(probes), books(probes), queue_bytes=2 * size)
+    subscriber = hub.subscribe(())
+    for _ in range(7):
+        hub.publish(batch)
+    hub.end()
+    bodies = [decode(m) for m in subscriber.messages()][1:]
+    received = sum(len(b) for b in bodies if isinstance(b, Columns))
+    losses = [b.loss for b in bodies if isinstance(b, collector_pb2.SubscribeResponse)]
+    assert received == 2 * 3
+    assert losses[-1].stage == collector_pb2.LOSS_STAGE_SUBSCRIBER
+    assert losses[-1].events == 5 * 3 == hub.lost()
+    assert {p.probe: p.events for p in losses[-1].probes} == {0: 5, 1: 10}
+
+
+def test_loss_in_the_ring_counts_from_the_subscription_and_for_its_probes(probes: list[Probe]) -> None:
+    lost = [3, 3, 0, 0, 0, 0, 0, 0, 0]
+    hub = Hub(messages_of(probes), books(probes, lost))
+    subscriber = hub.subscribe(["*__return"])
+    lost[0] += 100
+    lost[1] += 13
+    hub.end()
+    last = decode(list(subscriber.messages())[-1])
+    assert isinstance(last, collector_pb2.SubscribeResponse)
+    assert (last.loss.stage, last.loss.events) == (collector_pb2.LOSS_STAGE_KERNEL_RING, 13)
+    assert [(p.probe, p.events) for p in last.loss.probes] == [(1, 13)]

@@ -1,0 +1,190 @@
+"""Reading stub libraries, sound and broken."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from jcollect.discovery.maps import Mapping, parse_maps
+from jcollect.discovery.probes import narrow, probes_of
+from jcollect.discovery.process import find_process
+from jcollect.discovery.stub_library import (
+    MalformedLibraryError,
+    StubLibrary,
+    find_stub_mappings,
+    is_stub_path,
+    parse_stub_image,
+    read_stub_library,
+)
+from jcollect.discovery.usdt_notes import parse_notes
+from jcollect.errors import JcollectError
+from stub_image import BOOLEAN, INT, LONG, STRING, Method, StubImage
+
+PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
+CLOSE = Method("com.acme.Orders", "close", (), None, "()V")
+INNER = Method("com.acme.Orders$Line", "<init>", (INT,), None, "(I)V")
+
+
+def library(image: StubImage) -> StubLibrary:
+    return StubLibrary(4711, "/tmp/jprobe-4711/1.so", 0x7F0000000000, parse_stub_image(image.build()))
+
+
+def test_every_probe_is_read_with_its_names_types_and_places() -> None:
+    probes = probes_of([library(StubImage([PLACE, CLOSE, INNER]))])
+    assert [(p.id, p.provider, p.name) for p in probes] == [
+        (0, "com_acme_Orders", "place__entry"),
+        (1, "com_acme_Orders", "place__return"),
+        (2, "com_acme_Orders", "place__throw"),
+        (3, "com_acme_Orders", "close__entry"),
+        (4, "com_acme_Orders", "close__return"),
+        (5, "com_acme_Orders", "close__throw"),
+        (6, "com_acme_Orders_Line", "init__entry"),
+        (7, "com_acme_Orders_Line", "init__return"),
+        (8, "com_acme_Orders_Line", "init__throw"),
+    ]
+    entry, back, throw = probes[:3]
+    assert (entry.words, entry.string_mask, entry.first_value) == (3, 0b010, 0)
+    assert (back.words, back.string_mask, back.first_value) == (3, 0, 1)
+    assert (throw.words, throw.string_mask, throw.first_value) == (3, 0b010, 1)
+    assert [v.java_type for v in entry.values] == ["long", "java.lang.String"]
+    assert [v.name for v in throw.values] == ["exception"]
+    assert probes[4].values == ()
+    assert [p.location - probes[0].location for p in probes] == [32 * i for i in range(9)]
+    assert [p.semaphore - probes[0].semaphore for p in probes] == [2 * i for i in range(9)]
+
+
+def test_notes_are_matched_by_place_and_not_by_order() -> None:
+    image = StubImage([PLACE, CLOSE])
+    forwards = [(p.name, p.location) for p in probes_of([library(image)])]
+    image.reverse_notes = True
+    assert [(p.name, p.location) for p in probes_of([library(image)])] == forwards
+
+
+def test_generation_0_has_no_probes_but_selectors() -> None:
+    empty = library(StubImage([], generation=0, selectors=["org.h2.**#*"]))
+    assert probes_of([empty]) == []
+    assert list(empty.image.manifest.selectors) == ["org.h2.**#*"]
+
+
+def test_a_layout_of_another_version_is_refused() -> None:
+    with pytest.raises(MalformedLibraryError, match="version 2, and this jcollect reads 1"):
+        parse_stub_image(StubImage([PLACE], version=2).build())
+
+
+def test_truncated_libraries_are_refused_and_never_crash_the_reader() -> None:
+    content = StubImage([PLACE, CLOSE]).build()
+    for size in [*range(0, 4096, 61), *range(65000, len(content), 17)]:
+        with pytest.raises(MalformedLibraryError):
+            parse_stub_image(content[:size])
+
+
+def test_spoilt_bytes_are_read_or_refused_but_never_crash_the_reader() -> None:
+    content = StubImage([PLACE, CLOSE]).build()
+    dice = random.Random(7919)
+    places = [*range(448), *range(65536, len(content))]
+    for _ in range(997):
+        spoilt = bytearray(content)
+        for _ in range(dice.choice((1, 3, 31))):
+            spoilt[dice.choice(places)] = dice.randrange(256)
+        try:
+            image = parse_stub_image(bytes(spoilt))
+        except MalformedLibraryError:
+            continue
+        probes_of([StubLibrary(1, "", 0, image)])
+
+
+def test_a_manifest_that_is_no_manifest_is_refused() -> None:
+    with pytest.raises(MalformedLibraryError, match="manifest"):
+        parse_stub_image(StubImage([PLACE], manifest_bytes=b"\xff" * 40).build())
+
+
+def test_six_thousand_notes_are_parsed_in_well_under_a_tenth_of_a_second() -> None:
+    methods = [Method(f"com.acme.C{i // 20}", f"m{i}", (LONG,), LONG) for i in range(2000)]
+    content = StubImage(methods).build()
+    image = parse_stub_image(content)
+    assert len(image.notes) == 6000
+    section = content[content.index(b"stapsdt\0") - 12 :]
+    best = 1.0
+    for _ in range(3):
+        begun = time.perf_counter()
+        notes = [note for _, note in zip(range(6000), parse_notes(section), strict=False)]
+        best = min(best, time.perf_counter() - begun)
+    assert len(notes) == 6000
+    assert best < 0.1
+
+
+MAPS = """\
+00400000-00452000 r-xp 00000000 08:02 173521      /usr/bin/java
+7f0000000000-7f0000001000 r-xp 00000000 08:02 42  /tmp/x y/jprobe-4711/1.so
+7f0000010000-7f0000011000 rw-p 00010000 08:02 42  /tmp/x y/jprobe-4711/1.so
+7f0000020000-7f0000021000 rw-p 00000000 00:00 0 \n\
+7f0000030000-7f0000031000 r-xp 00000000 00:01 7   /memfd:jprobe-0 (deleted)
+7f0000040000-7f0000041000 r-xp 00000000 08:02 43  /tmp/jprobe-4711-2/3.so (deleted)
+7ffd00000000-7ffd00001000 rw-p 00000000 00:00 0   [stack]
+"""
+
+
+def test_maps_lines_are_parsed_and_stub_libraries_found_once_each() -> None:
+    stubs = find_stub_mappings(list(parse_maps(MAPS)))
+    assert [(s.path, s.start, s.deleted, s.file) for s in stubs] == [
+        ("/tmp/x y/jprobe-4711/1.so", 0x7F0000000000, False, (8, 2, 42)),
+        ("/memfd:jprobe-0", 0x7F0000030000, True, (0, 1, 7)),
+        ("/tmp/jprobe-4711-2/3.so", 0x7F0000040000, True, (8, 2, 43)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/tmp/jprobe-1/x.so",
+        "/tmp/jprobe-/1.so",
+        "/tmp/jprobe-1/1.so.bak",
+        "/tmp/myjprobe.so",
+        "/memfd:jprobe",
+        "/memfd:other-0",
+        "/tmp/jprobe-1/1/2.so",
+    ],
+)
+def test_other_paths_are_not_taken_for_stub_libraries(path: str) -> None:
+    assert not is_stub_path(path)
+
+
+def test_a_file_of_the_same_name_that_is_not_the_mapped_one_is_not_opened(tmp_path: Path) -> None:
+    impostor = tmp_path / "jprobe-1" / "1.so"
+    impostor.parent.mkdir()
+    impostor.write_bytes(StubImage([CLOSE]).build())
+    mapping = Mapping(0x1000, 0x2000, "r-xp", 0, 8, 2, 999_999_999, str(impostor), False)
+    with pytest.raises(OSError, match="map_files"):
+        read_stub_library(os.getpid(), mapping)
+
+
+@pytest.mark.parametrize(
+    ("glob", "names"),
+    [
+        ("com_acme_Orders:place__entry", ["place__entry"]),
+        ("*__throw", ["place__throw", "close__throw", "init__throw"]),
+        ("com.acme.Orders", ["place__entry", "place__return", "place__throw"] + ["close__entry"] * 0),
+        ("com.acme.Orders#cl*", ["close__entry", "close__return", "close__throw"]),
+        ("<init>", ["init__entry", "init__return", "init__throw"]),
+        ("Place*", []),
+        ("[", []),
+    ],
+)
+def test_globs_match_usdt_names_classes_and_methods(glob: str, names: list[str]) -> None:
+    probes = probes_of([library(StubImage([PLACE, CLOSE, INNER]))])
+    found = narrow(probes, [glob])
+    if glob == "com.acme.Orders":
+        assert {p.class_name for p in found} == {"com.acme.Orders"}
+        assert len(found) == 6
+    else:
+        assert [p.name for p in found] == names
+    assert [p.id for p in found] == list(range(len(found)))
+
+
+def test_a_process_that_is_no_jvm_is_named() -> None:
+    with pytest.raises(JcollectError, match=rf"PID {os.getpid()} \(.*\) is not a JVM"):
+        find_process(os.getpid())
