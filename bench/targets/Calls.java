@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Calls a small method as often as it can and prints, every 100 ms, the nanoseconds a call took.
+ * Argument: how many times to print; 0 prints until it is killed.
+ */
+public class Calls {
+  static final int BATCH = 20_000;
+
+  static int add(int a, int b) {
+    return a + b;
+  }
+
+  static int batch(int seed) {
+    int sum = seed;
+    for (int i = 0; i < BATCH; i++) {
+      sum = add(sum, i);
+    }
+    return sum;
+  }
+
+  public static void main(String[] arguments) {
+    int lines = Integer.parseInt(arguments[0]);
+    int sum = 0;
+    for (int line = 0; lines == 0 || line < lines; line++) {
+      long start = System.nanoTime();
+      long calls = 0;
+      long nanos;
+      do {
+        sum = batch(sum);
+        calls += BATCH;
+        nanos = System.nanoTime() - start;
+      } while (nanos < 100_000_000L);
+      System.out.println((double) nanos / calls);
+    }
+    if (sum == 42) {
+      System.out.println();
+    }
+  }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.Statement;
+
+/**
+ * A fixed amount of SQL in an in-memory H2, round after round: prints the nanoseconds that each
+ * round took. Arguments: rounds to warm up, rounds to measure; 0 measures until it is killed.
+ */
+public class H2Work {
+  static final int STATEMENTS = 4_000;
+
+  public static void main(String[] arguments) throws Exception {
+    int warmUp = Integer.parseInt(arguments[0]);
+    int rounds = Integer.parseInt(arguments[1]);
+    try (Connection connection = DriverManager.getConnection("jdbc:h2:mem:work")) {
+      for (int round = 0; rounds == 0 || round < warmUp + rounds; round++) {
+        long start = System.nanoTime();
+        work(connection);
+        long nanos = System.nanoTime() - start;
+        if (round == warmUp) {
+          System.out.println("warm");
+        }
+        if (round >= warmUp) {
+          System.out.println(nanos);
+        }
+      }
+    }
+  }
+
+  static void work(Connection connection) throws Exception {
+    try (Statement statement = connection.createStatement()) {
+      statement.execute("drop table if exists orders");
+      statement.execute("create table orders(id int primary key, city varchar, amount int)");
+      statement.execute("create index by_city on orders(city)");
+    }
+    long sum = 0;
+    for (int i = 0; i < STATEMENTS; i++) {
+      try (PreparedStatement insert =
+          connection.prepareStatement("insert into orders values(?, ?, ?)")) {
+        insert.setInt(1, i);
+        insert.setString(2, "city " + i % 101);
+        insert.setInt(3, i % 1_000);
+        insert.executeUpdate();
+      }
+      try (PreparedStatement select =
+          connection.prepareStatement("select amount from orders where id = ?")) {
+        select.setInt(1, i / 2);
+        try (ResultSet rows = select.executeQuery()) {
+          rows.next();
+          sum += rows.getInt(1);
+        }
+      }
+    }
+    if (sum == 0) {
+      throw new IllegalStateException("no work was done");
+    }
+  }
+}

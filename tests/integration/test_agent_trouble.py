@@ -1,0 +1,202 @@
+"""Whatever is wrong with the agent's options or surroundings: one line, and the program runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conditions import require_bpf, wait_until
+from java_target import (
+    JCOLLECT,
+    JDKS,
+    NATIVE_ACCESS_WARNINGS_SINCE,
+    ROOT,
+    Jdk,
+    Process,
+    attach,
+    compile_targets,
+    finish,
+    java,
+    probes_of,
+    run,
+    wait_for_probes,
+)
+
+ORDERS = "PrimeCalls$Orders#*"
+ORDERS_PROBES = 18
+on_every_jdk = pytest.mark.parametrize("jdk", JDKS, ids=str)
+newest_jdk = JDKS[-1]
+
+
+@pytest.fixture(scope="session")
+def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_targets(tmp_path_factory.mktemp("targets"))
+
+
+def runs_with(target: Process) -> list[str]:
+    """Runs the target to its end; what it wrote to stderr."""
+    with target:
+        target.wait_for_line("ready")
+        target.send("exit")
+        assert target.wait() == 0
+    assert target.out == ["ready"]
+    return target.err
+
+
+@on_every_jdk
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (
+            "probes=PrimeCalls",
+            "jprobe: selector 'PrimeCalls', column 11: expected '#' and a method, as in "
+            "PrimeCalls#*; the program runs untraced",
+        ),
+        (
+            "probe=A#b",
+            "jprobe: there is no option 'probe'; there are probes, dir and string-limit; "
+            "the program runs untraced",
+        ),
+        ("probes=Nowhere#*", "jprobe: selector Nowhere#* has matched no method"),
+        (
+            "string-limit=0",
+            "jprobe: string-limit is '0'; expected a number of bytes from 1 to 1024; "
+            "the program runs untraced",
+        ),
+    ],
+)
+def test_a_mistake_in_the_options_is_one_line(jdk: Jdk, targets: Path, options: str, line: str) -> None:
+    assert runs_with(java(jdk, "-cp", targets, "PrimeCalls", options=options)) == [line]
+
+
+def test_a_second_agent_says_so(targets: Path) -> None:
+    again = f"-javaagent:{ROOT / 'java-agent/build/libs/jprobe.jar'}=probes={ORDERS}"
+    lines = runs_with(java(newest_jdk, again, "-cp", targets, "PrimeCalls", probes=ORDERS))
+    assert len(lines) == 1
+    assert lines[0].startswith("jprobe: cannot start, is another jprobe in this JVM?")
+
+
+@pytest.mark.parametrize("jdk", [j for j in JDKS if j.version >= NATIVE_ACCESS_WARNINGS_SINCE], ids=str)
+def test_where_native_access_is_denied_the_program_runs(jdk: Jdk, targets: Path) -> None:
+    target = Process(
+        [
+            jdk.java,
+            "--illegal-native-access=deny",
+            f"-javaagent:{ROOT / 'java-agent/build/libs/jprobe.jar'}=probes={ORDERS}",
+            "-cp",
+            str(targets),
+            "PrimeCalls",
+        ]
+    )
+    lines = runs_with(target)
+    assert len(lines) == 1
+    assert lines[0].startswith("jprobe: ")
+    assert "--enable-native-access=ALL-UNNAMED" in lines[0]
+
+
+def test_a_jvm_that_ends_leaves_no_file(targets: Path, tmp_path: Path) -> None:
+    runs_with(java(newest_jdk, "-cp", targets, "PrimeCalls", probes=ORDERS, options=f"dir={tmp_path}"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_jvm_left_is_swept_by_the_next(targets: Path, tmp_path: Path) -> None:
+    arguments = {"probes": ORDERS, "options": f"dir={tmp_path}"}
+    with java(newest_jdk, "-cp", targets, "PrimeCalls", **arguments) as killed:
+        killed.wait_for_line("ready")
+        wait_until(lambda: list(tmp_path.glob("jprobe-*/0.so")), "the stub library")
+        killed.signal(signal.SIGKILL)
+        killed.wait()
+        assert [path.name for path in tmp_path.iterdir()] == [f"jprobe-{killed.pid}"]
+    with java(newest_jdk, "-cp", targets, "PrimeCalls", **arguments) as target:
+        target.wait_for_line("ready")
+        assert [path.name for path in tmp_path.iterdir()] == [f"jprobe-{target.pid}"]
+
+
+@pytest.fixture
+def noexec_folder(tmp_path: Path) -> Iterator[Path]:
+    require_bpf()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec", "none", tmp_path], check=True)
+    yield tmp_path
+    subprocess.run(["umount", tmp_path], check=True)
+
+
+@pytest.fixture
+def full_folder(tmp_path: Path) -> Iterator[Path]:
+    require_bpf()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", tmp_path], check=True)
+    with open(tmp_path / "ballast", "wb", buffering=0) as ballast:
+        try:
+            while True:
+                ballast.write(bytes(4096))
+        except OSError:
+            pass
+    yield tmp_path
+    subprocess.run(["umount", tmp_path], check=True)
+
+
+@pytest.mark.parametrize("folder", ["noexec_folder", "full_folder", "absent"])
+def test_without_a_usable_directory_the_probes_are_in_memory(
+    folder: str, request: pytest.FixtureRequest, targets: Path
+) -> None:
+    require_bpf()
+    directory = "/no/such/directory" if folder == "absent" else request.getfixturevalue(folder)
+    target = java(newest_jdk, "-cp", targets, "PrimeCalls", probes=ORDERS, options=f"dir={directory}")
+    with target:
+        target.wait_for_line("ready")
+        probes = wait_for_probes(target.pid, ORDERS_PROBES)
+        assert "/memfd:" in os.readlink(probes[0]["file"])
+        with attach(target.pid) as collector:
+            target.send("run")
+            target.wait_for_line(r"\{", 120)
+            assert " 300,008 hits = 300,008 delivered + 0 lost" in finish(collector)
+        target.send("exit")
+        assert target.wait() == 0
+
+
+def test_a_jvm_without_the_agent_is_told_from_one_without_probes(targets: Path) -> None:
+    require_bpf()
+    with java(newest_jdk, "-cp", targets, "PrimeCalls") as target:
+        target.wait_for_line("ready")
+        for verb in ("attach", "probes"):
+            refused = run(JCOLLECT, verb, target.pid)
+            assert refused.returncode == 1
+            assert refused.stdout == ""
+            assert "-javaagent:jprobe.jar" in refused.stderr
+            assert refused.stderr.count("\n") == 1
+    with java(newest_jdk, "-cp", targets, "PrimeCalls", probes="no.such.Class#*") as target:
+        target.wait_for_line("ready")
+        assert probes_of(target.pid) == []
+        refused = run(JCOLLECT, "attach", target.pid)
+        assert refused.returncode == 1
+        assert "no.such.Class#*" in refused.stderr
+        assert refused.stderr.count("\n") == 1
+
+
+def test_the_c_side_is_clean_under_the_sanitizers(tmp_path: Path) -> None:
+    sources = ROOT / "java-agent/src"
+    subprocess.run(
+        [
+            "gcc",
+            "-g",
+            "-std=gnu11",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-fsanitize=address,undefined",
+            "-o",
+            tmp_path / "test_native",
+            sources / "test/c/test_native.c",
+            *(sources / "main/c" / name for name in ("stapsdt.c", "stub_directory.c", "utf8.c")),
+            "-ldl",
+        ],
+        check=True,
+    )
+    parent = tmp_path / "stubs"
+    parent.mkdir()
+    result = run(tmp_path / "test_native", parent)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

@@ -1,0 +1,226 @@
+"""Real JVMs with the real agent, the real jcollect, and waiting for stated conditions."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from conditions import DEADLINE_SECONDS, wait_until
+
+ROOT = Path(__file__).resolve().parents[1]
+JAR = ROOT / "java-agent/build/libs/jprobe.jar"
+H2_JAR = ROOT / "java-agent/build/targets/h2.jar"
+JCOLLECT = ROOT / ".venv/bin/jcollect"
+JVM_FOLDER = Path("/usr/lib/jvm")
+OLDEST_JAVA = 17
+NATIVE_ACCESS_WARNINGS_SINCE = 24
+
+
+@dataclass(frozen=True)
+class Jdk:
+    """A Java installation, at least a runtime; `home` has bin/java."""
+
+    home: Path
+    version: int
+
+    @property
+    def java(self) -> str:
+        return str(self.home / "bin/java")
+
+    @property
+    def javac(self) -> str:
+        return str(self.home / "bin/javac")
+
+    def __str__(self) -> str:
+        return f"jdk{self.version}"
+
+
+def find_jdks() -> list[Jdk]:
+    """Every JDK under /usr/lib/jvm from 17 up, the oldest first; links count once."""
+    found = {}
+    for release in JVM_FOLDER.glob("*/release"):
+        version = re.search(r'^JAVA_VERSION="(\d+)', release.read_text(), re.MULTILINE)
+        home = release.parent.resolve()
+        if version and int(version[1]) >= OLDEST_JAVA and (home / "bin/java").exists():
+            found[home] = Jdk(home, int(version[1]))
+    return sorted(found.values(), key=lambda jdk: jdk.version)
+
+
+JDKS = find_jdks()
+
+
+class Process:
+    """A child process whose output lines can be waited for while it runs."""
+
+    def __init__(self, command: Sequence[str | Path], **options: Any) -> None:
+        self.command = [str(part) for part in command]
+        self._child = subprocess.Popen(
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            **options,
+        )
+        self.pid = self._child.pid
+        self.out: list[str] = []
+        self.err: list[str] = []
+        self._pending: queue.Queue[str] = queue.Queue()
+        self._readers = [
+            self._read(self._child.stdout, self.out),
+            self._read(self._child.stderr, self.err),
+        ]
+
+    def _read(self, stream: IO[str] | None, lines: list[str]) -> threading.Thread:
+        def run() -> None:
+            assert stream is not None
+            for line in stream:
+                lines.append(line.rstrip("\n"))
+                self._pending.put(line.rstrip("\n"))
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        return thread
+
+    def wait_for_line(self, pattern: str, seconds: float = DEADLINE_SECONDS) -> str:
+        """The next line, of stdout or stderr, that the pattern matches at its start."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                line = self._pending.get(timeout=max(0.01, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(
+                    f"no line like {pattern!r} from {self.command}; stdout {self.out[-20:]}, "
+                    f"stderr {self.err[-20:]}"
+                ) from None
+            if re.match(pattern, line):
+                return line
+
+    def send(self, line: str) -> None:
+        assert self._child.stdin is not None
+        self._child.stdin.write(line + "\n")
+        self._child.stdin.flush()
+
+    def signal(self, number: int) -> None:
+        self._child.send_signal(number)
+
+    def wait(self, seconds: float = DEADLINE_SECONDS) -> int:
+        """The exit code; all output has been read then."""
+        code = self._child.wait(seconds)
+        for reader in self._readers:
+            reader.join(seconds)
+        return code
+
+    def end(self) -> None:
+        """Leaves no process behind, whatever happened."""
+        if self._child.poll() is None:
+            self._child.kill()
+        self.wait()
+        for stream in (self._child.stdin, self._child.stdout, self._child.stderr):
+            if stream:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+def java(
+    jdk: Jdk,
+    *arguments: str | Path,
+    probes: str | None = None,
+    options: str = "",
+    jvm: Sequence[str] = (),
+    **popen: Any,
+) -> Process:
+    """A JVM with the agent (without, if `probes` is None and `options` empty)."""
+    parts = ([f"probes={probes}"] if probes is not None else []) + ([options] if options else [])
+    agent = [f"-javaagent:{JAR}={','.join(parts)}"] if parts else []
+    quiet = ["--enable-native-access=ALL-UNNAMED"] if jdk.version >= NATIVE_ACCESS_WARNINGS_SINCE else []
+    return Process([jdk.java, *quiet, *agent, *jvm, *arguments], **popen)
+
+
+def jcollect(*arguments: str | int | Path, **popen: Any) -> Process:
+    return Process([JCOLLECT, *map(str, arguments)], **popen)
+
+
+def attach(pid: int, *arguments: str | int) -> Process:
+    """`jcollect attach`, once it has said that everything is armed."""
+    collector = jcollect("attach", pid, *arguments)
+    collector.wait_for_line("armed ")
+    return collector
+
+
+def finish(collector: Process, number: int = signal.SIGINT) -> str:
+    """Ends a collector in order and gives its last status line."""
+    collector.signal(number)
+    assert collector.wait() == 0, collector.err
+    return collector.err[-1]
+
+
+def run(*arguments: str | int | Path, timeout: float = DEADLINE_SECONDS, **options: Any) -> Any:
+    """A command run to its end; output captured, exit code not checked."""
+    return subprocess.run(
+        [str(part) for part in arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        **options,
+    )
+
+
+def probes_of(pid: int) -> list[dict[str, Any]]:
+    """What `jcollect probes --json` says; empty as long as there are none."""
+    listing = run(JCOLLECT, "probes", pid, "--json")
+    return json.loads(listing.stdout) if listing.returncode == 0 else []
+
+
+def wait_for_probes(pid: int, count: int) -> list[dict[str, Any]]:
+    """Waits until the agent has published that many probes."""
+    probes: list[dict[str, Any]] = []
+
+    def published() -> bool:
+        probes[:] = probes_of(pid)
+        return len(probes) >= count
+
+    wait_until(published, f"{count} probes in PID {pid}")
+    assert len(probes) == count
+    return probes
+
+
+def compile_targets(folder: Path) -> Path:
+    """The Java programs of tests/targets, compiled for all JDKs, with argument names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
+    subprocess.run(
+        [
+            compiler.javac,
+            "--release",
+            "11",
+            "-g",
+            "-d",
+            folder,
+            *sorted((ROOT / "tests/targets").glob("*.java")),
+        ],
+        check=True,
+    )
+    return folder
+
+
+def stub_directories(parent: str = "/tmp") -> Iterator[Path]:
+    return Path(parent).glob("jprobe-*")
