@@ -26,7 +26,7 @@ final class Armer implements Watcher.Listener {
    * One retransformation is one safepoint, in which HotSpot also walks all classes. Few and large
    * ones finish sooner; many and small ones stop the program for less time at once.
    */
-  private static final int BATCH = 32;
+  private static final int BATCH = 64;
 
   /** A class is offered before the JVM has defined it, and the JVM may yet refuse it. */
   private static final long DEFINITION_PATIENCE_NANOS = 5_000_000_000L;
@@ -64,13 +64,12 @@ final class Armer implements Watcher.Listener {
     for (TracedClass traced : classes) {
       waiting.putIfAbsent(traced, deadline);
     }
+    if (!waiting.isEmpty()) {
+      retransformWaiting();
+    }
   }
 
-  @Override
-  public void looked() {
-    if (waiting.isEmpty()) {
-      return;
-    }
+  private void retransformWaiting() {
     linkAll();
     List<TracedClass> found = new ArrayList<>();
     List<TracedClass> lost = new ArrayList<>();

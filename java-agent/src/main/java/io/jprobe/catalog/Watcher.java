@@ -2,6 +2,7 @@
 package io.jprobe.catalog;
 
 import io.jprobe.stapsdt.StapsdtException;
+import java.util.LinkedHashSet;
 import java.util.Set;
 
 /**
@@ -10,21 +11,28 @@ import java.util.Set;
  * vectorised comparison a stub library.
  */
 public final class Watcher extends Thread {
-  /** Weaving begins at most this long after a tracer has attached; contract: woven in 200 ms. */
+  /** A tracer that attaches is seen after this long at most; contract: woven within 200 ms. */
   private static final long PERIOD_MILLIS = 40;
 
-  private static final int LOOKS_A_SECOND = (int) (1000 / PERIOD_MILLIS);
+  /**
+   * While semaphores change. A tracer of many probes raises and drops them one by one, for some
+   * 100 ms; retransforming meanwhile would do the same classes, and stop the program, twice.
+   */
+  private static final long PERIOD_OF_CHANGE_MILLIS = 8;
+
+  private static final long CHANGE_PATIENCE_NANOS = 100_000_000L;
+  private static final long SECOND_NANOS = 1_000_000_000L;
 
   /** What the watcher reports to. All calls come from the watcher's thread. */
   public interface Listener {
     /** A class has got its probes, and this is its class file. */
     void published(TracedClass traced, byte[] classFile);
 
-    /** Probes of these classes are listened to, or no longer: see {@link TracedClass#raised}. */
+    /**
+     * Probes of these classes are listened to, or no longer: see {@link TracedClass#raised}. Called
+     * at every look, also with no classes: time for whatever waits.
+     */
     void changed(Set<TracedClass> classes);
-
-    /** After every look: time for whatever waits. */
-    void looked();
 
     void failed(String what, Throwable reason);
   }
@@ -32,6 +40,8 @@ public final class Watcher extends Thread {
   private final Catalog catalog;
   private final Listener listener;
   private final Runnable eachSecond;
+  private final Set<TracedClass> changing = new LinkedHashSet<>();
+  private long changingSince;
 
   public Watcher(Catalog catalog, Listener listener, Runnable eachSecond) {
     super(null, null, "jprobe-watcher", 0, false);
@@ -44,35 +54,51 @@ public final class Watcher extends Thread {
 
   @Override
   public void run() {
-    for (long looks = 0; ; looks++) {
+    long second = System.nanoTime();
+    while (true) {
       try {
-        Thread.sleep(PERIOD_MILLIS);
+        Thread.sleep(changing.isEmpty() ? PERIOD_MILLIS : PERIOD_OF_CHANGE_MILLIS);
       } catch (InterruptedException e) {
         // Only an application that interrupts every thread does this; there is nothing to end.
         continue;
       }
-      look(looks % LOOKS_A_SECOND == 0);
+      attempt("publish probes", () -> catalog.publishDue().forEach(listener::published));
+      attempt("follow the probes' semaphores", this::followSemaphores);
+      if (System.nanoTime() - second > SECOND_NANOS) {
+        second = System.nanoTime();
+        attempt("tidy up", this::tidyUp);
+      }
     }
   }
 
-  private void look(boolean secondIsOver) {
-    try {
-      catalog.publishDue().forEach(listener::published);
-    } catch (StapsdtException | RuntimeException | LinkageError e) {
-      listener.failed("cannot publish probes", e);
+  private void followSemaphores() {
+    Set<TracedClass> changed = catalog.changed();
+    if (changing.isEmpty()) {
+      changingSince = System.nanoTime();
     }
+    changing.addAll(changed);
+    if (changed.isEmpty() || System.nanoTime() - changingSince > CHANGE_PATIENCE_NANOS) {
+      Set<TracedClass> settled = new LinkedHashSet<>(changing);
+      changing.clear();
+      listener.changed(settled);
+    }
+  }
+
+  private void tidyUp() {
+    catalog.retireGone();
+    eachSecond.run();
+  }
+
+  /** What the watcher does at a look; it may fail, and the next look comes. */
+  private interface Step {
+    void run() throws StapsdtException;
+  }
+
+  private void attempt(String what, Step step) {
     try {
-      Set<TracedClass> changed = catalog.changed();
-      if (!changed.isEmpty()) {
-        listener.changed(changed);
-      }
-      listener.looked();
-      if (secondIsOver) {
-        catalog.retireGone();
-        eachSecond.run();
-      }
-    } catch (RuntimeException | LinkageError e) {
-      listener.failed("cannot follow the probes' semaphores", e);
+      step.run();
+    } catch (StapsdtException | RuntimeException | LinkageError e) {
+      listener.failed("cannot " + what, e);
     }
   }
 }
