@@ -28,8 +28,8 @@ PACKAGES += gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 else
 PACKAGES += gcc-x86-64-linux-gnu libc6-dev-amd64-cross
 endif
-# What the tests hold against us: bpftrace, bcc's tplist, readelf.
-TEST_PACKAGES := bpftrace bpfcc-tools binutils util-linux
+# What the tests hold against us: bpftrace, bcc's tplist, perf, readelf.
+TEST_PACKAGES := bpftrace bpfcc-tools linux-perf binutils util-linux
 
 MISSING = $(shell dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | \
 	awk '$$2 == "installed" {print $$1}' | sort | comm -13 - <(printf '%s\n' $(1) | sort))

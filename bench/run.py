@@ -1,7 +1,7 @@
 """What jprobe costs, side by side with doing without, in one run on one machine.
 
-    make bench                                  all of it, about six minutes
-    .venv/bin/python bench/run.py dormant       one of: dormant, peers, attach, recovery
+    make bench                                  all of it, about twelve minutes
+    .venv/bin/python bench/run.py dormant       one of: dormant, calls, attach, recovery
 
 Each figure is a median, and each claim a ratio of medians of runs that took turns. Everything that
 was measured is kept in bench/results/, one JSON file a run.
@@ -26,11 +26,26 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from conditions import wait_until  # noqa: E402
-from java_target import H2_JAR, JDKS, Jdk, attach, java, probes_of, run, wait_for_probes  # noqa: E402
+from java_target import (  # noqa: E402
+    H2_JAR,
+    JDKS,
+    Jdk,
+    Process,
+    attach,
+    java,
+    run,
+    wait_for_probes,
+)
+from jcollect.discovery.probes import Probe, read_live  # noqa: E402
+from jcollect.discovery.process import find_process  # noqa: E402
+from jprobe.v1 import probe_pb2  # noqa: E402
 
 BUILD = ROOT / "build/bench"
 CLASSES = 50
 METHODS_A_CLASS = 40
+WARM_ROUNDS = 250
+# Less of the noise that is the garbage collector's.
+STEADY = ["-XX:+UseSerialGC", "-Xms1g", "-Xmx1g"]
 
 
 def compile_all() -> None:
@@ -54,16 +69,37 @@ def compile_all() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def numbers(lines: Sequence[str]) -> list[float]:
-    return [float(line) for line in lines if re.match(r"[\d.]+$", line)]
+class Measurements:
+    """What a target prints, as it comes: a time in ms of the epoch, and a number."""
+
+    def __init__(self, target: Process) -> None:
+        self._target = target
+
+    def all(self) -> list[tuple[float, float]]:
+        lines = [line.split() for line in list(self._target.out)]
+        return [(float(line[0]), float(line[1])) for line in lines if len(line) == 2]
+
+    def next(self, count: int) -> list[float]:
+        """The coming ones."""
+        start = len(self.all()) + 1
+        wait_until(lambda: len(self.all()) >= start + count, f"{count} measurements", 300)
+        return [value for _, value in self.all()[start : start + count]]
+
+
+def now_ms() -> float:
+    return 1e3 * time.time()
+
+
+def h2_work(jdk: Jdk, probes: str | None, warm_up: int, rounds: int) -> Process:
+    classpath = f"{BUILD / 'classes'}:{H2_JAR}"
+    return java(jdk, "-cp", classpath, "H2Work", warm_up, rounds, probes=probes, jvm=STEADY)
 
 
 def h2_round_ms(jdk: Jdk, probes: str | None) -> float:
     """Median milliseconds of a round of SQL, in a JVM of its own."""
-    classpath = f"{BUILD / 'classes'}:{H2_JAR}"
-    with java(jdk, "-cp", classpath, "H2Work", 20, 25, probes=probes) as target:
-        assert target.wait(120) == 0, target.err
-        return statistics.median(numbers(target.out)) / 1e6
+    with h2_work(jdk, probes, WARM_ROUNDS, 150) as target:
+        assert target.wait(300) == 0, target.err
+        return statistics.median(nanos for _, nanos in Measurements(target).all()) / 1e6
 
 
 def dormant(jdk: Jdk) -> dict[str, Any]:
@@ -73,36 +109,35 @@ def dormant(jdk: Jdk) -> dict[str, Any]:
     for _ in range(9):
         without.append(h2_round_ms(jdk, None))
         selected.append(h2_round_ms(jdk, probes))
-    classpath = f"{BUILD / 'classes'}:{H2_JAR}"
-    with java(jdk, "-cp", classpath, "H2Work", 1, 0, probes=probes) as target:
+    with h2_work(jdk, probes, 1, 0) as target:
         target.wait_for_line("warm")
-        methods = len({(p["class"], p["method"], p["descriptor"]) for p in probes_of(target.pid)})
+        methods = len({probe.method_key for probe in find_process(target.pid).probes(())})
     ratio = statistics.median(selected) / statistics.median(without)
     print(
-        f"dormant   {jdk}: {methods:,} methods selected: {statistics.median(selected):.1f} ms a round, "
-        f"no agent {statistics.median(without):.1f} ms: ratio {ratio:.3f}"
+        f"dormant   {jdk}: {methods:,} methods selected: {statistics.median(selected):.2f} ms a round, "
+        f"no agent {statistics.median(without):.2f} ms: ratio {ratio:.3f}",
+        flush=True,
     )
     return {"methods": methods, "without_ms": without, "selected_ms": selected, "ratio": ratio}
 
 
 def call_ns(jdk: Jdk, probes: str | None, jvm: Sequence[str] = (), probe: str | None = None) -> float:
     """Median nanoseconds of a call of Calls.add, attached to `probe` or to nothing."""
-    lines = 0 if probe else 20
-    with java(jdk, "-cp", BUILD / "classes", "Calls", lines, probes=probes, jvm=jvm) as target:
+    with java(jdk, "-cp", BUILD / "classes", "Calls", 0, probes=probes, jvm=jvm) as target:
+        measurements = Measurements(target)
+        measurements.next(20)
         if not probe:
-            assert target.wait(60) == 0, target.err
-            return statistics.median(numbers(target.out)[5:])
+            return statistics.median(measurements.next(40))
         wait_for_probes(target.pid, 3)
         with attach(target.pid, "--probe", probe) as collector:
-            before = len(target.out)
-            wait_until(lambda: len(target.out) > before + 25, "25 lines while attached")
-            times = numbers(target.out)[before + 5 :]
+            measurements.next(20)
+            times = measurements.next(60)
             collector.signal(signal.SIGINT)
             assert collector.wait() == 0
         return statistics.median(times)
 
 
-def peers(jdk: Jdk) -> dict[str, Any]:
+def calls(jdk: Jdk) -> dict[str, Any]:
     """A method that adds two ints: ns a call, dormant and traced, beside HotSpot's own probes."""
     ways: dict[str, Callable[[], float]] = {
         "no agent": lambda: call_ns(jdk, None),
@@ -116,66 +151,100 @@ def peers(jdk: Jdk) -> dict[str, Any]:
         for way, measure in ways.items():
             times[way].append(measure())
     for way, taken in times.items():
-        print(f"call      {jdk}: {way}: {statistics.median(taken):.1f} ns")
+        print(f"calls     {jdk}: {way}: {statistics.median(taken):.1f} ns", flush=True)
     return times
 
 
 def attach_many(jdk: Jdk) -> dict[str, Any]:
     """2,000 methods, 6,000 probes: from linking to all armed, and from Ctrl-C to all restored."""
-    arm_ms, detach_ms, restored_ms = [], [], []
-    with java(jdk, "-cp", BUILD / "classes", "many.Many", probes="many.C*#m*") as target:
-        target.wait_for_line("ready")
-        wait_for_probes(target.pid, 3 * CLASSES * METHODS_A_CLASS)
-        for _ in range(7):
-            with attach(target.pid) as collector:
-                armed = re.match(r"armed 6,?000 probes of 2,?000 methods in ([\d,.]+) ms", collector.err[-1])
-                assert armed, collector.err
-                arm_ms.append(float(armed[1].replace(",", "")))
-                start = time.monotonic()
-                collector.signal(signal.SIGINT)
-                assert collector.wait() == 0
-                detach_ms.append(1e3 * (time.monotonic() - start))
-                wait_until(lambda: all(p["state"] == "dormant" for p in probes_of(target.pid)), "all dormant")
-                restored_ms.append(1e3 * (time.monotonic() - start))
+    first_ms, later_ms, gone_ms, restored_ms = [], [], [], []
+    for _ in range(3):
+        with java(jdk, "-cp", BUILD / "classes", "many.Many", probes="many.C*#m*") as target:
+            target.wait_for_line("ready")
+            wait_for_probes(target.pid, 3 * CLASSES * METHODS_A_CLASS)
+            probes = find_process(target.pid).probes(())
+            for attempt in range(4):
+                with attach(target.pid) as collector:
+                    armed = re.match(r"armed 6,000 probes of 2,000 methods in (\d+) ms", collector.err[-1])
+                    assert armed, collector.err
+                    (later_ms if attempt else first_ms).append(float(armed[1]))
+                    start = now_ms()
+                    collector.signal(signal.SIGINT)
+                    restored_ms.append(wait_until_restored(probes)[1] - start)
+                    assert collector.wait() == 0
+                    gone_ms.append(now_ms() - start)
     print(
-        f"attach    {jdk}: 2,000 methods, 6,000 probes: armed in {arm_ms[0]:.0f} ms the first time, "
-        f"{statistics.median(arm_ms):.0f} ms in the median; jcollect gone after "
-        f"{statistics.median(detach_ms):.0f} ms"
+        f"attach    {jdk}: 2,000 methods, 6,000 probes: armed in {statistics.median(first_ms):.0f} ms the "
+        f"first time, {statistics.median(later_ms):.0f} ms later; after Ctrl-C all restored in "
+        f"{statistics.median(restored_ms):.0f} ms, jcollect gone in {statistics.median(gone_ms):.0f} ms",
+        flush=True,
     )
-    return {"arm_ms": arm_ms, "detach_ms": detach_ms, "restored_within_ms": restored_ms}
+    return {"first_ms": first_ms, "later_ms": later_ms, "restored_ms": restored_ms, "gone_ms": gone_ms}
+
+
+def wait_until_restored(probes: list[Probe]) -> tuple[float, float]:
+    """When all semaphores were 0, and when all methods were as before: ms of the epoch."""
+    wait_until(lambda: not any(live.semaphore_count for live in read_live(probes)), "semaphores at 0")
+    fallen = now_ms()
+    dormant = probe_pb2.PROBE_STATE_DORMANT
+    wait_until(lambda: all(live.state == dormant for live in read_live(probes)), "all dormant")
+    return fallen, now_ms()
+
+
+def recover(jdk: Jdk, what: str, target: Process, attached_rounds: int) -> dict[str, Any]:
+    """Kills a collector that is attached to all returns, and watches the program recover."""
+    probes = find_process(target.pid).probes(("*__return",))
+    measurements = Measurements(target)
+    before = measurements.next(60)
+    with attach(target.pid, "--probe", "*__return") as collector:
+        attached = measurements.next(attached_rounds)
+        killed = now_ms()
+        collector.signal(signal.SIGKILL)
+        fallen, restored = wait_until_restored(probes)
+    usual = statistics.median(before)
+    recovered = wait_until(lambda: first_usual(measurements.all(), killed, usual), "recovery", 120)
+    after = measurements.next(60)
+    ratio = statistics.median(after) / usual
+    print(
+        f"recovery  {jdk}: {what}, attached {statistics.median(attached) / usual:.0f} times slower; after "
+        f"kill -9: semaphores 0 in {fallen - killed:.0f} ms, methods restored in "
+        f"{restored - killed:.0f} ms, usual speed in {recovered - killed:.0f} ms; then ratio {ratio:.3f}",
+        flush=True,
+    )
+    return {
+        "before": before,
+        "attached": attached,
+        "after": after,
+        "semaphores_0_ms": fallen - killed,
+        "restored_ms": restored - killed,
+        "usual_speed_ms": recovered - killed,
+        "ratio": ratio,
+    }
+
+
+def first_usual(measured: list[tuple[float, float]], since: float, usual: float) -> float | None:
+    """When, after `since`, the median of three in a row came within a tenth of the usual."""
+    later = [one for one in measured if one[0] > since]
+    for three in zip(later, later[1:], later[2:], strict=False):
+        if statistics.median(value for _, value in three) < 1.1 * usual:
+            return three[0][0]
+    return None
 
 
 def recovery(jdk: Jdk) -> dict[str, Any]:
-    """Throughput before a collector, under it, and after its kill -9: SQL rounds of one JVM."""
-    rounds: dict[str, list[float]] = {"before": [], "attached": [], "after": []}
-    classpath = f"{BUILD / 'classes'}:{H2_JAR}"
-    with java(jdk, "-cp", classpath, "H2Work", 20, 0, probes="org.h2.mvstore.**#*") as target:
+    """Throughput before a collector, under it, and after its kill -9."""
+    with java(jdk, "-cp", BUILD / "classes", "Calls", 0, probes="Calls#add") as target:
+        wait_for_probes(target.pid, 3)
+        Measurements(target).next(40)
+        one = recover(jdk, "one method, called without pause", target, 40)
+    with h2_work(jdk, "org.h2.mvstore.**#*", WARM_ROUNDS, 0) as target:
         target.wait_for_line("warm", 120)
-
-        def measure(phase: str, count: int) -> None:
-            start = len(numbers(target.out))
-            wait_until(lambda: len(numbers(target.out)) > start + count, f"{count} rounds {phase}", 120)
-            rounds[phase] += [nanos / 1e6 for nanos in numbers(target.out)[start + 1 : start + count]]
-
-        measure("before", 40)
-        with attach(target.pid, "--probe", "*__return") as collector:
-            measure("attached", 3)
-            collector.signal(signal.SIGKILL)
-            collector.wait()
-            killed = time.monotonic()
-            wait_until(lambda: all(p["state"] == "dormant" for p in probes_of(target.pid)), "all dormant")
-            dormant_ms = 1e3 * (time.monotonic() - killed)
-        measure("after", 40)
-    medians = {phase: statistics.median(taken) for phase, taken in rounds.items()}
-    print(
-        f"recovery  {jdk}: a round before {medians['before']:.1f} ms, attached "
-        f"{medians['attached']:.0f} ms, after kill -9 {medians['after']:.1f} ms: ratio "
-        f"{medians['after'] / medians['before']:.3f}; all dormant after {dormant_ms:.0f} ms at most"
-    )
-    return {"rounds_ms": rounds, "dormant_within_ms": dormant_ms}
+        methods = len(find_process(target.pid).probes(("*__return",)))
+        many = recover(jdk, f"SQL with {methods:,} methods woven", target, 3)
+    return {"one method": one, "many methods": many}
 
 
-BENCHES = {"dormant": dormant, "peers": peers, "attach": attach_many, "recovery": recovery}
+BENCHES = {"dormant": dormant, "calls": calls, "attach": attach_many, "recovery": recovery}
 
 
 def main() -> None:
@@ -194,6 +263,7 @@ def main() -> None:
     for jdk in JDKS:
         results[str(jdk)] = {name: BENCHES[name](jdk) for name in wanted}
     file = ROOT / "bench/results" / f"{started:%Y-%m-%dT%H%M%S}.json"
+    file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(results, indent=1) + "\n")
     print(f"raw numbers: {file.relative_to(ROOT)}")
 

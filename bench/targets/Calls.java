@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Calls a small method as often as it can and prints, every 100 ms, the nanoseconds a call took.
- * Argument: how many times to print; 0 prints until it is killed.
+ * Calls a small method as often as it can and prints, every 25 ms, the time in milliseconds of the
+ * epoch and the nanoseconds that a call took. Argument: how many times to print; 0 prints until it
+ * is killed.
  */
 public class Calls {
-  static final int BATCH = 20_000;
+  static final int BATCH = 2_000;
 
   static int add(int a, int b) {
     return a + b;
@@ -30,8 +31,8 @@ public class Calls {
         sum = batch(sum);
         calls += BATCH;
         nanos = System.nanoTime() - start;
-      } while (nanos < 100_000_000L);
-      System.out.println((double) nanos / calls);
+      } while (nanos < 25_000_000L);
+      System.out.println(System.currentTimeMillis() + " " + (double) nanos / calls);
     }
     if (sum == 42) {
       System.out.println();

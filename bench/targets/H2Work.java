@@ -7,8 +7,9 @@ import java.sql.ResultSet;
 import java.sql.Statement;
 
 /**
- * A fixed amount of SQL in an in-memory H2, round after round: prints the nanoseconds that each
- * round took. Arguments: rounds to warm up, rounds to measure; 0 measures until it is killed.
+ * A fixed amount of SQL in an in-memory H2, round after round: prints when each round ended, in
+ * milliseconds of the epoch, and the nanoseconds that it took. Arguments: rounds to warm up, rounds
+ * to measure; 0 measures until it is killed.
  */
 public class H2Work {
   static final int STATEMENTS = 4_000;
@@ -25,7 +26,7 @@ public class H2Work {
           System.out.println("warm");
         }
         if (round >= warmUp) {
-          System.out.println(nanos);
+          System.out.println(System.currentTimeMillis() + " " + nanos);
         }
       }
     }

@@ -236,13 +236,41 @@ def test_a_tracer_that_is_not_ours_has_methods_woven_and_restored(targets: Path)
         wait_until(lambda: states(target) == {"dormant": ORDERS_PROBES}, "all probes to be dormant")
 
 
+def test_perf_counts_the_calls_as_well(targets: Path, tmp_path: Path) -> None:
+    mount_tracefs()
+    with java(newest_jdk, "-cp", targets, "PrimeCalls", probes=ORDERS) as target:
+        target.wait_for_line("ready")
+        file = wait_for_probes(target.pid, ORDERS_PROBES)[0]["file"]
+        event = "sdt_PrimeCalls_Orders:touch__entry"
+        samples = tmp_path / "perf.data"
+        try:
+            assert run("perf", "buildid-cache", "--add", file).returncode == 0
+            added = run("perf", "probe", "-x", file, "--add", f"%{event}")
+            assert added.returncode == 0, added.stderr
+            with Process(["perf", "record", "-e", event, "-p", str(target.pid), "-o", str(samples)]) as perf:
+                wait_until(lambda: states(target)["armed"] == 1, "perf's probe to be armed")
+                did = run_calls(target)
+                perf.signal(signal.SIGINT)
+                perf.wait()
+            hits = run("perf", "script", "-i", samples).stdout.splitlines()
+            assert len([line for line in hits if event in line]) == did["touch.entry"]
+        finally:
+            run("perf", "probe", "-d", event)
+            run("perf", "buildid-cache", "--remove", file)
+
+
 def states(target: Process) -> Counter[str]:
     return Counter(probe["state"] for probe in probes_of(target.pid))
 
 
-def test_other_tools_list_the_probes(targets: Path) -> None:
+def mount_tracefs() -> None:
+    """bpftrace's listing and perf's events need it; attaching does not."""
     if not Path("/sys/kernel/tracing/uprobe_events").exists():
         subprocess.run(["mount", "-t", "tracefs", "none", "/sys/kernel/tracing"], check=True)
+
+
+def test_other_tools_list_the_probes(targets: Path) -> None:
+    mount_tracefs()
     with java(newest_jdk, "-cp", targets, "PrimeCalls", probes=ORDERS) as target:
         target.wait_for_line("ready")
         file = wait_for_probes(target.pid, ORDERS_PROBES)[0]["file"]
