@@ -68,7 +68,7 @@ $(JAR): $(JAVA_SOURCES) pyproject.toml LICENSE | packages
 # The tests run on every JDK that there is. Where /usr/lib/jvm has but one, PyPI has another.
 second-jdk: .venv/.installed
 	@[ "$$(readlink -f /usr/lib/jvm/*/release | sort -u | wc -l)" -ge 2 ] || \
-		$(PYTHON) -m pip install --quiet --disable-pip-version-check '.[jdk]'
+		$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[jdk]'
 
 demo: build
 	@$(SUDO) $(PYTHON) tests/demo.py

@@ -33,6 +33,7 @@ from java_target import (  # noqa: E402
     Process,
     attach,
     java,
+    probes_of,
     run,
     wait_for_probes,
 )
@@ -44,6 +45,8 @@ BUILD = ROOT / "build/bench"
 CLASSES = 50
 METHODS_A_CLASS = 40
 WARM_ROUNDS = 250
+PAIRS = 9
+PAIRED_ROUNDS = 80
 # Less of the noise that is the garbage collector's.
 STEADY = ["-XX:+UseSerialGC", "-Xms1g", "-Xmx1g"]
 
@@ -90,35 +93,51 @@ def now_ms() -> float:
     return 1e3 * time.time()
 
 
-def h2_work(jdk: Jdk, probes: str | None, warm_up: int, rounds: int) -> Process:
+def h2_work(jdk: Jdk, probes: str | None, warm_up: int, rounds: int | str) -> Process:
     classpath = f"{BUILD / 'classes'}:{H2_JAR}"
     return java(jdk, "-cp", classpath, "H2Work", warm_up, rounds, probes=probes, jvm=STEADY)
 
 
-def h2_round_ms(jdk: Jdk, probes: str | None) -> float:
-    """Median milliseconds of a round of SQL, in a JVM of its own."""
-    with h2_work(jdk, probes, WARM_ROUNDS, 150) as target:
-        assert target.wait(300) == 0, target.err
-        return statistics.median(nanos for _, nanos in Measurements(target).all()) / 1e6
+def paired_rounds(jdk: Jdk, probes: str) -> tuple[list[float], list[float]]:
+    """Rounds of SQL, in ms, of a JVM without the agent and of one with it, which take turns.
+
+    What disturbs the machine disturbs both; what differs from JVM to JVM, such as the order in which
+    the compiler came to the methods, takes several pairs.
+    """
+    without: list[float] = []
+    selected: list[float] = []
+    with (
+        h2_work(jdk, None, WARM_ROUNDS, "asked") as plain,
+        h2_work(jdk, probes, WARM_ROUNDS, "asked") as traced,
+    ):
+        plain.wait_for_line("warm", 300)
+        traced.wait_for_line("warm", 300)
+        for _ in range(PAIRED_ROUNDS):
+            for target, rounds in ((plain, without), (traced, selected)):
+                target.send("")
+                rounds.append(float(target.wait_for_line(r"\d+ \d+").split()[1]) / 1e6)
+    return without, selected
 
 
 def dormant(jdk: Jdk) -> dict[str, Any]:
-    """2,000 and more selected dormant methods against no agent: SQL rounds, runs taking turns."""
+    """2,000 and more selected dormant methods against no agent: SQL rounds, taking turns."""
     probes = "org.h2.**#*"
-    without, selected = [], []
-    for _ in range(9):
-        without.append(h2_round_ms(jdk, None))
-        selected.append(h2_round_ms(jdk, probes))
+    pairs = [paired_rounds(jdk, probes) for _ in range(PAIRS)]
     with h2_work(jdk, probes, 1, 0) as target:
         target.wait_for_line("warm")
+        wait_until(lambda: len(probes_of(target.pid)) > 6_000, "the classes of H2")
         methods = len({probe.method_key for probe in find_process(target.pid).probes(())})
+    without = [time for pair in pairs for time in pair[0]]
+    selected = [time for pair in pairs for time in pair[1]]
     ratio = statistics.median(selected) / statistics.median(without)
+    ratios = [statistics.median(pair[1]) / statistics.median(pair[0]) for pair in pairs]
     print(
         f"dormant   {jdk}: {methods:,} methods selected: {statistics.median(selected):.2f} ms a round, "
-        f"no agent {statistics.median(without):.2f} ms: ratio {ratio:.3f}",
+        f"no agent {statistics.median(without):.2f} ms: ratio {ratio:.3f} "
+        f"(by pair of JVMs {min(ratios):.3f} to {max(ratios):.3f}, median {statistics.median(ratios):.3f})",
         flush=True,
     )
-    return {"methods": methods, "without_ms": without, "selected_ms": selected, "ratio": ratio}
+    return {"methods": methods, "pairs_ms": pairs, "ratio": ratio, "ratios": ratios}
 
 
 def call_ns(jdk: Jdk, probes: str | None, jvm: Sequence[str] = (), probe: str | None = None) -> float:

@@ -9,20 +9,24 @@ import java.sql.Statement;
 /**
  * A fixed amount of SQL in an in-memory H2, round after round: prints when each round ended, in
  * milliseconds of the epoch, and the nanoseconds that it took. Arguments: rounds to warm up, rounds
- * to measure; 0 measures until it is killed.
+ * to measure; 0 measures until it is killed, and "asked" makes one for each line on stdin.
  */
 public class H2Work {
   static final int STATEMENTS = 4_000;
 
   public static void main(String[] arguments) throws Exception {
     int warmUp = Integer.parseInt(arguments[0]);
-    int rounds = Integer.parseInt(arguments[1]);
+    boolean asked = arguments[1].equals("asked");
+    int rounds = asked ? 0 : Integer.parseInt(arguments[1]);
     try (Connection connection = DriverManager.getConnection("jdbc:h2:mem:work")) {
       for (int round = 0; rounds == 0 || round < warmUp + rounds; round++) {
+        if (asked && round >= warmUp && System.in.read() < 0) {
+          return;
+        }
         long start = System.nanoTime();
         work(connection);
         long nanos = System.nanoTime() - start;
-        if (round == warmUp) {
+        if (round == warmUp - 1) {
           System.out.println("warm");
         }
         if (round >= warmUp) {

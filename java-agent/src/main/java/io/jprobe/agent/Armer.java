@@ -130,7 +130,7 @@ final class Armer implements Watcher.Listener {
       }
       instrumentation.retransformClasses(classes.toArray(new Class<?>[0]));
       batch.forEach(traced -> settle(traced, null));
-    } catch (UnmodifiableClassException | RuntimeException | LinkageError | InternalError e) {
+    } catch (UnmodifiableClassException | RuntimeException | Error e) {
       if (batch.size() == 1) {
         settle(batch.get(0), Log.describe(e));
       } else {

@@ -97,7 +97,8 @@ public final class Watcher extends Thread {
   private void attempt(String what, Step step) {
     try {
       step.run();
-    } catch (StapsdtException | RuntimeException | LinkageError e) {
+    } catch (Throwable e) {
+      // Whatever it is, OutOfMemoryError included: without this thread nothing would be restored.
       listener.failed("cannot " + what, e);
     }
   }
