@@ -1,6 +1,6 @@
 """What jprobe costs, side by side with doing without, in one run on one machine.
 
-    make bench                                  all of it, about twelve minutes
+    make bench                                  all of it, about a quarter of an hour
     .venv/bin/python bench/run.py dormant       one of: dormant, calls, attach, recovery
 
 Each figure is a median, and each claim a ratio of medians of runs that took turns. Everything that
@@ -9,6 +9,7 @@ was measured is kept in bench/results/, one JSON file a run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -45,26 +46,29 @@ BUILD = ROOT / "build/bench"
 CLASSES = 50
 METHODS_A_CLASS = 40
 WARM_ROUNDS = 250
-PAIRS = 9
-PAIRED_ROUNDS = 80
+TRIOS = 7
+ROUNDS_IN_TURN = 60
 # Less of the noise that is the garbage collector's.
 STEADY = ["-XX:+UseSerialGC", "-Xms1g", "-Xmx1g"]
 
 
 def compile_all() -> None:
-    """The targets, and a program of exactly 2,000 methods."""
+    """The targets, and a program of exactly 2,000 methods m0 to m39 in 50 classes."""
     sources = BUILD / "sources"
     sources.mkdir(parents=True, exist_ok=True)
     for number in range(CLASSES):
         methods = "\n".join(
             f"  static long m{i}(long a, int b) {{ return a * {i + 3} + b; }}" for i in range(METHODS_A_CLASS)
         )
-        (sources / f"C{number}.java").write_text(f"package many;\nclass C{number} {{\n{methods}\n}}\n")
-    calls = "\n".join(f"      sum += C{c}.m{m}(sum, {m});" for c in range(CLASSES) for m in (0, 7, 21))
+        calls = "\n".join(f"    a = m{i}(a, {i});" for i in range(METHODS_A_CLASS))
+        (sources / f"C{number}.java").write_text(
+            f"package many;\nclass C{number} {{\n{methods}\n"
+            f"  static long all(long a) {{\n{calls}\n    return a;\n  }}\n}}\n"
+        )
+    everything = "\n".join(f"    a = C{number}.all(a);" for number in range(CLASSES))
     (sources / "Many.java").write_text(
-        "package many;\npublic class Many {\n  public static void main(String[] a) throws Exception {\n"
-        '    long sum = 0;\n    System.out.println("ready");\n    while (true) {\n'
-        f"{calls}\n      Thread.sleep(10);\n    }}\n  }}\n}}\n"
+        "package many;\npublic class Many {\n"
+        f"  public static long all(long a) {{\n{everything}\n    return a;\n  }}\n}}\n"
     )
     files = [*sorted((ROOT / "bench/targets").glob("*.java")), *sorted(sources.glob("*.java"))]
     compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
@@ -93,51 +97,61 @@ def now_ms() -> float:
     return 1e3 * time.time()
 
 
-def h2_work(jdk: Jdk, probes: str | None, warm_up: int, rounds: int | str) -> Process:
+def work(jdk: Jdk, what: str, probes: str | None, warm_up: int, rounds: int | str) -> Process:
+    """Rounds of SQL ("sql"), or of calls of 2,000 small methods ("many")."""
     classpath = f"{BUILD / 'classes'}:{H2_JAR}"
-    return java(jdk, "-cp", classpath, "H2Work", warm_up, rounds, probes=probes, jvm=STEADY)
+    return java(jdk, "-cp", classpath, "Rounds", what, warm_up, rounds, probes=probes, jvm=STEADY)
 
 
-def paired_rounds(jdk: Jdk, probes: str) -> tuple[list[float], list[float]]:
-    """Rounds of SQL, in ms, of a JVM without the agent and of one with it, which take turns.
+def rounds_in_turn(jdk: Jdk, what: str, probes: str) -> list[list[float]]:
+    """Rounds, in ms, of two JVMs without the agent and of one with it, which take turns.
 
-    What disturbs the machine disturbs both; what differs from JVM to JVM, such as the order in which
-    the compiler came to the methods, takes several pairs.
+    What disturbs the machine disturbs all three. The second JVM without the agent is the control: it
+    says how far apart two equal JVMs come out, for instance by the order in which the compiler came
+    to the methods.
     """
-    without: list[float] = []
-    selected: list[float] = []
-    with (
-        h2_work(jdk, None, WARM_ROUNDS, "asked") as plain,
-        h2_work(jdk, probes, WARM_ROUNDS, "asked") as traced,
-    ):
-        plain.wait_for_line("warm", 300)
-        traced.wait_for_line("warm", 300)
-        for _ in range(PAIRED_ROUNDS):
-            for target, rounds in ((plain, without), (traced, selected)):
-                target.send("")
-                rounds.append(float(target.wait_for_line(r"\d+ \d+").split()[1]) / 1e6)
-    return without, selected
+    rounds: list[list[float]] = [[], [], []]
+    with contextlib.ExitStack() as stack:
+        targets = []
+        for selected in (None, None, probes):
+            target = stack.enter_context(work(jdk, what, selected, WARM_ROUNDS, "asked"))
+            target.wait_for_line("warm", 300)
+            targets.append(target)
+        for turn in range(3 * ROUNDS_IN_TURN):
+            # Each comes first, second and third equally often.
+            which = (turn + turn // 3) % 3
+            targets[which].send("")
+            line = targets[which].wait_for_line(r"\d+ \d+")
+            rounds[which].append(float(line.split()[1]) / 1e6)
+    return rounds
 
 
 def dormant(jdk: Jdk) -> dict[str, Any]:
-    """2,000 and more selected dormant methods against no agent: SQL rounds, taking turns."""
-    probes = "org.h2.**#*"
-    pairs = [paired_rounds(jdk, probes) for _ in range(PAIRS)]
-    with h2_work(jdk, probes, 1, 0) as target:
+    """Selected dormant methods against no agent, on two programs."""
+    return {
+        "many": dormant_in(jdk, "many", "many.C*#m*", 2_000),
+        "sql": dormant_in(jdk, "sql", "org.h2.**#*", 5_000),
+    }
+
+
+def dormant_in(jdk: Jdk, what: str, probes: str, at_least: int) -> dict[str, Any]:
+    with work(jdk, what, probes, 1, 0) as target:
         target.wait_for_line("warm")
-        wait_until(lambda: len(probes_of(target.pid)) > 6_000, "the classes of H2")
+        wait_until(lambda: len(probes_of(target.pid)) >= 3 * at_least, f"{at_least} methods")
         methods = len({probe.method_key for probe in find_process(target.pid).probes(())})
-    without = [time for pair in pairs for time in pair[0]]
-    selected = [time for pair in pairs for time in pair[1]]
-    ratio = statistics.median(selected) / statistics.median(without)
-    ratios = [statistics.median(pair[1]) / statistics.median(pair[0]) for pair in pairs]
+    trios = [rounds_in_turn(jdk, what, probes) for _ in range(TRIOS)]
+    plain, control, selected = ([statistics.median(trio[i]) for trio in trios] for i in range(3))
+    # Each JVM counts once, with its median: the rounds of one are not independent.
+    base = statistics.median(plain + control)
+    ratio = statistics.median(selected) / base
+    control_ratios = [b / a for a, b in zip(plain, control, strict=True)]
     print(
-        f"dormant   {jdk}: {methods:,} methods selected: {statistics.median(selected):.2f} ms a round, "
-        f"no agent {statistics.median(without):.2f} ms: ratio {ratio:.3f} "
-        f"(by pair of JVMs {min(ratios):.3f} to {max(ratios):.3f}, median {statistics.median(ratios):.3f})",
+        f"dormant   {jdk}: {what}: {methods:,} methods selected: {statistics.median(selected):.2f} ms a "
+        f"round, no agent {base:.2f} ms: ratio {ratio:.3f} (two JVMs without the agent differ by up to "
+        f"{max(abs(one - 1) for one in control_ratios):.1%})",
         flush=True,
     )
-    return {"methods": methods, "pairs_ms": pairs, "ratio": ratio, "ratios": ratios}
+    return {"methods": methods, "trios_ms": trios, "ratio": ratio, "control_ratios": control_ratios}
 
 
 def call_ns(jdk: Jdk, probes: str | None, jvm: Sequence[str] = (), probe: str | None = None) -> float:
@@ -178,8 +192,8 @@ def attach_many(jdk: Jdk) -> dict[str, Any]:
     """2,000 methods, 6,000 probes: from linking to all armed, and from Ctrl-C to all restored."""
     first_ms, later_ms, gone_ms, restored_ms = [], [], [], []
     for _ in range(3):
-        with java(jdk, "-cp", BUILD / "classes", "many.Many", probes="many.C*#m*") as target:
-            target.wait_for_line("ready")
+        with work(jdk, "many", "many.C*#m*", 1, "asked") as target:
+            target.wait_for_line("warm")
             wait_for_probes(target.pid, 3 * CLASSES * METHODS_A_CLASS)
             probes = find_process(target.pid).probes(())
             for attempt in range(4):
@@ -256,7 +270,7 @@ def recovery(jdk: Jdk) -> dict[str, Any]:
         wait_for_probes(target.pid, 3)
         Measurements(target).next(40)
         one = recover(jdk, "one method, called without pause", target, 40)
-    with h2_work(jdk, "org.h2.mvstore.**#*", WARM_ROUNDS, 0) as target:
+    with work(jdk, "sql", "org.h2.mvstore.**#*", WARM_ROUNDS, 0) as target:
         target.wait_for_line("warm", 120)
         methods = len(find_process(target.pid).probes(("*__return",)))
         many = recover(jdk, f"SQL with {methods:,} methods woven", target, 3)

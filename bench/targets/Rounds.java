@@ -4,39 +4,57 @@ import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
+import java.sql.SQLException;
 import java.sql.Statement;
 
 /**
- * A fixed amount of SQL in an in-memory H2, round after round: prints when each round ended, in
- * milliseconds of the epoch, and the nanoseconds that it took. Arguments: rounds to warm up, rounds
- * to measure; 0 measures until it is killed, and "asked" makes one for each line on stdin.
+ * A fixed amount of work, round after round: prints when each round ended, in milliseconds of the
+ * epoch, and the nanoseconds that it took. Arguments: "sql" (an in-memory H2) or "many" (calls of
+ * 2,000 small methods); rounds to warm up; rounds to measure: 0 measures until it is killed, and
+ * "asked" makes one for each line on stdin.
  */
-public class H2Work {
+public class Rounds {
   static final int STATEMENTS = 4_000;
+  static final int CALLS_OF_ALL = 8_000;
 
   public static void main(String[] arguments) throws Exception {
-    int warmUp = Integer.parseInt(arguments[0]);
-    boolean asked = arguments[1].equals("asked");
-    int rounds = asked ? 0 : Integer.parseInt(arguments[1]);
+    boolean sql = arguments[0].equals("sql");
+    int warmUp = Integer.parseInt(arguments[1]);
+    boolean asked = arguments[2].equals("asked");
+    int rounds = asked ? 0 : Integer.parseInt(arguments[2]);
     try (Connection connection = DriverManager.getConnection("jdbc:h2:mem:work")) {
       for (int round = 0; rounds == 0 || round < warmUp + rounds; round++) {
         if (asked && round >= warmUp && System.in.read() < 0) {
           return;
         }
         long start = System.nanoTime();
-        work(connection);
-        long nanos = System.nanoTime() - start;
-        if (round == warmUp - 1) {
-          System.out.println("warm");
+        if (sql) {
+          work(connection);
+        } else {
+          call();
         }
+        long nanos = System.nanoTime() - start;
         if (round >= warmUp) {
           System.out.println(System.currentTimeMillis() + " " + nanos);
+        }
+        if (round == warmUp - 1) {
+          System.out.println("warm");
         }
       }
     }
   }
 
-  static void work(Connection connection) throws Exception {
+  static void call() {
+    long sum = 0;
+    for (int i = 0; i < CALLS_OF_ALL; i++) {
+      sum = many.Many.all(sum);
+    }
+    if (sum == 42) {
+      System.out.println();
+    }
+  }
+
+  static void work(Connection connection) throws SQLException {
     try (Statement statement = connection.createStatement()) {
       statement.execute("drop table if exists orders");
       statement.execute("create table orders(id int primary key, city varchar, amount int)");
