@@ -12,6 +12,7 @@ JAR := java-agent/build/libs/jprobe.jar
 GENERATED := collector/jprobe/v1/collector_pb2.py
 
 PROTOS := $(wildcard proto/jprobe/v1/*.proto)
+C_SOURCES := $(shell find java-agent/src bpf tests -name '*.[ch]')
 JAVA_SOURCES := $(shell find java-agent/src gradle java-agent/build.gradle -type f)
 
 # python3-bpfcc belongs to the distribution's own interpreter, and to no other.
@@ -82,6 +83,7 @@ lint: build
 	.venv/bin/ruff format --check collector tests bench
 	.venv/bin/mypy
 	.venv/bin/buf lint proto
+	.venv/bin/clang-format --dry-run -Werror $(C_SOURCES)
 
 bench: build
 	$(SUDO) $(PYTHON) bench/run.py

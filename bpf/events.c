@@ -48,9 +48,11 @@
 
 /* At most 1024 bytes of text and a NUL. */
 #define LONG_STRING 1025
-/* Holds a string of the agent's default limit, 128 bytes; one that fills it is read again as long. */
+/* Holds a string of the agent's default limit, 128 bytes; one that fills it is read again as long.
+ */
 #define SHORT_STRING 136
-/* Holds most names of classes and the like: a record with one such string takes 128 bytes of the ring. */
+/* Holds most names of classes and the like: a record with one such string takes 128 bytes of the
+ * ring. */
 #define TINY_STRING 64
 
 #ifndef BPF_RB_NO_WAKEUP
@@ -87,7 +89,7 @@ struct firing {
 
 BPF_RINGBUF_OUTPUT(events, JPROBE_RING_PAGES);
 /* Element cpu * JPROBE_PROBES + probe; mapped by the reader, which thus reads it without a call. */
-BPF_F_TABLE("array", u32, struct counts, counters, JPROBE_PROBES * JPROBE_CPUS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct counts, counters, JPROBE_PROBES *JPROBE_CPUS, BPF_F_MMAPABLE);
 
 static __always_inline void put_header(struct record *record, struct firing *firing)
 {
@@ -104,12 +106,13 @@ static __always_inline void put_header(struct record *record, struct firing *fir
  * bytes. Needs HEADER_BYTES + 8 * words + slot * strings <= bytes, and room for MAX_WORDS.
  *
  * While this goes on, the words, the mask of strings and the place of the next text are kept in the
- * record alone: about what comes out of there the verifier knows nothing, so that all ways through one
- * turn of the loop look the same to it at the next, and it follows only one of them. It then looks at
- * 6,000 instructions in 10 ms; with any of these in a register or on the stack, at a hundred times as many.
+ * record alone: about what comes out of there the verifier knows nothing, so that all ways through
+ * one turn of the loop look the same to it at the next, and it follows only one of them. It then
+ * looks at 6,000 instructions in 10 ms; with any of these in a register or on the stack, at a
+ * hundred times as many.
  */
-static __always_inline int put_strings(struct record *record, struct firing *firing, const u32 bytes,
-				       const u32 slot)
+static __always_inline int put_strings(struct record *record, struct firing *firing,
+				       const u32 bytes, const u32 slot)
 {
 	u32 start = HEADER_BYTES + 8 * firing->words;
 	volatile u32 *place = &record->text;
@@ -135,7 +138,8 @@ static __always_inline int put_strings(struct record *record, struct firing *fir
 			/* Never true; the verifier wants to see it. */
 			if (at > bytes - slot)
 				return 1;
-			length = bpf_probe_read_user_str((char *)record + at, slot, (void *)pointer);
+			length =
+				bpf_probe_read_user_str((char *)record + at, slot, (void *)pointer);
 			value = STRING_PRESENT;
 			if (length <= 0) {
 				value |= STRING_UNREADABLE;
@@ -158,7 +162,8 @@ static __always_inline int put_strings(struct record *record, struct firing *fir
 }
 
 /*
- * bcc wants the size of a reservation to be a constant at the call, and the call outside of a macro.
+ * bcc wants the size of a reservation to be a constant at the call, and the call outside of a
+ * macro.
  */
 static __always_inline void *reserve_56(void)
 {
@@ -205,18 +210,18 @@ static __always_inline void *reserve_12472(void)
 	return events.ringbuf_reserve(12472);
 }
 
-#define PUT_STRINGS(name, bytes, slot)                                                              \
-	static __always_inline int name(struct firing *firing)                                     \
-	{                                                                                           \
-		struct record *record = reserve_##bytes();                                          \
-		if (!record)                                                                        \
-			return -1;                                                                  \
-		if (put_strings(record, firing, bytes, slot)) {                                     \
-			bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);                              \
-			return 1;                                                                   \
-		}                                                                                   \
-		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                       \
-		return 0;                                                                           \
+#define PUT_STRINGS(name, bytes, slot)                                 \
+	static __always_inline int name(struct firing *firing)         \
+	{                                                              \
+		struct record *record = reserve_##bytes();             \
+		if (!record)                                           \
+			return -1;                                     \
+		if (put_strings(record, firing, bytes, slot)) {        \
+			bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP); \
+			return 1;                                      \
+		}                                                      \
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);          \
+		return 0;                                              \
 	}
 
 PUT_STRINGS(put_tiny, 120, TINY_STRING)

@@ -98,7 +98,9 @@ static void *watch(void *unused)
 	(void)unused;
 	for (;;) {
 		for (int i = 0; i < slots; i++) {
-			uint8_t state = semaphores[i] == 0 ? DORMANT : patterns[i][0] == '!' ? FAILED : ARMED;
+			uint8_t state = semaphores[i] == 0	? DORMANT
+					: patterns[i][0] == '!' ? FAILED
+								: ARMED;
 			if (retired)
 				state = RETIRED;
 			if (states[i] != state)
@@ -128,19 +130,36 @@ static void *fire(void *argument)
 				continue;
 			for (int i = 0; i < 12 && letter[i]; i++) {
 				switch (letter[i]) {
-				case 'n': word[i] = number; break;
-				case 'N': word[i] = -number; break;
-				case 't': word[i] = 100 + job->index; break;
-				case 'd': word[i] = 1000 + number % 1000; break;
-				case 'h': word[i] = 0x1b2c3d4e; break;
-				case 'b': word[i] = 16; break;
-				case 'e': word[i] = (uint64_t)"java.lang.IllegalStateException"; break;
+				case 'n':
+					word[i] = number;
+					break;
+				case 'N':
+					word[i] = -number;
+					break;
+				case 't':
+					word[i] = 100 + job->index;
+					break;
+				case 'd':
+					word[i] = 1000 + number % 1000;
+					break;
+				case 'h':
+					word[i] = 0x1b2c3d4e;
+					break;
+				case 'b':
+					word[i] = 16;
+					break;
+				case 'e':
+					word[i] = (uint64_t)"java.lang.IllegalStateException";
+					break;
 				case 's':
 					sprintf(brief, "call %lu", number);
 					word[i] = (uint64_t)brief;
 					break;
 				case 'u':
-					sprintf(accented, "\xc5\xbc\xc3\xb3\xc5\x82\xc4\x87 \xf0\x9f\xa6\x86 %lu", number);
+					sprintf(accented,
+						"\xc5\xbc\xc3\xb3\xc5\x82\xc4\x87 \xf0\x9f\xa6\x86 "
+						"%lu",
+						number);
 					word[i] = (uint64_t)accented;
 					break;
 				case 'l': {
@@ -158,8 +177,9 @@ static void *fire(void *argument)
 					break;
 				}
 			}
-			((stub)(text + 32 * slot))(word[0], word[1], word[2], word[3], word[4], word[5], word[6],
-						   word[7], word[8], word[9], word[10], word[11]);
+			((stub)(text + 32 * slot))(word[0], word[1], word[2], word[3], word[4],
+						   word[5], word[6], word[7], word[8], word[9],
+						   word[10], word[11]);
 		}
 	}
 	return NULL;

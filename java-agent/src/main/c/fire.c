@@ -89,12 +89,12 @@ static jlong JNICALL fire_thread_id(JNIEnv *env, jclass fire, jobject thread)
 #define A10 A9, a10
 #define A11 A10, a11
 #define A12 A11, a12
-#define DEFINE_ENTRY(n)                                                                           \
-	static void JNICALL fire_entry_##n(JNIEnv *env, jclass fire, jlong stub, P##n)            \
-	{                                                                                         \
-		(void)env;                                                                        \
-		(void)fire;                                                                       \
-		((void (*)(P##n))(uintptr_t)stub)(A##n);                                          \
+#define DEFINE_ENTRY(n)                                                                \
+	static void JNICALL fire_entry_##n(JNIEnv *env, jclass fire, jlong stub, P##n) \
+	{                                                                              \
+		(void)env;                                                             \
+		(void)fire;                                                            \
+		((void (*)(P##n))(uintptr_t)stub)(A##n);                               \
 	}
 DEFINE_ENTRY(1)
 DEFINE_ENTRY(2)

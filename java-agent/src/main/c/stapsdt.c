@@ -88,9 +88,10 @@ enum section {
 };
 
 static const char *const SECTION_NAMES[SECTION_COUNT] = {
-	"",	       ".note.gnu.build-id", ".hash",		 ".dynsym",  ".dynstr",
-	".stapsdt.base", ".text",		     ".dynamic",	 ".probes",  ".jprobe.state",
-	".note.stapsdt", ".jprobe.manifest",   ".shstrtab",
+	"",	     ".note.gnu.build-id", ".hash",	    ".dynsym",
+	".dynstr",   ".stapsdt.base",	   ".text",	    ".dynamic",
+	".probes",   ".jprobe.state",	   ".note.stapsdt", ".jprobe.manifest",
+	".shstrtab",
 };
 
 enum symbol { STUBS_SYMBOL = 1, SEMAPHORES_SYMBOL, STATES_SYMBOL, SYMBOL_COUNT };
@@ -100,8 +101,14 @@ static const char DYNAMIC_STRINGS[] = "\0jprobe_stubs\0jprobe_semaphores\0jprobe
 #define SEMAPHORES_NAME (STUBS_NAME + sizeof("jprobe_stubs"))
 #define STATES_NAME (SEMAPHORES_NAME + sizeof("jprobe_semaphores"))
 
-enum segment { CODE_SEGMENT, DATA_SEGMENT, DYNAMIC_SEGMENT, NOTE_SEGMENT, STACK_SEGMENT,
-	       SEGMENT_COUNT };
+enum segment {
+	CODE_SEGMENT,
+	DATA_SEGMENT,
+	DYNAMIC_SEGMENT,
+	NOTE_SEGMENT,
+	STACK_SEGMENT,
+	SEGMENT_COUNT
+};
 
 struct image {
 	Elf64_Ehdr header;
@@ -155,8 +162,8 @@ static size_t describe_arguments(const struct stapsdt_probe *probe, char *text, 
 			length += (size_t)snprintf(text + length, room - length, "%s%d@%s", gap,
 						   size, REGISTERS[i]);
 		else
-			length += (size_t)snprintf(text + length, room - length,
-						   "%s" STACK_FORMAT, gap, size,
+			length += (size_t)snprintf(text + length, room - length, "%s" STACK_FORMAT,
+						   gap, size,
 						   STACK_OFFSET + 8 * (i - REGISTER_COUNT));
 	}
 	return length;
@@ -226,14 +233,13 @@ static void write_build_id(struct image *image)
 	memcpy(note + sizeof(header) + 4, sums, BUILD_ID_SIZE);
 }
 
-static void write_symbol(struct image *image, enum symbol symbol, size_t name,
-			 enum section section)
+static void write_symbol(struct image *image, enum symbol symbol, size_t name, enum section section)
 {
 	Elf64_Sym *symbols = image->contents[DYNSYM];
 
 	symbols[symbol].st_name = (Elf64_Word)name;
-	symbols[symbol].st_info = ELF64_ST_INFO(STB_GLOBAL, section == TEXT ? STT_FUNC
-									    : STT_OBJECT);
+	symbols[symbol].st_info =
+		ELF64_ST_INFO(STB_GLOBAL, section == TEXT ? STT_FUNC : STT_OBJECT);
 	symbols[symbol].st_shndx = (Elf64_Section)section;
 	symbols[symbol].st_value = image->sections[section].sh_addr;
 	symbols[symbol].st_size = image->sections[section].sh_size;
@@ -314,8 +320,8 @@ static void set_segment(struct image *image, enum segment segment, uint32_t type
 	};
 }
 
-static void set_segment_of(struct image *image, enum segment segment, uint32_t type,
-			   uint32_t flags, enum section section)
+static void set_segment_of(struct image *image, enum segment segment, uint32_t type, uint32_t flags,
+			   enum section section)
 {
 	const Elf64_Shdr *header = &image->sections[section];
 
@@ -364,7 +370,8 @@ static int build_image(struct image *image, const struct stapsdt_probe *probes, 
 
 	memset(image, 0, sizeof(*image));
 	image->end = offsetof(struct image, sections);
-	if (!place(image, BUILD_ID, SHT_NOTE, SHF_ALLOC, 4, sizeof(Elf64_Nhdr) + 4 + BUILD_ID_SIZE) ||
+	if (!place(image, BUILD_ID, SHT_NOTE, SHF_ALLOC, 4,
+		   sizeof(Elf64_Nhdr) + 4 + BUILD_ID_SIZE) ||
 	    !place(image, HASH, SHT_HASH, SHF_ALLOC, 8, sizeof(Elf64_Word) * (3 + SYMBOL_COUNT)) ||
 	    !place(image, DYNSYM, SHT_DYNSYM, SHF_ALLOC, 8, sizeof(Elf64_Sym) * SYMBOL_COUNT) ||
 	    !place(image, DYNSTR, SHT_STRTAB, SHF_ALLOC, 1, sizeof(DYNAMIC_STRINGS)) ||
@@ -403,8 +410,8 @@ static int build_image(struct image *image, const struct stapsdt_probe *probes, 
 	write_section_names(image);
 	write_header(image);
 	set_segment(image, CODE_SEGMENT, PT_LOAD, PF_R | PF_X, 0, code_end, PAGE);
-	set_segment(image, DATA_SEGMENT, PT_LOAD, PF_R | PF_W,
-		    image->sections[DYNAMIC].sh_offset, data_end, PAGE);
+	set_segment(image, DATA_SEGMENT, PT_LOAD, PF_R | PF_W, image->sections[DYNAMIC].sh_offset,
+		    data_end, PAGE);
 	set_segment_of(image, DYNAMIC_SEGMENT, PT_DYNAMIC, PF_R | PF_W, DYNAMIC);
 	set_segment_of(image, NOTE_SEGMENT, PT_NOTE, PF_R, BUILD_ID);
 	set_segment(image, STACK_SEGMENT, PT_GNU_STACK, PF_R | PF_W, 0, 0, 16);
@@ -439,7 +446,8 @@ int stapsdt_write(int fd, const struct stapsdt_probe *probes, size_t count, cons
 	for (size_t i = 0; i < count; i++) {
 		if (probes[i].argument_count < 0 ||
 		    probes[i].argument_count > STAPSDT_MAX_ARGUMENTS) {
-			stapsdt_fail(error, "probe %s:%s has %d arguments; at most %d can be traced",
+			stapsdt_fail(error,
+				     "probe %s:%s has %d arguments; at most %d can be traced",
 				     probes[i].provider, probes[i].name, probes[i].argument_count,
 				     STAPSDT_MAX_ARGUMENTS);
 			return -1;
@@ -486,8 +494,8 @@ static int load_from_file(const char *directory, unsigned generation,
 			  size_t manifest_size, struct stapsdt_library *library,
 			  struct stapsdt_error *error)
 {
-	int length = snprintf(library->path, sizeof(library->path), "%s/%u.so", directory,
-			      generation);
+	int length =
+		snprintf(library->path, sizeof(library->path), "%s/%u.so", directory, generation);
 	int fd;
 
 	if (length < 0 || (size_t)length >= sizeof(library->path)) {
@@ -561,8 +569,7 @@ int stapsdt_load(const char *directory, unsigned generation, const struct stapsd
 					 manifest_size, library, error))
 		return 0;
 	/* A full or noexec file system: the memfd needs neither space on it nor its consent. */
-	return load_from_memory(generation, probes, count, manifest, manifest_size, library,
-				error);
+	return load_from_memory(generation, probes, count, manifest, manifest_size, library, error);
 }
 
 void stapsdt_unload(struct stapsdt_library *library)

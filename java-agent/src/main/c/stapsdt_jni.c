@@ -71,9 +71,9 @@ static int parse_probes(const char *at, size_t size, struct stapsdt_probe *probe
 	return at == end ? 0 : -1;
 }
 
-static struct stapsdt_library *load(JNIEnv *env, const char *directory, jint generation,
-				    jint count, const char *packed, size_t packed_size,
-				    const char *manifest, size_t manifest_size)
+static struct stapsdt_library *load(JNIEnv *env, const char *directory, jint generation, jint count,
+				    const char *packed, size_t packed_size, const char *manifest,
+				    size_t manifest_size)
 {
 	struct stapsdt_probe *probes = calloc((size_t)count + 1, sizeof(*probes));
 	struct stapsdt_library *library = calloc(1, sizeof(*library));

@@ -87,8 +87,8 @@ static int lock_directory(const char *path)
 	if (directory < 0)
 		return -1;
 	/* Another process may sweep between our mkdir and our lock: is it still the one? */
-	if (flock(directory, LOCK_EX | LOCK_NB) || fstat(directory, &held) ||
-	    lstat(path, &named) || held.st_ino != named.st_ino || held.st_dev != named.st_dev) {
+	if (flock(directory, LOCK_EX | LOCK_NB) || fstat(directory, &held) || lstat(path, &named) ||
+	    held.st_ino != named.st_ino || held.st_dev != named.st_dev) {
 		close(directory);
 		errno = EAGAIN;
 		return -1;
@@ -96,8 +96,7 @@ static int lock_directory(const char *path)
 	return 0;
 }
 
-int stub_directory_create(const char *parent, char *path, size_t room,
-			  struct stapsdt_error *error)
+int stub_directory_create(const char *parent, char *path, size_t room, struct stapsdt_error *error)
 {
 	int attempt;
 
@@ -105,8 +104,8 @@ int stub_directory_create(const char *parent, char *path, size_t room,
 	for (attempt = 0; attempt < ATTEMPTS; attempt++) {
 		int length = attempt == 0
 				     ? snprintf(path, room, "%s/" PREFIX "%d", parent, getpid())
-				     : snprintf(path, room, "%s/" PREFIX "%d-%d", parent,
-						getpid(), attempt);
+				     : snprintf(path, room, "%s/" PREFIX "%d-%d", parent, getpid(),
+						attempt);
 
 		if (length < 0 || (size_t)length >= room) {
 			stapsdt_fail(error, "the path of the stub directory is too long: %s",

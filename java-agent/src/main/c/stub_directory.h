@@ -12,8 +12,7 @@
  * in the parent. The directory's lock is held until the process ends, and is how
  * others know that it is in use. Writes the path into `path`, of `room` bytes.
  * Returns 0, or -1 with `error`. */
-int stub_directory_create(const char *parent, char *path, size_t room,
-			  struct stapsdt_error *error);
+int stub_directory_create(const char *parent, char *path, size_t room, struct stapsdt_error *error);
 
 /* Removes the directory with the stub libraries in it. Mappings stay valid. */
 void stub_directory_remove(const char *path);

@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
+import java.util.function.BiConsumer;
 
 /**
  * Which method has which probes. Classes are offered by the threads that load them, which must not
@@ -76,14 +77,23 @@ public final class Catalog {
   /**
    * Makes a stub library for the classes offered, if the burst is over.
    *
+   * @param unreadable is told of class files that cannot be read, with the class's name
    * @return the classes that got probes, with their class files
    */
-  Map<TracedClass, byte[]> publishDue() throws StapsdtException {
+  Map<TracedClass, byte[]> publishDue(BiConsumer<String, RuntimeException> unreadable)
+      throws StapsdtException {
     Map<ClassKey, byte[]> offered = takeDue();
     Map<TracedClass, byte[]> traced = new LinkedHashMap<>();
     List<ProbeDefinition> definitions = new ArrayList<>();
     for (Map.Entry<ClassKey, byte[]> offer : offered.entrySet()) {
-      TracedClass one = read(offer.getKey(), offer.getValue(), definitions);
+      TracedClass one;
+      try {
+        one = read(offer.getKey(), offer.getValue(), definitions);
+      } catch (RuntimeException e) {
+        // A class file of a later Java than ASM knows, or one that an obfuscator has bent.
+        unreadable.accept(offer.getKey().internalName, e);
+        one = new TracedClass(offer.getKey(), 0, List.of());
+      }
       if (one.methods.isEmpty()) {
         classes.put(offer.getKey(), one);
       } else {

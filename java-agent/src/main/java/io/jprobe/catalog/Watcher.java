@@ -62,7 +62,7 @@ public final class Watcher extends Thread {
         // Only an application that interrupts every thread does this; there is nothing to end.
         continue;
       }
-      attempt("publish probes", () -> catalog.publishDue().forEach(listener::published));
+      attempt("publish probes", () -> catalog.publishDue(this::tell).forEach(listener::published));
       attempt("follow the probes' semaphores", this::followSemaphores);
       if (System.nanoTime() - second > SECOND_NANOS) {
         second = System.nanoTime();
@@ -82,6 +82,10 @@ public final class Watcher extends Thread {
       changing.clear();
       listener.changed(settled);
     }
+  }
+
+  private void tell(String className, RuntimeException problem) {
+    listener.failed("cannot read class " + className, problem);
   }
 
   private void tidyUp() {

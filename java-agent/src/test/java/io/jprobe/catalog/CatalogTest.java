@@ -8,6 +8,7 @@ import static org.junit.Assert.assertSame;
 import static org.junit.Assert.assertTrue;
 
 import io.jprobe.select.Selectors;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Collectors;
 import org.junit.Test;
@@ -94,11 +95,11 @@ public class CatalogTest {
     catalog.offer(LOADER, "A", bytes);
     catalog.offer(LOADER, "A", bytes);
     while (catalog.find(LOADER, "A") == null) {
-      catalog.publishDue();
+      catalog.publishDue(PublishedClass::fail);
       Thread.sleep(10);
     }
     TracedClass published = catalog.find(LOADER, "A");
-    catalog.publishDue();
+    catalog.publishDue(PublishedClass::fail);
     assertSame(published, catalog.find(LOADER, "A"));
     assertEquals(1, published.methods.size());
   }
@@ -112,9 +113,28 @@ public class CatalogTest {
     catalog.offer(LOADER, "A", PublishedClass.classFile(Sample.class.getName()));
     assertTrue("nothing is said while classes wait", catalog.unmatched().isEmpty());
     while (catalog.find(LOADER, "A") == null) {
-      catalog.publishDue();
+      catalog.publishDue(PublishedClass::fail);
       Thread.sleep(10);
     }
     assertEquals("[A#plaice]", catalog.unmatched().toString());
+  }
+
+  @Test
+  public void aClassFileThatCannotBeReadHarmsNoOther() throws Exception {
+    PublishedClass.loadNative();
+    Catalog catalog = new Catalog(Selectors.parse("**#place"), "0.0.0", null);
+    catalog.open();
+    List<String> unreadable = new ArrayList<>();
+    byte[] fromTheFuture = PublishedClass.classFile(Sample.class.getName());
+    fromTheFuture[6] = 1;
+    catalog.offer(LOADER, "Future", fromTheFuture);
+    catalog.offer(LOADER, "A", PublishedClass.classFile(Sample.class.getName()));
+    while (catalog.find(LOADER, "A") == null) {
+      catalog.publishDue((name, problem) -> unreadable.add(name));
+      Thread.sleep(10);
+    }
+    assertEquals(List.of("Future"), unreadable);
+    assertEquals(1, catalog.find(LOADER, "A").methods.size());
+    assertTrue(catalog.find(LOADER, "Future").methods.isEmpty());
   }
 }

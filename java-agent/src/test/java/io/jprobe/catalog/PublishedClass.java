@@ -34,9 +34,14 @@ public final class PublishedClass {
     catalog.open();
     catalog.offer(PublishedClass.class.getClassLoader(), name, classFile);
     while (catalog.find(PublishedClass.class.getClassLoader(), name) == null) {
-      catalog.publishDue();
+      catalog.publishDue(PublishedClass::fail);
       Thread.sleep(10);
     }
     return catalog.find(PublishedClass.class.getClassLoader(), name);
+  }
+
+  /** For classes that are well-formed. */
+  static void fail(String className, RuntimeException problem) {
+    throw problem;
   }
 }
