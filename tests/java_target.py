@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import pytest
+
 from conditions import DEADLINE_SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,6 +65,12 @@ def find_jdks() -> list[Jdk]:
 
 
 JDKS = find_jdks()
+newest_jdk = JDKS[-1]
+on_every_jdk = pytest.mark.parametrize("jdk", JDKS, ids=str)
+
+# What is traced of tests/targets/PrimeCalls.java.
+ORDERS = "PrimeCalls$Orders#*"
+ORDERS_PROBES = 18
 
 
 class Process:

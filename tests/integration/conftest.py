@@ -1,9 +1,19 @@
-"""Fixtures of the collector's tests: see collector_fixtures.py."""
+"""What integration tests share: see collector_fixtures.py and java_target.py."""
+
+from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("collector_fixtures")
+pytest.register_assert_rewrite("collector_fixtures", "java_target")
 
 from collector_fixtures import bench, target_binary  # noqa: E402
 
-__all__ = ["bench", "target_binary"]
+from java_target import compile_targets  # noqa: E402
+
+__all__ = ["bench", "target_binary", "targets"]
+
+
+@pytest.fixture(scope="session")
+def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the compiled programs of tests/targets."""
+    return compile_targets(tmp_path_factory.mktemp("targets"))

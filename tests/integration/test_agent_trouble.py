@@ -15,27 +15,20 @@ from java_target import (
     JCOLLECT,
     JDKS,
     NATIVE_ACCESS_WARNINGS_SINCE,
+    ORDERS,
+    ORDERS_PROBES,
     ROOT,
     Jdk,
     Process,
     attach,
-    compile_targets,
     finish,
     java,
+    newest_jdk,
+    on_every_jdk,
     probes_of,
     run,
     wait_for_probes,
 )
-
-ORDERS = "PrimeCalls$Orders#*"
-ORDERS_PROBES = 18
-on_every_jdk = pytest.mark.parametrize("jdk", JDKS, ids=str)
-newest_jdk = JDKS[-1]
-
-
-@pytest.fixture(scope="session")
-def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_targets(tmp_path_factory.mktemp("targets"))
 
 
 def runs_with(target: Process) -> list[str]:

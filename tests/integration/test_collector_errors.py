@@ -64,8 +64,7 @@ def test_a_glob_that_matches_nothing(bench: Bench) -> None:
 
 
 def test_no_privileges(bench: Bench) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to drop capabilities")
+    require_bpf()
     target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
     result = subprocess.run(
         ["setpriv", "--bounding-set=-all", "--inh-caps=-all", JCOLLECT, "attach", str(target.pid)],
@@ -166,8 +165,7 @@ def test_probes_are_listed_for_people_and_for_programs(bench: Bench) -> None:
 def test_probes_whose_file_was_deleted_are_found_all_the_same(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
     (bench.directory / "jprobe-1" / "1.so").unlink()
-    if os.geteuid() != 0:
-        pytest.skip("needs root, for /proc/PID/map_files")
+    require_bpf()
     listed = json.loads(bench.run("probes", target.pid, "--json").stdout)
     assert len(listed) == 3
     assert listed[0]["file"].startswith(f"/proc/{target.pid}/map_files/")

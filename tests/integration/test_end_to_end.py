@@ -24,36 +24,29 @@ from java_target import (
     JAR,
     JCOLLECT,
     JDKS,
+    ORDERS,
+    ORDERS_PROBES,
     Jdk,
     Process,
     attach,
-    compile_targets,
     finish,
     java,
     jcollect,
+    newest_jdk,
+    on_every_jdk,
     probes_of,
     run,
     wait_for_probes,
 )
 from jprobe.v1 import collector_pb2, collector_pb2_grpc, probe_pb2
 
-ORDERS = "PrimeCalls$Orders#*"
-ORDERS_PROBES = 18
 PLACE = "(I)J"
 PLACE_WITH_ITEM = "(JLjava/lang/String;)Z"
-
-on_every_jdk = pytest.mark.parametrize("jdk", JDKS, ids=str)
-newest_jdk = JDKS[-1]
 
 
 @pytest.fixture(autouse=True)
 def bpf() -> None:
     require_bpf()
-
-
-@pytest.fixture(scope="session")
-def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_targets(tmp_path_factory.mktemp("targets"))
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ final class SelectionReport {
 
   private void report(String finding) {
     List<Selector> unmatched = catalog.unmatched();
-    said = true;
+    said = !unmatched.isEmpty();
     for (Selector selector : unmatched) {
       Log.line("selector " + selector + " " + finding);
     }
