@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,7 +61,9 @@ def main() -> None:
                 say(f"an H2 server, PID {server.pid}, serves {STATEMENTS_A_SECOND} statements a second")
                 wait_for_a_steady_number_of_probes(server.pid)
                 trace(server.pid)
-    say("the server runs on as before it was traced; the demo ends it")
+            say("the server runs on as before it was traced; the demo ends it")
+            server.signal(signal.SIGTERM)
+            server.wait()
 
 
 def wait_for_a_steady_number_of_probes(pid: int) -> None:
@@ -83,7 +86,7 @@ def trace(pid: int) -> None:
         show(["jcollect", *top[1:]])
         done = subprocess.run(top, check=False, env={**os.environ, "COLUMNS": "120"})
         assert done.returncode == 0, f"jcollect top ended with exit code {done.returncode}"
-        collector.signal(2)
+        collector.signal(signal.SIGINT)
         assert collector.wait() == 0, collector.err
         say(collector.err[-1])
 
