@@ -18,7 +18,7 @@ from jcollect.commands.options import (
 )
 from jcollect.rpc.address import parse_address
 from jcollect.rpc.client import Client
-from jcollect.stream.printer import STAGE_NAMES, Printer, lost_text
+from jcollect.stream.printer import Printer, lost_text, stage_name
 
 
 @click.command()
@@ -47,8 +47,7 @@ def observe(
             if notice is not None and notice.HasField("schema"):
                 status(f"observing {plural(len(notice.schema.probes), 'probe')} at {place.text}")
             elif notice is not None and notice.HasField("loss"):
-                stage = STAGE_NAMES.get(notice.loss.stage, "unknown stage")
-                status(f"lost so far ({stage}): {plural(notice.loss.events, 'event')}")
+                status(f"lost so far ({stage_name(notice.loss)}): {plural(notice.loss.events, 'event')}")
             if printer.done:
                 break
     status(f"observed {plural(printer.events, 'event')}; {lost_text(printer.lost)}")

@@ -15,26 +15,21 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from jcollect.commands.options import address_argument, plural, probe_option
+from jcollect.commands.options import address_argument, duration_option, plural, probe_option
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import parse_address
 from jcollect.rpc.client import Client
 from jcollect.stream.columns import Columns
 from jcollect.stream.escape import escape
 from jcollect.stream.formats import duration_text
-from jcollect.stream.printer import STAGE_NAMES, lost_text
+from jcollect.stream.printer import lost_text, stage_name
 from jcollect.stream.summary import MethodSummary, Summary
 from jcollect.stream.wire import decode
 
 
 @click.command()
 @address_argument
-@click.option(
-    "--duration",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="End after so many seconds.",
-)
+@duration_option
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.1),
@@ -104,7 +99,7 @@ class _Feed:
                         self._interval = Summary(body.schema.probes)
                         self.totals = Summary(body.schema.probes)
                     elif body.HasField("loss"):
-                        self.lost[STAGE_NAMES.get(body.loss.stage, "unknown stage")] = body.loss.events
+                        self.lost[stage_name(body.loss)] = body.loss.events
         except JcollectError as error:
             self.error = error
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from jcollect.discovery.globs import matcher
-from jcollect.discovery.stub_library import SLOT_BYTES, StubLibrary
+from jcollect.discovery.stub_library import SLOT_BYTES, Section, StubLibrary
 from jprobe.v1 import collector_pb2, manifest_pb2, probe_pb2
 
 MAX_WORDS = 12
@@ -184,19 +184,16 @@ def read_live(probes: Sequence[Probe]) -> list[LiveProbe]:
 
 def read_states(libraries: Iterable[StubLibrary]) -> list[bytes]:
     """The state bytes of each library, in slot order."""
-    result = []
-    for library in libraries:
-        section = library.image.states
-        with open(f"/proc/{library.pid}/mem", "rb", buffering=0) as memory:
-            result.append(os.pread(memory.fileno(), section.size, library.bias + section.address))
-    return result
+    return [_read(library, library.image.states) for library in libraries]
 
 
 def _read_sections(library: StubLibrary) -> tuple[tuple[int, ...], bytes]:
-    image = library.image
+    semaphores = _read(library, library.image.semaphores)
+    counts = struct.unpack(f"<{len(semaphores) // 2}H", semaphores[: len(semaphores) & ~1])
+    return counts, _read(library, library.image.states)
+
+
+def _read(library: StubLibrary, section: Section) -> bytes:
+    """A section as it is in the live process."""
     with open(f"/proc/{library.pid}/mem", "rb", buffering=0) as memory:
-        semaphores, states = (
-            os.pread(memory.fileno(), section.size, library.bias + section.address)
-            for section in (image.semaphores, image.states)
-        )
-    return struct.unpack(f"<{len(semaphores) // 2}H", semaphores[: len(semaphores) & ~1]), states
+        return os.pread(memory.fileno(), section.size, library.bias + section.address)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jcollect.discovery.globs import matcher
 from jcollect.discovery.maps import Mapping, read_maps
 from jcollect.discovery.probes import Probe, narrow, probes_of
 from jcollect.discovery.stub_library import (
@@ -44,8 +43,8 @@ class TracedProcess:
                 f"PID {self.pid} has the jprobe agent but no probes: {reason}; "
                 "try again when the classes are loaded, or restart with other selectors"
             )
-        is_meant = matcher(globs)
-        if not any(map(is_meant, every)):
+        meant = narrow(every, globs)
+        if not meant:
             asked = " or ".join(f"--probe '{glob}'" for glob in globs)
             example = every[0]
             raise JcollectError(
@@ -53,7 +52,7 @@ class TracedProcess:
                 f"one of them is {example.provider}:{example.name}, "
                 f"of {example.class_name}#{example.method}"
             )
-        return narrow(every, globs)
+        return meant
 
 
 def warn_on_stderr(message: str) -> None:

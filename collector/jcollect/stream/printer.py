@@ -11,11 +11,16 @@ from jcollect.stream.rows import RowDecoder
 from jcollect.stream.wire import decode
 from jprobe.v1 import collector_pb2
 
-STAGE_NAMES = {
+_STAGE_NAMES = {
     collector_pb2.LOSS_STAGE_KERNEL_RING: "kernel ring",
     collector_pb2.LOSS_STAGE_COLLECTOR: "collector",
     collector_pb2.LOSS_STAGE_SUBSCRIBER: "subscriber",
 }
+
+
+def stage_name(loss: collector_pb2.Loss) -> str:
+    """Where a notice's events were lost, in words; a later collector may know more stages."""
+    return _STAGE_NAMES.get(loss.stage, "unknown stage")
 
 
 class Printer:
@@ -47,7 +52,7 @@ class Printer:
         if body.HasField("schema"):
             self._decoder = RowDecoder(body.schema.probes)
         elif body.HasField("loss"):
-            self.lost[STAGE_NAMES.get(body.loss.stage, "unknown stage")] = body.loss.events
+            self.lost[stage_name(body.loss)] = body.loss.events
         return body
 
     def _print(self, columns: Columns) -> None:

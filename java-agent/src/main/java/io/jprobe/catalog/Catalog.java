@@ -142,14 +142,9 @@ public final class Catalog {
   }
 
   private boolean isSelected(String className, String method) {
-    boolean selected = false;
-    for (Selector selector : selectors.each()) {
-      if (selector.matches(className, method)) {
-        matched.add(selector);
-        selected = true;
-      }
-    }
-    return selected;
+    List<Selector> matching = selectors.matching(className, method);
+    matched.addAll(matching);
+    return !matching.isEmpty();
   }
 
   private int loaderId(LoaderKey loader) {

@@ -32,13 +32,15 @@ public final class Selectors {
     return false;
   }
 
-  public boolean matches(String className, String method) {
+  /** The selectors that mean the method; none, if it is not selected. */
+  public List<Selector> matching(String className, String method) {
+    List<Selector> matching = new ArrayList<>();
     for (Selector selector : selectors) {
       if (selector.matches(className, method)) {
-        return true;
+        matching.add(selector);
       }
     }
-    return false;
+    return matching;
   }
 
   /** The selectors one by one, in the order in which they were written. */
