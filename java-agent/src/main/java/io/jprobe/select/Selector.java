@@ -1,82 +1,122 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.select;
 
-/** One selector, {@code class-glob#method-glob}, as in {@code com.acme.**Service#place*}. */
+import io.jprobe.classfile.MethodFacts;
+import java.util.List;
+
+/**
+ * One selector: which methods, what is captured of their calls, and which of these fire. As in
+ * {@code com.acme.**Service#place(long,..)(city=arg1.city) when duration > 5ms}.
+ */
 public final class Selector {
   private final String text;
-  private final Glob classes;
-  private final Glob methods;
+  private final String origin;
+  private final boolean excludes;
+  private final ClassPattern classes;
+  private final Glob annotated;
+  private final MethodPattern methods;
+  private final List<Capture> captures;
+  private final Clauses clauses;
 
-  private Selector(String text, Glob classes, Glob methods) {
-    this.text = text;
+  /** @param annotated the annotation that either class or method must have; null for any */
+  Selector(
+      Cursor source,
+      boolean excludes,
+      ClassPattern classes,
+      Glob annotated,
+      MethodPattern methods,
+      List<Capture> captures,
+      Clauses clauses) {
+    this.text = source.text;
+    this.origin = source.origin;
+    this.excludes = excludes;
     this.classes = classes;
+    this.annotated = annotated;
     this.methods = methods;
+    this.captures = List.copyOf(captures);
+    this.clauses = clauses;
   }
 
   /** Reads a selector; surrounding blanks do not count. */
   public static Selector parse(String written) throws SelectorException {
-    String text = written.trim();
-    int hash = text.indexOf('#');
-    if (text.isEmpty()) {
-      throw new SelectorException(text, 0, "expected a class, as in com.acme.*#*");
-    }
-    if (hash < 0) {
-      throw new SelectorException(
-          text, text.length(), "expected '#' and a method, as in " + text + "#*");
-    }
-    if (hash == 0) {
-      throw new SelectorException(text, 0, "expected a class before '#', as in com.acme.*#*");
-    }
-    if (hash == text.length() - 1) {
-      throw new SelectorException(
-          text, hash + 1, "expected a method after '#'; * stands for every one");
-    }
-    checkClass(text, hash);
-    checkMethod(text, hash + 1);
-    return new Selector(text, new Glob(text.substring(0, hash)), new Glob(text.substring(hash + 1)));
+    return parse(written, "");
   }
 
-  private static void checkClass(String text, int end) throws SelectorException {
-    boolean nameStarts = true;
-    for (int i = 0; i < end; i++) {
-      char c = text.charAt(i);
-      if (c == '.') {
-        if (nameStarts || i + 1 == end) {
-          throw new SelectorException(text, i, "a name is missing beside '.'");
-        }
-      } else if (c == '/') {
-        throw new SelectorException(text, i, "packages are separated by '.', not '/'");
-      } else if (c != '*' && !Character.isJavaIdentifierPart(c)) {
-        throw new SelectorException(text, i, "'" + c + "' cannot be in a class's name");
-      }
-      nameStarts = c == '.';
-    }
-    if (text.substring(0, end).contains("***")) {
-      throw new SelectorException(text, text.indexOf("***"), "a star more than ** means");
-    }
+  /** @param origin where it was written, as errors begin; may be empty */
+  static Selector parse(String written, String origin) throws SelectorException {
+    return new SelectorParser(new Cursor(Cursor.trim(written), origin)).parse();
   }
 
-  private static void checkMethod(String text, int start) throws SelectorException {
-    boolean special =
-        text.startsWith("<init>", start) || text.startsWith("<clinit>", start);
-    for (int i = start; i < text.length(); i++) {
-      char c = text.charAt(i);
-      boolean bracket = special && (c == '<' || c == '>');
-      if (c != '*' && !bracket && !Character.isJavaIdentifierPart(c)) {
-        throw new SelectorException(text, i, "'" + c + "' cannot be in a method's name");
-      }
-    }
+  /** Whether what it matches is not traced, whatever other selectors say. */
+  public boolean excludes() {
+    return excludes;
   }
 
-  /** Whether the class may have selected methods; its binary name with dots. */
-  public boolean matchesClass(String className) {
-    return classes.matches(className);
+  /** Whether it asks what a class extends and implements. */
+  public boolean needsSupertypes() {
+    return classes.needsSupertypes();
   }
 
-  public boolean matches(String className, String method) {
-    return classes.matches(className) && methods.matches(method);
+  /**
+   * Whether the class may have selected methods, by its binary name alone; true where only the
+   * class file can tell.
+   */
+  public boolean mayMatch(String className) {
+    return classes.mayMatch(className);
   }
 
+  /**
+   * Whether the package of the class, a binary name, is written out in the selector, without stars.
+   * False for a class in no package.
+   */
+  public boolean namesPackageOf(String className) {
+    return classes.namesPackageOf(className);
+  }
+
+  /**
+   * Whether the method is meant. In the JDK's classes only where the selector names the package,
+   * unless it excludes.
+   */
+  public boolean matches(Candidate candidate, MethodFacts method) {
+    return (!candidate.inJdk() || excludes || namesPackageOf(candidate.name()))
+        && methods.matches(method)
+        && (annotated == null
+            || annotated.matchesAny(method.annotations)
+            || annotated.matchesAny(candidate.file().annotations))
+        && classes.matches(candidate);
+  }
+
+  /** What is captured instead of the arguments and the returned value; empty if not said. */
+  public List<Capture> captures() {
+    return captures;
+  }
+
+  /** Null for none. */
+  public Condition condition() {
+    return clauses.condition;
+  }
+
+  /** Each how-many-th call fires; 1 for all. */
+  public long every() {
+    return clauses.every;
+  }
+
+  /** How many calls fire in a second at most; 0 for no limit. */
+  public long perSecond() {
+    return clauses.perSecond;
+  }
+
+  /** The clauses as written, but for blanks: "when duration > 5ms every 100". Empty for none. */
+  public String conditionText() {
+    return clauses.text;
+  }
+
+  /** An error that points into this selector. @param column counted from 0 */
+  public SelectorException error(int column, String problem) {
+    return new SelectorException(origin, text, column, problem);
+  }
+
+  /** As written, without surrounding blanks. */
   @Override
   public String toString() {
     return text;

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.select;
+
+/** Which classes: by name, by annotation, by what they extend or implement. */
+final class ClassPattern {
+  static final ClassPattern ANY = new ClassPattern(null, false, null);
+
+  private final Glob annotation;
+  private final boolean withSubtypes;
+  private final Glob name;
+
+  /** Neither of the globs need be there: null stands for any. */
+  ClassPattern(Glob annotation, boolean withSubtypes, Glob name) {
+    this.annotation = annotation;
+    this.withSubtypes = withSubtypes;
+    this.name = name;
+  }
+
+  boolean needsSupertypes() {
+    return withSubtypes;
+  }
+
+  boolean mayMatch(String className) {
+    return name == null || withSubtypes || name.matches(className);
+  }
+
+  boolean namesPackageOf(String className) {
+    int dot = className.lastIndexOf('.');
+    return name != null && dot > 0 && name.startsWith(className, dot + 1);
+  }
+
+  boolean matches(Candidate candidate) {
+    return (annotation == null || annotation.matchesAny(candidate.file().annotations))
+        && (name == null
+            || name.matches(candidate.name())
+            || (withSubtypes && name.matchesAny(candidate.supertypes())));
+  }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.select;
+
+import java.util.Map;
+import org.objectweb.asm.Opcodes;
+
+/** Reads which methods of a class are meant: what stands after "#", and modifiers before all. */
+final class MethodParser {
+  private static final int VISIBILITY =
+      Opcodes.ACC_PUBLIC | Opcodes.ACC_PROTECTED | Opcodes.ACC_PRIVATE;
+
+  private static final Map<String, Integer> MODIFIERS =
+      Map.of(
+          "public", Opcodes.ACC_PUBLIC,
+          "protected", Opcodes.ACC_PROTECTED,
+          "private", Opcodes.ACC_PRIVATE,
+          "static", Opcodes.ACC_STATIC,
+          "final", Opcodes.ACC_FINAL,
+          "synchronized", Opcodes.ACC_SYNCHRONIZED,
+          "abstract", Opcodes.ACC_ABSTRACT);
+
+  private final Cursor cursor;
+  private final GlobParser globs;
+  private final TypeParser types;
+
+  MethodParser(Cursor cursor) {
+    this.cursor = cursor;
+    this.globs = new GlobParser(cursor);
+    this.types = new TypeParser(cursor);
+  }
+
+  /** Reads the modifiers that are next, if any. */
+  int modifiers() throws SelectorException {
+    int modifiers = 0;
+    for (Integer next = modifier(); next != null; next = modifier()) {
+      if ((next & VISIBILITY) != 0 && (modifiers & VISIBILITY & ~next) != 0) {
+        throw cursor.error("a method is public, protected or private, and not two of them");
+      }
+      modifiers |= next;
+      cursor.accept(cursor.word());
+      cursor.skipBlanks();
+    }
+    return modifiers;
+  }
+
+  /** A modifier has a blank after it: otherwise it is a class. */
+  private Integer modifier() {
+    String word = cursor.word();
+    char after = cursor.peek(word.length());
+    return after != Cursor.END && Cursor.isBlank(after) ? MODIFIERS.get(word) : null;
+  }
+
+  /** Reads annotation, name and types. */
+  MethodPattern methods(int modifiers) throws SelectorException {
+    int start = cursor.column();
+    cursor.skipBlanks();
+    Glob annotation = globs.annotation();
+    if (annotation != null) {
+      cursor.skipBlanks();
+    }
+    boolean named = globs.isAhead() && (annotation == null || !ClauseParser.isAhead(cursor));
+    Glob name = named ? globs.method() : cursor.isAt("<") ? globs.method() : null;
+    checkNameEnds();
+    TypeListPattern arguments = arguments();
+    TypePattern returned = returned();
+    if (annotation == null && name == null && arguments == null && returned == null) {
+      throw cursor.error(start, "expected a method after '#'; * stands for every one");
+    }
+    return new MethodPattern(modifiers, annotation, name, arguments, returned);
+  }
+
+  private void checkNameEnds() throws SelectorException {
+    boolean ends = cursor.atEnd() || cursor.isAtBlank() || cursor.isAtBracket();
+    if (!ends && cursor.peek() != ':') {
+      throw cursor.error("'" + cursor.peek() + "' cannot be in a method's name");
+    }
+  }
+
+  private TypeListPattern arguments() throws SelectorException {
+    cursor.skipBlanks();
+    boolean typesAhead = cursor.isAtBracket() && !CaptureParser.isAhead(cursor);
+    return typesAhead ? types.list() : null;
+  }
+
+  private TypePattern returned() throws SelectorException {
+    cursor.skipBlanks();
+    if (!cursor.accept(":")) {
+      return null;
+    }
+    cursor.skipBlanks();
+    return types.type();
+  }
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.select;
+
+/** One side of a comparison: a {@link Path} or a {@link Literal}. */
+public abstract class Operand {
+  /** Where it begins in the selector, counted from 0. */
+  public final int column;
+
+  Operand(int column) {
+    this.column = column;
+  }
+}

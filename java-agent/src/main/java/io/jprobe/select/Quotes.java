@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.select;
+
+/** Tells string literals from the rest of a text that is read character by character. */
+final class Quotes {
+  private char quote;
+  private boolean escaped;
+
+  /** Whether this next character is of a string literal, its quotes included. */
+  boolean enclose(char c) {
+    if (quote == 0) {
+      quote = c == '\'' || c == '"' ? c : 0;
+      return quote != 0;
+    }
+    if (escaped) {
+      escaped = false;
+    } else if (c == '\\') {
+      escaped = true;
+    } else if (c == quote) {
+      quote = 0;
+    }
+    return true;
+  }
+}

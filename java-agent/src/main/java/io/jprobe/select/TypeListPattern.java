@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.select;
+
+import java.util.List;
+import org.objectweb.asm.Type;
+
+/** The types of all arguments, in order. */
+final class TypeListPattern {
+  /** ".." in the list: any number of any types. */
+  static final TypePattern ANY_NUMBER = new TypePattern(Glob.ANYTHING, 0);
+
+  private final List<TypePattern> patterns;
+
+  TypeListPattern(List<TypePattern> patterns) {
+    this.patterns = List.copyOf(patterns);
+  }
+
+  /** Only the last ".." passed is ever widened: what an earlier one took, that one can take. */
+  boolean matches(Type[] types) {
+    int p = 0;
+    int t = 0;
+    int open = -1;
+    int taken = 0;
+    while (t < types.length) {
+      if (p < patterns.size() && patterns.get(p) == ANY_NUMBER) {
+        open = p++;
+        taken = t;
+      } else if (p < patterns.size() && patterns.get(p).matches(types[t])) {
+        p++;
+        t++;
+      } else if (open >= 0) {
+        p = open + 1;
+        t = ++taken;
+      } else {
+        return false;
+      }
+    }
+    while (p < patterns.size() && patterns.get(p) == ANY_NUMBER) {
+      p++;
+    }
+    return p == patterns.size();
+  }
+}
