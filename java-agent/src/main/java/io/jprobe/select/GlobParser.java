@@ -79,6 +79,14 @@ final class GlobParser {
     cursor.take();
   }
 
+  /** What to say of the character that ends a class's or an annotation's name, if nothing else. */
+  SelectorException oddCharacter(String whose) {
+    return cursor.error(
+        cursor.peek() == '/'
+            ? "packages are separated by '.', not '/'"
+            : "'" + cursor.peek() + "' cannot be in " + whose + " name");
+  }
+
   /** Shells spoil stars. */
   private static boolean isStar(char c) {
     return c == '*' || c == '%';

@@ -55,12 +55,11 @@ final class MethodParser {
     int start = cursor.column();
     cursor.skipBlanks();
     Glob annotation = globs.annotation();
-    if (annotation != null) {
-      cursor.skipBlanks();
+    if (annotation != null && !nameEnds()) {
+      throw globs.oddCharacter("an annotation's");
     }
-    boolean named = globs.isAhead() && (annotation == null || !ClauseParser.isAhead(cursor));
-    Glob name = named ? globs.method() : cursor.isAt("<") ? globs.method() : null;
-    checkNameEnds();
+    cursor.skipBlanks();
+    Glob name = annotation == null || !ClauseParser.isAhead(cursor) ? name() : null;
     TypeListPattern arguments = arguments();
     TypePattern returned = returned();
     if (annotation == null && name == null && arguments == null && returned == null) {
@@ -69,11 +68,20 @@ final class MethodParser {
     return new MethodPattern(modifiers, annotation, name, arguments, returned);
   }
 
-  private void checkNameEnds() throws SelectorException {
-    boolean ends = cursor.atEnd() || cursor.isAtBlank() || cursor.isAtBracket();
-    if (!ends && cursor.peek() != ':') {
+  /** Null if there is none. */
+  private Glob name() throws SelectorException {
+    Glob name = globs.isAhead() || cursor.isAt("<") ? globs.method() : null;
+    if (!nameEnds()) {
       throw cursor.error("'" + cursor.peek() + "' cannot be in a method's name");
     }
+    return name;
+  }
+
+  private boolean nameEnds() {
+    return cursor.atEnd()
+        || cursor.isAtBlank()
+        || cursor.isAtBracket()
+        || cursor.peek() == ':';
   }
 
   private TypeListPattern arguments() throws SelectorException {

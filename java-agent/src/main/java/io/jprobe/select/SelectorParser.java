@@ -78,7 +78,7 @@ final class SelectorParser {
     if (cursor.atEnd()) {
       return cursor.error("expected a class, as in com.acme.*#*, found the end");
     }
-    return oddCharacter(inAnnotation && !afterPlus ? "an annotation's" : "a class's");
+    return globs.oddCharacter(inAnnotation && !afterPlus ? "an annotation's" : "a class's");
   }
 
   private SelectorException noMethod(String classes, boolean spaced) {
@@ -90,14 +90,7 @@ final class SelectorParser {
     }
     return cursor.peek() == ':'
         ? cursor.error("expected '::', found ':'")
-        : oddCharacter("a class's");
-  }
-
-  private SelectorException oddCharacter(String whose) {
-    return cursor.error(
-        cursor.peek() == '/'
-            ? "packages are separated by '.', not '/'"
-            : "'" + cursor.peek() + "' cannot be in " + whose + " name");
+        : globs.oddCharacter("a class's");
   }
 
   /** Reads captures and clauses, up to the end. */

@@ -3,15 +3,50 @@ package io.jprobe.select;
 
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
-import static org.junit.Assert.assertThrows;
+import static org.junit.Assert.assertNull;
 import static org.junit.Assert.assertTrue;
 
+import io.jprobe.classfile.MethodFacts;
+import java.util.List;
+import java.util.Set;
 import org.junit.Test;
 
+/** Which classes and methods a selector means. */
 public class SelectorTest {
   private static boolean matches(String selector, String className, String method)
       throws SelectorException {
-    return Selector.parse(selector).matches(className, method);
+    return Selector.parse(selector).mayMatch(className)
+        && methodMatches(selector, 0, method, "()V");
+  }
+
+  /** In a class that the selector means anyway. */
+  private static boolean methodMatches(String selector, int access, String name, String descriptor)
+      throws SelectorException {
+    String methods = selector.substring(selector.indexOf('#') + 1);
+    MethodFacts method = new MethodFacts(access, name, descriptor, Set.of(), List.of());
+    try {
+      return Selector.parse("java.lang.Object#" + methods)
+          .matches(Program.candidate("java.lang.Object"), method);
+    } catch (SelectorException e) {
+      throw e;
+    } catch (Exception e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  private static boolean typesMatch(String types, String descriptor) throws SelectorException {
+    return methodMatches("A#m" + types, 0, "m", descriptor);
+  }
+
+  private static boolean methodOf(String className, String selector, String method)
+      throws Exception {
+    Candidate candidate = Program.candidate(className);
+    for (MethodFacts each : candidate.file().methods) {
+      if (each.name.equals(method) && Selector.parse(selector).matches(candidate, each)) {
+        return true;
+      }
+    }
+    return false;
   }
 
   @Test
@@ -31,6 +66,10 @@ public class SelectorTest {
     assertFalse(matches("**Service#place", "com.acme.OrderServiceTest", "place"));
     assertTrue(matches("com.**.Orders#place", "com.a.b.Orders", "place"));
     assertFalse(matches("com.**.Orders#place", "com.Orders", "place"));
+    assertTrue(matches("**a*.b**#place", "x.a.b", "place"));
+    assertFalse(matches("**a*.b**#place", "x.a.c.b", "place"));
+    assertTrue(matches("*.**.*#place", "a.b.c.d", "place"));
+    assertFalse(matches("*.**.*#place", "a.b", "place"));
   }
 
   @Test
@@ -40,6 +79,17 @@ public class SelectorTest {
     assertFalse(matches("*#get*Of*", "A", "getThings"));
     assertTrue(matches("A#*", "A", "<init>"));
     assertFalse(matches("A#*", "B", "x"));
+    assertFalse(matches("A#ab*ba", "A", "aba"));
+    assertTrue(matches("A#ab*ba", "A", "abba"));
+  }
+
+  @Test
+  public void aDotIsAlsoTheDollarOfNestedClasses() throws Exception {
+    assertTrue(matches("com.acme.Orders.Line#x", "com.acme.Orders$Line", "x"));
+    assertTrue(matches("com.acme.Orders.Line#x", "com.acme.Orders.Line", "x"));
+    assertTrue(matches("com.acme.Orders$Line#x", "com.acme.Orders$Line", "x"));
+    assertFalse(matches("com.acme.Orders$Line#x", "com.acme.Orders.Line", "x"));
+    assertTrue(matches("b*b.c*d#x", "bb$cb.cd", "x"));
   }
 
   @Test
@@ -47,47 +97,216 @@ public class SelectorTest {
     assertTrue(matches("A#<init>", "A", "<init>"));
     assertTrue(matches("A#<clinit>", "A", "<clinit>"));
     assertFalse(matches("A#<init>", "A", "init"));
+    assertTrue(matches("A#new", "A", "<init>"));
+    assertFalse(matches("A#new", "A", "new"));
+    assertTrue(matches("A#static", "A", "<clinit>"));
+    assertTrue(matches("A#new*", "A", "newThing"));
   }
 
   @Test
-  public void manySelectorsAreOne() throws Exception {
-    Selectors selectors = Selectors.parse("com.acme.Orders#place; com.acme.Bills#*");
-    assertFalse(selectors.matching("com.acme.Orders", "place").isEmpty());
-    assertFalse(selectors.matching("com.acme.Bills", "pay").isEmpty());
-    assertTrue(selectors.matching("com.acme.Orders", "pay").isEmpty());
-    assertTrue(selectors.matchesClass("com.acme.Orders"));
-    assertFalse(selectors.matchesClass("com.acme.Other"));
-    assertEquals("com.acme.Bills#*", selectors.each().get(1).toString());
+  public void namesMayHaveHyphens() throws Exception {
+    assertTrue(matches("com.ac-me.A#x", "com.ac-me.A", "x"));
+    assertTrue(matches("A#get-impl", "A", "get-impl"));
+    assertEquals(
+        "arg0.get-impl()", Selector.parse("A#m(arg0.get-impl())").captures().get(0).name);
   }
 
   @Test
-  public void aMistakeIsPointedAt() {
-    assertMistake("com.acme.Orders", 16, "expected '#'");
-    assertMistake("#place", 1, "expected a class");
-    assertMistake("", 1, "expected a class");
-    assertMistake("A#", 3, "expected a method");
-    assertMistake("com/acme#x", 4, "not '/'");
-    assertMistake("com..acme#x", 5, "a name is missing");
-    assertMistake(".acme#x", 1, "a name is missing");
-    assertMistake("acme.#x", 5, "a name is missing");
-    assertMistake("com.ac-me#x", 7, "'-' cannot be in a class's name");
-    assertMistake("A#pl ace", 5, "' ' cannot be in a method's name");
-    assertMistake("A#b#c", 4, "'#' cannot be in a method's name");
-    assertMistake("A#<ini>", 3, "'<' cannot be in a method's name");
-    assertMistake("a.***#x", 3, "a star more");
+  public void namesMayBeWordsOfTheGrammar() throws Exception {
+    assertTrue(matches("public#x", "public", "x"));
+    assertTrue(matches("when.every.at#x", "when.every.at", "x"));
+    assertTrue(matches("not#every", "not", "every"));
+    assertTrue(matches("A#when when arg0", "A", "when"));
+    assertFalse(Selector.parse("not#every").excludes());
+    assertTrue(Selector.parse("not A#every").excludes());
   }
 
-  private static void assertMistake(String selector, int column, String problem) {
-    SelectorException mistake =
-        assertThrows(SelectorException.class, () -> Selector.parse(selector));
-    assertTrue(
-        mistake.getMessage(),
-        mistake.getMessage().startsWith("selector '" + selector + "', column " + column + ": "));
-    assertTrue(mistake.getMessage(), mistake.getMessage().contains(problem));
+  @Test
+  public void typesTellOverloadsApart() throws Exception {
+    String descriptor = "(JLjava/lang/String;)Z";
+    assertTrue(typesMatch("", descriptor));
+    assertTrue(typesMatch("(long,String)", descriptor));
+    assertTrue(typesMatch("( long , java.lang.String ) : boolean", descriptor));
+    assertTrue(typesMatch("(long,java.lang.*)", descriptor));
+    assertTrue(typesMatch("(l*g,Str*)", descriptor));
+    assertFalse(typesMatch("(long)", descriptor));
+    assertFalse(typesMatch("(int,String)", descriptor));
+    assertFalse(typesMatch("()", descriptor));
+    assertFalse(typesMatch("(long,lang.String)", descriptor));
+    assertTrue(typesMatch("()", "()V"));
+    assertTrue(typesMatch(":void", "()V"));
+    assertFalse(typesMatch(":int", "()V"));
+    assertTrue(typesMatch("(*,*)", descriptor));
+    assertFalse(typesMatch("(*,*,*)", descriptor));
+  }
+
+  @Test
+  public void twoDotsAreAnyNumberOfTypes() throws Exception {
+    assertTrue(typesMatch("(..)", "()V"));
+    assertTrue(typesMatch("(..)", "(IJ)V"));
+    assertTrue(typesMatch("(int,..)", "(I)V"));
+    assertTrue(typesMatch("(..,int)", "(IJI)V"));
+    assertTrue(typesMatch("(..,int,..,long,..)", "(ZIZZJZ)V"));
+    assertTrue(typesMatch("(..,int,long)", "(IZIJ)V"));
+    assertFalse(typesMatch("(..,int,..,long,..)", "(ZJZZIZ)V"));
+    assertFalse(typesMatch("(int,..,int)", "(I)V"));
+    assertTrue(typesMatch("(..,..)", "()V"));
+  }
+
+  @Test
+  public void arraysHaveTheirBrackets() throws Exception {
+    assertTrue(typesMatch("(int[])", "([I)V"));
+    assertFalse(typesMatch("(int[])", "(I)V"));
+    assertFalse(typesMatch("(int)", "([I)V"));
+    assertFalse(typesMatch("(int[])", "([[I)V"));
+    assertTrue(typesMatch("(int[][])", "([[I)V"));
+    assertTrue(typesMatch("(String...)", "([Ljava/lang/String;)V"));
+    assertTrue(typesMatch("(String[]...)", "([[Ljava/lang/String;)V"));
+    assertTrue(typesMatch("(*)", "([I)V"));
+    assertTrue(typesMatch("(*[])", "([[I)V"));
+    assertFalse(typesMatch("(*[])", "(I)V"));
+    assertTrue(typesMatch(":int[]", "()[I"));
+    assertTrue(typesMatch("[int[]]", "([I)V"));
+    assertTrue(typesMatch("[]", "()V"));
+    assertFalse(typesMatch("[]", "(I)V"));
+    assertTrue(typesMatch(":int[][id=arg0]", "(I)[I"));
+  }
+
+  @Test
+  public void nestedTypesHaveShortNames() throws Exception {
+    String descriptor = "(Ljava/util/Map$Entry;)V";
+    assertTrue(typesMatch("(Entry)", descriptor));
+    assertTrue(typesMatch("(Map.Entry)", descriptor));
+    assertTrue(typesMatch("(Map$Entry)", descriptor));
+    assertTrue(typesMatch("(java.util.Map.Entry)", descriptor));
+    assertFalse(typesMatch("(Map)", descriptor));
+    assertFalse(typesMatch("(util.Map.Entry)", descriptor));
+  }
+
+  @Test
+  public void modifiersMustAllHold() throws Exception {
+    assertTrue(methodOf("com.acme.Orders", "public static com.acme.Orders#*", "find"));
+    assertFalse(methodOf("com.acme.Orders", "public static com.acme.Orders#*", "cancel"));
+    assertTrue(methodOf("com.acme.Orders", "private~synchronized com.acme.Orders#*", "audit"));
+    assertFalse(methodOf("com.acme.Orders", "protected com.acme.Orders#*", "audit"));
+    assertFalse(methodOf("com.acme.Orders", "final com.acme.Orders#*", "audit"));
+    assertTrue(methodOf("com.acme.Job", "abstract **#*", "size"));
+  }
+
+  @Test
+  public void annotationsAreOfClassOrMethod() throws Exception {
+    assertTrue(methodOf("com.acme.Orders", "@com.acme.Timed", "audit"));
+    assertFalse(methodOf("com.acme.Orders", "@com.acme.Timed", "find"));
+    assertTrue(methodOf("com.acme.Orders", "@com.acme.Service", "find"));
+    assertTrue(methodOf("com.acme.Orders", "@com.acme.Service#f*", "find"));
+    assertFalse(methodOf("com.acme.Import", "@com.acme.Service#*", "run"));
+    assertTrue(methodOf("com.acme.Orders", "@com.acme.Service com.**#find", "find"));
+    assertFalse(methodOf("com.acme.Orders", "@com.acme.Service org.**#find", "find"));
+    assertTrue(methodOf("com.acme.Import", "**#@com.acme.Timed", "run"));
+    assertTrue(methodOf("com.acme.Import", "**#@com.acme.Timed():void", "run"));
+    assertFalse(methodOf("com.acme.Import", "**#@com.acme.Timed(int)", "run"));
+    assertTrue(methodOf("com.acme.Import", "@com.acme.Timed every 5", "run"));
+    assertTrue(methodOf("com.acme.Import", "@com.acme.Timed(this)", "run"));
+    assertTrue(methodOf("com.acme.Import", "**#@com.acme.Timed when arg0", "run"));
+  }
+
+  @Test
+  public void aPlusMeansSubtypesToo() throws Exception {
+    assertTrue(methodOf("com.acme.Import", "+java.lang.Runnable#run", "run"));
+    assertTrue(methodOf("com.acme.Import", "+com.acme.Job#run", "run"));
+    assertTrue(methodOf("com.acme.Job", "+com.acme.Job#size", "size"));
+    assertFalse(methodOf("com.acme.Orders", "+java.lang.Runnable#*", "find"));
+    assertTrue(Selector.parse("+a.B#c").needsSupertypes());
+    assertTrue(Selector.parse("@X +a.B#c").needsSupertypes());
+    assertFalse(Selector.parse("a.B#c").needsSupertypes());
+  }
+
+  @Test
+  public void supertypesAreAskedForOnceAndOnlyIfNeeded() throws Exception {
+    int[] asked = {0};
+    Candidate candidate =
+        new Candidate(
+            Program.file("com.acme.Import"),
+            false,
+            () -> {
+              asked[0]++;
+              return Set.of("java.lang.Runnable");
+            });
+    Selectors selectors =
+        Selectors.parse("com.acme.*#*; +com.acme.Import#*; +x.Y#absent; @x.Y +x.Z#*");
+    for (MethodFacts method : candidate.file().methods) {
+      selectors.matching(candidate, method);
+    }
+    assertEquals(0, asked[0]);
+    for (MethodFacts method : candidate.file().methods) {
+      assertEquals(1, Selectors.parse("+**.Runnable#*").matching(candidate, method).size());
+    }
+    assertEquals(1, asked[0]);
+  }
+
+  @Test
+  public void onlyTheClassFileCanTellSupertypesAndAnnotations() throws Exception {
+    assertTrue(Selector.parse("+a.B#c").mayMatch("x.Y"));
+    assertTrue(Selector.parse("@a.B").mayMatch("x.Y"));
+    assertTrue(Selector.parse("@a.B#c").mayMatch("x.Y"));
+    assertFalse(Selector.parse("@a.B a.C#c").mayMatch("x.Y"));
+    assertFalse(Selector.parse("a.B#c").mayMatch("x.Y"));
+  }
+
+  @Test
+  public void aPackageIsNamedIfWrittenOut() throws Exception {
+    for (String names :
+        List.of("java.util.*#x", "java.util.HashMap#x", "java.util.Map.Entry#x", "java.util.**#x")) {
+      assertTrue(names, Selector.parse(names).namesPackageOf("java.util.HashMap"));
+    }
+    for (String doesNot : List.of("java.**#x", "**Map#x", "*#x", "java.*.HashMap#x", "java.u*#x")) {
+      assertFalse(doesNot, Selector.parse(doesNot).namesPackageOf("java.util.HashMap"));
+    }
+    assertFalse(Selector.parse("java.util.**#x").namesPackageOf("java.util.zip.CRC32"));
+    assertTrue(Selector.parse("+java.util.Map#x").namesPackageOf("java.util.HashMap"));
+    assertFalse(Selector.parse("@java.lang.Deprecated").namesPackageOf("java.util.HashMap"));
+    assertFalse(Selector.parse("A#x").namesPackageOf("A"));
+  }
+
+  @Test
+  public void theJdkIsMatchedOnlyByItsPackages() throws Exception {
+    assertTrue(methodOf("java.util.HashMap", "java.util.HashMap#get", "get"));
+    assertTrue(methodOf("java.util.HashMap", "java.util.*Map#get", "get"));
+    assertTrue(methodOf("java.util.HashMap", "+java.util.Map#get", "get"));
+    assertFalse(methodOf("java.util.HashMap", "java.**#get", "get"));
+    assertFalse(methodOf("java.util.HashMap", "+java.lang.Object#get", "get"));
+    assertTrue(methodOf("java.util.HashMap", "!**#get", "get"));
+  }
+
+  @Test
+  public void clausesHaveDefaults() throws Exception {
+    Selector plain = Selector.parse(" A#b ");
+    assertEquals("A#b", plain.toString());
+    assertEquals("", plain.conditionText());
+    assertNull(plain.condition());
+    assertEquals(1, plain.every());
+    assertEquals(0, plain.perSecond());
+    assertTrue(plain.captures().isEmpty());
+  }
+
+  @Test
+  public void errorsFoundLaterPointIntoTheSelectorToo() throws Exception {
+    assertEquals(
+        "selector 'A#b', column 3: no",
+        Selector.parse("A#b").error(2, "no").getMessage());
+    Selectors file = Selectors.parseLines(List.of("", "A#b"), "c.conf");
+    assertEquals(
+        "config c.conf, line 2: selector 'A#b', column 3: no",
+        file.each().get(0).error(2, "no").getMessage());
   }
 
   @Test(timeout = 5_000)
   public void manyStarsTakeNoLongTime() throws Exception {
     assertFalse(matches("**a**a**a**a**b#x", "a".repeat(60), "x"));
+    String stars = "*a".repeat(200) + "*b*";
+    assertFalse(matches(stars + "#x", "a".repeat(2_000), "x"));
+    assertFalse(matches("*" + stars.replace("*", "**").substring(1) + "#x", "a".repeat(999), "x"));
+    assertFalse(matches("A#" + stars, "A", "a".repeat(2_000)));
+    assertFalse(typesMatch("(" + "..,int,".repeat(100) + "long)", "(" + "I".repeat(250) + ")V"));
   }
 }
