@@ -81,6 +81,7 @@ enum section {
 	DYNAMIC,
 	PROBES,
 	STATE,
+	GATES,
 	NOTES,
 	MANIFEST,
 	SHSTRTAB,
@@ -88,18 +89,30 @@ enum section {
 };
 
 static const char *const SECTION_NAMES[SECTION_COUNT] = {
-	"",	     ".note.gnu.build-id", ".hash",	    ".dynsym",
-	".dynstr",   ".stapsdt.base",	   ".text",	    ".dynamic",
-	".probes",   ".jprobe.state",	   ".note.stapsdt", ".jprobe.manifest",
+	"",
+	".note.gnu.build-id",
+	".hash",
+	".dynsym",
+	".dynstr",
+	".stapsdt.base",
+	".text",
+	".dynamic",
+	".probes",
+	".jprobe.state",
+	".jprobe.gates",
+	".note.stapsdt",
+	".jprobe.manifest",
 	".shstrtab",
 };
 
-enum symbol { STUBS_SYMBOL = 1, SEMAPHORES_SYMBOL, STATES_SYMBOL, SYMBOL_COUNT };
+enum symbol { STUBS_SYMBOL = 1, SEMAPHORES_SYMBOL, STATES_SYMBOL, GATES_SYMBOL, SYMBOL_COUNT };
 
-static const char DYNAMIC_STRINGS[] = "\0jprobe_stubs\0jprobe_semaphores\0jprobe_states";
+static const char DYNAMIC_STRINGS[] =
+	"\0jprobe_stubs\0jprobe_semaphores\0jprobe_states\0jprobe_gates";
 #define STUBS_NAME 1
 #define SEMAPHORES_NAME (STUBS_NAME + sizeof("jprobe_stubs"))
 #define STATES_NAME (SEMAPHORES_NAME + sizeof("jprobe_semaphores"))
+#define GATES_NAME (STATES_NAME + sizeof("jprobe_states"))
 
 enum segment {
 	CODE_SEGMENT,
@@ -253,11 +266,12 @@ static void write_symbols(struct image *image)
 	write_symbol(image, STUBS_SYMBOL, STUBS_NAME, TEXT);
 	write_symbol(image, SEMAPHORES_SYMBOL, SEMAPHORES_NAME, PROBES);
 	write_symbol(image, STATES_SYMBOL, STATES_NAME, STATE);
+	write_symbol(image, GATES_SYMBOL, GATES_NAME, GATES);
 	image->sections[DYNSYM].sh_link = DYNSTR;
 	image->sections[DYNSYM].sh_info = 1;
 	image->sections[DYNSYM].sh_entsize = sizeof(Elf64_Sym);
 
-	/* One bucket with all symbols in a chain: 1 -> 2 -> 3 -> end. */
+	/* One bucket with all symbols in a chain: 1 -> 2 -> 3 -> 4 -> end. */
 	hash[0] = 1;
 	hash[1] = SYMBOL_COUNT;
 	hash[2] = STUBS_SYMBOL;
@@ -359,11 +373,13 @@ static size_t notes_size(const struct stapsdt_probe *probes, size_t count)
 }
 
 /* Lays the image out and fills it. Returns 0, or -1 when memory runs out. */
-static int build_image(struct image *image, const struct stapsdt_probe *probes, size_t count,
-		       const void *manifest, size_t manifest_size)
+static int build_image(struct image *image, const struct stapsdt_contents *contents)
 {
+	const struct stapsdt_probe *probes = contents->probes;
+	size_t count = contents->count;
 	/* An empty section would make a segment of no size; generation 0 has no probes. */
 	size_t slots = count ? count : 1;
+	size_t gates = contents->gates ? contents->gates : 1;
 	uint64_t code_end;
 	uint64_t data_end;
 	unsigned char *note;
@@ -384,11 +400,13 @@ static int build_image(struct image *image, const struct stapsdt_probe *probes, 
 	if (!place(image, DYNAMIC, SHT_DYNAMIC, SHF_ALLOC | SHF_WRITE, 8, DYNAMIC_SIZE) ||
 	    !place(image, PROBES, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8,
 		   sizeof(uint16_t) * slots) ||
-	    !place(image, STATE, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8, slots))
+	    !place(image, STATE, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8, slots) ||
+	    !place(image, GATES, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, STAPSDT_GATE_SIZE,
+		   STAPSDT_GATE_SIZE * gates))
 		return -1;
 	data_end = image->end;
 	if (!place(image, NOTES, SHT_NOTE, 0, 4, notes_size(probes, count)) ||
-	    !place(image, MANIFEST, SHT_PROGBITS, 0, 8, manifest_size) ||
+	    !place(image, MANIFEST, SHT_PROGBITS, 0, 8, contents->manifest_size) ||
 	    !place(image, SHSTRTAB, SHT_STRTAB, 0, 1, section_names_size()))
 		return -1;
 
@@ -402,8 +420,8 @@ static int build_image(struct image *image, const struct stapsdt_probe *probes, 
 				   image->sections[TEXT].sh_addr + STAPSDT_SLOT_SIZE * i,
 				   image->sections[BASE].sh_addr,
 				   image->sections[PROBES].sh_addr + sizeof(uint16_t) * i);
-	if (manifest_size)
-		memcpy(image->contents[MANIFEST], manifest, manifest_size);
+	if (contents->manifest_size)
+		memcpy(image->contents[MANIFEST], contents->manifest, contents->manifest_size);
 	write_build_id(image);
 	write_symbols(image);
 	write_dynamic(image);
@@ -437,9 +455,10 @@ static int write_all(int fd, const void *data, size_t size, uint64_t offset)
 	return 0;
 }
 
-int stapsdt_write(int fd, const struct stapsdt_probe *probes, size_t count, const void *manifest,
-		  size_t manifest_size, struct stapsdt_error *error)
+int stapsdt_write(int fd, const struct stapsdt_contents *contents, struct stapsdt_error *error)
 {
+	const struct stapsdt_probe *probes = contents->probes;
+	size_t count = contents->count;
 	struct image image;
 	int result = -1;
 
@@ -453,7 +472,7 @@ int stapsdt_write(int fd, const struct stapsdt_probe *probes, size_t count, cons
 			return -1;
 		}
 	}
-	if (build_image(&image, probes, count, manifest, manifest_size)) {
+	if (build_image(&image, contents)) {
 		stapsdt_fail(error, "no memory for a stub library of %zu probes", count);
 		goto out;
 	}
@@ -486,12 +505,12 @@ static int map_library(struct stapsdt_library *library, const char *path,
 	library->stubs = dlsym(library->handle, "jprobe_stubs");
 	library->semaphores = dlsym(library->handle, "jprobe_semaphores");
 	library->states = dlsym(library->handle, "jprobe_states");
+	library->gates = dlsym(library->handle, "jprobe_gates");
 	return 0;
 }
 
 static int load_from_file(const char *directory, unsigned generation,
-			  const struct stapsdt_probe *probes, size_t count, const void *manifest,
-			  size_t manifest_size, struct stapsdt_library *library,
+			  const struct stapsdt_contents *contents, struct stapsdt_library *library,
 			  struct stapsdt_error *error)
 {
 	int length =
@@ -507,8 +526,7 @@ static int load_from_file(const char *directory, unsigned generation,
 		stapsdt_fail(error, "cannot create %s: %s", library->path, strerror(errno));
 		return -1;
 	}
-	if (stapsdt_write(fd, probes, count, manifest, manifest_size, error) ||
-	    map_library(library, library->path, error)) {
+	if (stapsdt_write(fd, contents, error) || map_library(library, library->path, error)) {
 		close(fd);
 		unlink(library->path);
 		return -1;
@@ -527,8 +545,7 @@ static int create_memfd(const char *name)
 	return fd;
 }
 
-static int load_from_memory(unsigned generation, const struct stapsdt_probe *probes, size_t count,
-			    const void *manifest, size_t manifest_size,
+static int load_from_memory(unsigned generation, const struct stapsdt_contents *contents,
 			    struct stapsdt_library *library, struct stapsdt_error *error)
 {
 	char name[32];
@@ -542,7 +559,7 @@ static int load_from_memory(unsigned generation, const struct stapsdt_probe *pro
 	}
 	snprintf(library->path, sizeof(library->path), "/memfd:%s", name);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", library->memfd);
-	if (stapsdt_write(library->memfd, probes, count, manifest, manifest_size, error))
+	if (stapsdt_write(library->memfd, contents, error))
 		goto failed;
 	if (fcntl(library->memfd, F_ADD_SEALS,
 		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)) {
@@ -558,18 +575,18 @@ failed:
 	return -1;
 }
 
-int stapsdt_load(const char *directory, unsigned generation, const struct stapsdt_probe *probes,
-		 size_t count, const void *manifest, size_t manifest_size,
-		 struct stapsdt_library *library, struct stapsdt_error *error)
+int stapsdt_load(const char *directory, unsigned generation,
+		 const struct stapsdt_contents *contents, struct stapsdt_library *library,
+		 struct stapsdt_error *error)
 {
 	memset(library, 0, sizeof(*library));
 	library->memfd = -1;
-	library->count = count;
-	if (directory && !load_from_file(directory, generation, probes, count, manifest,
-					 manifest_size, library, error))
+	library->count = contents->count;
+	library->gate_count = contents->gates;
+	if (directory && !load_from_file(directory, generation, contents, library, error))
 		return 0;
 	/* A full or noexec file system: the memfd needs neither space on it nor its consent. */
-	return load_from_memory(generation, probes, count, manifest, manifest_size, library, error);
+	return load_from_memory(generation, contents, library, error);
 }
 
 void stapsdt_unload(struct stapsdt_library *library)

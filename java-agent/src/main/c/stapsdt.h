@@ -27,6 +27,19 @@ struct stapsdt_probe {
 	int8_t argument_sizes[STAPSDT_MAX_ARGUMENTS];
 };
 
+/* One block of numbers that decide, before a trap, which calls of a method fire; its words are
+ * described in proto/jprobe/v1/manifest.proto. A cache line. */
+#define STAPSDT_GATE_SIZE 64
+
+/* What goes into a stub library. */
+struct stapsdt_contents {
+	const struct stapsdt_probe *probes;
+	size_t count;
+	size_t gates; /* blocks of STAPSDT_GATE_SIZE zeros */
+	const void *manifest;
+	size_t manifest_size;
+};
+
 /* A mapped stub library. The element i of each array belongs to probe i. */
 struct stapsdt_library {
 	char path[4096]; /* of the backing file, or "/memfd:<name>" */
@@ -37,21 +50,22 @@ struct stapsdt_library {
 	unsigned char *stubs;	       /* count slots of STAPSDT_SLOT_SIZE bytes */
 	volatile uint16_t *semaphores; /* written by the kernel alone */
 	volatile uint8_t *states;      /* jprobe.v1.ProbeState, written by the agent */
+	size_t gate_count;
+	unsigned char *gates; /* gate_count blocks, written by the agent and by woven methods */
 };
 
 /* Writes a stub library and maps it. `directory` is where its file "<generation>.so" goes;
  * NULL, or a directory that files cannot be executed from, makes it a sealed memfd.
  * Returns 0, or -1 with the reason in `error` and nothing left behind. */
-int stapsdt_load(const char *directory, unsigned generation, const struct stapsdt_probe *probes,
-		 size_t count, const void *manifest, size_t manifest_size,
-		 struct stapsdt_library *library, struct stapsdt_error *error);
+int stapsdt_load(const char *directory, unsigned generation,
+		 const struct stapsdt_contents *contents, struct stapsdt_library *library,
+		 struct stapsdt_error *error);
 
 /* Unmaps the library and removes its file. No thread may be in one of its stubs. */
 void stapsdt_unload(struct stapsdt_library *library);
 
 /* Writes the ELF image alone, to an empty file. Returns 0, or -1 with `error`. */
-int stapsdt_write(int fd, const struct stapsdt_probe *probes, size_t count, const void *manifest,
-		  size_t manifest_size, struct stapsdt_error *error);
+int stapsdt_write(int fd, const struct stapsdt_contents *contents, struct stapsdt_error *error);
 
 void stapsdt_fail(struct stapsdt_error *error, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

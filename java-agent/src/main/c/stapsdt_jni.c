@@ -71,22 +71,24 @@ static int parse_probes(const char *at, size_t size, struct stapsdt_probe *probe
 	return at == end ? 0 : -1;
 }
 
-static struct stapsdt_library *load(JNIEnv *env, const char *directory, jint generation, jint count,
-				    const char *packed, size_t packed_size, const char *manifest,
-				    size_t manifest_size)
+/* `contents` lacks the probes alone, which are described by `packed`. */
+static struct stapsdt_library *load(JNIEnv *env, const char *directory, jint generation,
+				    struct stapsdt_contents *contents, const char *packed,
+				    size_t packed_size)
 {
-	struct stapsdt_probe *probes = calloc((size_t)count + 1, sizeof(*probes));
+	struct stapsdt_probe *probes = calloc(contents->count + 1, sizeof(*probes));
 	struct stapsdt_library *library = calloc(1, sizeof(*library));
 	struct stapsdt_error error = {"out of memory"};
 
 	if (!probes || !library)
 		goto failed;
-	if (parse_probes(packed, packed_size, probes, (size_t)count)) {
-		stapsdt_fail(&error, "the packed description of %d probes is malformed", count);
+	if (parse_probes(packed, packed_size, probes, contents->count)) {
+		stapsdt_fail(&error, "the packed description of %zu probes is malformed",
+			     contents->count);
 		goto failed;
 	}
-	if (stapsdt_load(directory, (unsigned)generation, probes, (size_t)count, manifest,
-			 manifest_size, library, &error))
+	contents->probes = probes;
+	if (stapsdt_load(directory, (unsigned)generation, contents, library, &error))
 		goto failed;
 	free(probes);
 	return library;
@@ -98,19 +100,19 @@ failed:
 }
 
 NATIVE(jlong, load)(JNIEnv *env, jclass type, jbyteArray directory, jint generation, jint count,
-		    jbyteArray probes, jbyteArray manifest)
+		    jbyteArray probes, jint gates, jbyteArray manifest)
 {
+	struct stapsdt_contents contents = {.count = (size_t)count, .gates = (size_t)gates};
 	size_t packed_size = 0;
-	size_t manifest_size = 0;
 	char *path = copy_bytes(env, directory, NULL);
 	char *packed = copy_bytes(env, probes, &packed_size);
-	char *bytes = copy_bytes(env, manifest, &manifest_size);
+	char *bytes = copy_bytes(env, manifest, &contents.manifest_size);
 	struct stapsdt_library *library = NULL;
 
 	(void)type;
+	contents.manifest = bytes;
 	if (packed && bytes && !(*env)->ExceptionCheck(env))
-		library = load(env, path, generation, count, packed, packed_size, bytes,
-			       manifest_size);
+		library = load(env, path, generation, &contents, packed, packed_size);
 	free(path);
 	free(packed);
 	free(bytes);
@@ -144,6 +146,22 @@ NATIVE(jobject, semaphores)(JNIEnv *env, jclass type, jlong handle)
 	(void)type;
 	return (*env)->NewDirectByteBuffer(env, (void *)library->semaphores,
 					   (jlong)(library->count * sizeof(uint16_t)));
+}
+
+NATIVE(jobject, gates)(JNIEnv *env, jclass type, jlong handle)
+{
+	struct stapsdt_library *library = library_of(handle);
+
+	(void)type;
+	return (*env)->NewDirectByteBuffer(env, library->gates,
+					   (jlong)(library->gate_count * STAPSDT_GATE_SIZE));
+}
+
+NATIVE(jlong, gateAddress)(JNIEnv *env, jclass type, jlong handle)
+{
+	(void)env;
+	(void)type;
+	return (jlong)(uintptr_t)library_of(handle)->gates;
 }
 
 NATIVE(jobject, states)(JNIEnv *env, jclass type, jlong handle)

@@ -15,6 +15,8 @@ static int is_low(uint16_t unit)
 
 static size_t encoded_size(uint32_t character)
 {
+	if (character == 0)
+		return 2;
 	return character < 0x80 ? 1 : character < 0x800 ? 2 : character < 0x10000 ? 3 : 4;
 }
 
@@ -29,17 +31,21 @@ static void encode(uint32_t character, size_t size, unsigned char *at)
 	at[0] = (unsigned char)(LEAD[size] | character);
 }
 
-size_t utf8_from_utf16(const uint16_t *units, size_t count, char *text, size_t limit)
+size_t utf8_from_utf16(const uint16_t *units, size_t count, char *text, size_t limit,
+		       size_t *written)
 {
 	size_t length = 0;
+	size_t next;
 
-	for (size_t i = 0; i < count; i++) {
+	*written = 0;
+	for (size_t i = 0; i < count; i = next) {
 		uint32_t character = units[i];
 		size_t size;
 
+		next = i + 1;
 		if (is_high(units[i]) && i + 1 < count && is_low(units[i + 1])) {
 			character = 0x10000 + ((units[i] & 0x3ffU) << 10) + (units[i + 1] & 0x3ffU);
-			i++;
+			next++;
 		} else if (is_high(units[i]) || is_low(units[i]))
 			character = REPLACEMENT;
 		size = encoded_size(character);
@@ -47,6 +53,7 @@ size_t utf8_from_utf16(const uint16_t *units, size_t count, char *text, size_t l
 			break;
 		encode(character, size, (unsigned char *)text + length);
 		length += size;
+		*written = next;
 	}
 	text[length] = '\0';
 	return length;

@@ -27,14 +27,17 @@ static void texts_are_cut_at_characters(void)
 	static const uint16_t units[] = {'a', 0xe9, 0x20ac, 0xd83d, 0xde00};
 	static const char whole[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80";
 	static const size_t lengths[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 10};
+	static const size_t units_of[] = {0, 1, 1, 2, 2, 2, 3, 3, 3, 3, 5, 5};
 	char text[16];
 
 	for (size_t limit = 0; limit < sizeof(lengths) / sizeof(lengths[0]); limit++) {
-		size_t length = utf8_from_utf16(units, 5, text, limit);
+		size_t written;
+		size_t length = utf8_from_utf16(units, 5, text, limit, &written);
 
 		check(length == lengths[limit], "a text has the longest length that fits");
 		check(memcmp(text, whole, length) == 0, "a cut text is the start of the whole");
 		check(text[length] == '\0', "a text ends with NUL");
+		check(written == units_of[limit], "it is known what has been left out");
 	}
 }
 
@@ -42,9 +45,26 @@ static void lone_surrogates_are_replaced(void)
 {
 	static const uint16_t units[] = {0xde00, 'x', 0xd83d};
 	char text[16];
+	size_t written;
 
-	utf8_from_utf16(units, 3, text, 15);
+	utf8_from_utf16(units, 3, text, 15, &written);
 	check(strcmp(text, "\xef\xbf\xbdx\xef\xbf\xbd") == 0, "U+FFFD stands for lone surrogates");
+}
+
+static void a_nul_does_not_end_a_text(void)
+{
+	static const uint16_t units[] = {'a', 0, 'b'};
+	char text[16];
+	size_t written;
+
+	check(utf8_from_utf16(units, 3, text, 15, &written) == 4, "U+0000 takes two bytes");
+	check(memcmp(text,
+		     "a\xc0\x80"
+		     "b",
+		     5) == 0,
+	      "U+0000 is C0 80");
+	check(utf8_from_utf16(units, 3, text, 2, &written) == 1 && written == 1,
+	      "U+0000 is left out as a whole");
 }
 
 static void libraries_of_all_sizes_load_and_unload(const char *directory)
@@ -63,8 +83,9 @@ static void libraries_of_all_sizes_load_and_unload(const char *directory)
 		struct stapsdt_error error = {""};
 		const char *where = i % 2 ? directory : NULL;
 
-		if (stapsdt_load(where, (unsigned)i, probes, counts[i], "manifest", 8, &library,
-				 &error)) {
+		struct stapsdt_contents contents = {probes, counts[i], counts[i], "manifest", 8};
+
+		if (stapsdt_load(where, (unsigned)i, &contents, &library, &error)) {
 			printf("FAILED: %s\n", error.text);
 			failures++;
 			continue;
@@ -75,6 +96,7 @@ static void libraries_of_all_sizes_load_and_unload(const char *directory)
 				1, 2, 3);
 			check(library.semaphores[slot] == 0, "a semaphore starts at 0");
 			library.states[slot]++;
+			library.gates[STAPSDT_GATE_SIZE * slot + STAPSDT_GATE_SIZE - 1]++;
 		}
 		stapsdt_unload(&library);
 	}
@@ -84,10 +106,11 @@ static void libraries_of_all_sizes_load_and_unload(const char *directory)
 static void too_many_arguments_are_refused(void)
 {
 	struct stapsdt_probe probe = {.provider = "p", .name = "n", .argument_count = 13};
+	struct stapsdt_contents contents = {&probe, 1, 0, "", 0};
 	struct stapsdt_library library;
 	struct stapsdt_error error;
 
-	check(stapsdt_load(NULL, 0, &probe, 1, "", 0, &library, &error) == -1 &&
+	check(stapsdt_load(NULL, 0, &contents, &library, &error) == -1 &&
 		      strstr(error.text, "p:n has 13 arguments"),
 	      "13 arguments are refused by name");
 }
@@ -101,6 +124,7 @@ int main(int count, char **arguments)
 		return 2;
 	texts_are_cut_at_characters();
 	lone_surrogates_are_replaced();
+	a_nul_does_not_end_a_text();
 	too_many_arguments_are_refused();
 	if (stub_directory_create(arguments[1], directory, sizeof(directory), &error)) {
 		printf("FAILED: %s\n", error.text);

@@ -8,7 +8,6 @@ import io.jprobe.stapsdt.FireBinding;
 import io.jprobe.stapsdt.StapsdtException;
 import io.jprobe.stapsdt.StubDirectory;
 import io.jprobe.weave.ClassWeaver;
-import io.jprobe.weave.ThreadIdCall;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.instrument.Instrumentation;
@@ -16,6 +15,8 @@ import java.lang.instrument.UnmodifiableClassException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
 
 /** Wires the parts together when the program starts, and tidies up when it ends. */
 public final class Agent {
@@ -26,13 +27,26 @@ public final class Agent {
     try {
       Options options = Options.parse(written);
       NativeLibrary.load(options.directory);
-      FireBinding.install(resource("java/jprobe/Fire.classdata"), options.stringLimit);
+      exportUnsafeTo(
+          FireBinding.install(resource("java/jprobe/Fire.classdata"), options.stringLimit),
+          instrumentation);
       start(options, createDirectory(options.directory), instrumentation);
     } catch (OptionsException | SelectorException | StapsdtException e) {
       Log.line(e.getMessage() + "; the program runs untraced");
     } catch (LinkageError e) {
       Log.line("cannot start, is another jprobe in this JVM? " + e + "; the program runs untraced");
     }
+  }
+
+  /** The boot loader's own unnamed module: nothing of the application is in it. */
+  private static void exportUnsafeTo(Class<?> fire, Instrumentation instrumentation) {
+    instrumentation.redefineModule(
+        Object.class.getModule(),
+        Set.of(),
+        Map.of("jdk.internal.misc", Set.of(fire.getModule())),
+        Map.of(),
+        Set.of(),
+        Map.of());
   }
 
   /** Null, for memfds, where the directory cannot be had: its absence costs perf, not jcollect. */
@@ -49,12 +63,14 @@ public final class Agent {
       Options options, StubDirectory directory, Instrumentation instrumentation)
       throws StapsdtException {
     Catalog catalog =
-        new Catalog(options.selectors, version(), directory == null ? null : directory.path());
+        new Catalog(
+            options.selectors,
+            version(),
+            directory == null ? null : directory.path(),
+            options.maxMethods,
+            instrumentation::getAllLoadedClasses);
     catalog.open();
-    int javaVersion = Runtime.version().feature();
-    Transformer transformer =
-        new Transformer(
-            options.selectors, catalog, new ClassWeaver(ThreadIdCall.of(javaVersion)));
+    Transformer transformer = new Transformer(options.selectors, catalog, new ClassWeaver());
     SelectionReport report = new SelectionReport(catalog);
     instrumentation.addTransformer(transformer, true);
     offerLoaded(instrumentation, transformer);
@@ -79,7 +95,8 @@ public final class Agent {
     List<Class<?>> selected = new ArrayList<>();
     for (Class<?> loaded : instrumentation.getAllLoadedClasses()) {
       if (!loaded.isArray()
-          && transformer.isSelected(loaded.getClassLoader(), loaded.getName())
+          && transformer.maySelect(
+              loaded.getModule(), loaded.getClassLoader(), loaded.getName())
           && instrumentation.isModifiableClass(loaded)) {
         selected.add(loaded);
       }

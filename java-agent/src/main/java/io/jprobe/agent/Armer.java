@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.agent;
 
-import io.jprobe.catalog.ProbeKind;
+import io.jprobe.capture.ProbeKind;
 import io.jprobe.catalog.ProbeState;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
@@ -28,6 +28,9 @@ final class Armer implements Watcher.Listener {
    */
   private static final int BATCH = 64;
 
+  /** How many selectors that do not fit a method are worth a line. */
+  private static final int MAX_UNFIT = 10;
+
   /** A class is offered before the JVM has defined it, and the JVM may yet refuse it. */
   private static final long DEFINITION_PATIENCE_NANOS = 5_000_000_000L;
 
@@ -37,6 +40,7 @@ final class Armer implements Watcher.Listener {
   /** Classes that are to change but cannot be found, with the time at which we give up. */
   private final Map<TracedClass, Long> waiting = new LinkedHashMap<>();
 
+  private final Set<String> unfit = new HashSet<>();
   private boolean rehearsed;
   private String lastFailure = "";
 
@@ -116,6 +120,7 @@ final class Armer implements Watcher.Listener {
           risen.removeAll(armed.getOrDefault(method, EnumSet.noneOf(ProbeKind.class)));
           risen.forEach(kind -> traced.setState(method, kind, ProbeState.ARMING));
         });
+    transformer.prepare(traced, raised.keySet());
     traced.arm(raised);
   }
 
@@ -148,7 +153,7 @@ final class Armer implements Watcher.Listener {
     for (TracedMethod method : traced.methods) {
       EnumSet<ProbeKind> kinds = wanted.getOrDefault(method, EnumSet.noneOf(ProbeKind.class));
       String reason = problem != null ? problem : failures.get(method);
-      for (ProbeKind kind : ProbeKind.values()) {
+      for (ProbeKind kind : method.kinds()) {
         ProbeState raised = reason == null ? ProbeState.ARMED : ProbeState.FAILED;
         traced.setState(method, kind, kinds.contains(kind) ? raised : ProbeState.DORMANT);
       }
@@ -160,6 +165,27 @@ final class Armer implements Watcher.Listener {
       traced.arm(Map.of());
       Log.line("cannot weave class " + traced.className() + ": " + problem);
     }
+  }
+
+  @Override
+  public void unreadable(String className, RuntimeException problem) {
+    failed("cannot read class " + className, problem);
+  }
+
+  @Override
+  public void unfit(String method, String problem) {
+    // A selector for many methods may fit none of them; the collector has the list.
+    if (unfit.size() < MAX_UNFIT && unfit.add(problem)) {
+      Log.line("cannot trace " + method + ": " + problem);
+      if (unfit.size() == MAX_UNFIT) {
+        Log.line("more cannot be traced; jcollect probes --all lists them");
+      }
+    }
+  }
+
+  @Override
+  public void refused(String reason) {
+    Log.line(reason + "; nothing is traced");
   }
 
   @Override

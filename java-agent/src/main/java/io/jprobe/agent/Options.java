@@ -3,12 +3,19 @@ package io.jprobe.agent;
 
 import io.jprobe.select.SelectorException;
 import io.jprobe.select.Selectors;
+import java.io.BufferedReader;
+import java.io.FileInputStream;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 
 /** The text after {@code -javaagent:jprobe.jar=}: {@code name=value,name=value}. */
 final class Options {
   static final int MAX_STRING_LIMIT = 1024;
+
+  private static final int DEFAULT_MAX_METHODS = 5_000;
 
   /** Which methods have probes. */
   Selectors selectors = Selectors.NONE;
@@ -18,6 +25,9 @@ final class Options {
 
   /** Where captured strings are cut, in bytes of UTF-8. */
   int stringLimit = 128;
+
+  /** How many methods may have probes, before none has. */
+  int maxMethods = DEFAULT_MAX_METHODS;
 
   private Options() {}
 
@@ -37,14 +47,24 @@ final class Options {
     return options;
   }
 
-  /** Splits at commas, but for those within parentheses: they belong to a selector. */
+  /** Splits at commas, but for those within brackets and quotes: they belong to a selector. */
   private static List<String> split(String written) {
     List<String> parts = new ArrayList<>();
     int depth = 0;
     int start = 0;
+    char quote = 0;
     for (int i = 0; i < written.length(); i++) {
       char c = written.charAt(i);
-      depth += c == '(' ? 1 : c == ')' ? -1 : 0;
+      if (quote != 0) {
+        if (c == '\\') {
+          i++;
+        } else if (c == quote) {
+          quote = 0;
+        }
+        continue;
+      }
+      quote = c == '"' || c == '\'' ? c : 0;
+      depth += c == '(' || c == '[' ? 1 : c == ')' || c == ']' ? -1 : 0;
       if (c == ',' && depth <= 0) {
         parts.add(written.substring(start, i));
         start = i + 1;
@@ -57,31 +77,56 @@ final class Options {
   private void set(String name, String value) throws OptionsException, SelectorException {
     switch (name) {
       case "probes":
-        selectors = Selectors.parse(value);
+        selectors = selectors.and(Selectors.parse(value));
+        break;
+      case "config":
+        selectors = selectors.and(Selectors.parseLines(readLines(value), value));
         break;
       case "dir":
         directory = value;
         break;
       case "string-limit":
-        stringLimit = parseLimit(value);
+        stringLimit = parse(name, value, "a number of bytes", MAX_STRING_LIMIT);
+        break;
+      case "max-methods":
+        maxMethods = parse(name, value, "a number of methods", 1_000_000);
         break;
       default:
         throw new OptionsException(
-            "there is no option '" + name + "'; there are probes, dir and string-limit");
+            "there is no option '"
+                + name
+                + "'; there are probes, config, dir, string-limit and max-methods");
     }
   }
 
-  private static int parseLimit(String value) throws OptionsException {
+  private static List<String> readLines(String file) throws OptionsException {
+    List<String> lines = new ArrayList<>();
+    try (BufferedReader in =
+        new BufferedReader(
+            new InputStreamReader(new FileInputStream(file), StandardCharsets.UTF_8))) {
+      for (String line; (line = in.readLine()) != null; ) {
+        lines.add(line);
+      }
+    } catch (IOException e) {
+      // The message of a missing file is its name and the reason.
+      throw new OptionsException(
+          "cannot read config=" + file + ": " + e.getMessage() + "; expected a file of selectors,"
+              + " one a line");
+    }
+    return lines;
+  }
+
+  private static int parse(String name, String value, String what, int most)
+      throws OptionsException {
     try {
-      int limit = Integer.parseInt(value);
-      if (limit >= 1 && limit <= MAX_STRING_LIMIT) {
-        return limit;
+      int number = Integer.parseInt(value);
+      if (number >= 1 && number <= most) {
+        return number;
       }
     } catch (NumberFormatException e) {
       // Said below.
     }
     throw new OptionsException(
-        "string-limit is '" + value + "'; expected a number of bytes from 1 to "
-            + MAX_STRING_LIMIT);
+        name + " is '" + value + "'; expected " + what + " from 1 to " + most);
   }
 }

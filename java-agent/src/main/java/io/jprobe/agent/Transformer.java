@@ -10,6 +10,7 @@ import java.lang.instrument.ClassFileTransformer;
 import java.security.ProtectionDomain;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 
@@ -19,7 +20,6 @@ import java.util.concurrent.ConcurrentMap;
  */
 final class Transformer implements ClassFileTransformer {
   private static final ClassLoader AGENT = Transformer.class.getClassLoader();
-  private static final ClassLoader PLATFORM = ClassLoader.getPlatformClassLoader();
 
   private final Selectors selectors;
   private final Catalog catalog;
@@ -33,27 +33,24 @@ final class Transformer implements ClassFileTransformer {
     this.weaver = weaver;
   }
 
-  /** Whether classes of this loader can have probes: the JDK's own and the agent's cannot. */
-  static boolean isTraceable(ClassLoader loader) {
-    return loader != null && loader != PLATFORM && loader != AGENT;
-  }
-
-  /** Whether a selector may mean the class, of this binary name. */
-  boolean isSelected(ClassLoader loader, String className) {
-    return isTraceable(loader)
+  /** Whether a selector may mean the class, of this binary name; the agent's own are never meant. */
+  boolean maySelect(Module module, ClassLoader loader, String className) {
+    return loader != AGENT
         && !className.startsWith("io.jprobe.agent.")
-        && selectors.matchesClass(className);
+        && !className.startsWith("java.jprobe.")
+        && selectors.mayMatch(className, Catalog.isOfJdk(module, loader));
   }
 
   @Override
   public byte[] transform(
+      Module module,
       ClassLoader loader,
       String internalName,
       Class<?> redefined,
       ProtectionDomain domain,
       byte[] classFile) {
-    // Hidden classes have no name by which they could be selected, and cannot be retransformed.
-    if (internalName == null || !isTraceable(loader)) {
+    // Classes without a name are defined by the JVM for itself.
+    if (internalName == null || loader == AGENT) {
       return null;
     }
     try {
@@ -61,13 +58,18 @@ final class Transformer implements ClassFileTransformer {
       if (traced != null) {
         return traced.armed().isEmpty() ? null : weave(traced, classFile);
       }
-      if (isSelected(loader, internalName.replace('/', '.'))) {
-        catalog.offer(loader, internalName, classFile);
+      if (maySelect(module, loader, internalName.replace('/', '.'))) {
+        catalog.offer(loader, internalName, Catalog.isOfJdk(module, loader), classFile);
       }
     } catch (Throwable problem) {
       Log.line("cannot look at class " + internalName + ": " + Log.describe(problem));
     }
     return null;
+  }
+
+  /** Prepares for weaving what is to be armed. */
+  void prepare(TracedClass traced, Set<TracedMethod> methods) {
+    weaver.prepare(traced, methods);
   }
 
   /** Weaves all of the class and drops the result. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import io.jprobe.capture.ClassFiles;
 import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
 import io.jprobe.stapsdt.ProbeDefinition;
@@ -14,7 +15,6 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
-import java.util.function.BiConsumer;
 
 /**
  * Which method has which probes. Classes are offered by the threads that load them, which must not
@@ -24,37 +24,79 @@ import java.util.function.BiConsumer;
  * come for {@link #QUIET_NANOS}, or the first has waited for {@link #PATIENCE_NANOS}.
  */
 public final class Catalog {
+  private static final ClassLoader PLATFORM = ClassLoader.getPlatformClassLoader();
   private static final long QUIET_NANOS = 100_000_000L;
   private static final long PATIENCE_NANOS = 400_000_000L;
+
+  /** What cannot be traced is told with the next probes, or alone when it has waited for this. */
+  private static final long UNTRACEABLE_PATIENCE_NANOS = 1_000_000_000L;
+
+  /** What the catalogue has to say. All calls come from the watcher's thread. */
+  public interface Listener {
+    /** A class file cannot be read: of a later Java, or bent by an obfuscator. */
+    void unreadable(String className, RuntimeException problem);
+
+    /** A selected method cannot be traced, because its selector does not fit it. */
+    void unfit(String method, String problem);
+
+    /** Nothing is traced any more, for the reason given: a sentence. */
+    void refused(String reason);
+  }
 
   private final Selectors selectors;
   private final String agentVersion;
   private final String directory;
+  private final int maxMethods;
+  private final LoadedClasses loadedClasses;
   private final ConcurrentMap<ClassKey, TracedClass> classes = new ConcurrentHashMap<>();
 
   // Guarded by `pending`.
-  private final Map<ClassKey, byte[]> pending = new LinkedHashMap<>();
+  private final Map<ClassKey, Offer> pending = new LinkedHashMap<>();
   private long firstOffer;
   private long lastOffer;
 
   private final Set<Selector> matched = ConcurrentHashMap.newKeySet();
+  private volatile boolean isRefused;
 
   // Of the watcher's thread alone, once the catalogue has been opened.
   private final Names names = new Names();
-  private final Map<LoaderKey, Integer> loaderIds = new LinkedHashMap<>();
+  private final LoaderIds loaderIds = new LoaderIds();
   private final List<Generation> generations = new ArrayList<>();
-  private int nextLoaderId = 1;
+  private final UntraceableList untraceable = new UntraceableList();
+  private final Set<TracedClass> toRestore = new LinkedHashSet<>();
+  private int nextGeneration;
+  private int methodCount;
 
-  /** @param directory of the stub libraries; null for memfds */
-  public Catalog(Selectors selectors, String agentVersion, String directory) {
+  /**
+   * @param directory of the stub libraries; null for memfds
+   * @param maxMethods how many methods may have probes, before none has
+   */
+  public Catalog(
+      Selectors selectors,
+      String agentVersion,
+      String directory,
+      int maxMethods,
+      LoadedClasses loadedClasses) {
     this.selectors = selectors;
     this.agentVersion = agentVersion;
     this.directory = directory;
+    this.maxMethods = maxMethods;
+    this.loadedClasses = loadedClasses;
+  }
+
+  /** Whether a class of this module and loader belongs to the JDK. */
+  public static boolean isOfJdk(Module module, ClassLoader loader) {
+    if (loader == null || loader == PLATFORM) {
+      return true;
+    }
+    // Compilers and other tools of the JDK are loaded as applications are.
+    return module.isNamed()
+        && (module.getName().startsWith("java.") || module.getName().startsWith("jdk."));
   }
 
   /** Publishes generation 0, which has no probes and tells collectors that there is an agent. */
   public void open() throws StapsdtException {
-    publish(List.of(), List.of());
+    publish(manifest(), List.of(), List.of());
   }
 
   /** The description of a class, or null if it has not been published. For any thread. */
@@ -62,117 +104,155 @@ public final class Catalog {
     return classes.get(new ClassKey(loader, internalName));
   }
 
-  /** Tells of a class that a selector may mean, with its class file. For any thread; quick. */
-  public void offer(ClassLoader loader, String internalName, byte[] classFile) {
+  /**
+   * Tells of a class that a selector may mean, with its class file. For any thread; quick.
+   *
+   * @param inJdk whether it belongs to the JDK
+   */
+  public void offer(ClassLoader loader, String internalName, boolean inJdk, byte[] classFile) {
+    if (isRefused) {
+      return;
+    }
     ClassKey key = new ClassKey(loader, internalName);
     synchronized (pending) {
       lastOffer = System.nanoTime();
       if (pending.isEmpty()) {
         firstOffer = lastOffer;
       }
-      pending.putIfAbsent(key, classFile);
+      pending.putIfAbsent(key, new Offer(classFile, inJdk, lastOffer));
     }
   }
 
   /**
    * Makes a stub library for the classes offered, if the burst is over.
    *
-   * @param unreadable is told of class files that cannot be read, with the class's name
    * @return the classes that got probes, with their class files
    */
-  Map<TracedClass, byte[]> publishDue(BiConsumer<String, RuntimeException> unreadable)
-      throws StapsdtException {
-    Map<ClassKey, byte[]> offered = takeDue();
-    Map<TracedClass, byte[]> traced = new LinkedHashMap<>();
-    List<ProbeDefinition> definitions = new ArrayList<>();
-    for (Map.Entry<ClassKey, byte[]> offer : offered.entrySet()) {
-      TracedClass one;
-      try {
-        one = read(offer.getKey(), offer.getValue(), definitions);
-      } catch (RuntimeException e) {
-        // A class file of a later Java than ASM knows, or one that an obfuscator has bent.
-        unreadable.accept(offer.getKey().internalName, e);
-        one = new TracedClass(offer.getKey(), 0, List.of());
-      }
-      if (one.methods.isEmpty()) {
-        classes.put(offer.getKey(), one);
-      } else {
-        traced.put(one, offer.getValue());
-      }
+  Map<TracedClass, byte[]> publishDue(Listener listener) throws StapsdtException {
+    Map<TracedClass, byte[]> traced = readDue(listener);
+    int methods = methodCount;
+    for (TracedClass one : traced.keySet()) {
+      methods += one.methods.size();
     }
-    if (!traced.isEmpty()) {
-      publish(List.copyOf(traced.keySet()), definitions);
+    if (methods > maxMethods) {
+      refuse(methods, listener);
+      return Map.of();
+    }
+    methodCount = methods;
+    boolean hasWaited = untraceable.hasWaited(UNTRACEABLE_PATIENCE_NANOS);
+    if (!traced.isEmpty() || hasWaited) {
+      Manifest manifest = manifest();
+      manifest.add(untraceable.take());
+      traced.keySet().forEach(manifest::add);
+      List<ProbeDefinition> definitions = new ArrayList<>();
+      traced.keySet().forEach(one -> one.define(definitions));
+      publish(manifest, List.copyOf(traced.keySet()), definitions);
     }
     return traced;
   }
 
-  private Map<ClassKey, byte[]> takeDue() {
+  private Map<TracedClass, byte[]> readDue(Listener listener) {
+    Map<ClassKey, Offer> offered = takeDue();
+    Map<TracedClass, byte[]> traced = new LinkedHashMap<>();
+    if (offered.isEmpty()) {
+      return traced;
+    }
+    Supertypes supertypes = new Supertypes(selectors.needSupertypes(), loadedClasses, offered);
+    offered.keySet().removeIf(key -> supertypes.isUndefined(key) && again(key, offered.get(key)));
+    ClassReading reading = new ClassReading(selectors, matched::add, untraceable, listener);
+    Map<LoaderKey, ClassFiles> files = new LinkedHashMap<>();
+    for (Map.Entry<ClassKey, Offer> offer : offered.entrySet()) {
+      ClassKey key = offer.getKey();
+      TracedClass one =
+          reading.read(
+              key,
+              offer.getValue(),
+              loaderIds.of(key.loader),
+              () -> supertypes.of(key),
+              files.computeIfAbsent(key.loader, loader -> new ClassFiles(loader.get())));
+      if (one.methods.isEmpty()) {
+        classes.put(key, one);
+      } else {
+        traced.put(one, offer.getValue().classFile);
+      }
+    }
+    reading.place(traced.keySet(), names);
+    return traced;
+  }
+
+  private Map<ClassKey, Offer> takeDue() {
     synchronized (pending) {
       long now = System.nanoTime();
       if (pending.isEmpty()
           || (now - lastOffer < QUIET_NANOS && now - firstOffer < PATIENCE_NANOS)) {
         return Map.of();
       }
-      Map<ClassKey, byte[]> due = new LinkedHashMap<>(pending);
+      Map<ClassKey, Offer> due = new LinkedHashMap<>(pending);
       pending.clear();
       return due;
     }
   }
 
-  /** Describes a class and adds the definitions of its probes. */
-  private TracedClass read(ClassKey key, byte[] classFile, List<ProbeDefinition> definitions) {
-    String className = key.internalName.replace('/', '.');
-    List<MethodFacts> all = ClassFacts.methodsOf(classFile);
-    List<String> probeNames = Names.methodNames(all);
-    List<TracedMethod> selected = new ArrayList<>();
-    int loaderId = loaderId(key.loader);
-    String provider = null;
-    for (int i = 0; i < all.size(); i++) {
-      MethodFacts facts = all.get(i);
-      if (facts.hasCode() && isSelected(className, facts.name)) {
-        if (provider == null) {
-          provider = names.provider(className, loaderId);
-        }
-        TracedMethod method = new TracedMethod(facts, probeNames.get(i), definitions.size());
-        selected.add(method);
-        definitions.addAll(method.definitions(provider));
+  /** Keeps an offer for the next time: a class is offered before the JVM has defined it. */
+  private boolean again(ClassKey key, Offer offer) {
+    if (offer.isStale()) {
+      // The JVM has refused the class.
+      return true;
+    }
+    synchronized (pending) {
+      if (pending.isEmpty()) {
+        firstOffer = System.nanoTime();
+        lastOffer = firstOffer;
       }
+      pending.putIfAbsent(key, offer);
     }
-    return new TracedClass(key, loaderId, selected);
+    return true;
   }
 
-  private boolean isSelected(String className, String method) {
-    List<Selector> matching = selectors.matching(className, method);
-    matched.addAll(matching);
-    return !matching.isEmpty();
+  private Manifest manifest() {
+    return new Manifest(agentVersion, nextGeneration, selectors);
   }
 
-  private int loaderId(LoaderKey loader) {
-    if (loader.isBoot()) {
-      return 0;
-    }
-    Integer known = loaderIds.get(loader);
-    if (known == null) {
-      known = nextLoaderId++;
-      loaderIds.put(loader, known);
-    }
-    return known;
-  }
-
-  private void publish(List<TracedClass> traced, List<ProbeDefinition> definitions)
+  private void publish(
+      Manifest manifest, List<TracedClass> traced, List<ProbeDefinition> definitions)
       throws StapsdtException {
-    int number = generations.size();
-    byte[] manifest = Manifest.write(agentVersion, number, selectors, traced);
-    StubLibrary library = StubLibrary.load(directory, number, definitions, manifest);
+    int gates = 0;
+    for (TracedClass one : traced) {
+      gates += one.methods.size();
+    }
+    StubLibrary library =
+        StubLibrary.load(directory, nextGeneration, definitions, gates, manifest.toByteArray());
+    nextGeneration++;
     generations.add(new Generation(library, traced));
     for (TracedClass one : traced) {
       classes.put(one.key, one);
     }
   }
 
+  /** Takes back every probe: part of a selection would look like all of it. */
+  private void refuse(int methods, Listener listener) throws StapsdtException {
+    isRefused = true;
+    synchronized (pending) {
+      pending.clear();
+    }
+    for (Generation generation : generations) {
+      toRestore.addAll(generation.retire());
+    }
+    String reason =
+        String.format(
+            "the selectors match %,d methods of the classes loaded so far, more than max-methods=%d"
+                + " allows; narrow them, or raise the limit with max-methods=N",
+            methods, maxMethods);
+    Manifest manifest = manifest();
+    manifest.refuse(reason);
+    publish(manifest, List.of(), List.of());
+    listener.refused(reason);
+  }
+
   /** The classes with a probe that somebody has begun or ceased to listen to since the last call. */
   Set<TracedClass> changed() {
-    Set<TracedClass> changed = new LinkedHashSet<>();
+    Set<TracedClass> changed = new LinkedHashSet<>(toRestore);
+    toRestore.clear();
     for (Generation generation : generations) {
       changed.addAll(generation.changed());
     }
@@ -185,17 +265,25 @@ public final class Catalog {
       generation.retireGone();
     }
     classes.values().removeIf(TracedClass::isGone);
-    loaderIds.keySet().removeIf(LoaderKey::isGone);
+    loaderIds.retireGone();
+  }
+
+  /** Lists hidden classes that a selector means: nothing is told of them when they are made. */
+  void listHidden() {
+    if (!isRefused && !selectors.each().isEmpty()) {
+      untraceable.addHidden(loadedClasses, selectors, loaderIds);
+    }
   }
 
   /** The selectors that have matched no method; none, as long as classes wait to be read. */
   public List<Selector> unmatched() {
     synchronized (pending) {
-      if (!pending.isEmpty()) {
+      if (!pending.isEmpty() || isRefused) {
         return List.of();
       }
     }
     List<Selector> unmatched = new ArrayList<>(selectors.each());
+    unmatched.removeIf(Selector::excludes);
     unmatched.removeAll(matched);
     return unmatched;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import io.jprobe.capture.ProbeKind;
 import io.jprobe.stapsdt.StubLibrary;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -16,6 +17,7 @@ final class Generation {
   private final List<TracedClass> classes;
   private final ByteBuffer semaphores;
   private final ByteBuffer last;
+  private boolean isRetired;
 
   Generation(StubLibrary library, List<TracedClass> classes) {
     this.library = library;
@@ -24,10 +26,19 @@ final class Generation {
     this.last = ByteBuffer.allocate(semaphores.capacity()).order(ByteOrder.nativeOrder());
     for (TracedClass traced : classes) {
       traced.place(this);
-      for (int i = 0; i < ProbeKind.COUNT * traced.methods.size(); i++) {
-        classBySlot.add(traced);
+      for (TracedMethod method : traced.methods) {
+        method.kinds().forEach(kind -> classBySlot.add(traced));
+        setGate(method);
       }
     }
+  }
+
+  /** From here on, the numbers are the gate's: they may be changed, and the method be woven or not. */
+  private void setGate(TracedMethod method) {
+    library.setGateWord(method.index, Gate.LEAST_DURATION, method.captures.leastDuration);
+    library.setGateWord(method.index, Gate.EVERY, method.captures.every);
+    library.setGateWord(
+        method.index, Gate.LIMIT, Math.min(method.captures.perSecond, Gate.MAX_LIMIT));
   }
 
   /**
@@ -36,6 +47,9 @@ final class Generation {
    */
   Set<TracedClass> changed() {
     Set<TracedClass> changed = new LinkedHashSet<>();
+    if (isRetired) {
+      return changed;
+    }
     int difference = semaphores.mismatch(last);
     if (difference < 0) {
       return changed;
@@ -51,28 +65,52 @@ final class Generation {
     return changed;
   }
 
+  long gate(TracedMethod method) {
+    return library.gate(method.index);
+  }
+
   long stub(TracedMethod method, ProbeKind kind) {
     return library.stub(method.slot(kind));
   }
 
   /** Whether somebody listened to the probe when {@link #changed} was called last. */
   boolean isRaised(TracedMethod method, ProbeKind kind) {
-    return last.getShort(method.slot(kind) * Short.BYTES) != 0;
+    return !isRetired && last.getShort(method.slot(kind) * Short.BYTES) != 0;
   }
 
   void setState(TracedMethod method, ProbeKind kind, ProbeState state) {
-    library.setState(method.slot(kind), state.number);
+    library.setState(
+        method.slot(kind), isRetired ? ProbeState.RETIRED.number : state.number);
+  }
+
+  /**
+   * Says that none of the probes will ever fire again.
+   *
+   * @return the classes that are woven and have to be restored
+   */
+  Set<TracedClass> retire() {
+    isRetired = true;
+    Set<TracedClass> woven = new LinkedHashSet<>();
+    for (TracedClass traced : classes) {
+      retire(traced);
+      if (!traced.armed().isEmpty()) {
+        woven.add(traced);
+      }
+    }
+    return woven;
+  }
+
+  private void retire(TracedClass traced) {
+    for (TracedMethod method : traced.methods) {
+      method.kinds().forEach(kind -> setState(method, kind, ProbeState.RETIRED));
+    }
   }
 
   /** Says that the probes of classes that are gone will never fire again. */
   void retireGone() {
     for (TracedClass traced : classes) {
       if (traced.isGone()) {
-        for (TracedMethod method : traced.methods) {
-          for (ProbeKind kind : ProbeKind.values()) {
-            setState(method, kind, ProbeState.RETIRED);
-          }
-        }
+        retire(traced);
       }
     }
   }

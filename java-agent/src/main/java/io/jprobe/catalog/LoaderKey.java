@@ -28,7 +28,8 @@ final class LoaderKey {
     return loader != null && loader.get() == null;
   }
 
-  private ClassLoader get() {
+  /** Null for the boot loader, and for one that is gone. */
+  ClassLoader get() {
     return loader == null ? null : loader.get();
   }
 

@@ -1,56 +1,77 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import io.jprobe.capture.CapturedValue;
+import io.jprobe.capture.ProbeKind;
 import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
 import java.util.List;
 
 /** Writes jprobe.v1.Manifest (proto/jprobe/v1/manifest.proto), whose field numbers stand here. */
 final class Manifest {
-  private static final int LAYOUT_VERSION = 1;
+  private static final int LAYOUT_VERSION = 2;
 
-  private Manifest() {}
+  private final ProtoWriter manifest = new ProtoWriter();
+  private int methods;
 
-  static byte[] write(
-      String agentVersion, int generation, Selectors selectors, List<TracedClass> classes) {
-    ProtoWriter manifest =
-        new ProtoWriter().number(1, LAYOUT_VERSION).text(2, agentVersion).number(3, generation);
+  Manifest(String agentVersion, int generation, Selectors selectors) {
+    manifest.number(1, LAYOUT_VERSION).text(2, agentVersion).number(3, generation);
     for (Selector selector : selectors.each()) {
       manifest.text(4, selector.toString());
     }
-    int methods = 0;
-    for (TracedClass traced : classes) {
-      for (TracedMethod method : traced.methods) {
-        manifest.message(5, method(traced, method));
-        for (ProbeKind kind : ProbeKind.values()) {
-          manifest.message(6, new ProtoWriter().number(1, methods).number(2, kind.number));
-        }
-        methods++;
-      }
-    }
-    return manifest.toByteArray();
   }
 
-  private static ProtoWriter method(TracedClass traced, TracedMethod method) {
-    ProtoWriter message =
-        new ProtoWriter()
-            .text(1, traced.className())
-            .number(2, traced.loaderId)
-            .text(3, method.name)
-            .text(4, method.descriptor);
-    for (CapturedValue argument : method.arguments) {
-      message.message(5, value(argument));
+  void add(TracedClass traced) {
+    for (TracedMethod method : traced.methods) {
+      manifest.message(
+          5,
+          new ProtoWriter()
+              .text(1, traced.className())
+              .number(2, traced.loaderId)
+              .text(3, method.name)
+              .text(4, method.descriptor)
+              .textIfAny(5, method.captures.conditionText));
+      for (ProbeKind kind : method.kinds()) {
+        manifest.message(6, slot(method, kind));
+      }
+      methods++;
     }
-    if (method.returned != null) {
-      message.message(6, value(method.returned));
+  }
+
+  private ProtoWriter slot(TracedMethod method, ProbeKind kind) {
+    ProtoWriter slot = new ProtoWriter().number(1, methods).number(2, kind.number);
+    for (CapturedValue value : method.captures.values(kind)) {
+      slot.message(3, value(value));
     }
-    return message;
+    return slot;
   }
 
   private static ProtoWriter value(CapturedValue value) {
     return new ProtoWriter()
         .text(1, value.name)
         .text(2, value.javaType.getClassName())
-        .number(3, value.type.number);
+        .number(3, value.type.number)
+        .textIfAny(4, value.isAskedFor ? value.path.toString() : "");
+  }
+
+  void add(List<Untraceable> untraceable) {
+    for (Untraceable one : untraceable) {
+      manifest.message(
+          7,
+          new ProtoWriter()
+              .text(1, one.className)
+              .number(2, one.loaderId)
+              .textIfAny(3, one.method)
+              .textIfAny(4, one.descriptor)
+              .text(5, one.reason));
+    }
+  }
+
+  void refuse(String reason) {
+    manifest.text(8, reason);
+  }
+
+  byte[] toByteArray() {
+    return manifest.toByteArray();
   }
 }

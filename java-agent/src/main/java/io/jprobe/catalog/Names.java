@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import io.jprobe.classfile.MethodFacts;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;

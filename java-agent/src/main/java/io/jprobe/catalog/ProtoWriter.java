@@ -27,6 +27,11 @@ final class ProtoWriter {
     return bytes(field, value.getBytes(StandardCharsets.UTF_8));
   }
 
+  /** The empty text is the default and is not written. */
+  ProtoWriter textIfAny(int field, String value) {
+    return value.isEmpty() ? this : text(field, value);
+  }
+
   ProtoWriter message(int field, ProtoWriter message) {
     return bytes(field, message.toByteArray());
   }

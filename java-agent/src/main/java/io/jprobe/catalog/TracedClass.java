@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import io.jprobe.capture.ProbeKind;
+import io.jprobe.stapsdt.ProbeDefinition;
 import java.lang.ref.Reference;
 import java.lang.ref.WeakReference;
 import java.util.EnumSet;
@@ -22,6 +24,7 @@ public final class TracedClass {
   final int loaderId;
 
   final ClassKey key;
+  private String provider;
   private Generation generation;
   private volatile Map<TracedMethod, EnumSet<ProbeKind>> armed = Map.of();
   private Reference<Class<?>> loaded = new WeakReference<>(null);
@@ -38,6 +41,16 @@ public final class TracedClass {
   }
 
   /** Set once, before others see the class. */
+  void setProvider(String provider) {
+    this.provider = provider;
+  }
+
+  /** Adds the probes of all methods, in slot order. */
+  void define(List<ProbeDefinition> definitions) {
+    methods.forEach(method -> definitions.addAll(method.definitions(provider)));
+  }
+
+  /** Set once, before others see the class. */
   void place(Generation generation) {
     this.generation = generation;
   }
@@ -45,6 +58,11 @@ public final class TracedClass {
   /** The address that woven code calls. */
   public long stub(TracedMethod method, ProbeKind kind) {
     return generation.stub(method, kind);
+  }
+
+  /** The address of the method's gate, which woven code asks whether a call fires. */
+  public long gate(TracedMethod method) {
+    return generation.gate(method);
   }
 
   public void setState(TracedMethod method, ProbeKind kind, ProbeState state) {
@@ -56,7 +74,7 @@ public final class TracedClass {
     Map<TracedMethod, EnumSet<ProbeKind>> raised = new HashMap<>();
     for (TracedMethod method : methods) {
       EnumSet<ProbeKind> kinds = EnumSet.noneOf(ProbeKind.class);
-      for (ProbeKind kind : ProbeKind.values()) {
+      for (ProbeKind kind : method.kinds()) {
         if (generation.isRaised(method, kind)) {
           kinds.add(kind);
         }
@@ -71,7 +89,7 @@ public final class TracedClass {
   /** Every probe that the class has. */
   public Map<TracedMethod, EnumSet<ProbeKind>> all() {
     Map<TracedMethod, EnumSet<ProbeKind>> all = new HashMap<>();
-    methods.forEach(method -> all.put(method, EnumSet.allOf(ProbeKind.class)));
+    methods.forEach(method -> all.put(method, method.all()));
     return all;
   }
 

@@ -1,88 +1,97 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import io.jprobe.capture.CapturedValue;
+import io.jprobe.capture.Captures;
+import io.jprobe.capture.ProbeKind;
+import io.jprobe.classfile.MethodFacts;
 import io.jprobe.stapsdt.ArgumentType;
 import io.jprobe.stapsdt.ProbeDefinition;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
-import org.objectweb.asm.Type;
 
-/** A selected method and the place of its three probes in its stub library. */
+/** A selected method and the place of its probes in its stub library. */
 public final class TracedMethod {
-  /** The Java thread id takes the last of the probe's arguments. */
-  private static final int MAX_CAPTURED = ProbeDefinition.MAX_ARGUMENTS - 1;
-
   public final String name;
   public final String descriptor;
 
-  /** What the entry probe passes: the arguments in order, as many as a probe can take. */
-  public final List<CapturedValue> arguments;
-
-  /** Null for void. */
-  public final CapturedValue returned;
+  /** What the probes pass, and when. */
+  public final Captures captures;
 
   final String probeName;
 
-  /** Slot of the entry probe; those of return and throw follow. */
-  final int firstSlot;
+  /** Index of the method in its stub library, and of its gate. */
+  final int index;
 
+  private final int firstSlot;
+  private final List<ProbeKind> kinds;
   private final boolean isStatic;
 
-  TracedMethod(MethodFacts facts, String probeName, int firstSlot) {
+  TracedMethod(
+      MethodFacts facts, Captures captures, String probeName, int index, int firstSlot) {
     this.name = facts.name;
     this.descriptor = facts.descriptor;
     this.isStatic = facts.isStatic();
+    this.captures = captures;
     this.probeName = probeName;
+    this.index = index;
     this.firstSlot = firstSlot;
-    this.arguments = captured(facts);
-    Type type = Type.getReturnType(facts.descriptor);
-    this.returned = type.getSort() == Type.VOID ? null : new CapturedValue("return", type);
+    this.kinds = List.copyOf(captures.kinds());
   }
 
-  private static List<CapturedValue> captured(MethodFacts facts) {
-    Type[] types = facts.argumentTypes();
-    List<CapturedValue> values = new ArrayList<>();
-    for (int i = 0; i < Math.min(types.length, MAX_CAPTURED); i++) {
-      values.add(new CapturedValue(facts.argumentName(i), types[i]));
-    }
-    return List.copyOf(values);
+  /** The probes that the method has, in slot order. */
+  public List<ProbeKind> kinds() {
+    return kinds;
   }
 
+  /** For one of {@link #kinds}. */
   int slot(ProbeKind kind) {
-    return firstSlot + kind.ordinal();
+    return firstSlot + kinds.indexOf(kind);
   }
 
   public boolean isConstructor() {
     return name.equals("<init>");
   }
 
-  /** Index of the first argument among the method's local variables. */
-  public int firstArgumentLocal() {
-    return isStatic ? 0 : 1;
+  public boolean isStatic() {
+    return isStatic;
   }
 
   /** The probes as notes describe them, in slot order. */
   List<ProbeDefinition> definitions(String provider) {
-    List<ArgumentType> entry = new ArrayList<>();
-    for (CapturedValue argument : arguments) {
-      entry.add(argument.type.argumentType);
+    List<ProbeDefinition> definitions = new ArrayList<>();
+    for (ProbeKind kind : kinds) {
+      List<ArgumentType> words = words(kind);
+      // Tracers read twelve of them. The last, the thread's id, is known to the collector.
+      definitions.add(
+          new ProbeDefinition(
+              provider,
+              probeName + "__" + kind.suffix,
+              words.subList(0, Math.min(words.size(), ProbeDefinition.MAX_ARGUMENTS))));
     }
-    entry.add(ArgumentType.INT64);
-    ArgumentType value = returned == null ? ArgumentType.INT64 : returned.type.argumentType;
-    return List.of(
-        definition(provider, ProbeKind.ENTRY, entry),
-        definition(
-            provider,
-            ProbeKind.RETURN,
-            List.of(ArgumentType.INT64, value, ArgumentType.INT64)),
-        definition(
-            provider,
-            ProbeKind.THROW,
-            List.of(ArgumentType.INT64, ArgumentType.UINT64, ArgumentType.INT64)));
+    return definitions;
   }
 
-  private ProbeDefinition definition(String provider, ProbeKind kind, List<ArgumentType> types) {
-    return new ProbeDefinition(provider, probeName + "__" + kind.suffix, types);
+  /** All that the stub passes: for ends of calls the duration, the values, the thread's id. */
+  private List<ArgumentType> words(ProbeKind kind) {
+    List<ArgumentType> words = new ArrayList<>();
+    if (kind != ProbeKind.ENTRY) {
+      words.add(ArgumentType.INT64);
+    }
+    for (CapturedValue value : captures.values(kind)) {
+      words.add(value.type.argumentType);
+    }
+    if (kind == ProbeKind.RETURN && captures.values(kind).isEmpty()) {
+      words.add(ArgumentType.INT64);
+    }
+    words.add(ArgumentType.INT64);
+    return words;
+  }
+
+  /** Every probe that the method has. */
+  EnumSet<ProbeKind> all() {
+    return EnumSet.copyOf(kinds);
   }
 
   @Override

@@ -21,10 +21,13 @@ public final class Watcher extends Thread {
   private static final long PERIOD_OF_CHANGE_MILLIS = 8;
 
   private static final long CHANGE_PATIENCE_NANOS = 100_000_000L;
+  /** A walk over all classes takes a millisecond or two. */
+  private static final int HIDDEN_PERIOD_SECONDS = 10;
+
   private static final long SECOND_NANOS = 1_000_000_000L;
 
   /** What the watcher reports to. All calls come from the watcher's thread. */
-  public interface Listener {
+  public interface Listener extends Catalog.Listener {
     /** A class has got its probes, and this is its class file. */
     void published(TracedClass traced, byte[] classFile);
 
@@ -42,6 +45,7 @@ public final class Watcher extends Thread {
   private final Runnable eachSecond;
   private final Set<TracedClass> changing = new LinkedHashSet<>();
   private long changingSince;
+  private int seconds;
 
   public Watcher(Catalog catalog, Listener listener, Runnable eachSecond) {
     super(null, null, "jprobe-watcher", 0, false);
@@ -62,7 +66,7 @@ public final class Watcher extends Thread {
         // Only an application that interrupts every thread does this; there is nothing to end.
         continue;
       }
-      attempt("publish probes", () -> catalog.publishDue(this::tell).forEach(listener::published));
+      attempt("publish probes", () -> catalog.publishDue(listener).forEach(listener::published));
       attempt("follow the probes' semaphores", this::followSemaphores);
       if (System.nanoTime() - second > SECOND_NANOS) {
         second = System.nanoTime();
@@ -84,12 +88,11 @@ public final class Watcher extends Thread {
     }
   }
 
-  private void tell(String className, RuntimeException problem) {
-    listener.failed("cannot read class " + className, problem);
-  }
-
   private void tidyUp() {
     catalog.retireGone();
+    if (seconds++ % HIDDEN_PERIOD_SECONDS == 0) {
+      catalog.listHidden();
+    }
     eachSecond.run();
   }
 

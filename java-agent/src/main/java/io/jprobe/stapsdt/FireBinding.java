@@ -10,14 +10,16 @@ public final class FireBinding {
   private FireBinding() {}
 
   /**
-   * Once in a JVM's life.
+   * Once in a JVM's life. The class is not initialized yet: before it is used, its module needs
+   * java.base to export jdk.internal.misc to it.
    *
    * @param fireClass the class file of java.jprobe.Fire
    * @param captureLimit where strings are cut, in bytes of UTF-8, at most 1024
    */
-  public static void install(byte[] fireClass, int captureLimit) {
+  public static Class<?> install(byte[] fireClass, int captureLimit) {
     Class<?> fire =
         Native.defineInBootLoader(FIRE.getBytes(StandardCharsets.UTF_8), fireClass);
     Native.bindFire(fire, captureLimit);
+    return fire;
   }
 }

@@ -8,7 +8,7 @@ final class Native {
   private Native() {}
 
   static native long load(
-      byte[] directory, int generation, int count, byte[] probes, byte[] manifest)
+      byte[] directory, int generation, int count, byte[] probes, int gates, byte[] manifest)
       throws StapsdtException;
 
   static native void unload(long library);
@@ -18,6 +18,10 @@ final class Native {
   static native ByteBuffer semaphores(long library);
 
   static native ByteBuffer states(long library);
+
+  static native ByteBuffer gates(long library);
+
+  static native long gateAddress(long library);
 
   static native String path(long library);
 

@@ -15,29 +15,38 @@ public final class StubLibrary {
   /** The distance between two stubs, in bytes. */
   private static final int SLOT_SIZE = 32;
 
+  /** The size of a gate in bytes; what it says is described in manifest.proto. */
+  public static final int GATE_SIZE = 64;
+
   private final long handle;
   private final long stubs;
   private final ByteBuffer semaphores;
   private final ByteBuffer states;
+  private final ByteBuffer gates;
+  private final long gateAddress;
 
   private StubLibrary(long handle) {
     this.handle = handle;
     this.stubs = Native.stubs(handle);
     this.semaphores = Native.semaphores(handle).order(ByteOrder.nativeOrder()).asReadOnlyBuffer();
     this.states = Native.states(handle);
+    this.gates = Native.gates(handle).order(ByteOrder.nativeOrder());
+    this.gateAddress = Native.gateAddress(handle);
   }
 
   /**
    * Writes and maps a library.
    *
    * @param directory where its file goes; null for a memfd
+   * @param gates how many blocks of {@link #GATE_SIZE} bytes for deciding and counting
    * @param manifest a serialized jprobe.v1.Manifest
    */
   public static StubLibrary load(
-      String directory, int generation, List<ProbeDefinition> probes, byte[] manifest)
+      String directory, int generation, List<ProbeDefinition> probes, int gates, byte[] manifest)
       throws StapsdtException {
     byte[] path = directory == null ? null : directory.getBytes(StandardCharsets.UTF_8);
-    return new StubLibrary(Native.load(path, generation, probes.size(), pack(probes), manifest));
+    return new StubLibrary(
+        Native.load(path, generation, probes.size(), pack(probes), gates, manifest));
   }
 
   private static byte[] pack(List<ProbeDefinition> probes) {
@@ -75,6 +84,20 @@ public final class StubLibrary {
    */
   public ByteBuffer semaphores() {
     return semaphores.duplicate().order(ByteOrder.nativeOrder());
+  }
+
+  /** The address of a gate in this process. */
+  public long gate(int index) {
+    return gateAddress + (long) GATE_SIZE * index;
+  }
+
+  /** A word of a gate, 0 to 7. */
+  public long gateWord(int index, int word) {
+    return gates.getLong(GATE_SIZE * index + Long.BYTES * word);
+  }
+
+  public void setGateWord(int index, int word, long value) {
+    gates.putLong(GATE_SIZE * index + Long.BYTES * word, value);
   }
 
   /** Publishes the state of a probe: a number of jprobe.v1.ProbeState. */

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.weave;
 
-import io.jprobe.catalog.ProbeKind;
+import io.jprobe.capture.ProbeKind;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
 import java.util.EnumSet;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.objectweb.asm.ClassReader;
 import org.objectweb.asm.ClassVisitor;
 import org.objectweb.asm.ClassWriter;
 import org.objectweb.asm.MethodTooLargeException;
 import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
+import org.objectweb.asm.tree.analysis.AnalyzerException;
 
 /**
  * Weaves the armed methods of a class. A function of the class file and of what is armed: nothing
@@ -30,10 +33,11 @@ public final class ClassWeaver {
     }
   }
 
-  private final ThreadIdCall threadId;
+  private final FieldOffsets offsets = new FieldOffsets();
 
-  public ClassWeaver(ThreadIdCall threadId) {
-    this.threadId = threadId;
+  /** Prepares for weaving methods of a class that is linked. Not while it is being transformed. */
+  public void prepare(TracedClass traced, Set<TracedMethod> methods) {
+    methods.forEach(method -> offsets.find(traced, method));
   }
 
   /** Weaves these probes of the class into its class file. */
@@ -44,9 +48,10 @@ public final class ClassWeaver {
     ClassReader reader = new ClassReader(classFile);
     Map<String, MethodShape> shapes = MethodShape.read(reader);
     armed.keySet().removeIf(method -> isRefused(method, armed.get(method), shapes, failures));
+    Map<TracedMethod, List<List<Integer>>> leftovers = leftovers(reader, armed, failures);
     while (true) {
       try {
-        return new Result(write(reader, traced, armed, shapes), failures);
+        return new Result(write(reader, traced, armed, shapes, leftovers), failures);
       } catch (MethodTooLargeException e) {
         TracedMethod large = find(armed, e.getMethodName(), e.getDescriptor());
         failures.put(large, "with the probes it would exceed 65535 bytes of bytecode");
@@ -55,7 +60,7 @@ public final class ClassWeaver {
     }
   }
 
-  private static boolean isRefused(
+  private boolean isRefused(
       TracedMethod method,
       EnumSet<ProbeKind> kinds,
       Map<String, MethodShape> shapes,
@@ -71,6 +76,10 @@ public final class ClassWeaver {
       failures.put(method, "the constructor calls super() or this() in several places");
       return true;
     }
+    if (offsets.problem(method) != null) {
+      failures.put(method, offsets.problem(method));
+      return true;
+    }
     return false;
   }
 
@@ -84,11 +93,33 @@ public final class ClassWeaver {
     throw new IllegalStateException(name + descriptor + " is too large, and was not woven");
   }
 
+  /** What the returns of methods leave behind whose injection wants to know; fails the others. */
+  private static Map<TracedMethod, List<List<Integer>>> leftovers(
+      ClassReader reader,
+      Map<TracedMethod, EnumSet<ProbeKind>> armed,
+      Map<TracedMethod, String> failures) {
+    Map<TracedMethod, List<List<Integer>>> found = new HashMap<>();
+    Leftovers leftovers = null;
+    for (TracedMethod method : armed.keySet()) {
+      if (!method.captures.isPlain) {
+        try {
+          leftovers = leftovers == null ? new Leftovers(reader) : leftovers;
+          found.put(method, leftovers.of(method.toString()));
+        } catch (AnalyzerException e) {
+          failures.put(method, "its bytecode cannot be followed: " + e.getMessage());
+        }
+      }
+    }
+    armed.keySet().removeAll(failures.keySet());
+    return found;
+  }
+
   private byte[] write(
       ClassReader reader,
       TracedClass traced,
       Map<TracedMethod, EnumSet<ProbeKind>> armed,
-      Map<String, MethodShape> shapes) {
+      Map<String, MethodShape> shapes,
+      Map<TracedMethod, List<List<Integer>>> leftovers) {
     Map<String, TracedMethod> bySignature = new HashMap<>();
     armed.keySet().forEach(method -> bySignature.put(method.toString(), method));
     // The reader's constant pool is taken over, and methods that are not visited are copied.
@@ -119,11 +150,18 @@ public final class ClassWeaver {
               return next;
             }
             boolean hasFrames = (version & 0xffff) >= Opcodes.V1_6;
-            return new MethodWeaver(
-                next,
-                new Injection(traced, method, armed.get(method), threadId),
-                shapes.get(name + descriptor).maxLocals,
-                hasFrames);
+            MethodShape shape = shapes.get(name + descriptor);
+            Injection injection =
+                method.captures.isPlain
+                    ? new PlainInjection(traced, method, armed.get(method), shape)
+                    : new RichInjection(
+                        traced,
+                        method,
+                        armed.get(method),
+                        shape,
+                        leftovers.get(method),
+                        offsets::of);
+            return new MethodWeaver(next, injection, hasFrames);
           }
         };
     reader.accept(weaver, ClassReader.EXPAND_FRAMES);

@@ -3,18 +3,23 @@ package io.jprobe.catalog;
 
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertNotEquals;
-import static org.junit.Assert.assertNull;
 import static org.junit.Assert.assertSame;
 import static org.junit.Assert.assertTrue;
 
+import io.jprobe.capture.CapturedValue;
+import io.jprobe.capture.ProbeKind;
+import io.jprobe.capture.ValueType;
 import io.jprobe.select.Selectors;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Collectors;
 import org.junit.Test;
 
 public class CatalogTest {
   private static final ClassLoader LOADER = CatalogTest.class.getClassLoader();
+  private static final String SAMPLE = Sample.class.getName().replace('.', '/');
+  private static final Catalog.Listener COMPLAINTS = new PublishedClass.Complaints();
 
   /** What is described. */
   @SuppressWarnings("unused")
@@ -29,11 +34,21 @@ public class CatalogTest {
     native void foreign();
 
     static void many(
-        int a, long b, int c, long d, int e, long f, int g, long h, int i, long j, int k, long l) {}
+        int a, long b, int c, long d, int e, long f, int g, long h, int i, long j, int k, long l, int m) {}
   }
 
   private static TracedMethod method(TracedClass traced, String name) {
     return traced.methods.stream().filter(m -> m.name.equals(name)).findFirst().orElseThrow();
+  }
+
+  private static TracedClass offer(
+      Catalog catalog, String internalName, byte[] classFile, Catalog.Listener listener)
+      throws Exception {
+    return PublishedClass.offer(catalog, LOADER, internalName, classFile, listener);
+  }
+
+  private static List<CapturedValue> arguments(TracedMethod method) {
+    return method.captures.values(ProbeKind.ENTRY);
   }
 
   private static TracedClass published() throws Exception {
@@ -53,20 +68,20 @@ public class CatalogTest {
     TracedMethod place = method(published(), "place");
     assertEquals(
         List.of("id", "city", "prices"),
-        place.arguments.stream().map(value -> value.name).collect(Collectors.toList()));
+        arguments(place).stream().map(value -> value.name).collect(Collectors.toList()));
     assertEquals(
         List.of(ValueType.INT, ValueType.STRING, ValueType.REFERENCE),
-        place.arguments.stream().map(value -> value.type).collect(Collectors.toList()));
-    assertEquals("double[]", place.arguments.get(2).javaType.getClassName());
-    assertEquals(ValueType.LONG, place.returned.type);
+        arguments(place).stream().map(value -> value.type).collect(Collectors.toList()));
+    assertEquals("double[]", arguments(place).get(2).javaType.getClassName());
+    assertEquals(ValueType.LONG, place.captures.values(ProbeKind.RETURN).get(0).type);
   }
 
   @Test
   public void noMoreArgumentsAreCapturedThanAProbeCanPass() throws Exception {
     TracedMethod many = method(published(), "many");
-    assertEquals(11, many.arguments.size());
-    assertEquals("k", many.arguments.get(10).name);
-    assertNull(many.returned);
+    assertEquals(12, arguments(many).size());
+    assertEquals("l", arguments(many).get(11).name);
+    assertTrue(many.captures.values(ProbeKind.RETURN).isEmpty());
   }
 
   @Test
@@ -88,53 +103,88 @@ public class CatalogTest {
 
   @Test
   public void aClassIsPublishedOnceHoweverOftenItIsOffered() throws Exception {
-    PublishedClass.loadNative();
     byte[] bytes = PublishedClass.classFile(Sample.class.getName());
-    Catalog catalog = new Catalog(Selectors.parse("**#place"), "0.0.0", null);
-    catalog.open();
-    catalog.offer(LOADER, "A", bytes);
-    catalog.offer(LOADER, "A", bytes);
-    while (catalog.find(LOADER, "A") == null) {
-      catalog.publishDue(PublishedClass::fail);
-      Thread.sleep(10);
-    }
-    TracedClass published = catalog.find(LOADER, "A");
-    catalog.publishDue(PublishedClass::fail);
-    assertSame(published, catalog.find(LOADER, "A"));
+    Catalog catalog = PublishedClass.catalog("**#place");
+    catalog.offer(LOADER, SAMPLE, false, bytes);
+    TracedClass published = offer(catalog, SAMPLE, bytes, COMPLAINTS);
+    catalog.publishDue(COMPLAINTS);
+    assertSame(published, catalog.find(LOADER, SAMPLE));
     assertEquals(1, published.methods.size());
   }
 
   @Test
   public void selectorsWithoutAMethodAreKnown() throws Exception {
-    PublishedClass.loadNative();
-    Catalog catalog = new Catalog(Selectors.parse("A#place;A#plaice"), "0.0.0", null);
-    catalog.open();
+    Catalog catalog = PublishedClass.catalog("**Sample#place;**Sample#plaice;!**#x");
     assertEquals(2, catalog.unmatched().size());
-    catalog.offer(LOADER, "A", PublishedClass.classFile(Sample.class.getName()));
+    byte[] bytes = PublishedClass.classFile(Sample.class.getName());
+    catalog.offer(LOADER, SAMPLE, false, bytes);
     assertTrue("nothing is said while classes wait", catalog.unmatched().isEmpty());
-    while (catalog.find(LOADER, "A") == null) {
-      catalog.publishDue(PublishedClass::fail);
-      Thread.sleep(10);
-    }
-    assertEquals("[A#plaice]", catalog.unmatched().toString());
+    offer(catalog, SAMPLE, bytes, COMPLAINTS);
+    assertEquals("[**Sample#plaice]", catalog.unmatched().toString());
   }
 
   @Test
   public void aClassFileThatCannotBeReadHarmsNoOther() throws Exception {
-    PublishedClass.loadNative();
-    Catalog catalog = new Catalog(Selectors.parse("**#place"), "0.0.0", null);
-    catalog.open();
+    Catalog catalog = PublishedClass.catalog("**#place");
     List<String> unreadable = new ArrayList<>();
     byte[] fromTheFuture = PublishedClass.classFile(Sample.class.getName());
     fromTheFuture[6] = 1;
-    catalog.offer(LOADER, "Future", fromTheFuture);
-    catalog.offer(LOADER, "A", PublishedClass.classFile(Sample.class.getName()));
-    while (catalog.find(LOADER, "A") == null) {
-      catalog.publishDue((name, problem) -> unreadable.add(name));
+    catalog.offer(LOADER, "Future", false, fromTheFuture);
+    Catalog.Listener listener =
+        new PublishedClass.Complaints() {
+          @Override
+          public void unreadable(String className, RuntimeException problem) {
+            unreadable.add(className);
+          }
+        };
+    TracedClass sample =
+        offer(catalog, SAMPLE, PublishedClass.classFile(Sample.class.getName()), listener);
+    assertEquals(List.of("Future"), unreadable);
+    assertEquals(1, sample.methods.size());
+    assertTrue(catalog.find(LOADER, "Future").methods.isEmpty());
+  }
+
+  @Test
+  public void beyondTheLimitNothingIsTraced() throws Exception {
+    Catalog catalog =
+        new Catalog(Selectors.parse("**#*"), "0.0.0", null, 4, () -> new Class<?>[0]);
+    catalog.open();
+    List<String> refusals = new ArrayList<>();
+    Catalog.Listener listener =
+        new PublishedClass.Complaints() {
+          @Override
+          public void refused(String reason) {
+            refusals.add(reason);
+          }
+        };
+    byte[] bytes = PublishedClass.classFile(Sample.class.getName());
+    TracedClass sample = offer(catalog, SAMPLE, bytes, listener);
+    sample.arm(sample.all());
+    byte[] more = PublishedClass.classFile(CatalogTest.class.getName());
+    catalog.offer(LOADER, "io/jprobe/catalog/CatalogTest", false, more);
+    while (refusals.isEmpty()) {
+      catalog.publishDue(listener);
       Thread.sleep(10);
     }
-    assertEquals(List.of("Future"), unreadable);
-    assertEquals(1, catalog.find(LOADER, "A").methods.size());
-    assertTrue(catalog.find(LOADER, "Future").methods.isEmpty());
+    assertTrue(refusals.get(0), refusals.get(0).contains("more than max-methods=4 allows"));
+    assertEquals("what is woven is to be restored", Set.of(sample), catalog.changed());
+    assertTrue(sample.raised().isEmpty());
+    assertEquals(Set.of(), catalog.changed());
+  }
+
+  @Test
+  public void numbersOfAConditionAreInTheGate() throws Exception {
+    TracedMethod place =
+        method(
+            PublishedClass.publish(
+                Sample.class.getName(),
+                PublishedClass.classFile(Sample.class.getName()),
+                "**Sample#place when duration > 5ms every 100 at most 50/s"),
+            "place");
+    assertEquals(5_000_001, place.captures.leastDuration);
+    assertEquals(100, place.captures.every);
+    assertEquals(50, place.captures.perSecond);
+    assertTrue("such a condition needs no code", place.captures.isPlain);
+    assertEquals(List.of(ProbeKind.RETURN, ProbeKind.THROW), place.kinds());
   }
 }

@@ -3,15 +3,17 @@ package io.jprobe.catalog;
 
 import static org.junit.Assert.assertEquals;
 
+import io.jprobe.classfile.MethodFacts;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import org.junit.Test;
 
 public class NamesTest {
   private static List<String> methodNames(String... names) {
     List<MethodFacts> methods = new ArrayList<>();
     for (String name : names) {
-      methods.add(new MethodFacts(0, name, "()V", List.of()));
+      methods.add(new MethodFacts(0, name, "()V", Set.of(), List.of()));
     }
     return Names.methodNames(methods);
   }

@@ -28,20 +28,58 @@ public final class PublishedClass {
 
   /** Publishes the class with every method selected. */
   public static TracedClass publish(String className, byte[] classFile) throws Exception {
-    loadNative();
-    String name = className.replace('.', '/');
-    Catalog catalog = new Catalog(Selectors.parse("**#*"), "0.0.0", null);
-    catalog.open();
-    catalog.offer(PublishedClass.class.getClassLoader(), name, classFile);
-    while (catalog.find(PublishedClass.class.getClassLoader(), name) == null) {
-      catalog.publishDue(PublishedClass::fail);
-      Thread.sleep(10);
-    }
-    return catalog.find(PublishedClass.class.getClassLoader(), name);
+    return publish(className, classFile, "**#*");
   }
 
-  /** For classes that are well-formed. */
-  static void fail(String className, RuntimeException problem) {
-    throw problem;
+  /** Publishes the class with the methods that the selectors mean, which have to fit. */
+  public static TracedClass publish(String className, byte[] classFile, String selectors)
+      throws Exception {
+    loadNative();
+    Catalog catalog = catalog(selectors);
+    ClassLoader loader = PublishedClass.class.getClassLoader();
+    return offer(catalog, loader, className.replace('.', '/'), classFile, new Complaints());
+  }
+
+  /** An open catalogue for memfds. */
+  static Catalog catalog(String selectors) throws Exception {
+    loadNative();
+    Catalog catalog =
+        new Catalog(Selectors.parse(selectors), "0.0.0", null, 5_000, () -> new Class<?>[0]);
+    catalog.open();
+    return catalog;
+  }
+
+  /** Offers a class and waits until it has been read. */
+  static TracedClass offer(
+      Catalog catalog,
+      ClassLoader loader,
+      String internalName,
+      byte[] classFile,
+      Catalog.Listener listener)
+      throws Exception {
+    catalog.offer(loader, internalName, false, classFile);
+    while (catalog.find(loader, internalName) == null) {
+      catalog.publishDue(listener);
+      Thread.sleep(10);
+    }
+    return catalog.find(loader, internalName);
+  }
+
+  /** Where there should be nothing to say. */
+  static class Complaints implements Catalog.Listener {
+    @Override
+    public void unreadable(String className, RuntimeException problem) {
+      throw problem;
+    }
+
+    @Override
+    public void unfit(String method, String problem) {
+      throw new AssertionError(problem);
+    }
+
+    @Override
+    public void refused(String reason) {
+      throw new AssertionError(reason);
+    }
   }
 }

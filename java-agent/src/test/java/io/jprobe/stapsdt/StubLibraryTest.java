@@ -40,7 +40,7 @@ public class StubLibraryTest {
     assertEquals(
         folder.getRoot() + "/jprobe-" + ProcessHandle.current().pid(), directory.path());
     assertEquals("rwx------", permissions(directory.path()));
-    StubLibrary library = StubLibrary.load(directory.path(), 3, PROBES, new byte[] {1, 2});
+    StubLibrary library = StubLibrary.load(directory.path(), 3, PROBES, 1, new byte[] {1, 2});
     assertEquals(directory.path() + "/3.so", library.path());
     assertEquals("rw-------", permissions(library.path()));
     library.unload();
@@ -51,7 +51,7 @@ public class StubLibraryTest {
 
   @Test
   public void semaphoresStartAtZeroAndStatesDormant() throws Exception {
-    StubLibrary library = StubLibrary.load(null, 0, PROBES, new byte[0]);
+    StubLibrary library = StubLibrary.load(null, 0, PROBES, 1, new byte[0]);
     assertEquals("/memfd:jprobe-0", library.path());
     assertEquals(4, library.semaphores().capacity());
     assertEquals(0, library.semaphores().getShort(0));
@@ -66,7 +66,7 @@ public class StubLibraryTest {
 
   @Test
   public void aDirectoryThatCannotBeWrittenIsReplacedByMemory() throws Exception {
-    StubLibrary library = StubLibrary.load("/proc/self", 1, PROBES, new byte[0]);
+    StubLibrary library = StubLibrary.load("/proc/self", 1, PROBES, 1, new byte[0]);
     assertEquals("/memfd:jprobe-1", library.path());
     library.unload();
   }

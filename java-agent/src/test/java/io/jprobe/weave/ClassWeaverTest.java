@@ -5,7 +5,7 @@ import static org.junit.Assert.assertArrayEquals;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertTrue;
 
-import io.jprobe.catalog.ProbeKind;
+import io.jprobe.capture.ProbeKind;
 import io.jprobe.catalog.PublishedClass;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
@@ -35,8 +35,6 @@ public class ClassWeaverTest {
     FireBinding.install(PublishedClass.classFile("java.jprobe.Fire"), 128);
   }
 
-  private static final ThreadIdCall THREAD_ID = ThreadIdCall.of(Runtime.version().feature());
-
   /** Defines classes from bytes, and everything else as the tests' loader does. */
   private static final class Definer extends ClassLoader {
     private final Map<String, byte[]> classes = new HashMap<>();
@@ -62,8 +60,12 @@ public class ClassWeaverTest {
       throws Exception {
     TracedClass traced = PublishedClass.publish(name, bytes);
     Map<TracedMethod, EnumSet<ProbeKind>> wanted = new HashMap<>();
-    traced.methods.forEach(method -> wanted.put(method, kinds));
-    return new ClassWeaver(THREAD_ID).weave(traced, wanted, bytes);
+    for (TracedMethod method : traced.methods) {
+      EnumSet<ProbeKind> common = EnumSet.copyOf(kinds);
+      common.retainAll(method.kinds());
+      wanted.put(method, common);
+    }
+    return new ClassWeaver().weave(traced, wanted, bytes);
   }
 
   private static void assertRunsTheSame(EnumSet<ProbeKind> kinds) throws Exception {
@@ -98,7 +100,7 @@ public class ClassWeaverTest {
     TracedMethod loop =
         traced.methods.stream().filter(m -> m.name.equals("loop")).findFirst().orElseThrow();
     byte[] woven =
-        new ClassWeaver(THREAD_ID)
+        new ClassWeaver()
             .weave(traced, Map.of(loop, EnumSet.allOf(ProbeKind.class)), bytes)
             .classFile;
     List<String> changed =
@@ -132,7 +134,7 @@ public class ClassWeaverTest {
     String name = "io.jprobe.weave.Shapes";
     byte[] bytes = PublishedClass.classFile(name);
     TracedClass traced = PublishedClass.publish(name, bytes);
-    ClassWeaver weaver = new ClassWeaver(THREAD_ID);
+    ClassWeaver weaver = new ClassWeaver();
     assertArrayEquals(
         weaver.weave(traced, traced.all(), bytes).classFile,
         weaver.weave(traced, traced.all(), bytes).classFile);

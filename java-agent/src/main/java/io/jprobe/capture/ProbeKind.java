@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package io.jprobe.catalog;
+package io.jprobe.capture;
 
 /** Where in a call a probe fires; numbers are those of jprobe.v1.ProbeKind. */
 public enum ProbeKind {
@@ -7,11 +7,11 @@ public enum ProbeKind {
   RETURN(2, "return"),
   THROW(3, "throw");
 
-  /** How many probes a method has. */
+  /** How many probes a method has at most. */
   public static final int COUNT = 3;
 
-  final int number;
-  final String suffix;
+  public final int number;
+  public final String suffix;
 
   ProbeKind(int number, String suffix) {
     this.number = number;

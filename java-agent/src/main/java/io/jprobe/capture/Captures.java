@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.capture;
+
+import io.jprobe.capture.TypedPath.Root;
+import io.jprobe.classfile.ClassFile;
+import io.jprobe.classfile.MethodFacts;
+import io.jprobe.select.Capture;
+import io.jprobe.select.Condition.Junction;
+import io.jprobe.select.Condition.Relation;
+import io.jprobe.select.Selector;
+import io.jprobe.select.SelectorException;
+import io.jprobe.stapsdt.ProbeDefinition;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.EnumSet;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.objectweb.asm.Type;
+
+/**
+ * What the probes of one method pass, and which of its calls fire: a selector's wishes, with the
+ * types that they have in this method.
+ */
+public final class Captures {
+  /** A stub passes one word more than a note can describe: the last, which is the thread's id. */
+  private static final int MAX_WORDS = ProbeDefinition.MAX_ARGUMENTS + 1;
+
+  private final Map<ProbeKind, List<CapturedValue>> values = new EnumMap<>(ProbeKind.class);
+
+  /** Conditions that are decided when the call begins, to be tried in order. */
+  public final List<TypedCondition> early = new ArrayList<>();
+
+  /** Conditions that are decided when it ends. */
+  public final List<TypedCondition> late = new ArrayList<>();
+
+  /** Of the calls that fire, in ns; 0 if any does. It starts the gate, and can change. */
+  public long leastDuration;
+
+  /** The condition as the selector has it, with every and at most; empty if there is none. */
+  public final String conditionText;
+
+  public final long every;
+  public final long perSecond;
+
+  /** Whether paths were asked for, or conditions that are more than the gate's numbers. */
+  public final boolean isPlain;
+
+  private final boolean hasEntry;
+
+  private Captures(Selector selector, MethodFacts method, PathTyper paths)
+      throws SelectorException {
+    this.conditionText = selector.conditionText();
+    this.every = selector.every();
+    this.perSecond = selector.perSecond();
+    if (selector.condition() != null) {
+      split(new ConditionTyper(selector, paths).type(selector.condition()));
+    }
+    List<CapturedValue> asked = new ArrayList<>();
+    for (Capture capture : selector.captures()) {
+      asked.add(CapturedValue.askedFor(capture.name, paths.type(capture.path)));
+    }
+    for (ProbeKind kind : ProbeKind.values()) {
+      List<CapturedValue> passed = asked.isEmpty() ? new ArrayList<>() : pick(asked, kind);
+      addUsual(passed, asked.isEmpty(), kind, method, paths);
+      if (passed.stream().anyMatch(value -> value.path.canBeAbsent())) {
+        passed.add(CapturedValue.ABSENCE);
+      }
+      check(passed, kind, selector);
+      values.put(kind, List.copyOf(passed));
+    }
+    this.isPlain = asked.isEmpty() && early.isEmpty() && late.isEmpty();
+    this.hasEntry = late.isEmpty() && leastDuration == 0;
+  }
+
+  /**
+   * What a selector wants of a method.
+   *
+   * @throws SelectorException where a path leads nowhere, or a comparison makes no sense, with the
+   *     column and the types found
+   */
+  public static Captures of(
+      Selector selector, ClassFile host, MethodFacts method, ClassFiles files)
+      throws SelectorException {
+    return new Captures(selector, method, new PathTyper(selector, host, method, files));
+  }
+
+  /** Every path that is read for values or conditions, each once. */
+  public List<TypedPath> paths() {
+    Set<TypedPath> paths = new LinkedHashSet<>();
+    early.forEach(condition -> paths.addAll(condition.paths()));
+    late.forEach(condition -> paths.addAll(condition.paths()));
+    for (List<CapturedValue> passed : values.values()) {
+      passed.stream().filter(value -> value.path != null).forEach(value -> paths.add(value.path));
+    }
+    return List.copyOf(paths);
+  }
+
+  /** What a probe passes besides duration and thread id, in order. */
+  public List<CapturedValue> values(ProbeKind kind) {
+    return values.get(kind);
+  }
+
+  /**
+   * The probes that the method has. Where a condition is decided when the call ends there is no
+   * entry probe: nobody knows yet whether it should fire.
+   */
+  public EnumSet<ProbeKind> kinds() {
+    return hasEntry
+        ? EnumSet.allOf(ProbeKind.class)
+        : EnumSet.of(ProbeKind.RETURN, ProbeKind.THROW);
+  }
+
+  /** Sorts what "and" joins by when it is decided. */
+  private void split(TypedCondition condition) {
+    if (condition instanceof TypedCondition.Compound
+        && ((TypedCondition.Compound) condition).junction == Junction.AND) {
+      split(((TypedCondition.Compound) condition).left);
+      split(((TypedCondition.Compound) condition).right);
+    } else if (leastOf(condition) >= 0) {
+      leastDuration = Math.max(leastDuration, leastOf(condition));
+    } else if (condition.isLate()) {
+      late.add(condition);
+    } else {
+      early.add(condition);
+    }
+  }
+
+  /** The least duration, if that is what the condition is about and nothing else; else -1. */
+  private static long leastOf(TypedCondition condition) {
+    if (!(condition instanceof TypedCondition.Comparison)) {
+      return -1;
+    }
+    TypedCondition.Comparison comparison = (TypedCondition.Comparison) condition;
+    if (isDuration(comparison.left) && comparison.right.constant != null) {
+      long bound = (Long) comparison.right.constant;
+      return comparison.relation == Relation.GREATER
+          ? bound + 1
+          : comparison.relation == Relation.GREATER_OR_EQUAL ? bound : -1;
+    }
+    if (isDuration(comparison.right) && comparison.left.constant != null) {
+      long bound = (Long) comparison.left.constant;
+      return comparison.relation == Relation.LESS
+          ? bound + 1
+          : comparison.relation == Relation.LESS_OR_EQUAL ? bound : -1;
+    }
+    return -1;
+  }
+
+  private static boolean isDuration(TypedCondition.Operand operand) {
+    return operand.path != null && operand.path.root == Root.DURATION;
+  }
+
+  /** Of what was asked for, the part that there is when the probe fires; what is late first. */
+  private static List<CapturedValue> pick(List<CapturedValue> asked, ProbeKind kind) {
+    List<CapturedValue> picked = new ArrayList<>();
+    for (CapturedValue value : asked) {
+      boolean thrown = value.path.root == Root.EXCEPTION;
+      if (value.path.isLate
+          && (kind == ProbeKind.THROW && thrown || kind == ProbeKind.RETURN && !thrown)) {
+        picked.add(value);
+      }
+    }
+    for (CapturedValue value : asked) {
+      if (!value.path.isLate) {
+        picked.add(value);
+      }
+    }
+    return picked;
+  }
+
+  private static void addUsual(
+      List<CapturedValue> values,
+      boolean nothingAsked,
+      ProbeKind kind,
+      MethodFacts method,
+      PathTyper paths) {
+    switch (kind) {
+      case ENTRY:
+        int arguments = nothingAsked ? method.argumentTypes().length : 0;
+        for (int i = 0; i < Math.min(arguments, MAX_WORDS - 1); i++) {
+          values.add(CapturedValue.usual(method.argumentName(i), paths.usualArgument(i)));
+        }
+        break;
+      case RETURN:
+        boolean isAsked = values.stream().anyMatch(value -> value.path.root == Root.RETURN);
+        if (!isAsked && method.returnType().getSort() != Type.VOID) {
+          values.add(0, CapturedValue.usual("return", paths.usualReturn()));
+        }
+        break;
+      default:
+        values.add(0, CapturedValue.usual("exception", paths.usualException()));
+    }
+  }
+
+  private static void check(List<CapturedValue> passed, ProbeKind kind, Selector selector)
+      throws SelectorException {
+    // The thread id, and the duration.
+    int more = kind == ProbeKind.ENTRY ? 1 : 2;
+    if (passed.size() + more > MAX_WORDS) {
+      throw selector.error(
+          0,
+          "the " + kind.suffix + " probe would pass " + passed.size() + " values, exceptions and"
+              + " absence included; at most " + (MAX_WORDS - more) + " can be captured");
+    }
+  }
+}

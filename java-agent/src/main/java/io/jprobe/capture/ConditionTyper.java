@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.capture;
+
+import io.jprobe.capture.TypedCondition.Kind;
+import io.jprobe.capture.TypedPath.Root;
+import io.jprobe.select.Condition;
+import io.jprobe.select.Condition.Relation;
+import io.jprobe.select.Literal;
+import io.jprobe.select.Operand;
+import io.jprobe.select.Path;
+import io.jprobe.select.Selector;
+import io.jprobe.select.SelectorException;
+
+/** Finds out whether a condition's comparisons make sense, and as what the operands are compared. */
+final class ConditionTyper {
+  private final Selector selector;
+  private final PathTyper paths;
+
+  ConditionTyper(Selector selector, PathTyper paths) {
+    this.selector = selector;
+    this.paths = paths;
+  }
+
+  TypedCondition type(Condition condition) throws SelectorException {
+    if (condition instanceof Condition.Compound) {
+      Condition.Compound compound = (Condition.Compound) condition;
+      return new TypedCondition.Compound(
+          compound.junction, type(compound.left), type(compound.right));
+    }
+    if (condition instanceof Condition.Negation) {
+      return new TypedCondition.Negation(type(((Condition.Negation) condition).negated));
+    }
+    if (condition instanceof Condition.Truth) {
+      return truth(((Condition.Truth) condition).path);
+    }
+    return comparison((Condition.Comparison) condition);
+  }
+
+  private TypedCondition truth(Path path) throws SelectorException {
+    TypedPath typed = paths.type(path);
+    if (typed.valueType != ValueType.BOOLEAN) {
+      throw selector.error(
+          path.column,
+          "'" + path + "' is of type " + typed.type.getClassName() + ", not boolean; compare it");
+    }
+    return new TypedCondition.Comparison(
+        Kind.INTEGRAL,
+        new TypedCondition.Operand(typed, null),
+        Relation.NOT_EQUAL,
+        new TypedCondition.Operand(null, 0L));
+  }
+
+  /** What an operand is by itself. */
+  private enum Sort {
+    NUMBER,
+    DECIMAL,
+    CHAR,
+    BOOLEAN,
+    STRING,
+    REFERENCE,
+    DURATION,
+    NULL
+  }
+
+  private TypedCondition comparison(Condition.Comparison written) throws SelectorException {
+    TypedPath left = pathOf(written.left);
+    TypedPath right = pathOf(written.right);
+    Sort leftSort = sortOf(written.left, left);
+    Sort rightSort = sortOf(written.right, right);
+    if (leftSort == Sort.REFERENCE && rightSort == Sort.STRING && paths.named(left) != null) {
+      left = paths.named(left);
+      leftSort = Sort.STRING;
+    }
+    if (rightSort == Sort.REFERENCE && leftSort == Sort.STRING && paths.named(right) != null) {
+      right = paths.named(right);
+      rightSort = Sort.STRING;
+    }
+    if (leftSort == Sort.CHAR && isCharacter(written.right)) {
+      rightSort = Sort.CHAR;
+    }
+    if (rightSort == Sort.CHAR && isCharacter(written.left)) {
+      leftSort = Sort.CHAR;
+    }
+    Kind kind = kind(leftSort, rightSort);
+    if (kind == null) {
+      throw selector.error(
+          written.left.column,
+          "cannot compare "
+              + describe(written.left, left)
+              + " with "
+              + describe(written.right, right));
+    }
+    boolean ordered = written.relation != Relation.EQUAL && written.relation != Relation.NOT_EQUAL;
+    boolean isNumber = kind == Kind.INTEGRAL || kind == Kind.DECIMAL;
+    if (ordered && (!isNumber || leftSort == Sort.BOOLEAN)) {
+      throw selector.error(
+          written.left.column,
+          describe(written.left, left) + " knows == and !=, not " + written.relation.symbol);
+    }
+    return new TypedCondition.Comparison(
+        kind,
+        operand(written.left, left, kind),
+        written.relation,
+        operand(written.right, right, kind));
+  }
+
+  private TypedPath pathOf(Operand operand) throws SelectorException {
+    return operand instanceof Path ? paths.type((Path) operand) : null;
+  }
+
+  private static Sort sortOf(Operand operand, TypedPath path) {
+    if (path == null) {
+      switch (((Literal) operand).kind) {
+        case INTEGER:
+          return Sort.NUMBER;
+        case DECIMAL:
+          return Sort.DECIMAL;
+        case STRING:
+          return Sort.STRING;
+        case BOOLEAN:
+          return Sort.BOOLEAN;
+        case DURATION:
+          return Sort.DURATION;
+        default:
+          return Sort.NULL;
+      }
+    }
+    if (path.root == Root.DURATION) {
+      return Sort.DURATION;
+    }
+    switch (path.valueType) {
+      case BOOLEAN:
+        return Sort.BOOLEAN;
+      case CHAR:
+        return Sort.CHAR;
+      case FLOAT:
+      case DOUBLE:
+        return Sort.DECIMAL;
+      case STRING:
+        return Sort.STRING;
+      case REFERENCE:
+        return Sort.REFERENCE;
+      default:
+        return Sort.NUMBER;
+    }
+  }
+
+  /** Whether it is a text of one character, which a char can be compared with. */
+  private static boolean isCharacter(Operand operand) {
+    return operand instanceof Literal
+        && ((Literal) operand).kind == Literal.Kind.STRING
+        && ((String) ((Literal) operand).value).length() == 1;
+  }
+
+  /** As what they are compared; null if they are not. */
+  private static Kind kind(Sort left, Sort right) {
+    boolean numbers = isNumber(left) && isNumber(right);
+    if (numbers) {
+      return left == Sort.DECIMAL || right == Sort.DECIMAL ? Kind.DECIMAL : Kind.INTEGRAL;
+    }
+    if (left == Sort.NULL || right == Sort.NULL) {
+      Sort other = left == Sort.NULL ? right : left;
+      return other == Sort.STRING || other == Sort.REFERENCE ? Kind.NULL : null;
+    }
+    if (left != right || left == Sort.REFERENCE) {
+      return null;
+    }
+    return left == Sort.STRING ? Kind.STRING : Kind.INTEGRAL;
+  }
+
+  private static boolean isNumber(Sort sort) {
+    return sort == Sort.NUMBER || sort == Sort.DECIMAL || sort == Sort.CHAR;
+  }
+
+  private static String describe(Operand operand, TypedPath path) {
+    return path == null
+        ? operand.toString()
+        : "'" + operand + "' of type " + path.type.getClassName();
+  }
+
+  private static TypedCondition.Operand operand(Operand written, TypedPath path, Kind kind) {
+    return new TypedCondition.Operand(
+        path, path == null ? constant(((Literal) written).value, kind) : null);
+  }
+
+  private static Object constant(Object value, Kind kind) {
+    switch (kind) {
+      case DECIMAL:
+        return ((Number) value).doubleValue();
+      case INTEGRAL:
+        if (value instanceof Boolean) {
+          return (Boolean) value ? 1L : 0L;
+        }
+        return value instanceof String ? (long) ((String) value).charAt(0) : value;
+      default:
+        return value;
+    }
+  }
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.capture;
+
+import io.jprobe.capture.TypedPath.Step;
+import io.jprobe.classfile.ClassFile;
+import io.jprobe.classfile.FieldFacts;
+import io.jprobe.classfile.MethodFacts;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.HashSet;
+import java.util.Set;
+import org.objectweb.asm.Opcodes;
+import org.objectweb.asm.Type;
+
+/**
+ * Finds fields and methods without arguments in classes and their supertypes, as far as code of the
+ * traced class can get at them. Fields are read whatever their access, but those of the JDK's own
+ * classes only where they are public: what is private there is nobody's business and may change.
+ */
+final class Members {
+  private static final String OBJECT = "java/lang/Object";
+
+  private final ClassFiles files;
+  private final String host;
+
+  /** @param host internal name of the class whose code is to get at the members */
+  Members(ClassFiles files, String host) {
+    this.files = files;
+    this.host = host;
+  }
+
+  /** The step from an object to its field, or null if there is no such instance field. */
+  Step field(ClassFile type, String name) {
+    for (ClassFile at = type; at != null; at = superclass(at)) {
+      for (FieldFacts field : at.fields) {
+        if (field.name.equals(name) && !field.isStatic()) {
+          boolean accessible = isAccessible(at, field.access);
+          if (!accessible && isOfJdk(at.internalName)) {
+            return null;
+          }
+          // By way of the static type, so that the verifier need not load it to see that it is one.
+          boolean byType = accessible && isAccessible(type, Opcodes.ACC_PUBLIC);
+          return new Step(
+              accessible ? Step.Kind.FIELD : Step.Kind.HIDDEN_FIELD,
+              byType ? type.internalName : at.internalName,
+              name,
+              field.type,
+              false);
+        }
+      }
+    }
+    return null;
+  }
+
+  /** The step from an object to what its method gives, or null if it cannot be called. */
+  Step method(ClassFile type, String name) {
+    Set<String> seen = new HashSet<>();
+    Deque<ClassFile> left = new ArrayDeque<>();
+    left.add(type);
+    while (!left.isEmpty()) {
+      ClassFile at = left.remove();
+      if (!seen.add(at.internalName)) {
+        continue;
+      }
+      MethodFacts method = getter(at, name);
+      if (method != null) {
+        return call(type, at, method);
+      }
+      // The superclasses first, as the JVM does; an interface's methods include those of Object.
+      addIfKnown(left, at.superName == null && at.isInterface() ? OBJECT : at.superName, true);
+      at.interfaces.forEach(each -> addIfKnown(left, each, false));
+    }
+    return null;
+  }
+
+  private Step call(ClassFile type, ClassFile declaring, MethodFacts method) {
+    // By way of the static type if it is accessible: the declaring class may be hidden behind it.
+    boolean ofObject = declaring.internalName.equals(OBJECT);
+    ClassFile owner = ofObject || !isAccessible(type, Opcodes.ACC_PUBLIC) ? declaring : type;
+    if (!isAccessible(owner, Opcodes.ACC_PUBLIC) || !isAccessible(declaring, owner, method)) {
+      return null;
+    }
+    return new Step(
+        Step.Kind.METHOD,
+        owner.internalName,
+        method.name,
+        method.returnType(),
+        owner.isInterface());
+  }
+
+  /** The declaring class may be less accessible than the one that the call names. */
+  private boolean isAccessible(ClassFile declaring, ClassFile owner, MethodFacts method) {
+    return (method.access & Opcodes.ACC_PUBLIC) != 0
+        ? isAccessible(owner, Opcodes.ACC_PUBLIC)
+        : isAccessible(declaring, method.access);
+  }
+
+  /** A method without arguments that gives something; the one that was written, not its bridge. */
+  private static MethodFacts getter(ClassFile type, String name) {
+    MethodFacts found = null;
+    for (MethodFacts method : type.methods) {
+      if (method.name.equals(name)
+          && method.descriptor.startsWith("()")
+          && !method.isStatic()
+          && method.returnType().getSort() != Type.VOID
+          && (found == null || (method.access & Opcodes.ACC_BRIDGE) == 0)) {
+        found = method;
+      }
+    }
+    return found;
+  }
+
+  private void addIfKnown(Deque<ClassFile> left, String internalName, boolean first) {
+    ClassFile file = internalName == null ? null : files.find(internalName);
+    if (file != null && first) {
+      left.addFirst(file);
+    } else if (file != null) {
+      left.addLast(file);
+    }
+  }
+
+  ClassFile superclass(ClassFile file) {
+    return file.superName == null ? null : files.find(file.superName);
+  }
+
+  private boolean isAccessible(ClassFile owner, int access) {
+    if (owner.internalName.equals(host)) {
+      return true;
+    }
+    boolean samePackage = packageOf(owner.internalName).equals(packageOf(host));
+    if ((owner.access & Opcodes.ACC_PUBLIC) == 0 && !samePackage) {
+      return false;
+    }
+    return (access & Opcodes.ACC_PUBLIC) != 0
+        || samePackage && (access & Opcodes.ACC_PRIVATE) == 0;
+  }
+
+  private static String packageOf(String internalName) {
+    return internalName.substring(0, Math.max(internalName.lastIndexOf('/'), 0));
+  }
+
+  private static boolean isOfJdk(String internalName) {
+    return internalName.startsWith("java/")
+        || internalName.startsWith("javax/")
+        || internalName.startsWith("jdk/")
+        || internalName.startsWith("sun/")
+        || internalName.startsWith("com/sun/");
+  }
+}

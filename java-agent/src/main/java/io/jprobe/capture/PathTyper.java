@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.capture;
+
+import io.jprobe.capture.TypedPath.Root;
+import io.jprobe.capture.TypedPath.Step;
+import io.jprobe.classfile.ClassFile;
+import io.jprobe.classfile.MethodFacts;
+import io.jprobe.select.Path;
+import io.jprobe.select.Selector;
+import io.jprobe.select.SelectorException;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.objectweb.asm.Opcodes;
+import org.objectweb.asm.Type;
+
+/** Finds the types of one selector's paths in one method. The same text is the same path. */
+final class PathTyper {
+  private static final Pattern NUMBERED = Pattern.compile("arg(\\d{1,3})");
+  private static final Type THREAD = Type.getObjectType("java/lang/Thread");
+  private static final Type THROWABLE = Type.getObjectType("java/lang/Throwable");
+  private static final Type STRING = Type.getObjectType("java/lang/String");
+  private static final Type CLASS = Type.getObjectType("java/lang/Class");
+
+  private final Selector selector;
+  private final ClassFile host;
+  private final MethodFacts method;
+  private final ClassFiles files;
+  private final Members members;
+  private final Map<String, TypedPath> known = new HashMap<>();
+
+  PathTyper(Selector selector, ClassFile host, MethodFacts method, ClassFiles files) {
+    this.selector = selector;
+    this.host = host;
+    this.method = method;
+    this.files = files;
+    this.members = new Members(files, host.internalName);
+  }
+
+  /** Throws an exception that points at the step that leads nowhere. */
+  TypedPath type(Path path) throws SelectorException {
+    String text = path.toString();
+    TypedPath typed = known.get(text);
+    if (typed == null) {
+      typed = find(path, text);
+      known.put(text, typed);
+    }
+    return typed;
+  }
+
+  private TypedPath find(Path path, String text) throws SelectorException {
+    TypedPath root = root(path, text);
+    List<Step> steps = new ArrayList<>();
+    Type type = root.type;
+    for (Path.Step written : path.steps) {
+      Step step = step(type, written);
+      steps.add(step);
+      type = step.type;
+    }
+    return root.then(steps);
+  }
+
+  private TypedPath root(Path path, String text) throws SelectorException {
+    switch (path.root) {
+      case "this":
+        if (method.isStatic()) {
+          throw selector.error(path.column, method.name + " is static, there is no this");
+        }
+        Type type = Type.getObjectType(host.internalName);
+        return root(Root.THIS, 0, type, method.isConstructor(), text);
+      case "return":
+        if (method.returnType().getSort() == Type.VOID) {
+          throw selector.error(path.column, method.name + " returns nothing");
+        }
+        return root(Root.RETURN, 0, method.returnType(), true, text);
+      case "exception":
+        return root(Root.EXCEPTION, 0, THROWABLE, true, text);
+      case "thread":
+        return root(Root.THREAD, 0, THREAD, false, text);
+      case "duration":
+        return root(Root.DURATION, 0, Type.LONG_TYPE, true, text);
+      default:
+        int index = argument(path);
+        return root(Root.ARGUMENT, index, method.argumentTypes()[index], false, text);
+    }
+  }
+
+  private static TypedPath root(Root root, int argument, Type type, boolean late, String text) {
+    return new TypedPath(root, argument, type, List.of(), late, text);
+  }
+
+  private int argument(Path path) throws SelectorException {
+    int count = method.argumentTypes().length;
+    StringBuilder names = new StringBuilder();
+    for (int i = 0; i < count; i++) {
+      if (method.argumentName(i).equals(path.root)) {
+        return i;
+      }
+      names.append(i == 0 ? "" : ", ").append(method.argumentName(i));
+    }
+    Matcher numbered = NUMBERED.matcher(path.root);
+    if (numbered.matches() && Integer.parseInt(numbered.group(1)) < count) {
+      return Integer.parseInt(numbered.group(1));
+    }
+    String has =
+        count == 0
+            ? "has no arguments"
+            : "has " + count + (count == 1 ? " argument: " : " arguments: ") + names;
+    throw selector.error(
+        path.column, "there is no argument '" + path.root + "', " + method + " " + has);
+  }
+
+  private Step step(Type type, Path.Step written) throws SelectorException {
+    if (type.getSort() == Type.ARRAY) {
+      if (written.name.equals("length") || written.name.equals("size")) {
+        return new Step(Step.Kind.LENGTH, null, written.name, Type.INT_TYPE, false);
+      }
+      throw nothing(type, written, "an array has its length only");
+    }
+    if (type.getSort() != Type.OBJECT) {
+      throw nothing(type, written, "it is no object");
+    }
+    ClassFile file = files.find(type.getInternalName());
+    if (file == null) {
+      throw selector.error(
+          written.column, "the class file of " + type.getClassName() + " is not to be found");
+    }
+    Step step = written.isCall ? null : members.field(file, written.name);
+    if (step == null) {
+      step = members.method(file, written.name);
+    }
+    if (step == null && !written.isCall) {
+      String upper = Character.toUpperCase(written.name.charAt(0)) + written.name.substring(1);
+      step = members.method(file, "get" + upper);
+      if (step == null) {
+        step = members.method(file, "is" + upper);
+      }
+    }
+    if (step == null && type.equals(THREAD) && isVirtual(written)) {
+      step = new Step(Step.Kind.FALSE, null, written.name, Type.BOOLEAN_TYPE, false);
+    }
+    if (step == null) {
+      throw nothing(
+          type,
+          written,
+          written.isCall
+              ? "no method of that name without arguments that can be called"
+              : "neither a field nor a getter of that name that can be reached");
+    }
+    return step;
+  }
+
+  /** Threads are asked for it on every JDK, and before 21 none is. */
+  private static boolean isVirtual(Path.Step written) {
+    return written.name.equals(written.isCall ? "isVirtual" : "virtual");
+  }
+
+  private SelectorException nothing(Type type, Path.Step written, String reason) {
+    return selector.error(
+        written.column, type.getClassName() + " has no '" + written.name + "': " + reason);
+  }
+
+  // ---- what is captured without being asked for ----
+
+  TypedPath usualArgument(int index) {
+    return root(Root.ARGUMENT, index, method.argumentTypes()[index], false, "");
+  }
+
+  TypedPath usualReturn() {
+    return root(Root.RETURN, 0, method.returnType(), true, "");
+  }
+
+  TypedPath usualException() {
+    return root(Root.EXCEPTION_CLASS, 0, STRING, true, "");
+  }
+
+  // ---- what comparisons with strings mean ----
+
+  /** The path to the name of an enum's constant, or of an exception's class; else null. */
+  TypedPath named(TypedPath path) {
+    String text = path.toString();
+    if (path.root == Root.EXCEPTION && path.steps.isEmpty()) {
+      return known.computeIfAbsent(
+          text + " named",
+          key ->
+              path.then(
+                  List.of(
+                      new Step(Step.Kind.METHOD, "java/lang/Object", "getClass", CLASS, false),
+                      new Step(Step.Kind.METHOD, "java/lang/Class", "getName", STRING, false))));
+    }
+    ClassFile file =
+        path.type.getSort() == Type.OBJECT ? files.find(path.type.getInternalName()) : null;
+    Step name =
+        file != null && (file.access & Opcodes.ACC_ENUM) != 0
+            ? members.method(file, "name")
+            : null;
+    return name == null
+        ? null
+        : known.computeIfAbsent(text + " named", key -> path.then(List.of(name)));
+  }
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.catalog;
+
+/** What was selected and has no probes: a method, or a class with all of them. */
+final class Untraceable {
+  final String className;
+  final int loaderId;
+
+  /** Empty, as the descriptor is, for a class. */
+  final String method;
+
+  final String descriptor;
+
+  /** A clause, as in "it is abstract". */
+  final String reason;
+
+  Untraceable(String className, int loaderId, String method, String descriptor, String reason) {
+    this.className = className;
+    this.loaderId = loaderId;
+    this.method = method;
+    this.descriptor = descriptor;
+    this.reason = reason;
+  }
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.classfile;
+
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import org.objectweb.asm.AnnotationVisitor;
+import org.objectweb.asm.ClassReader;
+import org.objectweb.asm.ClassVisitor;
+import org.objectweb.asm.FieldVisitor;
+import org.objectweb.asm.Label;
+import org.objectweb.asm.MethodVisitor;
+import org.objectweb.asm.Opcodes;
+import org.objectweb.asm.Type;
+
+/** What a class file says of its class, without a class being loaded. Methods are in its order. */
+public final class ClassFile {
+  /** ACC_ flags (JVMS 4.1). */
+  public final int access;
+
+  /** With slashes. */
+  public final String internalName;
+
+  /** With slashes; null for java.lang.Object. */
+  public final String superName;
+
+  /** With slashes. */
+  public final List<String> interfaces;
+
+  /** Binary names, with dots, of the annotations on the class; of every retention but SOURCE. */
+  public final Set<String> annotations;
+
+  public final List<FieldFacts> fields;
+  public final List<MethodFacts> methods;
+
+  private ClassFile(Reader reader) {
+    this.access = reader.access;
+    this.internalName = reader.internalName;
+    this.superName = reader.superName;
+    this.interfaces = List.copyOf(reader.interfaces);
+    this.annotations = Set.copyOf(reader.annotations);
+    this.fields = List.copyOf(reader.fields);
+    this.methods = List.copyOf(reader.methods);
+  }
+
+  /** Throws a RuntimeException for a file that ASM cannot read, of a later Java for instance. */
+  public static ClassFile read(byte[] bytes) {
+    Reader reader = new Reader();
+    new ClassReader(bytes).accept(reader, ClassReader.SKIP_FRAMES);
+    return new ClassFile(reader);
+  }
+
+  /** The binary name, with dots. */
+  public String name() {
+    return internalName.replace('/', '.');
+  }
+
+  public boolean isInterface() {
+    return (access & Opcodes.ACC_INTERFACE) != 0;
+  }
+
+  private static final class Reader extends ClassVisitor {
+    int access;
+    String internalName;
+    String superName;
+    List<String> interfaces = List.of();
+    final Set<String> annotations = new HashSet<>();
+    final List<FieldFacts> fields = new ArrayList<>();
+    final List<MethodFacts> methods = new ArrayList<>();
+
+    Reader() {
+      super(Opcodes.ASM9);
+    }
+
+    @Override
+    public void visit(
+        int version,
+        int access,
+        String name,
+        String signature,
+        String superName,
+        String[] interfaces) {
+      this.access = access;
+      this.internalName = name;
+      this.superName = superName;
+      this.interfaces = interfaces == null ? List.of() : List.of(interfaces);
+    }
+
+    @Override
+    public AnnotationVisitor visitAnnotation(String descriptor, boolean visible) {
+      annotations.add(Type.getType(descriptor).getClassName());
+      return null;
+    }
+
+    @Override
+    public FieldVisitor visitField(
+        int access, String name, String descriptor, String signature, Object value) {
+      fields.add(new FieldFacts(access, name, Type.getType(descriptor)));
+      return null;
+    }
+
+    @Override
+    public MethodVisitor visitMethod(
+        int access, String name, String descriptor, String signature, String[] exceptions) {
+      return new MethodReader(this, access, name, descriptor);
+    }
+  }
+
+  /** Collects argument names: MethodParameters where present, else the local variable table. */
+  private static final class MethodReader extends MethodVisitor {
+    private final Reader reader;
+    private final int access;
+    private final String name;
+    private final String descriptor;
+    private final Set<String> annotations = new HashSet<>();
+    private final List<Integer> locals = new ArrayList<>();
+    private final List<String> names = new ArrayList<>();
+    private int parameters;
+    private Label first;
+
+    MethodReader(Reader reader, int access, String name, String descriptor) {
+      super(Opcodes.ASM9);
+      this.reader = reader;
+      this.access = access;
+      this.name = name;
+      this.descriptor = descriptor;
+      int local = (access & Opcodes.ACC_STATIC) != 0 ? 0 : 1;
+      for (Type type : Type.getArgumentTypes(descriptor)) {
+        locals.add(local);
+        names.add("arg" + names.size());
+        local += type.getSize();
+      }
+    }
+
+    @Override
+    public AnnotationVisitor visitAnnotation(String descriptor, boolean visible) {
+      annotations.add(Type.getType(descriptor).getClassName());
+      return null;
+    }
+
+    @Override
+    public void visitParameter(String parameter, int parameterAccess) {
+      if (parameter != null && parameters < names.size()) {
+        names.set(parameters, parameter);
+      }
+      parameters++;
+    }
+
+    @Override
+    public void visitLocalVariable(
+        String variable, String type, String signature, Label start, Label end, int index) {
+      int argument = parameters == 0 ? Collections.binarySearch(locals, index) : -1;
+      // A slot may be used again for another variable; arguments live from the first instruction.
+      if (argument >= 0 && start == first) {
+        names.set(argument, variable);
+      }
+    }
+
+    @Override
+    public void visitLabel(Label label) {
+      // The table's ranges start at labels, and an argument's at the one before all code.
+      if (first == null) {
+        first = label;
+      }
+    }
+
+    @Override
+    public void visitEnd() {
+      reader.methods.add(new MethodFacts(access, name, descriptor, annotations, names));
+    }
+  }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.weave;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.objectweb.asm.Opcodes;
+
+/** The local variables that weaving adds after all others, so that no instruction changes. */
+final class AddedLocals {
+  private final int first;
+  private final List<Object> types = new ArrayList<>();
+  private int next;
+
+  /** @param first the first slot that the method does not use */
+  AddedLocals(int first) {
+    this.first = first;
+    this.next = first;
+  }
+
+  /**
+   * Adds a variable.
+   *
+   * @param type as a stack map frame has it
+   * @return its slot
+   */
+  int add(Object type) {
+    int slot = next;
+    types.add(type);
+    next += sizeOf(type);
+    return slot;
+  }
+
+  /** How many slots the method needs. */
+  int end() {
+    return next;
+  }
+
+  /** Adds the variables to a frame that has the method's own. */
+  void appendTo(List<Object> frame) {
+    int slots = 0;
+    for (Object type : frame) {
+      slots += sizeOf(type);
+    }
+    for (int slot = slots; slot < first; slot++) {
+      frame.add(Opcodes.TOP);
+    }
+    frame.addAll(types);
+  }
+
+  private static int sizeOf(Object type) {
+    return type == Opcodes.LONG || type == Opcodes.DOUBLE ? 2 : 1;
+  }
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.weave;
+
+import io.jprobe.capture.TypedCondition;
+import io.jprobe.capture.TypedCondition.Comparison;
+import io.jprobe.capture.TypedCondition.Compound;
+import io.jprobe.capture.TypedCondition.Kind;
+import io.jprobe.capture.TypedCondition.Negation;
+import io.jprobe.capture.TypedCondition.Operand;
+import io.jprobe.capture.TypedPath;
+import io.jprobe.capture.TypedPath.Root;
+import io.jprobe.capture.ValueType;
+import io.jprobe.select.Condition.Junction;
+import io.jprobe.select.Condition.Relation;
+import org.objectweb.asm.Label;
+import org.objectweb.asm.MethodVisitor;
+import org.objectweb.asm.Opcodes;
+
+/** The code of conditions, over paths that have been read: jumps, and an empty stack at each. */
+final class ConditionCode {
+  private final PathCode paths;
+  private final int elapsed;
+
+  ConditionCode(PathCode paths, int elapsed) {
+    this.paths = paths;
+    this.elapsed = elapsed;
+  }
+
+  /** Goes on if the condition holds, else jumps. */
+  void jumpUnless(
+      MethodVisitor code, Frames frames, PathCode.Pass pass, TypedCondition condition, Label no) {
+    if (condition instanceof Comparison) {
+      compare(code, pass, (Comparison) condition, no);
+    } else if (condition instanceof Negation) {
+      Label holds = new Label();
+      jumpUnless(code, frames, pass, ((Negation) condition).negated, holds);
+      code.visitJumpInsn(Opcodes.GOTO, no);
+      land(code, frames, holds);
+    } else if (((Compound) condition).junction == Junction.AND) {
+      jumpUnless(code, frames, pass, ((Compound) condition).left, no);
+      jumpUnless(code, frames, pass, ((Compound) condition).right, no);
+    } else {
+      Label otherwise = new Label();
+      Label holds = new Label();
+      jumpUnless(code, frames, pass, ((Compound) condition).left, otherwise);
+      code.visitJumpInsn(Opcodes.GOTO, holds);
+      land(code, frames, otherwise);
+      jumpUnless(code, frames, pass, ((Compound) condition).right, no);
+      land(code, frames, holds);
+    }
+  }
+
+  private static void land(MethodVisitor code, Frames frames, Label label) {
+    code.visitLabel(label);
+    frames.visit(code);
+  }
+
+  private void compare(MethodVisitor code, PathCode.Pass pass, Comparison comparison, Label no) {
+    if (isMissing(pass, comparison.left) || isMissing(pass, comparison.right)) {
+      // A plain jump would leave code behind it that the verifier wants a frame for.
+      code.visitInsn(Opcodes.ICONST_0);
+      code.visitJumpInsn(Opcodes.IFEQ, no);
+      return;
+    }
+    checkPresence(code, comparison.left.path, comparison.kind, no);
+    checkPresence(code, comparison.right.path, comparison.kind, no);
+    switch (comparison.kind) {
+      case INTEGRAL:
+        pushLong(code, comparison.left);
+        pushLong(code, comparison.right);
+        code.visitInsn(Opcodes.LCMP);
+        code.visitJumpInsn(oppositeJump(comparison.relation), no);
+        break;
+      case DECIMAL:
+        pushDouble(code, comparison.left);
+        pushDouble(code, comparison.right);
+        // Whatever is compared with NaN is not less, not greater, and not equal.
+        boolean upwards =
+            comparison.relation == Relation.LESS || comparison.relation == Relation.LESS_OR_EQUAL;
+        code.visitInsn(upwards ? Opcodes.DCMPG : Opcodes.DCMPL);
+        code.visitJumpInsn(oppositeJump(comparison.relation), no);
+        break;
+      case STRING:
+        pushString(code, comparison.left);
+        pushString(code, comparison.right);
+        Injection.callFire(code, "same", "(Ljava/lang/String;Ljava/lang/String;)Z");
+        code.visitJumpInsn(
+            comparison.relation == Relation.EQUAL ? Opcodes.IFEQ : Opcodes.IFNE, no);
+        break;
+      default:
+        compareWithNull(code, comparison, no);
+    }
+  }
+
+  private static boolean isMissing(PathCode.Pass pass, Operand operand) {
+    return operand.path != null && pass.isMissing(operand.path);
+  }
+
+  /** A comparison does not hold where a value is absent; but what is null on the way is null. */
+  private void checkPresence(MethodVisitor code, TypedPath path, Kind kind, Label no) {
+    if (path == null || !path.canBeAbsent()) {
+      return;
+    }
+    paths.loadAbsence(code, path);
+    if (kind == Kind.NULL) {
+      Injection.pushInt(code, PathCode.THREW);
+      code.visitJumpInsn(Opcodes.IF_ICMPEQ, no);
+    } else {
+      code.visitJumpInsn(Opcodes.IFNE, no);
+    }
+  }
+
+  private void compareWithNull(MethodVisitor code, Comparison comparison, Label no) {
+    TypedPath path = comparison.left.path != null ? comparison.left.path : comparison.right.path;
+    boolean wantsNull = comparison.relation == Relation.EQUAL;
+    paths.load(code, path);
+    if (path.valueType == ValueType.STRING) {
+      code.visitJumpInsn(wantsNull ? Opcodes.IFNONNULL : Opcodes.IFNULL, no);
+    } else {
+      code.visitInsn(Opcodes.LCONST_0);
+      code.visitInsn(Opcodes.LCMP);
+      code.visitJumpInsn(wantsNull ? Opcodes.IFNE : Opcodes.IFEQ, no);
+    }
+  }
+
+  private void pushLong(MethodVisitor code, Operand operand) {
+    if (operand.path == null) {
+      code.visitLdcInsn(operand.constant);
+    } else if (operand.path.root == Root.DURATION) {
+      code.visitVarInsn(Opcodes.LLOAD, elapsed);
+    } else {
+      paths.load(code, operand.path);
+    }
+  }
+
+  private void pushDouble(MethodVisitor code, Operand operand) {
+    if (operand.path == null) {
+      code.visitLdcInsn(operand.constant);
+    } else {
+      paths.load(code, operand.path);
+      Words.toDouble(code, operand.path.valueType);
+    }
+  }
+
+  private void pushString(MethodVisitor code, Operand operand) {
+    if (operand.path == null) {
+      code.visitLdcInsn(operand.constant);
+    } else {
+      paths.load(code, operand.path);
+    }
+  }
+
+  /** The jump that is taken where the relation does not hold of what a comparison leaves. */
+  private static int oppositeJump(Relation relation) {
+    switch (relation) {
+      case EQUAL:
+        return Opcodes.IFNE;
+      case NOT_EQUAL:
+        return Opcodes.IFEQ;
+      case LESS:
+        return Opcodes.IFGE;
+      case LESS_OR_EQUAL:
+        return Opcodes.IFGT;
+      case GREATER:
+        return Opcodes.IFLE;
+      default:
+        return Opcodes.IFLT;
+    }
+  }
+}

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.weave;
+
+import io.jprobe.capture.CapturedValue;
+import io.jprobe.capture.ProbeKind;
+import io.jprobe.capture.TypedPath;
+import io.jprobe.capture.TypedPath.Root;
+import io.jprobe.capture.TypedPath.Step;
+import io.jprobe.capture.ValueType;
+import io.jprobe.catalog.TracedMethod;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.ToLongFunction;
+import java.util.stream.Collectors;
+import org.objectweb.asm.Label;
+import org.objectweb.asm.MethodVisitor;
+import org.objectweb.asm.Opcodes;
+import org.objectweb.asm.Type;
+
+/**
+ * The code that follows paths. Each path has a local for its value: the word, or the string itself,
+ * whose text is copied only when a probe fires. A path with steps has another that says whether there
+ * is a value: whatever an application's getter throws, and whatever the linker does, ends here.
+ */
+final class PathCode {
+  private static final String STRING = "java/lang/String";
+  private static final String OBJECT = "java/lang/Object";
+  private static final String THROWABLE = "java/lang/Throwable";
+
+  // What the local of a path's absence says; shifted by the value's index, the bits of
+  // jprobe.v1.VALUE_TYPE_ABSENCE.
+  static final int NULL_ON_THE_WAY = 1;
+  static final int THREW = 1 << 16;
+
+  /** Where a path is kept. */
+  private static final class Place {
+    final int value;
+
+    /** -1 where the value cannot be absent. */
+    final int absence;
+
+    Place(int value, int absence) {
+      this.value = value;
+      this.absence = absence;
+    }
+  }
+
+  private final TracedMethod method;
+  private final AddedLocals locals;
+  private final int returned;
+  private final ToLongFunction<Step> offsets;
+  private final Map<TypedPath, Place> places = new LinkedHashMap<>();
+  private int exception = -1;
+
+  PathCode(
+      TracedMethod method,
+      AddedLocals locals,
+      int returned,
+      ToLongFunction<Step> offsets) {
+    this.method = method;
+    this.locals = locals;
+    this.returned = returned;
+    this.offsets = offsets;
+  }
+
+  /** Gives a path its locals. All paths have to be told of before any code is made. */
+  void want(TypedPath path) {
+    if (path.root == Root.EXCEPTION || path.root == Root.EXCEPTION_CLASS) {
+      exceptionLocal();
+    }
+    if (isKept(path) && !places.containsKey(path)) {
+      int value = locals.add(path.valueType == ValueType.STRING ? STRING : Opcodes.LONG);
+      int absence = path.canBeAbsent() ? locals.add(Opcodes.INTEGER) : -1;
+      places.put(path, new Place(value, absence));
+    }
+  }
+
+  private static boolean isKept(TypedPath path) {
+    return path.root != Root.EXCEPTION_CLASS && path.root != Root.DURATION;
+  }
+
+  /** The local with what was thrown, while the call ends with it. */
+  int exceptionLocal() {
+    if (exception < 0) {
+      exception = locals.add(THROWABLE);
+    }
+    return exception;
+  }
+
+  /** The paths that are read when the call begins. */
+  List<TypedPath> early() {
+    return places.keySet().stream().filter(path -> !path.isLate).collect(Collectors.toList());
+  }
+
+  void setDefaults(MethodVisitor code) {
+    if (exception >= 0) {
+      code.visitInsn(Opcodes.ACONST_NULL);
+      code.visitVarInsn(Opcodes.ASTORE, exception);
+    }
+    places.forEach(
+        (path, place) -> {
+          boolean isString = path.valueType == ValueType.STRING;
+          code.visitInsn(isString ? Opcodes.ACONST_NULL : Opcodes.LCONST_0);
+          code.visitVarInsn(isString ? Opcodes.ASTORE : Opcodes.LSTORE, place.value);
+          if (place.absence >= 0) {
+            code.visitInsn(Opcodes.ICONST_0);
+            code.visitVarInsn(Opcodes.ISTORE, place.absence);
+          }
+        });
+  }
+
+  /** The paths read at one place in the method, each once. */
+  final class Pass {
+    private final MethodVisitor code;
+    private final Frames frames;
+    private final ProbeKind end;
+    private final Set<TypedPath> read = new HashSet<>();
+
+    private Pass(MethodVisitor code, Frames frames, ProbeKind end) {
+      this.code = code;
+      this.frames = frames;
+      this.end = end;
+    }
+
+    /** Whether there never is such a value where the call ends like this. */
+    boolean isMissing(TypedPath path) {
+      return end == ProbeKind.THROW
+          && (path.root == Root.RETURN || path.root == Root.THIS && path.isLate);
+    }
+
+    /** Stack: unchanged, empty. */
+    void read(TypedPath path) {
+      if (isKept(path)
+          && path.isLate == (end != null)
+          && !isMissing(path)
+          && read.add(path)) {
+        PathCode.this.read(code, frames, path);
+      }
+    }
+  }
+
+  /** @param end how the call ends; null where it begins */
+  Pass pass(MethodVisitor code, Frames frames, ProbeKind end) {
+    return new Pass(code, frames, end);
+  }
+
+  private void read(MethodVisitor code, Frames frames, TypedPath path) {
+    Place place = places.get(path);
+    if (!path.canBeAbsent()) {
+      pushRoot(code, path);
+      store(code, path, place);
+      return;
+    }
+    Label from = new Label();
+    Label to = new Label();
+    Label isNull = new Label();
+    Label threw = new Label();
+    Label done = new Label();
+    code.visitTryCatchBlock(from, to, threw, THROWABLE);
+    code.visitLabel(from);
+    pushRoot(code, path);
+    String onStack = path.rootType.getSort() < Type.ARRAY ? null : path.rootType.getInternalName();
+    for (Step step : path.steps) {
+      code.visitInsn(Opcodes.DUP);
+      code.visitJumpInsn(Opcodes.IFNULL, isNull);
+      onStack = take(code, step, onStack);
+    }
+    if (path.valueType == ValueType.STRING && !STRING.equals(onStack)) {
+      code.visitTypeInsn(Opcodes.CHECKCAST, STRING);
+    }
+    store(code, path, place);
+    code.visitLabel(to);
+    code.visitJumpInsn(Opcodes.GOTO, done);
+    code.visitLabel(isNull);
+    frames.visit(code, OBJECT);
+    code.visitInsn(Opcodes.POP);
+    setAbsent(code, place, NULL_ON_THE_WAY);
+    code.visitJumpInsn(Opcodes.GOTO, done);
+    code.visitLabel(threw);
+    frames.visit(code, THROWABLE);
+    code.visitInsn(Opcodes.POP);
+    setAbsent(code, place, THREW);
+    code.visitLabel(done);
+    frames.visit(code);
+  }
+
+  private static void setAbsent(MethodVisitor code, Place place, int why) {
+    Injection.pushInt(code, why);
+    code.visitVarInsn(Opcodes.ISTORE, place.absence);
+  }
+
+  private void pushRoot(MethodVisitor code, TypedPath path) {
+    switch (path.root) {
+      case ARGUMENT:
+        int local = method.isStatic() ? 0 : 1;
+        Type[] types = Type.getArgumentTypes(method.descriptor);
+        for (int i = 0; i < path.argument; i++) {
+          local += types[i].getSize();
+        }
+        code.visitVarInsn(path.rootType.getOpcode(Opcodes.ILOAD), local);
+        break;
+      case THIS:
+        code.visitVarInsn(Opcodes.ALOAD, 0);
+        break;
+      case RETURN:
+        code.visitVarInsn(path.rootType.getOpcode(Opcodes.ILOAD), returned);
+        break;
+      case EXCEPTION:
+        code.visitVarInsn(Opcodes.ALOAD, exception);
+        break;
+      default:
+        Injection.callStatic(
+            code, "java/lang/Thread", "currentThread", "()Ljava/lang/Thread;");
+    }
+  }
+
+  /**
+   * One step. Stack: ..., object → ..., value.
+   *
+   * @param onStack the internal name that the verifier knows the object by
+   * @return the same of the value; null for primitive types
+   */
+  private String take(MethodVisitor code, Step step, String onStack) {
+    switch (step.kind) {
+      case LENGTH:
+        code.visitInsn(Opcodes.ARRAYLENGTH);
+        return null;
+      case FALSE:
+        code.visitInsn(Opcodes.POP);
+        code.visitInsn(Opcodes.ICONST_0);
+        return null;
+      case FIELD:
+        cast(code, onStack, step.owner);
+        code.visitFieldInsn(
+            Opcodes.GETFIELD, step.owner, step.name, step.type.getDescriptor());
+        break;
+      case METHOD:
+        cast(code, onStack, step.owner);
+        code.visitMethodInsn(
+            step.isInterface ? Opcodes.INVOKEINTERFACE : Opcodes.INVOKEVIRTUAL,
+            step.owner,
+            step.name,
+            "()" + step.type.getDescriptor(),
+            step.isInterface);
+        break;
+      default:
+        return takeHidden(code, step);
+    }
+    return step.type.getSort() < Type.ARRAY ? null : step.type.getInternalName();
+  }
+
+  /** What came out of a hidden field is known to the verifier as an object and no more. */
+  private static void cast(MethodVisitor code, String onStack, String wanted) {
+    if (OBJECT.equals(onStack) && !OBJECT.equals(wanted)) {
+      code.visitTypeInsn(Opcodes.CHECKCAST, wanted);
+    }
+  }
+
+  private String takeHidden(MethodVisitor code, Step step) {
+    code.visitLdcInsn(offsets.applyAsLong(step));
+    boolean isReference = step.type.getSort() >= Type.ARRAY;
+    String type = isReference ? "Ljava/lang/Object;" : step.type.getDescriptor();
+    String name = isReference ? "Reference" : capitalized(step.type.getClassName());
+    Injection.callFire(code, "field" + name, "(Ljava/lang/Object;J)" + type);
+    if (step.type.getSort() == Type.ARRAY) {
+      // Nobody but the next step, the length, has a use for it.
+      code.visitTypeInsn(Opcodes.CHECKCAST, step.type.getInternalName());
+      return step.type.getInternalName();
+    }
+    return isReference ? OBJECT : null;
+  }
+
+  private static String capitalized(String name) {
+    return Character.toUpperCase(name.charAt(0)) + name.substring(1);
+  }
+
+  /** Stack: ..., value → ... */
+  private static void store(MethodVisitor code, TypedPath path, Place place) {
+    if (path.valueType == ValueType.STRING) {
+      code.visitVarInsn(Opcodes.ASTORE, place.value);
+    } else {
+      Words.convert(code, path.valueType);
+      code.visitVarInsn(Opcodes.LSTORE, place.value);
+    }
+  }
+
+  /**
+   * Pushes the word that a probe passes.
+   *
+   * @param text the place for the text of the next string
+   * @return whether that place was used
+   */
+  boolean push(MethodVisitor code, TypedPath path, int text) {
+    if (path.root == Root.EXCEPTION_CLASS) {
+      code.visitVarInsn(Opcodes.ALOAD, exception);
+      Injection.pushInt(code, text);
+      Injection.callFire(code, "className", "(Ljava/lang/Object;I)J");
+      return true;
+    }
+    load(code, path);
+    if (path.valueType != ValueType.STRING) {
+      return false;
+    }
+    Injection.pushInt(code, text);
+    Injection.callFire(code, "text", "(Ljava/lang/String;I)J");
+    return true;
+  }
+
+  /** Pushes the word, or the string. */
+  void load(MethodVisitor code, TypedPath path) {
+    boolean isString = path.valueType == ValueType.STRING;
+    code.visitVarInsn(isString ? Opcodes.ALOAD : Opcodes.LLOAD, places.get(path).value);
+  }
+
+  /** Pushes what the absence of a path is: 0, {@link #NULL_ON_THE_WAY} or {@link #THREW}. */
+  void loadAbsence(MethodVisitor code, TypedPath path) {
+    code.visitVarInsn(Opcodes.ILOAD, places.get(path).absence);
+  }
+
+  /** Pushes the word that says which of the values are absent. */
+  void pushAbsence(MethodVisitor code, List<CapturedValue> values) {
+    code.visitInsn(Opcodes.ICONST_0);
+    for (int i = 0; i < values.size(); i++) {
+      TypedPath path = values.get(i).path;
+      if (path != null && path.canBeAbsent()) {
+        loadAbsence(code, path);
+        if (i > 0) {
+          Injection.pushInt(code, i);
+          code.visitInsn(Opcodes.ISHL);
+        }
+        code.visitInsn(Opcodes.IOR);
+      }
+    }
+    code.visitInsn(Opcodes.I2L);
+  }
+}

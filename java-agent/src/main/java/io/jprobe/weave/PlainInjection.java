@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.weave;
+
+import io.jprobe.capture.CapturedValue;
+import io.jprobe.capture.ProbeKind;
+import io.jprobe.catalog.TracedClass;
+import io.jprobe.catalog.TracedMethod;
+import java.util.EnumSet;
+import java.util.List;
+import org.objectweb.asm.MethodVisitor;
+import org.objectweb.asm.Opcodes;
+import org.objectweb.asm.Type;
+
+/**
+ * For methods whose selector asks for no paths and has no condition but the gate's numbers: calls of
+ * java.jprobe.Fire, which does the rest, and no branch. Few bytes matter here: past 35 of them a
+ * method that is not hot is not inlined any more.
+ */
+final class PlainInjection extends Injection {
+  private static final String ADDRESSES = "JJJ";
+
+  PlainInjection(
+      TracedClass traced, TracedMethod method, EnumSet<ProbeKind> kinds, MethodShape shape) {
+    super(traced, method, kinds, shape);
+  }
+
+  @Override
+  void begin(MethodVisitor code, Frames frames) {
+    pushGate(code);
+    callFire(code, fires(ProbeKind.ENTRY) ? "begin" : "start", "(J)J");
+    code.visitVarInsn(Opcodes.LSTORE, start);
+    if (fires(ProbeKind.ENTRY)) {
+      fireEntry(code);
+    }
+  }
+
+  private void fireEntry(MethodVisitor code) {
+    List<CapturedValue> values = method.captures.values(ProbeKind.ENTRY);
+    StringBuilder descriptor = new StringBuilder("(").append(ADDRESSES);
+    code.visitVarInsn(Opcodes.LLOAD, start);
+    pushStub(code, ProbeKind.ENTRY);
+    pushGate(code);
+    int local = method.isStatic() ? 0 : 1;
+    for (int i = 0; i < values.size(); i++) {
+      pushArgument(code, values.get(i), local, i);
+      local += values.get(i).javaType.getSize();
+      descriptor.append('J');
+    }
+    callFire(code, "entry", descriptor.append(")J").toString());
+    if (measures()) {
+      code.visitVarInsn(Opcodes.LSTORE, start);
+    } else {
+      code.visitInsn(Opcodes.POP2);
+    }
+  }
+
+  private void pushArgument(MethodVisitor code, CapturedValue value, int local, int slot) {
+    switch (value.type) {
+      case STRING:
+        code.visitVarInsn(Opcodes.LLOAD, start);
+        code.visitVarInsn(Opcodes.ALOAD, local);
+        pushInt(code, slot);
+        callFire(code, "text", "(JLjava/lang/String;I)J");
+        break;
+      case REFERENCE:
+        code.visitVarInsn(Opcodes.LLOAD, start);
+        code.visitVarInsn(Opcodes.ALOAD, local);
+        callFire(code, "hash", "(JLjava/lang/Object;)I");
+        code.visitInsn(Opcodes.I2L);
+        break;
+      default:
+        code.visitVarInsn(value.javaType.getOpcode(Opcodes.ILOAD), local);
+        Words.convert(code, value.type);
+    }
+  }
+
+  @Override
+  void returns(MethodVisitor code, int opcode) {
+    if (fires(ProbeKind.RETURN)) {
+      Type type = Type.getReturnType(method.descriptor);
+      if (type.getSize() > 0) {
+        code.visitInsn(type.getSize() == 2 ? Opcodes.DUP2 : Opcodes.DUP);
+      }
+      fireExit(code, ProbeKind.RETURN, "exit", typeOfExit(type));
+    }
+    code.visitInsn(opcode);
+  }
+
+  /** The first parameter of Fire.exit for a value of the type. */
+  private static String typeOfExit(Type type) {
+    switch (type.getSort()) {
+      case Type.VOID:
+        return "";
+      case Type.BOOLEAN:
+      case Type.BYTE:
+      case Type.SHORT:
+      case Type.CHAR:
+        return "I";
+      case Type.OBJECT:
+      case Type.ARRAY:
+        String descriptor = type.getDescriptor();
+        return descriptor.equals("Ljava/lang/String;") ? descriptor : "Ljava/lang/Object;";
+      default:
+        return type.getDescriptor();
+    }
+  }
+
+  @Override
+  void thrown(MethodVisitor code, Frames frames) {
+    code.visitInsn(Opcodes.DUP);
+    fireExit(code, ProbeKind.THROW, "thrown", "Ljava/lang/Throwable;");
+  }
+
+  /** Stack: ..., value → ... */
+  private void fireExit(MethodVisitor code, ProbeKind kind, String name, String type) {
+    pushStub(code, kind);
+    pushGate(code);
+    code.visitVarInsn(Opcodes.LLOAD, start);
+    callFire(code, name, "(" + type + ADDRESSES + ")V");
+  }
+
+  @Override
+  void end(MethodVisitor code, Frames frames) {}
+
+  @Override
+  int beginStack() {
+    // Start, addresses and words, of which the last may take two slots more while it is made.
+    int words = fires(ProbeKind.ENTRY) ? method.captures.values(ProbeKind.ENTRY).size() : 0;
+    return 6 + 2 * words + 2;
+  }
+
+  @Override
+  int endStack() {
+    // Value, addresses and start.
+    return 8;
+  }
+}

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.weave;
+
+import io.jprobe.capture.CapturedValue;
+import io.jprobe.capture.Captures;
+import io.jprobe.capture.ProbeKind;
+import io.jprobe.capture.TypedCondition;
+import io.jprobe.capture.TypedPath;
+import io.jprobe.catalog.TracedClass;
+import io.jprobe.catalog.TracedMethod;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.function.ToLongFunction;
+import org.objectweb.asm.Label;
+import org.objectweb.asm.MethodVisitor;
+import org.objectweb.asm.Opcodes;
+import org.objectweb.asm.Type;
+
+/**
+ * For methods whose selector asks for paths or has a condition on values. What there is when the
+ * call begins is read then, into locals; the rest when it ends. Every return goes to one place
+ * after the body: there the operand stack is empty and the frames are known, so that the code may
+ * branch.
+ */
+final class RichInjection extends Injection {
+  private final Captures captures;
+  private final List<List<Integer>> leftovers;
+  private final PathCode paths;
+  private final ConditionCode conditions;
+  private final Label exit = new Label();
+
+  /** The local with the duration while the call ends, or Fire.HELD_BACK. */
+  private final int elapsed;
+
+  /** The local with what is returned; -1 where nothing is. */
+  private final int returned;
+
+  private final Type returnType;
+  private int returns;
+
+  /**
+   * @param leftovers for each return instruction, the sizes of what lies on the stack below its
+   *     value
+   * @param offsets of fields that are private to other classes
+   */
+  RichInjection(
+      TracedClass traced,
+      TracedMethod method,
+      EnumSet<ProbeKind> kinds,
+      MethodShape shape,
+      List<List<Integer>> leftovers,
+      ToLongFunction<TypedPath.Step> offsets) {
+    super(traced, method, kinds, shape);
+    this.captures = method.captures;
+    this.leftovers = leftovers;
+    this.returnType = Type.getReturnType(method.descriptor);
+    this.elapsed = locals.add(Opcodes.LONG);
+    this.returned = returnType.getSize() == 0 ? -1 : locals.add(Frames.typeOf(returnType));
+    this.paths = new PathCode(method, locals, returned, offsets);
+    if (fires(ProbeKind.THROW)) {
+      paths.exceptionLocal();
+    }
+    this.conditions = new ConditionCode(paths, elapsed);
+    captures.early.forEach(condition -> condition.paths().forEach(paths::want));
+    captures.late.forEach(condition -> condition.paths().forEach(paths::want));
+    for (ProbeKind kind : kinds) {
+      captures.values(kind).stream()
+          .filter(value -> value.path != null)
+          .forEach(value -> paths.want(value.path));
+    }
+  }
+
+  @Override
+  void begin(MethodVisitor code, Frames frames) {
+    Label held = new Label();
+    Label done = new Label();
+    setDefaults(code);
+    PathCode.Pass pass = paths.pass(code, frames, null);
+    decide(code, frames, pass, captures.early, held);
+    if (captures.late.isEmpty()) {
+      pushGate(code);
+      callFire(code, "begin", "(J)J");
+      code.visitVarInsn(Opcodes.LSTORE, start);
+      jumpIfHeld(code, start, held);
+    }
+    paths.early().forEach(pass::read);
+    if (fires(ProbeKind.ENTRY)) {
+      fire(code, ProbeKind.ENTRY);
+    }
+    if (measures()) {
+      callStatic(code, "java/lang/System", "nanoTime", "()J");
+      code.visitVarInsn(Opcodes.LSTORE, start);
+    }
+    code.visitJumpInsn(Opcodes.GOTO, done);
+    code.visitLabel(held);
+    frames.visit(code);
+    if (fires(ProbeKind.ENTRY)) {
+      pushFiltered(code, ProbeKind.ENTRY);
+      callFire(code, "holdBack", "(J)V");
+    }
+    code.visitLabel(done);
+    frames.visit(code);
+  }
+
+  private void setDefaults(MethodVisitor code) {
+    code.visitLdcInsn(Long.MIN_VALUE);
+    code.visitVarInsn(Opcodes.LSTORE, start);
+    code.visitInsn(Opcodes.LCONST_0);
+    code.visitVarInsn(Opcodes.LSTORE, elapsed);
+    if (returned >= 0) {
+      pushZero(code, returnType);
+      code.visitVarInsn(returnType.getOpcode(Opcodes.ISTORE), returned);
+    }
+    paths.setDefaults(code);
+  }
+
+  private static void pushZero(MethodVisitor code, Type type) {
+    switch (type.getSort()) {
+      case Type.LONG:
+        code.visitInsn(Opcodes.LCONST_0);
+        break;
+      case Type.FLOAT:
+        code.visitInsn(Opcodes.FCONST_0);
+        break;
+      case Type.DOUBLE:
+        code.visitInsn(Opcodes.DCONST_0);
+        break;
+      case Type.OBJECT:
+      case Type.ARRAY:
+        code.visitInsn(Opcodes.ACONST_NULL);
+        break;
+      default:
+        code.visitInsn(Opcodes.ICONST_0);
+    }
+  }
+
+  private static void jumpIfHeld(MethodVisitor code, int local, Label held) {
+    code.visitVarInsn(Opcodes.LLOAD, local);
+    code.visitLdcInsn(Long.MIN_VALUE);
+    code.visitInsn(Opcodes.LCMP);
+    code.visitJumpInsn(Opcodes.IFEQ, held);
+  }
+
+  /** Reads what each condition looks at, and jumps as soon as one does not hold. */
+  private void decide(
+      MethodVisitor code,
+      Frames frames,
+      PathCode.Pass pass,
+      List<TypedCondition> all,
+      Label held) {
+    for (TypedCondition condition : all) {
+      condition.paths().forEach(pass::read);
+      conditions.jumpUnless(code, frames, pass, condition, held);
+    }
+  }
+
+  @Override
+  void returns(MethodVisitor code, int opcode) {
+    if (!fires(ProbeKind.RETURN)) {
+      code.visitInsn(opcode);
+      return;
+    }
+    if (returned >= 0) {
+      code.visitVarInsn(returnType.getOpcode(Opcodes.ISTORE), returned);
+    }
+    for (int size : leftovers.get(returns++)) {
+      code.visitInsn(size == 2 ? Opcodes.POP2 : Opcodes.POP);
+    }
+    code.visitJumpInsn(Opcodes.GOTO, exit);
+  }
+
+  @Override
+  void end(MethodVisitor code, Frames frames) {
+    // A method that never returns has no use for the place, and the verifier has none for it.
+    if (returns == 0) {
+      return;
+    }
+    code.visitLabel(exit);
+    frames.visit(code);
+    fireAtEnd(code, frames, ProbeKind.RETURN, -1);
+    if (returned >= 0) {
+      code.visitVarInsn(returnType.getOpcode(Opcodes.ILOAD), returned);
+    }
+    code.visitInsn(returnType.getOpcode(Opcodes.IRETURN));
+  }
+
+  @Override
+  void thrown(MethodVisitor code, Frames frames) {
+    int exception = paths.exceptionLocal();
+    code.visitVarInsn(Opcodes.ASTORE, exception);
+    fireAtEnd(code, frames, ProbeKind.THROW, exception);
+    code.visitVarInsn(Opcodes.ALOAD, exception);
+  }
+
+  private void fireAtEnd(MethodVisitor code, Frames frames, ProbeKind kind, int exception) {
+    Label held = new Label();
+    Label done = new Label();
+    code.visitVarInsn(Opcodes.LLOAD, start);
+    callFire(code, "elapsed", "(J)J");
+    code.visitVarInsn(Opcodes.LSTORE, elapsed);
+    PathCode.Pass pass = paths.pass(code, frames, kind);
+    if (!captures.late.isEmpty()) {
+      jumpIfHeld(code, elapsed, held);
+      decide(code, frames, pass, captures.late, held);
+    }
+    code.visitVarInsn(Opcodes.LLOAD, elapsed);
+    pushGate(code);
+    callFire(code, captures.late.isEmpty() ? "admits" : "admitsAtEnd", "(JJ)Z");
+    code.visitJumpInsn(Opcodes.IFEQ, held);
+    captures.values(kind).stream()
+        .filter(value -> value.path != null && value.path.isLate)
+        .forEach(value -> pass.read(value.path));
+    fire(code, kind);
+    code.visitJumpInsn(Opcodes.GOTO, done);
+    code.visitLabel(held);
+    frames.visit(code);
+    pushFiltered(code, kind);
+    callFire(code, "holdBack", "(J)V");
+    code.visitLabel(done);
+    frames.visit(code);
+  }
+
+  /** Calls the stub with all its words. */
+  private void fire(MethodVisitor code, ProbeKind kind) {
+    List<CapturedValue> values = captures.values(kind);
+    StringBuilder descriptor = new StringBuilder("(J");
+    pushStub(code, kind);
+    if (kind != ProbeKind.ENTRY) {
+      code.visitVarInsn(Opcodes.LLOAD, elapsed);
+      descriptor.append('J');
+    }
+    int text = 0;
+    for (CapturedValue value : values) {
+      if (value.path == null) {
+        paths.pushAbsence(code, values);
+      } else {
+        text += paths.push(code, value.path, text) ? 1 : 0;
+      }
+      descriptor.append('J');
+    }
+    if (kind == ProbeKind.RETURN && values.isEmpty()) {
+      code.visitInsn(Opcodes.LCONST_0);
+      descriptor.append('J');
+    }
+    callFire(code, "threadId", "()J");
+    callFire(code, "fire", descriptor.append("J)V").toString());
+  }
+
+  @Override
+  int beginStack() {
+    return endStack();
+  }
+
+  @Override
+  int endStack() {
+    // Stub and words, and what it takes to make one of them.
+    return 2 * 14 + 6;
+  }
+}
