@@ -12,10 +12,14 @@ final class ConditionParser {
     {"==", "eq"}, {"!=", "ne"}, {"<", "lt"}, {"<=", "le"}, {">", "gt"}, {">=", "ge"}
   };
 
+  /** More than anybody writes, and less than exhausts the stack of what walks the tree. */
+  private static final int MAX_PARTS = 500;
+
   private final Cursor cursor;
   private final List<Capture> captures;
   private final PathParser paths;
   private final LiteralParser literals;
+  private int parts;
 
   /** @param captures by whose names conditions call their paths */
   ConditionParser(Cursor cursor, List<Capture> captures) {
@@ -68,6 +72,9 @@ final class ConditionParser {
 
   private Condition negation() throws SelectorException {
     cursor.skipBlanks();
+    if (++parts > MAX_PARTS) {
+      throw cursor.error("a condition has at most " + MAX_PARTS + " parts");
+    }
     if (accept("!", "not")) {
       return new Condition.Negation(negation());
     }

@@ -36,7 +36,9 @@ final class Program {
   static Candidate candidate(String name) throws Exception {
     Class<?> type = Class.forName(name, false, Program.class.getClassLoader());
     return new Candidate(
-        file(name), type.getClassLoader() == null, () -> withSupertypes(type.getSuperclass(), type));
+        file(name),
+        type.getClassLoader() == null,
+        () -> withSupertypes(type.getSuperclass(), type));
   }
 
   static ClassFile file(String name) throws IOException {

@@ -255,8 +255,9 @@ public class SelectorTest {
 
   @Test
   public void aPackageIsNamedIfWrittenOut() throws Exception {
-    for (String names :
-        List.of("java.util.*#x", "java.util.HashMap#x", "java.util.Map.Entry#x", "java.util.**#x")) {
+    List<String> written =
+        List.of("java.util.*#x", "java.util.**#x", "java.util.HashMap#x", "java.util.Map.Entry#x");
+    for (String names : written) {
       assertTrue(names, Selector.parse(names).namesPackageOf("java.util.HashMap"));
     }
     for (String doesNot : List.of("java.**#x", "**Map#x", "*#x", "java.*.HashMap#x", "java.u*#x")) {

@@ -132,6 +132,28 @@ public class SelectorsPageTest {
   }
 
   @Test
+  public void whatIsCutOrSpoiltIsReadOrAMistakeWithinTheText() {
+    Pattern columns = Pattern.compile("column (\\d+): ");
+    for (String example : codes(page.substring(page.indexOf("## Examples")))) {
+      for (int i = 0; i < example.length(); i++) {
+        for (String odd : List.of("", " ", "(", "]", "'", ".", "=", "!", "and", "\uffff", "\0")) {
+          String spoilt = example.substring(0, i) + odd + example.substring(i + 1);
+          for (String text : List.of(spoilt, example.substring(0, i) + odd)) {
+            try {
+              Selector.parse(text);
+            } catch (SelectorException e) {
+              Matcher column = columns.matcher(e.getMessage());
+              assertTrue(e.getMessage(), column.find());
+              int at = Integer.parseInt(column.group(1));
+              assertTrue(e.getMessage(), at >= 1 && at <= text.length() + 1);
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @Test
   public void theFileOnThePageSelectsAsItSays() throws Exception {
     int start = page.indexOf("    # jprobe.conf\n");
     String file = page.substring(start, page.indexOf("\n\n", start));
