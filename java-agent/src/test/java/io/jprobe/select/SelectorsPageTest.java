@@ -93,7 +93,8 @@ public class SelectorsPageTest {
       SelectorException mistake =
           assertThrows(selector, SelectorException.class, () -> Selectors.parse(selector));
       assertEquals(
-          "selector '" + selector + "', column " + row[1] + ": " + row[2], mistake.getMessage());
+          "selector '" + selector + "', column " + row[1] + ": " + code(row[2]),
+          mistake.getMessage());
       assertTrue(!row[1].equals("16") || page.contains("jprobe: " + mistake.getMessage()));
     }
   }
