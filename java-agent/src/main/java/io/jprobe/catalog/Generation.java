@@ -35,10 +35,9 @@ final class Generation {
 
   /** From here on, the numbers are the gate's: they may be changed, and the method be woven or not. */
   private void setGate(TracedMethod method) {
-    library.setGateWord(method.index, Gate.LEAST_DURATION, method.captures.leastDuration);
-    library.setGateWord(method.index, Gate.EVERY, method.captures.every);
-    library.setGateWord(
-        method.index, Gate.LIMIT, Math.min(method.captures.perSecond, Gate.MAX_LIMIT));
+    setGateWord(method, Gate.LEAST_DURATION, method.captures.leastDuration);
+    setGateWord(method, Gate.EVERY, method.captures.every);
+    setGateWord(method, Gate.LIMIT, Math.min(method.captures.perSecond, Gate.MAX_LIMIT));
   }
 
   /**
@@ -63,6 +62,14 @@ final class Generation {
       }
     }
     return changed;
+  }
+
+  long gateWord(TracedMethod method, int word) {
+    return library.gateWord(method.index, word);
+  }
+
+  void setGateWord(TracedMethod method, int word, long value) {
+    library.setGateWord(method.index, word, value);
   }
 
   long gate(TracedMethod method) {

@@ -65,6 +65,16 @@ public final class TracedClass {
     return generation.gate(method);
   }
 
+  /** A word of the method's gate; see {@link Gate}. */
+  public long gateWord(TracedMethod method, int word) {
+    return generation.gateWord(method, word);
+  }
+
+  /** Changes what the gate lets pass, from the next call on, whether the method is woven or not. */
+  public void setGateWord(TracedMethod method, int word, long value) {
+    generation.setGateWord(method, word, value);
+  }
+
   public void setState(TracedMethod method, ProbeKind kind, ProbeState state) {
     generation.setState(method, kind, state);
   }

@@ -9,7 +9,6 @@ import io.jprobe.capture.ProbeKind;
 import io.jprobe.catalog.PublishedClass;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
-import io.jprobe.stapsdt.FireBinding;
 import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
@@ -31,53 +30,44 @@ public class ClassWeaverTest {
 
   @BeforeClass
   public static void bindFire() throws Exception {
-    PublishedClass.loadNative();
-    FireBinding.install(PublishedClass.classFile("java.jprobe.Fire"), 128);
-  }
-
-  /** Defines classes from bytes, and everything else as the tests' loader does. */
-  private static final class Definer extends ClassLoader {
-    private final Map<String, byte[]> classes = new HashMap<>();
-
-    Definer() {
-      super(ClassWeaverTest.class.getClassLoader());
-    }
-
-    @Override
-    protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {
-      synchronized (getClassLoadingLock(name)) {
-        Class<?> loaded = findLoadedClass(name);
-        byte[] bytes = classes.get(name);
-        if (loaded == null && bytes != null) {
-          loaded = defineClass(name, bytes, 0, bytes.length);
-        }
-        return loaded != null ? loaded : super.loadClass(name, resolve);
-      }
-    }
+    Woven.bindFire();
   }
 
   private static ClassWeaver.Result weave(String name, byte[] bytes, EnumSet<ProbeKind> kinds)
       throws Exception {
-    TracedClass traced = PublishedClass.publish(name, bytes);
+    return weave(name, bytes, kinds, "**#*");
+  }
+
+  private static ClassWeaver.Result weave(
+      String name, byte[] bytes, EnumSet<ProbeKind> kinds, String selectors) throws Exception {
+    TracedClass traced = PublishedClass.publish(name, bytes, selectors);
     Map<TracedMethod, EnumSet<ProbeKind>> wanted = new HashMap<>();
     for (TracedMethod method : traced.methods) {
       EnumSet<ProbeKind> common = EnumSet.copyOf(kinds);
       common.retainAll(method.kinds());
-      wanted.put(method, common);
+      if (!common.isEmpty()) {
+        wanted.put(method, common);
+      }
     }
     return new ClassWeaver().weave(traced, wanted, bytes);
   }
 
   private static void assertRunsTheSame(EnumSet<ProbeKind> kinds) throws Exception {
-    Definer definer = new Definer();
+    assertRunsTheSame(kinds, "**#*");
+  }
+
+  private static void assertRunsTheSame(EnumSet<ProbeKind> kinds, String selectors)
+      throws Exception {
+    Woven woven = new Woven();
     for (String shape : SHAPES) {
       String name = "io.jprobe.weave." + shape;
-      ClassWeaver.Result result = weave(name, PublishedClass.classFile(name), kinds);
+      ClassWeaver.Result result =
+          weave(name, PublishedClass.classFile(name), kinds, selectors);
       assertEquals(Map.of(), result.failures);
-      definer.classes.put(name, result.classFile);
+      woven.add(name, result.classFile);
     }
-    Object woven = definer.loadClass("io.jprobe.weave.Shapes").getMethod("run").invoke(null);
-    assertEquals(Shapes.run(), woven);
+    Object said = woven.loadClass("io.jprobe.weave.Shapes").getMethod("run").invoke(null);
+    assertEquals(Shapes.run(), said);
   }
 
   @Test
@@ -90,6 +80,51 @@ public class ClassWeaverTest {
     for (ProbeKind kind : ProbeKind.values()) {
       assertRunsTheSame(EnumSet.of(kind));
     }
+  }
+
+  /** For every method of Shapes: paths from all roots, and conditions of all kinds. */
+  private static final String RICH =
+      "**Shapes#new(int)(arg0,this.base,this.said.size) when arg0 > -100 or exception != null;"
+          + "**Child#new(arg0.length,this.base,exception.message) when arg0 != 'x';"
+          + "**Shapes#aByte(arg0,return,this.said.size) when return != 3;"
+          + "**Shapes#aShort(return,t=thread.name) when return > 0 and not (duration > 1s);"
+          + "**Shapes#aChar(c=arg0) when arg0 == 'x' || arg0 == 'y';"
+          + "**Shapes#aLong(arg2.length,arg1,arg3) when arg1 > arg3 && arg2 == 'three';"
+          + "**Shapes#aFloat(arg0,return) when arg0 > 1.5 || return < 2;"
+          + "**Shapes#aDouble(arg0,arg1,return) when arg1 && arg0 >= 5;"
+          + "**Shapes#aString(arg0.length,return.length) when arg0 == null or return != null;"
+          + "**Shapes#anArray(arg0.length,arg1.toString,return.length) every 2;"
+          + "**Shapes#locked(this.said.size,arg0,exception.class.name) when arg0 < 0 or arg0 == 3;"
+          + "**Shapes#run(v=thread.virtual,return.length);"
+          + "**Shapes#reuses(arg0.toString().length) when return == '42';"
+          + "**Shapes#attempt(arg0,return) when exception == 'java.lang.Error' or return != null;"
+          + "**Greeting#greet(n=arg0.length,this.toString) at most 5/s;"
+          + "**#*(thread.name)";
+
+  @Test
+  public void everyShapeRunsTheSameWithPathsAndConditions() throws Exception {
+    assertRunsTheSame(EnumSet.allOf(ProbeKind.class), RICH);
+    for (ProbeKind kind : ProbeKind.values()) {
+      assertRunsTheSame(EnumSet.of(kind), RICH);
+    }
+  }
+
+  @Test
+  public void whatLiesOnTheStackAtAReturnIsLeftBehind() throws Exception {
+    byte[] bytes =
+        classWith(
+            Opcodes.V11,
+            code -> {
+              code.visitInsn(Opcodes.LCONST_1);
+              code.visitInsn(Opcodes.ICONST_1);
+              code.visitInsn(Opcodes.RETURN);
+            });
+    ClassWeaver.Result result =
+        weave("Made", bytes, EnumSet.allOf(ProbeKind.class), "**#run(thread.name)");
+    assertEquals(Map.of(), result.failures);
+    Woven woven = new Woven();
+    woven.add("Made", result.classFile);
+    woven.loadClass("Made").getMethod("run").invoke(null);
   }
 
   @Test
@@ -185,8 +220,8 @@ public class ClassWeaverTest {
             });
     ClassWeaver.Result result = weave("Made", bytes, EnumSet.allOf(ProbeKind.class));
     assertEquals(Map.of(), result.failures);
-    Definer definer = new Definer();
-    definer.classes.put("Made", result.classFile);
-    definer.loadClass("Made").getMethod("run").invoke(null);
+    Woven woven = new Woven();
+    woven.add("Made", result.classFile);
+    woven.loadClass("Made").getMethod("run").invoke(null);
   }
 }

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.weave;
+
+import io.jprobe.catalog.PublishedClass;
+import io.jprobe.stapsdt.FireBinding;
+import java.util.HashMap;
+import java.util.Map;
+
+/** Defines woven classes from bytes, and everything else as the tests' loader does. */
+final class Woven extends ClassLoader {
+  private static boolean isBound;
+
+  private final Map<String, byte[]> classes = new HashMap<>();
+
+  Woven() {
+    super(Woven.class.getClassLoader());
+  }
+
+  /** What woven classes call, once in the tests' JVM. */
+  static synchronized void bindFire() throws Exception {
+    if (!isBound) {
+      PublishedClass.loadNative();
+      FireBinding.install(PublishedClass.classFile("java.jprobe.Fire"), 128);
+      isBound = true;
+    }
+  }
+
+  void add(String className, byte[] classFile) {
+    classes.put(className, classFile);
+  }
+
+  @Override
+  protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {
+    synchronized (getClassLoadingLock(name)) {
+      Class<?> loaded = findLoadedClass(name);
+      byte[] bytes = classes.get(name);
+      if (loaded == null && bytes != null) {
+        loaded = defineClass(name, bytes, 0, bytes.length);
+      }
+      return loaded != null ? loaded : super.loadClass(name, resolve);
+    }
+  }
+}
