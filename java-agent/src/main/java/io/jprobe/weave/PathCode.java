@@ -320,9 +320,9 @@ final class PathCode {
     code.visitVarInsn(Opcodes.ILOAD, places.get(path).absence);
   }
 
-  /** Pushes the word that says which of the values are absent. */
+  /** Pushes the word that says which of the values, one of which can be, are absent. */
   void pushAbsence(MethodVisitor code, List<CapturedValue> values) {
-    code.visitInsn(Opcodes.ICONST_0);
+    boolean isFirst = true;
     for (int i = 0; i < values.size(); i++) {
       TypedPath path = values.get(i).path;
       if (path != null && path.canBeAbsent()) {
@@ -331,7 +331,10 @@ final class PathCode {
           Injection.pushInt(code, i);
           code.visitInsn(Opcodes.ISHL);
         }
-        code.visitInsn(Opcodes.IOR);
+        if (!isFirst) {
+          code.visitInsn(Opcodes.IOR);
+        }
+        isFirst = false;
       }
     }
     code.visitInsn(Opcodes.I2L);

@@ -29,10 +29,10 @@ final class RichInjection extends Injection {
   private final ConditionCode conditions;
   private final Label exit = new Label();
 
-  /** The local with the duration while the call ends, or Fire.HELD_BACK. */
+  /** The local with the duration while the call ends, or Fire.HELD_BACK; -1 where none is needed. */
   private final int elapsed;
 
-  /** The local with what is returned; -1 where nothing is. */
+  /** The local with what is returned; -1 where nothing is, or nobody looks. */
   private final int returned;
 
   private final Type returnType;
@@ -54,8 +54,9 @@ final class RichInjection extends Injection {
     this.captures = method.captures;
     this.leftovers = leftovers;
     this.returnType = Type.getReturnType(method.descriptor);
-    this.elapsed = locals.add(Opcodes.LONG);
-    this.returned = returnType.getSize() == 0 ? -1 : locals.add(Frames.typeOf(returnType));
+    this.elapsed = measures() ? locals.add(Opcodes.LONG) : -1;
+    boolean keepsReturned = fires(ProbeKind.RETURN) && returnType.getSize() > 0;
+    this.returned = keepsReturned ? locals.add(Frames.typeOf(returnType)) : -1;
     this.paths = new PathCode(method, locals, returned, offsets);
     if (fires(ProbeKind.THROW)) {
       paths.exceptionLocal();
@@ -105,8 +106,10 @@ final class RichInjection extends Injection {
   private void setDefaults(MethodVisitor code) {
     code.visitLdcInsn(Long.MIN_VALUE);
     code.visitVarInsn(Opcodes.LSTORE, start);
-    code.visitInsn(Opcodes.LCONST_0);
-    code.visitVarInsn(Opcodes.LSTORE, elapsed);
+    if (elapsed >= 0) {
+      code.visitInsn(Opcodes.LCONST_0);
+      code.visitVarInsn(Opcodes.LSTORE, elapsed);
+    }
     if (returned >= 0) {
       pushZero(code, returnType);
       code.visitVarInsn(returnType.getOpcode(Opcodes.ISTORE), returned);
@@ -253,7 +256,11 @@ final class RichInjection extends Injection {
 
   @Override
   int endStack() {
-    // Stub and words, and what it takes to make one of them.
-    return 2 * 14 + 6;
+    int words = 0;
+    for (ProbeKind kind : method.kinds()) {
+      words = Math.max(words, captures.values(kind).size());
+    }
+    // Stub, duration, values, thread id; and what it takes to make one of them, or to compare two.
+    return 2 * (words + 3) + 4;
   }
 }
