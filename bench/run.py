@@ -38,7 +38,8 @@ from java_target import (  # noqa: E402
     run,
     wait_for_probes,
 )
-from jcollect.discovery.probes import Probe, read_live  # noqa: E402
+from jcollect.discovery.live import read_live  # noqa: E402
+from jcollect.discovery.probes import Probe  # noqa: E402
 from jcollect.discovery.process import find_process  # noqa: E402
 from jprobe.v1 import probe_pb2  # noqa: E402
 

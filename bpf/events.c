@@ -6,8 +6,9 @@
  *
  * Cookie (the same in jcollect/attach/cookie.py):
  *   bits  0..31   probe id
- *   bits 32..35   number of words that the stub passes, 1..12
- *   bits 36..47   bit i set: word i is a string, a pointer to NUL-terminated UTF-8 or 0
+ *   bits 32..35   number of words that the stub passes, 1..13
+ *   bits 36..47   bit i set: word i is a string, a pointer to NUL-terminated UTF-8 or 0, which is
+ *                 odd if the agent has cut the text; the last word, the thread id, never is one
  *
  * Record (the same in jcollect/stream/record.py), little-endian, after the ring's own 8 bytes:
  *   u64 time      CLOCK_MONOTONIC, ns
@@ -17,7 +18,8 @@
  *   u16 words     number of words
  *   u16 flags     bit 0: the words on the stack could not be read, and are 0
  *   u64 word[words]; in place of a string:
- *       bits 0..31 length in bytes, bit 32 there is a string (not null), bit 33 could not be read
+ *       bits 0..31 length in bytes, bit 32 there is a string (not null), bit 33 could not be read,
+ *       bit 34 the agent has cut it
  *   u8  text[text], all strings one after the other, without NULs
  *   unused bytes up to the size class
  *
@@ -38,11 +40,13 @@
 #define __always_inline inline __attribute__((always_inline))
 #endif
 
-#define MAX_WORDS 12
+#define MAX_WORDS 13
+#define MAX_STRINGS 12
 #define HEADER_BYTES 24
 
 #define STRING_PRESENT (1ULL << 32)
 #define STRING_UNREADABLE (1ULL << 33)
+#define STRING_CUT_SHIFT 34
 
 #define FLAG_STACK_UNREADABLE 1
 
@@ -101,14 +105,22 @@ static __always_inline void put_header(struct record *record, struct firing *fir
 	record->flags = firing->flags;
 }
 
+/* As many as `bytes` have room for: how many the stub passes is not known at compile time. */
+static __always_inline void put_words(struct record *record, struct firing *firing, const u32 bytes)
+{
+#pragma unroll
+	for (int i = 0; i < MAX_WORDS && HEADER_BYTES + 8 * (i + 1) <= bytes; i++)
+		record->word[i] = firing->word[i];
+}
+
 /*
  * Reads the strings into the record, densely. Returns 0, or 1 if one did not fit into `slot`
- * bytes. Needs HEADER_BYTES + 8 * words + slot * strings <= bytes, and room for MAX_WORDS.
+ * bytes. Needs HEADER_BYTES + 8 * words + slot * strings <= bytes.
  *
  * While this goes on, the words, the mask of strings and the place of the next text are kept in the
  * record alone: about what comes out of there the verifier knows nothing, so that all ways through
  * one turn of the loop look the same to it at the next, and it follows only one of them. It then
- * looks at 6,000 instructions in 10 ms; with any of these in a register or on the stack, at a
+ * looks at 8,000 instructions in 10 ms; with any of these in a register or on the stack, at a
  * hundred times as many.
  */
 static __always_inline int put_strings(struct record *record, struct firing *firing,
@@ -121,11 +133,9 @@ static __always_inline int put_strings(struct record *record, struct firing *fir
 	*place = start;
 	*strings = firing->strings;
 	/* Words that the stub does not pass are overwritten by text, or lie in the unused rest. */
+	put_words(record, firing, bytes);
 #pragma unroll
-	for (int i = 0; i < MAX_WORDS; i++)
-		record->word[i] = firing->word[i];
-#pragma unroll
-	for (int i = 0; i < MAX_WORDS; i++) {
+	for (int i = 0; i < MAX_STRINGS; i++) {
 		u64 pointer = *(volatile u64 *)&record->word[i];
 		u64 value = 0;
 
@@ -140,7 +150,7 @@ static __always_inline int put_strings(struct record *record, struct firing *fir
 				return 1;
 			length =
 				bpf_probe_read_user_str((char *)record + at, slot, (void *)pointer);
-			value = STRING_PRESENT;
+			value = STRING_PRESENT | (pointer & 1) << STRING_CUT_SHIFT;
 			if (length <= 0) {
 				value |= STRING_UNREADABLE;
 			} else {
@@ -270,33 +280,21 @@ static __always_inline int put_with_strings(struct firing *firing, u32 strings)
 	return put_long_12472(firing);
 }
 
-static __always_inline int put_4_words(struct firing *firing)
-{
-	struct record *record = reserve_56();
+#define PUT_WORDS(name, bytes)                                 \
+	static __always_inline int name(struct firing *firing) \
+	{                                                      \
+		struct record *record = reserve_##bytes();     \
+		if (!record)                                   \
+			return -1;                             \
+		put_header(record, firing);                    \
+		put_words(record, firing, bytes);              \
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);  \
+		return 0;                                      \
+	}
 
-	if (!record)
-		return -1;
-	put_header(record, firing);
-#pragma unroll
-	for (int i = 0; i < 4; i++)
-		record->word[i] = firing->word[i];
-	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
-	return 0;
-}
-
-static __always_inline int put_12_words(struct firing *firing)
-{
-	struct record *record = reserve_120();
-
-	if (!record)
-		return -1;
-	put_header(record, firing);
-#pragma unroll
-	for (int i = 0; i < MAX_WORDS; i++)
-		record->word[i] = firing->word[i];
-	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
-	return 0;
-}
+PUT_WORDS(put_4_words, 56)
+PUT_WORDS(put_12_words, 120)
+PUT_WORDS(put_13_words, 248)
 
 int probe_fired(struct pt_regs *ctx)
 {
@@ -361,8 +359,10 @@ int probe_fired(struct pt_regs *ctx)
 		failed = put_with_strings(&firing, strings);
 	} else if (firing.words <= 4) {
 		failed = put_4_words(&firing);
-	} else {
+	} else if (firing.words <= 12) {
 		failed = put_12_words(&firing);
+	} else {
+		failed = put_13_words(&firing);
 	}
 	if (failed)
 		__sync_fetch_and_add(&counts->lost, 1);

@@ -1,4 +1,4 @@
-"""Builds stub libraries from named parts, by contract 1 of the design, for tests.
+"""Builds stub libraries from named parts, as manifest.proto has them, for tests.
 
 Nothing of the collector is used here: a reader that misunderstands the layout must not be
 confirmed by a writer with the same mistake.
@@ -13,6 +13,7 @@ from jprobe.v1 import manifest_pb2, probe_pb2
 
 SEGMENT = 65536
 SLOT = 32
+GATE = 64
 STUB = bytes.fromhex("900f1f440000662e0f1f840000000000c3").ljust(SLOT, b"\xcc")
 REGISTERS = ("%rdi", "%rsi", "%rdx", "%rcx", "%r8", "%r9")
 
@@ -28,6 +29,11 @@ FLOAT = probe_pb2.VALUE_TYPE_FLOAT
 DOUBLE = probe_pb2.VALUE_TYPE_DOUBLE
 STRING = probe_pb2.VALUE_TYPE_STRING
 REFERENCE = probe_pb2.VALUE_TYPE_REFERENCE
+ABSENCE = probe_pb2.VALUE_TYPE_ABSENCE
+
+ENTRY = probe_pb2.PROBE_KIND_ENTRY
+RETURN = probe_pb2.PROBE_KIND_RETURN
+THROW = probe_pb2.PROBE_KIND_THROW
 
 JAVA_NAMES = {
     BOOLEAN: "boolean",
@@ -40,24 +46,52 @@ JAVA_NAMES = {
     DOUBLE: "double",
     STRING: "java.lang.String",
     REFERENCE: "java.util.List",
+    ABSENCE: "int",
 }
 SIZES = {BOOLEAN: "1", BYTE: "-1", SHORT: "-2", INT: "-4", LONG: "-8", CHAR: "2", FLOAT: "4", DOUBLE: "8"}
+MOST_IN_NOTE = 12
+
+
+def value(name: str, value_type: Type, path: str = "") -> probe_pb2.Value:
+    return probe_pb2.Value(name=name, java_type=JAVA_NAMES[value_type], type=value_type, path=path)
+
+
+def captured(name: str, value_type: Type) -> probe_pb2.Value:
+    """A value that a selector has asked for."""
+    return value(name, value_type, f"arg0.{name}")
+
+
+ABSENT = value("absent", ABSENCE)
+EXCEPTION = value("exception", STRING)
 
 
 @dataclass(frozen=True)
 class Method:
-    """One traced method; its probes get the kinds given, in that order."""
+    """One traced method; its probes get the kinds given, in that order.
+
+    `captures` are passed by each probe, after a return's value and a throw's exception, instead of the
+    arguments.
+    """
 
     class_name: str
     method: str
     arguments: tuple[Type, ...] = ()
     returns: Type | None = None
     descriptor: str = "()V"
-    kinds: tuple[int, ...] = (
-        probe_pb2.PROBE_KIND_ENTRY,
-        probe_pb2.PROBE_KIND_RETURN,
-        probe_pb2.PROBE_KIND_THROW,
-    )
+    kinds: tuple[int, ...] = (ENTRY, RETURN, THROW)
+    captures: tuple[probe_pb2.Value, ...] = ()
+    condition: str = ""
+
+    def values(self, kind: int) -> list[probe_pb2.Value]:
+        """What the probe of that kind passes."""
+        if kind == ENTRY and not self.captures:
+            return [value(f"arg{i}", each) for i, each in enumerate(self.arguments)]
+        usual: dict[int, list[probe_pb2.Value]] = {
+            ENTRY: [],
+            RETURN: [] if self.returns is None else [value("return", self.returns)],
+            THROW: [EXCEPTION],
+        }
+        return [*usual[kind], *self.captures]
 
 
 @dataclass
@@ -67,10 +101,13 @@ class StubImage:
     methods: list[Method] = field(default_factory=list)
     generation: int = 1
     selectors: list[str] = field(default_factory=lambda: ["com.acme.**#*"])
-    version: int = 1
+    version: int = 2
     state: int = probe_pb2.PROBE_STATE_DORMANT
     reverse_notes: bool = False
     manifest_bytes: bytes | None = None
+    untraceable: list[manifest_pb2.Untraceable] = field(default_factory=list)
+    refusal: str = ""
+    gate_bytes: int | None = None
 
     def manifest(self) -> manifest_pb2.Manifest:
         manifest = manifest_pb2.Manifest(
@@ -78,22 +115,19 @@ class StubImage:
             agent_version="0.1.0",
             generation=self.generation,
             selectors=self.selectors,
+            untraceable=self.untraceable,
+            refusal=self.refusal,
         )
         for index, method in enumerate(self.methods):
-            traced = manifest.methods.add(
+            manifest.methods.add(
                 class_name=method.class_name,
                 class_loader_id=1,
                 method=method.method,
                 descriptor=method.descriptor,
+                condition=method.condition,
             )
-            for position, value_type in enumerate(method.arguments):
-                traced.arguments.add(name=f"arg{position}", java_type=JAVA_NAMES[value_type], type=value_type)
-            if method.returns is not None:
-                traced.return_value.CopyFrom(
-                    probe_pb2.Value(name="return", java_type=JAVA_NAMES[method.returns], type=method.returns)
-                )
             for kind in method.kinds:
-                manifest.probes.add(method=index, kind=kind)
+                manifest.probes.add(method=index, kind=kind, values=method.values(kind))
         return manifest
 
     def names(self) -> list[tuple[str, str]]:
@@ -113,15 +147,14 @@ class StubImage:
         formats = []
         for method in self.methods:
             for kind in method.kinds:
-                sizes = {
-                    1: [*(SIZES.get(t, "8") for t in method.arguments), "8"],
-                    2: ["8", SIZES.get(method.returns or LONG, "8"), "8"],
-                    3: ["8", "8", "8"],
-                }[kind]
+                sizes = [SIZES.get(each.type, "8") for each in method.values(kind)]
+                if kind != ENTRY:
+                    sizes = ["8", *(sizes or ["8"])]
+                sizes.append("8")
                 formats.append(
                     " ".join(
                         f"{size}@{REGISTERS[i]}" if i < 6 else f"{size}@{8 * (i - 5)}(%rsp)"
-                        for i, size in enumerate(sizes)
+                        for i, size in enumerate(sizes[:MOST_IN_NOTE])
                     )
                 )
         return formats
@@ -136,6 +169,7 @@ class StubImage:
             names=self.names(),
             formats=self.argument_formats(),
             states=bytes([self.state]) * slots,
+            gates=bytes(GATE * len(self.methods) if self.gate_bytes is None else self.gate_bytes),
             manifest=manifest,
             reverse_notes=self.reverse_notes,
         )
@@ -156,6 +190,7 @@ def _link(
     names: list[tuple[str, str]],
     formats: list[str],
     states: bytes,
+    gates: bytes,
     manifest: bytes,
     reverse_notes: bool,
 ) -> bytes:
@@ -186,6 +221,7 @@ def _link(
     writable_at = place(".dynamic", dynamic, 6, alloc | write, 8, 3)
     probes_at = place(".probes", bytes(2 * max(len(names), 1)), 1, alloc | write, 2)
     place(".jprobe.state", states, 1, alloc | write, 1)
+    place(".jprobe.gates", gates, 1, alloc | write, GATE)
     writable_end = len(image)
 
     notes = [

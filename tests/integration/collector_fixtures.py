@@ -43,6 +43,14 @@ class Target:
     def fire(self, threads: int, calls: int) -> None:
         assert self.say(f"fire {threads} {calls}") == "fired"
 
+    def hold(self, method: int, word: int, calls: int) -> None:
+        """Adds to a word of the method's gate: 5 counts calls held back from its entry probe."""
+        assert self.say(f"hold {method} {word} {calls}") == "held"
+
+    def map(self, path: Path) -> None:
+        """Maps one more file, of a stub library without probes for instance."""
+        assert self.say(f"map {path}") == "mapped"
+
     def semaphores(self) -> int:
         return int(self.say("semaphores"))
 

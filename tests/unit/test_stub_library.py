@@ -22,7 +22,7 @@ from jcollect.discovery.stub_library import (
 )
 from jcollect.discovery.usdt_notes import parse_notes
 from jcollect.errors import JcollectError
-from stub_image import BOOLEAN, INT, LONG, STRING, Method, StubImage
+from stub_image import ABSENT, BOOLEAN, ENTRY, INT, LONG, STRING, Method, StubImage, captured
 
 PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
 CLOSE = Method("com.acme.Orders", "close", (), None, "()V")
@@ -71,8 +71,55 @@ def test_generation_0_has_no_probes_but_selectors() -> None:
 
 
 def test_a_layout_of_another_version_is_refused() -> None:
-    with pytest.raises(MalformedLibraryError, match="version 2, and this jcollect reads 1"):
-        parse_stub_image(StubImage([PLACE], version=2).build())
+    with pytest.raises(MalformedLibraryError, match="version 1, and this jcollect reads 2"):
+        parse_stub_image(StubImage([PLACE], version=1).build())
+
+
+def test_captured_values_follow_what_a_probe_passes_anyway() -> None:
+    asked = (captured("id", LONG), captured("city", STRING), ABSENT)
+    method = Method("com.acme.Orders", "place", (LONG,), BOOLEAN, captures=asked, condition="when id > 5")
+    void = Method("com.acme.Orders", "close", captures=asked)
+    probes = probes_of([library(StubImage([method, void]))])
+    assert [[v.name for v in probe.values] for probe in probes] == [
+        ["id", "city", "absent"],
+        ["return", "id", "city", "absent"],
+        ["exception", "id", "city", "absent"],
+        ["id", "city", "absent"],
+        ["id", "city", "absent"],
+        ["exception", "id", "city", "absent"],
+    ]
+    assert [probe.words for probe in probes] == [4, 6, 6, 4, 5, 6]
+    assert [probe.string_mask for probe in probes] == [0b10, 0b1000, 0b1010, 0b10, 0b100, 0b1010]
+    assert [probe.condition for probe in probes] == ["when id > 5"] * 3 + [""] * 3
+
+
+def test_a_stub_passes_up_to_thirteen_words_and_is_left_out_with_more() -> None:
+    methods = [
+        Method("a.B", "most", (LONG,) * 12, kinds=(ENTRY,)),
+        Method("a.B", "more", (LONG,) * 13, kinds=(ENTRY,)),
+        Method("a.B", "ends", captures=(captured("x", LONG),) * 11),
+        Method("a.B", "void", captures=(captured("x", LONG),) * 12),
+    ]
+    probes = probes_of([library(StubImage(methods))])
+    # With the duration, and the exception that a throw has besides.
+    assert [(p.name, p.words) for p in probes] == [
+        ("most__entry", 13),
+        ("ends__entry", 12),
+        ("ends__return", 13),
+        ("void__entry", 13),
+    ]
+
+
+@pytest.mark.parametrize("size", [0, 63, 127])
+def test_a_library_whose_gates_are_not_all_there_is_refused(size: int) -> None:
+    with pytest.raises(MalformedLibraryError, match=r"\.jprobe\.gates is too small for 2 methods"):
+        parse_stub_image(StubImage([PLACE, CLOSE], gate_bytes=size).build())
+
+
+def test_a_library_without_gates_is_refused() -> None:
+    content = StubImage([PLACE]).build().replace(b".jprobe.gates", b".jprobe.gotes")
+    with pytest.raises(MalformedLibraryError, match=r"no section \.jprobe\.gates"):
+        parse_stub_image(content)
 
 
 def test_truncated_libraries_are_refused_and_never_crash_the_reader() -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from jcollect.discovery.probes import STATE_NAMES, Probe, read_states
+from jcollect.discovery.live import read_states
+from jcollect.discovery.probes import STATE_NAMES, Probe
 from jprobe.v1 import probe_pb2
 
 _POLL_SECONDS = 0.003

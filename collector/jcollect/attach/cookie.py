@@ -2,8 +2,9 @@
 
 The same in bpf/events.c:
   bits  0..31   probe id
-  bits 32..35   number of words that the stub passes, 1..12
-  bits 36..47   bit i set: word i is a string, a pointer to NUL-terminated UTF-8 or 0
+  bits 32..35   number of words that the stub passes, 1..13
+  bits 36..47   bit i set: word i is a string, a pointer to NUL-terminated UTF-8 or 0, which is
+                odd if the agent has cut the text; the last word, the thread id, never is one
 """
 
 from __future__ import annotations

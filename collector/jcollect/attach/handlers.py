@@ -49,14 +49,14 @@ class Handlers:
             "-Wno-macro-redefined",
         ]
         try:
-            self._module = self._bcc.BPF(text=(source / "events.c").read_text(), cflags=flags)
+            self._module = self._bcc.BPF(text=(source / "events.c").read_bytes(), cflags=flags)
         except Exception as error:
             raise JcollectError(
                 f"bcc cannot compile {source / 'events.c'} on Linux {platform.release()}: {error}"
             ) from None
-        self.ring_fd: int = self._module["events"].map_fd
+        self.ring_fd: int = self._module[b"events"].map_fd
         self._memory = mmap.mmap(
-            self._module["counters"].map_fd,
+            self._module[b"counters"].map_fd,
             _page_aligned(max(probes, 1) * self._cpus * COUNTS.itemsize),
             mmap.MAP_SHARED,
             mmap.PROT_READ,

@@ -7,7 +7,8 @@ import json
 import click
 
 from jcollect.commands.options import pid_argument, plural, probe_option, status
-from jcollect.discovery.probes import KIND_NAMES, STATE_NAMES, LiveProbe, read_live
+from jcollect.discovery.live import LiveProbe, read_live
+from jcollect.discovery.probes import KIND_NAMES, STATE_NAMES
 from jcollect.discovery.process import find_process
 from jcollect.errors import JcollectError
 from jcollect.stream.escape import escape

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from jcollect.discovery.globs import matcher
-from jcollect.discovery.stub_library import SLOT_BYTES, Section, StubLibrary
-from jprobe.v1 import collector_pb2, manifest_pb2, probe_pb2
+from jcollect.discovery.stub_library import SLOT_BYTES, StubLibrary
+from jprobe.v1 import probe_pb2
 
-MAX_WORDS = 12
+MAX_WORDS = 13
 
 ENTRY = probe_pb2.PROBE_KIND_ENTRY
 RETURN = probe_pb2.PROBE_KIND_RETURN
@@ -21,21 +19,20 @@ STATE_NAMES: dict[int, str] = {
     number: name.removeprefix("PROBE_STATE_").lower() for name, number in probe_pb2.ProbeState.items()
 }
 
-_EXCEPTION = probe_pb2.Value(name="exception", java_type="java.lang.String", type=probe_pb2.VALUE_TYPE_STRING)
-
 
 @dataclass(frozen=True)
 class Probe:
     """One probe of one process. `location` and `semaphore` are file offsets in its library, in bytes.
 
-    The words that the stub passes, by kind (contract 2 of the design):
-    entry: the values, the Java thread id. return: duration, the value or 0 for void, thread id.
-    throw: duration, the exception's class name, thread id.
+    `slot` and `gate` are its places in the library. The words that the stub passes, by kind (Slot in
+    manifest.proto): entry: the values, the Java thread id. return and throw: duration, the values or
+    a 0 where there are none, thread id.
     """
 
     id: int
     library: StubLibrary
     slot: int
+    gate: int
     provider: str
     name: str
     kind: int
@@ -46,11 +43,12 @@ class Probe:
     values: tuple[probe_pb2.Value, ...]
     location: int
     semaphore: int
+    condition: str
 
     @property
     def words(self) -> int:
         """Number of words that the stub passes."""
-        return len(self.values) + 1 if self.kind == ENTRY else 3
+        return _words(self.kind, len(self.values))
 
     @property
     def first_value(self) -> int:
@@ -72,36 +70,6 @@ class Probe:
         return (self.class_name, self.class_loader_id, self.method, self.descriptor)
 
 
-@dataclass(frozen=True)
-class LiveProbe:
-    """A probe's semaphore and state at one moment."""
-
-    probe: Probe
-    semaphore_count: int
-    state: int
-
-    def message(self) -> collector_pb2.Probe:
-        """As the protocol describes it."""
-        probe = self.probe
-        return collector_pb2.Probe(
-            id=probe.id,
-            pid=probe.library.pid,
-            provider=probe.provider,
-            name=probe.name,
-            kind=probe_pb2.ProbeKind.Name(probe.kind),
-            class_name=probe.class_name,
-            class_loader_id=probe.class_loader_id,
-            method=probe.method,
-            descriptor=probe.descriptor,
-            values=probe.values,
-            file=probe.library.file,
-            location=probe.location,
-            semaphore=probe.semaphore,
-            semaphore_count=self.semaphore_count,
-            state=probe_pb2.ProbeState.Name(self.state),
-        )
-
-
 def probes_of(libraries: Iterable[StubLibrary]) -> list[Probe]:
     """All probes, sorted by class, method and slot, with ids from 0 in that order."""
     unsorted = [probe for library in libraries for probe in _probes_of_one(library)]
@@ -118,7 +86,7 @@ def narrow(probes: Sequence[Probe], globs: Iterable[str]) -> list[Probe]:
 
 
 def _with_id(probe: Probe, number: int) -> Probe:
-    # dataclasses.replace calls __init__ with 13 keywords: 4 times as slow for thousands of probes.
+    # dataclasses.replace calls __init__ with 15 keywords: 4 times as slow for thousands of probes.
     copy = object.__new__(Probe)
     copy.__dict__.update(probe.__dict__)
     copy.__dict__["id"] = number
@@ -135,13 +103,13 @@ def _probes_of_one(library: StubLibrary) -> Iterable[Probe]:
         if note is None:
             continue
         method = image.manifest.methods[entry.method]
-        values = _values(method, entry.kind)
-        if len(values) + 1 > MAX_WORDS:
+        if _words(entry.kind, len(entry.values)) > MAX_WORDS:
             continue
         yield Probe(
             id=0,
             library=library,
             slot=slot,
+            gate=entry.method,
             provider=note.provider,
             name=note.name,
             kind=entry.kind,
@@ -149,51 +117,12 @@ def _probes_of_one(library: StubLibrary) -> Iterable[Probe]:
             class_loader_id=method.class_loader_id,
             method=method.method,
             descriptor=method.descriptor,
-            values=values,
+            values=tuple(entry.values),
             location=location,
             semaphore=note.semaphore,
+            condition=method.condition,
         )
 
 
-def _values(method: manifest_pb2.TracedMethod, kind: int) -> tuple[probe_pb2.Value, ...]:
-    if kind == ENTRY:
-        return tuple(method.arguments)
-    if kind == THROW:
-        return (_EXCEPTION,)
-    return (method.return_value,) if method.HasField("return_value") else ()
-
-
-def read_live(probes: Sequence[Probe]) -> list[LiveProbe]:
-    """Semaphores and states from the memory of the live process, one read for each section.
-
-    Raises OSError as open(2) and pread(2) on /proc/PID/mem do.
-    """
-    sections: dict[int, tuple[tuple[int, ...], bytes]] = {}
-    for library in {id(probe.library): probe.library for probe in probes}.values():
-        sections[id(library)] = _read_sections(library)
-    live = []
-    for probe in probes:
-        counts, states = sections[id(probe.library)]
-        # The semaphore's place is the note's word; it need not be the slot's own.
-        index = (probe.semaphore - probe.library.image.semaphores.address) // 2
-        count = counts[index] if 0 <= index < len(counts) else 0
-        state = states[probe.slot]
-        live.append(LiveProbe(probe, count, state if state in STATE_NAMES else 0))
-    return live
-
-
-def read_states(libraries: Iterable[StubLibrary]) -> list[bytes]:
-    """The state bytes of each library, in slot order."""
-    return [_read(library, library.image.states) for library in libraries]
-
-
-def _read_sections(library: StubLibrary) -> tuple[tuple[int, ...], bytes]:
-    semaphores = _read(library, library.image.semaphores)
-    counts = struct.unpack(f"<{len(semaphores) // 2}H", semaphores[: len(semaphores) & ~1])
-    return counts, _read(library, library.image.states)
-
-
-def _read(library: StubLibrary, section: Section) -> bytes:
-    """A section as it is in the live process."""
-    with open(f"/proc/{library.pid}/mem", "rb", buffering=0) as memory:
-        return os.pread(memory.fileno(), section.size, library.bias + section.address)
+def _words(kind: int, values: int) -> int:
+    return values + 1 if kind == ENTRY else 2 + max(values, 1)

@@ -19,8 +19,9 @@ from jcollect.discovery.maps import Mapping
 from jcollect.discovery.usdt_notes import Note, parse_notes
 from jprobe.v1 import manifest_pb2
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 SLOT_BYTES = 32
+GATE_BYTES = 64
 
 # <any directory>/jprobe-<pid>[-<n>]/<generation>.so, or the memfd jprobe-<generation>. The PID in the
 # name is the one inside the target's PID namespace, so it says nothing here.
@@ -47,6 +48,7 @@ class StubImage:
     text: Section
     semaphores: Section
     states: Section
+    gates: Section
     notes: tuple[Note, ...]
 
 
@@ -93,6 +95,7 @@ def parse_stub_image(content: bytes) -> StubImage:
             text=_section(content, sections, ".text"),
             semaphores=_section(content, sections, ".probes"),
             states=_section(content, sections, ".jprobe.state"),
+            gates=_section(content, sections, ".jprobe.gates"),
             notes=notes,
         )
         _check(image)
@@ -131,8 +134,11 @@ def _check(image: StubImage) -> None:
     ):
         if section.size < slots * size:
             raise MalformedLibraryError(f"its section {name} is too small for {slots} probes")
+    methods = len(image.manifest.methods)
+    if image.gates.size < methods * GATE_BYTES:
+        raise MalformedLibraryError(f"its section .jprobe.gates is too small for {methods} methods")
     for slot in image.manifest.probes:
-        if slot.method >= len(image.manifest.methods):
+        if slot.method >= methods:
             raise MalformedLibraryError(f"a probe refers to method {slot.method}, which is not there")
         if slot.kind not in (1, 2, 3):
             raise MalformedLibraryError(f"a probe has the unknown kind {slot.kind}")

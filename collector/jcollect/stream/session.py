@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from jcollect.attach.armed import wait_until_settled
 from jcollect.attach.handlers import Handlers
 from jcollect.attach.links import AUTO, Linker, Links
-from jcollect.discovery.probes import LiveProbe, Probe, read_live
+from jcollect.discovery.live import LiveProbe, read_live
+from jcollect.discovery.probes import Probe
 from jcollect.stream.accounts import Accounts, Totals
 from jcollect.stream.clock import utc_offset_ns
 from jcollect.stream.hub import Hub, Subscription
@@ -47,7 +48,7 @@ class Session:
         self._links: Links | None = None
         self._ring = Ring(self._handlers.ring_fd, self._handlers.ring_bytes)
         self.accounts = Accounts(len(probes), self._handlers.hits, self._handlers.lost)
-        self.hub = Hub([LiveProbe(probe, 0, 0).message() for probe in probes], self.accounts)
+        self.hub = Hub([LiveProbe(probe).message() for probe in probes], self.accounts)
         self._reader = Reader(
             self._ring,
             RecordDecoder(probes, utc_offset_ns()),
@@ -97,7 +98,7 @@ class Session:
             return [live.message() for live in read_live(self.probes)]
         except OSError:
             # The process is gone: nothing is armed in it.
-            return [LiveProbe(probe, 0, 0).message() for probe in self.probes]
+            return [LiveProbe(probe).message() for probe in self.probes]
 
     def subscribe(self, globs: Sequence[str]) -> Subscription:
         """Raises NoSuchProbeError."""

@@ -4,10 +4,13 @@
 // One pattern for each slot says what the stub is passed, a letter a word:
 //   n number of the call   N its negative   t Java thread id   d duration   h an identity hash
 //   s short string with the number   u the same, not ASCII   l 300..999 bytes   m 1024 bytes
+//   c a string that was cut, at an odd address   o one with NULs in the agent's form
 //   z null   b a bad pointer   e an exception's class name   0 zero
+//   a absence: of value 0 by a null in every second call, of value 1 by an exception in every third
 // A pattern that starts with '!' belongs to a method that cannot be woven.
 // Commands on stdin: "fire THREADS CALLS", answered by "fired"; "semaphores", by their sum;
-// "retire", which makes the states retired; "quit".
+// "retire", which makes the states retired; "hold METHOD WORD CALLS", which adds to a word of a
+// gate; "map FILE"; "quit".
 #define _GNU_SOURCE
 #include <elf.h>
 #include <fcntl.h>
@@ -20,14 +23,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { WORDS = 13 };
 enum { DORMANT = 1, ARMED = 3, FAILED = 4, RETIRED = 5 };
 
 typedef void (*stub)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
-		     uint64_t, uint64_t, uint64_t, uint64_t);
+		     uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 
 static char *base;
 static volatile uint16_t *semaphores;
 static volatile uint8_t *states;
+static volatile uint64_t *gates;
 static char *text;
 static int slots;
 static char **patterns;
@@ -88,6 +93,8 @@ static void load(const char *path)
 			semaphores = (uint16_t *)at;
 		if (!strcmp(name, ".jprobe.state"))
 			states = (uint8_t *)at;
+		if (!strcmp(name, ".jprobe.gates"))
+			gates = (uint64_t *)at;
 	}
 	munmap(file, size);
 	close(fd);
@@ -119,16 +126,21 @@ struct job {
 static void *fire(void *argument)
 {
 	struct job *job = argument;
-	char brief[64], accented[64], lengthy[1100], longest[1025];
+	// An odd address would mean that the text was cut.
+	static const char exception[] __attribute__((aligned(2))) =
+		"java.lang.IllegalStateException";
+	char brief[64] __attribute__((aligned(2))), accented[64] __attribute__((aligned(2)));
+	char lengthy[1100] __attribute__((aligned(2))), longest[1025] __attribute__((aligned(2)));
+	char cut[64] __attribute__((aligned(2))), nuls[64] __attribute__((aligned(2)));
 
 	for (uint64_t call = 0; call < job->calls; call++) {
 		uint64_t number = job->index * job->calls + call;
 		for (int slot = 0; slot < slots; slot++) {
 			const char *letter = patterns[slot] + (patterns[slot][0] == '!');
-			uint64_t word[12] = {0};
+			uint64_t word[WORDS] = {0};
 			if (!semaphores[slot])
 				continue;
-			for (int i = 0; i < 12 && letter[i]; i++) {
+			for (int i = 0; i < WORDS && letter[i]; i++) {
 				switch (letter[i]) {
 				case 'n':
 					word[i] = number;
@@ -149,7 +161,18 @@ static void *fire(void *argument)
 					word[i] = 16;
 					break;
 				case 'e':
-					word[i] = (uint64_t)"java.lang.IllegalStateException";
+					word[i] = (uint64_t)exception;
+					break;
+				case 'a':
+					word[i] = (number % 2 == 0) | (number % 3 == 0) << 17;
+					break;
+				case 'c':
+					sprintf(cut + 1, "call %lu", number);
+					word[i] = (uint64_t)(cut + 1);
+					break;
+				case 'o':
+					sprintf(nuls, "\xc0\x80%lu\xc0\x80\xc0\x80", number);
+					word[i] = (uint64_t)nuls;
 					break;
 				case 's':
 					sprintf(brief, "call %lu", number);
@@ -179,7 +202,7 @@ static void *fire(void *argument)
 			}
 			((stub)(text + 32 * slot))(word[0], word[1], word[2], word[3], word[4],
 						   word[5], word[6], word[7], word[8], word[9],
-						   word[10], word[11]);
+						   word[10], word[11], word[12]);
 		}
 	}
 	return NULL;
@@ -187,7 +210,7 @@ static void *fire(void *argument)
 
 int main(int count, char **arguments)
 {
-	char line[256];
+	char line[512];
 	pthread_t watcher;
 	size_t size;
 
@@ -210,7 +233,7 @@ int main(int count, char **arguments)
 	printf("ready\n");
 	fflush(stdout);
 	while (fgets(line, sizeof line, stdin)) {
-		int threads;
+		int threads, method, word;
 		uint64_t calls;
 		if (sscanf(line, "fire %d %lu", &threads, &calls) == 2) {
 			struct job *jobs = calloc(threads, sizeof *jobs);
@@ -224,6 +247,13 @@ int main(int count, char **arguments)
 				pthread_join(jobs[i].thread, NULL);
 			free(jobs);
 			printf("fired\n");
+		} else if (sscanf(line, "hold %d %d %lu", &method, &word, &calls) == 3) {
+			gates[8 * method + word] += calls;
+			printf("held\n");
+		} else if (!strncmp(line, "map ", 4)) {
+			line[strcspn(line, "\n")] = 0;
+			map_file(line + 4, &size);
+			printf("mapped\n");
 		} else if (!strcmp(line, "semaphores\n")) {
 			int sum = 0;
 			for (int i = 0; i < slots; i++)
