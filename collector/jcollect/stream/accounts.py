@@ -1,7 +1,9 @@
 """The books: every hit is delivered, filtered or lost at a stage, and the sum is exact.
 
-hits = delivered + filtered + lost in the ring + lost in the collector, per probe, whenever nothing is
-on its way. What a slow subscriber misses is that subscriber's own account: see hub.py.
+hits = delivered + filtered + lost in the ring + lost in the collector, whenever nothing is on its way.
+Hits are what the kernel has counted and what the process has held back before it came to that; filtered
+is the latter, and what --max-events leaves out. What a slow subscriber misses is that subscriber's own
+account: see hub.py.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class Totals:
 
 
 class Accounts:
-    """Counts by probe id, uint64. Written by the reader's thread only; read by any."""
+    """Counts by probe id, uint64. Each is written by one thread only, mostly the reader's; read by any."""
 
     def __init__(self, probes: int, hits: Callable[[], U64], lost_in_ring: Callable[[], U64]) -> None:
         """`hits` and `lost_in_ring` read the kernel's counters."""
@@ -44,6 +46,7 @@ class Accounts:
         self._lost_in_ring = lost_in_ring
         self._delivered = 0
         self._filtered = 0
+        self._held_back = np.zeros(probes, np.uint64)
         self._lost_in_collector = np.zeros(probes, np.uint64)
 
     def deliver(self, events: int) -> None:
@@ -51,6 +54,10 @@ class Accounts:
 
     def filter(self, events: int) -> None:
         self._filtered += events
+
+    def hold_back(self, by_probe: U64) -> None:
+        """What the process has held back by now, since it was attached to."""
+        self._held_back = by_probe
 
     def lose_in_collector(self, by_probe: U64) -> None:
         self._lost_in_collector = self._lost_in_collector + by_probe
@@ -67,10 +74,11 @@ class Accounts:
         return self._lost_in_collector
 
     def totals(self) -> Totals:
+        held_back = int(self._held_back.sum())
         return Totals(
-            hits=int(self._hits().sum()),
+            hits=int(self._hits().sum()) + held_back,
             delivered=self._delivered,
-            filtered=self._filtered,
+            filtered=self._filtered + held_back,
             lost_in_ring=int(self._lost_in_ring().sum()),
             lost_in_collector=int(self._lost_in_collector.sum()),
         )

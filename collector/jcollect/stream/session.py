@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from jcollect.attach.armed import wait_until_settled
 from jcollect.attach.handlers import Handlers
 from jcollect.attach.links import AUTO, Linker, Links
-from jcollect.discovery.live import LiveProbe, read_live
+from jcollect.discovery.live import Gates, LiveProbe, read_live
 from jcollect.discovery.probes import Probe
 from jcollect.stream.accounts import Accounts, Totals
 from jcollect.stream.clock import utc_offset_ns
+from jcollect.stream.held_back import HeldBack
 from jcollect.stream.hub import Hub, Subscription
 from jcollect.stream.reader import Reader
 from jcollect.stream.record import RecordDecoder
@@ -48,6 +49,7 @@ class Session:
         self._links: Links | None = None
         self._ring = Ring(self._handlers.ring_fd, self._handlers.ring_bytes)
         self.accounts = Accounts(len(probes), self._handlers.hits, self._handlers.lost)
+        self._held_back = HeldBack(Gates(probes), self.accounts)
         self.hub = Hub([LiveProbe(probe).message() for probe in probes], self.accounts)
         self._reader = Reader(
             self._ring,
@@ -66,6 +68,7 @@ class Session:
 
     def attach(self) -> None:
         """Links all probes. Raises JcollectError."""
+        self._held_back.start()
         self._links = self._linker.link(self.probes)
 
     def wait_until_settled(self, seconds: float, go_on: Callable[[], bool]) -> dict[int, list[Probe]]:
@@ -77,6 +80,7 @@ class Session:
         if self._links is not None:
             self._links.close()
             self._links = None
+        self._held_back.finish()
         if self._reader_runs:
             self._reader_runs = False
             self._reader.finish()
@@ -86,6 +90,7 @@ class Session:
 
     def close(self) -> None:
         """Frees what the kernel holds for us. No subscriber may be left."""
+        self._held_back.finish()
         if self._links is not None:
             self._links.close()
             self._links = None
