@@ -8,17 +8,21 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from collector_fixtures import JCOLLECT, Bench, events_of
 
 from conditions import require_bpf, wait_until
+from jcollect.attach.handlers import Handlers
+from jcollect.discovery.process import find_process
 from jcollect.rpc.address import parse_address
 from jcollect.rpc.client import Client
 from jcollect.stream.columns import Columns
+from jcollect.stream.session import Session
 from jcollect.stream.wire import decode
 from jprobe.v1 import collector_pb2
-from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
+from stub_image import ABSENT, BOOLEAN, ENTRY, LONG, RETURN, STRING, Method, StubImage, captured
 
 PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
 PATTERNS = ("nst", "d1t", "det")
@@ -182,6 +186,173 @@ def test_twelve_words_six_of_them_on_the_stack_arrive_whole(bench: Bench) -> Non
         d = 1000 + n % 1000
         assert event["args"] == [n, -n, n, -n, d, 0x1B2C3D4E, n, -n, n, -n, d]
         assert event["thread"] == 100 + n // 101
+
+
+@pytest.mark.parametrize("way", ["uprobe-multi", "perf-event"])
+def test_twelve_values_and_the_thread_id_arrive_whole(bench: Bench, way: str) -> None:
+    methods = [
+        Method("a.B", "wide", (LONG,) * 12, kinds=(ENTRY,)),
+        Method("a.B", "mixed", (LONG, STRING) * 6, kinds=(ENTRY,)),
+        Method("a.B", "longest", (STRING,) * 12, kinds=(ENTRY,)),
+        Method(
+            "a.B", "ends", (), LONG, kinds=(RETURN,), captures=tuple(captured(c, LONG) for c in "abcdefghij")
+        ),
+    ]
+    patterns = ("nNnNdhnNnNdht", "nsNuncNlnznut", "m" * 12 + "t", "dnNnNdhnNnNNt")
+    target = bench.target(StubImage(methods), *patterns)
+    collector = bench.attach(target, "-o", "json", "--link", way)
+    target.fire(2, 101)
+    assert "808 hits = 808 delivered + 0 lost" in collector.end()
+    seen: Counter[str] = Counter()
+    for event in events_of(collector):
+        seen[event["method"]] += 1
+        h = 0x1B2C3D4E
+        if event["method"] == "longest":
+            assert event["args"] == ["m" * 1024] * 12
+            continue
+        n = event["value"] if event["method"] == "ends" else event["args"][0]
+        d = 1000 + n % 1000
+        assert event["thread"] == 100 + n // 101
+        if event["method"] == "wide":
+            assert event["args"] == [n, -n, n, -n, d, h, n, -n, n, -n, d, h]
+        elif event["method"] == "mixed":
+            brief, accented, lengthy = f"call {n}", f"żółć 🦆 {n}", f"{n} ".ljust(300 + n % 700, "x")
+            cut = {"text": brief, "cut": True}
+            assert event["args"][0::2] == [n, -n, n, -n, n, n]
+            assert event["args"][1::2] == [brief, accented, cut, lengthy, None, accented]
+        else:
+            assert event["duration_ns"] == d
+            assert list(event["captures"].items()) == list(
+                zip("abcdefghij", [-n, n, -n, d, h, n, -n, n, -n, -n], strict=True)
+            )
+    assert seen == dict.fromkeys(("wide", "mixed", "longest", "ends"), 202)
+
+
+def test_a_text_at_an_odd_address_was_cut_by_the_agent(bench: Bench) -> None:
+    methods = [
+        Method("a.B", "one", (STRING,), kinds=(ENTRY,)),
+        Method("a.B", "many", (STRING,) * 12, kinds=(ENTRY,)),
+    ]
+    target = bench.target(StubImage(methods), "ct", "cslczbscumcst")
+    collector = bench.attach(target, "-o", "json")
+    target.fire(1, 101)
+    assert "202 hits = 202 delivered + 0 lost" in collector.end()
+    for number, (one, many) in enumerate(zip(*[iter(events_of(collector))] * 2, strict=True)):
+        brief = f"call {number}"
+        cut = {"text": brief, "cut": True}
+        assert one["args"] == [cut]
+        assert many["args"] == [
+            cut, brief, f"{number} ".ljust(300 + number % 700, "x"), cut, None, {"unreadable": True},
+            brief, cut, f"żółć 🦆 {number}", "m" * 1024, cut, brief,
+        ]  # fmt: skip
+
+
+def test_nuls_in_strings_arrive_at_clients_as_utf_8(bench: Bench) -> None:
+    target = bench.target(StubImage([Method("a.B", "nul", (STRING, LONG, STRING), kinds=(ENTRY,))]), "onst")
+    collector = bench.attach(target, "-o", "json")
+    received = Received(str(target.pid))
+    target.fire(1, 101)
+    collector.process.send_signal(signal.SIGTERM)
+    received.to_the_end()
+    collector.wait()
+    expected = [f"\0{number}\0\0" for number in range(101)]
+    assert [event["args"] for event in events_of(collector)] == [
+        [text, number, f"call {number}"] for number, text in enumerate(expected)
+    ]
+    everything = "".join(f"{text}call {number}" for number, text in enumerate(expected))
+    assert b"".join(batch.text for batch in received.batches) == everything.encode()
+    lengths = [word & 0xFFFFFFFF for batch in received.batches for word in batch.values.tolist()[::3]]
+    assert lengths == [len(text) for text in expected]
+
+
+def test_captured_values_and_absent_ones_are_told_apart_from_the_others(bench: Bench) -> None:
+    asked = (captured("id", LONG), captured("city", STRING), ABSENT)
+    methods = [
+        Method("a.B", "call", (), None, kinds=(ENTRY,), captures=asked),
+        Method("a.B", "back", (), None, kinds=(RETURN,), captures=asked),
+    ]
+    target = bench.target(StubImage(methods), "nsat", "dnsat")
+    collector = bench.attach(target, "-o", "json")
+    observer = bench.observe(target.pid)
+    target.fire(1, 6)
+    collector.end()
+    observer.wait()
+    for event in events_of(collector):
+        number = event["seq"] // 2
+        assert event["captures"] == {
+            "id": {"absent": "null"} if number % 2 == 0 else number,
+            "city": {"absent": "exception"} if number % 3 == 0 else f"call {number}",
+        }
+        if event["kind"] == "entry":
+            assert event["args"] == []
+        else:
+            assert event["value"] is None
+    # The exact lines of calls 0 and 1, after time and thread.
+    assert [line.split(" ", 2)[2] for line in observer.output[:4]] == [
+        "a.B#call entry (id=<absent: null>, city=<absent: exception>)",
+        "a.B#back return 1.00us id=<absent: null> city=<absent: exception>",
+        'a.B#call entry (id=1, city="call 1")',
+        'a.B#back return 1.00us id=1 city="call 1"',
+    ]
+
+
+def test_what_the_process_holds_back_while_attached_is_in_the_books(bench: Bench) -> None:
+    methods = [Method("a.B", f"m{i}", (LONG,), LONG, condition="when duration > 5ms") for i in range(3)]
+    target = bench.target(StubImage(methods), *("nt", "dnt", "det") * 3)
+    target.hold(1, 5, 100003)  # before it: not in the books
+    collector = bench.attach(target, "--probe", "*__entry", "--probe", "a.B#m1")
+    target.fire(1, 101)
+    target.hold(0, 5, 13)
+    target.hold(1, 5, 17)
+    target.hold(1, 6, 19)
+    target.hold(1, 7, 23)
+    target.hold(0, 6, 1009)  # of a probe that was not asked for
+    target.hold(2, 4, 1013)  # of no probe: the limit's own count
+    listed = Client(parse_address(str(target.pid))).list_probes(())
+    assert {(p.method, p.name): p.filtered for p in listed} == {
+        ("m0", "m0__entry"): 13,
+        ("m1", "m1__entry"): 100020,
+        ("m1", "m1__return"): 19,
+        ("m1", "m1__throw"): 23,
+        ("m2", "m2__entry"): 0,
+    }
+    assert {p.condition for p in listed} == {"when duration > 5ms"}
+    assert "577 hits = 505 delivered + 72 filtered + 0 lost" in collector.end()
+
+
+def test_a_count_that_wraps_stays_exact(bench: Bench) -> None:
+    target = bench.target(StubImage([Method("a.B", "m", (LONG,), kinds=(ENTRY,))]), "nt")
+    target.hold(0, 5, 2**64 - 5)
+    collector = bench.attach(target)
+    target.hold(0, 5, 13)
+    assert "13 hits = 0 delivered + 13 filtered + 0 lost" in collector.end()
+
+
+def test_what_was_held_back_is_known_when_the_process_has_exited(bench: Bench) -> None:
+    target = bench.target(numbers_only(), "dnt")
+    session = Session(target.pid, find_process(target.pid).probes(()), on_end=lambda: None)
+    try:
+        session.start()
+        session.attach()
+        target.fire(1, 11)
+        target.hold(0, 6, 13)
+        wait_until(lambda: session.accounts.totals().filtered == 13, "a look at what is held back")
+        target.end()
+        totals = session.detach()
+    finally:
+        session.close()
+    assert (totals.hits, totals.delivered, totals.filtered, totals.lost) == (24, 11, 13, 0)
+
+
+def test_the_verifier_follows_one_way_through_the_handler() -> None:
+    handlers = Handlers(1, 1)
+    try:
+        about = Path(f"/proc/self/fdinfo/{handlers.load_for_perf_event()}").read_text()
+    finally:
+        handlers.close()
+    looked_at = re.search(r"verified_insns:\s*(\d+)", about)
+    # Since Linux 5.16. It is 8,500; where it follows more than one, hundreds of thousands.
+    assert looked_at is None or int(looked_at[1]) < 20_000
 
 
 def test_a_full_ring_loses_events_and_counts_them_exactly(bench: Bench) -> None:

@@ -18,18 +18,19 @@ from jcollect.stream.columns import Columns
 from jcollect.stream.escape import escape
 from jcollect.stream.formats import compact_line, duration_text, json_line
 from jcollect.stream.histogram import BUCKETS, Histograms, bucket_of, middle_of
-from jcollect.stream.rows import Row, RowDecoder
+from jcollect.stream.rows import Absent, Row, RowDecoder
 from jcollect.stream.summary import Summary
 from jprobe.v1 import collector_pb2, probe_pb2
 
-PRESENT, UNREADABLE = 1 << 32, 1 << 33
+PRESENT, UNREADABLE, CUT = 1 << 32, 1 << 33, 1 << 34
 REPOSITORY = Path(__file__).parents[2]
 
 
-def probe(kind: int, *types: int, number: int = 0) -> collector_pb2.Probe:
+def probe(kind: int, *types: int, number: int = 0, asked: str = "") -> collector_pb2.Probe:
+    """`asked` names the last of the values, but for an absence mask, as if a selector had asked for them."""
     names = {
         1: "boolean", 2: "byte", 3: "short", 4: "int", 5: "long", 6: "char",
-        7: "float", 8: "double", 9: "java.lang.String", 10: "java.util.List",
+        7: "float", 8: "double", 9: "java.lang.String", 10: "java.util.List", 11: "int",
     }  # fmt: skip
     return collector_pb2.Probe(
         id=number,
@@ -41,9 +42,16 @@ def probe(kind: int, *types: int, number: int = 0) -> collector_pb2.Probe:
         method="place",
         descriptor="(JLjava/lang/String;)Z",
         values=[
-            probe_pb2.Value(name="x", java_type=names[t], type=probe_pb2.ValueType.Name(t)) for t in types
+            probe_pb2.Value(name=name, java_type=names[t], type=probe_pb2.ValueType.Name(t), path=path)
+            for t, (name, path) in zip(types, _names_and_paths(types, asked.split()), strict=True)
         ],
     )
+
+
+def _names_and_paths(types: tuple[int, ...], asked: list[str]) -> list[tuple[str, str]]:
+    mask = [("absent", "")] if 11 in types else []
+    usual = len(types) - len(asked) - len(mask)
+    return [("x", "")] * usual + [(name, f"arg0.{name}") for name in asked] + mask
 
 
 def row(described: collector_pb2.Probe, words: list[int], text: bytes = b"", duration: int = 0) -> Row:
@@ -83,6 +91,58 @@ def test_the_json_line_of_an_entry_has_args_in_place_of_duration_and_value() -> 
 def test_the_json_line_of_a_throw_has_the_exception() -> None:
     line = json_line(row(probe(3, 9), [5 | PRESENT], b"a.b.C", duration=5))
     assert line.endswith('"kind":"throw","duration_ns":5,"exception":"a.b.C","seq":17}')
+
+
+def test_captured_values_are_an_object_of_their_own() -> None:
+    entry = probe(1, 5, 9, asked="id city")
+    assert json_line(row(entry, [42, 3 | PRESENT], b"abc")).endswith(
+        '"kind":"entry","args":[],"captures":{"id":42,"city":"abc"},"seq":17}'
+    )
+    back = probe(2, 1, 5, asked="id")
+    assert json_line(row(back, [1, 42], duration=7)).endswith(
+        '"duration_ns":7,"value":true,"captures":{"id":42},"seq":17}'
+    )
+    throw = probe(3, 9, 9, asked="city")
+    assert json_line(row(throw, [5 | PRESENT, 2 | PRESENT], b"a.b.Cxy", duration=7)).endswith(
+        '"exception":"a.b.C","captures":{"city":"xy"},"seq":17}'
+    )
+    assert "captures" not in json_line(row(probe(1, 5), [42]))
+
+
+def test_a_value_that_there_is_not_says_why() -> None:
+    described = probe(2, 1, 5, 9, 10, 11, asked="id city lines")
+    words = [1, 0, 0, 0]
+    line = json_line(row(described, [*words, 1 << 1 | 1 << 18 | 1 << 3], duration=7))
+    assert line.endswith(
+        '"value":true,"captures":{"id":{"absent":"null"},"city":{"absent":"exception"},'
+        '"lines":{"absent":"null"}},"seq":17}'
+    )
+    line = json_line(row(described, [*words, 0], duration=7))
+    assert line.endswith('"value":true,"captures":{"id":0,"city":null,"lines":null},"seq":17}')
+    compact = compact_line(row(described, [*words, 1 << 1 | 1 << 18], duration=7))
+    assert compact.endswith("return 7ns true id=<absent: null> city=<absent: exception> lines=null")
+
+
+def test_texts_of_absent_values_do_not_shift_those_of_others() -> None:
+    described = probe(1, 9, 9, 11, asked="a b")
+    decoded = row(described, [0, 2 | PRESENT, 1], b"bb")
+    assert decoded.captures == {"a": Absent("null"), "b": "bb"}
+    assert decoded.values == ()
+
+
+def test_a_string_that_was_cut_says_so() -> None:
+    assert value_in_json(9, 3 | PRESENT | CUT, b"abc") == '{"text":"abc","cut":true}'
+    cut = row(probe(1, 9, 9), [3 | PRESENT | CUT, 1 | PRESENT], b"abcd")
+    assert compact_line(cut).endswith('entry ("abc"…, "d")')
+
+
+def test_captured_values_have_names_in_compact_lines() -> None:
+    entry = probe(1, 5, 9, asked="id city")
+    assert compact_line(row(entry, [42, 3 | PRESENT], b"abc")).endswith('place entry (id=42, city="abc")')
+    void = probe(2, 9, asked="city")
+    assert compact_line(row(void, [3 | PRESENT | CUT], b"abc", 7)).endswith('return 7ns city="abc"…')
+    throw = probe(3, 9, 5, asked="\x1b[2J")
+    assert compact_line(row(throw, [5 | PRESENT, 8], b"a.b.C", 7)).endswith("throw 7ns a.b.C \\x1b[2J=8")
 
 
 def test_a_void_return_is_null() -> None:

@@ -8,6 +8,7 @@ import struct
 import numpy as np
 import pytest
 
+from jcollect.discovery.live import LiveProbe
 from jcollect.discovery.probes import Probe, probes_of
 from jcollect.discovery.stub_library import StubLibrary, parse_stub_image
 from jcollect.stream.accounts import Accounts
@@ -15,13 +16,13 @@ from jcollect.stream.columns import Columns
 from jcollect.stream.hub import Hub, NoSuchProbeError
 from jcollect.stream.record import RecordDecoder
 from jcollect.stream.ring import RawRecords, find_records
-from jcollect.stream.rows import RowDecoder
+from jcollect.stream.rows import Cut, RowDecoder
 from jcollect.stream.wire import decode, encode
 from jprobe.v1 import collector_pb2
 from stub_image import BOOLEAN, INT, LONG, STRING, Method, StubImage
 
 BUSY, DISCARD = 1 << 31, 1 << 30
-PRESENT, UNREADABLE = 1 << 32, 1 << 33
+PRESENT, CUT = 1 << 32, 1 << 34
 METHODS = [
     Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN),
     Method("com.acme.Orders", "note", (STRING, INT, STRING, LONG, LONG, LONG), STRING),
@@ -36,8 +37,6 @@ def probes() -> list[Probe]:
 
 
 def messages_of(probes: list[Probe]) -> list[collector_pb2.Probe]:
-    from jcollect.discovery.probes import LiveProbe
-
     return [LiveProbe(probe, 1, 3).message() for probe in probes]
 
 
@@ -133,6 +132,33 @@ def test_records_of_every_kind_become_columns(probes: list[Probe]) -> None:
     ]
 
 
+def test_a_nul_comes_as_two_bytes_and_is_one_for_whoever_reads_on(probes: list[Probe]) -> None:
+    before = record(248, 0, [5, 3 | PRESENT, 9], b"abc")
+    placed = record(248, 0, [6, 5 | PRESENT | CUT, 9], b"\xc0\x80a\xc0\x80")
+    noted = record(504, 3, [0, 7, 4 | PRESENT, 1, 2, 3, 11], b"\xc0\x80bc")
+    back = record(248, 4, [50, 4 | PRESENT, 11], b"\xc0\x80" * 2)
+    batch, senseless = decoded(probes, before, RETURNED, placed, noted, back)
+    assert senseless is None
+    assert batch.columns.text == b"abc" + b"\0a\0" + b"\0bc" + b"\0\0"
+    rows = list(RowDecoder(messages_of(probes)).rows(batch.columns))
+    assert [row.values for row in rows] == [
+        (5, "abc"),
+        (True,),
+        (6, Cut("\0a\0")),
+        (None, 7, "\0bc", 1, 2, 3),
+        ("\0\0",),
+    ]
+    picked = batch.pick(np.array([False, False, False, True, True])).columns
+    assert picked.text == b"\0bc" + b"\0\0"
+
+
+def test_the_end_of_one_text_and_the_start_of_the_next_are_no_nul(probes: list[Probe]) -> None:
+    noted = record(504, 3, [2 | PRESENT, 7, 2 | PRESENT, 1, 2, 3, 11], b"a\xc0" + b"\x80b")
+    batch, _ = decoded(probes, noted)
+    assert batch.columns.text == b"a\xc0\x80b"
+    assert batch.columns.values.tolist() == [2 | PRESENT, 7, 2 | PRESENT, 1, 2, 3]
+
+
 def test_records_that_make_no_sense_are_counted_by_probe(probes: list[Probe]) -> None:
     bad_words = record(56, 1, [1, 2])
     bad_flags = record(56, 1, [1, 2, 3], flags=1)
@@ -196,6 +222,17 @@ def test_batches_of_encoders_that_do_not_pack_are_read_as_well() -> None:
 def books(probes: list[Probe], ring_lost: list[int] | None = None) -> Accounts:
     lost = ring_lost or [0] * len(probes)
     return Accounts(len(probes), lambda: np.zeros(len(probes), np.uint64), lambda: np.array(lost, np.uint64))
+
+
+def test_what_the_process_has_held_back_is_in_the_books_as_hits_that_were_filtered() -> None:
+    accounts = Accounts(2, lambda: np.array([30, 10], np.uint64), lambda: np.array([1, 0], np.uint64))
+    accounts.deliver(35)
+    accounts.filter(4)
+    accounts.hold_back(np.array([100, 7], np.uint64))
+    accounts.hold_back(np.array([101, 7], np.uint64))
+    totals = accounts.totals()
+    assert (totals.hits, totals.delivered, totals.filtered, totals.lost) == (148, 35, 112, 1)
+    assert totals.missing == 0
 
 
 def test_a_subscriber_gets_schema_batches_and_its_part_of_them(probes: list[Probe]) -> None:

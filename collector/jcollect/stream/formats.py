@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from jcollect.discovery.probes import ENTRY, KIND_NAMES, THROW
 from jcollect.stream.escape import escape
-from jcollect.stream.rows import Char, Decoded, Reference, Row, Unreadable
+from jcollect.stream.rows import Absent, Char, Cut, Decoded, Reference, Row, Unreadable
 
 
 @lru_cache(maxsize=64)
@@ -43,6 +43,8 @@ def json_line(row: Row) -> str:
         line["duration_ns"] = row.duration_nanos
         key = "exception" if probe.kind == THROW else "value"
         line[key] = _json_value(row.values[0]) if row.values else None
+    if row.captures:
+        line["captures"] = {name: _json_value(value) for name, value in row.captures.items()}
     line["seq"] = row.seq
     return json.dumps(line, separators=(",", ":"), ensure_ascii=False)
 
@@ -56,6 +58,10 @@ def _json_value(value: Decoded) -> object:
         return str(value)
     if isinstance(value, Unreadable):
         return {"unreadable": True}
+    if isinstance(value, Cut):
+        return {"text": value.text, "cut": True}
+    if isinstance(value, Absent):
+        return {"absent": value.reason}
     return value
 
 
@@ -74,15 +80,15 @@ def compact_line(row: Row) -> str:
         f"{_second(seconds, '%H:%M:%S')}.{nanos // 1000:06d} {row.tid}/{row.thread} "
         f"{escape(probe.class_name)}#{escape(probe.method)} {KIND_NAMES[probe.kind]}"
     )
+    captured = [f"{escape(name)}={_compact_value(value)}" for name, value in row.captures.items()]
     if probe.kind == ENTRY:
-        return f"{head} ({', '.join(_compact_value(value) for value in row.values)})"
-    took = duration_text(row.duration_nanos)
-    if not row.values:
-        return f"{head} {took}"
-    value = row.values[0]
-    if probe.kind == THROW and isinstance(value, str):
-        return f"{head} {took} {escape(value)}"
-    return f"{head} {took} {_compact_value(value)}"
+        return f"{head} ({', '.join([*map(_compact_value, row.values), *captured])})"
+    parts = [head, duration_text(row.duration_nanos)]
+    if row.values:
+        value = row.values[0]
+        is_class = probe.kind == THROW and isinstance(value, str)
+        parts.append(escape(str(value)) if is_class else _compact_value(value))
+    return " ".join(parts + captured)
 
 
 def _compact_value(value: Decoded) -> str:
@@ -96,6 +102,10 @@ def _compact_value(value: Decoded) -> str:
         return "<unreadable>"
     if isinstance(value, Char):
         return f"'{escape(value.text)}'"
+    if isinstance(value, Cut):
+        return f'"{escape(value.text)}"…'
+    if isinstance(value, Absent):
+        return f"<absent: {value.reason}>"
     if isinstance(value, str):
         return f'"{escape(value)}"'
     return escape(str(value))

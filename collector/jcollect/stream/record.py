@@ -8,9 +8,12 @@ Record, the same in bpf/events.c, little-endian, after the ring's own 8 bytes:
   u16 words     number of words
   u16 flags     bit 0: the words on the stack could not be read, and are 0
   u64 word[words]; in place of a string:
-      bits 0..31 length in bytes, bit 32 there is a string (not null), bit 33 could not be read
+      bits 0..31 length in bytes, bit 32 there is a string (not null), bit 33 could not be read,
+      bit 34 the agent has cut it
   u8  text[text], all strings one after the other, without NULs
   unused bytes up to the size class
+
+A text ends at its NUL, so the agent writes U+0000 as C0 80, which is not UTF-8. Here it becomes a 00.
 """
 
 from __future__ import annotations
@@ -20,12 +23,17 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from jcollect.discovery.probes import ENTRY, Probe
-from jcollect.stream.columns import U64, Batch, Columns
+from jcollect.discovery.probes import ENTRY, MAX_WORDS, Probe
+from jcollect.stream.columns import U32, U64, Batch, Columns, Flags
 from jcollect.stream.ring import RawRecords
+from jprobe.v1 import probe_pb2
 
 # In 64-bit words from the ring's header on.
 _TIME, _TID_PROBE, _TEXT_WORDS_FLAGS, _WORDS = 1, 2, 3, 4
+_MAX_VALUES = MAX_WORDS - 1
+
+_AGENTS_NUL = b"\xc0\x80"
+_LENGTH = np.uint64(0xFFFFFFFF)
 
 
 class RecordDecoder:
@@ -38,6 +46,11 @@ class RecordDecoder:
         self._words = np.array([probe.words for probe in probes], np.uint16)
         self._first_value = np.array([probe.first_value for probe in probes], np.int64)
         self._values = np.array([len(probe.values) for probe in probes], np.uint32)
+        # Element [p, i]: value i of probe p is a string; i that p does not have are False.
+        self._strings = np.zeros((len(probes), _MAX_VALUES), np.bool_)
+        for probe in probes:
+            for i, value in enumerate(probe.values):
+                self._strings[probe.id, i] = value.type == probe_pb2.VALUE_TYPE_STRING
         self._timed = np.array([probe.kind != ENTRY for probe in probes], np.bool_)
 
     def decode(self, raw: RawRecords, first_seq: int) -> tuple[Batch, U64 | None]:
@@ -61,6 +74,12 @@ class RecordDecoder:
             )
         value_counts = self._values[known]
         text_sizes = sizes.astype(np.uint32)
+        values = words[_value_places(at + _WORDS + self._first_value[known], value_counts)]
+        text = _texts(raw.data, (at + _WORDS + count) << 3, text_sizes)
+        if _AGENTS_NUL in text:
+            is_there = np.arange(_MAX_VALUES) < value_counts[:, None]
+            is_string = self._strings[known][is_there]
+            values, text, text_sizes = _with_nuls(values, text, is_string, value_counts)
         batch = Batch(
             Columns(
                 seq=np.arange(first_seq, first_seq + len(at), dtype=np.uint64),
@@ -69,8 +88,8 @@ class RecordDecoder:
                 tid=tid_probe.astype(np.uint32),
                 thread=words[at + (_WORDS - 1) + count],
                 duration_nanos=np.where(self._timed[known], words[at + _WORDS], np.uint64(0)),
-                values=words[_value_places(at + _WORDS + self._first_value[known], value_counts)],
-                text=_texts(raw.data, (at + _WORDS + count) << 3, text_sizes),
+                values=values,
+                text=text,
             ),
             value_counts,
             text_sizes,
@@ -101,3 +120,18 @@ def _texts(
     return b"".join(
         [everything[a:b] for a, b in zip(starts.tolist(), (starts + sizes[has]).tolist(), strict=True)]
     )
+
+
+def _with_nuls(values: U64, text: bytes, is_string: Flags, value_counts: U32) -> tuple[U64, bytes, U32]:
+    """Puts NULs back into the texts. Returns the new values, the new text, and its sizes by event."""
+    strings = np.flatnonzero(is_string)
+    ends = np.cumsum(values[strings] & _LENGTH).tolist()
+    # One by one: what looks like a NUL may be the end of one text and the start of the next.
+    texts = [
+        text[start:end].replace(_AGENTS_NUL, b"\0") for start, end in zip([0, *ends[:-1]], ends, strict=True)
+    ]
+    lengths = np.array([len(each) for each in texts], np.uint64)
+    values[strings] = values[strings] & ~_LENGTH | lengths
+    event = np.repeat(np.arange(len(value_counts)), value_counts)[strings]
+    sizes = np.bincount(event, lengths, len(value_counts)).astype(np.uint32)
+    return values, b"".join(texts), sizes

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from jprobe.v1 import collector_pb2, probe_pb2
 
 _PRESENT = 1 << 32
 _UNREADABLE = 1 << 33
+_CUT = 1 << 34
+_THREW = 16  # Bit 16 + i of an absence mask: reading value i threw.
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,20 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """A string that was longer in Java: what the agent's string limit has left of it."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Stands for a value that there is not: its path met a null, or reading it threw an exception."""
+
+    reason: Literal["null", "exception"]
+
+
+@dataclass(frozen=True)
 class Reference:
     """An object: its declared Java type and identity hash."""
 
@@ -38,12 +55,16 @@ class Reference:
 
 
 UNREADABLE = Unreadable()
-Decoded = bool | int | float | str | Char | Reference | Unreadable | None
+Decoded = bool | int | float | str | Char | Reference | Unreadable | Cut | Absent | None
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One event. `time_unix_nanos` and `duration_nanos` in ns; `values` as the probe's schema names them."""
+    """One event. `time_unix_nanos` and `duration_nanos` in ns.
+
+    `values` are those that no selector has asked for, `captures` the others, by name; both in the order
+    of the probe's schema.
+    """
 
     seq: int
     time_unix_nanos: int
@@ -52,6 +73,7 @@ class Row:
     thread: int
     duration_nanos: int
     values: tuple[Decoded, ...]
+    captures: Mapping[str, Decoded]
 
 
 class RowDecoder:
@@ -59,9 +81,7 @@ class RowDecoder:
 
     def __init__(self, probes: Sequence[collector_pb2.Probe]) -> None:
         """`probes` from the schema, the first message of the stream."""
-        self._probes = {
-            probe.id: (probe, tuple(_decoder(value) for value in probe.values)) for probe in probes
-        }
+        self._plans = {probe.id: _Plan(probe) for probe in probes}
 
     def rows(self, columns: Columns) -> Iterator[Row]:
         """The events of a batch in order. Raises KeyError for a probe that is not in the schema."""
@@ -77,9 +97,9 @@ class RowDecoder:
             columns.duration_nanos.tolist(),
             strict=True,
         ):
-            probe, decoders = self._probes[probe_id]
+            plan = self._plans[probe_id]
             decoded: list[Decoded] = []
-            for decode in decoders:
+            for decode in plan.decoders:
                 word = values[value_at]
                 value_at += 1
                 if decode is None:
@@ -88,13 +108,53 @@ class RowDecoder:
                     text_at += size
                 else:
                     decoded.append(decode(word))
-            yield Row(seq, time, probe, tid, thread, duration, tuple(decoded))
+            captures: dict[str, Decoded] = {}
+            if plan.asked:
+                decoded, captures = plan.sort(decoded, values[value_at - 1])
+            yield Row(seq, time, plan.probe, tid, thread, duration, tuple(decoded), captures)
+
+
+class _Plan:
+    """How to read the values of one probe. `asked` tells whether it has any that a selector asked for."""
+
+    def __init__(self, probe: collector_pb2.Probe) -> None:
+        self.probe = probe
+        self.decoders = [_decoder(value) for value in probe.values]
+        self._has_absence = bool(probe.values) and probe.values[-1].type == probe_pb2.VALUE_TYPE_ABSENCE
+        values = probe.values[:-1] if self._has_absence else probe.values
+        # The name of each that was asked for; None for the others.
+        self._names = [value.name if value.path else None for value in values]
+        self.asked = self._has_absence or any(self._names)
+
+    def sort(self, decoded: list[Decoded], last: int) -> tuple[list[Decoded], dict[str, Decoded]]:
+        """Parts what was not asked for from what was. `last` is the last value's word."""
+        absent = last if self._has_absence else 0
+        usual: list[Decoded] = []
+        captures: dict[str, Decoded] = {}
+        for i, name in enumerate(self._names):
+            value = decoded[i]
+            if absent >> i & 1:
+                value = _ABSENT_NULL
+            elif absent >> _THREW + i & 1:
+                value = _ABSENT_EXCEPTION
+            if name is None:
+                usual.append(value)
+            else:
+                captures[name] = value
+        return usual, captures
+
+
+_ABSENT_NULL = Absent("null")
+_ABSENT_EXCEPTION = Absent("exception")
 
 
 def _string(word: int, text: bytes) -> Decoded:
     if word & _UNREADABLE:
         return UNREADABLE
-    return text.decode(errors="replace") if word & _PRESENT else None
+    if not word & _PRESENT:
+        return None
+    decoded = text.decode(errors="replace")
+    return Cut(decoded) if word & _CUT else decoded
 
 
 def _signed(word: int) -> int:
