@@ -10,7 +10,8 @@ import pytest
 from collector_fixtures import JCOLLECT, Bench
 
 from conditions import require_bpf
-from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
+from jprobe.v1.manifest_pb2 import Untraceable
+from stub_image import ABSENT, BOOLEAN, ENTRY, LONG, RETURN, STRING, Method, StubImage, captured
 
 PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
 
@@ -55,6 +56,114 @@ def test_an_agent_whose_selectors_have_matched_nothing(bench: Bench) -> None:
     )
 
 
+REFUSAL = "the selectors match 70,001 methods, and the limit is 65,536; name fewer\x1b[2J"
+
+
+@pytest.mark.parametrize("verb", ["attach", "probes"])
+def test_an_agent_that_has_refused_what_it_was_asked_for(bench: Bench, verb: str) -> None:
+    if verb == "attach":
+        require_bpf()
+    target = bench.target(StubImage([], generation=0, refusal=REFUSAL), "", name="jprobe-1/0.so")
+    assert refused(bench.run(verb, target.pid)) == (
+        f"PID {target.pid} traces nothing: "
+        "the selectors match 70,001 methods, and the limit is 65,536; name fewer\\x1b[2J"
+    )
+
+
+@pytest.mark.parametrize(("generation", "is_refused"), [(2, True), (0, False)])
+def test_a_refusal_holds_until_a_later_generation_has_probes(
+    bench: Bench, generation: int, is_refused: bool
+) -> None:
+    other = bench.directory / "jprobe-1" / f"{generation}.so"
+    other.parent.mkdir()
+    other.write_bytes(StubImage([], generation=generation, refusal="too many").build())
+    target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
+    target.map(other)
+    result = bench.run("probes", target.pid)
+    if is_refused:
+        assert refused(result) == f"PID {target.pid} traces nothing: too many"
+    else:
+        assert len(result.stdout.splitlines()) == 4
+
+
+UNTRACEABLE = [
+    Untraceable(
+        class_name="com.acme.Orders",
+        class_loader_id=1,
+        method="\x1b[2J",
+        descriptor="()V",
+        reason="it is abstract",
+    ),
+    Untraceable(class_name="com.acme.Hidden/0x1", reason="hidden classes cannot be\nwoven"),
+]
+
+
+def test_what_cannot_be_traced_is_listed_on_demand(bench: Bench) -> None:
+    target = bench.target(StubImage([PLACE], untraceable=UNTRACEABLE), "nst", "d1t", "det")
+    plain = bench.run("probes", target.pid)
+    assert "TRACEABLE" not in plain.stdout
+    result = bench.run("probes", target.pid, "--all")
+    assert result.returncode == 0
+    assert result.stdout.startswith(plain.stdout)
+    assert result.stdout.removeprefix(plain.stdout).splitlines() == [
+        "",
+        "NOT TRACEABLE               REASON",
+        "com.acme.Hidden/0x1         hidden classes cannot be\\nwoven",
+        "com.acme.Orders#\\x1b[2J()V  it is abstract",
+    ]
+    assert result.stderr == "3 probes of 1 method; 2 selected and not traceable\n"
+    usual = json.loads(bench.run("probes", target.pid, "--json").stdout)
+    everything = json.loads(bench.run("probes", target.pid, "--json", "--all").stdout)
+    assert everything[:3] == usual
+    assert everything[3:] == [
+        {
+            "class": "com.acme.Hidden/0x1",
+            "class_loader": 0,
+            "method": "",
+            "descriptor": "",
+            "traceable": False,
+            "reason": "hidden classes cannot be\nwoven",
+        },
+        {
+            "class": "com.acme.Orders",
+            "class_loader": 1,
+            "method": "\x1b[2J",
+            "descriptor": "()V",
+            "traceable": False,
+            "reason": "it is abstract",
+        },
+    ]
+
+
+def test_what_cannot_be_traced_is_narrowed_like_probes(bench: Bench) -> None:
+    target = bench.target(StubImage([PLACE], untraceable=UNTRACEABLE), "nst", "d1t", "det")
+
+    def listed(glob: str) -> list[str]:
+        output = bench.run("probes", target.pid, "--all", "--json", "--probe", glob).stdout
+        return [each["class"] + "#" + each["method"] for each in json.loads(output)]
+
+    assert listed("com.acme.Hidden*") == ["com.acme.Hidden/0x1#"]
+    assert listed("com.acme.Orders#*J") == ["com.acme.Orders#\x1b[2J"]
+    assert listed("*__return") == ["com.acme.Orders#place"]
+    assert listed("com.acme.Orders") == ["com.acme.Orders#place"] * 3 + ["com.acme.Orders#\x1b[2J"]
+    message = refused(bench.run("probes", target.pid, "--all", "--probe", "nope"))
+    assert message.startswith("--probe 'nope' matches none of the 3 probes")
+
+
+@pytest.mark.parametrize("refusal", ["", "too many"])
+def test_what_cannot_be_traced_is_listed_where_nothing_can(bench: Bench, refusal: str) -> None:
+    image = StubImage([], generation=0, selectors=["a.B#c"], untraceable=UNTRACEABLE, refusal=refusal)
+    target = bench.target(image, "", name="jprobe-1/0.so")
+    result = bench.run("probes", target.pid, "--all")
+    assert result.returncode == 0
+    assert len(result.stdout.splitlines()) == 3
+    reason = (
+        f"traces nothing: {refusal}" if refusal else "has the jprobe agent but no probes: 'a.B#c' matched"
+    )
+    assert result.stderr.startswith(f"PID {target.pid} {reason}")
+    assert refused(bench.run("probes", target.pid))
+
+
 def test_a_glob_that_matches_nothing(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
     assert refused(bench.run("probes", target.pid, "--probe", "nope")) == (
@@ -78,13 +187,13 @@ def test_no_privileges(bench: Bench) -> None:
 
 
 def test_a_broken_stub_library_is_skipped_with_a_warning(bench: Bench) -> None:
-    content = StubImage([PLACE], version=9).build()
+    content = StubImage([PLACE], version=1).build()
     target = bench.target(content, "nst", "d1t", "det")
     result = bench.run("probes", target.pid)
     assert result.returncode == 1
     warning, error = result.stderr.splitlines()
     assert warning.startswith("jcollect: warning: skipping the stub library ")
-    assert warning.endswith("its layout has version 9, and this jcollect reads 1")
+    assert warning.endswith("its layout has version 1, and this jcollect reads 2")
     assert error.startswith("jcollect: no stub library of PID")
 
 
@@ -151,15 +260,41 @@ def test_probes_are_listed_for_people_and_for_programs(bench: Bench) -> None:
         "class_loader": 1,
         "method": "place",
         "descriptor": "(JLjava/lang/String;)Z",
-        "values": [{"name": "arg0", "type": "long"}, {"name": "arg1", "type": "java.lang.String"}],
+        "values": [
+            {"name": "arg0", "type": "long", "path": ""},
+            {"name": "arg1", "type": "java.lang.String", "path": ""},
+        ],
         "file": str(library),
         "semaphore_count": 0,
         "state": "dormant",
+        "condition": "",
+        "filtered": 0,
     }
     table = bench.run("probes", target.pid, "--probe", "*__return").stdout.splitlines()
     assert len(table) == 2
     assert table[1].startswith("com_acme_Orders:place__return  dormant  0 ")
     assert table[1].endswith("com.acme.Orders#place(JLjava/lang/String;)Z boolean return")
+
+
+def test_conditions_and_captured_paths_are_listed_with_what_was_held_back(bench: Bench) -> None:
+    asked = (captured("city", STRING), ABSENT)
+    methods = [
+        Method("a.B", "m", (LONG,), kinds=(ENTRY, RETURN), captures=asked, condition="when duration > 5ms"),
+        Method("a.B", "v", kinds=(RETURN,), condition="every 100"),
+    ]
+    target = bench.target(StubImage(methods), "sat", "dsat", "d0t")
+    target.hold(0, 6, 13)
+    target.hold(1, 6, 17)
+    listed = json.loads(bench.run("probes", target.pid, "--json").stdout)
+    assert [probe["condition"] for probe in listed] == ["when duration > 5ms"] * 2 + ["every 100"]
+    assert [probe["filtered"] for probe in listed] == [0, 13, 17]
+    assert listed[1]["values"] == [
+        {"name": "city", "type": "java.lang.String", "path": "arg0.city"},
+        {"name": "absent", "type": "int", "path": ""},
+    ]
+    table = bench.run("probes", target.pid).stdout.splitlines()
+    assert table[2].endswith("  a.B#m()V java.lang.String city, int absent when duration > 5ms")
+    assert table[3].endswith("  a.B#v()V every 100")
 
 
 def test_probes_whose_file_was_deleted_are_found_all_the_same(bench: Bench) -> None:

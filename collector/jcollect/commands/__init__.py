@@ -14,6 +14,7 @@ from jcollect.commands.observe import observe
 from jcollect.commands.probes import probes
 from jcollect.commands.top import top
 from jcollect.errors import JcollectError
+from jcollect.stream.escape import escape
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,5 +51,6 @@ def main() -> None:
 
 
 def _fail(message: str, exit_code: int) -> None:
-    print(f"jcollect: {message}", file=sys.stderr)
+    # Names and reasons of the traced process may be in it.
+    print(f"jcollect: {escape(message)}", file=sys.stderr)
     sys.exit(exit_code)

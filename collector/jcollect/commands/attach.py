@@ -20,6 +20,7 @@ from jcollect.commands.options import (
     plural,
     probe_option,
     status,
+    warn,
 )
 from jcollect.discovery.probes import STATE_NAMES, Probe
 from jcollect.discovery.process import check_can_attach, check_exists, find_process
@@ -71,7 +72,7 @@ def attach(
     address = parse_address(listen) if listen else default_address(pid)
     check_exists(pid)
     check_can_attach(pid)
-    probes = find_process(pid).probes(globs)
+    probes = find_process(pid, warn).probes(globs)
     # Before a second goes into compiling the handlers.
     check_can_listen(address, insecure)
     end = _End(pid)
@@ -190,7 +191,7 @@ def _warn_not_armed(state: int, probes: list[Probe], timeout: float) -> None:
         reason = "belong to classes that are gone"
     else:
         reason = f"not armed after {timeout:g} s ({STATE_NAMES[state]}), and counted from when they are"
-    status(f"jcollect: warning: {plural(len(probes), 'probe')} {reason}: {', '.join(names)}")
+    warn(f"{plural(len(probes), 'probe')} {reason}: {', '.join(names)}")
 
 
 def _report_books(session: Session, totals: Totals, begun: float, end: _End) -> None:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from jcollect.stream.escape import escape
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -45,8 +47,12 @@ def max_events_option(command: _Command) -> _Command:
 
 
 def status(line: str) -> None:
-    """stdout is for events only."""
-    print(line, file=sys.stderr, flush=True)
+    """stdout is for events only. Names of the traced process may be in the line."""
+    print(escape(line), file=sys.stderr, flush=True)
+
+
+def warn(message: str) -> None:
+    status(f"jcollect: warning: {message}")
 
 
 def plural(count: int, noun: str) -> str:

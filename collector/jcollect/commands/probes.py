@@ -3,40 +3,63 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 
 import click
 
-from jcollect.commands.options import pid_argument, plural, probe_option, status
+from jcollect.commands.options import pid_argument, plural, probe_option, status, warn
 from jcollect.discovery.live import LiveProbe, read_live
-from jcollect.discovery.probes import KIND_NAMES, STATE_NAMES
-from jcollect.discovery.process import find_process
+from jcollect.discovery.probes import KIND_NAMES, STATE_NAMES, Probe
+from jcollect.discovery.process import TracedProcess, find_process
 from jcollect.errors import JcollectError
 from jcollect.stream.escape import escape
+from jprobe.v1 import manifest_pb2
 
 
 @click.command()
 @pid_argument
 @click.option("--json", "as_json", is_flag=True, help="A JSON array with everything that is known.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Also what was selected and cannot be traced, and why."
+)
 @probe_option
-def probes(pid: int, as_json: bool, globs: tuple[str, ...]) -> None:
+def probes(pid: int, as_json: bool, everything: bool, globs: tuple[str, ...]) -> None:
     """List the probes that the JVM PID offers, with their state of this moment."""
-    found = find_process(pid).probes(globs)
+    process = find_process(pid, warn)
+    untraceable = process.untraceable(globs) if everything else []
+    live = _read(process, globs, must_have_some=not untraceable)
+    if as_json:
+        array = [*map(_as_json, live), *map(_untraceable_as_json, untraceable)]
+        click.echo(json.dumps(array, indent=2, ensure_ascii=False).encode(errors="backslashreplace"))
+        return
+    if live:
+        _print_probes(live)
+    if live and untraceable:
+        click.echo()
+    if untraceable:
+        _print_untraceable(untraceable)
+    methods = len({each.probe.method_key for each in live})
+    also = f"; {len(untraceable):,} selected and not traceable" if untraceable else ""
+    status(f"{plural(len(live), 'probe')} of {plural(methods, 'method')}{also}")
+
+
+def _read(process: TracedProcess, globs: tuple[str, ...], must_have_some: bool) -> list[LiveProbe]:
+    found: list[Probe] = []
     try:
-        live = read_live(found)
+        found = process.probes(globs)
+    except JcollectError as error:
+        if must_have_some:
+            raise
+        status(error.message)
+    try:
+        return read_live(found)
     except PermissionError:
         raise JcollectError(
-            f"cannot read the memory of PID {pid}: needs CAP_SYS_PTRACE or the process's own user; "
+            f"cannot read the memory of PID {process.pid}: needs CAP_SYS_PTRACE or the process's own user; "
             "run with sudo"
         ) from None
     except OSError:
-        raise JcollectError(f"PID {pid} has exited while its probes were read") from None
-    if as_json:
-        text = json.dumps([_as_json(each) for each in live], indent=2, ensure_ascii=False)
-        click.echo(text.encode(errors="backslashreplace"))
-        return
-    _print_table(live)
-    methods = len({probe.method_key for probe in found})
-    status(f"{plural(len(found), 'probe')} of {plural(methods, 'method')}")
+        raise JcollectError(f"PID {process.pid} has exited while its probes were read") from None
 
 
 def _as_json(live: LiveProbe) -> dict[str, object]:
@@ -49,17 +72,32 @@ def _as_json(live: LiveProbe) -> dict[str, object]:
         "class_loader": probe.class_loader_id,
         "method": probe.method,
         "descriptor": probe.descriptor,
-        "values": [{"name": value.name, "type": value.java_type} for value in probe.values],
+        "values": [
+            {"name": value.name, "type": value.java_type, "path": value.path} for value in probe.values
+        ],
         "file": probe.library.file,
         "location": probe.location,
         "semaphore": probe.semaphore,
         "semaphore_count": live.semaphore_count,
         "state": STATE_NAMES[live.state],
+        "condition": probe.condition,
+        "filtered": live.filtered,
     }
 
 
-def _print_table(live: list[LiveProbe]) -> None:
-    """USDT name, state, semaphore's count, the place for other tracers, and what is passed."""
+def _untraceable_as_json(untraceable: manifest_pb2.Untraceable) -> dict[str, object]:
+    return {
+        "class": untraceable.class_name,
+        "class_loader": untraceable.class_loader_id,
+        "method": untraceable.method,
+        "descriptor": untraceable.descriptor,
+        "traceable": False,
+        "reason": untraceable.reason,
+    }
+
+
+def _print_probes(live: list[LiveProbe]) -> None:
+    """USDT name, state, semaphore's count, the place for other tracers, and what is passed when."""
     rows = [
         (
             f"{each.probe.provider}:{each.probe.name}",
@@ -67,12 +105,34 @@ def _print_table(live: list[LiveProbe]) -> None:
             str(each.semaphore_count),
             f"{each.probe.library.file}+0x{each.probe.location:x}",
             f"0x{each.probe.semaphore:x}",
-            f"{each.probe.class_name}#{each.probe.method}{each.probe.descriptor} "
-            + ", ".join(f"{value.java_type} {value.name}" for value in each.probe.values),
+            " ".join(_method_and_values(each.probe)),
         )
         for each in live
     ]
-    heads = ("PROBE", "STATE", "COUNT", "LOCATION", "SEMAPHORE", "METHOD AND VALUES")
+    _print_table(("PROBE", "STATE", "COUNT", "LOCATION", "SEMAPHORE", "METHOD AND VALUES"), rows)
+
+
+def _method_and_values(probe: Probe) -> Iterator[str]:
+    yield f"{probe.class_name}#{probe.method}{probe.descriptor}"
+    if probe.values:
+        yield ", ".join(f"{value.java_type} {value.name}" for value in probe.values)
+    if probe.condition:
+        yield probe.condition
+
+
+def _print_untraceable(untraceable: list[manifest_pb2.Untraceable]) -> None:
+    """Methods, and classes as a whole, each with the reason."""
+    rows = [
+        (
+            f"{each.class_name}#{each.method}{each.descriptor}" if each.method else each.class_name,
+            each.reason,
+        )
+        for each in untraceable
+    ]
+    _print_table(("NOT TRACEABLE", "REASON"), rows)
+
+
+def _print_table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     table = [heads, *(tuple(map(escape, row)) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:

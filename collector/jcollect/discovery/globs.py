@@ -26,22 +26,23 @@ def matcher(globs: Iterable[str]) -> Callable[[Named], bool]:
 
     The names are "provider:name", provider, name, class, method and "class#method". Case counts.
     """
+    is_one_meant = names_matcher(globs)
+    return lambda probe: is_one_meant(
+        (
+            f"{probe.provider}:{probe.name}",
+            probe.provider,
+            probe.name,
+            probe.class_name,
+            probe.method,
+            f"{probe.class_name}#{probe.method}",
+        )
+    )
+
+
+def names_matcher(globs: Iterable[str]) -> Callable[[Iterable[str]], bool]:
+    """Tells whether one of several names is matched by one glob; no globs match everything."""
     patterns = list(dict.fromkeys(globs))
     if not patterns:
-        return lambda probe: True
+        return lambda names: True
     pattern = re.compile("|".join(f"(?:{translate(glob)})" for glob in patterns))
-
-    def is_meant(probe: Named) -> bool:
-        return any(
-            pattern.match(name)
-            for name in (
-                f"{probe.provider}:{probe.name}",
-                probe.provider,
-                probe.name,
-                probe.class_name,
-                probe.method,
-                f"{probe.class_name}#{probe.method}",
-            )
-        )
-
-    return is_meant
+    return lambda names: any(map(pattern.match, names))

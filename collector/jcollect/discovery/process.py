@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jcollect.discovery.globs import names_matcher
 from jcollect.discovery.maps import Mapping, read_maps
 from jcollect.discovery.probes import Probe, narrow, probes_of
 from jcollect.discovery.stub_library import (
@@ -17,6 +18,7 @@ from jcollect.discovery.stub_library import (
     read_stub_library,
 )
 from jcollect.errors import JcollectError
+from jprobe.v1 import manifest_pb2
 
 # linux/capability.h
 _CAP_SYS_PTRACE = 19
@@ -34,6 +36,9 @@ class TracedProcess:
 
     def probes(self, globs: Sequence[str]) -> list[Probe]:
         """The probes that the globs mean. Raises JcollectError where there are none."""
+        refusal = self.refusal
+        if refusal:
+            raise JcollectError(f"PID {self.pid} traces nothing: {refusal}")
         every = probes_of(self.libraries)
         if not every:
             selectors = dict.fromkeys(s for lib in self.libraries for s in lib.image.manifest.selectors)
@@ -53,6 +58,27 @@ class TracedProcess:
                 f"of {example.class_name}#{example.method}"
             )
         return meant
+
+    @property
+    def refusal(self) -> str:
+        """Why the agent traces nothing at all; empty if it does, or would.
+
+        Probes of earlier generations may still be there, retired; a later one that has probes revokes it.
+        """
+        for library in sorted(self.libraries, key=lambda library: -library.image.manifest.generation):
+            manifest = library.image.manifest
+            if manifest.refusal or manifest.probes:
+                return manifest.refusal
+        return ""
+
+    def untraceable(self, globs: Sequence[str]) -> list[manifest_pb2.Untraceable]:
+        """What was selected and has no probes, and is meant by a glob as its class or class#method."""
+        is_meant = names_matcher(globs)
+        found = [one for library in self.libraries for one in library.image.manifest.untraceable]
+        found.sort(key=lambda one: (one.class_name, one.class_loader_id))
+        return [
+            one for one in found if is_meant((one.class_name, one.method, f"{one.class_name}#{one.method}"))
+        ]
 
 
 def warn_on_stderr(message: str) -> None:
