@@ -1,7 +1,7 @@
 """What jprobe costs, side by side with doing without, in one run on one machine.
 
-    make bench                                  all of it, about a quarter of an hour
-    .venv/bin/python bench/run.py dormant       one of: dormant, calls, attach, recovery
+    make bench                                  all of it, about twenty minutes
+    .venv/bin/python bench/run.py dormant       one of: dormant, calls, filtered, inlining, attach, recovery
 
 Each figure is a median, and each claim a ratio of medians of runs that took turns. Everything that
 was measured is kept in bench/results/, one JSON file a run.
@@ -47,6 +47,10 @@ BUILD = ROOT / "build/bench"
 CLASSES = 50
 METHODS_A_CLASS = 40
 WARM_ROUNDS = 250
+# Bytes of code: below, at and above what is inlined when not hot (35) and when hot (325).
+SIZES = (10, 26, 34, 98, 290, 322)
+# JEP 520.
+METHOD_TIMING_SINCE = 25
 TRIOS = 7
 ROUNDS_IN_TURN = 60
 # Less of the noise that is the garbage collector's.
@@ -71,10 +75,41 @@ def compile_all() -> None:
         "package many;\npublic class Many {\n"
         f"  public static long all(long a) {{\n{everything}\n    return a;\n  }}\n}}\n"
     )
+    (sources / "Sizes.java").write_text(sizes_source())
     files = [*sorted((ROOT / "bench/targets").glob("*.java")), *sorted(sources.glob("*.java"))]
     compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
     done = run(compiler.javac, "--release", "11", "-d", BUILD / "classes", *files)
     assert done.returncode == 0, done.stderr
+
+
+def sizes_source() -> str:
+    """A program with a method of each size, in bytes of code, called in a loop of its own."""
+    body = "x = x * 31 + 7;"  # 8 bytes; "return x;" has 2.
+    methods = "\n".join(
+        f"  static int size{size}(int x) {{ {body * (size // 8)} return x; }}" for size in SIZES
+    )
+    loops = "\n".join(
+        f"  static int loop{size}(int x) {{ for (int i = 0; i < 2000; i++) x = size{size}(x); return x; }}"
+        for size in SIZES
+    )
+    calls = "\n".join(f"        x = loop{size}(x);" for size in SIZES)
+    return f"""package sizes;
+public class Sizes {{
+{methods}
+{loops}
+  public static void main(String[] arguments) throws Exception {{
+    System.out.println("ready");
+    var commands = new java.io.BufferedReader(new java.io.InputStreamReader(System.in));
+    int x = 0;
+    for (String command; (command = commands.readLine()) != null && !command.equals("exit"); ) {{
+      for (int i = 0; i < 20_000; i++) {{
+{calls}
+      }}
+      System.out.println(x == 42 ? "done." : "done");
+    }}
+  }}
+}}
+"""
 
 
 class Measurements:
@@ -101,7 +136,10 @@ def now_ms() -> float:
 def work(jdk: Jdk, what: str, probes: str | None, warm_up: int, rounds: int | str) -> Process:
     """Rounds of SQL ("sql"), or of calls of 2,000 small methods ("many")."""
     classpath = f"{BUILD / 'classes'}:{H2_JAR}"
-    return java(jdk, "-cp", classpath, "Rounds", what, warm_up, rounds, probes=probes, jvm=STEADY)
+    options = "max-methods=20000" if probes else ""
+    return java(
+        jdk, "-cp", classpath, "Rounds", what, warm_up, rounds, probes=probes, options=options, jvm=STEADY
+    )
 
 
 def rounds_in_turn(jdk: Jdk, what: str, probes: str) -> list[list[float]]:
@@ -162,7 +200,7 @@ def call_ns(jdk: Jdk, probes: str | None, jvm: Sequence[str] = (), probe: str | 
         measurements.next(20)
         if not probe:
             return statistics.median(measurements.next(40))
-        wait_for_probes(target.pid, 3)
+        wait_until(lambda: probes_of(target.pid), "its probes")
         with attach(target.pid, "--probe", probe) as collector:
             measurements.next(20)
             times = measurements.next(60)
@@ -180,13 +218,90 @@ def calls(jdk: Jdk) -> dict[str, Any]:
         "jprobe, return attached": lambda: call_ns(jdk, "Calls#add", probe="*:add__return"),
         "jprobe, entry and return attached": lambda: call_ns(jdk, "Calls#add", probe="*:add__*"),
     }
+    return in_turn(jdk, "calls", ways)
+
+
+def in_turn(jdk: Jdk, name: str, ways: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """Each way five times, by turns, in ns."""
     times: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(5):
         for way, measure in ways.items():
             times[way].append(measure())
     for way, taken in times.items():
-        print(f"calls     {jdk}: {way}: {statistics.median(taken):.1f} ns", flush=True)
+        print(f"{name:9} {jdk}: {way}: {statistics.median(taken):.1f} ns", flush=True)
     return times
+
+
+def filtered(jdk: Jdk) -> dict[str, Any]:
+    """A method that adds two ints, its return and throw probes attached, and hardly any call fires.
+
+    Beside it, where there is one, the JDK's own event that only times and counts, and its event with a
+    threshold that no call reaches.
+    """
+
+    def held_back(condition: str) -> Callable[[], float]:
+        return lambda: call_ns(jdk, f"Calls#add {condition}", probe="*:add__[rt]*")
+
+    def recorded(*settings: str) -> Callable[[], float]:
+        file = f"filename={BUILD / 'recording.jfr'}"
+        return lambda: call_ns(jdk, None, [f"-XX:StartFlightRecording:{','.join((file, *settings))}"])
+
+    ways: dict[str, Callable[[], float]] = {
+        "no agent": lambda: call_ns(jdk, None),
+        "jprobe, when duration > 1s": held_back("when duration > 1s"),
+        "jprobe, every 1000000": held_back("every 1000000"),
+        "jprobe, when arg1 < 0": held_back("when arg1 < 0"),
+    }
+    if jdk.version >= METHOD_TIMING_SINCE:
+        ways["JFR jdk.MethodTiming"] = recorded("method-timing=Calls::add")
+        ways["JFR jdk.MethodTrace, threshold 1 s"] = recorded(
+            "jdk.MethodTrace#enabled=true",
+            "jdk.MethodTrace#filter=Calls::add",
+            "jdk.MethodTrace#threshold=1s",
+        )
+    return in_turn(jdk, "filtered", ways)
+
+
+def inlining(jdk: Jdk) -> dict[str, Any]:
+    """Whether HotSpot's compilers inline methods of several sizes, untouched and woven."""
+    found = {}
+    for what, condition in (("untouched", None), ("woven", "when duration > 1s")):
+        found[what] = inlined(jdk, condition)
+    for size in SIZES:
+        print(
+            f"inlining  {jdk}: a hot method of {size} bytes: "
+            + "; ".join(
+                f"{what}: " + ", ".join(f"{key} {said}" for key, said in found[what][str(size)].items())
+                for what in found
+            ),
+            flush=True,
+        )
+    return found
+
+
+def inlined(jdk: Jdk, condition: str | None) -> dict[str, dict[str, str]]:
+    """What the compilers say of each method, by its size in bytes without us."""
+    options = ["-XX:+UnlockDiagnosticVMOptions", "-XX:+PrintCompilation", "-XX:+PrintInlining"]
+    probes = f"sizes.Sizes#size* {condition}" if condition else None
+    with java(jdk, "-cp", BUILD / "classes", "sizes.Sizes", probes=probes, jvm=options) as target:
+        target.wait_for_line("ready")
+        with contextlib.ExitStack() as stack:
+            if probes:
+                wait_until(lambda: len(probes_of(target.pid)) == 2 * len(SIZES), "its probes")
+                stack.enter_context(attach(target.pid))
+            target.send("run")
+            target.wait_for_line("done", 120)
+            target.send("exit")
+            assert target.wait() == 0
+    verdicts: dict[str, dict[str, str]] = {}
+    for line in target.out:
+        verdict = re.search(r"@ \d+\s+sizes\.Sizes::size(\d+) \((\d+) bytes\)\s+(.*\S)", line)
+        if verdict:
+            # The first compiler, and no other, says just "inline", or "callee is too large".
+            first = verdict[3] == "inline" or "callee is too large" in verdict[3]
+            of_size = verdicts.setdefault(verdict[1], {"bytes": verdict[2]})
+            of_size["C1" if first else "C2"] = verdict[3].removeprefix("failed to inline: ")
+    return verdicts
 
 
 def attach_many(jdk: Jdk) -> dict[str, Any]:
@@ -278,7 +393,14 @@ def recovery(jdk: Jdk) -> dict[str, Any]:
     return {"one method": one, "many methods": many}
 
 
-BENCHES = {"dormant": dormant, "calls": calls, "attach": attach_many, "recovery": recovery}
+BENCHES = {
+    "dormant": dormant,
+    "calls": calls,
+    "filtered": filtered,
+    "inlining": inlining,
+    "attach": attach_many,
+    "recovery": recovery,
+}
 
 
 def main() -> None:
