@@ -146,7 +146,15 @@ def test_captured_values_have_names_in_compact_lines() -> None:
 
 
 def test_a_void_return_is_null() -> None:
-    assert '"value":null,' in json_line(row(probe(2), []))
+    void = probe(2)
+    void.descriptor = "()V"
+    assert '"value":null,' in json_line(row(void, []))
+
+
+def test_a_return_of_which_only_paths_are_captured_has_no_value_of_its_own() -> None:
+    line = json.loads(json_line(row(probe(2, 9, asked="city"), [3 | PRESENT], b"abc")))
+    assert line["captures"] == {"city": "abc"}
+    assert "value" not in line
 
 
 def float_bits(value: float) -> int:

@@ -42,7 +42,10 @@ def json_line(row: Row) -> str:
     else:
         line["duration_ns"] = row.duration_nanos
         key = "exception" if probe.kind == THROW else "value"
-        line[key] = _json_value(row.values[0]) if row.values else None
+        if row.values:
+            line[key] = _json_value(row.values[0])
+        elif probe.descriptor.endswith(")V"):
+            line[key] = None
     if row.captures:
         line["captures"] = {name: _json_value(value) for name, value in row.captures.items()}
     line["seq"] = row.seq
