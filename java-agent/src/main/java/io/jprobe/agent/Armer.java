@@ -12,7 +12,7 @@ import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.HashSet;
-import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -31,14 +31,11 @@ final class Armer implements Watcher.Listener {
   /** How many selectors that do not fit a method are worth a line. */
   private static final int MAX_UNFIT = 10;
 
-  /** A class is offered before the JVM has defined it, and the JVM may yet refuse it. */
-  private static final long DEFINITION_PATIENCE_NANOS = 5_000_000_000L;
-
   private final Instrumentation instrumentation;
   private final Transformer transformer;
 
-  /** Classes that are to change but cannot be found, with the time at which we give up. */
-  private final Map<TracedClass, Long> waiting = new LinkedHashMap<>();
+  /** Classes that are to change; those that cannot be found yet wait for it. */
+  private final Set<TracedClass> waiting = new LinkedHashSet<>();
 
   private final Set<String> unfit = new HashSet<>();
   private boolean rehearsed;
@@ -64,10 +61,7 @@ final class Armer implements Watcher.Listener {
 
   @Override
   public void changed(Set<TracedClass> classes) {
-    long deadline = System.nanoTime() + DEFINITION_PATIENCE_NANOS;
-    for (TracedClass traced : classes) {
-      waiting.putIfAbsent(traced, deadline);
-    }
+    waiting.addAll(classes);
     if (!waiting.isEmpty()) {
       retransformWaiting();
     }
@@ -77,17 +71,17 @@ final class Armer implements Watcher.Listener {
     linkAll();
     List<TracedClass> found = new ArrayList<>();
     List<TracedClass> lost = new ArrayList<>();
-    for (Map.Entry<TracedClass, Long> entry : waiting.entrySet()) {
-      if (entry.getKey().loaded() != null) {
-        found.add(entry.getKey());
-      } else if (System.nanoTime() - entry.getValue() > 0) {
-        lost.add(entry.getKey());
+    for (TracedClass traced : waiting) {
+      if (traced.loaded() != null) {
+        found.add(traced);
+      } else if (traced.isOverdue()) {
+        lost.add(traced);
       }
     }
-    waiting.keySet().removeAll(found);
-    waiting.keySet().removeAll(lost);
+    waiting.removeAll(found);
+    waiting.removeAll(lost);
     lost.forEach(traced -> settle(traced, "the class has not been defined, or is gone"));
-    found.forEach(this::prepare);
+    found.removeIf(traced -> !prepare(traced));
     for (int from = 0; from < found.size(); from += BATCH) {
       retransform(found.subList(from, Math.min(from + BATCH, found.size())));
     }
@@ -96,7 +90,7 @@ final class Armer implements Watcher.Listener {
   /** Finds the classes that are not linked yet, all in one walk over what the JVM has loaded. */
   private void linkAll() {
     Map<String, List<TracedClass>> wanted = new HashMap<>();
-    for (TracedClass traced : waiting.keySet()) {
+    for (TracedClass traced : waiting) {
       if (traced.loaded() == null) {
         wanted.computeIfAbsent(traced.className(), name -> new ArrayList<>()).add(traced);
       }
@@ -111,7 +105,8 @@ final class Armer implements Watcher.Listener {
     }
   }
 
-  private void prepare(TracedClass traced) {
+  /** Whether the class can be retransformed; if not, its probes have failed. */
+  private boolean prepare(TracedClass traced) {
     Map<TracedMethod, EnumSet<ProbeKind>> raised = traced.raised();
     Map<TracedMethod, EnumSet<ProbeKind>> armed = traced.armed();
     raised.forEach(
@@ -120,8 +115,15 @@ final class Armer implements Watcher.Listener {
           risen.removeAll(armed.getOrDefault(method, EnumSet.noneOf(ProbeKind.class)));
           risen.forEach(kind -> traced.setState(method, kind, ProbeState.ARMING));
         });
-    transformer.prepare(traced, raised.keySet());
+    try {
+      transformer.prepare(traced, raised.keySet());
+    } catch (RuntimeException | Error e) {
+      // The class's loader was asked for others: it is the application's, and does as it likes.
+      settle(traced, Log.describe(e));
+      return false;
+    }
     traced.arm(raised);
+    return true;
   }
 
   private void retransform(List<TracedClass> batch) {
@@ -175,11 +177,11 @@ final class Armer implements Watcher.Listener {
   @Override
   public void unfit(String method, String problem) {
     // A selector for many methods may fit none of them; the collector has the list.
-    if (unfit.size() < MAX_UNFIT && unfit.add(problem)) {
-      Log.line("cannot trace " + method + ": " + problem);
-      if (unfit.size() == MAX_UNFIT) {
-        Log.line("more cannot be traced; jcollect probes --all lists them");
-      }
+    if (unfit.size() <= MAX_UNFIT && unfit.add(problem)) {
+      Log.line(
+          unfit.size() <= MAX_UNFIT
+              ? "cannot trace " + method + ": " + problem
+              : "more cannot be traced; jcollect probes --all lists them");
     }
   }
 

@@ -264,8 +264,15 @@ public final class Catalog {
     for (Generation generation : generations) {
       generation.retireGone();
     }
-    classes.values().removeIf(TracedClass::isGone);
+    classes.values().removeIf(this::isForgotten);
     loaderIds.retireGone();
+  }
+
+  private boolean isForgotten(TracedClass traced) {
+    if (traced.isGone()) {
+      methodCount -= traced.methods.size();
+    }
+    return traced.isGone();
   }
 
   /** Lists hidden classes that a selector means: nothing is told of them when they are made. */

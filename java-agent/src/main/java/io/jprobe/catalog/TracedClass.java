@@ -15,6 +15,8 @@ import java.util.Map;
  * only things that change. Neither the class nor its loader is kept alive.
  */
 public final class TracedClass {
+  private static final long DEFINITION_PATIENCE_NANOS = 5_000_000_000L;
+
   /** With slashes, as in class files. */
   public final String internalName;
 
@@ -24,6 +26,7 @@ public final class TracedClass {
   final int loaderId;
 
   final ClassKey key;
+  private final long since = System.nanoTime();
   private String provider;
   private Generation generation;
   private volatile Map<TracedMethod, EnumSet<ProbeKind>> armed = Map.of();
@@ -110,6 +113,14 @@ public final class TracedClass {
 
   public void arm(Map<TracedMethod, EnumSet<ProbeKind>> methods) {
     armed = Map.copyOf(methods);
+  }
+
+  /**
+   * Whether the class, if it is not defined by now, will not be: it was described before the JVM
+   * defined it, and the JVM refuses classes, of which others are missing for instance.
+   */
+  public boolean isOverdue() {
+    return System.nanoTime() - since > DEFINITION_PATIENCE_NANOS;
   }
 
   /** The class, or null before {@link #link} has found it and after it has been unloaded. */
