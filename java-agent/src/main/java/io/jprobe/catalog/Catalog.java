@@ -153,6 +153,8 @@ public final class Catalog {
 
   private Map<TracedClass, byte[]> readDue(Listener listener) {
     Map<ClassKey, Offer> offered = takeDue();
+    // Another agent may have had the JVM show a class again while it was being read.
+    offered.keySet().removeAll(classes.keySet());
     Map<TracedClass, byte[]> traced = new LinkedHashMap<>();
     if (offered.isEmpty()) {
       return traced;
@@ -269,10 +271,9 @@ public final class Catalog {
   }
 
   private boolean isForgotten(TracedClass traced) {
-    if (traced.isGone()) {
-      methodCount -= traced.methods.size();
-    }
-    return traced.isGone();
+    boolean isGone = traced.isGone();
+    methodCount -= isGone ? traced.methods.size() : 0;
+    return isGone;
   }
 
   /** Lists hidden classes that a selector means: nothing is told of them when they are made. */

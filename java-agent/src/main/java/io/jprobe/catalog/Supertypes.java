@@ -44,8 +44,12 @@ final class Supertypes {
 
   /** Binary names of all supertypes, without the class itself. */
   Set<String> of(ClassKey key) {
+    return of(defined.get(key));
+  }
+
+  static Set<String> of(Class<?> type) {
     Set<String> names = new HashSet<>();
-    add(defined.get(key), names);
+    add(type, names);
     return names;
   }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.select;
 
+import java.util.Set;
+
 /** Which classes: by name, by annotation, by what they extend or implement. */
 final class ClassPattern {
   static final ClassPattern ANY = new ClassPattern(null, false, null);
@@ -22,6 +24,13 @@ final class ClassPattern {
 
   boolean mayMatch(String className) {
     return name == null || withSubtypes || name.matches(className);
+  }
+
+  /** For a class of which nobody has the class file: what annotations it has is not known. */
+  boolean matches(String className, Set<String> supertypes) {
+    return annotation == null
+        && name != null
+        && (name.matches(className) || (withSubtypes && name.matchesAny(supertypes)));
   }
 
   boolean namesPackageOf(String className) {

@@ -3,6 +3,7 @@ package io.jprobe.select;
 
 import io.jprobe.classfile.MethodFacts;
 import java.util.List;
+import java.util.Set;
 
 /**
  * One selector: which methods, what is captured of their calls, and which of these fire. As in
@@ -63,6 +64,11 @@ public final class Selector {
    */
   public boolean mayMatch(String className) {
     return classes.mayMatch(className);
+  }
+
+  /** Whether a class is meant of which nobody has the class file, whatever its methods. */
+  boolean matchesHidden(String className, Set<String> supertypes) {
+    return annotated == null && classes.matches(className, supertypes);
   }
 
   /**

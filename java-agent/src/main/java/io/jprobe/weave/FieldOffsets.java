@@ -24,20 +24,54 @@ final class FieldOffsets {
   /** Looks for the offsets that one method of a linked class needs. */
   void find(TracedClass traced, TracedMethod method) {
     Class<?> host = traced.loaded();
-    for (Step step : hidden(method)) {
-      if (host != null && !offsets.containsKey(step)) {
-        find(step, host.getClassLoader());
+    if (host == null) {
+      return;
+    }
+    for (TypedPath path : method.captures.paths()) {
+      Type type = path.rootType;
+      Class<?> real = null;
+      for (Step step : path.steps) {
+        real =
+            step.kind == Step.Kind.HIDDEN_FIELD
+                ? find(step, real, type, host.getClassLoader())
+                : null;
+        type = step.type;
       }
     }
   }
 
-  private void find(Step step, ClassLoader loader) {
+  /**
+   * Finds the offset of one field.
+   *
+   * @param real the class that the object is declared with; null for what the host's loader knows by
+   *     the name of the type
+   * @return the class that the field is declared with; null if it cannot be read
+   */
+  private Class<?> find(Step step, Class<?> real, Type type, ClassLoader loader) {
     try {
-      Class<?> owner = Class.forName(step.owner.replace('/', '.'), false, loader);
-      offsets.put(step, Fire.offset(owner, step.name));
-    } catch (ClassNotFoundException | LinkageError | InternalError e) {
-      problems.put(step, "the field " + step.name + " of " + step.owner + " is not there: " + e);
+      Class<?> from = real != null ? real : Class.forName(type.getClassName(), false, loader);
+      Field field = declaring(from, step.owner.replace('/', '.')).getDeclaredField(step.name);
+      if (!Type.getType(field.getType()).equals(step.type)
+          || Modifier.isStatic(field.getModifiers())) {
+        throw new NoSuchFieldException("in the loaded class it is " + field);
+      }
+      offsets.put(step, Fire.offset(field.getDeclaringClass(), step.name));
+      return field.getType();
+    } catch (ReflectiveOperationException | LinkageError | InternalError e) {
+      problems.put(
+          step, "the field " + step.name + " of " + step.owner + " cannot be read: " + e);
+      return null;
     }
+  }
+
+  /** The class or its superclass of that name. */
+  private static Class<?> declaring(Class<?> type, String name) throws ClassNotFoundException {
+    for (Class<?> at = type; at != null; at = at.getSuperclass()) {
+      if (at.getName().equals(name)) {
+        return at;
+      }
+    }
+    throw new ClassNotFoundException(name);
   }
 
   /** Why the method cannot be woven; null if all its fields have been found. */
