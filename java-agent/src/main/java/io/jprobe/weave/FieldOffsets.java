@@ -6,16 +6,24 @@ import io.jprobe.capture.TypedPath.Step;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
 import java.jprobe.Fire;
+import java.lang.reflect.Field;
+import java.lang.reflect.Modifier;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
+import org.objectweb.asm.Type;
 
 /**
  * Where the fields lie that are private to other classes. Asked for before a class is woven, because
- * it may load the declaring class (it does not initialize it), which must not happen inside a
- * transformation.
+ * it may load classes (it initializes none), which must not happen inside a transformation.
+ *
+ * <p>A field that is read by its offset is read as what we take it for, and a mistake would be the
+ * end of the JVM. So the fields of the loaded classes count, not what class files say: those can be
+ * of another version, or changed by another agent. And what comes out of such a field is followed
+ * by its real class, because the host's loader may know another one by that name. Everything else
+ * is linked by the JVM in the host's name space, and holds what it declares.
  */
 final class FieldOffsets {
   private final Map<Step, Long> offsets = Collections.synchronizedMap(new IdentityHashMap<>());
