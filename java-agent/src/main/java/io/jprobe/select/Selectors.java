@@ -5,7 +5,6 @@ import io.jprobe.classfile.MethodFacts;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
-import java.util.function.Predicate;
 
 /**
  * What was selected: a method is, if any of the selectors matches it and none that excludes does.
@@ -81,7 +80,14 @@ public final class Selectors {
 
   /** Whether the class may have selected methods, by its binary name alone. */
   public boolean mayMatch(String className, boolean inJdk) {
-    return anyMeans(className, inJdk, selector -> selector.mayMatch(className));
+    for (Selector selector : selectors) {
+      if (!selector.excludes()
+          && selector.mayMatch(className)
+          && (!inJdk || selector.namesPackageOf(className))) {
+        return true;
+      }
+    }
+    return false;
   }
 
   /**
@@ -90,14 +96,9 @@ public final class Selectors {
    * @param supertypes binary names of all that it extends and implements
    */
   public boolean matchHidden(String className, boolean inJdk, Set<String> supertypes) {
-    return anyMeans(
-        className, inJdk, selector -> selector.matchesHidden(className, supertypes));
-  }
-
-  private boolean anyMeans(String className, boolean inJdk, Predicate<Selector> means) {
     for (Selector selector : selectors) {
       if (!selector.excludes()
-          && means.test(selector)
+          && selector.matchesHidden(className, supertypes)
           && (!inJdk || selector.namesPackageOf(className))) {
         return true;
       }
