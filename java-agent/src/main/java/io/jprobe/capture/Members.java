@@ -8,6 +8,7 @@ import io.jprobe.classfile.MethodFacts;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Set;
 import org.objectweb.asm.Opcodes;
 import org.objectweb.asm.Type;
@@ -117,6 +118,28 @@ final class Members {
     } else if (file != null) {
       left.addLast(file);
     }
+  }
+
+  /** Whether a call by way of one class may end up in the other's method. */
+  boolean areRelated(String one, String other) {
+    return isSubtype(one, other) || isSubtype(other, one);
+  }
+
+  private boolean isSubtype(String type, String supertype) {
+    Set<String> seen = new HashSet<>();
+    Deque<String> left = new ArrayDeque<>(List.of(type));
+    while (!left.isEmpty()) {
+      String at = left.remove();
+      ClassFile file = seen.add(at) ? files.find(at) : null;
+      if (at.equals(supertype)) {
+        return true;
+      }
+      if (file != null) {
+        left.addAll(file.interfaces);
+        left.addAll(file.superName == null ? List.of() : List.of(file.superName));
+      }
+    }
+    return false;
   }
 
   ClassFile superclass(ClassFile file) {

@@ -114,6 +114,17 @@ final class PathTyper {
   }
 
   private Step step(Type type, Path.Step written) throws SelectorException {
+    Step step = lookUp(type, written);
+    if (step.kind == Step.Kind.METHOD
+        && method.toString().startsWith(step.name + "()")
+        && members.areRelated(host.internalName, type.getInternalName())) {
+      throw selector.error(
+          written.column, "the capture would call the method that it is of, without end");
+    }
+    return step;
+  }
+
+  private Step lookUp(Type type, Path.Step written) throws SelectorException {
     if (type.getSort() == Type.ARRAY) {
       if (written.name.equals("length") || written.name.equals("size")) {
         return new Step(Step.Kind.LENGTH, null, written.name, Type.INT_TYPE, false);
