@@ -91,9 +91,13 @@ final class Members {
 
   /** The declaring class may be less accessible than the one that the call names. */
   private boolean isAccessible(ClassFile declaring, ClassFile owner, MethodFacts method) {
-    return (method.access & Opcodes.ACC_PUBLIC) != 0
-        ? isAccessible(owner, Opcodes.ACC_PUBLIC)
-        : isAccessible(declaring, method.access);
+    if ((method.access & Opcodes.ACC_PUBLIC) != 0) {
+      return isAccessible(owner, Opcodes.ACC_PUBLIC);
+    }
+    // What a class inherits as protected it may call on itself, from whatever package it comes.
+    boolean isInherited =
+        (method.access & Opcodes.ACC_PROTECTED) != 0 && owner.internalName.equals(host);
+    return isInherited || isAccessible(declaring, method.access);
   }
 
   /** A method without arguments that gives something; the one that was written, not its bridge. */
