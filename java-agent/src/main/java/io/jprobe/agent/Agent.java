@@ -101,15 +101,25 @@ public final class Agent {
         selected.add(loaded);
       }
     }
-    if (selected.isEmpty()) {
-      return;
+    if (!selected.isEmpty()) {
+      offer(selected, instrumentation);
     }
+  }
+
+  private static void offer(List<Class<?>> loaded, Instrumentation instrumentation) {
     try {
-      instrumentation.retransformClasses(selected.toArray(new Class<?>[0]));
+      instrumentation.retransformClasses(loaded.toArray(new Class<?>[0]));
     } catch (UnmodifiableClassException | RuntimeException | LinkageError | InternalError e) {
-      Log.line(
-          "classes loaded before the agent have no probes, the JVM does not show them: "
-              + Log.describe(e));
+      if (loaded.size() == 1) {
+        Log.line(
+            "class "
+                + loaded.get(0).getName()
+                + " has no probes, the JVM does not show it: "
+                + Log.describe(e));
+      } else {
+        // One class that cannot be linked is enough for the JVM to show none.
+        loaded.forEach(one -> offer(List.of(one), instrumentation));
+      }
     }
   }
 
