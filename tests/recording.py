@@ -1,0 +1,156 @@
+"""Everything that a collector streams, kept: a client made from the .proto and nothing of jcollect.
+
+Events as the same lines in which tests/targets/Expected.java says what they must be.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import grpc
+
+from jprobe.v1 import collector_pb2, collector_pb2_grpc, probe_pb2
+
+KIND_NAMES = {
+    probe_pb2.PROBE_KIND_ENTRY: "entry",
+    probe_pb2.PROBE_KIND_RETURN: "return",
+    probe_pb2.PROBE_KIND_THROW: "throw",
+}
+PRESENT = 1 << 32
+CUT = 1 << 34
+LOW_32_BITS = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event. `time` and `duration` in ns; `values` are words, or str or None for strings."""
+
+    probe: collector_pb2.Probe
+    seq: int
+    time: int
+    tid: int
+    thread: int
+    duration: int
+    values: tuple[int | str | None, ...]
+    cut: frozenset[int]
+
+    @property
+    def method(self) -> str:
+        return f"{self.probe.class_name}#{self.probe.method}{self.probe.descriptor}"
+
+    @property
+    def kind(self) -> str:
+        return KIND_NAMES[self.probe.kind]
+
+    @property
+    def line(self) -> str:
+        """As in Expected.java; values that a selector asked for, and those after them, with names."""
+        named = any(value.path or value.name == "absent" for value in self.probe.values)
+        parts = [self.method, self.kind]
+        for i, value in enumerate(self.probe.values):
+            text = f"{value.java_type}={self._text(i, value.type)}"
+            parts.append(f"{value.name}:{text}" if named else text)
+        return " ".join(parts)
+
+    def _text(self, index: int, value_type: int) -> str:
+        value = self.values[index]
+        if value is None:
+            return "null"
+        if isinstance(value, str):
+            return f'"{"".join(map(_plain, value))}"' + ("..." if index in self.cut else "")
+        if value_type == probe_pb2.VALUE_TYPE_FLOAT:
+            value &= LOW_32_BITS
+        return f"{value:x}"
+
+
+def _plain(character: str) -> str:
+    if " " <= character <= "~" and character != "\\":
+        return character
+    units = character.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
+
+
+class Recording:
+    """The stream of the collector of one process, from now until that collector ends."""
+
+    def __init__(self, pid: int) -> None:
+        self.probes: dict[int, collector_pb2.Probe] = {}
+        self.lost = 0
+        self._batches: list[collector_pb2.EventBatch] = []
+        self._problem: grpc.RpcError | None = None
+        self._subscribed = threading.Event()
+        self._address = f"unix:///run/jprobe/{pid}.sock"
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self._subscribed.wait(30), f"no schema came: {self._problem}"
+
+    def _run(self) -> None:
+        # A batch may be larger than gRPC takes where nothing is said.
+        options = [("grpc.max_receive_message_length", -1)]
+        try:
+            with grpc.insecure_channel(self._address, options) as channel:
+                service = collector_pb2_grpc.CollectorServiceStub(channel)
+                stream = service.Subscribe(collector_pb2.SubscribeRequest())
+                self.probes = {probe.id: probe for probe in next(stream).schema.probes}
+                self._subscribed.set()
+                for response in stream:
+                    if response.HasField("batch"):
+                        self._batches.append(response.batch)
+                    elif response.HasField("loss"):
+                        self.lost += response.loss.events
+        except grpc.RpcError as problem:
+            self._problem = problem
+
+    def filtered(self) -> dict[str, int]:
+        """Calls held back by now, by method and kind; those without are left out."""
+        with grpc.insecure_channel(self._address) as channel:
+            service = collector_pb2_grpc.CollectorServiceStub(channel)
+            probes = service.ListProbes(collector_pb2.ListProbesRequest()).probes
+        return {
+            f"{probe.class_name}#{probe.method}{probe.descriptor} {KIND_NAMES[probe.kind]}": probe.filtered
+            for probe in probes
+            if probe.filtered
+        }
+
+    def end(self) -> list[Event]:
+        """All events, once the collector has ended; fails the test if it lost any."""
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "the stream did not end with the collector"
+        assert self._problem is None, self._problem
+        assert self.lost == 0
+        events = [event for batch in self._batches for event in self._events(batch)]
+        assert [event.seq for event in events] == list(range(len(events)))
+        return events
+
+    def _events(self, batch: collector_pb2.EventBatch) -> Iterator[Event]:
+        values = iter(batch.values)
+        text_end = 0
+        for seq, time, probe_id, tid, thread, duration in zip(
+            batch.seq,
+            batch.time_unix_nanos,
+            batch.probe,
+            batch.tid,
+            batch.thread,
+            batch.duration_nanos,
+            strict=True,
+        ):
+            probe = self.probes[probe_id]
+            decoded: list[int | str | None] = []
+            cut = set()
+            for i, value in enumerate(probe.values):
+                word = next(values)
+                if value.type != probe_pb2.VALUE_TYPE_STRING:
+                    decoded.append(word)
+                    continue
+                size = word & LOW_32_BITS
+                text = batch.text[text_end : text_end + size].decode()
+                text_end += size
+                assert word & ~LOW_32_BITS & ~CUT in (0, PRESENT), f"unreadable: {word:x}"
+                decoded.append(text if word & PRESENT else None)
+                if word & CUT:
+                    cut.add(i)
+            yield Event(probe, seq, time, tid, thread, duration, tuple(decoded), frozenset(cut))
+        assert text_end == len(batch.text)
+        assert next(values, None) is None

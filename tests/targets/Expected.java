@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+
+/**
+ * The events that one thread's calls must make, in order, and the calls that must be held back:
+ * what a program that is traced says about itself. A line an event, as in
+ *
+ * <pre>Orders#place(JLjava/lang/String;)Z entry long=2a java.lang.String="abc"</pre>
+ *
+ * Numbers are their 64 bits in hexadecimal, of floats the lower 32; objects their identity hash.
+ * Strings are as long as the limit lets them be, and end in {@code ...} if they have been cut.
+ */
+final class Expected {
+  private final String prefix;
+  private final int stringLimit;
+  private final List<String> events = new ArrayList<>();
+  private final Map<String, Integer> held = new TreeMap<>();
+
+  /**
+   * @param prefix what all names of methods given here go without, as "com.acme.Shop$"
+   * @param stringLimit in bytes, as the agent was told
+   */
+  Expected(String prefix, int stringLimit) {
+    this.prefix = prefix;
+    this.stringLimit = stringLimit;
+  }
+
+  /** An entry event with the arguments; the method is "Class#name(…)…", as in the class file. */
+  void entry(String method, Object... arguments) {
+    List<String> types = types(method.substring(method.indexOf('(') + 1, method.indexOf(')')));
+    int captured = Math.min(types.size(), 12);
+    if (types.size() != arguments.length) {
+      throw new IllegalArgumentException(method + " has " + types.size() + " arguments");
+    }
+    StringBuilder line = new StringBuilder(prefix + method + " entry");
+    for (int i = 0; i < captured; i++) {
+      line.append(' ').append(value(types.get(i), arguments[i]));
+    }
+    events.add(line.toString());
+  }
+
+  /** A return event, with the value if the method has one. */
+  void returned(String method, Object... value) {
+    List<String> type = types(method.substring(method.indexOf(')') + 1));
+    if (type.size() != value.length) {
+      throw new IllegalArgumentException(method + " returns " + type);
+    }
+    String returned = type.isEmpty() ? "" : " " + value(type.get(0), value[0]);
+    events.add(prefix + method + " return" + returned);
+  }
+
+  void threw(String method, Class<? extends Throwable> exception) {
+    events.add(prefix + method + " throw " + value("java.lang.String", exception.getName()));
+  }
+
+  /** Entry and return of a call that calls nothing else that is traced. Gives the result. */
+  <T> T call(T result, String method, Object... arguments) {
+    entry(method, arguments);
+    returned(method, result);
+    return result;
+  }
+
+  /** The same of a method that returns nothing. */
+  void run(String method, Object... arguments) {
+    entry(method, arguments);
+    returned(method);
+  }
+
+  /**
+   * An event with captured values.
+   *
+   * @param values for each its name and type, as in "id:long", and the value
+   */
+  void captured(String method, String kind, Object... values) {
+    StringBuilder line = new StringBuilder(prefix + method + " " + kind);
+    for (int i = 0; i < values.length; i += 2) {
+      String[] name = ((String) values[i]).split(":");
+      line.append(' ').append(name[0]).append(':').append(value(name[1], values[i + 1]));
+    }
+    events.add(line.toString());
+  }
+
+  /** A call that fires nothing, for each of these kinds of probes that it would have fired. */
+  void heldBack(String method, String... kinds) {
+    for (String kind : kinds) {
+      held.merge(prefix + method + " " + kind, 1, Integer::sum);
+    }
+  }
+
+  List<String> events() {
+    return events;
+  }
+
+  Map<String, Integer> held() {
+    return held;
+  }
+
+  /** The types in a descriptor, as Java source writes them. None for void. */
+  private static List<String> types(String descriptor) {
+    List<String> types = new ArrayList<>();
+    int at = 0;
+    while (at < descriptor.length()) {
+      int dimensions = 0;
+      for (; descriptor.charAt(at) == '['; at++) {
+        dimensions++;
+      }
+      int end = descriptor.charAt(at) == 'L' ? descriptor.indexOf(';', at) : at;
+      if (descriptor.charAt(at) != 'V') {
+        types.add(source(descriptor.substring(at, end + 1)) + "[]".repeat(dimensions));
+      }
+      at = end + 1;
+    }
+    return types;
+  }
+
+  private static String source(String type) {
+    switch (type.charAt(0)) {
+      case 'Z':
+        return "boolean";
+      case 'B':
+        return "byte";
+      case 'C':
+        return "char";
+      case 'S':
+        return "short";
+      case 'I':
+        return "int";
+      case 'J':
+        return "long";
+      case 'F':
+        return "float";
+      case 'D':
+        return "double";
+      default:
+        return type.substring(1, type.length() - 1).replace('/', '.');
+    }
+  }
+
+  private String value(String type, Object value) {
+    boolean isString = type.equals("java.lang.String");
+    return type + "=" + (isString ? text((String) value) : word(type, value));
+  }
+
+  private static String word(String type, Object value) {
+    switch (type) {
+      case "boolean":
+        return (Boolean) value ? "1" : "0";
+      case "char":
+        return Integer.toHexString((Character) value);
+      case "float":
+        return Integer.toHexString(Float.floatToRawIntBits((Float) value));
+      case "double":
+        return Long.toHexString(Double.doubleToRawLongBits((Double) value));
+      case "byte":
+      case "short":
+      case "int":
+      case "long":
+        return Long.toHexString(((Number) value).longValue());
+      default:
+        return Integer.toHexString(System.identityHashCode(value));
+    }
+  }
+
+  /** By contract: whole characters of UTF-8 up to the limit, of which U+0000 takes two bytes. */
+  private String text(String string) {
+    if (string == null) {
+      return "null";
+    }
+    StringBuilder text = new StringBuilder("\"");
+    int bytes = 0;
+    for (Iterator<Integer> left = string.codePoints().iterator(); left.hasNext(); ) {
+      int character = left.next();
+      if (character >= 0xd800 && character < 0xe000) {
+        character = 0xfffd;
+      }
+      bytes += bytesOf(character);
+      if (bytes > stringLimit) {
+        return text.append("\"...").toString();
+      }
+      for (char unit : Character.toChars(character)) {
+        boolean plain = unit >= ' ' && unit <= '~' && unit != '\\';
+        text.append(plain ? String.valueOf(unit) : String.format("\\u%04x", (int) unit));
+      }
+    }
+    return text.append('"').toString();
+  }
+
+  private static int bytesOf(int character) {
+    return character == 0
+        ? 2
+        : new String(Character.toChars(character)).getBytes(StandardCharsets.UTF_8).length;
+  }
+
+  /** A JSON array of strings. */
+  static String json(List<String> lines) {
+    StringBuilder json = new StringBuilder("[");
+    for (String line : lines) {
+      json.append(json.length() > 1 ? "," : "").append(json(line));
+    }
+    return json.append(']').toString();
+  }
+
+  static String json(String text) {
+    return '"' + text.replace("\\", "\\\\").replace("\"", "\\\"") + '"';
+  }
+
+  /** A JSON object of numbers. */
+  static String json(Map<String, Integer> numbers) {
+    StringBuilder json = new StringBuilder("{");
+    numbers.forEach(
+        (name, number) -> {
+          json.append(json.length() > 1 ? "," : "").append(json(name)).append(':').append(number);
+        });
+    return json.append('}').toString();
+  }
+}
