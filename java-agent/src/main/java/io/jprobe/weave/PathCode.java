@@ -5,20 +5,16 @@ import io.jprobe.capture.CapturedValue;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.capture.TypedPath;
 import io.jprobe.capture.TypedPath.Root;
-import io.jprobe.capture.TypedPath.Step;
 import io.jprobe.capture.ValueType;
-import io.jprobe.catalog.TracedMethod;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.function.ToLongFunction;
 import java.util.stream.Collectors;
 import org.objectweb.asm.Label;
 import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
-import org.objectweb.asm.Type;
 
 /**
  * The code that follows paths. Each path has a local for its value: the word, or the string itself,
@@ -48,22 +44,17 @@ final class PathCode {
     }
   }
 
-  private final TracedMethod method;
   private final AddedLocals locals;
   private final int returned;
-  private final ToLongFunction<Step> offsets;
+  private final StepCode steps;
   private final Map<TypedPath, Place> places = new LinkedHashMap<>();
   private int exception = -1;
 
-  PathCode(
-      TracedMethod method,
-      AddedLocals locals,
-      int returned,
-      ToLongFunction<Step> offsets) {
-    this.method = method;
+  /** @param returned the local with what is returned; -1 where nothing is */
+  PathCode(StepCode steps, AddedLocals locals, int returned) {
+    this.steps = steps;
     this.locals = locals;
     this.returned = returned;
-    this.offsets = offsets;
   }
 
   /** Gives a path its locals. All paths have to be told of before any code is made. */
@@ -150,7 +141,7 @@ final class PathCode {
   private void read(MethodVisitor code, Frames frames, TypedPath path) {
     Place place = places.get(path);
     if (!path.canBeAbsent()) {
-      pushRoot(code, path);
+      steps.walk(code, path, returned, exception, null);
       store(code, path, place);
       return;
     }
@@ -161,16 +152,7 @@ final class PathCode {
     Label done = new Label();
     code.visitTryCatchBlock(from, to, threw, THROWABLE);
     code.visitLabel(from);
-    pushRoot(code, path);
-    String onStack = path.rootType.getSort() < Type.ARRAY ? null : path.rootType.getInternalName();
-    for (Step step : path.steps) {
-      code.visitInsn(Opcodes.DUP);
-      code.visitJumpInsn(Opcodes.IFNULL, isNull);
-      onStack = take(code, step, onStack);
-    }
-    if (path.valueType == ValueType.STRING && !STRING.equals(onStack)) {
-      code.visitTypeInsn(Opcodes.CHECKCAST, STRING);
-    }
+    steps.walk(code, path, returned, exception, isNull);
     store(code, path, place);
     code.visitLabel(to);
     code.visitJumpInsn(Opcodes.GOTO, done);
@@ -190,91 +172,6 @@ final class PathCode {
   private static void setAbsent(MethodVisitor code, Place place, int why) {
     Injection.pushInt(code, why);
     code.visitVarInsn(Opcodes.ISTORE, place.absence);
-  }
-
-  private void pushRoot(MethodVisitor code, TypedPath path) {
-    switch (path.root) {
-      case ARGUMENT:
-        int local = method.isStatic() ? 0 : 1;
-        Type[] types = Type.getArgumentTypes(method.descriptor);
-        for (int i = 0; i < path.argument; i++) {
-          local += types[i].getSize();
-        }
-        code.visitVarInsn(path.rootType.getOpcode(Opcodes.ILOAD), local);
-        break;
-      case THIS:
-        code.visitVarInsn(Opcodes.ALOAD, 0);
-        break;
-      case RETURN:
-        code.visitVarInsn(path.rootType.getOpcode(Opcodes.ILOAD), returned);
-        break;
-      case EXCEPTION:
-        code.visitVarInsn(Opcodes.ALOAD, exception);
-        break;
-      default:
-        Injection.callStatic(
-            code, "java/lang/Thread", "currentThread", "()Ljava/lang/Thread;");
-    }
-  }
-
-  /**
-   * One step. Stack: ..., object → ..., value.
-   *
-   * @param onStack the internal name that the verifier knows the object by
-   * @return the same of the value; null for primitive types
-   */
-  private String take(MethodVisitor code, Step step, String onStack) {
-    switch (step.kind) {
-      case LENGTH:
-        code.visitInsn(Opcodes.ARRAYLENGTH);
-        return null;
-      case FALSE:
-        code.visitInsn(Opcodes.POP);
-        code.visitInsn(Opcodes.ICONST_0);
-        return null;
-      case FIELD:
-        cast(code, onStack, step.owner);
-        code.visitFieldInsn(
-            Opcodes.GETFIELD, step.owner, step.name, step.type.getDescriptor());
-        break;
-      case METHOD:
-        cast(code, onStack, step.owner);
-        code.visitMethodInsn(
-            step.isInterface ? Opcodes.INVOKEINTERFACE : Opcodes.INVOKEVIRTUAL,
-            step.owner,
-            step.name,
-            "()" + step.type.getDescriptor(),
-            step.isInterface);
-        break;
-      default:
-        return takeHidden(code, step);
-    }
-    return step.type.getSort() < Type.ARRAY ? null : step.type.getInternalName();
-  }
-
-  /** What came out of a hidden field is known to the verifier as an object and no more. */
-  private static void cast(MethodVisitor code, String onStack, String wanted) {
-    if (OBJECT.equals(onStack) && !OBJECT.equals(wanted)) {
-      code.visitTypeInsn(Opcodes.CHECKCAST, wanted);
-    }
-  }
-
-  private String takeHidden(MethodVisitor code, Step step) {
-    code.visitLdcInsn(offsets.applyAsLong(step));
-    boolean isReference = step.type.getSort() >= Type.ARRAY;
-    String type = isReference ? "Ljava/lang/Object;" : step.type.getDescriptor();
-    String name = isReference ? "Reference" : capitalized(step.type.getClassName());
-    Injection.callFire(code, "field" + name, "(Ljava/lang/Object;J)" + type);
-    if (step.type.getSort() == Type.ARRAY) {
-      // Nobody but the next step, the length, has a use for it.
-      code.visitTypeInsn(Opcodes.CHECKCAST, step.type.getInternalName());
-      return step.type.getInternalName();
-    }
-    return isReference ? OBJECT : null;
-  }
-
-  private static String capitalized(String name) {
-    return Character.toUpperCase(name.charAt(0)) + name.substring(1);
   }
 
   /** Stack: ..., value → ... */

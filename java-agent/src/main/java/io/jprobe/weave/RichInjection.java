@@ -57,7 +57,7 @@ final class RichInjection extends Injection {
     this.elapsed = measures() ? locals.add(Opcodes.LONG) : -1;
     boolean keepsReturned = fires(ProbeKind.RETURN) && returnType.getSize() > 0;
     this.returned = keepsReturned ? locals.add(Frames.typeOf(returnType)) : -1;
-    this.paths = new PathCode(method, locals, returned, offsets);
+    this.paths = new PathCode(new StepCode(method, offsets), locals, returned);
     if (fires(ProbeKind.THROW)) {
       paths.exceptionLocal();
     }

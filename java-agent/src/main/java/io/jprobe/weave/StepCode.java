@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.weave;
+
+import io.jprobe.capture.TypedPath;
+import io.jprobe.capture.TypedPath.Step;
+import io.jprobe.catalog.TracedMethod;
+import java.util.function.ToLongFunction;
+import org.objectweb.asm.Label;
+import org.objectweb.asm.MethodVisitor;
+import org.objectweb.asm.Opcodes;
+import org.objectweb.asm.Type;
+
+/** The code that walks one path, from its root to its value. */
+final class StepCode {
+  private static final String STRING = "java/lang/String";
+  private static final String OBJECT = "java/lang/Object";
+
+  private final TracedMethod method;
+  private final ToLongFunction<Step> offsets;
+
+  /** @param offsets of fields that are private to other classes */
+  StepCode(TracedMethod method, ToLongFunction<Step> offsets) {
+    this.method = method;
+    this.offsets = offsets;
+  }
+
+  /**
+   * Walks all steps. Stack: empty → value; at {@code isNull}: an object that is null.
+   *
+   * @param returned the local with what is returned
+   * @param exception the local with what was thrown
+   */
+  void walk(MethodVisitor code, TypedPath path, int returned, int exception, Label isNull) {
+    pushRoot(code, path, returned, exception);
+    String onStack = path.rootType.getSort() < Type.ARRAY ? null : path.rootType.getInternalName();
+    for (Step step : path.steps) {
+      code.visitInsn(Opcodes.DUP);
+      code.visitJumpInsn(Opcodes.IFNULL, isNull);
+      onStack = take(code, step, onStack);
+    }
+    if (path.type.getDescriptor().equals("Ljava/lang/String;")) {
+      cast(code, onStack, STRING);
+    }
+  }
+
+  private void pushRoot(MethodVisitor code, TypedPath path, int returned, int exception) {
+    switch (path.root) {
+      case ARGUMENT:
+        int local = method.isStatic() ? 0 : 1;
+        Type[] types = Type.getArgumentTypes(method.descriptor);
+        for (int i = 0; i < path.argument; i++) {
+          local += types[i].getSize();
+        }
+        code.visitVarInsn(path.rootType.getOpcode(Opcodes.ILOAD), local);
+        break;
+      case THIS:
+        code.visitVarInsn(Opcodes.ALOAD, 0);
+        break;
+      case RETURN:
+        code.visitVarInsn(path.rootType.getOpcode(Opcodes.ILOAD), returned);
+        break;
+      case EXCEPTION:
+        code.visitVarInsn(Opcodes.ALOAD, exception);
+        break;
+      default:
+        Injection.callStatic(
+            code, "java/lang/Thread", "currentThread", "()Ljava/lang/Thread;");
+    }
+  }
+
+  /**
+   * One step. Stack: ..., object → ..., value.
+   *
+   * @param onStack the internal name that the verifier knows the object by
+   * @return the same of the value; null for primitive types
+   */
+  private String take(MethodVisitor code, Step step, String onStack) {
+    switch (step.kind) {
+      case LENGTH:
+        code.visitInsn(Opcodes.ARRAYLENGTH);
+        return null;
+      case FALSE:
+        code.visitInsn(Opcodes.POP);
+        code.visitInsn(Opcodes.ICONST_0);
+        return null;
+      case FIELD:
+        cast(code, onStack, step.owner);
+        code.visitFieldInsn(
+            Opcodes.GETFIELD, step.owner, step.name, step.type.getDescriptor());
+        break;
+      case METHOD:
+        cast(code, onStack, step.owner);
+        code.visitMethodInsn(
+            step.isInterface ? Opcodes.INVOKEINTERFACE : Opcodes.INVOKEVIRTUAL,
+            step.owner,
+            step.name,
+            "()" + step.type.getDescriptor(),
+            step.isInterface);
+        break;
+      default:
+        return takeHidden(code, step);
+    }
+    return step.type.getSort() < Type.ARRAY ? null : step.type.getInternalName();
+  }
+
+  /** What came out of a hidden field is known to the verifier as an object and no more. */
+  private static void cast(MethodVisitor code, String onStack, String wanted) {
+    if (OBJECT.equals(onStack) && !OBJECT.equals(wanted)) {
+      code.visitTypeInsn(Opcodes.CHECKCAST, wanted);
+    }
+  }
+
+  private String takeHidden(MethodVisitor code, Step step) {
+    code.visitLdcInsn(offsets.applyAsLong(step));
+    boolean isReference = step.type.getSort() >= Type.ARRAY;
+    String type = isReference ? "Ljava/lang/Object;" : step.type.getDescriptor();
+    String name = isReference ? "Reference" : capitalized(step.type.getClassName());
+    Injection.callFire(code, "field" + name, "(Ljava/lang/Object;J)" + type);
+    if (step.type.getSort() == Type.ARRAY) {
+      // Nobody but the next step, the length, has a use for it.
+      code.visitTypeInsn(Opcodes.CHECKCAST, step.type.getInternalName());
+      return step.type.getInternalName();
+    }
+    return isReference ? OBJECT : null;
+  }
+
+  private static String capitalized(String name) {
+    return Character.toUpperCase(name.charAt(0)) + name.substring(1);
+  }
+}
