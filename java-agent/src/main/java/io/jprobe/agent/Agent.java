@@ -10,6 +10,7 @@ import io.jprobe.stapsdt.StubDirectory;
 import io.jprobe.weave.ClassWeaver;
 import java.io.IOException;
 import java.io.InputStream;
+import java.jprobe.Fire;
 import java.lang.instrument.Instrumentation;
 import java.lang.instrument.UnmodifiableClassException;
 import java.nio.charset.StandardCharsets;
@@ -27,9 +28,7 @@ public final class Agent {
     try {
       Options options = Options.parse(written);
       NativeLibrary.load(options.directory);
-      exportUnsafeTo(
-          FireBinding.install(resource("java/jprobe/Fire.classdata"), options.stringLimit),
-          instrumentation);
+      installFire(options.stringLimit, instrumentation);
       start(options, createDirectory(options.directory), instrumentation);
     } catch (OptionsException | SelectorException | StapsdtException e) {
       Log.line(e.getMessage() + "; the program runs untraced");
@@ -38,8 +37,10 @@ public final class Agent {
     }
   }
 
-  /** The boot loader's own unnamed module: nothing of the application is in it. */
-  private static void exportUnsafeTo(Class<?> fire, Instrumentation instrumentation) {
+  private static void installFire(int stringLimit, Instrumentation instrumentation)
+      throws StapsdtException {
+    Class<?> fire = FireBinding.install(resource("java/jprobe/Fire.classdata"), stringLimit);
+    // Its module is the boot loader's unnamed one: nothing of the application is in there.
     instrumentation.redefineModule(
         Object.class.getModule(),
         Set.of(),
@@ -47,6 +48,8 @@ public final class Agent {
         Map.of(),
         Set.of(),
         Map.of());
+    // Initializes it: a JDK that it does not fit is to be found out here, not in the application.
+    Fire.threadId();
   }
 
   /** Null, for memfds, where the directory cannot be had: its absence costs perf, not jcollect. */
