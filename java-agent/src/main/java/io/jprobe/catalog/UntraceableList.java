@@ -13,6 +13,8 @@ final class UntraceableList {
   /** Programs make hidden classes without end; nobody reads more of a list. */
   private static final int MAX_HIDDEN = 1_000;
 
+  private static final ClassLoader AGENT = UntraceableList.class.getClassLoader();
+
   private static final String LAMBDA = "$$Lambda";
 
   private final List<Untraceable> waiting = new ArrayList<>();
@@ -51,7 +53,7 @@ final class UntraceableList {
       return;
     }
     for (Class<?> candidate : loadedClasses.all()) {
-      if (isHidden(candidate)) {
+      if (isHidden(candidate) && candidate.getClassLoader() != AGENT) {
         addHidden(candidate, selectors, loaderIds);
       }
     }
