@@ -23,6 +23,8 @@ from conditions import DEADLINE_SECONDS, wait_until
 ROOT = Path(__file__).resolve().parents[1]
 JAR = ROOT / "java-agent/build/libs/jprobe.jar"
 H2_JAR = ROOT / "java-agent/build/targets/h2.jar"
+KOTLIN_JAR = ROOT / "java-agent/build/targets/kotlin-stdlib.jar"
+SCALA_JAR = ROOT / "java-agent/build/targets/scala-library.jar"
 JCOLLECT = ROOT / ".venv/bin/jcollect"
 JVM_FOLDER = Path("/usr/lib/jvm")
 OLDEST_JAVA = 17
@@ -227,6 +229,8 @@ def compile_targets(folder: Path) -> Path:
             "--release",
             "11",
             "-g",
+            "-cp",
+            f"{KOTLIN_JAR}:{SCALA_JAR}",
             "-d",
             folder,
             *sorted((ROOT / "tests/targets").glob("*.java")),
