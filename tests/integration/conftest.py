@@ -1,16 +1,17 @@
-"""What integration tests share: see collector_fixtures.py and java_target.py."""
+"""What integration tests share: see collector_fixtures.py, java_target.py and second_agent.py."""
 
 from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("collector_fixtures", "java_target")
+pytest.register_assert_rewrite("collector_fixtures", "java_target", "second_agent")
 
 from collector_fixtures import bench, target_binary  # noqa: E402
 
 from java_target import compile_targets  # noqa: E402
+from second_agent import digest_agent  # noqa: E402
 
-__all__ = ["bench", "target_binary", "targets"]
+__all__ = ["bench", "digest_agent", "target_binary", "targets"]
 
 
 @pytest.fixture(scope="session")

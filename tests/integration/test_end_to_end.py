@@ -39,6 +39,7 @@ from java_target import (
     wait_for_probes,
 )
 from jprobe.v1 import collector_pb2, collector_pb2_grpc, probe_pb2
+from second_agent import Digests
 
 PLACE = "(I)J"
 PLACE_WITH_ITEM = "(JLjava/lang/String;)Z"
@@ -276,37 +277,6 @@ def test_other_tools_list_the_probes(targets: Path) -> None:
         assert set(re.findall(r"Name: (\S+)", readelf.stdout)) == {name.split(":")[1] for name in names}
         assert re.search(r"Build ID: [0-9a-f]{40}", readelf.stdout)
         assert readelf.stderr == ""
-
-
-class Digests:
-    """What a second agent saw become the class, newest last."""
-
-    def __init__(self, file: Path, class_name: str) -> None:
-        self._file = file
-        self._class = class_name
-
-    def all(self) -> list[str]:
-        lines = self._file.read_text().splitlines() if self._file.exists() else []
-        return [line.split()[1] for line in lines if line.split()[0] == self._class]
-
-    def of_a_retransformation(self) -> str:
-        """Has the JVM write the class anew, and gives the digest."""
-        request = self._file.with_name(self._file.name + ".retransform")
-        request.touch()
-        wait_until(lambda: not request.exists(), "the second agent's retransformation")
-        return self.all()[-1]
-
-
-@pytest.fixture
-def digest_agent(targets: Path, tmp_path: Path) -> Path:
-    manifest = tmp_path / "manifest"
-    manifest.write_text("Premain-Class: DigestAgent\nCan-Retransform-Classes: true\n")
-    jar = tmp_path / "digest.jar"
-    with zipfile.ZipFile(jar, "w") as archive:
-        archive.write(manifest, "META-INF/MANIFEST.MF")
-        for compiled in targets.glob("DigestAgent*.class"):
-            archive.write(compiled, compiled.name)
-    return jar
 
 
 @on_every_jdk

@@ -1,0 +1,46 @@
+"""Other agents in the JVM: one tells what becomes of classes."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from conditions import wait_until
+
+
+class Digests:
+    """What a second agent saw become the class, newest last."""
+
+    def __init__(self, file: Path, class_name: str) -> None:
+        self._file = file
+        self._class = class_name
+
+    def all(self) -> list[str]:
+        lines = self._file.read_text().splitlines() if self._file.exists() else []
+        return [line.split()[1] for line in lines if line.split()[0] == self._class]
+
+    def of_a_retransformation(self) -> str:
+        """Has the JVM write the class anew, and gives the digest."""
+        request = self._file.with_name(self._file.name + ".retransform")
+        request.touch()
+        wait_until(lambda: not request.exists(), "the second agent's retransformation")
+        return self.all()[-1]
+
+
+def agent_jar(name: str, targets: Path, folder: Path) -> Path:
+    """The program of that name as an agent."""
+    manifest = folder / f"{name}.manifest"
+    manifest.write_text(f"Premain-Class: {name}\nCan-Retransform-Classes: true\n")
+    jar = folder / f"{name}.jar"
+    with zipfile.ZipFile(jar, "w") as archive:
+        archive.write(manifest, "META-INF/MANIFEST.MF")
+        for compiled in targets.glob(f"{name}*.class"):
+            archive.write(compiled, compiled.name)
+    return jar
+
+
+@pytest.fixture
+def digest_agent(targets: Path, tmp_path: Path) -> Path:
+    return agent_jar("DigestAgent", targets, tmp_path)
