@@ -52,8 +52,28 @@ def runs_with(target: Process) -> list[str]:
         ),
         (
             "probe=A#b",
-            "jprobe: there is no option 'probe'; there are probes, dir and string-limit; "
+            "jprobe: there is no option 'probe'; there are probes, config, dir, string-limit and "
+            "max-methods; the program runs untraced",
+        ),
+        (
+            "probes=PrimeCalls$Orders#place(index=arg0) when index => 5,dir=/tmp",
+            "jprobe: selector 'PrimeCalls$Orders#place(index=arg0) when index => 5', column 48: "
+            "expected '==' to compare, found a single '='; the program runs untraced",
+        ),
+        (
+            "probes=PrimeCalls$Orders#*;PrimeCalls$Orders#place(List<String>)",
+            "jprobe: selector 'PrimeCalls$Orders#place(List<String>)', column 29: types are written without "
+            "their parameters: List, not List<String>; the program runs untraced",
+        ),
+        (
+            "max-methods=many",
+            "jprobe: max-methods is 'many'; expected a number of methods from 1 to 1000000; "
             "the program runs untraced",
+        ),
+        (
+            "config=/no/such/file",
+            "jprobe: cannot read config=/no/such/file: /no/such/file (No such file or directory); "
+            "expected a file of selectors, one a line; the program runs untraced",
         ),
         ("probes=Nowhere#*", "jprobe: selector Nowhere#* has matched no method"),
         (
@@ -65,6 +85,24 @@ def runs_with(target: Process) -> list[str]:
 )
 def test_a_mistake_in_the_options_is_one_line(jdk: Jdk, targets: Path, options: str, line: str) -> None:
     assert runs_with(java(jdk, "-cp", targets, "PrimeCalls", options=options)) == [line]
+
+
+def test_a_mistake_in_a_file_of_selectors_is_one_line_with_the_place(targets: Path, tmp_path: Path) -> None:
+    config = tmp_path / "jprobe.conf"
+    config.write_text("# selectors\n\n  PrimeCalls$Orders#place   # all of them\nPrimeCalls$Orders@touch\n")
+    assert runs_with(java(newest_jdk, "-cp", targets, "PrimeCalls", options=f"config={config}")) == [
+        f"jprobe: config {config}, line 4: selector 'PrimeCalls$Orders@touch', column 18: "
+        "'@' cannot be in a class's name; the program runs untraced"
+    ]
+
+
+def test_of_many_methods_that_a_selector_does_not_fit_ten_are_named(targets: Path) -> None:
+    selectors = "com.acme.parcels.**#*(n=arg0.nothing)"
+    with java(newest_jdk, "-cp", targets, "com.acme.parcels.Parcels", probes=selectors) as target:
+        last = target.wait_for_line("jprobe: more ")
+        assert last == "jprobe: more cannot be traced; jcollect probes --all lists them"
+        assert len(target.err) == 11
+        assert all(line.startswith("jprobe: cannot trace com.acme.parcels.") for line in target.err[:10])
 
 
 def test_a_second_agent_says_so(targets: Path) -> None:
