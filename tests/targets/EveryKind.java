@@ -116,17 +116,40 @@ public class EveryKind {
     // infinities, NaNs with a payload: quiet, negative, signalling.
     for (int bits :
         new int[] {
-          0, 0x80000000, 1, 0x807fffff, 0x00800000, 0x3dcccccd, 0x7f7fffff, 0xff7fffff, 0x7f800000,
-          0xff800000, 0x7fc00000, 0x7fc12345, 0xffc54321, 0x7f812345
+          0,
+          0x80000000,
+          1,
+          0x807fffff,
+          0x00800000,
+          0x3dcccccd,
+          0x7f7fffff,
+          0xff7fffff,
+          0x7f800000,
+          0xff800000,
+          0x7fc00000,
+          0x7fc12345,
+          0xffc54321,
+          0x7f812345
         }) {
       float value = Float.intBitsToFloat(bits);
       expected.call(Kinds.Types.aFloat(value), "Types#aFloat(F)F", value);
     }
     for (long bits :
         new long[] {
-          0, 1L << 63, 1, 0x800fffffffffffffL, 0x0010000000000000L, 0x3fb999999999999aL,
-          0x7fefffffffffffffL, 0xffefffffffffffffL, 0x7ff0000000000000L, 0xfff0000000000000L,
-          0x7ff8000000000000L, 0x7ff8123456789abcL, 0xfff8cba987654321L, 0x7ff0123456789abcL
+          0,
+          1L << 63,
+          1,
+          0x800fffffffffffffL,
+          0x0010000000000000L,
+          0x3fb999999999999aL,
+          0x7fefffffffffffffL,
+          0xffefffffffffffffL,
+          0x7ff0000000000000L,
+          0xfff0000000000000L,
+          0x7ff8000000000000L,
+          0x7ff8123456789abcL,
+          0xfff8cba987654321L,
+          0x7ff0123456789abcL
         }) {
       double value = Double.longBitsToDouble(bits);
       expected.call(Kinds.Types.aDouble(value), "Types#aDouble(D)D", value);
@@ -167,8 +190,20 @@ public class EveryKind {
   private void strings() {
     List<String> texts = new ArrayList<>();
     Collections.addAll(
-        texts, null, "", "a", "\0", "a\0b\0", "tab\tline\n\"quoted\" \\ \u007f\u0080", "Rīga", "€",
-        "\ud83d\ude00", "\ud83d", "\ude00", "\ude00\ud83d", "a\ud83db");
+        texts,
+        null,
+        "",
+        "a",
+        "\0",
+        "a\0b\0",
+        "tab\tline\n\"quoted\" \\ \u007f\u0080",
+        "Rīga",
+        "€",
+        "\ud83d\ude00",
+        "\ud83d",
+        "\ude00",
+        "\ude00\ud83d",
+        "a\ud83db");
     // As long as the limit, and longer by one; then with a last character of n bytes, of which
     // 0 to n are beyond the limit.
     for (String last : new String[] {"x", "\0", "ž", "€", "\ud83d\ude00", "\ud83d"}) {
@@ -185,9 +220,7 @@ public class EveryKind {
     texts.add("x".repeat(1_000_000));
     for (String text : texts) {
       expected.call(
-          Kinds.Types.aString(text),
-          "Types#aString(Ljava/lang/String;)Ljava/lang/String;",
-          text);
+          Kinds.Types.aString(text), "Types#aString(Ljava/lang/String;)Ljava/lang/String;", text);
     }
   }
 
@@ -200,21 +233,61 @@ public class EveryKind {
     String text = "äöü";
     expected.call(
         Kinds.Types.twelve(
-            true, (byte) -2, '\udc00', (short) -4, -5, -6L, -0f, Double.MIN_VALUE, text, object,
-            array, boxed),
+            true,
+            (byte) -2,
+            '\udc00',
+            (short) -4,
+            -5,
+            -6L,
+            -0f,
+            Double.MIN_VALUE,
+            text,
+            object,
+            array,
+            boxed),
         "Types#twelve(ZBCSIJFDLjava/lang/String;Ljava/lang/Object;[ILjava/lang/Long;)D",
-        true, (byte) -2, '\udc00', (short) -4, -5, -6L, -0f, Double.MIN_VALUE, text, object,
-        array, boxed);
+        true,
+        (byte) -2,
+        '\udc00',
+        (short) -4,
+        -5,
+        -6L,
+        -0f,
+        Double.MIN_VALUE,
+        text,
+        object,
+        array,
+        boxed);
 
     // The compiler gives a class without one a constructor.
     Kinds.Types types = new Kinds.Types();
     expected.run("Types#<init>()V");
     expected.call(
         types.twelveOfAnObject(
-            1e300, Long.MIN_VALUE, -0.0, 2, -1.5f, 3, null, "", Long.MAX_VALUE, Double.NaN, false,
+            1e300,
+            Long.MIN_VALUE,
+            -0.0,
+            2,
+            -1.5f,
+            3,
+            null,
+            "",
+            Long.MAX_VALUE,
+            Double.NaN,
+            false,
             '\uffff'),
         "Types#twelveOfAnObject(DJDJFILjava/lang/String;Ljava/lang/String;JDZC)J",
-        1e300, Long.MIN_VALUE, -0.0, 2L, -1.5f, 3, null, "", Long.MAX_VALUE, Double.NaN, false,
+        1e300,
+        Long.MIN_VALUE,
+        -0.0,
+        2L,
+        -1.5f,
+        3,
+        null,
+        "",
+        Long.MAX_VALUE,
+        Double.NaN,
+        false,
         '\uffff');
 
     for (int length : new int[] {1, limit - 1, limit, limit + 1}) {
@@ -234,7 +307,20 @@ public class EveryKind {
     expected.call(
         Kinds.Types.fourteen(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, "13", 14),
         "Types#fourteen(JIJIJIJIJIJILjava/lang/String;D)J",
-        1L, 2, 3L, 4, 5L, 6, 7L, 8, 9L, 10, 11L, 12, "13", 14.0);
+        1L,
+        2,
+        3L,
+        4,
+        5L,
+        6,
+        7L,
+        8,
+        9L,
+        10,
+        11L,
+        12,
+        "13",
+        14.0);
   }
 
   private void initialisers() {
@@ -542,8 +628,7 @@ public class EveryKind {
         thrown(() -> Kinds.Exits.finallyInFinally(log, true)) instanceof IllegalArgumentException);
     expected.entry("Exits#finallyInFinally(Ljava/util/List;Z)I", log, true);
     refused("inner");
-    expected.threw(
-        "Exits#finallyInFinally(Ljava/util/List;Z)I", IllegalArgumentException.class);
+    expected.threw("Exits#finallyInFinally(Ljava/util/List;Z)I", IllegalArgumentException.class);
     check(log.equals(List.of("try", "inner", "outer")));
 
     leaves(() -> Kinds.Exits.endless(0), ArrayStoreException.class, "Exits#endless(I)I", 0);
@@ -601,8 +686,7 @@ public class EveryKind {
         Integer.MAX_VALUE);
     String throwsIt = "Exits#throwsIt(Ljava/lang/RuntimeException;)V";
     // null is thrown as what the JVM makes of it.
-    leaves(
-        () -> Kinds.Exits.throwsIt(null), NullPointerException.class, throwsIt, (Object) null);
+    leaves(() -> Kinds.Exits.throwsIt(null), NullPointerException.class, throwsIt, (Object) null);
     // A class with a name that the JVM has made.
     RuntimeException nameless = new RuntimeException() {};
     leaves(() -> Kinds.Exits.throwsIt(nameless), nameless.getClass(), throwsIt, nameless);

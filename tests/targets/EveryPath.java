@@ -284,33 +284,55 @@ public class EveryPath {
       City city = order.customer == null ? null : order.customer.city;
       for (String kind : new String[] {"entry", "return"}) {
         expected.captured(
-            method, kind,
-            "id:long", ((Numbered) order).id,
-            "urgent:boolean", true,
-            "b:byte", -1,
-            "s:short", Short.MIN_VALUE,
-            "c:char", '\ud83d',
-            "f:float", -0f,
-            "d:double", Double.NaN,
-            "zip:int", city == null ? 0 : 1050,
-            "name:java.lang.String", city == null ? null : city.name,
-            "absent:int", city == null ? 0b1_1000_0000 : 0);
+            method,
+            kind,
+            "id:long",
+            ((Numbered) order).id,
+            "urgent:boolean",
+            true,
+            "b:byte",
+            -1,
+            "s:short",
+            Short.MIN_VALUE,
+            "c:char",
+            '\ud83d',
+            "f:float",
+            -0f,
+            "d:double",
+            Double.NaN,
+            "zip:int",
+            city == null ? 0 : 1050,
+            "name:java.lang.String",
+            city == null ? null : city.name,
+            "absent:int",
+            city == null ? 0b1_1000_0000 : 0);
       }
       Captured.fields(order);
     }
     for (String kind : new String[] {"entry", "return"}) {
       expected.captured(
-          method, kind,
-          "id:long", 0,
-          "urgent:boolean", false,
-          "b:byte", 0,
-          "s:short", 0,
-          "c:char", '\0',
-          "f:float", 0f,
-          "d:double", 0.0,
-          "zip:int", 0,
-          "name:java.lang.String", null,
-          "absent:int", 0b1_1111_1111);
+          method,
+          kind,
+          "id:long",
+          0,
+          "urgent:boolean",
+          false,
+          "b:byte",
+          0,
+          "s:short",
+          0,
+          "c:char",
+          '\0',
+          "f:float",
+          0f,
+          "d:double",
+          0.0,
+          "zip:int",
+          0,
+          "name:java.lang.String",
+          null,
+          "absent:int",
+          0b1_1111_1111);
     }
     Captured.fields(null);
   }
@@ -323,15 +345,24 @@ public class EveryPath {
     // Once a call, though two events tell.
     check(Customer.asked == asked + 1);
     Object[] values = {
-      "label:java.lang.String", "label",
-      "rich:boolean", true,
-      "city:EveryPath$City", order.customer.city,
-      "size:int", 2,
-      "counts:int[]", order.counts,
-      "length:int", 3,
-      "text:int", 4,
-      "state:java.lang.String", "CLOSED",
-      "absent:int", 0
+      "label:java.lang.String",
+      "label",
+      "rich:boolean",
+      true,
+      "city:EveryPath$City",
+      order.customer.city,
+      "size:int",
+      2,
+      "counts:int[]",
+      order.counts,
+      "length:int",
+      3,
+      "text:int",
+      4,
+      "state:java.lang.String",
+      "CLOSED",
+      "absent:int",
+      0
     };
     expected.captured(method, "entry", values);
     // What the probe passes anyway is the first value, so that the bits move up by one.
@@ -340,17 +371,27 @@ public class EveryPath {
     order.customer = null;
     order.state = null;
     Captured.getters(order, null);
-    values = new Object[] {
-      "label:java.lang.String", null,
-      "rich:boolean", false,
-      "city:EveryPath$City", null,
-      "size:int", 2,
-      "counts:int[]", order.counts,
-      "length:int", 3,
-      "text:int", 0,
-      "state:java.lang.String", null,
-      "absent:int", 0b1100_0111
-    };
+    values =
+        new Object[] {
+          "label:java.lang.String",
+          null,
+          "rich:boolean",
+          false,
+          "city:EveryPath$City",
+          null,
+          "size:int",
+          2,
+          "counts:int[]",
+          order.counts,
+          "length:int",
+          3,
+          "text:int",
+          0,
+          "state:java.lang.String",
+          null,
+          "absent:int",
+          0b1100_0111
+        };
     expected.captured(method, "entry", values);
     values[values.length - 1] = 0b1_1000_1110;
     expected.captured(method, "return", with(values, "return:long", 5));
@@ -368,11 +409,16 @@ public class EveryPath {
     Order order = new Order(9, new Customer(null, null), null);
     Captured.broken(order);
     Object[] values = {
-      "bad:EveryPath$City", null,
-      "id:long", 9L,
-      "further:java.lang.String", null,
-      "rich:boolean", false,
-      "absent:int", 0b1101 << 16
+      "bad:EveryPath$City",
+      null,
+      "id:long",
+      9L,
+      "further:java.lang.String",
+      null,
+      "rich:boolean",
+      false,
+      "absent:int",
+      0b1101 << 16
     };
     expected.captured(method, "entry", values);
     values[values.length - 1] = 0b1_1010 << 16;
@@ -393,23 +439,34 @@ public class EveryPath {
         constructor, "entry", "arg0:java.lang.String", "Ābols", "length:int", 5, "absent:int", 0);
     // There is no this before the constructor's end.
     expected.captured(
-        constructor, "return",
-        "shop:java.lang.String", "Ābols",
-        "size:int", 5,
-        "arg0:java.lang.String", "Ābols",
-        "length:int", 5,
-        "absent:int", 0);
+        constructor,
+        "return",
+        "shop:java.lang.String",
+        "Ābols",
+        "size:int",
+        5,
+        "arg0:java.lang.String",
+        "Ābols",
+        "length:int",
+        5,
+        "absent:int",
+        0);
     try {
       new Captured(null);
     } catch (NullPointerException e) {
       expected.captured(
           constructor, "entry", "arg0:java.lang.String", null, "length:int", 0, "absent:int", 0b10);
       expected.captured(
-          constructor, "throw",
-          "exception:java.lang.String", "java.lang.NullPointerException",
-          "arg0:java.lang.String", null,
-          "length:int", 0,
-          "absent:int", 0b100);
+          constructor,
+          "throw",
+          "exception:java.lang.String",
+          "java.lang.NullPointerException",
+          "arg0:java.lang.String",
+          null,
+          "length:int",
+          0,
+          "absent:int",
+          0b100);
     }
 
     captured.self(2);
@@ -436,29 +493,43 @@ public class EveryPath {
     Captured.find(order);
     expected.captured(method, "entry", "id:long", 3, "absent:int", 0);
     expected.captured(
-        method, "return",
-        "found:java.lang.String", "Liepāja",
-        "return:EveryPath$Order", order,
-        "id:long", 3,
-        "absent:int", 0);
+        method,
+        "return",
+        "found:java.lang.String",
+        "Liepāja",
+        "return:EveryPath$Order",
+        order,
+        "id:long",
+        3,
+        "absent:int",
+        0);
     order.state = State.CLOSED;
     Captured.find(order);
     expected.captured(method, "entry", "id:long", 3, "absent:int", 0);
     expected.captured(
-        method, "return",
-        "found:java.lang.String", null,
-        "return:EveryPath$Order", null,
-        "id:long", 3,
-        "absent:int", 0b1);
+        method,
+        "return",
+        "found:java.lang.String",
+        null,
+        "return:EveryPath$Order",
+        null,
+        "id:long",
+        3,
+        "absent:int",
+        0b1);
     try {
       Captured.find(null);
     } catch (NullPointerException e) {
       expected.captured(method, "entry", "id:long", 0, "absent:int", 0b1);
       expected.captured(
-          method, "throw",
-          "exception:java.lang.String", "java.lang.NullPointerException",
-          "id:long", 0,
-          "absent:int", 0b10);
+          method,
+          "throw",
+          "exception:java.lang.String",
+          "java.lang.NullPointerException",
+          "id:long",
+          0,
+          "absent:int",
+          0b10);
     }
   }
 
@@ -477,11 +548,16 @@ public class EveryPath {
         boolean refusal = e instanceof Refusal;
         expected.captured(method, "entry");
         expected.captured(
-            method, "throw",
-            "exception:java.lang.String", e.getClass().getName(),
-            "why:java.lang.String", refusal ? null : e.getMessage(),
-            "cause:java.lang.String", e.getCause() == null ? null : "therefore",
-            "absent:int", (refusal ? 1 << 17 : 0) | (e.getCause() == null ? 0b100 : 0));
+            method,
+            "throw",
+            "exception:java.lang.String",
+            e.getClass().getName(),
+            "why:java.lang.String",
+            refusal ? null : e.getMessage(),
+            "cause:java.lang.String",
+            e.getCause() == null ? null : "therefore",
+            "absent:int",
+            (refusal ? 1 << 17 : 0) | (e.getCause() == null ? 0b100 : 0));
       }
     }
     Captured.fail(null);
@@ -492,9 +568,7 @@ public class EveryPath {
   private void others() {
     Captured.threads();
     Object[] values = {
-      "thread.name:java.lang.String", "caller",
-      "virtual:boolean", false,
-      "absent:int", 0
+      "thread.name:java.lang.String", "caller", "virtual:boolean", false, "absent:int", 0
     };
     expected.captured("Captured#threads()Z", "entry", values);
     expected.captured("Captured#threads()Z", "return", with(values, "return:boolean", true));
@@ -502,12 +576,17 @@ public class EveryPath {
     Integer number = -70_000;
     Captured.boxed(number);
     String boxed = "Captured#boxed(Ljava/lang/Integer;)Ljava/lang/String;";
-    values = new Object[] {
-      "arg0:java.lang.Integer", number,
-      "n:int", -70_000,
-      "digits:java.lang.String", "-70000",
-      "absent:int", 0
-    };
+    values =
+        new Object[] {
+          "arg0:java.lang.Integer",
+          number,
+          "n:int",
+          -70_000,
+          "digits:java.lang.String",
+          "-70000",
+          "absent:int",
+          0
+        };
     expected.captured(boxed, "entry", values);
     expected.captured(boxed, "return", with(values, "return:java.lang.String", "-70000!"));
 
@@ -618,8 +697,7 @@ public class EveryPath {
     for (int i = 0; i < 8; i++) {
       int square = Gated.late(i);
       if (i != 5 && square > 10) {
-        expected.captured(
-            "Gated#late(I)I", "return", "square:int", square, "number:int", i);
+        expected.captured("Gated#late(I)I", "return", "square:int", square, "number:int", i);
       } else {
         expected.heldBack("Gated#late(I)I", "return");
       }

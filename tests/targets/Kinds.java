@@ -73,27 +73,69 @@ public class Kinds {
 
     /** As many as a probe passes; with the thread id one word more than a note can describe. */
     static double twelve(
-        boolean a, byte b, char c, short d, int e, long f, float g, double h, String i, Object j,
-        int[] k, Long l) {
+        boolean a,
+        byte b,
+        char c,
+        short d,
+        int e,
+        long f,
+        float g,
+        double h,
+        String i,
+        Object j,
+        int[] k,
+        Long l) {
       return h;
     }
 
     long twelveOfAnObject(
-        double a, long b, double c, long d, float e, int f, String g, String h, long i, double j,
-        boolean k, char l) {
+        double a,
+        long b,
+        double c,
+        long d,
+        float e,
+        int f,
+        String g,
+        String h,
+        long i,
+        double j,
+        boolean k,
+        char l) {
       return i;
     }
 
     static String twelveTexts(
-        String a, String b, String c, String d, String e, String f, String g, String h, String i,
-        String j, String k, String l) {
+        String a,
+        String b,
+        String c,
+        String d,
+        String e,
+        String f,
+        String g,
+        String h,
+        String i,
+        String j,
+        String k,
+        String l) {
       return l;
     }
 
     /** The last two are not captured. */
     static long fourteen(
-        long a, int b, long c, int d, long e, int f, long g, int h, long i, int j, long k, int l,
-        String m, double n) {
+        long a,
+        int b,
+        long c,
+        int d,
+        long e,
+        int f,
+        long g,
+        int h,
+        long i,
+        int j,
+        long k,
+        int l,
+        String m,
+        double n) {
       return k;
     }
   }
@@ -529,9 +571,25 @@ public class Kinds {
     List<Class<?>> classes = new ArrayList<>();
     for (String name :
         new String[] {
-          "Types", "Initialised", "Unusable", "Base", "Concealed", "Shown", "Named", "Methods",
-          "Methods$1", "Methods$1Local", "Methods$Inner", "Level", "Level$1", "Level$2", "Refusal",
-          "Resource", "Exits", "Parent", "Child"
+          "Types",
+          "Initialised",
+          "Unusable",
+          "Base",
+          "Concealed",
+          "Shown",
+          "Named",
+          "Methods",
+          "Methods$1",
+          "Methods$1Local",
+          "Methods$Inner",
+          "Level",
+          "Level$1",
+          "Level$2",
+          "Refusal",
+          "Resource",
+          "Exits",
+          "Parent",
+          "Child"
         }) {
       classes.add(Class.forName("Kinds$" + name, false, Kinds.class.getClassLoader()));
     }

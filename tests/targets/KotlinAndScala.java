@@ -30,9 +30,7 @@ import scala.Option$;
 import scala.Tuple2;
 import scala.Tuple2$mcII$sp;
 import scala.collection.StringOps$;
-import scala.collection.immutable.$colon$colon;
 import scala.collection.immutable.Map$;
-import scala.collection.immutable.Nil$;
 import scala.collection.immutable.Range;
 import scala.math.BigInt;
 import scala.math.BigInt$;
@@ -85,8 +83,8 @@ public class KotlinAndScala {
   }
 
   /** Calls a method that Java cannot name or see. */
-  private static Object call(
-      String type, Object receiver, String signature, Object... arguments) throws Exception {
+  private static Object call(String type, Object receiver, String signature, Object... arguments)
+      throws Exception {
     for (Method method : Class.forName(type).getDeclaredMethods()) {
       MethodType of = MethodType.methodType(method.getReturnType(), method.getParameterTypes());
       if (signature.equals(method.getName() + of.toMethodDescriptorString())) {
@@ -119,7 +117,10 @@ public class KotlinAndScala {
     String collections = "kotlin.collections.CollectionsKt___CollectionsKt";
     String sequence = "Ljava/lang/CharSequence;";
     String types =
-        "(Ljava/lang/Iterable;" + sequence.repeat(3) + "I" + sequence
+        "(Ljava/lang/Iterable;"
+            + sequence.repeat(3)
+            + "I"
+            + sequence
             + "Lkotlin/jvm/functions/Function1;";
     signature = "joinToString$default" + types + "I" + OBJECT + ")" + STRING;
     List<Integer> numbers = List.of(1, 2, 3);
@@ -129,11 +130,18 @@ public class KotlinAndScala {
     expected.call(
         "1-2-3",
         collections + "#joinToString" + types + ")" + STRING,
-        numbers, "-", "", "", -1, "...", null);
+        numbers,
+        "-",
+        "",
+        "",
+        -1,
+        "...",
+        null);
     expected.returned(collections + "#" + signature, "1-2-3");
 
     String toInt =
-        "kotlin.text.StringsKt__StringNumberConversionsKt#toIntOrNull(" + STRING
+        "kotlin.text.StringsKt__StringNumberConversionsKt#toIntOrNull("
+            + STRING
             + ")Ljava/lang/Integer;";
     expected.call(StringsKt.toIntOrNull("12"), toInt, "12");
     expected.call(StringsKt.toIntOrNull("x"), toInt, "x");
@@ -145,8 +153,7 @@ public class KotlinAndScala {
     leaf("kotlin.text.UStringsKt", "toString-V7xB4Y4(II)" + STRING, -1, 16);
     UInt seven = UStringsKt.toUIntOrNull("7");
     expected.call(seven, "kotlin.UInt#box-impl(I)Lkotlin/UInt;", 7);
-    expected.call(
-        call("kotlin.UInt", seven, "unbox-impl()I"), "kotlin.UInt#unbox-impl()I");
+    expected.call(call("kotlin.UInt", seven, "unbox-impl()I"), "kotlin.UInt#unbox-impl()I");
 
     String companion = "kotlin.time.Duration$Companion";
     String parse = "parse-UwyO8pc(" + STRING + ")J";
@@ -185,7 +192,9 @@ public class KotlinAndScala {
     Lazy<Object> lazy = LazyKt.lazy(initializer);
     String function = "Lkotlin/jvm/functions/Function0;";
     String withMask =
-        "kotlin.SynchronizedLazyImpl#<init>(" + function + OBJECT
+        "kotlin.SynchronizedLazyImpl#<init>("
+            + function
+            + OBJECT
             + "ILkotlin/jvm/internal/DefaultConstructorMarker;)V";
     expected.entry(withMask, initializer, null, 2, null);
     expected.run(
@@ -416,12 +425,22 @@ public class KotlinAndScala {
     said.append(
         CollectionsKt.joinToString(
             CollectionsKt.chunked(CollectionsKt.sorted(numbers), 37),
-            "|", "<", ">", 4, "etc", list -> String.valueOf(CollectionsKt.sumOfInt(list))));
+            "|",
+            "<",
+            ">",
+            4,
+            "etc",
+            list -> String.valueOf(CollectionsKt.sumOfInt(list))));
     said.append(
         SequencesKt.joinToString(
             SequencesKt.filter(
                 SequencesKt.map(CollectionsKt.asSequence(numbers), i -> i * i), i -> i % 3 == 0),
-            ",", "", "", 9, "...", null));
+            ",",
+            "",
+            "",
+            9,
+            "...",
+            null));
     said.append(CollectionsKt.groupBy(numbers, i -> i % 5).keySet());
     said.append(new Regex("(\\w)(\\d+)").replace("a1 b22 c333", "$2$1"));
     said.append(StringsKt.trimMargin("|a\n  |b", "|")).append(StringsKt.lines("x\ny\r\nz"));
@@ -431,8 +450,8 @@ public class KotlinAndScala {
     scala.collection.immutable.List<Integer> list = numbers(100);
     said.append(list.map(i -> i * 2).filter(i -> i % 3 == 0).mkString(","));
     said.append(list.reverse().take(3)).append(list.grouped(30).toList());
-    said.append(new TreeMap<>(scala.jdk.javaapi.CollectionConverters.asJava(
-        list.groupBy(i -> i % 4))));
+    said.append(
+        new TreeMap<>(scala.jdk.javaapi.CollectionConverters.asJava(list.groupBy(i -> i % 4))));
     scala.collection.immutable.Map<Integer, Integer> map = Map$.MODULE$.empty();
     for (int i = 0; i < 100; i++) {
       map = map.updated(i * 31, i);

@@ -10,9 +10,9 @@ import java.util.concurrent.CountDownLatch;
  * Virtual threads that sleep in a traced method, and measure for themselves how long that takes.
  * Reflection, because it is compiled for JDKs without virtual threads, too.
  *
- * <p>The arguments are the number of threads and a file. Commands on stdin, a line each: {@code run}
- * has all threads make their call, writes a line for each into the file, and prints "done"; {@code
- * exit} ends. "ready" is printed first.
+ * <p>The arguments are the number of threads and a file. Commands on stdin, a line each: {@code
+ * run} has all threads make their call, writes a line for each into the file, and prints "done";
+ * {@code exit} ends. "ready" is printed first.
  */
 public class Sleepers {
   /** Two of its methods are traced. */
@@ -86,8 +86,7 @@ public class Sleepers {
   private static long call(Bed bed, int index) {
     try {
       long begin = System.nanoTime();
-      int result =
-          index % 2 == 0 ? bed.sleep(index, millis(index)) : bed.nap(index, millis(index));
+      int result = index % 2 == 0 ? bed.sleep(index, millis(index)) : bed.nap(index, millis(index));
       long end = System.nanoTime();
       return result == index ? end - begin : -1;
     } catch (InterruptedException e) {
