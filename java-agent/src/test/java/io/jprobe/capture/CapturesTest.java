@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.capture;
+
+import static io.jprobe.capture.Typing.assertMistake;
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertTrue;
+
+import io.jprobe.select.SelectorException;
+import java.util.ArrayList;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.stream.Collectors;
+import org.junit.Test;
+
+public class CapturesTest {
+  private static List<String> names(Captures captures, ProbeKind kind) {
+    return captures.values(kind).stream().map(value -> value.name).collect(Collectors.toList());
+  }
+
+  private static void assertValues(
+      String method, String rest, String entry, String returned, String thrown)
+      throws SelectorException {
+    Captures captures = Typing.of(method, rest);
+    assertEquals(entry, String.join(" ", names(captures, ProbeKind.ENTRY)));
+    assertEquals(returned, String.join(" ", names(captures, ProbeKind.RETURN)));
+    assertEquals(thrown, String.join(" ", names(captures, ProbeKind.THROW)));
+  }
+
+  /** That many captures of an argument, with names. */
+  private static String captures(int count, String path) {
+    List<String> captures = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      captures.add("v" + i + "=" + path);
+    }
+    return "(" + String.join(", ", captures) + ")";
+  }
+
+  @Test
+  public void withoutCapturesAProbePassesWhatIsUsual() throws Exception {
+    assertValues("start", "", "count fare zone express to boxed", "", "exception");
+    assertValues("total", "", "", "return", "exception");
+    assertValues("<init>", "", "legs", "", "exception");
+  }
+
+  @Test
+  public void capturesTakeThePlaceOfTheArgumentsWhereTheyAreThere() throws Exception {
+    assertValues("start", "(n=count, t=to)", "n t", "n t", "exception n t");
+    assertValues(
+        "travel", "(f=return, why=exception, m=mood)", "m", "f m", "exception why m");
+    assertValues("total", "(me=this)", "me", "return me", "exception me");
+  }
+
+  @Test
+  public void anObjectThatIsBeingMadeIsThereWhenItIsMade() throws Exception {
+    assertValues("<init>", "(me=this, n=legs)", "n", "me n", "exception n");
+  }
+
+  @Test
+  public void aPathWithStepsMayBeAbsentAndTheLastValueTellsIt() throws Exception {
+    assertValues("travel", "(n=other.name)", "n absent", "return n absent", "exception n absent");
+    assertValues(
+        "travel", "(why=exception.message, m=mood)", "m", "return m", "exception why m absent");
+  }
+
+  @Test
+  public void aProbePassesTwelveValuesWhenACallBeginsAndElevenWhenItEnds() throws Exception {
+    Typing.of("start", captures(10, "count"));
+    assertMistake(
+        "start",
+        captures(11, "count"),
+        "**",
+        "the throw probe would pass 12 values, exceptions and absence included; at most 11 can be"
+            + " captured");
+    assertMistake(
+        "start",
+        captures(13, "count"),
+        "**",
+        "the entry probe would pass 13 values, exceptions and absence included; at most 12 can be"
+            + " captured");
+    Typing.of("travel", captures(9, "other.name"));
+    assertMistake(
+        "travel",
+        captures(10, "other.name"),
+        "**",
+        "the return probe would pass 12 values, exceptions and absence included; at most 11 can be"
+            + " captured");
+  }
+
+  @Test
+  public void aConditionIsDecidedAsSoonAsItCanBe() throws Exception {
+    Captures both =
+        Typing.of("travel", " when mood == 'GOOD' && return > 5 && other.name != null");
+    assertEquals(2, both.early.size());
+    assertEquals(1, both.late.size());
+    assertEquals(EnumSet.of(ProbeKind.RETURN, ProbeKind.THROW), both.kinds());
+    Captures either = Typing.of("travel", " when mood == 'GOOD' || return > 5");
+    assertEquals(0, either.early.size());
+    assertEquals(1, either.late.size());
+    Captures early = Typing.of("travel", " when mood == 'GOOD' || other.name == null");
+    assertEquals(EnumSet.allOf(ProbeKind.class), early.kinds());
+  }
+
+  @Test
+  public void aLeastDurationIsTheGates() throws Exception {
+    assertLeast(5_000_000, "duration >= 5ms");
+    assertLeast(5_000_001, "duration > 5ms");
+    assertLeast(5_000_000, "5ms <= duration");
+    assertLeast(5_000_001, "5ms < duration");
+    assertLeast(7_000, "duration >= 5us and duration >= 7us");
+  }
+
+  private static void assertLeast(long nanos, String condition) throws SelectorException {
+    Captures captures = Typing.of("travel", " when " + condition);
+    assertEquals(condition, nanos, captures.leastDuration);
+    assertTrue(condition, captures.isPlain);
+    assertEquals(EnumSet.of(ProbeKind.RETURN, ProbeKind.THROW), captures.kinds());
+  }
+
+  @Test
+  public void whatElseIsAskedOfTheDurationIsCode() throws Exception {
+    List<String> conditions =
+        List.of(
+            "duration < 5ms",
+            "!(duration >= 5ms)",
+            "duration == 5ms",
+            "duration > 5ms or count > 1");
+    for (String condition : conditions) {
+      Captures captures = Typing.of("start", " when " + condition);
+      assertEquals(condition, 0, captures.leastDuration);
+      assertEquals(condition, 1, captures.late.size());
+      assertFalse(condition, captures.isPlain);
+    }
+  }
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.capture;
+
+import io.jprobe.capture.away.Traveller;
+import java.io.StreamTokenizer;
+
+/** What captures lead through. The names of the arguments are in the class file. */
+@SuppressWarnings("unused")
+class Journey extends Traveller {
+  enum Mood {
+    GOOD,
+    BAD
+  }
+
+  /** Its property x is a field, y a method and a getter, z a getter, open an "is". */
+  abstract static class Properties implements Comparable<Properties> {
+    static int nowhere;
+    int x;
+    int y;
+
+    abstract long x();
+
+    abstract long getX();
+
+    abstract String z();
+
+    abstract int getZ();
+
+    abstract int getCount();
+
+    abstract boolean isOpen();
+
+    abstract void nothing();
+
+    abstract int of(int argument);
+
+    static int still() {
+      return 1;
+    }
+
+    abstract Properties copy();
+  }
+
+  /** Has a bridge method copy() as well, which gives a Properties. */
+  abstract static class Copied extends Properties {
+    @Override
+    abstract Copied copy();
+  }
+
+  interface Named {
+    String name();
+  }
+
+  private int legs;
+  Traveller guide;
+
+  Journey(int legs) {}
+
+  long travel(
+      Properties properties,
+      Traveller other,
+      Copied copied,
+      Named named,
+      Mood mood,
+      StreamTokenizer tokens,
+      String[] places) {
+    return 0;
+  }
+
+  static void start(int count, double fare, char zone, boolean express, String to, Integer boxed) {}
+
+  void pause() {}
+
+  int total() {
+    return 0;
+  }
+}

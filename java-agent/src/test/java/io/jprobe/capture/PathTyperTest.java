@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.capture;
+
+import static io.jprobe.capture.Typing.assertMistake;
+import static io.jprobe.capture.Typing.path;
+import static io.jprobe.capture.Typing.steps;
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertSame;
+import static org.junit.Assert.assertThrows;
+import static org.junit.Assert.assertTrue;
+
+import io.jprobe.capture.TypedPath.Root;
+import io.jprobe.select.SelectorException;
+import java.net.URL;
+import org.junit.Test;
+
+public class PathTyperTest {
+  private static final String UNREACHED =
+      "neither a field nor a getter of that name that can be reached";
+  private static final String UNCALLED =
+      "no method of that name without arguments that can be called";
+
+  /** An error at the step of this name, after the first argument. */
+  private static void assertNothing(String path, String marked, String problem) {
+    assertMistake("travel", "(it=" + path + ")", marked, problem);
+  }
+
+  // ---- properties ----
+
+  @Test
+  public void aPropertyIsAFieldElseAMethodElseAGetter() throws Exception {
+    assertEquals("FIELD Properties.x: int", steps("travel", "properties.x"));
+    assertEquals("METHOD Properties.z: java.lang.String", steps("travel", "properties.z"));
+    assertEquals("METHOD Properties.getCount: int", steps("travel", "properties.count"));
+    assertEquals("METHOD Properties.isOpen: boolean", steps("travel", "properties.open"));
+  }
+
+  @Test
+  public void withParenthesesItIsTheMethodOfThatName() throws Exception {
+    assertEquals("METHOD Properties.x: long", steps("travel", "properties.x()"));
+    assertEquals("METHOD Properties.getX: long", steps("travel", "properties.getX()"));
+    assertNothing(
+        "properties.count()",
+        "count",
+        "io.jprobe.capture.Journey$Properties has no 'count': " + UNCALLED);
+  }
+
+  @Test
+  public void whatIsStaticOrGivesNothingOrTakesArgumentsIsNoProperty() {
+    for (String name : new String[] {"nowhere", "still", "nothing", "of"}) {
+      assertNothing(
+          "properties." + name,
+          name,
+          "io.jprobe.capture.Journey$Properties has no '" + name + "': " + UNREACHED);
+    }
+  }
+
+  @Test
+  public void theMethodThatWasWrittenCountsAndNotItsBridge() throws Exception {
+    assertEquals(
+        "METHOD Copied.copy: io.jprobe.capture.Journey$Copied", steps("travel", "copied.copy()"));
+  }
+
+  // ---- access ----
+
+  @Test
+  public void fieldsAreReadWhateverTheirAccess() throws Exception {
+    assertEquals("FIELD Journey.legs: int", steps("travel", "this.legs"));
+    assertEquals("FIELD Traveller.name: java.lang.String", steps("travel", "other.name"));
+    assertEquals("HIDDEN_FIELD Traveller.miles: long", steps("travel", "other.miles"));
+    assertEquals("HIDDEN_FIELD Traveller.luggage: int", steps("travel", "other.luggage"));
+    assertEquals(
+        "HIDDEN_FIELD Traveller.passport: java.lang.String", steps("travel", "other.passport"));
+    assertEquals(
+        "HIDDEN_FIELD Traveller.passport: java.lang.String", steps("travel", "this.passport"));
+    assertEquals(
+        "FIELD Journey.guide: io.jprobe.capture.away.Traveller,"
+            + " HIDDEN_FIELD Traveller.companion: io.jprobe.capture.away.Traveller,"
+            + " FIELD Traveller.name: java.lang.String",
+        steps("travel", "this.guide.companion.name"));
+  }
+
+  @Test
+  public void methodsMustBeOnesThatTheTracedClassMayCall() throws Exception {
+    assertEquals("METHOD Traveller.home: java.lang.String", steps("travel", "other.home()"));
+    assertEquals("METHOD Journey.age: int", steps("travel", "this.age()"));
+    for (String name : new String[] {"age", "size", "secret"}) {
+      assertNothing(
+          "other." + name + "()",
+          name,
+          "io.jprobe.capture.away.Traveller has no '" + name + "': " + UNCALLED);
+    }
+  }
+
+  @Test
+  public void aHiddenClassIsReachedByTheOneInFrontOfIt() throws Exception {
+    assertEquals(
+        "METHOD Traveller.pass: io.jprobe.capture.away.Traveller$Pass, METHOD Pass.price: int",
+        steps("travel", "other.pass.price"));
+    assertEquals(
+        "METHOD Traveller.pass: io.jprobe.capture.away.Traveller$Pass,"
+            + " HIDDEN_FIELD Ticket.seat: int",
+        steps("travel", "other.pass.seat"));
+  }
+
+  @Test
+  public void ofTheJdksClassesOnlyPublicFieldsAreRead() throws Exception {
+    assertEquals("FIELD StreamTokenizer.ttype: int", steps("travel", "tokens.ttype"));
+    assertEquals(
+        "METHOD Traveller.places: java.util.ArrayList, METHOD ArrayList.size: int",
+        steps("travel", "other.places.size"));
+    assertNothing(
+        "other.places.elementData",
+        "elementData",
+        "java.util.ArrayList has no 'elementData': " + UNREACHED);
+    assertNothing("other.name.hash", "hash", "java.lang.String has no 'hash': " + UNREACHED);
+  }
+
+  @Test
+  public void anInterfaceHasTheMethodsOfObject() throws Exception {
+    assertEquals("METHOD Named.name: java.lang.String", steps("travel", "named.name"));
+    assertEquals("METHOD Object.hashCode: int", steps("travel", "named.hashCode()"));
+    assertTrue(path("travel", "named.name()").steps.get(0).isInterface);
+    assertFalse(path("travel", "named.hashCode()").steps.get(0).isInterface);
+  }
+
+  // ---- ends of the way ----
+
+  @Test
+  public void anArrayHasItsLength() throws Exception {
+    assertEquals("LENGTH length: int", steps("travel", "places.length"));
+    assertEquals("LENGTH size: int", steps("travel", "places.size"));
+    assertNothing(
+        "places.first", "first", "java.lang.String[] has no 'first': an array has its length only");
+  }
+
+  @Test
+  public void aPrimitiveValueHasNothing() {
+    assertNothing("properties.x.bits", "bits", "int has no 'bits': it is no object");
+  }
+
+  @Test
+  public void aClassWithoutAFileEndsTheWay() {
+    ClassLoader hiding =
+        new ClassLoader(null) {
+          @Override
+          public URL getResource(String name) {
+            return null;
+          }
+        };
+    SelectorException mistake =
+        assertThrows(
+            SelectorException.class,
+            () -> Typing.of("travel", "(it=other.name)", new ClassFiles(hiding)));
+    assertTrue(
+        mistake.getMessage(),
+        mistake
+            .getMessage()
+            .endsWith(
+                "column 27: the class file of io.jprobe.capture.away.Traveller is not to be"
+                    + " found"));
+  }
+
+  // ---- roots ----
+
+  @Test
+  public void anArgumentHasItsNameAndItsNumber() throws Exception {
+    assertEquals(1, path("travel", "other").argument);
+    assertEquals(1, path("travel", "arg1").argument);
+    assertMistake(
+        "start",
+        "(arg6)",
+        "arg6",
+        "there is no argument 'arg6', start(IDCZLjava/lang/String;Ljava/lang/Integer;)V has"
+            + " 6 arguments: count, fare, zone, express, to, boxed");
+    assertMistake(
+        "pause", "(it=legs)", "legs", "there is no argument 'legs', pause()V has no arguments");
+  }
+
+  @Test
+  public void aStaticMethodHasNoThis() {
+    assertMistake("start", "(this)", "this", "start is static, there is no this");
+  }
+
+  @Test
+  public void aVoidMethodReturnsNothing() {
+    assertMistake("pause", "(it=return)", "return", "pause returns nothing");
+    assertMistake("<init>", "(it=return)", "return", "<init> returns nothing");
+  }
+
+  @Test
+  public void whatThereIsOnlyWhenTheCallEndsIsLate() throws Exception {
+    assertTrue(path("travel", "return").isLate);
+    assertTrue(path("travel", "exception.message").isLate);
+    assertTrue("before that there is no object", path("<init>", "this.legs").isLate);
+    assertFalse(path("travel", "this.legs").isLate);
+    assertFalse(path("<init>", "legs").isLate);
+    assertFalse(path("travel", "thread.name").isLate);
+  }
+
+  @Test
+  public void exceptionsAndThreadsAreWhatJavaSaysTheyAre() throws Exception {
+    assertEquals(
+        "METHOD Throwable.getMessage: java.lang.String", steps("travel", "exception.message"));
+    assertEquals("METHOD Thread.getName: java.lang.String", steps("travel", "thread.name"));
+    assertEquals(Root.THREAD, path("travel", "thread.name").root);
+  }
+
+  @Test
+  public void noThreadIsVirtualWhereTheJdkHasNone() throws Exception {
+    boolean hasThem = Runtime.version().feature() >= 21;
+    assertEquals(
+        hasThem ? "METHOD Thread.isVirtual: boolean" : "FALSE virtual: boolean",
+        steps("travel", "thread.virtual"));
+  }
+
+  // ---- the whole ----
+
+  @Test
+  public void theSameTextIsTheSamePath() throws Exception {
+    Captures captures =
+        Typing.of("travel", "(one=other.name, two=other.name) when other.name == 'x'");
+    assertSame(
+        captures.values(ProbeKind.ENTRY).get(0).path, captures.values(ProbeKind.ENTRY).get(1).path);
+    assertEquals(
+        1, captures.paths().stream().filter(path -> path.toString().equals("other.name")).count());
+  }
+
+  @Test
+  public void noCaptureCallsTheMethodThatItIsOf() throws Exception {
+    String problem = "the capture would call the method that it is of, without end";
+    assertMistake("total", "(it=this.total())", "total()", problem);
+    assertMistake("total", " when this.total > 5", "total >", problem);
+    assertEquals("METHOD Journey.total: int", steps("travel", "this.total()"));
+    assertEquals("METHOD String.length: int", steps("total", "this.name.length()").split(", ")[1]);
+  }
+}
