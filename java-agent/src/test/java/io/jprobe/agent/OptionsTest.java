@@ -6,6 +6,9 @@ import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
 import io.jprobe.select.SelectorException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
 import org.junit.Test;
 
 public class OptionsTest {
@@ -15,6 +18,39 @@ public class OptionsTest {
     assertEquals(2, options.selectors.each().size());
     assertEquals("/run/x", options.directory);
     assertEquals(64, options.stringLimit);
+  }
+
+  @Test
+  public void commasInBracketsAndStringsAreTheSelectors() throws Exception {
+    Options options =
+        Options.parse(
+            "probes=a.B#c(int,..)(x=arg0,y=arg1) when x == ',dir=/' and arg1 == \"(\""
+                + ",max-methods=7");
+    assertEquals(1, options.selectors.each().size());
+    assertEquals(2, options.selectors.each().get(0).captures().size());
+    assertEquals(7, options.maxMethods);
+    assertEquals(2, Options.parse("probes=a.B::c[long,int],probes=a.C#*").selectors.each().size());
+  }
+
+  @Test
+  public void selectorsComeFromSeveralOptionsAndFilesInTheirOrder() throws Exception {
+    Path file = Files.createTempFile("selectors", ".conf");
+    try {
+      Files.write(file, List.of("# of the shop", "", "a.B#second  # a comment", "a.B#third;a.B#x"));
+      Options options = Options.parse("probes=a.B#first,config=" + file + ",probes=!a.B#last");
+      assertEquals(
+          "[a.B#first, a.B#second, a.B#third, a.B#x, !a.B#last]",
+          options.selectors.each().toString());
+      Files.write(file, List.of("a.B#c", "\ta.B#", "a.B#d"));
+      SelectorException mistake =
+          assertThrows(SelectorException.class, () -> Options.parse("config=" + file));
+      assertEquals(
+          "config " + file + ", line 2: selector 'a.B#', column 5: expected a method after '#';"
+              + " * stands for every one",
+          mistake.getMessage());
+    } finally {
+      Files.delete(file);
+    }
   }
 
   @Test
@@ -28,6 +64,8 @@ public class OptionsTest {
     assertMistake("probe=a#b", "there is no option 'probe'; there are probes,");
     assertMistake("probes", "option 'probes' has no value; expected name=value");
     assertMistake("string-limit=9999", "string-limit is '9999'; expected a number");
+    assertMistake("max-methods=0", "max-methods is '0'; expected a number of methods from 1 to");
+    assertMistake("config=/no/such", "cannot read config=/no/such: ");
     assertMistake("string-limit=x", "string-limit is 'x'; expected a number");
     assertThrows(SelectorException.class, () -> Options.parse("probes=a.B"));
   }

@@ -10,6 +10,7 @@ import io.jprobe.capture.CapturedValue;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.capture.ValueType;
 import io.jprobe.select.Selectors;
+import java.lang.ref.WeakReference;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -170,6 +171,41 @@ public class CatalogTest {
     assertEquals("what is woven is to be restored", Set.of(sample), catalog.changed());
     assertTrue(sample.raised().isEmpty());
     assertEquals(Set.of(), catalog.changed());
+  }
+
+  @Test
+  public void aClassThatIsShownAgainWhileItIsReadHasItsProbesOnce() throws Exception {
+    Catalog catalog = PublishedClass.catalog("**Sample#place");
+    byte[] bytes = PublishedClass.classFile(Sample.class.getName());
+    TracedClass first = offer(catalog, SAMPLE, bytes, COMPLAINTS);
+    catalog.offer(LOADER, SAMPLE, false, bytes);
+    // What comes after it is published with it, if at all.
+    String other = Other.class.getName().replace('.', '/');
+    offer(catalog, other, PublishedClass.classFile(Other.class.getName()), COMPLAINTS);
+    assertSame(first, catalog.find(LOADER, SAMPLE));
+  }
+
+  /** Has no method that is selected. */
+  static class Other {}
+
+  @Test
+  public void whatIsGoneDoesNotCountAmongTheMethodsThatCanHaveProbes() throws Exception {
+    PublishedClass.loadNative();
+    Catalog catalog =
+        new Catalog(Selectors.parse("**#place"), "0.0.0", null, 1, () -> new Class<?>[0]);
+    catalog.open();
+    byte[] bytes = PublishedClass.classFile(Sample.class.getName());
+    for (int i = 0; i < 3; i++) {
+      ClassLoader loader = new ClassLoader(null) {};
+      WeakReference<ClassLoader> reference = new WeakReference<>(loader);
+      PublishedClass.offer(catalog, loader, SAMPLE, bytes, COMPLAINTS);
+      loader = null;
+      while (reference.get() != null) {
+        System.gc();
+        Thread.sleep(10);
+      }
+      catalog.retireGone();
+    }
   }
 
   @Test

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.catalog;
+
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertTrue;
+
+import io.jprobe.select.Selectors;
+import java.util.List;
+import org.junit.Test;
+
+public class UntraceableListTest {
+  private static List<Untraceable> hidden(String selectors, Class<?>... loaded) throws Exception {
+    UntraceableList list = new UntraceableList();
+    list.addHidden(() -> loaded, Selectors.parse(selectors), new LoaderIds());
+    return list.take();
+  }
+
+  @Test
+  public void classesOfTheAgentItselfAreNotListed() throws Exception {
+    Runnable ours = () -> {};
+    assertTrue(ours.getClass().getName().contains("$$Lambda"));
+    assertEquals(List.of(), hidden("io.jprobe.**#*", ours.getClass(), getClass()));
+  }
+
+  @Test
+  public void whatWaitsIsTakenOnce() {
+    UntraceableList list = new UntraceableList();
+    assertFalse(list.hasWaited(0));
+    list.add(new Untraceable("a.B", 1, "c", "()V", "it is abstract"));
+    assertEquals(1, list.take().size());
+    assertFalse(list.hasWaited(0));
+  }
+}
