@@ -32,7 +32,7 @@ from recording import LOW_32_BITS, Event, Recording
 KINDS = "Kinds$**#*"
 KINDS_METHODS = 105
 UNUSABLE = (
-    "jprobe: cannot weave class Kinds$Unusable: "
+    "jprobe: cannot restore class Kinds$Unusable: "
     "java.lang.InternalError: class redefinition failed: invalid class"
 )
 

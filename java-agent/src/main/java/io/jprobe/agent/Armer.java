@@ -165,7 +165,8 @@ final class Armer implements Watcher.Listener {
     }
     if (problem != null) {
       traced.arm(Map.of());
-      Log.line("cannot weave class " + traced.className() + ": " + problem);
+      String what = wanted.isEmpty() ? "restore" : "weave";
+      Log.line("cannot " + what + " class " + traced.className() + ": " + problem);
     }
   }
 
