@@ -84,6 +84,7 @@ lint: build
 	.venv/bin/mypy
 	.venv/bin/buf lint proto
 	.venv/bin/clang-format --dry-run -Werror $(C_SOURCES)
+	cd java-agent && $(GRADLE) checkFormat
 
 bench: build
 	$(SUDO) $(PYTHON) bench/run.py

@@ -26,7 +26,11 @@ public class DigestAgent {
         new ClassFileTransformer() {
           @Override
           public byte[] transform(
-              ClassLoader loader, String name, Class<?> type, ProtectionDomain domain, byte[] bytes) {
+              ClassLoader loader,
+              String name,
+              Class<?> type,
+              ProtectionDomain domain,
+              byte[] bytes) {
             if (name != null && name.startsWith(wanted)) {
               append(file, name + " " + digest(bytes) + "\n");
             }

@@ -112,7 +112,10 @@ public class JdkWork {
       failures++;
     }
     String text = String.format("%s %d", joined, new LinkedHashMap<>(ages).hashCode());
-    return text.hashCode() + bits.cardinality() + shuffled.get(0) + failures
+    return text.hashCode()
+        + bits.cardinality()
+        + shuffled.get(0)
+        + failures
         + Optional.of(queue.poll()).map(least -> least + 1).orElse(0);
   }
 

@@ -16,8 +16,8 @@ import java.util.function.IntUnaryOperator;
  * Has com.acme.parcels.Counter in class loaders of all sorts, and calls it.
  *
  * <p>Commands on stdin, a line each, answered by a line: {@code load LOADER}, {@code call LOADER
- * TIMES} (a new counter, in a thread with the loader's name), {@code drop LOADER} (answered when the loader is
- * gone), {@code exit}. "ready" is printed first.
+ * TIMES} (a new counter, in a thread with the loader's name), {@code drop LOADER} (answered when
+ * the loader is gone), {@code exit}. "ready" is printed first.
  */
 public class Loaders {
   private static final String COUNTER = "com.acme.parcels.Counter";

@@ -129,8 +129,7 @@ public class Parcels {
     MethodHandles.Lookup defined =
         (MethodHandles.Lookup)
             MethodHandles.Lookup.class
-                .getMethod(
-                    "defineHiddenClass", byte[].class, boolean.class, noOptions.getClass())
+                .getMethod("defineHiddenClass", byte[].class, boolean.class, noOptions.getClass())
                 .invoke(MethodHandles.lookup(), classFile("Counter"), true, noOptions);
     return defined.lookupClass().getConstructor().newInstance();
   }

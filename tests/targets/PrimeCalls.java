@@ -7,8 +7,8 @@ import java.util.TreeMap;
 import java.util.concurrent.atomic.LongAdder;
 
 /**
- * Calls methods a prime number of times from four threads, and knows what it did: the reference
- * for exact counts. Overloads, recursion, exceptions, and arguments of each simple type.
+ * Calls methods a prime number of times from four threads, and knows what it did: the reference for
+ * exact counts. Overloads, recursion, exceptions, and arguments of each simple type.
  *
  * <p>Commands on stdin, a line each: {@code run} makes all calls and prints the tallies as a JSON
  * object, {@code exit} ends. "ready" is printed first, when all classes are loaded.
@@ -64,8 +64,8 @@ public class PrimeCalls {
       }
       if (command.equals("run")) {
         runAll();
-        System.out.println(tallies.toString().replace("=", "\":").replace("{", "{\"")
-            .replace(", ", ", \""));
+        System.out.println(
+            tallies.toString().replace("=", "\":").replace("{", "{\"").replace(", ", ", \""));
       }
     }
   }
@@ -122,7 +122,9 @@ public class PrimeCalls {
     String item = index % 33 == 0 ? null : "item " + index % 10 + " für Rīga";
     count("place2.entry", 1);
     count("place2.entry.sum", -1L - index);
-    count("place2.text.bytes", item == null ? 0 : item.getBytes(java.nio.charset.StandardCharsets.UTF_8).length);
+    count(
+        "place2.text.bytes",
+        item == null ? 0 : item.getBytes(java.nio.charset.StandardCharsets.UTF_8).length);
     try {
       count("place2.true", Orders.place(-1L - index, item) ? 1 : 0);
       count("place2.return", 1);

@@ -265,20 +265,62 @@ public final class Fire {
       long stub, long a1, long a2, long a3, long a4, long a5, long a6, long a7, long a8, long a9);
 
   public static native void fire(
-      long stub, long a1, long a2, long a3, long a4, long a5, long a6, long a7, long a8, long a9,
+      long stub,
+      long a1,
+      long a2,
+      long a3,
+      long a4,
+      long a5,
+      long a6,
+      long a7,
+      long a8,
+      long a9,
       long a10);
 
   public static native void fire(
-      long stub, long a1, long a2, long a3, long a4, long a5, long a6, long a7, long a8, long a9,
-      long a10, long a11);
+      long stub,
+      long a1,
+      long a2,
+      long a3,
+      long a4,
+      long a5,
+      long a6,
+      long a7,
+      long a8,
+      long a9,
+      long a10,
+      long a11);
 
   public static native void fire(
-      long stub, long a1, long a2, long a3, long a4, long a5, long a6, long a7, long a8, long a9,
-      long a10, long a11, long a12);
+      long stub,
+      long a1,
+      long a2,
+      long a3,
+      long a4,
+      long a5,
+      long a6,
+      long a7,
+      long a8,
+      long a9,
+      long a10,
+      long a11,
+      long a12);
 
   public static native void fire(
-      long stub, long a1, long a2, long a3, long a4, long a5, long a6, long a7, long a8, long a9,
-      long a10, long a11, long a12, long a13);
+      long stub,
+      long a1,
+      long a2,
+      long a3,
+      long a4,
+      long a5,
+      long a6,
+      long a7,
+      long a8,
+      long a9,
+      long a10,
+      long a11,
+      long a12,
+      long a13);
 
   private static long heldBackAtEntry(long gate) {
     holdBack(gate + FILTERED_ENTRY);
@@ -286,7 +328,8 @@ public final class Fire {
   }
 
   // Fires an entry probe, unless the call is held back: the captured arguments, then the Java
-  // thread id. Gives the start of the call, in ns: after the trap, which is no part of its duration.
+  // thread id. Gives the start of the call, in ns: after the trap, which is no part of its
+  // duration.
 
   public static long entry(long start, long stub, long gate) {
     if (start == HELD_BACK) {
@@ -347,7 +390,15 @@ public final class Fire {
   }
 
   public static long entry(
-      long start, long stub, long gate, long a1, long a2, long a3, long a4, long a5, long a6,
+      long start,
+      long stub,
+      long gate,
+      long a1,
+      long a2,
+      long a3,
+      long a4,
+      long a5,
+      long a6,
       long a7) {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
@@ -357,8 +408,17 @@ public final class Fire {
   }
 
   public static long entry(
-      long start, long stub, long gate, long a1, long a2, long a3, long a4, long a5, long a6,
-      long a7, long a8) {
+      long start,
+      long stub,
+      long gate,
+      long a1,
+      long a2,
+      long a3,
+      long a4,
+      long a5,
+      long a6,
+      long a7,
+      long a8) {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }
@@ -367,8 +427,18 @@ public final class Fire {
   }
 
   public static long entry(
-      long start, long stub, long gate, long a1, long a2, long a3, long a4, long a5, long a6,
-      long a7, long a8, long a9) {
+      long start,
+      long stub,
+      long gate,
+      long a1,
+      long a2,
+      long a3,
+      long a4,
+      long a5,
+      long a6,
+      long a7,
+      long a8,
+      long a9) {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }
@@ -377,8 +447,19 @@ public final class Fire {
   }
 
   public static long entry(
-      long start, long stub, long gate, long a1, long a2, long a3, long a4, long a5, long a6,
-      long a7, long a8, long a9, long a10) {
+      long start,
+      long stub,
+      long gate,
+      long a1,
+      long a2,
+      long a3,
+      long a4,
+      long a5,
+      long a6,
+      long a7,
+      long a8,
+      long a9,
+      long a10) {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }
@@ -387,8 +468,20 @@ public final class Fire {
   }
 
   public static long entry(
-      long start, long stub, long gate, long a1, long a2, long a3, long a4, long a5, long a6,
-      long a7, long a8, long a9, long a10, long a11) {
+      long start,
+      long stub,
+      long gate,
+      long a1,
+      long a2,
+      long a3,
+      long a4,
+      long a5,
+      long a6,
+      long a7,
+      long a8,
+      long a9,
+      long a10,
+      long a11) {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }
@@ -397,8 +490,21 @@ public final class Fire {
   }
 
   public static long entry(
-      long start, long stub, long gate, long a1, long a2, long a3, long a4, long a5, long a6,
-      long a7, long a8, long a9, long a10, long a11, long a12) {
+      long start,
+      long stub,
+      long gate,
+      long a1,
+      long a2,
+      long a3,
+      long a4,
+      long a5,
+      long a6,
+      long a7,
+      long a8,
+      long a9,
+      long a10,
+      long a11,
+      long a12) {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }

@@ -98,8 +98,7 @@ public final class Agent {
     List<Class<?>> selected = new ArrayList<>();
     for (Class<?> loaded : instrumentation.getAllLoadedClasses()) {
       if (!loaded.isArray()
-          && transformer.maySelect(
-              loaded.getModule(), loaded.getClassLoader(), loaded.getName())
+          && transformer.maySelect(loaded.getModule(), loaded.getClassLoader(), loaded.getName())
           && instrumentation.isModifiableClass(loaded)) {
         selected.add(loaded);
       }

@@ -12,9 +12,10 @@ import java.util.jar.JarEntry;
 import java.util.jar.JarFile;
 
 /**
- * Loads the rest of the agent, and its ASM, from entries of the jar that no other class loader takes
- * for classes: {@code inst/…​.classdata}. The application sees none of it and can bring an ASM of its
- * own. The entries are read at once, so that the jar may be replaced while the program runs.
+ * Loads the rest of the agent, and its ASM, from entries of the jar that no other class loader
+ * takes for classes: {@code inst/…​.classdata}. The application sees none of it and can bring an
+ * ASM of its own. The entries are read at once, so that the jar may be replaced while the program
+ * runs.
  */
 final class AgentLoader extends ClassLoader {
   static {

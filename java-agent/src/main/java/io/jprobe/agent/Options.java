@@ -110,7 +110,11 @@ final class Options {
     } catch (IOException e) {
       // The message of a missing file is its name and the reason.
       throw new OptionsException(
-          "cannot read config=" + file + ": " + e.getMessage() + "; expected a file of selectors,"
+          "cannot read config="
+              + file
+              + ": "
+              + e.getMessage()
+              + "; expected a file of selectors,"
               + " one a line");
     }
     return lines;

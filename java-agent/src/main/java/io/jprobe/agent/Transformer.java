@@ -33,7 +33,9 @@ final class Transformer implements ClassFileTransformer {
     this.weaver = weaver;
   }
 
-  /** Whether a selector may mean the class, of this binary name; the agent's own are never meant. */
+  /**
+   * Whether a selector may mean the class, of this binary name; the agent's own are never meant.
+   */
   boolean maySelect(Module module, ClassLoader loader, String className) {
     return loader != AGENT
         && !className.startsWith("io.jprobe.agent.")

@@ -80,8 +80,7 @@ public final class Captures {
    * @throws SelectorException where a path leads nowhere, or a comparison makes no sense, with the
    *     column and the types found
    */
-  public static Captures of(
-      Selector selector, ClassFile host, MethodFacts method, ClassFiles files)
+  public static Captures of(Selector selector, ClassFile host, MethodFacts method, ClassFiles files)
       throws SelectorException {
     return new Captures(selector, method, new PathTyper(selector, host, method, files));
   }
@@ -201,8 +200,14 @@ public final class Captures {
     if (passed.size() + more > MAX_WORDS) {
       throw selector.error(
           0,
-          "the " + kind.suffix + " probe would pass " + passed.size() + " values, exceptions and"
-              + " absence included; at most " + (MAX_WORDS - more) + " can be captured");
+          "the "
+              + kind.suffix
+              + " probe would pass "
+              + passed.size()
+              + " values, exceptions and"
+              + " absence included; at most "
+              + (MAX_WORDS - more)
+              + " can be captured");
     }
   }
 }

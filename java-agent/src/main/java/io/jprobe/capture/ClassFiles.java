@@ -17,7 +17,9 @@ public final class ClassFiles {
   private final ClassLoader loader;
   private final Map<String, ClassFile> known = new HashMap<>();
 
-  /** @param loader null for the boot loader */
+  /**
+   * @param loader null for the boot loader
+   */
   public ClassFiles(ClassLoader loader) {
     this.loader = loader;
   }
@@ -38,9 +40,7 @@ public final class ClassFiles {
   private ClassFile read(String resource) {
     try {
       URL url =
-          loader == null
-              ? ClassLoader.getSystemResource(resource)
-              : loader.getResource(resource);
+          loader == null ? ClassLoader.getSystemResource(resource) : loader.getResource(resource);
       if (url == null) {
         return null;
       }

@@ -11,7 +11,9 @@ import io.jprobe.select.Path;
 import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
 
-/** Finds out whether a condition's comparisons make sense, and as what the operands are compared. */
+/**
+ * Finds out whether a condition's comparisons make sense, and as what the operands are compared.
+ */
 final class ConditionTyper {
   private final Selector selector;
   private final PathTyper paths;

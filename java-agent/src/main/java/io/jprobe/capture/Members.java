@@ -24,7 +24,9 @@ final class Members {
   private final ClassFiles files;
   private final String host;
 
-  /** @param host internal name of the class whose code is to get at the members */
+  /**
+   * @param host internal name of the class whose code is to get at the members
+   */
   Members(ClassFiles files, String host) {
     this.files = files;
     this.host = host;
@@ -158,8 +160,7 @@ final class Members {
     if ((owner.access & Opcodes.ACC_PUBLIC) == 0 && !samePackage) {
       return false;
     }
-    return (access & Opcodes.ACC_PUBLIC) != 0
-        || samePackage && (access & Opcodes.ACC_PRIVATE) == 0;
+    return (access & Opcodes.ACC_PUBLIC) != 0 || samePackage && (access & Opcodes.ACC_PRIVATE) == 0;
   }
 
   private static String packageOf(String internalName) {

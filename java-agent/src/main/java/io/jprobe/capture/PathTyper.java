@@ -205,9 +205,7 @@ final class PathTyper {
     ClassFile file =
         path.type.getSort() == Type.OBJECT ? files.find(path.type.getInternalName()) : null;
     Step name =
-        file != null && (file.access & Opcodes.ACC_ENUM) != 0
-            ? members.method(file, "name")
-            : null;
+        file != null && (file.access & Opcodes.ACC_ENUM) != 0 ? members.method(file, "name") : null;
     return name == null
         ? null
         : known.computeIfAbsent(text + " named", key -> path.then(List.of(name)));

@@ -73,8 +73,7 @@ public final class TypedPath {
 
   private final String text;
 
-  TypedPath(
-      Root root, int argument, Type rootType, List<Step> steps, boolean isLate, String text) {
+  TypedPath(Root root, int argument, Type rootType, List<Step> steps, boolean isLate, String text) {
     this.root = root;
     this.argument = argument;
     this.rootType = rootType;

@@ -251,7 +251,9 @@ public final class Catalog {
     listener.refused(reason);
   }
 
-  /** The classes with a probe that somebody has begun or ceased to listen to since the last call. */
+  /**
+   * The classes with a probe that somebody has begun or ceased to listen to since the last call.
+   */
   Set<TracedClass> changed() {
     Set<TracedClass> changed = new LinkedHashSet<>(toRestore);
     toRestore.clear();

@@ -17,7 +17,9 @@ import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.objectweb.asm.Opcodes;
 
-/** Reads the classes of one burst: which of their methods are selected, and what of them is told. */
+/**
+ * Reads the classes of one burst: which of their methods are selected, and what of them is told.
+ */
 final class ClassReading {
   private final Selectors selectors;
   private final Consumer<Selector> matched;
@@ -38,11 +40,7 @@ final class ClassReading {
   }
 
   TracedClass read(
-      ClassKey key,
-      Offer offer,
-      int loaderId,
-      Supplier<Set<String>> supertypes,
-      ClassFiles files) {
+      ClassKey key, Offer offer, int loaderId, Supplier<Set<String>> supertypes, ClassFiles files) {
     ClassFile file;
     try {
       file = ClassFile.read(offer.classFile);
@@ -92,8 +90,7 @@ final class ClassReading {
         listener.unfit(className + "#" + method, reason);
       }
     }
-    untraceable.add(
-        new Untraceable(className, loaderId, method.name, method.descriptor, reason));
+    untraceable.add(new Untraceable(className, loaderId, method.name, method.descriptor, reason));
     return null;
   }
 

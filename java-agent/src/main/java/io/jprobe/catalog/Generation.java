@@ -33,7 +33,9 @@ final class Generation {
     }
   }
 
-  /** From here on, the numbers are the gate's: they may be changed, and the method be woven or not. */
+  /**
+   * From here on, the numbers are the gate's: they may be changed, and the method be woven or not.
+   */
   private void setGate(TracedMethod method) {
     setGateWord(method, Gate.LEAST_DURATION, method.captures.leastDuration);
     setGateWord(method, Gate.EVERY, method.captures.every);
@@ -86,8 +88,7 @@ final class Generation {
   }
 
   void setState(TracedMethod method, ProbeKind kind, ProbeState state) {
-    library.setState(
-        method.slot(kind), isRetired ? ProbeState.RETIRED.number : state.number);
+    library.setState(method.slot(kind), isRetired ? ProbeState.RETIRED.number : state.number);
   }
 
   /**

@@ -7,9 +7,9 @@ import java.nio.charset.StandardCharsets;
 /**
  * The two wire types of protobuf that a manifest uses (protobuf.dev/programming-guides/encoding).
  *
- * <p>Why not protobuf-javalite: on JDK 25 its 4.36.2 makes the JVM print four lines of warning to the
- * application's stderr (sun.misc.Unsafe), takes 100 ms for its first message, and is four times the
- * size of the whole agent. What is written here is read by the real protobuf in the tests.
+ * <p>Why not protobuf-javalite: on JDK 25 its 4.36.2 makes the JVM print four lines of warning to
+ * the application's stderr (sun.misc.Unsafe), takes 100 ms for its first message, and is four times
+ * the size of the whole agent. What is written here is read by the real protobuf in the tests.
  */
 final class ProtoWriter {
   private final ByteArrayOutputStream out = new ByteArrayOutputStream();

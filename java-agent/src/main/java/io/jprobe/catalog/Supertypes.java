@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
-import java.util.ArrayList;
 import java.util.Map;
 import java.util.Set;
 
 /**
- * The supertypes of classes of one burst, as the JVM has linked them: a class that is defined has its
- * supertypes loaded, whatever its loader did to find them.
+ * The supertypes of classes of one burst, as the JVM has linked them: a class that is defined has
+ * its supertypes loaded, whatever its loader did to find them.
  */
 final class Supertypes {
   private final boolean wanted;

@@ -82,7 +82,9 @@ public final class TracedClass {
     generation.setState(method, kind, state);
   }
 
-  /** The probes that somebody listens to, by the watcher's last look; methods with none left out. */
+  /**
+   * The probes that somebody listens to, by the watcher's last look; methods with none left out.
+   */
   public Map<TracedMethod, EnumSet<ProbeKind>> raised() {
     Map<TracedMethod, EnumSet<ProbeKind>> raised = new HashMap<>();
     for (TracedMethod method : methods) {
@@ -128,7 +130,9 @@ public final class TracedClass {
     return loaded.get();
   }
 
-  /** Whether the candidate, of this name, is the class that the description is of; links it if so. */
+  /**
+   * Whether the candidate, of this name, is the class that the description is of; links it if so.
+   */
   public boolean link(Class<?> candidate) {
     if (!key.loader.isLoaderOf(candidate)) {
       return false;

@@ -28,8 +28,7 @@ public final class TracedMethod {
   private final List<ProbeKind> kinds;
   private final boolean isStatic;
 
-  TracedMethod(
-      MethodFacts facts, Captures captures, String probeName, int index, int firstSlot) {
+  TracedMethod(MethodFacts facts, Captures captures, String probeName, int index, int firstSlot) {
     this.name = facts.name;
     this.descriptor = facts.descriptor;
     this.isStatic = facts.isStatic();

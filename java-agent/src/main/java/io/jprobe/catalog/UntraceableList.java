@@ -78,8 +78,9 @@ final class UntraceableList {
             "",
             lambda < 0
                 ? "it is a hidden class, which the JVM lets nobody change"
-                : "it is a lambda's own class, which the JVM lets nobody change; the lambda's body is"
-                    + " a method of " + name.substring(0, lambda)));
+                : "it is a lambda's own class, which the JVM lets nobody change; the lambda's body"
+                      + " is a method of "
+                    + name.substring(0, lambda)));
   }
 
   private boolean isHidden(Class<?> candidate) {

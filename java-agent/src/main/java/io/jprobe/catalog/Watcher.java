@@ -15,12 +15,13 @@ public final class Watcher extends Thread {
   private static final long PERIOD_MILLIS = 40;
 
   /**
-   * While semaphores change. A tracer of many probes raises and drops them one by one, for some
-   * 100 ms; retransforming meanwhile would do the same classes, and stop the program, twice.
+   * While semaphores change. A tracer of many probes raises and drops them one by one, for some 100
+   * ms; retransforming meanwhile would do the same classes, and stop the program, twice.
    */
   private static final long PERIOD_OF_CHANGE_MILLIS = 8;
 
   private static final long CHANGE_PATIENCE_NANOS = 100_000_000L;
+
   /** A walk over all classes takes a millisecond or two. */
   private static final int HIDDEN_PERIOD_SECONDS = 10;
 

@@ -21,7 +21,9 @@ final class ConditionParser {
   private final LiteralParser literals;
   private int parts;
 
-  /** @param captures by whose names conditions call their paths */
+  /**
+   * @param captures by whose names conditions call their paths
+   */
   ConditionParser(Cursor cursor, List<Capture> captures) {
     this.cursor = cursor;
     this.captures = captures;
@@ -175,8 +177,7 @@ final class ConditionParser {
   }
 
   private void checkDuration(Operand one, Operand other) throws SelectorException {
-    boolean isTime =
-        other instanceof Literal && ((Literal) other).kind == Literal.Kind.DURATION;
+    boolean isTime = other instanceof Literal && ((Literal) other).kind == Literal.Kind.DURATION;
     if (isDuration(one) && !isTime) {
       throw cursor.error(other.column, "a duration needs a unit, as in 5ms");
     }

@@ -71,8 +71,7 @@ final class Glob {
       char c = text.charAt(t);
       for (int i = count; i >= 0; i--) {
         boolean stays = reached[i] && i < count && isStar(i) && (c != '.' || isDouble(i));
-        reached[i] =
-            stays || (i > 0 && reached[i - 1] && same(pattern.charAt(head + i - 1), c));
+        reached[i] = stays || (i > 0 && reached[i - 1] && same(pattern.charAt(head + i - 1), c));
       }
       passStars(reached);
     }

@@ -21,8 +21,7 @@ final class GlobParser {
     }
     cursor.skipBlanks();
     if (!isAhead()) {
-      throw cursor.error(
-          "expected an annotation, as in @com.acme.Timed, found " + cursor.found());
+      throw cursor.error("expected an annotation, as in @com.acme.Timed, found " + cursor.found());
     }
     return dotted();
   }

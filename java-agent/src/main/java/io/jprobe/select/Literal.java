@@ -23,7 +23,9 @@ public final class Literal extends Operand {
   public final Object value;
   private final String text;
 
-  /** @param text as written */
+  /**
+   * @param text as written
+   */
   Literal(Kind kind, Object value, String text, int column) {
     super(column);
     this.kind = kind;

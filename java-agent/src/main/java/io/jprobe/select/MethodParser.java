@@ -78,10 +78,7 @@ final class MethodParser {
   }
 
   private boolean nameEnds() {
-    return cursor.atEnd()
-        || cursor.isAtBlank()
-        || cursor.isAtBracket()
-        || cursor.peek() == ':';
+    return cursor.atEnd() || cursor.isAtBlank() || cursor.isAtBracket() || cursor.peek() == ':';
   }
 
   private TypeListPattern arguments() throws SelectorException {

@@ -17,11 +17,7 @@ final class MethodPattern {
    * @param modifiers ACC_ flags that a method must have (JVMS 4.6)
    */
   MethodPattern(
-      int modifiers,
-      Glob annotation,
-      Glob name,
-      TypeListPattern arguments,
-      TypePattern returned) {
+      int modifiers, Glob annotation, Glob name, TypeListPattern arguments, TypePattern returned) {
     this.modifiers = modifiers;
     this.annotation = annotation;
     this.name = name;

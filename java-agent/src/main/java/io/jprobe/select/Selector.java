@@ -19,7 +19,9 @@ public final class Selector {
   private final List<Capture> captures;
   private final Clauses clauses;
 
-  /** @param annotated the annotation that either class or method must have; null for any */
+  /**
+   * @param annotated the annotation that either class or method must have; null for any
+   */
   Selector(
       Cursor source,
       boolean excludes,
@@ -43,7 +45,9 @@ public final class Selector {
     return parse(written, "");
   }
 
-  /** @param origin where it was written, as errors begin; may be empty */
+  /**
+   * @param origin where it was written, as errors begin; may be empty
+   */
   static Selector parse(String written, String origin) throws SelectorException {
     return new SelectorParser(new Cursor(Cursor.trim(written), origin)).parse();
   }

@@ -5,12 +5,16 @@ package io.jprobe.select;
 public final class SelectorException extends Exception {
   private static final long serialVersionUID = 1L;
 
-  /** @param column counted from 0 */
+  /**
+   * @param column counted from 0
+   */
   public SelectorException(String selector, int column, String problem) {
     this("", selector, column, problem);
   }
 
-  /** @param origin where the selector was written, as the message's beginning; may be empty */
+  /**
+   * @param origin where the selector was written, as the message's beginning; may be empty
+   */
   SelectorException(String origin, String selector, int column, String problem) {
     super(origin + "selector '" + selector + "', column " + (column + 1) + ": " + problem);
   }

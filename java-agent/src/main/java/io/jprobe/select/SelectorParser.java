@@ -99,8 +99,7 @@ final class SelectorParser {
       throws SelectorException {
     cursor.skipBlanks();
     int rest = cursor.column();
-    List<Capture> captures =
-        cursor.isAtBracket() ? new CaptureParser(cursor).list() : List.of();
+    List<Capture> captures = cursor.isAtBracket() ? new CaptureParser(cursor).list() : List.of();
     Clauses clauses = new ClauseParser(cursor, captures).clauses();
     if (excludes && rest < cursor.column()) {
       throw cursor.error(rest, "what is excluded has neither captures nor conditions");

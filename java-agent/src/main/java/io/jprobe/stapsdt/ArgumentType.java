@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.stapsdt;
 
-/** The types that a USDT note can describe; names and numbers are libstapsdt's {@code ArgType_t}. */
+/**
+ * The types that a USDT note can describe; names and numbers are libstapsdt's {@code ArgType_t}.
+ */
 public enum ArgumentType {
   UINT8(1),
   INT8(-1),

@@ -17,8 +17,7 @@ public final class FireBinding {
    * @param captureLimit where strings are cut, in bytes of UTF-8, at most 1024
    */
   public static Class<?> install(byte[] fireClass, int captureLimit) {
-    Class<?> fire =
-        Native.defineInBootLoader(FIRE.getBytes(StandardCharsets.UTF_8), fireClass);
+    Class<?> fire = Native.defineInBootLoader(FIRE.getBytes(StandardCharsets.UTF_8), fireClass);
     Native.bindFire(fire, captureLimit);
     return fire;
   }

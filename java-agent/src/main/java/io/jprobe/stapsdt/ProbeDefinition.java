@@ -14,8 +14,14 @@ public final class ProbeDefinition {
   public ProbeDefinition(String provider, String name, List<ArgumentType> arguments) {
     if (arguments.size() > MAX_ARGUMENTS) {
       throw new IllegalArgumentException(
-          provider + ":" + name + " has " + arguments.size() + " arguments; at most "
-              + MAX_ARGUMENTS + " can be traced");
+          provider
+              + ":"
+              + name
+              + " has "
+              + arguments.size()
+              + " arguments; at most "
+              + MAX_ARGUMENTS
+              + " can be traced");
     }
     this.provider = provider;
     this.name = name;

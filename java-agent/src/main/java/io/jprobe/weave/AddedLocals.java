@@ -11,7 +11,9 @@ final class AddedLocals {
   private final List<Object> types = new ArrayList<>();
   private int next;
 
-  /** @param first the first slot that the method does not use */
+  /**
+   * @param first the first slot that the method does not use
+   */
   AddedLocals(int first) {
     this.first = first;
     this.next = first;

@@ -143,8 +143,7 @@ public final class ClassWeaver {
           @Override
           public MethodVisitor visitMethod(
               int access, String name, String descriptor, String signature, String[] exceptions) {
-            MethodVisitor next =
-                super.visitMethod(access, name, descriptor, signature, exceptions);
+            MethodVisitor next = super.visitMethod(access, name, descriptor, signature, exceptions);
             TracedMethod method = bySignature.get(name + descriptor);
             if (method == null) {
               return next;

@@ -84,8 +84,7 @@ final class ConditionCode {
         pushString(code, comparison.left);
         pushString(code, comparison.right);
         Injection.callFire(code, "same", "(Ljava/lang/String;Ljava/lang/String;)Z");
-        code.visitJumpInsn(
-            comparison.relation == Relation.EQUAL ? Opcodes.IFEQ : Opcodes.IFNE, no);
+        code.visitJumpInsn(comparison.relation == Relation.EQUAL ? Opcodes.IFEQ : Opcodes.IFNE, no);
         break;
       default:
         compareWithNull(code, comparison, no);

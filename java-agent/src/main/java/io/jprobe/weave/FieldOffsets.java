@@ -16,8 +16,8 @@ import java.util.Map;
 import org.objectweb.asm.Type;
 
 /**
- * Where the fields lie that are private to other classes. Asked for before a class is woven, because
- * it may load classes (it initializes none), which must not happen inside a transformation.
+ * Where the fields lie that are private to other classes. Asked for before a class is woven,
+ * because it may load classes (it initializes none), which must not happen inside a transformation.
  *
  * <p>A field that is read by its offset is read as what we take it for, and a mistake would be the
  * end of the JVM. So the fields of the loaded classes count, not what class files say: those can be
@@ -51,8 +51,8 @@ final class FieldOffsets {
   /**
    * Finds the offset of one field.
    *
-   * @param real the class that the object is declared with; null for what the host's loader knows by
-   *     the name of the type
+   * @param real the class that the object is declared with; null for what the host's loader knows
+   *     by the name of the type
    * @return the class that the field is declared with; null if it cannot be read
    */
   private Class<?> find(Step step, Class<?> real, Type type, ClassLoader loader) {
@@ -66,8 +66,7 @@ final class FieldOffsets {
       offsets.put(step, Fire.offset(field.getDeclaringClass(), step.name));
       return field.getType();
     } catch (ReflectiveOperationException | LinkageError | InternalError e) {
-      problems.put(
-          step, "the field " + step.name + " of " + step.owner + " cannot be read: " + e);
+      problems.put(step, "the field " + step.name + " of " + step.owner + " cannot be read: " + e);
       return null;
     }
   }
@@ -95,9 +94,7 @@ final class FieldOffsets {
   private static List<Step> hidden(TracedMethod method) {
     List<Step> hidden = new ArrayList<>();
     for (TypedPath path : method.captures.paths()) {
-      path.steps.stream()
-          .filter(step -> step.kind == Step.Kind.HIDDEN_FIELD)
-          .forEach(hidden::add);
+      path.steps.stream().filter(step -> step.kind == Step.Kind.HIDDEN_FIELD).forEach(hidden::add);
     }
     return hidden;
   }

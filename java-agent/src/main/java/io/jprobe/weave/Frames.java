@@ -24,8 +24,7 @@ final class Frames {
   }
 
   /** At the beginning of a method: its receiver and arguments. */
-  static Frames atBegin(
-      boolean wanted, String className, TracedMethod method, AddedLocals added) {
+  static Frames atBegin(boolean wanted, String className, TracedMethod method, AddedLocals added) {
     List<Object> own = new ArrayList<>();
     if (!method.isStatic()) {
       own.add(method.isConstructor() ? Opcodes.UNINITIALIZED_THIS : className);
@@ -46,8 +45,8 @@ final class Frames {
   }
 
   /**
-   * The frame of the label that has just been visited. An instruction follows, because the next label
-   * may be at the same place, and two frames there would be one too many.
+   * The frame of the label that has just been visited. An instruction follows, because the next
+   * label may be at the same place, and two frames there would be one too many.
    */
   void visit(MethodVisitor code, Object... stack) {
     if (wanted) {

@@ -11,8 +11,8 @@ import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 
 /**
- * The code that fires one method's probes. It boxes nothing and allocates nothing; of what it keeps,
- * the start of the call is the first of {@link #locals}.
+ * The code that fires one method's probes. It boxes nothing and allocates nothing; of what it
+ * keeps, the start of the call is the first of {@link #locals}.
  */
 abstract class Injection {
   static final String FIRE = FireBinding.FIRE;
@@ -26,8 +26,7 @@ abstract class Injection {
 
   private final EnumSet<ProbeKind> kinds;
 
-  Injection(
-      TracedClass traced, TracedMethod method, EnumSet<ProbeKind> kinds, MethodShape shape) {
+  Injection(TracedClass traced, TracedMethod method, EnumSet<ProbeKind> kinds, MethodShape shape) {
     this.traced = traced;
     this.method = method;
     this.kinds = kinds;

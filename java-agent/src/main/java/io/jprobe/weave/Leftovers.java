@@ -37,8 +37,7 @@ final class Leftovers {
    */
   List<List<Integer>> of(String signature) throws AnalyzerException {
     MethodNode method = methods.get(signature);
-    Frame<BasicValue>[] frames =
-        new Analyzer<>(new BasicInterpreter()).analyze(className, method);
+    Frame<BasicValue>[] frames = new Analyzer<>(new BasicInterpreter()).analyze(className, method);
     List<List<Integer>> leftovers = new ArrayList<>();
     for (int i = 0; i < frames.length; i++) {
       AbstractInsnNode instruction = method.instructions.get(i);
@@ -50,7 +49,9 @@ final class Leftovers {
     return leftovers;
   }
 
-  /** @param frame null where the instruction is never reached */
+  /**
+   * @param frame null where the instruction is never reached
+   */
   private static List<Integer> below(Frame<BasicValue> frame, int values) {
     List<Integer> sizes = new ArrayList<>();
     if (frame != null) {

@@ -19,7 +19,8 @@ import org.objectweb.asm.Opcodes;
  * differs from place to place. In a constructor a second handler stands for the part before super()
  * or this(), where the verifier wants to see that {@code this} is not initialized. The call itself
  * cannot be covered: no frame satisfies the verifier for it (JVMS 4.10.1.9, invokespecial), so that
- * what comes out of super() fires the throw probe of the constructor that threw it, not of this one.
+ * what comes out of super() fires the throw probe of the constructor that threw it, not of this
+ * one.
  */
 final class MethodWeaver extends MethodVisitor {
   private static final String THROWABLE = "java/lang/Throwable";
@@ -97,8 +98,7 @@ final class MethodWeaver extends MethodVisitor {
     Object receiver = injection.isConstructor() ? injection.traced.internalName : null;
     injection.end(mv, Frames.atEnd(hasFrames, receiver, injection.locals));
     super.visitMaxs(
-        Math.max(maxStack + injection.endStack(), injection.beginStack()),
-        injection.locals.end());
+        Math.max(maxStack + injection.endStack(), injection.beginStack()), injection.locals.end());
   }
 
   /** Appends a handler. It is the last in the table, so that the method's own come first. */

@@ -18,8 +18,9 @@ import org.objectweb.asm.Opcodes;
 
 /**
  * The code that follows paths. Each path has a local for its value: the word, or the string itself,
- * whose text is copied only when a probe fires. A path with steps has another that says whether there
- * is a value: whatever an application's getter throws, and whatever the linker does, ends here.
+ * whose text is copied only when a probe fires. A path with steps has another that says whether
+ * there is a value: whatever an application's getter throws, and whatever the linker does, ends
+ * here.
  */
 final class PathCode {
   private static final String STRING = "java/lang/String";
@@ -50,7 +51,9 @@ final class PathCode {
   private final Map<TypedPath, Place> places = new LinkedHashMap<>();
   private int exception = -1;
 
-  /** @param returned the local with what is returned; -1 where nothing is */
+  /**
+   * @param returned the local with what is returned; -1 where nothing is
+   */
   PathCode(StepCode steps, AddedLocals locals, int returned) {
     this.steps = steps;
     this.locals = locals;
@@ -124,16 +127,15 @@ final class PathCode {
 
     /** Stack: unchanged, empty. */
     void read(TypedPath path) {
-      if (isKept(path)
-          && path.isLate == (end != null)
-          && !isMissing(path)
-          && read.add(path)) {
+      if (isKept(path) && path.isLate == (end != null) && !isMissing(path) && read.add(path)) {
         PathCode.this.read(code, frames, path);
       }
     }
   }
 
-  /** @param end how the call ends; null where it begins */
+  /**
+   * @param end how the call ends; null where it begins
+   */
   Pass pass(MethodVisitor code, Frames frames, ProbeKind end) {
     return new Pass(code, frames, end);
   }

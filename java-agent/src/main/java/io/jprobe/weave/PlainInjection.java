@@ -12,8 +12,8 @@ import org.objectweb.asm.Opcodes;
 import org.objectweb.asm.Type;
 
 /**
- * For methods whose selector asks for no paths and has no condition but the gate's numbers: calls of
- * java.jprobe.Fire, which does the rest, and no branch. Few bytes matter here: past 35 of them a
+ * For methods whose selector asks for no paths and has no condition but the gate's numbers: calls
+ * of java.jprobe.Fire, which does the rest, and no branch. Few bytes matter here: past 35 of them a
  * method that is not hot is not inlined any more.
  */
 final class PlainInjection extends Injection {

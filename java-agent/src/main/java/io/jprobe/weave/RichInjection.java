@@ -29,7 +29,9 @@ final class RichInjection extends Injection {
   private final ConditionCode conditions;
   private final Label exit = new Label();
 
-  /** The local with the duration while the call ends, or Fire.HELD_BACK; -1 where none is needed. */
+  /**
+   * The local with the duration while the call ends, or Fire.HELD_BACK; -1 where none is needed.
+   */
   private final int elapsed;
 
   /** The local with what is returned; -1 where nothing is, or nobody looks. */
@@ -146,11 +148,7 @@ final class RichInjection extends Injection {
 
   /** Reads what each condition looks at, and jumps as soon as one does not hold. */
   private void decide(
-      MethodVisitor code,
-      Frames frames,
-      PathCode.Pass pass,
-      List<TypedCondition> all,
-      Label held) {
+      MethodVisitor code, Frames frames, PathCode.Pass pass, List<TypedCondition> all, Label held) {
     for (TypedCondition condition : all) {
       condition.paths().forEach(pass::read);
       conditions.jumpUnless(code, frames, pass, condition, held);

@@ -18,7 +18,9 @@ final class StepCode {
   private final TracedMethod method;
   private final ToLongFunction<Step> offsets;
 
-  /** @param offsets of fields that are private to other classes */
+  /**
+   * @param offsets of fields that are private to other classes
+   */
   StepCode(TracedMethod method, ToLongFunction<Step> offsets) {
     this.method = method;
     this.offsets = offsets;
@@ -63,8 +65,7 @@ final class StepCode {
         code.visitVarInsn(Opcodes.ALOAD, exception);
         break;
       default:
-        Injection.callStatic(
-            code, "java/lang/Thread", "currentThread", "()Ljava/lang/Thread;");
+        Injection.callStatic(code, "java/lang/Thread", "currentThread", "()Ljava/lang/Thread;");
     }
   }
 
@@ -85,8 +86,7 @@ final class StepCode {
         return null;
       case FIELD:
         cast(code, onStack, step.owner);
-        code.visitFieldInsn(
-            Opcodes.GETFIELD, step.owner, step.name, step.type.getDescriptor());
+        code.visitFieldInsn(Opcodes.GETFIELD, step.owner, step.name, step.type.getDescriptor());
         break;
       case METHOD:
         cast(code, onStack, step.owner);

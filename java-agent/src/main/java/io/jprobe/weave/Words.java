@@ -22,8 +22,7 @@ final class Words {
         Injection.callStatic(code, "java/lang/Double", "doubleToRawLongBits", "(D)J");
         break;
       case REFERENCE:
-        Injection.callStatic(
-            code, "java/lang/System", "identityHashCode", "(Ljava/lang/Object;)I");
+        Injection.callStatic(code, "java/lang/System", "identityHashCode", "(Ljava/lang/Object;)I");
         code.visitInsn(Opcodes.I2L);
         break;
       default:

@@ -45,7 +45,9 @@ public class OptionsTest {
       SelectorException mistake =
           assertThrows(SelectorException.class, () -> Options.parse("config=" + file));
       assertEquals(
-          "config " + file + ", line 2: selector 'a.B#', column 5: expected a method after '#';"
+          "config "
+              + file
+              + ", line 2: selector 'a.B#', column 5: expected a method after '#';"
               + " * stands for every one",
           mistake.getMessage());
     } finally {
@@ -71,8 +73,7 @@ public class OptionsTest {
   }
 
   private static void assertMistake(String written, String message) {
-    OptionsException mistake =
-        assertThrows(OptionsException.class, () -> Options.parse(written));
+    OptionsException mistake = assertThrows(OptionsException.class, () -> Options.parse(written));
     assertTrue(mistake.getMessage(), mistake.getMessage().startsWith(message));
   }
 }

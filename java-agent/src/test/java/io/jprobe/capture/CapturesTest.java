@@ -46,8 +46,7 @@ public class CapturesTest {
   @Test
   public void capturesTakeThePlaceOfTheArgumentsWhereTheyAreThere() throws Exception {
     assertValues("start", "(n=count, t=to)", "n t", "n t", "exception n t");
-    assertValues(
-        "travel", "(f=return, why=exception, m=mood)", "m", "f m", "exception why m");
+    assertValues("travel", "(f=return, why=exception, m=mood)", "m", "f m", "exception why m");
     assertValues("total", "(me=this)", "me", "return me", "exception me");
   }
 
@@ -89,8 +88,7 @@ public class CapturesTest {
 
   @Test
   public void aConditionIsDecidedAsSoonAsItCanBe() throws Exception {
-    Captures both =
-        Typing.of("travel", " when mood == 'GOOD' && return > 5 && other.name != null");
+    Captures both = Typing.of("travel", " when mood == 'GOOD' && return > 5 && other.name != null");
     assertEquals(2, both.early.size());
     assertEquals(1, both.late.size());
     assertEquals(EnumSet.of(ProbeKind.RETURN, ProbeKind.THROW), both.kinds());

@@ -61,8 +61,7 @@ final class Typing {
   }
 
   private static String text(Step step) {
-    String owner =
-        step.owner == null ? "" : step.owner.replaceFirst(".*[/$]", "") + ".";
+    String owner = step.owner == null ? "" : step.owner.replaceFirst(".*[/$]", "") + ".";
     return step.kind + " " + owner + step.name + ": " + step.type.getClassName();
   }
 
@@ -72,8 +71,7 @@ final class Typing {
    * @param marked what the column points at, in the rest; or what the selector begins with
    */
   static void assertMistake(String method, String rest, String marked, String problem) {
-    SelectorException mistake =
-        assertThrows(SelectorException.class, () -> of(method, rest));
+    SelectorException mistake = assertThrows(SelectorException.class, () -> of(method, rest));
     String selector = "**Journey#" + method + rest;
     int rests = selector.length() - rest.length();
     int column = selector.indexOf(marked, selector.startsWith(marked) ? 0 : rests) + 1;

@@ -35,7 +35,19 @@ public class CatalogTest {
     native void foreign();
 
     static void many(
-        int a, long b, int c, long d, int e, long f, int g, long h, int i, long j, int k, long l, int m) {}
+        int a,
+        long b,
+        int c,
+        long d,
+        int e,
+        long f,
+        int g,
+        long h,
+        int i,
+        long j,
+        int k,
+        long l,
+        int m) {}
   }
 
   private static TracedMethod method(TracedClass traced, String name) {
@@ -147,8 +159,7 @@ public class CatalogTest {
 
   @Test
   public void beyondTheLimitNothingIsTraced() throws Exception {
-    Catalog catalog =
-        new Catalog(Selectors.parse("**#*"), "0.0.0", null, 4, () -> new Class<?>[0]);
+    Catalog catalog = new Catalog(Selectors.parse("**#*"), "0.0.0", null, 4, () -> new Class<?>[0]);
     catalog.open();
     List<String> refusals = new ArrayList<>();
     Catalog.Listener listener =

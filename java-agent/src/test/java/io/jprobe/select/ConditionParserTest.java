@@ -116,8 +116,7 @@ public class ConditionParserTest {
   @Test
   public void stringsHaveQuotesOfEitherKind() throws Exception {
     assertEquals(Literal.Kind.STRING, literal("'a'").kind);
-    assertEquals(
-        "it's; #~\u00e4\n\t\"\\", literal("\"it's; #~\\u00e4\\n\\t\\\"\\\\\"").value);
+    assertEquals("it's; #~\u00e4\n\t\"\\", literal("\"it's; #~\\u00e4\\n\\t\\\"\\\\\"").value);
     assertEquals("say \"hi\" 'x'", literal("'say \"hi\" \\'x\\''").value);
     assertEquals("", literal("''").value);
   }

@@ -18,11 +18,7 @@ final class Rendering {
     }
     if (condition instanceof Condition.Comparison) {
       Condition.Comparison comparison = (Condition.Comparison) condition;
-      return "("
-          + of(comparison.left)
-          + comparison.relation.symbol
-          + of(comparison.right)
-          + ")";
+      return "(" + of(comparison.left) + comparison.relation.symbol + of(comparison.right) + ")";
     }
     return condition == null ? "none" : of(((Condition.Truth) condition).path);
   }
@@ -42,9 +38,7 @@ final class Rendering {
     return captures.stream()
         .map(
             each ->
-                each.name.equals(each.path.toString())
-                    ? each.name
-                    : each.name + "=" + each.path)
+                each.name.equals(each.path.toString()) ? each.name : each.name + "=" + each.path)
         .collect(Collectors.toList());
   }
 }

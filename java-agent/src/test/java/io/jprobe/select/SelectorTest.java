@@ -93,8 +93,7 @@ public class SelectorTest {
   public void namesMayHaveHyphens() throws Exception {
     assertTrue(matches("com.ac-me.A#x", "com.ac-me.A", "x"));
     assertTrue(matches("A#get-impl", "A", "get-impl"));
-    assertEquals(
-        "arg0.get-impl()", Selector.parse("A#m(arg0.get-impl())").captures().get(0).name);
+    assertEquals("arg0.get-impl()", Selector.parse("A#m(arg0.get-impl())").captures().get(0).name);
   }
 
   @Test
@@ -216,9 +215,7 @@ public class SelectorTest {
 
   @Test
   public void errorsFoundLaterPointIntoTheSelectorToo() throws Exception {
-    assertEquals(
-        "selector 'A#b', column 3: no",
-        Selector.parse("A#b").error(2, "no").getMessage());
+    assertEquals("selector 'A#b', column 3: no", Selector.parse("A#b").error(2, "no").getMessage());
     Selectors file = Selectors.parseLines(List.of("", "A#b"), "c.conf");
     assertEquals(
         "config c.conf, line 2: selector 'A#b', column 3: no",

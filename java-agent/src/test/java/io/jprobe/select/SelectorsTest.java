@@ -123,8 +123,7 @@ public class SelectorsTest {
                 "E#f; !G#h",
                 "I#j when arg0 == ' # '  "),
             "x");
-    assertEquals(
-        List.of("A#b", "E#f", "!G#h", "I#j when arg0 == ' # '"), texts(selectors));
+    assertEquals(List.of("A#b", "E#f", "!G#h", "I#j when arg0 == ' # '"), texts(selectors));
   }
 
   @Test

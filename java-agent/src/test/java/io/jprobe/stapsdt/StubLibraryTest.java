@@ -37,8 +37,7 @@ public class StubLibraryTest {
   @Test
   public void aLibraryIsAFileForItsOwnerAlone() throws Exception {
     StubDirectory directory = StubDirectory.create(folder.getRoot().getPath());
-    assertEquals(
-        folder.getRoot() + "/jprobe-" + ProcessHandle.current().pid(), directory.path());
+    assertEquals(folder.getRoot() + "/jprobe-" + ProcessHandle.current().pid(), directory.path());
     assertEquals("rwx------", permissions(directory.path()));
     StubLibrary library = StubLibrary.load(directory.path(), 3, PROBES, 1, new byte[] {1, 2});
     assertEquals(directory.path() + "/3.so", library.path());
@@ -100,8 +99,6 @@ public class StubLibraryTest {
   public void moreArgumentsThanTracersReadAreRefused() {
     assertThrows(
         IllegalArgumentException.class,
-        () ->
-            new ProbeDefinition(
-                "p", "n", java.util.Collections.nCopies(13, ArgumentType.INT64)));
+        () -> new ProbeDefinition("p", "n", java.util.Collections.nCopies(13, ArgumentType.INT64)));
   }
 }

@@ -61,8 +61,7 @@ public class ClassWeaverTest {
     Woven woven = new Woven();
     for (String shape : SHAPES) {
       String name = "io.jprobe.weave." + shape;
-      ClassWeaver.Result result =
-          weave(name, PublishedClass.classFile(name), kinds, selectors);
+      ClassWeaver.Result result = weave(name, PublishedClass.classFile(name), kinds, selectors);
       assertEquals(Map.of(), result.failures);
       woven.add(name, result.classFile);
     }

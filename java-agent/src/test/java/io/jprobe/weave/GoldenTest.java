@@ -31,8 +31,9 @@ import org.objectweb.asm.util.Textifier;
 import org.objectweb.asm.util.TraceMethodVisitor;
 
 /**
- * The woven bytecode of a dozen shapes, to be read: src/test/resources/golden. Weaving that is meant
- * to come out differently is written anew by {@code gradle test -PupdateGolden}, and read again.
+ * The woven bytecode of a dozen shapes, to be read: src/test/resources/golden. Weaving that is
+ * meant to come out differently is written anew by {@code gradle test -PupdateGolden}, and read
+ * again.
  */
 @RunWith(Parameterized.class)
 public class GoldenTest {

@@ -138,8 +138,18 @@ public class Shapes {
   }
 
   static long eleven(
-      int a, long b, String c, double d, float e, char f, byte g, short h, boolean i, Object j,
-      String k, long l) {
+      int a,
+      long b,
+      String c,
+      double d,
+      float e,
+      char f,
+      byte g,
+      short h,
+      boolean i,
+      Object j,
+      String k,
+      long l) {
     return a + b + c.length() + (long) d + (long) e + f + g + h + (i ? 1 : 0) + k.length() + l;
   }
 
