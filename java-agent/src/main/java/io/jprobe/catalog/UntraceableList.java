@@ -79,7 +79,7 @@ final class UntraceableList {
             lambda < 0
                 ? "it is a hidden class, which the JVM lets nobody change"
                 : "it is a lambda's own class, which the JVM lets nobody change; the lambda's body"
-                      + " is a method of "
+                    + " is a method of "
                     + name.substring(0, lambda)));
   }
 
