@@ -18,15 +18,11 @@ import java.util.concurrent.ConcurrentMap;
 
 /**
  * Which method has which probes. Classes are offered by the threads that load them, which must not
- * be held up; reading them and writing stub libraries is left to the watcher's thread.
- *
- * <p>Selected classes arrive in bursts. One stub library is made for each burst: when no class has
- * come for {@link #QUIET_NANOS}, or the first has waited for {@link #PATIENCE_NANOS}.
+ * be held up; reading them and writing stub libraries is left to the watcher's thread. One stub
+ * library is made for each burst of them.
  */
 public final class Catalog {
   private static final ClassLoader PLATFORM = ClassLoader.getPlatformClassLoader();
-  private static final long QUIET_NANOS = 100_000_000L;
-  private static final long PATIENCE_NANOS = 400_000_000L;
 
   /** What cannot be traced is told with the next probes, or alone when it has waited for this. */
   private static final long UNTRACEABLE_PATIENCE_NANOS = 1_000_000_000L;
@@ -50,11 +46,7 @@ public final class Catalog {
   private final LoadedClasses loadedClasses;
   private final ConcurrentMap<ClassKey, TracedClass> classes = new ConcurrentHashMap<>();
 
-  // Guarded by `pending`.
-  private final Map<ClassKey, Offer> pending = new LinkedHashMap<>();
-  private long firstOffer;
-  private long lastOffer;
-
+  private final Offers offers = new Offers();
   private final Set<Selector> matched = ConcurrentHashMap.newKeySet();
   private volatile boolean isRefused;
 
@@ -110,16 +102,8 @@ public final class Catalog {
    * @param inJdk whether it belongs to the JDK
    */
   public void offer(ClassLoader loader, String internalName, boolean inJdk, byte[] classFile) {
-    if (isRefused) {
-      return;
-    }
-    ClassKey key = new ClassKey(loader, internalName);
-    synchronized (pending) {
-      lastOffer = System.nanoTime();
-      if (pending.isEmpty()) {
-        firstOffer = lastOffer;
-      }
-      pending.putIfAbsent(key, new Offer(classFile, inJdk, lastOffer));
+    if (!isRefused) {
+      offers.add(new ClassKey(loader, internalName), new Offer(classFile, inJdk));
     }
   }
 
@@ -152,7 +136,7 @@ public final class Catalog {
   }
 
   private Map<TracedClass, byte[]> readDue(Listener listener) {
-    Map<ClassKey, Offer> offered = takeDue();
+    Map<ClassKey, Offer> offered = offers.takeDue();
     // Another agent may have had the JVM show a class again while it was being read.
     offered.keySet().removeAll(classes.keySet());
     Map<TracedClass, byte[]> traced = new LinkedHashMap<>();
@@ -160,7 +144,7 @@ public final class Catalog {
       return traced;
     }
     Supertypes supertypes = new Supertypes(selectors.needSupertypes(), loadedClasses, offered);
-    offered.keySet().removeIf(key -> supertypes.isUndefined(key) && again(key, offered.get(key)));
+    offered.entrySet().removeIf(offer -> isPutOff(offer, supertypes));
     ClassReading reading = new ClassReading(selectors, matched::add, untraceable, listener);
     Map<LoaderKey, ClassFiles> files = new LinkedHashMap<>();
     for (Map.Entry<ClassKey, Offer> offer : offered.entrySet()) {
@@ -182,33 +166,13 @@ public final class Catalog {
     return traced;
   }
 
-  private Map<ClassKey, Offer> takeDue() {
-    synchronized (pending) {
-      long now = System.nanoTime();
-      if (pending.isEmpty()
-          || (now - lastOffer < QUIET_NANOS && now - firstOffer < PATIENCE_NANOS)) {
-        return Map.of();
-      }
-      Map<ClassKey, Offer> due = new LinkedHashMap<>(pending);
-      pending.clear();
-      return due;
+  /** A class is offered before the JVM has defined it, or has refused to. */
+  private boolean isPutOff(Map.Entry<ClassKey, Offer> offer, Supertypes supertypes) {
+    boolean isUndefined = supertypes.isUndefined(offer.getKey());
+    if (isUndefined && !offer.getValue().isStale()) {
+      offers.add(offer.getKey(), offer.getValue());
     }
-  }
-
-  /** Keeps an offer for the next time: a class is offered before the JVM has defined it. */
-  private boolean again(ClassKey key, Offer offer) {
-    if (offer.isStale()) {
-      // The JVM has refused the class.
-      return true;
-    }
-    synchronized (pending) {
-      if (pending.isEmpty()) {
-        firstOffer = System.nanoTime();
-        lastOffer = firstOffer;
-      }
-      pending.putIfAbsent(key, offer);
-    }
-    return true;
+    return isUndefined;
   }
 
   private Manifest manifest() {
@@ -234,9 +198,7 @@ public final class Catalog {
   /** Takes back every probe: part of a selection would look like all of it. */
   private void refuse(int methods, Listener listener) throws StapsdtException {
     isRefused = true;
-    synchronized (pending) {
-      pending.clear();
-    }
+    offers.clear();
     for (Generation generation : generations) {
       toRestore.addAll(generation.retire());
     }
@@ -287,10 +249,8 @@ public final class Catalog {
 
   /** The selectors that have matched no method; none, as long as classes wait to be read. */
   public List<Selector> unmatched() {
-    synchronized (pending) {
-      if (!pending.isEmpty() || isRefused) {
-        return List.of();
-      }
+    if (!offers.isEmpty() || isRefused) {
+      return List.of();
     }
     List<Selector> unmatched = new ArrayList<>(selectors.each());
     unmatched.removeIf(Selector::excludes);

@@ -7,12 +7,11 @@ final class Offer {
 
   final byte[] classFile;
   final boolean inJdk;
-  private final long since;
+  private final long since = System.nanoTime();
 
-  Offer(byte[] classFile, boolean inJdk, long since) {
+  Offer(byte[] classFile, boolean inJdk) {
     this.classFile = classFile;
     this.inJdk = inJdk;
-    this.since = since;
   }
 
   /** Whether the class, if it is not defined by now, will not be. */
