@@ -56,7 +56,7 @@ final class PathTyper {
     List<Step> steps = new ArrayList<>();
     Type type = root.type;
     for (Path.Step written : path.steps) {
-      Step step = step(type, written);
+      Step step = step(root.root, type, written);
       steps.add(step);
       type = step.type;
     }
@@ -113,9 +113,11 @@ final class PathTyper {
         path.column, "there is no argument '" + path.root + "', " + method + " " + has);
   }
 
-  private Step step(Type type, Path.Step written) throws SelectorException {
+  private Step step(Root root, Type type, Path.Step written) throws SelectorException {
     Step step = lookUp(type, written);
+    // An exception is asked for its message only where getMessage itself has thrown one.
     if (step.kind == Step.Kind.METHOD
+        && root != Root.EXCEPTION
         && method.toString().startsWith(step.name + "()")
         && members.areRelated(host.internalName, type.getInternalName())) {
       throw selector.error(

@@ -152,7 +152,7 @@ public class PathTyperTest {
     SelectorException mistake =
         assertThrows(
             SelectorException.class,
-            () -> Typing.of("travel", "(it=other.name)", new ClassFiles(hiding)));
+            () -> Typing.of(Journey.class, "travel", "(it=other.name)", new ClassFiles(hiding)));
     assertTrue(
         mistake.getMessage(),
         mistake
@@ -228,10 +228,19 @@ public class PathTyperTest {
   }
 
   @Test
+  public void theMessageOfAnExceptionIsForAllMethods() throws Exception {
+    ClassFiles files = new ClassFiles(getClass().getClassLoader());
+    Captures captures =
+        Typing.of(Journey.Trouble.class, "getMessage", "(why=exception.message)", files);
+    assertEquals("why", captures.values(ProbeKind.THROW).get(1).name);
+  }
+
+  @Test
   public void noCaptureCallsTheMethodThatItIsOf() throws Exception {
     String problem = "the capture would call the method that it is of, without end";
     assertMistake("total", "(it=this.total())", "total()", problem);
     assertMistake("total", " when this.total > 5", "total >", problem);
+    assertMistake("self", "(it=return.self().guide)", "self().", problem);
     assertEquals("METHOD Journey.total: int", steps("travel", "this.total()"));
     assertEquals("METHOD String.length: int", steps("total", "this.name.length()").split(", ")[1]);
   }

@@ -21,11 +21,12 @@ final class Typing {
 
   /** What {@code **Journey#} and the rest want of that method. */
   static Captures of(String method, String rest) throws SelectorException {
-    return of(method, rest, new ClassFiles(LOADER));
+    return of(Journey.class, method, rest, new ClassFiles(LOADER));
   }
 
-  static Captures of(String method, String rest, ClassFiles files) throws SelectorException {
-    ClassFile host = file(Journey.class);
+  static Captures of(Class<?> type, String method, String rest, ClassFiles files)
+      throws SelectorException {
+    ClassFile host = file(type);
     for (MethodFacts facts : host.methods) {
       if (facts.name.equals(method)) {
         return Captures.of(Selector.parse("**Journey#" + method + rest), host, facts, files);
