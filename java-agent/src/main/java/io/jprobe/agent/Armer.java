@@ -80,11 +80,18 @@ final class Armer implements Watcher.Listener {
     }
     waiting.removeAll(found);
     waiting.removeAll(lost);
-    lost.forEach(traced -> settle(traced, "the class has not been defined, or is gone"));
+    lost.forEach(this::giveUp);
     found.removeIf(traced -> !prepare(traced));
     for (int from = 0; from < found.size(); from += BATCH) {
       retransform(found.subList(from, Math.min(from + BATCH, found.size())));
     }
+  }
+
+  /** A class that is not there has nothing to be restored. */
+  private void giveUp(TracedClass traced) {
+    boolean isWanted = !traced.raised().isEmpty();
+    traced.arm(Map.of());
+    settle(traced, isWanted ? "the class has not been defined, or is gone" : null);
   }
 
   /** Finds the classes that are not linked yet, all in one walk over what the JVM has loaded. */
