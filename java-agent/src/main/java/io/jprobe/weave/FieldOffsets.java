@@ -65,7 +65,8 @@ final class FieldOffsets {
       }
       offsets.put(step, Fire.offset(field.getDeclaringClass(), step.name));
       return field.getType();
-    } catch (ReflectiveOperationException | LinkageError | InternalError e) {
+    } catch (ReflectiveOperationException | RuntimeException | LinkageError | InternalError e) {
+      // A loader that is asked for a class is the application's, and throws what it likes.
       problems.put(step, "the field " + step.name + " of " + step.owner + " cannot be read: " + e);
       return null;
     }
