@@ -83,7 +83,10 @@ def compile_all() -> None:
 
 
 def sizes_source() -> str:
-    """A program with a method of each size, in bytes of code, called in a loop of its own."""
+    """A program with a method of each size, in bytes of code, called in a loop of its own.
+
+    It speaks on stderr, because the compilers print into the lines of stdout.
+    """
     body = "x = x * 31 + 7;"  # 8 bytes; "return x;" has 2.
     methods = "\n".join(
         f"  static int size{size}(int x) {{ {body * (size // 8)} return x; }}" for size in SIZES
@@ -98,14 +101,14 @@ public class Sizes {{
 {methods}
 {loops}
   public static void main(String[] arguments) throws Exception {{
-    System.out.println("ready");
+    System.err.println("ready");
     var commands = new java.io.BufferedReader(new java.io.InputStreamReader(System.in));
     int x = 0;
     for (String command; (command = commands.readLine()) != null && !command.equals("exit"); ) {{
       for (int i = 0; i < 20_000; i++) {{
 {calls}
       }}
-      System.out.println(x == 42 ? "done." : "done");
+      System.err.println(x == 42 ? "done." : "done");
     }}
   }}
 }}
@@ -416,11 +419,15 @@ def main() -> None:
         "cpu": cpu[1] if cpu else platform.machine(),
         "cores": os.cpu_count(),
     }
-    for jdk in JDKS:
-        results[str(jdk)] = {name: BENCHES[name](jdk) for name in wanted}
     file = ROOT / "bench/results" / f"{started:%Y-%m-%dT%H%M%S}.json"
     file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(results, indent=1) + "\n")
+    for jdk in JDKS:
+        of_jdk: dict[str, Any] = {}
+        results[str(jdk)] = of_jdk
+        for name in wanted:
+            of_jdk[name] = BENCHES[name](jdk)
+            # What has been measured is kept, whatever happens to the rest.
+            file.write_text(json.dumps(results, indent=1) + "\n")
     print(f"raw numbers: {file.relative_to(ROOT)}")
 
 
