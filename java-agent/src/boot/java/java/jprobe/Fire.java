@@ -104,8 +104,12 @@ public final class Fire {
     UNSAFE.getAndAddLong(null, count, 1);
   }
 
-  /** Nanoseconds since the start, or {@link #HELD_BACK}, which is counted then. */
-  private static long elapsed(long start, long gate, int count) {
+  /**
+   * Nanoseconds since the start, or {@link #HELD_BACK}, which is counted then.
+   *
+   * @param count the offset in the gate of the probe's count
+   */
+  public static long elapsed(long start, long gate, int count) {
     long elapsed = elapsed(start);
     if (admits(elapsed, gate)) {
       return elapsed;

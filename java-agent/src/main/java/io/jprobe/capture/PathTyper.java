@@ -179,11 +179,21 @@ final class PathTyper {
   // ---- what is captured without being asked for ----
 
   TypedPath usualArgument(int index) {
-    return root(Root.ARGUMENT, index, method.argumentTypes()[index], false, "");
+    return shared(root(Root.ARGUMENT, index, method.argumentTypes()[index], false, "arg" + index));
   }
 
   TypedPath usualReturn() {
-    return root(Root.RETURN, 0, method.returnType(), true, "");
+    return shared(root(Root.RETURN, 0, method.returnType(), true, "return"));
+  }
+
+  /** The same value under whatever name a condition has it already. */
+  private TypedPath shared(TypedPath usual) {
+    for (TypedPath path : known.values()) {
+      if (path.root == usual.root && path.argument == usual.argument && path.steps.isEmpty()) {
+        return path;
+      }
+    }
+    return usual;
   }
 
   TypedPath usualException() {

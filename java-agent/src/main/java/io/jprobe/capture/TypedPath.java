@@ -96,7 +96,7 @@ public final class TypedPath {
     return !steps.isEmpty();
   }
 
-  /** As a selector writes it; empty for what no selector asked for. */
+  /** As a selector writes it. */
   @Override
   public String toString() {
     return text;

@@ -75,8 +75,12 @@ abstract class Injection {
 
   /** The address of the count of calls that were held back from a probe. */
   final void pushFiltered(MethodVisitor code, ProbeKind kind) {
-    int word = Gate.FILTERED + kind.ordinal();
-    code.visitLdcInsn(traced.gate(method) + Long.BYTES * word);
+    code.visitLdcInsn(traced.gate(method) + filteredOffset(kind));
+  }
+
+  /** The same, from the gate's beginning. */
+  static int filteredOffset(ProbeKind kind) {
+    return Long.BYTES * (Gate.FILTERED + kind.ordinal());
   }
 
   static void callFire(MethodVisitor code, String name, String descriptor) {

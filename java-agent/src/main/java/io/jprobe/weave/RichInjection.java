@@ -76,7 +76,6 @@ final class RichInjection extends Injection {
   @Override
   void begin(MethodVisitor code, Frames frames) {
     Label held = new Label();
-    Label done = new Label();
     setDefaults(code);
     PathCode.Pass pass = paths.pass(code, frames, null);
     decide(code, frames, pass, captures.early, held);
@@ -94,14 +93,28 @@ final class RichInjection extends Injection {
       callStatic(code, "java/lang/System", "nanoTime", "()J");
       code.visitVarInsn(Opcodes.LSTORE, start);
     }
-    code.visitJumpInsn(Opcodes.GOTO, done);
-    code.visitLabel(held);
-    frames.visit(code);
-    if (fires(ProbeKind.ENTRY)) {
-      pushFiltered(code, ProbeKind.ENTRY);
-      callFire(code, "holdBack", "(J)V");
+    if (!captures.early.isEmpty() || captures.late.isEmpty()) {
+      landHeld(code, frames, fires(ProbeKind.ENTRY) ? ProbeKind.ENTRY : null, held);
     }
-    code.visitLabel(done);
+  }
+
+  /**
+   * Goes on, also from where a call was held back.
+   *
+   * @param counted the probe that it was held back from; null for none
+   */
+  private void landHeld(MethodVisitor code, Frames frames, ProbeKind counted, Label held) {
+    if (counted == null) {
+      code.visitLabel(held);
+    } else {
+      Label done = new Label();
+      code.visitJumpInsn(Opcodes.GOTO, done);
+      code.visitLabel(held);
+      frames.visit(code);
+      pushFiltered(code, counted);
+      callFire(code, "holdBack", "(J)V");
+      code.visitLabel(done);
+    }
     frames.visit(code);
   }
 
@@ -178,7 +191,7 @@ final class RichInjection extends Injection {
     }
     code.visitLabel(exit);
     frames.visit(code);
-    fireAtEnd(code, frames, ProbeKind.RETURN, -1);
+    fireAtEnd(code, frames, ProbeKind.RETURN);
     if (returned >= 0) {
       code.visitVarInsn(returnType.getOpcode(Opcodes.ILOAD), returned);
     }
@@ -189,36 +202,35 @@ final class RichInjection extends Injection {
   void thrown(MethodVisitor code, Frames frames) {
     int exception = paths.exceptionLocal();
     code.visitVarInsn(Opcodes.ASTORE, exception);
-    fireAtEnd(code, frames, ProbeKind.THROW, exception);
+    fireAtEnd(code, frames, ProbeKind.THROW);
     code.visitVarInsn(Opcodes.ALOAD, exception);
   }
 
-  private void fireAtEnd(MethodVisitor code, Frames frames, ProbeKind kind, int exception) {
+  private void fireAtEnd(MethodVisitor code, Frames frames, ProbeKind kind) {
     Label held = new Label();
-    Label done = new Label();
-    code.visitVarInsn(Opcodes.LLOAD, start);
-    callFire(code, "elapsed", "(J)J");
-    code.visitVarInsn(Opcodes.LSTORE, elapsed);
     PathCode.Pass pass = paths.pass(code, frames, kind);
-    if (!captures.late.isEmpty()) {
+    code.visitVarInsn(Opcodes.LLOAD, start);
+    if (captures.late.isEmpty()) {
+      pushGate(code);
+      pushInt(code, filteredOffset(kind));
+      callFire(code, "elapsed", "(JJI)J");
+      code.visitVarInsn(Opcodes.LSTORE, elapsed);
+      jumpIfHeld(code, elapsed, held);
+    } else {
+      callFire(code, "elapsed", "(J)J");
+      code.visitVarInsn(Opcodes.LSTORE, elapsed);
       jumpIfHeld(code, elapsed, held);
       decide(code, frames, pass, captures.late, held);
+      code.visitVarInsn(Opcodes.LLOAD, elapsed);
+      pushGate(code);
+      callFire(code, "admitsAtEnd", "(JJ)Z");
+      code.visitJumpInsn(Opcodes.IFEQ, held);
     }
-    code.visitVarInsn(Opcodes.LLOAD, elapsed);
-    pushGate(code);
-    callFire(code, captures.late.isEmpty() ? "admits" : "admitsAtEnd", "(JJ)Z");
-    code.visitJumpInsn(Opcodes.IFEQ, held);
     captures.values(kind).stream()
         .filter(value -> value.path != null && value.path.isLate)
         .forEach(value -> pass.read(value.path));
     fire(code, kind);
-    code.visitJumpInsn(Opcodes.GOTO, done);
-    code.visitLabel(held);
-    frames.visit(code);
-    pushFiltered(code, kind);
-    callFire(code, "holdBack", "(J)V");
-    code.visitLabel(done);
-    frames.visit(code);
+    landHeld(code, frames, captures.late.isEmpty() ? null : kind, held);
   }
 
   /** Calls the stub with all its words. */
