@@ -16,8 +16,6 @@ import java.util.Map;
 import java.util.stream.Collectors;
 import org.junit.BeforeClass;
 import org.junit.Test;
-import org.objectweb.asm.ClassReader;
-import org.objectweb.asm.ClassVisitor;
 import org.objectweb.asm.ClassWriter;
 import org.objectweb.asm.Label;
 import org.objectweb.asm.MethodVisitor;
@@ -139,28 +137,10 @@ public class ClassWeaverTest {
             .classFile;
     List<String> changed =
         traced.methods.stream()
-            .filter(m -> !codeOf(bytes, m).equals(codeOf(woven, m)))
+            .filter(m -> !Instructions.of(bytes, m).equals(Instructions.of(woven, m)))
             .map(m -> m.name)
             .collect(Collectors.toList());
     assertEquals(List.of("loop"), changed);
-  }
-
-  /** A method's instructions as text. */
-  private static String codeOf(byte[] classFile, TracedMethod wanted) {
-    org.objectweb.asm.util.Textifier text = new org.objectweb.asm.util.Textifier();
-    new ClassReader(classFile)
-        .accept(
-            new ClassVisitor(Opcodes.ASM9) {
-              @Override
-              public MethodVisitor visitMethod(
-                  int access, String name, String descriptor, String signature, String[] thrown) {
-                return (name + descriptor).equals(wanted.toString())
-                    ? new org.objectweb.asm.util.TraceMethodVisitor(text)
-                    : null;
-              }
-            },
-            0);
-    return text.getText().toString();
   }
 
   @Test

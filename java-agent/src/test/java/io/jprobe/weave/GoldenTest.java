@@ -12,7 +12,6 @@ import io.jprobe.catalog.TracedMethod;
 import java.io.File;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -27,8 +26,6 @@ import org.objectweb.asm.ClassWriter;
 import org.objectweb.asm.Label;
 import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
-import org.objectweb.asm.util.Textifier;
-import org.objectweb.asm.util.TraceMethodVisitor;
 
 /**
  * The woven bytecode of a dozen shapes, to be read: src/test/resources/golden. Weaving that is
@@ -95,7 +92,7 @@ public class GoldenTest {
             armed,
             sizeOf(woven, method),
             sizeOf(woven, method) - sizeOf(bytes, method),
-            withNames(codeOf(woven, method), traced, method));
+            withNames(Instructions.of(woven, method), traced, method));
     Path golden = new File("src/test/resources/golden", name + ".txt").toPath();
     if (Boolean.getBoolean("golden.update")) {
       Files.writeString(golden, text);
@@ -114,35 +111,6 @@ public class GoldenTest {
             .classFile;
     // HotSpot's MaxInlineSize, in bytes.
     assertTrue(sizeOf(woven, method) <= 35);
-  }
-
-  /** A method's instructions as text. */
-  private static String codeOf(byte[] classFile, TracedMethod wanted) {
-    Textifier text = new Textifier();
-    new ClassReader(classFile)
-        .accept(
-            new ClassVisitor(Opcodes.ASM9) {
-              @Override
-              public MethodVisitor visitMethod(
-                  int access, String name, String descriptor, String signature, String[] thrown) {
-                return (name + descriptor).equals(wanted.toString())
-                    ? new TraceMethodVisitor(text)
-                    : null;
-              }
-            },
-            ClassReader.SKIP_DEBUG);
-    StringBuilder lines = new StringBuilder();
-    List<Object> all = new ArrayList<>(text.getText());
-    all.forEach(line -> append(lines, line));
-    return lines.toString();
-  }
-
-  private static void append(StringBuilder lines, Object line) {
-    if (line instanceof List) {
-      ((List<?>) line).forEach(each -> append(lines, each));
-    } else {
-      lines.append(line);
-    }
   }
 
   /** Addresses are other ones in each run. */
