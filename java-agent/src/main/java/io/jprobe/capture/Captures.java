@@ -5,8 +5,6 @@ import io.jprobe.capture.TypedPath.Root;
 import io.jprobe.classfile.ClassFile;
 import io.jprobe.classfile.MethodFacts;
 import io.jprobe.select.Capture;
-import io.jprobe.select.Condition.Junction;
-import io.jprobe.select.Condition.Relation;
 import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
 import io.jprobe.stapsdt.ProbeDefinition;
@@ -30,13 +28,13 @@ public final class Captures {
   private final Map<ProbeKind, List<CapturedValue>> values = new EnumMap<>(ProbeKind.class);
 
   /** Conditions that are decided when the call begins, to be tried in order. */
-  public final List<TypedCondition> early = new ArrayList<>();
+  public final List<TypedCondition> early;
 
   /** Conditions that are decided when it ends. */
-  public final List<TypedCondition> late = new ArrayList<>();
+  public final List<TypedCondition> late;
 
-  /** Of the calls that fire, in ns; 0 if any does. It starts the gate, and can change. */
-  public long leastDuration;
+  /** Of the calls that fire, in ns; 0 if any does. What the gate begins with. */
+  public final long leastDuration;
 
   /** The condition as the selector has it, with every and at most; empty if there is none. */
   public final String conditionText;
@@ -44,7 +42,7 @@ public final class Captures {
   public final long every;
   public final long perSecond;
 
-  /** Whether paths were asked for, or conditions that are more than the gate's numbers. */
+  /** Whether no paths were asked for, and no conditions but the gate's numbers. */
   public final boolean isPlain;
 
   private final boolean hasEntry;
@@ -54,9 +52,14 @@ public final class Captures {
     this.conditionText = selector.conditionText();
     this.every = selector.every();
     this.perSecond = selector.perSecond();
-    if (selector.condition() != null) {
-      split(new ConditionTyper(selector, paths).type(selector.condition()));
-    }
+    Decisions decisions =
+        new Decisions(
+            selector.condition() == null
+                ? null
+                : new ConditionTyper(selector, paths).type(selector.condition()));
+    this.early = List.copyOf(decisions.early);
+    this.late = List.copyOf(decisions.late);
+    this.leastDuration = decisions.leastDuration;
     List<CapturedValue> asked = new ArrayList<>();
     for (Capture capture : selector.captures()) {
       asked.add(CapturedValue.askedFor(capture.name, paths.type(capture.path)));
@@ -109,46 +112,6 @@ public final class Captures {
     return hasEntry
         ? EnumSet.allOf(ProbeKind.class)
         : EnumSet.of(ProbeKind.RETURN, ProbeKind.THROW);
-  }
-
-  /** Sorts what "and" joins by when it is decided. */
-  private void split(TypedCondition condition) {
-    if (condition instanceof TypedCondition.Compound
-        && ((TypedCondition.Compound) condition).junction == Junction.AND) {
-      split(((TypedCondition.Compound) condition).left);
-      split(((TypedCondition.Compound) condition).right);
-    } else if (leastOf(condition) >= 0) {
-      leastDuration = Math.max(leastDuration, leastOf(condition));
-    } else if (condition.isLate()) {
-      late.add(condition);
-    } else {
-      early.add(condition);
-    }
-  }
-
-  /** The least duration, if that is what the condition is about and nothing else; else -1. */
-  private static long leastOf(TypedCondition condition) {
-    if (!(condition instanceof TypedCondition.Comparison)) {
-      return -1;
-    }
-    TypedCondition.Comparison comparison = (TypedCondition.Comparison) condition;
-    if (isDuration(comparison.left) && comparison.right.constant != null) {
-      long bound = (Long) comparison.right.constant;
-      return comparison.relation == Relation.GREATER
-          ? bound + 1
-          : comparison.relation == Relation.GREATER_OR_EQUAL ? bound : -1;
-    }
-    if (isDuration(comparison.right) && comparison.left.constant != null) {
-      long bound = (Long) comparison.left.constant;
-      return comparison.relation == Relation.LESS
-          ? bound + 1
-          : comparison.relation == Relation.LESS_OR_EQUAL ? bound : -1;
-    }
-    return -1;
-  }
-
-  private static boolean isDuration(TypedCondition.Operand operand) {
-    return operand.path != null && operand.path.root == Root.DURATION;
   }
 
   /** Of what was asked for, the part that there is when the probe fires; what is late first. */

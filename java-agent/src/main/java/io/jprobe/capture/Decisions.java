@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.capture;
+
+import io.jprobe.capture.TypedPath.Root;
+import io.jprobe.select.Condition.Junction;
+import io.jprobe.select.Condition.Relation;
+import java.util.ArrayList;
+import java.util.List;
+
+/** A condition, taken apart at its "and"s by where each part is decided. */
+final class Decisions {
+  /** When the call begins, to be tried in order. */
+  final List<TypedCondition> early = new ArrayList<>();
+
+  /** When it ends. */
+  final List<TypedCondition> late = new ArrayList<>();
+
+  /** By the gate, in ns; 0 for any duration. */
+  long leastDuration;
+
+  /**
+   * @param condition null for none
+   */
+  Decisions(TypedCondition condition) {
+    if (condition != null) {
+      split(condition);
+    }
+  }
+
+  private void split(TypedCondition condition) {
+    if (condition instanceof TypedCondition.Compound
+        && ((TypedCondition.Compound) condition).junction == Junction.AND) {
+      split(((TypedCondition.Compound) condition).left);
+      split(((TypedCondition.Compound) condition).right);
+    } else if (leastOf(condition) >= 0) {
+      leastDuration = Math.max(leastDuration, leastOf(condition));
+    } else if (condition.isLate()) {
+      late.add(condition);
+    } else {
+      early.add(condition);
+    }
+  }
+
+  /** The least duration, if that is what the condition is about and nothing else; else -1. */
+  private static long leastOf(TypedCondition condition) {
+    if (!(condition instanceof TypedCondition.Comparison)) {
+      return -1;
+    }
+    TypedCondition.Comparison comparison = (TypedCondition.Comparison) condition;
+    if (isDuration(comparison.left) && comparison.right.constant != null) {
+      long bound = (Long) comparison.right.constant;
+      return comparison.relation == Relation.GREATER
+          ? bound + 1
+          : comparison.relation == Relation.GREATER_OR_EQUAL ? bound : -1;
+    }
+    if (isDuration(comparison.right) && comparison.left.constant != null) {
+      long bound = (Long) comparison.left.constant;
+      return comparison.relation == Relation.LESS
+          ? bound + 1
+          : comparison.relation == Relation.LESS_OR_EQUAL ? bound : -1;
+    }
+    return -1;
+  }
+
+  private static boolean isDuration(TypedCondition.Operand operand) {
+    return operand.path != null && operand.path.root == Root.DURATION;
+  }
+}
