@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import stat
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,11 +17,16 @@ from grpc_reflection.v1alpha import reflection
 
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import RUN_DIRECTORY, Address
-from jcollect.rpc.service import SERVICE, Source, handler_for
+from jcollect.rpc.service import SERVICE, Source, Streams, handler_for
 
 # Each stream holds a thread of the pool; beyond that, calls are refused rather than left waiting.
 _MOST_CALLS = 128
-_STOP_SECONDS = 3.0
+_STREAM_SECONDS = 3.0
+# For clients to read the end of their streams. gRPC clients that send something, be it that they have
+# read so far, to a server that is gone, forget what they have not read.
+_LINGER_SECONDS = 0.25
+# For all other calls; streams have had their time.
+_GRACE_SECONDS = 0.2
 
 
 class Server:
@@ -36,7 +42,8 @@ class Server:
             # Else two collectors could share a port, each getting half of the calls.
             options=[("grpc.so_reuseport", 0)],
         )
-        self._server.add_generic_rpc_handlers((handler_for(source),))
+        self._streams = Streams()
+        self._server.add_generic_rpc_handlers((handler_for(source, self._streams),))
         servicer = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(servicer, self._server)
         for name in ("", SERVICE):
@@ -69,8 +76,10 @@ class Server:
             )
 
     def stop(self) -> None:
-        """Refuses new calls, gives running streams a moment to end, and removes the socket."""
-        self._server.stop(_STOP_SECONDS).wait()
+        """Gives running streams a moment to end, ends all other calls, and removes the socket."""
+        last_end = self._streams.wait_for_end(_STREAM_SECONDS)
+        time.sleep(max(0.0, last_end + _LINGER_SECONDS - time.monotonic()))
+        self._server.stop(_GRACE_SECONDS).wait()
         if self.address.path is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.address.path)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from types import TracebackType
 from typing import Any, Protocol
 
 import grpc
@@ -25,7 +28,34 @@ class Source(Protocol):
     def subscribe(self, globs: Sequence[str]) -> Subscription: ...
 
 
-def handler_for(source: Source) -> Any:
+class Streams:
+    """Counts the streams that clients are being served, for whoever has to wait for their end."""
+
+    def __init__(self) -> None:
+        self._open = 0
+        self._last_end = float("-inf")
+        self._condition = threading.Condition()
+
+    def __enter__(self) -> None:
+        with self._condition:
+            self._open += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._condition:
+            self._open -= 1
+            self._last_end = time.monotonic()
+            self._condition.notify_all()
+
+    def wait_for_end(self, seconds: float) -> float:
+        """Until none is open, `seconds` at most. When the last one ended, by time.monotonic()."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._open == 0, seconds)
+            return self._last_end
+
+
+def handler_for(source: Source, streams: Streams) -> Any:
     """The service's generic handler. Subscribe sends bytes that are encoded already, once for all."""
 
     def list_probes(
@@ -43,7 +73,8 @@ def handler_for(source: Source) -> Any:
         try:
             # False: the client has gone already.
             if context.add_callback(subscription.close):
-                yield from subscription.messages()
+                with streams:
+                    yield from subscription.messages()
         finally:
             source.hub.leave(subscription)
 
