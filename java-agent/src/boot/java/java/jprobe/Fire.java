@@ -89,7 +89,7 @@ public final class Fire {
   }
 
   /** Whether a call that was admitted at its start fires when it ends. */
-  public static boolean admits(long elapsed, long gate) {
+  private static boolean admits(long elapsed, long gate) {
     long least = UNSAFE.getLongOpaque(null, gate);
     return elapsed != HELD_BACK && (least <= 0 || elapsed >= least && isPicked(gate));
   }

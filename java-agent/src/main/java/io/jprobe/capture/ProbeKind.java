@@ -7,9 +7,6 @@ public enum ProbeKind {
   RETURN(2, "return"),
   THROW(3, "throw");
 
-  /** How many probes a method has at most. */
-  public static final int COUNT = 3;
-
   public final int number;
   public final String suffix;
 

@@ -162,7 +162,9 @@ public final class Catalog {
         traced.put(one, offer.getValue().classFile);
       }
     }
-    reading.place(traced.keySet(), names);
+    for (TracedClass one : traced.keySet()) {
+      one.setProvider(names.provider(one.className(), one.loaderId));
+    }
     return traced;
   }
 

@@ -10,7 +10,6 @@ import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
 import io.jprobe.select.Selectors;
 import java.util.ArrayList;
-import java.util.Collection;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Consumer;
@@ -92,10 +91,5 @@ final class ClassReading {
     }
     untraceable.add(new Untraceable(className, loaderId, method.name, method.descriptor, reason));
     return null;
-  }
-
-  /** Gives the classes that got probes their provider names. */
-  void place(Collection<TracedClass> traced, Names names) {
-    traced.forEach(one -> one.setProvider(names.provider(one.className(), one.loaderId)));
   }
 }
