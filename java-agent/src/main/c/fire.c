@@ -6,45 +6,14 @@
  */
 #include "fire.h"
 
-#include "stapsdt.h"
-#include "utf8.h"
+#include "text.h"
 
-#include <string.h>
+static size_t capture_limit = TEXT_MAX_LIMIT;
 
-/* Contract 2 of the design: strings are captured up to a limit of at most this many bytes. */
-#define MAX_CAPTURE_LIMIT 1024
-
-static size_t capture_limit = MAX_CAPTURE_LIMIT;
-
-/* The texts of the strings that one event passes, each with room for its NUL and for being odd. A
- * thread fills them and fires before it can come here again, so one set for each is enough. */
-static __thread char texts[STAPSDT_MAX_ARGUMENTS][MAX_CAPTURE_LIMIT + 2]
-	__attribute__((aligned(2)));
-
-/* A text that was cut begins at an odd address, others at an even one: the mark costs no tracer a
- * read, and those that do not know it take the text as it is. */
 static jlong JNICALL fire_text(JNIEnv *env, jclass fire, jstring string, jint slot)
 {
-	jchar units[MAX_CAPTURE_LIMIT];
-	char *text = texts[slot];
-	jsize length;
-	jsize wanted;
-	size_t written;
-	size_t bytes;
-
 	(void)fire;
-	if (!string)
-		return 0;
-	length = (*env)->GetStringLength(env, string);
-	/* A unit makes at least one byte: more units than the limit cannot be needed. */
-	wanted = (size_t)length > capture_limit ? (jsize)capture_limit : length;
-	(*env)->GetStringRegion(env, string, 0, wanted, units);
-	bytes = utf8_from_utf16(units, (size_t)wanted, text, capture_limit, &written);
-	if (written < (size_t)length) {
-		memmove(text + 1, text, bytes + 1);
-		text++;
-	}
-	return (jlong)(uintptr_t)text;
+	return (jlong)text_of(env, string, slot, capture_limit);
 }
 
 /* One entry point for each number of values, so that a call passes what it has and no more. */
@@ -117,7 +86,7 @@ static const JNINativeMethod METHODS[] = {
 
 int fire_bind(JNIEnv *env, jclass fire, jint limit)
 {
-	if (limit > 0 && limit <= MAX_CAPTURE_LIMIT)
+	if (limit > 0 && limit <= TEXT_MAX_LIMIT)
 		capture_limit = (size_t)limit;
 	return (*env)->RegisterNatives(env, fire, METHODS,
 				       (jint)(sizeof(METHODS) / sizeof(METHODS[0])))

@@ -15,6 +15,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,10 @@ static const char *const REGISTERS[] = {"x0", "x1", "x2", "x3", "x4", "x5", "x6"
 
 #define BUILD_ID_SIZE 20
 
+/* jprobe.v1.ProbeState */
+#define STATE_DORMANT 1
+#define STATE_RETIRED 5
+
 void stapsdt_fail(struct stapsdt_error *error, const char *format, ...)
 {
 	va_list arguments;
@@ -66,6 +71,7 @@ void stapsdt_fail(struct stapsdt_error *error, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(error->text, sizeof(error->text), format, arguments);
 	va_end(arguments);
+	error->failure = STAPSDT_NOT_WRITTEN;
 }
 
 /* ---- the image ---- */
@@ -246,7 +252,7 @@ static void write_build_id(struct image *image)
 	memcpy(note + sizeof(header) + 4, sums, BUILD_ID_SIZE);
 }
 
-static void write_symbol(struct image *image, enum symbol symbol, size_t name, enum section section)
+static void write_symbol(struct image *image, size_t symbol, size_t name, enum section section)
 {
 	Elf64_Sym *symbols = image->contents[DYNSYM];
 
@@ -258,24 +264,56 @@ static void write_symbol(struct image *image, enum symbol symbol, size_t name, e
 	symbols[symbol].st_size = image->sections[section].sh_size;
 }
 
-static void write_symbols(struct image *image)
+static size_t symbol_count(const struct stapsdt_contents *contents)
+{
+	return SYMBOL_COUNT + (contents->named ? contents->count : 0);
+}
+
+static size_t dynamic_strings_size(const struct stapsdt_contents *contents)
+{
+	size_t size = sizeof(DYNAMIC_STRINGS);
+
+	for (size_t i = 0; contents->named && i < contents->count; i++)
+		size += strlen(contents->probes[i].name) + 1;
+	return size;
+}
+
+/* After our own symbols, so that those are found where a probe has the name of one. */
+static void write_probe_symbols(struct image *image, const struct stapsdt_contents *contents)
+{
+	Elf64_Sym *symbols = image->contents[DYNSYM];
+	char *strings = image->contents[DYNSTR];
+	size_t at = sizeof(DYNAMIC_STRINGS);
+
+	for (size_t i = 0; contents->named && i < contents->count; i++) {
+		write_symbol(image, SYMBOL_COUNT + i, at, TEXT);
+		symbols[SYMBOL_COUNT + i].st_value += STAPSDT_SLOT_SIZE * i;
+		symbols[SYMBOL_COUNT + i].st_size = STAPSDT_SLOT_SIZE;
+		strcpy(strings + at, contents->probes[i].name);
+		at += strlen(contents->probes[i].name) + 1;
+	}
+}
+
+static void write_symbols(struct image *image, const struct stapsdt_contents *contents)
 {
 	Elf64_Word *hash = image->contents[HASH];
+	size_t count = symbol_count(contents);
 
 	memcpy(image->contents[DYNSTR], DYNAMIC_STRINGS, sizeof(DYNAMIC_STRINGS));
 	write_symbol(image, STUBS_SYMBOL, STUBS_NAME, TEXT);
 	write_symbol(image, SEMAPHORES_SYMBOL, SEMAPHORES_NAME, PROBES);
 	write_symbol(image, STATES_SYMBOL, STATES_NAME, STATE);
 	write_symbol(image, GATES_SYMBOL, GATES_NAME, GATES);
+	write_probe_symbols(image, contents);
 	image->sections[DYNSYM].sh_link = DYNSTR;
 	image->sections[DYNSYM].sh_info = 1;
 	image->sections[DYNSYM].sh_entsize = sizeof(Elf64_Sym);
 
-	/* One bucket with all symbols in a chain: 1 -> 2 -> 3 -> 4 -> end. */
+	/* One bucket with all symbols in a chain: 1 -> 2 -> 3 -> 4 ... -> end. */
 	hash[0] = 1;
-	hash[1] = SYMBOL_COUNT;
+	hash[1] = (Elf64_Word)count;
 	hash[2] = STUBS_SYMBOL;
-	for (Elf64_Word i = 1; i + 1 < SYMBOL_COUNT; i++)
+	for (Elf64_Word i = 1; i + 1 < count; i++)
 		hash[3 + i] = i + 1;
 	image->sections[HASH].sh_link = DYNSYM;
 	image->sections[HASH].sh_entsize = sizeof(Elf64_Word);
@@ -388,15 +426,18 @@ static int build_image(struct image *image, const struct stapsdt_contents *conte
 	image->end = offsetof(struct image, sections);
 	if (!place(image, BUILD_ID, SHT_NOTE, SHF_ALLOC, 4,
 		   sizeof(Elf64_Nhdr) + 4 + BUILD_ID_SIZE) ||
-	    !place(image, HASH, SHT_HASH, SHF_ALLOC, 8, sizeof(Elf64_Word) * (3 + SYMBOL_COUNT)) ||
-	    !place(image, DYNSYM, SHT_DYNSYM, SHF_ALLOC, 8, sizeof(Elf64_Sym) * SYMBOL_COUNT) ||
-	    !place(image, DYNSTR, SHT_STRTAB, SHF_ALLOC, 1, sizeof(DYNAMIC_STRINGS)) ||
+	    !place(image, HASH, SHT_HASH, SHF_ALLOC, 8,
+		   sizeof(Elf64_Word) * (3 + symbol_count(contents))) ||
+	    !place(image, DYNSYM, SHT_DYNSYM, SHF_ALLOC, 8,
+		   sizeof(Elf64_Sym) * symbol_count(contents)) ||
+	    !place(image, DYNSTR, SHT_STRTAB, SHF_ALLOC, 1, dynamic_strings_size(contents)) ||
 	    !place(image, BASE, SHT_PROGBITS, SHF_ALLOC, 1, 1) ||
 	    !place(image, TEXT, SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, STAPSDT_SLOT_SIZE,
 		   STAPSDT_SLOT_SIZE * slots))
 		return -1;
 	code_end = image->end;
-	image->end = align_up(image->end, SEGMENT_ALIGNMENT);
+	/* At least a page lies between the two; stapsdt_retire needs it. */
+	image->end = align_up(image->end + PAGE, SEGMENT_ALIGNMENT);
 	if (!place(image, DYNAMIC, SHT_DYNAMIC, SHF_ALLOC | SHF_WRITE, 8, DYNAMIC_SIZE) ||
 	    !place(image, PROBES, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8,
 		   sizeof(uint16_t) * slots) ||
@@ -413,7 +454,7 @@ static int build_image(struct image *image, const struct stapsdt_contents *conte
 	for (size_t i = 0; i < slots; i++)
 		memcpy((unsigned char *)image->contents[TEXT] + STAPSDT_SLOT_SIZE * i, STUB,
 		       STAPSDT_SLOT_SIZE);
-	memset(image->contents[STATE], 1 /* PROBE_STATE_DORMANT */, slots);
+	memset(image->contents[STATE], contents->state ? contents->state : STATE_DORMANT, slots);
 	note = image->contents[NOTES];
 	for (size_t i = 0; i < count; i++)
 		note += write_note(note, &probes[i],
@@ -423,7 +464,7 @@ static int build_image(struct image *image, const struct stapsdt_contents *conte
 	if (contents->manifest_size)
 		memcpy(image->contents[MANIFEST], contents->manifest, contents->manifest_size);
 	write_build_id(image);
-	write_symbols(image);
+	write_symbols(image, contents);
 	write_dynamic(image);
 	write_section_names(image);
 	write_header(image);
@@ -494,14 +535,59 @@ out:
 
 /* ---- mapping ---- */
 
-static int map_library(struct stapsdt_library *library, const char *path,
-		       struct stapsdt_error *error)
+/* dlopen goes by names before it looks at files, and knows retired libraries by names that are in
+ * use again: of a descriptor, or in a directory that has been made anew. So a file has many names,
+ * one for each number: "/tmp/7.so", "/tmp/./7.so" and, as empty parts do not count, "/tmp//./7.so".
+ */
+static int write_name(char *name, size_t room, const char *folder, const char *file,
+		      unsigned number)
 {
-	library->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	if (!library->handle) {
+	size_t length = strlen(folder);
+
+	/* Two bytes for each bit, a slash before the file, and the NUL. */
+	if (length + strlen(file) + 2 * 32 + 2 > room)
+		return -1;
+	memcpy(name, folder, length);
+	for (; number; number >>= 1) {
+		name[length++] = '/';
+		if (number & 1)
+			name[length++] = '.';
+	}
+	name[length++] = '/';
+	strcpy(name + length, file);
+	return 0;
+}
+
+static int is_known(const char *name)
+{
+	void *handle = dlopen(name, RTLD_NOW | RTLD_NOLOAD);
+
+	if (handle)
+		dlclose(handle);
+	return handle != NULL;
+}
+
+/* Opens the file by its name of this number, or of the next one that is free. */
+static int map_library(struct stapsdt_library *library, const char *folder, const char *file,
+		       unsigned number, struct stapsdt_error *error)
+{
+	char name[sizeof(library->path)];
+	struct link_map *map;
+
+	do {
+		if (write_name(name, sizeof(name), folder, file, number++)) {
+			stapsdt_fail(error, "the path of the stub directory is too long: %s",
+				     folder);
+			return -1;
+		}
+	} while (is_known(name));
+	library->handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+	if (!library->handle || dlinfo(library->handle, RTLD_DI_LINKMAP, &map)) {
 		stapsdt_fail(error, "cannot map the stub library: %s", dlerror());
+		error->failure = STAPSDT_NOT_MAPPED;
 		return -1;
 	}
+	library->base = (unsigned char *)map->l_addr;
 	library->stubs = dlsym(library->handle, "jprobe_stubs");
 	library->semaphores = dlsym(library->handle, "jprobe_semaphores");
 	library->states = dlsym(library->handle, "jprobe_states");
@@ -513,9 +599,12 @@ static int load_from_file(const char *directory, unsigned generation,
 			  const struct stapsdt_contents *contents, struct stapsdt_library *library,
 			  struct stapsdt_error *error)
 {
-	int length =
-		snprintf(library->path, sizeof(library->path), "%s/%u.so", directory, generation);
+	char file[32];
+	int length;
 	int fd;
+
+	snprintf(file, sizeof(file), "%u.so", generation);
+	length = snprintf(library->path, sizeof(library->path), "%s/%s", directory, file);
 
 	if (length < 0 || (size_t)length >= sizeof(library->path)) {
 		stapsdt_fail(error, "the path of the stub directory is too long: %s", directory);
@@ -524,9 +613,10 @@ static int load_from_file(const char *directory, unsigned generation,
 	fd = open(library->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0) {
 		stapsdt_fail(error, "cannot create %s: %s", library->path, strerror(errno));
+		error->failure = STAPSDT_NO_FILE;
 		return -1;
 	}
-	if (stapsdt_write(fd, contents, error) || map_library(library, library->path, error)) {
+	if (stapsdt_write(fd, contents, error) || map_library(library, directory, file, 0, error)) {
 		close(fd);
 		unlink(library->path);
 		return -1;
@@ -549,16 +639,17 @@ static int load_from_memory(unsigned generation, const struct stapsdt_contents *
 			    struct stapsdt_library *library, struct stapsdt_error *error)
 {
 	char name[32];
-	char path[64];
+	char file[32];
 
 	snprintf(name, sizeof(name), "jprobe-%u", generation);
 	library->memfd = create_memfd(name);
 	if (library->memfd < 0) {
 		stapsdt_fail(error, "cannot create a memfd: %s", strerror(errno));
+		error->failure = STAPSDT_NO_FILE;
 		return -1;
 	}
 	snprintf(library->path, sizeof(library->path), "/memfd:%s", name);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", library->memfd);
+	snprintf(file, sizeof(file), "%d", library->memfd);
 	if (stapsdt_write(library->memfd, contents, error))
 		goto failed;
 	if (fcntl(library->memfd, F_ADD_SEALS,
@@ -566,7 +657,7 @@ static int load_from_memory(unsigned generation, const struct stapsdt_contents *
 		stapsdt_fail(error, "cannot seal a memfd: %s", strerror(errno));
 		goto failed;
 	}
-	if (map_library(library, path, error))
+	if (map_library(library, "/proc/self/fd", file, generation, error))
 		goto failed;
 	return 0;
 failed:
@@ -581,6 +672,7 @@ int stapsdt_load(const char *directory, unsigned generation,
 {
 	memset(library, 0, sizeof(*library));
 	library->memfd = -1;
+	library->owner = getpid();
 	library->count = contents->count;
 	library->gate_count = contents->gates;
 	if (directory && !load_from_file(directory, generation, contents, library, error))
@@ -589,14 +681,103 @@ int stapsdt_load(const char *directory, unsigned generation,
 	return load_from_memory(generation, contents, library, error);
 }
 
+/* ---- retiring ---- */
+
+/* Puts memory of no file in place of `size` bytes at `place`, in one step: `copy`, as long as that,
+ * is moved there. Where the kernel refuses memory that is executable and no file's (SELinux's
+ * execmem, systemd's MemoryDenyWriteExecute), everything stays as it is. */
+static void replace(unsigned char *place, unsigned char *copy, size_t size, int protection)
+{
+	if (mprotect(copy, size, protection) ||
+	    mremap(copy, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, place) == MAP_FAILED)
+		munmap(copy, size);
+}
+
+static unsigned char *new_memory(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static size_t whole_pages(size_t size)
+{
+	return align_up(size, (uint64_t)sysconf(_SC_PAGESIZE));
+}
+
+/* The stubs are written anew, because a tracer's breakpoints are part of what is mapped. */
+static void replace_code(struct stapsdt_library *library, const Elf64_Phdr *segment)
+{
+	size_t size = whole_pages(segment->p_memsz);
+	size_t stubs = (size_t)(library->stubs - library->base);
+	unsigned char *copy = new_memory(size);
+
+	if (!copy)
+		return;
+	memcpy(copy, library->base, stubs);
+	for (size_t i = 0; i < library->count; i++)
+		memcpy(copy + stubs + STAPSDT_SLOT_SIZE * i, STUB, STAPSDT_SLOT_SIZE);
+	__builtin___clear_cache((char *)copy, (char *)copy + size);
+	replace(library->base, copy, size, PROT_READ | PROT_EXEC);
+}
+
+static void replace_data(struct stapsdt_library *library, const Elf64_Phdr *segment)
+{
+	unsigned char *data = library->base + segment->p_vaddr;
+	size_t size = whole_pages(segment->p_memsz);
+	unsigned char *copy = new_memory(size);
+
+	if (!copy)
+		return;
+	memcpy(copy, data, segment->p_memsz);
+	memset(copy + ((unsigned char *)library->semaphores - data), 0,
+	       sizeof(uint16_t) * library->count);
+	replace(data, copy, size, PROT_READ | PROT_WRITE);
+}
+
+static void remove_file(struct stapsdt_library *library)
+{
+	if (library->memfd >= 0)
+		close(library->memfd);
+	else if (library->path[0] && library->owner == getpid())
+		unlink(library->path);
+	library->memfd = -1;
+	library->path[0] = '\0';
+}
+
+static int has_base(struct dl_phdr_info *object, size_t size, void *base)
+{
+	(void)size;
+	return object->dlpi_addr == (ElfW(Addr))(uintptr_t)base;
+}
+
+/* dlopen still has the library in its books, and whoever walks those (unwinders, dladdr, dlclose)
+ * reads headers, symbols and .dynamic in place. So what has been mapped from the file is not
+ * unmapped but replaced by equal memory of no file, which uprobes cannot be in. What dlopen has
+ * mapped between code and data, to keep the place, and without any access, remains: without it the
+ * file's inode would be free, the next file could get its number, and dlopen, which goes by that
+ * too, would take the one for the other. */
+int stapsdt_retire(struct stapsdt_library *library)
+{
+	const Elf64_Phdr *segments;
+
+	remove_file(library);
+	if (!dl_iterate_phdr(has_base, library->base)) {
+		library->handle = NULL;
+		return -1;
+	}
+	segments = (const Elf64_Phdr *)(library->base + offsetof(struct image, segments));
+	memset((void *)library->states, STATE_RETIRED, library->count);
+	replace_data(library, &segments[DATA_SEGMENT]);
+	replace_code(library, &segments[CODE_SEGMENT]);
+	return 0;
+}
+
 void stapsdt_unload(struct stapsdt_library *library)
 {
 	if (library->handle)
 		dlclose(library->handle);
-	if (library->memfd >= 0)
-		close(library->memfd);
-	else if (library->path[0])
-		unlink(library->path);
+	remove_file(library);
 	memset(library, 0, sizeof(*library));
 	library->memfd = -1;
 }

@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* Tracers read no more than twelve arguments of a probe. */
 #define STAPSDT_MAX_ARGUMENTS 12
@@ -15,8 +16,16 @@
 /* One stub; also the distance between two. A power of two, so that none crosses a page. */
 #define STAPSDT_SLOT_SIZE 32
 
+/* How far a stub library came that could not be loaded. */
+enum stapsdt_failure {
+	STAPSDT_NOT_WRITTEN, /* also: what it is to hold is not allowed, or memory ran out */
+	STAPSDT_NO_FILE,     /* neither a file nor a memfd could be made for it */
+	STAPSDT_NOT_MAPPED,  /* dlopen refused it */
+};
+
 struct stapsdt_error {
 	char text[512];
+	enum stapsdt_failure failure;
 };
 
 struct stapsdt_probe {
@@ -38,14 +47,18 @@ struct stapsdt_contents {
 	size_t gates; /* blocks of STAPSDT_GATE_SIZE zeros */
 	const void *manifest;
 	size_t manifest_size;
+	uint8_t state; /* of every probe at first, a jprobe.v1.ProbeState; 0: dormant */
+	int named;     /* whether dlsym finds each stub by the name of its probe */
 };
 
 /* A mapped stub library. The element i of each array belongs to probe i. */
 struct stapsdt_library {
-	char path[4096]; /* of the backing file, or "/memfd:<name>" */
-	void *handle;	 /* dlopen's */
-	int memfd;	 /* -1 where there is a file; open for as long as the library is mapped,
-			    because tracers find a memfd by its descriptor */
+	char path[4096];     /* of the backing file, or "/memfd:<name>" */
+	void *handle;	     /* dlopen's */
+	unsigned char *base; /* of the mapping: the address of offset 0 */
+	int memfd;	     /* -1 where there is a file; open for as long as the library is mapped,
+				because tracers find a memfd by its descriptor */
+	pid_t owner; /* the process whose file it is; a child of fork has the mapping alone */
 	size_t count;
 	unsigned char *stubs;	       /* count slots of STAPSDT_SLOT_SIZE bytes */
 	volatile uint16_t *semaphores; /* written by the kernel alone */
@@ -60,6 +73,13 @@ struct stapsdt_library {
 int stapsdt_load(const char *directory, unsigned generation,
 		 const struct stapsdt_contents *contents, struct stapsdt_library *library,
 		 struct stapsdt_error *error);
+
+/* Takes the library away from tracers while threads may be in its stubs or read its
+ * semaphores: its file is removed, no tracer can find or hit it any more, all semaphores are 0 and
+ * all states "retired", but its memory stays readable and its stubs can be called until
+ * stapsdt_unload. Returns 0, or -1 if somebody else has closed the handle, so that there is nothing
+ * to unload. */
+int stapsdt_retire(struct stapsdt_library *library);
 
 /* Unmaps the library and removes its file. No thread may be in one of its stubs. */
 void stapsdt_unload(struct stapsdt_library *library);

@@ -4,43 +4,16 @@
  * io.jprobe.stapsdt.StapsdtException with the reason.
  */
 #include "fire.h"
+#include "jni_face.h"
 #include "stapsdt.h"
 #include "stub_directory.h"
 
 #include <jni.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NATIVE(result, name) JNIEXPORT result JNICALL Java_io_jprobe_stapsdt_Native_##name
-
-static void throw_new(JNIEnv *env, const char *reason)
-{
-	jclass type = (*env)->FindClass(env, "io/jprobe/stapsdt/StapsdtException");
-
-	if (type)
-		(*env)->ThrowNew(env, type, reason);
-}
-
-/* A copy of a Java byte array with a NUL after it; NULL for null or with an exception pending. */
-static char *copy_bytes(JNIEnv *env, jbyteArray array, size_t *size)
-{
-	jsize length;
-	char *copy;
-
-	if (!array)
-		return NULL;
-	length = (*env)->GetArrayLength(env, array);
-	copy = malloc((size_t)length + 1);
-	if (!copy) {
-		throw_new(env, "out of memory");
-		return NULL;
-	}
-	(*env)->GetByteArrayRegion(env, array, 0, length, (jbyte *)copy);
-	copy[length] = '\0';
-	if (size)
-		*size = (size_t)length;
-	return copy;
-}
 
 /* Reads `count` probes out of "provider\0 name\0 argument-count sizes..." and points into it.
  * Returns 0, or -1 if the bytes are not exactly that. */
@@ -78,7 +51,7 @@ static struct stapsdt_library *load(JNIEnv *env, const char *directory, jint gen
 {
 	struct stapsdt_probe *probes = calloc(contents->count + 1, sizeof(*probes));
 	struct stapsdt_library *library = calloc(1, sizeof(*library));
-	struct stapsdt_error error = {"out of memory"};
+	struct stapsdt_error error = {.text = "out of memory"};
 
 	if (!probes || !library)
 		goto failed;
@@ -95,7 +68,7 @@ static struct stapsdt_library *load(JNIEnv *env, const char *directory, jint gen
 failed:
 	free(probes);
 	free(library);
-	throw_new(env, error.text);
+	throw_new(env, STAPSDT_EXCEPTION, error.text);
 	return NULL;
 }
 
@@ -130,6 +103,13 @@ NATIVE(void, unload)(JNIEnv *env, jclass type, jlong handle)
 	(void)type;
 	stapsdt_unload(library_of(handle));
 	free(library_of(handle));
+}
+
+NATIVE(void, retire)(JNIEnv *env, jclass type, jlong handle)
+{
+	(void)env;
+	(void)type;
+	stapsdt_retire(library_of(handle));
 }
 
 NATIVE(jlong, stubs)(JNIEnv *env, jclass type, jlong handle)
@@ -178,25 +158,35 @@ NATIVE(jstring, path)(JNIEnv *env, jclass type, jlong handle)
 	return (*env)->NewStringUTF(env, library_of(handle)->path);
 }
 
-NATIVE(jstring, createDirectory)(JNIEnv *env, jclass type, jbyteArray parent)
+/* The descriptor, which holds the directory's lock, becomes the element of the array. */
+NATIVE(jstring, createDirectory)(JNIEnv *env, jclass type, jbyteArray parent, jintArray lock)
 {
 	char path[4096];
 	struct stapsdt_error error;
 	char *name = copy_bytes(env, parent, NULL);
 	jstring result = NULL;
+	jint descriptor;
 
 	(void)type;
 	if (!name)
 		return NULL;
-	if (stub_directory_create(name, path, sizeof(path), &error))
-		throw_new(env, error.text);
-	else
-		result = (*env)->NewStringUTF(env, path);
+	descriptor = stub_directory_create(name, path, sizeof(path), &error);
 	free(name);
+	if (descriptor < 0) {
+		throw_new(env, STAPSDT_EXCEPTION, error.text);
+		return NULL;
+	}
+	result = (*env)->NewStringUTF(env, path);
+	if (result) {
+		(*env)->SetIntArrayRegion(env, lock, 0, 1, &descriptor);
+	} else {
+		stub_directory_remove(path);
+		close(descriptor);
+	}
 	return result;
 }
 
-NATIVE(void, removeDirectory)(JNIEnv *env, jclass type, jbyteArray path)
+NATIVE(void, removeDirectory)(JNIEnv *env, jclass type, jbyteArray path, jint lock)
 {
 	char *name = copy_bytes(env, path, NULL);
 
@@ -204,6 +194,7 @@ NATIVE(void, removeDirectory)(JNIEnv *env, jclass type, jbyteArray path)
 	if (name)
 		stub_directory_remove(name);
 	free(name);
+	close(lock);
 }
 
 /* Defines a class in the boot loader without adding to its search path, which would cost the

@@ -24,12 +24,13 @@ static int open_directory_at(int parent, const char *name)
 	return openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* "<digits>.so", the only thing that we put there. */
-static int is_stub_library(const char *name)
+/* What we put there: "<digits>.so", and the control gateway's file by its two names. */
+static int is_ours(const char *name)
 {
 	size_t digits = strspn(name, "0123456789");
 
-	return digits > 0 && strcmp(name + digits, ".so") == 0;
+	return (digits > 0 && strcmp(name + digits, ".so") == 0) || strcmp(name, "control") == 0 ||
+	       strcmp(name, "control.new") == 0;
 }
 
 static void remove_contents(int directory)
@@ -44,7 +45,7 @@ static void remove_contents(int directory)
 		return;
 	}
 	while ((entry = readdir(entries)))
-		if (is_stub_library(entry->d_name))
+		if (is_ours(entry->d_name))
 			unlinkat(directory, entry->d_name, 0);
 	closedir(entries);
 }
@@ -78,27 +79,36 @@ static void sweep(const char *parent_path)
 	closedir(entries);
 }
 
-/* Takes the lock of a new directory. The descriptor is kept for the life of the process. */
+/* Opens a new directory and takes its lock, where its file system has locks; where not, nobody may
+ * sweep it, because the sweeper's flock fails as well. Returns the descriptor, or -1 if the
+ * directory is not the one that was made: another process may sweep between our mkdir and our lock.
+ */
 static int lock_directory(const char *path)
 {
 	int directory = open_directory_at(AT_FDCWD, path);
 	struct stat held, named;
 
-	if (directory < 0)
+	if (directory < 0) {
+		int reason = errno;
+
+		rmdir(path);
+		errno = reason == ENOENT ? EAGAIN : reason;
 		return -1;
-	/* Another process may sweep between our mkdir and our lock: is it still the one? */
-	if (flock(directory, LOCK_EX | LOCK_NB) || fstat(directory, &held) || lstat(path, &named) ||
-	    held.st_ino != named.st_ino || held.st_dev != named.st_dev) {
+	}
+	if ((flock(directory, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) ||
+	    fstat(directory, &held) || lstat(path, &named) || held.st_ino != named.st_ino ||
+	    held.st_dev != named.st_dev) {
 		close(directory);
 		errno = EAGAIN;
 		return -1;
 	}
-	return 0;
+	return directory;
 }
 
 int stub_directory_create(const char *parent, char *path, size_t room, struct stapsdt_error *error)
 {
 	int attempt;
+	int directory;
 
 	sweep(parent);
 	for (attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -117,12 +127,11 @@ int stub_directory_create(const char *parent, char *path, size_t room, struct st
 				continue;
 			break;
 		}
-		if (!lock_directory(path))
-			return 0;
-		/* A file system without flock can still hold the files; nobody may sweep them then,
-		 * because the sweeper's flock fails as well. */
+		directory = lock_directory(path);
+		if (directory >= 0)
+			return directory;
 		if (errno != EAGAIN)
-			return 0;
+			break;
 	}
 	stapsdt_fail(error, "cannot make a stub directory in %s: %s", parent, strerror(errno));
 	return -1;
@@ -132,9 +141,10 @@ void stub_directory_remove(const char *path)
 {
 	int directory = open_directory_at(AT_FDCWD, path);
 
-	if (directory < 0)
-		return;
-	remove_contents(directory);
-	close(directory);
+	/* Where no descriptor can be had it may still be empty. */
+	if (directory >= 0) {
+		remove_contents(directory);
+		close(directory);
+	}
 	rmdir(path);
 }

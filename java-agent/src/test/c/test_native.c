@@ -80,10 +80,14 @@ static void libraries_of_all_sizes_load_and_unload(const char *directory)
 	}
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
 		struct stapsdt_library library;
-		struct stapsdt_error error = {""};
+		struct stapsdt_error error;
 		const char *where = i % 2 ? directory : NULL;
 
-		struct stapsdt_contents contents = {probes, counts[i], counts[i], "manifest", 8};
+		struct stapsdt_contents contents = {.probes = probes,
+						    .count = counts[i],
+						    .gates = counts[i],
+						    .manifest = "manifest",
+						    .manifest_size = 8};
 
 		if (stapsdt_load(where, (unsigned)i, &contents, &library, &error)) {
 			printf("FAILED: %s\n", error.text);
@@ -106,7 +110,7 @@ static void libraries_of_all_sizes_load_and_unload(const char *directory)
 static void too_many_arguments_are_refused(void)
 {
 	struct stapsdt_probe probe = {.provider = "p", .name = "n", .argument_count = 13};
-	struct stapsdt_contents contents = {&probe, 1, 0, "", 0};
+	struct stapsdt_contents contents = {.probes = &probe, .count = 1, .manifest = ""};
 	struct stapsdt_library library;
 	struct stapsdt_error error;
 
@@ -126,7 +130,7 @@ int main(int count, char **arguments)
 	lone_surrogates_are_replaced();
 	a_nul_does_not_end_a_text();
 	too_many_arguments_are_refused();
-	if (stub_directory_create(arguments[1], directory, sizeof(directory), &error)) {
+	if (stub_directory_create(arguments[1], directory, sizeof(directory), &error) < 0) {
 		printf("FAILED: %s\n", error.text);
 		return 1;
 	}
