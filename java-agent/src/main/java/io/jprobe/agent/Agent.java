@@ -1,35 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.agent;
 
-import io.jprobe.catalog.Catalog;
-import io.jprobe.catalog.Watcher;
 import io.jprobe.select.SelectorException;
 import io.jprobe.stapsdt.FireBinding;
+import io.jprobe.stapsdt.NativeLibrary;
 import io.jprobe.stapsdt.StapsdtException;
-import io.jprobe.stapsdt.StubDirectory;
-import io.jprobe.weave.ClassWeaver;
+import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.jprobe.Fire;
 import java.lang.instrument.Instrumentation;
-import java.lang.instrument.UnmodifiableClassException;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicReference;
 
-/** Wires the parts together when the program starts, and tidies up when it ends. */
+/** The agent of this JVM: started with it or loaded later, at most once at a time. */
 public final class Agent {
+  private static final AtomicReference<Tracing> CURRENT = new AtomicReference<>();
+
+  private static volatile int nextGeneration;
+
+  // Guarded by the class, whose lock an ending agent must not need: a beginning one may wait for
+  // it.
+  private static Class<?> fire;
+
   private Agent() {}
 
-  /** Starts the agent, or says in one line why not. */
-  public static void start(String written, Instrumentation instrumentation) throws Exception {
+  /** Starts the agent with the JVM, or says in one line why not. */
+  public static synchronized void start(String written, Instrumentation instrumentation)
+      throws Exception {
     try {
-      Options options = Options.parse(written);
-      NativeLibrary.load(options.directory);
-      installFire(options.stringLimit, instrumentation);
-      start(options, createDirectory(options.directory), instrumentation);
+      if (CURRENT.get() != null) {
+        Log.line("this JVM has a jprobe agent already; the second -javaagent is ignored");
+        return;
+      }
+      begin(Options.parse(written), instrumentation, false);
     } catch (OptionsException | SelectorException | StapsdtException e) {
       Log.line(e.getMessage() + "; the program runs untraced");
     } catch (LinkageError e) {
@@ -37,92 +43,90 @@ public final class Agent {
     }
   }
 
-  private static void installFire(int stringLimit, Instrumentation instrumentation)
+  /**
+   * Loads the agent into the running JVM. If it is there already, only its gateway is opened. What
+   * has become of it is one line in the file that the option "report" names, or else on stderr.
+   */
+  public static synchronized void load(String written, Instrumentation instrumentation) {
+    String report = "";
+    String outcome = "ok";
+    try {
+      Options options = Options.parse(written);
+      report = options.report;
+      checkVersion(options.version);
+      Tracing current = CURRENT.get();
+      if (current == null) {
+        begin(options, instrumentation, true);
+      } else if (options.control) {
+        current.openGateway();
+      }
+    } catch (OptionsException | SelectorException | StapsdtException e) {
+      outcome = e.getMessage();
+    } catch (Throwable e) {
+      outcome = "cannot start: " + e;
+    }
+    report(report, outcome);
+  }
+
+  private static void checkVersion(String wanted) throws StapsdtException {
+    String here = version();
+    if (!wanted.isEmpty() && !wanted.equals(here)) {
+      throw new StapsdtException(
+          "jprobe "
+              + here
+              + " is in this JVM already, and "
+              + wanted
+              + " cannot take its place; use jcollect "
+              + here
+              + ", or start the JVM anew");
+    }
+  }
+
+  private static void report(String file, String outcome) {
+    if (!file.isEmpty()) {
+      try (FileOutputStream out = new FileOutputStream(file)) {
+        out.write((outcome + "\n").getBytes(StandardCharsets.UTF_8));
+        return;
+      } catch (IOException e) {
+        Log.line("cannot write " + file + ": " + e.getMessage());
+      }
+    }
+    if (!outcome.equals("ok")) {
+      Log.line(outcome + "; the program runs untraced");
+    }
+  }
+
+  private static void begin(Options options, Instrumentation instrumentation, boolean later)
       throws StapsdtException {
-    Class<?> fire = FireBinding.install(resource("java/jprobe/Fire.classdata"), stringLimit);
+    if (fire == null) {
+      NativeLibrary.load(options.directory);
+      fire = installFire(instrumentation);
+    }
+    FireBinding.bind(fire, options.stringLimit);
+    // Initializes it: a JDK that it does not fit is to be found out here, not in the application.
+    Fire.threadId();
+    Tracing begun =
+        new Tracing(options, version(), later, nextGeneration, instrumentation, Agent::hasEnded);
+    CURRENT.set(begun);
+    begun.start();
+  }
+
+  private static Class<?> installFire(Instrumentation instrumentation) throws StapsdtException {
+    Class<?> installed = FireBinding.install(resource("java/jprobe/Fire.classdata"));
     // Its module is the boot loader's unnamed one: nothing of the application is in there.
     instrumentation.redefineModule(
         Object.class.getModule(),
         Set.of(),
-        Map.of("jdk.internal.misc", Set.of(fire.getModule())),
+        Map.of("jdk.internal.misc", Set.of(installed.getModule())),
         Map.of(),
         Set.of(),
         Map.of());
-    // Initializes it: a JDK that it does not fit is to be found out here, not in the application.
-    Fire.threadId();
+    return installed;
   }
 
-  /** Null, for memfds, where the directory cannot be had: its absence costs perf, not jcollect. */
-  private static StubDirectory createDirectory(String parent) {
-    try {
-      return StubDirectory.create(parent);
-    } catch (StapsdtException e) {
-      Log.line(e.getMessage() + "; stub libraries are kept in memory");
-      return null;
-    }
-  }
-
-  private static void start(
-      Options options, StubDirectory directory, Instrumentation instrumentation)
-      throws StapsdtException {
-    Catalog catalog =
-        new Catalog(
-            options.selectors,
-            version(),
-            directory == null ? null : directory.path(),
-            options.maxMethods,
-            instrumentation::getAllLoadedClasses);
-    catalog.open();
-    Transformer transformer = new Transformer(options.selectors, catalog, new ClassWeaver());
-    SelectionReport report = new SelectionReport(catalog);
-    instrumentation.addTransformer(transformer, true);
-    offerLoaded(instrumentation, transformer);
-    new Watcher(catalog, new Armer(instrumentation, transformer), report::soon).start();
-    Runtime.getRuntime()
-        .addShutdownHook(
-            new Thread(
-                null,
-                () -> {
-                  report.atExit();
-                  if (directory != null) {
-                    directory.remove();
-                  }
-                },
-                "jprobe-exit",
-                0,
-                false));
-  }
-
-  /** Lets the transformer see the selected classes that were there before it. */
-  private static void offerLoaded(Instrumentation instrumentation, Transformer transformer) {
-    List<Class<?>> selected = new ArrayList<>();
-    for (Class<?> loaded : instrumentation.getAllLoadedClasses()) {
-      if (!loaded.isArray()
-          && transformer.maySelect(loaded.getModule(), loaded.getClassLoader(), loaded.getName())
-          && instrumentation.isModifiableClass(loaded)) {
-        selected.add(loaded);
-      }
-    }
-    if (!selected.isEmpty()) {
-      offer(selected, instrumentation);
-    }
-  }
-
-  private static void offer(List<Class<?>> loaded, Instrumentation instrumentation) {
-    try {
-      instrumentation.retransformClasses(loaded.toArray(new Class<?>[0]));
-    } catch (UnmodifiableClassException | RuntimeException | LinkageError | InternalError e) {
-      if (loaded.size() == 1) {
-        Log.line(
-            "class "
-                + loaded.get(0).getName()
-                + " has no probes, the JVM does not show it: "
-                + Log.describe(e));
-      } else {
-        // One class that cannot be linked is enough for the JVM to show none.
-        loaded.forEach(one -> offer(List.of(one), instrumentation));
-      }
-    }
+  private static void hasEnded(Tracing ended) {
+    nextGeneration = ended.catalog.nextGeneration();
+    CURRENT.compareAndSet(ended, null);
   }
 
   private static String version() throws StapsdtException {

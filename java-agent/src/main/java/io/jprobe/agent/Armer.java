@@ -33,6 +33,7 @@ final class Armer implements Watcher.Listener {
 
   private final Instrumentation instrumentation;
   private final Transformer transformer;
+  private final Runnable eachSecond;
 
   /** Classes that are to change; those that cannot be found yet wait for it. */
   private final Set<TracedClass> waiting = new LinkedHashSet<>();
@@ -41,9 +42,10 @@ final class Armer implements Watcher.Listener {
   private boolean rehearsed;
   private String lastFailure = "";
 
-  Armer(Instrumentation instrumentation, Transformer transformer) {
+  Armer(Instrumentation instrumentation, Transformer transformer, Runnable eachSecond) {
     this.instrumentation = instrumentation;
     this.transformer = transformer;
+    this.eachSecond = eachSecond;
   }
 
   /**
@@ -120,7 +122,7 @@ final class Armer implements Watcher.Listener {
         (method, kinds) -> {
           Set<ProbeKind> risen = new HashSet<>(kinds);
           risen.removeAll(armed.getOrDefault(method, EnumSet.noneOf(ProbeKind.class)));
-          risen.forEach(kind -> traced.setState(method, kind, ProbeState.ARMING));
+          risen.forEach(kind -> method.setState(kind, ProbeState.ARMING));
         });
     try {
       transformer.prepare(traced, raised.keySet());
@@ -159,12 +161,12 @@ final class Armer implements Watcher.Listener {
     Map<TracedMethod, String> failures = transformer.takeFailures(traced);
     Map<TracedMethod, EnumSet<ProbeKind>> wanted =
         problem == null ? traced.armed() : traced.raised();
-    for (TracedMethod method : traced.methods) {
+    for (TracedMethod method : traced.methods()) {
       EnumSet<ProbeKind> kinds = wanted.getOrDefault(method, EnumSet.noneOf(ProbeKind.class));
       String reason = problem != null ? problem : failures.get(method);
       for (ProbeKind kind : method.kinds()) {
         ProbeState raised = reason == null ? ProbeState.ARMED : ProbeState.FAILED;
-        traced.setState(method, kind, kinds.contains(kind) ? raised : ProbeState.DORMANT);
+        method.setState(kind, kinds.contains(kind) ? raised : ProbeState.DORMANT);
       }
       if (problem == null && reason != null) {
         Log.line("cannot weave " + traced.className() + "#" + method + ": " + reason);
@@ -175,6 +177,11 @@ final class Armer implements Watcher.Listener {
       String what = wanted.isEmpty() ? "restore" : "weave";
       Log.line("cannot " + what + " class " + traced.className() + ": " + problem);
     }
+  }
+
+  @Override
+  public void eachSecond() {
+    eachSecond.run();
   }
 
   @Override

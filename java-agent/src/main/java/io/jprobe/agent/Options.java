@@ -29,6 +29,15 @@ final class Options {
   /** How many methods may have probes, before none has. */
   int maxMethods = DEFAULT_MAX_METHODS;
 
+  /** Whether the agent listens for commands. */
+  boolean control;
+
+  /** Of the jcollect that loads the agent; empty if not said. */
+  String version = "";
+
+  /** Where to write what has become of loading the agent; empty for stderr. */
+  String report = "";
+
   private Options() {}
 
   static Options parse(String written) throws OptionsException, SelectorException {
@@ -91,11 +100,20 @@ final class Options {
       case "max-methods":
         maxMethods = parse(name, value, "a number of methods", 1_000_000);
         break;
+      case "control":
+        control = parseSwitch(name, value);
+        break;
+      case "version":
+        version = value;
+        break;
+      case "report":
+        report = value;
+        break;
       default:
         throw new OptionsException(
             "there is no option '"
                 + name
-                + "'; there are probes, config, dir, string-limit and max-methods");
+                + "'; there are probes, config, control, dir, string-limit and max-methods");
     }
   }
 
@@ -118,6 +136,13 @@ final class Options {
               + " one a line");
     }
     return lines;
+  }
+
+  private static boolean parseSwitch(String name, String value) throws OptionsException {
+    if (!value.equals("on") && !value.equals("off")) {
+      throw new OptionsException(name + " is '" + value + "'; expected on or off");
+    }
+    return value.equals("on");
   }
 
   private static int parse(String name, String value, String what, int most)

@@ -4,11 +4,12 @@ package io.jprobe.agent;
 import io.jprobe.catalog.Catalog;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
-import io.jprobe.select.Selectors;
 import io.jprobe.weave.ClassWeaver;
 import java.lang.instrument.ClassFileTransformer;
+import java.lang.instrument.Instrumentation;
 import java.security.ProtectionDomain;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -21,26 +22,22 @@ import java.util.concurrent.ConcurrentMap;
 final class Transformer implements ClassFileTransformer {
   private static final ClassLoader AGENT = Transformer.class.getClassLoader();
 
-  private final Selectors selectors;
   private final Catalog catalog;
   private final ClassWeaver weaver;
   private final ConcurrentMap<TracedClass, Map<TracedMethod, String>> failures =
       new ConcurrentHashMap<>();
+  private volatile Showing showing;
 
-  Transformer(Selectors selectors, Catalog catalog, ClassWeaver weaver) {
-    this.selectors = selectors;
+  Transformer(Catalog catalog, ClassWeaver weaver) {
     this.catalog = catalog;
     this.weaver = weaver;
   }
 
-  /**
-   * Whether a selector may mean the class, of this binary name; the agent's own are never meant.
-   */
-  boolean maySelect(Module module, ClassLoader loader, String className) {
-    return loader != AGENT
-        && !className.startsWith("io.jprobe.agent.")
-        && !className.startsWith("java.jprobe.")
-        && selectors.mayMatch(className, Catalog.isOfJdk(module, loader));
+  /** Whether a class, of this binary name, is a part of the agent, which is never traced. */
+  static boolean isOurs(ClassLoader loader, String className) {
+    return loader == AGENT
+        || className.startsWith("io.jprobe.agent.")
+        || className.startsWith("java.jprobe.");
   }
 
   @Override
@@ -51,6 +48,10 @@ final class Transformer implements ClassFileTransformer {
       Class<?> redefined,
       ProtectionDomain domain,
       byte[] classFile) {
+    Showing current = showing;
+    if (current != null && redefined != null && current.isUnderWay()) {
+      return current.take(redefined, classFile);
+    }
     // Classes without a name are defined by the JVM for itself.
     if (internalName == null || loader == AGENT) {
       return null;
@@ -60,13 +61,26 @@ final class Transformer implements ClassFileTransformer {
       if (traced != null) {
         return traced.armed().isEmpty() ? null : weave(traced, classFile);
       }
-      if (maySelect(module, loader, internalName.replace('/', '.'))) {
-        catalog.offer(loader, internalName, Catalog.isOfJdk(module, loader), classFile);
+      String name = internalName.replace('/', '.');
+      boolean inJdk = Catalog.isOfJdk(module, loader);
+      if (!isOurs(loader, name) && catalog.maySelect(name, inJdk)) {
+        catalog.offer(loader, internalName, inJdk, classFile);
       }
     } catch (Throwable problem) {
       Log.line("cannot look at class " + internalName + ": " + Log.describe(problem));
     }
     return null;
+  }
+
+  /** The class files of loaded classes, as they come to this transformer. */
+  Map<Class<?>, byte[]> show(List<Class<?>> classes, Instrumentation instrumentation) {
+    Showing begun = new Showing(instrumentation);
+    showing = begun;
+    try {
+      return begun.of(classes);
+    } finally {
+      showing = null;
+    }
   }
 
   /** Prepares for weaving what is to be armed. */

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
-import io.jprobe.capture.ClassFiles;
 import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
 import io.jprobe.stapsdt.ProbeDefinition;
 import io.jprobe.stapsdt.StapsdtException;
 import io.jprobe.stapsdt.StubLibrary;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -15,11 +15,12 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
+import java.util.stream.Collectors;
 
 /**
  * Which method has which probes. Classes are offered by the threads that load them, which must not
  * be held up; reading them and writing stub libraries is left to the watcher's thread. One stub
- * library is made for each burst of them.
+ * library is made for each burst of them, and for each change of the selectors that needs one.
  */
 public final class Catalog {
   private static final ClassLoader PLATFORM = ClassLoader.getPlatformClassLoader();
@@ -39,41 +40,48 @@ public final class Catalog {
     void refused(String reason);
   }
 
-  private final Selectors selectors;
   private final String agentVersion;
   private final String directory;
   private final int maxMethods;
   private final LoadedClasses loadedClasses;
   private final ConcurrentMap<ClassKey, TracedClass> classes = new ConcurrentHashMap<>();
-
   private final Offers offers = new Offers();
   private final Set<Selector> matched = ConcurrentHashMap.newKeySet();
-  private volatile boolean isRefused;
+  private volatile Selectors selectors;
+
+  /** What is about to be selected: classes that are loaded meanwhile must not be missed. */
+  private volatile Selectors announced = Selectors.NONE;
+
+  /** Why all probes were taken back; empty as long as they were not. */
+  private volatile String refusal = "";
 
   // Of the watcher's thread alone, once the catalogue has been opened.
   private final Names names = new Names();
   private final LoaderIds loaderIds = new LoaderIds();
   private final List<Generation> generations = new ArrayList<>();
   private final UntraceableList untraceable = new UntraceableList();
-  private final Set<TracedClass> toRestore = new LinkedHashSet<>();
+  private final Set<TracedClass> toLookAt = new LinkedHashSet<>();
   private int nextGeneration;
   private int methodCount;
 
   /**
    * @param directory of the stub libraries; null for memfds
    * @param maxMethods how many methods may have probes, before none has
+   * @param firstGeneration libraries of an agent that was reset may still be there, and count on
    */
   public Catalog(
       Selectors selectors,
       String agentVersion,
       String directory,
       int maxMethods,
+      int firstGeneration,
       LoadedClasses loadedClasses) {
     this.selectors = selectors;
     this.agentVersion = agentVersion;
     this.directory = directory;
     this.maxMethods = maxMethods;
     this.loadedClasses = loadedClasses;
+    this.nextGeneration = firstGeneration;
   }
 
   /** Whether a class of this module and loader belongs to the JDK. */
@@ -86,12 +94,27 @@ public final class Catalog {
         && (module.getName().startsWith("java.") || module.getName().startsWith("jdk."));
   }
 
-  /** Publishes generation 0, which has no probes and tells collectors that there is an agent. */
-  public void open() throws StapsdtException {
-    publish(manifest(), List.of(), List.of());
+  /** The number of the library that would be made next. */
+  public int nextGeneration() {
+    return nextGeneration;
   }
 
-  /** The description of a class, or null if it has not been published. For any thread. */
+  /** Publishes a generation that has no probes and tells collectors that there is an agent. */
+  public void open() throws StapsdtException {
+    publish(manifest(), Map.of());
+  }
+
+  /** Whether a selector may mean the class, of this binary name. For any thread. */
+  public boolean maySelect(String className, boolean inJdk) {
+    return selectors.mayMatch(className, inJdk) || announced.mayMatch(className, inJdk);
+  }
+
+  /** Has classes offered that these selectors may mean: {@link #select} will follow. */
+  public void announce(Selectors next) {
+    announced = next;
+  }
+
+  /** The description of a class, or null if it has not been read. For any thread. */
   public TracedClass find(ClassLoader loader, String internalName) {
     return classes.get(new ClassKey(loader, internalName));
   }
@@ -102,7 +125,7 @@ public final class Catalog {
    * @param inJdk whether it belongs to the JDK
    */
   public void offer(ClassLoader loader, String internalName, boolean inJdk, byte[] classFile) {
-    if (!isRefused) {
+    if (refusal.isEmpty()) {
       offers.add(new ClassKey(loader, internalName), new Offer(classFile, inJdk));
     }
   }
@@ -113,59 +136,92 @@ public final class Catalog {
    * @return the classes that got probes, with their class files
    */
   Map<TracedClass, byte[]> publishDue(Listener listener) throws StapsdtException {
-    Map<TracedClass, byte[]> traced = readDue(listener);
-    int methods = methodCount;
-    for (TracedClass one : traced.keySet()) {
-      methods += one.methods.size();
-    }
-    if (methods > maxMethods) {
-      refuse(methods, listener);
-      return Map.of();
-    }
-    methodCount = methods;
-    boolean hasWaited = untraceable.hasWaited(UNTRACEABLE_PATIENCE_NANOS);
-    if (!traced.isEmpty() || hasWaited) {
-      Manifest manifest = manifest();
-      manifest.add(untraceable.take());
-      traced.keySet().forEach(manifest::add);
-      List<ProbeDefinition> definitions = new ArrayList<>();
-      traced.keySet().forEach(one -> one.define(definitions));
-      publish(manifest, List.copyOf(traced.keySet()), definitions);
-    }
-    return traced;
-  }
-
-  private Map<TracedClass, byte[]> readDue(Listener listener) {
     Map<ClassKey, Offer> offered = offers.takeDue();
     // Another agent may have had the JVM show a class again while it was being read.
     offered.keySet().removeAll(classes.keySet());
-    Map<TracedClass, byte[]> traced = new LinkedHashMap<>();
-    if (offered.isEmpty()) {
-      return traced;
+    Map<TracedClass, byte[]> published = new LinkedHashMap<>();
+    ClassReading reading = new ClassReading(selectors, matched::add, listener);
+    List<ClassPlan> plans = plan(offered, selectors, reading);
+    int methods = methodCount + growth(plans);
+    if (methods > maxMethods) {
+      refuse(tooMany(methods), listener);
+      return published;
     }
-    Supertypes supertypes = new Supertypes(selectors.needSupertypes(), loadedClasses, offered);
-    offered.entrySet().removeIf(offer -> isPutOff(offer, supertypes));
-    ClassReading reading = new ClassReading(selectors, matched::add, untraceable, listener);
-    Map<LoaderKey, ClassFiles> files = new LinkedHashMap<>();
-    for (Map.Entry<ClassKey, Offer> offer : offered.entrySet()) {
-      ClassKey key = offer.getKey();
-      TracedClass one =
-          reading.read(
-              key,
-              offer.getValue(),
-              loaderIds.of(key.loader),
-              () -> supertypes.of(key),
-              files.computeIfAbsent(key.loader, loader -> new ClassFiles(loader.get())));
-      if (one.methods.isEmpty()) {
-        classes.put(key, one);
-      } else {
-        traced.put(one, offer.getValue().classFile);
+    apply(plans);
+    for (ClassPlan plan : plans) {
+      if (!plan.fresh.isEmpty()) {
+        published.put(plan.traced, offered.get(plan.traced.key).classFile);
       }
     }
-    for (TracedClass one : traced.keySet()) {
-      one.setProvider(names.provider(one.className(), one.loaderId));
+    return published;
+  }
+
+  /**
+   * Makes other selectors hold: of the classes that were shown every method is decided anew, of the
+   * others those keep their probes whose selector is still in force.
+   *
+   * @param shown every class that a selector which has come or gone may mean
+   */
+  public Selection select(Selectors next, ShownClasses shown, Listener listener)
+      throws StapsdtException {
+    Selectors before = selectors;
+    try {
+      ClassReading reading = new ClassReading(next, matched::add, listener);
+      List<ClassPlan> plans = plan(shown.offers, next, reading);
+      plans.addAll(planRest(plans, Set.copyOf(next.each())));
+      int methods = methodCount + growth(plans);
+      if (methods > maxMethods) {
+        return Selection.refused(tooMany(methods));
+      }
+      boolean wasRefused = !refusal.isEmpty();
+      selectors = next;
+      refusal = "";
+      matched.retainAll(next.each());
+      Selection done = Selection.of(plans);
+      apply(plans);
+      if (wasRefused) {
+        // The newest library tells collectors whether the refusal still stands.
+        publish(manifest(), Map.of());
+      }
+      return done;
+    } catch (StapsdtException e) {
+      selectors = before;
+      throw e;
+    } finally {
+      announced = Selectors.NONE;
     }
-    return traced;
+  }
+
+  /** What becomes of the classes that nobody has planned for. */
+  private List<ClassPlan> planRest(List<ClassPlan> plans, Set<Selector> inForce) {
+    Set<TracedClass> planned = plans.stream().map(plan -> plan.traced).collect(Collectors.toSet());
+    List<ClassPlan> rest = new ArrayList<>();
+    for (TracedClass traced : classes.values()) {
+      if (!planned.contains(traced)) {
+        List<TracedMethod> kept = new ArrayList<>(traced.methods());
+        kept.removeIf(method -> !inForce.contains(method.selector()));
+        rest.add(new ClassPlan(traced, kept, List.of()));
+      }
+    }
+    return rest;
+  }
+
+  /** Reads what is offered, and says what is to become of it. */
+  private List<ClassPlan> plan(
+      Map<ClassKey, Offer> offered, Selectors wanted, ClassReading reading) {
+    List<ClassPlan> plans = new ArrayList<>();
+    if (offered.isEmpty()) {
+      return plans;
+    }
+    Supertypes supertypes = new Supertypes(wanted.needSupertypes(), loadedClasses, offered);
+    offered.entrySet().removeIf(offer -> isPutOff(offer, supertypes));
+    for (Map.Entry<ClassKey, Offer> offer : offered.entrySet()) {
+      ClassKey key = offer.getKey();
+      TracedClass known = classes.get(key);
+      TracedClass traced = known == null ? new TracedClass(key, loaderIds.of(key.loader)) : known;
+      plans.add(reading.read(traced, offer.getValue(), () -> supertypes.of(key)));
+    }
+    return plans;
   }
 
   /** A class is offered before the JVM has defined it, or has refused to. */
@@ -177,86 +233,181 @@ public final class Catalog {
     return isUndefined;
   }
 
-  private Manifest manifest() {
-    return new Manifest(agentVersion, nextGeneration, selectors);
+  private static int growth(Collection<ClassPlan> plans) {
+    return plans.stream().mapToInt(ClassPlan::growth).sum();
   }
 
-  private void publish(
-      Manifest manifest, List<TracedClass> traced, List<ProbeDefinition> definitions)
+  private String tooMany(int methods) {
+    return String.format(
+        "the selectors match %,d methods of the classes loaded so far, more than max-methods=%d"
+            + " allows; narrow them, or raise the limit with max-methods=N",
+        methods, maxMethods);
+  }
+
+  private void apply(List<ClassPlan> plans) throws StapsdtException {
+    Map<TracedClass, List<TracedMethod>> fresh = new LinkedHashMap<>();
+    for (ClassPlan plan : plans) {
+      plan.untraceable.stream().filter(plan.traced::isNews).forEach(untraceable::add);
+      if (!plan.fresh.isEmpty()) {
+        fresh.put(plan.traced, plan.fresh);
+      }
+    }
+    if (!fresh.isEmpty() || untraceable.hasWaited(UNTRACEABLE_PATIENCE_NANOS)) {
+      Manifest manifest = manifest();
+      manifest.add(untraceable.take());
+      fresh.forEach(manifest::add);
+      publish(manifest, fresh);
+    }
+    // Only now: where no library can be made, nothing has changed.
+    methodCount += growth(plans);
+    for (ClassPlan plan : plans) {
+      plan.apply();
+      classes.put(plan.traced.key, plan.traced);
+      if (!plan.revived.isEmpty() || !plan.retired.isEmpty()) {
+        toLookAt.add(plan.traced);
+      }
+    }
+  }
+
+  private Manifest manifest() {
+    return new Manifest(agentVersion, nextGeneration, selectors, refusal);
+  }
+
+  private void publish(Manifest manifest, Map<TracedClass, List<TracedMethod>> fresh)
       throws StapsdtException {
+    List<ProbeDefinition> definitions = new ArrayList<>();
     int gates = 0;
-    for (TracedClass one : traced) {
-      gates += one.methods.size();
+    for (Map.Entry<TracedClass, List<TracedMethod>> each : fresh.entrySet()) {
+      TracedClass traced = each.getKey();
+      List<String> probes =
+          each.getValue().stream().map(method -> method.probeName).collect(Collectors.toList());
+      String provider = names.provider(traced.key, traced.loaderId, probes);
+      each.getValue().forEach(method -> definitions.addAll(method.definitions(provider)));
+      gates += each.getValue().size();
     }
     StubLibrary library =
         StubLibrary.load(directory, nextGeneration, definitions, gates, manifest.toByteArray());
+    generations.add(new Generation(nextGeneration, library, fresh));
     nextGeneration++;
-    generations.add(new Generation(library, traced));
-    for (TracedClass one : traced) {
-      classes.put(one.key, one);
-    }
   }
 
   /** Takes back every probe: part of a selection would look like all of it. */
-  private void refuse(int methods, Listener listener) throws StapsdtException {
-    isRefused = true;
+  private void refuse(String reason, Listener listener) throws StapsdtException {
+    refusal = reason;
     offers.clear();
-    for (Generation generation : generations) {
-      toRestore.addAll(generation.retire());
-    }
-    String reason =
-        String.format(
-            "the selectors match %,d methods of the classes loaded so far, more than max-methods=%d"
-                + " allows; narrow them, or raise the limit with max-methods=N",
-            methods, maxMethods);
-    Manifest manifest = manifest();
-    manifest.refuse(reason);
-    publish(manifest, List.of(), List.of());
+    retireAll();
+    publish(manifest(), Map.of());
     listener.refused(reason);
   }
 
+  private void retireAll() {
+    for (TracedClass traced : classes.values()) {
+      ClassPlan none = new ClassPlan(traced, List.of(), List.of());
+      none.apply();
+      toLookAt.add(traced);
+    }
+    methodCount = 0;
+  }
+
+  /** Why all probes were taken back; empty if they were not. */
+  public String refusal() {
+    return refusal;
+  }
+
+  /** Every class that was read, those without a selected method too. */
+  public Collection<TracedClass> classes() {
+    return classes.values();
+  }
+
   /**
-   * The classes with a probe that somebody has begun or ceased to listen to since the last call.
+   * The method that control commands call by this name, with its class; null if there is none, or
+   * none any more.
+   *
+   * @param place see {@link TracedMethod#place}
    */
-  Set<TracedClass> changed() {
-    Set<TracedClass> changed = new LinkedHashSet<>(toRestore);
-    toRestore.clear();
+  public Map.Entry<TracedClass, TracedMethod> findPlace(String place) {
+    try {
+      int colon = place.indexOf(':');
+      int number = Integer.parseInt(place.substring(0, Math.max(colon, 0)));
+      int index = Integer.parseInt(place.substring(colon + 1));
+      for (Generation generation : generations) {
+        if (generation.number == number) {
+          return generation.find(index);
+        }
+      }
+    } catch (NumberFormatException e) {
+      // Not a name that we give.
+    }
+    return null;
+  }
+
+  /**
+   * The classes with a probe that somebody has begun or ceased to listen to since the last call, or
+   * that has come or gone since.
+   */
+  public Set<TracedClass> changed() {
+    Set<TracedClass> changed = new LinkedHashSet<>();
     for (Generation generation : generations) {
       changed.addAll(generation.changed());
     }
+    toLookAt.removeIf(traced -> traced.armed().isEmpty() && traced.raised().isEmpty());
+    changed.addAll(toLookAt);
+    toLookAt.clear();
     return changed;
   }
 
   /** Forgets classes whose loaders are gone; their probes' state says so. */
   void retireGone() {
-    for (Generation generation : generations) {
-      generation.retireGone();
-    }
+    generations.removeIf(this::isUnloaded);
     classes.values().removeIf(this::isForgotten);
     loaderIds.retireGone();
   }
 
+  private boolean isUnloaded(Generation generation) {
+    generation.retireGone();
+    boolean isGone = generation.isGone();
+    if (isGone) {
+      names.release(generation.classes().stream().map(one -> one.key).collect(Collectors.toList()));
+      generation.unload();
+    }
+    return isGone;
+  }
+
   private boolean isForgotten(TracedClass traced) {
     boolean isGone = traced.isGone();
-    methodCount -= isGone ? traced.methods.size() : 0;
+    methodCount -= isGone ? traced.methods().size() : 0;
     return isGone;
   }
 
   /** Lists hidden classes that a selector means: nothing is told of them when they are made. */
   void listHidden() {
-    if (!isRefused && !selectors.each().isEmpty()) {
+    if (refusal.isEmpty() && !selectors.each().isEmpty()) {
       untraceable.addHidden(loadedClasses, selectors, loaderIds);
     }
   }
 
   /** The selectors that have matched no method; none, as long as classes wait to be read. */
   public List<Selector> unmatched() {
-    if (!offers.isEmpty() || isRefused) {
+    if (!offers.isEmpty() || !refusal.isEmpty()) {
       return List.of();
     }
     List<Selector> unmatched = new ArrayList<>(selectors.each());
     unmatched.removeIf(Selector::excludes);
     unmatched.removeAll(matched);
     return unmatched;
+  }
+
+  /** Retires all probes; {@link #changed} tells what is to be restored. */
+  public void clear() {
+    selectors = Selectors.NONE;
+    offers.clear();
+    retireAll();
+  }
+
+  /** Takes all stub libraries away from tracers; their probes have to be retired before. */
+  public void close() {
+    generations.forEach(Generation::close);
+    generations.clear();
+    classes.clear();
   }
 }

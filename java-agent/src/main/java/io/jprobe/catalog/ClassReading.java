@@ -10,36 +10,42 @@ import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
 import io.jprobe.select.Selectors;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.objectweb.asm.Opcodes;
 
 /**
- * Reads the classes of one burst: which of their methods are selected, and what of them is told.
+ * Reads classes that came together: which of their methods are selected, and what of them is told.
  */
 final class ClassReading {
   private final Selectors selectors;
   private final Consumer<Selector> matched;
-  private final UntraceableList untraceable;
   private final Catalog.Listener listener;
-  private int methods;
-  private int slots;
+  private final Map<LoaderKey, ClassFiles> files = new LinkedHashMap<>();
 
-  ClassReading(
-      Selectors selectors,
-      Consumer<Selector> matched,
-      UntraceableList untraceable,
-      Catalog.Listener listener) {
+  /** What is selected and cannot be traced, of the class that was read last. */
+  private List<Untraceable> untraceable = List.of();
+
+  ClassReading(Selectors selectors, Consumer<Selector> matched, Catalog.Listener listener) {
     this.selectors = selectors;
     this.matched = matched;
-    this.untraceable = untraceable;
     this.listener = listener;
   }
 
-  TracedClass read(
-      ClassKey key, Offer offer, int loaderId, Supplier<Set<String>> supertypes, ClassFiles files) {
+  /** What a class is to have, given what it has. */
+  ClassPlan read(TracedClass traced, Offer offer, Supplier<Set<String>> supertypes) {
+    untraceable = new ArrayList<>();
+    List<TracedMethod> wanted = readMethods(traced.key, offer, traced.loaderId, supertypes);
+    return new ClassPlan(traced, wanted, untraceable);
+  }
+
+  /** The selected methods that can have probes, in class-file order. */
+  private List<TracedMethod> readMethods(
+      ClassKey key, Offer offer, int loaderId, Supplier<Set<String>> supertypes) {
     ClassFile file;
     try {
       file = ClassFile.read(offer.classFile);
@@ -48,9 +54,10 @@ final class ClassReading {
       listener.unreadable(name, e);
       untraceable.add(
           new Untraceable(name, loaderId, "", "", "its class file cannot be read: " + e));
-      return new TracedClass(key, loaderId, List.of());
+      return List.of();
     }
-    files.add(file);
+    ClassFiles beside = files.computeIfAbsent(key.loader, loader -> new ClassFiles(loader.get()));
+    beside.add(file);
     Candidate candidate = new Candidate(file, offer.inJdk, supertypes);
     List<String> probeNames = Names.methodNames(file.methods);
     List<TracedMethod> traced = new ArrayList<>();
@@ -59,20 +66,18 @@ final class ClassReading {
       List<Selector> matching = selectors.matching(candidate, method);
       matching.forEach(matched);
       if (!matching.isEmpty()) {
-        Captures captures = captures(matching.get(0), candidate, method, loaderId, files);
+        Captures captures = captures(matching.get(0), candidate, method, loaderId, beside);
         if (captures != null) {
-          traced.add(new TracedMethod(method, captures, probeNames.get(i), methods, slots));
-          methods++;
-          slots += captures.kinds().size();
+          traced.add(new TracedMethod(method, captures, probeNames.get(i), matching.get(0)));
         }
       }
     }
-    return new TracedClass(key, loaderId, traced);
+    return traced;
   }
 
   /** What the probes of a selected method pass; null if it can have none. */
   private Captures captures(
-      Selector selector, Candidate candidate, MethodFacts method, int loaderId, ClassFiles files) {
+      Selector selector, Candidate candidate, MethodFacts method, int loaderId, ClassFiles beside) {
     String className = candidate.file().name();
     String reason;
     if (candidate.inJdk() && Exclusions.isExcluded(className)) {
@@ -83,7 +88,7 @@ final class ClassReading {
       reason = "it is native";
     } else {
       try {
-        return Captures.of(selector, candidate.file(), method, files);
+        return Captures.of(selector, candidate.file(), method, beside);
       } catch (SelectorException e) {
         reason = e.getMessage();
         listener.unfit(className + "#" + method, reason);

@@ -19,7 +19,7 @@ public final class Gate {
   public static final int FILTERED = 5;
 
   /** Fire counts to it in 24 bits. */
-  static final long MAX_LIMIT = (1 << 24) - 1;
+  public static final long MAX_LIMIT = (1 << 24) - 1;
 
   private Gate() {}
 }

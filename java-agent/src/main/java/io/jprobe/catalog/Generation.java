@@ -1,45 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
-import io.jprobe.capture.ProbeKind;
 import io.jprobe.stapsdt.StubLibrary;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 
-/** The classes whose probes share one stub library, and what its semaphores said last. */
+/** The methods whose probes share one stub library, and what its semaphores said last. */
 final class Generation {
+  final int number;
   private final StubLibrary library;
+  private final Map<TracedClass, List<TracedMethod>> contents;
+  private final List<TracedMethod> methods = new ArrayList<>();
   private final List<TracedClass> classBySlot = new ArrayList<>();
-  private final List<TracedClass> classes;
   private final ByteBuffer semaphores;
   private final ByteBuffer last;
-  private boolean isRetired;
-
-  Generation(StubLibrary library, List<TracedClass> classes) {
-    this.library = library;
-    this.classes = List.copyOf(classes);
-    this.semaphores = library.semaphores();
-    this.last = ByteBuffer.allocate(semaphores.capacity()).order(ByteOrder.nativeOrder());
-    for (TracedClass traced : classes) {
-      traced.place(this);
-      for (TracedMethod method : traced.methods) {
-        method.kinds().forEach(kind -> classBySlot.add(traced));
-        setGate(method);
-      }
-    }
-  }
+  private volatile boolean wasArmed;
 
   /**
-   * From here on, the numbers are the gate's: they may be changed, and the method be woven or not.
+   * @param contents in slot order
    */
-  private void setGate(TracedMethod method) {
-    setGateWord(method, Gate.LEAST_DURATION, method.captures.leastDuration);
-    setGateWord(method, Gate.EVERY, method.captures.every);
-    setGateWord(method, Gate.LIMIT, Math.min(method.captures.perSecond, Gate.MAX_LIMIT));
+  Generation(int number, StubLibrary library, Map<TracedClass, List<TracedMethod>> contents) {
+    this.number = number;
+    this.library = library;
+    this.contents = contents;
+    this.semaphores = library.semaphores();
+    this.last = ByteBuffer.allocate(semaphores.capacity()).order(ByteOrder.nativeOrder());
+    contents.forEach(
+        (traced, placed) -> {
+          for (TracedMethod method : placed) {
+            method.place(this, methods.size(), classBySlot.size());
+            methods.add(method);
+            method.kinds().forEach(kind -> classBySlot.add(traced));
+            method.resetGate();
+          }
+        });
   }
 
   /**
@@ -48,9 +47,6 @@ final class Generation {
    */
   Set<TracedClass> changed() {
     Set<TracedClass> changed = new LinkedHashSet<>();
-    if (isRetired) {
-      return changed;
-    }
     int difference = semaphores.mismatch(last);
     if (difference < 0) {
       return changed;
@@ -66,60 +62,83 @@ final class Generation {
     return changed;
   }
 
-  long gateWord(TracedMethod method, int word) {
-    return library.gateWord(method.index, word);
+  /** The method of that index, with its class; null if there is none or it is retired. */
+  Map.Entry<TracedClass, TracedMethod> find(int index) {
+    if (index < 0 || index >= methods.size() || methods.get(index).isRetired()) {
+      return null;
+    }
+    TracedMethod method = methods.get(index);
+    for (Map.Entry<TracedClass, List<TracedMethod>> each : contents.entrySet()) {
+      if (each.getValue().contains(method)) {
+        return Map.entry(each.getKey(), method);
+      }
+    }
+    return null;
   }
 
-  void setGateWord(TracedMethod method, int word, long value) {
-    library.setGateWord(method.index, word, value);
+  long gateWord(int index, int word) {
+    return library.gateWord(index, word);
   }
 
-  long gate(TracedMethod method) {
-    return library.gate(method.index);
+  void setGateWord(int index, int word, long value) {
+    library.setGateWord(index, word, value);
   }
 
-  long stub(TracedMethod method, ProbeKind kind) {
-    return library.stub(method.slot(kind));
+  long gate(int index) {
+    return library.gate(index);
+  }
+
+  long stub(int slot) {
+    return library.stub(slot);
   }
 
   /** Whether somebody listened to the probe when {@link #changed} was called last. */
-  boolean isRaised(TracedMethod method, ProbeKind kind) {
-    return !isRetired && last.getShort(method.slot(kind) * Short.BYTES) != 0;
+  boolean isRaised(int slot) {
+    return last.getShort(slot * Short.BYTES) != 0;
   }
 
-  void setState(TracedMethod method, ProbeKind kind, ProbeState state) {
-    library.setState(method.slot(kind), isRetired ? ProbeState.RETIRED.number : state.number);
+  void setState(int slot, ProbeState state) {
+    library.setState(slot, state.number);
+  }
+
+  /** From now on there may be calls of woven methods under way, which will come to a stub. */
+  void arm() {
+    wasArmed = true;
+  }
+
+  /** Says of classes that are gone that their probes will never fire again. */
+  void retireGone() {
+    contents.forEach(
+        (traced, placed) -> {
+          if (traced.isGone()) {
+            placed.stream().filter(method -> !method.isRetired()).forEach(TracedMethod::retire);
+          }
+        });
+  }
+
+  /** Whether all classes that have probes here are gone: then nothing can call a stub. */
+  boolean isGone() {
+    return !contents.isEmpty() && contents.keySet().stream().allMatch(TracedClass::isGone);
+  }
+
+  Set<TracedClass> classes() {
+    return contents.keySet();
+  }
+
+  /** Unmaps the library. Nothing may call a stub or ask for a gate any more. */
+  void unload() {
+    library.unload();
   }
 
   /**
-   * Says that none of the probes will ever fire again.
-   *
-   * @return the classes that are woven and have to be restored
+   * Takes the library away from tracers. Where a stub was ever woven into a method, calls that
+   * began then may still be under way and come to it: its memory stays.
    */
-  Set<TracedClass> retire() {
-    isRetired = true;
-    Set<TracedClass> woven = new LinkedHashSet<>();
-    for (TracedClass traced : classes) {
-      retire(traced);
-      if (!traced.armed().isEmpty()) {
-        woven.add(traced);
-      }
-    }
-    return woven;
-  }
-
-  private void retire(TracedClass traced) {
-    for (TracedMethod method : traced.methods) {
-      method.kinds().forEach(kind -> setState(method, kind, ProbeState.RETIRED));
-    }
-  }
-
-  /** Says that the probes of classes that are gone will never fire again. */
-  void retireGone() {
-    for (TracedClass traced : classes) {
-      if (traced.isGone()) {
-        retire(traced);
-      }
+  void close() {
+    if (wasArmed) {
+      library.retire();
+    } else {
+      library.unload();
     }
   }
 }

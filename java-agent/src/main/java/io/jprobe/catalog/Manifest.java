@@ -5,37 +5,47 @@ import io.jprobe.capture.CapturedValue;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
+import io.jprobe.stapsdt.ProtoWriter;
 import java.util.List;
 
 /** Writes jprobe.v1.Manifest (proto/jprobe/v1/manifest.proto), whose field numbers stand here. */
-final class Manifest {
+public final class Manifest {
   private static final int LAYOUT_VERSION = 2;
 
   private final ProtoWriter manifest = new ProtoWriter();
+  private final Selectors selectors;
   private int methods;
 
-  Manifest(String agentVersion, int generation, Selectors selectors) {
+  Manifest(String agentVersion, int generation, Selectors selectors, String refusal) {
+    this.selectors = selectors;
     manifest.number(1, LAYOUT_VERSION).text(2, agentVersion).number(3, generation);
     for (Selector selector : selectors.each()) {
       manifest.text(4, selector.toString());
     }
+    manifest.textIfAny(8, refusal);
   }
 
-  void add(TracedClass traced) {
-    for (TracedMethod method : traced.methods) {
+  void add(TracedClass traced, List<TracedMethod> some) {
+    for (TracedMethod method : some) {
       manifest.message(
           5,
-          new ProtoWriter()
-              .text(1, traced.className())
-              .number(2, traced.loaderId)
-              .text(3, method.name)
-              .text(4, method.descriptor)
-              .textIfAny(5, method.captures.conditionText));
+          describe(traced, method)
+              .number(6, Math.max(selectors.each().indexOf(method.selector()), 0)));
       for (ProbeKind kind : method.kinds()) {
         manifest.message(6, slot(method, kind));
       }
       methods++;
     }
+  }
+
+  /** A jprobe.v1.TracedMethod. */
+  public static ProtoWriter describe(TracedClass traced, TracedMethod method) {
+    return new ProtoWriter()
+        .text(1, traced.className())
+        .number(2, traced.loaderId)
+        .text(3, method.name)
+        .text(4, method.descriptor)
+        .textIfAny(5, method.captures.conditionText);
   }
 
   private ProtoWriter slot(TracedMethod method, ProbeKind kind) {
@@ -56,19 +66,18 @@ final class Manifest {
 
   void add(List<Untraceable> untraceable) {
     for (Untraceable one : untraceable) {
-      manifest.message(
-          7,
-          new ProtoWriter()
-              .text(1, one.className)
-              .number(2, one.loaderId)
-              .textIfAny(3, one.method)
-              .textIfAny(4, one.descriptor)
-              .text(5, one.reason));
+      manifest.message(7, describe(one));
     }
   }
 
-  void refuse(String reason) {
-    manifest.text(8, reason);
+  /** A jprobe.v1.Untraceable. */
+  public static ProtoWriter describe(Untraceable one) {
+    return new ProtoWriter()
+        .text(1, one.className)
+        .number(2, one.loaderId)
+        .textIfAny(3, one.method)
+        .textIfAny(4, one.descriptor)
+        .text(5, one.reason);
   }
 
   byte[] toByteArray() {

@@ -3,25 +3,57 @@ package io.jprobe.catalog;
 
 import io.jprobe.classfile.MethodFacts;
 import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
 /** USDT names for Java ones, by contract 2 of the design. Exact names are in the manifest. */
 final class Names {
-  private final Set<String> providers = new HashSet<>();
+  /** The names of a class's probes by their provider. */
+  private final Map<String, Provider> providers = new HashMap<>();
 
-  /** A provider name that no stub library of this JVM has had. */
-  String provider(String className, int loaderId) {
-    String name = sanitize(className);
+  private static final class Provider {
+    final ClassKey owner;
+    final Set<String> probes = new HashSet<>();
+
+    Provider(ClassKey owner) {
+      this.owner = owner;
+    }
+  }
+
+  /**
+   * A provider name for more probes of a class: its own, unless another class has it, or it had
+   * probes of these names before. Other tracers take the same pair of names in two stub libraries
+   * for one probe.
+   */
+  String provider(ClassKey owner, int loaderId, Collection<String> probes) {
+    String name = sanitize(owner.internalName);
     String candidate = name;
-    for (int attempt = loaderId; !providers.add(candidate); attempt++) {
-      // The same class in a second loader; or com.acme.A_B and com.acme.A.B, which look alike.
+    // The same class in a second loader; or com.acme.A_B and com.acme.A.B, which look alike.
+    for (int attempt = loaderId; !take(candidate, owner, probes); attempt++) {
       candidate = name + "_" + attempt;
     }
     return candidate;
+  }
+
+  private boolean take(String candidate, ClassKey owner, Collection<String> probes) {
+    Provider provider = providers.computeIfAbsent(candidate, name -> new Provider(owner));
+    return provider.owner.equals(owner)
+        && Collections.disjoint(provider.probes, probes)
+        && provider.probes.addAll(probes);
+  }
+
+  /** Frees the names of classes whose stub libraries are unmapped. */
+  void release(Collection<ClassKey> owners) {
+    // By identity: a class that is gone equals nothing any more.
+    Set<ClassKey> gone = Collections.newSetFromMap(new IdentityHashMap<>());
+    gone.addAll(owners);
+    providers.values().removeIf(provider -> gone.contains(provider.owner));
   }
 
   /** One base name a method, in class-file order: overloads after the first are numbered. */

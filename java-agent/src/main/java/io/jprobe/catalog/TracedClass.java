@@ -2,17 +2,19 @@
 package io.jprobe.catalog;
 
 import io.jprobe.capture.ProbeKind;
-import io.jprobe.stapsdt.ProbeDefinition;
 import java.lang.ref.Reference;
 import java.lang.ref.WeakReference;
+import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
- * A class with probes. What it has is fixed; what of it is woven, and where the class is, are the
- * only things that change. Neither the class nor its loader is kept alive.
+ * A class that was looked at: its methods with probes, what of them is woven, and where the class
+ * is. Neither the class nor its loader is kept alive.
  */
 public final class TracedClass {
   private static final long DEFINITION_PATIENCE_NANOS = 5_000_000_000L;
@@ -20,66 +22,57 @@ public final class TracedClass {
   /** With slashes, as in class files. */
   public final String internalName;
 
-  public final List<TracedMethod> methods;
-
   /** 0 is the boot loader; the others are counted as they are met. */
-  final int loaderId;
+  public final int loaderId;
 
   final ClassKey key;
   private final long since = System.nanoTime();
-  private String provider;
-  private Generation generation;
+  private volatile List<TracedMethod> methods = List.of();
   private volatile Map<TracedMethod, EnumSet<ProbeKind>> armed = Map.of();
   private Reference<Class<?>> loaded = new WeakReference<>(null);
 
-  TracedClass(ClassKey key, int loaderId, List<TracedMethod> methods) {
+  // Of the watcher's thread: they may come back.
+  private final List<TracedMethod> retired = new ArrayList<>();
+  private final Set<Untraceable> told = new HashSet<>();
+
+  TracedClass(ClassKey key, int loaderId) {
     this.key = key;
     this.loaderId = loaderId;
     this.internalName = key.internalName;
-    this.methods = List.copyOf(methods);
   }
 
   public String className() {
     return internalName.replace('/', '.');
   }
 
-  /** Set once, before others see the class. */
-  void setProvider(String provider) {
-    this.provider = provider;
+  /** The methods with probes; those that are retired left out. A change replaces the list. */
+  public List<TracedMethod> methods() {
+    return methods;
   }
 
-  /** Adds the probes of all methods, in slot order. */
-  void define(List<ProbeDefinition> definitions) {
-    methods.forEach(method -> definitions.addAll(method.definitions(provider)));
+  void setMethods(List<TracedMethod> methods) {
+    List<TracedMethod> gone = new ArrayList<>(this.methods);
+    gone.removeAll(methods);
+    retired.addAll(gone);
+    retired.removeAll(methods);
+    this.methods = List.copyOf(methods);
   }
 
-  /** Set once, before others see the class. */
-  void place(Generation generation) {
-    this.generation = generation;
+  /** Whether collectors have not been told of it yet: a class may be read more than once. */
+  boolean isNews(Untraceable one) {
+    return told.add(one);
   }
 
-  /** The address that woven code calls. */
-  public long stub(TracedMethod method, ProbeKind kind) {
-    return generation.stub(method, kind);
-  }
-
-  /** The address of the method's gate, which woven code asks whether a call fires. */
-  public long gate(TracedMethod method) {
-    return generation.gate(method);
-  }
-
-  /** A word of the method's gate; see {@link Gate}. */
-  public long gateWord(TracedMethod method, int word) {
-    return generation.gateWord(method, word);
-  }
-
-  /** Changes what the gate lets pass, from the next call on, whether the method is woven or not. */
-  public void setGateWord(TracedMethod method, int word, long value) {
-    generation.setGateWord(method, word, value);
-  }
-
-  public void setState(TracedMethod method, ProbeKind kind, ProbeState state) {
-    generation.setState(method, kind, state);
+  /** A method that has or had probes and is like the one described; null if there is none. */
+  TracedMethod findLike(TracedMethod wanted) {
+    for (List<TracedMethod> some : List.of(methods, retired)) {
+      for (TracedMethod method : some) {
+        if (method.isLike(wanted)) {
+          return method;
+        }
+      }
+    }
+    return null;
   }
 
   /**
@@ -88,12 +81,7 @@ public final class TracedClass {
   public Map<TracedMethod, EnumSet<ProbeKind>> raised() {
     Map<TracedMethod, EnumSet<ProbeKind>> raised = new HashMap<>();
     for (TracedMethod method : methods) {
-      EnumSet<ProbeKind> kinds = EnumSet.noneOf(ProbeKind.class);
-      for (ProbeKind kind : method.kinds()) {
-        if (generation.isRaised(method, kind)) {
-          kinds.add(kind);
-        }
-      }
+      EnumSet<ProbeKind> kinds = method.raised();
       if (!kinds.isEmpty()) {
         raised.put(method, kinds);
       }
@@ -114,6 +102,7 @@ public final class TracedClass {
   }
 
   public void arm(Map<TracedMethod, EnumSet<ProbeKind>> methods) {
+    methods.keySet().forEach(method -> method.generation().arm());
     armed = Map.copyOf(methods);
   }
 

@@ -5,13 +5,17 @@ import io.jprobe.capture.CapturedValue;
 import io.jprobe.capture.Captures;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.classfile.MethodFacts;
+import io.jprobe.select.Selector;
 import io.jprobe.stapsdt.ArgumentType;
 import io.jprobe.stapsdt.ProbeDefinition;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
 
-/** A selected method and the place of its probes in its stub library. */
+/**
+ * A selected method, and the place of its probes: the stub library in which it was published. It is
+ * retired when it is selected no longer, and may come back.
+ */
 public final class TracedMethod {
   public final String name;
   public final String descriptor;
@@ -21,32 +25,37 @@ public final class TracedMethod {
 
   final String probeName;
 
-  /** Index of the method in its stub library, and of its gate. */
-  final int index;
-
-  private final int firstSlot;
   private final List<ProbeKind> kinds;
   private final boolean isStatic;
 
-  TracedMethod(MethodFacts facts, Captures captures, String probeName, int index, int firstSlot) {
+  // Set when it is published, before others see it.
+  private Generation generation;
+  private int index;
+  private int firstSlot;
+
+  // Of the watcher's thread.
+  private Selector selector;
+  private boolean isRetired;
+
+  TracedMethod(MethodFacts facts, Captures captures, String probeName, Selector selector) {
     this.name = facts.name;
     this.descriptor = facts.descriptor;
     this.isStatic = facts.isStatic();
     this.captures = captures;
     this.probeName = probeName;
+    this.selector = selector;
+    this.kinds = List.copyOf(captures.kinds());
+  }
+
+  void place(Generation generation, int index, int firstSlot) {
+    this.generation = generation;
     this.index = index;
     this.firstSlot = firstSlot;
-    this.kinds = List.copyOf(captures.kinds());
   }
 
   /** The probes that the method has, in slot order. */
   public List<ProbeKind> kinds() {
     return kinds;
-  }
-
-  /** For one of {@link #kinds}. */
-  int slot(ProbeKind kind) {
-    return firstSlot + kinds.indexOf(kind);
   }
 
   public boolean isConstructor() {
@@ -55,6 +64,113 @@ public final class TracedMethod {
 
   public boolean isStatic() {
     return isStatic;
+  }
+
+  /** The one that has decided what is captured. */
+  public Selector selector() {
+    return selector;
+  }
+
+  /** Of another selector, or the same, that wants the same. */
+  void takeOver(TracedMethod wanted) {
+    selector = wanted.selector;
+  }
+
+  /** Whether the other describes the same method with the same wishes. */
+  boolean isLike(TracedMethod other) {
+    return name.equals(other.name)
+        && descriptor.equals(other.descriptor)
+        && selector.wishes().equals(other.selector.wishes());
+  }
+
+  /** The name of the method in control commands: "generation:index". */
+  public String place() {
+    return generation.number + ":" + index;
+  }
+
+  int index() {
+    return index;
+  }
+
+  Generation generation() {
+    return generation;
+  }
+
+  /** The address that woven code calls. */
+  public long stub(ProbeKind kind) {
+    return generation.stub(slot(kind));
+  }
+
+  /** The address of the gate, which woven code asks whether a call fires. */
+  public long gate() {
+    return generation.gate(index);
+  }
+
+  /** A word of the gate; see {@link Gate}. */
+  public long gateWord(int word) {
+    return generation.gateWord(index, word);
+  }
+
+  /** Changes what the gate lets pass, from the next call on, whether the method is woven or not. */
+  public void setGateWord(int word, long value) {
+    generation.setGateWord(index, word, value);
+  }
+
+  /** What the gate begins with. From then on the numbers are the gate's, and may be changed. */
+  public long selectedGateWord(int word) {
+    switch (word) {
+      case Gate.LEAST_DURATION:
+        return captures.leastDuration;
+      case Gate.EVERY:
+        return captures.every;
+      case Gate.LIMIT:
+        return Math.min(captures.perSecond, Gate.MAX_LIMIT);
+      default:
+        throw new IllegalArgumentException("word " + word);
+    }
+  }
+
+  void resetGate() {
+    for (int word = Gate.LEAST_DURATION; word <= Gate.LIMIT; word++) {
+      setGateWord(word, selectedGateWord(word));
+    }
+  }
+
+  /** Publishes what has become of a probe. */
+  public void setState(ProbeKind kind, ProbeState state) {
+    generation.setState(slot(kind), isRetired ? ProbeState.RETIRED : state);
+  }
+
+  public boolean isRetired() {
+    return isRetired;
+  }
+
+  /** Says that the probes will not fire. */
+  void retire() {
+    isRetired = true;
+    kinds.forEach(kind -> setState(kind, ProbeState.RETIRED));
+  }
+
+  /** Makes it again what it was when it was published. */
+  void revive() {
+    isRetired = false;
+    resetGate();
+    kinds.forEach(kind -> setState(kind, ProbeState.DORMANT));
+  }
+
+  /** The probes that somebody listened to at the watcher's last look. */
+  EnumSet<ProbeKind> raised() {
+    EnumSet<ProbeKind> raised = EnumSet.noneOf(ProbeKind.class);
+    for (ProbeKind kind : kinds) {
+      if (!isRetired && generation.isRaised(slot(kind))) {
+        raised.add(kind);
+      }
+    }
+    return raised;
+  }
+
+  private int slot(ProbeKind kind) {
+    return firstSlot + kinds.indexOf(kind);
   }
 
   /** The probes as notes describe them, in slot order. */

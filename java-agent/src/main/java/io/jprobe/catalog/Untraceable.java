@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import java.util.Objects;
+
 /** What was selected and has no probes: a method, or a class with all of them. */
-final class Untraceable {
+public final class Untraceable {
   final String className;
   final int loaderId;
 
@@ -20,5 +22,23 @@ final class Untraceable {
     this.method = method;
     this.descriptor = descriptor;
     this.reason = reason;
+  }
+
+  @Override
+  public boolean equals(Object other) {
+    if (!(other instanceof Untraceable)) {
+      return false;
+    }
+    Untraceable one = (Untraceable) other;
+    return className.equals(one.className)
+        && loaderId == one.loaderId
+        && method.equals(one.method)
+        && descriptor.equals(one.descriptor)
+        && reason.equals(one.reason);
+  }
+
+  @Override
+  public int hashCode() {
+    return Objects.hash(className, loaderId, method, descriptor, reason);
   }
 }

@@ -4,11 +4,17 @@ package io.jprobe.catalog;
 import io.jprobe.stapsdt.StapsdtException;
 import java.util.LinkedHashSet;
 import java.util.Set;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
 
 /**
- * The agent's one thread: looks at the semaphores, publishes new probes, tells of changes. The
- * kernel raises a semaphore without waking anybody, so it has to be looked at; a look is one
- * vectorised comparison a stub library.
+ * The thread that everything is decided in: looks at the semaphores, publishes new probes, tells of
+ * changes, carries out commands. The kernel raises a semaphore without waking anybody, so it has to
+ * be looked at; a look is one vectorised comparison a stub library.
  */
 public final class Watcher extends Thread {
   /** A tracer that attaches is seen after this long at most; contract: woven within 200 ms. */
@@ -38,34 +44,67 @@ public final class Watcher extends Thread {
      */
     void changed(Set<TracedClass> classes);
 
+    /** Time for what is to be done now and then. */
+    void eachSecond() throws StapsdtException;
+
     void failed(String what, Throwable reason);
   }
 
   private final Catalog catalog;
   private final Listener listener;
-  private final Runnable eachSecond;
+  private final BlockingQueue<FutureTask<?>> commands = new LinkedBlockingQueue<>();
   private final Set<TracedClass> changing = new LinkedHashSet<>();
   private long changingSince;
   private int seconds;
 
-  public Watcher(Catalog catalog, Listener listener, Runnable eachSecond) {
+  // Guarded by commands: whoever queues one is served, or told that nobody is there.
+  private boolean isEnding;
+
+  public Watcher(Catalog catalog, Listener listener) {
     super(null, null, "jprobe-watcher", 0, false);
     this.catalog = catalog;
     this.listener = listener;
-    this.eachSecond = eachSecond;
     setDaemon(true);
     setContextClassLoader(null);
+  }
+
+  /**
+   * Has a command carried out by the watcher's thread, at once, and gives its result.
+   *
+   * @throws IllegalStateException if the watcher has ended
+   */
+  public <T> T call(Callable<T> command) throws Exception {
+    FutureTask<T> task = new FutureTask<>(command);
+    synchronized (commands) {
+      if (isEnding) {
+        throw new IllegalStateException("the agent has been reset");
+      }
+      commands.add(task);
+    }
+    try {
+      return task.get();
+    } catch (ExecutionException e) {
+      if (e.getCause() instanceof Exception) {
+        throw (Exception) e.getCause();
+      }
+      throw e;
+    }
+  }
+
+  /** Ends the thread, after the command that says so. */
+  public void end() {
+    synchronized (commands) {
+      isEnding = true;
+    }
   }
 
   @Override
   public void run() {
     long second = System.nanoTime();
-    while (true) {
-      try {
-        Thread.sleep(changing.isEmpty() ? PERIOD_MILLIS : PERIOD_OF_CHANGE_MILLIS);
-      } catch (InterruptedException e) {
-        // Only an application that interrupts every thread does this; there is nothing to end.
-        continue;
+    while (!hasEnded()) {
+      carryOutCommands();
+      if (hasEnded()) {
+        break;
       }
       attempt("publish probes", () -> catalog.publishDue(listener).forEach(listener::published));
       attempt("follow the probes' semaphores", this::followSemaphores);
@@ -76,6 +115,26 @@ public final class Watcher extends Thread {
     }
   }
 
+  private boolean hasEnded() {
+    synchronized (commands) {
+      return isEnding && commands.isEmpty();
+    }
+  }
+
+  /** Waits for the next look, or the next command. */
+  private void carryOutCommands() {
+    try {
+      long period = changing.isEmpty() ? PERIOD_MILLIS : PERIOD_OF_CHANGE_MILLIS;
+      FutureTask<?> command = commands.poll(period, TimeUnit.MILLISECONDS);
+      while (command != null) {
+        command.run();
+        command = commands.poll();
+      }
+    } catch (InterruptedException e) {
+      // Only an application that interrupts every thread does this; there is nothing to end.
+    }
+  }
+
   private void followSemaphores() {
     Set<TracedClass> changed = catalog.changed();
     if (changing.isEmpty()) {
@@ -83,18 +142,28 @@ public final class Watcher extends Thread {
     }
     changing.addAll(changed);
     if (changed.isEmpty() || System.nanoTime() - changingSince > CHANGE_PATIENCE_NANOS) {
-      Set<TracedClass> settled = new LinkedHashSet<>(changing);
-      changing.clear();
-      listener.changed(settled);
+      settle();
     }
   }
 
-  private void tidyUp() {
+  private void settle() {
+    Set<TracedClass> settled = new LinkedHashSet<>(changing);
+    changing.clear();
+    listener.changed(settled);
+  }
+
+  /** Has everything woven and restored that is to be, by now. For commands. */
+  public void settleNow() {
+    changing.addAll(catalog.changed());
+    settle();
+  }
+
+  private void tidyUp() throws StapsdtException {
     catalog.retireGone();
     if (seconds++ % HIDDEN_PERIOD_SECONDS == 0) {
       catalog.listHidden();
     }
-    eachSecond.run();
+    listener.eachSecond();
   }
 
   /** What the watcher does at a look; it may fail, and the next look comes. */

@@ -54,7 +54,16 @@ final class ClauseParser {
       skipJoint();
     }
     String text = withSingleBlanks(cursor.text.substring(start));
-    return new Clauses(condition, Math.max(every, 1), perSecond, text);
+    return new Clauses(condition, every, perSecond, text);
+  }
+
+  /** Reads clauses of which the first may be a condition without its "when". */
+  Clauses settings() throws SelectorException {
+    cursor.skipBlanks();
+    if (!cursor.atEnd() && !isAhead(cursor)) {
+      condition = new ConditionParser(cursor, captures).condition();
+    }
+    return clauses();
   }
 
   private void clause() throws SelectorException {

@@ -3,11 +3,12 @@ package io.jprobe.select;
 
 /** What follows a selector's methods: which of their calls fire. */
 final class Clauses {
-  static final Clauses NONE = new Clauses(null, 1, 0, "");
+  static final Clauses NONE = new Clauses(null, 0, 0, "");
 
   /** Null for none. */
   final Condition condition;
 
+  /** 0 if not said. */
   final long every;
 
   /** 0 for no limit. */

@@ -8,14 +8,14 @@ final class Cursor {
 
   final String text;
 
-  /** Where the selector was written, as the start of an error; empty for the agent's option. */
-  final String origin;
+  /** What is read and where it was written, as the start of an error: "selector ". */
+  final String what;
 
   private int column;
 
-  Cursor(String text, String origin) {
+  Cursor(String text, String what) {
     this.text = text;
-    this.origin = origin;
+    this.what = what;
   }
 
   /** Without the blanks around it. */
@@ -143,6 +143,6 @@ final class Cursor {
   }
 
   SelectorException error(int at, String problem) {
-    return new SelectorException(origin, text, at, problem);
+    return new SelectorException(what, text, at, problem);
   }
 }

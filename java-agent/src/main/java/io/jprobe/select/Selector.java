@@ -11,7 +11,7 @@ import java.util.Set;
  */
 public final class Selector {
   private final String text;
-  private final String origin;
+  private final String what;
   private final boolean excludes;
   private final ClassPattern classes;
   private final Glob annotated;
@@ -31,7 +31,7 @@ public final class Selector {
       List<Capture> captures,
       Clauses clauses) {
     this.text = source.text;
-    this.origin = source.origin;
+    this.what = source.what;
     this.excludes = excludes;
     this.classes = classes;
     this.annotated = annotated;
@@ -49,7 +49,7 @@ public final class Selector {
    * @param origin where it was written, as errors begin; may be empty
    */
   static Selector parse(String written, String origin) throws SelectorException {
-    return new SelectorParser(new Cursor(Cursor.trim(written), origin)).parse();
+    return new SelectorParser(new Cursor(Cursor.trim(written), origin + "selector ")).parse();
   }
 
   /** Whether what it matches is not traced, whatever other selectors say. */
@@ -108,7 +108,7 @@ public final class Selector {
 
   /** Each how-many-th call fires; 1 for all. */
   public long every() {
-    return clauses.every;
+    return Math.max(clauses.every, 1);
   }
 
   /** How many calls fire in a second at most; 0 for no limit. */
@@ -121,9 +121,21 @@ public final class Selector {
     return clauses.text;
   }
 
+  /**
+   * What is captured and which calls fire, as a text: methods with the same one have the same
+   * probes.
+   */
+  public String wishes() {
+    StringBuilder wishes = new StringBuilder();
+    for (Capture capture : captures) {
+      wishes.append(capture.name).append('=').append(capture.path).append(", ");
+    }
+    return wishes.append(clauses.text).toString();
+  }
+
   /** An error that points into this selector. @param column counted from 0 */
   public SelectorException error(int column, String problem) {
-    return new SelectorException(origin, text, column, problem);
+    return new SelectorException(what, text, column, problem);
   }
 
   /** As written, without surrounding blanks. */

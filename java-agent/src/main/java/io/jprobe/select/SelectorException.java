@@ -9,13 +9,13 @@ public final class SelectorException extends Exception {
    * @param column counted from 0
    */
   public SelectorException(String selector, int column, String problem) {
-    this("", selector, column, problem);
+    this("selector ", selector, column, problem);
   }
 
   /**
-   * @param origin where the selector was written, as the message's beginning; may be empty
+   * @param what the message's beginning: what was written, and where
    */
-  SelectorException(String origin, String selector, int column, String problem) {
-    super(origin + "selector '" + selector + "', column " + (column + 1) + ": " + problem);
+  SelectorException(String what, String selector, int column, String problem) {
+    super(what + "'" + selector + "', column " + (column + 1) + ": " + problem);
   }
 }

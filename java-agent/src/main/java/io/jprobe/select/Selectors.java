@@ -19,6 +19,11 @@ public final class Selectors {
     this.selectors = List.copyOf(selectors);
   }
 
+  /** Those selectors, the first of which decides first. */
+  public static Selectors of(List<Selector> selectors) {
+    return new Selectors(selectors);
+  }
+
   /** Reads selectors separated by ";". A separator at the end is no selector. */
   public static Selectors parse(String written) throws SelectorException {
     List<Selector> selectors = new ArrayList<>();

@@ -2,22 +2,51 @@
 package io.jprobe.stapsdt;
 
 /**
- * The types that a USDT note can describe; names and numbers are libstapsdt's {@code ArgType_t}.
+ * The types of a probe's arguments: what a USDT note can describe, with libstapsdt's names, and
+ * three that a note describes as the words that they are passed in.
  */
 public enum ArgumentType {
+  /** 8 bits, unsigned; also for {@code boolean}, as 0 and 1. */
   UINT8(1),
+  /** 8 bits, signed: {@code byte}. */
   INT8(-1),
+  /** 16 bits, unsigned: {@code char}. */
   UINT16(2),
+  /** 16 bits, signed: {@code short}. */
   INT16(-2),
+  /** 32 bits, unsigned. */
   UINT32(4),
+  /** 32 bits, signed: {@code int}. */
   INT32(-4),
+  /** 64 bits, unsigned. */
   UINT64(8),
-  INT64(-8);
+  /** 64 bits, signed: {@code long}. */
+  INT64(-8),
+  /** {@code float}, passed as its IEEE 754 bits: an unsigned integer of 4 bytes to most tracers. */
+  FLOAT(4, 0x14, Shape.DOUBLE),
+  /**
+   * {@code double}, passed as its IEEE 754 bits: an unsigned integer of 8 bytes to most tracers.
+   */
+  DOUBLE(8, 0x18, Shape.DOUBLE),
+  /** {@code String}, passed as the address of its text in UTF-8 with a NUL after it; 0 for null. */
+  STRING(8, 0x28, Shape.STRING);
 
-  /** Size in bytes, negative for signed types. */
-  public final byte size;
+  /** Size in bytes as notes have it, negative for signed types. */
+  final byte size;
+
+  /** The C side's number, {@code enum argument_type} in provider.h. */
+  final byte code;
+
+  /** Which of {@link Probe#fire(Object...) fire}'s parameter types passes it. */
+  final int kind;
 
   ArgumentType(int size) {
+    this(size, size, Shape.LONG);
+  }
+
+  ArgumentType(int size, int code, int kind) {
     this.size = (byte) size;
+    this.code = (byte) code;
+    this.kind = kind;
   }
 }

@@ -10,15 +10,21 @@ public final class FireBinding {
   private FireBinding() {}
 
   /**
-   * Once in a JVM's life. The class is not initialized yet: before it is used, its module needs
-   * java.base to export jdk.internal.misc to it.
+   * Once in a JVM's life. The class is not initialized yet: before it is used, it has to be bound,
+   * and its module needs java.base to export jdk.internal.misc to it.
    *
    * @param fireClass the class file of java.jprobe.Fire
+   */
+  public static Class<?> install(byte[] fireClass) {
+    return Native.defineInBootLoader(FIRE.getBytes(StandardCharsets.UTF_8), fireClass);
+  }
+
+  /**
+   * Binds the native methods, again if need be.
+   *
    * @param captureLimit where strings are cut, in bytes of UTF-8, at most 1024
    */
-  public static Class<?> install(byte[] fireClass, int captureLimit) {
-    Class<?> fire = Native.defineInBootLoader(FIRE.getBytes(StandardCharsets.UTF_8), fireClass);
+  public static void bind(Class<?> fire, int captureLimit) {
     Native.bindFire(fire, captureLimit);
-    return fire;
   }
 }

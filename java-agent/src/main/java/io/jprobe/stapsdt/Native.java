@@ -13,6 +13,8 @@ final class Native {
 
   static native void unload(long library);
 
+  static native void retire(long library);
+
   static native long stubs(long library);
 
   static native ByteBuffer semaphores(long library);
@@ -25,9 +27,9 @@ final class Native {
 
   static native String path(long library);
 
-  static native String createDirectory(byte[] parent) throws StapsdtException;
+  static native String createDirectory(byte[] parent, int[] lock) throws StapsdtException;
 
-  static native void removeDirectory(byte[] path);
+  static native void removeDirectory(byte[] path, int lock);
 
   static native Class<?> defineInBootLoader(byte[] internalName, byte[] bytes);
 

@@ -5,7 +5,7 @@ import java.util.List;
 
 /** A probe as its note describes it: names of letters, digits and "_", at most 12 arguments. */
 public final class ProbeDefinition {
-  public static final int MAX_ARGUMENTS = 12;
+  public static final int MAX_ARGUMENTS = Provider.MAX_ARGUMENTS;
 
   public final String provider;
   public final String name;

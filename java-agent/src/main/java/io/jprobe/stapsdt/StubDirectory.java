@@ -7,13 +7,19 @@ import java.nio.charset.StandardCharsets;
 public final class StubDirectory {
   private final String path;
 
-  private StubDirectory(String path) {
+  /** The descriptor that holds the lock; -1 once the directory is removed. */
+  private int lock;
+
+  private StubDirectory(String path, int lock) {
     this.path = path;
+    this.lock = lock;
   }
 
   /** Makes "parent/jprobe-pid" and sweeps what dead processes left in the parent. */
   public static StubDirectory create(String parent) throws StapsdtException {
-    return new StubDirectory(Native.createDirectory(parent.getBytes(StandardCharsets.UTF_8)));
+    int[] lock = new int[1];
+    String path = Native.createDirectory(parent.getBytes(StandardCharsets.UTF_8), lock);
+    return new StubDirectory(path, lock[0]);
   }
 
   public String path() {
@@ -21,7 +27,10 @@ public final class StubDirectory {
   }
 
   /** Removes the directory and the libraries in it; what is mapped stays mapped. */
-  public void remove() {
-    Native.removeDirectory(path.getBytes(StandardCharsets.UTF_8));
+  public synchronized void remove() {
+    if (lock >= 0) {
+      Native.removeDirectory(path.getBytes(StandardCharsets.UTF_8), lock);
+      lock = -1;
+    }
   }
 }

@@ -25,6 +25,9 @@ public final class StubLibrary {
   private final ByteBuffer gates;
   private final long gateAddress;
 
+  /** Then its memory must not be touched: what is asked of it still is answered without. */
+  private volatile boolean isUnloaded;
+
   private StubLibrary(long handle) {
     this.handle = handle;
     this.stubs = Native.stubs(handle);
@@ -93,24 +96,40 @@ public final class StubLibrary {
 
   /** A word of a gate, 0 to 7. */
   public long gateWord(int index, int word) {
-    return gates.getLong(GATE_SIZE * index + Long.BYTES * word);
+    return isUnloaded ? 0 : gates.getLong(GATE_SIZE * index + Long.BYTES * word);
   }
 
   public void setGateWord(int index, int word, long value) {
-    gates.putLong(GATE_SIZE * index + Long.BYTES * word, value);
+    if (!isUnloaded) {
+      gates.putLong(GATE_SIZE * index + Long.BYTES * word, value);
+    }
   }
 
   /** Publishes the state of a probe: a number of jprobe.v1.ProbeState. */
   public void setState(int slot, int state) {
-    states.put(slot, (byte) state);
+    if (!isUnloaded) {
+      states.put(slot, (byte) state);
+    }
   }
 
   public int state(int slot) {
-    return states.get(slot);
+    return isUnloaded ? 0 : states.get(slot);
   }
 
-  /** Unmaps the library and removes its file. No thread may be inside a stub, or come to one. */
+  /**
+   * Takes the library away from tracers and removes its file, for good. Its memory stays, as no
+   * file's: threads may be inside a stub, or come to one.
+   */
+  public void retire() {
+    Native.retire(handle);
+  }
+
+  /**
+   * Unmaps the library and removes its file. No thread may be inside a stub, or come to one, or use
+   * this object meanwhile.
+   */
   public void unload() {
+    isUnloaded = true;
     Native.unload(handle);
   }
 }

@@ -66,16 +66,16 @@ abstract class Injection {
   }
 
   final void pushStub(MethodVisitor code, ProbeKind kind) {
-    code.visitLdcInsn(traced.stub(method, kind));
+    code.visitLdcInsn(method.stub(kind));
   }
 
   final void pushGate(MethodVisitor code) {
-    code.visitLdcInsn(traced.gate(method));
+    code.visitLdcInsn(method.gate());
   }
 
   /** The address of the count of calls that were held back from a probe. */
   final void pushFiltered(MethodVisitor code, ProbeKind kind) {
-    code.visitLdcInsn(traced.gate(method) + filteredOffset(kind));
+    code.visitLdcInsn(method.gate() + filteredOffset(kind));
   }
 
   /** The same, from the gate's beginning. */

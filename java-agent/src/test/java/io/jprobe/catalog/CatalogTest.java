@@ -51,7 +51,7 @@ public class CatalogTest {
   }
 
   private static TracedMethod method(TracedClass traced, String name) {
-    return traced.methods.stream().filter(m -> m.name.equals(name)).findFirst().orElseThrow();
+    return traced.methods().stream().filter(m -> m.name.equals(name)).findFirst().orElseThrow();
   }
 
   private static TracedClass offer(
@@ -72,7 +72,7 @@ public class CatalogTest {
   @Test
   public void methodsWithoutCodeHaveNoProbes() throws Exception {
     List<String> names =
-        published().methods.stream().map(method -> method.name).collect(Collectors.toList());
+        published().methods().stream().map(method -> method.name).collect(Collectors.toList());
     assertEquals(List.of("<init>", "place", "many"), names);
   }
 
@@ -100,10 +100,10 @@ public class CatalogTest {
   @Test
   public void eachProbeHasAStubOfItsOwn() throws Exception {
     TracedClass traced = published();
-    long first = traced.stub(traced.methods.get(0), ProbeKind.ENTRY);
+    long first = traced.methods().get(0).stub(ProbeKind.ENTRY);
     assertEquals(0, first % 32);
-    assertEquals(first + 32, traced.stub(traced.methods.get(0), ProbeKind.RETURN));
-    assertEquals(first + 5 * 32, traced.stub(traced.methods.get(1), ProbeKind.THROW));
+    assertEquals(first + 32, traced.methods().get(0).stub(ProbeKind.RETURN));
+    assertEquals(first + 5 * 32, traced.methods().get(1).stub(ProbeKind.THROW));
   }
 
   @Test
@@ -122,7 +122,7 @@ public class CatalogTest {
     TracedClass published = offer(catalog, SAMPLE, bytes, COMPLAINTS);
     catalog.publishDue(COMPLAINTS);
     assertSame(published, catalog.find(LOADER, SAMPLE));
-    assertEquals(1, published.methods.size());
+    assertEquals(1, published.methods().size());
   }
 
   @Test
@@ -153,13 +153,14 @@ public class CatalogTest {
     TracedClass sample =
         offer(catalog, SAMPLE, PublishedClass.classFile(Sample.class.getName()), listener);
     assertEquals(List.of("Future"), unreadable);
-    assertEquals(1, sample.methods.size());
-    assertTrue(catalog.find(LOADER, "Future").methods.isEmpty());
+    assertEquals(1, sample.methods().size());
+    assertTrue(catalog.find(LOADER, "Future").methods().isEmpty());
   }
 
   @Test
   public void beyondTheLimitNothingIsTraced() throws Exception {
-    Catalog catalog = new Catalog(Selectors.parse("**#*"), "0.0.0", null, 4, () -> new Class<?>[0]);
+    Catalog catalog =
+        new Catalog(Selectors.parse("**#*"), "0.0.0", null, 4, 0, () -> new Class<?>[0]);
     catalog.open();
     List<String> refusals = new ArrayList<>();
     Catalog.Listener listener =
@@ -203,7 +204,7 @@ public class CatalogTest {
   public void whatIsGoneDoesNotCountAmongTheMethodsThatCanHaveProbes() throws Exception {
     PublishedClass.loadNative();
     Catalog catalog =
-        new Catalog(Selectors.parse("**#place"), "0.0.0", null, 1, () -> new Class<?>[0]);
+        new Catalog(Selectors.parse("**#place"), "0.0.0", null, 1, 0, () -> new Class<?>[0]);
     catalog.open();
     byte[] bytes = PublishedClass.classFile(Sample.class.getName());
     for (int i = 0; i < 3; i++) {

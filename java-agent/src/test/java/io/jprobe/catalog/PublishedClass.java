@@ -44,7 +44,7 @@ public final class PublishedClass {
   static Catalog catalog(String selectors) throws Exception {
     loadNative();
     Catalog catalog =
-        new Catalog(Selectors.parse(selectors), "0.0.0", null, 5_000, () -> new Class<?>[0]);
+        new Catalog(Selectors.parse(selectors), "0.0.0", null, 5_000, 0, () -> new Class<?>[0]);
     catalog.open();
     return catalog;
   }

@@ -40,7 +40,7 @@ public class ClassWeaverTest {
       String name, byte[] bytes, EnumSet<ProbeKind> kinds, String selectors) throws Exception {
     TracedClass traced = PublishedClass.publish(name, bytes, selectors);
     Map<TracedMethod, EnumSet<ProbeKind>> wanted = new HashMap<>();
-    for (TracedMethod method : traced.methods) {
+    for (TracedMethod method : traced.methods()) {
       EnumSet<ProbeKind> common = EnumSet.copyOf(kinds);
       common.retainAll(method.kinds());
       if (!common.isEmpty()) {
@@ -130,13 +130,13 @@ public class ClassWeaverTest {
     byte[] bytes = PublishedClass.classFile(name);
     TracedClass traced = PublishedClass.publish(name, bytes);
     TracedMethod loop =
-        traced.methods.stream().filter(m -> m.name.equals("loop")).findFirst().orElseThrow();
+        traced.methods().stream().filter(m -> m.name.equals("loop")).findFirst().orElseThrow();
     byte[] woven =
         new ClassWeaver()
             .weave(traced, Map.of(loop, EnumSet.allOf(ProbeKind.class)), bytes)
             .classFile;
     List<String> changed =
-        traced.methods.stream()
+        traced.methods().stream()
             .filter(m -> !Instructions.of(bytes, m).equals(Instructions.of(woven, m)))
             .map(m -> m.name)
             .collect(Collectors.toList());

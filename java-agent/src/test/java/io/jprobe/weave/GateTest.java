@@ -42,7 +42,7 @@ public class GateTest {
       String name = Counted.class.getName();
       byte[] bytes = PublishedClass.classFile(name);
       traced = PublishedClass.publish(name, bytes, "**Counted#call" + when);
-      method = traced.methods.get(0);
+      method = traced.methods().get(0);
       kinds.retainAll(method.kinds());
       ClassWeaver.Result result = new ClassWeaver().weave(traced, Map.of(method, kinds), bytes);
       assertEquals(Map.of(), result.failures);
@@ -62,11 +62,11 @@ public class GateTest {
     }
 
     long heldBack(ProbeKind kind) {
-      return traced.gateWord(method, Gate.FILTERED + kind.ordinal());
+      return method.gateWord(Gate.FILTERED + kind.ordinal());
     }
 
     void set(int word, long value) {
-      traced.setGateWord(method, word, value);
+      method.setGateWord(word, value);
     }
   }
 

@@ -81,7 +81,7 @@ public class GoldenTest {
   public void theWovenCodeIsAsItWasRead() throws Exception {
     byte[] bytes = PublishedClass.classFile(SHAPES);
     TracedClass traced = PublishedClass.publish(SHAPES, bytes, selector);
-    TracedMethod method = traced.methods.get(0);
+    TracedMethod method = traced.methods().get(0);
     EnumSet<ProbeKind> armed = EnumSet.copyOf(kinds);
     armed.retainAll(method.kinds());
     byte[] woven = new ClassWeaver().weave(traced, Map.of(method, armed), bytes).classFile;
@@ -104,7 +104,7 @@ public class GoldenTest {
   public void methodsWithoutPathsKeepWithinWhatIsInlinedWhenNotHot() throws Exception {
     byte[] bytes = PublishedClass.classFile(SHAPES);
     TracedClass traced = PublishedClass.publish(SHAPES, bytes, "**Shapes#nothing");
-    TracedMethod method = traced.methods.get(0);
+    TracedMethod method = traced.methods().get(0);
     byte[] woven =
         new ClassWeaver()
             .weave(traced, Map.of(method, EnumSet.of(ProbeKind.RETURN)), bytes)
@@ -117,11 +117,10 @@ public class GoldenTest {
   private static String withNames(String code, TracedClass traced, TracedMethod method) {
     Map<Long, String> names = new LinkedHashMap<>();
     for (ProbeKind kind : method.kinds()) {
-      names.put(traced.stub(method, kind), "(stub of " + kind + ")");
-      names.put(
-          traced.gate(method) + 8 * (Gate.FILTERED + kind.ordinal()), "(count of " + kind + ")");
+      names.put(method.stub(kind), "(stub of " + kind + ")");
+      names.put(method.gate() + 8 * (Gate.FILTERED + kind.ordinal()), "(count of " + kind + ")");
     }
-    names.put(traced.gate(method), "(gate)");
+    names.put(method.gate(), "(gate)");
     String named = code;
     for (Map.Entry<Long, String> entry : names.entrySet()) {
       named = named.replace("LDC " + entry.getKey(), "LDC " + entry.getValue());

@@ -20,7 +20,7 @@ final class Woven extends ClassLoader {
   static synchronized void bindFire() throws Exception {
     if (!isBound) {
       PublishedClass.loadNative();
-      FireBinding.install(PublishedClass.classFile("java.jprobe.Fire"), 128);
+      FireBinding.bind(FireBinding.install(PublishedClass.classFile("java.jprobe.Fire")), 128);
       isBound = true;
     }
   }

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-package io.jprobe.catalog;
+package io.jprobe.stapsdt;
 
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 
 /**
- * The two wire types of protobuf that a manifest uses (protobuf.dev/programming-guides/encoding).
+ * The two wire types of protobuf that our messages use (protobuf.dev/programming-guides/encoding).
  *
  * <p>Why not protobuf-javalite: on JDK 25 its 4.36.2 makes the JVM print four lines of warning to
  * the application's stderr (sun.misc.Unsafe), takes 100 ms for its first message, and is four times
  * the size of the whole agent. What is written here is read by the real protobuf in the tests.
  */
-final class ProtoWriter {
+public final class ProtoWriter {
   private final ByteArrayOutputStream out = new ByteArrayOutputStream();
 
   /** Zero is the default and is not written. */
-  ProtoWriter number(int field, int value) {
+  public ProtoWriter number(int field, long value) {
     if (value != 0) {
       varint(field << 3);
       varint(value);
@@ -23,16 +23,16 @@ final class ProtoWriter {
     return this;
   }
 
-  ProtoWriter text(int field, String value) {
+  public ProtoWriter text(int field, String value) {
     return bytes(field, value.getBytes(StandardCharsets.UTF_8));
   }
 
   /** The empty text is the default and is not written. */
-  ProtoWriter textIfAny(int field, String value) {
+  public ProtoWriter textIfAny(int field, String value) {
     return value.isEmpty() ? this : text(field, value);
   }
 
-  ProtoWriter message(int field, ProtoWriter message) {
+  public ProtoWriter message(int field, ProtoWriter message) {
     return bytes(field, message.toByteArray());
   }
 
@@ -43,15 +43,15 @@ final class ProtoWriter {
     return this;
   }
 
-  private void varint(int value) {
-    while ((value & ~0x7f) != 0) {
-      out.write(value & 0x7f | 0x80);
+  private void varint(long value) {
+    while ((value & ~0x7fL) != 0) {
+      out.write((int) (value & 0x7f | 0x80));
       value >>>= 7;
     }
-    out.write(value);
+    out.write((int) value);
   }
 
-  byte[] toByteArray() {
+  public byte[] toByteArray() {
     return out.toByteArray();
   }
 }

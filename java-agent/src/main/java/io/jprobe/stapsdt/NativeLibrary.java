@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-package io.jprobe.agent;
+package io.jprobe.stapsdt;
 
-import io.jprobe.stapsdt.StapsdtException;
 import java.io.File;
 import java.io.FileOutputStream;
 import java.io.IOException;
@@ -13,10 +12,16 @@ import java.util.Set;
  * Loads the C side out of the jar. The file is gone as soon as it is mapped. A directory may be
  * read-only, full or noexec; then the next one is tried.
  */
-final class NativeLibrary {
+public final class NativeLibrary {
+  private static boolean loaded;
+
   private NativeLibrary() {}
 
-  static void load(String preferredDirectory) throws StapsdtException {
+  /** Once; later calls do nothing. */
+  public static synchronized void load(String preferredDirectory) throws StapsdtException {
+    if (loaded) {
+      return;
+    }
     byte[] library = read();
     Set<String> directories = new LinkedHashSet<>();
     directories.add(preferredDirectory);
@@ -28,17 +33,23 @@ final class NativeLibrary {
     for (String directory : directories) {
       try {
         loadFrom(new File(directory), library);
+        loaded = true;
         return;
       } catch (IllegalCallerException e) {
         // JEP 472: with --illegal-native-access=deny, from JDK 24; no directory would change it.
         throw new StapsdtException(
-            "the JVM denies native access to the agent; add --enable-native-access=ALL-UNNAMED");
+            "the JVM denies native access to jprobe; add --enable-native-access=" + module());
       } catch (IOException | UnsatisfiedLinkError e) {
         problems.append(problems.length() == 0 ? "" : "; ").append(directory);
         problems.append(": ").append(e.getMessage());
       }
     }
     throw new StapsdtException("cannot load the native library from any directory: " + problems);
+  }
+
+  private static String module() {
+    Module module = NativeLibrary.class.getModule();
+    return module.isNamed() ? module.getName() : "ALL-UNNAMED";
   }
 
   private static byte[] read() throws StapsdtException {

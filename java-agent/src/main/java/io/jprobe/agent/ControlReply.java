@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.agent;
+
+import io.jprobe.agent.Tracing.Selected;
+import io.jprobe.catalog.Gate;
+import io.jprobe.catalog.Manifest;
+import io.jprobe.catalog.TracedClass;
+import io.jprobe.catalog.TracedMethod;
+import io.jprobe.catalog.Untraceable;
+import io.jprobe.select.Selector;
+import io.jprobe.stapsdt.ProtoWriter;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Writes a jprobe.v1.ControlReply (proto/jprobe/v1/control.proto), whose numbers stand here. */
+final class ControlReply {
+  private final long begun = System.nanoTime();
+  private final Tracing tracing;
+  private final ProtoWriter reply = new ProtoWriter();
+
+  ControlReply(Tracing tracing) {
+    this.tracing = tracing;
+  }
+
+  /** A reply that says nothing else. */
+  byte[] error(String sentence) {
+    return new ProtoWriter()
+        .text(1, sentence)
+        .number(2, System.nanoTime() - begun)
+        .text(3, tracing.version)
+        .toByteArray();
+  }
+
+  void methods(List<Map.Entry<TracedClass, TracedMethod>> methods) {
+    for (Map.Entry<TracedClass, TracedMethod> each : methods) {
+      reply.message(5, Manifest.describe(each.getKey(), each.getValue()));
+    }
+  }
+
+  void given(List<Selector> given) {
+    given.forEach(selector -> reply.text(13, selector.toString()));
+  }
+
+  void added(int methods) {
+    reply.number(6, methods);
+  }
+
+  void failed(List<Untraceable> failed) {
+    failed.forEach(one -> reply.message(7, Manifest.describe(one)));
+  }
+
+  void gate(TracedMethod method) {
+    reply.message(
+        10,
+        new ProtoWriter()
+            .number(1, method.gateWord(Gate.LEAST_DURATION))
+            .number(2, method.gateWord(Gate.EVERY))
+            .number(3, method.gateWord(Gate.LIMIT)));
+  }
+
+  /** What is selected and traced now. */
+  void situation() {
+    int methods = 0;
+    int probes = 0;
+    Map<Selector, Integer> decided = new HashMap<>();
+    for (TracedClass traced : tracing.catalog.classes()) {
+      for (TracedMethod method : traced.methods()) {
+        methods++;
+        probes += method.kinds().size();
+        decided.merge(method.selector(), 1, Integer::sum);
+      }
+    }
+    for (Selected one : tracing.selected()) {
+      reply.message(
+          4,
+          new ProtoWriter()
+              .text(1, one.selector.toString())
+              .number(2, decided.getOrDefault(one.selector, 0))
+              .number(3, one.client == null ? 0 : 1));
+    }
+    reply.number(8, methods).number(9, probes);
+    reply.number(11, tracing.isLoadedLater ? 1 : 0).textIfAny(12, tracing.catalog.refusal());
+  }
+
+  byte[] toByteArray() {
+    reply.number(2, System.nanoTime() - begun).text(3, tracing.version);
+    return reply.toByteArray();
+  }
+}

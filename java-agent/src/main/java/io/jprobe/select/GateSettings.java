@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.select;
+
+import io.jprobe.select.Condition.Comparison;
+import io.jprobe.select.Condition.Compound;
+import io.jprobe.select.Condition.Junction;
+import io.jprobe.select.Condition.Relation;
+import java.util.List;
+
+/**
+ * What a gate is to let pass from now on: {@code duration > 20ms every 100 at most 20/s}, each part
+ * by itself or with others; {@code always}; or {@code as selected}, which is what the selector
+ * says.
+ */
+public final class GateSettings {
+  /** Stands for what is not said, and is not changed. */
+  public static final long UNCHANGED = -1;
+
+  /** Whether everything is to be as the selector says; the numbers say nothing then. */
+  public final boolean asSelected;
+
+  /** In ns. */
+  public final long leastDuration;
+
+  public final long every;
+
+  /** 0 for no limit. */
+  public final long perSecond;
+
+  private GateSettings(boolean asSelected, long leastDuration, long every, long perSecond) {
+    this.asSelected = asSelected;
+    this.leastDuration = leastDuration;
+    this.every = every;
+    this.perSecond = perSecond;
+  }
+
+  /** Reads what was written. */
+  public static GateSettings parse(String written) throws SelectorException {
+    String text = Cursor.trim(written);
+    Cursor cursor = new Cursor(text, "settings ");
+    if (text.equals("always")) {
+      return new GateSettings(false, 0, 1, 0);
+    }
+    if (text.equals("as selected")) {
+      return new GateSettings(true, UNCHANGED, UNCHANGED, UNCHANGED);
+    }
+    if (text.isEmpty()) {
+      throw cursor.error(
+          "expected duration > 20ms, every 100, at most 20/s, always or as selected");
+    }
+    Clauses clauses = new ClauseParser(cursor, List.of()).settings();
+    long leastDuration =
+        clauses.condition == null ? UNCHANGED : leastDuration(clauses.condition, cursor);
+    return new GateSettings(
+        false,
+        leastDuration,
+        clauses.every == 0 ? UNCHANGED : clauses.every,
+        clauses.perSecond == 0 ? UNCHANGED : clauses.perSecond);
+  }
+
+  private static long leastDuration(Condition condition, Cursor cursor) throws SelectorException {
+    if (condition instanceof Compound && ((Compound) condition).junction == Junction.AND) {
+      Compound compound = (Compound) condition;
+      return Math.max(leastDuration(compound.left, cursor), leastDuration(compound.right, cursor));
+    }
+    if (condition instanceof Comparison) {
+      Comparison comparison = (Comparison) condition;
+      Relation relation = comparison.relation;
+      if (isDuration(comparison.left) && comparison.right instanceof Literal) {
+        if (relation == Relation.GREATER || relation == Relation.GREATER_OR_EQUAL) {
+          return bound(comparison.right, relation == Relation.GREATER);
+        }
+      } else if (isDuration(comparison.right) && comparison.left instanceof Literal) {
+        if (relation == Relation.LESS || relation == Relation.LESS_OR_EQUAL) {
+          return bound(comparison.left, relation == Relation.LESS);
+        }
+      }
+    }
+    throw cursor.error(
+        0,
+        "only a least duration, every and at most can be set while the program runs;"
+            + " select the method anew for other conditions");
+  }
+
+  private static boolean isDuration(Operand operand) {
+    return operand instanceof Path && ((Path) operand).root.equals("duration");
+  }
+
+  private static long bound(Operand literal, boolean exclusive) {
+    return (Long) ((Literal) literal).value + (exclusive ? 1 : 0);
+  }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.control;
+
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Supplier;
+
+/** Commands that say what they were called with, and do what the test wants them to. */
+class RecordingCommands implements Commands {
+  final List<String> calls = new CopyOnWriteArrayList<>();
+  final List<Object> connected = new CopyOnWriteArrayList<>();
+  final List<Object> disconnected = new CopyOnWriteArrayList<>();
+
+  /** What status() does. */
+  volatile Supplier<byte[]> onStatus = () -> "status".getBytes(StandardCharsets.UTF_8);
+
+  volatile Runnable onReset = () -> {};
+
+  private byte[] record(Object... call) {
+    List<String> words = new ArrayList<>();
+    for (Object word : call) {
+      words.add(word.toString());
+    }
+    String text = String.join("|", words);
+    calls.add(text);
+    return text.getBytes(StandardCharsets.UTF_8);
+  }
+
+  @Override
+  public byte[] select(Object client, String selectors, boolean leased) {
+    return record("select", connected.contains(client), selectors, leased);
+  }
+
+  @Override
+  public byte[] unselect(String selectors) {
+    return record("unselect", selectors);
+  }
+
+  @Override
+  public byte[] set(String methods, String settings) {
+    return record("set", methods, settings);
+  }
+
+  @Override
+  public byte[] status() {
+    record("status");
+    return onStatus.get();
+  }
+
+  @Override
+  public byte[] reset() {
+    onReset.run();
+    return record("reset");
+  }
+
+  @Override
+  public void connected(Object client) {
+    connected.add(client);
+  }
+
+  @Override
+  public void disconnected(Object client) {
+    disconnected.add(client);
+  }
+}

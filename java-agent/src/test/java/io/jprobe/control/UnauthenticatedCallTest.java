@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.control;
+
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertNull;
+import static org.junit.Assert.assertTrue;
+
+import java.util.List;
+import org.junit.Rule;
+import org.junit.Test;
+
+/** Nothing is done before the token, nor for one who gives it too late or again. */
+public class UnauthenticatedCallTest {
+  @Rule public final OpenGateway open = new OpenGateway(5_000);
+
+  @Test
+  public void theFiveCallsNeedTheToken() throws Exception {
+    String[] calls = {
+      "status", "reset", "select\nsx\nbTrue", "unselect\nsx", "set\nsx\nsy",
+    };
+    for (String call : calls) {
+      try (ControlClient client = open.connect()) {
+        // With the token behind it as well: it comes too late.
+        client.send("c", "t", call, "e", "A", open.endpoint.token, "c", "t", call, "e");
+        assertTrue(client.answer().startsWith("!xsthe connection is closed"));
+        assertNull(client.answer());
+      }
+    }
+    assertEquals(List.of(), open.commands.calls);
+    assertEquals(List.of(), open.commands.connected);
+  }
+
+  @Test
+  public void authenticatingAgainIsRefusedLikeAnyOtherCommand() throws Exception {
+    try (ControlClient client = open.authenticated()) {
+      assertTrue(client.send("A", open.endpoint.token).answer().startsWith("!xsrefused"));
+      assertTrue(client.send("A", "wrong").answer().startsWith("!xsrefused"));
+      open.assertServes(client);
+      assertEquals(1, open.commands.connected.size());
+    }
+  }
+}
