@@ -29,10 +29,11 @@
  * The record is written in place, in memory reserved from the ring, and not in a per-CPU scratch
  * map: uprobe programs run preemptible, so that another thread's handler can run on this CPU
  * in the middle of this one and would overwrite a shared scratch. For the same reason the counters
- * are added to atomically, although each CPU has its own.
+ * are added to atomically, although each CPU has its own; so CPUs may share them, and do where
+ * otherwise those of many CPUs and many probes would take too much memory.
  *
- * Given by jcollect at compile time: JPROBE_PROBES (probe ids are below), JPROBE_CPUS (possible
- * CPUs), JPROBE_RING_PAGES, and JPROBE_X86_64 or JPROBE_AARCH64.
+ * Given by jcollect at compile time: JPROBE_PROBES (probe ids are below), JPROBE_ROWS (of
+ * counters), JPROBE_RING_PAGES, and JPROBE_X86_64 or JPROBE_AARCH64.
  */
 #include <uapi/linux/ptrace.h>
 
@@ -92,8 +93,8 @@ struct firing {
 };
 
 BPF_RINGBUF_OUTPUT(events, JPROBE_RING_PAGES);
-/* Element cpu * JPROBE_PROBES + probe; mapped by the reader, which thus reads it without a call. */
-BPF_F_TABLE("array", u32, struct counts, counters, JPROBE_PROBES *JPROBE_CPUS, BPF_F_MMAPABLE);
+/* Element row * JPROBE_PROBES + probe; mapped by the reader, which thus reads it without a call. */
+BPF_F_TABLE("array", u32, struct counts, counters, JPROBE_PROBES *JPROBE_ROWS, BPF_F_MMAPABLE);
 
 static __always_inline void put_header(struct record *record, struct firing *firing)
 {
@@ -311,7 +312,7 @@ int probe_fired(struct pt_regs *ctx)
 	if (firing.probe >= JPROBE_PROBES || firing.words > MAX_WORDS)
 		return 0;
 
-	key = bpf_get_smp_processor_id() * JPROBE_PROBES + firing.probe;
+	key = bpf_get_smp_processor_id() % JPROBE_ROWS * JPROBE_PROBES + firing.probe;
 	counts = counters.lookup(&key);
 	if (!counts)
 		return 0;

@@ -19,6 +19,9 @@ from jcollect.errors import JcollectError
 
 # One row per possible CPU, one column per probe; written by the handler.
 COUNTS = np.dtype([("hits", "<u8"), ("lost", "<u8")])
+# The kernel keeps all of them in memory, used or not. Where 128 CPUs and 200,000 probes would want 400 MB,
+# CPUs share rows.
+_MOST_COUNTER_BYTES = 64 << 20
 
 _ARCHITECTURES = {"x86_64": "JPROBE_X86_64", "aarch64": "JPROBE_AARCH64"}
 
@@ -27,13 +30,16 @@ class Handlers:
     """The compiled handlers and their maps, until `close`.
 
     `ring_fd` is the BPF ring buffer, with `ring_bytes` of data. `hits` and `lost` read the counters
-    straight from the kernel's memory, without a call.
+    straight from the kernel's memory, without a call; `used` says how many probe ids are given out, so
+    that no more are read.
     """
 
-    def __init__(self, probes: int, ring_pages: int) -> None:
-        """For probe ids below `probes`. Raises JcollectError."""
+    def __init__(self, capacity: int, ring_pages: int) -> None:
+        """For probe ids below `capacity`. Raises JcollectError."""
         self._bcc = _import_bcc()
-        self._cpus = _possible_cpus()
+        self.capacity = capacity
+        self.used = 0
+        rows = max(1, min(_possible_cpus(), _MOST_COUNTER_BYTES // (capacity * COUNTS.itemsize)))
         self.ring_bytes = ring_pages * mmap.PAGESIZE
         machine = platform.machine()
         if machine not in _ARCHITECTURES:
@@ -42,8 +48,8 @@ class Handlers:
         # bcc looks here for kernel headers; ours are enough for handlers of user-space probes.
         os.environ["BCC_KERNEL_SOURCE"] = str(source)
         flags = [
-            f"-DJPROBE_PROBES={max(probes, 1)}",
-            f"-DJPROBE_CPUS={self._cpus}",
+            f"-DJPROBE_PROBES={capacity}",
+            f"-DJPROBE_ROWS={rows}",
             f"-DJPROBE_RING_PAGES={ring_pages}",
             f"-D{_ARCHITECTURES[machine]}",
             "-Wno-macro-redefined",
@@ -57,12 +63,11 @@ class Handlers:
         self.ring_fd: int = self._module[b"events"].map_fd
         self._memory = mmap.mmap(
             self._module[b"counters"].map_fd,
-            _page_aligned(max(probes, 1) * self._cpus * COUNTS.itemsize),
+            _page_aligned(capacity * rows * COUNTS.itemsize),
             mmap.MAP_SHARED,
             mmap.PROT_READ,
         )
-        every = np.frombuffer(self._memory, COUNTS, max(probes, 1) * self._cpus)
-        self._counts = every.reshape(self._cpus, max(probes, 1))[:, :probes]
+        self._counts = np.frombuffer(self._memory, COUNTS, capacity * rows).reshape(rows, capacity)
 
     def load_for_uprobe_multi(self) -> int:
         """The handler's descriptor. Raises OSError on kernels without uprobe_multi links."""
@@ -90,12 +95,15 @@ class Handlers:
 
     def hits(self) -> npt.NDArray[np.uint64]:
         """How often each probe fired since the start, by probe id: uint64."""
-        total: npt.NDArray[np.uint64] = self._counts["hits"].sum(axis=0, dtype=np.uint64)
-        return total
+        return self._sum("hits")
 
     def lost(self) -> npt.NDArray[np.uint64]:
         """How many of those found no room in the ring, by probe id: uint64."""
-        total: npt.NDArray[np.uint64] = self._counts["lost"].sum(axis=0, dtype=np.uint64)
+        return self._sum("lost")
+
+    def _sum(self, column: str) -> npt.NDArray[np.uint64]:
+        total = np.zeros(self.capacity, np.uint64)
+        self._counts[column][:, : self.used].sum(axis=0, out=total[: self.used])
         return total
 
     def close(self) -> None:

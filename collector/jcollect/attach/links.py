@@ -25,15 +25,19 @@ _ENOTSUPP = 524  # Not among errno's names: the kernel's own.
 
 
 class Links:
-    """All links of one attachment, until `close`. `way` says which kind they are."""
+    """What ties the handler to the probes of one library, until `close`.
 
-    def __init__(self, way: str, descriptors: list[int]) -> None:
-        self.way = way
+    `fast` is the number of stubs that the kernel will have to rewrite then.
+    """
+
+    def __init__(self, descriptors: list[int], fast: int = 0) -> None:
+        self.fast = fast
         self._descriptors = descriptors
 
     def close(self) -> None:
         """Detaches. When it returns, no handler runs any more and none will."""
         descriptors, self._descriptors = self._descriptors, []
+        self.fast = 0
         for descriptor in descriptors:
             # A perf event waits out a grace period of about 0.1 s here; threads do not make it shorter,
             # because the kernel closes one at a time.
@@ -48,6 +52,7 @@ class Linker:
         self._handlers = handlers
         self._forced = way != AUTO
         self._way = way
+        self._links: list[Links] = []
         try:
             if way in (AUTO, UPROBE_MULTI):
                 try:
@@ -68,7 +73,12 @@ class Linker:
         self._way = PERF_EVENT
 
     def link(self, probes: Sequence[Probe]) -> Links:
-        """Attaches the handler to all probes. Raises JcollectError."""
+        """Attaches the handler to probes of one library. Raises JcollectError."""
+        links = self._link(probes)
+        self._links = [each for each in self._links if each.fast] + [links]
+        return links
+
+    def _link(self, probes: Sequence[Probe]) -> Links:
         try:
             if self._way == UPROBE_MULTI:
                 try:
@@ -83,31 +93,26 @@ class Linker:
             raise _explain(error, probes[0]) from None
 
     def _link_uprobe_multi(self, probes: Sequence[Probe]) -> Links:
-        descriptors: list[int] = []
-        point = self._point if len(probes) <= _MOST_FAST_PROBES else 0
-        try:
-            for group in _by_library(probes):
-                library = group[0].library
-                descriptors.append(
-                    link_uprobe_multi(
-                        self._program,
-                        library.file,
-                        [probe.location + point for probe in group],
-                        [probe.semaphore for probe in group],
-                        [cookie_of(probe) for probe in group],
-                        library.pid,
-                    )
-                )
-        except BaseException:
-            Links(UPROBE_MULTI, descriptors).close()
-            raise
-        return Links(UPROBE_MULTI, descriptors)
+        library = probes[0].library
+        fast = len(probes) + sum(links.fast for links in self._links)
+        point = self._point if fast <= _MOST_FAST_PROBES else 0
+        descriptor = link_uprobe_multi(
+            self._program,
+            library.file,
+            [probe.location + point for probe in probes],
+            [probe.semaphore for probe in probes],
+            [cookie_of(probe) for probe in probes],
+            library.pid,
+        )
+        # The kernel has this way: an error of a later library is that library's own.
+        self._forced = True
+        return Links([descriptor], len(probes) if point else 0)
 
     def _link_perf_events(self, probes: Sequence[Probe]) -> Links:
+        library = probes[0].library
         descriptors: list[int] = []
         try:
             for probe in probes:
-                library = probe.library
                 event = open_uprobe_event(library.file, probe.location, probe.semaphore, library.pid)
                 try:
                     # The link keeps the event.
@@ -115,16 +120,9 @@ class Linker:
                 finally:
                     os.close(event)
         except BaseException:
-            Links(PERF_EVENT, descriptors).close()
+            Links(descriptors).close()
             raise
-        return Links(PERF_EVENT, descriptors)
-
-
-def _by_library(probes: Sequence[Probe]) -> list[list[Probe]]:
-    groups: dict[int, list[Probe]] = {}
-    for probe in probes:
-        groups.setdefault(id(probe.library), []).append(probe)
-    return list(groups.values())
+        return Links(descriptors)
 
 
 def _explain(error: OSError, probe: Probe) -> JcollectError:

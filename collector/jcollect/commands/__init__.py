@@ -12,7 +12,12 @@ from jcollect import __version__
 from jcollect.commands.attach import attach
 from jcollect.commands.observe import observe
 from jcollect.commands.probes import probes
+from jcollect.commands.reset import reset
+from jcollect.commands.select import select
+from jcollect.commands.set import set_gates
+from jcollect.commands.status import status
 from jcollect.commands.top import top
+from jcollect.commands.unselect import unselect
 from jcollect.errors import JcollectError
 from jcollect.stream.escape import escape
 
@@ -26,7 +31,7 @@ def cli() -> None:
     """
 
 
-for _command in (attach, observe, probes, top):
+for _command in (attach, observe, probes, reset, select, set_gates, status, top, unselect):
     cli.add_command(_command)
 
 

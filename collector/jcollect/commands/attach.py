@@ -2,38 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import FrameType
 
 import click
 
 from jcollect.attach.links import AUTO, PERF_EVENT, UPROBE_MULTI
+from jcollect.commands.control import took
+from jcollect.commands.following import Following
 from jcollect.commands.options import (
     duration_option,
     max_events_option,
     pid_argument,
     plural,
     probe_option,
+    select_option,
     status,
     warn,
 )
-from jcollect.discovery.probes import STATE_NAMES, Probe
-from jcollect.discovery.process import check_can_attach, check_exists, find_process
+from jcollect.control.lease import is_selected_by, leased_selection
+from jcollect.discovery.globs import matcher
+from jcollect.discovery.live import not_retired
+from jcollect.discovery.probes import Wanted
+from jcollect.discovery.process import (
+    NothingYetError,
+    TracedProcess,
+    check_can_attach,
+    check_exists,
+    find_process,
+    look,
+)
 from jcollect.errors import JcollectError
-from jcollect.rpc.address import default_address, parse_address
+from jcollect.rpc.address import Address, default_address, parse_address
 from jcollect.rpc.server import Server, check_can_listen
 from jcollect.stream.accounts import Totals
 from jcollect.stream.hub import Subscription
 from jcollect.stream.printer import Printer, drain
 from jcollect.stream.session import RING_PAGES, Session
-from jprobe.v1 import probe_pb2
 
-_NAMED = 3  # How many probes a warning names.
+# Of counters these are four rows of 16 MiB (attach/handlers.py).
+_MOST_PROBES = 1 << 20
 
 
 @click.command()
@@ -44,10 +60,19 @@ _NAMED = 3  # How many probes a warning names.
     help="Serve gRPC here: unix:///path/of.sock or host:port. Default: unix:///run/jprobe/PID.sock",
 )
 @click.option("--insecure", is_flag=True, help="Allow --listen on an address that other machines can reach.")
+@select_option
 @click.option("-o", "--output", type=click.Choice(["json", "compact"]), help="Print each event as well.")
 @probe_option
+@click.option("--wait", is_flag=True, help="Where there is nothing to attach to yet, wait for it.")
 @duration_option
 @max_events_option
+@click.option(
+    "--max-probes",
+    type=click.IntRange(min=1, max=_MOST_PROBES),
+    metavar="N",
+    help="Have room for so many probes, those that come later included. "
+    "Default: twice what there is, at least 16,384.",
+)
 @click.option("--link", "way", type=click.Choice([AUTO, UPROBE_MULTI, PERF_EVENT]), default=AUTO, hidden=True)
 @click.option("--ring-pages", type=click.IntRange(min=1), default=RING_PAGES, hidden=True)
 @click.option("--arm-timeout", type=click.FloatRange(min=0), default=5.0, hidden=True)
@@ -55,48 +80,115 @@ def attach(
     pid: int,
     listen: str | None,
     insecure: bool,
+    selectors: tuple[str, ...],
     output: str | None,
     globs: tuple[str, ...],
+    wait: bool,
     duration: float | None,
     max_events: int | None,
+    max_probes: int | None,
     way: str,
     ring_pages: int,
     arm_timeout: float,
 ) -> None:
-    """Attach to the probes of the JVM PID and serve their events over gRPC.
+    """Attach to the probes of the process PID and serve their events over gRPC.
 
-    Ends with Ctrl-C, or when the JVM exits; its methods are then as they were.
+    Probes that appear later are attached to as they come. Ends with Ctrl-C, or when the process exits; a
+    JVM's methods are then as they were.
+
+    With --select the probes need not be there: the agent is loaded into the JVM if it has none, gives probes
+    to what is selected, and goes when jcollect goes.
     """
     if ring_pages & ring_pages - 1:
         raise JcollectError(f"--ring-pages must be a power of two, and {ring_pages} is not")
     address = parse_address(listen) if listen else default_address(pid)
-    check_exists(pid)
+    command = check_exists(pid)
     check_can_attach(pid)
-    probes = find_process(pid, warn).probes(globs)
-    # Before a second goes into compiling the handlers.
+    # Before the agent is loaded, and a second goes into compiling the handlers.
     check_can_listen(address, insecure)
     end = _End(pid)
-    session = Session(pid, probes, end.now, max_events, ring_pages, way)
-    try:
-        server = Server(session, address, insecure)
+    with _selection(pid, selectors) as is_selected:
+        is_meant = matcher(globs)
+        wanted = lambda probe: is_meant(probe) and is_selected(probe)  # noqa: E731
+        process = _find(pid, globs, wait or bool(selectors))
+        session = Session(process, wanted, end.now, max_events, ring_pages, way, max_probes)
+        waiting = _what_for(f"PID {pid} ({command})", globs, selectors)
         try:
-            printing = _Printing(session.hub.subscribe(()), output, end) if output else None
-            session.start()
-            begun = time.monotonic()
-            try:
-                session.attach()
-                _report_armed(session, server, begun, arm_timeout, end)
-                end.wait(duration)
-            finally:
-                totals = session.detach()
-                if printing is not None:
-                    printing.join()
-                server.stop()
-            _report_books(session, totals, begun, end)
+            _serve(session, Serving(address, insecure, output, duration, arm_timeout, waiting), end)
         finally:
+            session.close()
+
+
+def _serve(session: Session, serving: Serving, end: _End) -> None:
+    """From attaching to closed books."""
+    server = Server(session, serving.address, serving.insecure)
+    try:
+        output = serving.output
+        printing = _Printing(session.hub.subscribe(()), output, end) if output else None
+        session.start()
+        begun = time.monotonic()
+        try:
+            following = Following(session, end, server.address.text, serving.waiting, serving.arm_timeout)
+            following.run(serving.duration)
+        finally:
+            totals = session.detach()
+            if printing is not None:
+                printing.join()
             server.stop()
+        _report_books(session, totals, begun, end)
     finally:
-        session.close()
+        server.stop()
+
+
+@contextlib.contextmanager
+def _selection(pid: int, selectors: Sequence[str]) -> Iterator[Wanted]:
+    """Which probes are meant, as far as it depends on what --select says; it holds until the end."""
+    if not selectors:
+        yield lambda probe: True
+        return
+    with leased_selection(pid, selectors) as reply:
+        if reply.refusal:
+            raise JcollectError(f"PID {pid} traces nothing: {reply.refusal}")
+        failed = f"; {len(reply.failed):,} that match cannot be traced" if reply.failed else ""
+        status(f"selected {plural(len(reply.methods), 'method')} in {took(reply)}{failed}")
+        yield is_selected_by(reply)
+
+
+def _find(pid: int, globs: Sequence[str], wait: bool) -> TracedProcess:
+    """The process, with something to attach to unless we are to wait for it."""
+    if wait:
+        return look(pid, warn)
+    try:
+        process = find_process(pid, warn)
+        probes = process.probes(globs)
+        if not not_retired(probes):
+            raise NothingYetError(
+                f"PID {pid} has such probes no more: their classes are gone, or they are selected no longer"
+            )
+        return process
+    except NothingYetError as error:
+        raise JcollectError(f"{error.message}; add --wait to wait for probes") from None
+
+
+def _what_for(process: str, globs: Sequence[str], selectors: Sequence[str]) -> str:
+    asked = [
+        " or ".join(f"--{option} '{each}'" for each in given)
+        for option, given in (("probe", globs), ("select", selectors))
+        if given
+    ]
+    return f"probes of {process}" + (f" that match {' and '.join(asked)}" if asked else "")
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How to serve: options, and `waiting`, which says what for where there is nothing to begin with."""
+
+    address: Address
+    insecure: bool
+    output: str | None
+    duration: float | None
+    arm_timeout: float
+    waiting: str
 
 
 class _End:
@@ -128,13 +220,9 @@ class _End:
         """Whether the process is gone."""
         return bool(select.select([self._process], [], [], 0)[0])
 
-    def wait(self, seconds: float | None) -> None:
-        """Until something ends it, `seconds` at most."""
-        deadline = None if seconds is None else time.monotonic() + seconds
-        while self.going_on():
-            left = 0.05 if deadline is None else min(0.05, deadline - time.monotonic())
-            if left <= 0 or self._event.wait(left):
-                return
+    def wait(self, seconds: float) -> None:
+        """So many seconds, or less if it ends meanwhile; the process's exit does not cut it short."""
+        self._event.wait(seconds)
 
 
 class _Printing:
@@ -163,35 +251,6 @@ class _Printing:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         elif self._error is not None:
             raise JcollectError(f"cannot write events to stdout: {self._error.strerror}")
-
-
-def _report_armed(session: Session, server: Server, begun: float, timeout: float, end: _End) -> None:
-    try:
-        by_state = session.wait_until_settled(timeout, end.going_on)
-    except OSError:
-        return  # The process has exited; that is told at the end.
-    took = time.monotonic() - begun
-    armed = by_state.pop(probe_pb2.PROBE_STATE_ARMED, [])
-    for state, probes in sorted(by_state.items()):
-        _warn_not_armed(state, probes, timeout)
-    methods = len({probe.method_key for probe in armed})
-    status(
-        f"armed {plural(len(armed), 'probe')} of {plural(methods, 'method')} in {took * 1000:.0f} ms; "
-        f"serving {server.address.text}"
-    )
-
-
-def _warn_not_armed(state: int, probes: list[Probe], timeout: float) -> None:
-    names = [f"{probe.provider}:{probe.name}" for probe in probes]
-    if len(names) > _NAMED:
-        names = [*names[:_NAMED], f"and {len(names) - _NAMED:,} more"]
-    if state == probe_pb2.PROBE_STATE_FAILED:
-        reason = "cannot be woven (the JVM's log says why)"
-    elif state == probe_pb2.PROBE_STATE_RETIRED:
-        reason = "belong to classes that are gone"
-    else:
-        reason = f"not armed after {timeout:g} s ({STATE_NAMES[state]}), and counted from when they are"
-    warn(f"{plural(len(probes), 'probe')} {reason}: {', '.join(names)}")
 
 
 def _report_books(session: Session, totals: Totals, begun: float, end: _End) -> None:

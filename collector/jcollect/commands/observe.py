@@ -16,7 +16,7 @@ from jcollect.commands.options import (
     probe_option,
     status,
 )
-from jcollect.rpc.address import parse_address
+from jcollect.rpc.address import Address, parse_address
 from jcollect.rpc.client import Client
 from jcollect.stream.printer import Printer, lost_text, stage_name
 
@@ -40,14 +40,22 @@ def observe(
     """
     place = parse_address(address)
     printer = Printer(output, sys.stdout.buffer, max_events)
+    is_first = True
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Client(place) as client, contextlib.suppress(KeyboardInterrupt):
         for message in client.subscribe(globs, duration):
             notice = printer.take(message)
             if notice is not None and notice.HasField("schema"):
-                status(f"observing {plural(len(notice.schema.probes), 'probe')} at {place.text}")
+                status(_observing(len(notice.schema.probes), place, is_first))
+                is_first = False
             elif notice is not None and notice.HasField("loss"):
                 status(f"lost so far ({stage_name(notice.loss)}): {plural(notice.loss.events, 'event')}")
             if printer.done:
                 break
     status(f"observed {plural(printer.events, 'event')}; {lost_text(printer.lost)}")
+
+
+def _observing(probes: int, place: Address, is_first: bool) -> str:
+    if is_first:
+        return f"observing {plural(probes, 'probe')} at {place.text}"
+    return f"observing {plural(probes, 'probe')} more"

@@ -31,6 +31,17 @@ def probe_option(command: _Command) -> _Command:
     )(command)
 
 
+def select_option(command: _Command) -> _Command:
+    return click.option(
+        "--select",
+        "selectors",
+        multiple=True,
+        metavar="SELECTOR",
+        help="Give probes to these methods for as long as this lasts, loading the agent into the JVM if it "
+        "has none; attach to them alone. As in the agent's option probes=. Repeatable.",
+    )(command)
+
+
 def duration_option(command: _Command) -> _Command:
     return click.option(
         "--duration",

@@ -9,10 +9,11 @@ import click
 
 from jcollect.commands.options import pid_argument, plural, probe_option, status, warn
 from jcollect.discovery.live import LiveProbe, read_live
-from jcollect.discovery.probes import KIND_NAMES, STATE_NAMES, Probe
+from jcollect.discovery.probes import KIND_NAMES, MARK, STATE_NAMES, Probe
 from jcollect.discovery.process import TracedProcess, find_process
 from jcollect.errors import JcollectError
 from jcollect.stream.escape import escape
+from jcollect.stream.formats import gate_text
 from jprobe.v1 import manifest_pb2
 
 
@@ -24,7 +25,7 @@ from jprobe.v1 import manifest_pb2
 )
 @probe_option
 def probes(pid: int, as_json: bool, everything: bool, globs: tuple[str, ...]) -> None:
-    """List the probes that the JVM PID offers, with their state of this moment."""
+    """List the probes that the process PID offers, with their state of this moment."""
     process = find_process(pid, warn)
     untraceable = process.untraceable(globs) if everything else []
     live = _read(process, globs, must_have_some=not untraceable)
@@ -51,6 +52,8 @@ def _read(process: TracedProcess, globs: tuple[str, ...], must_have_some: bool) 
         if must_have_some:
             raise
         status(error.message)
+    if found and process.refusal:
+        status(f"PID {process.pid} traces nothing: {process.refusal}")
     try:
         return read_live(found)
     except PermissionError:
@@ -82,6 +85,9 @@ def _as_json(live: LiveProbe) -> dict[str, object]:
         "state": STATE_NAMES[live.state],
         "condition": probe.condition,
         "filtered": live.filtered,
+        "least_duration_ns": live.least_duration_nanos,
+        "every": live.every,
+        "per_second": live.per_second,
     }
 
 
@@ -105,19 +111,24 @@ def _print_probes(live: list[LiveProbe]) -> None:
             str(each.semaphore_count),
             f"{each.probe.library.file}+0x{each.probe.location:x}",
             f"0x{each.probe.semaphore:x}",
-            " ".join(_method_and_values(each.probe)),
+            " ".join(_method_and_values(each)),
         )
         for each in live
     ]
     _print_table(("PROBE", "STATE", "COUNT", "LOCATION", "SEMAPHORE", "METHOD AND VALUES"), rows)
 
 
-def _method_and_values(probe: Probe) -> Iterator[str]:
-    yield f"{probe.class_name}#{probe.method}{probe.descriptor}"
+def _method_and_values(live: LiveProbe) -> Iterator[str]:
+    probe = live.probe
+    if probe.kind != MARK:
+        yield f"{probe.class_name}#{probe.method}{probe.descriptor}"
     if probe.values:
         yield ", ".join(f"{value.java_type} {value.name}" for value in probe.values)
     if probe.condition:
         yield probe.condition
+    gate = gate_text(live.least_duration_nanos, live.every, live.per_second)
+    if gate:
+        yield f"[now: {gate}]"
 
 
 def _print_untraceable(untraceable: list[manifest_pb2.Untraceable]) -> None:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 from rich.console import Console
@@ -25,6 +25,7 @@ from jcollect.stream.formats import duration_text
 from jcollect.stream.printer import lost_text, stage_name
 from jcollect.stream.summary import MethodSummary, Summary
 from jcollect.stream.wire import decode
+from jprobe.v1 import collector_pb2
 
 
 @click.command()
@@ -96,12 +97,17 @@ class _Feed:
                             self._interval.add(body)
                             self.totals.add(body)
                     elif body.HasField("schema"):
-                        self._interval = Summary(body.schema.probes)
-                        self.totals = Summary(body.schema.probes)
+                        self._describe(body.schema.probes)
                     elif body.HasField("loss"):
                         self.lost[stage_name(body.loss)] = body.loss.events
         except JcollectError as error:
             self.error = error
+
+    def _describe(self, probes: Iterable[collector_pb2.Probe]) -> None:
+        if self._interval is None or self.totals is None:
+            self._interval, self.totals = Summary(), Summary()
+        self._interval.describe(probes)
+        self.totals.describe(probes)
 
     def take_interval(self) -> tuple[float, list[MethodSummary], str]:
         """The seconds since the last call, what happened in them, and a line about all events."""

@@ -11,22 +11,27 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from jcollect.discovery.probes import STATE_NAMES, Probe
+from jcollect.discovery.probes import MARK, STATE_NAMES, Probe, by_library
 from jcollect.discovery.stub_library import GATE_BYTES, Section, StubLibrary
 from jprobe.v1 import collector_pb2, probe_pb2
 
+_GATE_WORDS = GATE_BYTES // 8
 # The word of a gate that counts what an entry probe was held back from is 5; return's and throw's follow.
 _BEFORE_FILTERED = 5 - probe_pb2.PROBE_KIND_ENTRY
 
 
 @dataclass(frozen=True)
 class LiveProbe:
-    """A probe's semaphore, state, and how many calls its condition has held back, at one moment."""
+    """A probe at one moment: its semaphore, its state, how many calls were held back from it, and the
+    first three words of its gate (the end of manifest.proto)."""
 
     probe: Probe
     semaphore_count: int = 0
     state: int = 0
     filtered: int = 0
+    least_duration_nanos: int = 0
+    every: int = 0
+    per_second: int = 0
 
     def message(self) -> collector_pb2.Probe:
         """As the protocol describes it."""
@@ -49,6 +54,9 @@ class LiveProbe:
             state=probe_pb2.ProbeState.Name(self.state),
             condition=probe.condition,
             filtered=self.filtered,
+            least_duration_nanos=self.least_duration_nanos,
+            every=self.every,
+            per_second=self.per_second,
         )
 
 
@@ -57,17 +65,20 @@ def read_live(probes: Sequence[Probe]) -> list[LiveProbe]:
 
     Raises OSError as open(2) and pread(2) on /proc/PID/mem do.
     """
-    sections: dict[int, tuple[tuple[int, ...], bytes]] = {}
-    for library in _libraries(probes):
-        sections[id(library)] = _read_sections(library)
+    libraries = [group[0].library for group in by_library(probes)]
+    sections = {id(library): _read_sections(library) for library in libraries}
+    gates = Gates(probes)
+    words = gates.read()
     live = []
-    for probe, filtered in zip(probes, Gates(probes).filtered().tolist(), strict=True):
+    for probe, filtered, settings in zip(
+        probes, gates.filtered(words).tolist(), gates.settings(words).tolist(), strict=True
+    ):
         counts, states = sections[id(probe.library)]
         # The semaphore's place is the note's word; it need not be the slot's own.
         index = (probe.semaphore - probe.library.image.semaphores.address) // 2
         count = counts[index] if 0 <= index < len(counts) else 0
         state = states[probe.slot]
-        live.append(LiveProbe(probe, count, state if state in STATE_NAMES else 0, filtered))
+        live.append(LiveProbe(probe, count, state if state in STATE_NAMES else 0, filtered, *settings))
     return live
 
 
@@ -77,34 +88,55 @@ def read_states(libraries: Iterable[StubLibrary]) -> list[bytes]:
 
 
 class Gates:
-    """Where each of some probes has its count of calls held back; see the end of manifest.proto."""
+    """Where each of some probes has its gate, and in it the count of calls held back from that probe."""
 
     def __init__(self, probes: Sequence[Probe]) -> None:
         self._sections = []
         first: dict[int, int] = {}
         words = 0
-        for library in _libraries(probes):
+        for group in by_library(probes):
+            library = group[0].library
             size = GATE_BYTES * len(library.image.manifest.methods)
             self._sections.append((library, Section(library.image.gates.address, size)))
             first[id(library)] = words
             words += size // 8
-        self._places = np.array(
-            [
-                first[id(probe.library)] + GATE_BYTES // 8 * probe.gate + _BEFORE_FILTERED + probe.kind
-                for probe in probes
-            ],
-            np.int64,
+        self._gates = np.array(
+            [first[id(probe.library)] + _GATE_WORDS * probe.gate for probe in probes], np.int64
         )
+        # Nothing holds a mark back: its program decides by itself whether to fire.
+        self._is_mark = np.array([probe.kind == MARK for probe in probes], np.bool_)
+        kinds = np.array([probe.kind for probe in probes], np.int64)
+        self._filtered = self._gates + np.where(self._is_mark, 0, _BEFORE_FILTERED + kinds)
 
-    def filtered(self) -> npt.NDArray[np.uint64]:
-        """Calls held back since the probe is there, one uint64 for each probe. Raises OSError."""
-        words = np.frombuffer(b"".join([_read(*section) for section in self._sections]), "<u8")
-        counts: npt.NDArray[np.uint64] = words[self._places]
+    def read(self) -> npt.NDArray[np.uint64]:
+        """All words of all gates, for the methods below. Raises OSError."""
+        return np.frombuffer(b"".join([_read(*section) for section in self._sections]), "<u8")
+
+    def filtered(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """Calls held back since the probe is there, one uint64 for each probe."""
+        counts: npt.NDArray[np.uint64] = words[self._filtered]
+        counts[self._is_mark] = 0
         return counts
 
+    def settings(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """Least duration in ns, every, and per second: three uint64 for each probe."""
+        found: npt.NDArray[np.uint64] = words[self._gates[:, None] + np.arange(3)]
+        return found
 
-def _libraries(probes: Iterable[Probe]) -> list[StubLibrary]:
-    return list({id(probe.library): probe.library for probe in probes}.values())
+
+def not_retired(probes: Sequence[Probe]) -> list[Probe]:
+    """Those that may fire some time; of a library that is gone, none."""
+    retired: set[tuple[int, int]] = set()
+    for group in by_library(probes):
+        library = group[0].library
+        try:
+            (states,) = read_states([library])
+        except OSError:
+            states = bytes([probe_pb2.PROBE_STATE_RETIRED]) * library.image.states.size
+        retired.update(
+            (id(library), slot) for slot, state in enumerate(states) if state == probe_pb2.PROBE_STATE_RETIRED
+        )
+    return [probe for probe in probes if (id(probe.library), probe.slot) not in retired]
 
 
 def _read_sections(library: StubLibrary) -> tuple[tuple[int, ...], bytes]:

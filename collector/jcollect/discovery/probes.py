@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from jcollect.discovery.globs import matcher
 from jcollect.discovery.stub_library import SLOT_BYTES, StubLibrary
-from jprobe.v1 import probe_pb2
+from jprobe.v1 import manifest_pb2, probe_pb2
 
 MAX_WORDS = 13
 
 ENTRY = probe_pb2.PROBE_KIND_ENTRY
 RETURN = probe_pb2.PROBE_KIND_RETURN
 THROW = probe_pb2.PROBE_KIND_THROW
-KIND_NAMES: dict[int, str] = {ENTRY: "entry", RETURN: "return", THROW: "throw"}
+MARK = probe_pb2.PROBE_KIND_MARK
+KIND_NAMES: dict[int, str] = {ENTRY: "entry", RETURN: "return", THROW: "throw", MARK: "mark"}
+# What these pass begins with a duration.
+TIMED_KINDS = (RETURN, THROW)
 STATE_NAMES: dict[int, str] = {
     number: name.removeprefix("PROBE_STATE_").lower() for name, number in probe_pb2.ProbeState.items()
 }
@@ -25,8 +28,8 @@ class Probe:
     """One probe of one process. `location` and `semaphore` are file offsets in its library, in bytes.
 
     `slot` and `gate` are its places in the library. The words that the stub passes, by kind (Slot in
-    manifest.proto): entry: the values, the Java thread id. return and throw: duration, the values or
-    a 0 where there are none, thread id.
+    manifest.proto): entry and mark: the values, the Java thread id. return and throw: duration, the
+    values or a 0 where there are none, thread id.
     """
 
     id: int
@@ -44,6 +47,7 @@ class Probe:
     location: int
     semaphore: int
     condition: str
+    selector: str
 
     @property
     def words(self) -> int:
@@ -53,7 +57,7 @@ class Probe:
     @property
     def first_value(self) -> int:
         """Index of the word that holds the first value."""
-        return 0 if self.kind == ENTRY else 1
+        return 1 if self.kind in TIMED_KINDS else 0
 
     @property
     def string_mask(self) -> int:
@@ -70,19 +74,34 @@ class Probe:
         return (self.class_name, self.class_loader_id, self.method, self.descriptor)
 
 
+Wanted = Callable[[Probe], bool]
+
+
 def probes_of(libraries: Iterable[StubLibrary]) -> list[Probe]:
     """All probes, sorted by class, method and slot, with ids from 0 in that order."""
     unsorted = [probe for library in libraries for probe in _probes_of_one(library)]
     unsorted.sort(
         key=lambda p: (p.class_name, p.class_loader_id, p.library.image.manifest.generation, p.slot)
     )
-    return [_with_id(probe, number) for number, probe in enumerate(unsorted)]
+    return numbered(unsorted, 0)
+
+
+def by_library(probes: Iterable[Probe]) -> list[list[Probe]]:
+    """The probes of each library, in their order."""
+    groups: dict[int, list[Probe]] = {}
+    for probe in probes:
+        groups.setdefault(id(probe.library), []).append(probe)
+    return list(groups.values())
 
 
 def narrow(probes: Sequence[Probe], globs: Iterable[str]) -> list[Probe]:
     """Those that the globs mean, numbered anew from 0."""
-    is_meant = matcher(globs)
-    return [_with_id(probe, number) for number, probe in enumerate(filter(is_meant, probes))]
+    return numbered(filter(matcher(globs), probes), 0)
+
+
+def numbered(probes: Iterable[Probe], first: int) -> list[Probe]:
+    """The same with ids from `first` on."""
+    return [_with_id(probe, number) for number, probe in enumerate(probes, first)]
 
 
 def _with_id(probe: Probe, number: int) -> Probe:
@@ -121,8 +140,14 @@ def _probes_of_one(library: StubLibrary) -> Iterable[Probe]:
             location=location,
             semaphore=note.semaphore,
             condition=method.condition,
+            selector=_selector(image.manifest, method.selector),
         )
 
 
 def _words(kind: int, values: int) -> int:
-    return values + 1 if kind == ENTRY else 2 + max(values, 1)
+    return 2 + max(values, 1) if kind in TIMED_KINDS else values + 1
+
+
+def _selector(manifest: manifest_pb2.Manifest, index: int) -> str:
+    """The one that has decided on a method; empty where the program makes its probes itself."""
+    return manifest.selectors[index] if index < len(manifest.selectors) else ""

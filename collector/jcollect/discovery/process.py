@@ -1,4 +1,4 @@
-"""A process to be traced: is it there, is it a JVM, does it have the agent, may we look."""
+"""A process to be traced: is it there, what has it mapped by now, may we look."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jcollect.discovery.globs import names_matcher
-from jcollect.discovery.maps import Mapping, read_maps
+from jcollect.discovery.maps import Place, read_maps
 from jcollect.discovery.probes import Probe, narrow, probes_of
 from jcollect.discovery.stub_library import (
     MalformedLibraryError,
     StubLibrary,
-    find_stub_mappings,
     read_stub_library,
+    read_stub_mappings,
 )
 from jcollect.errors import JcollectError
 from jprobe.v1 import manifest_pb2
@@ -27,49 +27,64 @@ _CAP_PERFMON = 38
 _CAP_BPF = 39
 
 
+class NothingYetError(JcollectError):
+    """There is nothing to attach to, but there may be some time."""
+
+
 @dataclass(frozen=True)
 class TracedProcess:
-    """A JVM with the agent and its stub libraries, those without probes included."""
+    """A process and what stub libraries it had mapped at one moment, those without probes included."""
 
     pid: int
-    libraries: tuple[StubLibrary, ...]
+    libraries: tuple[StubLibrary, ...] = ()
+    # Of libraries that cannot be read, and were warned about.
+    unreadable: frozenset[Place] = frozenset()
 
     def probes(self, globs: Sequence[str]) -> list[Probe]:
         """The probes that the globs mean. Raises JcollectError where there are none."""
+        every = probes_of(self.libraries)
         refusal = self.refusal
         if refusal:
+            # The agent's probes, if there are any left, are retired.
+            every = [probe for probe in every if not probe.library.is_agents]
+        if refusal and not every:
             raise JcollectError(f"PID {self.pid} traces nothing: {refusal}")
-        every = probes_of(self.libraries)
         if not every:
-            selectors = dict.fromkeys(s for lib in self.libraries for s in lib.image.manifest.selectors)
-            asked = ", ".join(f"'{selector}'" for selector in selectors)
-            reason = f"{asked} matched no loaded class yet" if asked else "it was started without selectors"
-            raise JcollectError(
-                f"PID {self.pid} has the jprobe agent but no probes: {reason}; "
-                "try again when the classes are loaded, or restart with other selectors"
-            )
+            raise NothingYetError(self._why_no_probes())
         meant = narrow(every, globs)
         if not meant:
             asked = " or ".join(f"--probe '{glob}'" for glob in globs)
             example = every[0]
-            raise JcollectError(
+            raise NothingYetError(
                 f"{asked} matches none of the {len(every):,} probes of PID {self.pid}; "
                 f"one of them is {example.provider}:{example.name}, "
                 f"of {example.class_name}#{example.method}"
             )
         return meant
 
+    def _why_no_probes(self) -> str:
+        agents = [library.image.manifest for library in self.libraries if library.is_agents]
+        if not agents:
+            return (
+                f"PID {self.pid} has stub libraries of its own without probes; "
+                "try again when it has added some"
+            )
+        asked = ", ".join(dict.fromkeys(f"'{s}'" for manifest in agents for s in manifest.selectors))
+        reason = f"{asked} matched no loaded class yet" if asked else "it was started without selectors"
+        return (
+            f"PID {self.pid} has the jprobe agent but no probes: {reason}; "
+            "try again when the classes are loaded, or restart with other selectors"
+        )
+
     @property
     def refusal(self) -> str:
-        """Why the agent traces nothing at all; empty if it does, or would.
+        """Why the agent traces nothing at all; empty if it does, or would, or there is none.
 
-        Probes of earlier generations may still be there, retired; a later one that has probes revokes it.
+        The newest of its libraries knows; probes of earlier ones may still be there, retired.
         """
-        for library in sorted(self.libraries, key=lambda library: -library.image.manifest.generation):
-            manifest = library.image.manifest
-            if manifest.refusal or manifest.probes:
-                return manifest.refusal
-        return ""
+        agents = [library.image.manifest for library in self.libraries if library.is_agents]
+        newest = max(agents, key=lambda manifest: manifest.generation, default=None)
+        return newest.refusal if newest else ""
 
     def untraceable(self, globs: Sequence[str]) -> list[manifest_pb2.Untraceable]:
         """What was selected and has no probes, and is meant by a glob as its class or class#method."""
@@ -86,32 +101,62 @@ def warn_on_stderr(message: str) -> None:
 
 
 def find_process(pid: int, warn: Callable[[str], None] = warn_on_stderr) -> TracedProcess:
-    """Reads what the agent in a JVM offers. Raises JcollectError when the PID is no such process."""
+    """Reads what a process offers, by an agent or by itself. Raises JcollectError when it offers nothing."""
     command = check_exists(pid)
-    mappings = _read_maps(pid)
-    if not any(mapping.path.endswith("/libjvm.so") for mapping in mappings):
-        raise JcollectError(
-            f"PID {pid} ({command}) is not a JVM: it has no libjvm.so mapped; give the PID of a java process"
-        )
-    libraries = []
-    broken = []
-    for mapping in find_stub_mappings(mappings):
-        try:
-            libraries.append(read_stub_library(pid, mapping))
-        except (MalformedLibraryError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            broken.append(mapping.path)
-            warn(f"skipping the stub library {mapping.path} of PID {pid}: {reason}")
-    if not libraries and broken:
+    process = look(pid, warn)
+    if process.libraries:
+        return process
+    if process.unreadable:
         raise JcollectError(
             f"no stub library of PID {pid} can be read; do jprobe.jar and jcollect have the same version?"
         )
-    if not libraries:
-        raise JcollectError(
+    if _is_jvm(pid):
+        raise NothingYetError(
             f"PID {pid} ({command}) is a JVM without the jprobe agent; "
-            "start it with java -javaagent:jprobe.jar=probes=<selector>"
+            "attach to it with --select, give it probes with jcollect select, or start it with "
+            "java -javaagent:jprobe.jar"
         )
-    return TracedProcess(pid, tuple(libraries))
+    raise NothingYetError(
+        f"PID {pid} ({command}) is not a JVM: it has no libjvm.so mapped, and no probes of its own; "
+        "give the PID of a java process, or of one that makes its probes itself"
+    )
+
+
+def look(pid: int, warn: Callable[[str], None]) -> TracedProcess:
+    """What a process offers now, be it nothing at all. Raises JcollectError where it cannot be read."""
+    try:
+        return look_again(TracedProcess(pid), warn)
+    except OSError as error:
+        raise _explain(pid, error) from None
+
+
+def look_again(before: TracedProcess, warn: Callable[[str], None]) -> TracedProcess:
+    """The process as it is now; what was read before is not read again. Raises OSError when it is gone."""
+    known = {library.place: library for library in before.libraries}
+    libraries = []
+    unreadable = set()
+    for mapping in read_stub_mappings(before.pid):
+        library = known.get(mapping.place)
+        if library is None and mapping.place not in before.unreadable:
+            try:
+                library = read_stub_library(before.pid, mapping)
+            except (MalformedLibraryError, OSError) as error:
+                if mapping not in read_stub_mappings(before.pid):
+                    continue  # It has been unmapped meanwhile.
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                warn(f"skipping the stub library {mapping.path} of PID {before.pid}: {reason}")
+        if library is None:
+            unreadable.add(mapping.place)
+        else:
+            libraries.append(library)
+    return TracedProcess(before.pid, tuple(libraries), frozenset(unreadable))
+
+
+def _is_jvm(pid: int) -> bool:
+    try:
+        return any(mapping.path.endswith("/libjvm.so") for mapping in read_maps(pid, b"/libjvm.so"))
+    except OSError as error:
+        raise _explain(pid, error) from None
 
 
 def check_can_attach(pid: int) -> None:
@@ -149,13 +194,10 @@ def check_exists(pid: int) -> str:
     return fields.get("Name", "?")
 
 
-def _read_maps(pid: int) -> list[Mapping]:
-    try:
-        return read_maps(pid)
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM):
-            raise JcollectError(
-                f"cannot read the memory map of PID {pid}: needs CAP_SYS_PTRACE or the process's own user; "
-                "run with sudo"
-            ) from None
-        raise JcollectError(f"PID {pid} has exited while its memory map was read") from None
+def _explain(pid: int, error: OSError) -> JcollectError:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return JcollectError(
+            f"cannot read the memory map of PID {pid}: needs CAP_SYS_PTRACE or the process's own user; "
+            "run with sudo"
+        )
+    return JcollectError(f"PID {pid} has exited while its memory map was read")

@@ -15,9 +15,9 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from google.protobuf.message import DecodeError
 
-from jcollect.discovery.maps import Mapping
+from jcollect.discovery.maps import Mapping, Place, read_maps
 from jcollect.discovery.usdt_notes import Note, parse_notes
-from jprobe.v1 import manifest_pb2
+from jprobe.v1 import manifest_pb2, probe_pb2
 
 MANIFEST_VERSION = 2
 SLOT_BYTES = 32
@@ -26,6 +26,10 @@ GATE_BYTES = 64
 # <any directory>/jprobe-<pid>[-<n>]/<generation>.so, or the memfd jprobe-<generation>. The PID in the
 # name is the one inside the target's PID namespace, so it says nothing here.
 _PATH = re.compile(r".*/jprobe-\d+(-\d+)?/\d+\.so|/memfd:jprobe-\d+")
+_IN_EVERY_PATH = b"jprobe-"
+
+
+_KINDS = frozenset(probe_pb2.ProbeKind.values()) - {probe_pb2.PROBE_KIND_UNSPECIFIED}
 
 
 class MalformedLibraryError(Exception):
@@ -52,18 +56,27 @@ class StubImage:
     notes: tuple[Note, ...]
 
 
+_NOWHERE = Place((0, 0, 0), 0, "")
+
+
 @dataclass(frozen=True)
 class StubLibrary:
     """A stub library mapped into a process.
 
     `file` is a path by which it can be opened from here; `bias` is what to add to an address of
-    the image to get the address in the process.
+    the image to get the address in the process; `place` tells it from all others of the process.
     """
 
     pid: int
     file: str
     bias: int
     image: StubImage
+    place: Place = _NOWHERE
+
+    @property
+    def is_agents(self) -> bool:
+        """Whether an agent has written it, and not the program itself."""
+        return bool(self.image.manifest.agent_version)
 
 
 def is_stub_path(path: str) -> bool:
@@ -140,17 +153,25 @@ def _check(image: StubImage) -> None:
     for slot in image.manifest.probes:
         if slot.method >= methods:
             raise MalformedLibraryError(f"a probe refers to method {slot.method}, which is not there")
-        if slot.kind not in (1, 2, 3):
+        if slot.kind not in _KINDS:
             raise MalformedLibraryError(f"a probe has the unknown kind {slot.kind}")
 
 
 def find_stub_mappings(mappings: list[Mapping]) -> list[Mapping]:
-    """The first mapping of each stub library, in the order of their addresses."""
+    """The first mapping of each stub library, in the order of their addresses.
+
+    What nobody can access is no part of one: it keeps the place of a library that was unloaded.
+    """
     first: dict[tuple[int, int, int], Mapping] = {}
     for mapping in mappings:
-        if is_stub_path(mapping.path):
+        if is_stub_path(mapping.path) and mapping.access != "---p":
             first.setdefault(mapping.file, mapping)
     return list(first.values())
+
+
+def read_stub_mappings(pid: int) -> list[Mapping]:
+    """The stub libraries that a process has mapped now. Raises OSError."""
+    return find_stub_mappings(read_maps(pid, _IN_EVERY_PATH))
 
 
 def read_stub_library(pid: int, mapping: Mapping) -> StubLibrary:
@@ -159,7 +180,11 @@ def read_stub_library(pid: int, mapping: Mapping) -> StubLibrary:
     with open(file, "rb") as stream:
         content = stream.read()
     return StubLibrary(
-        pid=pid, file=file, bias=mapping.start - mapping.offset, image=parse_stub_image(content)
+        pid=pid,
+        file=file,
+        bias=mapping.start - mapping.offset,
+        image=parse_stub_image(content),
+        place=mapping.place,
     )
 
 

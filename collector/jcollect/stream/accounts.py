@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from jcollect.stream.columns import U32, U64
 
@@ -37,17 +38,20 @@ class Totals:
 
 
 class Accounts:
-    """Counts by probe id, uint64. Each is written by one thread only, mostly the reader's; read by any."""
+    """Counts by probe id, uint64: one element for each id below `capacity`, given out yet or not.
 
-    def __init__(self, probes: int, hits: Callable[[], U64], lost_in_ring: Callable[[], U64]) -> None:
+    Each is written by one thread only, mostly the reader's; read by any.
+    """
+
+    def __init__(self, capacity: int, hits: Callable[[], U64], lost_in_ring: Callable[[], U64]) -> None:
         """`hits` and `lost_in_ring` read the kernel's counters."""
-        self._probes = probes
+        self.capacity = capacity
         self._hits = hits
         self._lost_in_ring = lost_in_ring
         self._delivered = 0
         self._filtered = 0
-        self._held_back = np.zeros(probes, np.uint64)
-        self._lost_in_collector = np.zeros(probes, np.uint64)
+        self._held_back = np.zeros(capacity, np.uint64)
+        self._lost_in_collector = np.zeros(capacity, np.uint64)
 
     def deliver(self, events: int) -> None:
         self._delivered += events
@@ -55,16 +59,16 @@ class Accounts:
     def filter(self, events: int) -> None:
         self._filtered += events
 
-    def hold_back(self, by_probe: U64) -> None:
-        """What the process has held back by now, since it was attached to."""
-        self._held_back = by_probe
+    def hold_back(self, ids: npt.NDArray[np.int64], counts: U64) -> None:
+        """What the process has held back from these probes by now, since they were attached to."""
+        self._held_back[ids] = counts
 
     def lose_in_collector(self, by_probe: U64) -> None:
         self._lost_in_collector = self._lost_in_collector + by_probe
 
     def count(self, probe: U32) -> U64:
         """How often each probe id occurs in a column."""
-        counts: U64 = np.bincount(probe, minlength=self._probes).astype(np.uint64)
+        counts: U64 = np.bincount(probe, minlength=self.capacity).astype(np.uint64)
         return counts
 
     def lost_in_ring(self) -> U64:

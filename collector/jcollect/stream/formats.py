@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 
-from jcollect.discovery.probes import ENTRY, KIND_NAMES, THROW
+from jcollect.discovery.probes import ENTRY, KIND_NAMES, MARK, THROW
 from jcollect.stream.escape import escape
 from jcollect.stream.rows import Absent, Char, Cut, Decoded, Reference, Row, Unreadable
+from jprobe.v1 import collector_pb2
 
 
 @lru_cache(maxsize=64)
@@ -37,7 +38,7 @@ def json_line(row: Row) -> str:
         "descriptor": probe.descriptor,
         "kind": KIND_NAMES[probe.kind],
     }
-    if probe.kind == ENTRY:
+    if probe.kind in (ENTRY, MARK):
         line["args"] = [_json_value(value) for value in row.values]
     else:
         line["duration_ns"] = row.duration_nanos
@@ -81,10 +82,12 @@ def compact_line(row: Row) -> str:
     seconds, nanos = divmod(row.time_unix_nanos, 1_000_000_000)
     head = (
         f"{_second(seconds, '%H:%M:%S')}.{nanos // 1000:06d} {row.tid}/{row.thread} "
-        f"{escape(probe.class_name)}#{escape(probe.method)} {KIND_NAMES[probe.kind]}"
+        f"{escape(what_text(probe))}"
     )
+    if probe.kind != MARK:
+        head += f" {KIND_NAMES[probe.kind]}"
     captured = [f"{escape(name)}={_compact_value(value)}" for name, value in row.captures.items()]
-    if probe.kind == ENTRY:
+    if probe.kind in (ENTRY, MARK):
         return f"{head} ({', '.join([*map(_compact_value, row.values), *captured])})"
     parts = [head, duration_text(row.duration_nanos)]
     if row.values:
@@ -92,6 +95,13 @@ def compact_line(row: Row) -> str:
         is_class = probe.kind == THROW and isinstance(value, str)
         parts.append(escape(str(value)) if is_class else _compact_value(value))
     return " ".join(parts + captured)
+
+
+def what_text(probe: collector_pb2.Probe) -> str:
+    """What a probe is at: "com.acme.Orders#place", or, of a mark, its own name: "orders:placed"."""
+    if probe.kind == MARK:
+        return f"{probe.provider}:{probe.name}"
+    return f"{probe.class_name}#{probe.method}"
 
 
 def _compact_value(value: Decoded) -> str:
@@ -122,6 +132,28 @@ def duration_text(nanos: float) -> str:
             digits = 0 if size == 1 or value >= 99.95 else 1 if value >= 9.995 else 2
             return f"{value:.{digits}f}{unit}"
     return f"{nanos / 1e9:.2f}s"
+
+
+def gate_text(least_duration_nanos: int, every: int, per_second: int) -> str:
+    """What a gate lets pass, as a selector says it: "duration > 20ms every 100 at most 20/s"; or nothing."""
+    parts = []
+    if least_duration_nanos:
+        # "> 20ms" is kept as at least 20,000,001 ns.
+        least, above = exact_duration(least_duration_nanos), exact_duration(least_duration_nanos - 1)
+        parts.append(f"duration > {above}" if len(above) < len(least) else f"duration >= {least}")
+    if every > 1:
+        parts.append(f"every {every}")
+    if per_second:
+        parts.append(f"at most {per_second}/s")
+    return " ".join(parts)
+
+
+def exact_duration(nanos: int) -> str:
+    """As in "1500us": in the largest unit of which it is a whole number."""
+    for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)):
+        if nanos and nanos % size == 0:
+            return f"{nanos // size}{unit}"
+    return f"{nanos}ns"
 
 
 FORMATS: dict[str, Callable[[Row], str]] = {"json": json_line, "compact": compact_line}

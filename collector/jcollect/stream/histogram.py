@@ -40,6 +40,11 @@ class Histograms:
         # Untouched pages of zeros cost nothing, so most of thousands of histograms do not either.
         self._counts = np.zeros((keys, BUCKETS), np.uint32)
 
+    def grow(self, keys: int) -> None:
+        """From now on keys are 0..keys-1."""
+        before, self._counts = self._counts, np.zeros((keys, BUCKETS), np.uint32)
+        self._counts[: len(before)] = before
+
     def add(self, keys: npt.NDArray[np.int64], values: U64) -> None:
         """Counts values[i] in the histogram keys[i]."""
         places, counts = np.unique(keys * BUCKETS + bucket_of(values), return_counts=True)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,17 +28,32 @@ class NoSuchProbeError(Exception):
     """The globs of a subscription match nothing."""
 
 
+@dataclass(frozen=True)
+class Filter:
+    """What passes: `wanted` has a bool for each id that there can be; None lets everything pass.
+
+    `key` is the same for two filters that let the same pass.
+    """
+
+    wanted: Flags | None = None
+    key: bytes | None = None
+
+
 class Subscription:
     """One subscriber's queue. `messages` is for one thread; `close` may be called by any."""
 
     def __init__(
-        self, probes: Sequence[collector_pb2.Probe], wanted: Flags | None, accounts: Accounts, limit: int
+        self, globs: Sequence[str], probes: Sequence[collector_pb2.Probe], accounts: Accounts, limit: int
     ) -> None:
-        self.wanted = wanted
+        """`probes` are those that there are; no globs want every probe."""
+        self.filter = Filter()
+        self._is_meant = matcher(globs) if globs else None
+        self._known = 0
+        self._wanted = np.zeros(accounts.capacity, np.bool_)
         self._accounts = accounts
-        self._probes = probes
         self._limit = limit
-        self._queue: deque[bytes] = deque()
+        # With how much each counts against the limit.
+        self._queue: deque[tuple[bytes, int]] = deque()
         self._queued_bytes = 0
         self._condition = threading.Condition()
         self._ended = False
@@ -46,6 +62,36 @@ class Subscription:
         self._ring_before = accounts.lost_in_ring()
         self._collector_before = accounts.lost_in_collector()
         self._told: dict[collector_pb2.LossStage, tuple[int, float]] = {}
+        self.described = self._let_pass(probes)
+        self._put_schema(self.described)
+
+    def add(self, probes: Sequence[collector_pb2.Probe]) -> None:
+        """Queues a schema of those that are wanted; to be called before their first events are offered."""
+        meant = self._let_pass(probes)
+        if meant:
+            self._put_schema(meant)
+
+    def _let_pass(self, probes: Sequence[collector_pb2.Probe]) -> list[collector_pb2.Probe]:
+        """Those that are wanted, which the filter lets pass from now on."""
+        self._known += len(probes)
+        if self._is_meant is None:
+            return list(probes)
+        meant = [probe for probe in probes if self._is_meant(probe)]
+        wanted = self._wanted.copy()
+        wanted[[probe.id for probe in meant]] = True
+        self._wanted = wanted
+        # Where every probe passes, nothing has to be picked out.
+        self.filter = Filter() if wanted.sum() == self._known else Filter(wanted, wanted.tobytes())
+        return meant
+
+    def _put_schema(self, probes: Sequence[collector_pb2.Probe]) -> None:
+        """Whatever is queued already: without it, what follows could not be read."""
+        schema = collector_pb2.Schema(probes=probes)
+        message = collector_pb2.SubscribeResponse(schema=schema).SerializeToString()
+        with self._condition:
+            if not self._closed:
+                self._queue.append((message, 0))
+            self._condition.notify()
 
     @property
     def lost(self) -> int:
@@ -61,7 +107,7 @@ class Subscription:
                 counts = self._accounts.count(batch.columns.probe)
                 self._lost = counts if self._lost is None else self._lost + counts
             else:
-                self._queue.append(message)
+                self._queue.append((message, len(message)))
                 self._queued_bytes += len(message)
             self._condition.notify()
 
@@ -80,19 +126,16 @@ class Subscription:
             self._condition.notify()
 
     def messages(self) -> Iterator[bytes]:
-        """Encoded SubscribeResponses: the schema, then batches and loss notices, until `end` or `close`."""
-        schema = collector_pb2.Schema(probes=self._probes)
-        yield collector_pb2.SubscribeResponse(schema=schema).SerializeToString()
+        """Encoded SubscribeResponses until `end` or `close`: the schema, then whatever comes."""
         while True:
             with self._condition:
                 if not self._queue and not self._ended and not self._closed:
                     self._condition.wait(_LOSS_SECONDS)
                 if self._closed:
                     return
-                message = self._queue.popleft() if self._queue else None
-                if message is not None:
-                    self._queued_bytes -= len(message)
-                elif self._ended:
+                message, counted = self._queue.popleft() if self._queue else (None, 0)
+                self._queued_bytes -= counted
+                if message is None and self._ended:
                     break
             if message is not None:
                 yield message
@@ -128,17 +171,18 @@ class Subscription:
             counts = self._accounts.lost_in_ring() - self._ring_before
         else:
             counts = self._accounts.lost_in_collector() - self._collector_before
-        return counts if self.wanted is None else counts * self.wanted
+        wanted = self.filter.wanted
+        return counts if wanted is None else counts * wanted
 
 
 class Hub:
-    """The subscribers of one collector."""
+    """The subscribers of one collector, and the probes that they may hear of."""
 
     def __init__(
         self, probes: Sequence[collector_pb2.Probe], accounts: Accounts, queue_bytes: int = QUEUE_BYTES
     ) -> None:
         """`probes` in the order of their ids, from 0."""
-        self._probes = probes
+        self._probes = list(probes)
         self._accounts = accounts
         self._queue_bytes = queue_bytes
         self._lock = threading.Lock()
@@ -150,28 +194,30 @@ class Hub:
     def subscribe(
         self, globs: Iterable[str], probes: Sequence[collector_pb2.Probe] | None = None
     ) -> Subscription:
-        """From now on; `probes` are the same probes in their state of this moment.
+        """From now on; `probes` are the hub's, or the first of them, in their state of this moment.
 
         Raises NoSuchProbeError.
         """
         patterns = list(globs)
-        described = self._probes if probes is None else probes
-        wanted: Flags | None = None
-        if patterns:
-            is_meant = matcher(patterns)
-            wanted = np.array([is_meant(probe) for probe in described], np.bool_)
-            if not wanted.any():
-                raise NoSuchProbeError(", ".join(patterns))
-            described = [probe for probe, is_wanted in zip(described, wanted, strict=True) if is_wanted]
-            if wanted.all():
-                wanted = None
-        subscription = Subscription(described, wanted, self._accounts, self._queue_bytes)
+        now = list(probes or ())
         with self._lock:
+            # What has been added since they were looked at is as it was then.
+            described = now + self._probes[len(now) :]
+            subscription = Subscription(patterns, described, self._accounts, self._queue_bytes)
+            if patterns and not subscription.described:
+                raise NoSuchProbeError(", ".join(patterns))
             self.served += 1
             if self._ended:
                 subscription.end()
             self._subscriptions.append(subscription)
         return subscription
+
+    def add(self, probes: Sequence[collector_pb2.Probe]) -> None:
+        """More probes, whose ids follow on; to be called before their first events are published."""
+        with self._lock:
+            self._probes += probes
+            for subscription in self._subscriptions:
+                subscription.add(probes)
 
     def leave(self, subscription: Subscription) -> None:
         """Forgets a subscriber that has gone or been served to the end."""
@@ -187,12 +233,12 @@ class Hub:
             subscriptions = list(self._subscriptions)
         encoded: dict[bytes | None, tuple[bytes, Batch] | None] = {}
         for subscription in subscriptions:
-            wanted = subscription.wanted
-            key = None if wanted is None else wanted.tobytes()
-            if key not in encoded:
+            passes = subscription.filter
+            if passes.key not in encoded:
+                wanted = passes.wanted
                 part = batch if wanted is None else batch.pick(wanted[batch.columns.probe])
-                encoded[key] = (encode(part.columns), part) if len(part) else None
-            message = encoded[key]
+                encoded[passes.key] = (encode(part.columns), part) if len(part) else None
+            message = encoded[passes.key]
             if message is not None:
                 subscription.offer(*message)
 

@@ -34,7 +34,7 @@ class Printer:
         self._format = FORMATS[output]
         self._out = out
         self._left = max_events
-        self._decoder: RowDecoder | None = None
+        self._decoder = RowDecoder()
         self.events = 0
         self.lost: dict[str, int] = {}
 
@@ -50,14 +50,12 @@ class Printer:
             self._print(body)
             return None
         if body.HasField("schema"):
-            self._decoder = RowDecoder(body.schema.probes)
+            self._decoder.add(body.schema.probes)
         elif body.HasField("loss"):
             self.lost[stage_name(body.loss)] = body.loss.events
         return body
 
     def _print(self, columns: Columns) -> None:
-        if self._decoder is None:
-            raise ValueError("a batch came before the schema")
         lines = []
         for row in self._decoder.rows(columns):
             if self._left == 0:

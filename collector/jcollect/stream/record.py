@@ -18,12 +18,12 @@ A text ends at its NUL, so the agent writes U+0000 as C0 80, which is not UTF-8.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
-from jcollect.discovery.probes import ENTRY, MAX_WORDS, Probe
+from jcollect.discovery.probes import MAX_WORDS, TIMED_KINDS, Probe
 from jcollect.stream.columns import U32, U64, Batch, Columns, Flags
 from jcollect.stream.ring import RawRecords
 from jprobe.v1 import probe_pb2
@@ -32,26 +32,39 @@ from jprobe.v1 import probe_pb2
 _TIME, _TID_PROBE, _TEXT_WORDS_FLAGS, _WORDS = 1, 2, 3, 4
 _MAX_VALUES = MAX_WORDS - 1
 
+# As a number of words: no record has so many.
+_NOT_GIVEN_OUT = 0xFFFF
+
 _AGENTS_NUL = b"\xc0\x80"
 _LENGTH = np.uint64(0xFFFFFFFF)
 
 
 class RecordDecoder:
-    """Knows the probes by id, and so what the words of each record mean."""
+    """Knows the probes by id, and so what the words of each record mean.
 
-    def __init__(self, probes: Sequence[Probe], utc_offset_ns: int) -> None:
-        """`probes` in the order of their ids, from 0."""
-        self.probes = len(probes)
+    Its tables have a row for each id below `capacity` and are filled as ids are given out: a probe's row
+    is there before it is linked, and so before anybody looks for it.
+    """
+
+    def __init__(self, capacity: int, utc_offset_ns: int) -> None:
+        self._capacity = capacity
         self._utc_offset = np.uint64(utc_offset_ns % (1 << 64))
-        self._words = np.array([probe.words for probe in probes], np.uint16)
-        self._first_value = np.array([probe.first_value for probe in probes], np.int64)
-        self._values = np.array([len(probe.values) for probe in probes], np.uint32)
+        self._words = np.full(capacity, _NOT_GIVEN_OUT, np.uint16)
+        self._first_value = np.zeros(capacity, np.int64)
+        self._values = np.zeros(capacity, np.uint32)
         # Element [p, i]: value i of probe p is a string; i that p does not have are False.
-        self._strings = np.zeros((len(probes), _MAX_VALUES), np.bool_)
+        self._strings = np.zeros((capacity, _MAX_VALUES), np.bool_)
+        self._timed = np.zeros(capacity, np.bool_)
+
+    def add(self, probes: Iterable[Probe]) -> None:
+        """Probes whose records may come from now on."""
         for probe in probes:
+            self._words[probe.id] = probe.words
+            self._first_value[probe.id] = probe.first_value
+            self._values[probe.id] = len(probe.values)
             for i, value in enumerate(probe.values):
                 self._strings[probe.id, i] = value.type == probe_pb2.VALUE_TYPE_STRING
-        self._timed = np.array([probe.kind != ENTRY for probe in probes], np.bool_)
+            self._timed[probe.id] = probe.kind in TIMED_KINDS
 
     def decode(self, raw: RawRecords, first_seq: int) -> tuple[Batch, U64 | None]:
         """The events, numbered from `first_seq`, and how many records made no sense by probe id.
@@ -64,11 +77,11 @@ class RecordDecoder:
         probe = (tid_probe >> np.uint64(32)).astype(np.uint32)
         sizes = words[at + _TEXT_WORDS_FLAGS]
         count = (sizes >> np.uint64(32) & np.uint64(0xFFFF)).astype(np.uint16)
-        known = np.minimum(probe, self.probes - 1)
-        good = (probe < self.probes) & (count == self._words[known]) & (sizes >> np.uint64(48) == 0)
+        known = np.minimum(probe, self._capacity - 1)
+        good = (probe == known) & (count == self._words[known]) & (sizes >> np.uint64(48) == 0)
         senseless = None
         if not good.all():
-            senseless = np.bincount(known[~good], minlength=self.probes).astype(np.uint64)
+            senseless = np.bincount(known[~good], minlength=self._capacity).astype(np.uint64)
             at, probe, known, sizes, tid_probe, count = (
                 column[good] for column in (at, probe, known, sizes, tid_probe, count)
             )

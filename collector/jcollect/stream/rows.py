@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,9 +79,13 @@ class Row:
 class RowDecoder:
     """Reads the batches of one subscription."""
 
-    def __init__(self, probes: Sequence[collector_pb2.Probe]) -> None:
-        """`probes` from the schema, the first message of the stream."""
-        self._plans = {probe.id: _Plan(probe) for probe in probes}
+    def __init__(self, probes: Iterable[collector_pb2.Probe] = ()) -> None:
+        self._plans: dict[int, _Plan] = {}
+        self.add(probes)
+
+    def add(self, probes: Iterable[collector_pb2.Probe]) -> None:
+        """The probes of a schema: the stream's first message, or a later one."""
+        self._plans.update({probe.id: _Plan(probe) for probe in probes})
 
     def rows(self, columns: Columns) -> Iterator[Row]:
         """The events of a batch in order. Raises KeyError for a probe that is not in the schema."""
@@ -180,6 +184,7 @@ _BY_TYPE: dict[int, Callable[[int], Decoded]] = {
     probe_pb2.VALUE_TYPE_CHAR: lambda word: Char(chr(word & 0xFFFF)),
     probe_pb2.VALUE_TYPE_FLOAT: _float,
     probe_pb2.VALUE_TYPE_DOUBLE: _double,
+    probe_pb2.VALUE_TYPE_UNSIGNED: int,
 }
 
 

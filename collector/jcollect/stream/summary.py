@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from jcollect.discovery.probes import ENTRY, THROW
+from jcollect.discovery.probes import THROW, TIMED_KINDS
 from jcollect.stream.columns import Columns
+from jcollect.stream.formats import what_text
 from jcollect.stream.histogram import Histograms
 from jprobe.v1 import collector_pb2
+
+_Key = tuple[str, int, str]
 
 
 @dataclass(frozen=True)
@@ -26,26 +32,22 @@ class MethodSummary:
 
 
 class Summary:
-    """Adds up events. A call counts once, when it ends; where only its entry is streamed, then."""
+    """Adds up events. A call counts once, when it ends; where only its entry is streamed, then.
 
-    def __init__(self, probes: Sequence[collector_pb2.Probe]) -> None:
-        """`probes` from the schema."""
-        methods: dict[tuple[str, int, str, str], int] = {}
-        size = max((probe.id for probe in probes), default=0) + 1
-        self._method = np.zeros(size, np.int64)
-        self._is_throw = np.zeros(size, np.bool_)
-        self._is_entry = np.zeros(size, np.bool_)
-        for probe in probes:
-            key = (probe.class_name, probe.class_loader_id, probe.method, probe.descriptor)
-            self._method[probe.id] = methods.setdefault(key, len(methods))
-            self._is_throw[probe.id] = probe.kind == THROW
-            self._is_entry[probe.id] = probe.kind == ENTRY
-        self._names = _names(list(methods))
-        self._timed = np.zeros(len(methods), np.bool_)
-        for probe in probes:
-            if probe.kind != ENTRY:
-                self._timed[self._method[probe.id]] = True
+    What a mark says is a call too, of which nobody knows how long it took.
+    """
+
+    def __init__(self, probes: Iterable[collector_pb2.Probe] = ()) -> None:
+        self._methods: dict[_Key, int] = {}
+        self._names: list[str] = []
+        # By probe id.
+        self._method = np.zeros(0, np.int64)
+        self._is_throw = np.zeros(0, np.bool_)
+        self._is_timed = np.zeros(0, np.bool_)
+        # By method.
+        self._timed = np.zeros(0, np.bool_)
         self.clear()
+        self.describe(probes)
 
     def clear(self) -> None:
         """Begins anew."""
@@ -56,18 +58,40 @@ class Summary:
         self._total = np.zeros(count, np.int64)
         self._latencies = Histograms(count)
 
+    def describe(self, probes: Iterable[collector_pb2.Probe]) -> None:
+        """The probes of a schema: the stream's first message, or a later one."""
+        new = list(probes)
+        size = max((probe.id + 1 for probe in new), default=0)
+        self._method = _longer(self._method, size)
+        self._is_throw = _longer(self._is_throw, size)
+        self._is_timed = _longer(self._is_timed, size)
+        for probe in new:
+            key = _key(probe)
+            self._method[probe.id] = self._methods.setdefault(key, len(self._methods))
+            self._is_throw[probe.id] = probe.kind == THROW
+            self._is_timed[probe.id] = probe.kind in TIMED_KINDS
+        count = len(self._methods)
+        self._timed = _longer(self._timed, count)
+        for probe in new:
+            if probe.kind in TIMED_KINDS:
+                self._timed[self._method[probe.id]] = True
+        self._calls = _longer(self._calls, count)
+        self._errors = _longer(self._errors, count)
+        self._total = _longer(self._total, count)
+        self._latencies.grow(count)
+        self._names = _names(list(self._methods))
+
     def add(self, columns: Columns) -> None:
         """Adds a batch."""
         self.events += len(columns)
-        entry = self._is_entry[columns.probe]
+        ended = self._is_timed[columns.probe]
         method = self._method[columns.probe]
         count = len(self._names)
-        counted = ~entry | ~self._timed[method]
+        counted = ended | ~self._timed[method]
         self._calls += np.bincount(method[counted], minlength=count)
         self._errors += np.bincount(method[self._is_throw[columns.probe]], minlength=count)
-        if entry.all():
+        if not ended.any():
             return
-        ended = ~entry
         took = columns.duration_nanos[ended]
         # In floating point a sum is exact up to 2**53 ns, 104 days for one batch.
         self._total += np.bincount(method[ended], took.astype(np.float64), count).astype(np.int64)
@@ -90,10 +114,18 @@ class Summary:
         )
 
 
-def _names(methods: list[tuple[str, int, str, str]]) -> list[str]:
-    """class#method, with the parameters' descriptor where that name occurs more than once."""
-    plain = [f"{class_name}#{method}" for class_name, _, method, _ in methods]
-    return [
-        name if plain.count(name) == 1 else f"{name}{descriptor}"
-        for name, (_, _, _, descriptor) in zip(plain, methods, strict=True)
-    ]
+def _key(probe: collector_pb2.Probe) -> _Key:
+    """The same for all probes of one method: what it is called, its class loader, and its descriptor."""
+    return (what_text(probe), probe.class_loader_id, probe.descriptor)
+
+
+def _names(methods: list[_Key]) -> list[str]:
+    """As what_text says it, with the parameters' descriptor where that occurs more than once."""
+    often = Counter(what for what, _, _ in methods)
+    return [what if often[what] == 1 else f"{what}{descriptor}" for what, _, descriptor in methods]
+
+
+def _longer(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """With zeros at its end, so that it has at least so many elements."""
+    missing = max(0, size - len(array))
+    return np.concatenate([array, np.zeros(missing, array.dtype)])

@@ -1,0 +1,93 @@
+"""One stub library that is attached to: its links, and what its process says about its probes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from jcollect.attach.links import Linker, Links
+from jcollect.discovery.live import Gates, LiveProbe, read_live, read_states
+from jcollect.discovery.probes import Probe
+from jprobe.v1 import probe_pb2
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the process's memory said at one moment: calls held back by probe, and whether all are retired."""
+
+    filtered: npt.NDArray[np.uint64]
+    is_retired: bool
+
+
+class Attached:
+    """The probes of one library that have ids, linked or not any more.
+
+    A reading may be of memory where something else lies by now. It counts when it is `keep`t, for which
+    the library must have been seen mapped after it was read.
+    """
+
+    def __init__(self, probes: Sequence[Probe]) -> None:
+        self.probes = probes
+        self.library = probes[0].library
+        self.ids = np.array([probe.id for probe in probes], np.int64)
+        self.is_retired = False
+        self._slots = np.array([probe.slot for probe in probes], np.int64)
+        self._gates = Gates(probes)
+        self._before = np.zeros(len(probes), np.uint64)
+        self._filtered = self._before
+        self._links: Links | None = None
+
+    @property
+    def is_linked(self) -> bool:
+        return self._links is not None
+
+    @property
+    def held_back(self) -> npt.NDArray[np.uint64]:
+        """Calls held back since they were linked, by probe. Modulo 2**64, as the process counts."""
+        held_back: npt.NDArray[np.uint64] = self._filtered - self._before
+        return held_back
+
+    def link(self, linker: Linker) -> None:
+        """Attaches, and counts from now on; it may have been attached before. Raises JcollectError."""
+        reading = self.read()
+        if reading is not None:
+            self._before = reading.filtered - self.held_back
+            self._filtered = reading.filtered
+            self.is_retired = reading.is_retired
+        self._links = linker.link(self.probes)
+
+    def unlink(self) -> None:
+        """Detaches from the library; what is known about it stays."""
+        if self._links is not None:
+            links, self._links = self._links, None
+            links.close()
+
+    def read(self) -> Reading | None:
+        """None where nothing can be read: the process is gone, or nothing is mapped there any more."""
+        try:
+            filtered = self._gates.filtered(self._gates.read())
+            states = np.frombuffer(read_states([self.library])[0], np.uint8)[self._slots]
+        except OSError:
+            return None
+        return Reading(filtered, bool((states == probe_pb2.PROBE_STATE_RETIRED).all()))
+
+    def keep(self, reading: Reading) -> None:
+        self._filtered = reading.filtered
+        self.is_retired = reading.is_retired
+
+    def read_live(self) -> list[LiveProbe] | None:
+        """The probes as they are now; None as of `read`."""
+        try:
+            return read_live(self.probes)
+        except OSError:
+            return None
+
+    def last_known(self) -> list[LiveProbe]:
+        """The probes of a library that is mapped no longer."""
+        return [
+            LiveProbe(probe, state=probe_pb2.PROBE_STATE_RETIRED, filtered=filtered)
+            for probe, filtered in zip(self.probes, self._filtered.tolist(), strict=True)
+        ]

@@ -1,0 +1,111 @@
+"""What the verbs that command the agent share: options, and how they print a reply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import click
+from google.protobuf.message import Message
+
+from jcollect.commands.options import plural
+from jcollect.control.gateway import ANSWER_SECONDS
+from jcollect.stream.escape import escape
+from jcollect.stream.formats import gate_text
+from jprobe.v1 import control_pb2, manifest_pb2
+
+FEW = 5
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def no_load_option(command: _Command) -> _Command:
+    return click.option(
+        "--no-load",
+        is_flag=True,
+        help="Leave the JVM's attach mechanism alone: fail where no agent has its gateway on.",
+    )(command)
+
+
+def timeout_option(command: _Command) -> _Command:
+    return click.option(
+        "--timeout",
+        "seconds",
+        type=click.FloatRange(min=0, min_open=True),
+        default=ANSWER_SECONDS,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long the JVM may take to load the agent, and the agent to answer.",
+    )(command)
+
+
+def json_option(command: _Command) -> _Command:
+    return click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")(command)
+
+
+def echo_json(value: object) -> None:
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    click.echo(text.encode(errors="backslashreplace"))
+
+
+def as_dict(message: Message) -> dict[str, Any]:
+    """A message with all its fields, named as in the .proto, and 64-bit numbers as numbers."""
+    return {field.name: _plain(getattr(message, field.name)) for field in message.DESCRIPTOR.fields}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Message):
+        return as_dict(value)
+    if isinstance(value, (str, int, float)):
+        return value
+    return [_plain(each) for each in value]
+
+
+def echo(line: str) -> None:
+    """A line on stdout; names of the traced process may be in it."""
+    click.echo(escape(line))
+
+
+def took(reply: control_pb2.ControlReply) -> str:
+    return f"{reply.took_nanos / 1e6:,.0f} ms"
+
+
+def totals(reply: control_pb2.ControlReply) -> str:
+    return f"{plural(reply.traced_methods, 'method')} with {plural(reply.traced_probes, 'probe')}"
+
+
+def echo_selections(selections: Iterable[control_pb2.Selection]) -> None:
+    for selection in selections:
+        if is_exclusion(selection):
+            matched = "left out"
+        else:
+            matched = plural(selection.methods, "method") if selection.methods else "nothing so far"
+        leased = ", for as long as a client stays connected" if selection.leased else ""
+        echo(f"  {selection.selector}: {matched}{leased}")
+
+
+def is_exclusion(selection: control_pb2.Selection) -> bool:
+    """Whether it takes methods away from those that were selected before."""
+    return selection.selector.startswith("!")
+
+
+def echo_failed(failed: Sequence[manifest_pb2.Untraceable], everything: bool) -> None:
+    """What cannot be traced, each with its reason: the first few, or all."""
+    if not failed:
+        return
+    echo(f"cannot trace {len(failed):,} of what matches:")
+    for each in failed if everything else failed[:FEW]:
+        echo(f"  {name_of(each)}: {each.reason}")
+    if not everything and len(failed) > FEW:
+        echo(f"  and {len(failed) - FEW:,} more; --all lists them")
+
+
+def gate_words(gate: control_pb2.GateSettings) -> str:
+    return gate_text(gate.least_duration_nanos, gate.every, gate.per_second) or "every call"
+
+
+def name_of(method: manifest_pb2.TracedMethod | manifest_pb2.Untraceable) -> str:
+    if not method.method:
+        return method.class_name
+    return f"{method.class_name}#{method.method}{method.descriptor}"

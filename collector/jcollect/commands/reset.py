@@ -1,0 +1,37 @@
+"""jcollect reset: ends the agent, and looks whether it has left anything."""
+
+from __future__ import annotations
+
+import click
+
+from jcollect.commands.control import (
+    as_dict,
+    echo,
+    echo_json,
+    json_option,
+    no_load_option,
+    timeout_option,
+    took,
+)
+from jcollect.commands.options import pid_argument
+from jcollect.control.agent import find_agent
+from jcollect.control.ensure import command_agent
+from jcollect.control.undone import check_undone
+
+
+@click.command()
+@pid_argument
+@json_option
+@no_load_option
+@timeout_option
+def reset(pid: int, as_json: bool, no_load: bool, seconds: float) -> None:
+    """Take all probes of the JVM PID back, restore its classes, and end its agent."""
+    with command_agent(pid, may_load=not no_load, seconds=seconds) as gateway:
+        agent = find_agent(pid)
+        reply = gateway.reset()
+    if agent:
+        check_undone(agent)
+    if as_json:
+        echo_json(as_dict(reply))
+    else:
+        echo(f"reset in {took(reply)}: the agent in PID {pid} has ended")

@@ -1,0 +1,48 @@
+"""jcollect set: changes which calls fire, while the program runs."""
+
+from __future__ import annotations
+
+import click
+
+from jcollect.commands.control import (
+    as_dict,
+    echo,
+    echo_json,
+    gate_words,
+    json_option,
+    name_of,
+    no_load_option,
+    timeout_option,
+    took,
+)
+from jcollect.commands.options import pid_argument, plural
+from jcollect.control.ensure import command_agent
+from jcollect.control.methods import have_entries, methods_of
+
+
+@click.command("set")
+@pid_argument
+@click.argument("glob", metavar="PROBE")
+@click.argument("settings", nargs=-1, required=True, metavar="SETTINGS")
+@json_option
+@no_load_option
+@timeout_option
+def set_gates(
+    pid: int, glob: str, settings: tuple[str, ...], as_json: bool, no_load: bool, seconds: float
+) -> None:
+    """Change which calls fire, of the methods with probes that the glob PROBE means in the JVM PID.
+
+    SETTINGS is 'duration > 20ms every 100 at most 20/s' or a part of that, which leaves the others as
+    they are; 'always'; or 'as selected'. PROBE matches provider:name, class, method or class#method.
+    """
+    with command_agent(pid, may_load=not no_load, seconds=seconds) as gateway:
+        methods = methods_of(pid, glob)
+        reply = gateway.set(methods, " ".join(settings))
+    if as_json:
+        echo_json(as_dict(reply))
+        return
+    echo(f"set {plural(len(reply.methods), 'method')} in {took(reply)}")
+    for method, gate in zip(reply.methods, reply.gates, strict=False):
+        echo(f"  {name_of(method)}: {gate_words(gate)}")
+    if any(gate.least_duration_nanos for gate in reply.gates) and have_entries(pid, methods):
+        echo("entry probes fire nonetheless; attach to '*__return' and '*__throw' alone")

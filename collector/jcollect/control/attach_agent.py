@@ -1,0 +1,79 @@
+"""A program of its own: has another JVM load an agent, by the JDK's attach API.
+
+    python -m jcollect.control.attach_agent LIBJVM PID UID GID JAR OPTIONS SECONDS
+
+It prints one line, "loaded" or "refused: " and the JVM's own words. A process of its own, because a JVM
+inside jcollect would cost its memory for as long as jcollect runs and meddle with its signals, and
+because this one changes its user.
+
+HotSpot answers those whose effective user and group are its own, or root as its user namespace sees it;
+and it looks for a file that such a one has made. Under the target's user it answers from inside any user
+namespace. The capabilities of root stay: for /proc/PID/root, for SIGQUIT, and for files of ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+
+import jpype
+
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
+_OLDEST_TARGET = 17
+
+
+def main() -> None:
+    libjvm, pid, uid, gid, jar, options, seconds = sys.argv[1:]
+    _take_user(int(uid), int(gid))
+    jpype.startJVM(
+        libjvm,
+        # Small, quick to start, deaf to signals, leaving no files.
+        "-Xmx64m",
+        "-Xrs",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-XX:-UsePerfData",
+        f"-Dsun.tools.attach.attachTimeout={int(float(seconds) * 1000)}",
+        convertStrings=True,
+        interrupt=False,
+    )
+    print(_load(pid, jar, options), flush=True)
+    # Not by way of the JVM's shutdown, which would take longer than all the rest.
+    os._exit(0)
+
+
+def _take_user(uid: int, gid: int) -> None:
+    if os.geteuid() != 0 or uid == 0:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0) != 0:
+        # Without CAP_SETPCAP we stay root, which is enough outside of user namespaces.
+        return
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+
+
+def _load(pid: str, jar: str, options: str) -> str:
+    try:
+        machine = jpype.JClass("com.sun.tools.attach.VirtualMachine").attach(pid)
+        try:
+            version = str(machine.getSystemProperties()["java.specification.version"])
+            if int(version.split(".")[-1]) < _OLDEST_TARGET:
+                return (
+                    f"refused: it is a JVM of Java {version}, and the agent needs {_OLDEST_TARGET} or later"
+                )
+            machine.loadAgent(jar, options)
+        finally:
+            with contextlib.suppress(jpype.JException):
+                machine.detach()
+    except jpype.JException as problem:
+        message = problem.getMessage() or problem.getClass().getName()
+        return "refused: " + " ".join(str(message).split())
+    return "loaded"
+
+
+if __name__ == "__main__":
+    main()

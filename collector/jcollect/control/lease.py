@@ -1,0 +1,64 @@
+"""A selection for as long as somebody needs it, and no longer even if that somebody is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from jcollect.control.agent import Agent, find_agent
+from jcollect.control.ensure import ensure_agent
+from jcollect.control.gateway import ANSWER_SECONDS
+from jcollect.discovery.live import not_retired
+from jcollect.discovery.probes import Probe, probes_of
+from jcollect.errors import JcollectError
+from jprobe.v1 import control_pb2
+
+_SECONDS = 5.0
+# An agent that nobody needs ends at once; one that others need stays, which cannot be told from outside.
+_END_SECONDS = 1.0
+_POLL_SECONDS = 0.02
+
+
+@contextlib.contextmanager
+def leased_selection(
+    pid: int, selectors: Sequence[str], seconds: float = ANSWER_SECONDS
+) -> Iterator[control_pb2.ControlReply]:
+    """Selects, loading the agent if it is not there, until the block ends.
+
+    When it has ended, the selection is taken back, and an agent that was loaded for it is gone. Raises
+    JcollectError where the agent cannot be had or refuses.
+    """
+    with ensure_agent(pid, seconds=seconds) as gateway:
+        reply = gateway.select(selectors, leased=True)
+        yield reply
+        # The process may have exited, and its agent with it.
+        with contextlib.suppress(JcollectError):
+            agent = find_agent(pid)
+            gateway.close()
+            if agent is not None:
+                _wait_until_let_go(agent, reply)
+
+
+def is_selected_by(reply: control_pb2.ControlReply) -> Callable[[Probe], bool]:
+    """Tells whether a probe is there because of a selection: now, or when its class is loaded later."""
+    methods = {(m.class_name, m.class_loader_id, m.method, m.descriptor) for m in reply.methods}
+    given = frozenset(reply.given)
+    return lambda probe: probe.selector in given or probe.method_key in methods
+
+
+def _wait_until_let_go(agent: Agent, reply: control_pb2.ControlReply) -> None:
+    """Until the probes are retired, and the agent has ended if that was its last selection."""
+    given = frozenset(reply.given)
+    every = probes_of(agent.libraries)
+    _wait(lambda: not any(probe.selector in given for probe in not_retired(every)), _SECONDS)
+    if reply.loaded_later and agent.directory is not None and not not_retired(every):
+        directory = agent.directory
+        _wait(lambda: not os.path.exists(directory), _END_SECONDS)
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,135 @@
+"""Loads the agent into a running JVM, or says why that JVM does not take it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+from jcollect import __version__
+from jcollect.control.jar import DeliveredJar, delivered_jar
+from jcollect.control.jdk import find_libjvm
+from jcollect.control.target import Target, read_target
+from jcollect.discovery.maps import read_maps
+from jcollect.errors import JcollectError
+
+LOADING_SECONDS = 30.0
+
+# Of those seconds, what the JVM may take to open its attach socket.
+_HANDSHAKE_SECONDS = 10.0
+_POLL_SECONDS = 0.02
+
+
+def load_agent(pid: int, seconds: float = LOADING_SECONDS) -> None:
+    """Loads the agent, its gateway on; an agent that runs there already turns its gateway on.
+
+    Raises JcollectError when the JVM or the agent refuses, or when that takes longer than `seconds`.
+    """
+    target = read_target(pid)
+    libjvm = find_libjvm()
+    _check_takes_agents(target)
+    deadline = time.monotonic() + seconds
+    _wait_until_ready(target, deadline)
+    with delivered_jar(target) as delivered:
+        options = f"control=on,version={__version__},report={delivered.report}"
+        command = (libjvm, pid, target.uid, target.gid, delivered.jar, options, _HANDSHAKE_SECONDS)
+        answer = _attach(target, [str(part) for part in command], deadline)
+        if answer != "loaded":
+            raise _cannot_load(target, _advice(answer.removeprefix("refused: ")))
+        _check_report(target, delivered)
+
+
+def _attach(target: Target, command: list[str], deadline: float) -> str:
+    """What attach_agent.py says."""
+    try:
+        result = subprocess.run(
+            [sys.executable, "-P", "-m", "jcollect.control.attach_agent", *command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=max(1.0, deadline - time.monotonic()),
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _cannot_load(
+            target,
+            "it has let the attach mechanism wait for too long; is it stopped, or very busy? "
+            f"It may load the agent yet; look with: jcollect status {target.pid}",
+        ) from None
+    lines = result.stdout.splitlines()
+    if result.returncode != 0 or not lines:
+        trouble = (result.stderr.splitlines() or ["no word"])[-1]
+        raise _cannot_load(target, f"attaching ended with code {result.returncode}: {trouble}")
+    return lines[-1]
+
+
+def _check_takes_agents(target: Target) -> None:
+    pid = target.pid
+    own = os.geteuid()
+    if own not in (0, target.uid):
+        raise _cannot_load(target, f"it belongs to user {target.uid}, and we are user {own}; run with sudo")
+    try:
+        names = {os.path.basename(mapping.path) for mapping in read_maps(pid)}
+    except PermissionError:
+        raise _cannot_load(target, "needs CAP_SYS_PTRACE to see what it is; run with sudo") from None
+    except OSError:
+        raise JcollectError(f"PID {pid} has exited") from None
+    if any(name.startswith("libj9vm") for name in names):
+        raise _cannot_load(target, "it is an OpenJ9 JVM, and the agent needs HotSpot")
+    if "libjvm.so" not in names:
+        raise _cannot_load(
+            target, "it is not a JVM: it has no libjvm.so mapped; give the PID of a java process"
+        )
+    if target.is_stopped:
+        raise _cannot_load(target, f"it is stopped; let it go on first: kill -CONT {pid}")
+
+
+def _wait_until_ready(target: Target, deadline: float) -> None:
+    """Until SIGQUIT, with which attaching begins, is safe: a JVM that does not catch it would die of it."""
+    socket = f"/proc/{target.pid}/root/tmp/.java_pid{target.inner_pid}"
+    if os.path.exists(socket):
+        return
+    if _has_read_only_tmp(target):
+        raise _cannot_load(target, "a JVM is attached to by a socket in /tmp, and its /tmp is read-only")
+    while not (read_target(target.pid).catches_quit or os.path.exists(socket)):
+        if time.monotonic() > deadline:
+            raise _cannot_load(
+                target,
+                "it does not catch SIGQUIT, which asks a JVM to be attached to and would end this one; "
+                "was it started with -Xrs and -XX:+DisableAttachMechanism?",
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _has_read_only_tmp(target: Target) -> bool:
+    try:
+        return bool(os.statvfs(f"/proc/{target.pid}/root/tmp").f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def _check_report(target: Target, delivered: DeliveredJar) -> None:
+    report = delivered.read_report()
+    if not report:
+        raise _cannot_load(
+            target, "the agent was started and has not said how it went; see the program's stderr"
+        )
+    if report != "ok":
+        raise _cannot_load(target, report)
+
+
+def _advice(refusal: str) -> str:
+    """The JVM's own words, and what to do about those that are known."""
+    if "EnableDynamicAgentLoading" in refusal:
+        return f"the JVM says: {refusal} (JEP 451); or start it with -javaagent:jprobe.jar"
+    if "does not support the attach mechanism" in refusal:
+        return f"the JVM says: {refusal}; it was started with -XX:+DisableAttachMechanism"
+    if "Unable to open socket file" in refusal:
+        return f"the JVM says: {refusal}; was it started with -XX:+DisableAttachMechanism, or is it stopped?"
+    return f"the JVM says: {refusal}"
+
+
+def _cannot_load(target: Target, reason: str) -> JcollectError:
+    return JcollectError(f"cannot load the agent into PID {target.pid}: {reason}")

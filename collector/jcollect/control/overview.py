@@ -1,0 +1,46 @@
+"""What can be told of an agent from outside: by its stub libraries, without a word to it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from jcollect.control.agent import Agent
+from jcollect.discovery.live import read_live
+from jcollect.discovery.probes import STATE_NAMES, probes_of
+from jcollect.discovery.process import TracedProcess
+from jcollect.errors import JcollectError
+from jprobe.v1 import probe_pb2
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Of one moment. `methods` are those with probes that are not retired; `states` counts probes by name."""
+
+    version: str
+    selectors: tuple[str, ...]
+    refusal: str
+    directory: str | None
+    libraries: tuple[str, ...]
+    methods: int
+    states: dict[str, int]
+
+
+def overview_of(agent: Agent) -> Overview:
+    """Raises JcollectError when the process has gone."""
+    try:
+        live = read_live(probes_of(agent.libraries))
+    except OSError as error:
+        raise JcollectError(
+            f"cannot read the probes of PID {agent.pid}: {error.strerror}; try again"
+        ) from None
+    counts = Counter(each.state for each in live)
+    return Overview(
+        version=agent.version,
+        selectors=agent.selectors,
+        refusal=TracedProcess(agent.pid, agent.libraries).refusal,
+        directory=agent.directory,
+        libraries=tuple(library.file for library in agent.libraries),
+        methods=len({e.probe.method_key for e in live if e.state != probe_pb2.PROBE_STATE_RETIRED}),
+        states={name: counts[number] for number, name in STATE_NAMES.items() if counts[number]},
+    )

@@ -1,0 +1,46 @@
+"""Looks from outside whether an agent that was reset has left anything behind."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+from jcollect.control.agent import Agent, agent_libraries, is_retired
+from jcollect.discovery.stub_library import StubLibrary
+from jcollect.errors import JcollectError
+
+_SECONDS = 5.0
+_POLL_SECONDS = 0.02
+
+
+def check_undone(agent: Agent) -> None:
+    """Waits a little for libraries to be retired or unmapped and for the stub directory to go.
+
+    Raises JcollectError that says what is left.
+    """
+    deadline = time.monotonic() + _SECONDS
+    while left := list(_left(agent)):
+        if time.monotonic() > deadline:
+            raise JcollectError(
+                f"the agent in PID {agent.pid} says that it has ended, and has left {', '.join(left)}; "
+                "see the program's stderr"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _left(agent: Agent) -> Iterator[str]:
+    if agent.directory and os.path.exists(agent.directory):
+        yield f"the directory {agent.directory}"
+    before = {library.bias for library in agent.libraries}
+    for library in agent_libraries(agent.pid):
+        if library.bias in before and not _is_over(library):
+            generation = library.image.manifest.generation
+            yield f"the stub library of generation {generation} in use"
+
+
+def _is_over(library: StubLibrary) -> bool:
+    try:
+        return not library.image.manifest.probes or is_retired(library)
+    except OSError:
+        return True
