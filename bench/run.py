@@ -1,7 +1,8 @@
 """What jprobe costs, side by side with doing without, in one run on one machine.
 
     make bench                                  all of it, about twenty minutes
-    .venv/bin/python bench/run.py dormant       one of: dormant, calls, filtered, inlining, attach, recovery
+    .venv/bin/python bench/run.py dormant       one of: dormant, calls, filtered, inlining, attach, recovery,
+                                                binding
 
 Each figure is a median, and each claim a ratio of medians of runs that took turns. Everything that
 was measured is kept in bench/results/, one JSON file a run.
@@ -26,9 +27,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from binding import binding  # noqa: E402
+
 from conditions import wait_until  # noqa: E402
 from java_target import (  # noqa: E402
     H2_JAR,
+    JAR,
+    JCOLLECT,
     JDKS,
     Jdk,
     Process,
@@ -42,6 +47,7 @@ from jcollect.discovery.live import read_live  # noqa: E402
 from jcollect.discovery.probes import Probe  # noqa: E402
 from jcollect.discovery.process import find_process  # noqa: E402
 from jprobe.v1 import probe_pb2  # noqa: E402
+from second_agent import agent_jar  # noqa: E402
 
 BUILD = ROOT / "build/bench"
 CLASSES = 50
@@ -53,6 +59,8 @@ SIZES = (10, 26, 34, 98, 290, 322)
 METHOD_TIMING_SINCE = 25
 TRIOS = 7
 ROUNDS_IN_TURN = 60
+SELECTING_TURNS = 3
+DISTURBED_MS = 5_000.0
 # Less of the noise that is the garbage collector's.
 STEADY = ["-XX:+UseSerialGC", "-Xms1g", "-Xmx1g"]
 
@@ -396,6 +404,69 @@ def recovery(jdk: Jdk) -> dict[str, Any]:
     return {"one method": one, "many methods": many}
 
 
+def selecting(jdk: Jdk) -> dict[str, Any]:
+    """A database under load: all of its methods selected while it runs, against the usual way to come by
+    class files, a retransformation that changes none. What the program loses by it in the five seconds after.
+    """
+    request = BUILD / "again"
+    jar = agent_jar("Again", BUILD / "classes", BUILD)
+
+    def select(target: Process) -> None:
+        done = run(JCOLLECT, "select", target.pid, "org.h2.**#*", timeout=120)
+        assert done.returncode == 0, done.stderr
+
+    def retransform(target: Process) -> None:
+        request.touch()
+        wait_until(lambda: not request.exists(), "the retransformation", 120)
+
+    ways: dict[str, tuple[list[str], Callable[[Process], None]]] = {
+        "jcollect select": ([f"-javaagent:{JAR}=control=on,max-methods=20000"], select),
+        "retransformed": ([f"-javaagent:{jar}=org.h2.,{request}"], retransform),
+        "nothing": ([], lambda target: None),
+    }
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    for _ in range(SELECTING_TURNS):
+        for way, (agent, action) in ways.items():
+            found[way].append(disturbed(jdk, agent, action))
+    for way, runs in found.items():
+        took, slowest, lost, after = (
+            statistics.median(one[what] for one in runs)
+            for what in ("took_ms", "slowest", "lost_ms", "lost_after_ms")
+        )
+        print(
+            f"selecting {jdk}: {way}: took {took:.0f} ms; slowest round {slowest:.2f} times the usual; "
+            f"lost {lost:.0f} ms in 5 s, {after:.0f} ms of them when it was done",
+            flush=True,
+        )
+    return found
+
+
+def disturbed(jdk: Jdk, agent: list[str], action: Callable[[Process], None]) -> dict[str, float]:
+    """What an action costs a program that works as fast as it can; times in ms, rounds as ratios."""
+    classpath = f"{BUILD / 'classes'}:{H2_JAR}"
+    with java(jdk, "-cp", classpath, "Rounds", "sql", WARM_ROUNDS, 0, jvm=[*STEADY, *agent]) as target:
+        target.wait_for_line("warm", 300)
+        measurements = Measurements(target)
+        usual = statistics.median(measurements.next(40)) / 1e6
+        start = now_ms()
+        action(target)
+        took = now_ms() - start
+        wait_until(lambda: measurements.all()[-1][0] > start + DISTURBED_MS, "five seconds", 60)
+        ends = [
+            (end, nanos / 1e6) for end, nanos in measurements.all() if start < end <= start + DISTURBED_MS
+        ]
+        rounds = [took_ms for _, took_ms in ends]
+        after = [took_ms for end, took_ms in ends if end - took_ms > start + took]
+    return {
+        "usual_ms": usual,
+        "took_ms": took,
+        "slowest": max(rounds) / usual,
+        "lost_ms": sum(rounds) - usual * len(rounds),
+        "lost_after_ms": sum(after) - usual * len(after),
+        "rounds": len(rounds),
+    }
+
+
 BENCHES = {
     "dormant": dormant,
     "calls": calls,
@@ -403,6 +474,8 @@ BENCHES = {
     "inlining": inlining,
     "attach": attach_many,
     "recovery": recovery,
+    "selecting": selecting,
+    "binding": binding,
 }
 
 
