@@ -3,6 +3,8 @@
 # make test    runs all tests
 # make lint    checks types and style
 # make bench   says what jprobe costs, side by side with doing without
+# make install-stapsdt, make uninstall-stapsdt
+#              the C library of docs/libstapsdt.md, to PREFIX (/usr/local) and below DESTDIR (nothing)
 #
 # Each installs what it lacks, from Debian, PyPI and Maven Central; run them as root, or with sudo
 # at hand.
@@ -29,8 +31,9 @@ PACKAGES += gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 else
 PACKAGES += gcc-x86-64-linux-gnu libc6-dev-amd64-cross
 endif
-# What the tests hold against us: bpftrace, bcc's tplist, perf, readelf.
-TEST_PACKAGES := bpftrace bpfcc-tools linux-perf binutils util-linux
+# What the tests hold against us: bpftrace, bcc's tplist, perf, readelf, valgrind; and pkg-config, by
+# which C programs find what install-stapsdt has installed.
+TEST_PACKAGES := bpftrace bpfcc-tools linux-perf binutils util-linux iproute2 valgrind pkg-config
 
 MISSING = $(shell dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | \
 	awk '$$2 == "installed" {print $$1}' | sort | comm -13 - <(printf '%s\n' $(1) | sort))
@@ -43,7 +46,7 @@ INSTALL = if [ -n "$(strip $(1))" ]; then echo "installing $(strip $(1))" >&2; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) \
 		>/dev/null; fi
 
-.PHONY: build demo test lint bench clean packages test-packages second-jdk
+.PHONY: build demo test lint bench clean packages test-packages second-jdk install-stapsdt uninstall-stapsdt
 
 build: $(GENERATED) $(JAR)
 
@@ -88,6 +91,34 @@ lint: build
 
 bench: build
 	$(SUDO) $(PYTHON) bench/run.py
+
+# The interface is that of libstapsdt 0.1, and more.
+STAPSDT_VERSION := 0.2.0
+MACHINE := $(shell uname -m)
+STAPSDT := java-agent/build/native/linux-$(MACHINE)/libstapsdt.so
+C_MAIN := java-agent/src/main/c
+PREFIX := /usr/local
+INSTALL_LIB := $(DESTDIR)$(PREFIX)/lib
+INSTALL_INCLUDE := $(DESTDIR)$(PREFIX)/include
+
+$(STAPSDT): $(wildcard $(C_MAIN)/*.[ch]) gradle/native.gradle | packages
+	cd java-agent && $(GRADLE) stapsdtLibrary_$(MACHINE)
+	@touch $@
+
+install-stapsdt: $(STAPSDT)
+	install -d $(INSTALL_LIB)/pkgconfig $(INSTALL_INCLUDE)
+	install -m 755 $(STAPSDT) $(INSTALL_LIB)/libstapsdt.so.$(STAPSDT_VERSION)
+	ln -sf libstapsdt.so.$(STAPSDT_VERSION) $(INSTALL_LIB)/libstapsdt.so.0
+	ln -sf libstapsdt.so.0 $(INSTALL_LIB)/libstapsdt.so
+	install -m 644 $(C_MAIN)/libstapsdt.h $(INSTALL_INCLUDE)/libstapsdt.h
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(STAPSDT_VERSION)|' $(C_MAIN)/libstapsdt.pc.in \
+		>$(INSTALL_LIB)/pkgconfig/libstapsdt.pc
+	[ -n "$(DESTDIR)" ] || ldconfig
+
+uninstall-stapsdt:
+	rm -f $(INSTALL_LIB)/libstapsdt.so.$(STAPSDT_VERSION) $(INSTALL_LIB)/libstapsdt.so.0 \
+		$(INSTALL_LIB)/libstapsdt.so $(INSTALL_INCLUDE)/libstapsdt.h \
+		$(INSTALL_LIB)/pkgconfig/libstapsdt.pc
 
 clean:
 	rm -rf .venv build java-agent/build java-agent/.gradle collector/jprobe
