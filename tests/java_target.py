@@ -128,6 +128,10 @@ class Process:
         self._child.stdin.write(line + "\n")
         self._child.stdin.flush()
 
+    def finish_input(self) -> None:
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+
     def signal(self, number: int) -> None:
         self._child.send_signal(number)
 

@@ -17,6 +17,7 @@ KIND_NAMES = {
     probe_pb2.PROBE_KIND_ENTRY: "entry",
     probe_pb2.PROBE_KIND_RETURN: "return",
     probe_pb2.PROBE_KIND_THROW: "throw",
+    probe_pb2.PROBE_KIND_MARK: "mark",
 }
 PRESENT = 1 << 32
 CUT = 1 << 34
@@ -73,9 +74,14 @@ def _plain(character: str) -> str:
 
 
 class Recording:
-    """The stream of the collector of one process, from now until that collector ends."""
+    """The stream of the collector of one process, from now until that collector ends.
 
-    def __init__(self, pid: int) -> None:
+    `probes` grows as the collector describes more of them.
+    """
+
+    def __init__(self, pid: int, globs: tuple[str, ...] = ()) -> None:
+        self._globs = globs
+        self._strays: set[int] = set()
         self.probes: dict[int, collector_pb2.Probe] = {}
         self.lost = 0
         self._batches: list[collector_pb2.EventBatch] = []
@@ -92,11 +98,16 @@ class Recording:
         try:
             with grpc.insecure_channel(self._address, options) as channel:
                 service = collector_pb2_grpc.CollectorServiceStub(channel)
-                stream = service.Subscribe(collector_pb2.SubscribeRequest())
+                stream = service.Subscribe(collector_pb2.SubscribeRequest(globs=self._globs))
                 self.probes = {probe.id: probe for probe in next(stream).schema.probes}
                 self._subscribed.set()
                 for response in stream:
-                    if response.HasField("batch"):
+                    if response.HasField("schema"):
+                        new = {probe.id: probe for probe in response.schema.probes}
+                        self._strays |= new.keys() & self.probes.keys()
+                        self.probes = {**self.probes, **new}
+                    elif response.HasField("batch"):
+                        self._strays |= set(response.batch.probe) - self.probes.keys()
                         self._batches.append(response.batch)
                     elif response.HasField("loss"):
                         self.lost += response.loss.events
@@ -114,14 +125,21 @@ class Recording:
             if probe.filtered
         }
 
+    def so_far(self) -> list[Event]:
+        """The events that have come by now."""
+        return [event for batch in list(self._batches) for event in self._events(batch)]
+
     def end(self) -> list[Event]:
-        """All events, once the collector has ended; fails the test if it lost any."""
+        """All events, once the collector has ended; fails the test if it lost any, or if any came before
+        its probe was described, or if that was described twice."""
         self._thread.join(30)
         assert not self._thread.is_alive(), "the stream did not end with the collector"
         assert self._problem is None, self._problem
         assert self.lost == 0
-        events = [event for batch in self._batches for event in self._events(batch)]
-        assert [event.seq for event in events] == list(range(len(events)))
+        assert not self._strays
+        events = self.so_far()
+        seqs = [event.seq for event in events]
+        assert seqs == (sorted(set(seqs)) if self._globs else list(range(len(events))))
         return events
 
     def _events(self, batch: collector_pb2.EventBatch) -> Iterator[Event]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from conditions import wait_until
+from java_target import JDKS, run
 
 
 class Digests:
@@ -29,15 +30,27 @@ class Digests:
         return self.all()[-1]
 
 
+def digest_now(pid: int, jar: Path, class_name: str) -> str:
+    """What a retransformation makes of the class, seen by an agent that comes after all others."""
+    log = jar.with_name(f"digest-of-{pid}")
+    log.unlink(missing_ok=True)
+    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
+    targets = (jar.parent / f"{jar.stem}.targets").read_text()
+    loaded = run(compiler.java, "-cp", targets, "LoadAgent", pid, jar, f"{log},{class_name}")
+    assert loaded.returncode == 0, loaded
+    return Digests(log, class_name).all()[-1]
+
+
 def agent_jar(name: str, targets: Path, folder: Path) -> Path:
     """The program of that name as an agent."""
     manifest = folder / f"{name}.manifest"
-    manifest.write_text(f"Premain-Class: {name}\nCan-Retransform-Classes: true\n")
+    manifest.write_text(f"Premain-Class: {name}\nAgent-Class: {name}\nCan-Retransform-Classes: true\n")
     jar = folder / f"{name}.jar"
     with zipfile.ZipFile(jar, "w") as archive:
         archive.write(manifest, "META-INF/MANIFEST.MF")
         for compiled in targets.glob(f"{name}*.class"):
             archive.write(compiled, compiled.name)
+    (folder / f"{name}.targets").write_text(str(targets))
     return jar
 
 

@@ -30,10 +30,12 @@ DOUBLE = probe_pb2.VALUE_TYPE_DOUBLE
 STRING = probe_pb2.VALUE_TYPE_STRING
 REFERENCE = probe_pb2.VALUE_TYPE_REFERENCE
 ABSENCE = probe_pb2.VALUE_TYPE_ABSENCE
+UNSIGNED = probe_pb2.VALUE_TYPE_UNSIGNED
 
 ENTRY = probe_pb2.PROBE_KIND_ENTRY
 RETURN = probe_pb2.PROBE_KIND_RETURN
 THROW = probe_pb2.PROBE_KIND_THROW
+MARK = probe_pb2.PROBE_KIND_MARK
 
 JAVA_NAMES = {
     BOOLEAN: "boolean",
@@ -47,6 +49,7 @@ JAVA_NAMES = {
     STRING: "java.lang.String",
     REFERENCE: "java.util.List",
     ABSENCE: "int",
+    UNSIGNED: "uint64",
 }
 SIZES = {BOOLEAN: "1", BYTE: "-1", SHORT: "-2", INT: "-4", LONG: "-8", CHAR: "2", FLOAT: "4", DOUBLE: "8"}
 MOST_IN_NOTE = 12
@@ -84,14 +87,20 @@ class Method:
 
     def values(self, kind: int) -> list[probe_pb2.Value]:
         """What the probe of that kind passes."""
-        if kind == ENTRY and not self.captures:
+        if kind in (ENTRY, MARK) and not self.captures:
             return [value(f"arg{i}", each) for i, each in enumerate(self.arguments)]
         usual: dict[int, list[probe_pb2.Value]] = {
             ENTRY: [],
+            MARK: [],
             RETURN: [] if self.returns is None else [value("return", self.returns)],
             THROW: [EXCEPTION],
         }
         return [*usual[kind], *self.captures]
+
+
+def mark(provider: str, name: str, *values: Type) -> Method:
+    """A probe that a program makes and fires itself."""
+    return Method(provider, name, values, descriptor="", kinds=(MARK,))
 
 
 @dataclass
@@ -108,11 +117,12 @@ class StubImage:
     untraceable: list[manifest_pb2.Untraceable] = field(default_factory=list)
     refusal: str = ""
     gate_bytes: int | None = None
+    agent_version: str = "0.1.0"
 
     def manifest(self) -> manifest_pb2.Manifest:
         manifest = manifest_pb2.Manifest(
             version=self.version,
-            agent_version="0.1.0",
+            agent_version=self.agent_version,
             generation=self.generation,
             selectors=self.selectors,
             untraceable=self.untraceable,
@@ -132,12 +142,12 @@ class StubImage:
 
     def names(self) -> list[tuple[str, str]]:
         """Provider and name of each slot."""
-        kinds = {1: "entry", 2: "return", 3: "throw"}
+        kinds: dict[int, str] = {ENTRY: "__entry", RETURN: "__return", THROW: "__throw", MARK: ""}
         special = {"<init>": "init", "<clinit>": "clinit"}
         return [
             (
                 "".join(c if c.isascii() and c.isalnum() else "_" for c in method.class_name),
-                f"{special.get(method.method, method.method)}__{kinds[kind]}",
+                f"{special.get(method.method, method.method)}{kinds[kind]}",
             )
             for method in self.methods
             for kind in method.kinds
@@ -148,9 +158,10 @@ class StubImage:
         for method in self.methods:
             for kind in method.kinds:
                 sizes = [SIZES.get(each.type, "8") for each in method.values(kind)]
-                if kind != ENTRY:
+                if kind in (RETURN, THROW):
                     sizes = ["8", *(sizes or ["8"])]
-                sizes.append("8")
+                if kind != MARK:
+                    sizes.append("8")
                 formats.append(
                     " ".join(
                         f"{size}@{REGISTERS[i]}" if i < 6 else f"{size}@{8 * (i - 5)}(%rsp)"
@@ -296,3 +307,8 @@ def _link(
         len(sections),
     )
     return bytes(image)
+
+
+def own_image(*marks: Method) -> StubImage:
+    """As a program writes it for probes of its own."""
+    return StubImage(list(marks), selectors=[], agent_version="", state=probe_pb2.PROBE_STATE_ARMED)

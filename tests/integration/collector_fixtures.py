@@ -25,9 +25,10 @@ DEADLINE = 20.0
 
 @dataclass
 class Target:
-    """A process that looks like a JVM with the agent; see collector_target/target.c."""
+    """A process that looks like a JVM with the agent, or like another; see collector_target/target.c."""
 
     process: subprocess.Popen[str]
+    directory: Path
 
     @property
     def pid(self) -> int:
@@ -43,9 +44,27 @@ class Target:
     def fire(self, threads: int, calls: int) -> None:
         assert self.say(f"fire {threads} {calls}") == "fired"
 
-    def hold(self, method: int, word: int, calls: int) -> None:
+    def hold(self, method: int, word: int, calls: int, library: int = 0) -> None:
         """Adds to a word of the method's gate: 5 counts calls held back from its entry probe."""
-        assert self.say(f"hold {method} {word} {calls}") == "held"
+        assert self.say(f"hold {method} {word} {calls} {library}") == "held"
+
+    def load(self, image: StubImage, *patterns: str, name: str = "jprobe-1/2.so") -> Path:
+        """Loads one more stub library."""
+        path = self.directory / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(image.build())
+        assert self.say(" ".join(["load", str(path), *patterns])) == "loaded"
+        return path
+
+    def retire(self, library: int) -> None:
+        assert self.say(f"retire {library}") == "retired"
+
+    def revive(self, library: int) -> None:
+        assert self.say(f"revive {library}") == "revived"
+
+    def unload(self, library: int) -> None:
+        """Other memory, full of ones, lies where the library was."""
+        assert self.say(f"unload {library}") == "unloaded"
 
     def map(self, path: Path) -> None:
         """Maps one more file, of a stub library without probes for instance."""
@@ -120,15 +139,26 @@ class Bench:
         self._commands: list[Command] = []
 
     def target(self, images: StubImage | bytes, *patterns: str, name: str = "jprobe-1/1.so") -> Target:
+        """A JVM with one stub library."""
         path = self.directory / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(images if isinstance(images, bytes) else images.build())
+        return self._start(path, self._libjvm(), *patterns)
+
+    def bare_target(self, is_jvm: bool = False) -> Target:
+        """A process without any, be it a JVM or not."""
+        return self._start("-", self._libjvm() if is_jvm else "-")
+
+    def _libjvm(self) -> Path:
         jvm = self.directory / "libjvm.so"
         jvm.write_bytes(bytes(4096))
+        return jvm
+
+    def _start(self, path: str | Path, jvm: str | Path, *patterns: str) -> Target:
         process = subprocess.Popen(
             [self._binary, path, jvm, *patterns], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        target = Target(process)
+        target = Target(process, self.directory)
         self._targets.append(target)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

@@ -10,6 +10,8 @@ import pytest
 from collector_fixtures import JCOLLECT, Bench
 
 from conditions import require_bpf
+from jcollect.rpc.address import parse_address
+from jcollect.rpc.client import Client
 from jprobe.v1.manifest_pb2 import Untraceable
 from stub_image import ABSENT, BOOLEAN, ENTRY, LONG, RETURN, STRING, Method, StubImage, captured
 
@@ -34,14 +36,19 @@ def test_a_pid_that_is_no_jvm(bench: Bench, verb: str) -> None:
     if verb == "attach":
         require_bpf()
     message = refused(bench.run(verb, os.getpid()))
-    assert message.endswith("is not a JVM: it has no libjvm.so mapped; give the PID of a java process")
+    assert message.removesuffix("; add --wait to wait for probes").endswith(
+        "is not a JVM: it has no libjvm.so mapped, and no probes of its own; "
+        "give the PID of a java process, or of one that makes its probes itself"
+    )
+    assert message.endswith("--wait to wait for probes") == (verb == "attach")
 
 
 def test_a_jvm_without_the_agent(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), "nst", "d1t", "det", name="something.so")
     assert refused(bench.run("probes", target.pid)) == (
         f"PID {target.pid} (target) is a JVM without the jprobe agent; "
-        "start it with java -javaagent:jprobe.jar=probes=<selector>"
+        "attach to it with --select, give it probes with jcollect select, or start it with "
+        "java -javaagent:jprobe.jar"
     )
 
 
@@ -71,7 +78,7 @@ def test_an_agent_that_has_refused_what_it_was_asked_for(bench: Bench, verb: str
 
 
 @pytest.mark.parametrize(("generation", "is_refused"), [(2, True), (0, False)])
-def test_a_refusal_holds_until_a_later_generation_has_probes(
+def test_the_newest_library_tells_whether_a_refusal_holds(
     bench: Bench, generation: int, is_refused: bool
 ) -> None:
     other = bench.directory / "jprobe-1" / f"{generation}.so"
@@ -269,6 +276,9 @@ def test_probes_are_listed_for_people_and_for_programs(bench: Bench) -> None:
         "state": "dormant",
         "condition": "",
         "filtered": 0,
+        "least_duration_ns": 0,
+        "every": 0,
+        "per_second": 0,
     }
     table = bench.run("probes", target.pid, "--probe", "*__return").stdout.splitlines()
     assert len(table) == 2
@@ -295,6 +305,24 @@ def test_conditions_and_captured_paths_are_listed_with_what_was_held_back(bench:
     table = bench.run("probes", target.pid).stdout.splitlines()
     assert table[2].endswith("  a.B#m()V java.lang.String city, int absent when duration > 5ms")
     assert table[3].endswith("  a.B#v()V every 100")
+
+
+def test_a_gate_that_lets_not_everything_pass_is_listed_as_it_is_now(bench: Bench) -> None:
+    methods = [Method("a.B", name, (LONG,), kinds=(ENTRY,), condition="every 7") for name in ("set", "open")]
+    target = bench.target(StubImage(methods), "nt", "nt")
+    for word, number in enumerate((20_000_001, 100, 20)):
+        target.hold(0, word, number)
+    target.hold(1, 1, 1)
+    table = bench.run("probes", target.pid).stdout.splitlines()
+    assert table[1].endswith("a.B#set()V long arg0 every 7 [now: duration > 20ms every 100 at most 20/s]")
+    assert table[2].endswith("a.B#open()V long arg0 every 7")
+    listed = json.loads(bench.run("probes", target.pid, "--json").stdout)
+    gates = [(each["least_duration_ns"], each["every"], each["per_second"]) for each in listed]
+    assert gates == [(20_000_001, 100, 20), (0, 1, 0)]
+    require_bpf()
+    bench.attach(target)
+    served = Client(parse_address(str(target.pid))).list_probes()
+    assert [(each.least_duration_nanos, each.every, each.per_second) for each in served] == gates
 
 
 def test_probes_whose_file_was_deleted_are_found_all_the_same(bench: Bench) -> None:

@@ -22,36 +22,50 @@ public class DigestAgent {
     String[] parts = options.split(",");
     Path file = Path.of(parts[0]);
     String wanted = parts[1];
-    instrumentation.addTransformer(
-        new ClassFileTransformer() {
-          @Override
-          public byte[] transform(
-              ClassLoader loader,
-              String name,
-              Class<?> type,
-              ProtectionDomain domain,
-              byte[] bytes) {
-            if (name != null && name.startsWith(wanted)) {
-              append(file, name + " " + digest(bytes) + "\n");
-            }
-            return null;
-          }
-        },
-        true);
+    instrumentation.addTransformer(transformer(file, wanted), true);
     Thread thread = new Thread(() -> obey(Path.of(file + ".retransform"), wanted, instrumentation));
     thread.setDaemon(true);
     thread.start();
+  }
+
+  /**
+   * Loaded into the running JVM, it comes after every agent that is there: tells of one
+   * retransformation, and is over.
+   */
+  public static void agentmain(String options, Instrumentation instrumentation) throws Exception {
+    String[] parts = options.split(",");
+    ClassFileTransformer transformer = transformer(Path.of(parts[0]), parts[1]);
+    instrumentation.addTransformer(transformer, true);
+    retransform(parts[1], instrumentation);
+    instrumentation.removeTransformer(transformer);
+  }
+
+  static ClassFileTransformer transformer(Path file, String wanted) {
+    return new ClassFileTransformer() {
+      @Override
+      public byte[] transform(
+          ClassLoader loader, String name, Class<?> type, ProtectionDomain domain, byte[] bytes) {
+        if (name != null && name.startsWith(wanted)) {
+          append(file, name + " " + digest(bytes) + "\n");
+        }
+        return null;
+      }
+    };
+  }
+
+  static void retransform(String wanted, Instrumentation instrumentation) throws Exception {
+    for (Class<?> type : instrumentation.getAllLoadedClasses()) {
+      if (type.getName().equals(wanted)) {
+        instrumentation.retransformClasses(type);
+      }
+    }
   }
 
   static void obey(Path request, String wanted, Instrumentation instrumentation) {
     try {
       while (true) {
         if (Files.exists(request)) {
-          for (Class<?> type : instrumentation.getAllLoadedClasses()) {
-            if (type.getName().equals(wanted)) {
-              instrumentation.retransformClasses(type);
-            }
-          }
+          retransform(wanted, instrumentation);
           Files.delete(request);
         }
         Thread.sleep(10);

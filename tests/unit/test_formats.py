@@ -30,7 +30,7 @@ def probe(kind: int, *types: int, number: int = 0, asked: str = "") -> collector
     """`asked` names the last of the values, but for an absence mask, as if a selector had asked for them."""
     names = {
         1: "boolean", 2: "byte", 3: "short", 4: "int", 5: "long", 6: "char",
-        7: "float", 8: "double", 9: "java.lang.String", 10: "java.util.List", 11: "int",
+        7: "float", 8: "double", 9: "java.lang.String", 10: "java.util.List", 11: "int", 12: "uint64",
     }  # fmt: skip
     return collector_pb2.Probe(
         id=number,

@@ -13,7 +13,7 @@ from jcollect.discovery.probes import Probe, probes_of
 from jcollect.discovery.stub_library import StubLibrary, parse_stub_image
 from jcollect.stream.accounts import Accounts
 from jcollect.stream.columns import Columns
-from jcollect.stream.hub import Hub, NoSuchProbeError
+from jcollect.stream.hub import Hub, NoSuchProbeError, Subscription
 from jcollect.stream.record import RecordDecoder
 from jcollect.stream.ring import RawRecords, find_records
 from jcollect.stream.rows import Cut, RowDecoder
@@ -102,7 +102,9 @@ def test_a_record_cut_off_by_the_end_is_left_for_later() -> None:
 def decoded(probes: list[Probe], *records: bytes, first_seq: int = 0):  # type: ignore[no-untyped-def]
     data = as_ring(*records).copy()
     starts, _ = find_records(data, 4096)
-    return RecordDecoder(probes, 10**18).decode(RawRecords(data, starts), first_seq)
+    decoder = RecordDecoder(len(probes), 10**18)
+    decoder.add(probes)
+    return decoder.decode(RawRecords(data, starts), first_seq)
 
 
 def test_records_of_every_kind_become_columns(probes: list[Probe]) -> None:
@@ -228,8 +230,8 @@ def test_what_the_process_has_held_back_is_in_the_books_as_hits_that_were_filter
     accounts = Accounts(2, lambda: np.array([30, 10], np.uint64), lambda: np.array([1, 0], np.uint64))
     accounts.deliver(35)
     accounts.filter(4)
-    accounts.hold_back(np.array([100, 7], np.uint64))
-    accounts.hold_back(np.array([101, 7], np.uint64))
+    accounts.hold_back(np.array([0, 1]), np.array([100, 7], np.uint64))
+    accounts.hold_back(np.array([0]), np.array([101], np.uint64))
     totals = accounts.totals()
     assert (totals.hits, totals.delivered, totals.filtered, totals.lost) == (148, 35, 112, 1)
     assert totals.missing == 0
@@ -294,3 +296,50 @@ def test_loss_in_the_ring_counts_from_the_subscription_and_for_its_probes(probes
     assert isinstance(last, collector_pb2.SubscribeResponse)
     assert (last.loss.stage, last.loss.events) == (collector_pb2.LOSS_STAGE_KERNEL_RING, 13)
     assert [(p.probe, p.events) for p in last.loss.probes] == [(1, 13)]
+
+
+# Probes that come later.
+
+
+def test_records_of_probes_that_came_later_are_decoded_like_the_others(probes: list[Probe]) -> None:
+    decoder = RecordDecoder(len(probes), 0)
+    decoder.add(probes[:1])
+    early = as_ring(PLACED, RETURNED)
+    batch, senseless = decoder.decode(RawRecords(early, np.array([0, 256])), 0)
+    assert batch.columns.probe.tolist() == [0]
+    assert senseless is not None
+    assert senseless.tolist()[1] == 1, "of a probe that nobody has announced"
+    decoder.add(probes[1:])
+    batch, senseless = decoder.decode(RawRecords(early, np.array([0, 256])), 1)
+    assert batch.columns.probe.tolist() == [0, 1]
+    assert batch.columns.values.tolist() == [5, 3 | PRESENT, 1]
+    assert senseless is None
+
+
+def test_subscribers_get_a_schema_of_what_they_want_before_its_first_batch(probes: list[Probe]) -> None:
+    zeros = np.zeros(len(probes), np.uint64)
+    hub = Hub([], Accounts(len(probes), lambda: zeros, lambda: zeros))
+    messages = messages_of(probes)
+    decoder = RecordDecoder(len(probes), 0)
+    hub.add(messages[:1])
+    decoder.add(probes)
+    everything, nothing_new = hub.subscribe(()), hub.subscribe(("*place__entry",))
+    batch, _ = decoder.decode(RawRecords(as_ring(PLACED, RETURNED), np.array([0, 256])), 0)
+    hub.add(messages[1:])
+    hub.publish(batch)
+    hub.end()
+
+    def kinds(subscription: Subscription) -> list[list[int]]:
+        """The ids that each message describes or refers to."""
+        found = []
+        for message in subscription.messages():
+            body = decode(message)
+            if isinstance(body, Columns):
+                found.append([-1, *body.probe.tolist()])
+            else:
+                found.append([probe.id for probe in body.schema.probes])
+        return found
+
+    later = [probe.id for probe in messages[1:]]
+    assert kinds(everything) == [[0], later, [-1, 0, 1]]
+    assert kinds(nothing_new) == [[0], [-1, 0]]

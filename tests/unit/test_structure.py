@@ -11,7 +11,7 @@ import pytest
 import jcollect
 
 ROOT = Path(jcollect.__file__).parent
-LAYERS = ["discovery", "attach", "stream", "rpc", "commands"]
+LAYERS = ["discovery", "control", "attach", "stream", "rpc", "commands"]
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -25,7 +25,7 @@ def test_no_import_runs_upwards(layer: str) -> None:
 
 
 JAVA_ROOT = Path(__file__).resolve().parents[2] / "java-agent/src/main/java/io/jprobe"
-JAVA_LAYERS = ["stapsdt", "classfile", "select", "capture", "catalog", "weave", "agent"]
+JAVA_LAYERS = ["stapsdt", "classfile", "select", "capture", "catalog", "weave", "control", "agent"]
 
 
 @pytest.mark.parametrize("layer", JAVA_LAYERS)

@@ -1,16 +1,20 @@
 // Stands in for a JVM with the agent: maps stub libraries, answers semaphores, fires on command.
 //
-// usage: target STUB-LIBRARY FILE-NAMED-libjvm.so PATTERN...
+// usage: target STUB-LIBRARY|- FILE-NAMED-libjvm.so|- PATTERN...
+// With "-" for the library it begins without any, with "-" for the file it is no JVM.
 // One pattern for each slot says what the stub is passed, a letter a word:
 //   n number of the call   N its negative   t Java thread id   d duration   h an identity hash
 //   s short string with the number   u the same, not ASCII   l 300..999 bytes   m 1024 bytes
 //   c a string that was cut, at an odd address   o one with NULs in the agent's form
 //   z null   b a bad pointer   e an exception's class name   0 zero
 //   a absence: of value 0 by a null in every second call, of value 1 by an exception in every third
-// A pattern that starts with '!' belongs to a method that cannot be woven.
-// Commands on stdin: "fire THREADS CALLS", answered by "fired"; "semaphores", by their sum;
-// "retire", which makes the states retired; "hold METHOD WORD CALLS", which adds to a word of a
-// gate; "map FILE"; "quit".
+// A pattern that starts with '!' belongs to a method that cannot be woven, one that starts with '='
+// to a mark, whose state nobody changes.
+// Commands on stdin: "fire THREADS CALLS", answered by "fired", fires all probes whose semaphore is
+// up; "semaphores" is answered by their sum; "hold METHOD WORD CALLS [LIBRARY]" adds to a word of a
+// gate; "map FILE"; "load FILE PATTERN..." loads one more library; "retire LIBRARY" makes its
+// states retired; "unload LIBRARY" leaves other memory, full of ones, where it was; "quit".
+// Libraries are counted from 0.
 #define _GNU_SOURCE
 #include <elf.h>
 #include <fcntl.h>
@@ -29,14 +33,24 @@ enum { DORMANT = 1, ARMED = 3, FAILED = 4, RETIRED = 5 };
 typedef void (*stub)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
 		     uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 
-static char *base;
-static volatile uint16_t *semaphores;
-static volatile uint8_t *states;
-static volatile uint64_t *gates;
-static char *text;
-static int slots;
-static char **patterns;
-static volatile int retired;
+enum { LIBRARIES = 8, SLOTS = 16 };
+
+struct library {
+	char *base;
+	uint64_t size;
+	volatile uint16_t *semaphores;
+	volatile uint8_t *states;
+	volatile uint64_t *gates;
+	char *text;
+	int slots;
+	char **patterns;
+	int retired, unloaded;
+};
+
+static struct library libraries[LIBRARIES];
+static int loaded;
+/* For whoever looks at the libraries, against whoever loads and unloads them. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void die(const char *what)
 {
@@ -58,8 +72,9 @@ static void *map_file(const char *path, size_t *size)
 	return file;
 }
 
-static void load(const char *path)
+static void load(const char *path, int slots, char **patterns)
 {
+	struct library *library = &libraries[loaded];
 	size_t size;
 	char *file = map_file(path, &size);
 	Elf64_Ehdr *header = (Elf64_Ehdr *)file;
@@ -72,9 +87,13 @@ static void load(const char *path)
 	for (int i = 0; i < header->e_phnum; i++)
 		if (segments[i].p_type == PT_LOAD)
 			end = segments[i].p_vaddr + segments[i].p_memsz;
-	base = mmap(NULL, end, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *base = mmap(NULL, end, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (base == MAP_FAILED)
 		die("mmap");
+	library->base = base;
+	library->size = end;
+	library->slots = slots;
+	library->patterns = patterns;
 	for (int i = 0; i < header->e_phnum; i++) {
 		Elf64_Phdr *s = &segments[i];
 		int protection = s->p_flags & PF_X ? PROT_READ | PROT_EXEC : PROT_READ | PROT_WRITE;
@@ -88,31 +107,50 @@ static void load(const char *path)
 		const char *name = names + sections[i].sh_name;
 		char *at = base + sections[i].sh_offset;
 		if (!strcmp(name, ".text"))
-			text = at;
+			library->text = at;
 		if (!strcmp(name, ".probes"))
-			semaphores = (uint16_t *)at;
+			library->semaphores = (uint16_t *)at;
 		if (!strcmp(name, ".jprobe.state"))
-			states = (uint8_t *)at;
+			library->states = (uint8_t *)at;
 		if (!strcmp(name, ".jprobe.gates"))
-			gates = (uint64_t *)at;
+			library->gates = (uint64_t *)at;
 	}
 	munmap(file, size);
 	close(fd);
+	loaded++;
+}
+
+static void unload(struct library *library)
+{
+	library->unloaded = 1;
+	if (mmap(library->base, library->size, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+		die("mmap");
+	memset(library->base, 0xff, library->size);
+}
+
+static void watch_one(struct library *library)
+{
+	for (int i = 0; i < library->slots && !library->unloaded; i++) {
+		char kind = library->patterns[i][0];
+		uint8_t state = library->semaphores[i] == 0 ? DORMANT
+				: kind == '!'		    ? FAILED
+							    : ARMED;
+		if (library->retired)
+			state = RETIRED;
+		if (library->states[i] != state && (kind != '=' || library->retired))
+			library->states[i] = state;
+	}
 }
 
 static void *watch(void *unused)
 {
 	(void)unused;
 	for (;;) {
-		for (int i = 0; i < slots; i++) {
-			uint8_t state = semaphores[i] == 0	? DORMANT
-					: patterns[i][0] == '!' ? FAILED
-								: ARMED;
-			if (retired)
-				state = RETIRED;
-			if (states[i] != state)
-				states[i] = state;
-		}
+		pthread_mutex_lock(&lock);
+		for (int i = 0; i < loaded; i++)
+			watch_one(&libraries[i]);
+		pthread_mutex_unlock(&lock);
 		usleep(1000);
 	}
 	return NULL;
@@ -123,9 +161,8 @@ struct job {
 	uint64_t index, calls;
 };
 
-static void *fire(void *argument)
+static void fire_once(struct library *library, struct job *job, uint64_t number)
 {
-	struct job *job = argument;
 	// An odd address would mean that the text was cut.
 	static const char exception[] __attribute__((aligned(2))) =
 		"java.lang.IllegalStateException";
@@ -133,79 +170,98 @@ static void *fire(void *argument)
 	char lengthy[1100] __attribute__((aligned(2))), longest[1025] __attribute__((aligned(2)));
 	char cut[64] __attribute__((aligned(2))), nuls[64] __attribute__((aligned(2)));
 
-	for (uint64_t call = 0; call < job->calls; call++) {
-		uint64_t number = job->index * job->calls + call;
-		for (int slot = 0; slot < slots; slot++) {
-			const char *letter = patterns[slot] + (patterns[slot][0] == '!');
-			uint64_t word[WORDS] = {0};
-			if (!semaphores[slot])
-				continue;
-			for (int i = 0; i < WORDS && letter[i]; i++) {
-				switch (letter[i]) {
-				case 'n':
-					word[i] = number;
-					break;
-				case 'N':
-					word[i] = -number;
-					break;
-				case 't':
-					word[i] = 100 + job->index;
-					break;
-				case 'd':
-					word[i] = 1000 + number % 1000;
-					break;
-				case 'h':
-					word[i] = 0x1b2c3d4e;
-					break;
-				case 'b':
-					word[i] = 16;
-					break;
-				case 'e':
-					word[i] = (uint64_t)exception;
-					break;
-				case 'a':
-					word[i] = (number % 2 == 0) | (number % 3 == 0) << 17;
-					break;
-				case 'c':
-					sprintf(cut + 1, "call %lu", number);
-					word[i] = (uint64_t)(cut + 1);
-					break;
-				case 'o':
-					sprintf(nuls, "\xc0\x80%lu\xc0\x80\xc0\x80", number);
-					word[i] = (uint64_t)nuls;
-					break;
-				case 's':
-					sprintf(brief, "call %lu", number);
-					word[i] = (uint64_t)brief;
-					break;
-				case 'u':
-					sprintf(accented,
-						"\xc5\xbc\xc3\xb3\xc5\x82\xc4\x87 \xf0\x9f\xa6\x86 "
-						"%lu",
-						number);
-					word[i] = (uint64_t)accented;
-					break;
-				case 'l': {
-					int head = sprintf(lengthy, "%lu ", number);
-					size_t length = 300 + number % 700;
-					memset(lengthy + head, 'x', length - head);
-					lengthy[length] = 0;
-					word[i] = (uint64_t)lengthy;
-					break;
-				}
-				case 'm':
-					memset(longest, 'm', 1024);
-					longest[1024] = 0;
-					word[i] = (uint64_t)longest;
-					break;
-				}
+	for (int slot = 0; slot < library->slots && !library->unloaded; slot++) {
+		const char *pattern = library->patterns[slot];
+		const char *letter = pattern + (pattern[0] == '!' || pattern[0] == '=');
+		uint64_t word[WORDS] = {0};
+		if (!library->semaphores[slot])
+			continue;
+		for (int i = 0; i < WORDS && letter[i]; i++) {
+			switch (letter[i]) {
+			case 'n':
+				word[i] = number;
+				break;
+			case 'N':
+				word[i] = -number;
+				break;
+			case 't':
+				word[i] = 100 + job->index;
+				break;
+			case 'd':
+				word[i] = 1000 + number % 1000;
+				break;
+			case 'h':
+				word[i] = 0x1b2c3d4e;
+				break;
+			case 'b':
+				word[i] = 16;
+				break;
+			case 'e':
+				word[i] = (uint64_t)exception;
+				break;
+			case 'a':
+				word[i] = (number % 2 == 0) | (number % 3 == 0) << 17;
+				break;
+			case 'c':
+				sprintf(cut + 1, "call %lu", number);
+				word[i] = (uint64_t)(cut + 1);
+				break;
+			case 'o':
+				sprintf(nuls, "\xc0\x80%lu\xc0\x80\xc0\x80", number);
+				word[i] = (uint64_t)nuls;
+				break;
+			case 's':
+				sprintf(brief, "call %lu", number);
+				word[i] = (uint64_t)brief;
+				break;
+			case 'u':
+				sprintf(accented,
+					"\xc5\xbc\xc3\xb3\xc5\x82\xc4\x87 \xf0\x9f\xa6\x86 "
+					"%lu",
+					number);
+				word[i] = (uint64_t)accented;
+				break;
+			case 'l': {
+				int head = sprintf(lengthy, "%lu ", number);
+				size_t length = 300 + number % 700;
+				memset(lengthy + head, 'x', length - head);
+				lengthy[length] = 0;
+				word[i] = (uint64_t)lengthy;
+				break;
 			}
-			((stub)(text + 32 * slot))(word[0], word[1], word[2], word[3], word[4],
-						   word[5], word[6], word[7], word[8], word[9],
-						   word[10], word[11], word[12]);
+			case 'm':
+				memset(longest, 'm', 1024);
+				longest[1024] = 0;
+				word[i] = (uint64_t)longest;
+				break;
+			}
 		}
+		((stub)(library->text + 32 * slot))(word[0], word[1], word[2], word[3], word[4],
+						    word[5], word[6], word[7], word[8], word[9],
+						    word[10], word[11], word[12]);
 	}
+}
+
+static void *fire(void *argument)
+{
+	struct job *job = argument;
+
+	for (uint64_t call = 0; call < job->calls; call++)
+		for (int i = 0; i < loaded; i++)
+			fire_once(&libraries[i], job, job->index * job->calls + call);
 	return NULL;
+}
+
+/* "load FILE PATTERN...", without its first word. */
+static void load_line(char *line)
+{
+	char *path = strtok(strdup(line), " \n");
+	char **patterns = calloc(SLOTS, sizeof *patterns);
+	int slots = 0;
+
+	while (slots < SLOTS && (patterns[slots] = strtok(NULL, " \n")))
+		slots++;
+	load(path, slots, patterns);
 }
 
 int main(int count, char **arguments)
@@ -216,10 +272,8 @@ int main(int count, char **arguments)
 
 	if (count < 3)
 		return 2;
-	load(arguments[1]);
-	map_file(arguments[2], &size);
-	patterns = arguments + 3;
-	slots = count - 3;
+	char **patterns = arguments + 3;
+	int slots = count - 3;
 	if (slots == 1 && strncmp(patterns[0], "*", 1) == 0) {
 		/* "*6000:nt": the same pattern for so many slots. */
 		char *pattern = strchr(patterns[0], ':') + 1;
@@ -228,12 +282,16 @@ int main(int count, char **arguments)
 		for (int i = 0; i < slots; i++)
 			patterns[i] = pattern;
 	}
+	if (strcmp(arguments[1], "-"))
+		load(arguments[1], slots, patterns);
+	if (strcmp(arguments[2], "-"))
+		map_file(arguments[2], &size);
 	if (pthread_create(&watcher, NULL, watch, NULL))
 		die("pthread_create");
 	printf("ready\n");
 	fflush(stdout);
 	while (fgets(line, sizeof line, stdin)) {
-		int threads, method, word;
+		int threads, method, word, number = 0;
 		uint64_t calls;
 		if (sscanf(line, "fire %d %lu", &threads, &calls) == 2) {
 			struct job *jobs = calloc(threads, sizeof *jobs);
@@ -247,8 +305,9 @@ int main(int count, char **arguments)
 				pthread_join(jobs[i].thread, NULL);
 			free(jobs);
 			printf("fired\n");
-		} else if (sscanf(line, "hold %d %d %lu", &method, &word, &calls) == 3) {
-			gates[8 * method + word] += calls;
+		} else if (sscanf(line, "hold %d %d %lu %d", &method, &word, &calls, &number) >=
+			   3) {
+			libraries[number].gates[8 * method + word] += calls;
 			printf("held\n");
 		} else if (!strncmp(line, "map ", 4)) {
 			line[strcspn(line, "\n")] = 0;
@@ -256,12 +315,27 @@ int main(int count, char **arguments)
 			printf("mapped\n");
 		} else if (!strcmp(line, "semaphores\n")) {
 			int sum = 0;
-			for (int i = 0; i < slots; i++)
-				sum += semaphores[i];
+			for (int i = 0; i < loaded; i++)
+				for (int j = 0; j < libraries[i].slots && !libraries[i].unloaded;
+				     j++)
+					sum += libraries[i].semaphores[j];
 			printf("%d\n", sum);
-		} else if (!strcmp(line, "retire\n")) {
-			retired = 1;
+		} else if (!strncmp(line, "load ", 5)) {
+			pthread_mutex_lock(&lock);
+			load_line(line + 5);
+			pthread_mutex_unlock(&lock);
+			printf("loaded\n");
+		} else if (sscanf(line, "retire %d", &number) == 1) {
+			libraries[number].retired = 1;
 			printf("retired\n");
+		} else if (sscanf(line, "revive %d", &number) == 1) {
+			libraries[number].retired = 0;
+			printf("revived\n");
+		} else if (sscanf(line, "unload %d", &number) == 1) {
+			pthread_mutex_lock(&lock);
+			unload(&libraries[number]);
+			pthread_mutex_unlock(&lock);
+			printf("unloaded\n");
 		} else {
 			break;
 		}

@@ -1,0 +1,198 @@
+"""Probes that come while `jcollect attach` runs: by new classes, new selections, and by --select itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from conditions import require_bpf, wait_until
+from java_target import (
+    JCOLLECT,
+    ORDERS,
+    Jdk,
+    Process,
+    attach,
+    finish,
+    java,
+    jcollect,
+    newest_jdk,
+    on_every_jdk,
+    run,
+    wait_for_probes,
+)
+from second_agent import digest_now
+
+COUNTER = "com.acme.parcels.Counter#applyAsInt"
+# Prime, and few enough to be told apart from each other's multiples.
+CALLS = {"application": 101, "child-first": 211, "generated": 307}
+
+
+@pytest.fixture(autouse=True)
+def bpf() -> None:
+    require_bpf()
+
+
+def tell(target: Process, command: str) -> None:
+    target.send(command)
+    target.wait_for_line("")
+
+
+def calls(collector: Process) -> Counter[str]:
+    """Entry events by the provider's name."""
+    events = [json.loads(line) for line in collector.out if line.startswith("{")]
+    return Counter(event["probe"].split(":")[0] for event in events if event["kind"] == "entry")
+
+
+def leftovers(pid: int, directory: str = "/tmp") -> list[str]:
+    threads = [file.read_text().strip() for file in Path(f"/proc/{pid}/task").glob("*/comm")]
+    return [name for name in threads if name.startswith("jprobe")] + [
+        str(path) for path in Path(directory).glob(f"jprobe-{pid}*")
+    ]
+
+
+def did(target: Process) -> dict[str, int]:
+    target.send("run")
+    tallies: dict[str, int] = json.loads(target.wait_for_line(r"\{", 120))
+    return tallies
+
+
+def hits(tallies: dict[str, int]) -> int:
+    """Each call enters and ends. Four threads make an object each, whose constructor is a method too."""
+    methods = ("place", "place2", "depth", "label", "touch")
+    return 2 * (4 + sum(tallies[f"{name}.entry"] for name in methods))
+
+
+@on_every_jdk
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_a_program_without_agent_is_traced_exactly_and_left_as_it_was(
+    jdk: Jdk, targets: Path, digest_agent: Path, end: signal.Signals
+) -> None:
+    def digest() -> str:
+        return digest_now(target.pid, digest_agent, "PrimeCalls$Orders")
+
+    with java(jdk, "-cp", targets, "PrimeCalls") as target:
+        target.wait_for_line("ready")
+        original = digest()
+        for _ in range(2):
+            collector = attach(target.pid, "--select", ORDERS)
+            assert "selected 6 methods in " in collector.err[0]
+            tallies = did(target)
+            assert digest() != original
+            collector.signal(end)
+            code = collector.wait()
+            if end == signal.SIGINT:
+                assert code == 0
+                total = hits(tallies)
+                assert f" {total:,} hits = {total:,} delivered + 0 lost" in collector.err[-1]
+                assert leftovers(target.pid) == []
+            wait_until(lambda: leftovers(target.pid) == [], "the agent to end with its collector")
+            assert digest() == original
+        # The socket of a collector that was killed is in nobody's way.
+        finish(attach(target.pid, "--select", ORDERS))
+
+
+@on_every_jdk
+def test_classes_that_are_loaded_later_are_traced_from_their_first_second(jdk: Jdk, targets: Path) -> None:
+    with java(jdk, "-cp", targets, "Loaders") as target:
+        target.wait_for_line("ready")
+        collector = jcollect("attach", target.pid, "--select", COUNTER, "-o", "json")
+        collector.wait_for_line(r"waiting for probes of PID \d+ \(java\) that match --select 'com.acme")
+        expected: Counter[str] = Counter()
+        for number, (loader, times) in enumerate(CALLS.items()):
+            tell(target, f"load {loader}")
+            loaded = time.monotonic()
+            collector.wait_for_line("armed ")
+            assert time.monotonic() - loaded < 1.0
+            tell(target, f"call {loader} {times}")
+            expected["com_acme_parcels_Counter" + (f"_{number + 1}" if number else "")] = times
+        finish(collector)
+        assert sum(calls(collector).values()) == sum(CALLS.values())
+        assert sorted(calls(collector).values()) == sorted(CALLS.values())
+        assert leftovers(target.pid) == []
+
+
+@on_every_jdk
+def test_what_is_selected_while_attached_is_traced_and_what_is_unselected_is_not(
+    jdk: Jdk, targets: Path
+) -> None:
+    with java(jdk, "-cp", targets, "PrimeCalls", probes="PrimeCalls$Orders#touch") as target:
+        target.wait_for_line("ready")
+        wait_for_probes(target.pid, 3)
+        collector = attach(target.pid, "--probe", "*__entry")
+        one = did(target)["touch.entry"]
+        changes = [
+            (["select", "PrimeCalls$Orders#depth"], "armed 1 more probe "),
+            (["unselect", "PrimeCalls$Orders#touch"], None),
+            (["select", "PrimeCalls$Orders#touch"], "armed 1 more probe "),
+        ]
+        expected = one
+        traced = {"touch"}
+        for (verb, selector), line in changes:
+            done = run(JCOLLECT, verb, target.pid, selector)
+            assert done.returncode == 0, done
+            method = selector.split("#")[1]
+            traced = traced | {method} if verb == "select" else traced - {method}
+            if line:
+                collector.wait_for_line(line)
+            tallies = did(target)
+            expected += sum(tallies[f"{name}.entry"] for name in traced)
+        summary = finish(collector)
+        assert f" {expected:,} hits = {expected:,} delivered + 0 lost" in summary, (summary, collector.err)
+
+
+@on_every_jdk
+def test_only_what_is_selected_is_attached_to(jdk: Jdk, targets: Path) -> None:
+    with java(jdk, "-cp", targets, "PrimeCalls", probes="PrimeCalls$Orders#*") as target:
+        target.wait_for_line("ready")
+        wait_for_probes(target.pid, 18)
+        # The same wish: it keeps the probes that it has.
+        collector = attach(target.pid, "--select", "PrimeCalls$Orders#touch")
+        assert "armed 3 probes of 1 method in " in collector.err[-1]
+        expected = 2 * did(target)["touch.entry"]
+        assert f" {expected:,} hits = " in finish(collector)
+        listing = run(JCOLLECT, "status", target.pid)
+        assert re.search(r"^  PrimeCalls\$Orders#\*: 6 methods$", listing.stdout, re.MULTILINE), listing
+
+
+def test_a_selector_with_a_mistake_is_told_and_leaves_nothing(targets: Path) -> None:
+    with java(newest_jdk, "-cp", targets, "PrimeCalls") as target:
+        target.wait_for_line("ready")
+        result = run(JCOLLECT, "attach", target.pid, "--select", "PrimeCalls$Orders#place(a=arg0.b")
+        assert result.returncode == 1
+        assert "selector 'PrimeCalls$Orders#place(a=arg0.b', column " in result.stderr
+        wait_until(lambda: leftovers(target.pid) == [], "the agent to end")
+
+
+@on_every_jdk
+def test_calls_that_began_woven_end_well_after_a_reset(jdk: Jdk, targets: Path) -> None:
+    with java(jdk, "-cp", targets, "Waits") as target:
+        target.wait_for_line("ready")
+        target.send("begin")
+        target.wait_for_line("begun")
+        # Begun before anything was woven, and ended while it is.
+        with attach(target.pid, "--select", "Waits#hold") as collector:
+            target.send("end")
+            target.wait_for_line("sum 10")
+            target.send("begin")
+            target.wait_for_line("begun")
+            # Under the collector's hands: its links stay, and have nothing to hit any more.
+            reset = run(JCOLLECT, "reset", target.pid)
+            assert reset.returncode == 0, reset
+            assert leftovers(target.pid) == []
+            target.send("end")
+            target.wait_for_line("sum 10")
+            assert ": 4 hits = 4 delivered + 0 lost" in finish(collector)
+        target.send("begin")
+        target.wait_for_line("begun")
+        target.send("end")
+        target.wait_for_line("sum 10")
+        mapped = [
+            line for line in Path(f"/proc/{target.pid}/maps").read_text().splitlines() if "/jprobe-" in line
+        ]
+        assert all(" ---p " in line for line in mapped), mapped

@@ -1,0 +1,461 @@
+"""The agent loaded into running programs and commanded there, with the real gateway and kernel."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conditions import require_bpf, wait_until
+from java_target import (
+    JAR,
+    JCOLLECT,
+    ORDERS,
+    ORDERS_PROBES,
+    ROOT,
+    Jdk,
+    Process,
+    attach,
+    finish,
+    java,
+    newest_jdk,
+    on_every_jdk,
+    probes_of,
+    run,
+    wait_for_probes,
+)
+from second_agent import digest_now
+
+TOUCH = "PrimeCalls$Orders#touch"
+ORDERS_METHODS = ORDERS_PROBES // 3
+NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
+PRIVATE_TMP = 'mount -t tmpfs none /tmp && exec "$@"'
+LOOPBACK_UP = 'ip link set lo up && exec "$@"'
+
+
+@pytest.fixture(autouse=True)
+def bpf() -> None:
+    require_bpf()
+
+
+@pytest.fixture(scope="session")
+def shared_targets(targets: Path) -> Iterator[Path]:
+    """The compiled programs where every user can read them and no test's private /tmp hides them."""
+    folder = Path(tempfile.mkdtemp(prefix="targets-", dir="/var/tmp"))
+    shutil.copytree(targets, folder, dirs_exist_ok=True)
+    subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def prime_calls(jdk: Jdk, targets: Path, *jvm: str, **options: str) -> Process:
+    target = java(jdk, "-cp", targets, "PrimeCalls", jvm=jvm, **options)
+    target.wait_for_line("ready")
+    return target
+
+
+def run_calls(target: Process) -> dict[str, int]:
+    target.send("run")
+    return json.loads(target.wait_for_line(r"\{", 120))
+
+
+def expected_hits(did: dict[str, int]) -> int:
+    """Of all probes of the orders: each call ends as well, and each thread makes one object."""
+    return 2 * (4 + sum(did[f"{name}.entry"] for name in ("place", "place2", "depth", "label", "touch")))
+
+
+def command(verb: str, pid: int, *arguments: str | Path, **environment: str) -> list[str]:
+    """The lines that a verb prints when it does well."""
+    result = run(JCOLLECT, verb, pid, *arguments, env={**os.environ, **environment})
+    assert result.returncode == 0, result
+    return result.stdout.splitlines()
+
+
+def refused(verb: str, pid: int, *arguments: str, **environment: str) -> str:
+    result = run(JCOLLECT, verb, pid, *arguments, env={**os.environ, **environment})
+    assert (result.returncode, result.stdout) == (1, ""), result
+    (line,) = result.stderr.splitlines()
+    return line.removeprefix("jcollect: ")
+
+
+def leftovers(pid: int) -> list[str]:
+    """What an agent that has ended must not leave: threads, directories, stub libraries in use."""
+    threads = [file.read_text().strip() for file in Path(f"/proc/{pid}/task").glob("*/comm")]
+    places = [Path(f"/proc/{pid}/root") / place for place in ("tmp", "var/tmp", "dev/shm")]
+    return [
+        *(name for name in threads if name.startswith("jprobe")),
+        *(str(file) for place in places for file in place.glob("jprobe-load-*")),
+        *(line for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
+          if re.search(r"/jprobe-\d+(-\d+)?/\d+\.so$", line)),
+    ]  # fmt: skip
+
+
+@on_every_jdk
+def test_a_running_program_is_traced_exactly_and_left_as_it_was(
+    jdk: Jdk, targets: Path, digest_agent: Path, tmp_path: Path
+) -> None:
+    def digest() -> str:
+        return digest_now(target.pid, digest_agent, "PrimeCalls$Orders")
+
+    with prime_calls(jdk, targets) as target:
+        original = digest()
+        lines = command("select", target.pid, ORDERS)
+        assert re.fullmatch(
+            rf"selected {ORDERS_METHODS} methods, {ORDERS_METHODS} new, in \d+ ms; "
+            rf"in all {ORDERS_METHODS} methods with {ORDERS_PROBES} probes",
+            lines[0],
+        )
+        assert lines[1:] == [f"  {ORDERS}: {ORDERS_METHODS} methods"]
+        collector = attach(target.pid)
+        did = run_calls(target)
+        summary = finish(collector)
+        hits = expected_hits(did)
+        assert f" {hits:,} hits = {hits:,} delivered + 0 lost" in summary
+        assert command("reset", target.pid)[0].startswith("reset in ")
+        assert leftovers(target.pid) == []
+        assert digest() == original
+        assert refused("status", target.pid).startswith("there is no jprobe agent")
+        assert command("select", target.pid, ORDERS)[1:] == [f"  {ORDERS}: {ORDERS_METHODS} methods"]
+
+
+@on_every_jdk
+def test_probes_come_and_go_with_their_selectors(jdk: Jdk, targets: Path) -> None:
+    with prime_calls(jdk, targets) as target:
+        command("select", target.pid, "PrimeCalls$Orders#place", "no.Such#thing")
+        lines = command("select", target.pid, "PrimeCalls$Orders#touch")
+        assert lines[0].startswith("selected 1 method, 1 new, in ")
+        assert [line for line in command("status", target.pid) if "#" in line] == [
+            "  PrimeCalls$Orders#touch: 1 method",
+            "  PrimeCalls$Orders#place: 2 methods",
+            "  no.Such#thing: nothing so far",
+        ]
+        assert command("unselect", target.pid, "PrimeCalls$Orders#place")[0].startswith(
+            "unselected 2 methods in"
+        )
+        active = [probe for probe in probes_of(target.pid) if probe["state"] != "retired"]
+        assert {probe["method"] for probe in active} == {"touch"}
+        message = refused("unselect", target.pid, "PrimeCalls$Orders#place")
+        assert message.startswith(
+            f"PID {target.pid} refuses to unselect: no selector 'PrimeCalls$Orders#place'"
+        )
+        command("unselect", target.pid, "--all")
+        wait_until(lambda: leftovers(target.pid) == [], "the agent to end with its last selector")
+
+
+@on_every_jdk
+def test_a_gate_is_changed_while_calls_are_counted(jdk: Jdk, targets: Path) -> None:
+    with prime_calls(jdk, targets, options="control=on", probes="PrimeCalls$Orders#touch") as target:
+        wait_for_probes(target.pid, 3)
+        calls = run_calls(target)["touch.entry"]
+        assert command("set", target.pid, "*Orders#touch", "every 7")[1:] == [
+            "  PrimeCalls$Orders#touch()V: every 7"
+        ]
+        collector = attach(target.pid, "--probe", "*touch__entry")
+        run_calls(target)
+        summary = finish(collector)
+        assert re.search(rf"{calls:,} hits = {-(-calls // 7):,} delivered \+ .* filtered \+ 0 lost", summary)
+        assert "  PrimeCalls$Orders#touch()V: every 7" in command("status", target.pid)
+        command("set", target.pid, "*Orders#touch", "as selected")
+        assert "gates that were set:" not in command("status", target.pid)
+        message = refused("set", target.pid, "*Orders#touch", "when", "arg0 > 1")
+        assert message.startswith(f"PID {target.pid} refuses to set: settings 'when arg0 > 1', column ")
+
+
+@on_every_jdk
+def test_an_agent_of_javaagent_turns_its_gateway_on_when_it_is_loaded_again(jdk: Jdk, targets: Path) -> None:
+    with prime_calls(jdk, targets, probes=ORDERS) as target:
+        wait_for_probes(target.pid, ORDERS_PROBES)
+        assert command("status", target.pid)[-2:] == [
+            f"selected: {ORDERS}",
+            "control: off; jcollect select turns it on, or control=on in the agent's options",
+        ]
+        assert "gateway is off" in refused("unselect", target.pid, "--all", "--no-load")
+        assert command("unselect", target.pid, ORDERS)[0].endswith("left 0 methods with 0 probes")
+        lines = command("status", target.pid)
+        assert "control: on; the agent was started with -javaagent" in lines
+        assert "selected: nothing" in lines
+
+
+def test_control_takes_no_attach_mechanism_where_it_is_on(targets: Path) -> None:
+    jvm = "-XX:+DisableAttachMechanism"
+    with prime_calls(newest_jdk, targets, jvm, options="control=on") as target:
+        lines = command("select", target.pid, ORDERS, "--no-load")
+        assert lines[1] == f"  {ORDERS}: {ORDERS_METHODS} methods"
+        command("reset", target.pid)
+        assert leftovers(target.pid) == []
+
+
+def test_an_agent_of_another_version_says_so(targets: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.jar"
+    with zipfile.ZipFile(JAR) as ours, zipfile.ZipFile(other, "w") as theirs:
+        for entry in ours.infolist():
+            theirs.writestr(entry, b"0.0.7" if entry.filename == "inst/version" else ours.read(entry))
+    with prime_calls(newest_jdk, targets, f"-javaagent:{other}=probes={ORDERS}") as target:
+        wait_for_probes(target.pid, ORDERS_PROBES)
+        assert refused("select", target.pid, ORDERS).startswith(
+            f"cannot load the agent into PID {target.pid}: jprobe 0.0.7 is in this JVM already, and "
+        )
+        assert command("status", target.pid)[0] == f"agent: 0.0.7 in PID {target.pid}"
+
+
+# Who holds a lease, or is stopped
+
+
+LEASE = """
+import sys
+from jcollect.control.lease import leased_selection
+with leased_selection(int(sys.argv[1]), [sys.argv[2]]) as reply:
+    print(reply.added, reply.selections[0].leased, flush=True)
+    sys.stdin.read()
+"""
+
+
+@on_every_jdk
+@pytest.mark.parametrize("end", ["in order", "killed"])
+def test_a_leased_selection_ends_with_its_holder(jdk: Jdk, targets: Path, end: str) -> None:
+    with prime_calls(jdk, targets) as target:
+        with Process([sys.executable, "-c", LEASE, str(target.pid), ORDERS]) as holder:
+            holder.wait_for_line(f"{ORDERS_METHODS} True")
+            assert len(probes_of(target.pid)) == ORDERS_PROBES
+            holder.signal(signal.SIGKILL if end == "killed" else signal.SIGINT)
+            holder.wait()
+        wait_until(lambda: leftovers(target.pid) == [], "the agent to end with the lease")
+
+
+def test_a_stopped_jvm_is_an_error_after_the_stated_time_and_not_a_hang(targets: Path) -> None:
+    with prime_calls(newest_jdk, targets, options="control=on") as target:
+        target.signal(signal.SIGSTOP)
+        assert refused("status", target.pid, "--timeout", "1").startswith(
+            f"PID {target.pid} has not answered authentication within 1 s, is it stopped? The command may be "
+        )
+        target.signal(signal.SIGCONT)
+        assert "selected: nothing" in command("status", target.pid)
+
+
+# Other users, other namespaces
+
+
+def jvm_under(pid: int) -> int:
+    """The PID of the JVM that a chain of wrappers has started."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return jvm_under(int(children[0])) if children else pid
+
+
+PLACES = {
+    "another user": NOBODY,
+    "other mounts and PIDs, a /tmp of its own": (
+        "unshare", "-m", "-p", "-f", "--mount-proc", "sh", "-c", PRIVATE_TMP, "sh"
+    ),
+    "another network": ("unshare", "-n", "sh", "-c", LOOPBACK_UP, "sh"),
+    "another user namespace": ("unshare", "-U", "-r"),
+    "another user's user namespace": (*NOBODY, "unshare", "-U", "-r"),
+    "a container without root": (
+        *NOBODY, "unshare", "-U", "-r", "-m", "-p", "-f", "--mount-proc", "-n",
+        "sh", "-c", f"ip link set lo up && {PRIVATE_TMP}", "sh",
+    ),
+}  # fmt: skip
+
+
+@on_every_jdk
+@pytest.mark.parametrize("place", PLACES)
+def test_programs_elsewhere_are_commanded_alike(jdk: Jdk, shared_targets: Path, place: str) -> None:
+    wrapped = [*PLACES[place], jdk.java, "-cp", shared_targets, "PrimeCalls"]
+    with Process(wrapped, cwd="/") as target:
+        target.wait_for_line("ready")
+        pid = jvm_under(target.pid)
+        assert command("select", pid, TOUCH)[1:] == [f"  {TOUCH}: 1 method"]
+        collector = attach(pid)
+        hits = 2 * run_calls(target)["touch.entry"]
+        assert f" {hits:,} hits = {hits:,} delivered + 0 lost" in finish(collector)
+        assert "control: on; the agent was loaded into the running JVM" in command("status", pid)
+        command("reset", pid)
+        assert leftovers(pid) == []
+        target.send("exit")
+        assert target.wait() == 0
+
+
+def test_a_user_commands_his_own_programs_without_root(shared_targets: Path) -> None:
+    if run(*NOBODY, "test", "-r", ROOT / "pyproject.toml").returncode != 0:
+        pytest.skip("other users cannot read this checkout")
+    with Process([*NOBODY, newest_jdk.java, "-cp", shared_targets, "PrimeCalls"], cwd="/") as target:
+        target.wait_for_line("ready")
+        stranger = ("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups")
+        refusal = run(*stranger, JCOLLECT, "select", target.pid, TOUCH)
+        assert refusal.returncode == 1
+        assert refusal.stderr.endswith("needs CAP_SYS_PTRACE or the process's own user; run with sudo\n")
+        selected = run(*NOBODY, JCOLLECT, "select", target.pid, TOUCH)
+        assert selected.returncode == 0, selected
+        assert selected.stdout.splitlines()[1] == f"  {TOUCH}: 1 method"
+        assert run(*NOBODY, JCOLLECT, "reset", target.pid).returncode == 0
+        assert leftovers(target.pid) == []
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("jvm", "reason"),
+    [
+        (
+            "-XX:-EnableDynamicAgentLoading",
+            "the JVM says: Failed to load agent library: Dynamic agent loading is not enabled. "
+            "Use -XX:+EnableDynamicAgentLoading to launch target VM. (JEP 451); "
+            "or start it with -javaagent:jprobe.jar",
+        ),
+        (
+            "-XX:+DisableAttachMechanism",
+            "the JVM says: The VM does not support the attach mechanism; "
+            "it was started with -XX:+DisableAttachMechanism",
+        ),
+    ],
+)
+@on_every_jdk
+def test_a_jvm_that_takes_no_agents(jdk: Jdk, targets: Path, jvm: str, reason: str) -> None:
+    with prime_calls(jdk, targets, jvm) as target:
+        message = refused("select", target.pid, ORDERS)
+        assert message == f"cannot load the agent into PID {target.pid}: {reason}"
+        assert leftovers(target.pid) == []
+
+
+def test_a_jvm_that_would_die_of_the_handshake_is_spared(targets: Path) -> None:
+    with prime_calls(newest_jdk, targets, "-Xrs", "-XX:+DisableAttachMechanism") as target:
+        message = refused("select", target.pid, ORDERS, "--timeout", "1")
+        assert (
+            "it does not catch SIGQUIT, which asks a JVM to be attached to and would end this one" in message
+        )
+        target.send("exit")
+        assert target.wait() == 0
+
+
+def test_a_stopped_jvm_is_not_loaded_into(targets: Path) -> None:
+    with prime_calls(newest_jdk, targets) as target:
+        target.signal(signal.SIGSTOP)
+        wait_until(lambda: "T (stopped)" in Path(f"/proc/{target.pid}/status").read_text(), "it to stop")
+        assert refused("select", target.pid, ORDERS) == (
+            f"cannot load the agent into PID {target.pid}: it is stopped; "
+            f"let it go on first: kill -CONT {target.pid}"
+        )
+
+
+def test_a_process_that_is_no_jvm(targets: Path) -> None:
+    assert refused("select", os.getpid(), ORDERS).startswith(
+        f"cannot load the agent into PID {os.getpid()}: it is not a JVM"
+    )
+
+
+def test_a_read_only_tmp(shared_targets: Path) -> None:
+    script = 'mount -t tmpfs -o ro none /tmp && exec "$@"'
+    wrapper = ["unshare", "-m", "sh", "-c", script, "sh"]
+    with Process([*wrapper, newest_jdk.java, "-cp", shared_targets, "PrimeCalls"], cwd="/proc") as target:
+        target.wait_for_line("ready")
+        assert refused("select", target.pid, ORDERS) == (
+            f"cannot load the agent into PID {target.pid}: a JVM is attached to by a socket in /tmp, "
+            "and its /tmp is read-only"
+        )
+
+
+SILENT = """
+import mmap, os, socket, sys
+library = open(sys.argv[1], "w+b")
+library.truncate(4096)
+mapped = mmap.mmap(library.fileno(), 4096)
+path = f"/tmp/.java_pid{os.getpid()}"
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+os.chmod(path, 0o600)
+listener.listen()
+print("ready", flush=True)
+sys.stdin.readline()
+os.unlink(path)
+"""
+
+
+def test_an_attach_socket_that_nobody_serves_is_an_error_after_the_stated_time(tmp_path: Path) -> None:
+    with Process([sys.executable, "-c", SILENT, tmp_path / "libjvm.so"]) as target:
+        target.wait_for_line("ready")
+        assert refused("select", target.pid, ORDERS, "--timeout", "2") == (
+            f"cannot load the agent into PID {target.pid}: "
+            "it has let the attach mechanism wait for too long; is it stopped, or very busy? "
+            f"It may load the agent yet; look with: jcollect status {target.pid}"
+        )
+        assert leftovers(target.pid) == []
+        target.send("")
+        target.wait()
+
+
+def test_an_agent_that_cannot_be_commanded_does_not_stay(targets: Path) -> None:
+    with prime_calls(newest_jdk, targets, "-Djava.io.tmpdir=/nowhere") as target:
+        for _ in range(2):
+            assert "commands need a stub directory" in refused("select", target.pid, ORDERS)
+            assert leftovers(target.pid) == []
+        assert refused("status", target.pid).startswith("there is no jprobe agent")
+
+
+def test_no_java_of_our_own(targets: Path, tmp_path: Path) -> None:
+    with prime_calls(newest_jdk, targets) as target:
+        assert refused("select", target.pid, ORDERS, JAVA_HOME=str(tmp_path)) == (
+            "loading the agent into a running JVM takes a Java runtime 17 or later with the module "
+            f"jdk.attach here as well, and JAVA_HOME={tmp_path} has none; "
+            "install openjdk-17-jdk-headless, or set JAVA_HOME to one"
+        )
+
+
+# The package
+
+
+def test_an_installed_wheel_brings_the_agent_along(targets: Path, tmp_path: Path) -> None:
+    wheels = tmp_path / "wheels"
+    built = run(
+        sys.executable, "-m", "pip", "wheel", ROOT, "--no-deps", "--no-build-isolation", "-q", "-w", wheels
+    )
+    assert built.returncode == 0, built
+    (wheel,) = wheels.glob("jprobe-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read("jcollect/_agent/jprobe.jar") == JAR.read_bytes()
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", venv], check=True)
+    subprocess.run([venv / "bin/pip", "install", "-q", "--no-deps", wheel], check=True)
+    # What it depends on comes from the tests' own venv; jcollect, which is there as well, from its own.
+    (site,) = venv.glob("lib/python*/site-packages")
+    here = [path for path in sys.path if path.startswith(sys.prefix) and path.endswith("site-packages")]
+    (site / "dependencies.pth").write_text("\n".join(here) + "\n")
+    with prime_calls(newest_jdk, targets) as target:
+        selected = run(venv / "bin/jcollect", "select", target.pid, ORDERS, cwd="/")
+        assert selected.returncode == 0, selected
+        assert selected.stdout.splitlines()[1] == f"  {ORDERS}: {ORDERS_METHODS} methods"
+        where = run(
+            venv / "bin/python", "-c", "import jcollect.control.jar as jar; print(jar.find_jar())", cwd="/"
+        )
+        assert where.stdout.strip() == str(site / "jcollect/_agent/jprobe.jar")
+
+
+def test_a_wheel_without_the_agent_is_not_built(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(
+        ROOT, source, ignore=shutil.ignore_patterns(".venv", ".git", "java-agent", "tests", "bench", "docs")
+    )
+    built = run(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        source,
+        "--no-deps",
+        "--no-build-isolation",
+        "-q",
+        "-w",
+        tmp_path,
+    )
+    assert built.returncode != 0
+    assert "there is no java-agent/build/libs/jprobe.jar; run make build first" in built.stderr
+    assert list(tmp_path.glob("*.whl")) == []

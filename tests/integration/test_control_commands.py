@@ -1,0 +1,274 @@
+"""What the verbs that command an agent print and refuse, with an agent that says what a test wants."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from collector_fixtures import Bench, Target
+
+from jprobe.v1.control_pb2 import ControlReply, GateSettings, Selection
+from jprobe.v1.manifest_pb2 import TracedMethod, Untraceable
+from stub_gateway import Answer, StubGateway, stub_gateway, write_endpoint
+from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
+
+PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
+TOUCH = Method("com.acme.Orders", "touch")
+PATTERNS = ("nst", "d1t", "det", "t", "d0t", "det")
+TRACED = TracedMethod(class_name="com.acme.Orders", method="place", descriptor="(JLjava/lang/String;)Z")
+SELECTIONS = [
+    Selection(selector="com.acme.**#*", methods=2),
+    Selection(selector="b.C#d", leased=True),
+]
+
+
+@pytest.fixture
+def target(bench: Bench) -> Target:
+    return bench.target(StubImage([PLACE, TOUCH]), *PATTERNS)
+
+
+@contextmanager
+def commanded(bench: Bench, answer: Answer | ControlReply) -> Iterator[StubGateway]:
+    """Its gateway is the target's, whose stub directory is jprobe-1."""
+    with stub_gateway(answer) as gateway:
+        write_endpoint(bench.directory / "jprobe-1", gateway.port)
+        yield gateway
+
+
+def done(result: subprocess.CompletedProcess[str]) -> list[str]:
+    assert result.returncode == 0, result
+    return result.stdout.splitlines()
+
+
+def refused(result: subprocess.CompletedProcess[str], code: int = 1) -> str:
+    assert (result.returncode, result.stdout) == (code, ""), result
+    (line,) = result.stderr.splitlines()
+    return line.removeprefix("jcollect: ")
+
+
+def test_select_tells_what_matched_and_what_cannot_be_traced(bench: Bench, target: Target) -> None:
+    reply = ControlReply(
+        took_nanos=84_400_000,
+        methods=[TRACED, TRACED],
+        added=1,
+        given=["com.acme.**#*", "b.C#d", "e.F#g", "!e.*#h"],
+        selections=[
+            *SELECTIONS,
+            Selection(selector="e.F#g"),
+            Selection(selector="!e.*#h"),
+            Selection(selector="other.X#y", methods=9),
+        ],
+        failed=[
+            Untraceable(class_name=f"com.acme.A{i}", method="m", descriptor="()V", reason="it is\nnative")
+            for i in range(7)
+        ],
+        traced_methods=1_003,
+        traced_probes=3_000,
+    )
+    with commanded(bench, reply) as gateway:
+        result = bench.run("select", target.pid, "com.acme.**#*; b.C#d", "e.F#g", "!e.*#h")
+        every = bench.run("select", target.pid, "com.acme.**#*; b.C#d", "e.F#g", "!e.*#h", "--all")
+        as_json = bench.run("select", target.pid, "e.F#g", "--json")
+    assert done(result) == [
+        "selected 2 methods, 1 new, in 84 ms; in all 1,003 methods with 3,000 probes",
+        "  com.acme.**#*: 2 methods",
+        "  b.C#d: nothing so far, for as long as a client stays connected",
+        "  e.F#g: nothing so far",
+        "  !e.*#h: left out",
+        "cannot trace 7 of what matches:",
+        *(f"  com.acme.A{i}#m()V: it is\\nnative" for i in range(5)),
+        "  and 2 more; --all lists them",
+    ]
+    assert result.stderr.splitlines() == [
+        f"jcollect: warning: '{selector}' has matched no method of the classes loaded so far"
+        for selector in ("b.C#d", "e.F#g")
+    ]
+    assert done(every)[6:] == [f"  com.acme.A{i}#m()V: it is\\nnative" for i in range(7)]
+    assert gateway.commands[0] == ["c", "t", "select", "scom.acme.**#*; b.C#d;e.F#g;!e.*#h", "bFalse"]
+    whole = json.loads("\n".join(done(as_json)))
+    assert whole["took_nanos"] == 84_400_000
+    assert whole["selections"][1] == {"selector": "b.C#d", "methods": 0, "leased": True}
+    assert whole["failed"][0]["reason"] == "it is\nnative"
+    assert whole["refusal"] == ""
+
+
+def test_unselect_names_selectors_or_all(bench: Bench, target: Target) -> None:
+    reply = ControlReply(methods=[TRACED], selections=SELECTIONS[1:], traced_methods=1, traced_probes=3)
+    with commanded(bench, reply) as gateway:
+        assert done(bench.run("unselect", target.pid, "com.acme.**#*")) == [
+            "unselected 1 method in 0 ms; left 1 method with 3 probes",
+            "  b.C#d: nothing so far, for as long as a client stays connected",
+        ]
+        done(bench.run("unselect", target.pid, "--all"))
+        for wrong in ([], ["a.B#c", "--all"]):
+            message = refused(bench.run("unselect", target.pid, *wrong), 2)
+            assert message.startswith(
+                "unselect takes either selectors, as jcollect status shows them, or --all"
+            )
+    assert [command[3] for command in gateway.commands] == ["scom.acme.**#*", "s"]
+
+
+def test_set_names_methods_by_the_manifests(bench: Bench, target: Target) -> None:
+    reply = ControlReply(
+        took_nanos=1_000_000, methods=[TRACED], gates=[GateSettings(least_duration_nanos=20_000_001)]
+    )
+    with commanded(bench, reply) as gateway:
+        result = bench.run("set", target.pid, "*Orders#place", "duration", ">", "20ms")
+        bench.run("set", target.pid, "*Orders", "always")
+        message = refused(bench.run("set", target.pid, "*Nope*", "always"))
+    assert done(result) == [
+        "set 1 method in 1 ms",
+        "  com.acme.Orders#place(JLjava/lang/String;)Z: duration > 20ms",
+        "entry probes fire nonetheless; attach to '*__return' and '*__throw' alone",
+    ]
+    assert [command[2:] for command in gateway.commands] == [
+        ["set", "s1:0", "sduration > 20ms"],
+        ["set", "s1:0 1:1", "salways"],
+    ]
+    assert message == (
+        f"'*Nope*' matches none of the 6 probes of PID {target.pid}; one of them is com.acme.Orders#place"
+    )
+
+
+def test_set_leaves_retired_probes_alone(bench: Bench, target: Target) -> None:
+    target.retire(0)
+    with commanded(bench, ControlReply()) as gateway:
+        message = refused(bench.run("set", target.pid, "*Orders#place", "always"))
+    assert message.startswith(f"'*Orders#place' matches retired probes of PID {target.pid} alone")
+    assert gateway.commands == []
+
+
+def test_status_without_a_gateway_is_told_from_the_mapping(bench: Bench, target: Target) -> None:
+    assert done(bench.run("status", target.pid)) == [
+        f"agent: 0.1.0 in PID {target.pid}",
+        "traced: 2 methods with 6 probes: 6 dormant",
+        f"stub libraries: 1 in {bench.directory}/jprobe-1",
+        "selected: com.acme.**#*",
+        "control: off; jcollect select turns it on, or control=on in the agent's options",
+    ]
+    whole = json.loads(bench.run("status", target.pid, "--json").stdout)
+    assert whole == {
+        "pid": target.pid,
+        "version": "0.1.0",
+        "selectors": ["com.acme.**#*"],
+        "refusal": "",
+        "directory": f"{bench.directory}/jprobe-1",
+        "libraries": [f"{bench.directory}/jprobe-1/1.so"],
+        "methods": 2,
+        "states": {"dormant": 6},
+        "control": None,
+    }
+
+
+def test_status_with_a_gateway_adds_selections_and_gates(bench: Bench, target: Target) -> None:
+    reply = ControlReply(
+        selections=SELECTIONS, methods=[TRACED], gates=[GateSettings(every=7)], loaded_later=True
+    )
+    with commanded(bench, reply):
+        lines = done(bench.run("status", target.pid))
+        whole = json.loads(bench.run("status", target.pid, "--json").stdout)
+    assert lines[3:] == [
+        "control: on; the agent was loaded into the running JVM",
+        "selected:",
+        "  com.acme.**#*: 2 methods",
+        "  b.C#d: nothing so far, for as long as a client stays connected",
+        "gates that were set:",
+        "  com.acme.Orders#place(JLjava/lang/String;)Z: every 7",
+    ]
+    assert whole["control"]["gates"] == [{"least_duration_nanos": 0, "every": 7, "per_second": 0}]
+
+
+def test_an_agent_that_was_reset_is_none(bench: Bench, target: Target) -> None:
+    target.retire(0)
+    for file in (bench.directory / "jprobe-1").iterdir():
+        file.unlink()
+    message = refused(bench.run("status", target.pid))
+    assert message == (
+        f"there is no jprobe agent in PID {target.pid}; jcollect select {target.pid} SELECTOR loads it"
+    )
+
+
+def test_reset_looks_whether_the_agent_has_gone(bench: Bench, target: Target) -> None:
+    def answer(command: list[str]) -> bytes:
+        assert command == ["c", "t", "reset"]
+        target.retire(0)
+        for file in (bench.directory / "jprobe-1").iterdir():
+            file.unlink()
+        (bench.directory / "jprobe-1").rmdir()
+        return b"!yj\n"
+
+    with commanded(bench, answer):
+        assert done(bench.run("reset", target.pid)) == [
+            f"reset in 0 ms: the agent in PID {target.pid} has ended"
+        ]
+
+
+def test_reset_says_what_is_left(bench: Bench, target: Target) -> None:
+    with commanded(bench, ControlReply()):
+        message = refused(bench.run("reset", target.pid))
+    assert message == (
+        f"the agent in PID {target.pid} says that it has ended, and has left the directory "
+        f"{bench.directory}/jprobe-1, the stub library of generation 1 in use; see the program's stderr"
+    )
+
+
+@pytest.mark.parametrize("arguments", [["unselect", "--all"], ["reset"], ["set", "*", "always"], ["status"]])
+def test_there_has_to_be_an_agent(bench: Bench, arguments: list[str]) -> None:
+    verb, *rest = arguments
+    message = refused(bench.run(verb, os.getpid(), *rest))
+    assert message.startswith(f"there is no jprobe agent in PID {os.getpid()}")
+
+
+@pytest.mark.parametrize("verb", ["select", "unselect", "set", "reset", "status"])
+def test_there_has_to_be_a_process(bench: Bench, verb: str) -> None:
+    rest = {"select": ["a.B#c"], "unselect": ["a.B#c"], "set": ["*", "always"]}.get(verb, [])
+    assert (
+        refused(bench.run(verb, 4_000_000, *rest))
+        == "there is no process with PID 4000000; jps lists the JVMs"
+    )
+
+
+def test_without_loading_the_gateway_has_to_be_on(bench: Bench, target: Target) -> None:
+    message = refused(bench.run("select", target.pid, "a.B#c", "--no-load"))
+    assert message == (
+        f"cannot command PID {target.pid}: its agent's control gateway is off; start the program with "
+        "control=on in the agent's options, or leave out --no-load"
+    )
+
+
+LISTENS = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+def test_an_agent_that_does_not_answer(bench: Bench, target: Target) -> None:
+    # The gateway's own process is stopped: the kernel still takes connections for it.
+    with subprocess.Popen(
+        ["python3", "-c", LISTENS], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as silent:
+        assert silent.stdout is not None
+        write_endpoint(bench.directory / "jprobe-1", int(silent.stdout.readline()))
+        silent.send_signal(signal.SIGSTOP)
+        message = refused(bench.run("status", target.pid, "--timeout", "0.5"))
+        silent.kill()
+    assert message == (
+        f"PID {target.pid} has not answered authentication within 0.5 s, is it stopped? "
+        f"The command may be carried out nonetheless; look with: jcollect status {target.pid}"
+    )
+
+
+def test_names_of_the_program_cannot_act_on_the_terminal(bench: Bench, target: Target) -> None:
+    evil = TracedMethod(class_name="a.B", method="\x1b[2J", descriptor="()V")
+    reply = ControlReply(methods=[evil], gates=[GateSettings()], error="")
+    with commanded(bench, reply):
+        assert done(bench.run("set", target.pid, "*", "always"))[1] == "  a.B#\\x1b[2J()V: every call"
+    with commanded(bench, ControlReply(error="no \x1b[2J")):
+        assert refused(bench.run("status", target.pid)).endswith("refuses to status: no \\x1b[2J")

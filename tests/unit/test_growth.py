@@ -1,0 +1,313 @@
+"""What grows as probes appear: decoders, the hub's subscribers, the books, the summary."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_formats import PRESENT, probe
+from test_stream import METHODS, decoded, messages_of, record
+
+from jcollect.discovery.maps import Place, mapped_pages, parse_maps, read_maps
+from jcollect.discovery.probes import Probe, numbered, probes_of
+from jcollect.discovery.process import NothingYetError, TracedProcess, look_again
+from jcollect.discovery.stub_library import StubLibrary, parse_stub_image
+from jcollect.errors import JcollectError
+from jcollect.stream.accounts import Accounts
+from jcollect.stream.columns import Columns
+from jcollect.stream.formats import compact_line, gate_text, json_line
+from jcollect.stream.hub import Hub, NoSuchProbeError, Subscription
+from jcollect.stream.record import RecordDecoder
+from jcollect.stream.ring import RawRecords, find_records
+from jcollect.stream.rows import RowDecoder
+from jcollect.stream.summary import Summary
+from jcollect.stream.wire import decode, encode
+from jprobe.v1 import collector_pb2, probe_pb2
+from stub_image import LONG, Method, StubImage, mark, own_image
+
+MARK, UNSIGNED = probe_pb2.PROBE_KIND_MARK, probe_pb2.VALUE_TYPE_UNSIGNED
+CAPACITY = 64
+
+
+@pytest.fixture
+def probes() -> list[Probe]:
+    return probes_of([StubLibrary(4711, "/x", 0, parse_stub_image(StubImage(METHODS).build()))])
+
+
+@pytest.fixture
+def later(probes: list[Probe]) -> list[Probe]:
+    image = StubImage([Method("com.acme.Later", "come", (LONG,), LONG)], generation=2)
+    return numbered(
+        probes_of([StubLibrary(4711, "/y", 0, parse_stub_image(image.build()))]), first=len(probes)
+    )
+
+
+@pytest.fixture
+def accounts() -> Accounts:
+    zeros = np.zeros(CAPACITY, np.uint64)
+    return Accounts(CAPACITY, lambda: zeros, lambda: zeros)
+
+
+def raw(*records: bytes) -> RawRecords:
+    data = np.frombuffer(b"".join(records), np.uint8).copy()
+    return RawRecords(data, find_records(data, 4096)[0])
+
+
+def test_a_decoder_makes_sense_of_a_probe_from_when_it_is_added(
+    probes: list[Probe], later: list[Probe]
+) -> None:
+    decoder = RecordDecoder(CAPACITY, 0)
+    placed, come = record(56, 1, [1834, 1, 9]), record(56, 9, [7, 8])
+    batch, senseless = decoder.decode(raw(placed, come), 0)
+    assert len(batch) == 0
+    assert senseless is not None
+    assert np.flatnonzero(senseless).tolist() == [1, 9]
+    decoder.add(probes)
+    batch, senseless = decoder.decode(raw(placed, come), 2)
+    assert batch.columns.probe.tolist() == [1]
+    assert senseless is not None
+    assert np.flatnonzero(senseless).tolist() == [9]
+    decoder.add(later)
+    batch, senseless = decoder.decode(raw(placed, come), 4)
+    assert senseless is None
+    assert batch.columns.probe.tolist() == [1, 9]
+    assert batch.columns.values.tolist() == [1, 7]
+    assert batch.columns.thread.tolist() == [9, 8]
+
+
+def test_a_probe_beyond_all_ids_makes_no_sense(probes: list[Probe]) -> None:
+    decoder = RecordDecoder(len(probes), 0)
+    decoder.add(probes)
+    batch, senseless = decoder.decode(raw(record(56, 2**32 - 1, [7, 8])), 0)
+    assert len(batch) == 0
+    assert senseless is not None
+    assert senseless.sum() == 1
+
+
+def bodies(subscription: Subscription) -> list[Columns | collector_pb2.SubscribeResponse]:
+    return [decode(message) for message in subscription.messages()]
+
+
+def described(body: Columns | collector_pb2.SubscribeResponse) -> list[int]:
+    assert isinstance(body, collector_pb2.SubscribeResponse)
+    return [probe.id for probe in body.schema.probes]
+
+
+def test_each_subscriber_has_new_probes_described_before_their_first_events(
+    probes: list[Probe], later: list[Probe], accounts: Accounts
+) -> None:
+    hub = Hub(messages_of(probes), accounts)
+    everything, returns = hub.subscribe(()), hub.subscribe(["*__return"])
+    places, every_class = hub.subscribe(["place"]), hub.subscribe(["com.acme.*"])
+    first, _ = decoded(probes, record(56, 1, [1834, 1, 9]))
+    hub.publish(first)
+    hub.add(messages_of(later))
+    second, _ = decoded([*probes, *later], record(56, 9, [7, 8]), record(56, 10, [5, 7, 8]), first_seq=1)
+    hub.publish(second)
+    late = hub.subscribe(())
+    hub.end()
+    for subscription in (everything, every_class):
+        schema, before, more, after = bodies(subscription)
+        assert (described(schema), described(more)) == (list(range(9)), [9, 10, 11])
+        assert isinstance(before, Columns)
+        assert isinstance(after, Columns)
+        assert (before.probe.tolist(), after.probe.tolist()) == ([1], [9, 10])
+        assert after.seq.tolist() == [1, 2]
+    schema, before, more, after = bodies(returns)
+    assert (described(schema), described(more)) == ([1, 4, 7], [10])
+    assert isinstance(after, Columns)
+    assert after.probe.tolist() == [10]
+    schema, before = bodies(places)
+    assert described(schema) == [0, 1, 2]
+    assert isinstance(before, Columns)
+    (schema,) = bodies(late)
+    assert described(schema) == list(range(12))
+
+
+def test_a_subscriber_that_wanted_all_that_there_was_does_not_get_all_that_comes(
+    probes: list[Probe], later: list[Probe], accounts: Accounts
+) -> None:
+    hub = Hub(messages_of(probes), accounts)
+    orders = hub.subscribe(["com.acme.Orders"])
+    assert orders.filter.wanted is None
+    hub.add(messages_of(later))
+    come, _ = decoded([*probes, *later], record(56, 9, [7, 8]))
+    hub.publish(come)
+    hub.end()
+    (schema,) = bodies(orders)
+    assert described(schema) == list(range(9))
+
+
+def test_probes_that_came_between_looking_and_subscribing_are_described_as_well(
+    probes: list[Probe], later: list[Probe], accounts: Accounts
+) -> None:
+    hub = Hub(messages_of(probes), accounts)
+    looked = messages_of(probes)
+    hub.add(messages_of(later))
+    subscription = hub.subscribe((), looked)
+    hub.end()
+    (schema,) = bodies(subscription)
+    assert described(schema) == list(range(12))
+
+
+def test_a_stream_without_probes_begins_with_an_empty_schema(later: list[Probe], accounts: Accounts) -> None:
+    hub = Hub([], accounts)
+    subscription = hub.subscribe(())
+    with pytest.raises(NoSuchProbeError):
+        hub.subscribe(["come"])
+    hub.add(messages_of(numbered(later, 0)))
+    hub.end()
+    first, second = bodies(subscription)
+    assert (described(first), described(second)) == ([], [0, 1, 2])
+
+
+def test_a_full_queue_loses_events_but_no_schema(
+    probes: list[Probe], later: list[Probe], accounts: Accounts
+) -> None:
+    batch, _ = decoded(probes, record(56, 1, [1834, 1, 9]))
+    hub = Hub(messages_of(probes), accounts, queue_bytes=len(encode(batch.columns)))
+    subscription = hub.subscribe(())
+    hub.publish(batch)
+    hub.publish(batch)
+    hub.add(messages_of(later))
+    hub.end()
+    received = bodies(subscription)
+    schemas = [body for body in received if not isinstance(body, Columns) and body.HasField("schema")]
+    assert [described(schema) for schema in schemas] == [list(range(9)), [9, 10, 11]]
+    assert sum(len(body) for body in received if isinstance(body, Columns)) == 1
+    last = received[-1]
+    assert isinstance(last, collector_pb2.SubscribeResponse)
+    assert last.loss.events == 1
+
+
+def test_rows_of_later_probes_are_read_by_the_later_schema() -> None:
+    decoder = RowDecoder([probe(1, 5)])
+    decoder.add([probe(2, 1, number=7)])
+    one = np.ones(1, np.uint64)
+    columns = Columns(one, one, np.array([7], np.uint32), one.astype(np.uint32), one, one, one, b"")
+    (row,) = decoder.rows(columns)
+    assert (row.probe.id, row.values) == (7, (True,))
+
+
+def mark_message(*types: int, number: int = 0) -> collector_pb2.Probe:
+    message = probe(1, *types, number=number)
+    message.kind = MARK
+    message.provider, message.name = "orders", "placed"
+    message.class_name, message.method, message.descriptor = "orders", "placed", ""
+    return message
+
+
+def columns_of(ids: list[int], durations: list[int]) -> Columns:
+    zeros = np.zeros(len(ids), np.uint64)
+    return Columns(
+        zeros, zeros, np.array(ids, np.uint32), zeros.astype(np.uint32), zeros,
+        np.array(durations, np.uint64), zeros, b"",
+    )  # fmt: skip
+
+
+def test_a_summary_takes_in_probes_and_methods_as_they_come() -> None:
+    summary = Summary([probe(1), probe(2, number=1)])
+    summary.add(columns_of([0, 1], [0, 20]))
+    other = probe(2, number=3)
+    other.method, other.descriptor = "other", "()V"
+    summary.describe([probe(3, 9, number=2), other, mark_message(number=4)])
+    summary.add(columns_of([0, 2, 3, 4, 4, 4], [0, 10, 30, 0, 0, 0]))
+    found = {method.name: method for method in summary.methods()}
+    place = found["com.acme.Orders#place"]
+    assert (place.calls, place.errors, place.p50, place.total) == (2, 1, 10, 30)
+    assert (found["com.acme.Orders#other"].calls, found["com.acme.Orders#other"].total) == (1, 30)
+    marked = found["orders:placed"]
+    assert (marked.calls, marked.errors, marked.p50, marked.total) == (3, 0, None, None)
+    assert summary.events == 8
+    summary.clear()
+    assert summary.methods() == []
+    summary.add(columns_of([4], [0]))
+    assert [method.name for method in summary.methods()] == ["orders:placed"]
+
+
+def test_a_mark_is_printed_by_its_own_name() -> None:
+    decoder = RowDecoder([mark_message(5, UNSIGNED, 9)])
+    one = np.ones(1, np.uint64)
+    words = np.array([42, 2**64 - 1, 1 | PRESENT], np.uint64)
+    columns = Columns(one, one, np.zeros(1, np.uint32), one.astype(np.uint32), one, one, words, b"x")
+    (row,) = decoder.rows(columns)
+    assert compact_line(row).endswith(' 1/1 orders:placed (42, 18446744073709551615, "x")')
+    assert '"kind":"mark","args":[42,18446744073709551615,"x"],"seq":1}' in json_line(row)
+
+
+@pytest.mark.parametrize(
+    ("gate", "text"),
+    [
+        ((0, 0, 0), ""),
+        ((0, 1, 0), ""),
+        ((20_000_001, 0, 0), "duration > 20ms"),
+        ((20_000_000, 0, 0), "duration >= 20ms"),
+        ((1_500_001, 0, 0), "duration > 1500us"),
+        ((1, 0, 0), "duration >= 1ns"),
+        ((1_000_000_001, 100, 20), "duration > 1s every 100 at most 20/s"),
+        ((1_234_567, 0, 0), "duration >= 1234567ns"),
+        ((0, 0, 5), "at most 5/s"),
+    ],
+)
+def test_a_gate_is_told_as_a_selector_would(gate: tuple[int, int, int], text: str) -> None:
+    assert gate_text(*gate) == text
+
+
+def own_library() -> StubLibrary:
+    return StubLibrary(4711, "/own", 0, parse_stub_image(own_image(mark("orders", "placed", LONG)).build()))
+
+
+def agents_library(generation: int, refusal: str = "") -> StubLibrary:
+    methods = [] if refusal else METHODS
+    image = StubImage(methods, generation=generation, refusal=refusal)
+    return StubLibrary(4711, "/x", 0, parse_stub_image(image.build()))
+
+
+def test_a_mark_passes_its_values_and_a_thread_id() -> None:
+    (only,) = probes_of([own_library()])
+    assert (only.provider, only.name, only.class_name, only.method) == (
+        "orders",
+        "placed",
+        "orders",
+        "placed",
+    )
+    assert (only.words, only.first_value, only.descriptor) == (2, 0, "")
+
+
+def test_a_refusal_is_the_agents_and_concerns_its_probes_alone() -> None:
+    refused = (agents_library(1), agents_library(2, "too many"))
+    with pytest.raises(JcollectError, match="PID 4711 traces nothing: too many"):
+        TracedProcess(4711, refused).probes(())
+    probes = TracedProcess(4711, (*refused, own_library())).probes(())
+    assert [probe.name for probe in probes] == ["placed"]
+    assert TracedProcess(4711, (agents_library(1), own_library())).refusal == ""
+    none = StubLibrary(4711, "/own", 0, parse_stub_image(own_image().build()))
+    with pytest.raises(NothingYetError, match="stub libraries of its own without probes"):
+        TracedProcess(4711, (none,)).probes(())
+
+
+def test_lines_of_the_map_are_picked_by_bytes_before_they_are_parsed() -> None:
+    whole = list(parse_maps(Path("/proc/self/maps").read_text()))
+    libc = [mapping for mapping in whole if "libc.so" in mapping.path]
+    assert libc
+    assert read_maps(os.getpid(), b"libc.so") == libc
+    assert read_maps(os.getpid(), b"no such thing") == []
+    # The first and the last line are found like all others.
+    first = whole[0].path.encode()
+    assert [m for m in read_maps(os.getpid(), first) if m == whole[0]]
+
+
+def test_one_place_is_told_from_another_at_the_same_address_by_its_path() -> None:
+    line = "7f0000000000-7f0000001000 r-xp 00000000 08:02 42  /tmp/jprobe-1/{}.so\n"
+    one, other = parse_maps(line.format(1) + line.format(2))
+    assert one.place == Place((8, 2, 42), 0x7F0000000000, "/tmp/jprobe-1/1.so")
+    assert one.place != other.place
+
+
+def test_the_size_of_a_process_that_is_gone_is_nothing() -> None:
+    assert mapped_pages(os.getpid()) > 0
+    assert mapped_pages(4_000_000) == 0
+    with pytest.raises(OSError, match="No such file"):
+        look_again(TracedProcess(4_000_000), pytest.fail)

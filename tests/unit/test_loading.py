@@ -1,0 +1,184 @@
+"""What loading takes: other users' rights, other processes' directories and networks, a Java of our own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jcollect.control.acting import as_user_of
+from jcollect.control.gateway import Gateway
+from jcollect.control.inside import open_directory
+from jcollect.control.jar import delivered_jar, find_jar
+from jcollect.control.jdk import find_libjvm
+from jcollect.control.network import in_network_of
+from jcollect.control.target import Target, read_target
+from jcollect.errors import JcollectError
+from jprobe.v1.control_pb2 import ControlEndpoint
+from stub_gateway import TOKEN
+
+NOBODY = 65534
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+
+
+def test_a_process_tells_its_user_and_what_it_catches() -> None:
+    code = "import signal, sys; signal.signal(signal.SIGQUIT, print); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        seen = read_target(child.pid)
+        child.kill()
+    expected = Target(child.pid, child.pid, os.geteuid(), os.getegid(), is_stopped=False, catches_quit=True)
+    assert seen == expected
+
+
+IN_OTHER_ROOT = """
+import os, sys
+os.chroot(sys.argv[1])
+os.chdir("/")
+os.setresgid(int(sys.argv[2]), int(sys.argv[2]), int(sys.argv[2]))
+os.setresuid(int(sys.argv[2]), int(sys.argv[2]), int(sys.argv[2]))
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other_root(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """A process of another user with a root of its own, in which /tmp is an absolute link."""
+    root = tmp_path / "root"
+    (root / "real/tmp").mkdir(parents=True)
+    (root / "real/tmp").chmod(0o1777)
+    (root / "tmp").symlink_to("/real/tmp")
+    # pytest's directories are for their owner alone, above the new root as well.
+    with subprocess.Popen(
+        [sys.executable, "-c", IN_OTHER_ROOT, root, str(NOBODY)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        yield child.pid, root
+        child.kill()
+
+
+@as_root
+def test_absolute_links_of_a_process_stay_in_its_root(other_root: tuple[int, Path]) -> None:
+    pid, root = other_root
+    descriptor = open_directory(pid, "/tmp")
+    try:
+        assert os.path.samestat(os.fstat(descriptor), os.stat(root / "real/tmp"))
+    finally:
+        os.close(descriptor)
+
+
+@as_root
+def test_a_directory_that_a_process_does_not_have(other_root: tuple[int, Path]) -> None:
+    with pytest.raises(FileNotFoundError):
+        open_directory(other_root[0], "/var/tmp")
+
+
+@as_root
+def test_the_jar_is_delivered_for_the_targets_user_alone_and_taken_back(other_root: tuple[int, Path]) -> None:
+    pid, root = other_root
+    there = read_target(pid)
+    with delivered_jar(there) as delivered:
+        jar = root / "real" / delivered.jar[1:]
+        assert jar.read_bytes() == find_jar().read_bytes()
+        for path, mode in ((jar.parent, 0o700), (jar, 0o600), (root / "real" / delivered.report[1:], 0o600)):
+            status = path.stat()
+            assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (NOBODY, NOBODY, mode)
+        assert delivered.read_report() == ""
+        (root / "real" / delivered.report[1:]).write_text("ok\n")
+        assert delivered.read_report() == "ok"
+    assert list((root / "real/tmp").iterdir()) == []
+
+
+@as_root
+def test_the_jar_is_taken_back_after_an_error(other_root: tuple[int, Path]) -> None:
+    pid, root = other_root
+    with pytest.raises(KeyError), delivered_jar(read_target(pid)):
+        raise KeyError
+    assert list((root / "real/tmp").iterdir()) == []
+
+
+@as_root
+def test_a_process_without_any_place_for_the_jar(other_root: tuple[int, Path]) -> None:
+    pid, root = other_root
+    (root / "real/tmp").chmod(0o755)
+    message = (
+        f"cannot hand the agent's jar to PID {pid}: none of its temporary directories takes it "
+        r"\(/tmp: Permission denied; /var/tmp: No such file or directory; /dev/shm: No such file"
+    )
+    with pytest.raises(JcollectError, match=message), delivered_jar(read_target(pid)):
+        pass
+
+
+@as_root
+def test_files_are_touched_with_the_users_rights_and_roots_come_back(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    secret.chmod(0o600)
+    nobody = Target(os.getpid(), os.getpid(), NOBODY, NOBODY, is_stopped=False, catches_quit=True)
+    with as_user_of(nobody), pytest.raises(PermissionError):
+        secret.read_text()
+    assert secret.read_text() == "x"
+
+
+@as_root
+def test_a_socket_is_made_in_the_network_of_the_process_and_ours_stays() -> None:
+    with subprocess.Popen(
+        ["unshare", "-n", "sh", "-c", "echo; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        before = os.stat("/proc/self/ns/net").st_ino
+        seen = in_network_of(child.pid, lambda: os.stat("/proc/thread-self/ns/net").st_ino)
+        assert seen == os.stat(f"/proc/{child.pid}/ns/net").st_ino != before
+        assert os.stat("/proc/thread-self/ns/net").st_ino == before
+        with pytest.raises(ZeroDivisionError):
+            in_network_of(child.pid, lambda: 1 // 0)
+        message = (
+            f"loopback interface is down in its network namespace; run: nsenter -t {child.pid} -n ip link"
+        )
+        with pytest.raises(JcollectError, match=message):
+            Gateway(child.pid, ControlEndpoint(port=1, token=TOKEN))
+        child.kill()
+
+
+# Our own Java
+
+
+def test_java_home_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    for release, files, found in (
+        ('JAVA_VERSION="25.0.1"', ("server/libjvm.so", "libattach.so"), True),
+        ('JAVA_VERSION="25.0.1"', ("server/libjvm.so",), False),
+        ('JAVA_VERSION="11.0.2"', ("server/libjvm.so", "libattach.so"), False),
+        ('JAVA_VERSION="1.8.0_392"', ("server/libjvm.so", "libattach.so"), False),
+    ):
+        home = tmp_path / str(len(list(tmp_path.iterdir())))
+        (home / "lib/server").mkdir(parents=True)
+        (home / "release").write_text(release + "\n")
+        for file in files:
+            (home / "lib" / file).touch()
+        monkeypatch.setenv("JAVA_HOME", str(home))
+        if found:
+            assert find_libjvm() == home / "lib/server/libjvm.so"
+        else:
+            with pytest.raises(
+                JcollectError, match=f"jdk.attach here as well, and JAVA_HOME={home} has none"
+            ):
+                find_libjvm()
+
+
+def test_without_java_home_there_is_one_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    assert find_libjvm().name == "libjvm.so"
