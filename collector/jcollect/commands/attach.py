@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
-import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import FrameType
 
 import click
 
 from jcollect.attach.links import AUTO, PERF_EVENT, UPROBE_MULTI
 from jcollect.commands.control import took
+from jcollect.commands.end import End
 from jcollect.commands.following import Following
 from jcollect.commands.options import (
     duration_option,
@@ -106,7 +104,7 @@ def attach(
     check_can_attach(pid)
     # Before the agent is loaded, and a second goes into compiling the handlers.
     check_can_listen(address, insecure)
-    end = _End(pid)
+    end = End(pid)
     with _selection(pid, selectors) as is_selected:
         is_meant = matcher(globs)
         wanted = lambda probe: is_meant(probe) and is_selected(probe)  # noqa: E731
@@ -119,7 +117,7 @@ def attach(
             session.close()
 
 
-def _serve(session: Session, serving: Serving, end: _End) -> None:
+def _serve(session: Session, serving: Serving, end: End) -> None:
     """From attaching to closed books."""
     server = Server(session, serving.address, serving.insecure)
     try:
@@ -191,44 +189,10 @@ class Serving:
     waiting: str
 
 
-class _End:
-    """Everything that ends an attachment: signals, the process's exit, a limit reached."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self._event = threading.Event()
-        try:
-            self._process = os.pidfd_open(pid)
-        except ProcessLookupError:
-            raise JcollectError(f"PID {pid} has exited") from None
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._signalled)
-
-    def _signalled(self, number: int, frame: FrameType | None) -> None:
-        self._event.set()
-        # A second Ctrl-C does not wait for a reader of our output that is stuck.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def now(self) -> None:
-        self._event.set()
-
-    def going_on(self) -> bool:
-        return not self._event.is_set() and not self.exited
-
-    @property
-    def exited(self) -> bool:
-        """Whether the process is gone."""
-        return bool(select.select([self._process], [], [], 0)[0])
-
-    def wait(self, seconds: float) -> None:
-        """So many seconds, or less if it ends meanwhile; the process's exit does not cut it short."""
-        self._event.wait(seconds)
-
-
 class _Printing:
     """A subscriber like any other, which prints on stdout."""
 
-    def __init__(self, subscription: Subscription, output: str, end: _End) -> None:
+    def __init__(self, subscription: Subscription, output: str, end: End) -> None:
         self._subscription = subscription
         self._printer = Printer(output, sys.stdout.buffer)
         self._end = end
@@ -253,7 +217,7 @@ class _Printing:
             raise JcollectError(f"cannot write events to stdout: {self._error.strerror}")
 
 
-def _report_books(session: Session, totals: Totals, begun: float, end: _End) -> None:
+def _report_books(session: Session, totals: Totals, begun: float, end: End) -> None:
     exited = f"PID {session.pid} has exited; " if end.exited else ""
     filtered = f" + {totals.filtered:,} filtered" if totals.filtered else ""
     missing = f"; {totals.missing:,} hits are unaccounted for" if totals.missing else ""

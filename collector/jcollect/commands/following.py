@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from jcollect.attach.armed import Arming
+from jcollect.commands.end import End
 from jcollect.commands.options import plural, status, warn
 from jcollect.discovery.maps import mapped_pages
 from jcollect.discovery.probes import STATE_NAMES, Probe
@@ -23,13 +23,6 @@ _MOST_OF_A_CPU = 1 / 200
 _TICK_SECONDS = 0.1
 _ARMING_SECONDS = 0.003
 _NAMED = 3  # How many probes a warning names.
-
-
-class End(Protocol):
-    """What ends an attachment."""
-
-    def going_on(self) -> bool: ...
-    def wait(self, seconds: float) -> None: ...
 
 
 class Following:

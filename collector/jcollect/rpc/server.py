@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import RUN_DIRECTORY, Address
 from jcollect.rpc.service import SERVICE, Source, Streams, handler_for
+from jcollect.unix_sockets import is_dead
 
 # Each stream holds a thread of the pool; beyond that, calls are refused rather than left waiting.
 _MOST_CALLS = 128
@@ -115,7 +116,7 @@ def _clear_the_way(path: str) -> None:
     if not stat.S_ISSOCK(mode):
         raise JcollectError(f"cannot listen at unix://{path}: there is a file of that name, not a socket")
     try:
-        if _is_dead(path):
+        if is_dead(path):
             os.unlink(path)
             return
     except OSError as error:
@@ -126,21 +127,11 @@ def _clear_the_way(path: str) -> None:
     )
 
 
-def _is_dead(path: str) -> bool:
-    """Whether nobody listens at a socket any more."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            return True
-    return False
-
-
 def _sweep() -> None:
     """Removes what killed collectors have left of processes that are gone as well."""
     for path in Path(RUN_DIRECTORY).glob("*.sock"):
         with contextlib.suppress(OSError):
-            if path.stem.isdigit() and not Path(f"/proc/{path.stem}").exists() and _is_dead(str(path)):
+            if path.stem.isdigit() and not Path(f"/proc/{path.stem}").exists() and is_dead(str(path)):
                 path.unlink()
 
 
