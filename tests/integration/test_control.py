@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -284,20 +285,45 @@ def test_programs_elsewhere_are_commanded_alike(jdk: Jdk, shared_targets: Path, 
         assert target.wait() == 0
 
 
+def as_user(user: str, group: str = "nogroup") -> tuple[str, ...]:
+    """Starts a command as that user, who may read this checkout even where it is for root alone."""
+    command = ("setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups")
+    if run(*command, "test", "-r", ROOT / "pyproject.toml").returncode == 0:
+        return command
+    return (*command, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+
+
 def test_a_user_commands_his_own_programs_without_root(shared_targets: Path) -> None:
-    if run(*NOBODY, "test", "-r", ROOT / "pyproject.toml").returncode != 0:
-        pytest.skip("other users cannot read this checkout")
+    nobody = as_user("nobody")
     with Process([*NOBODY, newest_jdk.java, "-cp", shared_targets, "PrimeCalls"], cwd="/") as target:
         target.wait_for_line("ready")
-        stranger = ("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups")
-        refusal = run(*stranger, JCOLLECT, "select", target.pid, TOUCH)
+        refusal = run(*as_user("12345", "12345"), JCOLLECT, "select", target.pid, TOUCH)
         assert refusal.returncode == 1
         assert refusal.stderr.endswith("needs CAP_SYS_PTRACE or the process's own user; run with sudo\n")
-        selected = run(*NOBODY, JCOLLECT, "select", target.pid, TOUCH)
+        selected = run(*nobody, JCOLLECT, "select", target.pid, TOUCH)
         assert selected.returncode == 0, selected
         assert selected.stdout.splitlines()[1] == f"  {TOUCH}: 1 method"
-        assert run(*NOBODY, JCOLLECT, "reset", target.pid).returncode == 0
+        assert run(*nobody, JCOLLECT, "reset", target.pid).returncode == 0
         assert leftovers(target.pid) == []
+
+
+def test_the_socket_of_a_jvm_that_had_the_pid_before_is_cleared_away(shared_targets: Path) -> None:
+    with Process([*NOBODY, newest_jdk.java, "-cp", shared_targets, "PrimeCalls"], cwd="/") as target:
+        target.wait_for_line("ready")
+        left = Path(f"/tmp/.java_pid{target.pid}")
+        with socket.socket(socket.AF_UNIX) as of_root:
+            of_root.bind(str(left))
+        refusal = run(*as_user("nobody"), JCOLLECT, "select", target.pid, TOUCH)
+        assert refusal.stderr.startswith(
+            f"jcollect: cannot load the agent into PID {target.pid}: {left}, left behind by an earlier process"
+        )
+        assert command("select", target.pid, TOUCH)[1:] == [f"  {TOUCH}: 1 method"]
+        assert left.owner() == "nobody"
+        command("reset", target.pid)
+        assert command("select", target.pid, TOUCH)[1:] == [f"  {TOUCH}: 1 method"]
+        target.send("exit")
+        assert target.wait() == 0
+        assert not left.exists()
 
 
 # Refusals

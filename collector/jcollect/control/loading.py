@@ -8,11 +8,13 @@ import sys
 import time
 
 from jcollect import __version__
+from jcollect.control.inside import open_directory
 from jcollect.control.jar import DeliveredJar, delivered_jar
 from jcollect.control.jdk import find_libjvm
 from jcollect.control.target import Target, read_target
 from jcollect.discovery.maps import read_maps
 from jcollect.errors import JcollectError
+from jcollect.unix_sockets import is_dead
 
 LOADING_SECONDS = 30.0
 
@@ -88,7 +90,8 @@ def _check_takes_agents(target: Target) -> None:
 
 def _wait_until_ready(target: Target, deadline: float) -> None:
     """Until SIGQUIT, with which attaching begins, is safe: a JVM that does not catch it would die of it."""
-    socket = f"/proc/{target.pid}/root/tmp/.java_pid{target.inner_pid}"
+    socket = f"/proc/{target.pid}/root/tmp/{_attach_socket(target)}"
+    _clear_the_way(target)
     if os.path.exists(socket):
         return
     if _has_read_only_tmp(target):
@@ -101,6 +104,37 @@ def _wait_until_ready(target: Target, deadline: float) -> None:
                 "was it started with -Xrs and -XX:+DisableAttachMechanism?",
             )
         time.sleep(_POLL_SECONDS)
+
+
+def _attach_socket(target: Target) -> str:
+    """What a JVM names its attach socket, in /tmp."""
+    return f".java_pid{target.inner_pid}"
+
+
+def _clear_the_way(target: Target) -> None:
+    """Removes the attach socket of a JVM that was killed, and that had the target's PID before.
+
+    It would be taken for the target's. The target removes it when it starts, where it may: the file of
+    another user in /tmp it may not.
+    """
+    name = _attach_socket(target)
+    try:
+        tmp = open_directory(target.pid, "/tmp")
+    except OSError:
+        return  # The JVM's own words for it are better.
+    try:
+        if is_dead(f"/proc/self/fd/{tmp}/{name}"):
+            os.unlink(name, dir_fd=tmp)
+    except PermissionError:
+        raise _cannot_load(
+            target,
+            f"/tmp/{name}, left behind by an earlier process of that PID and another user, is in the way; "
+            f"remove it: sudo rm /proc/{target.pid}/root/tmp/{name}",
+        ) from None
+    except OSError:
+        return  # There is none, or what is there is no socket.
+    finally:
+        os.close(tmp)
 
 
 def _has_read_only_tmp(target: Target) -> bool:
