@@ -26,6 +26,7 @@ from java_target import (
     run,
     wait_for_probes,
 )
+from prime_calls import hits_of, leftovers, prime_calls, run_calls
 from second_agent import digest_now
 
 COUNTER = "com.acme.parcels.Counter#applyAsInt"
@@ -49,25 +50,6 @@ def calls(collector: Process) -> Counter[str]:
     return Counter(event["probe"].split(":")[0] for event in events if event["kind"] == "entry")
 
 
-def leftovers(pid: int, directory: str = "/tmp") -> list[str]:
-    threads = [file.read_text().strip() for file in Path(f"/proc/{pid}/task").glob("*/comm")]
-    return [name for name in threads if name.startswith("jprobe")] + [
-        str(path) for path in Path(directory).glob(f"jprobe-{pid}*")
-    ]
-
-
-def did(target: Process) -> dict[str, int]:
-    target.send("run")
-    tallies: dict[str, int] = json.loads(target.wait_for_line(r"\{", 120))
-    return tallies
-
-
-def hits(tallies: dict[str, int]) -> int:
-    """Each call enters and ends. Four threads make an object each, whose constructor is a method too."""
-    methods = ("place", "place2", "depth", "label", "touch")
-    return 2 * (4 + sum(tallies[f"{name}.entry"] for name in methods))
-
-
 @on_every_jdk
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_a_program_without_agent_is_traced_exactly_and_left_as_it_was(
@@ -76,19 +58,18 @@ def test_a_program_without_agent_is_traced_exactly_and_left_as_it_was(
     def digest() -> str:
         return digest_now(target.pid, digest_agent, "PrimeCalls$Orders")
 
-    with java(jdk, "-cp", targets, "PrimeCalls") as target:
-        target.wait_for_line("ready")
+    with prime_calls(jdk, targets) as target:
         original = digest()
         for _ in range(2):
             collector = attach(target.pid, "--select", ORDERS)
             assert "selected 6 methods in " in collector.err[0]
-            tallies = did(target)
+            tallies = run_calls(target)
             assert digest() != original
             collector.signal(end)
             code = collector.wait()
             if end == signal.SIGINT:
                 assert code == 0
-                total = hits(tallies)
+                total = hits_of(tallies)
                 assert f" {total:,} hits = {total:,} delivered + 0 lost" in collector.err[-1]
                 assert leftovers(target.pid) == []
             wait_until(lambda: leftovers(target.pid) == [], "the agent to end with its collector")
@@ -125,7 +106,7 @@ def test_what_is_selected_while_attached_is_traced_and_what_is_unselected_is_not
         target.wait_for_line("ready")
         wait_for_probes(target.pid, 3)
         collector = attach(target.pid, "--probe", "*__entry")
-        one = did(target)["touch.entry"]
+        one = run_calls(target)["touch.entry"]
         changes = [
             (["select", "PrimeCalls$Orders#depth"], "armed 1 more probe "),
             (["unselect", "PrimeCalls$Orders#touch"], None),
@@ -140,7 +121,7 @@ def test_what_is_selected_while_attached_is_traced_and_what_is_unselected_is_not
             traced = traced | {method} if verb == "select" else traced - {method}
             if line:
                 collector.wait_for_line(line)
-            tallies = did(target)
+            tallies = run_calls(target)
             expected += sum(tallies[f"{name}.entry"] for name in traced)
         summary = finish(collector)
         assert f" {expected:,} hits = {expected:,} delivered + 0 lost" in summary, (summary, collector.err)
@@ -154,7 +135,7 @@ def test_only_what_is_selected_is_attached_to(jdk: Jdk, targets: Path) -> None:
         # The same wish: it keeps the probes that it has.
         collector = attach(target.pid, "--select", "PrimeCalls$Orders#touch")
         assert "armed 3 probes of 1 method in " in collector.err[-1]
-        expected = 2 * did(target)["touch.entry"]
+        expected = 2 * run_calls(target)["touch.entry"]
         assert f" {expected:,} hits = " in finish(collector)
         listing = run(JCOLLECT, "status", target.pid)
         assert re.search(r"^  PrimeCalls\$Orders#\*: 6 methods$", listing.stdout, re.MULTILINE), listing

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -28,17 +27,16 @@ from java_target import (
     Process,
     attach,
     finish,
-    java,
     newest_jdk,
     on_every_jdk,
     probes_of,
     run,
     wait_for_probes,
 )
+from prime_calls import ORDERS_METHODS, hits_of, leftovers, prime_calls, run_calls
 from second_agent import digest_now
 
 TOUCH = "PrimeCalls$Orders#touch"
-ORDERS_METHODS = ORDERS_PROBES // 3
 NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
 PRIVATE_TMP = 'mount -t tmpfs none /tmp && exec "$@"'
 LOOPBACK_UP = 'ip link set lo up && exec "$@"'
@@ -59,22 +57,6 @@ def shared_targets(targets: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def prime_calls(jdk: Jdk, targets: Path, *jvm: str, **options: str) -> Process:
-    target = java(jdk, "-cp", targets, "PrimeCalls", jvm=jvm, **options)
-    target.wait_for_line("ready")
-    return target
-
-
-def run_calls(target: Process) -> dict[str, int]:
-    target.send("run")
-    return json.loads(target.wait_for_line(r"\{", 120))
-
-
-def expected_hits(did: dict[str, int]) -> int:
-    """Of all probes of the orders: each call ends as well, and each thread makes one object."""
-    return 2 * (4 + sum(did[f"{name}.entry"] for name in ("place", "place2", "depth", "label", "touch")))
-
-
 def command(verb: str, pid: int, *arguments: str | Path, **environment: str) -> list[str]:
     """The lines that a verb prints when it does well."""
     result = run(JCOLLECT, verb, pid, *arguments, env={**os.environ, **environment})
@@ -87,18 +69,6 @@ def refused(verb: str, pid: int, *arguments: str, **environment: str) -> str:
     assert (result.returncode, result.stdout) == (1, ""), result
     (line,) = result.stderr.splitlines()
     return line.removeprefix("jcollect: ")
-
-
-def leftovers(pid: int) -> list[str]:
-    """What an agent that has ended must not leave: threads, directories, stub libraries in use."""
-    threads = [file.read_text().strip() for file in Path(f"/proc/{pid}/task").glob("*/comm")]
-    places = [Path(f"/proc/{pid}/root") / place for place in ("tmp", "var/tmp", "dev/shm")]
-    return [
-        *(name for name in threads if name.startswith("jprobe")),
-        *(str(file) for place in places for file in place.glob("jprobe-load-*")),
-        *(line for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
-          if re.search(r"/jprobe-\d+(-\d+)?/\d+\.so$", line)),
-    ]  # fmt: skip
 
 
 @on_every_jdk
@@ -120,7 +90,7 @@ def test_a_running_program_is_traced_exactly_and_left_as_it_was(
         collector = attach(target.pid)
         did = run_calls(target)
         summary = finish(collector)
-        hits = expected_hits(did)
+        hits = hits_of(did)
         assert f" {hits:,} hits = {hits:,} delivered + 0 lost" in summary
         assert command("reset", target.pid)[0].startswith("reset in ")
         assert leftovers(target.pid) == []
@@ -315,7 +285,7 @@ def test_the_socket_of_a_jvm_that_had_the_pid_before_is_cleared_away(shared_targ
             of_root.bind(str(left))
         refusal = run(*as_user("nobody"), JCOLLECT, "select", target.pid, TOUCH)
         assert refusal.stderr.startswith(
-            f"jcollect: cannot load the agent into PID {target.pid}: {left}, left behind by an earlier process"
+            f"jcollect: cannot load the agent into PID {target.pid}: {left}, left behind by an earlier"
         )
         assert command("select", target.pid, TOUCH)[1:] == [f"  {TOUCH}: 1 method"]
         assert left.owner() == "nobody"

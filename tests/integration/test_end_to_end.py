@@ -39,6 +39,7 @@ from java_target import (
     wait_for_probes,
 )
 from jprobe.v1 import collector_pb2, collector_pb2_grpc, probe_pb2
+from prime_calls import run_calls
 from second_agent import Digests
 
 PLACE = "(I)J"
@@ -56,12 +57,6 @@ def prime_calls(jdk: Jdk, targets: Path) -> Iterator[Process]:
         target.wait_for_line("ready")
         wait_for_probes(target.pid, ORDERS_PROBES)
         yield target
-
-
-def run_calls(target: Process) -> dict[str, int]:
-    """Has the target make its calls; what it says that it did."""
-    target.send("run")
-    return json.loads(target.wait_for_line(r"\{", 120))
 
 
 class Client:

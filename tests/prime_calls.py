@@ -1,0 +1,46 @@
+"""The program PrimeCalls, and what an agent in it may not leave behind."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from java_target import ORDERS_PROBES, Jdk, Process, java
+
+ORDERS_METHODS = ORDERS_PROBES // 3
+
+
+def prime_calls(jdk: Jdk, targets: Path, *jvm: str, **options: str) -> Process:
+    """The program, started and waiting for its first command."""
+    target = java(jdk, "-cp", targets, "PrimeCalls", jvm=jvm, **options)
+    target.wait_for_line("ready")
+    return target
+
+
+def run_calls(target: Process) -> dict[str, int]:
+    """Has it make its calls, once; how often which probe of it must have been hit."""
+    target.send("run")
+    tallies: dict[str, int] = json.loads(target.wait_for_line(r"\{", 120))
+    return tallies
+
+
+def hits_of(tallies: dict[str, int]) -> int:
+    """Of all probes of the orders: each call ends as well, and each thread makes one object."""
+    return 2 * (4 + sum(tallies[f"{name}.entry"] for name in ("place", "place2", "depth", "label", "touch")))
+
+
+def leftovers(pid: int) -> list[str]:
+    """What an agent that has ended must not leave: threads, directories, stub libraries in use."""
+    process = Path(f"/proc/{pid}")
+    threads = [file.read_text().strip() for file in process.glob("task/*/comm")]
+    status = (process / "status").read_text()
+    inner = status.partition("NSpid:")[2].splitlines()[0].split()[-1]
+    places = [process / "root" / place for place in ("tmp", "var/tmp", "dev/shm")]
+    return [
+        *(name for name in threads if name.startswith("jprobe")),
+        *(str(file) for place in places for name in (f"jprobe-{inner}", f"jprobe-{inner}-*", "jprobe-load-*")
+          for file in place.glob(name)),
+        *(line for line in (process / "maps").read_text().splitlines()
+          if re.search(r"/jprobe-\d+(-\d+)?/\d+\.so$", line)),
+    ]  # fmt: skip
