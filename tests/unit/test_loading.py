@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,6 +100,23 @@ def test_the_jar_is_delivered_for_the_targets_user_alone_and_taken_back(other_ro
         (root / "real" / delivered.report[1:]).write_text("ok\n")
         assert delivered.read_report() == "ok"
     assert list((root / "real/tmp").iterdir()) == []
+
+
+@as_root
+def test_what_a_killed_jcollect_has_left_is_taken_back_by_the_next(other_root: tuple[int, Path]) -> None:
+    pid, root = other_root
+    ages = {"jprobe-load-old": 7200, "jprobe-load-new": 60, "jprobe-load-of-root": 7200}
+    for name, age in ages.items():
+        folder = root / "real/tmp" / name
+        folder.mkdir(mode=0o700)
+        (folder / "jprobe.jar").touch()
+        os.utime(folder, (time.time() - age,) * 2)
+        if name != "jprobe-load-of-root":
+            os.chown(folder, NOBODY, NOBODY)
+    with delivered_jar(read_target(pid)):
+        pass
+    left = {folder.name for folder in (root / "real/tmp").iterdir()}
+    assert left == {"jprobe-load-new", "jprobe-load-of-root"}
 
 
 @as_root

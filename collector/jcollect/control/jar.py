@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,9 @@ _PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 _JAR = "jprobe.jar"
 _REPORT = "report"
 _MAX_REPORT = 8192
+_PREFIX = "jprobe-load-"
+# Longer than any loading takes: what is older was left by a jcollect that was killed.
+_LEFT_BEHIND_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,12 @@ def delivered_jar(target: Target) -> Iterator[DeliveredJar]:
 
 @contextlib.contextmanager
 def _delivered_into(place: str, target: Target, content: bytes) -> Iterator[DeliveredJar]:
-    name = f"jprobe-load-{secrets.token_hex(8)}"
+    name = _PREFIX + secrets.token_hex(8)
     with contextlib.ExitStack() as stack:
         with as_user_of(target):
             parent = open_directory(target.pid, place)
             stack.callback(os.close, parent)
+            _sweep(target, parent)
             os.mkdir(name, 0o700, dir_fd=parent)
             stack.callback(_remove, target, parent, name)
             directory = os.open(
@@ -94,6 +100,16 @@ def _delivered_into(place: str, target: Target, content: bytes) -> Iterator[Deli
 def _create(name: str, directory: int) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(name, flags, 0o600, dir_fd=directory)
+
+
+def _sweep(target: Target, parent: int) -> None:
+    oldest = time.time() - _LEFT_BEHIND_SECONDS
+    for name in fnmatch.filter(os.listdir(parent), f"{_PREFIX}*"):
+        # Another jcollect may take its own away at this moment.
+        with contextlib.suppress(FileNotFoundError):
+            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if status.st_uid == target.uid and status.st_mtime < oldest:
+                _remove(target, parent, name)
 
 
 def _remove(target: Target, parent: int, name: str) -> None:
