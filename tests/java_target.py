@@ -147,6 +147,8 @@ class Process:
         if self._child.poll() is None:
             self._child.kill()
         self.wait()
+        # A JVM that was killed leaves its attach socket, which would be in the way of the next of its PID.
+        Path(f"/tmp/.java_pid{self.pid}").unlink(missing_ok=True)
         for stream in (self._child.stdin, self._child.stdout, self._child.stderr):
             if stream:
                 with contextlib.suppress(BrokenPipeError):
