@@ -135,6 +135,15 @@ def test_set_names_methods_by_the_manifests(bench: Bench, target: Target) -> Non
     )
 
 
+def test_of_many_gates_the_first_few_are_listed_or_all(bench: Bench, target: Target) -> None:
+    reply = ControlReply(methods=[TRACED] * 8, gates=[GateSettings(every=n) for n in range(2, 10)])
+    lines = [f"  com.acme.Orders#place(JLjava/lang/String;)Z: every {n}" for n in range(2, 10)]
+    with commanded(bench, reply):
+        for command in (("set", target.pid, "*Orders#place", "every 2"), ("status", target.pid)):
+            assert done(bench.run(*command))[-6:] == [*lines[:5], "  and 3 more; --all lists them"]
+            assert done(bench.run(*command, "--all"))[-9:][1:] == lines
+
+
 def test_set_leaves_retired_probes_alone(bench: Bench, target: Target) -> None:
     target.retire(0)
     with commanded(bench, ControlReply()) as gateway:

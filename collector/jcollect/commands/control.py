@@ -15,7 +15,7 @@ from jcollect.stream.escape import escape
 from jcollect.stream.formats import gate_text
 from jprobe.v1 import control_pb2, manifest_pb2
 
-FEW = 5
+_FEW = 5
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -42,6 +42,12 @@ def timeout_option(command: _Command) -> _Command:
 
 def json_option(command: _Command) -> _Command:
     return click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")(command)
+
+
+def all_option(command: _Command) -> _Command:
+    return click.option(
+        "--all", "everything", is_flag=True, help="Every method that there is to name, not the first few."
+    )(command)
 
 
 def echo_json(value: object) -> None:
@@ -95,17 +101,30 @@ def echo_failed(failed: Sequence[manifest_pb2.Untraceable], everything: bool) ->
     if not failed:
         return
     echo(f"cannot trace {len(failed):,} of what matches:")
-    for each in failed if everything else failed[:FEW]:
-        echo(f"  {name_of(each)}: {each.reason}")
-    if not everything and len(failed) > FEW:
-        echo(f"  and {len(failed) - FEW:,} more; --all lists them")
+    _echo_few([f"{_name_of(each)}: {each.reason}" for each in failed], everything)
+
+
+def echo_gates(reply: control_pb2.ControlReply, everything: bool) -> None:
+    """Which calls of which methods fire, of the methods whose gates were set: the first few, or all."""
+    lines = [
+        f"{_name_of(method)}: {gate_words(gate)}"
+        for method, gate in zip(reply.methods, reply.gates, strict=False)
+    ]
+    _echo_few(lines, everything)
 
 
 def gate_words(gate: control_pb2.GateSettings) -> str:
     return gate_text(gate.least_duration_nanos, gate.every, gate.per_second) or "every call"
 
 
-def name_of(method: manifest_pb2.TracedMethod | manifest_pb2.Untraceable) -> str:
+def _echo_few(lines: Sequence[str], everything: bool) -> None:
+    for line in lines if everything else lines[:_FEW]:
+        echo(f"  {line}")
+    if not everything and len(lines) > _FEW:
+        echo(f"  and {len(lines) - _FEW:,} more; --all lists them")
+
+
+def _name_of(method: manifest_pb2.TracedMethod | manifest_pb2.Untraceable) -> str:
     if not method.method:
         return method.class_name
     return f"{method.class_name}#{method.method}{method.descriptor}"

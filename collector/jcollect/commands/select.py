@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from jcollect.commands.control import (
+    all_option,
     as_dict,
     echo,
     echo_failed,
@@ -25,9 +26,7 @@ from jcollect.control.ensure import ensure_agent
 @pid_argument
 @click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
 @json_option
-@click.option(
-    "--all", "everything", is_flag=True, help="Every method that cannot be traced, not the first few."
-)
+@all_option
 @no_load_option
 @timeout_option
 def select(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from jcollect.commands.control import (
+    all_option,
     as_dict,
     echo,
+    echo_gates,
     echo_json,
-    gate_words,
     json_option,
-    name_of,
     no_load_option,
     timeout_option,
     took,
@@ -25,10 +25,17 @@ from jcollect.control.methods import have_entries, methods_of
 @click.argument("glob", metavar="PROBE")
 @click.argument("settings", nargs=-1, required=True, metavar="SETTINGS")
 @json_option
+@all_option
 @no_load_option
 @timeout_option
 def set_gates(
-    pid: int, glob: str, settings: tuple[str, ...], as_json: bool, no_load: bool, seconds: float
+    pid: int,
+    glob: str,
+    settings: tuple[str, ...],
+    as_json: bool,
+    everything: bool,
+    no_load: bool,
+    seconds: float,
 ) -> None:
     """Change which calls fire, of the methods with probes that the glob PROBE means in the JVM PID.
 
@@ -42,7 +49,6 @@ def set_gates(
         echo_json(as_dict(reply))
         return
     echo(f"set {plural(len(reply.methods), 'method')} in {took(reply)}")
-    for method, gate in zip(reply.methods, reply.gates, strict=False):
-        echo(f"  {name_of(method)}: {gate_words(gate)}")
+    echo_gates(reply, everything)
     if any(gate.least_duration_nanos for gate in reply.gates) and have_entries(pid, methods):
         echo("entry probes fire nonetheless; attach to '*__return' and '*__throw' alone")

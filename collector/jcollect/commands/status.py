@@ -7,13 +7,13 @@ from dataclasses import asdict
 import click
 
 from jcollect.commands.control import (
+    all_option,
     as_dict,
     echo,
+    echo_gates,
     echo_json,
     echo_selections,
-    gate_words,
     json_option,
-    name_of,
     timeout_option,
 )
 from jcollect.commands.options import pid_argument, plural
@@ -27,8 +27,9 @@ from jprobe.v1 import control_pb2
 @click.command()
 @pid_argument
 @json_option
+@all_option
 @timeout_option
-def status(pid: int, as_json: bool, seconds: float) -> None:
+def status(pid: int, as_json: bool, everything: bool, seconds: float) -> None:
     """Say what the agent in the JVM PID traces, and whether it can be commanded."""
     agent = find_agent(pid)
     if agent is None:
@@ -51,7 +52,7 @@ def status(pid: int, as_json: bool, seconds: float) -> None:
             else "control: off, for the agent keeps its stub libraries in memory"
         )
     else:
-        _print_control(reply)
+        _print_control(reply, everything)
 
 
 def _print_overview(pid: int, overview: Overview) -> None:
@@ -69,12 +70,11 @@ def _print_overview(pid: int, overview: Overview) -> None:
     echo(f"stub libraries: {len(overview.libraries)} in {overview.directory or 'memory'}")
 
 
-def _print_control(reply: control_pb2.ControlReply) -> None:
+def _print_control(reply: control_pb2.ControlReply, everything: bool) -> None:
     how = "loaded into the running JVM" if reply.loaded_later else "started with -javaagent"
     echo(f"control: on; the agent was {how}")
     echo("selected:" if reply.selections else "selected: nothing")
     echo_selections(reply.selections)
     if reply.gates:
         echo("gates that were set:")
-        for method, gate in zip(reply.methods, reply.gates, strict=False):
-            echo(f"  {name_of(method)}: {gate_words(gate)}")
+        echo_gates(reply, everything)
