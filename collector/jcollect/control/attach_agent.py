@@ -30,9 +30,11 @@ def main() -> None:
     _take_user(int(uid), int(gid))
     jpype.startJVM(
         libjvm,
-        # Small, quick to start, deaf to signals, leaving no files.
+        # Small, quick to start, deaf to signals, leaving no files: a JVM that is deaf to signals opens its
+        # attach socket at once, unless it is not to be attached to.
         "-Xmx64m",
         "-Xrs",
+        "-XX:+DisableAttachMechanism",
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
         "-XX:-UsePerfData",
