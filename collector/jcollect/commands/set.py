@@ -17,7 +17,7 @@ from jcollect.commands.control import (
 )
 from jcollect.commands.options import pid_argument, plural
 from jcollect.control.ensure import command_agent
-from jcollect.control.methods import have_entries, methods_of
+from jcollect.control.methods import methods_of
 
 
 @click.command("set")
@@ -44,11 +44,11 @@ def set_gates(
     """
     with command_agent(pid, may_load=not no_load, seconds=seconds) as gateway:
         methods = methods_of(pid, glob)
-        reply = gateway.set(methods, " ".join(settings))
+        reply = gateway.set(methods.names, " ".join(settings))
     if as_json:
         echo_json(as_dict(reply))
         return
     echo(f"set {plural(len(reply.methods), 'method')} in {took(reply)}")
     echo_gates(reply, everything)
-    if any(gate.least_duration_nanos for gate in reply.gates) and have_entries(pid, methods):
+    if any(gate.least_duration_nanos for gate in reply.gates) and methods.have_entries:
         echo("entry probes fire nonetheless; attach to '*__return' and '*__throw' alone")

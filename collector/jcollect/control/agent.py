@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jcollect.discovery.live import read_states
+from jcollect.discovery.live import LiveProbe, read_live, read_states
 from jcollect.discovery.maps import read_maps
+from jcollect.discovery.probes import Probe
 from jcollect.discovery.process import check_exists
 from jcollect.discovery.stub_library import (
     MalformedLibraryError,
@@ -76,6 +78,14 @@ def agent_libraries(pid: int) -> list[StubLibrary]:
         if library.image.manifest.agent_version:
             libraries.append(library)
     return libraries
+
+
+def read_live_of(pid: int, probes: Sequence[Probe]) -> list[LiveProbe]:
+    """The probes as they are now. Raises JcollectError when the process has gone, or their memory."""
+    try:
+        return read_live(probes)
+    except OSError as error:
+        raise JcollectError(f"cannot read the probes of PID {pid}: {error.strerror}; try again") from None
 
 
 def is_retired(library: StubLibrary) -> bool:

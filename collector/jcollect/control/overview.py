@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from jcollect.control.agent import Agent
-from jcollect.discovery.live import read_live
+from jcollect.control.agent import Agent, read_live_of
 from jcollect.discovery.probes import STATE_NAMES, probes_of
 from jcollect.discovery.process import TracedProcess
-from jcollect.errors import JcollectError
 from jprobe.v1 import probe_pb2
 
 
@@ -28,12 +26,7 @@ class Overview:
 
 def overview_of(agent: Agent) -> Overview:
     """Raises JcollectError when the process has gone."""
-    try:
-        live = read_live(probes_of(agent.libraries))
-    except OSError as error:
-        raise JcollectError(
-            f"cannot read the probes of PID {agent.pid}: {error.strerror}; try again"
-        ) from None
+    live = read_live_of(agent.pid, probes_of(agent.libraries))
     counts = Counter(each.state for each in live)
     return Overview(
         version=agent.version,
