@@ -18,6 +18,20 @@
 #include "libstapsdt.h"
 #pragma GCC visibility pop
 
+/* The types are handed on as they are. The header that programs see has to do without ours. */
+#define SAME(theirs, ours) _Static_assert((int)(theirs) == (int)(ours), #theirs " is not " #ours)
+SAME(uint8, ARGUMENT_UINT8);
+SAME(int8, ARGUMENT_INT8);
+SAME(uint16, ARGUMENT_UINT16);
+SAME(int16, ARGUMENT_INT16);
+SAME(uint32, ARGUMENT_UINT32);
+SAME(int32, ARGUMENT_INT32);
+SAME(uint64, ARGUMENT_UINT64);
+SAME(int64, ARGUMENT_INT64);
+SAME(sdtFloat32, ARGUMENT_FLOAT32);
+SAME(sdtFloat64, ARGUMENT_FLOAT64);
+SAME(sdtString, ARGUMENT_STRING);
+
 /* Longer texts are cut where they have to be copied: as much as jcollect reads. */
 #define MAX_TEXT 1024
 
