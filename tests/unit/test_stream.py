@@ -228,8 +228,8 @@ def books(probes: list[Probe], ring_lost: list[int] | None = None) -> Accounts:
 
 def test_what_the_process_has_held_back_is_in_the_books_as_hits_that_were_filtered() -> None:
     accounts = Accounts(2, lambda: np.array([30, 10], np.uint64), lambda: np.array([1, 0], np.uint64))
-    accounts.deliver(35)
-    accounts.filter(4)
+    accounts.deliver(np.repeat(np.array([0, 1], np.uint32), [30, 5]))
+    accounts.filter(np.full(4, 1, np.uint32))
     accounts.hold_back(np.array([0, 1]), np.array([100, 7], np.uint64))
     accounts.hold_back(np.array([0]), np.array([101], np.uint64))
     totals = accounts.totals()

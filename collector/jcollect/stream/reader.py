@@ -89,7 +89,7 @@ class Reader:
             batch = self._limit(batch, self._left)
         if len(batch):
             # Counted before it is published: who has received an event finds it in the books.
-            self._accounts.deliver(len(batch))
+            self._accounts.deliver(batch.columns.probe)
             self._hub.publish(batch)
         return len(raw.data)
 
@@ -99,7 +99,7 @@ class Reader:
         self._left = left - allowed
         if allowed == len(batch) and self._left:
             return batch
-        self._accounts.filter(len(batch) - allowed)
+        self._accounts.filter(batch.columns.probe[allowed:])
         if left:
             self._on_end()
         return batch.pick(np.arange(len(batch)) < allowed)

@@ -66,8 +66,8 @@ class RecordDecoder:
                 self._strings[probe.id, i] = value.type == probe_pb2.VALUE_TYPE_STRING
             self._timed[probe.id] = probe.kind in TIMED_KINDS
 
-    def decode(self, raw: RawRecords, first_seq: int) -> tuple[Batch, U64 | None]:
-        """The events, numbered from `first_seq`, and how many records made no sense by probe id.
+    def decode(self, raw: RawRecords, first_seq: int) -> tuple[Batch, U32 | None]:
+        """The events, numbered from `first_seq`, and the probe ids of records that made no sense.
 
         None in place of the latter stands for: all did.
         """
@@ -81,7 +81,7 @@ class RecordDecoder:
         good = (probe == known) & (count == self._words[known]) & (sizes >> np.uint64(48) == 0)
         senseless = None
         if not good.all():
-            senseless = np.bincount(known[~good], minlength=self._capacity).astype(np.uint64)
+            senseless = known[~good].astype(np.uint32)
             at, probe, known, sizes, tid_probe, count = (
                 column[good] for column in (at, probe, known, sizes, tid_probe, count)
             )
