@@ -13,3 +13,7 @@ class JcollectError(Exception):
         super().__init__(message)
         self.message = message
         self.exit_code = exit_code
+
+
+# Of commands that were told to --fail-on-loss.
+LOSS_EXIT_CODE = 3

@@ -330,13 +330,14 @@ def test_a_count_that_wraps_stays_exact(bench: Bench) -> None:
 
 def test_what_was_held_back_is_known_when_the_process_has_exited(bench: Bench) -> None:
     target = bench.target(numbers_only(), "dnt")
-    session = Session(find_process(target.pid), lambda probe: True, on_end=lambda: None)
+    session = Session()
     try:
         session.start()
-        session.attach()
+        tracee = session.join(find_process(target.pid), lambda probe: True)
+        tracee.attach()
         target.fire(1, 11)
         target.hold(0, 6, 13)
-        session.follow(pytest.fail)
+        tracee.follow(pytest.fail)
         target.end()
         totals = session.detach()
     finally:

@@ -171,6 +171,7 @@ def test_status_without_a_gateway_is_told_from_the_mapping(bench: Bench, target:
         "methods": 2,
         "states": {"dormant": 6},
         "control": None,
+        "collectors": [],
     }
 
 

@@ -136,16 +136,17 @@ def test_a_library_whose_probes_are_retired_is_let_go_and_stays_in_the_books(ben
 def test_what_lies_where_a_library_was_is_not_taken_for_it(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PLACE_PATTERNS)
     target.load(later(), *LATER_PATTERNS)
-    session = Session(find_process(target.pid), lambda probe: True, on_end=lambda: None)
+    session = Session()
     try:
         session.start()
-        session.attach()
+        tracee = session.join(find_process(target.pid), lambda probe: True)
+        tracee.attach()
         target.fire(1, 101)
         target.hold(0, 6, 17, library=1)
-        session.follow(pytest.fail)
+        tracee.follow(pytest.fail)
         target.hold(0, 6, 19, library=1)  # Nobody looks before it is gone.
         target.unload(1)
-        session.follow(pytest.fail)
+        tracee.follow(pytest.fail)
         target.fire(1, 103)
         come = [probe for probe in session.describe() if probe.method == "come"]
         totals = session.detach()

@@ -9,7 +9,7 @@ SIGNALLED_WITHOUT_PAUSE = """
 import os, signal, sys, threading, time
 from jcollect.commands.end import End
 
-end = End(os.getppid())
+end = End()
 assert end.going_on()
 quiet = time.monotonic() + 0.05
 end.wait(0.05)

@@ -45,6 +45,11 @@ class Attached:
         return self._links is not None
 
     @property
+    def attach_point(self) -> int:
+        """Where in its stubs it is linked, in bytes from their start; 0 unless it is."""
+        return 0 if self._links is None else self._links.point
+
+    @property
     def held_back(self) -> npt.NDArray[np.uint64]:
         """Calls held back since they were linked, by probe. Modulo 2**64, as the process counts."""
         held_back: npt.NDArray[np.uint64] = self._filtered - self._before

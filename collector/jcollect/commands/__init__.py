@@ -5,34 +5,49 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from importlib import import_module
 
 import click
 
 from jcollect import __version__
-from jcollect.commands.attach import attach
-from jcollect.commands.observe import observe
-from jcollect.commands.probes import probes
-from jcollect.commands.reset import reset
-from jcollect.commands.select import select
-from jcollect.commands.set import set_gates
-from jcollect.commands.status import status
-from jcollect.commands.top import top
-from jcollect.commands.unselect import unselect
 from jcollect.errors import JcollectError
-from jcollect.stream.escape import escape
+
+# The verbs, and the module and name of each where they differ. Loaded when they are asked for: what one needs
+# takes another's time and memory.
+_VERBS = {
+    "attach": ("attach", "attach"),
+    "observe": ("observe", "observe"),
+    "probes": ("probes", "probes"),
+    "ps": ("ps", "ps"),
+    "reset": ("reset", "reset"),
+    "select": ("select", "select"),
+    "set": ("set", "set_gates"),
+    "status": ("status", "status"),
+    "top": ("top", "top"),
+    "unselect": ("unselect", "unselect"),
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        module, name = _VERBS[cmd_name]
+        command = getattr(import_module(f"jcollect.commands.{module}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="jcollect")
 def cli() -> None:
     """Trace methods of running Java programs through the probes of the jprobe agent.
 
-    Start with `jcollect probes PID`, then `jcollect attach PID -o compact`.
+    Start with `jcollect ps` and `jcollect probes PID`, then `jcollect attach PID -o compact`.
     """
-
-
-for _command in (attach, observe, probes, reset, select, set_gates, status, top, unselect):
-    cli.add_command(_command)
 
 
 def main() -> None:
@@ -56,6 +71,9 @@ def main() -> None:
 
 
 def _fail(message: str, exit_code: int) -> None:
+    # Imported here, as all that only some need.
+    from jcollect.stream.escape import escape
+
     # Names and reasons of the traced process may be in it.
     print(f"jcollect: {escape(message)}", file=sys.stderr)
     sys.exit(exit_code)

@@ -1,61 +1,58 @@
-"""jcollect attach: traces a process and serves its events."""
+"""jcollect attach: traces processes and serves their events."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import click
 
 from jcollect.attach.links import AUTO, PERF_EVENT, UPROBE_MULTI
-from jcollect.commands.control import took
 from jcollect.commands.end import End
 from jcollect.commands.following import Following
 from jcollect.commands.options import (
+    check_no_loss,
     duration_option,
+    fail_on_loss_option,
     max_events_option,
-    pid_argument,
-    plural,
     probe_option,
     select_option,
     status,
-    warn,
 )
-from jcollect.control.lease import is_selected_by, leased_selection
+from jcollect.commands.targets import Asked, Targets
 from jcollect.discovery.globs import matcher
-from jcollect.discovery.live import not_retired
-from jcollect.discovery.probes import Wanted
-from jcollect.discovery.process import (
-    NothingYetError,
-    TracedProcess,
-    check_can_attach,
-    check_exists,
-    find_process,
-    look,
-)
+from jcollect.discovery.process import check_can_attach, check_exists
 from jcollect.errors import JcollectError
-from jcollect.rpc.address import Address, default_address, parse_address
+from jcollect.rpc.address import Address, collector_address, parse_address
 from jcollect.rpc.server import Server, check_can_listen
 from jcollect.stream.accounts import Totals
 from jcollect.stream.hub import Subscription
 from jcollect.stream.printer import Printer, drain
-from jcollect.stream.session import RING_PAGES, Session
+from jcollect.stream.session import OPEN_CAPACITY, RING_PAGES, Session, ids_for
 
 # Of counters these are four rows of 16 MiB (attach/handlers.py).
 _MOST_PROBES = 1 << 20
 
 
 @click.command()
-@pid_argument
+@click.argument("pids", nargs=-1, type=click.IntRange(min=1), metavar="[PID...]")
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="GLOB",
+    help="All JVMs whose main class matches, those that start later included; as jcollect ps shows it. "
+    "Repeatable.",
+)
+@click.option("--all", "every", is_flag=True, help="Every process that has probes, or comes to have some.")
 @click.option(
     "--listen",
     metavar="ADDRESS",
-    help="Serve gRPC here: unix:///path/of.sock or host:port. Default: unix:///run/jprobe/PID.sock",
+    help="Serve gRPC here: unix:///path/of.sock or host:port. Default: unix:///run/jprobe/PID.sock for one "
+    "PID, else unix:///run/jprobe/collector.sock",
 )
 @click.option("--insecure", is_flag=True, help="Allow --listen on an address that other machines can reach.")
 @select_option
@@ -64,18 +61,21 @@ _MOST_PROBES = 1 << 20
 @click.option("--wait", is_flag=True, help="Where there is nothing to attach to yet, wait for it.")
 @duration_option
 @max_events_option
+@fail_on_loss_option
 @click.option(
     "--max-probes",
     type=click.IntRange(min=1, max=_MOST_PROBES),
     metavar="N",
-    help="Have room for so many probes, those that come later included. "
-    "Default: twice what there is, at least 16,384.",
+    help="Have room for so many probes, those that come later included. Default: twice what there is, at "
+    "least 16,384; with --name or --all 131,072.",
 )
 @click.option("--link", "way", type=click.Choice([AUTO, UPROBE_MULTI, PERF_EVENT]), default=AUTO, hidden=True)
 @click.option("--ring-pages", type=click.IntRange(min=1), default=RING_PAGES, hidden=True)
 @click.option("--arm-timeout", type=click.FloatRange(min=0), default=5.0, hidden=True)
 def attach(
-    pid: int,
+    pids: tuple[int, ...],
+    names: tuple[str, ...],
+    every: bool,
     listen: str | None,
     insecure: bool,
     selectors: tuple[str, ...],
@@ -84,109 +84,84 @@ def attach(
     wait: bool,
     duration: float | None,
     max_events: int | None,
+    fail_on_loss: bool,
     max_probes: int | None,
     way: str,
     ring_pages: int,
     arm_timeout: float,
 ) -> None:
-    """Attach to the probes of the process PID and serve their events over gRPC.
+    """Attach to the probes of processes and serve their events over gRPC: of the PIDs given, of all JVMs of a
+    --name, or of --all.
 
-    Probes that appear later are attached to as they come. Ends with Ctrl-C, or when the process exits; a
-    JVM's methods are then as they were.
+    Probes that appear later are attached to as they come, and so are processes that match. Ends with Ctrl-C,
+    or when all PIDs given have exited; a JVM's methods are then as they were.
 
-    With --select the probes need not be there: the agent is loaded into the JVM if it has none, gives probes
+    With --select the probes need not be there: the agent is loaded into JVMs that have none, gives probes
     to what is selected, and goes when jcollect goes.
     """
+    if not pids and not names and not every:
+        raise click.UsageError("attach takes PIDs, --name GLOB or --all; jcollect ps lists what there is")
     if ring_pages & ring_pages - 1:
         raise JcollectError(f"--ring-pages must be a power of two, and {ring_pages} is not")
-    address = parse_address(listen) if listen else default_address(pid)
-    command = check_exists(pid)
-    check_can_attach(pid)
+    asked = Asked(tuple(dict.fromkeys(pids)), names, every, globs, selectors, wait)
+    address = parse_address(listen) if listen else collector_address(asked.pids, asked.is_open)
+    for pid in asked.pids:
+        check_exists(pid)
+    check_can_attach(asked.pids)
     # Before the agent is loaded, and a second goes into compiling the handlers.
     check_can_listen(address, insecure)
-    end = End(pid)
-    with _selection(pid, selectors) as is_selected:
-        is_meant = matcher(globs)
-        wanted = lambda probe: is_meant(probe) and is_selected(probe)  # noqa: E731
-        process = _find(pid, globs, wait or bool(selectors))
-        session = Session(process, wanted, end.now, max_events, ring_pages, way, max_probes)
-        waiting = _what_for(f"PID {pid} ({command})", globs, selectors)
+    end = End()
+    targets = Targets(asked)
+    candidates = targets.first()
+    try:
+        capacity = (
+            OPEN_CAPACITY if asked.is_open else ids_for([c.process for c in candidates], matcher(globs))
+        )
+        session = Session(end.now, max_events, ring_pages, way, max_probes or capacity)
+        serving = Serving(address, insecure, output, duration, arm_timeout, fail_on_loss)
         try:
-            _serve(session, Serving(address, insecure, output, duration, arm_timeout, waiting), end)
+            following = Following(session, targets, candidates, end, arm_timeout)
+            _serve(session, following, serving, end)
         finally:
             session.close()
-
-
-def _serve(session: Session, serving: Serving, end: End) -> None:
-    """From attaching to closed books."""
-    server = Server(session, serving.address, serving.insecure)
-    try:
-        output = serving.output
-        printing = _Printing(session.hub.subscribe(()), output, end) if output else None
-        session.start()
-        begun = time.monotonic()
-        try:
-            following = Following(session, end, server.address.text, serving.waiting, serving.arm_timeout)
-            following.run(serving.duration)
-        finally:
-            totals = session.detach()
-            if printing is not None:
-                printing.join()
-            server.stop()
-        _report_books(session, totals, begun, end)
     finally:
-        server.stop()
-
-
-@contextlib.contextmanager
-def _selection(pid: int, selectors: Sequence[str]) -> Iterator[Wanted]:
-    """Which probes are meant, as far as it depends on what --select says; it holds until the end."""
-    if not selectors:
-        yield lambda probe: True
-        return
-    with leased_selection(pid, selectors) as reply:
-        if reply.refusal:
-            raise JcollectError(f"PID {pid} traces nothing: {reply.refusal}")
-        failed = f"; {len(reply.failed):,} that match cannot be traced" if reply.failed else ""
-        status(f"selected {plural(len(reply.methods), 'method')} in {took(reply)}{failed}")
-        yield is_selected_by(reply)
-
-
-def _find(pid: int, globs: Sequence[str], wait: bool) -> TracedProcess:
-    """The process, with something to attach to unless we are to wait for it."""
-    if wait:
-        return look(pid, warn)
-    try:
-        process = find_process(pid, warn)
-        probes = process.probes(globs)
-        if not not_retired(probes):
-            raise NothingYetError(
-                f"PID {pid} has such probes no more: their classes are gone, or they are selected no longer"
-            )
-        return process
-    except NothingYetError as error:
-        raise JcollectError(f"{error.message}; add --wait to wait for probes") from None
-
-
-def _what_for(process: str, globs: Sequence[str], selectors: Sequence[str]) -> str:
-    asked = [
-        " or ".join(f"--{option} '{each}'" for each in given)
-        for option, given in (("probe", globs), ("select", selectors))
-        if given
-    ]
-    return f"probes of {process}" + (f" that match {' and '.join(asked)}" if asked else "")
+        for candidate in candidates:
+            candidate.close()
 
 
 @dataclass(frozen=True)
 class Serving:
-    """How to serve: options, and `waiting`, which says what for where there is nothing to begin with."""
+    """How to serve: options."""
 
     address: Address
     insecure: bool
     output: str | None
     duration: float | None
     arm_timeout: float
-    waiting: str
+    fail_on_loss: bool
+
+
+def _serve(session: Session, following: Following, serving: Serving, end: End) -> None:
+    """From attaching to closed books."""
+    server = Server(session, serving.address, serving.insecure)
+    try:
+        output = serving.output
+        printing = _Printing(session.hub.subscribe((), peer="stdout"), output, end) if output else None
+        session.start()
+        begun = time.monotonic()
+        try:
+            following.run(server.address.text, serving.duration)
+        finally:
+            totals = session.detach()
+            if printing is not None:
+                printing.join()
+            server.stop()
+            following.leave_all()
+        _report_books(session, totals, begun, following.last_exited)
+        if serving.fail_on_loss:
+            check_no_loss(totals.lost + totals.missing + session.hub.lost())
+    finally:
+        server.stop()
 
 
 class _Printing:
@@ -217,8 +192,7 @@ class _Printing:
             raise JcollectError(f"cannot write events to stdout: {self._error.strerror}")
 
 
-def _report_books(session: Session, totals: Totals, begun: float, end: End) -> None:
-    exited = f"PID {session.pid} has exited; " if end.exited else ""
+def _report_books(session: Session, totals: Totals, begun: float, exited: str) -> None:
     filtered = f" + {totals.filtered:,} filtered" if totals.filtered else ""
     missing = f"; {totals.missing:,} hits are unaccounted for" if totals.missing else ""
     status(

@@ -1,4 +1,4 @@
-"""What ends `jcollect attach`: a signal, the process's exit, a limit reached."""
+"""What ends `jcollect attach` from outside: a signal, or a limit that was reached."""
 
 from __future__ import annotations
 
@@ -7,20 +7,14 @@ import select
 import signal
 from types import FrameType
 
-from jcollect.errors import JcollectError
-
 
 class End:
     """Listens for signals from construction on; for one thread, but for `now`."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self) -> None:
         # Signals and threads write to it; a threading.Event has a lock, which a signal handler that
         # interrupts its holder would wait for for ever.
         self._ended = os.eventfd(0, os.EFD_CLOEXEC)
-        try:
-            self._process = os.pidfd_open(pid)
-        except ProcessLookupError:
-            raise JcollectError(f"PID {pid} has exited") from None
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._signalled)
 
@@ -33,18 +27,15 @@ class End:
         os.eventfd_write(self._ended, 1)
 
     def going_on(self) -> bool:
-        return not _is_readable(self._ended) and not self.exited
-
-    @property
-    def exited(self) -> bool:
-        """Whether the process is gone."""
-        return _is_readable(self._process)
+        return not is_readable(self._ended)
 
     def wait(self, seconds: float) -> None:
-        """So many seconds, or less if it ends meanwhile; the process's exit does not cut it short."""
-        _is_readable(self._ended, seconds)
+        """So many seconds, or less if it ends meanwhile."""
+        is_readable(self._ended, seconds)
 
 
-def _is_readable(descriptor: int, seconds: float = 0.0) -> bool:
+def is_readable(descriptor: int, seconds: float = 0.0) -> bool:
     """Whether it is, or becomes so within that time."""
-    return bool(select.select([descriptor], [], [], seconds)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(1000 * seconds))

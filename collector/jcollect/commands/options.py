@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from jcollect.errors import LOSS_EXIT_CODE, JcollectError
 from jcollect.stream.escape import escape
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -55,6 +56,18 @@ def max_events_option(command: _Command) -> _Command:
     return click.option(
         "--max-events", type=click.IntRange(min=1), metavar="N", help="End after so many events."
     )(command)
+
+
+def fail_on_loss_option(command: _Command) -> _Command:
+    return click.option(
+        "--fail-on-loss", is_flag=True, help="End with exit code 3 if any event was lost, at whatever stage."
+    )(command)
+
+
+def check_no_loss(lost: int) -> None:
+    """What --fail-on-loss is about. Raises JcollectError."""
+    if lost:
+        raise JcollectError(f"{plural(lost, 'event')} lost, and --fail-on-loss is given", LOSS_EXIT_CODE)
 
 
 def status(line: str) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import click
 
 from jcollect.commands.options import pid_argument, plural, probe_option, status, warn
+from jcollect.commands.tables import print_table
 from jcollect.discovery.live import LiveProbe, read_live
 from jcollect.discovery.probes import KIND_NAMES, MARK, STATE_NAMES, Probe
 from jcollect.discovery.process import TracedProcess, find_process
 from jcollect.errors import JcollectError
-from jcollect.stream.escape import escape
 from jcollect.stream.formats import gate_text
 from jprobe.v1 import manifest_pb2
 
@@ -115,7 +115,7 @@ def _print_probes(live: list[LiveProbe]) -> None:
         )
         for each in live
     ]
-    _print_table(("PROBE", "STATE", "COUNT", "LOCATION", "SEMAPHORE", "METHOD AND VALUES"), rows)
+    print_table(("PROBE", "STATE", "COUNT", "LOCATION", "SEMAPHORE", "METHOD AND VALUES"), rows)
 
 
 def _method_and_values(live: LiveProbe) -> Iterator[str]:
@@ -140,12 +140,4 @@ def _print_untraceable(untraceable: list[manifest_pb2.Untraceable]) -> None:
         )
         for each in untraceable
     ]
-    _print_table(("NOT TRACEABLE", "REASON"), rows)
-
-
-def _print_table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    table = [heads, *(tuple(map(escape, row)) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    print_table(("NOT TRACEABLE", "REASON"), rows)

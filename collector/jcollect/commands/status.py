@@ -1,11 +1,16 @@
-"""jcollect status: what the agent in a process is doing. Loads nothing and changes nothing."""
+"""jcollect status: what an agent is doing, and what the collectors that are attached to its process.
+
+Loads nothing and changes nothing.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import click
 
+from jcollect.commands.books import echo_collector
 from jcollect.commands.control import (
     all_option,
     as_dict,
@@ -16,24 +21,71 @@ from jcollect.commands.control import (
     json_option,
     timeout_option,
 )
-from jcollect.commands.options import pid_argument, plural
-from jcollect.control.agent import find_agent
+from jcollect.commands.options import address_argument, plural
+from jcollect.control.agent import Agent, find_agent
 from jcollect.control.ensure import connect
 from jcollect.control.overview import Overview, overview_of
 from jcollect.errors import JcollectError
-from jprobe.v1 import control_pb2
+from jcollect.rpc.address import Address, parse_address
+from jcollect.rpc.client import Client
+from jcollect.rpc.find import collectors_of
+from jprobe.v1 import collector_pb2, control_pb2
 
 
 @click.command()
-@pid_argument
+@address_argument
 @json_option
 @all_option
 @timeout_option
-def status(pid: int, as_json: bool, everything: bool, seconds: float) -> None:
-    """Say what the agent in the JVM PID traces, and whether it can be commanded."""
+def status(address: str, as_json: bool, everything: bool, seconds: float) -> None:
+    """Say what the agent in a JVM traces, whether it can be commanded, and what the collectors that are
+    attached do: how they are attached, whether each probe is live, and where every hit has gone.
+
+    Of a PID, or of the collector at an ADDRESS.
+    """
+    if not address.isdigit():
+        place = parse_address(address)
+        with Client(place) as client:
+            _print_collectors([(place, client.status(seconds=seconds))], as_json, everything)
+        return
+    pid = int(address)
     agent = find_agent(pid)
-    if agent is None:
+    attached = _collectors(pid, seconds)
+    if agent is not None:
+        _print_agent(agent, attached, seconds, as_json, everything)
+    elif attached:
+        _print_collectors(attached, as_json, everything)
+    else:
         raise JcollectError(f"there is no jprobe agent in PID {pid}; jcollect select {pid} SELECTOR loads it")
+
+
+_Collector = tuple[Address, collector_pb2.GetStatusResponse]
+
+
+def _collectors(pid: int, seconds: float) -> list[_Collector]:
+    found = []
+    for address, _ in collectors_of(pid):
+        with Client(address) as client:
+            found.append((address, client.status(pids=(pid,), seconds=seconds)))
+    return found
+
+
+def _print_collectors(attached: list[_Collector], as_json: bool, everything: bool) -> None:
+    if as_json:
+        echo_json({"collectors": _as_json(attached)})
+        return
+    for address, said in attached:
+        echo_collector(address, said, everything)
+
+
+def _as_json(attached: list[_Collector]) -> list[dict[str, Any]]:
+    return [{"address": address.text, **as_dict(said)} for address, said in attached]
+
+
+def _print_agent(
+    agent: Agent, attached: list[_Collector], seconds: float, as_json: bool, everything: bool
+) -> None:
+    pid = agent.pid
     overview = overview_of(agent)
     gateway = connect(pid, seconds)
     reply = None
@@ -41,7 +93,8 @@ def status(pid: int, as_json: bool, everything: bool, seconds: float) -> None:
         with gateway:
             reply = gateway.status()
     if as_json:
-        echo_json({"pid": pid, **asdict(overview), "control": as_dict(reply) if reply else None})
+        control = as_dict(reply) if reply else None
+        echo_json({"pid": pid, **asdict(overview), "control": control, "collectors": _as_json(attached)})
         return
     _print_overview(pid, overview)
     if reply is None:
@@ -53,6 +106,7 @@ def status(pid: int, as_json: bool, everything: bool, seconds: float) -> None:
         )
     else:
         _print_control(reply, everything)
+    _print_collectors(attached, False, everything)
 
 
 def _print_overview(pid: int, overview: Overview) -> None:

@@ -15,10 +15,17 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from jcollect.commands.options import address_argument, duration_option, plural, probe_option
+from jcollect.commands.options import (
+    address_argument,
+    check_no_loss,
+    duration_option,
+    fail_on_loss_option,
+    plural,
+    probe_option,
+)
 from jcollect.errors import JcollectError
-from jcollect.rpc.address import parse_address
 from jcollect.rpc.client import Client
+from jcollect.rpc.find import find_place
 from jcollect.stream.columns import Columns
 from jcollect.stream.escape import escape
 from jcollect.stream.formats import duration_text
@@ -43,15 +50,23 @@ from jprobe.v1 import collector_pb2
     "--rows", type=click.IntRange(min=1), default=20, show_default=True, help="Methods shown at most."
 )
 @probe_option
-def top(address: str, duration: float | None, interval: float, rows: int, globs: tuple[str, ...]) -> None:
+@fail_on_loss_option
+def top(
+    address: str,
+    duration: float | None,
+    interval: float,
+    rows: int,
+    globs: tuple[str, ...],
+    fail_on_loss: bool,
+) -> None:
     """Show each method's calls per second, p50, p99 and errors, live; totals at the end.
 
     Percentiles come from histograms whose buckets are right within 3 percent.
     """
-    place = parse_address(address)
+    place = find_place(address)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with Client(place) as client:
-        feed = _Feed(client.subscribe(globs, duration))
+    with Client(place.address) as client:
+        feed = _Feed(client.subscribe(globs, duration, place.pids))
         screen = _Screen(rows)
         try:
             with contextlib.suppress(KeyboardInterrupt), screen:
@@ -63,6 +78,8 @@ def top(address: str, duration: float | None, interval: float, rows: int, globs:
                 screen.print_totals(feed)
         if feed.error is not None:
             raise feed.error
+    if fail_on_loss:
+        check_no_loss(sum(feed.lost.values()))
 
 
 class _Feed:

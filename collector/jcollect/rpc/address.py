@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jcollect.errors import JcollectError
@@ -31,8 +32,15 @@ class Address:
 
 
 def default_address(pid: int) -> Address:
-    """Where `jcollect attach PID` serves unless told otherwise."""
+    """Of the collector of one process alone."""
     return parse_address(f"unix://{RUN_DIRECTORY}/{pid}.sock")
+
+
+def collector_address(pids: Sequence[int], is_open: bool) -> Address:
+    """Where `jcollect attach` serves unless told otherwise: by the PID where there is one alone."""
+    if len(pids) == 1 and not is_open:
+        return default_address(pids[0])
+    return parse_address(f"unix://{RUN_DIRECTORY}/collector.sock")
 
 
 def parse_address(text: str) -> Address:

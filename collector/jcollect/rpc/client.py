@@ -7,10 +7,11 @@ from types import TracebackType
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import Address
-from jcollect.rpc.service import LIST_PROBES, SUBSCRIBE
+from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SUBSCRIBE
 from jprobe.v1 import collector_pb2
 
 # A batch takes about 1 MiB at most; a schema of thousands of probes takes more than gRPC's default of 4.
@@ -32,20 +33,42 @@ class Client:
     ) -> None:
         self._channel.close()
 
-    def list_probes(self, globs: Sequence[str] = ()) -> list[collector_pb2.Probe]:
+    def list_probes(self, globs: Sequence[str] = (), pids: Sequence[int] = ()) -> list[collector_pb2.Probe]:
         """Raises JcollectError."""
-        call = self._channel.unary_unary(
-            LIST_PROBES,
-            request_serializer=collector_pb2.ListProbesRequest.SerializeToString,
-            response_deserializer=collector_pb2.ListProbesResponse.FromString,
+        request = collector_pb2.ListProbesRequest(globs=globs, pids=pids)
+        response: collector_pb2.ListProbesResponse = self._ask(
+            LIST_PROBES, request, collector_pb2.ListProbesResponse, None
         )
-        try:
-            response: collector_pb2.ListProbesResponse = call(collector_pb2.ListProbesRequest(globs=globs))
-        except grpc.RpcError as error:
-            raise self._explain(error, begun=False) from None
         return list(response.probes)
 
-    def subscribe(self, globs: Sequence[str] = (), seconds: float | None = None) -> Iterator[bytes]:
+    def status(
+        self,
+        globs: Sequence[str] = (),
+        pids: Sequence[int] = (),
+        summary_only: bool = False,
+        seconds: float | None = None,
+    ) -> collector_pb2.GetStatusResponse:
+        """Within so many seconds. Raises JcollectError."""
+        request = collector_pb2.GetStatusRequest(globs=globs, pids=pids, summary_only=summary_only)
+        response: collector_pb2.GetStatusResponse = self._ask(
+            GET_STATUS, request, collector_pb2.GetStatusResponse, seconds
+        )
+        return response
+
+    def _ask(self, method: str, request: Message, answer: type[Message], seconds: float | None) -> Any:
+        call = self._channel.unary_unary(
+            method,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=answer.FromString,
+        )
+        try:
+            return call(request, timeout=seconds)
+        except grpc.RpcError as error:
+            raise self._explain(error, begun=False) from None
+
+    def subscribe(
+        self, globs: Sequence[str] = (), seconds: float | None = None, pids: Sequence[int] = ()
+    ) -> Iterator[bytes]:
         """Encoded SubscribeResponses, the schema first, until the collector ends or `seconds` are over.
 
         Raises JcollectError where nobody listens, nothing matches, or the collector goes away.
@@ -53,7 +76,7 @@ class Client:
         call: Any = self._channel.unary_stream(
             SUBSCRIBE, request_serializer=collector_pb2.SubscribeRequest.SerializeToString
         )
-        stream = call(collector_pb2.SubscribeRequest(globs=globs), timeout=seconds)
+        stream = call(collector_pb2.SubscribeRequest(globs=globs, pids=pids), timeout=seconds)
         begun = False
         try:
             for message in stream:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
 import grpc
 
-from jcollect.discovery.globs import matcher
-from jcollect.stream.hub import Hub, NoSuchProbeError, Subscription
+from jcollect.stream.hub import Hub, NoSuchProbeError, Subscription, TooSlowError
 from jprobe.v1 import collector_pb2
 
 SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_name
 LIST_PROBES = f"/{SERVICE}/ListProbes"
 SUBSCRIBE = f"/{SERVICE}/Subscribe"
+GET_STATUS = f"/{SERVICE}/GetStatus"
 
 
 class Source(Protocol):
@@ -24,8 +24,11 @@ class Source(Protocol):
 
     @property
     def hub(self) -> Hub: ...
-    def describe(self) -> list[collector_pb2.Probe]: ...
-    def subscribe(self, globs: Sequence[str]) -> Subscription: ...
+    def describe(self, globs: Sequence[str], pids: Collection[int]) -> list[collector_pb2.Probe]: ...
+    def subscribe(self, globs: Sequence[str], pids: Collection[int], peer: str) -> Subscription: ...
+    def status(
+        self, globs: Sequence[str], pids: Collection[int], summary_only: bool
+    ) -> collector_pb2.GetStatusResponse: ...
 
 
 class Streams:
@@ -61,13 +64,16 @@ def handler_for(source: Source, streams: Streams) -> Any:
     def list_probes(
         request: collector_pb2.ListProbesRequest, context: grpc.ServicerContext
     ) -> collector_pb2.ListProbesResponse:
-        is_meant = matcher(request.globs)
-        probes = [probe for probe in source.describe() if is_meant(probe)]
-        return collector_pb2.ListProbesResponse(probes=probes)
+        return collector_pb2.ListProbesResponse(probes=source.describe(request.globs, request.pids))
+
+    def get_status(
+        request: collector_pb2.GetStatusRequest, context: grpc.ServicerContext
+    ) -> collector_pb2.GetStatusResponse:
+        return source.status(request.globs, request.pids, request.summary_only)
 
     def subscribe(request: collector_pb2.SubscribeRequest, context: grpc.ServicerContext) -> Iterator[bytes]:
         try:
-            subscription = source.subscribe(list(request.globs))
+            subscription = source.subscribe(request.globs, request.pids, context.peer())
         except NoSuchProbeError as error:
             context.abort(grpc.StatusCode.NOT_FOUND, f"no probe of this collector matches {error}")
         try:
@@ -75,6 +81,10 @@ def handler_for(source: Source, streams: Streams) -> Any:
             if context.add_callback(subscription.close):
                 with streams:
                     yield from subscription.messages()
+        except TooSlowError:
+            context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, "the descriptions of new probes were not read in time"
+            )
         finally:
             source.hub.leave(subscription)
 
@@ -85,6 +95,11 @@ def handler_for(source: Source, streams: Streams) -> Any:
                 list_probes,
                 request_deserializer=collector_pb2.ListProbesRequest.FromString,
                 response_serializer=collector_pb2.ListProbesResponse.SerializeToString,
+            ),
+            "GetStatus": grpc.unary_unary_rpc_method_handler(
+                get_status,
+                request_deserializer=collector_pb2.GetStatusRequest.FromString,
+                response_serializer=collector_pb2.GetStatusResponse.SerializeToString,
             ),
             "Subscribe": grpc.unary_stream_rpc_method_handler(
                 subscribe,

@@ -8,6 +8,7 @@ account: see hub.py.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,6 +27,15 @@ class Totals:
     filtered: int
     lost_in_ring: int
     lost_in_collector: int
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(
+            self.hits + other.hits,
+            self.delivered + other.delivered,
+            self.filtered + other.filtered,
+            self.lost_in_ring + other.lost_in_ring,
+            self.lost_in_collector + other.lost_in_collector,
+        )
 
     @property
     def lost(self) -> int:
@@ -47,31 +57,22 @@ class Books:
     lost_in_ring: U64
     lost_in_collector: U64
 
-    def of(self, probe: int) -> Totals:
-        """Of one probe id."""
+    def totals(self, probes: npt.NDArray[np.int64] | slice = slice(None)) -> Totals:
+        """Of all, or of some probe ids."""
         return Totals(
-            int(self.hits[probe]),
-            int(self.delivered[probe]),
-            int(self.filtered[probe]),
-            int(self.lost_in_ring[probe]),
-            int(self.lost_in_collector[probe]),
-        )
-
-    def totals(self) -> Totals:
-        """Of all."""
-        return Totals(
-            int(self.hits.sum()),
-            int(self.delivered.sum()),
-            int(self.filtered.sum()),
-            int(self.lost_in_ring.sum()),
-            int(self.lost_in_collector.sum()),
+            int(self.hits[probes].sum()),
+            int(self.delivered[probes].sum()),
+            int(self.filtered[probes].sum()),
+            int(self.lost_in_ring[probes].sum()),
+            int(self.lost_in_collector[probes].sum()),
         )
 
 
 class Accounts:
     """Counts by probe id, uint64: one element for each id below `capacity`, given out yet or not.
 
-    Each is written by one thread only, mostly the reader's; read by any.
+    Each is written by one thread only, mostly the reader's; read by any. An id that stands for another
+    probe from now on is `release`d before: what it has counted stays in the totals alone.
     """
 
     def __init__(self, capacity: int, hits: Callable[[], U64], lost_in_ring: Callable[[], U64]) -> None:
@@ -83,6 +84,11 @@ class Accounts:
         self._filtered = np.zeros(capacity, np.uint64)
         self._held_back = np.zeros(capacity, np.uint64)
         self._lost_in_collector = np.zeros(capacity, np.uint64)
+        # Of ids that were released: what they counted for whom they stood for before.
+        self._released = Totals(0, 0, 0, 0, 0)
+        self._hits_before = np.zeros(capacity, np.uint64)
+        self._ring_before = np.zeros(capacity, np.uint64)
+        self._release_lock = threading.Lock()
 
     def deliver(self, probes: U32) -> None:
         """Events of these probe ids, one element each, as in a column."""
@@ -105,27 +111,44 @@ class Accounts:
         return counts
 
     def lost_in_ring(self) -> U64:
+        """Since the beginning, whatever the ids stood for."""
         return self._lost_in_ring()
 
     def lost_in_collector(self) -> U64:
         return self._lost_in_collector.copy()
 
+    def release(self, ids: npt.NDArray[np.int64]) -> None:
+        """Of probes that will not fire again, and of which nothing is on its way."""
+        with self._release_lock:
+            self._released += self._books().totals(ids)
+            self._hits_before[ids] = self._hits()[ids]
+            self._ring_before[ids] = self._lost_in_ring()[ids]
+            for counts in (self._delivered, self._filtered, self._held_back, self._lost_in_collector):
+                counts[ids] = 0
+
     def books(self) -> Books:
-        """Of this moment."""
+        """Of this moment, of the probes that the ids stand for now."""
+        with self._release_lock:
+            return self._books()
+
+    def totals(self) -> Totals:
+        """Of all probes that there are and have been."""
+        with self._release_lock:
+            return self._books().totals() + self._released
+
+    def _books(self) -> Books:
         # Hits last: what is delivered or lost has been a hit before.
         delivered, lost_in_collector = self._delivered.copy(), self._lost_in_collector.copy()
-        lost_in_ring = self._lost_in_ring()
         held_back = self._held_back.copy()
+        filtered = self._filtered + held_back
+        lost_in_ring = self._lost_in_ring() - self._ring_before
         return Books(
-            hits=self._hits() + held_back,
+            hits=self._hits() - self._hits_before + held_back,
             delivered=delivered,
-            filtered=self._filtered + held_back,
+            filtered=filtered,
             lost_in_ring=lost_in_ring,
             lost_in_collector=lost_in_collector,
         )
-
-    def totals(self) -> Totals:
-        return self.books().totals()
 
 
 def _count(counts: U64, probes: U32) -> None:

@@ -1,7 +1,8 @@
 """Hands batches to subscribers: encoded once for each distinct filter, never waiting for anybody.
 
 A subscriber that does not keep up loses events, not the reader: its queue is bounded in bytes, and what
-finds no room is counted by probe and told to it.
+finds no room is counted by probe and told to it. All queues together are bounded as well: beyond that, who
+has more than an equal share gets no more.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +21,21 @@ from jcollect.stream.columns import U64, Batch, Flags
 from jcollect.stream.wire import encode
 from jprobe.v1 import collector_pb2
 
+# Of one subscriber: at a million events a second, the events of a second.
 QUEUE_BYTES = 64 << 20
+# Of all. Subscribers with less than an equal share of it may go on, so that it can become twice that.
+ALL_QUEUES_BYTES = 128 << 20
+# Schemas cannot be left out, so that whoever does not read even these has its stream ended.
+MOST_SCHEMA_BYTES = 64 << 20
 _LOSS_SECONDS = 1.0
 
 
 class NoSuchProbeError(Exception):
-    """The globs of a subscription match nothing."""
+    """A subscription asks for what there is not: the message says for what."""
+
+
+class TooSlowError(Exception):
+    """The subscriber has not even taken the descriptions of new probes."""
 
 
 @dataclass(frozen=True)
@@ -39,29 +49,95 @@ class Filter:
     key: bytes | None = None
 
 
+class Room:
+    """How many bytes all queues hold, and whether one may hold more."""
+
+    def __init__(self, one: int, every: int) -> None:
+        """Limits in bytes: of one queue, and of all."""
+        self._one = one
+        self._every = every
+        self._lock = threading.Lock()
+        self._taken = 0
+        self._queues = 0
+
+    def open(self) -> None:
+        with self._lock:
+            self._queues += 1
+
+    def close(self, held: int) -> None:
+        with self._lock:
+            self._queues -= 1
+            self._taken -= held
+
+    def take(self, held: int, more: int) -> bool:
+        """For a queue that holds so many bytes; an empty one may always have one message."""
+        with self._lock:
+            after = held + more
+            fits = after <= self._one and (
+                self._taken + more <= self._every or after <= self._every // self._queues
+            )
+            if fits or not held:
+                self._taken += more
+                return True
+            return False
+
+    def give_back(self, size: int) -> None:
+        with self._lock:
+            self._taken -= size
+
+
+@dataclass(frozen=True)
+class Served:
+    """What became of the events that were meant for a subscriber: events = delivered + lost + queued."""
+
+    peer: str
+    events: int
+    delivered: int
+    lost: int
+    queued: int
+    queued_bytes: int
+
+
+@dataclass(frozen=True)
+class _Queued:
+    message: bytes
+    events: int
+    is_schema: bool = False
+
+
 class Subscription:
     """One subscriber's queue. `messages` is for one thread; `close` may be called by any."""
 
     def __init__(
-        self, globs: Sequence[str], probes: Sequence[collector_pb2.Probe], accounts: Accounts, limit: int
+        self,
+        is_meant: Callable[[collector_pb2.Probe], bool] | None,
+        probes: Sequence[collector_pb2.Probe],
+        accounts: Accounts,
+        room: Room,
+        peer: str = "",
     ) -> None:
-        """`probes` are those that there are; no globs want every probe."""
+        """`probes` are those that there are; without `is_meant` every probe is wanted."""
         self.filter = Filter()
-        self._is_meant = matcher(globs) if globs else None
+        self.peer = peer
+        self._is_meant = is_meant
         self._known = 0
         self._wanted = np.zeros(accounts.capacity, np.bool_)
         self._accounts = accounts
-        self._limit = limit
-        # With how much each counts against the limit.
-        self._queue: deque[tuple[bytes, int]] = deque()
+        self._room = room
+        self._queue: deque[_Queued] = deque()
         self._queued_bytes = 0
+        self._schema_bytes = 0
+        self._queued_events = 0
+        self._delivered = 0
         self._condition = threading.Condition()
         self._ended = False
         self._closed = False
+        self._too_slow = False
         self._lost: U64 | None = None
         self._ring_before = accounts.lost_in_ring()
         self._collector_before = accounts.lost_in_collector()
         self._told: dict[collector_pb2.LossStage, tuple[int, float]] = {}
+        room.open()
         self.described = self._let_pass(probes)
         self._put_schema(self.described)
 
@@ -71,6 +147,14 @@ class Subscription:
         if meant:
             self._put_schema(meant)
 
+    def remove(self, ids: Sequence[int]) -> None:
+        """Probes that are gone for good: their ids may come to stand for others."""
+        self._known -= len(ids)
+        if self._is_meant is not None:
+            wanted = self._wanted.copy()
+            wanted[ids] = False
+            self._filter_by(wanted)
+
     def _let_pass(self, probes: Sequence[collector_pb2.Probe]) -> list[collector_pb2.Probe]:
         """Those that are wanted, which the filter lets pass from now on."""
         self._known += len(probes)
@@ -79,36 +163,62 @@ class Subscription:
         meant = [probe for probe in probes if self._is_meant(probe)]
         wanted = self._wanted.copy()
         wanted[[probe.id for probe in meant]] = True
+        self._filter_by(wanted)
+        return meant
+
+    def _filter_by(self, wanted: Flags) -> None:
         self._wanted = wanted
         # Where every probe passes, nothing has to be picked out.
         self.filter = Filter() if wanted.sum() == self._known else Filter(wanted, wanted.tobytes())
-        return meant
 
     def _put_schema(self, probes: Sequence[collector_pb2.Probe]) -> None:
         """Whatever is queued already: without it, what follows could not be read."""
         schema = collector_pb2.Schema(probes=probes)
         message = collector_pb2.SubscribeResponse(schema=schema).SerializeToString()
         with self._condition:
-            if not self._closed:
-                self._queue.append((message, 0))
+            if self._closed or self._too_slow:
+                return
+            if self._schema_bytes and self._schema_bytes + len(message) > MOST_SCHEMA_BYTES:
+                self._too_slow = True
+            else:
+                self._schema_bytes += len(message)
+                self._queue.append(_Queued(message, 0, is_schema=True))
             self._condition.notify()
 
     @property
     def lost(self) -> int:
         """Events that found no room in the queue."""
+        with self._condition:
+            return self._lost_so_far()
+
+    def _lost_so_far(self) -> int:
         return 0 if self._lost is None else int(self._lost.sum())
 
-    def offer(self, message: bytes, batch: Batch) -> None:
-        """Queues an encoded batch, or counts its events as lost."""
+    def served(self) -> Served:
+        """The books of this subscriber."""
         with self._condition:
-            if self._closed:
+            lost = self._lost_so_far()
+            return Served(
+                peer=self.peer,
+                events=self._delivered + lost + self._queued_events,
+                delivered=self._delivered,
+                lost=lost,
+                queued=self._queued_events,
+                queued_bytes=self._queued_bytes + self._schema_bytes,
+            )
+
+    def offer(self, message: bytes, batch: Batch) -> None:
+        """Queues a batch if there is room. Never waits."""
+        with self._condition:
+            if self._closed or self._too_slow:
                 return
-            if self._queued_bytes + len(message) > self._limit:
+            if not self._room.take(self._queued_bytes, len(message)):
                 counts = self._accounts.count(batch.columns.probe)
                 self._lost = counts if self._lost is None else self._lost + counts
-            else:
-                self._queue.append((message, len(message)))
-                self._queued_bytes += len(message)
+                return
+            self._queue.append(_Queued(message, len(batch)))
+            self._queued_bytes += len(message)
+            self._queued_events += len(batch)
             self._condition.notify()
 
     def end(self) -> None:
@@ -120,27 +230,45 @@ class Subscription:
     def close(self) -> None:
         """The subscriber has gone."""
         with self._condition:
-            self._closed = True
+            if not self._closed:
+                self._closed = True
+                self._room.close(self._queued_bytes)
             self._queue.clear()
-            self._queued_bytes = 0
+            self._queued_bytes = self._queued_events = self._schema_bytes = 0
             self._condition.notify()
 
     def messages(self) -> Iterator[bytes]:
-        """Encoded SubscribeResponses until `end` or `close`: the schema, then whatever comes."""
+        """Encoded SubscribeResponses until `end` or `close`: the schema, then whatever comes.
+
+        Raises TooSlowError.
+        """
         while True:
             with self._condition:
                 if not self._queue and not self._ended and not self._closed:
                     self._condition.wait(_LOSS_SECONDS)
                 if self._closed:
                     return
-                message, counted = self._queue.popleft() if self._queue else (None, 0)
-                self._queued_bytes -= counted
-                if message is None and self._ended:
+                if self._too_slow:
+                    raise TooSlowError
+                if not self._queue and self._ended:
                     break
-            if message is not None:
-                yield message
+                taken = self._take() if self._queue else None
+            if taken is not None:
+                yield taken
             yield from self._loss_notices(at_end=False)
         yield from self._loss_notices(at_end=True)
+
+    def _take(self) -> bytes:
+        first = self._queue.popleft()
+        size = len(first.message)
+        if first.is_schema:
+            self._schema_bytes -= size
+        else:
+            self._queued_bytes -= size
+            self._queued_events -= first.events
+            self._delivered += first.events
+            self._room.give_back(size)
+        return first.message
 
     def _loss_notices(self, at_end: bool) -> Iterator[bytes]:
         now = time.monotonic()
@@ -179,12 +307,15 @@ class Hub:
     """The subscribers of one collector, and the probes that they may hear of."""
 
     def __init__(
-        self, probes: Sequence[collector_pb2.Probe], accounts: Accounts, queue_bytes: int = QUEUE_BYTES
+        self,
+        probes: Sequence[collector_pb2.Probe],
+        accounts: Accounts,
+        queue_bytes: int = QUEUE_BYTES,
+        all_queues_bytes: int = ALL_QUEUES_BYTES,
     ) -> None:
-        """`probes` in the order of their ids, from 0."""
-        self._probes = list(probes)
+        self._probes = {probe.id: probe for probe in probes}
         self._accounts = accounts
-        self._queue_bytes = queue_bytes
+        self._room = Room(queue_bytes, all_queues_bytes)
         self._lock = threading.Lock()
         self._subscriptions: list[Subscription] = []
         self._ended = False
@@ -192,19 +323,26 @@ class Hub:
         self._lost_by_gone = 0
 
     def subscribe(
-        self, globs: Iterable[str], probes: Sequence[collector_pb2.Probe] | None = None
+        self,
+        globs: Iterable[str],
+        probes: Iterable[collector_pb2.Probe] = (),
+        pids: Collection[int] = (),
+        peer: str = "",
     ) -> Subscription:
-        """From now on; `probes` are the hub's, or the first of them, in their state of this moment.
+        """From now on; `probes` are some of the hub's in their state of this moment. `pids` narrow to the
+        probes of some processes, none do not.
 
-        Raises NoSuchProbeError.
+        Raises NoSuchProbeError where the globs match nothing.
         """
         patterns = list(globs)
-        now = list(probes or ())
+        now = {probe.id: probe for probe in probes}
         with self._lock:
             # What has been added since they were looked at is as it was then.
-            described = now + self._probes[len(now) :]
-            subscription = Subscription(patterns, described, self._accounts, self._queue_bytes)
+            described = [now.get(number, probe) for number, probe in self._probes.items()]
+            is_meant = meaning(patterns, pids)
+            subscription = Subscription(is_meant, described, self._accounts, self._room, peer)
             if patterns and not subscription.described:
+                subscription.close()
                 raise NoSuchProbeError(", ".join(patterns))
             self.served += 1
             if self._ended:
@@ -213,11 +351,19 @@ class Hub:
         return subscription
 
     def add(self, probes: Sequence[collector_pb2.Probe]) -> None:
-        """More probes, whose ids follow on; to be called before their first events are published."""
+        """More probes; to be called before their first events are published."""
         with self._lock:
-            self._probes += probes
+            self._probes.update({probe.id: probe for probe in probes})
             for subscription in self._subscriptions:
                 subscription.add(probes)
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Probes that are gone for good, and of which no event is on its way."""
+        with self._lock:
+            for number in ids:
+                del self._probes[number]
+            for subscription in self._subscriptions:
+                subscription.remove(ids)
 
     def leave(self, subscription: Subscription) -> None:
         """Forgets a subscriber that has gone or been served to the end."""
@@ -226,6 +372,18 @@ class Hub:
             if subscription in self._subscriptions:
                 self._subscriptions.remove(subscription)
                 self._lost_by_gone += subscription.lost
+
+    def subscribers(self) -> list[Served]:
+        """The books of those that are there."""
+        with self._lock:
+            subscriptions = list(self._subscriptions)
+        return [subscription.served() for subscription in subscriptions]
+
+    @property
+    def lost_by_gone(self) -> int:
+        """Events that subscribers that have gone had lost."""
+        with self._lock:
+            return self._lost_by_gone
 
     def publish(self, batch: Batch) -> None:
         """Offers the batch to every subscriber that wants some of it."""
@@ -253,3 +411,12 @@ class Hub:
         """Events that subscribers, those gone included, have lost by being slow."""
         with self._lock:
             return self._lost_by_gone + sum(subscription.lost for subscription in self._subscriptions)
+
+
+def meaning(globs: Sequence[str], pids: Collection[int]) -> Callable[[collector_pb2.Probe], bool] | None:
+    """Tells whether a probe is meant by globs and PIDs; None where every probe is."""
+    if not globs and not pids:
+        return None
+    is_meant = matcher(globs)
+    processes = frozenset(pids)
+    return lambda probe: (not processes or probe.pid in processes) and is_meant(probe)

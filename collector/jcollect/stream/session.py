@@ -1,128 +1,98 @@
-"""One attachment to one process, from compiled handlers to closed books."""
+"""One collector: handlers, ring, hub and books, and the processes that they serve."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain
 
-from jcollect.attach.attached import Attached, Reading
+import numpy as np
+
+import jcollect
+from jcollect.attach.attached import Attached
 from jcollect.attach.handlers import Handlers
 from jcollect.attach.links import AUTO, Linker
-from jcollect.discovery.live import LiveProbe, not_retired
-from jcollect.discovery.maps import Place
-from jcollect.discovery.probes import Probe, Wanted, by_library, numbered, probes_of
-from jcollect.discovery.process import TracedProcess, look_again
-from jcollect.discovery.stub_library import StubLibrary, read_stub_mappings
-from jcollect.errors import JcollectError
+from jcollect.discovery.probes import Probe, Wanted, by_library, probes_of, with_ids
+from jcollect.discovery.process import TracedProcess
 from jcollect.stream.accounts import Accounts, Totals
 from jcollect.stream.clock import utc_offset_ns
-from jcollect.stream.hub import Hub, Subscription
+from jcollect.stream.hub import Hub, NoSuchProbeError, Subscription, meaning
 from jcollect.stream.reader import Reader
 from jcollect.stream.record import RecordDecoder
 from jcollect.stream.ring import Ring
-from jprobe.v1 import collector_pb2
+from jcollect.stream.tracee import Tracee
+from jprobe.v1 import collector_pb2, probe_pb2
 
-# 32 MiB: half a million numeric events, about 0.4 s of a thread that does nothing but fire.
-RING_PAGES = 8192
-# Probe ids that there can be at least. How many there can be is fixed when the handlers are compiled.
-_LEAST_CAPACITY = 16384
-
-
-@dataclass(frozen=True)
-class Addition:
-    """What a look at the process has brought: probes now attached to, again or for the first time, and
-    those there was no id left for.
-
-    `problems` are sentences about what could not be attached to.
-    """
-
-    probes: Sequence[Probe] = ()
-    left_out: Sequence[Probe] = ()
-    problems: Sequence[str] = ()
+# 8 MiB: 131,072 numeric events, about 0.09 s of a thread that does nothing but fire.
+RING_PAGES = 2048
+# Probe ids that there can be at least. How many there can be is fixed when the maps are made.
+LEAST_CAPACITY = 16384
+# So many probes that are gone for good are still told of, in status and to new subscribers.
+_MOST_GONE = 16384
+# What of the wall clock's distance to the monotonic one is no more than measured.
+# With --name or --all: 4 MiB of counters on two CPUs.
+OPEN_CAPACITY = 131_072
+_CLOCK_NOISE_NS = 1_000_000
 
 
 class Session:
-    """The order is: construct, `start`, `attach`, `follow` every now and then, `detach`; `close` in any case.
+    """The order is: construct, `start`, `join` processes, `attach` and `follow` those, `leave` them when they
+    have exited, `detach`; `close` in any case.
 
     Subscribers may come as soon as there is a session, and are served to the end by `detach`. All but
-    `describe` and `subscribe` is for one thread.
+    `describe`, `subscribe` and `status` is for one thread.
     """
 
     def __init__(
         self,
-        process: TracedProcess,
-        wanted: Wanted,
-        on_end: Callable[[], None],
+        on_end: Callable[[], None] = lambda: None,
         max_events: int | None = None,
         ring_pages: int = RING_PAGES,
         way: str = AUTO,
-        max_probes: int | None = None,
+        capacity: int = LEAST_CAPACITY,
     ) -> None:
-        """Compiles and loads the handlers. `on_end` is called when `max_events` are reached.
-
-        There are ids for `max_probes`; if not said, for twice those that are wanted now, and many at
-        least. Raises JcollectError.
+        """Loads the handlers. `on_end` is called when `max_events` are reached. There are ids for `capacity`
+        probes. Raises JcollectError.
         """
-        self.pid = process.pid
-        self.process = process  # As `follow` has seen it last.
-        self._wanted = wanted
-        self._attached: list[Attached] = []
-        self._resting: list[Probe] = []  # Wanted and retired. They may come back.
-        self._given_out = 0
-        self.capacity = max_probes or max(_LEAST_CAPACITY, 2 * len(self._wanted_of(process.libraries)))
-        self._handlers = Handlers(self.capacity, ring_pages)
+        self._started = time.time_ns()
+        self._tracees: list[Tracee] = []
+        self._fresh_id = 0
+        self._free_ids: deque[int] = deque()
+        # Of libraries that are unmapped for good, in the order in which they went.
+        self._gone: deque[Attached] = deque()
+        self.capacity = capacity
+        self._handlers = Handlers(capacity, ring_pages)
         self._linker = Linker(self._handlers, way)
         self._ring = Ring(self._handlers.ring_fd, self._handlers.ring_bytes)
-        self.accounts = Accounts(self.capacity, self._handlers.hits, self._handlers.lost)
+        self.accounts = Accounts(capacity, self._handlers.hits, self._handlers.lost)
         self.hub = Hub([], self.accounts)
-        self._decoder = RecordDecoder(self.capacity, utc_offset_ns())
+        self._utc_offset = utc_offset_ns()
+        self._decoder = RecordDecoder(capacity, self._utc_offset)
         self._reader = Reader(self._ring, self._decoder, self.hub, self.accounts, max_events, on_end)
         self._reader_runs = False
-        # Before anybody can subscribe: globs then have something to match.
-        self._first = self._meet(process.libraries)
 
     def start(self) -> None:
         """Begins to read the ring: events may come from the first link on."""
         self._reader_runs = True
         self._reader.start()
 
-    def attach(self) -> Addition:
-        """Links all probes that are wanted and not retired. Raises JcollectError where one cannot be."""
-        for problem in self._link(self._attached):
-            raise JcollectError(problem)
-        return self._first
+    def join(self, process: TracedProcess, wanted: Wanted, name: str = "") -> Tracee:
+        """One more process: its probes have ids and are described. `name`: its main class or command."""
+        tracee = Tracee(process, wanted, name, self, self._linker, self.accounts)
+        self._tracees = [*self._tracees, tracee]
+        return tracee
 
-    def follow(self, warn: Callable[[str], None]) -> Addition:
-        """Looks at the process again: links what is new, lets go of what is gone or retired."""
-        linked = [each for each in self._attached if each.is_linked]
-        known = {library.place for library in self.process.libraries}
-        readings = [each.read() for each in linked]
-        try:
-            self.process = look_again(self.process, warn)
-        except OSError:
-            return Addition()  # The process is gone. What was known of it stays.
-        places = {library.place for library in self.process.libraries}
-        self._count(linked, readings, places)
-        for each in linked:
-            if each.is_retired or each.library.place not in places:
-                each.unlink()
-        back = self._come_back(places)
-        met = len(self._attached)
-        addition = self._meet([library for library in self.process.libraries if library.place not in known])
-        problems = self._link(back + self._attached[met:])
-        return replace(
-            addition,
-            probes=[*not_retired([probe for each in back for probe in each.probes]), *addition.probes],
-            problems=problems,
-        )
+    def leave(self, tracee: Tracee) -> None:
+        """A process that has exited, or is wanted no longer."""
+        tracee.leave()
+        self._tracees = [each for each in self._tracees if each is not tracee]
 
     def detach(self) -> Totals:
         """Destroys the links, drains the ring, lets the subscribers finish; the books are final then."""
-        linked = [each for each in self._attached if each.is_linked]
-        for each in linked:
-            each.unlink()
-        readings = [each.read() for each in linked]
-        self._count(linked, readings, self._places())
+        for tracee in self._tracees:
+            tracee.unlink()
         if self._reader_runs:
             self._reader_runs = False
             self._reader.finish()
@@ -132,83 +102,145 @@ class Session:
 
     def close(self) -> None:
         """Frees what the kernel holds for us. No subscriber may be left."""
-        for each in self._attached:
-            each.unlink()
+        for tracee in self._tracees:
+            for each in tracee.attached:
+                each.unlink()
         self._ring.close()
         self._handlers.close()
 
-    def describe(self) -> list[collector_pb2.Probe]:
-        """All probes that have ids, in their order, in their state of this moment."""
-        return [each.message() for each in self._live(list(self._attached))]
+    # What a tracee asks for: see tracee.Registry.
 
-    def subscribe(self, globs: Sequence[str]) -> Subscription:
+    def register(self, probes: Sequence[Probe]) -> list[Attached]:
+        missing = len(probes) - (self.capacity - self._fresh_id) - len(self._free_ids)
+        if missing > 0:
+            self._forget_gone(missing)
+        # Fresh ids first: the longer until an id stands for another probe, the better.
+        fresh = min(len(probes), self.capacity - self._fresh_id)
+        ids = list(range(self._fresh_id, self._fresh_id + fresh))
+        while len(ids) < len(probes) and self._free_ids:
+            ids.append(self._free_ids.popleft())
+        self._fresh_id += fresh
+        new = [Attached(group) for group in by_library(with_ids(probes, ids))]
+        self._decoder.add(probe for each in new for probe in each.probes)
+        self._handlers.used = self._fresh_id
+        if new:
+            self.hub.add([live.message() for each in new for live in each.read_live() or each.last_known()])
+        return new
+
+    def retire(self, attached: Attached) -> None:
+        self._gone.append(attached)
+        kept = sum(len(each.probes) for each in self._gone)
+        if kept > _MOST_GONE:
+            self._forget_gone(kept - _MOST_GONE)
+
+    def _forget_gone(self, probes: int) -> None:
+        """Frees so many ids, if so many probes are gone and the books of these are closed."""
+        books = self.accounts.books()
+        while probes > 0 and self._gone and not books.totals(self._gone[0].ids).missing:
+            forgotten = self._gone.popleft()
+            ids = forgotten.ids.tolist()
+            self.hub.remove(ids)
+            self.accounts.release(forgotten.ids)
+            self._free_ids.extend(ids)
+            probes -= len(ids)
+
+    # For any thread.
+
+    def describe(self, globs: Sequence[str] = (), pids: Collection[int] = ()) -> list[collector_pb2.Probe]:
+        """The probes that have ids and are meant, in the order of these, in their state of this moment."""
+        return [message for _, message in self._described(globs, pids)]
+
+    def subscribe(
+        self, globs: Sequence[str] = (), pids: Collection[int] = (), peer: str = ""
+    ) -> Subscription:
         """Raises NoSuchProbeError."""
-        return self.hub.subscribe(globs, self.describe())
+        unknown = set(pids) - {tracee.pid for tracee in self._tracees}
+        if unknown:
+            raise NoSuchProbeError(f"PID {min(unknown)}")
+        return self.hub.subscribe(globs, self.describe(), pids, peer)
 
-    def _live(self, attached: Sequence[Attached]) -> list[LiveProbe]:
-        readings = [each.read_live() for each in attached]
-        places = self._places()
-        found: list[LiveProbe] = []
-        for each, live in zip(attached, readings, strict=True):
-            found += live if live is not None and each.library.place in places else each.last_known()
-        return sorted(found, key=lambda each: each.probe.id)
+    def status(
+        self, globs: Sequence[str] = (), pids: Collection[int] = (), summary_only: bool = False
+    ) -> collector_pb2.GetStatusResponse:
+        """What is attached and how, and the books; those of single probes unless `summary_only`."""
+        tracees = list(self._tracees)
+        for tracee in tracees:
+            tracee.read()
+        described = [] if summary_only else self._described(globs, pids)
+        books = self.accounts.books()
+        set_by = utc_offset_ns() - self._utc_offset
+        return collector_pb2.GetStatusResponse(
+            version=jcollect.__version__,
+            pid=os.getpid(),
+            started_unix_nanos=self._started,
+            cpu_nanos=time.process_time_ns(),
+            link=getattr(self._linker, "way", ""),
+            ring_bytes=self._handlers.ring_bytes,
+            ring_used_bytes=getattr(self._ring, "used", int)(),
+            late=getattr(self._reader, "late", 0),
+            clock_set_nanos=set_by if abs(set_by) > _CLOCK_NOISE_NS else 0,
+            books=_books(self.accounts.totals()),
+            processes=[_process(tracee) for tracee in tracees],
+            probes=[
+                collector_pb2.ProbeBooks(
+                    probe=message,
+                    books=_books(books.totals(np.array([message.id]))),
+                    is_linked=attached.is_linked,
+                    attach_point=attached.attach_point,
+                )
+                for attached, message in described
+            ],
+            subscribers=[
+                collector_pb2.Subscriber(
+                    peer=each.peer,
+                    events=each.events,
+                    delivered=each.delivered,
+                    lost=each.lost,
+                    queued=each.queued,
+                    queued_bytes=each.queued_bytes,
+                )
+                for each in self.hub.subscribers()
+            ],
+            lost_by_gone_subscribers=self.hub.lost_by_gone,
+        )
 
-    def _places(self) -> set[Place]:
-        """Where the process has stub libraries now; nowhere, if it is gone."""
-        try:
-            return {mapping.place for mapping in read_stub_mappings(self.pid)}
-        except OSError:
-            return set()
+    def _described(
+        self, globs: Sequence[str], pids: Collection[int]
+    ) -> list[tuple[Attached, collector_pb2.Probe]]:
+        is_meant = meaning(globs, pids)
+        found: list[tuple[Attached, collector_pb2.Probe]] = []
+        for each, live in chain(
+            ((each, live) for tracee in self._tracees for each, live in tracee.live()),
+            ((each, each.last_known()) for each in list(self._gone)),
+        ):
+            messages = (one.message() for one in live)
+            found += [(each, message) for message in messages if is_meant is None or is_meant(message)]
+        return sorted(found, key=lambda pair: pair[1].id)
 
-    def _count(
-        self, linked: Sequence[Attached], readings: Sequence[Reading | None], places: set[Place]
-    ) -> None:
-        """Takes readings into the books. `places` are of a look after them: else what was read could be of
-        something that lies where the library was."""
-        for each, reading in zip(linked, readings, strict=True):
-            if reading is not None and each.library.place in places:
-                each.keep(reading)
-                self.accounts.hold_back(each.ids, each.held_back)
 
-    def _wanted_of(self, libraries: Iterable[StubLibrary]) -> list[Probe]:
-        return [probe for probe in probes_of(libraries) if self._wanted(probe)]
+def _books(totals: Totals) -> collector_pb2.Books:
+    return collector_pb2.Books(
+        hits=totals.hits,
+        delivered=totals.delivered,
+        filtered=totals.filtered,
+        lost_in_kernel_ring=totals.lost_in_ring,
+        lost_in_collector=totals.lost_in_collector,
+    )
 
-    def _come_back(self, places: set[Place]) -> list[Attached]:
-        """What was let go of because it was retired, and is selected again."""
-        back = []
-        for each in self._attached:
-            if each.is_retired and not each.is_linked and each.library.place in places:
-                reading = each.read()
-                if reading is not None and not reading.is_retired:
-                    back.append(each)
-        return back
 
-    def _meet(self, libraries: Iterable[StubLibrary]) -> Addition:
-        """Gives ids to the probes that are wanted, and makes them known to all who will read of them."""
-        mapped = {library.place for library in self.process.libraries}
-        candidates = [probe for probe in self._resting if probe.library.place in mapped]
-        candidates += self._wanted_of(libraries)
-        found = not_retired(candidates)
-        met = {id(probe) for probe in found}
-        self._resting = [probe for probe in candidates if id(probe) not in met]
-        room = self.capacity - self._given_out
-        probes = numbered(found[:room], self._given_out)
-        self._given_out += len(probes)
-        new = [Attached(group) for group in by_library(probes)]
-        self._decoder.add(probes)
-        self._handlers.used = self._given_out
-        if probes:
-            self.hub.add([each.message() for each in self._live(new)])
-        self._attached += new
-        return Addition(probes, found[room:])
+def _process(tracee: Tracee) -> collector_pb2.AttachedProcess:
+    live = tracee.live()
+    linked = [(each, one) for each, states in live if each.is_linked for one in states]
+    return collector_pb2.AttachedProcess(
+        pid=tracee.pid,
+        name=tracee.name,
+        libraries=sum(each.is_linked for each, _ in live),
+        probes=sum(len(states) for _, states in live),
+        armed=sum(one.state == probe_pb2.PROBE_STATE_ARMED for _, one in linked),
+    )
 
-    def _link(self, new: Sequence[Attached]) -> list[str]:
-        """Why some could not be linked. Of libraries that are gone already nothing is said."""
-        problems = []
-        for attached in new:
-            try:
-                attached.link(self._linker)
-            except JcollectError as error:
-                if attached.library.place in self._places():
-                    problems.append(error.message)
-        return problems
+
+def ids_for(processes: Iterable[TracedProcess], wanted: Wanted) -> int:
+    """A capacity that leaves room for as many probes again, as classes are loaded."""
+    found = sum(wanted(probe) for each in processes for probe in probes_of(each.libraries))
+    return max(LEAST_CAPACITY, 2 * found)

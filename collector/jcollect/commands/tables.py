@@ -1,0 +1,23 @@
+"""Tables of text on stdout; names of traced processes may be in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from jcollect.stream.escape import escape
+
+
+def print_table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()
+) -> None:
+    """Columns as wide as they must be; those whose numbers are in `right` end on one line."""
+    table = [heads, *([escape(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        click.echo("  ".join(cells).rstrip())

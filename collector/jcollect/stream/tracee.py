@@ -1,0 +1,198 @@
+"""One process of a session: what of it is linked, and what its memory says about that."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from jcollect.attach.attached import Attached, Reading
+from jcollect.attach.links import Linker
+from jcollect.discovery.live import LiveProbe, not_retired
+from jcollect.discovery.maps import Place
+from jcollect.discovery.probes import Probe, Wanted, probes_of
+from jcollect.discovery.process import TracedProcess, look_again
+from jcollect.discovery.stub_library import StubLibrary, read_stub_mappings
+from jcollect.errors import JcollectError
+from jcollect.stream.accounts import Accounts
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What a look at the process has brought: probes now attached to, again or for the first time, and
+    those there was no id left for.
+
+    `problems` are sentences about what could not be attached to.
+    """
+
+    probes: Sequence[Probe] = ()
+    left_out: Sequence[Probe] = ()
+    problems: Sequence[str] = ()
+
+
+class Registry(Protocol):
+    """What gives ids to probes, and makes them known to all who will read of them: the session."""
+
+    def register(self, probes: Sequence[Probe]) -> list[Attached]:
+        """With ids, by library; of more probes than there are ids left for, the first."""
+
+    def retire(self, attached: Attached) -> None:
+        """Its library is gone for good."""
+
+
+class Tracee:
+    """The order is: construct, `attach`, `follow` every now and then, `leave`. For one thread, but for `read`
+    and `live`."""
+
+    def __init__(
+        self,
+        process: TracedProcess,
+        wanted: Wanted,
+        name: str,
+        registry: Registry,
+        linker: Linker,
+        accounts: Accounts,
+    ) -> None:
+        """Gives ids to the probes that are wanted. `name` is the main class or the command."""
+        self.pid = process.pid
+        self.name = name
+        self.process = process  # As `follow` has seen it last.
+        self._wanted = wanted
+        self._registry = registry
+        self._linker = linker
+        self._accounts = accounts
+        self._attached: list[Attached] = []
+        self._resting: list[Probe] = []  # Wanted and retired. They may come back.
+        # Between whoever counts and whoever gives ids back: counts would go to others' probes.
+        self._lock = threading.RLock()
+        # Before anybody can subscribe: globs then have something to match.
+        self._first = self._meet(process.libraries)
+
+    def attach(self) -> Addition:
+        """Links all probes that are wanted and not retired. Raises JcollectError where one cannot be."""
+        for problem in self._link(self._attached):
+            raise JcollectError(problem)
+        return self._first
+
+    def follow(self, warn: Callable[[str], None]) -> Addition:
+        """Looks at the process again: links what is new, lets go of what is gone or retired."""
+        with self._lock:
+            return self._follow(warn)
+
+    def _follow(self, warn: Callable[[str], None]) -> Addition:
+        linked = self._linked()
+        known = {library.place for library in self.process.libraries}
+        readings = [each.read() for each in linked]
+        try:
+            self.process = look_again(self.process, warn)
+        except OSError:
+            return Addition()  # The process is gone. What was known of it stays.
+        places = {library.place for library in self.process.libraries}
+        self._count(linked, readings, places)
+        for each in list(self._attached):
+            is_mapped = each.library.place in places
+            if each.is_retired or not is_mapped:
+                each.unlink()
+            if not is_mapped:
+                self._attached.remove(each)
+                self._registry.retire(each)
+        back = self._come_back()
+        met = len(self._attached)
+        addition = self._meet([library for library in self.process.libraries if library.place not in known])
+        problems = self._link(back + self._attached[met:])
+        again = not_retired([probe for each in back for probe in each.probes])
+        return Addition([*again, *addition.probes], addition.left_out, problems)
+
+    def read(self) -> None:
+        """Takes what the process has held back by now into the books."""
+        with self._lock:
+            linked = self._linked()
+            readings = [each.read() for each in linked]
+            self._count(linked, readings, self._places())
+
+    def unlink(self) -> None:
+        """Destroys all links, and takes into the books what the process has held back until then."""
+        with self._lock:
+            linked = self._linked()
+            for each in linked:
+                each.unlink()
+            readings = [each.read() for each in linked]
+            self._count(linked, readings, self._places())
+
+    def leave(self) -> None:
+        """The process is gone, or wanted no longer."""
+        with self._lock:
+            self.unlink()
+            attached, self._attached = self._attached, []
+            for each in attached:
+                self._registry.retire(each)
+
+    @property
+    def attached(self) -> list[Attached]:
+        """The libraries that are mapped and have probes with ids, linked or not."""
+        return list(self._attached)
+
+    def live(self) -> list[tuple[Attached, list[LiveProbe]]]:
+        """Each of these with its probes in their state of this moment."""
+        attached = self.attached
+        readings = [each.read_live() for each in attached]
+        places = self._places()
+        return [
+            (each, live if live is not None and each.library.place in places else each.last_known())
+            for each, live in zip(attached, readings, strict=True)
+        ]
+
+    def _linked(self) -> list[Attached]:
+        return [each for each in self._attached if each.is_linked]
+
+    def _places(self) -> set[Place]:
+        """Where the process has stub libraries now; nowhere, if it is gone."""
+        try:
+            return {mapping.place for mapping in read_stub_mappings(self.pid)}
+        except OSError:
+            return set()
+
+    def _count(
+        self, linked: Sequence[Attached], readings: Sequence[Reading | None], places: set[Place]
+    ) -> None:
+        """Takes readings into the books. `places` are of a look after them: else what was read could be of
+        something that lies where the library was."""
+        for each, reading in zip(linked, readings, strict=True):
+            if reading is not None and each.library.place in places:
+                each.keep(reading)
+                self._accounts.hold_back(each.ids, each.held_back)
+
+    def _come_back(self) -> list[Attached]:
+        """What was let go of because it was retired, and is selected again."""
+        back = []
+        for each in self._attached:
+            if each.is_retired and not each.is_linked:
+                reading = each.read()
+                if reading is not None and not reading.is_retired:
+                    back.append(each)
+        return back
+
+    def _meet(self, libraries: Iterable[StubLibrary]) -> Addition:
+        """Gives ids to the probes that are wanted."""
+        mapped = {library.place for library in self.process.libraries}
+        candidates = [probe for probe in self._resting if probe.library.place in mapped]
+        candidates += [probe for probe in probes_of(libraries) if self._wanted(probe)]
+        found = not_retired(candidates)
+        met = {id(probe) for probe in found}
+        self._resting = [probe for probe in candidates if id(probe) not in met]
+        new = self._registry.register(found)
+        self._attached += new
+        probes = [probe for each in new for probe in each.probes]
+        return Addition(probes, found[len(probes) :])
+
+    def _link(self, new: Sequence[Attached]) -> list[str]:
+        """Why some could not be linked. Of libraries that are gone already nothing is said."""
+        problems = []
+        for attached in new:
+            try:
+                attached.link(self._linker)
+            except JcollectError as error:
+                if attached.library.place in self._places():
+                    problems.append(error.message)
+        return problems
