@@ -32,8 +32,9 @@
  * are added to atomically, although each CPU has its own; so CPUs may share them, and do where
  * otherwise those of many CPUs and many probes would take too much memory.
  *
- * Given by jcollect at compile time: JPROBE_PROBES (probe ids are below), JPROBE_ROWS (of
- * counters), JPROBE_RING_PAGES, and JPROBE_X86_64 or JPROBE_AARCH64.
+ * Given by jcollect at compile time: JPROBE_X86_64 or JPROBE_AARCH64. When it loads the handlers it
+ * replaces the values of AT_LOAD (jcollect/attach/program.py), and makes the maps in their true
+ * sizes: what is compiled serves them all.
  */
 #include <uapi/linux/ptrace.h>
 
@@ -67,6 +68,16 @@
 #define BPF_F_MMAPABLE (1U << 10)
 #endif
 
+/*
+ * A value that is not known before the handlers are loaded: an instruction that loads 64 bits, with
+ * a source register that no kernel knows. To the verifier it is a constant.
+ */
+#define AT_LOAD(number) bpf_pseudo_fd(15, number)
+/* Probe ids are below. */
+#define PROBES AT_LOAD(0)
+/* One less than the number of rows of counters, which is a power of two. */
+#define ROW_MASK AT_LOAD(1)
+
 struct record {
 	u64 time;
 	u32 tid;
@@ -92,9 +103,9 @@ struct firing {
 	u64 word[MAX_WORDS];
 };
 
-BPF_RINGBUF_OUTPUT(events, JPROBE_RING_PAGES);
-/* Element row * JPROBE_PROBES + probe; mapped by the reader, which thus reads it without a call. */
-BPF_F_TABLE("array", u32, struct counts, counters, JPROBE_PROBES *JPROBE_ROWS, BPF_F_MMAPABLE);
+BPF_RINGBUF_OUTPUT(events, 1);
+/* Element row * PROBES + probe; mapped by the reader, which thus reads it without a call. */
+BPF_F_TABLE("array", u32, struct counts, counters, 1, BPF_F_MMAPABLE);
 
 static __always_inline void put_header(struct record *record, struct firing *firing)
 {
@@ -309,10 +320,10 @@ int probe_fired(struct pt_regs *ctx)
 	firing.probe = (u32)cookie;
 	firing.words = (cookie >> 32) & 0xf;
 	firing.strings = (cookie >> 36) & 0xfff;
-	if (firing.probe >= JPROBE_PROBES || firing.words > MAX_WORDS)
+	if (firing.probe >= PROBES || firing.words > MAX_WORDS)
 		return 0;
 
-	key = bpf_get_smp_processor_id() % JPROBE_ROWS * JPROBE_PROBES + firing.probe;
+	key = (bpf_get_smp_processor_id() & ROW_MASK) * PROBES + firing.probe;
 	counts = counters.lookup(&key);
 	if (!counts)
 		return 0;

@@ -1,28 +1,73 @@
-"""bpf(2) and perf_event_open(2) through ctypes: the few calls that bcc's Python face lacks or gets wrong.
+"""bpf(2) and perf_event_open(2) through ctypes: maps, programs and links, without bcc.
 
-bcc 0.26 has no uprobe_multi links, and its attach_uprobe passes garbage as ref_ctr_offset (bcc issue
-5236). Structures: union bpf_attr in linux/bpf.h, struct perf_event_attr in linux/perf_event.h. All
-offsets are file offsets in bytes.
+bcc is only there to compile: it would stay in memory, has no uprobe_multi links in 0.26, and passes garbage
+as ref_ctr_offset (bcc issue 5236). Structures: union bpf_attr in linux/bpf.h, struct perf_event_attr in
+linux/perf_event.h. All offsets are file offsets in bytes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
+import mmap
 import os
 import platform
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
 BPF_PERF_EVENT = 41
 BPF_TRACE_UPROBE_MULTI = 48
 
+_BPF_MAP_CREATE = 0
+_BPF_PROG_LOAD = 5
 _BPF_LINK_CREATE = 28
+_BPF_MAP_TYPE_ARRAY = 2
+_BPF_MAP_TYPE_RINGBUF = 27
+_BPF_F_MMAPABLE = 1 << 10
+_BPF_PROG_TYPE_KPROBE = 2  # Of uprobes as well.
+_BPF_OBJ_NAME_LEN = 16
+# As libbpf: the verifier gives up when a signal comes.
+_LOAD_TRIES = 5
+# Kernels before 6.4 give no log at all where it does not fit. Only what they write takes memory.
+_LOG_BYTES = 16 << 20
 _PERF_FLAG_FD_CLOEXEC = 8
 # asm/unistd.h: bpf, perf_event_open
 _CALLS = {"x86_64": (321, 298), "aarch64": (280, 241)}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+
+
+class _Map(ctypes.Structure):
+    _fields_ = [
+        ("map_type", ctypes.c_uint32),
+        ("key_size", ctypes.c_uint32),
+        ("value_size", ctypes.c_uint32),
+        ("max_entries", ctypes.c_uint32),
+        ("map_flags", ctypes.c_uint32),
+        ("inner_map_fd", ctypes.c_uint32),
+        ("numa_node", ctypes.c_uint32),
+        ("map_name", ctypes.c_char * _BPF_OBJ_NAME_LEN),
+    ]
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [
+        ("prog_type", ctypes.c_uint32),
+        ("insn_cnt", ctypes.c_uint32),
+        ("insns", ctypes.c_char_p),
+        ("license", ctypes.c_char_p),
+        ("log_level", ctypes.c_uint32),
+        ("log_size", ctypes.c_uint32),
+        ("log_buf", ctypes.c_void_p),
+        ("kern_version", ctypes.c_uint32),  # Looked at before Linux 5.0.
+        ("prog_flags", ctypes.c_uint32),
+        ("prog_name", ctypes.c_char * _BPF_OBJ_NAME_LEN),
+        ("prog_ifindex", ctypes.c_uint32),
+        ("expected_attach_type", ctypes.c_uint32),
+    ]
 
 
 class _UprobeMulti(ctypes.Structure):
@@ -73,12 +118,90 @@ class _PerfEventAttr(ctypes.Structure):
 def _call(index: int, *arguments: object) -> int:
     numbers = _CALLS.get(platform.machine())
     if numbers is None:
-        raise OSError(os.strerror(38))
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     result: int = _libc.syscall(ctypes.c_long(numbers[index]), *arguments)
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return result
+
+
+class LoadError(OSError):
+    """`log` is what the verifier says, up to why it refuses."""
+
+    def __init__(self, number: int, log: str) -> None:
+        super().__init__(number, os.strerror(number))
+        self.log = log
+
+
+def create_ring_buffer(name: str, size: int) -> int:
+    """A map's descriptor; `size` in bytes, a power of two of pages. Raises OSError. Linux 5.8 and later."""
+    return _create_map(_Map(map_type=_BPF_MAP_TYPE_RINGBUF, max_entries=size, map_name=name.encode()))
+
+
+def create_array(name: str, value_size: int, count: int) -> int:
+    """The descriptor of an array that can be mapped into memory. Raises OSError. Linux 5.5 and later."""
+    return _create_map(
+        _Map(
+            map_type=_BPF_MAP_TYPE_ARRAY,
+            key_size=4,
+            value_size=value_size,
+            max_entries=count,
+            map_flags=_BPF_F_MMAPABLE,
+            map_name=name.encode(),
+        )
+    )
+
+
+def _create_map(attributes: _Map) -> int:
+    try:
+        return _bpf(_BPF_MAP_CREATE, attributes)
+    except PermissionError:
+        # Before 5.11 the memory of maps counted as locked, of which few may have as much.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        return _bpf(_BPF_MAP_CREATE, attributes)
+
+
+def load_program(name: str, code: bytes, license: str, attach_type: int = 0) -> int:
+    """The descriptor of a program for uprobes. Raises LoadError."""
+    attributes = _Program(
+        prog_type=_BPF_PROG_TYPE_KPROBE,
+        insn_cnt=len(code) // 8,
+        insns=code,
+        license=license.encode(),
+        prog_name=name.encode(),
+        expected_attach_type=attach_type,
+    )
+    try:
+        return _load(attributes)
+    except PermissionError as error:
+        raise LoadError(error.errno or 0, "") from None
+    except OSError:
+        # Once more, for the log: writing it takes much longer than loading.
+        with contextlib.closing(mmap.mmap(-1, _LOG_BYTES)) as log:
+            start = ctypes.c_char.from_buffer(log)
+            attributes.log_level = 1
+            attributes.log_size = _LOG_BYTES
+            attributes.log_buf = ctypes.addressof(start)
+            try:
+                return _load(attributes)
+            except OSError as error:
+                raise LoadError(error.errno or 0, _text(log)) from None
+            finally:
+                del start
+
+
+def _load(attributes: _Program) -> int:
+    for _ in range(_LOAD_TRIES - 1):
+        with contextlib.suppress(BlockingIOError):
+            return _bpf(_BPF_PROG_LOAD, attributes)
+    return _bpf(_BPF_PROG_LOAD, attributes)
+
+
+def _text(log: mmap.mmap) -> str:
+    end = log.find(b"\0")
+    return log[: end if end >= 0 else len(log)].decode(errors="replace")
 
 
 def link_uprobe_multi(
@@ -107,20 +230,21 @@ def link_uprobe_multi(
         count=count,
         pid=pid,
     )
-    return _bpf_link(attributes)
+    return _bpf(_BPF_LINK_CREATE, attributes)
 
 
 def link_perf_event(program: int, event: int, cookie: int) -> int:
     """Links a program to a perf event with a cookie. Returns the link's descriptor. Linux 5.15 and later."""
-    return _bpf_link(
-        _PerfEventLink(prog_fd=program, target_fd=event, attach_type=BPF_PERF_EVENT, cookie=cookie)
+    return _bpf(
+        _BPF_LINK_CREATE,
+        _PerfEventLink(prog_fd=program, target_fd=event, attach_type=BPF_PERF_EVENT, cookie=cookie),
     )
 
 
-def _bpf_link(attributes: ctypes.Structure) -> int:
+def _bpf(command: int, attributes: ctypes.Structure) -> int:
     return _call(
         0,
-        ctypes.c_int(_BPF_LINK_CREATE),
+        ctypes.c_int(command),
         ctypes.byref(attributes),
         ctypes.c_uint(ctypes.sizeof(attributes)),
     )

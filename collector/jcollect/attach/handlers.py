@@ -1,21 +1,18 @@
-"""Compiles bpf/events.c with bcc, loads it, and gives access to its maps."""
+"""Makes the maps, loads the compiled bpf/events.c with them, and gives access to what is in them."""
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
-import platform
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-import jcollect
 from jcollect.attach.bpf_syscalls import BPF_TRACE_UPROBE_MULTI
-from jcollect.errors import JcollectError
+from jcollect.attach.compilation import Compilation
+from jcollect.attach.compilation import bpf_directory as bpf_directory
+from jcollect.attach.kernel import Kernel
 
 # One row per possible CPU, one column per probe; written by the handler.
 COUNTS = np.dtype([("hits", "<u8"), ("lost", "<u8")])
@@ -23,75 +20,65 @@ COUNTS = np.dtype([("hits", "<u8"), ("lost", "<u8")])
 # CPUs share rows.
 _MOST_COUNTER_BYTES = 64 << 20
 
-_ARCHITECTURES = {"x86_64": "JPROBE_X86_64", "aarch64": "JPROBE_AARCH64"}
-
 
 class Handlers:
-    """The compiled handlers and their maps, until `close`.
+    """The handlers and their maps, until `close`.
 
     `ring_fd` is the BPF ring buffer, with `ring_bytes` of data. `hits` and `lost` read the counters
     straight from the kernel's memory, without a call; `used` says how many probe ids are given out, so
     that no more are read.
     """
 
-    def __init__(self, capacity: int, ring_pages: int) -> None:
-        """For probe ids below `capacity`. Raises JcollectError."""
-        self._bcc = _import_bcc()
+    def __init__(
+        self,
+        capacity: int,
+        ring_pages: int,
+        compilation: Compilation | None = None,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
+        """For probe ids below `capacity`, and `ring_pages` that are a power of two. Raises JcollectError.
+
+        Takes over a `compilation` that is under way, and starts one where there is none. `without` as in
+        kernel.py.
+        """
+        self.kernel = Kernel(without)
         self.capacity = capacity
         self.used = 0
-        rows = max(1, min(_possible_cpus(), _MOST_COUNTER_BYTES // (capacity * COUNTS.itemsize)))
         self.ring_bytes = ring_pages * mmap.PAGESIZE
-        machine = platform.machine()
-        if machine not in _ARCHITECTURES:
-            raise JcollectError(f"jcollect traces on x86_64 and aarch64, and this machine is {machine}")
-        source = bpf_directory()
-        # bcc looks here for kernel headers; ours are enough for handlers of user-space probes.
-        os.environ["BCC_KERNEL_SOURCE"] = str(source)
-        flags = [
-            f"-DJPROBE_PROBES={capacity}",
-            f"-DJPROBE_ROWS={rows}",
-            f"-DJPROBE_RING_PAGES={ring_pages}",
-            f"-D{_ARCHITECTURES[machine]}",
-            "-Wno-macro-redefined",
-        ]
+        rows = _rows(capacity)
+        size = capacity * rows * COUNTS.itemsize
+        self._descriptors: list[int] = []
+        compilation = compilation or Compilation.start()
         try:
-            self._module = self._bcc.BPF(text=(source / "events.c").read_bytes(), cflags=flags)
-        except Exception as error:
-            raise JcollectError(
-                f"bcc cannot compile {source / 'events.c'} on Linux {platform.release()}: {error}"
-            ) from None
-        self.ring_fd: int = self._module[b"events"].map_fd
-        self._memory = mmap.mmap(
-            self._module[b"counters"].map_fd,
-            _page_aligned(capacity * rows * COUNTS.itemsize),
-            mmap.MAP_SHARED,
-            mmap.PROT_READ,
-        )
+            # Before anything is waited for: a kernel that is too old says so here.
+            self.ring_fd = self._kept(self.kernel.create_ring_buffer("events", self.ring_bytes))
+            counters = self._kept(self.kernel.create_array("counters", COUNTS.itemsize, capacity * rows))
+            self._program = compilation.result()
+            self._memory = mmap.mmap(counters, _page_aligned(size), mmap.MAP_SHARED, mmap.PROT_READ)
+        except BaseException:
+            self._close_descriptors()
+            raise
+        finally:
+            compilation.close()
+        self._maps = (self.ring_fd, counters)
+        self._numbers = (capacity, rows - 1)
         self._counts = np.frombuffer(self._memory, COUNTS, capacity * rows).reshape(rows, capacity)
 
     def load_for_uprobe_multi(self) -> int:
-        """The handler's descriptor. Raises OSError on kernels without uprobe_multi links."""
-        return self._load(BPF_TRACE_UPROBE_MULTI)
+        """The handler's descriptor; kernels without such links may take it. Raises JcollectError."""
+        return self._load("probe_fired", BPF_TRACE_UPROBE_MULTI)
 
     def load_for_perf_event(self) -> int:
-        """The handler's descriptor. Raises OSError on kernels without attach cookies (before 5.15)."""
-        return self._load(-1)
+        """The handler's descriptor. Raises JcollectError."""
+        return self._load("probe_fired")
 
     def load_empty_for_uprobe_multi(self) -> int:
-        """The descriptor of a handler that does nothing, for trying out attach points."""
-        return self._load(BPF_TRACE_UPROBE_MULTI, b"do_nothing")
+        """The descriptor of a handler that does nothing, for trying attach points. Raises JcollectError."""
+        return self._load("do_nothing", BPF_TRACE_UPROBE_MULTI)
 
-    def _load(self, attach_type: int, name: bytes = b"probe_fired") -> int:
-        # bcc remembers a function by its name alone, whatever it was loaded for.
-        self._module.funcs.pop(name, None)
-        try:
-            # On failure bcc prints the verifier's log: for us a failure is a reason to try another way.
-            with _silent_stderr():
-                function = self._module.load_func(name, self._bcc.BPF.KPROBE, None, attach_type)
-        except Exception as error:
-            raise OSError(22, str(error)) from None
-        descriptor: int = function.fd
-        return descriptor
+    def _load(self, function: str, attach_type: int = 0) -> int:
+        code = self._program.linked(function, self._maps, self._numbers)
+        return self._kept(self.kernel.load_program(function, code, self._program.license, attach_type))
 
     def hits(self) -> npt.NDArray[np.uint64]:
         """How often each probe fired since the start, by probe id: uint64."""
@@ -110,25 +97,23 @@ class Handlers:
         """Frees programs and maps; links must be closed before. Counts read before stay valid."""
         self._counts = self._counts.copy()
         self._memory.close()
-        self._module.cleanup()
+        self._close_descriptors()
+
+    def _kept(self, descriptor: int) -> int:
+        self._descriptors.append(descriptor)
+        return descriptor
+
+    def _close_descriptors(self) -> None:
+        descriptors, self._descriptors = self._descriptors, []
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
-def bpf_directory() -> Path:
-    """Where events.c and its headers are: inside an installed package, or beside collector/ in a checkout."""
-    package = Path(jcollect.__file__).parent
-    installed = package / "_bpf"
-    return installed if installed.is_dir() else package.parent.parent / "bpf"
-
-
-def _import_bcc() -> Any:
-    try:
-        import bcc
-    except ImportError:
-        raise JcollectError(
-            "bcc is missing: install python3-bpfcc, and run jcollect with the distribution's python3 "
-            "(in a venv made with --system-site-packages)"
-        ) from None
-    return bcc
+def _rows(capacity: int) -> int:
+    """Of counters: a power of two, because finding one's row by a mask is quicker than by division."""
+    most = max(1, _MOST_COUNTER_BYTES // (capacity * COUNTS.itemsize))
+    wanted = 1 << (_possible_cpus() - 1).bit_length()
+    return min(wanted, 1 << (most.bit_length() - 1))
 
 
 def _possible_cpus() -> int:
@@ -139,16 +124,3 @@ def _possible_cpus() -> int:
 
 def _page_aligned(size: int) -> int:
     return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    saved = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)

@@ -5,72 +5,80 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import resource
 from collections.abc import Sequence
 
 from jcollect.attach.attach_point import find_attach_point
-from jcollect.attach.bpf_syscalls import link_perf_event, link_uprobe_multi, open_uprobe_event
+from jcollect.attach.bpf_syscalls import link_perf_event
 from jcollect.attach.cookie import cookie_of
 from jcollect.attach.handlers import Handlers
+from jcollect.attach.kernel import UPROBE_MULTI as UPROBE_MULTI
+from jcollect.attach.kernel import lacks
 from jcollect.discovery.probes import Probe
 from jcollect.errors import JcollectError
 
 AUTO = "auto"
-UPROBE_MULTI = "uprobe-multi"
 PERF_EVENT = "perf-event"
 
 # To undo its rewriting at detach, the kernel takes about 65 us for each stub that has fired: more probes
 # than this would not be detached within half a second, so they stay with the breakpoint.
 _MOST_FAST_PROBES = 4096
-_ENOTSUPP = 524  # Not among errno's names: the kernel's own.
+_SECONDS_A_FAST_PROBE = 65e-6
+# A perf event waits out two grace periods while it holds a lock of the whole kernel, and its link a third.
+# Tried with 60: disabling all of them first, closing the links first or last, and 2 to 32 threads take
+# 5.7 to 6.5 s, all the same.
+_SECONDS_A_PERF_EVENT = 0.11
+# What jcollect opens besides links.
+_OTHER_FILES = 256
 
 
 class Links:
     """What ties the handler to the probes of one library, until `close`.
 
-    `fast` is the number of stubs that the kernel will have to rewrite then.
+    `point` is where in the stubs, in bytes from a stub's start. `fast` is the number of stubs that the kernel
+    will have to rewrite at the end.
     """
 
-    def __init__(self, descriptors: list[int], fast: int = 0) -> None:
+    def __init__(
+        self, descriptors: list[int], point: int = 0, fast: int = 0, closing_seconds: float = 0.0
+    ) -> None:
+        """`closing_seconds` is about how long `close` will take."""
+        self.point = point
         self.fast = fast
+        self.closing_seconds = closing_seconds
         self._descriptors = descriptors
 
     def close(self) -> None:
         """Detaches. When it returns, no handler runs any more and none will."""
         descriptors, self._descriptors = self._descriptors, []
         self.fast = 0
+        self.closing_seconds = 0.0
         for descriptor in descriptors:
-            # A perf event waits out a grace period of about 0.1 s here; threads do not make it shorter,
-            # because the kernel closes one at a time.
             os.close(descriptor)
 
 
 class Linker:
-    """Programs loaded and the attach point found, so that linking itself is quick."""
+    """Programs loaded and the attach point found, so that linking itself is quick.
+
+    `way` is the one that is taken: UPROBE_MULTI or PERF_EVENT.
+    """
 
     def __init__(self, handlers: Handlers, way: str = AUTO) -> None:
         """Takes the best way that the kernel has, or the one given. Raises JcollectError."""
-        self._handlers = handlers
-        self._forced = way != AUTO
-        self._way = way
+        self._kernel = handlers.kernel
+        self._kernel.check_counts_semaphores()
         self._links: list[Links] = []
-        try:
-            if way in (AUTO, UPROBE_MULTI):
-                try:
-                    self._program = handlers.load_for_uprobe_multi()
-                    self._point = find_attach_point(handlers)
-                    self._way = UPROBE_MULTI
-                    return
-                except OSError:
-                    if self._forced:
-                        raise
-            self._load_for_perf_events()
-        except OSError as error:
-            raise _too_old(error) from None
-
-    def _load_for_perf_events(self) -> None:
-        self._program = self._handlers.load_for_perf_event()
         self._point = 0
-        self._way = PERF_EVENT
+        self.way = PERF_EVENT
+        if way != PERF_EVENT:
+            self._program = handlers.load_for_uprobe_multi()
+            if self._kernel.has_uprobe_multi(self._program):
+                self.way = UPROBE_MULTI
+                self._point = find_attach_point(handlers)
+                return
+            if way == UPROBE_MULTI:
+                raise lacks(UPROBE_MULTI)
+        self._program = handlers.load_for_perf_event()
 
     def link(self, probes: Sequence[Probe]) -> Links:
         """Attaches the handler to probes of one library. Raises JcollectError."""
@@ -80,15 +88,11 @@ class Linker:
 
     def _link(self, probes: Sequence[Probe]) -> Links:
         try:
-            if self._way == UPROBE_MULTI:
-                try:
-                    return self._link_uprobe_multi(probes)
-                except OSError as error:
-                    # What kernels before 6.6 answer to the unknown link type.
-                    if self._forced or error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, _ENOTSUPP):
-                        raise
-                    self._load_for_perf_events()
-            return self._link_perf_events(probes)
+            return (
+                self._link_uprobe_multi(probes)
+                if self.way == UPROBE_MULTI
+                else self._link_perf_events(probes)
+            )
         except OSError as error:
             raise _explain(error, probes[0]) from None
 
@@ -96,7 +100,7 @@ class Linker:
         library = probes[0].library
         fast = len(probes) + sum(links.fast for links in self._links)
         point = self._point if fast <= _MOST_FAST_PROBES else 0
-        descriptor = link_uprobe_multi(
+        descriptor = self._kernel.link_uprobe_multi(
             self._program,
             library.file,
             [probe.location + point for probe in probes],
@@ -104,16 +108,18 @@ class Linker:
             [cookie_of(probe) for probe in probes],
             library.pid,
         )
-        # The kernel has this way: an error of a later library is that library's own.
-        self._forced = True
-        return Links([descriptor], len(probes) if point else 0)
+        fast = len(probes) if point else 0
+        return Links([descriptor], point, fast, closing_seconds=fast * _SECONDS_A_FAST_PROBE)
 
     def _link_perf_events(self, probes: Sequence[Probe]) -> Links:
         library = probes[0].library
+        _allow_open_files(len(probes))
         descriptors: list[int] = []
         try:
             for probe in probes:
-                event = open_uprobe_event(library.file, probe.location, probe.semaphore, library.pid)
+                event = self._kernel.open_uprobe_event(
+                    library.file, probe.location, probe.semaphore, library.pid
+                )
                 try:
                     # The link keeps the event.
                     descriptors.append(link_perf_event(self._program, event, cookie_of(probe)))
@@ -122,7 +128,22 @@ class Linker:
         except BaseException:
             Links(descriptors).close()
             raise
-        return Links(descriptors)
+        return Links(descriptors, closing_seconds=len(descriptors) * _SECONDS_A_PERF_EVENT)
+
+
+def _allow_open_files(count: int) -> None:
+    """Room for so many more, as far as we may: 1,024 is what most shells begin with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(os.listdir("/proc/self/fd"))
+    wanted = used + count + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise JcollectError(
+            f"cannot attach to {count:,} probes: this kernel needs an open file for each, and jcollect may "
+            f"have {hard:,}; raise that with ulimit -Hn, or take fewer with --probe"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _explain(error: OSError, probe: Probe) -> JcollectError:
@@ -138,14 +159,3 @@ def _explain(error: OSError, probe: Probe) -> JcollectError:
         f"cannot attach to {file} of PID {pid} on Linux {platform.release()}: {error.strerror or error}; "
         "a tracer that is attached to the same probes without their semaphores is in the way, if there is one"
     )
-
-
-def _too_old(error: OSError) -> JcollectError:
-    release = platform.release()
-    if _version(release) < (5, 15):
-        return JcollectError(f"Linux {release} is too old: attaching needs 5.15 or later")
-    return JcollectError(f"Linux {release} does not load jcollect's handler: {error.strerror or error}")
-
-
-def _version(release: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit())

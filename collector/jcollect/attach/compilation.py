@@ -1,0 +1,149 @@
+"""The handlers, compiled: from the cache, or by a child that is gone before anything is attached to.
+
+Nothing here imports more than it must: compiling takes a second, and is to begin before the rest of
+jcollect is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import jcollect
+from jcollect.attach.cache import Cache
+from jcollect.attach.program import FORMAT, Program, decoded
+from jcollect.errors import JcollectError
+
+_ARCHITECTURES = {"x86_64": "JPROBE_X86_64", "aarch64": "JPROBE_AARCH64"}
+
+
+class Compilation:
+    """Under way from `start` on; `result` waits for it. To be closed, by the thread that has started it."""
+
+    def __init__(self, key: str, cache: Cache) -> None:
+        self._key = key
+        self._cache = cache
+        self._child: subprocess.Popen[bytes] | None = None
+        self._result: Program | JcollectError | None = None
+
+    @classmethod
+    def start(cls, cache: Cache | None = None) -> Compilation:
+        """Looks into the cache, and begins to compile where nothing is there. Raises nothing."""
+        cache = cache or Cache()
+        try:
+            flags, source = _flags(), bpf_directory()
+            compilation = cls(_key(source, flags), cache)
+            compilation._begin(source, flags)
+        except JcollectError as error:
+            compilation = cls("", cache)
+            compilation._result = error
+        return compilation
+
+    def result(self) -> Program:
+        """Raises JcollectError where there is no bcc, or it cannot compile."""
+        if self._result is None:
+            try:
+                self._result = self._compiled()
+            except JcollectError as error:
+                self._result = error
+        if isinstance(self._result, JcollectError):
+            raise self._result
+        return self._result
+
+    def close(self) -> None:
+        """Ends the child, if nobody has waited for it."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.communicate()
+
+    def _begin(self, source: Path, flags: list[str]) -> None:
+        content = self._cache.read(self._key)
+        if content is not None:
+            try:
+                self._result = decoded(content)
+                return
+            except ValueError:
+                pass  # Not of our making, or damaged: compiled anew, and replaced.
+        self._source = source
+        command = [sys.executable, "-P", "-m", "jcollect.attach.compiler", os.getpid(), source, *flags]
+        try:
+            self._child = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                # Ctrl-C is for us; when we go, it goes.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise self._trouble(f"{sys.executable} does not start: {error.strerror}") from None
+
+    def _compiled(self) -> Program:
+        if self._child is None:
+            raise self._trouble("it was given up")
+        content, said = self._child.communicate()
+        code, self._child = self._child.returncode, None
+        try:
+            program = decoded(content)
+        except ValueError:
+            raise self._trouble(_complaint(said.decode(errors="replace"), code)) from None
+        self._cache.write(self._key, content)
+        return program
+
+    def _trouble(self, reason: str) -> JcollectError:
+        file = self._source / "events.c"
+        return JcollectError(f"bcc cannot compile {file} on Linux {platform.release()}: {reason}")
+
+
+def bpf_directory() -> Path:
+    """Where events.c and its headers are: inside an installed package, or beside collector/ in a checkout."""
+    package = Path(jcollect.__file__).parent
+    installed = package / "_bpf"
+    return installed if installed.is_dir() else package.parent.parent / "bpf"
+
+
+def _flags() -> list[str]:
+    machine = platform.machine()
+    if machine not in _ARCHITECTURES:
+        raise JcollectError(f"jcollect traces on x86_64 and aarch64, and this machine is {machine}")
+    return [f"-D{_ARCHITECTURES[machine]}", "-Wno-macro-redefined"]
+
+
+def _key(source: Path, flags: list[str]) -> str:
+    """A digest of all that the compiler's result depends on."""
+    digest = hashlib.sha256(f"{FORMAT} {flags} {_bcc_version()}".encode())
+    try:
+        for file in [source / "events.c", *sorted((source / "include").rglob("*.h"))]:
+            content = file.read_bytes()
+            digest.update(f"\0{file.relative_to(source)} {len(content)}\0".encode() + content)
+    except OSError as error:
+        raise JcollectError(
+            f"cannot read {error.filename}, of which the handlers are made: {error.strerror}"
+        ) from None
+    return digest.hexdigest()[:32]
+
+
+def _bcc_version() -> list[tuple[str, int, int]]:
+    """What changes when another bcc is installed; without importing it, which would bring LLVM along."""
+    found = importlib.util.find_spec("bcc")
+    folders = list(found.submodule_search_locations or ()) if found else []
+    if not folders:
+        raise JcollectError(
+            "bcc is missing: install python3-bpfcc, and run jcollect with the distribution's python3 "
+            "(in a venv made with --system-site-packages)"
+        )
+    files = sorted(Path(folders[0]).glob("*.py"))
+    return [(str(file), about.st_mtime_ns, about.st_size) for file in files for about in [file.stat()]]
+
+
+def _complaint(said: str, code: int) -> str:
+    """clang's first error, or the last that was said."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if " error: " in line]
+    return (errors or lines[-1:] or [f"the compiler ended with code {code}"])[0]
