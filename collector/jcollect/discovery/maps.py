@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
+from jcollect.discovery.limits import MAX_KEPT_BYTES, MAX_MAPS_BYTES
+
 _LINE = re.compile(
-    r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) (?P<access>\S{4}) (?P<offset>[0-9a-f]+) "
-    r"(?P<major>[0-9a-f]+):(?P<minor>[0-9a-f]+) (?P<inode>\d+) *(?P<path>.*)"
+    r"(?P<start>[0-9a-f]{1,16})-(?P<end>[0-9a-f]{1,16}) (?P<access>\S{4}) (?P<offset>[0-9a-f]{1,16}) "
+    r"(?P<major>[0-9a-f]{1,8}):(?P<minor>[0-9a-f]{1,8}) (?P<inode>[0-9]{1,20}) *(?P<path>.*)"
 )
+_PIECE_BYTES = 1 << 16
 _ESCAPED_NEWLINE = "\\012"
 DELETED = " (deleted)"
 
@@ -87,13 +90,27 @@ def read_maps(pid: int, containing: bytes = b"") -> list[Mapping]:
     """The file mappings of a live process, of those lines that contain some bytes.
 
     A JVM has a thousand lines: looking for bytes in all of them takes a few microseconds, parsing them
-    some milliseconds. Raises OSError as open(2) and read(2) do.
+    some milliseconds. Raises OSError as open(2) and read(2) do, and EFBIG where there is too much of them.
     """
-    content = Path(f"/proc/{pid}/maps").read_bytes()
-    if containing:
-        content = b"\n".join(_lines_with(content, containing))
+    content = b"\n".join(_read_lines(pid, containing))
     # A path may hold any bytes; surrogateescape keeps it usable with open.
     return list(parse_maps(content.decode(errors="surrogateescape")))
+
+
+def _read_lines(pid: int, containing: bytes) -> Iterator[bytes]:
+    """In pieces, each of whole lines: of a process with long paths the kernel prints 256 MiB and more."""
+    read, kept, rest = 0, 0, b""
+    path = f"/proc/{pid}/maps"
+    with open(path, "rb", buffering=0) as stream:
+        while piece := stream.read(_PIECE_BYTES):
+            lines, _, rest = (rest + piece).rpartition(b"\n")
+            found = [lines] if not containing else list(_lines_with(lines, containing))
+            yield from found
+            read += len(piece)
+            kept += sum(map(len, found))
+            if read > MAX_MAPS_BYTES or kept > MAX_KEPT_BYTES:
+                raise OSError(errno.EFBIG, "its memory map is too large", path)
+    yield from _lines_with(rest, containing) if containing else [rest]
 
 
 def _lines_with(content: bytes, part: bytes) -> Iterator[bytes]:

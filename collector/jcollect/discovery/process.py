@@ -6,17 +6,16 @@ import errno
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from jcollect.discovery.globs import names_matcher
-from jcollect.discovery.maps import Place, read_maps
+from jcollect.discovery.limits import MAX_LIBRARIES, MAX_WARNINGS, MAX_WEIGHT
+from jcollect.discovery.malformed import MalformedLibraryError
+from jcollect.discovery.maps import Mapping, Place, read_maps
 from jcollect.discovery.probes import Probe, narrow, probes_of
-from jcollect.discovery.stub_library import (
-    MalformedLibraryError,
-    StubLibrary,
-    read_stub_library,
-    read_stub_mappings,
-)
+from jcollect.discovery.stub_file import StubFiles
+from jcollect.discovery.stub_library import StubLibrary, read_stub_library, read_stub_mappings
 from jcollect.errors import JcollectError
 from jprobe.v1 import manifest_pb2
 
@@ -133,23 +132,41 @@ def look(pid: int, warn: Callable[[str], None]) -> TracedProcess:
 def look_again(before: TracedProcess, warn: Callable[[str], None]) -> TracedProcess:
     """The process as it is now; what was read before is not read again. Raises OSError when it is gone."""
     known = {library.place: library for library in before.libraries}
-    libraries = []
-    unreadable = set()
-    for mapping in read_stub_mappings(before.pid):
-        library = known.get(mapping.place)
-        if library is None and mapping.place not in before.unreadable:
-            try:
-                library = read_stub_library(before.pid, mapping)
-            except (MalformedLibraryError, OSError) as error:
-                if mapping not in read_stub_mappings(before.pid):
-                    continue  # It has been unmapped meanwhile.
-                reason = error.strerror if isinstance(error, OSError) else str(error)
-                warn(f"skipping the stub library {mapping.path} of PID {before.pid}: {reason}")
-        if library is None:
-            unreadable.add(mapping.place)
-        else:
+    mappings = read_stub_mappings(before.pid)
+    libraries = [known[mapping.place] for mapping in mappings if mapping.place in known]
+    weight = sum(library.image.weight for library in libraries)
+    unreadable = {mapping.place for mapping in mappings} & before.unreadable
+    files = StubFiles(before.pid)
+    refused: dict[Mapping, str] = {}
+    for mapping in mappings:
+        if mapping.place in known or mapping.place in unreadable:
+            continue
+        try:
+            if len(libraries) >= MAX_LIBRARIES:
+                raise MalformedLibraryError(f"the process has {MAX_LIBRARIES:,} others")
+            library = read_stub_library(before.pid, mapping, files)
+            if weight + library.image.weight > MAX_WEIGHT:
+                raise MalformedLibraryError("with it the process has too many probes")
+            weight += library.image.weight
             libraries.append(library)
+        except (MalformedLibraryError, OSError) as error:
+            refused[mapping] = error.strerror or "?" if isinstance(error, OSError) else str(error)
+    if refused:
+        still_mapped = set(read_stub_mappings(before.pid))
+        refused = {mapping: reason for mapping, reason in refused.items() if mapping in still_mapped}
+        unreadable.update(mapping.place for mapping in refused)
+        _tell_refused(before.pid, refused, warn)
+    libraries.sort(key=lambda library: library.place.start)
     return TracedProcess(before.pid, tuple(libraries), frozenset(unreadable))
+
+
+def _tell_refused(pid: int, refused: dict[Mapping, str], warn: Callable[[str], None]) -> None:
+    for mapping, reason in islice(refused.items(), MAX_WARNINGS):
+        # The path is the target's own: what a terminal would obey is shown as an escape.
+        path = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in mapping.path)
+        warn(f"skipping the stub library {path} of PID {pid}: {reason}")
+    if len(refused) > MAX_WARNINGS:
+        warn(f"skipping {len(refused) - MAX_WARNINGS:,} more stub libraries of PID {pid}")
 
 
 def _is_jvm(pid: int) -> bool:
@@ -159,7 +176,7 @@ def _is_jvm(pid: int) -> bool:
         raise _explain(pid, error) from None
 
 
-def check_can_attach(pid: int) -> None:
+def check_can_attach(pids: Sequence[int]) -> None:
     """Raises JcollectError unless we hold the capabilities that attaching needs."""
     held = _effective_capabilities()
     admin = held >> _CAP_SYS_ADMIN & 1
@@ -169,8 +186,9 @@ def check_can_attach(pid: int) -> None:
         ("CAP_SYS_PTRACE", held >> _CAP_SYS_PTRACE & 1),
     )
     if not all(has for _, has in needed):
+        whom = f" to PID {', '.join(map(str, pids))}" if pids else ""
         raise JcollectError(
-            f"cannot attach to PID {pid}: needs CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; run with sudo"
+            f"cannot attach{whom}: needs CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; run with sudo"
         )
 
 
@@ -200,4 +218,6 @@ def _explain(pid: int, error: OSError) -> JcollectError:
             f"cannot read the memory map of PID {pid}: needs CAP_SYS_PTRACE or the process's own user; "
             "run with sudo"
         )
+    if error.errno == errno.EFBIG:
+        return JcollectError(f"cannot read the memory map of PID {pid}: it is too large")
     return JcollectError(f"PID {pid} has exited while its memory map was read")

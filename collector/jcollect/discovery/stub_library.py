@@ -6,21 +6,23 @@ link-time address and file offset are the same everywhere, so one number serves 
 
 from __future__ import annotations
 
-import io
-import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-from google.protobuf.message import DecodeError
+import numpy as np
 
+from jcollect.discovery.elf import SectionHeader, read_sections
+from jcollect.discovery.limits import MAX_DESCRIPTION_BYTES
+from jcollect.discovery.malformed import MalformedLibraryError as MalformedLibraryError
+from jcollect.discovery.manifest import Elements, decode_manifest
 from jcollect.discovery.maps import Mapping, Place, read_maps
+from jcollect.discovery.stub_file import StubFiles
 from jcollect.discovery.usdt_notes import Note, parse_notes
 from jprobe.v1 import manifest_pb2, probe_pb2
 
-MANIFEST_VERSION = 2
 SLOT_BYTES = 32
+SEMAPHORE_BYTES = 2
 GATE_BYTES = 64
 
 # <any directory>/jprobe-<pid>[-<n>]/<generation>.so, or the memfd jprobe-<generation>. The PID in the
@@ -29,11 +31,11 @@ _PATH = re.compile(r".*/jprobe-\d+(-\d+)?/\d+\.so|/memfd:jprobe-\d+")
 _IN_EVERY_PATH = b"jprobe-"
 
 
+# Measured: a decoded element without its texts; a Probe, its note, and what is made of them to list it.
+_ELEMENT_BYTES = 70
+_PROBE_BYTES = 2500
+
 _KINDS = frozenset(probe_pb2.ProbeKind.values()) - {probe_pb2.PROBE_KIND_UNSPECIFIED}
-
-
-class MalformedLibraryError(Exception):
-    """What is mapped under the name of a stub library is not one. The message says why."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class StubImage:
     states: Section
     gates: Section
     notes: tuple[Note, ...]
+    # What it takes in memory, with its probes: an estimate from above, in bytes.
+    weight: int
 
 
 _NOWHERE = Place((0, 0, 0), 0, "")
@@ -86,75 +90,84 @@ def is_stub_path(path: str) -> bool:
 
 def parse_stub_image(content: bytes) -> StubImage:
     """Reads the bytes of a stub library. Raises MalformedLibraryError for anything else."""
-    try:
-        elf = ELFFile(io.BytesIO(content))
-        if elf.elfclass != 64 or not elf.little_endian:
-            raise MalformedLibraryError("not a little-endian ELF64 file")
-        sections = {
-            section.name: Section(section["sh_offset"], section["sh_size"])
-            for section in elf.iter_sections()
-            if section["sh_type"] != "SHT_NULL"
-        }
-        manifest = manifest_pb2.Manifest.FromString(_bytes_of(content, sections, ".jprobe.manifest"))
-        if manifest.version != MANIFEST_VERSION:
-            raise MalformedLibraryError(
-                f"its layout has version {manifest.version}, and this jcollect reads {MANIFEST_VERSION}"
-            )
-        notes: tuple[Note, ...] = ()
-        if ".note.stapsdt" in sections:
-            notes = tuple(parse_notes(_bytes_of(content, sections, ".note.stapsdt")))
-        image = StubImage(
-            manifest=manifest,
-            text=_section(content, sections, ".text"),
-            semaphores=_section(content, sections, ".probes"),
-            states=_section(content, sections, ".jprobe.state"),
-            gates=_section(content, sections, ".jprobe.gates"),
-            notes=notes,
-        )
-        _check(image)
-        return image
-    except MalformedLibraryError:
-        raise
-    except DecodeError:
-        raise MalformedLibraryError("its manifest cannot be decoded") from None
-    except ELFError as error:
-        raise MalformedLibraryError(f"not an ELF file: {error}") from None
-    # pyelftools meets broken headers with whatever its parsing stumbles over.
-    except Exception as error:
-        raise MalformedLibraryError(f"{type(error).__name__}: {error}") from None
+    sections = read_sections(content)
+    manifest_bytes = _bytes_of(content, sections, ".jprobe.manifest")
+    manifest, elements = decode_manifest(manifest_bytes)
+    # A library without probes need not have notes.
+    note_bytes = _bytes_of(content, sections, ".note.stapsdt") if ".note.stapsdt" in sections else b""
+    slots, methods = len(elements.probes), len(elements.methods)
+    image = StubImage(
+        manifest=manifest,
+        text=_array(sections, ".text", SLOT_BYTES, slots, "probes"),
+        semaphores=_array(sections, ".probes", SEMAPHORE_BYTES, slots, "probes"),
+        states=_array(sections, ".jprobe.state", 1, slots, "probes"),
+        gates=_array(sections, ".jprobe.gates", GATE_BYTES, methods, "methods"),
+        notes=tuple(parse_notes(note_bytes)),
+        weight=len(manifest_bytes) + len(note_bytes) + _ELEMENT_BYTES * elements.total + _PROBE_BYTES * slots,
+    )
+    _check_notes(image)
+    _check_slots(image, elements)
+    return image
 
 
-def _section(content: bytes, sections: dict[str, Section], name: str) -> Section:
+def _section(sections: dict[str, SectionHeader], name: str) -> SectionHeader:
     section = sections.get(name)
     if section is None:
         raise MalformedLibraryError(f"it has no section {name}")
-    if section.address + section.size > len(content):
-        raise MalformedLibraryError(f"its section {name} reaches beyond the file")
     return section
 
 
-def _bytes_of(content: bytes, sections: dict[str, Section], name: str) -> bytes:
-    section = _section(content, sections, name)
-    return content[section.address : section.address + section.size]
+def _bytes_of(content: bytes, sections: dict[str, SectionHeader], name: str) -> bytes:
+    section = _section(sections, name)
+    return content[section.offset : section.offset + section.size]
 
 
-def _check(image: StubImage) -> None:
-    slots = len(image.manifest.probes)
-    for section, size, name in (
-        (image.text, SLOT_BYTES, ".text"),
-        (image.semaphores, 2, ".probes"),
-        (image.states, 1, ".jprobe.state"),
-    ):
-        if section.size < slots * size:
-            raise MalformedLibraryError(f"its section {name} is too small for {slots} probes")
-    methods = len(image.manifest.methods)
-    if image.gates.size < methods * GATE_BYTES:
-        raise MalformedLibraryError(f"its section .jprobe.gates is too small for {methods} methods")
-    for slot in image.manifest.probes:
-        if slot.method >= methods:
-            raise MalformedLibraryError(f"a probe refers to method {slot.method}, which is not there")
-        if slot.kind not in _KINDS:
-            raise MalformedLibraryError(f"a probe has the unknown kind {slot.kind}")
+def _array(sections: dict[str, SectionHeader], name: str, size: int, count: int, what: str) -> Section:
+    """Where `count` elements of `size` bytes lie; what the section has beyond them is nobody's."""
+    section = _section(sections, name)
+    if section.size < count * size:
+        raise MalformedLibraryError(f"its section {name} is too small for {count} {what}")
+    if section.address != section.offset:
+        raise MalformedLibraryError(f"its section {name} has an address that is not its place in the file")
+    return Section(section.address, count * size)
+
+
+def _check_notes(image: StubImage) -> None:
+    """Their places go into the kernel: each has to be that of a stub and of a semaphore."""
+    text, semaphores = image.text, image.semaphores
+    if semaphores.address % SEMAPHORE_BYTES:
+        raise MalformedLibraryError("its section .probes lies at an odd address")
+    if not image.notes:
+        return
+    locations, semaphore_places, providers, names, _ = zip(*image.notes, strict=True)
+    if not _are_elements(locations, text, SLOT_BYTES):
+        raise MalformedLibraryError("the location of a note is not that of a stub")
+    if not _are_elements(semaphore_places, semaphores, SEMAPHORE_BYTES):
+        raise MalformedLibraryError("the semaphore of a note is not in .probes")
+    if len(set(locations)) < len(locations):
+        raise MalformedLibraryError("two notes describe one stub")
+    if len(set(zip(providers, names, strict=True))) < len(names):
+        raise MalformedLibraryError("two of its probes have the same name")
+
+
+def _are_elements(addresses: Sequence[int], section: Section, size: int) -> bool:
+    # What lies before the section becomes a large number.
+    offsets = np.array(addresses, np.uint64) - np.uint64(section.address)
+    return bool(((offsets < section.size) & (offsets % np.uint64(size) == 0)).all())
+
+
+def _check_slots(image: StubImage, elements: Elements) -> None:
+    methods = len(elements.methods)
+    described = 0
+    for slot, size in zip(image.manifest.probes, elements.probes, strict=True):
+        method, kind = slot.method, slot.kind
+        if method >= methods:
+            raise MalformedLibraryError(f"a probe refers to method {method}, which is not there")
+        if kind not in _KINDS:
+            raise MalformedLibraryError(f"a probe has the unknown kind {kind}")
+        described += size + elements.methods[method]
+    if described > MAX_DESCRIPTION_BYTES:
+        raise MalformedLibraryError(f"its probes take {described:,} bytes to describe")
 
 
 def find_stub_mappings(mappings: list[Mapping]) -> list[Mapping]:
@@ -174,11 +187,12 @@ def read_stub_mappings(pid: int) -> list[Mapping]:
     return find_stub_mappings(read_maps(pid, _IN_EVERY_PATH))
 
 
-def read_stub_library(pid: int, mapping: Mapping) -> StubLibrary:
-    """Opens and reads what is mapped. Raises MalformedLibraryError, or OSError if it cannot be opened."""
-    file = _find_file(pid, mapping)
-    with open(file, "rb") as stream:
-        content = stream.read()
+def read_stub_library(pid: int, mapping: Mapping, files: StubFiles | None = None) -> StubLibrary:
+    """Opens and reads what is mapped. Raises MalformedLibraryError, or OSError if it cannot be opened.
+
+    Whoever reads several at a time gives the same `files` for all.
+    """
+    file, content = (files or StubFiles(pid)).read(mapping)
     return StubLibrary(
         pid=pid,
         file=file,
@@ -186,29 +200,3 @@ def read_stub_library(pid: int, mapping: Mapping) -> StubLibrary:
         image=parse_stub_image(content),
         place=mapping.place,
     )
-
-
-def _find_file(pid: int, mapping: Mapping) -> str:
-    """A path by which the mapped file, and no other of the same name, can be opened from here."""
-    if not mapping.path.startswith("/memfd:") and not mapping.deleted:
-        # The plain path first: it is the one that other tools take too (bpftrace -p puts
-        # /proc/PID/root before it by itself).
-        for path in (mapping.path, f"/proc/{pid}/root{mapping.path}"):
-            if _is_file(path, mapping):
-                return path
-    directory = f"/proc/{pid}/fd"
-    for descriptor in os.listdir(directory):
-        path = f"{directory}/{descriptor}"
-        if _is_file(path, mapping):
-            return path
-    # Needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE, but no path and no descriptor: proc_pid_map_files(5).
-    return f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}"
-
-
-def _is_file(path: str, mapping: Mapping) -> bool:
-    # The inode number alone will not do: numbers of different tmpfs mounts collide.
-    try:
-        status = os.stat(path)
-    except OSError:
-        return False
-    return (os.major(status.st_dev), os.minor(status.st_dev), status.st_ino) == mapping.file

@@ -1,22 +1,26 @@
 """Parses the section .note.stapsdt: SystemTap's notes, version 3.
 
-Format: https://sourceware.org/systemtap/wiki/UserSpaceProbeImplementation. By hand and not with
-pyelftools, whose general note reader takes 50 times as long: a stub library may hold thousands.
+Format: https://sourceware.org/systemtap/wiki/UserSpaceProbeImplementation.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
+
+from jcollect.discovery.limits import MAX_NAME_BYTES, MAX_PROBES
+from jcollect.discovery.malformed import MalformedLibraryError
 
 _HEADER = struct.Struct("<III")  # n_namesz, n_descsz, n_type
-_ADDRESSES = struct.Struct("<QQQ")  # pc, base, semaphore
-_STAPSDT = 3
+# The same, n_name, and the description's pc, base, semaphore.
+_STAPSDT_HEADER = struct.Struct("<III8sQQQ")
+_OURS = (8, 3, b"stapsdt\0")
+_ADDRESSES_BYTES = 24
+_MAX_NOTE_BYTES = _ADDRESSES_BYTES + 3 * (MAX_NAME_BYTES + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """One USDT note; addresses are link-time ones, `arguments` as in "-8@%rdi 8@%rsi"."""
 
     location: int
@@ -27,19 +31,28 @@ class Note:
 
 
 def parse_notes(section: bytes) -> Iterator[Note]:
-    """The stapsdt notes of a section, in order. Raises ValueError or struct.error where it is malformed."""
-    at, end = 0, len(section)
+    """The stapsdt notes of a section, in order. Raises MalformedLibraryError."""
+    at, end, count = 0, len(section), 0
     while at + _HEADER.size <= end:
-        owner_size, size, note_type = _HEADER.unpack_from(section, at)
-        owner_at = at + _HEADER.size
-        description_at = owner_at + (owner_size + 3 & ~3)
+        count += 1
+        if count > MAX_PROBES:
+            raise MalformedLibraryError(f".note.stapsdt holds more than {MAX_PROBES:,} notes")
+        if at + _STAPSDT_HEADER.size <= end:
+            owner_size, size, kind, owner, location, _, semaphore = _STAPSDT_HEADER.unpack_from(section, at)
+        else:
+            (owner_size, size, kind), owner = _HEADER.unpack_from(section, at), b""
+        description_at = at + _HEADER.size + (owner_size + 3 & ~3)
         at = description_at + (size + 3 & ~3)
         if description_at + size > end:
-            raise ValueError("a note in .note.stapsdt reaches beyond the section")
-        if note_type != _STAPSDT or section[owner_at : owner_at + owner_size] != b"stapsdt\0":
+            raise MalformedLibraryError("a note in .note.stapsdt reaches beyond the section")
+        if (owner_size, kind, owner) != _OURS:
             continue
-        location, _, semaphore = _ADDRESSES.unpack_from(section, description_at)
-        texts = section[description_at + _ADDRESSES.size : description_at + size].split(b"\0")
+        if not _ADDRESSES_BYTES < size <= _MAX_NOTE_BYTES:
+            raise MalformedLibraryError(f"a note in .note.stapsdt has {size:,} bytes")
+        try:
+            texts = section[description_at + _ADDRESSES_BYTES : description_at + size].decode().split("\0")
+        except UnicodeDecodeError:
+            raise MalformedLibraryError("a name in .note.stapsdt is no UTF-8") from None
         if len(texts) != 4:
-            raise ValueError("a note in .note.stapsdt does not hold three texts")
-        yield Note(location, semaphore, texts[0].decode(), texts[1].decode(), texts[2].decode())
+            raise MalformedLibraryError("a note in .note.stapsdt does not hold three texts")
+        yield Note(location, semaphore, texts[0], texts[1], texts[2])

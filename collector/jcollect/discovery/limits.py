@@ -1,0 +1,44 @@
+"""How much of a target is read at most: to read whatever a process maps under the name of a stub library
+takes bounded memory and time.
+
+The largest library met so far (8,033 methods of H2, with all their probes) has 24,099 probes in 5.5 MiB, of
+which 1.5 MiB are the manifest. What all limits together let pass was measured with libraries made to be as
+costly as they can be; tests/unit/test_hostile_libraries.py holds it:
+one library: 0.5 s and 250 MiB; a process: 3 s and 700 MiB, the probes made of it included.
+"""
+
+from __future__ import annotations
+
+# One library. Five times the largest; an agent that is asked for more splits the selection, or is refused.
+MAX_PROBES = 1 << 17
+MAX_METHODS = 1 << 17
+MAX_UNTRACEABLE = 1 << 17
+# Twice what so many probes take with names of usual length.
+MAX_LIBRARY_BYTES = 64 << 20
+MAX_MANIFEST_BYTES = 16 << 20
+# Two bytes are an element of the manifest, and become up to 70 bytes in memory.
+MAX_VALUES = 1 << 19
+MAX_SELECTORS = 1 << 14
+# Each probe is described with the names of its method: a long one, named by many, multiplies.
+MAX_DESCRIPTION_BYTES = 64 << 20
+# Ours have 14; their longest name has 19 bytes.
+MAX_SECTIONS = 64
+MAX_SECTION_NAME_BYTES = 64
+# A class file has no longer names; those of a probe are made of one.
+MAX_NAME_BYTES = 1 << 16
+
+# One process. A library is a generation of classes or a provider.
+MAX_LIBRARIES = 4096
+# Bytes of files, each time that one looks: what is known is not read again.
+MAX_READ_BYTES = 256 << 20
+# Bytes of memory, as StubImage.weight estimates them, for all libraries that are mapped at one time.
+MAX_WEIGHT = 512 << 20
+# Among the descriptors of a process that of a memfd is looked for; without it the library is found as well.
+MAX_DESCRIPTORS = 1 << 16
+# Of those that are skipped, so many are told of one by one.
+MAX_WARNINGS = 10
+
+# /proc/PID/maps. The kernel allows 65,530 mappings unless told otherwise, and paths of 4 KiB: 256 MiB. Of a
+# mapping that is looked for, the line is kept; a library takes four of them.
+MAX_MAPS_BYTES = 512 << 20
+MAX_KEPT_BYTES = 32 << 20

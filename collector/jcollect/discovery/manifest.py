@@ -1,0 +1,153 @@
+"""Decodes manifests that nobody vouches for (manifest.proto).
+
+An element of two bytes becomes up to 70 bytes in memory when it is decoded. So the elements are counted
+before, by a walk over the fields, which stops where there are too many.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from google.protobuf.message import DecodeError
+
+from jcollect.discovery.limits import (
+    MAX_MANIFEST_BYTES,
+    MAX_METHODS,
+    MAX_PROBES,
+    MAX_SELECTORS,
+    MAX_UNTRACEABLE,
+    MAX_VALUES,
+)
+from jcollect.discovery.malformed import MalformedLibraryError
+from jprobe.v1 import manifest_pb2
+
+MANIFEST_VERSION = 2
+
+# https://protobuf.dev/programming-guides/encoding/#structure
+_VARINT = 0
+_LENGTH_DELIMITED = 2
+_FIXED = {1: 8, 5: 4}
+
+
+_SELECTORS = manifest_pb2.Manifest.SELECTORS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
+_METHODS = manifest_pb2.Manifest.METHODS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
+_PROBES = manifest_pb2.Manifest.PROBES_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
+_UNTRACEABLE = manifest_pb2.Manifest.UNTRACEABLE_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
+_VALUES = manifest_pb2.Slot.VALUES_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
+# Of today's, four each; the walk is to end in time.
+_MAX_OTHER_FIELDS = 1 << 12
+_MAX_SLOT_FIELDS = MAX_VALUES + 4 * MAX_PROBES
+_LIMITS = {
+    _SELECTORS: ("selectors", MAX_SELECTORS),
+    _METHODS: ("methods", MAX_METHODS),
+    _PROBES: ("probes", MAX_PROBES),
+    _UNTRACEABLE: ("untraceable methods", MAX_UNTRACEABLE),
+}
+
+
+class Elements(NamedTuple):
+    """What a manifest consists of: the size in bytes of each method and each probe; how many elements there
+    are at most, of all kinds and values together."""
+
+    methods: list[int]
+    probes: list[int]
+    total: int
+
+
+def decode_manifest(content: bytes) -> tuple[manifest_pb2.Manifest, Elements]:
+    """Raises MalformedLibraryError, also where it is too large, or of another version."""
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise MalformedLibraryError(
+            f"its manifest has {len(content):,} bytes, more than {MAX_MANIFEST_BYTES:,}"
+        )
+    try:
+        elements = count_elements(content)
+        manifest = manifest_pb2.Manifest.FromString(content)
+    except (DecodeError, IndexError):
+        raise MalformedLibraryError("its manifest cannot be decoded") from None
+    if manifest.version != MANIFEST_VERSION:
+        raise MalformedLibraryError(
+            f"its layout has version {manifest.version}, and this jcollect reads {MANIFEST_VERSION}"
+        )
+    if (len(manifest.methods), len(manifest.probes)) != (len(elements.methods), len(elements.probes)):
+        raise MalformedLibraryError("its manifest cannot be decoded")
+    return manifest, elements
+
+
+def count_elements(content: bytes) -> Elements:
+    """Walks over the fields. Raises MalformedLibraryError where there are too many of a kind, or a field
+    is none of protobuf's; IndexError where it is cut."""
+    sizes: dict[int, list[int]] = {tag: [] for tag in _LIMITS}
+    at, end, others = 0, len(content), 0
+    while at < end:
+        tag = content[at]
+        if tag not in sizes:
+            at = _skip(content, at)
+            others += 1
+            if others > _MAX_OTHER_FIELDS:
+                raise MalformedLibraryError("its manifest repeats what cannot be repeated")
+            continue
+        size = content[at + 1]
+        at += 2
+        if size >= 0x80:
+            size, at = _varint(content, at - 1)
+        at += size
+        of_kind = sizes[tag]
+        of_kind.append(size)
+        if len(of_kind) > _LIMITS[tag][1]:
+            kind, most = _LIMITS[tag]
+            raise MalformedLibraryError(f"it has more than {most:,} {kind}")
+    # A value takes two bytes at least, so that usually nobody needs to look.
+    values = sum(sizes[_PROBES]) // 2
+    if values > MAX_VALUES:
+        values = _count_values(content)
+    return Elements(sizes[_METHODS], sizes[_PROBES], values + sum(map(len, sizes.values())))
+
+
+def _count_values(content: bytes) -> int:
+    values, fields, at = 0, 0, 0
+    while at < len(content):
+        if content[at] != _PROBES:
+            at = _skip(content, at)
+            continue
+        size, at = _varint(content, at + 1)
+        end = at + size
+        while at < end:
+            values += content[at] == _VALUES
+            fields += 1
+            at = _skip(content, at)
+            if values > MAX_VALUES:
+                raise MalformedLibraryError(f"its probes have more than {MAX_VALUES:,} values")
+            if fields > _MAX_SLOT_FIELDS:
+                raise MalformedLibraryError("its manifest repeats what cannot be repeated")
+    return values
+
+
+def _skip(content: bytes, at: int) -> int:
+    """Where the field after the one at `at` begins."""
+    tag, after = _varint(content, at)
+    # A tag written longer than it need be would be counted as another than it is decoded as.
+    if (tag < 0x80) != (after == at + 1) or tag >> 32:
+        raise MalformedLibraryError("its manifest cannot be decoded")
+    wire_type = tag & 7
+    if wire_type == _VARINT:
+        return _varint(content, after)[1]
+    if wire_type == _LENGTH_DELIMITED:
+        size, after = _varint(content, after)
+        return after + size
+    if wire_type in _FIXED:
+        return after + _FIXED[wire_type]
+    # Groups: nobody has written one for ten years.
+    raise MalformedLibraryError("its manifest cannot be decoded")
+
+
+def _varint(content: bytes, at: int) -> tuple[int, int]:
+    """The number at `at`, and where what follows it begins."""
+    number = 0
+    for shift in range(0, 70, 7):
+        byte = content[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, at
+    raise MalformedLibraryError("its manifest cannot be decoded")
