@@ -1,4 +1,4 @@
-# make build   .venv/bin/jcollect and java-agent/build/libs/jprobe.jar
+# make build   .venv/bin/jcollect, its build/native/linux-*/drain.so and java-agent/build/libs/jprobe.jar
 # make demo    watches a real database work, for ten seconds
 # make test    runs all tests
 # make lint    checks types and style
@@ -12,9 +12,10 @@
 PYTHON := .venv/bin/python
 JAR := java-agent/build/libs/jprobe.jar
 GENERATED := collector/jprobe/v1/collector_pb2.py
+DRAINS := $(patsubst %,build/native/linux-%/drain.so,x86_64 aarch64)
 
 PROTOS := $(wildcard proto/jprobe/v1/*.proto)
-C_SOURCES := $(shell find java-agent/src bpf tests -name '*.[ch]')
+C_SOURCES := $(shell find java-agent/src bench bpf collector tests -name '*.[ch]')
 JAVA_SOURCES := $(shell find java-agent/src gradle java-agent/build.gradle -type f)
 
 # python3-bpfcc belongs to the distribution's own interpreter, and to no other.
@@ -48,7 +49,7 @@ INSTALL = if [ -n "$(strip $(1))" ]; then echo "installing $(strip $(1))" >&2; \
 
 .PHONY: build demo test lint bench clean packages test-packages second-jdk install-stapsdt uninstall-stapsdt
 
-build: $(GENERATED) $(JAR)
+build: $(GENERATED) $(DRAINS) $(JAR)
 
 packages:
 	@$(call INSTALL,$(call MISSING,$(PACKAGES)))
@@ -68,6 +69,12 @@ $(GENERATED): $(PROTOS) .venv/.installed
 $(JAR): $(JAVA_SOURCES) pyproject.toml LICENSE | packages
 	cd java-agent && $(GRADLE) jar targets
 	@touch $@
+
+# Linked with nothing: memcpy is the one of whatever C library the process has.
+build/native/linux-%/drain.so: collector/jcollect/stream/drain.c | packages
+	@mkdir -p $(@D)
+	$*-linux-gnu-gcc -std=c11 -O2 -fPIC -shared -nostdlib -fvisibility=hidden \
+		-Wall -Wextra -Werror -Wconversion -Wl,-z,relro,-z,now -s -o $@ $<
 
 # The tests run on every JDK that there is. Where /usr/lib/jvm has but one, PyPI has another.
 second-jdk: .venv/.installed

@@ -1,4 +1,7 @@
-"""Puts the agent's jar into the wheel, for hatchling; an editable install finds it in the checkout."""
+"""Puts what make build has made into the wheel, for hatchling: the agent's jar, and what reads the ring.
+
+An editable install finds both in the checkout.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,23 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_JAR = "java-agent/build/libs/jprobe.jar"
+_BUILT = {
+    "java-agent/build/libs/jprobe.jar": "jcollect/_agent/jprobe.jar",
+    "build/native/linux-x86_64/drain.so": "jcollect/_native/linux-x86_64/drain.so",
+    "build/native/linux-aarch64/drain.so": "jcollect/_native/linux-aarch64/drain.so",
+}
 
 
-class JarHook(BuildHookInterface[Any]):
+class BuiltHook(BuildHookInterface[Any]):
     """Called before each build of a wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Raises FileNotFoundError where `make build` has not made the jar."""
+        """Raises FileNotFoundError where `make build` has not made something of it."""
         if version == "editable":
             return
-        if not (Path(self.root) / _JAR).is_file():
-            raise FileNotFoundError(
-                f"the wheel needs the agent, and there is no {_JAR}; run make build first"
-            )
-        build_data["force_include"][_JAR] = "jcollect/_agent/jprobe.jar"
+        for file, place in _BUILT.items():
+            if not (Path(self.root) / file).is_file():
+                raise FileNotFoundError(
+                    f"a part of the wheel is missing: there is no {file}; run make build first"
+                )
+            build_data["force_include"][file] = place

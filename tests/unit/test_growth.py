@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_formats import PRESENT, probe
-from test_stream import METHODS, decoded, messages_of, record
+from test_stream import METHODS, decoded, messages_of
 
 from jcollect.discovery.maps import Place, mapped_pages, parse_maps, read_maps
 from jcollect.discovery.probes import Probe, numbered, probes_of
@@ -20,11 +20,11 @@ from jcollect.stream.columns import Columns
 from jcollect.stream.formats import compact_line, gate_text, json_line
 from jcollect.stream.hub import Hub, NoSuchProbeError, Subscription
 from jcollect.stream.record import RecordDecoder
-from jcollect.stream.ring import RawRecords, find_records
 from jcollect.stream.rows import RowDecoder
 from jcollect.stream.summary import Summary
 from jcollect.stream.wire import decode, encode
 from jprobe.v1 import collector_pb2, probe_pb2
+from ring_image import RingImage, record
 from stub_image import LONG, Method, StubImage, mark, own_image
 
 MARK, UNSIGNED = probe_pb2.PROBE_KIND_MARK, probe_pb2.VALUE_TYPE_UNSIGNED
@@ -50,40 +50,34 @@ def accounts() -> Accounts:
     return Accounts(CAPACITY, lambda: zeros, lambda: zeros)
 
 
-def raw(*records: bytes) -> RawRecords:
-    data = np.frombuffer(b"".join(records), np.uint8).copy()
-    return RawRecords(data, find_records(data, 4096)[0])
-
-
 def test_a_decoder_makes_sense_of_a_probe_from_when_it_is_added(
     probes: list[Probe], later: list[Probe]
 ) -> None:
     decoder = RecordDecoder(CAPACITY, 0)
-    placed, come = record(56, 1, [1834, 1, 9]), record(56, 9, [7, 8])
-    batch, senseless = decoder.decode(raw(placed, come), 0)
-    assert len(batch) == 0
-    assert senseless is not None
-    assert np.flatnonzero(senseless).tolist() == [1, 9]
-    decoder.add(probes)
-    batch, senseless = decoder.decode(raw(placed, come), 2)
-    assert batch.columns.probe.tolist() == [1]
-    assert senseless is not None
-    assert np.flatnonzero(senseless).tolist() == [9]
-    decoder.add(later)
-    batch, senseless = decoder.decode(raw(placed, come), 4)
-    assert senseless is None
-    assert batch.columns.probe.tolist() == [1, 9]
-    assert batch.columns.values.tolist() == [1, 7]
-    assert batch.columns.thread.tolist() == [9, 8]
+    records = record(56, 1, [1834, 1, 9]), record(56, 9, [7, 8])
+    with RingImage() as image:
+
+        def drained() -> tuple[list[int], list[int]]:
+            image.write(*records)
+            found = decoder.drain(image.ring)
+            return found.batch.columns.probe.tolist(), found.senseless.tolist()
+
+        assert drained() == ([], [1, 9])
+        decoder.add(probes)
+        assert drained() == ([1], [9])
+        decoder.add(later)
+        assert drained() == ([1, 9], [])
+        image.write(*records)
+        columns = decoder.drain(image.ring).batch.columns
+    assert columns.seq.tolist() == [6, 7], "what made no sense has had a number as well"
+    assert columns.values.tolist() == [1, 7]
+    assert columns.thread.tolist() == [9, 8]
 
 
 def test_a_probe_beyond_all_ids_makes_no_sense(probes: list[Probe]) -> None:
-    decoder = RecordDecoder(len(probes), 0)
-    decoder.add(probes)
-    batch, senseless = decoder.decode(raw(record(56, 2**32 - 1, [7, 8])), 0)
+    batch, senseless = decoded(probes, record(56, 2**32 - 1, [7, 8]))
     assert len(batch) == 0
-    assert senseless is not None
-    assert senseless.sum() == 1
+    assert senseless.tolist() == [len(probes) - 1]
 
 
 def bodies(subscription: Subscription) -> list[Columns | collector_pb2.SubscribeResponse]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,17 +12,15 @@ from jcollect.discovery.live import LiveProbe
 from jcollect.discovery.probes import Probe, probes_of
 from jcollect.discovery.stub_library import StubLibrary, parse_stub_image
 from jcollect.stream.accounts import Accounts
-from jcollect.stream.columns import Columns
+from jcollect.stream.columns import U32, Batch, Columns
 from jcollect.stream.hub import Hub, NoSuchProbeError, Subscription
 from jcollect.stream.record import RecordDecoder
-from jcollect.stream.ring import RawRecords, find_records
 from jcollect.stream.rows import Cut, RowDecoder
 from jcollect.stream.wire import decode, encode
 from jprobe.v1 import collector_pb2
+from ring_image import CUT, PRESENT, TIME, RingImage, record
 from stub_image import BOOLEAN, INT, LONG, STRING, Method, StubImage
 
-BUSY, DISCARD = 1 << 31, 1 << 30
-PRESENT, CUT = 1 << 32, 1 << 34
 METHODS = [
     Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN),
     Method("com.acme.Orders", "note", (STRING, INT, STRING, LONG, LONG, LONG), STRING),
@@ -40,71 +38,19 @@ def messages_of(probes: list[Probe]) -> list[collector_pb2.Probe]:
     return [LiveProbe(probe, 1, 3).message() for probe in probes]
 
 
-def record(
-    size: int, probe: int, words: list[int], text: bytes = b"", flags: int = 0, head: int = 0
-) -> bytes:
-    body = struct.pack("<QIIIHH", 1_000 + probe, 77, probe, len(text), len(words), flags)
-    body += struct.pack(f"<{len(words)}Q", *words) + text
-    assert len(body) <= size
-    return struct.pack("<II", size | head, 0xDEAD) + body.ljust(size, b"\xee")
-
-
-def as_ring(*records: bytes) -> np.ndarray:
-    return np.frombuffer(b"".join(records), np.uint8)
-
-
 PLACED = record(248, 0, [5, 3 | PRESENT, 9], b"abc")
 RETURNED = record(56, 1, [1834, 1, 9])
 
 
-def test_records_of_one_size_are_found_without_a_walk() -> None:
-    starts, size = find_records(as_ring(*[RETURNED] * 101), 4096)
-    assert starts.tolist() == [64 * i for i in range(101)]
-    assert size == 64 * 101
-
-
-def test_records_of_all_sizes_are_found() -> None:
-    dice = random.Random(104729)
-    sizes = [56, 120, 248, 504, 1016, 2040, 1208, 4088, 12472]
-    records = [record(dice.choice(sizes), 1, [i, 1, 9]) for i in range(997)]
-    starts, size = find_records(as_ring(*records), 4096)
-    ends = np.cumsum([len(r) for r in records])
-    assert starts.tolist() == [0, *ends[:-1].tolist()]
-    assert size == ends[-1]
-
-
-def test_no_more_records_are_taken_than_asked_for() -> None:
-    for records in ([RETURNED] * 7, [RETURNED, PLACED] * 4):
-        starts, size = find_records(as_ring(*records), 5)
-        assert len(starts) == 5
-        assert size == sum(map(len, records[:5]))
-
-
-def test_reading_stops_at_a_busy_record_and_skips_discarded_ones() -> None:
-    discarded = record(248, 0, [0, 0, 0], head=DISCARD)
-    busy = record(56, 1, [0, 0, 0], head=BUSY)
-    starts, size = find_records(as_ring(RETURNED, discarded, PLACED, busy, RETURNED), 4096)
-    assert starts.tolist() == [0, 64 + 256]
-    assert size == 64 + 256 + 256
-    assert find_records(as_ring(busy, RETURNED), 4096)[1] == 0
-    starts, size = find_records(as_ring(discarded), 4096)
-    assert (starts.tolist(), size) == ([], 256)
-
-
-def test_a_record_cut_off_by_the_end_is_left_for_later() -> None:
-    data = as_ring(RETURNED, PLACED)
-    starts, size = find_records(data[: 64 + 128], 4096)
-    assert (starts.tolist(), size) == ([0], 64)
-    assert find_records(as_ring(PLACED)[:192], 4096)[1] == 0
-    assert find_records(as_ring(PLACED)[:10], 4096)[1] == 0
-
-
-def decoded(probes: list[Probe], *records: bytes, first_seq: int = 0):  # type: ignore[no-untyped-def]
-    data = as_ring(*records).copy()
-    starts, _ = find_records(data, 4096)
+def decoded(probes: list[Probe], *records: bytes, first_seq: int = 0) -> tuple[Batch, U32]:
+    """The events, numbered from `first_seq`, and the probe ids of records that made no sense."""
     decoder = RecordDecoder(len(probes), 10**18)
     decoder.add(probes)
-    return decoder.decode(RawRecords(data, starts), first_seq)
+    with RingImage(*records) as image:
+        drained = decoder.drain(image.ring)
+    columns = drained.batch.columns
+    numbered = replace(columns, seq=columns.seq + np.uint64(first_seq))
+    return replace(drained.batch, columns=numbered), drained.senseless
 
 
 def test_records_of_every_kind_become_columns(probes: list[Probe]) -> None:
@@ -114,13 +60,13 @@ def test_records_of_every_kind_become_columns(probes: list[Probe]) -> None:
     opened = record(56, 6, [12])
     batch, senseless = decoded(probes, PLACED, RETURNED, thrown, noted, closed, opened, first_seq=40)
     columns = batch.columns
-    assert senseless is None
+    assert not len(senseless)
     assert columns.seq.tolist() == [40, 41, 42, 43, 44, 45]
     assert columns.probe.tolist() == [0, 1, 2, 3, 7, 6]
     assert columns.tid.tolist() == [77] * 6
     assert columns.thread.tolist() == [9, 9, 9, 11, 12, 12]
     assert columns.duration_nanos.tolist() == [0, 1834, 50, 0, 60, 0]
-    assert columns.time_unix_nanos.tolist() == [10**18 + 1000 + p for p in (0, 1, 2, 3, 7, 6)]
+    assert columns.time_unix_nanos.tolist() == [10**18 + TIME] * 6
     assert columns.values.tolist() == [5, 3 | PRESENT, 1, 3 | PRESENT, 4 | PRESENT, 7, 0, 1, 2, 3]
     assert columns.text == b"abc" + b"E.x" + b"\xc5\xbcyz"
     rows = list(RowDecoder(messages_of(probes)).rows(columns))
@@ -140,7 +86,7 @@ def test_a_nul_comes_as_two_bytes_and_is_one_for_whoever_reads_on(probes: list[P
     noted = record(504, 3, [0, 7, 4 | PRESENT, 1, 2, 3, 11], b"\xc0\x80bc")
     back = record(248, 4, [50, 4 | PRESENT, 11], b"\xc0\x80" * 2)
     batch, senseless = decoded(probes, before, RETURNED, placed, noted, back)
-    assert senseless is None
+    assert not len(senseless)
     assert batch.columns.text == b"abc" + b"\0a\0" + b"\0bc" + b"\0\0"
     rows = list(RowDecoder(messages_of(probes)).rows(batch.columns))
     assert [row.values for row in rows] == [
@@ -166,8 +112,7 @@ def test_records_that_make_no_sense_are_counted_by_probe(probes: list[Probe]) ->
     bad_flags = record(56, 1, [1, 2, 3], flags=1)
     batch, senseless = decoded(probes, RETURNED, bad_words, PLACED, bad_flags)
     assert batch.columns.probe.tolist() == [1, 0]
-    assert senseless is not None
-    assert senseless.tolist() == [0, 2, 0, 0, 0, 0, 0, 0, 0]
+    assert senseless.tolist() == [1, 1]
 
 
 def test_picking_events_takes_their_values_and_texts_along(probes: list[Probe]) -> None:
@@ -304,27 +249,25 @@ def test_loss_in_the_ring_counts_from_the_subscription_and_for_its_probes(probes
 def test_records_of_probes_that_came_later_are_decoded_like_the_others(probes: list[Probe]) -> None:
     decoder = RecordDecoder(len(probes), 0)
     decoder.add(probes[:1])
-    early = as_ring(PLACED, RETURNED)
-    batch, senseless = decoder.decode(RawRecords(early, np.array([0, 256])), 0)
-    assert batch.columns.probe.tolist() == [0]
-    assert senseless is not None
-    assert senseless.tolist()[1] == 1, "of a probe that nobody has announced"
-    decoder.add(probes[1:])
-    batch, senseless = decoder.decode(RawRecords(early, np.array([0, 256])), 1)
-    assert batch.columns.probe.tolist() == [0, 1]
-    assert batch.columns.values.tolist() == [5, 3 | PRESENT, 1]
-    assert senseless is None
+    with RingImage(PLACED, RETURNED) as image:
+        drained = decoder.drain(image.ring)
+        assert drained.batch.columns.probe.tolist() == [0]
+        assert drained.senseless.tolist() == [1], "of a probe that nobody has announced"
+        decoder.add(probes[1:])
+        image.write(PLACED, RETURNED)
+        drained = decoder.drain(image.ring)
+    assert drained.batch.columns.probe.tolist() == [0, 1]
+    assert drained.batch.columns.values.tolist() == [5, 3 | PRESENT, 1]
+    assert not len(drained.senseless)
 
 
 def test_subscribers_get_a_schema_of_what_they_want_before_its_first_batch(probes: list[Probe]) -> None:
     zeros = np.zeros(len(probes), np.uint64)
     hub = Hub([], Accounts(len(probes), lambda: zeros, lambda: zeros))
     messages = messages_of(probes)
-    decoder = RecordDecoder(len(probes), 0)
     hub.add(messages[:1])
-    decoder.add(probes)
     everything, nothing_new = hub.subscribe(()), hub.subscribe(("*place__entry",))
-    batch, _ = decoder.decode(RawRecords(as_ring(PLACED, RETURNED), np.array([0, 256])), 0)
+    batch, _ = decoded(probes, PLACED, RETURNED)
     hub.add(messages[1:])
     hub.publish(batch)
     hub.end()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -12,22 +14,27 @@ import numpy as np
 from jcollect.stream.accounts import Accounts
 from jcollect.stream.columns import Batch
 from jcollect.stream.hub import Hub
-from jcollect.stream.record import RecordDecoder
+from jcollect.stream.record import ALWAYS, RecordDecoder
 from jcollect.stream.ring import Ring
 
-# The handlers wake nobody up (the traced thread would pay for it), so the ring is looked at this often.
-POLL_SECONDS = 0.005
+# Events are held back for so long, for those that are older and come later.
+WINDOW_NS = 5_000_000
+# The handlers wake nobody up (the traced thread would pay for it), so the ring is looked at this often, in
+# ms; when nothing comes, less and less often, because each time costs 60 us of CPU. In the longest pause a
+# thread that does nothing but fire fills 2.3 MB.
+_SHORTEST_PAUSE = 5
+_LONGEST_PAUSE = 25
 # Of this thread alone: where every CPU is busy firing, an equal share of them would not do to keep up.
 _NICE = -10
-_BATCH_EVENTS = 4096
-_BATCH_BYTES = 512 << 10  # A full batch of the smallest records is 256 KiB.
 
 
 class Reader:
     """Drains the ring every few milliseconds from `start` to `finish`.
 
-    After `max_events` events, the rest is counted as filtered and `on_end` is called, once. It is also
-    called should reading fail; `finish` then raises what went wrong.
+    Events are published in the order of their times, but for those that come so late that newer ones have
+    been published; `late` counts them. Those of one thread are in order even so. After `max_events` events,
+    the rest is counted as filtered and `on_end` is called, once. It is also called should reading fail;
+    `finish` then raises what went wrong.
     """
 
     def __init__(
@@ -45,17 +52,20 @@ class Reader:
         self._accounts = accounts
         self._left = max_events
         self._on_end = on_end
-        self._seq = 0
-        self._stop = threading.Event()
+        self._stop = os.eventfd(0, os.EFD_CLOEXEC)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="ring reader", daemon=True)
+
+    @property
+    def late(self) -> int:
+        return self._decoder.late
 
     def start(self) -> None:
         self._thread.start()
 
     def finish(self) -> None:
         """Drains what is left and stops. No handler may be running any more."""
-        self._stop.set()
+        os.eventfd_write(self._stop, 1)
         if self._thread.ident is not None:
             self._thread.join()
         if self._error is not None:
@@ -65,33 +75,44 @@ class Reader:
         try:
             with contextlib.suppress(PermissionError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-            while not self._stop.wait(POLL_SECONDS):
-                # As long as there are full batches. To chase what is written meanwhile would mean
-                # batches of a few events, each at the price of a full one.
-                while self._take_batch() >= _BATCH_BYTES // 2:
-                    pass
-            while self._take_batch():
+            stopped = select.poll()
+            stopped.register(self._stop, select.POLLIN)
+            pause = _SHORTEST_PAUSE
+            while not stopped.poll(pause):
+                is_idle = not self._look() and not self._decoder.held_back
+                pause = min(2 * pause, _LONGEST_PAUSE) if is_idle else _SHORTEST_PAUSE
+            while self._drain(ALWAYS)[0]:
                 pass
         except BaseException as error:
             self._error = error
             self._on_end()
 
-    def _take_batch(self) -> int:
-        """Bytes taken out of the ring; 0 when it is empty."""
-        raw = self._ring.read(_BATCH_EVENTS, _BATCH_BYTES)
-        if raw is None:
-            return 0
-        batch, senseless = self._decoder.decode(raw, self._seq)
-        self._seq += len(raw.starts)
-        if senseless is not None:
-            self._accounts.lose_in_collector(senseless)
+    def _look(self) -> int:
+        """Number of events that are now old enough."""
+        events = 0
+        more = True
+        # As long as there are full batches. To chase what is written meanwhile would mean batches of a
+        # few events, each at the price of a full one.
+        while more:
+            # The clock first: what has happened until then and is not late is in the ring by now.
+            more, found = self._drain(time.monotonic_ns() - WINDOW_NS)
+            events += found
+        return events
+
+    def _drain(self, until: int) -> tuple[bool, int]:
+        """Publishes a batch at most. Whether there is more at once, and the number of events."""
+        drained = self._decoder.drain(self._ring, until)
+        if len(drained.senseless):
+            self._accounts.lose_in_collector(drained.senseless)
+        batch = drained.batch
+        found = len(batch)
         if self._left is not None:
             batch = self._limit(batch, self._left)
         if len(batch):
             # Counted before it is published: who has received an event finds it in the books.
             self._accounts.deliver(batch.columns.probe)
             self._hub.publish(batch)
-        return len(raw.data)
+        return drained.more, found
 
     def _limit(self, batch: Batch, left: int) -> Batch:
         """The part of a batch that max_events leave."""

@@ -1,6 +1,6 @@
-"""Decodes the handler's records into columns, all at once.
+"""Decodes the handler's records into columns, in the order of their times.
 
-Record, the same in bpf/events.c, little-endian, after the ring's own 8 bytes:
+Record, the same in bpf/events.c and drain.c, little-endian, after the ring's own 8 bytes:
   u64 time      CLOCK_MONOTONIC, ns
   u32 tid       root PID namespace
   u32 probe     probe id
@@ -19,132 +19,141 @@ A text ends at its NUL, so the agent writes U+0000 as C0 80, which is not UTF-8.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from jcollect.discovery.probes import MAX_WORDS, TIMED_KINDS, Probe
-from jcollect.stream.columns import U32, U64, Batch, Columns, Flags
-from jcollect.stream.ring import RawRecords
-from jprobe.v1 import probe_pb2
+from jcollect.errors import JcollectError
+from jcollect.stream.columns import U32, Batch, Columns
+from jcollect.stream.drain import (
+    LEAST_RECORD_BYTES,
+    MORE,
+    STAGED_BYTES,
+    TORN,
+    DrainState,
+    load_drain,
+)
+from jcollect.stream.ring import Ring
 
-# In 64-bit words from the ring's header on.
-_TIME, _TID_PROBE, _TEXT_WORDS_FLAGS, _WORDS = 1, 2, 3, 4
-_MAX_VALUES = MAX_WORDS - 1
+# Of one batch. Subscribers get it as one message.
+MOST_EVENTS = 4096
+MOST_BYTES = 512 << 10
+# Of one look into the ring: as many of the smallest records as MOST_BYTES have room for.
+_MOST_RECORDS = MOST_BYTES // 64
+# What can be held back: 5 ms of eight threads that do nothing but fire. Touched only if it is needed.
+ARENA_BYTES = 4 << 20
 
-# As a number of words: no record has so many.
-_NOT_GIVEN_OUT = 0xFFFF
+# Without limit: everything is old enough.
+ALWAYS = (1 << 64) - 1
 
-_AGENTS_NUL = b"\xc0\x80"
-_LENGTH = np.uint64(0xFFFFFFFF)
+_ONE_EACH = {
+    "seq": np.uint64, "time": np.uint64, "probe": np.uint32, "tid": np.uint32, "thread": np.uint64,
+    "duration": np.uint64, "value_counts": np.uint32, "text_sizes": np.uint32,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Drained:
+    """What one look has brought; valid until the next, which writes to the same memory.
+
+    `senseless` (uint32) are the probe ids of records that made no sense, one element each; the last id
+    that there can be stands for all beyond. `more`: another look at once will bring more.
+    """
+
+    batch: Batch
+    senseless: U32
+    more: bool
 
 
 class RecordDecoder:
-    """Knows the probes by id, and so what the words of each record mean.
+    """Knows the probes by id, and so what the words of each record mean. `drain` is for one thread.
 
-    Its tables have a row for each id below `capacity` and are filled as ids are given out: a probe's row
+    Its table has a row for each id below `capacity` and is filled as ids are given out: a probe's row
     is there before it is linked, and so before anybody looks for it.
     """
 
-    def __init__(self, capacity: int, utc_offset_ns: int) -> None:
-        self._capacity = capacity
-        self._utc_offset = np.uint64(utc_offset_ns % (1 << 64))
-        self._words = np.full(capacity, _NOT_GIVEN_OUT, np.uint16)
-        self._first_value = np.zeros(capacity, np.int64)
-        self._values = np.zeros(capacity, np.uint32)
-        # Element [p, i]: value i of probe p is a string; i that p does not have are False.
-        self._strings = np.zeros((capacity, _MAX_VALUES), np.bool_)
-        self._timed = np.zeros(capacity, np.bool_)
+    def __init__(
+        self,
+        capacity: int,
+        utc_offset_ns: int,
+        most_events: int = MOST_EVENTS,
+        arena_bytes: int = ARENA_BYTES,
+    ) -> None:
+        """Raises JcollectError where drain.c is not built."""
+        self._call = load_drain()
+        self._arrays: dict[str, npt.NDArray[Any]] = {
+            "probes": np.zeros(capacity, np.uint64),
+            "arena": np.empty(arena_bytes // 8, np.uint64),
+            "other_arena": np.empty(arena_bytes // 8, np.uint64),
+            "staged": np.empty(arena_bytes // LEAST_RECORD_BYTES * STAGED_BYTES, np.uint8),
+            "spare": np.empty(arena_bytes // LEAST_RECORD_BYTES * STAGED_BYTES, np.uint8),
+            "values": np.empty(most_events * (MAX_WORDS - 1), np.uint64),
+            "text": np.empty(MOST_BYTES, np.uint8),
+            "senseless": np.empty(_MOST_RECORDS, np.uint32),
+            **{name: np.empty(most_events, dtype) for name, dtype in _ONE_EACH.items()},
+        }
+        self._state = DrainState(
+            capacity=capacity,
+            utc_offset=utc_offset_ns % (1 << 64),
+            most_records=_MOST_RECORDS,
+            most_events=most_events,
+            most_bytes=MOST_BYTES,
+            arena_bytes=arena_bytes,
+            **{name: array.ctypes.data for name, array in self._arrays.items()},
+        )
 
     def add(self, probes: Iterable[Probe]) -> None:
         """Probes whose records may come from now on."""
+        rows = self._arrays["probes"]
         for probe in probes:
-            self._words[probe.id] = probe.words
-            self._first_value[probe.id] = probe.first_value
-            self._values[probe.id] = len(probe.values)
-            for i, value in enumerate(probe.values):
-                self._strings[probe.id, i] = value.type == probe_pb2.VALUE_TYPE_STRING
-            self._timed[probe.id] = probe.kind in TIMED_KINDS
-
-    def decode(self, raw: RawRecords, first_seq: int) -> tuple[Batch, U32 | None]:
-        """The events, numbered from `first_seq`, and the probe ids of records that made no sense.
-
-        None in place of the latter stands for: all did.
-        """
-        words = raw.data.view("<u8")
-        at = raw.starts >> 3
-        tid_probe = words[at + _TID_PROBE]
-        probe = (tid_probe >> np.uint64(32)).astype(np.uint32)
-        sizes = words[at + _TEXT_WORDS_FLAGS]
-        count = (sizes >> np.uint64(32) & np.uint64(0xFFFF)).astype(np.uint16)
-        known = np.minimum(probe, self._capacity - 1)
-        good = (probe == known) & (count == self._words[known]) & (sizes >> np.uint64(48) == 0)
-        senseless = None
-        if not good.all():
-            senseless = known[~good].astype(np.uint32)
-            at, probe, known, sizes, tid_probe, count = (
-                column[good] for column in (at, probe, known, sizes, tid_probe, count)
+            # struct probe, at once: the reader does not wait for us.
+            rows[probe.id] = (
+                probe.words
+                | probe.string_mask << 16
+                | probe.first_value << 32
+                | len(probe.values) << 40
+                | (probe.kind in TIMED_KINDS) << 48
             )
-        value_counts = self._values[known]
-        text_sizes = sizes.astype(np.uint32)
-        values = words[_value_places(at + _WORDS + self._first_value[known], value_counts)]
-        text = _texts(raw.data, (at + _WORDS + count) << 3, text_sizes)
-        if _AGENTS_NUL in text:
-            is_there = np.arange(_MAX_VALUES) < value_counts[:, None]
-            is_string = self._strings[known][is_there]
-            values, text, text_sizes = _with_nuls(values, text, is_string, value_counts)
-        batch = Batch(
-            Columns(
-                seq=np.arange(first_seq, first_seq + len(at), dtype=np.uint64),
-                time_unix_nanos=words[at + _TIME] + self._utc_offset,
-                probe=probe,
-                tid=tid_probe.astype(np.uint32),
-                thread=words[at + (_WORDS - 1) + count],
-                duration_nanos=np.where(self._timed[known], words[at + _WORDS], np.uint64(0)),
-                values=values,
-                text=text,
-            ),
-            value_counts,
-            text_sizes,
+
+    @property
+    def held_back(self) -> int:
+        """Events that have been read and are not old enough yet."""
+        return int(self._state.end - self._state.first)
+
+    @property
+    def late(self) -> int:
+        """Events that came after newer ones."""
+        return int(self._state.late)
+
+    def drain(self, ring: Ring, until: int = ALWAYS) -> Drained:
+        """Looks into the ring; brings what has happened up to `until`, ns of CLOCK_MONOTONIC, oldest first.
+
+        It is not more than a batch. What is younger is held back, unless there is no room for it. Raises
+        JcollectError where the ring is not what the kernel makes.
+        """
+        state = self._state
+        result = self._call(state, ring.memory, until)
+        if result == TORN and not state.event_count and not state.senseless_count:
+            raise JcollectError("the ring buffer is torn: it cannot be read any further; attach again")
+        return Drained(
+            self._batch(state.event_count),
+            self._arrays["senseless"][: state.senseless_count],
+            result in (MORE, TORN),
         )
-        return batch, senseless
 
-
-def _value_places(first: npt.NDArray[np.int64], counts: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
-    """The places of all values: those of an event are counts[i] in a row, from first[i] on."""
-    if not len(counts):
-        return np.empty(0, np.int64)
-    most = int(counts.max())
-    if most == int(counts.min()):
-        return (first[:, None] + np.arange(most)).ravel()
-    ends = np.cumsum(counts, dtype=np.int64)
-    return np.repeat(first - (ends - counts), counts) + np.arange(int(ends[-1]))
-
-
-def _texts(
-    data: npt.NDArray[np.uint8], places: npt.NDArray[np.int64], sizes: npt.NDArray[np.uint32]
-) -> bytes:
-    # Slices and one join: 0.2 us for each event that has text, where a gather in numpy takes 10 ns a byte.
-    has = sizes != 0
-    if not has.any():
-        return b""
-    everything = data.tobytes()
-    starts = places[has]
-    return b"".join(
-        [everything[a:b] for a, b in zip(starts.tolist(), (starts + sizes[has]).tolist(), strict=True)]
-    )
-
-
-def _with_nuls(values: U64, text: bytes, is_string: Flags, value_counts: U32) -> tuple[U64, bytes, U32]:
-    """Puts NULs back into the texts. Returns the new values, the new text, and its sizes by event."""
-    strings = np.flatnonzero(is_string)
-    ends = np.cumsum(values[strings] & _LENGTH).tolist()
-    # One by one: what looks like a NUL may be the end of one text and the start of the next.
-    texts = [
-        text[start:end].replace(_AGENTS_NUL, b"\0") for start, end in zip([0, *ends[:-1]], ends, strict=True)
-    ]
-    lengths = np.array([len(each) for each in texts], np.uint64)
-    values[strings] = values[strings] & ~_LENGTH | lengths
-    event = np.repeat(np.arange(len(value_counts)), value_counts)[strings]
-    sizes = np.bincount(event, lengths, len(value_counts)).astype(np.uint32)
-    return values, b"".join(texts), sizes
+    def _batch(self, count: int) -> Batch:
+        arrays, state = self._arrays, self._state
+        columns = Columns(
+            seq=arrays["seq"][:count],
+            time_unix_nanos=arrays["time"][:count],
+            probe=arrays["probe"][:count],
+            tid=arrays["tid"][:count],
+            thread=arrays["thread"][:count],
+            duration_nanos=arrays["duration"][:count],
+            values=arrays["values"][: state.values_count],
+            text=arrays["text"][: state.text_bytes].tobytes(),
+        )
+        return Batch(columns, arrays["value_counts"][:count], arrays["text_sizes"][:count])

@@ -1,0 +1,109 @@
+"""The typed face of drain.c: its structures, which are the same there, and the shared object itself."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import jcollect
+from jcollect.errors import JcollectError
+
+# What `drain` returns.
+TORN, DONE, MORE = -1, 0, 1
+
+# Of a record in the arena.
+LEAST_RECORD_BYTES = 32
+STAGED_BYTES = 24  # sizeof(struct staged)
+
+
+class RingMemory(ctypes.Structure):
+    """struct ring: addresses of the two positions and the data, and the latter's size in bytes."""
+
+    _fields_ = (
+        ("consumer", ctypes.c_void_p),
+        ("producer", ctypes.c_void_p),
+        ("data", ctypes.c_void_p),
+        ("bytes", ctypes.c_uint64),
+    )
+
+
+class DrainState(ctypes.Structure):
+    """struct drain."""
+
+    _fields_ = (
+        ("probes", ctypes.c_void_p),
+        ("capacity", ctypes.c_uint64),
+        ("utc_offset", ctypes.c_uint64),
+        ("most_records", ctypes.c_uint64),
+        ("most_events", ctypes.c_uint64),
+        ("most_bytes", ctypes.c_uint64),
+        ("arena_bytes", ctypes.c_uint64),
+        ("arena", ctypes.c_void_p),
+        ("other_arena", ctypes.c_void_p),
+        ("staged", ctypes.c_void_p),
+        ("spare", ctypes.c_void_p),
+        ("seq", ctypes.c_void_p),
+        ("time", ctypes.c_void_p),
+        ("probe", ctypes.c_void_p),
+        ("tid", ctypes.c_void_p),
+        ("thread", ctypes.c_void_p),
+        ("duration", ctypes.c_void_p),
+        ("values", ctypes.c_void_p),
+        ("text", ctypes.c_void_p),
+        ("value_counts", ctypes.c_void_p),
+        ("text_sizes", ctypes.c_void_p),
+        ("senseless", ctypes.c_void_p),
+        ("event_count", ctypes.c_uint64),
+        ("values_count", ctypes.c_uint64),
+        ("text_bytes", ctypes.c_uint64),
+        ("senseless_count", ctypes.c_uint64),
+        ("first", ctypes.c_uint64),
+        ("end", ctypes.c_uint64),
+        ("arena_used", ctypes.c_uint64),
+        ("staged_bytes", ctypes.c_uint64),
+        ("next_seq", ctypes.c_uint64),
+        ("newest", ctypes.c_uint64),
+        ("late", ctypes.c_uint64),
+    )
+
+
+Drain = Callable[[DrainState, RingMemory, int], int]
+
+
+@functools.cache
+def load_drain() -> Drain:
+    """jprobe_drain of drain.c, called without the interpreter's lock. Raises JcollectError."""
+    file = _find_library()
+    try:
+        library = ctypes.CDLL(str(file))
+        known = ctypes.c_uint64.in_dll(library, "jprobe_drain_bytes").value
+    except (OSError, ValueError) as error:
+        raise JcollectError(f"cannot load {file}: {error}; run make build") from None
+    if known != ctypes.sizeof(DrainState):
+        raise JcollectError(f"{file} was built from another version's drain.c; run make build")
+    function = library.jprobe_drain
+    function.argtypes = (ctypes.POINTER(DrainState), ctypes.POINTER(RingMemory), ctypes.c_uint64)
+    function.restype = ctypes.c_int
+
+    def drain(state: DrainState, ring: RingMemory, until: int) -> int:
+        result: int = function(ctypes.byref(state), ctypes.byref(ring), until)
+        return result
+
+    return drain
+
+
+def _find_library() -> Path:
+    """Inside an installed package, or where a checkout builds it."""
+    package = Path(jcollect.__file__).parent
+    name = f"linux-{platform.machine()}/drain.so"
+    installed = package / "_native" / name
+    built = package.parent.parent / "build/native" / name
+    for file in (installed, built):
+        if file.is_file():
+            return file
+    raise JcollectError(
+        f"jcollect cannot read events: there is neither {installed} nor {built}; run make build"
+    )

@@ -1,0 +1,464 @@
+"""drain.c against a decoder in plain Python that says the same slowly, on rings of every kind of content."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_stream import METHODS, PLACED, RETURNED, messages_of
+
+import jcollect.stream.drain as drain_module
+import jcollect.stream.reader as reader_module
+from conditions import DEADLINE_SECONDS, wait_until
+from jcollect.discovery.probes import TIMED_KINDS, probes_of
+from jcollect.discovery.stub_library import StubLibrary, parse_stub_image
+from jcollect.errors import JcollectError
+from jcollect.stream.accounts import Accounts
+from jcollect.stream.columns import Columns
+from jcollect.stream.hub import Hub, Subscription
+from jcollect.stream.reader import Reader
+from jcollect.stream.record import RecordDecoder
+from jcollect.stream.wire import decode
+from jprobe.v1 import probe_pb2
+from ring_image import BUSY, CUT, DISCARDED, PRESENT, UNREADABLE, RingImage, record
+from stub_image import DOUBLE, INT, STRING, Method, StubImage
+
+ROOT = Path(__file__).resolve().parents[2]
+# Beside those of test_stream: the most strings and the most words that there can be.
+PROBES = probes_of(
+    [
+        StubLibrary(
+            4711,
+            "/x",
+            0,
+            parse_stub_image(
+                StubImage(
+                    [*METHODS, Method("com.acme.Wide", "all", (STRING,) * 12, None),
+                     Method("com.acme.Wide", "some", (INT, STRING, DOUBLE, STRING) * 3, STRING)]
+                ).build()
+            ),
+        )
+    ]
+)  # fmt: skip
+CAPACITY = len(PROBES) + 2  # The last two are not given out.
+SIZES = (0, 16, 24, 56, 57, 60, 120, 248, 504, 1208, 12472)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One element of each column, and its parts of the two others."""
+
+    time: int
+    probe: int
+    tid: int
+    thread: int
+    duration: int
+    values: tuple[int, ...]
+    text: bytes
+
+
+def decode_slowly(body: bytes) -> Event | int:
+    """What a record means by record.py and events.c; a probe id where it makes no sense."""
+    if len(body) < 24:
+        return CAPACITY - 1
+    when, tid, id, text_size, count, flags = struct.unpack_from("<QIIIHH", body)
+    if id >= len(PROBES):
+        return min(id, CAPACITY - 1)
+    probe = PROBES[id]
+    if flags or count != probe.words or 24 + 8 * count + text_size > min(len(body), 16384):
+        return id
+    words = list(struct.unpack_from(f"<{count}Q", body, 24))
+    at = 24 + 8 * count
+    end = at + text_size
+    text = b""
+    for i, value in enumerate(probe.values, probe.first_value):
+        if value.type != probe_pb2.VALUE_TYPE_STRING:
+            continue
+        length, state = words[i] & 0xFFFFFFFF, words[i] >> 32
+        is_null = words[i] == 0
+        is_whole = state & 1 and state < 8 and not (state & 2 and length)
+        if not (is_null or is_whole) or at + length > end:
+            return id
+        one = body[at : at + length].replace(b"\xc0\x80", b"\0")
+        at += length
+        text += one
+        words[i] = state << 32 | len(one)
+    if at != end:
+        return id
+    return Event(
+        when,
+        id,
+        tid,
+        words[-1],
+        words[0] if probe.kind in TIMED_KINDS else 0,
+        tuple(words[probe.first_value : probe.first_value + len(probe.values)]),
+        text,
+    )
+
+
+def records_of(data: bytes) -> list[bytes]:
+    """The bodies of what lies in a ring from its start on, up to what is busy or torn."""
+    found, at = [], 0
+    while at + 8 <= len(data):
+        head = int.from_bytes(data[at : at + 4], "little")
+        length = head & ~(BUSY | DISCARDED)
+        end = at + 8 + -(-length // 8) * 8
+        if head & BUSY or end > len(data):
+            break
+        if not head & DISCARDED:
+            found.append(data[at + 8 : at + 8 + length])
+        at = end
+    return found
+
+
+def events_of(columns: Columns, value_counts: list[int], text_sizes: list[int]) -> list[Event]:
+    found = []
+    values = texts = 0
+    for i in range(len(columns)):
+        end, text_end = values + value_counts[i], texts + text_sizes[i]
+        found.append(
+            Event(
+                int(columns.time_unix_nanos[i]),
+                int(columns.probe[i]),
+                int(columns.tid[i]),
+                int(columns.thread[i]),
+                int(columns.duration_nanos[i]),
+                tuple(columns.values[values:end].tolist()),
+                columns.text[texts:text_end],
+            )
+        )
+        values, texts = end, text_end
+    assert (values, texts) == (len(columns.values), len(columns.text))
+    return found
+
+
+def drain_all(decoder: RecordDecoder, image: RingImage, until: int) -> tuple[list[Event], list[int]]:
+    events: list[Event] = []
+    senseless: list[int] = []
+    while True:
+        drained = decoder.drain(image.ring, until)
+        batch = drained.batch
+        events += events_of(batch.columns, batch.value_counts.tolist(), batch.text_sizes.tolist())
+        senseless += drained.senseless.tolist()
+        if not drained.more:
+            return events, senseless
+
+
+def new_decoder(**limits: int) -> RecordDecoder:
+    decoder = RecordDecoder(CAPACITY, 0, **limits)
+    decoder.add(PROBES)
+    return decoder
+
+
+TEXTS = st.lists(st.sampled_from([b"a", b"\xc0\x80", b"\xc0", b"\x80", b"\xc5\xbc"]), max_size=40).map(
+    b"".join
+)
+
+
+@st.composite
+def sensible_records(draw: st.DrawFn) -> bytes:
+    probe = draw(st.sampled_from(PROBES))
+    words, text = [], b""
+    for i in range(probe.words):
+        if not probe.string_mask >> i & 1:
+            words.append(draw(st.sampled_from([0, 1, 1 << 40, (1 << 64) - 1])))
+            continue
+        what = draw(st.sampled_from(["text", "null", "unreadable"]))
+        one = draw(TEXTS) if what == "text" else b""
+        text += one
+        cut = draw(st.sampled_from([0, CUT]))
+        words.append({"text": PRESENT | cut | len(one), "null": 0, "unreadable": PRESENT | UNREADABLE}[what])
+    size = 24 + 8 * len(words) + len(text) + draw(st.integers(0, 9))
+    when, tid = draw(st.integers(0, 20)), draw(st.integers(0, 2))
+    return record(
+        size, probe.id, words, text, time=when, tid=tid, head=draw(st.sampled_from([0, 0, 0, DISCARDED]))
+    )
+
+
+@st.composite
+def spoiled_records(draw: st.DrawFn) -> bytes:
+    """Like those that make sense, with a few bytes changed anywhere behind the ring's header."""
+    spoiled = bytearray(draw(sensible_records()))
+    for _ in range(draw(st.integers(1, 3))):
+        spoiled[draw(st.integers(8, len(spoiled) - 1))] = draw(st.sampled_from([0, 1, 2, 8, 0x80, 0xFF]))
+    return bytes(spoiled)
+
+
+@st.composite
+def senseless_records(draw: st.DrawFn) -> bytes:
+    size = draw(st.sampled_from(SIZES))
+    content = draw(st.binary(max_size=size))
+    return struct.pack("<II", size, 0) + content.ljust(-(-size // 8) * 8, b"\0")
+
+
+RECORDS = st.lists(
+    st.one_of(sensible_records(), sensible_records(), spoiled_records(), senseless_records()), max_size=30
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(RECORDS, st.integers(0, 25)), max_size=4),
+    st.sampled_from([1, 3, 4096]),
+    st.integers(0, 2**14),
+)
+def test_what_is_drained_is_what_a_slow_decoder_finds_in_the_order_of_time(
+    looks: list[tuple[list[bytes], int]], most_events: int, start: int
+) -> None:
+    decoder = new_decoder(most_events=most_events)
+    held: list[Event] = []
+    published = late = 0
+    with RingImage(data_bytes=1 << 20, start=(1 << 20) - 8 * start) as image:
+        for records, until in [*looks, ([], (1 << 64) - 1)]:
+            image.write(*records)
+            found = [decode_slowly(body) for body in records_of(b"".join(records))]
+            held = sorted(
+                held + [each for each in found if isinstance(each, Event)], key=lambda each: each.time
+            )
+            ripe = [each for each in held if each.time <= until]
+            held = held[len(ripe) :]
+            events, senseless = drain_all(decoder, image, until)
+            assert events == ripe
+            assert senseless == [each for each in found if isinstance(each, int)]
+            assert decoder.held_back == len(held)
+            assert image.consumer == image.producer
+            late += sum(each.time < published for each in ripe)
+            published = max([published, *(each.time for each in ripe)])
+            assert decoder.late == late
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=2000), st.integers(-(2**20), 2**20), st.integers(-(2**20), 2**20))
+def test_a_ring_of_anything_is_read_up_to_where_it_is_torn(content: bytes, consumer: int, ahead: int) -> None:
+    with RingImage(data_bytes=4096) as image:
+        image.put(0, content)
+        image.consumer = consumer % (1 << 64)
+        image.producer = (consumer + ahead) % (1 << 64)
+        decoder = new_decoder()
+        try:
+            for _ in range(4096):
+                if not decoder.drain(image.ring).more:
+                    break
+        except JcollectError as error:
+            assert "torn" in error.message  # noqa: PT017
+
+
+# Cases by name.
+
+
+def test_a_record_around_the_end_of_the_ring_is_read_whole() -> None:
+    with RingImage(PLACED, RETURNED, data_bytes=4096, start=4096 - 128) as image:
+        events, senseless = drain_all(new_decoder(), image, 1 << 63)
+    assert [event.probe for event in events] == [0, 1]
+    assert events[0].text == b"abc"
+    assert senseless == []
+
+
+def test_reading_stops_at_a_busy_record_until_it_is_done() -> None:
+    with RingImage(RETURNED, record(56, 1, [0, 0, 0], head=BUSY), RETURNED) as image:
+        decoder = new_decoder()
+        assert len(drain_all(decoder, image, 1 << 63)[0]) == 1
+        assert image.consumer == 64
+        assert drain_all(decoder, image, 1 << 63) == ([], [])
+        image.put(64, RETURNED)
+        assert len(drain_all(decoder, image, 1 << 63)[0]) == 2
+
+
+@pytest.mark.parametrize("until", [0, 1 << 63])
+def test_a_torn_ring_is_read_up_to_there_and_an_error_then(until: int) -> None:
+    with RingImage(PLACED, RETURNED, record(56, 1, [1, 2, 3])) as image:
+        image.producer -= 8
+        decoder = new_decoder()
+        assert len(decoder.drain(image.ring, until).batch) == 2, "what is held back has nothing to wait for"
+        with pytest.raises(JcollectError, match="the ring buffer is torn"):
+            decoder.drain(image.ring, until)
+
+
+def at(when: int, tid: int = 1) -> bytes:
+    return record(56, 1, [when, 0, 9], time=when, tid=tid)
+
+
+def test_of_equal_times_the_ring_decides() -> None:
+    with RingImage(at(2, 1), at(1, 2), at(2, 3), at(1, 4), at(2, 5)) as image:
+        events, _ = drain_all(new_decoder(), image, 5)
+    assert [(event.time, event.tid) for event in events] == [(1, 2), (1, 4), (2, 1), (2, 3), (2, 5)]
+
+
+def test_what_there_is_no_room_to_hold_back_is_published_in_order_all_the_same() -> None:
+    # Room for 47 records of 56 bytes and one of the greatest.
+    decoder = new_decoder(arena_bytes=16384 + 47 * 48, most_events=16)
+    times = np.random.default_rng(1).permutation(1009).tolist()
+    with RingImage(*map(at, times)) as image:
+        events, senseless = drain_all(decoder, image, 0)
+        assert decoder.held_back < 48
+        rest, _ = drain_all(decoder, image, 1 << 63)
+    assert sorted(event.time for event in events + rest) == list(range(1009))
+    assert senseless == []
+    assert decoder.late > 0
+
+
+# The shared object.
+
+
+def test_a_missing_shared_object_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain_module.platform, "machine", lambda: "pdp11")
+    with pytest.raises(JcollectError, match=r"neither .*linux-pdp11/drain\.so nor .*; run make build"):
+        drain_module.load_drain.__wrapped__()
+
+
+def test_a_shared_object_of_other_sources_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source = (ROOT / "collector/jcollect/stream/drain.c").read_text()
+    other = tmp_path / "other.c"
+    other.write_text(source.replace("uint64_t newest;", "uint64_t newest, more;"))
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "drain.so", other], check=True)
+    monkeypatch.setattr(drain_module, "_find_library", lambda: tmp_path / "drain.so")
+    with pytest.raises(JcollectError, match="was built from another version's"):
+        drain_module.load_drain.__wrapped__()
+    monkeypatch.setattr(drain_module, "_find_library", lambda: other)
+    with pytest.raises(JcollectError, match=r"cannot load .*; run make build"):
+        drain_module.load_drain.__wrapped__()
+
+
+def test_it_is_clean_under_the_sanitizers(tmp_path: Path) -> None:
+    """Rings of all kinds, each in memory of just its size; what comes out is what the slow decoder finds."""
+    program = tmp_path / "drain_rings"
+    command = ["gcc", "-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-Wconversion"]
+    options = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-o", program]
+    subprocess.run([*command, *options, Path(__file__).with_name("drain_rings.c")], check=True)
+    rings = hostile_rings(np.random.default_rng(104729), 499)
+    table = new_decoder()._arrays["probes"].tobytes()
+    lines = [struct.pack("<Q", CAPACITY), table]
+    lines += [struct.pack("<3Q", len(data), consumer, producer) + data for data, consumer, producer in rings]
+    done = subprocess.run([program], input=b"".join(lines), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    expected = []
+    for data, consumer, producer in rings:
+        whole = (data + data)[consumer % len(data) :][: producer - consumer]
+        is_sane = consumer % 8 == 0 and 0 <= producer - consumer <= len(data)
+        found = [decode_slowly(body) for body in records_of(whole)] if is_sane else []
+        events = [each for each in found if isinstance(each, Event)]
+        words = sum(sum(event.values) + event.thread for event in events) % (1 << 64)
+        expected.append(
+            f"{len(events)} {len(found) - len(events)} {words} {sum(len(e.text) for e in events)}"
+        )
+    assert done.stdout.decode().splitlines() == expected
+    assert sum(int(line.split()[0]) > 0 for line in expected) > 100, "not all of it is nonsense"
+
+
+def hostile_rings(dice: np.random.Generator, count: int) -> list[tuple[bytes, int, int]]:
+    """Data of a power of two of bytes, and positions: sane, spoiled, and plain noise."""
+    rings = []
+    sane = [PLACED, RETURNED, record(504, 3, [4 | PRESENT, 7, 0, 1, 2, 3, 11], b"\xc5\xbc\xc0\x80")]
+    sane.append(record(120, 0, [5, PRESENT | UNREADABLE, 9], head=DISCARDED))
+    for number in range(count):
+        data = bytearray(4096)
+        used = 0
+        while used + 512 <= len(data):
+            one = sane[dice.integers(len(sane))]
+            data[used : used + len(one)] = one
+            used += len(one)
+        if number % 3:
+            for place in dice.integers(0, used, dice.integers(1, 20)):
+                data[place] = dice.integers(256)
+        if number % 10 == 9:
+            data[:] = dice.bytes(len(data))
+        consumer = int(dice.integers(8)) * 4096 if number % 7 else int(dice.integers(1 << 16))
+        producer = consumer + (used if number % 5 else int(dice.integers(1 << 13)))
+        rings.append((bytes(data), consumer, producer))
+    return rings
+
+
+# The reader.
+
+
+class Reading:
+    """A reader on a ring image, with a subscriber."""
+
+    def __init__(self, image: RingImage, max_events: int | None = None) -> None:
+        zeros = np.zeros(CAPACITY, np.uint64)
+        self.accounts = Accounts(CAPACITY, lambda: zeros, lambda: zeros)
+        self.hub = Hub(messages_of(PROBES), self.accounts)
+        self.subscription: Subscription = self.hub.subscribe(())
+        self.ended = threading.Event()
+        self.reader = Reader(image.ring, new_decoder(), self.hub, self.accounts, max_events, self.ended.set)
+
+    def delivered(self) -> int:
+        return self.accounts.totals().delivered
+
+    def received(self) -> list[Columns]:
+        self.hub.end()
+        return [body for body in map(decode, self.subscription.messages()) if isinstance(body, Columns)]
+
+
+def columns_of(batches: list[Columns], name: str) -> list[int]:
+    return [one for batch in batches for one in getattr(batch, name).tolist()]
+
+
+def test_events_are_published_in_the_order_of_their_times_and_numbered_in_it() -> None:
+    now = time.monotonic_ns() + 10**12
+    times = [now + i for i in (3, 1, 2, 7, 5, 11)]
+    with RingImage(*map(at, times)) as image:
+        reading = Reading(image)
+        reading.reader.start()
+        wait_until(lambda: image.consumer == image.producer, "the ring is empty")
+        assert reading.delivered() == 0, "what has just happened is held back"
+        reading.reader.finish()
+        batches = reading.received()
+    assert columns_of(batches, "time_unix_nanos") == sorted(times)
+    assert columns_of(batches, "seq") == list(range(6))
+    assert reading.reader.late == 0
+
+
+def test_an_event_that_comes_later_than_the_window_is_published_and_counted() -> None:
+    with RingImage(at(101), at(97)) as image:
+        reading = Reading(image)
+        reading.reader.start()
+        wait_until(lambda: reading.delivered() == 2, "two events are published")
+        image.write(at(89), at(103))
+        wait_until(lambda: reading.delivered() == 4, "two more are published")
+        reading.reader.finish()
+        assert columns_of(reading.received(), "time_unix_nanos") == [97, 101, 89, 103]
+    assert reading.reader.late == 1
+
+
+def test_what_is_over_max_events_is_filtered_although_it_was_held_back() -> None:
+    now = time.monotonic_ns() + 10**12
+    with RingImage(*(at(now + i) for i in range(7))) as image:
+        reading = Reading(image, max_events=5)
+        reading.reader.start()
+        reading.reader.finish()
+        assert reading.ended.is_set()
+        assert len(columns_of(reading.received(), "seq")) == 5
+    totals = reading.accounts.totals()
+    assert (totals.delivered, totals.filtered) == (5, 2)
+
+
+def test_a_reader_that_cannot_read_on_ends_the_collector_and_says_why() -> None:
+    with RingImage(at(1), data_bytes=4096) as image:
+        reading = Reading(image)
+        image.producer += 1 << 20
+        reading.reader.start()
+        assert reading.ended.wait(30)
+        with pytest.raises(JcollectError, match="torn"):
+            reading.reader.finish()
+
+
+def test_a_reader_in_its_pause_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for pause in ("_SHORTEST_PAUSE", "_LONGEST_PAUSE"):
+        monkeypatch.setattr(reader_module, pause, 3_600_000)
+    with RingImage(at(1)) as image:
+        reading = Reading(image)
+        reading.reader.start()
+        finishing = threading.Thread(target=reading.reader.finish, daemon=True)
+        finishing.start()
+        finishing.join(DEADLINE_SECONDS)
+        assert not finishing.is_alive()
+        assert reading.delivered() == 1
