@@ -175,9 +175,9 @@ def load_program(name: str, code: bytes, license: str, attach_type: int = 0) -> 
     )
     try:
         return _load(attributes)
-    except PermissionError as error:
-        raise LoadError(error.errno or 0, "") from None
-    except OSError:
+    except OSError as error:
+        if error.errno == errno.EPERM:  # The verifier says EACCES.
+            raise LoadError(errno.EPERM, "") from None
         # Once more, for the log: writing it takes much longer than loading.
         with contextlib.closing(mmap.mmap(-1, _LOG_BYTES)) as log:
             start = ctypes.c_char.from_buffer(log)

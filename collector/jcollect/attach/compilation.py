@@ -25,8 +25,9 @@ _ARCHITECTURES = {"x86_64": "JPROBE_X86_64", "aarch64": "JPROBE_AARCH64"}
 class Compilation:
     """Under way from `start` on; `result` waits for it. To be closed, by the thread that has started it."""
 
-    def __init__(self, key: str, cache: Cache) -> None:
-        self._key = key
+    def __init__(self, source: Path, cache: Cache) -> None:
+        self._source = source
+        self._key = ""
         self._cache = cache
         self._child: subprocess.Popen[bytes] | None = None
         self._result: Program | JcollectError | None = None
@@ -34,13 +35,12 @@ class Compilation:
     @classmethod
     def start(cls, cache: Cache | None = None) -> Compilation:
         """Looks into the cache, and begins to compile where nothing is there. Raises nothing."""
-        cache = cache or Cache()
+        source = bpf_directory()
+        compilation = cls(source, cache or Cache())
         try:
-            flags, source = _flags(), bpf_directory()
-            compilation = cls(_key(source, flags), cache)
-            compilation._begin(source, flags)
+            compilation._key = key_of(source, flags())
+            compilation._begin()
         except JcollectError as error:
-            compilation = cls("", cache)
             compilation._result = error
         return compilation
 
@@ -62,7 +62,7 @@ class Compilation:
             child.kill()
             child.communicate()
 
-    def _begin(self, source: Path, flags: list[str]) -> None:
+    def _begin(self) -> None:
         content = self._cache.read(self._key)
         if content is not None:
             try:
@@ -70,8 +70,8 @@ class Compilation:
                 return
             except ValueError:
                 pass  # Not of our making, or damaged: compiled anew, and replaced.
-        self._source = source
-        command = [sys.executable, "-P", "-m", "jcollect.attach.compiler", os.getpid(), source, *flags]
+        module = "jcollect.attach.compiler"
+        command = [sys.executable, "-P", "-m", module, os.getpid(), self._source, *flags()]
         try:
             self._child = subprocess.Popen(
                 [str(part) for part in command],
@@ -108,14 +108,14 @@ def bpf_directory() -> Path:
     return installed if installed.is_dir() else package.parent.parent / "bpf"
 
 
-def _flags() -> list[str]:
+def flags() -> list[str]:
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
         raise JcollectError(f"jcollect traces on x86_64 and aarch64, and this machine is {machine}")
     return [f"-D{_ARCHITECTURES[machine]}", "-Wno-macro-redefined"]
 
 
-def _key(source: Path, flags: list[str]) -> str:
+def key_of(source: Path, flags: list[str]) -> str:
     """A digest of all that the compiler's result depends on."""
     digest = hashlib.sha256(f"{FORMAT} {flags} {_bcc_version()}".encode())
     try:

@@ -86,7 +86,7 @@ class Kernel:
                 raise LoadError(errno.EINVAL, f"invalid func unknown#{_GET_ATTACH_COOKIE}\n")
             return load_program(name, code, license, attach_type)
         except LoadError as error:
-            if error.errno in (errno.EPERM, errno.EACCES) and not error.log:
+            if error.errno == errno.EPERM:
                 raise _may_not(f"load {name}", error) from None
             # Its last line counts what it has looked at.
             lines = [line.strip() for line in error.log.splitlines() if not line.startswith("processed ")]

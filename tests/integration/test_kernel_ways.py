@@ -1,0 +1,263 @@
+"""Ways into the kernel: handlers compiled now or before, and kernels that lack what others have."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import collector_fixtures
+import pytest
+from collector_fixtures import Bench, Target
+
+from conditions import require_bpf, wait_until
+from jcollect.attach import compilation
+from jcollect.attach.cache import Cache
+from jcollect.attach.compilation import Compilation, bpf_directory, key_of
+from jcollect.attach.handlers import Handlers
+from jcollect.attach.kernel import Kernel
+from jcollect.attach.links import AUTO, PERF_EVENT, UPROBE_MULTI, Linker, Links
+from jcollect.attach.program import Program
+from jcollect.discovery.process import find_process
+from jcollect.errors import JcollectError
+from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
+
+PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
+PATTERNS = ("nst", "d1t", "det")
+# r0 = 0; exit
+NOTHING = bytes.fromhex("b700000000000000" "9500000000000000")  # fmt: skip
+# r0 = *(u64 *)(r10 + 8); exit
+ABOVE_THE_STACK = bytes.fromhex("79a0080000000000" "9500000000000000")  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _bpf() -> None:
+    require_bpf()
+
+
+@pytest.fixture
+def target(bench: Bench) -> Target:
+    return bench.target(StubImage([PLACE]), *PATTERNS)
+
+
+@contextlib.contextmanager
+def handlers_of(cache: Cache | None = None, without: frozenset[str] = frozenset()) -> Iterator[Handlers]:
+    handlers = Handlers(16, 16, Compilation.start(cache), without)
+    handlers.used = 3
+    try:
+        yield handlers
+    finally:
+        handlers.close()
+
+
+@contextlib.contextmanager
+def linked(handlers: Handlers, target: Target, way: str = AUTO) -> Iterator[Links]:
+    links = Linker(handlers, way).link(find_process(target.pid).probes(()))
+    try:
+        yield links
+    finally:
+        links.close()
+
+
+def counted(cache: Cache, target: Target) -> list[int]:
+    """How often the three probes fired, of 388 times each."""
+    with handlers_of(cache) as handlers:
+        with linked(handlers, target):
+            target.fire(4, 97)
+        return handlers.hits()[:3].tolist()
+
+
+def test_handlers_that_were_kept_count_as_those_just_compiled(
+    tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Cache(tmp_path / "jprobe")
+    assert counted(cache, target) == [388] * 3
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")  # Nothing can be compiled any more.
+    assert counted(cache, target) == [388] * 3
+
+
+def test_damaged_handlers_are_compiled_anew(tmp_path: Path, target: Target) -> None:
+    cache = Cache(tmp_path / "jprobe")
+    assert counted(cache, target) == [388] * 3
+    (file,) = (tmp_path / "jprobe").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    assert counted(cache, target) == [388] * 3
+    assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("owner", [0, 65534])
+def test_handlers_that_another_user_has_written_are_not_loaded(
+    tmp_path: Path, target: Target, owner: int
+) -> None:
+    cache = Cache(tmp_path / "jprobe")
+    forged = Program("GPL", {"probe_fired": NOTHING, "do_nothing": NOTHING})
+    cache.write(key_of(bpf_directory(), compilation.flags()), forged.encoded())
+    (file,) = (tmp_path / "jprobe").iterdir()
+    os.chown(file, owner, owner)
+    # What is our own is believed.
+    assert counted(cache, target) == ([0] * 3 if owner == 0 else [388] * 3)
+
+
+@pytest.mark.parametrize("mount", ["mount -t tmpfs none /var/cache", "mount -t tmpfs -o ro none /var/cache"])
+def test_an_empty_cache_and_one_that_cannot_be_written_do_no_harm(
+    bench: Bench, target: Target, monkeypatch: pytest.MonkeyPatch, mount: str
+) -> None:
+    jcollect = bench.directory / "jcollect"
+    inside = f'{mount} && exec {collector_fixtures.JCOLLECT} "$@"'
+    jcollect.write_text(f"#!/bin/sh\nexec unshare --mount sh -c '{inside}' sh \"$@\"\n")
+    jcollect.chmod(0o755)
+    monkeypatch.setattr(collector_fixtures, "JCOLLECT", str(jcollect))
+    collector = bench.attach(target)
+    target.fire(4, 499)
+    assert "5,988 hits = 5,988 delivered + 0 lost" in collector.end()
+
+
+def test_the_compiler_does_not_stay(bench: Bench, target: Target) -> None:
+    collector = bench.attach(target)
+    maps = Path(f"/proc/{collector.process.pid}/maps").read_text()
+    assert not re.search("bcc|clang|LLVM", maps)
+    assert children_of(collector.process.pid) == []
+    collector.end()
+
+
+def test_what_cannot_be_compiled_is_told_in_the_compilers_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("linux", "asm", "uapi/linux"):
+        (tmp_path / "bpf/include" / place).mkdir(parents=True)
+    for file in bpf_directory().rglob("*.h"):
+        (tmp_path / "bpf" / file.relative_to(bpf_directory())).write_bytes(file.read_bytes())
+    (tmp_path / "bpf/events.c").write_text("int probe_fired(void *ctx) { return nowhere; }\n")
+    monkeypatch.setattr(compilation, "bpf_directory", lambda: tmp_path / "bpf")
+    cache = Cache(tmp_path / "jprobe")
+    with pytest.raises(
+        JcollectError,
+        match=r"bcc cannot compile .*/bpf/events.c on Linux .*error: use of undeclared identifier 'nowhere'",
+    ):
+        Handlers(16, 16, Compilation.start(cache))
+    assert not (tmp_path / "jprobe").exists()
+
+
+def test_a_compiler_that_nobody_waits_for_any_more_is_gone(tmp_path: Path) -> None:
+    before = children_of(os.getpid())
+    under_way = Compilation.start(Cache(tmp_path / "jprobe"))
+    assert len(children_of(os.getpid())) == len(before) + 1
+    under_way.close()
+    assert children_of(os.getpid()) == before
+    with pytest.raises(JcollectError, match="it was given up"):
+        under_way.result()
+
+
+def test_the_compiler_goes_with_who_has_started_it(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path\n"
+        "from jcollect.attach.cache import Cache\n"
+        "from jcollect.attach.compilation import Compilation\n"
+        "under_way = Compilation.start(Cache(Path(sys.argv[1])))\n"
+        "print('started', flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, tmp_path / "jprobe"], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "started\n"
+        (child,) = children_of(parent.pid)
+        parent.send_signal(signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{child}").exists(), "the end of the compiler", 5)
+    assert not (tmp_path / "jprobe").exists()
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_the_verifiers_last_words_are_told() -> None:
+    with pytest.raises(
+        JcollectError,
+        match=r"does not load jcollect's handler bad: .*; the verifier says: .*invalid .*stack.*$",
+    ):
+        Kernel().load_program("bad", ABOVE_THE_STACK, "GPL")
+
+
+def test_a_kernel_without_uprobe_multi_gets_perf_events(target: Target) -> None:
+    with handlers_of(without=frozenset({"uprobe-multi"})) as handlers:
+        linker = Linker(handlers)
+        assert linker.way == PERF_EVENT
+        links = linker.link(find_process(target.pid).probes(()))
+        assert (links.point, target.semaphores()) == (0, 3)
+        target.fire(4, 97)
+        links.close()
+        assert handlers.hits()[:3].tolist() == [388] * 3
+        assert target.semaphores() == 0
+        with pytest.raises(
+            JcollectError, match=r"no uprobe_multi links, which Linux has from 6.6 on; leave out"
+        ):
+            Linker(handlers, UPROBE_MULTI)
+
+
+LACKING = {
+    "ref-count": r"counting of tracers in semaphores \(ref_ctr_offset\), which Linux has from 4.20 on",
+    "ring-buffer": r"BPF ring buffers, by which events leave it, which Linux has from 5.8 on",
+    "cookies": r"BPF cookies, which tell the handler what has fired, which Linux has from 5.15 on",
+}
+
+
+@pytest.mark.parametrize("way", [AUTO, UPROBE_MULTI, PERF_EVENT])
+@pytest.mark.parametrize("feature", LACKING)
+def test_a_kernel_that_is_too_old_is_told_with_what_it_lacks(target: Target, feature: str, way: str) -> None:
+    descriptors = os.listdir("/proc/self/fd")
+    with (
+        pytest.raises(
+            JcollectError,
+            match=rf"^cannot attach: Linux .* has no {LACKING[feature]}; run Linux 5.15 or later$",
+        ),
+        handlers_of(without=frozenset({feature})) as handlers,
+        linked(handlers, target, way),
+    ):
+        pass
+    assert os.listdir("/proc/self/fd") == descriptors
+    assert target.semaphores() == 0
+
+
+def test_a_feature_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="no features of kernels: ring_buffer"):
+        Kernel(frozenset({"ring_buffer"}))
+
+
+def test_the_way_and_the_attach_point_are_told(target: Target) -> None:
+    with handlers_of() as handlers:
+        linker = Linker(handlers)
+        links = linker.link(find_process(target.pid).probes(()))
+        # Of other kernels, 0 where they make no calls of nops, and 6 where they do of the longer one.
+        assert (linker.way, links.point) in {(UPROBE_MULTI, point) for point in (0, 1, 6)} | {(PERF_EVENT, 0)}
+        links.close()
+
+
+def test_perf_events_take_more_files_than_a_shell_allows_and_tell_how_long_closing_takes(
+    bench: Bench,
+) -> None:
+    kinds = (2,)
+    image = StubImage([Method("com.acme.Orders", f"m{i}", (), LONG, "()J", kinds) for i in range(31)])
+    target = bench.target(image, "*31:dnt")
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with handlers_of() as handlers:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 8, allowed[1]))
+            with linked(handlers, target, PERF_EVENT) as links:
+                target.fire(1, 7)
+                expected = links.closing_seconds
+                begun = time.monotonic()
+            assert time.monotonic() - begun < 3 * expected < 15
+            assert links.closing_seconds == 0
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+        handlers.used = 16
+        assert handlers.hits().tolist() == [7] * 16, "ids from 16 on are refused by the handler"

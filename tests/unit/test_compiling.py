@@ -1,0 +1,242 @@
+"""Compiled handlers: put together, kept, and trusted only where nobody else could have written them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import stat
+import struct
+import sys
+from pathlib import Path
+
+import pytest
+
+from jcollect.attach import compilation
+from jcollect.attach.cache import Cache, default_directory
+from jcollect.attach.compilation import Compilation, key_of
+from jcollect.attach.program import Program, decoded, unlinked
+from jcollect.errors import JcollectError
+
+KEY = "0123456789abcdef"
+
+
+def load(target: int, source: int, low: int, high: int = 0) -> bytes:
+    """An instruction that loads 64 bits, in its two slots."""
+    return struct.pack("<BBhi", 0x18, source << 4 | target, 0, low) + struct.pack("<BBhi", 0, 0, 0, high)
+
+
+MOVE = bytes.fromhex("b701000000000000")
+EXIT = bytes.fromhex("9500000000000000")
+# As a compiler leaves it, whose maps have the descriptors 8 and 9.
+COMPILED = MOVE + load(1, 1, 9) + load(2, 15, 0) + load(3, 0, 8) + load(10, 1, 8) + load(4, 15, 1) + EXIT
+MAPS = [8, 9]
+
+
+def program() -> Program:
+    return Program("GPL", {"probe_fired": unlinked(COMPILED, MAPS), "do_nothing": EXIT})
+
+
+def test_descriptors_and_numbers_come_where_their_references_are() -> None:
+    assert program().linked("probe_fired", [51, 52], [16384, 7]) == (
+        MOVE + load(1, 1, 52) + load(2, 0, 16384) + load(3, 0, 8) + load(10, 1, 51) + load(4, 0, 7) + EXIT
+    )
+    assert program().linked("do_nothing", [51, 52], [16384, 7]) == EXIT
+
+
+def test_the_upper_half_of_a_load_is_no_instruction() -> None:
+    tricky = load(1, 0, 0x18, 0x18) + load(2, 1, 8)
+    assert unlinked(tricky, MAPS) == load(1, 0, 0x18, 0x18) + load(2, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [b"", EXIT[:-1], load(1, 1, 7), load(1, 2, 8), load(1, 1, 8)[:8]],
+    ids=["nothing", "half an instruction", "a map of nobody's", "another kind of reference", "half a load"],
+)
+def test_what_the_compiler_cannot_have_made_is_refused(code: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        unlinked(code, MAPS)
+
+
+def test_a_program_is_read_as_it_was_written() -> None:
+    assert decoded(program().encoded()) == program()
+
+
+def test_what_is_damaged_is_refused_at_any_place() -> None:
+    content = program().encoded()
+    for place in range(len(content)):
+        for damaged in (
+            content[:place],
+            content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :],
+        ):
+            with pytest.raises(ValueError, match="no handlers"):
+                decoded(damaged)
+
+
+@pytest.mark.parametrize(
+    "functions",
+    [
+        {"probe_fired": EXIT},
+        {"probe_fired": load(1, 1, 2), "do_nothing": EXIT},
+        {"probe_fired": load(1, 15, 2), "do_nothing": EXIT},
+        {"probe_fired": load(1, 15, -1), "do_nothing": EXIT},
+        {"probe_fired": b"", "do_nothing": EXIT},
+    ],
+    ids=["one function", "a third map", "a third number", "number -1", "no instruction"],
+)
+def test_what_is_whole_and_cannot_be_loaded_is_refused(functions: dict[str, bytes]) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        decoded(Program("GPL", functions).encoded())
+
+
+def test_the_cache_is_for_its_owner_alone(tmp_path: Path) -> None:
+    directory = tmp_path / "new" / "jprobe"
+    cache = Cache(directory)
+    assert cache.read(KEY) is None
+    cache.write(KEY, b"first")
+    cache.write(KEY, b"second")
+    assert cache.read(KEY) == b"second"
+    (file,) = directory.iterdir()
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_can_write_does_not_count(tmp_path: Path, mode: int) -> None:
+    cache, file = written(tmp_path)
+    file.chmod(mode)
+    assert cache.read(KEY) is None
+    cache.write(KEY, b"ours")
+    assert cache.read(KEY) == b"ours"
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
+def test_nothing_counts_in_a_directory_that_others_can_write(tmp_path: Path, mode: int) -> None:
+    cache, file = written(tmp_path)
+    file.parent.chmod(mode)
+    assert cache.read(KEY) is None
+    cache.write(KEY, b"ours")
+    file.parent.chmod(0o700)
+    assert cache.read(KEY) == b"handlers"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away takes root")
+@pytest.mark.parametrize("place", ["file", "directory"])
+def test_what_belongs_to_another_user_does_not_count(tmp_path: Path, place: str) -> None:
+    cache, file = written(tmp_path)
+    os.chown(file if place == "file" else file.parent, 65534, 65534)
+    assert cache.read(KEY) is None
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    cache, file = written(tmp_path)
+    linked = Cache(tmp_path / "link")
+    (tmp_path / "link").symlink_to(file.parent)
+    assert linked.read(KEY) is None
+    elsewhere = file.rename(tmp_path / "elsewhere")
+    file.symlink_to(elsewhere)
+    assert cache.read(KEY) is None
+    cache.write(KEY, b"ours")
+    assert (cache.read(KEY), elsewhere.read_bytes()) == (b"ours", b"handlers")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    cache, file = written(tmp_path)
+    file.unlink()
+    os.mkfifo(file, 0o600)
+    assert cache.read(KEY) is None
+
+
+def test_where_nothing_can_be_written_there_is_no_cache(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    cache = Cache(tmp_path / "file" / "jprobe")
+    cache.write(KEY, b"handlers")
+    assert cache.read(KEY) is None
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    cache, _ = written(tmp_path)
+    (tmp_path / "jprobe" / "other").touch()
+    for number in range(9):
+        cache.write(f"{number}", b"handlers")
+        os.utime(tmp_path / "jprobe" / f"{number}.handlers", ns=(number, number))
+    cache.write("last", b"handlers")
+    names = {file.name for file in (tmp_path / "jprobe").iterdir()}
+    assert names == {"last.handlers", f"{KEY}.handlers", "8.handlers", "7.handlers", "other"}
+
+
+def test_every_user_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/of/user")
+    monkeypatch.setenv("HOME", "/home/user")
+    assert default_directory() == Path("/var/cache/jprobe")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert default_directory() == Path("/of/user/jprobe")
+    monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
+    assert default_directory() == Path("/home/user/.cache/jprobe")
+    monkeypatch.setenv("HOME", "nor/this")
+    assert default_directory() is None
+
+
+def written(tmp_path: Path) -> tuple[Cache, Path]:
+    """A cache with one content, and that one's file."""
+    cache = Cache(tmp_path / "jprobe")
+    cache.write(KEY, b"handlers")
+    assert cache.read(KEY) == b"handlers"
+    return cache, tmp_path / "jprobe" / f"{KEY}.handlers"
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder like bpf/, and a package that is called bcc."""
+    folder = tmp_path / "bpf"
+    (folder / "include/linux").mkdir(parents=True)
+    (folder / "events.c").write_text("int probe_fired;")
+    (folder / "include/linux/types.h").write_text("typedef int s32;")
+    (tmp_path / "site/bcc").mkdir(parents=True)
+    (tmp_path / "site/bcc/__init__.py").write_text("raise AssertionError('it is imported')")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.delitem(sys.modules, "bcc", raising=False)
+    importlib.invalidate_caches()
+    return folder
+
+
+def test_the_key_changes_with_whatever_is_compiled_and_with_the_compiler(
+    tmp_path: Path, source: Path
+) -> None:
+    seen = [key_of(source, ["-DA"])]
+    assert key_of(source, ["-DA"]) == seen[0]
+
+    seen.append(key_of(source, ["-DB"]))
+    (source / "events.c").write_text("int probe_fired; ")
+    seen.append(key_of(source, ["-DA"]))
+    header = source / "include/linux/types.h"
+    header.write_text("typedef long s32;")
+    seen.append(key_of(source, ["-DA"]))
+    header.rename(header.with_name("other.h"))
+    seen.append(key_of(source, ["-DA"]))
+    (tmp_path / "site/bcc/version.py").write_text("__version__ = '1'")
+    seen.append(key_of(source, ["-DA"]))
+    os.utime(tmp_path / "site/bcc/version.py", ns=(1, 1))
+    seen.append(key_of(source, ["-DA"]))
+    assert len(set(seen)) == 7
+
+
+def test_what_is_kept_is_taken_without_a_compiler(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compilation, "bpf_directory", lambda: source)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    cache = Cache(tmp_path / "jprobe")
+    with pytest.raises(JcollectError, match=r"bcc cannot compile .*/events.c on Linux .*: /nowhere/python"):
+        Compilation.start(cache).result()
+    cache.write(key_of(source, compilation.flags()), program().encoded())
+    assert Compilation.start(cache).result() == program()
+
+
+def test_without_bcc_there_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    under_way = Compilation.start()
+    with pytest.raises(JcollectError, match="bcc is missing: install python3-bpfcc"):
+        under_way.result()
+    under_way.close()
