@@ -15,6 +15,7 @@ import os
 import platform
 from collections.abc import Iterator
 
+from jcollect.attach.bpf_syscalls import link_uprobe_multi
 from jcollect.attach.handlers import Handlers
 from jcollect.errors import JcollectError
 
@@ -33,18 +34,16 @@ def find_attach_point(handlers: Handlers) -> int:
         program = handlers.load_empty_for_uprobe_multi()
         with _stub_of_our_own() as (file, address):
             for offset, call in _CANDIDATES:
-                if _becomes_a_call(handlers, program, file, address, offset, call):
+                if _becomes_a_call(program, file, address, offset, call):
                     return offset
     except (OSError, JcollectError):
         pass  # No executable memfd here, for instance: the nop at 0 always works.
     return 0
 
 
-def _becomes_a_call(
-    handlers: Handlers, program: int, file: str, address: int, offset: int, call: bytes
-) -> bool:
+def _becomes_a_call(program: int, file: str, address: int, offset: int, call: bytes) -> bool:
     try:
-        link = handlers.kernel.link_uprobe_multi(program, file, [offset], None, [0], os.getpid())
+        link = link_uprobe_multi(program, file, [offset], None, [0], os.getpid())
     except OSError:
         return False
     try:
