@@ -47,7 +47,8 @@ class LiveProbe:
             method=probe.method,
             descriptor=probe.descriptor,
             values=probe.values,
-            file=probe.library.file,
+            # Of a path that is no UTF-8 there is a picture.
+            file=os.fsencode(probe.library.file).decode(errors="replace"),
             location=probe.location,
             semaphore=probe.semaphore,
             semaphore_count=self.semaphore_count,

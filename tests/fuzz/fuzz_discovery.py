@@ -1,0 +1,28 @@
+"""Fuzzes a reader of what a target writes, guided by coverage; no part of the tests.
+
+    python3 -m venv /tmp/fuzz && /tmp/fuzz/bin/pip install atheris && mkdir /tmp/found
+    PYTHONPATH=collector:tests:.venv/lib/python3.11/site-packages \\
+        /tmp/fuzz/bin/python tests/fuzz/fuzz_discovery.py library /tmp/found tests/corpus/library
+
+The readers are those of tests/hostile.py. What breaks one is left as crash-*: it belongs into
+tests/corpus/<reader>, under a name that says what is wrong with it, where a unit test replays it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["jcollect.discovery"]):
+    import hostile
+
+
+def main() -> None:
+    reader = hostile.READERS[sys.argv.pop(1)]
+    atheris.Setup(sys.argv, reader)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

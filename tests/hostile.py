@@ -1,0 +1,66 @@
+"""The readers of what a target writes, each as a function of bytes: what the fuzzers and the corpus feed.
+
+Each returns in peace, be it that it reads or that it refuses; anything else is an error of the reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jcollect.discovery.live import LiveProbe
+from jcollect.discovery.manifest import decode_manifest
+from jcollect.discovery.maps import parse_maps
+from jcollect.discovery.probes import MAX_WORDS, narrow, probes_of
+from jcollect.discovery.stub_library import (
+    MalformedLibraryError,
+    StubLibrary,
+    find_stub_mappings,
+    parse_stub_image,
+)
+from jcollect.discovery.usdt_notes import parse_notes
+
+
+def read_library(content: bytes) -> None:
+    try:
+        image = parse_stub_image(content)
+    except MalformedLibraryError:
+        return
+    text, semaphores = image.text, image.semaphores
+    for probe in narrow(probes_of([StubLibrary(1, "/x", 0, image)]), ()):
+        assert text.address <= probe.location <= text.address + text.size - 32
+        assert semaphores.address <= probe.semaphore <= semaphores.address + semaphores.size - 2
+        assert semaphores.address + semaphores.size <= len(content)
+        assert probe.slot < image.states.size
+        assert 64 * probe.gate < image.gates.size
+        assert 1 <= probe.words <= MAX_WORDS
+        assert probe.string_mask < 1 << probe.words
+        LiveProbe(probe).message().SerializeToString()
+
+
+def read_manifest(content: bytes) -> None:
+    try:
+        manifest, elements = decode_manifest(content)
+    except MalformedLibraryError:
+        return
+    values = sum(len(slot.values) for slot in manifest.probes)
+    parts = (manifest.methods, manifest.probes, manifest.untraceable, manifest.selectors)
+    assert values + sum(map(len, parts)) <= elements.total
+
+
+def read_notes(content: bytes) -> None:
+    try:
+        list(parse_notes(content))
+    except MalformedLibraryError:
+        return
+
+
+def read_map(content: bytes) -> None:
+    find_stub_mappings(list(parse_maps(content.decode(errors="surrogateescape"))))
+
+
+READERS: dict[str, Callable[[bytes], None]] = {
+    "library": read_library,
+    "manifest": read_manifest,
+    "notes": read_notes,
+    "maps": read_map,
+}

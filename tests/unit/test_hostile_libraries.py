@@ -1,0 +1,348 @@
+"""What a process may map to take a collector's time and memory: each has its limit, and one warning."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import mmap
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from jcollect.discovery import limits
+from jcollect.discovery.live import LiveProbe, read_live
+from jcollect.discovery.maps import read_maps
+from jcollect.discovery.probes import narrow, probes_of
+from jcollect.discovery.process import TracedProcess, look, look_again
+from jcollect.discovery.stub_library import (
+    MalformedLibraryError,
+    StubLibrary,
+    parse_stub_image,
+    read_stub_library,
+    read_stub_mappings,
+)
+from stub_image import ENTRY, LONG, Method, StubImage
+
+PLACE = Method("com.acme.Orders", "place", (LONG,), kinds=(ENTRY,))
+# What limits.py says; of time three times as much, because other work goes on beside the tests.
+LIBRARY_SECONDS, PROCESS_SECONDS = 3 * 4.0, 3 * 6.0
+LIBRARY_MIB, PROCESS_MIB = 450, 700
+
+
+def field(number: int, content: bytes) -> bytes:
+    size, prefix = len(content), bytes([number << 3 | 2])
+    while size > 0x7F:
+        prefix, size = prefix + bytes([size & 0x7F | 0x80]), size >> 7
+    return prefix + bytes([size]) + content
+
+
+VERSION = b"\x08\x02"
+SELECTOR, METHOD, PROBE, UNTRACEABLE = (field(number, b"") for number in (4, 5, 6, 7))
+VALUE = field(3, b"")
+ENTRY_KIND = b"\x10\x01"
+
+
+def slot(values: int) -> bytes:
+    return field(6, ENTRY_KIND + VALUE * values)
+
+
+def library(manifest: bytes, slots: int = 0, methods: int = 0) -> bytes:
+    """A library of so many stubs, each with a note, whatever its manifest says."""
+    kinds = (ENTRY,) * slots
+    image = StubImage([Method("p", "n", kinds=kinds)], manifest_bytes=VERSION + manifest)
+    image.gate_bytes = 64 * methods
+    image.names = lambda: [("p", f"n{i}") for i in range(slots)]  # type: ignore[method-assign]
+    return image.build()
+
+
+@contextmanager
+def bounded(mib: float, seconds: float) -> Iterator[None]:
+    """Of memory and time that is taken inside."""
+    gc.collect()
+    _libc.malloc_trim(0)  # What earlier tests have left free would be taken again, and not be seen.
+    Path("/proc/self/clear_refs").write_text("5")  # The peak becomes what it is now.
+    before, begun = resident("VmHWM"), time.perf_counter()
+    yield
+    taken, peak = time.perf_counter() - begun, resident("VmHWM") - before
+    assert peak < mib, f"{peak} MiB"
+    assert taken < seconds, f"{taken} s"
+
+
+def resident(what: str) -> float:
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(what))
+    return int(line.split()[1]) / 1024
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda: library(UNTRACEABLE * limits.MAX_UNTRACEABLE + SELECTOR * limits.MAX_SELECTORS),
+        lambda: library(METHOD * limits.MAX_METHODS, methods=limits.MAX_METHODS),
+        lambda: library(
+            METHOD * limits.MAX_METHODS + slot(4) * limits.MAX_PROBES, limits.MAX_PROBES, limits.MAX_METHODS
+        ),
+        lambda: library(METHOD + slot(13) * (limits.MAX_VALUES // 13), limits.MAX_VALUES // 13, 1),
+        lambda: library(METHOD + slot(limits.MAX_VALUES), 1, 1),
+        lambda: library(field(7, b"\x78\0" * 7_900_000)),
+    ],
+    ids=["elements", "methods", "probes", "values", "values-of-one", "unknown-fields"],
+)
+def test_the_costliest_libraries_that_are_read(content: Callable[[], bytes]) -> None:
+    built = content()
+    with bounded(LIBRARY_MIB, LIBRARY_SECONDS):
+        image = parse_stub_image(built)
+        narrow(probes_of([StubLibrary(1, "/x", 0, image)]), ())
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (lambda: library(SELECTOR * (limits.MAX_SELECTORS + 1)), "more than 16,384 selectors"),
+        (lambda: library(METHOD * 8_000_000), "more than 131,072 methods"),
+        (lambda: library(PROBE * 8_000_000), "more than 131,072 probes"),
+        (lambda: library(UNTRACEABLE * 8_000_000), "more than 131,072 untraceable methods"),
+        (lambda: library(METHOD + slot(8_000_000), 1, 1), "more than 524,288 values"),
+        (lambda: library(METHOD + field(6, b"\x10\x01" * 8_000_000), 1, 1), "repeats what cannot be"),
+        (lambda: library(b"\x78\0" * 8_000_000), "repeats what cannot be repeated"),
+        (lambda: library(bytes(limits.MAX_MANIFEST_BYTES)), "more than 16,777,216"),
+        # Counted as unknown fields, these would be decoded as methods.
+        (lambda: library(b"\xaa\x80\x80\x80\x00\x00" * 2_000_000), "cannot be decoded"),
+        (lambda: library(b"\x7b" * 1_000_000), "cannot be decoded"),
+        (
+            lambda: library(field(5, field(1, b"c" * 60_000)) + slot(0) * 2000, 2000, 1),
+            "its probes take 120,",
+        ),
+    ],
+    ids=[
+        "selectors", "methods", "probes", "untraceable", "values", "slot-fields", "fields", "bytes",
+        "overlong-tags", "groups", "descriptions",
+    ],
+)  # fmt: skip
+def test_what_there_is_too_much_of_is_refused_before_it_is_decoded(
+    content: Callable[[], bytes], reason: str
+) -> None:
+    built = content()
+    with bounded(64, LIBRARY_SECONDS), pytest.raises(MalformedLibraryError, match=reason):
+        parse_stub_image(built)
+
+
+def spoilt(old: bytes, new: bytes) -> bytes:
+    content = StubImage([PLACE, Method("com.acme.Orders", "close", (LONG,), kinds=(ENTRY,))]).build()
+    assert old in content
+    assert len(old) == len(new)
+    return content.replace(old, new)
+
+
+def test_places_outside_of_their_sections_are_refused() -> None:
+    sound = parse_stub_image(spoilt(b"", b""))
+    for old, why in ((sound.text.address, "location"), (sound.semaphores.address, "semaphore")):
+        for new in (0, old - 32, old + 1, old + 64, 2**64 - 32, 2**63):
+            packed = [number.to_bytes(8, "little") for number in (old, new)]
+            # In the note; headers have the same number twice, as address and place in the file.
+            content = bytearray(spoilt(b"", b""))
+            at = content.index(b"stapsdt\0") + (8 if why == "location" else 24)
+            assert content[at : at + 8] == packed[0]
+            content[at : at + 8] = packed[1]
+            with pytest.raises(MalformedLibraryError, match=why):
+                parse_stub_image(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b"com_acme_Orders\0close__entry", b"com_acme_Orders\0place__entry", "the same name"),
+        (b"\0place__entry", b"\0plac\xe9__entry", "no UTF-8"),
+        (b"\0place__entry", b"\0pla\0e__entry", "three texts"),
+        (b"\0.text\0", b"\0.tixt\0", r"no section \.text"),
+        (b"\0.hash\0", b"\0.text\0", r"two sections '\.text'"),
+        (b"\x7fELF\x02", b"\x7fELF\x01", "not a little-endian ELF64 file"),
+    ],
+)
+def test_malformed_parts(old: bytes, new: bytes, reason: str) -> None:
+    with pytest.raises(MalformedLibraryError, match=reason):
+        parse_stub_image(spoilt(old, new))
+
+
+def test_a_section_whose_address_is_not_its_place_in_the_file() -> None:
+    content = spoilt(b"", b"")
+    text = parse_stub_image(content).text.address.to_bytes(8, "little")
+    assert content.count(text * 2) == 1
+    with pytest.raises(MalformedLibraryError, match=r"section \.text has an address"):
+        parse_stub_image(content.replace(text * 2, bytes(8) + text))
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, *[ctypes.c_size_t] * 5]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+
+class Mapped:
+    """Maps files into this very process, as if they were stub libraries.
+
+    Python's own mmap keeps a descriptor of each.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "jprobe-1"
+        self.folder.mkdir()
+        self._addresses: list[int] = []
+
+    def map(self, name: int, content: bytes = b"") -> Path:
+        path = self.folder / f"{name}.so"
+        if content:
+            path.write_bytes(content)
+        with path.open("rb") as file:
+            self.map_descriptor(file.fileno())
+        return path
+
+    def map_descriptor(self, descriptor: int, protection: int = mmap.PROT_READ) -> None:
+        address = _libc.mmap(None, 4096, protection, mmap.MAP_PRIVATE, descriptor, 0)
+        assert address != 2**64 - 1, os.strerror(ctypes.get_errno())
+        self._addresses.append(address)
+
+    def unmap(self) -> None:
+        for address in self._addresses:
+            _libc.munmap(address, 4096)
+
+
+@pytest.fixture
+def mapped(tmp_path: Path) -> Iterator[Mapped]:
+    mapped = Mapped(tmp_path)
+    yield mapped
+    mapped.unmap()
+
+
+def test_a_process_with_too_many_probes_is_read_up_to_the_limit(mapped: Mapped) -> None:
+    costly = library(METHOD + slot(4) * limits.MAX_PROBES, limits.MAX_PROBES, 1)
+    for number in range(4):
+        mapped.map(number, costly)
+    mapped.map(4, StubImage([PLACE]).build())
+    del costly
+    warnings: list[str] = []
+    with bounded(PROCESS_MIB, PROCESS_SECONDS):
+        process = look(os.getpid(), warnings.append)
+        read_live(process.probes(()))
+    assert len(process.libraries) in (2, 3)
+    assert len(warnings) == 5 - len(process.libraries)
+    assert warnings[0].endswith("with it the process has too many probes")
+    again = look_again(process, pytest.fail)
+    assert again == process
+
+
+def test_a_process_with_too_many_libraries_is_read_up_to_the_limit(mapped: Mapped) -> None:
+    first = mapped.map(0, StubImage([], generation=0).build())
+    for number in range(1, limits.MAX_LIBRARIES + 100):
+        (mapped.folder / f"{number}.so").hardlink_to(first)
+    # One file is one library, however many names it has.
+    for number in range(1, 10):
+        mapped.map(number)
+    assert len(look(os.getpid(), pytest.fail).libraries) == 1
+    content = StubImage([], generation=0).build()
+    for number in range(1, limits.MAX_LIBRARIES + 100):
+        (mapped.folder / f"{number}.so").unlink()
+        mapped.map(number, content)
+    warnings: list[str] = []
+    with bounded(PROCESS_MIB, PROCESS_SECONDS):
+        process = look(os.getpid(), warnings.append)
+    assert len(process.libraries) == limits.MAX_LIBRARIES
+    assert len(warnings) == limits.MAX_WARNINGS + 1
+    assert warnings[0].endswith(": the process has 4,096 others")
+    assert warnings[-1] == f"skipping 90 more stub libraries of PID {os.getpid()}"
+
+
+def test_no_more_is_read_at_a_time_than_the_limit(mapped: Mapped) -> None:
+    for number in range(9):
+        with mapped.map(number, b"\x7fELF" * 1024).open("r+b") as sparse:
+            sparse.truncate(limits.MAX_LIBRARY_BYTES)
+    mapped.map(11, b"\x7fELF" * 1024)
+    with (mapped.folder / "11.so").open("r+b") as sparse:
+        sparse.truncate(1 << 40)
+    warnings: list[str] = []
+    with bounded(PROCESS_MIB, PROCESS_SECONDS):
+        process = look(os.getpid(), warnings.append)
+    assert process.libraries == ()
+    reasons = [warning.split(": ", 1)[1] for warning in warnings]
+    assert reasons.count("not a little-endian ELF64 file") == 8
+    assert sum("mapped more than 536,870,912 bytes" in reason for reason in reasons) == 1
+    assert "it has 1,099,511,627,776 bytes, more than 67,108,864" in reasons
+
+
+def test_a_file_that_is_exchanged_is_not_opened(mapped: Mapped) -> None:
+    path = mapped.map(1, StubImage([PLACE]).build())
+    (mapping,) = read_stub_mappings(os.getpid())
+    path.unlink()
+    os.mkfifo(path)  # open(2) would wait for a writer.
+    assert read_stub_library(os.getpid(), mapping).file.startswith(f"/proc/{os.getpid()}/map_files/")
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert read_stub_library(os.getpid(), mapping).file.startswith(f"/proc/{os.getpid()}/map_files/")
+
+
+def test_a_file_that_is_cut_while_it_is_read(mapped: Mapped) -> None:
+    path = mapped.map(1, StubImage([PLACE]).build())
+    os.truncate(path, 4096)
+    warnings: list[str] = []
+    assert look(os.getpid(), warnings.append).libraries == ()
+    assert warnings == [
+        f"skipping the stub library {path} of PID {os.getpid()}: its section headers reach beyond the file"
+    ]
+
+
+def test_a_path_that_a_terminal_would_obey_is_told_as_an_escape(tmp_path: Path) -> None:
+    folder = tmp_path / "\x1b[2J"
+    folder.mkdir()
+    mapped = Mapped(folder)
+    mapped.map(1, bytes(4096))
+    warnings: list[str] = []
+    look(os.getpid(), warnings.append)
+    mapped.unmap()
+    assert f"{tmp_path}/\\x1b[2J/jprobe-1/1.so" in warnings[0]
+
+
+def test_a_path_that_is_no_utf8_can_be_opened_and_told(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    folder.mkdir()
+    mapped = Mapped(folder)
+    path = mapped.map(1, StubImage([PLACE]).build())
+    (library,) = look(os.getpid(), pytest.fail).libraries
+    mapped.unmap()
+    assert library.file == str(path)
+    (probe,) = probes_of([library])
+    assert LiveProbe(probe).message().file == f"{tmp_path}/\ufffd/jprobe-1/1.so"
+
+
+def test_a_memory_map_of_many_long_lines_is_searched_in_time(tmp_path: Path, mapped: Mapped) -> None:
+    """Of as many mappings as the kernel allows, with paths as long as it allows."""
+    depth, here = 0, os.open(tmp_path, os.O_RDONLY)
+    with suppress(OSError):
+        while depth < 15:
+            os.mkdir("d" * 250, dir_fd=here)
+            here, above = os.open("d" * 250, os.O_RDONLY, dir_fd=here), here
+            os.close(above)
+            depth += 1
+    file = os.open("f", os.O_RDWR | os.O_CREAT, dir_fd=here)
+    os.ftruncate(file, 8192)
+    # Neighbours that continue one another would become one mapping.
+    for _ in range(30_000):
+        mapped.map_descriptor(file, mmap.PROT_READ)
+        mapped.map_descriptor(file, mmap.PROT_READ | mmap.PROT_WRITE)
+    mapped.map(1, StubImage([PLACE]).build())
+    with bounded(64, PROCESS_SECONDS):
+        assert len(read_stub_mappings(os.getpid())) == 1
+    with bounded(3 * limits.MAX_KEPT_BYTES >> 20, PROCESS_SECONDS), pytest.raises(OSError, match="large"):
+        read_maps(os.getpid())
+    os.close(file)
+    os.close(here)
+
+
+def test_what_was_read_and_is_known_is_not_read_again(mapped: Mapped) -> None:
+    path = mapped.map(1, StubImage([PLACE]).build())
+    process = look(os.getpid(), pytest.fail)
+    path.write_bytes(bytes(4096))
+    assert look_again(process, pytest.fail) == process
+    assert look_again(TracedProcess(os.getpid()), lambda warning: None).libraries == ()
