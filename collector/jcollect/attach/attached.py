@@ -50,6 +50,11 @@ class Attached:
         return 0 if self._links is None else self._links.point
 
     @property
+    def closing_seconds(self) -> float:
+        """About how long `unlink` will take."""
+        return 0.0 if self._links is None else self._links.closing_seconds
+
+    @property
     def held_back(self) -> npt.NDArray[np.uint64]:
         """Calls held back since they were linked, by probe. Modulo 2**64, as the process counts."""
         held_back: npt.NDArray[np.uint64] = self._filtered - self._before

@@ -23,7 +23,10 @@ _ARCHITECTURES = {"x86_64": "JPROBE_X86_64", "aarch64": "JPROBE_AARCH64"}
 
 
 class Compilation:
-    """Under way from `start` on; `result` waits for it. To be closed, by the thread that has started it."""
+    """Under way from `start` on; `result` waits for it. To be closed, if nobody has waited.
+
+    The child ends with the thread that has started it, at the latest.
+    """
 
     def __init__(self, source: Path, cache: Cache) -> None:
         self._source = source
