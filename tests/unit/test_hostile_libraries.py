@@ -268,7 +268,7 @@ def test_no_more_is_read_at_a_time_than_the_limit(mapped: Mapped) -> None:
     assert process.libraries == ()
     reasons = [warning.split(": ", 1)[1] for warning in warnings]
     assert reasons.count("not a little-endian ELF64 file") == 8
-    assert sum("mapped more than 536,870,912 bytes" in reason for reason in reasons) == 1
+    assert sum("mapped more than 536,870,912 new bytes" in reason for reason in reasons) == 1
     assert "it has 1,099,511,627,776 bytes, more than 67,108,864" in reasons
 
 

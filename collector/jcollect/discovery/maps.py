@@ -86,8 +86,8 @@ def mapped_pages(pid: int) -> int:
         return 0
 
 
-def read_maps(pid: int, containing: bytes = b"") -> list[Mapping]:
-    """The file mappings of a live process, of those lines that contain some bytes.
+def read_maps(pid: int, *containing: bytes) -> list[Mapping]:
+    """The file mappings of a live process, of those lines that contain some of the given bytes; else of all.
 
     A JVM has a thousand lines: looking for bytes in all of them takes a few microseconds, parsing them
     some milliseconds. Raises OSError as open(2) and read(2) do, and EFBIG where there is too much of them.
@@ -97,26 +97,32 @@ def read_maps(pid: int, containing: bytes = b"") -> list[Mapping]:
     return list(parse_maps(content.decode(errors="surrogateescape")))
 
 
-def _read_lines(pid: int, containing: bytes) -> Iterator[bytes]:
+def _read_lines(pid: int, containing: tuple[bytes, ...]) -> Iterator[bytes]:
     """In pieces, each of whole lines: of a process with long paths the kernel prints 256 MiB and more."""
     read, kept, rest = 0, 0, b""
     path = f"/proc/{pid}/maps"
     with open(path, "rb", buffering=0) as stream:
         while piece := stream.read(_PIECE_BYTES):
             lines, _, rest = (rest + piece).rpartition(b"\n")
-            found = [lines] if not containing else list(_lines_with(lines, containing))
+            found = _lines_with(lines, containing)
             yield from found
             read += len(piece)
             kept += sum(map(len, found))
             if read > MAX_MAPS_BYTES or kept > MAX_KEPT_BYTES:
                 raise OSError(errno.EFBIG, "its memory map is too large", path)
-    yield from _lines_with(rest, containing) if containing else [rest]
+    yield from _lines_with(rest, containing)
 
 
-def _lines_with(content: bytes, part: bytes) -> Iterator[bytes]:
-    at = content.find(part)
-    while at >= 0:
-        end = content.find(b"\n", at)
-        end = len(content) if end < 0 else end
-        yield content[content.rfind(b"\n", 0, at) + 1 : end]
-        at = content.find(part, end)
+def _lines_with(content: bytes, parts: tuple[bytes, ...]) -> list[bytes]:
+    """The lines that contain one of the parts, in their order; all of them, in one, if there are no parts."""
+    if not parts:
+        return [content]
+    found: dict[int, bytes] = {}
+    for part in parts:
+        at = content.find(part)
+        while at >= 0:
+            begin, end = content.rfind(b"\n", 0, at) + 1, content.find(b"\n", at)
+            end = len(content) if end < 0 else end
+            found[begin] = content[begin:end]
+            at = content.find(part, end)
+    return [found[begin] for begin in sorted(found)]

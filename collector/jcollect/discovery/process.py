@@ -12,9 +12,9 @@ from pathlib import Path
 from jcollect.discovery.globs import names_matcher
 from jcollect.discovery.limits import MAX_LIBRARIES, MAX_WARNINGS, MAX_WEIGHT
 from jcollect.discovery.malformed import MalformedLibraryError
+from jcollect.discovery.mapped_file import MappedFiles
 from jcollect.discovery.maps import Mapping, Place, read_maps
 from jcollect.discovery.probes import Probe, narrow, probes_of
-from jcollect.discovery.stub_file import StubFiles
 from jcollect.discovery.stub_library import StubLibrary, read_stub_library, read_stub_mappings
 from jcollect.errors import JcollectError
 from jprobe.v1 import manifest_pb2
@@ -136,7 +136,7 @@ def look_again(before: TracedProcess, warn: Callable[[str], None]) -> TracedProc
     libraries = [known[mapping.place] for mapping in mappings if mapping.place in known]
     weight = sum(library.image.weight for library in libraries)
     unreadable = {mapping.place for mapping in mappings} & before.unreadable
-    files = StubFiles(before.pid)
+    files = MappedFiles(before.pid)
     refused: dict[Mapping, str] = {}
     for mapping in mappings:
         if mapping.place in known or mapping.place in unreadable:

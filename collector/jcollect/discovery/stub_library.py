@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from jcollect.discovery.elf import SectionHeader, read_sections
-from jcollect.discovery.limits import MAX_DESCRIPTION_BYTES
+from jcollect.discovery.limits import MAX_DESCRIPTION_BYTES, MAX_LIBRARY_BYTES
 from jcollect.discovery.malformed import MalformedLibraryError as MalformedLibraryError
 from jcollect.discovery.manifest import Elements, decode_manifest
+from jcollect.discovery.mapped_file import MappedFiles
 from jcollect.discovery.maps import Mapping, Place, read_maps
-from jcollect.discovery.stub_file import StubFiles
 from jcollect.discovery.usdt_notes import Note, parse_notes
 from jprobe.v1 import manifest_pb2, probe_pb2
 
@@ -187,12 +187,12 @@ def read_stub_mappings(pid: int) -> list[Mapping]:
     return find_stub_mappings(read_maps(pid, _IN_EVERY_PATH))
 
 
-def read_stub_library(pid: int, mapping: Mapping, files: StubFiles | None = None) -> StubLibrary:
+def read_stub_library(pid: int, mapping: Mapping, files: MappedFiles | None = None) -> StubLibrary:
     """Opens and reads what is mapped. Raises MalformedLibraryError, or OSError if it cannot be opened.
 
     Whoever reads several at a time gives the same `files` for all.
     """
-    file, content = (files or StubFiles(pid)).read(mapping)
+    file, content = (files or MappedFiles(pid)).read(mapping, MAX_LIBRARY_BYTES)
     return StubLibrary(
         pid=pid,
         file=file,

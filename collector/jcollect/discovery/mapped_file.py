@@ -12,55 +12,45 @@ CAP_CHECKPOINT_RESTORE.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable
 
-from jcollect.discovery.limits import MAX_DESCRIPTORS, MAX_LIBRARY_BYTES, MAX_READ_BYTES
-from jcollect.discovery.malformed import MalformedLibraryError
+from jcollect.discovery.limits import MAX_DESCRIPTORS, MAX_READ_BYTES
 from jcollect.discovery.maps import Mapping
+from jcollect.discovery.regular_file import read_held
 
 _Identity = tuple[int, int, int]  # Major, minor, inode.
-_PIECE_BYTES = 1 << 20
 
 
-class StubFiles:
-    """The files that a process has mapped as stub libraries, to be read at one moment."""
+class MappedFiles:
+    """The files that a process has mapped, to be read at one moment."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._bytes_left = MAX_READ_BYTES
         self._descriptors: dict[_Identity, str] | None = None
 
-    def read(self, mapping: Mapping) -> tuple[str, bytes]:
+    def read(self, mapping: Mapping, most: int) -> tuple[str, bytes]:
         """A path by which the mapped file, and no other of its name, can be opened from here, and what is in
-        it. Raises MalformedLibraryError where that is too much, and OSError."""
+        it. Raises OSError, also where that is more than `most` bytes, or no regular file."""
         path, held = self._hold(mapping)
         try:
             status = os.fstat(held)
             if not stat.S_ISREG(status.st_mode):
-                raise MalformedLibraryError("it is not a regular file")
-            return path, self._read(held, status.st_size)
+                raise OSError(errno.EINVAL, "it is not a regular file", path)
+            self._account(status.st_size, most, path)
+            return path, read_held(held, status.st_size)
         finally:
             os.close(held)
 
-    def _read(self, held: int, size: int) -> bytes:
-        if size > MAX_LIBRARY_BYTES:
-            raise MalformedLibraryError(f"it has {size:,} bytes, more than {MAX_LIBRARY_BYTES:,}")
+    def _account(self, size: int, most: int, path: str) -> None:
+        if size > most:
+            raise OSError(errno.EFBIG, f"it has {size:,} bytes, more than {most:,}", path)
         if size > self._bytes_left:
-            raise MalformedLibraryError(
-                f"the process has mapped more than {MAX_READ_BYTES:,} bytes of new stub libraries"
-            )
+            raise OSError(errno.EFBIG, f"the process has mapped more than {MAX_READ_BYTES:,} new bytes", path)
         self._bytes_left -= size
-        pieces = []
-        file = os.open(f"/proc/self/fd/{held}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        try:
-            while size > 0 and (piece := os.read(file, min(size, _PIECE_BYTES))):
-                pieces.append(piece)
-                size -= len(piece)
-        finally:
-            os.close(file)
-        return b"".join(pieces)
 
     def _hold(self, mapping: Mapping) -> tuple[str, int]:
         """A path to the mapped file, and an O_PATH descriptor of it. Raises OSError."""

@@ -1,0 +1,219 @@
+"""The processes of this host that can be traced, found again and again at little cost.
+
+Of each process the file statm is kept open: to read it takes a microsecond, and it fails once the process is
+gone, even if another one has its PID by then. Only where it says that something was mapped or executed is the
+memory map read again.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from jcollect.discovery.jvm import Jvm, describe_jvm, is_libjvm, is_perfdata
+from jcollect.discovery.maps import Mapping, read_maps
+from jcollect.discovery.stub_library import find_stub_mappings
+
+_STATM_BYTES = 128
+# Of the descriptors that this process may have, what is taken here; further processes cost more.
+_SHARE_OF_DESCRIPTORS = 0.25
+# A child of vfork and of posix_spawn runs in its parent's memory until it executes a program.
+_YOUNG_SECONDS = 0.1
+# So long after its start or exec a process is looked at whenever it has mapped something: a JVM may begin.
+_STARTING_SECONDS = 5.0
+# Of those that have mapped something later, as many as can be read in this time, for each look.
+_CHANGED_SECONDS = 0.002
+# A map that takes long to read is read the less often: it takes half a percent of a core.
+_PAUSES = 200
+# What has no memory, kernel threads and zombies, never will have any; every so many looks it is seen whether
+# it is still the same.
+_MEMORYLESS_LOOKS = 16
+_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class HostProcess:
+    """A process at one moment.
+
+    `start` is field 22 of /proc/PID/stat, in clock ticks since boot: with the PID it tells the process from
+    every other that has or had the PID. `is_jvm`: it has libjvm.so mapped. `has_stubs`: it has stub libraries
+    mapped. `jdk` is the version, as in "17.0.15", empty where unknown. `name` is the main class, as jps -l
+    says it, also a jar's path or "module/class"; of what is no JVM, its command name.
+    """
+
+    pid: int
+    start: int
+    uid: int
+    is_jvm: bool
+    has_stubs: bool
+    jdk: str
+    name: str
+
+
+class Host:
+    """Asked again and again; what was looked at before and has not changed is not read again.
+
+    For one thread.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, _Process] = {}
+        self._looks = 0
+
+    def look(self) -> list[HostProcess]:
+        """JVMs, and others that have stub libraries, by ascending PID; without those that may not be read."""
+        now = time.monotonic()
+        self._looks += 1
+        here = {int(name) for name in os.listdir("/proc") if name.isdecimal()}
+        for pid in self._known.keys() - here:
+            self._known.pop(pid).close()
+        starting: list[_Process] = []
+        changed: list[_Process] = []
+        for pid in here:
+            process = self._known.get(pid)
+            if process and not process.has_memory and (self._looks + pid) % _MEMORYLESS_LOOKS:
+                continue
+            if process is None or not process.is_alive():
+                process = self._meet(pid, now)
+            if process is not None and process.is_due(now):
+                (starting if now < process.starting_until else changed).append(process)
+        for process in starting:
+            process.classify(now)
+        changed.sort(key=lambda process: process.classified)
+        for process in changed:
+            if time.monotonic() - now > _CHANGED_SECONDS:
+                break
+            process.classify(now)
+        found = [process.found for process in self._known.values() if process.found]
+        return sorted(found, key=lambda process: process.pid)
+
+    def close(self) -> None:
+        """Gives the descriptors back."""
+        for process in self._known.values():
+            process.close()
+        self._known.clear()
+
+    def _meet(self, pid: int, now: float) -> _Process | None:
+        before = self._known.pop(pid, None)
+        if before:
+            before.close()
+        may_keep = len(self._known) < resource.getrlimit(resource.RLIMIT_NOFILE)[0] * _SHARE_OF_DESCRIPTORS
+        process = _Process(pid, may_keep, now)
+        if process.is_alive():
+            self._known[pid] = process
+            return process
+        process.close()
+        return None
+
+
+class _Process:
+    """One process, from when it was first seen until it is gone."""
+
+    def __init__(self, pid: int, may_keep_descriptor: bool, now: float) -> None:
+        self._pid = pid
+        self._statm: int | None = None
+        if may_keep_descriptor:
+            with suppress(OSError):
+                self._statm = os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self._memory = b""  # As statm has it now.
+        self._seen = b""  # And when it was classified.
+        self.has_memory = True
+        self._paused_until = now
+        self.starting_until = now + _STARTING_SECONDS
+        self.classified = now
+        self.found: HostProcess | None = None
+        self._jvm: tuple[Mapping, Jvm] | None = None
+
+    def is_alive(self) -> bool:
+        """Whether it is still the same process; takes note of its memory."""
+        try:
+            if self._statm is not None:
+                self._memory = os.pread(self._statm, _STATM_BYTES, 0)
+            else:
+                self._memory = _read(self._pid, "statm")
+                if self.found and self.found.start != _start_and_name(self._pid)[0]:
+                    return False
+        except OSError:
+            return False
+        return bool(self._memory)
+
+    def is_due(self, now: float) -> bool:
+        """Whether it may have become something else."""
+        if self._memory == self._seen and not self._is_uncertain(now):
+            return False
+        size, text = _size_and_text(self._memory)
+        self.has_memory = size > 0
+        if not self.has_memory:
+            self.found, self._seen = None, self._memory
+            return False
+        old_size, old_text = _size_and_text(self._seen) if self._seen else (0, 0)
+        if text != old_text:
+            self._jvm = None
+            self.starting_until = now + _STARTING_SECONDS
+        elif now < self._paused_until or (size == old_size and not self._is_uncertain(now)):
+            return False
+        return True
+
+    def _is_uncertain(self, now: float) -> bool:
+        return self._jvm is not None and not self._jvm[1].is_certain and now < self.starting_until
+
+    def classify(self, now: float) -> None:
+        """Finds out what it is."""
+        begun = time.monotonic()
+        self.classified = now
+        try:
+            start, command = _start_and_name(self._pid)
+            if time.clock_gettime(time.CLOCK_BOOTTIME) - start / _CLOCK_TICKS < _YOUNG_SECONDS:
+                return  # It stays due.
+            self._seen = self._memory
+            self.found = self._find(start, command)
+        except (OSError, ValueError):
+            self.found, self._seen = None, self._memory  # Gone, or not ours to read.
+        self._paused_until = now + _PAUSES * (time.monotonic() - begun)
+
+    def _find(self, start: int, command: str) -> HostProcess | None:
+        mappings = read_maps(self._pid, b"/libjvm.so", b"/hsperfdata_", b"jprobe-")
+        libjvm = next(filter(is_libjvm, mappings), None)
+        has_stubs = bool(find_stub_mappings(mappings))
+        if not libjvm and not has_stubs:
+            self._jvm = None
+            return None
+        found = HostProcess(self._pid, start, _effective_uid(self._pid), False, has_stubs, "", command)
+        if libjvm:
+            known = self._jvm
+            if known is None or known[0].place != libjvm.place or not known[1].is_certain:
+                perfdata = next(filter(is_perfdata, mappings), None)
+                self._jvm = known = (libjvm, describe_jvm(self._pid, libjvm, perfdata))
+            found = replace(found, is_jvm=True, jdk=known[1].jdk, name=known[1].name or command)
+        # What was read of several files was that of one process if it is still there.
+        return found if self.is_alive() else None
+
+    def close(self) -> None:
+        if self._statm is not None:
+            os.close(self._statm)
+            self._statm = None
+
+
+def _size_and_text(statm: bytes) -> tuple[int, int]:
+    """Pages mapped, and pages of the program's code, which an exec of another program changes."""
+    words = statm.split(maxsplit=4)
+    return int(words[0]), int(words[3])
+
+
+def _start_and_name(pid: int) -> tuple[int, str]:
+    """Fields 22 and 2 of proc_pid_stat(5). The name may hold anything, blanks and parentheses too."""
+    before, _, after = _read(pid, "stat").rpartition(b")")
+    return int(after.split()[19]), before.partition(b"(")[2].decode(errors="replace")
+
+
+def _effective_uid(pid: int) -> int:
+    # The owner of /proc/PID is root where the process may not be dumped.
+    return int(_read(pid, "status").partition(b"\nUid:")[2].split(maxsplit=2)[1])
+
+
+def _read(pid: int, name: str) -> bytes:
+    with open(f"/proc/{pid}/{name}", "rb", buffering=0) as stream:
+        return stream.read(4096)

@@ -1,0 +1,102 @@
+"""The main class in the command line of the java launcher, as jps -l names it.
+
+Which options take the next word as their argument: src/java.base/share/native/libjli/java.c of the JDK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+_CLASS_PATH = frozenset(("-cp", "-classpath", "--class-path"))
+_WITH_ARGUMENT = _CLASS_PATH | frozenset(
+    (
+        "-p",
+        "--module-path",
+        "--upgrade-module-path",
+        "--add-modules",
+        "--enable-native-access",
+        "--limit-modules",
+        "--add-exports",
+        "--add-opens",
+        "--add-reads",
+        "--patch-module",
+        "--source",
+    )
+)
+_MAIN = frozenset(("-jar", "-m", "--module"))
+_MAX_WORDS = 1 << 14
+_NO_ARGUMENT_FILES = "--disable-@files"
+
+
+def main_class(words: Iterable[str], read_argument_file: Callable[[str], str]) -> str:
+    """What the launcher starts: class, path of a jar, or module/class; "" where nothing says.
+
+    `words` are those after "java". `read_argument_file` gives the content of an @file, or raises OSError.
+    """
+    every = _expanded(words, read_argument_file)
+    for word in every:
+        if word in _MAIN:
+            return next(every, "")
+        if word in _WITH_ARGUMENT:
+            next(every, "")
+        elif word.startswith("--module="):
+            return word.removeprefix("--module=")
+        elif not word.startswith("-"):
+            return word
+    return ""
+
+
+def _expanded(words: Iterable[str], read: Callable[[str], str]) -> Iterator[str]:
+    """The words with those of @files in their places. Files in files are not looked into: nor does java."""
+    takes_files = True
+    for word, _ in zip(words, range(_MAX_WORDS), strict=False):
+        takes_files &= word != _NO_ARGUMENT_FILES
+        if not takes_files or not word.startswith("@"):
+            yield word
+        elif word.startswith("@@"):
+            yield word[1:]
+        else:
+            try:
+                yield from words_of(read(word[1:]))
+            except OSError:
+                yield word
+
+
+def words_of(text: str) -> Iterator[str]:
+    """The words of an argument file: https://docs.oracle.com/en/java/javase/17/docs/specs/man/java.html,
+    "java Command-Line Argument Files"."""
+    word: list[str] = []
+    quote, begun, characters = "", False, iter(text)
+    for character in characters:
+        if quote:
+            if character == "\\":
+                word.append(_escaped(next(characters, "")))
+            elif character == quote or character in "\r\n":
+                quote = ""
+            else:
+                word.append(character)
+        elif character in "\"'":
+            quote, begun = character, True
+        elif character == "#" and not begun:
+            for skipped in characters:
+                if skipped in "\r\n":
+                    break
+        elif character == "\\":
+            # At the end of a line: the word goes on in the next.
+            following = next(characters, "")
+            if following not in "\r\n":
+                word.append("\\" + following)
+                begun = True
+        elif character.isspace():
+            if begun:
+                yield "".join(word)
+            word, begun = [], False
+        else:
+            word.append(character)
+            begun = True
+    if begun:
+        yield "".join(word)
+
+
+def _escaped(character: str) -> str:
+    return {"n": "\n", "r": "\r", "t": "\t", "f": "\f"}.get(character, character)
