@@ -235,11 +235,13 @@ def _link(
     place(".jprobe.gates", gates, 1, alloc | write, GATE)
     writable_end = len(image)
 
+    # Tools that know of prelinking correct addresses by where this is and where notes say that it is.
+    base_at = place(".stapsdt.base", b"\0", 1, 0, 1)
     notes = [
         _note(
             b"stapsdt\0",
             3,
-            struct.pack("<QQQ", text_at + SLOT * slot, len(image), probes_at + 2 * slot)
+            struct.pack("<QQQ", text_at + SLOT * slot, base_at, probes_at + 2 * slot)
             + f"{provider}\0{name}\0{arguments}\0".encode(),
         )
         for slot, ((provider, name), arguments) in enumerate(zip(names, formats, strict=True))
@@ -248,7 +250,6 @@ def _link(
         notes.reverse()
     place(".note.stapsdt", b"".join(notes), 7, 0, 4)
     place(".jprobe.manifest", manifest, 1, 0, 1)
-    place(".stapsdt.base", b"\0", 1, 0, 1)
 
     string_table = b"\0"
     name_offsets = []
