@@ -156,7 +156,6 @@ def _serve(session: Session, following: Following, serving: Serving, end: End) -
             if printing is not None:
                 printing.join()
             server.stop()
-            following.leave_all()
         _report_books(session, totals, begun, following.last_exited)
         if serving.fail_on_loss:
             check_no_loss(totals.lost + totals.missing + session.hub.lost())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from jcollect.commands.end import End
 from jcollect.commands.followed import Candidate, Followed
@@ -25,13 +25,15 @@ class Following:
         self,
         session: Session,
         targets: Targets,
-        candidates: Sequence[Candidate],
+        candidates: list[Candidate],
         end: End,
         arm_timeout: float,
     ) -> None:
-        """`candidates` are those to begin with: their probes have ids and are described from now on."""
+        """`candidates` are those to begin with: their probes have ids and are described from now on. Those
+        that come are added to them; all are the caller's to close."""
         self._session = session
         self._targets = targets
+        self._candidates = candidates
         self._end = end
         self._serving = ""
         self._arm_timeout = arm_timeout
@@ -50,7 +52,7 @@ class Following:
         self._serving = f"; serving {serving}"
         has_some = [followed.attach() for followed in self.followed]
         if not any(has_some):
-            self._say(f"waiting for {self._targets.asked}")
+            self._say(f"waiting for {self._targets}")
         self._go_on(lambda: not any(followed.is_arming for followed in self.followed))
         deadline = None if seconds is None else time.monotonic() + seconds
         self._go_on(lambda: deadline is not None and time.monotonic() >= deadline)
@@ -61,11 +63,6 @@ class Following:
         if self._names_processes or not self._all_exited():
             return ""
         return f"PID {self.followed[0].pid} has exited; "
-
-    def leave_all(self) -> None:
-        """Gives back what was leased for the processes."""
-        for followed in self.followed:
-            followed.candidate.close()
 
     def _go_on(self, is_over: Callable[[], bool]) -> None:
         while self._end.going_on() and not is_over() and not self._all_exited():
@@ -90,10 +87,12 @@ class Following:
     def _let_go(self, followed: Followed) -> None:
         followed.leave()
         self.followed.remove(followed)
+        self._candidates.remove(followed.candidate)
         self._say("has exited", followed)
 
     def _look_for_more(self) -> None:
         for candidate in self._targets.more():
+            self._candidates.append(candidate)
             followed = Followed(self._session, candidate, self._arm_timeout)
             self.followed.append(followed)
             try:

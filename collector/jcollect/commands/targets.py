@@ -34,19 +34,6 @@ class Asked:
         """Whether processes that start later may be meant."""
         return self.every or bool(self.names)
 
-    def __str__(self) -> str:
-        """As in "probes of PID 4711 that match --probe '*Orders*'"."""
-        whose = [f"PID {pid}" for pid in self.pids]
-        whose += [f"JVMs named '{name}'" for name in self.names]
-        whose += ["any process"] if self.every else []
-        asked = [
-            " or ".join(f"--{option} '{each}'" for each in given)
-            for option, given in (("probe", self.globs), ("select", self.selectors))
-            if given
-        ]
-        which = f" that match {' and '.join(asked)}" if asked else ""
-        return f"probes of {' or '.join(whose)}{which}"
-
 
 class Targets:
     """Finds candidates; for one thread. Each is the caller's to close."""
@@ -56,6 +43,8 @@ class Targets:
         self._is_meant = matcher(asked.globs)
         self._is_named = names_matcher(() if asked.every else asked.names)
         self._host = Host()
+        # Of those that were given by PID.
+        self._names: dict[int, str] = {}
         # Processes that were taken, or refused for good: PID and start.
         self._settled: set[tuple[int, int]] = set()
 
@@ -77,16 +66,31 @@ class Targets:
             raise
         return found
 
+    def __str__(self) -> str:
+        """As in "probes of PID 4711 (java) that match --probe '*Orders*'"."""
+        asked = self.asked
+        whose = [f"PID {pid} ({self._names[pid]})" for pid in asked.pids]
+        whose += [f"JVMs named '{name}'" for name in asked.names]
+        whose += ["any process"] if asked.every else []
+        narrowed = [
+            " or ".join(f"--{option} '{each}'" for each in given)
+            for option, given in (("probe", asked.globs), ("select", asked.selectors))
+            if given
+        ]
+        which = f" that match {' and '.join(narrowed)}" if narrowed else ""
+        return f"probes of {' or '.join(whose)}{which}"
+
     def more(self) -> list[Candidate]:
         """Those that have come since the last call."""
         return self._matching(self._host.look()) if self.asked.is_open else []
 
     def _given(self, pid: int, name: str) -> Candidate:
-        command = check_exists(pid)
+        name = name or check_exists(pid)
+        self._names[pid] = name
         with contextlib.ExitStack() as lease:
             wanted = self._select(pid, lease)
             process = self._find(pid)
-            return Candidate(process, name or command, wanted, lease.pop_all())
+            return Candidate(process, name, wanted, lease.pop_all())
 
     def _find(self, pid: int) -> TracedProcess:
         """The process, with something to attach to unless we are to wait for it."""
