@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -29,10 +30,8 @@ class Target:
 
     process: subprocess.Popen[str]
     directory: Path
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
+    # Where wrappers have started it, its own and not theirs.
+    pid: int
 
     def say(self, command: str) -> str:
         assert self.process.stdin is not None
@@ -56,6 +55,18 @@ class Target:
         assert self.say(" ".join(["load", str(path), *patterns])) == "loaded"
         return path
 
+    def load_memfd(self, file: Path, *patterns: str, name: str = "jprobe-2", keep: bool = True) -> None:
+        """Loads one more stub library, copied to a memfd whose descriptor stays open or does not."""
+        kept = "keep" if keep else "close"
+        assert self.say(" ".join(["memfd", kept, name, str(file), *patterns])) == "loaded"
+
+    def fork(self) -> int:
+        """Makes a child that has all libraries mapped; its PID."""
+        return int(self.say("fork"))
+
+    def fire_child(self, threads: int, calls: int) -> None:
+        assert self.say(f"child fire {threads} {calls}") == "fired"
+
     def retire(self, library: int) -> None:
         assert self.say(f"retire {library}") == "retired"
 
@@ -75,8 +86,15 @@ class Target:
 
     def end(self) -> None:
         if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
             self.process.kill()
         self.process.wait()
+
+
+def _last_of(pid: int) -> int:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return _last_of(int(children[0])) if children else pid
 
 
 class Command:
@@ -134,34 +152,47 @@ class Bench:
 
     def __init__(self, directory: Path, binary: Path) -> None:
         self.directory = directory
-        self._binary = binary
+        self.binary = binary
+        self._processes: list[subprocess.Popen[str]] = []
         self._targets: list[Target] = []
         self._commands: list[Command] = []
 
-    def target(self, images: StubImage | bytes, *patterns: str, name: str = "jprobe-1/1.so") -> Target:
-        """A JVM with one stub library."""
+    def target(
+        self,
+        images: StubImage | bytes,
+        *patterns: str,
+        name: str = "jprobe-1/1.so",
+        wrapper: Sequence[str | Path] = (),
+    ) -> Target:
+        """A JVM with one stub library, started by a command that runs another."""
         path = self.directory / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(images if isinstance(images, bytes) else images.build())
-        return self._start(path, self._libjvm(), *patterns)
+        return self._start(path, self._libjvm(), *patterns, wrapper=wrapper)
 
-    def bare_target(self, is_jvm: bool = False) -> Target:
+    def bare_target(self, is_jvm: bool = False, wrapper: Sequence[str | Path] = ()) -> Target:
         """A process without any, be it a JVM or not."""
-        return self._start("-", self._libjvm() if is_jvm else "-")
+        return self._start("-", self._libjvm() if is_jvm else "-", wrapper=wrapper)
 
     def _libjvm(self) -> Path:
         jvm = self.directory / "libjvm.so"
         jvm.write_bytes(bytes(4096))
         return jvm
 
-    def _start(self, path: str | Path, jvm: str | Path, *patterns: str) -> Target:
+    def _start(
+        self, path: str | Path, jvm: str | Path, *patterns: str, wrapper: Sequence[str | Path] = ()
+    ) -> Target:
         process = subprocess.Popen(
-            [self._binary, path, jvm, *patterns], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*wrapper, self.binary, path, jvm, *patterns],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        target = Target(process, self.directory)
-        self._targets.append(target)
+        self._processes.append(process)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
+        target = Target(process, self.directory, _last_of(process.pid))
+        self._targets.append(target)
         return target
 
     def start(self, *arguments: object) -> Command:
@@ -191,6 +222,9 @@ class Bench:
             command.kill()
         for target in self._targets:
             target.end()
+        for process in self._processes:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="session")

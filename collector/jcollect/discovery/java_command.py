@@ -65,38 +65,30 @@ def _expanded(words: Iterable[str], read: Callable[[str], str]) -> Iterator[str]
 def words_of(text: str) -> Iterator[str]:
     """The words of an argument file: https://docs.oracle.com/en/java/javase/17/docs/specs/man/java.html,
     "java Command-Line Argument Files"."""
-    word: list[str] = []
-    quote, begun, characters = "", False, iter(text)
+    word, quote, begun = "", "", False
+    characters = iter(text)
     for character in characters:
-        if quote:
-            if character == "\\":
-                word.append(_escaped(next(characters, "")))
-            elif character == quote or character in "\r\n":
-                quote = ""
-            else:
-                word.append(character)
-        elif character in "\"'":
-            quote, begun = character, True
-        elif character == "#" and not begun:
-            for skipped in characters:
-                if skipped in "\r\n":
-                    break
-        elif character == "\\":
-            # At the end of a line: the word goes on in the next.
-            following = next(characters, "")
-            if following not in "\r\n":
-                word.append("\\" + following)
-                begun = True
-        elif character.isspace():
+        if character in "\r\n" or (not quote and character.isspace()):
             if begun:
-                yield "".join(word)
-            word, begun = [], False
+                yield word
+            word, quote, begun = "", "", False
+        elif quote and character == "\\":
+            word += _escaped(next(characters, ""), characters)
+        elif character == quote:
+            quote = ""
+        elif not quote and character in "\"'":
+            quote, begun = character, True
+        elif not quote and not begun and character == "#":
+            # To the end of the line.
+            next((each for each in characters if each in "\r\n"), "")
         else:
-            word.append(character)
-            begun = True
+            word, begun = word + character, True
     if begun:
-        yield "".join(word)
+        yield word
 
 
-def _escaped(character: str) -> str:
+def _escaped(character: str, following: Iterator[str]) -> str:
+    if character in "\r\n":
+        # The word goes on in the next line, behind what it is indented by.
+        return next((each for each in following if not each.isspace()), "")
     return {"n": "\n", "r": "\r", "t": "\t", "f": "\f"}.get(character, character)

@@ -13,8 +13,10 @@
 // Commands on stdin: "fire THREADS CALLS", answered by "fired", fires all probes whose semaphore is
 // up; "semaphores" is answered by their sum; "hold METHOD WORD CALLS [LIBRARY]" adds to a word of a
 // gate; "map FILE"; "load FILE PATTERN..." loads one more library; "retire LIBRARY" makes its
-// states retired; "unload LIBRARY" leaves other memory, full of ones, where it was; "quit".
-// Libraries are counted from 0.
+// states retired; "unload LIBRARY" leaves other memory, full of ones, where it was; "memfd
+// keep|close NAME FILE PATTERN..." loads a library from a memfd, with or without a descriptor;
+// "fork" makes a child, "child COMMAND" has it obey; "exec FILE ARGUMENT..."; "quit". Libraries are
+// counted from 0.
 #define _GNU_SOURCE
 #include <elf.h>
 #include <fcntl.h>
@@ -24,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -264,10 +267,77 @@ static void load_line(char *line)
 	load(path, slots, patterns);
 }
 
+/* "memfd keep|close NAME FILE PATTERN...", without its first word. */
+static void load_memfd(char *line)
+{
+	char *words = strdup(line), *keep = strtok(words, " \n"), *name = strtok(NULL, " \n");
+	char *file = strtok(NULL, " \n"), *patterns = strtok(NULL, "\n"), copied[512];
+	int from = open(file, O_RDONLY), memfd = memfd_create(name, 0);
+	struct stat st;
+
+	if (from < 0 || memfd < 0 || fstat(from, &st) ||
+	    sendfile(memfd, from, NULL, st.st_size) != st.st_size)
+		die("memfd");
+	close(from);
+	snprintf(copied, sizeof copied, "/proc/self/fd/%d %s", memfd, patterns ? patterns : "");
+	load_line(copied);
+	if (!strcmp(keep, "close"))
+		close(memfd);
+}
+
+static void start_watching(void)
+{
+	pthread_t watcher;
+
+	if (pthread_create(&watcher, NULL, watch, NULL))
+		die("pthread_create");
+}
+
+static FILE *to_child, *from_child;
+
+/* Returns the child's PID, and in the child 0; it obeys what the parent passes on. */
+static int make_child(void)
+{
+	int commands[2], answers[2], pid;
+
+	if (pipe(commands) || pipe(answers))
+		die("pipe");
+	pthread_mutex_lock(&lock);
+	pid = fork();
+	pthread_mutex_unlock(&lock);
+	if (pid < 0)
+		die("fork");
+	if (pid == 0) {
+		dup2(commands[0], 0);
+		dup2(answers[1], 1);
+		start_watching();
+	} else {
+		to_child = fdopen(commands[1], "w");
+		from_child = fdopen(answers[0], "r");
+	}
+	close(commands[0]);
+	close(answers[1]);
+	if (pid == 0) {
+		close(commands[1]);
+		close(answers[0]);
+	}
+	return pid;
+}
+
+/* "exec FILE ARGUMENT...", without its first word. */
+static void execute(char *line)
+{
+	char *words[16] = {strtok(line, " \n")};
+
+	for (int i = 1; i < 15 && words[i - 1]; i++)
+		words[i] = strtok(NULL, " \n");
+	execv(words[0], words);
+	die("exec");
+}
+
 int main(int count, char **arguments)
 {
 	char line[512];
-	pthread_t watcher;
 	size_t size;
 
 	if (count < 3)
@@ -286,8 +356,7 @@ int main(int count, char **arguments)
 		load(arguments[1], slots, patterns);
 	if (strcmp(arguments[2], "-"))
 		map_file(arguments[2], &size);
-	if (pthread_create(&watcher, NULL, watch, NULL))
-		die("pthread_create");
+	start_watching();
 	printf("ready\n");
 	fflush(stdout);
 	while (fgets(line, sizeof line, stdin)) {
@@ -325,6 +394,23 @@ int main(int count, char **arguments)
 			load_line(line + 5);
 			pthread_mutex_unlock(&lock);
 			printf("loaded\n");
+		} else if (!strncmp(line, "memfd ", 6)) {
+			pthread_mutex_lock(&lock);
+			load_memfd(line + 6);
+			pthread_mutex_unlock(&lock);
+			printf("loaded\n");
+		} else if (!strcmp(line, "fork\n")) {
+			int pid = make_child();
+			if (pid)
+				printf("%d\n", pid);
+			else
+				continue;
+		} else if (!strncmp(line, "child ", 6)) {
+			fputs(line + 6, to_child);
+			fflush(to_child);
+			fputs(fgets(line, sizeof line, from_child) ? line : "gone\n", stdout);
+		} else if (!strncmp(line, "exec ", 5)) {
+			execute(line + 5);
 		} else if (sscanf(line, "retire %d", &number) == 1) {
 			libraries[number].retired = 1;
 			printf("retired\n");
