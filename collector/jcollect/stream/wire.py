@@ -33,11 +33,18 @@ _TEXT_FIELD = collector_pb2.EventBatch.TEXT_FIELD_NUMBER
 
 def encode(columns: Columns) -> bytes:
     """The bytes of SubscribeResponse(batch=...)."""
-    parts: list[bytes] = []
-    for number, (name, dtype) in _COLUMNS.items():
-        _put(parts, number, np.ascontiguousarray(getattr(columns, name), dtype).tobytes())
-    _put(parts, _TEXT_FIELD, columns.text)
-    size = sum(map(len, parts))
+    parts: list[bytes | memoryview] = []
+    size = 0
+    fields = [
+        (number, np.ascontiguousarray(getattr(columns, name), dtype).view(np.uint8).data)
+        for number, (name, dtype) in _COLUMNS.items()
+    ]
+    for number, content in (*fields, (_TEXT_FIELD, memoryview(columns.text))):
+        if content:
+            head = _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content))
+            parts += head, content
+            size += len(head) + len(content)
+    # What is in the columns is copied here and nowhere else.
     return b"".join([_varint(_BATCH_TAG), _varint(size), *parts])
 
 
@@ -86,11 +93,6 @@ def _from_message(batch: collector_pb2.EventBatch) -> Columns:
     return Columns(
         **{name: np.array(getattr(batch, name), dtype) for name, dtype in _COLUMNS.values()}, text=batch.text
     )
-
-
-def _put(parts: list[bytes], number: int, content: bytes) -> None:
-    if content:
-        parts += [_varint(number << 3 | _LENGTH_DELIMITED), _varint(len(content)), content]
 
 
 def _varint(value: int) -> bytes:
