@@ -70,7 +70,7 @@ $(JAR): $(JAVA_SOURCES) pyproject.toml LICENSE | packages
 	cd java-agent && $(GRADLE) jar targets
 	@touch $@
 
-# Linked with nothing: memcpy is the one of whatever C library the process has.
+# Linked with nothing: what little it calls is in whatever C library the process has.
 build/native/linux-%/drain.so: collector/jcollect/stream/drain.c | packages
 	@mkdir -p $(@D)
 	$*-linux-gnu-gcc -std=c11 -O2 -fPIC -shared -nostdlib -fvisibility=hidden \

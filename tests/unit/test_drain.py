@@ -311,7 +311,7 @@ def test_what_there_is_no_room_to_hold_back_is_published_in_order_all_the_same()
 def test_a_missing_shared_object_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drain_module.platform, "machine", lambda: "pdp11")
     with pytest.raises(JcollectError, match=r"neither .*linux-pdp11/drain\.so nor .*; run make build"):
-        drain_module.load_drain.__wrapped__()
+        drain_module.load_library.__wrapped__()
 
 
 def test_a_shared_object_of_other_sources_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -321,10 +321,10 @@ def test_a_shared_object_of_other_sources_is_refused(monkeypatch: pytest.MonkeyP
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "drain.so", other], check=True)
     monkeypatch.setattr(drain_module, "_find_library", lambda: tmp_path / "drain.so")
     with pytest.raises(JcollectError, match="was built from another version's"):
-        drain_module.load_drain.__wrapped__()
+        drain_module.load_library.__wrapped__()
     monkeypatch.setattr(drain_module, "_find_library", lambda: other)
     with pytest.raises(JcollectError, match=r"cannot load .*; run make build"):
-        drain_module.load_drain.__wrapped__()
+        drain_module.load_library.__wrapped__()
 
 
 def test_it_is_clean_under_the_sanitizers(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
  * Takes the handler's records out of the mapped ring and makes columns of them, in the order of
  * their times. Nothing of a record is believed: what does not fit its probe is named as senseless,
  * and nothing is read outside of it. Called from record.py through drain.py, which has the same
- * structures; calls nothing but memcpy.
+ * structures.
  *
  * A record goes from the ring into the arena, so that the ring is free again at once, and stays
  * there, staged, until it is old enough to be put into the columns: a handler may be interrupted
@@ -12,10 +12,13 @@
  *
  * The ring is laid out as in ring.py, a record as in record.py and bpf/events.c.
  */
+#define _POSIX_C_SOURCE 199309L
+#include <poll.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #define RING_HEADER 8
 #define RING_BUSY (1U << 31)
@@ -107,13 +110,15 @@ struct drain {
 	uint64_t late;	 /* events put after newer ones */
 };
 
-/* What jprobe_drain returns. */
-enum { TORN = -1, DONE = 0, MORE = 1 };
+enum { TORN = -1, DONE = 0, MORE = 1, STOPPED = 2 };
 
-__attribute__((visibility("default"))) const uint64_t jprobe_drain_bytes = sizeof(struct drain);
+#define PUBLIC __attribute__((visibility("default")))
 
-__attribute__((visibility("default"))) int jprobe_drain(struct drain *drain,
-							const struct ring *ring, uint64_t until);
+PUBLIC const uint64_t jprobe_drain_bytes = sizeof(struct drain);
+
+PUBLIC int jprobe_drain(struct drain *drain, const struct ring *ring, uint64_t until);
+PUBLIC int jprobe_wait_and_drain(struct drain *drain, const struct ring *ring, int stop, int pause,
+				 uint64_t window);
 
 static uint64_t round_up(uint64_t bytes)
 {
@@ -401,4 +406,24 @@ int jprobe_drain(struct drain *drain, const struct ring *ring, uint64_t until)
 	/* A gap: they are lost. */
 	drain->next_seq += drain->senseless_count;
 	return left == MORE ? MORE : taken;
+}
+
+/*
+ * Waits `pause` ms and drains what has happened up to `window` ns ago. STOPPED, and nothing done,
+ * as soon as `stop` can be read. Both in one call, so that the ring is empty before the caller has
+ * to wait for the interpreter's lock.
+ */
+int jprobe_wait_and_drain(struct drain *drain, const struct ring *ring, int stop, int pause,
+			  uint64_t window)
+{
+	struct pollfd stopped = {.fd = stop, .events = POLLIN};
+	struct timespec now;
+
+	if (poll(&stopped, 1, pause) > 0)
+		return STOPPED;
+	/* Before looking into the ring: what has happened until then is there, if it is not late.
+	 */
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return jprobe_drain(drain, ring,
+			    (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec - window);
 }

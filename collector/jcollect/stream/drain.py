@@ -5,14 +5,13 @@ from __future__ import annotations
 import ctypes
 import functools
 import platform
-from collections.abc import Callable
 from pathlib import Path
 
 import jcollect
 from jcollect.errors import JcollectError
 
-# What `drain` returns.
-TORN, DONE, MORE = -1, 0, 1
+# What both functions return.
+TORN, DONE, MORE, STOPPED = -1, 0, 1, 2
 
 # Of a record in the arena.
 LEAST_RECORD_BYTES = 32
@@ -70,29 +69,37 @@ class DrainState(ctypes.Structure):
     )
 
 
-Drain = Callable[[DrainState, RingMemory, int], int]
+class Library:
+    """The functions of drain.c, which run without the interpreter's lock."""
+
+    def __init__(self, file: Path) -> None:
+        """Raises JcollectError."""
+        try:
+            library = ctypes.CDLL(str(file))
+            known = ctypes.c_uint64.in_dll(library, "jprobe_drain_bytes").value
+        except (OSError, ValueError) as error:
+            raise JcollectError(f"cannot load {file}: {error}; run make build") from None
+        if known != ctypes.sizeof(DrainState):
+            raise JcollectError(f"{file} was built from another version's drain.c; run make build")
+        both = (ctypes.POINTER(DrainState), ctypes.POINTER(RingMemory))
+        self._drain = library.jprobe_drain
+        self._drain.argtypes = (*both, ctypes.c_uint64)
+        self._wait_and_drain = library.jprobe_wait_and_drain
+        self._wait_and_drain.argtypes = (*both, ctypes.c_int, ctypes.c_int, ctypes.c_uint64)
+
+    def drain(self, state: DrainState, ring: RingMemory, until: int) -> int:
+        """jprobe_drain."""
+        return int(self._drain(ctypes.byref(state), ctypes.byref(ring), until))
+
+    def wait_and_drain(self, state: DrainState, ring: RingMemory, stop: int, pause: int, window: int) -> int:
+        """jprobe_wait_and_drain."""
+        return int(self._wait_and_drain(ctypes.byref(state), ctypes.byref(ring), stop, pause, window))
 
 
 @functools.cache
-def load_drain() -> Drain:
-    """jprobe_drain of drain.c, called without the interpreter's lock. Raises JcollectError."""
-    file = _find_library()
-    try:
-        library = ctypes.CDLL(str(file))
-        known = ctypes.c_uint64.in_dll(library, "jprobe_drain_bytes").value
-    except (OSError, ValueError) as error:
-        raise JcollectError(f"cannot load {file}: {error}; run make build") from None
-    if known != ctypes.sizeof(DrainState):
-        raise JcollectError(f"{file} was built from another version's drain.c; run make build")
-    function = library.jprobe_drain
-    function.argtypes = (ctypes.POINTER(DrainState), ctypes.POINTER(RingMemory), ctypes.c_uint64)
-    function.restype = ctypes.c_int
-
-    def drain(state: DrainState, ring: RingMemory, until: int) -> int:
-        result: int = function(ctypes.byref(state), ctypes.byref(ring), until)
-        return result
-
-    return drain
+def load_library() -> Library:
+    """Raises JcollectError."""
+    return Library(_find_library())
 
 
 def _find_library() -> Path:

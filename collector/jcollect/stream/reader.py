@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
-import select
+import sys
 import threading
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -14,16 +14,20 @@ import numpy as np
 from jcollect.stream.accounts import Accounts
 from jcollect.stream.columns import Batch
 from jcollect.stream.hub import Hub
-from jcollect.stream.record import ALWAYS, RecordDecoder
+from jcollect.stream.record import Drained, RecordDecoder
 from jcollect.stream.ring import Ring
 
 # Events are held back for so long, for those that are older and come later.
 WINDOW_NS = 5_000_000
 # The handlers wake nobody up (the traced thread would pay for it), so the ring is looked at this often, in
-# ms; when nothing comes, less and less often, because each time costs 60 us of CPU. In the longest pause a
-# thread that does nothing but fire fills 2.3 MB.
+# ms; when nothing comes, less and less often, because each time costs 60 us of CPU.
 _SHORTEST_PAUSE = 5
 _LONGEST_PAUSE = 25
+# What a thread that does nothing but fire writes in a ms. No pause may be so long that it fills half a ring.
+_BYTES_A_MS = 150_000
+# The others may keep the interpreter's lock for so long, where Python's own 5 ms would be a batch's whole
+# time.
+_SWITCH_SECONDS = 0.0005
 # Of this thread alone: where every CPU is busy firing, an equal share of them would not do to keep up.
 _NICE = -10
 
@@ -61,6 +65,11 @@ class Reader:
         return self._decoder.late
 
     def start(self) -> None:
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        # What there is by now stays. To look through it for garbage once more takes 20 ms, in which nobody
+        # reads: gRPC's modules alone are a hundred thousand objects.
+        gc.collect()
+        gc.freeze()
         self._thread.start()
 
     def finish(self) -> None:
@@ -75,44 +84,36 @@ class Reader:
         try:
             with contextlib.suppress(PermissionError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-            stopped = select.poll()
-            stopped.register(self._stop, select.POLLIN)
+            half_a_ring = self._ring.memory.bytes // 2 // _BYTES_A_MS
+            longest = max(_SHORTEST_PAUSE, min(_LONGEST_PAUSE, half_a_ring))
             pause = _SHORTEST_PAUSE
-            while not stopped.poll(pause):
-                is_idle = not self._look() and not self._decoder.held_back
-                pause = min(2 * pause, _LONGEST_PAUSE) if is_idle else _SHORTEST_PAUSE
-            while self._drain(ALWAYS)[0]:
-                pass
+            while drained := self._decoder.wait_and_drain(self._ring, self._stop, pause, WINDOW_NS):
+                self._publish(drained)
+                if drained.more:
+                    pause = 0
+                elif len(drained.batch) or self._decoder.held_back:
+                    pause = _SHORTEST_PAUSE
+                else:
+                    pause = min(max(2 * pause, _SHORTEST_PAUSE), longest)
+            while True:
+                drained = self._decoder.drain(self._ring)
+                self._publish(drained)
+                if not drained.more:
+                    break
         except BaseException as error:
             self._error = error
             self._on_end()
 
-    def _look(self) -> int:
-        """Number of events that are now old enough."""
-        events = 0
-        more = True
-        # As long as there are full batches. To chase what is written meanwhile would mean batches of a
-        # few events, each at the price of a full one.
-        while more:
-            # The clock first: what has happened until then and is not late is in the ring by now.
-            more, found = self._drain(time.monotonic_ns() - WINDOW_NS)
-            events += found
-        return events
-
-    def _drain(self, until: int) -> tuple[bool, int]:
-        """Publishes a batch at most. Whether there is more at once, and the number of events."""
-        drained = self._decoder.drain(self._ring, until)
+    def _publish(self, drained: Drained) -> None:
         if len(drained.senseless):
             self._accounts.lose_in_collector(drained.senseless)
         batch = drained.batch
-        found = len(batch)
         if self._left is not None:
             batch = self._limit(batch, self._left)
         if len(batch):
             # Counted before it is published: who has received an event finds it in the books.
             self._accounts.deliver(batch.columns.probe)
             self._hub.publish(batch)
-        return drained.more, found
 
     def _limit(self, batch: Batch, left: int) -> Batch:
         """The part of a batch that max_events leave."""

@@ -32,17 +32,18 @@ from jcollect.stream.drain import (
     LEAST_RECORD_BYTES,
     MORE,
     STAGED_BYTES,
+    STOPPED,
     TORN,
     DrainState,
-    load_drain,
+    load_library,
 )
 from jcollect.stream.ring import Ring
 
-# Of one batch. Subscribers get it as one message.
-MOST_EVENTS = 4096
+# Of one batch, which is one message to subscribers: what a thread that does nothing but fire does in 6 ms.
+MOST_EVENTS = 8192
 MOST_BYTES = 512 << 10
-# Of one look into the ring: as many of the smallest records as MOST_BYTES have room for.
-_MOST_RECORDS = MOST_BYTES // 64
+# Of one look into the ring.
+_MOST_RECORDS = 8192
 # What can be held back: 5 ms of eight threads that do nothing but fire. Touched only if it is needed.
 ARENA_BYTES = 4 << 20
 
@@ -83,7 +84,7 @@ class RecordDecoder:
         arena_bytes: int = ARENA_BYTES,
     ) -> None:
         """Raises JcollectError where drain.c is not built."""
-        self._call = load_drain()
+        self._library = load_library()
         self._arrays: dict[str, npt.NDArray[Any]] = {
             "probes": np.zeros(capacity, np.uint64),
             "arena": np.empty(arena_bytes // 8, np.uint64),
@@ -134,8 +135,15 @@ class RecordDecoder:
         It is not more than a batch. What is younger is held back, unless there is no room for it. Raises
         JcollectError where the ring is not what the kernel makes.
         """
+        return self._drained(self._library.drain(self._state, ring.memory, until))
+
+    def wait_and_drain(self, ring: Ring, stop: int, pause: int, window: int) -> Drained | None:
+        """After `pause` ms, what has happened up to `window` ns ago; None as soon as `stop` can be read."""
+        result = self._library.wait_and_drain(self._state, ring.memory, stop, pause, window)
+        return None if result == STOPPED else self._drained(result)
+
+    def _drained(self, result: int) -> Drained:
         state = self._state
-        result = self._call(state, ring.memory, until)
         if result == TORN and not state.event_count and not state.senseless_count:
             raise JcollectError("the ring buffer is torn: it cannot be read any further; attach again")
         return Drained(
