@@ -127,7 +127,8 @@ def summary(times: list[dict[str, float]]) -> str:
 
 def bcc_in_a_process(target: Target) -> dict[str, float]:
     # It looks into tracefs when it detaches, and gives up where that is not mounted.
-    mount = 'mount -t tracefs none /sys/kernel/tracing && exec "$@"'
+    tracing = "/sys/kernel/tracing"
+    mount = f'[ -e {tracing}/uprobe_events ] || mount -t tracefs none {tracing} && exec "$@"'
     command = [
         "unshare",
         "--mount",
@@ -140,7 +141,7 @@ def bcc_in_a_process(target: Target) -> dict[str, float]:
         target.pid,
         BCC_PROBES,
     ]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
+    done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, text=True, check=True)
     times: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return times
 
