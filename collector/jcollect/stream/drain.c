@@ -67,6 +67,13 @@ struct ring {
 	uint64_t bytes;
 };
 
+/* How often to look into the ring, in ms, and how long to hold back, in ns. */
+struct pace {
+	uint64_t window;
+	int32_t shortest_pause;
+	int32_t longest_pause;
+};
+
 struct drain {
 	/* Given once. */
 	const struct probe *probes;
@@ -106,6 +113,7 @@ struct drain {
 	uint64_t arena_used;
 	uint64_t staged_bytes;
 	uint64_t next_seq;
+	uint64_t pause;	 /* ms before the next look */
 	uint64_t newest; /* time of what has been put */
 	uint64_t late;	 /* events put after newer ones */
 };
@@ -117,8 +125,8 @@ enum { TORN = -1, DONE = 0, MORE = 1, STOPPED = 2 };
 PUBLIC const uint64_t jprobe_drain_bytes = sizeof(struct drain);
 
 PUBLIC int jprobe_drain(struct drain *drain, const struct ring *ring, uint64_t until);
-PUBLIC int jprobe_wait_and_drain(struct drain *drain, const struct ring *ring, int stop, int pause,
-				 uint64_t window);
+PUBLIC int jprobe_wait_and_drain(struct drain *drain, const struct ring *ring,
+				 const struct pace *pace, int stop);
 
 static uint64_t round_up(uint64_t bytes)
 {
@@ -408,22 +416,38 @@ int jprobe_drain(struct drain *drain, const struct ring *ring, uint64_t until)
 	return left == MORE ? MORE : taken;
 }
 
+static int next_pause(const struct drain *drain, const struct pace *pace)
+{
+	int32_t twice = 2 * (int32_t)drain->pause;
+
+	if (drain->event_count || drain->first < drain->end || twice < pace->shortest_pause)
+		return pace->shortest_pause;
+	return twice < pace->longest_pause ? twice : pace->longest_pause;
+}
+
 /*
- * Waits `pause` ms and drains what has happened up to `window` ns ago. STOPPED, and nothing done,
- * as soon as `stop` can be read. Both in one call, so that the ring is empty before the caller has
- * to wait for the interpreter's lock.
+ * Waits until there is something, and drains what has happened up to `window` ns ago; where there
+ * is more at once, the next call does not wait. STOPPED, and nothing done, as soon as `stop` can be
+ * read. All in one call, so that the ring is empty before the caller has to wait for the
+ * interpreter's lock, and nobody needs that where nothing happens.
  */
-int jprobe_wait_and_drain(struct drain *drain, const struct ring *ring, int stop, int pause,
-			  uint64_t window)
+int jprobe_wait_and_drain(struct drain *drain, const struct ring *ring, const struct pace *pace,
+			  int stop)
 {
 	struct pollfd stopped = {.fd = stop, .events = POLLIN};
 	struct timespec now;
+	int result;
 
-	if (poll(&stopped, 1, pause) > 0)
-		return STOPPED;
-	/* Before looking into the ring: what has happened until then is there, if it is not late.
-	 */
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return jprobe_drain(drain, ring,
-			    (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec - window);
+	do {
+		if (poll(&stopped, 1, (int)drain->pause) > 0)
+			return STOPPED;
+		/* Before looking: what has happened until then is in the ring, if it is not late.
+		 */
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		result = jprobe_drain(drain, ring,
+				      (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec -
+					      pace->window);
+		drain->pause = result == MORE ? 0 : (uint64_t)next_pause(drain, pace);
+	} while (result == DONE && !drain->event_count && !drain->senseless_count);
+	return result;
 }

@@ -29,6 +29,16 @@ class RingMemory(ctypes.Structure):
     )
 
 
+class Pace(ctypes.Structure):
+    """struct pace: how long to hold back, ns, and how often to look into the ring, ms."""
+
+    _fields_ = (
+        ("window", ctypes.c_uint64),
+        ("shortest_pause", ctypes.c_int32),
+        ("longest_pause", ctypes.c_int32),
+    )
+
+
 class DrainState(ctypes.Structure):
     """struct drain."""
 
@@ -64,6 +74,7 @@ class DrainState(ctypes.Structure):
         ("arena_used", ctypes.c_uint64),
         ("staged_bytes", ctypes.c_uint64),
         ("next_seq", ctypes.c_uint64),
+        ("pause", ctypes.c_uint64),
         ("newest", ctypes.c_uint64),
         ("late", ctypes.c_uint64),
     )
@@ -85,15 +96,15 @@ class Library:
         self._drain = library.jprobe_drain
         self._drain.argtypes = (*both, ctypes.c_uint64)
         self._wait_and_drain = library.jprobe_wait_and_drain
-        self._wait_and_drain.argtypes = (*both, ctypes.c_int, ctypes.c_int, ctypes.c_uint64)
+        self._wait_and_drain.argtypes = (*both, ctypes.POINTER(Pace), ctypes.c_int)
 
     def drain(self, state: DrainState, ring: RingMemory, until: int) -> int:
         """jprobe_drain."""
         return int(self._drain(ctypes.byref(state), ctypes.byref(ring), until))
 
-    def wait_and_drain(self, state: DrainState, ring: RingMemory, stop: int, pause: int, window: int) -> int:
+    def wait_and_drain(self, state: DrainState, ring: RingMemory, pace: Pace, stop: int) -> int:
         """jprobe_wait_and_drain."""
-        return int(self._wait_and_drain(ctypes.byref(state), ctypes.byref(ring), stop, pause, window))
+        return int(self._wait_and_drain(ctypes.byref(state), ctypes.byref(ring), ctypes.byref(pace), stop))
 
 
 @functools.cache

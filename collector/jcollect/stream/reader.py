@@ -13,6 +13,7 @@ import numpy as np
 
 from jcollect.stream.accounts import Accounts
 from jcollect.stream.columns import Batch
+from jcollect.stream.drain import Pace
 from jcollect.stream.hub import Hub
 from jcollect.stream.record import Drained, RecordDecoder
 from jcollect.stream.ring import Ring
@@ -67,7 +68,7 @@ class Reader:
     def start(self) -> None:
         sys.setswitchinterval(_SWITCH_SECONDS)
         # What there is by now stays. To look through it for garbage once more takes 20 ms, in which nobody
-        # reads: gRPC's modules alone are a hundred thousand objects.
+        # reads: the modules alone are tens of thousands of objects.
         gc.collect()
         gc.freeze()
         self._thread.start()
@@ -84,17 +85,9 @@ class Reader:
         try:
             with contextlib.suppress(PermissionError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-            half_a_ring = self._ring.memory.bytes // 2 // _BYTES_A_MS
-            longest = max(_SHORTEST_PAUSE, min(_LONGEST_PAUSE, half_a_ring))
-            pause = _SHORTEST_PAUSE
-            while drained := self._decoder.wait_and_drain(self._ring, self._stop, pause, WINDOW_NS):
+            pace = Pace(WINDOW_NS, _SHORTEST_PAUSE, _longest_pause(self._ring))
+            while drained := self._decoder.wait_and_drain(self._ring, pace, self._stop):
                 self._publish(drained)
-                if drained.more:
-                    pause = 0
-                elif len(drained.batch) or self._decoder.held_back:
-                    pause = _SHORTEST_PAUSE
-                else:
-                    pause = min(max(2 * pause, _SHORTEST_PAUSE), longest)
             while True:
                 drained = self._decoder.drain(self._ring)
                 self._publish(drained)
@@ -125,3 +118,8 @@ class Reader:
         if left:
             self._on_end()
         return batch.pick(np.arange(len(batch)) < allowed)
+
+
+def _longest_pause(ring: Ring) -> int:
+    half = int(ring.memory.bytes) // 2 // _BYTES_A_MS
+    return max(_SHORTEST_PAUSE, min(_LONGEST_PAUSE, half))

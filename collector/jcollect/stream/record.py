@@ -35,6 +35,7 @@ from jcollect.stream.drain import (
     STOPPED,
     TORN,
     DrainState,
+    Pace,
     load_library,
 )
 from jcollect.stream.ring import Ring
@@ -137,9 +138,9 @@ class RecordDecoder:
         """
         return self._drained(self._library.drain(self._state, ring.memory, until))
 
-    def wait_and_drain(self, ring: Ring, stop: int, pause: int, window: int) -> Drained | None:
-        """After `pause` ms, what has happened up to `window` ns ago; None as soon as `stop` can be read."""
-        result = self._library.wait_and_drain(self._state, ring.memory, stop, pause, window)
+    def wait_and_drain(self, ring: Ring, pace: Pace, stop: int) -> Drained | None:
+        """The same as soon as there is something to bring; None as soon as the file `stop` can be read."""
+        result = self._library.wait_and_drain(self._state, ring.memory, pace, stop)
         return None if result == STOPPED else self._drained(result)
 
     def _drained(self, result: int) -> Drained:
