@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from jcollect.attach.bpf_syscalls import BPF_TRACE_UPROBE_MULTI
 from jcollect.attach.compilation import Compilation
-from jcollect.attach.compilation import bpf_directory as bpf_directory
 from jcollect.attach.kernel import Kernel
 
 # One row per possible CPU, one column per probe; written by the handler.

@@ -12,13 +12,14 @@ import numpy as np
 
 import jcollect
 from jcollect.attach.attached import Attached
+from jcollect.attach.compilation import Compilation
 from jcollect.attach.handlers import Handlers
 from jcollect.attach.links import AUTO, Linker
 from jcollect.discovery.probes import Probe, Wanted, by_library, probes_of, with_ids
 from jcollect.discovery.process import TracedProcess
 from jcollect.stream.accounts import Accounts, Totals
 from jcollect.stream.clock import utc_offset_ns
-from jcollect.stream.hub import Hub, NoSuchProbeError, Subscription, meaning
+from jcollect.stream.hub import QUEUE_BYTES, Hub, NoSuchProbeError, Subscription, meaning
 from jcollect.stream.reader import Reader
 from jcollect.stream.record import RecordDecoder
 from jcollect.stream.ring import Ring
@@ -52,9 +53,12 @@ class Session:
         ring_pages: int = RING_PAGES,
         way: str = AUTO,
         capacity: int = LEAST_CAPACITY,
+        queue_bytes: int = QUEUE_BYTES,
+        compilation: Compilation | None = None,
+        without: frozenset[str] = frozenset(),
     ) -> None:
         """Loads the handlers. `on_end` is called when `max_events` are reached. There are ids for `capacity`
-        probes. Raises JcollectError.
+        probes. `without` names what this kernel is to be taken as lacking. Raises JcollectError.
         """
         self._started = time.time_ns()
         self._tracees: list[Tracee] = []
@@ -63,11 +67,11 @@ class Session:
         # Of libraries that are unmapped for good, in the order in which they went.
         self._gone: deque[Attached] = deque()
         self.capacity = capacity
-        self._handlers = Handlers(capacity, ring_pages)
+        self._handlers = Handlers(capacity, ring_pages, compilation, without)
         self._linker = Linker(self._handlers, way)
         self._ring = Ring(self._handlers.ring_fd, self._handlers.ring_bytes)
         self.accounts = Accounts(capacity, self._handlers.hits, self._handlers.lost)
-        self.hub = Hub([], self.accounts)
+        self.hub = Hub([], self.accounts, queue_bytes)
         self._utc_offset = utc_offset_ns()
         self._decoder = RecordDecoder(capacity, self._utc_offset)
         self._reader = Reader(self._ring, self._decoder, self.hub, self.accounts, max_events, on_end)
@@ -88,6 +92,11 @@ class Session:
         """A process that has exited, or is wanted no longer."""
         tracee.leave()
         self._tracees = [each for each in self._tracees if each is not tracee]
+
+    @property
+    def detach_seconds(self) -> float:
+        """About how long `detach` will take."""
+        return sum(each.closing_seconds for tracee in self._tracees for each in tracee.attached)
 
     def detach(self) -> Totals:
         """Destroys the links, drains the ring, lets the subscribers finish; the books are final then."""
@@ -174,7 +183,7 @@ class Session:
             pid=os.getpid(),
             started_unix_nanos=self._started,
             cpu_nanos=time.process_time_ns(),
-            link=getattr(self._linker, "way", ""),
+            link=self._linker.way,
             ring_bytes=self._handlers.ring_bytes,
             ring_used_bytes=getattr(self._ring, "used", int)(),
             late=getattr(self._reader, "late", 0),

@@ -1,0 +1,135 @@
+"""What `jcollect attach` does, from finding its processes to closed books."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jcollect.attach.compilation import Compilation
+from jcollect.commands.end import End
+from jcollect.commands.following import Following
+from jcollect.commands.options import check_no_loss, status
+from jcollect.commands.targets import Asked, Targets
+from jcollect.discovery.globs import matcher
+from jcollect.discovery.process import check_can_attach, check_exists
+from jcollect.errors import JcollectError
+from jcollect.rpc.address import collector_address, parse_address
+from jcollect.rpc.server import Server, check_can_listen
+from jcollect.stream.accounts import Totals
+from jcollect.stream.hub import Subscription
+from jcollect.stream.printer import Printer, drain
+from jcollect.stream.session import OPEN_CAPACITY, Session, ids_for
+
+# From here on it is told how long detaching will take.
+_LONG_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How to serve: what the options say. `settings` are those of a Session that are not left to it."""
+
+    listen: str | None
+    insecure: bool
+    output: str | None
+    duration: float | None
+    arm_timeout: float
+    fail_on_loss: bool
+    settings: Mapping[str, Any]
+
+
+def serve(asked: Asked, serving: Serving, compilation: Compilation) -> None:
+    """Raises JcollectError; nothing is left attached to then, and nobody's methods are woven."""
+    address = (
+        parse_address(serving.listen) if serving.listen else collector_address(asked.pids, asked.is_open)
+    )
+    for pid in asked.pids:
+        check_exists(pid)
+    check_can_attach(asked.pids)
+    # Before the agent is loaded.
+    check_can_listen(address, serving.insecure)
+    end = End()
+    targets = Targets(asked)
+    candidates = targets.first()
+    try:
+        settings = dict(serving.settings)
+        if "capacity" not in settings:
+            processes = [candidate.process for candidate in candidates]
+            settings["capacity"] = (
+                OPEN_CAPACITY if asked.is_open else ids_for(processes, matcher(asked.globs))
+            )
+        session = Session(end.now, compilation=compilation, **settings)
+        try:
+            following = Following(session, targets, candidates, end, serving.arm_timeout)
+            server = Server(session, address, serving.insecure)
+            try:
+                _run(session, following, server, serving, end)
+            finally:
+                server.stop()
+        finally:
+            session.close()
+    finally:
+        for candidate in candidates:
+            candidate.close()
+
+
+def _run(session: Session, following: Following, server: Server, serving: Serving, end: End) -> None:
+    output = serving.output
+    printing = _Printing(session.hub.subscribe((), peer="stdout"), output, end) if output else None
+    session.start()
+    begun = time.monotonic()
+    try:
+        following.run(server.address.text, serving.duration)
+    finally:
+        if session.detach_seconds > _LONG_SECONDS:
+            status(f"detaching; this kernel takes about {session.detach_seconds:.0f} s for it")
+        totals = session.detach()
+        if printing is not None:
+            printing.join()
+        server.stop()
+    _report_books(session, totals, begun, following.last_exited)
+    if serving.fail_on_loss:
+        check_no_loss(totals.lost + totals.missing + session.hub.lost())
+
+
+class _Printing:
+    """A subscriber like any other, which prints on stdout."""
+
+    def __init__(self, subscription: Subscription, output: str, end: End) -> None:
+        self._subscription = subscription
+        self._printer = Printer(output, sys.stdout.buffer)
+        self._end = end
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._run, name="printer", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            drain(self._printer, self._subscription.messages())
+        except OSError as error:
+            self._error = error
+            self._subscription.close()
+            self._end.now()
+
+    def join(self) -> None:
+        """Until everything is printed. Who closed the pipe has seen enough: that is no error."""
+        self._thread.join()
+        if isinstance(self._error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        elif self._error is not None:
+            raise JcollectError(f"cannot write events to stdout: {self._error.strerror}")
+
+
+def _report_books(session: Session, totals: Totals, begun: float, exited: str) -> None:
+    filtered = f" + {totals.filtered:,} filtered" if totals.filtered else ""
+    missing = f"; {totals.missing:,} hits are unaccounted for" if totals.missing else ""
+    status(
+        f"{exited}detached after {time.monotonic() - begun:.1f} s: {totals.hits:,} hits = "
+        f"{totals.delivered:,} delivered{filtered} + {totals.lost:,} lost "
+        f"(kernel ring {totals.lost_in_ring:,}, collector {totals.lost_in_collector:,}); "
+        f"subscribers: {session.hub.served:,} served, {session.hub.lost():,} events lost{missing}"
+    )

@@ -1,0 +1,220 @@
+"""Every hit is accounted for: by probe and by stage, at any quiet moment, with loss forced at each stage."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from collector_fixtures import Bench, Target, events_of
+
+from conditions import require_bpf, wait_until
+from jcollect.discovery.process import find_process
+from jcollect.stream.record import RecordDecoder
+from jcollect.stream.session import Session
+from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
+
+PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
+PATTERNS = ("nst", "d1t", "det")
+NUMBERS = StubImage([Method("com.acme.Orders", "m0", (), LONG, "()J", (2,))])
+LOSS = 3  # The exit code of --fail-on-loss.
+# Nothing of what was fired may be on its way for longer.
+QUIET_SECONDS = 1.0
+
+
+@pytest.fixture(autouse=True)
+def _bpf() -> None:
+    require_bpf()
+
+
+def collector_of(bench: Bench, target: Target) -> dict[str, Any]:
+    shown = bench.run("status", target.pid, "--json")
+    assert shown.returncode == 0, shown.stderr
+    (collector,) = json.loads(shown.stdout)["collectors"]
+    assert isinstance(collector, dict)
+    return collector
+
+
+def quiet_books(bench: Bench, target: Target, hits: int) -> dict[str, Any]:
+    """What the collector says once so many hits are in its books, which must be soon."""
+
+    def balanced() -> dict[str, Any] | None:
+        said = collector_of(bench, target)
+        books = said["books"]
+        assert books["hits"] <= hits
+        return said if sum(books.values()) - books["hits"] == hits else None
+
+    said: dict[str, Any] = wait_until(balanced, f"closed books of {hits} hits", QUIET_SECONDS + 2)
+    return said
+
+
+def books_by_probe(said: dict[str, Any]) -> dict[str, dict[str, int]]:
+    return {each["probe"]["name"]: each["books"] for each in said["probes"]}
+
+
+def closed(books: dict[str, int]) -> bool:
+    parts = ("delivered", "filtered", "lost_in_kernel_ring", "lost_in_collector")
+    return books["hits"] == sum(books[part] for part in parts)
+
+
+def test_the_books_of_each_probe_are_closed_at_any_quiet_moment(bench: Bench) -> None:
+    target = bench.target(StubImage([PLACE]), *PATTERNS)
+    collector = bench.attach(target)
+    watcher = bench.observe(target.pid, "-o", "json", "--probe", "*__return")
+    for round_number in range(1, 6):
+        target.fire(4, 251)
+        target.hold(0, 6, 17)
+        said = quiet_books(bench, target, round_number * (3 * 1004 + 17))
+        by_probe = books_by_probe(said)
+        assert all(map(closed, by_probe.values()))
+        assert {name: (books["hits"], books["filtered"]) for name, books in by_probe.items()} == {
+            "place__entry": (1004 * round_number, 0),
+            "place__return": (1021 * round_number, 17 * round_number),
+            "place__throw": (1004 * round_number, 0),
+        }
+        (subscriber,) = said["subscribers"]
+        assert subscriber["events"] == 1004 * round_number
+        assert subscriber["events"] == sum(subscriber[part] for part in ("delivered", "lost", "queued"))
+    lines = bench.run("status", target.pid).stdout.splitlines()
+    assert f"attached: to PID {target.pid} (target), 3 of 3 probes armed, 1 stub library linked" in lines
+    assert (
+        "books: 15,145 hits = 15,060 delivered + 85 filtered + 0 lost (kernel ring 0, collector 0)" in lines
+    )
+    assert any(re.fullmatch(r"link: uprobe-multi at nop\d* \(\+\d\) for 3 probes", line) for line in lines)
+    assert lines[-3].split() == ["5,105", "5,020", "85", "0", "armed", "com_acme_Orders:place__return"]
+    assert "15,145 hits = 15,060 delivered + 85 filtered + 0 lost" in collector.end()
+    watcher.wait()
+    assert len(events_of(watcher)) == 5020
+
+
+def test_what_is_attached_and_not_live_is_named_with_the_reason(bench: Bench) -> None:
+    image = StubImage([Method("com.acme.Orders", "place"), Method("com.acme.Orders", "never", kinds=(1,))])
+    target = bench.target(image, "t", "d0t", "det", "!t")
+    collector = bench.start("attach", target.pid)
+    assert collector.status(1).startswith("armed 3 probes ")
+    lines = bench.run("status", target.pid).stdout.splitlines()
+    assert (
+        "not live: 1 probe failed (cannot be woven; the JVM's log says why): com_acme_Orders:never__entry"
+    ) in lines
+    assert f"attached: to PID {target.pid} (target), 3 of 4 probes armed, 1 stub library linked" in lines
+    collector.end()
+
+
+def test_loss_in_the_ring_is_in_the_books_of_each_probe(bench: Bench) -> None:
+    target = bench.target(StubImage([PLACE]), *PATTERNS)
+    collector = bench.attach(target, "--ring-pages", "1", "--fail-on-loss")
+    target.fire(4, 10007)
+    said = quiet_books(bench, target, 3 * 40028)
+    by_probe = books_by_probe(said)
+    assert all(map(closed, by_probe.values()))
+    assert [books["hits"] for books in by_probe.values()] == [40028] * 3
+    assert sum(books["lost_in_kernel_ring"] for books in by_probe.values()) > 0
+    collector.process.send_signal(signal.SIGINT)
+    assert collector.wait(LOSS) == "jcollect: {:,} events lost, and --fail-on-loss is given".format(
+        said["books"]["lost_in_kernel_ring"]
+    )
+
+
+def test_loss_in_the_collector_is_in_the_books(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of records that make no sense to it, which do not come by themselves: it is not told of one probe."""
+    known = RecordDecoder.add
+    monkeypatch.setattr(
+        RecordDecoder, "add", lambda self, probes: known(self, [p for p in probes if "return" not in p.name])
+    )
+    target = bench.target(StubImage([PLACE]), *PATTERNS)
+    session = Session()
+    try:
+        session.start()
+        session.join(find_process(target.pid), lambda probe: True).attach()
+        wait_until(lambda: target.semaphores() == 3, "the semaphores")
+        target.fire(2, 499)
+        wait_until(lambda: not session.accounts.totals().missing, "closed books", QUIET_SECONDS)
+        by_name = {each.probe.name: each.books for each in session.status().probes}
+        totals = session.detach()
+    finally:
+        session.close()
+    assert by_name["place__return"].lost_in_collector == by_name["place__return"].hits == 998
+    assert by_name["place__entry"].delivered == by_name["place__throw"].delivered == 998
+    assert (totals.hits, totals.delivered, totals.lost_in_collector) == (2994, 1996, 998)
+
+
+def test_loss_of_a_subscriber_is_in_its_books_and_told_to_it(bench: Bench) -> None:
+    target = bench.target(NUMBERS, "d1t")
+    collector = bench.attach(target, "--fail-on-loss", "--queue-bytes", 1 << 20)
+    observer = bench.observe(target.pid, "-o", "json", "--fail-on-loss")
+    observer.process.send_signal(signal.SIGSTOP)
+    fired = 0
+    # It has to be more than queue, gRPC and socket hold.
+    while True:
+        target.fire(1, 100_003)
+        fired += 100_003
+        said = quiet_books(bench, target, fired)
+        (subscriber,) = said["subscribers"]
+        assert subscriber["events"] == fired
+        assert fired == sum(subscriber[part] for part in ("delivered", "lost", "queued"))
+        if subscriber["lost"]:
+            break
+        assert fired < 5_000_000
+    assert (said["books"]["delivered"], closed(said["books"])) == (fired, True)
+    observer.process.send_signal(signal.SIGCONT)
+    wait_until(lambda: len(observer.output) + subscriber["lost"] == fired, "the rest to be read", 60)
+    collector.process.send_signal(signal.SIGINT)
+    assert observer.wait(LOSS).endswith("events lost, and --fail-on-loss is given")
+    lost = f"{subscriber['lost']:,} lost (subscriber {subscriber['lost']:,})"
+    assert observer.errors[-2] == f"observed {len(observer.output):,} events; {lost}"
+    collector.wait(LOSS)
+    assert f"{fired:,} hits = {fired:,} delivered + 0 lost" in collector.errors[-2]
+    assert collector.errors[-2].endswith(f"1 served, {subscriber['lost']:,} events lost")
+
+
+STALLED = """
+import sys, time, grpc
+from jprobe.v1 import collector_pb2, collector_pb2_grpc
+channel = grpc.insecure_channel(sys.argv[1], [("grpc.max_receive_message_length", -1)])
+service = collector_pb2_grpc.CollectorServiceStub(channel)
+streams = [
+    service.Subscribe(collector_pb2.SubscribeRequest(globs=[f"m{i % 12}", f"m{(i + 1 + i // 12) % 12}"]))
+    for i in range(24)
+]
+for stream in streams:
+    next(stream)
+print("stalled", flush=True)
+time.sleep(600)
+"""
+# Python, numpy, gRPC and our tables; all queues, by stream/hub.py; and what gRPC holds of each stream.
+MOST_MEMORY_KB = 80_000 + 2 * (128 << 10) + 24 * 4096
+
+
+def test_memory_is_bounded_whatever_subscribers_do(bench: Bench) -> None:
+    """Twenty-four clients that do not read, with filters of their own, so that nothing is shared."""
+    methods = [Method("com.acme.Orders", f"m{i}", (), LONG, "()J", (2,)) for i in range(12)]
+    target = bench.target(StubImage(methods), *["d1t"] * 12)
+    collector = bench.attach(target)
+    code = [sys.executable, "-c", STALLED, f"unix:///run/jprobe/{target.pid}.sock"]
+    with subprocess.Popen(code, stdout=subprocess.PIPE, text=True) as clients:
+        assert clients.stdout is not None
+        try:
+            assert clients.stdout.readline() == "stalled\n"
+            peak, fired = 0, 0
+            for _ in range(12):
+                target.fire(2, 50_000)
+                fired += 2 * 12 * 50_000
+                said = quiet_books(bench, target, fired)
+                peak = max(peak, resident_kb(collector.process.pid))
+        finally:
+            clients.kill()
+    queued = sum(each["queued_bytes"] for each in said["subscribers"])
+    assert queued > 100 << 20, "the queues are full"
+    assert sum(each["lost"] for each in said["subscribers"]) > 0
+    assert peak < MOST_MEMORY_KB
+    assert f"{fired:,} hits = {fired:,} delivered + 0 lost" in collector.end()
+
+
+def resident_kb(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1])  # type: ignore[index]

@@ -1,0 +1,215 @@
+"""One collector for many processes: given by PID, by main class, or all, as they come and go."""
+
+from __future__ import annotations
+
+import json
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from collector_fixtures import Bench, Command, Target, events_of
+
+from conditions import require_bpf, wait_until
+from java_target import JDKS, ORDERS, ORDERS_PROBES, Jdk, Process, java, run, wait_for_probes
+from prime_calls import hits_of, prime_calls, run_calls
+from stub_image import LONG, Method, StubImage
+
+NUMBERS = StubImage([Method("com.acme.Orders", "place", (LONG,), LONG, "(J)J", (2,))])
+
+
+@pytest.fixture(autouse=True)
+def _bpf() -> None:
+    require_bpf()
+
+
+def numbered_target(bench: Bench, number: int) -> Target:
+    return bench.target(NUMBERS, "dnt", name=f"jprobe-{number}/1.so")
+
+
+def socket_of(bench: Bench) -> str:
+    return f"unix://{bench.directory}/c.sock"
+
+
+def pids_of(command: Command) -> Counter[int]:
+    return Counter(event["pid"] for event in events_of(command))
+
+
+def waits_for(command: Command, text: str) -> None:
+    wait_until(lambda: any(text in line for line in list(command.errors)), text)
+
+
+def test_the_processes_of_several_pids_are_served_at_one_address(bench: Bench) -> None:
+    one, other = numbered_target(bench, 1), numbered_target(bench, 2)
+    collector = bench.start("attach", one.pid, other.pid, "-o", "json")
+    first = collector.status()
+    assert first.startswith(f"PID {one.pid} (target): armed 1 probe of 1 method in ")
+    assert first.endswith("; serving unix:///run/jprobe/collector.sock")
+    assert collector.status(1).startswith(f"PID {other.pid} (target): armed 1 probe of 1 method in ")
+    mine = bench.observe(other.pid, "-o", "json")
+    one.fire(2, 1009)
+    other.fire(1, 499)
+    status = json.loads(bench.run("status", socket("collector"), "--json").stdout)["collectors"][0]
+    assert {each["pid"]: each["armed"] for each in status["processes"]} == {one.pid: 1, other.pid: 1}
+    one.end()
+    waits_for(collector, f"PID {one.pid} (target): has exited")
+    other.fire(1, 103)
+    other.end()
+    books = collector.wait()
+    assert "2,620 hits = 2,620 delivered + 0 lost" in books
+    assert pids_of(collector) == {one.pid: 2018, other.pid: 602}
+    assert "observed 602 events; 0 lost" in mine.wait()
+    assert pids_of(mine) == {other.pid: 602}
+
+
+def socket(name: str) -> str:
+    return f"unix:///run/jprobe/{name}.sock"
+
+
+def test_a_pid_that_cannot_be_had_leaves_the_others_alone(bench: Bench) -> None:
+    one = numbered_target(bench, 1)
+    refused = bench.run("attach", one.pid, 4_000_000)
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "jcollect: there is no process with PID 4000000; jps lists the JVMs\n",
+    )
+    bare = bench.bare_target(is_jvm=True)
+    assert bench.run("attach", one.pid, bare.pid).returncode == 1
+    assert one.semaphores() == 0
+    assert bench.run("attach").returncode == 2
+
+
+def test_all_processes_with_probes_are_picked_up_within_a_second_and_let_go(bench: Bench) -> None:
+    collector = bench.start("attach", "--all", "--probe", "com.acme.Orders#place", "-o", "json",
+                            "--listen", socket_of(bench))  # fmt: skip
+    assert collector.status() == (
+        "waiting for probes of any process that match --probe 'com.acme.Orders#place'; "
+        f"serving {socket_of(bench)}"
+    )
+    fired: dict[int, int] = {}
+    for number in range(1, 4):
+        target = numbered_target(bench, number)
+        begun = time.monotonic()
+        wait_until(target.semaphores, "the collector to attach")
+        assert time.monotonic() - begun < 1.0
+        target.fire(1, 100 * number)
+        fired[target.pid] = 100 * number
+        if number < 3:
+            target.end()
+            waits_for(collector, f"PID {target.pid} (target): has exited")
+    assert "600 hits = 600 delivered + 0 lost" in collector.end()
+    assert pids_of(collector) == fired
+    assert target.semaphores() == 0
+
+
+def test_ids_of_processes_that_are_gone_are_used_again(bench: Bench) -> None:
+    collector = bench.start("attach", "--all", "--probe", "com.acme.Orders#place", "--max-probes", "2",
+                            "-o", "json", "--listen", socket_of(bench))  # fmt: skip
+    collector.status()
+    pids = []
+    for number in range(1, 8):
+        target = numbered_target(bench, number)
+        wait_until(target.semaphores, "the collector to attach")
+        target.fire(1, number)
+        pids.append(target.pid)
+        target.end()
+        waits_for(collector, f"PID {target.pid} (target): has exited")
+    assert "28 hits = 28 delivered + 0 lost" in collector.end()
+    assert pids_of(collector) == {pid: number for number, pid in enumerate(pids, 1)}
+    assert not [line for line in collector.errors if "left out" in line]
+
+
+@pytest.fixture(scope="module")
+def jar(targets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PrimeCalls, under a name that no other JVM of this host has: the path of a jar."""
+    path = tmp_path_factory.mktemp("jar") / "orders.jar"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("META-INF/MANIFEST.MF", "Manifest-Version: 1.0\nMain-Class: PrimeCalls\n")
+        for file in targets.glob("PrimeCalls*.class"):
+            archive.write(file, file.name)
+    return path
+
+
+def orders(jdk: Jdk, jar: Path, **options: str) -> Process:
+    target = java(jdk, "-jar", jar, **options)
+    target.wait_for_line("ready")
+    return target
+
+
+@pytest.fixture(scope="module")
+def two_orders(jar: Path) -> Iterator[list[Process]]:
+    """Two JVMs of that name, with the agent."""
+    jvms = [orders(JDKS[number], jar, probes=ORDERS) for number in (0, -1)]
+    yield jvms
+    for jvm in jvms:
+        jvm.end()
+
+
+def test_jvms_are_attached_to_by_their_main_class_as_they_come(
+    bench: Bench, targets: Path, jar: Path, two_orders: list[Process]
+) -> None:
+    for jvm in two_orders:
+        wait_for_probes(jvm.pid, ORDERS_PROBES)
+    with java(JDKS[0], "-cp", targets, "Waits", probes="Waits#*") as other:
+        wait_until(lambda: run("cat", f"/proc/{other.pid}/maps").stdout.count("jprobe-") > 0, "its library")
+        collector = bench.start(
+            "attach", "--name", f"{jar.parent}/or*", "-o", "json", "--listen", socket_of(bench)
+        )
+        for number in range(2):
+            assert f"armed {ORDERS_PROBES} probes" in collector.status(number)
+            assert f"({jar}): armed" in collector.status(number)
+        expected = {jvm.pid: hits_of(run_calls(jvm)) for jvm in two_orders}
+        with orders(JDKS[0], jar, probes=ORDERS) as third:
+            waits_for(collector, f"PID {third.pid} ({jar}): armed {ORDERS_PROBES} probes")
+            expected[third.pid] = hits_of(run_calls(third))
+            books = collector.end()
+    total = sum(expected.values())
+    assert f"{total:,} hits = {total:,} delivered + 0 lost" in books
+    assert pids_of(collector) == expected
+
+
+def test_jvms_without_the_agent_get_it_for_as_long_as_they_match(bench: Bench, jar: Path) -> None:
+    with orders(JDKS[0], jar) as early:
+        collector = bench.start("attach", "--name", str(jar), "--select", ORDERS, "-o", "json",
+                                "--listen", socket_of(bench))  # fmt: skip
+        waits_for(collector, f"PID {early.pid} ({jar}): armed {ORDERS_PROBES} probes")
+        with orders(JDKS[-1], jar) as late:
+            waits_for(collector, f"PID {late.pid} ({jar}): armed {ORDERS_PROBES} probes")
+            expected = {jvm.pid: hits_of(run_calls(jvm)) for jvm in (early, late)}
+            total = sum(expected.values())
+            assert f"{total:,} hits = {total:,} delivered + 0 lost" in collector.end()
+            for jvm in (early, late):
+                assert "there is no jprobe agent" in bench.run("status", jvm.pid).stderr
+    assert pids_of(collector) == expected
+
+
+def test_ps_lists_the_jvms_of_the_host_and_what_is_attached(
+    bench: Bench, targets: Path, jar: Path, two_orders: list[Process]
+) -> None:
+    def listed() -> dict[int, dict[str, Any]]:
+        return {row["pid"]: row for row in json.loads(bench.run("ps", "--json").stdout)}
+
+    marks = bench.bare_target()
+    with prime_calls(JDKS[0], targets) as plain:
+        collector = bench.start("attach", two_orders[0].pid, "--probe", "*#label")
+        collector.status()
+        rows = listed()
+        traced, agent_only, without = rows[two_orders[0].pid], rows[two_orders[1].pid], rows[plain.pid]
+        lines = bench.run("ps").stdout.splitlines()
+        collector.end()
+    assert marks.pid not in rows
+    assert [row["name"] for row in (traced, agent_only, without)] == [str(jar), str(jar), "PrimeCalls"]
+    for row, jdk in ((traced, JDKS[0]), (agent_only, JDKS[-1]), (without, JDKS[0])):
+        assert (row["user"], row["is_jvm"]) == ("root", True)
+        assert int(row["jdk"].split(".")[0]) == jdk.version
+    assert traced["probes"] == {"dormant": ORDERS_PROBES - 3, "armed": 3}
+    assert traced["collectors"] == [f"unix:///run/jprobe/{two_orders[0].pid}.sock"]
+    assert agent_only["probes"] == {"dormant": ORDERS_PROBES}
+    assert (agent_only["agent"], agent_only["collectors"]) == ("0.1.0", [])
+    assert all(Path(file).exists() for file in agent_only["libraries"])
+    assert (without["agent"], without["probes"], without["libraries"]) == ("", {}, [])
+    assert lines[0].split() == ["PID", "USER", "JDK", "AGENT", "LIBRARIES", "PROBES", "COLLECTOR", "NAME"]
+    assert any(str(plain.pid) in line and line.endswith("PrimeCalls") for line in lines[1:])
