@@ -48,7 +48,7 @@ _MOST_PROBES = 1 << 20
     type=click.IntRange(min=1, max=_MOST_PROBES),
     metavar="N",
     help="Have room for so many probes, those that come later included. Default: twice what there is, at "
-    "least 16,384; with --name or --all 131,072.",
+    "least 16,384; with --name or --all 65,536.",
 )
 # For tests: another way than the best, a kernel that lacks something, room that is soon full.
 @click.option("--link", "way", type=click.Choice(["auto", "uprobe-multi", "perf-event"]), hidden=True)

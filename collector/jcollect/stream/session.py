@@ -33,8 +33,8 @@ LEAST_CAPACITY = 16384
 # So many probes that are gone for good are still told of, in status and to new subscribers.
 _MOST_GONE = 16384
 # What of the wall clock's distance to the monotonic one is no more than measured.
-# With --name or --all: 4 MiB of counters on two CPUs.
-OPEN_CAPACITY = 131_072
+# With --name or --all: 2 MiB of counters on two CPUs.
+OPEN_CAPACITY = 65_536
 _CLOCK_NOISE_NS = 1_000_000
 
 
