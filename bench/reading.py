@@ -93,7 +93,7 @@ def fire(target: Process, reader: int) -> dict[str, float]:
     return {
         "fired": int(fired),
         "hits_per_second": int(fired) / float(seconds),
-        "cpu_us": cpu / int(fired) * 1e6,
+        "cpu_seconds": cpu,
         "cpu": cpu / float(seconds),
         "rss": rss_bytes(reader),
     }
@@ -248,7 +248,7 @@ def be_bcc(pid: int, how: str) -> None:
 
 
 def reading() -> dict[str, Any]:
-    """Each way with each kind of events; CPU in us an event, and as a part of one CPU."""
+    """Each way with each kind of events; CPU in us an event that was received, and as a part of one CPU."""
     BUILD.mkdir(parents=True, exist_ok=True)
     compile_target()
     ways: dict[str, Callable[[str], dict[str, float]]] = {
@@ -260,6 +260,7 @@ def reading() -> dict[str, Any]:
     for what in FIRED:
         for way, measure in ways.items():
             one = found[f"{what}, {way}"] = measure(what)
+            one["cpu_us"] = one["cpu_seconds"] / one["received"] * 1e6
             lost = ", ".join(
                 f"lost {name.removeprefix('lost_').replace('_', ' ')} {one[name]:,.0f}"
                 for name in one
@@ -267,7 +268,7 @@ def reading() -> dict[str, Any]:
             )
             print(
                 f"reading   {what}, {way}: {one['hits_per_second'] / 1e6:.2f} M hits/s, "
-                f"{one['cpu_us']:.3f} us CPU an event ({one['cpu']:.0%} of a CPU), "
+                f"{one['cpu_us']:.3f} us CPU an event received ({one['cpu']:.0%} of a CPU), "
                 f"received {one['received']:,.0f}, {lost}, {one['rss'] / 2**20:.0f} MiB",
                 flush=True,
             )
