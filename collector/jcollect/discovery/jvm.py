@@ -6,6 +6,7 @@ import os
 import re
 from typing import NamedTuple
 
+from jcollect.discovery.deadline import within
 from jcollect.discovery.hsperfdata import MAX_PERFDATA_BYTES, texts_of
 from jcollect.discovery.java_command import main_class
 from jcollect.discovery.mapped_file import MappedFiles
@@ -16,6 +17,8 @@ from jcollect.discovery.regular_file import read_regular
 _MAX_NAME = 4096
 _MAX_FILE_BYTES = 1 << 16
 _MAX_COMMAND_BYTES = 1 << 20
+# Whoever looks at all processes has others to look at.
+_PATIENCE_SECONDS = 0.5
 _JAVA_VERSION = re.compile(r'^JAVA_VERSION="([^"]*)"', re.MULTILINE)
 _MAX_VERSION = 64
 _PERFDATA_PATH = re.compile(r"/hsperfdata_[^/]+/\d+$")
@@ -72,10 +75,14 @@ def _name_in_command_line(pid: int) -> str:
 
 
 def command_line(pid: int) -> list[str]:
-    """Its words; none of a process that is gone."""
-    try:
+    """Its words, which it keeps in its memory; none of a process that is gone."""
+
+    def read() -> bytes:
         with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as stream:
-            content = stream.read(_MAX_COMMAND_BYTES)
+            return stream.read(_MAX_COMMAND_BYTES)
+
+    try:
+        content = within(pid, read, _PATIENCE_SECONDS)
     except OSError:
         return []
     return [word.decode(errors="replace") for word in content.removesuffix(b"\0").split(b"\0")]

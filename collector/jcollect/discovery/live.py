@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from jcollect.discovery.deadline import PATIENCE_SECONDS, within
 from jcollect.discovery.probes import MARK, STATE_NAMES, Probe, by_library
 from jcollect.discovery.stub_library import GATE_BYTES, Section, StubLibrary
 from jprobe.v1 import collector_pb2, probe_pb2
@@ -148,9 +149,14 @@ def _read_sections(library: StubLibrary) -> tuple[tuple[int, ...], bytes]:
 
 def _read(library: StubLibrary, section: Section) -> bytes:
     """A section as it is in the live process."""
-    with open(f"/proc/{library.pid}/mem", "rb", buffering=0) as memory:
-        content = os.pread(memory.fileno(), section.size, library.bias + section.address)
+    address = library.bias + section.address
+    content = within(library.pid, lambda: _memory(library.pid, address, section.size), PATIENCE_SECONDS)
     # What the kernel gives of a process that is about to be gone, instead of an error.
     if len(content) < section.size:
         raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
     return content
+
+
+def _memory(pid: int, address: int, size: int) -> bytes:
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        return os.pread(memory.fileno(), size, address)
