@@ -282,6 +282,19 @@ def test_a_torn_ring_is_read_up_to_there_and_an_error_then(until: int) -> None:
             decoder.drain(image.ring, until)
 
 
+@pytest.mark.parametrize("length", [0, 23, 24, 47, 50, 51])
+def test_a_record_that_is_shorter_than_it_says_makes_no_sense(length: int) -> None:
+    """PLACED takes 51 bytes: 24, three words, and a text of three."""
+    cut = struct.pack("<II", length, 0) + PLACED[8 : 8 + -(-length // 8) * 8]
+    with RingImage(cut, RETURNED) as image:
+        events, senseless = drain_all(new_decoder(), image, 1 << 63)
+    if length == 51:
+        assert [event.probe for event in events] == [0, 1]
+    else:
+        assert [event.probe for event in events] == [1]
+        assert senseless == [0 if length >= 24 else CAPACITY - 1]
+
+
 def at(when: int, tid: int = 1) -> bytes:
     return record(56, 1, [when, 0, 9], time=when, tid=tid)
 

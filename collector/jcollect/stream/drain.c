@@ -441,8 +441,7 @@ int jprobe_wait_and_drain(struct drain *drain, const struct ring *ring, const st
 	do {
 		if (poll(&stopped, 1, (int)drain->pause) > 0)
 			return STOPPED;
-		/* Before looking: what has happened until then is in the ring, if it is not late.
-		 */
+		/* Before looking: what has happened by then is in the ring, or late. */
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		result = jprobe_drain(drain, ring,
 				      (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec -

@@ -21,7 +21,7 @@ from jcollect.stream.ring import Ring
 # Events are held back for so long, for those that are older and come later.
 WINDOW_NS = 5_000_000
 # The handlers wake nobody up (the traced thread would pay for it), so the ring is looked at this often, in
-# ms; when nothing comes, less and less often, because each time costs 60 us of CPU.
+# ms; when nothing comes, less and less often, because each time costs some 50 us of CPU.
 _SHORTEST_PAUSE = 5
 _LONGEST_PAUSE = 25
 # What a thread that does nothing but fire writes in a ms. No pause may be so long that it fills half a ring.
