@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from jcollect.discovery.hsperfdata import texts_of
+from jcollect.discovery.java_command import main_class, words_of
 from jcollect.discovery.live import LiveProbe
 from jcollect.discovery.manifest import decode_manifest
 from jcollect.discovery.maps import parse_maps
@@ -58,9 +60,22 @@ def read_map(content: bytes) -> None:
     find_stub_mappings(list(parse_maps(content.decode(errors="surrogateescape"))))
 
 
+def read_perf_data(content: bytes) -> None:
+    for name, text in texts_of(content).items():
+        assert len(name) + len(text) < 1 << 14
+
+
+def read_command_line(content: bytes) -> None:
+    text = content.decode(errors="replace")
+    main_class(text.split(), lambda path: text)
+    main_class(words_of(text), lambda path: text)
+
+
 READERS: dict[str, Callable[[bytes], None]] = {
     "library": read_library,
     "manifest": read_manifest,
     "notes": read_notes,
     "maps": read_map,
+    "perf-data": read_perf_data,
+    "command-line": read_command_line,
 }
