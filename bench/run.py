@@ -1,8 +1,9 @@
 """What jprobe costs, side by side with doing without, in one run on one machine.
 
-    make bench                                  all of it, about twenty minutes
-    .venv/bin/python bench/run.py dormant       one of: dormant, calls, filtered, inlining, attach, recovery,
-                                                binding
+    make bench                                  all of it, about half an hour
+    .venv/bin/python bench/run.py dormant       one or more of: dormant, calls, filtered, inlining, attach,
+                                                recovery, selecting, binding (on each JDK), starting,
+                                                attaching, reading (the collector's)
 
 Each figure is a median, and each claim a ratio of medians of runs that took turns. Everything that
 was measured is kept in bench/results/, one JSON file a run.
@@ -27,7 +28,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from attaching import attaching, starting  # noqa: E402
 from binding import binding  # noqa: E402
+from reading import reading  # noqa: E402
 
 from conditions import wait_until  # noqa: E402
 from java_target import (  # noqa: E402
@@ -479,11 +482,15 @@ BENCHES = {
 }
 
 
+# Of the collector, whatever the JDK.
+COLLECTOR_BENCHES = {"starting": starting, "attaching": attaching, "reading": reading}
+
+
 def main() -> None:
-    wanted = sys.argv[1:] or list(BENCHES)
-    if unknown := set(wanted) - set(BENCHES):
-        sys.exit(f"bench: there is no {', '.join(unknown)}; there are {', '.join(BENCHES)}")
-    compile_all()
+    known = [*BENCHES, *COLLECTOR_BENCHES]
+    wanted = sys.argv[1:] or known
+    if unknown := set(wanted) - set(known):
+        sys.exit(f"bench: there is no {', '.join(unknown)}; there are {', '.join(known)}")
     started = datetime.now(UTC)
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     results: dict[str, Any] = {
@@ -494,13 +501,22 @@ def main() -> None:
     }
     file = ROOT / "bench/results" / f"{started:%Y-%m-%dT%H%M%S}.json"
     file.parent.mkdir(exist_ok=True)
-    for jdk in JDKS:
-        of_jdk: dict[str, Any] = {}
-        results[str(jdk)] = of_jdk
-        for name in wanted:
-            of_jdk[name] = BENCHES[name](jdk)
-            # What has been measured is kept, whatever happens to the rest.
-            file.write_text(json.dumps(results, indent=1) + "\n")
+
+    def keep(name: str, found: Any, kept: dict[str, Any]) -> None:
+        """What has been measured is kept, whatever happens to the rest."""
+        kept[name] = found
+        file.write_text(json.dumps(results, indent=1) + "\n")
+
+    of_collector: dict[str, Any] = {}
+    results["collector"] = of_collector
+    for name in [name for name in COLLECTOR_BENCHES if name in wanted]:
+        keep(name, COLLECTOR_BENCHES[name](), of_collector)
+    if of_jdks := [name for name in wanted if name in BENCHES]:
+        compile_all()
+        for jdk in JDKS:
+            results[str(jdk)] = {}
+            for name in of_jdks:
+                keep(name, BENCHES[name](jdk), results[str(jdk)])
     print(f"raw numbers: {file.relative_to(ROOT)}")
 
 
