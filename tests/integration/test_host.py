@@ -117,8 +117,12 @@ def programs(shared_targets: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return shared_targets
 
 
-@on_every_jdk
-@pytest.mark.parametrize("perf_data", [True, False], ids=["perf-data", "no-perf-data"])
+# Without perf data all depends on the command line, which does not depend on the JDK.
+JDKS_AND_PERF_DATA = [*((jdk, True) for jdk in JDKS), (newest_jdk, False)]
+IDS = [f"{jdk}-{'perf-data' if perf_data else 'no-perf-data'}" for jdk, perf_data in JDKS_AND_PERF_DATA]
+
+
+@pytest.mark.parametrize(("jdk", "perf_data"), JDKS_AND_PERF_DATA, ids=IDS)
 @pytest.mark.parametrize("way", WAYS)
 def test_main_class_and_jdk_however_it_was_started(
     host: Host, jdk: Jdk, programs: Path, way: str, perf_data: bool
@@ -146,8 +150,7 @@ PLACES = {
 }  # fmt: skip
 
 
-@on_every_jdk
-@pytest.mark.parametrize("perf_data", [True, False], ids=["perf-data", "no-perf-data"])
+@pytest.mark.parametrize(("jdk", "perf_data"), JDKS_AND_PERF_DATA, ids=IDS)
 @pytest.mark.parametrize("place", PLACES)
 def test_jvms_elsewhere(host: Host, jdk: Jdk, shared_targets: Path, place: str, perf_data: bool) -> None:
     flag = [] if perf_data else ["-XX:-UsePerfData"]
@@ -171,6 +174,9 @@ def test_two_containers_that_share_tmp_are_not_mixed_up(host: Host, programs: Pa
         other.wait_for_line("ready")
         assert wait_for(host, one.pid, stub_free).name == "PrimeCalls"
         assert wait_for(host, other.pid, stub_free).name == "calls/prime.Main"
+        for target in (one, other):
+            target.send("exit")
+            target.wait()
 
 
 def test_a_jvm_that_starts_is_seen_within_a_second(host: Host, targets: Path) -> None:
