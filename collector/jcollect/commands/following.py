@@ -14,7 +14,7 @@ from jcollect.stream.session import Session
 
 # Between two looks for processes that have started.
 _HOST_SECONDS = 0.4
-_TICK_SECONDS = 0.1
+_TICK_SECONDS = 0.2
 _ARMING_SECONDS = 0.003
 
 
