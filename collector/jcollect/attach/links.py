@@ -15,6 +15,8 @@ from jcollect.attach.handlers import Handlers
 from jcollect.attach.kernel import UPROBE_MULTI as UPROBE_MULTI
 from jcollect.attach.kernel import lacks
 from jcollect.discovery.probes import Probe
+from jcollect.discovery.process import is_jvm
+from jcollect.discovery.stub_library import StubLibrary
 from jcollect.errors import JcollectError
 
 AUTO = "auto"
@@ -99,7 +101,7 @@ class Linker:
     def _link_uprobe_multi(self, probes: Sequence[Probe]) -> Links:
         library = probes[0].library
         fast = len(probes) + sum(links.fast for links in self._links)
-        point = self._point if fast <= _MOST_FAST_PROBES else 0
+        point = self._point if fast <= _MOST_FAST_PROBES and not _may_fork(library) else 0
         descriptor = self._kernel.link_uprobe_multi(
             self._program,
             library.file,
@@ -129,6 +131,15 @@ class Linker:
             Links(descriptors).close()
             raise
         return Links(descriptors, closing_seconds=len(descriptors) * _SECONDS_A_PERF_EVENT)
+
+
+def _may_fork(library: StubLibrary) -> bool:
+    """Whether there may be children of the process that go on in the same program.
+
+    They inherit the call that the kernel has made of a nop, and not the page that it calls (Linux 6.18): they
+    die of SIGSEGV in the first stub that the parent had fired. What a JVM forks has no Java threads.
+    """
+    return not library.is_agents and not is_jvm(library.pid)
 
 
 def _allow_open_files(count: int) -> None:

@@ -109,7 +109,7 @@ def find_process(pid: int, warn: Callable[[str], None] = warn_on_stderr) -> Trac
         raise JcollectError(
             f"no stub library of PID {pid} can be read; do jprobe.jar and jcollect have the same version?"
         )
-    if _is_jvm(pid):
+    if is_jvm(pid):
         raise NothingYetError(
             f"PID {pid} ({command}) is a JVM without the jprobe agent; "
             "attach to it with --select, give it probes with jcollect select, or start it with "
@@ -169,7 +169,8 @@ def _tell_refused(pid: int, refused: dict[Mapping, str], warn: Callable[[str], N
         warn(f"skipping {len(refused) - MAX_WARNINGS:,} more stub libraries of PID {pid}")
 
 
-def _is_jvm(pid: int) -> bool:
+def is_jvm(pid: int) -> bool:
+    """Whether HotSpot is mapped. Raises JcollectError where the process cannot be read."""
     try:
         return any(mapping.path.endswith("/libjvm.so") for mapping in read_maps(pid, b"/libjvm.so"))
     except OSError as error:
