@@ -7,16 +7,21 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from collector_fixtures import Bench, Target, events_of
 
 from conditions import require_bpf, wait_until
 from jcollect.discovery.process import find_process
+from jcollect.stream.clock import utc_offset_ns
+from jcollect.stream.columns import Columns
 from jcollect.stream.record import RecordDecoder
 from jcollect.stream.session import Session
+from jcollect.stream.wire import decode
 from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
 
 PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
@@ -108,6 +113,8 @@ def test_what_is_attached_and_not_live_is_named_with_the_reason(bench: Bench) ->
 def test_loss_in_the_ring_is_in_the_books_of_each_probe(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
     collector = bench.attach(target, "--ring-pages", "1", "--fail-on-loss")
+    top = bench.start("top", target.pid, "--fail-on-loss")
+    wait_until(lambda: collector_of(bench, target)["subscribers"], "top to subscribe")
     target.fire(4, 10007)
     said = quiet_books(bench, target, 3 * 40028)
     by_probe = books_by_probe(said)
@@ -118,6 +125,7 @@ def test_loss_in_the_ring_is_in_the_books_of_each_probe(bench: Bench) -> None:
     assert collector.wait(LOSS) == "jcollect: {:,} events lost, and --fail-on-loss is given".format(
         said["books"]["lost_in_kernel_ring"]
     )
+    assert top.wait(LOSS).endswith("events lost, and --fail-on-loss is given")
 
 
 def test_loss_in_the_collector_is_in_the_books(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,6 +178,64 @@ def test_loss_of_a_subscriber_is_in_its_books_and_told_to_it(bench: Bench) -> No
     collector.wait(LOSS)
     assert f"{fired:,} hits = {fired:,} delivered + 0 lost" in collector.errors[-2]
     assert collector.errors[-2].endswith(f"1 served, {subscriber['lost']:,} events lost")
+
+
+def test_events_of_all_threads_come_in_the_order_of_their_times(bench: Bench) -> None:
+    """More threads than CPUs, so that handlers are interrupted; what came too late is counted."""
+    target = bench.target(NUMBERS, "dnt")
+    session = Session()
+    try:
+        subscription = session.hub.subscribe(())
+        session.start()
+        session.join(find_process(target.pid), lambda probe: True).attach()
+        wait_until(lambda: target.semaphores() == 1, "the semaphore")
+        begun = time.time_ns()
+        target.fire(8, 40_009)
+        ended = time.time_ns()
+        session.detach()
+        late = session.status().late
+    finally:
+        session.close()
+    batches = [body for body in map(decode, subscription.messages()) if isinstance(body, Columns)]
+    times = np.concatenate([batch.time_unix_nanos for batch in batches]).astype(np.int64)
+    assert len(times) == 320_072
+    assert begun < times.min() < times.max() < ended
+    assert (times < np.maximum.accumulate(times)).sum() == late
+    assert np.concatenate([batch.seq for batch in batches]).tolist() == list(range(320_072))
+    threads = np.concatenate([batch.thread for batch in batches])
+    numbers = np.concatenate([batch.values for batch in batches])
+    for thread in range(8):
+        assert numbers[threads == 100 + thread].tolist() == list(
+            range(40_009 * thread, 40_009 * (thread + 1))
+        )
+
+
+def test_a_clock_that_is_set_moves_no_event_and_is_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = bench.target(NUMBERS, "dnt")
+    session = Session()
+    try:
+        subscription = session.hub.subscribe(())
+        session.start()
+        session.join(find_process(target.pid), lambda probe: True).attach()
+        wait_until(lambda: target.semaphores() == 1, "the semaphore")
+        assert session.status().clock_set_nanos == 0
+        begun = time.time_ns()
+        target.fire(1, 11)
+        an_hour = 3600 * 10**9
+        monkeypatch.setattr("jcollect.stream.session.utc_offset_ns", lambda: utc_offset_ns() + an_hour)
+        target.fire(1, 13)
+        ended = time.time_ns()
+        assert abs(session.status().clock_set_nanos - an_hour) < 10**6
+        session.detach()
+    finally:
+        session.close()
+    batches = [body for body in map(decode, subscription.messages()) if isinstance(body, Columns)]
+    times = [moment for batch in batches for moment in batch.time_unix_nanos.tolist()]
+    assert len(times) == 24
+    assert begun < min(times) <= max(times) < ended
+    assert times == sorted(times)
 
 
 STALLED = """

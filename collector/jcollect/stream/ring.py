@@ -31,6 +31,13 @@ class Ring:
         producer = np.frombuffer(self._producer_pages, np.uint8).ctypes.data
         self.memory = RingMemory(consumer, producer, producer + page, data_bytes)
 
+    def used(self) -> int:
+        """Bytes that have been written and not read, at about this moment."""
+        consumer, producer = (
+            ctypes.c_uint64.from_address(place) for place in (self.memory.consumer, self.memory.producer)
+        )
+        return max(0, int(producer.value) - int(consumer.value))
+
     def close(self) -> None:
         del self.memory
         self._consumer_page.close()
