@@ -23,6 +23,7 @@ from java_target import (
     jcollect,
     newest_jdk,
     on_every_jdk,
+    probes_of,
     run,
     wait_for_probes,
 )
@@ -83,7 +84,7 @@ def test_classes_that_are_loaded_later_are_traced_from_their_first_second(jdk: J
     with java(jdk, "-cp", targets, "Loaders") as target:
         target.wait_for_line("ready")
         collector = jcollect("attach", target.pid, "--select", COUNTER, "-o", "json")
-        collector.wait_for_line(r"waiting for probes of PID \d+ \(java\) that match --select 'com.acme")
+        collector.wait_for_line(r"waiting for probes of PID \d+ \(Loaders\) that match --select 'com.acme")
         expected: Counter[str] = Counter()
         for number, (loader, times) in enumerate(CALLS.items()):
             tell(target, f"load {loader}")
@@ -96,6 +97,11 @@ def test_classes_that_are_loaded_later_are_traced_from_their_first_second(jdk: J
         assert sum(calls(collector).values()) == sum(CALLS.values())
         assert sorted(calls(collector).values()) == sorted(CALLS.values())
         assert leftovers(target.pid) == []
+
+
+def is_watched(target: Process, name: str) -> bool:
+    """Whether anybody is attached to a probe."""
+    return any(probe["semaphore_count"] for probe in probes_of(target.pid) if probe["name"] == name)
 
 
 @on_every_jdk
@@ -121,6 +127,9 @@ def test_what_is_selected_while_attached_is_traced_and_what_is_unselected_is_not
             traced = traced | {method} if verb == "select" else traced - {method}
             if line:
                 collector.wait_for_line(line)
+            else:
+                # What is selected again before the next look is not let go of.
+                wait_until(lambda: not is_watched(target, "touch__entry"), "the collector to let go of it")
             tallies = run_calls(target)
             expected += sum(tallies[f"{name}.entry"] for name in traced)
         summary = finish(collector)

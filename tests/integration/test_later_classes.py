@@ -93,7 +93,7 @@ def test_a_collector_that_waits_sees_the_first_class(later: Process) -> None:
     assert "'Later$*#applyAsInt' matched no loaded class yet" in refused.stderr
     assert refused.stderr.endswith("; add --wait to wait for probes\n")
     collector = jcollect("attach", later.pid, "--wait")
-    collector.wait_for_line(rf"waiting for probes of PID {later.pid} \(java\); serving unix://")
+    collector.wait_for_line(rf"waiting for probes of PID {later.pid} \(Later\); serving unix://")
     recording = Recording(later.pid)
     call(later, "First", 0, 1)
     collector.wait_for_line("armed 3 probes of 1 method in ")

@@ -24,8 +24,10 @@ from jprobe.v1 import probe_pb2
 # and probes may be held back, retired, or come back.
 _LOOK_SECONDS = 0.2
 _IDLE_LOOK_SECONDS = 0.5
-# Where there are very many mappings, looks become rarer, so that they take no more than this part of a CPU.
+# Where there are very many mappings or probes, looks become rarer, so that they take no more than this part
+# of a CPU, if that leaves one in a second.
 _MOST_OF_A_CPU = 1 / 500
+_LONGEST_PAUSE = 0.8
 _NAMED = 3  # How many probes a warning names.
 
 
@@ -117,7 +119,8 @@ class Followed:
             self._warn(f"PID {self.pid} traces nothing any more: {refusal}")
         self._refusal = refusal
         self._looked = time.monotonic()
-        self._pause = max(_LOOK_SECONDS, (time.thread_time() - used) / _MOST_OF_A_CPU)
+        due = (time.thread_time() - used) / _MOST_OF_A_CPU
+        self._pause = min(max(_LOOK_SECONDS, due), _LONGEST_PAUSE)
 
     def _take(self, addition: Addition, begun: float) -> None:
         for problem in addition.problems:
