@@ -122,6 +122,24 @@ def test_ids_of_processes_that_are_gone_are_used_again(bench: Bench) -> None:
     assert not [line for line in collector.errors if "left out" in line]
 
 
+def test_a_process_that_has_no_probes_for_a_while_is_attached_to_once(bench: Bench) -> None:
+    collector = bench.start("attach", "--all", "--probe", "com.acme.Orders#place", "-o", "json",
+                            "--listen", socket_of(bench))  # fmt: skip
+    collector.status()
+    target = numbered_target(bench, 1)
+    wait_until(target.semaphores, "the collector to attach")
+    target.fire(1, 11)
+    target.unload(0)
+    # Who is seen after that is seen by a later look at the host.
+    other = numbered_target(bench, 2)
+    wait_until(other.semaphores, "the collector to attach to another")
+    target.load(NUMBERS, "dnt", name="jprobe-1/2.so")
+    wait_until(target.semaphores, "the collector to attach again")
+    target.fire(1, 13)
+    assert "24 hits = 24 delivered + 0 lost" in collector.end()
+    assert pids_of(collector) == {target.pid: 24}
+
+
 @pytest.fixture(scope="module")
 def jar(targets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """PrimeCalls, under a name that no other JVM of this host has: the path of a jar."""

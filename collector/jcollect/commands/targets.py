@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -109,8 +110,8 @@ class Targets:
             raise JcollectError(f"{error.message}; add --wait to wait for probes") from None
 
     def _matching(self, processes: Sequence[HostProcess]) -> list[Candidate]:
-        there = {(process.pid, process.start) for process in processes}
-        self._settled &= there
+        # Until it is gone: one that has no probes for a while is not told of, and may have some again.
+        self._settled = {each for each in self._settled if os.path.exists(f"/proc/{each[0]}")}
         found = []
         for process in processes:
             identity = (process.pid, process.start)
