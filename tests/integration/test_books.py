@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from conditions import require_bpf, wait_until
 from jcollect.discovery.process import find_process
 from jcollect.stream.clock import utc_offset_ns
 from jcollect.stream.columns import Columns
+from jcollect.stream.hub import Subscription
 from jcollect.stream.record import RecordDecoder
 from jcollect.stream.session import Session
 from jcollect.stream.wire import decode
@@ -128,6 +131,24 @@ def test_loss_in_the_ring_is_in_the_books_of_each_probe(bench: Bench) -> None:
     assert top.wait(LOSS).endswith("events lost, and --fail-on-loss is given")
 
 
+@contextlib.contextmanager
+def session_of(target: Target) -> Iterator[tuple[Session, Subscription]]:
+    """In this process: attached to all probes of the target, and a subscriber of all events."""
+    session = Session()
+    try:
+        subscription = session.hub.subscribe(())
+        session.start()
+        session.join(find_process(target.pid), lambda probe: True).attach()
+        wait_until(lambda: target.semaphores() > 0, "the semaphores")
+        yield session, subscription
+    finally:
+        session.close()
+
+
+def batches_of(subscription: Subscription) -> list[Columns]:
+    return [body for body in map(decode, subscription.messages()) if isinstance(body, Columns)]
+
+
 def test_loss_in_the_collector_is_in_the_books(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of records that make no sense to it, which do not come by themselves: it is not told of one probe."""
     known = RecordDecoder.add
@@ -135,17 +156,11 @@ def test_loss_in_the_collector_is_in_the_books(bench: Bench, monkeypatch: pytest
         RecordDecoder, "add", lambda self, probes: known(self, [p for p in probes if "return" not in p.name])
     )
     target = bench.target(StubImage([PLACE]), *PATTERNS)
-    session = Session()
-    try:
-        session.start()
-        session.join(find_process(target.pid), lambda probe: True).attach()
-        wait_until(lambda: target.semaphores() == 3, "the semaphores")
+    with session_of(target) as (session, _):
         target.fire(2, 499)
         wait_until(lambda: not session.accounts.totals().missing, "closed books", QUIET_SECONDS)
         by_name = {each.probe.name: each.books for each in session.status().probes}
         totals = session.detach()
-    finally:
-        session.close()
     assert by_name["place__return"].lost_in_collector == by_name["place__return"].hits == 998
     assert by_name["place__entry"].delivered == by_name["place__throw"].delivered == 998
     assert (totals.hits, totals.delivered, totals.lost_in_collector) == (2994, 1996, 998)
@@ -183,20 +198,13 @@ def test_loss_of_a_subscriber_is_in_its_books_and_told_to_it(bench: Bench) -> No
 def test_events_of_all_threads_come_in_the_order_of_their_times(bench: Bench) -> None:
     """More threads than CPUs, so that handlers are interrupted; what came too late is counted."""
     target = bench.target(NUMBERS, "dnt")
-    session = Session()
-    try:
-        subscription = session.hub.subscribe(())
-        session.start()
-        session.join(find_process(target.pid), lambda probe: True).attach()
-        wait_until(lambda: target.semaphores() == 1, "the semaphore")
+    with session_of(target) as (session, subscription):
         begun = time.time_ns()
         target.fire(8, 40_009)
         ended = time.time_ns()
         session.detach()
         late = session.status().late
-    finally:
-        session.close()
-    batches = [body for body in map(decode, subscription.messages()) if isinstance(body, Columns)]
+    batches = batches_of(subscription)
     times = np.concatenate([batch.time_unix_nanos for batch in batches]).astype(np.int64)
     assert len(times) == 320_072
     assert begun < times.min() < times.max() < ended
@@ -205,21 +213,15 @@ def test_events_of_all_threads_come_in_the_order_of_their_times(bench: Bench) ->
     threads = np.concatenate([batch.thread for batch in batches])
     numbers = np.concatenate([batch.values for batch in batches])
     for thread in range(8):
-        assert numbers[threads == 100 + thread].tolist() == list(
-            range(40_009 * thread, 40_009 * (thread + 1))
-        )
+        first = 40_009 * thread
+        assert numbers[threads == 100 + thread].tolist() == list(range(first, first + 40_009))
 
 
 def test_a_clock_that_is_set_moves_no_event_and_is_told(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = bench.target(NUMBERS, "dnt")
-    session = Session()
-    try:
-        subscription = session.hub.subscribe(())
-        session.start()
-        session.join(find_process(target.pid), lambda probe: True).attach()
-        wait_until(lambda: target.semaphores() == 1, "the semaphore")
+    with session_of(target) as (session, subscription):
         assert session.status().clock_set_nanos == 0
         begun = time.time_ns()
         target.fire(1, 11)
@@ -229,10 +231,7 @@ def test_a_clock_that_is_set_moves_no_event_and_is_told(
         ended = time.time_ns()
         assert abs(session.status().clock_set_nanos - an_hour) < 10**6
         session.detach()
-    finally:
-        session.close()
-    batches = [body for body in map(decode, subscription.messages()) if isinstance(body, Columns)]
-    times = [moment for batch in batches for moment in batch.time_unix_nanos.tolist()]
+    times = [moment for batch in batches_of(subscription) for moment in batch.time_unix_nanos.tolist()]
     assert len(times) == 24
     assert begun < min(times) <= max(times) < ended
     assert times == sorted(times)

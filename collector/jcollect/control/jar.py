@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import jcollect
+from jcollect.built import find_built
 from jcollect.control.acting import as_user_of
 from jcollect.control.inside import open_directory
 from jcollect.control.target import Target
@@ -41,15 +41,7 @@ class DeliveredJar:
 
 def find_jar() -> Path:
     """Inside an installed package, or where a checkout builds it. Raises JcollectError."""
-    package = Path(jcollect.__file__).parent
-    installed = package / "_agent" / _JAR
-    built = package.parent.parent / "java-agent/build/libs" / _JAR
-    for jar in (installed, built):
-        if jar.is_file():
-            return jar
-    raise JcollectError(
-        f"jcollect has no agent to load: there is neither {installed} nor {built}; run make build"
-    )
+    return find_built(f"_agent/{_JAR}", f"java-agent/build/libs/{_JAR}", "jcollect has no agent to load")
 
 
 @contextlib.contextmanager

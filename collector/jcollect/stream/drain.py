@@ -7,7 +7,7 @@ import functools
 import platform
 from pathlib import Path
 
-import jcollect
+from jcollect.built import find_built
 from jcollect.errors import JcollectError
 
 # What both functions return.
@@ -110,18 +110,5 @@ class Library:
 @functools.cache
 def load_library() -> Library:
     """Raises JcollectError."""
-    return Library(_find_library())
-
-
-def _find_library() -> Path:
-    """Inside an installed package, or where a checkout builds it."""
-    package = Path(jcollect.__file__).parent
     name = f"linux-{platform.machine()}/drain.so"
-    installed = package / "_native" / name
-    built = package.parent.parent / "build/native" / name
-    for file in (installed, built):
-        if file.is_file():
-            return file
-    raise JcollectError(
-        f"jcollect cannot read events: there is neither {installed} nor {built}; run make build"
-    )
+    return Library(find_built(f"_native/{name}", f"build/native/{name}", "jcollect cannot read events"))
