@@ -68,7 +68,7 @@ def ps(as_json: bool) -> None:
             right=frozenset({0, 4}),
         )
     jvms = sum(row.is_jvm for row in rows)
-    with_agent = sum(bool(row.agent) for row in rows)
+    with_agent = sum(row.is_jvm and bool(row.agent) for row in rows)
     others = len(rows) - jvms
     also = (
         f"; {plural(others, 'other process')} with probes".replace("processs", "processes") if others else ""
