@@ -277,7 +277,9 @@ def test_memory_is_bounded_whatever_subscribers_do(bench: Bench) -> None:
     assert queued > 100 << 20, "the queues are full"
     assert sum(each["lost"] for each in said["subscribers"]) > 0
     assert peak < MOST_MEMORY_KB
-    assert f"{fired:,} hits = {fired:,} delivered + 0 lost" in collector.end()
+    # To encode each event two dozen times takes longer than the ring may have room for.
+    assert (said["books"]["hits"], closed(said["books"])) == (fired, True)
+    collector.end()
 
 
 def resident_kb(pid: int) -> int:
