@@ -38,8 +38,8 @@ class RingImage:
         self._bytes = data_bytes
         page = mmap.PAGESIZE
         self._file = os.memfd_create("ring")
-        os.ftruncate(self._file, 2 * (page + data_bytes))
-        self._memory = mmap.mmap(self._file, 2 * (page + data_bytes))
+        os.ftruncate(self._file, 2 * page + data_bytes)
+        self._memory = mmap.mmap(self._file, 2 * page + data_bytes)
         self.consumer = self.producer = start
         self.write(*records)
         self.ring = Ring(self._file, data_bytes)
@@ -68,10 +68,9 @@ class RingImage:
             self.producer += len(each)
 
     def put(self, position: int, content: bytes) -> None:
-        """Bytes at a position, in both places where the reader sees it."""
+        """Bytes at a position, around the end."""
         for i, byte in enumerate(content):
-            at = 2 * mmap.PAGESIZE + (position + i) % self._bytes
-            self._memory[at] = self._memory[at + self._bytes] = byte
+            self._memory[2 * mmap.PAGESIZE + (position + i) % self._bytes] = byte
 
     def _read(self, at: int) -> int:
         return int.from_bytes(self._memory[at : at + 8], "little")

@@ -99,14 +99,13 @@ int main(void)
 	drain = new_drain(probes, capacity);
 	while (read_words(head, 3)) {
 		uint64_t *positions = room(2, sizeof(*positions));
-		unsigned char *data = room(2, head[0]);
+		unsigned char *data = room(1, head[0]);
 		struct ring ring = {(_Atomic uint64_t *)&positions[0],
 				    (const _Atomic uint64_t *)&positions[1], data, head[0]};
 
 		memcpy(positions, head + 1, 2 * sizeof(*positions));
 		if (fread(data, 1, head[0], stdin) != head[0])
 			return 1;
-		memcpy(data + head[0], data, head[0]);
 		drain_one(&drain, &ring);
 		free(data);
 		free(positions);

@@ -332,10 +332,10 @@ def test_a_shared_object_of_other_sources_is_refused(monkeypatch: pytest.MonkeyP
     other = tmp_path / "other.c"
     other.write_text(source.replace("uint64_t newest;", "uint64_t newest, more;"))
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "drain.so", other], check=True)
-    monkeypatch.setattr(drain_module, "_find_library", lambda: tmp_path / "drain.so")
+    monkeypatch.setattr(drain_module, "find_built", lambda *_: tmp_path / "drain.so")
     with pytest.raises(JcollectError, match="was built from another version's"):
         drain_module.load_library.__wrapped__()
-    monkeypatch.setattr(drain_module, "_find_library", lambda: other)
+    monkeypatch.setattr(drain_module, "find_built", lambda *_: other)
     with pytest.raises(JcollectError, match=r"cannot load .*; run make build"):
         drain_module.load_library.__wrapped__()
 

@@ -198,6 +198,23 @@ static void take_one(struct drain *drain, const struct record *record, uint64_t 
 			row ? record->probe : (uint32_t)drain->capacity - 1;
 }
 
+/*
+ * The record of `length` bytes whose header is at `at`; by way of `whole` if it goes on at the
+ * ring's start. Nothing of it is looked at behind MOST_RECORD_BYTES.
+ */
+static const struct record *find_record(const struct ring *ring, uint64_t at, uint64_t length,
+					unsigned char *whole)
+{
+	uint64_t start = (at + RING_HEADER) & (ring->bytes - 1), till_end = ring->bytes - start;
+	uint64_t bytes = length < MOST_RECORD_BYTES ? round_up(length) : MOST_RECORD_BYTES;
+
+	if (bytes <= till_end)
+		return (const struct record *)(ring->data + start);
+	memcpy(whole, ring->data + start, till_end);
+	memcpy(whole + till_end, ring->data, bytes - till_end);
+	return (const struct record *)whole;
+}
+
 static int has_room(const struct drain *drain)
 {
 	return drain->arena_bytes - drain->arena_used >= MOST_RECORD_BYTES;
@@ -209,6 +226,7 @@ static int take(struct drain *drain, const struct ring *ring)
 	uint64_t at = atomic_load_explicit(ring->consumer, memory_order_relaxed);
 	uint64_t end = atomic_load_explicit(ring->producer, memory_order_acquire);
 	uint64_t begin = at, records = 0;
+	_Alignas(8) unsigned char whole[MOST_RECORD_BYTES];
 	int result = DONE;
 
 	if (at % 8 || end - at > ring->bytes)
@@ -219,7 +237,6 @@ static int take(struct drain *drain, const struct ring *ring)
 			atomic_load_explicit((const _Atomic uint32_t *)place, memory_order_acquire);
 		uint64_t length = header & ~(RING_BUSY | RING_DISCARDED);
 		uint64_t step = RING_HEADER + round_up(length);
-		const struct record *record = (const struct record *)(place + RING_HEADER);
 
 		if (header & RING_BUSY)
 			break;
@@ -233,7 +250,7 @@ static int take(struct drain *drain, const struct ring *ring)
 			break;
 		}
 		if (!(header & RING_DISCARDED))
-			take_one(drain, record, length);
+			take_one(drain, find_record(ring, at, length, whole), length);
 		at += step;
 	}
 	atomic_store_explicit(ring->consumer, at, memory_order_release);

@@ -1,10 +1,10 @@
 """The mapping of a BPF ring buffer, which is read without a call to the kernel: see drain.c.
 
 Layout (kernel/bpf/ringbuf.c): consumer position in a writable page at offset 0; producer position
-in a read-only page at 4096, followed by the data, mapped twice in a row so that a record that wraps
-around the end is contiguous all the same. Each record has a header of 8 bytes: u32 length, with
-bit 31 set while it is being written (busy) and bit 30 where it was given up (discarded); u32 for the
-kernel. Records start at multiples of 8 bytes.
+in a read-only page at 4096, followed by the data. The kernel offers the data twice in a row, so that a
+record that goes on at the start lies in one piece; once is enough for drain.c, and half the memory. Each
+record has a header of 8 bytes: u32 length, with bit 31 set while it is being written (busy) and bit 30
+where it was given up (discarded); u32 for the kernel. Records start at multiples of 8 bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Ring:
         page = mmap.PAGESIZE
         self._consumer_page = mmap.mmap(descriptor, page)
         self._producer_pages = mmap.mmap(
-            descriptor, page + 2 * data_bytes, mmap.MAP_SHARED, mmap.PROT_READ, offset=page
+            descriptor, page + data_bytes, mmap.MAP_SHARED, mmap.PROT_READ, offset=page
         )
         consumer = ctypes.addressof(ctypes.c_char.from_buffer(self._consumer_page))
         producer = np.frombuffer(self._producer_pages, np.uint8).ctypes.data
