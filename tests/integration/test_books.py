@@ -72,7 +72,8 @@ def closed(books: dict[str, int]) -> bool:
 
 def test_the_books_of_each_probe_are_closed_at_any_quiet_moment(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
-    collector = bench.attach(target)
+    books = bench.directory / "books.json"
+    collector = bench.attach(target, "--books", books)
     watcher = bench.observe(target.pid, "-o", "json", "--probe", "*__return")
     for round_number in range(1, 6):
         target.fire(4, 251)
@@ -80,7 +81,7 @@ def test_the_books_of_each_probe_are_closed_at_any_quiet_moment(bench: Bench) ->
         said = quiet_books(bench, target, round_number * (3 * 1004 + 17))
         by_probe = books_by_probe(said)
         assert all(map(closed, by_probe.values()))
-        assert {name: (books["hits"], books["filtered"]) for name, books in by_probe.items()} == {
+        assert {name: (each["hits"], each["filtered"]) for name, each in by_probe.items()} == {
             "place__entry": (1004 * round_number, 0),
             "place__return": (1021 * round_number, 17 * round_number),
             "place__throw": (1004 * round_number, 0),
@@ -96,6 +97,7 @@ def test_the_books_of_each_probe_are_closed_at_any_quiet_moment(bench: Bench) ->
     assert any(re.fullmatch(r"link: uprobe-multi at nop\d* \(\+\d\) for 3 probes", line) for line in lines)
     assert lines[-3].split() == ["5,105", "5,020", "85", "0", "armed", "com_acme_Orders:place__return"]
     assert "15,145 hits = 15,060 delivered + 85 filtered + 0 lost" in collector.end()
+    assert books_by_probe(json.loads(books.read_text())) == by_probe
     watcher.wait()
     assert len(events_of(watcher)) == 5020
 

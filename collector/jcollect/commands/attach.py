@@ -44,6 +44,12 @@ _MOST_PROBES = 1 << 20
 @max_events_option
 @fail_on_loss_option
 @click.option(
+    "--books",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="At the end, write the books of each probe and each subscriber into FILE, as JSON.",
+)
+@click.option(
     "--max-probes",
     type=click.IntRange(min=1, max=_MOST_PROBES),
     metavar="N",
@@ -69,6 +75,7 @@ def attach(
     duration: float | None,
     max_events: int | None,
     fail_on_loss: bool,
+    books: str | None,
     max_probes: int | None,
     way: str | None,
     without: tuple[str, ...],
@@ -111,6 +118,7 @@ def attach(
             duration,
             arm_timeout,
             fail_on_loss,
+            books,
             {name: value for name, value in settings.items() if value},
         )
         serve(asked, serving, compilation)

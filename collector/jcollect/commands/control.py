@@ -51,8 +51,11 @@ def all_option(command: _Command) -> _Command:
 
 
 def echo_json(value: object) -> None:
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    click.echo(text.encode(errors="backslashreplace"))
+    click.echo(json_bytes(value))
+
+
+def json_bytes(value: object) -> bytes:
+    return json.dumps(value, indent=2, ensure_ascii=False).encode(errors="backslashreplace")
 
 
 def as_dict(message: Message) -> dict[str, Any]:

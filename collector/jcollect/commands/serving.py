@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jcollect.attach.compilation import Compilation
+from jcollect.commands.control import as_dict, json_bytes
 from jcollect.commands.end import End
 from jcollect.commands.following import Following
 from jcollect.commands.options import check_no_loss, status
@@ -24,6 +25,7 @@ from jcollect.stream.accounts import Totals
 from jcollect.stream.hub import Subscription
 from jcollect.stream.printer import Printer, drain
 from jcollect.stream.session import OPEN_CAPACITY, Session, ids_for
+from jprobe.v1 import collector_pb2
 
 # From here on it is told how long detaching will take.
 _LONG_SECONDS = 2.0
@@ -39,6 +41,7 @@ class Serving:
     duration: float | None
     arm_timeout: float
     fail_on_loss: bool
+    books: str | None
     settings: Mapping[str, Any]
 
 
@@ -52,6 +55,8 @@ def serve(asked: Asked, serving: Serving, compilation: Compilation) -> None:
     check_can_attach(asked.pids)
     # Before the agent is loaded.
     check_can_listen(address, serving.insecure)
+    if serving.books:
+        _check_can_write(serving.books)
     end = End()
     targets = Targets(asked)
     candidates = targets.first()
@@ -92,6 +97,8 @@ def _run(session: Session, following: Following, server: Server, serving: Servin
             printing.join()
         server.stop()
     _report_books(session, totals, begun, following.last_exited)
+    if serving.books:
+        _write_books(serving.books, session.status())
     if serving.fail_on_loss:
         check_no_loss(totals.lost + totals.missing + session.hub.lost())
 
@@ -122,6 +129,22 @@ class _Printing:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         elif self._error is not None:
             raise JcollectError(f"cannot write events to stdout: {self._error.strerror}")
+
+
+def _check_can_write(file: str) -> None:
+    """Before anything is attached to, and without a trace if that fails."""
+    place = file if os.path.exists(file) else os.path.dirname(file) or "."
+    if not os.access(place, os.W_OK):
+        raise JcollectError(f"cannot write the books into {file}: {place} is not there, or cannot be written")
+
+
+def _write_books(file: str, status: collector_pb2.GetStatusResponse) -> None:
+    """As `jcollect status --json` has them."""
+    try:
+        with open(file, "wb") as stream:
+            stream.write(json_bytes(as_dict(status)) + b"\n")
+    except OSError as error:
+        raise JcollectError(f"cannot write the books into {file}: {error.strerror}") from None
 
 
 def _report_books(session: Session, totals: Totals, begun: float, exited: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import RUN_DIRECTORY, Address, default_address, parse_address
 from jcollect.rpc.client import Client
+from jcollect.unix_sockets import is_dead
 from jprobe.v1 import collector_pb2
 
 # Who does not answer within this time is passed over.
@@ -31,11 +31,18 @@ def find_place(text: str) -> Place:
     pid = int(text)
     own = default_address(pid)
     assert own.path is not None
-    if not os.path.exists(own.path):
+    if not _is_served(own.path):
         for address, _ in collectors_of(pid):
             return Place(address, (pid,))
     # Where there is none, whoever asks there is told that nobody listens.
     return Place(own)
+
+
+def _is_served(path: str) -> bool:
+    try:
+        return not is_dead(path)
+    except OSError:
+        return False  # There is no such socket, or it is not for us.
 
 
 def collectors_of(pid: int) -> Iterator[tuple[Address, collector_pb2.GetStatusResponse]]:
