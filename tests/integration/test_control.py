@@ -9,9 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,16 +43,6 @@ LOOPBACK_UP = 'ip link set lo up && exec "$@"'
 @pytest.fixture(autouse=True)
 def bpf() -> None:
     require_bpf()
-
-
-@pytest.fixture(scope="session")
-def shared_targets(targets: Path) -> Iterator[Path]:
-    """The compiled programs where every user can read them and no test's private /tmp hides them."""
-    folder = Path(tempfile.mkdtemp(prefix="targets-", dir="/var/tmp"))
-    shutil.copytree(targets, folder, dirs_exist_ok=True)
-    subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
-    yield folder
-    shutil.rmtree(folder)
 
 
 def command(verb: str, pid: int, *arguments: str | Path, **environment: str) -> list[str]:

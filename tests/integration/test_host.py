@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -31,16 +29,6 @@ def host() -> Iterator[Host]:
     host.look()
     yield host
     host.close()
-
-
-@pytest.fixture(scope="module")
-def shared_targets(targets: Path) -> Iterator[Path]:
-    """The compiled programs where every user can read them and no private /tmp hides them."""
-    folder = Path(tempfile.mkdtemp(prefix="targets-", dir="/var/tmp"))
-    shutil.copytree(targets, folder, dirs_exist_ok=True)
-    subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
-    yield folder
-    shutil.rmtree(folder)
 
 
 def descendants(pid: int) -> set[int]:

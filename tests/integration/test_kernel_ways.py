@@ -227,6 +227,29 @@ def test_a_kernel_that_is_too_old_is_told_with_what_it_lacks(target: Target, fea
     assert target.semaphores() == 0
 
 
+@pytest.mark.parametrize("feature", LACKING)
+def test_the_command_says_what_the_kernel_lacks_and_leaves_nothing(
+    bench: Bench, target: Target, feature: str
+) -> None:
+    refused = bench.run("attach", target.pid, "--without", feature)
+    assert refused.returncode == 1
+    assert re.fullmatch(
+        rf"jcollect: cannot attach: Linux .* has no {LACKING[feature]}; run Linux 5.15 or later\n",
+        refused.stderr,
+    )
+    assert target.semaphores() == 0
+    assert not Path(f"/run/jprobe/{target.pid}.sock").exists()
+
+
+def test_the_command_falls_back_to_perf_events_and_says_so(bench: Bench, target: Target) -> None:
+    collector = bench.attach(target, "--without", "uprobe-multi")
+    target.fire(4, 97)
+    lines = bench.run("status", target.pid).stdout.splitlines()
+    assert "link: perf-event at nop (+0) for 3 probes" in lines
+    assert "1,164 hits = 1,164 delivered + 0 lost" in collector.end()
+    assert target.semaphores() == 0
+
+
 def test_a_feature_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="no features of kernels: ring_buffer"):
         Kernel(frozenset({"ring_buffer"}))

@@ -16,6 +16,8 @@ from jcollect.errors import JcollectError
 
 # Of counters these are four rows of 16 MiB (attach/handlers.py).
 _MOST_PROBES = 1 << 20
+# As attach/kernel.py has them, which is imported later.
+_FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 
 
 @click.command()
@@ -58,7 +60,7 @@ _MOST_PROBES = 1 << 20
 )
 # For tests: another way than the best, a kernel that lacks something, room that is soon full.
 @click.option("--link", "way", type=click.Choice(["auto", "uprobe-multi", "perf-event"]), hidden=True)
-@click.option("--without", multiple=True, hidden=True)
+@click.option("--without", multiple=True, type=click.Choice(_FEATURES), hidden=True)
 @click.option("--ring-pages", type=click.IntRange(min=1), hidden=True)
 @click.option("--queue-bytes", type=click.IntRange(min=1), hidden=True)
 @click.option("--arm-timeout", type=click.FloatRange(min=0), default=5.0, hidden=True)
