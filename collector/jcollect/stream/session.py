@@ -15,6 +15,7 @@ from jcollect.attach.attached import Attached
 from jcollect.attach.compilation import Compilation
 from jcollect.attach.handlers import Handlers
 from jcollect.attach.links import AUTO, Linker
+from jcollect.discovery.live import LiveProbe
 from jcollect.discovery.probes import Probe, Wanted, by_library, probes_of, with_ids
 from jcollect.discovery.process import TracedProcess
 from jcollect.stream.accounts import Accounts, Totals
@@ -36,6 +37,8 @@ _MOST_GONE = 16384
 # With --name or --all: 2 MiB of counters on two CPUs.
 OPEN_CAPACITY = 65_536
 _CLOCK_NOISE_NS = 1_000_000
+
+_Libraries = list[tuple[Attached, list[LiveProbe]]]
 
 
 class Session:
@@ -157,7 +160,7 @@ class Session:
 
     def describe(self, globs: Sequence[str] = (), pids: Collection[int] = ()) -> list[collector_pb2.Probe]:
         """The probes that have ids and are meant, in the order of these, in their state of this moment."""
-        return [message for _, message in self._described(globs, pids)]
+        return [message for _, message in self._described(self._live(), meaning(globs, pids))]
 
     def subscribe(
         self, globs: Sequence[str] = (), pids: Collection[int] = (), peer: str = ""
@@ -172,10 +175,11 @@ class Session:
         self, globs: Sequence[str] = (), pids: Collection[int] = (), summary_only: bool = False
     ) -> collector_pb2.GetStatusResponse:
         """What is attached and how, and the books; those of single probes unless `summary_only`."""
-        tracees = list(self._tracees)
-        for tracee in tracees:
+        for tracee in self._tracees:
             tracee.read()
-        described = [] if summary_only else self._described(globs, pids)
+        # One look for processes and probes, so that they say the same.
+        live = self._live()
+        described = [] if summary_only else self._described(live, meaning(globs, pids))
         books = self.accounts.books()
         set_by = utc_offset_ns() - self._utc_offset
         return collector_pb2.GetStatusResponse(
@@ -189,7 +193,7 @@ class Session:
             late=self._reader.late,
             clock_set_nanos=set_by if abs(set_by) > _CLOCK_NOISE_NS else 0,
             books=_books(self.accounts.totals()),
-            processes=[_process(tracee) for tracee in tracees],
+            processes=[_process(tracee, libraries) for tracee, libraries in live],
             probes=[
                 collector_pb2.ProbeBooks(
                     probe=message,
@@ -213,16 +217,19 @@ class Session:
             lost_by_gone_subscribers=self.hub.lost_by_gone,
         )
 
+    def _live(self) -> list[tuple[Tracee, _Libraries]]:
+        """Each process with its libraries and their probes, in their state of this moment."""
+        return [(tracee, tracee.live()) for tracee in self._tracees]
+
     def _described(
-        self, globs: Sequence[str], pids: Collection[int]
+        self,
+        live: Sequence[tuple[Tracee, _Libraries]],
+        is_meant: Callable[[collector_pb2.Probe], bool] | None,
     ) -> list[tuple[Attached, collector_pb2.Probe]]:
-        is_meant = meaning(globs, pids)
         found: list[tuple[Attached, collector_pb2.Probe]] = []
-        for each, live in chain(
-            ((each, live) for tracee in self._tracees for each, live in tracee.live()),
-            ((each, each.last_known()) for each in list(self._gone)),
-        ):
-            messages = (one.message() for one in live)
+        gone = [(each, each.last_known()) for each in list(self._gone)]
+        for each, probes in chain(*(libraries for _, libraries in live), gone):
+            messages = (one.message() for one in probes)
             found += [(each, message) for message in messages if is_meant is None or is_meant(message)]
         return sorted(found, key=lambda pair: pair[1].id)
 
@@ -237,15 +244,14 @@ def _books(totals: Totals) -> collector_pb2.Books:
     )
 
 
-def _process(tracee: Tracee) -> collector_pb2.AttachedProcess:
-    live = tracee.live()
-    linked = [(each, one) for each, states in live if each.is_linked for one in states]
+def _process(tracee: Tracee, libraries: _Libraries) -> collector_pb2.AttachedProcess:
+    linked = [one for each, probes in libraries if each.is_linked for one in probes]
     return collector_pb2.AttachedProcess(
         pid=tracee.pid,
         name=tracee.name,
-        libraries=sum(each.is_linked for each, _ in live),
-        probes=sum(len(states) for _, states in live),
-        armed=sum(one.state == probe_pb2.PROBE_STATE_ARMED for _, one in linked),
+        libraries=sum(each.is_linked for each, _ in libraries),
+        probes=sum(len(probes) for _, probes in libraries),
+        armed=sum(one.state == probe_pb2.PROBE_STATE_ARMED for one in linked),
     )
 
 
