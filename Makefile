@@ -1,6 +1,7 @@
 # make build   .venv/bin/jcollect, its build/native/linux-*/drain.so and java-agent/build/libs/jprobe.jar
 # make demo    watches a real database work, for ten seconds
-# make test    runs all tests
+# make test    runs all tests but those that take too long for every change
+# make nightly runs those: whole libraries woven, and long lives
 # make lint    checks types and style
 # make bench   says what jprobe costs, side by side with doing without
 # make install-stapsdt, make uninstall-stapsdt
@@ -47,7 +48,7 @@ INSTALL = if [ -n "$(strip $(1))" ]; then echo "installing $(strip $(1))" >&2; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) \
 		>/dev/null; fi
 
-.PHONY: build demo test lint bench clean packages test-packages second-jdk install-stapsdt uninstall-stapsdt
+.PHONY: build demo test nightly lint bench clean packages test-packages second-jdk install-stapsdt uninstall-stapsdt
 
 build: $(GENERATED) $(DRAINS) $(JAR)
 
@@ -86,7 +87,10 @@ demo: build
 
 test: build test-packages second-jdk
 	cd java-agent && $(GRADLE) test
-	$(SUDO) env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) $(PYTHON) -m pytest tests
+	$(SUDO) env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) $(PYTHON) -m pytest tests --ignore=tests/nightly
+
+nightly: build test-packages second-jdk
+	$(SUDO) env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) $(PYTHON) -m pytest tests/nightly
 
 lint: build
 	.venv/bin/ruff check collector tests bench

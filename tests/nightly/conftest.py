@@ -1,0 +1,18 @@
+"""What takes too long for every change: `make nightly`. The fixtures are those of tests/integration."""
+
+import pytest
+
+pytest.register_assert_rewrite("java_target", "second_agent")
+
+from pathlib import Path  # noqa: E402
+
+from java_target import compile_targets  # noqa: E402
+from second_agent import digest_agent  # noqa: E402
+
+__all__ = ["digest_agent", "targets"]
+
+
+@pytest.fixture(scope="session")
+def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the compiled programs of tests/targets."""
+    return compile_targets(tmp_path_factory.mktemp("targets"))
