@@ -33,7 +33,7 @@ def read_library(content: bytes) -> None:
         assert semaphores.address <= probe.semaphore <= semaphores.address + semaphores.size - 2
         assert semaphores.address + semaphores.size <= len(content)
         assert probe.slot < image.states.size
-        assert 64 * probe.gate < image.gates.size
+        assert 192 * probe.gate < image.gates.size
         assert 1 <= probe.words <= MAX_WORDS
         assert probe.string_mask < 1 << probe.words
         LiveProbe(probe).message().SerializeToString()

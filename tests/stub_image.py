@@ -13,7 +13,7 @@ from jprobe.v1 import manifest_pb2, probe_pb2
 
 SEGMENT = 65536
 SLOT = 32
-GATE = 64
+GATE = 192
 STUB = bytes.fromhex("900f1f440000662e0f1f840000000000c3").ljust(SLOT, b"\xcc")
 REGISTERS = ("%rdi", "%rsi", "%rdx", "%rcx", "%r8", "%r9")
 
@@ -110,7 +110,7 @@ class StubImage:
     methods: list[Method] = field(default_factory=list)
     generation: int = 1
     selectors: list[str] = field(default_factory=lambda: ["com.acme.**#*"])
-    version: int = 2
+    version: int = 3
     state: int = probe_pb2.PROBE_STATE_DORMANT
     reverse_notes: bool = False
     manifest_bytes: bytes | None = None
@@ -232,7 +232,7 @@ def _link(
     writable_at = place(".dynamic", dynamic, 6, alloc | write, 8, 3)
     probes_at = place(".probes", bytes(2 * max(len(names), 1)), 1, alloc | write, 2)
     place(".jprobe.state", states, 1, alloc | write, 1)
-    place(".jprobe.gates", gates, 1, alloc | write, GATE)
+    place(".jprobe.gates", gates, 1, alloc | write, 64)
     writable_end = len(image)
 
     # Tools that know of prelinking correct addresses by where this is and where notes say that it is.

@@ -23,6 +23,9 @@ JCOLLECT = str(Path(sys.executable).parent / "jcollect")
 TARGET_SOURCE = Path(__file__).parent / "collector_target" / "target.c"
 DEADLINE = 20.0
 
+# Words of a gate that count the calls that were held back from a probe; and after each, those throttled.
+ENTRY_HELD, RETURN_HELD, THROW_HELD = 10, 14, 18
+
 
 @dataclass
 class Target:
@@ -44,7 +47,7 @@ class Target:
         assert self.say(f"fire {threads} {calls}") == "fired"
 
     def hold(self, method: int, word: int, calls: int, library: int = 0) -> None:
-        """Adds to a word of the method's gate: 5 counts calls held back from its entry probe."""
+        """Adds to a word of the method's gate (the end of manifest.proto)."""
         assert self.say(f"hold {method} {word} {calls} {library}") == "held"
 
     def load(self, image: StubImage, *patterns: str, name: str = "jprobe-1/2.so") -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from collector_fixtures import Bench, Target, events_of
+from collector_fixtures import RETURN_HELD, Bench, Target, events_of
 
 from conditions import require_bpf, wait_until
 from jcollect.discovery.process import find_process
@@ -77,7 +77,7 @@ def test_the_books_of_each_probe_are_closed_at_any_quiet_moment(bench: Bench) ->
     watcher = bench.observe(target.pid, "-o", "json", "--probe", "*__return")
     for round_number in range(1, 6):
         target.fire(4, 251)
-        target.hold(0, 6, 17)
+        target.hold(0, RETURN_HELD, 17)
         said = quiet_books(bench, target, round_number * (3 * 1004 + 17))
         by_probe = books_by_probe(said)
         assert all(map(closed, by_probe.values()))

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from collector_fixtures import JCOLLECT, Bench, events_of
+from collector_fixtures import ENTRY_HELD, JCOLLECT, RETURN_HELD, THROW_HELD, Bench, events_of
 
 from conditions import require_bpf, wait_until
 from jcollect.attach.handlers import Handlers
@@ -299,14 +299,14 @@ def test_captured_values_and_absent_ones_are_told_apart_from_the_others(bench: B
 def test_what_the_process_holds_back_while_attached_is_in_the_books(bench: Bench) -> None:
     methods = [Method("a.B", f"m{i}", (LONG,), LONG, condition="when duration > 5ms") for i in range(3)]
     target = bench.target(StubImage(methods), *("nt", "dnt", "det") * 3)
-    target.hold(1, 5, 100003)  # before it: not in the books
+    target.hold(1, ENTRY_HELD, 100003)  # before it: not in the books
     collector = bench.attach(target, "--probe", "*__entry", "--probe", "a.B#m1")
     target.fire(1, 101)
-    target.hold(0, 5, 13)
-    target.hold(1, 5, 17)
-    target.hold(1, 6, 19)
-    target.hold(1, 7, 23)
-    target.hold(0, 6, 1009)  # of a probe that was not asked for
+    target.hold(0, ENTRY_HELD, 13)
+    target.hold(1, ENTRY_HELD, 17)
+    target.hold(1, RETURN_HELD, 19)
+    target.hold(1, THROW_HELD, 23)
+    target.hold(0, RETURN_HELD, 1009)  # of a probe that was not asked for
     target.hold(2, 4, 1013)  # of no probe: the limit's own count
     listed = Client(parse_address(str(target.pid))).list_probes(())
     assert {(p.method, p.name): p.filtered for p in listed} == {
@@ -322,9 +322,9 @@ def test_what_the_process_holds_back_while_attached_is_in_the_books(bench: Bench
 
 def test_a_count_that_wraps_stays_exact(bench: Bench) -> None:
     target = bench.target(StubImage([Method("a.B", "m", (LONG,), kinds=(ENTRY,))]), "nt")
-    target.hold(0, 5, 2**64 - 5)
+    target.hold(0, ENTRY_HELD, 2**64 - 5)
     collector = bench.attach(target)
-    target.hold(0, 5, 13)
+    target.hold(0, ENTRY_HELD, 13)
     assert "13 hits = 0 delivered + 13 filtered + 0 lost" in collector.end()
 
 
@@ -336,7 +336,7 @@ def test_what_was_held_back_is_known_when_the_process_has_exited(bench: Bench) -
         tracee = session.join(find_process(target.pid), lambda probe: True)
         tracee.attach()
         target.fire(1, 11)
-        target.hold(0, 6, 13)
+        target.hold(0, RETURN_HELD, 13)
         tracee.follow(pytest.fail)
         target.end()
         totals = session.detach()

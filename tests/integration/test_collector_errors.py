@@ -7,7 +7,7 @@ import os
 import subprocess
 
 import pytest
-from collector_fixtures import JCOLLECT, Bench
+from collector_fixtures import JCOLLECT, RETURN_HELD, Bench
 
 from conditions import require_bpf
 from jcollect.rpc.address import parse_address
@@ -304,8 +304,8 @@ def test_conditions_and_captured_paths_are_listed_with_what_was_held_back(bench:
         Method("a.B", "v", kinds=(RETURN,), condition="every 100"),
     ]
     target = bench.target(StubImage(methods), "sat", "dsat", "d0t")
-    target.hold(0, 6, 13)
-    target.hold(1, 6, 17)
+    target.hold(0, RETURN_HELD, 13)
+    target.hold(1, RETURN_HELD, 17)
     listed = json.loads(bench.run("probes", target.pid, "--json").stdout)
     assert [probe["condition"] for probe in listed] == ["when duration > 5ms"] * 2 + ["every 100"]
     assert [probe["filtered"] for probe in listed] == [0, 13, 17]

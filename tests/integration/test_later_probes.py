@@ -8,7 +8,7 @@ import signal
 import threading
 
 import pytest
-from collector_fixtures import Bench, Command, Target, events_of
+from collector_fixtures import RETURN_HELD, Bench, Command, Target, events_of
 
 from conditions import require_bpf, wait_until
 from jcollect.discovery.process import find_process
@@ -120,7 +120,7 @@ def test_a_library_whose_probes_are_retired_is_let_go_and_stays_in_the_books(ben
     recording = Recording(target.pid)
     load_and_wait(collector, target)
     target.fire(1, 101)
-    target.hold(0, 6, 17, library=1)
+    target.hold(0, RETURN_HELD, 17, library=1)
     target.retire(1)
     wait_until(lambda: target.semaphores() == 3, "the later library to be let go")
     target.fire(1, 103)
@@ -142,9 +142,9 @@ def test_what_lies_where_a_library_was_is_not_taken_for_it(bench: Bench) -> None
         tracee = session.join(find_process(target.pid), lambda probe: True)
         tracee.attach()
         target.fire(1, 101)
-        target.hold(0, 6, 17, library=1)
+        target.hold(0, RETURN_HELD, 17, library=1)
         tracee.follow(pytest.fail)
-        target.hold(0, 6, 19, library=1)  # Nobody looks before it is gone.
+        target.hold(0, RETURN_HELD, 19, library=1)  # Nobody looks before it is gone.
         target.unload(1)
         tracee.follow(pytest.fail)
         target.fire(1, 103)

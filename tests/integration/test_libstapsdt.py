@@ -256,7 +256,7 @@ def test_the_manifest_says_what_the_probes_are(
         ("float32", probe_pb2.VALUE_TYPE_FLOAT),
         ("string", probe_pb2.VALUE_TYPE_STRING),
     ]
-    assert first.sections[".jprobe.gates"][1] == 2 * 64
+    assert first.sections[".jprobe.gates"][1] == 2 * 192
     with open(f"/proc/{program.pid}/mem", "rb") as memory:
         memory.seek(first.mapping.start + first.sections[".jprobe.state"][0])
         assert list(memory.read(2)) == [probe_pb2.PROBE_STATE_ARMED] * 2

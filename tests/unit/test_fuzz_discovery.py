@@ -121,7 +121,7 @@ MESSAGES = st.recursive(
 @settings(FEW, max_examples=300)
 @given(parts=st.lists(MESSAGES, max_size=8))
 def test_manifests_of_any_fields(parts: list[bytes]) -> None:
-    manifest = b"\x08\x02" + b"".join(parts)
+    manifest = b"\x08\x03" + b"".join(parts)
     read("manifest", manifest)
     read("library", StubImage(METHODS, manifest_bytes=manifest).build())
 

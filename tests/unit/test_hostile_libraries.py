@@ -40,7 +40,7 @@ def field(number: int, content: bytes) -> bytes:
     return prefix + bytes([size]) + content
 
 
-VERSION = b"\x08\x02"
+VERSION = b"\x08\x03"
 SELECTOR, METHOD, PROBE, UNTRACEABLE = (field(number, b"") for number in (4, 5, 6, 7))
 VALUE = field(3, b"")
 ENTRY_KIND = b"\x10\x01"
@@ -54,7 +54,7 @@ def library(manifest: bytes, slots: int = 0, methods: int = 0) -> bytes:
     """A library of so many stubs, each with a note, whatever its manifest says."""
     kinds = (ENTRY,) * slots
     image = StubImage([Method("p", "n", kinds=kinds)], manifest_bytes=VERSION + manifest)
-    image.gate_bytes = 64 * methods
+    image.gate_bytes = 192 * methods
     image.names = lambda: [("p", f"n{i}") for i in range(slots)]  # type: ignore[method-assign]
     return image.build()
 

@@ -171,14 +171,15 @@ def books(probes: list[Probe], ring_lost: list[int] | None = None) -> Accounts:
     return Accounts(len(probes), lambda: np.zeros(len(probes), np.uint64), lambda: np.array(lost, np.uint64))
 
 
-def test_what_the_process_has_held_back_is_in_the_books_as_hits_that_were_filtered() -> None:
+def test_what_the_process_has_held_back_is_in_the_books_as_hits_that_were_filtered_or_throttled() -> None:
     accounts = Accounts(2, lambda: np.array([30, 10], np.uint64), lambda: np.array([1, 0], np.uint64))
     accounts.deliver(np.repeat(np.array([0, 1], np.uint32), [30, 5]))
     accounts.filter(np.full(4, 1, np.uint32))
-    accounts.hold_back(np.array([0, 1]), np.array([100, 7], np.uint64))
-    accounts.hold_back(np.array([0]), np.array([101], np.uint64))
+    accounts.hold_back(np.array([0, 1]), np.array([[100, 3, 50], [7, 0, 0]], np.uint64))
+    accounts.hold_back(np.array([0]), np.array([[101, 4, 60]], np.uint64))
     totals = accounts.totals()
-    assert (totals.hits, totals.delivered, totals.filtered, totals.lost) == (148, 35, 112, 1)
+    assert (totals.hits, totals.delivered, totals.filtered, totals.lost) == (152, 35, 112, 1)
+    assert (totals.throttled, totals.throttled_ns) == (4, 60)
     assert totals.missing == 0
 
 

@@ -71,8 +71,8 @@ def test_generation_0_has_no_probes_but_selectors() -> None:
 
 
 def test_a_layout_of_another_version_is_refused() -> None:
-    with pytest.raises(MalformedLibraryError, match="version 1, and this jcollect reads 2"):
-        parse_stub_image(StubImage([PLACE], version=1).build())
+    with pytest.raises(MalformedLibraryError, match="version 2, and this jcollect reads 3"):
+        parse_stub_image(StubImage([PLACE], version=2).build())
 
 
 def test_captured_values_follow_what_a_probe_passes_anyway() -> None:
@@ -110,7 +110,7 @@ def test_a_stub_passes_up_to_thirteen_words_and_is_left_out_with_more() -> None:
     ]
 
 
-@pytest.mark.parametrize("size", [0, 63, 127])
+@pytest.mark.parametrize("size", [0, 191, 383])
 def test_a_library_whose_gates_are_not_all_there_is_refused(size: int) -> None:
     with pytest.raises(MalformedLibraryError, match=r"\.jprobe\.gates is too small for 2 methods"):
         parse_stub_image(StubImage([PLACE, CLOSE], gate_bytes=size).build())

@@ -9,17 +9,29 @@ import numpy as np
 import numpy.typing as npt
 
 from jcollect.attach.links import Linker, Links
-from jcollect.discovery.live import Gates, LiveProbe, read_live, read_states
+from jcollect.discovery.live import Gates, Held, LiveProbe, read_live, read_states
 from jcollect.discovery.probes import Probe
 from jprobe.v1 import probe_pb2
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the process's memory said at one moment: calls held back by probe, and whether all are retired."""
+    """What the process's memory said at one moment: what was held back by probe, in rows as live.Held has
+    them, and the probes' states."""
 
-    filtered: npt.NDArray[np.uint64]
-    is_retired: bool
+    held: npt.NDArray[np.uint64]
+    states: npt.NDArray[np.uint8]
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether all probes are."""
+        return bool((self.states == probe_pb2.PROBE_STATE_RETIRED).all())
+
+    @property
+    def throttled(self) -> npt.NDArray[np.bool_]:
+        """Which probes are throttled."""
+        flags: npt.NDArray[np.bool_] = self.states == probe_pb2.PROBE_STATE_THROTTLED
+        return flags
 
 
 class Attached:
@@ -36,8 +48,9 @@ class Attached:
         self.is_retired = False
         self._slots = np.array([probe.slot for probe in probes], np.int64)
         self._gates = Gates(probes)
-        self._before = np.zeros(len(probes), np.uint64)
-        self._filtered = self._before
+        self._before = np.zeros((len(probes), len(Held._fields)), np.uint64)
+        self._held = self._before
+        self.throttled = np.zeros(len(probes), np.bool_)
         self._links: Links | None = None
 
     @property
@@ -56,17 +69,17 @@ class Attached:
 
     @property
     def held_back(self) -> npt.NDArray[np.uint64]:
-        """Calls held back since they were linked, by probe. Modulo 2**64, as the process counts."""
-        held_back: npt.NDArray[np.uint64] = self._filtered - self._before
+        """What was held back since they were linked, in rows as live.Held has them. Modulo 2**64, as the
+        process counts."""
+        held_back: npt.NDArray[np.uint64] = self._held - self._before
         return held_back
 
     def link(self, linker: Linker) -> None:
         """Attaches, and counts from now on; it may have been attached before. Raises JcollectError."""
         reading = self.read()
         if reading is not None:
-            self._before = reading.filtered - self.held_back
-            self._filtered = reading.filtered
-            self.is_retired = reading.is_retired
+            self._before = reading.held - self.held_back
+            self.keep(reading)
         self._links = linker.link(self.probes)
 
     def unlink(self) -> None:
@@ -78,15 +91,16 @@ class Attached:
     def read(self) -> Reading | None:
         """None where nothing can be read: the process is gone, or nothing is mapped there any more."""
         try:
-            filtered = self._gates.filtered(self._gates.read())
+            held = self._gates.held(self._gates.read())
             states = np.frombuffer(read_states([self.library])[0], np.uint8)[self._slots]
         except OSError:
             return None
-        return Reading(filtered, bool((states == probe_pb2.PROBE_STATE_RETIRED).all()))
+        return Reading(held, states)
 
     def keep(self, reading: Reading) -> None:
-        self._filtered = reading.filtered
+        self._held = reading.held
         self.is_retired = reading.is_retired
+        self.throttled = reading.throttled
 
     def read_live(self) -> list[LiveProbe] | None:
         """The probes as they are now; None as of `read`."""
@@ -98,6 +112,6 @@ class Attached:
     def last_known(self) -> list[LiveProbe]:
         """The probes of a library that is mapped no longer."""
         return [
-            LiveProbe(probe, state=probe_pb2.PROBE_STATE_RETIRED, filtered=filtered)
-            for probe, filtered in zip(self.probes, self._filtered.tolist(), strict=True)
+            LiveProbe(probe, state=probe_pb2.PROBE_STATE_RETIRED, held=Held(*held))
+            for probe, held in zip(self.probes, self._held.tolist(), strict=True)
         ]

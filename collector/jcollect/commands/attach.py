@@ -58,6 +58,13 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
     help="Have room for so many probes, those that come later included. Default: twice what there is, at "
     "least 16,384; with --name or --all 65,536.",
 )
+@click.option(
+    "--max-overhead",
+    type=click.IntRange(min=0),
+    metavar="PERCENT",
+    help="What the probes of one JVM may cost it, in percent of one core, over any five seconds: beyond that "
+    "the dearest are throttled. 0: anything. Default: what its agent was given, or 50.",
+)
 # For tests: another way than the best, a kernel that lacks something, room that is soon full.
 @click.option("--link", "way", type=click.Choice(["auto", "uprobe-multi", "perf-event"]), hidden=True)
 @click.option("--without", multiple=True, type=click.Choice(_FEATURES), hidden=True)
@@ -79,6 +86,7 @@ def attach(
     fail_on_loss: bool,
     books: str | None,
     max_probes: int | None,
+    max_overhead: int | None,
     way: str | None,
     without: tuple[str, ...],
     ring_pages: int | None,
@@ -121,7 +129,8 @@ def attach(
             arm_timeout,
             fail_on_loss,
             books,
-            {name: value for name, value in settings.items() if value},
+            {name: value for name, value in settings.items() if value}
+            | ({} if max_overhead is None else {"max_overhead": max_overhead}),
         )
         serve(asked, serving, compilation)
     finally:

@@ -8,6 +8,7 @@ from collections import Counter
 from jcollect.commands.control import echo
 from jcollect.commands.options import plural
 from jcollect.commands.tables import print_table
+from jcollect.discovery.overhead import percent_of_a_core
 from jcollect.discovery.probes import MARK, STATE_NAMES
 from jcollect.rpc.address import Address
 from jcollect.stream.formats import duration_text
@@ -21,6 +22,7 @@ _WHY_NOT: dict[int, str] = {
     probe_pb2.PROBE_STATE_DORMANT: "the agent has not seen that somebody is attached",
     probe_pb2.PROBE_STATE_ARMING: "the agent is weaving",
     probe_pb2.PROBE_STATE_FAILED: "cannot be woven; the JVM's log says why",
+    probe_pb2.PROBE_STATE_THROTTLED: "unwoven for now: the probes of its process cost more than max-overhead",
     probe_pb2.PROBE_STATE_RETIRED: "the class is gone, or it is selected no longer",
 }
 
@@ -35,6 +37,7 @@ def echo_collector(address: Address, status: collector_pb2.GetStatusResponse, ev
             f"attached: to PID {process.pid} ({process.name}), {process.armed:,} of "
             f"{plural(process.probes, 'probe')} armed, {_count(process.libraries, 'stub library')} linked"
         )
+        echo_overhead(process)
     echo(f"link: {status.link} at {_points(status)}")
     _echo_not_live(status)
     echo(f"books: {books_text(status.books)}")
@@ -52,13 +55,37 @@ def echo_collector(address: Address, status: collector_pb2.GetStatusResponse, ev
     _echo_probes(status, everything)
 
 
+def echo_overhead(process: collector_pb2.AttachedProcess) -> None:
+    """What the probes cost the process; nothing where that is not known."""
+    if process.HasField("overhead"):
+        cost = process.overhead
+        since = percent_of_a_core(cost.cost_nanos, cost.elapsed_nanos / 1e9)
+        echo(
+            f"overhead: the probes of PID {process.pid} cost "
+            f"{overhead_text(cost.recent_nanos, cost.hit_nanos)}, {since:.1f}% since attached; "
+            f"at most {limit_text(cost.max_percent)}"
+        )
+    if process.throttled:
+        echo(f"THROTTLED: {plural(process.throttled, 'probe')} of PID {process.pid}, see below")
+
+
+def overhead_text(recent_ns: int, hit_ns: int) -> str:
+    """Of the last five seconds."""
+    return f"{percent_of_a_core(recent_ns, 5):.1f}% of a core at {hit_ns:,} ns a hit"
+
+
+def limit_text(percent: int) -> str:
+    return f"{percent}%" if percent else "anything (max-overhead is 0)"
+
+
 def books_text(books: collector_pb2.Books) -> str:
     """As the last line of attach says it."""
     lost = books.lost_in_kernel_ring + books.lost_in_collector
-    left = books.hits - books.delivered - books.filtered - lost
+    left = books.hits - books.delivered - books.filtered - books.throttled - lost
+    throttled = f" + {books.throttled:,} throttled" if books.throttled else ""
     return (
-        f"{books.hits:,} hits = {books.delivered:,} delivered + {books.filtered:,} filtered + {lost:,} lost "
-        f"(kernel ring {books.lost_in_kernel_ring:,}, collector {books.lost_in_collector:,})"
+        f"{books.hits:,} hits = {books.delivered:,} delivered + {books.filtered:,} filtered{throttled} "
+        f"+ {lost:,} lost (kernel ring {books.lost_in_kernel_ring:,}, collector {books.lost_in_collector:,})"
         + (f" + {left:,} on their way" if left else "")
     )
 
@@ -96,22 +123,29 @@ def _echo_probes(status: collector_pb2.GetStatusResponse, everything: bool) -> N
     if not shown:
         return
     print_table(
-        ("HITS", "DELIVERED", "FILTERED", "LOST", "STATE", "PROBE"),
+        ("HITS", "DELIVERED", "FILTERED", "THROTTLED", "LOST", "STATE", "PROBE"),
         [
             (
                 f"{each.books.hits:,}",
                 f"{each.books.delivered:,}",
                 f"{each.books.filtered:,}",
+                _throttled_text(each.books),
                 f"{each.books.lost_in_kernel_ring + each.books.lost_in_collector:,}",
                 STATE_NAMES.get(each.probe.state, "?"),
                 name_of(each.probe),
             )
             for each in shown
         ],
-        right=frozenset({0, 1, 2, 3}),
+        right=frozenset({0, 1, 2, 3, 4}),
     )
     if len(ordered) > len(shown):
         echo(f"and {plural(len(ordered) - len(shown), 'probe')} more; --all lists them")
+
+
+def _throttled_text(books: collector_pb2.Books) -> str:
+    """Calls that were held back, and for how long calls were not even counted."""
+    unwoven = f" and {books.throttled_nanos / 1e9:.1f} s" if books.throttled_nanos else ""
+    return f"{books.throttled:,}{unwoven}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from jcollect.attach.armed import Arming
 from jcollect.commands.end import is_readable
-from jcollect.commands.options import plural, warn
+from jcollect.commands.options import plural, status, warn
 from jcollect.discovery.maps import mapped_pages
+from jcollect.discovery.overhead import Overhead
 from jcollect.discovery.probes import STATE_NAMES, Probe, Wanted
 from jcollect.discovery.process import TracedProcess
 from jcollect.errors import JcollectError
@@ -28,6 +29,9 @@ _IDLE_LOOK_SECONDS = 0.5
 # of a CPU, if that leaves one in a second.
 _MOST_OF_A_CPU = 1 / 500
 _LONGEST_PAUSE = 0.8
+# From so much of a core on the probes' cost is worth a warning, and another when it is so much more.
+_DEAR_PERCENT = 10.0
+_MORE = 1.5
 _NAMED = 3  # How many probes a warning names.
 
 
@@ -80,6 +84,8 @@ class Followed:
         self._looked = time.monotonic()
         self._pause = _LOOK_SECONDS
         self._pages = 0
+        self._warned_percent = 0.0
+        self._throttled: set[int] = set()
         self._refusal = self.tracee.process.refusal
 
     @property
@@ -94,6 +100,8 @@ class Followed:
         """Whether there was something to attach to. Raises JcollectError."""
         begun = time.monotonic()
         addition = self.tracee.attach()
+        if not self.tracee.cost.is_guarded and self._session.max_overhead is not None:
+            warn(f"PID {self.pid} has no jprobe agent: what its probes cost is not known, and not limited")
         if self._refusal:
             warn(f"PID {self.pid} traces nothing: {self._refusal}")
         self._take(addition, begun)
@@ -118,9 +126,43 @@ class Followed:
         if refusal and refusal != self._refusal:
             self._warn(f"PID {self.pid} traces nothing any more: {refusal}")
         self._refusal = refusal
+        self._tell_cost()
         self._looked = time.monotonic()
         due = (time.thread_time() - used) / _MOST_OF_A_CPU
         self._pause = min(max(_LOOK_SECONDS, due), _LONGEST_PAUSE)
+
+    def _tell_cost(self) -> None:
+        """Warns of what the probes cost, again when it is half as much more; and of what is throttled."""
+        cost = self.tracee.cost.read()
+        if cost is None:
+            return
+        if cost.percent >= max(_DEAR_PERCENT, _MORE * self._warned_percent):
+            self._warned_percent = cost.percent
+            limit = (
+                f"from {cost.max_percent}% on the dearest are throttled"
+                if cost.max_percent
+                else "no limit is set"
+            )
+            self._warn(
+                f"the probes of PID {self.pid} cost it {cost.percent:.0f}% of a core, {cost.hit_ns:,} ns a "
+                f"hit; take fewer with --probe, or give selectors a condition ({limit}: --max-overhead)"
+            )
+        elif cost.percent < _DEAR_PERCENT / 2:
+            self._warned_percent = 0.0
+        self._tell_throttled(cost)
+
+    def _tell_throttled(self, cost: Overhead) -> None:
+        probes = {probe.id: probe for probe in self.tracee.throttled()}
+        began = [probe for number, probe in probes.items() if number not in self._throttled]
+        ended = len(self._throttled - probes.keys())
+        self._throttled = set(probes)
+        if began:
+            self._warn(
+                f"throttled: {plural(len(began), 'probe')} of PID {self.pid} will not fire for a while, for "
+                f"all together cost more than {cost.max_percent}% of a core: {_names(began)}"
+            )
+        if ended and not self.has_exited:
+            status(f"throttled no longer: {plural(ended, 'probe')} of PID {self.pid}")
 
     def _take(self, addition: Addition, begun: float) -> None:
         for problem in addition.problems:

@@ -17,6 +17,7 @@ from jcollect.commands.options import (
     plural,
     probe_option,
     status,
+    warn,
 )
 from jcollect.rpc.address import Address
 from jcollect.rpc.client import Client
@@ -55,8 +56,13 @@ def observe(
                 is_first = False
             elif notice is not None and notice.HasField("loss"):
                 status(f"lost so far ({stage_name(notice.loss)}): {plural(notice.loss.events, 'event')}")
+            elif notice is not None and notice.HasField("throttling"):
+                for line in printer.throttled.take(notice.throttling):
+                    warn(line)
             if printer.done:
                 break
+    if printer.throttled.text():
+        warn(printer.throttled.text())
     status(f"observed {plural(printer.events, 'event')}; {lost_text(printer.lost)}")
     if fail_on_loss:
         check_no_loss(sum(printer.lost.values()))

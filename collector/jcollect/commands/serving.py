@@ -14,9 +14,10 @@ from jcollect.attach.compilation import Compilation
 from jcollect.commands.control import as_dict, json_bytes
 from jcollect.commands.end import End
 from jcollect.commands.following import Following
-from jcollect.commands.options import check_no_loss, status
+from jcollect.commands.options import check_no_loss, status, warn
 from jcollect.commands.targets import Asked, Targets
 from jcollect.discovery.globs import matcher
+from jcollect.discovery.overhead import percent_of_a_core
 from jcollect.discovery.process import check_can_attach, check_exists
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import collector_address, parse_address
@@ -149,10 +150,20 @@ def _write_books(file: str, status: collector_pb2.GetStatusResponse) -> None:
 
 def _report_books(session: Session, totals: Totals, begun: float, exited: str) -> None:
     filtered = f" + {totals.filtered:,} filtered" if totals.filtered else ""
+    throttled = f" + {totals.throttled:,} throttled" if totals.throttled else ""
+    seconds = time.monotonic() - begun
+    if totals.throttled or totals.throttled_ns:
+        warn(
+            f"throttled: {totals.throttled:,} calls were held back, and probes were unwoven for "
+            f"{totals.throttled_ns / 1e9:.1f} s in all, in which calls are not counted; they cost more than "
+            "--max-overhead allows, and --books names them"
+        )
     missing = f"; {totals.missing:,} hits are unaccounted for" if totals.missing else ""
     status(
-        f"{exited}detached after {time.monotonic() - begun:.1f} s: {totals.hits:,} hits = "
-        f"{totals.delivered:,} delivered{filtered} + {totals.lost:,} lost "
+        f"{exited}detached after {seconds:.1f} s: {totals.hits:,} hits = "
+        f"{totals.delivered:,} delivered{filtered}{throttled} + {totals.lost:,} lost "
         f"(kernel ring {totals.lost_in_ring:,}, collector {totals.lost_in_collector:,}); "
-        f"subscribers: {session.hub.served:,} served, {session.hub.lost():,} events lost{missing}"
+        f"subscribers: {session.hub.served:,} served, {session.hub.lost():,} events lost{missing}; "
+        f"the probes cost {session.cost_ns / 1e9:.2f} s of CPU, "
+        f"{percent_of_a_core(session.cost_ns, seconds):.1f}% of a core"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from jcollect.commands.books import echo_collector
+from jcollect.commands.books import echo_collector, limit_text, overhead_text
 from jcollect.commands.control import (
     all_option,
     as_dict,
@@ -121,6 +121,16 @@ def _print_overview(pid: int, overview: Overview) -> None:
         + (f": {states}" if states else "")
         + (f"; and {retired:,} retired" if retired else "")
     )
+    if overview.overhead is not None:
+        cost = overview.overhead
+        echo(
+            f"overhead: all probes cost {overhead_text(cost.recent_ns, cost.hit_ns)}; "
+            f"at most {limit_text(cost.max_percent)}"
+        )
+        if cost.throttled_methods:
+            echo(
+                f"THROTTLED: {plural(cost.throttled_methods, 'method')}; the probes have cost more than that"
+            )
     echo(f"stub libraries: {len(overview.libraries)} in {overview.directory or 'memory'}")
 
 

@@ -31,6 +31,7 @@ from jcollect.stream.escape import escape
 from jcollect.stream.formats import duration_text
 from jcollect.stream.printer import lost_text, stage_name
 from jcollect.stream.summary import MethodSummary, Summary
+from jcollect.stream.throttling import Throttled
 from jcollect.stream.wire import decode
 from jprobe.v1 import collector_pb2
 
@@ -93,6 +94,7 @@ class _Feed:
         self.begun = self._since
         self.totals: Summary | None = None
         self.lost: dict[str, int] = {}
+        self._throttled = Throttled()
         self.error: JcollectError | None = None
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
 
@@ -117,12 +119,15 @@ class _Feed:
                         self._describe(body.schema.probes)
                     elif body.HasField("loss"):
                         self.lost[stage_name(body.loss)] = body.loss.events
+                    elif body.HasField("throttling"):
+                        self._throttled.take(body.throttling)
         except JcollectError as error:
             self.error = error
 
     def _describe(self, probes: Iterable[collector_pb2.Probe]) -> None:
         if self._interval is None or self.totals is None:
             self._interval, self.totals = Summary(), Summary()
+        self._throttled.describe(probes)
         self._interval.describe(probes)
         self.totals.describe(probes)
 
@@ -138,7 +143,8 @@ class _Feed:
 
     def received(self) -> str:
         events = 0 if self.totals is None else self.totals.events
-        return f"{plural(events, 'event')} received, {lost_text(self.lost)}"
+        parts = (f"{plural(events, 'event')} received", lost_text(self.lost), self._throttled.text())
+        return ", ".join(filter(None, parts))
 
 
 class _Screen:

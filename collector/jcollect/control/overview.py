@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from jcollect.control.agent import Agent, read_live_of
+from jcollect.discovery.overhead import Overhead, find_guarded, read_overhead
 from jcollect.discovery.probes import STATE_NAMES, probes_of
 from jcollect.discovery.process import TracedProcess
 from jprobe.v1 import probe_pb2
@@ -22,6 +23,15 @@ class Overview:
     libraries: tuple[str, ...]
     methods: int
     states: dict[str, int]
+    overhead: Overhead | None
+
+
+def _overhead(agent: Agent) -> Overhead | None:
+    guarded = find_guarded(agent.libraries)
+    try:
+        return None if guarded is None else read_overhead(guarded)
+    except OSError:
+        return None
 
 
 def overview_of(agent: Agent) -> Overview:
@@ -36,4 +46,5 @@ def overview_of(agent: Agent) -> Overview:
         libraries=tuple(library.file for library in agent.libraries),
         methods=len({e.probe.method_key for e in live if e.state != probe_pb2.PROBE_STATE_RETIRED}),
         states={name: counts[number] for number, name in STATE_NAMES.items() if counts[number]},
+        overhead=_overhead(agent),
     )

@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +18,33 @@ from jcollect.discovery.stub_library import GATE_BYTES, Section, StubLibrary
 from jprobe.v1 import collector_pb2, probe_pb2
 
 _GATE_WORDS = GATE_BYTES // 8
-# The word of a gate that counts what an entry probe was held back from is 5; return's and throw's follow.
-_BEFORE_FILTERED = 5 - probe_pb2.PROBE_KIND_ENTRY
+# Of a gate: its method's time throttled; the first probe, and how many words each has; in these, counts.
+_THROTTLED_NANOS = 5
+_FIRST_PROBE, _PROBE_WORDS = 8, 4
+_FILTERED, _THROTTLED = 2, 3
+
+
+class Held(NamedTuple):
+    """Calls held back from a probe since it is there: by its condition or gate, and because all probes had
+    cost too much; and for how long it was unwoven for that, in ns."""
+
+    filtered: int = 0
+    throttled: int = 0
+    throttled_ns: int = 0
+
+
+NOTHING_HELD = Held()
 
 
 @dataclass(frozen=True)
 class LiveProbe:
-    """A probe at one moment: its semaphore, its state, how many calls were held back from it, and the
-    first three words of its gate (the end of manifest.proto)."""
+    """A probe at one moment: its semaphore, its state, what was held back from it and why, and the first
+    three words of its gate (the end of manifest.proto)."""
 
     probe: Probe
     semaphore_count: int = 0
     state: int = 0
-    filtered: int = 0
+    held: Held = NOTHING_HELD
     least_duration_nanos: int = 0
     every: int = 0
     per_second: int = 0
@@ -55,7 +70,9 @@ class LiveProbe:
             semaphore_count=self.semaphore_count,
             state=probe_pb2.ProbeState.Name(self.state),
             condition=probe.condition,
-            filtered=self.filtered,
+            filtered=self.held.filtered,
+            throttled=self.held.throttled,
+            throttled_nanos=self.held.throttled_ns,
             least_duration_nanos=self.least_duration_nanos,
             every=self.every,
             per_second=self.per_second,
@@ -72,25 +89,25 @@ def read_live(probes: Sequence[Probe]) -> list[LiveProbe]:
     gates = Gates(probes)
     words = gates.read()
     live = []
-    for probe, filtered, settings in zip(
-        probes, gates.filtered(words).tolist(), gates.settings(words).tolist(), strict=True
+    for probe, held, settings in zip(
+        probes, gates.held(words).tolist(), gates.settings(words).tolist(), strict=True
     ):
         counts, states = sections[id(probe.library)]
         # The semaphore's place is the note's word; it need not be the slot's own.
         index = (probe.semaphore - probe.library.image.semaphores.address) // 2
         count = counts[index] if 0 <= index < len(counts) else 0
         state = states[probe.slot]
-        live.append(LiveProbe(probe, count, state if state in STATE_NAMES else 0, filtered, *settings))
+        live.append(LiveProbe(probe, count, state if state in STATE_NAMES else 0, Held(*held), *settings))
     return live
 
 
 def read_states(libraries: Iterable[StubLibrary]) -> list[bytes]:
     """The state bytes of each library, in slot order."""
-    return [_read(library, library.image.states) for library in libraries]
+    return [read_section(library, library.image.states) for library in libraries]
 
 
 class Gates:
-    """Where each of some probes has its gate, and in it the count of calls held back from that probe."""
+    """Where each of some probes has its gate, and in it the counts of what was held back from that probe."""
 
     def __init__(self, probes: Sequence[Probe]) -> None:
         self._sections = []
@@ -108,15 +125,19 @@ class Gates:
         # Nothing holds a mark back: its program decides by itself whether to fire.
         self._is_mark = np.array([probe.kind == MARK for probe in probes], np.bool_)
         kinds = np.array([probe.kind for probe in probes], np.int64)
-        self._filtered = self._gates + np.where(self._is_mark, 0, _BEFORE_FILTERED + kinds)
+        before = _FIRST_PROBE + _PROBE_WORDS * (kinds - probe_pb2.PROBE_KIND_ENTRY)
+        counts = self._gates + np.where(self._is_mark, 0, before)
+        self._held = np.stack(
+            (counts + _FILTERED, counts + _THROTTLED, self._gates + _THROTTLED_NANOS), axis=1
+        )
 
     def read(self) -> npt.NDArray[np.uint64]:
         """All words of all gates, for the methods below. Raises OSError."""
-        return np.frombuffer(b"".join([_read(*section) for section in self._sections]), "<u8")
+        return np.frombuffer(b"".join([read_section(*section) for section in self._sections]), "<u8")
 
-    def filtered(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-        """Calls held back since the probe is there, one uint64 for each probe."""
-        counts: npt.NDArray[np.uint64] = words[self._filtered]
+    def held(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """What was held back since the probe is there, as `Held` has it: three uint64 for each probe."""
+        counts: npt.NDArray[np.uint64] = words[self._held]
         counts[self._is_mark] = 0
         return counts
 
@@ -142,13 +163,13 @@ def not_retired(probes: Sequence[Probe]) -> list[Probe]:
 
 
 def _read_sections(library: StubLibrary) -> tuple[tuple[int, ...], bytes]:
-    semaphores = _read(library, library.image.semaphores)
+    semaphores = read_section(library, library.image.semaphores)
     counts = struct.unpack(f"<{len(semaphores) // 2}H", semaphores[: len(semaphores) & ~1])
-    return counts, _read(library, library.image.states)
+    return counts, read_section(library, library.image.states)
 
 
-def _read(library: StubLibrary, section: Section) -> bytes:
-    """A section as it is in the live process."""
+def read_section(library: StubLibrary, section: Section) -> bytes:
+    """A section as it is in the live process. Raises OSError."""
     address = library.bias + section.address
     content = within(library.pid, lambda: _memory(library.pid, address, section.size), PATIENCE_SECONDS)
     # What the kernel gives of a process that is about to be gone, instead of an error.

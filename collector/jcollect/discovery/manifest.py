@@ -21,7 +21,7 @@ from jcollect.discovery.limits import (
 from jcollect.discovery.malformed import MalformedLibraryError
 from jprobe.v1 import manifest_pb2
 
-MANIFEST_VERSION = 2
+MANIFEST_VERSION = 3
 
 # https://protobuf.dev/programming-guides/encoding/#structure
 _VARINT = 0

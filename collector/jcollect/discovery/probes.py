@@ -16,6 +16,7 @@ ENTRY = probe_pb2.PROBE_KIND_ENTRY
 RETURN = probe_pb2.PROBE_KIND_RETURN
 THROW = probe_pb2.PROBE_KIND_THROW
 MARK = probe_pb2.PROBE_KIND_MARK
+LIMIT = probe_pb2.PROBE_KIND_LIMIT
 KIND_NAMES: dict[int, str] = {ENTRY: "entry", RETURN: "return", THROW: "throw", MARK: "mark"}
 # What these pass begins with a duration.
 TIMED_KINDS = (RETURN, THROW)
@@ -79,14 +80,20 @@ Wanted = Callable[[Probe], bool]
 
 
 def probes_of(libraries: Iterable[StubLibrary]) -> list[Probe]:
-    """All probes, sorted by class, method and slot, with ids from 0 in that order."""
-    unsorted = [probe for library in libraries for probe in _probes_of_one(library)]
+    """All probes that can fire, sorted by class, method and slot, with ids from 0 in that order."""
+    unsorted = [probe for library in libraries for probe in _probes_of_one(library) if probe.kind != LIMIT]
     unsorted.sort(
         key=lambda p: (p.class_name, p.class_loader_id, p.library.image.manifest.generation, p.slot)
     )
     for number, probe in enumerate(unsorted):
         probe.__dict__["id"] = number  # Nobody else has it yet.
     return unsorted
+
+
+def limits_of(library: StubLibrary) -> dict[int, Probe]:
+    """The probes by which its agent is asked to keep to a limit, by their percentage of a core."""
+    slots = library.image.manifest.probes
+    return {slots[probe.slot].percent: probe for probe in _probes_of_one(library) if probe.kind == LIMIT}
 
 
 def by_library(probes: Iterable[Probe]) -> list[list[Probe]]:

@@ -23,7 +23,7 @@ from jprobe.v1 import manifest_pb2, probe_pb2
 
 SLOT_BYTES = 32
 SEMAPHORE_BYTES = 2
-GATE_BYTES = 64
+GATE_BYTES = 192
 
 # <any directory>/jprobe-<pid>[-<n>]/<generation>.so, or the memfd jprobe-<generation>. The PID in the
 # name is the one inside the target's PID namespace, so it says nothing here.

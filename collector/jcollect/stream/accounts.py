@@ -1,9 +1,10 @@
 """The books: every hit is delivered, filtered or lost at a stage, and the sum is exact for each probe.
 
-hits = delivered + filtered + lost in the ring + lost in the collector, whenever nothing is on its way.
-Hits are what the kernel has counted and what the process has held back before it came to that; filtered
-is the latter, and what --max-events leaves out. What a slow subscriber misses is that subscriber's own
-account: see hub.py.
+hits = delivered + filtered + throttled + lost in the ring + lost in the collector, whenever nothing is on
+its way. Hits are what the kernel has counted and what the process has held back before it came to that:
+filtered, by conditions and gates, to which comes what --max-events leaves out; and throttled, because the
+probes had cost too much. While a method is unwoven for that, its calls are not counted; the time is. What a
+slow subscriber misses is that subscriber's own account: see hub.py.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Totals:
     filtered: int
     lost_in_ring: int
     lost_in_collector: int
+    throttled: int = 0
+    throttled_ns: int = 0
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(
@@ -35,6 +38,8 @@ class Totals:
             self.filtered + other.filtered,
             self.lost_in_ring + other.lost_in_ring,
             self.lost_in_collector + other.lost_in_collector,
+            self.throttled + other.throttled,
+            self.throttled_ns + other.throttled_ns,
         )
 
     @property
@@ -44,7 +49,7 @@ class Totals:
     @property
     def missing(self) -> int:
         """On their way; when nothing is, 0, unless the books do not balance."""
-        return self.hits - self.delivered - self.filtered - self.lost
+        return self.hits - self.delivered - self.filtered - self.throttled - self.lost
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Books:
     filtered: U64
     lost_in_ring: U64
     lost_in_collector: U64
+    throttled: U64
+    throttled_ns: U64
 
     def totals(self, probes: npt.NDArray[np.int64] | slice = slice(None)) -> Totals:
         """Of all, or of some probe ids."""
@@ -65,6 +72,8 @@ class Books:
             int(self.filtered[probes].sum()),
             int(self.lost_in_ring[probes].sum()),
             int(self.lost_in_collector[probes].sum()),
+            int(self.throttled[probes].sum()),
+            int(self.throttled_ns[probes].sum()),
         )
 
 
@@ -82,7 +91,8 @@ class Accounts:
         self._lost_in_ring = lost_in_ring
         self._delivered = np.zeros(capacity, np.uint64)
         self._filtered = np.zeros(capacity, np.uint64)
-        self._held_back = np.zeros(capacity, np.uint64)
+        # As live.Held has it: filtered, throttled, and for how long.
+        self._held_back = np.zeros((capacity, 3), np.uint64)
         self._lost_in_collector = np.zeros(capacity, np.uint64)
         # Of ids that were released: what they counted for whom they stood for before.
         self._released = Totals(0, 0, 0, 0, 0)
@@ -101,7 +111,8 @@ class Accounts:
         _count(self._lost_in_collector, probes)
 
     def hold_back(self, ids: npt.NDArray[np.int64], counts: U64) -> None:
-        """What the process has held back from these probes by now, since they were attached to."""
+        """What the process has held back from these probes by now, since they were attached to: rows as
+        live.Held has them."""
         self._held_back[ids] = counts
 
     def count(self, probe: U32) -> U64:
@@ -116,6 +127,10 @@ class Accounts:
 
     def lost_in_collector(self) -> U64:
         return self._lost_in_collector.copy()
+
+    def throttled(self) -> U64:
+        """Calls held back because the probes of their process had cost too much."""
+        return self._held_back[:, 1].copy()
 
     def release(self, ids: npt.NDArray[np.int64]) -> None:
         """Of probes that will not fire again, and of which nothing is on its way."""
@@ -140,14 +155,17 @@ class Accounts:
         # Hits last: what is delivered or lost has been a hit before.
         delivered, lost_in_collector = self._delivered.copy(), self._lost_in_collector.copy()
         held_back = self._held_back.copy()
-        filtered = self._filtered + held_back
+        filtered = self._filtered + held_back[:, 0]
+        throttled = held_back[:, 1]
         lost_in_ring = self._lost_in_ring() - self._ring_before
         return Books(
-            hits=self._hits() - self._hits_before + held_back,
+            hits=self._hits() - self._hits_before + held_back[:, 0] + throttled,
             delivered=delivered,
             filtered=filtered,
             lost_in_ring=lost_in_ring,
             lost_in_collector=lost_in_collector,
+            throttled=throttled,
+            throttled_ns=held_back[:, 2],
         )
 
 

@@ -102,7 +102,7 @@ class Served:
 class _Queued:
     message: bytes
     events: int
-    is_schema: bool = False
+    is_notice: bool = False
 
 
 class Subscription:
@@ -126,7 +126,7 @@ class Subscription:
         self._room = room
         self._queue: deque[_Queued] = deque()
         self._queued_bytes = 0
-        self._schema_bytes = 0
+        self._notice_bytes = 0
         self._queued_events = 0
         self._delivered = 0
         self._condition = threading.Condition()
@@ -134,6 +134,9 @@ class Subscription:
         self._closed = False
         self._too_slow = False
         self._lost: U64 | None = None
+        self._throttled_before = accounts.throttled()
+        self._told_throttled = 0
+        self._throttled_looked = 0.0
         self._ring_before = accounts.lost_in_ring()
         self._collector_before = accounts.lost_in_collector()
         self._told: dict[collector_pb2.LossStage, tuple[int, float]] = {}
@@ -172,17 +175,38 @@ class Subscription:
         self.filter = Filter() if wanted.sum() == self._known else Filter(wanted, wanted.tobytes())
 
     def _put_schema(self, probes: Sequence[collector_pb2.Probe]) -> None:
-        """Whatever is queued already: without it, what follows could not be read."""
+        """Without it, what follows could not be read."""
         schema = collector_pb2.Schema(probes=probes)
-        message = collector_pb2.SubscribeResponse(schema=schema).SerializeToString()
+        self._put(collector_pb2.SubscribeResponse(schema=schema))
+
+    def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
+        """Queues a notice about probes that fire no longer, or again, if they are wanted."""
+        notice = collector_pb2.Throttling(
+            began=self._wanted_of(began), ended=self._wanted_of(ended), held_back=self._throttled()
+        )
+        if notice.began or notice.ended:
+            self._put(collector_pb2.SubscribeResponse(throttling=notice))
+
+    def _wanted_of(self, ids: Sequence[int]) -> list[int]:
+        return list(ids) if self._is_meant is None else [each for each in ids if self._wanted[each]]
+
+    def _throttled(self) -> int:
+        """Calls held back since the subscription began, of the probes that are wanted."""
+        counts = self._accounts.throttled() - self._throttled_before
+        wanted = self.filter.wanted
+        return int((counts if wanted is None else counts * wanted).sum())
+
+    def _put(self, response: collector_pb2.SubscribeResponse) -> None:
+        """Whatever is queued already: what is put here cannot be left out."""
+        message = response.SerializeToString()
         with self._condition:
             if self._closed or self._too_slow:
                 return
-            if self._schema_bytes and self._schema_bytes + len(message) > MOST_SCHEMA_BYTES:
+            if self._notice_bytes and self._notice_bytes + len(message) > MOST_SCHEMA_BYTES:
                 self._too_slow = True
             else:
-                self._schema_bytes += len(message)
-                self._queue.append(_Queued(message, 0, is_schema=True))
+                self._notice_bytes += len(message)
+                self._queue.append(_Queued(message, 0, is_notice=True))
             self._condition.notify()
 
     @property
@@ -204,7 +228,7 @@ class Subscription:
                 delivered=self._delivered,
                 lost=lost,
                 queued=self._queued_events,
-                queued_bytes=self._queued_bytes + self._schema_bytes,
+                queued_bytes=self._queued_bytes + self._notice_bytes,
             )
 
     def offer(self, message: bytes, batch: Batch) -> None:
@@ -234,7 +258,7 @@ class Subscription:
                 self._closed = True
                 self._room.close(self._queued_bytes)
             self._queue.clear()
-            self._queued_bytes = self._queued_events = self._schema_bytes = 0
+            self._queued_bytes = self._queued_events = self._notice_bytes = 0
             self._condition.notify()
 
     def messages(self) -> Iterator[bytes]:
@@ -256,13 +280,15 @@ class Subscription:
             if taken is not None:
                 yield taken
             yield from self._loss_notices(at_end=False)
+            yield from self._throttling_notices(at_end=False)
         yield from self._loss_notices(at_end=True)
+        yield from self._throttling_notices(at_end=True)
 
     def _take(self) -> bytes:
         first = self._queue.popleft()
         size = len(first.message)
-        if first.is_schema:
-            self._schema_bytes -= size
+        if first.is_notice:
+            self._notice_bytes -= size
         else:
             self._queued_bytes -= size
             self._queued_events -= first.events
@@ -290,6 +316,17 @@ class Subscription:
             for probe in np.flatnonzero(counts).tolist():
                 loss.probes.add(probe=probe, events=int(counts[probe]))
             yield collector_pb2.SubscribeResponse(loss=loss).SerializeToString()
+
+    def _throttling_notices(self, at_end: bool) -> Iterator[bytes]:
+        now = time.monotonic()
+        if not at_end and now - self._throttled_looked < _LOSS_SECONDS:
+            return
+        self._throttled_looked = now
+        held_back = self._throttled()
+        if held_back != self._told_throttled:
+            self._told_throttled = held_back
+            notice = collector_pb2.Throttling(held_back=held_back)
+            yield collector_pb2.SubscribeResponse(throttling=notice).SerializeToString()
 
     def _counts(self, stage: collector_pb2.LossStage) -> U64 | None:
         if stage == collector_pb2.LOSS_STAGE_SUBSCRIBER:
@@ -364,6 +401,12 @@ class Hub:
                 del self._probes[number]
             for subscription in self._subscriptions:
                 subscription.remove(ids)
+
+    def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
+        """Tells whoever wants these probes that they do not fire for now, or fire again."""
+        with self._lock:
+            for subscription in self._subscriptions:
+                subscription.throttle(began, ended)
 
     def leave(self, subscription: Subscription) -> None:
         """Forgets a subscriber that has gone or been served to the end."""

@@ -8,6 +8,7 @@ from typing import BinaryIO
 from jcollect.stream.columns import Columns
 from jcollect.stream.formats import FORMATS
 from jcollect.stream.rows import RowDecoder
+from jcollect.stream.throttling import Throttled
 from jcollect.stream.wire import decode
 from jprobe.v1 import collector_pb2
 
@@ -26,7 +27,8 @@ def stage_name(loss: collector_pb2.Loss) -> str:
 class Printer:
     """Writes events to `out`, a binary stream, and remembers what was lost.
 
-    `lost` has the number of events by the name of the stage, as last told.
+    `lost` has the number of events by the name of the stage, as last told; `throttled` is for
+    the notices of that to be shown to.
     """
 
     def __init__(self, output: str, out: BinaryIO, max_events: int | None = None) -> None:
@@ -37,6 +39,7 @@ class Printer:
         self._decoder = RowDecoder()
         self.events = 0
         self.lost: dict[str, int] = {}
+        self.throttled = Throttled()
 
     @property
     def done(self) -> bool:
@@ -51,6 +54,7 @@ class Printer:
             return None
         if body.HasField("schema"):
             self._decoder.add(body.schema.probes)
+            self.throttled.describe(body.schema.probes)
         elif body.HasField("loss"):
             self.lost[stage_name(body.loss)] = body.loss.events
         return body

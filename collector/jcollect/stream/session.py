@@ -20,6 +20,7 @@ from jcollect.discovery.probes import Probe, Wanted, by_library, probes_of, with
 from jcollect.discovery.process import TracedProcess
 from jcollect.stream.accounts import Accounts, Totals
 from jcollect.stream.clock import utc_offset_ns
+from jcollect.stream.cost import Cost
 from jcollect.stream.hub import QUEUE_BYTES, Hub, NoSuchProbeError, Subscription, meaning
 from jcollect.stream.reader import Reader
 from jcollect.stream.record import RecordDecoder
@@ -59,9 +60,11 @@ class Session:
         queue_bytes: int = QUEUE_BYTES,
         compilation: Compilation | None = None,
         without: frozenset[str] = frozenset(),
+        max_overhead: int | None = None,
     ) -> None:
         """Loads the handlers. `on_end` is called when `max_events` are reached. There are ids for `capacity`
-        probes. `without` names what this kernel is to be taken as lacking. Raises JcollectError.
+        probes. `without` names what this kernel is to be taken as lacking. `max_overhead` is what the probes
+        of one process may cost it, in percent of a core. Raises JcollectError.
         """
         self._started = time.time_ns()
         self._tracees: list[Tracee] = []
@@ -70,6 +73,8 @@ class Session:
         # Of libraries that are unmapped for good, in the order in which they went.
         self._gone: deque[Attached] = deque()
         self.capacity = capacity
+        self.max_overhead = max_overhead
+        self._cost_of_gone = 0
         self._handlers = Handlers(capacity, ring_pages, compilation, without)
         self._linker = Linker(self._handlers, way)
         self._ring = Ring(self._handlers.ring_fd, self._handlers.ring_bytes)
@@ -87,13 +92,14 @@ class Session:
 
     def join(self, process: TracedProcess, wanted: Wanted, name: str = "") -> Tracee:
         """One more process: its probes have ids and are described. `name`: its main class or command."""
-        tracee = Tracee(process, wanted, name, self, self._linker, self.accounts)
+        tracee = Tracee(process, wanted, name, self, self._linker, self.accounts, self.max_overhead)
         self._tracees = [*self._tracees, tracee]
         return tracee
 
     def leave(self, tracee: Tracee) -> None:
         """A process that has exited, or is wanted no longer."""
         tracee.leave()
+        self._cost_of_gone += tracee.cost.total_ns
         self._tracees = [each for each in self._tracees if each is not tracee]
 
     @property
@@ -105,6 +111,7 @@ class Session:
         """Destroys the links, drains the ring, lets the subscribers finish; the books are final then."""
         for tracee in self._tracees:
             tracee.unlink()
+            tracee.cost.close()
         if self._reader_runs:
             self._reader_runs = False
             self._reader.finish()
@@ -112,11 +119,17 @@ class Session:
         self.hub.end()
         return totals
 
+    @property
+    def cost_ns(self) -> int:
+        """What the probes have cost all processes since they joined, in ns of CPU."""
+        return self._cost_of_gone + sum(tracee.cost.total_ns for tracee in self._tracees)
+
     def close(self) -> None:
         """Frees what the kernel holds for us. No subscriber may be left."""
         for tracee in self._tracees:
             for each in tracee.attached:
                 each.unlink()
+            tracee.cost.close()
         self._ring.close()
         self._handlers.close()
 
@@ -144,6 +157,9 @@ class Session:
         kept = sum(len(each.probes) for each in self._gone)
         if kept > _MOST_GONE:
             self._forget_gone(kept - _MOST_GONE)
+
+    def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
+        self.hub.throttle(began, ended)
 
     def _forget_gone(self, probes: int) -> None:
         """Frees so many ids, if so many probes are gone and the books of these are closed."""
@@ -241,6 +257,8 @@ def _books(totals: Totals) -> collector_pb2.Books:
         filtered=totals.filtered,
         lost_in_kernel_ring=totals.lost_in_ring,
         lost_in_collector=totals.lost_in_collector,
+        throttled=totals.throttled,
+        throttled_nanos=totals.throttled_ns,
     )
 
 
@@ -252,6 +270,21 @@ def _process(tracee: Tracee, libraries: _Libraries) -> collector_pb2.AttachedPro
         libraries=sum(each.is_linked for each, _ in libraries),
         probes=sum(len(probes) for _, probes in libraries),
         armed=sum(one.state == probe_pb2.PROBE_STATE_ARMED for one in linked),
+        throttled=sum(one.state == probe_pb2.PROBE_STATE_THROTTLED for one in linked),
+        overhead=_overhead(tracee.cost),
+    )
+
+
+def _overhead(cost: Cost) -> collector_pb2.Overhead | None:
+    now = cost.read()
+    if now is None:
+        return None
+    return collector_pb2.Overhead(
+        hit_nanos=now.hit_ns,
+        recent_nanos=now.recent_ns,
+        cost_nanos=max(cost.total_ns, 0),
+        elapsed_nanos=cost.elapsed_ns,
+        max_percent=now.max_percent,
     )
 
 

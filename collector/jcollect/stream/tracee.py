@@ -16,6 +16,7 @@ from jcollect.discovery.process import TracedProcess, look_again
 from jcollect.discovery.stub_library import StubLibrary, read_stub_mappings
 from jcollect.errors import JcollectError
 from jcollect.stream.accounts import Accounts
+from jcollect.stream.cost import Cost
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class Registry(Protocol):
     def retire(self, attached: Attached) -> None:
         """Its library is gone for good."""
 
+    def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
+        """Probes of these ids do not fire for now, or fire again."""
+
 
 class Tracee:
     """The order is: construct, `attach`, `follow` every now and then, `leave`. For one thread, but for `read`
@@ -53,8 +57,10 @@ class Tracee:
         registry: Registry,
         linker: Linker,
         accounts: Accounts,
+        max_overhead: int | None = None,
     ) -> None:
-        """Gives ids to the probes that are wanted. `name` is the main class or the command."""
+        """Gives ids to the probes that are wanted. `name` is the main class or the command, `max_overhead`
+        what its agent is asked to keep to, in percent of a core."""
         self.pid = process.pid
         self.name = name
         self.process = process  # As `follow` has seen it last.
@@ -64,6 +70,7 @@ class Tracee:
         self._accounts = accounts
         self._attached: list[Attached] = []
         self._resting: list[Probe] = []  # Wanted and retired. They may come back.
+        self.cost = Cost(process, linker, max_overhead)
         # Between whoever counts and whoever gives ids back: counts would go to others' probes.
         self._lock = threading.RLock()
         # Before anybody can subscribe: globs then have something to match.
@@ -71,6 +78,7 @@ class Tracee:
 
     def attach(self) -> Addition:
         """Links all probes that are wanted and not retired. Raises JcollectError where one cannot be."""
+        self.cost.follow(self.process)
         for problem in self._link(self._attached):
             raise JcollectError(problem)
         return self._first
@@ -88,6 +96,7 @@ class Tracee:
             self.process = look_again(self.process, warn)
         except OSError:
             return Addition()  # The process is gone. What was known of it stays.
+        self.cost.follow(self.process)
         places = {library.place for library in self.process.libraries}
         self._count(linked, readings, places)
         for each in list(self._attached):
@@ -124,9 +133,19 @@ class Tracee:
         """The process is gone, or wanted no longer."""
         with self._lock:
             self.unlink()
+            self.cost.close()
             attached, self._attached = self._attached, []
             for each in attached:
                 self._registry.retire(each)
+
+    def throttled(self) -> list[Probe]:
+        """The probes that were throttled when the process was last looked at."""
+        return [
+            probe
+            for each in self._linked()
+            for probe, is_throttled in zip(each.probes, each.throttled.tolist(), strict=True)
+            if is_throttled
+        ]
 
     @property
     def attached(self) -> list[Attached]:
@@ -160,8 +179,12 @@ class Tracee:
         something that lies where the library was."""
         for each, reading in zip(linked, readings, strict=True):
             if reading is not None and each.library.place in places:
+                before = each.throttled
                 each.keep(reading)
                 self._accounts.hold_back(each.ids, each.held_back)
+                began, ended = each.ids[each.throttled & ~before], each.ids[before & ~each.throttled]
+                if len(began) or len(ended):
+                    self._registry.throttle(began.tolist(), ended.tolist())
 
     def _come_back(self) -> list[Attached]:
         """What was let go of because it was retired, and is selected again."""

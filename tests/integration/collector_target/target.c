@@ -376,7 +376,7 @@ int main(int count, char **arguments)
 			printf("fired\n");
 		} else if (sscanf(line, "hold %d %d %lu %d", &method, &word, &calls, &number) >=
 			   3) {
-			libraries[number].gates[8 * method + word] += calls;
+			libraries[number].gates[24 * method + word] += calls;
 			printf("held\n");
 		} else if (!strncmp(line, "map ", 4)) {
 			line[strcspn(line, "\n")] = 0;

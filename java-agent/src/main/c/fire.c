@@ -1,14 +1,71 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A woven method comes here with the address of a stub, and the stub is called with the
- * captured values in the registers (and stack slots) that its note describes. Nothing here
- * allocates, locks, throws or calls back into Java.
+ * A woven method comes here with the address of a probe (the end of manifest.proto), and its stub
+ * is called with the captured values in the registers (and stack slots) that its note describes.
+ * Nothing here allocates, locks, throws or calls back into Java.
+ *
+ * Every hit is counted, and one of BATCH is timed: what the trap costs here and now, with the
+ * tracers that are attached, is known from that. Where the allowance that the agent's guard gives
+ * is used up nothing fires any more, from one hit to the next and whatever the number of threads;
+ * the guard itself looks only now and then.
  */
 #include "fire.h"
 
 #include "text.h"
 
+#include <stdatomic.h>
+#include <time.h>
+
+/* A part of a gate. */
+struct probe {
+	uint64_t stub;
+	_Atomic uint64_t fired;
+	_Atomic uint64_t filtered; /* counted in java.jprobe.Fire */
+	_Atomic uint64_t throttled;
+};
+
+/* So many hits of a probe are taken from the allowance at once: threads would fight for it
+ * otherwise. */
+#define BATCH 32
+
+/* A thread that was interrupted meanwhile says nothing about the cost of a hit. */
+#define LONGEST_SAMPLE_NS 20000
+
+static struct fire_guard guard = {.allowance = INT64_MAX};
+
 static size_t capture_limit = TEXT_MAX_LIMIT;
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Whether the probe may fire; it is counted in any case. If this hit is to be timed, *started is
+ * set. */
+static int may_fire(struct probe *probe, uint64_t *started)
+{
+	if (atomic_load_explicit(&guard.allowance, memory_order_relaxed) <= 0) {
+		atomic_fetch_add_explicit(&probe->throttled, 1, memory_order_relaxed);
+		return 0;
+	}
+	if (atomic_fetch_add_explicit(&probe->fired, 1, memory_order_relaxed) % BATCH ==
+	    BATCH - 1) {
+		atomic_fetch_sub_explicit(&guard.allowance, BATCH, memory_order_relaxed);
+		*started = now_ns();
+	}
+	return 1;
+}
+
+static void has_taken(uint64_t ns)
+{
+	uint64_t sample = ns < LONGEST_SAMPLE_NS ? ns : LONGEST_SAMPLE_NS;
+
+	atomic_fetch_add_explicit(&guard.sampled_ns, sample, memory_order_relaxed);
+	atomic_fetch_add_explicit(&guard.samples, 1, memory_order_relaxed);
+}
 
 static jlong JNICALL fire_text(JNIEnv *env, jclass fire, jstring string, jint slot)
 {
@@ -43,12 +100,19 @@ static jlong JNICALL fire_text(JNIEnv *env, jclass fire, jstring string, jint sl
 #define A11 A10, a11
 #define A12 A11, a12
 #define A13 A12, a13
-#define DEFINE_FIRE(n)                                                           \
-	static void JNICALL fire_##n(JNIEnv *env, jclass fire, jlong stub, P##n) \
-	{                                                                        \
-		(void)env;                                                       \
-		(void)fire;                                                      \
-		((void (*)(P##n))(uintptr_t)stub)(A##n);                         \
+#define DEFINE_FIRE(n)                                                              \
+	static void JNICALL fire_##n(JNIEnv *env, jclass fire, jlong address, P##n) \
+	{                                                                           \
+		struct probe *probe = (struct probe *)(uintptr_t)address;           \
+		uint64_t started = 0;                                               \
+                                                                                    \
+		(void)env;                                                          \
+		(void)fire;                                                         \
+		if (!may_fire(probe, &started))                                     \
+			return;                                                     \
+		((void (*)(P##n))(uintptr_t)probe->stub)(A##n);                     \
+		if (started)                                                        \
+			has_taken(now_ns() - started);                              \
 	}
 DEFINE_FIRE(1)
 DEFINE_FIRE(2)
@@ -83,6 +147,21 @@ static const JNINativeMethod METHODS[] = {
 	FIRE(12, "(JJJJJJJJJJJJJ)V"),
 	FIRE(13, "(JJJJJJJJJJJJJJ)V"),
 };
+
+struct fire_guard *fire_guard(void)
+{
+	return &guard;
+}
+
+uint64_t fire_clock_ns(void)
+{
+	enum { READINGS = 1000 };
+	uint64_t began = now_ns();
+
+	for (int i = 2; i < READINGS; i++)
+		now_ns();
+	return (now_ns() - began) / READINGS;
+}
 
 int fire_bind(JNIEnv *env, jclass fire, jint limit)
 {

@@ -6,6 +6,21 @@
 #define FIRE_H
 
 #include <jni.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* What is told between all woven methods and the agent's guard; io.jprobe.stapsdt.FireGuard reads
+ * it. */
+struct fire_guard {
+	_Atomic int64_t allowance; /* hits that there may be before nothing fires any more */
+	_Atomic uint64_t samples;
+	_Atomic uint64_t sampled_ns;
+};
+
+struct fire_guard *fire_guard(void);
+
+/* What a reading of the clock costs, in ns. */
+uint64_t fire_clock_ns(void);
 
 /* Binds the methods to the class. Returns 0, or -1 with a Java exception pending. */
 int fire_bind(JNIEnv *env, jclass fire, jint capture_limit);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LAYOUT_VERSION 2
+#define LAYOUT_VERSION 3
 #define PROBE_KIND_MARK 4
 
 enum wire_type { VARINT = 0, BYTES = 2 };

@@ -50,6 +50,9 @@ static const char *const REGISTERS[] = {"x0", "x1", "x2", "x3", "x4", "x5", "x6"
 #endif
 #define REGISTER_COUNT ((int)(sizeof(REGISTERS) / sizeof(REGISTERS[0])))
 
+/* Where gates begin. */
+#define CACHE_LINE 64
+
 /* File offsets at which the two segments start: whole pages on every machine. */
 #define SEGMENT_ALIGNMENT 0x10000
 
@@ -442,7 +445,7 @@ static int build_image(struct image *image, const struct stapsdt_contents *conte
 	    !place(image, PROBES, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8,
 		   sizeof(uint16_t) * slots) ||
 	    !place(image, STATE, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8, slots) ||
-	    !place(image, GATES, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, STAPSDT_GATE_SIZE,
+	    !place(image, GATES, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, CACHE_LINE,
 		   STAPSDT_GATE_SIZE * gates))
 		return -1;
 	data_end = image->end;

@@ -220,3 +220,16 @@ NATIVE(void, bindFire)(JNIEnv *env, jclass type, jclass fire, jint capture_limit
 	(void)type;
 	fire_bind(env, fire, capture_limit);
 }
+
+NATIVE(jobject, fireGuard)(JNIEnv *env, jclass type)
+{
+	(void)type;
+	return (*env)->NewDirectByteBuffer(env, fire_guard(), sizeof(struct fire_guard));
+}
+
+NATIVE(jlong, clockNanos)(JNIEnv *env, jclass type)
+{
+	(void)env;
+	(void)type;
+	return (jlong)fire_clock_ns();
+}

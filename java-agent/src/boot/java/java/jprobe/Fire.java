@@ -8,11 +8,11 @@ import jdk.internal.misc.Unsafe;
  * starts with "java.", because that is the one prefix that every class loader hands to its parent:
  * also those of OSGi and JBoss containers, which hide everything else.
  *
- * <p>Here is decided, before any trap, whether a call fires, by the method's <em>gate</em>: eight
- * words in its stub library (described in proto/jprobe/v1/manifest.proto), which can be changed
- * while the program runs, and where what is held back is counted. Addresses are constants in woven
- * code. Nothing here locks, throws, allocates or loads a class, and all that it calls is native, an
- * intrinsic, or in a class that is never traced.
+ * <p>Here is decided, before any trap, whether a call fires, by the method's <em>gate</em>: words
+ * in its stub library (described in proto/jprobe/v1/manifest.proto), which can be changed while the
+ * program runs, and where is counted what fires and what is held back. Addresses are constants in
+ * woven code. Nothing here locks, throws, allocates or loads a class, and all that it calls is
+ * native, an intrinsic, or in a class that is never traced.
  *
  * <p>Unsafe is the JDK's own way to memory that has an address: 2 ns for deciding and counting,
  * where a native method takes 8. The agent has its package exported to this class's module.
@@ -26,9 +26,12 @@ public final class Fire {
   private static final int LIMIT = 16;
   private static final int SEEN = 24;
   private static final int WINDOW = 32;
-  private static final int FILTERED_ENTRY = 40;
-  private static final int FILTERED_RETURN = 48;
-  private static final int FILTERED_THROW = 56;
+
+  // Probes in a gate, and in a probe the count of calls that were held back from it.
+  private static final int ENTRY = 64;
+  private static final int RETURN = 96;
+  private static final int THROW = 128;
+  private static final int FILTERED = 16;
 
   /** The window of a gate is a second, and in these lower bits the calls that it has let pass. */
   private static final int WINDOW_BITS = 24;
@@ -99,69 +102,69 @@ public final class Fire {
     return elapsed != HELD_BACK && elapsed >= UNSAFE.getLongOpaque(null, gate) && isPicked(gate);
   }
 
-  /** Counts a call that does not fire; the address of the gate's word. */
-  public static void holdBack(long count) {
-    UNSAFE.getAndAddLong(null, count, 1);
+  /** Counts a call that does not fire; the address of the probe in the gate. */
+  public static void holdBack(long probe) {
+    UNSAFE.getAndAddLong(null, probe + FILTERED, 1);
   }
 
   /**
    * Nanoseconds since the start, or {@link #HELD_BACK}, which is counted then.
    *
-   * @param count the offset in the gate of the probe's count
+   * @param probe the offset of the probe in the gate
    */
-  public static long elapsed(long start, long gate, int count) {
+  public static long elapsed(long start, long gate, int probe) {
     long elapsed = elapsed(start);
     if (admits(elapsed, gate)) {
       return elapsed;
     }
-    holdBack(gate + count);
+    holdBack(gate + probe);
     return HELD_BACK;
   }
 
   // Return probes without captured paths.
 
-  public static void exit(long stub, long gate, long start) {
-    exit(0L, stub, gate, start);
+  public static void exit(long gate, long start) {
+    exit(0L, gate, start);
   }
 
-  public static void exit(int value, long stub, long gate, long start) {
-    exit((long) value, stub, gate, start);
+  public static void exit(int value, long gate, long start) {
+    exit((long) value, gate, start);
   }
 
-  public static void exit(float value, long stub, long gate, long start) {
-    exit((long) Float.floatToRawIntBits(value), stub, gate, start);
+  public static void exit(float value, long gate, long start) {
+    exit((long) Float.floatToRawIntBits(value), gate, start);
   }
 
-  public static void exit(double value, long stub, long gate, long start) {
-    exit(Double.doubleToRawLongBits(value), stub, gate, start);
+  public static void exit(double value, long gate, long start) {
+    exit(Double.doubleToRawLongBits(value), gate, start);
   }
 
-  public static void exit(long value, long stub, long gate, long start) {
-    long elapsed = elapsed(start, gate, FILTERED_RETURN);
+  public static void exit(long value, long gate, long start) {
+    long elapsed = elapsed(start, gate, RETURN);
     if (elapsed != HELD_BACK) {
-      fire(stub, elapsed, value, threadId());
+      fire(gate + RETURN, elapsed, value, threadId());
     }
   }
 
-  public static void exit(String value, long stub, long gate, long start) {
-    long elapsed = elapsed(start, gate, FILTERED_RETURN);
+  public static void exit(String value, long gate, long start) {
+    long elapsed = elapsed(start, gate, RETURN);
     if (elapsed != HELD_BACK) {
-      fire(stub, elapsed, text(value, 0), threadId());
+      fire(gate + RETURN, elapsed, text(value, 0), threadId());
     }
   }
 
-  public static void exit(Object value, long stub, long gate, long start) {
-    long elapsed = elapsed(start, gate, FILTERED_RETURN);
+  public static void exit(Object value, long gate, long start) {
+    long elapsed = elapsed(start, gate, RETURN);
     if (elapsed != HELD_BACK) {
-      fire(stub, elapsed, System.identityHashCode(value), threadId());
+      fire(gate + RETURN, elapsed, System.identityHashCode(value), threadId());
     }
   }
 
   /** A throw probe without captured paths. */
-  public static void thrown(Throwable exception, long stub, long gate, long start) {
-    long elapsed = elapsed(start, gate, FILTERED_THROW);
+  public static void thrown(Throwable exception, long gate, long start) {
+    long elapsed = elapsed(start, gate, THROW);
     if (elapsed != HELD_BACK) {
-      fire(stub, elapsed, className(exception, 0), threadId());
+      fire(gate + THROW, elapsed, className(exception, 0), threadId());
     }
   }
 
@@ -245,31 +248,32 @@ public final class Fire {
    */
   public static native long text(String string, int slot);
 
-  // Fires a probe with the words that its stub passes.
+  // Fires the probe of that address with the words that its stub passes, and counts it; where the
+  // allowance of the whole process is used up, it is counted alone.
 
-  public static native void fire(long stub, long a1);
+  public static native void fire(long probe, long a1);
 
-  public static native void fire(long stub, long a1, long a2);
+  public static native void fire(long probe, long a1, long a2);
 
-  public static native void fire(long stub, long a1, long a2, long a3);
+  public static native void fire(long probe, long a1, long a2, long a3);
 
-  public static native void fire(long stub, long a1, long a2, long a3, long a4);
+  public static native void fire(long probe, long a1, long a2, long a3, long a4);
 
-  public static native void fire(long stub, long a1, long a2, long a3, long a4, long a5);
+  public static native void fire(long probe, long a1, long a2, long a3, long a4, long a5);
 
-  public static native void fire(long stub, long a1, long a2, long a3, long a4, long a5, long a6);
-
-  public static native void fire(
-      long stub, long a1, long a2, long a3, long a4, long a5, long a6, long a7);
+  public static native void fire(long probe, long a1, long a2, long a3, long a4, long a5, long a6);
 
   public static native void fire(
-      long stub, long a1, long a2, long a3, long a4, long a5, long a6, long a7, long a8);
+      long probe, long a1, long a2, long a3, long a4, long a5, long a6, long a7);
 
   public static native void fire(
-      long stub, long a1, long a2, long a3, long a4, long a5, long a6, long a7, long a8, long a9);
+      long probe, long a1, long a2, long a3, long a4, long a5, long a6, long a7, long a8);
 
   public static native void fire(
-      long stub,
+      long probe, long a1, long a2, long a3, long a4, long a5, long a6, long a7, long a8, long a9);
+
+  public static native void fire(
+      long probe,
       long a1,
       long a2,
       long a3,
@@ -282,7 +286,7 @@ public final class Fire {
       long a10);
 
   public static native void fire(
-      long stub,
+      long probe,
       long a1,
       long a2,
       long a3,
@@ -296,7 +300,7 @@ public final class Fire {
       long a11);
 
   public static native void fire(
-      long stub,
+      long probe,
       long a1,
       long a2,
       long a3,
@@ -311,7 +315,7 @@ public final class Fire {
       long a12);
 
   public static native void fire(
-      long stub,
+      long probe,
       long a1,
       long a2,
       long a3,
@@ -327,7 +331,7 @@ public final class Fire {
       long a13);
 
   private static long heldBackAtEntry(long gate) {
-    holdBack(gate + FILTERED_ENTRY);
+    holdBack(gate + ENTRY);
     return HELD_BACK;
   }
 
@@ -335,85 +339,74 @@ public final class Fire {
   // thread id. Gives the start of the call, in ns: after the trap, which is no part of its
   // duration.
 
-  public static long entry(long start, long stub, long gate) {
+  public static long entry(long start, long gate) {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }
-    fire(stub, threadId());
+    fire(gate + ENTRY, threadId());
     return System.nanoTime();
   }
 
-  public static long entry(long start, long stub, long gate, long a1) {
+  public static long entry(long start, long gate, long a1) {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }
-    fire(stub, a1, threadId());
+    fire(gate + ENTRY, a1, threadId());
     return System.nanoTime();
   }
 
-  public static long entry(long start, long stub, long gate, long a1, long a2) {
+  public static long entry(long start, long gate, long a1, long a2) {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }
-    fire(stub, a1, a2, threadId());
+    fire(gate + ENTRY, a1, a2, threadId());
     return System.nanoTime();
   }
 
-  public static long entry(long start, long stub, long gate, long a1, long a2, long a3) {
+  public static long entry(long start, long gate, long a1, long a2, long a3) {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }
-    fire(stub, a1, a2, a3, threadId());
+    fire(gate + ENTRY, a1, a2, a3, threadId());
     return System.nanoTime();
   }
 
-  public static long entry(long start, long stub, long gate, long a1, long a2, long a3, long a4) {
+  public static long entry(long start, long gate, long a1, long a2, long a3, long a4) {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }
-    fire(stub, a1, a2, a3, a4, threadId());
+    fire(gate + ENTRY, a1, a2, a3, a4, threadId());
     return System.nanoTime();
   }
 
-  public static long entry(
-      long start, long stub, long gate, long a1, long a2, long a3, long a4, long a5) {
+  public static long entry(long start, long gate, long a1, long a2, long a3, long a4, long a5) {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }
-    fire(stub, a1, a2, a3, a4, a5, threadId());
-    return System.nanoTime();
-  }
-
-  public static long entry(
-      long start, long stub, long gate, long a1, long a2, long a3, long a4, long a5, long a6) {
-    if (start == HELD_BACK) {
-      return heldBackAtEntry(gate);
-    }
-    fire(stub, a1, a2, a3, a4, a5, a6, threadId());
+    fire(gate + ENTRY, a1, a2, a3, a4, a5, threadId());
     return System.nanoTime();
   }
 
   public static long entry(
-      long start,
-      long stub,
-      long gate,
-      long a1,
-      long a2,
-      long a3,
-      long a4,
-      long a5,
-      long a6,
-      long a7) {
+      long start, long gate, long a1, long a2, long a3, long a4, long a5, long a6) {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }
-    fire(stub, a1, a2, a3, a4, a5, a6, a7, threadId());
+    fire(gate + ENTRY, a1, a2, a3, a4, a5, a6, threadId());
+    return System.nanoTime();
+  }
+
+  public static long entry(
+      long start, long gate, long a1, long a2, long a3, long a4, long a5, long a6, long a7) {
+    if (start == HELD_BACK) {
+      return heldBackAtEntry(gate);
+    }
+    fire(gate + ENTRY, a1, a2, a3, a4, a5, a6, a7, threadId());
     return System.nanoTime();
   }
 
   public static long entry(
       long start,
-      long stub,
       long gate,
       long a1,
       long a2,
@@ -426,13 +419,12 @@ public final class Fire {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }
-    fire(stub, a1, a2, a3, a4, a5, a6, a7, a8, threadId());
+    fire(gate + ENTRY, a1, a2, a3, a4, a5, a6, a7, a8, threadId());
     return System.nanoTime();
   }
 
   public static long entry(
       long start,
-      long stub,
       long gate,
       long a1,
       long a2,
@@ -446,13 +438,12 @@ public final class Fire {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }
-    fire(stub, a1, a2, a3, a4, a5, a6, a7, a8, a9, threadId());
+    fire(gate + ENTRY, a1, a2, a3, a4, a5, a6, a7, a8, a9, threadId());
     return System.nanoTime();
   }
 
   public static long entry(
       long start,
-      long stub,
       long gate,
       long a1,
       long a2,
@@ -467,13 +458,12 @@ public final class Fire {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }
-    fire(stub, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, threadId());
+    fire(gate + ENTRY, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, threadId());
     return System.nanoTime();
   }
 
   public static long entry(
       long start,
-      long stub,
       long gate,
       long a1,
       long a2,
@@ -489,13 +479,12 @@ public final class Fire {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }
-    fire(stub, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, threadId());
+    fire(gate + ENTRY, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, threadId());
     return System.nanoTime();
   }
 
   public static long entry(
       long start,
-      long stub,
       long gate,
       long a1,
       long a2,
@@ -512,7 +501,7 @@ public final class Fire {
     if (start == HELD_BACK) {
       return heldBackAtEntry(gate);
     }
-    fire(stub, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, threadId());
+    fire(gate + ENTRY, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, threadId());
     return System.nanoTime();
   }
 }

@@ -166,7 +166,7 @@ final class Armer implements Watcher.Listener {
       String reason = problem != null ? problem : failures.get(method);
       for (ProbeKind kind : method.kinds()) {
         ProbeState raised = reason == null ? ProbeState.ARMED : ProbeState.FAILED;
-        method.setState(kind, kinds.contains(kind) ? raised : ProbeState.DORMANT);
+        method.setState(kind, kinds.contains(kind) ? raised : method.restingState(kind));
       }
       if (problem == null && reason != null) {
         Log.line("cannot weave " + traced.className() + "#" + method + ": " + reason);

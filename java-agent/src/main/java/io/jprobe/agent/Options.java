@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.agent;
 
+import io.jprobe.catalog.Limits;
 import io.jprobe.select.SelectorException;
 import io.jprobe.select.Selectors;
 import java.io.BufferedReader;
@@ -28,6 +29,9 @@ final class Options {
 
   /** How many methods may have probes, before none has. */
   int maxMethods = DEFAULT_MAX_METHODS;
+
+  /** What the probes may cost, in percent of a core; 0 for no limit. */
+  int maxOverhead = Limits.DEFAULT;
 
   /** Whether the agent listens for commands. */
   boolean control;
@@ -95,10 +99,13 @@ final class Options {
         directory = value;
         break;
       case "string-limit":
-        stringLimit = parse(name, value, "a number of bytes", MAX_STRING_LIMIT);
+        stringLimit = parse(name, value, "a number of bytes", 1, MAX_STRING_LIMIT);
         break;
       case "max-methods":
-        maxMethods = parse(name, value, "a number of methods", 1_000_000);
+        maxMethods = parse(name, value, "a number of methods", 1, 1_000_000);
+        break;
+      case "max-overhead":
+        maxOverhead = parse(name, value, "a percentage of one core", 0, 100_000);
         break;
       case "control":
         control = parseSwitch(name, value);
@@ -113,7 +120,8 @@ final class Options {
         throw new OptionsException(
             "there is no option '"
                 + name
-                + "'; there are probes, config, control, dir, string-limit and max-methods");
+                + "'; there are probes, config, control, dir, string-limit, max-methods and"
+                + " max-overhead");
     }
   }
 
@@ -145,17 +153,17 @@ final class Options {
     return value.equals("on");
   }
 
-  private static int parse(String name, String value, String what, int most)
+  private static int parse(String name, String value, String what, int least, int most)
       throws OptionsException {
     try {
       int number = Integer.parseInt(value);
-      if (number >= 1 && number <= most) {
+      if (number >= least && number <= most) {
         return number;
       }
     } catch (NumberFormatException e) {
       // Said below.
     }
     throw new OptionsException(
-        name + " is '" + value + "'; expected " + what + " from 1 to " + most);
+        name + " is '" + value + "'; expected " + what + " from " + least + " to " + most);
   }
 }

@@ -2,6 +2,8 @@
 package io.jprobe.agent;
 
 import io.jprobe.catalog.Catalog;
+import io.jprobe.catalog.Guard;
+import io.jprobe.catalog.Limits;
 import io.jprobe.catalog.Selection;
 import io.jprobe.catalog.ShownClasses;
 import io.jprobe.catalog.TracedClass;
@@ -10,6 +12,7 @@ import io.jprobe.catalog.Watcher;
 import io.jprobe.control.Gateway;
 import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
+import io.jprobe.stapsdt.FireGuard;
 import io.jprobe.stapsdt.StapsdtException;
 import io.jprobe.stapsdt.StubDirectory;
 import io.jprobe.weave.ClassWeaver;
@@ -51,6 +54,7 @@ final class Tracing {
   private final StubDirectory directory;
   private final Transformer transformer;
   private final Armer armer;
+  private final Guard guard;
   private final Watcher watcher;
   private final Thread exitHook;
   private final long begun = System.nanoTime();
@@ -90,7 +94,8 @@ final class Tracing {
     this.transformer = new Transformer(catalog, new ClassWeaver());
     SelectionReport report = new SelectionReport(catalog);
     this.armer = new Armer(instrumentation, transformer, () -> eachSecond(report));
-    this.watcher = new Watcher(catalog, armer);
+    this.guard = new Guard(new Limits(options.maxOverhead), new FireGuard(), Log::line);
+    this.watcher = new Watcher(catalog, guard, armer);
     this.exitHook = new Thread(null, () -> exit(report), "jprobe-exit", 0, false);
     options.selectors.each().forEach(selector -> selected.add(new Selected(selector, null)));
   }
@@ -108,7 +113,7 @@ final class Tracing {
   /** By the thread that starts the agent. What cannot be started leaves nothing behind. */
   void start() throws StapsdtException {
     try {
-      catalog.open();
+      guard.open(catalog.open());
       instrumentation.addTransformer(transformer, true);
       offer(loaded(type -> catalog.maySelect(type.getName(), isOfJdk(type))));
       Runtime.getRuntime().addShutdownHook(exitHook);
@@ -309,6 +314,7 @@ final class Tracing {
     } catch (IllegalStateException e) {
       // The JVM is shutting down, and the hook does what is left to do.
     }
+    guard.close();
     catalog.close();
     watcher.end();
     atEnd.accept(this);

@@ -99,9 +99,14 @@ public final class Catalog {
     return nextGeneration;
   }
 
-  /** Publishes a generation that has no probes and tells collectors that there is an agent. */
-  public void open() throws StapsdtException {
-    publish(manifest(), Map.of());
+  /**
+   * Publishes a generation that has no methods: it tells collectors that there is an agent, and has
+   * the probes of {@link Limits} and a gate for what {@link Guard} tells.
+   */
+  public StubLibrary open() throws StapsdtException {
+    Manifest manifest = manifest();
+    manifest.addLimits();
+    return load(manifest, Limits.definitions(), 1, Map.of());
   }
 
   /** Whether a selector may mean the class, of this binary name. For any thread. */
@@ -285,10 +290,20 @@ public final class Catalog {
       each.getValue().forEach(method -> definitions.addAll(method.definitions(provider)));
       gates += each.getValue().size();
     }
+    load(manifest, definitions, gates, fresh);
+  }
+
+  private StubLibrary load(
+      Manifest manifest,
+      List<ProbeDefinition> definitions,
+      int gates,
+      Map<TracedClass, List<TracedMethod>> contents)
+      throws StapsdtException {
     StubLibrary library =
         StubLibrary.load(directory, nextGeneration, definitions, gates, manifest.toByteArray());
-    generations.add(new Generation(nextGeneration, library, fresh));
+    generations.add(new Generation(nextGeneration, library, contents));
     nextGeneration++;
+    return library;
   }
 
   /** Takes back every probe: part of a selection would look like all of it. */

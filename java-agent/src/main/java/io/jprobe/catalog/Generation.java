@@ -36,7 +36,6 @@ final class Generation {
             method.place(this, methods.size(), classBySlot.size());
             methods.add(method);
             method.kinds().forEach(kind -> classBySlot.add(traced));
-            method.resetGate();
           }
         });
   }

@@ -10,7 +10,10 @@ import java.util.List;
 
 /** Writes jprobe.v1.Manifest (proto/jprobe/v1/manifest.proto), whose field numbers stand here. */
 public final class Manifest {
-  private static final int LAYOUT_VERSION = 2;
+  private static final int LAYOUT_VERSION = 3;
+
+  /** jprobe.v1.PROBE_KIND_LIMIT: no kind of probe that a method has. */
+  private static final int LIMIT_KIND = 5;
 
   private final ProtoWriter manifest = new ProtoWriter();
   private final Selectors selectors;
@@ -23,6 +26,16 @@ public final class Manifest {
       manifest.text(4, selector.toString());
     }
     manifest.textIfAny(8, refusal);
+  }
+
+  /** The probes by which tracers ask for a limit, all of one method that is none. */
+  void addLimits() {
+    manifest.message(5, new ProtoWriter().text(1, Limits.PROVIDER).text(3, Limits.METHOD));
+    for (int percent : Limits.RUNGS) {
+      manifest.message(
+          6, new ProtoWriter().number(1, methods).number(2, LIMIT_KIND).number(4, percent));
+    }
+    methods++;
   }
 
   void add(TracedClass traced, List<TracedMethod> some) {

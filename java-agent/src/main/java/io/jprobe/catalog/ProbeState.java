@@ -7,7 +7,8 @@ public enum ProbeState {
   ARMING(2),
   ARMED(3),
   FAILED(4),
-  RETIRED(5);
+  RETIRED(5),
+  THROTTLED(6);
 
   final int number;
 

@@ -36,6 +36,7 @@ public final class TracedMethod {
   // Of the watcher's thread.
   private Selector selector;
   private boolean isRetired;
+  private boolean isThrottled;
 
   TracedMethod(MethodFacts facts, Captures captures, String probeName, Selector selector) {
     this.name = facts.name;
@@ -51,6 +52,8 @@ public final class TracedMethod {
     this.generation = generation;
     this.index = index;
     this.firstSlot = firstSlot;
+    kinds.forEach(kind -> setGateWord(Gate.probe(kind), generation.stub(slot(kind))));
+    resetGate();
   }
 
   /** The probes that the method has, in slot order. */
@@ -96,9 +99,9 @@ public final class TracedMethod {
     return generation;
   }
 
-  /** The address that woven code calls. */
-  public long stub(ProbeKind kind) {
-    return generation.stub(slot(kind));
+  /** The address of the probe in the gate, which woven code fires. */
+  public long probe(ProbeKind kind) {
+    return gate() + Long.BYTES * Gate.probe(kind);
   }
 
   /** The address of the gate, which woven code asks whether a call fires. */
@@ -130,7 +133,7 @@ public final class TracedMethod {
     }
   }
 
-  void resetGate() {
+  private void resetGate() {
     for (int word = Gate.LEAST_DURATION; word <= Gate.LIMIT; word++) {
       setGateWord(word, selectedGateWord(word));
     }
@@ -148,6 +151,7 @@ public final class TracedMethod {
   /** Says that the probes will not fire. */
   void retire() {
     isRetired = true;
+    isThrottled = false;
     kinds.forEach(kind -> setState(kind, ProbeState.RETIRED));
   }
 
@@ -158,15 +162,38 @@ public final class TracedMethod {
     kinds.forEach(kind -> setState(kind, ProbeState.DORMANT));
   }
 
-  /** The probes that somebody listened to at the watcher's last look. */
+  /** The probes that are to be woven: those listened to, unless the method is throttled. */
   EnumSet<ProbeKind> raised() {
-    EnumSet<ProbeKind> raised = EnumSet.noneOf(ProbeKind.class);
+    return isThrottled ? EnumSet.noneOf(ProbeKind.class) : listenedTo();
+  }
+
+  /** The probes that somebody listened to at the watcher's last look. */
+  EnumSet<ProbeKind> listenedTo() {
+    EnumSet<ProbeKind> listenedTo = EnumSet.noneOf(ProbeKind.class);
     for (ProbeKind kind : kinds) {
-      if (!isRetired && generation.isRaised(slot(kind))) {
-        raised.add(kind);
+      if (isListenedTo(kind)) {
+        listenedTo.add(kind);
       }
     }
-    return raised;
+    return listenedTo;
+  }
+
+  private boolean isListenedTo(ProbeKind kind) {
+    return !isRetired && generation.isRaised(slot(kind));
+  }
+
+  /** Keeps the method from being woven, whoever listens, or no longer. */
+  void setThrottled(boolean throttled) {
+    isThrottled = throttled;
+  }
+
+  boolean isThrottled() {
+    return isThrottled;
+  }
+
+  /** The state of a probe that is not woven, and need not be. */
+  public ProbeState restingState(ProbeKind kind) {
+    return isThrottled && isListenedTo(kind) ? ProbeState.THROTTLED : ProbeState.DORMANT;
   }
 
   private int slot(ProbeKind kind) {

@@ -51,6 +51,7 @@ public final class Watcher extends Thread {
   }
 
   private final Catalog catalog;
+  private final Guard guard;
   private final Listener listener;
   private final BlockingQueue<FutureTask<?>> commands = new LinkedBlockingQueue<>();
   private final Set<TracedClass> changing = new LinkedHashSet<>();
@@ -60,9 +61,10 @@ public final class Watcher extends Thread {
   // Guarded by commands: whoever queues one is served, or told that nobody is there.
   private boolean isEnding;
 
-  public Watcher(Catalog catalog, Listener listener) {
+  public Watcher(Catalog catalog, Guard guard, Listener listener) {
     super(null, null, "jprobe-watcher", 0, false);
     this.catalog = catalog;
+    this.guard = guard;
     this.listener = listener;
     setDaemon(true);
     setContextClassLoader(null);
@@ -108,6 +110,7 @@ public final class Watcher extends Thread {
       }
       attempt("publish probes", () -> catalog.publishDue(listener).forEach(listener::published));
       attempt("follow the probes' semaphores", this::followSemaphores);
+      attempt("guard the program", this::guardProgram);
       if (System.nanoTime() - second > SECOND_NANOS) {
         second = System.nanoTime();
         attempt("tidy up", this::tidyUp);
@@ -124,7 +127,8 @@ public final class Watcher extends Thread {
   /** Waits for the next look, or the next command. */
   private void carryOutCommands() {
     try {
-      long period = changing.isEmpty() ? PERIOD_MILLIS : PERIOD_OF_CHANGE_MILLIS;
+      boolean isCalm = changing.isEmpty() && !guard.isInHaste();
+      long period = isCalm ? PERIOD_MILLIS : PERIOD_OF_CHANGE_MILLIS;
       FutureTask<?> command = commands.poll(period, TimeUnit.MILLISECONDS);
       while (command != null) {
         command.run();
@@ -137,6 +141,7 @@ public final class Watcher extends Thread {
 
   private void followSemaphores() {
     Set<TracedClass> changed = catalog.changed();
+    guard.follow(changed);
     if (changing.isEmpty()) {
       changingSince = System.nanoTime();
     }
@@ -154,8 +159,18 @@ public final class Watcher extends Thread {
 
   /** Has everything woven and restored that is to be, by now. For commands. */
   public void settleNow() {
-    changing.addAll(catalog.changed());
+    Set<TracedClass> changed = catalog.changed();
+    guard.follow(changed);
+    changing.addAll(changed);
     settle();
+  }
+
+  private void guardProgram() {
+    Set<TracedClass> changed = guard.look(System.nanoTime());
+    if (!changed.isEmpty()) {
+      changing.addAll(changed);
+      settle();
+    }
   }
 
   private void tidyUp() throws StapsdtException {

@@ -34,4 +34,8 @@ final class Native {
   static native Class<?> defineInBootLoader(byte[] internalName, byte[] bytes);
 
   static native void bindFire(Class<?> fire, int captureLimit);
+
+  static native ByteBuffer fireGuard();
+
+  static native long clockNanos();
 }

@@ -16,7 +16,7 @@ public final class StubLibrary {
   private static final int SLOT_SIZE = 32;
 
   /** The size of a gate in bytes; what it says is described in manifest.proto. */
-  public static final int GATE_SIZE = 64;
+  public static final int GATE_SIZE = 192;
 
   private final long handle;
   private final long stubs;
@@ -94,7 +94,7 @@ public final class StubLibrary {
     return gateAddress + (long) GATE_SIZE * index;
   }
 
-  /** A word of a gate, 0 to 7. */
+  /** A word of a gate, 0 to 23. */
   public long gateWord(int index, int word) {
     return isUnloaded ? 0 : gates.getLong(GATE_SIZE * index + Long.BYTES * word);
   }

@@ -65,22 +65,18 @@ abstract class Injection {
     return method.isConstructor();
   }
 
-  final void pushStub(MethodVisitor code, ProbeKind kind) {
-    code.visitLdcInsn(method.stub(kind));
-  }
-
   final void pushGate(MethodVisitor code) {
     code.visitLdcInsn(method.gate());
   }
 
-  /** The address of the count of calls that were held back from a probe. */
-  final void pushFiltered(MethodVisitor code, ProbeKind kind) {
-    code.visitLdcInsn(method.gate() + filteredOffset(kind));
+  /** The address of the probe in the gate. */
+  final void pushProbe(MethodVisitor code, ProbeKind kind) {
+    code.visitLdcInsn(method.probe(kind));
   }
 
   /** The same, from the gate's beginning. */
-  static int filteredOffset(ProbeKind kind) {
-    return Long.BYTES * (Gate.FILTERED + kind.ordinal());
+  static int offset(ProbeKind kind) {
+    return Long.BYTES * Gate.probe(kind);
   }
 
   static void callFire(MethodVisitor code, String name, String descriptor) {
@@ -96,6 +92,8 @@ abstract class Injection {
       code.visitInsn(Opcodes.ICONST_0 + value);
     } else if (value == (byte) value) {
       code.visitIntInsn(Opcodes.BIPUSH, value);
+    } else if (value == (short) value) {
+      code.visitIntInsn(Opcodes.SIPUSH, value);
     } else {
       code.visitLdcInsn(value);
     }

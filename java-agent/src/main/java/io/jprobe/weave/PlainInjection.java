@@ -17,7 +17,7 @@ import org.objectweb.asm.Type;
  * method that is not hot is not inlined any more.
  */
 final class PlainInjection extends Injection {
-  private static final String ADDRESSES = "JJJ";
+  private static final String GATE_AND_START = "JJ";
 
   PlainInjection(
       TracedClass traced, TracedMethod method, EnumSet<ProbeKind> kinds, MethodShape shape) {
@@ -36,9 +36,8 @@ final class PlainInjection extends Injection {
 
   private void fireEntry(MethodVisitor code) {
     List<CapturedValue> values = method.captures.values(ProbeKind.ENTRY);
-    StringBuilder descriptor = new StringBuilder("(").append(ADDRESSES);
+    StringBuilder descriptor = new StringBuilder("(").append(GATE_AND_START);
     code.visitVarInsn(Opcodes.LLOAD, start);
-    pushStub(code, ProbeKind.ENTRY);
     pushGate(code);
     int local = method.isStatic() ? 0 : 1;
     for (int i = 0; i < values.size(); i++) {
@@ -81,7 +80,7 @@ final class PlainInjection extends Injection {
       if (type.getSize() > 0) {
         code.visitInsn(type.getSize() == 2 ? Opcodes.DUP2 : Opcodes.DUP);
       }
-      fireExit(code, ProbeKind.RETURN, "exit", typeOfExit(type));
+      fireExit(code, "exit", typeOfExit(type));
     }
     code.visitInsn(opcode);
   }
@@ -108,15 +107,14 @@ final class PlainInjection extends Injection {
   @Override
   void thrown(MethodVisitor code, Frames frames) {
     code.visitInsn(Opcodes.DUP);
-    fireExit(code, ProbeKind.THROW, "thrown", "Ljava/lang/Throwable;");
+    fireExit(code, "thrown", "Ljava/lang/Throwable;");
   }
 
   /** Stack: ..., value → ... */
-  private void fireExit(MethodVisitor code, ProbeKind kind, String name, String type) {
-    pushStub(code, kind);
+  private void fireExit(MethodVisitor code, String name, String type) {
     pushGate(code);
     code.visitVarInsn(Opcodes.LLOAD, start);
-    callFire(code, name, "(" + type + ADDRESSES + ")V");
+    callFire(code, name, "(" + type + GATE_AND_START + ")V");
   }
 
   @Override
@@ -124,14 +122,14 @@ final class PlainInjection extends Injection {
 
   @Override
   int beginStack() {
-    // Start, addresses and words, of which the last may take two slots more while it is made.
+    // Start, gate and words, of which the last may take two slots more while it is made.
     int words = fires(ProbeKind.ENTRY) ? method.captures.values(ProbeKind.ENTRY).size() : 0;
-    return 6 + 2 * words + 2;
+    return 4 + 2 * words + 2;
   }
 
   @Override
   int endStack() {
-    // Value, addresses and start.
-    return 8;
+    // Value, gate and start.
+    return 6;
   }
 }

@@ -111,7 +111,7 @@ final class RichInjection extends Injection {
       code.visitJumpInsn(Opcodes.GOTO, done);
       code.visitLabel(held);
       frames.visit(code);
-      pushFiltered(code, counted);
+      pushProbe(code, counted);
       callFire(code, "holdBack", "(J)V");
       code.visitLabel(done);
     }
@@ -212,7 +212,7 @@ final class RichInjection extends Injection {
     code.visitVarInsn(Opcodes.LLOAD, start);
     if (captures.late.isEmpty()) {
       pushGate(code);
-      pushInt(code, filteredOffset(kind));
+      pushInt(code, offset(kind));
       callFire(code, "elapsed", "(JJI)J");
       code.visitVarInsn(Opcodes.LSTORE, elapsed);
       jumpIfHeld(code, elapsed, held);
@@ -237,7 +237,7 @@ final class RichInjection extends Injection {
   private void fire(MethodVisitor code, ProbeKind kind) {
     List<CapturedValue> values = captures.values(kind);
     StringBuilder descriptor = new StringBuilder("(J");
-    pushStub(code, kind);
+    pushProbe(code, kind);
     if (kind != ProbeKind.ENTRY) {
       code.visitVarInsn(Opcodes.LLOAD, elapsed);
       descriptor.append('J');
@@ -270,7 +270,7 @@ final class RichInjection extends Injection {
     for (ProbeKind kind : method.kinds()) {
       words = Math.max(words, captures.values(kind).size());
     }
-    // Stub, duration, values, thread id; and what it takes to make one of them, or to compare two.
+    // Probe, duration, values, thread id; and what it takes to make one of them, or to compare two.
     return 2 * (words + 3) + 4;
   }
 }

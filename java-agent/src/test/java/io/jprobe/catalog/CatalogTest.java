@@ -100,10 +100,14 @@ public class CatalogTest {
   @Test
   public void eachProbeHasAStubOfItsOwn() throws Exception {
     TracedClass traced = published();
-    long first = traced.methods().get(0).stub(ProbeKind.ENTRY);
+    long first = stub(traced.methods().get(0), ProbeKind.ENTRY);
     assertEquals(0, first % 32);
-    assertEquals(first + 32, traced.methods().get(0).stub(ProbeKind.RETURN));
-    assertEquals(first + 5 * 32, traced.methods().get(1).stub(ProbeKind.THROW));
+    assertEquals(first + 32, stub(traced.methods().get(0), ProbeKind.RETURN));
+    assertEquals(first + 5 * 32, stub(traced.methods().get(1), ProbeKind.THROW));
+  }
+
+  private static long stub(TracedMethod method, ProbeKind kind) {
+    return method.gateWord(Gate.probe(kind));
   }
 
   @Test

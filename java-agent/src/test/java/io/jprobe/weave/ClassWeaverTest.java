@@ -174,7 +174,7 @@ public class ClassWeaverTest {
         classWith(
             Opcodes.V11,
             code -> {
-              for (int i = 0; i < 65_500; i++) {
+              for (int i = 0; i < 65_520; i++) {
                 code.visitInsn(Opcodes.NOP);
               }
               code.visitInsn(Opcodes.RETURN);

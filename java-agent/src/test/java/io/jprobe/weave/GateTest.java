@@ -62,7 +62,7 @@ public class GateTest {
     }
 
     long heldBack(ProbeKind kind) {
-      return method.gateWord(Gate.FILTERED + kind.ordinal());
+      return method.gateWord(Gate.filtered(kind));
     }
 
     void set(int word, long value) {

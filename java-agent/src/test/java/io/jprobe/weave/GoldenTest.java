@@ -5,7 +5,6 @@ import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertTrue;
 
 import io.jprobe.capture.ProbeKind;
-import io.jprobe.catalog.Gate;
 import io.jprobe.catalog.PublishedClass;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
@@ -117,8 +116,7 @@ public class GoldenTest {
   private static String withNames(String code, TracedClass traced, TracedMethod method) {
     Map<Long, String> names = new LinkedHashMap<>();
     for (ProbeKind kind : method.kinds()) {
-      names.put(method.stub(kind), "(stub of " + kind + ")");
-      names.put(method.gate() + 8 * (Gate.FILTERED + kind.ordinal()), "(count of " + kind + ")");
+      names.put(method.probe(kind), "(probe of " + kind + ")");
     }
     names.put(method.gate(), "(gate)");
     String named = code;

@@ -1,0 +1,64 @@
+"""What an agent tells of its process as a whole: what the probes cost, and what they may cost."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jcollect.discovery.live import read_section
+from jcollect.discovery.probes import LIMIT
+from jcollect.discovery.stub_library import GATE_BYTES, Section, StubLibrary
+
+_SECOND_NS = 1_000_000_000
+_WINDOW_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Of one moment, of all probes of the process and all tracers (the end of manifest.proto), in ns.
+
+    `recent_ns` is that of the last five seconds, `total_ns` that since the agent started. `max_percent` is
+    of one core; 0 is no limit.
+    """
+
+    max_percent: int
+    hit_ns: int
+    total_ns: int
+    recent_ns: int
+    throttled_methods: int
+
+    @property
+    def percent(self) -> float:
+        """The last five seconds, in percent of one core."""
+        return percent_of_a_core(self.recent_ns, _WINDOW_SECONDS)
+
+
+def percent_of_a_core(cost_ns: int, seconds: float) -> float:
+    return cost_ns / max(seconds, 1e-9) / _SECOND_NS * 100
+
+
+def find_guarded(libraries: Sequence[StubLibrary]) -> StubLibrary | None:
+    """The library with which the agent that is there has begun; None where there is no agent."""
+    guarded = [library for library in libraries if _has_limits(library)]
+    return max(guarded, key=lambda library: library.image.manifest.generation, default=None)
+
+
+def _has_limits(library: StubLibrary) -> bool:
+    manifest = library.image.manifest
+    return library.is_agents and len(manifest.probes) > 0 and manifest.probes[0].kind == LIMIT
+
+
+def read_overhead(library: StubLibrary) -> Overhead:
+    """Of the process that `find_guarded` has given the library of. Raises OSError."""
+    gate = library.image.manifest.probes[0].method
+    block = read_section(library, Section(library.image.gates.address + GATE_BYTES * gate, GATE_BYTES))
+    limit, hit, total, recent, throttled = struct.unpack_from("<5Q", block)
+    return Overhead(
+        # What a hostile process may say is anything; what is told of it has 32 bits.
+        max_percent=min(round(limit * 100 / _SECOND_NS), 0xFFFFFFFF),
+        hit_ns=hit,
+        total_ns=total,
+        recent_ns=recent,
+        throttled_methods=throttled,
+    )

@@ -1,0 +1,92 @@
+"""What the probes of one process cost it since a session is attached, and the limit that it asks for."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from jcollect.attach.links import Linker, Links
+from jcollect.discovery.maps import Place
+from jcollect.discovery.overhead import Overhead, find_guarded, read_overhead
+from jcollect.discovery.probes import limits_of
+from jcollect.discovery.process import TracedProcess
+from jcollect.discovery.stub_library import StubLibrary
+
+
+class Cost:
+    """Of one process. A process without an agent has none that is known, and keeps to no limit.
+
+    For one thread, but for `read`.
+    """
+
+    def __init__(self, process: TracedProcess, linker: Linker, max_percent: int | None) -> None:
+        """`max_percent`, of a core, is what all its probes may cost as long as we are attached; 0: anything.
+        None leaves it to the agent."""
+        self._linker = linker
+        self._max_percent = max_percent
+        self._library: StubLibrary | None = None
+        self._place: Place | None = None
+        self._limit: Links | None = None
+        self._begun = time.monotonic()
+        self._total_before = 0
+        self._of_earlier = 0
+        self._last: Overhead | None = None
+        self._find(process)
+
+    def follow(self, process: TracedProcess) -> None:
+        """The process as it is now: its agent may have gone, and come again. Raises JcollectError."""
+        if self._find(process):
+            self._lift()
+        if self._library is not None and self._max_percent is not None and self._limit is None:
+            rungs = limits_of(self._library)
+            self._limit = self._linker.link([rungs[rung_of(self._max_percent, list(rungs))]])
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether there is an agent that keeps to a limit."""
+        return self._library is not None
+
+    def read(self) -> Overhead | None:
+        """Of this moment; as it was last where the process has gone; None where it is not known."""
+        if self._library is not None:
+            with contextlib.suppress(OSError):
+                self._last = read_overhead(self._library)
+        return self._last
+
+    @property
+    def total_ns(self) -> int:
+        """What the probes have cost since we are attached, all tracers together, as of the last `read`."""
+        now = 0 if self._last is None else self._last.total_ns - self._total_before
+        return self._of_earlier + now
+
+    @property
+    def elapsed_ns(self) -> int:
+        """For how long that is."""
+        return int((time.monotonic() - self._begun) * 1e9)
+
+    def close(self) -> None:
+        """The limit is asked for no longer."""
+        self.read()
+        self._lift()
+
+    def _find(self, process: TracedProcess) -> bool:
+        """Whether the agent is another than it was."""
+        found = find_guarded(process.libraries)
+        place = None if found is None else found.place
+        if place == self._place:
+            return False
+        self._of_earlier = self.total_ns
+        self._library, self._place, self._last = found, place, None
+        overhead = self.read()
+        self._total_before = 0 if overhead is None else overhead.total_ns
+        return True
+
+    def _lift(self) -> None:
+        if self._limit is not None:
+            limit, self._limit = self._limit, None
+            limit.close()
+
+
+def rung_of(percent: int, rungs: list[int]) -> int:
+    """The greatest limit there is that is not above the one wanted; 0 is none at all."""
+    return max((rung for rung in rungs if 0 < rung <= percent), default=0) if percent else 0
