@@ -84,6 +84,7 @@ class Recording:
         self._strays: set[int] = set()
         self.probes: dict[int, collector_pb2.Probe] = {}
         self.lost = 0
+        self.throttlings: list[collector_pb2.Throttling] = []
         self._batches: list[collector_pb2.EventBatch] = []
         self._problem: grpc.RpcError | None = None
         self._subscribed = threading.Event()
@@ -109,6 +110,8 @@ class Recording:
                     elif response.HasField("batch"):
                         self._strays |= set(response.batch.probe) - self.probes.keys()
                         self._batches.append(response.batch)
+                    elif response.HasField("throttling"):
+                        self.throttlings.append(response.throttling)
                     elif response.HasField("loss"):
                         self.lost += response.loss.events
         except grpc.RpcError as problem:

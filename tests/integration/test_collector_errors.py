@@ -200,7 +200,7 @@ def test_a_broken_stub_library_is_skipped_with_a_warning(bench: Bench) -> None:
     assert result.returncode == 1
     warning, error = result.stderr.splitlines()
     assert warning.startswith("jcollect: warning: skipping the stub library ")
-    assert warning.endswith("its layout has version 1, and this jcollect reads 2")
+    assert warning.endswith("its layout has version 1, and this jcollect reads 3")
     assert error.startswith("jcollect: no stub library of PID")
 
 
@@ -287,6 +287,8 @@ def test_probes_are_listed_for_people_and_for_programs(bench: Bench) -> None:
         "state": "dormant",
         "condition": "",
         "filtered": 0,
+        "throttled": 0,
+        "throttled_ns": 0,
         "least_duration_ns": 0,
         "every": 0,
         "per_second": 0,

@@ -1,21 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
 import java.lang.management.ManagementFactory;
 import java.lang.management.ThreadMXBean;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
- * Calls a small method some ten million times a second, and a quiet one a hundred times. Says every
- * tenth of a second how much CPU it has used and how often both were called.
+ * Threads that call a small method some ten million times a second each, or at the rate of calls a
+ * second that a line on stdin gives, and one that calls another method a hundred times a second.
+ * Every tenth of a second a line says when it is, what CPU time the threads have used, and how
+ * often each method was called. An empty line ends it.
  */
-public final class Torrent {
-  private static final ThreadMXBean THREADS = ManagementFactory.getThreadMXBean();
-  private static final AtomicLong QUIET = new AtomicLong();
-
+public final class Torrent extends Thread {
   private static final int BURST = 1_000;
+  private static final int BURSTS_A_SECOND_WHEN_SLOW = 100;
+  private static final ThreadMXBean THREADS = ManagementFactory.getThreadMXBean();
+  private static final AtomicLong TRICKLED = new AtomicLong();
 
-  private static long sum;
+  private static volatile long rate = Long.MAX_VALUE;
 
-  private Torrent() {}
+  private final AtomicLong drops = new AtomicLong();
+  private long sum;
+
+  private Torrent() {
+    setDaemon(true);
+  }
 
   static long drop(long seed) {
     long x = seed;
@@ -27,44 +36,77 @@ public final class Torrent {
     return x;
   }
 
-  static void quiet() {
-    QUIET.incrementAndGet();
-  }
-
-  private static void trickle() {
-    while (true) {
-      quiet();
-      try {
-        Thread.sleep(10);
-      } catch (InterruptedException e) {
-        return;
-      }
-    }
+  static void trickle() {
+    TRICKLED.incrementAndGet();
   }
 
   /** Is compiled as a whole, as what is hot usually is, and not while it runs. */
-  private static void burst() {
-    for (int i = 0; i < BURST; i++) {
+  private void burst(int size) {
+    for (int i = 0; i < size; i++) {
       sum += drop(sum + i);
     }
   }
 
-  public static void main(String[] arguments) {
-    Thread other = new Thread(Torrent::trickle, "trickle");
-    other.setDaemon(true);
-    other.start();
-    System.out.println("ready");
-    long drops = 0;
-    long next = System.nanoTime();
+  @Override
+  public void run() {
     while (true) {
-      burst();
-      drops += BURST;
-      long now = System.nanoTime();
-      if (now - next >= 0) {
-        next += 100_000_000;
-        System.out.println(
-            "at " + now + " " + THREADS.getCurrentThreadCpuTime() + " " + drops + " " + QUIET);
+      boolean isFast = rate == Long.MAX_VALUE;
+      int size = isFast ? BURST : (int) (rate / BURSTS_A_SECOND_WHEN_SLOW);
+      burst(size);
+      drops.lazySet(drops.get() + size);
+      if (!isFast) {
+        pause(1_000 / BURSTS_A_SECOND_WHEN_SLOW);
       }
+    }
+  }
+
+  private static void pause(long millis) {
+    try {
+      Thread.sleep(millis);
+    } catch (InterruptedException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  private static void trickleForever() {
+    while (true) {
+      trickle();
+      pause(10);
+    }
+  }
+
+  private static void report(Torrent[] torrents) {
+    while (true) {
+      long drops = 0;
+      long cpu = 0;
+      for (Torrent torrent : torrents) {
+        // Less than a burst comes between the two.
+        cpu += THREADS.getThreadCpuTime(torrent.getId());
+        drops += torrent.drops.get();
+      }
+      System.out.println("at " + System.nanoTime() + " " + cpu + " " + drops + " " + TRICKLED);
+      pause(100);
+    }
+  }
+
+  private static void startDaemon(Runnable work) {
+    Thread thread = new Thread(work);
+    thread.setDaemon(true);
+    thread.start();
+  }
+
+  public static void main(String[] arguments) throws Exception {
+    Torrent[] torrents = new Torrent[Integer.parseInt(arguments[0])];
+    for (int i = 0; i < torrents.length; i++) {
+      torrents[i] = new Torrent();
+      torrents[i].start();
+    }
+    startDaemon(Torrent::trickleForever);
+    startDaemon(() -> report(torrents));
+    System.out.println("ready");
+    BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
+    for (String line; (line = in.readLine()) != null && !line.isEmpty(); ) {
+      rate = Long.parseLong(line);
     }
   }
 }

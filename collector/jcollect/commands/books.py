@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
 
 from jcollect.commands.control import echo
 from jcollect.commands.options import plural
@@ -122,21 +124,11 @@ def _echo_probes(status: collector_pb2.GetStatusResponse, everything: bool) -> N
     shown = ordered if everything else [each for each in ordered[:_ROWS] if each.books.hits]
     if not shown:
         return
+    columns = [column for column in _COLUMNS if column.head != "THROTTLED" or _is_throttled(status.books)]
     print_table(
-        ("HITS", "DELIVERED", "FILTERED", "THROTTLED", "LOST", "STATE", "PROBE"),
-        [
-            (
-                f"{each.books.hits:,}",
-                f"{each.books.delivered:,}",
-                f"{each.books.filtered:,}",
-                _throttled_text(each.books),
-                f"{each.books.lost_in_kernel_ring + each.books.lost_in_collector:,}",
-                STATE_NAMES.get(each.probe.state, "?"),
-                name_of(each.probe),
-            )
-            for each in shown
-        ],
-        right=frozenset({0, 1, 2, 3, 4}),
+        tuple(column.head for column in columns),
+        [tuple(column.text(each) for column in columns) for each in shown],
+        right=frozenset(range(len(columns) - 2)),
     )
     if len(ordered) > len(shown):
         echo(f"and {plural(len(ordered) - len(shown), 'probe')} more; --all lists them")
@@ -146,6 +138,26 @@ def _throttled_text(books: collector_pb2.Books) -> str:
     """Calls that were held back, and for how long calls were not even counted."""
     unwoven = f" and {books.throttled_nanos / 1e9:.1f} s" if books.throttled_nanos else ""
     return f"{books.throttled:,}{unwoven}"
+
+
+def _is_throttled(books: collector_pb2.Books) -> bool:
+    return bool(books.throttled or books.throttled_nanos)
+
+
+class _Column(NamedTuple):
+    head: str
+    text: Callable[[collector_pb2.ProbeBooks], str]
+
+
+_COLUMNS = (
+    _Column("HITS", lambda each: f"{each.books.hits:,}"),
+    _Column("DELIVERED", lambda each: f"{each.books.delivered:,}"),
+    _Column("FILTERED", lambda each: f"{each.books.filtered:,}"),
+    _Column("THROTTLED", lambda each: _throttled_text(each.books)),
+    _Column("LOST", lambda each: f"{each.books.lost_in_kernel_ring + each.books.lost_in_collector:,}"),
+    _Column("STATE", lambda each: STATE_NAMES.get(each.probe.state, "?")),
+    _Column("PROBE", lambda each: name_of(each.probe)),
+)
 
 
 def _count(number: int, noun: str) -> str:

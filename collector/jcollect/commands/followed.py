@@ -138,14 +138,9 @@ class Followed:
             return
         if cost.percent >= max(_DEAR_PERCENT, _MORE * self._warned_percent):
             self._warned_percent = cost.percent
-            limit = (
-                f"from {cost.max_percent}% on the dearest are throttled"
-                if cost.max_percent
-                else "no limit is set"
-            )
             self._warn(
                 f"the probes of PID {self.pid} cost it {cost.percent:.0f}% of a core, {cost.hit_ns:,} ns a "
-                f"hit; take fewer with --probe, or give selectors a condition ({limit}: --max-overhead)"
+                f"hit; take fewer with --probe, or give selectors a condition{_what_then(cost.max_percent)}"
             )
         elif cost.percent < _DEAR_PERCENT / 2:
             self._warned_percent = 0.0
@@ -228,3 +223,7 @@ def _names(probes: Sequence[Probe]) -> str:
     names = [f"{probe.provider}:{probe.name}" for probe in probes[:_NAMED]]
     more = len(probes) - _NAMED
     return ", ".join([*names, f"and {more:,} more"] if more > 0 else names)
+
+
+def _what_then(max_percent: int) -> str:
+    return f"; from {max_percent}% on the dearest are throttled (--max-overhead)" if max_percent else ""

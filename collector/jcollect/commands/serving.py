@@ -163,7 +163,13 @@ def _report_books(session: Session, totals: Totals, begun: float, exited: str) -
         f"{exited}detached after {seconds:.1f} s: {totals.hits:,} hits = "
         f"{totals.delivered:,} delivered{filtered}{throttled} + {totals.lost:,} lost "
         f"(kernel ring {totals.lost_in_ring:,}, collector {totals.lost_in_collector:,}); "
-        f"subscribers: {session.hub.served:,} served, {session.hub.lost():,} events lost{missing}; "
-        f"the probes cost {session.cost_ns / 1e9:.2f} s of CPU, "
-        f"{percent_of_a_core(session.cost_ns, seconds):.1f}% of a core"
+        f"subscribers: {session.hub.served:,} served, {session.hub.lost():,} events lost{missing}"
+        f"{_cost_text(session, seconds)}"
     )
+
+
+def _cost_text(session: Session, seconds: float) -> str:
+    cost = session.cost_ns
+    if cost is None:
+        return ""
+    return f"; the probes cost {cost / 1e9:.2f} s of CPU, {percent_of_a_core(cost, seconds):.1f}% of a core"

@@ -54,6 +54,11 @@ class Cost:
         return self._last
 
     @property
+    def is_known(self) -> bool:
+        """Whether an agent has ever told what its probes cost."""
+        return self._last is not None or self._of_earlier > 0
+
+    @property
     def total_ns(self) -> int:
         """What the probes have cost since we are attached, all tracers together, as of the last `read`."""
         now = 0 if self._last is None else self._last.total_ns - self._total_before

@@ -120,9 +120,11 @@ class Session:
         return totals
 
     @property
-    def cost_ns(self) -> int:
-        """What the probes have cost all processes since they joined, in ns of CPU."""
-        return self._cost_of_gone + sum(tracee.cost.total_ns for tracee in self._tracees)
+    def cost_ns(self) -> int | None:
+        """What the probes have cost all processes since they joined, in ns of CPU; None where no agent has
+        told."""
+        known = [tracee.cost.total_ns for tracee in self._tracees if tracee.cost.is_known]
+        return self._cost_of_gone + sum(known) if known or self._cost_of_gone else None
 
     def close(self) -> None:
         """Frees what the kernel holds for us. No subscriber may be left."""

@@ -54,6 +54,7 @@ public final class Guard {
   private long sampledNanos;
   private long cost;
   private long lastLook;
+  private long toldLimit;
   private long allowed = FireGuard.UNLIMITED;
   private boolean isTrying;
   private boolean isResting = true;
@@ -97,17 +98,18 @@ public final class Guard {
 
   /** The classes with methods that are throttled from now on, or no longer. */
   Set<TracedClass> look(long now) {
-    if (library == null || isResting && ledgers.isEmpty()) {
+    if (library == null) {
       return Set.of();
     }
+    long limit = limit();
     long elapsed = now - lastLook;
+    boolean isIdle = isResting && ledgers.isEmpty();
     boolean isDue = elapsed >= CostWindow.SLICE_NANOS || isResting || isInHaste();
-    if (!isDue) {
+    if (limit == toldLimit && (isIdle || !isDue)) {
       return Set.of();
     }
     lastLook = now;
     settle(now, isResting ? 0 : elapsed);
-    long limit = limit();
     Set<TracedClass> changed = new LinkedHashSet<>();
     dropUnheard(changed);
     if (limit == 0) {
@@ -266,6 +268,7 @@ public final class Guard {
   }
 
   private void publish(long now, long limit) {
+    toldLimit = limit;
     library.setGateWord(0, LIMIT, limit);
     library.setGateWord(0, HIT_NANOS, hitNanos);
     library.setGateWord(0, COST, cost);

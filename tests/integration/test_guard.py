@@ -1,0 +1,274 @@
+"""What probes may cost a program: estimated, told, and kept below a limit by throttling the dearest."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from collector_fixtures import Bench
+
+from conditions import require_bpf, wait_until
+from java_target import (
+    JCOLLECT,
+    JDKS,
+    Jdk,
+    Process,
+    attach,
+    finish,
+    java,
+    jcollect,
+    newest_jdk,
+    on_every_jdk,
+    probes_of,
+    run,
+    wait_for_probes,
+)
+from recording import Recording
+from stub_image import LONG, mark, own_image
+
+require_bpf()
+
+PROBES = 6
+SECONDS = 5
+# What a thread loses while its method is woven and restored, and compiled anew each time: no hit costs it.
+WEAVING_NS = 100_000_000
+
+
+def torrent(jdk: Jdk, targets: Path, threads: int, options: str = "") -> Process:
+    command = ("-cp", targets, "Torrent", str(threads))
+    target = java(jdk, *command, probes="Torrent#drop;Torrent#trickle", options=options, guarded=True)
+    target.wait_for_line("ready")
+    wait_for_probes(target.pid, PROBES)
+    return target
+
+
+def states(pid: int) -> dict[str, str]:
+    return {f"{each['method']} {each['kind']}": each["state"] for each in probes_of(pid)}
+
+
+def status(pid: int) -> dict[str, Any]:
+    said = run(JCOLLECT, "status", pid, "--json")
+    assert said.returncode == 0, said
+    answer: dict[str, Any] = json.loads(said.stdout)
+    return answer
+
+
+def limit_of(pid: int) -> int:
+    percent: int = status(pid)["overhead"]["max_percent"]
+    return percent
+
+
+class Reports:
+    """What the torrent said: time, CPU time, calls of the one method and of the other, in ns."""
+
+    def __init__(self, target: Process) -> None:
+        self.rows = [tuple(map(int, line.split()[1:])) for line in target.out if line.startswith("at ")]
+
+    def lost_in_any_window(self, since: int) -> float:
+        """The most CPU time, in ns, that any five seconds after `since` had beyond what their calls take."""
+        before = [row for row in self.rows if row[0] < since]
+        usual = sorted(
+            (later[1] - row[1]) / (later[2] - row[2])
+            for row, later in zip(before, before[5:], strict=False)
+            if later[2] > row[2]
+        )
+        a_call = usual[len(usual) // 2]
+        after = [row for row in self.rows if row[0] >= since]
+        lost = [0.0]
+        for i, row in enumerate(after):
+            for later in after[i + 1 :]:
+                if later[0] - row[0] > SECONDS * 1_000_000_000:
+                    break
+                lost.append(later[1] - row[1] - (later[2] - row[2]) * a_call)
+        return max(lost)
+
+
+def test_a_torrent_is_throttled_while_it_lasts_and_never_costs_more_than_promised(
+    targets: Path, tmp_path: Path
+) -> None:
+    books = tmp_path / "books.json"
+    with torrent(newest_jdk, targets, 1, "max-overhead=5") as target:
+        wait_until(lambda: len(Reports(target).rows) > 20, "the torrent to be compiled")
+        began = Reports(target).rows[-1][0]
+        with jcollect("attach", target.pid, "--probe", "*__return", "--books", books) as collector:
+            collector.wait_for_line("armed 2 probes")
+            recording = Recording(target.pid)
+            line = collector.wait_for_line("jcollect: warning: throttled: ")
+            assert line.endswith(": Torrent:drop__return")
+            # When it calls no more than the guard can bear, the probe comes back by itself.
+            target.send("100")
+            assert re.match(
+                r"jprobe: throttled Torrent#drop: cost \d+% of a core in the last second, and all probes may "
+                r"cost 5% \(max-overhead\); tried again in 10 s",
+                target.err[-1],
+            )
+            assert states(target.pid) == {
+                "drop entry": "dormant",
+                "drop return": "throttled",
+                "drop throw": "dormant",
+                "trickle entry": "dormant",
+                "trickle return": "armed",
+                "trickle throw": "dormant",
+            }
+            said = run(JCOLLECT, "status", target.pid).stdout
+            assert "THROTTLED: 1 probe of PID" in said
+            assert "at most 5%" in said
+            assert "not live: 1 probe throttled" in said
+            (process,) = status(target.pid)["collectors"][0]["processes"]
+            assert process["throttled"] == 1
+            assert process["overhead"]["max_percent"] == 5
+            collector.wait_for_line("throttled no longer: 1 probe")
+            wait_until(lambda: states(target.pid)["drop return"] == "armed", "the probe to be back")
+            heard = len(recording.so_far())
+            wait_until(lambda: _calls_of(recording, "drop", heard) > 50, "events of the method again")
+            summary = finish(collector)
+            (began_id, *_), (ended_id, *_) = (
+                [number for each in recording.throttlings for number in numbers(each)]
+                for numbers in (lambda each: each.began, lambda each: each.ended)
+            )
+            assert began_id == ended_id
+            assert recording.probes[began_id].name == "drop__return"
+            recording.end()
+        target.send("")
+        assert target.wait() == 0
+    assert re.search(r"the probes cost 0\.\d\d s of CPU, \d\.\d% of a core$", summary)
+    assert any("probes were unwoven for" in line for line in collector.err)
+    kept = {each["probe"]["name"]: each for each in json.loads(books.read_text())["probes"]}
+    assert kept["drop__return"]["books"]["throttled_nanos"] > 5e9
+    assert kept["trickle__return"]["books"]["throttled_nanos"] == 0
+    for each in kept.values():
+        counts = each["books"]
+        assert counts["hits"] == counts["delivered"] + counts["throttled"]
+    lost = Reports(target).lost_in_any_window(began)
+    assert lost < 0.05 * SECONDS * 1e9 + WEAVING_NS
+
+
+def _calls_of(recording: Recording, method: str, since: int) -> int:
+    return sum(event.probe.method == method for event in recording.so_far()[since:])
+
+
+@on_every_jdk
+def test_a_tracer_that_is_not_ours_is_throttled_as_well_and_when_it_goes_nothing_stays(
+    jdk: Jdk, targets: Path
+) -> None:
+    with torrent(jdk, targets, 1, "max-overhead=5") as target:
+        library = next(each["file"] for each in probes_of(target.pid) if each["name"] == "drop__return")
+        program = f"usdt:{library}:Torrent:drop__return {{ @ = count(); }}"
+        with Process(["bpftrace", "-p", str(target.pid), "-e", program]) as tracer:
+            wait_until(lambda: states(target.pid)["drop return"] == "throttled", "the method to be unwoven")
+            assert "THROTTLED: 1 method;" in run(JCOLLECT, "status", target.pid).stdout
+            tracer.signal(signal.SIGINT)
+            tracer.wait()
+        wait_until(lambda: set(states(target.pid).values()) == {"dormant"}, "nothing to be throttled")
+        target.send("")
+        assert target.wait() == 0
+
+
+def test_many_threads_are_held_back_at_once_and_counted(targets: Path) -> None:
+    """The guard looks now and then; what comes in between is held back by the hits themselves."""
+    with torrent(newest_jdk, targets, 8, "max-overhead=1") as target:
+        with jcollect("attach", target.pid, "--probe", "*drop__*") as collector:
+            collector.wait_for_line("armed 2 probes|jcollect: warning: throttled")
+            wait_until(lambda: states(target.pid)["drop return"] == "throttled", "the method to be unwoven")
+            summary = finish(collector)
+        target.send("")
+        assert target.wait() == 0
+    match = re.search(r" ([\d,]+) hits = ([\d,]+) delivered \+ ([\d,]+) throttled \+ 0 lost ", summary)
+    assert match, summary
+    hits, delivered, throttled = (int(number.replace(",", "")) for number in match.groups())
+    assert hits == delivered + throttled
+    assert throttled > 0
+
+
+def test_what_probes_cost_is_a_warning_long_before_anything_is_throttled(targets: Path) -> None:
+    with torrent(newest_jdk, targets, 1) as target:
+        # On a slow CPU a third of a core, on a fast one a sixth.
+        target.send("500000")
+        with attach(target.pid, "--probe", "*drop__return", "--max-overhead", 100) as collector:
+            line = collector.wait_for_line("jcollect: warning: the probes of PID")
+            assert re.search(r"cost it \d\d% of a core, \d+ ns a hit; .*; from 100% on the dearest", line)
+            wait_until(lambda: float(_cost(target.pid)["recent_nanos"]) > 0, "the cost to be told")
+            summary = finish(collector)
+        target.send("")
+        assert target.wait() == 0
+    cost = re.search(r"the probes cost ([\d.]+) s of CPU, ([\d.]+)% of a core$", summary)
+    assert cost, summary
+    hits = int(re.search(r"([\d,]+) hits", summary)[1].replace(",", ""))  # type: ignore[index]
+    assert 100 < float(cost[1]) * 1e9 / hits < 10_000, "ns a hit"
+
+
+def _cost(pid: int) -> dict[str, Any]:
+    overhead: dict[str, Any] = status(pid)["collectors"][0]["processes"][0]["overhead"]
+    return overhead
+
+
+def test_the_least_limit_that_is_asked_for_holds_as_long_as_who_asks_lives(targets: Path) -> None:
+    with torrent(JDKS[0], targets, 0) as target:
+        assert limit_of(target.pid) == 50
+        with attach(target.pid, "--max-overhead", 7, "--listen", "unix:///run/jprobe/seven.sock") as seven:
+            assert limit_of(target.pid) == 7
+            with attach(target.pid, "--max-overhead", 23) as twenty:
+                assert limit_of(target.pid) == 7
+                seven.signal(signal.SIGKILL)
+                seven.wait()
+                wait_until(lambda: limit_of(target.pid) == 20, "the next limit that there is below 23")
+                finish(twenty)
+        with attach(target.pid, "--max-overhead", 0) as unlimited:
+            assert "at most anything" in run(JCOLLECT, "status", target.pid).stdout
+            finish(unlimited)
+        assert limit_of(target.pid) == 50
+        target.send("")
+        assert target.wait() == 0
+
+
+def test_no_tracer_lifts_the_limit_that_a_jvm_was_started_with(targets: Path) -> None:
+    with torrent(JDKS[0], targets, 0, "max-overhead=10") as target:
+        for wanted, holds in ((0, 10), (400, 10), (5, 5)):
+            with attach(target.pid, "--max-overhead", wanted) as collector:
+                assert limit_of(target.pid) == holds
+                finish(collector)
+        target.send("")
+        assert target.wait() == 0
+
+
+def test_a_limit_can_be_asked_for_with_any_tracer(targets: Path) -> None:
+    with torrent(JDKS[0], targets, 0) as target:
+        (first, *_) = status(target.pid)["libraries"]
+        with Process(
+            ["bpftrace", "-p", str(target.pid), "-e", f"usdt:{first}:jprobe:max_overhead__3 {{}}"]
+        ) as tracer:
+            wait_until(lambda: limit_of(target.pid) == 3, "the limit to hold")
+            tracer.signal(signal.SIGINT)
+            tracer.wait()
+        wait_until(lambda: limit_of(target.pid) == 50, "the usual limit to be back")
+        target.send("")
+        assert target.wait() == 0
+
+
+@pytest.mark.parametrize("percent", ["-1", "5%", "much", "100001"])
+def test_a_limit_that_is_none_is_one_line(targets: Path, percent: str) -> None:
+    options = f"max-overhead={percent}"
+    with java(newest_jdk, "-cp", targets, "Torrent", "0", options=options, guarded=True) as target:
+        target.wait_for_line("ready")
+        target.send("")
+        assert target.wait() == 0
+    assert target.err == [
+        f"jprobe: max-overhead is '{percent}'; expected a percentage of one core from 0 to 100000; "
+        "the program runs untraced"
+    ]
+
+
+def test_of_a_program_without_an_agent_the_collector_says_that_it_has_no_limit(bench: Bench) -> None:
+    target = bench.bare_target()
+    target.load(own_image(mark("com_acme", "placed", LONG)))
+    collector = bench.start("attach", target.pid, "--max-overhead", "5")
+    assert collector.status(1).startswith("armed ")
+    assert any(
+        "has no jprobe agent: what its probes cost is not known, and not limited" in line
+        for line in collector.err
+    )
+    assert "of CPU" not in collector.end()
