@@ -97,7 +97,7 @@ def test_a_torrent_is_throttled_while_it_lasts_and_never_costs_more_than_promise
         began = Reports(target).rows[-1][0]
         with jcollect("attach", target.pid, "--probe", "*__return", "--books", books) as collector:
             collector.wait_for_line("armed 2 probes")
-            recording = Recording(target.pid)
+            recording = Recording(target.pid, ("*",))
             line = collector.wait_for_line("jcollect: warning: throttled: ")
             assert line.endswith(": Torrent:drop__return")
             # When it calls no more than the guard can bear, the probe comes back by itself.
