@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
-/** What was spent in the last five seconds, in ns, kept by slices of a fifth of a second. */
+/** What was spent in the last five seconds, in ns, kept by slices of a tenth of a second. */
 final class CostWindow {
   static final long SPAN_NANOS = 5_000_000_000L;
-  static final long SLICE_NANOS = 200_000_000L;
+  static final long SLICE_NANOS = 100_000_000L;
 
   private static final int SLICES_OF_A_SECOND = (int) (1_000_000_000L / SLICE_NANOS);
 

@@ -23,6 +23,9 @@ import java.util.Set;
 public final class Guard {
   private static final long SECOND_NANOS = 1_000_000_000L;
 
+  /** Between two looks at thousands of counts, where there is no haste. */
+  private static final long PERIOD_NANOS = 200_000_000L;
+
   /** What a hit is taken to cost until some have been timed. */
   private static final long ASSUMED_HIT_NANOS = 1_000;
 
@@ -104,7 +107,7 @@ public final class Guard {
     long limit = limit();
     long elapsed = now - lastLook;
     boolean isIdle = isResting && ledgers.isEmpty();
-    boolean isDue = elapsed >= CostWindow.SLICE_NANOS || isResting || isInHaste();
+    boolean isDue = elapsed >= PERIOD_NANOS || isResting || isInHaste();
     if (limit == toldLimit && (isIdle || !isDue)) {
       return Set.of();
     }
@@ -200,7 +203,7 @@ public final class Guard {
     long spent = window.spent(now);
     boolean isSpent = fires.allowance() <= 0 || spent >= budget(limit);
     boolean willBeSpent =
-        spent > budget(limit) / 2 && window.spentInLastSecond(now) > limit + limit / 10;
+        spent > budget(limit) / 2 && window.spentInLastSecond(now) > limit + limit / 5;
     if (isSpent || willBeSpent) {
       woven.removeAll(tooDear);
       woven.sort(Comparator.comparingLong(Ledger::recent).reversed());

@@ -196,7 +196,7 @@ public final class TracedMethod {
     return isThrottled && isListenedTo(kind) ? ProbeState.THROTTLED : ProbeState.DORMANT;
   }
 
-  private int slot(ProbeKind kind) {
+  int slot(ProbeKind kind) {
     return firstSlot + kinds.indexOf(kind);
   }
 
