@@ -2,7 +2,7 @@
 
     make bench                                  all of it, about half an hour
     .venv/bin/python bench/run.py dormant       one or more of: dormant, calls, filtered, inlining, attach,
-                                                recovery, selecting, binding (on each JDK), starting,
+                                                recovery, selecting, binding, guard (on each JDK), starting,
                                                 attaching, reading (the collector's)
 
 Each figure is a median, and each claim a ratio of medians of runs that took turns. Everything that
@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from attaching import attaching, starting  # noqa: E402
 from binding import binding  # noqa: E402
+from guard import guard  # noqa: E402
 from reading import reading  # noqa: E402
 
 from conditions import wait_until  # noqa: E402
@@ -479,6 +480,7 @@ BENCHES = {
     "recovery": recovery,
     "selecting": selecting,
     "binding": binding,
+    "guard": guard,
 }
 
 

@@ -30,11 +30,11 @@ from java_target import (
 from jprobe.v1 import probe_pb2
 from recording import Recording
 from stub_image import LONG, mark, own_image
+from torrent import SECOND_NS, WINDOW_SECONDS, Reports
 
 require_bpf()
 
 PROBES = 6
-SECONDS = 5
 # What a thread loses while its method is woven and restored, and compiled anew each time: no hit costs it.
 WEAVING_NS = 100_000_000
 
@@ -61,31 +61,6 @@ def status(pid: int) -> dict[str, Any]:
 def limit_of(pid: int) -> int:
     percent: int = status(pid)["overhead"]["max_percent"]
     return percent
-
-
-class Reports:
-    """What the torrent said: time, CPU time, calls of the one method and of the other, in ns."""
-
-    def __init__(self, target: Process) -> None:
-        self.rows = [tuple(map(int, line.split()[1:])) for line in target.out if line.startswith("at ")]
-
-    def lost_in_any_window(self, since: int) -> float:
-        """The most CPU time, in ns, that any five seconds after `since` had beyond what their calls take."""
-        before = [row for row in self.rows if row[0] < since]
-        usual = sorted(
-            (later[1] - row[1]) / (later[2] - row[2])
-            for row, later in zip(before, before[5:], strict=False)
-            if later[2] > row[2]
-        )
-        a_call = usual[len(usual) // 2]
-        after = [row for row in self.rows if row[0] >= since]
-        lost = [0.0]
-        for i, row in enumerate(after):
-            for later in after[i + 1 :]:
-                if later[0] - row[0] > SECONDS * 1_000_000_000:
-                    break
-                lost.append(later[1] - row[1] - (later[2] - row[2]) * a_call)
-        return max(lost)
 
 
 def test_a_torrent_is_throttled_while_it_lasts_and_never_costs_more_than_promised(
@@ -137,8 +112,8 @@ def test_a_torrent_is_throttled_while_it_lasts_and_never_costs_more_than_promise
     for each in kept.values():
         counts = each["books"]
         assert counts["hits"] == counts["delivered"] + counts["throttled"]
-    lost = Reports(target).lost_in_any_window(began)
-    assert lost < 0.05 * SECONDS * 1e9 + WEAVING_NS
+    lost = Reports(target).most_lost_ns(began)
+    assert lost < 0.05 * WINDOW_SECONDS * SECOND_NS + WEAVING_NS
 
 
 def _calls_of(recording: Recording, method: str, since: int) -> int:
