@@ -81,17 +81,18 @@ def guard(jdk: Jdk) -> dict[str, Any]:
     for name, limit in (("no limit", 0), ("50%", 50), ("5%", 5)):
         one = found[name] = torrent(jdk, limit, None, MEASURED_ROWS)
         print(
-            f"guard {jdk}: {one['calls_a_second'] / 1e6:.1f} M calls/s, limit {name}: lost {one['lost_percent']:.1f}% "
-            f"of a core, in five seconds at most {one['most_lost_percent']:.1f}%; {one['hits']:,} hits, throttled "
-            f"for {one['throttled_s']:.1f} s",
+            f"guard {jdk}: {one['calls_a_second'] / 1e6:.1f} M calls/s, limit {name}: "
+            f"lost {one['lost_percent']:.1f}% of a core, in five seconds at most "
+            f"{one['most_lost_percent']:.1f}%; {one['hits']:,} hits, throttled for {one['throttled_s']:.1f} s",
             flush=True,
         )
     rated = found["rated"] = torrent(jdk, 0, RATE, RATED_ROWS)
     for name in ("no limit", "rated"):
         one = found[name]
+        lost, estimated = one["lost_ns"] / one["hits"], one["estimated_ns"] / one["hits"]
         print(
-            f"guard {jdk}: {name}: {one['hits']:,} hits cost {one['lost_ns'] / one['hits']:.0f} ns each, estimated "
-            f"{one['estimated_ns'] / one['hits']:.0f} ns ({one['hit_ns']} ns the trap)",
+            f"guard {jdk}: {name}: {one['hits']:,} hits cost {lost:.0f} ns each, "
+            f"estimated {estimated:.0f} ns ({one['hit_ns']} ns the trap)",
             flush=True,
         )
     assert rated["hits"]
