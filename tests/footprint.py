@@ -1,0 +1,77 @@
+"""What a process takes of its machine, sampled over its life, and whether it stays the same."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from java_target import JDKS, run
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """One sample. Sizes in KiB; those that the JVM's own books have are 0 for other processes."""
+
+    rss: int
+    mappings: int
+    descriptors: int
+    threads: int
+    stub_files: int = 0
+    metaspace: int = 0
+    native: int = 0
+
+
+def of_process(pid: int) -> Footprint:
+    process = Path(f"/proc/{pid}")
+    status = (process / "status").read_text()
+    return Footprint(
+        rss=_number(r"VmRSS:\s+(\d+)", status),
+        mappings=(process / "maps").read_text().count("\n"),
+        descriptors=len(os.listdir(process / "fd")),
+        threads=_number(r"Threads:\s+(\d+)", status),
+    )
+
+
+def of_jvm(pid: int, stubs: Path) -> Footprint:
+    """Of a JVM that runs with -XX:NativeMemoryTracking=summary; `stubs` is the agent's directory."""
+    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
+    books = run(compiler.home / "bin/jcmd", pid, "VM.native_memory", "summary", "scale=KB").stdout
+    heap = _committed("Java Heap", books)
+    return Footprint(
+        **{
+            **asdict(of_process(pid)),
+            "stub_files": len(list((stubs / f"jprobe-{pid}").iterdir())),
+            "metaspace": _committed("Metaspace", books) + _committed("Class", books),
+            "native": _number(r"Total: reserved=\d+KB, committed=(\d+)KB", books) - heap,
+        }
+    )
+
+
+def _committed(category: str, books: str) -> int:
+    return _number(rf"{category} \(reserved=\d+KB, committed=(\d+)KB", books)
+
+
+def _number(pattern: str, text: str) -> int:
+    found = re.search(pattern, text)
+    assert found, f"no {pattern!r} in {text[:500]!r}"
+    return int(found[1])
+
+
+def growth(samples: Sequence[Footprint]) -> dict[str, int]:
+    """By how much each number's median in the last quarter exceeds that in the second.
+
+    The first quarter is for what a JVM does once: loading classes, compiling, making arenas.
+    """
+    quarter = len(samples) // 4
+    assert quarter > 0, f"{len(samples)} samples have no quarters"
+    return {
+        name: int(
+            statistics.median(getattr(sample, name) for sample in samples[-quarter:])
+            - statistics.median(getattr(sample, name) for sample in samples[quarter : 2 * quarter])
+        )
+        for name in asdict(samples[0])
+    }

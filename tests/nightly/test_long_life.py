@@ -1,0 +1,174 @@
+"""What a JVM and its collector take after a long life is what they took when it was young.
+
+JPROBE_LONG_LIFE_CYCLES and JPROBE_LONG_LIFE_SECONDS shorten it, to try something out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from conditions import require_bpf, wait_until
+from footprint import Footprint, growth, of_jvm, of_process
+from java_target import H2_JAR, Jdk, Process, attach, finish, java, jcollect, on_every_jdk
+from jcollect.control.agent import agent_libraries
+from jcollect.control.ensure import ensure_agent
+from jcollect.control.gateway import Gateway
+from jcollect.discovery.live import read_states
+from jprobe.v1.probe_pb2 import PROBE_STATE_ARMED, PROBE_STATE_RETIRED
+
+CYCLES = int(os.environ.get("JPROBE_LONG_LIFE_CYCLES", "1000"))
+SECONDS = float(os.environ.get("JPROBE_LONG_LIFE_SECONDS", "600"))
+SAMPLES = 40
+WOVEN_EVERY = 5
+
+# The heap has its full size from the start, so that it is no part of what grows.
+JVM = ("-Xms64m", "-Xmx64m", "-XX:+AlwaysPreTouch", "-XX:+UseSerialGC", "-XX:NativeMemoryTracking=summary")
+
+# A library that is being replaced is there twice for a moment, and a command's connection has a thread and a
+# socket for as long as it lasts. Memory: the compiler's arenas come and go by some MB, and glibc gives back
+# only the end of each of its own. One page a cycle would make 2 MB (of 500 cycles between the quarters).
+JVM_TOLERANCE = {
+    "rss": 6_000,
+    "mappings": 12,
+    "descriptors": 3,
+    "threads": 2,
+    "stub_files": 3,
+    "metaspace": 512,
+    "native": 4_000,
+}
+COLLECTOR_TOLERANCE = {"rss": 3_000, "mappings": 6, "descriptors": 3, "threads": 1}
+
+LATER = ("First", "Second", "Third")
+
+
+@pytest.fixture(autouse=True)
+def bpf() -> None:
+    require_bpf()
+
+
+class Life:
+    """Samples of a JVM and of the collector that is attached to it."""
+
+    def __init__(self, name: str, target: Process, collector: Process, stubs: Path) -> None:
+        self._name = name
+        self._target = target
+        self._collector = collector
+        self._stubs = stubs
+        self._jvm: list[Footprint] = []
+        self._jcollect: list[Footprint] = []
+
+    def sample(self) -> None:
+        self._jvm.append(of_jvm(self._target.pid, self._stubs))
+        self._jcollect.append(of_process(self._collector.pid))
+
+    def assert_flat(self) -> None:
+        grown = [growth(self._jvm), growth(self._jcollect)]
+        self._tell(grown)
+        assert _beyond(grown[0], JVM_TOLERANCE) == {}, grown
+        assert _beyond(grown[1], COLLECTOR_TOLERANCE) == {}, grown
+
+    def _tell(self, grown: Sequence[Mapping[str, int]]) -> None:
+        """Every sample, to the file that JPROBE_LONG_LIFE_LOG names, to see how something grows."""
+        if log := os.environ.get("JPROBE_LONG_LIFE_LOG"):
+            with open(log, "a") as file:
+                samples = [[asdict(each) for each in kind] for kind in (self._jvm, self._jcollect)]
+                print(json.dumps({"name": self._name, "grown": grown, "samples": samples}), file=file)
+
+
+def _beyond(grown: Mapping[str, int], tolerance: Mapping[str, int]) -> dict[str, int]:
+    return {name: grown[name] for name, most in tolerance.items() if grown[name] > most}
+
+
+@contextmanager
+def database_under_load(jdk: Jdk, targets: Path, stubs: Path) -> Iterator[Process]:
+    options = f"control=on,dir={stubs}"
+    arguments = ["-cp", H2_JAR, "org.h2.tools.Server", "-tcp", "-tcpPort", "0", "-ifNotExists"]
+    with java(jdk, *arguments, options=options, jvm=JVM) as server:
+        address = re.search(r"tcp://\S+", server.wait_for_line("TCP server running"))
+        assert address
+        url = f"jdbc:h2:tcp://localhost:{address[0].rsplit(':', 1)[1]}/mem:long"
+        with java(jdk, "-cp", f"{targets}:{H2_JAR}", "H2Load", url, "100", "86400") as load:
+            load.wait_for_line("loading")
+            yield server
+            assert load.err == []
+
+
+def all_are_armed(pid: int) -> bool:
+    """Whether there are probes, and all that are not retired are woven."""
+    libraries = agent_libraries(pid)
+    states: set[int] = set()
+    for library, bytes_of_all in zip(libraries, read_states(libraries), strict=True):
+        states.update(bytes_of_all[: len(library.image.manifest.probes)])
+    return states - {PROBE_STATE_RETIRED} == {PROBE_STATE_ARMED}
+
+
+def gateway_of(server: Process) -> Gateway:
+    return ensure_agent(server.pid, may_load=False, seconds=30)
+
+
+@on_every_jdk
+def test_selecting_and_unselecting_a_thousand_times(jdk: Jdk, targets: Path, tmp_path: Path) -> None:
+    with database_under_load(jdk, targets, tmp_path) as server, gateway_of(server) as gateway:
+        with jcollect("attach", server.pid, "--wait") as collector:
+            collector.wait_for_line("waiting for probes")
+            life = Life(f"select {jdk}", server, collector, tmp_path)
+            for cycle in range(CYCLES):
+                # All of one class, and one of all classes: others come and others stay.
+                reply = gateway.select(["org.h2.command.Parser#*", "org.h2.command.**#close"])
+                assert len(reply.methods) > 100
+                if cycle % WOVEN_EVERY == 0:
+                    wait_until(partial(all_are_armed, server.pid), "all to be armed")
+                gateway.unselect([])
+                if cycle % max(1, CYCLES // SAMPLES) == 0:
+                    life.sample()
+            assert " + 0 lost" in finish(collector)
+        assert server.err == []
+    life.assert_flat()
+
+
+def make_and_drop(target: Process, collector: Process, cycle: int) -> None:
+    """Has each class made by a loader of its own, traced, called, and forgotten."""
+    for name in LATER:
+        target.send(f"call {name} 0 1")
+        target.wait_for_line("called")
+    collector.wait_for_line("armed ")
+    for name in LATER:
+        target.send(f"call {name} {cycle} 101")
+        target.wait_for_line("called")
+        target.send(f"drop {name}")
+        target.wait_for_line("dropped")
+    target.send("collect")
+    target.wait_for_line("collected")
+
+
+@on_every_jdk
+def test_class_loaders_that_come_and_go_every_second(jdk: Jdk, targets: Path, tmp_path: Path) -> None:
+    probes = {"probes": "Later$*#applyAsInt", "options": f"dir={tmp_path}"}
+    with java(jdk, "-cp", targets, "Later", jvm=JVM, **probes) as target:
+        target.wait_for_line("ready")
+        target.send("call First 0 1")
+        target.wait_for_line("called")
+        wait_until(lambda: list(tmp_path.glob("*/1.so")), "the first stub library")
+        with attach(target.pid) as collector:
+            life = Life(f"loaders {jdk}", target, collector, tmp_path)
+            begun = time.monotonic()
+            cycle = 0
+            while (now := time.monotonic()) < begun + SECONDS:
+                make_and_drop(target, collector, cycle)
+                if cycle % max(1, int(SECONDS / SAMPLES)) == 0:
+                    life.sample()
+                cycle += 1
+                time.sleep(max(0.0, now + 1 - time.monotonic()))
+            assert " + 0 lost" in finish(collector)
+        assert target.err == []
+    life.assert_flat()
