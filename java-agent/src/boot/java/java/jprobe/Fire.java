@@ -57,7 +57,7 @@ public final class Fire {
 
   /** Where a least duration is asked for, calls are picked among those that have it, at the end. */
   private static boolean admitsAtStart(long gate) {
-    return UNSAFE.getLongOpaque(null, gate) > 0 || isPicked(gate);
+    return !isFollowing() && (UNSAFE.getLongOpaque(null, gate) > 0 || isPicked(gate));
   }
 
   /** Whether every-nth and the limit a second let the call pass. */
@@ -99,7 +99,10 @@ public final class Fire {
 
   /** The same where nothing was decided at the start. */
   public static boolean admitsAtEnd(long elapsed, long gate) {
-    return elapsed != HELD_BACK && elapsed >= UNSAFE.getLongOpaque(null, gate) && isPicked(gate);
+    return elapsed != HELD_BACK
+        && !isFollowing()
+        && elapsed >= UNSAFE.getLongOpaque(null, gate)
+        && isPicked(gate);
   }
 
   /** Counts a call that does not fire; the address of the probe in the gate. */
@@ -192,6 +195,75 @@ public final class Fire {
   /** Whether two strings are equal, or both null. */
   public static boolean same(String one, String other) {
     return one == null ? other == null : one.equals(other);
+  }
+
+  // A captured path may lead through calls of the program's own methods, and whatever these call may
+  // be traced in turn, with paths that lead through them. So a thread says here that it follows a
+  // path, and until it has done so, none of its calls fires and no other path is followed.
+
+  /**
+   * Ids of the threads that follow a path, each in one of eight places that its id decides, so that
+   * looking for one reads a cache line or two; 0 where there is none. A table and no ThreadLocal,
+   * which would allocate, and leave something behind in each thread.
+   */
+  public static final long[] FOLLOWING = new long[2048];
+
+  /** The first eight places are nobody's: a thread that was given none may clear one there. */
+  private static final int NO_PLACE = 0;
+
+  private static final int PLACES = 8;
+
+  /** So that programs without such paths are not searched for threads that follow one. */
+  private static boolean hasFollowed;
+
+  /**
+   * To be called before a path is followed. Woven code gives the place back itself, by writing 0
+   * there: at the end of the stack that may be all that still succeeds.
+   *
+   * @return a place in {@link #FOLLOWING}; 0 if the path is not to be followed, because this thread
+   *     follows one already, or its places are all taken
+   */
+  public static int follow() {
+    hasFollowed = true;
+    long thread = threadId();
+    int first = firstPlace(thread);
+    if (isFollowing(thread, first)) {
+      return NO_PLACE;
+    }
+    for (int place = first; place < first + PLACES; place++) {
+      if (FOLLOWING[place] == 0 && UNSAFE.compareAndSetLong(FOLLOWING, offset(place), 0, thread)) {
+        return place;
+      }
+    }
+    return NO_PLACE;
+  }
+
+  private static boolean isFollowing() {
+    if (!hasFollowed) {
+      return false;
+    }
+    long thread = threadId();
+    return isFollowing(thread, firstPlace(thread));
+  }
+
+  private static boolean isFollowing(long thread, int first) {
+    for (int place = first; place < first + PLACES; place++) {
+      if (FOLLOWING[place] == thread) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Threads with ids in a row come to lie far apart: 2^64 by the golden ratio (Knuth, 6.4). */
+  private static int firstPlace(long thread) {
+    int lines = FOLLOWING.length / PLACES;
+    int line = (int) ((thread * 0x9E3779B97F4A7C15L >>> 32) * (lines - 1) >>> 32);
+    return (1 + line) * PLACES;
+  }
+
+  private static long offset(int place) {
+    return Unsafe.ARRAY_LONG_BASE_OFFSET + (long) place * Unsafe.ARRAY_LONG_INDEX_SCALE;
   }
 
   // Fields that woven code may not name, because they are private to another class. The object is

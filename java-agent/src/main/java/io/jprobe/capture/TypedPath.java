@@ -96,6 +96,11 @@ public final class TypedPath {
     return !steps.isEmpty();
   }
 
+  /** Whether following it calls methods, which may be the program's own. */
+  public boolean calls() {
+    return steps.stream().anyMatch(step -> step.kind == Step.Kind.METHOD);
+  }
+
   /** As a selector writes it. */
   @Override
   public String toString() {

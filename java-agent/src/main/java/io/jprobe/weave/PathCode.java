@@ -20,7 +20,7 @@ import org.objectweb.asm.Opcodes;
  * The code that follows paths. Each path has a local for its value: the word, or the string itself,
  * whose text is copied only when a probe fires. A path with steps has another that says whether
  * there is a value: whatever an application's getter throws, and whatever the linker does, ends
- * here.
+ * here. While a path is followed that calls methods, the thread has a place in Fire.FOLLOWING.
  */
 final class PathCode {
   private static final String STRING = "java/lang/String";
@@ -51,6 +51,9 @@ final class PathCode {
   private final Map<TypedPath, Place> places = new LinkedHashMap<>();
   private int exception = -1;
 
+  /** The local with the place of a thread that follows a path; -1 where no path calls anything. */
+  private int following = -1;
+
   /**
    * @param returned the local with what is returned; -1 where nothing is
    */
@@ -69,6 +72,9 @@ final class PathCode {
       int value = locals.add(path.valueType == ValueType.STRING ? STRING : Opcodes.LONG);
       int absence = path.canBeAbsent() ? locals.add(Opcodes.INTEGER) : -1;
       places.put(path, new Place(value, absence));
+      if (path.calls() && following < 0) {
+        following = locals.add(Opcodes.INTEGER);
+      }
     }
   }
 
@@ -93,6 +99,10 @@ final class PathCode {
     if (exception >= 0) {
       code.visitInsn(Opcodes.ACONST_NULL);
       code.visitVarInsn(Opcodes.ASTORE, exception);
+    }
+    if (following >= 0) {
+      code.visitInsn(Opcodes.ICONST_0);
+      code.visitVarInsn(Opcodes.ISTORE, following);
     }
     places.forEach(
         (path, place) -> {
@@ -154,6 +164,9 @@ final class PathCode {
     Label done = new Label();
     code.visitTryCatchBlock(from, to, threw, THROWABLE);
     code.visitLabel(from);
+    if (path.calls()) {
+      beginFollowing(code, frames, threw);
+    }
     steps.walk(code, path, returned, exception, isNull);
     store(code, path, place);
     code.visitLabel(to);
@@ -169,6 +182,32 @@ final class PathCode {
     setAbsent(code, place, THREW);
     code.visitLabel(done);
     frames.visit(code);
+    if (path.calls()) {
+      endFollowing(code);
+    }
+  }
+
+  /** Goes on, or as if something had been thrown. Stack: unchanged, empty. */
+  private void beginFollowing(MethodVisitor code, Frames frames, Label threw) {
+    Label follows = new Label();
+    Injection.callFire(code, "follow", "()I");
+    code.visitInsn(Opcodes.DUP);
+    code.visitVarInsn(Opcodes.ISTORE, following);
+    code.visitJumpInsn(Opcodes.IFNE, follows);
+    code.visitInsn(Opcodes.ACONST_NULL);
+    code.visitJumpInsn(Opcodes.GOTO, threw);
+    code.visitLabel(follows);
+    frames.visit(code);
+  }
+
+  /** Without a call, which could fail at the end of the stack. */
+  private void endFollowing(MethodVisitor code) {
+    code.visitFieldInsn(Opcodes.GETSTATIC, Injection.FIRE, "FOLLOWING", "[J");
+    code.visitVarInsn(Opcodes.ILOAD, following);
+    code.visitInsn(Opcodes.LCONST_0);
+    code.visitInsn(Opcodes.LASTORE);
+    code.visitInsn(Opcodes.ICONST_0);
+    code.visitVarInsn(Opcodes.ISTORE, following);
   }
 
   private static void setAbsent(MethodVisitor code, Place place, int why) {
