@@ -37,9 +37,13 @@ def of_process(pid: int) -> Footprint:
 
 
 def of_jvm(pid: int, stubs: Path) -> Footprint:
-    """Of a JVM that runs with -XX:NativeMemoryTracking=summary; `stubs` is the agent's directory."""
-    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
-    books = run(compiler.home / "bin/jcmd", pid, "VM.native_memory", "summary", "scale=KB").stdout
+    """Of a JVM that runs with -XX:NativeMemoryTracking=summary; `stubs` is the agent's directory.
+
+    It collects its garbage first: HotSpot keeps what a retransformation has replaced, some 100 KB each, until
+    a collection, which may be far off. The young JVM and the old one are to be asked for the same.
+    """
+    _jcmd(pid, "GC.run")
+    books = _jcmd(pid, "VM.native_memory", "summary", "scale=KB")
     heap = _committed("Java Heap", books)
     return Footprint(
         **{
@@ -49,6 +53,14 @@ def of_jvm(pid: int, stubs: Path) -> Footprint:
             "native": _number(r"Total: reserved=\d+KB, committed=(\d+)KB", books) - heap,
         }
     )
+
+
+def _jcmd(pid: int, *command: str) -> str:
+    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
+    done = run(compiler.home / "bin/jcmd", pid, *command)
+    assert done.returncode == 0, done
+    output: str = done.stdout
+    return output
 
 
 def _committed(category: str, books: str) -> int:
