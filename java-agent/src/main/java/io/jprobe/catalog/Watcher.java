@@ -102,18 +102,24 @@ public final class Watcher extends Thread {
 
   @Override
   public void run() {
+    // Made once: where the program's heap is full, this thread has to go on without a new object.
+    Step carryOut = this::carryOutCommands;
+    Step publish = () -> catalog.publishDue(listener).forEach(listener::published);
+    Step follow = this::followSemaphores;
+    Step guardIt = this::guardProgram;
+    Step tidyUp = this::tidyUp;
     long second = System.nanoTime();
     while (!hasEnded()) {
-      carryOutCommands();
+      attempt("wait for commands", carryOut);
       if (hasEnded()) {
         break;
       }
-      attempt("publish probes", () -> catalog.publishDue(listener).forEach(listener::published));
-      attempt("follow the probes' semaphores", this::followSemaphores);
-      attempt("guard the program", this::guardProgram);
+      attempt("publish probes", publish);
+      attempt("follow the probes' semaphores", follow);
+      attempt("guard the program", guardIt);
       if (System.nanoTime() - second > SECOND_NANOS) {
         second = System.nanoTime();
-        attempt("tidy up", this::tidyUp);
+        attempt("tidy up", tidyUp);
       }
     }
   }
@@ -191,7 +197,24 @@ public final class Watcher extends Thread {
       step.run();
     } catch (Throwable e) {
       // Whatever it is, OutOfMemoryError included: without this thread nothing would be restored.
-      listener.failed("cannot " + what, e);
+      tell(what, e);
+    }
+  }
+
+  private void tell(String what, Throwable reason) {
+    try {
+      listener.failed("cannot " + what, reason);
+    } catch (OutOfMemoryError e) {
+      // Nor is there memory to say so, or to wait for a command: neither sleeping nor this takes any.
+      sleepForAPeriod();
+    }
+  }
+
+  private static void sleepForAPeriod() {
+    try {
+      Thread.sleep(PERIOD_MILLIS);
+    } catch (InterruptedException e) {
+      // As above.
     }
   }
 }
