@@ -213,6 +213,8 @@ public final class Fire {
 
   private static final int PLACES = 8;
 
+  private static final long FIRST_PLACE = offsetOfFirst();
+
   /** So that programs without such paths are not searched for threads that follow one. */
   private static boolean hasFollowed;
 
@@ -263,7 +265,17 @@ public final class Fire {
   }
 
   private static long offset(int place) {
-    return Unsafe.ARRAY_LONG_BASE_OFFSET + (long) place * Unsafe.ARRAY_LONG_INDEX_SCALE;
+    return FIRST_PLACE + (long) place * Long.BYTES;
+  }
+
+  /** Found by looking: what Unsafe says is an int before JDK 25 and a long since, and links so. */
+  private static long offsetOfFirst() {
+    long[] one = {0x9E3779B97F4A7C15L};
+    long offset = Long.BYTES;
+    while (UNSAFE.getLong(one, offset) != one[0]) {
+      offset += Long.BYTES;
+    }
+    return offset;
   }
 
   // Fields that woven code may not name, because they are private to another class. The object is

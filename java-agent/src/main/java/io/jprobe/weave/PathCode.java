@@ -190,6 +190,9 @@ final class PathCode {
   /** Goes on, or as if something had been thrown. Stack: unchanged, empty. */
   private void beginFollowing(MethodVisitor code, Frames frames, Label threw) {
     Label follows = new Label();
+    // So that endFollowing has nothing left to resolve, which could fail at the end of the stack too.
+    pushPlaces(code);
+    code.visitInsn(Opcodes.POP);
     Injection.callFire(code, "follow", "()I");
     code.visitInsn(Opcodes.DUP);
     code.visitVarInsn(Opcodes.ISTORE, following);
@@ -202,12 +205,16 @@ final class PathCode {
 
   /** Without a call, which could fail at the end of the stack. */
   private void endFollowing(MethodVisitor code) {
-    code.visitFieldInsn(Opcodes.GETSTATIC, Injection.FIRE, "FOLLOWING", "[J");
+    pushPlaces(code);
     code.visitVarInsn(Opcodes.ILOAD, following);
     code.visitInsn(Opcodes.LCONST_0);
     code.visitInsn(Opcodes.LASTORE);
     code.visitInsn(Opcodes.ICONST_0);
     code.visitVarInsn(Opcodes.ISTORE, following);
+  }
+
+  private static void pushPlaces(MethodVisitor code) {
+    code.visitFieldInsn(Opcodes.GETSTATIC, Injection.FIRE, "FOLLOWING", "[J");
   }
 
   private static void setAbsent(MethodVisitor code, Place place, int why) {
