@@ -1,0 +1,32 @@
+"""The JNI side under -Xcheck:jni and the sanitizers, for every kind of call; tests/nightly has the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from conditions import require_bpf
+from java_target import attach, finish, newest_jdk, wait_for_probes
+from native_checks import Checked, complaints, jni_checked, sanitized
+
+KINDS_PROBES = 3 * 105
+
+
+@pytest.fixture(params=["-Xcheck:jni", "sanitizers"])
+def checked(request: pytest.FixtureRequest, tmp_path: Path) -> Checked:
+    require_bpf()
+    return jni_checked() if request.param == "-Xcheck:jni" else sanitized(tmp_path)
+
+
+def test_nothing_is_said_against_the_native_side_of_any_call(checked: Checked, targets: Path) -> None:
+    with checked.java(newest_jdk, "-cp", targets, "EveryKind", "128", agent="probes=Kinds$**#*") as target:
+        target.wait_for_line("ready")
+        wait_for_probes(target.pid, KINDS_PROBES)
+        with attach(target.pid) as collector:
+            target.send("run")
+            target.wait_for_line(r"\{", 60)
+            assert " + 0 lost" in finish(collector)
+        target.send("exit")
+        assert target.wait() == 0
+        assert complaints(target) == []
