@@ -197,7 +197,8 @@ public final class Fire {
     return one == null ? other == null : one.equals(other);
   }
 
-  // A captured path may lead through calls of the program's own methods, and whatever these call may
+  // A captured path may lead through calls of the program's own methods, and whatever these call
+  // may
   // be traced in turn, with paths that lead through them. So a thread says here that it follows a
   // path, and until it has done so, none of its calls fires and no other path is followed.
 

@@ -205,7 +205,8 @@ public final class Watcher extends Thread {
     try {
       listener.failed("cannot " + what, reason);
     } catch (OutOfMemoryError e) {
-      // Nor is there memory to say so, or to wait for a command: neither sleeping nor this takes any.
+      // Nor is there memory to say so, or to wait for a command: neither sleeping nor this takes
+      // any.
       sleepForAPeriod();
     }
   }

@@ -190,7 +190,8 @@ final class PathCode {
   /** Goes on, or as if something had been thrown. Stack: unchanged, empty. */
   private void beginFollowing(MethodVisitor code, Frames frames, Label threw) {
     Label follows = new Label();
-    // So that endFollowing has nothing left to resolve, which could fail at the end of the stack too.
+    // So that endFollowing has nothing left to resolve, which could fail at the end of the stack
+    // too.
     pushPlaces(code);
     code.visitInsn(Opcodes.POP);
     Injection.callFire(code, "follow", "()I");

@@ -98,7 +98,8 @@ public class FollowingTest {
   @Test
   public void noConditionIsAskedOfThemEither() throws Exception {
     weave(
-        "**Person#name when this.toString != 'x';**Person#age when return > 3 and this.toString == null");
+        "**Person#name when this.toString != 'x';**Person#age when return > 3 and this.toString =="
+            + " null");
     assertEquals(10_000 * 2 + 100 * 3 + 3, person.call());
     assertEquals(List.of(2L, 2L, 0L), heldBack("name()Ljava/lang/String;"));
     // A condition on what is returned is decided at the end, and has no entry probe.

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.catalog;
+
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertTrue;
+
+import java.io.IOException;
+import java.net.URI;
+import java.nio.file.FileSystem;
+import java.nio.file.FileSystems;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.Test;
+import org.junit.runner.RunWith;
+import org.junit.runners.Parameterized;
+import org.objectweb.asm.ClassReader;
+import org.objectweb.asm.ClassVisitor;
+import org.objectweb.asm.MethodVisitor;
+import org.objectweb.asm.Opcodes;
+
+/**
+ * Follows all that woven code calls, but for what a captured path calls, through the JDK's class
+ * files: each method is native, or in a class that is never traced. So none of it can come to a
+ * probe.
+ */
+@RunWith(Parameterized.class)
+public class CallsOfWovenCodeTest {
+  private static final String FIRE = "java/jprobe/Fire";
+
+  /** The weaver calls it, to know what woven code has as a constant. */
+  private static final String NOT_WOVEN = FIRE + ".offset(Ljava/lang/Class;Ljava/lang/String;)J";
+
+  @Parameterized.Parameters(name = "{0}")
+  public static List<Path> jdks() throws IOException {
+    Set<Path> homes = new TreeSet<>(List.of(Path.of(System.getProperty("java.home"))));
+    try (Stream<Path> installed = Files.list(Path.of("/usr/lib/jvm"))) {
+      for (Path home : installed.collect(Collectors.toList())) {
+        if (Files.exists(home.resolve("lib/modules"))) {
+          homes.add(home.toRealPath());
+        }
+      }
+    }
+    return List.copyOf(homes);
+  }
+
+  private final Path home;
+
+  public CallsOfWovenCodeTest(Path home) {
+    this.home = home;
+  }
+
+  /** A method's code: what it calls, and how. */
+  private static final class Code {
+    final boolean isNative;
+
+    /**
+     * Whether a call by way of its class's type is a call of it, and of no other class's method.
+     */
+    final boolean isFinal;
+
+    final List<String> calls = new ArrayList<>();
+
+    Code(int classAccess, int access, String name) {
+      isNative = (access & Opcodes.ACC_NATIVE) != 0;
+      int settled = Opcodes.ACC_FINAL | Opcodes.ACC_STATIC | Opcodes.ACC_PRIVATE;
+      boolean isOfFinal = (classAccess & Opcodes.ACC_FINAL) != 0 || name.equals("<init>");
+      isFinal = isOfFinal || (access & settled) != 0;
+    }
+  }
+
+  @Test
+  public void nothingThatWovenCodeCallsCanBeTraced() throws Exception {
+    try (FileSystem image =
+        FileSystems.newFileSystem(URI.create("jrt:/"), Map.of("java.home", home.toString()))) {
+      Map<String, Map<String, Code>> classes = new HashMap<>();
+      Deque<String> left = new ArrayDeque<>(callsOfTheWeaver());
+      assertTrue(left.toString(), left.contains("java/lang/System.nanoTime()J"));
+      for (String method : read(PublishedClass.classFile("java.jprobe.Fire")).keySet()) {
+        left.add(FIRE + "." + method);
+      }
+      left.remove(NOT_WOVEN);
+      left.remove(FIRE + ".<clinit>()V");
+      Set<String> seen = new LinkedHashSet<>();
+      Set<String> open = new TreeSet<>();
+      while (!left.isEmpty()) {
+        String method = left.remove();
+        if (seen.add(method)) {
+          String owner = method.substring(0, method.indexOf('.'));
+          Map<String, Code> methods = classes.get(owner);
+          if (methods == null) {
+            methods = read(classFile(image, owner));
+            classes.put(owner, methods);
+          }
+          Code code = methods.get(method.substring(owner.length() + 1));
+          boolean isExcluded = Exclusions.isExcluded(owner.replace('/', '.'));
+          if (code == null || !code.isNative && !(isExcluded && code.isFinal)) {
+            open.add(method);
+          } else {
+            left.addAll(code.calls);
+          }
+        }
+      }
+      assertEquals(Set.of(), open);
+      assertTrue(seen.toString(), seen.contains("java/lang/String.equals(Ljava/lang/Object;)Z"));
+    }
+  }
+
+  private static byte[] classFile(FileSystem image, String internalName) throws Exception {
+    return internalName.equals(FIRE)
+        ? PublishedClass.classFile("java.jprobe.Fire")
+        : Files.readAllBytes(image.getPath("modules", "java.base", internalName + ".class"));
+  }
+
+  /** Its methods, by name and descriptor. */
+  private static Map<String, Code> read(byte[] classFile) {
+    Map<String, Code> methods = new HashMap<>();
+    int classAccess = new ClassReader(classFile).getAccess();
+    new ClassReader(classFile)
+        .accept(
+            new ClassVisitor(Opcodes.ASM9) {
+              @Override
+              public MethodVisitor visitMethod(
+                  int access, String name, String descriptor, String signature, String[] thrown) {
+                Code code = new Code(classAccess, access, name);
+                methods.put(name + descriptor, code);
+                return new MethodVisitor(Opcodes.ASM9) {
+                  @Override
+                  public void visitMethodInsn(
+                      int opcode, String owner, String called, String of, boolean isInterface) {
+                    code.calls.add(owner + "." + called + of);
+                  }
+
+                  @Override
+                  public void visitInvokeDynamicInsn(
+                      String called,
+                      String of,
+                      org.objectweb.asm.Handle bootstrap,
+                      Object... arguments) {
+                    code.calls.add(bootstrap.getOwner() + "." + bootstrap.getName());
+                  }
+                };
+              }
+            },
+            ClassReader.SKIP_DEBUG);
+    return methods;
+  }
+
+  /** What Injection.callStatic is told to call, wherever the weaver does so. */
+  private static Set<String> callsOfTheWeaver() throws Exception {
+    Set<String> calls = new TreeSet<>();
+    for (String name :
+        List.of("Injection", "PlainInjection", "RichInjection", "StepCode", "Words")) {
+      new ClassReader(PublishedClass.classFile("io.jprobe.weave." + name))
+          .accept(
+              new ClassVisitor(Opcodes.ASM9) {
+                @Override
+                public MethodVisitor visitMethod(
+                    int access, String method, String of, String signature, String[] thrown) {
+                  return new MethodVisitor(Opcodes.ASM9) {
+                    private final Deque<String> texts = new ArrayDeque<>();
+
+                    @Override
+                    public void visitLdcInsn(Object value) {
+                      texts.addLast(value.toString());
+                    }
+
+                    @Override
+                    public void visitMethodInsn(
+                        int opcode, String owner, String called, String of, boolean isInterface) {
+                      if (called.equals("callStatic") && texts.size() >= 3) {
+                        String descriptor = texts.removeLast();
+                        String target = texts.removeLast();
+                        calls.add(texts.removeLast() + "." + target + descriptor);
+                      }
+                    }
+                  };
+                }
+              },
+              ClassReader.SKIP_DEBUG);
+    }
+    return calls;
+  }
+}
