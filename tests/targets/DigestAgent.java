@@ -45,8 +45,9 @@ public class DigestAgent {
       @Override
       public byte[] transform(
           ClassLoader loader, String name, Class<?> type, ProtectionDomain domain, byte[] bytes) {
-        if (name != null && name.startsWith(wanted)) {
-          append(file, name + " " + digest(bytes) + "\n");
+        String dotted = name == null ? "" : name.replace('/', '.');
+        if (dotted.startsWith(wanted)) {
+          append(file, dotted + " " + digest(bytes) + "\n");
         }
         return null;
       }
