@@ -80,7 +80,7 @@ public class FollowingTest {
 
   private List<Long> heldBack(String method) {
     return EnumSet.allOf(ProbeKind.class).stream()
-        .map(kind -> methods.get(method).gateWord(Gate.FILTERED + kind.ordinal()))
+        .map(kind -> methods.get(method).gateWord(Gate.filtered(kind)))
         .collect(Collectors.toList());
   }
 
