@@ -19,7 +19,7 @@ from jcollect.control.ensure import ensure_agent
 from second_agent import digest_now
 
 SECONDS = float(os.environ.get("JPROBE_DIAGNOSTICS_SECONDS", "20"))
-WOVEN = ("org.h2.command.Parser", "org.h2.mvstore.MVMap", "org.h2.engine.SessionLocal")
+WOVEN = ("org/h2/command/Parser", "org/h2/mvstore/MVMap", "org/h2/engine/SessionLocal")
 ALWAYS = "org.h2.command.*#*;org.h2.mvstore.**#*"
 NOW_AND_THEN = "org.h2.engine.**#*"
 

@@ -45,9 +45,8 @@ public class DigestAgent {
       @Override
       public byte[] transform(
           ClassLoader loader, String name, Class<?> type, ProtectionDomain domain, byte[] bytes) {
-        String dotted = name == null ? "" : name.replace('/', '.');
-        if (dotted.startsWith(wanted)) {
-          append(file, dotted + " " + digest(bytes) + "\n");
+        if (name != null && name.startsWith(wanted)) {
+          append(file, name + " " + digest(bytes) + "\n");
         }
         return null;
       }
@@ -56,7 +55,7 @@ public class DigestAgent {
 
   static void retransform(String wanted, Instrumentation instrumentation) throws Exception {
     for (Class<?> type : instrumentation.getAllLoadedClasses()) {
-      if (type.getName().equals(wanted)) {
+      if (type.getName().replace('.', '/').equals(wanted)) {
         instrumentation.retransformClasses(type);
       }
     }
