@@ -106,7 +106,7 @@ public final class Agent {
     // Initializes it: a JDK that it does not fit is to be found out here, not in the application.
     Fire.threadId();
     Tracing begun =
-        new Tracing(options, version(), later, nextGeneration, instrumentation, Agent::hasEnded);
+        new Tracing(options, version(), later, nextGeneration, instrumentation);
     CURRENT.set(begun);
     begun.start();
   }
@@ -124,7 +124,7 @@ public final class Agent {
     return installed;
   }
 
-  private static void hasEnded(Tracing ended) {
+  static void hasEnded(Tracing ended) {
     nextGeneration = ended.catalog.nextGeneration();
     CURRENT.compareAndSet(ended, null);
   }

@@ -206,6 +206,11 @@ final class Armer implements Watcher.Listener {
   }
 
   @Override
+  public void throttled(String what) {
+    Log.line(what);
+  }
+
+  @Override
   public void failed(String what, Throwable reason) {
     String line = what + ": " + Log.describe(reason);
     // The same trouble at each look is worth one line.

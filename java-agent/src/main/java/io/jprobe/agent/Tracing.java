@@ -4,6 +4,7 @@ package io.jprobe.agent;
 import io.jprobe.catalog.Catalog;
 import io.jprobe.catalog.Guard;
 import io.jprobe.catalog.Limits;
+import io.jprobe.catalog.LoadedClasses;
 import io.jprobe.catalog.Selection;
 import io.jprobe.catalog.ShownClasses;
 import io.jprobe.catalog.TracedClass;
@@ -22,7 +23,6 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.function.Consumer;
 import java.util.stream.Collectors;
 
 /**
@@ -50,7 +50,6 @@ final class Tracing {
   final Catalog catalog;
   private final Options options;
   private final Instrumentation instrumentation;
-  private final Consumer<Tracing> atEnd;
   private final StubDirectory directory;
   private final Transformer transformer;
   private final Armer armer;
@@ -74,14 +73,12 @@ final class Tracing {
       String version,
       boolean isLoadedLater,
       int firstGeneration,
-      Instrumentation instrumentation,
-      Consumer<Tracing> atEnd)
+      Instrumentation instrumentation)
       throws StapsdtException {
     this.options = options;
     this.version = version;
     this.isLoadedLater = isLoadedLater;
     this.instrumentation = instrumentation;
-    this.atEnd = atEnd;
     this.directory = createDirectory(options.directory);
     this.catalog =
         new Catalog(
@@ -90,14 +87,36 @@ final class Tracing {
             directory == null ? null : directory.path(),
             options.maxMethods,
             firstGeneration,
-            instrumentation::getAllLoadedClasses);
+            new LoadedClasses() {
+              @Override
+              public Class<?>[] all() {
+                return instrumentation.getAllLoadedClasses();
+              }
+            });
     this.transformer = new Transformer(catalog, new ClassWeaver());
     SelectionReport report = new SelectionReport(catalog);
-    this.armer = new Armer(instrumentation, transformer, () -> eachSecond(report));
-    this.guard = new Guard(new Limits(options.maxOverhead), new FireGuard(), Log::line);
+    this.armer =
+        new Armer(
+            instrumentation,
+            transformer,
+            new Runnable() {
+              @Override
+              public void run() {
+                eachSecond(report);
+              }
+            });
+    this.guard = new Guard(new Limits(options.maxOverhead), new FireGuard(), armer);
     this.watcher = new Watcher(catalog, guard, armer);
-    this.exitHook = new Thread(null, () -> exit(report), "jprobe-exit", 0, false);
-    options.selectors.each().forEach(selector -> selected.add(new Selected(selector, null)));
+    this.exitHook =
+        new Thread(null, null, "jprobe-exit", 0, false) {
+          @Override
+          public void run() {
+            exit(report);
+          }
+        };
+    for (Selector selector : options.selectors.each()) {
+      selected.add(new Selected(selector, null));
+    }
   }
 
   /** Null, for memfds, where the directory cannot be had: its absence costs perf, not jcollect. */
@@ -115,7 +134,14 @@ final class Tracing {
     try {
       guard.open(catalog.open());
       instrumentation.addTransformer(transformer, true);
-      offer(loaded(type -> catalog.maySelect(type.getName(), isOfJdk(type))));
+      offer(
+          loaded(
+              new Filter() {
+                @Override
+                public boolean takes(Class<?> type) {
+                  return catalog.maySelect(type.getName(), isOfJdk(type));
+                }
+              }));
       Runtime.getRuntime().addShutdownHook(exitHook);
       if (options.control) {
         openGatewayIfPossible();
@@ -150,11 +176,11 @@ final class Tracing {
 
   /** Lets the catalogue read classes that were there before the transformer. */
   private void offer(List<Class<?>> classes) {
-    transformer
-        .show(classes, instrumentation)
-        .forEach(
-            (type, classFile) ->
-                catalog.offer(type.getClassLoader(), internalName(type), isOfJdk(type), classFile));
+    for (Map.Entry<Class<?>, byte[]> shown :
+        transformer.show(classes, instrumentation).entrySet()) {
+      Class<?> type = shown.getKey();
+      catalog.offer(type.getClassLoader(), internalName(type), isOfJdk(type), shown.getValue());
+    }
   }
 
   private interface Filter {
@@ -317,6 +343,6 @@ final class Tracing {
     guard.close();
     catalog.close();
     watcher.end();
-    atEnd.accept(this);
+    Agent.hasEnded(this);
   }
 }

@@ -181,9 +181,14 @@ public final class Guard {
     }
   }
 
+  /** A loop, as all that runs before the program does: a lambda would cost it milliseconds. */
   private List<Ledger> throttled() {
-    List<Ledger> throttled = new ArrayList<>(ledgers.values());
-    throttled.removeIf(ledger -> !ledger.isThrottled());
+    List<Ledger> throttled = new ArrayList<>();
+    for (Ledger ledger : ledgers.values()) {
+      if (ledger.isThrottled()) {
+        throttled.add(ledger);
+      }
+    }
     return throttled;
   }
 

@@ -34,7 +34,7 @@ public final class Watcher extends Thread {
   private static final long SECOND_NANOS = 1_000_000_000L;
 
   /** What the watcher reports to. All calls come from the watcher's thread. */
-  public interface Listener extends Catalog.Listener {
+  public interface Listener extends Catalog.Listener, Guard.Listener {
     /** A class has got its probes, and this is its class file. */
     void published(TracedClass traced, byte[] classFile);
 

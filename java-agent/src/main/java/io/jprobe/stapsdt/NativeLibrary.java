@@ -71,7 +71,7 @@ public final class NativeLibrary {
   }
 
   private static void loadFrom(File directory, byte[] library) throws IOException {
-    File file = File.createTempFile("libjprobe", ".so", directory);
+    File file = createFile(directory);
     try {
       try (FileOutputStream out = new FileOutputStream(file)) {
         out.write(library);
@@ -80,5 +80,19 @@ public final class NativeLibrary {
     } finally {
       file.delete();
     }
+  }
+
+  /**
+   * A new file, by a name that nobody has. Not File.createTempFile: it asks a SecureRandom, and so
+   * decides on the security providers before the application has said which.
+   */
+  private static File createFile(File directory) throws IOException {
+    long number = System.nanoTime();
+    File file = new File(directory, "libjprobe" + number + ".so");
+    while (!file.createNewFile()) {
+      number++;
+      file = new File(directory, "libjprobe" + number + ".so");
+    }
+    return file;
   }
 }
