@@ -776,9 +776,14 @@ int stapsdt_retire(struct stapsdt_library *library)
 	return 0;
 }
 
+/* Of glibc alone: musl, whose dlclose unmaps nothing, has no such function. */
+extern const char *gnu_get_libc_version(void) __attribute__((weak));
+
 void stapsdt_unload(struct stapsdt_library *library)
 {
-	if (library->handle)
+	if (library->handle && !gnu_get_libc_version)
+		stapsdt_retire(library);
+	else if (library->handle)
 		dlclose(library->handle);
 	remove_file(library);
 	memset(library, 0, sizeof(*library));

@@ -14,10 +14,19 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define PREFIX "jprobe-"
 #define ATTEMPTS 8
+
+/* As fstatat, which C libraries call by several names: before glibc 2.33 there is no symbol of that
+ * name. Their structure is the kernel's on the machines that we have. */
+static int look_at(int directory, const char *name, struct stat *status)
+{
+	return (int)syscall(SYS_newfstatat, directory, name, status,
+			    AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+}
 
 static int open_directory_at(int parent, const char *name)
 {
@@ -58,7 +67,7 @@ static void sweep_one(int parent, const char *name)
 
 	if (directory < 0)
 		return;
-	if (!fstat(directory, &status) && status.st_uid == geteuid() &&
+	if (!look_at(directory, "", &status) && status.st_uid == geteuid() &&
 	    !flock(directory, LOCK_EX | LOCK_NB)) {
 		remove_contents(directory);
 		unlinkat(parent, name, AT_REMOVEDIR);
@@ -96,8 +105,8 @@ static int lock_directory(const char *path)
 		return -1;
 	}
 	if ((flock(directory, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) ||
-	    fstat(directory, &held) || lstat(path, &named) || held.st_ino != named.st_ino ||
-	    held.st_dev != named.st_dev) {
+	    look_at(directory, "", &held) || look_at(AT_FDCWD, path, &named) ||
+	    held.st_ino != named.st_ino || held.st_dev != named.st_dev) {
 		close(directory);
 		errno = EAGAIN;
 		return -1;
