@@ -2,55 +2,65 @@
 package io.jprobe.control;
 
 import io.jprobe.stapsdt.ProtoWriter;
+import java.io.File;
+import java.io.FileOutputStream;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
-import java.nio.file.attribute.FileAttribute;
-import java.nio.file.attribute.PosixFilePermissions;
-import java.util.Set;
 
 /**
  * The file "control" in the stub directory: a jprobe.v1.ControlEndpoint
  * (proto/jprobe/v1/control.proto), there as long as the gateway listens. The C side knows its two
  * names, and removes what a killed process has left.
+ *
+ * <p>Without java.nio.file, whose file system may be the application's own and would be loaded
+ * before the application begins.
  */
 final class EndpointFile {
   private static final String NAME = "control";
   private static final String UNFINISHED = "control.new";
-  private static final FileAttribute<?> OWNER_ONLY =
-      PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
 
-  private final Path path;
+  private final File file;
 
-  private EndpointFile(Path path) {
-    this.path = path;
+  private EndpointFile(File file) {
+    this.file = file;
   }
 
   /** Writes it: complete before it has its name, and its owner's alone before it has content. */
   static EndpointFile write(String directory, int port, Token token) throws IOException {
-    byte[] message = new ProtoWriter().number(1, port).text(2, token.digits).toByteArray();
-    Path unfinished = Path.of(directory, UNFINISHED);
-    Files.deleteIfExists(unfinished);
-    try (FileChannel file =
-        FileChannel.open(
-            unfinished,
-            Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE),
-            OWNER_ONLY)) {
-      ByteBuffer rest = ByteBuffer.wrap(message);
-      while (rest.hasRemaining()) {
-        file.write(rest);
-      }
+    File unfinished = new File(directory, UNFINISHED);
+    remove(unfinished);
+    if (!unfinished.createNewFile()) {
+      throw new IOException(unfinished + " is there already");
     }
-    Path path = Path.of(directory, NAME);
-    Files.move(unfinished, path, StandardCopyOption.ATOMIC_MOVE);
-    return new EndpointFile(path);
+    keepFromOthers(unfinished);
+    try (FileOutputStream out = new FileOutputStream(unfinished)) {
+      out.write(new ProtoWriter().number(1, port).text(2, token.digits).toByteArray());
+    }
+    File file = new File(directory, NAME);
+    if (!unfinished.renameTo(file)) {
+      throw new IOException("cannot rename " + unfinished + " to " + NAME);
+    }
+    return new EndpointFile(file);
+  }
+
+  private static void keepFromOthers(File file) throws IOException {
+    // A permission is the owner's alone when it is taken from all and given back to the owner.
+    boolean done =
+        file.setReadable(false, false)
+            && file.setReadable(true, true)
+            && file.setWritable(false, false)
+            && file.setWritable(true, true);
+    if (!done) {
+      throw new IOException("cannot keep " + file + " from others");
+    }
   }
 
   void remove() throws IOException {
-    Files.deleteIfExists(path);
+    remove(file);
+  }
+
+  private static void remove(File file) throws IOException {
+    if (!file.delete() && file.exists()) {
+      throw new IOException("cannot remove " + file);
+    }
   }
 }
