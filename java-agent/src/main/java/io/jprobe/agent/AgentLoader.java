@@ -7,6 +7,7 @@ import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
+import java.security.ProtectionDomain;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.zip.DataFormatException;
@@ -37,11 +38,15 @@ final class AgentLoader extends ClassLoader {
 
   private final byte[] jar;
 
+  /** The jar's own: what a policy grants to the jar is granted to all of the agent. */
+  private final ProtectionDomain domain;
+
   /** Where the central directory has the entry, by its name without the prefix. */
   private final Map<String, Integer> entries = new HashMap<>();
 
-  private AgentLoader(File file) throws IOException {
+  private AgentLoader(File file, ProtectionDomain domain) throws IOException {
     super("jprobe", ClassLoader.getPlatformClassLoader());
+    this.domain = domain;
     try (InputStream content = new FileInputStream(file)) {
       jar = content.readAllBytes();
     }
@@ -54,8 +59,8 @@ final class AgentLoader extends ClassLoader {
 
   /** A loader of what lies in the jar that the class came from. */
   static AgentLoader ofJarOf(Class<?> type) throws Exception {
-    return new AgentLoader(
-        new File(type.getProtectionDomain().getCodeSource().getLocation().toURI()));
+    ProtectionDomain domain = type.getProtectionDomain();
+    return new AgentLoader(new File(domain.getCodeSource().getLocation().toURI()), domain);
   }
 
   private void readDirectory() {
@@ -111,7 +116,7 @@ final class AgentLoader extends ClassLoader {
     if (bytes == null) {
       throw new ClassNotFoundException(name);
     }
-    return defineClass(name, bytes, 0, bytes.length);
+    return defineClass(name, bytes, 0, bytes.length, domain);
   }
 
   @Override
