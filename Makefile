@@ -33,9 +33,9 @@ PACKAGES += gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 else
 PACKAGES += gcc-x86-64-linux-gnu libc6-dev-amd64-cross
 endif
-# What the tests hold against us: bpftrace, bcc's tplist, perf, readelf, valgrind; and pkg-config, by
-# which C programs find what install-stapsdt has installed.
-TEST_PACKAGES := bpftrace bpfcc-tools linux-perf binutils util-linux iproute2 valgrind pkg-config
+# What the tests hold against us: bpftrace, bcc's tplist, perf, readelf, valgrind; pkg-config, by
+# which C programs find what install-stapsdt has installed; and another C library.
+TEST_PACKAGES := bpftrace bpfcc-tools linux-perf binutils util-linux iproute2 valgrind pkg-config musl-tools
 
 MISSING = $(shell dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | \
 	awk '$$2 == "installed" {print $$1}' | sort | comm -13 - <(printf '%s\n' $(1) | sort))

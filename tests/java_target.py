@@ -167,17 +167,21 @@ def java(
     probes: str | None = None,
     options: str = "",
     jvm: Sequence[str] = (),
+    before: Sequence[str] = (),
     guarded: bool = False,
     **popen: Any,
 ) -> Process:
     """A JVM with the agent (without, if `probes` is None and `options` empty). Unless `guarded`, without its
-    guard: most targets do nothing but fire."""
+    guard: most targets do nothing but fire.
+
+    `before` is what the command begins with, where another program is to execute it.
+    """
     parts = ([f"probes={probes}"] if probes is not None else []) + ([options] if options else [])
     if parts and not guarded:
         parts.append("max-overhead=0")
     agent = [f"-javaagent:{JAR}={','.join(parts)}"] if parts else []
     quiet = ["--enable-native-access=ALL-UNNAMED"] if jdk.version >= NATIVE_ACCESS_WARNINGS_SINCE else []
-    return Process([jdk.java, *quiet, *agent, *jvm, *arguments], **popen)
+    return Process([*before, jdk.java, *quiet, *agent, *jvm, *arguments], **popen)
 
 
 def jcollect(*arguments: str | int | Path, **popen: Any) -> Process:

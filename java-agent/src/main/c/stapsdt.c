@@ -673,15 +673,25 @@ int stapsdt_load(const char *directory, unsigned generation,
 		 const struct stapsdt_contents *contents, struct stapsdt_library *library,
 		 struct stapsdt_error *error)
 {
+	struct stapsdt_error of_file, of_memory;
+
 	memset(library, 0, sizeof(*library));
 	library->memfd = -1;
 	library->owner = getpid();
 	library->count = contents->count;
 	library->gate_count = contents->gates;
-	if (directory && !load_from_file(directory, generation, contents, library, error))
+	if (!directory)
+		return load_from_memory(generation, contents, library, error);
+	if (!load_from_file(directory, generation, contents, library, error))
 		return 0;
+	of_file = *error;
 	/* A full or noexec file system: the memfd needs neither space on it nor its consent. */
-	return load_from_memory(generation, contents, library, error);
+	if (!load_from_memory(generation, contents, library, error))
+		return 0;
+	of_memory = *error;
+	stapsdt_fail(error, "%s; and in memory: %s", of_file.text, of_memory.text);
+	error->failure = of_memory.failure;
+	return -1;
 }
 
 /* ---- retiring ---- */

@@ -50,7 +50,11 @@ final class Tracing {
   final Catalog catalog;
   private final Options options;
   private final Instrumentation instrumentation;
+
+  /** Null, for memfds, where it cannot be had: its absence costs perf, not jcollect. */
   private final StubDirectory directory;
+
+  private final String whyNoDirectory;
   private final Transformer transformer;
   private final Armer armer;
   private final Guard guard;
@@ -79,7 +83,15 @@ final class Tracing {
     this.version = version;
     this.isLoadedLater = isLoadedLater;
     this.instrumentation = instrumentation;
-    this.directory = createDirectory(options.directory);
+    StubDirectory made = null;
+    String reason = "";
+    try {
+      made = StubDirectory.create(options.directory);
+    } catch (StapsdtException e) {
+      reason = e.getMessage();
+    }
+    this.directory = made;
+    this.whyNoDirectory = reason;
     this.catalog =
         new Catalog(
             options.selectors,
@@ -119,20 +131,10 @@ final class Tracing {
     }
   }
 
-  /** Null, for memfds, where the directory cannot be had: its absence costs perf, not jcollect. */
-  private static StubDirectory createDirectory(String parent) {
-    try {
-      return StubDirectory.create(parent);
-    } catch (StapsdtException e) {
-      Log.line(e.getMessage() + "; stub libraries are kept in memory");
-      return null;
-    }
-  }
-
   /** By the thread that starts the agent. What cannot be started leaves nothing behind. */
   void start() throws StapsdtException {
     try {
-      guard.open(catalog.open());
+      openCatalog();
       instrumentation.addTransformer(transformer, true);
       offer(
           loaded(
@@ -153,6 +155,20 @@ final class Tracing {
     }
   }
 
+  private void openCatalog() throws StapsdtException {
+    try {
+      guard.open(catalog.open());
+    } catch (StapsdtException e) {
+      throw directory == null
+          ? new StapsdtException(whyNoDirectory + "; and in memory: " + e.getMessage())
+          : e;
+    }
+    if (directory == null) {
+      String orders = options.control ? ", and the agent cannot be commanded" : "";
+      Log.line(whyNoDirectory + "; stub libraries are kept in memory" + orders);
+    }
+  }
+
   /** An agent that was loaded to be commanded is of no use without. */
   private void openGatewayIfPossible() throws StapsdtException {
     try {
@@ -161,7 +177,9 @@ final class Tracing {
       if (isLoadedLater) {
         throw e;
       }
-      Log.line(e.getMessage() + "; the agent cannot be commanded");
+      if (directory != null) {
+        Log.line(e.getMessage() + "; the agent cannot be commanded");
+      }
     }
   }
 
