@@ -2,8 +2,8 @@
 
     make bench                                  all of it, about half an hour
     .venv/bin/python bench/run.py dormant       one or more of: dormant, calls, filtered, inlining, attach,
-                                                recovery, selecting, binding, guard (on each JDK), starting,
-                                                attaching, reading (the collector's)
+                                                recovery, selecting, binding, guard, startup (on each
+                                                JDK), starting, attaching, reading (the collector's)
 
 Each figure is a median, and each claim a ratio of medians of runs that took turns. Everything that
 was measured is kept in bench/results/, one JSON file a run.
@@ -32,6 +32,7 @@ from attaching import attaching, starting  # noqa: E402
 from binding import binding  # noqa: E402
 from guard import guard  # noqa: E402
 from reading import reading  # noqa: E402
+from startup import startup  # noqa: E402
 
 from conditions import wait_until  # noqa: E402
 from java_target import (  # noqa: E402
@@ -481,6 +482,7 @@ BENCHES = {
     "selecting": selecting,
     "binding": binding,
     "guard": guard,
+    "startup": startup,
 }
 
 

@@ -76,8 +76,9 @@ def test_the_programs_classes_come_from_its_archive_as_ever(
 @on_every_jdk
 @pytest.mark.parametrize(
     "jvm",
-    ["-Xint", "-Xcomp", "-XX:+UseSerialGC", "-XX:+UseParallelGC", "-XX:+UseZGC", "-Xmx16m", "-Xshare:off",
-     "-Xrs", "-Xverify:all", "-XX:-UseCompressedOops", "-XX:+DisableAttachMechanism"],
+    ["-Xint", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:+UseParallelGC", "-XX:+UseZGC",
+     "-Xmx16m", "-Xshare:off", "-Xrs", "-Xverify:all", "-XX:-UseCompressedOops",
+     "-XX:+DisableAttachMechanism"],
 )  # fmt: skip
 def test_jvms_of_all_sorts_are_traced_exactly(jdk: Jdk, jvm: str, targets: Path) -> None:
     require_bpf()

@@ -7,9 +7,9 @@ import java.util.Locale;
 import java.util.TreeMap;
 
 /**
- * Prints, a line each, what a program finds when its main method begins and that somebody could have
- * changed or decided before; then runs until its stdin ends. The threads come first, because asking
- * for the rest may start some.
+ * Prints, a line each, what a program finds when its main method begins and that somebody could
+ * have changed or decided before; then runs until its stdin ends. The threads come first, because
+ * asking for the rest may start some.
  */
 public class AsStarted {
   public static void main(String[] arguments) throws Exception {
@@ -24,7 +24,8 @@ public class AsStarted {
     System.out.println("loader: " + main.getContextClassLoader().getClass().getName());
     System.out.println("assertions: " + AsStarted.class.desiredAssertionStatus());
     System.out.println("streams: " + System.in.getClass() + System.out.getClass());
-    System.out.println("priority: " + main.getPriority() + " in " + main.getThreadGroup().getName());
+    System.out.println(
+        "priority: " + main.getPriority() + " in " + main.getThreadGroup().getName());
     new TreeMap<>(System.getProperties())
         .forEach((name, value) -> System.out.println(name + "=" + value));
     System.out.println("locale: " + Locale.getDefault() + ", " + Charset.defaultCharset());

@@ -105,8 +105,7 @@ public final class Agent {
     FireBinding.bind(fire, options.stringLimit);
     // Initializes it: a JDK that it does not fit is to be found out here, not in the application.
     Fire.threadId();
-    Tracing begun =
-        new Tracing(options, version(), later, nextGeneration, instrumentation);
+    Tracing begun = new Tracing(options, version(), later, nextGeneration, instrumentation);
     CURRENT.set(begun);
     begun.start();
   }

@@ -110,9 +110,28 @@ final class AgentLoader extends ClassLoader {
     return jar[at] & 0xff | (jar[at + 1] & 0xff) << 8;
   }
 
+  /**
+   * Without asking the parents for what is ours: no other loader can have it, and each answer of
+   * theirs would be an exception, when the program is to start.
+   */
+  @Override
+  protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {
+    if (name.startsWith("java.") || !entries.containsKey(entry(name))) {
+      return super.loadClass(name, resolve);
+    }
+    synchronized (getClassLoadingLock(name)) {
+      Class<?> loaded = findLoadedClass(name);
+      return loaded == null ? findClass(name) : loaded;
+    }
+  }
+
+  private static String entry(String className) {
+    return className.replace('.', '/') + ".classdata";
+  }
+
   @Override
   protected Class<?> findClass(String name) throws ClassNotFoundException {
-    byte[] bytes = read(name.replace('.', '/') + ".classdata");
+    byte[] bytes = read(entry(name));
     if (bytes == null) {
       throw new ClassNotFoundException(name);
     }

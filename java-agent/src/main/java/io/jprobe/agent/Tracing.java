@@ -16,7 +16,6 @@ import io.jprobe.select.Selectors;
 import io.jprobe.stapsdt.FireGuard;
 import io.jprobe.stapsdt.StapsdtException;
 import io.jprobe.stapsdt.StubDirectory;
-import io.jprobe.weave.ClassWeaver;
 import java.lang.instrument.Instrumentation;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -105,7 +104,7 @@ final class Tracing {
                 return instrumentation.getAllLoadedClasses();
               }
             });
-    this.transformer = new Transformer(catalog, new ClassWeaver());
+    this.transformer = new Transformer(catalog);
     SelectionReport report = new SelectionReport(catalog);
     this.armer =
         new Armer(
@@ -209,8 +208,8 @@ final class Tracing {
     List<Class<?>> found = new ArrayList<>();
     for (Class<?> type : instrumentation.getAllLoadedClasses()) {
       if (!type.isArray()
-          && !Transformer.isOurs(type.getClassLoader(), type.getName())
           && filter.takes(type)
+          && !Transformer.isOurs(type.getClassLoader(), type.getName())
           && instrumentation.isModifiableClass(type)) {
         found.add(type);
       }

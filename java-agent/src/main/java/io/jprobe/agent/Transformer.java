@@ -23,14 +23,22 @@ final class Transformer implements ClassFileTransformer {
   private static final ClassLoader AGENT = Transformer.class.getClassLoader();
 
   private final Catalog catalog;
-  private final ClassWeaver weaver;
   private final ConcurrentMap<TracedClass, Map<TracedMethod, String>> failures =
       new ConcurrentHashMap<>();
   private volatile Showing showing;
 
-  Transformer(Catalog catalog, ClassWeaver weaver) {
+  // Guarded by this, and made when it is first needed: it takes classes that main need not wait for.
+  private ClassWeaver weaver;
+
+  Transformer(Catalog catalog) {
     this.catalog = catalog;
-    this.weaver = weaver;
+  }
+
+  private synchronized ClassWeaver weaver() {
+    if (weaver == null) {
+      weaver = new ClassWeaver();
+    }
+    return weaver;
   }
 
   /** Whether a class, of this binary name, is a part of the agent, which is never traced. */
@@ -85,17 +93,17 @@ final class Transformer implements ClassFileTransformer {
 
   /** Prepares for weaving what is to be armed. */
   void prepare(TracedClass traced, Set<TracedMethod> methods) {
-    weaver.prepare(traced, methods);
+    weaver().prepare(traced, methods);
   }
 
   /** Weaves all of the class and drops the result. */
   void rehearse(TracedClass traced, byte[] classFile) {
-    weaver.weave(traced, traced.all(), classFile);
+    weaver().weave(traced, traced.all(), classFile);
   }
 
   private byte[] weave(TracedClass traced, byte[] classFile) {
     try {
-      ClassWeaver.Result result = weaver.weave(traced, traced.armed(), classFile);
+      ClassWeaver.Result result = weaver().weave(traced, traced.armed(), classFile);
       if (!result.failures.isEmpty()) {
         failures.put(traced, result.failures);
       }
