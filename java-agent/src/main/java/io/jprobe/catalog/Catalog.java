@@ -142,6 +142,10 @@ public final class Catalog {
    */
   Map<TracedClass, byte[]> publishDue(Listener listener) throws StapsdtException {
     Map<ClassKey, Offer> offered = offers.takeDue();
+    if (offered.isEmpty() && !untraceable.hasWaited(UNTRACEABLE_PATIENCE_NANOS)) {
+      // So it is at nearly every look, for as long as the program lives.
+      return Map.of();
+    }
     // Another agent may have had the JVM show a class again while it was being read.
     offered.keySet().removeAll(classes.keySet());
     Map<TracedClass, byte[]> published = new LinkedHashMap<>();
@@ -365,9 +369,11 @@ public final class Catalog {
     for (Generation generation : generations) {
       changed.addAll(generation.changed());
     }
-    toLookAt.removeIf(traced -> traced.armed().isEmpty() && traced.raised().isEmpty());
-    changed.addAll(toLookAt);
-    toLookAt.clear();
+    if (!toLookAt.isEmpty()) {
+      toLookAt.removeIf(traced -> traced.armed().isEmpty() && traced.raised().isEmpty());
+      changed.addAll(toLookAt);
+      toLookAt.clear();
+    }
     return changed;
   }
 

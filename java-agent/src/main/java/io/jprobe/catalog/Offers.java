@@ -27,6 +27,9 @@ final class Offers {
 
   /** Takes the burst, if it is over. The map is the caller's own. */
   synchronized Map<ClassKey, Offer> takeDue() {
+    if (waiting.isEmpty()) {
+      return new LinkedHashMap<>();
+    }
     long now = System.nanoTime();
     if (now - last < QUIET_NANOS && now - first < PATIENCE_NANOS) {
       return new LinkedHashMap<>();
