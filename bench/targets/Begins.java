@@ -23,15 +23,15 @@ public class Begins {
   private static long used(MemoryType type) {
     long used = 0;
     for (MemoryPoolMXBean pool : ManagementFactory.getMemoryPoolMXBeans()) {
-      if (pool.getType() == type && (type == MemoryType.HEAP || isMetaspace(pool))) {
+      if (pool.getType() == type && type == MemoryType.HEAP) {
+        // As the collection left it: since then each thread may have taken room for what is to
+        // come.
+        used += pool.getCollectionUsage().getUsed();
+      } else if (pool.getType() == type && pool.getName().equals("Metaspace")) {
+        // The compressed class space is a part of it.
         used += pool.getUsage().getUsed();
       }
     }
     return used;
-  }
-
-  /** The compressed class space is a part of the pool of that name. */
-  private static boolean isMetaspace(MemoryPoolMXBean pool) {
-    return pool.getName().equals("Metaspace");
   }
 }

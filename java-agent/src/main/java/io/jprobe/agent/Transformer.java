@@ -27,7 +27,8 @@ final class Transformer implements ClassFileTransformer {
       new ConcurrentHashMap<>();
   private volatile Showing showing;
 
-  // Guarded by this, and made when it is first needed: it takes classes that main need not wait for.
+  // Guarded by this, and made when it is first needed: it takes classes that main need not wait
+  // for.
   private ClassWeaver weaver;
 
   Transformer(Catalog catalog) {
