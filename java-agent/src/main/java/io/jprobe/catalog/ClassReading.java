@@ -79,6 +79,7 @@ final class ClassReading {
   private Captures captures(
       Selector selector, Candidate candidate, MethodFacts method, int loaderId, ClassFiles beside) {
     String className = candidate.file().name();
+    String bug = JvmBug.reasonAgainst(candidate.file(), Runtime.version());
     String reason;
     if (candidate.inJdk() && Exclusions.isExcluded(className)) {
       reason = "weaving itself needs this class";
@@ -86,6 +87,9 @@ final class ClassReading {
       reason = "it is abstract";
     } else if ((method.access & Opcodes.ACC_NATIVE) != 0) {
       reason = "it is native";
+    } else if (bug != null) {
+      reason = bug;
+      listener.unfit(className + "#" + method, reason);
     } else {
       try {
         return Captures.of(selector, candidate.file(), method, beside);

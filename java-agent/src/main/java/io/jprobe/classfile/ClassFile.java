@@ -13,10 +13,17 @@ import org.objectweb.asm.FieldVisitor;
 import org.objectweb.asm.Label;
 import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
+import org.objectweb.asm.RecordComponentVisitor;
 import org.objectweb.asm.Type;
+import org.objectweb.asm.TypePath;
 
 /** What a class file says of its class, without a class being loaded. Methods are in its order. */
 public final class ClassFile {
+  private static final String METHOD_PARAMETERS = "MethodParameters";
+
+  /** JVMS 4.4.7. */
+  private static final int CONSTANT_UTF8 = 1;
+
   /** ACC_ flags (JVMS 4.1). */
   public final int access;
 
@@ -35,7 +42,16 @@ public final class ClassFile {
   public final List<FieldFacts> fields;
   public final List<MethodFacts> methods;
 
-  private ClassFile(Reader reader) {
+  /** Whether the type of a record's component has an annotation that reflection can see. */
+  public final boolean hasAnnotatedRecordTypes;
+
+  /**
+   * Whether the constant pool has the name of the attribute MethodParameters. Where the JVM writes
+   * the class file of a loaded class, it may leave the attribute out, but never the name.
+   */
+  public final boolean namesMethodParameters;
+
+  private ClassFile(Reader reader, boolean namesMethodParameters) {
     this.access = reader.access;
     this.internalName = reader.internalName;
     this.superName = reader.superName;
@@ -43,13 +59,40 @@ public final class ClassFile {
     this.annotations = Set.copyOf(reader.annotations);
     this.fields = List.copyOf(reader.fields);
     this.methods = List.copyOf(reader.methods);
+    this.hasAnnotatedRecordTypes = reader.hasAnnotatedRecordTypes;
+    this.namesMethodParameters = namesMethodParameters;
   }
 
   /** Throws a RuntimeException for a file that ASM cannot read, of a later Java for instance. */
   public static ClassFile read(byte[] bytes) {
     Reader reader = new Reader();
-    new ClassReader(bytes).accept(reader, ClassReader.SKIP_FRAMES);
-    return new ClassFile(reader);
+    ClassReader classReader = new ClassReader(bytes);
+    classReader.accept(reader, ClassReader.SKIP_FRAMES);
+    return new ClassFile(reader, hasText(classReader, METHOD_PARAMETERS));
+  }
+
+  /** Whether the text, of ASCII, is an entry of the constant pool. */
+  private static boolean hasText(ClassReader file, String text) {
+    for (int i = 1; i < file.getItemCount(); i++) {
+      int entry = file.getItem(i);
+      // The second half of a long or double is no entry.
+      if (entry != 0 && file.readByte(entry - 1) == CONSTANT_UTF8 && isText(file, entry, text)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private static boolean isText(ClassReader file, int entry, String text) {
+    if (file.readUnsignedShort(entry) != text.length()) {
+      return false;
+    }
+    for (int i = 0; i < text.length(); i++) {
+      if (file.readByte(entry + 2 + i) != text.charAt(i)) {
+        return false;
+      }
+    }
+    return true;
   }
 
   /** The binary name, with dots. */
@@ -69,6 +112,7 @@ public final class ClassFile {
     final Set<String> annotations = new HashSet<>();
     final List<FieldFacts> fields = new ArrayList<>();
     final List<MethodFacts> methods = new ArrayList<>();
+    boolean hasAnnotatedRecordTypes;
 
     Reader() {
       super(Opcodes.ASM9);
@@ -92,6 +136,19 @@ public final class ClassFile {
     public AnnotationVisitor visitAnnotation(String descriptor, boolean visible) {
       annotations.add(Type.getType(descriptor).getClassName());
       return null;
+    }
+
+    @Override
+    public RecordComponentVisitor visitRecordComponent(
+        String name, String descriptor, String signature) {
+      return new RecordComponentVisitor(Opcodes.ASM9) {
+        @Override
+        public AnnotationVisitor visitTypeAnnotation(
+            int typeRef, TypePath typePath, String descriptor, boolean visible) {
+          hasAnnotatedRecordTypes |= visible;
+          return null;
+        }
+      };
     }
 
     @Override

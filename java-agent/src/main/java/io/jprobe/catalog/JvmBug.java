@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.catalog;
+
+import io.jprobe.classfile.ClassFile;
+import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/**
+ * Bugs by which HotSpot loses more of a class than its bytecode when it retransforms it, whatever
+ * is woven. What it has lost does not come back: such a class has no probes.
+ */
+enum JvmBug {
+  /** The JVM leaves MethodParameters out of the class file that it writes anew. */
+  PARAMETER_NAMES(
+      "JDK-8240908", "would lose the names of its class's parameters", "17.0.20", "19") {
+    @Override
+    boolean concerns(ClassFile file) {
+      return file.namesMethodParameters;
+    }
+  },
+
+  /**
+   * The JVM reads the annotations wrongly where indices into the constant pool change, and gives up
+   * half-way without saying so: then the record's fields are not found. Weaving alone keeps the
+   * indices (JDK 17.0.15 and 25.0.3 did no harm), another agent that weaves too need not. JDK 21
+   * had no release with the fix when this was written.
+   */
+  ANNOTATED_RECORD(
+      "JDK-8376185", "could break a record with annotated types", "25.0.4", "26.0.2", "27") {
+    @Override
+    boolean concerns(ClassFile file) {
+      return file.hasAnnotatedRecordTypes;
+    }
+  };
+
+  private final String number;
+  private final String damage;
+
+  /** The first release of each feature release that has the fix; all after the last have it. */
+  private final List<Runtime.Version> fixes;
+
+  JvmBug(String number, String damage, String... fixes) {
+    this.number = number;
+    this.damage = damage;
+    this.fixes = Stream.of(fixes).map(Runtime.Version::parse).collect(Collectors.toList());
+  }
+
+  /** Whether retransforming this class does harm where the bug is. */
+  abstract boolean concerns(ClassFile file);
+
+  /** Early-access builds count as what came before them. */
+  boolean isIn(Runtime.Version version) {
+    Runtime.Version last = fixes.get(fixes.size() - 1);
+    return version.compareToIgnoreOptional(last) < 0
+        && fixes.stream()
+            .noneMatch(
+                fix ->
+                    fix.feature() == version.feature()
+                        && version.compareToIgnoreOptional(fix) >= 0);
+  }
+
+  /** Why this JVM must not retransform the class: a clause about a method; null if it may. */
+  static String reasonAgainst(ClassFile file, Runtime.Version version) {
+    for (JvmBug bug : values()) {
+      if (bug.isIn(version) && bug.concerns(file)) {
+        String numbers =
+            version.version().stream().map(String::valueOf).collect(Collectors.joining("."));
+        return "retransforming on JDK " + numbers + " " + bug.damage + " (" + bug.number + ")";
+      }
+    }
+    return null;
+  }
+}
