@@ -46,6 +46,14 @@ class Jdk:
     def javac(self) -> str:
         return str(self.home / "bin/javac")
 
+    @property
+    def release(self) -> tuple[int, ...]:
+        """As in (17, 0, 15)."""
+        text = (self.home / "release").read_text()
+        version = re.search(r'^JAVA_VERSION="([\d.]+)', text, re.MULTILINE)
+        assert version, text
+        return tuple(map(int, version[1].split(".")))
+
     def __str__(self) -> str:
         return f"jdk{self.version}"
 
@@ -251,6 +259,15 @@ def compile_targets(folder: Path) -> Path:
         ],
         check=True,
     )
+    return folder
+
+
+def compile_reflected(folder: Path, sources: Path = ROOT / "tests/targets/reflected") -> Path:
+    """The program of tests/targets/reflected: with records, and with what -parameters makes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
+    options = ["--release", str(OLDEST_JAVA), "-g", "-parameters", "-d", folder]
+    subprocess.run([compiler.javac, *options, *sorted(sources.glob("*.java"))], check=True)
     return folder
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from conditions import require_bpf, wait_until
 from java_target import (
+    JCOLLECT,
     KOTLIN_JAR,
     SCALA_JAR,
     Jdk,
@@ -20,8 +21,10 @@ from java_target import (
     java,
     on_every_jdk,
     probes_of,
+    run,
     wait_for_probes,
 )
+from jvm_bugs import PARAMETER_NAMES, has_bug
 from recording import Recording
 
 KOTLIN = [
@@ -87,7 +90,8 @@ SCALA = [
     "scala.util.Failure#new",
     "scala.util.Failure#get",
 ]
-SELECTED_METHODS = 60
+KOTLIN_METHODS = 33
+SCALA_METHODS = 27
 
 
 @pytest.fixture(autouse=True)
@@ -102,22 +106,39 @@ def class_path(targets: Path) -> str:
 @on_every_jdk
 def test_the_events_of_other_compilers_code_are_exact(jdk: Jdk, targets: Path) -> None:
     selectors = ";".join(KOTLIN + SCALA)
+    is_scala_refused = has_bug(jdk, PARAMETER_NAMES)
+    methods = KOTLIN_METHODS + (0 if is_scala_refused else SCALA_METHODS)
     with java(
         jdk, "-cp", class_path(targets), "KotlinAndScala", probes=selectors, jvm=["-Xverify:all"]
     ) as target:
         target.wait_for_line("ready")
-        wait_for_probes(target.pid, 3 * SELECTED_METHODS)
+        wait_for_probes(target.pid, 3 * methods)
+        if is_scala_refused:
+            assert_all_of_scala_is_refused(target)
         with attach(target.pid) as collector:
             recording = Recording(target.pid)
             target.send("run")
             said = json.loads(target.wait_for_line(r"\{"))
             books = finish(collector)
             events = recording.end()
-        assert target.err == []
+        assert len(target.err) == is_scala_refused
+    if is_scala_refused:
+        said["events"] = [line for line in said["events"] if not line.startswith("scala.")]
     assert [event.line for event in events] == said["events"]
     assert {event.thread for event in events} == {said["thread"]}
-    assert len({event.method for event in events}) == SELECTED_METHODS
+    assert len({event.method for event in events}) == methods
     assert f"{len(events)} hits = {len(events)} delivered + 0 lost" in books
+
+
+def assert_all_of_scala_is_refused(target: Process) -> None:
+    """Its compiler writes down the names of all parameters, for reflection to find."""
+    everything = json.loads(run(JCOLLECT, "probes", target.pid, "--all", "--json").stdout)
+    refused = [one for one in everything if not one.get("traceable", True)]
+    assert len(refused) == SCALA_METHODS
+    assert all(one["class"].startswith("scala.") for one in refused)
+    assert all(one["reason"].endswith(f"({PARAMETER_NAMES})") for one in refused)
+    (line,) = target.err
+    assert re.match(rf"jprobe: cannot trace scala\..* on JDK .* \({PARAMETER_NAMES}\)", line)
 
 
 def work(target: Process) -> str:
@@ -140,11 +161,14 @@ def test_whole_libraries_of_other_compilers_run_as_ever_woven(jdk: Jdk, targets:
         jvm=["-Xverify:all"],
     ) as target:
         target.wait_for_line("ready")
-        wait_until(lambda: len(probes_of(target.pid)) > 30_000, "the libraries to be published")
+        is_scala_refused = has_bug(jdk, PARAMETER_NAMES)
+        # The classes that have no parameters are traced all the same.
+        least = 12_819 if is_scala_refused else 30_000
+        wait_until(lambda: len(probes_of(target.pid)) > least, "the libraries to be published")
         with attach(target.pid) as collector:
             # There is nothing in either library that could not be woven. Weaving links classes, and
             # that may load others, which are attached to as well.
-            wait_until(lambda: everything_is_armed(target, collector), "everything to be armed")
+            wait_until(lambda: everything_is_armed(target, collector, least), "everything to be armed")
             assert [work(target) for _ in range(3)] == [as_ever] * 3
             books = finish(collector)
         wait_until(
@@ -152,18 +176,18 @@ def test_whole_libraries_of_other_compilers_run_as_ever_woven(jdk: Jdk, targets:
             "all probes to be dormant",
         )
         assert work(target) == as_ever
-        assert target.err == []
+        assert len(target.err) == is_scala_refused
     hits = re.search(r": ([\d,]+) hits = ", books)
     assert hits, books
-    assert number(hits[1]) > 100_000
+    assert number(hits[1]) > (10_000 if is_scala_refused else 100_000)
     assert "unaccounted" not in books
 
 
-def everything_is_armed(target: Process, collector: Process) -> bool:
+def everything_is_armed(target: Process, collector: Process, least: int) -> bool:
     """Whether each probe is, and the collector knows of it."""
     told = [re.match(r"armed ([\d,]+) (more )?probe", line) for line in collector.err]
     states = Counter(probe["state"] for probe in probes_of(target.pid))
-    return states == {"armed": sum(number(one[1]) for one in told if one)} and states["armed"] > 30_000
+    return states == {"armed": sum(number(one[1]) for one in told if one)} and states["armed"] > least
 
 
 def number(text: str) -> int:

@@ -1,0 +1,83 @@
+"""What retransforming a class would cost its program, and is therefore not done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conditions import require_bpf, wait_until
+from java_target import (
+    JCOLLECT,
+    Jdk,
+    Process,
+    attach,
+    compile_reflected,
+    finish,
+    java,
+    on_every_jdk,
+    probes_of,
+    run,
+)
+from jvm_bugs import ANNOTATED_RECORD, PARAMETER_NAMES, has_bug
+
+NAMED, MARKED, PLAIN = (f"Reflected${name}" for name in ("Named", "Marked", "Plain"))
+
+
+@pytest.fixture(scope="session")
+def reflected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_reflected(tmp_path_factory.mktemp("reflected"))
+
+
+def said(target: Process) -> str:
+    target.send("run")
+    return target.wait_for_line("said: ")
+
+
+def reasons(target: Process) -> dict[str, str]:
+    """Why classes with selected methods have no probes, by class."""
+    everything = json.loads(run(JCOLLECT, "probes", target.pid, "--all", "--json").stdout)
+    return {one["class"]: one["reason"] for one in everything if not one.get("traceable", True)}
+
+
+def bugs_by_class(jdk: Jdk) -> dict[str, str]:
+    """What is refused, and for which bug."""
+    if has_bug(jdk, PARAMETER_NAMES):
+        return dict.fromkeys((NAMED, MARKED), PARAMETER_NAMES)
+    return {MARKED: ANNOTATED_RECORD} if has_bug(jdk, ANNOTATED_RECORD) else {}
+
+
+def states_are(target: Process, state: str) -> Callable[[], bool]:
+    return lambda: {probe["state"] for probe in probes_of(target.pid)} == {state}
+
+
+@on_every_jdk
+def test_what_reflection_says_of_traced_classes_is_as_ever(jdk: Jdk, reflected: Path) -> None:
+    bugs = bugs_by_class(jdk)
+    with java(jdk, "-cp", reflected, "Reflected") as target:
+        target.wait_for_line("ready")
+        as_ever = said(target)
+    assert "[final java.lang.String name, int times]" in as_ever
+    assert 'Checked("never empty")' in as_ever
+    # One class is read as it is loaded, the others as the JVM shows them later: that may leave out what
+    # retransforming would lose, and must not lose it.
+    with java(jdk, "-cp", reflected, "Reflected", probes=f"{MARKED}#*") as target:
+        target.wait_for_line("ready")
+        assert run(JCOLLECT, "select", target.pid, f"{NAMED}#*;{PLAIN}#*").returncode == 0
+        assert said(target) == as_ever
+        wait_until(lambda: reasons(target).keys() == bugs.keys(), f"{bugs} to be refused")
+        for name, reason in reasons(target).items():
+            assert reason.startswith(f"retransforming on JDK {'.'.join(map(str, jdk.release))} "), reason
+            assert reason.endswith(f"({bugs[name]})")
+        traced = {probe["class"] for probe in probes_of(target.pid)}
+        assert traced == {NAMED, MARKED, PLAIN} - bugs.keys()
+        with attach(target.pid) as collector:
+            assert said(target) == as_ever
+            books = finish(collector)
+        wait_until(states_are(target, "dormant"), "all probes to be dormant")
+        assert said(target) == as_ever
+        # One line for each bug, however many methods.
+        assert [line.split()[-1] for line in target.err if line.startswith("jprobe:")] == [f"({bug})" for bug in sorted(set(bugs.values()))]
+    assert " 0 hits" not in books
