@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("collector_fixtures", "java_target", "second_agent")
+pytest.register_assert_rewrite("collector_fixtures", "java_target", "orders_client", "second_agent")
 
 from collector_fixtures import bench, target_binary  # noqa: E402
 

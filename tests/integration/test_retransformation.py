@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conditions import require_bpf, wait_until
+from conditions import wait_until
 from java_target import (
     JCOLLECT,
     Jdk,
@@ -79,5 +79,6 @@ def test_what_reflection_says_of_traced_classes_is_as_ever(jdk: Jdk, reflected: 
         wait_until(states_are(target, "dormant"), "all probes to be dormant")
         assert said(target) == as_ever
         # One line for each bug, however many methods.
-        assert [line.split()[-1] for line in target.err if line.startswith("jprobe:")] == [f"({bug})" for bug in sorted(set(bugs.values()))]
+        ours = [line for line in target.err if line.startswith("jprobe:")]
+        assert [line.split()[-1] for line in ours] == [f"({bug})" for bug in sorted(set(bugs.values()))]
     assert " 0 hits" not in books

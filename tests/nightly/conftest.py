@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest.register_assert_rewrite("java_target", "second_agent")
+pytest.register_assert_rewrite("java_target", "orders_client", "second_agent")
 
 from pathlib import Path  # noqa: E402
 
