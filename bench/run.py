@@ -2,8 +2,9 @@
 
     make bench                                  all of it, about half an hour
     .venv/bin/python bench/run.py dormant       one or more of: dormant, calls, filtered, inlining, attach,
-                                                recovery, selecting, binding, guard, startup (on each
-                                                JDK), starting, attaching, reading (the collector's)
+                                                recovery, selecting, binding, guard, startup,
+                                                safepoints (on each JDK), starting, attaching, reading
+                                                (the collector's)
 
 Each figure is a median, and each claim a ratio of medians of runs that took turns. Everything that
 was measured is kept in bench/results/, one JSON file a run.
@@ -33,6 +34,7 @@ from binding import binding  # noqa: E402
 from guard import guard  # noqa: E402
 from reading import reading  # noqa: E402
 from startup import startup  # noqa: E402
+from safepoints import safepoints  # noqa: E402
 
 from conditions import wait_until  # noqa: E402
 from java_target import (  # noqa: E402
@@ -483,6 +485,7 @@ BENCHES = {
     "binding": binding,
     "guard": guard,
     "startup": startup,
+    "safepoints": safepoints,
 }
 
 

@@ -28,6 +28,13 @@ final class Armer implements Watcher.Listener {
    */
   private static final int BATCH = 64;
 
+  /**
+   * How long one look goes on retransforming before the watcher has its turn again: commands and
+   * other semaphores wait no longer than this, and the program gets time between the safepoints.
+   * Two thousand methods fit.
+   */
+  private static final long TURN_NANOS = 100_000_000L;
+
   /** How many selectors that do not fit a method are worth a line. */
   private static final int MAX_UNFIT = 10;
 
@@ -64,12 +71,22 @@ final class Armer implements Watcher.Listener {
   @Override
   public void changed(Set<TracedClass> classes) {
     waiting.addAll(classes);
-    if (!waiting.isEmpty()) {
-      retransformWaiting();
-    }
+    retransformWaiting(TURN_NANOS);
   }
 
-  private void retransformWaiting() {
+  /**
+   * Leaves nothing for the next look that can be done now: a command is to tell what came of it.
+   */
+  void finish() {
+    retransformWaiting(Long.MAX_VALUE);
+  }
+
+  /** Begins no batch after that time, and leaves the rest waiting. */
+  private void retransformWaiting(long nanos) {
+    if (waiting.isEmpty()) {
+      return;
+    }
+    long begun = System.nanoTime();
     linkAll();
     List<TracedClass> found = new ArrayList<>();
     List<TracedClass> lost = new ArrayList<>();
@@ -80,12 +97,22 @@ final class Armer implements Watcher.Listener {
         lost.add(traced);
       }
     }
-    waiting.removeAll(found);
-    waiting.removeAll(lost);
+    lost.forEach(waiting::remove);
     lost.forEach(this::giveUp);
-    found.removeIf(traced -> !prepare(traced));
     for (int from = 0; from < found.size(); from += BATCH) {
-      retransform(found.subList(from, Math.min(from + BATCH, found.size())));
+      retransformBatch(found.subList(from, Math.min(from + BATCH, found.size())));
+      if (System.nanoTime() - begun > nanos) {
+        return;
+      }
+    }
+  }
+
+  private void retransformBatch(List<TracedClass> batch) {
+    batch.forEach(waiting::remove);
+    List<TracedClass> ready = new ArrayList<>(batch);
+    ready.removeIf(traced -> !prepare(traced));
+    if (!ready.isEmpty()) {
+      retransform(ready);
     }
   }
 

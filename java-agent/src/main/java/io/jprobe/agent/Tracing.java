@@ -268,6 +268,7 @@ final class Tracing {
       mustLookAgain = true;
     }
     watcher.settleNow();
+    armer.finish();
     return result;
   }
 
@@ -341,6 +342,7 @@ final class Tracing {
   void end() {
     catalog.clear();
     watcher.settleNow();
+    armer.finish();
     instrumentation.removeTransformer(transformer);
     synchronized (this) {
       hasEnded = true;

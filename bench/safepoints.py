@@ -1,0 +1,135 @@
+"""How long the program stands still while its methods are woven and restored: a database under load, all of
+whose methods are armed. A bench of run.py's: `.venv/bin/python bench/run.py safepoints`, about a minute a JDK.
+
+What it measures is the JVM's own log of its safepoints; that of the rest, the program's rounds.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from conditions import wait_until  # noqa: E402
+from java_target import H2_JAR, Jdk, Process, attach, java  # noqa: E402
+from jcollect.discovery.live import read_live  # noqa: E402
+from jcollect.discovery.probes import Probe  # noqa: E402
+from jcollect.discovery.process import find_process  # noqa: E402
+from jprobe.v1 import probe_pb2  # noqa: E402
+
+BUILD = ROOT / "build/bench"
+JVMS = 3
+TURNS = 2
+WARM_ROUNDS = 150
+USUAL_ROUNDS = 40
+# From attaching, and from letting go.
+WINDOW_SECONDS = 3.0
+# Woven, and no call fires: a trap would hide what weaving costs.
+PROBES = "org.h2.**#* every 1000000000"
+SAFEPOINT = re.compile(r'\[(\d+)ms\].*Safepoint "RedefineClasses",.* Total: +(\d+) ns')
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one arming or disarming did, in ms."""
+
+    took: float
+    safepoints: list[float]
+    slowest_round: float
+    usual_round: float
+
+
+def safepoints(jdk: Jdk) -> dict[str, Any]:
+    """All methods of H2, armed and restored while it works: how long it stands still, at once and in all."""
+    changes: dict[str, list[Change]] = {"the first time": [], "later": [], "restored": []}
+    methods = 0
+    for number in range(JVMS):
+        log = BUILD / f"safepoints-{jdk}-{number}.log"
+        log.unlink(missing_ok=True)
+        with database(jdk, log) as target:
+            target.wait_for_line("warm", 300)
+            probes = find_process(target.pid).probes(("*__return",))
+            methods = len(probes)
+            for turn in range(TURNS):
+                armed, restored = arm_and_restore(target, log, probes)
+                changes["later" if turn else "the first time"].append(armed)
+                changes["restored"].append(restored)
+    for what, those in changes.items():
+        print(f"safepoints {jdk}: {methods:,} methods, {what}: {described(those)}", flush=True)
+    return {
+        "methods": methods,
+        **{what: [vars(change) for change in those] for what, those in changes.items()},
+    }
+
+
+def described(changes: list[Change]) -> str:
+    """Medians of the changes."""
+    median = statistics.median
+    return (
+        f"took {median(one.took for one in changes):.0f} ms, in "
+        f"{median(len(one.safepoints) for one in changes):.0f} safepoints; the longest "
+        f"{median(max(one.safepoints) for one in changes):.1f} ms, a usual one "
+        f"{median(median(one.safepoints) for one in changes):.1f} ms, all "
+        f"{median(sum(one.safepoints) for one in changes):.0f} ms; slowest round "
+        f"{median(one.slowest_round / one.usual_round for one in changes):.1f} usual ones"
+    )
+
+
+def database(jdk: Jdk, log: Path) -> Process:
+    """Works until it is killed."""
+    return java(
+        jdk,
+        *("-cp", f"{BUILD / 'classes'}:{H2_JAR}", "Rounds", "sql", str(WARM_ROUNDS), "0"),
+        probes=PROBES,
+        options="max-methods=20000",
+        # Less of the noise that is the garbage collector's.
+        jvm=["-XX:+UseSerialGC", "-Xms1g", "-Xmx1g", f"-Xlog:safepoint:file={log}:timemillis"],
+    )
+
+
+def arm_and_restore(target: Process, log: Path, probes: list[Probe]) -> tuple[Change, Change]:
+    already = len(rounds(target))
+    wait_until(lambda: len(rounds(target)) >= already + USUAL_ROUNDS, "usual rounds", 300)
+    usual = statistics.median(taken for _, taken in rounds(target)[-USUAL_ROUNDS:])
+    start = now_ms()
+    with attach(target.pid, "--probe", "*__return") as collector:
+        told = re.match(r"armed [\d,]+ probes of [\d,]+ methods in (\d+) ms", collector.err[-1])
+        assert told, collector.err
+        armed = window(target, log, start, float(told[1]), usual)
+        start = now_ms()
+        collector.signal(signal.SIGINT)
+        dormant = probe_pb2.PROBE_STATE_DORMANT
+        wait_until(lambda: all(live.state == dormant for live in read_live(probes)), "all dormant", 300)
+        restored = window(target, log, start, now_ms() - start, usual)
+        assert collector.wait(300) == 0
+    return armed, restored
+
+
+def window(target: Process, log: Path, start: float, took: float, usual: float) -> Change:
+    """What there was from `start`, ms of the epoch, until the window's end."""
+    time.sleep(max(0.0, WINDOW_SECONDS - (now_ms() - start) / 1e3))
+    stops = [(float(one[1]), int(one[2]) / 1e6) for one in map(SAFEPOINT.search, lines_of(log)) if one]
+    slowest = max(taken for ended, taken in rounds(target) if ended >= start)
+    return Change(took, [taken for ended, taken in stops if ended >= start], slowest, usual)
+
+
+def lines_of(log: Path) -> list[str]:
+    return log.read_text().splitlines()
+
+
+def rounds(target: Process) -> list[tuple[float, float]]:
+    """Of the program, by now: when each ended, in ms of the epoch, and how many it took."""
+    lines = [line.split() for line in list(target.out)]
+    return [(float(line[0]), float(line[1]) / 1e6) for line in lines if len(line) == 2]
+
+
+def now_ms() -> float:
+    return 1e3 * time.time()
