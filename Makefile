@@ -90,6 +90,7 @@ test: build test-packages second-jdk
 	$(SUDO) env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) $(PYTHON) -m pytest tests --ignore=tests/nightly
 
 nightly: build test-packages second-jdk
+	cd java-agent && $(GRADLE) nightlyTargets
 	$(SUDO) env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) $(PYTHON) -m pytest tests/nightly
 
 lint: build
