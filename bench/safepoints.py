@@ -1,7 +1,7 @@
-"""How long the program stands still while its methods are woven and restored: a database under load, all of
-whose methods are armed. A bench of run.py's: `.venv/bin/python bench/run.py safepoints`, about a minute a JDK.
+"""How long a program stands still while its methods are woven and restored: a database under load.
 
-What it measures is the JVM's own log of its safepoints; that of the rest, the program's rounds.
+A bench of run.py's: `.venv/bin/python bench/run.py safepoints`, about a minute a JDK. It reads the JVM's own
+log of its safepoints, and how long the program's rounds took.
 """
 
 from __future__ import annotations

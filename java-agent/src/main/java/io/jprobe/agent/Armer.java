@@ -31,9 +31,8 @@ final class Armer implements Watcher.Listener {
   private static final int BATCH = 64;
 
   /**
-   * How long one look goes on retransforming before the watcher has its turn again: commands and
-   * other semaphores wait no longer than this, and the program gets time between the safepoints.
-   * Two thousand methods fit.
+   * For how long a look begins further batches. Then the watcher has its turn: commands and other
+   * semaphores wait for no more than this and a batch, however many classes are to change.
    */
   private static final long TURN_NANOS = 100_000_000L;
 
