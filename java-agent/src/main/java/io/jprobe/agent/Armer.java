@@ -34,7 +34,7 @@ final class Armer implements Watcher.Listener {
    * For how long a look begins further batches. Then the watcher has its turn: commands and other
    * semaphores wait for no more than this and a batch, however many classes are to change.
    */
-  private static final long TURN_NANOS = 100_000_000L;
+  private static final long TURN_NANOS = 200_000_000L;
 
   /** How many selectors that do not fit a method are worth a line. */
   private static final int MAX_UNFIT = 10;
