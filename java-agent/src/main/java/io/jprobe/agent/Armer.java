@@ -142,9 +142,14 @@ final class Armer implements Watcher.Listener {
     }
   }
 
-  /** Whether the class can be retransformed; if not, its probes have failed. */
+  /** Whether the class is to be retransformed now; if not, its probes are settled. */
   private boolean prepare(TracedClass traced) {
     Map<TracedMethod, EnumSet<ProbeKind>> raised = traced.raised();
+    if (raised.isEmpty() && !traced.isWoven()) {
+      // Its weaving has failed: there is nothing to restore, and that would fail as well.
+      settle(traced, null);
+      return false;
+    }
     Map<TracedMethod, EnumSet<ProbeKind>> armed = traced.armed();
     raised.forEach(
         (method, kinds) -> {
@@ -173,15 +178,35 @@ final class Armer implements Watcher.Listener {
         }
       }
       instrumentation.retransformClasses(classes.toArray(new Class<?>[0]));
+      batch.forEach(traced -> traced.setWoven(!traced.armed().isEmpty()));
       batch.forEach(traced -> settle(traced, null));
     } catch (UnmodifiableClassException | RuntimeException | Error e) {
       if (batch.size() == 1) {
-        settle(batch.get(0), Log.describe(e));
+        settle(batch.get(0), reason(batch.get(0).loaded(), e));
       } else {
-        // Nothing of the batch was changed; only one class may be to blame.
-        batch.forEach(traced -> retransform(List.of(traced)));
+        // Nothing of the batch was changed; only one class may be to blame. A call takes longer
+        // than
+        // a class: by halves, one of 64 is found in 12 of them.
+        int half = batch.size() / 2;
+        retransform(batch.subList(0, half));
+        retransform(batch.subList(half, batch.size()));
       }
     }
+  }
+
+  /**
+   * Why a class was not retransformed. Of one that cannot be linked the JVM says "invalid class".
+   */
+  private static String reason(Class<?> type, Throwable problem) {
+    try {
+      if (type != null) {
+        // Links it, as the JVM has just tried to.
+        type.getDeclaredMethods();
+      }
+    } catch (LinkageError e) {
+      return "it cannot be linked: " + Log.describe(e);
+    }
+    return Log.describe(problem);
   }
 
   /** Publishes what has become of the class's probes; {@code problem} is null if all went well. */

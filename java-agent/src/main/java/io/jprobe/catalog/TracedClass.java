@@ -34,6 +34,7 @@ public final class TracedClass {
   // Of the watcher's thread: they may come back.
   private final List<TracedMethod> retired = new ArrayList<>();
   private final Set<Untraceable> told = new HashSet<>();
+  private boolean isWoven;
 
   TracedClass(ClassKey key, int loaderId) {
     this.key = key;
@@ -104,6 +105,16 @@ public final class TracedClass {
   public void arm(Map<TracedMethod, EnumSet<ProbeKind>> methods) {
     methods.keySet().forEach(method -> method.generation().arm());
     armed = Map.copyOf(methods);
+  }
+
+  /** Whether the JVM has the class other than it was; what is armed may not have come about. */
+  public boolean isWoven() {
+    return isWoven;
+  }
+
+  /** Of the watcher's thread. */
+  public void setWoven(boolean woven) {
+    isWoven = woven;
   }
 
   /**
