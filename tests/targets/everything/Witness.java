@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.instrument.ClassFileTransformer;
+import java.lang.instrument.Instrumentation;
+import java.security.MessageDigest;
+import java.security.ProtectionDomain;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+
+/**
+ * A second agent, which the JVM asks after ours: it sees what every class becomes, at each
+ * retransformation. What a class is at last was seen when it was made so, and not by another
+ * retransformation, which would begin with the JVM's copy of what the class was at first.
+ */
+public final class Witness implements ClassFileTransformer {
+  /** What a retransformation ends with that is to change nothing: see {@link #show}. */
+  private static final class Last {}
+
+  /** One class that cannot be linked is looked for among so many. */
+  private static final int BATCH = 256;
+
+  private static final byte[] NO_CLASS_FILE = new byte[8];
+
+  /** What is known of a class. */
+  private static final class Sight {
+    byte[] first;
+    byte[] latest;
+    boolean wasOther;
+
+    /** Of a class that was not there when the others were shown. */
+    byte[] latestFile;
+  }
+
+  private static final Map<Class<?>, Sight> SIGHTS = new IdentityHashMap<>();
+
+  private static final Map<String, Integer> AGAINST_FILES = new TreeMap<>();
+
+  private static Instrumentation instrumentation;
+  private static volatile Thread showing;
+  private static volatile boolean cameToLast;
+  private static volatile boolean isWatching;
+
+  private Witness() {}
+
+  public static void premain(String options, Instrumentation given) {
+    instrumentation = given;
+    given.addTransformer(new Witness(), true);
+  }
+
+  @Override
+  public byte[] transform(
+      ClassLoader loader, String name, Class<?> type, ProtectionDomain domain, byte[] classFile) {
+    if (type == Last.class) {
+      cameToLast = true;
+      return NO_CLASS_FILE;
+    }
+    if (type != null && isWatching) {
+      see(type, classFile);
+    }
+    return null;
+  }
+
+  private static void see(Class<?> type, byte[] classFile) {
+    byte[] digest = digest(classFile);
+    synchronized (SIGHTS) {
+      Sight sight = SIGHTS.computeIfAbsent(type, unused -> new Sight());
+      if (sight.first != null) {
+        sight.wasOther |= !Arrays.equals(digest, sight.first);
+      } else if (showing == Thread.currentThread()) {
+        sight.first = digest;
+        count(AGAINST_FILES, againstFile(type, classFile), type);
+      } else {
+        sight.latestFile = classFile;
+      }
+      sight.latest = digest;
+    }
+  }
+
+  /** Counts what is as it should be, and names all else. */
+  private static void count(Map<String, Integer> counts, String verdict, Class<?> type) {
+    boolean isSame = Set.of("equal", "equivalent", "made by the program").contains(verdict);
+    counts.merge(isSame ? verdict : type.getName() + " " + verdict, 1, Integer::sum);
+  }
+
+  /** Shows every class as it is, and forgets what was seen before. */
+  static void takeDown() {
+    List<Class<?>> all = new ArrayList<>();
+    synchronized (SIGHTS) {
+      SIGHTS.clear();
+      AGAINST_FILES.clear();
+      for (Class<?> type : instrumentation.getAllLoadedClasses()) {
+        if (instrumentation.isModifiableClass(type) && !type.isArray() && type != Last.class) {
+          all.add(type);
+        }
+      }
+    }
+    Map<String, Integer> refused = new TreeMap<>();
+    isWatching = true;
+    showing = Thread.currentThread();
+    for (int from = 0; from < all.size(); from += BATCH) {
+      show(all.subList(from, Math.min(from + BATCH, all.size())), refused);
+    }
+    showing = null;
+    AGAINST_FILES.forEach((how, count) -> System.out.println("file " + count + " " + how));
+    refused.forEach((why, count) -> System.out.println("unlinkable " + count + " " + why));
+  }
+
+  /**
+   * Has the JVM show the classes and change none of them: it shows all before it changes the first,
+   * and the last is given what is no class file.
+   */
+  private static void show(List<Class<?>> classes, Map<String, Integer> refused) {
+    List<Class<?>> all = new ArrayList<>(classes);
+    all.add(Last.class);
+    cameToLast = false;
+    Throwable problem = null;
+    try {
+      instrumentation.retransformClasses(all.toArray(new Class<?>[0]));
+    } catch (Throwable e) {
+      problem = e;
+    }
+    if (cameToLast) {
+      return;
+    }
+    if (classes.size() == 1) {
+      refused.merge(String.valueOf(problem), 1, Integer::sum);
+      return;
+    }
+    int half = classes.size() / 2;
+    show(classes.subList(0, half), refused);
+    show(classes.subList(half, classes.size()), refused);
+  }
+
+  /** Says of all classes that were retransformed what they are now. */
+  static void compare() {
+    Map<String, Integer> counts = new TreeMap<>();
+    synchronized (SIGHTS) {
+      SIGHTS.forEach((type, sight) -> counts.merge(verdict(type, sight), 1, Integer::sum));
+    }
+    counts.forEach((verdict, count) -> System.out.println("compared " + count + " " + verdict));
+  }
+
+  private static String verdict(Class<?> type, Sight sight) {
+    if (sight.first == null) {
+      Map<String, Integer> one = new TreeMap<>();
+      count(one, againstFile(type, sight.latestFile), type);
+      return "loaded since, to its file " + one.keySet().iterator().next();
+    }
+    if (!sight.wasOther) {
+      return "never changed";
+    }
+    return Arrays.equals(sight.first, sight.latest) ? "restored" : type.getName() + " not restored";
+  }
+
+  static byte[] digest(byte[] bytes) {
+    try {
+      return MessageDigest.getInstance("SHA-256").digest(bytes);
+    } catch (Exception e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  /** How what the JVM shows of a class compares with the file that it was loaded from. */
+  private static String againstFile(Class<?> type, byte[] shown) {
+    String name = type.getName().substring(type.getName().lastIndexOf('.') + 1) + ".class";
+    try (InputStream in = type.getResourceAsStream(name)) {
+      return in == null ? "made by the program" : ClassCode.compare(in.readAllBytes(), shown);
+    } catch (IOException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+}
