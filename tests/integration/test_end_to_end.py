@@ -34,6 +34,7 @@ from java_target import (
     on_every_jdk,
     probes_of,
     run,
+    states_of,
     wait_for_probes,
 )
 from orders_client import Client, assert_exact
@@ -290,18 +291,19 @@ def test_a_database_runs_as_ever_with_all_its_methods_woven(jdk: Jdk, targets: P
         assert address
         port = address[0].rsplit(":", 1)[1]
         url = f"jdbc:h2:tcp://localhost:{port}/mem:test"
-        with java(jdk, "-cp", f"{targets}:{H2_JAR}", "H2Load", url, "200", "15") as load:
+        with java(jdk, "-cp", f"{targets}:{H2_JAR}", "H2Load", url, "200") as load:
             load.wait_for_line("loading")
-            wait_until(lambda: len(probes_of(server.pid)) > 2_000, "most of the database to be loaded")
-            with attach(server.pid, "--duration", "4") as collector:
-                assert not [p for p in probes_of(server.pid) if p["state"] == "failed"]
+            wait_until(lambda: states_of(server.pid).total() > 2_000, "most of the database to be loaded")
+            with attach(server.pid, "--duration", "2") as collector:
+                assert "failed" not in states_of(server.pid)
                 assert collector.wait() == 0
+            load.send("enough")
             assert load.wait(60) == 0, load.err
             assert load.err == []
         hits = re.search(r": ([\d,]+) hits = ", collector.err[-1])
         assert hits, collector.err
         assert int(hits[1].replace(",", "")) > 10_000
-        wait_until(lambda: set(states(server)) == {"dormant"}, "all probes to be dormant")
+        wait_until(lambda: set(states_of(server.pid)) == {"dormant"}, "all probes to be dormant")
         assert server.err == []
 
 

@@ -26,6 +26,7 @@ from java_target import (
     on_every_jdk,
     probes_of,
     run,
+    states_of,
     wait_for_probes,
 )
 from second_agent import Digests, agent_jar
@@ -310,7 +311,7 @@ def test_a_program_runs_as_ever_with_all_that_it_stands_on_woven(
             books = finish(collector)
         assert int(books.split(": ")[1].split()[0].replace(",", "")) > 100_000
         wait_until(lambda: digests.all()[-1] == original, "the class to be as before")
-        wait_until(lambda: set(states(target)) == {"dormant"}, "all probes to be dormant")
+        wait_until(lambda: set(states_of(target.pid)) == {"dormant"}, "all probes to be dormant")
         assert tell(target, "work 20") == answer
         target.send("exit")
         assert target.wait() == 0

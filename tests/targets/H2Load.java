@@ -10,14 +10,15 @@ import java.util.concurrent.locks.LockSupport;
 
 /**
  * A steady load for an H2 server over JDBC: orders placed, paid, looked up and summed, and now and
- * then a statement that fails. Arguments: JDBC URL, statements a second, seconds. Prints "loading"
- * once the tables are there.
+ * then a statement that fails. Arguments: JDBC URL, statements a second, seconds; without these it
+ * goes on until a line comes on stdin. Prints "loading" once the tables are there.
  */
 public class H2Load {
   public static void main(String[] arguments) throws Exception {
     String url = arguments[0];
     long nanosBetween = 1_000_000_000L / Long.parseLong(arguments[1]);
-    long end = System.nanoTime() + 1_000_000_000L * Long.parseLong(arguments[2]);
+    long begun = System.nanoTime();
+    long nanos = arguments.length > 2 ? 1_000_000_000L * Long.parseLong(arguments[2]) : 0;
     try (Connection connection = DriverManager.getConnection(url, "sa", "");
         Statement statement = connection.createStatement()) {
       statement.execute(
@@ -26,7 +27,9 @@ public class H2Load {
       statement.execute("create index if not exists by_customer on orders(customer)");
       System.out.println("loading");
       long next = System.nanoTime();
-      for (int i = 0; System.nanoTime() < end; i++) {
+      for (int i = 0;
+          nanos > 0 ? System.nanoTime() - begun < nanos : System.in.available() == 0;
+          i++) {
         work(connection, statement, i);
         next += nanosBetween;
         LockSupport.parkNanos(next - System.nanoTime());
