@@ -130,7 +130,7 @@ public final class Witness implements ClassFileTransformer {
       return;
     }
     if (classes.size() == 1) {
-      refused.merge(String.valueOf(problem), 1, Integer::sum);
+      refused.merge(classes.get(0).getName() + ": " + problem, 1, Integer::sum);
       return;
     }
     int half = classes.size() / 2;
