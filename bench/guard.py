@@ -83,7 +83,7 @@ def guard(jdk: Jdk) -> dict[str, Any]:
         print(
             f"guard {jdk}: {one['calls_a_second'] / 1e6:.1f} M calls/s, limit {name}: "
             f"lost {one['lost_percent']:.1f}% of a core, in five seconds at most "
-            f"{one['most_lost_percent']:.1f}%; {one['hits']:,} hits, throttled for {one['throttled_s']:.1f} s",
+            f"{one['most_lost_percent']:.1f}%; {one['hits']:,} hits, throttled {one['throttled_s']:.1f} s",
             flush=True,
         )
     rated = found["rated"] = torrent(jdk, 0, RATE, RATED_ROWS)

@@ -33,8 +33,8 @@ from attaching import attaching, starting  # noqa: E402
 from binding import binding  # noqa: E402
 from guard import guard  # noqa: E402
 from reading import reading  # noqa: E402
-from startup import startup  # noqa: E402
 from safepoints import safepoints  # noqa: E402
+from startup import startup  # noqa: E402
 
 from conditions import wait_until  # noqa: E402
 from java_target import (  # noqa: E402
