@@ -36,8 +36,8 @@ struct stapsdt_probe {
 	int8_t argument_sizes[STAPSDT_MAX_ARGUMENTS];
 };
 
-/* One block of numbers that decide, before a trap, which calls of a method fire, and count them; its
- * words are described in proto/jprobe/v1/manifest.proto. Three cache lines. */
+/* One block of numbers that decide, before a trap, which calls of a method fire, and count them;
+ * its words are described in proto/jprobe/v1/manifest.proto. Three cache lines. */
 #define STAPSDT_GATE_SIZE 192
 
 /* What goes into a stub library. */
