@@ -365,16 +365,26 @@ public final class Catalog {
    * that has come or gone since.
    */
   public Set<TracedClass> changed() {
-    Set<TracedClass> changed = new LinkedHashSet<>();
-    for (Generation generation : generations) {
-      changed.addAll(generation.changed());
+    Set<TracedClass> changed = Set.of();
+    // Nothing is made where nothing has changed: so it is at nearly every look.
+    for (int i = 0; i < generations.size(); i++) {
+      changed = union(changed, generations.get(i).changed());
     }
     if (!toLookAt.isEmpty()) {
       toLookAt.removeIf(traced -> traced.armed().isEmpty() && traced.raised().isEmpty());
-      changed.addAll(toLookAt);
+      changed = union(changed, toLookAt);
       toLookAt.clear();
     }
     return changed;
+  }
+
+  private static Set<TracedClass> union(Set<TracedClass> some, Set<TracedClass> others) {
+    if (some.isEmpty() && others.isEmpty()) {
+      return some;
+    }
+    Set<TracedClass> all = new LinkedHashSet<>(some);
+    all.addAll(others);
+    return all;
   }
 
   /** Forgets classes whose loaders are gone; their probes' state says so. */

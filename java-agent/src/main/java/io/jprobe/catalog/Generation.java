@@ -45,11 +45,11 @@ final class Generation {
    * one vectorised comparison where nothing has changed.
    */
   Set<TracedClass> changed() {
-    Set<TracedClass> changed = new LinkedHashSet<>();
     int difference = semaphores.mismatch(last);
     if (difference < 0) {
-      return changed;
+      return Set.of();
     }
+    Set<TracedClass> changed = new LinkedHashSet<>();
     for (int slot = difference / Short.BYTES; slot < classBySlot.size(); slot++) {
       short now = semaphores.getShort(slot * Short.BYTES);
       short before = last.getShort(slot * Short.BYTES);

@@ -147,6 +147,10 @@ public final class Watcher extends Thread {
 
   private void followSemaphores() {
     Set<TracedClass> changed = catalog.changed();
+    if (changed.isEmpty() && changing.isEmpty()) {
+      listener.changed(changed);
+      return;
+    }
     guard.follow(changed);
     if (changing.isEmpty()) {
       changingSince = System.nanoTime();
