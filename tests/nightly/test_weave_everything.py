@@ -169,7 +169,7 @@ def classes_of(what: str, jdk: Jdk, programs: Path) -> list[str]:
     return ["org.h2.**", "com.google.common.**", "com.google.thirdparty.**", "io.netty.**"]
 
 
-LEAST_METHODS = {"java.base": 40_000, "libraries": 20_000}
+LEAST_METHODS = {"java.base": 40_000, "libraries": 45_000}
 
 
 @on_every_jdk
@@ -246,7 +246,9 @@ def test_every_method_can_be_woven_and_nothing_is_harmed(
         compared = everything.counts("compare", "compared")
         figures["classes restored"] = compared["restored"]
         assert not [verdict for verdict in compared if "not restored" in verdict or "differs" in verdict]
-        assert compared["restored"] >= len({class_of(probe) for probe in woven}) - compared.total() // 1_000
+        # Of those that were loaded since, what they were at first has not been seen, but for their files.
+        since = sum(count for verdict, count in compared.items() if verdict.startswith("loaded since"))
+        assert compared["restored"] + since >= len({class_of(probe) for probe in woven})
         target.send("exit")
         assert target.wait(PATIENCE_SECONDS) == 0
         assert not [line for line in target.err if not is_expected(line)]
