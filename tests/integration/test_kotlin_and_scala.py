@@ -163,7 +163,7 @@ def test_whole_libraries_of_other_compilers_run_as_ever_woven(jdk: Jdk, targets:
         # Selected and dormant: nothing of it has been changed yet.
         as_ever = work(target)
         wait_until(lambda: states_of(target.pid).total() > least, "the libraries to be published")
-        with attach(target.pid) as collector:
+        with attach(target.pid, "--arm-timeout", 60) as collector:
             # There is nothing in either library that could not be woven. Weaving links classes, and
             # that may load others, which are attached to as well.
             wait_until(lambda: everything_is_armed(target, collector, least), "everything to be armed")
