@@ -201,8 +201,10 @@ def jcollect(*arguments: str | int | Path, **popen: Any) -> Process:
 
 
 def attach(pid: int, *arguments: str | int) -> Process:
-    """`jcollect attach`, once it has said that everything is armed."""
-    collector = jcollect("attach", pid, *arguments)
+    """`jcollect attach`, once it has said that everything is armed. Without a limit on what that costs,
+    unless one is given: see `java`."""
+    unlimited = () if "--max-overhead" in arguments else ("--max-overhead", 0)
+    collector = jcollect("attach", pid, *arguments, *unlimited)
     collector.wait_for_line("armed ")
     return collector
 

@@ -52,8 +52,8 @@ def runs_with(target: Process) -> list[str]:
         ),
         (
             "probe=A#b",
-            "jprobe: there is no option 'probe'; there are probes, config, control, dir, string-limit and "
-            "max-methods; the program runs untraced",
+            "jprobe: there is no option 'probe'; there are probes, config, control, dir, string-limit, "
+            "max-methods and max-overhead; the program runs untraced",
         ),
         (
             "probes=PrimeCalls$Orders#place(index=arg0) when index => 5,dir=/tmp",

@@ -44,7 +44,7 @@ NATIVE_LIBRARIES = {f"native/linux-{machine}/libjprobe.so" for machine in ("x86_
 CALLS = 10_007
 THREADS = 4
 SUM = CALLS * (CALLS - 1) // 2
-CLOSES_A_ROUND = 53
+CLOSES_A_ROUND = 29
 CLOSE_ROUNDS = 4
 # All forms of fire that do not allocate.
 FORMS = [

@@ -166,6 +166,7 @@ def test_status_without_a_gateway_is_told_from_the_mapping(bench: Bench, target:
         "version": "0.1.0",
         "selectors": ["com.acme.**#*"],
         "refusal": "",
+        "overhead": None,
         "directory": f"{bench.directory}/jprobe-1",
         "libraries": [f"{bench.directory}/jprobe-1/1.so"],
         "methods": 2,

@@ -177,7 +177,7 @@ def test_whole_libraries_of_other_compilers_run_as_ever_woven(jdk: Jdk, targets:
         assert len(target.err) == is_scala_refused
     hits = re.search(r": ([\d,]+) hits = ", books)
     assert hits, books
-    assert number(hits[1]) > (10_000 if is_scala_refused else 100_000)
+    assert number(hits[1]) > (5_000 if is_scala_refused else 50_000)
     assert "unaccounted" not in books
 
 

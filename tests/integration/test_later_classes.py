@@ -24,7 +24,7 @@ from java_target import (
 )
 from recording import Recording
 
-CALLS = 104_729
+CALLS = 20_011
 MARKED = 1_000_000  # Arguments from here on are of calls that have to arrive without exception.
 
 

@@ -231,7 +231,7 @@ def test_the_manifest_says_what_the_probes_are(
     assert ask(program, "add") == "0"
     first, second = libraries(program)
     manifest = first.manifest
-    assert (manifest.version, manifest.agent_version, manifest.generation) == (2, "", 1)
+    assert (manifest.version, manifest.agent_version, manifest.generation) == (3, "", 1)
     assert Path(first.file).name == "1.so"
     assert [(method.class_name, method.method, method.descriptor) for method in manifest.methods] == [
         ("parcels", "sent", ""),

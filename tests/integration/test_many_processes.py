@@ -197,7 +197,8 @@ def test_jvms_are_attached_to_by_their_main_class_as_they_come(
 def test_jvms_without_the_agent_get_it_for_as_long_as_they_match(bench: Bench, jar: Path) -> None:
     with orders(JDKS[0], jar) as early:
         collector = bench.start(
-            "attach", "--name", str(jar), "--select", ORDERS, "--listen", socket_of(bench)
+            *("attach", "--name", str(jar), "--select", ORDERS, "--listen", socket_of(bench)),
+            *("--max-overhead", 0),
         )
         waits_for(collector, f"PID {early.pid} ({jar}): armed {ORDERS_PROBES} probes")
         with orders(JDKS[-1], jar) as late:

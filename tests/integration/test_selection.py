@@ -305,7 +305,7 @@ def test_a_program_runs_as_ever_with_all_that_it_stands_on_woven(
         wait_until(lambda: digests.all()[-1] != woven, "the class to be as before")
         original = digests.all()[-1]
         with attach(target.pid, "--arm-timeout", 60) as collector:
-            (armed,) = collector.err
+            armed = next(line for line in collector.err if line.startswith("armed "))
             assert re.match(r"armed [\d,]{6,} probes of [\d,]{5,} methods", armed)
             assert tell(target, "work 20") == answer
             books = finish(collector)

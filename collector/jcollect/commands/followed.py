@@ -100,7 +100,7 @@ class Followed:
         """Whether there was something to attach to. Raises JcollectError."""
         begun = time.monotonic()
         addition = self.tracee.attach()
-        if not self.tracee.cost.is_guarded and self._session.max_overhead is not None:
+        if not self.tracee.cost.is_guarded and self._session.max_overhead:
             warn(f"PID {self.pid} has no jprobe agent: what its probes cost is not known, and not limited")
         if self._refusal:
             warn(f"PID {self.pid} traces nothing: {self._refusal}")
