@@ -5,6 +5,7 @@
  */
 #include "fire.h"
 #include "jni_face.h"
+#include "semaphores.h"
 #include "stapsdt.h"
 #include "stub_directory.h"
 
@@ -86,6 +87,8 @@ NATIVE(jlong, load)(JNIEnv *env, jclass type, jbyteArray directory, jint generat
 	contents.manifest = bytes;
 	if (packed && bytes && !(*env)->ExceptionCheck(env))
 		library = load(env, path, generation, &contents, packed, packed_size);
+	if (library)
+		semaphores_watch(library);
 	free(path);
 	free(packed);
 	free(bytes);
@@ -101,6 +104,7 @@ NATIVE(void, unload)(JNIEnv *env, jclass type, jlong handle)
 {
 	(void)env;
 	(void)type;
+	semaphores_forget(library_of(handle));
 	stapsdt_unload(library_of(handle));
 	free(library_of(handle));
 }
@@ -109,6 +113,7 @@ NATIVE(void, retire)(JNIEnv *env, jclass type, jlong handle)
 {
 	(void)env;
 	(void)type;
+	semaphores_forget(library_of(handle));
 	stapsdt_retire(library_of(handle));
 }
 
@@ -232,4 +237,18 @@ NATIVE(jlong, clockNanos)(JNIEnv *env, jclass type)
 	(void)env;
 	(void)type;
 	return (jlong)fire_clock_ns();
+}
+
+NATIVE(void, awaitChange)(JNIEnv *env, jclass type, jlong most, jlong period)
+{
+	(void)env;
+	(void)type;
+	semaphores_await(most, period);
+}
+
+NATIVE(void, wake)(JNIEnv *env, jclass type)
+{
+	(void)env;
+	(void)type;
+	semaphores_wake();
 }

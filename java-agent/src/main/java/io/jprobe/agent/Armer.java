@@ -75,6 +75,11 @@ final class Armer implements Watcher.Listener {
     retransformWaiting(TURN_NANOS);
   }
 
+  @Override
+  public boolean isWaiting() {
+    return !waiting.isEmpty();
+  }
+
   /**
    * Leaves nothing for the next look that can be done now: a command is to tell what came of it.
    */

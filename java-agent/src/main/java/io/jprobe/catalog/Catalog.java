@@ -410,6 +410,11 @@ public final class Catalog {
     return isGone;
   }
 
+  /** Whether classes wait to be read. */
+  boolean hasOffers() {
+    return !offers.isEmpty();
+  }
+
   /** Lists hidden classes that a selector means: nothing is told of them when they are made. */
   void listHidden() {
     if (refusal.isEmpty() && !selectors.each().isEmpty()) {

@@ -94,6 +94,11 @@ public final class Guard {
     }
   }
 
+  /** Whether there is anything to look at: somebody listens, or has until just now. */
+  boolean isAwake() {
+    return library != null && !(isResting && ledgers.isEmpty());
+  }
+
   /** Whether the next look should come sooner than usual. */
   boolean isInHaste() {
     return isTrying || fires.allowance() < allowed / 2;

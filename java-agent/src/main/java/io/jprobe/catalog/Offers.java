@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import io.jprobe.stapsdt.Semaphores;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
@@ -21,6 +22,7 @@ final class Offers {
     last = System.nanoTime();
     if (waiting.isEmpty()) {
       first = last;
+      Semaphores.wake();
     }
     waiting.putIfAbsent(key, offer);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import io.jprobe.stapsdt.Semaphores;
 import io.jprobe.stapsdt.StapsdtException;
 import java.util.LinkedHashSet;
 import java.util.Set;
@@ -9,22 +10,33 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.LinkedBlockingQueue;
-import java.util.concurrent.TimeUnit;
 
 /**
  * The thread that everything is decided in: looks at the semaphores, publishes new probes, tells of
  * changes, carries out commands. The kernel raises a semaphore without waking anybody, so it has to
- * be looked at; a look is one vectorised comparison a stub library.
+ * be looked at; a look is one comparison a stub library.
  */
 public final class Watcher extends Thread {
-  /** A tracer that attaches is seen after this long at most; contract: woven within 200 ms. */
-  private static final long PERIOD_MILLIS = 40;
+  /** While somebody listens, or something waits, or has until lately. */
+  private static final long PERIOD_NANOS = 40_000_000L;
+
+  /**
+   * In a program that nobody looks at. To wake up takes a tenth of a millisecond where the machine
+   * is idle, whatever is done then; less than 0.1 % of a core is what 10,000 probes may cost. A
+   * tracer that attaches is seen after this long at most; contract: woven within 200 ms.
+   */
+  private static final long CALM_PERIOD_NANOS = 150_000_000L;
+
+  /** What is else done every second, and takes some of Java's time. */
+  private static final int CALM_SECONDS = 3;
+
+  private static final long CALM_AFTER_NANOS = 10_000_000_000L;
 
   /**
    * While semaphores change. A tracer of many probes raises and drops them one by one, for some 100
    * ms; retransforming meanwhile would do the same classes, and stop the program, twice.
    */
-  private static final long PERIOD_OF_CHANGE_MILLIS = 8;
+  private static final long PERIOD_OF_CHANGE_NANOS = 8_000_000L;
 
   private static final long CHANGE_PATIENCE_NANOS = 100_000_000L;
 
@@ -44,6 +56,9 @@ public final class Watcher extends Thread {
      */
     void changed(Set<TracedClass> classes);
 
+    /** Whether there is something that waits for the next look. */
+    boolean isWaiting();
+
     /** Time for what is to be done now and then. */
     void eachSecond() throws StapsdtException;
 
@@ -57,6 +72,8 @@ public final class Watcher extends Thread {
   private final Set<TracedClass> changing = new LinkedHashSet<>();
   private long changingSince;
   private int seconds;
+  private long second = System.nanoTime();
+  private long calmSince = second;
 
   // Guarded by commands: whoever queues one is served, or told that nobody is there.
   private boolean isEnding;
@@ -83,6 +100,7 @@ public final class Watcher extends Thread {
       }
       commands.add(task);
     }
+    Semaphores.wake();
     try {
       return task.get();
     } catch (ExecutionException e) {
@@ -108,7 +126,6 @@ public final class Watcher extends Thread {
     Step follow = this::followSemaphores;
     Step guardIt = this::guardProgram;
     Step tidyUp = this::tidyUp;
-    long second = System.nanoTime();
     while (!hasEnded()) {
       attempt("wait for commands", carryOut);
       if (hasEnded()) {
@@ -117,7 +134,7 @@ public final class Watcher extends Thread {
       attempt("publish probes", publish);
       attempt("follow the probes' semaphores", follow);
       attempt("guard the program", guardIt);
-      if (System.nanoTime() - second > SECOND_NANOS) {
+      if (System.nanoTime() - second >= SECOND_NANOS) {
         second = System.nanoTime();
         attempt("tidy up", tidyUp);
       }
@@ -130,19 +147,29 @@ public final class Watcher extends Thread {
     }
   }
 
-  /** Waits for the next look, or the next command. */
   private void carryOutCommands() {
-    try {
-      boolean isCalm = changing.isEmpty() && !guard.isInHaste();
-      long period = isCalm ? PERIOD_MILLIS : PERIOD_OF_CHANGE_MILLIS;
-      FutureTask<?> command = commands.poll(period, TimeUnit.MILLISECONDS);
-      while (command != null) {
-        command.run();
-        command = commands.poll();
-      }
-    } catch (InterruptedException e) {
-      // Only an application that interrupts every thread does this; there is nothing to end.
+    if (commands.isEmpty()) {
+      waitForNextLook();
     }
+    for (FutureTask<?> command; (command = commands.poll()) != null; ) {
+      command.run();
+    }
+  }
+
+  private void waitForNextLook() {
+    if (!changing.isEmpty() || guard.isInHaste()) {
+      Semaphores.awaitChange(PERIOD_OF_CHANGE_NANOS, PERIOD_OF_CHANGE_NANOS);
+      return;
+    }
+    long now = System.nanoTime();
+    if (guard.isAwake() || catalog.hasOffers() || listener.isWaiting()) {
+      calmSince = now;
+      Semaphores.awaitChange(PERIOD_NANOS, PERIOD_NANOS);
+      return;
+    }
+    boolean isCalm = now - calmSince > CALM_AFTER_NANOS;
+    long tidyUpIn = (isCalm ? CALM_SECONDS : 1) * SECOND_NANOS - (now - second);
+    Semaphores.awaitChange(tidyUpIn, isCalm ? CALM_PERIOD_NANOS : PERIOD_NANOS);
   }
 
   private void followSemaphores() {
@@ -183,6 +210,7 @@ public final class Watcher extends Thread {
     }
   }
 
+  /** Every second, or every few. */
   private void tidyUp() throws StapsdtException {
     catalog.retireGone();
     if (seconds++ % HIDDEN_PERIOD_SECONDS == 0) {
@@ -217,7 +245,7 @@ public final class Watcher extends Thread {
 
   private static void sleepForAPeriod() {
     try {
-      Thread.sleep(PERIOD_MILLIS);
+      Thread.sleep(PERIOD_NANOS / 1_000_000);
     } catch (InterruptedException e) {
       // As above.
     }

@@ -35,6 +35,10 @@ final class Native {
 
   static native void bindFire(Class<?> fire, int captureLimit);
 
+  static native void awaitChange(long most, long period);
+
+  static native void wake();
+
   static native ByteBuffer fireGuard();
 
   static native long clockNanos();
