@@ -85,13 +85,29 @@ second-jdk: .venv/.installed
 demo: build
 	@$(SUDO) $(PYTHON) tests/demo.py
 
+# The agent's own tests take one CPU, and so do those of single parts of the collector: side by side.
+# All are run, whatever fails; the last line adds up.
+TESTED := build/test
+PYTEST = $(SUDO) env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) $(PYTHON) -m pytest
+
 test: build test-packages second-jdk
-	cd java-agent && $(GRADLE) test
-	$(SUDO) env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) $(PYTHON) -m pytest tests --ignore=tests/nightly
+	@mkdir -p $(TESTED); rm -f $(TESTED)/*; failed=0; \
+	{ (cd java-agent && $(GRADLE) test) >$(TESTED)/junit 2>&1 || touch $(TESTED)/junit-failed; } & \
+	$(PYTEST) tests/unit | tee $(TESTED)/unit || failed=1; \
+	wait; cat $(TESTED)/junit; [ ! -e $(TESTED)/junit-failed ] || failed=1; \
+	$(PYTEST) tests/integration | tee $(TESTED)/integration || failed=1; \
+	cat $(TESTED)/junit $(TESTED)/unit $(TESTED)/integration | awk ' \
+		/^JUnit: / {passed += $$2; failed += $$4; skipped += $$6} \
+		/^=+ .* in [0-9.]+s/ {for (i = 2; i <= NF; i++) { \
+			if ($$i ~ /^passed/) passed += $$(i - 1); \
+			if ($$i ~ /^(failed|error)/) failed += $$(i - 1); \
+			if ($$i ~ /^skipped/) skipped += $$(i - 1)}} \
+		END {printf "%d skipped\n%d passed, %d failed\n", skipped, passed, failed}'; \
+	exit $$failed
 
 nightly: build test-packages second-jdk
 	cd java-agent && $(GRADLE) nightlyTargets
-	$(SUDO) env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) $(PYTHON) -m pytest tests/nightly
+	$(PYTEST) tests/nightly
 
 lint: build
 	.venv/bin/ruff check collector tests bench
