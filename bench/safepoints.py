@@ -101,8 +101,8 @@ def arm_and_restore(target: Process, log: Path, probes: list[Probe]) -> tuple[Ch
     usual = statistics.median(taken for _, taken in rounds(target)[-USUAL_ROUNDS:])
     start = now_ms()
     with attach(target.pid, "--probe", "*__return") as collector:
-        told = re.match(r"armed [\d,]+ probes of [\d,]+ methods in (\d+) ms", collector.err[-1])
-        assert told, collector.err
+        lines = [re.match(r"armed [\d,]+ probes of [\d,]+ methods in (\d+) ms", one) for one in collector.err]
+        told = next(filter(None, lines))
         armed = window(target, log, start, float(told[1]), usual)
         start = now_ms()
         collector.signal(signal.SIGINT)

@@ -26,6 +26,9 @@ public final class Guard {
   /** Between two looks at thousands of counts, where there is no haste. */
   private static final long PERIOD_NANOS = 200_000_000L;
 
+  /** Of what the window allows so much is kept for weaving, unweaving and compiling anew. */
+  private static final long WEAVING_NANOS = 50_000_000L;
+
   /** What a hit is taken to cost until some have been timed. */
   private static final long ASSUMED_HIT_NANOS = 1_000;
 
@@ -138,9 +141,9 @@ public final class Guard {
     return limits.percent(library.semaphores()) * (SECOND_NANOS / 100);
   }
 
-  /** What may be spent in the window. */
+  /** What hits may cost in the window. */
   private static long budget(long limit) {
-    return limit * (CostWindow.SPAN_NANOS / SECOND_NANOS);
+    return limit * (CostWindow.SPAN_NANOS / SECOND_NANOS) - Math.min(limit, WEAVING_NANOS);
   }
 
   private void allow(long hits) {
