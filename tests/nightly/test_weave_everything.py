@@ -72,6 +72,8 @@ UNTRACEABLE = [
     "it is native",
     r"it is a hidden class, which the JVM lets nobody change",
     r"it is a lambda's own class, which the JVM lets nobody change; .*",
+    # Of some JVMs: tests/jvm_bugs.py.
+    r"retransforming on JDK .* \(JDK-(8240908|8376185)\)",
 ]
 UNWOVEN = [
     # What a library can use and need not.
@@ -330,6 +332,7 @@ def is_expected(line: str) -> bool:
         return any(re.fullmatch(kind, unwoven[1]) for kind in UNWOVEN)
     return bool(
         re.match(r"jprobe: selector .* has matched no method", line)
+        or re.match(r"jprobe: cannot trace .*: retransforming on JDK ", line)
         or re.match(r"WARNING: .*sun\.misc\.Unsafe", line)
         or re.match("WARNING: Please consider reporting this", line)
     )
