@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conditions import require_bpf
-from java_target import Jdk, attach, java, on_every_jdk
+from java_target import Jdk, attach, java, on_every_jdk, wait_for_probes
 from recording import Event, Recording
 
 SELECTORS = [
@@ -23,6 +23,8 @@ SELECTORS = [
     "!OddPlaces$*#new",
     "OddMaking#new",
 ]
+# Of the classes that are loaded when it is ready.
+PROBES_AT_FIRST = 90
 # A class whose initialiser has failed cannot be restored, and while the heap is full nothing can be done.
 EXPECTED = re.compile("jprobe: cannot (restore class OddPlaces.Broken: |.*: java.lang.OutOfMemoryError)")
 
@@ -78,6 +80,7 @@ def test_calls_in_odd_places_are_counted_exactly_and_do_what_they_do_without_us(
     probes = ";".join(SELECTORS)
     with java(jdk, "-cp", targets, "OddPlaces", probes=probes, jvm=["-Xmx48m"]) as target:
         target.wait_for_line("ready")
+        wait_for_probes(target.pid, PROBES_AT_FIRST)
         with attach(target.pid) as collector:
             recording = Recording(target.pid)
             target.send("visit")
