@@ -98,6 +98,7 @@ class Accounts:
         self._released = Totals(0, 0, 0, 0, 0)
         self._hits_before = np.zeros(capacity, np.uint64)
         self._ring_before = np.zeros(capacity, np.uint64)
+        self._throttled_before = np.zeros(capacity, np.uint64)
         self._release_lock = threading.Lock()
 
     def deliver(self, probes: U32) -> None:
@@ -129,8 +130,9 @@ class Accounts:
         return self._lost_in_collector.copy()
 
     def throttled(self) -> U64:
-        """Calls held back because the probes of their process had cost too much."""
-        return self._held_back[:, 1].copy()
+        """Calls held back because the probes of their process had cost too much; since the beginning,
+        whatever the ids stood for."""
+        return self._held_back[:, 1] + self._throttled_before
 
     def release(self, ids: npt.NDArray[np.int64]) -> None:
         """Of probes that will not fire again, and of which nothing is on its way."""
@@ -138,6 +140,7 @@ class Accounts:
             self._released += self._books().totals(ids)
             self._hits_before[ids] = self._hits()[ids]
             self._ring_before[ids] = self._lost_in_ring()[ids]
+            self._throttled_before[ids] += self._held_back[ids, 1]
             for counts in (self._delivered, self._filtered, self._held_back, self._lost_in_collector):
                 counts[ids] = 0
 
