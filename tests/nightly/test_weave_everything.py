@@ -253,6 +253,9 @@ def test_every_method_can_be_woven_and_nothing_is_harmed(
         compared = everything.counts("compare", "compared")
         figures["classes restored"] = compared["restored"]
         assert not [verdict for verdict in compared if "not restored" in verdict or "differs" in verdict]
+        never_linked = {verdict.split()[0] for verdict in compared if verdict.endswith(" never linked")}
+        assert never_linked <= unlinkable(everything)
+        figures["classes never linked"] = len(never_linked)
         # Of those that were loaded since, what they were at first has not been seen, but for their files.
         since = sum(count for verdict, count in compared.items() if verdict.startswith("loaded since"))
         assert compared["restored"] + since >= len({class_of(probe) for probe in woven})
@@ -305,6 +308,12 @@ def check_what_is_woven(everything: Everything, figures: dict[str, Any]) -> list
     )
     figures["methods not woven"] = dict(why.most_common())
     return [probe for probe in probes if STATE_NAMES[probe.state] == "armed"]
+
+
+def unlinkable(everything: Everything) -> set[str]:
+    """The classes that the agent has given up weaving, because the JVM cannot link them."""
+    told = filter(None, map(told_unwoven, everything.target.err))
+    return {class_name for class_name, reason in told if reason.startswith("it cannot be linked: ")}
 
 
 def told_unwoven(line: str) -> tuple[str, str] | None:

@@ -140,10 +140,13 @@ public final class Witness implements ClassFileTransformer {
 
   /** Says of all classes that were retransformed what they are now. */
   static void compare() {
-    Map<String, Integer> counts = new TreeMap<>();
+    Map<Class<?>, Sight> sights;
     synchronized (SIGHTS) {
-      SIGHTS.forEach((type, sight) -> counts.merge(verdict(type, sight), 1, Integer::sum));
+      isWatching = false;
+      sights = new IdentityHashMap<>(SIGHTS);
     }
+    Map<String, Integer> counts = new TreeMap<>();
+    sights.forEach((type, sight) -> counts.merge(verdict(type, sight), 1, Integer::sum));
     counts.forEach((verdict, count) -> System.out.println("compared " + count + " " + verdict));
   }
 
@@ -156,7 +159,20 @@ public final class Witness implements ClassFileTransformer {
     if (!sight.wasOther) {
       return "never changed";
     }
-    return Arrays.equals(sight.first, sight.latest) ? "restored" : type.getName() + " not restored";
+    if (Arrays.equals(sight.first, sight.latest)) {
+      return "restored";
+    }
+    return type.getName() + (canBeChanged(type) ? " not restored" : " never linked");
+  }
+
+  /**
+   * Whether the JVM takes new code for the class. It changes none that is not linked; but some JVMs
+   * link it only after all agents have had their say, so that we have seen code that it never had.
+   */
+  private static boolean canBeChanged(Class<?> type) {
+    Map<String, Integer> refused = new TreeMap<>();
+    show(List.of(type), refused);
+    return refused.isEmpty();
   }
 
   static byte[] digest(byte[] bytes) {
