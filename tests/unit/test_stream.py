@@ -11,7 +11,7 @@ import pytest
 from jcollect.discovery.live import LiveProbe
 from jcollect.discovery.probes import Probe, probes_of
 from jcollect.discovery.stub_library import StubLibrary, parse_stub_image
-from jcollect.stream.accounts import Accounts
+from jcollect.stream.accounts import Accounts, Totals
 from jcollect.stream.columns import U32, Batch, Columns
 from jcollect.stream.hub import Hub, NoSuchProbeError, Subscription
 from jcollect.stream.record import RecordDecoder
@@ -183,6 +183,24 @@ def test_what_the_process_has_held_back_is_in_the_books_as_hits_that_were_filter
     assert totals.missing == 0
 
 
+def test_an_id_that_stands_for_another_probe_has_books_of_its_own_and_the_totals_go_on() -> None:
+    hits = np.array([9, 50], np.uint64)
+    accounts = Accounts(2, hits.copy, lambda: np.array([2, 0], np.uint64))
+    accounts.deliver(np.repeat(np.array([0, 1], np.uint32), [3, 50]))
+    accounts.lose_in_collector(np.full(4, 0, np.uint32))
+    accounts.hold_back(np.array([0]), np.array([[10, 20, 30]], np.uint64))
+    before = accounts.totals()
+    accounts.release(np.array([0]))
+    assert accounts.totals() == before
+    assert accounts.books().totals(np.array([0])) == Totals(0, 0, 0, 0, 0, 0, 0)
+    hits[0] += 1
+    accounts.lose_in_collector(np.full(1, 0, np.uint32))
+    accounts.hold_back(np.array([0]), np.array([[1, 2, 3]], np.uint64))
+    assert accounts.books().totals(np.array([0])) == Totals(4, 0, 1, 0, 1, 2, 3)
+    assert accounts.totals() == before + Totals(4, 0, 1, 0, 1, 2, 3)
+    assert accounts.totals().missing == 0
+
+
 def test_a_subscriber_gets_schema_batches_and_its_part_of_them(probes: list[Probe]) -> None:
     hub = Hub(messages_of(probes), books(probes))
     everything, returns = hub.subscribe(()), hub.subscribe(["*__return"])
@@ -242,6 +260,35 @@ def test_loss_in_the_ring_counts_from_the_subscription_and_for_its_probes(probes
     assert isinstance(last, collector_pb2.SubscribeResponse)
     assert (last.loss.stage, last.loss.events) == (collector_pb2.LOSS_STAGE_KERNEL_RING, 13)
     assert [(p.probe, p.events) for p in last.loss.probes] == [(1, 13)]
+
+
+def test_what_probes_that_are_gone_have_lost_is_still_told_and_not_of_those_that_have_their_ids(
+    probes: list[Probe],
+) -> None:
+    ring = np.zeros(len(probes), np.uint64)
+    accounts = Accounts(len(probes), lambda: np.full(len(probes), 1_000, np.uint64), ring.copy)
+    described = messages_of(probes)
+    hub = Hub(described, accounts)
+    everything, returns = hub.subscribe(()), hub.subscribe(["*__return"])
+    gone = np.array([0, 1])
+    ring[gone] = 100, 13
+    accounts.lose_in_collector(np.repeat(np.array(gone, np.uint32), [200, 17]))
+    accounts.hold_back(gone, np.array([[0, 300, 5], [0, 19, 5]], np.uint64))
+    hub.remove(gone.tolist())
+    accounts.release(gone)
+    hub.add([described[0], described[1]])
+    accounts.lose_in_collector(np.full(7, 1, np.uint32))
+    accounts.hold_back(gone, np.array([[0, 1, 5], [0, 2, 5]], np.uint64))
+    hub.end()
+
+    def told(subscriber: Subscription) -> tuple[list[tuple[int, dict[int, int]]], int]:
+        responses = [collector_pb2.SubscribeResponse.FromString(m) for m in subscriber.messages()]
+        last = {one.loss.stage: one.loss for one in responses if one.HasField("loss")}
+        losses = [(loss.events, {each.probe: each.events for each in loss.probes}) for loss in last.values()]
+        return losses, responses[-1].throttling.held_back
+
+    assert told(everything) == ([(113, {}), (224, {1: 7})], 322)
+    assert told(returns) == ([(13, {}), (24, {1: 7})], 21)
 
 
 # Probes that come later.

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,15 +33,7 @@ class Totals:
     throttled_ns: int = 0
 
     def __add__(self, other: Totals) -> Totals:
-        return Totals(
-            self.hits + other.hits,
-            self.delivered + other.delivered,
-            self.filtered + other.filtered,
-            self.lost_in_ring + other.lost_in_ring,
-            self.lost_in_collector + other.lost_in_collector,
-            self.throttled + other.throttled,
-            self.throttled_ns + other.throttled_ns,
-        )
+        return Totals(*(one + another for one, another in zip(_values(self), _values(other), strict=True)))
 
     @property
     def lost(self) -> int:
@@ -64,24 +57,23 @@ class Books:
     throttled: U64
     throttled_ns: U64
 
+    def __sub__(self, other: Books) -> Books:
+        return Books(*(now - before for now, before in zip(_values(self), _values(other), strict=True)))
+
     def totals(self, probes: npt.NDArray[np.int64] | slice = slice(None)) -> Totals:
         """Of all, or of some probe ids."""
-        return Totals(
-            int(self.hits[probes].sum()),
-            int(self.delivered[probes].sum()),
-            int(self.filtered[probes].sum()),
-            int(self.lost_in_ring[probes].sum()),
-            int(self.lost_in_collector[probes].sum()),
-            int(self.throttled[probes].sum()),
-            int(self.throttled_ns[probes].sum()),
-        )
+        return Totals(*(int(counts[probes].sum()) for counts in _values(self)))
+
+
+def _values(record: Totals | Books) -> list[Any]:
+    return [getattr(record, field.name) for field in fields(record)]
 
 
 class Accounts:
     """Counts by probe id, uint64: one element for each id below `capacity`, given out yet or not.
 
-    Each is written by one thread only, mostly the reader's; read by any. An id that stands for another
-    probe from now on is `release`d before: what it has counted stays in the totals alone.
+    Each is written by one thread only, mostly the reader's; read by any. None ever falls: when an id comes
+    to stand for another probe it is `release`d before, and the books of that probe begin there.
     """
 
     def __init__(self, capacity: int, hits: Callable[[], U64], lost_in_ring: Callable[[], U64]) -> None:
@@ -94,11 +86,9 @@ class Accounts:
         # As live.Held has it: filtered, throttled, and for how long.
         self._held_back = np.zeros((capacity, 3), np.uint64)
         self._lost_in_collector = np.zeros(capacity, np.uint64)
-        # Of ids that were released: what they counted for whom they stood for before.
-        self._released = Totals(0, 0, 0, 0, 0)
-        self._hits_before = np.zeros(capacity, np.uint64)
-        self._ring_before = np.zeros(capacity, np.uint64)
-        self._throttled_before = np.zeros(capacity, np.uint64)
+        # Of probes that the ids stood for before.
+        self._before = Books(*(np.zeros(capacity, np.uint64) for _ in fields(Books)))
+        self._held_back_before = np.zeros((capacity, 3), np.uint64)
         self._release_lock = threading.Lock()
 
     def deliver(self, probes: U32) -> None:
@@ -114,7 +104,7 @@ class Accounts:
     def hold_back(self, ids: npt.NDArray[np.int64], counts: U64) -> None:
         """What the process has held back from these probes by now, since they were attached to: rows as
         live.Held has them."""
-        self._held_back[ids] = counts
+        self._held_back[ids] = self._held_back_before[ids] + counts
 
     def count(self, probe: U32) -> U64:
         """How often each probe id occurs in a column."""
@@ -122,53 +112,51 @@ class Accounts:
         _count(counts, probe)
         return counts
 
+    # Since the beginning, whatever the ids stood for.
+
     def lost_in_ring(self) -> U64:
-        """Since the beginning, whatever the ids stood for."""
         return self._lost_in_ring()
 
     def lost_in_collector(self) -> U64:
         return self._lost_in_collector.copy()
 
     def throttled(self) -> U64:
-        """Calls held back because the probes of their process had cost too much; since the beginning,
-        whatever the ids stood for."""
-        return self._held_back[:, 1] + self._throttled_before
-
-    def release(self, ids: npt.NDArray[np.int64]) -> None:
-        """Of probes that will not fire again, and of which nothing is on its way."""
-        with self._release_lock:
-            self._released += self._books().totals(ids)
-            self._hits_before[ids] = self._hits()[ids]
-            self._ring_before[ids] = self._lost_in_ring()[ids]
-            self._throttled_before[ids] += self._held_back[ids, 1]
-            for counts in (self._delivered, self._filtered, self._held_back, self._lost_in_collector):
-                counts[ids] = 0
-
-    def books(self) -> Books:
-        """Of this moment, of the probes that the ids stand for now."""
-        with self._release_lock:
-            return self._books()
+        """Calls held back because the probes of their process had cost too much."""
+        return self._held_back[:, 1].copy()
 
     def totals(self) -> Totals:
         """Of all probes that there are and have been."""
-        with self._release_lock:
-            return self._books().totals() + self._released
+        return self._since_the_beginning().totals()
 
-    def _books(self) -> Books:
+    # Of the probes that the ids stand for now.
+
+    def release(self, ids: npt.NDArray[np.int64]) -> None:
+        """Of probes that will not fire again, and of which nothing is on its way."""
+        now = self._since_the_beginning()
+        with self._release_lock:
+            for before, counts in zip(_values(self._before), _values(now), strict=True):
+                before[ids] = counts[ids]
+            self._held_back_before[ids] = self._held_back[ids]
+
+    def books(self) -> Books:
+        """Of this moment."""
+        with self._release_lock:
+            return self._since_the_beginning() - self._before
+
+    def _since_the_beginning(self) -> Books:
         # Hits last: what is delivered or lost has been a hit before.
         delivered, lost_in_collector = self._delivered.copy(), self._lost_in_collector.copy()
         held_back = self._held_back.copy()
-        filtered = self._filtered + held_back[:, 0]
-        throttled = held_back[:, 1]
-        lost_in_ring = self._lost_in_ring() - self._ring_before
+        filtered, throttled, throttled_ns = held_back.T
+        lost_in_ring = self._lost_in_ring()
         return Books(
-            hits=self._hits() - self._hits_before + held_back[:, 0] + throttled,
+            hits=self._hits() + filtered + throttled,
             delivered=delivered,
-            filtered=filtered,
+            filtered=self._filtered + filtered,
             lost_in_ring=lost_in_ring,
             lost_in_collector=lost_in_collector,
             throttled=throttled,
-            throttled_ns=held_back[:, 2],
+            throttled_ns=throttled_ns,
         )
 
 

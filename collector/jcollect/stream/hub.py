@@ -27,7 +27,7 @@ QUEUE_BYTES = 64 << 20
 ALL_QUEUES_BYTES = 128 << 20
 # Schemas cannot be left out, so that whoever does not read even these has its stream ended.
 MOST_SCHEMA_BYTES = 64 << 20
-_LOSS_SECONDS = 1.0
+_NOTICE_SECONDS = 1.0
 
 
 class NoSuchProbeError(Exception):
@@ -98,6 +98,38 @@ class Served:
     queued_bytes: int
 
 
+class _Account:
+    """What has happened to the events that are meant for one subscriber, since it has subscribed."""
+
+    def __init__(self, read: Callable[[], U64]) -> None:
+        """`read` gives counts by probe id that never fall, whatever the ids stand for."""
+        self._read = read
+        self._before = read().copy()
+        self._of_gone = 0
+        self._told = 0
+
+    def counts(self, wanted: Flags | None) -> U64:
+        """By probe id; of the probes that there are now."""
+        counts = self._read() - self._before
+        return counts if wanted is None else counts * wanted
+
+    def total(self, counts: U64) -> int:
+        """What such counts come to, with those of probes that are gone."""
+        return self._of_gone + int(counts.sum())
+
+    def is_news(self, total: int) -> bool:
+        """Whether another total has been told last; from now on it is this one."""
+        before, self._told = self._told, total
+        return total != before
+
+    def forget(self, ids: Sequence[int], wanted: Flags | None) -> None:
+        """Of probes that are gone the total alone is kept, so that others can have their ids."""
+        now = self._read()[ids]
+        counts = now - self._before[ids]
+        self._of_gone += int((counts if wanted is None else counts * wanted[ids]).sum())
+        self._before[ids] = now
+
+
 @dataclass(frozen=True)
 class _Queued:
     message: bytes
@@ -133,13 +165,16 @@ class Subscription:
         self._ended = False
         self._closed = False
         self._too_slow = False
-        self._lost: U64 | None = None
-        self._throttled_before = accounts.throttled()
-        self._told_throttled = 0
-        self._throttled_looked = 0.0
-        self._ring_before = accounts.lost_in_ring()
-        self._collector_before = accounts.lost_in_collector()
-        self._told: dict[collector_pb2.LossStage, tuple[int, float]] = {}
+        self._lost = np.zeros(accounts.capacity, np.uint64)
+        self._losses = {
+            collector_pb2.LOSS_STAGE_KERNEL_RING: _Account(accounts.lost_in_ring),
+            collector_pb2.LOSS_STAGE_COLLECTOR: _Account(accounts.lost_in_collector),
+            collector_pb2.LOSS_STAGE_SUBSCRIBER: _Account(lambda: self._lost),
+        }
+        self._throttled = _Account(accounts.throttled)
+        # What these accounts say and which probes they are of change together.
+        self._account_lock = threading.Lock()
+        self._looked = 0.0
         room.open()
         self.described = self._let_pass(probes)
         self._put_schema(self.described)
@@ -153,10 +188,13 @@ class Subscription:
     def remove(self, ids: Sequence[int]) -> None:
         """Probes that are gone for good: their ids may come to stand for others."""
         self._known -= len(ids)
-        if self._is_meant is not None:
-            wanted = self._wanted.copy()
-            wanted[ids] = False
-            self._filter_by(wanted)
+        with self._account_lock:
+            for account in (*self._losses.values(), self._throttled):
+                account.forget(ids, self.filter.wanted)
+            if self._is_meant is not None:
+                wanted = self._wanted.copy()
+                wanted[ids] = False
+                self._filter_by(wanted)
 
     def _let_pass(self, probes: Sequence[collector_pb2.Probe]) -> list[collector_pb2.Probe]:
         """Those that are wanted, which the filter lets pass from now on."""
@@ -181,8 +219,9 @@ class Subscription:
 
     def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
         """Queues a notice about probes that fire no longer, or again, if they are wanted."""
+        _, held_back = self._read(self._throttled)
         notice = collector_pb2.Throttling(
-            began=self._wanted_of(began), ended=self._wanted_of(ended), held_back=self._throttled()
+            began=self._wanted_of(began), ended=self._wanted_of(ended), held_back=held_back
         )
         if notice.began or notice.ended:
             self._put(collector_pb2.SubscribeResponse(throttling=notice))
@@ -190,11 +229,11 @@ class Subscription:
     def _wanted_of(self, ids: Sequence[int]) -> list[int]:
         return list(ids) if self._is_meant is None else [each for each in ids if self._wanted[each]]
 
-    def _throttled(self) -> int:
-        """Calls held back since the subscription began, of the probes that are wanted."""
-        counts = self._accounts.throttled() - self._throttled_before
-        wanted = self.filter.wanted
-        return int((counts if wanted is None else counts * wanted).sum())
+    def _read(self, account: _Account) -> tuple[U64, int]:
+        """By probe id, and in all, of the probes that are wanted."""
+        with self._account_lock:
+            counts = account.counts(self.filter.wanted)
+            return counts, account.total(counts)
 
     def _put(self, response: collector_pb2.SubscribeResponse) -> None:
         """Whatever is queued already: what is put here cannot be left out."""
@@ -213,15 +252,12 @@ class Subscription:
     def lost(self) -> int:
         """Events that found no room in the queue."""
         with self._condition:
-            return self._lost_so_far()
-
-    def _lost_so_far(self) -> int:
-        return 0 if self._lost is None else int(self._lost.sum())
+            return int(self._lost.sum())
 
     def served(self) -> Served:
         """The books of this subscriber."""
         with self._condition:
-            lost = self._lost_so_far()
+            lost = int(self._lost.sum())
             return Served(
                 peer=self.peer,
                 events=self._delivered + lost + self._queued_events,
@@ -237,8 +273,7 @@ class Subscription:
             if self._closed or self._too_slow:
                 return
             if not self._room.take(self._queued_bytes, len(message)):
-                counts = self._accounts.count(batch.columns.probe)
-                self._lost = counts if self._lost is None else self._lost + counts
+                self._lost = self._lost + self._accounts.count(batch.columns.probe)
                 return
             self._queue.append(_Queued(message, len(batch)))
             self._queued_bytes += len(message)
@@ -269,7 +304,7 @@ class Subscription:
         while True:
             with self._condition:
                 if not self._queue and not self._ended and not self._closed:
-                    self._condition.wait(_LOSS_SECONDS)
+                    self._condition.wait(_NOTICE_SECONDS)
                 if self._closed:
                     return
                 if self._too_slow:
@@ -279,10 +314,8 @@ class Subscription:
                 taken = self._take() if self._queue else None
             if taken is not None:
                 yield taken
-            yield from self._loss_notices(at_end=False)
-            yield from self._throttling_notices(at_end=False)
-        yield from self._loss_notices(at_end=True)
-        yield from self._throttling_notices(at_end=True)
+            yield from self._notices(at_end=False)
+        yield from self._notices(at_end=True)
 
     def _take(self) -> bytes:
         first = self._queue.popleft()
@@ -296,48 +329,24 @@ class Subscription:
             self._room.give_back(size)
         return first.message
 
-    def _loss_notices(self, at_end: bool) -> Iterator[bytes]:
+    def _notices(self, at_end: bool) -> Iterator[bytes]:
+        """What the accounts have come to, where it is more than was told; at the end all once more."""
         now = time.monotonic()
-        for stage in (
-            collector_pb2.LOSS_STAGE_KERNEL_RING,
-            collector_pb2.LOSS_STAGE_COLLECTOR,
-            collector_pb2.LOSS_STAGE_SUBSCRIBER,
-        ):
-            events, when = self._told.get(stage, (0, 0.0))
-            if not at_end and now - when < _LOSS_SECONDS:
-                continue
-            counts = self._counts(stage)
-            total = 0 if counts is None else int(counts.sum())
-            # Looked at once a second only: adding up thousands of counters after each batch would tell.
-            self._told[stage] = (total, now)
-            if counts is None or total == 0 or (total == events and not at_end):
-                continue
-            loss = collector_pb2.Loss(stage=stage, events=total)
-            for probe in np.flatnonzero(counts).tolist():
-                loss.probes.add(probe=probe, events=int(counts[probe]))
-            yield collector_pb2.SubscribeResponse(loss=loss).SerializeToString()
-
-    def _throttling_notices(self, at_end: bool) -> Iterator[bytes]:
-        now = time.monotonic()
-        if not at_end and now - self._throttled_looked < _LOSS_SECONDS:
+        # Once a second only: adding up thousands of counters after each batch would tell.
+        if not at_end and now - self._looked < _NOTICE_SECONDS:
             return
-        self._throttled_looked = now
-        held_back = self._throttled()
-        if held_back != self._told_throttled:
-            self._told_throttled = held_back
+        self._looked = now
+        for stage, account in self._losses.items():
+            counts, total = self._read(account)
+            if total and (account.is_news(total) or at_end):
+                loss = collector_pb2.Loss(stage=stage, events=total)
+                for probe in np.flatnonzero(counts).tolist():
+                    loss.probes.add(probe=probe, events=int(counts[probe]))
+                yield collector_pb2.SubscribeResponse(loss=loss).SerializeToString()
+        _, held_back = self._read(self._throttled)
+        if held_back and (self._throttled.is_news(held_back) or at_end):
             notice = collector_pb2.Throttling(held_back=held_back)
             yield collector_pb2.SubscribeResponse(throttling=notice).SerializeToString()
-
-    def _counts(self, stage: collector_pb2.LossStage) -> U64 | None:
-        if stage == collector_pb2.LOSS_STAGE_SUBSCRIBER:
-            with self._condition:
-                return self._lost
-        if stage == collector_pb2.LOSS_STAGE_KERNEL_RING:
-            counts = self._accounts.lost_in_ring() - self._ring_before
-        else:
-            counts = self._accounts.lost_in_collector() - self._collector_before
-        wanted = self.filter.wanted
-        return counts if wanted is None else counts * wanted
 
 
 class Hub:
