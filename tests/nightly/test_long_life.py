@@ -19,12 +19,9 @@ import pytest
 
 from conditions import require_bpf, wait_until
 from footprint import Footprint, growth, of_jvm, of_process
-from java_target import H2_JAR, Jdk, Process, attach, finish, java, jcollect, on_every_jdk
-from jcollect.control.agent import agent_libraries
+from java_target import H2_JAR, Jdk, Process, attach, finish, java, jcollect, on_every_jdk, states_of
 from jcollect.control.ensure import ensure_agent
 from jcollect.control.gateway import Gateway
-from jcollect.discovery.live import read_states
-from jprobe.v1.probe_pb2 import PROBE_STATE_ARMED, PROBE_STATE_RETIRED
 
 CYCLES = int(os.environ.get("JPROBE_LONG_LIFE_CYCLES", "1000"))
 SECONDS = float(os.environ.get("JPROBE_LONG_LIFE_SECONDS", "600"))
@@ -120,11 +117,7 @@ def database_under_load(jdk: Jdk, targets: Path, stubs: Path) -> Iterator[Proces
 
 def all_are_armed(pid: int) -> bool:
     """Whether there are probes, and all that are not retired are woven."""
-    libraries = agent_libraries(pid)
-    states: set[int] = set()
-    for library, bytes_of_all in zip(libraries, read_states(libraries), strict=True):
-        states.update(bytes_of_all[: len(library.image.manifest.probes)])
-    return states - {PROBE_STATE_RETIRED} == {PROBE_STATE_ARMED}
+    return set(states_of(pid)) - {"retired"} == {"armed"}
 
 
 def gateway_of(server: Process) -> Gateway:
