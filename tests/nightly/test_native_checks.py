@@ -20,6 +20,7 @@ from java_target import (
     attach,
     finish,
     on_every_jdk,
+    states_of,
     wait_for_probes,
 )
 from jcollect.control.ensure import ensure_agent
@@ -80,6 +81,7 @@ def test_calls_in_odd_places(jdk: Jdk, checked: Checked, targets: Path) -> None:
     arguments = ("-Xmx48m", "-cp", targets, "OddPlaces")
     with checked.java(jdk, *arguments, agent=f"probes={probes}") as target:
         target.wait_for_line("ready")
+        wait_until(lambda: states_of(target.pid), "probes")
         with attach(target.pid) as collector:
             target.send("visit")
             assert target.wait(120) == 7

@@ -9,6 +9,7 @@ import io.jprobe.catalog.Watcher;
 import java.lang.instrument.Instrumentation;
 import java.lang.instrument.UnmodifiableClassException;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -36,6 +37,17 @@ final class Armer implements Watcher.Listener {
    */
   private static final long TURN_NANOS = 200_000_000L;
 
+  /**
+   * So many classes are tried at a look that cannot be restored for want of memory: for each, the
+   * JVM collects all of its garbage.
+   */
+  private static final int MOST_REFUSALS = 8;
+
+  /** That is to take a twentieth of the program's time at most. */
+  private static final int REST = 20;
+
+  private static final String NO_MEMORY = "the program has no memory left for it";
+
   /** How many selectors that do not fit a method are worth a line. */
   private static final int MAX_UNFIT = 10;
 
@@ -48,6 +60,14 @@ final class Armer implements Watcher.Listener {
 
   private final Set<String> unfit = new HashSet<>();
   private boolean rehearsed;
+  private Metaspace metaspace;
+
+  /** Why nothing is to be woven now, if not null, and of how many classes that was said. */
+  private String objection;
+
+  private int refused;
+  private boolean isShortOfMemory;
+  private long restUntil;
   private String lastFailure = "";
 
   Armer(Instrumentation instrumentation, Transformer transformer, Runnable eachSecond) {
@@ -105,16 +125,53 @@ final class Armer implements Watcher.Listener {
     }
     lost.forEach(waiting::remove);
     lost.forEach(this::giveUp);
-    for (int from = 0; from < found.size(); from += BATCH) {
-      retransformBatch(found.subList(from, Math.min(from + BATCH, found.size())));
-      if (System.nanoTime() - begun > nanos) {
-        return;
+    if (isShortOfMemory && begun - restUntil < 0) {
+      putOff();
+    }
+    int size = BATCH;
+    if (isShortOfMemory) {
+      // What needs much room must not stand in the way of what needs little, and gives some back.
+      Collections.shuffle(found);
+      size = 1;
+    }
+    isShortOfMemory = false;
+    refused = 0;
+    int refusals = 0;
+    for (int from = 0; from < found.size(); from += size) {
+      try {
+        retransformBatch(found.subList(from, Math.min(from + size, found.size())));
+      } catch (OutOfMemoryError e) {
+        isShortOfMemory = true;
+        refusals++;
+      }
+      if (refusals == MOST_REFUSALS || System.nanoTime() - begun > nanos) {
+        break;
       }
     }
+    if (refused > 0) {
+      Log.line("cannot weave " + refused + " classes: " + objection);
+    }
+    if (isShortOfMemory) {
+      long now = System.nanoTime();
+      restUntil = now + REST * (now - begun);
+      putOff();
+    }
+  }
+
+  /** Leaves what is to be restored to the watcher, which finds it again. */
+  private void putOff() {
+    for (TracedClass traced : waiting) {
+      if (!traced.isWoven() && traced.raised().isEmpty()) {
+        settle(traced, null);
+      }
+    }
+    waiting.clear();
+    throw new OutOfMemoryError("there is no room to restore all classes; tried again later");
   }
 
   private void retransformBatch(List<TracedClass> batch) {
     batch.forEach(waiting::remove);
+    objection = objection(batch);
     List<TracedClass> ready = new ArrayList<>(batch);
     ready.removeIf(traced -> !prepare(traced));
     if (!ready.isEmpty()) {
@@ -125,7 +182,7 @@ final class Armer implements Watcher.Listener {
   /** A class that is not there has nothing to be restored. */
   private void giveUp(TracedClass traced) {
     boolean isWanted = !traced.raised().isEmpty();
-    traced.arm(Map.of());
+    traced.giveUp();
     settle(traced, isWanted ? "the class has not been defined, or is gone" : null);
   }
 
@@ -147,12 +204,30 @@ final class Armer implements Watcher.Listener {
     }
   }
 
+  /** Why none of the batch is to be woven; null where nothing speaks against it. */
+  private String objection(List<TracedClass> batch) {
+    for (TracedClass traced : batch) {
+      if (!traced.raised().isEmpty()) {
+        if (metaspace == null) {
+          metaspace = new Metaspace();
+        }
+        return metaspace.objection();
+      }
+    }
+    return null;
+  }
+
   /** Whether the class is to be retransformed now; if not, its probes are settled. */
   private boolean prepare(TracedClass traced) {
     Map<TracedMethod, EnumSet<ProbeKind>> raised = traced.raised();
     if (raised.isEmpty() && !traced.isWoven()) {
       // Its weaving has failed: there is nothing to restore, and that would fail as well.
       settle(traced, null);
+      return false;
+    }
+    if (objection != null && !raised.isEmpty() && !traced.isWoven()) {
+      publish(traced, objection);
+      refused++;
       return false;
     }
     Map<TracedMethod, EnumSet<ProbeKind>> armed = traced.armed();
@@ -184,19 +259,47 @@ final class Armer implements Watcher.Listener {
       }
       instrumentation.retransformClasses(classes.toArray(new Class<?>[0]));
       batch.forEach(traced -> traced.setWoven(!traced.armed().isEmpty()));
-      batch.forEach(traced -> settle(traced, null));
+      batch.forEach(traced -> settle(traced, isPassedOver(traced) ? NO_MEMORY : null));
+    } catch (OutOfMemoryError e) {
+      runOut(batch, e);
     } catch (UnmodifiableClassException | RuntimeException | Error e) {
       if (batch.size() == 1) {
         settle(batch.get(0), reason(batch.get(0).loaded(), e));
       } else {
         // Nothing of the batch was changed; only one class may be to blame. A call takes longer
-        // than
-        // a class: by halves, one of 64 is found in 12 of them.
+        // than a class: by halves, one of 64 is found in 12 of them.
         int half = batch.size() / 2;
         retransform(batch.subList(0, half));
         retransform(batch.subList(half, batch.size()));
       }
     }
+  }
+
+  /**
+   * No class is to blame. What is to be woven is given up, for the program needs its memory more;
+   * what is to be restored gives memory back, and the watcher tries that again.
+   */
+  private void runOut(List<TracedClass> batch, OutOfMemoryError problem) {
+    List<TracedClass> toRestore = new ArrayList<>();
+    // A lambda would be one more class.
+    for (TracedClass traced : batch) {
+      if (traced.armed().isEmpty()) {
+        toRestore.add(traced);
+      } else {
+        settle(traced, NO_MEMORY);
+      }
+    }
+    if (batch.size() == 1 && !toRestore.isEmpty()) {
+      throw problem;
+    }
+    for (TracedClass traced : toRestore) {
+      retransform(List.of(traced));
+    }
+  }
+
+  /** Where the JVM has no memory to hand us the class file, it says nothing and takes its own. */
+  private boolean isPassedOver(TracedClass traced) {
+    return traced.loaded() != null && !traced.armed().isEmpty() && !transformer.hasWoven(traced);
   }
 
   /**
@@ -214,8 +317,16 @@ final class Armer implements Watcher.Listener {
     return Log.describe(problem);
   }
 
-  /** Publishes what has become of the class's probes; {@code problem} is null if all went well. */
+  /** What has become of the class; {@code problem} is null if all went well. */
   private void settle(TracedClass traced, String problem) {
+    publish(traced, problem);
+    if (problem != null) {
+      String what = traced.raised().isEmpty() ? "restore" : "weave";
+      Log.line("cannot " + what + " class " + traced.className() + ": " + problem);
+    }
+  }
+
+  private void publish(TracedClass traced, String problem) {
     Map<TracedMethod, String> failures = transformer.takeFailures(traced);
     Map<TracedMethod, EnumSet<ProbeKind>> wanted =
         problem == null ? traced.armed() : traced.raised();
@@ -231,9 +342,7 @@ final class Armer implements Watcher.Listener {
       }
     }
     if (problem != null) {
-      traced.arm(Map.of());
-      String what = wanted.isEmpty() ? "restore" : "weave";
-      Log.line("cannot " + what + " class " + traced.className() + ": " + problem);
+      traced.giveUp();
     }
   }
 

@@ -23,8 +23,11 @@ final class Transformer implements ClassFileTransformer {
   private static final ClassLoader AGENT = Transformer.class.getClassLoader();
 
   private final Catalog catalog;
+
+  /** The classes that were woven, well or ill, with the methods that could not be, and why. */
   private final ConcurrentMap<TracedClass, Map<TracedMethod, String>> failures =
       new ConcurrentHashMap<>();
+
   private volatile Showing showing;
 
   // Guarded by this, and made when it is first needed: it takes classes that main need not wait
@@ -94,6 +97,7 @@ final class Transformer implements ClassFileTransformer {
 
   /** Prepares for weaving what is to be armed. */
   void prepare(TracedClass traced, Set<TracedMethod> methods) {
+    failures.remove(traced);
     weaver().prepare(traced, methods);
   }
 
@@ -105,16 +109,22 @@ final class Transformer implements ClassFileTransformer {
   private byte[] weave(TracedClass traced, byte[] classFile) {
     try {
       ClassWeaver.Result result = weaver().weave(traced, traced.armed(), classFile);
-      if (!result.failures.isEmpty()) {
-        failures.put(traced, result.failures);
-      }
+      failures.put(traced, result.failures);
       return result.classFile;
+    } catch (OutOfMemoryError problem) {
+      // As if the JVM had not asked: it is no fault of the methods.
+      return null;
     } catch (Throwable problem) {
       Map<TracedMethod, String> all = new HashMap<>();
       traced.armed().keySet().forEach(method -> all.put(method, Log.describe(problem)));
       failures.put(traced, all);
       return null;
     }
+  }
+
+  /** Whether the JVM has asked for the class since it was prepared. */
+  boolean hasWoven(TracedClass traced) {
+    return failures.containsKey(traced);
   }
 
   /** Which methods of the class could not be woven since the last call, and why. */

@@ -378,6 +378,18 @@ public final class Catalog {
     return changed;
   }
 
+  /** The classes that are not what those who listen want, and could be. */
+  Set<TracedClass> unsettled() {
+    Set<TracedClass> unsettled = new LinkedHashSet<>();
+    // A lambda would be one more class, and there may be no room for it.
+    for (TracedClass traced : classes.values()) {
+      if (!traced.isSettled()) {
+        unsettled.add(traced);
+      }
+    }
+    return unsettled;
+  }
+
   private static Set<TracedClass> union(Set<TracedClass> some, Set<TracedClass> others) {
     if (some.isEmpty() && others.isEmpty()) {
       return some;

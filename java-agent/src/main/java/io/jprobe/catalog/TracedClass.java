@@ -35,6 +35,7 @@ public final class TracedClass {
   private final List<TracedMethod> retired = new ArrayList<>();
   private final Set<Untraceable> told = new HashSet<>();
   private boolean isWoven;
+  private Map<TracedMethod, EnumSet<ProbeKind>> givenUp = Map.of();
 
   TracedClass(ClassKey key, int loaderId) {
     this.key = key;
@@ -105,6 +106,7 @@ public final class TracedClass {
   public void arm(Map<TracedMethod, EnumSet<ProbeKind>> methods) {
     methods.keySet().forEach(method -> method.generation().arm());
     armed = Map.copyOf(methods);
+    givenUp = Map.of();
   }
 
   /** Whether the JVM has the class other than it was; what is armed may not have come about. */
@@ -115,6 +117,21 @@ public final class TracedClass {
   /** Of the watcher's thread. */
   public void setWoven(boolean woven) {
     isWoven = woven;
+  }
+
+  /** Nothing is woven of what is wanted now. */
+  public void giveUp() {
+    givenUp = raised();
+    armed = Map.of();
+  }
+
+  /** Whether the JVM has the class as those who listen want it, or cannot. */
+  boolean isSettled() {
+    Map<TracedMethod, EnumSet<ProbeKind>> wanted = raised();
+    if (wanted.isEmpty()) {
+      return !isWoven;
+    }
+    return wanted.equals(givenUp) || (isWoven && wanted.equals(armed));
   }
 
   /**

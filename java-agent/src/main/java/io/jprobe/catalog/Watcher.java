@@ -73,6 +73,8 @@ public final class Watcher extends Thread {
   private long changingSince;
   private int seconds;
   private long second = System.nanoTime();
+  private boolean ranOutOfMemory;
+  private long lookAgainAt = second;
   private long calmSince = second;
 
   // Guarded by commands: whoever queues one is served, or told that nobody is there.
@@ -120,20 +122,35 @@ public final class Watcher extends Thread {
 
   @Override
   public void run() {
-    // Made once: where the program's heap is full, this thread has to go on without a new object.
-    Step carryOut = this::carryOutCommands;
-    Step publish = () -> catalog.publishDue(listener).forEach(listener::published);
-    Step follow = this::followSemaphores;
-    Step guardIt = this::guardProgram;
-    Step tidyUp = this::tidyUp;
+    // The loop itself makes nothing, and what it needs is made here: the program may fill its heap
+    // at any time, and this thread has to go on.
+    Step look = new Look();
     while (!hasEnded()) {
+      attempt("look", look);
+    }
+  }
+
+  /** One look. */
+  private final class Look implements Step {
+    private final Step carryOut = Watcher.this::carryOutCommands;
+    private final Step publish = () -> catalog.publishDue(listener).forEach(listener::published);
+    private final Step follow = Watcher.this::followSemaphores;
+    private final Step guardIt = Watcher.this::guardProgram;
+    private final Step lookAgain = Watcher.this::lookAgain;
+    private final Step tidyUp = Watcher.this::tidyUp;
+
+    @Override
+    public void run() {
       attempt("wait for commands", carryOut);
       if (hasEnded()) {
-        break;
+        return;
       }
       attempt("publish probes", publish);
       attempt("follow the probes' semaphores", follow);
       attempt("guard the program", guardIt);
+      if (ranOutOfMemory && System.nanoTime() - lookAgainAt > 0) {
+        attempt("make classes what they are to be", lookAgain);
+      }
       if (System.nanoTime() - second >= SECOND_NANOS) {
         second = System.nanoTime();
         attempt("tidy up", tidyUp);
@@ -188,6 +205,17 @@ public final class Watcher extends Thread {
     }
   }
 
+  /**
+   * Where memory ran out, no matter where: what was seen to change may be lost. So every class is
+   * compared with what its semaphores want.
+   */
+  private void lookAgain() {
+    ranOutOfMemory = false;
+    lookAgainAt = System.nanoTime() + SECOND_NANOS;
+    changing.addAll(catalog.unsettled());
+    settle();
+  }
+
   private void settle() {
     Set<TracedClass> settled = new LinkedHashSet<>(changing);
     changing.clear();
@@ -229,6 +257,8 @@ public final class Watcher extends Thread {
       step.run();
     } catch (Throwable e) {
       // Whatever it is, OutOfMemoryError included: without this thread nothing would be restored.
+      // Some of the JDK wraps that one in others.
+      ranOutOfMemory |= e instanceof Error;
       tell(what, e);
     }
   }
@@ -236,9 +266,10 @@ public final class Watcher extends Thread {
   private void tell(String what, Throwable reason) {
     try {
       listener.failed("cannot " + what, reason);
-    } catch (OutOfMemoryError e) {
-      // Nor is there memory to say so, or to wait for a command: neither sleeping nor this takes
-      // any.
+    } catch (Throwable e) {
+      // Nor is there memory to say so, or to load what that takes, or to wait for a command:
+      // neither
+      // sleeping nor this takes any.
       sleepForAPeriod();
     }
   }

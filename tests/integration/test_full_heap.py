@@ -1,0 +1,98 @@
+"""A program whose heap is full: its classes are made what they are to be as soon as there is room."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from conditions import require_bpf, wait_until
+from java_target import Jdk, Process, attach, finish, java, jcollect, on_every_jdk, states_of, wait_for_probes
+from second_agent import Digests
+
+WORK = "FullHeap$Work"
+# The agent tries once a second at first.
+FULL_SECONDS = 2.5
+
+
+@pytest.fixture(autouse=True)
+def bpf() -> None:
+    require_bpf()
+
+
+class Program:
+    """tests/targets/FullHeap.java, traced, and what its class was before."""
+
+    def __init__(self, target: Process, digests: Digests) -> None:
+        self.pid = target.pid
+        self._target = target
+        self._digests = digests
+        self._original = digests.of_a_retransformation()
+
+    def fill(self) -> None:
+        self._target.send("f")
+        self._target.wait_for_line("full")
+
+    def clear(self) -> None:
+        self._target.send("c")
+        self._target.wait_for_line("clear")
+
+    def is_original(self) -> bool:
+        return self._digests.all()[-1] == self._original
+
+    def has_told_why(self) -> bool:
+        return any(
+            line.startswith(f"jprobe: cannot weave class {WORK}: the program has no memory left for it")
+            for line in self._target.err
+        )
+
+
+@contextmanager
+def program(jdk: Jdk, targets: Path, digest_agent: Path, folder: Path) -> Iterator[Program]:
+    witness = f"-javaagent:{digest_agent}={folder / 'digests'},{WORK}"
+    small = ["-Xmx16m", "-XX:+UseSerialGC", "-XX:-UseGCOverheadLimit"]
+    with java(jdk, witness, "-cp", targets, "FullHeap", probes=f"{WORK}#step", jvm=small) as target:
+        target.wait_for_line("ready")
+        wait_for_probes(target.pid, 3)
+        yield Program(target, Digests(folder / "digests", WORK))
+        target.send("x")
+        assert target.wait() == 0
+
+
+@on_every_jdk
+def test_a_class_that_could_not_be_restored_is_restored_later(
+    jdk: Jdk, targets: Path, digest_agent: Path, tmp_path: Path
+) -> None:
+    with program(jdk, targets, digest_agent, tmp_path) as full:
+        with attach(full.pid) as collector:
+            assert not full.is_original()
+            full.fill()
+            finish(collector)
+        time.sleep(FULL_SECONDS)
+        assert not full.is_original()
+        full.clear()
+        wait_until(full.is_original, "the class to be restored")
+
+
+@on_every_jdk
+def test_a_class_that_could_not_be_woven_is_woven_later_or_says_why_not(
+    jdk: Jdk, targets: Path, digest_agent: Path, tmp_path: Path
+) -> None:
+    with program(jdk, targets, digest_agent, tmp_path) as full:
+        full.fill()
+        with jcollect("attach", full.pid, "--max-overhead", "0") as collector:
+            collector.wait_for_line("armed 0 ")
+            time.sleep(FULL_SECONDS)
+            assert full.is_original()
+            full.clear()
+            wait_until(lambda: set(states_of(full.pid)) <= {"armed", "failed"}, "a decision")
+            assert full.is_original() == ("failed" in states_of(full.pid)) == full.has_told_why()
+            finish(collector)
+        wait_until(full.is_original, "the class to be restored")
+        with attach(full.pid) as collector:
+            assert not full.is_original()
+            finish(collector)
+        wait_until(full.is_original, "the class to be restored")

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Fills its heap to the last word, and keeps it so, until it is told otherwise. Commands, one
+ * character each: f fills it, c clears it, x is the end. Meanwhile nothing here makes an object.
+ */
+public final class FullHeap {
+  static final class Work {
+    private static int done;
+
+    static void step() {
+      done++;
+    }
+  }
+
+  private static final byte[] READY = "ready\n".getBytes();
+  private static final byte[] FULL = "full\n".getBytes();
+  private static final byte[] CLEAR = "clear\n".getBytes();
+
+  /** Each element refers to the one before it. */
+  private static Object[] hoard;
+
+  private static volatile boolean isToBeFull;
+  private static volatile boolean isFull;
+
+  private FullHeap() {}
+
+  public static void main(String[] args) throws Exception {
+    Thread filler = new Thread(FullHeap::keepFull);
+    filler.setDaemon(true);
+    filler.start();
+    Work.step();
+    tell(READY);
+    for (int command; (command = System.in.read()) != 'x'; ) {
+      if (command == 'f') {
+        isToBeFull = true;
+        await(true);
+        tell(FULL);
+      } else if (command == 'c') {
+        isToBeFull = false;
+        await(false);
+        tell(CLEAR);
+      }
+    }
+  }
+
+  private static void await(boolean full) {
+    while (isFull != full) {
+      Thread.onSpinWait();
+    }
+  }
+
+  /** Whatever others let go of is taken at once. */
+  private static void keepFull() {
+    while (true) {
+      if (isToBeFull) {
+        fill();
+        isFull = true;
+      } else {
+        hoard = null;
+        isFull = false;
+        Thread.yield();
+      }
+    }
+  }
+
+  private static void fill() {
+    for (int size = 1 << 18; size > 0; size /= 2) {
+      try {
+        while (true) {
+          Object[] more = new Object[size];
+          more[0] = hoard;
+          hoard = more;
+        }
+      } catch (OutOfMemoryError e) {
+        // Full, for this size.
+        Work.step();
+      }
+    }
+  }
+
+  private static void tell(byte[] line) {
+    System.out.write(line, 0, line.length);
+    System.out.flush();
+  }
+}
