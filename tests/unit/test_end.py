@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 SIGNALLED_WITHOUT_PAUSE = """
 import os, signal, sys, threading, time
 from jcollect.commands.end import End
@@ -33,3 +35,25 @@ def test_a_signal_is_heard_at_any_moment() -> None:
     """Also by a thread that is just looking, or beginning to wait: a lock held there would be for ever."""
     code = [sys.executable, "-c", SIGNALLED_WITHOUT_PAUSE]
     assert subprocess.run(code, capture_output=True, text=True, timeout=20, check=True).stdout == "heard\n"
+
+
+SIGNALLED_TWICE = """
+import os, signal, sys, time
+from jcollect.commands.end import End
+
+end = End()
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(float(sys.argv[1]))
+assert not end.going_on()
+os.kill(os.getpid(), signal.SIGINT)
+print("went on", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("seconds", "goes_on"), [(0.0, True), (0.6, False)])
+def test_a_second_interrupt_ends_at_once_if_it_is_another_one(seconds: float, goes_on: bool) -> None:
+    """timeout(1) sends one to the process and then to its group."""
+    code = [sys.executable, "-c", SIGNALLED_TWICE, str(seconds)]
+    done = subprocess.run(code, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.stdout == "went on\n") == goes_on
+    assert (done.returncode == 0) == goes_on

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from types import FrameType
+
+# What sends a signal to a process and then to its group, as timeout(1) does, means it once.
+_ONCE_SECONDS = 0.5
 
 
 class End:
@@ -15,13 +19,17 @@ class End:
         # Signals and threads write to it; a threading.Event has a lock, which a signal handler that
         # interrupts its holder would wait for for ever.
         self._ended = os.eventfd(0, os.EFD_CLOEXEC)
+        self._first = float("inf")
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._signalled)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         self.now()
-        # A second Ctrl-C does not wait for a reader of our output that is stuck.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        now = time.monotonic()
+        if number == signal.SIGINT and now - self._first > _ONCE_SECONDS:
+            # A second Ctrl-C does not wait for a reader of our output that is stuck.
+            raise KeyboardInterrupt
+        self._first = min(self._first, now)
 
     def now(self) -> None:
         os.eventfd_write(self._ended, 1)
