@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,9 +30,6 @@ class Totals:
     lost_in_collector: int
     throttled: int = 0
     throttled_ns: int = 0
-
-    def __add__(self, other: Totals) -> Totals:
-        return Totals(*(one + another for one, another in zip(_values(self), _values(other), strict=True)))
 
     @property
     def lost(self) -> int:
@@ -65,8 +61,8 @@ class Books:
         return Totals(*(int(counts[probes].sum()) for counts in _values(self)))
 
 
-def _values(record: Totals | Books) -> list[Any]:
-    return [getattr(record, field.name) for field in fields(record)]
+def _values(books: Books) -> list[U64]:
+    return [getattr(books, field.name) for field in fields(books)]
 
 
 class Accounts:
