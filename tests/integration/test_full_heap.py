@@ -16,6 +16,8 @@ from second_agent import Digests
 WORK = "FullHeap$Work"
 # The agent tries once a second at first.
 FULL_SECONDS = 2.5
+# Where the machine is busy, the agent may come by some memory between two threads' turns.
+TRIES = 10
 
 
 @pytest.fixture(autouse=True)
@@ -44,10 +46,8 @@ class Program:
         return self._digests.all()[-1] == self._original
 
     def has_told_why(self) -> bool:
-        return any(
-            line.startswith(f"jprobe: cannot weave class {WORK}: the program has no memory left for it")
-            for line in self._target.err
-        )
+        reason = "java.lang.OutOfMemoryError: the program has no memory left for it"
+        return f"jprobe: cannot weave class {WORK}: {reason}" in self._target.err
 
 
 @contextmanager
@@ -67,14 +67,20 @@ def test_a_class_that_could_not_be_restored_is_restored_later(
     jdk: Jdk, targets: Path, digest_agent: Path, tmp_path: Path
 ) -> None:
     with program(jdk, targets, digest_agent, tmp_path) as full:
-        with attach(full.pid) as collector:
-            assert not full.is_original()
-            full.fill()
-            finish(collector)
-        time.sleep(FULL_SECONDS)
+        assert any(was_restored_late(full) for _ in range(TRIES))
+
+
+def was_restored_late(full: Program) -> bool:
+    """Whether the class could not be restored while the heap was full; it always is when there is room."""
+    with attach(full.pid) as collector:
         assert not full.is_original()
-        full.clear()
-        wait_until(full.is_original, "the class to be restored")
+        full.fill()
+        finish(collector)
+    time.sleep(FULL_SECONDS)
+    is_late = not full.is_original()
+    full.clear()
+    wait_until(full.is_original, "the class to be restored")
+    return is_late
 
 
 @on_every_jdk
@@ -82,17 +88,25 @@ def test_a_class_that_could_not_be_woven_is_woven_later_or_says_why_not(
     jdk: Jdk, targets: Path, digest_agent: Path, tmp_path: Path
 ) -> None:
     with program(jdk, targets, digest_agent, tmp_path) as full:
-        full.fill()
-        with jcollect("attach", full.pid, "--max-overhead", "0") as collector:
-            collector.wait_for_line("armed 0 ")
-            time.sleep(FULL_SECONDS)
-            assert full.is_original()
-            full.clear()
-            wait_until(lambda: set(states_of(full.pid)) <= {"armed", "failed"}, "a decision")
-            assert full.is_original() == ("failed" in states_of(full.pid)) == full.has_told_why()
-            finish(collector)
-        wait_until(full.is_original, "the class to be restored")
+        assert any(was_woven_late_or_never(full) for _ in range(TRIES))
         with attach(full.pid) as collector:
             assert not full.is_original()
             finish(collector)
         wait_until(full.is_original, "the class to be restored")
+
+
+def was_woven_late_or_never(full: Program) -> bool:
+    """Whether the class could not be woven while the heap was full; afterwards it is, or has a reason."""
+    full.fill()
+    with jcollect("attach", full.pid, "--max-overhead", "0") as collector:
+        collector.wait_for_line("armed ")
+        time.sleep(FULL_SECONDS)
+        is_late = full.is_original()
+        full.clear()
+        wait_until(lambda: set(states_of(full.pid)) <= {"armed", "failed"}, "a decision")
+        is_failed = "failed" in states_of(full.pid)
+        assert full.is_original() == is_failed
+        assert full.has_told_why() >= is_failed
+        finish(collector)
+    wait_until(full.is_original, "the class to be restored")
+    return is_late

@@ -46,11 +46,23 @@ public class DigestAgent {
       public byte[] transform(
           ClassLoader loader, String name, Class<?> type, ProtectionDomain domain, byte[] bytes) {
         if (name != null && name.startsWith(wanted)) {
-          append(file, name + " " + digest(bytes) + "\n");
+          tell(file, name, bytes);
         }
         return null;
       }
     };
+  }
+
+  /** In a program whose heap is full as well, however long that takes. */
+  static void tell(Path file, String name, byte[] bytes) {
+    while (true) {
+      try {
+        append(file, name + " " + digest(bytes) + "\n");
+        return;
+      } catch (OutOfMemoryError e) {
+        Thread.yield();
+      }
+    }
   }
 
   static void retransform(String wanted, Instrumentation instrumentation) throws Exception {

@@ -46,7 +46,8 @@ final class Armer implements Watcher.Listener {
   /** That is to take a twentieth of the program's time at most. */
   private static final int REST = 20;
 
-  private static final String NO_MEMORY = "the program has no memory left for it";
+  private static final String NO_MEMORY =
+      "java.lang.OutOfMemoryError: the program has no memory left for it";
 
   /** How many selectors that do not fit a method are worth a line. */
   private static final int MAX_UNFIT = 10;
@@ -62,10 +63,10 @@ final class Armer implements Watcher.Listener {
   private boolean rehearsed;
   private Metaspace metaspace;
 
-  /** Why nothing is to be woven now, if not null, and of how many classes that was said. */
+  /** Why classes are not woven at this look though there are listeners, and how many. */
   private String objection;
 
-  private int refused;
+  private int objectedTo;
   private boolean isShortOfMemory;
   private long restUntil;
   private String lastFailure = "";
@@ -125,17 +126,21 @@ final class Armer implements Watcher.Listener {
     }
     lost.forEach(waiting::remove);
     lost.forEach(this::giveUp);
-    if (isShortOfMemory && begun - restUntil < 0) {
-      putOff();
-    }
+    retransformInBatches(found, begun, nanos);
+  }
+
+  private void retransformInBatches(List<TracedClass> found, long begun, long nanos) {
     int size = BATCH;
     if (isShortOfMemory) {
+      if (begun - restUntil < 0) {
+        putOff();
+      }
       // What needs much room must not stand in the way of what needs little, and gives some back.
       Collections.shuffle(found);
       size = 1;
     }
     isShortOfMemory = false;
-    refused = 0;
+    objectedTo = 0;
     int refusals = 0;
     for (int from = 0; from < found.size(); from += size) {
       try {
@@ -148,8 +153,8 @@ final class Armer implements Watcher.Listener {
         break;
       }
     }
-    if (refused > 0) {
-      Log.line("cannot weave " + refused + " classes: " + objection);
+    if (objectedTo > 0) {
+      Log.line("cannot weave " + objectedTo + " classes: " + objection);
     }
     if (isShortOfMemory) {
       long now = System.nanoTime();
@@ -171,9 +176,17 @@ final class Armer implements Watcher.Listener {
 
   private void retransformBatch(List<TracedClass> batch) {
     batch.forEach(waiting::remove);
-    objection = objection(batch);
-    List<TracedClass> ready = new ArrayList<>(batch);
-    ready.removeIf(traced -> !prepare(traced));
+    String reason = objection(batch);
+    List<TracedClass> ready = new ArrayList<>();
+    for (TracedClass traced : batch) {
+      if (reason != null && !traced.isWoven() && !traced.raised().isEmpty()) {
+        publish(traced, reason);
+        objection = reason;
+        objectedTo++;
+      } else if (prepare(traced)) {
+        ready.add(traced);
+      }
+    }
     if (!ready.isEmpty()) {
       retransform(ready);
     }
@@ -223,11 +236,6 @@ final class Armer implements Watcher.Listener {
     if (raised.isEmpty() && !traced.isWoven()) {
       // Its weaving has failed: there is nothing to restore, and that would fail as well.
       settle(traced, null);
-      return false;
-    }
-    if (objection != null && !raised.isEmpty() && !traced.isWoven()) {
-      publish(traced, objection);
-      refused++;
       return false;
     }
     Map<TracedMethod, EnumSet<ProbeKind>> armed = traced.armed();

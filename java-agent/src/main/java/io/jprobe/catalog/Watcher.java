@@ -267,8 +267,7 @@ public final class Watcher extends Thread {
     try {
       listener.failed("cannot " + what, reason);
     } catch (Throwable e) {
-      // Nor is there memory to say so, or to load what that takes, or to wait for a command:
-      // neither
+      // Nor is there memory to say so, to load what that takes, or to wait for a command. Neither
       // sleeping nor this takes any.
       sleepForAPeriod();
     }
