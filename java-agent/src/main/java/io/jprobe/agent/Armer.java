@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.agent;
 
+import io.jprobe.calls.ApplicationCalls;
+import io.jprobe.calls.ApplicationException;
+import io.jprobe.calls.Call;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.catalog.ProbeState;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
 import io.jprobe.catalog.Watcher;
 import java.lang.instrument.Instrumentation;
-import java.lang.instrument.UnmodifiableClassException;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -20,7 +24,8 @@ import java.util.Set;
 
 /**
  * Makes the classes what their semaphores want: woven where somebody listens, as they were where
- * nobody does. Everything here runs in the watcher's thread.
+ * nobody does. Everything here runs in the watcher's thread, but for what may come to the
+ * application's code: the class loaders, and all that a retransformation calls.
  */
 final class Armer implements Watcher.Listener {
   /**
@@ -49,15 +54,34 @@ final class Armer implements Watcher.Listener {
   private static final String NO_MEMORY =
       "java.lang.OutOfMemoryError: the program has no memory left for it";
 
+  /**
+   * A retransformation of a batch takes milliseconds. Other agents' transformers may take longer,
+   * or not return; the classes of a batch that has not returned wait for it, and no others do.
+   */
+  private static final long RETRANSFORMATION_NANOS = 5_000_000_000L;
+
   /** How many selectors that do not fit a method are worth a line. */
   private static final int MAX_UNFIT = 10;
 
+  /** How many classes that cannot be woven or restored are worth a line at one look. */
+  private static final int MAX_PROBLEMS = 20;
+
   private final Instrumentation instrumentation;
   private final Transformer transformer;
+  private final ApplicationCalls calls;
+  private final Linking linking;
   private final Runnable eachSecond;
 
-  /** Classes that are to change; those that cannot be found yet wait for it. */
+  /** Classes that are to change; those that cannot be found or linked yet wait for it. */
   private final Set<TracedClass> waiting = new LinkedHashSet<>();
+
+  /** Classes whose loaders have not answered: tried again when they have. */
+  private final Set<TracedClass> unanswered = new LinkedHashSet<>();
+
+  /** Retransformations that have not returned, with their classes. */
+  private final Map<Call<Void>, List<TracedClass>> overdue = new LinkedHashMap<>();
+
+  private final Set<TracedClass> busy = new HashSet<>();
 
   private final Set<String> unfit = new HashSet<>();
   private boolean rehearsed;
@@ -67,13 +91,24 @@ final class Armer implements Watcher.Listener {
   private String objection;
 
   private int objectedTo;
+
+  /** Classes that could not be woven or restored at this look. */
+  private int problems;
+
   private boolean isShortOfMemory;
   private long restUntil;
   private String lastFailure = "";
 
-  Armer(Instrumentation instrumentation, Transformer transformer, Runnable eachSecond) {
+  Armer(
+      Instrumentation instrumentation,
+      Transformer transformer,
+      ApplicationCalls calls,
+      Linking linking,
+      Runnable eachSecond) {
     this.instrumentation = instrumentation;
     this.transformer = transformer;
+    this.calls = calls;
+    this.linking = linking;
     this.eachSecond = eachSecond;
   }
 
@@ -98,7 +133,7 @@ final class Armer implements Watcher.Listener {
 
   @Override
   public boolean isWaiting() {
-    return !waiting.isEmpty();
+    return !waiting.isEmpty() || !overdue.isEmpty() || !unanswered.isEmpty();
   }
 
   /**
@@ -110,6 +145,14 @@ final class Armer implements Watcher.Listener {
 
   /** Begins no batch after that time, and leaves the rest waiting. */
   private void retransformWaiting(long nanos) {
+    problems = 0;
+    takeUpOverdue();
+    if (!unanswered.isEmpty()) {
+      List<TracedClass> answered = new ArrayList<>(unanswered);
+      answered.removeIf(this::isStuck);
+      waiting.addAll(answered);
+      unanswered.removeAll(answered);
+    }
     if (waiting.isEmpty()) {
       return;
     }
@@ -118,8 +161,11 @@ final class Armer implements Watcher.Listener {
     List<TracedClass> found = new ArrayList<>();
     List<TracedClass> lost = new ArrayList<>();
     for (TracedClass traced : waiting) {
-      if (traced.loaded() != null) {
-        found.add(traced);
+      Class<?> loaded = traced.loaded();
+      if (loaded != null) {
+        if (!busy.contains(traced) && isReady(traced, loaded)) {
+          found.add(traced);
+        }
       } else if (traced.isOverdue()) {
         lost.add(traced);
       }
@@ -127,6 +173,39 @@ final class Armer implements Watcher.Listener {
     lost.forEach(waiting::remove);
     lost.forEach(this::giveUp);
     retransformInBatches(found, begun, nanos);
+  }
+
+  private boolean isStuck(TracedClass traced) {
+    Class<?> loaded = traced.loaded();
+    return loaded != null && calls.isStuck(loaded.getClassLoader());
+  }
+
+  /** Whether the class can be retransformed now; if not, its probes say that they wait for it. */
+  private boolean isReady(TracedClass traced, Class<?> loaded) {
+    if (traced.isWoven() || traced.raised().isEmpty() || linking.isReady(loaded)) {
+      return true;
+    }
+    traced
+        .raised()
+        .forEach(
+            (method, kinds) -> kinds.forEach(kind -> method.setState(kind, ProbeState.WAITING)));
+    return false;
+  }
+
+  /** Goes on with what has returned after all. */
+  private void takeUpOverdue() {
+    if (overdue.isEmpty()) {
+      return;
+    }
+    List<Call<Void>> done = new ArrayList<>(overdue.keySet());
+    done.removeIf(call -> !call.isDone());
+    for (Call<Void> call : done) {
+      List<TracedClass> batch = overdue.remove(call);
+      busy.removeAll(batch);
+      conclude(batch, call);
+      // What was wanted may have changed meanwhile.
+      batch.stream().filter(traced -> !traced.isSettled()).forEach(waiting::add);
+    }
   }
 
   private void retransformInBatches(List<TracedClass> found, long begun, long nanos) {
@@ -174,22 +253,126 @@ final class Armer implements Watcher.Listener {
     throw new OutOfMemoryError("there is no room to restore all classes; tried again later");
   }
 
+  /** Whatever happens, each class of the batch is settled or waits for something afterwards. */
   private void retransformBatch(List<TracedClass> batch) {
     batch.forEach(waiting::remove);
-    String reason = objection(batch);
-    List<TracedClass> ready = new ArrayList<>();
-    for (TracedClass traced : batch) {
-      if (reason != null && !traced.isWoven() && !traced.raised().isEmpty()) {
-        publish(traced, reason);
-        objection = reason;
-        objectedTo++;
-      } else if (prepare(traced)) {
-        ready.add(traced);
+    Set<TracedClass> open = new LinkedHashSet<>(batch);
+    try {
+      List<TracedClass> ready = prepare(batch, open);
+      if (!ready.isEmpty()) {
+        // From here on each is settled by what comes of it.
+        open.removeAll(ready);
+        retransform(ready);
+      }
+    } catch (OutOfMemoryError e) {
+      // No class is to blame; what is to be restored is found again by the watcher.
+      for (TracedClass traced : open) {
+        settle(traced, traced.raised().isEmpty() ? null : NO_MEMORY);
+      }
+      throw e;
+    } catch (RuntimeException | Error e) {
+      for (TracedClass traced : open) {
+        settle(traced, Log.describe(e));
       }
     }
-    if (!ready.isEmpty()) {
-      retransform(ready);
+  }
+
+  /**
+   * Settles what is not to be retransformed, and prepares the rest.
+   *
+   * @param open the classes of the batch that nothing has been done with yet
+   */
+  private List<TracedClass> prepare(List<TracedClass> batch, Set<TracedClass> open) {
+    String objectionToAll = objection(batch);
+    List<TracedClass> wanted = new ArrayList<>();
+    for (TracedClass traced : batch) {
+      if (objectionToAll != null && !traced.isWoven() && !traced.raised().isEmpty()) {
+        publish(traced, objectionToAll);
+        objection = objectionToAll;
+        objectedTo++;
+        open.remove(traced);
+      } else if (traced.raised().isEmpty() && !traced.isWoven()) {
+        // Its weaving has failed: there is nothing to restore, and that would fail as well.
+        settle(traced, null);
+        open.remove(traced);
+      } else {
+        wanted.add(traced);
+      }
     }
+    wanted.removeIf(traced -> isRefused(traced, open));
+    Map<TracedClass, String> problems = resolve(wanted);
+    List<TracedClass> ready = new ArrayList<>();
+    for (TracedClass traced : wanted) {
+      String problem = problems.get(traced);
+      if (problem == null) {
+        transformer.forget(traced);
+        traced.arm(traced.raised());
+        ready.add(traced);
+      } else {
+        settle(traced, problem);
+        open.remove(traced);
+      }
+    }
+    return ready;
+  }
+
+  /** Whether the class is gone; if not, its probes say what is under way. */
+  private boolean isRefused(TracedClass traced, Set<TracedClass> open) {
+    if (traced.loaded() == null) {
+      giveUp(traced);
+      open.remove(traced);
+      return true;
+    }
+    Map<TracedMethod, EnumSet<ProbeKind>> armed = traced.armed();
+    traced
+        .raised()
+        .forEach(
+            (method, kinds) -> {
+              Set<ProbeKind> risen = new HashSet<>(kinds);
+              risen.removeAll(armed.getOrDefault(method, EnumSet.noneOf(ProbeKind.class)));
+              risen.forEach(kind -> method.setState(kind, ProbeState.ARMING));
+            });
+    return false;
+  }
+
+  /**
+   * Has all resolved that the woven code of these classes will name, by their loaders.
+   *
+   * @return what keeps classes from being woven
+   */
+  private Map<TracedClass, String> resolve(List<TracedClass> classes) {
+    Map<ClassLoader, Map<TracedClass, Set<TracedMethod>>> byLoader = new IdentityHashMap<>();
+    for (TracedClass traced : classes) {
+      Class<?> loaded = traced.loaded();
+      Set<TracedMethod> fresh = new HashSet<>(traced.raised().keySet());
+      fresh.removeIf(traced::isPrepared);
+      if (loaded != null && !fresh.isEmpty()) {
+        byLoader
+            .computeIfAbsent(loaded.getClassLoader(), loader -> new LinkedHashMap<>())
+            .put(traced, fresh);
+      }
+    }
+    Map<TracedClass, String> problems = new HashMap<>();
+    byLoader.forEach((loader, some) -> resolve(loader, some, problems));
+    return problems;
+  }
+
+  private void resolve(
+      ClassLoader loader,
+      Map<TracedClass, Set<TracedMethod>> methods,
+      Map<TracedClass, String> problems) {
+    Preparation preparation = new Preparation(transformer, methods);
+    try {
+      calls.call(loader, preparation);
+    } catch (ApplicationException e) {
+      for (TracedClass traced : preparation.left()) {
+        problems.put(traced, e.getMessage());
+        if (e.isUnanswered) {
+          unanswered.add(traced);
+        }
+      }
+    }
+    problems.putAll(preparation.problems());
   }
 
   /** A class that is not there has nothing to be restored. */
@@ -230,49 +413,54 @@ final class Armer implements Watcher.Listener {
     return null;
   }
 
-  /** Whether the class is to be retransformed now; if not, its probes are settled. */
-  private boolean prepare(TracedClass traced) {
-    Map<TracedMethod, EnumSet<ProbeKind>> raised = traced.raised();
-    if (raised.isEmpty() && !traced.isWoven()) {
-      // Its weaving has failed: there is nothing to restore, and that would fail as well.
-      settle(traced, null);
-      return false;
+  private void retransform(List<TracedClass> batch) {
+    List<Class<?>> classes = new ArrayList<>();
+    for (TracedClass traced : batch) {
+      Class<?> loaded = traced.loaded();
+      if (loaded != null) {
+        classes.add(loaded);
+      }
     }
-    Map<TracedMethod, EnumSet<ProbeKind>> armed = traced.armed();
-    raised.forEach(
-        (method, kinds) -> {
-          Set<ProbeKind> risen = new HashSet<>(kinds);
-          risen.removeAll(armed.getOrDefault(method, EnumSet.noneOf(ProbeKind.class)));
-          risen.forEach(kind -> method.setState(kind, ProbeState.ARMING));
-        });
+    Class<?>[] all = classes.toArray(new Class<?>[0]);
+    Call<Void> call;
     try {
-      transformer.prepare(traced, raised.keySet());
-    } catch (RuntimeException | Error e) {
-      // The class's loader was asked for others: it is the application's, and does as it likes.
-      settle(traced, Log.describe(e));
-      return false;
+      call =
+          calls.startOrRun(
+              RETRANSFORMATION_NANOS,
+              () -> {
+                instrumentation.retransformClasses(all);
+                return null;
+              });
+    } catch (ApplicationException e) {
+      batch.forEach(traced -> settle(traced, e.getMessage()));
+      unanswered.addAll(batch);
+      return;
     }
-    traced.arm(raised);
-    return true;
+    if (call.isDone()) {
+      conclude(batch, call);
+      return;
+    }
+    overdue.put(call, batch);
+    busy.addAll(batch);
+    Log.line(
+        "retransforming "
+            + batch.get(0).className()
+            + (batch.size() == 1 ? "" : " and " + (batch.size() - 1) + " more classes")
+            + " takes long: another agent's transformer, or a class loader, does not return;"
+            + " the probes of other classes go on");
   }
 
-  private void retransform(List<TracedClass> batch) {
+  /** Settles the classes of a retransformation that has returned. */
+  private void conclude(List<TracedClass> batch, Call<Void> call) {
     try {
-      List<Class<?>> classes = new ArrayList<>();
-      for (TracedClass traced : batch) {
-        Class<?> loaded = traced.loaded();
-        if (loaded != null) {
-          classes.add(loaded);
-        }
-      }
-      instrumentation.retransformClasses(classes.toArray(new Class<?>[0]));
+      call.get();
       batch.forEach(traced -> traced.setWoven(!traced.armed().isEmpty()));
       batch.forEach(traced -> settle(traced, isPassedOver(traced) ? NO_MEMORY : null));
     } catch (OutOfMemoryError e) {
       runOut(batch, e);
-    } catch (UnmodifiableClassException | RuntimeException | Error e) {
+    } catch (ApplicationException e) {
       if (batch.size() == 1) {
-        settle(batch.get(0), reason(batch.get(0).loaded(), e));
+        settle(batch.get(0), reason(batch.get(0).loaded(), e.getMessage()));
       } else {
         // Nothing of the batch was changed; only one class may be to blame. A call takes longer
         // than a class: by halves, one of 64 is found in 12 of them.
@@ -313,24 +501,36 @@ final class Armer implements Watcher.Listener {
   /**
    * Why a class was not retransformed. Of one that cannot be linked the JVM says "invalid class".
    */
-  private static String reason(Class<?> type, Throwable problem) {
-    try {
-      if (type != null) {
-        // Links it, as the JVM has just tried to.
-        type.getDeclaredMethods();
-      }
-    } catch (LinkageError e) {
-      return "it cannot be linked: " + Log.describe(e);
+  private String reason(Class<?> type, String problem) {
+    if (type == null) {
+      return problem;
     }
-    return Log.describe(problem);
+    try {
+      // Links it, as the JVM has just tried to.
+      return calls.call(
+          type.getClassLoader(),
+          () -> {
+            try {
+              type.getDeclaredMethods();
+              return problem;
+            } catch (LinkageError e) {
+              return "it cannot be linked: " + Log.describe(e);
+            }
+          });
+    } catch (ApplicationException e) {
+      return problem;
+    }
   }
 
   /** What has become of the class; {@code problem} is null if all went well. */
   private void settle(TracedClass traced, String problem) {
     publish(traced, problem);
-    if (problem != null) {
+    if (problem != null && problems++ < MAX_PROBLEMS) {
       String what = traced.raised().isEmpty() ? "restore" : "weave";
-      Log.line("cannot " + what + " class " + traced.className() + ": " + problem);
+      Log.line(
+          problems < MAX_PROBLEMS
+              ? "cannot " + what + " class " + traced.className() + ": " + problem
+              : "more classes cannot be woven or restored; jcollect probes shows which");
     }
   }
 
@@ -360,7 +560,7 @@ final class Armer implements Watcher.Listener {
   }
 
   @Override
-  public void unreadable(String className, RuntimeException problem) {
+  public void unreadable(String className, Throwable problem) {
     failed("cannot read class " + className, problem);
   }
 

@@ -16,8 +16,14 @@ import java.util.stream.Collectors;
  * what is no class file, so that it gives up at that point (measured on JDK 17 and 25).
  */
 final class Showing {
-  /** What a retransformation ends with. */
-  private static final class Last {}
+  /** What a retransformation ends with. Linked, which a JVM with JDK-8277444 needs. */
+  private static final class Last {
+    static {
+      linked = true;
+    }
+  }
+
+  private static boolean linked;
 
   private static final byte[] NO_CLASS_FILE = new byte[8];
 
@@ -29,6 +35,9 @@ final class Showing {
 
   Showing(Instrumentation instrumentation) {
     this.instrumentation = instrumentation;
+    if (!linked) {
+      new Last();
+    }
   }
 
   /** Whether what this thread's transformer is asked about now is shown, and not retransformed. */

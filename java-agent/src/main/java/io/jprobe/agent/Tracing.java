@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.agent;
 
+import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.catalog.Catalog;
 import io.jprobe.catalog.Guard;
 import io.jprobe.catalog.Limits;
@@ -55,6 +56,8 @@ final class Tracing {
 
   private final String whyNoDirectory;
   private final Transformer transformer;
+  private final ApplicationCalls calls = new ApplicationCalls();
+  private final ClassShows shows;
   private final Armer armer;
   private final Guard guard;
   private final Watcher watcher;
@@ -98,6 +101,7 @@ final class Tracing {
             directory == null ? null : directory.path(),
             options.maxMethods,
             firstGeneration,
+            calls,
             new LoadedClasses() {
               @Override
               public Class<?>[] all() {
@@ -105,11 +109,15 @@ final class Tracing {
               }
             });
     this.transformer = new Transformer(catalog);
+    Linking linking = new Linking(Runtime.version());
+    this.shows = new ClassShows(instrumentation, transformer, calls, linking);
     SelectionReport report = new SelectionReport(catalog);
     this.armer =
         new Armer(
             instrumentation,
             transformer,
+            calls,
+            linking,
             new Runnable() {
               @Override
               public void run() {
@@ -135,14 +143,15 @@ final class Tracing {
     try {
       openCatalog();
       instrumentation.addTransformer(transformer, true);
-      offer(
+      List<Class<?>> wanted =
           loaded(
               new Filter() {
                 @Override
                 public boolean takes(Class<?> type) {
                   return catalog.maySelect(type.getName(), isOfJdk(type));
                 }
-              }));
+              });
+      offer(isLoadedLater ? shows.of(wanted) : shows.atStart(wanted));
       Runtime.getRuntime().addShutdownHook(exitHook);
       if (options.control) {
         openGatewayIfPossible();
@@ -192,11 +201,10 @@ final class Tracing {
   }
 
   /** Lets the catalogue read classes that were there before the transformer. */
-  private void offer(List<Class<?>> classes) {
-    for (Map.Entry<Class<?>, byte[]> shown :
-        transformer.show(classes, instrumentation).entrySet()) {
-      Class<?> type = shown.getKey();
-      catalog.offer(type.getClassLoader(), internalName(type), isOfJdk(type), shown.getValue());
+  private void offer(Map<Class<?>, byte[]> shown) {
+    for (Map.Entry<Class<?>, byte[]> each : shown.entrySet()) {
+      Class<?> type = each.getKey();
+      catalog.offer(type.getClassLoader(), internalName(type), isOfJdk(type), each.getValue());
     }
   }
 
@@ -257,8 +265,8 @@ final class Tracing {
     List<Selector> concerned = catalog.refusal().isEmpty() ? changed : selectors.each();
     catalog.announce(selectors);
     ShownClasses shown = new ShownClasses();
-    transformer
-        .show(loaded(type -> isConcerned(type, concerned, selectors)), instrumentation)
+    shows
+        .of(loaded(type -> isConcerned(type, concerned, selectors)))
         .forEach(
             (type, classFile) ->
                 shown.add(type.getClassLoader(), internalName(type), isOfJdk(type), classFile));
@@ -327,11 +335,13 @@ final class Tracing {
       // A class may have been on its way into the JVM while the selectors changed.
       mustLookAgain = false;
       offer(
-          loaded(
-              type ->
-                  catalog.maySelect(type.getName(), isOfJdk(type))
-                      && catalog.find(type.getClassLoader(), internalName(type)) == null));
+          shows.of(
+              loaded(
+                  type ->
+                      catalog.maySelect(type.getName(), isOfJdk(type))
+                          && catalog.find(type.getClassLoader(), internalName(type)) == null)));
     }
+    offer(shows.late());
     if (!isLoadedLater) {
       report.soon();
     }
@@ -362,6 +372,7 @@ final class Tracing {
     guard.close();
     catalog.close();
     watcher.end();
+    calls.close();
     Agent.hasEnded(this);
   }
 }

@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 
 /**
  * What the JVM asks about every class: offers new ones that a selector may mean to the catalogue,
@@ -28,7 +29,8 @@ final class Transformer implements ClassFileTransformer {
   private final ConcurrentMap<TracedClass, Map<TracedMethod, String>> failures =
       new ConcurrentHashMap<>();
 
-  private volatile Showing showing;
+  /** What the JVM is showing: nearly always nothing, and more than one where one is stuck. */
+  private final List<Showing> showings = new CopyOnWriteArrayList<>();
 
   // Guarded by this, and made when it is first needed: it takes classes that main need not wait
   // for.
@@ -60,9 +62,12 @@ final class Transformer implements ClassFileTransformer {
       Class<?> redefined,
       ProtectionDomain domain,
       byte[] classFile) {
-    Showing current = showing;
-    if (current != null && redefined != null && current.isUnderWay()) {
-      return current.take(redefined, classFile);
+    if (redefined != null) {
+      for (Showing showing : showings) {
+        if (showing.isUnderWay()) {
+          return showing.take(redefined, classFile);
+        }
+      }
     }
     // Classes without a name are defined by the JVM for itself.
     if (internalName == null || loader == AGENT) {
@@ -87,18 +92,26 @@ final class Transformer implements ClassFileTransformer {
   /** The class files of loaded classes, as they come to this transformer. */
   Map<Class<?>, byte[]> show(List<Class<?>> classes, Instrumentation instrumentation) {
     Showing begun = new Showing(instrumentation);
-    showing = begun;
+    showings.add(begun);
     try {
       return begun.of(classes);
     } finally {
-      showing = null;
+      showings.remove(begun);
     }
   }
 
-  /** Prepares for weaving what is to be armed. */
-  void prepare(TracedClass traced, Set<TracedMethod> methods) {
+  /**
+   * Prepares for weaving what is to be armed, by code of the class's loader.
+   *
+   * @return why the class cannot be woven; null if it can
+   */
+  String prepare(TracedClass traced, Class<?> loaded, Set<TracedMethod> methods) {
+    return weaver().prepare(traced, loaded, methods);
+  }
+
+  /** Forgets what came of weaving the class before. */
+  void forget(TracedClass traced) {
     failures.remove(traced);
-    weaver().prepare(traced, methods);
   }
 
   /** Weaves all of the class and drops the result. */
@@ -122,7 +135,7 @@ final class Transformer implements ClassFileTransformer {
     }
   }
 
-  /** Whether the JVM has asked for the class since it was prepared. */
+  /** Whether the JVM has asked for the class since {@link #forget}. */
   boolean hasWoven(TracedClass traced) {
     return failures.containsKey(traced);
   }

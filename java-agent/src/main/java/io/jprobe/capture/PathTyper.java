@@ -138,8 +138,13 @@ final class PathTyper {
     }
     ClassFile file = files.find(type.getInternalName());
     if (file == null) {
+      String problem = files.problem(type.getInternalName());
       throw selector.error(
-          written.column, "the class file of " + type.getClassName() + " is not to be found");
+          written.column,
+          "the class file of "
+              + type.getClassName()
+              + " is not to be found"
+              + (problem == null ? "" : ": " + problem));
     }
     Step step = written.isCall ? null : members.field(file, written.name);
     if (step == null) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
 import io.jprobe.stapsdt.ProbeDefinition;
@@ -31,7 +32,7 @@ public final class Catalog {
   /** What the catalogue has to say. All calls come from the watcher's thread. */
   public interface Listener {
     /** A class file cannot be read: of a later Java, or bent by an obfuscator. */
-    void unreadable(String className, RuntimeException problem);
+    void unreadable(String className, Throwable problem);
 
     /** A selected method cannot be traced, because its selector does not fit it. */
     void unfit(String method, String problem);
@@ -43,6 +44,7 @@ public final class Catalog {
   private final String agentVersion;
   private final String directory;
   private final int maxMethods;
+  private final ApplicationCalls calls;
   private final LoadedClasses loadedClasses;
   private final ConcurrentMap<ClassKey, TracedClass> classes = new ConcurrentHashMap<>();
   private final Offers offers = new Offers();
@@ -75,11 +77,13 @@ public final class Catalog {
       String directory,
       int maxMethods,
       int firstGeneration,
+      ApplicationCalls calls,
       LoadedClasses loadedClasses) {
     this.selectors = selectors;
     this.agentVersion = agentVersion;
     this.directory = directory;
     this.maxMethods = maxMethods;
+    this.calls = calls;
     this.loadedClasses = loadedClasses;
     this.nextGeneration = firstGeneration;
   }
@@ -148,8 +152,24 @@ public final class Catalog {
     }
     // Another agent may have had the JVM show a class again while it was being read.
     offered.keySet().removeAll(classes.keySet());
+    Map<ClassKey, Offer> taken = new LinkedHashMap<>(offered);
+    boolean isDone = false;
+    try {
+      Map<TracedClass, byte[]> published = publish(offered, listener);
+      isDone = true;
+      return published;
+    } finally {
+      if (!isDone) {
+        // Where memory, disk space or file descriptors are short, they may not be later.
+        offers.putBack(taken);
+      }
+    }
+  }
+
+  private Map<TracedClass, byte[]> publish(Map<ClassKey, Offer> offered, Listener listener)
+      throws StapsdtException {
     Map<TracedClass, byte[]> published = new LinkedHashMap<>();
-    ClassReading reading = new ClassReading(selectors, matched::add, listener);
+    ClassReading reading = new ClassReading(selectors, matched::add, listener, calls);
     List<ClassPlan> plans = plan(offered, selectors, reading);
     int methods = methodCount + growth(plans);
     if (methods > maxMethods) {
@@ -175,7 +195,7 @@ public final class Catalog {
       throws StapsdtException {
     Selectors before = selectors;
     try {
-      ClassReading reading = new ClassReading(next, matched::add, listener);
+      ClassReading reading = new ClassReading(next, matched::add, listener, calls);
       List<ClassPlan> plans = plan(shown.offers, next, reading);
       plans.addAll(planRest(plans, Set.copyOf(next.each())));
       int methods = methodCount + growth(plans);
@@ -263,9 +283,18 @@ public final class Catalog {
     }
     if (!fresh.isEmpty() || untraceable.hasWaited(UNTRACEABLE_PATIENCE_NANOS)) {
       Manifest manifest = manifest();
-      manifest.add(untraceable.take());
+      List<Untraceable> told = untraceable.take();
+      manifest.add(told);
       fresh.forEach(manifest::add);
-      publish(manifest, fresh);
+      boolean isDone = false;
+      try {
+        publish(manifest, fresh);
+        isDone = true;
+      } finally {
+        if (!isDone) {
+          told.forEach(untraceable::add);
+        }
+      }
     }
     // Only now: where no library can be made, nothing has changed.
     methodCount += growth(plans);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.capture.Captures;
 import io.jprobe.capture.ClassFiles;
 import io.jprobe.classfile.ClassFile;
@@ -25,38 +26,49 @@ final class ClassReading {
   private final Selectors selectors;
   private final Consumer<Selector> matched;
   private final Catalog.Listener listener;
+  private final ApplicationCalls calls;
   private final Map<LoaderKey, ClassFiles> files = new LinkedHashMap<>();
 
   /** What is selected and cannot be traced, of the class that was read last. */
   private List<Untraceable> untraceable = List.of();
 
-  ClassReading(Selectors selectors, Consumer<Selector> matched, Catalog.Listener listener) {
+  ClassReading(
+      Selectors selectors,
+      Consumer<Selector> matched,
+      Catalog.Listener listener,
+      ApplicationCalls calls) {
     this.selectors = selectors;
     this.matched = matched;
     this.listener = listener;
+    this.calls = calls;
   }
 
   /** What a class is to have, given what it has. */
   ClassPlan read(TracedClass traced, Offer offer, Supplier<Set<String>> supertypes) {
     untraceable = new ArrayList<>();
-    List<TracedMethod> wanted = readMethods(traced.key, offer, traced.loaderId, supertypes);
-    return new ClassPlan(traced, wanted, untraceable);
+    try {
+      List<TracedMethod> wanted = readMethods(traced.key, offer, traced.loaderId, supertypes);
+      return new ClassPlan(traced, wanted, untraceable);
+    } catch (RuntimeException | LinkageError | StackOverflowError e) {
+      // A class may be bent in ways that nobody has thought of; the others of its burst are not.
+      refuse(traced.key, traced.loaderId, e);
+      return new ClassPlan(traced, List.of(), untraceable);
+    }
+  }
+
+  private void refuse(ClassKey key, int loaderId, Throwable problem) {
+    String name = key.internalName.replace('/', '.');
+    listener.unreadable(name, problem);
+    untraceable.add(
+        new Untraceable(name, loaderId, "", "", "its class file cannot be read: " + problem));
   }
 
   /** The selected methods that can have probes, in class-file order. */
   private List<TracedMethod> readMethods(
       ClassKey key, Offer offer, int loaderId, Supplier<Set<String>> supertypes) {
-    ClassFile file;
-    try {
-      file = ClassFile.read(offer.classFile);
-    } catch (RuntimeException e) {
-      String name = key.internalName.replace('/', '.');
-      listener.unreadable(name, e);
-      untraceable.add(
-          new Untraceable(name, loaderId, "", "", "its class file cannot be read: " + e));
-      return List.of();
-    }
-    ClassFiles beside = files.computeIfAbsent(key.loader, loader -> new ClassFiles(loader.get()));
+    ClassFile file = ClassFile.read(offer.classFile);
+    ClassFiles beside =
+        files.computeIfAbsent(key.loader, loader -> new ClassFiles(loader.get(), calls));
     beside.add(file);
     Candidate candidate = new Candidate(file, offer.inJdk, supertypes);
     List<String> probeNames = Names.methodNames(file.methods);

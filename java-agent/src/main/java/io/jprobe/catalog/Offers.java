@@ -12,6 +12,7 @@ import java.util.Map;
 final class Offers {
   private static final long QUIET_NANOS = 100_000_000L;
   private static final long PATIENCE_NANOS = 400_000_000L;
+  private static final long RETRY_NANOS = 1_000_000_000L;
 
   // All guarded by this.
   private final Map<ClassKey, Offer> waiting = new LinkedHashMap<>();
@@ -39,6 +40,13 @@ final class Offers {
     Map<ClassKey, Offer> due = new LinkedHashMap<>(waiting);
     waiting.clear();
     return due;
+  }
+
+  /** Gives back what could not be published; the next try comes in the next second. */
+  synchronized void putBack(Map<ClassKey, Offer> taken) {
+    taken.forEach(waiting::putIfAbsent);
+    first = System.nanoTime() + RETRY_NANOS - PATIENCE_NANOS;
+    last = first;
   }
 
   synchronized boolean isEmpty() {

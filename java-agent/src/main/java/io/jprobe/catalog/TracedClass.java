@@ -11,6 +11,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 
 /**
  * A class that was looked at: its methods with probes, what of them is woven, and where the class
@@ -36,6 +37,9 @@ public final class TracedClass {
   private final Set<Untraceable> told = new HashSet<>();
   private boolean isWoven;
   private Map<TracedMethod, EnumSet<ProbeKind>> givenUp = Map.of();
+
+  /** What keeps methods that were prepared for weaving from being woven; empty for nothing. */
+  private final Map<TracedMethod, String> prepared = new ConcurrentHashMap<>();
 
   TracedClass(ClassKey key, int loaderId) {
     this.key = key;
@@ -119,6 +123,24 @@ public final class TracedClass {
     isWoven = woven;
   }
 
+  /** Whether all that the woven method names is resolved. For any thread. */
+  public boolean isPrepared(TracedMethod method) {
+    return "".equals(prepared.get(method));
+  }
+
+  /**
+   * @param problem why the method cannot be woven; null if it can
+   */
+  public void setPrepared(TracedMethod method, String problem) {
+    prepared.put(method, problem == null ? "" : problem);
+  }
+
+  /** Why the method cannot be woven; null if nothing is known against it. For any thread. */
+  public String problem(TracedMethod method) {
+    String problem = prepared.get(method);
+    return problem == null || problem.isEmpty() ? null : problem;
+  }
+
   /** Nothing is woven of what is wanted now. */
   public void giveUp() {
     givenUp = raised();
@@ -126,7 +148,7 @@ public final class TracedClass {
   }
 
   /** Whether the JVM has the class as those who listen want it, or cannot. */
-  boolean isSettled() {
+  public boolean isSettled() {
     Map<TracedMethod, EnumSet<ProbeKind>> wanted = raised();
     if (wanted.isEmpty()) {
       return !isWoven;

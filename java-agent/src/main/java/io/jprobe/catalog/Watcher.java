@@ -73,7 +73,7 @@ public final class Watcher extends Thread {
   private long changingSince;
   private int seconds;
   private long second = System.nanoTime();
-  private boolean ranOutOfMemory;
+  private boolean mustLookAgain;
   private long lookAgainAt = second;
   private long calmSince = second;
 
@@ -148,7 +148,7 @@ public final class Watcher extends Thread {
       attempt("publish probes", publish);
       attempt("follow the probes' semaphores", follow);
       attempt("guard the program", guardIt);
-      if (ranOutOfMemory && System.nanoTime() - lookAgainAt > 0) {
+      if (mustLookAgain && System.nanoTime() - lookAgainAt > 0) {
         attempt("make classes what they are to be", lookAgain);
       }
       if (System.nanoTime() - second >= SECOND_NANOS) {
@@ -206,11 +206,11 @@ public final class Watcher extends Thread {
   }
 
   /**
-   * Where memory ran out, no matter where: what was seen to change may be lost. So every class is
-   * compared with what its semaphores want.
+   * Where something failed, memory ran out for instance, what was seen to change may be lost. So
+   * every class is compared with what its semaphores want.
    */
   private void lookAgain() {
-    ranOutOfMemory = false;
+    mustLookAgain = false;
     lookAgainAt = System.nanoTime() + SECOND_NANOS;
     changing.addAll(catalog.unsettled());
     settle();
@@ -257,8 +257,8 @@ public final class Watcher extends Thread {
       step.run();
     } catch (Throwable e) {
       // Whatever it is, OutOfMemoryError included: without this thread nothing would be restored.
-      // Some of the JDK wraps that one in others.
-      ranOutOfMemory |= e instanceof Error;
+      // What it was about to do is found again by what it has left undone.
+      mustLookAgain = true;
       tell(what, e);
     }
   }

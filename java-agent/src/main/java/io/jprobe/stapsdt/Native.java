@@ -42,4 +42,9 @@ final class Native {
   static native ByteBuffer fireGuard();
 
   static native long clockNanos();
+
+  static native boolean isLinked(Class<?> type);
+
+  static native Class<?> resolve(String name, ClassLoader loader, Class<?> from)
+      throws ClassNotFoundException;
 }

@@ -35,9 +35,34 @@ public final class ClassWeaver {
 
   private final FieldOffsets offsets = new FieldOffsets();
 
-  /** Prepares for weaving methods of a class that is linked. Not while it is being transformed. */
-  public void prepare(TracedClass traced, Set<TracedMethod> methods) {
-    methods.forEach(method -> offsets.find(traced, method));
+  /**
+   * Prepares for weaving methods of a linked class, by code of the class's loader. Not while the
+   * class is being transformed: this may load others.
+   *
+   * @return why the class cannot be woven; null if it can
+   */
+  public String prepare(TracedClass traced, Class<?> host, Set<TracedMethod> methods) {
+    String problem = References.problem(Injection.FIRE, host);
+    if (problem != null) {
+      return problem;
+    }
+    for (TracedMethod method : methods) {
+      if (!traced.isPrepared(method)) {
+        offsets.find(host, method);
+        traced.setPrepared(method, problem(method, host));
+      }
+    }
+    return null;
+  }
+
+  private String problem(TracedMethod method, Class<?> host) {
+    for (String name : References.of(method)) {
+      String problem = References.problem(name, host);
+      if (problem != null) {
+        return problem;
+      }
+    }
+    return offsets.problem(method);
   }
 
   /** Weaves these probes of the class into its class file. */
@@ -47,7 +72,9 @@ public final class ClassWeaver {
     Map<TracedMethod, String> failures = new HashMap<>();
     ClassReader reader = new ClassReader(classFile);
     Map<String, MethodShape> shapes = MethodShape.read(reader);
-    armed.keySet().removeIf(method -> isRefused(method, armed.get(method), shapes, failures));
+    armed
+        .keySet()
+        .removeIf(method -> isRefused(traced, method, armed.get(method), shapes, failures));
     Map<TracedMethod, List<List<Integer>>> leftovers = leftovers(reader, armed, failures);
     while (true) {
       try {
@@ -61,6 +88,7 @@ public final class ClassWeaver {
   }
 
   private boolean isRefused(
+      TracedClass traced,
       TracedMethod method,
       EnumSet<ProbeKind> kinds,
       Map<String, MethodShape> shapes,
@@ -76,7 +104,12 @@ public final class ClassWeaver {
       failures.put(method, "the constructor calls super() or this() in several places");
       return true;
     }
+    if (traced.problem(method) != null) {
+      failures.put(method, traced.problem(method));
+      return true;
+    }
     if (offsets.problem(method) != null) {
+      // Weaving that is no more than a rehearsal comes before the fields are looked for.
       failures.put(method, offsets.problem(method));
       return true;
     }

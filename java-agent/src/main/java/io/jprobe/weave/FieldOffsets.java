@@ -3,8 +3,8 @@ package io.jprobe.weave;
 
 import io.jprobe.capture.TypedPath;
 import io.jprobe.capture.TypedPath.Step;
-import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
+import io.jprobe.stapsdt.LoadedClass;
 import java.jprobe.Fire;
 import java.lang.reflect.Field;
 import java.lang.reflect.Modifier;
@@ -30,19 +30,12 @@ final class FieldOffsets {
   private final Map<Step, String> problems = Collections.synchronizedMap(new IdentityHashMap<>());
 
   /** Looks for the offsets that one method of a linked class needs. */
-  void find(TracedClass traced, TracedMethod method) {
-    Class<?> host = traced.loaded();
-    if (host == null) {
-      return;
-    }
+  void find(Class<?> host, TracedMethod method) {
     for (TypedPath path : method.captures.paths()) {
       Type type = path.rootType;
       Class<?> real = null;
       for (Step step : path.steps) {
-        real =
-            step.kind == Step.Kind.HIDDEN_FIELD
-                ? find(step, real, type, host.getClassLoader())
-                : null;
+        real = step.kind == Step.Kind.HIDDEN_FIELD ? find(step, real, type, host) : null;
         type = step.type;
       }
     }
@@ -55,9 +48,9 @@ final class FieldOffsets {
    *     by the name of the type
    * @return the class that the field is declared with; null if it cannot be read
    */
-  private Class<?> find(Step step, Class<?> real, Type type, ClassLoader loader) {
+  private Class<?> find(Step step, Class<?> real, Type type, Class<?> host) {
     try {
-      Class<?> from = real != null ? real : Class.forName(type.getClassName(), false, loader);
+      Class<?> from = real != null ? real : LoadedClass.resolve(type.getClassName(), host);
       Field field = declaring(from, step.owner.replace('/', '.')).getDeclaredField(step.name);
       if (!Type.getType(field.getType()).equals(step.type)
           || Modifier.isStatic(field.getModifiers())) {
@@ -65,9 +58,18 @@ final class FieldOffsets {
       }
       offsets.put(step, Fire.offset(field.getDeclaringClass(), step.name));
       return field.getType();
-    } catch (ReflectiveOperationException | RuntimeException | LinkageError | InternalError e) {
+    } catch (OutOfMemoryError e) {
+      throw e;
+    } catch (Throwable e) {
       // A loader that is asked for a class is the application's, and throws what it likes.
-      problems.put(step, "the field " + step.name + " of " + step.owner + " cannot be read: " + e);
+      problems.put(
+          step,
+          "the field "
+              + step.name
+              + " of "
+              + step.owner
+              + " cannot be read: "
+              + References.describe(e));
       return null;
     }
   }

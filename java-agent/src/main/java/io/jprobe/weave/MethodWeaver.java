@@ -101,10 +101,13 @@ final class MethodWeaver extends MethodVisitor {
         Math.max(maxStack + injection.endStack(), injection.beginStack()), injection.locals.end());
   }
 
-  /** Appends a handler. It is the last in the table, so that the method's own come first. */
+  /**
+   * Appends a handler. It is the last in the table, so that the method's own come first. It names
+   * no type: to find out whether an exception is a Throwable, the JVM would ask the class's loader.
+   */
   private void visitHandler(Label from, Label to, Object receiver) {
     Label handler = new Label();
-    mv.visitTryCatchBlock(from, to, handler, THROWABLE);
+    mv.visitTryCatchBlock(from, to, handler, null);
     mv.visitLabel(handler);
     Frames frames = Frames.atEnd(hasFrames, receiver, injection.locals);
     frames.visit(mv, THROWABLE);

@@ -162,7 +162,7 @@ final class PathCode {
     Label isNull = new Label();
     Label threw = new Label();
     Label done = new Label();
-    code.visitTryCatchBlock(from, to, threw, THROWABLE);
+    code.visitTryCatchBlock(from, to, threw, null);
     code.visitLabel(from);
     if (path.calls()) {
       beginFollowing(code, frames, threw);

@@ -10,6 +10,7 @@ import static org.junit.Assert.assertSame;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
+import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.capture.TypedPath.Root;
 import io.jprobe.select.SelectorException;
 import java.net.URL;
@@ -152,7 +153,12 @@ public class PathTyperTest {
     SelectorException mistake =
         assertThrows(
             SelectorException.class,
-            () -> Typing.of(Journey.class, "travel", "(it=other.name)", new ClassFiles(hiding)));
+            () ->
+                Typing.of(
+                    Journey.class,
+                    "travel",
+                    "(it=other.name)",
+                    new ClassFiles(hiding, new ApplicationCalls())));
     assertTrue(
         mistake.getMessage(),
         mistake
@@ -229,7 +235,7 @@ public class PathTyperTest {
 
   @Test
   public void theMessageOfAnExceptionIsForAllMethods() throws Exception {
-    ClassFiles files = new ClassFiles(getClass().getClassLoader());
+    ClassFiles files = new ClassFiles(getClass().getClassLoader(), new ApplicationCalls());
     Captures captures =
         Typing.of(Journey.Trouble.class, "getMessage", "(why=exception.message)", files);
     assertEquals("why", captures.values(ProbeKind.THROW).get(1).name);

@@ -4,6 +4,7 @@ package io.jprobe.capture;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertThrows;
 
+import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.capture.TypedPath.Step;
 import io.jprobe.classfile.ClassFile;
 import io.jprobe.classfile.MethodFacts;
@@ -21,7 +22,7 @@ final class Typing {
 
   /** What {@code **Journey#} and the rest want of that method. */
   static Captures of(String method, String rest) throws SelectorException {
-    return of(Journey.class, method, rest, new ClassFiles(LOADER));
+    return of(Journey.class, method, rest, new ClassFiles(LOADER, new ApplicationCalls()));
   }
 
   static Captures of(Class<?> type, String method, String rest, ClassFiles files)

@@ -6,6 +6,7 @@ import static org.junit.Assert.assertNotEquals;
 import static org.junit.Assert.assertSame;
 import static org.junit.Assert.assertTrue;
 
+import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.capture.CapturedValue;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.capture.ValueType;
@@ -150,7 +151,7 @@ public class CatalogTest {
     Catalog.Listener listener =
         new PublishedClass.Complaints() {
           @Override
-          public void unreadable(String className, RuntimeException problem) {
+          public void unreadable(String className, Throwable problem) {
             unreadable.add(className);
           }
         };
@@ -164,7 +165,14 @@ public class CatalogTest {
   @Test
   public void beyondTheLimitNothingIsTraced() throws Exception {
     Catalog catalog =
-        new Catalog(Selectors.parse("**#*"), "0.0.0", null, 4, 0, () -> new Class<?>[0]);
+        new Catalog(
+            Selectors.parse("**#*"),
+            "0.0.0",
+            null,
+            4,
+            0,
+            new ApplicationCalls(),
+            () -> new Class<?>[0]);
     catalog.open();
     List<String> refusals = new ArrayList<>();
     Catalog.Listener listener =
@@ -208,7 +216,14 @@ public class CatalogTest {
   public void whatIsGoneDoesNotCountAmongTheMethodsThatCanHaveProbes() throws Exception {
     PublishedClass.loadNative();
     Catalog catalog =
-        new Catalog(Selectors.parse("**#place"), "0.0.0", null, 1, 0, () -> new Class<?>[0]);
+        new Catalog(
+            Selectors.parse("**#place"),
+            "0.0.0",
+            null,
+            1,
+            0,
+            new ApplicationCalls(),
+            () -> new Class<?>[0]);
     catalog.open();
     byte[] bytes = PublishedClass.classFile(Sample.class.getName());
     for (int i = 0; i < 3; i++) {

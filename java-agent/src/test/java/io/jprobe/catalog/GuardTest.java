@@ -5,6 +5,7 @@ import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertTrue;
 
+import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.select.Selectors;
 import io.jprobe.stapsdt.FireGuard;
@@ -65,7 +66,10 @@ public class GuardTest {
     hitNanos = 1_000 + 2 * fires.clockNanos();
     guard = new Guard(new Limits(Limits.DEFAULT), fires, said::add);
     // The catalogue has opened one itself; this one is the guard's.
-    first = new Catalog(Selectors.NONE, "0.0.0", null, 1, 90, () -> new Class<?>[0]).open();
+    first =
+        new Catalog(
+                Selectors.NONE, "0.0.0", null, 1, 90, new ApplicationCalls(), () -> new Class<?>[0])
+            .open();
     guard.open(first);
   }
 

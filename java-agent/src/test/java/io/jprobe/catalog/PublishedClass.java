@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.select.Selectors;
 import java.io.File;
 import java.io.InputStream;
@@ -44,7 +45,14 @@ public final class PublishedClass {
   static Catalog catalog(String selectors) throws Exception {
     loadNative();
     Catalog catalog =
-        new Catalog(Selectors.parse(selectors), "0.0.0", null, 5_000, 0, () -> new Class<?>[0]);
+        new Catalog(
+            Selectors.parse(selectors),
+            "0.0.0",
+            null,
+            5_000,
+            0,
+            new ApplicationCalls(),
+            () -> new Class<?>[0]);
     catalog.open();
     return catalog;
   }
@@ -68,8 +76,8 @@ public final class PublishedClass {
   /** Where there should be nothing to say. */
   static class Complaints implements Catalog.Listener {
     @Override
-    public void unreadable(String className, RuntimeException problem) {
-      throw problem;
+    public void unreadable(String className, Throwable problem) {
+      throw new AssertionError(className, problem);
     }
 
     @Override

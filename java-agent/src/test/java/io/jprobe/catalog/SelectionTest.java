@@ -7,6 +7,7 @@ import static org.junit.Assert.assertNotSame;
 import static org.junit.Assert.assertSame;
 import static org.junit.Assert.assertTrue;
 
+import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.select.Selectors;
 import java.util.ArrayList;
@@ -47,7 +48,9 @@ public class SelectionTest {
   @Before
   public void open() throws Exception {
     PublishedClass.loadNative();
-    catalog = new Catalog(Selectors.NONE, "0.0.0", null, 3, 0, () -> new Class<?>[0]);
+    catalog =
+        new Catalog(
+            Selectors.NONE, "0.0.0", null, 3, 0, new ApplicationCalls(), () -> new Class<?>[0]);
     catalog.open();
   }
 

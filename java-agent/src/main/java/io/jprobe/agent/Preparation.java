@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.agent;
+
+import io.jprobe.calls.Call;
+import io.jprobe.catalog.TracedClass;
+import io.jprobe.catalog.TracedMethod;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * Prepares classes of one loader for weaving, one after the other, in a thread that may get stuck
+ * with any of them.
+ */
+final class Preparation implements Call.Body<Void> {
+  private final Transformer transformer;
+  private final Map<TracedClass, Set<TracedMethod>> methods;
+
+  // Guarded by this.
+  private final List<TracedClass> left;
+  private final Map<TracedClass, String> problems = new HashMap<>();
+
+  /**
+   * @param methods those that are to be woven of each class
+   */
+  Preparation(Transformer transformer, Map<TracedClass, Set<TracedMethod>> methods) {
+    this.transformer = transformer;
+    this.methods = methods;
+    this.left = new ArrayList<>(methods.keySet());
+  }
+
+  @Override
+  public Void run() {
+    for (TracedClass traced : left()) {
+      Class<?> loaded = traced.loaded();
+      String problem =
+          loaded == null
+              ? "the class is gone"
+              : transformer.prepare(traced, loaded, methods.get(traced));
+      synchronized (this) {
+        left.remove(traced);
+        if (problem != null) {
+          problems.put(traced, problem);
+        }
+      }
+    }
+    return null;
+  }
+
+  /** The classes of which nothing has come yet. */
+  synchronized List<TracedClass> left() {
+    return new ArrayList<>(left);
+  }
+
+  /** Why classes cannot be woven. */
+  synchronized Map<TracedClass, String> problems() {
+    return new HashMap<>(problems);
+  }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.calls;
+
+/** A call of the application's code has thrown, or has not returned in time. */
+public final class ApplicationException extends Exception {
+  private static final long serialVersionUID = 1;
+
+  /** Whether the call has not returned, so that it may be worth another try. */
+  public final boolean isUnanswered;
+
+  private ApplicationException(String message, Throwable cause, boolean isUnanswered) {
+    super(message, cause, false, false);
+    this.isUnanswered = isUnanswered;
+  }
+
+  static ApplicationException unanswered(String message) {
+    return new ApplicationException(message, null, true);
+  }
+
+  /**
+   * @param description made where the application's code may run: that of its exceptions, too
+   */
+  static ApplicationException thrown(String description, Throwable cause) {
+    return new ApplicationException(description, cause, false);
+  }
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.calls;
+
+import io.jprobe.stapsdt.Semaphores;
+import java.lang.ref.Reference;
+import java.lang.ref.WeakReference;
+
+/** One call of code that may block or throw, and what has come of it. */
+public final class Call<T> {
+  /** The code. */
+  public interface Body<T> {
+    T run() throws Throwable;
+  }
+
+  /** Not kept alive: a call may be kept for longer than the loader. */
+  private final Reference<ClassLoader> loader;
+
+  private Body<T> body;
+  private final long begun = System.nanoTime();
+
+  // Guarded by this.
+  private boolean isDone;
+  private boolean isLate;
+  private T result;
+  private Throwable problem;
+  private String description;
+
+  Call(ClassLoader loader, Body<T> body) {
+    this.loader = new WeakReference<>(loader);
+    this.body = body;
+  }
+
+  boolean isOf(ClassLoader asked) {
+    return asked != null && loader.get() == asked;
+  }
+
+  /** Runs the body in this thread. Throws nothing. */
+  void run() {
+    T value = null;
+    Throwable thrown = null;
+    String text = null;
+    try {
+      value = body.run();
+    } catch (Throwable e) {
+      thrown = e;
+      text = describe(e);
+    }
+    body = null;
+    boolean wakes;
+    synchronized (this) {
+      result = value;
+      problem = thrown;
+      description = text;
+      isDone = true;
+      wakes = isLate;
+      notifyAll();
+    }
+    if (wakes) {
+      Semaphores.wake();
+    }
+  }
+
+  /** In one line: the type and the message, both of which are the application's. */
+  private static String describe(Throwable thrown) {
+    try {
+      return String.valueOf(thrown).replace('\n', ' ');
+    } catch (Throwable e) {
+      return thrown.getClass().getName();
+    }
+  }
+
+  /** Whether the body has returned or thrown. */
+  public synchronized boolean isDone() {
+    return isDone;
+  }
+
+  /** Waits; whoever looks after that is woken. Returns whether the body has returned or thrown. */
+  synchronized boolean await(long nanos) {
+    long end = System.nanoTime() + nanos;
+    for (long left = nanos; !isDone && left > 0; left = end - System.nanoTime()) {
+      try {
+        wait(left / 1_000_000, (int) (left % 1_000_000));
+      } catch (InterruptedException e) {
+        // The application can interrupt any thread; this one has no use for it.
+      }
+    }
+    isLate = !isDone;
+    return isDone;
+  }
+
+  /**
+   * Returns what the body has returned.
+   *
+   * @throws ApplicationException if it has thrown, or has not returned yet
+   * @throws OutOfMemoryError if that is what it has thrown
+   */
+  public synchronized T get() throws ApplicationException {
+    if (!isDone) {
+      throw ApplicationException.unanswered(
+          "the program's code that this takes has not returned for "
+              + (System.nanoTime() - begun) / 1_000_000
+              + " ms");
+    }
+    if (problem instanceof OutOfMemoryError) {
+      throw (OutOfMemoryError) problem;
+    }
+    if (problem != null) {
+      throw ApplicationException.thrown(description, problem);
+    }
+    return result;
+  }
+}

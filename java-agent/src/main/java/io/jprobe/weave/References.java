@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.weave;
+
+import io.jprobe.capture.CapturedValue;
+import io.jprobe.capture.ProbeKind;
+import io.jprobe.capture.TypedPath;
+import io.jprobe.capture.TypedPath.Root;
+import io.jprobe.capture.TypedPath.Step;
+import io.jprobe.capture.ValueType;
+import io.jprobe.catalog.TracedMethod;
+import io.jprobe.stapsdt.LoadedClass;
+import java.jprobe.Fire;
+import java.util.LinkedHashSet;
+import java.util.Set;
+import org.objectweb.asm.Type;
+
+/**
+ * The classes that woven code names. All are resolved before the method is woven, as the code will
+ * resolve them: else the first call would ask the class's loader, which may not know them, or may
+ * wait for a lock that the method's caller holds.
+ */
+final class References {
+  private References() {}
+
+  /** Internal names, of arrays as well. */
+  static Set<String> of(TracedMethod method) {
+    Set<String> names = new LinkedHashSet<>();
+    names.add(Injection.FIRE);
+    if (method.captures.isPlain) {
+      for (CapturedValue value : method.captures.values(ProbeKind.ENTRY)) {
+        if (value.type == ValueType.FLOAT || value.type == ValueType.DOUBLE) {
+          addConversion(names, value.type);
+        }
+      }
+    } else {
+      // For the time at which the call began.
+      names.add("java/lang/System");
+      method.captures.paths().forEach(path -> add(names, path));
+    }
+    return names;
+  }
+
+  private static void add(Set<String> names, TypedPath path) {
+    if (path.root == Root.THREAD) {
+      names.add("java/lang/Thread");
+    }
+    for (Step step : path.steps) {
+      if (step.kind == Step.Kind.FIELD || step.kind == Step.Kind.METHOD) {
+        names.add(step.owner);
+      }
+      if (step.kind == Step.Kind.HIDDEN_FIELD && step.type.getSort() == Type.ARRAY) {
+        names.add(step.type.getInternalName());
+      }
+    }
+    addConversion(names, path.valueType);
+  }
+
+  private static void addConversion(Set<String> names, ValueType type) {
+    switch (type) {
+      case FLOAT:
+        names.add("java/lang/Float");
+        break;
+      case DOUBLE:
+        names.add("java/lang/Double");
+        break;
+      case REFERENCE:
+        names.add("java/lang/System");
+        break;
+      case STRING:
+        names.add("java/lang/String");
+        break;
+      default:
+        break;
+    }
+  }
+
+  /**
+   * Resolves a class as code of another does.
+   *
+   * @return why that class cannot be had; null if it can
+   */
+  static String problem(String internalName, Class<?> host) {
+    String name = internalName.replace('/', '.');
+    try {
+      Class<?> found = LoadedClass.resolve(name, host);
+      if (internalName.equals(Injection.FIRE) && found != Fire.class) {
+        return "its class loader gives another class for " + name;
+      }
+      return null;
+    } catch (OutOfMemoryError e) {
+      throw e;
+    } catch (Throwable e) {
+      // The loader is the application's, and throws what it likes.
+      return "its class loader does not give " + name + ": " + describe(e);
+    }
+  }
+
+  /** In one line: the type and the message, both of which are the application's. */
+  static String describe(Throwable problem) {
+    try {
+      return String.valueOf(problem).replace('\n', ' ');
+    } catch (Throwable e) {
+      return problem.getClass().getName();
+    }
+  }
+}
