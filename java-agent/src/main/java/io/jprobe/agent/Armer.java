@@ -446,8 +446,9 @@ final class Armer implements Watcher.Listener {
         "retransforming "
             + batch.get(0).className()
             + (batch.size() == 1 ? "" : " and " + (batch.size() - 1) + " more classes")
-            + " takes long: another agent's transformer, or a class loader, does not return;"
-            + " the probes of other classes go on");
+            + " has taken more than "
+            + RETRANSFORMATION_NANOS / 1_000_000_000L
+            + " s; other classes do not wait for it");
   }
 
   /** Settles the classes of a retransformation that has returned. */

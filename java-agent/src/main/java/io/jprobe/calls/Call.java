@@ -97,9 +97,9 @@ public final class Call<T> {
   public synchronized T get() throws ApplicationException {
     if (!isDone) {
       throw ApplicationException.unanswered(
-          "the program's code that this takes has not returned for "
+          "its class loader has not answered for "
               + (System.nanoTime() - begun) / 1_000_000
-              + " ms");
+              + " ms; tried again when it has");
     }
     if (problem instanceof OutOfMemoryError) {
       throw (OutOfMemoryError) problem;

@@ -1,0 +1,137 @@
+"""Class loaders that throw, block, or hold a lock: their classes alone go without probes, and no call suffers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from conditions import require_bpf, wait_until
+from java_target import JCOLLECT, Jdk, Process, attach, finish, java, on_every_jdk, probes_of, run, wait_for_probes
+
+CALLS = 5
+# Those that the loaders do not let anybody weave, whatever is captured.
+REFUSED = {"Strict", "Closed", "Throwing", "Impostor", "Blocking"}
+ANSWERING = {"Aside", "Locked", "FileThrows", "FileBlocks", "FileEndless"}
+PROBES = 3
+
+
+@pytest.fixture(autouse=True)
+def bpf() -> None:
+    require_bpf()
+
+
+@contextmanager
+def unruly(jdk: Jdk, targets: Path, probes: str) -> Iterator[Process]:
+    with java(jdk, "-cp", targets, "Unruly", probes=probes) as target:
+        target.wait_for_line("ready")
+        yield target
+
+
+def misbehave(target: Process) -> None:
+    target.send("misbehave")
+    target.wait_for_line("misbehaved")
+
+
+def call(target: Process) -> None:
+    """Calls every class, which has to go on as if nobody looked."""
+    target.send(f"call {CALLS}")
+    assert target.wait_for_line("called") == "called"
+
+
+def kind_of(class_name: str) -> str:
+    return class_name.removeprefix("Unruly$")
+
+
+def states(target: Process) -> dict[str, set[str]]:
+    """The states of each class's probes."""
+    by_kind: dict[str, set[str]] = {}
+    for probe in probes_of(target.pid):
+        by_kind.setdefault(kind_of(probe["class"]), set()).add(probe["state"])
+    return by_kind
+
+
+def returned(collector: Process) -> Counter[str]:
+    events = [json.loads(line) for line in collector.out]
+    return Counter(kind_of(event["class"]) for event in events if event["kind"] == "return")
+
+
+def each(kinds: Sequence[str] | set[str]) -> Counter[str]:
+    return Counter(dict.fromkeys(kinds, CALLS))
+
+
+@on_every_jdk
+def test_a_loader_that_does_not_answer_costs_its_own_classes(jdk: Jdk, targets: Path) -> None:
+    with unruly(jdk, targets, "Unruly$*#applyAsInt") as target:
+        wait_for_probes(target.pid, PROBES * len(REFUSED | ANSWERING))
+        misbehave(target)
+        with attach(target.pid, "-o", "json") as collector:
+            assert states(target) == {
+                **dict.fromkeys(ANSWERING, {"armed"}),
+                **dict.fromkeys(REFUSED, {"failed"}),
+            }
+            call(target)
+            finish(collector)
+        assert returned(collector) == each(ANSWERING)
+        reasons = [line for line in target.err if line.startswith("jprobe: cannot weave class Unruly$")]
+        assert {kind_of(line.split()[4].rstrip(":")) for line in reasons} == REFUSED
+        assert all("class loader" in reason for reason in reasons)
+        wait_until(lambda: set.union(*states(target).values()) == {"dormant"}, "everything to be dormant")
+        # One that blocks has not returned, and is not asked again: nobody waits for it twice.
+        with attach(target.pid, "-o", "json") as collector:
+            call(target)
+            target.send("free")
+            target.wait_for_line("freed")
+            wait_until(lambda: states(target)["Blocking"] == {"armed"}, "the loader that answers after all")
+            call(target)
+            finish(collector)
+        assert returned(collector) == each(ANSWERING) + each(ANSWERING | {"Blocking"})
+        wait_until(lambda: set.union(*states(target).values()) == {"dormant"}, "everything to be dormant")
+
+
+@on_every_jdk
+def test_a_lock_that_a_loader_needs_may_be_held(jdk: Jdk, targets: Path) -> None:
+    with unruly(jdk, targets, "Unruly$Aside#applyAsInt;Unruly$Locked#applyAsInt") as target:
+        wait_for_probes(target.pid, 2 * PROBES)
+        target.send("lock")
+        target.wait_for_line("locked")
+        with attach(target.pid, "-o", "json") as collector:
+            assert states(target) == {"Aside": {"armed"}, "Locked": {"failed"}}
+            call(target)
+            target.send("unlock")
+            target.wait_for_line("unlocked")
+            wait_until(lambda: states(target)["Locked"] == {"armed"}, "the class whose loader is free")
+            # Woven while nobody held it, called for the first time while somebody does.
+            target.send("lock")
+            target.wait_for_line("locked")
+            call(target)
+            finish(collector)
+        assert returned(collector) == Counter(Aside=2 * CALLS, Locked=CALLS)
+
+
+@on_every_jdk
+def test_class_files_that_loaders_do_not_give_cost_one_class_its_captures(jdk: Jdk, targets: Path) -> None:
+    with unruly(jdk, targets, "") as target:
+        misbehave(target)
+        for kind in ("FileThrows", "FileBlocks", "FileEndless"):
+            selection = run(JCOLLECT, "select", target.pid, f"Unruly${kind}#applyAsInt(size=this.box.size)")
+            assert selection.returncode == 0, selection.stderr
+        # Blocked or not, commands are answered, and others are traced.
+        assert run(JCOLLECT, "select", target.pid, "Unruly$Aside#applyAsInt").returncode == 0
+        wait_for_probes(target.pid, PROBES)
+        with attach(target.pid, "-o", "json") as collector:
+            call(target)
+            finish(collector)
+        assert returned(collector) == each({"Aside"})
+        everything = json.loads(run(JCOLLECT, "probes", target.pid, "--all", "--json").stdout)
+        reasons = {kind_of(one["class"]): one["reason"] for one in everything if not one.get("traceable", True)}
+        assert reasons.keys() == {"FileThrows", "FileBlocks", "FileEndless"}
+        assert reasons["FileThrows"].endswith("Unruly$Undescribed")
+        assert "its class loader has not answered for" in reasons["FileBlocks"]
+        assert "it has 16777216 bytes or more" in reasons["FileEndless"]
+        assert run(JCOLLECT, "reset", target.pid).returncode == 0
+        call(target)

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.URL;
+import java.net.URLConnection;
+import java.net.URLStreamHandler;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Scanner;
+import java.util.Set;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.function.IntUnaryOperator;
+
+/**
+ * Classes whose loaders do what no loader should: each is named after it. All of them give a number
+ * plus one.
+ *
+ * <p>Commands on stdin, a line each. {@code misbehave}: the loaders begin to. {@code call N}: every
+ * class is called N times, and "called" is printed with what was wrong, if anything was. {@code
+ * lock}: the monitor of the loader Locked is taken, {@code unlock} gives it back; the calls are
+ * those of another thread. {@code free}: loaders that block go on, and answer from then on. {@code
+ * exit} ends. "ready" is printed first, and the command, as in "locked", when it has been done.
+ */
+public class Unruly {
+  /** A value at the end of a path that leads through a class file. */
+  public static class Box {
+    final int size = 7;
+  }
+
+  public static class Aside implements IntUnaryOperator {
+    @Override
+    public int applyAsInt(int number) {
+      return number + 1;
+    }
+  }
+
+  /** Knows the classes on its list and no others. */
+  public static class Strict extends Aside {
+    @Override
+    public int applyAsInt(int number) {
+      return number + 1;
+    }
+  }
+
+  /** Answers nothing any more. */
+  public static class Closed extends Aside {
+    @Override
+    public int applyAsInt(int number) {
+      return number + 1;
+    }
+  }
+
+  /** Throws what cannot be described. */
+  public static class Throwing extends Aside {
+    @Override
+    public int applyAsInt(int number) {
+      return number + 1;
+    }
+  }
+
+  /** Gives another class than it is asked for. */
+  public static class Impostor extends Aside {
+    @Override
+    public int applyAsInt(int number) {
+      return number + 1;
+    }
+  }
+
+  /** Does not return. */
+  public static class Blocking extends Aside {
+    @Override
+    public int applyAsInt(int number) {
+      return number + 1;
+    }
+  }
+
+  /** Not parallel capable: whoever loads a class by it takes its monitor. */
+  public static class Locked extends Aside {
+    @Override
+    public int applyAsInt(int number) {
+      return number + 1;
+    }
+  }
+
+  /** Throws an Error when it is asked for a file. */
+  public static class FileThrows extends Aside {
+    final Box box = new Box();
+
+    @Override
+    public int applyAsInt(int number) {
+      return number + box.size - 6;
+    }
+  }
+
+  /** Does not return when it is asked for a file. */
+  public static class FileBlocks extends Aside {
+    final Box box = new Box();
+
+    @Override
+    public int applyAsInt(int number) {
+      return number + box.size - 6;
+    }
+  }
+
+  /** Gives files that never end. */
+  public static class FileEndless extends Aside {
+    final Box box = new Box();
+
+    @Override
+    public int applyAsInt(int number) {
+      return number + box.size - 6;
+    }
+  }
+
+  private static final class Undescribed extends Error {
+    @Override
+    public String getMessage() {
+      throw new IllegalStateException("nor can this be described");
+    }
+  }
+
+  private static final CountDownLatch FREE = new CountDownLatch(1);
+  private static volatile boolean misbehaves;
+
+  private static final class Loader extends ClassLoader {
+    private static final Set<String> LIST = Set.of("java.lang.Object", "java.lang.String");
+
+    private final String kind;
+
+    Loader(String kind) {
+      super(Unruly.class.getClassLoader());
+      this.kind = kind;
+    }
+
+    IntUnaryOperator guest() throws Exception {
+      String name = "Unruly$" + kind;
+      byte[] bytes;
+      try (InputStream in = getParent().getResourceAsStream(name + ".class")) {
+        bytes = in.readAllBytes();
+      }
+      return (IntUnaryOperator)
+          defineClass(name, bytes, 0, bytes.length).getDeclaredConstructor().newInstance();
+    }
+
+    @Override
+    protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {
+      if (!misbehaves) {
+        return super.loadClass(name, resolve);
+      }
+      switch (kind) {
+        case "Strict":
+          if (!LIST.contains(name)) {
+            throw new ClassNotFoundException("not on the list: " + name);
+          }
+          break;
+        case "Closed":
+          throw new IllegalStateException("closed, and asked for " + name);
+        case "Throwing":
+          throw new Undescribed();
+        case "Impostor":
+          return name.startsWith("java.jprobe.") ? Box.class : super.loadClass(name, resolve);
+        case "Blocking":
+          block();
+          break;
+        default:
+          break;
+      }
+      return super.loadClass(name, resolve);
+    }
+
+    @Override
+    public URL getResource(String name) {
+      switch (misbehaves ? kind : "") {
+        case "FileThrows":
+          throw new Undescribed();
+        case "FileBlocks":
+          block();
+          break;
+        case "FileEndless":
+          return endless();
+        default:
+          break;
+      }
+      return super.getResource(name);
+    }
+
+    private static void block() {
+      boolean isFree = false;
+      while (!isFree) {
+        try {
+          FREE.await();
+          isFree = true;
+        } catch (InterruptedException e) {
+          // Nothing ends it.
+        }
+      }
+    }
+
+    private static URL endless() {
+      try {
+        return new URL(
+            null,
+            "endless:/",
+            new URLStreamHandler() {
+              @Override
+              protected URLConnection openConnection(URL url) {
+                return new URLConnection(url) {
+                  @Override
+                  public void connect() {}
+
+                  @Override
+                  public InputStream getInputStream() {
+                    return new InputStream() {
+                      @Override
+                      public int read() {
+                        return 0;
+                      }
+
+                      @Override
+                      public int read(byte[] into, int from, int count) {
+                        return count;
+                      }
+                    };
+                  }
+                };
+              }
+            });
+      } catch (IOException e) {
+        throw new IllegalStateException(e);
+      }
+    }
+  }
+
+  private static final String[] KINDS = {
+    "Strict",
+    "Closed",
+    "Throwing",
+    "Impostor",
+    "Blocking",
+    "Locked",
+    "FileThrows",
+    "FileBlocks",
+    "FileEndless"
+  };
+
+  private final Map<String, IntUnaryOperator> guests = new LinkedHashMap<>();
+  private final Loader locked = new Loader("Locked");
+
+  private final ExecutorService caller =
+      Executors.newCachedThreadPool(
+          work -> {
+            Thread thread = new Thread(work);
+            thread.setDaemon(true);
+            return thread;
+          });
+
+  private Unruly() throws Exception {
+    guests.put("Aside", new Aside());
+    for (String kind : KINDS) {
+      guests.put(kind, (kind.equals("Locked") ? locked : new Loader(kind)).guest());
+    }
+    call(1);
+  }
+
+  /** What was wrong, as in " Strict:java.lang.NoClassDefFoundError"; empty for nothing. */
+  private String call(int calls) throws Exception {
+    StringBuilder wrong = new StringBuilder();
+    for (Map.Entry<String, IntUnaryOperator> guest : guests.entrySet()) {
+      try {
+        caller.submit(() -> check(guest.getValue(), calls)).get(10, TimeUnit.SECONDS);
+      } catch (TimeoutException e) {
+        wrong.append(' ').append(guest.getKey()).append(":hangs");
+      } catch (Exception e) {
+        wrong.append(' ').append(guest.getKey()).append(':').append(e.getCause().getClass());
+      }
+    }
+    return wrong.toString();
+  }
+
+  private static void check(IntUnaryOperator guest, int calls) {
+    for (int i = 0; i < calls; i++) {
+      if (guest.applyAsInt(i) != i + 1) {
+        throw new IllegalStateException("a wrong result");
+      }
+    }
+  }
+
+  private void serve() throws Exception {
+    Scanner in = new Scanner(System.in);
+    while (in.hasNextLine()) {
+      String[] command = in.nextLine().split(" ");
+      switch (command[0]) {
+        case "misbehave":
+          misbehaves = true;
+          System.out.println("misbehaved");
+          break;
+        case "call":
+          System.out.println("called" + call(Integer.parseInt(command[1])));
+          break;
+        case "lock":
+          synchronized (locked) {
+            System.out.println("locked");
+            while (!in.hasNext("unlock")) {
+              String[] inner = in.nextLine().split(" ");
+              System.out.println("called" + call(Integer.parseInt(inner[1])));
+            }
+            in.nextLine();
+          }
+          System.out.println("unlocked");
+          break;
+        case "free":
+          FREE.countDown();
+          System.out.println("freed");
+          break;
+        default:
+          return;
+      }
+    }
+  }
+
+  public static void main(String[] arguments) throws Exception {
+    Unruly unruly = new Unruly();
+    System.out.println("ready");
+    unruly.serve();
+  }
+}
