@@ -11,7 +11,18 @@ from pathlib import Path
 import pytest
 
 from conditions import require_bpf, wait_until
-from java_target import JCOLLECT, Jdk, Process, attach, finish, java, on_every_jdk, probes_of, run, wait_for_probes
+from java_target import (
+    JCOLLECT,
+    Jdk,
+    Process,
+    attach,
+    finish,
+    java,
+    on_every_jdk,
+    probes_of,
+    run,
+    wait_for_probes,
+)
 
 CALLS = 5
 # Those that the loaders do not let anybody weave, whatever is captured.
@@ -128,7 +139,9 @@ def test_class_files_that_loaders_do_not_give_cost_one_class_its_captures(jdk: J
             finish(collector)
         assert returned(collector) == each({"Aside"})
         everything = json.loads(run(JCOLLECT, "probes", target.pid, "--all", "--json").stdout)
-        reasons = {kind_of(one["class"]): one["reason"] for one in everything if not one.get("traceable", True)}
+        reasons = {
+            kind_of(one["class"]): one["reason"] for one in everything if not one.get("traceable", True)
+        }
         assert reasons.keys() == {"FileThrows", "FileBlocks", "FileEndless"}
         assert reasons["FileThrows"].endswith("Unruly$Undescribed")
         assert "its class loader has not answered for" in reasons["FileBlocks"]
