@@ -1,4 +1,4 @@
-"""Class loaders that throw, block, or hold a lock: their classes alone go without probes, and no call suffers."""
+"""Class loaders that throw, block, or hold a lock: only their classes have no probes, and no call suffers."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def test_a_loader_that_does_not_answer_costs_its_own_classes(jdk: Jdk, targets: 
         misbehave(target)
         with attach(target.pid, "-o", "json") as collector:
             assert states(target) == {
-                **dict.fromkeys(ANSWERING, {"armed"}),
-                **dict.fromkeys(REFUSED, {"failed"}),
+                **{kind: {"armed"} for kind in ANSWERING},
+                **{kind: {"failed"} for kind in REFUSED},
             }
             call(target)
             finish(collector)
