@@ -14,7 +14,7 @@ from jcollect.commands.options import plural, status, warn
 from jcollect.discovery.maps import mapped_pages
 from jcollect.discovery.overhead import Overhead
 from jcollect.discovery.probes import STATE_NAMES, Probe, Wanted
-from jcollect.discovery.process import TracedProcess
+from jcollect.discovery.process import TracedProcess, has_debugger
 from jcollect.errors import JcollectError
 from jcollect.stream.session import Session
 from jcollect.stream.tracee import Addition
@@ -102,6 +102,11 @@ class Followed:
         addition = self.tracee.attach()
         if not self.tracee.cost.is_guarded and self._session.max_overhead:
             warn(f"PID {self.pid} has no jprobe agent: what its probes cost is not known, and not limited")
+        if any(probe.library.is_agents for probe in addition.probes) and has_debugger(self.pid):
+            warn(
+                f"PID {self.pid} has a debugger's agent (JDWP): breakpoints in traced classes are lost when "
+                "tracing begins, and when it ends; set them again"
+            )
         if self._refusal:
             warn(f"PID {self.pid} traces nothing: {self._refusal}")
         self._take(addition, begun)

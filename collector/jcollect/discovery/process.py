@@ -177,6 +177,14 @@ def is_jvm(pid: int) -> bool:
         raise _explain(pid, error) from None
 
 
+def has_debugger(pid: int) -> bool:
+    """Whether a JVM has a debugger's agent (JDWP). Raises JcollectError where it cannot be read."""
+    try:
+        return any(mapping.path.endswith("/libjdwp.so") for mapping in read_maps(pid, b"/libjdwp.so"))
+    except OSError as error:
+        raise _explain(pid, error) from None
+
+
 def check_can_attach(pids: Sequence[int]) -> None:
     """Raises JcollectError unless we hold the capabilities that attaching needs."""
     held = _effective_capabilities()

@@ -85,6 +85,7 @@ final class Armer implements Watcher.Listener {
 
   private final Set<String> unfit = new HashSet<>();
   private boolean rehearsed;
+  private final Debugger debugger = new Debugger();
   private Metaspace metaspace;
 
   /** Why classes are not woven at this look though there are listeners, and how many. */
@@ -404,6 +405,7 @@ final class Armer implements Watcher.Listener {
   private String objection(List<TracedClass> batch) {
     for (TracedClass traced : batch) {
       if (!traced.raised().isEmpty()) {
+        debugger.warnIfPresent();
         if (metaspace == null) {
           metaspace = new Metaspace();
         }

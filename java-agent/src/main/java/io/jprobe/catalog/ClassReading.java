@@ -49,8 +49,9 @@ final class ClassReading {
     try {
       List<TracedMethod> wanted = readMethods(traced.key, offer, traced.loaderId, supertypes);
       return new ClassPlan(traced, wanted, untraceable);
-    } catch (RuntimeException | LinkageError | StackOverflowError e) {
-      // A class may be bent in ways that nobody has thought of; the others of its burst are not.
+    } catch (RuntimeException | StackOverflowError e) {
+      // A class may be bent in ways that nobody has thought of; the others of its burst are not. A
+      // LinkageError is the agent's own: the JVM had no room, or no descriptor, for what reads it.
       refuse(traced.key, traced.loaderId, e);
       return new ClassPlan(traced, List.of(), untraceable);
     }

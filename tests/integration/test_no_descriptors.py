@@ -1,0 +1,51 @@
+"""A program that has no file descriptor left: what could not be published is published when it has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from conditions import require_bpf, wait_until
+from java_target import Jdk, Process, attach, finish, java, on_every_jdk, states_of, wait_for_probes
+
+LATE = "Descriptors$Late#applyAsInt"
+CALLS = 3
+PROBES = 3
+
+
+@pytest.fixture(autouse=True)
+def bpf() -> None:
+    require_bpf()
+
+
+def tell(target: Process, command: str) -> None:
+    target.send(command)
+    target.wait_for_line(command.split()[0])
+
+
+@on_every_jdk
+def test_classes_that_come_while_there_is_no_descriptor_get_their_probes(jdk: Jdk, targets: Path) -> None:
+    # 64 are enough for the JVM.
+    limited = ["prlimit", "--nofile=64:64"]
+    with java(jdk, "-cp", targets, "Descriptors", probes=LATE, before=limited) as target:
+        target.wait_for_line("ready")
+        tell(target, "fill")
+        tell(target, "load")
+        target.wait_for_line("jprobe: cannot publish probes: ")
+        assert not states_of(target.pid)
+        tell(target, "clear")
+        probes = wait_for_probes(target.pid, PROBES)
+        # As if there had been no first try.
+        assert {probe["provider"] for probe in probes} == {"Descriptors_Late"}
+        tell(target, "fill")
+        with attach(target.pid, "-o", "json") as collector:
+            tell(target, f"call {CALLS}")
+            finish(collector)
+        assert [json.loads(line)["kind"] for line in collector.out] == ["entry", "return"] * CALLS
+        tell(target, "clear")
+        wait_until(lambda: states_of(target.pid) == {"dormant": PROBES}, "everything to be dormant")
+        # The JVM itself needs one to verify what reads classes; each reason is worth one line.
+        ours = [line for line in target.err if line.startswith("jprobe:")]
+        assert len(ours) == len(set(ours)) <= 2
