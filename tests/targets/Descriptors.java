@@ -15,6 +15,13 @@ import java.util.function.IntUnaryOperator;
  * prints what it was, as in "fill", when it is done. {@code exit} ends. "ready" is printed first.
  */
 public class Descriptors {
+  public static class Early implements IntUnaryOperator {
+    @Override
+    public int applyAsInt(int number) {
+      return number - 1;
+    }
+  }
+
   public static class Late implements IntUnaryOperator {
     @Override
     public int applyAsInt(int number) {
@@ -59,6 +66,7 @@ public class Descriptors {
     Loader loader = new Loader();
     fill();
     clear();
+    new Early().applyAsInt(1);
     System.out.println("ready");
     IntUnaryOperator late = null;
     Scanner in = new Scanner(System.in);

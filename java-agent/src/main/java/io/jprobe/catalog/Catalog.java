@@ -313,17 +313,27 @@ public final class Catalog {
 
   private void publish(Manifest manifest, Map<TracedClass, List<TracedMethod>> fresh)
       throws StapsdtException {
-    List<ProbeDefinition> definitions = new ArrayList<>();
-    int gates = 0;
-    for (Map.Entry<TracedClass, List<TracedMethod>> each : fresh.entrySet()) {
-      TracedClass traced = each.getKey();
-      List<String> probes =
-          each.getValue().stream().map(method -> method.probeName).collect(Collectors.toList());
-      String provider = names.provider(traced.key, traced.loaderId, probes);
-      each.getValue().forEach(method -> definitions.addAll(method.definitions(provider)));
-      gates += each.getValue().size();
+    Map<String, List<String>> given = new LinkedHashMap<>();
+    boolean isDone = false;
+    try {
+      List<ProbeDefinition> definitions = new ArrayList<>();
+      int gates = 0;
+      for (Map.Entry<TracedClass, List<TracedMethod>> each : fresh.entrySet()) {
+        TracedClass traced = each.getKey();
+        List<String> probes =
+            each.getValue().stream().map(method -> method.probeName).collect(Collectors.toList());
+        String provider = names.provider(traced.key, traced.loaderId, probes);
+        given.put(provider, probes);
+        each.getValue().forEach(method -> definitions.addAll(method.definitions(provider)));
+        gates += each.getValue().size();
+      }
+      load(manifest, definitions, gates, fresh);
+      isDone = true;
+    } finally {
+      if (!isDone) {
+        given.forEach(names::giveBack);
+      }
     }
-    load(manifest, definitions, gates, fresh);
   }
 
   private StubLibrary load(

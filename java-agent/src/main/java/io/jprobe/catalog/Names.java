@@ -48,6 +48,15 @@ final class Names {
         && provider.probes.addAll(probes);
   }
 
+  /** Frees names that {@link #provider} has given and that were not published after all. */
+  void giveBack(String name, Collection<String> probes) {
+    Provider provider = providers.get(name);
+    provider.probes.removeAll(probes);
+    if (provider.probes.isEmpty()) {
+      providers.remove(name);
+    }
+  }
+
   /** Frees the names of classes whose stub libraries are unmapped. */
   void release(Collection<ClassKey> owners) {
     // By identity: a class that is gone equals nothing any more.
