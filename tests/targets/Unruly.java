@@ -117,6 +117,21 @@ public class Unruly {
     }
   }
 
+  /** Does not return when this is linked: the verifier wants to know what a Larger is. */
+  public static class LinkBlocks extends Aside {
+    @Override
+    public int applyAsInt(int number) {
+      return number + 1;
+    }
+
+    Box box(Larger larger) {
+      return larger;
+    }
+  }
+
+  /** For the verifier alone. */
+  public static class Larger extends Box {}
+
   private static final class Undescribed extends Error {
     @Override
     public String getMessage() {
@@ -137,14 +152,17 @@ public class Unruly {
       this.kind = kind;
     }
 
-    IntUnaryOperator guest() throws Exception {
+    Class<?> define() throws IOException {
       String name = "Unruly$" + kind;
       byte[] bytes;
       try (InputStream in = getParent().getResourceAsStream(name + ".class")) {
         bytes = in.readAllBytes();
       }
-      return (IntUnaryOperator)
-          defineClass(name, bytes, 0, bytes.length).getDeclaredConstructor().newInstance();
+      return defineClass(name, bytes, 0, bytes.length);
+    }
+
+    IntUnaryOperator guest() throws Exception {
+      return guestOf(define());
     }
 
     @Override
@@ -166,6 +184,11 @@ public class Unruly {
           return name.startsWith("java.jprobe.") ? Box.class : super.loadClass(name, resolve);
         case "Blocking":
           block();
+          break;
+        case "LinkBlocks":
+          if (name.endsWith("Larger")) {
+            block();
+          }
           break;
         default:
           break;
@@ -236,6 +259,10 @@ public class Unruly {
     }
   }
 
+  private static IntUnaryOperator guestOf(Class<?> type) throws Exception {
+    return (IntUnaryOperator) type.getDeclaredConstructor().newInstance();
+  }
+
   private static final String[] KINDS = {
     "Strict",
     "Closed",
@@ -250,6 +277,7 @@ public class Unruly {
 
   private final Map<String, IntUnaryOperator> guests = new LinkedHashMap<>();
   private final Loader locked = new Loader("Locked");
+  private final Class<?> unlinked = new Loader("LinkBlocks").define();
 
   private final ExecutorService caller =
       Executors.newCachedThreadPool(
@@ -315,6 +343,7 @@ public class Unruly {
           break;
         case "free":
           FREE.countDown();
+          guests.put("LinkBlocks", guestOf(unlinked));
           System.out.println("freed");
           break;
         default:

@@ -60,6 +60,9 @@ final class Armer implements Watcher.Listener {
    */
   private static final long RETRANSFORMATION_NANOS = 5_000_000_000L;
 
+  /** The same where the JVM links the classes first, by code of their loader. */
+  private static final long LINKING_NANOS = 1_000_000_000L;
+
   /** How many selectors that do not fit a method are worth a line. */
   private static final int MAX_UNFIT = 10;
 
@@ -263,7 +266,7 @@ final class Armer implements Watcher.Listener {
       if (!ready.isEmpty()) {
         // From here on each is settled by what comes of it.
         open.removeAll(ready);
-        retransform(ready);
+        groups(ready).forEach(this::retransform);
       }
     } catch (OutOfMemoryError e) {
       // No class is to blame; what is to be restored is found again by the watcher.
@@ -415,12 +418,36 @@ final class Armer implements Watcher.Listener {
     return null;
   }
 
+  /** The classes that are linked, and for each loader those that its code is to link. */
+  private static List<List<TracedClass>> groups(List<TracedClass> batch) {
+    List<TracedClass> linked = new ArrayList<>();
+    Map<ClassLoader, List<TracedClass>> unlinked = new IdentityHashMap<>();
+    for (TracedClass traced : batch) {
+      ClassLoader loader = linker(traced.loaded());
+      List<TracedClass> group =
+          loader == null ? linked : unlinked.computeIfAbsent(loader, one -> new ArrayList<>());
+      group.add(traced);
+    }
+    List<List<TracedClass>> groups = new ArrayList<>(unlinked.values());
+    if (!linked.isEmpty()) {
+      groups.add(0, linked);
+    }
+    return groups;
+  }
+
+  /** The loader whose code runs when the class is linked; null if it is linked, or the JDK's. */
+  private static ClassLoader linker(Class<?> loaded) {
+    return loaded == null || Linking.isLinked(loaded) ? null : loaded.getClassLoader();
+  }
+
   private void retransform(List<TracedClass> batch) {
     List<Class<?>> classes = new ArrayList<>();
+    ClassLoader loader = null;
     for (TracedClass traced : batch) {
       Class<?> loaded = traced.loaded();
       if (loaded != null) {
         classes.add(loaded);
+        loader = loader == null ? linker(loaded) : loader;
       }
     }
     Class<?>[] all = classes.toArray(new Class<?>[0]);
@@ -428,7 +455,8 @@ final class Armer implements Watcher.Listener {
     try {
       call =
           calls.startOrRun(
-              RETRANSFORMATION_NANOS,
+              loader,
+              loader == null ? RETRANSFORMATION_NANOS : LINKING_NANOS,
               () -> {
                 instrumentation.retransformClasses(all);
                 return null;
@@ -448,9 +476,7 @@ final class Armer implements Watcher.Listener {
         "retransforming "
             + batch.get(0).className()
             + (batch.size() == 1 ? "" : " and " + (batch.size() - 1) + " more classes")
-            + " has taken more than "
-            + RETRANSFORMATION_NANOS / 1_000_000_000L
-            + " s; other classes do not wait for it");
+            + " takes long; other classes do not wait for it");
   }
 
   /** Settles the classes of a retransformation that has returned. */

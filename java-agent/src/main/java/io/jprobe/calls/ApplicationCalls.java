@@ -102,13 +102,17 @@ public final class ApplicationCalls {
   }
 
   /**
-   * The same for code that is nobody's in particular and must be run: where no thread can be
-   * started, because the program has too many, this thread runs it, without a deadline.
+   * The same; but where no thread can be started, because the program has too many, this thread
+   * runs what is nobody's code in particular, without a deadline.
    */
-  public <T> Call<T> startOrRun(long nanos, Call.Body<T> body) throws ApplicationException {
+  public <T> Call<T> startOrRun(ClassLoader loader, long nanos, Call.Body<T> body)
+      throws ApplicationException {
     try {
-      return start(null, nanos, body);
+      return start(loader, nanos, body);
     } catch (OutOfMemoryError e) {
+      if (loader != null) {
+        throw e;
+      }
       Call<T> call = new Call<>(null, body);
       call.run();
       return call;
