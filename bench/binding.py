@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-from pathlib import Path
 
 from conditions import wait_until
-from java_target import JDKS, ROOT, Jdk, Process, attach, java, probes_of, run
+from java_target import COMPILER, ROOT, Jdk, Process, attach, java, probes_of, run
 
 SOURCES = ROOT / "bench/targets/stapsdt"
 BINDING = ROOT / "java-agent/build/libs/jprobe-stapsdt.jar"
@@ -26,10 +25,9 @@ MEASURED = 40
 def compile_binding() -> None:
     """The Java program, and the library of the other way to fire."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    jdk = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
-    includes = [f"-I{jdk.home}/include", f"-I{jdk.home}/include/linux"]
+    includes = [f"-I{COMPILER.home}/include", f"-I{COMPILER.home}/include/linux"]
     for command in (
-        [jdk.javac, "--release", "11", "-cp", BINDING, "-d", BUILD, SOURCES / "Fires.java"],
+        [COMPILER.javac, "--release", "11", "-cp", BINDING, "-d", BUILD, SOURCES / "Fires.java"],
         ["gcc", "-O2", "-fPIC", "-shared", *includes, "-o", BOXED, SOURCES / "boxed.c"],
     ):
         done = run(*command)

@@ -8,11 +8,10 @@ a rate. What it loses is its CPU time beyond that which as many calls took befor
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from conditions import wait_until
-from java_target import JCOLLECT, JDKS, ROOT, Jdk, Process, finish, java, jcollect, run
+from java_target import COMPILER, JCOLLECT, ROOT, Jdk, Process, finish, java, jcollect, run
 from torrent import SECOND_NS, WINDOW_SECONDS, Reports
 
 BUILD = ROOT / "build/bench/guard"
@@ -74,8 +73,7 @@ def torrent(jdk: Jdk, limit: int, rate: int | None, measured: int) -> dict[str, 
 
 def guard(jdk: Jdk) -> dict[str, Any]:
     BUILD.mkdir(parents=True, exist_ok=True)
-    compiler = next(each for each in JDKS if Path(each.javac).exists())
-    compiled = run(compiler.javac, "--release", "11", "-d", BUILD, ROOT / "tests/targets/Torrent.java")
+    compiled = run(COMPILER.javac, "--release", "11", "-d", BUILD, ROOT / "tests/targets/Torrent.java")
     assert compiled.returncode == 0, compiled.stderr
     found = {}
     for name, limit in (("no limit", 0), ("50%", 50), ("5%", 5)):

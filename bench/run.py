@@ -38,6 +38,7 @@ from startup import startup  # noqa: E402
 
 from conditions import wait_until  # noqa: E402
 from java_target import (  # noqa: E402
+    COMPILER,
     H2_JAR,
     JAR,
     JCOLLECT,
@@ -92,8 +93,7 @@ def compile_all() -> None:
     )
     (sources / "Sizes.java").write_text(sizes_source())
     files = [*sorted((ROOT / "bench/targets").glob("*.java")), *sorted(sources.glob("*.java"))]
-    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
-    done = run(compiler.javac, "--release", "11", "-d", BUILD / "classes", *files)
+    done = run(COMPILER.javac, "--release", "11", "-d", BUILD / "classes", *files)
     assert done.returncode == 0, done.stderr
 
 
@@ -520,7 +520,7 @@ def main() -> None:
         keep(name, COLLECTOR_BENCHES[name](), of_collector)
     if of_jdks := [name for name in wanted if name in BENCHES]:
         compile_all()
-        for jdk in JDKS:
+        for jdk in (JDKS[0], JDKS[-1]):
             results[str(jdk)] = {}
             for name in of_jdks:
                 keep(name, BENCHES[name](jdk), results[str(jdk)])

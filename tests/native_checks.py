@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from java_target import JAR, JDKS, NATIVE_ACCESS_WARNINGS_SINCE, ROOT, Jdk, Process
+from java_target import COMPILER, JAR, NATIVE_ACCESS_WARNINGS_SINCE, ROOT, Jdk, Process
 
 SOURCES = ROOT / "java-agent/src/main/c"
 BINDING = ROOT / "java-agent/build/libs/jprobe-stapsdt.jar"
@@ -47,7 +47,7 @@ def jni_checked() -> Checked:
 def sanitized(folder: Path) -> Checked:
     """The native library built anew, in copies of the jars in that folder."""
     library = folder / "libjprobe.so"
-    home = next(jdk for jdk in JDKS if Path(jdk.javac).exists()).home
+    home = COMPILER.home
     subprocess.run(
         [
             *("gcc", "-std=gnu11", "-g", "-O1", "-fno-omit-frame-pointer", "-fPIC", "-shared", "-pthread"),

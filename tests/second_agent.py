@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conditions import wait_until
-from java_target import JDKS, run
+from java_target import COMPILER, run
 
 
 class Digests:
@@ -34,9 +34,8 @@ def digest_now(pid: int, jar: Path, class_name: str) -> str:
     """What a retransformation makes of the class, seen by an agent that comes after all others."""
     log = jar.with_name(f"digest-of-{pid}")
     log.unlink(missing_ok=True)
-    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
     targets = (jar.parent / f"{jar.stem}.targets").read_text()
-    loaded = run(compiler.java, "-cp", targets, "LoadAgent", pid, jar, f"{log},{class_name}")
+    loaded = run(COMPILER.java, "-cp", targets, "LoadAgent", pid, jar, f"{log},{class_name}")
     assert loaded.returncode == 0, loaded
     return Digests(log, class_name).all()[-1]
 

@@ -18,18 +18,7 @@ from typing import Any
 import pytest
 
 from conditions import require_bpf, wait_until
-from java_target import (
-    JDKS,
-    ROOT,
-    Jdk,
-    Process,
-    attach,
-    java,
-    newest_jdk,
-    on_every_jdk,
-    probes_of,
-    run,
-)
+from java_target import COMPILER, ROOT, Jdk, Process, attach, java, newest_jdk, on_every_jdk, probes_of, run
 from jcollect.attach.bpf_syscalls import link_uprobe_multi
 from jcollect.attach.handlers import Handlers
 from jcollect.discovery.live import not_retired, read_live
@@ -57,10 +46,9 @@ FORMS = [
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the compiled programs, which have the binding alone on their class path."""
     folder = tmp_path_factory.mktemp("stapsdt")
-    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
     sources = [*sorted(SOURCES.glob("*.java")), EXAMPLE]
     options = ["--release", "11", "-Xlint:all,-options", "-Werror"]
-    subprocess.run([compiler.javac, *options, "-cp", BINDING, "-d", folder, *sources], check=True)
+    subprocess.run([COMPILER.javac, *options, "-cp", BINDING, "-d", folder, *sources], check=True)
     return folder
 
 

@@ -18,10 +18,10 @@ import pytest
 
 from conditions import require_bpf, wait_until
 from java_target import (
+    ALL_JDKS,
     H2_JAR,
     JAR,
     JCOLLECT,
-    JDKS,
     ORDERS,
     ORDERS_PROBES,
     Jdk,
@@ -40,6 +40,8 @@ from java_target import (
 from orders_client import Client, assert_exact
 from prime_calls import run_calls
 from second_agent import Digests
+
+pytestmark = pytest.mark.every_jdk
 
 
 @pytest.fixture(autouse=True)
@@ -320,8 +322,8 @@ def test_the_application_sees_nothing_of_the_agents_libraries() -> None:
             assert int.from_bytes(library[18:20], "little") == number
 
 
-def test_there_are_two_generations_of_jdks_to_test_on() -> None:
-    assert JDKS[0].version < JDKS[-1].version, f"only {JDKS[0]} was found; make test gets a second"
+def test_there_are_three_generations_of_jdks_to_test_on() -> None:
+    assert {17, 21, 25} <= {jdk.version for jdk in ALL_JDKS}, f"only {ALL_JDKS}; make jdks gets the others"
 
 
 def test_jcollect_is_installed_as_a_command() -> None:

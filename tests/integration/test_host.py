@@ -13,7 +13,7 @@ import pytest
 from collector_fixtures import Bench
 
 from conditions import wait_until
-from java_target import JDKS, ORDERS, Jdk, Process, java, newest_jdk, on_every_jdk
+from java_target import COMPILER, JDKS, ORDERS, Jdk, Process, java, newest_jdk, on_every_jdk
 from jcollect.discovery.host import Host, HostProcess
 from stub_image import LONG, StubImage, mark, own_image
 
@@ -82,7 +82,7 @@ WAYS: dict[str, tuple[Sequence[str], str]] = {
 @pytest.fixture(scope="module")
 def programs(shared_targets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs, one of them also as a jar and as a module, and files of arguments."""
-    home = next(jdk.home for jdk in JDKS if Path(jdk.javac).exists())
+    home = COMPILER.home
     jar = shared_targets / "calls.jar"
     subprocess.run(
         [home / "bin/jar", "-c", "-f", jar, "-e", "PrimeCalls", "-C", shared_targets, "."], check=True

@@ -14,9 +14,9 @@ import pytest
 
 from conditions import require_bpf, wait_until
 from java_target import (
+    COMPILER,
     JAR,
     JCOLLECT,
-    JDKS,
     Jdk,
     Process,
     attach,
@@ -490,8 +490,7 @@ def depot(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A module, and a program of the class path that uses it."""
     sources = Path(__file__).parents[1] / "targets/depot"
     modules, program = tmp_path_factory.mktemp("modules"), tmp_path_factory.mktemp("visitor")
-    compiler = next(jdk.javac for jdk in JDKS if Path(jdk.javac).exists())
-    javac = [compiler, "--release", "11", "-g"]
+    javac = [COMPILER.javac, "--release", "11", "-g"]
     files = sorted((sources / "com.acme.depot").rglob("*.java"))
     subprocess.run([*javac, "-d", modules / "com.acme.depot", *files], check=True)
     module_path = ["-p", modules, "--add-modules", "com.acme.depot"]

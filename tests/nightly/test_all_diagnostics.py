@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conditions import require_bpf, wait_until
-from java_target import H2_JAR, JCOLLECT, JDKS, Jdk, Process, java, on_every_jdk, probes_of, run
+from java_target import COMPILER, H2_JAR, JCOLLECT, Jdk, Process, java, on_every_jdk, probes_of, run
 from jcollect.control.ensure import ensure_agent
 from second_agent import digest_now
 
@@ -58,8 +58,7 @@ class Storm:
 
 
 def jcmd(pid: int, *command: str | Path) -> None:
-    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
-    result = run(compiler.home / "bin/jcmd", pid, *command, timeout=120)
+    result = run(COMPILER.home / "bin/jcmd", pid, *command, timeout=120)
     assert result.returncode == 0, result
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from conditions import wait_until
 from java_target import ROOT, Jdk, compile_reflected, java, on_every_jdk
 from jvm_bugs import ANNOTATED_RECORD, PARAMETER_NAMES, has_bug
 from second_agent import agent_jar
 
 
+@pytest.mark.every_jdk
 @on_every_jdk
 def test_a_jvm_loses_by_a_retransformation_what_its_release_is_known_for(jdk: Jdk, tmp_path: Path) -> None:
     classes = compile_reflected(tmp_path / "classes")

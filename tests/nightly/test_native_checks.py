@@ -11,7 +11,7 @@ import pytest
 
 from conditions import require_bpf, wait_until
 from java_target import (
-    JDKS,
+    COMPILER,
     ORDERS,
     ORDERS_PROBES,
     ROOT,
@@ -105,9 +105,8 @@ def test_selecting_unselecting_and_resetting(jdk: Jdk, checked: Checked, targets
 @pytest.fixture(scope="module")
 def hand_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stapsdt")
-    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
     sources = sorted((ROOT / "tests/targets/stapsdt").glob("*.java"))
-    subprocess.run([compiler.javac, "--release", "11", "-cp", BINDING, "-d", folder, *sources], check=True)
+    subprocess.run([COMPILER.javac, "--release", "11", "-cp", BINDING, "-d", folder, *sources], check=True)
     return folder
 
 

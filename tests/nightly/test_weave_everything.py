@@ -19,18 +19,7 @@ from typing import Any
 import pytest
 
 from conditions import require_bpf, wait_until
-from java_target import (
-    H2_JAR,
-    JDKS,
-    ROOT,
-    Jdk,
-    Process,
-    fail,
-    java,
-    jcollect,
-    on_every_jdk,
-    states_of,
-)
+from java_target import COMPILER, H2_JAR, ROOT, Jdk, Process, fail, java, jcollect, on_every_jdk, states_of
 from jcollect.discovery.live import LiveProbe, read_live
 from jcollect.discovery.probes import STATE_NAMES
 from jcollect.discovery.process import TracedProcess, find_process
@@ -97,11 +86,10 @@ def bpf() -> None:
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled programs of tests/targets/everything, and the second agent's jar beside them."""
     folder = tmp_path_factory.mktemp("everything")
-    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
     sources = [*(ROOT / "tests/targets/everything").glob("*.java"), ROOT / "tests/targets/JdkWork.java"]
     path = ":".join(map(str, LIBRARIES + BESIDE))
     subprocess.run(
-        [compiler.javac, "--release", "11", "-g", "-nowarn", "-cp", path, "-d", folder, *sources], check=True
+        [COMPILER.javac, "--release", "11", "-g", "-nowarn", "-cp", path, "-d", folder, *sources], check=True
     )
     agent_jar("Witness", folder, folder)
     return folder
