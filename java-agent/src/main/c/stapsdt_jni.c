@@ -6,6 +6,7 @@
 #include "fire.h"
 #include "jni_face.h"
 #include "semaphores.h"
+#include "standard_error.h"
 #include "stapsdt.h"
 #include "stub_directory.h"
 
@@ -251,4 +252,51 @@ NATIVE(void, wake)(JNIEnv *env, jclass type)
 	(void)env;
 	(void)type;
 	semaphores_wake();
+}
+
+NATIVE(void, openStandardError)(JNIEnv *env, jclass type)
+{
+	(void)env;
+	(void)type;
+	standard_error_open();
+}
+
+NATIVE(void, writeLine)(JNIEnv *env, jclass type, jbyteArray line)
+{
+	char text[STANDARD_ERROR_MAX_LINE];
+	jsize length = (*env)->GetArrayLength(env, line);
+
+	(void)type;
+	if (length > STANDARD_ERROR_MAX_LINE)
+		length = STANDARD_ERROR_MAX_LINE;
+	(*env)->GetByteArrayRegion(env, line, 0, length, (jbyte *)text);
+	standard_error_write(text, (size_t)length);
+}
+
+NATIVE(void, countLostLine)(JNIEnv *env, jclass type)
+{
+	(void)env;
+	(void)type;
+	standard_error_lose();
+}
+
+NATIVE(void, reportLostLines)(JNIEnv *env, jclass type)
+{
+	(void)env;
+	(void)type;
+	standard_error_report();
+}
+
+/* Throwable.getMessage itself, and not what a class of the program makes of it. */
+NATIVE(jstring, messageOf)(JNIEnv *env, jclass type, jthrowable problem)
+{
+	jclass throwable = (*env)->FindClass(env, "java/lang/Throwable");
+	jmethodID get_message = throwable ? (*env)->GetMethodID(env, throwable, "getMessage",
+								"()Ljava/lang/String;")
+					  : NULL;
+
+	(void)type;
+	if (!get_message)
+		return NULL;
+	return (*env)->CallNonvirtualObjectMethod(env, problem, throwable, get_message);
 }

@@ -4,6 +4,7 @@ package io.jprobe.agent;
 import io.jprobe.select.SelectorException;
 import io.jprobe.stapsdt.FireBinding;
 import io.jprobe.stapsdt.NativeLibrary;
+import io.jprobe.stapsdt.StandardError;
 import io.jprobe.stapsdt.StapsdtException;
 import java.io.FileOutputStream;
 import java.io.IOException;
@@ -100,6 +101,7 @@ public final class Agent {
       throws StapsdtException {
     if (fire == null) {
       NativeLibrary.load(options.directory);
+      StandardError.open();
       fire = installFire(instrumentation);
     }
     FireBinding.bind(fire, options.stringLimit);

@@ -45,6 +45,10 @@ public final class Premain {
   }
 
   private static void report(Throwable problem) {
-    System.err.println("jprobe: cannot start: " + problem + "; the program runs untraced");
+    try {
+      LogLine.of("cannot start: " + problem + "; the program runs untraced").write();
+    } catch (Throwable e) {
+      // What premain throws would end the JVM.
+    }
   }
 }

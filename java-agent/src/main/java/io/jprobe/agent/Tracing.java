@@ -331,6 +331,7 @@ final class Tracing {
   }
 
   private void eachSecond(SelectionReport report) {
+    Log.reportLost();
     if (mustLookAgain) {
       // A class may have been on its way into the JVM while the selectors changed.
       mustLookAgain = false;

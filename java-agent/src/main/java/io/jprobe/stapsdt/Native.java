@@ -47,4 +47,14 @@ final class Native {
 
   static native Class<?> resolve(String name, ClassLoader loader, Class<?> from)
       throws ClassNotFoundException;
+
+  static native void openStandardError();
+
+  static native void writeLine(byte[] line);
+
+  static native void countLostLine();
+
+  static native void reportLostLines();
+
+  static native String messageOf(Throwable problem);
 }

@@ -13,7 +13,7 @@ import java.util.Set;
  * read-only, full or noexec; then the next one is tried.
  */
 public final class NativeLibrary {
-  private static boolean loaded;
+  private static volatile boolean loaded;
 
   private NativeLibrary() {}
 
@@ -45,6 +45,10 @@ public final class NativeLibrary {
       }
     }
     throw new StapsdtException("cannot load the native library from any directory: " + problems);
+  }
+
+  public static boolean isLoaded() {
+    return loaded;
   }
 
   private static String module() {
