@@ -313,7 +313,9 @@ def test_the_application_sees_nothing_of_the_agents_libraries() -> None:
     with zipfile.ZipFile(JAR) as jar:
         visible = [name for name in jar.namelist() if name.endswith(".class")]
         hidden = [name for name in jar.namelist() if re.match(r"inst/org/objectweb/asm/.*[^/]$", name)]
-    assert sorted(visible) == [f"io/jprobe/agent/{name}.class" for name in ("AgentLoader", "LogLine", "Premain")]
+    assert sorted(visible) == [
+        f"io/jprobe/agent/{name}.class" for name in ("AgentLoader", "LogLine", "Premain")
+    ]
     assert hidden
     assert all(name.endswith(".classdata") for name in hidden)
     with zipfile.ZipFile(JAR) as jar:
