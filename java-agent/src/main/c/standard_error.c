@@ -34,7 +34,7 @@
 
 #define STANDARD_ERROR 2
 
-#define MOST_WAITING 16
+#define MOST_WAITING 64
 
 /* With room for what libraries keep for each thread, which glibc takes from it. */
 #define STACK_SIZE (256 * 1024)

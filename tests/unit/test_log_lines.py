@@ -24,14 +24,14 @@ C_SOURCES = Path(__file__).resolve().parents[2] / "java-agent/src/main/c"
 # More than all that may happen on a busy machine, and less than for ever.
 NO_WAIT_MS = 2_000
 # What waits to be written.
-QUEUE = 16
+QUEUE = 64
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """standard_error.c as a program, where every user can run it."""
     made = tmp_path_factory.mktemp("standard-error") / "program"
-    sources = [Path(__file__).with_name("standard_error.c"), C_SOURCES / "standard_error.c"]
+    sources = [Path(__file__).with_name("log_lines.c"), C_SOURCES / "standard_error.c"]
     flags = [
         "-std=gnu11",
         "-g",

@@ -1,0 +1,211 @@
+"""A program that does as it likes with its standard error, or whose standard error nobody reads, is traced as
+ever. What the agent has to say waits, or is counted. Every kind of file is tried in tests/unit."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from conditions import require_bpf, wait_until
+from java_target import (
+    COMPILER,
+    JCOLLECT,
+    Jdk,
+    Process,
+    attach,
+    finish,
+    java,
+    newest_jdk,
+    on_every_jdk,
+    run,
+    wait_for_probes,
+)
+
+SELECTORS = "Stderr$Calls#add;Stderr$Deep*#run"
+DEEP = 10
+CALLS = 5
+
+
+@pytest.fixture(autouse=True)
+def bpf() -> None:
+    require_bpf()
+
+
+class Fifo:
+    """A pipe that is full, and that nobody reads until `drain`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "stderr"
+        os.mkfifo(self.path)
+        self._reading = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        self._writing = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
+        self._content = b""
+        for size in (4096, 1):
+            try:
+                while True:
+                    os.write(self._writing, b"-" * size)
+            except BlockingIOError:
+                pass
+
+    def drain(self) -> None:
+        os.close(self._writing)
+        os.set_blocking(self._reading, True)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while chunk := os.read(self._reading, 1 << 16):
+            self._content += chunk
+
+    @property
+    def lines(self) -> list[str]:
+        return self._content.decode().lstrip("-").splitlines()
+
+
+def with_stderr(where: str | Path) -> list[str]:
+    """What to begin a command with."""
+    return ["sh", "-c", f'exec "$@" 2>{where}', "sh"]
+
+
+@contextmanager
+def program(
+    jdk: Jdk, targets: Path, stderr: str | Path, deep: int = DEEP, options: str = "control=on"
+) -> Iterator[Process]:
+    before = with_stderr(stderr)
+    with java(
+        jdk, "-cp", targets, "Stderr", str(deep), before=before, probes=SELECTORS, options=options
+    ) as target:
+        target.wait_for_line("ready")
+        wait_for_probes(target.pid, 3 * (1 + deep))
+        yield target
+
+
+def tell(target: Process, command: str) -> str:
+    target.send(command)
+    return target.wait_for_line(".*")
+
+
+def assert_is_traced(target: Process) -> None:
+    """Attaches, by which every class that nobody can weave has its line, and counts."""
+    with attach(target.pid, "-o", "json") as collector:
+        assert tell(target, "call") == "called 15"
+        finish(collector)
+    events = [json.loads(line) for line in collector.out]
+    assert [event["kind"] for event in events] == ["entry", "return"] * CALLS
+
+
+def assert_takes_commands(target: Process) -> None:
+    selected = run(JCOLLECT, "select", target.pid, "Stderr#main")
+    assert selected.returncode == 0, selected
+    assert selected.stdout.startswith("selected 1 method, 1 new")
+
+
+def is_about_weaving(line: str) -> bool:
+    return re.match(r"jprobe: cannot weave (class )?Stderr\$Deep\d\d\b", line) is not None
+
+
+@on_every_jdk
+def test_nothing_waits_for_a_reader_and_what_was_lost_is_told(
+    jdk: Jdk, targets: Path, tmp_path: Path
+) -> None:
+    fifo = Fifo(tmp_path)
+    # Twice as many lines: more than what waits to be written, which are 64.
+    deep = 40
+    with program(jdk, targets, fifo.path, deep) as target:
+        assert_is_traced(target)
+        assert_takes_commands(target)
+        assert_is_traced(target)
+        fifo.drain()
+        wait_until(lambda: fifo.lines and "could not" in fifo.lines[-1], "how many lines were lost")
+        *lines, last = fifo.lines
+        assert all(map(is_about_weaving, lines))
+        assert last == f"jprobe: {2 * deep - len(lines)} lines could not be written to stderr"
+        assert_is_traced(target)
+        wait_until(lambda: len(fifo.lines) == len(lines) + 1 + deep, "the next lines")
+
+
+@on_every_jdk
+def test_a_program_starts_that_has_a_mistake_in_its_options_and_no_reader(
+    jdk: Jdk, targets: Path, tmp_path: Path
+) -> None:
+    fifo = Fifo(tmp_path)
+    with java(jdk, "-cp", targets, "Stderr", "0", before=with_stderr(fifo.path), probes="Stderr") as target:
+        target.wait_for_line("ready")
+        assert tell(target, "call") == "called 15"
+        fifo.drain()
+        wait_until(lambda: fifo.lines, "the agent's line")
+        assert fifo.lines == [
+            "jprobe: selector 'Stderr', column 7: expected '#' and a method, as in Stderr#*; "
+            "the program runs untraced"
+        ]
+
+
+@pytest.mark.parametrize("becomes", ["null", "throwing"])
+def test_the_agent_does_not_write_by_system_err(becomes: str, targets: Path, tmp_path: Path) -> None:
+    stderr = tmp_path / "stderr"
+    with program(newest_jdk, targets, stderr) as target:
+        assert tell(target, becomes) == "done"
+        assert_is_traced(target)
+        assert_takes_commands(target)
+        lines = stderr.read_text().splitlines()
+        assert len(lines) == DEEP
+        assert all(map(is_about_weaving, lines))
+
+
+def test_where_system_err_is_closed_the_program_is_traced(targets: Path, tmp_path: Path) -> None:
+    stderr = tmp_path / "stderr"
+    with program(newest_jdk, targets, stderr) as target:
+        # The JDK then has descriptor 2 be /dev/null.
+        assert tell(target, "closed") == "done"
+        assert_is_traced(target)
+        assert_takes_commands(target)
+        assert stderr.read_text() == ""
+
+
+def test_without_a_standard_error_the_program_is_traced_and_no_file_gets_lines(
+    targets: Path, tmp_path: Path
+) -> None:
+    with program(newest_jdk, targets, "&-") as target:
+        assert tell(target, f"open {tmp_path / 'data'}") == "done"
+        assert_is_traced(target)
+        assert_takes_commands(target)
+        assert (tmp_path / "data").read_bytes() == b""
+
+
+@pytest.fixture(scope="module")
+def reusing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library by which a program's file gets the number of its standard error, which Java cannot do."""
+    library = tmp_path_factory.mktemp("reusing") / "libreuse.so"
+    source = library.with_suffix(".c")
+    source.write_text(
+        "#include <fcntl.h>\n#include <jni.h>\n#include <unistd.h>\n"
+        "JNIEXPORT jint JNICALL Java_Stderr_reuse(JNIEnv *env, jclass type, jbyteArray name)\n"
+        "{\n"
+        "  char file[4096] = {0};\n"
+        "  (*env)->GetByteArrayRegion(env, name, 0, (*env)->GetArrayLength(env, name), (jbyte *)file);\n"
+        "  close(2);\n"
+        "  return open(file, O_WRONLY | O_CREAT, 0600);\n"
+        "}\n"
+    )
+    includes = [f"-I{COMPILER.home}/include", f"-I{COMPILER.home}/include/linux"]
+    subprocess.run(["gcc", "-shared", "-fPIC", *includes, "-o", library, source], check=True)
+    return library
+
+
+def test_a_file_that_has_the_number_of_the_standard_error_gets_no_lines(
+    reusing: Path, targets: Path, tmp_path: Path
+) -> None:
+    stderr, data = tmp_path / "stderr", tmp_path / "data"
+    with program(newest_jdk, targets, stderr) as target:
+        assert tell(target, f"reuse {reusing} {data}") == "descriptor 2"
+        assert_is_traced(target)
+        assert_takes_commands(target)
+        assert data.read_bytes() == b""
+        assert stderr.read_text() == ""
