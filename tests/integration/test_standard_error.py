@@ -147,6 +147,59 @@ def test_a_program_starts_that_has_a_mistake_in_its_options_and_no_reader(
         ]
 
 
+@on_every_jdk
+def test_an_agent_without_a_gateway_opens_one_and_the_jvm_waits_for_nobody(
+    jdk: Jdk, targets: Path, tmp_path: Path
+) -> None:
+    fifo = Fifo(tmp_path)
+    with program(jdk, targets, fifo.path, 0, options="") as target:
+        assert_takes_commands(target)
+        assert_is_traced(target)
+        assert sorted(path.name for path in stub_directory(target).iterdir()) == [
+            "0.so",
+            "1.so",
+            "2.so",
+            "control",
+        ]
+        fifo.drain()
+        target.send("exit")
+        assert target.wait() == 0
+        assert fifo.lines == []
+
+
+def stub_directory(target: Process) -> Path:
+    return Path(f"/tmp/jprobe-{target.pid}")
+
+
+def test_no_agent_is_loaded_into_a_jvm_that_would_wait_to_warn_of_it(targets: Path, tmp_path: Path) -> None:
+    fifo = Fifo(tmp_path)
+    before = with_stderr(fifo.path)
+    with java(newest_jdk, "-cp", targets, "Stderr", "0", before=before) as target:
+        target.wait_for_line("ready")
+        refused = run(JCOLLECT, "select", target.pid, "Stderr$Calls#add")
+        assert refused.returncode == 1
+        assert refused.stderr.startswith(
+            f"jcollect: cannot load the agent into PID {target.pid}: nobody reads its standard error"
+        )
+        fifo.drain()
+        wait_until(
+            lambda: run(JCOLLECT, "select", target.pid, "Stderr$Calls#add").returncode == 0, "the agent"
+        )
+        assert_is_traced(target)
+        assert fifo.lines[0].startswith("WARNING: A Java agent has been loaded dynamically")
+
+
+def test_an_agent_is_loaded_into_a_jvm_that_warns_of_none(targets: Path, tmp_path: Path) -> None:
+    fifo = Fifo(tmp_path)
+    before = with_stderr(fifo.path)
+    jvm = ["-XX:+EnableDynamicAgentLoading"]
+    with java(newest_jdk, "-cp", targets, "Stderr", "0", before=before, jvm=jvm) as target:
+        target.wait_for_line("ready")
+        selected = run(JCOLLECT, "select", target.pid, "Stderr$Calls#add")
+        assert selected.returncode == 0, selected
+        assert_is_traced(target)
+
+
 @pytest.mark.parametrize("becomes", ["null", "throwing"])
 def test_the_agent_does_not_write_by_system_err(becomes: str, targets: Path, tmp_path: Path) -> None:
     stderr = tmp_path / "stderr"

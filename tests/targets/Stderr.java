@@ -15,8 +15,8 @@ import java.nio.charset.StandardCharsets;
  *
  * <p>Commands on stdin, a line each, each answered by a line: {@code null}, {@code throwing} and
  * {@code closed} are what becomes of System.err; {@code reuse LIBRARY FILE} closes descriptor 2 by
- * that library, and opens the file, whose descriptor is told; {@code write TEXT} is written to it;
- * {@code call} calls {@link Calls#add} five times.
+ * that library, and opens the file, whose descriptor is told; {@code open FILE} opens one;
+ * {@code call} calls {@link Calls#add} five times. {@code exit} ends it.
  */
 public class Stderr {
   static class Calls {
@@ -74,7 +74,7 @@ public class Stderr {
     Calls.add(0, 0);
     System.out.println("ready");
     BufferedReader commands = new BufferedReader(new InputStreamReader(System.in));
-    for (String line; (line = commands.readLine()) != null; ) {
+    for (String line; (line = commands.readLine()) != null && !line.equals("exit"); ) {
       System.out.println(carryOut(line.split(" ")));
     }
   }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from jcollect import __version__
 from jcollect.control.agent import Agent, find_agent
 from jcollect.control.endpoint import find_endpoint
 from jcollect.control.gateway import ANSWER_SECONDS, Gateway
+from jcollect.control.knock import knock
 from jcollect.control.loading import load_agent
+from jcollect.control.standard_error import would_wait
 from jcollect.control.target import read_target
+from jcollect.discovery.maps import read_maps
 from jcollect.errors import JcollectError
 
 
@@ -20,7 +24,8 @@ def ensure_agent(pid: int, *, may_load: bool = True, seconds: float = ANSWER_SEC
     if gateway is None:
         if not may_load:
             raise JcollectError(f"cannot command PID {pid}: {_why_not(find_agent(pid), pid)}")
-        load_agent(pid, seconds)
+        if not _has_opened_gateway(pid, seconds):
+            load_agent(pid, seconds)
         gateway = connect(pid, seconds)
     if gateway is None:
         raise JcollectError(
@@ -28,6 +33,14 @@ def ensure_agent(pid: int, *, may_load: bool = True, seconds: float = ANSWER_SEC
             "directory can be made; see the program's stderr"
         )
     return gateway
+
+
+def _has_opened_gateway(pid: int, seconds: float) -> bool:
+    """Asks an agent that runs without loading it again, where the JVM would wait for ever at that."""
+    agent = find_agent(pid)
+    if agent is None or agent.version != __version__ or not would_wait(pid, read_maps(pid)):
+        return False
+    return knock(agent, read_target(pid), seconds)
 
 
 def command_agent(pid: int, *, may_load: bool = True, seconds: float = ANSWER_SECONDS) -> Gateway:

@@ -11,6 +11,7 @@ from jcollect import __version__
 from jcollect.control.inside import open_directory
 from jcollect.control.jar import DeliveredJar, delivered_jar
 from jcollect.control.jdk import find_libjvm
+from jcollect.control.standard_error import would_wait
 from jcollect.control.target import Target, read_target
 from jcollect.discovery.maps import read_maps
 from jcollect.errors import JcollectError
@@ -73,11 +74,12 @@ def _check_takes_agents(target: Target) -> None:
     if own not in (0, target.uid):
         raise _cannot_load(target, f"it belongs to user {target.uid}, and we are user {own}; run with sudo")
     try:
-        names = {os.path.basename(mapping.path) for mapping in read_maps(pid)}
+        mappings = read_maps(pid)
     except PermissionError:
         raise _cannot_load(target, "needs CAP_SYS_PTRACE to see what it is; run with sudo") from None
     except OSError:
         raise JcollectError(f"PID {pid} has exited") from None
+    names = {os.path.basename(mapping.path) for mapping in mappings}
     if any(name.startswith("libj9vm") for name in names):
         raise _cannot_load(target, "it is an OpenJ9 JVM, and the agent needs HotSpot")
     if "libjvm.so" not in names:
@@ -86,6 +88,13 @@ def _check_takes_agents(target: Target) -> None:
         )
     if target.is_stopped:
         raise _cannot_load(target, f"it is stopped; let it go on first: kill -CONT {pid}")
+    if would_wait(pid, mappings):
+        raise _cannot_load(
+            target,
+            "nobody reads its standard error, which is full, and the JVM would wait there for ever with its "
+            "warning about agents (JEP 451); read it, or start the program with "
+            "-XX:+EnableDynamicAgentLoading",
+        )
 
 
 def _wait_until_ready(target: Target, deadline: float) -> None:

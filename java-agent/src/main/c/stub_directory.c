@@ -33,13 +33,14 @@ static int open_directory_at(int parent, const char *name)
 	return openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* What we put there: "<digits>.so", and the control gateway's file by its two names. */
+/* What we put there: "<digits>.so", the control gateway's file by its two names, and what asks for
+ * it. */
 static int is_ours(const char *name)
 {
 	size_t digits = strspn(name, "0123456789");
 
 	return (digits > 0 && strcmp(name + digits, ".so") == 0) || strcmp(name, "control") == 0 ||
-	       strcmp(name, "control.new") == 0;
+	       strcmp(name, "control.new") == 0 || strcmp(name, "control.wanted") == 0;
 }
 
 static void remove_contents(int directory)

@@ -191,6 +191,17 @@ final class Tracing {
     }
   }
 
+  /** For clients that cannot load the agent again to say so: see docs/control.md. */
+  private void openGatewayIfWanted() {
+    if (directory != null && directory.takeKnock()) {
+      try {
+        openGateway();
+      } catch (StapsdtException e) {
+        Log.line(e.getMessage() + "; the agent cannot be commanded");
+      }
+    }
+  }
+
   private void exit(SelectionReport report) {
     if (!isLoadedLater) {
       report.atExit();
@@ -233,7 +244,7 @@ final class Tracing {
     return type.getName().replace('.', '/');
   }
 
-  /** Opens the gateway, if it is not open. For any thread but the watcher's. */
+  /** Opens the gateway, if it is not open. */
   synchronized void openGateway() throws StapsdtException {
     if (hasEnded) {
       throw new StapsdtException("the agent is just being reset; try again");
@@ -332,6 +343,7 @@ final class Tracing {
 
   private void eachSecond(SelectionReport report) {
     Log.reportLost();
+    openGatewayIfWanted();
     if (mustLookAgain) {
       // A class may have been on its way into the JVM while the selectors changed.
       mustLookAgain = false;
