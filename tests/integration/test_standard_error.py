@@ -3,6 +3,7 @@ ever. What the agent has to say waits, or is counted. Every kind of file is trie
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -112,23 +113,45 @@ def is_about_weaving(line: str) -> bool:
 
 
 @on_every_jdk
-def test_nothing_waits_for_a_reader_and_what_was_lost_is_told(
-    jdk: Jdk, targets: Path, tmp_path: Path
-) -> None:
+def test_nothing_waits_for_a_reader(jdk: Jdk, targets: Path, tmp_path: Path) -> None:
     fifo = Fifo(tmp_path)
-    # Twice as many lines: more than what waits to be written, which are 64.
-    deep = 40
-    with program(jdk, targets, fifo.path, deep) as target:
+    with program(jdk, targets, fifo.path) as target:
         assert_is_traced(target)
         assert_takes_commands(target)
         assert_is_traced(target)
         fifo.drain()
+        wait_until(lambda: len(fifo.lines) >= 2 * DEEP, "the lines of two failures each")
+        assert all(map(is_about_weaving, fifo.lines))
+
+
+def test_what_was_lost_is_told_when_there_is_a_reader(targets: Path, tmp_path: Path) -> None:
+    fifo = Fifo(tmp_path)
+    # The agent says of each, after ten seconds, that it has matched nothing. 64 such lines wait for a reader.
+    count = 100
+    selectors = ";".join(f"com.acme.Nothing{number}#*" for number in range(count))
+    before = with_stderr(fifo.path)
+    with java(
+        newest_jdk, "-cp", targets, "Stderr", "0", before=before, probes=selectors, options="control=on"
+    ) as target:
+        target.wait_for_line("ready")
+        wait_until(lambda: "jprobe-log" in threads(target), "a thread that waits for the reader")
+        # The watcher answers when it has said everything.
+        assert_takes_commands(target)
+        fifo.drain()
         wait_until(lambda: fifo.lines and "could not" in fifo.lines[-1], "how many lines were lost")
         *lines, last = fifo.lines
-        assert all(map(is_about_weaving, lines))
-        assert last == f"jprobe: {2 * deep - len(lines)} lines could not be written to stderr"
-        assert_is_traced(target)
-        wait_until(lambda: len(fifo.lines) == len(lines) + 1 + deep, "the next lines")
+        assert all(" has matched no method of the classes loaded so far" in line for line in lines)
+        assert last == f"jprobe: {count - len(lines)} lines could not be written to stderr"
+        wait_until(lambda: "jprobe-log" not in threads(target), "the thread to end")
+
+
+def threads(target: Process) -> list[str]:
+    """Their names, those included that Java does not know."""
+    names = []
+    for file in Path(f"/proc/{target.pid}/task").glob("*/comm"):
+        with contextlib.suppress(OSError):
+            names.append(file.read_text().strip())
+    return names
 
 
 @on_every_jdk

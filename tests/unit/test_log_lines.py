@@ -81,6 +81,13 @@ class Target:
     def has_no_writer(self) -> bool:
         return self.do("threads") == "1"
 
+    def has_a_writer_that_waits(self) -> bool:
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        return any(
+            (task / "comm").read_text() == "jprobe-log\n" and "pipe" in (task / "wchan").read_text()
+            for task in tasks
+        )
+
     def end(self) -> None:
         out, _ = self._child.communicate(timeout=DEADLINE_SECONDS)
         assert (self._child.returncode, out) == (0, "")
@@ -305,8 +312,9 @@ def test_a_line_that_waits_is_not_written_to_a_file_that_took_the_number(
     reading, writing = full_pipe(tmp_path)
     target = start(writing)
     target.write("line", 5)
+    wait_until(target.has_a_writer_that_waits, "the first write to have begun")
     assert target.do(f"reuse {own}") == "2"
-    # Its write had begun; the others had not.
+    # The others have not.
     Reader(reading).wait_for("line 1")
     wait_until(target.has_no_writer, "no thread that writes")
     assert own.read_bytes() == b""
