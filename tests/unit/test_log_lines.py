@@ -249,6 +249,18 @@ def test_lines_come_in_order_and_without_a_thread_that_stays(
     Reader(reading).wait_for(*numbered("line", 10))
 
 
+def test_where_the_programs_description_does_not_wait_lines_are_written_all_the_same(
+    start: Start, tmp_path: Path
+) -> None:
+    reading, writing = stopped_terminal(tmp_path)
+    os.set_blocking(writing, False)
+    target = start(writing)
+    target.write("line", 5)
+    go_on(writing)
+    Reader(reading).wait_for(*numbered("line", 5))
+    wait_until(target.has_no_writer, "no thread that writes")
+
+
 def test_what_is_written_is_appended_where_the_program_is(start: Start, tmp_path: Path) -> None:
     file = tmp_path / "stderr"
     with file.open("wb", buffering=0) as stderr:

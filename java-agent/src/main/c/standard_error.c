@@ -252,7 +252,7 @@ static ssize_t write_some(const char *text, size_t size)
 	written = write(descriptor, text, size);
 	if (written < 0 && errno == EAGAIN) {
 		wait_for_room(descriptor);
-		written = 0;
+		errno = EINTR;
 	}
 	let_go(descriptor);
 	return written;
@@ -279,7 +279,9 @@ static int write_by(ssize_t (*way)(const char *, size_t), struct line *line)
 	while (line->written < line->size) {
 		ssize_t written = way(line->text + line->written, line->size - line->written);
 
-		if (written >= 0)
+		if (written == 0)
+			errno = EIO; /* It would be tried for ever. */
+		if (written > 0)
 			line->written += (size_t)written;
 		else if (errno != EINTR)
 			return -1;
