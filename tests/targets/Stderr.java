@@ -15,8 +15,8 @@ import java.nio.charset.StandardCharsets;
  *
  * <p>Commands on stdin, a line each, each answered by a line: {@code null}, {@code throwing} and
  * {@code closed} are what becomes of System.err; {@code reuse LIBRARY FILE} closes descriptor 2 by
- * that library, and opens the file, whose descriptor is told; {@code open FILE} opens one;
- * {@code call} calls {@link Calls#add} five times. {@code exit} ends it.
+ * that library, and opens the file, whose descriptor is told; {@code open FILE} opens one; {@code
+ * call} calls {@link Calls#add} five times. {@code exit} ends it.
  */
 public class Stderr {
   static class Calls {

@@ -26,7 +26,9 @@ public final class StubDirectory {
     return new StubDirectory(path, lock[0]);
   }
 
-  /** Whether somebody has asked for the control gateway by a file here since this was called last. */
+  /**
+   * Whether somebody has asked for the control gateway by a file here since this was called last.
+   */
   public boolean takeKnock() {
     return knock.delete();
   }
