@@ -59,6 +59,7 @@ def refused(verb: str, pid: int, *arguments: str, **environment: str) -> str:
     return line.removeprefix("jcollect: ")
 
 
+@pytest.mark.every_jdk
 @on_every_jdk
 def test_a_running_program_is_traced_exactly_and_left_as_it_was(
     jdk: Jdk, targets: Path, digest_agent: Path, tmp_path: Path

@@ -80,6 +80,7 @@ def loaded(log: Path) -> set[str]:
     return {re.sub(r"(\$\$Lambda|/0x|LambdaForm\$).*", r"\1", name) for name in names}
 
 
+@pytest.mark.every_jdk
 @on_every_jdk
 def test_the_program_begins_in_the_jvm_that_it_would_have_without_us(
     jdk: Jdk, targets: Path, idle_agent: Path, tmp_path: Path

@@ -53,6 +53,7 @@ def states_are(target: Process, state: str) -> Callable[[], bool]:
     return lambda: {probe["state"] for probe in probes_of(target.pid)} == {state}
 
 
+@pytest.mark.every_jdk
 @on_every_jdk
 def test_what_reflection_says_of_traced_classes_is_as_ever(jdk: Jdk, reflected: Path) -> None:
     bugs = bugs_by_class(jdk)
