@@ -4,6 +4,7 @@
  * io.jprobe.stapsdt.StapsdtException with the reason.
  */
 #include "fire.h"
+#include "hotspot.h"
 #include "jni_face.h"
 #include "semaphores.h"
 #include "standard_error.h"
@@ -299,4 +300,51 @@ NATIVE(jstring, messageOf)(JNIEnv *env, jclass type, jthrowable problem)
 	if (!get_message)
 		return NULL;
 	return (*env)->CallNonvirtualObjectMethod(env, problem, throwable, get_message);
+}
+
+/* By which native code reads a field that Java does not have: of a class, which the collector may
+ * move. */
+static jobject unsafe;
+static jmethodID get_long;
+
+static int find_unsafe(JNIEnv *env)
+{
+	jclass type = (*env)->FindClass(env, "jdk/internal/misc/Unsafe");
+	jmethodID get = type ? (*env)->GetStaticMethodID(env, type, "getUnsafe",
+							 "()Ljdk/internal/misc/Unsafe;")
+			     : NULL;
+	jobject one = get ? (*env)->CallStaticObjectMethod(env, type, get) : NULL;
+
+	get_long = one ? (*env)->GetMethodID(env, type, "getLong", "(Ljava/lang/Object;J)J") : NULL;
+	unsafe = get_long ? (*env)->NewGlobalRef(env, one) : NULL;
+	return unsafe ? 0 : -1;
+}
+
+NATIVE(jboolean, openHotSpot)(JNIEnv *env, jclass type)
+{
+	(void)type;
+	return !hotspot_open(env) && !find_unsafe(env);
+}
+
+/* NULL if it makes no sense, or with an exception pending. */
+NATIVE(jbyteArray, methodParameters)(JNIEnv *env, jclass type, jclass subject)
+{
+	const void *klass = (const void *)(uintptr_t)(*env)->CallLongMethod(
+		env, unsafe, get_long, subject, (jlong)hotspot_klass_offset());
+	ptrdiff_t size;
+	unsigned char *packed;
+	jbyteArray result = NULL;
+
+	(void)type;
+	/* A primitive type has no description. */
+	if ((*env)->ExceptionCheck(env) || !klass)
+		return NULL;
+	size = hotspot_parameters(klass, NULL, 0);
+	packed = size < 0 ? NULL : malloc((size_t)size + 1);
+	if (packed && hotspot_parameters(klass, packed, (size_t)size) == size)
+		result = (*env)->NewByteArray(env, (jsize)size);
+	if (result)
+		(*env)->SetByteArrayRegion(env, result, 0, (jsize)size, (const jbyte *)packed);
+	free(packed);
+	return result;
 }

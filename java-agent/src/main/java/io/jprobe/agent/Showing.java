@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.agent;
 
+import io.jprobe.catalog.ParameterNames;
+import io.jprobe.classfile.MethodParameters;
 import java.lang.instrument.Instrumentation;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -25,7 +27,7 @@ final class Showing {
 
   private static boolean linked;
 
-  private static final byte[] NO_CLASS_FILE = new byte[8];
+  static final byte[] NO_CLASS_FILE = new byte[8];
 
   private final Instrumentation instrumentation;
   private final Thread thread = Thread.currentThread();
@@ -51,7 +53,7 @@ final class Showing {
       cameToLast = true;
       return NO_CLASS_FILE;
     }
-    shown.put(type, classFile);
+    shown.put(type, ParameterNames.complete(type, classFile, MethodParameters.NONE));
     latest = type;
     return null;
   }

@@ -2,6 +2,7 @@
 package io.jprobe.agent;
 
 import io.jprobe.catalog.Catalog;
+import io.jprobe.catalog.ParameterNames;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
 import io.jprobe.weave.ClassWeaver;
@@ -76,7 +77,7 @@ final class Transformer implements ClassFileTransformer {
     try {
       TracedClass traced = catalog.find(loader, internalName);
       if (traced != null) {
-        return traced.armed().isEmpty() ? null : weave(traced, classFile);
+        return answer(traced, redefined, classFile);
       }
       String name = internalName.replace('/', '.');
       boolean inJdk = Catalog.isOfJdk(module, loader);
@@ -117,6 +118,19 @@ final class Transformer implements ClassFileTransformer {
   /** Weaves all of the class and drops the result. */
   void rehearse(TracedClass traced, byte[] classFile) {
     weaver().weave(traced, traced.all(), classFile);
+  }
+
+  /** Of a class that was read: as it is to be, or null for as it is. */
+  private byte[] answer(TracedClass traced, Class<?> redefined, byte[] classFile) {
+    byte[] complete = classFile;
+    if (redefined != null && traced.wasArmed()) {
+      complete = ParameterNames.complete(redefined, classFile, traced.parameters());
+    }
+    byte[] woven = traced.armed().isEmpty() ? null : weave(traced, complete);
+    if (woven == null && complete != classFile) {
+      return complete;
+    }
+    return woven;
   }
 
   private byte[] weave(TracedClass traced, byte[] classFile) {

@@ -48,6 +48,9 @@ final class ClassReading {
     untraceable = new ArrayList<>();
     try {
       List<TracedMethod> wanted = readMethods(traced.key, offer, traced.loaderId, supertypes);
+      if (!wanted.isEmpty()) {
+        ParameterNames.remember(traced, offer.classFile);
+      }
       return new ClassPlan(traced, wanted, untraceable);
     } catch (RuntimeException | StackOverflowError e) {
       // A class may be bent in ways that nobody has thought of; the others of its burst are not. A

@@ -2,6 +2,7 @@
 package io.jprobe.catalog;
 
 import io.jprobe.capture.ProbeKind;
+import io.jprobe.classfile.MethodParameters;
 import java.lang.ref.Reference;
 import java.lang.ref.WeakReference;
 import java.util.ArrayList;
@@ -30,6 +31,8 @@ public final class TracedClass {
   private final long since = System.nanoTime();
   private volatile List<TracedMethod> methods = List.of();
   private volatile Map<TracedMethod, EnumSet<ProbeKind>> armed = Map.of();
+  private volatile boolean wasArmed;
+  private volatile MethodParameters parameters = MethodParameters.NONE;
   private Reference<Class<?>> loaded = new WeakReference<>(null);
 
   // Of the watcher's thread: they may come back.
@@ -109,8 +112,23 @@ public final class TracedClass {
 
   public void arm(Map<TracedMethod, EnumSet<ProbeKind>> methods) {
     methods.keySet().forEach(method -> method.generation().arm());
+    wasArmed |= !methods.isEmpty();
     armed = Map.copyOf(methods);
     givenUp = Map.of();
+  }
+
+  /** Whether a probe of the class was ever woven, or tried. */
+  public boolean wasArmed() {
+    return wasArmed;
+  }
+
+  /** What the class's methods said of their parameters when it was read; see ParameterNames. */
+  public MethodParameters parameters() {
+    return parameters;
+  }
+
+  void setParameters(MethodParameters parameters) {
+    this.parameters = parameters;
   }
 
   /** Whether the JVM has the class other than it was; what is armed may not have come about. */

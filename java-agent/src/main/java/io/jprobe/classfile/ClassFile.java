@@ -19,8 +19,6 @@ import org.objectweb.asm.TypePath;
 
 /** What a class file says of its class, without a class being loaded. Methods are in its order. */
 public final class ClassFile {
-  private static final String METHOD_PARAMETERS = "MethodParameters";
-
   /** JVMS 4.4.7. */
   private static final int CONSTANT_UTF8 = 1;
 
@@ -51,6 +49,9 @@ public final class ClassFile {
    */
   public final boolean namesMethodParameters;
 
+  /** Whether a method has the attribute. */
+  public final boolean hasMethodParameters;
+
   private ClassFile(Reader reader, boolean namesMethodParameters) {
     this.access = reader.access;
     this.internalName = reader.internalName;
@@ -61,6 +62,7 @@ public final class ClassFile {
     this.methods = List.copyOf(reader.methods);
     this.hasAnnotatedRecordTypes = reader.hasAnnotatedRecordTypes;
     this.namesMethodParameters = namesMethodParameters;
+    this.hasMethodParameters = reader.hasMethodParameters;
   }
 
   /** Throws a RuntimeException for a file that ASM cannot read, of a later Java for instance. */
@@ -68,7 +70,12 @@ public final class ClassFile {
     Reader reader = new Reader();
     ClassReader classReader = new ClassReader(bytes);
     classReader.accept(reader, ClassReader.SKIP_FRAMES);
-    return new ClassFile(reader, hasText(classReader, METHOD_PARAMETERS));
+    return new ClassFile(reader, hasText(classReader, MethodParameters.ATTRIBUTE));
+  }
+
+  /** See {@link #namesMethodParameters}. */
+  public static boolean namesMethodParameters(byte[] bytes) {
+    return hasText(new ClassReader(bytes), MethodParameters.ATTRIBUTE);
   }
 
   /** Whether the text, of ASCII, is an entry of the constant pool. */
@@ -113,6 +120,7 @@ public final class ClassFile {
     final List<FieldFacts> fields = new ArrayList<>();
     final List<MethodFacts> methods = new ArrayList<>();
     boolean hasAnnotatedRecordTypes;
+    boolean hasMethodParameters;
 
     Reader() {
       super(Opcodes.ASM9);
@@ -199,6 +207,7 @@ public final class ClassFile {
 
     @Override
     public void visitParameter(String parameter, int parameterAccess) {
+      reader.hasMethodParameters = true;
       if (parameter != null && parameters < names.size()) {
         names.set(parameters, parameter);
       }

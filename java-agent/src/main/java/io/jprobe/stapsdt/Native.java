@@ -57,4 +57,8 @@ final class Native {
   static native void reportLostLines();
 
   static native String messageOf(Throwable problem);
+
+  static native boolean openHotSpot();
+
+  static native byte[] methodParameters(Class<?> type);
 }

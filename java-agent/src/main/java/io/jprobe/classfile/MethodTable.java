@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.classfile;
+
+import org.objectweb.asm.ClassReader;
+
+/**
+ * The methods of a class file, one after the other, and where each of their attributes is: ASM
+ * tells what is in a class file, but not where.
+ */
+final class MethodTable {
+  final ClassReader reader;
+  private final char[] buffer;
+  private int left;
+  private int method;
+  private int end;
+
+  MethodTable(ClassReader reader) {
+    this.reader = reader;
+    this.buffer = new char[reader.getMaxStringLength()];
+    int interfaces = reader.header + 6;
+    int fields = interfaces + 2 + 2 * reader.readUnsignedShort(interfaces);
+    int at = fields + 2;
+    for (int i = reader.readUnsignedShort(fields); i > 0; i--) {
+      at = endOf(at);
+    }
+    left = reader.readUnsignedShort(at);
+    end = at + 2;
+  }
+
+  /** The offset behind a field or method. */
+  private int endOf(int member) {
+    int at = member + 8;
+    for (int i = reader.readUnsignedShort(member + 6); i > 0; i--) {
+      at += 6 + reader.readInt(at + 2);
+    }
+    return at;
+  }
+
+  /** Goes on to the next method; false if there is none. */
+  boolean next() {
+    if (left == 0) {
+      return false;
+    }
+    left--;
+    method = end;
+    end = endOf(method);
+    return true;
+  }
+
+  String name() {
+    return text(method + 2);
+  }
+
+  String descriptor() {
+    return text(method + 4);
+  }
+
+  /** The text whose index is at that offset; null for index 0. */
+  String text(int offset) {
+    return reader.readUTF8(offset, buffer);
+  }
+
+  /** Where the method's attribute of that name has its content; 0 if there is none. */
+  int attribute(String name) {
+    int at = method + 8;
+    while (at < end) {
+      if (name.equals(text(at))) {
+        return at + 6;
+      }
+      at += 6 + reader.readInt(at + 2);
+    }
+    return 0;
+  }
+
+  /** Where the method has the number of its attributes. */
+  int attributeCount() {
+    return method + 6;
+  }
+
+  /** Where the method ends. */
+  int end() {
+    return end;
+  }
+}
