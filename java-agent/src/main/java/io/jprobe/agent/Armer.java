@@ -458,7 +458,7 @@ final class Armer implements Watcher.Listener {
               loader,
               loader == null ? RETRANSFORMATION_NANOS : LINKING_NANOS,
               () -> {
-                instrumentation.retransformClasses(all);
+                transformer.retransform(all, instrumentation);
                 return null;
               });
     } catch (ApplicationException e) {
@@ -483,8 +483,17 @@ final class Armer implements Watcher.Listener {
   private void conclude(List<TracedClass> batch, Call<Void> call) {
     try {
       call.get();
-      batch.forEach(traced -> traced.setWoven(!traced.armed().isEmpty()));
-      batch.forEach(traced -> settle(traced, isPassedOver(traced) ? NO_MEMORY : null));
+      boolean hasLost = false;
+      for (TracedClass traced : batch) {
+        boolean isPassedOver = isPassedOver(traced);
+        boolean lost = isPassedOver && !traced.parameters().isEmpty();
+        hasLost |= lost;
+        traced.setWoven(!traced.armed().isEmpty() || lost);
+        settle(traced, isPassedOver && !traced.armed().isEmpty() ? NO_MEMORY : null);
+      }
+      if (hasLost) {
+        throw new OutOfMemoryError("names of parameters are lost until there is room for them");
+      }
     } catch (OutOfMemoryError e) {
       runOut(batch, e);
     } catch (ApplicationException e) {
@@ -524,7 +533,7 @@ final class Armer implements Watcher.Listener {
 
   /** Where the JVM has no memory to hand us the class file, it says nothing and takes its own. */
   private boolean isPassedOver(TracedClass traced) {
-    return traced.loaded() != null && !traced.armed().isEmpty() && !transformer.hasWoven(traced);
+    return traced.loaded() != null && !transformer.hasBeenAsked(traced);
   }
 
   /**

@@ -8,6 +8,7 @@ import io.jprobe.catalog.TracedMethod;
 import io.jprobe.weave.ClassWeaver;
 import java.lang.instrument.ClassFileTransformer;
 import java.lang.instrument.Instrumentation;
+import java.lang.instrument.UnmodifiableClassException;
 import java.security.ProtectionDomain;
 import java.util.HashMap;
 import java.util.List;
@@ -29,6 +30,17 @@ final class Transformer implements ClassFileTransformer {
   /** The classes that were woven, well or ill, with the methods that could not be, and why. */
   private final ConcurrentMap<TracedClass, Map<TracedMethod, String>> failures =
       new ConcurrentHashMap<>();
+
+  /** One of the agent's own. */
+  private static final class Retransformation {
+    final Thread thread = Thread.currentThread();
+
+    /** Why the JVM was given what is no class file; null if it was not. Of that thread. */
+    Throwable problem;
+  }
+
+  /** What is under way of these. */
+  private final List<Retransformation> retransformations = new CopyOnWriteArrayList<>();
 
   /** What the JVM is showing: nearly always nothing, and more than one where one is stuck. */
   private final List<Showing> showings = new CopyOnWriteArrayList<>();
@@ -122,15 +134,62 @@ final class Transformer implements ClassFileTransformer {
 
   /** Of a class that was read: as it is to be, or null for as it is. */
   private byte[] answer(TracedClass traced, Class<?> redefined, byte[] classFile) {
+    Retransformation own = redefined == null ? null : retransformation();
     byte[] complete = classFile;
-    if (redefined != null && traced.wasArmed()) {
-      complete = ParameterNames.complete(redefined, classFile, traced.parameters());
+    if (redefined != null && (traced.wasArmed() || !traced.methods().isEmpty())) {
+      try {
+        // In others' retransformations, too: what they lost, weaving could not keep.
+        complete = ParameterNames.complete(redefined, classFile, traced.parameters());
+      } catch (RuntimeException | Error problem) {
+        if (own == null) {
+          throw problem;
+        }
+        // The JVM gives up before it has changed anything.
+        own.problem = problem;
+        return Showing.NO_CLASS_FILE;
+      }
     }
-    byte[] woven = traced.armed().isEmpty() ? null : weave(traced, complete);
-    if (woven == null && complete != classFile) {
-      return complete;
+    byte[] woven = null;
+    if (!traced.armed().isEmpty()) {
+      woven = weave(traced, complete);
+    } else if (own != null) {
+      failures.put(traced, Map.of());
     }
-    return woven;
+    return woven == null && complete != classFile ? complete : woven;
+  }
+
+  /** The agent's own that is under way in this thread; null if none is. */
+  private Retransformation retransformation() {
+    for (Retransformation one : retransformations) {
+      if (one.thread == Thread.currentThread()) {
+        return one;
+      }
+    }
+    return null;
+  }
+
+  /**
+   * Has the JVM ask for these classes anew.
+   *
+   * @throws RuntimeException or Error, why one cannot be given what it needs: nothing has changed
+   */
+  void retransform(Class<?>[] classes, Instrumentation instrumentation)
+      throws UnmodifiableClassException {
+    Retransformation begun = new Retransformation();
+    retransformations.add(begun);
+    try {
+      instrumentation.retransformClasses(classes);
+    } catch (ClassFormatError e) {
+      if (begun.problem instanceof Error) {
+        throw (Error) begun.problem;
+      }
+      if (begun.problem instanceof RuntimeException) {
+        throw (RuntimeException) begun.problem;
+      }
+      throw e;
+    } finally {
+      retransformations.remove(begun);
+    }
   }
 
   private byte[] weave(TracedClass traced, byte[] classFile) {
@@ -150,7 +209,7 @@ final class Transformer implements ClassFileTransformer {
   }
 
   /** Whether the JVM has asked for the class since {@link #forget}. */
-  boolean hasWoven(TracedClass traced) {
+  boolean hasBeenAsked(TracedClass traced) {
     return failures.containsKey(traced);
   }
 

@@ -95,7 +95,8 @@ final class ClassReading {
   private Captures captures(
       Selector selector, Candidate candidate, MethodFacts method, int loaderId, ClassFiles beside) {
     String className = candidate.file().name();
-    String bug = JvmBug.reasonAgainst(candidate.file(), Runtime.version());
+    String bug =
+        JvmBug.reasonAgainst(candidate.file(), Runtime.version(), () -> ParameterNames.canBeRead());
     String reason;
     if (candidate.inJdk() && Exclusions.isExcluded(className)) {
       reason = "weaving itself needs this class";

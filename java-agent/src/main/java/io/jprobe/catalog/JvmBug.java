@@ -3,6 +3,7 @@ package io.jprobe.catalog;
 
 import io.jprobe.classfile.ClassFile;
 import java.util.List;
+import java.util.function.BooleanSupplier;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -22,8 +23,8 @@ enum JvmBug {
       "17.0.20",
       "19") {
     @Override
-    boolean concerns(ClassFile file) {
-      return file.namesMethodParameters && !file.hasMethodParameters && !ParameterNames.canBeRead();
+    boolean concerns(ClassFile file, BooleanSupplier canBeRead) {
+      return file.namesMethodParameters && !file.hasMethodParameters && !canBeRead.getAsBoolean();
     }
   },
 
@@ -39,7 +40,7 @@ enum JvmBug {
   ANNOTATED_RECORD(
       "JDK-8376185", "could break a record with annotated types", "", "25.0.4", "26.0.2", "27") {
     @Override
-    boolean concerns(ClassFile file) {
+    boolean concerns(ClassFile file, BooleanSupplier canBeRead) {
       return file.hasAnnotatedRecordTypes;
     }
   };
@@ -60,8 +61,12 @@ enum JvmBug {
     this.fixes = Stream.of(fixes).map(Runtime.Version::parse).collect(Collectors.toList());
   }
 
-  /** Whether retransforming this class does harm where the bug is. */
-  abstract boolean concerns(ClassFile file);
+  /**
+   * Whether retransforming this class does harm where the bug is.
+   *
+   * @param canBeRead see {@link ParameterNames#canBeRead}
+   */
+  abstract boolean concerns(ClassFile file, BooleanSupplier canBeRead);
 
   /** Early-access builds count as what came before them. */
   boolean isIn(Runtime.Version version) {
@@ -75,9 +80,9 @@ enum JvmBug {
   }
 
   /** Why this JVM must not retransform the class: a clause about a method; null if it may. */
-  static String reasonAgainst(ClassFile file, Runtime.Version version) {
+  static String reasonAgainst(ClassFile file, Runtime.Version version, BooleanSupplier canBeRead) {
     for (JvmBug bug : values()) {
-      if (bug.isIn(version) && bug.concerns(file)) {
+      if (bug.isIn(version) && bug.concerns(file, canBeRead)) {
         return String.format(
             "retransforming on JDK %s %s (%s); %suse JDK %s or later",
             numbers(version),

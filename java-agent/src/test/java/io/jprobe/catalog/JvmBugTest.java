@@ -3,6 +3,7 @@ package io.jprobe.catalog;
 
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertNull;
+import static org.junit.Assert.assertTrue;
 
 import io.jprobe.classfile.ClassFile;
 import java.util.ArrayList;
@@ -91,24 +92,37 @@ public class JvmBugTest {
   }
 
   @Test
-  public void aClassWithParametersNamesIsRefusedAlsoWhereTheJvmHidesThem() {
+  public void aClassIsRefusedWhereItsParametersNamesAreHiddenAndCannotBeRead() {
     Runtime.Version version = Runtime.Version.parse("17.0.15+6-Debian-1deb12u1");
     String reason =
         "retransforming on JDK 17.0.15 would lose the names of its class's parameters"
-            + " (JDK-8240908)";
-    assertEquals(reason, JvmBug.reasonAgainst(withParameter(), version));
-    assertEquals(reason, JvmBug.reasonAgainst(withoutParameterThatItHad(), version));
-    assertNull(JvmBug.reasonAgainst(withParameter(), Runtime.Version.parse("17.0.20")));
+            + " (JDK-8240908); start the program with -javaagent, or use JDK 17.0.20 or later";
+    assertEquals(reason, JvmBug.reasonAgainst(withoutParameterThatItHad(), version, () -> false));
+    assertNull(JvmBug.reasonAgainst(withoutParameterThatItHad(), version, () -> true));
+    assertNull(JvmBug.reasonAgainst(withParameter(), version, () -> false));
+    Runtime.Version fixed = Runtime.Version.parse("17.0.20");
+    assertNull(JvmBug.reasonAgainst(withoutParameterThatItHad(), fixed, () -> false));
+  }
+
+  @Test
+  public void whatHelpsIsTheNextReleaseWithTheFix() {
+    ClassFile file = withoutParameterThatItHad();
+    for (String[] row : new String[][] {{"17.0.19", "17.0.20"}, {"18.0.2", "19"}}) {
+      Runtime.Version version = Runtime.Version.parse(row[0]);
+      String reason = JvmBug.reasonAgainst(file, version, () -> false);
+      assertTrue(reason, reason.endsWith(" use JDK " + row[1] + " or later"));
+    }
   }
 
   @Test
   public void aRecordIsRefusedForTypeAnnotationsThatReflectionSeesAndNoOthers() {
     Runtime.Version version = Runtime.Version.parse("25.0.3+9-LTS");
     assertEquals(
-        "retransforming on JDK 25.0.3 could break a record with annotated types (JDK-8376185)",
-        JvmBug.reasonAgainst(recordWithAnnotatedType(true), version));
-    assertNull(JvmBug.reasonAgainst(recordWithAnnotatedType(false), version));
-    assertNull(
-        JvmBug.reasonAgainst(recordWithAnnotatedType(true), Runtime.Version.parse("25.0.4")));
+        "retransforming on JDK 25.0.3 could break a record with annotated types (JDK-8376185);"
+            + " use JDK 25.0.4 or later",
+        JvmBug.reasonAgainst(recordWithAnnotatedType(true), version, () -> true));
+    assertNull(JvmBug.reasonAgainst(recordWithAnnotatedType(false), version, () -> true));
+    Runtime.Version fixed = Runtime.Version.parse("25.0.4");
+    assertNull(JvmBug.reasonAgainst(recordWithAnnotatedType(true), fixed, () -> true));
   }
 }
