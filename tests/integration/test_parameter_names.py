@@ -1,0 +1,122 @@
+"""What reflection says of methods' parameters while their classes are woven and restored: as ever, also on
+the JVMs that forget it (tests/jvm_bugs.py)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from conditions import require_bpf, wait_until
+from java_target import Jdk, Process, attach, compile_reflected, finish, java, on_every_jdk, states_of
+from jvm_bugs import PARAMETER_NAMES, has_bug
+from second_agent import Digests, agent_jar, digest_now
+
+SELECTOR = "Parameters$*#*"
+CLASS = "Parameters$Plain"
+CYCLES = 2
+
+
+@pytest.fixture(autouse=True)
+def bpf() -> None:
+    require_bpf()
+
+
+@pytest.fixture(scope="session")
+def reflected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_reflected(tmp_path_factory.mktemp("parameters"))
+
+
+def said(target: Process) -> list[str]:
+    """What the program comes to, and what reflection says of each class."""
+    before = len(target.out)
+    target.send("run")
+    target.wait_for_line("done$")
+    return target.out[before : target.out.index("done", before)]
+
+
+def said_without_agent(jdk: Jdk, reflected: Path) -> list[str]:
+    with java(jdk, "-cp", reflected, "Parameters") as target:
+        target.wait_for_line("ready")
+        lines = said(target)
+    text = "\n".join(lines)
+    assert "final int base[]" in text
+    assert "int $enum$ordinal synthetic[]" in text
+    assert "final class Parameters this$0 mandated[]" in text
+    # Of lambdas the compiler writes nothing down.
+    assert text.count("(no name)") == 2
+    return lines
+
+
+def check_that_all_is_armed(target: Process) -> None:
+    assert set(states_of(target.pid)) == {"armed"}, states_of(target.pid)
+
+
+def number_of_hits(books: str) -> int:
+    found = re.search(r": ([\d,]+) hits = ", books)
+    assert found, books
+    return int(found[1].replace(",", ""))
+
+
+@on_every_jdk
+def test_parameters_are_as_ever_where_the_agent_is_loaded_later(jdk: Jdk, reflected: Path) -> None:
+    as_ever = said_without_agent(jdk, reflected)
+    with java(jdk, "-cp", reflected, "Parameters") as target:
+        target.wait_for_line("ready")
+        for _ in range(CYCLES):
+            with attach(target.pid, "--select", SELECTOR) as collector:
+                check_that_all_is_armed(target)
+                assert said(target) == as_ever
+                # No loader is asked for a class file: one would throw an error, another never return.
+                assert number_of_hits(finish(collector)) > 40
+            wait_until(lambda: not Path(f"/tmp/jprobe-{target.pid}").exists(), "the agent to go")
+            assert said(target) == as_ever
+        assert not [line for line in target.err if line.startswith("jprobe:")]
+
+
+@on_every_jdk
+def test_parameters_are_as_ever_whoever_retransforms(
+    jdk: Jdk, reflected: Path, digest_agent: Path
+) -> None:
+    as_ever = said_without_agent(jdk, reflected)
+    with java(jdk, "-cp", reflected, "Parameters", probes=SELECTOR) as target:
+        target.wait_for_line("ready")
+        wait_until(lambda: states_of(target.pid).total() > 100, "all classes to have probes")
+        # It would lose the names without us, and weaving could not bring them back.
+        as_first = digest_now(target.pid, digest_agent, CLASS)
+        assert said(target) == as_ever
+        for _ in range(CYCLES):
+            with attach(target.pid) as collector:
+                check_that_all_is_armed(target)
+                assert said(target) == as_ever
+                assert digest_now(target.pid, digest_agent, CLASS) != as_first
+                assert said(target) == as_ever
+                assert number_of_hits(finish(collector)) > 80
+            wait_until(lambda: set(states_of(target.pid)) == {"dormant"}, "all probes to be dormant")
+            assert said(target) == as_ever
+        assert digest_now(target.pid, digest_agent, CLASS) == as_first
+        assert said(target) == as_ever
+        assert not [line for line in target.err if line.startswith("jprobe:")]
+
+
+@on_every_jdk
+def test_what_was_lost_before_is_not_made_up(
+    jdk: Jdk, reflected: Path, targets: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "digests"
+    agent = f"-javaagent:{agent_jar('DigestAgent', targets, tmp_path)}={log},{CLASS}"
+    with java(jdk, "-cp", reflected, "Parameters", jvm=[agent]) as target:
+        target.wait_for_line("ready")
+        as_ever = said(target)
+        as_first = Digests(log, CLASS).of_a_retransformation()
+        as_left = said(target)
+        assert (as_left != as_ever) == has_bug(jdk, PARAMETER_NAMES)
+        with attach(target.pid, "--select", SELECTOR) as collector:
+            check_that_all_is_armed(target)
+            assert said(target) == as_left
+            finish(collector)
+        wait_until(lambda: not Path(f"/tmp/jprobe-{target.pid}").exists(), "the agent to go")
+        assert said(target) == as_left
+        assert Digests(log, CLASS).of_a_retransformation() == as_first
+        assert not [line for line in target.err if line.startswith("jprobe:")]
