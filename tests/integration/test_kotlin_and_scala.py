@@ -10,7 +10,6 @@ import pytest
 
 from conditions import require_bpf, wait_until
 from java_target import (
-    JCOLLECT,
     KOTLIN_JAR,
     SCALA_JAR,
     Jdk,
@@ -19,11 +18,9 @@ from java_target import (
     finish,
     java,
     on_every_jdk,
-    run,
     states_of,
     wait_for_probes,
 )
-from jvm_bugs import PARAMETER_NAMES, has_bug
 from recording import Recording
 
 KOTLIN = [
@@ -105,39 +102,23 @@ def class_path(targets: Path) -> str:
 @on_every_jdk
 def test_the_events_of_other_compilers_code_are_exact(jdk: Jdk, targets: Path) -> None:
     selectors = ";".join(KOTLIN + SCALA)
-    is_scala_refused = has_bug(jdk, PARAMETER_NAMES)
-    methods = KOTLIN_METHODS + (0 if is_scala_refused else SCALA_METHODS)
+    methods = KOTLIN_METHODS + SCALA_METHODS
     with java(
         jdk, "-cp", class_path(targets), "KotlinAndScala", probes=selectors, jvm=["-Xverify:all"]
     ) as target:
         target.wait_for_line("ready")
         wait_for_probes(target.pid, 3 * methods)
-        if is_scala_refused:
-            assert_all_of_scala_is_refused(target)
         with attach(target.pid) as collector:
             recording = Recording(target.pid)
             target.send("run")
             said = json.loads(target.wait_for_line(r"\{"))
             books = finish(collector)
             events = recording.end()
-        assert len(target.err) == is_scala_refused
-    if is_scala_refused:
-        said["events"] = [line for line in said["events"] if not line.startswith("scala.")]
+        assert not target.err
     assert [event.line for event in events] == said["events"]
     assert {event.thread for event in events} == {said["thread"]}
     assert len({event.method for event in events}) == methods
     assert f"{len(events)} hits = {len(events)} delivered + 0 lost" in books
-
-
-def assert_all_of_scala_is_refused(target: Process) -> None:
-    """Its compiler writes down the names of all parameters, for reflection to find."""
-    everything = json.loads(run(JCOLLECT, "probes", target.pid, "--all", "--json").stdout)
-    refused = [one for one in everything if not one.get("traceable", True)]
-    assert len(refused) == SCALA_METHODS
-    assert all(one["class"].startswith("scala.") for one in refused)
-    assert all(one["reason"].endswith(f"({PARAMETER_NAMES})") for one in refused)
-    (line,) = target.err
-    assert re.match(rf"jprobe: cannot trace scala\..* on JDK .* \({PARAMETER_NAMES}\)", line)
 
 
 def work(target: Process) -> str:
@@ -157,9 +138,7 @@ def test_whole_libraries_of_other_compilers_run_as_ever_woven(jdk: Jdk, targets:
         jvm=["-Xverify:all"],
     ) as target:
         target.wait_for_line("ready")
-        is_scala_refused = has_bug(jdk, PARAMETER_NAMES)
-        # The classes that have no parameters are traced all the same.
-        least = 12_819 if is_scala_refused else 30_000
+        least = 30_000
         # Selected and dormant: nothing of it has been changed yet.
         as_ever = work(target)
         wait_until(lambda: states_of(target.pid).total() > least, "the libraries to be published")
@@ -174,10 +153,10 @@ def test_whole_libraries_of_other_compilers_run_as_ever_woven(jdk: Jdk, targets:
             "all probes to be dormant",
         )
         assert work(target) == as_ever
-        assert len(target.err) == is_scala_refused
+        assert not target.err
     hits = re.search(r": ([\d,]+) hits = ", books)
     assert hits, books
-    assert number(hits[1]) > (5_000 if is_scala_refused else 50_000)
+    assert number(hits[1]) > 50_000
     assert "unaccounted" not in books
 
 

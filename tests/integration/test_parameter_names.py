@@ -76,9 +76,7 @@ def test_parameters_are_as_ever_where_the_agent_is_loaded_later(jdk: Jdk, reflec
 
 
 @on_every_jdk
-def test_parameters_are_as_ever_whoever_retransforms(
-    jdk: Jdk, reflected: Path, digest_agent: Path
-) -> None:
+def test_parameters_are_as_ever_whoever_retransforms(jdk: Jdk, reflected: Path, digest_agent: Path) -> None:
     as_ever = said_without_agent(jdk, reflected)
     with java(jdk, "-cp", reflected, "Parameters", probes=SELECTOR) as target:
         target.wait_for_line("ready")
