@@ -241,26 +241,28 @@ public class Parameters {
     return result;
   }
 
-  /** Everything that reflection has on parameters. */
   static String describe(Class<?> type) {
     List<Executable> all = new ArrayList<>(List.of(type.getDeclaredMethods()));
     all.addAll(List.of(type.getDeclaredConstructors()));
     List<String> lines = new ArrayList<>();
-    for (Executable one : all) {
-      StringBuilder line = new StringBuilder(one.toGenericString());
-      for (Parameter parameter : one.getParameters()) {
-        line.append("; ").append(Modifier.toString(parameter.getModifiers()));
-        line.append(' ').append(parameter.getParameterizedType());
-        line.append(' ').append(parameter.getName());
-        line.append(parameter.isNamePresent() ? "" : " (no name)");
-        line.append(parameter.isImplicit() ? " mandated" : "");
-        line.append(parameter.isSynthetic() ? " synthetic" : "");
-        line.append(List.of(parameter.getAnnotations()));
-      }
-      lines.add(line.toString());
-    }
+    all.forEach(one -> lines.add(describe(one)));
     lines.sort(null);
     return type.getName() + ": " + lines;
+  }
+
+  /** Everything that reflection has on its parameters. */
+  static String describe(Executable one) {
+    StringBuilder line = new StringBuilder(one.toGenericString());
+    for (Parameter parameter : one.getParameters()) {
+      line.append("; ").append(Modifier.toString(parameter.getModifiers()));
+      line.append(' ').append(parameter.getParameterizedType());
+      line.append(' ').append(parameter.getName());
+      line.append(parameter.isNamePresent() ? "" : " (no name)");
+      line.append(parameter.isImplicit() ? " mandated" : "");
+      line.append(parameter.isSynthetic() ? " synthetic" : "");
+      line.append(List.of(parameter.getAnnotations()));
+    }
+    return line.toString();
   }
 
   public static void main(String[] arguments) throws Exception {

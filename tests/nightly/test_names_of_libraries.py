@@ -1,0 +1,174 @@
+"""What reflection says of the parameters of whole libraries, each of whose methods is woven and restored: as
+in a JVM without the agent, also where the JVM forgets them (tests/jvm_bugs.py)."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from conditions import require_bpf, wait_until
+from java_target import (
+    JAR,
+    JCOLLECT,
+    JDKS,
+    SCALA_JAR,
+    Jdk,
+    Process,
+    compile_reflected,
+    finish,
+    java,
+    jcollect,
+    on_every_jdk,
+    run,
+    states_of,
+)
+
+JARS = SCALA_JAR.parent
+PATIENCE_SECONDS = 1_800.0
+FILES = itertools.count()
+OPTIONS = "max-methods=200000"
+COMPILER = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
+
+
+@dataclass(frozen=True)
+class Library:
+    jars: list[str]
+    packages: list[str]
+    least_methods: int
+    """That are woven; nearly all that can be."""
+
+    @property
+    def selector(self) -> str:
+        # At full rate the little that is called would do no harm, but what takes part in loading might.
+        return ";".join(f"{package}.**#* every 9973" for package in self.packages)
+
+    def class_path(self, programs: Path) -> str:
+        return ":".join(map(str, [programs, *(JARS / f"{jar}.jar" for jar in self.jars)]))
+
+
+LIBRARIES = {
+    "guava": Library(["guava", "failureaccess"], ["com.google.common", "com.google.thirdparty"], 1),
+    "scala": Library(["scala-library"], ["scala"], 1),
+    "spring": Library(
+        ["spring-core", "spring-beans", "spring-web", "spring-jcl"], ["org.springframework"], 1
+    ),
+    "kafka": Library(["kafka-clients"], ["org.apache.kafka"], 1),
+}
+on_every_library = pytest.mark.parametrize("library", LIBRARIES.values(), ids=LIBRARIES)
+
+# Of classes that the JVM cannot link, and of methods that cannot be woven: lines of the agent.
+WEAVE = r"jprobe: cannot weave (class )?\S+: "
+TOLD = [
+    r"jprobe: class \S+ has no probes, the JVM does not show it: ",
+    WEAVE + r"it cannot be linked: ",
+    WEAVE + r"java\.lang\.InternalError: class redefinition failed: invalid class",
+    WEAVE + r"the class has not been defined, or is gone",
+    WEAVE + r"the constructor calls super\(\) or this\(\) in several places",
+    WEAVE + r"with the probes it would exceed 65535 bytes of bytecode",
+]
+
+
+@pytest.fixture(autouse=True)
+def bpf() -> None:
+    require_bpf()
+
+
+@pytest.fixture(scope="session")
+def reflected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_reflected(tmp_path_factory.mktemp("parameters"))
+
+
+def told(target: Process, folder: Path) -> list[str]:
+    """What reflection says of all methods."""
+    file = folder / f"told{next(FILES)}"
+    target.send(f"tell {file}")
+    target.wait_for_line("told", PATIENCE_SECONDS)
+    return file.read_text().splitlines()
+
+
+def told_without_agent(jdk: Jdk, library: Library, reflected: Path, folder: Path) -> list[str]:
+    with java(jdk, "-cp", library.class_path(reflected), "ReflectedJars") as target:
+        target.wait_for_line("ready", PATIENCE_SECONDS)
+        lines = told(target, folder)
+    assert sum("; final " in line for line in lines) > 50
+    return lines
+
+
+def attach_to_all(target: Process, least_methods: int) -> Process:
+    def is_published() -> bool:
+        return states_of(target.pid).total() >= 2 * least_methods
+
+    wait_until(is_published, "all probes", PATIENCE_SECONDS)
+    options = ["--max-probes", 1 << 20, "--arm-timeout", int(PATIENCE_SECONDS), "--max-overhead", 0]
+    collector = jcollect("attach", target.pid, *options)
+    collector.wait_for_line("armed ", PATIENCE_SECONDS)
+    return collector
+
+
+def woven(target: Process) -> int:
+    """How many methods are, about; each that is not has a reason that we know of."""
+    states = states_of(target.pid)
+    assert set(states) <= {"armed", "failed"}, states
+    ours = [line for line in target.err if line.startswith("jprobe:")]
+    assert all(any(re.match(kind, line) for kind in TOLD) for line in ours), ours
+    return states["armed"] // 3
+
+
+def check_the_same(now: list[str], before: list[str], when: str) -> None:
+    others = [pair for pair in zip(before, now, strict=True) if pair[0] != pair[1]]
+    assert not others, f"{when}: {len(others)} differ, {others[:5]}"
+
+
+@on_every_jdk
+@on_every_library
+def test_names_are_as_ever_where_the_agent_is_loaded_later(
+    jdk: Jdk,
+    library: Library,
+    reflected: Path,
+    targets: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    as_ever = told_without_agent(jdk, library, reflected, tmp_path)
+    with java(jdk, "-cp", library.class_path(reflected), "ReflectedJars") as target:
+        target.wait_for_line("ready", PATIENCE_SECONDS)
+        # So that reflection has linked, and loaded, what it needs.
+        check_the_same(told(target, tmp_path), as_ever, "before")
+        options = f"probes={library.selector},{OPTIONS},max-overhead=0,control=on"
+        loaded = run(COMPILER.java, "-cp", targets, "LoadAgent", target.pid, JAR, options, timeout=600)
+        assert loaded.returncode == 0, loaded
+        with attach_to_all(target, library.least_methods) as collector:
+            methods = woven(target)
+            with capsys.disabled():
+                print(f"\n{jdk} {library.packages[0]}: {methods} methods woven")
+            assert methods >= library.least_methods
+            check_the_same(told(target, tmp_path), as_ever, "woven")
+            finish(collector)
+        assert run(JCOLLECT, "reset", target.pid, timeout=600).returncode == 0
+        check_the_same(told(target, tmp_path), as_ever, "restored")
+
+
+@on_every_jdk
+@on_every_library
+def test_names_are_as_ever_where_the_agent_was_there_first(
+    jdk: Jdk, library: Library, reflected: Path, tmp_path: Path
+) -> None:
+    as_ever = told_without_agent(jdk, library, reflected, tmp_path)
+    class_path = library.class_path(reflected)
+    probes = library.selector
+    with java(jdk, "-cp", class_path, "ReflectedJars", probes=probes, options=OPTIONS) as target:
+        target.wait_for_line("ready", PATIENCE_SECONDS)
+        check_the_same(told(target, tmp_path), as_ever, "dormant")
+        for _ in range(2):
+            with attach_to_all(target, library.least_methods) as collector:
+                assert woven(target) >= library.least_methods
+                check_the_same(told(target, tmp_path), as_ever, "woven")
+                finish(collector)
+            wait_until(
+                lambda: set(states_of(target.pid)) == {"dormant"}, "all to be dormant", PATIENCE_SECONDS
+            )
+            check_the_same(told(target, tmp_path), as_ever, "restored")
