@@ -253,8 +253,8 @@ static int pack_text(struct packing *packing, const void *pool, unsigned index)
  * lengths: the index of the generic signature alone, and the parameters (constMethod.hpp). */
 static const uint16_t *parameters_end(const void *method, int flags)
 {
-	const char *end = (const char *)method +
-			  (size_t)integer(method, at.const_size) * sizeof(void *);
+	const char *end =
+		(const char *)method + (size_t)integer(method, at.const_size) * sizeof(void *);
 	const int annotations[] = {at.has_method_annotations, at.has_parameter_annotations,
 				   at.has_type_annotations, at.has_default_annotations};
 	const uint16_t *last;
@@ -297,7 +297,8 @@ ptrdiff_t hotspot_parameters(const void *klass, unsigned char *packed, size_t li
 	int count = integer(methods, at.array_length);
 
 	for (int i = 0; i < count; i++) {
-		const void *method = pointer(methods, at.array_methods + (size_t)i * sizeof(void *));
+		const void *method =
+			pointer(methods, at.array_methods + (size_t)i * sizeof(void *));
 
 		if (pack_method(&packing, pointer(method, at.method_const)))
 			return -1;

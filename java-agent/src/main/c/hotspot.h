@@ -5,8 +5,8 @@
  * Retransforming shows a class file without the attribute on JVMs with JDK-8240908, and no
  * interface tells the rest: reflection resolves the types of the parameters, which asks the class's
  * loader, may load classes or fail, and cannot be done in a transformer. So it is read where the
- * JVM has it, as the JDK's own Serviceability Agent reads it: by the tables gHotSpotVMStructs, which
- * every HotSpot exports, with the layout that it was compiled with. Only the order of a
+ * JVM has it, as the JDK's own Serviceability Agent reads it: by the tables gHotSpotVMStructs,
+ * which every HotSpot exports, with the layout that it was compiled with. Only the order of a
  * ConstMethod's inlined tables is not in them; it is the same in all versions with the bug, which
  * are of the past and do not change any more (JDK 11 to 18).
  *

@@ -37,6 +37,15 @@ final class Transformer implements ClassFileTransformer {
 
     /** Why the JVM was given what is no class file; null if it was not. Of that thread. */
     Throwable problem;
+
+    void rethrow() {
+      if (problem instanceof Error) {
+        throw (Error) problem;
+      }
+      if (problem != null) {
+        throw (RuntimeException) problem;
+      }
+    }
   }
 
   /** What is under way of these. */
@@ -179,13 +188,8 @@ final class Transformer implements ClassFileTransformer {
     retransformations.add(begun);
     try {
       instrumentation.retransformClasses(classes);
-    } catch (ClassFormatError e) {
-      if (begun.problem instanceof Error) {
-        throw (Error) begun.problem;
-      }
-      if (begun.problem instanceof RuntimeException) {
-        throw (RuntimeException) begun.problem;
-      }
+    } catch (UnmodifiableClassException | RuntimeException | Error e) {
+      begun.rethrow();
       throw e;
     } finally {
       retransformations.remove(begun);
