@@ -3,14 +3,28 @@ the JVMs that forget it (tests/jvm_bugs.py)."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from conditions import require_bpf, wait_until
-from java_target import Jdk, Process, attach, compile_reflected, finish, java, on_every_jdk, states_of
-from jvm_bugs import PARAMETER_NAMES, has_bug
+from java_target import (
+    JAR,
+    JCOLLECT,
+    JDKS,
+    Jdk,
+    Process,
+    attach,
+    compile_reflected,
+    finish,
+    java,
+    on_every_jdk,
+    run,
+    states_of,
+)
+from jvm_bugs import FIXES, PARAMETER_NAMES, has_bug
 from second_agent import Digests, agent_jar, digest_now
 
 SELECTOR = "Parameters$*#*"
@@ -118,3 +132,55 @@ def test_what_was_lost_before_is_not_made_up(
         assert said(target) == as_left
         assert Digests(log, CLASS).of_a_retransformation() == as_first
         assert not [line for line in target.err if line.startswith("jprobe:")]
+
+
+# Without the names of its parameters the agent cannot check that it reads the JVM's memory rightly.
+FIRE = "java/jprobe/Fire"
+
+
+@on_every_jdk
+def test_what_was_seen_at_loading_is_kept_where_the_jvm_cannot_be_read(
+    jdk: Jdk, reflected: Path, targets: Path, tmp_path: Path
+) -> None:
+    as_ever = said_without_agent(jdk, reflected)
+    log = tmp_path / "digests"
+    agent = f"-javaagent:{agent_jar('DigestAgent', targets, tmp_path)}={log},{FIRE}"
+    with java(jdk, "-cp", reflected, "Parameters", probes=SELECTOR, jvm=[agent]) as target:
+        target.wait_for_line("ready")
+        assert said(target) == as_ever
+        Digests(log, FIRE).of_a_retransformation()
+        wait_until(lambda: states_of(target.pid).total() > 100, "all classes to have probes")
+        with attach(target.pid) as collector:
+            check_that_all_is_armed(target)
+            assert said(target) == as_ever
+            finish(collector)
+        wait_until(lambda: set(states_of(target.pid)) == {"dormant"}, "all probes to be dormant")
+        assert said(target) == as_ever
+        assert not [line for line in target.err if line.startswith("jprobe:")]
+
+
+@on_every_jdk
+def test_classes_are_refused_where_their_names_cannot_be_had(
+    jdk: Jdk, reflected: Path, targets: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "digests"
+    agent = f"-javaagent:{agent_jar('DigestAgent', targets, tmp_path)}={log},{FIRE}"
+    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
+    with java(jdk, "-cp", reflected, "Parameters", jvm=[agent]) as target:
+        target.wait_for_line("ready")
+        as_ever = said(target)
+        # An agent that is loaded and not used goes after ten seconds.
+        loaded = run(compiler.java, "-cp", targets, "LoadAgent", target.pid, JAR, "control=on")
+        assert loaded.returncode == 0, loaded
+        Digests(log, FIRE).of_a_retransformation()
+        assert run(JCOLLECT, "select", target.pid, SELECTOR).returncode == 0
+        everything = json.loads(run(JCOLLECT, "probes", target.pid, "--all", "--json").stdout)
+        refused = {one["class"]: one["reason"] for one in everything if PARAMETER_NAMES in str(one)}
+        assert (CLASS in refused) == has_bug(jdk, PARAMETER_NAMES)
+        assert not refused or set(refused.values()) == {
+            f"retransforming on JDK {'.'.join(map(str, jdk.release))} would lose the names of its class's "
+            f"parameters ({PARAMETER_NAMES}); start the program with -javaagent, or use JDK "
+            f"{'.'.join(map(str, next(fix for fix in FIXES[PARAMETER_NAMES] if fix > jdk.release)))} or later"
+        }
+        assert run(JCOLLECT, "reset", target.pid).returncode == 0
+        assert said(target) == as_ever

@@ -37,26 +37,31 @@ COMPILER = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
 @dataclass(frozen=True)
 class Library:
     jars: list[str]
-    packages: list[str]
+    classes: list[str]
     least_methods: int
-    """That are woven; nearly all that can be."""
+    """That are woven: nearly all."""
+    left_out: str = ""
 
     @property
-    def selector(self) -> str:
-        # At full rate the little that is called would do no harm, but what takes part in loading might.
-        return ";".join(f"{package}.**#* every 9973" for package in self.packages)
+    def selectors(self) -> str:
+        # At full rate what takes part in loading would be slow.
+        without = [f"!{self.left_out}#*"] if self.left_out else []
+        return ";".join([*(f"{classes}#* every 9973" for classes in self.classes), *without])
 
     def class_path(self, programs: Path) -> str:
         return ":".join(map(str, [programs, *(JARS / f"{jar}.jar" for jar in self.jars)]))
 
 
+# One collector reads 131,072 probes of one library.
+KAFKA_MESSAGES = "org.apache.kafka.common.message.**"
 LIBRARIES = {
-    "guava": Library(["guava", "failureaccess"], ["com.google.common", "com.google.thirdparty"], 1),
-    "scala": Library(["scala-library"], ["scala"], 1),
+    "guava": Library(["guava", "failureaccess"], ["com.google.common.**"], 15_000),
+    "scala": Library(["scala-library"], ["scala.**"], 40_000),
     "spring": Library(
-        ["spring-core", "spring-beans", "spring-web", "spring-jcl"], ["org.springframework"], 1
+        ["spring-core", "spring-beans", "spring-web", "spring-jcl"], ["org.springframework.**"], 10_000
     ),
-    "kafka": Library(["kafka-clients"], ["org.apache.kafka"], 1),
+    "kafka": Library(["kafka-clients"], ["org.apache.kafka.**"], 10_000, KAFKA_MESSAGES),
+    "kafka-messages": Library(["kafka-clients"], [KAFKA_MESSAGES], 10_000),
 }
 on_every_library = pytest.mark.parametrize("library", LIBRARIES.values(), ids=LIBRARIES)
 
@@ -112,7 +117,8 @@ def attach_to_all(target: Process, least_methods: int) -> Process:
 def woven(target: Process) -> int:
     """How many methods are, about; each that is not has a reason that we know of."""
     states = states_of(target.pid)
-    assert set(states) <= {"armed", "failed"}, states
+    # A JVM with JDK-8277444 does not change what it has not linked.
+    assert set(states) <= {"armed", "failed", "waiting"}, states
     ours = [line for line in target.err if line.startswith("jprobe:")]
     assert all(any(re.match(kind, line) for kind in TOLD) for line in ours), ours
     return states["armed"] // 3
@@ -138,13 +144,13 @@ def test_names_are_as_ever_where_the_agent_is_loaded_later(
         target.wait_for_line("ready", PATIENCE_SECONDS)
         # So that reflection has linked, and loaded, what it needs.
         check_the_same(told(target, tmp_path), as_ever, "before")
-        options = f"probes={library.selector},{OPTIONS},max-overhead=0,control=on"
+        options = f"probes={library.selectors},{OPTIONS},max-overhead=0,control=on"
         loaded = run(COMPILER.java, "-cp", targets, "LoadAgent", target.pid, JAR, options, timeout=600)
         assert loaded.returncode == 0, loaded
         with attach_to_all(target, library.least_methods) as collector:
             methods = woven(target)
             with capsys.disabled():
-                print(f"\n{jdk} {library.packages[0]}: {methods} methods woven")
+                print(f"\n{jdk} {library.classes[0]}: {methods} methods woven")
             assert methods >= library.least_methods
             check_the_same(told(target, tmp_path), as_ever, "woven")
             finish(collector)
@@ -159,7 +165,7 @@ def test_names_are_as_ever_where_the_agent_was_there_first(
 ) -> None:
     as_ever = told_without_agent(jdk, library, reflected, tmp_path)
     class_path = library.class_path(reflected)
-    probes = library.selector
+    probes = library.selectors
     with java(jdk, "-cp", class_path, "ReflectedJars", probes=probes, options=OPTIONS) as target:
         target.wait_for_line("ready", PATIENCE_SECONDS)
         check_the_same(told(target, tmp_path), as_ever, "dormant")

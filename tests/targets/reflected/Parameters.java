@@ -213,7 +213,8 @@ public class Parameters {
               Square.class,
               Point.class,
               Generic.class,
-              Longer.class));
+              Longer.class,
+              Subject.class));
 
   static final List<Callable<?>> SUBJECTS = new ArrayList<>();
 
