@@ -10,7 +10,20 @@ from pathlib import Path
 import pytest
 
 from conditions import require_bpf, wait_until
-from java_target import Jdk, Process, attach, finish, java, jcollect, on_every_jdk, states_of, wait_for_probes
+from java_target import (
+    JDKS,
+    ROOT,
+    Jdk,
+    Process,
+    attach,
+    finish,
+    java,
+    jcollect,
+    on_every_jdk,
+    run,
+    states_of,
+    wait_for_probes,
+)
 from second_agent import Digests
 
 WORK = "FullHeap$Work"
@@ -41,6 +54,10 @@ class Program:
     def clear(self) -> None:
         self._target.send("c")
         self._target.wait_for_line("clear")
+
+    def names(self) -> str:
+        self._target.send("n")
+        return self._target.wait_for_line("named ")
 
     def is_original(self) -> bool:
         return self._digests.all()[-1] == self._original
@@ -110,3 +127,21 @@ def was_woven_late_or_never(full: Program) -> bool:
         finish(collector)
     wait_until(full.is_original, "the class to be restored")
     return is_late
+
+
+@on_every_jdk
+def test_names_of_parameters_outlast_a_full_heap(jdk: Jdk, digest_agent: Path, tmp_path: Path) -> None:
+    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
+    source = ROOT / "tests/targets/FullHeap.java"
+    compiled = run(compiler.javac, "--release", "11", "-parameters", "-d", tmp_path / "named", source)
+    assert compiled.returncode == 0, compiled
+    with program(jdk, tmp_path / "named", digest_agent, tmp_path) as full:
+        for _ in range(3):
+            with attach(full.pid) as collector:
+                full.fill()
+                finish(collector)
+            # Where there is no memory to ask an agent, the JVM restores the class without.
+            time.sleep(FULL_SECONDS)
+            full.clear()
+            wait_until(full.is_original, "the class to be restored")
+            wait_until(lambda: full.names() == "named [final int first, int second]", "the names")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from java_target import (
     Jdk,
     Process,
     compile_reflected,
-    finish,
     java,
     jcollect,
     on_every_jdk,
@@ -112,6 +112,11 @@ def attach_to_all(target: Process, least_methods: int) -> Process:
     collector = jcollect("attach", target.pid, *options)
     collector.wait_for_line("armed ", PATIENCE_SECONDS)
     return collector
+
+
+def finish(collector: Process) -> None:
+    collector.signal(signal.SIGINT)
+    assert collector.wait(PATIENCE_SECONDS) == 0, collector.err
 
 
 def woven(target: Process) -> int:

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import java.lang.reflect.Method;
+import java.util.Arrays;
+
 /**
  * Fills its heap to the last word, and keeps it so, until it is told otherwise. Commands, one
- * character each: f fills it, c clears it, x is the end. Meanwhile nothing here makes an object.
+ * character each: f fills it, c clears it, x is the end. Meanwhile nothing here makes an object. Once
+ * it is clear, n tells what reflection says of a method's parameters.
  */
 public final class FullHeap {
   static final class Work {
@@ -10,6 +14,10 @@ public final class FullHeap {
 
     static void step() {
       done++;
+    }
+
+    static int add(final int first, int second) {
+      return first + second;
     }
   }
 
@@ -40,6 +48,9 @@ public final class FullHeap {
         isToBeFull = false;
         await(false);
         tell(CLEAR);
+      } else if (command == 'n') {
+        Method add = Work.class.getDeclaredMethod("add", int.class, int.class);
+        tell(("named " + Arrays.toString(add.getParameters()) + "\n").getBytes());
       }
     }
   }

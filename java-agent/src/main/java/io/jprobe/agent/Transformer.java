@@ -161,7 +161,7 @@ final class Transformer implements ClassFileTransformer {
     byte[] woven = null;
     if (!traced.armed().isEmpty()) {
       woven = weave(traced, complete);
-    } else if (own != null) {
+    } else if (own != null && !traced.parameters().isEmpty()) {
       failures.put(traced, Map.of());
     }
     return woven == null && complete != classFile ? complete : woven;
