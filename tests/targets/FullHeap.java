@@ -5,8 +5,8 @@ import java.util.Arrays;
 
 /**
  * Fills its heap to the last word, and keeps it so, until it is told otherwise. Commands, one
- * character each: f fills it, c clears it, x is the end. Meanwhile nothing here makes an object. Once
- * it is clear, n tells what reflection says of a method's parameters.
+ * character each: f fills it, c clears it, x is the end. Meanwhile nothing here makes an object.
+ * Once it is clear, n tells what reflection says of a method's parameters.
  */
 public final class FullHeap {
   static final class Work {
