@@ -13,7 +13,7 @@ def is_dead(path: str) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         # Who is too busy to take a connection is not dead.
         probe.settimeout(_SECONDS)
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, BlockingIOError):
             try:
                 probe.connect(path)
             except ConnectionRefusedError:

@@ -20,8 +20,11 @@ class End:
         # interrupts its holder would wait for for ever.
         self._ended = os.eventfd(0, os.EFD_CLOEXEC)
         self._first = float("inf")
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._signalled)
+        signal.signal(signal.SIGTERM, self._signalled)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            # nohup(1) has ignored the one, and a shell the other for what scripts run in the background.
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._signalled)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         self.now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -72,7 +73,12 @@ def check_no_loss(lost: int) -> None:
 
 def status(line: str) -> None:
     """stdout is for events only. Names of the traced process may be in the line."""
-    print(escape(line), file=sys.stderr, flush=True)
+    try:
+        print(escape(line), file=sys.stderr, flush=True)
+    except OSError as error:
+        # The terminal is gone, and who has ignored its hang-up means to go on without it.
+        if error.errno != errno.EIO:
+            raise
 
 
 def warn(message: str) -> None:

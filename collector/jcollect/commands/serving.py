@@ -21,7 +21,8 @@ from jcollect.discovery.overhead import percent_of_a_core
 from jcollect.discovery.process import check_can_attach, check_exists
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import collector_address, parse_address
-from jcollect.rpc.server import Server, check_can_listen
+from jcollect.rpc.claim import Claim, claim
+from jcollect.rpc.server import Server
 from jcollect.stream.accounts import Totals
 from jcollect.stream.hub import Subscription
 from jcollect.stream.printer import Printer, drain
@@ -55,7 +56,11 @@ def serve(asked: Asked, serving: Serving, compilation: Compilation) -> None:
         check_exists(pid)
     check_can_attach(asked.pids)
     # Before the agent is loaded.
-    check_can_listen(address, serving.insecure)
+    with claim(address, serving.insecure) as claimed:
+        _serve(asked, serving, compilation, claimed)
+
+
+def _serve(asked: Asked, serving: Serving, compilation: Compilation, claimed: Claim) -> None:
     if serving.books:
         _check_can_write(serving.books)
     end = End()
@@ -71,7 +76,7 @@ def serve(asked: Asked, serving: Serving, compilation: Compilation) -> None:
         session = Session(end.now, compilation=compilation, **settings)
         try:
             following = Following(session, targets, candidates, end, serving.arm_timeout)
-            server = Server(session, address, serving.insecure)
+            server = Server(session, claimed)
             try:
                 _run(session, following, server, serving, end)
             finally:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from jcollect.errors import JcollectError
 
 RUN_DIRECTORY = "/run/jprobe"
 
+# sockaddr_un.sun_path, without its NUL: unix(7).
+MAX_SOCKET_PATH = 107
+
 
 @dataclass(frozen=True)
 class Address:
-    """`path` of a Unix socket, or `host` and `port`; `text` as gRPC and the user write it."""
+    """`path` of a Unix socket, to the byte, or `host` and `port`; `text` as the user writes it."""
 
     text: str
     path: str | None = None
@@ -29,6 +35,29 @@ class Address:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def target(self) -> str:
+        """The same for gRPC, which takes a URI and decodes what is escaped in it."""
+        return self.text if self.path is None else f"unix:{quote(os.fsencode(self.path))}"
+
+    def leads_here(self) -> bool:
+        """Whether a client that connects to it stays on this machine. Asks the resolver."""
+        if self.path is not None:
+            return True
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except OSError:
+            return False
+        return any(_is_here(str(place[4][0])) for place in found)
+
+
+def _is_here(host: str) -> bool:
+    address = ipaddress.ip_address(host)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    # Connecting to no address in particular is connecting to this machine.
+    return address.is_loopback or address.is_unspecified
 
 
 def default_address(pid: int) -> Address:
@@ -50,10 +79,18 @@ def parse_address(text: str) -> Address:
     if text.startswith("unix:"):
         path = text.removeprefix("unix:").removeprefix("//")
         if not path.startswith("/"):
-            raise JcollectError(f"'{text}' is no address: write the socket's path as in unix:///run/x.sock")
-        # sockaddr_un.sun_path, with its NUL: unix(7).
-        if len(path.encode()) > 107:
-            raise JcollectError(f"'{text}' is too long for a Unix socket, whose path has at most 107 bytes")
+            raise JcollectError(
+                f"'{text}' is no address: a socket's path is absolute; write it as in unix:///run/x.sock"
+            )
+        if os.path.basename(path) in ("", ".", ".."):
+            raise JcollectError(
+                f"'{text}' is no address: it names a directory; add the socket's name as in unix:///run/x.sock"
+            )
+        if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+            raise JcollectError(
+                f"'{text}' is too long for a Unix socket, whose path has at most {MAX_SOCKET_PATH} bytes; "
+                "choose a shorter one"
+            )
         return Address(f"unix://{path}", path=path)
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535 or not host:
