@@ -103,9 +103,14 @@ def _last_of(pid: int) -> int:
 class Command:
     """A running jcollect, whose output and stderr are collected line by line as they come."""
 
-    def __init__(self, arguments: tuple[object, ...]) -> None:
+    def __init__(self, arguments: tuple[object, ...], before: Sequence[str] = ()) -> None:
+        """`before` is what the command begins with, where another program is to execute it."""
         self.process = subprocess.Popen(
-            [JCOLLECT, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*before, JCOLLECT, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self.output: list[str] = []
         self.errors: list[str] = []
@@ -198,8 +203,8 @@ class Bench:
         self._targets.append(target)
         return target
 
-    def start(self, *arguments: object) -> Command:
-        command = Command(arguments)
+    def start(self, *arguments: object, before: Sequence[str] = ()) -> Command:
+        command = Command(arguments, before)
         self._commands.append(command)
         return command
 

@@ -222,7 +222,7 @@ def test_the_c_side_is_clean_under_the_sanitizers(tmp_path: Path) -> None:
             "-o",
             tmp_path / "test_native",
             sources / "test/c/test_native.c",
-            *(sources / "main/c" / name for name in ("stapsdt.c", "stub_directory.c", "utf8.c")),
+            *(sources / "main/c" / name for name in ("process.c", "stapsdt.c", "stub_directory.c", "utf8.c")),
             "-ldl",
         ],
         check=True,

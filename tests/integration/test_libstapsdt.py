@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
@@ -264,6 +265,69 @@ def test_the_manifest_says_what_the_probes_are(
     assert [method.method for method in second.manifest.methods] == ["later"]
 
 
+# A process that is number 1 of its PID namespace, and its child that is number 1 of another.
+IN_A_NAMESPACE = ("unshare", "--pid", "--fork", "--kill-child")
+
+
+@pytest.mark.parametrize("before", [(), IN_A_NAMESPACE], ids=["fork", "process 1"])
+@pytest.mark.parametrize("how", ["exit", "unload", "destroy"])
+def test_a_child_leaves_the_files_of_its_parent_alone(
+    build: Callable[..., Path],
+    start: Callable[..., Process],
+    tmp_path: Path,
+    before: tuple[str, ...],
+    how: str,
+) -> None:
+    if before:
+        require_bpf()
+    program = start(*before, build("parents"))
+    assert ask(program, "load") == "0"
+    (directory,) = tmp_path.iterdir()
+    assert [file.name for file in directory.iterdir()] == ["1.so"]
+    # The child's PID as it sees it itself, and how it has ended.
+    assert ask(program, f"{'nested' if before else 'fork'} {how}").split()[-1] == "0"
+    assert [file.name for file in directory.iterdir()] == ["1.so"]
+    assert [path.name for path in tmp_path.iterdir()] == [directory.name]
+    if before:
+        assert directory.name == "jprobe-1"
+    program.finish_input()
+    assert program.wait() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_directory_of_a_living_namesake_is_kept(
+    build: Callable[..., Path], start: Callable[..., Process], tmp_path: Path
+) -> None:
+    """Of another PID namespace; once that one is killed, it goes."""
+    require_bpf()
+    first, second, third = (start(*IN_A_NAMESPACE, build("parents")) for _ in range(3))
+    for program in (first, second):
+        assert ask(program, "load") == "0"
+    assert sorted(path.name for path in tmp_path.glob("*/*")) == ["1.so", "1.so"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["jprobe-1", "jprobe-1-1"]
+    first.end()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["jprobe-1", "jprobe-1-1"]
+    # unshare takes its child along.
+    wait_until(lambda: not is_locked(tmp_path / "jprobe-1"), "the first to be gone")
+    assert ask(third, "load") == "0"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["jprobe-1", "jprobe-1-1"]
+    for program in (second, third):
+        program.finish_input()
+        assert program.wait() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def is_locked(directory: Path) -> bool:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def test_errors_have_the_codes_that_the_original_gives(
     build: Callable[..., Path], start: Callable[..., Process]
 ) -> None:
@@ -463,12 +527,12 @@ def test_the_example_of_the_documentation_runs(
 
 
 # The tests in C: of the core, and of what libstapsdt makes of it.
-C_PROGRAMS = pytest.mark.parametrize("name", ["test_provider", "test_libstapsdt"])
+C_PROGRAMS = pytest.mark.parametrize("name", ["test_provider", "test_libstapsdt", "test_stub_directory"])
 
 
 def c_program(folder: Path, name: str, *options: str) -> Path:
     sources = ROOT / "java-agent/src"
-    core = ("provider.c", "manifest.c", "stapsdt.c", "stub_directory.c")
+    core = ("provider.c", "manifest.c", "process.c", "stapsdt.c", "stub_directory.c")
     warnings = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wconversion"]
     files = [sources / f"test/c/{name}.c", *(sources / "main/c" / part for part in core)]
     program = folder / name
@@ -488,6 +552,16 @@ def test_the_c_side_leaves_nothing_behind_and_has_no_races(
     parent.mkdir()
     result = run(program, parent, timeout=300)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_stub_directories_are_told_apart_where_every_process_is_number_1(tmp_path: Path) -> None:
+    require_bpf()
+    program = c_program(tmp_path, "test_stub_directory")
+    parent = tmp_path / "stubs"
+    parent.mkdir()
+    result = run(program, parent, "namespaces", timeout=300)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert list(parent.iterdir()) == []
 
 
 @C_PROGRAMS

@@ -7,6 +7,7 @@
 #include "provider.h"
 
 #include "manifest.h"
+#include "process.h"
 #include "stub_directory.h"
 
 #include <pthread.h>
@@ -49,9 +50,7 @@ struct provider {
 static struct {
 	pthread_mutex_t lock;
 	char parent[4096];
-	char path[4096];
-	int descriptor;
-	pid_t owner;
+	struct stub_directory made;
 	size_t libraries;
 	unsigned last_generation;
 } directory = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -82,16 +81,12 @@ static unsigned enter_directory(int use_memfd, char *path)
 	path[0] = '\0';
 	pthread_mutex_lock(&directory.lock);
 	generation = ++directory.last_generation;
-	if (directory.owner != getpid())
+	if (directory.made.owner != this_process())
 		directory.libraries = 0;
-	if (!use_memfd && directory.libraries == 0) {
-		directory.owner = getpid();
-		directory.descriptor = stub_directory_create(directory_parent(), directory.path,
-							     sizeof(directory.path), &ignored);
-	}
-	if (!use_memfd && directory.descriptor >= 0) {
+	if (!use_memfd && (directory.libraries > 0 ||
+			   !stub_directory_create(directory_parent(), &directory.made, &ignored))) {
 		directory.libraries++;
-		strcpy(path, directory.path);
+		strcpy(path, directory.made.path);
 	}
 	pthread_mutex_unlock(&directory.lock);
 	return generation;
@@ -101,10 +96,8 @@ static unsigned enter_directory(int use_memfd, char *path)
 static void leave_directory(void)
 {
 	pthread_mutex_lock(&directory.lock);
-	if (directory.owner == getpid() && --directory.libraries == 0) {
-		stub_directory_remove(directory.path);
-		close(directory.descriptor);
-	}
+	if (--directory.libraries == 0)
+		stub_directory_remove(&directory.made);
 	pthread_mutex_unlock(&directory.lock);
 }
 
@@ -115,8 +108,8 @@ __attribute__((destructor)) static void remove_directory(void)
 {
 	if (pthread_mutex_trylock(&directory.lock))
 		return;
-	if (directory.owner == getpid() && directory.libraries > 0)
-		stub_directory_remove(directory.path);
+	if (directory.libraries > 0)
+		stub_directory_remove(&directory.made);
 	pthread_mutex_unlock(&directory.lock);
 }
 
@@ -291,7 +284,7 @@ static int load_probes(struct provider *provider, struct provider_probe *const *
 	struct stapsdt_contents contents = {
 		.count = count, .gates = count, .state = STATE_ARMED, .named = 1};
 	struct stapsdt_probe *described = calloc(count + 1, sizeof(*described));
-	char path[sizeof(directory.path)];
+	char path[sizeof(directory.made.path)];
 	unsigned generation = enter_directory(provider->use_memfd, path);
 	void *manifest = manifest_of_marks(provider->name, generation, probes, count,
 					   &contents.manifest_size);
@@ -419,7 +412,7 @@ void provider_fire(struct provider_probe *probe, const uint64_t *words, uint64_t
 
 static int retire(struct stapsdt_library *library)
 {
-	int in_directory = library->memfd < 0 && library->owner == getpid();
+	int in_directory = library->memfd < 0 && library->owner == this_process();
 	int result = stapsdt_retire(library);
 
 	if (in_directory)

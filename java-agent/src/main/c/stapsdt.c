@@ -11,6 +11,8 @@
 #define _GNU_SOURCE
 #include "stapsdt.h"
 
+#include "process.h"
+
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
@@ -677,7 +679,7 @@ int stapsdt_load(const char *directory, unsigned generation,
 
 	memset(library, 0, sizeof(*library));
 	library->memfd = -1;
-	library->owner = getpid();
+	library->owner = this_process();
 	library->count = contents->count;
 	library->gate_count = contents->gates;
 	if (!directory)
@@ -752,7 +754,7 @@ static void remove_file(struct stapsdt_library *library)
 {
 	if (library->memfd >= 0)
 		close(library->memfd);
-	else if (library->path[0] && library->owner == getpid())
+	else if (library->path[0] && library->owner == this_process())
 		unlink(library->path);
 	library->memfd = -1;
 	library->path[0] = '\0';

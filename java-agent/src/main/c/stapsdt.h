@@ -58,7 +58,7 @@ struct stapsdt_library {
 	unsigned char *base; /* of the mapping: the address of offset 0 */
 	int memfd;	     /* -1 where there is a file; open for as long as the library is mapped,
 				because tracers find a memfd by its descriptor */
-	pid_t owner; /* the process whose file it is; a child of fork has the mapping alone */
+	uint64_t owner; /* this_process() whose file it is; a child of fork has the mapping alone */
 	size_t count;
 	unsigned char *stubs;	       /* count slots of STAPSDT_SLOT_SIZE bytes */
 	volatile uint16_t *semaphores; /* written by the kernel alone */

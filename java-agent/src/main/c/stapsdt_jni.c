@@ -165,43 +165,43 @@ NATIVE(jstring, path)(JNIEnv *env, jclass type, jlong handle)
 	return (*env)->NewStringUTF(env, library_of(handle)->path);
 }
 
-/* The descriptor, which holds the directory's lock, becomes the element of the array. */
-NATIVE(jstring, createDirectory)(JNIEnv *env, jclass type, jbyteArray parent, jintArray lock)
+static struct stub_directory *directory_of(jlong handle)
 {
-	char path[4096];
-	struct stapsdt_error error;
-	char *name = copy_bytes(env, parent, NULL);
-	jstring result = NULL;
-	jint descriptor;
-
-	(void)type;
-	if (!name)
-		return NULL;
-	descriptor = stub_directory_create(name, path, sizeof(path), &error);
-	free(name);
-	if (descriptor < 0) {
-		throw_new(env, STAPSDT_EXCEPTION, error.text);
-		return NULL;
-	}
-	result = (*env)->NewStringUTF(env, path);
-	if (result) {
-		(*env)->SetIntArrayRegion(env, lock, 0, 1, &descriptor);
-	} else {
-		stub_directory_remove(path);
-		close(descriptor);
-	}
-	return result;
+	return (struct stub_directory *)(uintptr_t)handle;
 }
 
-NATIVE(void, removeDirectory)(JNIEnv *env, jclass type, jbyteArray path, jint lock)
+/* Lives until removeDirectory. */
+NATIVE(jlong, createDirectory)(JNIEnv *env, jclass type, jbyteArray parent)
 {
-	char *name = copy_bytes(env, path, NULL);
+	struct stub_directory *directory = calloc(1, sizeof(*directory));
+	struct stapsdt_error error;
+	char *name = copy_bytes(env, parent, NULL);
 
 	(void)type;
+	if (name && directory && !stub_directory_create(name, directory, &error)) {
+		free(name);
+		return (jlong)(uintptr_t)directory;
+	}
 	if (name)
-		stub_directory_remove(name);
+		throw_new(env, STAPSDT_EXCEPTION,
+			  directory ? error.text : "no memory for a stub directory");
 	free(name);
-	close(lock);
+	free(directory);
+	return 0;
+}
+
+NATIVE(jstring, directoryPath)(JNIEnv *env, jclass type, jlong directory)
+{
+	(void)type;
+	return (*env)->NewStringUTF(env, directory_of(directory)->path);
+}
+
+NATIVE(void, removeDirectory)(JNIEnv *env, jclass type, jlong directory)
+{
+	(void)env;
+	(void)type;
+	stub_directory_remove(directory_of(directory));
+	free(directory_of(directory));
 }
 
 /* Defines a class in the boot loader without adding to its search path, which would cost the

@@ -2,9 +2,16 @@
  *
  * Whether a directory's process still lives is asked of the lock (flock) on it, never of
  * its PID: containers share a temp directory without sharing a PID namespace, and PIDs return.
+ *
+ * The rules that keep a directory from being swept while it is made, or in place of another:
+ * - It is made under a name of its own, locked, and then named "jprobe-<pid>" in one step. So what
+ *   has such a name and no lock was left behind.
+ * - Whoever removes one holds its lock and has seen, since, that the name still leads to it.
  */
 #define _GNU_SOURCE
 #include "stub_directory.h"
+
+#include "process.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,10 +22,20 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1
+#endif
+
 #define PREFIX "jprobe-"
+#define UNFINISHED_PREFIX ".jprobe-"
 #define ATTEMPTS 8
+#define DIGITS "0123456789"
+
+/* What has not got its name within this time never will: its maker was killed. */
+#define UNFINISHED_SECONDS 60
 
 /* As fstatat, which C libraries call by several names: before glibc 2.33 there is no symbol of that
  * name. Their structure is the kernel's on the machines that we have. */
@@ -28,52 +45,87 @@ static int look_at(int directory, const char *name, struct stat *status)
 			    AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
 }
 
+static int is_same(const struct stat *one, const struct stat *other)
+{
+	return one->st_ino == other->st_ino && one->st_dev == other->st_dev;
+}
+
 static int open_directory_at(int parent, const char *name)
 {
 	return openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+/* ---- removing ---- */
+
 /* What we put there: "<digits>.so", the control gateway's file by its two names, and what asks for
  * it. */
 static int is_ours(const char *name)
 {
-	size_t digits = strspn(name, "0123456789");
+	size_t digits = strspn(name, DIGITS);
 
 	return (digits > 0 && strcmp(name + digits, ".so") == 0) || strcmp(name, "control") == 0 ||
 	       strcmp(name, "control.new") == 0 || strcmp(name, "control.wanted") == 0;
 }
 
-static void remove_contents(int directory)
+/* Removes the open directory, and what is ours in it, from the parent that has it by this name;
+ * closes it, which gives up its lock, after that. Takes no further descriptor: there may be none.
+ */
+static void remove_open(int directory, int parent, const char *name)
 {
-	int copy = dup(directory);
-	DIR *entries = copy < 0 ? NULL : fdopendir(copy);
+	DIR *entries = fdopendir(directory);
 	struct dirent *entry;
 
-	if (!entries) {
-		if (copy >= 0)
-			close(copy);
-		return;
-	}
-	while ((entry = readdir(entries)))
+	while (entries && (entry = readdir(entries)))
 		if (is_ours(entry->d_name))
 			unlinkat(directory, entry->d_name, 0);
-	closedir(entries);
+	unlinkat(parent, name, AT_REMOVEDIR);
+	if (entries)
+		closedir(entries);
+	else
+		close(directory);
 }
 
-/* Removes the directory if it is ours and nobody holds its lock. */
+/* ---- sweeping ---- */
+
+/* "jprobe-<pid>" and "jprobe-<pid>-<n>". */
+static int is_name(const char *name)
+{
+	size_t digits;
+
+	if (strncmp(name, PREFIX, strlen(PREFIX)))
+		return 0;
+	name += strlen(PREFIX);
+	digits = strspn(name, DIGITS);
+	if (digits > 0 && name[digits] == '-') {
+		name += digits + 1;
+		digits = strspn(name, DIGITS);
+	}
+	return digits > 0 && !name[digits];
+}
+
+static int is_abandoned(const char *name, const struct stat *status)
+{
+	return name[0] == '.' && is_name(name + 1) &&
+	       status->st_mtime < time(NULL) - UNFINISHED_SECONDS;
+}
+
+/* Removes the directory if it is of our kind and our user's, and nobody holds its lock. */
 static void sweep_one(int parent, const char *name)
 {
-	int directory = open_directory_at(parent, name);
-	struct stat status;
+	struct stat named, held;
+	int directory;
 
+	if (look_at(parent, name, &named) || !S_ISDIR(named.st_mode) || named.st_uid != geteuid() ||
+	    (!is_name(name) && !is_abandoned(name, &named)))
+		return;
+	directory = open_directory_at(parent, name);
 	if (directory < 0)
 		return;
-	if (!look_at(directory, "", &status) && status.st_uid == geteuid() &&
-	    !flock(directory, LOCK_EX | LOCK_NB)) {
-		remove_contents(directory);
-		unlinkat(parent, name, AT_REMOVEDIR);
-	}
-	close(directory);
+	if (!flock(directory, LOCK_EX | LOCK_NB) && !look_at(directory, "", &held) &&
+	    !look_at(parent, name, &named) && is_same(&held, &named) && held.st_uid == geteuid())
+		remove_open(directory, parent, name);
+	else
+		close(directory);
 }
 
 static void sweep(const char *parent_path)
@@ -84,77 +136,165 @@ static void sweep(const char *parent_path)
 	if (!entries)
 		return;
 	while ((entry = readdir(entries)))
-		if (!strncmp(entry->d_name, PREFIX, strlen(PREFIX)))
+		if (is_name(entry->d_name) ||
+		    (entry->d_name[0] == '.' && is_name(entry->d_name + 1)))
 			sweep_one(dirfd(entries), entry->d_name);
 	closedir(entries);
 }
 
-/* Opens a new directory and takes its lock, where its file system has locks; where not, nobody may
- * sweep it, because the sweeper's flock fails as well. Returns the descriptor, or -1 if the
- * directory is not the one that was made: another process may sweep between our mkdir and our lock.
- */
-static int lock_directory(const char *path)
+/* ---- making ---- */
+
+/* Writes "<parent>/<prefix><number>", and "-<other>" where that is not 0. Returns 0, or -1. */
+static int write_path(char *path, const char *parent, const char *prefix, long number, long other)
 {
-	int directory = open_directory_at(AT_FDCWD, path);
-	struct stat held, named;
+	size_t room = sizeof(((struct stub_directory *)NULL)->path);
+	int length = other == 0
+			     ? snprintf(path, room, "%s/%s%ld", parent, prefix, number)
+			     : snprintf(path, room, "%s/%s%ld-%ld", parent, prefix, number, other);
 
-	if (directory < 0) {
-		int reason = errno;
-
-		rmdir(path);
-		errno = reason == ENOENT ? EAGAIN : reason;
-		return -1;
-	}
-	if ((flock(directory, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) ||
-	    look_at(directory, "", &held) || look_at(AT_FDCWD, path, &named) ||
-	    held.st_ino != named.st_ino || held.st_dev != named.st_dev) {
-		close(directory);
-		errno = EAGAIN;
-		return -1;
-	}
-	return directory;
+	return length < 0 || (size_t)length >= room ? -1 : 0;
 }
 
-int stub_directory_create(const char *parent, char *path, size_t room, struct stapsdt_error *error)
+static long unlikely_number(void)
 {
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (long)(now.tv_sec * 1000000000L + now.tv_nsec) | 1;
+}
+
+/* Makes a directory of a name that no other has, and takes its lock where its file system has
+ * locks; where not, nobody may sweep it, because the sweeper's flock fails as well. Returns 0, or
+ * -1 with errno. */
+static int make_unfinished(const char *parent, struct stub_directory *directory)
+{
+	struct stat held, named;
+	long number = unlikely_number();
 	int attempt;
-	int directory;
 
-	sweep(parent);
-	for (attempt = 0; attempt < ATTEMPTS; attempt++) {
-		int length = attempt == 0
-				     ? snprintf(path, room, "%s/" PREFIX "%d", parent, getpid())
-				     : snprintf(path, room, "%s/" PREFIX "%d-%d", parent, getpid(),
-						attempt);
-
-		if (length < 0 || (size_t)length >= room) {
-			stapsdt_fail(error, "the path of the stub directory is too long: %s",
-				     parent);
+	for (attempt = 0; attempt < ATTEMPTS; attempt++, number += 2) {
+		if (write_path(directory->path, parent, UNFINISHED_PREFIX, getpid(), number)) {
+			errno = ENAMETOOLONG;
 			return -1;
 		}
-		if (mkdir(path, 0700)) {
-			if (errno == EEXIST)
-				continue;
+		if (!mkdir(directory->path, 0700))
 			break;
-		}
-		directory = lock_directory(path);
-		if (directory >= 0)
-			return directory;
-		if (errno != EAGAIN)
-			break;
+		if (errno != EEXIST)
+			return -1;
 	}
-	stapsdt_fail(error, "cannot make a stub directory in %s: %s", parent, strerror(errno));
+	directory->descriptor = open_directory_at(AT_FDCWD, directory->path);
+	if (directory->descriptor < 0)
+		goto failed;
+	flock(directory->descriptor, LOCK_EX | LOCK_NB);
+	/* In a directory without the sticky bit others may have put theirs in its place. */
+	if (look_at(directory->descriptor, "", &held) || look_at(AT_FDCWD, directory->path, &named))
+		goto failed;
+	if (!is_same(&held, &named) || held.st_uid != geteuid()) {
+		errno = EPERM;
+		goto failed;
+	}
+	directory->device = held.st_dev;
+	directory->inode = held.st_ino;
+	return 0;
+failed:
+	attempt = errno;
+	if (directory->descriptor >= 0)
+		close(directory->descriptor);
+	directory->descriptor = -1;
+	rmdir(directory->path);
+	errno = attempt;
 	return -1;
 }
 
-void stub_directory_remove(const char *path)
+/* As rename, but never in place of another directory, were it empty. */
+static int rename_to_new(const char *from, const char *to)
 {
-	int directory = open_directory_at(AT_FDCWD, path);
+	if (!syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE))
+		return 0;
+	/* A file system that does not know the flag (NFS), or a kernel: the name is taken by an
+	 * empty directory first. */
+	if ((errno != EINVAL && errno != ENOSYS) || mkdir(to, 0700))
+		return -1;
+	return rename(from, to);
+}
 
-	/* Where no descriptor can be had it may still be empty. */
-	if (directory >= 0) {
-		remove_contents(directory);
-		close(directory);
+/* Returns 0, or -1 with errno. */
+static int give_name(const char *parent, struct stub_directory *directory)
+{
+	char unfinished[sizeof(directory->path)];
+	int reason;
+
+	strcpy(unfinished, directory->path);
+	for (long attempt = 0; attempt < ATTEMPTS; attempt++) {
+		if (write_path(directory->path, parent, PREFIX, getpid(), attempt))
+			errno = ENAMETOOLONG;
+		else if (!rename_to_new(unfinished, directory->path))
+			return 0;
+		if (errno != EEXIST && errno != ENOTEMPTY)
+			break;
 	}
-	rmdir(path);
+	reason = errno;
+	rmdir(unfinished);
+	close(directory->descriptor);
+	directory->descriptor = -1;
+	errno = reason;
+	return -1;
+}
+
+int stub_directory_create(const char *parent, struct stub_directory *directory,
+			  struct stapsdt_error *error)
+{
+	directory->descriptor = -1;
+	directory->owner = this_process();
+	sweep(parent);
+	if (!make_unfinished(parent, directory) && !give_name(parent, directory))
+		return 0;
+	if (errno == ENAMETOOLONG)
+		stapsdt_fail(error, "the path of the stub directory is too long: %s", parent);
+	else
+		stapsdt_fail(error, "cannot make a stub directory in %s: %s", parent,
+			     strerror(errno));
+	return -1;
+}
+
+static int is_the_one(const struct stub_directory *directory, int parent, const char *name)
+{
+	struct stat status;
+
+	return !look_at(parent, name, &status) && status.st_dev == directory->device &&
+	       status.st_ino == directory->inode;
+}
+
+/* A descriptor of the directory, or -1 where it is not there any more. */
+static int reopened(const struct stub_directory *directory)
+{
+	int descriptor = directory->descriptor;
+
+	if (is_the_one(directory, descriptor, ""))
+		return descriptor;
+	/* The program has closed all its descriptors, and may use ours for something else. Without
+	 * the lock the directory may be gone, and its inode's number another's. */
+	descriptor = open_directory_at(AT_FDCWD, directory->path);
+	if (descriptor >= 0 &&
+	    (flock(descriptor, LOCK_EX | LOCK_NB) || !is_the_one(directory, descriptor, ""))) {
+		close(descriptor);
+		return -1;
+	}
+	return descriptor;
+}
+
+void stub_directory_remove(struct stub_directory *directory)
+{
+	/* From the directory itself: the whole path may lead elsewhere by now, as after a chdir. */
+	char name[64] = "..";
+	int descriptor;
+
+	if (directory->descriptor < 0 || directory->owner != this_process())
+		return;
+	descriptor = reopened(directory);
+	directory->descriptor = -1;
+	if (descriptor < 0)
+		return;
+	strncat(name, strrchr(directory->path, '/'), sizeof(name) - sizeof(".."));
+	remove_open(descriptor, descriptor, is_the_one(directory, descriptor, name) ? name : "");
 }

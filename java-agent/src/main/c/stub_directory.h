@@ -7,14 +7,29 @@
 
 #include "stapsdt.h"
 
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Who made it, and which one it is: path, descriptor and PID may come to mean another. */
+struct stub_directory {
+	char path[4096];
+	int descriptor; /* holds the lock; -1: there is no directory */
+	dev_t device;
+	ino_t inode;
+	uint64_t owner; /* this_process() */
+};
+
 /* Makes "<parent>/jprobe-<pid>" (or "jprobe-<pid>-<n>" where another PID namespace's process
  * of that number shares the parent), for its owner alone, and sweeps what dead processes left
- * in the parent. The directory's lock is held until the descriptor that is returned is closed here
- * and in all children of fork, and is how others know that it is in use. Writes the path into
- * `path`, of `room` bytes. Returns the descriptor, or -1 with `error`. */
-int stub_directory_create(const char *parent, char *path, size_t room, struct stapsdt_error *error);
+ * in the parent. The directory's lock is held until the descriptor is closed here and in all
+ * children of fork, and is how others know that it is in use: there is no moment in which it has
+ * its name and is not locked. Returns 0, or -1 with `error`. */
+int stub_directory_create(const char *parent, struct stub_directory *directory,
+			  struct stapsdt_error *error);
 
-/* Removes the directory with the stub libraries in it. Mappings stay valid. */
-void stub_directory_remove(const char *path);
+/* Removes the directory with the stub libraries in it, and lets go of its lock. Mappings stay
+ * valid. Does nothing in a child of the process that made it, or where another lies there by
+ * now. */
+void stub_directory_remove(struct stub_directory *directory);
 
 #endif

@@ -121,7 +121,7 @@ static void too_many_arguments_are_refused(void)
 
 int main(int count, char **arguments)
 {
-	char directory[4096];
+	struct stub_directory directory;
 	struct stapsdt_error error;
 
 	if (count != 2)
@@ -130,12 +130,12 @@ int main(int count, char **arguments)
 	lone_surrogates_are_replaced();
 	a_nul_does_not_end_a_text();
 	too_many_arguments_are_refused();
-	if (stub_directory_create(arguments[1], directory, sizeof(directory), &error) < 0) {
+	if (stub_directory_create(arguments[1], &directory, &error)) {
 		printf("FAILED: %s\n", error.text);
 		return 1;
 	}
-	libraries_of_all_sizes_load_and_unload(directory);
-	stub_directory_remove(directory);
-	check(access(directory, F_OK) == -1, "the directory is removed");
+	libraries_of_all_sizes_load_and_unload(directory.path);
+	stub_directory_remove(&directory);
+	check(access(directory.path, F_OK) == -1, "the directory is removed");
 	return failures != 0;
 }

@@ -27,9 +27,11 @@ final class Native {
 
   static native String path(long library);
 
-  static native String createDirectory(byte[] parent, int[] lock) throws StapsdtException;
+  static native long createDirectory(byte[] parent) throws StapsdtException;
 
-  static native void removeDirectory(byte[] path, int lock);
+  static native String directoryPath(long directory);
+
+  static native void removeDirectory(long directory);
 
   static native Class<?> defineInBootLoader(byte[] internalName, byte[] bytes);
 

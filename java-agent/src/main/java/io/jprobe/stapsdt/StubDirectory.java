@@ -8,22 +8,21 @@ import java.nio.charset.StandardCharsets;
 public final class StubDirectory {
   private final String path;
 
-  /** The descriptor that holds the lock; -1 once the directory is removed. */
-  private int lock;
+  /** Zero once the directory is removed. */
+  private long handle;
 
   private final File knock;
 
-  private StubDirectory(String path, int lock) {
+  private StubDirectory(String path, long handle) {
     this.path = path;
     this.knock = new File(path, "control.wanted");
-    this.lock = lock;
+    this.handle = handle;
   }
 
   /** Makes "parent/jprobe-pid" and sweeps what dead processes left in the parent. */
   public static StubDirectory create(String parent) throws StapsdtException {
-    int[] lock = new int[1];
-    String path = Native.createDirectory(parent.getBytes(StandardCharsets.UTF_8), lock);
-    return new StubDirectory(path, lock[0]);
+    long handle = Native.createDirectory(parent.getBytes(StandardCharsets.UTF_8));
+    return new StubDirectory(Native.directoryPath(handle), handle);
   }
 
   /**
@@ -39,9 +38,9 @@ public final class StubDirectory {
 
   /** Removes the directory and the libraries in it; what is mapped stays mapped. */
   public synchronized void remove() {
-    if (lock >= 0) {
-      Native.removeDirectory(path.getBytes(StandardCharsets.UTF_8), lock);
-      lock = -1;
+    if (handle != 0) {
+      Native.removeDirectory(handle);
+      handle = 0;
     }
   }
 }

@@ -1,0 +1,381 @@
+"""Where a collector listens: at the very file that was named, and alone, whatever lies in the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from collector_fixtures import Bench, Command, Target
+
+from conditions import require_bpf, wait_until
+from jcollect.rpc.address import parse_address
+from jcollect.rpc.claim import claim
+from jcollect.rpc.client import Client
+from stub_image import LONG, Method, StubImage
+
+COLLECTORS = 20
+NOBODY = 65534
+NUMBERS = Method("com.acme.Orders", "number", (), LONG, "()J", (2,))
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+
+
+def numbers(bench: Bench) -> Target:
+    require_bpf()
+    return bench.target(StubImage([NUMBERS]), "dnt")
+
+
+def in_use(address: str) -> str:
+    return (
+        f"jcollect: cannot listen at {address}: the address is in use by another collector; "
+        "subscribe to that one with jcollect observe, or choose another address with --listen"
+    )
+
+
+def pid_at(address: str) -> int:
+    """Of the collector that answers there."""
+    with Client(parse_address(address)) as client:
+        return client.status(summary_only=True, seconds=10).pid
+
+
+# One path, many collectors
+
+
+@pytest.mark.parametrize("before", ["nothing", "a stale socket"])
+def test_of_many_collectors_that_start_at_once_one_serves(bench: Bench, before: str) -> None:
+    target = numbers(bench)
+    folder = bench.directory / "sockets"
+    address = f"unix://{folder}/one.sock"
+    if before == "a stale socket":
+        killed = bench.attach(target, "--listen", address)
+        killed.kill()
+        assert sorted(os.listdir(folder)) == ["one.sock", "one.sock.lock"]
+    racing = [bench.start("attach", target.pid, "--listen", address) for _ in range(COLLECTORS)]
+    lines = [command.status() for command in racing]
+    serving = [racing[number] for number, line in enumerate(lines) if line.startswith("armed 1 probe")]
+    assert len(serving) == 1, lines
+    assert lines.count(in_use(address)) == COLLECTORS - 1
+    assert pid_at(address) == serving[0].process.pid
+    assert sorted(os.listdir(folder)) == ["one.sock", "one.sock.lock"]
+    assert {os.stat(folder / name).st_mode & 0o777 for name in os.listdir(folder)} == {0o600}
+    serving[0].end()
+    assert os.listdir(folder) == []
+
+
+def test_a_collector_that_ends_leaves_the_socket_of_another_alone(bench: Bench) -> None:
+    """Whose way was cleared by hand."""
+    target = numbers(bench)
+    folder = bench.directory / "sockets"
+    address = f"unix://{folder}/one.sock"
+    first = bench.attach(target, "--listen", address)
+    for name in os.listdir(folder):
+        (folder / name).unlink()
+    second = bench.attach(target, "--listen", address)
+    first.end()
+    assert pid_at(address) == second.process.pid
+    third = bench.start("attach", target.pid, "--listen", address)
+    assert third.wait(1) == in_use(address)
+    second.end()
+    assert os.listdir(folder) == []
+
+
+def test_two_ways_to_a_directory_lead_to_one_lock(bench: Bench) -> None:
+    target = numbers(bench)
+    (bench.directory / "real").mkdir()
+    (bench.directory / "link").symlink_to("real")
+    bench.attach(target, "--listen", f"unix://{bench.directory}/real/one.sock")
+    for way in ("link/one.sock", "real/../link/./one.sock"):
+        address = f"unix://{bench.directory}/{way}"
+        assert bench.start("attach", target.pid, "--listen", address).wait(1) == in_use(address)
+
+
+def test_a_port_is_not_shared_by_another_of_its_names(bench: Bench) -> None:
+    """gRPC would be content with [::1], and clients of localhost would come to the one or the other."""
+    target = numbers(bench)
+    first = bench.attach(target, "--listen", "127.0.0.1:0")
+    port = first.status().rpartition(":")[2]
+    for host in ("localhost", "127.0.0.1", "0.0.0.0"):
+        refused = bench.start("attach", target.pid, "--insecure", "--listen", f"{host}:{port}")
+        assert refused.wait(1) == (
+            f"jcollect: cannot listen at {host}:{port}: the address is in use; "
+            "choose another one with --listen"
+        )
+
+
+def test_a_refused_collector_leaves_no_trace(tmp_path: Path) -> None:
+    path = tmp_path / "one.sock"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        with pytest.raises(Exception, match="is in use by another collector"):
+            claim(parse_address(f"unix://{path}"))
+    assert os.listdir(tmp_path) == ["one.sock"]
+
+
+def test_sockets_of_killed_collectors_go_with_their_processes(bench: Bench) -> None:
+    """That of a process which lives stays: a collector may be about to serve there."""
+    gone, living = numbers(bench), numbers(bench)
+    for target in (gone, living):
+        bench.attach(target).kill()
+    gone.end()
+    other = bench.attach(living, "--listen", f"unix://{bench.directory}/other.sock")
+    left = [name for name in os.listdir("/run/jprobe") if name.startswith((f"{gone.pid}.", f"{living.pid}."))]
+    assert sorted(left) == [f"{living.pid}.sock", f"{living.pid}.sock.lock"]
+    other.end()
+    bench.attach(living).end()
+    assert not [name for name in os.listdir("/run/jprobe") if name.startswith(f"{living.pid}.")]
+
+
+# What others have put in the way
+
+
+def refusal(bench: Bench, address: str) -> str:
+    return bench.start("attach", numbers(bench).pid, "--listen", address).wait(1)
+
+
+@as_root
+@pytest.mark.parametrize("kind", ["link", "of another user", "open to others", "pipe"])
+def test_a_lock_file_that_is_not_ours_is_left_alone(bench: Bench, kind: str) -> None:
+    folder, lock = bench.directory, bench.directory / "one.sock.lock"
+    victim = folder / "victim"
+    victim.write_text("x")
+    if kind == "link":
+        lock.symlink_to("victim")
+    elif kind == "pipe":
+        os.mkfifo(lock, 0o600)
+    else:
+        lock.touch(0o600)
+    if kind == "of another user":
+        os.chown(lock, NOBODY, NOBODY)
+    elif kind == "open to others":
+        lock.chmod(0o644)
+    reason = {
+        "link": "it is no regular file, as a lock file is; remove it",
+        "pipe": "it is no regular file, as a lock file is; remove it",
+        "of another user": f"it belongs to user {NOBODY}, and a lock file to whoever locks it; remove it",
+        "open to others": "its mode is 644, and whoever may open a lock file may hold its lock; chmod 600 it",
+    }[kind]
+    before = os.lstat(lock)
+    assert refusal(bench, f"unix://{folder}/one.sock") == (
+        f"jcollect: cannot listen at unix://{folder}/one.sock: {lock}: {reason}; "
+        "choose another place with --listen"
+    )
+    assert os.path.samestat(os.lstat(lock), before)
+    assert victim.read_text() == "x"
+    assert not (folder / "one.sock").exists()
+
+
+@as_root
+def test_links_of_other_users_are_not_followed(bench: Bench) -> None:
+    target = numbers(bench)
+    victim = bench.directory / "victim"
+    victim.mkdir()
+    common = bench.directory / "common"
+    common.mkdir()
+    common.chmod(0o1777)
+    for link, content in (("theirs", victim), ("ours", victim), ("nested", "theirs")):
+        (common / link).symlink_to(content)
+    os.chown(common / "theirs", NOBODY, NOBODY, follow_symlinks=False)
+    for link, place in (("theirs", "theirs"), ("nested", "nested/theirs")):
+        address = f"unix://{common}/{link}/deep/one.sock"
+        assert bench.start("attach", target.pid, "--listen", address).wait(1) == (
+            f"jcollect: cannot listen at {address}: {common}/{place}: "
+            f"it is a link that user {NOBODY} has made; choose another place with --listen"
+        )
+    assert os.listdir(victim) == []
+    bench.attach(target, "--listen", f"unix://{common}/ours/one.sock")
+    assert sorted(os.listdir(victim)) == ["one.sock", "one.sock.lock"]
+
+
+@as_root
+@pytest.mark.parametrize("kind", ["link to a socket", "link to nothing", "file"])
+def test_what_lies_at_the_path_and_is_no_socket_stays(bench: Bench, kind: str) -> None:
+    path = bench.directory / "one.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(bench.directory / "dead"))
+    if kind == "file":
+        path.write_text("x")
+    else:
+        path.symlink_to("dead" if kind == "link to a socket" else "nothing")
+    before = os.lstat(path)
+    assert refusal(bench, f"unix://{path}") == (
+        f"jcollect: cannot listen at unix://{path}: there is a file of that name, not a socket; "
+        "choose another one with --listen"
+    )
+    assert os.path.samestat(os.lstat(path), before)
+    assert (bench.directory / "dead").is_socket()
+    assert not (bench.directory / "nothing").exists()
+
+
+# Paths
+
+
+def of_most_bytes(folder: Path) -> str:
+    return "ä" + "x" * (107 - len(os.fsencode(folder)) - 3)
+
+
+@pytest.mark.parametrize(
+    "name", ["s%41.sock", "100%", "a b", "?a#b&c=d", "ärger", "\udcff\udc80.sock", "a:1", "-", "most bytes"]
+)
+def test_served_is_the_file_that_was_named(bench: Bench, name: str) -> None:
+    target = numbers(bench)
+    folder = bench.directory
+    before = set(os.listdir(folder))
+    name = of_most_bytes(folder) if name == "most bytes" else name
+    address = f"unix://{folder}/{name}"
+    collector = bench.attach(target, "--listen", address)
+    assert set(os.listdir(folder)) - before == {name, f"{name}.lock"}
+    assert bench.start("attach", target.pid, "--listen", address).wait(1).endswith("choose another address "
+        "with --listen")  # fmt: skip
+    said = json.loads(bench.run("status", address, "--json").stdout)
+    (one,) = said["collectors"]
+    assert (one["pid"], one["address"]) == (collector.process.pid, address)
+    observer = bench.observe(address, "--max-events", 2)
+    target.fire(1, 2)
+    assert observer.wait() == "observed 2 events; 0 lost"
+    top = bench.start("top", address, "--duration", 0.5)
+    assert top.wait() == ""
+    assert any("0 lost" in line for line in top.output)
+    collector.end()
+    assert set(os.listdir(folder)) == before
+
+
+@pytest.mark.parametrize("verb", ["attach", "observe", "top", "status"])
+def test_a_path_that_cannot_be_a_sockets_is_refused_with_what_to_do(bench: Bench, verb: str) -> None:
+    for address, reason in (
+        (f"unix:///tmp/{'x' * 103}", "is too long for a Unix socket, whose path has at most 107 bytes; "
+         "choose a shorter one"),
+        (f"unix:///tmp/{'ä' * 52}", "is too long for a Unix socket, whose path has at most 107 bytes; "
+         "choose a shorter one"),
+        ("unix:here.sock", "is no address: a socket's path is absolute; write it as in unix:///run/x.sock"),
+        ("unix://here/x.sock", "is no address: a socket's path is absolute; write it as in "
+         "unix:///run/x.sock"),
+        ("unix:///tmp/", "is no address: it names a directory; add the socket's name as in "
+         "unix:///run/x.sock"),
+        ("unix:///tmp/..", "is no address: it names a directory; add the socket's name as in "
+         "unix:///run/x.sock"),
+    ):  # fmt: skip
+        arguments = (os.getpid(), "--listen", address) if verb == "attach" else (address,)
+        refused = bench.run(verb, *arguments)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == f"jcollect: '{address}' {reason}\n"
+
+
+# Proxies
+
+
+@contextmanager
+def proxy() -> Iterator[tuple[str, list[bytes]]]:
+    """One that refuses everything: its address, and what it was asked."""
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def run() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    asked.append(connection.recv(200))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", asked
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
+def test_no_proxy_is_asked_for_this_machine(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    target = numbers(bench)
+    port = bench.attach(target, "--listen", "127.0.0.1:0").status().rpartition(":")[2]
+    bench.attach(target)
+    monkeypatch.setenv("no_proxy", "example.org")
+    with proxy() as (address, asked):
+        monkeypatch.setenv(variable, address)
+        places = [f"{host}:{port}" for host in ("127.0.0.1", "localhost", "0.0.0.0")] + [str(target.pid)]
+        observers = [bench.observe(place, "--max-events", 1) for place in places]
+        target.fire(1, 1)
+        assert [observer.wait() for observer in observers] == ["observed 1 event; 0 lost"] * len(places)
+        for place in places[0], places[-1]:
+            assert bench.run("status", place).returncode == 0
+        assert asked == []
+
+
+def test_a_proxy_is_asked_for_other_machines(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with proxy() as (address, asked):
+        monkeypatch.setenv("http_proxy", address)
+        # Of a network that is for examples: RFC 5737.
+        observer = bench.start("observe", "192.0.2.1:50051")
+        wait_until(lambda: asked, "the proxy to be asked")
+        observer.kill()
+        assert asked[0].startswith(b"CONNECT 192.0.2.1:50051 ")
+
+
+# Signals that were ignored before
+
+
+def attach_after(bench: Bench, target: Target, *before: str) -> Command:
+    collector = bench.start("attach", target.pid, before=before)
+    assert collector.status().startswith("armed "), collector.errors
+    return collector
+
+
+@pytest.mark.parametrize(
+    ("number", "before"),
+    [
+        (signal.SIGHUP, ("nohup",)),
+        # As a shell does for what a script runs in the background.
+        (signal.SIGINT, ("sh", "-c", 'trap "" INT; exec "$@"', "sh")),
+    ],
+    ids=["nohup", "background"],
+)
+def test_a_signal_that_was_ignored_stays_ignored(bench: Bench, number: int, before: tuple[str, ...]) -> None:
+    target = numbers(bench)
+    collector = attach_after(bench, target, *before)
+    collector.process.send_signal(number)
+    # The collector has its pulse from target and client alike after the signal.
+    observer = bench.observe(target.pid, "--max-events", 3)
+    target.fire(1, 3)
+    assert observer.wait() == "observed 3 events; 0 lost"
+    mask = int(
+        Path(f"/proc/{collector.process.pid}/status").read_text().partition("SigIgn:")[2].split()[0], 16
+    )
+    assert mask >> number - 1 & 1
+    assert " 3 hits = 3 delivered + 0 lost" in collector.end(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_was_not_ignored_ends_it_with_the_books(bench: Bench, number: int) -> None:
+    target = numbers(bench)
+    collector = attach_after(bench, target)
+    assert "detached after " in collector.end(number)
+
+
+def test_a_terminal_that_is_gone_does_not_end_a_trace_that_ignores_it(bench: Bench) -> None:
+    target = numbers(bench)
+    ours, theirs = os.openpty()
+    address = f"unix://{bench.directory}/one.sock"
+    collector = bench.start(
+        "attach", target.pid, "--wait", "--listen", address,
+        before=("sh", "-c", f'trap "" HUP; exec "$@" 2>/proc/{os.getpid()}/fd/{theirs}', "sh"),
+    )  # fmt: skip
+    os.read(ours, 100)
+    os.close(ours)
+    os.close(theirs)
+    # Each library is a line that cannot be written.
+    for generation in (2, 3):
+        target.load(StubImage([NUMBERS], generation=generation), "dnt", name=f"jprobe-1/{generation}.so")
+        wait_until(lambda generation=generation: target.semaphores() == generation, "the later probes")
+    collector.process.send_signal(signal.SIGTERM)
+    collector.wait()
