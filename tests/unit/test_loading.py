@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,21 +101,68 @@ def test_the_jar_is_delivered_for_the_targets_user_alone_and_taken_back(other_ro
     assert list((root / "real/tmp").iterdir()) == []
 
 
+KILLED = """
+import os, signal, sys
+from jcollect.control.jar import delivered_jar
+from jcollect.control.target import read_target
+
+with delivered_jar(read_target(int(sys.argv[1]))) as delivered:
+    print(delivered.jar, flush=True)
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 @as_root
 def test_what_a_killed_jcollect_has_left_is_taken_back_by_the_next(other_root: tuple[int, Path]) -> None:
     pid, root = other_root
-    ages = {"jprobe-load-old": 7200, "jprobe-load-new": 60, "jprobe-load-of-root": 7200}
-    for name, age in ages.items():
+    others = ("jprobe-load-of-root", "jprobe-load-with-more")
+    for name in others:
         folder = root / "real/tmp" / name
         folder.mkdir(mode=0o700)
-        (folder / "jprobe.jar").touch()
-        os.utime(folder, (time.time() - age,) * 2)
-        if name != "jprobe-load-of-root":
+        (folder / ("jprobe.jar" if name == others[0] else "diary.txt")).touch()
+        if name != others[0]:
             os.chown(folder, NOBODY, NOBODY)
+    (root / "real/tmp/jprobe-load-link").symlink_to("jprobe-load-of-root")
+    os.chown(root / "real/tmp/jprobe-load-link", NOBODY, NOBODY, follow_symlinks=False)
+    before = set(os.listdir(root / "real/tmp"))
+    code = [sys.executable, "-c", KILLED, str(pid)]
+    with subprocess.Popen(code, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as living:
+        assert living.stdout is not None
+        jar = living.stdout.readline().strip()
+        assert jar.startswith(f"/tmp/jprobe-load-{pid}-")
+        with delivered_jar(read_target(pid)):
+            # What is in use is not taken away, however many there are.
+            assert (root / "real" / jar[1:]).exists()
+        assert (root / "real" / jar[1:]).exists()
+        living.communicate()
+    assert (root / "real" / jar[1:]).exists()
     with delivered_jar(read_target(pid)):
-        pass
-    left = {folder.name for folder in (root / "real/tmp").iterdir()}
-    assert left == {"jprobe-load-new", "jprobe-load-of-root"}
+        assert not (root / "real" / jar[1:]).parent.exists()
+    assert set(os.listdir(root / "real/tmp")) == before
+    assert (root / "real/tmp" / others[0] / "jprobe.jar").exists()
+
+
+DELIVERED_MANY_TIMES = """
+import os, sys
+from jcollect.control.jar import delivered_jar
+from jcollect.control.target import read_target
+
+target = read_target(int(sys.argv[1]))
+for _ in range(50):
+    with delivered_jar(target) as delivered:
+        assert delivered.jar.startswith("/tmp/"), delivered
+        os.stat(f"/proc/{target.pid}/root/real{delivered.jar}")
+"""
+
+
+@as_root
+def test_those_who_deliver_at_once_do_not_sweep_each_other(other_root: tuple[int, Path]) -> None:
+    pid, root = other_root
+    code = [sys.executable, "-c", DELIVERED_MANY_TIMES, str(pid)]
+    racing = [subprocess.Popen(code, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [each.communicate()[1] for each in racing] == [""] * len(racing)
+    assert list((root / "real/tmp").iterdir()) == []
 
 
 @as_root

@@ -1,12 +1,17 @@
-"""The agent's jar that travels with jcollect, and how it gets to where another process can read it."""
+"""The agent's jar that travels with jcollect, and how it gets to where another process can read it.
+
+Each directory is locked (flock) for as long as its jcollect lives: one without a lock was left behind.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import fnmatch
 import os
 import secrets
-import time
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +27,8 @@ _JAR = "jprobe.jar"
 _REPORT = "report"
 _MAX_REPORT = 8192
 _PREFIX = "jprobe-load-"
-# Longer than any loading takes: what is older was left by a jcollect that was killed.
-_LEFT_BEHIND_SECONDS = 3600.0
+# Each attempt but the first follows a sweep between the making of a directory and its lock.
+_ATTEMPTS = 100
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,9 @@ def delivered_jar(target: Target) -> Iterator[DeliveredJar]:
     Raises JcollectError where no directory of the target takes it.
     """
     content = find_jar().read_bytes()
+    for place in _PLACES:
+        with contextlib.suppress(OSError):
+            _sweep(place, target)
     reasons = []
     for place in _PLACES:
         with contextlib.ExitStack() as stack:
@@ -69,18 +77,13 @@ def delivered_jar(target: Target) -> Iterator[DeliveredJar]:
 
 @contextlib.contextmanager
 def _delivered_into(place: str, target: Target, content: bytes) -> Iterator[DeliveredJar]:
-    name = _PREFIX + secrets.token_hex(8)
     with contextlib.ExitStack() as stack:
         with as_user_of(target):
             parent = open_directory(target.pid, place)
             stack.callback(os.close, parent)
-            _sweep(target, parent)
-            os.mkdir(name, 0o700, dir_fd=parent)
-            stack.callback(_remove, target, parent, name)
-            directory = os.open(
-                name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent
-            )
+            directory, name = _make(parent, target)
             stack.callback(os.close, directory)
+            stack.callback(_remove, target, parent, directory, name)
             with open(_create(_JAR, directory), "wb") as jar:
                 jar.write(content)
             report = _create(_REPORT, directory)
@@ -94,24 +97,78 @@ def _create(name: str, directory: int) -> int:
     return os.open(name, flags, 0o600, dir_fd=directory)
 
 
-def _sweep(target: Target, parent: int) -> None:
-    oldest = time.time() - _LEFT_BEHIND_SECONDS
-    for name in fnmatch.filter(os.listdir(parent), f"{_PREFIX}*"):
-        # Another jcollect may take its own away at this moment.
-        with contextlib.suppress(FileNotFoundError):
-            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-            if status.st_uid == target.uid and status.st_mtime < oldest:
-                _remove(target, parent, name)
+def _make(parent: int, target: Target) -> tuple[int, str]:
+    """A directory of a new name, locked where its file system has locks. Raises OSError."""
+    for _ in range(_ATTEMPTS):
+        name = f"{_PREFIX}{target.inner_pid}-{secrets.token_hex(8)}"
+        os.mkdir(name, 0o700, dir_fd=parent)
+        try:
+            directory = _open(parent, name)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.rmdir(name, dir_fd=parent)
+            raise
+        if not _is_locked(directory) and _is_named(parent, name, directory):
+            return directory, name
+        os.close(directory)
+    raise OSError(errno.EAGAIN, "others sweep it all the time")
 
 
-def _remove(target: Target, parent: int, name: str) -> None:
+def _sweep(place: str, target: Target) -> None:
+    """Removes what a jcollect that was killed has left for this user. Raises OSError."""
+    with as_user_of(target):
+        parent = open_directory(target.pid, place)
+        try:
+            for name in fnmatch.filter(os.listdir(parent), f"{_PREFIX}*"):
+                # Another jcollect may take its own away at this moment.
+                with contextlib.suppress(OSError):
+                    about = os.stat(name, dir_fd=parent, follow_symlinks=False)
+                    if about.st_uid == target.uid and stat.S_ISDIR(about.st_mode):
+                        _sweep_one(parent, target, name)
+        finally:
+            os.close(parent)
+
+
+def _sweep_one(parent: int, target: Target, name: str) -> None:
+    directory = _open(parent, name)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove(target, parent, directory, name)
+    finally:
+        os.close(directory)
+
+
+def _open(parent: int, name: str) -> int:
+    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+
+
+def _is_locked(directory: int) -> bool:
+    """By another: else it is by us from now on."""
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass  # Its file system has no locks: nobody can take it for left behind either.
+    return False
+
+
+def _is_named(parent: int, name: str, directory: int) -> bool:
+    try:
+        named = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(named, os.fstat(directory))
+
+
+def _remove(target: Target, parent: int, directory: int, name: str) -> None:
+    """For the holder of its lock."""
     # The target's user can put things in the way, to his own damage alone.
     with as_user_of(target), contextlib.suppress(OSError):
-        directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-        try:
-            for file in (_JAR, _REPORT):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(file, dir_fd=directory)
-        finally:
-            os.close(directory)
-        os.rmdir(name, dir_fd=parent)
+        for file in (_JAR, _REPORT):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(file, dir_fd=directory)
+        if _is_named(parent, name, directory):
+            os.rmdir(name, dir_fd=parent)
