@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -303,7 +303,3 @@ def compile_reflected(folder: Path, sources: Path = ROOT / "tests/targets/reflec
     options = ["--release", str(OLDEST_JAVA), "-g", "-parameters", "-d", folder]
     subprocess.run([COMPILER.javac, *options, *sorted(sources.glob("*.java"))], check=True)
     return folder
-
-
-def stub_directories(parent: str = "/tmp") -> Iterator[Path]:
-    return Path(parent).glob("jprobe-*")

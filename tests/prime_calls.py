@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import time
 from pathlib import Path
 
 from java_target import ORDERS_PROBES, Jdk, Process, java
@@ -31,7 +33,10 @@ def hits_of(tallies: dict[str, int]) -> int:
 
 
 def leftovers(pid: int) -> list[str]:
-    """What an agent that has ended must not leave: threads, directories, stub libraries in use."""
+    """What an agent that has ended must not leave: threads, directories, stub libraries in use.
+
+    What is older than the process is another's: PIDs come back, and PID namespaces share directories.
+    """
     process = Path(f"/proc/{pid}")
     threads = [file.read_text().strip() for file in process.glob("task/*/comm")]
     status = (process / "status").read_text()
@@ -39,8 +44,19 @@ def leftovers(pid: int) -> list[str]:
     places = [process / "root" / place for place in ("tmp", "var/tmp", "dev/shm")]
     return [
         *(name for name in threads if name.startswith("jprobe")),
-        *(str(file) for place in places for name in (f"jprobe-{inner}", f"jprobe-{inner}-*", "jprobe-load-*")
-          for file in place.glob(name)),
+        *(str(file) for place in places for name in (f"jprobe-{inner}", f"jprobe-{inner}-*",
+                                                      f"jprobe-load-{inner}-*")
+          for file in place.glob(name) if is_younger(file, pid)),
         *(line for line in (process / "maps").read_text().splitlines()
           if re.search(r"/jprobe-\d+(-\d+)?/\d+\.so$", line)),
     ]  # fmt: skip
+
+
+def is_younger(file: Path, pid: int) -> bool:
+    """Whether a file was made since the process has started. False of one that has gone meanwhile."""
+    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    age = float(Path("/proc/uptime").read_text().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
+    try:
+        return file.lstat().st_ctime > time.time() - age - 1
+    except FileNotFoundError:
+        return False

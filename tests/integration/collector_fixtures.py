@@ -214,16 +214,15 @@ class Bench:
         assert command.status().startswith("armed "), command.errors
         return command
 
-    def observe(self, *arguments: object) -> Command:
+    def observe(self, *arguments: object, before: Sequence[str] = ()) -> Command:
         """Starts an observer, and waits until it has subscribed."""
-        command = self.start("observe", *arguments)
+        command = self.start("observe", *arguments, before=before)
         assert command.status().startswith("observing "), command.errors
         return command
 
-    def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [JCOLLECT, *map(str, arguments)], capture_output=True, text=True, timeout=DEADLINE, check=False
-        )
+    def run(self, *arguments: object, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        command = [*before, JCOLLECT, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
 
     def end(self) -> None:
         for command in self._commands:

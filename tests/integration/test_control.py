@@ -266,12 +266,15 @@ def test_a_user_commands_his_own_programs_without_root(shared_targets: Path) -> 
         assert leftovers(target.pid) == []
 
 
-def test_loading_leaves_nothing_in_tmp_but_what_the_jvm_has_there(targets: Path) -> None:
-    with prime_calls(newest_jdk, targets) as target:
-        before = set(Path("/tmp").iterdir())
+def test_loading_leaves_nothing_in_tmp_but_what_the_jvm_has_there(shared_targets: Path) -> None:
+    wrapped = ["unshare", "-m", "sh", "-c", PRIVATE_TMP, "sh", newest_jdk.java, "-cp", shared_targets]
+    with Process([*wrapped, "PrimeCalls"], cwd="/") as target:
+        target.wait_for_line("ready")
+        place = Path(f"/proc/{target.pid}/root/tmp")
+        before = set(os.listdir(place))
         command("select", target.pid, TOUCH)
         command("reset", target.pid)
-        assert set(Path("/tmp").iterdir()) - before == {Path(f"/tmp/.java_pid{target.pid}")}
+        assert set(os.listdir(place)) - before == {f".java_pid{target.pid}"}
 
 
 def test_the_socket_of_a_jvm_that_had_the_pid_before_is_cleared_away(shared_targets: Path) -> None:

@@ -182,7 +182,9 @@ def _cost(pid: int) -> dict[str, Any]:
 def test_the_least_limit_that_is_asked_for_holds_as_long_as_who_asks_lives(targets: Path) -> None:
     with torrent(JDKS[0], targets, 0) as target:
         assert limit_of(target.pid) == 50
-        with attach(target.pid, "--max-overhead", 7, "--listen", "unix:///run/jprobe/seven.sock") as seven:
+        with attach(
+            target.pid, "--max-overhead", 7, "--listen", f"unix:///run/jprobe/{target.pid}-seven.sock"
+        ) as seven:
             assert limit_of(target.pid) == 7
             with attach(target.pid, "--max-overhead", 23) as twenty:
                 assert limit_of(target.pid) == 7

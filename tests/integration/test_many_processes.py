@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import zipfile
 from collections import Counter
@@ -18,7 +19,13 @@ from java_target import JDKS, ORDERS, ORDERS_PROBES, Jdk, Process, java, probes_
 from prime_calls import hits_of, prime_calls, run_calls
 from stub_image import LONG, Method, StubImage
 
-NUMBERS = StubImage([Method("com.acme.Orders", "place", (LONG,), LONG, "(J)J", (2,))])
+# Of a name that no other process of this host has.
+CLASS = f"com.acme.Orders{os.getpid()}"
+NUMBERS = StubImage([Method(CLASS, "place", (LONG,), LONG, "(J)J", (2,))])
+PLACE = f"{CLASS}#place"
+
+# With a /run of its own, where no other collector has the usual address.
+OWN_RUN = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh")
 
 
 @pytest.fixture(autouse=True)
@@ -44,15 +51,17 @@ def waits_for(command: Command, text: str) -> None:
 
 def test_the_processes_of_several_pids_are_served_at_one_address(bench: Bench) -> None:
     one, other = numbered_target(bench, 1), numbered_target(bench, 2)
-    collector = bench.start("attach", one.pid, other.pid, "-o", "json")
+    collector = bench.start("attach", one.pid, other.pid, "-o", "json", before=OWN_RUN)
     lines = [collector.status(0), collector.status(1)]
     for target in (one, other):
         assert any(line.startswith(f"PID {target.pid} (target): armed 1 probe of 1 ") for line in lines)
     assert lines[0].endswith("; serving unix:///run/jprobe/collector.sock")
-    mine = bench.observe(other.pid, "-o", "json")
+    beside = ("nsenter", "-m", "-t", str(collector.process.pid))
+    mine = bench.observe(other.pid, "-o", "json", before=beside)
     one.fire(2, 1009)
     other.fire(1, 499)
-    status = json.loads(bench.run("status", socket("collector"), "--json").stdout)["collectors"][0]
+    said = bench.run("status", "unix:///run/jprobe/collector.sock", "--json", before=beside).stdout
+    status = json.loads(said)["collectors"][0]
     assert {each["pid"]: each["armed"] for each in status["processes"]} == {one.pid: 1, other.pid: 1}
     one.end()
     waits_for(collector, f"PID {one.pid} (target): has exited")
@@ -63,10 +72,6 @@ def test_the_processes_of_several_pids_are_served_at_one_address(bench: Bench) -
     assert pids_of(collector) == {one.pid: 2018, other.pid: 602}
     assert "observed 602 events; 0 lost" in mine.wait()
     assert pids_of(mine) == {other.pid: 602}
-
-
-def socket(name: str) -> str:
-    return f"unix:///run/jprobe/{name}.sock"
 
 
 def test_a_pid_that_cannot_be_had_leaves_the_others_alone(bench: Bench) -> None:
@@ -83,11 +88,10 @@ def test_a_pid_that_cannot_be_had_leaves_the_others_alone(bench: Bench) -> None:
 
 
 def test_all_processes_with_probes_are_picked_up_within_a_second_and_let_go(bench: Bench) -> None:
-    collector = bench.start("attach", "--all", "--probe", "com.acme.Orders#place", "-o", "json",
+    collector = bench.start("attach", "--all", "--probe", PLACE, "-o", "json",
                             "--listen", socket_of(bench))  # fmt: skip
     assert collector.status() == (
-        "waiting for probes of any process that match --probe 'com.acme.Orders#place'; "
-        f"serving {socket_of(bench)}"
+        f"waiting for probes of any process that match --probe '{PLACE}'; serving {socket_of(bench)}"
     )
     fired: dict[int, int] = {}
     for number in range(1, 4):
@@ -106,7 +110,7 @@ def test_all_processes_with_probes_are_picked_up_within_a_second_and_let_go(benc
 
 
 def test_ids_of_processes_that_are_gone_are_used_again(bench: Bench) -> None:
-    collector = bench.start("attach", "--all", "--probe", "com.acme.Orders#place", "--max-probes", "2",
+    collector = bench.start("attach", "--all", "--probe", PLACE, "--max-probes", "2",
                             "-o", "json", "--listen", socket_of(bench))  # fmt: skip
     collector.status()
     pids = []
@@ -123,7 +127,7 @@ def test_ids_of_processes_that_are_gone_are_used_again(bench: Bench) -> None:
 
 
 def test_a_process_that_has_no_probes_for_a_while_is_attached_to_once(bench: Bench) -> None:
-    collector = bench.start("attach", "--all", "--probe", "com.acme.Orders#place", "-o", "json",
+    collector = bench.start("attach", "--all", "--probe", PLACE, "-o", "json",
                             "--listen", socket_of(bench))  # fmt: skip
     collector.status()
     target = numbered_target(bench, 1)
