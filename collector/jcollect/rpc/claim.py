@@ -236,8 +236,8 @@ def _sweep_one(directory: int, name: str) -> None:
     lock = take_lock(directory, name + _LOCK_SUFFIX)
     try:
         _remove_dead(directory, name)
-        os.unlink(name + _LOCK_SUFFIX, dir_fd=directory)
     finally:
+        os.unlink(name + _LOCK_SUFFIX, dir_fd=directory)
         os.close(lock)
 
 
