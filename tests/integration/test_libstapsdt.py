@@ -554,14 +554,20 @@ def test_the_c_side_leaves_nothing_behind_and_has_no_races(
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_stub_directories_are_told_apart_where_every_process_is_number_1(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "options", [[], ["-DWITHOUT_NOREPLACE", "-Wl,--wrap=syscall"]], ids=["plain", "without RENAME_NOREPLACE"]
+)
+def test_stub_directories_are_told_apart_where_every_process_is_number_1(
+    tmp_path: Path, options: list[str]
+) -> None:
     require_bpf()
-    program = c_program(tmp_path, "test_stub_directory")
+    program = c_program(tmp_path, "test_stub_directory", *options)
     parent = tmp_path / "stubs"
     parent.mkdir()
-    result = run(program, parent, "namespaces", timeout=300)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-    assert list(parent.iterdir()) == []
+    for more in ([], ["namespaces"]):
+        result = run(program, parent, *more, timeout=300)
+        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+        assert list(parent.iterdir()) == []
 
 
 @C_PROGRAMS

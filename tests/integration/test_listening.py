@@ -69,6 +69,19 @@ def test_of_many_collectors_that_start_at_once_one_serves(bench: Bench, before: 
     assert os.listdir(folder) == []
 
 
+def test_of_many_collectors_that_start_at_once_one_has_the_port(bench: Bench) -> None:
+    target = numbers(bench)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    racing = [bench.start("attach", target.pid, "--listen", address) for _ in range(COLLECTORS // 2)]
+    lines = [command.status() for command in racing]
+    serving = [racing[number] for number, line in enumerate(lines) if line.startswith("armed 1 probe")]
+    assert len(serving) == 1, lines
+    refused = f"jcollect: cannot listen at {address}: the address is in use; choose another one with --listen"
+    assert lines.count(refused) == len(racing) - 1
+    assert pid_at(address) == serving[0].process.pid
+
+
 def test_a_collector_that_ends_leaves_the_socket_of_another_alone(bench: Bench) -> None:
     """Whose way was cleared by hand."""
     target = numbers(bench)

@@ -13,7 +13,7 @@ import pytest
 from jcollect.control.acting import as_user_of
 from jcollect.control.gateway import Gateway
 from jcollect.control.inside import open_directory
-from jcollect.control.jar import delivered_jar, find_jar
+from jcollect.control.jar import delivered_jar, find_jar, sweep_for
 from jcollect.control.jdk import find_libjvm
 from jcollect.control.network import in_network_of
 from jcollect.control.target import Target, read_target
@@ -114,7 +114,10 @@ with delivered_jar(read_target(int(sys.argv[1]))) as delivered:
 
 
 @as_root
-def test_what_a_killed_jcollect_has_left_is_taken_back_by_the_next(other_root: tuple[int, Path]) -> None:
+@pytest.mark.parametrize("how", ["the next that attaches", "the next that loads"])
+def test_what_a_killed_jcollect_has_left_is_taken_back_by_the_next(
+    other_root: tuple[int, Path], how: str
+) -> None:
     pid, root = other_root
     others = ("jprobe-load-of-root", "jprobe-load-with-more")
     for name in others:
@@ -137,6 +140,9 @@ def test_what_a_killed_jcollect_has_left_is_taken_back_by_the_next(other_root: t
         assert (root / "real" / jar[1:]).exists()
         living.communicate()
     assert (root / "real" / jar[1:]).exists()
+    if how == "the next that attaches":
+        sweep_for(pid)
+        assert not (root / "real" / jar[1:]).parent.exists()
     with delivered_jar(read_target(pid)):
         assert not (root / "real" / jar[1:]).parent.exists()
     assert set(os.listdir(root / "real/tmp")) == before

@@ -16,6 +16,7 @@ from jcollect.commands.end import End
 from jcollect.commands.following import Following
 from jcollect.commands.options import check_no_loss, status, warn
 from jcollect.commands.targets import Asked, Targets
+from jcollect.control.jar import sweep_for
 from jcollect.discovery.globs import matcher
 from jcollect.discovery.overhead import percent_of_a_core
 from jcollect.discovery.process import check_can_attach, check_exists
@@ -63,6 +64,8 @@ def serve(asked: Asked, serving: Serving, compilation: Compilation) -> None:
 def _serve(asked: Asked, serving: Serving, compilation: Compilation, claimed: Claim) -> None:
     if serving.books:
         _check_can_write(serving.books)
+    for pid in asked.pids:
+        sweep_for(pid)
     end = End()
     targets = Targets(asked)
     candidates = targets.first()

@@ -19,7 +19,8 @@ from pathlib import Path
 from jcollect.built import find_built
 from jcollect.control.acting import as_user_of
 from jcollect.control.inside import open_directory
-from jcollect.control.target import Target
+from jcollect.control.target import Target, read_target
+from jcollect.discovery.deadline import within
 from jcollect.errors import JcollectError
 
 _PLACES = ("/tmp", "/var/tmp", "/dev/shm")
@@ -27,6 +28,7 @@ _JAR = "jprobe.jar"
 _REPORT = "report"
 _MAX_REPORT = 8192
 _PREFIX = "jprobe-load-"
+_SWEEP_SECONDS = 0.5
 # Each attempt but the first follows a sweep between the making of a directory and its lock.
 _ATTEMPTS = 100
 
@@ -56,9 +58,7 @@ def delivered_jar(target: Target) -> Iterator[DeliveredJar]:
     Raises JcollectError where no directory of the target takes it.
     """
     content = find_jar().read_bytes()
-    for place in _PLACES:
-        with contextlib.suppress(OSError):
-            _sweep(place, target)
+    _sweep(target)
     reasons = []
     for place in _PLACES:
         with contextlib.ExitStack() as stack:
@@ -116,8 +116,25 @@ def _make(parent: int, target: Target) -> tuple[int, str]:
     raise OSError(errno.EAGAIN, "others sweep it all the time")
 
 
-def _sweep(place: str, target: Target) -> None:
-    """Removes what a jcollect that was killed has left for this user. Raises OSError."""
+def sweep_for(pid: int) -> None:
+    """Removes what jcollects that were killed have left for the user of this process, where he has it.
+
+    Not if that takes long, as in a file system that does not answer. Raises nothing.
+    """
+    with contextlib.suppress(JcollectError, OSError):
+        target = read_target(pid)
+        # Not held against the process, whose memory can be read all the same.
+        within(-pid, lambda: _sweep(target), _SWEEP_SECONDS)
+
+
+def _sweep(target: Target) -> None:
+    for place in _PLACES:
+        with contextlib.suppress(OSError):
+            _sweep_place(place, target)
+
+
+def _sweep_place(place: str, target: Target) -> None:
+    """Raises OSError."""
     with as_user_of(target):
         parent = open_directory(target.pid, place)
         try:

@@ -5,7 +5,8 @@
  *
  * The rules that keep a directory from being swept while it is made, or in place of another:
  * - It is made under a name of its own, locked, and then named "jprobe-<pid>" in one step. So what
- *   has such a name and no lock was left behind.
+ *   has such a name and no lock was left behind. (Where that cannot be had, a directory that is
+ * swept before it is locked is made again.)
  * - Whoever removes one holds its lock and has seen, since, that the name still leads to it.
  */
 #define _GNU_SOURCE
@@ -32,6 +33,7 @@
 #define PREFIX "jprobe-"
 #define UNFINISHED_PREFIX ".jprobe-"
 #define ATTEMPTS 8
+#define MOST_SWEPT 100
 #define DIGITS "0123456789"
 
 /* What has not got its name within this time never will: its maker was killed. */
@@ -163,82 +165,114 @@ static long unlikely_number(void)
 	return (long)(now.tv_sec * 1000000000L + now.tv_nsec) | 1;
 }
 
-/* Makes a directory of a name that no other has, and takes its lock where its file system has
- * locks; where not, nobody may sweep it, because the sweeper's flock fails as well. Returns 0, or
- * -1 with errno. */
-static int make_unfinished(const char *parent, struct stub_directory *directory)
+/* Makes the directory at its path and takes its lock where its file system has locks; where not,
+ * nobody may sweep it, because the sweeper's flock fails as well. Returns 0, or -1 with errno:
+ * EEXIST where something lies there, EAGAIN where it was swept before it was locked. */
+static int make_locked(struct stub_directory *directory)
 {
 	struct stat held, named;
-	long number = unlikely_number();
-	int attempt;
+	int descriptor, reason;
 
-	for (attempt = 0; attempt < ATTEMPTS; attempt++, number += 2) {
+	if (mkdir(directory->path, 0700))
+		return -1;
+	descriptor = open_directory_at(AT_FDCWD, directory->path);
+	if (descriptor < 0) {
+		reason = errno;
+		rmdir(directory->path);
+		errno = reason == ENOENT ? EAGAIN : reason;
+		return -1;
+	}
+	if ((flock(descriptor, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) ||
+	    look_at(descriptor, "", &held) || look_at(AT_FDCWD, directory->path, &named) ||
+	    /* Where there is no sticky bit, others may have put theirs in its place. */
+	    !is_same(&held, &named) || held.st_uid != geteuid()) {
+		close(descriptor);
+		errno = EAGAIN;
+		return -1;
+	}
+	directory->descriptor = descriptor;
+	directory->device = held.st_dev;
+	directory->inode = held.st_ino;
+	return 0;
+}
+
+/* Makes it under a name that no other has. Returns 0, or -1 with errno. */
+static int make_unfinished(const char *parent, struct stub_directory *directory)
+{
+	long number = unlikely_number();
+
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++, number += 2) {
 		if (write_path(directory->path, parent, UNFINISHED_PREFIX, getpid(), number)) {
 			errno = ENAMETOOLONG;
 			return -1;
 		}
-		if (!mkdir(directory->path, 0700))
-			break;
-		if (errno != EEXIST)
+		if (!make_locked(directory))
+			return 0;
+		if (errno != EEXIST && errno != EAGAIN)
 			return -1;
 	}
-	directory->descriptor = open_directory_at(AT_FDCWD, directory->path);
-	if (directory->descriptor < 0)
-		goto failed;
-	flock(directory->descriptor, LOCK_EX | LOCK_NB);
-	/* In a directory without the sticky bit others may have put theirs in its place. */
-	if (look_at(directory->descriptor, "", &held) || look_at(AT_FDCWD, directory->path, &named))
-		goto failed;
-	if (!is_same(&held, &named) || held.st_uid != geteuid()) {
-		errno = EPERM;
-		goto failed;
-	}
-	directory->device = held.st_dev;
-	directory->inode = held.st_ino;
-	return 0;
-failed:
-	attempt = errno;
-	if (directory->descriptor >= 0)
-		close(directory->descriptor);
-	directory->descriptor = -1;
-	rmdir(directory->path);
-	errno = attempt;
 	return -1;
 }
 
-/* As rename, but never in place of another directory, were it empty. */
-static int rename_to_new(const char *from, const char *to)
+static void give_up_unfinished(struct stub_directory *directory, const char *path)
 {
-	if (!syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE))
-		return 0;
-	/* A file system that does not know the flag (NFS), or a kernel: the name is taken by an
-	 * empty directory first. */
-	if ((errno != EINVAL && errno != ENOSYS) || mkdir(to, 0700))
-		return -1;
-	return rename(from, to);
+	int reason = errno;
+
+	rmdir(path);
+	close(directory->descriptor);
+	directory->descriptor = -1;
+	errno = reason;
 }
 
-/* Returns 0, or -1 with errno. */
+/* Gives it the first of its names that is free. Returns 0, or -1 with errno. */
 static int give_name(const char *parent, struct stub_directory *directory)
 {
 	char unfinished[sizeof(directory->path)];
-	int reason;
 
 	strcpy(unfinished, directory->path);
 	for (long attempt = 0; attempt < ATTEMPTS; attempt++) {
 		if (write_path(directory->path, parent, PREFIX, getpid(), attempt))
 			errno = ENAMETOOLONG;
-		else if (!rename_to_new(unfinished, directory->path))
+		else if (!syscall(SYS_renameat2, AT_FDCWD, unfinished, AT_FDCWD, directory->path,
+				  RENAME_NOREPLACE))
 			return 0;
-		if (errno != EEXIST && errno != ENOTEMPTY)
+		if (errno != EEXIST)
 			break;
 	}
-	reason = errno;
-	rmdir(unfinished);
-	close(directory->descriptor);
-	directory->descriptor = -1;
-	errno = reason;
+	give_up_unfinished(directory, unfinished);
 	return -1;
+}
+
+/* Makes it under its own name, for file systems (NFS) and kernels that cannot rename without
+ * replacing. Returns 0, or -1 with errno. */
+static int make_named(const char *parent, struct stub_directory *directory)
+{
+	int swept = 0;
+
+	for (long attempt = 0; attempt < ATTEMPTS;) {
+		if (write_path(directory->path, parent, PREFIX, getpid(), attempt)) {
+			errno = ENAMETOOLONG;
+			return -1;
+		}
+		if (!make_locked(directory))
+			return 0;
+		if (errno == EEXIST)
+			attempt++;
+		else if (errno != EAGAIN || ++swept == MOST_SWEPT)
+			return -1;
+	}
+	return -1;
+}
+
+static int make(const char *parent, struct stub_directory *directory)
+{
+	if (make_unfinished(parent, directory))
+		return -1;
+	if (!give_name(parent, directory))
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	return make_named(parent, directory);
 }
 
 int stub_directory_create(const char *parent, struct stub_directory *directory,
@@ -247,7 +281,7 @@ int stub_directory_create(const char *parent, struct stub_directory *directory,
 	directory->descriptor = -1;
 	directory->owner = this_process();
 	sweep(parent);
-	if (!make_unfinished(parent, directory) && !give_name(parent, directory))
+	if (!make(parent, directory))
 		return 0;
 	if (errno == ENAMETOOLONG)
 		stapsdt_fail(error, "the path of the stub directory is too long: %s", parent);
