@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,6 +82,37 @@ def test_of_many_collectors_that_start_at_once_one_has_the_port(bench: Bench) ->
     refused = f"jcollect: cannot listen at {address}: the address is in use; choose another one with --listen"
     assert lines.count(refused) == len(racing) - 1
     assert pid_at(address) == serving[0].process.pid
+
+
+# The file is there as long as one has the claim.
+CLAIMED_MANY_TIMES = """
+import os, sys, time
+from jcollect.errors import JcollectError
+from jcollect.rpc.address import parse_address
+from jcollect.rpc.claim import claim
+
+folder, done = sys.argv[1], 0
+deadline = time.monotonic() + 60
+while done < 60 and time.monotonic() < deadline:
+    try:
+        with claim(parse_address(f"unix://{folder}/one.sock")):
+            os.close(os.open(f"{folder}/held", os.O_CREAT | os.O_EXCL))
+            time.sleep(0.001)
+            os.unlink(f"{folder}/held")
+            done += 1
+    except JcollectError as error:
+        assert "is in use by another collector" in error.message, error.message
+print(done)
+"""
+
+
+def test_a_claim_goes_from_one_to_the_next_and_is_never_anothers_as_well(tmp_path: Path) -> None:
+    code = [sys.executable, "-c", CLAIMED_MANY_TIMES, str(tmp_path)]
+    racing = [
+        subprocess.Popen(code, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(6)
+    ]
+    assert [each.communicate() for each in racing] == [("60\n", "")] * len(racing)
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_collector_that_ends_leaves_the_socket_of_another_alone(bench: Bench) -> None:
