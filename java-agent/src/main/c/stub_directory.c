@@ -178,7 +178,9 @@ static int make_locked(struct stub_directory *directory)
 	descriptor = open_directory_at(AT_FDCWD, directory->path);
 	if (descriptor < 0) {
 		reason = errno;
-		rmdir(directory->path);
+		/* Where it is gone, another of that name may be there by now. */
+		if (reason != ENOENT)
+			rmdir(directory->path);
 		errno = reason == ENOENT ? EAGAIN : reason;
 		return -1;
 	}
