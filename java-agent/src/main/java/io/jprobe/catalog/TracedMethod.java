@@ -11,6 +11,8 @@ import io.jprobe.stapsdt.ProbeDefinition;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
 
 /**
  * A selected method, and the place of its probes: the stub library in which it was published. It is
@@ -37,6 +39,9 @@ public final class TracedMethod {
   private Selector selector;
   private boolean isRetired;
   private boolean isThrottled;
+
+  /** The probes with which the JVM has refused the class, and what it said. */
+  private volatile Map.Entry<Set<ProbeKind>, String> refused;
 
   TracedMethod(MethodFacts facts, Captures captures, String probeName, Selector selector) {
     this.name = facts.name;
@@ -194,6 +199,17 @@ public final class TracedMethod {
   /** The state of a probe that is not woven, and need not be. */
   public ProbeState restingState(ProbeKind kind) {
     return isThrottled && isListenedTo(kind) ? ProbeState.THROTTLED : ProbeState.DORMANT;
+  }
+
+  /** Keeps the method from being woven with these probes, or these and others. */
+  public void refuse(Set<ProbeKind> kinds, String reason) {
+    refused = Map.entry(Set.copyOf(kinds), reason);
+  }
+
+  /** Why it is not to be woven with these probes; null if it is. */
+  public String refusal(Set<ProbeKind> kinds) {
+    Map.Entry<Set<ProbeKind>, String> known = refused;
+    return known != null && kinds.containsAll(known.getKey()) ? known.getValue() : null;
   }
 
   int slot(ProbeKind kind) {

@@ -7,6 +7,9 @@ import org.objectweb.asm.Opcodes;
 
 /** The local variables that weaving adds after all others, so that no instruction changes. */
 final class AddedLocals {
+  /** Stands for the type of {@code this}, which is one before super() and another after it. */
+  private static final Object RECEIVER = new Object();
+
   private final int first;
   private final List<Object> types = new ArrayList<>();
   private int next;
@@ -32,13 +35,22 @@ final class AddedLocals {
     return slot;
   }
 
+  /** Adds a variable for a constructor's {@code this}. */
+  int addReceiver() {
+    return add(RECEIVER);
+  }
+
   /** How many slots the method needs. */
   int end() {
     return next;
   }
 
-  /** Adds the variables to a frame that has the method's own. */
-  void appendTo(List<Object> frame) {
+  /**
+   * Adds the variables to a frame that has the method's own.
+   *
+   * @param receiver what {@code this} is there, as far as it has a variable here
+   */
+  void appendTo(List<Object> frame, Object receiver) {
     int slots = 0;
     for (Object type : frame) {
       slots += sizeOf(type);
@@ -46,7 +58,7 @@ final class AddedLocals {
     for (int slot = slots; slot < first; slot++) {
       frame.add(Opcodes.TOP);
     }
-    frame.addAll(types);
+    types.forEach(type -> frame.add(type == RECEIVER ? receiver : type));
   }
 
   private static int sizeOf(Object type) {

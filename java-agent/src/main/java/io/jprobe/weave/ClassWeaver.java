@@ -4,17 +4,20 @@ package io.jprobe.weave;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
+import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.objectweb.asm.ClassReader;
+import org.objectweb.asm.ClassTooLargeException;
 import org.objectweb.asm.ClassVisitor;
 import org.objectweb.asm.ClassWriter;
 import org.objectweb.asm.MethodTooLargeException;
 import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
+import org.objectweb.asm.tree.MethodNode;
 import org.objectweb.asm.tree.analysis.AnalyzerException;
 
 /**
@@ -77,14 +80,31 @@ public final class ClassWeaver {
         .removeIf(method -> isRefused(traced, method, armed.get(method), shapes, failures));
     Map<TracedMethod, List<List<Integer>>> leftovers = leftovers(reader, armed, failures);
     while (true) {
+      Weaving weaving = new Weaving(reader, traced, armed, shapes, leftovers);
       try {
-        return new Result(write(reader, traced, armed, shapes, leftovers), failures);
+        return new Result(weaving.write(reader), failures);
       } catch (MethodTooLargeException e) {
         TracedMethod large = find(armed, e.getMethodName(), e.getDescriptor());
         failures.put(large, "with the probes it would exceed 65535 bytes of bytecode");
-        armed.remove(large);
+      } catch (ClassTooLargeException e) {
+        if (armed.isEmpty()) {
+          throw e;
+        }
+        firstHalf(armed.keySet())
+            .forEach(method -> failures.put(method, "the constants of its class leave no room"));
+      } catch (RuntimeException e) {
+        if (weaving.underWay == null) {
+          throw e;
+        }
+        failures.put(weaving.underWay, "its bytecode cannot be followed: " + e.getMessage());
       }
+      armed.keySet().removeAll(failures.keySet());
     }
+  }
+
+  /** In a class as large as this one, nobody looks for the one method that could stay. */
+  private static List<TracedMethod> firstHalf(Set<TracedMethod> methods) {
+    return new ArrayList<>(methods).subList(0, (methods.size() + 1) / 2);
   }
 
   private boolean isRefused(
@@ -98,10 +118,8 @@ public final class ClassWeaver {
       failures.put(method, "the class no longer has this method");
       return true;
     }
-    if (method.isConstructor()
-        && shape.hasUnclearInitialization()
-        && kinds.contains(ProbeKind.THROW)) {
-      failures.put(method, "the constructor calls super() or this() in several places");
+    if (method.refusal(kinds) != null) {
+      failures.put(method, method.refusal(kinds));
       return true;
     }
     if (traced.problem(method) != null) {
@@ -147,56 +165,92 @@ public final class ClassWeaver {
     return found;
   }
 
-  private byte[] write(
-      ClassReader reader,
-      TracedClass traced,
-      Map<TracedMethod, EnumSet<ProbeKind>> armed,
-      Map<String, MethodShape> shapes,
-      Map<TracedMethod, List<List<Integer>>> leftovers) {
-    Map<String, TracedMethod> bySignature = new HashMap<>();
-    armed.keySet().forEach(method -> bySignature.put(method.toString(), method));
-    // The reader's constant pool is taken over, and methods that are not visited are copied.
-    ClassWriter writer = new ClassWriter(reader, 0);
-    ClassVisitor weaver =
-        new ClassVisitor(Opcodes.ASM9, writer) {
-          private int version;
+  /** One pass over the class. */
+  private final class Weaving extends ClassVisitor {
+    private final ClassWriter writer;
+    private final TracedClass traced;
+    private final Map<TracedMethod, EnumSet<ProbeKind>> armed;
+    private final Map<String, MethodShape> shapes;
+    private final Map<TracedMethod, List<List<Integer>>> leftovers;
+    private final Map<String, TracedMethod> bySignature = new HashMap<>();
+    private boolean hasFrames;
 
-          @Override
-          public void visit(
-              int version,
-              int access,
-              String name,
-              String signature,
-              String superName,
-              String[] interfaces) {
-            this.version = version;
-            super.visit(version, access, name, signature, superName, interfaces);
-          }
+    /** The method that is being woven: it is to blame for what is thrown. */
+    private TracedMethod underWay;
 
-          @Override
-          public MethodVisitor visitMethod(
-              int access, String name, String descriptor, String signature, String[] exceptions) {
-            MethodVisitor next = super.visitMethod(access, name, descriptor, signature, exceptions);
-            TracedMethod method = bySignature.get(name + descriptor);
-            if (method == null) {
-              return next;
-            }
-            boolean hasFrames = (version & 0xffff) >= Opcodes.V1_6;
-            MethodShape shape = shapes.get(name + descriptor);
-            Injection injection =
-                method.captures.isPlain
-                    ? new PlainInjection(traced, method, armed.get(method), shape)
-                    : new RichInjection(
-                        traced,
-                        method,
-                        armed.get(method),
-                        shape,
-                        leftovers.get(method),
-                        offsets::of);
-            return new MethodWeaver(next, injection, hasFrames);
+    Weaving(
+        ClassReader reader,
+        TracedClass traced,
+        Map<TracedMethod, EnumSet<ProbeKind>> armed,
+        Map<String, MethodShape> shapes,
+        Map<TracedMethod, List<List<Integer>>> leftovers) {
+      // The reader's constant pool is taken over, and methods that are not visited are copied.
+      this(new ClassWriter(reader, 0), traced, armed, shapes, leftovers);
+    }
+
+    private Weaving(
+        ClassWriter writer,
+        TracedClass traced,
+        Map<TracedMethod, EnumSet<ProbeKind>> armed,
+        Map<String, MethodShape> shapes,
+        Map<TracedMethod, List<List<Integer>>> leftovers) {
+      super(Opcodes.ASM9, writer);
+      this.writer = writer;
+      this.traced = traced;
+      this.armed = armed;
+      this.shapes = shapes;
+      this.leftovers = leftovers;
+      armed.keySet().forEach(method -> bySignature.put(method.toString(), method));
+    }
+
+    byte[] write(ClassReader reader) {
+      reader.accept(this, ClassReader.EXPAND_FRAMES);
+      underWay = null;
+      return writer.toByteArray();
+    }
+
+    @Override
+    public void visit(
+        int version,
+        int access,
+        String name,
+        String signature,
+        String superName,
+        String[] interfaces) {
+      hasFrames = (version & 0xffff) >= Opcodes.V1_6;
+      super.visit(version, access, name, signature, superName, interfaces);
+    }
+
+    @Override
+    public MethodVisitor visitMethod(
+        int access, String name, String descriptor, String signature, String[] exceptions) {
+      MethodVisitor next = super.visitMethod(access, name, descriptor, signature, exceptions);
+      underWay = bySignature.get(name + descriptor);
+      if (underWay == null) {
+        return next;
+      }
+      Injection injection = injection(underWay, shapes.get(name + descriptor));
+      if (!injection.needsConstruction) {
+        return new MethodWeaver(next, injection, hasFrames, null);
+      }
+      return new MethodNode(Opcodes.ASM9, access, name, descriptor, signature, exceptions) {
+        @Override
+        public void visitEnd() {
+          try {
+            Construction construction = Construction.of(traced.internalName, this);
+            accept(new MethodWeaver(next, injection, hasFrames, construction));
+          } catch (AnalyzerException e) {
+            throw new IllegalArgumentException(e.getMessage(), e);
           }
-        };
-    reader.accept(weaver, ClassReader.EXPAND_FRAMES);
-    return writer.toByteArray();
+        }
+      };
+    }
+
+    private Injection injection(TracedMethod method, MethodShape shape) {
+      EnumSet<ProbeKind> kinds = armed.get(method);
+      return method.captures.isPlain
+          ? new PlainInjection(traced, method, kinds, shape)
+          : new RichInjection(traced, method, kinds, shape, leftovers.get(method), offsets::of);
+    }
   }
 }

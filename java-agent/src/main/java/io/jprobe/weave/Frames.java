@@ -16,32 +16,36 @@ final class Frames {
   private final boolean wanted;
   private final List<Object> own;
   private final AddedLocals added;
+  private final Object receiver;
 
-  private Frames(boolean wanted, List<Object> own, AddedLocals added) {
+  private Frames(boolean wanted, List<Object> own, AddedLocals added, Object receiver) {
     this.wanted = wanted;
     this.own = own;
     this.added = added;
+    this.receiver = receiver;
   }
 
   /** At the beginning of a method: its receiver and arguments. */
   static Frames atBegin(boolean wanted, String className, TracedMethod method, AddedLocals added) {
     List<Object> own = new ArrayList<>();
+    Object receiver = method.isConstructor() ? Opcodes.UNINITIALIZED_THIS : className;
     if (!method.isStatic()) {
-      own.add(method.isConstructor() ? Opcodes.UNINITIALIZED_THIS : className);
+      own.add(receiver);
     }
     for (Type type : Type.getArgumentTypes(method.descriptor)) {
       own.add(typeOf(type));
     }
-    return new Frames(wanted, own, added);
+    return new Frames(wanted, own, added, receiver);
   }
 
   /**
    * After the body, where nothing is known of the method's variables.
    *
-   * @param receiver the type of the first one, where it matters; null where it does not
+   * @param receiver the type of {@code this}
+   * @param isFirst whether the first variable has it there for certain, and it matters
    */
-  static Frames atEnd(boolean wanted, Object receiver, AddedLocals added) {
-    return new Frames(wanted, receiver == null ? List.of() : List.of(receiver), added);
+  static Frames atEnd(boolean wanted, Object receiver, boolean isFirst, AddedLocals added) {
+    return new Frames(wanted, isFirst ? List.of(receiver) : List.of(), added, receiver);
   }
 
   /**
@@ -51,7 +55,7 @@ final class Frames {
   void visit(MethodVisitor code, Object... stack) {
     if (wanted) {
       List<Object> locals = new ArrayList<>(own);
-      added.appendTo(locals);
+      added.appendTo(locals, receiver);
       code.visitFrame(Opcodes.F_NEW, locals.size(), locals.toArray(), stack.length, stack);
       code.visitInsn(Opcodes.NOP);
     }

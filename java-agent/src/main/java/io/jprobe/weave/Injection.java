@@ -2,6 +2,7 @@
 package io.jprobe.weave;
 
 import io.jprobe.capture.ProbeKind;
+import io.jprobe.capture.TypedPath.Root;
 import io.jprobe.catalog.Gate;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
@@ -24,6 +25,15 @@ abstract class Injection {
   /** The local with the time at which the call began, or java.jprobe.Fire.HELD_BACK. */
   final int start;
 
+  /**
+   * The local with a constructor's {@code this}, where its own may be lost before it ends; -1 where
+   * that is not, or nobody looks.
+   */
+  final int receiver;
+
+  /** Whether it matters where in the constructor {@code this} is initialized, and is not plain. */
+  final boolean needsConstruction;
+
   private final EnumSet<ProbeKind> kinds;
 
   Injection(TracedClass traced, TracedMethod method, EnumSet<ProbeKind> kinds, MethodShape shape) {
@@ -32,6 +42,17 @@ abstract class Injection {
     this.kinds = kinds;
     this.locals = new AddedLocals(shape.maxLocals);
     this.start = locals.add(Opcodes.LONG);
+    boolean turns = isConstructor() && !shape.isStraight();
+    boolean isWanted = needsReceiverAtEnd() || turns && fires(ProbeKind.THROW);
+    this.receiver = isWanted && !shape.keepsReceiver() ? locals.addReceiver() : -1;
+    this.needsConstruction = turns && (receiver >= 0 || fires(ProbeKind.THROW));
+  }
+
+  /** Whether a call that returns is asked for the {@code this} of a constructor. */
+  final boolean needsReceiverAtEnd() {
+    return isConstructor()
+        && fires(ProbeKind.RETURN)
+        && method.captures.paths().stream().anyMatch(path -> path.root == Root.THIS);
   }
 
   /** At the beginning of the method. Stack: unchanged, empty. */

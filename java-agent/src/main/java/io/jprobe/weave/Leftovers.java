@@ -33,7 +33,7 @@ final class Leftovers {
 
   /**
    * For each return instruction of the method, in order: the sizes of what lies below its value, 1
-   * or 2, the topmost first.
+   * or 2, the topmost first. Null for one that is never reached.
    */
   List<List<Integer>> of(String signature) throws AnalyzerException {
     MethodNode method = methods.get(signature);
@@ -49,15 +49,13 @@ final class Leftovers {
     return leftovers;
   }
 
-  /**
-   * @param frame null where the instruction is never reached
-   */
   private static List<Integer> below(Frame<BasicValue> frame, int values) {
+    if (frame == null) {
+      return null;
+    }
     List<Integer> sizes = new ArrayList<>();
-    if (frame != null) {
-      for (int i = frame.getStackSize() - 1 - values; i >= 0; i--) {
-        sizes.add(frame.getStack(i).getSize());
-      }
+    for (int i = frame.getStackSize() - 1 - values; i >= 0; i--) {
+      sizes.add(frame.getStack(i).getSize());
     }
     return sizes;
   }

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.weave;
 
+import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Map;
+import java.util.Set;
 import org.objectweb.asm.ClassReader;
 import org.objectweb.asm.ClassVisitor;
+import org.objectweb.asm.Label;
 import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 
@@ -13,7 +17,8 @@ final class MethodShape {
   /** Local variable slots in use; woven variables come after them. */
   final int maxLocals;
 
-  private int initializations;
+  private boolean isStraight = true;
+  private boolean keepsReceiver = true;
 
   private MethodShape(int maxLocals) {
     this.maxLocals = maxLocals;
@@ -22,13 +27,27 @@ final class MethodShape {
   /** The shapes of a class's methods with code, by name and descriptor. */
   static Map<String, MethodShape> read(ClassReader reader) {
     Map<String, MethodShape> shapes = readCodeAttributes(reader);
-    reader.accept(new Constructors(shapes), ClassReader.SKIP_DEBUG | ClassReader.SKIP_FRAMES);
+    reader.accept(
+        new Constructors(shapes, reader.getClassName()),
+        ClassReader.SKIP_DEBUG | ClassReader.EXPAND_FRAMES);
     return shapes;
   }
 
-  /** Whether it cannot be said, instruction by instruction, where a constructor calls super(). */
-  boolean hasUnclearInitialization() {
-    return initializations != 1;
+  /**
+   * Whether a constructor's first call of an {@code <init>} is that of super() or this(), and
+   * {@code this} is initialized behind it and nowhere before. If not, {@link Construction} knows.
+   */
+  boolean isStraight() {
+    return isStraight;
+  }
+
+  /**
+   * Whether a constructor's first variable is {@code this} from beginning to end, and the verifier
+   * knows. Frames need not mention what is not used any more, and the variable may have another use
+   * then: shrinkers and other compilers than Java's do both.
+   */
+  boolean keepsReceiver() {
+    return keepsReceiver;
   }
 
   /**
@@ -79,37 +98,111 @@ final class MethodShape {
     return at;
   }
 
-  /** Counts the calls of super() or this() in each constructor; skips all other methods. */
+  /** Looks at each constructor; skips all other methods. */
   private static final class Constructors extends ClassVisitor {
     private final Map<String, MethodShape> shapes;
+    private final String className;
 
-    Constructors(Map<String, MethodShape> shapes) {
+    Constructors(Map<String, MethodShape> shapes, String className) {
       super(Opcodes.ASM9);
       this.shapes = shapes;
+      this.className = className;
     }
 
     @Override
     public MethodVisitor visitMethod(
         int access, String name, String descriptor, String signature, String[] exceptions) {
-      if (!name.equals("<init>")) {
-        return null;
-      }
-      MethodShape shape = shapes.get(name + descriptor);
-      Initialization initialization = new Initialization();
-      return new MethodVisitor(Opcodes.ASM9) {
-        @Override
-        public void visitTypeInsn(int opcode, String type) {
-          initialization.visitTypeInsn(opcode);
-        }
+      MethodShape shape = name.equals("<init>") ? shapes.get(name + descriptor) : null;
+      return shape == null ? null : new Constructor(shape, className);
+    }
+  }
 
-        @Override
-        public void visitMethodInsn(
-            int opcode, String owner, String called, String calledDescriptor, boolean isInterface) {
-          if (initialization.completesAt(opcode, called)) {
-            shape.initializations++;
-          }
-        }
-      };
+  private static final class Constructor extends MethodVisitor {
+    private final MethodShape shape;
+    private final String className;
+    private final Set<Label> guarded = new HashSet<>();
+    private boolean isInitialized;
+
+    Constructor(MethodShape shape, String className) {
+      super(Opcodes.ASM9);
+      this.shape = shape;
+      this.className = className;
+    }
+
+    /** What makes it hard to say where super() is called, before it is. */
+    private void turns() {
+      if (!isInitialized) {
+        shape.isStraight = false;
+      }
+    }
+
+    @Override
+    public void visitTryCatchBlock(Label start, Label end, Label handler, String type) {
+      guarded.add(start);
+    }
+
+    @Override
+    public void visitLabel(Label label) {
+      if (guarded.contains(label)) {
+        turns();
+      }
+    }
+
+    @Override
+    public void visitTypeInsn(int opcode, String type) {
+      if (opcode == Opcodes.NEW) {
+        turns();
+      }
+    }
+
+    @Override
+    public void visitJumpInsn(int opcode, Label label) {
+      turns();
+    }
+
+    @Override
+    public void visitTableSwitchInsn(int min, int max, Label otherwise, Label... labels) {
+      turns();
+    }
+
+    @Override
+    public void visitLookupSwitchInsn(Label otherwise, int[] keys, Label[] labels) {
+      turns();
+    }
+
+    @Override
+    public void visitInsn(int opcode) {
+      if (opcode == Opcodes.ATHROW || opcode == Opcodes.RETURN) {
+        turns();
+      }
+    }
+
+    @Override
+    public void visitVarInsn(int opcode, int local) {
+      if (local == 0 && opcode >= Opcodes.ISTORE && opcode <= Opcodes.ASTORE) {
+        shape.keepsReceiver = false;
+        turns();
+      }
+    }
+
+    @Override
+    public void visitMethodInsn(
+        int opcode, String owner, String called, String descriptor, boolean isInterface) {
+      isInitialized |= opcode == Opcodes.INVOKESPECIAL && called.equals("<init>");
+    }
+
+    @Override
+    public void visitFrame(
+        int type, int localCount, Object[] locals, int stackCount, Object[] stack) {
+      Object first = localCount == 0 ? Opcodes.TOP : locals[0];
+      shape.keepsReceiver &= first == Opcodes.UNINITIALIZED_THIS || className.equals(first);
+      shape.isStraight &=
+          !Arrays.asList(locals).subList(0, localCount).contains(Opcodes.UNINITIALIZED_THIS);
+    }
+
+    @Override
+    public void visitEnd() {
+      shape.isStraight &= isInitialized;
     }
   }
 }

@@ -17,30 +17,46 @@ import org.objectweb.asm.Opcodes;
  *
  * <p>The handler's frame knows no local but the new ones: what the method keeps in its variables
  * differs from place to place. In a constructor a second handler stands for the part before super()
- * or this(), where the verifier wants to see that {@code this} is not initialized. The call itself
- * cannot be covered: no frame satisfies the verifier for it (JVMS 4.10.1.9, invokespecial), so that
- * what comes out of super() fires the throw probe of the constructor that threw it, not of this
- * one.
+ * or this(), where the verifier wants to see that {@code this} is not initialized, in whatever
+ * variable it is. The call itself cannot be covered: no frame satisfies the verifier for it (JVMS
+ * 4.10.1.9, invokespecial), so that what comes out of super() fires the throw probe of the
+ * constructor that threw it, not of this one.
  */
 final class MethodWeaver extends MethodVisitor {
   private static final String THROWABLE = "java/lang/Throwable";
 
+  /** Of the operand stack, and of local variables (JVMS 4.11). */
+  private static final int MOST_SLOTS = 65_535;
+
   private final Injection injection;
   private final boolean hasFrames;
-  private final Initialization initialization = new Initialization();
+  private final Construction construction;
   private final Label bodyStart = new Label();
   private final Label initializing = new Label();
   private final Label initialized = new Label();
+  private boolean isInitialized;
+  private int frameCount;
 
-  MethodWeaver(MethodVisitor next, Injection injection, boolean hasFrames) {
+  /**
+   * @param construction of a constructor that is not straight ({@link MethodShape#isStraight});
+   *     null for all others
+   */
+  MethodWeaver(
+      MethodVisitor next, Injection injection, boolean hasFrames, Construction construction) {
     super(Opcodes.ASM9, next);
     this.injection = injection;
     this.hasFrames = hasFrames;
+    this.construction = construction;
   }
 
   @Override
   public void visitCode() {
     super.visitCode();
+    if (injection.receiver >= 0) {
+      // The verifier sees it become initialized together with the first variable.
+      mv.visitVarInsn(Opcodes.ALOAD, 0);
+      mv.visitVarInsn(Opcodes.ASTORE, injection.receiver);
+    }
     injection.begin(
         mv,
         Frames.atBegin(
@@ -51,21 +67,31 @@ final class MethodWeaver extends MethodVisitor {
   @Override
   public void visitFrame(int type, int localCount, Object[] local, int stackCount, Object[] stack) {
     List<Object> locals = new ArrayList<>(Arrays.asList(local).subList(0, localCount));
-    injection.locals.appendTo(locals);
+    injection.locals.appendTo(locals, receiverAt(locals));
     super.visitFrame(Opcodes.F_NEW, locals.size(), locals.toArray(), stackCount, stack);
   }
 
-  @Override
-  public void visitTypeInsn(int opcode, String type) {
-    initialization.visitTypeInsn(opcode);
-    super.visitTypeInsn(opcode, type);
+  /** What {@code this} is at the next frame of the method's own, which has these variables. */
+  private Object receiverAt(List<Object> locals) {
+    int frame = frameCount++;
+    if (locals.contains(Opcodes.UNINITIALIZED_THIS)) {
+      return Opcodes.UNINITIALIZED_THIS;
+    }
+    boolean isVague = construction != null && construction.isVague(frame);
+    return isVague ? Opcodes.TOP : injection.traced.internalName;
   }
 
   @Override
   public void visitMethodInsn(
       int opcode, String owner, String name, String descriptor, boolean isInterface) {
-    boolean initializes = injection.isConstructor() && initialization.completesAt(opcode, name);
+    boolean initializes =
+        injection.isConstructor()
+            && construction == null
+            && !isInitialized
+            && opcode == Opcodes.INVOKESPECIAL
+            && name.equals("<init>");
     if (initializes) {
+      isInitialized = true;
       mv.visitLabel(initializing);
     }
     super.visitMethodInsn(opcode, owner, name, descriptor, isInterface);
@@ -88,28 +114,46 @@ final class MethodWeaver extends MethodVisitor {
     Label bodyEnd = new Label();
     mv.visitLabel(bodyEnd);
     if (injection.fires(ProbeKind.THROW)) {
-      if (injection.isConstructor()) {
-        visitHandler(bodyStart, initializing, Opcodes.UNINITIALIZED_THIS);
-        visitHandler(initialized, bodyEnd, null);
-      } else {
-        visitHandler(bodyStart, bodyEnd, null);
-      }
+      visitHandlers(bodyEnd);
     }
-    Object receiver = injection.isConstructor() ? injection.traced.internalName : null;
-    injection.end(mv, Frames.atEnd(hasFrames, receiver, injection.locals));
-    super.visitMaxs(
-        Math.max(maxStack + injection.endStack(), injection.beginStack()), injection.locals.end());
+    boolean isFirst = injection.needsReceiverAtEnd() && injection.receiver < 0;
+    injection.end(
+        mv, Frames.atEnd(hasFrames, injection.traced.internalName, isFirst, injection.locals));
+    int stack = Math.max(maxStack + injection.endStack(), injection.beginStack());
+    if (Math.max(stack, injection.locals.end()) > MOST_SLOTS) {
+      throw new IllegalArgumentException(
+          "the probes would take more than 65535 slots of its frame");
+    }
+    super.visitMaxs(stack, injection.locals.end());
+  }
+
+  private void visitHandlers(Label bodyEnd) {
+    String type = injection.traced.internalName;
+    if (construction != null) {
+      visitHandler(construction.parts(false), Opcodes.UNINITIALIZED_THIS);
+      visitHandler(construction.parts(true), type);
+    } else if (injection.isConstructor()) {
+      visitHandler(
+          List.of(new Construction.Part(bodyStart, initializing)), Opcodes.UNINITIALIZED_THIS);
+      visitHandler(List.of(new Construction.Part(initialized, bodyEnd)), type);
+    } else {
+      visitHandler(List.of(new Construction.Part(bodyStart, bodyEnd)), type);
+    }
   }
 
   /**
    * Appends a handler. It is the last in the table, so that the method's own come first. It names
    * no type: to find out whether an exception is a Throwable, the JVM would ask the class's loader.
    */
-  private void visitHandler(Label from, Label to, Object receiver) {
+  private void visitHandler(List<Construction.Part> parts, Object receiver) {
+    if (parts.isEmpty()) {
+      return;
+    }
     Label handler = new Label();
-    mv.visitTryCatchBlock(from, to, handler, null);
+    parts.forEach(part -> mv.visitTryCatchBlock(part.from, part.to, handler, null));
     mv.visitLabel(handler);
-    Frames frames = Frames.atEnd(hasFrames, receiver, injection.locals);
+    boolean isFirst = receiver == Opcodes.UNINITIALIZED_THIS && injection.receiver < 0;
+    Frames frames = Frames.atEnd(hasFrames, receiver, isFirst, injection.locals);
     frames.visit(mv, THROWABLE);
     injection.thrown(mv, frames);
     mv.visitInsn(Opcodes.ATHROW);

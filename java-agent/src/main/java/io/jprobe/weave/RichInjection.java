@@ -39,6 +39,7 @@ final class RichInjection extends Injection {
 
   private final Type returnType;
   private int returns;
+  private boolean isExitUsed;
 
   /**
    * @param leftovers for each return instruction, the sizes of what lies on the stack below its
@@ -59,7 +60,7 @@ final class RichInjection extends Injection {
     this.elapsed = measures() ? locals.add(Opcodes.LONG) : -1;
     boolean keepsReturned = fires(ProbeKind.RETURN) && returnType.getSize() > 0;
     this.returned = keepsReturned ? locals.add(Frames.typeOf(returnType)) : -1;
-    this.paths = new PathCode(new StepCode(method, offsets), locals, returned);
+    this.paths = new PathCode(new StepCode(method, offsets, receiver), locals, returned);
     if (fires(ProbeKind.THROW)) {
       paths.exceptionLocal();
     }
@@ -170,23 +171,26 @@ final class RichInjection extends Injection {
 
   @Override
   void returns(MethodVisitor code, int opcode) {
-    if (!fires(ProbeKind.RETURN)) {
+    List<Integer> below = leftovers.get(returns++);
+    // One that is never reached has a frame all the same, which may say what it likes.
+    if (!fires(ProbeKind.RETURN) || below == null) {
       code.visitInsn(opcode);
       return;
     }
     if (returned >= 0) {
       code.visitVarInsn(returnType.getOpcode(Opcodes.ISTORE), returned);
     }
-    for (int size : leftovers.get(returns++)) {
+    for (int size : below) {
       code.visitInsn(size == 2 ? Opcodes.POP2 : Opcodes.POP);
     }
     code.visitJumpInsn(Opcodes.GOTO, exit);
+    isExitUsed = true;
   }
 
   @Override
   void end(MethodVisitor code, Frames frames) {
     // A method that never returns has no use for the place, and the verifier has none for it.
-    if (returns == 0) {
+    if (!isExitUsed) {
       return;
     }
     code.visitLabel(exit);

@@ -17,13 +17,16 @@ final class StepCode {
 
   private final TracedMethod method;
   private final ToLongFunction<Step> offsets;
+  private final int receiver;
 
   /**
    * @param offsets of fields that are private to other classes
+   * @param receiver the local with {@code this}, if not the first; else -1
    */
-  StepCode(TracedMethod method, ToLongFunction<Step> offsets) {
+  StepCode(TracedMethod method, ToLongFunction<Step> offsets, int receiver) {
     this.method = method;
     this.offsets = offsets;
+    this.receiver = Math.max(receiver, 0);
   }
 
   /**
@@ -56,7 +59,7 @@ final class StepCode {
         code.visitVarInsn(path.rootType.getOpcode(Opcodes.ILOAD), local);
         break;
       case THIS:
-        code.visitVarInsn(Opcodes.ALOAD, 0);
+        code.visitVarInsn(Opcodes.ALOAD, receiver);
         break;
       case RETURN:
         code.visitVarInsn(path.rootType.getOpcode(Opcodes.ILOAD), returned);
