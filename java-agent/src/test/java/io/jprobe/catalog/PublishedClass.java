@@ -5,6 +5,8 @@ import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.select.Selectors;
 import java.io.File;
 import java.io.InputStream;
+import java.util.HashMap;
+import java.util.Map;
 
 /** A class of the tests with its probes in a real stub library, but with no watcher. */
 public final class PublishedClass {
@@ -39,6 +41,26 @@ public final class PublishedClass {
     Catalog catalog = catalog(selectors);
     ClassLoader loader = PublishedClass.class.getClassLoader();
     return offer(catalog, loader, className.replace('.', '/'), classFile, new Complaints());
+  }
+
+  /** Publishes several classes at once, with the methods that the selectors mean. */
+  public static Map<String, TracedClass> publish(Map<String, byte[]> classFiles, String selectors)
+      throws Exception {
+    Catalog catalog = catalog(selectors);
+    ClassLoader loader = PublishedClass.class.getClassLoader();
+    classFiles.forEach((name, file) -> catalog.offer(loader, name.replace('.', '/'), false, file));
+    Map<String, TracedClass> published = new HashMap<>();
+    while (published.size() < classFiles.size()) {
+      catalog.publishDue(new Complaints());
+      Thread.sleep(10);
+      for (String name : classFiles.keySet()) {
+        TracedClass traced = catalog.find(loader, name.replace('.', '/'));
+        if (traced != null) {
+          published.put(name, traced);
+        }
+      }
+    }
+    return published;
   }
 
   /** An open catalogue for memfds. */

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.weave;
+
+import static org.junit.Assert.assertEquals;
+
+import io.jprobe.capture.ProbeKind;
+import io.jprobe.catalog.Gate;
+import io.jprobe.catalog.PublishedClass;
+import io.jprobe.catalog.TracedClass;
+import io.jprobe.catalog.TracedMethod;
+import java.lang.reflect.InvocationTargetException;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.EnumSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.BeforeClass;
+import org.junit.Test;
+import org.objectweb.asm.Opcodes;
+
+/**
+ * {@link OddFrames}, woven in every way: the verifier takes them, they do what they did, and each
+ * probe fires for the calls that it should, with the values that decide on it.
+ */
+public class OddFramesTest {
+  /** With frames, and from before there were any. */
+  private static final int[] VERSIONS = {Opcodes.V11, Opcodes.V1_4};
+
+  private static final int[] ARGUMENTS = {1, 2, 3, 2, -1, 0, OddFrames.EARLY, -2};
+
+  /** The id of an object whose method is called. */
+  private static final int ID = 7;
+
+  private static final List<EnumSet<ProbeKind>> KINDS =
+      List.of(
+          EnumSet.allOf(ProbeKind.class),
+          EnumSet.of(ProbeKind.ENTRY),
+          EnumSet.of(ProbeKind.RETURN),
+          EnumSet.of(ProbeKind.THROW));
+
+  private static final List<String> FOR_EACH_CALL =
+      List.of(
+          "",
+          "(t=thread)",
+          "(s=this)",
+          "(s=this.id,a=arg0,e=exception.message)",
+          " when duration >= 0ns",
+          " when thread != null && arg0 > -1000",
+          "(s=this.toString().length) when thread != null");
+
+  /** One class, and what becomes of calls of its odd method. */
+  private static final class Odd {
+    final String className;
+    final String what;
+    final boolean isConstructor;
+    final byte[] classFile;
+    final List<String> results;
+
+    Odd(String className, String what, boolean isConstructor, byte[] classFile) throws Exception {
+      this.className = className;
+      this.what = what;
+      this.isConstructor = isConstructor;
+      this.classFile = classFile;
+      this.results = call(classFile);
+    }
+
+    /** Calls it with each argument. */
+    List<String> call(byte[] bytes) throws Exception {
+      Woven loader = new Woven();
+      loader.add(className, bytes);
+      Class<?> type = loader.loadClass(className);
+      List<String> results = new ArrayList<>();
+      for (int argument : ARGUMENTS) {
+        try {
+          Object made = type.getConstructor(int.class).newInstance(isConstructor ? argument : ID);
+          results.add(
+              isConstructor
+                  ? "id " + type.getField("id").get(made)
+                  : "returned "
+                      + type.getMethod("run", int.class, long.class, Object.class)
+                          .invoke(made, argument, 1L << 40, "text"));
+        } catch (InvocationTargetException e) {
+          results.add("threw " + e.getCause());
+        }
+      }
+      return results;
+    }
+
+    long calls(ProbeKind kind) {
+      long thrown = results.stream().filter(result -> result.startsWith("threw")).count();
+      switch (kind) {
+        case ENTRY:
+          return ARGUMENTS.length;
+        case RETURN:
+          return ARGUMENTS.length - thrown;
+        default:
+          return thrown;
+      }
+    }
+  }
+
+  /** How often a probe should have fired. */
+  private interface Expected {
+    long hits(Odd odd, ProbeKind kind);
+  }
+
+  private static List<Odd> odds;
+
+  @BeforeClass
+  public static void prepare() throws Exception {
+    Woven.bindFire();
+    odds = new ArrayList<>();
+    for (int version : VERSIONS) {
+      for (var each : OddFrames.constructors().entrySet()) {
+        String name = "Odd" + odds.size();
+        byte[] bytes = OddFrames.withConstructor(name, version, each.getValue());
+        odds.add(new Odd(name, version + " new: " + each.getKey(), true, bytes));
+      }
+      for (var each : OddFrames.methods().entrySet()) {
+        String name = "Odd" + odds.size();
+        byte[] bytes = OddFrames.withMethod(name, version, each.getValue());
+        odds.add(new Odd(name, version + " run: " + each.getKey(), false, bytes));
+      }
+    }
+  }
+
+  /** Weaves all of them, for each choice of probes, and calls them. */
+  private static void assertHits(String wish, Expected expected) throws Exception {
+    Map<String, byte[]> files = new LinkedHashMap<>();
+    List<String> selectors = new ArrayList<>();
+    for (Odd odd : odds) {
+      files.put(odd.className, odd.classFile);
+      selectors.add(odd.className + "#" + (odd.isConstructor ? "new(int)" : "run(int,..)") + wish);
+    }
+    Map<String, TracedClass> published = PublishedClass.publish(files, String.join(";", selectors));
+    for (Odd odd : odds) {
+      TracedClass traced = published.get(odd.className);
+      assertEquals(1, traced.methods().size());
+      TracedMethod method = traced.methods().get(0);
+      for (EnumSet<ProbeKind> some : KINDS) {
+        EnumSet<ProbeKind> kinds = EnumSet.copyOf(some);
+        kinds.retainAll(method.kinds());
+        if (!kinds.isEmpty()) {
+          assertHits(odd, traced, method, kinds, expected);
+        }
+      }
+    }
+  }
+
+  private static void assertHits(
+      Odd odd, TracedClass traced, TracedMethod method, EnumSet<ProbeKind> kinds, Expected expected)
+      throws Exception {
+    String what = odd.what + " " + method.captures.conditionText + " " + kinds;
+    ClassWeaver.Result result =
+        new ClassWeaver().weave(traced, Collections.singletonMap(method, kinds), odd.classFile);
+    assertEquals(what, Map.of(), result.failures);
+    kinds.forEach(kind -> method.setGateWord(Gate.fired(kind), 0));
+    assertEquals(what, odd.results, odd.call(result.classFile));
+    for (ProbeKind kind : kinds) {
+      assertEquals(what + ": " + kind, expected.hits(odd, kind), method.gateWord(Gate.fired(kind)));
+    }
+  }
+
+  @Test
+  public void everyCallFires() throws Exception {
+    for (String wish : FOR_EACH_CALL) {
+      assertHits(wish, Odd::calls);
+    }
+  }
+
+  /** A constructor's is there once it has returned. */
+  @Test
+  public void theReceiverIsTheObjectThatWasCalled() throws Exception {
+    assertHits(
+        "(s=this) when this.id == 2",
+        (odd, kind) -> odd.isConstructor && kind == ProbeKind.RETURN ? 2 : 0);
+    assertHits(
+        "(s=this) when this.id == " + ID, (odd, kind) -> odd.isConstructor ? 0 : odd.calls(kind));
+    assertHits(" when this.id == 99", (odd, kind) -> 0);
+  }
+
+  @Test
+  public void argumentsAreThoseOfTheCall() throws Exception {
+    assertHits(
+        "(a=arg0) when arg0 == 2 && duration >= 0ns",
+        (odd, kind) -> kind == ProbeKind.THROW ? 0 : 2);
+    assertHits(" when arg0 == -1", (odd, kind) -> kind == ProbeKind.RETURN ? 0 : 1);
+  }
+}
