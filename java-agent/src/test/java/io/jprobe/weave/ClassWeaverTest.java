@@ -185,6 +185,86 @@ public class ClassWeaverTest {
   }
 
   @Test
+  public void aMethodWithoutRoomForMoreVariablesFailsAlone() throws Exception {
+    byte[] bytes =
+        classWith(
+            Opcodes.V11,
+            code -> {
+              code.visitInsn(Opcodes.ICONST_0);
+              code.visitVarInsn(Opcodes.ISTORE, 65_533);
+              code.visitInsn(Opcodes.RETURN);
+            });
+    ClassWeaver.Result result = weave("Made", bytes, EnumSet.allOf(ProbeKind.class));
+    assertEquals(
+        "[its bytecode cannot be followed: the probes would take more than 65535 slots of its"
+            + " frame]",
+        result.failures.values().toString());
+    Woven woven = new Woven();
+    woven.add("Made", result.classFile);
+    woven.loadClass("Made").getMethod("run").invoke(null);
+  }
+
+  @Test
+  public void whereConstantsLeaveRoomForSomeMethodsTheseAreWoven() throws Exception {
+    ClassWriter writer = new ClassWriter(ClassWriter.COMPUTE_MAXS);
+    writer.visit(Opcodes.V11, Opcodes.ACC_PUBLIC, "Made", null, "java/lang/Object", null);
+    int methods = 16;
+    for (int i = 0; i < methods; i++) {
+      MethodVisitor code =
+          writer.visitMethod(Opcodes.ACC_PUBLIC | Opcodes.ACC_STATIC, "run" + i, "()V", null, null);
+      code.visitCode();
+      code.visitInsn(Opcodes.RETURN);
+      code.visitMaxs(0, 0);
+      code.visitEnd();
+    }
+    // What weaving needs for all, and a gate's address, of two entries, for each of some methods.
+    for (int i = 0; writer.newConst(i) < 65_535 - 40; i++) {}
+    byte[] bytes = writer.toByteArray();
+    ClassWeaver.Result result = weave("Made", bytes, EnumSet.of(ProbeKind.RETURN));
+    assertEquals(
+        "the constants of its class leave no room",
+        result.failures.values().stream().distinct().collect(Collectors.joining()));
+    assertTrue(result.failures.size() + " failed", result.failures.size() < methods);
+    Woven woven = new Woven();
+    woven.add("Made", result.classFile);
+    for (int i = 0; i < methods; i++) {
+      woven.loadClass("Made").getMethod("run" + i).invoke(null);
+    }
+  }
+
+  @Test
+  public void returnsThatAreFarFromTheEndAreWoven() throws Exception {
+    byte[] bytes =
+        classWith(
+            Opcodes.V11,
+            code -> {
+              Label far = new Label();
+              code.visitMethodInsn(
+                  Opcodes.INVOKESTATIC,
+                  "java/lang/Thread",
+                  "currentThread",
+                  "()Ljava/lang/Thread;",
+                  false);
+              code.visitInsn(Opcodes.DUP);
+              code.visitVarInsn(Opcodes.ASTORE, 0);
+              code.visitJumpInsn(Opcodes.IFNULL, far);
+              code.visitInsn(Opcodes.RETURN);
+              code.visitLabel(far);
+              code.visitFrame(Opcodes.F_NEW, 0, new Object[0], 0, new Object[0]);
+              for (int i = 0; i < 32_700; i++) {
+                code.visitInsn(Opcodes.NOP);
+              }
+              code.visitInsn(Opcodes.RETURN);
+            });
+    ClassWeaver.Result result =
+        weave("Made", bytes, EnumSet.allOf(ProbeKind.class), "**#run(thread.name)");
+    assertEquals(Map.of(), result.failures);
+    Woven woven = new Woven();
+    woven.add("Made", result.classFile);
+    woven.loadClass("Made").getMethod("run").invoke(null);
+  }
+
+  @Test
   public void classFilesWithoutFramesAndWithSubroutinesAreWoven() throws Exception {
     byte[] bytes =
         classWith(
