@@ -498,7 +498,7 @@ final class Armer implements Watcher.Listener {
       runOut(batch, e);
     } catch (ApplicationException e) {
       if (batch.size() == 1) {
-        settle(batch.get(0), reason(batch.get(0).loaded(), e.getMessage()));
+        retransformWithoutGuilty(batch.get(0), e);
       } else {
         // Nothing of the batch was changed; only one class may be to blame. A call takes longer
         // than a class: by halves, one of 64 is found in 12 of them.
@@ -506,6 +506,43 @@ final class Armer implements Watcher.Listener {
         retransform(batch.subList(0, half));
         retransform(batch.subList(half, batch.size()));
       }
+    }
+  }
+
+  /** One class is to blame, or some of its methods. */
+  private void retransformWithoutGuilty(TracedClass traced, ApplicationException problem) {
+    boolean areLeftOut =
+        GuiltyMethods.mayBeBehind(problem.getCause())
+            && new GuiltyMethods(traced, () -> isTaken(traced)).areLeftOut(problem.getMessage());
+    settle(traced, areLeftOut ? null : reason(traced.loaded(), problem.getMessage()));
+  }
+
+  /** Whether the JVM takes the class with what is armed of it. */
+  private boolean isTaken(TracedClass traced) {
+    Class<?> loaded = traced.loaded();
+    if (loaded == null || busy.contains(traced)) {
+      return false;
+    }
+    try {
+      Call<Void> call =
+          calls.startOrRun(
+              null,
+              RETRANSFORMATION_NANOS,
+              () -> {
+                transformer.retransform(new Class<?>[] {loaded}, instrumentation);
+                return null;
+              });
+      if (!call.isDone()) {
+        overdue.put(call, List.of(traced));
+        busy.add(traced);
+        return false;
+      }
+      call.get();
+      traced.setWoven(!traced.armed().isEmpty());
+      return true;
+    } catch (ApplicationException | OutOfMemoryError e) {
+      // Where memory has run out as well, nothing of the class is woven.
+      return false;
     }
   }
 

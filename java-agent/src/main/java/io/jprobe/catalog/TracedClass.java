@@ -39,6 +39,7 @@ public final class TracedClass {
   private final List<TracedMethod> retired = new ArrayList<>();
   private final Set<Untraceable> told = new HashSet<>();
   private boolean isWoven;
+  private Map<TracedMethod, EnumSet<ProbeKind>> woven = Map.of();
   private Map<TracedMethod, EnumSet<ProbeKind>> givenUp = Map.of();
 
   /** What keeps methods that were prepared for weaving from being woven; empty for nothing. */
@@ -136,9 +137,15 @@ public final class TracedClass {
     return isWoven;
   }
 
-  /** Of the watcher's thread. */
+  /** Of the watcher's thread: the JVM has taken the class with what is armed. */
   public void setWoven(boolean woven) {
     isWoven = woven;
+    this.woven = woven ? armed : Map.of();
+  }
+
+  /** What was armed when the JVM took the class last. */
+  public Map<TracedMethod, EnumSet<ProbeKind>> woven() {
+    return woven;
   }
 
   /** Whether all that the woven method names is resolved. For any thread. */
