@@ -1,4 +1,4 @@
-"""A class that the JVM refuses when it is woven: the methods that are to blame fail, by name, and no others."""
+"""A class that the JVM refuses once it is woven: the methods to blame fail, by name, and no others."""
 
 from __future__ import annotations
 

@@ -65,20 +65,45 @@ final class Names {
     providers.values().removeIf(provider -> gone.contains(provider.owner));
   }
 
-  /** One base name a method, in class-file order: overloads after the first are numbered. */
+  /**
+   * One base name a method, in class-file order: overloads after the first are numbered. A method
+   * whose own name looks like that of a numbered one keeps it, and the overload gets the next
+   * number that is free.
+   */
   static List<String> methodNames(List<MethodFacts> methods) {
+    List<String> own = new ArrayList<>();
+    List<String> numbered = new ArrayList<>();
     Map<String, Integer> seen = new HashMap<>();
-    List<String> names = new ArrayList<>();
     for (MethodFacts method : methods) {
-      String name = method.name.startsWith("<") ? special(method.name) : sanitize(method.name);
+      String name = clean(method.name);
       int count = seen.merge(name, 1, Integer::sum);
-      names.add(count == 1 ? name : name + "__" + count);
+      own.add(name);
+      numbered.add(count == 1 ? name : name + "__" + count);
     }
-    return names;
+    // What is numbered must not take these, nor each other's.
+    Set<String> taken = new HashSet<>(own);
+    taken.addAll(numbered);
+    for (int i = 0; i < numbered.size(); i++) {
+      String name = numbered.get(i);
+      if (!name.equals(own.get(i)) && seen.containsKey(name)) {
+        numbered.set(i, free(own.get(i), seen.get(own.get(i)), taken));
+      }
+    }
+    return numbered;
   }
 
-  private static String special(String name) {
-    return name.substring(1, name.length() - 1);
+  /** The name with the first number after that of the last overload which nothing else has. */
+  private static String free(String name, int last, Set<String> taken) {
+    int number = last + 1;
+    while (!taken.add(name + "__" + number)) {
+      number++;
+    }
+    return name + "__" + number;
+  }
+
+  private static String clean(String name) {
+    boolean isSpecial = name.equals("<init>") || name.equals("<clinit>");
+    return isSpecial ? name.substring(1, name.length() - 1) : sanitize(name);
   }
 
   private static String sanitize(String name) {
