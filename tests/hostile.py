@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from jcollect.discovery.faults import Faults
 from jcollect.discovery.hsperfdata import texts_of
 from jcollect.discovery.java_command import main_class, words_of
 from jcollect.discovery.live import LiveProbe
@@ -51,7 +52,7 @@ def read_manifest(content: bytes) -> None:
 
 def read_notes(content: bytes) -> None:
     try:
-        list(parse_notes(content))
+        list(parse_notes(content, Faults()))
     except MalformedLibraryError:
         return
 

@@ -285,6 +285,8 @@ def compile_targets(folder: Path) -> Path:
             COMPILER.javac,
             "--release",
             "11",
+            "-encoding",
+            "UTF-8",
             "-g",
             "-cp",
             f"{KOTLIN_JAR}:{SCALA_JAR}",

@@ -137,26 +137,137 @@ def spoilt(old: bytes, new: bytes) -> bytes:
     return content.replace(old, new)
 
 
-def test_places_outside_of_their_sections_are_refused() -> None:
+def probes_and_faults(content: bytes) -> tuple[list[str], list[tuple[str, str]]]:
+    """The names of the probes that are left, and what is told of the others."""
+    image = parse_stub_image(content)
+    assert image.faults.count == len(image.faults.told)
+    return [probe.name for probe in probes_of([StubLibrary(1, "/x", 0, image)])], image.faults.told
+
+
+def test_a_probe_whose_places_are_outside_of_their_sections_is_skipped() -> None:
     sound = parse_stub_image(spoilt(b"", b""))
-    for old, why in ((sound.text.address, "location"), (sound.semaphores.address, "semaphore")):
+    for old, why in (
+        (sound.text.address, "its location is not that of a stub"),
+        (sound.semaphores.address, "its semaphore is not in .probes"),
+    ):
         for new in (0, old - 32, old + 1, old + 64, 2**64 - 32, 2**63):
             packed = [number.to_bytes(8, "little") for number in (old, new)]
             # In the note; headers have the same number twice, as address and place in the file.
             content = bytearray(spoilt(b"", b""))
-            at = content.index(b"stapsdt\0") + (8 if why == "location" else 24)
+            at = content.index(b"stapsdt\0") + (8 if "location" in why else 24)
             assert content[at : at + 8] == packed[0]
             content[at : at + 8] = packed[1]
-            with pytest.raises(MalformedLibraryError, match=why):
-                parse_stub_image(bytes(content))
+            left, faults = probes_and_faults(bytes(content))
+            assert left == ["close__entry"]
+            assert faults == [("com_acme_Orders:place__entry", why)]
+
+
+def test_of_two_notes_at_one_stub_the_first_is_taken() -> None:
+    content = bytearray(spoilt(b"", b""))
+    first = content.index(b"stapsdt\0") + 8
+    second = content.index(b"stapsdt\0", first) + 8
+    content[second : second + 8] = content[first : first + 8]
+    left, faults = probes_and_faults(bytes(content))
+    assert left == ["place__entry"]
+    assert faults == [("com_acme_Orders:close__entry", "another probe is at the same stub")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "probe", "reason"),
+    [
+        (
+            b"com_acme_Orders\0close__entry",
+            b"com_acme_Orders\0place__entry",
+            "com_acme_Orders:place__entry",
+            "another probe of its library has the same name",
+        ),
+        (
+            b"\0close__entry",
+            b"\0clos\xe9__entry",
+            "com_acme_Orders:clos\\xe9__entry",
+            "its name has characters that no tracer can name",
+        ),
+        (
+            b"\0close__entry",
+            b"\0clo\x1b[2J_ntry",
+            "com_acme_Orders:clo\\x1b[2J_ntry",
+            "its name has characters that no tracer can name",
+        ),
+        (
+            b"com_acme_Orders\0close__entry",
+            b"\0close__entry   com_acme_Ord",
+            ":close__entry   com_acme_Ord",
+            "its name has characters that no tracer can name",
+        ),
+        (b"\0close__entry", b"\0clo\0e__entry", "of note 2", "the note does not hold three texts"),
+    ],
+)
+def test_a_probe_with_a_bad_name_is_skipped(old: bytes, new: bytes, probe: str, reason: str) -> None:
+    left, faults = probes_and_faults(spoilt(old, new))
+    assert left == ["place__entry"]
+    assert faults == [(probe, reason)]
+
+
+@pytest.mark.parametrize("arguments", ["-8@%rdi 9@%rs", "-8@%rdi  8@%r", "8@%rdi 8@%rsi ", "%rdi and %rsi ."])
+def test_a_probe_with_arguments_of_a_bad_format_is_skipped(arguments: str) -> None:
+    image = StubImage([PLACE, Method("com.acme.Orders", "close", (LONG,), kinds=(ENTRY,))])
+    image.argument_formats = lambda: ["-8@%rdi 8@8(%rsp)", arguments]  # type: ignore[method-assign]
+    left, faults = probes_and_faults(image.build())
+    assert left == ["place__entry"]
+    assert faults == [
+        ("com_acme_Orders:close__entry", "its note describes no arguments that a tracer can read")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bad_method", "bad_slot", "reason"),
+    [
+        (field(1, b"com.acme.\xff"), None, "its method's entry in the manifest cannot be decoded"),
+        (None, b"\x08\x01" + field(3, field(1, b"\xff")), "its entry in the manifest cannot be decoded"),
+        (None, b"\x08\x02" + ENTRY_KIND, "it refers to method 2, which is not there"),
+        (None, b"\x08\x01\x10\x63", "it has the unknown kind 99"),
+        (None, b"\x08\x01", "it has the unknown kind 0"),
+        (None, b"\x08\x01" + ENTRY_KIND + VALUE * 13, "its stub passes more than 13 words"),
+    ],
+)
+def test_a_probe_with_a_bad_entry_in_the_manifest_is_skipped(
+    bad_method: bytes | None, bad_slot: bytes | None, reason: str
+) -> None:
+    methods = [field(5, field(1, b"com.acme.Orders") + field(3, b"place")), field(5, bad_method or b"")]
+    slots = [field(6, ENTRY_KIND), field(6, bad_slot or b"\x08\x01" + ENTRY_KIND)]
+    others = field(4, b"**#\xff*") + field(7, b"\x0a\x01\xff")
+    manifest = b"".join(methods + slots) + (others if bad_method else b"")
+    content = library(manifest, 2, 2)
+    left, faults = probes_and_faults(content)
+    assert left == ["n0"]
+    assert faults == [("p:n1", reason)]
+    (probe,) = probes_of([StubLibrary(1, "/x", 0, parse_stub_image(content))])
+    assert (probe.class_name, probe.method, probe.gate) == ("com.acme.Orders", "place", 0)
+
+
+def test_a_library_with_nothing_but_bad_probes_is_told_of_in_a_few_lines(mapped: Mapped) -> None:
+    slots = 100_000
+    image = StubImage([Method("p", "n", kinds=(ENTRY,) * slots)])
+    image.names = lambda: [("p", "\x07" * 500)] * slots  # type: ignore[method-assign]
+    mapped.map(1, image.build())
+    mapped.map(2, StubImage([PLACE]).build())
+    warnings: list[str] = []
+    with bounded(LIBRARY_MIB, LIBRARY_SECONDS):
+        process = look(os.getpid(), warnings.append)
+    assert [probe.name for probe in process.probes(())] == ["place__entry"]
+    pid = os.getpid()
+    assert len(warnings) == limits.MAX_WARNINGS + 1
+    assert warnings[0] == (
+        f"skipping the probe p:{limits.MAX_TOLD_NAME * '?'}".replace("?", "\\x07")[: -4 * 2]
+        + f"… of PID {pid}: its name has characters that no tracer can name"
+    )
+    assert warnings[-1] == f"skipping 99,990 more probes of PID {pid}"
+    assert look_again(process, pytest.fail) == process
 
 
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        (b"com_acme_Orders\0close__entry", b"com_acme_Orders\0place__entry", "the same name"),
-        (b"\0place__entry", b"\0plac\xe9__entry", "no UTF-8"),
-        (b"\0place__entry", b"\0pla\0e__entry", "three texts"),
         (b"\0.text\0", b"\0.tixt\0", r"no section \.text"),
         (b"\0.hash\0", b"\0.text\0", r"two sections '\.text'"),
         (b"\x7fELF\x02", b"\x7fELF\x01", "not a little-endian ELF64 file"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jcollect.discovery.faults import Faults
 from jcollect.discovery.maps import Mapping, parse_maps
 from jcollect.discovery.probes import narrow, probes_of
 from jcollect.discovery.process import find_process
@@ -93,6 +94,26 @@ def test_captured_values_follow_what_a_probe_passes_anyway() -> None:
     assert [probe.condition for probe in probes] == ["when id > 5"] * 3 + [""] * 3
 
 
+def test_two_overloads_of_one_name_cost_no_other_probe() -> None:
+    """As agents wrote them whose names could collide: f(), f(int) and f__2()."""
+    methods = [Method("a.B", name) for name in ("f", "f__2", "f__2", "g")]
+    image = parse_stub_image(StubImage(methods).build())
+    probes = probes_of([StubLibrary(1, "/x", 0, image)])
+    names = [f"{name}__{kind}" for name in ("f", "f__2", "g") for kind in ("entry", "return", "throw")]
+    assert [probe.name for probe in probes] == names
+    assert [probe.gate for probe in probes] == [0] * 3 + [1] * 3 + [3] * 3
+    assert [probe for probe, _ in image.faults.told] == [
+        f"a_B:f__2__{kind}" for kind in ("entry", "return", "throw")
+    ]
+
+
+def test_names_are_as_long_as_class_files_allow() -> None:
+    longest = "m" * 65_535
+    image = parse_stub_image(StubImage([Method("c" * 65_535, longest + "__131072")]).build())
+    names = [probe.name for probe in probes_of([StubLibrary(1, "/x", 0, image)])]
+    assert names == [f"{longest}__131072__{kind}" for kind in ("entry", "return", "throw")]
+
+
 def test_a_stub_passes_up_to_thirteen_words_and_is_left_out_with_more() -> None:
     methods = [
         Method("a.B", "most", (LONG,) * 12, kinds=(ENTRY,)),
@@ -158,7 +179,7 @@ def test_six_thousand_notes_are_parsed_in_well_under_a_tenth_of_a_second() -> No
     best = 1.0
     for _ in range(3):
         begun = time.perf_counter()
-        notes = [note for _, note in zip(range(6000), parse_notes(section), strict=False)]
+        notes = [note for _, note in zip(range(6000), parse_notes(section, Faults()), strict=False)]
         best = min(best, time.perf_counter() - begun)
     assert len(notes) == 6000
     assert best < 0.1

@@ -35,8 +35,10 @@ MAX_READ_BYTES = 512 << 20
 MAX_WEIGHT = 512 << 20
 # Among the descriptors of a process that of a memfd is looked for; without it the library is found as well.
 MAX_DESCRIPTORS = 1 << 16
-# Of those that are skipped, so many are told of one by one.
+# Of libraries that are skipped, so many are told of one by one, and of probes as well.
 MAX_WARNINGS = 10
+# Characters of a name in a warning.
+MAX_TOLD_NAME = 200
 
 # /proc/PID/maps. The kernel allows 65,530 mappings unless told otherwise, and paths of 4 KiB: 256 MiB. Of a
 # mapping that is looked for, the line is kept; a library takes four of them.

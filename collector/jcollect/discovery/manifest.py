@@ -6,6 +6,7 @@ before, by a walk over the fields, which stops where there are too many.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -52,17 +53,24 @@ class Elements(NamedTuple):
     methods: list[int]
     probes: list[int]
     total: int
+    # The indices of those whose content is not what it should be; empty ones stand in their places.
+    undecoded_methods: frozenset[int] = frozenset()
+    undecoded_probes: frozenset[int] = frozenset()
 
 
 def decode_manifest(content: bytes) -> tuple[manifest_pb2.Manifest, Elements]:
-    """Raises MalformedLibraryError, also where it is too large, or of another version."""
+    """Raises MalformedLibraryError, also where it is too large, or of another version. One element that
+    cannot be decoded costs no other."""
     if len(content) > MAX_MANIFEST_BYTES:
         raise MalformedLibraryError(
             f"its manifest has {len(content):,} bytes, more than {MAX_MANIFEST_BYTES:,}"
         )
     try:
         elements = count_elements(content)
-        manifest = manifest_pb2.Manifest.FromString(content)
+        try:
+            manifest = manifest_pb2.Manifest.FromString(content)
+        except DecodeError:
+            manifest, elements = _decode_each(content, elements)
     except (DecodeError, IndexError):
         raise MalformedLibraryError("its manifest cannot be decoded") from None
     if manifest.version != MANIFEST_VERSION:
@@ -102,6 +110,44 @@ def count_elements(content: bytes) -> Elements:
     if values > MAX_VALUES:
         values = _count_values(content)
     return Elements(sizes[_METHODS], sizes[_PROBES], values + sum(map(len, sizes.values())))
+
+
+def _decode_each(content: bytes, elements: Elements) -> tuple[manifest_pb2.Manifest, Elements]:
+    """One element after the other. Raises DecodeError where the rest cannot be decoded."""
+    found: dict[int, list[bytes]] = {tag: [] for tag in _LIMITS}
+    others = bytearray()
+    at = 0
+    while at < len(content):
+        begun, tag = at, content[at]
+        at = _skip(content, at)
+        if tag in found:
+            _, begins = _varint(content, begun + 1)
+            found[tag].append(content[begins:at])
+        else:
+            others += content[begun:at]
+    manifest = manifest_pb2.Manifest.FromString(bytes(others))
+    bad_methods: set[int] = set()
+    bad_probes: set[int] = set()
+    for number, element in enumerate(found[_METHODS]):
+        try:
+            manifest.methods.append(manifest_pb2.TracedMethod.FromString(element))
+        except DecodeError:
+            manifest.methods.add()
+            bad_methods.add(number)
+    for number, element in enumerate(found[_PROBES]):
+        try:
+            manifest.probes.append(manifest_pb2.Slot.FromString(element))
+        except DecodeError:
+            manifest.probes.add()
+            bad_probes.add(number)
+    for element in found[_UNTRACEABLE]:
+        with suppress(DecodeError):
+            manifest.untraceable.append(manifest_pb2.Untraceable.FromString(element))
+    # Others refer to them by number.
+    manifest.selectors.extend(element.decode(errors="replace") for element in found[_SELECTORS])
+    return manifest, elements._replace(
+        undecoded_methods=frozenset(bad_methods), undecoded_probes=frozenset(bad_probes)
+    )
 
 
 def _count_values(content: bytes) -> int:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import count
 
 from jcollect.discovery.globs import matcher
-from jcollect.discovery.stub_library import SLOT_BYTES, StubLibrary
+from jcollect.discovery.stub_library import MAX_WORDS as MAX_WORDS
+from jcollect.discovery.stub_library import SLOT_BYTES, StubLibrary, words_of
+from jcollect.discovery.stub_library import TIMED_KINDS as TIMED_KINDS
 from jprobe.v1 import probe_pb2
-
-MAX_WORDS = 13
 
 ENTRY = probe_pb2.PROBE_KIND_ENTRY
 RETURN = probe_pb2.PROBE_KIND_RETURN
@@ -18,8 +18,6 @@ THROW = probe_pb2.PROBE_KIND_THROW
 MARK = probe_pb2.PROBE_KIND_MARK
 LIMIT = probe_pb2.PROBE_KIND_LIMIT
 KIND_NAMES: dict[int, str] = {ENTRY: "entry", RETURN: "return", THROW: "throw", MARK: "mark"}
-# What these pass begins with a duration.
-TIMED_KINDS = (RETURN, THROW)
 STATE_NAMES: dict[int, str] = {
     number: name.removeprefix("PROBE_STATE_").lower() for name, number in probe_pb2.ProbeState.items()
 }
@@ -54,7 +52,7 @@ class Probe:
     @property
     def words(self) -> int:
         """Number of words that the stub passes."""
-        return _words(self.kind, len(self.values))
+        return words_of(self.kind, len(self.values))
 
     @property
     def first_value(self) -> int:
@@ -148,11 +146,9 @@ def _probes_of_one(library: StubLibrary) -> Iterable[Probe]:
     for slot, entry in enumerate(image.manifest.probes):
         location = image.text.address + SLOT_BYTES * slot
         note = notes.get(location)
-        if note is None:
+        if note is None or slot in image.faulty_slots:
             continue
         kind, gate, values = entry.kind, entry.method, tuple(entry.values)
-        if _words(kind, len(values)) > MAX_WORDS:
-            continue
         class_name, class_loader_id, method_name, descriptor, condition, selector = methods[gate]
         yield _fresh(
             id=0,
@@ -179,7 +175,3 @@ def _fresh(**fields: object) -> Probe:
     probe = object.__new__(Probe)
     probe.__dict__.update(fields)
     return probe
-
-
-def _words(kind: int, values: int) -> int:
-    return 2 + max(values, 1) if kind in TIMED_KINDS else values + 1

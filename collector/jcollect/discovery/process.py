@@ -138,6 +138,7 @@ def look_again(before: TracedProcess, warn: Callable[[str], None]) -> TracedProc
     unreadable = {mapping.place for mapping in mappings} & before.unreadable
     files = MappedFiles(before.pid)
     refused: dict[Mapping, str] = {}
+    fresh: list[StubLibrary] = []
     for mapping in mappings:
         if mapping.place in known or mapping.place in unreadable:
             continue
@@ -149,6 +150,7 @@ def look_again(before: TracedProcess, warn: Callable[[str], None]) -> TracedProc
                 raise MalformedLibraryError("with it the process has too many probes")
             weight += library.image.weight
             libraries.append(library)
+            fresh.append(library)
         except (MalformedLibraryError, OSError) as error:
             refused[mapping] = error.strerror or "?" if isinstance(error, OSError) else str(error)
     if refused:
@@ -156,6 +158,7 @@ def look_again(before: TracedProcess, warn: Callable[[str], None]) -> TracedProc
         refused = {mapping: reason for mapping, reason in refused.items() if mapping in still_mapped}
         unreadable.update(mapping.place for mapping in refused)
         _tell_refused(before.pid, refused, warn)
+    _tell_skipped(before.pid, fresh, warn)
     libraries.sort(key=lambda library: library.place.start)
     return TracedProcess(before.pid, tuple(libraries), frozenset(unreadable))
 
@@ -167,6 +170,16 @@ def _tell_refused(pid: int, refused: dict[Mapping, str], warn: Callable[[str], N
         warn(f"skipping the stub library {path} of PID {pid}: {reason}")
     if len(refused) > MAX_WARNINGS:
         warn(f"skipping {len(refused) - MAX_WARNINGS:,} more stub libraries of PID {pid}")
+
+
+def _tell_skipped(pid: int, libraries: list[StubLibrary], warn: Callable[[str], None]) -> None:
+    """Of probes, in libraries that are read for the others' sake."""
+    told = (fault for library in libraries for fault in library.image.faults.told)
+    for probe, reason in islice(told, MAX_WARNINGS):
+        warn(f"skipping the probe {probe} of PID {pid}: {reason}")
+    count = sum(library.image.faults.count for library in libraries)
+    if count > MAX_WARNINGS:
+        warn(f"skipping {count - MAX_WARNINGS:,} more probes of PID {pid}")
 
 
 def is_jvm(pid: int) -> bool:

@@ -7,12 +7,14 @@ link-time address and file offset are the same everywhere, so one number serves 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from jcollect.discovery.elf import SectionHeader, read_sections
+from jcollect.discovery.faults import Faults
 from jcollect.discovery.limits import MAX_DESCRIPTION_BYTES, MAX_LIBRARY_BYTES
 from jcollect.discovery.malformed import MalformedLibraryError as MalformedLibraryError
 from jcollect.discovery.manifest import Elements, decode_manifest
@@ -36,6 +38,9 @@ _ELEMENT_BYTES = 70
 _PROBE_BYTES = 2500
 
 _KINDS = frozenset(probe_pb2.ProbeKind.values()) - {probe_pb2.PROBE_KIND_UNSPECIFIED}
+# What these pass begins with a duration.
+TIMED_KINDS = (probe_pb2.PROBE_KIND_RETURN, probe_pb2.PROBE_KIND_THROW)
+MAX_WORDS = 13
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,11 @@ class StubImage:
     semaphores: Section
     states: Section
     gates: Section
+    # Of probes that can be attached to.
     notes: tuple[Note, ...]
+    # The probes that are skipped.
+    faulty_slots: frozenset[int]
+    faults: Faults
     # What it takes in memory, with its probes: an estimate from above, in bytes.
     weight: int
 
@@ -92,22 +101,27 @@ def parse_stub_image(content: bytes) -> StubImage:
     """Reads the bytes of a stub library. Raises MalformedLibraryError for anything else."""
     sections = read_sections(content)
     manifest_bytes = _bytes_of(content, sections, ".jprobe.manifest")
+    faults = Faults()
     manifest, elements = decode_manifest(manifest_bytes)
     # A library without probes need not have notes.
     note_bytes = _bytes_of(content, sections, ".note.stapsdt") if ".note.stapsdt" in sections else b""
     slots, methods = len(elements.probes), len(elements.methods)
-    image = StubImage(
+    text = _array(sections, ".text", SLOT_BYTES, slots, "probes")
+    semaphores = _array(sections, ".probes", SEMAPHORE_BYTES, slots, "probes")
+    if semaphores.address % SEMAPHORE_BYTES:
+        raise MalformedLibraryError("its section .probes lies at an odd address")
+    notes = _sound_notes(list(parse_notes(note_bytes, faults)), text, semaphores, faults)
+    return StubImage(
         manifest=manifest,
-        text=_array(sections, ".text", SLOT_BYTES, slots, "probes"),
-        semaphores=_array(sections, ".probes", SEMAPHORE_BYTES, slots, "probes"),
+        text=text,
+        semaphores=semaphores,
         states=_array(sections, ".jprobe.state", 1, slots, "probes"),
         gates=_array(sections, ".jprobe.gates", GATE_BYTES, methods, "methods"),
-        notes=tuple(parse_notes(note_bytes)),
+        notes=tuple(notes),
+        faulty_slots=frozenset(_faulty_slots(manifest, elements, notes, text, faults)),
+        faults=faults,
         weight=len(manifest_bytes) + len(note_bytes) + _ELEMENT_BYTES * elements.total + _PROBE_BYTES * slots,
     )
-    _check_notes(image)
-    _check_slots(image, elements)
-    return image
 
 
 def _section(sections: dict[str, SectionHeader], name: str) -> SectionHeader:
@@ -132,40 +146,79 @@ def _array(sections: dict[str, SectionHeader], name: str, size: int, count: int,
     return Section(section.address, count * size)
 
 
-def _check_notes(image: StubImage) -> None:
-    """Their places go into the kernel: each has to be that of a stub and of a semaphore."""
-    text, semaphores = image.text, image.semaphores
-    if semaphores.address % SEMAPHORE_BYTES:
-        raise MalformedLibraryError("its section .probes lies at an odd address")
-    if not image.notes:
-        return
-    locations, semaphore_places, providers, names, _ = zip(*image.notes, strict=True)
-    if not _are_elements(locations, text, SLOT_BYTES):
-        raise MalformedLibraryError("the location of a note is not that of a stub")
-    if not _are_elements(semaphore_places, semaphores, SEMAPHORE_BYTES):
-        raise MalformedLibraryError("the semaphore of a note is not in .probes")
-    if len(set(locations)) < len(locations):
-        raise MalformedLibraryError("two notes describe one stub")
-    if len(set(zip(providers, names, strict=True))) < len(names):
-        raise MalformedLibraryError("two of its probes have the same name")
+def _sound_notes(notes: list[Note], text: Section, semaphores: Section, faults: Faults) -> list[Note]:
+    """Their places go into the kernel: each has to be that of a stub and of a semaphore. No two may be of
+    one stub, or have one name: of those, the one of the first stub is taken."""
+    if not notes:
+        return notes
+    locations, semaphore_places, providers, names, _ = zip(*notes, strict=True)
+    at_stubs = _are_elements(locations, text, SLOT_BYTES)
+    at_semaphores = _are_elements(semaphore_places, semaphores, SEMAPHORE_BYTES)
+    if (
+        at_stubs.all()
+        and at_semaphores.all()
+        and len(set(locations)) == len(notes)
+        and len(set(zip(providers, names, strict=True))) == len(notes)
+    ):
+        return notes
+    sound: list[Note] = []
+    known_locations: set[int] = set()
+    known_names: set[tuple[str, str]] = set()
+    for i in sorted(range(len(notes)), key=lambda i: locations[i]):
+        note = notes[i]
+        if not at_stubs[i]:
+            reason = "its location is not that of a stub"
+        elif not at_semaphores[i]:
+            reason = "its semaphore is not in .probes"
+        elif note.location in known_locations:
+            reason = "another probe is at the same stub"
+        elif (note.provider, note.name) in known_names:
+            reason = "another probe of its library has the same name"
+        else:
+            known_locations.add(note.location)
+            known_names.add((note.provider, note.name))
+            sound.append(note)
+            continue
+        faults.add(f"{note.provider}:{note.name}", reason)
+    return sound
 
 
-def _are_elements(addresses: Sequence[int], section: Section, size: int) -> bool:
+def _are_elements(addresses: Sequence[int], section: Section, size: int) -> npt.NDArray[np.bool_]:
     # What lies before the section becomes a large number.
     offsets = np.array(addresses, np.uint64) - np.uint64(section.address)
-    return bool(((offsets < section.size) & (offsets % np.uint64(size) == 0)).all())
+    are: npt.NDArray[np.bool_] = (offsets < section.size) & (offsets % np.uint64(size) == 0)
+    return are
 
 
-def _check_slots(image: StubImage, elements: Elements) -> None:
+def words_of(kind: int, values: int) -> int:
+    """How many words a stub passes, by the kind of its probe and the number of its values."""
+    return 2 + max(values, 1) if kind in TIMED_KINDS else values + 1
+
+
+def _faulty_slots(
+    manifest: manifest_pb2.Manifest, elements: Elements, notes: list[Note], text: Section, faults: Faults
+) -> Iterator[int]:
     methods = len(elements.methods)
+    by_location = {note.location: note for note in notes}
     described = 0
-    for slot, size in zip(image.manifest.probes, elements.probes, strict=True):
+    for number, (slot, size) in enumerate(zip(manifest.probes, elements.probes, strict=True)):
         method, kind = slot.method, slot.kind
-        if method >= methods:
-            raise MalformedLibraryError(f"a probe refers to method {method}, which is not there")
-        if kind not in _KINDS:
-            raise MalformedLibraryError(f"a probe has the unknown kind {kind}")
-        described += size + elements.methods[method]
+        if number in elements.undecoded_probes:
+            reason = "its entry in the manifest cannot be decoded"
+        elif method >= methods:
+            reason = f"it refers to method {method}, which is not there"
+        elif method in elements.undecoded_methods:
+            reason = "its method's entry in the manifest cannot be decoded"
+        elif kind not in _KINDS:
+            reason = f"it has the unknown kind {kind}"
+        elif words_of(kind, len(slot.values)) > MAX_WORDS:
+            reason = f"its stub passes more than {MAX_WORDS} words"
+        else:
+            described += size + elements.methods[method]
+            continue
+        note = by_location.get(text.address + SLOT_BYTES * number)
+        faults.add(f"{note.provider}:{note.name}" if note else f"of stub {number}", reason)
+        yield number
     if described > MAX_DESCRIPTION_BYTES:
         raise MalformedLibraryError(f"its probes take {described:,} bytes to describe")
 

@@ -5,10 +5,12 @@ Format: https://sourceware.org/systemtap/wiki/UserSpaceProbeImplementation.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from jcollect.discovery.faults import Faults
 from jcollect.discovery.limits import MAX_NAME_BYTES, MAX_PROBES
 from jcollect.discovery.malformed import MalformedLibraryError
 
@@ -18,6 +20,9 @@ _STAPSDT_HEADER = struct.Struct("<III8sQQQ")
 _OURS = (8, 3, b"stapsdt\0")
 _ADDRESSES_BYTES = 24
 _MAX_NOTE_BYTES = _ADDRESSES_BYTES + 3 * (MAX_NAME_BYTES + 1)
+# What tracers take for a name and for an argument: see provider.c, and the format's description.
+_NAME = re.compile(r"[A-Za-z0-9_./@#$+-]+")
+_ARGUMENTS = re.compile(r"(?:-?[1248]f?@\S+(?: (?!$)|$))*")
 
 
 class Note(NamedTuple):
@@ -30,8 +35,10 @@ class Note(NamedTuple):
     arguments: str
 
 
-def parse_notes(section: bytes) -> Iterator[Note]:
-    """The stapsdt notes of a section, in order. Raises MalformedLibraryError."""
+def parse_notes(section: bytes, faults: Faults) -> Iterator[Note]:
+    """The stapsdt notes of a section, in order; those whose texts are of no use are faults. Raises
+    MalformedLibraryError where nobody can say where the next one begins, or there are too many."""
+    known_arguments: dict[str, bool] = {}
     at, end, count = 0, len(section), 0
     while at + _HEADER.size <= end:
         count += 1
@@ -48,11 +55,21 @@ def parse_notes(section: bytes) -> Iterator[Note]:
         if (owner_size, kind, owner) != _OURS:
             continue
         if not _ADDRESSES_BYTES < size <= _MAX_NOTE_BYTES:
-            raise MalformedLibraryError(f"a note in .note.stapsdt has {size:,} bytes")
-        try:
-            texts = section[description_at + _ADDRESSES_BYTES : description_at + size].decode().split("\0")
-        except UnicodeDecodeError:
-            raise MalformedLibraryError("a name in .note.stapsdt is no UTF-8") from None
+            faults.add(f"of note {count}", f"the note has {size:,} bytes")
+            continue
+        content = section[description_at + _ADDRESSES_BYTES : description_at + size]
+        texts = content.decode(errors="backslashreplace").split("\0")
         if len(texts) != 4:
-            raise MalformedLibraryError("a note in .note.stapsdt does not hold three texts")
-        yield Note(location, semaphore, texts[0], texts[1], texts[2])
+            faults.add(f"of note {count}", "the note does not hold three texts")
+            continue
+        provider, name, arguments, _ = texts
+        if not (_NAME.fullmatch(provider) and _NAME.fullmatch(name)):
+            faults.add(f"{provider}:{name}", "its name has characters that no tracer can name")
+            continue
+        is_known = known_arguments.get(arguments)
+        if is_known is None:
+            is_known = known_arguments[arguments] = bool(_ARGUMENTS.fullmatch(arguments))
+        if not is_known:
+            faults.add(f"{provider}:{name}", "its note describes no arguments that a tracer can read")
+            continue
+        yield Note(location, semaphore, provider, name, arguments)
