@@ -71,7 +71,6 @@ UNWOVEN = [
     r"java\.lang\.InternalError: class redefinition failed: invalid class",
     # The JVM has refused it, because its superclass is of such a library.
     "the class has not been defined, or is gone",
-    r"the constructor calls super\(\) or this\(\) in several places",
     "with the probes it would exceed 65535 bytes of bytecode",
 ]
 
