@@ -3,9 +3,7 @@ package io.jprobe.weave;
 
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HashSet;
 import java.util.List;
-import java.util.Set;
 import org.objectweb.asm.Label;
 import org.objectweb.asm.Opcodes;
 import org.objectweb.asm.Type;
@@ -50,9 +48,6 @@ final class Construction {
   private final List<Part> before = new ArrayList<>();
   private final List<Part> after = new ArrayList<>();
 
-  /** The frames, by their order, at which the verifier knows nothing of {@code this}. */
-  private final Set<Integer> vague = new HashSet<>();
-
   private Construction() {}
 
   /**
@@ -63,12 +58,7 @@ final class Construction {
     return isInitialized ? after : before;
   }
 
-  /** Whether nothing can be said of {@code this} at the frame of that number, from 0. */
-  boolean isVague(int frame) {
-    return vague.contains(frame);
-  }
-
-  /** Analyzes the constructor, and gives it labels at the ends of the regions. */
+  /** Analyzes the constructor, and gives it labels where its parts end. */
   static Construction of(String className, MethodNode method) throws AnalyzerException {
     Frame<BasicValue>[] frames = new Analysis().analyze(className, method);
     AbstractInsnNode[] instructions = method.instructions.toArray();
@@ -78,16 +68,11 @@ final class Construction {
     LabelNode from = null;
     State last = null;
     State declared = State.UNINITIALIZED;
-    int frameCount = 0;
     for (int i = 0; i < instructions.length; i++) {
       AbstractInsnNode instruction = instructions[i];
       KnowingFrame known = (KnowingFrame) frames[i];
       if (instruction instanceof FrameNode) {
         declared = declares((FrameNode) instruction);
-        if (declared == State.INITIALIZED && known != null && known.state != declared) {
-          construction.vague.add(frameCount);
-        }
-        frameCount++;
       }
       if (instruction.getOpcode() < 0) {
         continue;

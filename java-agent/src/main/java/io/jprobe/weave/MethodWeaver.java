@@ -35,7 +35,6 @@ final class MethodWeaver extends MethodVisitor {
   private final Label initializing = new Label();
   private final Label initialized = new Label();
   private boolean isInitialized;
-  private int frameCount;
 
   /**
    * @param construction of a constructor that is not straight ({@link MethodShape#isStraight});
@@ -71,14 +70,11 @@ final class MethodWeaver extends MethodVisitor {
     super.visitFrame(Opcodes.F_NEW, locals.size(), locals.toArray(), stackCount, stack);
   }
 
-  /** What {@code this} is at the next frame of the method's own, which has these variables. */
+  /** The type of {@code this} at a frame. Before super() every frame has to name it (JVMS 4.10.1.4). */
   private Object receiverAt(List<Object> locals) {
-    int frame = frameCount++;
-    if (locals.contains(Opcodes.UNINITIALIZED_THIS)) {
-      return Opcodes.UNINITIALIZED_THIS;
-    }
-    boolean isVague = construction != null && construction.isVague(frame);
-    return isVague ? Opcodes.TOP : injection.traced.internalName;
+    return locals.contains(Opcodes.UNINITIALIZED_THIS)
+        ? Opcodes.UNINITIALIZED_THIS
+        : injection.traced.internalName;
   }
 
   @Override
