@@ -70,7 +70,9 @@ final class MethodWeaver extends MethodVisitor {
     super.visitFrame(Opcodes.F_NEW, locals.size(), locals.toArray(), stackCount, stack);
   }
 
-  /** The type of {@code this} at a frame. Before super() every frame has to name it (JVMS 4.10.1.4). */
+  /**
+   * The type of {@code this} at a frame. Before super() every frame has to name it (JVMS 4.10.1.4).
+   */
   private Object receiverAt(List<Object> locals) {
     return locals.contains(Opcodes.UNINITIALIZED_THIS)
         ? Opcodes.UNINITIALIZED_THIS
