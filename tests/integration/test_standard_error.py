@@ -229,9 +229,8 @@ def test_the_agent_does_not_write_by_system_err(becomes: str, targets: Path, tmp
         assert tell(target, becomes) == "done"
         assert_is_traced(target)
         assert_takes_commands(target)
-        lines = stderr.read_text().splitlines()
-        assert len(lines) == DEEP
-        assert all(map(is_about_weaving, lines))
+        wait_until(lambda: stderr.read_text().count("\n") == DEEP, "a line of each class")
+        assert all(map(is_about_weaving, stderr.read_text().splitlines()))
 
 
 def test_where_system_err_is_closed_the_program_is_traced(targets: Path, tmp_path: Path) -> None:
