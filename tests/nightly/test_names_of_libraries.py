@@ -69,6 +69,7 @@ on_every_library = pytest.mark.parametrize("library", LIBRARIES.values(), ids=LI
 WEAVE = r"jprobe: cannot weave (class )?\S+: "
 TOLD = [
     r"jprobe: class \S+ has no probes, the JVM does not show it: ",
+    r"jprobe: more classes cannot be woven or restored; ",
     WEAVE + r"it cannot be linked: ",
     WEAVE + r"java\.lang\.InternalError: class redefinition failed: invalid class",
     WEAVE + r"the class has not been defined, or is gone",
