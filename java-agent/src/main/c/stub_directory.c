@@ -246,7 +246,9 @@ static int give_name(const char *parent, struct stub_directory *directory)
 }
 
 /* Makes it under its own name, for file systems (NFS) and kernels that cannot rename without
- * replacing. Returns 0, or -1 with errno. */
+ * replacing. What was swept before it was locked may be that of a namesake by then, even of one
+ * that was killed since and has left libraries: ours of such a number are then in memory. Returns
+ * 0, or -1 with errno. */
 static int make_named(const char *parent, struct stub_directory *directory)
 {
 	int swept = 0;

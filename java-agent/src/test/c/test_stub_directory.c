@@ -247,6 +247,14 @@ static void only_what_is_left_behind_is_swept(const char *parent)
 /* No more than there are names for one PID. */
 #define PROCESSES 6
 
+/* Then a directory may be swept before it is locked, and be taken for that of a namesake which was
+ * killed meanwhile: a library in it would be in memory. */
+#ifdef WITHOUT_NOREPLACE
+#define IS_MADE_NAMED 1
+#else
+#define IS_MADE_NAMED 0
+#endif
+
 /* Whoever is killed now and then gets a second name where another still sweeps the first. */
 static void make_and_sweep(const char *parent, int is_killed)
 {
@@ -257,10 +265,8 @@ static void make_and_sweep(const char *parent, int is_killed)
 		struct stub_directory directory = make(parent);
 
 		check(!strncmp(directory.path, expected, strlen(expected)), "it has its name");
-#ifndef WITHOUT_NOREPLACE
-		if (!is_killed && getpid() != 1)
+		if (!is_killed && getpid() != 1 && !IS_MADE_NAMED)
 			check(!strcmp(directory.path, expected), "it has the first name");
-#endif
 		make_file(directory.path, "1.so");
 		sched_yield();
 		check(is_there(inside(directory.path, "1.so")), "nobody has swept it");
@@ -280,7 +286,7 @@ static void nobody_sweeps_what_lives(const char *parent, int namespace)
 	for (int i = 0; i < PROCESSES; i++) {
 		children[i] = make_child(namespace);
 		if (children[i] == 0) {
-			make_and_sweep(parent, i % 2);
+			make_and_sweep(parent, i % 2 && !(namespace && IS_MADE_NAMED));
 			exit(failures != 0);
 		}
 	}
