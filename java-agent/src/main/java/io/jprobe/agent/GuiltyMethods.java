@@ -20,8 +20,8 @@ import java.util.function.BooleanSupplier;
  */
 final class GuiltyMethods {
   /**
-   * Of one class. One method in a thousand is found in 12 tries, each of which may be a safepoint;
-   * what has not been tried then is not woven.
+   * Of one class. One method in a thousand is found in 22 tries, each of which may be a safepoint;
+   * what has not been tried by the last is not woven.
    */
   private static final int MOST_TRIES = 64;
 
