@@ -6,12 +6,9 @@ from java_target import Jdk
 
 PARAMETER_NAMES = "JDK-8240908"
 ANNOTATED_RECORD = "JDK-8376185"
-# Not what is lost, but a crash: agent/Linking.java.
-LINK_RACE = "JDK-8277444"
 # The first release of each feature release that has the fix; all after the last have it.
 FIXES = {
     PARAMETER_NAMES: [(17, 0, 20), (19,)],
-    LINK_RACE: [(25, 0, 2)],
     ANNOTATED_RECORD: [(25, 0, 4), (26, 0, 2), (27,)],
 }
 

@@ -1,4 +1,4 @@
-"""Classes that the JVM has loaded and not linked: where JDK-8277444 is, they are armed when they are."""
+"""Classes that the JVM has loaded and not linked: the agent links them before it has them retransformed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conditions import require_bpf, wait_until
+from conditions import require_bpf
 from java_target import (
     Jdk,
     Process,
@@ -19,7 +19,6 @@ from java_target import (
     states_of,
     wait_for_probes,
 )
-from jvm_bugs import LINK_RACE, has_bug
 
 GUEST = "Unlinked$Guest#applyAsInt"
 CALLS = 7
@@ -41,32 +40,23 @@ def returned(collector: Process) -> int:
 
 
 @on_every_jdk
-def test_a_class_is_armed_when_it_is_linked(jdk: Jdk, targets: Path) -> None:
+def test_a_class_that_is_not_linked_yet_is_traced_from_its_first_call(jdk: Jdk, targets: Path) -> None:
     with java(jdk, "-cp", targets, "Unlinked", probes=GUEST) as target:
         target.wait_for_line("ready")
         wait_for_probes(target.pid, PROBES)
         with attach(target.pid, "-o", "json") as collector:
-            waits = has_bug(jdk, LINK_RACE)
-            assert states_of(target.pid) == {"waiting" if waits else "armed": PROBES}
-            warnings = [line for line in collector.err if "armed as soon as the JVM has linked" in line]
-            assert len(warnings) == waits
-            call(target)
-            wait_until(lambda: states_of(target.pid) == {"armed": PROBES}, "the class to be armed")
+            assert states_of(target.pid) == {"armed": PROBES}
             call(target)
             finish(collector)
-        # Where the JVM links it for us, the first call is counted as well.
-        assert CALLS <= returned(collector) <= 2 * CALLS
-        assert waits or returned(collector) == 2 * CALLS
+        assert returned(collector) == CALLS
 
 
 @on_every_jdk
-def test_a_class_that_is_selected_before_it_is_linked(jdk: Jdk, targets: Path) -> None:
+def test_a_class_that_is_not_linked_yet_can_be_selected(jdk: Jdk, targets: Path) -> None:
     with java(jdk, "-cp", targets, "Unlinked") as target:
         target.wait_for_line("ready")
         with jcollect("attach", target.pid, "--select", GUEST, "-o", "json") as collector:
-            collector.wait_for_line("serving|.*serving" if has_bug(jdk, LINK_RACE) else "armed ")
-            call(target)
-            wait_until(lambda: states_of(target.pid).get("armed") == PROBES, "the class to be armed")
+            collector.wait_for_line("armed ")
             call(target)
             finish(collector)
-        assert CALLS <= returned(collector) <= 2 * CALLS
+        assert returned(collector) == CALLS

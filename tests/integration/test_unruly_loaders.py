@@ -23,13 +23,12 @@ from java_target import (
     run,
     wait_for_probes,
 )
-from jvm_bugs import LINK_RACE, has_bug
 
 CALLS = 5
 # Those that the loaders do not let anybody weave, whatever is captured.
 REFUSED = {"Strict", "Closed", "Throwing", "Impostor", "Blocking"}
 ANSWERING = {"Aside", "Locked", "FileThrows", "FileBlocks", "FileEndless"}
-# Loaded and not linked: the JVM would ask the loader, and waits for it, or for the program where it must.
+# Loaded and not linked, which takes an answer of the loader.
 LINKING = "LinkBlocks"
 PROBES = 3
 
@@ -69,8 +68,8 @@ def states(target: Process) -> dict[str, set[str]]:
     return by_kind
 
 
-def all_states(target: Process, but: str = "") -> set[str]:
-    return set().union(*(some for kind, some in states(target).items() if kind != but))
+def all_states(target: Process) -> set[str]:
+    return set().union(*states(target).values())
 
 
 def returned(collector: Process) -> Counter[str]:
@@ -91,16 +90,15 @@ def test_a_loader_that_does_not_answer_costs_its_own_classes(jdk: Jdk, targets: 
             assert states(target) == {
                 **{kind: {"armed"} for kind in ANSWERING},
                 **{kind: {"failed"} for kind in REFUSED},
-                LINKING: {"waiting" if has_bug(jdk, LINK_RACE) else "arming"},
+                LINKING: {"failed"},
             }
             call(target)
             finish(collector)
         assert returned(collector) == each(ANSWERING)
         reasons = [line for line in target.err if line.startswith("jprobe: cannot weave class Unruly$")]
-        assert {kind_of(line.split()[4].rstrip(":")) for line in reasons} == REFUSED
+        assert {kind_of(line.split()[4].rstrip(":")) for line in reasons} == REFUSED | {LINKING}
         assert all("class loader" in reason for reason in reasons)
-        # What has not returned cannot be called back.
-        wait_until(lambda: all_states(target, but=LINKING) == {"dormant"}, "the others to be dormant")
+        wait_until(lambda: all_states(target) == {"dormant"}, "everything to be dormant")
         # One that blocks has not returned, and is not asked again: nobody waits for it twice.
         with attach(target.pid, "-o", "json") as collector:
             call(target)

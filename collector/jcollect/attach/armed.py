@@ -15,13 +15,11 @@ _SETTLED = (
     probe_pb2.PROBE_STATE_ARMED,
     probe_pb2.PROBE_STATE_FAILED,
     probe_pb2.PROBE_STATE_RETIRED,
-    # As good as armed: no method of the class can run before it is linked.
-    probe_pb2.PROBE_STATE_WAITING,
 )
 
 
 class Arming:
-    """Probes that were attached to together, from then until each is armed, or waits, or cannot be.
+    """Probes that were attached to together, from then until each is armed, failed or retired.
 
     `begun` is when that was, by time.monotonic(), `deadline` until when the agent has time.
     """

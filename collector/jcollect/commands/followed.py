@@ -213,8 +213,6 @@ class Followed:
     def _warn_not_armed(self, state: int, probes: list[Probe]) -> None:
         if state == probe_pb2.PROBE_STATE_FAILED:
             reason = "cannot be woven (the JVM's log says why)"
-        elif state == probe_pb2.PROBE_STATE_WAITING:
-            reason = "armed as soon as the JVM has linked their classes, which are loaded and not used yet"
         elif state == probe_pb2.PROBE_STATE_RETIRED:
             reason = "retired: their classes are gone, or they are selected no longer"
         else:

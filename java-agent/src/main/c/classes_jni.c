@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Two questions about a loaded class that Java cannot ask: whether the JVM has linked it, and which
- * class a name in its code stands for.
+ * What Java cannot ask of a loaded class: whether the JVM has linked it, that it be linked and not
+ * initialized, and which class a name in its code stands for.
  */
 #include <jni.h>
 #include <jvmti.h>
@@ -37,6 +37,21 @@ NATIVE(jboolean, isLinked)(JNIEnv *env, jclass type, jclass asked)
 	(void)type;
 	return jvmti && (*jvmti)->GetClassStatus(jvmti, asked, &status) == JVMTI_ERROR_NONE &&
 	       (status & JVMTI_CLASS_STATUS_PREPARED);
+}
+
+/* HotSpot links a class before it lists its fields (JVM_GetClassDeclaredFields), and finds the
+ * types of those that it lists: the public ones, of which few classes have any. No call does less.
+ */
+NATIVE(void, link)(JNIEnv *env, jclass type, jclass asked)
+{
+	jclass class = (*env)->FindClass(env, "java/lang/Class");
+	jmethodID list = class ? (*env)->GetMethodID(env, class, "getDeclaredFields0",
+						     "(Z)[Ljava/lang/reflect/Field;")
+			       : NULL;
+
+	(void)type;
+	if (list)
+		(*env)->CallObjectMethod(env, asked, list, JNI_TRUE);
 }
 
 /* Class.forName0 is what Class.forName(name, initialize, loader) calls with the caller whose

@@ -60,9 +60,6 @@ final class Armer implements Watcher.Listener {
    */
   private static final long RETRANSFORMATION_NANOS = 5_000_000_000L;
 
-  /** The same where the JVM links the classes first, by code of their loader. */
-  private static final long LINKING_NANOS = 1_000_000_000L;
-
   /** How many selectors that do not fit a method are worth a line. */
   private static final int MAX_UNFIT = 10;
 
@@ -72,7 +69,6 @@ final class Armer implements Watcher.Listener {
   private final Instrumentation instrumentation;
   private final Transformer transformer;
   private final ApplicationCalls calls;
-  private final Linking linking;
   private final Runnable eachSecond;
 
   /** Classes that are to change; those that cannot be found or linked yet wait for it. */
@@ -80,6 +76,9 @@ final class Armer implements Watcher.Listener {
 
   /** Classes whose loaders have not answered: tried again when they have. */
   private final Set<TracedClass> unanswered = new LinkedHashSet<>();
+
+  /** Classes that could not be linked: tried again when the program has. */
+  private final Set<TracedClass> unlinked = new LinkedHashSet<>();
 
   /** Retransformations that have not returned, with their classes. */
   private final Map<Call<Void>, List<TracedClass>> overdue = new LinkedHashMap<>();
@@ -107,12 +106,10 @@ final class Armer implements Watcher.Listener {
       Instrumentation instrumentation,
       Transformer transformer,
       ApplicationCalls calls,
-      Linking linking,
       Runnable eachSecond) {
     this.instrumentation = instrumentation;
     this.transformer = transformer;
     this.calls = calls;
-    this.linking = linking;
     this.eachSecond = eachSecond;
   }
 
@@ -137,7 +134,7 @@ final class Armer implements Watcher.Listener {
 
   @Override
   public boolean isWaiting() {
-    return !waiting.isEmpty() || !overdue.isEmpty() || !unanswered.isEmpty();
+    return !waiting.isEmpty() || !overdue.isEmpty() || !unanswered.isEmpty() || !unlinked.isEmpty();
   }
 
   /**
@@ -157,6 +154,12 @@ final class Armer implements Watcher.Listener {
       waiting.addAll(answered);
       unanswered.removeAll(answered);
     }
+    if (!unlinked.isEmpty()) {
+      List<TracedClass> linked = new ArrayList<>(unlinked);
+      linked.removeIf(traced -> traced.loaded() != null && !Linking.isLinked(traced.loaded()));
+      waiting.addAll(linked);
+      unlinked.removeAll(linked);
+    }
     if (waiting.isEmpty()) {
       return;
     }
@@ -167,7 +170,7 @@ final class Armer implements Watcher.Listener {
     for (TracedClass traced : waiting) {
       Class<?> loaded = traced.loaded();
       if (loaded != null) {
-        if (!busy.contains(traced) && isReady(traced, loaded)) {
+        if (!busy.contains(traced)) {
           found.add(traced);
         }
       } else if (traced.isOverdue()) {
@@ -182,18 +185,6 @@ final class Armer implements Watcher.Listener {
   private boolean isStuck(TracedClass traced) {
     Class<?> loaded = traced.loaded();
     return loaded != null && calls.isStuck(loaded.getClassLoader());
-  }
-
-  /** Whether the class can be retransformed now; if not, its probes say that they wait for it. */
-  private boolean isReady(TracedClass traced, Class<?> loaded) {
-    if (traced.isWoven() || traced.raised().isEmpty() || linking.isReady(loaded)) {
-      return true;
-    }
-    traced
-        .raised()
-        .forEach(
-            (method, kinds) -> kinds.forEach(kind -> method.setState(kind, ProbeState.WAITING)));
-    return false;
   }
 
   /** Goes on with what has returned after all. */
@@ -266,7 +257,7 @@ final class Armer implements Watcher.Listener {
       if (!ready.isEmpty()) {
         // From here on each is settled by what comes of it.
         open.removeAll(ready);
-        groups(ready).forEach(this::retransform);
+        retransform(ready);
       }
     } catch (OutOfMemoryError e) {
       // No class is to blame; what is to be restored is found again by the watcher.
@@ -315,6 +306,9 @@ final class Armer implements Watcher.Listener {
       } else {
         settle(traced, problem);
         open.remove(traced);
+        if (!Linking.isLinked(traced.loaded())) {
+          unlinked.add(traced);
+        }
       }
     }
     return ready;
@@ -350,7 +344,8 @@ final class Armer implements Watcher.Listener {
       Class<?> loaded = traced.loaded();
       Set<TracedMethod> fresh = new HashSet<>(traced.raised().keySet());
       fresh.removeIf(traced::isPrepared);
-      if (loaded != null && !fresh.isEmpty()) {
+      boolean isUnlinked = loaded != null && !Linking.isLinked(loaded);
+      if (loaded != null && (!fresh.isEmpty() || isUnlinked)) {
         byLoader
             .computeIfAbsent(loaded.getClassLoader(), loader -> new LinkedHashMap<>())
             .put(traced, fresh);
@@ -367,7 +362,12 @@ final class Armer implements Watcher.Listener {
       Map<TracedClass, String> problems) {
     Preparation preparation = new Preparation(transformer, methods);
     try {
-      calls.call(loader, preparation);
+      if (loader == null) {
+        // The JVM's own, which nobody else has code in.
+        preparation.run();
+      } else {
+        calls.call(loader, preparation);
+      }
     } catch (ApplicationException e) {
       for (TracedClass traced : preparation.left()) {
         problems.put(traced, e.getMessage());
@@ -418,36 +418,12 @@ final class Armer implements Watcher.Listener {
     return null;
   }
 
-  /** The classes that are linked, and for each loader those that its code is to link. */
-  private static List<List<TracedClass>> groups(List<TracedClass> batch) {
-    List<TracedClass> linked = new ArrayList<>();
-    Map<ClassLoader, List<TracedClass>> unlinked = new IdentityHashMap<>();
-    for (TracedClass traced : batch) {
-      ClassLoader loader = linker(traced.loaded());
-      List<TracedClass> group =
-          loader == null ? linked : unlinked.computeIfAbsent(loader, one -> new ArrayList<>());
-      group.add(traced);
-    }
-    List<List<TracedClass>> groups = new ArrayList<>(unlinked.values());
-    if (!linked.isEmpty()) {
-      groups.add(0, linked);
-    }
-    return groups;
-  }
-
-  /** The loader whose code runs when the class is linked; null if it is linked, or the JDK's. */
-  private static ClassLoader linker(Class<?> loaded) {
-    return loaded == null || Linking.isLinked(loaded) ? null : loaded.getClassLoader();
-  }
-
   private void retransform(List<TracedClass> batch) {
     List<Class<?>> classes = new ArrayList<>();
-    ClassLoader loader = null;
     for (TracedClass traced : batch) {
       Class<?> loaded = traced.loaded();
       if (loaded != null) {
         classes.add(loaded);
-        loader = loader == null ? linker(loaded) : loader;
       }
     }
     Class<?>[] all = classes.toArray(new Class<?>[0]);
@@ -455,8 +431,7 @@ final class Armer implements Watcher.Listener {
     try {
       call =
           calls.startOrRun(
-              loader,
-              loader == null ? RETRANSFORMATION_NANOS : LINKING_NANOS,
+              RETRANSFORMATION_NANOS,
               () -> {
                 transformer.retransform(all, instrumentation);
                 return null;
@@ -514,7 +489,7 @@ final class Armer implements Watcher.Listener {
     boolean areLeftOut =
         GuiltyMethods.mayBeBehind(problem.getCause())
             && new GuiltyMethods(traced, () -> isTaken(traced)).areLeftOut(problem.getMessage());
-    settle(traced, areLeftOut ? null : reason(traced.loaded(), problem.getMessage()));
+    settle(traced, areLeftOut ? null : problem.getMessage());
   }
 
   /** Whether the JVM takes the class with what is armed of it. */
@@ -526,7 +501,6 @@ final class Armer implements Watcher.Listener {
     try {
       Call<Void> call =
           calls.startOrRun(
-              null,
               RETRANSFORMATION_NANOS,
               () -> {
                 transformer.retransform(new Class<?>[] {loaded}, instrumentation);
@@ -571,30 +545,6 @@ final class Armer implements Watcher.Listener {
   /** Where the JVM has no memory to hand us the class file, it says nothing and takes its own. */
   private boolean isPassedOver(TracedClass traced) {
     return traced.loaded() != null && !transformer.hasBeenAsked(traced);
-  }
-
-  /**
-   * Why a class was not retransformed. Of one that cannot be linked the JVM says "invalid class".
-   */
-  private String reason(Class<?> type, String problem) {
-    if (type == null) {
-      return problem;
-    }
-    try {
-      // Links it, as the JVM has just tried to.
-      return calls.call(
-          type.getClassLoader(),
-          () -> {
-            try {
-              type.getDeclaredMethods();
-              return problem;
-            } catch (LinkageError e) {
-              return "it cannot be linked: " + Log.describe(e);
-            }
-          });
-    } catch (ApplicationException e) {
-      return problem;
-    }
   }
 
   /** What has become of the class; {@code problem} is null if all went well. */

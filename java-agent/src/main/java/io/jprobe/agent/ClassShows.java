@@ -7,7 +7,6 @@ import io.jprobe.calls.Call;
 import java.lang.instrument.Instrumentation;
 import java.util.ArrayList;
 import java.util.Collections;
-import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
@@ -15,9 +14,9 @@ import java.util.Set;
 import java.util.WeakHashMap;
 
 /**
- * The class files of classes that were loaded before anybody asked for them. The JVM shows what is
- * linked at once. What is not, it would link first: by code of its loader, which may not return, or
- * not at all where the JVM has JDK-8277444. Such a class is shown later.
+ * The class files of classes that were loaded before anybody asked for them. What is not linked yet
+ * is linked first, by code of its loader; what cannot be linked, or whose loader does not return,
+ * is shown when it has been.
  */
 final class ClassShows {
   /** Showing a class takes some 50 us; other agents are asked about each as well. */
@@ -26,7 +25,6 @@ final class ClassShows {
   private final Instrumentation instrumentation;
   private final Transformer transformer;
   private final ApplicationCalls calls;
-  private final Linking linking;
 
   /** Not linked when they were to be shown. */
   private final Set<Class<?>> unlinked = Collections.newSetFromMap(new WeakHashMap<>());
@@ -34,25 +32,18 @@ final class ClassShows {
   /** What has not returned yet. */
   private final List<Call<Map<Class<?>, byte[]>>> late = new ArrayList<>();
 
-  ClassShows(
-      Instrumentation instrumentation,
-      Transformer transformer,
-      ApplicationCalls calls,
-      Linking linking) {
+  ClassShows(Instrumentation instrumentation, Transformer transformer, ApplicationCalls calls) {
     this.instrumentation = instrumentation;
     this.transformer = transformer;
     this.calls = calls;
-    this.linking = linking;
   }
 
   /** Before main there is no code of the application's, and no thread is to be started. */
   synchronized Map<Class<?>, byte[]> atStart(List<Class<?>> classes) {
     List<Class<?>> ready = new ArrayList<>();
     for (Class<?> type : classes) {
-      if (linking.isReady(type)) {
+      if (isLinkedNow(type)) {
         ready.add(type);
-      } else {
-        unlinked.add(type);
       }
     }
     return ready.isEmpty() ? Map.of() : transformer.show(ready, instrumentation);
@@ -60,45 +51,67 @@ final class ClassShows {
 
   /** The class files of these classes, but for those that come later. */
   synchronized Map<Class<?>, byte[]> of(List<Class<?>> classes) {
-    Map<Class<?>, byte[]> shown = new IdentityHashMap<>();
     List<Class<?>> ready = new ArrayList<>();
     Map<ClassLoader, List<Class<?>>> toLink = new IdentityHashMap<>();
     for (Class<?> type : classes) {
       if (Linking.isLinked(type)) {
         ready.add(type);
-      } else if (linking.mayLink()) {
-        toLink.computeIfAbsent(type.getClassLoader(), loader -> new ArrayList<>()).add(type);
       } else {
-        unlinked.add(type);
+        toLink.computeIfAbsent(type.getClassLoader(), loader -> new ArrayList<>()).add(type);
       }
     }
-    show(null, ready, shown);
-    toLink.forEach((loader, some) -> show(loader, some, shown));
-    return shown;
+    toLink.forEach(
+        (loader, some) -> {
+          link(loader, some);
+          some.stream().filter(Linking::isLinked).forEach(ready::add);
+        });
+    return show(ready);
   }
 
-  private void show(ClassLoader loader, List<Class<?>> classes, Map<Class<?>, byte[]> shown) {
-    if (classes.isEmpty()) {
-      return;
+  private void link(ClassLoader loader, List<Class<?>> classes) {
+    // Until they are linked: nothing else says that one that does not return has got so far.
+    unlinked.addAll(classes);
+    try {
+      calls.call(
+          loader,
+          () -> {
+            classes.forEach(this::isLinkedNow);
+            return null;
+          });
+    } catch (ApplicationException e) {
+      String first = "class " + classes.get(0).getName();
+      Log.line(
+          (classes.size() == 1 ? first : first + ", like " + (classes.size() - 1) + " more,")
+              + " may have no probes yet: "
+              + e.getMessage());
     }
-    long nanos = loader == null ? LONGEST_NANOS : ApplicationCalls.DEADLINE_NANOS;
+    unlinked.removeIf(Linking::isLinked);
+  }
+
+  private boolean isLinkedNow(Class<?> type) {
+    String problem = Linking.problem(type);
+    if (problem != null) {
+      Log.line("class " + type.getName() + " has no probes, the JVM does not show it: " + problem);
+    }
+    return problem == null;
+  }
+
+  private Map<Class<?>, byte[]> show(List<Class<?>> classes) {
+    if (classes.isEmpty()) {
+      return Map.of();
+    }
     try {
       Call<Map<Class<?>, byte[]>> call =
-          calls.start(loader, nanos, () -> transformer.show(classes, instrumentation));
+          calls.start(null, LONGEST_NANOS, () -> transformer.show(classes, instrumentation));
       if (call.isDone()) {
-        shown.putAll(call.get());
-      } else {
-        late.add(call);
-        Log.line(describe(classes) + " has no probes yet: its class loader does not return");
+        return call.get();
       }
+      late.add(call);
+      Log.line("the JVM does not show classes that are to be traced: they have no probes yet");
     } catch (ApplicationException e) {
-      Log.line(describe(classes) + " has no probes: " + e.getMessage());
+      Log.line("classes that are to be traced have no probes: " + e.getMessage());
     }
-  }
-
-  private static String describe(List<Class<?>> classes) {
-    String first = "class " + classes.get(0).getName();
-    return classes.size() == 1 ? first : first + ", like " + (classes.size() - 1) + " more,";
+    return Map.of();
   }
 
   /** The class files of classes that have been linked since, or whose showing has returned. */
@@ -106,7 +119,7 @@ final class ClassShows {
     if (unlinked.isEmpty() && late.isEmpty()) {
       return Map.of();
     }
-    Map<Class<?>, byte[]> shown = new HashMap<>();
+    Map<Class<?>, byte[]> shown = new IdentityHashMap<>();
     List<Call<Map<Class<?>, byte[]>>> returned = new ArrayList<>(late);
     returned.removeIf(call -> !call.isDone());
     late.removeAll(returned);
@@ -114,17 +127,13 @@ final class ClassShows {
       try {
         shown.putAll(call.get());
       } catch (ApplicationException e) {
-        Log.line("classes have no probes: " + e.getMessage());
+        Log.line("classes that are to be traced have no probes: " + e.getMessage());
       }
     }
-    List<Class<?>> ready = new ArrayList<>();
-    for (Class<?> type : unlinked) {
-      if (Linking.isLinked(type)) {
-        ready.add(type);
-      }
-    }
+    List<Class<?>> ready = new ArrayList<>(unlinked);
+    ready.removeIf(type -> !Linking.isLinked(type));
     unlinked.removeAll(ready);
-    show(null, ready, shown);
+    shown.putAll(show(ready));
     return shown;
   }
 }

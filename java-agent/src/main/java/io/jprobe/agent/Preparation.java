@@ -21,6 +21,7 @@ final class Preparation implements Call.Body<Void> {
   // Guarded by this.
   private final List<TracedClass> left;
   private final Map<TracedClass, String> problems = new HashMap<>();
+  private int leftBefore;
 
   /**
    * @param methods those that are to be woven of each class
@@ -29,16 +30,13 @@ final class Preparation implements Call.Body<Void> {
     this.transformer = transformer;
     this.methods = methods;
     this.left = new ArrayList<>(methods.keySet());
+    this.leftBefore = left.size();
   }
 
   @Override
   public Void run() {
     for (TracedClass traced : left()) {
-      Class<?> loaded = traced.loaded();
-      String problem =
-          loaded == null
-              ? "the class is gone"
-              : transformer.prepare(traced, loaded, methods.get(traced));
+      String problem = problem(traced);
       synchronized (this) {
         left.remove(traced);
         if (problem != null) {
@@ -47,6 +45,22 @@ final class Preparation implements Call.Body<Void> {
       }
     }
     return null;
+  }
+
+  private String problem(TracedClass traced) {
+    Class<?> loaded = traced.loaded();
+    if (loaded == null) {
+      return "the class is gone";
+    }
+    String problem = Linking.problem(loaded);
+    return problem != null ? problem : transformer.prepare(traced, loaded, methods.get(traced));
+  }
+
+  @Override
+  public synchronized boolean hasAdvanced() {
+    boolean hasAdvanced = left.size() < leftBefore;
+    leftBefore = left.size();
+    return hasAdvanced;
   }
 
   /** The classes of which nothing has come yet. */

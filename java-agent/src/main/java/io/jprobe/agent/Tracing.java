@@ -109,15 +109,13 @@ final class Tracing {
               }
             });
     this.transformer = new Transformer(catalog);
-    Linking linking = new Linking(Runtime.version());
-    this.shows = new ClassShows(instrumentation, transformer, calls, linking);
+    this.shows = new ClassShows(instrumentation, transformer, calls);
     SelectionReport report = new SelectionReport(catalog);
     this.armer =
         new Armer(
             instrumentation,
             transformer,
             calls,
-            linking,
             new Runnable() {
               @Override
               public void run() {

@@ -72,7 +72,7 @@ public final class ApplicationCalls {
   }
 
   /**
-   * Runs code, and waits for it until the deadline.
+   * Runs code, and waits for it until the deadline, and for as long as it advances.
    *
    * @param loader whose code it is; null if it is nobody's in particular
    * @return the call, which may not have returned yet
@@ -84,9 +84,12 @@ public final class ApplicationCalls {
     Call<T> call = new Call<>(loader, body);
     check(loader);
     give(call);
-    if (!call.await(nanos)) {
-      synchronized (this) {
-        unanswered.add(call);
+    while (!call.await(nanos)) {
+      if (!call.hasAdvanced()) {
+        synchronized (this) {
+          unanswered.add(call);
+        }
+        break;
       }
     }
     return call;
@@ -102,17 +105,13 @@ public final class ApplicationCalls {
   }
 
   /**
-   * The same; but where no thread can be started, because the program has too many, this thread
-   * runs what is nobody's code in particular, without a deadline.
+   * The same for code that is nobody's in particular and must be run: where no thread can be
+   * started, because the program has too many, this thread runs it, without a deadline.
    */
-  public <T> Call<T> startOrRun(ClassLoader loader, long nanos, Call.Body<T> body)
-      throws ApplicationException {
+  public <T> Call<T> startOrRun(long nanos, Call.Body<T> body) throws ApplicationException {
     try {
-      return start(loader, nanos, body);
+      return start(null, nanos, body);
     } catch (OutOfMemoryError e) {
-      if (loader != null) {
-        throw e;
-      }
       Call<T> call = new Call<>(null, body);
       call.run();
       return call;

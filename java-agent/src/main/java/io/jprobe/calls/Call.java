@@ -10,12 +10,17 @@ public final class Call<T> {
   /** The code. */
   public interface Body<T> {
     T run() throws Throwable;
+
+    /** Whether there is progress since this was called last: then it may take some time more. */
+    default boolean hasAdvanced() {
+      return false;
+    }
   }
 
   /** Not kept alive: a call may be kept for longer than the loader. */
   private final Reference<ClassLoader> loader;
 
-  private Body<T> body;
+  private volatile Body<T> body;
   private final long begun = System.nanoTime();
 
   // Guarded by this.
@@ -72,6 +77,11 @@ public final class Call<T> {
   /** Whether the body has returned or thrown. */
   public synchronized boolean isDone() {
     return isDone;
+  }
+
+  boolean hasAdvanced() {
+    Body<T> current = body;
+    return current != null && current.hasAdvanced();
   }
 
   /** Waits; whoever looks after that is woken. Returns whether the body has returned or thrown. */

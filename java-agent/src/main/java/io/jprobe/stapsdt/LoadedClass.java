@@ -11,6 +11,23 @@ public final class LoadedClass {
   }
 
   /**
+   * Has the JVM link the class, without initializing it. What the class needs for that is loaded by
+   * its loader, which is the application's code.
+   *
+   * @throws LinkageError if it cannot be linked
+   */
+  public static void link(Class<?> type) {
+    try {
+      Native.link(type);
+    } catch (Throwable e) {
+      // A field's type need not be there.
+      if (!isLinked(type)) {
+        throw e;
+      }
+    }
+  }
+
+  /**
    * Returns the class that a name in the code of another class stands for, without initializing it.
    * The first time this asks the class's loader, which is the application's code; the JVM keeps the
    * answer, so that neither this nor the class's own code asks again.

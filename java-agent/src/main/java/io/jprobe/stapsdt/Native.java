@@ -47,6 +47,8 @@ final class Native {
 
   static native boolean isLinked(Class<?> type);
 
+  static native void link(Class<?> type);
+
   static native Class<?> resolve(String name, ClassLoader loader, Class<?> from)
       throws ClassNotFoundException;
 
