@@ -1,4 +1,4 @@
-# make build   .venv/bin/jcollect, its build/native/linux-*/drain.so and java-agent/build/libs/jprobe.jar
+# make build   .venv/bin/jcollect, its build/native/linux-*/*.so and java-agent/build/libs/jprobe.jar
 # make demo    watches a real database work, for ten seconds
 # make test    runs all tests but those that take too long for every change
 # make nightly runs those: whole libraries woven, and long lives; and test-jdk21
@@ -15,7 +15,7 @@
 PYTHON := .venv/bin/python
 JAR := java-agent/build/libs/jprobe.jar
 GENERATED := collector/jprobe/v1/collector_pb2.py
-DRAINS := $(patsubst %,build/native/linux-%/drain.so,x86_64 aarch64)
+NATIVE := $(foreach name,drain last_resort,$(patsubst %,build/native/linux-%/$(name).so,x86_64 aarch64))
 
 PROTOS := $(wildcard proto/jprobe/v1/*.proto)
 C_SOURCES := $(shell find java-agent/src bench bpf collector tests -name '*.[ch]')
@@ -52,7 +52,7 @@ INSTALL = if [ -n "$(strip $(1))" ]; then echo "installing $(strip $(1))" >&2; \
 
 .PHONY: build demo test test-jdk21 nightly lint bench clean packages test-packages jdks install-stapsdt uninstall-stapsdt
 
-build: $(GENERATED) $(DRAINS) $(JAR)
+build: $(GENERATED) $(NATIVE) $(JAR)
 
 packages:
 	@$(call INSTALL,$(call MISSING,$(PACKAGES)))
@@ -74,10 +74,17 @@ $(JAR): $(JAVA_SOURCES) pyproject.toml LICENSE | packages
 	@touch $@
 
 # Linked with nothing: what little it calls is in whatever C library the process has.
-build/native/linux-%/drain.so: collector/jcollect/stream/drain.c | packages
+define NATIVE_BUILD
 	@mkdir -p $(@D)
 	$*-linux-gnu-gcc -std=c11 -O2 -fPIC -shared -nostdlib -fvisibility=hidden \
 		-Wall -Wextra -Werror -Wconversion -Wl,-z,relro,-z,now -s -o $@ $<
+endef
+
+build/native/linux-%/drain.so: collector/jcollect/stream/drain.c | packages
+	$(NATIVE_BUILD)
+
+build/native/linux-%/last_resort.so: collector/jcollect/last_resort.c | packages
+	$(NATIVE_BUILD)
 
 # The tests run on JDK 17, 21 and 25, and on whichever others there are. Where /usr/lib/jvm lacks one, PyPI has
 # its runtime; a folder for each, because one Python environment holds but one version of a package. It lacks

@@ -1,4 +1,4 @@
-"""Puts what make build has made into the wheel, for hatchling: the agent's jar, and what reads the ring.
+"""Puts what make build has made into the wheel, for hatchling: the agent's jar, and what is C.
 
 An editable install finds both in the checkout.
 """
@@ -12,8 +12,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 _BUILT = {
     "java-agent/build/libs/jprobe.jar": "jcollect/_agent/jprobe.jar",
-    "build/native/linux-x86_64/drain.so": "jcollect/_native/linux-x86_64/drain.so",
-    "build/native/linux-aarch64/drain.so": "jcollect/_native/linux-aarch64/drain.so",
+    **{
+        f"build/native/linux-{machine}/{name}.so": f"jcollect/_native/linux-{machine}/{name}.so"
+        for machine in ("x86_64", "aarch64")
+        for name in ("drain", "last_resort")
+    },
 }
 
 
