@@ -27,6 +27,7 @@ from jcollect.stream.hub import Hub, Subscription
 from jcollect.stream.reader import Reader
 from jcollect.stream.record import RecordDecoder
 from jcollect.stream.wire import decode
+from jcollect.workers import Failures
 from jprobe.v1 import probe_pb2
 from ring_image import BUSY, CUT, DISCARDED, PRESENT, UNREADABLE, RingImage, record
 from stub_image import DOUBLE, INT, STRING, Method, StubImage
@@ -401,7 +402,16 @@ class Reading:
         self.hub = Hub(messages_of(PROBES), self.accounts)
         self.subscription: Subscription = self.hub.subscribe(())
         self.ended = threading.Event()
-        self.reader = Reader(image.ring, new_decoder(), self.hub, self.accounts, max_events, self.ended.set)
+        self.failures = Failures(self.ended.set)
+        self.reader = Reader(
+            image.ring,
+            new_decoder(),
+            self.hub,
+            self.accounts,
+            max_events,
+            self.ended.set,
+            self.failures,
+        )
 
     def delivered(self) -> int:
         return self.accounts.totals().delivered
@@ -460,8 +470,9 @@ def test_a_reader_that_cannot_read_on_ends_the_collector_and_says_why() -> None:
         image.producer += 1 << 20
         reading.reader.start()
         assert reading.ended.wait(30)
+        assert reading.reader.finish()
         with pytest.raises(JcollectError, match="torn"):
-            reading.reader.finish()
+            reading.failures.check()
 
 
 def test_a_reader_in_its_pause_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

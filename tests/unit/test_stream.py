@@ -13,7 +13,7 @@ from jcollect.discovery.probes import Probe, probes_of
 from jcollect.discovery.stub_library import StubLibrary, parse_stub_image
 from jcollect.stream.accounts import Accounts, Totals
 from jcollect.stream.columns import U32, Batch, Columns
-from jcollect.stream.hub import Hub, NoSuchProbeError, Subscription
+from jcollect.stream.hub import CutError, Hub, NoSuchProbeError, Subscription
 from jcollect.stream.record import RecordDecoder
 from jcollect.stream.rows import Cut, RowDecoder
 from jcollect.stream.wire import decode, encode
@@ -334,3 +334,25 @@ def test_subscribers_get_a_schema_of_what_they_want_before_its_first_batch(probe
     later = [probe.id for probe in messages[1:]]
     assert kinds(everything) == [[0], later, [-1, 0, 1]]
     assert kinds(nothing_new) == [[0], [-1, 0]]
+
+
+def test_what_was_queued_or_in_hand_when_a_subscriber_is_cut_is_lost_to_it(probes: list[Probe]) -> None:
+    hub = Hub(messages_of(probes), books(probes))
+    subscription, other = hub.subscribe(()), hub.subscribe(())
+    batch, _ = decoded(probes, PLACED, RETURNED, RETURNED)
+    for _ in range(3):
+        hub.publish(batch)
+    messages = subscription.messages()
+    for _ in range(3):
+        next(messages)  # The schema, and two batches: one has been taken, and one is in hand.
+    served = hub.subscribers()[0]
+    assert (served.events, served.delivered, served.queued, served.lost) == (9, 3, 6, 0)
+    hub.end()
+    assert len(list(other.messages())) == 4
+    assert hub.cut() == 1
+    assert (subscription.is_cut, other.is_cut) == (True, False)
+    served = hub.subscribers()[0]
+    assert (served.events, served.delivered, served.queued, served.lost) == (9, 3, 0, 6)
+    assert hub.lost() == 6
+    with pytest.raises(CutError):
+        next(messages)

@@ -38,6 +38,10 @@ class TooSlowError(Exception):
     """The subscriber has not even taken the descriptions of new probes."""
 
 
+class CutError(Exception):
+    """The collector has ended, and the subscriber has not taken in time what was queued for it."""
+
+
 @dataclass(frozen=True)
 class Filter:
     """What passes: `wanted` has a bool for each id that there can be; None lets everything pass.
@@ -160,10 +164,14 @@ class Subscription:
         self._queued_bytes = 0
         self._notice_bytes = 0
         self._queued_events = 0
+        # Of the message that the subscriber has and has not asked for the next one after.
+        self._in_hand = 0
         self._delivered = 0
+        self._lost_by_cut = 0
         self._condition = threading.Condition()
         self._ended = False
         self._closed = False
+        self._cut = False
         self._too_slow = False
         self._lost = np.zeros(accounts.capacity, np.uint64)
         self._losses = {
@@ -249,21 +257,30 @@ class Subscription:
             self._condition.notify()
 
     @property
+    def is_cut(self) -> bool:
+        """Whether it was cut while it had something left to take."""
+        return self._cut
+
+    @property
     def lost(self) -> int:
-        """Events that found no room in the queue."""
+        """Events that found no room in the queue, or were still there when it was cut."""
         with self._condition:
-            return int(self._lost.sum())
+            return self._count_lost()
+
+    def _count_lost(self) -> int:
+        return int(self._lost.sum()) + self._lost_by_cut
 
     def served(self) -> Served:
         """The books of this subscriber."""
         with self._condition:
-            lost = int(self._lost.sum())
+            lost = self._count_lost()
+            queued = self._queued_events + self._in_hand
             return Served(
                 peer=self.peer,
-                events=self._delivered + lost + self._queued_events,
+                events=self._delivered + lost + queued,
                 delivered=self._delivered,
                 lost=lost,
-                queued=self._queued_events,
+                queued=queued,
                 queued_bytes=self._queued_bytes + self._notice_bytes,
             )
 
@@ -289,22 +306,37 @@ class Subscription:
     def close(self) -> None:
         """The subscriber has gone."""
         with self._condition:
+            self._close()
+
+    def cut(self) -> None:
+        """What the subscriber has not taken by now is lost."""
+        with self._condition:
             if not self._closed:
-                self._closed = True
-                self._room.close(self._queued_bytes)
-            self._queue.clear()
-            self._queued_bytes = self._queued_events = self._notice_bytes = 0
-            self._condition.notify()
+                self._cut = bool(self._queue) or self._in_hand > 0
+                self._lost_by_cut = self._queued_events + self._in_hand
+            self._close()
+
+    def _close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._room.close(self._queued_bytes)
+        self._queue.clear()
+        self._queued_bytes = self._queued_events = self._in_hand = self._notice_bytes = 0
+        self._condition.notify()
 
     def messages(self) -> Iterator[bytes]:
         """Encoded SubscribeResponses until `end` or `close`: the schema, then whatever comes.
 
-        Raises TooSlowError.
+        A message counts as delivered when the next one is asked for. Raises TooSlowError, CutError.
         """
         while True:
             with self._condition:
+                self._delivered += self._in_hand
+                self._in_hand = 0
                 if not self._queue and not self._ended and not self._closed:
                     self._condition.wait(_NOTICE_SECONDS)
+                if self._cut:
+                    raise CutError
                 if self._closed:
                     return
                 if self._too_slow:
@@ -325,7 +357,7 @@ class Subscription:
         else:
             self._queued_bytes -= size
             self._queued_events -= first.events
-            self._delivered += first.events
+            self._in_hand = first.events
             self._room.give_back(size)
         return first.message
 
@@ -458,6 +490,14 @@ class Hub:
             self._ended = True
             for subscription in self._subscriptions:
                 subscription.end()
+
+    def cut(self) -> int:
+        """Lets no subscriber have any more. How many had not taken everything."""
+        with self._lock:
+            subscriptions = list(self._subscriptions)
+        for subscription in subscriptions:
+            subscription.cut()
+        return sum(subscription.is_cut for subscription in subscriptions)
 
     def lost(self) -> int:
         """Events that subscribers, those gone included, have lost by being slow."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import BinaryIO
+from typing import Protocol
 
 from jcollect.stream.columns import Columns
 from jcollect.stream.formats import FORMATS
@@ -24,19 +24,27 @@ def stage_name(loss: collector_pb2.Loss) -> str:
     return _STAGE_NAMES.get(loss.stage, "unknown stage")
 
 
-class Printer:
-    """Writes events to `out`, a binary stream, and remembers what was lost.
+class Out(Protocol):
+    """Where lines go."""
 
-    `lost` has the number of events by the name of the stage, as last told; `throttled` is for
-    the notices of that to be shown to.
+    def write(self, content: bytes, /) -> object:
+        """All of it, at once. Raises OSError."""
+
+
+class Printer:
+    """Writes events to `out`, and remembers what was lost.
+
+    `has_begun`: probes have been described. `lost` has the number of events by the name of the stage, as last
+    told; `throttled` is for the notices of that to be shown to.
     """
 
-    def __init__(self, output: str, out: BinaryIO, max_events: int | None = None) -> None:
+    def __init__(self, output: str, out: Out, max_events: int | None = None) -> None:
         """`output` is "json" or "compact"."""
         self._format = FORMATS[output]
         self._out = out
         self._left = max_events
         self._decoder = RowDecoder()
+        self.has_begun = False
         self.events = 0
         self.lost: dict[str, int] = {}
         self.throttled = Throttled()
@@ -53,6 +61,7 @@ class Printer:
             self._print(body)
             return None
         if body.HasField("schema"):
+            self.has_begun = True
             self._decoder.add(body.schema.probes)
             self.throttled.describe(body.schema.probes)
         elif body.HasField("loss"):
@@ -71,7 +80,6 @@ class Printer:
             lines.append("")
             # Lone surrogates of Java chars come out as \udXXX: that is JSON's own way to write them.
             self._out.write("\n".join(lines).encode(errors="backslashreplace"))
-            self._out.flush()
             self.events += len(lines) - 1
 
 

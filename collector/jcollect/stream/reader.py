@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +18,7 @@ from jcollect.stream.drain import Pace
 from jcollect.stream.hub import Hub
 from jcollect.stream.record import Drained, RecordDecoder
 from jcollect.stream.ring import Ring
+from jcollect.workers import Failures, Worker
 
 # Events are held back for so long, for those that are older and come later.
 WINDOW_NS = 5_000_000
@@ -31,6 +33,8 @@ _BYTES_A_MS = 150_000
 _SWITCH_SECONDS = 0.0005
 # Of this thread alone: where every CPU is busy firing, an equal share of them would not do to keep up.
 _NICE = -10
+# What the ring holds is read in a tenth of a second, where there is a CPU for it.
+FINISH_SECONDS = 10.0
 
 
 class Reader:
@@ -38,8 +42,7 @@ class Reader:
 
     Events are published in the order of their times, but for those that come so late that newer ones have
     been published; `late` counts them. Those of one thread are in order even so. After `max_events` events,
-    the rest is counted as filtered and `on_end` is called, once. It is also called should reading fail;
-    `finish` then raises what went wrong.
+    the rest is counted as filtered and `on_end` is called, once. Should reading fail, `failures` has it.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Reader:
         accounts: Accounts,
         max_events: int | None,
         on_end: Callable[[], None],
+        failures: Failures,
     ) -> None:
         self._ring = ring
         self._decoder = decoder
@@ -57,45 +61,43 @@ class Reader:
         self._accounts = accounts
         self._left = max_events
         self._on_end = on_end
+        self._give_up = float("inf")
         self._stop = os.eventfd(0, os.EFD_CLOEXEC)
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="ring reader", daemon=True)
+        self._worker = Worker("read events", self._run, failures)
 
     @property
     def late(self) -> int:
         return self._decoder.late
 
     def start(self) -> None:
+        """Raises JcollectError where no thread can be started."""
         sys.setswitchinterval(_SWITCH_SECONDS)
         # What there is by now stays. To look through it for garbage once more takes 20 ms, in which nobody
         # reads: the modules alone are tens of thousands of objects.
         gc.collect()
         gc.freeze()
-        self._thread.start()
+        self._worker.start()
 
-    def finish(self) -> None:
-        """Drains what is left and stops. No handler may be running any more."""
+    def finish(self, seconds: float = FINISH_SECONDS) -> bool:
+        """Drains what is left and stops; whether it has, within so many seconds.
+
+        It takes all of them if handlers still run.
+        """
         os.eventfd_write(self._stop, 1)
-        if self._thread.ident is not None:
-            self._thread.join()
-        if self._error is not None:
-            raise self._error
+        self._give_up = time.monotonic() + seconds
+        return self._worker.join(seconds)
 
     def _run(self) -> None:
-        try:
-            with contextlib.suppress(PermissionError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-            pace = Pace(WINDOW_NS, _SHORTEST_PAUSE, _longest_pause(self._ring))
-            while drained := self._decoder.wait_and_drain(self._ring, pace, self._stop):
-                self._publish(drained)
-            while True:
-                drained = self._decoder.drain(self._ring)
-                self._publish(drained)
-                if not drained.more:
-                    break
-        except BaseException as error:
-            self._error = error
-            self._on_end()
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        pace = Pace(WINDOW_NS, _SHORTEST_PAUSE, _longest_pause(self._ring))
+        while drained := self._decoder.wait_and_drain(self._ring, pace, self._stop):
+            self._publish(drained)
+        while time.monotonic() < self._give_up:
+            drained = self._decoder.drain(self._ring)
+            self._publish(drained)
+            if not drained.more:
+                break
 
     def _publish(self, drained: Drained) -> None:
         if len(drained.senseless):

@@ -22,10 +22,11 @@ from jcollect.stream.accounts import Accounts, Totals
 from jcollect.stream.clock import utc_offset_ns
 from jcollect.stream.cost import Cost
 from jcollect.stream.hub import QUEUE_BYTES, Hub, NoSuchProbeError, Subscription, meaning
-from jcollect.stream.reader import Reader
+from jcollect.stream.reader import FINISH_SECONDS, Reader
 from jcollect.stream.record import RecordDecoder
 from jcollect.stream.ring import Ring
 from jcollect.stream.tracee import Tracee
+from jcollect.workers import Failures
 from jprobe.v1 import collector_pb2, probe_pb2
 
 # 16 MiB: 262,144 numeric events, about 0.18 s of a thread that does nothing but fire.
@@ -61,8 +62,10 @@ class Session:
         compilation: Compilation | None = None,
         without: frozenset[str] = frozenset(),
         max_overhead: int | None = None,
+        failures: Failures | None = None,
     ) -> None:
-        """Loads the handlers. `on_end` is called when `max_events` are reached. There are ids for `capacity`
+        """Loads the handlers. `on_end` is called when `max_events` are reached; `failures` has what goes
+        wrong in threads, and `on_end` is called for it where there are none. There are ids for `capacity`
         probes. `without` names what this kernel is to be taken as lacking. `max_overhead` is what the probes
         of one process may cost it, in percent of a core. Raises JcollectError.
         """
@@ -82,13 +85,16 @@ class Session:
         self.hub = Hub([], self.accounts, queue_bytes)
         self._utc_offset = utc_offset_ns()
         self._decoder = RecordDecoder(capacity, self._utc_offset)
-        self._reader = Reader(self._ring, self._decoder, self.hub, self.accounts, max_events, on_end)
+        self.failures = failures or Failures(on_end)
+        self._reader = Reader(
+            self._ring, self._decoder, self.hub, self.accounts, max_events, on_end, self.failures
+        )
         self._reader_runs = False
 
     def start(self) -> None:
-        """Begins to read the ring: events may come from the first link on."""
-        self._reader_runs = True
+        """Begins to read the ring: events may come from the first link on. Raises JcollectError."""
         self._reader.start()
+        self._reader_runs = True
 
     def join(self, process: TracedProcess, wanted: Wanted, name: str = "") -> Tracee:
         """One more process: its probes have ids and are described. `name`: its main class or command."""
@@ -112,9 +118,12 @@ class Session:
         for tracee in self._tracees:
             tracee.unlink()
             tracee.cost.close()
-        if self._reader_runs:
+        return self.settle()
+
+    def settle(self, seconds: float = FINISH_SECONDS) -> Totals:
+        """As `detach`, of what is detached by now, within so many seconds."""
+        if self._reader_runs and self._reader.finish(seconds):
             self._reader_runs = False
-            self._reader.finish()
         totals = self.accounts.totals()
         self.hub.end()
         return totals
@@ -128,6 +137,9 @@ class Session:
 
     def close(self) -> None:
         """Frees what the kernel holds for us. No subscriber may be left."""
+        if self._reader_runs:
+            # It reads that memory yet, and the end of the process will free it.
+            return
         for tracee in self._tracees:
             for each in tracee.attached:
                 each.unlink()
