@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -25,12 +26,14 @@ from java_target import (
     Process,
     attach,
     finish,
+    jcollect,
     newest_jdk,
     on_every_jdk,
     probes_of,
     run,
     wait_for_probes,
 )
+from jcollect.discovery.process import is_stopped
 from prime_calls import ORDERS_METHODS, hits_of, leftovers, prime_calls, run_calls
 from second_agent import digest_now
 
@@ -192,14 +195,60 @@ def test_a_leased_selection_ends_with_its_holder(jdk: Jdk, targets: Path, end: s
         wait_until(lambda: leftovers(target.pid) == [], "the agent to end with the lease")
 
 
-def test_a_stopped_jvm_is_an_error_after_the_stated_time_and_not_a_hang(targets: Path) -> None:
+def test_a_stopped_jvm_is_named_and_not_waited_for(targets: Path) -> None:
     with prime_calls(newest_jdk, targets, options="control=on") as target:
         target.signal(signal.SIGSTOP)
-        assert refused("status", target.pid, "--timeout", "1").startswith(
-            f"PID {target.pid} has not answered authentication within 1 s, is it stopped? The command may be "
+        wait_until(lambda: is_stopped(target.pid), "it is stopped")
+        stopped = (
+            f"cannot command PID {target.pid}: it is stopped; let it go on first: kill -CONT {target.pid}"
         )
+        for arguments in (["select", ORDERS], ["unselect", "--all"], ["set", "*", "always"], ["reset"]):
+            assert refused(arguments[0], target.pid, *arguments[1:]) == stopped
+        assert refused("attach", target.pid, "--select", ORDERS) == stopped
+        # What can be seen from outside is told all the same.
+        said = run(JCOLLECT, "status", target.pid)
+        assert said.returncode == 1
+        assert f"agent: 0.1.0 in PID {target.pid}" in said.stdout
+        assert "control: no answer" in said.stdout
+        assert said.stderr.splitlines()[-1] == f"jcollect: {stopped}"
+        assert str(target.pid) in run(JCOLLECT, "ps").stdout
         target.signal(signal.SIGCONT)
         assert "selected: nothing" in command("status", target.pid)
+
+
+def test_a_jvm_that_is_stopped_keeps_attach_neither_from_beginning_nor_from_ending(targets: Path) -> None:
+    require_bpf()
+    with prime_calls(newest_jdk, targets, probes=ORDERS) as target:
+        wait_for_probes(target.pid, ORDERS_PROBES)
+        target.signal(signal.SIGSTOP)
+        wait_until(lambda: is_stopped(target.pid), "it is stopped")
+        with jcollect("attach", target.pid, "--arm-timeout", "0.5") as collector:
+            collector.wait_for_line(
+                f"jcollect: warning: {ORDERS_PROBES} probes not armed after 0.5 s .dormant., for "
+                f"PID {target.pid} is stopped"
+            )
+            collector.signal(signal.SIGINT)
+            assert collector.wait() == 0
+            assert collector.err[-1].startswith("detached after ")
+
+
+def test_a_jvm_that_is_stopped_later_does_not_keep_attach_from_ending(targets: Path) -> None:
+    require_bpf()
+    with prime_calls(newest_jdk, targets) as target:
+        collector = attach(target.pid, "--select", ORDERS)
+        target.signal(signal.SIGSTOP)
+        wait_until(lambda: is_stopped(target.pid), "it is stopped")
+        collector.signal(signal.SIGINT)
+        begun = time.monotonic()
+        assert collector.wait() == 0
+        assert time.monotonic() - begun < 10
+        assert collector.err[-2].startswith("detached after ")
+        assert collector.err[-1] == (
+            f"jcollect: warning: PID {target.pid} has not taken back what was selected (it is stopped); "
+            "it will when it goes on"
+        )
+        target.signal(signal.SIGCONT)
+        wait_until(lambda: leftovers(target.pid) == [], "the agent to end with the lease")
 
 
 # Other users, other namespaces
@@ -381,7 +430,7 @@ def test_an_attach_socket_that_nobody_serves_is_an_error_after_the_stated_time(t
         target.wait_for_line("ready")
         assert refused("select", target.pid, ORDERS, "--timeout", "2") == (
             f"cannot load the agent into PID {target.pid}: "
-            "it has let the attach mechanism wait for too long; is it stopped, or very busy? "
+            "it has let the attach mechanism wait for too long; it may be stopped, or very busy. "
             f"It may load the agent yet; look with: jcollect status {target.pid}"
         )
         assert leftovers(target.pid) == []

@@ -268,10 +268,10 @@ def test_an_agent_that_does_not_answer(bench: Bench, target: Target) -> None:
         assert silent.stdout is not None
         write_endpoint(bench.directory / "jprobe-1", int(silent.stdout.readline()))
         silent.send_signal(signal.SIGSTOP)
-        message = refused(bench.run("status", target.pid, "--timeout", "0.5"))
+        message = refused(bench.run("reset", target.pid, "--timeout", "0.5"))
         silent.kill()
     assert message == (
-        f"PID {target.pid} has not answered authentication within 0.5 s, is it stopped? "
+        f"PID {target.pid} has not answered authentication within 0.5 s: it may be stopped, or hang. "
         f"The command may be carried out nonetheless; look with: jcollect status {target.pid}"
     )
 

@@ -22,6 +22,10 @@ from jcollect.errors import JcollectError
 _ARCHITECTURES = {"x86_64": "JPROBE_X86_64", "aarch64": "JPROBE_AARCH64"}
 
 
+# A second, where there is a CPU for it.
+_COMPILE_SECONDS = 120.0
+
+
 class Compilation:
     """Under way from `start` on; `result` waits for it. To be closed, if nobody has waited.
 
@@ -90,7 +94,11 @@ class Compilation:
     def _compiled(self) -> Program:
         if self._child is None:
             raise self._trouble("it was given up")
-        content, said = self._child.communicate()
+        try:
+            content, said = self._child.communicate(timeout=_COMPILE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.close()
+            raise self._trouble(f"it was not done within {_COMPILE_SECONDS:.0f} s") from None
         code, self._child = self._child.returncode, None
         try:
             program = decoded(content)

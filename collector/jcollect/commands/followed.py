@@ -14,7 +14,7 @@ from jcollect.commands.options import plural, status, warn
 from jcollect.discovery.maps import mapped_pages
 from jcollect.discovery.overhead import Overhead
 from jcollect.discovery.probes import STATE_NAMES, Probe, Wanted
-from jcollect.discovery.process import TracedProcess, has_debugger
+from jcollect.discovery.process import TracedProcess, has_debugger, is_stopped
 from jcollect.errors import JcollectError
 from jcollect.stream.session import Session
 from jcollect.stream.tracee import Addition
@@ -216,8 +216,9 @@ class Followed:
         elif state == probe_pb2.PROBE_STATE_RETIRED:
             reason = "retired: their classes are gone, or they are selected no longer"
         else:
+            stopped = f", for PID {self.pid} is stopped" if is_stopped(self.pid) else ""
             reason = (
-                f"not armed after {self._arm_timeout:g} s ({STATE_NAMES[state]}), "
+                f"not armed after {self._arm_timeout:g} s ({STATE_NAMES[state]}){stopped}, "
                 "and counted from when they are"
             )
         warn(f"{plural(len(probes), 'probe')} {reason}: {_names(probes)}")

@@ -133,7 +133,7 @@ class Targets:
         """Which probes are meant; what --select asks for is selected for as long as the lease holds."""
         if not self.asked.selectors:
             return self._is_meant
-        reply = lease.enter_context(leased_selection(pid, self.asked.selectors))
+        reply = lease.enter_context(leased_selection(pid, self.asked.selectors, warn=warn))
         if reply.refusal:
             raise JcollectError(f"PID {pid} traces nothing: {reply.refusal}")
         failed = f"; {len(reply.failed):,} that match cannot be traced" if reply.failed else ""

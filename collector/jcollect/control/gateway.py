@@ -17,6 +17,7 @@ from py4j.java_gateway import GatewayConnection, GatewayParameters
 
 from jcollect.control.answers import Answers
 from jcollect.control.network import in_network_of
+from jcollect.discovery.process import is_stopped
 from jcollect.errors import JcollectError
 from jprobe.v1 import control_pb2
 
@@ -24,6 +25,7 @@ ANSWER_SECONDS = 30.0
 
 _ENTRY_POINT = "t\n"
 _ADDRESS = "127.0.0.1"
+_STOPPED = "it is stopped; let it go on first: kill -CONT {pid}"
 
 
 class Gateway:
@@ -35,6 +37,8 @@ class Gateway:
         """Connects in the network namespace of the process. `seconds` is the limit for each answer."""
         self.pid = pid
         self._seconds = seconds
+        if is_stopped(pid):
+            raise JcollectError(f"cannot command PID {pid}: {_STOPPED.format(pid=pid)}")
         self._connection = self._connect(endpoint.port)
         self._authenticate(endpoint.token)
 
@@ -81,7 +85,7 @@ class Gateway:
             return connection
 
         try:
-            connection = in_network_of(self.pid, connect)
+            connection = in_network_of(self.pid, connect, self._seconds)
         except protocol.Py4JNetworkError as error:
             raise self._unreachable(port, error.cause) from None
         except OSError as error:
@@ -143,9 +147,11 @@ class Gateway:
         except protocol.Py4JNetworkError as error:
             self.close()
             if isinstance(error.cause, TimeoutError):
+                is_it = _STOPPED if is_stopped(self.pid) else "it may be stopped, or hang"
                 raise JcollectError(
-                    f"PID {self.pid} has not answered {command} within {self._seconds:g} s, is it stopped? "
-                    f"The command may be carried out nonetheless; look with: jcollect status {self.pid}"
+                    f"PID {self.pid} has not answered {command} within {self._seconds:g} s: "
+                    f"{is_it.format(pid=self.pid)}. The command may be carried out nonetheless; look with: "
+                    f"jcollect status {self.pid}"
                 ) from None
             raise JcollectError(
                 f"PID {self.pid} has closed the control connection instead of answering {command}; "

@@ -12,6 +12,7 @@ from jcollect.control.ensure import ensure_agent
 from jcollect.control.gateway import ANSWER_SECONDS
 from jcollect.discovery.live import not_retired
 from jcollect.discovery.probes import Probe, probes_of
+from jcollect.discovery.process import is_stopped
 from jcollect.errors import JcollectError
 from jprobe.v1 import control_pb2
 
@@ -23,12 +24,15 @@ _POLL_SECONDS = 0.02
 
 @contextlib.contextmanager
 def leased_selection(
-    pid: int, selectors: Sequence[str], seconds: float = ANSWER_SECONDS
+    pid: int,
+    selectors: Sequence[str],
+    seconds: float = ANSWER_SECONDS,
+    warn: Callable[[str], None] = lambda message: None,
 ) -> Iterator[control_pb2.ControlReply]:
     """Selects, loading the agent if it is not there, until the block ends.
 
-    When it has ended, the selection is taken back, and an agent that was loaded for it is gone. Raises
-    JcollectError where the agent cannot be had or refuses.
+    When it has ended, the selection is taken back, and an agent that was loaded for it is gone; or `warn` is
+    told that the process lets that wait. Raises JcollectError where the agent cannot be had or refuses.
     """
     with ensure_agent(pid, seconds=seconds) as gateway:
         reply = gateway.select(selectors, leased=True)
@@ -37,8 +41,9 @@ def leased_selection(
         with contextlib.suppress(JcollectError):
             agent = find_agent(pid)
             gateway.close()
-            if agent is not None:
-                _wait_until_let_go(agent, reply)
+            if agent is not None and not _is_let_go(agent, reply):
+                why = "it is stopped" if is_stopped(pid) else "it may be stopped, or hang"
+                warn(f"PID {pid} has not taken back what was selected ({why}); it will when it goes on")
 
 
 def is_selected_by(reply: control_pb2.ControlReply) -> Callable[[Probe], bool]:
@@ -48,14 +53,22 @@ def is_selected_by(reply: control_pb2.ControlReply) -> Callable[[Probe], bool]:
     return lambda probe: probe.selector in given or probe.method_key in methods
 
 
-def _wait_until_let_go(agent: Agent, reply: control_pb2.ControlReply) -> None:
-    """Until the probes are retired, and the agent has ended if that was its last selection."""
+def _is_let_go(agent: Agent, reply: control_pb2.ControlReply) -> bool:
+    """Waits until the probes are retired, and the agent has ended if that was its last selection."""
     given = frozenset(reply.given)
     every = probes_of(agent.libraries)
-    _wait(lambda: not any(probe.selector in given for probe in not_retired(every)), _SECONDS)
+
+    def is_retired() -> bool:
+        return not any(probe.selector in given for probe in not_retired(every))
+
+    # One that is stopped does nothing before it goes on.
+    _wait(is_retired, 0.0 if is_stopped(agent.pid) else _SECONDS)
+    if not is_retired():
+        return False
     if reply.loaded_later and agent.directory is not None and not not_retired(every):
         directory = agent.directory
         _wait(lambda: not os.path.exists(directory), _END_SECONDS)
+    return True
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> None:

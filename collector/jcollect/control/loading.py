@@ -58,7 +58,7 @@ def _attach(target: Target, command: list[str], deadline: float) -> str:
     except subprocess.TimeoutExpired:
         raise _cannot_load(
             target,
-            "it has let the attach mechanism wait for too long; is it stopped, or very busy? "
+            "it has let the attach mechanism wait for too long; it may be stopped, or very busy. "
             f"It may load the agent yet; look with: jcollect status {target.pid}",
         ) from None
     lines = result.stdout.splitlines()

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from jcollect.workers import Worker
+
 _CLONE_NEWNET = 0x40000000
+# An action that has a limit of its own ends by that.
+_LATE_SECONDS = 1.0
 
 _Result = TypeVar("_Result")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def in_network_of(pid: int, action: Callable[[], _Result]) -> _Result:
+def in_network_of(pid: int, action: Callable[[], _Result], seconds: float = 30.0) -> _Result:
     """What the action gives, or raises. Sockets that it makes stay in that namespace for ever.
 
-    Raises OSError where the namespace cannot be entered: that takes CAP_SYS_ADMIN.
+    Raises OSError where the namespace cannot be entered: that takes CAP_SYS_ADMIN. TimeoutError where the
+    action does not end within so many seconds.
     """
     place = f"/proc/{pid}/ns/net"
     if os.path.samestat(os.stat(place), os.stat("/proc/self/ns/net")):
@@ -33,9 +38,8 @@ def in_network_of(pid: int, action: Callable[[], _Result]) -> _Result:
         except BaseException as problem:
             problems.append(problem)
 
-    thread = threading.Thread(target=run, name="other-network")
-    thread.start()
-    thread.join()
+    if not Worker(f"enter the network of PID {pid}", run).start().join(seconds + _LATE_SECONDS):
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT), place)
     if problems:
         raise problems[0]
     return results[0]

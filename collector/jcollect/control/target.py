@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from jcollect.discovery.process import check_exists
+from jcollect.discovery.process import check_exists, is_stopped
 from jcollect.errors import JcollectError
 
 _SIGQUIT = 3
@@ -40,6 +40,6 @@ def read_target(pid: int) -> Target:
         inner_pid=int(fields.get("NSpid", str(pid)).split()[-1]),
         uid=int(fields["Uid"].split()[1]),
         gid=int(fields["Gid"].split()[1]),
-        is_stopped=fields["State"][0] in "Tt",
+        is_stopped=is_stopped(pid),
         catches_quit=bool(int(fields["SigCgt"], 16) >> _SIGQUIT - 1 & 1),
     )

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from jcollect.workers import Worker
+
 # A page that comes from a busy disk takes less.
 PATIENCE_SECONDS = 5.0
 
@@ -56,7 +58,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.tasks: SimpleQueue[_Task[Any]] = SimpleQueue()
-        threading.Thread(target=self._run, name="reads memory", daemon=True).start()
+        Worker("read the memory of processes", self._run).start()
 
     def _run(self) -> None:
         while True:

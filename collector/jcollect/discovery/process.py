@@ -234,6 +234,14 @@ def check_exists(pid: int) -> str:
     return fields.get("Name", "?")
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether it was stopped by a signal, or by a debugger. What is frozen in a control group is not told."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except OSError:
+        return False
+
+
 def _explain(pid: int, error: OSError) -> JcollectError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return JcollectError(
