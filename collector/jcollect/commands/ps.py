@@ -10,14 +10,15 @@ from dataclasses import asdict, dataclass, field
 import click
 
 from jcollect.commands.control import echo_json, json_option
-from jcollect.commands.options import plural, status
+from jcollect.commands.options import plural, status, warn
 from jcollect.commands.tables import print_table
 from jcollect.discovery.host import Host, HostProcess
 from jcollect.discovery.live import read_live
 from jcollect.discovery.probes import STATE_NAMES, probes_of
 from jcollect.discovery.process import look
 from jcollect.errors import JcollectError
-from jcollect.rpc.find import collectors
+from jcollect.rpc.address import pid_of
+from jcollect.rpc.find import ask_collectors
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,16 @@ def ps(as_json: bool) -> None:
 
 
 def _attached() -> dict[int, tuple[str, ...]]:
-    """The collectors' addresses by PID."""
+    """The collectors' addresses by PID. Of those that do not answer it is told that they do not."""
     found: dict[int, tuple[str, ...]] = {}
-    for address, of_collector in collectors():
-        for process in of_collector.processes:
-            found[process.pid] = (*found.get(process.pid, ()), address.text)
+    for each in ask_collectors():
+        for process in each.status.processes if each.status else ():
+            found[process.pid] = (*found.get(process.pid, ()), each.address.text)
+        if each.silence is not None:
+            warn(each.silence.message)
+            pid = pid_of(each.address)
+            if pid:
+                found[pid] = (*found.get(pid, ()), f"{each.address.text} (no answer)")
     return found
 
 

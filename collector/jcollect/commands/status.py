@@ -21,14 +21,14 @@ from jcollect.commands.control import (
     json_option,
     timeout_option,
 )
-from jcollect.commands.options import address_argument, plural
+from jcollect.commands.options import address_argument, plural, warn
 from jcollect.control.agent import Agent, find_agent
 from jcollect.control.ensure import connect
 from jcollect.control.overview import Overview, overview_of
 from jcollect.errors import JcollectError
-from jcollect.rpc.address import Address, parse_address
-from jcollect.rpc.client import Client
-from jcollect.rpc.find import collectors_of
+from jcollect.rpc.address import Address, default_address, parse_address
+from jcollect.rpc.client import Client, SilentError
+from jcollect.rpc.find import Answer, ask_collectors
 from jprobe.v1 import collector_pb2, control_pb2
 
 
@@ -46,28 +46,44 @@ def status(address: str, as_json: bool, everything: bool, seconds: float) -> Non
     if not address.isdigit():
         place = parse_address(address)
         with Client(place) as client:
+            client.check_answers()
             _print_collectors([(place, client.status(seconds=seconds))], as_json, everything)
         return
     pid = int(address)
     agent = find_agent(pid)
-    attached = _collectors(pid, seconds)
+    attached, silent = _collectors(pid, ask_collectors(), seconds)
     if agent is not None:
-        _print_agent(agent, attached, seconds, as_json, everything)
+        silent += _print_agent(agent, attached, seconds, as_json, everything)
     elif attached:
         _print_collectors(attached, as_json, everything)
-    else:
+    elif not silent:
         raise JcollectError(f"there is no jprobe agent in PID {pid}; jcollect select {pid} SELECTOR loads it")
+    for problem in silent:
+        raise problem
 
 
 _Collector = tuple[Address, collector_pb2.GetStatusResponse]
 
 
-def _collectors(pid: int, seconds: float) -> list[_Collector]:
-    found = []
-    for address, _ in collectors_of(pid):
-        with Client(address) as client:
-            found.append((address, client.status(pids=(pid,), seconds=seconds)))
-    return found
+def _collectors(
+    pid: int, answers: list[Answer], seconds: float
+) -> tuple[list[_Collector], list[JcollectError]]:
+    """Those that are attached to the process; and those that do not answer, and may be or are."""
+    found: list[_Collector] = []
+    silent: list[JcollectError] = []
+    for each in answers:
+        if each.is_attached_to(pid):
+            try:
+                with Client(each.address) as client:
+                    found.append((each.address, client.status(pids=(pid,), seconds=seconds)))
+            except SilentError as silence:
+                silent.append(silence)
+        elif each.silence is not None:
+            if each.address == default_address(pid):
+                silent.append(each.silence)
+            else:
+                warn(f"{each.silence.message}; whether it is attached to PID {pid} is not known")
+    return found, silent
 
 
 def _print_collectors(attached: list[_Collector], as_json: bool, everything: bool) -> None:
@@ -84,29 +100,37 @@ def _as_json(attached: list[_Collector]) -> list[dict[str, Any]]:
 
 def _print_agent(
     agent: Agent, attached: list[_Collector], seconds: float, as_json: bool, everything: bool
-) -> None:
+) -> list[JcollectError]:
+    """What it could not be asked for."""
     pid = agent.pid
     overview = overview_of(agent)
-    gateway = connect(pid, seconds)
     reply = None
-    if gateway is not None:
-        with gateway:
-            reply = gateway.status()
+    problems: list[JcollectError] = []
+    try:
+        gateway = connect(pid, seconds)
+        if gateway is not None:
+            with gateway:
+                reply = gateway.status()
+    except JcollectError as problem:
+        problems.append(problem)
     if as_json:
         control = as_dict(reply) if reply else None
         echo_json({"pid": pid, **asdict(overview), "control": control, "collectors": _as_json(attached)})
-        return
+        return problems
     _print_overview(pid, overview)
     if reply is None:
         echo(f"selected: {'; '.join(overview.selectors) or 'nothing'}")
         echo(
-            "control: off; jcollect select turns it on, or control=on in the agent's options"
+            "control: no answer"
+            if problems
+            else "control: off; jcollect select turns it on, or control=on in the agent's options"
             if overview.directory
             else "control: off, for the agent keeps its stub libraries in memory"
         )
     else:
         _print_control(reply, everything)
     _print_collectors(attached, False, everything)
+    return problems
 
 
 def _print_overview(pid: int, overview: Overview) -> None:

@@ -65,6 +65,13 @@ def default_address(pid: int) -> Address:
     return parse_address(f"unix://{RUN_DIRECTORY}/{pid}.sock")
 
 
+def pid_of(address: Address) -> int:
+    """The process whose default address it is; 0 for none."""
+    directory, _, name = (address.path or "").rpartition("/")
+    pid = name.removesuffix(".sock")
+    return int(pid) if directory == RUN_DIRECTORY and pid.isdigit() else 0
+
+
 def collector_address(pids: Sequence[int], is_open: bool) -> Address:
     """Where `jcollect attach` serves unless told otherwise: by the PID where there is one alone."""
     if len(pids) == 1 and not is_open:

@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
 import grpc
 from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from jcollect.discovery.process import is_stopped
 from jcollect.errors import JcollectError
+from jcollect.last_resort import last_resort, say_when_aborted
 from jcollect.rpc.address import Address
-from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SUBSCRIBE
+from jcollect.rpc.keepalive import OPTIONS
+from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SERVICE, SUBSCRIBE
+from jcollect.workers import check_can_open, check_can_start
 from jprobe.v1 import collector_pb2
 
+# Of a collector that does not answer within this time it is told that it does not.
+ANSWER_SECONDS = 5.0
+# After that, gRPC itself is stuck.
+_STUCK_SECONDS = 15.0
 # A batch takes about 1 MiB at most; a schema of thousands of probes takes more than gRPC's default of 4.
-_OPTIONS = [("grpc.max_receive_message_length", 256 << 20)]
+_OPTIONS = [("grpc.max_receive_message_length", 256 << 20), *OPTIONS]
+# As in rpc/server.py, without what a server starts.
+_THREADS = min(max(os.cpu_count() or 1, 4), 16) + 5
+_FILES = 16
+# What gRPC says of a peer that has not acknowledged a ping.
+_DEAD = ("ping timeout", "keepalive timeout", "keepalive watchdog timeout")
+_UCRED = struct.Struct("iII")
+
+
+class SilentError(JcollectError):
+    """There is a collector, and it does not answer."""
 
 
 class Client:
     """A connection to one collector; a context manager."""
 
     def __init__(self, address: Address) -> None:
+        """Raises JcollectError where gRPC would hang for want of threads."""
         self._address = address
+        _check_can_ask()
         # A proxy (http_proxy, https_proxy, grpc_proxy) is for the way to other machines.
         proxy = [("grpc.enable_http_proxy", 0)] if address.leads_here() else []
-        self._channel = grpc.insecure_channel(address.target, options=[*_OPTIONS, *proxy])
+        with self._unless_stuck():
+            self._channel = grpc.insecure_channel(address.target, options=[*_OPTIONS, *proxy])
 
     def __enter__(self) -> Client:
         return self
@@ -33,13 +59,18 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._channel.close()
+        with self._unless_stuck():
+            self._channel.close()
+
+    def _unless_stuck(self, seconds: float = 0.0) -> Any:
+        stuck = f"cannot ask the collector at {self._address.text}: gRPC is stuck"
+        return last_resort(_STUCK_SECONDS + seconds, stuck)
 
     def list_probes(self, globs: Sequence[str] = (), pids: Sequence[int] = ()) -> list[collector_pb2.Probe]:
         """Raises JcollectError."""
         request = collector_pb2.ListProbesRequest(globs=globs, pids=pids)
         response: collector_pb2.ListProbesResponse = self._ask(
-            LIST_PROBES, request, collector_pb2.ListProbesResponse, None
+            LIST_PROBES, request, collector_pb2.ListProbesResponse, ANSWER_SECONDS
         )
         return list(response.probes)
 
@@ -48,38 +79,74 @@ class Client:
         globs: Sequence[str] = (),
         pids: Sequence[int] = (),
         summary_only: bool = False,
-        seconds: float | None = None,
+        seconds: float = ANSWER_SECONDS,
     ) -> collector_pb2.GetStatusResponse:
         """Within so many seconds. Raises JcollectError."""
-        request = collector_pb2.GetStatusRequest(globs=globs, pids=pids, summary_only=summary_only)
-        response: collector_pb2.GetStatusResponse = self._ask(
-            GET_STATUS, request, collector_pb2.GetStatusResponse, seconds
-        )
-        return response
+        return self.begin_status(globs, pids, summary_only, seconds)()
 
-    def _ask(self, method: str, request: Message, answer: type[Message], seconds: float | None) -> Any:
+    def begin_status(
+        self,
+        globs: Sequence[str] = (),
+        pids: Sequence[int] = (),
+        summary_only: bool = False,
+        seconds: float = ANSWER_SECONDS,
+    ) -> Callable[[], collector_pb2.GetStatusResponse]:
+        """The same, begun: what is returned waits for the answer."""
+        request = collector_pb2.GetStatusRequest(globs=globs, pids=pids, summary_only=summary_only)
+        return self._begin(GET_STATUS, request, collector_pb2.GetStatusResponse, seconds)
+
+    def _ask(self, method: str, request: Message, answer: type[Message], seconds: float) -> Any:
+        return self._begin(method, request, answer, seconds)()
+
+    def _begin(
+        self, method: str, request: Message, answer: type[Message], seconds: float
+    ) -> Callable[[], Any]:
         call = self._channel.unary_unary(
             method,
             request_serializer=type(request).SerializeToString,
             response_deserializer=answer.FromString,
         )
+        with self._unless_stuck():
+            future = call.future(request, timeout=seconds)
+
+        def result() -> Any:
+            try:
+                with self._unless_stuck(seconds):
+                    return future.result()
+            except grpc.RpcError as error:
+                raise self._explain(error, False, seconds) from None
+
+        return result
+
+    def check_answers(self) -> None:
+        """Raises JcollectError where nobody listens, or a collector does not answer."""
+        request = health_pb2.HealthCheckRequest(service=SERVICE)
         try:
-            return call(request, timeout=seconds)
+            with self._unless_stuck(ANSWER_SECONDS):
+                health_pb2_grpc.HealthStub(self._channel).Check(request, timeout=ANSWER_SECONDS)
         except grpc.RpcError as error:
-            raise self._explain(error, begun=False) from None
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise self._explain(error, False, ANSWER_SECONDS) from None
+            # It answers: what it does not know of health is not needed.
 
     def subscribe(
         self, globs: Sequence[str] = (), seconds: float | None = None, pids: Sequence[int] = ()
     ) -> Iterator[bytes]:
-        """Encoded SubscribeResponses, the schema first, until the collector ends or `seconds` are over.
+        """Encoded SubscribeResponses, the schema first, until the collector ends, `close_streams` is called
+        or `seconds` are over.
 
-        Raises JcollectError where nobody listens, nothing matches, or the collector goes away.
+        Raises JcollectError where nobody listens, nothing matches, or the collector goes away or answers no
+        more.
         """
+        self.check_answers()
         call: Any = self._channel.unary_stream(
             SUBSCRIBE, request_serializer=collector_pb2.SubscribeRequest.SerializeToString
         )
         stream = call(collector_pb2.SubscribeRequest(globs=globs, pids=pids), timeout=seconds)
         begun = False
+        self._stream = stream
+        if self._is_closed:
+            stream.cancel()
         try:
             for message in stream:
                 begun = True
@@ -87,18 +154,87 @@ class Client:
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED and begun:
                 return
-            raise self._explain(error, begun) from None
+            if self._is_closed and error.code() == grpc.StatusCode.CANCELLED:
+                return
+            raise self._explain(error, begun, seconds or 0.0) from None
         finally:
             stream.cancel()
 
-    def _explain(self, error: Any, begun: bool) -> JcollectError:
-        code, where = error.code(), self._address.text
+    _stream: Any = None
+    _is_closed = False
+
+    def close_stream(self) -> None:
+        """Ends the stream of `subscribe`, from another thread."""
+        self._is_closed = True
+        if self._stream is not None:
+            self._stream.cancel()
+
+    def _explain(self, error: Any, begun: bool, seconds: float) -> JcollectError:
+        code, where, details = error.code(), self._address.text, error.details() or ""
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+            return SilentError(f"{self._who()} has not answered within {seconds:g} s: {self._why_silent()}")
+        if code == grpc.StatusCode.UNAVAILABLE and any(reason in details for reason in _DEAD):
+            return SilentError(f"{self._who()} does not answer any more: {self._why_silent()}")
         if code == grpc.StatusCode.UNAVAILABLE and begun:
             return JcollectError(f"the collector at {where} went away in mid-stream")
-        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        if code == grpc.StatusCode.UNAVAILABLE:
+            refusal = _refusal_of(self._address)
+            if isinstance(refusal, BlockingIOError):
+                return SilentError(f"the collector at {where} takes no more connections: it may be stopped")
+            if isinstance(refusal, PermissionError):
+                return SilentError(
+                    f"cannot connect to the collector at {where}: {refusal.strerror}; use sudo"
+                )
             return JcollectError(f"nobody listens at {where}; start a collector there with jcollect attach")
         if code == grpc.StatusCode.NOT_FOUND:
-            return JcollectError(f"{error.details()} at {where}; list them with jcollect probes PID")
+            return JcollectError(f"{details} at {where}; list them with jcollect probes PID")
         if code == grpc.StatusCode.UNIMPLEMENTED:
             return JcollectError(f"what listens at {where} is not a jprobe collector")
-        return JcollectError(f"the collector at {where} ended the stream: {code.name}: {error.details()}")
+        if begun:
+            return JcollectError(f"the collector at {where} ended the stream: {code.name}: {details}")
+        return SilentError(f"{self._who()} gives no answer: {code.name}: {details}")
+
+    def _who(self) -> str:
+        pid = _pid_at(self._address)
+        return f"the collector at {self._address.text}" + (f" (PID {pid})" if pid else "")
+
+    def _why_silent(self) -> str:
+        pid = _pid_at(self._address)
+        if pid and is_stopped(pid):
+            return f"it is stopped; let it go on with kill -CONT {pid}"
+        return "it may be stopped, or this process was"
+
+
+@functools.cache
+def _check_can_ask() -> None:
+    """Raises JcollectError."""
+    check_can_start(_THREADS, "ask a collector")
+    check_can_open(_FILES, "ask a collector")
+    say_when_aborted()
+
+
+def _refusal_of(address: Address) -> OSError | None:
+    """What a Unix socket says to whoever connects, if it refuses: gRPC does not tell."""
+    if address.path is None:
+        return None
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(address.path)
+        except OSError as error:
+            return error
+    return None
+
+
+def _pid_at(address: Address) -> int:
+    """Who listens at a Unix socket of this machine; 0 where that cannot be told."""
+    if address.path is None:
+        return 0
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.setblocking(False)
+            probe.connect(address.path)
+            content = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    except OSError:
+        return 0
+    return int(_UCRED.unpack(content)[0])

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import RUN_DIRECTORY, Address, default_address, parse_address
-from jcollect.rpc.client import Client
+from jcollect.rpc.client import Client, SilentError
 from jcollect.unix_sockets import is_dead
 from jprobe.v1 import collector_pb2
-
-# Who does not answer within this time is passed over.
-_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -32,8 +29,13 @@ def find_place(text: str) -> Place:
     own = default_address(pid)
     assert own.path is not None
     if not _is_served(own.path):
-        for address, _ in collectors_of(pid):
-            return Place(address, (pid,))
+        answers = ask_collectors()
+        for each in answers:
+            if each.is_attached_to(pid):
+                return Place(each.address, (pid,))
+        for each in answers:
+            if each.silence is not None:
+                raise SilentError(f"{each.silence.message}; whether it is attached to PID {pid} is not known")
     # Where there is none, whoever asks there is told that nobody listens.
     return Place(own)
 
@@ -41,23 +43,39 @@ def find_place(text: str) -> Place:
 def _is_served(path: str) -> bool:
     try:
         return not is_dead(path)
+    except BlockingIOError:
+        return True  # It takes no more connections for now.
     except OSError:
         return False  # There is no such socket, or it is not for us.
 
 
-def collectors_of(pid: int) -> Iterator[tuple[Address, collector_pb2.GetStatusResponse]]:
-    """Those that are attached to a process, with a summary of what they do."""
-    for address, status in collectors():
-        if any(process.pid == pid for process in status.processes):
-            yield address, status
+@dataclass(frozen=True)
+class Answer:
+    """What a collector says of itself in summary, or that it says nothing."""
+
+    address: Address
+    status: collector_pb2.GetStatusResponse | None = None
+    silence: SilentError | None = None
+
+    def is_attached_to(self, pid: int) -> bool:
+        """As far as it says."""
+        return self.status is not None and any(process.pid == pid for process in self.status.processes)
 
 
-def collectors() -> Iterator[tuple[Address, collector_pb2.GetStatusResponse]]:
-    """Those that serve at a socket in the usual directory, with a summary of what they do."""
-    for path in sorted(Path(RUN_DIRECTORY).glob("*.sock")):
-        address = parse_address(f"unix://{path}")
-        try:
-            with Client(address) as client:
-                yield address, client.status(summary_only=True, seconds=_SECONDS)
-        except JcollectError:
-            continue
+def ask_collectors() -> list[Answer]:
+    """Those that serve at a socket in the usual directory, all asked at a time. Raises JcollectError."""
+    answers = []
+    with contextlib.ExitStack() as clients:
+        asked = []
+        for path in sorted(Path(RUN_DIRECTORY).glob("*.sock")):
+            address = parse_address(f"unix://{path}")
+            client = clients.enter_context(Client(address))
+            asked.append((address, client.begin_status(summary_only=True)))
+        for address, status in asked:
+            try:
+                answers.append(Answer(address, status()))
+            except SilentError as silence:
+                answers.append(Answer(address, silence=silence))
+            except JcollectError:
+                continue  # Nobody listens there any more, or it is no collector.
+    return answers

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from jcollect.rpc.claim import Claim
+from jcollect.rpc.keepalive import SERVER_OPTIONS
+from jcollect.rpc.pool import Pool, Refusing
 from jcollect.rpc.service import SERVICE, Source, Streams, handler_for
+from jcollect.rpc.stalled import StalledClients
+from jcollect.workers import check_can_open, check_can_start
 
 # Each stream holds a thread of the pool; beyond that, calls are refused rather than left waiting.
 _MOST_CALLS = 128
-_STREAM_SECONDS = 3.0
 # For clients to read the end of their streams. gRPC clients that send something, be it that they have
 # read so far, to a server that is gone, forget what they have not read.
 _LINGER_SECONDS = 0.25
 # For all other calls; streams have had their time.
 _GRACE_SECONDS = 0.2
+# After that, a client that takes nothing keeps the server from stopping.
+_STOP_SECONDS = 1.0
+# What gRPC starts at once (event engine: as many as CPUs, 4 to 16; its lifeguard, timers, serving thread),
+# and what is started here besides: for the ring, stdout, memory of processes, and the first calls.
+_THREADS = min(max(os.cpu_count() or 1, 4), 16) + 9
+_FILES = 24
 
 
 class Server:
@@ -28,11 +39,16 @@ class Server:
     def __init__(self, source: Source, claim: Claim) -> None:
         """Raises JcollectError where the address that was claimed cannot be listened at after all."""
         self._claim = claim
+        # What goes wrong in a call is told by service.py, and not by a traceback.
+        logging.getLogger("grpc").addHandler(logging.NullHandler())
+        logging.getLogger("grpc").propagate = False
+        pool = Pool(source.failures)
         self._server = grpc.server(
-            ThreadPoolExecutor(_MOST_CALLS, thread_name_prefix="rpc"),
+            pool,
+            interceptors=[Refusing(pool)],
             maximum_concurrent_rpcs=_MOST_CALLS,
             # Else two collectors could share a port, each getting half of the calls.
-            options=[("grpc.so_reuseport", 0)],
+            options=[("grpc.so_reuseport", 0), *SERVER_OPTIONS],
         )
         self._streams = Streams()
         self._server.add_generic_rpc_handlers((handler_for(source, self._streams),))
@@ -44,11 +60,29 @@ class Server:
             (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
         self.address = claim.listen(self._server)
+        self._stalled = None if self.address.path is None else StalledClients()
         self._server.start()
 
+    def hang_up_on_stalled(self) -> None:
+        """To be called every now and then: ends the connections of clients that read nothing at all."""
+        if self._stalled is not None:
+            self._stalled.hang_up()
+
+    def wait_for_streams(self, seconds: float) -> None:
+        """Until all streams have ended, so many seconds at most."""
+        self._streams.wait_for_end(seconds)
+
     def stop(self) -> None:
-        """Gives running streams a moment to end, ends all other calls, and removes the socket."""
-        last_end = self._streams.wait_for_end(_STREAM_SECONDS)
+        """Ends all calls, and removes the socket."""
+        last_end = self._streams.wait_for_end(0.0)
         time.sleep(max(0.0, last_end + _LINGER_SECONDS - time.monotonic()))
-        self._server.stop(_GRACE_SECONDS).wait()
+        # It starts a thread, and may not be able to.
+        with contextlib.suppress(RuntimeError):
+            self._server.stop(_GRACE_SECONDS).wait(_STOP_SECONDS)
         self._claim.release()
+
+
+def check_can_serve() -> None:
+    """Raises JcollectError where gRPC would hang for want of threads, or have no file to go on with."""
+    check_can_start(_THREADS, "serve events")
+    check_can_open(_FILES, "serve events")

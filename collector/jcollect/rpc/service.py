@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -10,7 +11,9 @@ from typing import Any, Protocol
 
 import grpc
 
-from jcollect.stream.hub import Hub, NoSuchProbeError, Subscription, TooSlowError
+from jcollect.errors import explain
+from jcollect.stream.hub import CutError, Hub, NoSuchProbeError, Subscription, TooSlowError
+from jcollect.workers import Failures
 from jprobe.v1 import collector_pb2
 
 SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_name
@@ -24,6 +27,8 @@ class Source(Protocol):
 
     @property
     def hub(self) -> Hub: ...
+    @property
+    def failures(self) -> Failures: ...
     def describe(self, globs: Sequence[str], pids: Collection[int]) -> list[collector_pb2.Probe]: ...
     def subscribe(self, globs: Sequence[str], pids: Collection[int], peer: str) -> Subscription: ...
     def status(
@@ -58,18 +63,31 @@ class Streams:
             return self._last_end
 
 
+@contextlib.contextmanager
+def _told(context: grpc.ServicerContext, what: str) -> Iterator[None]:
+    """What goes wrong with one call is told to its client, and does not concern the others."""
+    try:
+        yield
+        return
+    except Exception as error:
+        said = explain(error, what)
+    context.abort(grpc.StatusCode.INTERNAL, said.message)
+
+
 def handler_for(source: Source, streams: Streams) -> Any:
     """The service's generic handler. Subscribe sends bytes that are encoded already, once for all."""
 
     def list_probes(
         request: collector_pb2.ListProbesRequest, context: grpc.ServicerContext
     ) -> collector_pb2.ListProbesResponse:
-        return collector_pb2.ListProbesResponse(probes=source.describe(request.globs, request.pids))
+        with _told(context, "list the probes"):
+            return collector_pb2.ListProbesResponse(probes=source.describe(request.globs, request.pids))
 
     def get_status(
         request: collector_pb2.GetStatusRequest, context: grpc.ServicerContext
     ) -> collector_pb2.GetStatusResponse:
-        return source.status(request.globs, request.pids, request.summary_only)
+        with _told(context, "tell the status"):
+            return source.status(request.globs, request.pids, request.summary_only)
 
     def subscribe(request: collector_pb2.SubscribeRequest, context: grpc.ServicerContext) -> Iterator[bytes]:
         try:
@@ -85,6 +103,13 @@ def handler_for(source: Source, streams: Streams) -> Any:
             context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, "the descriptions of new probes were not read in time"
             )
+        except CutError:
+            context.abort(
+                grpc.StatusCode.ABORTED, "the collector has ended, and its last events were not read in time"
+            )
+        except Exception as error:
+            source.failures.add(error, "serve a stream")
+            context.abort(grpc.StatusCode.INTERNAL, explain(error, "serve a stream").message)
         finally:
             source.hub.leave(subscription)
 
