@@ -103,12 +103,19 @@ def _last_of(pid: int) -> int:
 class Command:
     """A running jcollect, whose output and stderr are collected line by line as they come."""
 
-    def __init__(self, arguments: tuple[object, ...], before: Sequence[str] = ()) -> None:
-        """`before` is what the command begins with, where another program is to execute it."""
+    def __init__(
+        self,
+        arguments: tuple[object, ...],
+        before: Sequence[str] = (),
+        program: Sequence[str | Path] = (JCOLLECT,),
+        stdout: int = subprocess.PIPE,
+    ) -> None:
+        """`before` is what the command begins with, where another program is to execute it. `stdout`: a
+        descriptor that it has instead of a pipe that is read."""
         self.process = subprocess.Popen(
-            [*before, JCOLLECT, *map(str, arguments)],
+            [*before, *program, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -122,7 +129,9 @@ class Command:
             thread.start()
 
     @staticmethod
-    def _collect(stream: IO[str], lines: list[str]) -> None:
+    def _collect(stream: IO[str] | None, lines: list[str]) -> None:
+        if stream is None:
+            return
         with contextlib.suppress(ValueError):  # closed by a test
             lines.extend(line.rstrip("\n") for line in stream)
 

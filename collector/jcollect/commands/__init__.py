@@ -10,7 +10,8 @@ from importlib import import_module
 import click
 
 from jcollect import __version__
-from jcollect.errors import JcollectError
+from jcollect.commands.output import flush_stdout, open_standard_streams, write_status
+from jcollect.errors import Interrupted, explain
 
 # The verbs, and the module and name of each where they differ. Loaded when they are asked for: what one needs
 # takes another's time and memory.
@@ -52,28 +53,48 @@ def cli() -> None:
 
 def main() -> None:
     """The console script: every error that a user can cause is one line on stderr."""
+    open_standard_streams()
     # gRPC logs on stderr, which belongs to our status lines.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    # numpy's threads, which nothing here needs, take memory and may not be had.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    exit_code = _run()
+    # Without waiting for threads: of ours, and of libraries, one may be stuck in a write that nobody reads.
+    os._exit(exit_code)
+
+
+def _run() -> int:
+    """The exit code; all output is written then."""
     try:
-        cli(standalone_mode=False, prog_name="jcollect")
-    except JcollectError as error:
-        _fail(error.message, error.exit_code)
+        result = cli(standalone_mode=False, prog_name="jcollect")
+        flush_stdout()
+        return result if isinstance(result, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        sys.exit(2)
+        write_status(error.format_message())
+        return 2
     except click.ClickException as error:
-        _fail(error.format_message().rstrip(".") + "; see jcollect --help", error.exit_code)
+        return _fail(error.format_message().rstrip(".") + "; see jcollect --help", error.exit_code)
+    except Interrupted as error:
+        return 128 + error.number
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(128 + signal.SIGINT)
+        return 128 + signal.SIGINT
     except BrokenPipeError:
-        # Who read our output has seen enough. Keeps the interpreter from complaining at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0  # Who read our output has seen enough.
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 1
+    except BaseException as error:
+        told = explain(error, f"go on with jcollect {' '.join(sys.argv[1:2])}".rstrip())
+        return _fail(told.message, told.exit_code)
 
 
-def _fail(message: str, exit_code: int) -> None:
-    # Imported here, as all that only some need.
-    from jcollect.stream.escape import escape
+def _fail(message: str, exit_code: int) -> int:
+    try:
+        # Imported here, as all that only some need.
+        from jcollect.stream.escape import escape
 
-    # Names and reasons of the traced process may be in it.
-    print(f"jcollect: {escape(message)}", file=sys.stderr)
-    sys.exit(exit_code)
+        # Names and reasons of the traced process may be in it.
+        message = escape(message)
+    except (ImportError, MemoryError, OSError):
+        message = repr(message)[1:-1]
+    write_status(f"jcollect: {message}")
+    return exit_code

@@ -1,25 +1,37 @@
-"""What ends `jcollect attach` from outside: a signal, or a limit that was reached."""
+"""What ends a command from outside: a signal, or a limit that was reached."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import time
+from collections.abc import Iterator
 from types import FrameType
+
+from jcollect.errors import Interrupted
 
 # What sends a signal to a process and then to its group, as timeout(1) does, means it once.
 _ONCE_SECONDS = 0.5
 
 
 class End:
-    """Listens for signals from construction on; for one thread, but for `now`."""
+    """Listens for signals from construction on; for one thread, but for `now`.
+
+    The first signal asks to end. Another one ends at once: it raises Interrupted in whatever the main thread
+    is doing, and those that follow do nothing, so that what is done then is not interrupted.
+    """
 
     def __init__(self) -> None:
         # Signals and threads write to it; a threading.Event has a lock, which a signal handler that
         # interrupts its holder would wait for for ever.
         self._ended = os.eventfd(0, os.EFD_CLOEXEC)
         self._first = float("inf")
+        self._first_interrupts = False
+        self.is_at_once = False
+        self._interrupted: Interrupted | None = None
+        self._is_undisturbed = False
         signal.signal(signal.SIGTERM, self._signalled)
         for number in (signal.SIGINT, signal.SIGHUP):
             # nohup(1) has ignored the one, and a shell the other for what scripts run in the background.
@@ -29,10 +41,41 @@ class End:
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         self.now()
         now = time.monotonic()
-        if number == signal.SIGINT and now - self._first > _ONCE_SECONDS:
-            # A second Ctrl-C does not wait for a reader of our output that is stuck.
-            raise KeyboardInterrupt
+        is_first = now < self._first
         self._first = min(self._first, now)
+        if self.is_at_once or not (self._first_interrupts if is_first else self._is_another(number, now)):
+            return
+        self.is_at_once = True
+        self._interrupted = Interrupted(number)
+        if not self._is_undisturbed:
+            raise self._interrupted
+
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """A block, which has to be short, that no signal interrupts: `check` tells of it afterwards."""
+        self._is_undisturbed = True
+        try:
+            yield
+        finally:
+            self._is_undisturbed = False
+
+    def _is_another(self, number: int, now: float) -> bool:
+        # A terminal that hangs up asks for nothing more than that.
+        return number != signal.SIGHUP and now - self._first > _ONCE_SECONDS
+
+    def check(self) -> None:
+        """Raises Interrupted if a signal has ended it at once, whatever was made of that then."""
+        if self._interrupted is not None:
+            raise self._interrupted
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """A block that the first signal ends as well: nothing has to be put in order yet."""
+        self._first_interrupts = True
+        try:
+            yield
+        finally:
+            self._first_interrupts = False
 
     def now(self) -> None:
         os.eventfd_write(self._ended, 1)

@@ -36,20 +36,22 @@ class Following:
         self._candidates = candidates
         self._end = end
         self._serving = ""
+        self._meanwhile: Callable[[], None] = lambda: None
         self._arm_timeout = arm_timeout
         # Whether lines have to say whom they are about.
         self._names_processes = targets.asked.is_open or len(targets.asked.pids) > 1
         self._looked = time.monotonic()
         self.followed = [Followed(session, candidate, arm_timeout) for candidate in candidates]
 
-    def run(self, serving: str, seconds: float | None) -> None:
+    def run(self, serving: str, seconds: float | None, meanwhile: Callable[[], None]) -> None:
         """Attaches, and follows until something ends it; `seconds` at most, from when everything is armed.
 
-        `serving` is the address, which the first line tells.
+        `serving` is the address, which the first line tells. `meanwhile` is called again and again.
 
         Raises JcollectError where what there is to begin with cannot be attached to.
         """
         self._serving = f"; serving {serving}"
+        self._meanwhile = meanwhile
         has_some = [followed.attach() for followed in self.followed]
         if not any(has_some):
             self._say(f"waiting for {self._targets}")
@@ -76,6 +78,7 @@ class Following:
             for followed in self.followed:
                 for line in followed.settled():
                     self._say(line, followed)
+            self._meanwhile()
             is_arming = any(followed.is_arming for followed in self.followed)
             self._end.wait(_ARMING_SECONDS if is_arming else _TICK_SECONDS)
 

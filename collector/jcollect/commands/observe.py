@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import sys
+from collections.abc import Sequence
 
 import click
 
+from jcollect.commands.end import End
 from jcollect.commands.options import (
     address_argument,
     check_no_loss,
@@ -19,10 +19,13 @@ from jcollect.commands.options import (
     status,
     warn,
 )
+from jcollect.commands.output import Stdout
+from jcollect.commands.waiting import wait_for
 from jcollect.rpc.address import Address
 from jcollect.rpc.client import Client
-from jcollect.rpc.find import find_place
+from jcollect.rpc.find import Place, find_place
 from jcollect.stream.printer import Printer, lost_text, stage_name
+from jcollect.workers import Failures, Worker
 
 
 @click.command()
@@ -44,28 +47,50 @@ def observe(
 
     The collector is named by its address, or by the PID that it is attached to.
     """
-    place = find_place(address)
-    printer = Printer(output, sys.stdout.buffer, max_events)
-    is_first = True
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with Client(place.address) as client, contextlib.suppress(KeyboardInterrupt):
-        for message in client.subscribe(globs, duration, place.pids):
-            notice = printer.take(message)
-            if notice is not None and notice.HasField("schema"):
-                status(_observing(len(notice.schema.probes), place.address, is_first))
-                is_first = False
-            elif notice is not None and notice.HasField("loss"):
-                status(f"lost so far ({stage_name(notice.loss)}): {plural(notice.loss.events, 'event')}")
-            elif notice is not None and notice.HasField("throttling"):
-                for line in printer.throttled.take(notice.throttling):
-                    warn(line)
-            if printer.done:
-                break
+    end = End()
+    with end.at_once():
+        place = find_place(address)
+    failures = Failures(end.now)
+    failures.take_those_of_libraries()
+    stdout = Stdout()
+    printer = Printer(output, stdout, max_events)
+    with Client(place.address) as client:
+
+        def observe() -> None:
+            # Who closes the pipe has seen enough.
+            with contextlib.suppress(BrokenPipeError):
+                _observe(client, printer, place, globs, duration)
+
+        observing = Worker("print events", observe, failures, end.now).start()
+        has_ended = wait_for(observing, end, client.close_stream, duration, lambda: stdout.progressed)
+    if not has_ended:
+        warn("stdout was not read to the end: what was left is not printed")
     if printer.throttled.text():
         warn(printer.throttled.text())
-    status(f"observed {plural(printer.events, 'event')}; {lost_text(printer.lost)}")
+    if printer.has_begun:
+        status(f"observed {plural(printer.events, 'event')}; {lost_text(printer.lost)}")
+    failures.check()
+    end.check()
     if fail_on_loss:
         check_no_loss(sum(printer.lost.values()))
+
+
+def _observe(
+    client: Client, printer: Printer, place: Place, globs: Sequence[str], duration: float | None
+) -> None:
+    is_first = True
+    for message in client.subscribe(globs, duration, place.pids):
+        notice = printer.take(message)
+        if notice is not None and notice.HasField("schema"):
+            status(_observing(len(notice.schema.probes), place.address, is_first))
+            is_first = False
+        elif notice is not None and notice.HasField("loss"):
+            status(f"lost so far ({stage_name(notice.loss)}): {plural(notice.loss.events, 'event')}")
+        elif notice is not None and notice.HasField("throttling"):
+            for line in printer.throttled.take(notice.throttling):
+                warn(line)
+        if printer.done:
+            break
 
 
 def _observing(probes: int, address: Address, is_first: bool) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
+from jcollect.commands.output import write_status
 from jcollect.errors import LOSS_EXIT_CODE, JcollectError
 from jcollect.stream.escape import escape
 
@@ -73,12 +72,7 @@ def check_no_loss(lost: int) -> None:
 
 def status(line: str) -> None:
     """stdout is for events only. Names of the traced process may be in the line."""
-    try:
-        print(escape(line), file=sys.stderr, flush=True)
-    except OSError as error:
-        # The terminal is gone, and who has ignored its hang-up means to go on without it.
-        if error.errno != errno.EIO:
-            raise
+    write_status(escape(line))
 
 
 def warn(message: str) -> None:

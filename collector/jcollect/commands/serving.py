@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import sys
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,24 +13,35 @@ from jcollect.attach.compilation import Compilation
 from jcollect.commands.control import as_dict, json_bytes
 from jcollect.commands.end import End
 from jcollect.commands.following import Following
-from jcollect.commands.options import check_no_loss, status, warn
+from jcollect.commands.options import check_no_loss, plural, status, warn
+from jcollect.commands.output import Stdout
 from jcollect.commands.targets import Asked, Targets
+from jcollect.commands.waiting import GRACE_SECONDS, wait_for_rest
 from jcollect.control.jar import sweep_for
 from jcollect.discovery.globs import matcher
 from jcollect.discovery.overhead import percent_of_a_core
 from jcollect.discovery.process import check_can_attach, check_exists
-from jcollect.errors import JcollectError
-from jcollect.rpc.address import collector_address, parse_address
+from jcollect.errors import Interrupted, JcollectError
+from jcollect.last_resort import last_resort, say_when_aborted
+from jcollect.rpc.address import Address, collector_address, parse_address
 from jcollect.rpc.claim import Claim, claim
-from jcollect.rpc.server import Server
+from jcollect.rpc.server import Server, check_can_serve
 from jcollect.stream.accounts import Totals
-from jcollect.stream.hub import Subscription
+from jcollect.stream.hub import CutError, Subscription
 from jcollect.stream.printer import Printer, drain
 from jcollect.stream.session import OPEN_CAPACITY, Session, ids_for
+from jcollect.workers import Failures, Worker
 from jprobe.v1 import collector_pb2
 
 # From here on it is told how long detaching will take.
 _LONG_SECONDS = 2.0
+# After these, something is stuck in native code that cannot be left in any other way.
+_SERVE_SECONDS = 20.0
+_DETACH_SECONDS = 60.0
+_STOP_SECONDS = 10.0
+_BOOKS_SECONDS = 5.0
+# What has been fired by now is read within this time.
+_SETTLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -58,17 +68,24 @@ def serve(asked: Asked, serving: Serving, compilation: Compilation) -> None:
     check_can_attach(asked.pids)
     # Before the agent is loaded.
     with claim(address, serving.insecure) as claimed:
-        _serve(asked, serving, compilation, claimed)
+        _serve(asked, serving, compilation, address, claimed)
 
 
-def _serve(asked: Asked, serving: Serving, compilation: Compilation, claimed: Claim) -> None:
+def _serve(
+    asked: Asked, serving: Serving, compilation: Compilation, address: Address, claimed: Claim
+) -> None:
     if serving.books:
         _check_can_write(serving.books)
+    say_when_aborted()
+    check_can_serve()
     for pid in asked.pids:
         sweep_for(pid)
     end = End()
+    failures = Failures(end.now)
+    failures.take_those_of_libraries()
     targets = Targets(asked)
-    candidates = targets.first()
+    with end.at_once():
+        candidates = targets.first()
     try:
         settings = dict(serving.settings)
         if "capacity" not in settings:
@@ -76,14 +93,19 @@ def _serve(asked: Asked, serving: Serving, compilation: Compilation, claimed: Cl
             settings["capacity"] = (
                 OPEN_CAPACITY if asked.is_open else ids_for(processes, matcher(asked.globs))
             )
-        session = Session(end.now, compilation=compilation, **settings)
+        with end.at_once():
+            session = Session(end.now, compilation=compilation, failures=failures, **settings)
         try:
             following = Following(session, targets, candidates, end, serving.arm_timeout)
-            server = Server(session, claimed)
+            hangs = f"cannot serve at {address.text}: gRPC does not start within {_SERVE_SECONDS:.0f} s"
+            with last_resort(_SERVE_SECONDS, hangs):
+                server = Server(session, claimed)
             try:
                 _run(session, following, server, serving, end)
             finally:
-                server.stop()
+                stuck = f"the server at {address.text} does not stop; jcollect ends without it"
+                with last_resort(_STOP_SECONDS, stuck):
+                    server.stop()
         finally:
             session.close()
     finally:
@@ -92,52 +114,116 @@ def _serve(asked: Asked, serving: Serving, compilation: Compilation, claimed: Cl
 
 
 def _run(session: Session, following: Following, server: Server, serving: Serving, end: End) -> None:
-    output = serving.output
-    printing = _Printing(session.hub.subscribe((), peer="stdout"), output, end) if output else None
+    printing = (
+        _Printing(session.hub.subscribe((), peer="stdout"), serving.output, session.failures, end)
+        if serving.output
+        else None
+    )
     session.start()
     begun = time.monotonic()
+    failed: JcollectError | None = None
     try:
-        following.run(server.address.text, serving.duration)
-    finally:
-        if session.detach_seconds > _LONG_SECONDS:
-            status(f"detaching; this kernel takes about {session.detach_seconds:.0f} s for it")
-        totals = session.detach()
-        if printing is not None:
-            printing.join()
-        server.stop()
-    _report_books(session, totals, begun, following.last_exited)
+        following.run(server.address.text, serving.duration, server.hang_up_on_stalled)
+    except JcollectError as error:
+        failed = error
+    except Interrupted:
+        pass
+    except Exception as error:
+        session.failures.add(error, "follow the processes")
+    closing = _Closing(session, printing, server)
+    stuck = f"cannot detach within {closing.most_seconds:.0f} s; jcollect ends without its books"
+    with last_resort(closing.most_seconds, stuck):
+        try:
+            if not end.is_at_once:
+                closing.in_order()
+        except Interrupted:
+            pass
+        except Exception as error:
+            session.failures.add(error, "detach")
+        with end.undisturbed():
+            totals = closing.at_once()
+            if failed is None:
+                _report_books(session, totals, begun, following.last_exited)
+    if failed is not None:
+        raise failed
     if serving.books:
         _write_books(serving.books, session.status())
+    session.failures.check()
+    end.check()
     if serving.fail_on_loss:
         check_no_loss(totals.lost + totals.missing + session.hub.lost())
+
+
+class _Closing:
+    """Detaches and closes the books; what subscribers have not taken after the grace is lost."""
+
+    def __init__(self, session: Session, printing: _Printing | None, server: Server) -> None:
+        self._session = session
+        self._printing = printing
+        self._server = server
+        self._detach_seconds = session.detach_seconds
+        self.most_seconds = _DETACH_SECONDS + 3 * self._detach_seconds
+
+    def in_order(self) -> None:
+        if self._detach_seconds > _LONG_SECONDS:
+            status(f"detaching; this kernel takes about {self._detach_seconds:.0f} s for it")
+        self._session.detach()
+        deadline = time.monotonic() + GRACE_SECONDS
+        if self._printing is not None:
+            self._printing.finish()
+        self._server.wait_for_streams(max(0.0, deadline - time.monotonic()))
+
+    def at_once(self) -> Totals:
+        """What has happened by now; no subscriber gets any more."""
+        totals = self._session.settle(_SETTLE_SECONDS)
+        is_stuck = self._printing is not None and self._printing.is_stuck
+        cut = self._session.hub.cut()
+        if self._printing is not None and self._printing.is_cut:
+            cut -= 1
+        if is_stuck:
+            warn("stdout was not read to the end: what was left is not printed")
+        if cut > 0:
+            warn(f"{plural(cut, 'subscriber')} did not read to the end: what was left is lost to them")
+        return totals
 
 
 class _Printing:
     """A subscriber like any other, which prints on stdout."""
 
-    def __init__(self, subscription: Subscription, output: str, end: End) -> None:
+    def __init__(self, subscription: Subscription, output: str, failures: Failures, end: End) -> None:
+        """Raises JcollectError where no thread can be started."""
         self._subscription = subscription
-        self._printer = Printer(output, sys.stdout.buffer)
+        self._stdout = Stdout()
+        self._printer = Printer(output, self._stdout)
         self._end = end
-        self._error: OSError | None = None
-        self._thread = threading.Thread(target=self._run, name="printer", daemon=True)
-        self._thread.start()
+        self._worker = Worker("write events to stdout", self._run, failures).start()
 
     def _run(self) -> None:
         try:
-            drain(self._printer, self._subscription.messages())
-        except OSError as error:
-            self._error = error
+            # It ends with an error once it is cut.
+            with contextlib.suppress(CutError):
+                drain(self._printer, self._subscription.messages())
+        except BrokenPipeError:
+            # Who closed the pipe has seen enough: that is no error.
             self._subscription.close()
             self._end.now()
+        except BaseException:
+            self._subscription.cut()
+            raise
 
-    def join(self) -> None:
-        """Until everything is printed. Who closed the pipe has seen enough: that is no error."""
-        self._thread.join()
-        if isinstance(self._error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        elif self._error is not None:
-            raise JcollectError(f"cannot write events to stdout: {self._error.strerror}")
+    @property
+    def is_cut(self) -> bool:
+        """Whether something was left to print, for whatever reason."""
+        return self._subscription.is_cut
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it has not printed everything yet."""
+        return not self._worker.join(0.0)
+
+    def finish(self) -> None:
+        """Until everything is printed, or nobody reads it any more."""
+        wait_for_rest(self._worker, lambda: self._stdout.progressed)
 
 
 def _check_can_write(file: str) -> None:
@@ -149,11 +235,17 @@ def _check_can_write(file: str) -> None:
 
 def _write_books(file: str, status: collector_pb2.GetStatusResponse) -> None:
     """As `jcollect status --json` has them."""
-    try:
+    what = f"write the books into {file}"
+    failures = Failures()
+
+    def write() -> None:
         with open(file, "wb") as stream:
             stream.write(json_bytes(as_dict(status)) + b"\n")
-    except OSError as error:
-        raise JcollectError(f"cannot write the books into {file}: {error.strerror}") from None
+
+    # A pipe waits for a reader, and a network's file system for its server.
+    if not Worker(what, write, failures).start().join(_BOOKS_SECONDS):
+        raise JcollectError(f"cannot {what}: that is not done within {_BOOKS_SECONDS:.0f} s")
+    failures.check()
 
 
 def _report_books(session: Session, totals: Totals, begun: float, exited: str) -> None:

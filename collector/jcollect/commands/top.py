@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from jcollect.commands.end import End
 from jcollect.commands.options import (
     address_argument,
     check_no_loss,
@@ -22,8 +22,10 @@ from jcollect.commands.options import (
     fail_on_loss_option,
     plural,
     probe_option,
+    warn,
 )
-from jcollect.errors import JcollectError
+from jcollect.commands.output import leave_stdout
+from jcollect.commands.waiting import wait_for
 from jcollect.rpc.client import Client
 from jcollect.rpc.find import find_place
 from jcollect.stream.columns import Columns
@@ -33,6 +35,7 @@ from jcollect.stream.printer import lost_text, stage_name
 from jcollect.stream.summary import MethodSummary, Summary
 from jcollect.stream.throttling import Throttled
 from jcollect.stream.wire import decode
+from jcollect.workers import Failures, Worker
 from jprobe.v1 import collector_pb2
 
 
@@ -64,21 +67,20 @@ def top(
 
     Percentiles come from histograms whose buckets are right within 3 percent.
     """
-    place = find_place(address)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end = End()
+    with end.at_once():
+        place = find_place(address)
+    failures = Failures(end.now)
+    failures.take_those_of_libraries()
     with Client(place.address) as client:
-        feed = _Feed(client.subscribe(globs, duration, place.pids))
+        feed = _Feed(client.subscribe(globs, duration, place.pids), failures)
         screen = _Screen(rows)
-        try:
-            with contextlib.suppress(KeyboardInterrupt), screen:
-                feed.start()
-                while not feed.wait(interval):
-                    screen.show(*feed.take_interval())
-        finally:
-            if feed.totals is not None:
-                screen.print_totals(feed)
-        if feed.error is not None:
-            raise feed.error
+        showing = Worker("show methods", lambda: screen.run(feed, interval), failures, end.now).start()
+        if not wait_for(showing, end, client.close_stream, duration, lambda: screen.progressed):
+            leave_stdout()
+            warn("stdout was not read to the end: what was left is not printed")
+    failures.check()
+    end.check()
     if fail_on_loss:
         check_no_loss(sum(feed.lost.values()))
 
@@ -86,7 +88,7 @@ def top(
 class _Feed:
     """Receives in a thread of its own, and adds up."""
 
-    def __init__(self, messages: Iterator[bytes]) -> None:
+    def __init__(self, messages: Iterator[bytes], failures: Failures) -> None:
         self._messages = messages
         self._lock = threading.Lock()
         self._interval: Summary | None = None
@@ -95,34 +97,30 @@ class _Feed:
         self.totals: Summary | None = None
         self.lost: dict[str, int] = {}
         self._throttled = Throttled()
-        self.error: JcollectError | None = None
-        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._worker = Worker("receive events", self._run, failures)
 
     def start(self) -> None:
-        self._thread.start()
+        """Raises JcollectError where no thread can be started."""
+        self._worker.start()
 
     def wait(self, seconds: float) -> bool:
         """Whether the stream has ended within so many seconds."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        return self._worker.join(seconds)
 
     def _run(self) -> None:
-        try:
-            for message in self._messages:
-                body = decode(message)
-                with self._lock:
-                    if isinstance(body, Columns):
-                        if self._interval is not None and self.totals is not None:
-                            self._interval.add(body)
-                            self.totals.add(body)
-                    elif body.HasField("schema"):
-                        self._describe(body.schema.probes)
-                    elif body.HasField("loss"):
-                        self.lost[stage_name(body.loss)] = body.loss.events
-                    elif body.HasField("throttling"):
-                        self._throttled.take(body.throttling)
-        except JcollectError as error:
-            self.error = error
+        for message in self._messages:
+            body = decode(message)
+            with self._lock:
+                if isinstance(body, Columns):
+                    if self._interval is not None and self.totals is not None:
+                        self._interval.add(body)
+                        self.totals.add(body)
+                elif body.HasField("schema"):
+                    self._describe(body.schema.probes)
+                elif body.HasField("loss"):
+                    self.lost[stage_name(body.loss)] = body.loss.events
+                elif body.HasField("throttling"):
+                    self._throttled.take(body.throttling)
 
     def _describe(self, probes: Iterable[collector_pb2.Probe]) -> None:
         if self._interval is None or self.totals is None:
@@ -147,24 +145,39 @@ class _Feed:
         return ", ".join(filter(None, parts))
 
 
+class _Console(Console):
+    """One that does not exit by itself when the pipe is closed that it writes to."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class _Screen:
-    """A table in place on a terminal; elsewhere one block of lines after the other."""
+    """A table in place on a terminal; elsewhere one block of lines after the other.
+
+    `progressed` is when something was last shown, by time.monotonic().
+    """
 
     def __init__(self, rows: int) -> None:
         self._rows = rows
+        self.progressed = time.monotonic()
         # Elsewhere nothing cuts lines off: the longest method name decides.
         width = None if sys.stdout.isatty() else 160
-        self._console = Console(width=width, highlight=False)
+        self._console = _Console(width=width, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
 
-    def __enter__(self) -> _Screen:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
+    def run(self, feed: _Feed, interval: float) -> None:
+        """Shows what comes until it ends, and totals then. Who closes the pipe has seen enough."""
+        with contextlib.suppress(BrokenPipeError):
+            try:
+                with self._live or contextlib.nullcontext():
+                    feed.start()
+                    while not feed.wait(interval):
+                        self.show(*feed.take_interval())
+                        self.progressed = time.monotonic()
+            finally:
+                if feed.totals is not None:
+                    self.print_totals(feed)
 
     def show(self, seconds: float, methods: list[MethodSummary], received: str) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold" if self._live else "")
