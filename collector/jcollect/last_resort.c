@@ -76,6 +76,29 @@ EXPORT int jprobe_end_after(long ms, const char *text, size_t bytes, int code)
 	return handle(SIGALRM, tick) != 0 ? -1 : setitimer(ITIMER_REAL, &timer, NULL);
 }
 
+static void (*meant_handler)(int);
+
+static void unless_from_a_terminal(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (info->si_code <= 0)
+		meant_handler(number);
+}
+
+/* From now on the signal's handler is called for what other processes send, and not for what the
+ * kernel does because a key was pressed. */
+EXPORT int jprobe_ignore_terminal(int number)
+{
+	struct sigaction action;
+
+	if (sigaction(number, NULL, &action) != 0 || action.sa_flags & SA_SIGINFO)
+		return -1;
+	meant_handler = action.sa_handler;
+	action.sa_sigaction = unless_from_a_terminal;
+	action.sa_flags |= SA_SIGINFO;
+	return sigaction(number, &action, NULL);
+}
+
 /* What is said, and the exit code, where a library calls abort(3). */
 EXPORT int jprobe_when_aborted(const char *text, size_t bytes, int code)
 {

@@ -58,6 +58,11 @@ def _set_timer(library: ctypes.CDLL) -> None:
     library.jprobe_end_after(int(1000 * left), text, len(text.value), exit_code)
 
 
+def ignore_terminal(number: int) -> None:
+    """Has a signal's handler called for what other processes send, and not for a key that was pressed."""
+    _library().jprobe_ignore_terminal(number)
+
+
 def say_when_aborted() -> None:
     """From now on. Raises JcollectError where last_resort.c is not built."""
     text = _aborted_text()
@@ -82,5 +87,6 @@ def _library() -> ctypes.CDLL:
     except OSError as error:
         raise JcollectError(f"cannot load {file}: {error}; run make build") from None
     library.jprobe_end_after.argtypes = (ctypes.c_long, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)
+    library.jprobe_ignore_terminal.argtypes = (ctypes.c_int,)
     library.jprobe_when_aborted.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)
     return library

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import signal
 import subprocess
 import sys
 
@@ -57,3 +61,40 @@ def test_a_second_interrupt_ends_at_once_if_it_is_another_one(seconds: float, go
     done = subprocess.run(code, capture_output=True, text=True, timeout=20, check=False)
     assert (done.stdout == "went on\n") == goes_on
     assert (done.returncode == 0) == goes_on
+
+
+IN_THE_BACKGROUND = """
+import os, signal, sys, time
+from jcollect.commands.end import End
+
+for number in (signal.SIGINT, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_IGN)
+end = End()
+print("ready", flush=True)
+end.wait(float(sys.argv[1]))
+print("goes on" if end.going_on() else "ends", flush=True)
+"""
+
+
+def test_what_a_script_runs_in_the_background_ends_by_a_signal_and_not_by_a_key() -> None:
+    """The shell has both signals ignored there, so that the terminal's Ctrl-C is for others."""
+    for press, seconds, result in ((True, 2, "goes on"), (False, 30, "ends")):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execv(sys.executable, [sys.executable, "-c", IN_THE_BACKGROUND, str(seconds)])
+        try:
+            said = b""
+            while b"ready" not in said:
+                said += os.read(terminal, 1024)
+            if press:
+                os.write(terminal, b"\x03")
+            else:
+                os.kill(pid, signal.SIGINT)
+            with contextlib.suppress(OSError):  # EIO: the other end is closed.
+                while part := os.read(terminal, 1024):
+                    said += part
+            assert said.decode().replace("^C", "").split("\r\n") == ["ready", result, ""]
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(terminal)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from jcollect.errors import Interrupted
+from jcollect.last_resort import ignore_terminal
 
 # What sends a signal to a process and then to its group, as timeout(1) does, means it once.
 _ONCE_SECONDS = 0.5
@@ -34,9 +35,13 @@ class End:
         self._is_undisturbed = False
         signal.signal(signal.SIGTERM, self._signalled)
         for number in (signal.SIGINT, signal.SIGHUP):
-            # nohup(1) has ignored the one, and a shell the other for what scripts run in the background.
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._signalled)
+            elif number == signal.SIGINT and signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN:
+                # Both are ignored by a shell for what a script runs in the background: Ctrl-C is not meant
+                # for that, but who sends the signal to it means it.
+                signal.signal(number, self._signalled)
+                ignore_terminal(number)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         self.now()
