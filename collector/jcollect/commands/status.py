@@ -26,7 +26,7 @@ from jcollect.control.agent import Agent, find_agent
 from jcollect.control.ensure import connect
 from jcollect.control.overview import Overview, overview_of
 from jcollect.errors import JcollectError
-from jcollect.rpc.address import Address, default_address, parse_address
+from jcollect.rpc.address import Address, default_address, parse_address, pid_of
 from jcollect.rpc.client import Client, SilentError
 from jcollect.rpc.find import Answer, ask_collectors
 from jprobe.v1 import collector_pb2, control_pb2
@@ -81,7 +81,8 @@ def _collectors(
         elif each.silence is not None:
             if each.address == default_address(pid):
                 silent.append(each.silence)
-            else:
+            elif not pid_of(each.address):
+                # Else it is the collector of one other process.
                 warn(f"{each.silence.message}; whether it is attached to PID {pid} is not known")
     return found, silent
 

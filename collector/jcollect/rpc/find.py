@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jcollect.errors import JcollectError
-from jcollect.rpc.address import RUN_DIRECTORY, Address, default_address, parse_address
+from jcollect.rpc.address import RUN_DIRECTORY, Address, default_address, parse_address, pid_of
 from jcollect.rpc.client import Client, SilentError
 from jcollect.unix_sockets import is_dead
 from jprobe.v1 import collector_pb2
@@ -34,7 +34,8 @@ def find_place(text: str) -> Place:
             if each.is_attached_to(pid):
                 return Place(each.address, (pid,))
         for each in answers:
-            if each.silence is not None:
+            # One at the address of another process is that one's alone.
+            if each.silence is not None and not pid_of(each.address):
                 raise SilentError(f"{each.silence.message}; whether it is attached to PID {pid} is not known")
     # Where there is none, whoever asks there is told that nobody listens.
     return Place(own)
