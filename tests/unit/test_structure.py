@@ -25,7 +25,7 @@ def test_no_import_runs_upwards(layer: str) -> None:
 
 
 JAVA_ROOT = Path(__file__).resolve().parents[2] / "java-agent/src/main/java/io/jprobe"
-JAVA_LAYERS = ["stapsdt", "classfile", "select", "capture", "catalog", "weave", "control", "agent"]
+JAVA_LAYERS = ["stapsdt", "calls", "classfile", "select", "capture", "catalog", "weave", "control", "agent"]
 
 
 @pytest.mark.parametrize("layer", JAVA_LAYERS)
