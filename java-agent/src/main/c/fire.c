@@ -5,9 +5,10 @@
  * Nothing here allocates, locks, throws or calls back into Java.
  *
  * Every hit is counted, and one of BATCH is timed: what the trap costs here and now, with the
- * tracers that are attached, is known from that. Where the allowance that the agent's guard gives
- * is used up nothing fires any more, from one hit to the next and whatever the number of threads;
- * the guard itself looks only now and then.
+ * tracers that are attached and the threads that fight for it, is known from that, and is taken from
+ * the allowance that the agent's guard gives for the whole batch. Where that is used up nothing fires
+ * any more, from one hit to the next and whatever the number of threads; the guard itself looks only
+ * now and then.
  */
 #include "fire.h"
 
@@ -28,10 +29,16 @@ struct probe {
  * otherwise. */
 #define BATCH 32
 
-/* A thread that was interrupted meanwhile says nothing about the cost of a hit. */
+/* A thread that was interrupted meanwhile, or stopped by a CPU quota for the rest of its period, says
+ * nothing about the cost of a hit: that counts as this many hits, or as LONGEST_SAMPLE_NS where hits are
+ * cheaper than that. */
+#define LONGEST_SAMPLE_HITS 8
 #define LONGEST_SAMPLE_NS 20000
 
 static struct fire_guard guard = {.allowance = INT64_MAX};
+
+/* The two readings of the clock that come with a hit. */
+static uint64_t readings_ns = 50;
 
 static size_t capture_limit = TEXT_MAX_LIMIT;
 
@@ -52,17 +59,27 @@ static int may_fire(struct probe *probe, uint64_t *started)
 		return 0;
 	}
 	if (atomic_fetch_add_explicit(&probe->fired, 1, memory_order_relaxed) % BATCH ==
-	    BATCH - 1) {
-		atomic_fetch_sub_explicit(&guard.allowance, BATCH, memory_order_relaxed);
+	    BATCH - 1)
 		*started = now_ns();
-	}
 	return 1;
+}
+
+static uint64_t longest_sample(void)
+{
+	uint64_t hits =
+		LONGEST_SAMPLE_HITS * atomic_load_explicit(&guard.hit_ns, memory_order_relaxed);
+
+	return hits > LONGEST_SAMPLE_NS ? hits : LONGEST_SAMPLE_NS;
 }
 
 static void has_taken(uint64_t ns)
 {
-	uint64_t sample = ns < LONGEST_SAMPLE_NS ? ns : LONGEST_SAMPLE_NS;
+	uint64_t sample = ns;
 
+	if (sample > LONGEST_SAMPLE_NS && sample > longest_sample())
+		sample = longest_sample();
+	atomic_fetch_sub_explicit(&guard.allowance, (int64_t)(BATCH * (sample + readings_ns)),
+				  memory_order_relaxed);
 	atomic_fetch_add_explicit(&guard.sampled_ns, sample, memory_order_relaxed);
 	atomic_fetch_add_explicit(&guard.samples, 1, memory_order_relaxed);
 }
@@ -160,7 +177,8 @@ uint64_t fire_clock_ns(void)
 
 	for (int i = 2; i < READINGS; i++)
 		now_ns();
-	return (now_ns() - began) / READINGS;
+	readings_ns = 2 * (now_ns() - began) / READINGS;
+	return readings_ns / 2;
 }
 
 int fire_bind(JNIEnv *env, jclass fire, jint limit)

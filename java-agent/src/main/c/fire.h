@@ -12,9 +12,10 @@
 /* What is told between all woven methods and the agent's guard; io.jprobe.stapsdt.FireGuard reads
  * it. */
 struct fire_guard {
-	_Atomic int64_t allowance; /* hits that there may be before nothing fires any more */
+	_Atomic int64_t allowance; /* ns that hits may cost before nothing fires any more */
 	_Atomic uint64_t samples;
 	_Atomic uint64_t sampled_ns;
+	_Atomic uint64_t hit_ns; /* what a hit is taken to cost */
 };
 
 struct fire_guard *fire_guard(void);

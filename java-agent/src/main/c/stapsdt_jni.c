@@ -3,6 +3,7 @@
  * The JNI face of stub libraries: converts, checks, delegates. Failures become a
  * io.jprobe.stapsdt.StapsdtException with the reason.
  */
+#include "cpus.h"
 #include "fire.h"
 #include "hotspot.h"
 #include "jni_face.h"
@@ -239,6 +240,32 @@ NATIVE(jlong, clockNanos)(JNIEnv *env, jclass type)
 	(void)env;
 	(void)type;
 	return (jlong)fire_clock_ns();
+}
+
+NATIVE(jlong, cpuQuota)(JNIEnv *env, jclass type, jbyteArray root)
+{
+	char *path = copy_bytes(env, root, NULL);
+	jlong quota = CPUS_NO_QUOTA;
+
+	(void)type;
+	if (path)
+		quota = cpus_quota(path);
+	free(path);
+	return quota;
+}
+
+NATIVE(jlong, cpusAllowed)(JNIEnv *env, jclass type)
+{
+	(void)env;
+	(void)type;
+	return cpus_allowed();
+}
+
+NATIVE(jlong, cpuUsed)(JNIEnv *env, jclass type)
+{
+	(void)env;
+	(void)type;
+	return cpus_used();
 }
 
 NATIVE(void, awaitChange)(JNIEnv *env, jclass type, jlong most, jlong period)

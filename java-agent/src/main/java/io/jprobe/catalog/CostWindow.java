@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
-/** What was spent in the last five seconds, in ns, kept by slices of a tenth of a second. */
+/** CPU time of the last five seconds, in ns, kept by slices of a tenth of a second. */
 final class CostWindow {
   static final long SPAN_NANOS = 5_000_000_000L;
   static final long SLICE_NANOS = 100_000_000L;
@@ -15,6 +15,23 @@ final class CostWindow {
   void add(long now, long nanos) {
     advance(now);
     slices[index(latest)] += nanos;
+  }
+
+  /** Of what took from one time to another: a share to each slice that has begun in between. */
+  void spread(long since, long now, long nanos) {
+    long first = Math.max(Math.floorDiv(since, SLICE_NANOS) + 1, latest + 1);
+    advance(now);
+    long count = Math.max(latest - first + 1, 1);
+    // Of a longer time than the span, the older part is forgotten.
+    for (long slice = Math.max(first, latest - slices.length + 1); slice < latest; slice++) {
+      slices[index(slice)] += nanos / count;
+    }
+    slices[index(latest)] += nanos - nanos / count * (count - 1);
+  }
+
+  /** In the last five seconds, or up to a slice less. */
+  long spentAtLeast(long now) {
+    return sum(now, slices.length - 1);
   }
 
   /** In the last five seconds, and up to a slice more. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import io.jprobe.stapsdt.Cpus;
 import io.jprobe.stapsdt.FireGuard;
 import io.jprobe.stapsdt.StubLibrary;
 import java.util.ArrayList;
@@ -12,8 +13,8 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Keeps what the probes cost the program below a limit: a share of one core, over any five seconds.
- * The cost is estimated from the hits that woven methods count and from what a hit takes, of which
+ * Keeps what the probes cost the program below a limit: a share of one core, and of the CPU time that
+ * the program can get and gets, over any five seconds ({@link Limits}, {@link CpuTime}). The cost is estimated from the hits that woven methods count and from what a hit takes, of which
  * they time some. Where it goes beyond, the methods that cost most are throttled: unwoven, though
  * somebody listens, until it is safe to try again. Should the limit be reached before the next
  * look, woven methods hold their calls back by themselves, and count them (src/main/c/fire.c).
@@ -22,6 +23,9 @@ import java.util.Set;
  */
 public final class Guard {
   private static final long SECOND_NANOS = 1_000_000_000L;
+
+  /** One percent of a core, in a second. */
+  private static final long PERCENT_NANOS = SECOND_NANOS / 100;
 
   /** Between two looks at thousands of counts, where there is no haste. */
   private static final long PERIOD_NANOS = 200_000_000L;
@@ -42,6 +46,9 @@ public final class Guard {
   private static final int COST = 2;
   private static final int SPENT = 3;
   private static final int THROTTLED = 4;
+  private static final int ASKED = 5;
+  private static final int AVAILABLE = 6;
+  private static final int LIMIT_NOW = 7;
 
   /** What the guard has to say. */
   public interface Listener {
@@ -54,6 +61,10 @@ public final class Guard {
   private final Listener listener;
   private final Map<TracedMethod, Ledger> ledgers = new LinkedHashMap<>();
   private final CostWindow window = new CostWindow();
+
+  /** Null until the watcher first looks: before main nothing is read of the machine. */
+  private CpuTime cpu;
+
   private StubLibrary library;
   private long hitNanos = ASSUMED_HIT_NANOS;
   private long samples;
@@ -62,12 +73,26 @@ public final class Guard {
   private long lastLook;
   private long toldLimit;
   private long allowed = FireGuard.UNLIMITED;
+
+  /** Of this look: the limit in percent, what it is in ns a second, and in the last five seconds. */
+  private int percent;
+
+  private long limit;
+  private long rate;
+  private long budget;
+
   private boolean isTrying;
   private boolean isResting = true;
 
   public Guard(Limits limits, FireGuard fires, Listener listener) {
+    this(limits, fires, null, listener);
+  }
+
+  /** With what the program can get and gets from elsewhere. */
+  Guard(Limits limits, FireGuard fires, Cpus cpus, Listener listener) {
     this.limits = limits;
     this.fires = fires;
+    this.cpu = cpus == null ? null : new CpuTime(cpus);
     this.listener = listener;
     this.samples = fires.samples();
     this.sampledNanos = fires.sampledNanos();
@@ -76,7 +101,9 @@ public final class Guard {
   /** From now on there are limits to be wished for, and somewhere to tell what is. */
   public void open(StubLibrary first) {
     library = first;
-    publish(System.nanoTime(), limit());
+    setLimit();
+    rate = limit;
+    publish(System.nanoTime());
   }
 
   /** The agent ends: calls of woven methods that are still under way need no allowance. */
@@ -107,12 +134,19 @@ public final class Guard {
     return isTrying || fires.allowance() < allowed / 2;
   }
 
+  /** Follows what the program uses and can get also while nobody listens. */
+  void eachSecond(long now) {
+    if (library != null) {
+      lookAtCpu(now);
+    }
+  }
+
   /** The classes with methods that are throttled from now on, or no longer. */
   Set<TracedClass> look(long now) {
     if (library == null) {
       return Set.of();
     }
-    long limit = limit();
+    setLimit();
     long elapsed = now - lastLook;
     boolean isIdle = isResting && ledgers.isEmpty();
     boolean isDue = elapsed >= PERIOD_NANOS || isResting || isInHaste();
@@ -120,34 +154,52 @@ public final class Guard {
       return Set.of();
     }
     lastLook = now;
+    lookAtCpu(now);
+    setLimit();
     settle(now, isResting ? 0 : elapsed);
     Set<TracedClass> changed = new LinkedHashSet<>();
     dropUnheard(changed);
     if (limit == 0) {
+      rate = 0;
       throttled().forEach(ledger -> tryAgain(ledger, now, changed));
     } else {
-      throttleDearest(now, limit, changed);
-      comeBack(now, limit, changed);
+      setBudget(now);
+      throttleDearest(now, changed);
+      comeBack(now, changed);
     }
-    allow(limit == 0 ? FireGuard.UNLIMITED : (budget(limit) - window.spent(now)) / hitNanos);
-    publish(now, limit);
+    allow(limit == 0 ? FireGuard.UNLIMITED : budget - window.spent(now));
+    publish(now);
     isTrying = ledgers.values().stream().anyMatch(Ledger::isOnTrial);
     isResting = ledgers.isEmpty() && window.spent(now) == 0;
     return changed;
   }
 
-  /** What may be spent in a second, in ns; 0 for no limit. */
-  private long limit() {
-    return limits.percent(library.semaphores()) * (SECOND_NANOS / 100);
+  private void lookAtCpu(long now) {
+    if (cpu == null) {
+      cpu = new CpuTime(new Cpus(""));
+    }
+    cpu.look(now, isAwake());
   }
 
-  /** What hits may cost in the window. */
-  private static long budget(long limit) {
-    return limit * (CostWindow.SPAN_NANOS / SECOND_NANOS) - Math.min(limit, WEAVING_NANOS);
+  private void setLimit() {
+    percent = limits.percent(library.semaphores());
+    limit = Limits.nanosPerSecond(percent, available());
   }
 
-  private void allow(long hits) {
-    allowed = Math.max(hits, 0);
+  private long available() {
+    return cpu == null ? Cpus.UNLIMITED : cpu.available();
+  }
+
+  /** What hits may cost in the window, of what the program can get, and of what it got. */
+  private void setBudget(long now) {
+    long share = Limits.shareOf(percent, cpu.used(now), CostWindow.SPAN_NANOS);
+    long seconds = CostWindow.SPAN_NANOS / SECOND_NANOS;
+    budget = Math.min(limit * seconds - Math.min(limit, WEAVING_NANOS), share);
+    rate = Math.min(limit, share / seconds);
+  }
+
+  private void allow(long nanos) {
+    allowed = Math.max(nanos, 0);
     fires.allow(allowed);
   }
 
@@ -171,6 +223,7 @@ public final class Guard {
     if (fresh >= ENOUGH_SAMPLES) {
       long nanos = fires.sampledNanos();
       hitNanos = Math.max((nanos - sampledNanos) / fresh, 1);
+      fires.setHitNanos(hitNanos);
       samples += fresh;
       sampledNanos = nanos;
     }
@@ -204,35 +257,34 @@ public final class Guard {
    * Half of what the window allows is for those that cost little: it is kept by acting when the
    * other half is spent, if the last second shows that it will not be enough.
    */
-  private void throttleDearest(long now, long limit, Set<TracedClass> changed) {
+  private void throttleDearest(long now, Set<TracedClass> changed) {
     List<Ledger> woven = new ArrayList<>(ledgers.values());
     woven.removeIf(Ledger::isThrottled);
     List<Ledger> tooDear = new ArrayList<>();
     for (Ledger ledger : woven) {
-      if (ledger.hasFailed(now, budget(limit) / 10, limit / 2)) {
+      if (ledger.hasFailed(now, budget / 10, rate / 2)) {
         tooDear.add(ledger);
       }
     }
     long spent = window.spent(now);
-    boolean isSpent = fires.allowance() <= 0 || spent >= budget(limit);
-    boolean willBeSpent =
-        spent > budget(limit) / 2 && window.spentInLastSecond(now) > limit + limit / 5;
+    boolean isSpent = fires.allowance() <= 0 || spent >= budget;
+    boolean willBeSpent = spent > budget / 2 && window.spentInLastSecond(now) > rate + rate / 5;
     if (isSpent || willBeSpent) {
       woven.removeAll(tooDear);
       woven.sort(Comparator.comparingLong(Ledger::recent).reversed());
       long recent = woven.stream().mapToLong(Ledger::recent).sum();
       for (Ledger ledger : woven) {
-        if (recent <= limit / 2) {
+        if (recent <= rate / 2) {
           break;
         }
         recent -= ledger.recent();
         tooDear.add(ledger);
       }
     }
-    throttle(now, limit, tooDear, changed);
+    throttle(now, tooDear, changed);
   }
 
-  private void throttle(long now, long limit, List<Ledger> tooDear, Set<TracedClass> changed) {
+  private void throttle(long now, List<Ledger> tooDear, Set<TracedClass> changed) {
     List<Ledger> news = new ArrayList<>(tooDear);
     news.removeIf(ledger -> !ledger.isFirstOffence());
     for (Ledger ledger : tooDear) {
@@ -240,27 +292,42 @@ public final class Guard {
       changed.add(ledger.traced);
     }
     if (!news.isEmpty()) {
-      listener.throttled(describe(news, limit));
+      listener.throttled(describe(news));
     }
   }
 
-  private static String describe(List<Ledger> throttled, long limit) {
+  private String describe(List<Ledger> throttled) {
     Ledger dearest = throttled.get(0);
     return String.format(
-        "throttled %s#%s%s: cost %d%% of a core in the last second, and all probes may cost %d%%"
-            + " (max-overhead); tried again in %d s",
+        "throttled %s#%s%s: cost %d%% of a core in the last second, and all probes may cost %s;"
+            + " tried again in %d s",
         dearest.traced.className(),
         dearest.method.name,
         throttled.size() == 1 ? "" : " and " + (throttled.size() - 1) + " more methods",
-        throttled.stream().mapToLong(Ledger::recent).sum() / (SECOND_NANOS / 100),
-        limit / (SECOND_NANOS / 100),
+        throttled.stream().mapToLong(Ledger::recent).sum() / PERCENT_NANOS,
+        describeLimit(),
         dearest.restNanos() / SECOND_NANOS);
   }
 
+  /** What holds, and why it is not what was asked for. */
+  private String describeLimit() {
+    long told = Math.max(rate / PERCENT_NANOS, 1);
+    if (rate >= percent * PERCENT_NANOS) {
+      return told + "% (max-overhead)";
+    }
+    String what =
+        rate < limit
+            ? "that is what is right for the CPU time that the program gets"
+            : String.format(
+                "the program can get %d.%02d cores",
+                available() / SECOND_NANOS, available() / PERCENT_NANOS % 100);
+    return told + "% (" + what + ", max-overhead is " + percent + "%)";
+  }
+
   /** Tries the cheapest again: those that have rested, and fit into half of what is left. */
-  private void comeBack(long now, long limit, Set<TracedClass> changed) {
-    long left = limit - window.spentInLastSecond(now);
-    boolean isQuiet = left > limit / 2 && window.spent(now) < budget(limit) / 2;
+  private void comeBack(long now, Set<TracedClass> changed) {
+    long left = rate - window.spentInLastSecond(now);
+    boolean isQuiet = left > rate / 2 && window.spent(now) < budget / 2;
     if (!isQuiet || isTrying) {
       return;
     }
@@ -283,12 +350,15 @@ public final class Guard {
     changed.add(ledger.traced);
   }
 
-  private void publish(long now, long limit) {
+  private void publish(long now) {
     toldLimit = limit;
     library.setGateWord(0, LIMIT, limit);
     library.setGateWord(0, HIT_NANOS, hitNanos);
     library.setGateWord(0, COST, cost);
     library.setGateWord(0, SPENT, window.spent(now));
     library.setGateWord(0, THROTTLED, throttled().size());
+    library.setGateWord(0, ASKED, percent * PERCENT_NANOS);
+    library.setGateWord(0, AVAILABLE, available() == Cpus.UNLIMITED ? 0 : available());
+    library.setGateWord(0, LIMIT_NOW, rate);
   }
 }

@@ -13,10 +13,14 @@ final class Ledger {
   /** Deciding to hold a call back takes a few readings of memory, and counting it. */
   private static final long DECISION_NANOS = 5;
 
+  /** To find out that nothing may fire any more takes a call of native code, too. */
+  private static final long REFUSAL_NANOS = 15;
+
   final TracedClass traced;
   final TracedMethod method;
   private final long[] fired = new long[ProbeKind.values().length];
   private final long[] filtered = new long[fired.length];
+  private final long[] refused = new long[fired.length];
 
   /** About what the last second has cost: older costs fade. */
   private double recent;
@@ -34,6 +38,7 @@ final class Ledger {
     for (ProbeKind kind : method.kinds()) {
       fired[kind.ordinal()] = method.gateWord(Gate.fired(kind));
       filtered[kind.ordinal()] = method.gateWord(Gate.filtered(kind));
+      refused[kind.ordinal()] = method.gateWord(Gate.throttled(kind));
     }
   }
 
@@ -49,12 +54,15 @@ final class Ledger {
       int i = kind.ordinal();
       long hits = method.gateWord(Gate.fired(kind)) - fired[i];
       long held = method.gateWord(Gate.filtered(kind)) - filtered[i];
+      long late = method.gateWord(Gate.throttled(kind)) - refused[i];
       fired[i] += hits;
       filtered[i] += held;
+      refused[i] += late;
       hasEntry |= kind == ProbeKind.ENTRY && hits > 0;
       // An entry reads the clock after its trap, an end before; without an entry the start does.
       int readings = kind == ProbeKind.ENTRY || hasEntry ? 1 : 2;
       cost += hits * (hitNanos + readings * clockNanos);
+      cost += late * (REFUSAL_NANOS + readings * clockNanos);
       boolean isMeasured = method.gateWord(Gate.LEAST_DURATION) > 0;
       cost += held * (DECISION_NANOS + (isMeasured ? 2 * clockNanos : 0));
     }

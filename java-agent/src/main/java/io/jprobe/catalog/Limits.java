@@ -20,6 +20,21 @@ public final class Limits {
 
   private static final int OFF = 0;
 
+  private static final long CORE_NANOS = 1_000_000_000L;
+
+  /**
+   * Of the CPU time of the program, probes take one part of so many, unless somebody asks for more
+   * than the usual limit: half of the program's work is then left also while it is woven, unwoven
+   * and compiled anew.
+   */
+  private static final int PARTS = 3;
+
+  /**
+   * What a program that uses little may spend in any case, in percent of one core: of one that
+   * waits most of the time, probes may take more than all else.
+   */
+  private static final int LEAST_PERCENT = 5;
+
   /** Each has a probe, in this order. */
   static final int[] RUNGS = {
     OFF, 1, 2, 3, 5, 7, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1600,
@@ -67,5 +82,36 @@ public final class Limits {
       return wanted;
     }
     return wanted == OFF ? option : Math.min(wanted, option);
+  }
+
+  /**
+   * What may be spent in a second, in ns; 0 for no limit.
+   *
+   * @param percent the limit in force
+   * @param available the CPU time that the program can get in a second, in ns
+   */
+  static long nanosPerSecond(int percent, long available) {
+    if (percent == OFF) {
+      return 0;
+    }
+    long most =
+        percent <= USUAL
+            ? Math.min(percent * (CORE_NANOS / 100), available / PARTS)
+            : percent * (Math.min(available, CORE_NANOS) / 100);
+    return Math.max(most, 1);
+  }
+
+  /**
+   * What may be spent of the CPU time that a program has used.
+   *
+   * @param percent the limit in force, other than 0
+   * @param used in ns
+   * @param span in which it has used that, in ns
+   */
+  static long shareOf(int percent, long used, long span) {
+    if (percent > USUAL) {
+      return Long.MAX_VALUE;
+    }
+    return Math.max(used / PARTS, span / 100 * LEAST_PERCENT);
   }
 }

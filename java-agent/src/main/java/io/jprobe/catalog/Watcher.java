@@ -244,6 +244,7 @@ public final class Watcher extends Thread {
     if (seconds++ % HIDDEN_PERIOD_SECONDS == 0) {
       catalog.listHidden();
     }
+    guard.eachSecond(System.nanoTime());
     listener.eachSecond();
   }
 

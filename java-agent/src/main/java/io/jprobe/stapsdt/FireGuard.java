@@ -5,28 +5,34 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
 /**
- * What all woven methods of this process share with whoever guards it (src/main/c/fire.c): how many
- * hits there may still be, and what a hit has cost lately. One in each process.
+ * What all woven methods of this process share with whoever guards it (src/main/c/fire.c): what hits
+ * may still cost, and what a hit has cost lately. One in each process.
  */
 public final class FireGuard {
-  /** As good as no limit: a hit every nanosecond for a hundred years. */
+  /** As good as no limit: the CPU time of a hundred years. */
   public static final long UNLIMITED = Long.MAX_VALUE / 2;
 
   private static final int ALLOWANCE = 0;
   private static final int SAMPLES = Long.BYTES;
   private static final int SAMPLED_NANOS = 2 * Long.BYTES;
+  private static final int HIT_NANOS = 3 * Long.BYTES;
 
   private final ByteBuffer words = Native.fireGuard().order(ByteOrder.nativeOrder());
   private final long clockNanos = Native.clockNanos();
 
-  /** Hits that there may be before nothing fires any more; 0 or less when it has come to that. */
+  /** In ns, what hits may cost before nothing fires any more; 0 or less when it has come to that. */
   public long allowance() {
     return words.getLong(ALLOWANCE);
   }
 
-  /** Hits that come meanwhile are taken from the one or from the other. */
-  public void allow(long hits) {
-    words.putLong(ALLOWANCE, hits);
+  /** What hits cost meanwhile is taken from the one or from the other. */
+  public void allow(long nanos) {
+    words.putLong(ALLOWANCE, nanos);
+  }
+
+  /** By what a hit is taken to cost, one that was interrupted is told from one that is dear. */
+  public void setHitNanos(long nanos) {
+    words.putLong(HIT_NANOS, nanos);
   }
 
   /** How many hits have been timed. */

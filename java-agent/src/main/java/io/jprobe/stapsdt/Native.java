@@ -65,4 +65,10 @@ final class Native {
   static native boolean openHotSpot();
 
   static native byte[] methodParameters(Class<?> type);
+
+  static native long cpuQuota(byte[] root);
+
+  static native long cpusAllowed();
+
+  static native long cpuUsed();
 }

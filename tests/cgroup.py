@@ -1,0 +1,53 @@
+"""A cgroup with a CPU quota for a process of a test, in version 1 or 2 of cgroups, whichever has CPU quotas here."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+
+MOUNTS = Path("/sys/fs/cgroup")
+PERIOD_US = 100_000
+_ROOT_V2 = MOUNTS / "cgroup.controllers"
+_LEAVING_SECONDS = 10
+
+
+class Cgroup:
+    """One that is made below another, or at the top, and removed in the end. As root."""
+
+    def __init__(self, name: str, above: Cgroup | None = None) -> None:
+        self.is_v2 = _ROOT_V2.exists()
+        top = MOUNTS if self.is_v2 else MOUNTS / "cpu"
+        self.folder = (above.folder if above else top) / f"{name}-{os.getpid()}"
+
+    def __enter__(self) -> Cgroup:
+        if self.is_v2:
+            (self.folder.parent / "cgroup.subtree_control").write_text("+cpu")
+        self.folder.mkdir()
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        # The last thread of a process that has ended may not have left yet.
+        deadline = time.monotonic() + _LEAVING_SECONDS
+        while True:
+            try:
+                self.folder.rmdir()
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    def limit(self, cores: float | None) -> None:
+        """The CPU time that its processes get in each tenth of a second; None is no limit."""
+        quota = None if cores is None else round(cores * PERIOD_US)
+        if self.is_v2:
+            (self.folder / "cpu.max").write_text(f"{'max' if quota is None else quota} {PERIOD_US}")
+        else:
+            (self.folder / "cpu.cfs_period_us").write_text(str(PERIOD_US))
+            (self.folder / "cpu.cfs_quota_us").write_text(str(-1 if quota is None else quota))
+
+    def starting(self) -> list[str]:
+        """What to begin a command with, so that it runs in there."""
+        return ["sh", "-c", f'echo $$ > {self.folder}/cgroup.procs && exec "$@"', "sh"]
