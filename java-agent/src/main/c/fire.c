@@ -14,6 +14,7 @@
 
 #include "text.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -50,12 +51,24 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+/* Until the guard has unwoven the method all its calls end here, and the program does little else. With
+ * many threads and little CPU time the guard would wait for its turn for seconds, and so would the
+ * JVM's compilers: a thread gives way once in so many calls, some tenth of a millisecond. */
+#define CALLS_A_TURN 1024
+
+static void is_throttled(struct probe *probe)
+{
+	if (atomic_fetch_add_explicit(&probe->throttled, 1, memory_order_relaxed) % CALLS_A_TURN ==
+	    CALLS_A_TURN - 1)
+		sched_yield();
+}
+
 /* Whether the probe may fire; it is counted in any case. If this hit is to be timed, *started is
  * set. */
 static int may_fire(struct probe *probe, uint64_t *started)
 {
 	if (atomic_load_explicit(&guard.allowance, memory_order_relaxed) <= 0) {
-		atomic_fetch_add_explicit(&probe->throttled, 1, memory_order_relaxed);
+		is_throttled(probe);
 		return 0;
 	}
 	if (atomic_fetch_add_explicit(&probe->fired, 1, memory_order_relaxed) % BATCH ==

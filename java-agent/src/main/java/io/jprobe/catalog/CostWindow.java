@@ -6,6 +6,7 @@ final class CostWindow {
   static final long SPAN_NANOS = 5_000_000_000L;
   static final long SLICE_NANOS = 100_000_000L;
 
+  private static final int SLICES_OF_A_MOMENT = 3;
   private static final int SLICES_OF_A_SECOND = (int) (1_000_000_000L / SLICE_NANOS);
 
   // One more than fit the span: of the oldest a part is still within it, and all of it counts.
@@ -42,6 +43,16 @@ final class CostWindow {
   /** In the last second, and up to a slice more. */
   long spentInLastSecond(long now) {
     return sum(now, SLICES_OF_A_SECOND + 1);
+  }
+
+  /** In the last 0.2 to 0.3 seconds: two periods of a CPU quota. */
+  long spentJustNow(long now) {
+    return sum(now, SLICES_OF_A_MOMENT);
+  }
+
+  /** What is so much in a second, in that moment. */
+  static long perMoment(long perSecond) {
+    return perSecond / SLICES_OF_A_SECOND * (SLICES_OF_A_MOMENT - 1);
   }
 
   private long sum(long now, int count) {

@@ -47,4 +47,9 @@ final class CpuTime {
   long used(long now) {
     return window.spentAtLeast(now);
   }
+
+  /** In the last moment, in ns: see {@link CostWindow#spentJustNow}. */
+  long usedJustNow(long now) {
+    return window.spentJustNow(now);
+  }
 }

@@ -19,7 +19,9 @@ import java.util.Set;
  * somebody listens, until it is safe to try again. Should the limit be reached before the next
  * look, woven methods hold their calls back by themselves, and count them (src/main/c/fire.c).
  *
- * <p>All of it runs in the watcher's thread.
+ * <p>All of it runs in the watcher's thread. Without lambdas, streams and formats: to link one takes
+ * milliseconds, which are a second where the program has a tenth of a core and many threads, and
+ * meanwhile it stands still.
  */
 public final class Guard {
   private static final long SECOND_NANOS = 1_000_000_000L;
@@ -49,6 +51,22 @@ public final class Guard {
   private static final int ASKED = 5;
   private static final int AVAILABLE = 6;
   private static final int LIMIT_NOW = 7;
+
+  private static final Comparator<Ledger> DEAREST_FIRST =
+      new Comparator<>() {
+        @Override
+        public int compare(Ledger one, Ledger other) {
+          return Long.compare(other.recent(), one.recent());
+        }
+      };
+
+  private static final Comparator<Ledger> CHEAPEST_FIRST =
+      new Comparator<>() {
+        @Override
+        public int compare(Ledger one, Ledger other) {
+          return Long.compare(one.costWhenThrottled(), other.costWhenThrottled());
+        }
+      };
 
   /** What the guard has to say. */
   public interface Listener {
@@ -80,6 +98,10 @@ public final class Guard {
   private long limit;
   private long rate;
   private long budget;
+
+
+  /** Said when the methods have been unwoven: that is urgent, and to say something may take long. */
+  private final List<String> unsaid = new ArrayList<>();
 
   private boolean isTrying;
   private boolean isResting = true;
@@ -118,7 +140,9 @@ public final class Guard {
     for (TracedClass traced : changed) {
       for (TracedMethod method : traced.methods()) {
         if (!method.listenedTo().isEmpty()) {
-          ledgers.computeIfAbsent(method, one -> new Ledger(traced, one));
+          if (!ledgers.containsKey(method)) {
+            ledgers.put(method, new Ledger(traced, method));
+          }
         }
       }
     }
@@ -146,6 +170,7 @@ public final class Guard {
     if (library == null) {
       return Set.of();
     }
+    say();
     setLimit();
     long elapsed = now - lastLook;
     boolean isIdle = isResting && ledgers.isEmpty();
@@ -161,7 +186,9 @@ public final class Guard {
     dropUnheard(changed);
     if (limit == 0) {
       rate = 0;
-      throttled().forEach(ledger -> tryAgain(ledger, now, changed));
+      for (Ledger ledger : throttled()) {
+        tryAgain(ledger, now, changed);
+      }
     } else {
       setBudget(now);
       throttleDearest(now, changed);
@@ -169,9 +196,19 @@ public final class Guard {
     }
     allow(limit == 0 ? FireGuard.UNLIMITED : budget - window.spent(now));
     publish(now);
-    isTrying = ledgers.values().stream().anyMatch(Ledger::isOnTrial);
+    isTrying = false;
+    for (Ledger ledger : ledgers.values()) {
+      isTrying |= ledger.isOnTrial();
+    }
     isResting = ledgers.isEmpty() && window.spent(now) == 0;
     return changed;
+  }
+
+  private void say() {
+    for (String one : unsaid) {
+      listener.throttled(one);
+    }
+    unsaid.clear();
   }
 
   private void lookAtCpu(long now) {
@@ -231,9 +268,10 @@ public final class Guard {
 
   /** Forgets methods that nobody listens to any more. */
   private void dropUnheard(Set<TracedClass> changed) {
-    List<Ledger> unheard = new ArrayList<>(ledgers.values());
-    unheard.removeIf(ledger -> !ledger.method.listenedTo().isEmpty());
-    for (Ledger ledger : unheard) {
+    for (Ledger ledger : new ArrayList<>(ledgers.values())) {
+      if (!ledger.method.listenedTo().isEmpty()) {
+        continue;
+      }
       ledgers.remove(ledger.method);
       if (ledger.isThrottled()) {
         ledger.method.setThrottled(false);
@@ -242,15 +280,26 @@ public final class Guard {
     }
   }
 
-  /** A loop, as all that runs before the program does: a lambda would cost it milliseconds. */
   private List<Ledger> throttled() {
-    List<Ledger> throttled = new ArrayList<>();
+    return select(true);
+  }
+
+  private List<Ledger> select(boolean areThrottled) {
+    List<Ledger> selected = new ArrayList<>();
     for (Ledger ledger : ledgers.values()) {
-      if (ledger.isThrottled()) {
-        throttled.add(ledger);
+      if (ledger.isThrottled() == areThrottled) {
+        selected.add(ledger);
       }
     }
-    return throttled;
+    return selected;
+  }
+
+  private static long recent(List<Ledger> ledgers) {
+    long recent = 0;
+    for (Ledger ledger : ledgers) {
+      recent += ledger.recent();
+    }
+    return recent;
   }
 
   /**
@@ -258,8 +307,7 @@ public final class Guard {
    * other half is spent, if the last second shows that it will not be enough.
    */
   private void throttleDearest(long now, Set<TracedClass> changed) {
-    List<Ledger> woven = new ArrayList<>(ledgers.values());
-    woven.removeIf(Ledger::isThrottled);
+    List<Ledger> woven = select(false);
     List<Ledger> tooDear = new ArrayList<>();
     for (Ledger ledger : woven) {
       if (ledger.hasFailed(now, budget / 10, rate / 2)) {
@@ -269,10 +317,10 @@ public final class Guard {
     long spent = window.spent(now);
     boolean isSpent = fires.allowance() <= 0 || spent >= budget;
     boolean willBeSpent = spent > budget / 2 && window.spentInLastSecond(now) > rate + rate / 5;
-    if (isSpent || willBeSpent) {
+    if (isSpent || willBeSpent || spent > budget / 5 && standsStill(now)) {
       woven.removeAll(tooDear);
-      woven.sort(Comparator.comparingLong(Ledger::recent).reversed());
-      long recent = woven.stream().mapToLong(Ledger::recent).sum();
+      woven.sort(DEAREST_FIRST);
+      long recent = recent(woven);
       for (Ledger ledger : woven) {
         if (recent <= rate / 2) {
           break;
@@ -284,29 +332,42 @@ public final class Guard {
     throttle(now, tooDear, changed);
   }
 
+  /** Whether the program could be busy, and does hardly anything but fire. */
+  private boolean standsStill(long now) {
+    long used = cpu.usedJustNow(now);
+    long core = Math.min(available(), SECOND_NANOS);
+    return used > CostWindow.perMoment(core) / 2 && window.spentJustNow(now) > used / 3 * 2;
+  }
+
   private void throttle(long now, List<Ledger> tooDear, Set<TracedClass> changed) {
-    List<Ledger> news = new ArrayList<>(tooDear);
-    news.removeIf(ledger -> !ledger.isFirstOffence());
+    List<Ledger> news = new ArrayList<>();
     for (Ledger ledger : tooDear) {
+      if (ledger.isFirstOffence()) {
+        news.add(ledger);
+      }
       ledger.throttle(now);
       changed.add(ledger.traced);
     }
     if (!news.isEmpty()) {
-      listener.throttled(describe(news));
+      unsaid.add(describe(news));
     }
   }
 
   private String describe(List<Ledger> throttled) {
     Ledger dearest = throttled.get(0);
-    return String.format(
-        "throttled %s#%s%s: cost %d%% of a core in the last second, and all probes may cost %s;"
-            + " tried again in %d s",
-        dearest.traced.className(),
-        dearest.method.name,
-        throttled.size() == 1 ? "" : " and " + (throttled.size() - 1) + " more methods",
-        throttled.stream().mapToLong(Ledger::recent).sum() / PERCENT_NANOS,
-        describeLimit(),
-        dearest.restNanos() / SECOND_NANOS);
+    String more = throttled.size() == 1 ? "" : " and " + (throttled.size() - 1) + " more methods";
+    return "throttled "
+        + dearest.traced.className()
+        + "#"
+        + dearest.method.name
+        + more
+        + ": cost "
+        + recent(throttled) / PERCENT_NANOS
+        + "% of a core in the last second, and all probes may cost "
+        + describeLimit()
+        + "; tried again in "
+        + dearest.restNanos() / SECOND_NANOS
+        + " s";
   }
 
   /** What holds, and why it is not what was asked for. */
@@ -315,13 +376,13 @@ public final class Guard {
     if (rate >= percent * PERCENT_NANOS) {
       return told + "% (max-overhead)";
     }
-    String what =
-        rate < limit
-            ? "that is what is right for the CPU time that the program gets"
-            : String.format(
-                "the program can get %d.%02d cores",
-                available() / SECOND_NANOS, available() / PERCENT_NANOS % 100);
-    return told + "% (" + what + ", max-overhead is " + percent + "%)";
+    String why = "a third of the CPU time that the program has used";
+    if (rate == limit) {
+      long hundredths = available() / PERCENT_NANOS;
+      String fraction = hundredths % 100 < 10 ? ".0" : ".";
+      why = "the program can get " + hundredths / 100 + fraction + hundredths % 100 + " cores";
+    }
+    return told + "% (" + why + "; max-overhead is " + percent + "%)";
   }
 
   /** Tries the cheapest again: those that have rested, and fit into half of what is left. */
@@ -331,9 +392,13 @@ public final class Guard {
     if (!isQuiet || isTrying) {
       return;
     }
-    List<Ledger> rested = throttled();
-    rested.removeIf(ledger -> !ledger.hasRested(now));
-    rested.sort(Comparator.comparingLong(Ledger::costWhenThrottled));
+    List<Ledger> rested = new ArrayList<>();
+    for (Ledger ledger : throttled()) {
+      if (ledger.hasRested(now)) {
+        rested.add(ledger);
+      }
+    }
+    rested.sort(CHEAPEST_FIRST);
     long expected = 0;
     for (Ledger ledger : rested) {
       expected += ledger.costWhenThrottled();
