@@ -49,12 +49,22 @@ def turn(target: Process) -> dict[str, Any]:
         assert collector.wait() == 0, collector.err
     _, ended = work(target, AFTER_SECONDS)
     done = Throughput(target)
-    usual = done.between(calm, began) / (began - calm) * SECOND_NS
+    usual = done.rounds(calm, began) / (began - calm)
+    per_cpu = done.rounds(calm, began) / done.cpu_ns(calm, began)
     armed = next(line for line in collector.err if "armed" in line)
+
+    def least(seconds: float, of_cpu: bool) -> float:
+        return min(
+            done.rounds(*span) / (done.cpu_ns(*span) * per_cpu if of_cpu else seconds * SECOND_NS * usual)
+            for span in done.spans(began, ended, seconds)
+        )
+
     return {
-        "rounds": usual * WINDOW_SECONDS,
-        "least": done.least(began, ended, WINDOW_SECONDS) / usual / WINDOW_SECONDS,
-        "first_second": done.least(began, began + 4 * SECOND_NS, 1) / usual,
+        "rounds": usual * WINDOW_SECONDS * SECOND_NS,
+        "cores": done.cpu_ns(calm, began) / (began - calm),
+        "least": least(WINDOW_SECONDS, False),
+        "least_of_cpu": least(WINDOW_SECONDS, True),
+        "worst_second": least(1, False),
         "armed": armed,
         "summary": collector.err[-1],
     }
@@ -81,7 +91,7 @@ def quota(jdk: Jdk, cores: tuple[float, ...] = CORES, threads: tuple[int, ...] =
                     guarded=True,
                 ) as target:
                     target.wait_for_line("ready", 120)
-                    wait_until(lambda t=target: len(Throughput(t)._rows) > 2, "reports", 60)
+                    wait_until(lambda t=target: len(Throughput(t).rows) > 2, "reports", 60)
                     work(target, WARM_SECONDS)
                     each = [turn(target) for _ in range(turns)]
                     err = list(target.err)
@@ -92,16 +102,18 @@ def quota(jdk: Jdk, cores: tuple[float, ...] = CORES, threads: tuple[int, ...] =
                 "threads": count,
                 "rounds": statistics.median(a["rounds"] for a in each),
                 "least": statistics.median(a["least"] for a in each),
-                "first_second": statistics.median(a["first_second"] for a in each),
+                "least_of_cpu": statistics.median(a["least_of_cpu"] for a in each),
+                "worst_second": statistics.median(a["worst_second"] for a in each),
                 "turns": each,
             }
             found.append(one)
             print(
                 f"quota {jdk}: {share} cores, {count} threads: {one['rounds']:,.0f} rounds in 5 s; attached at least "
-                f"{one['least']:.2f} of that (worst of {turns}: {min(a['least'] for a in each):.2f}), in the first "
-                f"second {one['first_second']:.2f}", flush=True)
+                f"{one['least']:.2f} of that (worst of {turns}: {min(a['least'] for a in each):.2f}), "
+                f"by its CPU time {one['least_of_cpu']:.2f} ({min(a['least_of_cpu'] for a in each):.2f}), in a second "
+                f"{one['worst_second']:.2f}", flush=True)
             for a in each:
-                print("   ", f"{a['least']:.2f} {a['first_second']:.2f}", a["armed"], "|", a["summary"])
+                print("   ", f"{a['cores']:.2f} {a['least']:.2f} {a['least_of_cpu']:.2f} {a['worst_second']:.2f}", a["armed"], "|", a["summary"])
             print("   ", err)
     return found
 

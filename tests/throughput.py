@@ -1,4 +1,4 @@
-"""What tests/targets/Mill.java reports: how much work it has done, in rounds."""
+"""What tests/targets/Mill.java reports: how much work it has done, in rounds, and with how much CPU time."""
 
 from __future__ import annotations
 
@@ -7,30 +7,37 @@ from bisect import bisect_left
 from java_target import Process
 
 SECOND_NS = 1_000_000_000
+# Columns of a row.
+_ROUNDS, _CPU = 1, 2
 
 
 class Throughput:
-    """The rounds that were done by a time, in ns of the target's clock; up to now."""
+    """Rounds and CPU time by a time, all in ns; the times are of the target's clock. Up to now."""
 
     def __init__(self, target: Process) -> None:
-        self._rows = [tuple(map(int, line.split()[1:])) for line in target.out if line.startswith("at ")]
-        self._times = [time for time, _ in self._rows]
+        self.rows = [tuple(map(int, line.split()[1:])) for line in target.out if line.startswith("at ")]
+        self._times = [row[0] for row in self.rows]
 
     @property
     def last(self) -> int:
         return self._times[-1]
 
-    def done_by(self, time: int) -> float:
-        """Between two reports, the share of what was done between them."""
-        at = min(max(bisect_left(self._times, time), 1), len(self._rows) - 1)
-        (earlier, before), (later, after) = self._rows[at - 1], self._rows[at]
-        return before + (after - before) * (time - earlier) / (later - earlier)
+    def rounds(self, since: int, until: int) -> float:
+        return self._by(until, _ROUNDS) - self._by(since, _ROUNDS)
 
-    def between(self, since: int, until: int) -> float:
-        return self.done_by(until) - self.done_by(since)
+    def cpu_ns(self, since: int, until: int) -> float:
+        """What the process got, of all threads."""
+        return self._by(until, _CPU) - self._by(since, _CPU)
 
-    def least(self, since: int, until: int, seconds: int) -> float:
-        """The least that was done in so many seconds on end between these times."""
-        span = seconds * SECOND_NS
-        starts = [since, *(time for time in self._times if since < time <= until - span), until - span]
-        return min(self.between(start, start + span) for start in starts)
+    def spans(self, since: int, until: int, seconds: float) -> list[tuple[int, int]]:
+        """All that last so long and lie between the two, from report to report."""
+        span = round(seconds * SECOND_NS)
+        starts = [time for time in self._times if since < time <= until - span]
+        return [(start, start + span) for start in (since, *starts, until - span)]
+
+    def _by(self, time: int, column: int) -> float:
+        """Between two reports, the share of what came between them."""
+        at = min(max(bisect_left(self._times, time), 1), len(self.rows) - 1)
+        earlier, later = self.rows[at - 1], self.rows[at]
+        part = (time - earlier[0]) / (later[0] - earlier[0])
+        return earlier[column] + (later[column] - earlier[column]) * part

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+import com.sun.management.OperatingSystemMXBean;
+import java.lang.management.ManagementFactory;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
  * Threads that do nothing but call a method of a nanosecond, in rounds of 400 calls: what a probe
- * there costs is all that the program could do. Every tenth of a second a line says when it is and
- * how many rounds have been done. A line on stdin ends it.
+ * there costs is all that the program could do. Every tenth of a second a line says when it is, how
+ * many rounds have been done, and what CPU time all of the process has used. A line on stdin ends
+ * it.
  */
 public final class Mill extends Thread {
   private static final int CALLS_A_ROUND = 400;
@@ -44,13 +47,16 @@ public final class Mill extends Thread {
       mills[i] = new Mill();
       mills[i].start();
     }
+    OperatingSystemMXBean system =
+        (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
     System.out.println("ready");
     while (System.in.available() == 0) {
       long rounds = 0;
       for (Mill mill : mills) {
         rounds += mill.rounds.get();
       }
-      System.out.println("at " + System.nanoTime() + " " + rounds);
+      long cpu = system.getProcessCpuTime();
+      System.out.println("at " + System.nanoTime() + " " + rounds + " " + cpu);
       Thread.sleep(100);
     }
   }

@@ -13,15 +13,16 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Keeps what the probes cost the program below a limit: a share of one core, and of the CPU time that
- * the program can get and gets, over any five seconds ({@link Limits}, {@link CpuTime}). The cost is estimated from the hits that woven methods count and from what a hit takes, of which
- * they time some. Where it goes beyond, the methods that cost most are throttled: unwoven, though
+ * Keeps what the probes cost the program below a limit: a share of one core, and of the CPU time
+ * that the program can get and gets, over any five seconds ({@link Limits}, {@link CpuTime}). The
+ * cost is estimated from the hits that woven methods count and from what a hit takes, of which they
+ * time some. Where it goes beyond, the methods that cost most are throttled: unwoven, though
  * somebody listens, until it is safe to try again. Should the limit be reached before the next
  * look, woven methods hold their calls back by themselves, and count them (src/main/c/fire.c).
  *
- * <p>All of it runs in the watcher's thread. Without lambdas, streams and formats: to link one takes
- * milliseconds, which are a second where the program has a tenth of a core and many threads, and
- * meanwhile it stands still.
+ * <p>All of it runs in the watcher's thread. Without lambdas, streams and formats: to link one
+ * takes milliseconds, which are a second where the program has a tenth of a core and many threads,
+ * and meanwhile it stands still.
  */
 public final class Guard {
   private static final long SECOND_NANOS = 1_000_000_000L;
@@ -92,15 +93,18 @@ public final class Guard {
   private long toldLimit;
   private long allowed = FireGuard.UNLIMITED;
 
-  /** Of this look: the limit in percent, what it is in ns a second, and in the last five seconds. */
+  /**
+   * Of this look: the limit in percent, what it is in ns a second, and in the last five seconds.
+   */
   private int percent;
 
   private long limit;
   private long rate;
   private long budget;
 
-
-  /** Said when the methods have been unwoven: that is urgent, and to say something may take long. */
+  /**
+   * Said when the methods have been unwoven: that is urgent, and to say something may take long.
+   */
   private final List<String> unsaid = new ArrayList<>();
 
   private boolean isTrying;

@@ -4,8 +4,8 @@ package io.jprobe.stapsdt;
 import java.nio.charset.StandardCharsets;
 
 /**
- * The CPU time that this process can get, and has got (src/main/c/cpus.c). In native code: the JDK's
- * file systems and management beans are the program's to load first. For one thread.
+ * The CPU time that this process can get, and has got (src/main/c/cpus.c). In native code: the
+ * JDK's file systems and management beans are the program's to load first. For one thread.
  */
 public class Cpus {
   /** Where nothing limits what the process can get. */

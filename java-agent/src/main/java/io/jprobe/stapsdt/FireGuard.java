@@ -5,8 +5,8 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
 /**
- * What all woven methods of this process share with whoever guards it (src/main/c/fire.c): what hits
- * may still cost, and what a hit has cost lately. One in each process.
+ * What all woven methods of this process share with whoever guards it (src/main/c/fire.c): what
+ * hits may still cost, and what a hit has cost lately. One in each process.
  */
 public final class FireGuard {
   /** As good as no limit: the CPU time of a hundred years. */
@@ -20,7 +20,9 @@ public final class FireGuard {
   private final ByteBuffer words = Native.fireGuard().order(ByteOrder.nativeOrder());
   private final long clockNanos = Native.clockNanos();
 
-  /** In ns, what hits may cost before nothing fires any more; 0 or less when it has come to that. */
+  /**
+   * In ns, what hits may cost before nothing fires any more; 0 or less when it has come to that.
+   */
   public long allowance() {
     return words.getLong(ALLOWANCE);
   }

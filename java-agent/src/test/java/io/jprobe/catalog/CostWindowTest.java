@@ -47,4 +47,32 @@ public class CostWindowTest {
       assertEquals(0, window.spent(at + 6 * SECOND));
     }
   }
+
+  @Test
+  public void whatTookLongIsSpreadOverThatTime() {
+    window.spread(0, 2 * SECOND, 200);
+    assertEquals(200, window.spent(2 * SECOND));
+    assertEquals(110, window.spentInLastSecond(2 * SECOND));
+    assertEquals(30, window.spentJustNow(2 * SECOND));
+    window.spread(2 * SECOND, 2 * SECOND + 1, 7);
+    assertEquals("nothing is lost to rounding", 207, window.spent(2 * SECOND + 1));
+    assertEquals(107, window.spent(6 * SECOND), 10);
+  }
+
+  @Test
+  public void ofWhatTookLongerThanFiveSecondsTheRestIsForgotten() {
+    window.spread(0, 100 * SECOND, 1_000);
+    assertEquals(50, window.spent(100 * SECOND), 2);
+    assertEquals(50, window.spentAtLeast(100 * SECOND));
+  }
+
+  @Test
+  public void aMomentIsTwoTenthsOfASecondAndWhatHasBegunOfTheNext() {
+    window.add(0, 1);
+    window.add(SECOND / 10, 10);
+    window.add(2 * SECOND / 10, 100);
+    window.add(3 * SECOND / 10, 1_000);
+    assertEquals(1_110, window.spentJustNow(3 * SECOND / 10));
+    assertEquals(20, CostWindow.perMoment(100));
+  }
 }

@@ -8,6 +8,7 @@ import static org.junit.Assert.assertTrue;
 import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.select.Selectors;
+import io.jprobe.stapsdt.Cpus;
 import io.jprobe.stapsdt.FireGuard;
 import io.jprobe.stapsdt.StubLibrary;
 import java.lang.reflect.Field;
@@ -41,6 +42,14 @@ public class GuardTest {
   /** Of hits that nobody has timed: the guard's assumption, and the clock's price. */
   private long hitNanos;
 
+  /** Of a machine where there is no want, and whatever the test says. */
+  private double cores = 8;
+
+  /** How many of them the program uses. */
+  private double busy = 8;
+
+  private long used;
+
   private final List<String> said = new ArrayList<>();
   private Catalog catalog;
   private TracedClass traced;
@@ -64,13 +73,29 @@ public class GuardTest {
     fires = new FireGuard();
     // A return without an entry reads the clock twice.
     hitNanos = 1_000 + 2 * fires.clockNanos();
-    guard = new Guard(new Limits(Limits.DEFAULT), fires, said::add);
+    guard = new Guard(new Limits(Limits.DEFAULT), fires, new MadeUpCpus(), said::add);
     // The catalogue has opened one itself; this one is the guard's.
     first =
         new Catalog(
                 Selectors.NONE, "0.0.0", null, 1, 90, new ApplicationCalls(), () -> new Class<?>[0])
             .open();
     guard.open(first);
+  }
+
+  private final class MadeUpCpus extends Cpus {
+    MadeUpCpus() {
+      super("");
+    }
+
+    @Override
+    public long available() {
+      return (long) (cores * SECOND);
+    }
+
+    @Override
+    public long used() {
+      return used;
+    }
   }
 
   @After
@@ -115,13 +140,19 @@ public class GuardTest {
     }
   }
 
+  /** Lets time pass until the next look. */
+  private void pass() {
+    now += LOOK;
+    used += (long) (LOOK * busy);
+  }
+
   /**
    * Lets time pass, in which the method costs so much of a core, in percent, as long as it is
    * woven.
    */
   private void run(double seconds, String name, double percent) {
     for (long end = now + (long) (seconds * SECOND); now < end; ) {
-      now += LOOK;
+      pass();
       hit(name, (long) (LOOK * percent / 100 / hitNanos));
       guard.look(now);
     }
@@ -231,10 +262,11 @@ public class GuardTest {
 
   @Test
   public void whatMayStillBeSpentIsAllThatMayStillFire() throws Exception {
+    busy(8, 8);
     listen(1, "grind");
     run(1, "grind", 40);
     double left = 2.45 * SECOND - first.gateWord(0, 3);
-    assertEquals(left / 1_000, fires.allowance(), 1);
+    assertEquals(left, fires.allowance(), 1);
   }
 
   @Test
@@ -246,7 +278,7 @@ public class GuardTest {
     for (int i = 0; i < 100; i++) {
       int word = Gate.filtered(ProbeKind.RETURN);
       method.setGateWord(word, method.gateWord(word) + held / 25);
-      now += LOOK;
+      pass();
       guard.look(now);
     }
     assertTrue(isThrottled("grind"));
@@ -262,5 +294,97 @@ public class GuardTest {
     guard.look(now);
     assertFalse(grind.isThrottled());
     assertEquals(0, first.gateWord(0, 4));
+  }
+
+  /** A program that is busy before anybody listens, with so many cores. */
+  private void busy(double cores, double busy) {
+    this.cores = cores;
+    this.busy = busy;
+    for (int second = 0; second < 6; second++) {
+      now += SECOND;
+      used += (long) (SECOND * busy);
+      guard.eachSecond(now);
+    }
+  }
+
+  private double spent() {
+    return first.gateWord(0, 3) / (double) SECOND;
+  }
+
+  @Test
+  public void underAQuotaAThirdOfItIsTheLimit() throws Exception {
+    busy(0.3, 0.3);
+    listen(1, "grind", "sieve");
+    run(30, "grind", 8);
+    assertFalse(isThrottled("grind"));
+    assertEquals(0.1, first.gateWord(0, 0) / (double) SECOND, 1e-6);
+    assertEquals("asked for", 0.5, first.gateWord(0, 5) / (double) SECOND, 1e-6);
+    assertEquals("available", 0.3, first.gateWord(0, 6) / (double) SECOND, 1e-6);
+    run(3, "grind", 28);
+    assertTrue(isThrottled("grind"));
+    assertTrue(spent() + " s", spent() < 0.5);
+    assertTrue(
+        said.get(0),
+        said.get(0)
+            .endsWith(
+                "all probes may cost 10% (the program can get 0.30 cores; max-overhead is 50%);"
+                    + " tried again in 10 s"));
+  }
+
+  @Test
+  public void aQuotaThatComesMeanwhileHoldsWithinASecond() throws Exception {
+    busy(2, 1);
+    listen(1, "grind");
+    run(20, "grind", 25);
+    assertFalse(isThrottled("grind"));
+    cores = 0.3;
+    busy = 0.3;
+    run(1.2, "grind", 25);
+    assertTrue(isThrottled("grind"));
+    assertEquals(0.1, first.gateWord(0, 0) / (double) SECOND, 1e-6);
+  }
+
+  @Test
+  public void ofAProgramThatGetsLittleOfABusyMachineAThirdOfThatIsTheLimit() throws Exception {
+    busy(2, 0.4);
+    listen(1, "grind");
+    run(20, "grind", 12);
+    assertFalse(isThrottled("grind"));
+    run(4, "grind", 36);
+    assertTrue(isThrottled("grind"));
+    assertTrue(spent() + " s", spent() < 0.7);
+    assertTrue(
+        said.get(0),
+        said.get(0)
+            .contains("cost 13% (a third of the CPU time that the program has used; max-overhead"));
+  }
+
+  @Test
+  public void aProgramThatHardlyDoesAnythingMaySpendATwentiethOfACore() throws Exception {
+    busy(2, 0.05);
+    listen(1, "grind");
+    run(60, "grind", 4.5);
+    assertFalse(isThrottled("grind"));
+    assertEquals(0.05, first.gateWord(0, 7) / (double) SECOND, 1e-6);
+  }
+
+  @Test
+  public void aProgramThatStandsStillIsFreedBeforeHalfOfItIsSpent() throws Exception {
+    busy(2, 1);
+    listen(1, "grind");
+    run(0.6, "grind", 97);
+    assertTrue(isThrottled("grind"));
+    assertTrue(spent() + " s", spent() < 0.5);
+  }
+
+  @Test
+  public void whatIsHeldBackByTheAllowanceCostsSomethingToo() throws Exception {
+    listen(1, "grind");
+    TracedMethod method = method("grind");
+    int word = Gate.throttled(ProbeKind.RETURN);
+    method.setGateWord(word, 1_000_000);
+    pass();
+    guard.look(now);
+    assertEquals(1e6 * (15 + 2 * fires.clockNanos()), first.gateWord(0, 3), 1);
   }
 }

@@ -61,4 +61,50 @@ public class LimitsTest {
     assertEquals("jprobe:max_overhead__off", names.get(0));
     assertTrue(names.contains("jprobe:max_overhead__5"));
   }
+
+  private static final long CORE = 1_000_000_000L;
+
+  private static double cores(int percent, double available) {
+    return Limits.nanosPerSecond(percent, (long) (available * CORE)) / (double) CORE;
+  }
+
+  @Test
+  public void theUsualLimitIsAThirdOfWhatTheProgramCanGetAndHalfACoreAtMost() {
+    assertEquals(0.5, cores(50, 64), 1e-6);
+    assertEquals(0.5, cores(50, 2), 1e-6);
+    assertEquals(1 / 3.0, cores(50, 1), 1e-6);
+    assertEquals(0.1, cores(50, 0.3), 1e-6);
+    assertEquals(0.01, cores(50, 0.03), 1e-6);
+    assertEquals(0.5 * CORE, Limits.nanosPerSecond(50, Long.MAX_VALUE), 0);
+  }
+
+  @Test
+  public void whoAsksForLessGetsThatOfOneCoreAndNoMoreThanWhoDoesNotAsk() {
+    assertEquals(0.05, cores(5, 64), 1e-6);
+    assertEquals(0.05, cores(5, 0.3), 1e-6);
+    assertEquals(0.1, cores(20, 0.3), 1e-6);
+  }
+
+  @Test
+  public void whoAsksForMoreGetsThatOfOneCoreOrOfWhatThereIsOfOne() {
+    assertEquals(4, cores(400, 64), 1e-6);
+    assertEquals(0.75, cores(75, 1), 1e-6);
+    assertEquals(0.75 * 0.3, cores(75, 0.3), 1e-6);
+    assertEquals(0.3, cores(100, 0.3), 1e-6);
+  }
+
+  @Test
+  public void noLimitIsNoneWhateverThereIsAndALimitIsNeverNone() {
+    assertEquals(0, Limits.nanosPerSecond(0, CORE));
+    assertEquals(1, Limits.nanosPerSecond(1, 1));
+    assertEquals(1, Limits.nanosPerSecond(100, 1));
+  }
+
+  @Test
+  public void probesTakeAThirdOfWhatIsUsedOrATwentiethOfACore() {
+    assertEquals(2 * CORE, Limits.shareOf(50, 6 * CORE, 5 * CORE));
+    assertEquals(CORE / 4, Limits.shareOf(50, 0, 5 * CORE));
+    assertEquals(CORE / 4, Limits.shareOf(5, CORE / 2, 5 * CORE));
+    assertEquals("asked for", Long.MAX_VALUE, Limits.shareOf(75, 0, 5 * CORE));
+  }
 }
