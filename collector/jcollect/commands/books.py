@@ -65,7 +65,7 @@ def echo_overhead(process: collector_pb2.AttachedProcess) -> None:
         echo(
             f"overhead: the probes of PID {process.pid} cost "
             f"{overhead_text(cost.recent_nanos, cost.hit_nanos)}, {since:.1f}% since attached; "
-            f"at most {limit_text(cost.max_percent)}"
+            f"at most {limit_text(cost.max_percent, cost.asked_percent, cost.available_nanos, cost.max_percent_now)}"
         )
     if process.throttled:
         echo(f"THROTTLED: {plural(process.throttled, 'probe')} of PID {process.pid}, see below")
@@ -76,8 +76,16 @@ def overhead_text(recent_ns: int, hit_ns: int) -> str:
     return f"{percent_of_a_core(recent_ns, 5):.1f}% of a core at {hit_ns:,} ns a hit"
 
 
-def limit_text(percent: int) -> str:
-    return f"{percent}%" if percent else "anything (max-overhead is 0)"
+def limit_text(percent: int, asked: int, available_ns: int, now: float) -> str:
+    """What probes may cost, and why that is less than what was asked for."""
+    if not percent:
+        return "anything (max-overhead is 0)"
+    why = ""
+    if percent < asked:
+        why = f" (max-overhead is {asked}%, and the program can get {available_ns / 1e9:.2f} cores)"
+    if round(now) < percent:
+        why += f"; {now:.0f}% now, for the CPU time that the program uses"
+    return f"{percent}%{why}"
 
 
 def books_text(books: collector_pb2.Books) -> str:

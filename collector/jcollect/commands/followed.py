@@ -145,7 +145,7 @@ class Followed:
             self._warned_percent = cost.percent
             self._warn(
                 f"the probes of PID {self.pid} cost it {cost.percent:.0f}% of a core, {cost.hit_ns:,} ns a "
-                f"hit; take fewer with --probe, or give selectors a condition{_what_then(cost.max_percent)}"
+                f"hit; take fewer with --probe, or give selectors a condition{_what_then(cost.max_percent_now)}"
             )
         elif cost.percent < _DEAR_PERCENT / 2:
             self._warned_percent = 0.0
@@ -159,7 +159,7 @@ class Followed:
         if began:
             self._warn(
                 f"throttled: {plural(len(began), 'probe')} of PID {self.pid} will not fire for a while, for "
-                f"all together cost more than {cost.max_percent}% of a core: {_names(began)}"
+                f"all together cost more than {cost.max_percent_now:.0f}% of a core: {_names(began)}"
             )
         if ended and not self.has_exited:
             status(f"throttled no longer: {plural(ended, 'probe')} of PID {self.pid}")
@@ -231,5 +231,5 @@ def _names(probes: Sequence[Probe]) -> str:
     return ", ".join([*names, f"and {more:,} more"] if more > 0 else names)
 
 
-def _what_then(max_percent: int) -> str:
-    return f"; from {max_percent}% on the dearest are throttled (--max-overhead)" if max_percent else ""
+def _what_then(max_percent: float) -> str:
+    return f"; from {max_percent:.0f}% on the dearest are throttled (--max-overhead)" if max_percent else ""

@@ -150,7 +150,7 @@ def _print_overview(pid: int, overview: Overview) -> None:
         cost = overview.overhead
         echo(
             f"overhead: all probes cost {overhead_text(cost.recent_ns, cost.hit_ns)}; "
-            f"at most {limit_text(cost.max_percent)}"
+            f"at most {limit_text(cost.max_percent, cost.asked_percent, cost.available_ns, cost.max_percent_now)}"
         )
         if cost.throttled_methods:
             echo(

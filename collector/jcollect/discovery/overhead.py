@@ -18,8 +18,10 @@ _WINDOW_SECONDS = 5
 class Overhead:
     """Of one moment, of all probes of the process and all tracers (the end of manifest.proto), in ns.
 
-    `recent_ns` is that of the last five seconds, `total_ns` that since the agent started. `max_percent` is
-    of one core; 0 is no limit.
+    `recent_ns` is that of the last five seconds, `total_ns` that since the agent started. Percentages are of
+    one core. `max_percent` is the limit, and 0 none; `asked_percent` is more where the process can get so
+    little CPU time that less is right, and `max_percent_now` is less where it gets so little. `available_ns`
+    is what it can get in a second; 0 where that is not known.
     """
 
     max_percent: int
@@ -27,6 +29,9 @@ class Overhead:
     total_ns: int
     recent_ns: int
     throttled_methods: int
+    asked_percent: int
+    available_ns: int
+    max_percent_now: float
 
     @property
     def percent(self) -> float:
@@ -53,12 +58,21 @@ def read_overhead(library: StubLibrary) -> Overhead:
     """Of the process that `find_guarded` has given the library of. Raises OSError."""
     gate = library.image.manifest.probes[0].method
     block = read_section(library, Section(library.image.gates.address + GATE_BYTES * gate, GATE_BYTES))
-    limit, hit, total, recent, throttled = struct.unpack_from("<5Q", block)
+    limit, hit, total, recent, throttled, asked, available, limit_now = struct.unpack_from("<8Q", block)
     return Overhead(
-        # What a hostile process may say is anything; what is told of it has 32 bits.
-        max_percent=min(round(limit * 100 / _SECOND_NS), 0xFFFFFFFF),
+        max_percent=_percent(limit),
         hit_ns=hit,
         total_ns=total,
         recent_ns=recent,
         throttled_methods=throttled,
+        # Agents that know of no quotas say 0 of them.
+        asked_percent=_percent(asked or limit),
+        available_ns=available,
+        max_percent_now=(limit_now or limit) * 100 / _SECOND_NS,
     )
+
+
+def _percent(limit_ns: int) -> int:
+    """At least 1, for 0 is no limit; what a hostile process may say is anything, and what is told of it has
+    32 bits."""
+    return min(max(round(limit_ns * 100 / _SECOND_NS), 1), 0xFFFFFFFF) if limit_ns else 0

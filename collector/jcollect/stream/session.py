@@ -299,6 +299,9 @@ def _overhead(cost: Cost) -> collector_pb2.Overhead | None:
         cost_nanos=max(cost.total_ns, 0),
         elapsed_nanos=cost.elapsed_ns,
         max_percent=now.max_percent,
+        asked_percent=now.asked_percent,
+        available_nanos=now.available_ns,
+        max_percent_now=now.max_percent_now,
     )
 
 

@@ -381,7 +381,8 @@ public final class Guard {
       return told + "% (max-overhead)";
     }
     String why = "a third of the CPU time that the program has used";
-    if (rate == limit) {
+    // What a program with a quota uses up is a little less than that.
+    if (rate > limit - limit / 8) {
       long hundredths = available() / PERCENT_NANOS;
       String fraction = hundredths % 100 < 10 ? ".0" : ".";
       why = "the program can get " + hundredths / 100 + fraction + hundredths % 100 + " cores";

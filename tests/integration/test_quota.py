@@ -1,0 +1,121 @@
+"""Probes in a program that gets little CPU time: the limit is a share of what it can get, and it goes on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cgroup import Cgroup
+from conditions import require_bpf, wait_until
+from java_target import JCOLLECT, Jdk, Process, finish, java, jcollect, newest_jdk, on_every_jdk, run, wait_for_probes
+from throughput import SECOND_NS, Throughput
+
+require_bpf()
+
+WINDOW_SECONDS = 5
+
+
+@pytest.fixture
+def group() -> Iterator[Cgroup]:
+    with Cgroup("jprobe-test") as group:
+        yield group
+
+
+def mill(jdk: Jdk, targets: Path, threads: int, before: list[str]) -> Process:
+    target = java(jdk, "-cp", targets, "Mill", str(threads), probes="Mill#grain", before=before, guarded=True)
+    target.wait_for_line("ready")
+    wait_for_probes(target.pid, 3)
+    return target
+
+
+def end(target: Process) -> None:
+    target.send("")
+    assert target.wait() == 0
+
+
+def overhead(pid: int) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(run(JCOLLECT, "status", pid, "--json").stdout)["overhead"]
+    return told
+
+
+def work(target: Process, seconds: float) -> tuple[int, int]:
+    """Lets it work for so long; from when to when."""
+    since = Throughput(target).last
+    wait_until(lambda: Throughput(target).last >= since + seconds * SECOND_NS, "the mill to go on")
+    return since, Throughput(target).last
+
+
+@on_every_jdk
+def test_with_a_third_of_a_core_a_program_does_half_of_its_work_in_any_five_seconds(
+    jdk: Jdk, targets: Path, group: Cgroup
+) -> None:
+    with mill(jdk, targets, 1, group.starting()) as target:
+        # Compiled without a quota: that is not what is looked at.
+        work(target, 1)
+        group.limit(0.3)
+        calm, began = work(target, 2)
+        with jcollect("attach", target.pid, "--probe", "*grain__return") as collector:
+            collector.wait_for_line("jcollect: warning: throttled: ")
+            _, ended = work(target, 6)
+            told = overhead(target.pid)
+            summary = finish(collector)
+        end(target)
+    assert (told["asked_percent"], told["max_percent"]) == (50, 10)
+    assert told["available_ns"] == 0.3 * SECOND_NS
+    assert told["throttled_methods"] == 1
+    (line,) = (line for line in target.err if "throttled" in line)
+    assert re.match(
+        r"jprobe: throttled Mill#grain: cost \d+% of a core in the last second, and all probes may cost \d+% "
+        r"\(.*; max-overhead is 50%\); tried again in 10 s",
+        line,
+    )
+    assert int(re.search(r"([\d,]+) hits", summary)[1].replace(",", "")) > 10_000  # type: ignore[index]
+    # By the CPU time that it got: others run on this machine as well.
+    done = Throughput(target)
+    rounds_by_cpu = done.rounds(calm, began) / done.cpu_ns(calm, began)
+    for span in done.spans(began, ended, WINDOW_SECONDS):
+        assert done.rounds(*span) > rounds_by_cpu * done.cpu_ns(*span) / 2
+
+
+@pytest.mark.parametrize("namespace", [[], ["unshare", "--cgroup"]], ids=["plain", "namespace"])
+def test_a_quota_anywhere_above_the_program_holds_as_soon_as_it_is_set(
+    namespace: list[str], targets: Path, group: Cgroup
+) -> None:
+    with Cgroup("inner", group) as inner:
+        before = [*inner.starting(), *namespace]
+        with (
+            mill(newest_jdk, targets, 0, before) as target,
+            jcollect("attach", target.pid, "--probe", "*grain__return") as collector,
+        ):
+            collector.wait_for_line("armed ")
+            for outer_cores, cores, percent in (
+                (0.6, None, 20),
+                (0.6, 0.3, 10),
+                (0.12, None, 4),
+                (None, 0.3, 10),
+                (1.2, None, 40),
+            ):
+                # Version 1 lets none be greater than one above it.
+                inner.limit(None)
+                group.limit(outer_cores)
+                inner.limit(cores)
+                wait_until(
+                    lambda percent=percent: overhead(target.pid)["max_percent"] == percent,
+                    f"the limit to be {percent}%",
+                )
+            said = run(JCOLLECT, "status", target.pid).stdout
+            assert "at most 40% (max-overhead is 50%, and the program can get 1.20 cores)" in said
+            finish(collector)
+            end(target)
+
+
+def test_a_program_that_is_bound_to_one_cpu_can_get_one(targets: Path) -> None:
+    with mill(newest_jdk, targets, 0, ["taskset", "-c", "0"]) as target:
+        wait_until(lambda: overhead(target.pid)["max_percent"] == 33, "the limit to be a third of a core")
+        assert overhead(target.pid)["available_ns"] == SECOND_NS
+        end(target)
