@@ -30,6 +30,9 @@ public final class Guard {
   /** One percent of a core, in a second. */
   private static final long PERCENT_NANOS = SECOND_NANOS / 100;
 
+  /** Of the window. */
+  private static final long SECONDS = CostWindow.SPAN_NANOS / SECOND_NANOS;
+
   /** Between two looks at thousands of counts, where there is no haste. */
   private static final long PERIOD_NANOS = 200_000_000L;
 
@@ -41,6 +44,9 @@ public final class Guard {
 
   /** So many samples make a new figure of what a hit costs. */
   private static final int ENOUGH_SAMPLES = 16;
+
+  /** A program that uses one part of so many of the CPU time that it can get is busy. */
+  private static final int BUSY_PART = 6;
 
   /** Words of the block that tells collectors; see manifest.proto. */
   private static final int LIMIT = 0;
@@ -234,9 +240,8 @@ public final class Guard {
   /** What hits may cost in the window, of what the program can get, and of what it got. */
   private void setBudget(long now) {
     long share = Limits.shareOf(percent, cpu.used(now), CostWindow.SPAN_NANOS);
-    long seconds = CostWindow.SPAN_NANOS / SECOND_NANOS;
-    budget = Math.min(limit * seconds - Math.min(limit, WEAVING_NANOS), share);
-    rate = Math.min(limit, share / seconds);
+    budget = Math.min(limit * SECONDS - Math.min(limit, WEAVING_NANOS), share);
+    rate = Math.min(limit, share / SECONDS);
   }
 
   private void allow(long nanos) {
@@ -336,11 +341,16 @@ public final class Guard {
     throttle(now, tooDear, changed);
   }
 
-  /** Whether the program could be busy, and does hardly anything but fire. */
+  /**
+   * Whether the program is as busy as before, and does hardly anything but fire. Of one that is not
+   * busy, probes may take most.
+   */
   private boolean standsStill(long now) {
-    long used = cpu.usedJustNow(now);
-    long core = Math.min(available(), SECOND_NANOS);
-    return used > CostWindow.perMoment(core) / 2 && window.spentJustNow(now) > used / 3 * 2;
+    long before = cpu.used(now) / SECONDS;
+    long justNow = cpu.usedJustNow(now);
+    return before > Math.min(available(), SECOND_NANOS) / BUSY_PART
+        && justNow > CostWindow.perMoment(before) / 2
+        && window.spentJustNow(now) > justNow / 3 * 2;
   }
 
   private void throttle(long now, List<Ledger> tooDear, Set<TracedClass> changed) {
