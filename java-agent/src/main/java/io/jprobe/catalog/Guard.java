@@ -99,18 +99,18 @@ public final class Guard {
   private long toldLimit;
   private long allowed = FireGuard.UNLIMITED;
 
-  /**
-   * Of this look: the limit in percent, what it is in ns a second, and in the last five seconds.
-   */
+  /** Of this look: the limit in percent, and in ns a second of what the program can get. */
   private int percent;
 
   private long limit;
-  private long rate;
-  private long budget;
 
-  /**
-   * Said when the methods have been unwoven: that is urgent, and to say something may take long.
-   */
+  /** In ns: of what the program got in the last five seconds, and of both, in these and in one. */
+  private long share;
+
+  private long budget;
+  private long rate;
+
+  /** Said once the methods are unwoven: that is urgent, and stderr may take long. */
   private final List<String> unsaid = new ArrayList<>();
 
   private boolean isTrying;
@@ -149,10 +149,8 @@ public final class Guard {
   void follow(Set<TracedClass> changed) {
     for (TracedClass traced : changed) {
       for (TracedMethod method : traced.methods()) {
-        if (!method.listenedTo().isEmpty()) {
-          if (!ledgers.containsKey(method)) {
-            ledgers.put(method, new Ledger(traced, method));
-          }
+        if (!method.listenedTo().isEmpty() && !ledgers.containsKey(method)) {
+          ledgers.put(method, new Ledger(traced, method));
         }
       }
     }
@@ -239,7 +237,7 @@ public final class Guard {
 
   /** What hits may cost in the window, of what the program can get, and of what it got. */
   private void setBudget(long now) {
-    long share = Limits.shareOf(percent, cpu.used(now), CostWindow.SPAN_NANOS);
+    share = Limits.shareOf(percent, cpu.used(now), CostWindow.SPAN_NANOS);
     budget = Math.min(limit * SECONDS - Math.min(limit, WEAVING_NANOS), share);
     rate = Math.min(limit, share / SECONDS);
   }
@@ -326,7 +324,7 @@ public final class Guard {
     long spent = window.spent(now);
     boolean isSpent = fires.allowance() <= 0 || spent >= budget;
     boolean willBeSpent = spent > budget / 2 && window.spentInLastSecond(now) > rate + rate / 5;
-    if (isSpent || willBeSpent || spent > budget / 5 && standsStill(now)) {
+    if (isSpent || willBeSpent || spent > share / 5 && standsStill(now)) {
       woven.removeAll(tooDear);
       woven.sort(DEAREST_FIRST);
       long recent = recent(woven);
