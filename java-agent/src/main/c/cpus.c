@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A quota limits a cgroup and all below it, so that the least one on the way to the root holds. Which
- * directories these are is found in /proc/self/cgroup (where the process is in each hierarchy) and
- * /proc/self/mountinfo (which part of a hierarchy is mounted where). Both are as a cgroup namespace
- * shows them: what lies above its root begins with "/..".
+ * A quota limits a cgroup and all below it, so that the least one on the way to the root holds.
+ * Which directories these are is found in /proc/self/cgroup (where the process is in each
+ * hierarchy) and /proc/self/mountinfo (which part of a hierarchy is mounted where). Both are as a
+ * cgroup namespace shows them: what lies above its root begins with "/..".
  *
  * Files may be missing, long, or garbage; what cannot be read limits nothing. The program may have
- * thousands of mounts, whose list takes the kernel milliseconds: it is read when the process's cgroups
- * have changed, and once in LONGEST_TRUST readings.
+ * thousands of mounts, whose list takes the kernel milliseconds: it is read when the process's
+ * cgroups have changed, and once in LONGEST_TRUST readings.
  */
 #define _GNU_SOURCE
 #include "cpus.h"
@@ -215,8 +215,8 @@ static int is_in(const char *root, const char *directory)
 	return found;
 }
 
-/* Finds the directory that is so many levels below `path`, goes on with `rest`, and has this process
- * in it. On success `path` is that. */
+/* Finds the directory that is so many levels below `path`, goes on with `rest`, and has this
+ * process in it. On success `path` is that. */
 static int search(const char *root, char *path, int levels, const char *rest, int *budget)
 {
 	size_t length = strlen(path);
@@ -290,8 +290,8 @@ static int locate(const char *root, const char *mounted, const char *own, struct
 	return 0;
 }
 
-/* A line of mountinfo, which is torn: "36 35 98:0 /part /mount/point options optional... - type source
- * options". */
+/* A line of mountinfo, which is torn: "36 35 98:0 /part /mount/point options optional... - type
+ * source options". */
 static void take_mount(const char *root, char *line, const char *own_v1, const char *own_v2)
 {
 	char *rest = line, *mounted, *point, *type, *options;

@@ -5,10 +5,10 @@
  * Nothing here allocates, locks, throws or calls back into Java.
  *
  * Every hit is counted, and one of BATCH is timed: what the trap costs here and now, with the
- * tracers that are attached and the threads that fight for it, is known from that, and is taken from
- * the allowance that the agent's guard gives for the whole batch. Where that is used up nothing fires
- * any more, from one hit to the next and whatever the number of threads; the guard itself looks only
- * now and then.
+ * tracers that are attached and the threads that fight for it, is known from that, and is taken
+ * from the allowance that the agent's guard gives for the whole batch. Where that is used up
+ * nothing fires any more, from one hit to the next and whatever the number of threads; the guard
+ * itself looks only now and then.
  */
 #include "fire.h"
 
@@ -30,9 +30,9 @@ struct probe {
  * otherwise. */
 #define BATCH 32
 
-/* A thread that was interrupted meanwhile, or stopped by a CPU quota for the rest of its period, says
- * nothing about the cost of a hit: that counts as this many hits, or as LONGEST_SAMPLE_NS where hits are
- * cheaper than that. */
+/* A thread that was interrupted meanwhile, or stopped by a CPU quota for the rest of its period,
+ * says nothing about the cost of a hit: that counts as this many hits, or as LONGEST_SAMPLE_NS
+ * where hits are cheaper than that. */
 #define LONGEST_SAMPLE_HITS 8
 #define LONGEST_SAMPLE_NS 20000
 
@@ -51,9 +51,9 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* Until the guard has unwoven the method all its calls end here, and the program does little else. With
- * many threads and little CPU time the guard would wait for its turn for seconds, and so would the
- * JVM's compilers: a thread gives way once in so many calls, some tenth of a millisecond. */
+/* Until the guard has unwoven the method all its calls end here, and the program does little else.
+ * With many threads and little CPU time the guard would wait for its turn for seconds, and so would
+ * the JVM's compilers: a thread gives way once in so many calls, some tenth of a millisecond. */
 #define CALLS_A_TURN 1024
 
 static void is_throttled(struct probe *probe)
@@ -71,30 +71,28 @@ static int may_fire(struct probe *probe, uint64_t *started)
 		is_throttled(probe);
 		return 0;
 	}
-	if (atomic_fetch_add_explicit(&probe->fired, 1, memory_order_relaxed) % BATCH ==
-	    BATCH - 1)
+	if (atomic_fetch_add_explicit(&probe->fired, 1, memory_order_relaxed) % BATCH == BATCH - 1)
 		*started = now_ns();
 	return 1;
 }
 
-static uint64_t longest_sample(void)
-{
-	uint64_t hits =
-		LONGEST_SAMPLE_HITS * atomic_load_explicit(&guard.hit_ns, memory_order_relaxed);
-
-	return hits > LONGEST_SAMPLE_NS ? hits : LONGEST_SAMPLE_NS;
-}
-
 static void has_taken(uint64_t ns)
 {
+	uint64_t usual = atomic_load_explicit(&guard.hit_ns, memory_order_relaxed);
+	uint64_t longest = LONGEST_SAMPLE_HITS * usual;
 	uint64_t sample = ns;
 
-	if (sample > LONGEST_SAMPLE_NS && sample > longest_sample())
-		sample = longest_sample();
-	atomic_fetch_sub_explicit(&guard.allowance, (int64_t)(BATCH * (sample + readings_ns)),
-				  memory_order_relaxed);
+	if (longest < LONGEST_SAMPLE_NS)
+		longest = LONGEST_SAMPLE_NS;
+	if (sample > longest)
+		sample = longest;
 	atomic_fetch_add_explicit(&guard.sampled_ns, sample, memory_order_relaxed);
 	atomic_fetch_add_explicit(&guard.samples, 1, memory_order_relaxed);
+	/* Threads that have come meanwhile make hits dearer than the guard has seen. */
+	if (sample < usual)
+		sample = usual;
+	atomic_fetch_sub_explicit(&guard.allowance, (int64_t)(BATCH * (sample + readings_ns)),
+				  memory_order_relaxed);
 }
 
 static jlong JNICALL fire_text(JNIEnv *env, jclass fire, jstring string, jint slot)

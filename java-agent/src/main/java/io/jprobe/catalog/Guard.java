@@ -59,21 +59,20 @@ public final class Guard {
   private static final int AVAILABLE = 6;
   private static final int LIMIT_NOW = 7;
 
-  private static final Comparator<Ledger> DEAREST_FIRST =
-      new Comparator<>() {
-        @Override
-        public int compare(Ledger one, Ledger other) {
-          return Long.compare(other.recent(), one.recent());
-        }
-      };
+  /** Classes of their own, and loaded when they are needed: before main nothing is to be sorted. */
+  private static final class DearestFirst implements Comparator<Ledger> {
+    @Override
+    public int compare(Ledger one, Ledger other) {
+      return Long.compare(other.recent(), one.recent());
+    }
+  }
 
-  private static final Comparator<Ledger> CHEAPEST_FIRST =
-      new Comparator<>() {
-        @Override
-        public int compare(Ledger one, Ledger other) {
-          return Long.compare(one.costWhenThrottled(), other.costWhenThrottled());
-        }
-      };
+  private static final class CheapestFirst implements Comparator<Ledger> {
+    @Override
+    public int compare(Ledger one, Ledger other) {
+      return Long.compare(one.costWhenThrottled(), other.costWhenThrottled());
+    }
+  }
 
   /** What the guard has to say. */
   public interface Listener {
@@ -128,6 +127,7 @@ public final class Guard {
     this.listener = listener;
     this.samples = fires.samples();
     this.sampledNanos = fires.sampledNanos();
+    fires.setHitNanos(hitNanos);
   }
 
   /** From now on there are limits to be wished for, and somewhere to tell what is. */
@@ -326,7 +326,7 @@ public final class Guard {
     boolean willBeSpent = spent > budget / 2 && window.spentInLastSecond(now) > rate + rate / 5;
     if (isSpent || willBeSpent || spent > share / 5 && standsStill(now)) {
       woven.removeAll(tooDear);
-      woven.sort(DEAREST_FIRST);
+      woven.sort(new DearestFirst());
       long recent = recent(woven);
       for (Ledger ledger : woven) {
         if (recent <= rate / 2) {
@@ -411,7 +411,7 @@ public final class Guard {
         rested.add(ledger);
       }
     }
-    rested.sort(CHEAPEST_FIRST);
+    rested.sort(new CheapestFirst());
     long expected = 0;
     for (Ledger ledger : rested) {
       expected += ledger.costWhenThrottled();
