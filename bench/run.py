@@ -1,8 +1,8 @@
 """What jprobe costs, side by side with doing without, in one run on one machine.
 
-    make bench                                  all of it, about half an hour
+    make bench                                  all of it, about three quarters of an hour
     .venv/bin/python bench/run.py dormant       one or more of: dormant, calls, filtered, inlining, attach,
-                                                recovery, selecting, binding, guard, startup,
+                                                recovery, selecting, binding, guard, quota, startup,
                                                 safepoints (on each JDK), starting, attaching, reading
                                                 (the collector's)
 
@@ -32,6 +32,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from attaching import attaching, starting  # noqa: E402
 from binding import binding  # noqa: E402
 from guard import guard  # noqa: E402
+from quota import quota  # noqa: E402
 from reading import reading  # noqa: E402
 from safepoints import safepoints  # noqa: E402
 from startup import startup  # noqa: E402
@@ -484,6 +485,7 @@ BENCHES = {
     "selecting": selecting,
     "binding": binding,
     "guard": guard,
+    "quota": quota,
     "startup": startup,
     "safepoints": safepoints,
 }

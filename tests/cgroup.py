@@ -1,4 +1,4 @@
-"""A cgroup with a CPU quota for a process of a test, in version 1 or 2 of cgroups, whichever has CPU quotas here."""
+"""A cgroup with a CPU quota for a process of a test, in whichever version of cgroups has CPU quotas here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class Cgroup:
         self.folder.mkdir()
         return self
 
-    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+    def __exit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
         # The last thread of a process that has ended may not have left yet.
         deadline = time.monotonic() + _LEAVING_SECONDS
         while True:

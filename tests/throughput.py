@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
+from conditions import DEADLINE_SECONDS, wait_until
 from java_target import Process
 
 SECOND_NS = 1_000_000_000
+WINDOW_SECONDS = 5
 # Columns of a row.
 _ROUNDS, _CPU = 1, 2
 
@@ -35,9 +37,29 @@ class Throughput:
         starts = [time for time in self._times if since < time <= until - span]
         return [(start, start + span) for start in (since, *starts, until - span)]
 
+    def least_share(self, calm: tuple[int, int], since: int, until: int) -> float:
+        """The least that was done in any five seconds between these times, as a share of what was done before
+        with as much CPU time: on a machine that is shared, the process does not always get the same.
+        """
+        usual = self.rounds(*calm) / self.cpu_ns(*calm)
+        spans = self.spans(since, until, WINDOW_SECONDS)
+        return min(self.rounds(*span) / self.cpu_ns(*span) for span in spans) / usual
+
     def _by(self, time: int, column: int) -> float:
         """Between two reports, the share of what came between them."""
         at = min(max(bisect_left(self._times, time), 1), len(self.rows) - 1)
         earlier, later = self.rows[at - 1], self.rows[at]
         part = (time - earlier[0]) / (later[0] - earlier[0])
         return earlier[column] + (later[column] - earlier[column]) * part
+
+
+def work(target: Process, seconds: float) -> tuple[int, int]:
+    """Lets it work for so long; from when to when, of its own clock."""
+    wait_until(lambda: len(Throughput(target).rows) > 1, "its reports")
+    since = Throughput(target).last
+    wait_until(
+        lambda: Throughput(target).last >= since + seconds * SECOND_NS,
+        f"{seconds:g} s of work",
+        DEADLINE_SECONDS + seconds,
+    )
+    return since, Throughput(target).last

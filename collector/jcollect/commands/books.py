@@ -62,10 +62,11 @@ def echo_overhead(process: collector_pb2.AttachedProcess) -> None:
     if process.HasField("overhead"):
         cost = process.overhead
         since = percent_of_a_core(cost.cost_nanos, cost.elapsed_nanos / 1e9)
+        most = limit_text(cost.max_percent, cost.asked_percent, cost.available_nanos, cost.max_percent_now)
         echo(
             f"overhead: the probes of PID {process.pid} cost "
             f"{overhead_text(cost.recent_nanos, cost.hit_nanos)}, {since:.1f}% since attached; "
-            f"at most {limit_text(cost.max_percent, cost.asked_percent, cost.available_nanos, cost.max_percent_now)}"
+            f"at most {most}"
         )
     if process.throttled:
         echo(f"THROTTLED: {plural(process.throttled, 'probe')} of PID {process.pid}, see below")

@@ -143,9 +143,10 @@ class Followed:
             return
         if cost.percent >= max(_DEAR_PERCENT, _MORE * self._warned_percent):
             self._warned_percent = cost.percent
+            then = _what_then(cost.max_percent_now)
             self._warn(
                 f"the probes of PID {self.pid} cost it {cost.percent:.0f}% of a core, {cost.hit_ns:,} ns a "
-                f"hit; take fewer with --probe, or give selectors a condition{_what_then(cost.max_percent_now)}"
+                f"hit; take fewer with --probe, or give selectors a condition{then}"
             )
         elif cost.percent < _DEAR_PERCENT / 2:
             self._warned_percent = 0.0

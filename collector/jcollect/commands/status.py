@@ -148,10 +148,8 @@ def _print_overview(pid: int, overview: Overview) -> None:
     )
     if overview.overhead is not None:
         cost = overview.overhead
-        echo(
-            f"overhead: all probes cost {overhead_text(cost.recent_ns, cost.hit_ns)}; "
-            f"at most {limit_text(cost.max_percent, cost.asked_percent, cost.available_ns, cost.max_percent_now)}"
-        )
+        most = limit_text(cost.max_percent, cost.asked_percent, cost.available_ns, cost.max_percent_now)
+        echo(f"overhead: all probes cost {overhead_text(cost.recent_ns, cost.hit_ns)}; at most {most}")
         if cost.throttled_methods:
             echo(
                 f"THROTTLED: {plural(cost.throttled_methods, 'method')}; the probes have cost more than that"
