@@ -1,4 +1,4 @@
-"""At the default limit a program does half of its work in any five seconds, however little CPU time it gets."""
+"""At the default limit a program does half of its work in any five seconds, whatever CPU time it gets."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
     type=click.IntRange(min=0),
     metavar="PERCENT",
     help="What the probes of one JVM may cost it, in percent of one core, over any five seconds: beyond that "
-    "the dearest are throttled. Up to 50, it is a third of the CPU time that the JVM can get and gets at most. "
+    "the dearest are throttled. Up to 50, never more than a third of the CPU time that the JVM gets. "
     "0: anything. Default: what its agent was given, or 50.",
 )
 # For tests: another way than the best, a kernel that lacks something, room that is soon full.
