@@ -284,9 +284,9 @@ static int locate(const char *root, const char *mounted, const char *own, struct
 		return search(root, group->path, levels, rest, &budget) ? 0 : -1;
 	}
 	rest = below(own, mounted);
-	if (!rest || has_parent(rest) || group->mount + strlen(rest) >= PATH_SIZE)
+	if (!rest || has_parent(rest) || strlen(rest) >= PATH_SIZE - group->mount)
 		return -1;
-	strcpy(group->path + group->mount, rest);
+	memcpy(group->path + group->mount, rest, strlen(rest) + 1);
 	return 0;
 }
 
