@@ -45,6 +45,9 @@ public final class Guard {
   /** So many samples make a new figure of what a hit costs. */
   private static final int ENOUGH_SAMPLES = 16;
 
+  /** Of a second: two periods of the watcher. */
+  private static final long LATE_PERCENT = 8;
+
   /** A program that uses one part of so many of the CPU time that it can get is busy. */
   private static final int BUSY_PART = 6;
 
@@ -112,6 +115,7 @@ public final class Guard {
   /** Said once the methods are unwoven: that is urgent, and stderr may take long. */
   private final List<String> unsaid = new ArrayList<>();
 
+  private boolean isRehearsed;
   private boolean isTrying;
   private boolean isResting = true;
 
@@ -169,8 +173,24 @@ public final class Guard {
   /** Follows what the program uses and can get also while nobody listens. */
   void eachSecond(long now) {
     if (library != null) {
+      if (!isRehearsed) {
+        isRehearsed = true;
+        rehearse();
+      }
       lookAtCpu(now);
+      if (isResting) {
+        // For who attaches next: the method is woven before the guard looks again.
+        setLimit();
+        setAllowance(now);
+      }
     }
+  }
+
+  /** Has the JVM load what throttling takes: then there may be no time for it. */
+  private static void rehearse() {
+    List<Ledger> none = new ArrayList<>();
+    none.sort(new DearestFirst());
+    none.sort(new CheapestFirst());
   }
 
   /** The classes with methods that are throttled from now on, or no longer. */
@@ -192,17 +212,16 @@ public final class Guard {
     settle(now, isResting ? 0 : elapsed);
     Set<TracedClass> changed = new LinkedHashSet<>();
     dropUnheard(changed);
+    setBudget(now);
     if (limit == 0) {
-      rate = 0;
       for (Ledger ledger : throttled()) {
         tryAgain(ledger, now, changed);
       }
     } else {
-      setBudget(now);
       throttleDearest(now, changed);
       comeBack(now, changed);
     }
-    allow(limit == 0 ? FireGuard.UNLIMITED : budget - window.spent(now));
+    setAllowance(now);
     publish(now);
     isTrying = false;
     for (Ledger ledger : ledgers.values()) {
@@ -240,6 +259,20 @@ public final class Guard {
     share = Limits.shareOf(percent, cpu.used(now), CostWindow.SPAN_NANOS);
     budget = Math.min(limit * SECONDS - Math.min(limit, WEAVING_NANOS), share);
     rate = Math.min(limit, share / SECONDS);
+  }
+
+  private void setAllowance(long now) {
+    setBudget(now);
+    long nanos = Math.min(budget - window.spent(now), untilNextLook());
+    allow(limit == 0 ? FireGuard.UNLIMITED : nanos);
+  }
+
+  /**
+   * What hits may cost before the guard looks again. In time, they cannot cost so much; but with
+   * little CPU time and many threads, the watcher waits for its turn while the program fires.
+   */
+  private long untilNextLook() {
+    return Math.max(share / 4, available() / 100 * LATE_PERCENT);
   }
 
   private void allow(long nanos) {
