@@ -45,6 +45,9 @@ public final class Guard {
   /** So many samples make a new figure of what a hit costs. */
   private static final int ENOUGH_SAMPLES = 16;
 
+  /** What unweaving a method and compiling it anew takes. */
+  private static final long UNWEAVING_NANOS = 20_000_000L;
+
   /** Of a second: two periods of the watcher. */
   private static final long LATE_PERCENT = 8;
 
@@ -272,7 +275,12 @@ public final class Guard {
    * little CPU time and many threads, the watcher waits for its turn while the program fires.
    */
   private long untilNextLook() {
-    return Math.max(share / 4, available() / 100 * LATE_PERCENT);
+    return Math.max(share / 4 - unweaving(), available() / 100 * LATE_PERCENT);
+  }
+
+  /** Of the CPU time of a program that gets little, the way out takes a large part. */
+  private long unweaving() {
+    return Math.min(share / 10, UNWEAVING_NANOS);
   }
 
   private void allow(long nanos) {
@@ -357,7 +365,7 @@ public final class Guard {
     long spent = window.spent(now);
     boolean isSpent = fires.allowance() <= 0 || spent >= budget;
     boolean willBeSpent = spent > budget / 2 && window.spentInLastSecond(now) > rate + rate / 5;
-    if (isSpent || willBeSpent || spent > share / 5 && standsStill(now)) {
+    if (isSpent || willBeSpent || spent > share / 5 - unweaving() && standsStill(now)) {
       woven.removeAll(tooDear);
       woven.sort(new DearestFirst());
       long recent = recent(woven);
