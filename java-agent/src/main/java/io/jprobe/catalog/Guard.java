@@ -365,7 +365,7 @@ public final class Guard {
     long spent = window.spent(now);
     boolean isSpent = fires.allowance() <= 0 || spent >= budget;
     boolean willBeSpent = spent > budget / 2 && window.spentInLastSecond(now) > rate + rate / 5;
-    if (isSpent || willBeSpent || spent > share / 5 - unweaving() && standsStill(now)) {
+    if (isSpent || willBeSpent || spent > share / 5 - unweaving() && isOverrun(now)) {
       woven.removeAll(tooDear);
       woven.sort(new DearestFirst());
       long recent = recent(woven);
@@ -381,15 +381,15 @@ public final class Guard {
   }
 
   /**
-   * Whether the program is as busy as before, and does hardly anything but fire. Of one that is not
-   * busy, probes may take most.
+   * Whether the program is as busy as before, and hits take far more than their share of that just
+   * now. Of a program that is not busy, probes may take most.
    */
-  private boolean standsStill(long now) {
+  private boolean isOverrun(long now) {
     long before = cpu.used(now) / SECONDS;
     long justNow = cpu.usedJustNow(now);
     return before > Math.min(available(), SECOND_NANOS) / BUSY_PART
         && justNow > CostWindow.perMoment(before) / 2
-        && window.spentJustNow(now) > justNow / 3 * 2;
+        && window.spentJustNow(now) > Limits.farAboveShare(justNow);
   }
 
   private void throttle(long now, List<Ledger> tooDear, Set<TracedClass> changed) {
