@@ -240,11 +240,11 @@ public final class Watcher extends Thread {
 
   /** Every second, or every few. */
   private void tidyUp() throws StapsdtException {
+    guard.eachSecond(System.nanoTime());
     catalog.retireGone();
     if (seconds++ % HIDDEN_PERIOD_SECONDS == 0) {
       catalog.listHidden();
     }
-    guard.eachSecond(System.nanoTime());
     listener.eachSecond();
   }
 
