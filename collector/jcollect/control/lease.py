@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from jcollect.control.agent import Agent, find_agent
-from jcollect.control.ensure import ensure_agent
+from jcollect.control.ensure import connect, ensure_agent
 from jcollect.control.gateway import ANSWER_SECONDS
 from jcollect.discovery.live import not_retired
 from jcollect.discovery.probes import Probe, probes_of
@@ -41,7 +42,7 @@ def leased_selection(
         with contextlib.suppress(JcollectError):
             agent = find_agent(pid)
             gateway.close()
-            if agent is not None and not _is_let_go(agent, reply):
+            if agent is not None and not _is_let_go(agent, reply) and not _answers(pid):
                 why = "it is stopped" if is_stopped(pid) else "it may be stopped, or hang"
                 warn(f"PID {pid} has not taken back what was selected ({why}); it will when it goes on")
 
@@ -55,7 +56,9 @@ def is_selected_by(reply: control_pb2.ControlReply) -> Callable[[Probe], bool]:
 
 def _is_let_go(agent: Agent, reply: control_pb2.ControlReply) -> bool:
     """Waits until the probes are retired, and the agent has ended if that was its last selection."""
-    given = frozenset(reply.given)
+    # What others have selected in the same words stays.
+    times = Counter(selection.selector for selection in reply.selections)
+    given = frozenset(text for text in reply.given if times[text] < 2)
     every = probes_of(agent.libraries)
 
     def is_retired() -> bool:
@@ -69,6 +72,18 @@ def _is_let_go(agent: Agent, reply: control_pb2.ControlReply) -> bool:
         directory = agent.directory
         _wait(lambda: not os.path.exists(directory), _END_SECONDS)
     return True
+
+
+def _answers(pid: int) -> bool:
+    """Whether the agent carries out commands: then others have selected the same since, and it stays."""
+    try:
+        with contextlib.ExitStack() as ended:
+            gateway = connect(pid, _END_SECONDS)
+            if gateway is not None:
+                ended.enter_context(gateway).status()
+            return True
+    except JcollectError:
+        return False
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> None:
