@@ -72,7 +72,7 @@ def test_a_program_without_agent_is_traced_exactly_and_left_as_it_was(
                 assert code == 0
                 total = hits_of(tallies)
                 assert f" {total:,} hits = {total:,} delivered + 0 lost" in collector.err[-1]
-                assert leftovers(target.pid) == []
+                wait_until(lambda: leftovers(target.pid) == [], "nothing to be left")
             wait_until(lambda: leftovers(target.pid) == [], "the agent to end with its collector")
             assert digest() == original
         # The socket of a collector that was killed is in nobody's way.
@@ -96,7 +96,7 @@ def test_classes_that_are_loaded_later_are_traced_from_their_first_second(jdk: J
         finish(collector)
         assert sum(calls(collector).values()) == sum(CALLS.values())
         assert sorted(calls(collector).values()) == sorted(CALLS.values())
-        assert leftovers(target.pid) == []
+        wait_until(lambda: leftovers(target.pid) == [], "nothing to be left")
 
 
 def is_watched(target: Process, name: str) -> bool:
@@ -174,7 +174,7 @@ def test_calls_that_began_woven_end_well_after_a_reset(jdk: Jdk, targets: Path) 
             # Under the collector's hands: its links stay, and have nothing to hit any more.
             reset = run(JCOLLECT, "reset", target.pid)
             assert reset.returncode == 0, reset
-            assert leftovers(target.pid) == []
+            wait_until(lambda: leftovers(target.pid) == [], "nothing to be left")
             target.send("end")
             target.wait_for_line("sum 10")
             assert ": 4 hits = 4 delivered + 0 lost" in finish(collector)

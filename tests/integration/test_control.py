@@ -85,7 +85,7 @@ def test_a_running_program_is_traced_exactly_and_left_as_it_was(
         hits = hits_of(did)
         assert f" {hits:,} hits = {hits:,} delivered + 0 lost" in summary
         assert command("reset", target.pid)[0].startswith("reset in ")
-        assert leftovers(target.pid) == []
+        wait_until(lambda: leftovers(target.pid) == [], "nothing to be left")
         assert digest() == original
         assert refused("status", target.pid).startswith("there is no jprobe agent")
         assert command("select", target.pid, ORDERS)[1:] == [f"  {ORDERS}: {ORDERS_METHODS} methods"]
@@ -155,7 +155,7 @@ def test_control_takes_no_attach_mechanism_where_it_is_on(targets: Path) -> None
         lines = command("select", target.pid, ORDERS, "--no-load")
         assert lines[1] == f"  {ORDERS}: {ORDERS_METHODS} methods"
         command("reset", target.pid)
-        assert leftovers(target.pid) == []
+        wait_until(lambda: leftovers(target.pid) == [], "nothing to be left")
 
 
 def test_an_agent_of_another_version_says_so(targets: Path, tmp_path: Path) -> None:
@@ -190,7 +190,10 @@ def test_a_leased_selection_ends_with_its_holder(jdk: Jdk, targets: Path, end: s
         with Process([sys.executable, "-c", LEASE, str(target.pid), ORDERS]) as holder:
             holder.wait_for_line(f"{ORDERS_METHODS} True")
             assert len(probes_of(target.pid)) == ORDERS_PROBES
-            holder.signal(signal.SIGKILL if end == "killed" else signal.SIGINT)
+            if end == "killed":
+                holder.signal(signal.SIGKILL)
+            else:
+                holder.finish_input()
             holder.wait()
         wait_until(lambda: leftovers(target.pid) == [], "the agent to end with the lease")
 
@@ -288,7 +291,7 @@ def test_programs_elsewhere_are_commanded_alike(jdk: Jdk, shared_targets: Path, 
         assert f" {hits:,} hits = {hits:,} delivered + 0 lost" in finish(collector)
         assert "control: on; the agent was loaded into the running JVM" in command("status", pid)
         command("reset", pid)
-        assert leftovers(pid) == []
+        wait_until(lambda: leftovers(pid) == [], "nothing to be left")
         target.send("exit")
         assert target.wait() == 0
 
@@ -312,7 +315,7 @@ def test_a_user_commands_his_own_programs_without_root(shared_targets: Path) -> 
         assert selected.returncode == 0, selected
         assert selected.stdout.splitlines()[1] == f"  {TOUCH}: 1 method"
         assert run(*nobody, JCOLLECT, "reset", target.pid).returncode == 0
-        assert leftovers(target.pid) == []
+        wait_until(lambda: leftovers(target.pid) == [], "nothing to be left")
 
 
 def test_loading_leaves_nothing_in_tmp_but_what_the_jvm_has_there(shared_targets: Path) -> None:
@@ -369,7 +372,7 @@ def test_a_jvm_that_takes_no_agents(jdk: Jdk, targets: Path, jvm: str, reason: s
     with prime_calls(jdk, targets, jvm) as target:
         message = refused("select", target.pid, ORDERS)
         assert message == f"cannot load the agent into PID {target.pid}: {reason}"
-        assert leftovers(target.pid) == []
+        wait_until(lambda: leftovers(target.pid) == [], "nothing to be left")
 
 
 def test_a_jvm_that_would_die_of_the_handshake_is_spared(targets: Path) -> None:
@@ -433,7 +436,7 @@ def test_an_attach_socket_that_nobody_serves_is_an_error_after_the_stated_time(t
             "it has let the attach mechanism wait for too long; it may be stopped, or very busy. "
             f"It may load the agent yet; look with: jcollect status {target.pid}"
         )
-        assert leftovers(target.pid) == []
+        wait_until(lambda: leftovers(target.pid) == [], "nothing to be left")
         target.send("")
         target.wait()
 
@@ -442,7 +445,7 @@ def test_an_agent_that_cannot_be_commanded_does_not_stay(targets: Path) -> None:
     with prime_calls(newest_jdk, targets, "-Djava.io.tmpdir=/nowhere") as target:
         for _ in range(2):
             assert "commands need a stub directory" in refused("select", target.pid, ORDERS)
-            assert leftovers(target.pid) == []
+            wait_until(lambda: leftovers(target.pid) == [], "nothing to be left")
         assert refused("status", target.pid).startswith("there is no jprobe agent")
 
 

@@ -126,7 +126,9 @@ class Targets:
                     traced = look(process.pid, warn)
                     found.append(Candidate(traced, process.name, wanted, lease.pop_all()))
             except JcollectError as error:
-                warn(f"leaving out PID {process.pid} ({process.name}): {error.message}")
+                # Processes come and go; one that has gone has nothing to be left out.
+                if os.path.exists(f"/proc/{process.pid}"):
+                    warn(f"leaving out PID {process.pid} ({process.name}): {error.message}")
         return found
 
     def _select(self, pid: int, lease: contextlib.ExitStack) -> Wanted:

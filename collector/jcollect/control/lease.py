@@ -18,8 +18,8 @@ from jcollect.errors import JcollectError
 from jprobe.v1 import control_pb2
 
 _SECONDS = 5.0
-# An agent that nobody needs ends at once; one that others need stays, which cannot be told from outside.
-_END_SECONDS = 1.0
+# An agent that nobody needs ends at once; whether other clients need it cannot be told from outside.
+_END_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 
 

@@ -26,6 +26,14 @@ final class ClassShows {
   private final Transformer transformer;
   private final ApplicationCalls calls;
 
+  /** How many classes that cannot be linked are worth a line each. */
+  private static final int MAX_LINES = 5;
+
+  private int lines;
+
+  /** Those that a line has told of. */
+  private final Set<Class<?>> unlinkable = Collections.newSetFromMap(new WeakHashMap<>());
+
   /** Not linked when they were to be shown. */
   private final Set<Class<?>> unlinked = Collections.newSetFromMap(new WeakHashMap<>());
 

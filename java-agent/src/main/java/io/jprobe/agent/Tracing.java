@@ -364,6 +364,7 @@ final class Tracing {
     catalog.clear();
     watcher.settleNow();
     armer.finish();
+    calls.close();
     instrumentation.removeTransformer(transformer);
     synchronized (this) {
       hasEnded = true;
@@ -383,7 +384,6 @@ final class Tracing {
     guard.close();
     catalog.close();
     watcher.end();
-    calls.close();
     Agent.hasEnded(this);
   }
 }
