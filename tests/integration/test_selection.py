@@ -118,9 +118,8 @@ def test_classes_that_were_loaded_before_the_agent_have_probes(
         target.wait_for_line("ready")
         expected = {"Truck#carry", "Ledger#book", "Ledger#<clinit>", "Pigeon#carry"}
         wait_until(lambda: expected <= methods(probes_of(target.pid)), "all probes")
-        # One of the early classes cannot be linked, which is its own affair.
-        (line,) = [line for line in target.err if line.startswith("jprobe: ")]
-        assert line.startswith(f"jprobe: class {PARCELS}.Broken has no probes, the JVM does not show it: ")
+        # One of the early classes, of a loader of its own, cannot be linked. Nobody tries to.
+        assert not [line for line in target.err if line.startswith("jprobe: ")]
 
 
 # ---- nothing is touched ----

@@ -18,6 +18,7 @@ from java_target import (
     attach,
     finish,
     java,
+    jcollect,
     on_every_jdk,
     probes_of,
     run,
@@ -28,7 +29,7 @@ CALLS = 5
 # Those that the loaders do not let anybody weave, whatever is captured.
 REFUSED = {"Strict", "Closed", "Throwing", "Impostor", "Blocking"}
 ANSWERING = {"Aside", "Locked", "FileThrows", "FileBlocks", "FileEndless"}
-# Loaded and not linked, which takes an answer of the loader.
+# Loaded and not linked, which takes an answer of the loader: it is the program's to ask.
 LINKING = "LinkBlocks"
 PROBES = 3
 
@@ -84,19 +85,19 @@ def each(kinds: Sequence[str] | set[str]) -> Counter[str]:
 @on_every_jdk
 def test_a_loader_that_does_not_answer_costs_its_own_classes(jdk: Jdk, targets: Path) -> None:
     with unruly(jdk, targets, "Unruly$*#applyAsInt") as target:
-        wait_for_probes(target.pid, PROBES * len(REFUSED | ANSWERING | {LINKING}))
+        wait_for_probes(target.pid, PROBES * len(REFUSED | ANSWERING | {LINKING, "LinkLocked"}))
         misbehave(target)
         with attach(target.pid, "-o", "json") as collector:
             assert states(target) == {
                 **{kind: {"armed"} for kind in ANSWERING},
                 **{kind: {"failed"} for kind in REFUSED},
-                LINKING: {"failed"},
+                **{kind: {"waiting"} for kind in (LINKING, "LinkLocked")},
             }
             call(target)
             finish(collector)
         assert returned(collector) == each(ANSWERING)
         reasons = [line for line in target.err if line.startswith("jprobe: cannot weave class Unruly$")]
-        assert {kind_of(line.split()[4].rstrip(":")) for line in reasons} == REFUSED | {LINKING}
+        assert {kind_of(line.split()[4].rstrip(":")) for line in reasons} == REFUSED
         assert all("class loader" in reason for reason in reasons)
         wait_until(lambda: all_states(target) == {"dormant"}, "everything to be dormant")
         # One that blocks has not returned, and is not asked again: nobody waits for it twice.
@@ -130,6 +131,29 @@ def test_a_lock_that_a_loader_needs_may_be_held(jdk: Jdk, targets: Path) -> None
             call(target)
             finish(collector)
         assert returned(collector) == Counter(Aside=2 * CALLS, Locked=CALLS)
+
+
+@on_every_jdk
+def test_a_class_is_linked_by_the_program_alone(jdk: Jdk, targets: Path) -> None:
+    # Linking takes a lock of the class, and then the loader's: another order than the program's.
+    with unruly(jdk, targets, "Unruly$LinkLocked#applyAsInt") as target:
+        target.send("lock")
+        target.wait_for_line("locked")
+        with jcollect("attach", target.pid, "-o", "json", "--wait", "--max-overhead", 0) as collector:
+            collector.wait_for_line("jcollect: warning: 3 probes armed when the program uses their classes")
+            target.send("use")
+            target.wait_for_line("used")
+            target.send("unlock")
+            target.wait_for_line("unlocked")
+            wait_until(lambda: states(target) == {"LinkLocked": {"armed"}}, "the class to be armed")
+            call(target)
+            finish(collector)
+        assert returned(collector) == each({"LinkLocked"})
+        # What is not linked can be selected: its probes come when it is.
+        assert run(JCOLLECT, "select", target.pid, "Unruly$LinkBlocks#applyAsInt").returncode == 0
+        target.send("free")
+        target.wait_for_line("freed")
+        wait_until(lambda: states(target).get(LINKING) == {"dormant"}, "its probes")
 
 
 @on_every_jdk

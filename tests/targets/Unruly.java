@@ -23,8 +23,9 @@ import java.util.function.IntUnaryOperator;
  * <p>Commands on stdin, a line each. {@code misbehave}: the loaders begin to. {@code call N}: every
  * class is called N times, and "called" is printed with what was wrong, if anything was. {@code
  * lock}: the monitor of the loader Locked is taken, {@code unlock} gives it back; the calls are
- * those of another thread. {@code free}: loaders that block go on, and answer from then on. {@code
- * exit} ends. "ready" is printed first, and the command, as in "locked", when it has been done.
+ * those of another thread; {@code use} links a class of that loader in this one. {@code free}:
+ * loaders that block go on, and answer from then on. {@code exit} ends. "ready" is printed first,
+ * and the command, as in "locked", when it has been done.
  */
 public class Unruly {
   /** A value at the end of a path that leads through a class file. */
@@ -129,6 +130,18 @@ public class Unruly {
     }
   }
 
+  /** The same, by the loader Locked. */
+  public static class LinkLocked extends Aside {
+    @Override
+    public int applyAsInt(int number) {
+      return number + 1;
+    }
+
+    Box box(Larger larger) {
+      return larger;
+    }
+  }
+
   /** For the verifier alone. */
   public static class Larger extends Box {}
 
@@ -153,6 +166,10 @@ public class Unruly {
     }
 
     Class<?> define() throws IOException {
+      return define(kind);
+    }
+
+    Class<?> define(String kind) throws IOException {
       String name = "Unruly$" + kind;
       byte[] bytes;
       try (InputStream in = getParent().getResourceAsStream(name + ".class")) {
@@ -278,6 +295,7 @@ public class Unruly {
   private final Map<String, IntUnaryOperator> guests = new LinkedHashMap<>();
   private final Loader locked = new Loader("Locked");
   private final Class<?> unlinked = new Loader("LinkBlocks").define();
+  private final Class<?> unlinkedOfLocked = locked.define("LinkLocked");
 
   private final ExecutorService caller =
       Executors.newCachedThreadPool(
@@ -335,7 +353,12 @@ public class Unruly {
             System.out.println("locked");
             while (!in.hasNext("unlock")) {
               String[] inner = in.nextLine().split(" ");
-              System.out.println("called" + call(Integer.parseInt(inner[1])));
+              if (inner[0].equals("use")) {
+                guests.put("LinkLocked", guestOf(unlinkedOfLocked));
+                System.out.println("used");
+              } else {
+                System.out.println("called" + call(Integer.parseInt(inner[1])));
+              }
             }
             in.nextLine();
           }

@@ -15,11 +15,13 @@ _SETTLED = (
     probe_pb2.PROBE_STATE_ARMED,
     probe_pb2.PROBE_STATE_FAILED,
     probe_pb2.PROBE_STATE_RETIRED,
+    # Nothing to wait for: no method of the class can run yet.
+    probe_pb2.PROBE_STATE_WAITING,
 )
 
 
 class Arming:
-    """Probes that were attached to together, from then until each is armed, failed or retired.
+    """Probes that were attached to together, from then until each is armed, or waits, or cannot be.
 
     `begun` is when that was, by time.monotonic(), `deadline` until when the agent has time.
     """

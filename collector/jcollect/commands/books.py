@@ -23,6 +23,7 @@ _NAMED = 3
 _WHY_NOT: dict[int, str] = {
     probe_pb2.PROBE_STATE_DORMANT: "the agent has not seen that somebody is attached",
     probe_pb2.PROBE_STATE_ARMING: "the agent is weaving",
+    probe_pb2.PROBE_STATE_WAITING: "its class is loaded and not used yet, and woven when it is",
     probe_pb2.PROBE_STATE_FAILED: "cannot be woven; the JVM's log says why",
     probe_pb2.PROBE_STATE_THROTTLED: "unwoven for now: the probes of its process cost more than max-overhead",
     probe_pb2.PROBE_STATE_RETIRED: "the class is gone, or it is selected no longer",

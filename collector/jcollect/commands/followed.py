@@ -214,6 +214,8 @@ class Followed:
     def _warn_not_armed(self, state: int, probes: list[Probe]) -> None:
         if state == probe_pb2.PROBE_STATE_FAILED:
             reason = "cannot be woven (the JVM's log says why)"
+        elif state == probe_pb2.PROBE_STATE_WAITING:
+            reason = "armed when the program uses their classes, which are loaded and not linked yet"
         elif state == probe_pb2.PROBE_STATE_RETIRED:
             reason = "retired: their classes are gone, or they are selected no longer"
         else:

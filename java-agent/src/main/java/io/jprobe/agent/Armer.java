@@ -60,6 +60,16 @@ final class Armer implements Watcher.Listener {
    */
   private static final long RETRANSFORMATION_NANOS = 5_000_000_000L;
 
+  /** What a loader has where others have taken all the time of a look. */
+  private static final long LEAST_LOADER_NANOS = 20_000_000L;
+
+  /**
+   * A class that another agent keeps from being restored is tried again after a second, two, four.
+   */
+  private static final long FIRST_RETRY_NANOS = 1_000_000_000L;
+
+  private static final long LAST_RETRY_NANOS = 64_000_000_000L;
+
   /** How many selectors that do not fit a method are worth a line. */
   private static final int MAX_UNFIT = 10;
 
@@ -85,6 +95,13 @@ final class Armer implements Watcher.Listener {
 
   private final Set<TracedClass> busy = new HashSet<>();
 
+  /** Classes that are still woven, though nobody listens: restoring them has failed. */
+  private final Set<TracedClass> unrestored = new LinkedHashSet<>();
+
+  private long retryAt;
+  private long retryNanos = FIRST_RETRY_NANOS;
+  private volatile boolean hasEnded;
+
   private final Set<String> unfit = new HashSet<>();
   private boolean rehearsed;
   private final Debugger debugger = new Debugger();
@@ -97,6 +114,9 @@ final class Armer implements Watcher.Listener {
 
   /** Classes that could not be woven or restored at this look. */
   private int problems;
+
+  /** Until when this look waits for class loaders; after that they have hardly any time. */
+  private long loadersUntil;
 
   private boolean isShortOfMemory;
   private long restUntil;
@@ -144,10 +164,25 @@ final class Armer implements Watcher.Listener {
     retransformWaiting(Long.MAX_VALUE);
   }
 
+  /**
+   * The transformer is gone. What has not returned by now restores its classes itself when it does.
+   */
+  void end() {
+    hasEnded = true;
+    for (List<TracedClass> batch : overdue.values()) {
+      Log.line(
+          batch.get(0).className()
+              + (batch.size() == 1 ? "" : " and " + (batch.size() - 1) + " more classes")
+              + " will be restored when the JVM has retransformed what it was told to before");
+    }
+  }
+
   /** Begins no batch after that time, and leaves the rest waiting. */
   private void retransformWaiting(long nanos) {
     problems = 0;
+    loadersUntil = System.nanoTime() + ApplicationCalls.DEADLINE_NANOS;
     takeUpOverdue();
+    takeUpUnrestored();
     if (!unanswered.isEmpty()) {
       List<TracedClass> answered = new ArrayList<>(unanswered);
       answered.removeIf(this::isStuck);
@@ -170,7 +205,7 @@ final class Armer implements Watcher.Listener {
     for (TracedClass traced : waiting) {
       Class<?> loaded = traced.loaded();
       if (loaded != null) {
-        if (!busy.contains(traced)) {
+        if (!busy.contains(traced) && isReady(traced, loaded)) {
           found.add(traced);
         }
       } else if (traced.isOverdue()) {
@@ -185,6 +220,28 @@ final class Armer implements Watcher.Listener {
   private boolean isStuck(TracedClass traced) {
     Class<?> loaded = traced.loaded();
     return loaded != null && calls.isStuck(loaded.getClassLoader());
+  }
+
+  private void takeUpUnrestored() {
+    unrestored.removeIf(traced -> !traced.isWoven() || traced.loaded() == null);
+    if (unrestored.isEmpty()) {
+      retryNanos = FIRST_RETRY_NANOS;
+    } else if (System.nanoTime() - retryAt > 0) {
+      waiting.addAll(unrestored);
+      retryNanos = Math.min(2 * retryNanos, LAST_RETRY_NANOS);
+      retryAt = System.nanoTime() + retryNanos;
+    }
+  }
+
+  /** Whether the class can be retransformed now; if not, its probes say that they wait for it. */
+  private static boolean isReady(TracedClass traced, Class<?> loaded) {
+    Map<TracedMethod, EnumSet<ProbeKind>> raised = traced.raised();
+    if (traced.isWoven() || raised.isEmpty() || Linking.isReady(loaded)) {
+      return true;
+    }
+    raised.forEach(
+        (method, kinds) -> kinds.forEach(kind -> method.setState(kind, ProbeState.WAITING)));
+    return false;
   }
 
   /** Goes on with what has returned after all. */
@@ -366,8 +423,12 @@ final class Armer implements Watcher.Listener {
         // The JVM's own, which nobody else has code in.
         preparation.run();
       } else {
-        calls.call(loader, preparation);
+        long left = Math.max(loadersUntil - System.nanoTime(), LEAST_LOADER_NANOS);
+        calls.start(loader, left, preparation).get();
       }
+    } catch (OutOfMemoryError e) {
+      // The loader's own, or the program's: then the next step finds out.
+      preparation.left().forEach(traced -> problems.put(traced, NO_MEMORY));
     } catch (ApplicationException e) {
       for (TracedClass traced : preparation.left()) {
         problems.put(traced, e.getMessage());
@@ -434,6 +495,10 @@ final class Armer implements Watcher.Listener {
               RETRANSFORMATION_NANOS,
               () -> {
                 transformer.retransform(all, instrumentation);
+                if (hasEnded) {
+                  // By now there is no transformer of ours, and nobody else who would restore them.
+                  instrumentation.retransformClasses(all);
+                }
                 return null;
               });
     } catch (ApplicationException e) {
@@ -550,7 +615,14 @@ final class Armer implements Watcher.Listener {
   /** What has become of the class; {@code problem} is null if all went well. */
   private void settle(TracedClass traced, String problem) {
     publish(traced, problem);
-    if (problem != null && problems++ < MAX_PROBLEMS) {
+    boolean isNews = problem != null;
+    if (problem != null && traced.isWoven() && traced.raised().isEmpty()) {
+      if (unrestored.isEmpty()) {
+        retryAt = System.nanoTime() + FIRST_RETRY_NANOS;
+      }
+      isNews = unrestored.add(traced);
+    }
+    if (isNews && problems++ < MAX_PROBLEMS) {
       String what = traced.raised().isEmpty() ? "restore" : "weave";
       Log.line(
           problems < MAX_PROBLEMS

@@ -15,8 +15,7 @@ import java.util.WeakHashMap;
 
 /**
  * The class files of classes that were loaded before anybody asked for them. What is not linked yet
- * is linked first, by code of its loader; what cannot be linked, or whose loader does not return,
- * is shown when it has been.
+ * is linked first, where that may be; all else is shown when the program has linked it.
  */
 final class ClassShows {
   /** Showing a class takes some 50 us; other agents are asked about each as well. */
@@ -50,7 +49,9 @@ final class ClassShows {
   synchronized Map<Class<?>, byte[]> atStart(List<Class<?>> classes) {
     List<Class<?>> ready = new ArrayList<>();
     for (Class<?> type : classes) {
-      if (isLinkedNow(type)) {
+      if (!Linking.isReady(type)) {
+        unlinked.add(type);
+      } else if (isLinkedNow(type)) {
         ready.add(type);
       }
     }
@@ -64,6 +65,8 @@ final class ClassShows {
     for (Class<?> type : classes) {
       if (Linking.isLinked(type)) {
         ready.add(type);
+      } else if (!Linking.isReady(type)) {
+        unlinked.add(type);
       } else {
         toLink.computeIfAbsent(type.getClassLoader(), loader -> new ArrayList<>()).add(type);
       }
@@ -98,8 +101,12 @@ final class ClassShows {
 
   private boolean isLinkedNow(Class<?> type) {
     String problem = Linking.problem(type);
-    if (problem != null) {
-      Log.line("class " + type.getName() + " has no probes, the JVM does not show it: " + problem);
+    if (problem != null && lines <= MAX_LINES && unlinkable.add(type)) {
+      lines++;
+      Log.line(
+          lines <= MAX_LINES
+              ? "class " + type.getName() + " has no probes, the JVM does not show it: " + problem
+              : "more classes have no probes, because they cannot be linked");
     }
     return problem == null;
   }

@@ -57,6 +57,10 @@ final class Tracing {
   private final String whyNoDirectory;
   private final Transformer transformer;
   private final ApplicationCalls calls = new ApplicationCalls();
+
+  /** A loader that does not give files may give classes. */
+  private final ApplicationCalls fileCalls = new ApplicationCalls();
+
   private final ClassShows shows;
   private final Armer armer;
   private final Guard guard;
@@ -101,7 +105,7 @@ final class Tracing {
             directory == null ? null : directory.path(),
             options.maxMethods,
             firstGeneration,
-            calls,
+            fileCalls,
             new LoadedClasses() {
               @Override
               public Class<?>[] all() {
@@ -365,7 +369,9 @@ final class Tracing {
     watcher.settleNow();
     armer.finish();
     calls.close();
+    fileCalls.close();
     instrumentation.removeTransformer(transformer);
+    armer.end();
     synchronized (this) {
       hasEnded = true;
       if (gateway != null) {

@@ -16,6 +16,9 @@ public final class ApplicationCalls {
   /** For one call of a loader. A slow one is tried again when it has returned. */
   public static final long DEADLINE_NANOS = 500_000_000L;
 
+  /** The same where there are many calls, and each of them returns. */
+  private static final long LONGEST_NANOS = 2_000_000_000L;
+
   /** Threads that do not return. Beyond that nothing of the application's is called. */
   private static final int MAX_UNANSWERED = 16;
 
@@ -34,7 +37,8 @@ public final class ApplicationCalls {
       super(null, null, "jprobe-caller", 0, false);
       this.next = first;
       setDaemon(true);
-      setContextClassLoader(null);
+      // What the application's threads have: its code may look there.
+      setContextClassLoader(ClassLoader.getSystemClassLoader());
     }
 
     @Override
@@ -84,8 +88,9 @@ public final class ApplicationCalls {
     Call<T> call = new Call<>(loader, body);
     check(loader);
     give(call);
+    long begun = System.nanoTime();
     while (!call.await(nanos)) {
-      if (!call.hasAdvanced()) {
+      if (!call.hasAdvanced() || System.nanoTime() - begun > LONGEST_NANOS) {
         synchronized (this) {
           unanswered.add(call);
         }
@@ -127,7 +132,7 @@ public final class ApplicationCalls {
         throw ApplicationException.unanswered("its class loader does not answer");
       }
     }
-    if (unanswered.size() >= MAX_UNANSWERED) {
+    if (loader != null && unanswered.size() >= MAX_UNANSWERED) {
       throw ApplicationException.unanswered(
           "nothing of the program's is called any more, because "
               + MAX_UNANSWERED

@@ -8,7 +8,10 @@ public enum ProbeState {
   ARMED(3),
   FAILED(4),
   RETIRED(5),
-  THROTTLED(6);
+  THROTTLED(6),
+
+  /** To be woven as soon as the JVM has linked the class, which is when the program uses it. */
+  WAITING(7);
 
   final int number;
 
