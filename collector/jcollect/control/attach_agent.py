@@ -1,10 +1,10 @@
 """A program of its own: has another JVM load an agent, by the JDK's attach API.
 
-    python -m jcollect.control.attach_agent LIBJVM PID UID GID JAR OPTIONS SECONDS
+    python -m jcollect.control.attach_agent LIBJVM PID SOCKET UID GID JAR OPTIONS SECONDS
 
-It prints one line, "loaded" or "refused: " and the JVM's own words. A process of its own, because a JVM
-inside jcollect would cost its memory for as long as jcollect runs and meddle with its signals, and
-because this one changes its user.
+It prints one line: "loaded", "refused: " and the JVM's own words, or "spared: " and why it was not asked.
+A process of its own, because a JVM inside jcollect would cost its memory for as long as jcollect runs and
+meddle with its signals, and because this one changes its user.
 
 HotSpot answers those whose effective user and group are its own, or root as its user namespace sees it;
 and it looks for a file that such a one has made. Under the target's user it answers from inside any user
@@ -20,13 +20,15 @@ import sys
 
 import jpype
 
+from jcollect.control.thread_limit import thread_shortage
+
 _PR_SET_SECUREBITS = 28
 _SECBIT_NO_SETUID_FIXUP = 1 << 2
 _OLDEST_TARGET = 17
 
 
 def main() -> None:
-    libjvm, pid, uid, gid, jar, options, seconds = sys.argv[1:]
+    libjvm, pid, socket, uid, gid, jar, options, seconds = sys.argv[1:]
     _take_user(int(uid), int(gid))
     jpype.startJVM(
         libjvm,
@@ -42,7 +44,7 @@ def main() -> None:
         convertStrings=True,
         interrupt=False,
     )
-    print(_load(pid, jar, options), flush=True)
+    print(_load(pid, socket, jar, options), flush=True)
     # Not by way of the JVM's shutdown, which would take longer than all the rest.
     os._exit(0)
 
@@ -58,7 +60,11 @@ def _take_user(uid: int, gid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
-def _load(pid: str, jar: str, options: str) -> str:
+def _load(pid: str, socket: str, jar: str, options: str) -> str:
+    # Not before: the threads of this JVM may count for the same limit, being of the same user.
+    shortage = None if os.path.exists(socket) else thread_shortage(int(pid))
+    if shortage:
+        return f"spared: {shortage}"
     try:
         machine = jpype.JClass("com.sun.tools.attach.VirtualMachine").attach(pid)
         try:

@@ -7,7 +7,7 @@ from jcollect.control.agent import Agent, find_agent
 from jcollect.control.endpoint import find_endpoint
 from jcollect.control.gateway import ANSWER_SECONDS, Gateway
 from jcollect.control.knock import knock
-from jcollect.control.loading import load_agent
+from jcollect.control.loading import NoThreadsError, load_agent
 from jcollect.control.standard_error import would_wait
 from jcollect.control.target import read_target
 from jcollect.discovery.maps import read_maps
@@ -24,8 +24,7 @@ def ensure_agent(pid: int, *, may_load: bool = True, seconds: float = ANSWER_SEC
     if gateway is None:
         if not may_load:
             raise JcollectError(f"cannot command PID {pid}: {_why_not(find_agent(pid), pid)}")
-        if not _has_opened_gateway(pid, seconds):
-            load_agent(pid, seconds)
+        _open_gateway(pid, seconds)
         gateway = connect(pid, seconds)
     if gateway is None:
         raise JcollectError(
@@ -35,12 +34,19 @@ def ensure_agent(pid: int, *, may_load: bool = True, seconds: float = ANSWER_SEC
     return gateway
 
 
-def _has_opened_gateway(pid: int, seconds: float) -> bool:
-    """Asks an agent that runs without loading it again, where the JVM would wait for ever at that."""
+def _open_gateway(pid: int, seconds: float) -> None:
+    """Loads the agent; one that runs is asked by a file where the JVM would wait for ever at that, or end."""
     agent = find_agent(pid)
-    if agent is None or agent.version != __version__ or not would_wait(pid, read_maps(pid)):
-        return False
-    return knock(agent, read_target(pid), seconds)
+    if agent is None or agent.version != __version__:
+        load_agent(pid, seconds)
+        return
+    if would_wait(pid, read_maps(pid)) and knock(agent, read_target(pid), seconds):
+        return
+    try:
+        load_agent(pid, seconds)
+    except NoThreadsError:
+        if not knock(agent, read_target(pid), seconds):
+            raise
 
 
 def command_agent(pid: int, *, may_load: bool = True, seconds: float = ANSWER_SECONDS) -> Gateway:

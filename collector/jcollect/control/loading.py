@@ -13,6 +13,7 @@ from jcollect.control.jar import DeliveredJar, delivered_jar
 from jcollect.control.jdk import find_libjvm
 from jcollect.control.standard_error import would_wait
 from jcollect.control.target import Target, read_target
+from jcollect.control.thread_limit import thread_shortage
 from jcollect.discovery.maps import read_maps
 from jcollect.errors import JcollectError
 from jcollect.unix_sockets import is_dead
@@ -24,10 +25,15 @@ _HANDSHAKE_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 
 
+class NoThreadsError(JcollectError):
+    """The JVM was not asked to be attached to, because it would have ended: it can start no thread."""
+
+
 def load_agent(pid: int, seconds: float = LOADING_SECONDS) -> None:
     """Loads the agent, its gateway on; an agent that runs there already turns its gateway on.
 
-    Raises JcollectError when the JVM or the agent refuses, or when that takes longer than `seconds`.
+    Raises JcollectError when the JVM or the agent refuses, or when that takes longer than `seconds`, and
+    NoThreadsError when it would end the JVM.
     """
     target = read_target(pid)
     libjvm = find_libjvm()
@@ -36,8 +42,11 @@ def load_agent(pid: int, seconds: float = LOADING_SECONDS) -> None:
     _wait_until_ready(target, deadline)
     with delivered_jar(target) as delivered:
         options = f"control=on,version={__version__},report={delivered.report}"
-        command = (libjvm, pid, target.uid, target.gid, delivered.jar, options, _HANDSHAKE_SECONDS)
+        place = (libjvm, pid, target.attach_socket)
+        command = (*place, target.uid, target.gid, delivered.jar, options, _HANDSHAKE_SECONDS)
         answer = _attach(target, [str(part) for part in command], deadline)
+        if answer.startswith("spared: "):
+            raise NoThreadsError(str(_cannot_load(target, answer.removeprefix("spared: "))))
         if answer != "loaded":
             raise _cannot_load(target, _advice(answer.removeprefix("refused: ")))
         _check_report(target, delivered)
@@ -98,8 +107,11 @@ def _check_takes_agents(target: Target) -> None:
 
 
 def _wait_until_ready(target: Target, deadline: float) -> None:
-    """Until SIGQUIT, with which attaching begins, is safe: a JVM that does not catch it would die of it."""
-    socket = f"/proc/{target.pid}/root/tmp/{_attach_socket(target)}"
+    """Until SIGQUIT, with which attaching begins, is safe.
+
+    A JVM that does not catch it would die of it, and so would one that can start no thread.
+    """
+    socket = target.attach_socket
     _clear_the_way(target)
     if os.path.exists(socket):
         return
@@ -113,11 +125,10 @@ def _wait_until_ready(target: Target, deadline: float) -> None:
                 "was it started with -Xrs and -XX:+DisableAttachMechanism?",
             )
         time.sleep(_POLL_SECONDS)
-
-
-def _attach_socket(target: Target) -> str:
-    """What a JVM names its attach socket, in /tmp."""
-    return f".java_pid{target.inner_pid}"
+    # attach_agent.py looks again. Most JVMs are spared without starting another one.
+    shortage = thread_shortage(target.pid)
+    if shortage and not os.path.exists(socket):
+        raise NoThreadsError(str(_cannot_load(target, shortage)))
 
 
 def _clear_the_way(target: Target) -> None:
@@ -126,7 +137,7 @@ def _clear_the_way(target: Target) -> None:
     It would be taken for the target's. The target removes it when it starts, where it may: the file of
     another user in /tmp it may not.
     """
-    name = _attach_socket(target)
+    name = os.path.basename(target.attach_socket)
     try:
         tmp = open_directory(target.pid, "/tmp")
     except OSError:

@@ -26,6 +26,11 @@ class Target:
     is_stopped: bool
     catches_quit: bool
 
+    @property
+    def attach_socket(self) -> str:
+        """Where its JVM opens the socket by which it is attached to, as seen from here."""
+        return f"/proc/{self.pid}/root/tmp/.java_pid{self.inner_pid}"
+
 
 def read_target(pid: int) -> Target:
     """Raises JcollectError when there is no such process."""

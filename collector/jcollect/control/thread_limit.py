@@ -1,0 +1,171 @@
+"""Whether a process can start threads, by the limits that the kernel has for them.
+
+A JVM that is asked for its attach socket the first time starts a thread for it. Where that fails, HotSpot
+ends the program, with the message of a JVM that cannot start.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+# The JVM needs one. Others are started beside it.
+_MARGIN = 3
+
+_MAX_BYTES = 16 << 20
+_MAX_DIGITS = 19
+_MAX_DEPTH = 256
+_MAX_TOLD_PATH = 200
+# linux/capability.h
+_CAP_SYS_ADMIN = 21
+_CAP_SYS_RESOURCE = 24
+# linux/proc_ns.h: PROC_USER_INIT_INO
+_INITIAL_USERS = "user:[4026531837]"
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+def thread_shortage(pid: int) -> str | None:
+    """Which limit leaves the process no thread, in the words for a refusal.
+
+    What cannot be read limits nothing.
+    """
+    limit = _limit_of_cgroups(pid) or _limit_of_user(pid) or _limit_of_kernel()
+    if limit is None:
+        return None
+    return f"it can start no more threads ({limit}), and asking it to would end it; raise that limit"
+
+
+def _limit_of_cgroups(pid: int) -> str | None:
+    for line in _read(f"/proc/{pid}/cgroup").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        is_v2 = number == "0" and not controllers
+        if not (is_v2 or "pids" in controllers.split(",")) or path.count("/") > _MAX_DEPTH:
+            continue
+        for root, place in _mounts(is_v2=is_v2):
+            limit = _limit_below(root, place, path)
+            if limit is not None:
+                return limit
+    return None
+
+
+def _mounts(*, is_v2: bool) -> Iterator[tuple[str, str]]:
+    """Of the hierarchy that has pids.max: which of its cgroups is mounted, and where. mountinfo: proc(5)."""
+    for line in _read("/proc/self/mountinfo").splitlines():
+        mount, _, kind = line.partition(" - ")
+        fields, kinds = mount.split(" "), kind.split(" ")
+        if len(fields) < 5 or len(kinds) < 3:
+            continue
+        if (kinds[0] == "cgroup2") if is_v2 else (kinds[0] == "cgroup" and "pids" in kinds[2].split(",")):
+            yield _unescaped(fields[3]), _unescaped(fields[4])
+
+
+def _unescaped(path: str) -> str:
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), path)
+
+
+def _limit_below(root: str, place: str, path: str) -> str | None:
+    """The limit of the cgroup of that path, or of one above, as far as the mount shows them."""
+    top = root.rstrip("/")
+    if path != top and not path.startswith(top + "/"):
+        return None
+    names = [name for name in path[len(top) :].split("/") if name]
+    if ".." in names:
+        return None  # It is outside of our cgroup namespace.
+    for depth in range(len(names), -1, -1):
+        folder = "/".join((place.rstrip("/"), *names[:depth]))
+        most, now = _number_in(f"{folder}/pids.max"), _number_in(f"{folder}/pids.current")
+        if most is not None and now is not None and most - now < _MARGIN:
+            return f"pids.max={most} of {_told('/'.join((top, *names[:depth])) or '/')}"
+    return None
+
+
+def _told(path: str) -> str:
+    """Whoever may make cgroups names them: what a terminal would obey is shown as an escape."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path[:_MAX_TOLD_PATH])
+
+
+def _limit_of_user(pid: int) -> str | None:
+    """RLIMIT_NPROC: how many threads the process's real user may have where this process starts one."""
+    limits = (line for line in _read(f"/proc/{pid}/limits").splitlines() if line.startswith("Max processes "))
+    words = next(limits, "").split()
+    most = _number(words[2]) if len(words) > 2 else None
+    status = _status(str(pid))
+    user = _first_number(status, "Uid")
+    if most is None or user is None or _is_exempt(pid, user, status):
+        return None
+    now = 0
+    for name in os.listdir("/proc"):
+        if name.isdecimal() and _first_number(other := _status(name), "Uid") == user:
+            now += _first_number(other, "Threads") or 0
+            if most - now < _MARGIN:
+                return f"ulimit -u is {most} for user {user}"
+    return None
+
+
+def _is_exempt(pid: int, user: int, status: dict[str, str]) -> bool:
+    """As copy_process() has it: the host's root, and who has one of two capabilities on the host."""
+    if user == 0 and _users_of("self") == _INITIAL_USERS:
+        return True
+    try:
+        held = int(status.get("CapEff", "0"), 16)
+    except ValueError:
+        return True
+    has_any = held >> _CAP_SYS_RESOURCE & 1 or held >> _CAP_SYS_ADMIN & 1
+    return bool(has_any) and _users_of(str(pid)) == _INITIAL_USERS
+
+
+def _users_of(process: str) -> str:
+    """The user namespace; the host's, if it cannot be read."""
+    try:
+        return os.readlink(f"/proc/{process}/ns/user")
+    except OSError:
+        return _INITIAL_USERS
+
+
+def _limit_of_kernel() -> str | None:
+    most = _number_in("/proc/sys/kernel/threads-max")
+    # As in "0.20 0.18 0.12 1/80 11206": of 80 threads one is running.
+    fields = _read("/proc/loadavg").split()
+    now = _number(fields[3].rpartition("/")[2]) if len(fields) > 3 else None
+    if most is None or now is None or most - now >= _MARGIN:
+        return None
+    return f"kernel.threads-max={most}"
+
+
+def _status(process: str) -> dict[str, str]:
+    lines = _read(f"/proc/{process}/status").splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def _first_number(status: dict[str, str], name: str) -> int | None:
+    words = status.get(name, "").split()
+    return _number(words[0]) if words else None
+
+
+def _number_in(path: str) -> int | None:
+    return _number(_read(path).strip())
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
+
+
+def _read(path: str) -> str:
+    """Empty, where it cannot be read or is longer than anything of that kind."""
+    pieces: list[bytes] = []
+    rest = _MAX_BYTES
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            while piece := os.read(descriptor, min(rest, 1 << 16)):
+                pieces.append(piece)
+                rest -= len(piece)
+                if rest <= 0:
+                    return ""
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError):
+        return ""
+    return b"".join(pieces).decode(errors="surrogateescape")

@@ -1,0 +1,192 @@
+"""A JVM that can start no more threads is not asked to be attached to: it would end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from conditions import require_bpf, wait_until
+from java_target import (
+    JAR,
+    JCOLLECT,
+    Jdk,
+    Process,
+    attach,
+    finish,
+    java,
+    newest_jdk,
+    on_every_jdk,
+    run,
+    wait_for_probes,
+)
+
+ADD = "Threads#add"
+# A JVM has some thirty by itself.
+ROOM = 60
+
+
+@pytest.fixture(autouse=True)
+def bpf() -> None:
+    require_bpf()
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A control group that can limit threads, below one that can, of version 1 or 2."""
+    for parent in (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")):
+        upper = parent / f"jprobe-threads-{os.getpid()}"
+        try:
+            upper.mkdir()
+        except OSError:
+            continue
+        if (upper / "pids.max").exists():
+            break
+        upper.rmdir()
+    else:
+        if os.environ.get("JPROBE_REQUIRE_BPF") == "1":
+            pytest.fail("no control group can limit threads here")
+        pytest.skip("no control group can limit threads here")
+    if (upper / "cgroup.subtree_control").exists():
+        (upper / "cgroup.subtree_control").write_text("+pids")
+    lower = upper / "lower group"
+    lower.mkdir()
+    yield lower
+    wait_until(lambda: not (lower / "cgroup.procs").read_text(), "the group is empty")
+    lower.rmdir()
+    upper.rmdir()
+
+
+def limit(group: Path, threads: int | str) -> None:
+    (group / "pids.max").write_text(f"{threads}\n")
+
+
+def name_of(group: Path, pid: int) -> str:
+    """Of a control group, or of the one above, as /proc/PID/cgroup has it."""
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    (path,) = {line.split(":", 2)[2] for line in lines if line.endswith("/lower group")}
+    return path if group.name == "lower group" else path.removesuffix("/lower group")
+
+
+@contextmanager
+def program(jdk: Jdk, targets: Path, before: Sequence[str], **options: str) -> Iterator[Process]:
+    with java(jdk, "-cp", targets, "Threads", before=before, jvm=["-Xint"], **options) as target:
+        target.wait_for_line("ready")
+        yield target
+
+
+def inside(group: Path) -> list[str]:
+    return ["sh", "-c", f'echo $$ > "{group}/cgroup.procs" && exec "$@"', "sh"]
+
+
+def assert_goes_on(target: Process) -> None:
+    target.send("call")
+    assert target.wait_for_line("called") == "called 15"
+
+
+def assert_is_spared(target: Process, cause: str) -> None:
+    for arguments in (("select", target.pid, ADD), ("attach", target.pid, "--select", ADD)):
+        result = run(JCOLLECT, *arguments)
+        assert (result.returncode, result.stdout) == (1, ""), result
+        assert result.stderr == (
+            f"jcollect: cannot load the agent into PID {target.pid}: it can start no more threads ({cause}), "
+            "and asking it to would end it; raise that limit\n"
+        )
+        assert_goes_on(target)
+
+
+def assert_is_traced(target: Process) -> None:
+    with attach(target.pid, "--select", ADD, "-o", "json") as collector:
+        assert_goes_on(target)
+        finish(collector)
+    assert len([line for line in collector.out if json.loads(line)["kind"] == "entry"]) == 5
+
+
+def another_user() -> tuple[int, list[str]]:
+    """One that has no other processes, and what to begin its commands with."""
+    user = 61_000 + os.getpid() % 4_000
+    return user, ["setpriv", f"--reuid={user}", "--regid=65534", "--clear-groups"]
+
+
+@on_every_jdk
+@pytest.mark.parametrize("which", ["its own", "the one above"])
+def test_a_jvm_at_the_limit_of_its_control_group_is_spared(
+    jdk: Jdk, targets: Path, group: Path, which: str
+) -> None:
+    limited = group if which == "its own" else group.parent
+    with program(jdk, targets, inside(group)) as target:
+        limit(limited, ROOM)
+        target.send("fill")
+        target.wait_for_line("filled by ")
+        assert int((limited / "pids.current").read_text()) == ROOM
+        assert_is_spared(target, f"pids.max={ROOM} of {name_of(limited, target.pid)}")
+        # Two are too few to be sure that one is left in a moment.
+        limit(limited, ROOM + 2)
+        assert_is_spared(target, f"pids.max={ROOM + 2} of {name_of(limited, target.pid)}")
+        limit(limited, "max")
+        selected = run(JCOLLECT, "select", target.pid, ADD)
+        assert selected.stdout.startswith("selected 1 method, 1 new, in "), selected
+        assert_is_traced(target)
+
+
+def test_a_jvm_that_has_its_attach_socket_is_loaded_into_at_its_limit(targets: Path, group: Path) -> None:
+    with program(newest_jdk, targets, inside(group)) as target:
+        assert_is_traced(target)
+        limit(group, int((group / "pids.current").read_text()) + 2)
+        result = run(JCOLLECT, "select", target.pid, ADD)
+        assert "it can start no more threads" not in result.stderr
+        assert_goes_on(target)
+
+
+def test_a_jvm_at_the_limit_of_its_user_is_spared(shared_targets: Path) -> None:
+    user, as_user = another_user()
+
+    def raise_to(threads: int) -> None:
+        assert run(*as_user, "prlimit", f"--pid={target.pid}", f"--nproc={threads}:").returncode == 0
+
+    before = ["prlimit", f"--nproc={ROOM}:{2 * ROOM}", *as_user]
+    with program(newest_jdk, shared_targets, before) as target:
+        target.send("fill")
+        target.wait_for_line("filled by ")
+        assert_is_spared(target, f"ulimit -u is {ROOM} for user {user}")
+        # The JVM that asks is of that user as well, for a moment, and has more threads than these.
+        raise_to(ROOM + 5)
+        assert_is_spared(target, f"ulimit -u is {ROOM + 5} for user {user}")
+        raise_to(2 * ROOM)
+        assert_is_traced(target)
+
+
+def test_an_agent_that_can_start_no_threads_for_its_gateway_has_it_later(targets: Path, group: Path) -> None:
+    with program(newest_jdk, targets, inside(group), probes=ADD) as target:
+        wait_for_probes(target.pid, 3)
+        most = int((group / "pids.current").read_text())
+        limit(group, most)
+        refused = run(JCOLLECT, "unselect", target.pid, ADD, "--timeout", 1)
+        assert refused.returncode == 1, refused
+        assert f"it can start no more threads (pids.max={most} of " in refused.stderr
+        assert_goes_on(target)
+        limit(group, "max")
+        unselected = run(JCOLLECT, "unselect", target.pid, ADD)
+        assert unselected.stdout.startswith("unselected 1 method in "), unselected
+
+
+def test_an_agent_is_asked_for_its_gateway_by_a_file_where_asking_the_jvm_would_end_it(
+    shared_targets: Path,
+) -> None:
+    _, as_user = another_user()
+    if run(*as_user, "test", "-r", JAR).returncode != 0:
+        pytest.skip("this checkout is for its owner alone")
+    before = ["prlimit", f"--nproc={2 * ROOM}", *as_user]
+    with program(newest_jdk, shared_targets, before, probes=ADD) as target:
+        wait_for_probes(target.pid, 3)
+        # Enough for the gateway, and not for the JVM that would ask.
+        threads = len(os.listdir(f"/proc/{target.pid}/task")) + 8
+        assert run(*as_user, "prlimit", f"--pid={target.pid}", f"--nproc={threads}:").returncode == 0
+        result = run(JCOLLECT, "select", target.pid, "Threads#main")
+        assert result.stdout.startswith("selected 1 method, 1 new, in "), result
+        assert not Path(f"/tmp/.java_pid{target.pid}").exists()
+        assert_goes_on(target)
