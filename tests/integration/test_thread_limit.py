@@ -167,7 +167,9 @@ def test_an_agent_that_can_start_no_threads_for_its_gateway_has_it_later(targets
         limit(group, most)
         refused = run(JCOLLECT, "unselect", target.pid, ADD, "--timeout", 1)
         assert refused.returncode == 1, refused
-        assert f"it can start no more threads (pids.max={most} of " in refused.stderr
+        # The JVM's own threads come and go: one may have been free for the gateway, and none for the command.
+        reasons = (f"it can start no more threads (pids.max={most} of ", "has closed the control connection")
+        assert any(reason in refused.stderr for reason in reasons), refused
         assert_goes_on(target)
         limit(group, "max")
         unselected = run(JCOLLECT, "unselect", target.pid, ADD)
