@@ -487,36 +487,36 @@ final class Armer implements Watcher.Listener {
         classes.add(loaded);
       }
     }
-    Class<?>[] all = classes.toArray(new Class<?>[0]);
-    Call<Void> call;
-    try {
-      call =
-          calls.startOrRun(
-              RETRANSFORMATION_NANOS,
-              () -> {
-                transformer.retransform(all, instrumentation);
-                if (hasEnded) {
-                  // By now there is no transformer of ours, and nobody else who would restore them.
-                  instrumentation.retransformClasses(all);
-                }
-                return null;
-              });
-    } catch (ApplicationException e) {
-      batch.forEach(traced -> settle(traced, e.getMessage()));
-      unanswered.addAll(batch);
-      return;
-    }
+    Call<Void> call = start(batch, classes.toArray(new Class<?>[0]));
     if (call.isDone()) {
       conclude(batch, call);
       return;
     }
-    overdue.put(call, batch);
-    busy.addAll(batch);
     Log.line(
         "retransforming "
             + batch.get(0).className()
             + (batch.size() == 1 ? "" : " and " + (batch.size() - 1) + " more classes")
             + " takes long; other classes do not wait for it");
+  }
+
+  /** Begins a retransformation; where it does not return in time, its classes wait for it. */
+  private Call<Void> start(List<TracedClass> batch, Class<?>... classes) {
+    Call<Void> call =
+        calls.startOrRun(
+            RETRANSFORMATION_NANOS,
+            () -> {
+              transformer.retransform(classes, instrumentation);
+              if (hasEnded) {
+                // By now there is no transformer of ours, and nobody else who would restore them.
+                instrumentation.retransformClasses(classes);
+              }
+              return null;
+            });
+    if (!call.isDone()) {
+      overdue.put(call, batch);
+      busy.addAll(batch);
+    }
+    return call;
   }
 
   /** Settles the classes of a retransformation that has returned. */
@@ -563,19 +563,11 @@ final class Armer implements Watcher.Listener {
     if (loaded == null || busy.contains(traced)) {
       return false;
     }
+    Call<Void> call = start(List.of(traced), loaded);
+    if (!call.isDone()) {
+      return false;
+    }
     try {
-      Call<Void> call =
-          calls.startOrRun(
-              RETRANSFORMATION_NANOS,
-              () -> {
-                transformer.retransform(new Class<?>[] {loaded}, instrumentation);
-                return null;
-              });
-      if (!call.isDone()) {
-        overdue.put(call, List.of(traced));
-        busy.add(traced);
-        return false;
-      }
       call.get();
       traced.setWoven(!traced.armed().isEmpty());
       return true;

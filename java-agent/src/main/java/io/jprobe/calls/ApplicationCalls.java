@@ -85,8 +85,11 @@ public final class ApplicationCalls {
    */
   public <T> Call<T> start(ClassLoader loader, long nanos, Call.Body<T> body)
       throws ApplicationException {
-    Call<T> call = new Call<>(loader, body);
     check(loader);
+    return start(new Call<>(loader, body), nanos);
+  }
+
+  private <T> Call<T> start(Call<T> call, long nanos) {
     give(call);
     long begun = System.nanoTime();
     while (!call.await(nanos)) {
@@ -113,11 +116,11 @@ public final class ApplicationCalls {
    * The same for code that is nobody's in particular and must be run: where no thread can be
    * started, because the program has too many, this thread runs it, without a deadline.
    */
-  public <T> Call<T> startOrRun(long nanos, Call.Body<T> body) throws ApplicationException {
+  public <T> Call<T> startOrRun(long nanos, Call.Body<T> body) {
+    Call<T> call = new Call<>(null, body);
     try {
-      return start(null, nanos, body);
+      return start(call, nanos);
     } catch (OutOfMemoryError e) {
-      Call<T> call = new Call<>(null, body);
       call.run();
       return call;
     }

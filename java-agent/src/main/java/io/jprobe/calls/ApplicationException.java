@@ -23,4 +23,16 @@ public final class ApplicationException extends Exception {
   static ApplicationException thrown(String description, Throwable cause) {
     return new ApplicationException(description, cause, false);
   }
+
+  /**
+   * Describes what the application has thrown in one line: the type and the message, both of which
+   * may be its own code. For threads that may wait for it.
+   */
+  public static String describe(Throwable thrown) {
+    try {
+      return String.valueOf(thrown).replace('\n', ' ');
+    } catch (Throwable e) {
+      return thrown.getClass().getName();
+    }
+  }
 }

@@ -48,7 +48,7 @@ public final class Call<T> {
       value = body.run();
     } catch (Throwable e) {
       thrown = e;
-      text = describe(e);
+      text = ApplicationException.describe(e);
     }
     body = null;
     boolean wakes;
@@ -62,15 +62,6 @@ public final class Call<T> {
     }
     if (wakes) {
       Semaphores.wake();
-    }
-  }
-
-  /** In one line: the type and the message, both of which are the application's. */
-  private static String describe(Throwable thrown) {
-    try {
-      return String.valueOf(thrown).replace('\n', ' ');
-    } catch (Throwable e) {
-      return thrown.getClass().getName();
     }
   }
 

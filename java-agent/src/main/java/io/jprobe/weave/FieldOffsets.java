@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.weave;
 
+import io.jprobe.calls.ApplicationException;
 import io.jprobe.capture.TypedPath;
 import io.jprobe.capture.TypedPath.Step;
 import io.jprobe.catalog.TracedMethod;
@@ -69,7 +70,7 @@ final class FieldOffsets {
               + " of "
               + step.owner
               + " cannot be read: "
-              + References.describe(e));
+              + ApplicationException.describe(e));
       return null;
     }
   }

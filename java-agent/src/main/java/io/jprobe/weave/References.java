@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.weave;
 
+import io.jprobe.calls.ApplicationException;
 import io.jprobe.capture.CapturedValue;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.capture.TypedPath;
@@ -91,16 +92,7 @@ final class References {
       throw e;
     } catch (Throwable e) {
       // The loader is the application's, and throws what it likes.
-      return "its class loader does not give " + name + ": " + describe(e);
-    }
-  }
-
-  /** In one line: the type and the message, both of which are the application's. */
-  static String describe(Throwable problem) {
-    try {
-      return String.valueOf(problem).replace('\n', ' ');
-    } catch (Throwable e) {
-      return problem.getClass().getName();
+      return "its class loader does not give " + name + ": " + ApplicationException.describe(e);
     }
   }
 }
