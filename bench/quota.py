@@ -1,4 +1,4 @@
-"""What a program still does while it is attached to, where it gets little of the machine.
+"""Measures a traced program that gets little CPU time: its throughput while a tracer is attached.
 
 A bench of run.py's: `.venv/bin/python bench/run.py quota`, some six minutes on each JDK. The program is the
 worst there is, tests/targets/Mill.java: it does nothing but call a method of a nanosecond, whose return probe

@@ -1,13 +1,15 @@
-"""A cgroup with a CPU quota for a process of a test, in whichever version of cgroups has CPU quotas here."""
+"""Cgroups that limit a process of a test, in whichever version of cgroups has the controller here."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-import pytest
+from conditions import miss, wait_until
 
 MOUNTS = Path("/sys/fs/cgroup")
 PERIOD_US = 100_000
@@ -22,7 +24,7 @@ class Cgroup:
         self.is_v2 = _ROOT_V2.exists()
         top = MOUNTS if self.is_v2 else MOUNTS / "cpu"
         if not os.access(top, os.W_OK):
-            pytest.skip(f"a CPU quota takes a cgroup of its own, and {top} cannot be written")
+            miss(f"a CPU quota takes a cgroup of its own, and {top} cannot be written")
         self.folder = (above.folder if above else top) / f"{name}-{os.getpid()}"
 
     def __enter__(self) -> Cgroup:
@@ -57,3 +59,22 @@ class Cgroup:
     def starting(self) -> list[str]:
         """What to begin a command with, so that it runs in there."""
         return ["sh", "-c", f'echo $$ > {self.folder}/cgroup.procs && exec "$@"', "sh"]
+
+
+@contextmanager
+def pids_cgroup(name: str) -> Iterator[Path]:
+    """A cgroup with pids.max, removed when its processes have gone. As root."""
+    for parent in (MOUNTS / "pids", MOUNTS):
+        group = parent / f"{name}-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        if (group / "pids.max").exists():
+            break
+        group.rmdir()
+    else:
+        miss("no cgroup can limit processes and threads here")
+    yield group
+    wait_until(lambda: not (group / "cgroup.procs").read_text(), "the cgroup is empty")
+    group.rmdir()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from collector_fixtures import DEADLINE, JCOLLECT, Bench, Command, Target
 
+from cgroup import pids_cgroup
 from conditions import require_bpf, wait_until
 from stub_image import ENTRY, LONG, Method, StubImage
 
@@ -42,22 +43,8 @@ def target(bench: Bench) -> Target:
 @pytest.fixture
 def group() -> Iterator[Path]:
     """A control group that can limit processes and threads, of version 1 or 2."""
-    for parent in (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")):
-        group = parent / f"jprobe-test-{os.getpid()}"
-        try:
-            group.mkdir()
-        except OSError:
-            continue
-        if (group / "pids.max").exists():
-            break
-        group.rmdir()
-    else:
-        if os.environ.get("JPROBE_REQUIRE_BPF") == "1":
-            pytest.fail("no control group can limit processes here")
-        pytest.skip("no control group can limit processes here")
-    yield group
-    wait_until(lambda: not (group / "cgroup.procs").read_text(), "the group is empty")
-    group.rmdir()
+    with pids_cgroup("jprobe-test") as group:
+        yield group
 
 
 def run(*command: object, **options: object) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cgroup import pids_cgroup
 from conditions import require_bpf, wait_until
 from java_target import (
     JAR,
@@ -38,27 +39,14 @@ def bpf() -> None:
 @pytest.fixture
 def group() -> Iterator[Path]:
     """A control group that can limit threads, below one that can, of version 1 or 2."""
-    for parent in (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")):
-        upper = parent / f"jprobe-threads-{os.getpid()}"
-        try:
-            upper.mkdir()
-        except OSError:
-            continue
-        if (upper / "pids.max").exists():
-            break
-        upper.rmdir()
-    else:
-        if os.environ.get("JPROBE_REQUIRE_BPF") == "1":
-            pytest.fail("no control group can limit threads here")
-        pytest.skip("no control group can limit threads here")
-    if (upper / "cgroup.subtree_control").exists():
-        (upper / "cgroup.subtree_control").write_text("+pids")
-    lower = upper / "lower group"
-    lower.mkdir()
-    yield lower
-    wait_until(lambda: not (lower / "cgroup.procs").read_text(), "the group is empty")
-    lower.rmdir()
-    upper.rmdir()
+    with pids_cgroup("jprobe-threads") as upper:
+        if (upper / "cgroup.subtree_control").exists():
+            (upper / "cgroup.subtree_control").write_text("+pids")
+        lower = upper / "lower group"
+        lower.mkdir()
+        yield lower
+        wait_until(lambda: not (lower / "cgroup.procs").read_text(), "the group is empty")
+        lower.rmdir()
 
 
 def limit(group: Path, threads: int | str) -> None:

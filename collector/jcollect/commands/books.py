@@ -79,7 +79,7 @@ def overhead_text(recent_ns: int, hit_ns: int) -> str:
 
 
 def limit_text(percent: int, asked: int, available_ns: int, now: float) -> str:
-    """What probes may cost, and why that is less than what was asked for."""
+    """Returns the overhead limit, and why it is lower than the requested one."""
     if not percent:
         return "anything (max-overhead is 0)"
     why = ""

@@ -1,4 +1,4 @@
-"""What ends a command from outside: a signal, or a limit that was reached."""
+"""Ends a command from outside: by a signal, or when a limit is reached."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def observe(
     with Client(place.address) as client:
 
         def observe() -> None:
-            # Who closes the pipe has seen enough.
+            # A closed pipe means that its reader has seen enough.
             with contextlib.suppress(BrokenPipeError):
                 _observe(client, printer, place, globs, duration)
 

@@ -75,7 +75,7 @@ def write_status(line: str) -> None:
 
 
 def _write(descriptor: int, content: bytes, deadline: float) -> bool:
-    """Whether all of it was taken. What has failed will fail again: that counts as taken."""
+    """Returns whether everything was written. A failed stream counts as written: it fails again."""
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     rest = memoryview(content)

@@ -40,7 +40,7 @@ _SERVE_SECONDS = 20.0
 _DETACH_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _BOOKS_SECONDS = 5.0
-# What has been fired by now is read within this time.
+# Time to read the events that have been fired by now.
 _SETTLE_SECONDS = 1.0
 
 
@@ -174,7 +174,7 @@ class _Closing:
         self._server.wait_for_streams(max(0.0, deadline - time.monotonic()))
 
     def at_once(self) -> Totals:
-        """What has happened by now; no subscriber gets any more."""
+        """Returns the final hit counts; no subscriber gets more events."""
         totals = self._session.settle(_SETTLE_SECONDS)
         is_stuck = self._printing is not None and self._printing.is_stuck
         cut = self._session.hub.cut()
@@ -204,7 +204,7 @@ class _Printing:
             with contextlib.suppress(CutError):
                 drain(self._printer, self._subscription.messages())
         except BrokenPipeError:
-            # Who closed the pipe has seen enough: that is no error.
+            # A closed pipe is no error: its reader has seen enough.
             self._subscription.close()
             self._end.now()
         except BaseException:
@@ -213,12 +213,12 @@ class _Printing:
 
     @property
     def is_cut(self) -> bool:
-        """Whether something was left to print, for whatever reason."""
+        """Returns whether events were left unprinted, for any reason."""
         return self._subscription.is_cut
 
     @property
     def is_stuck(self) -> bool:
-        """Whether it has not printed everything yet."""
+        """Returns whether events are still to be printed."""
         return not self._worker.join(0.0)
 
     def finish(self) -> None:
