@@ -102,7 +102,7 @@ demo: build
 	@$(SUDO) $(PYTHON) tests/demo.py
 
 # The agent's own tests take one CPU, and so do those of single parts of the collector: side by side.
-# All are run, whatever fails; the last line adds up.
+# All are run, whatever fails; the last lines name what failed and add up.
 TESTED := build/test
 PYTEST = $(SUDO) env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) JPROBE_JDK=$(JPROBE_JDK) $(PYTHON) -m pytest
 
@@ -112,7 +112,8 @@ test: build test-packages jdks
 	$(PYTEST) tests/unit | tee $(TESTED)/unit || failed=1; \
 	wait; cat $(TESTED)/junit; [ ! -e $(TESTED)/junit-failed ] || failed=1; \
 	$(PYTEST) tests/integration | tee $(TESTED)/integration || failed=1; \
-	cat $(TESTED)/junit $(TESTED)/unit $(TESTED)/integration | awk ' \
+	cd $(TESTED); grep -hE '^(FAILED|ERROR) | FAILED$$' junit unit integration; \
+	cat junit unit integration | awk ' \
 		/^JUnit: / {passed += $$2; failed += $$4; skipped += $$6} \
 		/^=+ .* in [0-9.]+s/ {for (i = 2; i <= NF; i++) { \
 			if ($$i ~ /^passed/) passed += $$(i - 1); \

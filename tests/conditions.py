@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 import pytest
 
 DEADLINE_SECONDS = 30.0
+# A second on a quiet machine. What is slower by mistake takes tens of them.
+SOON_SECONDS = 5.0
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 from collector_fixtures import Bench, Command, Target, events_of
 
-from conditions import require_bpf, wait_until
+from conditions import SOON_SECONDS, require_bpf, wait_until
 from java_target import JDKS, ORDERS, ORDERS_PROBES, Jdk, Process, java, probes_of, wait_for_probes
 from prime_calls import hits_of, prime_calls, run_calls
 from stub_image import LONG, Method, StubImage
@@ -87,7 +86,7 @@ def test_a_pid_that_cannot_be_had_leaves_the_others_alone(bench: Bench) -> None:
     assert bench.run("attach").returncode == 2
 
 
-def test_all_processes_with_probes_are_picked_up_within_a_second_and_let_go(bench: Bench) -> None:
+def test_all_processes_with_probes_are_picked_up_soon_and_let_go(bench: Bench) -> None:
     collector = bench.start("attach", "--all", "--probe", PLACE, "-o", "json",
                             "--listen", socket_of(bench))  # fmt: skip
     assert collector.status() == (
@@ -96,9 +95,7 @@ def test_all_processes_with_probes_are_picked_up_within_a_second_and_let_go(benc
     fired: dict[int, int] = {}
     for number in range(1, 4):
         target = numbered_target(bench, number)
-        begun = time.monotonic()
-        wait_until(target.semaphores, "the collector to attach")
-        assert time.monotonic() - begun < 1.0
+        wait_until(target.semaphores, "the collector to attach", SOON_SECONDS)
         target.fire(1, 100 * number)
         fired[target.pid] = 100 * number
         if number < 3:

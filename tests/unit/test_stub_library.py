@@ -178,9 +178,9 @@ def test_six_thousand_notes_are_parsed_in_well_under_a_tenth_of_a_second() -> No
     section = content[content.index(b"stapsdt\0") - 12 :]
     best = 1.0
     for _ in range(3):
-        begun = time.perf_counter()
+        begun = time.process_time()
         notes = [note for _, note in zip(range(6000), parse_notes(section, Faults()), strict=False)]
-        best = min(best, time.perf_counter() - begun)
+        best = min(best, time.process_time() - begun)
     assert len(notes) == 6000
     assert best < 0.1
 
