@@ -377,20 +377,11 @@ def attach_after(bench: Bench, target: Target, *before: str) -> Command:
     return collector
 
 
-# SIGQUIT is not ignored, as it would be in what a script runs in the background: these tests may be that.
-IGNORING_INT = """
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-os.execvp(sys.argv[1], sys.argv[1:])
-"""
-
-
 @pytest.mark.parametrize(
     ("number", "before"),
     [
         (signal.SIGHUP, ("nohup",)),
-        (signal.SIGINT, (sys.executable, "-c", IGNORING_INT)),
+        (signal.SIGINT, ("sh", "-c", 'trap "" INT; exec "$@"', "sh")),
     ],
     ids=["nohup", "trap"],
 )

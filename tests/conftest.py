@@ -1,0 +1,13 @@
+"""Makes every run of the tests begin alike: from a terminal, under nohup, in a script, on a CI runner."""
+
+import os
+import signal
+
+
+def pytest_configure() -> None:
+    """Sets the signals and the umask of a login shell, which the programs under test inherit."""
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    os.umask(0o022)
