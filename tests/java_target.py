@@ -245,6 +245,17 @@ def run(*arguments: str | int | Path, timeout: float = DEADLINE_SECONDS, **optio
     )
 
 
+def as_user(user: str, group: str = "nogroup", *, reads_checkout: bool = False) -> tuple[str, ...]:
+    """Begins a command of another user; on request one who can read this checkout, whoever owns it."""
+    command = ("setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups")
+    if not reads_checkout or run(*command, "test", "-r", JCOLLECT, "-a", "-r", JAR).returncode == 0:
+        return command
+    return (*command, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+
+
+NOBODY = as_user("nobody")
+
+
 def probes_of(pid: int) -> list[dict[str, Any]]:
     """What `jcollect probes --json` says; empty as long as there are none."""
     listing = run(JCOLLECT, "probes", pid, "--json")

@@ -13,6 +13,7 @@ from collector_fixtures import Bench, Command, Target
 from conditions import require_bpf, wait_until
 from java_target import (
     JAR,
+    NOBODY,
     ORDERS,
     ORDERS_PROBES,
     Jdk,
@@ -31,7 +32,6 @@ PATTERNS = ("nst", "d1t", "det")
 LATER = Method("com.acme.Later", "come", (LONG,), LONG, "(J)J", kinds=(ENTRY, RETURN))
 LATER_PATTERNS = ("nt", "dNt")
 CALLS = 1009
-NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
 
 
 @pytest.fixture(autouse=True)

@@ -19,11 +19,13 @@ from conditions import require_bpf, wait_until
 from java_target import (
     JAR,
     JCOLLECT,
+    NOBODY,
     ORDERS,
     ORDERS_PROBES,
     ROOT,
     Jdk,
     Process,
+    as_user,
     attach,
     finish,
     jcollect,
@@ -38,7 +40,6 @@ from prime_calls import ORDERS_METHODS, hits_of, leftovers, prime_calls, run_cal
 from second_agent import digest_now
 
 TOUCH = "PrimeCalls$Orders#touch"
-NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
 PRIVATE_TMP = 'mount -t tmpfs none /tmp && exec "$@"'
 LOOPBACK_UP = 'ip link set lo up && exec "$@"'
 
@@ -296,19 +297,11 @@ def test_programs_elsewhere_are_commanded_alike(jdk: Jdk, shared_targets: Path, 
         assert target.wait() == 0
 
 
-def as_user(user: str, group: str = "nogroup") -> tuple[str, ...]:
-    """Starts a command as that user, who may read this checkout even where it is for root alone."""
-    command = ("setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups")
-    if run(*command, "test", "-r", ROOT / "pyproject.toml").returncode == 0:
-        return command
-    return (*command, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-
-
 def test_a_user_commands_his_own_programs_without_root(shared_targets: Path) -> None:
-    nobody = as_user("nobody")
+    nobody = as_user("nobody", reads_checkout=True)
     with Process([*NOBODY, newest_jdk.java, "-cp", shared_targets, "PrimeCalls"], cwd="/") as target:
         target.wait_for_line("ready")
-        refusal = run(*as_user("12345", "12345"), JCOLLECT, "select", target.pid, TOUCH)
+        refusal = run(*as_user("12345", "12345", reads_checkout=True), JCOLLECT, "select", target.pid, TOUCH)
         assert refusal.returncode == 1
         assert refusal.stderr.endswith("needs CAP_SYS_PTRACE or the process's own user; run with sudo\n")
         selected = run(*nobody, JCOLLECT, "select", target.pid, TOUCH)
@@ -335,7 +328,7 @@ def test_the_socket_of_a_jvm_that_had_the_pid_before_is_cleared_away(shared_targ
         left = Path(f"/tmp/.java_pid{target.pid}")
         with socket.socket(socket.AF_UNIX) as of_root:
             of_root.bind(str(left))
-        refusal = run(*as_user("nobody"), JCOLLECT, "select", target.pid, TOUCH)
+        refusal = run(*as_user("nobody", reads_checkout=True), JCOLLECT, "select", target.pid, TOUCH)
         assert refusal.stderr.startswith(
             f"jcollect: cannot load the agent into PID {target.pid}: {left}, left behind by an earlier"
         )

@@ -13,11 +13,10 @@ import pytest
 from collector_fixtures import Bench
 
 from conditions import wait_until
-from java_target import COMPILER, JDKS, ORDERS, Jdk, Process, java, newest_jdk, on_every_jdk
+from java_target import COMPILER, JDKS, NOBODY, ORDERS, Jdk, Process, java, newest_jdk, on_every_jdk
 from jcollect.discovery.host import Host, HostProcess
 from stub_image import LONG, StubImage, mark, own_image
 
-NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
 PRIVATE_TMP = 'mount -t tmpfs none /tmp && exec "$@"'
 OWN_PIDS = ("unshare", "-m", "-p", "-f", "--mount-proc")
 SECONDS = 1.0  # Within which a JVM is seen, by whoever looks twice a second.

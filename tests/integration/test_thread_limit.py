@@ -13,10 +13,10 @@ import pytest
 from cgroup import pids_cgroup
 from conditions import require_bpf, wait_until
 from java_target import (
-    JAR,
     JCOLLECT,
     Jdk,
     Process,
+    as_user,
     attach,
     finish,
     java,
@@ -94,10 +94,9 @@ def assert_is_traced(target: Process) -> None:
     assert len([line for line in collector.out if json.loads(line)["kind"] == "entry"]) == 5
 
 
-def another_user() -> tuple[int, list[str]]:
-    """One that has no other processes, and what to begin its commands with."""
-    user = 61_000 + os.getpid() % 4_000
-    return user, ["setpriv", f"--reuid={user}", "--regid=65534", "--clear-groups"]
+def another_user() -> str:
+    """The number of one that has no other processes."""
+    return str(61_000 + os.getpid() % 4_000)
 
 
 @on_every_jdk
@@ -131,19 +130,20 @@ def test_a_jvm_that_has_its_attach_socket_is_loaded_into_at_its_limit(targets: P
 
 
 def test_a_jvm_at_the_limit_of_its_user_is_spared(shared_targets: Path) -> None:
-    user, as_user = another_user()
+    number = another_user()
+    user = as_user(number)
 
     def raise_to(threads: int) -> None:
-        assert run(*as_user, "prlimit", f"--pid={target.pid}", f"--nproc={threads}:").returncode == 0
+        assert run(*user, "prlimit", f"--pid={target.pid}", f"--nproc={threads}:").returncode == 0
 
-    before = ["prlimit", f"--nproc={ROOM}:{2 * ROOM}", *as_user]
+    before = ["prlimit", f"--nproc={ROOM}:{2 * ROOM}", *user]
     with program(newest_jdk, shared_targets, before) as target:
         target.send("fill")
         target.wait_for_line("filled by ")
-        assert_is_spared(target, f"ulimit -u is {ROOM} for user {user}")
+        assert_is_spared(target, f"ulimit -u is {ROOM} for user {number}")
         # The JVM that asks is of that user as well, for a moment, and has more threads than these.
         raise_to(ROOM + 5)
-        assert_is_spared(target, f"ulimit -u is {ROOM + 5} for user {user}")
+        assert_is_spared(target, f"ulimit -u is {ROOM + 5} for user {number}")
         raise_to(2 * ROOM)
         assert_is_traced(target)
 
@@ -167,15 +167,13 @@ def test_an_agent_that_can_start_no_threads_for_its_gateway_has_it_later(targets
 def test_an_agent_is_asked_for_its_gateway_by_a_file_where_asking_the_jvm_would_end_it(
     shared_targets: Path,
 ) -> None:
-    _, as_user = another_user()
-    if run(*as_user, "test", "-r", JAR).returncode != 0:
-        pytest.skip("this checkout is for its owner alone")
-    before = ["prlimit", f"--nproc={2 * ROOM}", *as_user]
+    user = as_user(another_user(), reads_checkout=True)
+    before = ["prlimit", f"--nproc={2 * ROOM}", *user]
     with program(newest_jdk, shared_targets, before, probes=ADD) as target:
         wait_for_probes(target.pid, 3)
         # Enough for the gateway, and not for the JVM that would ask.
         threads = len(os.listdir(f"/proc/{target.pid}/task")) + 8
-        assert run(*as_user, "prlimit", f"--pid={target.pid}", f"--nproc={threads}:").returncode == 0
+        assert run(*user, "prlimit", f"--pid={target.pid}", f"--nproc={threads}:").returncode == 0
         result = run(JCOLLECT, "select", target.pid, "Threads#main")
         assert result.stdout.startswith("selected 1 method, 1 new, in "), result
         assert not Path(f"/tmp/.java_pid{target.pid}").exists()
