@@ -151,13 +151,10 @@ def test_a_jvm_at_the_limit_of_its_user_is_spared(shared_targets: Path) -> None:
 def test_an_agent_that_can_start_no_threads_for_its_gateway_has_it_later(targets: Path, group: Path) -> None:
     with program(newest_jdk, targets, inside(group), probes=ADD) as target:
         wait_for_probes(target.pid, 3)
-        most = int((group / "pids.current").read_text())
-        limit(group, most)
+        limit(group, 1)  # Far below what it has: threads of the JVM that end make no room.
         refused = run(JCOLLECT, "unselect", target.pid, ADD, "--timeout", 1)
         assert refused.returncode == 1, refused
-        # The JVM's own threads come and go: one may have been free for the gateway, and none for the command.
-        reasons = (f"it can start no more threads (pids.max={most} of ", "has closed the control connection")
-        assert any(reason in refused.stderr for reason in reasons), refused
+        assert "it can start no more threads (pids.max=1 of " in refused.stderr
         assert_goes_on(target)
         limit(group, "max")
         unselected = run(JCOLLECT, "unselect", target.pid, ADD)
