@@ -68,6 +68,12 @@ def bpf() -> None:
     require_bpf()
 
 
+@pytest.fixture(autouse=True)
+def one_arena(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several of glibc's arenas grow in steps of some 4 MB, each at a time of its own choosing."""
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
+
+
 class Life:
     """Samples of a JVM and of the collector that is attached to it."""
 
