@@ -33,6 +33,7 @@ JCOLLECT = ROOT / ".venv/bin/jcollect"
 JVM_FOLDER = Path("/usr/lib/jvm")
 OLDEST_JAVA = 17
 NATIVE_ACCESS_WARNINGS_SINCE = 24
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -142,12 +143,16 @@ class Process:
         """The next line, of stdout or stderr, that the pattern matches at its start."""
         deadline = time.monotonic() + seconds
         while True:
+            has_ended = not any(reader.is_alive() for reader in self._readers)
             try:
-                line = self._pending.get(timeout=max(0.01, deadline - time.monotonic()))
+                line = self._pending.get(timeout=_POLL_SECONDS)
             except queue.Empty:
+                if not has_ended and time.monotonic() < deadline:
+                    continue
+                state = "has ended" if has_ended else "goes on"
                 raise AssertionError(
-                    f"no line like {pattern!r} from {self.command}; stdout {self.out[-20:]}, "
-                    f"stderr {self.err[-20:]}"
+                    f"no line like {pattern!r} from {self.command}, which {state}; "
+                    f"stdout {self.out[-20:]}, stderr {self.err[-20:]}"
                 ) from None
             if re.match(pattern, line):
                 return line

@@ -70,6 +70,7 @@ WEAVE = r"jprobe: cannot weave (class )?\S+: "
 TOLD = [
     r"jprobe: class \S+ has no probes, the JVM does not show it: ",
     r"jprobe: more classes cannot be woven or restored; ",
+    r"jprobe: more classes have no probes, because they cannot be linked",
     WEAVE + r"it cannot be linked: ",
     WEAVE + r"java\.lang\.InternalError: class redefinition failed: invalid class",
     WEAVE + r"the class has not been defined, or is gone",
