@@ -89,6 +89,12 @@ def reflected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_reflected(tmp_path_factory.mktemp("parameters"))
 
 
+def reflecting(jdk: Jdk, library: Library, reflected: Path, **agent: str) -> Process:
+    """ReflectedJars. Where reflection throws often, compiled code would leave the message out."""
+    jvm = ["-XX:-OmitStackTraceInFastThrow"]
+    return java(jdk, "-cp", library.class_path(reflected), "ReflectedJars", jvm=jvm, **agent)
+
+
 def told(target: Process, folder: Path) -> list[str]:
     """What reflection says of all methods."""
     file = folder / f"told{next(FILES)}"
@@ -98,7 +104,7 @@ def told(target: Process, folder: Path) -> list[str]:
 
 
 def told_without_agent(jdk: Jdk, library: Library, reflected: Path, folder: Path) -> list[str]:
-    with java(jdk, "-cp", library.class_path(reflected), "ReflectedJars") as target:
+    with reflecting(jdk, library, reflected) as target:
         target.wait_for_line("ready", PATIENCE_SECONDS)
         lines = told(target, folder)
     assert sum("; final " in line for line in lines) > 50
@@ -147,7 +153,7 @@ def test_names_are_as_ever_where_the_agent_is_loaded_later(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     as_ever = told_without_agent(jdk, library, reflected, tmp_path)
-    with java(jdk, "-cp", library.class_path(reflected), "ReflectedJars") as target:
+    with reflecting(jdk, library, reflected) as target:
         target.wait_for_line("ready", PATIENCE_SECONDS)
         # So that reflection has linked, and loaded, what it needs.
         check_the_same(told(target, tmp_path), as_ever, "before")
@@ -171,9 +177,7 @@ def test_names_are_as_ever_where_the_agent_was_there_first(
     jdk: Jdk, library: Library, reflected: Path, tmp_path: Path
 ) -> None:
     as_ever = told_without_agent(jdk, library, reflected, tmp_path)
-    class_path = library.class_path(reflected)
-    probes = library.selectors
-    with java(jdk, "-cp", class_path, "ReflectedJars", probes=probes, options=OPTIONS) as target:
+    with reflecting(jdk, library, reflected, probes=library.selectors, options=OPTIONS) as target:
         target.wait_for_line("ready", PATIENCE_SECONDS)
         check_the_same(told(target, tmp_path), as_ever, "dormant")
         for _ in range(2):
