@@ -73,6 +73,10 @@ UNWOVEN = [
     "the class has not been defined, or is gone",
     "with the probes it would exceed 65535 bytes of bytecode",
 ]
+# Of the libraries there are some thirty in all, and the agent tells of twenty at one look.
+MOST_UNTOLD = 15
+MORE_UNWOVEN = "jprobe: more classes cannot be woven or restored; jcollect probes shows which"
+MORE_UNLINKABLE = "jprobe: more classes have no probes, because they cannot be linked"
 
 
 @pytest.fixture(autouse=True)
@@ -221,7 +225,7 @@ def test_every_method_can_be_woven_and_nothing_is_harmed(
                 "all to be woven",
                 PATIENCE_SECONDS,
             )
-            woven = check_what_is_woven(everything, figures)
+            woven, untold = check_what_is_woven(everything, figures)
             figures["methods woven"] = len({method_of(probe) for probe in woven})
             assert figures["methods woven"] >= least_methods(what)
             for _ in range(2):
@@ -239,7 +243,7 @@ def test_every_method_can_be_woven_and_nothing_is_harmed(
         figures["classes restored"] = compared["restored"]
         assert not [verdict for verdict in compared if "not restored" in verdict or "differs" in verdict]
         never_linked = {verdict.split()[0] for verdict in compared if verdict.endswith(" never linked")}
-        assert never_linked <= unlinkable(everything)
+        assert never_linked <= unlinkable(everything) | untold
         figures["classes never linked"] = len(never_linked)
         # Of those that were loaded since, what they were at first has not been seen, but for their files.
         since = sum(count for verdict, count in compared.items() if verdict.startswith("loaded since"))
@@ -278,21 +282,29 @@ def class_of(probe: LiveProbe) -> tuple[int, str]:
     return probe.probe.class_loader_id, probe.probe.class_name
 
 
-def check_what_is_woven(everything: Everything, figures: dict[str, Any]) -> list[LiveProbe]:
-    """The probes that are armed; each other has a reason that we know of."""
+def check_what_is_woven(everything: Everything, figures: dict[str, Any]) -> tuple[list[LiveProbe], set[str]]:
+    """The probes that are armed, and the classes that failed after the agent's last line about such.
+
+    Each other has a reason that we know of.
+    """
     why = Counter(known(one.reason, UNTRACEABLE) for one in traced(everything.pid).untraceable(()))
     probes = everything.probes()
     told = dict(filter(None, map(told_unwoven, everything.target.err)))
     failed = {method_of(probe) for probe in probes if STATE_NAMES[probe.state] == "failed"}
+    untold = set()
     for _, class_name, method, descriptor in failed:
         reason = told.get(class_name) or told.get(f"{class_name}#{method}{descriptor}")
-        assert reason, f"{class_name}#{method}{descriptor} was not woven, and no line says why"
-        why[known(reason, UNWOVEN)] += 1
+        if reason:
+            why[known(reason, UNWOVEN)] += 1
+        else:
+            untold.add(class_name)
+    assert not untold or MORE_UNWOVEN in everything.target.err, f"no line says why {untold} were not woven"
+    assert len(untold) <= MOST_UNTOLD, untold
     figures["methods selected"] = len({method_of(probe) for probe in probes}) + sum(
         count for reason, count in why.items() if reason in UNTRACEABLE
     )
     figures["methods not woven"] = dict(why.most_common())
-    return [probe for probe in probes if STATE_NAMES[probe.state] == "armed"]
+    return [probe for probe in probes if STATE_NAMES[probe.state] == "armed"], untold
 
 
 def unlinkable(everything: Everything) -> set[str]:
@@ -329,8 +341,9 @@ def is_expected(line: str) -> bool:
     unwoven = told_unwoven(line)
     if unwoven:
         return any(re.fullmatch(kind, unwoven[1]) for kind in UNWOVEN)
-    return bool(
-        re.match(r"jprobe: selector .* has matched no method", line)
+    return line in (MORE_UNWOVEN, MORE_UNLINKABLE) or bool(
+        re.match(r"jprobe: class \S+ has no probes, the JVM does not show it: ", line)
+        or re.match(r"jprobe: selector .* has matched no method", line)
         or re.match(r"jprobe: cannot trace .*: retransforming on JDK ", line)
         or re.match(r"WARNING: .*sun\.misc\.Unsafe", line)
         or re.match("WARNING: Please consider reporting this", line)
