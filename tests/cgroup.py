@@ -57,8 +57,13 @@ class Cgroup:
             (self.folder / "cpu.cfs_quota_us").write_text(str(-1 if quota is None else quota))
 
     def starting(self) -> list[str]:
-        """What to begin a command with, so that it runs in there."""
-        return ["sh", "-c", f'echo $$ > {self.folder}/cgroup.procs && exec "$@"', "sh"]
+        """Begins a command that is to run in there."""
+        return inside(self.folder)
+
+
+def inside(folder: Path) -> list[str]:
+    """Begins a command that is to run in the cgroup."""
+    return ["sh", "-c", f'echo $$ > "{folder}/cgroup.procs" && exec "$@"', "sh"]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 DEADLINE_SECONDS = 30.0
-# A second on a quiet machine. What is slower by mistake takes tens of them.
+# A second suffices on a quiet machine. A fault takes tens of them.
 SOON_SECONDS = 5.0
 
 

@@ -13,7 +13,7 @@ import pytest
 from collector_fixtures import Bench
 
 from conditions import wait_until
-from java_target import COMPILER, JDKS, NOBODY, ORDERS, Jdk, Process, java, newest_jdk, on_every_jdk
+from java_target import COMPILER, JDKS, NOBODY, ORDERS, Jdk, Process, as_user, java, newest_jdk, on_every_jdk
 from jcollect.discovery.host import Host, HostProcess
 from stub_image import LONG, StubImage, mark, own_image
 
@@ -218,7 +218,7 @@ def test_what_may_not_be_read_is_left_out(targets: Path, tmp_path: Path) -> None
         "from jcollect.discovery.host import Host\n"
         "for process in Host().look(): print(process.pid, process.name)"
     )
-    reader = ("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups")
+    reader = as_user("12345", "12345")
     may_read = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
     with java(newest_jdk, "-cp", targets, "PrimeCalls") as target:
         target.wait_for_line("ready")

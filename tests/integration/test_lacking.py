@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from collector_fixtures import DEADLINE, JCOLLECT, Bench, Command, Target
 
-from cgroup import pids_cgroup
+from cgroup import inside, pids_cgroup
 from conditions import require_bpf, wait_until
 from java_target import as_user
 from stub_image import ENTRY, LONG, Method, StubImage
@@ -56,8 +56,7 @@ def run(*command: object, **options: object) -> subprocess.CompletedProcess[str]
 
 def limited_to(group: Path, tasks: int, *command: object) -> subprocess.CompletedProcess[str]:
     (group / "pids.max").write_text(f"{tasks}\n")
-    script = f'echo $$ > {group}/cgroup.procs && exec "$@"'
-    return run("sh", "-c", script, "sh", *command)
+    return run(*inside(group), *command)
 
 
 def sentence_of(result: subprocess.CompletedProcess[str]) -> str:

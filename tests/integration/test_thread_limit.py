@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cgroup import pids_cgroup
+from cgroup import inside, pids_cgroup
 from conditions import require_bpf, wait_until
 from java_target import (
     JCOLLECT,
@@ -54,7 +54,7 @@ def limit(group: Path, threads: int | str) -> None:
 
 
 def name_of(group: Path, pid: int) -> str:
-    """Of a control group, or of the one above, as /proc/PID/cgroup has it."""
+    """Returns the path in /proc/PID/cgroup of the lower group, or of the one above."""
     lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
     (path,) = {line.split(":", 2)[2] for line in lines if line.endswith("/lower group")}
     return path if group.name == "lower group" else path.removesuffix("/lower group")
@@ -65,10 +65,6 @@ def program(jdk: Jdk, targets: Path, before: Sequence[str], **options: str) -> I
     with java(jdk, "-cp", targets, "Threads", before=before, jvm=["-Xint"], **options) as target:
         target.wait_for_line("ready")
         yield target
-
-
-def inside(group: Path) -> list[str]:
-    return ["sh", "-c", f'echo $$ > "{group}/cgroup.procs" && exec "$@"', "sh"]
 
 
 def assert_goes_on(target: Process) -> None:

@@ -149,7 +149,7 @@ def test_a_class_is_linked_by_the_program_alone(jdk: Jdk, targets: Path) -> None
             call(target)
             finish(collector)
         assert returned(collector) == each({"LinkLocked"})
-        # What is not linked can be selected: its probes come when it is.
+        # A class that is not linked can be selected: it gets its probes when it is linked.
         assert run(JCOLLECT, "select", target.pid, "Unruly$LinkBlocks#applyAsInt").returncode == 0
         target.send("free")
         target.wait_for_line("freed")

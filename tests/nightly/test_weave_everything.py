@@ -73,7 +73,7 @@ UNWOVEN = [
     "the class has not been defined, or is gone",
     "with the probes it would exceed 65535 bytes of bytecode",
 ]
-# Of the libraries there are some thirty in all, and the agent tells of twenty at one look.
+# Some thirty classes of the libraries fail in all, and the agent tells of twenty at one look.
 MOST_UNTOLD = 15
 MORE_UNWOVEN = "jprobe: more classes cannot be woven or restored; jcollect probes shows which"
 MORE_UNLINKABLE = "jprobe: more classes have no probes, because they cannot be linked"

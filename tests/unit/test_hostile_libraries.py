@@ -28,7 +28,7 @@ from jcollect.discovery.stub_library import (
 from stub_image import ENTRY, LONG, Method, StubImage
 
 PLACE = Method("com.acme.Orders", "place", (LONG,), kinds=(ENTRY,))
-# What limits.py says; of CPU time three times as much, because machines differ and share their cores.
+# The limits are those of limits.py, with three times the CPU time: machines differ and share their cores.
 LIBRARY_SECONDS, PROCESS_SECONDS = 3 * 4.0, 3 * 6.0
 LIBRARY_MIB, PROCESS_MIB = 450, 700
 

@@ -1,4 +1,4 @@
-"""Whether a process can start threads, by the limits that the kernel has for them.
+"""Finds the kernel limit that keeps a process from starting threads.
 
 A JVM that is asked for its attach socket the first time starts a thread for it. Where that fails, HotSpot
 ends the program, with the message of a JVM that cannot start.
@@ -51,7 +51,7 @@ def _limit_of_cgroups(pid: int) -> str | None:
 
 
 def _mounts(*, is_v2: bool) -> Iterator[tuple[str, str]]:
-    """Of the hierarchy that has pids.max: which of its cgroups is mounted, and where. mountinfo: proc(5)."""
+    """Yields the mounted cgroups of the hierarchy with pids.max, and their places. mountinfo: proc(5)."""
     for line in _read("/proc/self/mountinfo").splitlines():
         mount, _, kind = line.partition(" - ")
         fields, kinds = mount.split(" "), kind.split(" ")
@@ -82,7 +82,7 @@ def _limit_below(root: str, place: str, path: str) -> str | None:
 
 
 def _told(path: str) -> str:
-    """Whoever may make cgroups names them: what a terminal would obey is shown as an escape."""
+    """Escapes control characters: a cgroup can have any name."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path[:_MAX_TOLD_PATH])
 
 

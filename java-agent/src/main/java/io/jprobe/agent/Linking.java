@@ -51,7 +51,7 @@ final class Linking {
     } catch (OutOfMemoryError e) {
       throw e;
     } catch (Throwable e) {
-      // What the class needs may be missing.
+      // A class that it names may be missing.
       return "it cannot be linked: " + Log.describe(e);
     }
     return isLinked(type) ? null : "the JVM does not link it";

@@ -37,7 +37,7 @@ public final class ApplicationCalls {
       super(null, null, "jprobe-caller", 0, false);
       this.next = first;
       setDaemon(true);
-      // What the application's threads have: its code may look there.
+      // The application's threads have this one too, and its code may look there.
       setContextClassLoader(ClassLoader.getSystemClassLoader());
     }
 
