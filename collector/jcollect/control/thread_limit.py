@@ -10,6 +10,8 @@ import os
 import re
 from collections.abc import Iterator
 
+from jcollect.printable import printable
+
 # The JVM needs one. Others are started beside it.
 _MARGIN = 3
 
@@ -77,13 +79,9 @@ def _limit_below(root: str, place: str, path: str) -> str | None:
         folder = "/".join((place.rstrip("/"), *names[:depth]))
         most, now = _number_in(f"{folder}/pids.max"), _number_in(f"{folder}/pids.current")
         if most is not None and now is not None and most - now < _MARGIN:
-            return f"pids.max={most} of {_told('/'.join((top, *names[:depth])) or '/')}"
+            group = "/".join((top, *names[:depth])) or "/"
+            return f"pids.max={most} of {printable(group[:_MAX_TOLD_PATH])}"
     return None
-
-
-def _told(path: str) -> str:
-    """Escapes control characters: a cgroup can have any name."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path[:_MAX_TOLD_PATH])
 
 
 def _limit_of_user(pid: int) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jcollect.discovery.limits import MAX_TOLD_NAME, MAX_WARNINGS
+from jcollect.printable import printable
 
 
 class Faults:
@@ -20,6 +21,5 @@ class Faults:
 
 
 def _shown(name: str) -> str:
-    """The name is the target's own: what a terminal would obey is shown as an escape."""
     cut = name if len(name) <= MAX_TOLD_NAME else f"{name[:MAX_TOLD_NAME]}…"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+    return printable(cut)

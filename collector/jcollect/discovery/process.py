@@ -17,6 +17,7 @@ from jcollect.discovery.maps import Mapping, Place, read_maps
 from jcollect.discovery.probes import Probe, narrow, probes_of
 from jcollect.discovery.stub_library import StubLibrary, read_stub_library, read_stub_mappings
 from jcollect.errors import JcollectError
+from jcollect.printable import printable
 from jprobe.v1 import manifest_pb2
 
 # linux/capability.h
@@ -165,9 +166,7 @@ def look_again(before: TracedProcess, warn: Callable[[str], None]) -> TracedProc
 
 def _tell_refused(pid: int, refused: dict[Mapping, str], warn: Callable[[str], None]) -> None:
     for mapping, reason in islice(refused.items(), MAX_WARNINGS):
-        # The path is the target's own: what a terminal would obey is shown as an escape.
-        path = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in mapping.path)
-        warn(f"skipping the stub library {path} of PID {pid}: {reason}")
+        warn(f"skipping the stub library {printable(mapping.path)} of PID {pid}: {reason}")
     if len(refused) > MAX_WARNINGS:
         warn(f"skipping {len(refused) - MAX_WARNINGS:,} more stub libraries of PID {pid}")
 
