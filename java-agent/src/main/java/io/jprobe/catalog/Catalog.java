@@ -4,7 +4,6 @@ package io.jprobe.catalog;
 import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
-import io.jprobe.stapsdt.ProbeDefinition;
 import io.jprobe.stapsdt.StapsdtException;
 import io.jprobe.stapsdt.StubLibrary;
 import java.util.ArrayList;
@@ -20,8 +19,8 @@ import java.util.stream.Collectors;
 
 /**
  * Which method has which probes. Classes are offered by the threads that load them, which must not
- * be held up; reading them and writing stub libraries is left to the watcher's thread. One stub
- * library is made for each burst of them, and for each change of the selectors that needs one.
+ * be held up; reading them and writing stub libraries is left to the watcher's thread. Stub
+ * libraries are made for each burst of them, and for each change of the selectors that needs one.
  */
 public final class Catalog {
   private static final ClassLoader PLATFORM = ClassLoader.getPlatformClassLoader();
@@ -41,8 +40,6 @@ public final class Catalog {
     void refused(String reason);
   }
 
-  private final String agentVersion;
-  private final String directory;
   private final int maxMethods;
   private final ApplicationCalls calls;
   private final LoadedClasses loadedClasses;
@@ -58,12 +55,10 @@ public final class Catalog {
   private volatile String refusal = "";
 
   // Of the watcher's thread alone, once the catalogue has been opened.
-  private final Names names = new Names();
+  private final Generations generations;
   private final LoaderIds loaderIds = new LoaderIds();
-  private final List<Generation> generations = new ArrayList<>();
   private final UntraceableList untraceable = new UntraceableList();
   private final Set<TracedClass> toLookAt = new LinkedHashSet<>();
-  private int nextGeneration;
   private int methodCount;
 
   /**
@@ -80,12 +75,10 @@ public final class Catalog {
       ApplicationCalls calls,
       LoadedClasses loadedClasses) {
     this.selectors = selectors;
-    this.agentVersion = agentVersion;
-    this.directory = directory;
     this.maxMethods = maxMethods;
     this.calls = calls;
     this.loadedClasses = loadedClasses;
-    this.nextGeneration = firstGeneration;
+    this.generations = new Generations(agentVersion, directory, firstGeneration);
   }
 
   /** Whether a class of this module and loader belongs to the JDK. */
@@ -100,7 +93,7 @@ public final class Catalog {
 
   /** The number of the library that would be made next. */
   public int nextGeneration() {
-    return nextGeneration;
+    return generations.next();
   }
 
   /**
@@ -108,9 +101,7 @@ public final class Catalog {
    * the probes of {@link Limits} and a gate for what {@link Guard} tells.
    */
   public StubLibrary open() throws StapsdtException {
-    Manifest manifest = manifest();
-    manifest.addLimits();
-    return load(manifest, Limits.definitions(), 1, Map.of());
+    return generations.open(selectors);
   }
 
   /** Whether a selector may mean the class, of this binary name. For any thread. */
@@ -210,7 +201,7 @@ public final class Catalog {
       apply(plans);
       if (wasRefused) {
         // The newest library tells collectors whether the refusal still stands.
-        publish(manifest(), Map.of());
+        publish(List.of(), Map.of());
       }
       return done;
     } catch (StapsdtException e) {
@@ -282,13 +273,10 @@ public final class Catalog {
       }
     }
     if (!fresh.isEmpty() || untraceable.hasWaited(UNTRACEABLE_PATIENCE_NANOS)) {
-      Manifest manifest = manifest();
       List<Untraceable> told = untraceable.take();
-      manifest.add(told);
-      fresh.forEach(manifest::add);
       boolean isDone = false;
       try {
-        publish(manifest, fresh);
+        publish(told, fresh);
         isDone = true;
       } finally {
         if (!isDone) {
@@ -307,46 +295,9 @@ public final class Catalog {
     }
   }
 
-  private Manifest manifest() {
-    return new Manifest(agentVersion, nextGeneration, selectors, refusal);
-  }
-
-  private void publish(Manifest manifest, Map<TracedClass, List<TracedMethod>> fresh)
+  private void publish(List<Untraceable> told, Map<TracedClass, List<TracedMethod>> fresh)
       throws StapsdtException {
-    Map<String, List<String>> given = new LinkedHashMap<>();
-    boolean isDone = false;
-    try {
-      List<ProbeDefinition> definitions = new ArrayList<>();
-      int gates = 0;
-      for (Map.Entry<TracedClass, List<TracedMethod>> each : fresh.entrySet()) {
-        TracedClass traced = each.getKey();
-        List<String> probes =
-            each.getValue().stream().map(method -> method.probeName).collect(Collectors.toList());
-        String provider = names.provider(traced.key, traced.loaderId, probes);
-        given.put(provider, probes);
-        each.getValue().forEach(method -> definitions.addAll(method.definitions(provider)));
-        gates += each.getValue().size();
-      }
-      load(manifest, definitions, gates, fresh);
-      isDone = true;
-    } finally {
-      if (!isDone) {
-        given.forEach(names::giveBack);
-      }
-    }
-  }
-
-  private StubLibrary load(
-      Manifest manifest,
-      List<ProbeDefinition> definitions,
-      int gates,
-      Map<TracedClass, List<TracedMethod>> contents)
-      throws StapsdtException {
-    StubLibrary library =
-        StubLibrary.load(directory, nextGeneration, definitions, gates, manifest.toByteArray());
-    generations.add(new Generation(nextGeneration, library, contents));
-    nextGeneration++;
-    return library;
+    generations.publish(selectors, refusal, told, fresh);
   }
 
   /** Takes back every probe: part of a selection would look like all of it. */
@@ -354,7 +305,7 @@ public final class Catalog {
     refusal = reason;
     offers.clear();
     retireAll();
-    publish(manifest(), Map.of());
+    publish(List.of(), Map.of());
     listener.refused(reason);
   }
 
@@ -384,19 +335,7 @@ public final class Catalog {
    * @param place see {@link TracedMethod#place}
    */
   public Map.Entry<TracedClass, TracedMethod> findPlace(String place) {
-    try {
-      int colon = place.indexOf(':');
-      int number = Integer.parseInt(place.substring(0, Math.max(colon, 0)));
-      int index = Integer.parseInt(place.substring(colon + 1));
-      for (Generation generation : generations) {
-        if (generation.number == number) {
-          return generation.find(index);
-        }
-      }
-    } catch (NumberFormatException e) {
-      // Not a name that we give.
-    }
-    return null;
+    return generations.find(place);
   }
 
   /**
@@ -404,14 +343,10 @@ public final class Catalog {
    * that has come or gone since.
    */
   public Set<TracedClass> changed() {
-    Set<TracedClass> changed = Set.of();
-    // Nothing is made where nothing has changed: so it is at nearly every look.
-    for (int i = 0; i < generations.size(); i++) {
-      changed = union(changed, generations.get(i).changed());
-    }
+    Set<TracedClass> changed = generations.changed();
     if (!toLookAt.isEmpty()) {
       toLookAt.removeIf(traced -> traced.armed().isEmpty() && traced.raised().isEmpty());
-      changed = union(changed, toLookAt);
+      changed = Generations.union(changed, toLookAt);
       toLookAt.clear();
     }
     return changed;
@@ -429,30 +364,11 @@ public final class Catalog {
     return unsettled;
   }
 
-  private static Set<TracedClass> union(Set<TracedClass> some, Set<TracedClass> others) {
-    if (some.isEmpty() && others.isEmpty()) {
-      return some;
-    }
-    Set<TracedClass> all = new LinkedHashSet<>(some);
-    all.addAll(others);
-    return all;
-  }
-
   /** Forgets classes whose loaders are gone; their probes' state says so. */
   void retireGone() {
-    generations.removeIf(this::isUnloaded);
+    generations.retireGone();
     classes.values().removeIf(this::isForgotten);
     loaderIds.retireGone();
-  }
-
-  private boolean isUnloaded(Generation generation) {
-    generation.retireGone();
-    boolean isGone = generation.isGone();
-    if (isGone) {
-      names.release(generation.classes().stream().map(one -> one.key).collect(Collectors.toList()));
-      generation.unload();
-    }
-    return isGone;
   }
 
   private boolean isForgotten(TracedClass traced) {
@@ -493,8 +409,7 @@ public final class Catalog {
 
   /** Takes all stub libraries away from tracers; their probes have to be retired before. */
   public void close() {
-    generations.forEach(Generation::close);
-    generations.clear();
+    generations.close();
     classes.clear();
   }
 }

@@ -6,7 +6,6 @@ import io.jprobe.capture.ProbeKind;
 import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
 import io.jprobe.stapsdt.ProtoWriter;
-import java.util.List;
 
 /** Writes jprobe.v1.Manifest (proto/jprobe/v1/manifest.proto), whose field numbers stand here. */
 public final class Manifest {
@@ -15,9 +14,19 @@ public final class Manifest {
   /** jprobe.v1.PROBE_KIND_LIMIT: no kind of probe that a method has. */
   private static final int LIMIT_KIND = 5;
 
+  /**
+   * A collector reads half as much again of a library's probes, and twice as many bytes
+   * (collector/jcollect/discovery/limits.py): one method more is never too many.
+   */
+  private static final int ENOUGH_BYTES = 8 << 20;
+
+  private static final int ENOUGH_PROBES = 80_000;
+
   private final ProtoWriter manifest = new ProtoWriter();
   private final Selectors selectors;
+  private final int headerBytes;
   private int methods;
+  private int probes;
 
   Manifest(String agentVersion, int generation, Selectors selectors, String refusal) {
     this.selectors = selectors;
@@ -26,6 +35,12 @@ public final class Manifest {
       manifest.text(4, selector.toString());
     }
     manifest.textIfAny(8, refusal);
+    headerBytes = manifest.size();
+  }
+
+  /** Whether what follows belongs into another library. */
+  boolean isFull() {
+    return manifest.size() - headerBytes >= ENOUGH_BYTES || probes >= ENOUGH_PROBES;
   }
 
   /** The probes by which tracers ask for a limit, all of one method that is none. */
@@ -38,17 +53,16 @@ public final class Manifest {
     methods++;
   }
 
-  void add(TracedClass traced, List<TracedMethod> some) {
-    for (TracedMethod method : some) {
-      manifest.message(
-          5,
-          describe(traced, method)
-              .number(6, Math.max(selectors.each().indexOf(method.selector()), 0)));
-      for (ProbeKind kind : method.kinds()) {
-        manifest.message(6, slot(method, kind));
-      }
-      methods++;
+  void add(TracedClass traced, TracedMethod method) {
+    manifest.message(
+        5,
+        describe(traced, method)
+            .number(6, Math.max(selectors.each().indexOf(method.selector()), 0)));
+    for (ProbeKind kind : method.kinds()) {
+      manifest.message(6, slot(method, kind));
+      probes++;
     }
+    methods++;
   }
 
   /** A jprobe.v1.TracedMethod. */
@@ -77,10 +91,8 @@ public final class Manifest {
         .textIfAny(4, value.isAskedFor ? value.path.toString() : "");
   }
 
-  void add(List<Untraceable> untraceable) {
-    for (Untraceable one : untraceable) {
-      manifest.message(7, describe(one));
-    }
+  void add(Untraceable one) {
+    manifest.message(7, describe(one));
   }
 
   /** A jprobe.v1.Untraceable. */

@@ -51,6 +51,11 @@ public final class ProtoWriter {
     out.write((int) value);
   }
 
+  /** In bytes. */
+  public int size() {
+    return out.size();
+  }
+
   public byte[] toByteArray() {
     return out.toByteArray();
   }

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.catalog;
+
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertNull;
+import static org.junit.Assert.assertSame;
+import static org.junit.Assert.assertThrows;
+import static org.junit.Assert.assertTrue;
+
+import io.jprobe.calls.ApplicationCalls;
+import io.jprobe.select.Selectors;
+import io.jprobe.stapsdt.StapsdtException;
+import java.io.BufferedReader;
+import java.io.File;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+import org.junit.Test;
+import org.objectweb.asm.ClassWriter;
+import org.objectweb.asm.MethodVisitor;
+import org.objectweb.asm.Opcodes;
+
+/** A burst of more probes than one library may have. */
+public class GenerationsTest {
+  private static final ClassLoader LOADER = GenerationsTest.class.getClassLoader();
+  private static final String NAME = "Huge";
+
+  /** With their three probes each, more than a library takes. */
+  private static final int METHODS = 30_000;
+
+  private static final byte[] HUGE = huge();
+
+  private static byte[] huge() {
+    ClassWriter writer = new ClassWriter(0);
+    writer.visit(Opcodes.V11, Opcodes.ACC_PUBLIC, NAME, null, "java/lang/Object", null);
+    for (int i = 0; i < METHODS; i++) {
+      MethodVisitor method = writer.visitMethod(Opcodes.ACC_STATIC, "m" + i, "()V", null, null);
+      method.visitCode();
+      method.visitInsn(Opcodes.RETURN);
+      method.visitMaxs(0, 0);
+      method.visitEnd();
+    }
+    writer.visitEnd();
+    return writer.toByteArray();
+  }
+
+  private static Catalog catalog() throws Exception {
+    PublishedClass.loadNative();
+    Catalog catalog =
+        new Catalog(
+            Selectors.parse(NAME + "#*"),
+            "0.0.0",
+            null,
+            METHODS,
+            0,
+            new ApplicationCalls(),
+            () -> new Class<?>[0]);
+    catalog.open();
+    return catalog;
+  }
+
+  private static TracedClass offer(Catalog catalog) throws Exception {
+    return PublishedClass.offer(catalog, LOADER, NAME, HUGE, new PublishedClass.Complaints());
+  }
+
+  @Test
+  public void severalLibrariesAreMadeOfIt() throws Exception {
+    Catalog catalog = catalog();
+    TracedClass traced = offer(catalog);
+    assertEquals(METHODS, traced.methods().size());
+    assertEquals("the one that opens, and two", 3, catalog.nextGeneration());
+    TracedMethod first = traced.methods().get(0);
+    TracedMethod last = traced.methods().get(METHODS - 1);
+    assertEquals("1:0", first.place());
+    assertTrue(last.place(), last.place().startsWith("2:"));
+    assertSame(first, catalog.findPlace(first.place()).getValue());
+    assertEquals(Map.entry(traced, last), catalog.findPlace(last.place()));
+    assertNull(catalog.findPlace("3:0"));
+    catalog.clear();
+    catalog.close();
+  }
+
+  /** A shell that sets the limit on this process's descriptors, which can then start no other. */
+  private static final class Limiter implements AutoCloseable {
+    private final Process shell = new ProcessBuilder("sh").redirectErrorStream(true).start();
+    private final BufferedReader answers =
+        new BufferedReader(new InputStreamReader(shell.getInputStream()));
+    private final String before;
+
+    Limiter() throws IOException {
+      before = ask("prlimit --nofile --output SOFT --noheadings --pid $PPID; echo");
+      assertTrue(before, before.matches("\\d+"));
+    }
+
+    private String ask(String command) throws IOException {
+      shell.getOutputStream().write((command + "\n").getBytes());
+      shell.getOutputStream().flush();
+      String answer = answers.readLine().trim();
+      answers.readLine();
+      return answer;
+    }
+
+    /** Leaves so many descriptors; the kernel's limit is on their numbers, which may have gaps. */
+    void leave(int descriptors) throws IOException {
+      int limit = 0;
+      for (int free = 0; free < descriptors; limit++) {
+        free += Files.isSymbolicLink(Path.of("/proc/self/fd/" + limit)) ? 0 : 1;
+      }
+      assertEquals("", ask("prlimit --pid $PPID --nofile=" + limit + ":; echo; echo"));
+    }
+
+    @Override
+    public void close() throws IOException {
+      assertEquals("", ask("prlimit --pid $PPID --nofile=" + before + ":; echo; echo"));
+      shell.destroy();
+    }
+  }
+
+  private static int openDescriptors() {
+    // One of them lists the others.
+    return new File("/proc/self/fd").list().length - 1;
+  }
+
+  @Test
+  public void ifOneCannotBeMadeNoneIsLeft() throws Exception {
+    Catalog rehearsal = catalog();
+    offer(rehearsal);
+    rehearsal.clear();
+    rehearsal.close();
+    Catalog catalog = catalog();
+    try (Limiter limiter = new Limiter()) {
+      int before = openDescriptors();
+      // Enough to map one library, which keeps one.
+      limiter.leave(2);
+      StapsdtException thrown = assertThrows(StapsdtException.class, () -> offer(catalog));
+      assertTrue(thrown.getMessage(), thrown.getMessage().contains("Too many open files"));
+      assertEquals(before, openDescriptors());
+      assertEquals("the first of two was made", 2, catalog.nextGeneration());
+      assertNull(catalog.find(LOADER, NAME));
+      assertNull(catalog.findPlace("1:0"));
+    }
+    assertEquals(METHODS, offer(catalog).methods().size());
+    catalog.clear();
+    catalog.close();
+  }
+}
