@@ -187,17 +187,18 @@ final class Generations {
 
   /** Unmaps the libraries whose classes are all gone. */
   void retireGone() {
-    all.removeIf(this::isUnloaded);
+    all.forEach(Generation::retireGone);
+    List<Generation> gone = all.stream().filter(Generation::isGone).collect(Collectors.toList());
+    all.removeAll(gone);
+    gone.forEach(this::unload);
   }
 
-  private boolean isUnloaded(Generation generation) {
-    generation.retireGone();
-    boolean isGone = generation.isGone();
-    if (isGone) {
-      names.release(generation.classes().stream().map(one -> one.key).collect(Collectors.toList()));
-      generation.unload();
-    }
-    return isGone;
+  private void unload(Generation generation) {
+    // Another library may have more probes of the class, under the same names.
+    Set<TracedClass> forgotten = new LinkedHashSet<>(generation.classes());
+    all.forEach(other -> forgotten.removeAll(other.classes()));
+    names.release(forgotten.stream().map(one -> one.key).collect(Collectors.toList()));
+    generation.unload();
   }
 
   /** Takes all stub libraries away from tracers; their probes have to be retired before. */

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import static org.junit.Assert.assertArrayEquals;
 import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertNull;
 import static org.junit.Assert.assertSame;
 import static org.junit.Assert.assertThrows;
@@ -14,10 +16,15 @@ import java.io.BufferedReader;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStreamReader;
+import java.lang.ref.WeakReference;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
+import org.junit.Rule;
 import org.junit.Test;
+import org.junit.rules.TemporaryFolder;
 import org.objectweb.asm.ClassWriter;
 import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
@@ -46,14 +53,21 @@ public class GenerationsTest {
     return writer.toByteArray();
   }
 
-  private static Catalog catalog() throws Exception {
+  /** Has a probe in the library that {@link #HUGE} leaves room in. */
+  static class Beside {
+    static void method() {}
+  }
+
+  @Rule public final TemporaryFolder folder = new TemporaryFolder();
+
+  private static Catalog catalog(String directory) throws Exception {
     PublishedClass.loadNative();
     Catalog catalog =
         new Catalog(
-            Selectors.parse(NAME + "#*"),
+            Selectors.parse(NAME + "#*;**Beside#method"),
             "0.0.0",
-            null,
-            METHODS,
+            directory,
+            METHODS + 1,
             0,
             new ApplicationCalls(),
             () -> new Class<?>[0]);
@@ -62,12 +76,16 @@ public class GenerationsTest {
   }
 
   private static TracedClass offer(Catalog catalog) throws Exception {
-    return PublishedClass.offer(catalog, LOADER, NAME, HUGE, new PublishedClass.Complaints());
+    return offer(catalog, LOADER);
+  }
+
+  private static TracedClass offer(Catalog catalog, ClassLoader loader) throws Exception {
+    return PublishedClass.offer(catalog, loader, NAME, HUGE, new PublishedClass.Complaints());
   }
 
   @Test
   public void severalLibrariesAreMadeOfIt() throws Exception {
-    Catalog catalog = catalog();
+    Catalog catalog = catalog(null);
     TracedClass traced = offer(catalog);
     assertEquals(METHODS, traced.methods().size());
     assertEquals("the one that opens, and two", 3, catalog.nextGeneration());
@@ -125,11 +143,11 @@ public class GenerationsTest {
 
   @Test
   public void ifOneCannotBeMadeNoneIsLeft() throws Exception {
-    Catalog rehearsal = catalog();
+    Catalog rehearsal = catalog(null);
     offer(rehearsal);
     rehearsal.clear();
     rehearsal.close();
-    Catalog catalog = catalog();
+    Catalog catalog = catalog(null);
     try (Limiter limiter = new Limiter()) {
       int before = openDescriptors();
       // Enough to map one library, which keeps one.
@@ -142,6 +160,56 @@ public class GenerationsTest {
       assertNull(catalog.findPlace("1:0"));
     }
     assertEquals(METHODS, offer(catalog).methods().size());
+    catalog.clear();
+    catalog.close();
+  }
+
+  private static final class Loader extends ClassLoader {}
+
+  /** Whether the library has a probe of Huge's last method under the provider's own name. */
+  private boolean hasOwnName(String library) throws IOException {
+    byte[] file = Files.readAllBytes(folder.getRoot().toPath().resolve(library));
+    String text = new String(file, StandardCharsets.ISO_8859_1);
+    String probe = "\0m" + (METHODS - 1) + "__entry\0";
+    assertTrue(text.contains(probe));
+    return text.contains(NAME + probe);
+  }
+
+  /** Waits until the loaders are gone, which nothing may refer to any more. */
+  private static void retire(Catalog catalog, List<WeakReference<ClassLoader>> loaders)
+      throws Exception {
+    while (loaders.stream().anyMatch(loader -> loader.get() != null)) {
+      System.gc();
+      Thread.sleep(10);
+    }
+    catalog.retireGone();
+  }
+
+  @Test
+  public void aNameIsFreeWhenTheLastLibraryThatHasItIsGone() throws Exception {
+    Catalog catalog = catalog(folder.getRoot().getPath());
+    ClassLoader first = new Loader();
+    ClassLoader second = new Loader();
+    String beside = Beside.class.getName();
+    catalog.offer(first, NAME, false, HUGE);
+    catalog.offer(second, beside.replace('.', '/'), false, PublishedClass.classFile(beside));
+    offer(catalog, first);
+    assertTrue(hasOwnName("2.so"));
+    WeakReference<ClassLoader> gone = new WeakReference<>(first);
+    first = null;
+    retire(catalog, List.of(gone));
+    assertFalse(Files.exists(folder.getRoot().toPath().resolve("1.so")));
+    ClassLoader third = new Loader();
+    offer(catalog, third);
+    assertFalse("2.so still has that name", hasOwnName("4.so"));
+    List<WeakReference<ClassLoader>> rest =
+        List.of(new WeakReference<>(second), new WeakReference<>(third));
+    second = null;
+    third = null;
+    retire(catalog, rest);
+    assertArrayEquals(new String[] {"0.so"}, folder.getRoot().list());
+    offer(catalog, new Loader());
+    assertTrue(hasOwnName("6.so"));
     catalog.clear();
     catalog.close();
   }
