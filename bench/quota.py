@@ -9,11 +9,10 @@ CPUs, and nobody consumes its events.
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
 from typing import Any
 
 from cgroup import Cgroup
-from java_target import JDKS, ROOT, Jdk, Process, finish, java, jcollect, run
+from java_target import COMPILER, ROOT, Jdk, Process, finish, java, jcollect, run
 from throughput import SECOND_NS, WINDOW_SECONDS, Throughput, work
 
 BUILD = ROOT / "build/bench/quota"
@@ -83,8 +82,7 @@ def mill(jdk: Jdk, cores: float, threads: int, turns: int) -> dict[str, Any]:
 
 def quota(jdk: Jdk, turns: int = TURNS) -> list[dict[str, Any]]:
     BUILD.mkdir(parents=True, exist_ok=True)
-    compiler = next(each for each in JDKS if Path(each.javac).exists())
-    compiled = run(compiler.javac, "--release", "11", "-d", BUILD, ROOT / "tests/targets/Mill.java")
+    compiled = run(COMPILER.javac, "--release", "11", "-d", BUILD, ROOT / "tests/targets/Mill.java")
     assert compiled.returncode == 0, compiled.stderr
     found = []
     for cores in CORES:

@@ -11,7 +11,7 @@ import pytest
 
 from conditions import require_bpf, wait_until
 from java_target import (
-    JDKS,
+    COMPILER,
     ROOT,
     Jdk,
     Process,
@@ -131,9 +131,8 @@ def was_woven_late_or_never(full: Program) -> bool:
 
 @on_every_jdk
 def test_names_of_parameters_outlast_a_full_heap(jdk: Jdk, digest_agent: Path, tmp_path: Path) -> None:
-    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
     source = ROOT / "tests/targets/FullHeap.java"
-    compiled = run(compiler.javac, "--release", "11", "-parameters", "-d", tmp_path / "named", source)
+    compiled = run(COMPILER.javac, "--release", "11", "-parameters", "-d", tmp_path / "named", source)
     assert compiled.returncode == 0, compiled
     with program(jdk, tmp_path / "named", digest_agent, tmp_path) as full:
         for _ in range(3):

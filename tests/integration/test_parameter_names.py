@@ -11,9 +11,9 @@ import pytest
 
 from conditions import require_bpf, wait_until
 from java_target import (
+    COMPILER,
     JAR,
     JCOLLECT,
-    JDKS,
     Jdk,
     Process,
     attach,
@@ -174,12 +174,11 @@ def test_classes_are_refused_where_their_names_cannot_be_had(
 ) -> None:
     log = tmp_path / "digests"
     agent = f"-javaagent:{agent_jar('DigestAgent', targets, tmp_path)}={log},{FIRE}"
-    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
     with java(jdk, "-cp", reflected, "Parameters", jvm=[agent]) as target:
         target.wait_for_line("ready")
         as_ever = said(target)
         # An agent that is loaded and not used goes after ten seconds.
-        loaded = run(compiler.java, "-cp", targets, "LoadAgent", target.pid, JAR, "control=on")
+        loaded = run(COMPILER.java, "-cp", targets, "LoadAgent", target.pid, JAR, "control=on")
         assert loaded.returncode == 0, loaded
         Digests(log, FIRE).of_a_retransformation()
         assert run(JCOLLECT, "select", target.pid, SELECTOR).returncode == 0

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from conditions import require_bpf, wait_until
-from java_target import JDKS, KOTLIN_JAR, ROOT, Jdk, Process, java, jcollect, on_every_jdk, states_of
+from java_target import COMPILER, KOTLIN_JAR, ROOT, Jdk, Process, java, jcollect, on_every_jdk, states_of
 
 JARS = ROOT / "java-agent/build/targets"
-COMPILER = JARS / "kotlin-compiler-embeddable.jar"
-CLASS_PATH = [COMPILER, *sorted(JARS.glob("kotlin*.jar")), *sorted(JARS.glob("annotations*.jar"))]
+KOTLINC = JARS / "kotlin-compiler-embeddable.jar"
+CLASS_PATH = [KOTLINC, *sorted(JARS.glob("kotlin*.jar")), *sorted(JARS.glob("annotations*.jar"))]
 PATIENCE_SECONDS = 1_800.0
 # Of every constructor the end, with a value of what it has made; of few calls.
 SELECTOR = "org.jetbrains.kotlin.**#new(s=this,t=thread) when duration >= 0ns && this != null every 9973"
@@ -44,9 +44,8 @@ def bpf() -> None:
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kotlinc")
-    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
     source = ROOT / "tests/targets/everything/KotlinCompiler.java"
-    subprocess.run([compiler.javac, "--release", "11", "-d", folder, source], check=True)
+    subprocess.run([COMPILER.javac, "--release", "11", "-d", folder, source], check=True)
     (folder / "orders.kt").write_text(SOURCE)
     return folder
 
@@ -62,7 +61,7 @@ def test_every_constructor_of_the_compiler_can_be_woven(jdk: Jdk, program: Path,
         "-cp",
         ":".join(map(str, [program, *CLASS_PATH])),
         "KotlinCompiler",
-        COMPILER,
+        KOTLINC,
         KOTLIN_JAR,
         program / "orders.kt",
         tmp_path,

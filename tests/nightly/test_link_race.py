@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conditions import require_bpf, wait_until
-from java_target import JDKS, OLDEST_JAVA, Jdk, java, jcollect, on_every_jdk, states_of, wait_for_probes
+from java_target import COMPILER, OLDEST_JAVA, Jdk, java, jcollect, on_every_jdk, states_of, wait_for_probes
 
 PROBES = 3
 ROUNDS = 10
@@ -33,8 +33,7 @@ def large_class(folder: Path) -> Path:
     methods = "".join(f"public static int {name}(int n) {{ {lines} return n; }}\n" for name in names)
     source = folder / "Large.java"
     source.write_text(f"public class Large {{ {fields}\n{methods} }}\n")
-    compiler = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
-    subprocess.run([compiler.javac, "--release", str(OLDEST_JAVA), "-d", folder, source], check=True)
+    subprocess.run([COMPILER.javac, "--release", str(OLDEST_JAVA), "-d", folder, source], check=True)
     return folder / "Large.class"
 
 

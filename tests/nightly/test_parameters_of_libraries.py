@@ -13,9 +13,9 @@ import pytest
 
 from conditions import require_bpf, wait_until
 from java_target import (
+    COMPILER,
     JAR,
     JCOLLECT,
-    JDKS,
     SCALA_JAR,
     Jdk,
     Process,
@@ -31,7 +31,6 @@ JARS = SCALA_JAR.parent
 PATIENCE_SECONDS = 1_800.0
 FILES = itertools.count()
 OPTIONS = "max-methods=200000"
-COMPILER = next(jdk for jdk in JDKS if Path(jdk.javac).exists())
 
 
 @dataclass(frozen=True)

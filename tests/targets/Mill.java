@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import com.sun.management.OperatingSystemMXBean;
-import java.lang.management.ManagementFactory;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
@@ -47,15 +45,15 @@ public final class Mill extends Thread {
       mills[i] = new Mill();
       mills[i].start();
     }
-    OperatingSystemMXBean system =
-        (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
+    // The OperatingSystemMXBean of JDK 21 fails in a cgroup namespace of version 1.
+    ProcessHandle process = ProcessHandle.current();
     System.out.println("ready");
     while (System.in.available() == 0) {
       long rounds = 0;
       for (Mill mill : mills) {
         rounds += mill.rounds.get();
       }
-      long cpu = system.getProcessCpuTime();
+      long cpu = process.info().totalCpuDuration().orElseThrow().toNanos();
       System.out.println("at " + System.nanoTime() + " " + rounds + " " + cpu);
       Thread.sleep(100);
     }
