@@ -238,6 +238,20 @@ def finish(collector: Process, number: int = signal.SIGINT) -> str:
     return collector.err[-1]
 
 
+def end_bpftrace(tracer: Process) -> None:
+    """Ends bpftrace as Ctrl-C does."""
+
+    def has_ended() -> bool:
+        # bpftrace 0.17 forgets a signal that comes while it does not wait for events.
+        tracer.signal(signal.SIGINT)
+        try:
+            return tracer.wait(5) is not None
+        except subprocess.TimeoutExpired:
+            return False
+
+    wait_until(has_ended, "bpftrace to end")
+
+
 def run(*arguments: str | int | Path, timeout: float = DEADLINE_SECONDS, **options: Any) -> Any:
     """A command run to its end; output captured, exit code not checked."""
     return subprocess.run(

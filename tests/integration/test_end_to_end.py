@@ -27,6 +27,7 @@ from java_target import (
     Jdk,
     Process,
     attach,
+    end_bpftrace,
     finish,
     java,
     jcollect,
@@ -83,8 +84,7 @@ def test_bpftrace_counts_the_same_while_jcollect_is_attached(prime_calls: Proces
         collector = attach(prime_calls.pid)
         client = Client(f"unix:///run/jprobe/{prime_calls.pid}.sock")
         did = run_calls(prime_calls)
-        bpftrace.signal(signal.SIGINT)
-        bpftrace.wait()
+        end_bpftrace(bpftrace)
         finish(collector)
         client.join()
     assert_exact(client, did)
@@ -109,8 +109,7 @@ def test_a_tracer_that_is_not_ours_has_methods_woven_and_restored(targets: Path)
         with Process(["bpftrace", "-p", str(target.pid), "-e", script]) as bpftrace:
             wait_until(lambda: states(target)["armed"] == 1, "the one probe to be armed")
             did = run_calls(target)
-            bpftrace.signal(signal.SIGINT)
-            bpftrace.wait()
+            end_bpftrace(bpftrace)
         counted = sum(int(line.split(": ")[1]) for line in bpftrace.out if line.startswith("@calls["))
         assert counted == did["touch.entry"]
         wait_until(lambda: states(target) == {"dormant": ORDERS_PROBES}, "all probes to be dormant")

@@ -18,6 +18,7 @@ from java_target import (
     Jdk,
     Process,
     attach,
+    end_bpftrace,
     finish,
     java,
     jcollect,
@@ -129,8 +130,7 @@ def test_a_tracer_that_is_not_ours_is_throttled_as_well_and_when_it_goes_nothing
         with Process(["bpftrace", "-p", str(target.pid), "-e", program]) as tracer:
             wait_until(lambda: states(target.pid)["drop return"] == "throttled", "the method to be unwoven")
             assert "THROTTLED: 1 method;" in run(JCOLLECT, "status", target.pid).stdout
-            tracer.signal(signal.SIGINT)
-            tracer.wait()
+            end_bpftrace(tracer)
         wait_until(lambda: set(states(target.pid).values()) == {"dormant"}, "nothing to be throttled")
         target.send("")
         assert target.wait() == 0

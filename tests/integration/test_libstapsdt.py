@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from conditions import require_bpf, wait_until
-from java_target import ROOT, Process, run
+from java_target import ROOT, Process, end_bpftrace, run
 from jcollect.discovery.maps import Mapping, read_maps
 from jcollect.discovery.stub_library import find_stub_mappings
 from jprobe.v1 import manifest_pb2, probe_pb2
@@ -143,16 +142,8 @@ def bpftrace(program: Process, script: str) -> Process:
     return tracer
 
 
-def end_bpftrace(tracer: Process) -> list[str]:
-    def has_ended() -> bool:
-        # bpftrace 0.17 forgets a signal that comes while it does not wait for events.
-        tracer.signal(signal.SIGINT)
-        try:
-            return tracer.wait(1) is not None
-        except subprocess.TimeoutExpired:
-            return False
-
-    wait_until(has_ended, "bpftrace to end")
+def printed_by(tracer: Process) -> list[str]:
+    end_bpftrace(tracer)
     return sorted(line for line in tracer.out if line and not re.match("Attaching|begun", line))
 
 
@@ -374,7 +365,7 @@ def test_bpftrace_and_the_program_count_the_same(
     with bpftrace(program, script) as tracer:
         assert ask(program, "enabled") == "111"
         ask(program, f"fire {CALLS}")
-        seen = end_bpftrace(tracer)
+        seen = printed_by(tracer)
     total = CALLS * (CALLS + 1) // 2
     assert seen == sorted(
         [
@@ -446,8 +437,8 @@ def test_a_probe_added_to_a_loaded_provider_is_found(
         with bpftrace(program, script.format(file, "later", "later")) as second:
             assert ask(program, "enabled") == "101"
             ask(program, f"fire {CALLS}")
-            assert end_bpftrace(second) == ["@later: 1"]
-        assert end_bpftrace(first) == [f"@sent: {CALLS}"]
+            assert printed_by(second) == ["@later: 1"]
+        assert printed_by(first) == [f"@sent: {CALLS}"]
 
 
 def test_a_provider_can_be_unloaded_under_a_tracer(
@@ -468,7 +459,7 @@ def test_a_provider_can_be_unloaded_under_a_tracer(
         assert ask(program, "load") == "0"
         assert ask(program, "enabled") == "000"
         ask(program, f"fire {CALLS}")
-        assert end_bpftrace(tracer) == [f"@calls: {CALLS}"]
+        assert printed_by(tracer) == [f"@calls: {CALLS}"]
     assert ask(program, "enabled") == "000"
 
 
@@ -508,7 +499,7 @@ def test_the_python_binding_of_pypi_is_traced(
         assert ask(program, "enabled") == "1"
         ask(program, str(CALLS))
         tracer.wait_for_line("item 7$")
-        seen = end_bpftrace(tracer)
+        seen = printed_by(tracer)
     total = CALLS * (CALLS + 1) // 2
     assert seen == sorted([f"@calls: {CALLS}", f"@numbers: {total}", f"@back: -{total}", "item 7"])
 

@@ -15,7 +15,7 @@ import pytest
 from collector_fixtures import Bench, Target
 
 from conditions import require_bpf, wait_until
-from java_target import Process, run
+from java_target import Process, end_bpftrace, run
 from stub_image import LONG, Method, StubImage
 
 IMAGE = StubImage([Method("com.acme.Orders", "place", (LONG,), LONG, "(J)J", (1, 2))])
@@ -40,8 +40,7 @@ def bpftrace(bench: Bench, target: Target) -> Iterator[Count]:
         tracer.wait_for_line("tick")
 
         def count() -> int:
-            tracer.signal(signal.SIGINT)
-            tracer.wait()
+            end_bpftrace(tracer)
             counted = [line for line in tracer.out if line.startswith("@calls: ")]
             return int(counted[0].split()[1]) if counted else 0
 
