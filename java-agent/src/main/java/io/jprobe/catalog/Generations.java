@@ -6,6 +6,7 @@ import io.jprobe.stapsdt.ProbeDefinition;
 import io.jprobe.stapsdt.StapsdtException;
 import io.jprobe.stapsdt.StubLibrary;
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -187,16 +188,25 @@ final class Generations {
 
   /** Unmaps the libraries whose classes are all gone. */
   void retireGone() {
-    all.forEach(Generation::retireGone);
-    List<Generation> gone = all.stream().filter(Generation::isGone).collect(Collectors.toList());
-    all.removeAll(gone);
-    gone.forEach(this::unload);
+    for (Iterator<Generation> each = all.iterator(); each.hasNext(); ) {
+      Generation generation = each.next();
+      generation.retireGone();
+      if (generation.isGone()) {
+        unload(generation);
+        // Last: where memory runs out before, the next look finds it again.
+        each.remove();
+      }
+    }
   }
 
   private void unload(Generation generation) {
-    // Another library may have more probes of the class, under the same names.
     Set<TracedClass> forgotten = new LinkedHashSet<>(generation.classes());
-    all.forEach(other -> forgotten.removeAll(other.classes()));
+    for (Generation other : all) {
+      if (other != generation) {
+        // It may have more probes of the class, under the same names.
+        forgotten.removeAll(other.classes());
+      }
+    }
     names.release(forgotten.stream().map(one -> one.key).collect(Collectors.toList()));
     generation.unload();
   }

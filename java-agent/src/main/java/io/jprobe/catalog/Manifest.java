@@ -15,8 +15,8 @@ public final class Manifest {
   private static final int LIMIT_KIND = 5;
 
   /**
-   * A collector reads half as much again of a library's probes, and twice as many bytes
-   * (collector/jcollect/discovery/limits.py): one method more is never too many.
+   * Collectors read more of one library (MAX_MANIFEST_BYTES and MAX_PROBES in
+   * collector/jcollect/discovery/limits.py), so that there is room for the method that goes over.
    */
   private static final int ENOUGH_BYTES = 8 << 20;
 
@@ -38,7 +38,7 @@ public final class Manifest {
     headerBytes = manifest.size();
   }
 
-  /** Whether what follows belongs into another library. */
+  /** Whether the next method belongs in another library. */
   boolean isFull() {
     return manifest.size() - headerBytes >= ENOUGH_BYTES || probes >= ENOUGH_PROBES;
   }

@@ -6,11 +6,9 @@ import static org.junit.Assert.assertNotEquals;
 import static org.junit.Assert.assertSame;
 import static org.junit.Assert.assertTrue;
 
-import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.capture.CapturedValue;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.capture.ValueType;
-import io.jprobe.select.Selectors;
 import java.lang.ref.WeakReference;
 import java.util.ArrayList;
 import java.util.List;
@@ -164,16 +162,7 @@ public class CatalogTest {
 
   @Test
   public void beyondTheLimitNothingIsTraced() throws Exception {
-    Catalog catalog =
-        new Catalog(
-            Selectors.parse("**#*"),
-            "0.0.0",
-            null,
-            4,
-            0,
-            new ApplicationCalls(),
-            () -> new Class<?>[0]);
-    catalog.open();
+    Catalog catalog = PublishedClass.catalog("**#*", null, 4);
     List<String> refusals = new ArrayList<>();
     Catalog.Listener listener =
         new PublishedClass.Complaints() {
@@ -214,17 +203,7 @@ public class CatalogTest {
 
   @Test
   public void whatIsGoneDoesNotCountAmongTheMethodsThatCanHaveProbes() throws Exception {
-    PublishedClass.loadNative();
-    Catalog catalog =
-        new Catalog(
-            Selectors.parse("**#place"),
-            "0.0.0",
-            null,
-            1,
-            0,
-            new ApplicationCalls(),
-            () -> new Class<?>[0]);
-    catalog.open();
+    Catalog catalog = PublishedClass.catalog("**#place", null, 1);
     byte[] bytes = PublishedClass.classFile(Sample.class.getName());
     for (int i = 0; i < 3; i++) {
       ClassLoader loader = new ClassLoader(null) {};

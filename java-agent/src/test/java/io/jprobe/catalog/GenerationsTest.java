@@ -9,8 +9,6 @@ import static org.junit.Assert.assertSame;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
-import io.jprobe.calls.ApplicationCalls;
-import io.jprobe.select.Selectors;
 import io.jprobe.stapsdt.StapsdtException;
 import java.io.BufferedReader;
 import java.io.File;
@@ -61,18 +59,7 @@ public class GenerationsTest {
   @Rule public final TemporaryFolder folder = new TemporaryFolder();
 
   private static Catalog catalog(String directory) throws Exception {
-    PublishedClass.loadNative();
-    Catalog catalog =
-        new Catalog(
-            Selectors.parse(NAME + "#*;**Beside#method"),
-            "0.0.0",
-            directory,
-            METHODS + 1,
-            0,
-            new ApplicationCalls(),
-            () -> new Class<?>[0]);
-    catalog.open();
-    return catalog;
+    return PublishedClass.catalog(NAME + "#*;**Beside#method", directory, METHODS + 1);
   }
 
   private static TracedClass offer(Catalog catalog) throws Exception {

@@ -65,13 +65,18 @@ public final class PublishedClass {
 
   /** An open catalogue for memfds. */
   static Catalog catalog(String selectors) throws Exception {
+    return catalog(selectors, null, 5_000);
+  }
+
+  /** An open catalogue with a limit on its methods; for memfds where there is no directory. */
+  static Catalog catalog(String selectors, String directory, int maxMethods) throws Exception {
     loadNative();
     Catalog catalog =
         new Catalog(
             Selectors.parse(selectors),
             "0.0.0",
-            null,
-            5_000,
+            directory,
+            maxMethods,
             0,
             new ApplicationCalls(),
             () -> new Class<?>[0]);
