@@ -11,7 +11,7 @@ import pytest
 import jcollect
 
 ROOT = Path(jcollect.__file__).parent
-LAYERS = ["discovery", "control", "attach", "stream", "rpc", "commands"]
+LAYERS = ["procfs", "discovery", "control", "attach", "stream", "rpc", "commands"]
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -1,0 +1,1 @@
+"""Reads of other processes that those processes cannot turn against whoever reads. For all other packages."""
