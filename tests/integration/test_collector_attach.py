@@ -406,7 +406,7 @@ def test_the_socket_is_for_its_owner_alone(bench: Bench) -> None:
 
 def test_two_collectors_see_the_same_calls(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
-    first = bench.attach(target, "-o", "json", "--listen", "127.0.0.1:0")
+    first = bench.attach(target, "-o", "json", "--insecure", "--listen", "127.0.0.1:0")
     second = bench.attach(target, "-o", "json", "--probe", "*__return")
     # The kernel counts once for each place in a file, however many tracers are at it.
     assert target.semaphores() == 3

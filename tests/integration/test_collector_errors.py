@@ -221,18 +221,29 @@ def test_a_listen_address_in_use(bench: Bench) -> None:
     bench.attach(target)
     message = refused(bench.run("attach", target.pid))
     assert message.startswith(f"cannot listen at unix:///run/jprobe/{target.pid}.sock: the address is in use")
-    other = bench.attach(target, "--listen", "127.0.0.1:0")
+    other = bench.attach(target, "--insecure", "--listen", "127.0.0.1:0")
     address = other.status().split("serving ")[1]
-    message = refused(bench.run("attach", target.pid, "--listen", address))
+    message = refused(bench.run("attach", target.pid, "--insecure", "--listen", address))
     assert message.startswith(f"cannot listen at {address}: the address is in use")
     assert target.semaphores() == 3
 
 
-def test_a_listen_address_that_others_can_reach(bench: Bench) -> None:
-    require_bpf()
+@pytest.mark.parametrize(
+    ("address", "who"),
+    [
+        ("127.0.0.1:0", "any user of this machine"),
+        ("[::1]:0", "any user of this machine"),
+        ("localhost:0", "any user of this machine"),
+        ("0.0.0.0:0", "anyone on a machine that can reach it"),
+    ],
+)
+def test_a_listen_address_that_others_can_connect_to(bench: Bench, address: str, who: str) -> None:
     target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
-    message = refused(bench.run("attach", target.pid, "--listen", "0.0.0.0:0"))
-    assert "add --insecure" in message
+    message = refused(bench.run("attach", target.pid, "--listen", address))
+    assert message == (
+        f"cannot listen at {address}: {who} could connect over TCP and read what the probes capture; "
+        "listen on a Unix socket, as in unix:///run/jprobe/NAME.sock, which is for its owner alone, or add --insecure"
+    )
     assert target.semaphores() == 0
 
 

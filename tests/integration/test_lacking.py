@@ -127,7 +127,7 @@ def test_clients_without_files_are_refused(bench: Bench, target: Target, verb: s
 
 
 def test_a_user_who_may_start_no_threads_is_told(bench: Bench, target: Target) -> None:
-    collector = bench.attach(target, "--listen", "127.0.0.1:0")
+    collector = bench.attach(target, "--insecure", "--listen", "127.0.0.1:0")
     address = collector.status().split("serving ")[1]
     result = run(
         "prlimit", "--nproc=1", *as_user("nobody", reads_checkout=True), JCOLLECT, "observe", address

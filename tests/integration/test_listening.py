@@ -75,7 +75,9 @@ def test_of_many_collectors_that_start_at_once_one_has_the_port(bench: Bench) ->
     target = numbers(bench)
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    racing = [bench.start("attach", target.pid, "--listen", address) for _ in range(COLLECTORS // 2)]
+    racing = [
+        bench.start("attach", target.pid, "--insecure", "--listen", address) for _ in range(COLLECTORS // 2)
+    ]
     lines = [command.status() for command in racing]
     serving = [racing[number] for number, line in enumerate(lines) if line.startswith("armed 1 probe")]
     assert len(serving) == 1, lines
@@ -145,7 +147,7 @@ def test_two_ways_to_a_directory_lead_to_one_lock(bench: Bench) -> None:
 def test_a_port_is_not_shared_by_another_of_its_names(bench: Bench) -> None:
     """gRPC would be content with [::1], and clients of localhost would come to the one or the other."""
     target = numbers(bench)
-    first = bench.attach(target, "--listen", "127.0.0.1:0")
+    first = bench.attach(target, "--insecure", "--listen", "127.0.0.1:0")
     port = first.status().rpartition(":")[2]
     for host in ("localhost", "127.0.0.1", "0.0.0.0"):
         refused = bench.start("attach", target.pid, "--insecure", "--listen", f"{host}:{port}")
@@ -344,7 +346,7 @@ def test_no_proxy_is_asked_for_this_machine(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     target = numbers(bench)
-    port = bench.attach(target, "--listen", "127.0.0.1:0").status().rpartition(":")[2]
+    port = bench.attach(target, "--insecure", "--listen", "127.0.0.1:0").status().rpartition(":")[2]
     bench.attach(target)
     monkeypatch.setenv("no_proxy", "example.org")
     with proxy() as (address, asked):

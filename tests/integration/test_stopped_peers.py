@@ -65,7 +65,7 @@ def ended_with_books(collector: Command, code: int = 0) -> tuple[float, int]:
 def test_a_stopped_subscriber_is_cut_after_the_grace(
     bench: Bench, target: Target, listen: str, why: str
 ) -> None:
-    options = ["--listen", "127.0.0.1:0"] if listen == "tcp" else []
+    options = ["--insecure", "--listen", "127.0.0.1:0"] if listen == "tcp" else []
     options += ["--duration", "4"] if why == "duration" else []
     collector = bench.attach(target, *options)
     observer = bench.observe(collector.status().split("serving ")[1], "-o", "json")
@@ -206,7 +206,7 @@ def test_a_stopped_collector_is_named(bench: Bench, target: Target, verb: str) -
 
 
 def test_a_stopped_collector_at_another_address_is_named(bench: Bench, target: Target) -> None:
-    collector = bench.attach(target, "--listen", "127.0.0.1:0")
+    collector = bench.attach(target, "--insecure", "--listen", "127.0.0.1:0")
     address = collector.status().split("serving ")[1]
     stop(collector.process.pid)
     for verb in ("status", "observe"):
@@ -243,7 +243,7 @@ def hasty(*arguments: object) -> Iterator[Command]:
 def test_a_stopped_subscriber_is_found_dead_and_a_lazy_one_is_not(
     bench: Bench, target: Target, listen: str, is_full: bool
 ) -> None:
-    options = ["--listen", "127.0.0.1:0"] if listen == "tcp" else []
+    options = ["--insecure", "--listen", "127.0.0.1:0"] if listen == "tcp" else []
     with hasty("attach", target.pid, *options) as collector:
         address = collector.status().split("serving ")[1]
 

@@ -34,10 +34,15 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 @click.option(
     "--listen",
     metavar="ADDRESS",
-    help="Serve gRPC here: unix:///path/of.sock or host:port. Default: unix:///run/jprobe/PID.sock for one "
-    "PID, else unix:///run/jprobe/collector.sock",
+    help="Serve gRPC here: unix:///path/of.sock, for its owner alone, or host:port, with --insecure. "
+    "Default: unix:///run/jprobe/PID.sock for one PID, else unix:///run/jprobe/collector.sock",
 )
-@click.option("--insecure", is_flag=True, help="Allow --listen on an address that other machines can reach.")
+@click.option(
+    "--insecure",
+    is_flag=True,
+    help="Allow --listen on host:port: any user of this machine, and of others that can reach it, may then "
+    "read what the probes capture.",
+)
 @select_option
 @click.option("-o", "--output", type=click.Choice(["json", "compact"]), help="Print each event as well.")
 @probe_option

@@ -28,7 +28,7 @@ class Address:
 
     @property
     def is_local(self) -> bool:
-        """Whether only processes of this machine can connect."""
+        """Returns true if only processes of this machine can connect, of any user where it is TCP."""
         if self.path is not None or self.host == "localhost":
             return True
         try:

@@ -51,11 +51,16 @@ class Claim(Protocol):
 
 
 def claim(address: Address, insecure: bool = False) -> Claim:
-    """Raises JcollectError where a server could not be, or should not be without `insecure`."""
-    if not address.is_local and not insecure:
+    """Raises JcollectError where a server could not be, or should not be without `insecure`.
+
+    TCP asks nobody who he is: only a Unix socket is guarded, by its mode.
+    """
+    if address.path is None and not insecure:
+        who = "any user of this machine" if address.is_local else "anyone on a machine that can reach it"
         raise JcollectError(
-            f"{address.text} can be reached from other machines, and the stream is neither encrypted nor "
-            "guarded by a password; listen on 127.0.0.1 or a Unix socket, or add --insecure"
+            f"cannot listen at {address.text}: {who} could connect over TCP and read what the probes "
+            "capture; listen on a Unix socket, as in unix:///run/jprobe/NAME.sock, which is for its owner "
+            "alone, or add --insecure"
         )
     if address.path is None:
         return _PortClaim(address)
