@@ -1,6 +1,48 @@
-"""Makes text of a target fit for a terminal."""
+"""Text that others have written, made fit for a terminal, a log and a file: the one place that says how.
+
+Names, values and messages of targets, of clients and of servers all pass through here before they are shown.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+# What is not ASCII is looked at character by character.
+_SUSPECT = re.compile("[^ -~]+")
+# A line's end in JSON text is the layout's: in strings it is escaped.
+_SUSPECT_IN_JSON = re.compile("[^\n -~]+")
+# Part of ordinary text, as the no-break space of French and the wide one of Japanese; visible as a gap.
+_SPACES = frozenset("\xa0\u1680\u202f\u205f\u3000").union(map(chr, range(0x2000, 0x200B)))
 
 
 def printable(text: str) -> str:
-    """Replaces what a terminal might obey by its Python escape."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    """Returns the text with every character that could act on a terminal or deceive its reader written as
+    Python escapes it: \\n, \\x1b, \\u202e, \\U000e0041.
+
+    These are all that Unicode takes for not printable: controls, line and paragraph separators, formats
+    (marks that reorder what stands around them, that join, or that have no width, tags), surrogates, and code
+    points for private use or without meaning. Spaces of any width stay.
+    """
+    return _replaced(_SUSPECT, text, lambda character: ascii(character)[1:-1])
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """Returns JSON that decodes to the same value, with what `printable` escapes written as \\uXXXX.
+
+    Without `indent` it is one line without spaces.
+    """
+    separators = None if indent else (",", ":")
+    text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=False)
+    return _replaced(_SUSPECT_IN_JSON, text, lambda character: json.dumps(character)[1:-1])
+
+
+def _replaced(suspect: re.Pattern[str], text: str, escaped: Callable[[str], str]) -> str:
+    def of_run(match: re.Match[str]) -> str:
+        run = match[0]
+        if run.isprintable():
+            return run
+        return "".join(c if c.isprintable() or c in _SPACES else escaped(c) for c in run)
+
+    return suspect.sub(of_run, text)

@@ -90,10 +90,10 @@ def _run() -> int:
 def _fail(message: str, exit_code: int) -> int:
     try:
         # Imported here, as all that only some need.
-        from jcollect.stream.escape import escape
+        from jcollect.printable import printable
 
         # Names and reasons of the traced process may be in it.
-        message = escape(message)
+        message = printable(message)
     except (ImportError, MemoryError, OSError):
         message = repr(message)[1:-1]
     write_status(f"jcollect: {message}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -11,7 +10,7 @@ from google.protobuf.message import Message
 
 from jcollect.commands.options import plural
 from jcollect.control.gateway import ANSWER_SECONDS
-from jcollect.stream.escape import escape
+from jcollect.printable import json_text, printable
 from jcollect.stream.formats import gate_text
 from jprobe.v1 import control_pb2, manifest_pb2
 
@@ -55,7 +54,7 @@ def echo_json(value: object) -> None:
 
 
 def json_bytes(value: object) -> bytes:
-    return json.dumps(value, indent=2, ensure_ascii=False).encode(errors="backslashreplace")
+    return json_text(value, indent=2).encode()
 
 
 def as_dict(message: Message) -> dict[str, Any]:
@@ -73,7 +72,7 @@ def _plain(value: Any) -> Any:
 
 def echo(line: str) -> None:
     """A line on stdout; names of the traced process may be in it."""
-    click.echo(escape(line))
+    click.echo(printable(line))
 
 
 def took(reply: control_pb2.ControlReply) -> str:

@@ -9,7 +9,7 @@ import click
 
 from jcollect.commands.output import write_status
 from jcollect.errors import LOSS_EXIT_CODE, JcollectError
-from jcollect.stream.escape import escape
+from jcollect.printable import printable
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -72,7 +72,7 @@ def check_no_loss(lost: int) -> None:
 
 def status(line: str) -> None:
     """stdout is for events only. Names of the traced process may be in the line."""
-    write_status(escape(line))
+    write_status(printable(line))
 
 
 def warn(message: str) -> None:

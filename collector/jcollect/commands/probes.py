@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import click
 
+from jcollect.commands.control import echo_json
 from jcollect.commands.options import pid_argument, plural, probe_option, status, warn
 from jcollect.commands.tables import print_table
 from jcollect.discovery.live import LiveProbe, read_live
@@ -31,7 +31,7 @@ def probes(pid: int, as_json: bool, everything: bool, globs: tuple[str, ...]) ->
     live = _read(process, globs, must_have_some=not untraceable)
     if as_json:
         array = [*map(_as_json, live), *map(_untraceable_as_json, untraceable)]
-        click.echo(json.dumps(array, indent=2, ensure_ascii=False).encode(errors="backslashreplace"))
+        echo_json(array)
         return
     if live:
         _print_probes(live)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import click
 
-from jcollect.stream.escape import escape
+from jcollect.printable import printable
 
 
 def print_table(
     heads: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()
 ) -> None:
     """Columns as wide as they must be; those whose numbers are in `right` end on one line."""
-    table = [heads, *([escape(cell) for cell in row] for row in rows)]
+    table = [heads, *([printable(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         cells = (

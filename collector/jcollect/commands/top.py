@@ -26,10 +26,10 @@ from jcollect.commands.options import (
 )
 from jcollect.commands.output import leave_stdout
 from jcollect.commands.waiting import wait_for
+from jcollect.printable import printable
 from jcollect.rpc.client import Client
 from jcollect.rpc.find import find_place
 from jcollect.stream.columns import Columns
-from jcollect.stream.escape import escape
 from jcollect.stream.formats import duration_text
 from jcollect.stream.printer import lost_text, stage_name
 from jcollect.stream.summary import MethodSummary, Summary
@@ -190,7 +190,7 @@ class _Screen:
                 _latency(method.p50),
                 _latency(method.p99),
                 f"{method.errors:,}",
-                Text(escape(method.name)),
+                Text(printable(method.name)),
             )
         if len(methods) > self._rows:
             table.add_row("", "", "", "", f"and {plural(len(methods) - self._rows, 'method')} more")
@@ -216,7 +216,7 @@ class _Screen:
                 _latency(method.p50),
                 _latency(method.p99),
                 _latency(None if method.total is None else float(method.total)),
-                Text(escape(method.name)),
+                Text(printable(method.name)),
             )
         calls = sum(method.calls for method in methods)
         errors = sum(method.errors for method in methods)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
 from functools import lru_cache
 
 from jcollect.discovery.probes import ENTRY, KIND_NAMES, MARK, THROW
-from jcollect.stream.escape import escape
+from jcollect.printable import json_text, printable
 from jcollect.stream.rows import Absent, Char, Cut, Decoded, Reference, Row, Unreadable
 from jprobe.v1 import collector_pb2
 
@@ -20,11 +19,7 @@ def _second(seconds: int, pattern: str) -> str:
 
 
 def json_line(row: Row) -> str:
-    """One event as a JSON object, keys in a fixed order, without the line's end.
-
-    May contain lone surrogates (of Java chars): encode with errors="backslashreplace", which makes
-    them what JSON calls them.
-    """
+    """One event as a JSON object, keys in a fixed order, without the line's end."""
     probe = row.probe
     seconds, nanos = divmod(row.time_unix_nanos, 1_000_000_000)
     line: dict[str, object] = {
@@ -50,7 +45,7 @@ def json_line(row: Row) -> str:
     if row.captures:
         line["captures"] = {name: _json_value(value) for name, value in row.captures.items()}
     line["seq"] = row.seq
-    return json.dumps(line, separators=(",", ":"), ensure_ascii=False)
+    return json_text(line)
 
 
 def _json_value(value: Decoded) -> object:
@@ -82,18 +77,18 @@ def compact_line(row: Row) -> str:
     seconds, nanos = divmod(row.time_unix_nanos, 1_000_000_000)
     head = (
         f"{_second(seconds, '%H:%M:%S')}.{nanos // 1000:06d} {row.tid}/{row.thread} "
-        f"{escape(what_text(probe))}"
+        f"{printable(what_text(probe))}"
     )
     if probe.kind != MARK:
         head += f" {KIND_NAMES[probe.kind]}"
-    captured = [f"{escape(name)}={_compact_value(value)}" for name, value in row.captures.items()]
+    captured = [f"{printable(name)}={_compact_value(value)}" for name, value in row.captures.items()]
     if probe.kind in (ENTRY, MARK):
         return f"{head} ({', '.join([*map(_compact_value, row.values), *captured])})"
     parts = [head, duration_text(row.duration_nanos)]
     if row.values:
         value = row.values[0]
         is_class = probe.kind == THROW and isinstance(value, str)
-        parts.append(escape(str(value)) if is_class else _compact_value(value))
+        parts.append(printable(str(value)) if is_class else _compact_value(value))
     return " ".join(parts + captured)
 
 
@@ -114,14 +109,14 @@ def _compact_value(value: Decoded) -> str:
     if isinstance(value, Unreadable):
         return "<unreadable>"
     if isinstance(value, Char):
-        return f"'{escape(value.text)}'"
+        return f"'{printable(value.text)}'"
     if isinstance(value, Cut):
-        return f'"{escape(value.text)}"…'
+        return f'"{printable(value.text)}"…'
     if isinstance(value, Absent):
         return f"<absent: {value.reason}>"
     if isinstance(value, str):
-        return f'"{escape(value)}"'
-    return escape(str(value))
+        return f'"{printable(value)}"'
+    return printable(str(value))
 
 
 def duration_text(nanos: float) -> str:

@@ -78,8 +78,7 @@ class Printer:
             lines.append(self._format(row))
         if lines:
             lines.append("")
-            # Lone surrogates of Java chars come out as \udXXX: that is JSON's own way to write them.
-            self._out.write("\n".join(lines).encode(errors="backslashreplace"))
+            self._out.write("\n".join(lines).encode())
             self.events += len(lines) - 1
 
 
