@@ -22,6 +22,13 @@ class JcollectError(Exception):
         self.exit_code = exit_code
 
 
+class NoFilesError(JcollectError):
+    """Nothing more can be opened for now: nothing is said by that about what was to be opened."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"cannot {what}: {NO_FILES}")
+
+
 class Interrupted(BaseException):
     """A signal that ends the command at once; `number` is the signal's.
 
@@ -46,6 +53,11 @@ NO_MEMORY = "there is no memory left: raise ulimit -v, or the limit of its contr
 NO_FILES = "too many files are open: raise ulimit -n"
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
 _NO_MEMORY_FOR_CODE = "failed to map segment"
+
+
+def lacks_files(error: BaseException) -> bool:
+    """Returns true if the only reason is that too many files are open, here or on the whole machine."""
+    return isinstance(error, NoFilesError) or (isinstance(error, OSError) and error.errno in _NO_FILES)
 
 
 def explain(error: BaseException, what: str) -> JcollectError:

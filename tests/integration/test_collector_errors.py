@@ -242,7 +242,8 @@ def test_a_listen_address_that_others_can_connect_to(bench: Bench, address: str,
     message = refused(bench.run("attach", target.pid, "--listen", address))
     assert message == (
         f"cannot listen at {address}: {who} could connect over TCP and read what the probes capture; "
-        "listen on a Unix socket, as in unix:///run/jprobe/NAME.sock, which is for its owner alone, or add --insecure"
+        "listen on a Unix socket, as in unix:///run/jprobe/NAME.sock, which is for its owner alone, or add "
+        "--insecure"
     )
     assert target.semaphores() == 0
 

@@ -18,9 +18,10 @@ from jcollect.errors import JcollectError
 from jcollect.stream.accounts import Accounts
 from jcollect.stream.columns import Columns
 from jcollect.stream.formats import compact_line, gate_text, json_line
-from jcollect.stream.hub import Hub, NoSuchProbeError, Subscription
+from jcollect.stream.hub import Hub, NoSuchProbeError
 from jcollect.stream.record import RecordDecoder
 from jcollect.stream.rows import RowDecoder
+from jcollect.stream.subscription import Subscription
 from jcollect.stream.summary import Summary
 from jcollect.stream.wire import decode, encode
 from jprobe.v1 import collector_pb2, probe_pb2

@@ -13,9 +13,10 @@ from jcollect.discovery.probes import Probe, probes_of
 from jcollect.discovery.stub_library import StubLibrary, parse_stub_image
 from jcollect.stream.accounts import Accounts, Totals
 from jcollect.stream.columns import U32, Batch, Columns
-from jcollect.stream.hub import CutError, Hub, NoSuchProbeError, Subscription
+from jcollect.stream.hub import Hub, NoSuchProbeError
 from jcollect.stream.record import RecordDecoder
 from jcollect.stream.rows import Cut, RowDecoder
+from jcollect.stream.subscription import CutError, Subscription
 from jcollect.stream.wire import decode, encode
 from jprobe.v1 import collector_pb2
 from ring_image import CUT, PRESENT, TIME, RingImage, record

@@ -17,7 +17,7 @@ from jcollect.attach.kernel import lacks
 from jcollect.discovery.probes import Probe
 from jcollect.discovery.process import is_jvm
 from jcollect.discovery.stub_library import StubLibrary
-from jcollect.errors import JcollectError
+from jcollect.errors import JcollectError, NoFilesError, lacks_files
 
 AUTO = "auto"
 PERF_EVENT = "perf-event"
@@ -159,6 +159,8 @@ def _allow_open_files(count: int) -> None:
 
 def _explain(error: OSError, probe: Probe) -> JcollectError:
     pid, file = probe.library.pid, probe.library.file
+    if lacks_files(error):
+        return NoFilesError(f"attach to {file} of PID {pid}")
     if error.errno == errno.ESRCH:
         return JcollectError(f"PID {pid} has exited while jcollect was attaching to it")
     if error.errno in (errno.EPERM, errno.EACCES):

@@ -15,7 +15,7 @@ from jcollect.discovery.maps import mapped_pages
 from jcollect.discovery.overhead import Overhead
 from jcollect.discovery.probes import STATE_NAMES, Probe, Wanted
 from jcollect.discovery.process import TracedProcess, has_debugger, is_stopped
-from jcollect.errors import JcollectError
+from jcollect.errors import JcollectError, NoFilesError, lacks_files
 from jcollect.stream.session import Session
 from jcollect.stream.tracee import Addition
 from jprobe.v1 import probe_pb2
@@ -53,8 +53,10 @@ class Candidate:
         self._lease = lease or contextlib.ExitStack()
         try:
             self._descriptor = os.pidfd_open(process.pid)
-        except ProcessLookupError:
+        except OSError as error:
             self._lease.close()
+            if lacks_files(error):
+                raise NoFilesError(f"hold PID {process.pid}") from None
             raise JcollectError(f"PID {process.pid} has exited") from None
 
     @property
@@ -183,7 +185,9 @@ class Followed:
         for arming in list(self._arming):
             try:
                 by_state = arming.look()
-            except OSError:
+            except OSError as error:
+                if lacks_files(error):
+                    continue
                 # The process has exited, or made short work of a library: there is nothing to tell.
                 self._arming.remove(arming)
                 continue

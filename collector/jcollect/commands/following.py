@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from jcollect.commands.end import End
 from jcollect.commands.followed import Candidate, Followed
 from jcollect.commands.options import status, warn
 from jcollect.commands.targets import Targets
-from jcollect.errors import JcollectError
+from jcollect.errors import JcollectError, explain, lacks_files
 from jcollect.stream.session import Session
 
 # Between two looks for processes that have started.
@@ -40,6 +41,7 @@ class Following:
         self._arm_timeout = arm_timeout
         # Whether lines have to say whom they are about.
         self._names_processes = targets.asked.is_open or len(targets.asked.pids) > 1
+        self._has_told_of_files = False
         self._looked = time.monotonic()
         self.followed = [Followed(session, candidate, arm_timeout) for candidate in candidates]
 
@@ -72,7 +74,8 @@ class Following:
                 if followed.has_exited and self._names_processes:
                     self._let_go(followed)
                 else:
-                    followed.look_if_due()
+                    with self._unless_no_files():
+                        followed.look_if_due()
             if time.monotonic() - self._looked >= _HOST_SECONDS:
                 self._look_for_more()
             for followed in self.followed:
@@ -81,6 +84,18 @@ class Following:
             self._meanwhile()
             is_arming = any(followed.is_arming for followed in self.followed)
             self._end.wait(_ARMING_SECONDS if is_arming else _TICK_SECONDS)
+
+    @contextlib.contextmanager
+    def _unless_no_files(self) -> Iterator[None]:
+        """Leaves a look for later, and says so once, where too many files are open."""
+        try:
+            yield
+        except (JcollectError, OSError) as error:
+            if not lacks_files(error):
+                raise
+            if not self._has_told_of_files:
+                self._has_told_of_files = True
+                warn(f"{explain(error, 'look at a process').message}; tried again until it can be")
 
     def _all_exited(self) -> bool:
         if self._targets.asked.is_open:

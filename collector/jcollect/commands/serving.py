@@ -27,9 +27,9 @@ from jcollect.rpc.address import Address, collector_address, parse_address
 from jcollect.rpc.claim import Claim, claim
 from jcollect.rpc.server import Server, check_can_serve
 from jcollect.stream.accounts import Totals
-from jcollect.stream.hub import CutError, Subscription
 from jcollect.stream.printer import Printer, drain
 from jcollect.stream.session import OPEN_CAPACITY, Session, ids_for
+from jcollect.stream.subscription import CutError, Subscription
 from jcollect.workers import Failures, Worker
 from jprobe.v1 import collector_pb2
 

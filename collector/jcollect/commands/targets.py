@@ -16,7 +16,7 @@ from jcollect.discovery.host import Host, HostProcess
 from jcollect.discovery.live import not_retired
 from jcollect.discovery.probes import Wanted
 from jcollect.discovery.process import NothingYetError, TracedProcess, check_exists, find_process, look
-from jcollect.errors import JcollectError
+from jcollect.errors import JcollectError, NoFilesError, lacks_files
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,12 @@ class Targets:
 
     def more(self) -> list[Candidate]:
         """Those that have come since the last call."""
-        return self._matching(self._host.look()) if self.asked.is_open else []
+        try:
+            return self._matching(self._host.look()) if self.asked.is_open else []
+        except OSError as error:
+            if lacks_files(error):
+                return []
+            raise
 
     def _given(self, pid: int, name: str) -> Candidate:
         name = name or check_exists(pid)
@@ -125,6 +130,8 @@ class Targets:
                     wanted = self._select(process.pid, lease) if process.is_jvm else self._is_meant
                     traced = look(process.pid, warn)
                     found.append(Candidate(traced, process.name, wanted, lease.pop_all()))
+            except NoFilesError:
+                self._settled.discard(identity)
             except JcollectError as error:
                 # Processes come and go; one that has gone has nothing to be left out.
                 if os.path.exists(f"/proc/{process.pid}"):

@@ -16,7 +16,7 @@ from jcollect.discovery.mapped_file import MappedFiles
 from jcollect.discovery.maps import Mapping, Place, read_maps
 from jcollect.discovery.probes import Probe, narrow, probes_of
 from jcollect.discovery.stub_library import StubLibrary, read_stub_library, read_stub_mappings
-from jcollect.errors import JcollectError
+from jcollect.errors import JcollectError, NoFilesError, lacks_files
 from jcollect.printable import printable
 from jprobe.v1 import manifest_pb2
 
@@ -153,6 +153,8 @@ def look_again(before: TracedProcess, warn: Callable[[str], None]) -> TracedProc
             libraries.append(library)
             fresh.append(library)
         except (MalformedLibraryError, OSError) as error:
+            if lacks_files(error):
+                raise
             refused[mapping] = error.strerror or "?" if isinstance(error, OSError) else str(error)
     if refused:
         still_mapped = set(read_stub_mappings(before.pid))
@@ -247,6 +249,8 @@ def _explain(pid: int, error: OSError) -> JcollectError:
             f"cannot read the memory map of PID {pid}: needs CAP_SYS_PTRACE or the process's own user; "
             "run with sudo"
         )
+    if lacks_files(error):
+        return NoFilesError(f"read the memory map of PID {pid}")
     if error.errno == errno.EFBIG:
         return JcollectError(f"cannot read the memory map of PID {pid}: it is too large")
     return JcollectError(f"PID {pid} has exited while its memory map was read")

@@ -6,20 +6,26 @@ import contextlib
 import logging
 import os
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from jcollect.rpc.claim import Claim
-from jcollect.rpc.keepalive import SERVER_OPTIONS
+from jcollect.rpc.limits import (
+    MOST_CALLS,
+    MOST_REFLECTIONS,
+    Slots,
+    raise_descriptor_limit,
+    server_options,
+)
 from jcollect.rpc.pool import Pool, Refusing
 from jcollect.rpc.service import SERVICE, Source, Streams, handler_for
 from jcollect.rpc.stalled import StalledClients
 from jcollect.workers import check_can_open, check_can_start
 
-# Each stream holds a thread of the pool; beyond that, calls are refused rather than left waiting.
-_MOST_CALLS = 128
 # For clients to read the end of their streams. gRPC clients that send something, be it that they have
 # read so far, to a server that is gone, forget what they have not read.
 _LINGER_SECONDS = 0.25
@@ -31,6 +37,7 @@ _STOP_SECONDS = 1.0
 # and what is started here besides: for the ring, stdout, memory of processes, and the first calls.
 _THREADS = min(max(os.cpu_count() or 1, 4), 16) + 9
 _FILES = 24
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
 class Server:
@@ -46,19 +53,13 @@ class Server:
         self._server = grpc.server(
             pool,
             interceptors=[Refusing(pool)],
-            maximum_concurrent_rpcs=_MOST_CALLS,
-            # Else two collectors could share a port, each getting half of the calls.
-            options=[("grpc.so_reuseport", 0), *SERVER_OPTIONS],
+            maximum_concurrent_rpcs=MOST_CALLS,
+            options=server_options(),
         )
         self._streams = Streams()
         self._server.add_generic_rpc_handlers((handler_for(source, self._streams),))
-        servicer = health.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(servicer, self._server)
-        for name in ("", SERVICE):
-            servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-        reflection.enable_server_reflection(
-            (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
-        )
+        health_pb2_grpc.add_HealthServicer_to_server(_Health(), self._server)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(_Reflection(), self._server)
         self.address = claim.listen(self._server)
         self._stalled = None if self.address.path is None else StalledClients()
         self._server.start()
@@ -82,7 +83,34 @@ class Server:
         self._claim.release()
 
 
+class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
+    """Serving, as long as it serves at all. No Watch: there is nothing to wait for, and UNIMPLEMENTED has
+    clients take the service for healthy."""
+
+    def Check(
+        self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
+        if request.service not in ("", SERVICE):
+            context.abort(grpc.StatusCode.NOT_FOUND, "there is no such service")
+        return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
+
+
+class _Reflection(reflection.ReflectionServicer):  # type: ignore[misc]
+    """A stream holds a thread for as long as its client likes: there are few."""
+
+    def __init__(self) -> None:
+        super().__init__((SERVICE, _HEALTH, reflection.SERVICE_NAME))
+        self._slots = Slots(MOST_REFLECTIONS, "reflections")
+
+    def ServerReflectionInfo(
+        self, request_iterator: Iterator[Any], context: grpc.ServicerContext
+    ) -> Iterator[Any]:
+        with self._slots.one(context):
+            yield from super().ServerReflectionInfo(request_iterator, context)
+
+
 def check_can_serve() -> None:
     """Raises JcollectError where gRPC would hang for want of threads, or have no file to go on with."""
+    raise_descriptor_limit()
     check_can_start(_THREADS, "serve events")
     check_can_open(_FILES, "serve events")

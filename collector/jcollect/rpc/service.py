@@ -11,8 +11,11 @@ from typing import Any, Protocol
 
 import grpc
 
+from jcollect.discovery.globs import TooCostlyError
 from jcollect.errors import explain
-from jcollect.stream.hub import CutError, Hub, NoSuchProbeError, Subscription, TooSlowError
+from jcollect.rpc.limits import MOST_STREAMS, Slots, Turns, refuse_if_too_large
+from jcollect.stream.hub import Hub, NoSuchProbeError
+from jcollect.stream.subscription import CutError, Subscription, TooSlowError
 from jcollect.workers import Failures
 from jprobe.v1 import collector_pb2
 
@@ -20,6 +23,8 @@ SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_nam
 LIST_PROBES = f"/{SERVICE}/ListProbes"
 SUBSCRIBE = f"/{SERVICE}/Subscribe"
 GET_STATUS = f"/{SERVICE}/GetStatus"
+
+_TOO_COSTLY = "to match the globs takes too long; ask with fewer or simpler ones"
 
 
 class Source(Protocol):
@@ -69,31 +74,42 @@ def _told(context: grpc.ServicerContext, what: str) -> Iterator[None]:
     try:
         yield
         return
+    except NoSuchProbeError as error:
+        code, said = grpc.StatusCode.NOT_FOUND, f"no probe of this collector matches {error}"
+    except TooCostlyError:
+        code, said = grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_COSTLY
     except Exception as error:
-        said = explain(error, what)
-    context.abort(grpc.StatusCode.INTERNAL, said.message)
+        code, said = grpc.StatusCode.INTERNAL, explain(error, what).message
+    context.abort(code, said)
 
 
 def handler_for(source: Source, streams: Streams) -> Any:
     """The service's generic handler. Subscribe sends bytes that are encoded already, once for all."""
+    looks = Turns()
+    slots = Slots(MOST_STREAMS, "streams")
 
     def list_probes(
         request: collector_pb2.ListProbesRequest, context: grpc.ServicerContext
     ) -> collector_pb2.ListProbesResponse:
-        with _told(context, "list the probes"):
+        refuse_if_too_large(request, context)
+        with looks.one(context), _told(context, "list the probes"):
             return collector_pb2.ListProbesResponse(probes=source.describe(request.globs, request.pids))
 
     def get_status(
         request: collector_pb2.GetStatusRequest, context: grpc.ServicerContext
     ) -> collector_pb2.GetStatusResponse:
-        with _told(context, "tell the status"):
+        refuse_if_too_large(request, context)
+        with looks.one(context), _told(context, "tell the status"):
             return source.status(request.globs, request.pids, request.summary_only)
 
     def subscribe(request: collector_pb2.SubscribeRequest, context: grpc.ServicerContext) -> Iterator[bytes]:
-        try:
-            subscription = source.subscribe(request.globs, request.pids, context.peer())
-        except NoSuchProbeError as error:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"no probe of this collector matches {error}")
+        refuse_if_too_large(request, context)
+        with slots.one(context):
+            with looks.one(context), _told(context, "subscribe"):
+                subscription = source.subscribe(request.globs, request.pids, context.peer())
+            yield from serve(subscription, context)
+
+    def serve(subscription: Subscription, context: grpc.ServicerContext) -> Iterator[bytes]:
         try:
             # False: the client has gone already.
             if context.add_callback(subscription.close):
@@ -103,6 +119,8 @@ def handler_for(source: Source, streams: Streams) -> Any:
             context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, "the descriptions of new probes were not read in time"
             )
+        except TooCostlyError:
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_COSTLY)
         except CutError:
             context.abort(
                 grpc.StatusCode.ABORTED, "the collector has ended, and its last events were not read in time"

@@ -21,10 +21,11 @@ from jcollect.discovery.process import TracedProcess
 from jcollect.stream.accounts import Accounts, Totals
 from jcollect.stream.clock import utc_offset_ns
 from jcollect.stream.cost import Cost
-from jcollect.stream.hub import QUEUE_BYTES, Hub, NoSuchProbeError, Subscription, meaning
+from jcollect.stream.hub import QUEUE_BYTES, Hub, NoSuchProbeError, meaning
 from jcollect.stream.reader import FINISH_SECONDS, Reader
 from jcollect.stream.record import RecordDecoder
 from jcollect.stream.ring import Ring
+from jcollect.stream.subscription import Subscription
 from jcollect.stream.tracee import Tracee
 from jcollect.workers import Failures
 from jprobe.v1 import collector_pb2, probe_pb2

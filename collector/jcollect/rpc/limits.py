@@ -1,0 +1,145 @@
+"""How much clients may ask of a collector, all together and each: whoever can connect may be hostile.
+
+What a client is refused for costs little, and is told in a sentence; nothing of it reaches the threads that
+read and follow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import grpc
+
+from jcollect.rpc.keepalive import SERVER_OPTIONS as KEEPALIVE_OPTIONS
+
+# Of one request: collector.proto says so, and docs/events.md. Lengths in characters.
+MOST_GLOBS = 64
+MOST_GLOB_LENGTH = 512
+MOST_PIDS = 1024
+# What these take, and as much again for what is unknown.
+_REQUEST_BYTES = 256 << 10
+
+# Each call holds a thread of the pool; beyond that, calls are refused rather than left waiting.
+MOST_CALLS = 128
+# Streams hold one for as long as the client likes, and a queue: they leave room for other calls.
+MOST_STREAMS = 64
+MOST_REFLECTIONS = 8
+# Calls that look at every probe hold the interpreter for most of that time, which the reader needs too.
+_MOST_LOOKS = 2
+_LOOK_WAIT_SECONDS = 10.0
+_ACTIVE_SECONDS = 0.2
+
+# A client needs one. Beyond that, and beyond this part of the descriptors that there may be, gRPC hangs up.
+_MOST_CONNECTIONS = 128
+_SHARE_OF_DESCRIPTORS = 1 / 4
+_LEAST_CONNECTIONS = 4
+_CALLS_PER_CONNECTION = 64
+_HEADER_BYTES = 8 << 10
+# To say what HTTP/2 begins with; then to be without a call, after which a client of gRPC's connects anew by
+# itself when it has one.
+_HANDSHAKE_SECONDS = 10
+_IDLE_SECONDS = 60
+
+
+def server_options() -> list[tuple[str, int]]:
+    """The arguments of a gRPC server's channels. Reads how many descriptors there may be at this moment."""
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    share = _MOST_CONNECTIONS
+    if descriptors != resource.RLIM_INFINITY:
+        share = max(int(descriptors * _SHARE_OF_DESCRIPTORS), _LEAST_CONNECTIONS)
+    return [
+        # Else two collectors could share a port, each getting half of the calls.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_allowed_incoming_connections", min(_MOST_CONNECTIONS, share)),
+        ("grpc.server_handshake_timeout_ms", int(1000 * _HANDSHAKE_SECONDS)),
+        ("grpc.max_connection_idle_ms", int(1000 * _IDLE_SECONDS)),
+        ("grpc.max_concurrent_streams", _CALLS_PER_CONNECTION),
+        # Calls that Python has not seen yet.
+        ("grpc.server.max_pending_requests", MOST_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * MOST_CALLS),
+        # Also of what a compressed one becomes.
+        ("grpc.max_receive_message_length", _REQUEST_BYTES),
+        ("grpc.max_metadata_size", _HEADER_BYTES),
+        ("grpc.absolute_max_metadata_size", 2 * _HEADER_BYTES),
+        *KEEPALIVE_OPTIONS,
+    ]
+
+
+def raise_descriptor_limit() -> None:
+    """Lets this process have as many open files as it may: clients and targets take some each.
+
+    Children inherit that. Those of jcollect, a compiler and a helper in another namespace, open few.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # More than fs.nr_open cannot be had, which is told as EPERM.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Request(Protocol):
+    """What all requests of the service have."""
+
+    @property
+    def globs(self) -> Sequence[str]: ...
+    @property
+    def pids(self) -> Sequence[int]: ...
+
+
+def refuse_if_too_large(request: Request, context: grpc.ServicerContext) -> None:
+    """Ends the call with INVALID_ARGUMENT, and a sentence that says which limit the request exceeds."""
+    problem = ""
+    if len(request.globs) > MOST_GLOBS:
+        problem = f"{len(request.globs):,} globs; at most {MOST_GLOBS} are taken"
+    elif longest := max((len(glob) for glob in request.globs if len(glob) > MOST_GLOB_LENGTH), default=0):
+        problem = f"a glob of {longest:,} characters; at most {MOST_GLOB_LENGTH} are taken"
+    elif len(request.pids) > MOST_PIDS:
+        problem = f"{len(request.pids):,} PIDs; at most {MOST_PIDS:,} are taken"
+    if problem:
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the request has {problem}")
+
+
+class Slots:
+    """So many calls of a kind at a time; more are refused at once."""
+
+    def __init__(self, most: int, what: str) -> None:
+        """`what` they are, as in "streams"."""
+        self._free = threading.BoundedSemaphore(most)
+        self._refusal = f"the collector serves {most} {what} already"
+
+    @contextlib.contextmanager
+    def one(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """Ends the call with RESOURCE_EXHAUSTED where there is none left."""
+        if not self._free.acquire(blocking=False):
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, self._refusal)
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+class Turns:
+    """A few calls at a time; others wait, unless their clients give up."""
+
+    def __init__(self, most: int = _MOST_LOOKS, seconds: float = _LOOK_WAIT_SECONDS) -> None:
+        """`seconds` is how long a call waits at most."""
+        self._free = threading.BoundedSemaphore(most)
+        self._seconds = seconds
+
+    @contextlib.contextmanager
+    def one(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """Ends the call with RESOURCE_EXHAUSTED where its turn does not come in time."""
+        deadline = time.monotonic() + self._seconds
+        while not self._free.acquire(timeout=_ACTIVE_SECONDS):
+            if time.monotonic() >= deadline or not context.is_active():
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls wait for the collector")
+        try:
+            if not context.is_active():
+                context.abort(grpc.StatusCode.CANCELLED, "the client has gone")
+            yield
+        finally:
+            self._free.release()

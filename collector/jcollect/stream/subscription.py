@@ -1,0 +1,401 @@
+"""One subscriber of a hub: its queue, bounded in bytes, and the books of what was meant for it.
+
+A subscriber that does not keep up loses events, not the reader: what finds no room is counted by probe and
+told to it. All queues together are bounded as well: beyond that, who has more than an equal share gets no
+more.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jcollect.discovery.globs import Budget, TooCostlyError
+from jcollect.stream.accounts import Accounts
+from jcollect.stream.columns import U64, Batch, Flags
+from jprobe.v1 import collector_pb2
+
+# Schemas cannot be left out, so that whoever does not read even these has its stream ended.
+MOST_SCHEMA_BYTES = 64 << 20
+_NOTICE_SECONDS = 1.0
+
+
+class TooSlowError(Exception):
+    """The subscriber has not even taken the descriptions of new probes."""
+
+
+class CutError(Exception):
+    """The collector has ended, and the subscriber has not taken in time what was queued for it."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What passes: `wanted` has a bool for each id that there can be; None lets everything pass.
+
+    `key` is the same for two filters that let the same pass.
+    """
+
+    wanted: Flags | None = None
+    key: bytes | None = None
+
+
+class Room:
+    """How many bytes all queues hold, and whether one may hold more."""
+
+    def __init__(self, one: int, every: int) -> None:
+        """Limits in bytes: of one queue, and of all."""
+        self._one = one
+        self._every = every
+        self._lock = threading.Lock()
+        self._taken = 0
+        self._queues = 0
+
+    def open(self) -> None:
+        with self._lock:
+            self._queues += 1
+
+    def close(self, held: int) -> None:
+        with self._lock:
+            self._queues -= 1
+            self._taken -= held
+
+    def take(self, held: int, more: int) -> bool:
+        """For a queue that holds so many bytes; an empty one may always have one message."""
+        with self._lock:
+            after = held + more
+            fits = after <= self._one and (
+                self._taken + more <= self._every or after <= self._every // self._queues
+            )
+            if fits or not held:
+                self._taken += more
+                return True
+            return False
+
+    def give_back(self, size: int) -> None:
+        with self._lock:
+            self._taken -= size
+
+
+@dataclass(frozen=True)
+class Served:
+    """What became of the events that were meant for a subscriber: events = delivered + lost + queued."""
+
+    peer: str
+    events: int
+    delivered: int
+    lost: int
+    queued: int
+    queued_bytes: int
+
+
+class _Account:
+    """What has happened to the events that are meant for one subscriber, since it has subscribed."""
+
+    def __init__(self, read: Callable[[], U64]) -> None:
+        """`read` gives counts by probe id that never fall, whatever the ids stand for."""
+        self._read = read
+        self._before = read().copy()
+        self._of_gone = 0
+        self._told = 0
+
+    def counts(self, wanted: Flags | None) -> U64:
+        """By probe id; of the probes that there are now."""
+        counts = self._read() - self._before
+        return counts if wanted is None else counts * wanted
+
+    def total(self, counts: U64) -> int:
+        """What such counts come to, with those of probes that are gone."""
+        return self._of_gone + int(counts.sum())
+
+    def is_news(self, total: int) -> bool:
+        """Whether another total has been told last; from now on it is this one."""
+        before, self._told = self._told, total
+        return total != before
+
+    def forget(self, ids: Sequence[int], wanted: Flags | None) -> None:
+        """Of probes that are gone the total alone is kept, so that others can have their ids."""
+        now = self._read()[ids]
+        counts = now - self._before[ids]
+        self._of_gone += int((counts if wanted is None else counts * wanted[ids]).sum())
+        self._before[ids] = now
+
+
+@dataclass(frozen=True)
+class _Queued:
+    message: bytes
+    events: int
+    is_notice: bool = False
+
+
+class Subscription:
+    """One subscriber's queue. `messages` is for one thread; `close` may be called by any."""
+
+    def __init__(
+        self,
+        is_meant: Callable[[collector_pb2.Probe], bool] | None,
+        probes: Sequence[collector_pb2.Probe],
+        accounts: Accounts,
+        room: Room,
+        peer: str,
+        budget: Budget,
+    ) -> None:
+        """`probes` are those that there are; without `is_meant` every probe is wanted. `budget` is that of
+        `is_meant`.
+
+        Raises TooCostlyError as `is_meant` does.
+        """
+        self.filter = Filter()
+        self.peer = peer
+        self.budget = budget
+        self._is_meant = is_meant
+        self._known = 0
+        self._wanted = np.zeros(accounts.capacity, np.bool_)
+        self._accounts = accounts
+        self._room = room
+        self._queue: deque[_Queued] = deque()
+        self._queued_bytes = 0
+        self._notice_bytes = 0
+        self._queued_events = 0
+        # Of the message that the subscriber has and has not asked for the next one after.
+        self._in_hand = 0
+        self._delivered = 0
+        self._lost_by_cut = 0
+        self._condition = threading.Condition()
+        self._ended = False
+        self._closed = False
+        self._cut = False
+        self._too_slow = False
+        self._too_costly = False
+        self._lost = np.zeros(accounts.capacity, np.uint64)
+        self._losses = {
+            collector_pb2.LOSS_STAGE_KERNEL_RING: _Account(accounts.lost_in_ring),
+            collector_pb2.LOSS_STAGE_COLLECTOR: _Account(accounts.lost_in_collector),
+            collector_pb2.LOSS_STAGE_SUBSCRIBER: _Account(lambda: self._lost),
+        }
+        self._throttled = _Account(accounts.throttled)
+        # What these accounts say and which probes they are of change together.
+        self._account_lock = threading.Lock()
+        self._looked = 0.0
+        self.described = self._let_pass(probes)
+        room.open()
+        self._put_schema(self.described)
+
+    def add(self, probes: Sequence[collector_pb2.Probe]) -> bool:
+        """Queues a schema of those that are wanted, and returns true if there are any; to be called before
+        their first events are offered.
+
+        Where it is too costly to tell which these are, the stream ends with that.
+        """
+        if self._too_costly:
+            return False
+        try:
+            meant = self._let_pass(probes)
+        except TooCostlyError:
+            with self._condition:
+                self._too_costly = True
+                self._condition.notify()
+            return False
+        if meant:
+            self._put_schema(meant)
+        return bool(meant)
+
+    @property
+    def has_globs(self) -> bool:
+        """Returns true if probes have to be matched, by globs or PIDs."""
+        return self._is_meant is not None
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Probes that are gone for good: their ids may come to stand for others."""
+        self._known -= len(ids)
+        with self._account_lock:
+            for account in (*self._losses.values(), self._throttled):
+                account.forget(ids, self.filter.wanted)
+            if self._is_meant is not None:
+                wanted = self._wanted.copy()
+                wanted[ids] = False
+                self._filter_by(wanted)
+
+    def _let_pass(self, probes: Sequence[collector_pb2.Probe]) -> list[collector_pb2.Probe]:
+        """Those that are wanted, which the filter lets pass from now on."""
+        if self._is_meant is None:
+            self._known += len(probes)
+            return list(probes)
+        meant = [probe for probe in probes if self._is_meant(probe)]
+        self._known += len(probes)
+        wanted = self._wanted.copy()
+        wanted[[probe.id for probe in meant]] = True
+        self._filter_by(wanted)
+        return meant
+
+    def _filter_by(self, wanted: Flags) -> None:
+        self._wanted = wanted
+        # Where every probe passes, nothing has to be picked out.
+        self.filter = Filter() if wanted.sum() == self._known else Filter(wanted, wanted.tobytes())
+
+    def _put_schema(self, probes: Sequence[collector_pb2.Probe]) -> None:
+        """Without it, what follows could not be read."""
+        schema = collector_pb2.Schema(probes=probes)
+        self._put(collector_pb2.SubscribeResponse(schema=schema))
+
+    def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
+        """Queues a notice about probes that fire no longer, or again, if they are wanted."""
+        _, held_back = self._read(self._throttled)
+        notice = collector_pb2.Throttling(
+            began=self._wanted_of(began), ended=self._wanted_of(ended), held_back=held_back
+        )
+        if notice.began or notice.ended:
+            self._put(collector_pb2.SubscribeResponse(throttling=notice))
+
+    def _wanted_of(self, ids: Sequence[int]) -> list[int]:
+        return list(ids) if self._is_meant is None else [each for each in ids if self._wanted[each]]
+
+    def _read(self, account: _Account) -> tuple[U64, int]:
+        """By probe id, and in all, of the probes that are wanted."""
+        with self._account_lock:
+            counts = account.counts(self.filter.wanted)
+            return counts, account.total(counts)
+
+    def _put(self, response: collector_pb2.SubscribeResponse) -> None:
+        """Whatever is queued already: what is put here cannot be left out."""
+        message = response.SerializeToString()
+        with self._condition:
+            if self._closed or self._too_slow or self._too_costly:
+                return
+            if self._notice_bytes and self._notice_bytes + len(message) > MOST_SCHEMA_BYTES:
+                self._too_slow = True
+            else:
+                self._notice_bytes += len(message)
+                self._queue.append(_Queued(message, 0, is_notice=True))
+            self._condition.notify()
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it was cut while it had something left to take."""
+        return self._cut
+
+    @property
+    def lost(self) -> int:
+        """Events that found no room in the queue, or were still there when it was cut."""
+        with self._condition:
+            return self._count_lost()
+
+    def _count_lost(self) -> int:
+        return int(self._lost.sum()) + self._lost_by_cut
+
+    def served(self) -> Served:
+        """The books of this subscriber."""
+        with self._condition:
+            lost = self._count_lost()
+            queued = self._queued_events + self._in_hand
+            return Served(
+                peer=self.peer,
+                events=self._delivered + lost + queued,
+                delivered=self._delivered,
+                lost=lost,
+                queued=queued,
+                queued_bytes=self._queued_bytes + self._notice_bytes,
+            )
+
+    def offer(self, message: bytes, batch: Batch) -> None:
+        """Queues a batch if there is room. Never waits."""
+        with self._condition:
+            if self._closed or self._too_slow or self._too_costly:
+                return
+            if not self._room.take(self._queued_bytes, len(message)):
+                self._lost = self._lost + self._accounts.count(batch.columns.probe)
+                return
+            self._queue.append(_Queued(message, len(batch)))
+            self._queued_bytes += len(message)
+            self._queued_events += len(batch)
+            self._condition.notify()
+
+    def end(self) -> None:
+        """Nothing more will be offered; what is queued is still delivered."""
+        with self._condition:
+            self._ended = True
+            self._condition.notify()
+
+    def close(self) -> None:
+        """The subscriber has gone."""
+        with self._condition:
+            self._close()
+
+    def cut(self) -> None:
+        """What the subscriber has not taken by now is lost."""
+        with self._condition:
+            if not self._closed:
+                self._cut = bool(self._queue) or self._in_hand > 0
+                self._lost_by_cut = self._queued_events + self._in_hand
+            self._close()
+
+    def _close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._room.close(self._queued_bytes)
+        self._queue.clear()
+        self._queued_bytes = self._queued_events = self._in_hand = self._notice_bytes = 0
+        self._condition.notify()
+
+    def messages(self) -> Iterator[bytes]:
+        """Encoded SubscribeResponses until `end` or `close`: the schema, then whatever comes.
+
+        A message counts as delivered when the next one is asked for. Raises TooSlowError, TooCostlyError,
+        CutError.
+        """
+        while True:
+            with self._condition:
+                self._delivered += self._in_hand
+                self._in_hand = 0
+                if not self._queue and not self._ended and not self._closed:
+                    self._condition.wait(_NOTICE_SECONDS)
+                if self._cut:
+                    raise CutError
+                if self._closed:
+                    return
+                if self._too_slow:
+                    raise TooSlowError
+                if self._too_costly:
+                    raise TooCostlyError
+                if not self._queue and self._ended:
+                    break
+                taken = self._take() if self._queue else None
+            if taken is not None:
+                yield taken
+            yield from self._notices(at_end=False)
+        yield from self._notices(at_end=True)
+
+    def _take(self) -> bytes:
+        first = self._queue.popleft()
+        size = len(first.message)
+        if first.is_notice:
+            self._notice_bytes -= size
+        else:
+            self._queued_bytes -= size
+            self._queued_events -= first.events
+            self._in_hand = first.events
+            self._room.give_back(size)
+        return first.message
+
+    def _notices(self, at_end: bool) -> Iterator[bytes]:
+        """What the accounts have come to, where it is more than was told; at the end all once more."""
+        now = time.monotonic()
+        # Once a second only: adding up thousands of counters after each batch would tell.
+        if not at_end and now - self._looked < _NOTICE_SECONDS:
+            return
+        self._looked = now
+        for stage, account in self._losses.items():
+            counts, total = self._read(account)
+            if total and (account.is_news(total) or at_end):
+                loss = collector_pb2.Loss(stage=stage, events=total)
+                for probe in np.flatnonzero(counts).tolist():
+                    loss.probes.add(probe=probe, events=int(counts[probe]))
+                yield collector_pb2.SubscribeResponse(loss=loss).SerializeToString()
+        _, held_back = self._read(self._throttled)
+        if held_back and (self._throttled.is_news(held_back) or at_end):
+            notice = collector_pb2.Throttling(held_back=held_back)
+            yield collector_pb2.SubscribeResponse(throttling=notice).SerializeToString()

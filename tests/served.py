@@ -1,0 +1,92 @@
+"""A collector's server with no collector behind it: the real hub and handlers, and probes that never fire."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jcollect.rpc.address import Address, parse_address
+from jcollect.rpc.claim import claim
+from jcollect.rpc.server import Server
+from jcollect.stream.accounts import Accounts
+from jcollect.stream.columns import Batch, Columns
+from jcollect.stream.hub import Hub, NoSuchProbeError, meaning
+from jcollect.stream.subscription import Subscription
+from jcollect.workers import Failures
+from jprobe.v1 import collector_pb2, probe_pb2
+
+PID = 4711
+
+
+def described(
+    count: int, first: int = 0, name: str = "com.acme.orders.Order{}Service"
+) -> list[collector_pb2.Probe]:
+    """So many probes, each of a class of its own."""
+    return [
+        collector_pb2.Probe(
+            id=number,
+            pid=PID,
+            provider=f"com_acme_Order{number}",
+            name="place__entry",
+            kind=probe_pb2.PROBE_KIND_ENTRY,
+            class_name=name.format(number),
+            method="place",
+            descriptor="(J)V",
+            values=[probe_pb2.Value(name="id", java_type="long", type=probe_pb2.VALUE_TYPE_LONG)],
+        )
+        for number in range(first, first + count)
+    ]
+
+
+def one_event(probe: int) -> Batch:
+    """With the value 42."""
+    one = np.ones(1, np.uint64)
+    number = np.array([probe], np.uint32)
+    columns = Columns(one, one, number, number, one, one, 42 * one, b"")
+    return Batch(columns, np.ones(1, np.uint32), np.zeros(1, np.uint32))
+
+
+class StillSource:
+    """What a session is to the server."""
+
+    def __init__(self, probes: Sequence[collector_pb2.Probe]) -> None:
+        zeros = np.zeros(2 * len(probes) + 64, np.uint64)
+        self.failures = Failures()
+        self.probes = list(probes)
+        self.hub = Hub(probes, Accounts(len(zeros), lambda: zeros, lambda: zeros))
+
+    def describe(self, globs: Sequence[str] = (), pids: Collection[int] = ()) -> list[collector_pb2.Probe]:
+        is_meant = meaning(globs, pids)
+        return [probe for probe in self.probes if is_meant is None or is_meant(probe)]
+
+    def subscribe(
+        self, globs: Sequence[str] = (), pids: Collection[int] = (), peer: str = ""
+    ) -> Subscription:
+        if set(pids) - {PID}:
+            raise NoSuchProbeError("such a PID")
+        return self.hub.subscribe(globs, self.describe(), pids, peer)
+
+    def status(
+        self, globs: Sequence[str] = (), pids: Collection[int] = (), summary_only: bool = False
+    ) -> collector_pb2.GetStatusResponse:
+        told = [] if summary_only else self.describe(globs, pids)
+        return collector_pb2.GetStatusResponse(
+            pid=PID, probes=[collector_pb2.ProbeBooks(probe=probe) for probe in told]
+        )
+
+
+@contextlib.contextmanager
+def serving(source: StillSource, folder: Path) -> Iterator[Address]:
+    """A server at a socket in the folder, which has not failed when it ends."""
+    address = parse_address(f"unix://{folder}/still.sock")
+    with claim(address) as claimed:
+        server = Server(source, claimed)
+        try:
+            yield address
+        finally:
+            source.hub.end()
+            server.stop()
+    source.failures.check()

@@ -1,0 +1,421 @@
+"""Clients that ask for too much, or hold on to what they have: they are refused, and nobody else notices."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+import jcollect.rpc.limits
+import jcollect.rpc.server
+import jcollect.rpc.service
+import jcollect.stream.hub
+from conditions import wait_until
+from jcollect.discovery.globs import Budget, TooCostlyError, matcher, names_matcher
+from jcollect.rpc.address import Address
+from jcollect.rpc.client import Client
+from jcollect.stream.columns import Columns
+from jcollect.stream.subscription import Subscription
+from jcollect.stream.wire import decode
+from jprobe.v1 import collector_pb2, collector_pb2_grpc
+from served import StillSource, described, one_event, serving
+
+PROBES = 100
+# What a client of HTTP/2 begins with: the preface, and empty settings.
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+
+
+@pytest.fixture
+def source() -> StillSource:
+    return StillSource(described(PROBES))
+
+
+@pytest.fixture
+def address(source: StillSource, tmp_path: Path) -> Iterator[Address]:
+    with serving(source, tmp_path) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def stub_at(address: Address, **options: Any) -> Iterator[collector_pb2_grpc.CollectorServiceStub]:
+    with grpc.insecure_channel(address.target, [("grpc.max_send_message_length", -1)], **options) as channel:
+        yield collector_pb2_grpc.CollectorServiceStub(channel)
+
+
+def refusal(call: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as error:
+        call()
+    return error.value.code(), error.value.details()
+
+
+# Requests
+
+TOO_LARGE = [
+    ({"globs": ["*"] * 65}, "the request has 65 globs; at most 64 are taken"),
+    ({"globs": ["x", "*" * 513]}, "the request has a glob of 513 characters; at most 512 are taken"),
+    ({"pids": range(1025)}, "the request has 1,025 PIDs; at most 1,024 are taken"),
+]
+
+
+@pytest.mark.parametrize(("fields", "sentence"), TOO_LARGE, ids=["globs", "glob", "pids"])
+def test_what_is_too_large_is_an_invalid_argument(
+    address: Address, fields: dict[str, Sequence[Any]], sentence: str
+) -> None:
+    with stub_at(address) as stub:
+        for call in (
+            lambda: stub.ListProbes(collector_pb2.ListProbesRequest(**fields), timeout=10),
+            lambda: stub.GetStatus(collector_pb2.GetStatusRequest(**fields), timeout=10),
+            lambda: next(stub.Subscribe(collector_pb2.SubscribeRequest(**fields), timeout=10)),
+        ):
+            assert refusal(call) == (grpc.StatusCode.INVALID_ARGUMENT, sentence)
+
+
+def test_what_is_just_not_too_large_is_answered(address: Address) -> None:
+    globs = ["*" + "x" * 511] * 63 + ["place"]
+    with stub_at(address) as stub:
+        answer = stub.ListProbes(collector_pb2.ListProbesRequest(globs=globs), timeout=10)
+        assert len(answer.probes) == PROBES
+        pids = [4711, *range(1, 1024)]
+        answer = stub.ListProbes(collector_pb2.ListProbesRequest(pids=pids), timeout=10)
+        assert len(answer.probes) == PROBES
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+def test_a_request_of_megabytes_is_not_even_read(address: Address, compression: grpc.Compression) -> None:
+    request = collector_pb2.ListProbesRequest(globs=["*a" * (8 << 20)])
+    with stub_at(address, compression=compression) as stub:
+        code, _ = refusal(lambda: stub.ListProbes(request, timeout=20))
+        assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert stub.ListProbes(collector_pb2.ListProbesRequest(), timeout=10).probes
+
+
+def test_what_matches_nothing_is_not_repeated_at_length(address: Address) -> None:
+    globs = ["x" * 512, *(f"{number}y" for number in range(63))]
+    with stub_at(address) as stub:
+        stream = stub.Subscribe(collector_pb2.SubscribeRequest(globs=globs), timeout=10)
+        code, details = refusal(lambda: next(stream))
+    assert code == grpc.StatusCode.NOT_FOUND
+    assert details == f"no probe of this collector matches {'x' * 100}…, 0y, 1y, or 61 more"
+
+
+# Matching
+
+
+def test_globs_mean_what_fnmatch_says() -> None:
+    names = ("com.acme.Orders", "place__entry", "a[b", "x\ny", "")
+    for globs, expected in [
+        (["com.*"], True),
+        (["Com.*"], False),
+        (["*[!x]rders"], True),
+        (["a[[]b"], True),
+        (["a[b"], True),
+        (["x?y"], True),
+        (["x[\n]y"], True),
+        (["place"], False),
+        (["nothing", "place__entry"], True),
+        (["[]", "[!]", "[z-a]", "["], False),
+        ([], True),
+    ]:
+        assert names_matcher(globs)(names[:4]) == expected, globs
+    assert names_matcher([""])(names)
+
+
+@pytest.mark.parametrize(
+    "glob", ["*a" * 255 + "b", "*" + "a" * 510 + "b", "*" + "a?" * 255 + "b", "*" + "[ab]" * 127 + "c"]
+)
+def test_the_worst_glob_costs_its_length_times_the_names(glob: str) -> None:
+    """A step is a nanosecond on a machine of today: far from what is exponential, or quadratic."""
+    budget = Budget(10**12)
+    name = "a" * 20_000 + "d"
+    is_meant = names_matcher([glob], budget)
+    begun = time.thread_time()
+    for _ in range(10):
+        assert not is_meant([name, name + "bc"[glob.endswith("c")] + "d"])
+    assert time.thread_time() - begun < 5
+    assert 10**12 - budget.left < 10 * 2 * 20_002 * (512 + 2) + 10_000
+
+
+def test_what_costs_more_than_its_budget_is_given_up() -> None:
+    probes = described(1000, name="{}" + "a" * 1000)
+    is_meant = matcher(["*a" * 200 + "b"] * 1, Budget(10**8))
+    with pytest.raises(TooCostlyError):
+        for probe in probes:
+            is_meant(probe)
+
+
+def test_a_request_that_takes_too_long_to_match_is_refused(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jcollect.stream.hub, "MATCH_STEPS", 1000)
+    costly = "to match the globs takes too long; ask with fewer or simpler ones"
+    fields: dict[str, Any] = {"globs": ["*Order*x"]}
+    with stub_at(address) as stub:
+        for call in (
+            lambda: stub.ListProbes(collector_pb2.ListProbesRequest(**fields), timeout=10),
+            lambda: stub.GetStatus(collector_pb2.GetStatusRequest(**fields), timeout=10),
+            lambda: next(stub.Subscribe(collector_pb2.SubscribeRequest(**fields), timeout=10)),
+        ):
+            assert refusal(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, costly)
+        assert len(stub.ListProbes(collector_pb2.ListProbesRequest(), timeout=10).probes) == PROBES
+
+
+def test_globs_that_are_too_costly_for_later_probes_end_their_stream_alone(
+    source: StillSource, address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stub_at(address) as stub:
+        costly = stub.Subscribe(collector_pb2.SubscribeRequest(globs=["*Order*Service"]), timeout=20)
+        cheap = stub.Subscribe(collector_pb2.SubscribeRequest(globs=["place"]), timeout=20)
+        assert len(next(costly).schema.probes) == len(next(cheap).schema.probes) == PROBES
+        monkeypatch.setattr(jcollect.stream.hub, "_ADD_STEPS", 1)
+        monkeypatch.setattr(jcollect.stream.hub, "_ADD_STEPS_OF_ONE", 10)
+        source.hub.add(described(10, PROBES))
+        assert len(next(cheap).schema.probes) == 10
+        source.hub.publish(one_event(PROBES))
+        assert list(next(cheap).batch.values) == [42]
+        code, details = refusal(lambda: next(costly))
+        assert (code, details[:18]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "to match the globs")
+
+
+def test_events_go_on_while_somebodys_globs_are_matched(
+    source: StillSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader takes the hub's lock for each batch."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def endless(globs: Sequence[str], budget: Budget) -> Callable[[object], bool]:
+        def is_meant(probe: object) -> bool:
+            begun.set()
+            return may_end.wait(30)
+
+        return is_meant
+
+    before = source.hub.subscribe(())
+    monkeypatch.setattr(jcollect.stream.hub, "matcher", endless)
+    found: list[Subscription] = []
+    matching = threading.Thread(target=lambda: found.append(source.hub.subscribe(["*"])))
+    matching.start()
+    try:
+        assert begun.wait(10)
+        publishing = threading.Thread(target=source.hub.publish, args=(one_event(3),), daemon=True)
+        publishing.start()
+        publishing.join(10)
+        assert not publishing.is_alive()
+        # What comes and goes meanwhile is known to the new one too.
+        adding = threading.Thread(target=source.hub.add, args=(described(1, PROBES),), daemon=True)
+        adding.start()
+        adding.join(10)
+        assert not adding.is_alive()
+        source.hub.remove([0, 1])
+    finally:
+        may_end.set()
+        matching.join()
+    (after,) = found
+    source.hub.publish(one_event(PROBES))
+    source.hub.end()
+    messages = [decode(message) for message in before.messages()]
+    assert [list(body.values) for body in messages if isinstance(body, Columns)] == [[42], [42]]
+    first, more, event = (decode(message) for message in after.messages())
+    assert not isinstance(first, Columns)
+    assert not isinstance(more, Columns)
+    assert isinstance(event, Columns)
+    assert (len(first.schema.probes), [probe.id for probe in more.schema.probes]) == (PROBES, [PROBES])
+
+
+# Calls
+
+
+def test_few_calls_look_at_all_probes_at_a_time(
+    source: StillSource, address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = most = 0
+    lock = threading.Lock()
+
+    def status(*_: object) -> collector_pb2.GetStatusResponse:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.02)
+        with lock:
+            now -= 1
+        return collector_pb2.GetStatusResponse(pid=7)
+
+    monkeypatch.setattr(source, "status", status)
+    with contextlib.ExitStack() as stack:
+        stubs = [stack.enter_context(stub_at(address)) for _ in range(8)]
+        calls = [
+            stub.GetStatus.future(collector_pb2.GetStatusRequest(), timeout=20)
+            for stub in stubs
+            for _ in "abc"
+        ]
+        assert [call.result().pid for call in calls] == [7] * 24
+    assert most == 2
+
+
+def test_a_call_that_waits_for_its_turn_gives_up_with_its_client(
+    source: StillSource, address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called, may_end = threading.Semaphore(0), threading.Event()
+
+    def describe(*_: object) -> list[collector_pb2.Probe]:
+        called.release()
+        may_end.wait(30)
+        return []
+
+    monkeypatch.setattr(source, "describe", describe)
+    with stub_at(address) as stub:
+        first = [stub.ListProbes.future(collector_pb2.ListProbesRequest(), timeout=30) for _ in range(2)]
+        try:
+            assert all(called.acquire(timeout=10) for _ in first)
+            given_up = stub.ListProbes.future(collector_pb2.ListProbesRequest(), timeout=0.2)
+            assert given_up.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        finally:
+            may_end.set()
+        assert [len(call.result().probes) for call in first] == [0, 0]
+        last = stub.ListProbes(collector_pb2.ListProbesRequest(), timeout=10)
+        assert len(last.probes) == 0
+    assert not called.acquire(blocking=False) or not called.acquire(blocking=False)
+
+
+def test_streams_leave_room_for_other_calls(
+    source: StillSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jcollect.rpc.service, "MOST_STREAMS", 2)
+    with serving(source, tmp_path) as address, stub_at(address) as stub:
+        request = collector_pb2.SubscribeRequest()
+        streams = [stub.Subscribe(request, timeout=30) for _ in range(2)]
+        assert [len(next(stream).schema.probes) for stream in streams] == [PROBES] * 2
+        refused = refusal(lambda: next(stub.Subscribe(request, timeout=10)))
+        assert refused == (grpc.StatusCode.RESOURCE_EXHAUSTED, "the collector serves 2 streams already")
+        assert stub.GetStatus(collector_pb2.GetStatusRequest(), timeout=10).probes
+        streams[0].cancel()
+        wait_until(lambda: len(source.hub.subscribers()) == 1, "one of them has left")
+        wait_until(lambda: _is_served(stub, request), "another has its place")
+
+
+def _is_served(
+    stub: collector_pb2_grpc.CollectorServiceStub, request: collector_pb2.SubscribeRequest
+) -> bool:
+    stream = stub.Subscribe(request, timeout=10)
+    try:
+        return len(next(stream).schema.probes) == PROBES
+    except grpc.RpcError:
+        return False
+    finally:
+        stream.cancel()
+
+
+def test_reflection_and_health_are_bounded_too(
+    source: StillSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jcollect.rpc.server, "MOST_REFLECTIONS", 1)
+    with serving(source, tmp_path) as address, grpc.insecure_channel(address.target) as channel:
+        reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+        going_on = threading.Event()
+
+        def ask() -> Iterator[reflection_pb2.ServerReflectionRequest]:
+            yield reflection_pb2.ServerReflectionRequest(list_services="*")
+            going_on.wait(30)
+
+        stream = reflection.ServerReflectionInfo(ask(), timeout=30)
+        services = {service.name for service in next(stream).list_services_response.service}
+        assert {"jprobe.v1.CollectorService", "grpc.health.v1.Health"} <= services
+        refused = refusal(lambda: next(reflection.ServerReflectionInfo(ask(), timeout=10)))
+        assert refused[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
+        stream.cancel()
+        going_on.set()
+        health = health_pb2_grpc.HealthStub(channel)
+        for name, expected in (("", None), ("jprobe.v1.CollectorService", None), ("x", "NOT_FOUND")):
+            request = health_pb2.HealthCheckRequest(service=name)
+            if expected is None:
+                answer = health.Check(request, timeout=10)
+                assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            else:
+                assert refusal(lambda r=request: health.Check(r, timeout=10))[0].name == expected  # type: ignore[misc]
+        # A watcher of names of its own making would have each of them kept for ever.
+        watched = refusal(lambda: next(health.Watch(health_pb2.HealthCheckRequest(service="y"), timeout=10)))
+        assert watched[0] == grpc.StatusCode.UNIMPLEMENTED
+
+
+# Connections
+
+
+def connected(address: Address, says: bytes) -> socket.socket:
+    assert address.path is not None
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(10)
+    connection.connect(address.path)
+    with contextlib.suppress(OSError):  # It may have been hung up on already.
+        connection.sendall(says)
+    return connection
+
+
+def is_ended(connection: socket.socket) -> bool:
+    """Whether the server has hung up."""
+    connection.setblocking(False)
+    try:
+        while connection.recv(1 << 16):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def test_connections_beyond_the_limit_are_hung_up_on(
+    source: StillSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jcollect.rpc.limits, "_MOST_CONNECTIONS", 8)
+    with serving(source, tmp_path) as address, contextlib.ExitStack() as stack:
+        stub = stack.enter_context(stub_at(address))
+        stream = stub.Subscribe(collector_pb2.SubscribeRequest(), timeout=60)
+        assert len(next(stream).schema.probes) == PROBES
+        crowd = [connected(address, PREFACE + SETTINGS) for _ in range(40)]
+        wait_until(lambda: sum(map(is_ended, crowd)) >= 40 - 7, "those that are too many are hung up on")
+        assert not all(map(is_ended, crowd))
+        source.hub.publish(one_event(5))
+        assert list(next(stream).batch.values) == [42]
+        for connection in crowd:
+            connection.close()
+        wait_until(lambda: _can_connect(address), "there is room again")
+
+
+def _can_connect(address: Address) -> bool:
+    with stub_at(address) as stub, contextlib.suppress(grpc.RpcError):
+        return bool(stub.GetStatus(collector_pb2.GetStatusRequest(), timeout=5).probes)
+    return False
+
+
+@pytest.mark.parametrize("says", [b"", PREFACE[:10], PREFACE, b"GET / HTTP/1.1\r\n"], ids=str)
+def test_a_connection_that_does_not_come_to_its_point_is_hung_up_on(
+    source: StillSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: bytes
+) -> None:
+    monkeypatch.setattr(jcollect.rpc.limits, "_HANDSHAKE_SECONDS", 0.2)
+    with serving(source, tmp_path) as address, connected(address, says) as connection:
+        wait_until(lambda: is_ended(connection), "it is hung up on")
+        assert _can_connect(address)
+
+
+def test_a_connection_without_a_call_is_hung_up_on_and_a_client_does_not_notice(
+    source: StillSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jcollect.rpc.limits, "_IDLE_SECONDS", 0.5)
+    with (
+        serving(source, tmp_path) as address,
+        Client(address) as client,
+        connected(address, PREFACE + SETTINGS) as connection,
+    ):
+        assert len(client.list_probes()) == PROBES
+        wait_until(lambda: is_ended(connection), "it is hung up on")
+        assert len(client.list_probes()) == PROBES
