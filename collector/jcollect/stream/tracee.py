@@ -14,7 +14,7 @@ from jcollect.discovery.maps import Place
 from jcollect.discovery.probes import Probe, Wanted, probes_of
 from jcollect.discovery.process import TracedProcess, look_again
 from jcollect.discovery.stub_library import StubLibrary, read_stub_mappings
-from jcollect.errors import JcollectError
+from jcollect.errors import JcollectError, lacks_files
 from jcollect.stream.accounts import Accounts
 from jcollect.stream.cost import Cost
 
@@ -84,7 +84,10 @@ class Tracee:
         return self._first
 
     def follow(self, warn: Callable[[str], None]) -> Addition:
-        """Looks at the process again: links what is new, lets go of what is gone or retired."""
+        """Looks at the process again: links what is new, lets go of what is gone or retired.
+
+        Raises OSError and JcollectError where too many files are open, after which it can be called again.
+        """
         with self._lock:
             return self._follow(warn)
 
@@ -94,7 +97,9 @@ class Tracee:
         readings = [each.read() for each in linked]
         try:
             self.process = look_again(self.process, warn)
-        except OSError:
+        except OSError as error:
+            if lacks_files(error):
+                raise
             return Addition()  # The process is gone. What was known of it stays.
         self.cost.follow(self.process)
         places = {library.place for library in self.process.libraries}
