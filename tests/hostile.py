@@ -1,4 +1,5 @@
 """The readers of what a target writes, each as a function of bytes: what the fuzzers and the corpus feed.
+Those of what clients and servers write are in hostile_rpc.py, and here too.
 
 Each returns in peace, be it that it reads or that it refuses; anything else is an error of the reader.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import hostile_rpc
 from jcollect.discovery.faults import Faults
 from jcollect.discovery.hsperfdata import texts_of
 from jcollect.discovery.java_command import main_class, words_of
@@ -79,4 +81,5 @@ READERS: dict[str, Callable[[bytes], None]] = {
     "maps": read_map,
     "perf-data": read_perf_data,
     "command-line": read_command_line,
+    **hostile_rpc.READERS,
 }

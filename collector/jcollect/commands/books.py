@@ -85,7 +85,7 @@ def limit_text(percent: int, asked: int, available_ns: int, now: float) -> str:
     why = ""
     if percent < asked:
         why = f" (max-overhead is {asked}%, and the program can get {available_ns / 1e9:.2f} cores)"
-    if round(now) < percent:
+    if now < percent - 0.5:
         why += f"; {now:.0f}% now, for the CPU time that the program uses"
     return f"{percent}%{why}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -65,6 +66,8 @@ def as_dict(message: Message) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Message):
         return as_dict(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no such number.
     if isinstance(value, (str, int, float)):
         return value
     return [_plain(each) for each in value]

@@ -31,10 +31,10 @@ from jcollect.rpc.client import Client
 from jcollect.rpc.find import find_place
 from jcollect.stream.columns import Columns
 from jcollect.stream.formats import duration_text
+from jcollect.stream.incoming import Incoming
 from jcollect.stream.printer import lost_text, stage_name
 from jcollect.stream.summary import MethodSummary, Summary
 from jcollect.stream.throttling import Throttled
-from jcollect.stream.wire import decode
 from jcollect.workers import Failures, Worker
 from jprobe.v1 import collector_pb2
 
@@ -108,8 +108,9 @@ class _Feed:
         return self._worker.join(seconds)
 
     def _run(self) -> None:
+        incoming = Incoming()
         for message in self._messages:
-            body = decode(message)
+            body = incoming.decode(message)
             with self._lock:
                 if isinstance(body, Columns):
                     if self._interval is not None and self.totals is not None:

@@ -27,8 +27,9 @@ from jprobe.v1 import collector_pb2
 ANSWER_SECONDS = 5.0
 # After that, gRPC itself is stuck.
 _STUCK_SECONDS = 15.0
-# A batch takes about 1 MiB at most; a schema of thousands of probes takes more than gRPC's default of 4.
-_OPTIONS = [("grpc.max_receive_message_length", 256 << 20), *OPTIONS]
+# A batch takes about 1 MiB at most. A probe is described in 500 bytes: this is 250,000 of them.
+_MOST_MESSAGE_BYTES = 128 << 20
+_OPTIONS = [("grpc.max_receive_message_length", _MOST_MESSAGE_BYTES), *OPTIONS]
 # As in rpc/server.py, without what a server starts.
 _THREADS = min(max(os.cpu_count() or 1, 4), 16) + 5
 _FILES = 16

@@ -31,7 +31,7 @@ def json_line(row: Row) -> str:
         "class": probe.class_name,
         "method": probe.method,
         "descriptor": probe.descriptor,
-        "kind": KIND_NAMES[probe.kind],
+        "kind": kind_name(probe),
     }
     if probe.kind in (ENTRY, MARK):
         line["args"] = [_json_value(value) for value in row.values]
@@ -80,7 +80,7 @@ def compact_line(row: Row) -> str:
         f"{printable(what_text(probe))}"
     )
     if probe.kind != MARK:
-        head += f" {KIND_NAMES[probe.kind]}"
+        head += f" {kind_name(probe)}"
     captured = [f"{printable(name)}={_compact_value(value)}" for name, value in row.captures.items()]
     if probe.kind in (ENTRY, MARK):
         return f"{head} ({', '.join([*map(_compact_value, row.values), *captured])})"
@@ -97,6 +97,11 @@ def what_text(probe: collector_pb2.Probe) -> str:
     if probe.kind == MARK:
         return f"{probe.provider}:{probe.name}"
     return f"{probe.class_name}#{probe.method}"
+
+
+def kind_name(probe: collector_pb2.Probe) -> str:
+    """As in "entry"; a later collector may know more kinds."""
+    return KIND_NAMES.get(probe.kind, "unknown")
 
 
 def _compact_value(value: Decoded) -> str:

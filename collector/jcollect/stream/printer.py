@@ -7,9 +7,9 @@ from typing import Protocol
 
 from jcollect.stream.columns import Columns
 from jcollect.stream.formats import FORMATS
+from jcollect.stream.incoming import Incoming
 from jcollect.stream.rows import RowDecoder
 from jcollect.stream.throttling import Throttled
-from jcollect.stream.wire import decode
 from jprobe.v1 import collector_pb2
 
 _STAGE_NAMES = {
@@ -43,6 +43,7 @@ class Printer:
         self._format = FORMATS[output]
         self._out = out
         self._left = max_events
+        self._incoming = Incoming()
         self._decoder = RowDecoder()
         self.has_begun = False
         self.events = 0
@@ -55,8 +56,9 @@ class Printer:
         return self._left == 0
 
     def take(self, message: bytes) -> collector_pb2.SubscribeResponse | None:
-        """Prints a batch; returns any other message. Raises OSError as the output does."""
-        body = decode(message)
+        """Prints a batch; returns any other message. Raises OSError as the output does,
+        and SenselessStreamError."""
+        body = self._incoming.decode(message)
         if isinstance(body, Columns):
             self._print(body)
             return None

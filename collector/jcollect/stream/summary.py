@@ -11,12 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from jcollect.discovery.probes import THROW, TIMED_KINDS
+from jcollect.errors import JcollectError
 from jcollect.stream.columns import Columns
 from jcollect.stream.formats import what_text
 from jcollect.stream.histogram import Histograms
 from jprobe.v1 import collector_pb2
 
 _Key = tuple[str, int, str]
+
+# Each has a histogram of 4 KiB.
+MOST_METHODS = 1 << 17
+# What no sum of true durations comes to: 146 years.
+_MOST_NANOS = 2.0**62
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,10 @@ class Summary:
             self._is_throw[probe.id] = probe.kind == THROW
             self._is_timed[probe.id] = probe.kind in TIMED_KINDS
         count = len(self._methods)
+        if count > MOST_METHODS:
+            raise JcollectError(
+                f"cannot add up the calls of more than {MOST_METHODS:,} methods; narrow them with --probe"
+            )
         self._timed = _longer(self._timed, count)
         for probe in new:
             if probe.kind in TIMED_KINDS:
@@ -94,7 +104,8 @@ class Summary:
             return
         took = columns.duration_nanos[ended]
         # In floating point a sum is exact up to 2**53 ns, 104 days for one batch.
-        self._total += np.bincount(method[ended], took.astype(np.float64), count).astype(np.int64)
+        sums = np.bincount(method[ended], took.astype(np.float64), count)
+        self._total += np.minimum(sums, _MOST_NANOS).astype(np.int64)
         self._latencies.add(method[ended], took)
 
     def methods(self) -> list[MethodSummary]:

@@ -1,0 +1,243 @@
+"""The readers of what the other end of a connection writes, each as a function of bytes: a collector's of
+requests, and a client's of answers. As those of tests/hostile.py, which has them among its own."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import numpy as np
+from google.protobuf.message import DecodeError, Message
+
+from jcollect.commands.books import echo_collector
+from jcollect.commands.control import as_dict, json_bytes
+from jcollect.errors import JcollectError
+from jcollect.rpc.address import default_address
+from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SUBSCRIBE, Streams, handler_for
+from jcollect.stream.columns import Columns
+from jcollect.stream.incoming import Incoming, SenselessStreamError
+from jcollect.stream.printer import Printer
+from jcollect.stream.summary import Summary
+from jcollect.stream.wire import decode
+from jprobe.v1 import collector_pb2, probe_pb2
+from served import PID, StillSource, described
+
+# What a hostile target may have called its probes, and client ask for.
+PROBES = [
+    *described(20),
+    *described(2, 20, "a" * 2000 + "{}"),
+    *described(1, 22, "[!{}]*\n\u202e\x1b[2J"),
+    collector_pb2.Probe(id=23, pid=PID),
+]
+# What a client is refused with for what it asks for; all else is a fault of the collector's.
+REFUSALS = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+METHODS = (LIST_PROBES, GET_STATUS, SUBSCRIBE)
+# What a client of gRPC's gets of a message, and what the longest sentence about a request takes.
+MOST_DETAILS = 1000
+
+
+class _Ended(Exception):
+    """A call that was ended by its handler."""
+
+
+class _Context:
+    """What a handler sees of a call."""
+
+    def peer(self) -> str:
+        return "unix:"
+
+    def is_active(self) -> bool:
+        return True
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        return True
+
+    def abort(self, code: grpc.StatusCode, details: str) -> None:
+        assert code in REFUSALS, (code, details)
+        assert len(details) < MOST_DETAILS
+        raise _Ended
+
+
+class _Details:
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.invocation_metadata = ()
+
+
+_source = StillSource(PROBES)
+_handlers = handler_for(_source, Streams())
+
+
+def read_request(content: bytes) -> None:
+    """The first byte chooses the method."""
+    handler = _handlers.service(_Details(METHODS[content[0] % len(METHODS) if content else 0]))
+    try:
+        request = handler.request_deserializer(content[1:])
+    except DecodeError:
+        return
+    with contextlib.suppress(_Ended):
+        if handler.unary_unary:
+            answer = handler.unary_unary(request, _Context())
+            assert len(answer.probes) <= len(PROBES)
+            handler.response_serializer(answer)
+        else:
+            stream = handler.unary_stream(request, _Context())
+            _check_schema(next(stream), request)
+            stream.close()
+    assert not _source.hub.subscribers()
+    _source.failures.check()
+
+
+def _check_schema(message: bytes, request: Any) -> None:
+    schema = collector_pb2.SubscribeResponse.FromString(message).schema
+    assert [probe.id for probe in schema.probes] == [
+        probe.id for probe in _source.describe(request.globs, request.pids)
+    ]
+
+
+class _Out:
+    """Takes lines as a terminal that must not be acted upon would."""
+
+    def write(self, content: bytes) -> None:
+        text = content.decode()
+        assert text.replace("\n", "").isprintable()
+        assert text.endswith("\n")
+
+
+def read_stream(content: bytes) -> None:
+    """Messages of a stream, each after two bytes of length; before them comes a sound schema."""
+    schema = collector_pb2.SubscribeResponse(schema=collector_pb2.Schema(probes=PROBES)).SerializeToString()
+    messages = [schema, *_messages(content)]
+    for message in messages[1:]:
+        _compare(message)
+    for output in ("json", "compact"):
+        printer = Printer(output, _Out())
+        with contextlib.suppress(SenselessStreamError):
+            for message in messages:
+                body = printer.take(message)
+                if body is not None and body.HasField("throttling"):
+                    printer.throttled.take(body.throttling)
+        printer.throttled.text()
+    incoming, summary = Incoming(), Summary()
+    with contextlib.suppress(JcollectError):
+        for message in messages:
+            received = incoming.decode(message)
+            if isinstance(received, Columns):
+                summary.add(received)
+            elif received.HasField("schema"):
+                summary.describe(received.schema.probes)
+    summary.methods()
+
+
+def _messages(content: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(content):
+        size = int.from_bytes(content[at : at + 2], "little")
+        yield content[at + 2 : at + 2 + size]
+        at += 2 + size
+
+
+def _compare(message: bytes) -> None:
+    """What is decoded without protobuf is what protobuf makes of it."""
+    try:
+        body = decode(message)
+        batch = collector_pb2.SubscribeResponse.FromString(message).batch
+    except DecodeError:
+        return
+    if isinstance(body, Columns):
+        for name in ("seq", "time_unix_nanos", "probe", "tid", "thread", "duration_nanos", "values"):
+            assert np.array_equal(getattr(body, name), getattr(batch, name)), name
+        assert body.text == batch.text
+
+
+def read_answer(content: bytes) -> None:
+    """Of GetStatus, which has all that ListProbes has."""
+    try:
+        status = collector_pb2.GetStatusResponse.FromString(content)
+    except DecodeError:
+        return
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        echo_collector(default_address(PID), status, everything=True)
+    assert printed.getvalue().replace("\n", "").isprintable()
+    told = json_bytes(as_dict(status))
+    assert told.replace(b"\n", b"").decode().isprintable()
+    json.loads(told, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> None:
+    raise AssertionError(f"{name} is no JSON")
+
+
+READERS: dict[str, Callable[[bytes], None]] = {
+    "request": read_request,
+    "stream": read_stream,
+    "answer": read_answer,
+}
+
+
+def sound() -> dict[str, list[bytes]]:
+    """Some that are in order, for a fuzzer to begin with."""
+
+    def framed(*messages: Message) -> bytes:
+        contents = [message.SerializeToString() for message in messages]
+        return b"".join(len(content).to_bytes(2, "little") + content for content in contents)
+
+    requests: list[Message] = [
+        collector_pb2.ListProbesRequest(
+            globs=["*", "com.acme.*#place", "[!a]?\\*[[]"], pids=[1, PID, 2**32 - 1]
+        ),
+        collector_pb2.GetStatusRequest(globs=["*a*a*a*b", "place"], summary_only=True),
+        collector_pb2.SubscribeRequest(globs=["com.acme.orders.Order1*"]),
+    ]
+    batch = collector_pb2.EventBatch(
+        seq=[1, 2],
+        time_unix_nanos=[2**63, 2**64 - 1],
+        probe=[3, 4],
+        tid=[5, 6],
+        thread=[7, 8],
+        duration_nanos=[0, 2**64 - 1],
+        values=[42, 1 << 32 | 3],
+        text=b"abc",
+    )
+    text = probe_pb2.Value(name="x", java_type="String", type=probe_pb2.VALUE_TYPE_STRING, path="arg0")
+    more = [
+        collector_pb2.Probe(id=30 + kind, kind=kind, class_name="\x9b", values=[text] * kind)
+        for kind in range(6)
+    ]
+    responses = [
+        collector_pb2.SubscribeResponse(batch=batch),
+        collector_pb2.SubscribeResponse(schema=collector_pb2.Schema(probes=more)),
+        collector_pb2.SubscribeResponse(
+            throttling=collector_pb2.Throttling(began=[3, 31], ended=[4], held_back=9)
+        ),
+        collector_pb2.SubscribeResponse(
+            loss=collector_pb2.Loss(stage=2, events=7, probes=[collector_pb2.ProbeLoss(probe=3, events=7)])
+        ),
+    ]
+    overhead = collector_pb2.Overhead(hit_nanos=1, max_percent=50, asked_percent=60, max_percent_now=1.5)
+    status = collector_pb2.GetStatusResponse(
+        version="0.1\x1b",
+        link="uprobe-multi",
+        clock_set_nanos=-5,
+        books=collector_pb2.Books(hits=2, delivered=1, throttled=1),
+        processes=[collector_pb2.AttachedProcess(pid=PID, name="\u202e", throttled=1, overhead=overhead)],
+        probes=[
+            collector_pb2.ProbeBooks(probe=probe, is_linked=True, attach_point=6) for probe in PROBES[18:]
+        ],
+        subscribers=[collector_pb2.Subscriber(peer="unix:\n", events=3)],
+        lost_by_gone_subscribers=4,
+    )
+    return {
+        "request": [bytes([number]) + each.SerializeToString() for number, each in enumerate(requests)],
+        "stream": [framed(*responses), *map(framed, responses), framed(responses[1], responses[0])],
+        "answer": [status.SerializeToString()],
+    }

@@ -1,0 +1,36 @@
+"""Whatever the other end of a connection sends, it is answered or refused, in bounded CPU time."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hostile_rpc import READERS, sound
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
+
+from fuzz_rpc import MOST_SECONDS, mutated, seeds_of
+
+# About half a second each.
+INPUTS = {"request": 6000, "stream": 500, "answer": 1500}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_sound_is_read(reader: str) -> None:
+    for content in sound()[reader]:
+        READERS[reader](content)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_mutated_messages(reader: str) -> None:
+    random_ = random.Random(4711)
+    seeds = seeds_of(reader)
+    for _ in range(INPUTS[reader]):
+        content = mutated(random_, seeds)
+        begun = time.thread_time()
+        READERS[reader](content)
+        assert time.thread_time() - begun < MOST_SECONDS
