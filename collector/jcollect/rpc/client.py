@@ -189,6 +189,8 @@ class Client:
             return JcollectError(f"nobody listens at {where}; start a collector there with jcollect attach")
         if code == grpc.StatusCode.NOT_FOUND:
             return JcollectError(f"{details} at {where}; list them with jcollect probes PID")
+        if code == grpc.StatusCode.INVALID_ARGUMENT:
+            return JcollectError(f"the collector at {where} does not take that: {details}")
         if code == grpc.StatusCode.UNIMPLEMENTED:
             return JcollectError(f"what listens at {where} is not a jprobe collector")
         if begun:

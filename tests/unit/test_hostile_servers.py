@@ -1,0 +1,174 @@
+"""Servers that are no collectors, or pretend: a client gives up on them with a sentence, in bounded memory."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+import jcollect.rpc.client
+from jcollect.errors import JcollectError
+from jcollect.rpc.address import Address, parse_address
+from jcollect.rpc.client import Client, SilentError
+from jcollect.rpc.service import GET_STATUS, SUBSCRIBE
+from jcollect.stream.incoming import Incoming, SenselessStreamError
+from jcollect.stream.printer import Printer
+from jcollect.stream.summary import MOST_METHODS, Summary
+from jprobe.v1 import collector_pb2
+from served import StillSource, described, serving
+
+Answer = Callable[[], Iterator[bytes]]
+
+
+class _Answers(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Answers every call but those of health with what it is told to."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def service(self, details: Any) -> Any:
+        if details.method not in (GET_STATUS, SUBSCRIBE):
+            return grpc.unary_unary_rpc_method_handler(lambda request, context: b"")
+        return grpc.unary_stream_rpc_method_handler(lambda request, context: self._answer())
+
+
+@contextlib.contextmanager
+def server(folder: Path, answer: Answer) -> Iterator[Address]:
+    address = parse_address(f"unix://{folder}/hostile.sock")
+    with ThreadPoolExecutor(4) as pool:
+        served = grpc.server(
+            pool, handlers=[_Answers(answer)], options=[("grpc.max_send_message_length", -1)]
+        )
+        served.add_insecure_port(address.target)
+        served.start()
+        try:
+            yield address
+        finally:
+            served.stop(0).wait(10)
+
+
+def response(**body: Any) -> bytes:
+    return collector_pb2.SubscribeResponse(**body).SerializeToString()
+
+
+def test_a_status_that_never_ends_ends_with_the_deadline(tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def endless() -> Iterator[bytes]:
+        while not over.wait(0.01):
+            yield bytes(1000)
+
+    with server(tmp_path, endless) as address, Client(address) as client:
+        begun = time.monotonic()
+        with pytest.raises(JcollectError, match="collector at "):
+            client.status(seconds=1)
+        assert time.monotonic() - begun < 10
+        over.set()
+
+
+def test_a_status_that_never_comes_is_given_up(tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def never() -> Iterator[bytes]:
+        over.wait(30)
+        yield b""
+
+    with server(tmp_path, never) as address, Client(address) as client:
+        with pytest.raises(SilentError, match="has not answered within 0.5 s"):
+            client.status(seconds=0.5)
+        over.set()
+
+
+def test_an_answer_beyond_all_bounds_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ("grpc.max_receive_message_length", 128 << 20) in jcollect.rpc.client._OPTIONS
+    with server(tmp_path, lambda: iter([bytes(129 << 20)])) as address, Client(address) as client:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(
+            JcollectError, match="RESOURCE_EXHAUSTED: CLIENT: Received message larger than max"
+        ):
+            client.status(seconds=30)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 << 10
+
+
+def test_what_a_server_says_of_itself_has_bounds() -> None:
+    highest = (1 << 20) - 1
+    assert Incoming().decode(response(schema=collector_pb2.Schema(probes=[collector_pb2.Probe(id=highest)])))
+    for body in (
+        {"schema": collector_pb2.Schema(probes=[collector_pb2.Probe(id=highest + 1)])},
+        {"throttling": collector_pb2.Throttling(began=[2**32 - 1])},
+    ):
+        with pytest.raises(SenselessStreamError, match="makes no sense: it has a probe of the id "):
+            Incoming().decode(response(**body))
+    with pytest.raises(SenselessStreamError, match="a message cannot be decoded"):
+        Incoming().decode(b"\xff" * 9)
+
+
+def batch(**columns: Any) -> bytes:
+    sound: dict[str, Any] = {
+        name: [1] for name in ("seq", "time_unix_nanos", "probe", "tid", "thread", "duration_nanos", "values")
+    }
+    return response(batch=collector_pb2.EventBatch(**(sound | columns)))
+
+
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ({"seq": [1, 2]}, "the columns of a batch have several lengths"),
+        ({"probe": [2]}, "a batch has events of a probe that was not described"),
+        ({"probe": [2**32 - 1]}, "a batch has events of a probe that was not described"),
+        ({"values": []}, "a batch has more or fewer values than its events"),
+        ({"values": [1, 2]}, "a batch has more or fewer values than its events"),
+    ],
+)
+def test_batches_that_are_not_as_described_are_not_read(columns: dict[str, Any], problem: str) -> None:
+    incoming = Incoming()
+    incoming.decode(response(schema=collector_pb2.Schema(probes=described(2))))
+    assert incoming.decode(batch())
+    with pytest.raises(SenselessStreamError, match=problem):
+        incoming.decode(batch(**columns))
+
+
+def test_descriptions_that_go_on_and_on_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jcollect.stream.incoming.MOST_DESCRIBED_BYTES", 100_000)
+    incoming = Incoming()
+    for _ in range(5):
+        # The same ones anew take no more.
+        incoming.decode(response(schema=collector_pb2.Schema(probes=described(500))))
+    with pytest.raises(SenselessStreamError, match="its descriptions have "):
+        incoming.decode(response(schema=collector_pb2.Schema(probes=described(1000, 500))))
+
+
+def test_methods_without_end_are_not_added_up() -> None:
+    summary = Summary()
+    with pytest.raises(JcollectError, match="narrow them with --probe"):
+        summary.describe(collector_pb2.Probe(id=0, method=str(number)) for number in range(MOST_METHODS + 1))
+
+
+def test_what_a_hostile_server_streams_is_told_in_a_sentence(tmp_path: Path) -> None:
+    class Nowhere:
+        def write(self, content: bytes) -> None:
+            raise AssertionError(content)
+
+    schema = response(schema=collector_pb2.Schema(probes=described(1)))
+    with server(tmp_path, lambda: iter([schema, batch(probe=[7])])) as address, Client(address) as client:
+        printer = Printer("json", Nowhere())
+        with pytest.raises(SenselessStreamError):
+            for message in client.subscribe():
+                printer.take(message)
+
+
+def test_a_client_says_what_a_collector_does_not_take(tmp_path: Path) -> None:
+    with serving(StillSource(described(3)), tmp_path) as address, Client(address) as client:
+        problem = "does not take that: the request has 65 globs; at most 64 are taken"
+        with pytest.raises(JcollectError, match=problem):
+            client.list_probes(["x"] * 65)
+        with pytest.raises(JcollectError, match=problem):
+            next(client.subscribe(["x"] * 65))
