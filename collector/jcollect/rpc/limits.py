@@ -10,6 +10,7 @@ import contextlib
 import resource
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -30,8 +31,8 @@ MOST_CALLS = 128
 MOST_STREAMS = 64
 MOST_REFLECTIONS = 8
 # Calls that look at every probe hold the interpreter for most of that time, which the reader needs too.
-_MOST_LOOKS = 2
-_LOOK_WAIT_SECONDS = 10.0
+_LONGEST_REST_SECONDS = 1.0
+_LOOK_WAIT_SECONDS = 30.0
 _ACTIVE_SECONDS = 0.2
 
 # A client needs one. Beyond that, and beyond this part of the descriptors that there may be, gRPC hangs up.
@@ -123,23 +124,50 @@ class Slots:
 
 
 class Turns:
-    """A few calls at a time; others wait, unless their clients give up."""
+    """One call at a time, and a rest after it for as long as it took: others wait, in the order in which they
+    have come, unless their clients give up."""
 
-    def __init__(self, most: int = _MOST_LOOKS, seconds: float = _LOOK_WAIT_SECONDS) -> None:
+    def __init__(self, seconds: float = _LOOK_WAIT_SECONDS) -> None:
         """`seconds` is how long a call waits at most."""
-        self._free = threading.BoundedSemaphore(most)
         self._seconds = seconds
+        self._is_taken = False
+        # When the next may begin, by time.monotonic().
+        self._rested = 0.0
+        self._waiting: deque[object] = deque()
+        self._changed = threading.Condition()
 
     @contextlib.contextmanager
     def one(self, context: grpc.ServicerContext) -> Iterator[None]:
         """Ends the call with RESOURCE_EXHAUSTED where its turn does not come in time."""
-        deadline = time.monotonic() + self._seconds
-        while not self._free.acquire(timeout=_ACTIVE_SECONDS):
-            if time.monotonic() >= deadline or not context.is_active():
-                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls wait for the collector")
+        if not self._has_begun(context):
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls wait for the collector")
+        begun = time.monotonic()
         try:
-            if not context.is_active():
-                context.abort(grpc.StatusCode.CANCELLED, "the client has gone")
             yield
         finally:
-            self._free.release()
+            with self._changed:
+                self._is_taken = False
+                ended = time.monotonic()
+                self._rested = ended + min(ended - begun, _LONGEST_REST_SECONDS)
+                self._changed.notify_all()
+
+    def _has_begun(self, context: grpc.ServicerContext) -> bool:
+        deadline = time.monotonic() + self._seconds
+        mine = object()
+        with self._changed:
+            self._waiting.append(mine)
+            try:
+                while context.is_active():
+                    now = time.monotonic()
+                    is_next = self._waiting[0] is mine and not self._is_taken
+                    if is_next and now >= self._rested:
+                        self._is_taken = True
+                        return True
+                    if now >= deadline:
+                        return False
+                    rest = self._rested - now if is_next else _ACTIVE_SECONDS
+                    self._changed.wait(min(rest, _ACTIVE_SECONDS))
+                return False
+            finally:
+                self._waiting.remove(mine)
+                self._changed.notify_all()
