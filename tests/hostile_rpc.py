@@ -19,6 +19,7 @@ from jcollect.errors import JcollectError
 from jcollect.rpc.address import default_address
 from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SUBSCRIBE, Streams, handler_for
 from jcollect.stream.columns import Columns
+from jcollect.stream.elements import parse
 from jcollect.stream.incoming import Incoming, SenselessStreamError
 from jcollect.stream.printer import Printer
 from jcollect.stream.summary import Summary
@@ -161,7 +162,7 @@ def _compare(message: bytes) -> None:
 def read_answer(content: bytes) -> None:
     """Of GetStatus, which has all that ListProbes has."""
     try:
-        status = collector_pb2.GetStatusResponse.FromString(content)
+        status = parse(collector_pb2.GetStatusResponse, content)
     except DecodeError:
         return
     printed = io.StringIO()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -105,6 +106,25 @@ def test_what_a_server_says_of_itself_has_bounds() -> None:
             Incoming().decode(response(**body))
     with pytest.raises(SenselessStreamError, match="a message cannot be decoded"):
         Incoming().decode(b"\xff" * 9)
+
+
+@pytest.mark.parametrize("of", ["probes", "values"])
+def test_a_message_of_empty_parts_is_not_made_into_objects(of: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen megabytes of them would take a gigabyte."""
+    monkeypatch.setattr("jcollect.stream.elements.MOST_ELEMENTS", 100_000)
+    parts = (b"\x0a\x00" if of == "probes" else b"\x52\x00") * (8 << 20)
+    if of == "values":
+        parts = b"\x0a" + varint(len(parts)) + parts
+    message = b"\x0a" + varint(len(parts)) + parts
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(SenselessStreamError, match="a message cannot be decoded"):
+        Incoming().decode(message)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 << 10
+
+
+def varint(number: int) -> bytes:
+    low, high = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + varint(high) if high else bytes([low])
 
 
 def batch(**columns: Any) -> bytes:

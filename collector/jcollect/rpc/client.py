@@ -20,6 +20,7 @@ from jcollect.last_resort import last_resort, say_when_aborted
 from jcollect.rpc.address import Address
 from jcollect.rpc.keepalive import OPTIONS
 from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SERVICE, SUBSCRIBE
+from jcollect.stream.elements import parse
 from jcollect.workers import check_can_open, check_can_start
 from jprobe.v1 import collector_pb2
 
@@ -105,7 +106,7 @@ class Client:
         call = self._channel.unary_unary(
             method,
             request_serializer=type(request).SerializeToString,
-            response_deserializer=answer.FromString,
+            response_deserializer=functools.partial(parse, answer),
         )
         with self._unless_stuck():
             future = call.future(request, timeout=seconds)

@@ -12,6 +12,7 @@ import sys
 import numpy as np
 
 from jcollect.stream.columns import Columns
+from jcollect.stream.elements import parse
 from jprobe.v1 import collector_pb2
 
 assert sys.byteorder == "little"
@@ -57,7 +58,7 @@ def decode(message: bytes) -> Columns | collector_pb2.SubscribeResponse:
         columns = _decode_packed(message)
         if columns is not None:
             return columns
-    response = collector_pb2.SubscribeResponse.FromString(message)
+    response = parse(collector_pb2.SubscribeResponse, message)
     return _from_message(response.batch) if response.HasField("batch") else response
 
 
