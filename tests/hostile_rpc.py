@@ -18,6 +18,7 @@ from jcollect.commands.control import as_dict, json_bytes
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import default_address
 from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SUBSCRIBE, Streams, handler_for
+from jcollect.stream import elements
 from jcollect.stream.columns import Columns
 from jcollect.stream.elements import parse
 from jcollect.stream.incoming import Incoming, SenselessStreamError
@@ -165,6 +166,7 @@ def read_answer(content: bytes) -> None:
         status = parse(collector_pb2.GetStatusResponse, content)
     except DecodeError:
         return
+    _check_parts(content)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         echo_collector(default_address(PID), status, everything=True)
@@ -172,6 +174,15 @@ def read_answer(content: bytes) -> None:
     told = json_bytes(as_dict(status))
     assert told.replace(b"\n", b"").decode().isprintable()
     json.loads(told, parse_constant=_refuse_constant)
+
+
+def _check_parts(content: bytes) -> None:
+    """What protobuf takes is not refused for its parts, unless it is of a kind that proto3 has not."""
+    try:
+        elements._check(content, collector_pb2.GetStatusResponse.DESCRIPTOR)
+    except DecodeError as error:
+        if "group" not in str(error):
+            raise
 
 
 def _refuse_constant(name: str) -> None:

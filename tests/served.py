@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -80,13 +81,23 @@ class StillSource:
 
 @contextlib.contextmanager
 def serving(source: StillSource, folder: Path) -> Iterator[Address]:
-    """A server at a socket in the folder, which has not failed when it ends."""
+    """A server at a socket in the folder, looked after as by attach, that has not failed when it ends."""
     address = parse_address(f"unix://{folder}/still.sock")
     with claim(address) as claimed:
         server = Server(source, claimed)
+        over = threading.Event()
+
+        def look_after() -> None:
+            while not over.wait(0.1):
+                server.hang_up_on_stalled()
+
+        looking = threading.Thread(target=look_after)
+        looking.start()
         try:
             yield address
         finally:
+            over.set()
+            looking.join()
             source.hub.end()
             server.stop()
     source.failures.check()

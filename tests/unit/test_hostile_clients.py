@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 import jcollect.rpc.limits
+import jcollect.rpc.prompt
 import jcollect.rpc.server
 import jcollect.rpc.service
 import jcollect.stream.hub
@@ -350,6 +351,35 @@ def test_reflection_and_health_are_bounded_too(
         # A watcher of names of its own making would have each of them kept for ever.
         watched = refusal(lambda: next(health.Watch(health_pb2.HealthCheckRequest(service="y"), timeout=10)))
         assert watched[0] == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_calls_whose_request_does_not_come_are_ended(
+    source: StillSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are as many as there may be: nobody else would be answered any more."""
+    monkeypatch.setattr(jcollect.rpc.prompt, "_REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(jcollect.rpc.server, "MOST_CALLS", 6)
+    over = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        over.wait(30)
+        yield from ()
+
+    service = "/jprobe.v1.CollectorService"
+    methods = [f"{service}/GetStatus", f"{service}/Subscribe", "/grpc.health.v1.Health/Check"] * 2
+    with serving(source, tmp_path) as address, grpc.insecure_channel(address.target) as channel:
+        calls = [channel.stream_stream(method)(nothing(), timeout=30) for method in methods]
+        try:
+            for call in calls:
+                assert refusal(lambda call=call: next(call))[0] == grpc.StatusCode.CANCELLED  # type: ignore[misc]
+            assert _can_connect(address)
+        finally:
+            over.set()
+        without = channel.stream_unary(f"{service}/GetStatus")
+        assert refusal(lambda: without(iter(()), timeout=10)) == (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "the call has no request",
+        )
 
 
 # Connections

@@ -22,6 +22,7 @@ from jcollect.rpc.limits import (
     server_options,
 )
 from jcollect.rpc.pool import Pool, Refusing
+from jcollect.rpc.prompt import Prompt
 from jcollect.rpc.service import SERVICE, Source, Streams, handler_for
 from jcollect.rpc.stalled import StalledClients
 from jcollect.workers import check_can_open, check_can_start
@@ -50,9 +51,10 @@ class Server:
         logging.getLogger("grpc").addHandler(logging.NullHandler())
         logging.getLogger("grpc").propagate = False
         pool = Pool(source.failures)
+        self._prompt = Prompt()
         self._server = grpc.server(
             pool,
-            interceptors=[Refusing(pool)],
+            interceptors=[Refusing(pool), self._prompt],
             maximum_concurrent_rpcs=MOST_CALLS,
             options=server_options(),
         )
@@ -65,7 +67,9 @@ class Server:
         self._server.start()
 
     def hang_up_on_stalled(self) -> None:
-        """To be called every now and then: ends the connections of clients that read nothing at all."""
+        """To be called every now and then: ends the connections of clients that read nothing at all, and the
+        calls of those that do not say what they want."""
+        self._prompt.end_overdue()
         if self._stalled is not None:
             self._stalled.hang_up()
 
