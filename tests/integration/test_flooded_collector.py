@@ -76,9 +76,11 @@ def no_descriptor_left(command: Command) -> Iterator[None]:
 
 
 def test_a_crowd_that_connects_and_says_nothing_is_kept_out(bench: Bench, target: Target) -> None:
-    shell = ["prlimit", "--nofile=1024:1024"]
+    shell = ["prlimit", "--nofile=256:1024"]
     collector = bench.start("attach", target.pid, before=shell)
     assert collector.status().startswith("armed 1 probe ")
+    # It has taken what it may have.
+    assert resource.prlimit(collector.process.pid, resource.RLIMIT_NOFILE) == (1024, 1024)
     observer = bench.observe(target.pid, "-o", "json", "--max-events", 2 * CALLS)
     target.fire(1, CALLS)
     with crowd(target, CROWD):

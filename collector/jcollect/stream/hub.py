@@ -51,6 +51,8 @@ class Hub:
         self._accounts = accounts
         self._room = Room(queue_bytes, all_queues_bytes)
         self._lock = threading.Lock()
+        # Held by those that add and remove probes, for as long as they match them. Not by the reader.
+        self._changing = threading.Lock()
         self._subscriptions: list[Subscription] = []
         self._ended = False
         self.served = 0
@@ -92,19 +94,20 @@ class Hub:
         return subscription
 
     def add(self, probes: Sequence[collector_pb2.Probe]) -> None:
-        """More probes; to be called before their first events are published."""
-        with self._lock:
-            self._probes.update({probe.id: probe for probe in probes})
-            subscriptions = list(self._subscriptions)
-        choosy = sum(subscription.has_globs for subscription in subscriptions)
-        share = min(1.0, _ADD_SHARES / max(choosy, 1))
-        for subscription in subscriptions:
-            subscription.budget.left = share * (_ADD_STEPS + _ADD_STEPS_OF_ONE * len(probes))
-            subscription.add(probes)
+        """More probes; to be called before their first events are published. For any thread."""
+        with self._changing:
+            with self._lock:
+                self._probes.update({probe.id: probe for probe in probes})
+                subscriptions = list(self._subscriptions)
+            choosy = sum(subscription.has_globs for subscription in subscriptions)
+            share = min(1.0, _ADD_SHARES / max(choosy, 1))
+            for subscription in subscriptions:
+                subscription.budget.left = share * (_ADD_STEPS + _ADD_STEPS_OF_ONE * len(probes))
+                subscription.add(probes)
 
     def remove(self, ids: Sequence[int]) -> None:
-        """Probes that are gone for good, and of which no event is on its way."""
-        with self._lock:
+        """Probes that are gone for good, and of which no event is on its way. For any thread."""
+        with self._changing, self._lock:
             for number in ids:
                 del self._probes[number]
             for subscription in self._subscriptions:
