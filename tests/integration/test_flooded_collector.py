@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from stub_image import ENTRY, LONG, Method, StubImage
 CROWD = 1100
 MOST_CONNECTIONS = 128
 CALLS = 1009
+# It looks for processes every 0.4 s.
+SEVERAL_LOOKS_SECONDS = 1.5
 # Of a name that no other process of this host has.
 PLACE = Method(f"com.acme.Orders{os.getpid()}", "place", (LONG,), kinds=(ENTRY,))
 LATER = Method("com.acme.Later", "come", (LONG,), kinds=(ENTRY,))
@@ -140,15 +143,19 @@ def test_a_process_that_starts_while_there_is_no_descriptor_is_attached_to_when_
         lambda: has_said(collector, f"PID {target.pid} ", "armed 1 probe "), "the first is attached to"
     )
     observer = bench.observe(address, "-o", "json")
+    rounds = 0
     with no_descriptor_left(collector):
         other = bench.target(StubImage([PLACE]), "nt", name="jprobe-2/1.so")
-        for fired in range(1, 4):
+        until = time.monotonic() + SEVERAL_LOOKS_SECONDS
+        while time.monotonic() < until:
+            rounds += 1
             target.fire(1, CALLS)
-            wait_until(lambda done=fired: len(observer.output) == done * CALLS, "the events have come")  # type: ignore[misc]
+            wait_until(lambda done=rounds: len(observer.output) == done * CALLS, "the events have come")  # type: ignore[misc]
+            time.sleep(0.1)
         assert collector.process.poll() is None
     wait_until(lambda: has_said(collector, f"PID {other.pid} ", "armed 1 probe "), "the other is too")
     other.fire(1, CALLS)
-    hits = 4 * CALLS
+    hits = (rounds + 1) * CALLS
     assert f"{hits:,} hits = {hits:,} delivered + 0 lost (kernel ring 0, collector 0)" in collector.end()
     assert observer.wait() == f"observed {hits:,} events; 0 lost"
     assert not has_said(collector, f"leaving out PID {other.pid} ")

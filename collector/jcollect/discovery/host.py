@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from jcollect.discovery.jvm import Jvm, describe_jvm, is_libjvm, is_perfdata
 from jcollect.discovery.maps import Mapping, read_maps
 from jcollect.discovery.stub_library import find_stub_mappings
+from jcollect.errors import lacks_files
 
 _STATM_BYTES = 128
 # Of the descriptors that this process may have, what is taken here; further processes cost more.
@@ -170,7 +171,9 @@ class _Process:
                 return  # It stays due.
             self._seen = self._memory
             self.found = self._find(start, command)
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if lacks_files(error):
+                return  # It stays due.
             self.found, self._seen = None, self._memory  # Gone, or not ours to read.
         self._paused_until = now + _PAUSES * (time.monotonic() - begun)
 
