@@ -28,21 +28,21 @@ from jcollect.stream.wire import decode
 from jprobe.v1 import collector_pb2, probe_pb2
 from served import PID, StillSource, described
 
-# What a hostile target may have called its probes, and client ask for.
+# Some have names that only a hostile target would choose.
 PROBES = [
     *described(20),
     *described(2, 20, "a" * 2000 + "{}"),
     *described(1, 22, "[!{}]*\n\u202e\x1b[2J"),
     collector_pb2.Probe(id=23, pid=PID),
 ]
-# What a client is refused with for what it asks for; all else is a fault of the collector's.
+# A request may be refused with these; any other code is a fault of the collector.
 REFUSALS = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 METHODS = (LIST_PROBES, GET_STATUS, SUBSCRIBE)
-# What a client of gRPC's gets of a message, and what the longest sentence about a request takes.
+# Characters of a refusal: gRPC carries 8 KiB, escaped.
 MOST_DETAILS = 1000
 
 
@@ -51,7 +51,7 @@ class _Ended(Exception):
 
 
 class _Context:
-    """What a handler sees of a call."""
+    """Stands for the call that a handler answers."""
 
     def peer(self) -> str:
         return "unix:"
@@ -148,7 +148,7 @@ def _messages(content: bytes) -> Iterator[bytes]:
 
 
 def _compare(message: bytes) -> None:
-    """What is decoded without protobuf is what protobuf makes of it."""
+    """Decoding without protobuf gives the same as protobuf does."""
     try:
         body = decode(message)
         batch = collector_pb2.SubscribeResponse.FromString(message).batch
@@ -161,7 +161,7 @@ def _compare(message: bytes) -> None:
 
 
 def read_answer(content: bytes) -> None:
-    """Of GetStatus, which has all that ListProbes has."""
+    """An answer of GetStatus, which has all that one of ListProbes has."""
     try:
         status = parse(collector_pb2.GetStatusResponse, content)
     except DecodeError:
@@ -177,7 +177,7 @@ def read_answer(content: bytes) -> None:
 
 
 def _check_parts(content: bytes) -> None:
-    """What protobuf takes is not refused for its parts, unless it is of a kind that proto3 has not."""
+    """A message that protobuf takes is not refused for its parts, unless it has a group (proto3 has none)."""
     try:
         elements._check(content, collector_pb2.GetStatusResponse.DESCRIPTOR)
     except DecodeError as error:

@@ -6,7 +6,9 @@ import contextlib
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import grpc
 import numpy as np
 
 from jcollect.rpc.address import Address, parse_address
@@ -17,7 +19,7 @@ from jcollect.stream.columns import Batch, Columns
 from jcollect.stream.hub import Hub, NoSuchProbeError, meaning
 from jcollect.stream.subscription import Subscription
 from jcollect.workers import Failures
-from jprobe.v1 import collector_pb2, probe_pb2
+from jprobe.v1 import collector_pb2, collector_pb2_grpc, probe_pb2
 
 PID = 4711
 
@@ -51,7 +53,7 @@ def one_event(probe: int) -> Batch:
 
 
 class StillSource:
-    """What a session is to the server."""
+    """Stands for a session."""
 
     def __init__(self, probes: Sequence[collector_pb2.Probe]) -> None:
         zeros = np.zeros(2 * len(probes) + 64, np.uint64)
@@ -101,3 +103,16 @@ def serving(source: StillSource, folder: Path) -> Iterator[Address]:
             source.hub.end()
             server.stop()
     source.failures.check()
+
+
+@contextlib.contextmanager
+def stub_at(address: Address, **options: Any) -> Iterator[collector_pb2_grpc.CollectorServiceStub]:
+    with grpc.insecure_channel(address.target, [("grpc.max_send_message_length", -1)], **options) as channel:
+        yield collector_pb2_grpc.CollectorServiceStub(channel)
+
+
+def can_connect(address: Address) -> bool:
+    """Returns true if a new client is answered."""
+    with stub_at(address) as stub, contextlib.suppress(grpc.RpcError):
+        return bool(stub.GetStatus(collector_pb2.GetStatusRequest(), timeout=5).probes)
+    return False

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable
 
-# What is not ASCII is looked at character by character.
+# Runs of other than printable ASCII are looked at character by character.
 _SUSPECT = re.compile("[^ -~]+")
 # A line's end in JSON text is the layout's: in strings it is escaped.
 _SUSPECT_IN_JSON = re.compile("[^\n -~]+")

@@ -18,7 +18,7 @@ from pathlib import Path
 from hostile_rpc import READERS, sound
 
 CORPUS = Path(__file__).parents[1] / "corpus"
-# Of one input; a machine that is busy with other things takes several times what it takes alone.
+# CPU time for one input; a busy machine takes several times what an idle one does.
 MOST_SECONDS = 5.0
 MOST_BYTES = 1 << 14
 NUMBERS = [0, 1, 2, 0x7F, 0x80, 2**15, 2**16 - 1, 2**20 - 1, 2**20, 2**31, 2**32 - 1, 2**63, 2**64 - 1]

@@ -22,7 +22,7 @@ MOST_CONNECTIONS = 128
 CALLS = 1009
 # It looks for processes every 0.4 s.
 SEVERAL_LOOKS_SECONDS = 1.5
-# Of a name that no other process of this host has.
+# No other process of this host has such a class.
 PLACE = Method(f"com.acme.Orders{os.getpid()}", "place", (LONG,), kinds=(ENTRY,))
 LATER = Method("com.acme.Later", "come", (LONG,), kinds=(ENTRY,))
 

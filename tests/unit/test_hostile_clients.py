@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,17 +22,13 @@ import jcollect.stream.hub
 from conditions import wait_until
 from jcollect.discovery.globs import Budget, TooCostlyError, matcher, names_matcher
 from jcollect.rpc.address import Address
-from jcollect.rpc.client import Client
 from jcollect.stream.columns import Columns
 from jcollect.stream.subscription import Subscription
 from jcollect.stream.wire import decode
 from jprobe.v1 import collector_pb2, collector_pb2_grpc
-from served import StillSource, described, one_event, serving
+from served import StillSource, can_connect, described, one_event, serving, stub_at
 
 PROBES = 100
-# What a client of HTTP/2 begins with: the preface, and empty settings.
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 
 @pytest.fixture
@@ -45,12 +40,6 @@ def source() -> StillSource:
 def address(source: StillSource, tmp_path: Path) -> Iterator[Address]:
     with serving(source, tmp_path) as address:
         yield address
-
-
-@contextlib.contextmanager
-def stub_at(address: Address, **options: Any) -> Iterator[collector_pb2_grpc.CollectorServiceStub]:
-    with grpc.insecure_channel(address.target, [("grpc.max_send_message_length", -1)], **options) as channel:
-        yield collector_pb2_grpc.CollectorServiceStub(channel)
 
 
 def refusal(call: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
@@ -210,7 +199,7 @@ def test_events_go_on_while_somebodys_globs_are_matched(
         publishing.start()
         publishing.join(10)
         assert not publishing.is_alive()
-        # What comes and goes meanwhile is known to the new one too.
+        # The new one is told of probes that come meanwhile, too.
         adding = threading.Thread(target=source.hub.add, args=(described(1, PROBES),), daemon=True)
         adding.start()
         adding.join(10)
@@ -372,7 +361,7 @@ def test_calls_whose_request_does_not_come_are_ended(
         try:
             for call in calls:
                 assert refusal(lambda call=call: next(call))[0] == grpc.StatusCode.CANCELLED  # type: ignore[misc]
-            assert _can_connect(address)
+            assert can_connect(address)
         finally:
             over.set()
         without = channel.stream_unary(f"{service}/GetStatus")
@@ -380,77 +369,3 @@ def test_calls_whose_request_does_not_come_are_ended(
             grpc.StatusCode.INVALID_ARGUMENT,
             "the call has no request",
         )
-
-
-# Connections
-
-
-def connected(address: Address, says: bytes) -> socket.socket:
-    assert address.path is not None
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(10)
-    connection.connect(address.path)
-    with contextlib.suppress(OSError):  # It may have been hung up on already.
-        connection.sendall(says)
-    return connection
-
-
-def is_ended(connection: socket.socket) -> bool:
-    """Whether the server has hung up."""
-    connection.setblocking(False)
-    try:
-        while connection.recv(1 << 16):
-            pass
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True
-
-
-def test_connections_beyond_the_limit_are_hung_up_on(
-    source: StillSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jcollect.rpc.limits, "_MOST_CONNECTIONS", 8)
-    with serving(source, tmp_path) as address, contextlib.ExitStack() as stack:
-        stub = stack.enter_context(stub_at(address))
-        stream = stub.Subscribe(collector_pb2.SubscribeRequest(), timeout=60)
-        assert len(next(stream).schema.probes) == PROBES
-        crowd = [connected(address, PREFACE + SETTINGS) for _ in range(40)]
-        wait_until(lambda: sum(map(is_ended, crowd)) >= 40 - 7, "those that are too many are hung up on")
-        assert not all(map(is_ended, crowd))
-        source.hub.publish(one_event(5))
-        assert list(next(stream).batch.values) == [42]
-        for connection in crowd:
-            connection.close()
-        wait_until(lambda: _can_connect(address), "there is room again")
-
-
-def _can_connect(address: Address) -> bool:
-    with stub_at(address) as stub, contextlib.suppress(grpc.RpcError):
-        return bool(stub.GetStatus(collector_pb2.GetStatusRequest(), timeout=5).probes)
-    return False
-
-
-@pytest.mark.parametrize("says", [b"", PREFACE[:10], PREFACE, b"GET / HTTP/1.1\r\n"], ids=str)
-def test_a_connection_that_does_not_come_to_its_point_is_hung_up_on(
-    source: StillSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: bytes
-) -> None:
-    monkeypatch.setattr(jcollect.rpc.limits, "_HANDSHAKE_SECONDS", 0.2)
-    with serving(source, tmp_path) as address, connected(address, says) as connection:
-        wait_until(lambda: is_ended(connection), "it is hung up on")
-        assert _can_connect(address)
-
-
-def test_a_connection_without_a_call_is_hung_up_on_and_a_client_does_not_notice(
-    source: StillSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jcollect.rpc.limits, "_IDLE_SECONDS", 0.5)
-    with (
-        serving(source, tmp_path) as address,
-        Client(address) as client,
-        connected(address, PREFACE + SETTINGS) as connection,
-    ):
-        assert len(client.list_probes()) == PROBES
-        wait_until(lambda: is_ended(connection), "it is hung up on")
-        assert len(client.list_probes()) == PROBES

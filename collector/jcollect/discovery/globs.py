@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from fnmatch import translate
 from typing import Protocol
 
-# What has no such character stands for itself.
+# A glob without any of these stands for itself.
 _MAGIC = re.compile(r"[*?[]")
 _NOT_LITERAL = re.compile(r"[*?]|\[.*", re.DOTALL)
 # Looking for a literal, and trying a pattern: what that takes besides the characters, in steps of about 1 ns.

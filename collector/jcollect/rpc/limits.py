@@ -18,11 +18,11 @@ import grpc
 
 from jcollect.rpc.keepalive import SERVER_OPTIONS as KEEPALIVE_OPTIONS
 
-# Of one request: collector.proto says so, and docs/events.md. Lengths in characters.
+# Limits of one request, lengths in characters; collector.proto and docs/events.md tell them too.
 MOST_GLOBS = 64
 MOST_GLOB_LENGTH = 512
 MOST_PIDS = 1024
-# What these take, and as much again for what is unknown.
+# The above take less than half of it.
 _REQUEST_BYTES = 256 << 10
 
 # Each call holds a thread of the pool; beyond that, calls are refused rather than left waiting.
@@ -83,7 +83,7 @@ def raise_descriptor_limit() -> None:
 
 
 class Request(Protocol):
-    """What all requests of the service have."""
+    """The fields that all requests of the service have."""
 
     @property
     def globs(self) -> Sequence[str]: ...

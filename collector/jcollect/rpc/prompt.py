@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-# From the begin of a call to the end of its request, which has a few hundred bytes.
+# A request has a few hundred bytes: a client that is alive needs no longer for it.
 _REQUEST_SECONDS = 10.0
 
 
@@ -19,7 +19,7 @@ class Prompt(grpc.ServerInterceptor):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # By context: when its request is overdue, by time.monotonic().
+        # The time (time.monotonic()) from which a call is overdue, by its context.
         self._waiting: dict[Any, float] = {}
 
     def end_overdue(self) -> None:

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError, Message
 
 # The largest collector has a million probes with one value each; each takes 250 bytes.
 MOST_ELEMENTS = 1 << 21
-# Of these no more than 130 MB can be made.
+# A message of this size becomes 130 MB at most.
 _HARMLESS_BYTES = 1 << 20
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 

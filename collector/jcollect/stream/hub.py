@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from jcollect.discovery.globs import Budget, matcher
 from jcollect.stream.accounts import Accounts
 from jcollect.stream.columns import Batch
-from jcollect.stream.subscription import Room, Served, Subscription
+from jcollect.stream.room import Room
+from jcollect.stream.subscription import Served, Subscription
 from jcollect.stream.wire import encode
 from jprobe.v1 import collector_pb2
 
@@ -75,7 +76,7 @@ class Hub:
         with self._lock:
             known = dict(self._probes)
         budget = Budget(MATCH_STEPS)
-        # What has been added since they were looked at is as it was then.
+        # Probes that have come since `probes` were looked at are described as they were then.
         described = [now.get(number, probe) for number, probe in known.items()]
         subscription = Subscription(
             meaning(patterns, pids, budget), described, self._accounts, self._room, peer, budget

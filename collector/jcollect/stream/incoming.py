@@ -36,7 +36,7 @@ class Incoming:
     """Decodes the messages of one subscription."""
 
     def __init__(self) -> None:
-        # By probe id.
+        # All by probe id.
         self._is_described = np.zeros(0, np.bool_)
         self._value_counts = np.zeros(0, np.int64)
         self._sizes: dict[int, int] = {}

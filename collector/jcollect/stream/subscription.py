@@ -18,6 +18,7 @@ import numpy as np
 from jcollect.discovery.globs import Budget, TooCostlyError
 from jcollect.stream.accounts import Accounts
 from jcollect.stream.columns import U64, Batch, Flags
+from jcollect.stream.room import Room
 from jprobe.v1 import collector_pb2
 
 # Schemas cannot be left out, so that whoever does not read even these has its stream ended.
@@ -42,43 +43,6 @@ class Filter:
 
     wanted: Flags | None = None
     key: bytes | None = None
-
-
-class Room:
-    """How many bytes all queues hold, and whether one may hold more."""
-
-    def __init__(self, one: int, every: int) -> None:
-        """Limits in bytes: of one queue, and of all."""
-        self._one = one
-        self._every = every
-        self._lock = threading.Lock()
-        self._taken = 0
-        self._queues = 0
-
-    def open(self) -> None:
-        with self._lock:
-            self._queues += 1
-
-    def close(self, held: int) -> None:
-        with self._lock:
-            self._queues -= 1
-            self._taken -= held
-
-    def take(self, held: int, more: int) -> bool:
-        """For a queue that holds so many bytes; an empty one may always have one message."""
-        with self._lock:
-            after = held + more
-            fits = after <= self._one and (
-                self._taken + more <= self._every or after <= self._every // self._queues
-            )
-            if fits or not held:
-                self._taken += more
-                return True
-            return False
-
-    def give_back(self, size: int) -> None:
-        with self._lock:
-            self._taken -= size
 
 
 @dataclass(frozen=True)

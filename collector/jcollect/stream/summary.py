@@ -21,7 +21,7 @@ _Key = tuple[str, int, str]
 
 # Each has a histogram of 4 KiB.
 MOST_METHODS = 1 << 17
-# What no sum of true durations comes to: 146 years.
+# 146 years: no sum of true durations comes to that.
 _MOST_NANOS = 2.0**62
 
 
