@@ -170,7 +170,7 @@ def mapped_kib(pid: int) -> int:
     ours = False
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-            ours = bool(re.search(r"/libjprobe\d+\.so|/jprobe-\d+/\d+\.so", line))
+            ours = bool(re.search(r"/libjprobe\.so|/jprobe-\d+-[0-9a-f]{16}/\d+\.so", line))
         elif ours and line.startswith("Rss:"):
             resident += int(line.split()[1])
     return resident

@@ -49,7 +49,7 @@ def of_jvm(pid: int, stubs: Path) -> Footprint:
     return Footprint(
         **{
             **asdict(of_process(pid)),
-            "stub_files": len(list((stubs / f"jprobe-{pid}").iterdir())),
+            "stub_files": len(list(stubs.glob(f"jprobe-{pid}-*/*"))),
             "metaspace": _committed("Metaspace", books) + _committed("Class", books),
             "native": _number(r"Total: reserved=\d+KB, committed=(\d+)KB", books) - heap,
         }

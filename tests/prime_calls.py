@@ -44,11 +44,10 @@ def leftovers(pid: int) -> list[str]:
     places = [process / "root" / place for place in ("tmp", "var/tmp", "dev/shm")]
     return [
         *(name for name in threads if name.startswith("jprobe")),
-        *(str(file) for place in places for name in (f"jprobe-{inner}", f"jprobe-{inner}-*",
-                                                      f"jprobe-load-{inner}-*")
+        *(str(file) for place in places for name in (f"jprobe-{inner}-*", f"jprobe-load-{inner}-*")
           for file in place.glob(name) if is_younger(file, pid)),
         *(line for line in (process / "maps").read_text().splitlines()
-          if re.search(r"/jprobe-\d+(-\d+)?/\d+\.so$", line)),
+          if re.search(r"/jprobe-\d+-[0-9a-f]{16}/\d+\.so$", line)),
     ]  # fmt: skip
 
 

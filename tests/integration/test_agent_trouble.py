@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from java_target import (
     run,
     wait_for_probes,
 )
+from native_checks import NATIVE_PARTS
 
 
 def runs_with(target: Process) -> list[str]:
@@ -142,10 +144,17 @@ def test_what_a_killed_jvm_left_is_swept_by_the_next(targets: Path, tmp_path: Pa
         wait_until(lambda: list(tmp_path.glob("jprobe-*/0.so")), "the stub library")
         killed.signal(signal.SIGKILL)
         killed.wait()
-        assert [path.name for path in tmp_path.iterdir()] == [f"jprobe-{killed.pid}"]
+        assert [pid_in(path) for path in tmp_path.iterdir()] == [killed.pid]
     with java(newest_jdk, "-cp", targets, "PrimeCalls", **arguments) as target:
         target.wait_for_line("ready")
-        assert [path.name for path in tmp_path.iterdir()] == [f"jprobe-{target.pid}"]
+        assert [pid_in(path) for path in tmp_path.iterdir()] == [target.pid]
+
+
+def pid_in(stub_directory: Path) -> int:
+    """The PID in a stub directory's name, which has 16 random digits behind it."""
+    name = re.fullmatch(r"jprobe-(\d+)-[0-9a-f]{16}", stub_directory.name)
+    assert name, stub_directory
+    return int(name[1])
 
 
 @pytest.fixture
@@ -222,7 +231,7 @@ def test_the_c_side_is_clean_under_the_sanitizers(tmp_path: Path) -> None:
             "-o",
             tmp_path / "test_native",
             sources / "test/c/test_native.c",
-            *(sources / "main/c" / name for name in ("process.c", "stapsdt.c", "stub_directory.c", "utf8.c")),
+            *(sources / "main/c" / name for name in NATIVE_PARTS),
             "-ldl",
         ],
         check=True,

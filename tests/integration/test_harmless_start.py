@@ -30,6 +30,7 @@ from java_target import (
     run,
     wait_for_probes,
 )
+from native_checks import NATIVE_PARTS
 from prime_calls import leftovers
 from second_agent import agent_jar
 
@@ -267,7 +268,7 @@ def test_the_c_side_runs_on_musl(tmp_path: Path) -> None:
         "#include <dlfcn.h>\n#include <stdio.h>\n"
         "int main(int n, char **words) { return !dlopen(words[1], RTLD_NOW) && puts(dlerror()); }\n"
     )
-    parts = [sources / "main/c" / name for name in ("process.c", "stapsdt.c", "stub_directory.c", "utf8.c")]
+    parts = [sources / "main/c" / name for name in NATIVE_PARTS]
     for name, files in (("native", [sources / "test/c/test_native.c", *parts]), ("load", [loader])):
         subprocess.run(["musl-gcc", "-std=gnu11", "-o", tmp_path / name, *files], check=True)
     parent = tmp_path / "stubs"

@@ -190,7 +190,8 @@ def test_an_agent_without_a_gateway_opens_one_and_the_jvm_waits_for_nobody(
 
 
 def stub_directory(target: Process) -> Path:
-    return Path(f"/tmp/jprobe-{target.pid}")
+    (directory,) = Path("/tmp").glob(f"jprobe-{target.pid}-*")
+    return directory
 
 
 def test_no_agent_is_loaded_into_a_jvm_that_would_wait_to_warn_of_it(targets: Path, tmp_path: Path) -> None:

@@ -191,8 +191,8 @@ MAPS = """\
 7f0000010000-7f0000011000 rw-p 00010000 08:02 42  /tmp/x y/jprobe-4711/1.so
 7f0000020000-7f0000021000 rw-p 00000000 00:00 0 \n\
 7f0000030000-7f0000031000 r-xp 00000000 00:01 7   /memfd:jprobe-0 (deleted)
-7f0000040000-7f0000041000 r-xp 00000000 08:02 43  /tmp/jprobe-4711-2/3.so (deleted)
-7f0000050000-7f0000051000 ---p 00001000 08:02 44  /tmp/jprobe-4711-2/4.so (deleted)
+7f0000040000-7f0000041000 r-xp 00000000 08:02 43  /tmp/jprobe-4711-0123456789abcdef/3.so (deleted)
+7f0000050000-7f0000051000 ---p 00001000 08:02 44  /tmp/jprobe-4711-0123456789abcdef/4.so (deleted)
 7ffd00000000-7ffd00001000 rw-p 00000000 00:00 0   [stack]
 """
 
@@ -202,7 +202,7 @@ def test_maps_lines_are_parsed_and_stub_libraries_found_once_each() -> None:
     assert [(s.path, s.start, s.deleted, s.file) for s in stubs] == [
         ("/tmp/x y/jprobe-4711/1.so", 0x7F0000000000, False, (8, 2, 42)),
         ("/memfd:jprobe-0", 0x7F0000030000, True, (0, 1, 7)),
-        ("/tmp/jprobe-4711-2/3.so", 0x7F0000040000, True, (8, 2, 43)),
+        ("/tmp/jprobe-4711-0123456789abcdef/3.so", 0x7F0000040000, True, (8, 2, 43)),
     ]
 
 
@@ -211,6 +211,10 @@ def test_maps_lines_are_parsed_and_stub_libraries_found_once_each() -> None:
     [
         "/tmp/jprobe-1/x.so",
         "/tmp/jprobe-/1.so",
+        "/tmp/jprobe-1-/1.so",
+        "/tmp/jprobe-1-0123456789abcdef0/1.so",
+        "/tmp/jprobe-1-0123456789ABCDEF/1.so",
+        "/tmp/.jprobe-1-0123456789abcdef/1.so",
         "/tmp/jprobe-1/1.so.bak",
         "/tmp/myjprobe.so",
         "/memfd:jprobe",

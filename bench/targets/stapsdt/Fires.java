@@ -47,7 +47,7 @@ public class Fires {
 
   static String library() throws Exception {
     return Files.lines(Path.of("/proc/self/maps"))
-        .filter(line -> line.matches(".*/jprobe-\\d+(-\\d+)?/\\d+\\.so"))
+        .filter(line -> line.matches(".*/jprobe-\\d+-[0-9a-f]{16}/\\d+\\.so"))
         .map(line -> line.substring(line.indexOf('/')))
         .findFirst()
         .get();

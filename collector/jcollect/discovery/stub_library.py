@@ -27,9 +27,9 @@ SLOT_BYTES = 32
 SEMAPHORE_BYTES = 2
 GATE_BYTES = 192
 
-# <any directory>/jprobe-<pid>[-<n>]/<generation>.so, or the memfd jprobe-<generation>. The PID in the
-# name is the one inside the target's PID namespace, so it says nothing here.
-_PATH = re.compile(r".*/jprobe-\d+(-\d+)?/\d+\.so|/memfd:jprobe-\d+")
+# <any directory>/jprobe-<pid>-<random>/<generation>.so, or the memfd jprobe-<generation>. The PID in the
+# name is the one inside the target's PID namespace, so it says nothing here; older libraries lack the rest.
+_PATH = re.compile(r".*/jprobe-\d+(-[0-9a-f]{1,16})?/\d+\.so|/memfd:jprobe-\d+")
 _IN_EVERY_PATH = b"jprobe-"
 
 

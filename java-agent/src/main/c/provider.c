@@ -9,6 +9,7 @@
 #include "manifest.h"
 #include "process.h"
 #include "stub_directory.h"
+#include "trusted_environment.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -57,7 +58,7 @@ static struct {
 
 static const char *directory_parent(void)
 {
-	const char *variable = getenv("TMPDIR");
+	const char *variable = trusted_environment("TMPDIR");
 
 	if (directory.parent[0])
 		return directory.parent;

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -64,6 +65,8 @@ static const char *const REGISTERS[] = {"x0", "x1", "x2", "x3", "x4", "x5", "x6"
 #endif
 
 #define BUILD_ID_SIZE 20
+
+#define DESCRIPTORS "/proc/self/fd"
 
 /* jprobe.v1.ProbeState */
 #define STATE_DORMANT 1
@@ -541,7 +544,7 @@ out:
 /* ---- mapping ---- */
 
 /* dlopen goes by names before it looks at files, and knows retired libraries by names that are in
- * use again: of a descriptor, or in a directory that has been made anew. So a file has many names,
+ * use again: those of descriptors. So a file has many names,
  * one for each number: "/tmp/7.so", "/tmp/./7.so" and, as empty parts do not count, "/tmp//./7.so".
  */
 static int write_name(char *name, size_t room, const char *folder, const char *file,
@@ -572,6 +575,18 @@ static int is_known(const char *name)
 	return handle != NULL;
 }
 
+/* What dlerror says without the name, which is of a descriptor. */
+static const char *reason_of(const char *problem, const char *name)
+{
+	size_t length = strlen(name);
+
+	if (!problem)
+		return "the C library does not say why";
+	return strncmp(problem, name, length) || strncmp(problem + length, ": ", 2)
+		       ? problem
+		       : problem + length + 2;
+}
+
 /* Opens the file by its name of this number, or of the next one that is free. */
 static int map_library(struct stapsdt_library *library, const char *folder, const char *file,
 		       unsigned number, struct stapsdt_error *error)
@@ -588,7 +603,8 @@ static int map_library(struct stapsdt_library *library, const char *folder, cons
 	} while (is_known(name));
 	library->handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
 	if (!library->handle || dlinfo(library->handle, RTLD_DI_LINKMAP, &map)) {
-		stapsdt_fail(error, "cannot map the stub library: %s", dlerror());
+		stapsdt_fail(error, "cannot map the stub library %s: %s", library->path,
+			     reason_of(dlerror(), name));
 		error->failure = STAPSDT_NOT_MAPPED;
 		return -1;
 	}
@@ -598,6 +614,19 @@ static int map_library(struct stapsdt_library *library, const char *folder, cons
 	library->states = dlsym(library->handle, "jprobe_states");
 	library->gates = dlsym(library->handle, "jprobe_gates");
 	return 0;
+}
+
+/* Opens the file by its descriptor: whoever may rename what lies in the parent could have put
+ * another file, and directory, in its place. Without /proc there is the path alone. */
+static int map_file(struct stapsdt_library *library, const char *directory, const char *file,
+		    int fd, unsigned generation, struct stapsdt_error *error)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), DESCRIPTORS "/%d", fd);
+	if (access(name, F_OK))
+		return map_library(library, directory, file, 0, error);
+	return map_library(library, DESCRIPTORS, name + sizeof(DESCRIPTORS), generation, error);
 }
 
 static int load_from_file(const char *directory, unsigned generation,
@@ -621,7 +650,10 @@ static int load_from_file(const char *directory, unsigned generation,
 		error->failure = STAPSDT_NO_FILE;
 		return -1;
 	}
-	if (stapsdt_write(fd, contents, error) || map_library(library, directory, file, 0, error)) {
+	/* The umask may have taken even the owner's permissions. */
+	fchmod(fd, 0600);
+	if (stapsdt_write(fd, contents, error) ||
+	    map_file(library, directory, file, fd, generation, error)) {
 		close(fd);
 		unlink(library->path);
 		return -1;
@@ -662,7 +694,7 @@ static int load_from_memory(unsigned generation, const struct stapsdt_contents *
 		stapsdt_fail(error, "cannot seal a memfd: %s", strerror(errno));
 		goto failed;
 	}
-	if (map_library(library, "/proc/self/fd", file, generation, error))
+	if (map_library(library, DESCRIPTORS, file, generation, error))
 		goto failed;
 	return 0;
 failed:

@@ -4,17 +4,18 @@
  * its PID: containers share a temp directory without sharing a PID namespace, and PIDs return.
  *
  * The rules that keep a directory from being swept while it is made, or in place of another:
- * - It is made under a name of its own, locked, and then named "jprobe-<pid>" in one step. So what
- *   has such a name and no lock was left behind. (Where that cannot be had, a directory that is
- * swept before it is locked is made again.)
+ * - It is made under a name of its own, locked, and then named "jprobe-<pid>-<random>" in one
+ *   step. So what has such a name and no lock was left behind. (Where that cannot be had, a
+ * directory that is swept before it is locked is made again.)
  * - Whoever removes one holds its lock and has seen, since, that the name still leads to it.
  */
 #define _GNU_SOURCE
 #include "stub_directory.h"
 
+#include "file_at.h"
 #include "process.h"
+#include "sweep.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,139 +31,56 @@
 #define RENAME_NOREPLACE 1
 #endif
 
-#define PREFIX "jprobe-"
-#define UNFINISHED_PREFIX ".jprobe-"
 #define ATTEMPTS 8
 #define MOST_SWEPT 100
-#define DIGITS "0123456789"
-
-/* What has not got its name within this time never will: its maker was killed. */
-#define UNFINISHED_SECONDS 60
-
-/* As fstatat, which C libraries call by several names: before glibc 2.33 there is no symbol of that
- * name. Their structure is the kernel's on the machines that we have. */
-static int look_at(int directory, const char *name, struct stat *status)
-{
-	return (int)syscall(SYS_newfstatat, directory, name, status,
-			    AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
-}
-
-static int is_same(const struct stat *one, const struct stat *other)
-{
-	return one->st_ino == other->st_ino && one->st_dev == other->st_dev;
-}
-
-static int open_directory_at(int parent, const char *name)
-{
-	return openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-}
-
-/* ---- removing ---- */
-
-/* What we put there: "<digits>.so", the control gateway's file by its two names, and what asks for
- * it. */
-static int is_ours(const char *name)
-{
-	size_t digits = strspn(name, DIGITS);
-
-	return (digits > 0 && strcmp(name + digits, ".so") == 0) || strcmp(name, "control") == 0 ||
-	       strcmp(name, "control.new") == 0 || strcmp(name, "control.wanted") == 0;
-}
-
-/* Removes the open directory, and what is ours in it, from the parent that has it by this name;
- * closes it, which gives up its lock, after that. Takes no further descriptor: there may be none.
- */
-static void remove_open(int directory, int parent, const char *name)
-{
-	DIR *entries = fdopendir(directory);
-	struct dirent *entry;
-
-	while (entries && (entry = readdir(entries)))
-		if (is_ours(entry->d_name))
-			unlinkat(directory, entry->d_name, 0);
-	unlinkat(parent, name, AT_REMOVEDIR);
-	if (entries)
-		closedir(entries);
-	else
-		close(directory);
-}
-
-/* ---- sweeping ---- */
-
-/* "jprobe-<pid>" and "jprobe-<pid>-<n>". */
-static int is_name(const char *name)
-{
-	size_t digits;
-
-	if (strncmp(name, PREFIX, strlen(PREFIX)))
-		return 0;
-	name += strlen(PREFIX);
-	digits = strspn(name, DIGITS);
-	if (digits > 0 && name[digits] == '-') {
-		name += digits + 1;
-		digits = strspn(name, DIGITS);
-	}
-	return digits > 0 && !name[digits];
-}
-
-static int is_abandoned(const char *name, const struct stat *status)
-{
-	return name[0] == '.' && is_name(name + 1) &&
-	       status->st_mtime < time(NULL) - UNFINISHED_SECONDS;
-}
-
-/* Removes the directory if it is of our kind and our user's, and nobody holds its lock. */
-static void sweep_one(int parent, const char *name)
-{
-	struct stat named, held;
-	int directory;
-
-	if (look_at(parent, name, &named) || !S_ISDIR(named.st_mode) || named.st_uid != geteuid() ||
-	    (!is_name(name) && !is_abandoned(name, &named)))
-		return;
-	directory = open_directory_at(parent, name);
-	if (directory < 0)
-		return;
-	if (!flock(directory, LOCK_EX | LOCK_NB) && !look_at(directory, "", &held) &&
-	    !look_at(parent, name, &named) && is_same(&held, &named) && held.st_uid == geteuid())
-		remove_open(directory, parent, name);
-	else
-		close(directory);
-}
-
-static void sweep(const char *parent_path)
-{
-	DIR *entries = opendir(parent_path);
-	struct dirent *entry;
-
-	if (!entries)
-		return;
-	while ((entry = readdir(entries)))
-		if (is_name(entry->d_name) ||
-		    (entry->d_name[0] == '.' && is_name(entry->d_name + 1)))
-			sweep_one(dirfd(entries), entry->d_name);
-	closedir(entries);
-}
 
 /* ---- making ---- */
 
-/* Writes "<parent>/<prefix><number>", and "-<other>" where that is not 0. Returns 0, or -1. */
-static int write_path(char *path, const char *parent, const char *prefix, long number, long other)
+/* Writes "<parent>/<prefix><pid>-<number>". Returns 0, or -1 with errno. */
+static int write_path(char *path, const char *parent, const char *prefix, uint64_t number)
 {
 	size_t room = sizeof(((struct stub_directory *)NULL)->path);
-	int length = other == 0
-			     ? snprintf(path, room, "%s/%s%ld", parent, prefix, number)
-			     : snprintf(path, room, "%s/%s%ld-%ld", parent, prefix, number, other);
+	int length = snprintf(path, room, "%s/%s%d-%016llx", parent, prefix, (int)getpid(),
+			      (unsigned long long)number);
 
-	return length < 0 || (size_t)length >= room ? -1 : 0;
+	if (length >= 0 && (size_t)length < room)
+		return 0;
+	errno = ENAMETOOLONG;
+	return -1;
 }
 
-static long unlikely_number(void)
+/* Gives the owner what the umask has taken, by a descriptor that needs no permission: by the path,
+ * chmod would follow a link. Returns 0, or -1 with errno. */
+static int give_owner_access(const char *path)
 {
-	struct timespec now;
+	int place = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char name[32];
+	struct stat status;
+	int result = -1;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (long)(now.tv_sec * 1000000000L + now.tv_nsec) | 1;
+	if (place < 0)
+		return -1;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", place);
+	errno = EACCES;
+	if (!look_at(place, "", &status) && status.st_uid == geteuid())
+		result = chmod(name, 0700);
+	close(place);
+	return result;
+}
+
+static int open_made(const char *path)
+{
+	int descriptor = open_directory_at(AT_FDCWD, path);
+
+	if (descriptor < 0 && errno == EACCES && !give_owner_access(path))
+		descriptor = open_directory_at(AT_FDCWD, path);
+	return descriptor;
+}
+
+static int is_for_owner_alone(int descriptor, struct stat *status)
+{
+	return !look_at(descriptor, "", status) && status->st_uid == geteuid() &&
+	       (status->st_mode & 0777) == 0700;
 }
 
 /* Makes the directory at its path and takes its lock where its file system has locks; where not,
@@ -175,7 +93,7 @@ static int make_locked(struct stub_directory *directory)
 
 	if (mkdir(directory->path, 0700))
 		return -1;
-	descriptor = open_directory_at(AT_FDCWD, directory->path);
+	descriptor = open_made(directory->path);
 	if (descriptor < 0) {
 		reason = errno;
 		/* Where it is gone, another of that name may be there by now. */
@@ -187,9 +105,17 @@ static int make_locked(struct stub_directory *directory)
 	if ((flock(descriptor, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) ||
 	    look_at(descriptor, "", &held) || look_at(AT_FDCWD, directory->path, &named) ||
 	    /* Where there is no sticky bit, others may have put theirs in its place. */
-	    !is_same(&held, &named) || held.st_uid != geteuid()) {
+	    !is_same_file(&held, &named) || held.st_uid != geteuid()) {
 		close(descriptor);
 		errno = EAGAIN;
+		return -1;
+	}
+	fchmod(descriptor, 0700);
+	if (!is_for_owner_alone(descriptor, &held)) {
+		/* A file system without permissions. */
+		rmdir(directory->path);
+		close(descriptor);
+		errno = ENOTSUP;
 		return -1;
 	}
 	directory->descriptor = descriptor;
@@ -201,13 +127,9 @@ static int make_locked(struct stub_directory *directory)
 /* Makes it under a name that no other has. Returns 0, or -1 with errno. */
 static int make_unfinished(const char *parent, struct stub_directory *directory)
 {
-	long number = unlikely_number();
-
-	for (int attempt = 0; attempt < ATTEMPTS; attempt++, number += 2) {
-		if (write_path(directory->path, parent, UNFINISHED_PREFIX, getpid(), number)) {
-			errno = ENAMETOOLONG;
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		if (write_path(directory->path, parent, UNFINISHED_PREFIX, unforeseeable_number()))
 			return -1;
-		}
 		if (!make_locked(directory))
 			return 0;
 		if (errno != EEXIST && errno != EAGAIN)
@@ -226,17 +148,17 @@ static void give_up_unfinished(struct stub_directory *directory, const char *pat
 	errno = reason;
 }
 
-/* Gives it the first of its names that is free. Returns 0, or -1 with errno. */
+/* Gives it a name that nobody could have taken beforehand. Returns 0, or -1 with errno. */
 static int give_name(const char *parent, struct stub_directory *directory)
 {
 	char unfinished[sizeof(directory->path)];
 
 	strcpy(unfinished, directory->path);
-	for (long attempt = 0; attempt < ATTEMPTS; attempt++) {
-		if (write_path(directory->path, parent, PREFIX, getpid(), attempt))
-			errno = ENAMETOOLONG;
-		else if (!syscall(SYS_renameat2, AT_FDCWD, unfinished, AT_FDCWD, directory->path,
-				  RENAME_NOREPLACE))
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		if (!write_path(directory->path, parent, STUB_DIRECTORY_PREFIX,
+				unforeseeable_number()) &&
+		    !syscall(SYS_renameat2, AT_FDCWD, unfinished, AT_FDCWD, directory->path,
+			     RENAME_NOREPLACE))
 			return 0;
 		if (errno != EEXIST)
 			break;
@@ -246,23 +168,16 @@ static int give_name(const char *parent, struct stub_directory *directory)
 }
 
 /* Makes it under its own name, for file systems (NFS) and kernels that cannot rename without
- * replacing. What was swept before it was locked may be that of a namesake by then, even of one
- * that was killed since and has left libraries: ours of such a number are then in memory. Returns
- * 0, or -1 with errno. */
+ * replacing. Returns 0, or -1 with errno. */
 static int make_named(const char *parent, struct stub_directory *directory)
 {
-	int swept = 0;
-
-	for (long attempt = 0; attempt < ATTEMPTS;) {
-		if (write_path(directory->path, parent, PREFIX, getpid(), attempt)) {
-			errno = ENAMETOOLONG;
+	for (int attempt = 0; attempt < MOST_SWEPT; attempt++) {
+		if (write_path(directory->path, parent, STUB_DIRECTORY_PREFIX,
+			       unforeseeable_number()))
 			return -1;
-		}
 		if (!make_locked(directory))
 			return 0;
-		if (errno == EEXIST)
-			attempt++;
-		else if (errno != EAGAIN || ++swept == MOST_SWEPT)
+		if (errno != EEXIST && errno != EAGAIN)
 			return -1;
 	}
 	return -1;

@@ -203,9 +203,19 @@ static void set_age(const char *path, int seconds)
 
 static void only_what_is_left_behind_is_swept(const char *parent)
 {
-	static const char *const stays[] = {"jprobe-load-1", "jprobe-demo", "jprobe-", "jprobe-1-",
-					    "jprobe-1-2-3",  ".jprobe-4-4", "target"};
-	static const char *const goes[] = {"jprobe-4", "jprobe-4-1", ".jprobe-4-5"};
+	static const char *const stays[] = {"jprobe-load-1",
+					    "jprobe-demo",
+					    "jprobe-",
+					    "jprobe-1",
+					    "jprobe-1-2",
+					    "jprobe-1-0123456789abcde",
+					    "jprobe-1-0123456789abcdef0",
+					    "jprobe-1-0123456789abcdeg",
+					    "jprobe-1-2-0123456789abcdef",
+					    ".jprobe-4-0123456789abcdef",
+					    "target"};
+	static const char *const goes[] = {"jprobe-4-0123456789abcdef", "jprobe-4-0000000000000000",
+					   ".jprobe-4-0123456789abcde0"};
 	const size_t staying = sizeof(stays) / sizeof(stays[0]);
 	const size_t going = sizeof(goes) / sizeof(goes[0]);
 	struct stub_directory directory;
@@ -215,13 +225,13 @@ static void only_what_is_left_behind_is_swept(const char *parent)
 		snprintf(path, sizeof(path), "%s/%s", parent,
 			 i < staying ? stays[i] : goes[i - staying]);
 		check(!mkdir(path, 0700), "a directory is made");
-		if (strstr(path, "/jprobe-4"))
-			make_file(path, "1.so");
+		if (strstr(path, "/jprobe-4") || strstr(path, "cde0"))
+			make_file(path, strstr(path, "/jprobe-4") ? "1.so" : "libjprobe.so");
 	}
 	set_age(path, 3600);
 	snprintf(path, sizeof(path), "%s/target", parent);
 	make_file(path, "1.so");
-	snprintf(path, sizeof(path), "%s/jprobe-5", parent);
+	snprintf(path, sizeof(path), "%s/jprobe-5-0123456789abcdef", parent);
 	check(!symlink("target", path), "a link is made");
 	directory = make(parent);
 	for (size_t i = 0; i < staying; i++)
@@ -237,6 +247,46 @@ static void only_what_is_left_behind_is_swept(const char *parent)
 		check(!rmdir(inside(parent, stays[i])), stays[i]);
 }
 
+/* Another user who knows the PID can make whatever it could be the number in a name. */
+static void names_that_are_taken_stop_nobody(const char *parent)
+{
+	struct stub_directory directory, other;
+	char path[4096];
+	int length = snprintf(path, sizeof(path), "%s/jprobe-%d", parent, getpid());
+
+	for (int i = 0; i < 20; i++) {
+		check(!mkdir(path, 0700), "a name is taken");
+		snprintf(path + length, sizeof(path) - (size_t)length, "-%d", i);
+	}
+	directory = make(parent);
+	other = make(parent);
+	check(strcmp(directory.path, other.path), "no name comes back");
+	stub_directory_remove(&directory);
+	stub_directory_remove(&other);
+	for (int i = 18; i >= -1; i--) {
+		snprintf(path + length, sizeof(path) - (size_t)length, i < 0 ? "" : "-%d", i);
+		check(!rmdir(path), "what others have made is there");
+	}
+}
+
+static void no_umask_opens_it_or_closes_it(const char *parent)
+{
+	static const mode_t masks[] = {0, 0022, 0777, 0500};
+
+	for (size_t i = 0; i < sizeof(masks) / sizeof(masks[0]); i++) {
+		mode_t before = umask(masks[i]);
+		struct stub_directory directory = make(parent);
+		struct stat status;
+
+		check(!stat(directory.path, &status) && (status.st_mode & 0777) == 0700,
+		      "it is its owner's, and nobody else's");
+		make_file(directory.path, "1.so");
+		stub_directory_remove(&directory);
+		check(!is_there(directory.path), "it is removed");
+		umask(before);
+	}
+}
+
 /* ---- many processes ---- */
 
 #ifdef VALGRIND
@@ -244,29 +294,17 @@ static void only_what_is_left_behind_is_swept(const char *parent)
 #else
 #define ROUNDS 300
 #endif
-/* No more than there are names for one PID. */
 #define PROCESSES 6
 
-/* Then a directory may be swept before it is locked, and be taken for that of a namesake which was
- * killed meanwhile: a library in it would be in memory. */
-#ifdef WITHOUT_NOREPLACE
-#define IS_MADE_NAMED 1
-#else
-#define IS_MADE_NAMED 0
-#endif
-
-/* Whoever is killed now and then gets a second name where another still sweeps the first. */
 static void make_and_sweep(const char *parent, int is_killed)
 {
 	char expected[4096];
 
-	snprintf(expected, sizeof(expected), "%s/jprobe-%d", parent, getpid());
+	snprintf(expected, sizeof(expected), "%s/jprobe-%d-", parent, getpid());
 	for (int round = 0; round < ROUNDS; round++) {
 		struct stub_directory directory = make(parent);
 
 		check(!strncmp(directory.path, expected, strlen(expected)), "it has its name");
-		if (!is_killed && getpid() != 1 && !IS_MADE_NAMED)
-			check(!strcmp(directory.path, expected), "it has the first name");
 		make_file(directory.path, "1.so");
 		sched_yield();
 		check(is_there(inside(directory.path, "1.so")), "nobody has swept it");
@@ -286,7 +324,7 @@ static void nobody_sweeps_what_lives(const char *parent, int namespace)
 	for (int i = 0; i < PROCESSES; i++) {
 		children[i] = make_child(namespace);
 		if (children[i] == 0) {
-			make_and_sweep(parent, i % 2 && !(namespace && IS_MADE_NAMED));
+			make_and_sweep(parent, i % 2);
 			exit(failures != 0);
 		}
 	}
@@ -324,6 +362,8 @@ int main(int count, char **arguments)
 		another_directory_of_the_name_stays(parent);
 		a_relative_parent_is_found_again(parent);
 		only_what_is_left_behind_is_swept(parent);
+		names_that_are_taken_stop_nobody(parent);
+		no_umask_opens_it_or_closes_it(parent);
 		nobody_sweeps_what_lives(parent, 0);
 	} else {
 		children_of_process_1(parent);

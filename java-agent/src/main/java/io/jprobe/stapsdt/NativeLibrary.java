@@ -2,17 +2,23 @@
 package io.jprobe.stapsdt;
 
 import java.io.File;
+import java.io.FileInputStream;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.Set;
 
 /**
- * Loads the C side out of the jar. The file is gone as soon as it is mapped. A directory may be
- * read-only, full or noexec; then the next one is tried.
+ * Loads the C side out of the jar, by a file in a directory that only this user can enter. Both are
+ * gone as soon as it is mapped; what a killed process leaves is swept by the next agent
+ * (src/main/c/sweep.c). A parent directory may be read-only, full or noexec; then the next one is
+ * tried.
  */
 public final class NativeLibrary {
+  private static final String FILE = "libjprobe.so";
+
   private static volatile boolean loaded;
 
   private NativeLibrary() {}
@@ -74,29 +80,31 @@ public final class NativeLibrary {
     return name.equals("amd64") ? "x86_64" : name;
   }
 
-  private static void loadFrom(File directory, byte[] library) throws IOException {
-    File file = createFile(directory);
+  private static void loadFrom(File parent, byte[] library) throws IOException {
+    File directory = PrivateDirectory.make(parent);
+    File file = new File(directory, FILE);
     try {
-      try (FileOutputStream out = new FileOutputStream(file)) {
-        out.write(library);
-      }
+      write(file, library);
       System.load(file.getAbsolutePath());
     } finally {
       file.delete();
+      directory.delete();
     }
   }
 
-  /**
-   * A new file, by a name that nobody has. Not File.createTempFile: it asks a SecureRandom, and so
-   * decides on the security providers before the application has said which.
-   */
-  private static File createFile(File directory) throws IOException {
-    long number = System.nanoTime();
-    File file = new File(directory, "libjprobe" + number + ".so");
-    while (!file.createNewFile()) {
-      number++;
-      file = new File(directory, "libjprobe" + number + ".so");
+  /** What is loaded must be what is in the jar: whatever else it is, it would be code. */
+  private static void write(File file, byte[] library) throws IOException {
+    if (!file.createNewFile()) {
+      throw new IOException(file + " is there already, and is not jprobe's");
     }
-    return file;
+    PrivateDirectory.keepFromOthers(file, false);
+    try (FileOutputStream out = new FileOutputStream(file)) {
+      out.write(library);
+    }
+    try (FileInputStream in = new FileInputStream(file)) {
+      if (!Arrays.equals(library, in.readAllBytes())) {
+        throw new IOException(file + " is not what jprobe has written");
+      }
+    }
   }
 }

@@ -131,10 +131,10 @@ public class GatewayTest {
   @Test
   public void whatAKilledProcessHasLeftIsSwept() throws Exception {
     PublishedClass.loadNative();
-    Path dead = folder.newFolder("jprobe-4711").toPath();
+    Path dead = folder.newFolder("jprobe-4711-0123456789abcdef").toPath();
     Files.writeString(dead.resolve("control"), "x");
     Files.writeString(dead.resolve("control.new"), "x");
-    Path foreign = folder.newFolder("jprobe-4712").toPath();
+    Path foreign = folder.newFolder("jprobe-4712-0123456789abcdef").toPath();
     Files.writeString(foreign.resolve("control.txt"), "not ours");
     StubDirectory.create(folder.getRoot().getPath()).remove();
     assertFalse(Files.exists(dead));

@@ -3,6 +3,7 @@ package io.jprobe.stapsdt;
 
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertNotEquals;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
@@ -37,7 +38,8 @@ public class StubLibraryTest {
   @Test
   public void aLibraryIsAFileForItsOwnerAlone() throws Exception {
     StubDirectory directory = StubDirectory.create(folder.getRoot().getPath());
-    assertEquals(folder.getRoot() + "/jprobe-" + ProcessHandle.current().pid(), directory.path());
+    String name = folder.getRoot() + "/jprobe-" + ProcessHandle.current().pid() + "-[0-9a-f]{16}";
+    assertTrue(directory.path(), directory.path().matches(name));
     assertEquals("rwx------", permissions(directory.path()));
     StubLibrary library = StubLibrary.load(directory.path(), 3, PROBES, 1, new byte[] {1, 2});
     assertEquals(directory.path() + "/3.so", library.path());
@@ -72,7 +74,7 @@ public class StubLibraryTest {
 
   @Test
   public void whatDeadProcessesLeftIsSweptAndWhatLivesIsKept() throws Exception {
-    File dead = folder.newFolder("jprobe-999999999");
+    File dead = folder.newFolder("jprobe-999999999-0123456789abcdef");
     assertTrue(new File(dead, "0.so").createNewFile());
     File foreign = folder.newFolder("jprobe-notes");
     assertTrue(new File(foreign, "diary.txt").createNewFile());
@@ -81,7 +83,7 @@ public class StubLibraryTest {
     assertTrue(new File(foreign, "diary.txt").exists());
     StubDirectory second = StubDirectory.create(folder.getRoot().getPath());
     assertTrue(new File(living.path()).exists());
-    assertEquals(living.path() + "-1", second.path());
+    assertNotEquals(living.path(), second.path());
     living.remove();
     second.remove();
   }

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The parent may be open to every user. So a directory is swept only if its name, its owner and its
+ * file system are what ours have, and it is looked at without its file system being asked: a user's
+ * own (FUSE) can answer anything, or never.
+ */
+#define _GNU_SOURCE
+#include "sweep.h"
+
+#include "file_at.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef AT_STATX_DONT_SYNC
+#define AT_STATX_DONT_SYNC 0x4000
+#endif
+
+#define DIGITS "0123456789"
+#define RANDOM_DIGITS 16
+
+/* What has not got its name within this time never will: its maker was killed. */
+#define UNFINISHED_SECONDS 60
+
+/* statx(2) and its structure, which C libraries have only of late. */
+#define STATX_TYPE_MODE_UID_MTIME 0x4b
+
+struct kernel_time {
+	int64_t seconds;
+	uint32_t nanoseconds;
+	int32_t unused;
+};
+
+struct kernel_status {
+	uint32_t mask, block_size;
+	uint64_t attributes;
+	uint32_t links, uid, gid;
+	uint16_t mode, unused;
+	uint64_t inode, size, blocks, known_attributes;
+	struct kernel_time accessed, created, changed, modified;
+	uint32_t device_of_major, device_of_minor, major, minor;
+	uint64_t later[14];
+};
+
+_Static_assert(sizeof(struct kernel_status) == 256, "the kernel writes 256 bytes");
+
+#define MOST_ENTRIES 100000
+#define MOST_CPU_NS 50000000
+#define ENTRIES_PER_CLOCK 64
+
+/* ---- removing ---- */
+
+/* "<digits>.so", the control gateway's file by its two names and what asks for it, and the agent's
+ * native library while it is loaded. */
+static int is_ours(const char *name)
+{
+	size_t digits = strspn(name, DIGITS);
+
+	return (digits > 0 && strcmp(name + digits, ".so") == 0) || strcmp(name, "control") == 0 ||
+	       strcmp(name, "control.new") == 0 || strcmp(name, "control.wanted") == 0 ||
+	       strcmp(name, "libjprobe.so") == 0;
+}
+
+void remove_open(int directory, int parent, const char *name)
+{
+	DIR *entries = fdopendir(directory);
+	struct dirent *entry;
+
+	while (entries && (entry = readdir(entries)))
+		if (is_ours(entry->d_name))
+			unlinkat(directory, entry->d_name, 0);
+	unlinkat(parent, name, AT_REMOVEDIR);
+	if (entries)
+		closedir(entries);
+	else
+		close(directory);
+}
+
+/* ---- sweeping ---- */
+
+/* "jprobe-<pid>-<16 hexadecimal digits>". */
+static int is_name(const char *name)
+{
+	size_t digits;
+
+	if (strncmp(name, STUB_DIRECTORY_PREFIX, strlen(STUB_DIRECTORY_PREFIX)))
+		return 0;
+	name += strlen(STUB_DIRECTORY_PREFIX);
+	digits = strspn(name, DIGITS);
+	if (digits == 0 || name[digits] != '-')
+		return 0;
+	name += digits + 1;
+	return strspn(name, DIGITS "abcdef") == RANDOM_DIGITS && !name[RANDOM_DIGITS];
+}
+
+static int is_of_our_kind(const char *name)
+{
+	return is_name(name) || (name[0] == '.' && is_name(name + 1));
+}
+
+/* Asks no file system. Returns 0, or -1 with errno. */
+static int look_from_outside(int parent, const char *name, struct kernel_status *status)
+{
+	return (int)syscall(SYS_statx, parent, name,
+			    AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT |
+				    AT_STATX_DONT_SYNC,
+			    STATX_TYPE_MODE_UID_MTIME, status);
+}
+
+static int is_left_by_this_user(int parent, const char *name)
+{
+	struct kernel_status around, status;
+
+	return !look_from_outside(parent, "", &around) &&
+	       !look_from_outside(parent, name, &status) && S_ISDIR(status.mode) &&
+	       status.uid == geteuid() && status.major == around.major &&
+	       status.minor == around.minor &&
+	       (name[0] != '.' || status.modified.seconds < time(NULL) - UNFINISHED_SECONDS);
+}
+
+/* Removes the directory if it is of our user, and nobody holds its lock. */
+static void sweep_one(int parent, const char *name)
+{
+	struct stat named, held;
+	int directory;
+
+	if (!is_left_by_this_user(parent, name))
+		return;
+	directory = open_directory_at(parent, name);
+	if (directory < 0)
+		return;
+	if (!flock(directory, LOCK_EX | LOCK_NB) && !look_at(directory, "", &held) &&
+	    !look_at(parent, name, &named) && is_same_file(&held, &named) &&
+	    held.st_uid == geteuid())
+		remove_open(directory, parent, name);
+	else
+		close(directory);
+}
+
+static int64_t cpu_ns(void)
+{
+	struct timespec used;
+
+	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used))
+		return 0;
+	return used.tv_sec * INT64_C(1000000000) + used.tv_nsec;
+}
+
+void sweep(const char *parent_path)
+{
+	DIR *entries = opendir(parent_path);
+	int64_t end = cpu_ns() + MOST_CPU_NS;
+	struct dirent *entry;
+
+	if (!entries)
+		return;
+	for (int i = 1; i <= MOST_ENTRIES && (entry = readdir(entries)); i++) {
+		if (is_of_our_kind(entry->d_name))
+			sweep_one(dirfd(entries), entry->d_name);
+		if (i % ENTRIES_PER_CLOCK == 0 && cpu_ns() > end)
+			break;
+	}
+	closedir(entries);
+}
