@@ -141,15 +141,15 @@ CAPTURES = {
     ),
     "Captured#getters": (
         "label=arg0.customer.label, rich=arg0.customer.rich, city=arg0.customer().city, "
-        "size=arg0.lines.size, counts=arg0.counts, length=arg0.counts.length, text=arg1.length, "
-        "state=arg0.state.name"
+        "size=arg0.lines.size(), counts=arg0.counts, length=arg0.counts.length, text=arg1.length(), "
+        "state=arg0.state.name()"
     ),
     "Captured#broken": (
-        "bad=arg0.customer.broken, id=arg0.id, further=arg0.customer.broken().name, rich=arg0.customer.rich"
+        "bad=arg0.customer.broken(), id=arg0.id, further=arg0.customer.broken().name, rich=arg0.customer.rich"
     ),
     "Captured#new": "shop=this.shop, arg0, size=this.size, length=arg0.length()",
     "Captured#self(int)": "this, this.shop, size=this.size, add=add",
-    "Shop#opened": "shelves=this.shelves.size",
+    "Shop#opened": "shelves=this.shelves().size()",
     "Captured#find": "found=return.customer.city.name, return, id=arg0.id",
     "Captured#fail": "why=exception.message, cause=exception.cause.message",
     "Captured#threads": "thread.name, virtual=thread.virtual",

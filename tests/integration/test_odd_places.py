@@ -16,8 +16,8 @@ from recording import Event, Recording
 
 SELECTORS = [
     # Paths that call traced methods, of which some have such paths themselves.
-    "OddPlaces$Mirror#name(me=this.toString)",
-    "OddPlaces$Mirror#age(me=this.toString)",
+    "OddPlaces$Mirror#name(me=this.toString())",
+    "OddPlaces$Mirror#age(me=this.toString())",
     "OddPlaces$Deep#named(text=arg0.text())",
     "OddPlaces$*#*",
     "!OddPlaces$*#new",

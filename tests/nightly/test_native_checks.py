@@ -77,7 +77,7 @@ def test_calls_of_every_kind(jdk: Jdk, checked: Checked, targets: Path) -> None:
 
 @on_every_jdk
 def test_calls_in_odd_places(jdk: Jdk, checked: Checked, targets: Path) -> None:
-    probes = "OddPlaces$Mirror#name(me=this.toString);OddPlaces$*#*;OddMaking#*"
+    probes = "OddPlaces$Mirror#name(me=this.toString());OddPlaces$*#*;OddMaking#*"
     arguments = ("-Xmx48m", "-cp", targets, "OddPlaces")
     with checked.java(jdk, *arguments, agent=f"probes={probes}") as target:
         target.wait_for_line("ready")

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Preloaded into a JVM: before the agent's native library is opened, its path is written to the file
+ * Preloaded into a JVM: before the native library is opened, its path is written to the file
  * $REACHED, and the file $GO is waited for.
  */
 #define _GNU_SOURCE

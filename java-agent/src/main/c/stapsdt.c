@@ -603,7 +603,7 @@ static int map_library(struct stapsdt_library *library, const char *folder, cons
 	} while (is_known(name));
 	library->handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
 	if (!library->handle || dlinfo(library->handle, RTLD_DI_LINKMAP, &map)) {
-		stapsdt_fail(error, "cannot map the stub library %s: %s", library->path,
+		stapsdt_fail(error, "cannot map the stub library: %s: %s", library->path,
 			     reason_of(dlerror(), name));
 		error->failure = STAPSDT_NOT_MAPPED;
 		return -1;

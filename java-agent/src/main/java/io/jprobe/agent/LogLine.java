@@ -34,7 +34,12 @@ final class LogLine implements Runnable {
     StringBuilder text = new StringBuilder("jprobe: ");
     int length = Math.min(message.length(), MAX_BYTES);
     for (int i = 0; i < length; i++) {
-      append(text, message.charAt(i));
+      char next = i + 1 < message.length() ? message.charAt(i + 1) : 0;
+      if (Character.isSurrogatePair(message.charAt(i), next)) {
+        text.append(message.charAt(i++)).append(next);
+      } else {
+        append(text, message.charAt(i));
+      }
     }
     byte[] bytes = text.append('\n').toString().getBytes(StandardCharsets.UTF_8);
     if (bytes.length <= MAX_BYTES) {
@@ -62,9 +67,13 @@ final class LogLine implements Runnable {
     }
   }
 
-  /** Controls, other ends of lines, and marks that reorder what stands around them. */
+  /**
+   * Controls, other ends of lines, marks that reorder what stands around them, and halves of
+   * characters, which are no text.
+   */
   private static boolean actsOnTerminals(char character) {
     return character < ' '
+        || Character.isSurrogate(character)
         || character >= DELETE && character <= LAST_CONTROL
         || character == '\u061c'
         || character == '\u200e'

@@ -146,29 +146,53 @@ final class PathTyper {
               + " is not to be found"
               + (problem == null ? "" : ": " + problem));
     }
-    Step step = written.isCall ? null : members.field(file, written.name);
-    if (step == null) {
-      step = members.method(file, written.name);
-    }
-    if (step == null && !written.isCall) {
-      String upper = Character.toUpperCase(written.name.charAt(0)) + written.name.substring(1);
-      step = members.method(file, "get" + upper);
-      if (step == null) {
-        step = members.method(file, "is" + upper);
-      }
-    }
+    Step step = written.isCall ? members.method(file, written.name) : property(file, written.name);
     if (step == null && type.equals(THREAD) && isVirtual(written)) {
       step = new Step(Step.Kind.FALSE, null, written.name, Type.BOOLEAN_TYPE, false);
     }
     if (step == null) {
-      throw nothing(
-          type,
-          written,
-          written.isCall
-              ? "no method of that name without arguments that can be called"
-              : "neither a field nor a getter of that name that can be reached");
+      throw written.isCall
+          ? nothing(type, written, "no method of that name without arguments that can be called")
+          : noProperty(type, file, written);
     }
     return step;
+  }
+
+  /** A field, a component of a record, or what a getter gives; null if there is none of these. */
+  private Step property(ClassFile file, String name) {
+    Step step = members.field(file, name);
+    if (step == null && file.recordComponents.contains(name)) {
+      step = members.method(file, name);
+    }
+    if (step == null) {
+      step = members.method(file, getter("get", name));
+    }
+    return step == null ? members.method(file, getter("is", name)) : step;
+  }
+
+  private static String getter(String prefix, String name) {
+    return prefix + Character.toUpperCase(name.charAt(0)) + name.substring(1);
+  }
+
+  /** Any other method may do anything: it is called where it was written as a call. */
+  private SelectorException noProperty(Type type, ClassFile file, Path.Step written) {
+    String name = written.name;
+    if (members.method(file, name) == null) {
+      return nothing(
+          type, written, "neither a field nor a getter of that name that can be reached");
+    }
+    return selector.error(
+        written.column,
+        type.getClassName()
+            + " has no field "
+            + name
+            + " and no getter "
+            + getter("get", name)
+            + "() or "
+            + getter("is", name)
+            + "(); write ."
+            + name
+            + "() to call the method, whose code then runs in the traced thread");
   }
 
   /** Threads are asked for it on every JDK, and before 21 none is. */

@@ -40,6 +40,9 @@ public final class ClassFile {
   public final List<FieldFacts> fields;
   public final List<MethodFacts> methods;
 
+  /** The names of a record's components; none for a class that is no record. */
+  public final Set<String> recordComponents;
+
   /** Whether the type of a record's component has an annotation that reflection can see. */
   public final boolean hasAnnotatedRecordTypes;
 
@@ -60,6 +63,7 @@ public final class ClassFile {
     this.annotations = Set.copyOf(reader.annotations);
     this.fields = List.copyOf(reader.fields);
     this.methods = List.copyOf(reader.methods);
+    this.recordComponents = Set.copyOf(reader.recordComponents);
     this.hasAnnotatedRecordTypes = reader.hasAnnotatedRecordTypes;
     this.namesMethodParameters = namesMethodParameters;
     this.hasMethodParameters = reader.hasMethodParameters;
@@ -119,6 +123,7 @@ public final class ClassFile {
     final Set<String> annotations = new HashSet<>();
     final List<FieldFacts> fields = new ArrayList<>();
     final List<MethodFacts> methods = new ArrayList<>();
+    final Set<String> recordComponents = new HashSet<>();
     boolean hasAnnotatedRecordTypes;
     boolean hasMethodParameters;
 
@@ -149,6 +154,7 @@ public final class ClassFile {
     @Override
     public RecordComponentVisitor visitRecordComponent(
         String name, String descriptor, String signature) {
+      recordComponents.add(name);
       return new RecordComponentVisitor(Opcodes.ASM9) {
         @Override
         public AnnotationVisitor visitTypeAnnotation(

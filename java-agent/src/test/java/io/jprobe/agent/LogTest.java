@@ -75,7 +75,20 @@ public class LogTest {
     assertEquals("jprobe: a b c d\n", text("a\nb\rc\td"));
     assertEquals("jprobe: \\u001b[2J\\u0007\\u007f\\u009b\n", text("\u001b[2J\u0007\u007f\u009b"));
     assertEquals("jprobe: \\u202egnp\\u2069\\u2028\n", text("\u202egnp\u2069\u2028"));
-    assertEquals("jprobe: a?b\n", text("a\ud800b"));
+    assertEquals("jprobe: a\\ud800b\\udc00\n", text("a\ud800b\udc00"));
+    for (char c = 1; c < 0xffff; c++) {
+      boolean acts =
+          Character.getType(c) == Character.CONTROL
+              || Character.getType(c) == Character.LINE_SEPARATOR
+              || Character.getType(c) == Character.PARAGRAPH_SEPARATOR
+              || Character.isSurrogate(c)
+              || "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+                      .indexOf(c)
+                  >= 0;
+      boolean isBlank = c == '\n' || c == '\r' || c == '\t';
+      String shown = isBlank ? " " : acts ? String.format("\\u%04x", (int) c) : "" + c;
+      assertEquals("jprobe: <" + shown + ">\n", text("<" + c + ">"));
+    }
   }
 
   @Test

@@ -12,9 +12,14 @@ import static org.junit.Assert.assertTrue;
 
 import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.capture.TypedPath.Root;
+import io.jprobe.capture.TypedPath.Step;
+import io.jprobe.classfile.ClassFile;
+import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
 import java.net.URL;
 import org.junit.Test;
+import org.objectweb.asm.ClassWriter;
+import org.objectweb.asm.Opcodes;
 
 public class PathTyperTest {
   private static final String UNREACHED =
@@ -30,9 +35,9 @@ public class PathTyperTest {
   // ---- properties ----
 
   @Test
-  public void aPropertyIsAFieldElseAMethodElseAGetter() throws Exception {
+  public void aPropertyIsAFieldElseAGetter() throws Exception {
     assertEquals("FIELD Properties.x: int", steps("travel", "properties.x"));
-    assertEquals("METHOD Properties.z: java.lang.String", steps("travel", "properties.z"));
+    assertEquals("METHOD Properties.getZ: int", steps("travel", "properties.z"));
     assertEquals("METHOD Properties.getCount: int", steps("travel", "properties.count"));
     assertEquals("METHOD Properties.isOpen: boolean", steps("travel", "properties.open"));
   }
@@ -41,10 +46,61 @@ public class PathTyperTest {
   public void withParenthesesItIsTheMethodOfThatName() throws Exception {
     assertEquals("METHOD Properties.x: long", steps("travel", "properties.x()"));
     assertEquals("METHOD Properties.getX: long", steps("travel", "properties.getX()"));
+    assertEquals("METHOD Properties.z: java.lang.String", steps("travel", "properties.z()"));
     assertNothing(
         "properties.count()",
         "count",
         "io.jprobe.capture.Journey$Properties has no 'count': " + UNCALLED);
+  }
+
+  @Test
+  public void aMethodThatIsNoGetterIsWrittenAsACall() {
+    assertMistake(
+        "travel",
+        "(it=other.places().size)",
+        "size",
+        "java.util.ArrayList has no field size and no getter getSize() or isSize(); write .size()"
+            + " to call the method, whose code then runs in the traced thread");
+    assertMistake(
+        "travel",
+        " when this.total > 5",
+        "total >",
+        "io.jprobe.capture.Journey has no field total and no getter getTotal() or isTotal(); write"
+            + " .total() to call the method, whose code then runs in the traced thread");
+  }
+
+  /** One of the JDK's, where the field itself is nobody's business. */
+  @Test
+  public void aComponentOfARecordIsAProperty() throws Exception {
+    ClassWriter record = new ClassWriter(0);
+    int isPublic = Opcodes.ACC_PUBLIC;
+    record.visit(Opcodes.V17, isPublic, "java/util/Place", null, "java/lang/Record", null);
+    record.visitRecordComponent("x", "I", null).visitEnd();
+    record.visitField(Opcodes.ACC_PRIVATE | Opcodes.ACC_FINAL, "x", "I", null, null).visitEnd();
+    for (String name : new String[] {"x", "distance"}) {
+      record.visitMethod(isPublic | Opcodes.ACC_NATIVE, name, "()I", null, null).visitEnd();
+    }
+    ClassWriter host = new ClassWriter(0);
+    host.visit(Opcodes.V17, isPublic, "Host", null, "java/lang/Object", null);
+    host.visitMethod(
+            Opcodes.ACC_STATIC | Opcodes.ACC_NATIVE, "go", "(Ljava/util/Place;)V", null, null)
+        .visitEnd();
+    ClassFiles files = new ClassFiles(null, new ApplicationCalls());
+    files.add(ClassFile.read(record.toByteArray()));
+    ClassFile read = ClassFile.read(host.toByteArray());
+
+    Captures captures =
+        Captures.of(Selector.parse("Host#go(x=arg0.x)"), read, read.methods.get(0), files);
+    Step step = captures.values(ProbeKind.ENTRY).get(0).path.steps.get(0);
+    assertEquals(Step.Kind.METHOD, step.kind);
+    assertEquals("x", step.name);
+    SelectorException mistake =
+        assertThrows(
+            SelectorException.class,
+            () ->
+                Captures.of(
+                    Selector.parse("Host#go(x=arg0.distance)"), read, read.methods.get(0), files));
+    assertTrue(mistake.getMessage(), mistake.getMessage().contains("write .distance() to call"));
   }
 
   @Test
@@ -98,11 +154,11 @@ public class PathTyperTest {
   public void aHiddenClassIsReachedByTheOneInFrontOfIt() throws Exception {
     assertEquals(
         "METHOD Traveller.pass: io.jprobe.capture.away.Traveller$Pass, METHOD Pass.price: int",
-        steps("travel", "other.pass.price"));
+        steps("travel", "other.pass().price()"));
     assertEquals(
         "METHOD Traveller.pass: io.jprobe.capture.away.Traveller$Pass,"
             + " HIDDEN_FIELD Ticket.seat: int",
-        steps("travel", "other.pass.seat"));
+        steps("travel", "other.pass().seat"));
   }
 
   @Test
@@ -110,9 +166,9 @@ public class PathTyperTest {
     assertEquals("FIELD StreamTokenizer.ttype: int", steps("travel", "tokens.ttype"));
     assertEquals(
         "METHOD Traveller.places: java.util.ArrayList, METHOD ArrayList.size: int",
-        steps("travel", "other.places.size"));
+        steps("travel", "other.places().size()"));
     assertNothing(
-        "other.places.elementData",
+        "other.places().elementData",
         "elementData",
         "java.util.ArrayList has no 'elementData': " + UNREACHED);
     assertNothing("other.name.hash", "hash", "java.lang.String has no 'hash': " + UNREACHED);
@@ -120,7 +176,7 @@ public class PathTyperTest {
 
   @Test
   public void anInterfaceHasTheMethodsOfObject() throws Exception {
-    assertEquals("METHOD Named.name: java.lang.String", steps("travel", "named.name"));
+    assertEquals("METHOD Named.name: java.lang.String", steps("travel", "named.name()"));
     assertEquals("METHOD Object.hashCode: int", steps("travel", "named.hashCode()"));
     assertTrue(path("travel", "named.name()").steps.get(0).isInterface);
     assertFalse(path("travel", "named.hashCode()").steps.get(0).isInterface);
@@ -245,7 +301,7 @@ public class PathTyperTest {
   public void noCaptureCallsTheMethodThatItIsOf() throws Exception {
     String problem = "the capture would call the method that it is of, without end";
     assertMistake("total", "(it=this.total())", "total()", problem);
-    assertMistake("total", " when this.total > 5", "total >", problem);
+    assertMistake("total", " when this.total() > 5", "total() >", problem);
     assertMistake("self", "(it=return.self().guide)", "self().", problem);
     assertEquals("METHOD Journey.total: int", steps("travel", "this.total()"));
     assertEquals("METHOD String.length: int", steps("total", "this.name.length()").split(", ")[1]);

@@ -81,21 +81,21 @@ public class ClassWeaverTest {
 
   /** For every method of Shapes: paths from all roots, and conditions of all kinds. */
   private static final String RICH =
-      "**Shapes#new(int)(arg0,this.base,this.said.size) when arg0 > -100 or exception != null;"
-          + "**Child#new(arg0.length,this.base,exception.message) when arg0 != 'x';"
-          + "**Shapes#aByte(arg0,return,this.said.size) when return != 3;"
-          + "**Shapes#aShort(return,t=thread.name) when return > 0 and not (duration > 1s);"
-          + "**Shapes#aChar(c=arg0) when arg0 == 'x' || arg0 == 'y';"
-          + "**Shapes#aLong(arg2.length,arg1,arg3) when arg1 > arg3 && arg2 == 'three';"
-          + "**Shapes#aFloat(arg0,return) when arg0 > 1.5 || return < 2;"
-          + "**Shapes#aDouble(arg0,arg1,return) when arg1 && arg0 >= 5;"
-          + "**Shapes#aString(arg0.length,return.length) when arg0 == null or return != null;"
-          + "**Shapes#anArray(arg0.length,arg1.toString,return.length) every 2;"
-          + "**Shapes#locked(this.said.size,arg0,exception.class.name) when arg0 < 0 or arg0 == 3;"
-          + "**Shapes#run(v=thread.virtual,return.length);"
-          + "**Shapes#reuses(arg0.toString().length) when return == '42';"
-          + "**Shapes#attempt(arg0,return) when exception == 'java.lang.Error' or return != null;"
-          + "**Greeting#greet(n=arg0.length,this.toString) at most 5/s;"
+      "**Shapes#new(int)(arg0,this.base,this.said.size()) when arg0 > -100 or exception !="
+          + " null;**Child#new(arg0.length(),this.base,exception.message) when arg0 !="
+          + " 'x';**Shapes#aByte(arg0,return,this.said.size()) when return !="
+          + " 3;**Shapes#aShort(return,t=thread.name) when return > 0 and not (duration >"
+          + " 1s);**Shapes#aChar(c=arg0) when arg0 == 'x' || arg0 =="
+          + " 'y';**Shapes#aLong(arg2.length(),arg1,arg3) when arg1 > arg3 && arg2 =="
+          + " 'three';**Shapes#aFloat(arg0,return) when arg0 > 1.5 || return <"
+          + " 2;**Shapes#aDouble(arg0,arg1,return) when arg1 && arg0 >="
+          + " 5;**Shapes#aString(arg0.length(),return.length()) when arg0 == null or return !="
+          + " null;**Shapes#anArray(arg0.length,arg1.toString(),return.length) every"
+          + " 2;**Shapes#locked(this.said.size(),arg0,exception.class.name) when arg0 < 0 or arg0"
+          + " == 3;"
+          + "**Shapes#run(v=thread.virtual,return.length());**Shapes#reuses(arg0.toString().length())"
+          + " when return == '42';**Shapes#attempt(arg0,return) when exception == 'java.lang.Error'"
+          + " or return != null;**Greeting#greet(n=arg0.length(),this.toString()) at most 5/s;"
           + "**#*(thread.name)";
 
   @Test

@@ -86,7 +86,7 @@ public class FollowingTest {
 
   @Test
   public void whatAPathCallsIsCalledOnceAndFiresNothing() throws Exception {
-    weave("**Person#name(me=this.toString);**Person#age(me=this.toString)");
+    weave("**Person#name(me=this.toString());**Person#age(me=this.toString())");
     for (int round = 1; round <= 1_000; round++) {
       // The program's own call of each, and two of toString, which calls both.
       assertEquals((10_000 * 2 + 100 * 3 + 3) * round, person.call());
@@ -98,8 +98,8 @@ public class FollowingTest {
   @Test
   public void noConditionIsAskedOfThemEither() throws Exception {
     weave(
-        "**Person#name when this.toString != 'x';**Person#age when return > 3 and this.toString =="
-            + " null");
+        "**Person#name when this.toString() != 'x';**Person#age when return > 3 and this.toString()"
+            + " == null");
     assertEquals(10_000 * 2 + 100 * 3 + 3, person.call());
     assertEquals(List.of(2L, 2L, 0L), heldBack("name()Ljava/lang/String;"));
     // A condition on what is returned is decided at the end, and has no entry probe.
@@ -108,7 +108,7 @@ public class FollowingTest {
 
   @Test
   public void methodsWithoutPathsFireNothingThen() throws Exception {
-    weave("**Person#name(me=this.toString);**Person#age");
+    weave("**Person#name(me=this.toString());**Person#age");
     assertEquals(10_000 + 100 * 2 + 2, person.call());
     assertEquals(List.of(1L, 1L, 0L), heldBack("age()I"));
   }

@@ -156,8 +156,8 @@ public class GateTest {
 
   @Test
   public void whatIsAbsentIsNotEqualToAnything() throws Exception {
-    Target equal = target(" when text.length == 1");
-    Target unequal = target(" when text.length != 1");
+    Target equal = target(" when text.length() == 1");
+    Target unequal = target(" when text.length() != 1");
     Target isNull = target(" when text == null");
     for (Target target : new Target[] {equal, unequal, isNull}) {
       target.call(3, 1, "a");

@@ -51,7 +51,7 @@ public class GoldenTest {
         shape("constructor-all", "new(int)", EnumSet.allOf(ProbeKind.class)),
         shape("twelve-arguments-entry", "eleven", EnumSet.of(ProbeKind.ENTRY)),
         shape("threshold-return", "aLong when duration > 5ms", EnumSet.of(ProbeKind.RETURN)),
-        shape("path-entry", "aString(length=arg0.length)", EnumSet.of(ProbeKind.ENTRY)),
+        shape("path-entry", "aString(length=arg0.length())", EnumSet.of(ProbeKind.ENTRY)),
         shape("path-return", "anArray(return.length,arg0)", EnumSet.of(ProbeKind.RETURN)),
         shape("condition-return", "aByte when arg0 > 3", EnumSet.of(ProbeKind.RETURN)),
         shape("late-condition", "aByte when return == 3", EnumSet.allOf(ProbeKind.class)));

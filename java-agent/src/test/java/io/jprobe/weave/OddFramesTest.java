@@ -47,7 +47,7 @@ public class OddFramesTest {
           "(s=this.id,a=arg0,e=exception.message)",
           " when duration >= 0ns",
           " when thread != null && arg0 > -1000",
-          "(s=this.toString().length) when thread != null");
+          "(s=this.toString().length()) when thread != null");
 
   /** One class, and what becomes of calls of its odd method. */
   private static final class Odd {
