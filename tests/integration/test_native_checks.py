@@ -1,4 +1,7 @@
-"""The JNI side under -Xcheck:jni and the sanitizers, for every kind of call; tests/nightly has the rest."""
+"""The native side under -Xcheck:jni and the sanitizers: every kind of call, and random ones of libstapsdt.
+
+tests/nightly and tests/fuzz have the rest.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from conditions import require_bpf
+from fuzz.fuzz_stapsdt import build, fuzz
 from java_target import attach, finish, newest_jdk, wait_for_probes
 from native_checks import Checked, complaints, jni_checked, sanitized
 
@@ -30,3 +34,13 @@ def test_nothing_is_said_against_the_native_side_of_any_call(checked: Checked, t
         target.send("exit")
         assert target.wait() == 0
         assert complaints(target) == []
+
+
+def test_random_calls_of_libstapsdt_break_nothing_and_leave_nothing(tmp_path: Path) -> None:
+    """`python3 tests/fuzz/fuzz_stapsdt.py --seconds 3600` makes more of them."""
+    stubs = tmp_path / "stubs"
+    stubs.mkdir()
+    result = fuzz(build(tmp_path), seed=1, seconds=3, folder=stubs)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert int(result.stdout.split()[0]) > 100
+    assert list(stubs.iterdir()) == []

@@ -35,6 +35,8 @@ public final class NativeLibrary {
     directories.add("/dev/shm");
     directories.add("/var/tmp");
     directories.add(System.getProperty("user.home"));
+    // A program may have removed a property, or been started without one.
+    directories.remove(null);
     StringBuilder problems = new StringBuilder();
     for (String directory : directories) {
       try {
