@@ -19,7 +19,7 @@ public final class StubDirectory {
     this.handle = handle;
   }
 
-  /** Makes "parent/jprobe-pid" and sweeps what dead processes left in the parent. */
+  /** Makes "parent/jprobe-pid-random" and sweeps what dead processes left in the parent. */
   public static StubDirectory create(String parent) throws StapsdtException {
     long handle = Native.createDirectory(parent.getBytes(StandardCharsets.UTF_8));
     return new StubDirectory(Native.directoryPath(handle), handle);
