@@ -36,7 +36,7 @@ def build(folder: Path) -> Path:
         [
             *("gcc", "-std=gnu11", "-g", "-O1", "-fno-omit-frame-pointer", "-pthread", "-Wall", "-Wextra"),
             *("-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{MAIN}"),
-            *("-o", program, FOLDER / "fuzz_stapsdt.c", FOLDER / "faults.c"),
+            *("-o", program, *sorted(FOLDER.glob("*.c"))),
             *(MAIN / f"{part}.c" for part in PARTS),
             *(f"-Wl,--wrap={call}" for call in FAULTY),
             "-ldl",
