@@ -136,6 +136,8 @@ def test_what_a_killed_jvm_left_is_found_in_a_crowd_that_nobody_touches(place: P
     crowd = make_crowd(place / "shared", treasure) - {left, left / "libjprobe.so"}
     with victims(place) as target:
         target.wait_for_line("ready")
+        shared = place / "shared"
+        wait_until(lambda: list(shared.glob(f"jprobe-{target.pid}-*/1.so")), "the probes")
         (own,) = set((place / "shared").rglob("*")) - crowd - set((place / "shared").glob("jprobe-*/*.so"))
         assert own.name.startswith(f"jprobe-{target.pid}-")
         target.send("exit")
