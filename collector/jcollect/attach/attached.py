@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from jcollect.attach.links import Linker, Links
-from jcollect.discovery.live import Gates, Held, LiveProbe, read_live, read_states
+from jcollect.discovery.live import Gates, Held, LiveProbe, all_of, read_live, read_sections
 from jcollect.discovery.probes import Probe
+from jcollect.discovery.stub_library import Section, StubLibrary
 from jprobe.v1 import probe_pb2
 
 
@@ -90,12 +91,20 @@ class Attached:
 
     def read(self) -> Reading | None:
         """None where nothing can be read: the process is gone, or nothing is mapped there any more."""
+        return read_all([self])[0]
+
+    def parts(self) -> list[tuple[StubLibrary, Section]]:
+        """What `reading` takes, of live.read_sections."""
+        return [(self.library, self.library.image.states), *self._gates.sections]
+
+    def reading(self, parts: Sequence[bytes | OSError]) -> Reading | None:
+        """What has been read of `parts`; None as of `read`."""
         try:
-            held = self._gates.held(self._gates.read())
-            states = np.frombuffer(read_states([self.library])[0], np.uint8)[self._slots]
+            states, *gates = all_of(parts)
         except OSError:
             return None
-        return Reading(held, states)
+        held = self._gates.held(self._gates.words(gates))
+        return Reading(held, np.frombuffer(states, np.uint8)[self._slots])
 
     def keep(self, reading: Reading) -> None:
         self._held = reading.held
@@ -115,3 +124,14 @@ class Attached:
             LiveProbe(probe, state=probe_pb2.PROBE_STATE_RETIRED, held=Held(*held))
             for probe, held in zip(self.probes, self._held.tolist(), strict=True)
         ]
+
+
+def read_all(attached: Sequence[Attached]) -> list[Reading | None]:
+    """As `Attached.read`, of several at once: one request to each process."""
+    parts = [each.parts() for each in attached]
+    read = read_sections([part for each in parts for part in each])
+    starts = np.cumsum([0, *map(len, parts)]).tolist()
+    return [
+        each.reading(read[start : start + len(own)])
+        for each, own, start in zip(attached, parts, starts, strict=False)
+    ]

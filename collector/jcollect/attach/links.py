@@ -1,12 +1,17 @@
-"""Links: what ties the handler to the probes, and lets the kernel raise and drop their semaphores."""
+"""Links: what ties the handler to the probes, and lets the kernel raise and drop their semaphores.
+
+The kernel takes a path. It is given that of a descriptor of ours, of the very file that was read and checked:
+another path may lead to any other file by then, and breakpoints would go into that.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import platform
 import resource
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from jcollect.attach.attach_point import find_attach_point
 from jcollect.attach.bpf_syscalls import link_perf_event
@@ -15,9 +20,12 @@ from jcollect.attach.handlers import Handlers
 from jcollect.attach.kernel import UPROBE_MULTI as UPROBE_MULTI
 from jcollect.attach.kernel import lacks
 from jcollect.discovery.probes import Probe
-from jcollect.discovery.process import is_jvm
+from jcollect.discovery.process import explain, is_jvm
 from jcollect.discovery.stub_library import StubLibrary
 from jcollect.errors import JcollectError, NoFilesError, lacks_files
+from jcollect.procfs.apart import apart
+from jcollect.procfs.mapped import hold_mapped
+from jcollect.procfs.mapped_answer import FileState
 
 AUTO = "auto"
 PERF_EVENT = "perf-event"
@@ -89,22 +97,25 @@ class Linker:
         return links
 
     def _link(self, probes: Sequence[Probe]) -> Links:
+        link = self._link_uprobe_multi if self.way == UPROBE_MULTI else self._link_perf_events
+        links = Links([])
         try:
-            return (
-                self._link_uprobe_multi(probes)
-                if self.way == UPROBE_MULTI
-                else self._link_perf_events(probes)
-            )
-        except OSError as error:
-            raise _explain(error, probes[0]) from None
+            with _held_file(probes[0].library) as file:
+                links = link(probes, file)
+        except BaseException as error:
+            links.close()
+            if isinstance(error, OSError):
+                raise _explain(error, probes[0]) from None
+            raise
+        return links
 
-    def _link_uprobe_multi(self, probes: Sequence[Probe]) -> Links:
+    def _link_uprobe_multi(self, probes: Sequence[Probe], file: str) -> Links:
         library = probes[0].library
         fast = len(probes) + sum(links.fast for links in self._links)
         point = self._point if fast <= _MOST_FAST_PROBES and not _may_fork(library) else 0
         descriptor = self._kernel.link_uprobe_multi(
             self._program,
-            library.file,
+            file,
             [probe.location + point for probe in probes],
             [probe.semaphore for probe in probes],
             [cookie_of(probe) for probe in probes],
@@ -113,15 +124,13 @@ class Linker:
         fast = len(probes) if point else 0
         return Links([descriptor], point, fast, closing_seconds=fast * _SECONDS_A_FAST_PROBE)
 
-    def _link_perf_events(self, probes: Sequence[Probe]) -> Links:
+    def _link_perf_events(self, probes: Sequence[Probe], file: str) -> Links:
         library = probes[0].library
         _allow_open_files(len(probes))
         descriptors: list[int] = []
         try:
             for probe in probes:
-                event = self._kernel.open_uprobe_event(
-                    library.file, probe.location, probe.semaphore, library.pid
-                )
+                event = self._kernel.open_uprobe_event(file, probe.location, probe.semaphore, library.pid)
                 try:
                     # The link keeps the event.
                     descriptors.append(link_perf_event(self._program, event, cookie_of(probe)))
@@ -131,6 +140,27 @@ class Linker:
             Links(descriptors).close()
             raise
         return Links(descriptors, closing_seconds=len(descriptors) * _SECONDS_A_PERF_EVENT)
+
+
+@contextlib.contextmanager
+def _held_file(library: StubLibrary) -> Iterator[str]:
+    """A path of the file that was read as this library, and of no other, within the block.
+
+    Raises OSError where that is not mapped there any more or has changed, at the end of the block too.
+    """
+    backing = library.backing
+    if backing is None:
+        raise OSError(errno.ESTALE, "it was not read from a process")
+    answer = apart(
+        library.pid, hold_mapped, library.pid, backing.mapped, library.file, backing.state, backing.digest
+    )
+    (held,) = answer.descriptors
+    try:
+        yield f"/proc/self/fd/{held}"
+        if FileState.of(os.fstat(held)).content != FileState.unpacked(answer.content).content:
+            raise OSError(errno.ESTALE, "it was changed while jcollect attached to it")
+    finally:
+        os.close(held)
 
 
 def _may_fork(library: StubLibrary) -> bool:
@@ -161,6 +191,15 @@ def _explain(error: OSError, probe: Probe) -> JcollectError:
     pid, file = probe.library.pid, probe.library.file
     if lacks_files(error):
         return NoFilesError(f"attach to {file} of PID {pid}")
+    if error.errno == errno.EREMOTE:
+        return JcollectError(
+            f"cannot attach to {file} of PID {pid}: {error.strerror}; have the stub libraries made on a file "
+            "system of the kernel's own, such as a tmpfs: the agent's option is dir=DIRECTORY"
+        )
+    if error.errno == errno.ESTALE:
+        return JcollectError(f"cannot attach to {file} of PID {pid}: {error.strerror}; try again")
+    if error.errno == errno.ETIMEDOUT:
+        return explain(pid, error, "files")
     if error.errno == errno.ESRCH:
         return JcollectError(f"PID {pid} has exited while jcollect was attaching to it")
     if error.errno in (errno.EPERM, errno.EACCES):

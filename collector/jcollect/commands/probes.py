@@ -11,7 +11,7 @@ from jcollect.commands.options import pid_argument, plural, probe_option, status
 from jcollect.commands.tables import print_table
 from jcollect.discovery.live import LiveProbe, read_live
 from jcollect.discovery.probes import KIND_NAMES, MARK, STATE_NAMES, Probe
-from jcollect.discovery.process import TracedProcess, find_process
+from jcollect.discovery.process import TracedProcess, explain, find_process
 from jcollect.errors import JcollectError
 from jcollect.stream.formats import gate_text
 from jprobe.v1 import manifest_pb2
@@ -56,13 +56,8 @@ def _read(process: TracedProcess, globs: tuple[str, ...], must_have_some: bool) 
         status(f"PID {process.pid} traces nothing: {process.refusal}")
     try:
         return read_live(found)
-    except PermissionError:
-        raise JcollectError(
-            f"cannot read the memory of PID {process.pid}: needs CAP_SYS_PTRACE or the process's own user; "
-            "run with sudo"
-        ) from None
-    except OSError:
-        raise JcollectError(f"PID {process.pid} has exited while its probes were read") from None
+    except OSError as error:
+        raise explain(process.pid, error, "memory") from None
 
 
 def _as_json(live: LiveProbe) -> dict[str, object]:

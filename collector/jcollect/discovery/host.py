@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from jcollect.discovery.jvm import Jvm, describe_jvm, is_libjvm, is_perfdata
+from jcollect.discovery.jvm import PATIENCE_SECONDS, Jvm, describe_jvm, is_libjvm, is_perfdata
 from jcollect.discovery.maps import Mapping, read_maps
 from jcollect.discovery.stub_library import find_stub_mappings
-from jcollect.errors import lacks_files
+from jcollect.procfs.reasons import is_passing
+from jcollect.procfs.status import effective_user
 
 _STATM_BYTES = 128
 # Of the descriptors that this process may have, what is taken here; further processes cost more.
@@ -32,6 +34,11 @@ _PAUSES = 200
 # What has no memory, kernel threads and zombies, never will have any; every so many looks it is seen whether
 # it is still the same.
 _MEMORYLESS_LOOKS = 16
+# A process that takes so long holds us up; after that much of it, its user has to wait for the next look.
+_SLOW_SECONDS = 0.1
+_MOST_SLOW_SECONDS = 2.0
+# Before one that could not be read is tried again.
+_RETRY_SECONDS = 1.0
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -68,7 +75,7 @@ class Host:
         """JVMs, and others that have stub libraries, by ascending PID; without those that may not be read."""
         now = time.monotonic()
         self._looks += 1
-        here = {int(name) for name in os.listdir("/proc") if name.isdecimal()}
+        here = self._here()
         for pid in self._known.keys() - here:
             self._known.pop(pid).close()
         starting: list[_Process] = []
@@ -81,8 +88,7 @@ class Host:
                 process = self._meet(pid, now)
             if process is not None and process.is_due(now):
                 (starting if now < process.starting_until else changed).append(process)
-        for process in starting:
-            process.classify(now)
+        _classify(starting, now)
         changed.sort(key=lambda process: process.classified)
         for process in changed:
             if time.monotonic() - now > _CHANGED_SECONDS:
@@ -90,6 +96,15 @@ class Host:
             process.classify(now)
         found = [process.found for process in self._known.values() if process.found]
         return sorted(found, key=lambda process: process.pid)
+
+    def _here(self) -> set[int]:
+        """All PIDs; where they cannot be told for lack of descriptors, those that are known."""
+        try:
+            return {int(name) for name in os.listdir("/proc") if name.isdecimal()}
+        except OSError as error:
+            if not is_passing(error):
+                raise
+            return set(self._known)
 
     def close(self) -> None:
         """Gives the descriptors back."""
@@ -108,6 +123,17 @@ class Host:
             return process
         process.close()
         return None
+
+
+def _classify(processes: list[_Process], now: float) -> None:
+    """All of them, but those of users whose other processes hold us up."""
+    slow: defaultdict[int, float] = defaultdict(float)
+    for process in processes:
+        if slow and slow[process.user()] > _MOST_SLOW_SECONDS:
+            continue
+        taken = process.classify(now)
+        if taken > _SLOW_SECONDS:
+            slow[process.user()] += taken
 
 
 class _Process:
@@ -137,9 +163,16 @@ class _Process:
                 self._memory = _read(self._pid, "statm")
                 if self.found and self.found.start != _start_and_name(self._pid)[0]:
                     return False
-        except OSError:
-            return False
+        except OSError as error:
+            return is_passing(error) and bool(self._memory)
         return bool(self._memory)
+
+    def user(self) -> int:
+        """-1 once it is gone."""
+        try:
+            return effective_user(self._pid).uid
+        except (OSError, ValueError, IndexError):
+            return -1
 
     def is_due(self, now: float) -> bool:
         """Whether it may have become something else."""
@@ -161,30 +194,35 @@ class _Process:
     def _is_uncertain(self, now: float) -> bool:
         return self._jvm is not None and not self._jvm[1].is_certain and now < self.starting_until
 
-    def classify(self, now: float) -> None:
-        """Finds out what it is."""
+    def classify(self, now: float) -> float:
+        """Finds out what it is; returns the seconds that it has taken."""
         begun = time.monotonic()
         self.classified = now
         try:
             start, command = _start_and_name(self._pid)
             if time.clock_gettime(time.CLOCK_BOOTTIME) - start / _CLOCK_TICKS < _YOUNG_SECONDS:
-                return  # It stays due.
-            self._seen = self._memory
+                return 0.0  # It stays due.
+            memory = self._memory
             self.found = self._find(start, command)
+            self._seen = memory
         except (OSError, ValueError) as error:
-            if lacks_files(error):
-                return  # It stays due.
+            if isinstance(error, OSError) and is_passing(error):
+                # It stays due, and what it was known for.
+                self._paused_until = now + _RETRY_SECONDS
+                return time.monotonic() - begun
             self.found, self._seen = None, self._memory  # Gone, or not ours to read.
-        self._paused_until = now + _PAUSES * (time.monotonic() - begun)
+        taken = time.monotonic() - begun
+        self._paused_until = now + _PAUSES * taken
+        return taken
 
     def _find(self, start: int, command: str) -> HostProcess | None:
-        mappings = read_maps(self._pid, b"/libjvm.so", b"/hsperfdata_", b"jprobe-")
+        mappings = read_maps(self._pid, b"/libjvm.so", b"/hsperfdata_", b"jprobe-", seconds=PATIENCE_SECONDS)
         libjvm = next(filter(is_libjvm, mappings), None)
         has_stubs = bool(find_stub_mappings(mappings))
         if not libjvm and not has_stubs:
             self._jvm = None
             return None
-        found = HostProcess(self._pid, start, _effective_uid(self._pid), False, has_stubs, "", command)
+        found = HostProcess(self._pid, start, effective_user(self._pid).uid, False, has_stubs, "", command)
         if libjvm:
             known = self._jvm
             if known is None or known[0].place != libjvm.place or not known[1].is_certain:
@@ -210,11 +248,6 @@ def _start_and_name(pid: int) -> tuple[int, str]:
     """Fields 22 and 2 of proc_pid_stat(5). The name may hold anything, blanks and parentheses too."""
     before, _, after = _read(pid, "stat").rpartition(b")")
     return int(after.split()[19]), before.partition(b"(")[2].decode(errors="replace")
-
-
-def _effective_uid(pid: int) -> int:
-    # The owner of /proc/PID is root where the process may not be dumped.
-    return int(_read(pid, "status").partition(b"\nUid:")[2].split(maxsplit=2)[1])
 
 
 def _read(pid: int, name: str) -> bytes:

@@ -6,21 +6,19 @@ import os
 import re
 from typing import NamedTuple
 
-from jcollect.discovery.deadline import within
 from jcollect.discovery.hsperfdata import MAX_PERFDATA_BYTES, texts_of
-from jcollect.discovery.java_command import main_class
+from jcollect.discovery.java_process import name_and_version, read_command_line, words_of_line
 from jcollect.discovery.mapped_file import MappedFiles
 from jcollect.discovery.maps import Mapping
-from jcollect.discovery.regular_file import read_regular
+from jcollect.procfs.apart import apart
+from jcollect.procfs.identity import Identity
+from jcollect.procfs.status import effective_user
 
 # The longest that a class file or a path has; a command line may be longer.
 _MAX_NAME = 4096
-_MAX_FILE_BYTES = 1 << 16
-_MAX_COMMAND_BYTES = 1 << 20
-# Whoever looks at all processes has others to look at.
-_PATIENCE_SECONDS = 0.5
-_JAVA_VERSION = re.compile(r'^JAVA_VERSION="([^"]*)"', re.MULTILINE)
 _MAX_VERSION = 64
+# Whoever looks at all processes has others to look at.
+PATIENCE_SECONDS = 1.0
 _PERFDATA_PATH = re.compile(r"/hsperfdata_[^/]+/\d+$")
 
 
@@ -42,62 +40,47 @@ def is_perfdata(mapping: Mapping) -> bool:
 
 def describe_jvm(pid: int, libjvm: Mapping, perfdata: Mapping | None) -> Jvm:
     """What there is to know of a JVM; nothing that cannot be read is an error."""
-    texts = _perf_texts(pid, perfdata) if perfdata else {}
+    try:
+        user = effective_user(pid)
+    except OSError:
+        return Jvm("", "", False)
+    texts = _perf_texts(pid, perfdata, user) if perfdata else {}
     # What jps takes: the first word, also of a path with spaces.
     name = texts.get("sun.rt.javaCommand", "").partition(" ")[0]
     jdk = texts.get("java.property.java.version", "")
     is_certain = bool(name and jdk)
-    return Jvm(
-        (name or _name_in_command_line(pid))[:_MAX_NAME],
-        (jdk or _version_in_release_file(pid, libjvm.path))[:_MAX_VERSION],
-        is_certain,
-    )
-
-
-def _perf_texts(pid: int, mapping: Mapping) -> dict[str, str]:
-    try:
-        # The mapped file itself: containers that share a /tmp may have others of the same name.
-        return texts_of(MappedFiles(pid).read(mapping, MAX_PERFDATA_BYTES)[1])
-    except OSError:
-        return {}
-
-
-def _name_in_command_line(pid: int) -> str:
-    words = command_line(pid)
-    if not words or os.path.basename(words[0]) not in ("java", "javaw"):
-        return ""
-
-    def read_argument_file(path: str) -> str:
-        base = f"/proc/{pid}/root" if path.startswith("/") else f"/proc/{pid}/cwd/"
-        return read_regular(base + path, _MAX_FILE_BYTES).decode(errors="replace")
-
-    return main_class(words[1:], read_argument_file)
+    if not is_certain:
+        found = _name_and_version(pid, libjvm, user)
+        name, jdk = name or found[0], jdk or found[1]
+    return Jvm(name[:_MAX_NAME], jdk[:_MAX_VERSION], is_certain)
 
 
 def command_line(pid: int) -> list[str]:
     """Its words, which it keeps in its memory; none of a process that is gone."""
-
-    def read() -> bytes:
-        with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as stream:
-            return stream.read(_MAX_COMMAND_BYTES)
-
     try:
-        content = within(pid, read, _PATIENCE_SECONDS)
+        return words_of_line(apart(pid, read_command_line, pid, seconds=PATIENCE_SECONDS).content)
     except OSError:
         return []
-    return [word.decode(errors="replace") for word in content.removesuffix(b"\0").split(b"\0")]
 
 
-def _version_in_release_file(pid: int, libjvm: str) -> str:
-    # <home>/lib/server/libjvm.so; up to JDK 8 <home>/jre/lib/amd64/server/libjvm.so.
-    folder = os.path.dirname(libjvm)
-    for _ in range(4):
-        folder = os.path.dirname(folder)
-        try:
-            content = read_regular(f"/proc/{pid}/root{folder}/release", _MAX_FILE_BYTES)
-        except (OSError, ValueError):
-            continue
-        found = _JAVA_VERSION.search(content.decode(errors="replace"))
-        if found:
-            return found[1]
-    return ""
+def _perf_texts(pid: int, mapping: Mapping, user: Identity) -> dict[str, str]:
+    try:
+        # The mapped file itself: containers that share a /tmp may have others of the same name.
+        file = MappedFiles(pid, PATIENCE_SECONDS).read(mapping, MAX_PERFDATA_BYTES)
+    except OSError:
+        return {}
+    # HotSpot maps none of another user's.
+    return texts_of(file.content or b"") if file.uid == user.uid else {}
+
+
+def _name_and_version(pid: int, libjvm: Mapping, user: Identity) -> tuple[str, str]:
+    # Without root we have no more rights than any user.
+    as_whom = user if os.geteuid() == 0 else None
+    try:
+        answer = apart(
+            pid, name_and_version, pid, libjvm.path, _MAX_NAME, user=as_whom, seconds=PATIENCE_SECONDS
+        )
+    except OSError:
+        return "", ""
+    name, _, jdk = answer.content.decode(errors="replace").partition("\0")
+    return name, jdk

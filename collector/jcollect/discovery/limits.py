@@ -33,8 +33,9 @@ MAX_LIBRARIES = 4096
 MAX_READ_BYTES = 512 << 20
 # Bytes of memory, as StubImage.weight estimates them, for all libraries that are mapped at one time.
 MAX_WEIGHT = 512 << 20
-# Among the descriptors of a process that of a memfd is looked for; without it the library is found as well.
-MAX_DESCRIPTORS = 1 << 16
+# Of libraries that were read, mapped or not, so that they are not read again: bytes as above, and files.
+MAX_REMEMBERED_WEIGHT = 128 << 20
+MAX_REMEMBERED = 256
 # Of libraries that are skipped, so many are told of one by one, and of probes as well.
 MAX_WARNINGS = 10
 # Characters of a name in a warning.

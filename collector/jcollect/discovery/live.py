@@ -5,16 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from jcollect.discovery.deadline import PATIENCE_SECONDS, within
 from jcollect.discovery.probes import MARK, STATE_NAMES, Probe, by_library
 from jcollect.discovery.stub_library import GATE_BYTES, Section, StubLibrary
+from jcollect.procfs.apart import MAX_ANSWER_BYTES, apart
+from jcollect.procfs.memory import parts_of, read_memory
 from jprobe.v1 import collector_pb2, probe_pb2
 
 _GATE_WORDS = GATE_BYTES // 8
@@ -22,6 +23,11 @@ _GATE_WORDS = GATE_BYTES // 8
 _THROTTLED_NANOS = 5
 _FIRST_PROBE, _PROBE_WORDS = 8, 4
 _FILTERED, _THROTTLED = 2, 3
+# Of one request; a section is smaller than a library.
+_ENOUGH_BYTES = MAX_ANSWER_BYTES // 10
+_MOST_SECTIONS = 4096
+
+_Part = tuple[StubLibrary, Section]
 
 
 class Held(NamedTuple):
@@ -82,12 +88,17 @@ class LiveProbe:
 def read_live(probes: Sequence[Probe]) -> list[LiveProbe]:
     """Each probe as it is now, one read for each section.
 
-    Raises OSError as open(2) and pread(2) on /proc/PID/mem do.
+    Raises OSError as open(2) and pread(2) on /proc/PID/mem do, and TimeoutError.
     """
     libraries = [group[0].library for group in by_library(probes)]
-    sections = {id(library): _read_sections(library) for library in libraries}
     gates = Gates(probes)
-    words = gates.read()
+    wanted = [(each, part) for each in libraries for part in (each.image.semaphores, each.image.states)]
+    read = all_of(read_sections([*wanted, *gates.sections]))
+    sections = {
+        id(library): (_counts(read[2 * number]), read[2 * number + 1])
+        for number, library in enumerate(libraries)
+    }
+    words = gates.words(read[len(wanted) :])
     live = []
     for probe, held, settings in zip(
         probes, gates.held(words).tolist(), gates.settings(words).tolist(), strict=True
@@ -103,20 +114,20 @@ def read_live(probes: Sequence[Probe]) -> list[LiveProbe]:
 
 def read_states(libraries: Iterable[StubLibrary]) -> list[bytes]:
     """The state bytes of each library, in slot order."""
-    return [read_section(library, library.image.states) for library in libraries]
+    return all_of(read_sections([(library, library.image.states) for library in libraries]))
 
 
 class Gates:
     """Where each of some probes has its gate, and in it the counts of what was held back from that probe."""
 
     def __init__(self, probes: Sequence[Probe]) -> None:
-        self._sections = []
+        self.sections: list[_Part] = []
         first: dict[int, int] = {}
         words = 0
         for group in by_library(probes):
             library = group[0].library
             size = GATE_BYTES * len(library.image.manifest.methods)
-            self._sections.append((library, Section(library.image.gates.address, size)))
+            self.sections.append((library, Section(library.image.gates.address, size)))
             first[id(library)] = words
             words += size // 8
         self._gates = np.array(
@@ -133,7 +144,12 @@ class Gates:
 
     def read(self) -> npt.NDArray[np.uint64]:
         """All words of all gates, for the methods below. Raises OSError."""
-        return np.frombuffer(b"".join([read_section(*section) for section in self._sections]), "<u8")
+        return self.words(all_of(read_sections(self.sections)))
+
+    @staticmethod
+    def words(read: Iterable[bytes]) -> npt.NDArray[np.uint64]:
+        """The same of what has been read of `sections`."""
+        return np.frombuffer(b"".join(read), "<u8")
 
     def held(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         """What was held back since the probe is there, as `Held` has it: three uint64 for each probe."""
@@ -148,13 +164,12 @@ class Gates:
 
 
 def not_retired(probes: Sequence[Probe]) -> list[Probe]:
-    """Those that may fire some time; of a library that is gone, none."""
+    """Those that may fire some time; none of a library that is gone, or cannot be read."""
+    libraries = [group[0].library for group in by_library(probes)]
     retired: set[tuple[int, int]] = set()
-    for group in by_library(probes):
-        library = group[0].library
-        try:
-            (states,) = read_states([library])
-        except OSError:
+    every = read_sections([(library, library.image.states) for library in libraries])
+    for library, states in zip(libraries, every, strict=True):
+        if isinstance(states, OSError):
             states = bytes([probe_pb2.PROBE_STATE_RETIRED]) * library.image.states.size
         retired.update(
             (id(library), slot) for slot, state in enumerate(states) if state == probe_pb2.PROBE_STATE_RETIRED
@@ -162,22 +177,65 @@ def not_retired(probes: Sequence[Probe]) -> list[Probe]:
     return [probe for probe in probes if (id(probe.library), probe.slot) not in retired]
 
 
-def _read_sections(library: StubLibrary) -> tuple[tuple[int, ...], bytes]:
-    semaphores = read_section(library, library.image.semaphores)
-    counts = struct.unpack(f"<{len(semaphores) // 2}H", semaphores[: len(semaphores) & ~1])
-    return counts, read_section(library, library.image.states)
+def _counts(semaphores: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"<{len(semaphores) // 2}H", semaphores[: len(semaphores) & ~1])
 
 
 def read_section(library: StubLibrary, section: Section) -> bytes:
     """A section as it is in the live process. Raises OSError."""
-    address = library.bias + section.address
-    content = within(library.pid, lambda: _memory(library.pid, address, section.size), PATIENCE_SECONDS)
-    # What the kernel gives of a process that is about to be gone, instead of an error.
-    if len(content) < section.size:
-        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+    (content,) = all_of(read_sections([(library, section)]))
     return content
 
 
-def _memory(pid: int, address: int, size: int) -> bytes:
-    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        return os.pread(memory.fileno(), size, address)
+def all_of(read: Iterable[bytes | OSError]) -> list[bytes]:
+    """The same where nothing is an error. Raises the first that is."""
+    parts = []
+    for part in read:
+        if isinstance(part, OSError):
+            raise part
+        parts.append(part)
+    return parts
+
+
+def read_sections(wanted: Sequence[_Part]) -> list[bytes | OSError]:
+    """Sections as they are in live processes, or why one cannot be read: it is not mapped any more.
+
+    Those of one process are read by as few requests as there can be.
+    """
+    found: list[bytes | OSError] = [b""] * len(wanted)
+    for pid, numbers in _requests(wanted):
+        places = [wanted[number] for number in numbers]
+        try:
+            parts = _read_memory(pid, places)
+        except OSError as error:
+            parts = [error] * len(numbers)
+        for number, part in zip(numbers, parts, strict=True):
+            found[number] = part
+    return found
+
+
+def _requests(wanted: Sequence[_Part]) -> Iterator[tuple[int, list[int]]]:
+    """Numbers of sections that are asked for together, and the process."""
+    pid, size = 0, 0
+    numbers: list[int] = []
+    for number, (library, section) in enumerate(wanted):
+        is_full = size + section.size > _ENOUGH_BYTES or len(numbers) >= _MOST_SECTIONS
+        if numbers and (library.pid != pid or is_full):
+            yield pid, numbers
+            numbers, size = [], 0
+        pid = library.pid
+        numbers.append(number)
+        size += section.size
+    if numbers:
+        yield pid, numbers
+
+
+def _read_memory(pid: int, places: Sequence[_Part]) -> list[bytes | OSError]:
+    """Raises OSError."""
+    where = [(library.bias + section.address, section.size) for library, section in places]
+    parts = parts_of(apart(pid, read_memory, pid, where).content, len(where))
+    for number, (part, (_, size)) in enumerate(zip(parts, where, strict=True)):
+        # What the kernel gives of a process that is about to be gone, instead of an error.
+        if isinstance(part, bytes) and len(part) < size:
+            parts[number] = ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+    return parts

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from jcollect.discovery.limits import MAX_KEPT_BYTES, MAX_MAPS_BYTES
+from jcollect.procfs.apart import PATIENCE_SECONDS, apart
+from jcollect.procfs.memory_map import read_lines
 
 _LINE = re.compile(
     r"(?P<start>[0-9a-f]{1,16})-(?P<end>[0-9a-f]{1,16}) (?P<access>\S{4}) (?P<offset>[0-9a-f]{1,16}) "
     r"(?P<major>[0-9a-f]{1,8}):(?P<minor>[0-9a-f]{1,8}) (?P<inode>[0-9]{1,20}) *(?P<path>.*)"
 )
-_PIECE_BYTES = 1 << 16
 _ESCAPED_NEWLINE = "\\012"
 DELETED = " (deleted)"
 
@@ -86,43 +86,13 @@ def mapped_pages(pid: int) -> int:
         return 0
 
 
-def read_maps(pid: int, *containing: bytes) -> list[Mapping]:
+def read_maps(pid: int, *containing: bytes, seconds: float = PATIENCE_SECONDS) -> list[Mapping]:
     """The file mappings of a live process, of those lines that contain some of the given bytes; else of all.
 
     A JVM has a thousand lines: looking for bytes in all of them takes a few microseconds, parsing them
-    some milliseconds. Raises OSError as open(2) and read(2) do, and EFBIG where there is too much of them.
+    some milliseconds. Raises OSError as open(2) and read(2) do, EFBIG where there is too much of them, and
+    TimeoutError.
     """
-    content = b"\n".join(_read_lines(pid, containing))
+    answer = apart(pid, read_lines, pid, containing, MAX_MAPS_BYTES, MAX_KEPT_BYTES, seconds=seconds)
     # A path may hold any bytes; surrogateescape keeps it usable with open.
-    return list(parse_maps(content.decode(errors="surrogateescape")))
-
-
-def _read_lines(pid: int, containing: tuple[bytes, ...]) -> Iterator[bytes]:
-    """In pieces, each of whole lines: of a process with long paths the kernel prints 256 MiB and more."""
-    read, kept, rest = 0, 0, b""
-    path = f"/proc/{pid}/maps"
-    with open(path, "rb", buffering=0) as stream:
-        while piece := stream.read(_PIECE_BYTES):
-            lines, _, rest = (rest + piece).rpartition(b"\n")
-            found = _lines_with(lines, containing)
-            yield from found
-            read += len(piece)
-            kept += sum(map(len, found))
-            if read > MAX_MAPS_BYTES or kept > MAX_KEPT_BYTES:
-                raise OSError(errno.EFBIG, "its memory map is too large", path)
-    yield from _lines_with(rest, containing)
-
-
-def _lines_with(content: bytes, parts: tuple[bytes, ...]) -> list[bytes]:
-    """The lines that contain one of the parts, in their order; all of them, in one, if there are no parts."""
-    if not parts:
-        return [content]
-    found: dict[int, bytes] = {}
-    for part in parts:
-        at = content.find(part)
-        while at >= 0:
-            begin, end = content.rfind(b"\n", 0, at) + 1, content.find(b"\n", at)
-            end = len(content) if end < 0 else end
-            found[begin] = content[begin:end]
-            at = content.find(part, end)
-    return [found[begin] for begin in sorted(found)]
+    return list(parse_maps(answer.content.decode(errors="surrogateescape")))

@@ -12,12 +12,12 @@ from pathlib import Path
 from jcollect.discovery.globs import names_matcher
 from jcollect.discovery.limits import MAX_LIBRARIES, MAX_WARNINGS, MAX_WEIGHT
 from jcollect.discovery.malformed import MalformedLibraryError
-from jcollect.discovery.mapped_file import MappedFiles
 from jcollect.discovery.maps import Mapping, Place, read_maps
 from jcollect.discovery.probes import Probe, narrow, probes_of
-from jcollect.discovery.stub_library import StubLibrary, read_stub_library, read_stub_mappings
+from jcollect.discovery.stub_library import StubLibrary, read_stub_libraries, read_stub_mappings
 from jcollect.errors import JcollectError, NoFilesError, lacks_files
 from jcollect.printable import printable
+from jcollect.procfs.reasons import is_gone, is_passing
 from jprobe.v1 import manifest_pb2
 
 # linux/capability.h
@@ -127,35 +127,38 @@ def look(pid: int, warn: Callable[[str], None]) -> TracedProcess:
     try:
         return look_again(TracedProcess(pid), warn)
     except OSError as error:
-        raise _explain(pid, error) from None
+        raise explain(pid, error) from None
 
 
 def look_again(before: TracedProcess, warn: Callable[[str], None]) -> TracedProcess:
-    """The process as it is now; what was read before is not read again. Raises OSError when it is gone."""
+    """The process as it is now; what was read before is not read again.
+
+    Raises OSError when it is gone, or cannot be read now; TimeoutError where it holds us up.
+    """
     known = {library.place: library for library in before.libraries}
     mappings = read_stub_mappings(before.pid)
     libraries = [known[mapping.place] for mapping in mappings if mapping.place in known]
     weight = sum(library.image.weight for library in libraries)
     unreadable = {mapping.place for mapping in mappings} & before.unreadable
-    files = MappedFiles(before.pid)
     refused: dict[Mapping, str] = {}
     fresh: list[StubLibrary] = []
-    for mapping in mappings:
-        if mapping.place in known or mapping.place in unreadable:
-            continue
-        try:
-            if len(libraries) >= MAX_LIBRARIES:
-                raise MalformedLibraryError(f"the process has {MAX_LIBRARIES:,} others")
-            library = read_stub_library(before.pid, mapping, files)
-            if weight + library.image.weight > MAX_WEIGHT:
-                raise MalformedLibraryError("with it the process has too many probes")
+    new = [each for each in mappings if each.place not in known and each.place not in unreadable]
+    for number, (mapping, library) in enumerate(read_stub_libraries(before.pid, new)):
+        if len(libraries) >= MAX_LIBRARIES:
+            refused.update(dict.fromkeys(new[number:], f"the process has {MAX_LIBRARIES:,} others"))
+            break
+        if isinstance(library, OSError):
+            if is_passing(library):
+                raise library
+            refused[mapping] = library.strerror or "?"
+        elif isinstance(library, MalformedLibraryError):
+            refused[mapping] = str(library)
+        elif weight + library.image.weight > MAX_WEIGHT:
+            refused[mapping] = "with it the process has too many probes"
+        else:
             weight += library.image.weight
             libraries.append(library)
             fresh.append(library)
-        except (MalformedLibraryError, OSError) as error:
-            if lacks_files(error):
-                raise
-            refused[mapping] = error.strerror or "?" if isinstance(error, OSError) else str(error)
     if refused:
         still_mapped = set(read_stub_mappings(before.pid))
         refused = {mapping: reason for mapping, reason in refused.items() if mapping in still_mapped}
@@ -188,7 +191,7 @@ def is_jvm(pid: int) -> bool:
     try:
         return any(mapping.path.endswith("/libjvm.so") for mapping in read_maps(pid, b"/libjvm.so"))
     except OSError as error:
-        raise _explain(pid, error) from None
+        raise explain(pid, error) from None
 
 
 def has_debugger(pid: int) -> bool:
@@ -196,7 +199,7 @@ def has_debugger(pid: int) -> bool:
     try:
         return any(mapping.path.endswith("/libjdwp.so") for mapping in read_maps(pid, b"/libjdwp.so"))
     except OSError as error:
-        raise _explain(pid, error) from None
+        raise explain(pid, error) from None
 
 
 def check_can_attach(pids: Sequence[int]) -> None:
@@ -226,7 +229,9 @@ def check_exists(pid: int) -> str:
     """The command name of a process. Raises JcollectError when there is none with that PID."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(errors="replace")
-    except OSError:
+    except OSError as error:
+        if not is_gone(error):
+            raise explain(pid, error) from None
         raise JcollectError(f"there is no process with PID {pid}; jps lists the JVMs") from None
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     group = int(fields.get("Tgid", pid))
@@ -243,14 +248,22 @@ def is_stopped(pid: int) -> bool:
         return False
 
 
-def _explain(pid: int, error: OSError) -> JcollectError:
+def explain(pid: int, error: OSError, what: str = "memory map") -> JcollectError:
+    """The sentence for a process that cannot be read; `what` was to be read of it."""
     if error.errno in (errno.EACCES, errno.EPERM):
         return JcollectError(
-            f"cannot read the memory map of PID {pid}: needs CAP_SYS_PTRACE or the process's own user; "
+            f"cannot read the {what} of PID {pid}: needs CAP_SYS_PTRACE or the process's own user; "
             "run with sudo"
         )
     if lacks_files(error):
-        return NoFilesError(f"read the memory map of PID {pid}")
+        return NoFilesError(f"read the {what} of PID {pid}")
     if error.errno == errno.EFBIG:
-        return JcollectError(f"cannot read the memory map of PID {pid}: it is too large")
-    return JcollectError(f"PID {pid} has exited while its memory map was read")
+        return JcollectError(f"cannot read the {what} of PID {pid}: it is too large")
+    if error.errno == errno.ETIMEDOUT:
+        return JcollectError(
+            f"cannot read the {what} of PID {pid}: the process, or a file system that it uses, holds up "
+            "whoever reads it; try again when that answers"
+        )
+    if is_gone(error):
+        return JcollectError(f"PID {pid} has exited while its {what} was read")
+    return JcollectError(f"cannot read the {what} of PID {pid}: {error.strerror or error}; try again")

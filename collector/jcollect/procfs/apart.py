@@ -23,15 +23,20 @@ from pathlib import Path
 from typing import Any
 
 from jcollect.procfs.identity import Identity
-from jcollect.procfs.reader import ANSWER, FAILED, MAX_DESCRIPTORS, REQUEST
+from jcollect.procfs.reader import ANSWER, FAILED, REQUEST, receive_with_descriptors
+from jcollect.procfs.status import effective_user
 
 # A page that comes from a busy disk takes less.
 PATIENCE_SECONDS = 5.0
 # More than anything that is read: a stub library.
 MAX_ANSWER_BYTES = 80 << 20
 
-_MOST_IDLE = 8
+_MOST_IDLE = 4
+# Readers at work at one time; further calls wait for one.
+_MOST_AT_WORK = 16
 _MOST_HELD_BY_USER = 8
+# By all of them: beyond it root's own processes alone are read, for a user namespace has thousands of users.
+_MOST_HELD = 64
 _PROGRAM = Path(__file__).with_name("reader.py")
 _PIECE_BYTES = 1 << 20
 
@@ -45,6 +50,7 @@ class Answer:
 
 
 _lock = threading.Lock()
+_at_work = threading.BoundedSemaphore(_MOST_AT_WORK)
 _idle: list[_Reader] = []
 # Readers that were killed and may not have ended: the PID they are held by, and its user.
 _held: list[tuple[int, int, _Reader]] = []
@@ -66,30 +72,30 @@ def apart(
     one, with no right of ours but to look into other user namespaces. For any thread.
 
     Raises the OSErrors that the function raises, TimeoutError if it does not end in time and for as long as
-    it does not.
+    it does not. A user's processes have half the time for each reader that he holds already.
     """
-    deadline = time.monotonic() + seconds
-    _check_not_held(pid)
-    with _lock:
-        reader = _idle.pop() if _idle else None
-    request = (function.__module__, function.__qualname__, arguments, user)
+    deadline = time.monotonic() + seconds / (1 << _check_not_held(pid))
+    if not _at_work.acquire(timeout=seconds):
+        raise OSError(errno.EAGAIN, f"too much is read at this moment for PID {pid} to be read as well")
     try:
-        reader = reader or _Reader()
-        answer = reader.ask(request, descriptors, deadline)
+        return _ask(pid, (function.__module__, function.__qualname__, arguments, user), descriptors, deadline)
+    finally:
+        _at_work.release()
+
+
+def _ask(pid: int, request: tuple[Any, ...], descriptors: Sequence[int], deadline: float) -> Answer:
+    reader = _take_idle() or _Reader()
+    try:
+        return reader.ask(request, descriptors, deadline)
     except TimeoutError:
-        assert reader is not None
-        _abandon(pid, reader)
         raise _timed_out(pid) from None
-    except BaseException as error:
-        if reader is not None and not reader.is_ready:
-            _abandon(pid, reader)
-        elif reader is not None:
+    except EOFError:
+        raise OSError(errno.EIO, f"whoever reads PID {pid} was killed") from None
+    finally:
+        if reader.is_ready:
             _give_back(reader)
-        if isinstance(error, EOFError):
-            raise OSError(errno.EIO, f"whoever reads PID {pid} was killed") from None
-        raise
-    _give_back(reader)
-    return answer
+        else:
+            _abandon(pid, reader)
 
 
 class _Reader:
@@ -119,7 +125,7 @@ class _Reader:
 
     def ask(self, request: tuple[Any, ...], descriptors: Sequence[int], deadline: float) -> Answer:
         """Raises OSError as the function does, EOFError if the reader ends, TimeoutError."""
-        content = pickle.dumps(request)
+        content = pickle.dumps((*request, max(deadline - time.monotonic(), 0)))
         self.is_ready = False
         try:
             self._limit(deadline)
@@ -129,21 +135,25 @@ class _Reader:
             status, answered = self._receive(deadline)
         except (BrokenPipeError, ConnectionResetError):
             raise EOFError from None
-        self.is_ready = True
         if status == FAILED:
             raise _error(answered.content)
         return answered
 
     def _receive(self, deadline: float) -> tuple[int, Answer]:
         self._limit(deadline)
-        head, received, _, _ = socket.recv_fds(self._socket, ANSWER.size, MAX_DESCRIPTORS)
+        head, received = receive_with_descriptors(self._socket, ANSWER.size)
         try:
             if not head:
                 raise EOFError
             status, size, count = ANSWER.unpack(head + self._bytes(ANSWER.size - len(head), deadline))
-            if size > MAX_ANSWER_BYTES or count != len(received):
+            if size > MAX_ANSWER_BYTES:
                 raise EOFError
-            return status, Answer(self._bytes(size, deadline), tuple(received))
+            content = self._bytes(size, deadline)
+            self.is_ready = True
+            if count != len(received):
+                # The kernel drops those that there is no room for.
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return status, Answer(content, tuple(received))
         except BaseException:
             for descriptor in received:
                 os.close(descriptor)
@@ -170,17 +180,33 @@ class _Reader:
         with contextlib.suppress(OSError):
             self._process.kill()
 
-    def has_ended(self) -> bool:
-        """Says so of its child as well, which has the other end of the socket too."""
+    def has_hung_up(self) -> bool:
+        """Neither it nor a child of it has the other end of the socket."""
         poll = select.poll()
         poll.register(self._socket, select.POLLRDHUP)
-        return self._process.poll() is not None and bool(poll.poll(0))
+        return bool(poll.poll(0))
+
+    def has_ended(self) -> bool:
+        """Says so of its child as well."""
+        return self._process.poll() is not None and self.has_hung_up()
 
     def close(self) -> None:
         """The process ends by itself."""
         self._socket.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.1)
+
+
+def _take_idle() -> _Reader | None:
+    """One that waits, and was not killed meanwhile."""
+    while True:
+        with _lock:
+            if not _idle:
+                return None
+            reader = _idle.pop()
+        if not reader.has_hung_up():
+            return reader
+        reader.close()
 
 
 def _give_back(reader: _Reader) -> None:
@@ -198,29 +224,31 @@ def _abandon(pid: int, reader: _Reader) -> None:
         _held.append((pid, user, reader))
 
 
-def _check_not_held(pid: int) -> None:
-    """Raises TimeoutError where the process, or its user, holds too much of us already."""
+def _check_not_held(pid: int) -> int:
+    """The number of readers that the process's user holds. Raises TimeoutError where that, or what all hold,
+    is too much already."""
     if not _held:
-        return
+        return 0
     with _lock:
         for each in list(_held):
             if each[2].has_ended():
                 _held.remove(each)
                 each[2].close()
         if not _held:
-            return
+            return 0
         user = _user_of(pid)
         of_process = sum(holder == pid for holder, _, _ in _held)
         of_user = sum(owner == user for _, owner, _ in _held)
-    if of_process or of_user >= _MOST_HELD_BY_USER:
+        is_full = len(_held) >= _MOST_HELD and user != 0
+    if of_process or of_user >= _MOST_HELD_BY_USER or is_full:
         raise _timed_out(pid)
+    return of_user
 
 
 def _user_of(pid: int) -> int:
-    """The effective one; -1 of a process that is gone."""
+    """-1 of a process that is gone."""
     try:
-        with open(f"/proc/{pid}/status", "rb") as status:
-            return int(status.read(4096).partition(b"\nUid:")[2].split(maxsplit=2)[1])
+        return effective_user(pid).uid
     except (OSError, ValueError, IndexError):
         return -1
 

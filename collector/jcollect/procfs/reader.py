@@ -7,11 +7,15 @@ It imports what it is asked to run, and has the standard library and jcollect it
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
 import importlib
 import os
 import pickle
+import resource
+import select
+import signal
 import socket
 import struct
 import sys
@@ -26,6 +30,10 @@ FINE, FAILED = 0, 1
 MAX_DESCRIPTORS = 253
 
 _PIECE_BYTES = 1 << 20
+_DESCRIPTOR_BYTES = 4
+_MORE_SECONDS = 1.0
+# Several times the largest answer.
+_MOST_MEMORY_BYTES = 1 << 30
 
 
 class _Request(NamedTuple):
@@ -56,7 +64,22 @@ def receive(connection: socket.socket, size: int) -> bytearray:
     return content
 
 
+def receive_with_descriptors(connection: socket.socket, size: int) -> tuple[bytes, list[int]]:
+    """Up to so many bytes, and the descriptors that come with them: fewer than were sent, where this process
+    may have no more. Raises OSError."""
+    # Not socket.recv_fds: in Python 3.11 it ignores flags, and children would inherit them.
+    room = socket.CMSG_SPACE(MAX_DESCRIPTORS * _DESCRIPTOR_BYTES)
+    content, ancillary, _, _ = connection.recvmsg(size, room, socket.MSG_CMSG_CLOEXEC)
+    received = array.array("i")
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            received.frombytes(data[: len(data) - len(data) % _DESCRIPTOR_BYTES])
+    return content, list(received)
+
+
 def main() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY_BYTES, _MOST_MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     connection = socket.socket(fileno=int(sys.argv[1]))
     sys.path.insert(0, str(Path(__file__).parents[2]))
     try:
@@ -67,16 +90,21 @@ def main() -> None:
 
 
 def _serve_one(connection: socket.socket) -> None:
-    head, descriptors, _, _ = socket.recv_fds(connection, REQUEST.size, MAX_DESCRIPTORS)
+    head, descriptors = receive_with_descriptors(connection, REQUEST.size)
     if not head:
         raise EOFError
-    size, _ = REQUEST.unpack(head + receive(connection, REQUEST.size - len(head)))
-    module, name, arguments, user = pickle.loads(receive(connection, size))
+    size, count = REQUEST.unpack(head + receive(connection, REQUEST.size - len(head)))
+    module, name, arguments, user, seconds = pickle.loads(receive(connection, size))
+    if count != len(descriptors):
+        raise EOFError
     request = _Request(module, name, arguments, descriptors)
+    # Whoever has asked kills it in time, unless he was killed himself.
+    signal.setitimer(signal.ITIMER_REAL, seconds + _MORE_SECONDS)
     if user is None:
         _answer(connection, request)
     else:
         _answer_as(user, connection, request)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     for descriptor in descriptors:
         os.close(descriptor)
 
@@ -95,8 +123,20 @@ def _answer_as(user: Any, connection: socket.socket, request: _Request) -> None:
             status = 0
         finally:
             os._exit(status)
+    _wait_for(child, connection)
     if os.waitpid(child, 0)[1] != 0:
         os._exit(1)  # Half an answer may be on its way.
+
+
+def _wait_for(child: int, connection: socket.socket) -> None:
+    """Until it ends; ends with it if nobody waits for the answer any more."""
+    ended = os.pidfd_open(child)
+    poll = select.poll()
+    poll.register(ended, select.POLLIN)
+    poll.register(connection, select.POLLRDHUP)
+    if any(descriptor != ended for descriptor, _ in poll.poll()):
+        os._exit(0)
+    os.close(ended)
 
 
 def _answer(connection: socket.socket, request: _Request, before: Callable[[], None] = lambda: None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from jcollect.attach.attached import Attached, Reading
+from jcollect.attach.attached import Attached, Reading, read_all
 from jcollect.attach.links import Linker
 from jcollect.discovery.live import LiveProbe, not_retired
 from jcollect.discovery.maps import Place
@@ -94,7 +94,7 @@ class Tracee:
     def _follow(self, warn: Callable[[str], None]) -> Addition:
         linked = self._linked()
         known = {library.place for library in self.process.libraries}
-        readings = [each.read() for each in linked]
+        readings = read_all(linked)
         try:
             self.process = look_again(self.process, warn)
         except OSError as error:
@@ -122,7 +122,7 @@ class Tracee:
         """Takes what the process has held back by now into the books."""
         with self._lock:
             linked = self._linked()
-            readings = [each.read() for each in linked]
+            readings = read_all(linked)
             self._count(linked, readings, self._places())
 
     def unlink(self) -> None:
@@ -131,7 +131,7 @@ class Tracee:
             linked = self._linked()
             for each in linked:
                 each.unlink()
-            readings = [each.read() for each in linked]
+            readings = read_all(linked)
             self._count(linked, readings, self._places())
 
     def leave(self) -> None:
@@ -194,11 +194,10 @@ class Tracee:
     def _come_back(self) -> list[Attached]:
         """What was let go of because it was retired, and is selected again."""
         back = []
-        for each in self._attached:
-            if each.is_retired and not each.is_linked:
-                reading = each.read()
-                if reading is not None and not reading.is_retired:
-                    back.append(each)
+        retired = [each for each in self._attached if each.is_retired and not each.is_linked]
+        for each, reading in zip(retired, read_all(retired), strict=True):
+            if reading is not None and not reading.is_retired:
+                back.append(each)
         return back
 
     def _meet(self, libraries: Iterable[StubLibrary]) -> Addition:

@@ -1,0 +1,92 @@
+"""Tells the files whose pages the kernel gets by itself from those that it has to ask somebody for.
+
+To set a uprobe the kernel reads the page that it goes into, while it holds a lock without which nothing on
+the machine can fork. A file system that a program serves (FUSE) or a network does could keep it waiting for
+ever. For functions that run apart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+
+# linux/magic.h, and the file systems' own headers.
+_OF_THE_KERNEL = {
+    0xEF53: "ext",
+    0x58465342: "xfs",
+    0x9123683E: "btrfs",
+    0xF2F52010: "f2fs",
+    0xCA451A4E: "bcachefs",
+    0x2FC12FC1: "zfs",
+    0x01021994: "tmpfs",
+    0x858458F6: "ramfs",
+    0xE0F5E1E2: "erofs",
+    0x73717368: "squashfs",
+    0x3153464A: "jfs",
+    0x52654973: "reiserfs",
+    0x3434: "nilfs2",
+    0x4D44: "vfat",
+    0x2011BAB0: "exfat",
+}
+_OVERLAY = 0x794C7630
+# linux/nsfs.h
+_NS_GET_USERNS = 0xB701
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def check_is_kernels(held: int, pid: int) -> None:
+    """Raises OSError (EREMOTE) unless the kernel alone serves the file of an O_PATH descriptor.
+
+    `pid` is a process that sees it. An overlay is as good as its layers, which nobody can tell: it counts if
+    root has mounted it.
+    """
+    kind = _kind_of(held)
+    if kind in _OF_THE_KERNEL or (kind == _OVERLAY and _is_of_root(held, pid)):
+        return
+    which = "an overlay of a user namespace" if kind == _OVERLAY else f"a file system of type 0x{kind:x}"
+    raise OSError(errno.EREMOTE, f"it lies in {which}, which could keep the kernel waiting for ever")
+
+
+def _kind_of(held: int) -> int:
+    """f_type of struct statfs, its first word."""
+    about = (ctypes.c_ulong * 32)()
+    if _libc.fstatfs(held, about) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return about[0] & 0xFFFFFFFF
+
+
+def _is_of_root(held: int, pid: int) -> bool:
+    """Says so of mounts in our mount namespace, or in one that belongs to our user namespace: no other user
+    can mount there."""
+    mount = _mount_id(held)
+    ours = _devices("self")
+    with contextlib.suppress(OSError):
+        theirs = _devices(str(pid))
+        device = theirs.get(mount) or ours.get(mount)
+        return device is not None and (device in ours.values() or _has_our_users(pid))
+    return mount in ours
+
+
+def _mount_id(held: int) -> bytes:
+    with open(f"/proc/self/fdinfo/{held}", "rb") as lines:
+        return next((line.split()[1] for line in lines if line.startswith(b"mnt_id:")), b"")
+
+
+def _devices(pid: str) -> dict[bytes, bytes]:
+    """By mount. Raises OSError."""
+    with open(f"/proc/{pid}/mountinfo", "rb") as lines:
+        return {words[0]: words[2] for words in (line.split(maxsplit=3) for line in lines)}
+
+
+def _has_our_users(pid: int) -> bool:
+    with open(f"/proc/{pid}/ns/mnt", "rb") as namespace:
+        owner = fcntl.ioctl(namespace, _NS_GET_USERNS)
+    try:
+        return os.path.samestat(os.fstat(owner), os.stat("/proc/self/ns/user"))
+    finally:
+        os.close(owner)

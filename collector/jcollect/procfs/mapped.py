@@ -1,0 +1,197 @@
+"""Finds and reads the file behind a mapping, whatever it is backed by: a file that is kept, unlinked, or in
+another mount namespace; a memfd with or without a descriptor. For functions that run apart.
+
+The target may exchange, truncate or grow the file at any moment, or put a FIFO or a device in its place. So
+/proc/PID/map_files is asked, which is the mapped file itself and no path; following it takes CAP_SYS_ADMIN or
+CAP_CHECKPOINT_RESTORE. A path counts if it leads to the same file, and serves to be shown. Without those
+rights a path is taken hold of without opening it (O_PATH), compared with the mapping, and what is held is
+opened.
+
+The device in /proc/PID/maps is not the one that stat gives on overlayfs and btrfs, whose files have devices
+of their own.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from jcollect.procfs.files import read_held
+from jcollect.procfs.kernel_fs import check_is_kernels
+from jcollect.procfs.mapped_answer import FileState, MappedFile, digest_of, encode
+
+# Of one answer; it holds one file at least.
+MAX_FILES = 256
+_ENOUGH_BYTES = 8 << 20
+_MAX_DESCRIPTORS = 1 << 16
+
+_Identity = tuple[int, int, int]  # Major, minor, inode.
+
+
+class Mapped(NamedTuple):
+    """A line of /proc/PID/maps: `path` is empty where the line's own leads nowhere."""
+
+    start: int
+    end: int
+    file: _Identity
+    path: str
+
+
+def read_mapped(
+    pid: int,
+    mappings: Sequence[Mapped],
+    most: int,
+    most_of_all: int,
+    read_before: int,
+    known: frozenset[FileState],
+) -> bytes:
+    """The files behind the first of these mappings, as `decode` tells them: as many as fit into an answer.
+
+    A file may have `most` bytes, and all together `most_of_all`. Of `known` files the content is left out.
+    """
+    files = _Files(pid, most, known)
+    read = read_before
+    answer = []
+    for mapping in mappings[:MAX_FILES]:
+        try:
+            file = files.read(mapping, most_of_all, read)
+        except OSError as error:
+            answer.append(encode(error))
+            continue
+        answer.append(encode(file))
+        read += len(file.content or b"")
+        if read - read_before > _ENOUGH_BYTES:
+            break
+    return b"".join(answer)
+
+
+def hold_mapped(
+    pid: int, mapping: Mapped, path: str, state: FileState, digest: bytes
+) -> tuple[bytes, list[int]]:
+    """An O_PATH descriptor of a file that was read before, and `state` as it is now, encoded.
+
+    `path` is a path from here, for whoever may not follow map_files. Raises OSError, ESTALE if it is another
+    file or has another content, EREMOTE if the kernel would have to ask others for its pages.
+    """
+    held = _open_link(pid, mapping)
+    if held is None:
+        held = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        now = FileState.of(os.fstat(held))
+        check_is_kernels(held, pid)
+        # Whoever unlinks or renames it changes the last one as well.
+        if now.content != state.content or (now != state and digest_of(read_held(held, now.size)) != digest):
+            raise OSError(errno.ESTALE, "it is not what was read of it any more")
+        return now.packed(), [held]
+    except BaseException:
+        os.close(held)
+        raise
+
+
+class _Files:
+    """The files that a process has mapped, at one moment."""
+
+    def __init__(self, pid: int, most: int, known: frozenset[FileState]) -> None:
+        self._pid = pid
+        self._most = most
+        self._known = known
+        self._descriptors: dict[_Identity, str] | None = None
+
+    def read(self, mapping: Mapped, most_of_all: int, read_before: int) -> MappedFile:
+        """Raises OSError, also where it has too many bytes or is no regular file."""
+        path, held = self._hold(mapping)
+        try:
+            about = os.fstat(held)
+            state = FileState.of(about)
+            if state in self._known:
+                return MappedFile(path, state, about.st_uid, b"", None)
+            if state.size > self._most:
+                raise OSError(errno.EFBIG, f"it has {state.size:,} bytes, more than {self._most:,}")
+            if read_before + state.size > most_of_all:
+                raise OSError(errno.EFBIG, f"the process has mapped more than {most_of_all:,} new bytes")
+            content = read_held(held, state.size)
+            return MappedFile(path, state, about.st_uid, digest_of(content), content)
+        finally:
+            os.close(held)
+
+    def _hold(self, mapping: Mapped) -> tuple[str, int]:
+        """A path to the mapped file, and an O_PATH descriptor of it. Raises OSError."""
+        # The plain path first: it is the one that other tools take too (bpftrace -p puts
+        # /proc/PID/root before it by itself).
+        paths = [mapping.path, f"/proc/{self._pid}/root{mapping.path}"] if mapping.path else []
+        held = _open_link(self._pid, mapping)
+        if held is not None:
+            identity = _identity(os.fstat(held))
+            shown = _first(paths, {identity}) or self._described({identity}) or _link(self._pid, mapping)
+            return shown, held
+        # Not permitted: then the file that has the path and the inode number will be it.
+        named = {identity for identity in map(_identity_of, paths) if identity}
+        identities = {mapping.file} | {identity for identity in named if identity[2] == mapping.file[2]}
+        path = _first(paths, identities) or self._described(identities)
+        if path is None:
+            raise OSError(errno.ENOENT, "only map_files leads to it", _link(self._pid, mapping))
+        held = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        if _identity(os.fstat(held)) not in identities:
+            os.close(held)
+            raise OSError(errno.ESTALE, "its path leads to another file", path)
+        return path, held
+
+    def _described(self, identities: Iterable[_Identity]) -> str | None:
+        if self._descriptors is None:
+            self._descriptors = _descriptors_of(self._pid)
+        return next((self._descriptors[each] for each in identities if each in self._descriptors), None)
+
+
+def _link(pid: int, mapping: Mapped) -> str:
+    return f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}"
+
+
+def _open_link(pid: int, mapping: Mapped) -> int | None:
+    """What is mapped there, be it longer or shorter by now; None if it is not for us to follow.
+
+    Raises OSError where nothing is mapped.
+    """
+    path = _link(pid, mapping)
+    try:
+        try:
+            return os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except FileNotFoundError:
+            for name in _names(os.path.dirname(path)):
+                if name.startswith(f"{mapping.start:x}-"):
+                    return os.open(f"/proc/{pid}/map_files/{name}", os.O_PATH | os.O_CLOEXEC)
+            raise
+    except PermissionError:
+        return None
+
+
+def _names(folder: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        yield from (entry.name for entry in entries)
+
+
+def _descriptors_of(pid: int) -> dict[_Identity, str]:
+    found: dict[_Identity, str] = {}
+    for name, _ in zip(_names(f"/proc/{pid}/fd"), range(_MAX_DESCRIPTORS), strict=False):
+        path = f"/proc/{pid}/fd/{name}"
+        identity = _identity_of(path)
+        if identity:
+            found.setdefault(identity, path)
+    return found
+
+
+def _first(paths: Iterable[str], identities: set[_Identity]) -> str | None:
+    return next((path for path in paths if _identity_of(path) in identities), None)
+
+
+def _identity_of(path: str) -> _Identity | None:
+    try:
+        return _identity(os.stat(path))
+    except (OSError, ValueError):
+        return None
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    # The inode number alone will not do: numbers of different tmpfs mounts collide.
+    return (os.major(status.st_dev), os.minor(status.st_dev), status.st_ino)
