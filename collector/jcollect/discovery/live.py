@@ -233,7 +233,7 @@ def _requests(wanted: Sequence[_Part]) -> Iterator[tuple[int, list[int]]]:
 def _read_memory(pid: int, places: Sequence[_Part]) -> list[bytes | OSError]:
     """Raises OSError."""
     where = [(library.bias + section.address, section.size) for library, section in places]
-    parts = parts_of(apart(pid, read_memory, pid, where).content, len(where))
+    parts = parts_of(apart(pid, read_memory, pid, where).content, where)
     for number, (part, (_, size)) in enumerate(zip(parts, where, strict=True)):
         # What the kernel gives of a process that is about to be gone, instead of an error.
         if isinstance(part, bytes) and len(part) < size:

@@ -7,37 +7,39 @@ import os
 import struct
 from collections.abc import Sequence
 
-_SIZE = struct.Struct("<q")
+_COUNT = struct.Struct("<q")
 
 
-def read_memory(pid: int, sections: Sequence[tuple[int, int]]) -> bytes:
-    """What lies at these addresses, given with sizes in bytes: see `parts_of`. Raises OSError."""
+def read_memory(pid: int, parts: Sequence[tuple[int, int]]) -> bytearray:
+    """What lies at these addresses, each with its size in bytes, as `parts_of` tells it. Raises OSError."""
     memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-    heads, parts = [], []
     try:
-        for address, size in sections:
-            try:
-                part = os.pread(memory, size, address)
-            except OSError as error:
-                heads.append(_SIZE.pack(-(error.errno or 0)))
-            except OverflowError:
-                heads.append(_SIZE.pack(-errno.EFAULT))
-            else:
-                heads.append(_SIZE.pack(len(part)))
-                parts.append(part)
+        at = len(parts) * _COUNT.size
+        answer = bytearray(at + sum(size for _, size in parts))
+        view = memoryview(answer)
+        for number, (address, size) in enumerate(parts):
+            _COUNT.pack_into(answer, number * _COUNT.size, _read(memory, address, view[at : at + size]))
+            at += size
+        return answer
     finally:
         os.close(memory)
-    return b"".join(heads + parts)
 
 
-def parts_of(answer: bytes, count: int) -> list[bytes | OSError]:
+def _read(memory: int, address: int, room: memoryview) -> int:
+    """The number of bytes read, or minus an errno."""
+    try:
+        return os.preadv(memory, [room], address) if room else 0
+    except OSError as error:
+        return -(error.errno or errno.EIO)
+    except OverflowError:
+        return -errno.EFAULT  # No process has such addresses.
+
+
+def parts_of(answer: bytes, parts: Sequence[tuple[int, int]]) -> list[bytes | OSError]:
     """Each part that `read_memory` has read, or why it could not be."""
-    at = count * _SIZE.size
-    parts: list[bytes | OSError] = []
-    for (size,) in _SIZE.iter_unpack(answer[:at]):
-        if size < 0:
-            parts.append(OSError(-size, os.strerror(-size)))
-        else:
-            parts.append(answer[at : at + size])
-            at += size
-    return parts
+    at = len(parts) * _COUNT.size
+    found: list[bytes | OSError] = []
+    for (count,), (_, size) in zip(_COUNT.iter_unpack(answer[:at]), parts, strict=True):
+        found.append(answer[at : at + count] if count >= 0 else OSError(-count, os.strerror(-count)))
+        at += size
+    return found

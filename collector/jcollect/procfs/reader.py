@@ -140,7 +140,7 @@ def _wait_for(child: int, connection: socket.socket) -> None:
 
 
 def _answer(connection: socket.socket, request: _Request, before: Callable[[], None] = lambda: None) -> None:
-    content: bytes
+    content: bytes | bytearray
     given: Iterable[int] = ()
     try:
         before()

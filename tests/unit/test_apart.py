@@ -1,0 +1,201 @@
+"""Functions that run apart: what comes back, and what becomes of readers that do not answer."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from conditions import wait_until
+from jcollect.discovery.mapped_file import mapped
+from jcollect.discovery.maps import read_maps
+from jcollect.procfs import apart as module
+from jcollect.procfs.apart import apart
+from jcollect.procfs.files import read_file
+from jcollect.procfs.mapped import Mapped, hold_mapped
+from jcollect.procfs.mapped_answer import FileState, digest_of
+from jcollect.procfs.memory import parts_of, read_memory
+from stuck_fs import stuck_fs
+
+OURSELVES = os.getpid()
+GONE = 4_000_000
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """Without readers of other tests."""
+    held, module._held[:] = list(module._held), []
+    yield
+    module._held[:] = [*held, *module._held]
+
+
+def readers(pid: int = OURSELVES) -> set[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {int(child) for child in children if b"reader.py" in command_of(int(child))}
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+@contextmanager
+def open_of(path: Path) -> Iterator[tuple[Mapped, str, FileState, bytes]]:
+    """What hold_mapped takes for a file that is mapped within the block."""
+    content = path.read_bytes()
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ):
+        (mapping,) = (each for each in read_maps(OURSELVES) if each.path == str(path))
+        yield mapped(mapping), str(path), FileState.of(path.stat()), digest_of(content)
+
+
+def test_what_is_returned_comes_back(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    assert apart(OURSELVES, read_file, OURSELVES, str(tmp_path / "file"), 4).content == b"cont"
+    with open_of(tmp_path / "file") as held:
+        (descriptor,) = apart(OURSELVES, hold_mapped, OURSELVES, *held).descriptors
+    assert os.path.samestat(os.fstat(descriptor), (tmp_path / "file").stat())
+    assert not os.get_inheritable(descriptor)
+    os.close(descriptor)
+
+
+def test_what_is_raised_is_raised() -> None:
+    with pytest.raises(FileNotFoundError) as raised:
+        apart(OURSELVES, read_file, OURSELVES, "/no/such", 1)
+    assert (raised.value.errno, raised.value.filename) == (errno.ENOENT, "/no/such")
+    with pytest.raises(OSError, match="TypeError") as other:
+        apart(OURSELVES, read_file)
+    assert other.value.errno == errno.EIO
+
+
+def test_readers_are_used_again_and_replaced_once_they_were_killed() -> None:
+    apart(OURSELVES, os.getcwdb)
+    before = readers()
+    for _ in range(20):
+        apart(OURSELVES, os.getcwdb)
+    assert readers() == before
+    for reader in before:
+        os.kill(reader, signal.SIGKILL)
+    wait_until(lambda: not any(command_of(reader) for reader in before), "the readers to end")
+    assert apart(OURSELVES, os.getcwdb).content == b"/"
+
+
+def test_a_reader_that_does_not_answer_is_killed() -> None:
+    with pytest.raises(TimeoutError, match=f"PID {OURSELVES} holds up"):
+        apart(OURSELVES, time.sleep, 600, seconds=0.2)
+    wait_until(lambda: not held_now(OURSELVES), "the reader to end")
+    assert apart(OURSELVES, os.getcwdb).content == b"/"
+
+
+def test_descriptors_that_there_is_no_room_for_are_an_error_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = []
+    try:
+        with open_of(tmp_path / "file") as held:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 64, hard))
+            with suppress(OSError):
+                while True:
+                    opened.append(os.dup(0))
+            with pytest.raises(OSError, match="Too many") as raised:
+                apart(OURSELVES, hold_mapped, OURSELVES, *held)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in opened:
+            os.close(descriptor)
+    assert raised.value.errno == errno.EMFILE
+    assert apart(OURSELVES, os.getcwdb).content == b"/"
+
+
+def test_memory_that_a_file_system_holds_up(tmp_path: Path) -> None:
+    with stuck_fs(tmp_path) as stuck:
+        where = [(stuck.address, 8)]
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError, match=f"PID {stuck.pid} holds up"):
+            apart(stuck.pid, read_memory, stuck.pid, where, seconds=0.3)
+        assert 0.3 <= time.monotonic() - begun < 20
+        # Not one more reader, and no more waiting.
+        held, begun = readers(), time.monotonic()
+        for _ in range(100):
+            with pytest.raises(TimeoutError):
+                apart(stuck.pid, read_memory, stuck.pid, where)
+        assert time.monotonic() - begun < 4
+        assert readers() <= held
+        # Others are read meanwhile.
+        assert apart(OURSELVES, os.getcwdb).content == b"/"
+        stuck.end()
+        wait_until(lambda: not held_now(stuck.pid), "the reader to end")
+        content = apart(stuck.pid, read_memory, stuck.pid, where).content
+        assert isinstance(parts_of(content, where)[0], OSError)
+
+
+def held_now(pid: int) -> bool:
+    try:
+        module._check_not_held(pid)
+    except TimeoutError:
+        return True
+    return False
+
+
+def test_a_user_who_holds_readers_has_less_time_and_none_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module._Reader, "has_ended", lambda self: False)
+    other = subprocess.Popen(["sleep", "60"])
+    patience = []
+    try:
+        for number in range(module._MOST_HELD_BY_USER):
+            begun = time.monotonic()
+            with pytest.raises(TimeoutError):
+                # As if it were another of the user's processes each time.
+                apart(other.pid, time.sleep, 60, seconds=1.6)
+            patience.append(time.monotonic() - begun)
+            module._held[-1] = (GONE + number, os.geteuid(), module._held[-1][2])
+        assert sum(patience) < 10
+        assert patience[0] >= 1.6
+        assert patience[1] >= 0.8
+        with pytest.raises(TimeoutError):
+            apart(other.pid, os.getcwdb)
+        module._held.pop()
+        assert apart(other.pid, os.getcwdb, seconds=600).content == b"/"
+    finally:
+        for _, _, reader in module._held:
+            reader.close()
+        module._held.clear()
+        other.kill()
+        other.wait()
+
+
+@pytest.mark.parametrize("call", ["os.getcwdb", "time.sleep, 600, seconds=1"])
+def test_readers_of_a_collector_that_was_killed_end(call: str) -> None:
+    script = f"import os, time; from jcollect.procfs.apart import apart; apart(os.getpid(), {call}); input()"
+    collector = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE)
+    left: set[int] = set()
+    try:
+        wait_until(lambda: readers(collector.pid), "the reader to be there")
+        left = readers(collector.pid)
+    finally:
+        collector.kill()
+        collector.communicate()
+    wait_until(lambda: not any(b"reader.py" in command_of(reader) for reader in left), "the reader to end")
+
+
+def test_parts_of_memory_are_read_each_for_itself() -> None:
+    content = b"so many bytes"
+    buffer = ctypes.create_string_buffer(content)
+    wanted = [(ctypes.addressof(buffer), 2), (8, 5), (2**70, 1), (ctypes.addressof(buffer) + 3, 4), (0, 0)]
+    parts = parts_of(bytes(read_memory(OURSELVES, wanted)), wanted)
+    assert parts[0] == b"so"
+    assert isinstance(parts[1], OSError)
+    assert isinstance(parts[2], OSError)
+    assert parts[3:] == [b"many", b""]
