@@ -143,7 +143,7 @@ def test_memory_that_a_file_system_holds_up(tmp_path: Path) -> None:
 
 def held_now(pid: int) -> bool:
     try:
-        module._check_not_held(pid)
+        module._check_not_held(pid, False)
     except TimeoutError:
         return True
     return False
@@ -160,7 +160,7 @@ def test_a_user_who_holds_readers_has_less_time_and_none_in_the_end(monkeypatch:
                 # As if it were another of the user's processes each time.
                 apart(other.pid, time.sleep, 60, seconds=1.6)
             patience.append(time.monotonic() - begun)
-            module._held[-1] = (GONE + number, os.geteuid(), module._held[-1][2])
+            module._held[-1] = module._held[-1]._replace(pid=GONE + number)
         assert sum(patience) < 10
         assert patience[0] >= 1.6
         assert patience[1] >= 0.8
@@ -169,11 +169,21 @@ def test_a_user_who_holds_readers_has_less_time_and_none_in_the_end(monkeypatch:
         module._held.pop()
         assert apart(other.pid, os.getcwdb, seconds=600).content == b"/"
     finally:
-        for _, _, reader in module._held:
-            reader.close()
+        for each in module._held:
+            each.reader.close()
         module._held.clear()
         other.kill()
         other.wait()
+
+
+def test_what_is_read_aside_is_not_held_against_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module._Reader, "has_ended", lambda self: False)
+    with pytest.raises(TimeoutError):
+        apart(OURSELVES, time.sleep, 60, seconds=0.2, aside=True)
+    assert apart(OURSELVES, os.getcwdb).content == b"/"
+    with pytest.raises(TimeoutError):
+        apart(OURSELVES, os.getcwdb, aside=True)
+    module._held.pop().reader.close()
 
 
 @pytest.mark.parametrize("call", ["os.getcwdb", "time.sleep, 600, seconds=1"])

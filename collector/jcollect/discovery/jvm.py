@@ -58,7 +58,7 @@ def describe_jvm(pid: int, libjvm: Mapping, perfdata: Mapping | None) -> Jvm:
 def command_line(pid: int) -> list[str]:
     """Its words, which it keeps in its memory; none of a process that is gone."""
     try:
-        return words_of_line(apart(pid, read_command_line, pid, seconds=PATIENCE_SECONDS).content)
+        return words_of_line(apart(pid, read_command_line, pid, seconds=PATIENCE_SECONDS, aside=True).content)
     except OSError:
         return []
 
@@ -78,7 +78,14 @@ def _name_and_version(pid: int, libjvm: Mapping, user: Identity) -> tuple[str, s
     as_whom = user if os.geteuid() == 0 else None
     try:
         answer = apart(
-            pid, name_and_version, pid, libjvm.path, _MAX_NAME, user=as_whom, seconds=PATIENCE_SECONDS
+            pid,
+            name_and_version,
+            pid,
+            libjvm.path,
+            _MAX_NAME,
+            user=as_whom,
+            seconds=PATIENCE_SECONDS,
+            aside=True,
         )
     except OSError:
         return "", ""

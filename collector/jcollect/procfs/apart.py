@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jcollect.procfs.identity import Identity
 from jcollect.procfs.reader import ANSWER, FAILED, REQUEST, receive_with_descriptors
@@ -51,11 +51,19 @@ class Answer:
     descriptors: tuple[int, ...] = ()
 
 
+class _Held(NamedTuple):
+    """A reader that was killed and may not have ended, and the process that holds it, and its user."""
+
+    pid: int
+    aside: bool
+    user: int
+    reader: _Reader
+
+
 _lock = threading.Lock()
 _at_work = threading.BoundedSemaphore(_MOST_AT_WORK)
 _idle: list[_Reader] = []
-# Readers that were killed and may not have ended: the PID they are held by, and its user.
-_held: list[tuple[int, int, _Reader]] = []
+_held: list[_Held] = []
 
 
 def apart(
@@ -65,27 +73,32 @@ def apart(
     seconds: float = PATIENCE_SECONDS,
     user: Identity | None = None,
     descriptors: Sequence[int] = (),
+    aside: bool = False,
 ) -> Answer:
     """Returns what a function of a module returns: bytes, or bytes and descriptors.
 
     `pid` is the process that is charged with it if that does not end. The function is found by its name, in
     a module that imports nothing but the standard library and others of its kind. It gets the arguments
     and, where `descriptors` are given, a list of their numbers in the reader. With `user` it runs as that
-    one, with no right of ours but to look into other user namespaces. For any thread.
+    one, with no right of ours but to look into other user namespaces. `aside` is for what a process can do
+    without: if it does not end, the process is read all the same, but not aside. For any thread.
 
     Raises the OSErrors that the function raises, TimeoutError if it does not end in time and for as long as
     it does not. A user's processes have half the time for each reader that he holds already.
     """
-    deadline = time.monotonic() + seconds / (1 << _check_not_held(pid))
+    deadline = time.monotonic() + seconds / (1 << _check_not_held(pid, aside))
     if not _at_work.acquire(timeout=seconds):
         raise OSError(errno.EAGAIN, f"too much is read at this moment for PID {pid} to be read as well")
+    request = (function.__module__, function.__qualname__, arguments, user)
     try:
-        return _ask(pid, (function.__module__, function.__qualname__, arguments, user), descriptors, deadline)
+        return _ask(pid, aside, request, descriptors, deadline)
     finally:
         _at_work.release()
 
 
-def _ask(pid: int, request: tuple[Any, ...], descriptors: Sequence[int], deadline: float) -> Answer:
+def _ask(
+    pid: int, aside: bool, request: tuple[Any, ...], descriptors: Sequence[int], deadline: float
+) -> Answer:
     reader = _take_idle() or _Reader()
     try:
         return reader.ask(request, descriptors, deadline)
@@ -97,7 +110,7 @@ def _ask(pid: int, request: tuple[Any, ...], descriptors: Sequence[int], deadlin
         if reader.is_ready:
             _give_back(reader)
         else:
-            _abandon(pid, reader)
+            _abandon(pid, aside, reader)
 
 
 class _Reader:
@@ -226,32 +239,32 @@ def _give_back(reader: _Reader) -> None:
     reader.close()
 
 
-def _abandon(pid: int, reader: _Reader) -> None:
+def _abandon(pid: int, aside: bool, reader: _Reader) -> None:
     reader.kill()
-    user = _user_of(pid)
+    held = _Held(pid, aside, _user_of(pid), reader)
     with _lock:
-        _held.append((pid, user, reader))
+        _held.append(held)
 
 
-def _check_not_held(pid: int) -> int:
+def _check_not_held(pid: int, aside: bool) -> int:
     """The number of readers that the process's user holds. Raises TimeoutError where that, or what all hold,
     is too much already."""
     if not _held:
         return 0
     with _lock:
         for each in list(_held):
-            if each[2].has_ended():
+            if each.reader.has_ended():
                 _held.remove(each)
-                each[2].close()
+                each.reader.close()
         if not _held:
             return 0
         user = _user_of(pid)
-        of_process = sum(holder == pid for holder, _, _ in _held)
-        of_user = sum(owner == user for _, owner, _ in _held)
+        by_process = any(each.pid == pid and (aside or not each.aside) for each in _held)
+        by_user = sum(each.user == user for each in _held)
         is_full = len(_held) >= _MOST_HELD and user != 0
-    if of_process or of_user >= _MOST_HELD_BY_USER or is_full:
+    if by_process or by_user >= _MOST_HELD_BY_USER or is_full:
         raise _timed_out(pid)
-    return of_user
+    return by_user
 
 
 def _user_of(pid: int) -> int:
