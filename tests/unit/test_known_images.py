@@ -1,0 +1,157 @@
+"""What was read is not read again: of a library that comes and goes. And what a shortage of ours is not."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jcollect.discovery import stub_library
+from jcollect.discovery.host import Host
+from jcollect.discovery.known_images import KnownImages
+from jcollect.discovery.process import TracedProcess, check_exists, look, look_again
+from jcollect.discovery.stub_library import StubImage as ParsedImage
+from jcollect.discovery.stub_library import parse_stub_image
+from jcollect.errors import JcollectError
+from jcollect.procfs import apart as apart_module
+from jcollect.procfs.mapped_answer import FileState
+from stub_image import ENTRY, LONG, Method, StubImage
+
+OURSELVES = os.getpid()
+PLACE = Method("com.acme.Orders", "place", (LONG,), kinds=(ENTRY,))
+CLOSE = Method("com.acme.Orders", "close", (LONG,), kinds=(ENTRY,))
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of what was parsed."""
+    sizes: list[int] = []
+
+    def parse(content: bytes) -> ParsedImage:
+        sizes.append(len(content))
+        return parse_stub_image(content)
+
+    monkeypatch.setattr(stub_library, "parse_stub_image", parse)
+    monkeypatch.setattr(stub_library, "_known", KnownImages())
+    return sizes
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[None]:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ):
+        yield
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "jprobe-1/1.so"
+    path.parent.mkdir()
+    path.write_bytes(StubImage([PLACE]).build())
+    return path
+
+
+def names(process: TracedProcess) -> list[str]:
+    return [probe.name for probe in process.probes(())]
+
+
+def test_a_library_that_is_mapped_again_and_again_is_parsed_once(path: Path, parsed: list[int]) -> None:
+    process = TracedProcess(OURSELVES)
+    for _ in range(5):
+        with mapped(path):
+            process = look_again(process, pytest.fail)
+            assert names(process) == ["place__entry"]
+        process = look_again(process, pytest.fail)
+        assert process.libraries == ()
+    assert len(parsed) == 1
+
+
+def rewritten(path: Path) -> None:
+    content = StubImage([CLOSE]).build()
+    assert len(content) == path.stat().st_size
+    about = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+def replaced(path: Path) -> None:
+    path.unlink()
+    path.write_bytes(StubImage([CLOSE]).build())
+
+
+@pytest.mark.parametrize("change", [rewritten, replaced])
+def test_another_content_is_read(path: Path, parsed: list[int], change: Callable[[Path], None]) -> None:
+    with mapped(path):
+        assert names(look(OURSELVES, pytest.fail)) == ["place__entry"]
+    change(path)
+    with mapped(path):
+        assert names(look(OURSELVES, pytest.fail)) == ["close__entry"]
+    assert len(parsed) == 2
+
+
+def test_a_library_that_is_refused_again_and_again_is_parsed_once(path: Path, parsed: list[int]) -> None:
+    path.write_bytes(bytes(4096))
+    warnings: list[str] = []
+    for _ in range(3):
+        with mapped(path):
+            assert look(OURSELVES, warnings.append).libraries == ()
+    assert len(parsed) == 1
+    assert len(warnings) == 3
+    assert len(set(warnings)) == 1
+
+
+def test_what_is_remembered_is_limited_by_number_and_weight() -> None:
+    image = parse_stub_image(StubImage([PLACE]).build())
+    states = [FileState(1, number, 1, 1, 1) for number in range(5)]
+
+    def left(known: KnownImages) -> list[int]:
+        for state in states:
+            known.used(state, (image, b""))
+        return [state.inode for state in known.of(range(5))]
+
+    assert left(KnownImages(most=2)) == [3, 4]
+    assert left(KnownImages(most_weight=3 * image.weight)) == [2, 3, 4]
+    # The newest is there in any case, or the heaviest would be parsed again each time.
+    assert left(KnownImages(most_weight=1)) == [4]
+    known = KnownImages(most=2)
+    known.used(states[0], (image, b""))
+    known.used(states[1], ("refused", b""))
+    known.used(states[0], (image, b""))
+    known.used(states[2], (image, b""))
+    assert [state.inode for state in known.of(range(5))] == [0, 2]
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Neither for us nor by readers that wait: there are none."""
+    idle, apart_module._idle[:] = list(apart_module._idle), []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        apart_module._idle[:] = idle
+
+
+def test_a_shortage_of_descriptors_is_not_taken_for_the_end_of_a_process(path: Path) -> None:
+    with mapped(path):
+        host = Host()
+        process = look(OURSELVES, pytest.fail)
+        assert OURSELVES in [each.pid for each in host.look()]
+        with no_descriptors():
+            with pytest.raises(OSError, match="Too many open files"):
+                look_again(process, pytest.fail)
+            with pytest.raises(OSError, match="Too many open files"):
+                look_again(TracedProcess(OURSELVES), pytest.fail)
+            for read in (lambda: look(OURSELVES, pytest.fail), lambda: check_exists(OURSELVES)):
+                with pytest.raises(JcollectError, match=r"Too many open files; try again"):
+                    read()
+            assert OURSELVES in [each.pid for each in host.look()]
+        assert OURSELVES in [each.pid for each in host.look()]
+        assert look_again(process, pytest.fail) == process
+        host.close()
