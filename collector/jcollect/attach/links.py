@@ -26,6 +26,7 @@ from jcollect.errors import JcollectError, NoFilesError, lacks_files
 from jcollect.procfs.apart import apart
 from jcollect.procfs.mapped import hold_mapped
 from jcollect.procfs.mapped_answer import FileState
+from jcollect.procfs.reasons import is_passing
 
 AUTO = "auto"
 PERF_EVENT = "perf-event"
@@ -200,6 +201,8 @@ def _explain(error: OSError, probe: Probe) -> JcollectError:
         return JcollectError(f"cannot attach to {file} of PID {pid}: {error.strerror}; try again")
     if error.errno == errno.ETIMEDOUT:
         return explain(pid, error, "files")
+    if is_passing(error):
+        return JcollectError(f"cannot attach to {file} of PID {pid}: {error.strerror or error}; try again")
     if error.errno == errno.ESRCH:
         return JcollectError(f"PID {pid} has exited while jcollect was attaching to it")
     if error.errno in (errno.EPERM, errno.EACCES):

@@ -78,8 +78,8 @@ def receive_with_descriptors(connection: socket.socket, size: int) -> tuple[byte
 
 
 def main() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY_BYTES, _MOST_MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_AS, _MOST_MEMORY_BYTES)
+    _limit(resource.RLIMIT_CORE, 0)
     connection = socket.socket(fileno=int(sys.argv[1]))
     sys.path.insert(0, str(Path(__file__).parents[2]))
     try:
@@ -87,6 +87,13 @@ def main() -> None:
             _serve_one(connection)
     except (EOFError, OSError):
         os._exit(0)  # Nobody asks any more.
+
+
+def _limit(which: int, most: int) -> None:
+    """At most so much; the collector may have less already."""
+    hard = resource.getrlimit(which)[1]
+    if hard == resource.RLIM_INFINITY or hard > most:
+        resource.setrlimit(which, (most, most))
 
 
 def _serve_one(connection: socket.socket) -> None:
