@@ -26,6 +26,7 @@ from jcollect.procfs.files import read_file
 from jcollect.procfs.mapped import Mapped, hold_mapped
 from jcollect.procfs.mapped_answer import FileState, digest_of
 from jcollect.procfs.memory import parts_of, read_memory
+from jcollect.procfs.reader_process import ReaderProcess
 from stuck_fs import stuck_fs
 
 OURSELVES = os.getpid()
@@ -150,7 +151,7 @@ def held_now(pid: int) -> bool:
 
 
 def test_a_user_who_holds_readers_has_less_time_and_none_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module._Reader, "has_ended", lambda self: False)
+    monkeypatch.setattr(ReaderProcess, "has_ended", lambda self: False)
     other = subprocess.Popen(["sleep", "60"])
     patience = []
     try:
@@ -177,7 +178,7 @@ def test_a_user_who_holds_readers_has_less_time_and_none_in_the_end(monkeypatch:
 
 
 def test_what_is_read_aside_is_not_held_against_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module._Reader, "has_ended", lambda self: False)
+    monkeypatch.setattr(ReaderProcess, "has_ended", lambda self: False)
     with pytest.raises(TimeoutError):
         apart(OURSELVES, time.sleep, 60, seconds=0.2, aside=True)
     assert apart(OURSELVES, os.getcwdb).content == b"/"

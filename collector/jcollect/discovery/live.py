@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from jcollect.discovery.probes import MARK, STATE_NAMES, Probe, by_library
 from jcollect.discovery.stub_library import GATE_BYTES, Section, StubLibrary
-from jcollect.procfs.apart import MAX_ANSWER_BYTES, apart
+from jcollect.procfs.apart import apart
 from jcollect.procfs.memory import parts_of, read_memory
+from jcollect.procfs.reader_process import MAX_ANSWER_BYTES
 from jprobe.v1 import collector_pb2, probe_pb2
 
 _GATE_WORDS = GATE_BYTES // 8

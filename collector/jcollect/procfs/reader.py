@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 REQUEST = struct.Struct("<QI")  # Bytes that follow, and descriptors that come along.
 ANSWER = struct.Struct("<BQI")  # Status, and the same.
 FINE, FAILED = 0, 1
+STARTED = b"\0"  # Before everything else.
 # SCM_MAX_FD of unix(7).
 MAX_DESCRIPTORS = 253
 
@@ -83,6 +84,7 @@ def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     sys.path.insert(0, str(Path(__file__).parents[2]))
     try:
+        connection.sendall(STARTED)
         while True:
             _serve_one(connection)
     except (EOFError, OSError):
