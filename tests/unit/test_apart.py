@@ -189,7 +189,9 @@ def test_what_is_read_aside_is_not_held_against_the_rest(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("call", ["os.getcwdb", "time.sleep, 600, seconds=1"])
 def test_readers_of_a_collector_that_was_killed_end(call: str) -> None:
-    script = f"import os, time; from jcollect.procfs.apart import apart; apart(os.getpid(), {call}); input()"
+    # Threads of the collector have blocked all signals.
+    script = "import os, signal, time; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals());"
+    script += f"from jcollect.procfs.apart import apart; apart(os.getpid(), {call}); input()"
     collector = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE)
     left: set[int] = set()
     try:

@@ -171,7 +171,7 @@ class _Process:
         """-1 once it is gone."""
         try:
             return effective_user(self._pid).uid
-        except (OSError, ValueError, IndexError):
+        except OSError:
             return -1
 
     def is_due(self, now: float) -> bool:

@@ -142,7 +142,7 @@ def _user_of(pid: int) -> int:
     """-1 of a process that is gone."""
     try:
         return effective_user(pid).uid
-    except (OSError, ValueError, IndexError):
+    except OSError:
         return -1
 
 

@@ -82,7 +82,11 @@ def main() -> None:
     _limit(resource.RLIMIT_AS, _MOST_MEMORY_BYTES)
     _limit(resource.RLIMIT_CORE, 0)
     connection = socket.socket(fileno=int(sys.argv[1]))
-    sys.path.insert(0, str(Path(__file__).parents[2]))
+    # Behind the standard library, which other packages beside us must not replace.
+    sys.path.append(str(Path(__file__).parents[2]))
+    # Whoever has started us may ignore it, or have blocked it in that thread.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
     try:
         connection.sendall(STARTED)
         while True:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from jcollect.procfs.identity import Identity
 
 _MOST_BYTES = 1 << 13
@@ -12,7 +15,10 @@ def effective_user(pid: int) -> Identity:
     Raises OSError."""
     with open(f"/proc/{pid}/status", "rb", buffering=0) as status:
         content = status.read(_MOST_BYTES)
-    return Identity(_second(content, b"\nUid:"), _second(content, b"\nGid:"))
+    try:
+        return Identity(_second(content, b"\nUid:"), _second(content, b"\nGid:"))
+    except (IndexError, ValueError):
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)) from None
 
 
 def _second(content: bytes, key: bytes) -> int:
