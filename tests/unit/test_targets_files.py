@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from test_jvm_from_outside import perf_data
 
 from jcollect.discovery.java_process import name_and_version
-from jcollect.discovery.jvm import describe_jvm
-from jcollect.discovery.maps import Mapping
+from jcollect.discovery.jvm import describe_jvm, is_perfdata
+from jcollect.discovery.maps import Mapping, read_maps
 from jcollect.procfs.files import open_directory, read_file
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -126,3 +128,14 @@ def test_the_release_file_of_the_jdk(tmp_path: Path) -> None:
     (tmp_path / "release").write_text('X="1"\nJAVA_VERSION="17.0.15"\n')
     libjvm = NO_LIBJVM.__class__(**{**NO_LIBJVM.__dict__, "path": f"{tmp_path}/lib/server/libjvm.so"})
     assert describe_jvm(os.getpid(), libjvm, None).jdk == "17.0.15"
+
+
+def test_performance_data_of_another_user_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "hsperfdata_own/1"
+    path.parent.mkdir()
+    path.write_bytes(perf_data({"sun.rt.javaCommand": "a.Main x", "java.property.java.version": "17.0.15"}))
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ):
+        (mapping,) = filter(is_perfdata, read_maps(os.getpid(), b"/hsperfdata_own/1"))
+        assert describe_jvm(os.getpid(), NO_LIBJVM, mapping) == ("a.Main", "17.0.15", True)
+        os.chown(path, 65534, 65534)
+        assert describe_jvm(os.getpid(), NO_LIBJVM, mapping) == ("", "", False)

@@ -131,7 +131,10 @@ class _Files:
         identities = {mapping.file} | {identity for identity in named if identity[2] == mapping.file[2]}
         path = _first(paths, identities) or self._described(identities)
         if path is None:
-            raise OSError(errno.ENOENT, "only map_files leads to it", _link(self._pid, mapping))
+            raise PermissionError(
+                errno.EPERM,
+                "only /proc/PID/map_files leads to it, which takes CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE",
+            )
         held = os.open(path, os.O_PATH | os.O_CLOEXEC)
         if _identity(os.fstat(held)) not in identities:
             os.close(held)
