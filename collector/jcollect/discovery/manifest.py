@@ -166,6 +166,8 @@ def _count_values(content: bytes) -> int:
                 raise MalformedLibraryError(f"its probes have more than {MAX_VALUES:,} values")
             if fields > _MAX_SLOT_FIELDS:
                 raise MalformedLibraryError("its manifest repeats what cannot be repeated")
+        # A field of it may say that it reaches beyond it: the next element begins here all the same.
+        at = end
     return values
 
 
