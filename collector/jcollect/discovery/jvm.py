@@ -11,7 +11,6 @@ from jcollect.discovery.java_process import name_and_version, read_command_line,
 from jcollect.discovery.mapped_file import MappedFiles
 from jcollect.discovery.maps import Mapping
 from jcollect.procfs.apart import apart
-from jcollect.procfs.identity import Identity
 from jcollect.procfs.status import effective_user
 
 # The longest that a class file or a path has; a command line may be longer.
@@ -40,17 +39,13 @@ def is_perfdata(mapping: Mapping) -> bool:
 
 def describe_jvm(pid: int, libjvm: Mapping, perfdata: Mapping | None) -> Jvm:
     """What there is to know of a JVM; nothing that cannot be read is an error."""
-    try:
-        user = effective_user(pid)
-    except OSError:
-        return Jvm("", "", False)
-    texts = _perf_texts(pid, perfdata, user) if perfdata else {}
+    texts = perf_texts(pid, perfdata) if perfdata else {}
     # What jps takes: the first word, also of a path with spaces.
     name = texts.get("sun.rt.javaCommand", "").partition(" ")[0]
     jdk = texts.get("java.property.java.version", "")
     is_certain = bool(name and jdk)
     if not is_certain:
-        found = _name_and_version(pid, libjvm, user)
+        found = _name_and_version(pid, libjvm)
         name, jdk = name or found[0], jdk or found[1]
     return Jvm(name[:_MAX_NAME], jdk[:_MAX_VERSION], is_certain)
 
@@ -63,27 +58,28 @@ def command_line(pid: int) -> list[str]:
         return []
 
 
-def _perf_texts(pid: int, mapping: Mapping, user: Identity) -> dict[str, str]:
+def perf_texts(pid: int, mapping: Mapping) -> dict[str, str]:
+    """HotSpot's texts about itself, by name; none where they cannot be read."""
     try:
         # The mapped file itself: containers that share a /tmp may have others of the same name.
         file = MappedFiles(pid, PATIENCE_SECONDS).read(mapping, MAX_PERFDATA_BYTES)
+        # HotSpot maps none of another user's.
+        return texts_of(file.content or b"") if file.uid == effective_user(pid).uid else {}
     except OSError:
         return {}
-    # HotSpot maps none of another user's.
-    return texts_of(file.content or b"") if file.uid == user.uid else {}
 
 
-def _name_and_version(pid: int, libjvm: Mapping, user: Identity) -> tuple[str, str]:
+def _name_and_version(pid: int, libjvm: Mapping) -> tuple[str, str]:
     # Without root we have no more rights than any user.
-    as_whom = user if os.geteuid() == 0 else None
     try:
+        user = effective_user(pid) if os.geteuid() == 0 else None
         answer = apart(
             pid,
             name_and_version,
             pid,
             libjvm.path,
             _MAX_NAME,
-            user=as_whom,
+            user=user,
             seconds=PATIENCE_SECONDS,
             aside=True,
         )

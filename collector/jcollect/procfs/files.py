@@ -14,7 +14,9 @@ import stat
 
 # openat2(2) has this number on every architecture; Linux 5.6 and later.
 _OPENAT2 = 437
+_RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_IN_ROOT = 0x10
+_AT_FDCWD = -100
 _PIECE_BYTES = 1 << 20
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -28,6 +30,22 @@ class _OpenHow(ctypes.Structure):
 def open_directory(pid: int, path: str) -> int:
     """A descriptor of a directory that the process has at this path. Raises OSError."""
     return _open_inside(pid, path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def open_seen_directory(pid: int, path: str) -> int:
+    """A descriptor of a directory of the process, by its path as seen from here. Raises OSError.
+
+    A link in the way leads into the process's own root if anywhere.
+    """
+    below_root = path.removeprefix(f"/proc/{pid}/root")
+    if below_root != path:
+        return open_directory(pid, below_root)
+    try:
+        return _open(_AT_FDCWD, path, os.O_RDONLY | os.O_DIRECTORY, _RESOLVE_NO_SYMLINKS)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+    return open_directory(pid, path)
 
 
 def read_file(pid: int, path: str, most: int) -> bytes:
@@ -61,20 +79,24 @@ def _open_inside(pid: int, path: str, flags: int) -> int:
     root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         # With /proc/PID/root before the path, absolute links would lead into our own root.
-        how = _OpenHow(flags=flags | os.O_CLOEXEC, resolve=_RESOLVE_IN_ROOT)
-        descriptor: int = _libc.syscall(
-            ctypes.c_long(_OPENAT2),
-            ctypes.c_int(root),
-            ctypes.c_char_p(os.fsencode(_from_root(pid, path))),
-            ctypes.byref(how),
-            ctypes.c_size_t(ctypes.sizeof(how)),
-        )
-        if descriptor < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), path)
-        return descriptor
+        return _open(root, _from_root(pid, path), flags, _RESOLVE_IN_ROOT)
     finally:
         os.close(root)
+
+
+def _open(folder: int, path: str, flags: int, resolve: int) -> int:
+    how = _OpenHow(flags=flags | os.O_CLOEXEC, resolve=resolve)
+    descriptor: int = _libc.syscall(
+        ctypes.c_long(_OPENAT2),
+        ctypes.c_int(folder),
+        ctypes.c_char_p(os.fsencode(path)),
+        ctypes.byref(how),
+        ctypes.c_size_t(ctypes.sizeof(how)),
+    )
+    if descriptor < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    return descriptor
 
 
 def _from_root(pid: int, path: str) -> str:
