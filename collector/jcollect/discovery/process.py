@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ _CAP_SYS_PTRACE = 19
 _CAP_SYS_ADMIN = 21
 _CAP_PERFMON = 38
 _CAP_BPF = 39
+# Descriptors: the process, the file while it is linked, the link, and one that others may take meanwhile.
+_TO_ATTACH = 4
 
 
 class NothingYetError(JcollectError):
@@ -143,6 +146,8 @@ def look_again(before: TracedProcess, warn: Callable[[str], None]) -> TracedProc
     refused: dict[Mapping, str] = {}
     fresh: list[StubLibrary] = []
     new = [each for each in mappings if each.place not in known and each.place not in unreadable]
+    if new:
+        _check_descriptors_left()
     for number, (mapping, library) in enumerate(read_stub_libraries(before.pid, new)):
         if len(libraries) >= MAX_LIBRARIES:
             refused.update(dict.fromkeys(new[number:], f"the process has {MAX_LIBRARIES:,} others"))
@@ -167,6 +172,17 @@ def look_again(before: TracedProcess, warn: Callable[[str], None]) -> TracedProc
     _tell_skipped(before.pid, fresh, warn)
     libraries.sort(key=lambda library: library.place.start)
     return TracedProcess(before.pid, tuple(libraries), frozenset(unreadable))
+
+
+def _check_descriptors_left() -> None:
+    """Raises OSError. Readers take none of ours, but attaching to what they have read does."""
+    taken: list[int] = []
+    try:
+        while len(taken) < _TO_ATTACH:
+            taken.append(os.open("/proc/self", os.O_PATH | os.O_CLOEXEC))
+    finally:
+        for each in taken:
+            os.close(each)
 
 
 def _tell_refused(pid: int, refused: dict[Mapping, str], warn: Callable[[str], None]) -> None:
