@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+import jcollect
 from conditions import wait_until
 from jcollect.discovery.mapped_file import mapped
 from jcollect.discovery.maps import read_maps
@@ -212,3 +213,11 @@ def test_parts_of_memory_are_read_each_for_itself() -> None:
     assert isinstance(parts[1], OSError)
     assert isinstance(parts[2], OSError)
     assert parts[3:] == [b"many", b""]
+
+
+def test_what_runs_apart_takes_the_standard_library_alone() -> None:
+    root = Path(jcollect.__file__).parent
+    modules = [f"jcollect.procfs.{file.stem}" for file in (root / "procfs").glob("*.py")]
+    imports = ",".join([*modules, "jcollect.discovery.java_process"])
+    script = f"import sys; sys.path.append({str(root.parent)!r}); import {imports}"
+    subprocess.run([sys.executable, "-I", "-S", "-c", script], check=True)
