@@ -7,6 +7,7 @@ It imports what it is asked to run, and has the standard library and jcollect it
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import os
@@ -32,6 +33,11 @@ class _Request(NamedTuple):
     name: str
     arguments: Sequence[Any]
     descriptors: Sequence[int]
+
+    def load(self) -> None:
+        """While we are who we are: another user may not read jcollect's own files."""
+        with contextlib.suppress(Exception):  # `run` says why.
+            importlib.import_module(self.module)
 
     def run(self) -> Any:
         function = getattr(importlib.import_module(self.module), self.name)
@@ -77,22 +83,20 @@ def _serve_one(connection: socket.socket) -> None:
 
 def _answer_as(user: Any, connection: socket.socket, request: _Request) -> None:
     """In a child, because nobody can become another user and come back, for sure."""
+    from jcollect.procfs.identity import become
+
+    request.load()
+    reader = os.getpid()
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            _answer(connection, request, before=lambda: _become(user))
+            _answer(connection, request, before=lambda: become(user, parent=reader))
             status = 0
         finally:
             os._exit(status)
     if os.waitpid(child, 0)[1] != 0:
         os._exit(1)  # Half an answer may be on its way.
-
-
-def _become(user: Any) -> None:
-    from jcollect.procfs.identity import become
-
-    become(user)
 
 
 def _answer(connection: socket.socket, request: _Request, before: Callable[[], None] = lambda: None) -> None:
