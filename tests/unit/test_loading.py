@@ -1,4 +1,4 @@
-"""What loading takes: other users' rights, other processes' directories and networks, a Java of our own."""
+"""Loading acts in other processes' directories and networks, with other users' rights."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from jcollect.control.acting import as_user_of
 from jcollect.control.gateway import Gateway
 from jcollect.control.inside import open_directory
 from jcollect.control.jar import delivered_jar, find_jar, sweep_for
-from jcollect.control.jdk import find_libjvm
 from jcollect.control.network import in_network_of
 from jcollect.control.target import Target, read_target
 from jcollect.errors import JcollectError
+from jcollect.procfs.identity import Identity
 from jprobe.v1.control_pb2 import ControlEndpoint
 from stub_gateway import TOKEN
 
@@ -35,8 +34,8 @@ def test_a_process_tells_its_user_and_what_it_catches() -> None:
         child.stdout.readline()
         seen = read_target(child.pid)
         child.kill()
-    expected = Target(child.pid, child.pid, os.geteuid(), os.getegid(), is_stopped=False, catches_quit=True)
-    assert seen == expected
+    us = Identity(os.geteuid(), os.getegid())
+    assert seen == Target(child.pid, child.pid, us, seen.start_time, is_stopped=False, catches_quit=True)
 
 
 IN_OTHER_ROOT = """
@@ -155,7 +154,7 @@ from jcollect.control.jar import delivered_jar
 from jcollect.control.target import read_target
 
 target = read_target(int(sys.argv[1]))
-for _ in range(50):
+for _ in range(15):
     with delivered_jar(target) as delivered:
         assert delivered.jar.startswith("/tmp/"), delivered
         os.stat(f"/proc/{target.pid}/root/real{delivered.jar}")
@@ -192,17 +191,6 @@ def test_a_process_without_any_place_for_the_jar(other_root: tuple[int, Path]) -
 
 
 @as_root
-def test_files_are_touched_with_the_users_rights_and_roots_come_back(tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("x")
-    secret.chmod(0o600)
-    nobody = Target(os.getpid(), os.getpid(), NOBODY, NOBODY, is_stopped=False, catches_quit=True)
-    with as_user_of(nobody), pytest.raises(PermissionError):
-        secret.read_text()
-    assert secret.read_text() == "x"
-
-
-@as_root
 def test_a_socket_is_made_in_the_network_of_the_process_and_ours_stays() -> None:
     with subprocess.Popen(
         ["unshare", "-n", "sh", "-c", "echo; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -221,34 +209,3 @@ def test_a_socket_is_made_in_the_network_of_the_process_and_ours_stays() -> None
         with pytest.raises(JcollectError, match=message):
             Gateway(child.pid, ControlEndpoint(port=1, token=TOKEN))
         child.kill()
-
-
-# Our own Java
-
-
-def test_java_home_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    for release, files, found in (
-        ('JAVA_VERSION="25.0.1"', ("server/libjvm.so", "libattach.so"), True),
-        ('JAVA_VERSION="25.0.1"', ("server/libjvm.so",), False),
-        ('JAVA_VERSION="11.0.2"', ("server/libjvm.so", "libattach.so"), False),
-        ('JAVA_VERSION="1.8.0_392"', ("server/libjvm.so", "libattach.so"), False),
-    ):
-        home = tmp_path / str(len(list(tmp_path.iterdir())))
-        (home / "lib/server").mkdir(parents=True)
-        (home / "release").write_text(release + "\n")
-        for file in files:
-            (home / "lib" / file).touch()
-        monkeypatch.setenv("JAVA_HOME", str(home))
-        if found:
-            assert find_libjvm() == home / "lib/server/libjvm.so"
-        else:
-            with pytest.raises(
-                JcollectError, match=f"jdk.attach here as well, and JAVA_HOME={home} has none"
-            ):
-                find_libjvm()
-
-
-def test_without_java_home_there_is_one_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("JAVA_HOME", raising=False)
-    assert find_libjvm().name == "libjvm.so"

@@ -42,7 +42,7 @@ def is_perfdata(mapping: Mapping) -> bool:
 
 def describe_jvm(pid: int, libjvm: Mapping, perfdata: Mapping | None) -> Jvm:
     """What there is to know of a JVM; nothing that cannot be read is an error."""
-    texts = _perf_texts(pid, perfdata) if perfdata else {}
+    texts = perf_texts(pid, perfdata) if perfdata else {}
     # What jps takes: the first word, also of a path with spaces.
     name = texts.get("sun.rt.javaCommand", "").partition(" ")[0]
     jdk = texts.get("java.property.java.version", "")
@@ -54,7 +54,8 @@ def describe_jvm(pid: int, libjvm: Mapping, perfdata: Mapping | None) -> Jvm:
     )
 
 
-def _perf_texts(pid: int, mapping: Mapping) -> dict[str, str]:
+def perf_texts(pid: int, mapping: Mapping) -> dict[str, str]:
+    """HotSpot's texts about itself, by name; none where they cannot be read."""
     try:
         # The mapped file itself: containers that share a /tmp may have others of the same name.
         return texts_of(MappedFiles(pid).read(mapping, MAX_PERFDATA_BYTES)[1])

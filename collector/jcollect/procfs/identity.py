@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # linux/capability.h
+CAP_DAC_READ_SEARCH = 2
 _CAP_SETGID = 6
 _CAP_SETUID = 7
 _CAP_SETPCAP = 8
@@ -70,11 +71,12 @@ def become(identity: Identity, keep: Collection[int] = (CAP_SYS_PTRACE,), parent
     _verify(identity, groups, kept, has_bounds=not held >> _CAP_SETPCAP & 1)
 
 
-def drop_capabilities() -> None:
-    """Gives up what `become` has kept."""
-    _set_capabilities(0)
-    if _held() != (0, 0, 0):
-        raise _refusal("it keeps capabilities")
+def keep_only(capabilities: Collection[int]) -> None:
+    """Gives up the other capabilities that `become` has kept, in this thread alone. Raises OSError."""
+    kept = _bits(capabilities) & _held()[0]
+    _set_capabilities(kept)
+    if _held() != (kept, kept, 0):
+        raise _refusal("it keeps other capabilities")
 
 
 def _groups_to_have(identity: Identity) -> list[int]:
