@@ -17,7 +17,8 @@ from jcollect.procfs.identity import Identity
 
 # The JVM may take so long to open its socket, of the seconds that the caller gives it.
 _SECONDS = 10.0
-_MARGIN_SECONDS = 1.0
+# A file system that answers at all does within this time, also of a machine under load.
+_PATIENCE_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 
 
@@ -87,8 +88,7 @@ def _request(target: Target, process: int, deadline: float) -> None:
     asked = (target.user.uid, target.start_time, seconds)
     answer = _apart(
         target,
-        # Its own limit is the earlier one, and has an answer.
-        deadline + _MARGIN_SECONDS,
+        time.monotonic() + seconds + _PATIENCE_SECONDS,
         attach_socket.request,
         *asked,
         descriptors=(process,),
@@ -118,7 +118,7 @@ def _apart(
         target.pid,
         target.inner_pid,
         *arguments,
-        seconds=deadline - time.monotonic(),
+        seconds=max(_PATIENCE_SECONDS, deadline - time.monotonic()),
         user=user or target.user,
         descriptors=descriptors,
     ).content

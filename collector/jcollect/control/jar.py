@@ -16,12 +16,12 @@ from jcollect.built import find_built
 from jcollect.control import delivery
 from jcollect.control.target import Target, read_target
 from jcollect.errors import JcollectError
-from jcollect.procfs.apart import PATIENCE_SECONDS, apart
+from jcollect.procfs.apart import apart
 
 _PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 _SWEEP_SECONDS = 0.25
-# For an answer that comes at all.
-_MARGIN_SECONDS = 1.0
+# A file system that answers at all does within this time, also of a machine under load.
+_PATIENCE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def delivered_jar(target: Target, deadline: float | None = None) -> Iterator[Del
     Raises JcollectError where no directory of the target takes it, TimeoutError where one does not answer
     before the deadline (monotonic clock).
     """
-    deadline = deadline or time.monotonic() + PATIENCE_SECONDS
+    deadline = deadline or time.monotonic() + _PATIENCE_SECONDS
     _sweep(target)
     with contextlib.ExitStack() as stack:
         yield stack.enter_context(_delivered_into(*_deliver(target, deadline), target))
@@ -77,7 +77,7 @@ def _deliver(target: Target, deadline: float) -> tuple[str, str, int, int]:
                     target.pid,
                     target.inner_pid,
                     place,
-                    seconds=deadline - time.monotonic(),
+                    seconds=max(_PATIENCE_SECONDS, deadline - time.monotonic()),
                     user=target.user,
                     descriptors=(jar.fileno(),),
                 )
@@ -107,7 +107,7 @@ def _delivered_into(
                 target.pid,
                 delivery.remove,
                 name,
-                seconds=_MARGIN_SECONDS,
+                seconds=_PATIENCE_SECONDS,
                 user=target.user,
                 descriptors=(parent, directory),
             )
@@ -132,6 +132,6 @@ def _sweep(target: Target) -> None:
             target.pid,
             _PLACES,
             _SWEEP_SECONDS,
-            seconds=_SWEEP_SECONDS + _MARGIN_SECONDS,
+            seconds=_SWEEP_SECONDS + _PATIENCE_SECONDS,
             user=target.user,
         )
