@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -168,6 +170,74 @@ def test_those_who_deliver_at_once_do_not_sweep_each_other(other_root: tuple[int
     racing = [subprocess.Popen(code, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     assert [each.communicate()[1] for each in racing] == [""] * len(racing)
     assert list((root / "real/tmp").iterdir()) == []
+
+
+REPORTS: dict[str, Callable[[Path], object]] = {
+    "a link to another's file": lambda path: path.symlink_to("/etc/shadow"),
+    "a pipe": lambda path: os.mkfifo(path),
+    "a directory": lambda path: path.mkdir(),
+    "gone": lambda path: None,
+}
+
+
+@as_root
+@pytest.mark.parametrize("kind", REPORTS)
+def test_a_report_that_the_target_has_exchanged_is_not_read(other_root: tuple[int, Path], kind: str) -> None:
+    pid, root = other_root
+    with delivered_jar(read_target(pid)) as delivered:
+        report = root / "real" / delivered.report[1:]
+        report.unlink()
+        REPORTS[kind](report)
+        assert delivered.read_report() == ""
+
+
+@as_root
+def test_no_more_of_a_report_is_read_than_an_error_has(other_root: tuple[int, Path]) -> None:
+    pid, root = other_root
+    with delivered_jar(read_target(pid)) as delivered:
+        with (root / "real" / delivered.report[1:]).open("r+") as report:
+            report.truncate(1 << 40)
+        assert len(delivered.read_report()) == 8192
+
+
+@as_root
+def test_what_is_put_in_the_place_of_the_jars_directory_stays(other_root: tuple[int, Path]) -> None:
+    pid, root = other_root
+    victim = root / "victim"
+    (victim / "report").parent.mkdir()
+    (victim / "report").touch()
+    os.chown(victim, NOBODY, NOBODY)
+    with delivered_jar(read_target(pid)) as delivered:
+        folder = (root / "real" / delivered.jar[1:]).parent
+        folder.rename(folder.with_name("aside"))
+        folder.symlink_to("/victim")
+    assert (victim / "report").exists()
+    assert folder.is_symlink()
+    assert list(folder.with_name("aside").iterdir()) == []
+
+
+@as_root
+def test_the_agents_options_have_no_separator_in_a_path(other_root: tuple[int, Path]) -> None:
+    with delivered_jar(read_target(other_root[0])) as delivered:
+        for path in (delivered.jar, delivered.report):
+            assert re.fullmatch(r"/(tmp|var/tmp|dev/shm)/jprobe-load-[0-9]+-[0-9a-f]{16}/[a-z.]+", path)
+
+
+@as_root
+def test_a_sweep_of_a_place_full_of_leftovers_ends_in_time(other_root: tuple[int, Path]) -> None:
+    pid, root = other_root
+    for i in range(5_000):
+        (root / f"real/tmp/jprobe-load-{i}").symlink_to("/")
+    for i in range(150):
+        folder = root / f"real/tmp/jprobe-load-x{i}"
+        folder.mkdir(mode=0o700)
+        os.chown(folder, NOBODY, NOBODY)
+    begun = time.monotonic()
+    sweep_for(pid)
+    assert time.monotonic() - begun < 5
+    # As many as it takes up at once, of whatever kind.
+    left = sum(path.is_dir() and not path.is_symlink() for path in (root / "real/tmp").iterdir())
+    assert left >= 50
 
 
 @as_root

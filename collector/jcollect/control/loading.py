@@ -88,7 +88,8 @@ def _attach(target: Target, libjvm: str, delivered: DeliveredJar, deadline: floa
         ) from None
     lines = result.output.splitlines()
     if result.code != 0 or not lines:
-        trouble = (result.errors.splitlines() or ["no word"])[-1]
+        said = [line for line in result.errors.splitlines() if line.strip(" #")]
+        trouble = (said or ["no word"])[-1]
         raise cannot_load(target, f"attaching ended with code {result.code}: {_told(trouble)}")
     return _told(lines[-1])
 
