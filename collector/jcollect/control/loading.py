@@ -20,6 +20,7 @@ from jcollect.discovery.jvm import is_perfdata, perf_texts
 from jcollect.discovery.maps import Mapping, read_maps
 from jcollect.errors import JcollectError
 from jcollect.printable import printable
+from jcollect.procfs.identity import can_become
 
 LOADING_SECONDS = 30.0
 
@@ -114,10 +115,11 @@ def _told(text: str) -> str:
 
 def _check_takes_agents(target: Target) -> None:
     pid = target.pid
-    own = os.geteuid()
-    if own not in (0, target.user.uid):
+    if not can_become(target.user):
         raise cannot_load(
-            target, f"it belongs to user {target.user.uid}, and we are user {own}; run with sudo"
+            target,
+            f"it belongs to user {target.user.uid}, and we are user {os.geteuid()} without CAP_SETUID and "
+            "CAP_SETGID; run with sudo",
         )
     try:
         mappings = read_maps(pid)

@@ -5,6 +5,9 @@ Imports nothing but the standard library.
 
 from __future__ import annotations
 
+import errno
+import os
+import select
 import signal
 from typing import NamedTuple
 
@@ -45,5 +48,8 @@ def read_status(pid: int) -> ProcessStatus:
 
 
 def check_lives(process: int) -> None:
-    """Raises ProcessLookupError unless the process of a pidfd is still there, be it as a zombie."""
-    signal.pidfd_send_signal(process, 0)
+    """Raises ProcessLookupError if the process of a pidfd has ended."""
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    if poll.poll(0):
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))

@@ -45,6 +45,13 @@ class Identity:
     gid: int
 
 
+def can_become(identity: Identity) -> bool:
+    """Returns true if this process has the capabilities for it, or is that user already."""
+    held = _held()[0]
+    is_it = os.getresuid() == (identity.uid,) * 3 and os.getresgid() == (identity.gid,) * 3
+    return is_it or bool(held >> _CAP_SETUID & 1 and held >> _CAP_SETGID & 1)
+
+
 def become(identity: Identity, keep: Collection[int] = (CAP_SYS_PTRACE,), parent: int | None = None) -> None:
     """Makes this process that user, irrevocably, and verifies it. For a child with a single thread.
 
@@ -82,9 +89,9 @@ def keep_only(capabilities: Collection[int]) -> None:
 def _groups_to_have(identity: Identity) -> list[int]:
     """The supplementary groups afterwards: none, where they can be given up."""
     own = os.getgroups()
-    may_change = _held()[0] >> _CAP_SETGID & 1
-    if not may_change and (os.getresuid() != (identity.uid,) * 3 or os.getresgid() != (identity.gid,) * 3):
+    if not can_become(identity):
         raise _refusal("it takes CAP_SETUID and CAP_SETGID to become another user")
+    may_change = _held()[0] >> _CAP_SETGID & 1
     # Where a user namespace forbids it (user_namespaces(7)), nobody in there can give up or gain a group.
     return [] if may_change and not _is_forbidden() else own
 
