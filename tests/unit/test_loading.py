@@ -12,15 +12,20 @@ from pathlib import Path
 
 import pytest
 
+from conditions import miss
+from fake_jvm import AS_SOMEBODY, SOMEBODY
 from jcollect.control.gateway import Gateway
 from jcollect.control.inside import open_directory
 from jcollect.control.jar import delivered_jar, find_jar, sweep_for
 from jcollect.control.network import in_network_of
+from jcollect.control.standard_stream import STANDARD_ERROR, is_full
 from jcollect.control.target import Target, read_target
 from jcollect.errors import JcollectError
+from jcollect.procfs.apart import apart
 from jcollect.procfs.identity import Identity
 from jprobe.v1.control_pb2 import ControlEndpoint
 from stub_gateway import TOKEN
+from stuck_fs import stuck_fs
 
 NOBODY = 65534
 
@@ -279,3 +284,30 @@ def test_a_socket_is_made_in_the_network_of_the_process_and_ours_stays() -> None
         with pytest.raises(JcollectError, match=message):
             Gateway(child.pid, ControlEndpoint(port=1, token=TOKEN))
         child.kill()
+
+
+# A file system that does not answer
+
+
+@as_root
+def test_a_tmp_that_does_not_answer_takes_no_jar_and_no_sweep() -> None:
+    if not Path("/dev/fuse").exists():
+        miss("it takes /dev/fuse")
+    command = [*AS_SOMEBODY, sys.executable, "-E", "-c", "import time; print(flush=True); time.sleep(600)"]
+    with stuck_fs(Path("/tmp"), ["OPENDIR", "MKDIR", "LOOKUP"], command, SOMEBODY, False) as there:
+        begun = time.monotonic()
+        sweep_for(there.pid)
+        # The process itself is looked at all the same.
+        assert apart(there.pid, os.getcwdb).content == b"/"
+        with pytest.raises(TimeoutError), delivered_jar(read_target(there.pid)):
+            pass
+        assert time.monotonic() - begun < 20
+
+
+@as_root
+def test_a_standard_error_that_does_not_answer_is_asked_within_limits(tmp_path: Path) -> None:
+    if not Path("/dev/fuse").exists():
+        miss("it takes /dev/fuse")
+    command = ["sh", "-c", 'exec 2<>"$0"; echo; exec sleep 600', tmp_path / "file"]
+    with stuck_fs(tmp_path, ["POLL"], command) as there, pytest.raises(TimeoutError):
+        apart(there.pid, is_full, there.pid, STANDARD_ERROR, seconds=0.5)

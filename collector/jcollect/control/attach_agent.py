@@ -2,9 +2,9 @@
 
     python -m jcollect.control.attach_agent PARENT LIBJVM PID UID GID JAR OPTIONS
 
-It prints one line: "loaded", or "refused: " and the JVM's own words. A process of its own, because a JVM
-inside jcollect would cost its memory for as long as jcollect runs and meddle with its signals, and because
-this one becomes another user.
+It prints one line: "loaded", "refused: " and the JVM's own words, or "spared: " and why it was not asked. A
+process of its own, because a JVM inside jcollect would cost its memory for as long as jcollect runs and
+meddle with its signals, and because this one becomes another user.
 
 HotSpot answers those whose effective user and group are its own, or root as its user namespace sees it. The
 target's user may end this process. Of root it has CAP_SYS_PTRACE, by which /proc/PID/root of other user
@@ -19,6 +19,7 @@ import contextlib
 import os
 import sys
 
+from jcollect.control.thread_limit import thread_shortage
 from jcollect.procfs.identity import CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, Identity, become, keep_only
 
 # JPype imports it if it is there, and it starts threads: each would have an identity of its own.
@@ -33,7 +34,9 @@ def main() -> None:
     become(Identity(int(uid), int(gid)), (CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH), parent=int(parent))
     _start_jvm(libjvm)
     keep_only((CAP_SYS_PTRACE,))
-    print(_load(pid, jar, options), flush=True)
+    # The threads of this JVM count for the same limit of the user's, and the agent will need some.
+    shortage = thread_shortage(int(pid))
+    print(f"spared: {shortage}" if shortage else _load(pid, jar, options), flush=True)
     # Not by way of the JVM's shutdown, which would take longer than all the rest.
     os._exit(0)
 

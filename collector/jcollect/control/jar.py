@@ -127,7 +127,8 @@ def sweep_for(pid: int) -> None:
 def _sweep(target: Target) -> None:
     with contextlib.suppress(OSError):
         apart(
-            target.pid,
+            # Not held against the process, whose memory can be read all the same.
+            -target.pid,
             delivery.sweep,
             target.pid,
             _PLACES,

@@ -13,7 +13,7 @@ from jcollect.control.bounded_child import HeldUpError, run_bounded
 from jcollect.control.handshake import open_attach_socket
 from jcollect.control.jar import DeliveredJar, delivered_jar
 from jcollect.control.jdk import find_libjvm
-from jcollect.control.refusal import cannot_load
+from jcollect.control.refusal import cannot_load, cannot_start_thread
 from jcollect.control.standard_error import would_wait
 from jcollect.control.target import Target, held, read_target
 from jcollect.discovery.jvm import is_perfdata, perf_texts
@@ -49,6 +49,8 @@ def load_agent(pid: int, seconds: float = LOADING_SECONDS) -> None:
             _open_socket(target, process, deadline)
             with delivered_jar(target, deadline) as delivered:
                 answer = _attach(target, str(libjvm), delivered, deadline)
+                if answer.startswith("spared: "):
+                    raise cannot_start_thread(target, answer.removeprefix("spared: "))
                 if answer != "loaded":
                     raise cannot_load(target, _advice(answer.removeprefix("refused: ")))
                 _check_report(target, delivered)
