@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from conditions import miss, wait_until
 from fake_jvm import AS_SOMEBODY, SOMEBODY, FakeJvm, fake_jvm
 from jcollect.control import attach_socket
 from jcollect.control.handshake import open_attach_socket
+from jcollect.control.loading import load_agent
 from jcollect.control.target import held, read_target
 from jcollect.errors import JcollectError
 from jcollect.procfs.apart import apart
@@ -161,7 +163,13 @@ def test_what_is_no_socket_is_not_removed(tmp_path: Path, kind: str, owner: int)
 # A file system that does not answer
 
 
-CATCHES = "import signal; signal.signal(signal.SIGQUIT, print); print(flush=True); signal.pause()"
+CATCHES = """
+import mmap, os, signal, sys
+libraries = [mmap.mmap(os.open(file, os.O_RDONLY), 4096, prot=mmap.PROT_READ) for file in sys.argv[1:]]
+signal.signal(signal.SIGQUIT, print)
+print(flush=True)
+signal.pause()
+"""
 
 
 @pytest.mark.parametrize("is_for_others", [True, False])
@@ -191,3 +199,21 @@ def has_let_go(pid: int) -> bool:
     except (OSError, JcollectError):
         pass
     return True
+
+
+def test_loading_into_a_jvm_whose_tmp_does_not_answer_is_refused_in_time() -> None:
+    if not Path("/dev/fuse").exists():
+        miss("it takes /dev/fuse")
+    # Not below /tmp, which the process has another of.
+    with tempfile.TemporaryDirectory(dir="/run") as folder:
+        os.chmod(folder, 0o755)
+        library = Path(folder, "libjvm.so")
+        library.write_bytes(bytes(4096))
+        command = [*AS_SOMEBODY, sys.executable, "-E", "-c", CATCHES, library]
+        with stuck_fs(Path("/tmp"), ["LOOKUP"], command, SOMEBODY, False) as there:
+            begun = time.monotonic()
+            with pytest.raises(
+                JcollectError, match="its file system has let us wait for too long, as a FUSE"
+            ):
+                load_agent(there.pid, 1)
+            assert time.monotonic() - begun < DEADLINE
