@@ -19,7 +19,8 @@ from jcollect.control.inside import open_directory
 from jcollect.control.jar import delivered_jar, find_jar, sweep_for
 from jcollect.control.network import in_network_of
 from jcollect.control.standard_stream import STANDARD_ERROR, is_full
-from jcollect.control.target import Target, read_target
+from jcollect.control.stub_directory import create
+from jcollect.control.target import Target, exists, read_target
 from jcollect.errors import JcollectError
 from jcollect.procfs.apart import apart
 from jcollect.procfs.identity import Identity
@@ -83,6 +84,34 @@ def test_absolute_links_of_a_process_stay_in_its_root(other_root: tuple[int, Pat
         assert os.path.samestat(os.fstat(descriptor), os.stat(root / "real/tmp"))
     finally:
         os.close(descriptor)
+
+
+@as_root
+def test_links_of_a_process_that_is_root_in_its_own_root_stay_there(tmp_path: Path) -> None:
+    # As root of a container is, whose user is ours.
+    root = tmp_path / "root"
+    (root / "tmp").mkdir(parents=True)
+    (root / "tmp/jprobe-1").symlink_to(tmp_path / "ours")
+    (tmp_path / "ours").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", IN_OTHER_ROOT, root, "0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        user = read_target(child.pid).user
+        # By both of its paths as seen from here.
+        for directory in (f"/proc/{child.pid}/root/tmp/jprobe-1", f"{root}/tmp/jprobe-1"):
+            with pytest.raises(FileNotFoundError):
+                apart(child.pid, create, child.pid, directory, "control.wanted", user=user)
+            assert not exists(child.pid, directory)
+        (root / "tmp/jprobe-1").unlink()
+        (root / "tmp/jprobe-1").mkdir()
+        for directory in (f"/proc/{child.pid}/root/tmp/jprobe-1", f"{root}/tmp/jprobe-1"):
+            assert exists(child.pid, directory)
+            apart(child.pid, create, child.pid, directory, "control.wanted", user=user)
+        child.kill()
+    assert list((tmp_path / "ours").iterdir()) == []
+    assert (root / "tmp/jprobe-1/control.wanted").exists()
 
 
 @as_root

@@ -2,9 +2,9 @@
 
     python -m jcollect.control.attach_agent PARENT LIBJVM PID UID GID JAR OPTIONS
 
-It prints one line: "loaded", "refused: " and the JVM's own words, or "spared: " and why it was not asked. A
-process of its own, because a JVM inside jcollect would cost its memory for as long as jcollect runs and
-meddle with its signals, and because this one becomes another user.
+It prints one line: "loaded", "refused: " and the JVM's own words, or "unfit: " or "spared: " and why it was
+not asked. A process of its own, because a JVM inside jcollect would cost its memory for as long as jcollect
+runs and meddle with its signals, and because this one becomes another user.
 
 HotSpot answers those whose effective user and group are its own, or root as its user namespace sees it. The
 target's user may end this process. Of root it has CAP_SYS_PTRACE, by which /proc/PID/root of other user
@@ -19,6 +19,7 @@ import contextlib
 import os
 import sys
 
+from jcollect.control.inside import open_directory
 from jcollect.control.thread_limit import thread_shortage
 from jcollect.procfs.identity import CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, Identity, become, keep_only
 
@@ -59,15 +60,27 @@ def _start_jvm(libjvm: str) -> None:
     )
 
 
+def _leads_elsewhere(pid: int) -> bool:
+    """Returns true if the API would take a socket for the JVM's that is in another /tmp.
+
+    It follows /proc/PID/root/tmp with our root: be it an absolute link, it leads to a /tmp of ours.
+    """
+    tmp = open_directory(pid, "/tmp")
+    try:
+        return not os.path.samestat(os.fstat(tmp), os.stat(f"/proc/{pid}/root/tmp"))
+    finally:
+        os.close(tmp)
+
+
 def _load(pid: str, jar: str, options: str) -> str:
+    if _leads_elsewhere(int(pid)):
+        return "unfit: its /tmp is a symbolic link, which the attach API follows in our file system"
     try:
         machine = jpype.JClass("com.sun.tools.attach.VirtualMachine").attach(pid)
         try:
             version = str(machine.getSystemProperties()["java.specification.version"])
             if int(version.split(".")[-1]) < _OLDEST_TARGET:
-                return (
-                    f"refused: it is a JVM of Java {version}, and the agent needs {_OLDEST_TARGET} or later"
-                )
+                return f"unfit: it is a JVM of Java {version}, and the agent needs {_OLDEST_TARGET} or later"
             machine.loadAgent(jar, options)
         finally:
             with contextlib.suppress(jpype.JException):

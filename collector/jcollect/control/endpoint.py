@@ -27,7 +27,9 @@ def find_endpoint(agent: Agent, target: Target) -> control_pb2.ControlEndpoint |
         return None
     path = os.path.join(directory, _FILE)
     try:
-        answer = apart(target.pid, stub_directory.read_private, path, _MAX_BYTES, user=target.user).content
+        answer = apart(
+            agent.pid, stub_directory.read_private, agent.pid, directory, _FILE, _MAX_BYTES, user=target.user
+        ).content
     except FileNotFoundError:
         return None
     except OSError as error:

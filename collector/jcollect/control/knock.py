@@ -7,7 +7,6 @@ does the same, is answered sooner.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 
 from jcollect.control import stub_directory
@@ -26,18 +25,19 @@ def knock(agent: Agent, target: Target, seconds: float) -> bool:
     """Returns true if the gateway is open now. Raises JcollectError where the file cannot be made."""
     if agent.directory is None:
         return False
-    path = os.path.join(agent.directory, _FILE)
+    pid = agent.pid
+    file = (pid, agent.directory, _FILE)
     try:
-        apart(target.pid, stub_directory.create, path, user=target.user)
+        apart(pid, stub_directory.create, *file, user=target.user)
     except OSError as error:
         raise JcollectError(
-            f"cannot ask PID {agent.pid} for its gateway by {printable(path)}: {error.strerror}"
+            f"cannot ask PID {pid} for its gateway by {printable(agent.directory)}/{_FILE}: {error.strerror}"
         ) from None
     deadline = time.monotonic() + seconds
     while find_endpoint(agent, target) is None:
         if time.monotonic() > deadline:
             with contextlib.suppress(OSError):
-                apart(target.pid, stub_directory.remove, path, user=target.user)
+                apart(pid, stub_directory.remove, *file, user=target.user)
             return False
         time.sleep(_POLL_SECONDS)
     return True

@@ -51,6 +51,8 @@ def load_agent(pid: int, seconds: float = LOADING_SECONDS) -> None:
                 answer = _attach(target, str(libjvm), delivered, deadline)
                 if answer.startswith("spared: "):
                     raise cannot_start_thread(target, answer.removeprefix("spared: "))
+                if answer.startswith("unfit: "):
+                    raise cannot_load(target, answer.removeprefix("unfit: "))
                 if answer != "loaded":
                     raise cannot_load(target, _advice(answer.removeprefix("refused: ")))
                 _check_report(target, delivered)

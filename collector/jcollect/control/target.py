@@ -69,13 +69,13 @@ def held(target: Target) -> Iterator[int]:
         yield process
 
 
-def exists(pid: int, path: str) -> bool:
-    """Returns true if a path leads anywhere for the user of the process, or if that is not told in time.
+def exists(pid: int, directory: str) -> bool:
+    """Returns true if a directory of the process is there, or if that cannot be told.
 
     Raises JcollectError when the process is gone.
     """
     try:
-        return bool(apart(pid, stub_directory.exists, path, user=read_target(pid).user).content)
+        return bool(apart(pid, stub_directory.exists, pid, directory, user=read_target(pid).user).content)
     except OSError:
         return True
 
