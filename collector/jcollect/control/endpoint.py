@@ -13,6 +13,7 @@ from jcollect.control.target import Target
 from jcollect.errors import JcollectError
 from jcollect.printable import printable
 from jcollect.procfs.apart import apart
+from jcollect.procfs.identity import can_become
 from jprobe.v1 import control_pb2
 
 _FILE = "control"
@@ -26,6 +27,11 @@ def find_endpoint(agent: Agent, target: Target) -> control_pb2.ControlEndpoint |
     if directory is None:
         return None
     path = os.path.join(directory, _FILE)
+    if not can_become(target.user):
+        raise JcollectError(
+            f"cannot command PID {agent.pid}: only user {target.user.uid} can read {printable(path)}, and "
+            "becoming that user takes CAP_SETUID and CAP_SETGID; run with sudo"
+        )
     try:
         answer = apart(
             agent.pid, stub_directory.read_private, agent.pid, directory, _FILE, _MAX_BYTES, user=target.user
