@@ -46,25 +46,32 @@ class Identity:
 
 
 def can_become(identity: Identity) -> bool:
-    """Returns true if this process has the capabilities for it, or is that user already."""
+    """Returns true if this process has the capabilities for it, or is that user already, in any group."""
+    return _may_change() or os.getresuid() == (identity.uid,) * 3
+
+
+def _may_change() -> bool:
     held = _held()[0]
-    is_it = os.getresuid() == (identity.uid,) * 3 and os.getresgid() == (identity.gid,) * 3
-    return is_it or bool(held >> _CAP_SETUID & 1 and held >> _CAP_SETGID & 1)
+    return bool(held >> _CAP_SETUID & 1 and held >> _CAP_SETGID & 1)
 
 
 def become(identity: Identity, keep: Collection[int] = (CAP_SYS_PTRACE,), parent: int | None = None) -> None:
     """Makes this process that user, irrevocably, and verifies it. For a child with a single thread.
 
     `keep` are capabilities, of which it keeps those that it has. `parent` is the PID of the parent that it
-    dies with. A process without CAP_SETUID and CAP_SETGID has to be that user already; it keeps its groups,
-    which are the user's own. Raises OSError, PermissionError where the result is not what was asked for:
+    dies with. A process without CAP_SETUID and CAP_SETGID has to be that user already, and keeps its groups:
+    it has had the rights of both before. Raises OSError, PermissionError where the result is not what was asked for:
     then the process must do nothing more.
     """
     if len(os.listdir("/proc/self/task")) != 1:
         raise _refusal("it has more than one thread, and each has an identity of its own")
     held = _held()[0]
     kept = _bits(keep) & held
-    groups = _groups_to_have(identity)
+    if not can_become(identity):
+        raise _refusal("it takes CAP_SETUID and CAP_SETGID to become another user")
+    if not _may_change():
+        identity = Identity(identity.uid, os.getgid())
+    groups = _groups_to_have()
     _change_ids(identity, groups)
     _keep_capabilities(kept)
     _confine()
@@ -86,14 +93,10 @@ def keep_only(capabilities: Collection[int]) -> None:
         raise _refusal("it keeps other capabilities")
 
 
-def _groups_to_have(identity: Identity) -> list[int]:
+def _groups_to_have() -> list[int]:
     """The supplementary groups afterwards: none, where they can be given up."""
-    own = os.getgroups()
-    if not can_become(identity):
-        raise _refusal("it takes CAP_SETUID and CAP_SETGID to become another user")
-    may_change = _held()[0] >> _CAP_SETGID & 1
     # Where a user namespace forbids it (user_namespaces(7)), nobody in there can give up or gain a group.
-    return [] if may_change and not _is_forbidden() else own
+    return [] if _may_change() and not _is_forbidden() else os.getgroups()
 
 
 def _is_forbidden() -> bool:
