@@ -60,8 +60,8 @@ def become(identity: Identity, keep: Collection[int] = (CAP_SYS_PTRACE,), parent
 
     `keep` are capabilities, of which it keeps those that it has. `parent` is the PID of the parent that it
     dies with. A process without CAP_SETUID and CAP_SETGID has to be that user already, and keeps its groups:
-    it has had the rights of both before. Raises OSError, PermissionError where the result is not what was asked for:
-    then the process must do nothing more.
+    it has had the rights of both before. Raises OSError, PermissionError where the result is not what was
+    asked for: then the process must do nothing more.
     """
     if len(os.listdir("/proc/self/task")) != 1:
         raise _refusal("it has more than one thread, and each has an identity of its own")
