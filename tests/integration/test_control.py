@@ -369,7 +369,9 @@ def test_a_jvm_that_takes_no_agents(jdk: Jdk, targets: Path, jvm: str, reason: s
 
 
 def test_a_jvm_that_would_die_of_the_handshake_is_spared(targets: Path) -> None:
-    with prime_calls(newest_jdk, targets, "-Xrs", "-XX:+DisableAttachMechanism") as target:
+    # Without its counters it does not say that it is not to be attached to.
+    jvm = ("-Xrs", "-XX:+DisableAttachMechanism", "-XX:-UsePerfData")
+    with prime_calls(newest_jdk, targets, *jvm) as target:
         message = refused("select", target.pid, ORDERS, "--timeout", "1")
         assert (
             "it does not catch SIGQUIT, which asks a JVM to be attached to and would end this one" in message

@@ -18,6 +18,7 @@ from jcollect.control.gateway import Gateway
 from jcollect.control.target import Target
 from jcollect.discovery.stub_library import StubLibrary, parse_stub_image
 from jcollect.errors import JcollectError
+from jcollect.procfs.identity import Identity
 from jprobe.v1.control_pb2 import ControlEndpoint, ControlReply, GateSettings
 from stub_gateway import TOKEN, reply_line, stub_gateway, write_endpoint
 from stub_image import StubImage
@@ -29,7 +30,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 
 
 def target(uid: int = os.geteuid()) -> Target:
-    return Target(PID, PID, uid, os.getegid(), is_stopped=False, catches_quit=True)
+    return Target(PID, PID, Identity(uid, os.getegid()), 0, is_stopped=False, catches_quit=True)
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_an_endpoint_that_others_can_touch_is_refused(directory: Path, mode: int
 
 @as_root
 def test_an_endpoint_of_another_user_is_refused(directory: Path) -> None:
-    os.chown(write_endpoint(directory, 4711), 12345, 12345)
+    os.chown(write_endpoint(directory, 4711, mode=0o644), 12345, 12345)
     assert endpoint_refusal(directory) == "it belongs to user 12345, and the process to user 0"
 
 

@@ -77,9 +77,13 @@ def test_root_of_a_user_namespace_loses_its_capabilities_too(wrapper: list[str])
 def test_who_is_not_root_becomes_nobody_else() -> None:
     by_somebody = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
     assert "it takes CAP_SETUID and CAP_SETGID" in status_of([*by_somebody, *command_of(65534)])
-    status = status_of([*by_somebody, *command_of(SOMEBODY)])
-    assert set(status["Uid"].split()) == {str(SOMEBODY)}
-    assert int(status["CapPrm"], 16) == 0
+    # In another group he is himself as well.
+    for group in (SOMEBODY, 27):
+        as_himself = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={group}", "--clear-groups"]
+        status = status_of([*as_himself, *command_of(SOMEBODY)])
+        assert set(status["Uid"].split()) == {str(SOMEBODY)}
+        assert set(status["Gid"].split()) == {str(group)}
+        assert int(status["CapPrm"], 16) == 0
 
 
 @as_root

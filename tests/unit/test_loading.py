@@ -1,4 +1,4 @@
-"""What loading takes: other users' rights, other processes' directories and networks, a Java of our own."""
+"""Loading acts in other processes' directories and networks, with other users' rights."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from jcollect.control.acting import as_user_of
+from conditions import miss
 from jcollect.control.gateway import Gateway
 from jcollect.control.inside import open_directory
-from jcollect.control.jar import delivered_jar, find_jar, sweep_for
-from jcollect.control.jdk import find_libjvm
 from jcollect.control.network import in_network_of
-from jcollect.control.target import Target, read_target
+from jcollect.control.standard_stream import STANDARD_ERROR, is_full
+from jcollect.control.stub_directory import create
+from jcollect.control.target import Target, exists, read_target
 from jcollect.errors import JcollectError
+from jcollect.procfs.apart import apart
+from jcollect.procfs.identity import Identity
 from jprobe.v1.control_pb2 import ControlEndpoint
+from other_root import process_in, process_in_other_root
 from stub_gateway import TOKEN
-
-NOBODY = 65534
+from stuck_fs import stuck_fs
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 
@@ -35,38 +37,15 @@ def test_a_process_tells_its_user_and_what_it_catches() -> None:
         child.stdout.readline()
         seen = read_target(child.pid)
         child.kill()
-    expected = Target(child.pid, child.pid, os.geteuid(), os.getegid(), is_stopped=False, catches_quit=True)
-    assert seen == expected
-
-
-IN_OTHER_ROOT = """
-import os, sys
-os.chroot(sys.argv[1])
-os.chdir("/")
-os.setresgid(int(sys.argv[2]), int(sys.argv[2]), int(sys.argv[2]))
-os.setresuid(int(sys.argv[2]), int(sys.argv[2]), int(sys.argv[2]))
-print(flush=True)
-sys.stdin.read()
-"""
+    us = Identity(os.geteuid(), os.getegid())
+    assert seen == Target(child.pid, child.pid, us, seen.start_time, is_stopped=False, catches_quit=True)
 
 
 @pytest.fixture
 def other_root(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     """A process of another user with a root of its own, in which /tmp is an absolute link."""
-    root = tmp_path / "root"
-    (root / "real/tmp").mkdir(parents=True)
-    (root / "real/tmp").chmod(0o1777)
-    (root / "tmp").symlink_to("/real/tmp")
-    # pytest's directories are for their owner alone, above the new root as well.
-    with subprocess.Popen(
-        [sys.executable, "-c", IN_OTHER_ROOT, root, str(NOBODY)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as child:
-        assert child.stdout is not None
-        child.stdout.readline()
-        yield child.pid, root
-        child.kill()
+    with process_in_other_root(tmp_path) as (pid, root):
+        yield pid, root
 
 
 @as_root
@@ -80,126 +59,32 @@ def test_absolute_links_of_a_process_stay_in_its_root(other_root: tuple[int, Pat
 
 
 @as_root
+def test_links_of_a_process_that_is_root_in_its_own_root_stay_there(tmp_path: Path) -> None:
+    # As root of a container is, whose user is ours.
+    root = tmp_path / "root"
+    (root / "tmp").mkdir(parents=True)
+    (root / "tmp/jprobe-1").symlink_to(tmp_path / "ours")
+    (tmp_path / "ours").mkdir()
+    with process_in(root, 0) as pid:
+        user = read_target(pid).user
+        # By both of its paths as seen from here.
+        for directory in (f"/proc/{pid}/root/tmp/jprobe-1", f"{root}/tmp/jprobe-1"):
+            with pytest.raises(FileNotFoundError):
+                apart(pid, create, pid, directory, "control.wanted", user=user)
+            assert not exists(pid, directory)
+        (root / "tmp/jprobe-1").unlink()
+        (root / "tmp/jprobe-1").mkdir()
+        for directory in (f"/proc/{pid}/root/tmp/jprobe-1", f"{root}/tmp/jprobe-1"):
+            assert exists(pid, directory)
+            apart(pid, create, pid, directory, "control.wanted", user=user)
+    assert list((tmp_path / "ours").iterdir()) == []
+    assert (root / "tmp/jprobe-1/control.wanted").exists()
+
+
+@as_root
 def test_a_directory_that_a_process_does_not_have(other_root: tuple[int, Path]) -> None:
     with pytest.raises(FileNotFoundError):
         open_directory(other_root[0], "/var/tmp")
-
-
-@as_root
-def test_the_jar_is_delivered_for_the_targets_user_alone_and_taken_back(other_root: tuple[int, Path]) -> None:
-    pid, root = other_root
-    there = read_target(pid)
-    with delivered_jar(there) as delivered:
-        jar = root / "real" / delivered.jar[1:]
-        assert jar.read_bytes() == find_jar().read_bytes()
-        for path, mode in ((jar.parent, 0o700), (jar, 0o600), (root / "real" / delivered.report[1:], 0o600)):
-            status = path.stat()
-            assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (NOBODY, NOBODY, mode)
-        assert delivered.read_report() == ""
-        (root / "real" / delivered.report[1:]).write_text("ok\n")
-        assert delivered.read_report() == "ok"
-    assert list((root / "real/tmp").iterdir()) == []
-
-
-KILLED = """
-import os, signal, sys
-from jcollect.control.jar import delivered_jar
-from jcollect.control.target import read_target
-
-with delivered_jar(read_target(int(sys.argv[1]))) as delivered:
-    print(delivered.jar, flush=True)
-    sys.stdin.read()
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-@as_root
-@pytest.mark.parametrize("how", ["the next that attaches", "the next that loads"])
-def test_what_a_killed_jcollect_has_left_is_taken_back_by_the_next(
-    other_root: tuple[int, Path], how: str
-) -> None:
-    pid, root = other_root
-    others = ("jprobe-load-of-root", "jprobe-load-with-more")
-    for name in others:
-        folder = root / "real/tmp" / name
-        folder.mkdir(mode=0o700)
-        (folder / ("jprobe.jar" if name == others[0] else "diary.txt")).touch()
-        if name != others[0]:
-            os.chown(folder, NOBODY, NOBODY)
-    (root / "real/tmp/jprobe-load-link").symlink_to("jprobe-load-of-root")
-    os.chown(root / "real/tmp/jprobe-load-link", NOBODY, NOBODY, follow_symlinks=False)
-    before = set(os.listdir(root / "real/tmp"))
-    code = [sys.executable, "-c", KILLED, str(pid)]
-    with subprocess.Popen(code, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as living:
-        assert living.stdout is not None
-        jar = living.stdout.readline().strip()
-        assert jar.startswith(f"/tmp/jprobe-load-{pid}-")
-        with delivered_jar(read_target(pid)):
-            # What is in use is not taken away, however many there are.
-            assert (root / "real" / jar[1:]).exists()
-        assert (root / "real" / jar[1:]).exists()
-        living.communicate()
-    assert (root / "real" / jar[1:]).exists()
-    if how == "the next that attaches":
-        sweep_for(pid)
-        assert not (root / "real" / jar[1:]).parent.exists()
-    with delivered_jar(read_target(pid)):
-        assert not (root / "real" / jar[1:]).parent.exists()
-    assert set(os.listdir(root / "real/tmp")) == before
-    assert (root / "real/tmp" / others[0] / "jprobe.jar").exists()
-
-
-DELIVERED_MANY_TIMES = """
-import os, sys
-from jcollect.control.jar import delivered_jar
-from jcollect.control.target import read_target
-
-target = read_target(int(sys.argv[1]))
-for _ in range(50):
-    with delivered_jar(target) as delivered:
-        assert delivered.jar.startswith("/tmp/"), delivered
-        os.stat(f"/proc/{target.pid}/root/real{delivered.jar}")
-"""
-
-
-@as_root
-def test_those_who_deliver_at_once_do_not_sweep_each_other(other_root: tuple[int, Path]) -> None:
-    pid, root = other_root
-    code = [sys.executable, "-c", DELIVERED_MANY_TIMES, str(pid)]
-    racing = [subprocess.Popen(code, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-    assert [each.communicate()[1] for each in racing] == [""] * len(racing)
-    assert list((root / "real/tmp").iterdir()) == []
-
-
-@as_root
-def test_the_jar_is_taken_back_after_an_error(other_root: tuple[int, Path]) -> None:
-    pid, root = other_root
-    with pytest.raises(KeyError), delivered_jar(read_target(pid)):
-        raise KeyError
-    assert list((root / "real/tmp").iterdir()) == []
-
-
-@as_root
-def test_a_process_without_any_place_for_the_jar(other_root: tuple[int, Path]) -> None:
-    pid, root = other_root
-    (root / "real/tmp").chmod(0o755)
-    message = (
-        f"cannot hand the agent's jar to PID {pid}: none of its temporary directories takes it "
-        r"\(/tmp: Permission denied; /var/tmp: No such file or directory; /dev/shm: No such file"
-    )
-    with pytest.raises(JcollectError, match=message), delivered_jar(read_target(pid)):
-        pass
-
-
-@as_root
-def test_files_are_touched_with_the_users_rights_and_roots_come_back(tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("x")
-    secret.chmod(0o600)
-    nobody = Target(os.getpid(), os.getpid(), NOBODY, NOBODY, is_stopped=False, catches_quit=True)
-    with as_user_of(nobody), pytest.raises(PermissionError):
-        secret.read_text()
-    assert secret.read_text() == "x"
 
 
 @as_root
@@ -223,32 +108,10 @@ def test_a_socket_is_made_in_the_network_of_the_process_and_ours_stays() -> None
         child.kill()
 
 
-# Our own Java
-
-
-def test_java_home_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    for release, files, found in (
-        ('JAVA_VERSION="25.0.1"', ("server/libjvm.so", "libattach.so"), True),
-        ('JAVA_VERSION="25.0.1"', ("server/libjvm.so",), False),
-        ('JAVA_VERSION="11.0.2"', ("server/libjvm.so", "libattach.so"), False),
-        ('JAVA_VERSION="1.8.0_392"', ("server/libjvm.so", "libattach.so"), False),
-    ):
-        home = tmp_path / str(len(list(tmp_path.iterdir())))
-        (home / "lib/server").mkdir(parents=True)
-        (home / "release").write_text(release + "\n")
-        for file in files:
-            (home / "lib" / file).touch()
-        monkeypatch.setenv("JAVA_HOME", str(home))
-        if found:
-            assert find_libjvm() == home / "lib/server/libjvm.so"
-        else:
-            with pytest.raises(
-                JcollectError, match=f"jdk.attach here as well, and JAVA_HOME={home} has none"
-            ):
-                find_libjvm()
-
-
-def test_without_java_home_there_is_one_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("JAVA_HOME", raising=False)
-    assert find_libjvm().name == "libjvm.so"
+@as_root
+def test_a_standard_error_that_does_not_answer_is_asked_within_limits(tmp_path: Path) -> None:
+    if not Path("/dev/fuse").exists():
+        miss("it takes /dev/fuse")
+    command = ["sh", "-c", 'exec 2<>"$0"; echo; exec sleep 600', tmp_path / "file"]
+    with stuck_fs(tmp_path, ["POLL"], command) as there, pytest.raises(TimeoutError):
+        apart(there.pid, is_full, there.pid, STANDARD_ERROR, seconds=0.5)

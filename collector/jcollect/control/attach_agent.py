@@ -1,78 +1,86 @@
 """A program of its own: has another JVM load an agent, by the JDK's attach API.
 
-    python -m jcollect.control.attach_agent LIBJVM PID SOCKET UID GID JAR OPTIONS SECONDS
+    python -m jcollect.control.attach_agent PARENT LIBJVM PID UID GID JAR OPTIONS
 
-It prints one line: "loaded", "refused: " and the JVM's own words, or "spared: " and why it was not asked.
-A process of its own, because a JVM inside jcollect would cost its memory for as long as jcollect runs and
-meddle with its signals, and because this one changes its user.
+It prints one line: "loaded", "refused: " and the JVM's own words, or "unfit: " or "spared: " and why it was
+not asked. A process of its own, because a JVM inside jcollect would cost its memory for as long as jcollect
+runs and meddle with its signals, and because this one becomes another user.
 
-HotSpot answers those whose effective user and group are its own, or root as its user namespace sees it;
-and it looks for a file that such a one has made. Under the target's user it answers from inside any user
-namespace. The capabilities of root stay: for /proc/PID/root, for SIGQUIT, and for files of ours.
+HotSpot answers those whose effective user and group are its own, or root as its user namespace sees it. The
+target's user may end this process. Of root it has CAP_SYS_PTRACE, by which /proc/PID/root of other user
+namespaces can be walked, and until its JVM has started CAP_DAC_READ_SEARCH: where jcollect lies, the target's
+user may not be able to read. What is the target's is not touched before this thread has given that up. The
+JVM's own threads, which have it, touch nothing of the target's.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import sys
 
-import jpype
-
 from jcollect.control.thread_limit import thread_shortage
+from jcollect.procfs.files import open_directory
+from jcollect.procfs.identity import CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, Identity, become, keep_only
 
-_PR_SET_SECUREBITS = 28
-_SECBIT_NO_SETUID_FIXUP = 1 << 2
+# JPype imports it if it is there, and it starts threads: each would have an identity of its own.
+sys.modules["numpy"] = None  # type: ignore[assignment]
+import jpype  # noqa: E402
+
 _OLDEST_TARGET = 17
 
 
 def main() -> None:
-    libjvm, pid, socket, uid, gid, jar, options, seconds = sys.argv[1:]
-    _take_user(int(uid), int(gid))
+    parent, libjvm, pid, uid, gid, jar, options = sys.argv[1:]
+    become(Identity(int(uid), int(gid)), (CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH), parent=int(parent))
+    _start_jvm(libjvm)
+    keep_only((CAP_SYS_PTRACE,))
+    # The threads of this JVM count for the same limit of the user's, and the agent will need some.
+    shortage = thread_shortage(int(pid))
+    print(f"spared: {shortage}" if shortage else _load(pid, jar, options), flush=True)
+    # Not by way of the JVM's shutdown, which would take longer than all the rest.
+    os._exit(0)
+
+
+def _start_jvm(libjvm: str) -> None:
     jpype.startJVM(
         libjvm,
-        # Small, quick to start, deaf to signals, leaving no files: a JVM that is deaf to signals opens its
-        # attach socket at once, unless it is not to be attached to.
+        # Small, quick to start, deaf to signals, leaving no files, also when one of them ends it. A JVM that
+        # is deaf to signals opens its attach socket at once, unless it is not to be attached to.
         "-Xmx64m",
         "-Xrs",
         "-XX:+DisableAttachMechanism",
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
         "-XX:-UsePerfData",
-        f"-Dsun.tools.attach.attachTimeout={int(float(seconds) * 1000)}",
+        "-XX:-CreateCoredumpOnCrash",
+        "-XX:ErrorFile=/dev/null",
         convertStrings=True,
         interrupt=False,
     )
-    print(_load(pid, socket, jar, options), flush=True)
-    # Not by way of the JVM's shutdown, which would take longer than all the rest.
-    os._exit(0)
 
 
-def _take_user(uid: int, gid: int) -> None:
-    if os.geteuid() != 0 or uid == 0:
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0) != 0:
-        # Without CAP_SETPCAP we stay root, which is enough outside of user namespaces.
-        return
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
+def _leads_elsewhere(pid: int) -> bool:
+    """Returns true if the API would take a socket for the JVM's that is in another /tmp.
+
+    It follows /proc/PID/root/tmp with our root: be it an absolute link, it leads to a /tmp of ours.
+    """
+    tmp = open_directory(pid, "/tmp")
+    try:
+        return not os.path.samestat(os.fstat(tmp), os.stat(f"/proc/{pid}/root/tmp"))
+    finally:
+        os.close(tmp)
 
 
-def _load(pid: str, socket: str, jar: str, options: str) -> str:
-    # Not before: the threads of this JVM may count for the same limit, being of the same user.
-    shortage = None if os.path.exists(socket) else thread_shortage(int(pid))
-    if shortage:
-        return f"spared: {shortage}"
+def _load(pid: str, jar: str, options: str) -> str:
+    if _leads_elsewhere(int(pid)):
+        return "unfit: its /tmp is a symbolic link, which the attach API follows in our file system"
     try:
         machine = jpype.JClass("com.sun.tools.attach.VirtualMachine").attach(pid)
         try:
             version = str(machine.getSystemProperties()["java.specification.version"])
             if int(version.split(".")[-1]) < _OLDEST_TARGET:
-                return (
-                    f"refused: it is a JVM of Java {version}, and the agent needs {_OLDEST_TARGET} or later"
-                )
+                return f"unfit: it is a JVM of Java {version}, and the agent needs {_OLDEST_TARGET} or later"
             machine.loadAgent(jar, options)
         finally:
             with contextlib.suppress(jpype.JException):

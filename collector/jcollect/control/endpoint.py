@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 
 from google.protobuf.message import DecodeError
 
-from jcollect.control.acting import as_user_of
+from jcollect.control import stub_directory
 from jcollect.control.agent import Agent
 from jcollect.control.target import Target
 from jcollect.errors import JcollectError
+from jcollect.printable import printable
+from jcollect.procfs.apart import apart
+from jcollect.procfs.identity import can_become
 from jprobe.v1 import control_pb2
 
 _FILE = "control"
@@ -25,20 +27,23 @@ def find_endpoint(agent: Agent, target: Target) -> control_pb2.ControlEndpoint |
     if directory is None:
         return None
     path = os.path.join(directory, _FILE)
+    if not can_become(target.user):
+        raise JcollectError(
+            f"cannot command PID {agent.pid}: only user {target.user.uid} can read {printable(path)}, and "
+            "becoming that user takes CAP_SETUID and CAP_SETGID; run with sudo"
+        )
     try:
-        with as_user_of(target):
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        answer = apart(
+            agent.pid, stub_directory.read_private, agent.pid, directory, _FILE, _MAX_BYTES, user=target.user
+        ).content
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _refusal(agent, path, f"it cannot be opened: {error.strerror}") from None
-    with open(descriptor, "rb") as file:
-        problem = _what_is_wrong(os.fstat(descriptor), target)
-        if problem:
-            raise _refusal(agent, path, problem)
-        content = file.read(_MAX_BYTES)
+    if answer[:1] != stub_directory.CONTENT:
+        raise _refusal(agent, path, answer[1:].decode())
     try:
-        endpoint = control_pb2.ControlEndpoint.FromString(content)
+        endpoint = control_pb2.ControlEndpoint.FromString(answer[1:])
     except DecodeError:
         raise _refusal(agent, path, "it cannot be decoded") from None
     if not 0 < endpoint.port < 1 << 16 or not _TOKEN.fullmatch(endpoint.token):
@@ -46,22 +51,8 @@ def find_endpoint(agent: Agent, target: Target) -> control_pb2.ControlEndpoint |
     return endpoint
 
 
-def _what_is_wrong(status: os.stat_result, target: Target) -> str:
-    if not stat.S_ISREG(status.st_mode):
-        return "it is no regular file"
-    if status.st_uid != target.uid:
-        return f"it belongs to user {status.st_uid}, and the process to user {target.uid}"
-    if stat.S_IMODE(status.st_mode) & 0o177:
-        return (
-            f"its mode is {stat.S_IMODE(status.st_mode):o}, and others may read no more than its owner: 600"
-        )
-    if status.st_size > _MAX_BYTES:
-        return f"it has {status.st_size} bytes, and an endpoint takes fewer than {_MAX_BYTES}"
-    return ""
-
-
 def _refusal(agent: Agent, path: str, problem: str) -> JcollectError:
     return JcollectError(
-        f"cannot use the control gateway of PID {agent.pid}: {path} is not what its agent has written: "
-        f"{problem}; restart the program if that is so by accident"
+        f"cannot use the control gateway of PID {agent.pid}: {printable(path)} is not what its agent has "
+        f"written: {problem}; restart the program if that is so by accident"
     )

@@ -7,7 +7,8 @@ from jcollect.control.agent import Agent, find_agent
 from jcollect.control.endpoint import find_endpoint
 from jcollect.control.gateway import ANSWER_SECONDS, Gateway
 from jcollect.control.knock import knock
-from jcollect.control.loading import NoThreadsError, load_agent
+from jcollect.control.loading import load_agent
+from jcollect.control.refusal import NoThreadsError
 from jcollect.control.standard_error import would_wait
 from jcollect.control.target import read_target
 from jcollect.discovery.maps import read_maps
@@ -40,12 +41,13 @@ def _open_gateway(pid: int, seconds: float) -> None:
     if agent is None or agent.version != __version__:
         load_agent(pid, seconds)
         return
-    if would_wait(pid, read_maps(pid)) and knock(agent, read_target(pid), seconds):
+    target = read_target(pid)
+    if would_wait(target, read_maps(pid)) and knock(agent, target, seconds):
         return
     try:
         load_agent(pid, seconds)
     except NoThreadsError:
-        if not knock(agent, read_target(pid), seconds):
+        if not knock(agent, target, seconds):
             raise
 
 

@@ -9,27 +9,49 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jcollect.errors import JcollectError
+from jcollect.printable import printable
+from jcollect.trusted_files import who_could_change, who_could_change_below
 
 _JVM_FOLDER = Path("/usr/lib/jvm")
 # Earlier ones know nothing of containers, or nothing that this project is tried on.
 _OLDEST = 17
+# What a JVM reads of its runtime.
+_PARTS = ("lib", "conf")
 _VERSION = re.compile(r'^JAVA_VERSION="(?:1\.)?(\d+)', re.MULTILINE)
 
 
 def find_libjvm() -> Path:
-    """libjvm.so of JAVA_HOME, else of the newest runtime that there is. Raises JcollectError."""
+    """libjvm.so of JAVA_HOME, else of the newest runtime that there is and that is safe to run.
+
+    It runs with rights of ours: of a runtime that others than root and we could have changed, none is taken.
+    Raises JcollectError.
+    """
     named = os.environ.get("JAVA_HOME")
-    homes = [Path(named)] if named else sorted(_homes(), key=_version, reverse=True)
+    homes = [Path(named).absolute()] if named else sorted(_homes(), key=_version, reverse=True)
+    unsafe = []
     for home in homes:
         libjvm = home / "lib/server/libjvm.so"
         if _version(home) >= _OLDEST and libjvm.exists() and (home / "lib/libattach.so").exists():
-            return libjvm
+            why = who_could_change(libjvm) or _who_could_change_parts(home)
+            if why is None:
+                return libjvm
+            unsafe.append(f"{home} is not safe to run with our rights: {printable(why)}")
+    if unsafe:
+        raise JcollectError(
+            f"loading the agent takes a Java runtime that nobody but root can change, and {unsafe[0]}; "
+            "make it root's (chown -R root:root, chmod -R go-w), or set JAVA_HOME to another"
+        )
     where = f"JAVA_HOME={named}" if named else f"neither {_JVM_FOLDER} nor the PATH"
     raise JcollectError(
         f"loading the agent into a running JVM takes a Java runtime {_OLDEST} or later with the module "
         f"jdk.attach here as well, and {where} has {'none' if named else 'one'}; "
         "install openjdk-17-jdk-headless, or set JAVA_HOME to one"
     )
+
+
+def _who_could_change_parts(home: Path) -> str | None:
+    told = (who_could_change_below(home / part) for part in _PARTS if (home / part).exists())
+    return next(filter(None, told), None)
 
 
 def _homes() -> Iterator[Path]:

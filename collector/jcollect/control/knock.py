@@ -7,36 +7,37 @@ does the same, is answered sooner.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 
-from jcollect.control.acting import as_user_of
+from jcollect.control import stub_directory
 from jcollect.control.agent import Agent
 from jcollect.control.endpoint import find_endpoint
 from jcollect.control.target import Target
 from jcollect.errors import JcollectError
+from jcollect.printable import printable
+from jcollect.procfs.apart import apart
 
 _FILE = "control.wanted"
 _POLL_SECONDS = 0.05
 
 
 def knock(agent: Agent, target: Target, seconds: float) -> bool:
-    """Whether the gateway is open now. Raises JcollectError where the file cannot be made."""
+    """Returns true if the gateway is open now. Raises JcollectError where the file cannot be made."""
     if agent.directory is None:
         return False
-    path = os.path.join(agent.directory, _FILE)
+    pid = agent.pid
+    file = (pid, agent.directory, _FILE)
     try:
-        with as_user_of(target), contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        apart(pid, stub_directory.create, *file, user=target.user)
     except OSError as error:
         raise JcollectError(
-            f"cannot ask PID {agent.pid} for its gateway by {path}: {error.strerror}"
+            f"cannot ask PID {pid} for its gateway by {printable(agent.directory)}/{_FILE}: {error.strerror}"
         ) from None
     deadline = time.monotonic() + seconds
     while find_endpoint(agent, target) is None:
         if time.monotonic() > deadline:
-            with as_user_of(target), contextlib.suppress(OSError):
-                os.unlink(path)
+            with contextlib.suppress(OSError):
+                apart(pid, stub_directory.remove, *file, user=target.user)
             return False
         time.sleep(_POLL_SECONDS)
     return True

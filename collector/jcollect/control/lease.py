@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from jcollect.control.agent import Agent, find_agent
 from jcollect.control.ensure import connect, ensure_agent
 from jcollect.control.gateway import ANSWER_SECONDS
+from jcollect.control.target import exists
 from jcollect.discovery.live import not_retired
 from jcollect.discovery.probes import Probe, probes_of
 from jcollect.discovery.process import is_stopped
@@ -70,7 +70,7 @@ def _is_let_go(agent: Agent, reply: control_pb2.ControlReply) -> bool:
         return False
     if reply.loaded_later and agent.directory is not None and not not_retired(every):
         directory = agent.directory
-        _wait(lambda: not os.path.exists(directory), _END_SECONDS)
+        _wait(lambda: not exists(agent.pid, directory), _END_SECONDS)
     return True
 
 

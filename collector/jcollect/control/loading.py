@@ -6,27 +6,31 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 from jcollect import __version__
-from jcollect.control.inside import open_directory
+from jcollect.control.bounded_child import HeldUpError, run_bounded
+from jcollect.control.handshake import open_attach_socket
 from jcollect.control.jar import DeliveredJar, delivered_jar
 from jcollect.control.jdk import find_libjvm
+from jcollect.control.refusal import cannot_load, cannot_start_thread
 from jcollect.control.standard_error import would_wait
-from jcollect.control.target import Target, read_target
-from jcollect.control.thread_limit import thread_shortage
-from jcollect.discovery.maps import read_maps
+from jcollect.control.target import Target, held, read_target
+from jcollect.discovery.jvm import is_perfdata, perf_texts
+from jcollect.discovery.maps import Mapping, read_maps
 from jcollect.errors import JcollectError
-from jcollect.unix_sockets import is_dead
+from jcollect.printable import printable
+from jcollect.procfs.identity import can_become
 
 LOADING_SECONDS = 30.0
 
-# Of those seconds, what the JVM may take to open its attach socket.
-_HANDSHAKE_SECONDS = 10.0
-_POLL_SECONDS = 0.02
+# Nothing of ours: a JVM obeys JAVA_TOOL_OPTIONS, and the dynamic linker LD_LIBRARY_PATH.
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+_MAX_TOLD = 500
+_CAPABILITIES = "sun.rt.jvmCapabilities"
 
-
-class NoThreadsError(JcollectError):
-    """The JVM was not asked to be attached to, because it would have ended: it can start no thread."""
+# The processes that were killed and have not ended, by the PID that they are held up by.
+_held_up: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def load_agent(pid: int, seconds: float = LOADING_SECONDS) -> None:
@@ -35,70 +39,118 @@ def load_agent(pid: int, seconds: float = LOADING_SECONDS) -> None:
     Raises JcollectError when the JVM or the agent refuses, or when that takes longer than `seconds`, and
     NoThreadsError when it would end the JVM.
     """
-    target = read_target(pid)
-    libjvm = find_libjvm()
-    _check_takes_agents(target)
     deadline = time.monotonic() + seconds
-    _wait_until_ready(target, deadline)
-    with delivered_jar(target) as delivered:
-        options = f"control=on,version={__version__},report={delivered.report}"
-        place = (libjvm, pid, target.attach_socket)
-        command = (*place, target.uid, target.gid, delivered.jar, options, _HANDSHAKE_SECONDS)
-        answer = _attach(target, [str(part) for part in command], deadline)
-        if answer.startswith("spared: "):
-            raise NoThreadsError(str(_cannot_load(target, answer.removeprefix("spared: "))))
-        if answer != "loaded":
-            raise _cannot_load(target, _advice(answer.removeprefix("refused: ")))
-        _check_report(target, delivered)
+    target = read_target(pid)
+    _check_not_held_up(target)
+    libjvm = find_libjvm()
+    with held(target) as process:
+        try:
+            _check_takes_agents(target)
+            _open_socket(target, process, deadline)
+            with delivered_jar(target, deadline) as delivered:
+                answer = _attach(target, str(libjvm), delivered, deadline)
+                if answer.startswith("spared: "):
+                    raise cannot_start_thread(target, answer.removeprefix("spared: "))
+                if answer.startswith("unfit: "):
+                    raise cannot_load(target, answer.removeprefix("unfit: "))
+                if answer != "loaded":
+                    raise cannot_load(target, _advice(answer.removeprefix("refused: ")))
+                _check_report(target, delivered)
+        except TimeoutError:
+            raise cannot_load(
+                target,
+                "its file system has let us wait for too long, as a FUSE server does that does not answer; "
+                "see what is mounted on its /tmp",
+            ) from None
 
 
-def _attach(target: Target, command: list[str], deadline: float) -> str:
-    """What attach_agent.py says."""
+def _open_socket(target: Target, process: int, deadline: float) -> None:
     try:
-        result = subprocess.run(
-            [sys.executable, "-P", "-m", "jcollect.control.attach_agent", *command],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=max(1.0, deadline - time.monotonic()),
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise _cannot_load(
+        open_attach_socket(target, process, deadline)
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise cannot_load(target, f"its /tmp cannot be used: {error.strerror}") from None
+
+
+def _attach(target: Target, libjvm: str, delivered: DeliveredJar, deadline: float) -> str:
+    """What attach_agent.py says."""
+    options = f"control=on,version={__version__},report={delivered.report}"
+    user = (target.user.uid, target.user.gid)
+    arguments = (os.getpid(), libjvm, target.pid, *user, delivered.jar, options)
+    # Without the directory that we are in, and Python's variables.
+    program = (sys.executable, "-P", "-E", "-m", "jcollect.control.attach_agent")
+    seconds = max(1.0, deadline - time.monotonic())
+    try:
+        result = run_bounded([*program, *map(str, arguments)], seconds, _ENVIRONMENT)
+    except HeldUpError as error:
+        if error.child.poll() is None:
+            _held_up[target.pid] = error.child
+        raise cannot_load(
             target,
             "it has let the attach mechanism wait for too long; it may be stopped, or very busy. "
             f"It may load the agent yet; look with: jcollect status {target.pid}",
         ) from None
-    lines = result.stdout.splitlines()
-    if result.returncode != 0 or not lines:
-        trouble = (result.stderr.splitlines() or ["no word"])[-1]
-        raise _cannot_load(target, f"attaching ended with code {result.returncode}: {trouble}")
-    return lines[-1]
+    lines = result.output.splitlines()
+    if result.code != 0 or not lines:
+        said = [line for line in result.errors.splitlines() if line.strip(" #")]
+        trouble = (said or ["no word"])[-1]
+        raise cannot_load(target, f"attaching ended with code {result.code}: {_told(trouble)}")
+    return _told(lines[-1])
+
+
+def _check_not_held_up(target: Target) -> None:
+    child = _held_up.get(target.pid)
+    if child is None:
+        return
+    if child.poll() is None:
+        raise cannot_load(
+            target,
+            f"the process {child.pid} of ours, which tried it before, cannot be ended because the target's "
+            f"file system does not answer it; see cat /proc/{child.pid}/stack, or end the target",
+        )
+    del _held_up[target.pid]
+
+
+def _told(text: str) -> str:
+    """What the target may have worded, as it can be shown."""
+    return printable(text[:_MAX_TOLD])
 
 
 def _check_takes_agents(target: Target) -> None:
     pid = target.pid
-    own = os.geteuid()
-    if own not in (0, target.uid):
-        raise _cannot_load(target, f"it belongs to user {target.uid}, and we are user {own}; run with sudo")
+    if not can_become(target.user):
+        raise cannot_load(
+            target,
+            f"it belongs to user {target.user.uid}, and we are user {os.geteuid()} without CAP_SETUID and "
+            "CAP_SETGID; run with sudo",
+        )
     try:
         mappings = read_maps(pid)
     except PermissionError:
-        raise _cannot_load(target, "needs CAP_SYS_PTRACE to see what it is; run with sudo") from None
+        raise cannot_load(target, "needs CAP_SYS_PTRACE to see what it is; run with sudo") from None
+    except TimeoutError:
+        raise
     except OSError:
         raise JcollectError(f"PID {pid} has exited") from None
     names = {os.path.basename(mapping.path) for mapping in mappings}
     if any(name.startswith("libj9vm") for name in names):
-        raise _cannot_load(target, "it is an OpenJ9 JVM, and the agent needs HotSpot")
+        raise cannot_load(target, "it is an OpenJ9 JVM, and the agent needs HotSpot")
     if "libjvm.so" not in names:
-        raise _cannot_load(
+        raise cannot_load(
             target, "it is not a JVM: it has no libjvm.so mapped; give the PID of a java process"
         )
     if target.is_stopped:
-        raise _cannot_load(target, f"it is stopped; let it go on first: kill -CONT {pid}")
-    if would_wait(pid, mappings):
-        raise _cannot_load(
+        raise cannot_load(target, f"it is stopped; let it go on first: kill -CONT {pid}")
+    if _takes_no_attaching(pid, mappings):
+        # The signal that attaching begins with would have it print its threads.
+        raise cannot_load(
+            target,
+            "the JVM says: The VM does not support the attach mechanism; it was started with "
+            "-XX:+DisableAttachMechanism",
+        )
+    if would_wait(target, mappings):
+        raise cannot_load(
             target,
             "nobody reads its standard error, which is full, and the JVM would wait there for ever with its "
             "warning about agents (JEP 451); read it, or start the program with "
@@ -106,84 +158,24 @@ def _check_takes_agents(target: Target) -> None:
         )
 
 
-def _wait_until_ready(target: Target, deadline: float) -> None:
-    """Until SIGQUIT, with which attaching begins, is safe.
-
-    A JVM that does not catch it would die of it, and so would one that can start no thread.
-    """
-    socket = target.attach_socket
-    _clear_the_way(target)
-    if os.path.exists(socket):
-        return
-    if _has_read_only_tmp(target):
-        raise _cannot_load(target, "a JVM is attached to by a socket in /tmp, and its /tmp is read-only")
-    while not (read_target(target.pid).catches_quit or os.path.exists(socket)):
-        if time.monotonic() > deadline:
-            raise _cannot_load(
-                target,
-                "it does not catch SIGQUIT, which asks a JVM to be attached to and would end this one; "
-                "was it started with -Xrs and -XX:+DisableAttachMechanism?",
-            )
-        time.sleep(_POLL_SECONDS)
-    # attach_agent.py looks again. Most JVMs are spared without starting another one.
-    shortage = thread_shortage(target.pid)
-    if shortage and not os.path.exists(socket):
-        raise NoThreadsError(str(_cannot_load(target, shortage)))
-
-
-def _clear_the_way(target: Target) -> None:
-    """Removes the attach socket of a JVM that was killed, and that had the target's PID before.
-
-    It would be taken for the target's. The target removes it when it starts, where it may: the file of
-    another user in /tmp it may not.
-    """
-    name = os.path.basename(target.attach_socket)
-    try:
-        tmp = open_directory(target.pid, "/tmp")
-    except OSError:
-        return  # The JVM's own words for it are better.
-    try:
-        if is_dead(f"/proc/self/fd/{tmp}/{name}"):
-            os.unlink(name, dir_fd=tmp)
-    except PermissionError:
-        raise _cannot_load(
-            target,
-            f"/tmp/{name}, left behind by an earlier process of that PID and another user, is in the way; "
-            f"remove it: sudo rm /proc/{target.pid}/root/tmp/{name}",
-        ) from None
-    except OSError:
-        return  # There is none, or what is there is no socket.
-    finally:
-        os.close(tmp)
-
-
-def _has_read_only_tmp(target: Target) -> bool:
-    try:
-        return bool(os.statvfs(f"/proc/{target.pid}/root/tmp").f_flag & os.ST_RDONLY)
-    except OSError:
-        return False
+def _takes_no_attaching(pid: int, mappings: Sequence[Mapping]) -> bool:
+    """What cannot be read says nothing. The first capability is that of being attached to, as "0" or "1"."""
+    perfdata = next((mapping for mapping in mappings if is_perfdata(mapping)), None)
+    return perfdata is not None and perf_texts(pid, perfdata).get(_CAPABILITIES, "").startswith("0")
 
 
 def _check_report(target: Target, delivered: DeliveredJar) -> None:
-    report = delivered.read_report()
+    report = _told(delivered.read_report())
     if not report:
-        raise _cannot_load(
+        raise cannot_load(
             target, "the agent was started and has not said how it went; see the program's stderr"
         )
     if report != "ok":
-        raise _cannot_load(target, report)
+        raise cannot_load(target, report)
 
 
 def _advice(refusal: str) -> str:
     """The JVM's own words, and what to do about those that are known."""
     if "EnableDynamicAgentLoading" in refusal:
         return f"the JVM says: {refusal} (JEP 451); or start it with -javaagent:jprobe.jar"
-    if "does not support the attach mechanism" in refusal:
-        return f"the JVM says: {refusal}; it was started with -XX:+DisableAttachMechanism"
-    if "Unable to open socket file" in refusal:
-        return f"the JVM says: {refusal}; was it started with -XX:+DisableAttachMechanism, or is it stopped?"
     return f"the JVM says: {refusal}"
-
-
-def _cannot_load(target: Target, reason: str) -> JcollectError:
-    return JcollectError(f"cannot load the agent into PID {target.pid}: {reason}")

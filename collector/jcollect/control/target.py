@@ -2,49 +2,99 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from jcollect.control import stub_directory
+from jcollect.control.process_status import ProcessStatus, check_lives, read_status
 from jcollect.discovery.process import check_exists, is_stopped
 from jcollect.errors import JcollectError
+from jcollect.procfs.apart import apart
+from jcollect.procfs.identity import Identity
 
-_SIGQUIT = 3
+_KINDS = ("real", "effective", "saved", "file system's")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A process at one moment; `uid` and `gid` are the effective ones, as seen from here.
+    """A process at one moment. `user` is the one user that it is in every respect, as seen from here.
 
-    `inner_pid` is the one in the innermost PID namespace. `catches_quit`: whether SIGQUIT, by which
-    the JVM is asked to open its attach socket, would not end it.
+    `inner_pid` is the one in the innermost PID namespace. `start_time` (clock ticks) tells it from another
+    process of its PID. `catches_quit` says that SIGQUIT, by which the JVM is asked to open its attach socket,
+    would not end it.
     """
 
     pid: int
     inner_pid: int
-    uid: int
-    gid: int
+    user: Identity
+    start_time: int
     is_stopped: bool
     catches_quit: bool
 
-    @property
-    def attach_socket(self) -> str:
-        """Where its JVM opens the socket by which it is attached to, as seen from here."""
-        return f"/proc/{self.pid}/root/tmp/.java_pid{self.inner_pid}"
-
 
 def read_target(pid: int) -> Target:
-    """Raises JcollectError when there is no such process."""
+    """Raises JcollectError when there is no such process, or it is of several users."""
     check_exists(pid)
     try:
-        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+        with _pidfd(pid) as process:
+            status = read_status(pid)
+            stopped = is_stopped(pid)
+            check_lives(process)
     except OSError:
         raise JcollectError(f"PID {pid} has exited") from None
-    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     return Target(
         pid=pid,
-        inner_pid=int(fields.get("NSpid", str(pid)).split()[-1]),
-        uid=int(fields["Uid"].split()[1]),
-        gid=int(fields["Gid"].split()[1]),
-        is_stopped=is_stopped(pid),
-        catches_quit=bool(int(fields["SigCgt"], 16) >> _SIGQUIT - 1 & 1),
+        inner_pid=status.inner_pid,
+        user=_user_of(pid, status),
+        start_time=status.start_time,
+        is_stopped=stopped,
+        catches_quit=status.catches_quit,
     )
+
+
+@contextlib.contextmanager
+def held(target: Target) -> Iterator[int]:
+    """A pidfd of the target, and of no other process that has its PID by now. Raises JcollectError."""
+    with contextlib.ExitStack() as stack:
+        try:
+            process = stack.enter_context(_pidfd(target.pid))
+            is_it = read_status(target.pid).start_time == target.start_time
+            check_lives(process)
+        except OSError:
+            is_it = False
+        if not is_it:
+            raise JcollectError(f"PID {target.pid} has exited")
+        yield process
+
+
+def exists(pid: int, directory: str) -> bool:
+    """Returns true if a directory of the process is there, or if that cannot be told.
+
+    Raises JcollectError when the process is gone.
+    """
+    try:
+        return bool(apart(pid, stub_directory.exists, pid, directory, user=read_target(pid).user).content)
+    except OSError:
+        return True
+
+
+@contextlib.contextmanager
+def _pidfd(pid: int) -> Iterator[int]:
+    process = os.pidfd_open(pid)
+    try:
+        yield process
+    finally:
+        os.close(process)
+
+
+def _user_of(pid: int, status: ProcessStatus) -> Identity:
+    for name, numbers in (("user", status.uids), ("group", status.gids)):
+        if len(set(numbers)) != 1:
+            several = ", ".join(f"{kind} {number}" for kind, number in zip(_KINDS, numbers, strict=False))
+            raise JcollectError(
+                f"PID {pid} has several {name} IDs ({several}), as a set-user-ID program has; "
+                "jcollect commands a process of one user and one group alone"
+            )
+    return Identity(status.uids[0], status.gids[0])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 
 from jcollect.control.agent import Agent, agent_libraries, is_retired
+from jcollect.control.target import exists
 from jcollect.discovery.stub_library import StubLibrary
 from jcollect.errors import JcollectError
+from jcollect.printable import printable
 
 _SECONDS = 5.0
 _POLL_SECONDS = 0.02
@@ -30,8 +31,8 @@ def check_undone(agent: Agent) -> None:
 
 
 def _left(agent: Agent) -> Iterator[str]:
-    if agent.directory and os.path.exists(agent.directory):
-        yield f"the directory {agent.directory}"
+    if agent.directory and exists(agent.pid, agent.directory):
+        yield f"the directory {printable(agent.directory)}"
     before = {library.bias for library in agent.libraries}
     for library in agent_libraries(agent.pid):
         if library.bias in before and not _is_over(library):

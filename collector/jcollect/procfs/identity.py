@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # linux/capability.h
+CAP_DAC_READ_SEARCH = 2
 _CAP_SETGID = 6
 _CAP_SETUID = 7
 _CAP_SETPCAP = 8
@@ -44,19 +45,33 @@ class Identity:
     gid: int
 
 
+def can_become(identity: Identity) -> bool:
+    """Returns true if this process has the capabilities for it, or is that user already, in any group."""
+    return _may_change() or os.getresuid() == (identity.uid,) * 3
+
+
+def _may_change() -> bool:
+    held = _held()[0]
+    return bool(held >> _CAP_SETUID & 1 and held >> _CAP_SETGID & 1)
+
+
 def become(identity: Identity, keep: Collection[int] = (CAP_SYS_PTRACE,), parent: int | None = None) -> None:
     """Makes this process that user, irrevocably, and verifies it. For a child with a single thread.
 
     `keep` are capabilities, of which it keeps those that it has. `parent` is the PID of the parent that it
-    dies with. A process without CAP_SETUID and CAP_SETGID has to be that user already; it keeps its groups,
-    which are the user's own. Raises OSError, PermissionError where the result is not what was asked for:
-    then the process must do nothing more.
+    dies with. A process without CAP_SETUID and CAP_SETGID has to be that user already, and keeps its groups:
+    it has had the rights of both before. Raises OSError, PermissionError where the result is not what was
+    asked for: then the process must do nothing more.
     """
     if len(os.listdir("/proc/self/task")) != 1:
         raise _refusal("it has more than one thread, and each has an identity of its own")
     held = _held()[0]
     kept = _bits(keep) & held
-    groups = _groups_to_have(identity)
+    if not can_become(identity):
+        raise _refusal("it takes CAP_SETUID and CAP_SETGID to become another user")
+    if not _may_change():
+        identity = Identity(identity.uid, os.getgid())
+    groups = _groups_to_have()
     _change_ids(identity, groups)
     _keep_capabilities(kept)
     _confine()
@@ -70,21 +85,18 @@ def become(identity: Identity, keep: Collection[int] = (CAP_SYS_PTRACE,), parent
     _verify(identity, groups, kept, has_bounds=not held >> _CAP_SETPCAP & 1)
 
 
-def drop_capabilities() -> None:
-    """Gives up what `become` has kept."""
-    _set_capabilities(0)
-    if _held() != (0, 0, 0):
-        raise _refusal("it keeps capabilities")
+def keep_only(capabilities: Collection[int]) -> None:
+    """Gives up the other capabilities that `become` has kept, in this thread alone. Raises OSError."""
+    kept = _bits(capabilities) & _held()[0]
+    _set_capabilities(kept)
+    if _held() != (kept, kept, 0):
+        raise _refusal("it keeps other capabilities")
 
 
-def _groups_to_have(identity: Identity) -> list[int]:
+def _groups_to_have() -> list[int]:
     """The supplementary groups afterwards: none, where they can be given up."""
-    own = os.getgroups()
-    may_change = _held()[0] >> _CAP_SETGID & 1
-    if not may_change and (os.getresuid() != (identity.uid,) * 3 or os.getresgid() != (identity.gid,) * 3):
-        raise _refusal("it takes CAP_SETUID and CAP_SETGID to become another user")
     # Where a user namespace forbids it (user_namespaces(7)), nobody in there can give up or gain a group.
-    return [] if may_change and not _is_forbidden() else own
+    return [] if _may_change() and not _is_forbidden() else os.getgroups()
 
 
 def _is_forbidden() -> bool:

@@ -24,7 +24,7 @@ from typing import Protocol
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import RUN_DIRECTORY, Address
 from jcollect.rpc.lock_file import NO_LINK, is_named, open_directory, take_lock
-from jcollect.unix_sockets import is_dead
+from jcollect.unix_sockets import is_held_dead
 
 _LOCK_SUFFIX = ".lock"
 
@@ -259,7 +259,7 @@ def _remove_dead(directory: int, name: str) -> None:
         if not stat.S_ISSOCK(os.fstat(entry).st_mode):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         # By its descriptor: its path may be too long by now, or lead elsewhere.
-        if not is_dead(f"/proc/self/fd/{entry}"):
+        if not is_held_dead(entry):
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         if is_named(directory, name, entry):
             os.unlink(name, dir_fd=directory)

@@ -1,0 +1,104 @@
+"""The attach socket of a JVM, and the handshake by which HotSpot opens it. Runs apart, as the JVM's user.
+
+The JDK's attach API begins with a file .attach_pidN in the JVM's working directory and with a signal to a
+number. Here the file is made in /tmp, where HotSpot looks as well, and the signal goes to a process that is
+held (pidfd). Afterwards the API finds a socket, and makes no file and sends no signal.
+
+Imports nothing but the standard library and others of its kind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import stat
+import time
+from collections.abc import Iterator, Sequence
+
+from jcollect.control.process_status import check_lives, read_status
+from jcollect.procfs.files import open_directory
+from jcollect.unix_sockets import is_dead_at
+
+READ_ONLY, OTHER, OPENED, SILENT, CHANGED = b"read-only", b"other", b"opened", b"silent", b"changed"
+_TMP = "/tmp"
+_POLL_SECONDS = 0.02
+
+
+def socket_name(inner_pid: int) -> str:
+    """The file in /tmp."""
+    return f".java_pid{inner_pid}"
+
+
+def find(pid: int, inner_pid: int) -> bytes:
+    """The owner's number if there is a socket; READ_ONLY if none can be made, OTHER if a file is in the way,
+    nothing if there is none. Raises OSError where there is no /tmp.
+    """
+    tmp = open_directory(pid, _TMP)
+    try:
+        about = os.stat(socket_name(inner_pid), dir_fd=tmp, follow_symlinks=False)
+    except FileNotFoundError:
+        return READ_ONLY if os.fstatvfs(tmp).f_flag & os.ST_RDONLY else b""
+    finally:
+        os.close(tmp)
+    return b"%d" % about.st_uid if stat.S_ISSOCK(about.st_mode) else OTHER
+
+
+def clear(pid: int, inner_pid: int) -> bytes:
+    """Removes the socket if nobody listens at it. For its owner. Raises OSError."""
+    tmp = open_directory(pid, _TMP)
+    try:
+        if is_dead_at(tmp, socket_name(inner_pid)):
+            os.unlink(socket_name(inner_pid), dir_fd=tmp)
+    finally:
+        os.close(tmp)
+    return b""
+
+
+def request(
+    pid: int, inner_pid: int, uid: int, start_time: int, seconds: float, descriptors: Sequence[int]
+) -> bytes:
+    """Asks the JVM to open its socket, and waits for that: OPENED, or SILENT after those seconds.
+
+    `descriptors` holds a pidfd. CHANGED, and nothing is sent, if that process is no longer what it was: that
+    of the PID and the start time, entirely of that user, which catches SIGQUIT. Raises OSError.
+    """
+    (process,) = descriptors
+    tmp = open_directory(pid, _TMP)
+    try:
+        with _attach_file(tmp, inner_pid):
+            status = read_status(pid)
+            check_lives(process)
+            if not (status.start_time == start_time and set(status.uids) == {uid} and status.catches_quit):
+                return CHANGED
+            signal.pidfd_send_signal(process, signal.SIGQUIT)
+            return _wait_for_socket(tmp, inner_pid, process, time.monotonic() + seconds)
+    finally:
+        os.close(tmp)
+
+
+@contextlib.contextmanager
+def _attach_file(tmp: int, inner_pid: int) -> Iterator[None]:
+    name = f".attach_pid{inner_pid}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        os.close(os.open(name, flags, 0o600, dir_fd=tmp))
+    except FileExistsError:
+        # Another tool attaches at this moment, or was killed while it did: HotSpot takes its file as well.
+        yield
+        return
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(name, dir_fd=tmp)
+
+
+def _wait_for_socket(tmp: int, inner_pid: int, process: int, deadline: float) -> bytes:
+    while time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISSOCK(os.stat(socket_name(inner_pid), dir_fd=tmp, follow_symlinks=False).st_mode):
+                return OPENED
+        check_lives(process)
+        time.sleep(_POLL_SECONDS)
+    return SILENT

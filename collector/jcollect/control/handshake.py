@@ -1,0 +1,132 @@
+"""Has a JVM open its attach socket, or says why that is not asked of it.
+
+All that happens in the JVM's /tmp happens apart (attach_socket.py), with the rights of the JVM's user.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from jcollect.control import attach_socket
+from jcollect.control.refusal import cannot_load, cannot_start_thread
+from jcollect.control.target import Target, read_target
+from jcollect.control.thread_limit import thread_shortage
+from jcollect.procfs.apart import apart
+from jcollect.procfs.identity import Identity
+
+# The JVM may take so long to open its socket, of the seconds that the caller gives it.
+_SECONDS = 10.0
+# A file system that answers at all does within this time, also of a machine under load.
+_PATIENCE_SECONDS = 2.0
+_POLL_SECONDS = 0.05
+
+
+def open_attach_socket(target: Target, process: int, deadline: float) -> None:
+    """Returns when the socket is there. `process` is a pidfd of the target.
+
+    Raises JcollectError: NoThreadsError when it would end the JVM. TimeoutError when the target's file system
+    does not answer before the deadline (monotonic clock), OSError when its /tmp cannot be used.
+    """
+    if _clear_the_way(target, deadline):
+        return
+    _wait_until_it_catches_quit(target, deadline)
+    if _find(target, deadline):
+        return
+    shortage = thread_shortage(target.pid)
+    if shortage:
+        raise cannot_start_thread(target, shortage)
+    _request(target, process, deadline)
+
+
+def _clear_the_way(target: Target, deadline: float) -> bool:
+    """Removes the attach socket of a JVM that was killed, and that had the target's PID before.
+
+    It would be taken for the target's. The target removes it when it starts, where it may: the file of
+    another user in /tmp it may not. So this is done as the owner, whose right it is. Returns true if there is
+    a socket that is served.
+    """
+    owner = _find(target, deadline)
+    if not owner:
+        return False
+    user = target.user if owner == str(target.user.uid) else Identity(int(owner), target.user.gid)
+    try:
+        _apart(target, deadline, attach_socket.clear, user=user)
+    except PermissionError:
+        raise _in_the_way(target, "left behind by an earlier process of that PID and another user") from None
+    except FileNotFoundError:
+        pass  # It has just gone.
+    return bool(_find(target, deadline))
+
+
+def _find(target: Target, deadline: float) -> str:
+    """The owner of the attach socket; empty if there is none."""
+    found = _apart(target, deadline, attach_socket.find)
+    if found == attach_socket.READ_ONLY:
+        raise cannot_load(target, "a JVM is attached to by a socket in /tmp, and its /tmp is read-only")
+    if found == attach_socket.OTHER:
+        raise _in_the_way(target, "which is no socket")
+    return found.decode()
+
+
+def _wait_until_it_catches_quit(target: Target, deadline: float) -> None:
+    """A JVM that does not catch SIGQUIT, with which attaching begins, would die of it."""
+    while not read_target(target.pid).catches_quit:
+        if time.monotonic() > deadline:
+            raise cannot_load(
+                target,
+                "it does not catch SIGQUIT, which asks a JVM to be attached to and would end this one; "
+                "was it started with -Xrs and -XX:+DisableAttachMechanism?",
+            )
+        if _find(target, deadline):
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def _request(target: Target, process: int, deadline: float) -> None:
+    seconds = max(0.0, min(_SECONDS, deadline - time.monotonic()))
+    asked = (target.user.uid, target.start_time, seconds)
+    answer = _apart(
+        target,
+        time.monotonic() + seconds + _PATIENCE_SECONDS,
+        attach_socket.request,
+        *asked,
+        descriptors=(process,),
+    )
+    if answer == attach_socket.CHANGED:
+        raise cannot_load(target, "it is no longer what it was a moment ago; try again")
+    if answer != attach_socket.OPENED:
+        raise cannot_load(
+            target,
+            f"it has not opened its attach socket within {seconds:.0f} s; it may be stopped, or very busy, "
+            "or was started with -XX:+DisableAttachMechanism; try again, or start it with "
+            "-javaagent:jprobe.jar",
+        )
+
+
+def _apart(
+    target: Target,
+    deadline: float,
+    function: Callable[..., bytes],
+    *arguments: object,
+    user: Identity | None = None,
+    descriptors: tuple[int, ...] = (),
+) -> bytes:
+    return apart(
+        target.pid,
+        function,
+        target.pid,
+        target.inner_pid,
+        *arguments,
+        seconds=max(_PATIENCE_SECONDS, deadline - time.monotonic()),
+        user=user or target.user,
+        descriptors=descriptors,
+    ).content
+
+
+def _in_the_way(target: Target, why: str) -> Exception:
+    name = attach_socket.socket_name(target.inner_pid)
+    return cannot_load(
+        target,
+        f"/tmp/{name}, {why}, is in the way; remove it: sudo rm /proc/{target.pid}/root/tmp/{name}",
+    )

@@ -1,0 +1,219 @@
+"""Attaching begins with a file and a signal: as the target's user, to the very process that was looked at."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from conditions import miss, wait_until
+from fake_jvm import AS_SOMEBODY, SOMEBODY, FakeJvm, fake_jvm
+from jcollect.control import attach_socket
+from jcollect.control.handshake import open_attach_socket
+from jcollect.control.loading import load_agent
+from jcollect.control.target import held, read_target
+from jcollect.errors import JcollectError
+from jcollect.procfs.apart import apart
+from stuck_fs import stuck_fs
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+
+DEADLINE = 20.0
+
+
+def shake(pid: int, seconds: float = DEADLINE) -> None:
+    target = read_target(pid)
+    with held(target) as process:
+        open_attach_socket(target, process, time.monotonic() + seconds)
+
+
+def socket_of(jvm: FakeJvm) -> Path:
+    return Path(f"/tmp/.java_pid{jvm.pid}")
+
+
+@pytest.fixture
+def roots_directory(tmp_path: Path) -> Path:
+    """Where everybody may be, and only root may make files."""
+    for path in (tmp_path.parent, tmp_path):
+        path.chmod(0o755)
+    return tmp_path
+
+
+def test_a_jvm_opens_its_socket_and_nothing_else_is_left(roots_directory: Path) -> None:
+    with fake_jvm(cwd=roots_directory) as jvm:
+        shake(jvm.pid)
+        assert stat.S_ISSOCK(socket_of(jvm).lstat().st_mode)
+        assert jvm.said() == [f"asked by /tmp/.attach_pid{jvm.pid}"]
+        assert not Path(f"/tmp/.attach_pid{jvm.pid}").exists()
+        assert list(roots_directory.iterdir()) == []
+        # It is not asked again.
+        shake(jvm.pid)
+        assert jvm.said() == []
+
+
+def test_a_silent_jvm_ends_the_wait_and_the_file_goes_by_its_name_alone(roots_directory: Path) -> None:
+    victim = roots_directory / "victim"
+    victim.touch()
+    with fake_jvm("silent", cwd=roots_directory) as jvm:
+        asked = Path(f"/tmp/.attach_pid{jvm.pid}")
+        asked.symlink_to(victim)
+        try:
+            with pytest.raises(JcollectError, match="has not opened its attach socket within 1 s; it may"):
+                shake(jvm.pid, 1)
+            # It was there before, and nothing was made through it.
+            assert asked.is_symlink()
+        finally:
+            asked.unlink()
+    assert victim.exists()
+
+
+def test_a_process_that_would_die_of_the_signal_is_spared() -> None:
+    with fake_jvm("dies") as jvm:
+        with pytest.raises(JcollectError, match="it does not catch SIGQUIT"):
+            shake(jvm.pid, 0.5)
+        assert jvm.said() == []
+
+
+@pytest.mark.parametrize("difference", ["start time", "user"])
+def test_the_signal_goes_to_no_process_but_the_one_that_was_looked_at(difference: str) -> None:
+    with fake_jvm() as jvm:
+        target = read_target(jvm.pid)
+        start_time = target.start_time + (difference == "start time")
+        uid = SOMEBODY + (difference == "user")
+        with held(target) as process:
+            answer = apart(
+                jvm.pid,
+                attach_socket.request,
+                *(jvm.pid, jvm.pid, uid, start_time, 1.0),
+                user=target.user,
+                descriptors=(process,),
+            )
+        assert answer.content == attach_socket.CHANGED
+        assert jvm.said() == []
+        assert not Path(f"/tmp/.attach_pid{jvm.pid}").exists()
+
+
+SEVERAL = """
+import os, sys
+os.setresuid(*map(int, sys.argv[1:]))
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("kind", ["real", "saved"])
+def test_a_process_of_several_users_is_refused(kind: str) -> None:
+    several = {"real": (0, SOMEBODY, SOMEBODY), "saved": (SOMEBODY, SOMEBODY, 0)}[kind]
+    with subprocess.Popen(
+        [sys.executable, "-c", SEVERAL, *map(str, several)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        told = f"real {several[0]}, effective {several[1]}, saved {several[2]}, file system's {several[1]}"
+        with pytest.raises(JcollectError, match=rf"has several user IDs \({told}\)"):
+            read_target(process.pid)
+        process.kill()
+
+
+# What lies where the socket will be
+
+
+@pytest.mark.parametrize("owner", [0, SOMEBODY])
+def test_the_socket_of_a_dead_jvm_is_removed_as_its_owner(owner: int) -> None:
+    with fake_jvm() as jvm:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(socket_of(jvm)))
+        os.chown(socket_of(jvm), owner, owner)
+        shake(jvm.pid)
+        assert socket_of(jvm).lstat().st_uid == SOMEBODY
+        assert len(jvm.said()) == 1
+
+
+@pytest.mark.parametrize("owner", [0, SOMEBODY])
+@pytest.mark.parametrize("kind", ["file", "link to a dead socket", "directory"])
+def test_what_is_no_socket_is_not_removed(tmp_path: Path, kind: str, owner: int) -> None:
+    with fake_jvm() as jvm:
+        place, dead = socket_of(jvm), tmp_path / "dead"
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(dead))
+        if kind == "file":
+            place.touch()
+        elif kind == "directory":
+            place.mkdir()
+        else:
+            place.symlink_to(dead)
+        os.chown(place, owner, owner, follow_symlinks=False)
+        try:
+            with pytest.raises(JcollectError, match=f"{place}, which is no socket, is in the way; remove it"):
+                shake(jvm.pid)
+            assert os.path.lexists(place)
+            assert dead.exists()
+            assert jvm.said() == []
+        finally:
+            place.rmdir() if kind == "directory" else place.unlink()
+
+
+# A file system that does not answer
+
+
+CATCHES = """
+import mmap, os, signal, sys
+libraries = [mmap.mmap(os.open(file, os.O_RDONLY), 4096, prot=mmap.PROT_READ) for file in sys.argv[1:]]
+signal.signal(signal.SIGQUIT, print)
+print(flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("is_for_others", [True, False])
+def test_a_tmp_that_does_not_answer_ends_at_the_deadline(is_for_others: bool) -> None:
+    if not Path("/dev/fuse").exists():
+        miss("it takes /dev/fuse")
+    command = [*AS_SOMEBODY, sys.executable, "-E", "-c", CATCHES]
+    with stuck_fs(Path("/tmp"), ["LOOKUP", "CREATE"], command, SOMEBODY, is_for_others) as there:
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError, match=f"PID {there.pid} holds up"):
+            shake(there.pid, 0.5)
+        assert time.monotonic() - begun < DEADLINE
+        # No second one is risked.
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError, match=f"PID {there.pid} holds up"):
+            shake(there.pid, DEADLINE)
+        assert time.monotonic() - begun < DEADLINE / 2
+        there.end()
+        wait_until(lambda: has_let_go(there.pid), "the reader to end")
+
+
+def has_let_go(pid: int) -> bool:
+    try:
+        shake(pid, 1)
+    except TimeoutError:
+        return False
+    except (OSError, JcollectError):
+        pass
+    return True
+
+
+def test_loading_into_a_jvm_whose_tmp_does_not_answer_is_refused_in_time() -> None:
+    if not Path("/dev/fuse").exists():
+        miss("it takes /dev/fuse")
+    # Not below /tmp, which the process has another of.
+    with tempfile.TemporaryDirectory(dir="/run") as folder:
+        os.chmod(folder, 0o755)
+        library = Path(folder, "libjvm.so")
+        library.write_bytes(bytes(4096))
+        command = [*AS_SOMEBODY, sys.executable, "-E", "-c", CATCHES, library]
+        with stuck_fs(Path("/tmp"), ["LOOKUP"], command, SOMEBODY, False) as there:
+            begun = time.monotonic()
+            with pytest.raises(
+                JcollectError, match="its file system has let us wait for too long, as a FUSE"
+            ):
+                load_agent(there.pid, 1)
+            assert time.monotonic() - begun < DEADLINE

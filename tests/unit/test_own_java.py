@@ -1,0 +1,148 @@
+"""The Java runtime that loads the agent is one that others cannot have changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import jcollect
+from jcollect.built import find_built
+from jcollect.control import jdk
+from jcollect.control.jdk import find_libjvm
+from jcollect.errors import JcollectError
+
+SOMEBODY = 64021
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+
+
+@pytest.fixture
+def own_path() -> Iterator[Path]:
+    """A directory that nobody else can change, unlike pytest's, which is below /tmp."""
+    path = Path(tempfile.mkdtemp(dir="/run" if os.geteuid() == 0 else Path.home()))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def home(own_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What looks like a Java runtime, and is JAVA_HOME."""
+    home = own_path / "jdk"
+    make_runtime(home)
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    return home
+
+
+def make_runtime(home: Path, version: str = "25.0.1") -> None:
+    (home / "lib/server").mkdir(parents=True)
+    (home / "conf").mkdir()
+    (home / "release").write_text(f'JAVA_VERSION="{version}"\n')
+    for file in ("lib/server/libjvm.so", "lib/libattach.so", "lib/modules"):
+        (home / file).touch(0o644)
+
+
+def test_java_home_decides(home: Path) -> None:
+    assert find_libjvm() == home / "lib/server/libjvm.so"
+
+
+@pytest.mark.parametrize("lack", ["lib/libattach.so", "11.0.2", "1.8.0_392"])
+def test_a_runtime_that_cannot_attach(home: Path, lack: str) -> None:
+    if lack.startswith("lib"):
+        (home / lack).unlink()
+    else:
+        (home / "release").write_text(f'JAVA_VERSION="{lack}"\n')
+    with pytest.raises(JcollectError, match=f"jdk.attach here as well, and JAVA_HOME={home} has none"):
+        find_libjvm()
+
+
+def test_without_java_home_there_is_one_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    assert find_libjvm().name == "libjvm.so"
+
+
+CHANGEABLE: dict[str, Callable[[Path], object]] = {
+    "lib/server/libjvm.so belongs to user 64021": lambda home: os.chown(
+        home / "lib/server/libjvm.so", SOMEBODY, SOMEBODY
+    ),
+    "lib/modules belongs to user 64021": lambda home: os.chown(home / "lib/modules", SOMEBODY, SOMEBODY),
+    "conf belongs to user 64021": lambda home: os.chown(home / "conf", SOMEBODY, SOMEBODY),
+    " belongs to user 64021": lambda home: os.chown(home.parent, SOMEBODY, SOMEBODY),
+    "lib/server can be written by everybody": lambda home: (home / "lib/server").chmod(0o1777),
+    "lib can be written by group 64021": lambda home: (
+        os.chown(home / "lib", 0, SOMEBODY),
+        (home / "lib").chmod(0o775),
+    ),
+}
+
+
+@as_root
+@pytest.mark.parametrize("who", CHANGEABLE)
+def test_a_runtime_that_others_can_change_is_not_run(home: Path, who: str) -> None:
+    CHANGEABLE[who](home)
+    place = home / who.split(" ")[0] if not who.startswith(" ") else home.parent
+    with pytest.raises(JcollectError, match=f"is not safe to run .*: {place} {who.partition(' ')[2]}"):
+        find_libjvm()
+
+
+@as_root
+def test_a_link_on_the_way_counts_with_what_it_leads_through(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Below /tmp everybody may exchange it.
+    (tmp_path / "jdk").symlink_to(home)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
+    with pytest.raises(JcollectError, match=r": /tmp can be written by everybody; make it root's"):
+        find_libjvm()
+    # Root's own may lead there.
+    other = home.parent / "link"
+    other.symlink_to("jdk")
+    monkeypatch.setenv("JAVA_HOME", str(other))
+    assert find_libjvm() == other / "lib/server/libjvm.so"
+    os.chown(other, SOMEBODY, SOMEBODY, follow_symlinks=False)
+    with pytest.raises(JcollectError, match=f"{other} belongs to user {SOMEBODY}"):
+        find_libjvm()
+
+
+@as_root
+def test_an_unsafe_runtime_is_passed_over_for_a_safe_one(
+    own_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setattr(jdk, "_JVM_FOLDER", own_path)
+    monkeypatch.setenv("PATH", "/nowhere")
+    make_runtime(own_path / "newer", "26")
+    make_runtime(own_path / "older", "17.0.1")
+    assert find_libjvm() == own_path / "newer/lib/server/libjvm.so"
+    os.chown(own_path / "newer/lib", SOMEBODY, SOMEBODY)
+    assert find_libjvm() == own_path / "older/lib/server/libjvm.so"
+
+
+@as_root
+@pytest.mark.parametrize("how", ["of another user", "for everybody to write"])
+def test_what_was_built_is_used_unless_others_can_change_it(
+    own_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    package = own_path / "collector/jcollect"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.setattr(jcollect, "__file__", str(package / "__init__.py"))
+    library = own_path / "build/native/drain.so"
+    library.parent.mkdir(parents=True)
+    library.touch(0o644)
+    assert find_built("_native/drain.so", "build/native/drain.so", "cannot") == library
+    if how == "of another user":
+        os.chown(library.parent, SOMEBODY, SOMEBODY)
+    else:
+        library.chmod(0o666)
+    with pytest.raises(JcollectError, match=f"^cannot: {own_path}/build/native.* make it again"):
+        find_built("_native/drain.so", "build/native/drain.so", "cannot")
+    # In a checkout of his own nothing is gained by that.
+    os.chown(package / "__init__.py", SOMEBODY, SOMEBODY)
+    if how == "of another user":
+        assert find_built("_native/drain.so", "build/native/drain.so", "cannot") == library
