@@ -12,13 +12,13 @@ import pytest
 
 from conditions import miss
 from jcollect.control.gateway import Gateway
-from jcollect.control.inside import open_directory
 from jcollect.control.network import in_network_of
 from jcollect.control.standard_stream import STANDARD_ERROR, is_full
 from jcollect.control.stub_directory import create
 from jcollect.control.target import Target, exists, read_target
 from jcollect.errors import JcollectError
 from jcollect.procfs.apart import apart
+from jcollect.procfs.files import open_directory
 from jcollect.procfs.identity import Identity
 from jprobe.v1.control_pb2 import ControlEndpoint
 from other_root import process_in, process_in_other_root
