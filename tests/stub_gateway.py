@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jprobe.v1.control_pb2 import ControlEndpoint, ControlReply
@@ -49,7 +49,8 @@ class StubGateway:
             connection.sendall(b"!yv\n")
             while command := _command(lines):
                 self.commands.append(command)
-                connection.sendall(self._answer(command))
+                with suppress(ConnectionError):
+                    connection.sendall(self._answer(command))
 
     def close(self) -> None:
         # Wakes the thread that accepts; closing alone would not.
@@ -60,10 +61,11 @@ class StubGateway:
 def _command(lines: Iterator[bytes]) -> list[str]:
     """The lines of one command without its end; empty when the client has closed."""
     command = []
-    for line in lines:
-        if line == b"e\n":
-            return command
-        command.append(line.decode().rstrip("\n"))
+    with suppress(ConnectionError):  # It has not read all that was answered.
+        for line in lines:
+            if line == b"e\n":
+                return command
+            command.append(line.decode().rstrip("\n"))
     return []
 
 

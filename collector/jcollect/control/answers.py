@@ -1,17 +1,78 @@
-"""Reads the gateway's answers line by line, with a deadline and a limit: who answers may be hostile."""
+"""Reads the gateway's answers: who answers may be hostile, and send anything, for as long as it likes.
+
+Py4J's own reader is not used: it makes of an answer whatever that says it is, a number of any length too.
+Of all its types the gateway's commands return bytes, and errors are strings.
+"""
 
 from __future__ import annotations
 
+import binascii
 import socket
 import time
 
+from google.protobuf.message import DecodeError
+from py4j import protocol
+
+from jcollect.discovery.protobuf_fields import FieldsError, check_fields
+from jcollect.told import told
+from jprobe.v1 import control_pb2
+
 # A line of 65,000 methods has some 10 MB.
-MAX_LINE = 64 << 20
+MAX_LINE = 32 << 20
+# Methods, their gates, and what cannot be traced, all together. Nothing in an element is repeated.
+MAX_ELEMENTS = 1 << 18
+# Of a reason, before it is escaped and cut.
+MAX_REASON_BYTES = 1 << 14
 _CHUNK = 1 << 16
+
+_FINE = (protocol.RETURN_MESSAGE + protocol.SUCCESS).encode()
+_FAILED = (protocol.RETURN_MESSAGE + protocol.ERROR).encode()
+_BYTES = _FINE + protocol.BYTES_TYPE.encode()
+_TEXT = _FAILED + protocol.STRING_TYPE.encode()
+
+
+class NoReplyError(Exception):
+    """An answer that is not what the gateway's commands answer with."""
+
+
+class RefusalError(Exception):
+    """The gateway refuses; the message is what it says, fit to be printed, and may be empty."""
+
+
+def check_is_fine(line: bytes) -> None:
+    """An answer to which there is nothing but that. Raises RefusalError for any other."""
+    if not line.startswith(_FINE):
+        raise RefusalError(_reason(line))
+
+
+def decode_reply(line: bytes) -> control_pb2.ControlReply:
+    """The reply of a command; sentences in it are fit to be printed. Raises RefusalError, NoReplyError."""
+    if line.startswith(_FAILED) and (reason := _reason(line)):
+        raise RefusalError(reason)
+    if not line.startswith(_BYTES):
+        raise NoReplyError
+    try:
+        content = binascii.a2b_base64(line[len(_BYTES) :].rstrip(b"\n"), strict_mode=True)
+        check_fields(content, MAX_ELEMENTS)
+        reply = control_pb2.ControlReply.FromString(content)
+    except (binascii.Error, FieldsError, DecodeError, MemoryError):
+        raise NoReplyError from None
+    reply.error, reply.refusal, reply.agent_version = map(
+        told, (reply.error, reply.refusal, reply.agent_version)
+    )
+    return reply
+
+
+def _reason(line: bytes) -> str:
+    """What an error says; Py4J writes a line's end and a backslash with one more backslash."""
+    if not line.startswith(_TEXT):
+        return ""
+    text = line[len(_TEXT) :].rstrip(b"\n")[:MAX_REASON_BYTES].decode(errors="replace")
+    return told(protocol.unescape_new_line(text))
 
 
 class Answers:
-    """Takes the place of the stream in a Py4J connection, which waits anew for every byte."""
+    """The lines that come from a connection, each within a limit for the whole of it."""
 
     def __init__(self, connection: socket.socket, seconds: float) -> None:
         self._socket = connection
@@ -19,13 +80,14 @@ class Answers:
         self._rest = bytearray()
 
     def readline(self) -> bytes:
-        """One line with its end; without, where the other end has closed. Raises OSError, TimeoutError."""
+        """One line with its end; without, where the other end has closed. Raises OSError, TimeoutError,
+        NoReplyError where it is too long."""
         deadline = time.monotonic() + self._seconds
         searched = 0
         while (end := self._rest.find(b"\n", searched)) < 0:
             searched = len(self._rest)
             if searched > MAX_LINE:
-                raise OSError("the answer is too long")
+                raise NoReplyError
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
@@ -38,6 +100,3 @@ class Answers:
         line = bytes(self._rest[: end + 1])
         del self._rest[: end + 1]
         return line
-
-    def close(self) -> None:
-        """Nothing: the socket is the connection's."""

@@ -1,8 +1,8 @@
 """One connection to the agent's control gateway (proto/jprobe/v1/control.proto), by Py4J's protocol.
 
-Of Py4J's client it uses the connection and the encoding of arguments and answers, and not JavaGateway:
-that one opens connections as it likes, tries commands again, and tells the other side what it has
-garbage-collected. Here one connection is one client, which leases end with.
+Of Py4J's client it uses the encoding of arguments, and not JavaGateway: that one opens connections as it
+likes, tries commands again, tells the other side what it has garbage-collected, and believes what that
+answers. Here one connection is one client, which leases end with.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import errno
 import socket
 from collections.abc import Sequence
 
-from google.protobuf.message import DecodeError
 from py4j import protocol
-from py4j.java_gateway import GatewayConnection, GatewayParameters
 
-from jcollect.control.answers import Answers
+from jcollect.control.answers import Answers, NoReplyError, RefusalError, check_is_fine, decode_reply
+from jcollect.control.cancel import stopped_by
 from jcollect.control.network import in_network_of
 from jcollect.discovery.process import is_stopped
 from jcollect.errors import JcollectError
@@ -39,8 +38,13 @@ class Gateway:
         self._seconds = seconds
         if is_stopped(pid):
             raise JcollectError(f"cannot command PID {pid}: {_STOPPED.format(pid=pid)}")
-        self._connection = self._connect(endpoint.port)
-        self._authenticate(endpoint.token)
+        self._socket = self._connect(endpoint.port)
+        self._answers = Answers(self._socket, seconds)
+        try:
+            self._authenticate(endpoint.token)
+        except BaseException:
+            self.close()
+            raise
 
     def select(self, selectors: Sequence[str], leased: bool = False) -> control_pb2.ControlReply:
         """Gives probes to what the selectors mean; leased: until this connection ends."""
@@ -62,7 +66,11 @@ class Gateway:
         return self._call("reset")
 
     def close(self) -> None:
-        self._connection.close()
+        self._socket.close()
+
+    def _shut_down(self) -> None:
+        # Closing it would wake nobody who waits for it.
+        self._socket.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Gateway:
         return self
@@ -70,51 +78,40 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _connect(self, port: int) -> GatewayConnection:
-        # Without the token, so that it does not authenticate before answers have a limit.
-        parameters = GatewayParameters(address=_ADDRESS, port=port, read_timeout=self._seconds)
-
-        def connect() -> GatewayConnection:
-            connection = GatewayConnection(parameters)
-            connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            try:
-                connection.start()
-            except protocol.Py4JNetworkError:
-                connection.socket.close()
-                raise
-            return connection
+    def _connect(self, port: int) -> socket.socket:
+        def connect() -> socket.socket:
+            return socket.create_connection((_ADDRESS, port), self._seconds)
 
         try:
             connection = in_network_of(self.pid, connect, self._seconds)
-        except protocol.Py4JNetworkError as error:
-            raise self._unreachable(port, error.cause) from None
         except OSError as error:
-            raise JcollectError(
-                f"cannot enter the network namespace of PID {self.pid}, in which its control gateway "
-                f"listens: {error.strerror}; run with sudo"
-            ) from None
-        connection.stream = Answers(connection.socket, self._seconds)
+            raise self._unreachable(port, error) from None
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
-    def _unreachable(self, port: int, cause: object) -> JcollectError:
+    def _unreachable(self, port: int, error: OSError) -> JcollectError:
+        if error.filename is not None:
+            return JcollectError(
+                f"cannot enter the network namespace of PID {self.pid}, in which its control gateway "
+                f"listens: {error.strerror}; run with sudo"
+            )
         place = f"cannot connect to the control gateway of PID {self.pid} on {_ADDRESS}:{port}"
-        number = cause.errno if isinstance(cause, OSError) else None
-        if number == errno.ENETUNREACH:
+        if error.errno == errno.ENETUNREACH:
             return JcollectError(
                 f"{place}: the loopback interface is down in its network namespace; "
                 f"run: nsenter -t {self.pid} -n ip link set lo up"
             )
-        if number == errno.ECONNREFUSED:
+        if error.errno == errno.ECONNREFUSED:
             return JcollectError(f"{place}: nothing listens there any more; has the agent been reset?")
-        return JcollectError(f"{place}: {cause}")
+        return JcollectError(f"{place}: {error}")
 
     def _authenticate(self, token: str) -> None:
         answer = self._send("authentication", f"{protocol.AUTH_COMMAND_NAME}\n{token}\n")
-        is_refused, why = protocol.get_error_message(answer)
-        if is_refused:
-            self.close()
-            reason = why or "the token is not its own; try again"
-            raise JcollectError(f"the control gateway of PID {self.pid} refuses us: {reason}")
+        try:
+            check_is_fine(answer)
+        except RefusalError as refusal:
+            reason = str(refusal) or "the token is not its own; try again"
+            raise JcollectError(f"the control gateway of PID {self.pid} refuses us: {reason}") from None
 
     def _call(self, command: str, *arguments: object) -> control_pb2.ControlReply:
         parts = "".join(map(protocol.get_command_part, arguments))
@@ -122,39 +119,47 @@ class Gateway:
             command,
             f"{protocol.CALL_COMMAND_NAME}{_ENTRY_POINT}{command}\n{parts}{protocol.END_COMMAND_PART}",
         )
-        _, why = protocol.get_error_message(answer)
-        if why:
-            raise JcollectError(f"PID {self.pid} refuses to {command}: {why}")
         try:
-            content = protocol.get_return_value(answer, None, "t", command)
-            reply = control_pb2.ControlReply.FromString(bytes(content))
-        # Of whatever kind: the other side may send what it likes.
-        except (protocol.Py4JError, DecodeError, ValueError, TypeError, LookupError, AttributeError):
-            self.close()
-            raise JcollectError(
-                f"PID {self.pid} has answered {command} with what is no reply; "
-                "do its agent and jcollect have the same version?"
-            ) from None
+            reply = decode_reply(answer)
+        except RefusalError as refusal:
+            raise JcollectError(f"PID {self.pid} refuses to {command}: {refusal}") from None
+        except NoReplyError:
+            raise self._no_reply(command) from None
         if reply.error:
             raise JcollectError(f"PID {self.pid} refuses to {command}: {reply.error}")
         return reply
 
-    def _send(self, command: str, line: str) -> str:
+    def _send(self, command: str, line: str) -> bytes:
+        """The line that is answered. Raises JcollectError, and the connection is closed then."""
         try:
             # What an answer has left of its time is not the limit for sending.
-            self._connection.socket.settimeout(self._seconds)
-            answer: str = self._connection.send_command(line)
-        except protocol.Py4JNetworkError as error:
+            self._socket.settimeout(self._seconds)
+            with stopped_by(self._shut_down):
+                self._socket.sendall(line.encode())
+                answer = self._answers.readline()
+        except TimeoutError:
             self.close()
-            if isinstance(error.cause, TimeoutError):
-                is_it = _STOPPED if is_stopped(self.pid) else "it may be stopped, or hang"
-                raise JcollectError(
-                    f"PID {self.pid} has not answered {command} within {self._seconds:g} s: "
-                    f"{is_it.format(pid=self.pid)}. The command may be carried out nonetheless; look with: "
-                    f"jcollect status {self.pid}"
-                ) from None
+            is_it = _STOPPED if is_stopped(self.pid) else "it may be stopped, or hang"
+            raise JcollectError(
+                f"PID {self.pid} has not answered {command} within {self._seconds:g} s: "
+                f"{is_it.format(pid=self.pid)}. The command may be carried out nonetheless; look with: "
+                f"jcollect status {self.pid}"
+            ) from None
+        except NoReplyError:
+            raise self._no_reply(command) from None
+        except OSError:
+            answer = b""
+        if not answer.strip():
+            self.close()
             raise JcollectError(
                 f"PID {self.pid} has closed the control connection instead of answering {command}; "
                 f"look with: jcollect status {self.pid}"
-            ) from None
+            )
         return answer
+
+    def _no_reply(self, command: str) -> JcollectError:
+        self.close()
+        return JcollectError(
+            f"PID {self.pid} has answered {command} with what is no reply; "
+            "do its agent and jcollect have the same version?"
+        )

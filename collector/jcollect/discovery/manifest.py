@@ -1,7 +1,6 @@
 """Decodes manifests that nobody vouches for (manifest.proto).
 
-An element of two bytes becomes up to 70 bytes in memory when it is decoded. So the elements are counted
-before, by a walk over the fields, which stops where there are too many.
+The elements are counted before, by a walk over the fields, which stops where there are too many.
 """
 
 from __future__ import annotations
@@ -20,21 +19,16 @@ from jcollect.discovery.limits import (
     MAX_VALUES,
 )
 from jcollect.discovery.malformed import MalformedLibraryError
+from jcollect.discovery.protobuf_fields import LENGTH_DELIMITED, FieldsError, skip_field, varint
 from jprobe.v1 import manifest_pb2
 
 MANIFEST_VERSION = 3
 
-# https://protobuf.dev/programming-guides/encoding/#structure
-_VARINT = 0
-_LENGTH_DELIMITED = 2
-_FIXED = {1: 8, 5: 4}
-
-
-_SELECTORS = manifest_pb2.Manifest.SELECTORS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
-_METHODS = manifest_pb2.Manifest.METHODS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
-_PROBES = manifest_pb2.Manifest.PROBES_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
-_UNTRACEABLE = manifest_pb2.Manifest.UNTRACEABLE_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
-_VALUES = manifest_pb2.Slot.VALUES_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
+_SELECTORS = manifest_pb2.Manifest.SELECTORS_FIELD_NUMBER << 3 | LENGTH_DELIMITED
+_METHODS = manifest_pb2.Manifest.METHODS_FIELD_NUMBER << 3 | LENGTH_DELIMITED
+_PROBES = manifest_pb2.Manifest.PROBES_FIELD_NUMBER << 3 | LENGTH_DELIMITED
+_UNTRACEABLE = manifest_pb2.Manifest.UNTRACEABLE_FIELD_NUMBER << 3 | LENGTH_DELIMITED
+_VALUES = manifest_pb2.Slot.VALUES_FIELD_NUMBER << 3 | LENGTH_DELIMITED
 # Of today's, four each; the walk is to end in time.
 _MAX_OTHER_FIELDS = 1 << 12
 _MAX_SLOT_FIELDS = MAX_VALUES + 4 * MAX_PROBES
@@ -71,7 +65,7 @@ def decode_manifest(content: bytes) -> tuple[manifest_pb2.Manifest, Elements]:
             manifest = manifest_pb2.Manifest.FromString(content)
         except DecodeError:
             manifest, elements = _decode_each(content, elements)
-    except (DecodeError, IndexError):
+    except (DecodeError, FieldsError, IndexError):
         raise MalformedLibraryError("its manifest cannot be decoded") from None
     if manifest.version != MANIFEST_VERSION:
         raise MalformedLibraryError(
@@ -83,14 +77,14 @@ def decode_manifest(content: bytes) -> tuple[manifest_pb2.Manifest, Elements]:
 
 
 def count_elements(content: bytes) -> Elements:
-    """Walks over the fields. Raises MalformedLibraryError where there are too many of a kind, or a field
-    is none of protobuf's; IndexError where it is cut."""
+    """Walks over the fields. Raises MalformedLibraryError where there are too many of a kind, FieldsError
+    where a field is none of protobuf's, IndexError where it is cut."""
     sizes: dict[int, list[int]] = {tag: [] for tag in _LIMITS}
     at, end, others = 0, len(content), 0
     while at < end:
         tag = content[at]
         if tag not in sizes:
-            at = _skip(content, at)
+            at = skip_field(content, at)
             others += 1
             if others > _MAX_OTHER_FIELDS:
                 raise MalformedLibraryError("its manifest repeats what cannot be repeated")
@@ -98,7 +92,7 @@ def count_elements(content: bytes) -> Elements:
         size = content[at + 1]
         at += 2
         if size >= 0x80:
-            size, at = _varint(content, at - 1)
+            size, at = varint(content, at - 1)
         at += size
         of_kind = sizes[tag]
         of_kind.append(size)
@@ -119,9 +113,9 @@ def _decode_each(content: bytes, elements: Elements) -> tuple[manifest_pb2.Manif
     at = 0
     while at < len(content):
         begun, tag = at, content[at]
-        at = _skip(content, at)
+        at = skip_field(content, at)
         if tag in found:
-            _, begins = _varint(content, begun + 1)
+            _, begins = varint(content, begun + 1)
             found[tag].append(content[begins:at])
         else:
             others += content[begun:at]
@@ -154,14 +148,14 @@ def _count_values(content: bytes) -> int:
     values, fields, at = 0, 0, 0
     while at < len(content):
         if content[at] != _PROBES:
-            at = _skip(content, at)
+            at = skip_field(content, at)
             continue
-        size, at = _varint(content, at + 1)
+        size, at = varint(content, at + 1)
         end = at + size
         while at < end:
             values += content[at] == _VALUES
             fields += 1
-            at = _skip(content, at)
+            at = skip_field(content, at)
             if values > MAX_VALUES:
                 raise MalformedLibraryError(f"its probes have more than {MAX_VALUES:,} values")
             if fields > _MAX_SLOT_FIELDS:
@@ -169,33 +163,3 @@ def _count_values(content: bytes) -> int:
         # A field of it may say that it reaches beyond it: the next element begins here all the same.
         at = end
     return values
-
-
-def _skip(content: bytes, at: int) -> int:
-    """Where the field after the one at `at` begins."""
-    tag, after = _varint(content, at)
-    # A tag written longer than it need be would be counted as another than it is decoded as.
-    if (tag < 0x80) != (after == at + 1) or tag >> 32:
-        raise MalformedLibraryError("its manifest cannot be decoded")
-    wire_type = tag & 7
-    if wire_type == _VARINT:
-        return _varint(content, after)[1]
-    if wire_type == _LENGTH_DELIMITED:
-        size, after = _varint(content, after)
-        return after + size
-    if wire_type in _FIXED:
-        return after + _FIXED[wire_type]
-    # Groups: nobody has written one for ten years.
-    raise MalformedLibraryError("its manifest cannot be decoded")
-
-
-def _varint(content: bytes, at: int) -> tuple[int, int]:
-    """The number at `at`, and where what follows it begins."""
-    number = 0
-    for shift in range(0, 70, 7):
-        byte = content[at]
-        at += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, at
-    raise MalformedLibraryError("its manifest cannot be decoded")

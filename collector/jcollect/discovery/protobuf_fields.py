@@ -1,0 +1,66 @@
+"""Walks over the fields of a protobuf message before it is decoded.
+
+An element of two bytes becomes up to 70 bytes in memory when it is decoded, and some hundred in a list of
+Python. So whoever decodes what a target has written counts the elements before.
+https://protobuf.dev/programming-guides/encoding/#structure
+"""
+
+from __future__ import annotations
+
+VARINT = 0
+LENGTH_DELIMITED = 2
+_FIXED = {1: 8, 5: 4}
+
+
+class FieldsError(ValueError):
+    """The content is none of protobuf's, or has too many fields."""
+
+
+def check_fields(content: bytes, most: int) -> None:
+    """Raises FieldsError unless there are at most so many fields, of all kinds, in the message itself.
+
+    Those of messages inside are not counted: where none of these repeats anything, what they become is
+    bounded by their size in bytes.
+    """
+    at, count = 0, 0
+    end = len(content)
+    try:
+        while at < end:
+            at = skip_field(content, at)
+            count += 1
+            if count > most:
+                raise FieldsError(f"it has more than {most:,} fields")
+    except IndexError:
+        raise FieldsError("it is cut") from None
+    if at != end:
+        raise FieldsError("it is cut")
+
+
+def skip_field(content: bytes, at: int) -> int:
+    """Where the field after the one at `at` begins. Raises FieldsError, IndexError where it is cut."""
+    tag, after = varint(content, at)
+    # A tag written longer than it need be would be counted as another than it is decoded as.
+    if (tag < 0x80) != (after == at + 1) or tag >> 32:
+        raise FieldsError("it has a tag that is none")
+    wire_type = tag & 7
+    if wire_type == VARINT:
+        return varint(content, after)[1]
+    if wire_type == LENGTH_DELIMITED:
+        size, after = varint(content, after)
+        return after + size
+    if wire_type in _FIXED:
+        return after + _FIXED[wire_type]
+    # Groups: nobody has written one for ten years.
+    raise FieldsError("it has a field of a kind that is none")
+
+
+def varint(content: bytes, at: int) -> tuple[int, int]:
+    """The number at `at`, and where what follows it begins. Raises FieldsError, IndexError."""
+    number = 0
+    for shift in range(0, 70, 7):
+        byte = content[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, at
+    raise FieldsError("it has a number that is too long")
