@@ -11,6 +11,7 @@ import errno
 import os
 import platform
 import resource
+import threading
 from collections.abc import Iterator, Sequence
 
 from jcollect.attach.attach_point import find_attach_point
@@ -79,6 +80,7 @@ class Linker:
         self._kernel = handlers.kernel
         self._kernel.check_counts_semaphores()
         self._links: list[Links] = []
+        self._links_lock = threading.Lock()
         self._point = 0
         self.way = PERF_EVENT
         if way != PERF_EVENT:
@@ -92,9 +94,10 @@ class Linker:
         self._program = handlers.load_for_perf_event()
 
     def link(self, probes: Sequence[Probe]) -> Links:
-        """Attaches the handler to probes of one library. Raises JcollectError."""
+        """Attaches the handler to probes of one library. For any thread. Raises JcollectError."""
         links = self._link(probes)
-        self._links = [each for each in self._links if each.fast] + [links]
+        with self._links_lock:
+            self._links = [each for each in self._links if each.fast] + [links]
         return links
 
     def _link(self, probes: Sequence[Probe]) -> Links:

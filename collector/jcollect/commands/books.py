@@ -41,6 +41,9 @@ def echo_collector(address: Address, status: collector_pb2.GetStatusResponse, ev
             f"{plural(process.probes, 'probe')} armed, {_count(process.libraries, 'stub library')} linked"
         )
         echo_overhead(process)
+        # Of one they are those of all, but for what processes that have gone have brought.
+        if len(status.processes) > 1:
+            echo(f"books of PID {process.pid}: {books_text(process.books)}")
     echo(f"link: {status.link} at {_points(status)}")
     _echo_not_live(status)
     echo(f"books: {books_text(status.books)}")

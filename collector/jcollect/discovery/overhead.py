@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,7 +64,8 @@ def read_overhead(library: StubLibrary) -> Overhead:
         max_percent=_percent(limit),
         hit_ns=hit,
         total_ns=total,
-        recent_ns=recent,
+        # It can claim what it likes; more than all CPUs is impossible.
+        recent_ns=min(recent, _WINDOW_SECONDS * _SECOND_NS * (os.cpu_count() or 1)),
         throttled_methods=throttled,
         # Agents that know of no quotas say 0 of them.
         asked_percent=_percent(asked or limit),

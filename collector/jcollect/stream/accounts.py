@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
 from jcollect.stream.columns import U32, U64
+
+# A sum of floats that is below this is that of integers below 2**64.
+_FITS = 2.0**63
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,9 @@ class Totals:
     lost_in_collector: int
     throttled: int = 0
     throttled_ns: int = 0
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def lost(self) -> int:
@@ -58,7 +64,43 @@ class Books:
 
     def totals(self, probes: npt.NDArray[np.int64] | slice = slice(None)) -> Totals:
         """Of all, or of some probe ids."""
-        return Totals(*(int(counts[probes].sum()) for counts in _values(self)))
+        return Totals(*(exact_sum(counts[probes]) for counts in _values(self)))
+
+    def each(self) -> list[Totals]:
+        """Of each probe id."""
+        return [Totals(*counts) for counts in zip(*(of.tolist() for of in _values(self)), strict=True)]
+
+
+def exact_sum(counts: U64) -> int:
+    """Beyond 64 bits too: the times of many probes come to that in days."""
+    if counts.sum(dtype=np.float64) < _FITS:
+        return int(counts.sum())
+    return sum(counts.tolist())
+
+
+class Share:
+    """What of the books is one process's: of probes that have ids, and of such that have given theirs back.
+
+    Whoever uses it sees to it that no ids are given back meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._ids: list[npt.NDArray[np.int64]] = []
+        self._closed = Totals(0, 0, 0, 0, 0)
+
+    def add(self, ids: npt.NDArray[np.int64]) -> None:
+        self._ids.append(ids)
+
+    def close(self, ids: npt.NDArray[np.int64], totals: Totals) -> None:
+        """They are given back, and this is what they have come to."""
+        self._ids = [each for each in self._ids if each is not ids]
+        self._closed += totals
+
+    def totals(self, books: Books) -> Totals:
+        """As the books say it."""
+        if not self._ids:
+            return self._closed
+        return self._closed + books.totals(np.concatenate(self._ids))
 
 
 def _values(books: Books) -> list[U64]:

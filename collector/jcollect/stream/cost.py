@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 
+from jcollect.attach.claims import cpus
 from jcollect.attach.links import Linker, Links
 from jcollect.discovery.maps import Place
 from jcollect.discovery.overhead import Overhead, find_guarded, read_overhead
@@ -16,7 +18,7 @@ from jcollect.discovery.stub_library import StubLibrary
 class Cost:
     """Of one process. A process without an agent has none that is known, and keeps to no limit.
 
-    For one thread, but for `read`.
+    For one thread at a time, but for `end`.
     """
 
     def __init__(self, process: TracedProcess, linker: Linker, max_percent: int | None) -> None:
@@ -27,6 +29,8 @@ class Cost:
         self._library: StubLibrary | None = None
         self._place: Place | None = None
         self._limit: Links | None = None
+        self._limit_lock = threading.Lock()
+        self._has_ended = False
         self._begun = time.monotonic()
         self._total_before = 0
         self._of_earlier = 0
@@ -38,8 +42,7 @@ class Cost:
         if self._find(process):
             self._lift()
         if self._library is not None and self._max_percent is not None and self._limit is None:
-            rungs = limits_of(self._library)
-            self._limit = self._linker.link([rungs[rung_of(self._max_percent, list(rungs))]])
+            self._ask(self._library, self._max_percent)
 
     @property
     def is_guarded(self) -> bool:
@@ -54,25 +57,44 @@ class Cost:
         return self._last
 
     @property
+    def last(self) -> Overhead | None:
+        """As of the last `read`."""
+        return self._last
+
+    @property
     def is_known(self) -> bool:
         """Whether an agent has ever told what its probes cost."""
         return self._last is not None or self._of_earlier > 0
 
     @property
     def total_ns(self) -> int:
-        """What the probes have cost since we are attached, all tracers together, as of the last `read`."""
+        """What the probes have cost since we are attached, all tracers together, as of the last `read`. The
+        process can claim what it likes: no more than all CPUs for all that time."""
         now = 0 if self._last is None else self._last.total_ns - self._total_before
-        return self._of_earlier + now
+        return max(0, min(self._of_earlier + now, self.elapsed_ns * cpus()))
 
     @property
     def elapsed_ns(self) -> int:
         """For how long that is."""
         return int((time.monotonic() - self._begun) * 1e9)
 
-    def close(self) -> None:
-        """The limit is asked for no longer."""
-        self.read()
+    def end(self) -> None:
+        """The limit is asked for no longer, and not again. For any thread."""
+        with self._limit_lock:
+            self._has_ended = True
         self._lift()
+
+    def _ask(self, library: StubLibrary, percent: int) -> None:
+        rungs = limits_of(library)
+        rung = rung_of(percent, list(rungs))
+        if rung not in rungs:
+            return  # No agent of ours has written that.
+        limit: Links | None = self._linker.link([rungs[rung]])
+        with self._limit_lock:
+            if not self._has_ended:
+                self._limit, limit = limit, None
+        if limit is not None:
+            limit.close()
 
     def _find(self, process: TracedProcess) -> bool:
         """Whether the agent is another than it was."""
@@ -87,8 +109,9 @@ class Cost:
         return True
 
     def _lift(self) -> None:
-        if self._limit is not None:
+        with self._limit_lock:
             limit, self._limit = self._limit, None
+        if limit is not None:
             limit.close()
 
 

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain
-
-import numpy as np
 
 import jcollect
 from jcollect.attach.attached import Attached
 from jcollect.attach.compilation import Compilation
 from jcollect.attach.handlers import Handlers
 from jcollect.attach.links import AUTO, Linker
-from jcollect.discovery.live import LiveProbe
+from jcollect.crew import Crew, Errand
 from jcollect.discovery.probes import Probe, Wanted, by_library, probes_of, with_ids
 from jcollect.discovery.process import TracedProcess
+from jcollect.errors import JcollectError
 from jcollect.stream.accounts import Accounts, Totals
 from jcollect.stream.clock import utc_offset_ns
-from jcollect.stream.cost import Cost
 from jcollect.stream.hub import QUEUE_BYTES, Hub, NoSuchProbeError, meaning
 from jcollect.stream.reader import FINISH_SECONDS, Reader
 from jcollect.stream.record import RecordDecoder
 from jcollect.stream.ring import Ring
+from jcollect.stream.status_messages import Libraries, books_message, process_message
 from jcollect.stream.subscription import Subscription
 from jcollect.stream.tracee import Tracee
 from jcollect.workers import Failures
-from jprobe.v1 import collector_pb2, probe_pb2
+from jprobe.v1 import collector_pb2
 
 # 16 MiB: 262,144 numeric events, about 0.18 s of a thread that does nothing but fire.
 RING_PAGES = 4096
@@ -36,20 +36,29 @@ RING_PAGES = 4096
 LEAST_CAPACITY = 16384
 # So many probes that are gone for good are still told of, in status and to new subscribers.
 _MOST_GONE = 16384
-# What of the wall clock's distance to the monotonic one is no more than measured.
 # With --name or --all: 2 MiB of counters on two CPUs.
 OPEN_CAPACITY = 65_536
+# So long an answer waits for a process to say how its probes are, and for one that has been slow before; then
+# it tells what is known.
+_ASK_SECONDS = 1.0
+_ASK_AGAIN_SECONDS = 0.2
+_ASKING = 8
+# So long after its links are destroyed a process may take to say what it has held back.
+_LAST_WORD_SECONDS = 2.0
+# What of the wall clock's distance to the monotonic one is no more than measured.
 _CLOCK_NOISE_NS = 1_000_000
-
-_Libraries = list[tuple[Attached, list[LiveProbe]]]
 
 
 class Session:
     """The order is: construct, `start`, `join` processes, `attach` and `follow` those, `leave` them when they
     have exited, `detach`; `close` in any case.
 
-    Subscribers may come as soon as there is a session, and are served to the end by `detach`. All but
-    `describe`, `subscribe` and `status` is for one thread.
+    Subscribers may come as soon as there is a session, and are served to the end by `detach`. Processes may
+    be joined, followed and left in several threads, each process in one at a time. `describe`, `subscribe`
+    and `status` are for any thread, and all else for one.
+
+    The order of locks is: a tracee's, the session's, the hub's. Nobody reads the memory of a process, or
+    links, while it has one of the latter two.
     """
 
     def __init__(
@@ -71,11 +80,15 @@ class Session:
         of one process may cost it, in percent of a core. Raises JcollectError.
         """
         self._started = time.time_ns()
+        self._lock = threading.RLock()
         self._tracees: list[Tracee] = []
+        self._asking = Crew("ask processes for the state of their probes", _ASKING)
+        self._asked: dict[Tracee, Errand] = {}
+        self._slow: set[Tracee] = set()
         self._fresh_id = 0
         self._free_ids: deque[int] = deque()
         # Of libraries that are unmapped for good, in the order in which they went.
-        self._gone: deque[Attached] = deque()
+        self._gone: deque[tuple[Attached, Tracee]] = deque()
         self.capacity = capacity
         self.max_overhead = max_overhead
         self._cost_of_gone = 0
@@ -100,14 +113,23 @@ class Session:
     def join(self, process: TracedProcess, wanted: Wanted, name: str = "") -> Tracee:
         """One more process: its probes have ids and are described. `name`: its main class or command."""
         tracee = Tracee(process, wanted, name, self, self._linker, self.accounts, self.max_overhead)
-        self._tracees = [*self._tracees, tracee]
+        try:
+            tracee.meet()
+        except BaseException:
+            tracee.leave()
+            raise
+        with self._lock:
+            self._tracees = [*self._tracees, tracee]
         return tracee
 
     def leave(self, tracee: Tracee) -> None:
         """A process that has exited, or is wanted no longer."""
         tracee.leave()
-        self._cost_of_gone += tracee.cost.total_ns
-        self._tracees = [each for each in self._tracees if each is not tracee]
+        with self._lock:
+            self._cost_of_gone += tracee.cost.total_ns
+            self._tracees = [each for each in self._tracees if each is not tracee]
+            self._asked.pop(tracee, None)
+            self._slow.discard(tracee)
 
     @property
     def detach_seconds(self) -> float:
@@ -115,11 +137,25 @@ class Session:
         return sum(each.closing_seconds for tracee in self._tracees for each in tracee.attached)
 
     def detach(self) -> Totals:
-        """Destroys the links, drains the ring, lets the subscribers finish; the books are final then."""
-        for tracee in self._tracees:
-            tracee.unlink()
-            tracee.cost.close()
+        """Destroys the links, drains the ring, lets the subscribers finish; the books are final then.
+
+        What a process that does not answer has held back last is not in them.
+        """
+        self._end_links(self.detach_seconds + _LAST_WORD_SECONDS)
         return self.settle()
+
+    def _end_links(self, seconds: float) -> None:
+        """Of all processes at once: one that does not answer keeps no other one waiting."""
+        crew = Crew("detach from processes", _ASKING)
+        deadline = time.monotonic() + seconds
+        errands = []
+        for tracee in self._tracees:
+            try:
+                errands.append(crew.give(tracee.end, tracee.owner))
+            except JcollectError:
+                tracee.end()  # No thread can be started.
+        for errand in errands:
+            errand.wait(deadline - time.monotonic())
 
     def settle(self, seconds: float = FINISH_SECONDS) -> Totals:
         """As `detach`, of what is detached by now, within so many seconds."""
@@ -142,36 +178,54 @@ class Session:
             # It reads that memory yet, and the end of the process will free it.
             return
         for tracee in self._tracees:
-            for each in tracee.attached:
-                each.unlink()
-            tracee.cost.close()
+            tracee.end_links()
+        self._asking.close()
         self._ring.close()
         self._handlers.close()
 
     # What a tracee asks for: see tracee.Registry.
 
-    def register(self, probes: Sequence[Probe]) -> list[Attached]:
-        missing = len(probes) - (self.capacity - self._fresh_id) - len(self._free_ids)
+    def register(self, probes: Sequence[Probe], tracee: Tracee) -> list[Attached]:
+        with self._lock:
+            ids = self._take_ids(len(probes))
+        try:
+            new = [Attached(group, tracee.claimant) for group in by_library(with_ids(probes, ids))]
+            for each in new:
+                each.refresh()
+            messages = [live.message() for each in new for live in each.known]
+        except BaseException:
+            with self._lock:
+                self._free_ids.extend(ids)
+            raise
+        with self._lock:
+            for each in new:
+                tracee.share.add(each.ids)
+            self._decoder.add(probe for each in new for probe in each.probes)
+            self._handlers.used = self._fresh_id
+            if new:
+                self.hub.add(messages)
+        return new
+
+    def _take_ids(self, wanted: int) -> list[int]:
+        """So many, or as many as there are."""
+        missing = wanted - (self.capacity - self._fresh_id) - len(self._free_ids)
         if missing > 0:
             self._forget_gone(missing)
         # Fresh ids first: the longer until an id stands for another probe, the better.
-        fresh = min(len(probes), self.capacity - self._fresh_id)
+        fresh = min(wanted, self.capacity - self._fresh_id)
         ids = list(range(self._fresh_id, self._fresh_id + fresh))
-        while len(ids) < len(probes) and self._free_ids:
+        while len(ids) < wanted and self._free_ids:
             ids.append(self._free_ids.popleft())
         self._fresh_id += fresh
-        new = [Attached(group) for group in by_library(with_ids(probes, ids))]
-        self._decoder.add(probe for each in new for probe in each.probes)
-        self._handlers.used = self._fresh_id
-        if new:
-            self.hub.add([live.message() for each in new for live in each.read_live() or each.last_known()])
-        return new
+        return ids
 
-    def retire(self, attached: Attached) -> None:
-        self._gone.append(attached)
-        kept = sum(len(each.probes) for each in self._gone)
-        if kept > _MOST_GONE:
-            self._forget_gone(kept - _MOST_GONE)
+    def retire(self, attached: Attached, tracee: Tracee) -> None:
+        attached.forget()
+        with self._lock:
+            self._gone.append((attached, tracee))
+            kept = sum(len(each.probes) for each, _ in self._gone)
+            if kept > _MOST_GONE:
+                self._forget_gone(kept - _MOST_GONE)
 
     def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
         self.hub.throttle(began, ended)
@@ -179,10 +233,11 @@ class Session:
     def _forget_gone(self, probes: int) -> None:
         """Frees so many ids, if so many probes are gone and the books of these are closed."""
         books = self.accounts.books()
-        while probes > 0 and self._gone and not books.totals(self._gone[0].ids).missing:
-            forgotten = self._gone.popleft()
+        while probes > 0 and self._gone and not books.totals(self._gone[0][0].ids).missing:
+            forgotten, tracee = self._gone.popleft()
             ids = forgotten.ids.tolist()
             self.hub.remove(ids)
+            tracee.share.close(forgotten.ids, books.totals(forgotten.ids))
             self.accounts.release(forgotten.ids)
             self._free_ids.extend(ids)
             probes -= len(ids)
@@ -206,12 +261,13 @@ class Session:
         self, globs: Sequence[str] = (), pids: Collection[int] = (), summary_only: bool = False
     ) -> collector_pb2.GetStatusResponse:
         """What is attached and how, and the books; those of single probes unless `summary_only`."""
-        for tracee in self._tracees:
-            tracee.read()
         # One look for processes and probes, so that they say the same.
         live = self._live()
         described = [] if summary_only else self._described(live, meaning(globs, pids))
-        books = self.accounts.books()
+        with self._lock:
+            books = self.accounts.books()
+            shares = [tracee.share.totals(books) for tracee, _ in live]
+        of_probes = books.each() if described else []
         set_by = utc_offset_ns() - self._utc_offset
         return collector_pb2.GetStatusResponse(
             version=jcollect.__version__,
@@ -223,12 +279,12 @@ class Session:
             ring_used_bytes=self._ring.used(),
             late=self._reader.late,
             clock_set_nanos=set_by if abs(set_by) > _CLOCK_NOISE_NS else 0,
-            books=_books(self.accounts.totals()),
-            processes=[_process(tracee, libraries) for tracee, libraries in live],
+            books=books_message(self.accounts.totals()),
+            processes=[process_message(*each, share) for each, share in zip(live, shares, strict=True)],
             probes=[
                 collector_pb2.ProbeBooks(
                     probe=message,
-                    books=_books(books.totals(np.array([message.id]))),
+                    books=books_message(of_probes[message.id]),
                     is_linked=attached.is_linked,
                     attach_point=attached.attach_point,
                 )
@@ -248,62 +304,46 @@ class Session:
             lost_by_gone_subscribers=self.hub.lost_by_gone,
         )
 
-    def _live(self) -> list[tuple[Tracee, _Libraries]]:
-        """Each process with its libraries and their probes, in their state of this moment."""
-        return [(tracee, tracee.live()) for tracee in self._tracees]
+    def _live(self) -> list[tuple[Tracee, Libraries]]:
+        """Each process with its libraries and their probes: in their state of this moment, or as they were
+        seen last where a process does not answer."""
+        tracees = self._tracees
+        now = time.monotonic()
+        asked = [(tracee, self._ask(tracee)) for tracee in tracees]
+        for tracee, errand in asked:
+            patience = _ASK_AGAIN_SECONDS if tracee in self._slow else _ASK_SECONDS
+            if errand is not None and errand.wait(now + patience - time.monotonic()):
+                self._slow.discard(tracee)
+            else:
+                self._slow.add(tracee)
+        return [(tracee, tracee.live()) for tracee in tracees]
+
+    def _ask(self, tracee: Tracee) -> Errand | None:
+        """One errand of a process at a time; None where no thread can be started."""
+        with self._lock:
+            if tracee not in self._tracees:
+                return None
+            errand = self._asked.get(tracee)
+            if errand is None or errand.has_ended:
+                try:
+                    errand = self._asking.give(tracee.refresh, (tracee.owner, tracee in self._slow))
+                except JcollectError:
+                    return None
+                self._asked[tracee] = errand
+            return errand
 
     def _described(
         self,
-        live: Sequence[tuple[Tracee, _Libraries]],
+        live: Sequence[tuple[Tracee, Libraries]],
         is_meant: Callable[[collector_pb2.Probe], bool] | None,
     ) -> list[tuple[Attached, collector_pb2.Probe]]:
         found: list[tuple[Attached, collector_pb2.Probe]] = []
-        gone = [(each, each.last_known()) for each in list(self._gone)]
+        with self._lock:
+            gone = [(each, each.known) for each, _ in self._gone]
         for each, probes in chain(*(libraries for _, libraries in live), gone):
             messages = (one.message() for one in probes)
             found += [(each, message) for message in messages if is_meant is None or is_meant(message)]
         return sorted(found, key=lambda pair: pair[1].id)
-
-
-def _books(totals: Totals) -> collector_pb2.Books:
-    return collector_pb2.Books(
-        hits=totals.hits,
-        delivered=totals.delivered,
-        filtered=totals.filtered,
-        lost_in_kernel_ring=totals.lost_in_ring,
-        lost_in_collector=totals.lost_in_collector,
-        throttled=totals.throttled,
-        throttled_nanos=totals.throttled_ns,
-    )
-
-
-def _process(tracee: Tracee, libraries: _Libraries) -> collector_pb2.AttachedProcess:
-    linked = [one for each, probes in libraries if each.is_linked for one in probes]
-    return collector_pb2.AttachedProcess(
-        pid=tracee.pid,
-        name=tracee.name,
-        libraries=sum(each.is_linked for each, _ in libraries),
-        probes=sum(len(probes) for _, probes in libraries),
-        armed=sum(one.state == probe_pb2.PROBE_STATE_ARMED for one in linked),
-        throttled=sum(one.state == probe_pb2.PROBE_STATE_THROTTLED for one in linked),
-        overhead=_overhead(tracee.cost),
-    )
-
-
-def _overhead(cost: Cost) -> collector_pb2.Overhead | None:
-    now = cost.read()
-    if now is None:
-        return None
-    return collector_pb2.Overhead(
-        hit_nanos=now.hit_ns,
-        recent_nanos=now.recent_ns,
-        cost_nanos=max(cost.total_ns, 0),
-        elapsed_nanos=cost.elapsed_ns,
-        max_percent=now.max_percent,
-        asked_percent=now.asked_percent,
-        available_nanos=now.available_ns,
-        max_percent_now=now.max_percent_now,
-    )
 
 
 def ids_for(processes: Iterable[TracedProcess], wanted: Wanted) -> int:

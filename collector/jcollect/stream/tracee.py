@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jcollect.attach.attached import Attached, Reading, read_all
+from jcollect.attach.claims import Claimant
 from jcollect.attach.links import Linker
 from jcollect.discovery.live import LiveProbe, not_retired
 from jcollect.discovery.maps import Place
+from jcollect.discovery.overhead import Overhead
 from jcollect.discovery.probes import Probe, Wanted, probes_of
 from jcollect.discovery.process import TracedProcess, look_again
 from jcollect.discovery.stub_library import StubLibrary, read_stub_mappings
 from jcollect.errors import JcollectError, lacks_files
-from jcollect.stream.accounts import Accounts
+from jcollect.procfs.owner import owner_of
+from jcollect.procfs.reasons import is_passing
+from jcollect.stream.accounts import Accounts, Share
 from jcollect.stream.cost import Cost
 
 
@@ -35,10 +39,10 @@ class Addition:
 class Registry(Protocol):
     """What gives ids to probes, and makes them known to all who will read of them: the session."""
 
-    def register(self, probes: Sequence[Probe]) -> list[Attached]:
+    def register(self, probes: Sequence[Probe], tracee: Tracee) -> list[Attached]:
         """With ids, by library; of more probes than there are ids left for, the first."""
 
-    def retire(self, attached: Attached) -> None:
+    def retire(self, attached: Attached, tracee: Tracee) -> None:
         """Its library is gone for good."""
 
     def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
@@ -46,8 +50,11 @@ class Registry(Protocol):
 
 
 class Tracee:
-    """The order is: construct, `attach`, `follow` every now and then, `leave`. For one thread, but for `read`
-    and `live`."""
+    """The order is: construct, `meet`, `attach`, `follow` every now and then, `leave`.
+
+    For one thread at a time, but for `refresh`, `live` and `end`: the process can let whoever looks at it
+    wait for as long as a read may take. Nothing of the session is locked meanwhile.
+    """
 
     def __init__(
         self,
@@ -59,10 +66,11 @@ class Tracee:
         accounts: Accounts,
         max_overhead: int | None = None,
     ) -> None:
-        """Gives ids to the probes that are wanted. `name` is the main class or the command, `max_overhead`
+        """`name` is the main class or the command, `max_overhead`
         what its agent is asked to keep to, in percent of a core."""
         self.pid = process.pid
         self.name = name
+        self.owner = owner_of(process.pid)
         self.process = process  # As `follow` has seen it last.
         self._wanted = wanted
         self._registry = registry
@@ -70,18 +78,27 @@ class Tracee:
         self._accounts = accounts
         self._attached: list[Attached] = []
         self._resting: list[Probe] = []  # Wanted and retired. They may come back.
+        self.share = Share()
+        self.claimant = Claimant()
+        self._has_ended = False
         self.cost = Cost(process, linker, max_overhead)
         # Between whoever counts and whoever gives ids back: counts would go to others' probes.
         self._lock = threading.RLock()
-        # Before anybody can subscribe: globs then have something to match.
-        self._first = self._meet(process.libraries)
+        self._first = Addition()
+
+    def meet(self) -> None:
+        """Gives ids to the probes that are wanted. Before anybody can subscribe: globs then have something to
+        match."""
+        with self._lock:
+            self._first = self._meet(self.process.libraries)
 
     def attach(self) -> Addition:
         """Links all probes that are wanted and not retired. Raises JcollectError where one cannot be."""
-        self.cost.follow(self.process)
-        for problem in self._link(self._attached):
-            raise JcollectError(problem)
-        return self._first
+        with self._lock:
+            self.cost.follow(self.process)
+            for problem in self._link(self._attached):
+                raise JcollectError(problem)
+            return self._first
 
     def follow(self, warn: Callable[[str], None]) -> Addition:
         """Looks at the process again: links what is new, lets go of what is gone or retired.
@@ -89,7 +106,7 @@ class Tracee:
         Raises OSError and JcollectError where too many files are open, after which it can be called again.
         """
         with self._lock:
-            return self._follow(warn)
+            return Addition() if self._has_ended else self._follow(warn)
 
     def _follow(self, warn: Callable[[str], None]) -> Addition:
         linked = self._linked()
@@ -110,7 +127,7 @@ class Tracee:
                 each.unlink()
             if not is_mapped:
                 self._attached.remove(each)
-                self._registry.retire(each)
+                self._registry.retire(each, self)
         back = self._come_back()
         met = len(self._attached)
         addition = self._meet([library for library in self.process.libraries if library.place not in known])
@@ -118,30 +135,46 @@ class Tracee:
         again = not_retired([probe for each in back for probe in each.probes])
         return Addition([*again, *addition.probes], addition.left_out, problems)
 
-    def read(self) -> None:
-        """Takes what the process has held back by now into the books."""
+    def refresh(self) -> None:
+        """Takes what the process has held back by now into the books, and how its probes are."""
         with self._lock:
-            linked = self._linked()
-            readings = read_all(linked)
-            self._count(linked, readings, self._places())
+            self._read()
+            self.cost.read()
+            attached = self.attached
+            found = [each.refresh() for each in attached]
+            places = self._places()
+            for each, is_found in zip(attached, found, strict=True):
+                if not is_found or (places is not None and each.library.place not in places):
+                    each.forget()
 
-    def unlink(self) -> None:
-        """Destroys all links, and takes into the books what the process has held back until then."""
+    def end(self) -> None:
+        """Destroys all links for good, before anything else; then takes into the books what the process has
+        held back until then. For any thread."""
+        linked = self._linked()
+        self.end_links()
         with self._lock:
-            linked = self._linked()
-            for each in linked:
-                each.unlink()
-            readings = read_all(linked)
-            self._count(linked, readings, self._places())
+            self._read(linked)
+            self.cost.read()
+
+    def end_links(self) -> None:
+        """Destroys all links for good, without a word from the process. For any thread."""
+        self._has_ended = True
+        for each in self.attached:
+            each.end()
+        self.cost.end()
 
     def leave(self) -> None:
         """The process is gone, or wanted no longer."""
+        self.end()
         with self._lock:
-            self.unlink()
-            self.cost.close()
             attached, self._attached = self._attached, []
             for each in attached:
-                self._registry.retire(each)
+                self._registry.retire(each, self)
+
+    def overhead(self) -> Overhead | None:
+        """What the probes cost now; as Cost.read."""
+        with self._lock:
+            return self.cost.read()
 
     def throttled(self) -> list[Probe]:
         """The probes that were throttled when the process was last looked at."""
@@ -158,32 +191,33 @@ class Tracee:
         return list(self._attached)
 
     def live(self) -> list[tuple[Attached, list[LiveProbe]]]:
-        """Each of these with its probes in their state of this moment."""
-        attached = self.attached
-        readings = [each.read_live() for each in attached]
-        places = self._places()
-        return [
-            (each, live if live is not None and each.library.place in places else each.last_known())
-            for each, live in zip(attached, readings, strict=True)
-        ]
+        """Each of these with its probes as `refresh` has found them last."""
+        return [(each, each.known) for each in self.attached]
 
     def _linked(self) -> list[Attached]:
         return [each for each in self._attached if each.is_linked]
 
-    def _places(self) -> set[Place]:
-        """Where the process has stub libraries now; nowhere, if it is gone."""
+    def _read(self, some: Sequence[Attached] | None = None) -> None:
+        """Takes into the books what was held back from probes that are linked, or from some."""
+        linked = self._linked() if some is None else some
+        if linked:
+            self._count(linked, read_all(linked), self._places())
+
+    def _places(self) -> set[Place] | None:
+        """Where the process has stub libraries now: nowhere, if it is gone; None, if it does not answer in
+        time."""
         try:
             return {mapping.place for mapping in read_stub_mappings(self.pid)}
-        except OSError:
-            return set()
+        except OSError as error:
+            return None if is_passing(error) else set()
 
     def _count(
-        self, linked: Sequence[Attached], readings: Sequence[Reading | None], places: set[Place]
+        self, linked: Sequence[Attached], readings: Sequence[Reading | None], places: set[Place] | None
     ) -> None:
         """Takes readings into the books. `places` are of a look after them: else what was read could be of
         something that lies where the library was."""
         for each, reading in zip(linked, readings, strict=True):
-            if reading is not None and each.library.place in places:
+            if reading is not None and places is not None and each.library.place in places:
                 before = each.throttled
                 each.keep(reading)
                 self._accounts.hold_back(each.ids, each.held_back)
@@ -208,7 +242,7 @@ class Tracee:
         found = not_retired(candidates)
         met = {id(probe) for probe in found}
         self._resting = [probe for probe in candidates if id(probe) not in met]
-        new = self._registry.register(found)
+        new = self._registry.register(found, self)
         self._attached += new
         probes = [probe for each in new for probe in each.probes]
         return Addition(probes, found[len(probes) :])
@@ -217,9 +251,12 @@ class Tracee:
         """Why some could not be linked. Of libraries that are gone already nothing is said."""
         problems = []
         for attached in new:
+            if self._has_ended:
+                attached.end()
+                continue
             try:
                 attached.link(self._linker)
             except JcollectError as error:
-                if attached.library.place in self._places():
+                if attached.library.place in (self._places() or ()):
                     problems.append(error.message)
         return problems
