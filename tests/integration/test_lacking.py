@@ -219,7 +219,7 @@ main()
         ("jcollect.stream.reader:Reader:_publish", "read events"),
         ("jcollect.stream.printer:Printer:take", "write events to stdout"),
         ("jcollect.stream.hub:Subscription:_take", "serve a stream"),
-        ("jcollect.commands.followed:Followed:look_if_due", "follow the processes"),
+        ("jcollect.commands.followed:Followed:_look_at_arming", "follow the processes"),
         ("jcollect.stream.session:Session:detach", "detach"),
     ],
 )

@@ -80,8 +80,15 @@ def test_a_pid_that_cannot_be_had_leaves_the_others_alone(bench: Bench) -> None:
         1,
         "jcollect: there is no process with PID 4000000; jps lists the JVMs\n",
     )
-    bare = bench.bare_target(is_jvm=True)
-    assert bench.run("attach", one.pid, bare.pid).returncode == 1
+    bare, other = bench.bare_target(is_jvm=True), bench.bare_target()
+    refused = bench.run("attach", bare.pid, other.pid)
+    assert refused.returncode == 1
+    assert f"jcollect: PID {bare.pid} (target) is a JVM without the jprobe agent" in refused.stderr
+    collector = bench.start("attach", one.pid, bare.pid, "--listen", socket_of(bench))
+    waits_for(collector, f"leaving out PID {bare.pid} (target): PID {bare.pid} (target) is a JVM without ")
+    waits_for(collector, f"PID {one.pid} (target): armed 1 probe")
+    one.fire(1, 7)
+    assert "7 hits = 7 delivered + 0 lost" in collector.end()
     assert one.semaphores() == 0
     assert bench.run("attach").returncode == 2
 

@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from jcollect.errors import Interrupted
@@ -88,13 +88,18 @@ class End:
     def going_on(self) -> bool:
         return not is_readable(self._ended)
 
-    def wait(self, seconds: float) -> None:
-        """So many seconds, or less if it ends meanwhile."""
-        is_readable(self._ended, seconds)
+    def wait(self, seconds: float, *descriptors: int) -> None:
+        """So many seconds, or less if it ends meanwhile or one of the descriptors becomes readable."""
+        _is_any_readable((self._ended, *descriptors), seconds)
 
 
 def is_readable(descriptor: int, seconds: float = 0.0) -> bool:
     """Whether it is, or becomes so within that time."""
+    return _is_any_readable((descriptor,), seconds)
+
+
+def _is_any_readable(descriptors: Sequence[int], seconds: float) -> bool:
     poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(1000 * seconds))

@@ -3,21 +3,24 @@ said about it."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from jcollect.attach.armed import Arming
-from jcollect.commands.end import is_readable
-from jcollect.commands.options import plural, status, warn
+from jcollect.budget import Budget
+from jcollect.commands.candidate import Candidate
+from jcollect.commands.options import plural
+from jcollect.commands.telling import Telling
+from jcollect.crew import Errand
+from jcollect.discovery.limits import MAX_TOLD_NAME
 from jcollect.discovery.maps import mapped_pages
 from jcollect.discovery.overhead import Overhead
-from jcollect.discovery.probes import STATE_NAMES, Probe, Wanted
-from jcollect.discovery.process import TracedProcess, has_debugger, is_stopped
-from jcollect.errors import JcollectError, NoFilesError, lacks_files
+from jcollect.discovery.probes import STATE_NAMES, Probe
+from jcollect.discovery.process import has_debugger, is_stopped
+from jcollect.errors import lacks_files
 from jcollect.stream.session import Session
-from jcollect.stream.tracee import Addition
+from jcollect.stream.tracee import Addition, Tracee
+from jcollect.told import told
 from jprobe.v1 import probe_pb2
 
 # A look takes 0.6 ms where the process has a thousand mappings. It is due when the size of the process has
@@ -33,114 +36,157 @@ _LONGEST_PAUSE = 0.8
 _DEAR_PERCENT = 10.0
 _MORE = 1.5
 _NAMED = 3  # How many probes a warning names.
-
-
-class Candidate:
-    """A process that is to be attached to: looked at, and held by a descriptor so that no other can take its
-    place. Left by `close`."""
-
-    def __init__(
-        self, process: TracedProcess, name: str, wanted: Wanted, lease: contextlib.ExitStack | None = None
-    ) -> None:
-        """`name`: its main class or command. `lease` holds for as long as it is attached to.
-
-        Raises JcollectError when the process is gone.
-        """
-        self.pid = process.pid
-        self.process = process
-        self.name = name
-        self.wanted = wanted
-        self._lease = lease or contextlib.ExitStack()
-        try:
-            self._descriptor = os.pidfd_open(process.pid)
-        except OSError as error:
-            self._lease.close()
-            if lacks_files(error):
-                raise NoFilesError(f"hold PID {process.pid}") from None
-            raise JcollectError(f"PID {process.pid} has exited") from None
-
-    @property
-    def has_exited(self) -> bool:
-        return is_readable(self._descriptor)
-
-    def close(self) -> None:
-        """Gives back what was leased for it. Does nothing the second time."""
-        self._lease.close()
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+# Between two looks at probes that are being armed, at first.
+ARMING_SECONDS = 0.003
+_SOON_SECONDS = 2.0
+_RETRY_SECONDS = 0.5
+# A look that takes longer is one of those that may wait for each other.
+_SLOW_SECONDS = 0.5
 
 
 class Followed:
-    """A candidate that has joined a session, until `leave`."""
+    """A candidate that is to join a session, until `leave`.
 
-    def __init__(self, session: Session, candidate: Candidate, arm_timeout: float) -> None:
-        """Its probes have ids and are described; nothing is linked yet."""
+    `step` and `leave` are for one thread at a time, not always the same; the rest is for the thread that sees
+    to that, between them or at any time.
+    """
+
+    def __init__(
+        self, session: Session, candidate: Candidate, arm_timeout: float, telling: Telling, budget: Budget
+    ) -> None:
         self.candidate = candidate
         self.pid = candidate.pid
-        self.tracee = session.join(candidate.process, candidate.wanted, candidate.name)
+        self.errand: Errand | None = None  # What is done for it now.
+        self.is_attached = False
+        self.has_some = False  # Something to attach to, to begin with.
+        self.is_leaving = False
+        self.exited_first = False
         self.has_armed = False
         self._session = session
         self._arm_timeout = arm_timeout
+        self._telling = telling
+        self._budget = budget
+        self._tracee: Tracee | None = None
         self._arming: list[Arming] = []
+        self._looked_at_arming = 0.0
         self._looked = time.monotonic()
         self._pause = _LOOK_SECONDS
         self._pages = 0
+        self._was_slow = False
+        self._not_before = 0.0
         self._warned_percent = 0.0
         self._throttled: set[int] = set()
-        self._refusal = self.tracee.process.refusal
+        self._is_credible = True
+        self._refusal = candidate.process.refusal
+        self._lines: list[str] = []
 
     @property
     def has_exited(self) -> bool:
         return self.candidate.has_exited
 
     @property
+    def has_joined(self) -> bool:
+        """Its probes have ids and are described."""
+        return self._tracee is not None
+
+    @property
     def is_arming(self) -> bool:
         return bool(self._arming)
 
-    def attach(self) -> bool:
-        """Whether there was something to attach to. Raises JcollectError."""
+    @property
+    def is_arming_soon(self) -> bool:
+        """It is to be asked again in a moment whether all is armed."""
+        is_new = any(time.monotonic() - each.begun < _SOON_SECONDS for each in self._arming)
+        return is_new and self.errand is None and self._budget.may()
+
+    @property
+    def group(self) -> Hashable:
+        """Whom its errands have to wait for: its user's, or those of all that are slow."""
+        return "slow" if self._was_slow else self.candidate.owner
+
+    def is_due(self) -> bool:
+        """Returns true if there is something to do for it, and CPU time for that."""
+        if not self.is_attached:
+            return time.monotonic() >= self._not_before and self._budget.may()
+        since = time.monotonic() - self._looked
+        if time.monotonic() < self._not_before:
+            return False
+        is_due = self._is_arming_due() or (
+            since >= self._pause and (since >= _IDLE_LOOK_SECONDS or mapped_pages(self.pid) != self._pages)
+        )
+        return is_due and self._budget.may()
+
+    def _is_arming_due(self) -> bool:
+        if not self._arming:
+            return False
+        now = time.monotonic()
+        # Most are armed at once; who takes longer is asked less often.
+        pause = max(ARMING_SECONDS, (now - self._arming[-1].begun) / 50)
+        return now - self._looked_at_arming >= min(pause, _LOOK_SECONDS)
+
+    def step(self) -> None:
+        """Joins the session, then attaches; after that, looks at the process. Raises JcollectError."""
+        begun, used = time.monotonic(), time.thread_time()
+        try:
+            if self._tracee is None:
+                candidate = self.candidate
+                self._tracee = self._session.join(candidate.process, candidate.wanted, candidate.name)
+            elif not self.is_attached:
+                self._attach(self._tracee)
+            else:
+                if begun - self._looked >= self._pause:
+                    self._look(self._tracee, begun)
+                self._look_at_arming()
+        finally:
+            used = time.thread_time() - used
+            self._budget.charge(used)
+            self._pause = min(max(_LOOK_SECONDS, used / _MOST_OF_A_CPU), _LONGEST_PAUSE)
+            self._was_slow = time.monotonic() - begun > _SLOW_SECONDS
+
+    def _attach(self, tracee: Tracee) -> None:
         begun = time.monotonic()
-        addition = self.tracee.attach()
-        if not self.tracee.cost.is_guarded and self._session.max_overhead:
-            warn(f"PID {self.pid} has no jprobe agent: what its probes cost is not known, and not limited")
+        addition = tracee.attach()
+        if not tracee.cost.is_guarded and self._session.max_overhead:
+            self._warn(
+                f"PID {self.pid} has no jprobe agent: what its probes cost is not known, and not limited"
+            )
         if any(probe.library.is_agents for probe in addition.probes) and has_debugger(self.pid):
-            warn(
+            self._warn(
                 f"PID {self.pid} has a debugger's agent (JDWP): breakpoints in traced classes are lost when "
                 "tracing begins, and when it ends; set them again"
             )
         if self._refusal:
-            warn(f"PID {self.pid} traces nothing: {self._refusal}")
+            self._warn(f"PID {self.pid} traces nothing: {told(self._refusal)}")
         self._take(addition, begun)
-        return bool(addition.probes)
+        self.has_some = bool(addition.probes)
+        self.is_attached = True
+        self._look_at_arming()
 
     def leave(self) -> None:
-        self._session.leave(self.tracee)
+        """Detaches, and gives back what was leased for it."""
+        if self._tracee is not None:
+            self._session.leave(self._tracee)
         self.candidate.close()
 
-    def look_if_due(self) -> None:
-        since = time.monotonic() - self._looked
-        if since < self._pause:
-            return
-        if since >= _IDLE_LOOK_SECONDS or mapped_pages(self.pid) != self._pages:
-            self._look()
-
-    def _look(self) -> None:
-        begun, used = time.monotonic(), time.thread_time()
+    def _look(self, tracee: Tracee, begun: float) -> None:
         self._pages = mapped_pages(self.pid)
-        self._take(self.tracee.follow(self._warn), begun)
-        refusal = self.tracee.process.refusal
+        self._take(tracee.follow(self._warn), begun)
+        refusal = tracee.process.refusal
         if refusal and refusal != self._refusal:
-            self._warn(f"PID {self.pid} traces nothing any more: {refusal}")
+            self._warn(f"PID {self.pid} traces nothing any more: {told(refusal)}")
         self._refusal = refusal
-        self._tell_cost()
+        if self._is_credible and not tracee.claimant.is_credible:
+            self._is_credible = False
+            self._warn(
+                f"PID {self.pid} claims to have held back more calls than it can have had, or for longer "
+                "than we are attached to it: what it claims is left out of the books from now on"
+            )
+        self._tell_cost(tracee)
         self._looked = time.monotonic()
-        due = (time.thread_time() - used) / _MOST_OF_A_CPU
-        self._pause = min(max(_LOOK_SECONDS, due), _LONGEST_PAUSE)
 
-    def _tell_cost(self) -> None:
+    def _tell_cost(self, tracee: Tracee) -> None:
         """Warns of what the probes cost, again when it is half as much more; and of what is throttled."""
-        cost = self.tracee.cost.read()
+        cost = tracee.overhead()
         if cost is None:
             return
         if cost.percent >= max(_DEAR_PERCENT, _MORE * self._warned_percent):
@@ -152,10 +198,10 @@ class Followed:
             )
         elif cost.percent < _DEAR_PERCENT / 2:
             self._warned_percent = 0.0
-        self._tell_throttled(cost)
+        self._tell_throttled(tracee, cost)
 
-    def _tell_throttled(self, cost: Overhead) -> None:
-        probes = {probe.id: probe for probe in self.tracee.throttled()}
+    def _tell_throttled(self, tracee: Tracee, cost: Overhead) -> None:
+        probes = {probe.id: probe for probe in tracee.throttled()}
         began = [probe for number, probe in probes.items() if number not in self._throttled]
         ended = len(self._throttled - probes.keys())
         self._throttled = set(probes)
@@ -165,23 +211,23 @@ class Followed:
                 f"all together cost more than {cost.max_percent_now:.0f}% of a core: {_names(began)}"
             )
         if ended and not self.has_exited:
-            status(f"throttled no longer: {plural(ended, 'probe')} of PID {self.pid}")
+            self._telling.say(self.pid, f"throttled no longer: {plural(ended, 'probe')} of PID {self.pid}")
 
     def _take(self, addition: Addition, begun: float) -> None:
         for problem in addition.problems:
             self._warn(problem)
         if addition.left_out:
-            warn(
+            self._telling.warn(
+                self.pid,
                 f"{plural(len(addition.left_out), 'probe')} left out, because there are ids for "
                 f"{self._session.capacity:,} alone; attach again, with a larger --max-probes: "
-                f"{_names(addition.left_out)}"
+                f"{_names(addition.left_out)}",
             )
         if addition.probes:
             self._arming.append(Arming(addition.probes, begun, self._arm_timeout))
 
-    def settled(self) -> list[str]:
-        """What there is to say of probes that have been armed since the last call."""
-        lines = []
+    def _look_at_arming(self) -> None:
+        """Takes note of what there is to say of probes that are armed by now."""
         for arming in list(self._arming):
             try:
                 by_state = arming.look()
@@ -193,7 +239,16 @@ class Followed:
                 continue
             if by_state is not None:
                 self._arming.remove(arming)
-                lines += self._settled(by_state, time.monotonic() - arming.begun)
+                self._lines += self._settled(by_state, time.monotonic() - arming.begun)
+        self._looked_at_arming = time.monotonic()
+
+    def try_later(self) -> None:
+        """The last step has failed for a reason that will pass."""
+        self._not_before = time.monotonic() + _RETRY_SECONDS
+
+    def take_lines(self) -> list[str]:
+        """What there is to say since the last call."""
+        lines, self._lines = self._lines, []
         return lines
 
     def _settled(self, by_state: dict[int, list[Probe]], took: float) -> list[str]:
@@ -213,7 +268,7 @@ class Followed:
     def _warn(self, message: str) -> None:
         # What goes wrong because the process is exiting is told at the end.
         if not self.has_exited:
-            warn(message)
+            self._telling.warn(self.pid, message)
 
     def _warn_not_armed(self, state: int, probes: list[Probe]) -> None:
         if state == probe_pb2.PROBE_STATE_FAILED:
@@ -228,12 +283,12 @@ class Followed:
                 f"not armed after {self._arm_timeout:g} s ({STATE_NAMES[state]}){stopped}, "
                 "and counted from when they are"
             )
-        warn(f"{plural(len(probes), 'probe')} {reason}: {_names(probes)}")
+        self._telling.warn(self.pid, f"{plural(len(probes), 'probe')} {reason}: {_names(probes)}")
 
 
 def _names(probes: Sequence[Probe]) -> str:
     """Of a few, and how many more."""
-    names = [f"{probe.provider}:{probe.name}" for probe in probes[:_NAMED]]
+    names = [told(f"{probe.provider}:{probe.name}", MAX_TOLD_NAME) for probe in probes[:_NAMED]]
     more = len(probes) - _NAMED
     return ", ".join([*names, f"and {more:,} more"] if more > 0 else names)
 

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+from jcollect.budget import Budgets
+from jcollect.commands.candidate import Candidate
 from jcollect.commands.end import End
-from jcollect.commands.followed import Candidate, Followed
+from jcollect.commands.followed import ARMING_SECONDS, Followed
 from jcollect.commands.options import status, warn
 from jcollect.commands.targets import Targets
-from jcollect.errors import JcollectError, explain, lacks_files
+from jcollect.commands.telling import Telling
+from jcollect.crew import Crew
+from jcollect.errors import explain, lacks_files
 from jcollect.stream.session import Session
 
-# Between two looks for processes that have started.
-_HOST_SECONDS = 0.4
 _TICK_SECONDS = 0.2
-_ARMING_SECONDS = 0.003
+# Processes that are looked at, and let go of, at a time.
+_LOOKS = 8
+_LEAVES = 4
+# So long the beginning waits until the probes of several processes have ids; and until it says that it waits
+# for probes, while others are followed already.
+_JOIN_SECONDS = 3.0
+_ATTACH_SECONDS = 10.0
 
 
 class Following:
-    """Keeps a session attached to all that is wanted of its processes, as they and it come and go."""
+    """Keeps a session attached to all that is wanted of its processes, as they and it come and go.
+
+    For each process there is one errand at a time, in a thread: if it takes long, or fails, that is a matter
+    of that process alone. Only where there is but one process, given by its PID, its failure is that of all.
+    """
 
     def __init__(
         self,
@@ -30,8 +41,11 @@ class Following:
         end: End,
         arm_timeout: float,
     ) -> None:
-        """`candidates` are those to begin with: their probes have ids and are described from now on. Those
-        that come are added to them; all are the caller's to close."""
+        """`candidates` are those to begin with: their probes have ids and are described from now on, but for
+        those of several that let us wait. Those that come are added to them; all are the caller's to close.
+
+        Raises JcollectError where there is but one, and it cannot be had.
+        """
         self._session = session
         self._targets = targets
         self._candidates = candidates
@@ -39,25 +53,29 @@ class Following:
         self._serving = ""
         self._meanwhile: Callable[[], None] = lambda: None
         self._arm_timeout = arm_timeout
+        self._telling: Telling = targets.telling
+        self._budgets: Budgets = targets.budgets
+        self._crew = Crew("look at processes", _LOOKS)
+        self._leaving = Crew("let go of processes", _LEAVES)
+        self._has_told_of_files = False
         # Whether lines have to say whom they are about.
         self._names_processes = targets.asked.is_open or len(targets.asked.pids) > 1
-        self._has_told_of_files = False
-        self._looked = time.monotonic()
-        self.followed = [Followed(session, candidate, arm_timeout) for candidate in candidates]
+        self.followed = [self._follow(candidate) for candidate in candidates]
+        self._wait_until(lambda: all(each.has_joined for each in self._staying()), _JOIN_SECONDS)
 
     def run(self, serving: str, seconds: float | None, meanwhile: Callable[[], None]) -> None:
         """Attaches, and follows until something ends it; `seconds` at most, from when everything is armed.
 
         `serving` is the address, which the first line tells. `meanwhile` is called again and again.
 
-        Raises JcollectError where what there is to begin with cannot be attached to.
+        Raises JcollectError where there is but one process, and it cannot be attached to.
         """
         self._serving = f"; serving {serving}"
         self._meanwhile = meanwhile
-        has_some = [followed.attach() for followed in self.followed]
-        if not any(has_some):
+        self._wait_until(self._have_begun, _ATTACH_SECONDS)
+        if not any(each.has_some for each in self.followed):
             self._say(f"waiting for {self._targets}")
-        self._go_on(lambda: not any(followed.is_arming for followed in self.followed))
+        self._go_on(lambda: not any(each.is_arming for each in self.followed))
         deadline = None if seconds is None else time.monotonic() + seconds
         self._go_on(lambda: deadline is not None and time.monotonic() >= deadline)
 
@@ -68,60 +86,97 @@ class Following:
             return ""
         return f"PID {self.followed[0].pid} has exited; "
 
+    def _follow(self, candidate: Candidate) -> Followed:
+        budget = self._budgets.of_process(candidate.owner)
+        return Followed(self._session, candidate, self._arm_timeout, self._telling, budget)
+
+    def _staying(self) -> list[Followed]:
+        return [each for each in self.followed if not each.is_leaving]
+
+    def _have_begun(self) -> bool:
+        """Something is attached to, or nothing of what is there has anything to attach to."""
+        if any(each.has_some for each in self.followed):
+            return True
+        return not self._targets.is_loading and all(each.is_attached for each in self._staying())
+
+    def _wait_until(self, is_over: Callable[[], bool], seconds: float) -> None:
+        """For so long at most, where there are several."""
+        deadline = time.monotonic() + seconds if self._names_processes else float("inf")
+        self._go_on(lambda: is_over() or time.monotonic() >= deadline)
+
     def _go_on(self, is_over: Callable[[], bool]) -> None:
         while self._end.going_on() and not is_over() and not self._all_exited():
+            self._crew.seen()
             for followed in list(self.followed):
-                if followed.has_exited and self._names_processes:
-                    self._let_go(followed)
-                else:
-                    with self._unless_no_files():
-                        followed.look_if_due()
-            if time.monotonic() - self._looked >= _HOST_SECONDS:
-                self._look_for_more()
-            for followed in self.followed:
-                for line in followed.settled():
-                    self._say(line, followed)
+                self._see_to(followed)
+            for candidate in self._targets.more():
+                self._candidates.append(candidate)
+                self.followed.append(self._follow(candidate))
+            self._telling.catch_up()
             self._meanwhile()
-            is_arming = any(followed.is_arming for followed in self.followed)
-            self._end.wait(_ARMING_SECONDS if is_arming else _TICK_SECONDS)
+            self._end.wait(self._pause(), self._crew.descriptor, self._targets.descriptor)
 
-    @contextlib.contextmanager
-    def _unless_no_files(self) -> Iterator[None]:
-        """Leaves a look for later, and says so once, where too many files are open."""
-        try:
-            yield
-        except (JcollectError, OSError) as error:
-            if not lacks_files(error):
-                raise
+    def _pause(self) -> float:
+        if any(followed.is_arming_soon for followed in self.followed):
+            return ARMING_SECONDS
+        return _TICK_SECONDS
+
+    def _see_to(self, followed: Followed) -> None:
+        """Takes what the last errand for it has brought, and gives the next one."""
+        if followed.errand is not None:
+            if not followed.errand.has_ended:
+                return
+            errand, followed.errand = followed.errand, None
+            if followed.is_leaving:
+                self._forget(followed)
+                return
+            for line in followed.take_lines():
+                self._say(line, followed)
+            if errand.error is not None:
+                self._fail(followed, errand.error)
+        if (followed.has_exited and self._names_processes) or followed.is_leaving:
+            followed.is_leaving = True
+            followed.exited_first = followed.has_exited
+            followed.errand = self._leaving.give(followed.leave, followed.group)
+        elif followed.is_due():
+            followed.errand = self._crew.give(followed.step, followed.group)
+
+    def _fail(self, followed: Followed, error: BaseException) -> None:
+        """Of whatever kind: it was brought about by one process, and others are served."""
+        if followed.has_exited:
+            return
+        if lacks_files(error) and (followed.is_attached or self._names_processes):
+            # That is nobody's fault, and will pass.
+            followed.try_later()
             if not self._has_told_of_files:
                 self._has_told_of_files = True
                 warn(f"{explain(error, 'look at a process').message}; tried again until it can be")
+            return
+        if not self._names_processes:
+            raise error
+        problem = explain(error, f"follow PID {followed.pid}")
+        followed.is_leaving = True
+        whom = f"PID {followed.pid} ({followed.candidate.name})"
+        self._telling.warn(followed.pid, f"leaving out {whom}: {problem.message}")
+
+    def _forget(self, followed: Followed) -> None:
+        self.followed.remove(followed)
+        self._candidates.remove(followed.candidate)
+        if followed.exited_first:
+            self._say("has exited", followed)
 
     def _all_exited(self) -> bool:
-        if self._targets.asked.is_open:
+        if self._targets.asked.is_open or self._targets.is_loading:
             return False
         return all(followed.has_exited for followed in self.followed)
 
-    def _let_go(self, followed: Followed) -> None:
-        followed.leave()
-        self.followed.remove(followed)
-        self._candidates.remove(followed.candidate)
-        self._say("has exited", followed)
-
-    def _look_for_more(self) -> None:
-        for candidate in self._targets.more():
-            self._candidates.append(candidate)
-            followed = Followed(self._session, candidate, self._arm_timeout)
-            self.followed.append(followed)
-            try:
-                followed.attach()
-            except JcollectError as error:
-                warn(error.message)
-        self._looked = time.monotonic()
-
     def _say(self, line: str, followed: Followed | None = None) -> None:
         """The first line tells the address."""
-        if followed is not None and self._names_processes:
-            line = f"PID {followed.pid} ({followed.candidate.name}): {line}"
-        status(line + self._serving)
+        line += self._serving
+        if followed is None:
+            status(line)
+        elif self._names_processes:
+            self._telling.say(followed.pid, f"PID {followed.pid} ({followed.candidate.name}): {line}")
+        else:
+            self._telling.say(followed.pid, line)
         self._serving = ""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jcollect.attach.compilation import Compilation
+from jcollect.commands.candidate import Candidate
 from jcollect.commands.control import as_dict, json_bytes
 from jcollect.commands.end import End
 from jcollect.commands.following import Following
@@ -84,15 +85,18 @@ def _serve(
     failures = Failures(end.now)
     failures.take_those_of_libraries()
     targets = Targets(asked)
-    with end.at_once():
-        candidates = targets.first()
+    candidates: list[Candidate] = []
     try:
+        with end.at_once():
+            candidates += targets.first()
         settings = dict(serving.settings)
         if "capacity" not in settings:
             processes = [candidate.process for candidate in candidates]
             settings["capacity"] = (
                 OPEN_CAPACITY if asked.is_open else ids_for(processes, matcher(asked.globs))
             )
+            if targets.is_loading:
+                settings["capacity"] = max(OPEN_CAPACITY, settings["capacity"])
         with end.at_once():
             session = Session(end.now, compilation=compilation, failures=failures, **settings)
         try:
@@ -109,8 +113,7 @@ def _serve(
         finally:
             session.close()
     finally:
-        for candidate in candidates:
-            candidate.close()
+        targets.close(candidates)
 
 
 def _run(session: Session, following: Following, server: Server, serving: Serving, end: End) -> None:

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from jcollect.budget import Budgets
+from jcollect.commands.candidate import Candidate
 from jcollect.commands.control import took
-from jcollect.commands.followed import Candidate
-from jcollect.commands.options import plural, status, warn
+from jcollect.commands.loading import Loading
+from jcollect.commands.options import plural, warn
+from jcollect.commands.telling import Telling
 from jcollect.control.lease import is_selected_by, leased_selection
+from jcollect.crew import Crew, Errand
 from jcollect.discovery.globs import matcher, names_matcher
 from jcollect.discovery.host import Host, HostProcess
+from jcollect.discovery.limits import MAX_TOLD_NAME
 from jcollect.discovery.live import not_retired
 from jcollect.discovery.probes import Wanted
 from jcollect.discovery.process import NothingYetError, TracedProcess, check_exists, find_process, look
-from jcollect.errors import JcollectError, NoFilesError, lacks_files
+from jcollect.errors import JcollectError, explain, lacks_files
+from jcollect.procfs.owner import owner_of
+from jcollect.told import told
+
+# Between two looks for processes that have started.
+_HOST_SECONDS = 0.4
+# So long the beginning waits for all that are there.
+_FIRST_SECONDS = 3.0
+_POLL_SECONDS = 0.02
+# So long the end waits until selections are taken back, of all processes together.
+_CLOSE_SECONDS = 4.0
+# What a JVM's attach mechanism takes of us, in a process of its own.
+_LOAD_CPU_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -37,35 +56,68 @@ class Asked:
 
 
 class Targets:
-    """Finds candidates; for one thread. Each is the caller's to close."""
+    """Finds candidates; for one thread. Each is the caller's to close, by `close`.
+
+    Processes are looked at, and agents loaded, in threads, but for that of a single PID: one that lets us
+    wait keeps no other one waiting.
+    """
 
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
+        self.telling = Telling()
+        self.budgets = Budgets()
         self._is_meant = matcher(asked.globs)
         self._is_named = names_matcher(() if asked.every else asked.names)
         self._host = Host()
+        self._searching = Crew("look for processes", 1)
+        self._search: Errand | None = None
+        self._searched = float("-inf")
+        self._loading = Loading()
         # Of those that were given by PID.
         self._names: dict[int, str] = {}
         # Processes that were taken, or refused for good: PID and start.
         self._settled: set[tuple[int, int]] = set()
 
     def first(self) -> list[Candidate]:
-        """Those to begin with. Raises JcollectError where one that was asked for by its PID cannot be had."""
+        """Those to begin with. Raises JcollectError where the only one cannot be had, or none of several."""
         found: list[Candidate] = []
         try:
-            known = {process.pid: process for process in self._host.look()}
-            for pid in self.asked.pids:
-                process = known.get(pid)
-                found.append(self._given(pid, process.name if process else ""))
-                if process:
-                    self._settled.add((process.pid, process.start))
-            if self.asked.is_open:
-                found += self._matching(list(known.values()))
+            self._find_first(found)
         except BaseException:
-            for candidate in found:
-                candidate.close()
+            self.close(found)
             raise
         return found
+
+    def _find_first(self, found: list[Candidate]) -> None:
+        self._look_at_host()
+        if self._search is not None:
+            self._search.wait(_FIRST_SECONDS)
+        known = {process.pid: process for process in self._hosts_processes()}
+        for pid in self.asked.pids:
+            process = known.get(pid)
+            self._names[pid] = process.name if process else check_exists(pid)
+            if process:
+                self._settled.add((process.pid, process.start))
+        if len(self.asked.pids) == 1 and not self.asked.is_open:
+            (pid,) = self.asked.pids
+            found.append(self._load(pid, self._names[pid], is_given=True))
+            return
+        for pid in self.asked.pids:
+            self._loading.begin(pid, self._names[pid], partial(self._load, pid, self._names[pid], True))
+        if self.asked.is_open:
+            self._begin_matching(list(known.values()))
+        deadline = time.monotonic() + _FIRST_SECONDS
+        problems: dict[int, JcollectError] = {}
+        while self._loading.is_busy and (time.monotonic() < deadline or self._is_vain(found)):
+            self._loading.wait(_POLL_SECONDS)
+            found += self._loaded(problems)
+        found += self._loaded(problems)
+        if problems and self._is_vain(found):
+            raise next(problems[pid] for pid in self.asked.pids if pid in problems)
+
+    def _is_vain(self, found: Sequence[Candidate]) -> bool:
+        """There is nothing to serve, and nothing more can come."""
+        return not found and not self.asked.is_open
 
     def __str__(self) -> str:
         """As in "probes of PID 4711 (java) that match --probe '*Orders*'"."""
@@ -81,29 +133,109 @@ class Targets:
         which = f" that match {' and '.join(narrowed)}" if narrowed else ""
         return f"probes of {' or '.join(whose)}{which}"
 
-    def more(self) -> list[Candidate]:
-        """Those that have come since the last call."""
-        try:
-            return self._matching(self._host.look()) if self.asked.is_open else []
-        except OSError as error:
-            if lacks_files(error):
-                return []
-            raise
+    @property
+    def is_loading(self) -> bool:
+        """More may come of what was found already."""
+        return self._loading.is_busy
 
-    def _given(self, pid: int, name: str) -> Candidate:
-        name = name or check_exists(pid)
-        self._names[pid] = name
-        with contextlib.ExitStack() as lease:
-            wanted = self._select(pid, lease)
-            process = self._find(pid)
-            return Candidate(process, name, wanted, lease.pop_all())
+    @property
+    def descriptor(self) -> int:
+        """Becomes readable when `more` has something to take."""
+        return self._loading.descriptor
+
+    def more(self) -> list[Candidate]:
+        """Those that have come since the last call. Never waits."""
+        if self.asked.is_open:
+            if self._search is not None and self._search.has_ended:
+                self._begin_matching(self._hosts_processes())
+            self._look_at_host()
+        return self._loaded({})
+
+    def close(self, candidates: Sequence[Candidate]) -> None:
+        """Gives back what was leased for these and for those that are still to come, all at once; waits for
+        that, but not for long."""
+        self._searching.close()
+        left = self._loading.close(candidates, _CLOSE_SECONDS)
+        self.telling.catch_up(is_over=True)
+        if left:
+            warn(
+                f"{left:,} process{'' if left == 1 else 'es'} have not taken back in time what was selected; "
+                "their agents do as soon as they can"
+            )
+
+    def _look_at_host(self) -> None:
+        if self._search is None and time.monotonic() - self._searched >= _HOST_SECONDS:
+            self._search = self._searching.give(self._host.look, None)
+
+    def _hosts_processes(self) -> list[HostProcess]:
+        """What the last search has found, if it has ended."""
+        if self._search is None or not self._search.has_ended:
+            return []
+        search, self._search = self._search, None
+        self._searched = time.monotonic()
+        if search.error is not None and lacks_files(search.error):
+            return []
+        if search.error is not None:
+            raise explain(search.error, "look for processes")
+        found: list[HostProcess] = search.result
+        return found
+
+    def _begin_matching(self, processes: Sequence[HostProcess]) -> None:
+        # Until it is gone: one that has no probes for a while is not told of, and may have some again.
+        self._settled = {each for each in self._settled if os.path.exists(f"/proc/{each[0]}")}
+        for process in processes:
+            identity = (process.pid, process.start)
+            # What may still get an agent, or probes of its own, is looked at again.
+            is_ready = process.has_stubs or (process.is_jvm and bool(self.asked.selectors))
+            if identity in self._settled or not is_ready or not self._is_named((process.name,)):
+                continue
+            if not self.budgets.may_meet(process.uid):
+                continue  # A later look finds it again.
+            self._settled.add(identity)
+            self._loading.begin(process.pid, process.name, partial(self._load_matching, process))
+
+    def _loaded(self, problems: dict[int, JcollectError]) -> list[Candidate]:
+        """Those that are ready; of others it is told why they are left out."""
+        found = []
+        for pid, name, errand in self._loading.ended():
+            if errand.error is None:
+                found.append(errand.result)
+                continue
+            if self.asked.is_open and lacks_files(errand.error):
+                # That will pass: it is found again.
+                self._settled = {each for each in self._settled if each[0] != pid}
+                continue
+            # Whatever else it is, one process has brought it about.
+            problem = explain(errand.error, f"attach to PID {pid}")
+            problems[pid] = problem
+            # Processes come and go; one that has gone has nothing to be left out.
+            is_told = self.asked.is_open or len(self.asked.pids) > 1
+            if is_told and os.path.exists(f"/proc/{pid}"):
+                whom = f"PID {pid} ({told(name, MAX_TOLD_NAME)})"
+                self.telling.warn(pid, f"leaving out {whom}: {problem.message}")
+        return found
+
+    def _load_matching(self, process: HostProcess) -> Candidate:
+        return self._load(process.pid, process.name, is_given=False, may_select=process.is_jvm)
+
+    def _load(self, pid: int, name: str, is_given: bool, may_select: bool = True) -> Candidate:
+        used = time.thread_time()
+        try:
+            with contextlib.ExitStack() as lease:
+                wanted = self._select(pid, lease) if may_select else self._is_meant
+                process = self._find(pid) if is_given else look(pid, self.telling.about(pid))
+                return Candidate(process, name, wanted, lease.pop_all())
+        finally:
+            loaded = _LOAD_CPU_SECONDS if may_select and self.asked.selectors else 0.0
+            self.budgets.meet(owner_of(pid), time.thread_time() - used + loaded)
 
     def _find(self, pid: int) -> TracedProcess:
         """The process, with something to attach to unless we are to wait for it."""
+        warns = self.telling.about(pid)
         if self.asked.wait or self.asked.selectors:
-            return look(pid, warn)
+            return look(pid, warns)
         try:
-            process = find_process(pid, warn)
+            process = find_process(pid, warns)
             probes = process.probes(self.asked.globs)
             if not not_retired(probes):
                 raise NothingYetError(
@@ -114,39 +246,17 @@ class Targets:
         except NothingYetError as error:
             raise JcollectError(f"{error.message}; add --wait to wait for probes") from None
 
-    def _matching(self, processes: Sequence[HostProcess]) -> list[Candidate]:
-        # Until it is gone: one that has no probes for a while is not told of, and may have some again.
-        self._settled = {each for each in self._settled if os.path.exists(f"/proc/{each[0]}")}
-        found = []
-        for process in processes:
-            identity = (process.pid, process.start)
-            # What may still get an agent, or probes of its own, is looked at again.
-            is_ready = process.has_stubs or (process.is_jvm and bool(self.asked.selectors))
-            if identity in self._settled or not is_ready or not self._is_named((process.name,)):
-                continue
-            self._settled.add(identity)
-            try:
-                with contextlib.ExitStack() as lease:
-                    wanted = self._select(process.pid, lease) if process.is_jvm else self._is_meant
-                    traced = look(process.pid, warn)
-                    found.append(Candidate(traced, process.name, wanted, lease.pop_all()))
-            except NoFilesError:
-                self._settled.discard(identity)
-            except JcollectError as error:
-                # Processes come and go; one that has gone has nothing to be left out.
-                if os.path.exists(f"/proc/{process.pid}"):
-                    warn(f"leaving out PID {process.pid} ({process.name}): {error.message}")
-        return found
-
     def _select(self, pid: int, lease: contextlib.ExitStack) -> Wanted:
         """Which probes are meant; what --select asks for is selected for as long as the lease holds."""
         if not self.asked.selectors:
             return self._is_meant
-        reply = lease.enter_context(leased_selection(pid, self.asked.selectors, warn=warn))
+        leased = leased_selection(pid, self.asked.selectors, warn=self.telling.about(pid))
+        reply = lease.enter_context(leased)
         if reply.refusal:
             raise JcollectError(f"PID {pid} traces nothing: {reply.refusal}")
         failed = f"; {len(reply.failed):,} that match cannot be traced" if reply.failed else ""
         whose = f" of PID {pid}" if self.asked.is_open or len(self.asked.pids) > 1 else ""
-        status(f"selected {plural(len(reply.methods), 'method')}{whose} in {took(reply)}{failed}")
+        selected = f"selected {plural(len(reply.methods), 'method')}{whose} in {took(reply)}{failed}"
+        self.telling.say(pid, selected)
         is_selected = is_selected_by(reply)
         return lambda probe: self._is_meant(probe) and is_selected(probe)

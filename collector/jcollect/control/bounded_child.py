@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from jcollect.control.cancel import stopped_by
+
 # Of its output, and of its errors. The rest is not read.
 MAX_OUTPUT_BYTES = 64 << 10
 # A process that was killed ends within this time, or waits for what does not come.
@@ -50,6 +52,7 @@ def run_bounded(command: Sequence[str], seconds: float, environment: Mapping[str
             start_new_session=True,
         )
         stack.callback(_end, child)
+        stack.enter_context(stopped_by(child.kill))
         assert child.stdout is not None
         assert child.stderr is not None
         stack.callback(child.stdout.close)

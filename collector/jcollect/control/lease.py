@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from jcollect.control.agent import Agent, find_agent
+from jcollect.control.cancel import is_cancelled
 from jcollect.control.ensure import connect, ensure_agent
 from jcollect.control.gateway import ANSWER_SECONDS
 from jcollect.control.target import exists
@@ -88,5 +89,5 @@ def _answers(pid: int) -> bool:
 
 def _wait(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
+    while not condition() and time.monotonic() < deadline and not is_cancelled():
         time.sleep(_POLL_SECONDS)

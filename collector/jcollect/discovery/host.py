@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from jcollect.discovery.jvm import PATIENCE_SECONDS, Jvm, describe_jvm, is_libjvm, is_perfdata
 from jcollect.discovery.maps import Mapping, read_maps
 from jcollect.discovery.stub_library import find_stub_mappings
+from jcollect.procfs.owner import owner_of
 from jcollect.procfs.reasons import is_passing
 from jcollect.procfs.status import effective_user
 
@@ -29,6 +29,9 @@ _YOUNG_SECONDS = 0.1
 _STARTING_SECONDS = 5.0
 # Of those that have mapped something later, as many as can be read in this time, for each look.
 _CHANGED_SECONDS = 0.002
+# A user can have as many processes start as he likes: they get so much of a look, or a fortieth of a core.
+_USER_SECONDS = 0.02
+_USER_PAUSES = 40
 # A map that takes long to read is read the less often: it takes half a percent of a core.
 _PAUSES = 200
 # What has no memory, kernel threads and zombies, never will have any; every so many looks it is seen whether
@@ -70,6 +73,7 @@ class Host:
     def __init__(self) -> None:
         self._known: dict[int, _Process] = {}
         self._looks = 0
+        self._users_paused_until: dict[int, float] = {}
 
     def look(self) -> list[HostProcess]:
         """JVMs, and others that have stub libraries, by ascending PID; without those that may not be read."""
@@ -88,7 +92,7 @@ class Host:
                 process = self._meet(pid, now)
             if process is not None and process.is_due(now):
                 (starting if now < process.starting_until else changed).append(process)
-        _classify(starting, now)
+        self._classify_starting(starting, now)
         changed.sort(key=lambda process: process.classified)
         for process in changed:
             if time.monotonic() - now > _CHANGED_SECONDS:
@@ -96,6 +100,27 @@ class Host:
             process.classify(now)
         found = [process.found for process in self._known.values() if process.found]
         return sorted(found, key=lambda process: process.pid)
+
+    def _classify_starting(self, starting: list[_Process], now: float) -> None:
+        """All that are there at the first look. After that those that have waited longest first, and of each
+        user as many as it has time for: who has taken more waits for the longer."""
+        starting.sort(key=lambda process: process.classified)
+        taken: dict[int, float] = {}
+        for process in starting:
+            user = process.uid
+            most = _USER_SECONDS if self._looks > 1 else _MOST_SLOW_SECONDS
+            if now < self._users_paused_until.get(user, now) or taken.get(user, 0.0) > most:
+                continue
+            seconds = process.classify(now)
+            # At the first look only those count that hold us up.
+            if self._looks > 1 or seconds > _SLOW_SECONDS:
+                taken[user] = taken.get(user, 0.0) + seconds
+        self._users_paused_until = {
+            user: until for user, until in self._users_paused_until.items() if until > now
+        }
+        for user, seconds in taken.items():
+            if seconds > _USER_SECONDS:
+                self._users_paused_until[user] = now + _USER_PAUSES * seconds
 
     def _here(self) -> set[int]:
         """All PIDs; where they cannot be told for lack of descriptors, those that are known."""
@@ -125,22 +150,12 @@ class Host:
         return None
 
 
-def _classify(processes: list[_Process], now: float) -> None:
-    """All of them, but those of users whose other processes hold us up."""
-    slow: defaultdict[int, float] = defaultdict(float)
-    for process in processes:
-        if slow and slow[process.user()] > _MOST_SLOW_SECONDS:
-            continue
-        taken = process.classify(now)
-        if taken > _SLOW_SECONDS:
-            slow[process.user()] += taken
-
-
 class _Process:
     """One process, from when it was first seen until it is gone."""
 
     def __init__(self, pid: int, may_keep_descriptor: bool, now: float) -> None:
         self._pid = pid
+        self.uid = owner_of(pid)  # When it was met: whom it is charged to.
         self._statm: int | None = None
         if may_keep_descriptor:
             with suppress(OSError):
@@ -166,13 +181,6 @@ class _Process:
         except OSError as error:
             return is_passing(error) and bool(self._memory)
         return bool(self._memory)
-
-    def user(self) -> int:
-        """-1 once it is gone."""
-        try:
-            return effective_user(self._pid).uid
-        except OSError:
-            return -1
 
     def is_due(self, now: float) -> bool:
         """Whether it may have become something else."""

@@ -185,9 +185,14 @@ def _check_descriptors_left() -> None:
             os.close(each)
 
 
+# Characters of a path in a warning.
+_MAX_TOLD_PATH = 500
+
+
 def _tell_refused(pid: int, refused: dict[Mapping, str], warn: Callable[[str], None]) -> None:
     for mapping, reason in islice(refused.items(), MAX_WARNINGS):
-        warn(f"skipping the stub library {printable(mapping.path)} of PID {pid}: {reason}")
+        path = printable(mapping.path[:_MAX_TOLD_PATH])
+        warn(f"skipping the stub library {path} of PID {pid}: {reason}")
     if len(refused) > MAX_WARNINGS:
         warn(f"skipping {len(refused) - MAX_WARNINGS:,} more stub libraries of PID {pid}")
 

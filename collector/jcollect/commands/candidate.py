@@ -1,0 +1,52 @@
+"""A process that `jcollect attach` is to attach to, before it has joined the session."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from jcollect.commands.end import is_readable
+from jcollect.discovery.limits import MAX_TOLD_NAME
+from jcollect.discovery.probes import Wanted
+from jcollect.discovery.process import TracedProcess
+from jcollect.errors import JcollectError, NoFilesError, lacks_files
+from jcollect.procfs.owner import owner_of
+from jcollect.told import told
+
+
+class Candidate:
+    """A process that is to be attached to: looked at, and held by a descriptor so that no other can take its
+    place. Left by `close`."""
+
+    def __init__(
+        self, process: TracedProcess, name: str, wanted: Wanted, lease: contextlib.ExitStack | None = None
+    ) -> None:
+        """`name`: its main class or command. `lease` holds for as long as it is attached to.
+
+        Raises JcollectError when the process is gone.
+        """
+        self.pid = process.pid
+        self.process = process
+        self.name = told(name, MAX_TOLD_NAME)
+        self.owner = owner_of(process.pid)
+        self.wanted = wanted
+        self._lease = lease or contextlib.ExitStack()
+        try:
+            self._descriptor = os.pidfd_open(process.pid)
+        except OSError as error:
+            self._lease.close()
+            if lacks_files(error):
+                raise NoFilesError(f"hold PID {process.pid}") from None
+            raise JcollectError(f"PID {process.pid} has exited") from None
+
+    @property
+    def has_exited(self) -> bool:
+        return self._descriptor < 0 or is_readable(self._descriptor)
+
+    def close(self) -> None:
+        """Gives back what was leased for it. Does nothing the second time."""
+        lease, self._lease = self._lease, contextlib.ExitStack()
+        lease.close()
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)

@@ -1,0 +1,220 @@
+"""Several processes, one of them hostile: the others are attached to, followed and counted as ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from collector_fixtures import RETURN_HELD, Bench, Command, Target
+
+from conditions import require_bpf, wait_until
+from jcollect.attach.attached import Attached, Reading, read_all
+from jcollect.discovery.process import find_process
+from jcollect.stream import tracee
+from jcollect.stream.session import Session
+from jprobe.v1.control_pb2 import ControlReply
+from stub_gateway import reply_line, stub_gateway, write_endpoint
+from stub_image import LONG, Method, StubImage
+
+CLASS = f"com.acme.Domains{os.getpid()}"
+NUMBERS = StubImage([Method(CLASS, "place", (LONG,), LONG, "(J)J", (2,))])
+REPLY = ControlReply(given=[f"{CLASS}#*"], methods=NUMBERS.manifest().methods)
+# On a busy machine. A process that lets us wait does so for 30 s, three of them for 90 s.
+QUICK_SECONDS = 25.0
+STARTED_SECONDS = 60.0
+
+
+@pytest.fixture(autouse=True)
+def _bpf() -> None:
+    require_bpf()
+
+
+def numbered_target(bench: Bench, number: int) -> Target:
+    return bench.target(NUMBERS, "dnt", name=f"jprobe-{number}/1.so")
+
+
+def socket_of(bench: Bench) -> str:
+    return f"unix://{bench.directory}/c.sock"
+
+
+def waits_for(command: Command, text: str) -> str:
+    def found() -> str:
+        assert command.process.poll() is None, command.errors
+        return next((line for line in list(command.errors) if text in line), "")
+
+    line: str = wait_until(found, text, STARTED_SECONDS)
+    return line
+
+
+def processes_of(bench: Bench) -> dict[int, dict[str, object]]:
+    said = bench.run("status", socket_of(bench), "--json").stdout
+    return {each["pid"]: each for each in json.loads(said)["collectors"][0]["processes"]}
+
+
+def gateway_of(target: Target, number: int, port: int) -> None:
+    write_endpoint(target.directory / f"jprobe-{number}", port)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"!yi" + b"9" * 4000 + b"\n", reply_line(ControlReply(error="no\x1b[2J"))],
+    ids=["a huge number", "a refusal"],
+)
+def test_a_hostile_reply_ends_nothing_but_its_own_part(bench: Bench, answer: bytes) -> None:
+    bad, good = numbered_target(bench, 1), numbered_target(bench, 2)
+    with stub_gateway(lambda _: answer) as hostile, stub_gateway(REPLY) as sound:
+        gateway_of(bad, 1, hostile.port)
+        gateway_of(good, 2, sound.port)
+        alone = bench.run("attach", bad.pid, "--select", f"{CLASS}#*")
+        assert alone.returncode == 1
+        assert alone.stderr.startswith(f"jcollect: PID {bad.pid} ")
+        assert "fault of jcollect" not in alone.stderr
+        collector = bench.start("attach", bad.pid, good.pid, "--select", f"{CLASS}#*",
+                                "--listen", socket_of(bench))  # fmt: skip
+        assert "\x1b" not in waits_for(collector, f"leaving out PID {bad.pid} (target): PID {bad.pid} ")
+        waits_for(collector, f"PID {good.pid} (target): armed 1 probe")
+        good.fire(1, 101)
+        assert bad.semaphores() == 0
+        assert "101 hits = 101 delivered + 0 lost" in collector.end()
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Somebody listens there, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        yield silent.getsockname()[1]
+
+
+def test_processes_that_never_answer_delay_no_other_one(bench: Bench, silent_port: int) -> None:
+    fakes = [numbered_target(bench, number) for number in range(1, 4)]
+    good = numbered_target(bench, 4)
+    for number, fake in enumerate(fakes, 1):
+        gateway_of(fake, number, silent_port)
+    with stub_gateway(REPLY) as sound:
+        gateway_of(good, 4, sound.port)
+        begun = time.monotonic()
+        collector = bench.start("attach", *(each.pid for each in fakes), good.pid, "--select", f"{CLASS}#*",
+                                "--listen", socket_of(bench))  # fmt: skip
+        waits_for(collector, f"PID {good.pid} (target): armed 1 probe")
+        assert time.monotonic() - begun < STARTED_SECONDS
+        good.fire(1, 103)
+        begun = time.monotonic()
+        assert "103 hits = 103 delivered + 0 lost" in collector.end()
+        assert time.monotonic() - begun < QUICK_SECONDS
+
+
+def test_a_signal_while_processes_let_us_wait_ends_at_once_and_leaves_nothing(
+    bench: Bench, silent_port: int
+) -> None:
+    fakes = [numbered_target(bench, number) for number in range(1, 4)]
+    for number, fake in enumerate(fakes, 1):
+        gateway_of(fake, number, silent_port)
+    collector = bench.start("attach", *(each.pid for each in fakes), "--select", f"{CLASS}#*")
+    connections = Path("/proc/net/tcp")
+    port = f":{silent_port:04X} "
+    wait_until(lambda: connections.read_text().count(port) >= 4, "all of them to be asked")
+    begun = time.monotonic()
+    collector.process.send_signal(signal.SIGINT)
+    collector.process.wait(QUICK_SECONDS)
+    assert time.monotonic() - begun < QUICK_SECONDS
+    assert collector.process.returncode == 130
+    assert [fake.semaphores() for fake in fakes] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("lie", [(1 << 64) - 1, 10**13])
+def test_what_a_process_claims_poisons_no_books(bench: Bench, lie: int) -> None:
+    liar, honest = numbered_target(bench, 1), numbered_target(bench, 2)
+    collector = bench.start("attach", liar.pid, honest.pid, "--listen", socket_of(bench))
+    for target in (liar, honest):
+        waits_for(collector, f"PID {target.pid} (target): armed 1 probe")
+        target.fire(1, 101)
+        target.hold(0, RETURN_HELD, 17)
+    expected = {"hits": 118, "delivered": 101, "filtered": 17}
+
+    def books_of(target: Target) -> dict[str, int]:
+        books = processes_of(bench)[target.pid]["books"]
+        assert isinstance(books, dict)
+        return {name: int(number) for name, number in books.items() if int(number)}
+
+    for target in (liar, honest):
+        wait_until(lambda of=target: books_of(of) == expected, "the books of the process")
+    liar.hold(0, RETURN_HELD, lie - 17)
+    waits_for(collector, f"PID {liar.pid} claims to have held back more calls than it can have had")
+    honest.hold(0, RETURN_HELD, 19)
+    wait_until(
+        lambda: books_of(honest) == {"hits": 137, "delivered": 101, "filtered": 36}, "the honest one's"
+    )
+    assert books_of(liar) == expected
+    assert "255 hits = 202 delivered + 53 filtered + 0 lost" in collector.end()
+    assert sum("claims to have held back" in line for line in collector.errors) == 1
+
+
+class Stalling:
+    """Holds up whoever reads the memory of one process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pid = 0
+        self.go_on = threading.Event()
+        refresh = Attached.refresh
+
+        def stalled_read(every: Sequence[Attached]) -> list[Reading | None]:
+            for each in every:
+                self._wait(each)
+            return read_all(every)
+
+        def stalled_refresh(attached: Attached) -> bool:
+            self._wait(attached)
+            return refresh(attached)
+
+        monkeypatch.setattr(tracee, "read_all", stalled_read)
+        monkeypatch.setattr(Attached, "refresh", stalled_refresh)
+
+    def _wait(self, attached: Attached) -> None:
+        if attached.library.pid == self.pid:
+            self.go_on.wait(60)
+
+
+def test_a_process_that_holds_up_who_reads_it_stalls_no_answer_and_no_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stalls, other = numbered_target(bench, 1), numbered_target(bench, 2)
+    stalling = Stalling(monkeypatch)
+    session = Session()
+    try:
+        session.start()
+        tracees = [session.join(find_process(each.pid), lambda probe: True) for each in (stalls, other)]
+        for each in tracees:
+            each.attach()
+        stalls.fire(1, 11)
+        other.fire(1, 13)
+        stalls.hold(0, RETURN_HELD, 3)
+        session.status()
+        stalling.pid = stalls.pid
+        follower = threading.Thread(target=tracees[0].follow, args=(pytest.fail,), daemon=True)
+        follower.start()
+        for round_ in range(1, 4):
+            other.hold(0, RETURN_HELD, 5)
+            begun = time.monotonic()
+            status = session.status()
+            assert time.monotonic() - begun < 5.0
+            filtered = {each.pid: each.books.filtered for each in status.processes}
+            assert filtered == {stalls.pid: 3, other.pid: 5 * round_}
+            assert len(session.describe()) == 2
+        tracees[1].follow(pytest.fail)
+        begun = time.monotonic()
+        totals = session.detach()
+        assert time.monotonic() - begun < QUICK_SECONDS
+        assert stalls.semaphores() + other.semaphores() == 0
+        assert (totals.hits, totals.delivered, totals.filtered) == (42, 24, 18)
+    finally:
+        stalling.go_on.set()
+        session.close()
+    follower.join(QUICK_SECONDS)
+    assert not follower.is_alive()

@@ -1,0 +1,294 @@
+"""What one process can make of us: nothing that others notice."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from jcollect import budget
+from jcollect.attach import claims
+from jcollect.attach.claims import Claimant, Claims
+from jcollect.budget import Bucket, Budgets
+from jcollect.commands.telling import MAX_LINE, PROCESS_LINES, USER_LINES, Telling
+from jcollect.control.cancel import Cancellation, is_cancelled, stopped_by
+from jcollect.crew import Crew
+from jcollect.discovery.host import Host
+from jcollect.errors import JcollectError
+from jcollect.stream.accounts import Accounts, Share, Totals, exact_sum
+
+MOST_U64 = (1 << 64) - 1
+
+
+# Errands
+
+
+def test_who_takes_long_keeps_only_its_own_user_waiting() -> None:
+    crew = Crew("test", 4)
+    stalled = threading.Event()
+    try:
+        slow = [crew.give(lambda: stalled.wait(30), "slow") for _ in range(20)]
+        quick = [crew.give(lambda: None, "quick") for _ in range(20)]
+        assert all(errand.wait(10) for errand in quick)
+        assert not any(errand.has_ended for errand in slow)
+    finally:
+        stalled.set()
+    assert all(errand.wait(10) for errand in slow)
+
+
+def test_an_errand_that_fails_in_any_way_is_its_own_affair() -> None:
+    crew = Crew("test", 1)
+
+    def fail(error: BaseException) -> Callable[[], None]:
+        def run() -> None:
+            raise error
+
+        return run
+
+    failed = [crew.give(fail(error), 1) for error in (MemoryError(), OverflowError(), SystemExit(3))]
+    fine = crew.give(lambda: 7, 1)
+    assert fine.wait(10)
+    assert fine.result == 7
+    assert [type(each.error) for each in failed] == [MemoryError, OverflowError, SystemExit]
+
+
+def test_what_a_crew_has_not_begun_when_it_is_closed_is_not_begun() -> None:
+    crew = Crew("test", 1)
+    go_on = threading.Event()
+    running = crew.give(lambda: go_on.wait(30), 1)
+    begun: list[int] = []
+    waiting = crew.give(lambda: begun.append(1), 1)
+    crew.close()
+    assert waiting.wait(10)
+    assert isinstance(waiting.error, JcollectError)
+    go_on.set()
+    assert running.wait(10)
+    assert not begun
+
+
+def test_what_waits_is_stopped_when_it_is_cancelled() -> None:
+    cancellation = Cancellation()
+    stopped = threading.Event()
+    is_waiting = threading.Event()
+
+    def wait() -> bool:
+        with cancellation.heeded(), stopped_by(stopped.set):
+            is_waiting.set()
+            stopped.wait(30)
+            return is_cancelled()
+
+    errand = Crew("test", 1).give(wait, 1)
+    assert is_waiting.wait(10)
+    cancellation.cancel()
+    assert errand.wait(10)
+    assert errand.result is True
+    with cancellation.heeded(), pytest.raises(JcollectError), stopped_by(stopped.set):
+        pytest.fail("begun all the same")
+
+
+# CPU time
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What time it is for budgets."""
+    now = [1000.0]
+
+    class Time:
+        monotonic = staticmethod(lambda: now[0])
+
+    monkeypatch.setattr(budget, "time", Time)
+    return now
+
+
+def spend(clock: list[float], seconds: float, costs: list[tuple[budget.Budget, float]]) -> list[float]:
+    """What each has got in that time, if it takes so much CPU time whenever it may."""
+    spent = [0.0] * len(costs)
+    until = clock[0] + seconds
+    while clock[0] < until:
+        clock[0] += 0.2
+        for number, (one, cost) in enumerate(costs):
+            if one.may():
+                one.charge(cost)
+                spent[number] += cost
+    return spent
+
+
+def test_a_process_that_always_has_something_new_gets_a_small_part_of_a_core(clock: list[float]) -> None:
+    hungry = Budgets().of_process(1001)
+    assert spend(clock, 1, [(hungry, 0.2)])[0] > 0.5  # What it has is looked at without delay.
+    spend(clock, 60, [(hungry, 0.2)])
+    assert spend(clock, 100, [(hungry, 0.2)])[0] / 100 < 0.03
+
+
+def test_all_hungry_processes_together_get_no_more_than_their_part(clock: list[float]) -> None:
+    budgets = Budgets()
+    hungry = [(budgets.of_process(1000 + number), 0.2) for number in range(20)]
+    modest = budgets.of_process(0)
+    spend(clock, 600, hungry)
+    got = spend(clock, 100, [*hungry, (modest, 0.0004)])
+    assert sum(got[:-1]) / 100 < 0.2
+    assert got[-1] == pytest.approx(0.0004 * 500, rel=0.02)  # Whenever it wants.
+
+
+def test_short_lived_processes_of_one_user_count_together(clock: list[float]) -> None:
+    budgets = Budgets()
+    spent = 0.0
+    for number in range(3000):
+        clock[0] += 0.2
+        fresh = budgets.of_process(1001)
+        if fresh.may():
+            fresh.charge(0.1)
+            spent += 0.1 if number > 1000 else 0.0
+    assert spent / (2000 * 0.2) < 0.1
+    assert not budgets.may_meet(1001)
+    assert budgets.may_meet(1002)
+
+
+def test_a_bucket_that_is_empty_fills_again(clock: list[float]) -> None:
+    bucket = Bucket(0.5, 2.0)
+    bucket.take(3.0, clock[0])
+    assert bucket.left(clock[0]) == -1.0
+    assert bucket.left(clock[0] + 2) == 0.0
+    assert bucket.left(clock[0] + 100) == 2.0
+
+
+class Starting:
+    """A process that has just started, and takes 5 ms to be looked at."""
+
+    def __init__(self, uid: int, looked_at: list[int]) -> None:
+        self.uid = uid
+        self.classified = 0.0
+        self._looked_at = looked_at
+
+    def classify(self, now: float) -> float:
+        self.classified = now
+        self._looked_at.append(self.uid)
+        time.sleep(0.005)
+        return 0.005
+
+
+def test_a_user_who_starts_processes_all_the_time_keeps_no_other_one_from_being_seen() -> None:
+    host, looked_at = Host(), list[int]()
+    host._looks = 2
+    hostile = [Starting(1001, looked_at) for _ in range(200)]
+    host._classify_starting([*hostile, Starting(1002, looked_at)], time.monotonic())  # type: ignore[list-item]
+    assert looked_at.count(1001) < 10
+    assert looked_at.count(1002) == 1
+    looked_at.clear()
+    host._classify_starting([*hostile, Starting(1002, looked_at)], time.monotonic())  # type: ignore[list-item]
+    assert looked_at == [1002]
+
+
+# Lines
+
+
+class Lines:
+    def __init__(self) -> None:
+        self.every: list[str] = []
+        self.telling = Telling(self.every.append, self.every.append)
+
+
+def test_a_process_that_brings_about_many_warnings_gets_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jcollect.commands.telling.owner_of", lambda pid: 1000)
+    said = Lines()
+    for number in range(10_000):
+        said.telling.warn(4711, f"{number} " + "x" * 50_000)
+        said.telling.catch_up()
+    assert len(said.every) <= PROCESS_LINES + 2
+    assert max(map(len, said.every)) <= MAX_LINE
+    said.telling.warn(4712, "another one is told of")
+    assert said.every[-1] == "another one is told of"
+    said.telling.catch_up(is_over=True)
+    left_out = f"{10_000 - PROCESS_LINES:,} more lines about PID 4711 in the last "
+    assert any(left_out in line for line in said.every)
+
+
+def test_many_processes_of_a_user_get_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jcollect.commands.telling.owner_of", lambda pid: 1000 + pid // 1_000_000)
+    said = Lines()
+    for pid in range(10_000):
+        said.telling.warn(pid, "leaving out")
+        said.telling.say(pid, "has exited")
+    assert len(said.every) <= USER_LINES + 5
+    said.telling.warn(1_000_001, "of another user")
+    assert said.every[-1] == "of another user"
+    said.telling.catch_up(is_over=True)
+    assert "more lines about processes of user 1000 in the last " in said.every[-1]
+
+
+# Books
+
+
+@pytest.fixture
+def claimant(monkeypatch: pytest.MonkeyPatch) -> Claimant:
+    monkeypatch.setattr(claims, "cpus", lambda: 2)
+    return Claimant()
+
+
+def rows(*counts: tuple[int, int, int]) -> np.ndarray:
+    return np.array(counts, np.uint64)
+
+
+def test_what_can_be_is_taken(claimant: Claimant) -> None:
+    claim = Claims(2, claimant)
+    claim.take(rows((5, 6, 7), (0, 0, 0)))
+    claim.take(rows((1_000_000_000, 6, 5_000_000_000), (3, 0, 0)))
+    assert claim.counts.tolist() == [[1_000_000_000, 6, 5_000_000_000], [3, 0, 0]]
+    assert claimant.is_credible
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        (MOST_U64, 0, 0),
+        (0, 1 << 63, 0),
+        (0, 0, MOST_U64),
+        (4, 6, 7),  # Less than there was.
+        (10**12, 0, 0),  # A thousand seconds of a CPU.
+        (5, 6, 3600 * 10**9),
+    ],
+)
+def test_what_cannot_be_is_not_and_nothing_after_it(claimant: Claimant, lie: tuple[int, int, int]) -> None:
+    claim, other = Claims(1, claimant), Claims(1, claimant)
+    claim.take(rows((5, 6, 7)))
+    claim.take(rows(lie))
+    assert claim.counts.tolist() == [[5, 6, 7]]
+    assert not claimant.is_credible
+    claim.take(rows((8, 8, 8)))
+    other.take(rows((8, 8, 8)))
+    assert claim.counts.tolist() == [[5, 6, 7]]
+    assert other.counts.tolist() == [[0, 0, 0]]
+
+
+def test_many_probes_together_cannot_have_more_calls_than_one_process_can(claimant: Claimant) -> None:
+    for _ in range(10):
+        Claims(1, claimant).take(rows((20_000_000_000, 0, 0)))
+    assert not claimant.is_credible
+
+
+def test_sums_are_exact_beyond_64_bits() -> None:
+    assert exact_sum(np.full(3, MOST_U64, np.uint64)) == 3 * MOST_U64
+    assert exact_sum(np.array([1 << 62, 1], np.uint64)) == (1 << 62) + 1
+    assert exact_sum(np.zeros(0, np.uint64)) == 0
+
+
+def test_the_books_of_processes_add_up_to_those_of_all() -> None:
+    hits = np.array([30, 10, 5, 0], np.uint64)
+    accounts = Accounts(4, hits.copy, lambda: np.zeros(4, np.uint64))
+    one, other = Share(), Share()
+    gone, stays, others = np.array([0]), np.array([1]), np.array([2, 3])
+    one.add(gone)
+    one.add(stays)
+    other.add(others)
+    accounts.hold_back(np.array([0, 2]), rows((100, 3, 50), (7, 0, 0)))
+    assert one.totals(accounts.books()) + other.totals(accounts.books()) == accounts.totals()
+    one.close(gone, accounts.books().totals(gone))
+    accounts.release(gone)
+    other.add(gone)  # The id stands for a probe of another process now.
+    books = accounts.books()
+    assert one.totals(books) == Totals(143, 0, 100, 0, 0, 3, 50)
+    assert one.totals(books) + other.totals(books) == accounts.totals()
