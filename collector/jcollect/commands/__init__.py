@@ -12,6 +12,7 @@ import click
 from jcollect import __version__
 from jcollect.commands.output import flush_stdout, open_standard_streams, write_status
 from jcollect.errors import Interrupted, explain
+from jcollect.privileges import keep_for
 
 # The verbs, and the module and name of each where they differ. Loaded when they are asked for: what one needs
 # takes another's time and memory.
@@ -44,11 +45,14 @@ class _Verbs(click.Group):
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="jcollect")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Trace methods of running Java programs through the probes of the jprobe agent.
 
     Start with `jcollect ps` and `jcollect probes PID`, then `jcollect attach PID -o compact`.
     """
+    if context.invoked_subcommand in _VERBS:
+        keep_for(context.invoked_subcommand)
 
 
 def main() -> None:
