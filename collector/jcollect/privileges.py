@@ -6,65 +6,78 @@ SECURITY.md says what each is for, and the tests run every verb with exactly the
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection
-from contextlib import suppress
 
 from jcollect.procfs import capabilities as cap
 from jcollect.procfs.seccomp import NEVER, forbid
 
-# Memory and namespaces of other processes, the files that they have mapped, and becoming the target's user for
-# its files.
-READING = frozenset((cap.SYS_PTRACE, cap.CHECKPOINT_RESTORE, cap.SETUID, cap.SETGID))
-TRACING = frozenset((cap.BPF, cap.PERFMON))
+# Memory and namespaces of other processes; stub libraries, which only their owner may open.
+READING = frozenset((cap.SYS_PTRACE, cap.DAC_READ_SEARCH))
+# Becoming the target's user.
+COMMANDING = READING | {cap.SETUID, cap.SETGID}
+TRACING = READING | {cap.BPF, cap.PERFMON}
 
-# For programs of other users. What a verb does for the user's own programs takes less.
+# What each verb takes for programs of other users. For the user's own, only `attach` takes any.
 NEEDED = {
-    "attach": READING | TRACING,
+    "attach": TRACING,
+    "attach --select": TRACING | COMMANDING,
     "observe": frozenset[int](),
     "probes": READING,
     "ps": READING,
-    "reset": READING,
-    "select": READING,
-    "set": READING,
-    "status": READING,
+    "reset": COMMANDING,
+    "select": COMMANDING,
+    "set": COMMANDING,
+    "status": COMMANDING,
     "top": frozenset[int](),
-    "unselect": READING,
+    "unselect": COMMANDING,
 }
-# The network namespace of a container; sockets and directories of other users; a child's bounding set.
-OPTIONAL = {
-    "attach": frozenset((cap.SYS_ADMIN, cap.DAC_OVERRIDE, cap.SETPCAP)),
-    "observe": frozenset((cap.DAC_OVERRIDE,)),
-    "probes": frozenset((cap.SETPCAP,)),
-    "ps": frozenset((cap.SETPCAP,)),
-    "reset": frozenset((cap.SYS_ADMIN, cap.SETPCAP)),
-    "select": frozenset((cap.SYS_ADMIN, cap.SETPCAP)),
-    "set": frozenset((cap.SYS_ADMIN, cap.SETPCAP)),
-    "status": frozenset((cap.SYS_ADMIN, cap.DAC_OVERRIDE, cap.SETPCAP)),
-    "top": frozenset((cap.DAC_OVERRIDE,)),
-    "unselect": frozenset((cap.SYS_ADMIN, cap.SETPCAP)),
+
+# What makes verbs better or safer: files without a path, reading as the target's user, bounds for children.
+_READING_WELL = COMMANDING | {cap.CHECKPOINT_RESTORE, cap.SETPCAP}
+# The network namespaces of containers.
+_COMMANDING_WELL = _READING_WELL | {cap.SYS_ADMIN}
+# Sockets of other users' collectors, and directories of other users.
+_OTHERS = frozenset((cap.DAC_OVERRIDE,))
+_KEPT = {
+    "attach": NEEDED["attach --select"] | _COMMANDING_WELL | _OTHERS,
+    "observe": READING | _OTHERS,
+    "probes": _READING_WELL,
+    "ps": _READING_WELL,
+    "reset": _COMMANDING_WELL,
+    "select": _COMMANDING_WELL,
+    "set": _COMMANDING_WELL,
+    "status": _COMMANDING_WELL | _OTHERS,
+    "top": READING | _OTHERS,
+    "unselect": _COMMANDING_WELL,
 }
 
 
 def keep_for(verb: str) -> None:
     """Gives up what a verb does not use. For a process with one thread. Raises OSError."""
-    cap.keep_only(NEEDED[verb] | OPTIONAL[verb])
+    cap.keep_in_process(_KEPT[verb])
     forbid(NEVER)
 
 
-def narrow_attach(*, loads: bool, directories: Collection[str]) -> None:
+def narrow_attach(*, loads: bool, places: Collection[str]) -> None:
     """Gives up what `attach` does not use as it was called: network namespaces, other users' directories.
 
-    `directories` are those in which it makes or removes files. For a process with one thread. Raises OSError.
+    `places` are paths of files that it makes or removes. For a process with one thread. Raises OSError.
     """
-    kept = NEEDED["attach"] | {cap.SETPCAP}
+    kept = TRACING | _READING_WELL
     if loads:
         kept |= {cap.SYS_ADMIN}
-    if not all(map(_is_ours, directories)):
+    if not all(map(_can_write_as_owner, places)):
         kept |= {cap.DAC_OVERRIDE}
-    cap.keep_only(kept)
+    cap.keep_in_process(kept)
 
 
-def _is_ours(directory: str) -> bool:
-    with suppress(OSError):
-        return os.stat(directory).st_uid == os.geteuid()
-    return False
+def _can_write_as_owner(path: str) -> bool:
+    directory = os.path.dirname(os.path.abspath(path))
+    try:
+        places = [directory, path] if os.path.lexists(path) else [directory]
+        return all(
+            about.st_uid == os.geteuid() and about.st_mode & stat.S_IWUSR for about in map(os.stat, places)
+        )
+    except OSError:
+        return False

@@ -46,6 +46,12 @@ def who_could_change_below(folder: Path) -> str | None:
     return None
 
 
+def is_open_to_all(path: str) -> bool:
+    """Returns true if every user may read what lies at an absolute path. Raises OSError."""
+    *passed, last = (os.stat(place).st_mode for place in _places(Path(path)))
+    return all(mode & stat.S_IXOTH for mode in passed if stat.S_ISDIR(mode)) and bool(last & stat.S_IROTH)
+
+
 def _places(path: Path) -> Iterator[Path]:
     """Whatever is passed on the way to a file, itself included."""
     at, rest, links = Path("/"), list(path.parts[1:]), 0

@@ -4,7 +4,6 @@ besides."""
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,19 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from jcollect.privileges import NEEDED, OPTIONAL, READING, TRACING
+from java_target import JCOLLECT, NOBODY, ORDERS, Process, as_user, attach, finish, java, newest_jdk, run
+from jcollect.privileges import NEEDED
 from jcollect.procfs import capabilities as cap
-from java_target import JCOLLECT, NOBODY, ORDERS, ROOT, Process, as_user, attach, finish, java, newest_jdk, run
 
 # Another user than root and than the target's.
 USER = as_user("64022", "64022")
 
 
 def with_capabilities(kept: frozenset[int]) -> list[str]:
-    """Begins a command of a user who has these capabilities, and one to read this checkout if it needs that."""
-    readable = as_user("64022", "64022", reads_checkout=True)
-    needed = kept | ({cap.DAC_READ_SEARCH} if readable != USER else frozenset())
-    plus = ",".join(f"+{cap.NAMES[each].removeprefix('CAP_').lower()}" for each in sorted(needed))
+    """Begins a command of a user who has these capabilities."""
+    plus = ",".join(f"+{cap.NAMES[each].removeprefix('CAP_').lower()}" for each in sorted(kept))
     return [*USER, f"--inh-caps=-all,{plus}", f"--ambient-caps=-all,{plus}"]
 
 
@@ -44,21 +41,60 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
+def environment(folder: Path) -> dict[str, str]:
+    return {"XDG_CACHE_HOME": str(folder), "PATH": os.environ["PATH"]}
+
+
 def test_verbs_of_an_unprivileged_user_work_with_the_listed_capabilities(jvm: Process, folder: Path) -> None:
     def jcollect(verb: str, *arguments: str | int) -> str:
-        environment = {"XDG_CACHE_HOME": str(folder), "PATH": os.environ["PATH"], "JAVA_HOME": str(newest_jdk.home)}
-        done = run(*with_capabilities(NEEDED[verb]), JCOLLECT, verb, *arguments, env=environment, cwd="/")
+        needed = NEEDED["attach --select" if "--select" in arguments else verb]
+        done = run(*with_capabilities(needed), JCOLLECT, verb, *arguments, env=environment(folder), cwd="/")
         assert done.returncode == 0, (verb, arguments, done.stderr)
         return str(done.stdout + done.stderr)
 
     pid = jvm.pid
-    assert "selected 5 methods" in jcollect("select", pid, ORDERS)
+    assert "selected 6 methods" in jcollect("select", pid, ORDERS)
     assert "PrimeCalls$Orders#touch" in jcollect("probes", pid)
     assert "PrimeCalls" in jcollect("ps")
-    assert "5 methods" in jcollect("status", pid)
+    assert "6 methods" in jcollect("status", pid)
     jcollect("set", pid, "*#touch", "every 2")
     listen = ("--listen", f"unix://{folder}/x.sock", "--duration", "0.3")
-    assert "armed 15 probes" in jcollect("attach", pid, *listen)
-    jcollect("unselect", pid)
+    assert "armed 18 probes" in jcollect("attach", pid, *listen)
+    jcollect("unselect", pid, "--all")
+    jcollect("select", pid, ORDERS)
     jcollect("reset", pid)
-    assert "armed 15 probes" in jcollect("attach", pid, "--select", ORDERS, *listen)
+    assert "armed 18 probes" in jcollect("attach", pid, "--select", ORDERS, *listen)
+
+
+@pytest.mark.parametrize("missing", sorted(NEEDED["attach --select"]), ids=cap.NAMES.get)
+def test_attach_needs_each_of_them(missing: int, jvm: Process, folder: Path) -> None:
+    with_all_but_one = with_capabilities(NEEDED["attach --select"] - {missing})
+    attach_and_end = (
+        "attach",
+        jvm.pid,
+        "--select",
+        ORDERS,
+        "--listen",
+        f"unix://{folder}/x.sock",
+        "--duration",
+        1,
+    )
+    done = run(*with_all_but_one, JCOLLECT, *attach_and_end, env=environment(folder), cwd="/")
+    assert done.returncode == 1
+    assert cap.NAMES[missing] in done.stderr
+
+
+def test_nothing_else_is_kept(jvm: Process) -> None:
+    assert run(JCOLLECT, "select", jvm.pid, ORDERS).returncode == 0
+    collector = attach(jvm.pid)
+    optional = {cap.SETUID, cap.SETGID, cap.SETPCAP, cap.CHECKPOINT_RESTORE}
+    kept = cap.bits(NEEDED["attach"] | optional)
+    threads = list(Path(f"/proc/{collector.pid}/task").iterdir())
+    assert len(threads) > 1
+    for thread in threads:
+        fields = dict(line.split(":\t", 1) for line in (thread / "status").read_text().splitlines())
+        for name in ("CapEff", "CapPrm", "CapBnd"):
+            assert int(fields[name], 16) == kept, (thread, name)
+        assert fields["NoNewPrivs"] == "1"
+        assert fields["Seccomp"] == "2"
+    finish(collector)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conditions import wait_until
-from jcollect.procfs.identity import CAP_SYS_PTRACE
+from jcollect.procfs.capabilities import SYS_PTRACE
 
 SOMEBODY = 64021
 
@@ -61,8 +61,8 @@ def check_is(status: dict[str, str], user: int, capabilities: int = 0) -> None:
 @pytest.mark.parametrize("user", [SOMEBODY, 0])
 def test_root_becomes_a_user_without_groups_and_with_named_capabilities_alone(user: int) -> None:
     with_more = ["setpriv", "--groups=4,27", "--inh-caps=+kill,+setuid", "--ambient-caps=+kill,+setuid"]
-    status = status_of([*with_more, *command_of(user, (CAP_SYS_PTRACE,))])
-    check_is(status, user, 1 << CAP_SYS_PTRACE)
+    status = status_of([*with_more, *command_of(user, (SYS_PTRACE,))])
+    check_is(status, user, 1 << SYS_PTRACE)
     assert status["Groups"].split() == []
 
 
@@ -94,7 +94,7 @@ def test_a_process_with_threads_becomes_nobody() -> None:
 @pytest.fixture
 def somebody() -> Iterator[int]:
     """The PID of a child of ours that has become another user."""
-    command = command_of(SOMEBODY, (CAP_SYS_PTRACE,))
+    command = command_of(SOMEBODY, (SYS_PTRACE,))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()

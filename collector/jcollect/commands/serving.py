@@ -24,6 +24,7 @@ from jcollect.discovery.overhead import percent_of_a_core
 from jcollect.discovery.process import check_can_attach, check_exists
 from jcollect.errors import Interrupted, JcollectError
 from jcollect.last_resort import last_resort, say_when_aborted
+from jcollect.privileges import narrow_attach
 from jcollect.rpc.address import Address, collector_address, parse_address
 from jcollect.rpc.claim import Claim, claim
 from jcollect.rpc.server import Server, check_can_serve
@@ -75,6 +76,8 @@ def serve(asked: Asked, serving: Serving, compilation: Compilation) -> None:
 def _serve(
     asked: Asked, serving: Serving, compilation: Compilation, address: Address, claimed: Claim
 ) -> None:
+    places = [place for place in (address.path, serving.books) if place]
+    narrow_attach(loads=bool(asked.selectors), places=places)
     if serving.books:
         _check_can_write(serving.books)
     say_when_aborted()

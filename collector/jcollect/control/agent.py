@@ -70,6 +70,11 @@ def agent_libraries(pid: int) -> list[StubLibrary]:
     for mapping in find_stub_mappings(mappings):
         try:
             library = read_stub_library(pid, mapping)
+        except PermissionError:
+            raise JcollectError(
+                f"cannot read the stub libraries of PID {pid}: needs CAP_DAC_READ_SEARCH or the process's "
+                "own user; run with sudo"
+            ) from None
         except (MalformedLibraryError, OSError) as error:
             if os.path.exists(f"/proc/{pid}"):
                 # Of another version, or unmapped meanwhile: not for us to command.

@@ -8,9 +8,9 @@ runs and meddle with its signals, and because this one becomes another user.
 
 HotSpot answers those whose effective user and group are its own, or root as its user namespace sees it. The
 target's user may end this process. Of root it has CAP_SYS_PTRACE, by which /proc/PID/root of other user
-namespaces can be walked, and until its JVM has started CAP_DAC_READ_SEARCH: where jcollect lies, the target's
-user may not be able to read. What is the target's is not touched before this thread has given that up. The
-JVM's own threads, which have it, touch nothing of the target's.
+namespaces can be walked. Where the target's user may not read the Java runtime or JPype, as in a home, it has
+CAP_DAC_READ_SEARCH as well until its JVM has started. What is the target's is not touched before this thread
+has given that up. The JVM's own threads, which have it, touch nothing of the target's.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ import os
 import sys
 
 from jcollect.control.thread_limit import thread_shortage
+from jcollect.procfs.capabilities import DAC_READ_SEARCH, SYS_PTRACE, keep_in_thread
 from jcollect.procfs.files import open_directory
-from jcollect.procfs.identity import CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, Identity, become, keep_only
+from jcollect.procfs.identity import Identity, become
+from jcollect.trusted_files import is_open_to_all
 
 # JPype imports it if it is there, and it starts threads: each would have an identity of its own.
 sys.modules["numpy"] = None  # type: ignore[assignment]
@@ -32,9 +34,12 @@ _OLDEST_TARGET = 17
 
 def main() -> None:
     parent, libjvm, pid, uid, gid, jar, options = sys.argv[1:]
-    become(Identity(int(uid), int(gid)), (CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH), parent=int(parent))
+    # Its jar lies beside its package.
+    ours = (libjvm, jpype.__file__, os.path.dirname(os.path.dirname(jpype.__file__)))
+    reading = () if all(map(is_open_to_all, ours)) else (DAC_READ_SEARCH,)
+    become(Identity(int(uid), int(gid)), (SYS_PTRACE, *reading), parent=int(parent))
     _start_jvm(libjvm)
-    keep_only((CAP_SYS_PTRACE,))
+    keep_in_thread((SYS_PTRACE,))
     # The threads of this JVM count for the same limit of the user's, and the agent will need some.
     shortage = thread_shortage(int(pid))
     print(f"spared: {shortage}" if shortage else _load(pid, jar, options), flush=True)

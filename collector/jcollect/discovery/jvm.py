@@ -11,6 +11,7 @@ from jcollect.discovery.java_process import name_and_version, read_command_line,
 from jcollect.discovery.mapped_file import MappedFiles
 from jcollect.discovery.maps import Mapping
 from jcollect.procfs.apart import apart
+from jcollect.procfs.identity import Identity, can_become
 from jcollect.procfs.status import effective_user
 
 # The longest that a class file or a path has; a command line may be longer.
@@ -72,7 +73,10 @@ def perf_texts(pid: int, mapping: Mapping) -> dict[str, str]:
 def _name_and_version(pid: int, libjvm: Mapping) -> tuple[str, str]:
     # Without root we have no more rights than any user.
     try:
-        user = effective_user(pid) if os.geteuid() == 0 else None
+        user = effective_user(pid)
+        if not can_become(user):
+            # Without the capabilities by which this process may read more than its user.
+            user = Identity(os.geteuid(), os.getegid())
         answer = apart(
             pid,
             name_and_version,

@@ -87,12 +87,23 @@ def main() -> None:
     # Whoever has started us may ignore it, or have blocked it in that thread.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+    _confine()
     try:
         connection.sendall(STARTED)
         while True:
             _serve_one(connection)
     except (EOFError, OSError):
         os._exit(0)  # Nobody asks any more.
+
+
+def _confine() -> None:
+    """Keeps the rights that reading takes, and those to become another user."""
+    from jcollect.procfs import capabilities as cap
+    from jcollect.procfs.seccomp import NEVER_IN_READERS, forbid
+
+    reading = (cap.SYS_PTRACE, cap.CHECKPOINT_RESTORE, cap.DAC_READ_SEARCH)
+    cap.keep_in_process((*reading, cap.SETUID, cap.SETGID, cap.SETPCAP))
+    forbid(NEVER_IN_READERS)
 
 
 def _limit(which: int, most: int) -> None:

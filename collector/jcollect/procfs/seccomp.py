@@ -1,7 +1,7 @@
 """Forbids system calls that jcollect never makes, so that a fault in it cannot be used to make them.
 
-A deny list: gRPC, Python and a JVM make more calls than anybody lists. What the kernel refuses then fails with
-EPERM. Format: seccomp(2), struct sock_filter in linux/filter.h.
+A deny list, because an allow list of what gRPC, Python and a JVM call would not last. A forbidden call fails
+with EPERM. Format: seccomp(2), struct sock_filter in linux/filter.h.
 """
 
 from __future__ import annotations

@@ -1,0 +1,43 @@
+"""System calls that jcollect and its readers give up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from jcollect.procfs.seccomp import NEVER, NEVER_IN_READERS
+
+# Makes a call of each kind, and says how it ended.
+PROGRAM = """
+import ctypes, os, socket, sys
+from jcollect.procfs import capabilities, seccomp
+capabilities.keep_in_process(())
+seccomp.forbid(getattr(seccomp, sys.argv[1]))
+libc = ctypes.CDLL(None, use_errno=True)
+def tried(*call):
+    ctypes.set_errno(0)
+    libc.syscall(*map(ctypes.c_long, call))
+    return ctypes.get_errno()
+print("ptrace", tried(101 if os.uname().machine == "x86_64" else 117, -1))
+try:
+    socket.socket(socket.AF_UNIX).close()
+    print("socket 0")
+except OSError as error:
+    print("socket", error.errno)
+if os.fork() == 0:
+    os._exit(0)
+print("fork", os.wait()[1])
+"""
+
+
+@pytest.mark.parametrize(("calls", "socket"), [("NEVER", 0), ("NEVER_IN_READERS", 1)])
+def test_what_is_forbidden_fails_and_the_rest_works(calls: str, socket: int) -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, calls], capture_output=True, text=True, timeout=30)
+    # Of an invalid request ptrace(2) says EIO.
+    assert done.stdout.splitlines() == ["ptrace 1", f"socket {socket}", "fork 0"], done.stderr
+
+
+def test_readers_may_do_no_more_than_others() -> None:
+    assert NEVER < NEVER_IN_READERS
