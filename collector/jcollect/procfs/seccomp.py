@@ -24,7 +24,6 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
     "chroot": (161, 51),
     "clock_adjtime": (305, 266),
     "clock_settime": (227, 112),
-    "connect": (42, 203),
     "delete_module": (176, 106),
     "execve": (59, 221),
     "execveat": (322, 281),
@@ -56,7 +55,6 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
     "request_key": (249, 218),
     "setns": (308, 268),
     "settimeofday": (164, 170),
-    "socket": (41, 198),
     "swapoff": (168, 225),
     "swapon": (167, 224),
     "syslog": (103, 116),
@@ -64,11 +62,9 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
     "unshare": (272, 97),
     "userfaultfd": (323, 282),
 }
-# What a reader process needs no more of either: programs, sockets, handlers, namespaces.
-_OF_READERS = frozenset(
-    ("bind", "bpf", "connect", "execve", "execveat", "perf_event_open", "setns", "socket")
-)
-NEVER = frozenset(_NUMBERS) - _OF_READERS
+# Readers run no programs, serve nobody, trace nothing and enter no namespace.
+_OF_OTHERS = frozenset(("bind", "bpf", "execve", "execveat", "perf_event_open", "setns"))
+NEVER = frozenset(_NUMBERS) - _OF_OTHERS
 NEVER_IN_READERS = frozenset(_NUMBERS)
 
 # linux/audit.h
