@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conditions import wait_until
-from jcollect.discovery.host import Host
+from jcollect.discovery.host import Host, HostProcess
 from stub_image import LONG, StubImage, mark, own_image
 from stuck_fs import stuck_fs
 
@@ -140,7 +140,12 @@ def test_the_target_is_what_it_is_meant_to_be(tmp_path: Path) -> None:
             assert target.stdout is not None
             assert target.stdout.readline() == "ready\n"
             host = Host()
-            (found,) = (process for process in host.look() if process.pid == target.pid)
+
+            def look() -> HostProcess | None:
+                return next((process for process in host.look() if process.pid == target.pid), None)
+
+            # Not in its first tenth of a second.
+            found: HostProcess = wait_until(look, "the process to be found")
             host.close()
             assert (found.jdk, found.has_stubs, found.uid) == ("17.0.15", True, os.geteuid())
         finally:
