@@ -21,6 +21,7 @@ public final class Call<T> {
   private final Reference<ClassLoader> loader;
 
   private volatile Body<T> body;
+  private volatile Thread runner;
   private final long begun = System.nanoTime();
 
   // Guarded by this.
@@ -44,6 +45,7 @@ public final class Call<T> {
     T value = null;
     Throwable thrown = null;
     String text = null;
+    runner = Thread.currentThread();
     try {
       value = body.run();
     } catch (Throwable e) {
@@ -51,6 +53,7 @@ public final class Call<T> {
       text = ApplicationException.describe(e);
     }
     body = null;
+    runner = null;
     boolean wakes;
     synchronized (this) {
       result = value;
@@ -73,6 +76,12 @@ public final class Call<T> {
   boolean hasAdvanced() {
     Body<T> current = body;
     return current != null && current.hasAdvanced();
+  }
+
+  /** Returns true if the body has not begun, or runs and waits for no lock and no other thread. */
+  boolean canRun() {
+    Thread current = runner;
+    return current == null || current.getState() == Thread.State.RUNNABLE;
   }
 
   /** Waits; whoever looks after that is woken. Returns whether the body has returned or thrown. */
