@@ -1,24 +1,24 @@
-"""CPU time that may be spent on one process, on the new ones of a user, and on all that take much."""
+"""Limits the CPU time spent on one process, on the new processes of a user, and on all expensive ones."""
 
 from __future__ import annotations
 
 import threading
 import time
 
-# In seconds of CPU for a second that passes, and the most that is saved up.
+# Rate in seconds of CPU time per second, and the most that can be saved up.
 PROCESS_RATE, PROCESS_CREDIT = 0.02, 2.0
-# Who takes more than this is hungry. All that are hungry share what they get.
+# A process that uses more than this is hungry. All hungry processes share one allowance.
 MODEST_RATE, MODEST_CREDIT = 0.003, 1.0
 HUNGRY_RATE, HUNGRY_CREDIT = 0.12, 4.0
-# Processes that have just been met, of one user.
+# Allowance for the new processes of one user.
 NEW_RATE, NEW_CREDIT = 0.08, 8.0
 _NEW_SECONDS = 10.0
-# Users who have saved up everything are forgotten, once there are so many.
+# Beyond this many users, those whose credit is full are forgotten.
 _MOST_USERS = 1024
 
 
 class Bucket:
-    """Fills at a rate, up to a credit; what is taken may go below zero, and then takes time to come back."""
+    """Fills at a rate, up to a credit. Taking may push it below zero; it then needs time to recover."""
 
     def __init__(self, rate: float, credit: float) -> None:
         self._rate = rate
@@ -27,7 +27,7 @@ class Bucket:
         self._at = float("-inf")
 
     def left(self, now: float) -> float:
-        """What may be taken."""
+        """Returns what may be taken."""
         if now > self._at:
             self._left = min(self._credit, self._left + (now - self._at) * self._rate)
             self._at = now
@@ -41,8 +41,7 @@ class Bucket:
 
 
 class Budgets:
-    """Of all processes. Those that take little are never kept waiting by those that take much. For any
-    thread."""
+    """The budgets of all processes. Cheap processes never wait for expensive ones. For any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -53,24 +52,24 @@ class Budgets:
         return Budget(self, uid)
 
     def may_meet(self, uid: int) -> bool:
-        """Returns true if something may be done for a new process of that user."""
+        """Returns true if a new process of that user may be served."""
         with self._lock:
             now = time.monotonic()
             return self._of_new(uid, now).left(now) > 0
 
     def meet(self, uid: int, seconds: float) -> None:
-        """So much CPU time was taken for a new process of that user."""
+        """Charges CPU time that a new process of that user used."""
         with self._lock:
             now = time.monotonic()
             self._of_new(uid, now).take(seconds, now)
 
     def may_feed(self) -> bool:
-        """Returns true if something may be done for a process that takes much."""
+        """Returns true if a hungry process may be served."""
         with self._lock:
             return self._hungry.left(time.monotonic()) > 0
 
     def feed(self, seconds: float) -> None:
-        """So much CPU time was taken for one of these."""
+        """Charges CPU time that a hungry process used."""
         with self._lock:
             self._hungry.take(seconds, time.monotonic())
 
@@ -83,7 +82,7 @@ class Budgets:
 
 
 class Budget:
-    """Of one process. For one thread at a time."""
+    """The budget of one process. For one thread at a time."""
 
     def __init__(self, budgets: Budgets, uid: int) -> None:
         self._budgets = budgets
@@ -93,14 +92,14 @@ class Budget:
         self._modest = Bucket(MODEST_RATE, MODEST_CREDIT)
 
     def may(self) -> bool:
-        """Returns true if something may be done for the process now."""
+        """Returns true if the process may be served now."""
         now = time.monotonic()
         if self._all.left(now) <= 0 or (self._is_new(now) and not self._budgets.may_meet(self._uid)):
             return False
         return self._modest.left(now) > 0 or self._budgets.may_feed()
 
     def charge(self, seconds: float) -> None:
-        """So much CPU time was taken for it."""
+        """Charges CPU time to it."""
         now = time.monotonic()
         if self._is_new(now):
             self._budgets.meet(self._uid, seconds)

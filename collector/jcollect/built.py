@@ -11,9 +11,10 @@ from jcollect.errors import JcollectError
 
 
 def find_built(installed: str, built: str, what_for: str) -> Path:
-    """Paths in the package and in the checkout. Raises JcollectError, which begins with `what_for`.
+    """Returns the path in the package, or else the one in the checkout. Raises JcollectError, whose message
+    begins with `what_for`.
 
-    Nobody could have put or changed the file who could not have changed jcollect's own code, which runs.
+    Only users who could also change jcollect's own code, which runs anyway, can have put or changed the file.
     """
     package = Path(jcollect.__file__).parent
     places = (package / installed, package.parent.parent / built)

@@ -1,4 +1,4 @@
-"""Threads that carry out errands for processes, so that one which lets us wait keeps no other one waiting."""
+"""Runs errands for processes in threads, so that a process that does not answer delays no other one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from jcollect.errors import JcollectError
 from jcollect.workers import Worker
 
-# A thread that has nothing to do for so long ends.
+# A thread that has been idle for this long ends.
 _IDLE_SECONDS = 5.0
 
 
 class Errand:
-    """What is done in a thread: `result` or `error` is there when it has ended."""
+    """A piece of work done in a thread. `result` or `error` is set when it has ended."""
 
     def __init__(self, run: Callable[[], Any], owner: Hashable) -> None:
         self.owner = owner
@@ -39,19 +39,19 @@ class Errand:
         self._ended.set()
 
     def wait(self, seconds: float) -> bool:
-        """Returns true once it has ended, within so many seconds."""
+        """Waits at most that many seconds; returns true if the errand has ended."""
         return self._ended.wait(max(0.0, seconds))
 
 
 class Crew:
-    """So many errands at a time at most, and of one owner no more than half of them; in the order in which
-    they are given.
+    """Runs a bounded number of errands at a time, and at most half of that for one owner, in the order in
+    which they are given.
 
     The owner of an errand is whoever it may have to wait for: the user of a process.
     """
 
     def __init__(self, what: str, most: int) -> None:
-        """`what` its threads do, as in "look at processes"."""
+        """`what` describes the work of its threads, as in "look at processes"."""
         self._what = what
         self._most = most
         self._share = max(1, most // 2)
@@ -61,11 +61,11 @@ class Crew:
         self._threads = 0
         self._idle = 0
         self._is_closed = False
-        # Written to when an errand ends.
+        # Becomes readable when an errand ends.
         self.descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def give(self, run: Callable[[], Any], owner: Hashable) -> Errand:
-        """For any thread. Raises JcollectError where not even one thread can be started."""
+        """Queues an errand. For any thread. Raises JcollectError if not even one thread can be started."""
         errand = Errand(run, owner)
         with self._changed:
             self._waiting.append(errand)
@@ -84,19 +84,20 @@ class Crew:
             with self._changed:
                 self._threads -= 1
                 if self._threads > 0 or errand not in self._waiting:
-                    return  # Another one will come to it.
+                    return  # Another thread will take the errand.
                 self._waiting.remove(errand)
             raise
 
     def seen(self) -> None:
-        """Takes note of all errands that have ended by now: `descriptor` is readable after the next one."""
+        """Acknowledges all errands that have ended by now: `descriptor` becomes readable again after the next
+        one."""
         try:
             os.eventfd_read(self.descriptor)
         except BlockingIOError:
             return
 
     def close(self) -> None:
-        """What has not begun is not begun any more; what has goes on."""
+        """Drops the errands that have not begun; running ones go on."""
         with self._changed:
             self._is_closed = True
             dropped, self._waiting = self._waiting, deque()
@@ -110,7 +111,7 @@ class Crew:
             errand.run()
             with self._changed:
                 self._running[errand.owner] -= 1
-                # One of the same owner may have waited for that.
+                # Another errand of the same owner may have waited for this one.
                 self._changed.notify_all()
             errand.end()
             os.eventfd_write(self.descriptor, 1)

@@ -23,7 +23,7 @@ class JcollectError(Exception):
 
 
 class NoFilesError(JcollectError):
-    """Nothing more can be opened for now: nothing is said by that about what was to be opened."""
+    """No file can be opened for now. Says nothing about the file that was to be opened."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"cannot {what}: {NO_FILES}")
@@ -56,7 +56,7 @@ _NO_MEMORY_FOR_CODE = "failed to map segment"
 
 
 def lacks_files(error: BaseException) -> bool:
-    """Returns true if the only reason is that too many files are open, here or on the whole machine."""
+    """Returns true if the only cause is that too many files are open, here or on the whole machine."""
     return isinstance(error, NoFilesError) or (isinstance(error, OSError) and error.errno in _NO_FILES)
 
 

@@ -1,6 +1,6 @@
-"""Text that others have written, made fit for a terminal, a log and a file: the one place that says how.
+"""Makes text that others have written fit for a terminal, a log and a file. The only module that does so.
 
-Names, values and messages of targets, of clients and of servers all pass through here before they are shown.
+All names, values and messages of targets, clients and servers pass through here before they are shown.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ import json
 import re
 from collections.abc import Callable
 
-# Runs of other than printable ASCII are looked at character by character.
+# Only runs of characters other than printable ASCII are checked one by one.
 _SUSPECT = re.compile("[^ -~]+")
-# A line's end in JSON text is the layout's: in strings it is escaped.
+# A line feed in JSON text is only layout: inside strings it is escaped.
 _SUSPECT_IN_JSON = re.compile("[^\n -~]+")
-# Part of ordinary text, as the no-break space of French and the wide one of Japanese; visible as a gap.
+# Spaces in ordinary text, such as the no-break space of French and the wide one of Japanese. They show as a
+# gap.
 _SPACES = frozenset("\xa0\u1680\u202f\u205f\u3000").union(map(chr, range(0x2000, 0x200B)))
 
 

@@ -1,6 +1,6 @@
-"""The rights that each verb keeps while it runs: everything else is given up before it does anything.
+"""The capabilities that each verb keeps while it runs. It gives up all others before it does anything.
 
-SECURITY.md says what each is for, and the tests run every verb with exactly these.
+SECURITY.md lists what each is for, and the tests run every verb with exactly these.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from collections.abc import Collection
 from jcollect.procfs import capabilities as cap
 from jcollect.procfs.seccomp import NEVER, forbid
 
-# Memory and namespaces of other processes; stub libraries, which only their owner may open.
+# Needed to read memory and namespaces of other processes, and stub libraries, which only their owner may
+# open.
 READING = frozenset((cap.SYS_PTRACE, cap.DAC_READ_SEARCH))
-# Becoming the target's user.
+# Needed to become the target's user.
 COMMANDING = READING | {cap.SETUID, cap.SETGID}
 TRACING = READING | {cap.BPF, cap.PERFMON}
 
-# What each verb takes for programs of other users. For the user's own, only `attach` takes any.
+# Capabilities that each verb needs for programs of other users. For the user's own programs only `attach`
+# needs any.
 NEEDED = {
     "attach": TRACING,
     "attach --select": TRACING | COMMANDING,
@@ -33,11 +35,11 @@ NEEDED = {
     "unselect": COMMANDING,
 }
 
-# What makes verbs better or safer: files without a path, reading as the target's user, bounds for children.
+# Optional: files without a path, reading as the target's user, and bounds for children.
 _READING_WELL = COMMANDING | {cap.CHECKPOINT_RESTORE, cap.SETPCAP}
-# The network namespaces of containers.
+# Optional: the network namespaces of containers.
 _COMMANDING_WELL = _READING_WELL | {cap.SYS_ADMIN}
-# Sockets of other users' collectors, and directories of other users.
+# Optional: sockets of other users' collectors, and directories of other users.
 _OTHERS = frozenset((cap.DAC_OVERRIDE,))
 _KEPT = {
     "attach": NEEDED["attach --select"] | _COMMANDING_WELL | _OTHERS,
@@ -60,9 +62,9 @@ def keep_for(verb: str) -> None:
 
 
 def narrow_attach(*, loads: bool, places: Collection[str]) -> None:
-    """Gives up what `attach` does not use as it was called: network namespaces, other users' directories.
+    """Gives up what this call of `attach` does not use: network namespaces, other users' directories.
 
-    `places` are paths of files that it makes or removes. For a process with one thread. Raises OSError.
+    `places` are the paths of files that it makes or removes. For a process with one thread. Raises OSError.
     """
     kept = TRACING | _READING_WELL
     if loads:

@@ -1,4 +1,4 @@
-"""Tells if others could have put or changed a file that is to be run with our rights."""
+"""Determines whether others could have put or changed a file that is to run with our rights."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-# As path_resolution(7) has it.
+# Limit from path_resolution(7).
 _MAX_LINKS = 40
 _MAX_FILES = 10_000
-# A user namespace that has all users is the host's, where no number stands for others than itself.
+# A user namespace that maps all users is the host's, where each number stands for itself.
 _ALL_USERS = ["0", "0", "4294967295"]
 
 
 def who_could_change(path: Path) -> str | None:
-    """Says who besides us and root could change what lies at an absolute path; None if nobody could.
+    """Returns who besides us and root could change the file at an absolute path; None if nobody could.
 
-    Each directory from / on counts, and each symbolic link on the way; also a sticky directory, because
-    everybody can put a file there. Raises OSError where there is no such file.
+    Each directory from / on counts, and each symbolic link on the way, and also a sticky directory, where
+    every user can create files. Raises OSError if there is no such file.
     """
     trusted = _trusted_users()
     return next((told for place in _places(path) if (told := _told(place, trusted))), None)
 
 
 def who_could_change_below(folder: Path) -> str | None:
-    """As who_could_change, of the folder and of all that it contains. A link to nowhere is skipped."""
+    """Checks a folder and everything in it as who_could_change does. Skips broken links."""
     trusted = _trusted_users()
     told = who_could_change(folder)
     if told:
@@ -53,7 +53,7 @@ def is_open_to_all(path: str) -> bool:
 
 
 def _places(path: Path) -> Iterator[Path]:
-    """Whatever is passed on the way to a file, itself included."""
+    """Yields everything that is passed on the way to a file, and the file itself."""
     at, rest, links = Path("/"), list(path.parts[1:]), 0
     yield at
     while rest:
@@ -78,7 +78,7 @@ def _told(place: Path, trusted: Collection[int]) -> str | None:
     if about.st_uid not in trusted:
         return f"{place} belongs to user {about.st_uid}"
     if stat.S_ISLNK(about.st_mode):
-        return None  # Its mode is 777 and means nothing.
+        return None  # A link's mode is always 777 and means nothing.
     if about.st_mode & stat.S_IWOTH:
         return f"{place} can be written by everybody"
     if about.st_mode & stat.S_IWGRP and about.st_gid != 0:
@@ -89,6 +89,6 @@ def _told(place: Path, trusted: Collection[int]) -> str | None:
 def _trusted_users() -> set[int]:
     trusted = {0, os.geteuid()}
     if Path("/proc/self/uid_map").read_text().split() != _ALL_USERS:
-        # Here the host's root has no number of its own, and appears as nobody.
+        # The host's root has no number in this namespace, and appears as nobody.
         trusted.add(int(Path("/proc/sys/kernel/overflowuid").read_text()))
     return trusted

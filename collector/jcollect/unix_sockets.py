@@ -1,6 +1,6 @@
-"""What is left of Unix sockets whose owner was killed: a file that nobody listens at.
+"""Finds Unix sockets that killed owners left behind: files on which no process listens.
 
-Imports nothing but the standard library.
+Imports only the standard library.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ _SECONDS = 1.0
 
 
 def is_dead(path: str) -> bool:
-    """Returns true if nobody listens at a socket any more. Follows no link in the last place.
+    """Returns true if no process listens on a socket any more. Does not follow a link in the last component.
 
-    Raises OSError where that cannot be told; ENOTSOCK where it is no socket.
+    Raises OSError if that cannot be determined; ENOTSOCK if it is not a socket.
     """
     return is_dead_at(None, path)
 
 
 def is_dead_at(directory: int | None, name: str) -> bool:
-    """As is_dead, of a name in a directory that is open."""
+    """Does what is_dead does, for a name in an open directory."""
     entry = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     try:
         return is_held_dead(entry)
@@ -32,7 +32,7 @@ def is_dead_at(directory: int | None, name: str) -> bool:
 
 
 def is_held_dead(entry: int) -> bool:
-    """As is_dead, of a file that is held by an O_PATH descriptor: by it, the path may be of any length."""
+    """Does what is_dead does, for a file held by an O_PATH descriptor, whose path may have any length."""
     if not stat.S_ISSOCK(os.fstat(entry).st_mode):
         raise OSError(errno.ENOTSOCK, os.strerror(errno.ENOTSOCK))
     with socket.socket(socket.AF_UNIX) as probe:

@@ -39,12 +39,12 @@ class Reading:
 
 
 class Attached:
-    """The probes of one library that have ids, linked or not any more.
+    """The probes of one library that have ids, whether or not they are still linked.
 
-    A reading may be of memory where something else lies by now. It counts when it is `keep`t, for which
-    the library must have been seen mapped after it was read.
+    Something else may be mapped there by the time the memory is read. So a reading counts only once it is
+    passed to `keep`, and the library must have been seen mapped after the read.
 
-    All but the links and what is `known` is for one thread at a time.
+    Only one thread at a time may use it, except for the links and `known`.
     """
 
     def __init__(self, probes: Sequence[Probe], claimant: Claimant) -> None:
@@ -81,13 +81,13 @@ class Attached:
 
     @property
     def held_back(self) -> npt.NDArray[np.uint64]:
-        """What was held back since they were linked, in rows as live.Held has them; as far as that is
-        possible."""
+        """Returns the calls held back since the probes were linked, in rows as in live.Held, as far as they
+        are plausible."""
         return self._claims.counts
 
     @property
     def known(self) -> list[LiveProbe]:
-        """The probes as `refresh` has found them last; as retired where it has found nothing."""
+        """The probes as the last `refresh` found them; retired if it found nothing."""
         known = self._known
         return self._as_retired() if known is None else known
 
@@ -112,7 +112,7 @@ class Attached:
             links.close()
 
     def end(self) -> None:
-        """Detaches for good: who is about to link it does not. For any thread."""
+        """Detaches permanently: a `link` that is about to begin does nothing. For any thread."""
         with self._links_lock:
             self._has_ended = True
         self.unlink()
@@ -122,11 +122,11 @@ class Attached:
         return read_all([self])[0]
 
     def parts(self) -> list[tuple[StubLibrary, Section]]:
-        """What `reading` takes, of live.read_sections."""
+        """Returns the sections that `reading` needs, for live.read_sections."""
         return [(self.library, self.library.image.states), *self._gates.sections]
 
     def reading(self, parts: Sequence[bytes | OSError]) -> Reading | None:
-        """What has been read of `parts`; None as of `read`."""
+        """Returns the reading made of the content of `parts`; None as for `read`."""
         try:
             states, *gates = all_of(parts)
         except OSError:
@@ -135,16 +135,16 @@ class Attached:
         return Reading(held, np.frombuffer(states, np.uint8)[self._slots])
 
     def keep(self, reading: Reading) -> None:
-        """Takes it as what the process says by now."""
-        # Modulo 2**64: less than there was is more than there can be.
+        """Accepts the reading as the process's current state."""
+        # Subtraction is modulo 2**64: a count that fell becomes an impossibly large one.
         self._claims.take(reading.held - self._before)
         self._held = reading.held
         self.is_retired = reading.is_retired
         self.throttled = reading.throttled
 
     def refresh(self) -> bool:
-        """Reads the probes as they are now; returns false as `read` returns None. What is known stays where
-        the process does not answer in time. For any thread."""
+        """Reads the probes as they are now; returns false where `read` returns None. The last known state
+        stays if the process does not answer in time. For any thread."""
         try:
             self._known = read_live(self.probes)
         except OSError as error:
@@ -152,7 +152,7 @@ class Attached:
         return True
 
     def forget(self) -> None:
-        """Its library is mapped no longer."""
+        """Records that the library is mapped no longer."""
         self._known = None
 
     def _as_retired(self) -> list[LiveProbe]:
@@ -163,7 +163,7 @@ class Attached:
 
 
 def read_all(attached: Sequence[Attached]) -> list[Reading | None]:
-    """As `Attached.read`, of several at once: one request to each process."""
+    """Does what `Attached.read` does for several at once: one request to each process."""
     parts = [each.parts() for each in attached]
     read = read_sections([part for each in parts for part in each])
     starts = np.cumsum([0, *map(len, parts)]).tolist()

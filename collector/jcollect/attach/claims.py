@@ -1,6 +1,6 @@
-"""What a process claims to have held back, as far as that can be true.
+"""Checks the counts of held back calls that a process claims, as far as they can be checked.
 
-The counts lie in its memory, where it can write what it likes.
+The counts lie in the process's memory, where it can write anything.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import numpy.typing as npt
 
 # Calls that one CPU can make in a second; the fastest measured are a fifth of that.
 MOST_CALLS_PER_SECOND = 1_000_000_000
-# What may be told late: a method that is unwoven is told of when its agent gets to it.
+# Maximum delay of a claim: an agent counts the time of an unwoven method only when it gets to that method.
 _LATE_SECONDS = 60.0
-# No count comes near to 2**64 by that, whatever is added up.
+# Sums of counts below this limit stay far below 2**64.
 _MOST = 1 << 62
 
 _U64 = npt.NDArray[np.uint64]
 
 
 class Claimant:
-    """A process, and whether all that it has claimed by now can be true. For one thread at a time."""
+    """A process, and whether everything that it has claimed so far can be true. For one thread at a time."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
@@ -30,8 +30,8 @@ class Claimant:
         self.is_credible = True
 
     def admits(self, more_calls: float, longest_ns: int) -> bool:
-        """Takes note that so many more calls were held back, and a method for so long at most; returns false
-        as soon as anything was impossible."""
+        """Adds that many held back calls, and the longest time that one method was throttled; returns false
+        from the first impossible claim on."""
         seconds = time.monotonic() - self._begun + _LATE_SECONDS
         self._calls += more_calls
         self.is_credible = (
@@ -44,17 +44,17 @@ class Claimant:
 
 
 class Claims:
-    """Of some of its probes, since they were first attached to: rows as live.Held has them."""
+    """Claims about some probes of a process since they were first attached to: rows as in live.Held."""
 
     def __init__(self, probes: int, claimant: Claimant) -> None:
         self._claimant = claimant
         self.counts: _U64 = np.zeros((probes, 3), np.uint64)
 
     def take(self, counts: _U64) -> None:
-        """What it claims by now. Once it has claimed what is impossible, nothing is taken any more."""
+        """Takes the current counts. After an impossible claim it ignores all further ones."""
         if not self._claimant.is_credible or not len(counts):
             return
-        # No count ever falls. What has fallen is a very large number here.
+        # Counts never fall. A count that has fallen is a very large number here.
         more = counts[:, :2] - self.counts[:, :2]
         fell = bool((counts < self.counts).any())
         calls = -1.0 if fell else float(more.sum(dtype=np.float64))
@@ -63,5 +63,5 @@ class Claims:
 
 
 def cpus() -> int:
-    """How many are online, at least 1."""
+    """Returns the number of online CPUs, at least 1."""
     return os.cpu_count() or 1

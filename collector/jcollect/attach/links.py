@@ -1,7 +1,7 @@
-"""Links: what ties the handler to the probes, and lets the kernel raise and drop their semaphores.
+"""Links tie the BPF program to the probes, and make the kernel raise and drop their semaphores.
 
-The kernel takes a path. It is given that of a descriptor of ours, of the very file that was read and checked:
-another path may lead to any other file by then, and breakpoints would go into that.
+The kernel wants a path. It gets that of a descriptor of ours, for the file that was read and checked: any
+other path may lead to another file by then, and breakpoints would go into that one.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Linker:
         self._program = handlers.load_for_perf_event()
 
     def link(self, probes: Sequence[Probe]) -> Links:
-        """Attaches the handler to probes of one library. For any thread. Raises JcollectError."""
+        """Attaches the BPF program to probes of one library. For any thread. Raises JcollectError."""
         links = self._link(probes)
         with self._links_lock:
             self._links = [each for each in self._links if each.fast] + [links]
@@ -148,9 +148,9 @@ class Linker:
 
 @contextlib.contextmanager
 def _held_file(library: StubLibrary) -> Iterator[str]:
-    """A path of the file that was read as this library, and of no other, within the block.
+    """Yields a path of the file that was read as this library, and of no other file.
 
-    Raises OSError where that is not mapped there any more or has changed, at the end of the block too.
+    Raises OSError if that file is not mapped there any more or has changed, also at the end of the block.
     """
     backing = library.backing
     if backing is None:

@@ -41,7 +41,7 @@ def echo_collector(address: Address, status: collector_pb2.GetStatusResponse, ev
             f"{plural(process.probes, 'probe')} armed, {_count(process.libraries, 'stub library')} linked"
         )
         echo_overhead(process)
-        # Of one they are those of all, but for what processes that have gone have brought.
+        # The books of a single process equal the total, except for what exited processes have added.
         if len(status.processes) > 1:
             echo(f"books of PID {process.pid}: {books_text(process.books)}")
     echo(f"link: {status.link} at {_points(status)}")

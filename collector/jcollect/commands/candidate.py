@@ -15,15 +15,15 @@ from jcollect.told import told
 
 
 class Candidate:
-    """A process that is to be attached to: looked at, and held by a descriptor so that no other can take its
-    place. Left by `close`."""
+    """A process to attach to: looked at, and held by a descriptor so that no other process can take its
+    place. `close` releases it."""
 
     def __init__(
         self, process: TracedProcess, name: str, wanted: Wanted, lease: contextlib.ExitStack | None = None
     ) -> None:
-        """`name`: its main class or command. `lease` holds for as long as it is attached to.
+        """`name` is its main class or command. `lease` lasts for as long as it is attached to.
 
-        Raises JcollectError when the process is gone.
+        Raises JcollectError if the process has exited.
         """
         self.pid = process.pid
         self.process = process
@@ -44,7 +44,7 @@ class Candidate:
         return self._descriptor < 0 or is_readable(self._descriptor)
 
     def close(self) -> None:
-        """Gives back what was leased for it. Does nothing the second time."""
+        """Gives back its leases. A second call does nothing."""
         lease, self._lease = self._lease, contextlib.ExitStack()
         lease.close()
         descriptor, self._descriptor = self._descriptor, -1

@@ -67,7 +67,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Message):
         return as_dict(value)
     if isinstance(value, float) and not math.isfinite(value):
-        return None  # JSON has no such number.
+        return None  # JSON has no infinity and no NaN.
     if isinstance(value, (str, int, float)):
         return value
     return [_plain(each) for each in value]

@@ -89,7 +89,7 @@ class End:
         return not is_readable(self._ended)
 
     def wait(self, seconds: float, *descriptors: int) -> None:
-        """So many seconds, or less if it ends meanwhile or one of the descriptors becomes readable."""
+        """Waits that many seconds, or less if the command ends or a descriptor becomes readable."""
         _is_any_readable((self._ended, *descriptors), seconds)
 
 

@@ -36,19 +36,19 @@ _LONGEST_PAUSE = 0.8
 _DEAR_PERCENT = 10.0
 _MORE = 1.5
 _NAMED = 3  # How many probes a warning names.
-# Between two looks at probes that are being armed, at first.
+# First interval between two polls of probes that are being armed.
 ARMING_SECONDS = 0.003
 _SOON_SECONDS = 2.0
 _RETRY_SECONDS = 0.5
-# A look that takes longer is one of those that may wait for each other.
+# Processes whose steps take longer form one group, and may wait for each other.
 _SLOW_SECONDS = 0.5
 
 
 class Followed:
-    """A candidate that is to join a session, until `leave`.
+    """A candidate that joins a session and stays in it until `leave`.
 
-    `step` and `leave` are for one thread at a time, not always the same; the rest is for the thread that sees
-    to that, between them or at any time.
+    Only one thread at a time, not always the same, may call `step` and `leave`. The rest is for the thread
+    that schedules them, between such calls or during them.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class Followed:
     ) -> None:
         self.candidate = candidate
         self.pid = candidate.pid
-        self.errand: Errand | None = None  # What is done for it now.
+        self.errand: Errand | None = None  # The errand in progress.
         self.is_attached = False
-        self.has_some = False  # Something to attach to, to begin with.
+        self.has_some = False  # Set if there was something to attach to at the start.
         self.is_leaving = False
         self.exited_first = False
         self.has_armed = False
@@ -86,7 +86,7 @@ class Followed:
 
     @property
     def has_joined(self) -> bool:
-        """Its probes have ids and are described."""
+        """Returns true once its probes have ids and are described."""
         return self._tracee is not None
 
     @property
@@ -95,17 +95,17 @@ class Followed:
 
     @property
     def is_arming_soon(self) -> bool:
-        """It is to be asked again in a moment whether all is armed."""
+        """Returns true if it is to be asked again soon whether everything is armed."""
         is_new = any(time.monotonic() - each.begun < _SOON_SECONDS for each in self._arming)
         return is_new and self.errand is None and self._budget.may()
 
     @property
     def group(self) -> Hashable:
-        """Whom its errands have to wait for: its user's, or those of all that are slow."""
+        """Returns the group whose errands wait for each other: its user's, or that of all slow processes."""
         return "slow" if self._was_slow else self.candidate.owner
 
     def is_due(self) -> bool:
-        """Returns true if there is something to do for it, and CPU time for that."""
+        """Returns true if there is something to do for it, and CPU time left for that."""
         if not self.is_attached:
             return time.monotonic() >= self._not_before and self._budget.may()
         since = time.monotonic() - self._looked
@@ -120,12 +120,12 @@ class Followed:
         if not self._arming:
             return False
         now = time.monotonic()
-        # Most are armed at once; who takes longer is asked less often.
+        # Most probes are armed at once; a process that takes longer is asked less often.
         pause = max(ARMING_SECONDS, (now - self._arming[-1].begun) / 50)
         return now - self._looked_at_arming >= min(pause, _LOOK_SECONDS)
 
     def step(self) -> None:
-        """Joins the session, then attaches; after that, looks at the process. Raises JcollectError."""
+        """Joins the session, then attaches; later calls look at the process again. Raises JcollectError."""
         begun, used = time.monotonic(), time.thread_time()
         try:
             if self._tracee is None:
@@ -163,7 +163,7 @@ class Followed:
         self._look_at_arming()
 
     def leave(self) -> None:
-        """Detaches, and gives back what was leased for it."""
+        """Detaches, and gives back its leases."""
         if self._tracee is not None:
             self._session.leave(self._tracee)
         self.candidate.close()
@@ -227,7 +227,7 @@ class Followed:
             self._arming.append(Arming(addition.probes, begun, self._arm_timeout))
 
     def _look_at_arming(self) -> None:
-        """Takes note of what there is to say of probes that are armed by now."""
+        """Notes what there is to report about probes that are armed by now."""
         for arming in list(self._arming):
             try:
                 by_state = arming.look()
@@ -243,11 +243,11 @@ class Followed:
         self._looked_at_arming = time.monotonic()
 
     def try_later(self) -> None:
-        """The last step has failed for a reason that will pass."""
+        """Notes that the last step failed for a reason that will pass."""
         self._not_before = time.monotonic() + _RETRY_SECONDS
 
     def take_lines(self) -> list[str]:
-        """What there is to say since the last call."""
+        """Returns the lines to print since the last call."""
         lines, self._lines = self._lines, []
         return lines
 

@@ -17,20 +17,20 @@ from jcollect.errors import explain, lacks_files
 from jcollect.stream.session import Session
 
 _TICK_SECONDS = 0.2
-# Processes that are looked at, and let go of, at a time.
+# Maximum number of processes that are looked at or left at the same time.
 _LOOKS = 8
 _LEAVES = 4
-# So long the beginning waits until the probes of several processes have ids; and until it says that it waits
-# for probes, while others are followed already.
+# Maximum time that the start waits until the probes of several processes have ids; then it reports that it
+# waits for probes, while it follows the other processes.
 _JOIN_SECONDS = 3.0
 _ATTACH_SECONDS = 10.0
 
 
 class Following:
-    """Keeps a session attached to all that is wanted of its processes, as they and it come and go.
+    """Keeps a session attached to all selected probes of its processes, as processes and probes come and go.
 
-    For each process there is one errand at a time, in a thread: if it takes long, or fails, that is a matter
-    of that process alone. Only where there is but one process, given by its PID, its failure is that of all.
+    Each process has one errand at a time, in a thread: an errand that takes long or fails concerns that
+    process alone. Only if a single process is given by its PID does its failure end everything.
     """
 
     def __init__(
@@ -41,10 +41,11 @@ class Following:
         end: End,
         arm_timeout: float,
     ) -> None:
-        """`candidates` are those to begin with: their probes have ids and are described from now on, but for
-        those of several that let us wait. Those that come are added to them; all are the caller's to close.
+        """Joins `candidates`, so that their probes have ids and are described on return. With several of
+        them, those that do not answer in time follow later. Candidates that come later are added to them; the
+        caller closes them all.
 
-        Raises JcollectError where there is but one, and it cannot be had.
+        Raises JcollectError if there is only one and it cannot be joined.
         """
         self._session = session
         self._targets = targets
@@ -64,11 +65,11 @@ class Following:
         self._wait_until(lambda: all(each.has_joined for each in self._staying()), _JOIN_SECONDS)
 
     def run(self, serving: str, seconds: float | None, meanwhile: Callable[[], None]) -> None:
-        """Attaches, and follows until something ends it; `seconds` at most, from when everything is armed.
+        """Attaches, and follows until something ends it, at most `seconds` after everything is armed.
 
-        `serving` is the address, which the first line tells. `meanwhile` is called again and again.
+        `serving` is the address that the first line reports. `meanwhile` is called again and again.
 
-        Raises JcollectError where there is but one process, and it cannot be attached to.
+        Raises JcollectError if there is only one process and it cannot be attached to.
         """
         self._serving = f"; serving {serving}"
         self._meanwhile = meanwhile
@@ -94,13 +95,13 @@ class Following:
         return [each for each in self.followed if not each.is_leaving]
 
     def _have_begun(self) -> bool:
-        """Something is attached to, or nothing of what is there has anything to attach to."""
+        """Returns true if something is attached to, or no process has anything to attach to."""
         if any(each.has_some for each in self.followed):
             return True
         return not self._targets.is_loading and all(each.is_attached for each in self._staying())
 
     def _wait_until(self, is_over: Callable[[], bool], seconds: float) -> None:
-        """For so long at most, where there are several."""
+        """Waits until `is_over`; with several processes, at most for `seconds`."""
         deadline = time.monotonic() + seconds if self._names_processes else float("inf")
         self._go_on(lambda: is_over() or time.monotonic() >= deadline)
 
@@ -122,7 +123,7 @@ class Following:
         return _TICK_SECONDS
 
     def _see_to(self, followed: Followed) -> None:
-        """Takes what the last errand for it has brought, and gives the next one."""
+        """Takes the result of its last errand, and starts the next one."""
         if followed.errand is not None:
             if not followed.errand.has_ended:
                 return
@@ -142,11 +143,11 @@ class Following:
             followed.errand = self._crew.give(followed.step, followed.group)
 
     def _fail(self, followed: Followed, error: BaseException) -> None:
-        """Of whatever kind: it was brought about by one process, and others are served."""
+        """Handles an error of any kind: one process caused it, and the others are still served."""
         if followed.has_exited:
             return
         if lacks_files(error) and (followed.is_attached or self._names_processes):
-            # That is nobody's fault, and will pass.
+            # No process caused this, and it will pass.
             followed.try_later()
             if not self._has_told_of_files:
                 self._has_told_of_files = True

@@ -1,4 +1,4 @@
-"""Candidates in the making: each is looked at in a thread, and given up when the command ends."""
+"""Loads candidates, each in a thread; gives up when the command ends."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ class _Load(NamedTuple):
 
 
 class Loading:
-    """For one thread."""
+    """The candidates that are being loaded. For one thread."""
 
     def __init__(self) -> None:
         self._crew = Crew("attach to processes", _LOADS)
         self._loads: list[_Load] = []
-        self.descriptor = self._crew.descriptor  # Becomes readable when one has ended.
+        self.descriptor = self._crew.descriptor  # Becomes readable when an errand has ended.
 
     @property
     def is_busy(self) -> bool:
-        """Some are to come yet, or to be taken by `ended`."""
+        """Returns true while candidates are still to come, or to be taken by `ended`."""
         return bool(self._loads)
 
     def begin(self, pid: int, name: str, load: Callable[[], Candidate]) -> None:
-        """Raises JcollectError where no thread can be started."""
+        """Starts to load a candidate. Raises JcollectError if no thread can be started."""
         cancellation = Cancellation()
 
         def run() -> Candidate:
@@ -49,11 +49,11 @@ class Loading:
         self._loads.append(_Load(pid, name, errand, cancellation))
 
     def wait(self, seconds: float) -> None:
-        """Until one has ended."""
+        """Waits until one has ended."""
         is_readable(self.descriptor, seconds)
 
     def ended(self) -> Iterator[tuple[int, str, Errand]]:
-        """Those that have, each once: its PID, its name, and what has become of it."""
+        """Yields each one that has ended, once: its PID, its name and its errand."""
         self._crew.seen()
         ended = [load for load in self._loads if load.errand.has_ended]
         self._loads = [load for load in self._loads if load not in ended]
@@ -61,8 +61,9 @@ class Loading:
             yield load.pid, load.name, load.errand
 
     def close(self, candidates: Sequence[Candidate], seconds: float) -> int:
-        """Closes these and those that are not there yet; returns how many could not be closed in time. The
-        kernel closes their connections when this process ends, and selections end with these."""
+        """Closes these candidates and those still being loaded; returns how many could not be closed in time.
+        The kernel closes their connections when this process ends, and selections end with the connections.
+        """
         deadline = time.monotonic() + seconds
         self._crew.close()
         for load in self._loads:
@@ -78,7 +79,7 @@ class Loading:
 
 
 def _closing(candidate: Candidate, crew: Crew) -> Errand | None:
-    """The errand of closing it; None where it is closed already, for want of a thread."""
+    """Returns the errand that closes it; None if no thread could be started and it was closed here."""
     try:
         return crew.give(candidate.close, candidate.owner)
     except JcollectError:

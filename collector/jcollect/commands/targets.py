@@ -27,14 +27,14 @@ from jcollect.errors import JcollectError, explain, lacks_files
 from jcollect.procfs.owner import owner_of
 from jcollect.told import told
 
-# Between two looks for processes that have started.
+# Interval between two searches for new processes.
 _HOST_SECONDS = 0.4
-# So long the beginning waits for all that are there.
+# Maximum time that the start waits for all processes that are already there.
 _FIRST_SECONDS = 3.0
 _POLL_SECONDS = 0.02
-# So long the end waits until selections are taken back, of all processes together.
+# Maximum time that the end waits until selections are taken back, for all processes together.
 _CLOSE_SECONDS = 4.0
-# What a JVM's attach mechanism takes of us, in a process of its own.
+# CPU time that one load costs jcollect, in the process that talks to the JVM's attach mechanism.
 _LOAD_CPU_SECONDS = 0.05
 
 
@@ -56,10 +56,10 @@ class Asked:
 
 
 class Targets:
-    """Finds candidates; for one thread. Each is the caller's to close, by `close`.
+    """Finds candidates. For one thread. The caller ends each one by `close`.
 
-    Processes are looked at, and agents loaded, in threads, but for that of a single PID: one that lets us
-    wait keeps no other one waiting.
+    Except for a single PID, threads look at processes and load agents: a process that does not answer keeps
+    no other one waiting.
     """
 
     def __init__(self, asked: Asked) -> None:
@@ -79,7 +79,8 @@ class Targets:
         self._settled: set[tuple[int, int]] = set()
 
     def first(self) -> list[Candidate]:
-        """Those to begin with. Raises JcollectError where the only one cannot be had, or none of several."""
+        """Returns the candidates to begin with. Raises JcollectError if the only one, or each of several,
+        cannot be attached to."""
         found: list[Candidate] = []
         try:
             self._find_first(found)
@@ -116,7 +117,7 @@ class Targets:
             raise next(problems[pid] for pid in self.asked.pids if pid in problems)
 
     def _is_vain(self, found: Sequence[Candidate]) -> bool:
-        """There is nothing to serve, and nothing more can come."""
+        """Returns true if there is nothing to serve and nothing more can come."""
         return not found and not self.asked.is_open
 
     def __str__(self) -> str:
@@ -135,7 +136,7 @@ class Targets:
 
     @property
     def is_loading(self) -> bool:
-        """More may come of what was found already."""
+        """Returns true while processes that were found already may still become candidates."""
         return self._loading.is_busy
 
     @property
@@ -144,7 +145,7 @@ class Targets:
         return self._loading.descriptor
 
     def more(self) -> list[Candidate]:
-        """Those that have come since the last call. Never waits."""
+        """Returns the candidates that have come since the last call. Never waits."""
         if self.asked.is_open:
             if self._search is not None and self._search.has_ended:
                 self._begin_matching(self._hosts_processes())
@@ -152,8 +153,8 @@ class Targets:
         return self._loaded({})
 
     def close(self, candidates: Sequence[Candidate]) -> None:
-        """Gives back what was leased for these and for those that are still to come, all at once; waits for
-        that, but not for long."""
+        """Gives back the leases of these candidates and of those still to come, all at once; waits briefly
+        for that."""
         self._searching.close()
         left = self._loading.close(candidates, _CLOSE_SECONDS)
         self.telling.catch_up(is_over=True)
@@ -168,7 +169,7 @@ class Targets:
             self._search = self._searching.give(self._host.look, None)
 
     def _hosts_processes(self) -> list[HostProcess]:
-        """What the last search has found, if it has ended."""
+        """Returns what the last search found, if it has ended."""
         if self._search is None or not self._search.has_ended:
             return []
         search, self._search = self._search, None
@@ -181,34 +182,35 @@ class Targets:
         return found
 
     def _begin_matching(self, processes: Sequence[HostProcess]) -> None:
-        # Until it is gone: one that has no probes for a while is not told of, and may have some again.
+        # A process stays settled until it exits: one that has no probes for a while is not reported, and may
+        # get some again.
         self._settled = {each for each in self._settled if os.path.exists(f"/proc/{each[0]}")}
         for process in processes:
             identity = (process.pid, process.start)
-            # What may still get an agent, or probes of its own, is looked at again.
+            # A process that may still get an agent, or probes of its own, is looked at again.
             is_ready = process.has_stubs or (process.is_jvm and bool(self.asked.selectors))
             if identity in self._settled or not is_ready or not self._is_named((process.name,)):
                 continue
             if not self.budgets.may_meet(process.uid):
-                continue  # A later look finds it again.
+                continue  # The next search finds it again.
             self._settled.add(identity)
             self._loading.begin(process.pid, process.name, partial(self._load_matching, process))
 
     def _loaded(self, problems: dict[int, JcollectError]) -> list[Candidate]:
-        """Those that are ready; of others it is told why they are left out."""
+        """Returns the candidates that are ready; reports why others are left out."""
         found = []
         for pid, name, errand in self._loading.ended():
             if errand.error is None:
                 found.append(errand.result)
                 continue
             if self.asked.is_open and lacks_files(errand.error):
-                # That will pass: it is found again.
+                # The cause will pass, and the next search finds the process again.
                 self._settled = {each for each in self._settled if each[0] != pid}
                 continue
-            # Whatever else it is, one process has brought it about.
+            # Whatever the error is, one process caused it.
             problem = explain(errand.error, f"attach to PID {pid}")
             problems[pid] = problem
-            # Processes come and go; one that has gone has nothing to be left out.
+            # Processes come and go; one that has exited is not reported as left out.
             is_told = self.asked.is_open or len(self.asked.pids) > 1
             if is_told and os.path.exists(f"/proc/{pid}"):
                 whom = f"PID {pid} ({told(name, MAX_TOLD_NAME)})"

@@ -1,6 +1,6 @@
-"""The one way of all that is said about single processes: so many lines of each, and of each user.
+"""Prints all lines about single processes, and limits their number for each process and each user.
 
-What a line says a process can bring about, and as often as it likes.
+A process can cause any of these lines, as often as it likes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jcollect.budget import Bucket
 from jcollect.commands.options import status, warn
 from jcollect.procfs.owner import owner_of
 
-# Lines at once, and how many seconds there are between those that follow.
+# Lines at once, and the seconds between further lines.
 PROCESS_LINES, PROCESS_SECONDS = 20, 10.0
 USER_LINES, USER_SECONDS = 200, 1.0
 MAX_LINE = 1000
@@ -23,7 +23,7 @@ _FORGET_SECONDS = 120.0
 
 @dataclass
 class _Quota:
-    """Of one process or one user."""
+    """The lines that may be printed about one process or one user."""
 
     lines: int
     seconds: float
@@ -36,7 +36,7 @@ class _Quota:
         self.bucket = Bucket(1 / self.seconds, self.lines)
 
     def has_room(self, now: float) -> bool:
-        # Sums of floats.
+        # A sum of floats may end up just below 1.
         return self.bucket.left(now) > 0.999
 
     def leave_out(self, now: float, lines: int = 1) -> None:
@@ -45,7 +45,7 @@ class _Quota:
 
 
 class Telling:
-    """Says lines about processes on stderr. For any thread; `catch_up` is to be called now and then."""
+    """Prints lines about processes on stderr. For any thread; `catch_up` must be called now and then."""
 
     def __init__(self, warning: Callable[[str], None] = warn, saying: Callable[[str], None] = status) -> None:
         self._warning = warning
@@ -56,14 +56,14 @@ class Telling:
         self._owners: dict[int, int] = {}
 
     def about(self, pid: int) -> Callable[[str], None]:
-        """A function that warns of a process."""
+        """Returns a function that warns about a process."""
         return lambda message: self.warn(pid, message)
 
     def warn(self, pid: int, message: str) -> None:
         self._tell(pid, lambda: self._warning(_cut(message)))
 
     def say(self, pid: int, line: str) -> None:
-        """Something that is no warning."""
+        """Prints a line that is not a warning."""
         self._tell(pid, lambda: self._saying(_cut(line)))
 
     def _tell(self, pid: int, tell: Callable[[], None]) -> None:
@@ -82,8 +82,8 @@ class Telling:
         tell()
 
     def catch_up(self, is_over: bool = False) -> None:
-        """Says how many lines were left out, of those of which a line may be said again; of all, if it is
-        over."""
+        """Prints how many lines were left out, for each process and user that may have a line again; for all
+        if `is_over`."""
         now = time.monotonic()
         lines = []
         with self._lock:
@@ -92,7 +92,7 @@ class Telling:
                 if not quota.left_out or not (is_over or quota.has_room(now)):
                     continue
                 if user.left_out or not user.has_room(now):
-                    user.leave_out(now, quota.left_out)  # They are told as the user's.
+                    user.leave_out(now, quota.left_out)  # They are reported among the user's.
                 else:
                     quota.bucket.take(1, now)
                     user.bucket.take(1, now)

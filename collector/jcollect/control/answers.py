@@ -1,7 +1,7 @@
-"""Reads the gateway's answers: who answers may be hostile, and send anything, for as long as it likes.
+"""Reads the gateway's answers. The sender may be hostile, and send anything for as long as it likes.
 
-Py4J's own reader is not used: it makes of an answer whatever that says it is, a number of any length too.
-Of all its types the gateway's commands return bytes, and errors are strings.
+Py4J's own reader is not used: it builds whatever type an answer names, including a number of any length. Of
+Py4J's types, the gateway's commands return only bytes, and errors are strings.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from jprobe.v1 import control_pb2
 
 # A line of 65,000 methods has some 10 MB.
 MAX_LINE = 32 << 20
-# Methods, their gates, and what cannot be traced, all together. Nothing in an element is repeated.
+# Maximum number of methods, gates and untraceable methods of a reply together. No element repeats anything.
 MAX_ELEMENTS = 1 << 18
-# Of a reason, before it is escaped and cut.
+# Maximum size of a reason before it is escaped and truncated.
 MAX_REASON_BYTES = 1 << 14
 _CHUNK = 1 << 16
 
@@ -32,21 +32,21 @@ _TEXT = _FAILED + protocol.STRING_TYPE.encode()
 
 
 class NoReplyError(Exception):
-    """An answer that is not what the gateway's commands answer with."""
+    """The answer is none that the gateway's commands give."""
 
 
 class RefusalError(Exception):
-    """The gateway refuses; the message is what it says, fit to be printed, and may be empty."""
+    """The gateway rejects the command. The message is its reason, printable and possibly empty."""
 
 
 def check_is_fine(line: bytes) -> None:
-    """An answer to which there is nothing but that. Raises RefusalError for any other."""
+    """Accepts an answer without a value. Raises RefusalError for any other."""
     if not line.startswith(_FINE):
         raise RefusalError(_reason(line))
 
 
 def decode_reply(line: bytes) -> control_pb2.ControlReply:
-    """The reply of a command; sentences in it are fit to be printed. Raises RefusalError, NoReplyError."""
+    """Returns the reply of a command, with printable sentences. Raises RefusalError, NoReplyError."""
     if line.startswith(_FAILED) and (reason := _reason(line)):
         raise RefusalError(reason)
     if not line.startswith(_BYTES):
@@ -64,7 +64,7 @@ def decode_reply(line: bytes) -> control_pb2.ControlReply:
 
 
 def _reason(line: bytes) -> str:
-    """What an error says; Py4J writes a line's end and a backslash with one more backslash."""
+    """Returns the text of an error. Py4J puts a backslash before each line end and backslash."""
     if not line.startswith(_TEXT):
         return ""
     text = line[len(_TEXT) :].rstrip(b"\n")[:MAX_REASON_BYTES].decode(errors="replace")
@@ -72,7 +72,7 @@ def _reason(line: bytes) -> str:
 
 
 class Answers:
-    """The lines that come from a connection, each within a limit for the whole of it."""
+    """Reads lines from a connection, with a limit on each whole line."""
 
     def __init__(self, connection: socket.socket, seconds: float) -> None:
         self._socket = connection
@@ -80,8 +80,8 @@ class Answers:
         self._rest = bytearray()
 
     def readline(self) -> bytes:
-        """One line with its end; without, where the other end has closed. Raises OSError, TimeoutError,
-        NoReplyError where it is too long."""
+        """Returns one line with its end, or without it if the peer has closed. Raises OSError, TimeoutError,
+        and NoReplyError if the line is too long."""
         deadline = time.monotonic() + self._seconds
         searched = 0
         while (end := self._rest.find(b"\n", searched)) < 0:

@@ -1,16 +1,17 @@
-"""A program of its own: has another JVM load an agent, by the JDK's attach API.
+"""Loads an agent into another JVM by the JDK's attach API. A separate program.
 
     python -m jcollect.control.attach_agent PARENT LIBJVM PID UID GID JAR OPTIONS
 
-It prints one line: "loaded", "refused: " and the JVM's own words, or "unfit: " or "spared: " and why it was
-not asked. A process of its own, because a JVM inside jcollect would cost its memory for as long as jcollect
-runs and meddle with its signals, and because this one becomes another user.
+It prints one line: "loaded", "refused: " and the JVM's own words, or "unfit: " or "spared: " and why the JVM
+was not asked. It is a separate process because a JVM inside jcollect would use memory for as long as jcollect
+runs and interfere with its signals, and because it becomes another user.
 
-HotSpot answers those whose effective user and group are its own, or root as its user namespace sees it. The
-target's user may end this process. Of root it has CAP_SYS_PTRACE, by which /proc/PID/root of other user
-namespaces can be walked. Where the target's user may not read the Java runtime or JPype, as in a home, it has
-CAP_DAC_READ_SEARCH as well until its JVM has started. What is the target's is not touched before this thread
-has given that up. The JVM's own threads, which have it, touch nothing of the target's.
+HotSpot answers clients that have its own effective user and group, or are root in its user namespace. The
+target's user may end this process. Of root's rights, it keeps CAP_SYS_PTRACE, which is needed to walk
+/proc/PID/root of other user namespaces. If the target's user may not read the Java runtime or JPype, for
+instance in a home directory, it also keeps CAP_DAC_READ_SEARCH until its JVM has started. This thread drops
+that before it touches anything of the target's. The JVM's own threads keep it, but touch nothing of the
+target's.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from jcollect.procfs.files import open_directory
 from jcollect.procfs.identity import Identity, become
 from jcollect.trusted_files import is_open_to_all
 
-# JPype imports it if it is there, and it starts threads: each would have an identity of its own.
+# JPype imports numpy if it is installed. Numpy starts threads, each with its own identity.
 sys.modules["numpy"] = None  # type: ignore[assignment]
 import jpype  # noqa: E402
 
@@ -34,24 +35,24 @@ _OLDEST_TARGET = 17
 
 def main() -> None:
     parent, libjvm, pid, uid, gid, jar, options = sys.argv[1:]
-    # Its jar lies beside its package.
+    # JPype's jar lies beside its package.
     ours = (libjvm, jpype.__file__, os.path.dirname(os.path.dirname(jpype.__file__)))
     reading = () if all(map(is_open_to_all, ours)) else (DAC_READ_SEARCH,)
     become(Identity(int(uid), int(gid)), (SYS_PTRACE, *reading), parent=int(parent))
     _start_jvm(libjvm)
     keep_in_thread((SYS_PTRACE,))
-    # The threads of this JVM count for the same limit of the user's, and the agent will need some.
+    # The threads of this JVM count toward the same limit of the user, and the agent needs some.
     shortage = thread_shortage(int(pid))
     print(f"spared: {shortage}" if shortage else _load(pid, jar, options), flush=True)
-    # Not by way of the JVM's shutdown, which would take longer than all the rest.
+    # The JVM's shutdown would take longer than all the rest.
     os._exit(0)
 
 
 def _start_jvm(libjvm: str) -> None:
     jpype.startJVM(
         libjvm,
-        # Small, quick to start, deaf to signals, leaving no files, also when one of them ends it. A JVM that
-        # is deaf to signals opens its attach socket at once, unless it is not to be attached to.
+        # The JVM is small, starts quickly, ignores signals and leaves no files, even if a signal ends it. A
+        # target that ignores signals opens its attach socket at once, unless attaching is disabled.
         "-Xmx64m",
         "-Xrs",
         "-XX:+DisableAttachMechanism",
@@ -66,9 +67,9 @@ def _start_jvm(libjvm: str) -> None:
 
 
 def _leads_elsewhere(pid: int) -> bool:
-    """Returns true if the API would take a socket for the JVM's that is in another /tmp.
+    """Returns true if the API would mistake a socket in another /tmp for the JVM's.
 
-    It follows /proc/PID/root/tmp with our root: be it an absolute link, it leads to a /tmp of ours.
+    The API follows /proc/PID/root/tmp from our root: if that is an absolute link, it leads to a /tmp of ours.
     """
     tmp = open_directory(pid, "/tmp")
     try:

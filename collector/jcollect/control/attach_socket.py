@@ -1,10 +1,10 @@
 """The attach socket of a JVM, and the handshake by which HotSpot opens it. Runs apart, as the JVM's user.
 
-The JDK's attach API begins with a file .attach_pidN in the JVM's working directory and with a signal to a
-number. Here the file is made in /tmp, where HotSpot looks as well, and the signal goes to a process that is
-held (pidfd). Afterwards the API finds a socket, and makes no file and sends no signal.
+The JDK's attach API begins by creating .attach_pidN in the JVM's working directory and signaling a PID. This
+module creates the file in /tmp, where HotSpot looks as well, and signals a process that is held (pidfd). The
+API then finds a socket, creates no file and sends no signal.
 
-Imports nothing but the standard library and others of its kind.
+Imports only the standard library and modules that do the same.
 """
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ _POLL_SECONDS = 0.02
 
 
 def socket_name(inner_pid: int) -> str:
-    """The file in /tmp."""
+    """Returns the name of the socket in /tmp."""
     return f".java_pid{inner_pid}"
 
 
 def find(pid: int, inner_pid: int) -> bytes:
-    """The owner's number if there is a socket; READ_ONLY if none can be made, OTHER if a file is in the way,
-    nothing if there is none. Raises OSError where there is no /tmp.
-    """
+    """Returns the owner's number if there is a socket; READ_ONLY if none can be made, OTHER if another file
+    is in the way, nothing if there is none. Raises OSError if there is no /tmp."""
     tmp = open_directory(pid, _TMP)
     try:
         about = os.stat(socket_name(inner_pid), dir_fd=tmp, follow_symlinks=False)
@@ -45,7 +44,7 @@ def find(pid: int, inner_pid: int) -> bytes:
 
 
 def clear(pid: int, inner_pid: int) -> bytes:
-    """Removes the socket if nobody listens at it. For its owner. Raises OSError."""
+    """Removes the socket if no process listens on it. Must run as its owner. Raises OSError."""
     tmp = open_directory(pid, _TMP)
     try:
         if is_dead_at(tmp, socket_name(inner_pid)):
@@ -58,10 +57,10 @@ def clear(pid: int, inner_pid: int) -> bytes:
 def request(
     pid: int, inner_pid: int, uid: int, start_time: int, seconds: float, descriptors: Sequence[int]
 ) -> bytes:
-    """Asks the JVM to open its socket, and waits for that: OPENED, or SILENT after those seconds.
+    """Asks the JVM to open its socket, and waits for it. Returns OPENED, or SILENT after that many seconds.
 
-    `descriptors` holds a pidfd. CHANGED, and nothing is sent, if that process is no longer what it was: that
-    of the PID and the start time, entirely of that user, which catches SIGQUIT. Raises OSError.
+    `descriptors` holds a pidfd. Returns CHANGED, and sends no signal, unless that process is still the one
+    with this PID and start time, runs entirely as that user, and catches SIGQUIT. Raises OSError.
     """
     (process,) = descriptors
     tmp = open_directory(pid, _TMP)
@@ -84,7 +83,8 @@ def _attach_file(tmp: int, inner_pid: int) -> Iterator[None]:
     try:
         os.close(os.open(name, flags, 0o600, dir_fd=tmp))
     except FileExistsError:
-        # Another tool attaches at this moment, or was killed while it did: HotSpot takes its file as well.
+        # Another tool is attaching at this moment, or was killed while it did. HotSpot accepts its file as
+        # well.
         yield
         return
     try:

@@ -1,4 +1,4 @@
-"""Runs a program that may be held up for good, by a file system that does not answer: it is left behind."""
+"""Runs a program that a file system may block forever; a blocked one is left behind."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import IO
 
 from jcollect.control.cancel import stopped_by
 
-# Of its output, and of its errors. The rest is not read.
+# Bytes read of its output, and of its errors. The rest is not read.
 MAX_OUTPUT_BYTES = 64 << 10
-# A process that was killed ends within this time, or waits for what does not come.
+# A killed process ends within this time, unless it is blocked in the kernel.
 _END_SECONDS = 1.0
 _POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
 class Finished:
-    """Its exit code, and the beginnings of what it has said."""
+    """The exit code of a program, and the beginnings of its output and errors."""
 
     code: int
     output: str
@@ -30,7 +30,7 @@ class Finished:
 
 
 class HeldUpError(TimeoutError):
-    """It has not ended in time, and was killed. `child` may not have ended even then."""
+    """The program did not end in time and was killed. Even then, `child` may still be there."""
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class HeldUpError(TimeoutError):
 
 
 def run_bounded(command: Sequence[str], seconds: float, environment: Mapping[str, str]) -> Finished:
-    """Runs a program in / with that environment alone. Raises HeldUpError, OSError."""
+    """Runs a program in / with only that environment. Raises HeldUpError, OSError."""
     deadline = time.monotonic() + seconds
     with contextlib.ExitStack() as stack:
         child = subprocess.Popen(
@@ -48,7 +48,7 @@ def run_bounded(command: Sequence[str], seconds: float, environment: Mapping[str
             stderr=subprocess.PIPE,
             cwd="/",
             env=environment,
-            # Ctrl-C is for us, who end it.
+            # Ctrl-C is for jcollect, which ends the child.
             start_new_session=True,
         )
         stack.callback(_end, child)
@@ -66,7 +66,7 @@ def run_bounded(command: Sequence[str], seconds: float, environment: Mapping[str
 
 
 def _read(output: IO[bytes], errors: IO[bytes], deadline: float) -> tuple[str, str]:
-    """What comes until both end, or too much comes, or the time is over."""
+    """Returns the output up to the end of both streams, the size limit or the deadline."""
     said = {output: bytearray(), errors: bytearray()}
     with selectors.DefaultSelector() as selector:
         for stream in said:
@@ -82,7 +82,7 @@ def _read(output: IO[bytes], errors: IO[bytes], deadline: float) -> tuple[str, s
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kills it if need be, and waits a little. Popen.wait without a limit would wait as long as it does."""
+    """Kills the child if it still runs, and waits briefly. Popen.wait without a limit could wait forever."""
     with contextlib.suppress(ProcessLookupError):
         child.kill()
     with contextlib.suppress(subprocess.TimeoutExpired):

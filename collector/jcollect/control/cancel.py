@@ -1,4 +1,4 @@
-"""Ends what one thread waits for when another one says so, and in order: whoever waits gets an error."""
+"""Cancels what a thread waits for, from another thread and in order: the waiting code gets an error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _mine = threading.local()
 
 
 class Cancellation:
-    """Of what is done within `heeded` in one thread, by `cancel` in any."""
+    """Cancels, from any thread, what one thread does within `heeded`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -20,7 +20,7 @@ class Cancellation:
         self.is_cancelled = False
 
     def cancel(self) -> None:
-        """Returns at once; what is stopped ends in its own time."""
+        """Requests the end and returns at once; the stopped work ends in its own time."""
         with self._lock:
             self.is_cancelled = True
             for stop in self._stops:
@@ -29,7 +29,7 @@ class Cancellation:
 
     @contextlib.contextmanager
     def heeded(self) -> Iterator[None]:
-        """A block of this thread that can be cancelled."""
+        """Runs a block of this thread that can be cancelled."""
         _mine.cancellation = self
         try:
             yield
@@ -51,8 +51,8 @@ class Cancellation:
 
 @contextlib.contextmanager
 def stopped_by(stop: Callable[[], object]) -> Iterator[None]:
-    """A block that waits, and that `stop` ends if this thread is cancelled. Raises JcollectError if it was
-    cancelled before."""
+    """Runs a block that waits, and that `stop` ends if this thread is cancelled. Raises JcollectError if it
+    was cancelled before."""
     cancellation: Cancellation | None = getattr(_mine, "cancellation", None)
     if cancellation is None:
         yield
@@ -62,6 +62,6 @@ def stopped_by(stop: Callable[[], object]) -> Iterator[None]:
 
 
 def is_cancelled() -> bool:
-    """Returns true if this thread is to wait for nothing any more."""
+    """Returns true if this thread must not wait any more."""
     cancellation: Cancellation | None = getattr(_mine, "cancellation", None)
     return cancellation is not None and cancellation.is_cancelled

@@ -1,7 +1,7 @@
-"""Puts the agent's jar where another process can read it, and takes it back. Runs apart, as its user.
+"""Puts the agent's jar where another process can read it, and removes it. Runs apart, as that process's user.
 
 Each directory is locked (flock) for as long as its jcollect lives: one without a lock was left behind.
-Imports nothing but the standard library and others of its kind.
+Imports only the standard library and modules that do the same.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from jcollect.procfs.files import open_directory
 JAR, REPORT = "jprobe.jar", "report"
 _MAX_REPORT_BYTES = 8192
 _PREFIX = "jprobe-load-"
-# Each attempt but the first follows a sweep between the making of a directory and its lock.
+# Another attempt is needed only if a sweep removes a directory between its creation and its lock.
 _ATTEMPTS = 100
 _PIECE_BYTES = 1 << 20
-# A directory of others may have any number of entries, also of our name.
+# A directory of other users may hold any number of entries, including names like ours.
 _MOST_NAMES = 100_000
 _MOST_LEFTOVERS = 100
 
 
 def deliver(pid: int, inner_pid: int, place: str, descriptors: Sequence[int]) -> tuple[bytes, list[int]]:
-    """Copies the jar that is given by its descriptor, and makes an empty report.
+    """Copies the jar that is given by its descriptor, and creates an empty report.
 
-    Returns the name of their directory in `place`, and descriptors: of `place`, and of that directory, which
-    is locked for as long as it is open. Raises OSError.
+    Returns the name of their directory in `place`, and two descriptors: of `place`, and of that directory,
+    which stays locked for as long as it is open. Raises OSError.
     """
     (jar,) = descriptors
     parent = open_directory(pid, place)
@@ -49,7 +49,7 @@ def deliver(pid: int, inner_pid: int, place: str, descriptors: Sequence[int]) ->
 
 
 def read_report(descriptors: Sequence[int]) -> bytes:
-    """What is written in the report of a directory, its beginning. Raises OSError."""
+    """Returns the beginning of a directory's report. Raises OSError."""
     (directory,) = descriptors
     report = os.open(REPORT, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     try:
@@ -61,9 +61,9 @@ def read_report(descriptors: Sequence[int]) -> bytes:
 
 
 def remove(name: str, descriptors: Sequence[int]) -> bytes:
-    """Removes a directory and what was put there, and nothing else. For the holder of its lock."""
+    """Removes a directory and what was put there, and nothing else. The caller holds its lock."""
     parent, directory = descriptors
-    # The target's user can put things in the way, to his own damage alone.
+    # The target's user can put things in the way, but only to the user's own harm.
     with contextlib.suppress(OSError):
         for file in (JAR, REPORT):
             with contextlib.suppress(FileNotFoundError):
@@ -74,7 +74,7 @@ def remove(name: str, descriptors: Sequence[int]) -> bytes:
 
 
 def sweep(pid: int, places: Sequence[str], seconds: float) -> bytes:
-    """Removes what jcollects that were killed have left there for this user, as far as that goes in time."""
+    """Removes what killed jcollects have left there for this user, as far as the time allows."""
     deadline = time.monotonic() + seconds
     for place in places:
         with contextlib.suppress(OSError):
@@ -94,7 +94,7 @@ def _sweep_place(parent: int, deadline: float) -> None:
                 return
             if entry.name.startswith(_PREFIX):
                 found += 1
-                # Another jcollect may take its own away at this moment.
+                # Another jcollect may be removing its own directory at this moment.
                 with contextlib.suppress(OSError):
                     about = os.stat(entry.name, dir_fd=parent, follow_symlinks=False)
                     if about.st_uid == os.geteuid() and stat.S_ISDIR(about.st_mode):
@@ -111,7 +111,7 @@ def _sweep_one(parent: int, name: str) -> None:
 
 
 def _make(parent: int, prefix: str) -> tuple[int, str]:
-    """A directory of a new name, locked where its file system has locks. Raises OSError."""
+    """Makes a directory with a new name, locked if its file system has locks. Raises OSError."""
     for _ in range(_ATTEMPTS):
         name = f"{prefix}{secrets.token_hex(8)}"
         os.mkdir(name, 0o700, dir_fd=parent)
@@ -136,7 +136,7 @@ def _create(name: str, directory: int) -> int:
 
 def _copy(source: int, copy: int) -> None:
     at = 0
-    # By position: the descriptor is the caller's as well.
+    # Reads by position, because the caller shares the descriptor's offset.
     while piece := os.pread(source, _PIECE_BYTES, at):
         at += len(piece)
         while piece:
@@ -148,13 +148,13 @@ def _open(parent: int, name: str) -> int:
 
 
 def _is_locked(directory: int) -> bool:
-    """By another: else it is by us from now on."""
+    """Returns true if another process holds the lock; otherwise takes it."""
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
-        pass  # Its file system has no locks: nobody can take it for left behind either.
+        pass  # No sweep can treat it as left behind either, because its file system has no locks.
     return False
 
 

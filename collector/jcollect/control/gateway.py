@@ -1,8 +1,8 @@
 """One connection to the agent's control gateway (proto/jprobe/v1/control.proto), by Py4J's protocol.
 
-Of Py4J's client it uses the encoding of arguments, and not JavaGateway: that one opens connections as it
-likes, tries commands again, tells the other side what it has garbage-collected, and believes what that
-answers. Here one connection is one client, which leases end with.
+It uses Py4J's encoding of arguments, but not its JavaGateway, which opens connections as it likes, repeats
+commands, reports what it has garbage-collected, and trusts the answers. Here one connection is one client,
+and leases end with it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Gateway:
         self._socket.close()
 
     def _shut_down(self) -> None:
-        # Closing it would wake nobody who waits for it.
+        # Closing the socket would not wake a thread that waits for it.
         self._socket.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Gateway:
@@ -130,7 +130,7 @@ class Gateway:
         return reply
 
     def _send(self, command: str, line: str) -> bytes:
-        """The line that is answered. Raises JcollectError, and the connection is closed then."""
+        """Returns the answered line. Raises JcollectError, after closing the connection."""
         try:
             # What an answer has left of its time is not the limit for sending.
             self._socket.settimeout(self._seconds)

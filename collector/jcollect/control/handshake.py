@@ -1,6 +1,6 @@
-"""Has a JVM open its attach socket, or says why that is not asked of it.
+"""Makes a JVM open its attach socket, or says why it is not asked to.
 
-All that happens in the JVM's /tmp happens apart (attach_socket.py), with the rights of the JVM's user.
+Everything in the JVM's /tmp is done apart (attach_socket.py), with the rights of the JVM's user.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from jcollect.control.thread_limit import thread_shortage
 from jcollect.procfs.apart import apart
 from jcollect.procfs.identity import Identity
 
-# The JVM may take so long to open its socket, of the seconds that the caller gives it.
+# Maximum time for the JVM to open its socket, within the time that the caller allows.
 _SECONDS = 10.0
-# A file system that answers at all does within this time, also of a machine under load.
+# A file system that works answers within this time, even on a loaded machine.
 _PATIENCE_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 
@@ -25,8 +25,9 @@ _POLL_SECONDS = 0.05
 def open_attach_socket(target: Target, process: int, deadline: float) -> None:
     """Returns when the socket is there. `process` is a pidfd of the target.
 
-    Raises JcollectError: NoThreadsError when it would end the JVM. TimeoutError when the target's file system
-    does not answer before the deadline (monotonic clock), OSError when its /tmp cannot be used.
+    Raises JcollectError, and of these NoThreadsError if attaching would end the JVM. Raises TimeoutError if
+    the target's file system does not answer before the deadline (monotonic clock), and OSError if its /tmp
+    cannot be used.
     """
     if _clear_the_way(target, deadline):
         return
@@ -40,10 +41,10 @@ def open_attach_socket(target: Target, process: int, deadline: float) -> None:
 
 
 def _clear_the_way(target: Target, deadline: float) -> bool:
-    """Removes the attach socket of a JVM that was killed, and that had the target's PID before.
+    """Removes the attach socket of a killed JVM that had the target's PID.
 
-    It would be taken for the target's. The target removes it when it starts, where it may: the file of
-    another user in /tmp it may not. So this is done as the owner, whose right it is. Returns true if there is
+    Tools would confuse it with the target's. The target removes it when it starts if it may, but it may not
+    remove another user's file in /tmp. So this runs as the socket's owner, who may. Returns true if there is
     a socket that is served.
     """
     owner = _find(target, deadline)
@@ -55,12 +56,12 @@ def _clear_the_way(target: Target, deadline: float) -> bool:
     except PermissionError:
         raise _in_the_way(target, "left behind by an earlier process of that PID and another user") from None
     except FileNotFoundError:
-        pass  # It has just gone.
+        pass  # The file was removed in between.
     return bool(_find(target, deadline))
 
 
 def _find(target: Target, deadline: float) -> str:
-    """The owner of the attach socket; empty if there is none."""
+    """Returns the owner of the attach socket; empty if there is none."""
     found = _apart(target, deadline, attach_socket.find)
     if found == attach_socket.READ_ONLY:
         raise cannot_load(target, "a JVM is attached to by a socket in /tmp, and its /tmp is read-only")
@@ -70,7 +71,7 @@ def _find(target: Target, deadline: float) -> str:
 
 
 def _wait_until_it_catches_quit(target: Target, deadline: float) -> None:
-    """A JVM that does not catch SIGQUIT, with which attaching begins, would die of it."""
+    """Waits until the JVM catches SIGQUIT, which begins the handshake and would otherwise kill it."""
     while not read_target(target.pid).catches_quit:
         if time.monotonic() > deadline:
             raise cannot_load(

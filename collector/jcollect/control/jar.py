@@ -1,6 +1,6 @@
-"""The agent's jar that travels with jcollect, and how it gets to where another process can read it.
+"""The agent's jar that ships with jcollect, and its delivery to where another process can read it.
 
-All that happens in the other process's directories happens apart (delivery.py), with the rights of its user.
+Everything in the other process's directories is done apart (delivery.py), with the rights of its user.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jcollect.procfs.apart import apart
 
 _PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 _SWEEP_SECONDS = 0.25
-# A file system that answers at all does within this time, also of a machine under load.
+# A file system that works answers within this time, even on a loaded machine.
 _PATIENCE_SECONDS = 2.0
 
 
@@ -28,7 +28,7 @@ _PATIENCE_SECONDS = 2.0
 class DeliveredJar:
     """Paths as the target sees them. The agent writes into the report whether it has started.
 
-    Neither has a comma or an equals sign, which the agent's options could not have.
+    Neither has a comma or an equals sign, because the agent's options could not hold them.
     """
 
     jar: str
@@ -37,7 +37,7 @@ class DeliveredJar:
     _directory: int
 
     def read_report(self) -> str:
-        """What the agent has written; empty if nothing, or if it cannot be read."""
+        """Returns what the agent has written; empty if it has written nothing or cannot be read."""
         target = self._target
         try:
             answer = apart(target.pid, delivery.read_report, user=target.user, descriptors=(self._directory,))
@@ -54,9 +54,9 @@ def find_jar() -> Path:
 
 @contextlib.contextmanager
 def delivered_jar(target: Target, deadline: float | None = None) -> Iterator[DeliveredJar]:
-    """The jar in a fresh directory that the target's user alone can enter, until the end of the block.
+    """Yields the jar in a fresh directory that only the target's user can enter, until the end of the block.
 
-    Raises JcollectError where no directory of the target takes it, TimeoutError where one does not answer
+    Raises JcollectError if no directory of the target accepts it, and TimeoutError if one does not answer
     before the deadline (monotonic clock).
     """
     deadline = deadline or time.monotonic() + _PATIENCE_SECONDS
@@ -66,7 +66,7 @@ def delivered_jar(target: Target, deadline: float | None = None) -> Iterator[Del
 
 
 def _deliver(target: Target, deadline: float) -> tuple[str, str, int, int]:
-    """The place, the directory's name in it, and descriptors of both."""
+    """Returns the place, the directory's name in it, and descriptors of both."""
     reasons = []
     with open(find_jar(), "rb") as jar:
         for place in _PLACES:
@@ -127,7 +127,7 @@ def sweep_for(pid: int) -> None:
 def _sweep(target: Target) -> None:
     with contextlib.suppress(OSError):
         apart(
-            # Not held against the process, whose memory can be read all the same.
+            # A hang here is not charged to the process, whose memory can still be read.
             -target.pid,
             delivery.sweep,
             target.pid,

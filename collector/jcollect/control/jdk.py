@@ -15,16 +15,16 @@ from jcollect.trusted_files import who_could_change, who_could_change_below
 _JVM_FOLDER = Path("/usr/lib/jvm")
 # Earlier ones know nothing of containers, or nothing that this project is tried on.
 _OLDEST = 17
-# What a JVM reads of its runtime.
+# Parts of its runtime that a JVM reads.
 _PARTS = ("lib", "conf")
 _VERSION = re.compile(r'^JAVA_VERSION="(?:1\.)?(\d+)', re.MULTILINE)
 
 
 def find_libjvm() -> Path:
-    """libjvm.so of JAVA_HOME, else of the newest runtime that there is and that is safe to run.
+    """Returns the libjvm.so of JAVA_HOME, or else of the newest installed runtime that is safe to run.
 
-    It runs with rights of ours: of a runtime that others than root and we could have changed, none is taken.
-    Raises JcollectError.
+    It runs with rights of ours, so a runtime that users other than root and us could have changed is
+    rejected. Raises JcollectError.
     """
     named = os.environ.get("JAVA_HOME")
     homes = [Path(named).absolute()] if named else sorted(_homes(), key=_version, reverse=True)

@@ -24,12 +24,12 @@ from jcollect.procfs.identity import can_become
 
 LOADING_SECONDS = 30.0
 
-# Nothing of ours: a JVM obeys JAVA_TOOL_OPTIONS, and the dynamic linker LD_LIBRARY_PATH.
+# Inherits nothing, because a JVM obeys JAVA_TOOL_OPTIONS, and the dynamic linker LD_LIBRARY_PATH.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 _MAX_TOLD = 500
 _CAPABILITIES = "sun.rt.jvmCapabilities"
 
-# The processes that were killed and have not ended, by the PID that they are held up by.
+# Killed processes that have not ended, by the PID of the target that blocks them.
 _held_up: dict[int, subprocess.Popen[bytes]] = {}
 
 
@@ -78,7 +78,7 @@ def _attach(target: Target, libjvm: str, delivered: DeliveredJar, deadline: floa
     options = f"control=on,version={__version__},report={delivered.report}"
     user = (target.user.uid, target.user.gid)
     arguments = (os.getpid(), libjvm, target.pid, *user, delivered.jar, options)
-    # Without the directory that we are in, and Python's variables.
+    # Excludes the current directory and Python's variables.
     program = (sys.executable, "-P", "-E", "-m", "jcollect.control.attach_agent")
     seconds = max(1.0, deadline - time.monotonic())
     try:
@@ -113,7 +113,7 @@ def _check_not_held_up(target: Target) -> None:
 
 
 def _told(text: str) -> str:
-    """What the target may have worded, as it can be shown."""
+    """Returns a text that the target may have worded, made printable."""
     return printable(text[:_MAX_TOLD])
 
 
@@ -143,7 +143,7 @@ def _check_takes_agents(target: Target) -> None:
     if target.is_stopped:
         raise cannot_load(target, f"it is stopped; let it go on first: kill -CONT {pid}")
     if _takes_no_attaching(pid, mappings):
-        # The signal that attaching begins with would have it print its threads.
+        # The signal that begins the handshake would make it print its threads.
         raise cannot_load(
             target,
             "the JVM says: The VM does not support the attach mechanism; it was started with "
@@ -159,7 +159,8 @@ def _check_takes_agents(target: Target) -> None:
 
 
 def _takes_no_attaching(pid: int, mappings: Sequence[Mapping]) -> bool:
-    """What cannot be read says nothing. The first capability is that of being attached to, as "0" or "1"."""
+    """Returns true if the JVM cannot be attached to; false if that cannot be read. The first capability is
+    attaching, as "0" or "1"."""
     perfdata = next((mapping for mapping in mappings if is_perfdata(mapping)), None)
     return perfdata is not None and perf_texts(pid, perfdata).get(_CAPABILITIES, "").startswith("0")
 

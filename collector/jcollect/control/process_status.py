@@ -15,10 +15,11 @@ _MAX_BYTES = 1 << 16
 
 
 class ProcessStatus(NamedTuple):
-    """`uids` and `gids`: the real, effective, saved and file system's ones, as seen from here.
+    """`uids` and `gids` are the real, effective, saved and file system IDs, as seen from here.
 
     `inner_pid` is the PID in the innermost PID namespace. `start_time`, in clock ticks since the machine's
-    start, tells processes of the same PID apart. `catches_quit` says that SIGQUIT does not end it.
+    start, distinguishes processes of the same PID. `catches_quit` is true if SIGQUIT does not end the
+    process.
     """
 
     uids: tuple[int, ...]
@@ -29,9 +30,9 @@ class ProcessStatus(NamedTuple):
 
 
 def read_status(pid: int) -> ProcessStatus:
-    """Raises OSError where there is no such process.
+    """Returns the status. Raises OSError if there is no such process.
 
-    The two files are of one process if a pidfd that was opened before is alive afterwards.
+    The two files describe one process if a pidfd that was opened before is still alive afterwards.
     """
     with open(f"/proc/{pid}/status", errors="replace") as file:
         lines = file.read(_MAX_BYTES).splitlines()

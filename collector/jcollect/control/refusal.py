@@ -1,4 +1,4 @@
-"""Why the agent is not loaded, in the words of the command's last line."""
+"""The reasons why the agent is not loaded, in the words of the command's last line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from jcollect.errors import JcollectError
 
 
 class NoThreadsError(JcollectError):
-    """The JVM was not asked to be attached to, because it would have ended: it can start no thread."""
+    """The JVM was not asked, because attaching would have ended it: it can start no thread."""
 
 
 def cannot_load(target: Target, reason: str) -> JcollectError:

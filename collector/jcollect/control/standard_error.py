@@ -1,7 +1,7 @@
-"""Tells if loading an agent would have a JVM wait for whoever reads its standard error.
+"""Determines whether loading an agent would block a JVM on whoever reads its standard error.
 
-JDK 21 and later write a warning there as they load an agent (JEP 451), JDK 24 and later another one for its
-native code. Where nobody reads, the thread that every tool attaches by waits for ever.
+JDK 21 and later print a warning there when they load an agent (JEP 451), and JDK 24 and later another one for
+its native code. If no process reads it, the thread through which every tool attaches waits forever.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SILENCED_BY = "-XX:+EnableDynamicAgentLoading"
 
 
 def would_wait(target: Target, mappings: Sequence[Mapping]) -> bool:
-    """Returns true if the JVM would wait. What cannot be found out counts as no."""
+    """Returns true if the JVM would wait; false if that cannot be determined."""
     if not _warns(target.pid, mappings):
         return False
     stream = standard_stream.STANDARD_ERROR

@@ -1,6 +1,7 @@
-"""Looks whether a standard stream of another process takes more output. Runs apart, as that process's user.
+"""Checks whether a standard stream of another process accepts more output. Runs apart, as that process's
+user.
 
-The file may be of any file system, and asking it may take any time. Imports nothing but the standard library.
+The file may be on any file system, and polling it may take any time. Imports only the standard library.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def is_full(pid: int, number: int) -> bytes:
-    """Something if a writer would have to wait, nothing otherwise. Raises OSError."""
+    """Returns something if a writer would have to wait, nothing otherwise. Raises OSError."""
     descriptor = _borrow(pid, number)
     try:
         poll = select.poll()
         poll.register(descriptor, select.POLLOUT)
-        # An error, such as a reader that is gone, makes no writer wait.
+        # An error, such as a closed read end, does not block a writer.
         return b"" if poll.poll(0) else b"1"
     finally:
         os.close(descriptor)
 
 
 def _borrow(pid: int, descriptor: int) -> int:
-    """A descriptor of the same open file. Raises OSError."""
+    """Returns a descriptor of the same open file. Raises OSError."""
     process = os.pidfd_open(pid)
     try:
         borrowed: int = _libc.syscall(_PIDFD_GETFD, process, descriptor, 0)

@@ -1,7 +1,8 @@
-"""Touches files in an agent's stub directory. Runs apart, as the user of the agent's process.
+"""Reads, creates and removes files in an agent's stub directory. Runs apart, as the user of the agent's
+process.
 
-The directory is named by its path as seen from here. Imports nothing but the standard library and others of
-its kind.
+The directory is given by its path as seen from here. Imports only the standard library and modules that do
+the same.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from collections.abc import Iterator
 
 from jcollect.procfs.files import open_seen_directory
 
-# The first byte of an answer: content follows, or words for what is wrong.
+# First byte of an answer: the content follows, or a description of what is wrong.
 CONTENT, WRONG = b"+", b"-"
 
 
 def read_private(pid: int, directory: str, name: str, most: int) -> bytes:
-    """What a regular file has that belongs to this user, and that nobody else may read. Raises OSError."""
+    """Returns the content of a regular file that belongs to this user and that no other user may read. Raises
+    OSError."""
     with _opened(pid, directory) as folder:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     with open(descriptor, "rb") as file:
@@ -41,7 +43,7 @@ def _what_is_wrong(status: os.stat_result, most: int) -> str:
 
 
 def create(pid: int, directory: str, name: str) -> bytes:
-    """An empty file, if there is none of that name. Raises OSError."""
+    """Creates an empty file unless the name exists. Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with _opened(pid, directory) as folder, contextlib.suppress(FileExistsError):
         os.close(os.open(name, flags, 0o600, dir_fd=folder))
@@ -49,14 +51,14 @@ def create(pid: int, directory: str, name: str) -> bytes:
 
 
 def remove(pid: int, directory: str, name: str) -> bytes:
-    """A file, if it is there and may be removed."""
+    """Removes a file if it exists and may be removed."""
     with contextlib.suppress(OSError), _opened(pid, directory) as folder:
         os.unlink(name, dir_fd=folder)
     return b""
 
 
 def exists(pid: int, directory: str) -> bytes:
-    """Something if the directory is there, nothing otherwise."""
+    """Returns something if the directory exists, nothing otherwise."""
     try:
         with _opened(pid, directory):
             return b"1"

@@ -19,11 +19,11 @@ _KINDS = ("real", "effective", "saved", "file system's")
 
 @dataclass(frozen=True)
 class Target:
-    """A process at one moment. `user` is the one user that it is in every respect, as seen from here.
+    """A process at one moment. `user` is the only user that it runs as, in every respect, as seen from here.
 
-    `inner_pid` is the one in the innermost PID namespace. `start_time` (clock ticks) tells it from another
-    process of its PID. `catches_quit` says that SIGQUIT, by which the JVM is asked to open its attach socket,
-    would not end it.
+    `inner_pid` is its PID in the innermost PID namespace. `start_time` (clock ticks) distinguishes it from
+    other processes of the same PID. `catches_quit` is true if SIGQUIT, which asks the JVM to open its attach
+    socket, would not end it.
     """
 
     pid: int
@@ -35,7 +35,7 @@ class Target:
 
 
 def read_target(pid: int) -> Target:
-    """Raises JcollectError when there is no such process, or it is of several users."""
+    """Returns the target. Raises JcollectError if there is no such process, or it runs as several users."""
     check_exists(pid)
     try:
         with _pidfd(pid) as process:
@@ -56,7 +56,7 @@ def read_target(pid: int) -> Target:
 
 @contextlib.contextmanager
 def held(target: Target) -> Iterator[int]:
-    """A pidfd of the target, and of no other process that has its PID by now. Raises JcollectError."""
+    """Yields a pidfd of the target, never of another process with its PID. Raises JcollectError."""
     with contextlib.ExitStack() as stack:
         try:
             process = stack.enter_context(_pidfd(target.pid))
@@ -70,9 +70,9 @@ def held(target: Target) -> Iterator[int]:
 
 
 def exists(pid: int, directory: str) -> bool:
-    """Returns true if a directory of the process is there, or if that cannot be told.
+    """Returns true if a directory of the process exists, or if that cannot be determined.
 
-    Raises JcollectError when the process is gone.
+    Raises JcollectError if the process has exited.
     """
     try:
         return bool(apart(pid, stub_directory.exists, pid, directory, user=read_target(pid).user).content)

@@ -1,8 +1,8 @@
-"""Narrows probes by shell globs; the same rule for --probe and for the globs of a gRPC request.
+"""Narrows probes by shell globs; the same rule applies to --probe and to the globs of a gRPC request.
 
-Globs may be a hostile client's, and names a hostile target's. To match one is linear in the name for what
-stands between two stars, so that a glob costs at most its own length times the name's; the sum of that is
-what a budget counts.
+A hostile client may write the globs, and a hostile target the names. Matching the text between two stars is
+linear in the name, so that a glob costs at most its own length times the name's. A budget counts the sum of
+that.
 """
 
 from __future__ import annotations
@@ -12,27 +12,28 @@ from collections.abc import Callable, Iterable
 from fnmatch import translate
 from typing import Protocol
 
-# A glob without any of these stands for itself.
+# A glob without any of these characters matches only itself.
 _MAGIC = re.compile(r"[*?[]")
 _NOT_LITERAL = re.compile(r"[*?]|\[.*", re.DOTALL)
-# Looking for a literal, and trying a pattern: what that takes besides the characters, in steps of about 1 ns.
+# Fixed cost of searching for a literal and of trying a pattern, besides the characters, in steps of about 1
+# ns.
 _LOOK_STEPS = 60
 _TRY_STEPS = 300
 
 
 class TooCostlyError(Exception):
-    """To match globs takes more than their budget has."""
+    """Matching the globs costs more than their budget holds."""
 
 
 class Budget:
-    """How much matching may take, in steps of about a nanosecond of CPU time, so that it is the same on every
-    machine. For one thread at a time."""
+    """Limits matching, in steps of about a nanosecond of CPU time, so that it is the same on every machine.
+    For one thread at a time."""
 
     def __init__(self, steps: float = float("inf")) -> None:
         self.left = steps
 
     def spend(self, steps: int) -> None:
-        """Raises TooCostlyError."""
+        """Uses up steps. Raises TooCostlyError."""
         self.left -= steps
         if self.left < 0:
             raise TooCostlyError
@@ -52,10 +53,11 @@ class Named(Protocol):
 
 
 def matcher(globs: Iterable[str], budget: Budget | None = None) -> Callable[[Named], bool]:
-    """Tells whether a probe is meant: one glob has to match one of its names; no globs mean every probe.
+    """Returns a function that tells whether one of the globs matches one of a probe's names; without globs
+    every probe matches.
 
-    The names are "provider:name", provider, name, class, method and "class#method". Case counts. What is
-    returned raises TooCostlyError where it takes more than the budget.
+    The names are "provider:name", provider, name, class, method and "class#method". Matching is
+    case-sensitive. The function raises TooCostlyError when it exceeds the budget.
     """
     is_one_meant = names_matcher(globs, budget)
     return lambda probe: is_one_meant(
@@ -76,7 +78,7 @@ def names_matcher(globs: Iterable[str], budget: Budget | None = None) -> Callabl
     if not patterns:
         return lambda names: True
     exact = frozenset(glob for glob in patterns if not _MAGIC.search(glob))
-    # One by one: the interpreter lets no other thread run while it matches one.
+    # Matches the globs one by one, because the interpreter runs no other thread during a match.
     magic = [
         (_literal_of(glob), re.compile(translate(glob)).match, len(glob))
         for glob in patterns
@@ -101,5 +103,5 @@ def names_matcher(globs: Iterable[str], budget: Budget | None = None) -> Callabl
 
 
 def _literal_of(glob: str) -> str:
-    """The longest text that is in every name that the glob matches, as far as that is easily told."""
+    """Returns the longest text that is easily found to be in every name that the glob matches."""
     return max(_NOT_LITERAL.sub("\0", glob).split("\0"), key=len)

@@ -29,7 +29,8 @@ _YOUNG_SECONDS = 0.1
 _STARTING_SECONDS = 5.0
 # Of those that have mapped something later, as many as can be read in this time, for each look.
 _CHANGED_SECONDS = 0.002
-# A user can have as many processes start as he likes: they get so much of a look, or a fortieth of a core.
+# A user can start any number of processes: all of them together get this much of a scan, or a fortieth of a
+# core.
 _USER_SECONDS = 0.02
 _USER_PAUSES = 40
 # A map that takes long to read is read the less often: it takes half a percent of a core.
@@ -37,10 +38,10 @@ _PAUSES = 200
 # What has no memory, kernel threads and zombies, never will have any; every so many looks it is seen whether
 # it is still the same.
 _MEMORYLESS_LOOKS = 16
-# A process that takes so long holds us up; after that much of it, its user has to wait for the next look.
+# A process that needs this long blocks us; after this much of it, its user has to wait for the next scan.
 _SLOW_SECONDS = 0.1
 _MOST_SLOW_SECONDS = 2.0
-# Before one that could not be read is tried again.
+# Delay before a process that could not be read is tried again.
 _RETRY_SECONDS = 1.0
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -102,8 +103,8 @@ class Host:
         return sorted(found, key=lambda process: process.pid)
 
     def _classify_starting(self, starting: list[_Process], now: float) -> None:
-        """All that are there at the first look. After that those that have waited longest first, and of each
-        user as many as it has time for: who has taken more waits for the longer."""
+        """Classifies all processes on the first scan. Later scans begin with those that have waited longest,
+        and take as many of each user as its time allows: a user who has used more waits longer."""
         starting.sort(key=lambda process: process.classified)
         taken: dict[int, float] = {}
         for process in starting:
@@ -112,7 +113,7 @@ class Host:
             if now < self._users_paused_until.get(user, now) or taken.get(user, 0.0) > most:
                 continue
             seconds = process.classify(now)
-            # At the first look only those count that hold us up.
+            # On the first scan, only processes that block us are charged.
             if self._looks > 1 or seconds > _SLOW_SECONDS:
                 taken[user] = taken.get(user, 0.0) + seconds
         self._users_paused_until = {
@@ -123,7 +124,7 @@ class Host:
                 self._users_paused_until[user] = now + _USER_PAUSES * seconds
 
     def _here(self) -> set[int]:
-        """All PIDs; where they cannot be told for lack of descriptors, those that are known."""
+        """Returns all PIDs, or the known ones if too few descriptors are left to list them."""
         try:
             return {int(name) for name in os.listdir("/proc") if name.isdecimal()}
         except OSError as error:
@@ -155,7 +156,7 @@ class _Process:
 
     def __init__(self, pid: int, may_keep_descriptor: bool, now: float) -> None:
         self._pid = pid
-        self.uid = owner_of(pid)  # When it was met: whom it is charged to.
+        self.uid = owner_of(pid)  # The user who is charged, as it was when the process was first seen.
         self._statm: int | None = None
         if may_keep_descriptor:
             with suppress(OSError):
@@ -203,19 +204,19 @@ class _Process:
         return self._jvm is not None and not self._jvm[1].is_certain and now < self.starting_until
 
     def classify(self, now: float) -> float:
-        """Finds out what it is; returns the seconds that it has taken."""
+        """Determines what the process is; returns the seconds that this took."""
         begun = time.monotonic()
         self.classified = now
         try:
             start, command = _start_and_name(self._pid)
             if time.clock_gettime(time.CLOCK_BOOTTIME) - start / _CLOCK_TICKS < _YOUNG_SECONDS:
-                return 0.0  # It stays due.
+                return 0.0  # The process stays due.
             memory = self._memory
             self.found = self._find(start, command)
             self._seen = memory
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and is_passing(error):
-                # It stays due, and what it was known for.
+                # The process stays due, and what is known about it stays.
                 self._paused_until = now + _RETRY_SECONDS
                 return time.monotonic() - begun
             self.found, self._seen = None, self._memory  # Gone, or not ours to read.

@@ -1,5 +1,5 @@
-"""What a JVM's command line and its JDK's files say of it. For functions that run apart, as the JVM's user:
-an argument file may be a link to anything."""
+"""Reads what a JVM's command line and its JDK's files reveal about it. The functions run apart, as the JVM's
+user, because an argument file may be a link to anything."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _JAVA_VERSION = re.compile(r'^JAVA_VERSION="([^"]*)"', re.MULTILINE)
 
 
 def name_and_version(pid: int, libjvm: str, most: int) -> bytes:
-    """Main class and version of the JDK, empty where unknown, with a NUL between them."""
+    """Returns the main class and the version of the JDK, empty where unknown, separated by a NUL."""
     texts = (_name(pid), _version(pid, libjvm))
     return b"\0".join(text.replace("\0", "")[:most].encode(errors="replace") for text in texts)
 
 
 def read_command_line(pid: int) -> bytes:
-    """Its words, each ended by a NUL. The process keeps them in its memory. Raises OSError."""
+    """Returns the arguments, each ended by a NUL. The process keeps them in its memory. Raises OSError."""
     with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as stream:
         return stream.read(_MAX_COMMAND_BYTES)
 
@@ -49,7 +49,7 @@ def _name(pid: int) -> str:
 
 
 def _version(pid: int, libjvm: str) -> str:
-    # <home>/lib/server/libjvm.so; up to JDK 8 <home>/jre/lib/amd64/server/libjvm.so.
+    # The path is <home>/lib/server/libjvm.so; up to JDK 8 <home>/jre/lib/amd64/server/libjvm.so.
     folder = os.path.dirname(libjvm)
     for _ in range(4):
         folder = os.path.dirname(folder)

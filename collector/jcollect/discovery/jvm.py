@@ -17,7 +17,7 @@ from jcollect.procfs.status import effective_user
 # The longest that a class file or a path has; a command line may be longer.
 _MAX_NAME = 4096
 _MAX_VERSION = 64
-# Whoever looks at all processes has others to look at.
+# A scan of all processes cannot wait longer for one of them.
 PATIENCE_SECONDS = 1.0
 _PERFDATA_PATH = re.compile(r"/hsperfdata_[^/]+/\d+$")
 
@@ -52,7 +52,7 @@ def describe_jvm(pid: int, libjvm: Mapping, perfdata: Mapping | None) -> Jvm:
 
 
 def command_line(pid: int) -> list[str]:
-    """Its words, which it keeps in its memory; none of a process that is gone."""
+    """Returns the arguments, which the process keeps in its memory; none if it has exited."""
     try:
         return words_of_line(apart(pid, read_command_line, pid, seconds=PATIENCE_SECONDS, aside=True).content)
     except OSError:
@@ -60,22 +60,22 @@ def command_line(pid: int) -> list[str]:
 
 
 def perf_texts(pid: int, mapping: Mapping) -> dict[str, str]:
-    """HotSpot's texts about itself, by name; none where they cannot be read."""
+    """Returns HotSpot's texts about itself, by name; none if they cannot be read."""
     try:
-        # The mapped file itself: containers that share a /tmp may have others of the same name.
+        # Reads the mapped file itself, because containers that share a /tmp may have others of the same name.
         file = MappedFiles(pid, PATIENCE_SECONDS).read(mapping, MAX_PERFDATA_BYTES)
-        # HotSpot maps none of another user's.
+        # HotSpot maps no file of another user's.
         return texts_of(file.content or b"") if file.uid == effective_user(pid).uid else {}
     except OSError:
         return {}
 
 
 def _name_and_version(pid: int, libjvm: Mapping) -> tuple[str, str]:
-    # Without root we have no more rights than any user.
+    # If we are not root, we have no more rights than any other user.
     try:
         user = effective_user(pid)
         if not can_become(user):
-            # Without the capabilities by which this process may read more than its user.
+            # Drops the capabilities by which this process may read more than its user may.
             user = Identity(os.geteuid(), os.getegid())
         answer = apart(
             pid,

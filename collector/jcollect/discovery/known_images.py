@@ -1,4 +1,4 @@
-"""Stub libraries that were read lately, by their files: a process may map the same one again and again."""
+"""Stub libraries that were read lately, by their files: a process may map the same file again and again."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from jcollect.discovery.limits import MAX_REMEMBERED, MAX_REMEMBERED_WEIGHT
 from jcollect.discovery.stub_image import StubImage
 from jcollect.procfs.mapped_answer import FileState
 
-# Of a library that was refused.
+# Size in memory of a library that was rejected.
 _REFUSAL_BYTES = 1 << 10
 
-# A refusal is told as MalformedLibraryError tells it.
+# A rejection is the text of its MalformedLibraryError.
 Read = tuple[StubImage | str, bytes]
 
 
 class KnownImages:
-    """What was read of files, or why it was refused, and the digest of their content. For any thread.
+    """Caches what was read of files, or why it was rejected, with the digest of their content. For any
+    thread.
 
-    The ones used last are kept, up to a weight and a number; the newest, whatever it weighs.
+    Keeps the most recently used ones, up to a weight and a number, and always the newest.
     """
 
     def __init__(self, most: int = MAX_REMEMBERED, most_weight: int = MAX_REMEMBERED_WEIGHT) -> None:
@@ -31,12 +32,12 @@ class KnownImages:
         self._weight = 0
 
     def of(self, inodes: Collection[int]) -> dict[FileState, Read]:
-        """Those whose files may have one of these inode numbers."""
+        """Returns the known files whose inode number is one of these."""
         with self._lock:
             return {state: read for state, read in self._known.items() if state.inode in inodes}
 
     def used(self, state: FileState, read: Read) -> None:
-        """Remembers it as the last."""
+        """Records it as the most recently used."""
         with self._lock:
             self._forget(state)
             self._known[state] = read

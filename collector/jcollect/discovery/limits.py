@@ -33,7 +33,8 @@ MAX_LIBRARIES = 4096
 MAX_READ_BYTES = 512 << 20
 # Bytes of memory, as StubImage.weight estimates them, for all libraries that are mapped at one time.
 MAX_WEIGHT = 512 << 20
-# Of libraries that were read, mapped or not, so that they are not read again: bytes as above, and files.
+# Limits for libraries remembered after reading, mapped or not, so that they are not read again: weight in
+# bytes, and files.
 MAX_REMEMBERED_WEIGHT = 128 << 20
 MAX_REMEMBERED = 256
 # Of libraries that are skipped, so many are told of one by one, and of probes as well.

@@ -24,7 +24,7 @@ _GATE_WORDS = GATE_BYTES // 8
 _THROTTLED_NANOS = 5
 _FIRST_PROBE, _PROBE_WORDS = 8, 4
 _FILTERED, _THROTTLED = 2, 3
-# Of one request; a section is smaller than a library.
+# Maximum size of one request. A single section is smaller, as part of a library.
 _ENOUGH_BYTES = MAX_ANSWER_BYTES // 10
 _MOST_SECTIONS = 4096
 
@@ -87,7 +87,7 @@ class LiveProbe:
 
 
 def read_live(probes: Sequence[Probe]) -> list[LiveProbe]:
-    """Each probe as it is now, one read for each section.
+    """Returns the current state of each probe, with one read per section.
 
     Raises OSError as open(2) and pread(2) on /proc/PID/mem do, and TimeoutError.
     """
@@ -149,7 +149,7 @@ class Gates:
 
     @staticmethod
     def words(read: Iterable[bytes]) -> npt.NDArray[np.uint64]:
-        """The same of what has been read of `sections`."""
+        """Returns the state words in the content of `sections`."""
         return np.frombuffer(b"".join(read), "<u8")
 
     def held(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -165,7 +165,7 @@ class Gates:
 
 
 def not_retired(probes: Sequence[Probe]) -> list[Probe]:
-    """Those that may fire some time; none of a library that is gone, or cannot be read."""
+    """Returns the probes that may still fire; none of a library that is unmapped or cannot be read."""
     libraries = [group[0].library for group in by_library(probes)]
     retired: set[tuple[int, int]] = set()
     every = read_sections([(library, library.image.states) for library in libraries])
@@ -189,7 +189,7 @@ def read_section(library: StubLibrary, section: Section) -> bytes:
 
 
 def all_of(read: Iterable[bytes | OSError]) -> list[bytes]:
-    """The same where nothing is an error. Raises the first that is."""
+    """Returns all contents. Raises the first error among them."""
     parts = []
     for part in read:
         if isinstance(part, OSError):
@@ -199,9 +199,10 @@ def all_of(read: Iterable[bytes | OSError]) -> list[bytes]:
 
 
 def read_sections(wanted: Sequence[_Part]) -> list[bytes | OSError]:
-    """Sections as they are in live processes, or why one cannot be read: it is not mapped any more.
+    """Returns the current content of sections in live processes, or the error that says why one cannot be
+    read: it is not mapped any more.
 
-    Those of one process are read by as few requests as there can be.
+    Reads the sections of one process in as few requests as possible.
     """
     found: list[bytes | OSError] = [b""] * len(wanted)
     for pid, numbers in _requests(wanted):
@@ -216,7 +217,7 @@ def read_sections(wanted: Sequence[_Part]) -> list[bytes | OSError]:
 
 
 def _requests(wanted: Sequence[_Part]) -> Iterator[tuple[int, list[int]]]:
-    """Numbers of sections that are asked for together, and the process."""
+    """Yields each process with the indices of the sections to request together."""
     pid, size = 0, 0
     numbers: list[int] = []
     for number, (library, section) in enumerate(wanted):
@@ -232,11 +233,11 @@ def _requests(wanted: Sequence[_Part]) -> Iterator[tuple[int, list[int]]]:
 
 
 def _read_memory(pid: int, places: Sequence[_Part]) -> list[bytes | OSError]:
-    """Raises OSError."""
+    """Reads parts of one process's memory. Raises OSError."""
     where = [(library.bias + section.address, section.size) for library, section in places]
     parts = parts_of(apart(pid, read_memory, pid, where).content, where)
     for number, (part, (_, size)) in enumerate(zip(parts, where, strict=True)):
-        # What the kernel gives of a process that is about to be gone, instead of an error.
+        # For a process that is about to exit, the kernel returns less instead of an error.
         if isinstance(part, bytes) and len(part) < size:
             parts[number] = ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
     return parts

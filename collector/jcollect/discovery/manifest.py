@@ -1,6 +1,6 @@
-"""Decodes manifests that nobody vouches for (manifest.proto).
+"""Decodes untrusted manifests (manifest.proto).
 
-The elements are counted before, by a walk over the fields, which stops where there are too many.
+It first counts the elements in a walk over the fields, which stops once there are too many.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def decode_manifest(content: bytes) -> tuple[manifest_pb2.Manifest, Elements]:
 
 
 def count_elements(content: bytes) -> Elements:
-    """Walks over the fields. Raises MalformedLibraryError where there are too many of a kind, FieldsError
-    where a field is none of protobuf's, IndexError where it is cut."""
+    """Counts the elements of a manifest in a walk over its fields. Raises MalformedLibraryError if there are
+    too many of a kind, FieldsError if a field is not valid protobuf, IndexError if one is truncated."""
     sizes: dict[int, list[int]] = {tag: [] for tag in _LIMITS}
     at, end, others = 0, len(content), 0
     while at < end:
@@ -160,6 +160,6 @@ def _count_values(content: bytes) -> int:
                 raise MalformedLibraryError(f"its probes have more than {MAX_VALUES:,} values")
             if fields > _MAX_SLOT_FIELDS:
                 raise MalformedLibraryError("its manifest repeats what cannot be repeated")
-        # A field of it may say that it reaches beyond it: the next element begins here all the same.
+        # A field of the element may claim to reach beyond it; the next element begins here all the same.
         at = end
     return values

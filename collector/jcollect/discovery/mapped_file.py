@@ -1,4 +1,4 @@
-"""The files that a process has mapped, read apart: see procfs/mapped.py."""
+"""Reads the files that a process has mapped, in a reader process: see procfs/mapped.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class MappedFiles:
     """The files that a process has mapped, to be read at one moment."""
 
     def __init__(self, pid: int, seconds: float = PATIENCE_SECONDS) -> None:
-        """`seconds` is how long an answer may take."""
+        """`seconds` is the maximum time for an answer."""
         self._pid = pid
         self._seconds = seconds
         self._read = 0
@@ -23,9 +23,9 @@ class MappedFiles:
     def read_all(
         self, mappings: Sequence[Mapping], most: int, known: frozenset[FileState] = frozenset()
     ) -> Iterator[MappedFile | OSError]:
-        """The file of each mapping, or why it cannot be read: if it has more than `most` bytes for instance.
-        Of `known` files the content is left out. Raises OSError where the process as a whole cannot be read.
-        """
+        """Yields the file of each mapping, or the error that says why it cannot be read, for instance because
+        it has more than `most` bytes. Omits the content of `known` files. Raises OSError if the process as a
+        whole cannot be read."""
         at = 0
         while at < len(mappings):
             wanted = [mapped(mapping) for mapping in mappings[at : at + MAX_FILES]]
@@ -38,7 +38,7 @@ class MappedFiles:
                 yield file
 
     def read(self, mapping: Mapping, most: int) -> MappedFile:
-        """The file of one. Raises OSError."""
+        """Returns the file of one mapping. Raises OSError."""
         (file,) = self.read_all([mapping], most)
         if isinstance(file, OSError):
             raise file
@@ -46,6 +46,6 @@ class MappedFiles:
 
 
 def mapped(mapping: Mapping) -> Mapped:
-    """The same, as a reader takes it."""
+    """Returns the mapping in the form that a reader expects."""
     has_path = mapping.path.startswith("/") and not mapping.path.startswith("/memfd:") and not mapping.deleted
     return Mapped(mapping.start, mapping.end, mapping.file, mapping.path if has_path else "")

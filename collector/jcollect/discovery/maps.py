@@ -87,11 +87,10 @@ def mapped_pages(pid: int) -> int:
 
 
 def read_maps(pid: int, *containing: bytes, seconds: float = PATIENCE_SECONDS) -> list[Mapping]:
-    """The file mappings of a live process, of those lines that contain some of the given bytes; else of all.
+    """Returns the file mappings of a live process whose lines contain one of the given bytes, or all of them.
 
-    A JVM has a thousand lines: looking for bytes in all of them takes a few microseconds, parsing them
-    some milliseconds. Raises OSError as open(2) and read(2) do, EFBIG where there is too much of them, and
-    TimeoutError.
+    A JVM has a thousand lines: searching them for bytes takes a few microseconds, parsing all some
+    milliseconds. Raises OSError as open(2) and read(2) do, EFBIG if the text is too long, and TimeoutError.
     """
     answer = apart(pid, read_lines, pid, containing, MAX_MAPS_BYTES, MAX_KEPT_BYTES, seconds=seconds)
     # A path may hold any bytes; surrogateescape keeps it usable with open.

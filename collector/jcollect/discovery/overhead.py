@@ -64,7 +64,7 @@ def read_overhead(library: StubLibrary) -> Overhead:
         max_percent=_percent(limit),
         hit_ns=hit,
         total_ns=total,
-        # It can claim what it likes; more than all CPUs is impossible.
+        # The process can claim any time, but no more than all CPUs together is possible.
         recent_ns=min(recent, _WINDOW_SECONDS * _SECOND_NS * (os.cpu_count() or 1)),
         throttled_methods=throttled,
         # Agents that know of no quotas say 0 of them.

@@ -26,7 +26,8 @@ _CAP_SYS_PTRACE = 19
 _CAP_SYS_ADMIN = 21
 _CAP_PERFMON = 38
 _CAP_BPF = 39
-# Descriptors: the process, the file while it is linked, the link, and one that others may take meanwhile.
+# Descriptors for the process, the file while it is linked and the link, and one that other threads may use
+# meanwhile.
 _TO_ATTACH = 4
 
 
@@ -134,9 +135,9 @@ def look(pid: int, warn: Callable[[str], None]) -> TracedProcess:
 
 
 def look_again(before: TracedProcess, warn: Callable[[str], None]) -> TracedProcess:
-    """The process as it is now; what was read before is not read again.
+    """Returns the process as it is now, without reading again what was read before.
 
-    Raises OSError when it is gone, or cannot be read now; TimeoutError where it holds us up.
+    Raises OSError if it has exited or cannot be read now, and TimeoutError if it blocks us.
     """
     known = {library.place: library for library in before.libraries}
     mappings = read_stub_mappings(before.pid)
@@ -175,7 +176,8 @@ def look_again(before: TracedProcess, warn: Callable[[str], None]) -> TracedProc
 
 
 def _check_descriptors_left() -> None:
-    """Raises OSError. Readers take none of ours, but attaching to what they have read does."""
+    """Raises OSError if too few are left. Readers use none of ours, but attaching to what they have read
+    does."""
     taken: list[int] = []
     try:
         while len(taken) < _TO_ATTACH:
@@ -185,7 +187,7 @@ def _check_descriptors_left() -> None:
             os.close(each)
 
 
-# Characters of a path in a warning.
+# Maximum length of a path in a warning, in characters.
 _MAX_TOLD_PATH = 500
 
 
@@ -270,7 +272,7 @@ def is_stopped(pid: int) -> bool:
 
 
 def explain(pid: int, error: OSError, what: str = "memory map") -> JcollectError:
-    """The sentence for a process that cannot be read; `what` was to be read of it."""
+    """Returns the error for a process that cannot be read; `what` names the part that was to be read."""
     if error.errno in (errno.EACCES, errno.EPERM):
         return JcollectError(
             f"cannot read the {what} of PID {pid}: needs CAP_SYS_PTRACE or the process's own user; "

@@ -1,7 +1,7 @@
 """Walks over the fields of a protobuf message before it is decoded.
 
-An element of two bytes becomes up to 70 bytes in memory when it is decoded, and some hundred in a list of
-Python. So whoever decodes what a target has written counts the elements before.
+An element of two bytes becomes up to 70 bytes in memory when it is decoded, and some hundred in a Python
+list. So elements are counted before anything that a target has written is decoded.
 https://protobuf.dev/programming-guides/encoding/#structure
 """
 
@@ -13,14 +13,14 @@ _FIXED = {1: 8, 5: 4}
 
 
 class FieldsError(ValueError):
-    """The content is none of protobuf's, or has too many fields."""
+    """The content is not valid protobuf, or has too many fields."""
 
 
 def check_fields(content: bytes, most: int) -> None:
-    """Raises FieldsError unless there are at most so many fields, of all kinds, in the message itself.
+    """Raises FieldsError if the message itself has more than `most` fields, of all kinds together.
 
-    Those of messages inside are not counted: where none of these repeats anything, what they become is
-    bounded by their size in bytes.
+    Fields of nested messages are not counted: as long as none of these repeats anything, their size in bytes
+    bounds what they become.
     """
     at, count = 0, 0
     end = len(content)
@@ -37,9 +37,10 @@ def check_fields(content: bytes, most: int) -> None:
 
 
 def skip_field(content: bytes, at: int) -> int:
-    """Where the field after the one at `at` begins. Raises FieldsError, IndexError where it is cut."""
+    """Returns where the field after the one at `at` begins. Raises FieldsError, IndexError if it is
+    truncated."""
     tag, after = varint(content, at)
-    # A tag written longer than it need be would be counted as another than it is decoded as.
+    # A tag with redundant bytes would be counted as another field than the one it is decoded as.
     if (tag < 0x80) != (after == at + 1) or tag >> 32:
         raise FieldsError("it has a tag that is none")
     wire_type = tag & 7
@@ -50,12 +51,12 @@ def skip_field(content: bytes, at: int) -> int:
         return after + size
     if wire_type in _FIXED:
         return after + _FIXED[wire_type]
-    # Groups: nobody has written one for ten years.
+    # Groups have been obsolete for ten years.
     raise FieldsError("it has a field of a kind that is none")
 
 
 def varint(content: bytes, at: int) -> tuple[int, int]:
-    """The number at `at`, and where what follows it begins. Raises FieldsError, IndexError."""
+    """Returns the number at `at`, and where the next field begins. Raises FieldsError, IndexError."""
     number = 0
     for shift in range(0, 70, 7):
         byte = content[at]

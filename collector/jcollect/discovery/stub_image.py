@@ -1,7 +1,7 @@
 """Parses stub libraries: what the agent has written about its probes (contract 1 of the design).
 
-Here are the bytes of the file; where it is mapped is in stub_library.py. In a stub library link-time address
-and file offset are the same everywhere, so one number serves as both.
+This module handles the bytes of the file; stub_library.py handles where it is mapped. In a stub library,
+link-time address and file offset are equal everywhere, so one number serves as both.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ SLOT_BYTES = 32
 SEMAPHORE_BYTES = 2
 GATE_BYTES = 192
 
-# Measured: a decoded element without its texts; a Probe, its note, and what is made of them to list it.
+# Measured sizes: of a decoded element without its texts; of a Probe, its note and its entry in lists.
 _ELEMENT_BYTES = 70
 _PROBE_BYTES = 2500
 
 _KINDS = frozenset(probe_pb2.ProbeKind.values()) - {probe_pb2.PROBE_KIND_UNSPECIFIED}
-# What these pass begins with a duration.
+# Kinds whose first argument is a duration.
 TIMED_KINDS = (probe_pb2.PROBE_KIND_RETURN, probe_pb2.PROBE_KIND_THROW)
 MAX_WORDS = 13
 
 
 @dataclass(frozen=True)
 class Section:
-    """Part of a stub library: file offset and link-time address, size in bytes."""
+    """A part of a stub library: file offset (also the link-time address) and size in bytes."""
 
     address: int
     size: int
@@ -44,29 +44,29 @@ class Section:
 
 @dataclass(frozen=True)
 class StubImage:
-    """What a stub library says, apart from where it is mapped."""
+    """The contents of a stub library, without where it is mapped."""
 
     manifest: manifest_pb2.Manifest
     text: Section
     semaphores: Section
     states: Section
     gates: Section
-    # Of probes that can be attached to.
+    # Notes of the probes that can be attached to.
     notes: tuple[Note, ...]
-    # The probes that are skipped.
+    # Slots of the probes that are skipped.
     faulty_slots: frozenset[int]
     faults: Faults
-    # What it takes in memory, with its probes: an estimate from above, in bytes.
+    # Upper estimate of its size in memory with its probes, in bytes.
     weight: int
 
 
 def parse_stub_image(content: bytes) -> StubImage:
-    """Reads the bytes of a stub library. Raises MalformedLibraryError for anything else."""
+    """Parses the bytes of a stub library. Raises MalformedLibraryError for anything else."""
     sections = read_sections(content)
     manifest_bytes = _bytes_of(content, sections, ".jprobe.manifest")
     faults = Faults()
     manifest, elements = decode_manifest(manifest_bytes)
-    # A library without probes need not have notes.
+    # A library without probes may have no notes.
     note_bytes = _bytes_of(content, sections, ".note.stapsdt") if ".note.stapsdt" in sections else b""
     slots, methods = len(elements.probes), len(elements.methods)
     text = _array(sections, ".text", SLOT_BYTES, slots, "probes")
@@ -100,7 +100,7 @@ def _bytes_of(content: bytes, sections: dict[str, SectionHeader], name: str) -> 
 
 
 def _array(sections: dict[str, SectionHeader], name: str, size: int, count: int, what: str) -> Section:
-    """Where `count` elements of `size` bytes lie; what the section has beyond them is nobody's."""
+    """Returns where `count` elements of `size` bytes lie, and ignores the rest of the section."""
     section = _section(sections, name)
     if section.size < count * size:
         raise MalformedLibraryError(f"its section {name} is too small for {count} {what}")
@@ -110,8 +110,8 @@ def _array(sections: dict[str, SectionHeader], name: str, size: int, count: int,
 
 
 def _sound_notes(notes: list[Note], text: Section, semaphores: Section, faults: Faults) -> list[Note]:
-    """Their places go into the kernel: each has to be that of a stub and of a semaphore. No two may be of
-    one stub, or have one name: of those, the one of the first stub is taken."""
+    """The kernel gets these offsets, so each must be that of a stub and of a semaphore. Of several notes with
+    the same stub or name, the one with the first stub counts."""
     if not notes:
         return notes
     locations, semaphore_places, providers, names, _ = zip(*notes, strict=True)
@@ -147,14 +147,14 @@ def _sound_notes(notes: list[Note], text: Section, semaphores: Section, faults: 
 
 
 def _are_elements(addresses: Sequence[int], section: Section, size: int) -> npt.NDArray[np.bool_]:
-    # What lies before the section becomes a large number.
+    # An address before the section becomes a large number.
     offsets = np.array(addresses, np.uint64) - np.uint64(section.address)
     are: npt.NDArray[np.bool_] = (offsets < section.size) & (offsets % np.uint64(size) == 0)
     return are
 
 
 def words_of(kind: int, values: int) -> int:
-    """How many words a stub passes, by the kind of its probe and the number of its values."""
+    """Returns the number of words that a stub passes, by the kind of its probe and its number of values."""
     return 2 + max(values, 1) if kind in TIMED_KINDS else values + 1
 
 

@@ -1,6 +1,5 @@
-"""Finds stub libraries among what a process has mapped, and reads them; what they say is in stub_image.py,
-and what becomes of them as probes in probes.py.
-"""
+"""Finds stub libraries among the mappings of a process, and reads them. stub_image.py holds their contents,
+and probes.py makes probes of them."""
 
 from __future__ import annotations
 
@@ -25,8 +24,8 @@ from jcollect.discovery.stub_image import words_of as words_of
 from jcollect.procfs.mapped import Mapped
 from jcollect.procfs.mapped_answer import FileState, MappedFile
 
-# <any directory>/jprobe-<pid>-<random>/<generation>.so, or the memfd jprobe-<generation>. The PID in the
-# name is the one inside the target's PID namespace, so it says nothing here; older libraries lack the rest.
+# <any directory>/jprobe-<pid>-<random>/<generation>.so, or the memfd jprobe-<generation>. The PID in the name
+# is the one inside the target's PID namespace, so it is useless here; older libraries lack the rest.
 _PATH = re.compile(r".*/jprobe-\d+(-[0-9a-f]{1,16})?/\d+\.so|/memfd:jprobe-\d+")
 _IN_EVERY_PATH = b"jprobe-"
 
@@ -35,7 +34,7 @@ _known = KnownImages()
 
 @dataclass(frozen=True)
 class Backing:
-    """The file behind a stub library as it was when it was read, and where it is mapped."""
+    """The file behind a stub library as it was when it was read, and its mapping."""
 
     mapped: Mapped
     state: FileState
@@ -49,9 +48,9 @@ _NOWHERE = Place((0, 0, 0), 0, "")
 class StubLibrary:
     """A stub library mapped into a process.
 
-    `file` is a path by which it can be opened from here; `bias` is what to add to an address of
-    the image to get the address in the process; `place` tells it from all others of the process. `file` is
-    for others to read: what it leads to can change at any moment, and `backing` cannot.
+    `file` is a path that opens it from here. `bias` added to an address of the image gives the address in the
+    process. `place` distinguishes it from all others of the process. `file` is for display: the path may lead
+    to another file at any moment, unlike `backing`.
     """
 
     pid: int
@@ -90,7 +89,7 @@ def read_stub_mappings(pid: int) -> list[Mapping]:
 
 
 def read_stub_library(pid: int, mapping: Mapping) -> StubLibrary:
-    """Reads what is mapped. Raises MalformedLibraryError, or OSError if it cannot be opened."""
+    """Reads a mapped library. Raises MalformedLibraryError, or OSError if it cannot be opened."""
     ((_, library),) = read_stub_libraries(pid, [mapping])
     if isinstance(library, StubLibrary):
         return library
@@ -100,8 +99,8 @@ def read_stub_library(pid: int, mapping: Mapping) -> StubLibrary:
 def read_stub_libraries(
     pid: int, mappings: Sequence[Mapping]
 ) -> Iterator[tuple[Mapping, StubLibrary | MalformedLibraryError | OSError]]:
-    """What is mapped at each, or why it cannot be had; as it is read. A file that was read lately is not read
-    again. Raises OSError where the process as a whole cannot be read."""
+    """Yields the library of each mapping, or the error that it causes, as they are read. A file that was read
+    lately is not read again. Raises OSError if the process as a whole cannot be read."""
     known = _known.of({mapping.inode for mapping in mappings})
     files = MappedFiles(pid).read_all(mappings, MAX_LIBRARY_BYTES, frozenset(known))
     for mapping, file in zip(mappings, files, strict=True):

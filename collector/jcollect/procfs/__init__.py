@@ -1,1 +1,1 @@
-"""Reads of other processes that those processes cannot turn against whoever reads. For all other packages."""
+"""Reads other processes in ways that they cannot turn against the reader. For all other packages."""

@@ -1,8 +1,8 @@
-"""Runs functions apart, in a reader process that is abandoned when it does not answer.
+"""Runs functions apart, in a reader process that is abandoned if it does not answer.
 
-A process can hold up whoever opens its files or reads its memory for as long as it likes, by a file system of
-its own (FUSE): whoever waits for that cannot be killed, and no process ends that has a thread which waits. So
-nothing of the collector itself walks a path of a target, or reads its memory: reader processes do.
+A process with a file system of its own (FUSE) can block whoever opens its files or reads its memory, for as
+long as it likes. The blocked thread cannot be killed, and its process cannot end. So the collector itself
+never walks a path of a target or reads its memory: reader processes do.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from jcollect.procfs.reader_process import Answer as Answer
 from jcollect.procfs.reader_process import ReaderProcess
 from jcollect.procfs.status import effective_user
 
-# A page that comes from a busy disk takes less.
+# Even a page from a busy disk takes less.
 PATIENCE_SECONDS = 5.0
 
 _MOST_IDLE = 4
-# Readers at work at one time; further calls wait for one.
+# Maximum number of readers at work at a time; further calls wait for one.
 _MOST_AT_WORK = 16
 _MOST_HELD_BY_USER = 8
-# By all of them: beyond it root's own processes alone are read, for a user namespace has thousands of users.
+# Maximum number of readers held by all users, because a user namespace has thousands of users. Beyond it,
+# only root's own processes are read.
 _MOST_HELD = 64
 
 
 class _Held(NamedTuple):
-    """A reader that was killed and may not have ended, and the process that holds it, and its user."""
+    """A killed reader that may not have ended, with the process that holds it and that process's user."""
 
     pid: int
     aside: bool
@@ -54,14 +55,14 @@ def apart(
 ) -> Answer:
     """Returns what a function of a module returns: bytes, or bytes and descriptors.
 
-    `pid` is the process that is charged with it if that does not end. The function is found by its name, in
-    a module that imports nothing but the standard library and others of its kind. It gets the arguments
-    and, where `descriptors` are given, a list of their numbers in the reader. With `user` it runs as that
-    one, with no right of ours but to look into other user namespaces. `aside` is for what a process can do
-    without: if it does not end, the process is read all the same, but not aside. For any thread.
+    `pid` is the process that is charged if the function does not return. The function is found by its name,
+    in a module that imports only the standard library and modules that do the same. It gets the arguments
+    and, with `descriptors`, a list of their numbers in the reader. With `user` it runs as that user, and
+    keeps only the right to look into other user namespaces. `aside` marks an optional read: if it blocks, the
+    process is still read, but not aside. For any thread.
 
-    Raises the OSErrors that the function raises, TimeoutError if it does not end in time and for as long as
-    it does not. A user's processes have half the time for each reader that he holds already.
+    Raises the OSErrors that the function raises, and TimeoutError if it does not return in time, and until it
+    does. Each reader that a user already holds halves the time for that user's processes.
     """
     seconds /= 1 << _check_not_held(pid, aside)
     if not _at_work.acquire(timeout=seconds):
@@ -91,7 +92,7 @@ def _ask(
 
 
 def _take_idle() -> ReaderProcess | None:
-    """One that waits, and was not killed meanwhile."""
+    """Returns an idle reader that was not killed in the meantime."""
     while True:
         with _lock:
             if not _idle:
@@ -118,8 +119,8 @@ def _abandon(pid: int, aside: bool, reader: ReaderProcess) -> None:
 
 
 def _check_not_held(pid: int, aside: bool) -> int:
-    """The number of readers that the process's user holds. Raises TimeoutError where that, or what all hold,
-    is too much already."""
+    """Returns the number of readers that the process's user holds. Raises TimeoutError if that number, or the
+    number that all hold, is already too large."""
     if not _held:
         return 0
     with _lock:
@@ -139,7 +140,7 @@ def _check_not_held(pid: int, aside: bool) -> int:
 
 
 def _user_of(pid: int) -> int:
-    """-1 of a process that is gone."""
+    """Returns the user; -1 if the process has exited."""
     try:
         return effective_user(pid).uid
     except OSError:

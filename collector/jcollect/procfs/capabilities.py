@@ -1,4 +1,4 @@
-"""Capabilities of this process: those it holds, and how it gives them up permanently. See capabilities(7)."""
+"""Capabilities of this process: which it holds, and how it gives them up permanently. See capabilities(7)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAMES = {
 
 _VERSION_3 = 0x20080522
 _HEADER = struct.Struct("<Ii")
-# Effective, permitted, inheritable: the lower 32 of each, then the upper.
+# Effective, permitted and inheritable sets: the lower 32 bits of each, then the upper.
 _SETS = struct.Struct("<6I")
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
@@ -43,7 +43,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def held() -> tuple[int, int, int]:
-    """Returns the effective, permitted and inheritable capabilities of this thread, a bit for each."""
+    """Returns the effective, permitted and inheritable capabilities of this thread as bit sets."""
     sets = ctypes.create_string_buffer(_SETS.size)
     check(_libc.capget(_HEADER.pack(_VERSION_3, 0), sets))
     low, high = _SETS.unpack(sets.raw)[:3], _SETS.unpack(sets.raw)[3:]
@@ -57,14 +57,14 @@ def holds(capability: int) -> bool:
 
 
 def bits(capabilities: Collection[int]) -> int:
-    """Returns a set of capabilities as `held` has it."""
+    """Returns a set of capabilities in the form that `held` returns."""
     return sum(1 << capability for capability in set(capabilities))
 
 
 def keep_in_thread(wanted: Collection[int], inheritable: int = 0) -> None:
-    """Gives up all others, in this thread alone. Ambient ones go with them. Raises OSError.
+    """Gives up all others, in this thread only; ambient ones go with them. Raises OSError.
 
-    `inheritable` is a set as `held` has it; without that, no program that this thread runs has any, unless
+    `inheritable` is a set as `held` returns it. Without it, no program that this thread runs has any, unless
     root runs it.
     """
     kept = bits(wanted) & held()[1]
@@ -76,13 +76,13 @@ def keep_in_thread(wanted: Collection[int], inheritable: int = 0) -> None:
 
 
 def bound(wanted: Collection[int]) -> None:
-    """Keeps whatever this thread runs from ever having others. Takes CAP_SETPCAP; raises OSError."""
+    """Keeps everything that this thread runs from gaining others. Requires CAP_SETPCAP. Raises OSError."""
     for capability in set(range(_count())) - set(wanted):
         prctl(_PR_CAPBSET_DROP, capability)
 
 
 def keep_in_process(wanted: Collection[int]) -> None:
-    """Gives up all others, for this process and what it starts, and lets no program that it runs gain any.
+    """Gives up all others, for this process and its children, and lets no program that it runs gain any.
 
     For a process with one thread. Raises OSError.
     """
@@ -103,7 +103,7 @@ def prctl(option: int, *arguments: int) -> int:
 
 
 def check(result: int) -> int:
-    """Returns what a C function has returned. Raises the OSError of one that has returned -1."""
+    """Returns the result of a C function. Raises the OSError of one that returned -1."""
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

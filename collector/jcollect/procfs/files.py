@@ -1,8 +1,8 @@
-"""Opens and reads files of another process as that process sees them. For functions that run apart.
+"""Opens and reads files of another process as that process sees them. The functions run apart.
 
-Absolute links lead into the process's own root, and relative paths begin where it is. What is not a regular
-file is not opened at all: it could wait, answer for ever, or act when it is opened. Whose rights apply is for
-the caller to say, by the user that he gives to `apart`.
+Absolute links lead into the process's own root, and relative paths begin in its working directory. Only
+regular files are opened: any other file could block, answer forever, or act when it is opened. The caller
+decides whose rights apply, by the user that it passes to `apart`.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class _OpenHow(ctypes.Structure):
 
 
 def open_directory(pid: int, path: str) -> int:
-    """A descriptor of a directory that the process has at this path. Raises OSError."""
+    """Returns a descriptor of a directory that the process has at this path. Raises OSError."""
     return _open_inside(pid, path, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def open_seen_directory(pid: int, path: str) -> int:
-    """A descriptor of a directory of the process, by its path as seen from here. Raises OSError.
+    """Returns a descriptor of a directory of the process, by its path as seen from here. Raises OSError.
 
-    A link in the way leads into the process's own root if anywhere.
+    A link in the path can lead only into the process's own root.
     """
     below_root = path.removeprefix(f"/proc/{pid}/root")
     if below_root != path:
@@ -49,7 +49,7 @@ def open_seen_directory(pid: int, path: str) -> int:
 
 
 def read_file(pid: int, path: str, most: int) -> bytes:
-    """The first `most` bytes of a regular file that the process has at this path. Raises OSError."""
+    """Returns the first `most` bytes of a regular file that the process has at this path. Raises OSError."""
     held = _open_inside(pid, path, os.O_PATH)
     try:
         return read_held(held, most)
@@ -58,8 +58,8 @@ def read_file(pid: int, path: str, most: int) -> bytes:
 
 
 def read_held(held: int, most: int) -> bytes:
-    """The first `most` bytes of the regular file that an O_PATH descriptor stands for, whatever has become of
-    its path. Raises OSError."""
+    """Returns the first `most` bytes of the regular file behind an O_PATH descriptor, whatever its path leads
+    to now. Raises OSError."""
     about = os.fstat(held)
     if not stat.S_ISREG(about.st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file")
@@ -78,7 +78,7 @@ def read_held(held: int, most: int) -> bytes:
 def _open_inside(pid: int, path: str, flags: int) -> int:
     root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # With /proc/PID/root before the path, absolute links would lead into our own root.
+        # With a /proc/PID/root prefix, absolute links would lead into our own root.
         return _open(root, _from_root(pid, path), flags, _RESOLVE_IN_ROOT)
     finally:
         os.close(root)
@@ -100,12 +100,12 @@ def _open(folder: int, path: str, flags: int, resolve: int) -> int:
 
 
 def _from_root(pid: int, path: str) -> str:
-    """The path from the process's root. Raises OSError."""
+    """Returns the path relative to the process's root. Raises OSError."""
     if "\0" in path:
         raise OSError(errno.EINVAL, "it has a NUL in it", path)
     if path.startswith("/"):
         return path
-    # Both as seen from here; the root of a process in chroot(2) is one of our folders.
+    # Both are as seen from here; the root of a process in chroot(2) is one of our directories.
     root, folder = (os.readlink(f"/proc/{pid}/{name}") for name in ("root", "cwd"))
     if root != "/" and (folder == root or folder.startswith(f"{root}/")):
         folder = folder.removeprefix(root)

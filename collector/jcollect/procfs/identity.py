@@ -1,10 +1,10 @@
-"""Turns a child of ours into another user for good: the one place that changes an identity.
+"""Turns a child of ours into another user permanently. No other module changes an identity.
 
-The child shares its user with a process that may be hostile. Of root it keeps the capabilities that are named
-to `become`, and nothing else: no group, no other capability now or after an exec, no directory, no core dump.
-The user may signal it, and neither trace it nor read its memory, because it is not dumpable (prctl(2)).
+The child shares its user with a process that may be hostile. Of root's rights it keeps only the capabilities
+that are passed to `become`: no group, no other capability now or after an exec, no directory, no core dump.
+The user may signal it, but can neither trace it nor read its memory, because it is not dumpable (prctl(2)).
 
-It imports nothing but the standard library.
+It imports only the standard library.
 """
 
 from __future__ import annotations
@@ -41,14 +41,15 @@ _UMASK = 0o077
 
 @dataclass(frozen=True)
 class Identity:
-    """A user and a group, as numbered in our user namespace."""
+    """A user and a group, with their numbers in our user namespace."""
 
     uid: int
     gid: int
 
 
 def can_become(identity: Identity) -> bool:
-    """Returns true if this process has the capabilities for it, or is that user already, in any group."""
+    """Returns true if this process has the capabilities for the change, or is that user already, in any
+    group."""
     return _may_change() or os.getresuid() == (identity.uid,) * 3
 
 
@@ -59,10 +60,12 @@ def _may_change() -> bool:
 def become(identity: Identity, keep: Collection[int] = (SYS_PTRACE,), parent: int | None = None) -> None:
     """Makes this process that user, irrevocably, and verifies it. For a child with a single thread.
 
-    `keep` are capabilities, of which it keeps those that it has. `parent` is the PID of the parent that it
-    dies with. A process without CAP_SETUID and CAP_SETGID has to be that user already, and keeps its groups:
-    it has had the rights of both before. Raises OSError, PermissionError where the result is not what was
-    asked for: then the process must do nothing more.
+    `keep` lists the capabilities to keep, as far as the process has them. The process dies with its parent,
+    whose PID is `parent`. Without CAP_SETUID and CAP_SETGID it must be that user already, and keeps its
+    groups: it had the rights of both before.
+
+    Raises OSError, and PermissionError if the result is not what was asked for: the process must then do
+    nothing more.
     """
     if len(os.listdir("/proc/self/task")) != 1:
         raise _refusal("it has more than one thread, and each has an identity of its own")
@@ -77,19 +80,19 @@ def become(identity: Identity, keep: Collection[int] = (SYS_PTRACE,), parent: in
     prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     keep_in_thread(keep)
     _confine()
-    # Last: a change of identity takes the signal back, and makes the process dumpable or not as it likes.
+    # These come last, because a change of identity clears the signal and sets or clears the dumpable flag.
     prctl(_PR_SET_DUMPABLE, 0)
     if parent is not None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             raise _refusal("its parent has ended")
-    # Without CAP_SETPCAP the bounding set stays, and is of no use with no_new_privs.
+    # The bounding set stays if CAP_SETPCAP is missing, but with no_new_privs it is of no use.
     _verify(identity, groups, kept, is_bound)
 
 
 def _groups_to_have() -> list[int]:
-    """The supplementary groups afterwards: none, where they can be given up."""
-    # Where a user namespace forbids it (user_namespaces(7)), nobody in there can give up or gain a group.
+    """Returns the supplementary groups to have afterwards: none if they can be given up."""
+    # If a user namespace forbids it (user_namespaces(7)), no process in it can give up or gain a group.
     return [] if _may_change() and not _is_forbidden() else os.getgroups()
 
 
@@ -101,7 +104,7 @@ def _is_forbidden() -> bool:
 
 
 def _change_ids(identity: Identity, groups: Sequence[int]) -> None:
-    # While the capabilities for it are there.
+    # The change of user drops the capability that this needs.
     if holds(SETPCAP):
         bound(())
     if list(groups) != os.getgroups():
@@ -121,7 +124,7 @@ def _confine() -> None:
 
 def _verify(identity: Identity, groups: Sequence[int], kept: int, is_bound: bool) -> None:
     status = _status()
-    # The fourth is the one for files.
+    # The fourth ID is the file system's.
     uids, gids = status["Uid"].split(), status["Gid"].split()
     found = {
         "its user": set(map(int, uids)) == {identity.uid} and os.getresuid() == (identity.uid,) * 3,

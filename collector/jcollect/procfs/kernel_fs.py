@@ -1,8 +1,8 @@
-"""Tells the files whose pages the kernel gets by itself from those that it has to ask somebody for.
+"""Distinguishes files whose pages the kernel gets by itself from those that it has to request from others.
 
-To set a uprobe the kernel reads the page that it goes into, while it holds a lock without which nothing on
-the machine can fork. A file system that a program serves (FUSE) or a network does could keep it waiting for
-ever. For functions that run apart.
+To set a uprobe, the kernel reads the page that it goes into while it holds a lock that every fork on the
+machine needs. A file system served by a program (FUSE) or over a network could block it forever. The
+functions run apart.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import errno
 import fcntl
 import os
 
-# linux/magic.h, and the file systems' own headers.
+# Magic numbers from linux/magic.h, and the file systems' own headers.
 _OF_THE_KERNEL = {
     0xEF53: "ext",
     0x58465342: "xfs",
@@ -41,8 +41,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def check_is_kernels(held: int, pid: int) -> None:
     """Raises OSError (EREMOTE) unless the kernel alone serves the file of an O_PATH descriptor.
 
-    `pid` is a process that sees it. An overlay is as good as its layers, which nobody can tell: it counts if
-    root has mounted it.
+    `pid` is a process that sees it. An overlay is only as safe as its layers, which cannot be determined: it
+    is accepted if root has mounted it.
     """
     kind = _kind_of(held)
     if kind in _OF_THE_KERNEL or (kind == _OVERLAY and _is_of_root(held, pid)):
@@ -52,14 +52,14 @@ def check_is_kernels(held: int, pid: int) -> None:
 
 
 def _kind_of(held: int) -> int:
-    """f_type of struct statfs, its first word; 0 of one that does not even say that."""
+    """Returns f_type of struct statfs, its first word; 0 if the file system does not even report that."""
     about = (ctypes.c_ulong * 32)()
     return about[0] & 0xFFFFFFFF if _libc.fstatfs(held, about) == 0 else 0
 
 
 def _is_of_root(held: int, pid: int) -> bool:
-    """Says so of mounts in our mount namespace, or in one that belongs to our user namespace: no other user
-    can mount there."""
+    """Returns true for mounts in our mount namespace, or in one that belongs to our user namespace: no other
+    user can mount there."""
     mount = _mount_id(held)
     ours = _devices("self")
     with contextlib.suppress(OSError):
@@ -75,7 +75,7 @@ def _mount_id(held: int) -> bytes:
 
 
 def _devices(pid: str) -> dict[bytes, bytes]:
-    """By mount. Raises OSError."""
+    """Returns the devices of mounts, by mount. Raises OSError."""
     with open(f"/proc/{pid}/mountinfo", "rb") as lines:
         return {words[0]: words[2] for words in (line.split(maxsplit=3) for line in lines)}
 

@@ -1,14 +1,14 @@
-"""Finds and reads the file behind a mapping, whatever it is backed by: a file that is kept, unlinked, or in
-another mount namespace; a memfd with or without a descriptor. For functions that run apart.
+"""Finds and reads the file behind a mapping, whatever backs it: a file that still exists, is unlinked, or
+lies in another mount namespace; a memfd with or without a descriptor. The functions run apart.
 
 The target may exchange, truncate or grow the file at any moment, or put a FIFO or a device in its place. So
-/proc/PID/map_files is asked, which is the mapped file itself and no path; following it takes CAP_SYS_ADMIN or
-CAP_CHECKPOINT_RESTORE. A path counts if it leads to the same file, and serves to be shown. Without those
-rights a path is taken hold of without opening it (O_PATH), compared with the mapping, and what is held is
-opened.
+the file is opened through /proc/PID/map_files, which is the mapped file itself and not a path; following it
+requires CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE. A path is accepted if it leads to the same file, and is used
+for display. Without those capabilities a path is held without opening it (O_PATH), compared with the mapping,
+and then the held file is opened.
 
-The device in /proc/PID/maps is not the one that stat gives on overlayfs and btrfs, whose files have devices
-of their own.
+On overlayfs and btrfs, whose files have devices of their own, /proc/PID/maps shows another device than stat
+does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jcollect.procfs.files import read_held
 from jcollect.procfs.kernel_fs import check_is_kernels
 from jcollect.procfs.mapped_answer import FileState, MappedFile, digest_of, encode
 
-# Of one answer; it holds one file at least.
+# Maximum number of files in one answer, which always holds at least one.
 MAX_FILES = 256
 _ENOUGH_BYTES = 8 << 20
 _MAX_DESCRIPTORS = 1 << 16
@@ -31,7 +31,7 @@ _Identity = tuple[int, int, int]  # Major, minor, inode.
 
 
 class Mapped(NamedTuple):
-    """A line of /proc/PID/maps: `path` is empty where the line's own leads nowhere."""
+    """A line of /proc/PID/maps. `path` is empty if the line's own path leads nowhere."""
 
     start: int
     end: int
@@ -47,9 +47,10 @@ def read_mapped(
     read_before: int,
     known: frozenset[FileState],
 ) -> bytes:
-    """The files behind the first of these mappings, as `decode` tells them: as many as fit into an answer.
+    """Returns the files behind the first of these mappings, as many as fit into an answer, encoded for
+    `decode`.
 
-    A file may have `most` bytes, and all together `most_of_all`. Of `known` files the content is left out.
+    A file may have `most` bytes, and all together `most_of_all`. Omits the content of `known` files.
     """
     files = _Files(pid, most, known)
     read = read_before
@@ -70,10 +71,10 @@ def read_mapped(
 def hold_mapped(
     pid: int, mapping: Mapped, path: str, state: FileState, digest: bytes
 ) -> tuple[bytes, list[int]]:
-    """An O_PATH descriptor of a file that was read before, and `state` as it is now, encoded.
+    """Returns an O_PATH descriptor of a file that was read before, and its current state, encoded.
 
-    `path` is a path from here, for whoever may not follow map_files. Raises OSError, ESTALE if it is another
-    file or has another content, EREMOTE if the kernel would have to ask others for its pages.
+    `path` is a path from here, used if map_files may not be followed. Raises OSError: ESTALE if it is another
+    file or has other content, EREMOTE if the kernel would have to request its pages from others.
     """
     held = _open_link(pid, mapping)
     if held is None:
@@ -81,7 +82,7 @@ def hold_mapped(
     try:
         now = FileState.of(os.fstat(held))
         check_is_kernels(held, pid)
-        # Whoever unlinks or renames it changes the last one as well.
+        # Unlinking and renaming the file change its ctime as well.
         if now.content != state.content or (now != state and digest_of(read_held(held, now.size)) != digest):
             raise OSError(errno.ESTALE, "it is not what was read of it any more")
         return now.packed(), [held]
@@ -100,7 +101,7 @@ class _Files:
         self._descriptors: dict[_Identity, str] | None = None
 
     def read(self, mapping: Mapped, most_of_all: int, read_before: int) -> MappedFile:
-        """Raises OSError, also where it has too many bytes or is no regular file."""
+        """Reads one file. Raises OSError, also if it has too many bytes or is not a regular file."""
         path, held = self._hold(mapping)
         try:
             about = os.fstat(held)
@@ -117,16 +118,16 @@ class _Files:
             os.close(held)
 
     def _hold(self, mapping: Mapped) -> tuple[str, int]:
-        """A path to the mapped file, and an O_PATH descriptor of it. Raises OSError."""
-        # The plain path first: it is the one that other tools take too (bpftrace -p puts
-        # /proc/PID/root before it by itself).
+        """Returns a path to the mapped file, and an O_PATH descriptor of it. Raises OSError."""
+        # The plain path comes first because other tools want it (bpftrace -p adds the /proc/PID/root prefix
+        # itself).
         paths = [mapping.path, f"/proc/{self._pid}/root{mapping.path}"] if mapping.path else []
         held = _open_link(self._pid, mapping)
         if held is not None:
             identity = _identity(os.fstat(held))
             shown = _first(paths, {identity}) or self._described({identity}) or _link(self._pid, mapping)
             return shown, held
-        # Not permitted: then the file that has the path and the inode number will be it.
+        # map_files is not permitted: the file with that path and inode number is taken as the mapped one.
         named = {identity for identity in map(_identity_of, paths) if identity}
         identities = {mapping.file} | {identity for identity in named if identity[2] == mapping.file[2]}
         path = _first(paths, identities) or self._described(identities)
@@ -152,9 +153,9 @@ def _link(pid: int, mapping: Mapped) -> str:
 
 
 def _open_link(pid: int, mapping: Mapped) -> int | None:
-    """What is mapped there, be it longer or shorter by now; None if it is not for us to follow.
+    """Returns a descriptor of the mapped file, whatever its length now; None if we may not follow the link.
 
-    Raises OSError where nothing is mapped.
+    Raises OSError if nothing is mapped there.
     """
     path = _link(pid, mapping)
     try:
@@ -196,5 +197,5 @@ def _identity_of(path: str) -> _Identity | None:
 
 
 def _identity(status: os.stat_result) -> _Identity:
-    # The inode number alone will not do: numbers of different tmpfs mounts collide.
+    # Inode numbers alone do not suffice: those of different tmpfs mounts collide.
     return (os.major(status.st_dev), os.minor(status.st_dev), status.st_ino)

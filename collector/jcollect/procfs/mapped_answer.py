@@ -1,4 +1,4 @@
-"""The answers of mapped.py: what is known of a mapped file, and how it travels."""
+"""The answers of mapped.py: what they hold about a mapped file, and how they are encoded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO_CONTENT = -1
 
 
 class FileState(NamedTuple):
-    """Tells a file from every other, and most of its contents from one another; times in ns."""
+    """Distinguishes a file from every other, and most of its contents from one another. Times in ns."""
 
     device: int
     inode: int
@@ -38,14 +38,14 @@ class FileState(NamedTuple):
 
     @property
     def content(self) -> tuple[int, ...]:
-        """All but the time of the last change, which comes of unlinking and renaming as well."""
+        """Returns all but the ctime, which unlinking and renaming change as well."""
         return self[:-1]
 
 
 @dataclass(frozen=True)
 class MappedFile:
-    """`path` leads to it from here; `uid` is its owner. `content` is None, and `digest` empty, of a file that
-    the caller knows already."""
+    """`path` leads to it from here, and `uid` is its owner. For a file that the caller already knows,
+    `content` is None and `digest` empty."""
 
     path: str
     state: FileState
@@ -71,7 +71,7 @@ def encode(file: MappedFile | OSError) -> bytes:
 
 
 def decode(answer: bytes) -> Iterator[MappedFile | OSError]:
-    """Each file of an answer, or why it could not be read."""
+    """Yields each file of an answer, or the error that says why it could not be read."""
     at = 0
     while at < len(answer):
         number, uid, words, size, state, digest = _HEAD.unpack_from(answer, at)

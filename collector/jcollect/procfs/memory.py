@@ -1,4 +1,4 @@
-"""Reads parts of another process's memory, many at once. For functions that run apart."""
+"""Reads parts of another process's memory, many at once. The functions run apart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ _COUNT = struct.Struct("<q")
 
 
 def read_memory(pid: int, parts: Sequence[tuple[int, int]]) -> bytearray:
-    """What lies at these addresses, each with its size in bytes, as `parts_of` tells it. Raises OSError."""
+    """Returns the content at these addresses, each with its size in bytes, encoded for `parts_of`. Raises
+    OSError."""
     memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
     try:
         at = len(parts) * _COUNT.size
@@ -26,17 +27,17 @@ def read_memory(pid: int, parts: Sequence[tuple[int, int]]) -> bytearray:
 
 
 def _read(memory: int, address: int, room: memoryview) -> int:
-    """The number of bytes read, or minus an errno."""
+    """Returns the number of bytes read, or a negative errno."""
     try:
         return os.preadv(memory, [room], address) if room else 0
     except OSError as error:
         return -(error.errno or errno.EIO)
     except OverflowError:
-        return -errno.EFAULT  # No process has such addresses.
+        return -errno.EFAULT  # No process has such an address.
 
 
 def parts_of(answer: bytes, parts: Sequence[tuple[int, int]]) -> list[bytes | OSError]:
-    """Each part that `read_memory` has read, or why it could not be."""
+    """Returns each part that `read_memory` has read, or the error that says why it could not be read."""
     at = len(parts) * _COUNT.size
     found: list[bytes | OSError] = []
     for (count,), (_, size) in zip(_COUNT.iter_unpack(answer[:at]), parts, strict=True):

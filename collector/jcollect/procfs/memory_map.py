@@ -1,4 +1,5 @@
-"""Reads lines of /proc/PID/maps. For functions that run apart: the process can hold its memory map's lock."""
+"""Reads lines of /proc/PID/maps. The functions run apart, because the process can hold the lock on its memory
+map."""
 
 from __future__ import annotations
 
@@ -9,15 +10,16 @@ _PIECE_BYTES = 1 << 16
 
 
 def read_lines(pid: int, containing: Sequence[bytes], most: int, most_kept: int) -> bytes:
-    """The lines that contain one of the parts; all of them, if there are no parts.
+    """Returns the lines that contain one of the parts; all lines if there are no parts.
 
-    Reads `most` bytes and keeps `most_kept`. Raises OSError as open(2) and read(2) do, and EFBIG where there
-    is more.
+    Reads at most `most` bytes and keeps at most `most_kept`. Raises OSError as open(2) and read(2) do, and
+    EFBIG if there is more.
     """
     path = f"/proc/{pid}/maps"
     found: list[bytes] = []
     read, kept, rest = 0, 0, b""
-    # In pieces, each of whole lines: of a process with long paths the kernel prints 256 MiB and more.
+    # Reads in pieces of whole lines, because the kernel prints 256 MiB and more for a process with long
+    # paths.
     with open(path, "rb", buffering=0) as stream:
         while piece := stream.read(_PIECE_BYTES):
             lines, _, rest = (rest + piece).rpartition(b"\n")
@@ -31,7 +33,7 @@ def read_lines(pid: int, containing: Sequence[bytes], most: int, most_kept: int)
 
 
 def _lines_with(content: bytes, parts: Sequence[bytes]) -> Iterator[bytes]:
-    """In their order; all of them, in one, if there are no parts."""
+    """Yields the matching lines in order; the whole content at once if there are no parts."""
     if not parts:
         yield content
         return

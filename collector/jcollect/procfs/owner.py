@@ -1,4 +1,4 @@
-"""Whose a process is: who is charged with what it makes us do."""
+"""The owner of a process: the user who is charged for the work that it causes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ NOBODYS = -1
 
 
 def owner_of(pid: int) -> int:
-    """The effective user; NOBODYS of a process that is gone."""
+    """Returns the effective user; NOBODYS if the process has exited."""
     try:
         return effective_user(pid).uid
     except (OSError, ValueError, LookupError):

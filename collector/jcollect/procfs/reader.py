@@ -2,7 +2,7 @@
 
     python -I -S reader.py SOCKET
 
-It imports what it is asked to run, and has the standard library and jcollect itself to import from.
+It imports what it is asked to run, and only the standard library and jcollect itself can be imported.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-REQUEST = struct.Struct("<QI")  # Bytes that follow, and descriptors that come along.
-ANSWER = struct.Struct("<BQI")  # Status, and the same.
+REQUEST = struct.Struct("<QI")  # Number of bytes that follow, and of descriptors that come along.
+ANSWER = struct.Struct("<BQI")  # Status, and the same numbers.
 FINE, FAILED = 0, 1
-STARTED = b"\0"  # Before everything else.
+STARTED = b"\0"  # Sent before everything else.
 # SCM_MAX_FD of unix(7).
 MAX_DESCRIPTORS = 253
 
@@ -44,8 +44,8 @@ class _Request(NamedTuple):
     descriptors: Sequence[int]
 
     def load(self) -> None:
-        """While we are who we are: another user may not read jcollect's own files."""
-        with contextlib.suppress(Exception):  # `run` says why.
+        """Imports before the change of user: another user may not be able to read jcollect's own files."""
+        with contextlib.suppress(Exception):  # `run` reports the reason.
             importlib.import_module(self.module)
 
     def run(self) -> Any:
@@ -54,7 +54,7 @@ class _Request(NamedTuple):
 
 
 def receive(connection: socket.socket, size: int) -> bytearray:
-    """So many bytes. Raises EOFError where there are fewer, OSError."""
+    """Returns that many bytes. Raises EOFError if there are fewer, OSError."""
     content = bytearray(size)
     view = memoryview(content)
     while view:
@@ -66,9 +66,9 @@ def receive(connection: socket.socket, size: int) -> bytearray:
 
 
 def receive_with_descriptors(connection: socket.socket, size: int) -> tuple[bytes, list[int]]:
-    """Up to so many bytes, and the descriptors that come with them: fewer than were sent, where this process
-    may have no more. Raises OSError."""
-    # Not socket.recv_fds: in Python 3.11 it ignores flags, and children would inherit them.
+    """Returns up to that many bytes, and the descriptors that come with them: fewer than were sent if this
+    process may have no more. Raises OSError."""
+    # Not socket.recv_fds: in Python 3.11 it ignores flags, so that children would inherit the descriptors.
     room = socket.CMSG_SPACE(MAX_DESCRIPTORS * _DESCRIPTOR_BYTES)
     content, ancillary, _, _ = connection.recvmsg(size, room, socket.MSG_CMSG_CLOEXEC)
     received = array.array("i")
@@ -82,9 +82,9 @@ def main() -> None:
     _limit(resource.RLIMIT_AS, _MOST_MEMORY_BYTES)
     _limit(resource.RLIMIT_CORE, 0)
     connection = socket.socket(fileno=int(sys.argv[1]))
-    # Behind the standard library, which other packages beside us must not replace.
+    # Comes after the standard library, which other packages next to jcollect must not replace.
     sys.path.append(str(Path(__file__).parents[2]))
-    # Whoever has started us may ignore it, or have blocked it in that thread.
+    # The parent may ignore the signal, or have blocked it in the thread that started us.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
     _confine()
@@ -93,11 +93,11 @@ def main() -> None:
         while True:
             _serve_one(connection)
     except (EOFError, OSError):
-        os._exit(0)  # Nobody asks any more.
+        os._exit(0)  # No request can come any more.
 
 
 def _confine() -> None:
-    """Keeps the rights that reading takes, and those to become another user."""
+    """Keeps the capabilities that reading needs, and those to become another user."""
     from jcollect.procfs import capabilities as cap
     from jcollect.procfs.seccomp import NEVER_IN_READERS, forbid
 
@@ -107,7 +107,7 @@ def _confine() -> None:
 
 
 def _limit(which: int, most: int) -> None:
-    """At most so much; the collector may have less already."""
+    """Lowers a limit to that value; the collector may have a lower one already."""
     hard = resource.getrlimit(which)[1]
     if hard == resource.RLIM_INFINITY or hard > most:
         resource.setrlimit(which, (most, most))
@@ -122,7 +122,7 @@ def _serve_one(connection: socket.socket) -> None:
     if count != len(descriptors):
         raise EOFError
     request = _Request(module, name, arguments, descriptors)
-    # Whoever has asked kills it in time, unless he was killed himself.
+    # The requester kills this process in time, unless it was killed itself.
     signal.setitimer(signal.ITIMER_REAL, seconds + _MORE_SECONDS)
     if user is None:
         _answer(connection, request)
@@ -134,7 +134,7 @@ def _serve_one(connection: socket.socket) -> None:
 
 
 def _answer_as(user: Any, connection: socket.socket, request: _Request) -> None:
-    """In a child, because nobody can become another user and come back, for sure."""
+    """Answers in a child, because no process can reliably become another user and return."""
     from jcollect.procfs.identity import become
 
     request.load()
@@ -149,11 +149,11 @@ def _answer_as(user: Any, connection: socket.socket, request: _Request) -> None:
             os._exit(status)
     _wait_for(child, connection)
     if os.waitpid(child, 0)[1] != 0:
-        os._exit(1)  # Half an answer may be on its way.
+        os._exit(1)  # Half an answer may be in flight.
 
 
 def _wait_for(child: int, connection: socket.socket) -> None:
-    """Until it ends; ends with it if nobody waits for the answer any more."""
+    """Waits until the child ends; exits with it if no requester waits for the answer any more."""
     ended = os.pidfd_open(child)
     poll = select.poll()
     poll.register(ended, select.POLLIN)

@@ -1,4 +1,4 @@
-"""A reader process, seen from the one that has started it: what it is asked, and what it answers."""
+"""The parent's side of a reader process: its requests and answers."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from typing import Any
 
 from jcollect.procfs.reader import ANSWER, FAILED, REQUEST, STARTED, receive_with_descriptors
 
-# More than anything that is read: a stub library.
+# Larger than anything that is read: a stub library.
 MAX_ANSWER_BYTES = 80 << 20
 
-# 40 ms, where there is a CPU for it.
+# Takes 40 ms when a CPU is free.
 _STARTING_SECONDS = 20.0
 _PROGRAM = Path(__file__).with_name("reader.py")
 _PIECE_BYTES = 1 << 20
-# asm-generic/socket.h; takes CAP_NET_ADMIN.
+# asm-generic/socket.h; requires CAP_NET_ADMIN.
 _SO_SNDBUFFORCE = 32
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`descriptors` are the caller's to close."""
+    """An answer. The caller closes `descriptors`."""
 
     content: bytes
     descriptors: tuple[int, ...] = ()
 
 
 class ReaderProcess:
-    """A reader process. `is_ready` says that it has answered all that it was asked."""
+    """A reader process. `is_ready` is true if it has answered all requests."""
 
     def __init__(self) -> None:
-        """Raises OSError where none can be started."""
+        """Starts it. Raises OSError if it cannot be started."""
         ours, its = socket.socketpair()
         with its:
             _widen(its)
@@ -54,7 +54,8 @@ class ReaderProcess:
                     cwd="/",
                     env={},
                     pass_fds=(its.fileno(),),
-                    # Ctrl-C is for us; when we go, its socket ends, and so does it.
+                    # Ctrl-C is for jcollect. When jcollect exits, the reader's socket ends, and so does the
+                    # reader.
                     start_new_session=True,
                 )
             except BaseException:
@@ -65,7 +66,8 @@ class ReaderProcess:
         self.is_ready = True
 
     def ask(self, request: tuple[Any, ...], descriptors: Sequence[int], seconds: float) -> Answer:
-        """Raises OSError as the function does, EOFError if the reader ends, TimeoutError."""
+        """Returns the answer. Raises OSError as the function does, EOFError if the reader ends, and
+        TimeoutError if the answer does not come in time."""
         content = pickle.dumps((*request, seconds))
         self.is_ready = False
         try:
@@ -83,7 +85,7 @@ class ReaderProcess:
         return answered
 
     def _wait_until_started(self) -> None:
-        """Raises OSError if it takes too long, which is not the fault of whom it is to read."""
+        """Raises OSError if it takes too long, which is not the fault of the process to be read."""
         if self._has_started:
             return
         self._socket.settimeout(_STARTING_SECONDS)
@@ -106,7 +108,7 @@ class ReaderProcess:
             content = self._bytes(size, deadline)
             self.is_ready = True
             if count != len(received):
-                # The kernel drops those that there is no room for.
+                # The kernel drops descriptors that exceed the limit.
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             return status, Answer(content, tuple(received))
         except BaseException:
@@ -136,24 +138,25 @@ class ReaderProcess:
             self._process.kill()
 
     def has_hung_up(self) -> bool:
-        """Neither it nor a child of it has the other end of the socket."""
+        """Returns true if neither it nor a child of it has the other end of the socket."""
         poll = select.poll()
         poll.register(self._socket, select.POLLRDHUP)
         return bool(poll.poll(0))
 
     def has_ended(self) -> bool:
-        """Says so of its child as well."""
+        """Returns true only if its child has ended as well."""
         return self._process.poll() is not None and self.has_hung_up()
 
     def close(self) -> None:
-        """The process ends by itself."""
+        """Closes the socket; the process then ends."""
         self._socket.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.1)
 
 
 def _widen(answers: socket.socket) -> None:
-    """Lets an answer of usual size be sent at once: switching to and fro takes longer than copying."""
+    """Enlarges the buffer so that a usual answer is sent at once: switching back and forth takes longer than
+    copying."""
     with contextlib.suppress(OSError):
         answers.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _PIECE_BYTES << 2)
 

@@ -1,7 +1,7 @@
-"""Forbids system calls that jcollect never makes, so that a fault in it cannot be used to make them.
+"""Forbids system calls that jcollect never makes, so that an exploited bug cannot make them.
 
-A deny list, because an allow list of what gRPC, Python and a JVM call would not last. A forbidden call fails
-with EPERM. Format: seccomp(2), struct sock_filter in linux/filter.h.
+It is a deny list, because an allow list of what gRPC, Python and a JVM call would not last. A forbidden call
+fails with EPERM. Format: seccomp(2), struct sock_filter in linux/filter.h.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from jcollect.procfs.capabilities import check
 
-# Number on x86_64 and on aarch64 (asm/unistd.h); those from 424 on are the same everywhere.
+# Call numbers on x86_64 and on aarch64 (asm/unistd.h); those from 424 on are the same everywhere.
 _NUMBERS: dict[str, tuple[int, int | None]] = {
     "acct": (163, 89),
     "add_key": (248, 217),
@@ -62,14 +62,14 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
     "unshare": (272, 97),
     "userfaultfd": (323, 282),
 }
-# Readers run no programs, serve nobody, trace nothing and enter no namespace.
+# Readers start no programs, serve no clients, trace nothing and enter no namespace.
 _OF_OTHERS = frozenset(("bind", "bpf", "execve", "execveat", "perf_event_open", "setns"))
 NEVER = frozenset(_NUMBERS) - _OF_OTHERS
 NEVER_IN_READERS = frozenset(_NUMBERS)
 
 # linux/audit.h
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-# Calls of the x32 ABI have this bit.
+# System calls of the x32 ABI have this bit.
 _X32 = 0x40000000
 
 # linux/seccomp.h, linux/bpf_common.h
@@ -88,9 +88,9 @@ class _Program(ctypes.Structure):
 
 
 def forbid(calls: Iterable[str]) -> None:
-    """All threads of this process, and what it starts, for good. no_new_privs must be set.
+    """Forbids calls permanently, for all threads of this process and its children. no_new_privs must be set.
 
-    Does nothing where the kernel has no filters, or on another machine than these. Raises OSError.
+    Does nothing if the kernel has no filters, or on any other machine than these. Raises OSError.
     """
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
@@ -106,15 +106,15 @@ def forbid(calls: Iterable[str]) -> None:
         ctypes.byref(attributes),
     )
     if result < 0 and ctypes.get_errno() in (errno.ENOSYS, errno.EINVAL):
-        return  # Built without CONFIG_SECCOMP_FILTER.
+        return  # The kernel was built without CONFIG_SECCOMP_FILTER.
     check(result)
 
 
 def program(calls: Iterable[str], machine: str) -> bytes:
-    """The filter: what is forbidden, and what comes by another ABI, is EPERM."""
+    """Returns the filter: forbidden calls, and calls through another ABI, fail with EPERM."""
     column, architecture = _ARCHITECTURES[machine]
     numbers = sorted(number for name in calls if (number := _NUMBERS[name][column]) is not None)
-    refuse = len(numbers) + 1  # Counted from the instruction after the test of the architecture.
+    refuse = len(numbers) + 1  # Jumps are relative to the instruction after the test of the architecture.
     code = [
         (_LOAD, 0, 0, _ARCH_AT),
         (_EQUAL, 1, 0, architecture),

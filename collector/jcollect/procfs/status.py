@@ -1,4 +1,4 @@
-"""What /proc/PID/status says, which the kernel answers by itself and at once."""
+"""Reads /proc/PID/status, which the kernel answers by itself and at once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _MOST_BYTES = 1 << 13
 
 
 def effective_user(pid: int) -> Identity:
-    """The effective user and group of a process. The owner of /proc/PID is root where it may not be dumped.
-    Raises OSError."""
+    """Returns the effective user and group of a process. /proc/PID would not do: root owns it if the process
+    may not be dumped. Raises OSError."""
     with open(f"/proc/{pid}/status", "rb", buffering=0) as status:
         content = status.read(_MOST_BYTES)
     try:

@@ -28,7 +28,8 @@ class Address:
 
     @property
     def is_local(self) -> bool:
-        """Returns true if only processes of this machine can connect, of any user where it is TCP."""
+        """Returns true if only processes of this machine can connect; over TCP, that includes those of any
+        user."""
         if self.path is not None or self.host == "localhost":
             return True
         try:

@@ -51,9 +51,9 @@ class Claim(Protocol):
 
 
 def claim(address: Address, insecure: bool = False) -> Claim:
-    """Raises JcollectError where a server could not be, or should not be without `insecure`.
+    """Raises JcollectError if a server cannot listen there, or should not without `insecure`.
 
-    TCP asks nobody who he is: only a Unix socket is guarded, by its mode.
+    TCP does not authenticate: only a Unix socket is protected, by its mode.
     """
     if address.path is None and not insecure:
         who = "any user of this machine" if address.is_local else "anyone on a machine that can reach it"

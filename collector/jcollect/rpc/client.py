@@ -28,7 +28,7 @@ from jprobe.v1 import collector_pb2
 ANSWER_SECONDS = 5.0
 # After that, gRPC itself is stuck.
 _STUCK_SECONDS = 15.0
-# A batch takes about 1 MiB at most. A probe is described in 500 bytes: this is 250,000 of them.
+# A batch takes at most about 1 MiB. A probe is described in 500 bytes, so 250,000 of them fit.
 _MOST_MESSAGE_BYTES = 128 << 20
 _OPTIONS = [("grpc.max_receive_message_length", _MOST_MESSAGE_BYTES), *OPTIONS]
 # As in rpc/server.py, without what a server starts.

@@ -1,7 +1,8 @@
-"""How much clients may ask of a collector, all together and each: whoever can connect may be hostile.
+"""Limits what clients may ask of a collector, each and all together: any client that can connect may be
+hostile.
 
-What a client is refused for costs little, and is told in a sentence; nothing of it reaches the threads that
-read and follow.
+A rejected request costs little and gets one sentence as its error. It never reaches the threads that read and
+follow.
 """
 
 from __future__ import annotations
@@ -18,52 +19,54 @@ import grpc
 
 from jcollect.rpc.keepalive import SERVER_OPTIONS as KEEPALIVE_OPTIONS
 
-# Limits of one request, lengths in characters; collector.proto and docs/events.md tell them too.
+# Limits of one request, lengths in characters; collector.proto and docs/events.md state them too.
 MOST_GLOBS = 64
 MOST_GLOB_LENGTH = 512
 MOST_PIDS = 1024
-# The above take less than half of it.
+# A request within the limits above needs less than half of it.
 _REQUEST_BYTES = 256 << 10
 
-# Each call holds a thread of the pool; beyond that, calls are refused rather than left waiting.
+# Each call holds a thread of the pool; further calls are rejected, not queued.
 MOST_CALLS = 128
-# Streams hold one for as long as the client likes, and a queue: they leave room for other calls.
+# Each stream holds a thread for as long as the client likes, and a queue; the limit leaves threads for other
+# calls.
 MOST_STREAMS = 64
 MOST_REFLECTIONS = 8
-# Calls that look at every probe hold the interpreter for most of that time, which the reader needs too.
+# Calls that read every probe hold the interpreter for most of their time, and the reader needs it too.
 _LONGEST_REST_SECONDS = 1.0
 _LOOK_WAIT_SECONDS = 30.0
 _ACTIVE_SECONDS = 0.2
 
-# A client needs one. Beyond that, and beyond this part of the descriptors that there may be, gRPC hangs up.
+# A client needs one. Beyond this number, or this part of the available descriptors, gRPC hangs up.
 _MOST_CONNECTIONS = 128
 _SHARE_OF_DESCRIPTORS = 1 / 4
 _LEAST_CONNECTIONS = 4
 _CALLS_PER_CONNECTION = 64
 _HEADER_BYTES = 8 << 10
-# To say what HTTP/2 begins with; then to be without a call, after which a client of gRPC's connects anew by
-# itself when it has one.
+# Time to send the start of HTTP/2; then time without a call, after which a gRPC client reconnects for its
+# next one.
 _HANDSHAKE_SECONDS = 10
 _IDLE_SECONDS = 60
 
 
 def server_options() -> list[tuple[str, int]]:
-    """The arguments of a gRPC server's channels. Reads how many descriptors there may be at this moment."""
+    """Returns the arguments of a gRPC server's channels. Reads how many descriptors there may be at this
+    moment."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     share = _MOST_CONNECTIONS
     if descriptors != resource.RLIM_INFINITY:
         share = max(int(descriptors * _SHARE_OF_DESCRIPTORS), _LEAST_CONNECTIONS)
     return [
-        # Else two collectors could share a port, each getting half of the calls.
+        # With reuseport, two collectors could share a port, each getting half of the calls.
         ("grpc.so_reuseport", 0),
         ("grpc.max_allowed_incoming_connections", min(_MOST_CONNECTIONS, share)),
         ("grpc.server_handshake_timeout_ms", int(1000 * _HANDSHAKE_SECONDS)),
         ("grpc.max_connection_idle_ms", int(1000 * _IDLE_SECONDS)),
         ("grpc.max_concurrent_streams", _CALLS_PER_CONNECTION),
-        # Calls that Python has not seen yet.
+        # Limits the calls that have not reached Python.
         ("grpc.server.max_pending_requests", MOST_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", 2 * MOST_CALLS),
-        # Also of what a compressed one becomes.
+        # Applies to the decompressed size as well.
         ("grpc.max_receive_message_length", _REQUEST_BYTES),
         ("grpc.max_metadata_size", _HEADER_BYTES),
         ("grpc.absolute_max_metadata_size", 2 * _HEADER_BYTES),
@@ -72,12 +75,13 @@ def server_options() -> list[tuple[str, int]]:
 
 
 def raise_descriptor_limit() -> None:
-    """Lets this process have as many open files as it may: clients and targets take some each.
+    """Raises this process's limit of open files to its maximum: clients and targets use some each.
 
-    Children inherit that. Those of jcollect, a compiler and a helper in another namespace, open few.
+    Children inherit the limit. Those of jcollect, a compiler and a helper in another namespace, open few
+    files.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # More than fs.nr_open cannot be had, which is told as EPERM.
+    # A limit above fs.nr_open fails with EPERM.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -92,7 +96,7 @@ class Request(Protocol):
 
 
 def refuse_if_too_large(request: Request, context: grpc.ServicerContext) -> None:
-    """Ends the call with INVALID_ARGUMENT, and a sentence that says which limit the request exceeds."""
+    """Ends the call with INVALID_ARGUMENT, and a sentence that names the limit that the request exceeds."""
     problem = ""
     if len(request.globs) > MOST_GLOBS:
         problem = f"{len(request.globs):,} globs; at most {MOST_GLOBS} are taken"
@@ -105,16 +109,16 @@ def refuse_if_too_large(request: Request, context: grpc.ServicerContext) -> None
 
 
 class Slots:
-    """So many calls of a kind at a time; more are refused at once."""
+    """Limits the calls of one kind at a time; further ones are rejected at once."""
 
     def __init__(self, most: int, what: str) -> None:
-        """`what` they are, as in "streams"."""
+        """`what` names the calls, as in "streams"."""
         self._free = threading.BoundedSemaphore(most)
         self._refusal = f"the collector serves {most} {what} already"
 
     @contextlib.contextmanager
     def one(self, context: grpc.ServicerContext) -> Iterator[None]:
-        """Ends the call with RESOURCE_EXHAUSTED where there is none left."""
+        """Holds a slot for the block. Ends the call with RESOURCE_EXHAUSTED if none is free."""
         if not self._free.acquire(blocking=False):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, self._refusal)
         try:
@@ -124,21 +128,22 @@ class Slots:
 
 
 class Turns:
-    """One call at a time, and a rest after it for as long as it took: others wait, in the order in which they
-    have come, unless their clients give up."""
+    """Runs one call at a time, with a pause after it for as long as it took. Others wait in the order of
+    their arrival, unless their clients give up."""
 
     def __init__(self, seconds: float = _LOOK_WAIT_SECONDS) -> None:
-        """`seconds` is how long a call waits at most."""
+        """`seconds` is the maximum time that a call waits."""
         self._seconds = seconds
         self._is_taken = False
-        # When the next may begin, by time.monotonic().
+        # Time (time.monotonic()) at which the next call may begin.
         self._rested = 0.0
         self._waiting: deque[object] = deque()
         self._changed = threading.Condition()
 
     @contextlib.contextmanager
     def one(self, context: grpc.ServicerContext) -> Iterator[None]:
-        """Ends the call with RESOURCE_EXHAUSTED where its turn does not come in time."""
+        """Waits for a turn, and holds it for the block. Ends the call with RESOURCE_EXHAUSTED if it does not
+        come in time."""
         if not self._has_begun(context):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls wait for the collector")
         begun = time.monotonic()

@@ -1,5 +1,5 @@
-"""Ends calls whose request does not come: each holds a thread, and gRPC would wait for as long as the client
-keeps its connection."""
+"""Ends calls whose request does not arrive: each holds a thread, and gRPC would wait for as long as the
+client keeps its connection."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 import grpc
 
-# A request has a few hundred bytes: a client that is alive needs no longer for it.
+# A request has a few hundred bytes, so a live client needs no more time for it.
 _REQUEST_SECONDS = 10.0
 
 
 class Prompt(grpc.ServerInterceptor):  # type: ignore[misc]
-    """For calls that have one request; those that stream theirs are not its business."""
+    """Watches calls that have one request, and ignores those that stream theirs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # The time (time.monotonic()) from which a call is overdue, by its context.
+        # Time (time.monotonic()) from which a call is overdue, by its context.
         self._waiting: dict[Any, float] = {}
 
     def end_overdue(self) -> None:
-        """To be called every now and then."""
+        """Ends overdue calls. Must be called now and then."""
         now = time.monotonic()
         with self._lock:
             overdue = [context for context, deadline in self._waiting.items() if now > deadline]

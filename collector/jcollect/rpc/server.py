@@ -67,8 +67,8 @@ class Server:
         self._server.start()
 
     def hang_up_on_stalled(self) -> None:
-        """To be called every now and then: ends the connections of clients that read nothing at all, and the
-        calls of those that do not say what they want."""
+        """Ends the connections of clients that read nothing at all, and the calls of those that do not send
+        their request. Must be called now and then."""
         self._prompt.end_overdue()
         if self._stalled is not None:
             self._stalled.hang_up()
@@ -88,8 +88,8 @@ class Server:
 
 
 class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
-    """Serving, as long as it serves at all. No Watch: there is nothing to wait for, and UNIMPLEMENTED has
-    clients take the service for healthy."""
+    """Reports SERVING for as long as the server runs. Watch is UNIMPLEMENTED: there is nothing to wait for,
+    and clients then treat the service as healthy."""
 
     def Check(
         self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
@@ -100,7 +100,7 @@ class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 
 
 class _Reflection(reflection.ReflectionServicer):  # type: ignore[misc]
-    """A stream holds a thread for as long as its client likes: there are few."""
+    """Allows few streams, because each holds a thread for as long as its client likes."""
 
     def __init__(self) -> None:
         super().__init__((SERVICE, _HEALTH, reflection.SERVICE_NAME))

@@ -86,8 +86,9 @@ def _told(context: grpc.ServicerContext, what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """A look at all probes makes many objects, none of them garbage: to search those for some again and again
-    keeps the reader waiting for tenths of a second. For one look at a time."""
+    """Turns off the garbage collector in a block: reading all probes creates many objects, none of them
+    garbage, and repeated collections would keep the reader waiting for tenths of a second. For one such read
+    at a time."""
     gc.disable()
     try:
         yield

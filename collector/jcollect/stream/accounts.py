@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from jcollect.stream.columns import U32, U64
 
-# A sum of floats that is below this is that of integers below 2**64.
+# A float sum below this limit belongs to an integer sum below 2**64.
 _FITS = 2.0**63
 
 
@@ -67,21 +67,22 @@ class Books:
         return Totals(*(exact_sum(counts[probes]) for counts in _values(self)))
 
     def each(self) -> list[Totals]:
-        """Of each probe id."""
+        """Returns the totals of each probe id."""
         return [Totals(*counts) for counts in zip(*(of.tolist() for of in _values(self)), strict=True)]
 
 
 def exact_sum(counts: U64) -> int:
-    """Beyond 64 bits too: the times of many probes come to that in days."""
+    """Returns the sum without overflow: the times of many probes exceed 64 bits within days."""
     if counts.sum(dtype=np.float64) < _FITS:
         return int(counts.sum())
     return sum(counts.tolist())
 
 
 class Share:
-    """What of the books is one process's: of probes that have ids, and of such that have given theirs back.
+    """The share of the books that belongs to one process: its probes that have ids, and those that have given
+    theirs back.
 
-    Whoever uses it sees to it that no ids are given back meanwhile.
+    The caller ensures that no ids are given back in the meantime.
     """
 
     def __init__(self) -> None:
@@ -92,12 +93,12 @@ class Share:
         self._ids.append(ids)
 
     def close(self, ids: npt.NDArray[np.int64], totals: Totals) -> None:
-        """They are given back, and this is what they have come to."""
+        """Ends the share: the ids are given back, with these final totals."""
         self._ids = [each for each in self._ids if each is not ids]
         self._closed += totals
 
     def totals(self, books: Books) -> Totals:
-        """As the books say it."""
+        """Returns the totals according to the books."""
         if not self._ids:
             return self._closed
         return self._closed + books.totals(np.concatenate(self._ids))

@@ -16,9 +16,10 @@ from jcollect.discovery.stub_library import StubLibrary
 
 
 class Cost:
-    """Of one process. A process without an agent has none that is known, and keeps to no limit.
+    """The cost of the probes of one process. Without an agent, a process has no known cost and keeps to no
+    limit.
 
-    For one thread at a time, but for `end`.
+    For one thread at a time, except `end`.
     """
 
     def __init__(self, process: TracedProcess, linker: Linker, max_percent: int | None) -> None:
@@ -58,7 +59,7 @@ class Cost:
 
     @property
     def last(self) -> Overhead | None:
-        """As of the last `read`."""
+        """The cost as of the last `read`."""
         return self._last
 
     @property
@@ -68,8 +69,8 @@ class Cost:
 
     @property
     def total_ns(self) -> int:
-        """What the probes have cost since we are attached, all tracers together, as of the last `read`. The
-        process can claim what it likes: no more than all CPUs for all that time."""
+        """Returns the cost of the probes since we attached, for all tracers together, as of the last `read`.
+        The process can claim any cost, but at most all CPUs for all that time is accepted."""
         now = 0 if self._last is None else self._last.total_ns - self._total_before
         return max(0, min(self._of_earlier + now, self.elapsed_ns * cpus()))
 
@@ -79,7 +80,7 @@ class Cost:
         return int((time.monotonic() - self._begun) * 1e9)
 
     def end(self) -> None:
-        """The limit is asked for no longer, and not again. For any thread."""
+        """Stops asking for the limit, permanently. For any thread."""
         with self._limit_lock:
             self._has_ended = True
         self._lift()
@@ -88,7 +89,7 @@ class Cost:
         rungs = limits_of(library)
         rung = rung_of(percent, list(rungs))
         if rung not in rungs:
-            return  # No agent of ours has written that.
+            return  # No agent of ours wrote that.
         limit: Links | None = self._linker.link([rungs[rung]])
         with self._limit_lock:
             if not self._has_ended:

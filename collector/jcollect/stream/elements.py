@@ -1,5 +1,5 @@
-"""Counts what a message is made of before it is parsed: two bytes of an empty submessage become a hundred in
-memory, so that a message of a size that may be would become gigabytes."""
+"""Counts the parts of a message before it is parsed. Two bytes of an empty submessage become a hundred in
+memory, so a message within the size limit could become gigabytes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-# The largest collector has a million probes with one value each; each takes 250 bytes.
+# The largest collector has a million probes with one value each, of 250 bytes each.
 MOST_ELEMENTS = 1 << 21
-# A message of this size becomes 130 MB at most.
+# A message of this size becomes at most 130 MB in memory.
 _HARMLESS_BYTES = 1 << 20
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 
@@ -18,7 +18,7 @@ _Parsed = TypeVar("_Parsed", bound=Message)
 
 
 def parse(kind: type[_Parsed], content: bytes) -> _Parsed:
-    """The message. Raises DecodeError where it is none, or would take gigabytes."""
+    """Returns the parsed message. Raises DecodeError if it is malformed or would become gigabytes."""
     if len(content) > _HARMLESS_BYTES:
         _check(content, kind.DESCRIPTOR)
     return kind.FromString(content)
@@ -58,7 +58,7 @@ def _check(content: bytes, descriptor: Any) -> None:
 
 @lru_cache(maxsize=32)
 def _submessages(descriptor: Any) -> dict[int, Any]:
-    """Those of its fields that are messages, by number."""
+    """Returns the message fields of a message, by number."""
     return {field.number: field.message_type for field in descriptor.fields if field.message_type is not None}
 
 

@@ -19,7 +19,7 @@ def _second(seconds: int, pattern: str) -> str:
 
 
 def json_line(row: Row) -> str:
-    """One event as a JSON object, keys in a fixed order, without the line's end."""
+    """Returns one event as a JSON object, keys in a fixed order, without a line feed."""
     probe = row.probe
     seconds, nanos = divmod(row.time_unix_nanos, 1_000_000_000)
     line: dict[str, object] = {
@@ -100,7 +100,7 @@ def what_text(probe: collector_pb2.Probe) -> str:
 
 
 def kind_name(probe: collector_pb2.Probe) -> str:
-    """As in "entry"; a later collector may know more kinds."""
+    """Returns the name of the kind, as in "entry"; a later collector may have more kinds."""
     return KIND_NAMES.get(probe.kind, "unknown")
 
 

@@ -1,6 +1,6 @@
-"""Hands batches to subscribers: encoded once for each distinct filter, never waiting for anybody.
+"""Hands batches to subscribers: encodes them once per distinct filter, and never waits for a subscriber.
 
-The reader takes part in it: nothing that a subscriber asks for, not even the matching of its globs, is done
+The reader calls the hub, so nothing that a subscriber asks for, including the matching of its globs, runs
 while the hub's lock is held.
 """
 
@@ -21,15 +21,15 @@ from jprobe.v1 import collector_pb2
 QUEUE_BYTES = 64 << 20
 # Of all. Subscribers with less than an equal share of it may go on, so that it can become twice that.
 ALL_QUEUES_BYTES = 128 << 20
-# Steps of matching (globs.Budget) that one request may take: a client that lists 64 globs, half of whose text
-# is in many names, may have 100,000 probes.
+# Matching steps (globs.Budget) per request. It suffices for 100,000 probes and 64 globs, half of whose text
+# is in many names.
 MATCH_STEPS = 5_000_000_000
-# And that each subscriber's globs may take of what adds probes, which waits for them: per addition, and per
-# probe. From so many subscribers with globs on, they share what these have.
+# Matching steps of each subscriber's globs when probes are added, which wait for it: per addition, and per
+# probe. Beyond this number of subscribers with globs, they share the total.
 _ADD_STEPS = 100_000_000
 _ADD_STEPS_OF_ONE = 6_000
 _ADD_SHARES = 8
-# Globs that a message names, and characters of each.
+# Maximum number of globs that a message names, and of characters of each.
 _NAMED = 3
 _NAMED_LENGTH = 100
 
@@ -52,7 +52,7 @@ class Hub:
         self._accounts = accounts
         self._room = Room(queue_bytes, all_queues_bytes)
         self._lock = threading.Lock()
-        # Held by those that add and remove probes, for as long as they match them. Not by the reader.
+        # Held while probes are added or removed, and matched. The reader never takes it.
         self._changing = threading.Lock()
         self._subscriptions: list[Subscription] = []
         self._ended = False
@@ -66,17 +66,17 @@ class Hub:
         pids: Collection[int] = (),
         peer: str = "",
     ) -> Subscription:
-        """From now on; `probes` are some of the hub's in their state of this moment. `pids` narrow to the
-        probes of some processes, none do not.
+        """Subscribes from now on; `probes` are some of the hub's in their current state. `pids` narrow to the
+        probes of some processes; an empty set does not.
 
-        Raises NoSuchProbeError where the globs match nothing, TooCostlyError where they take too long.
+        Raises NoSuchProbeError if the globs match nothing, TooCostlyError if matching them takes too long.
         """
         patterns = list(globs)
         now = {probe.id: probe for probe in probes}
         with self._lock:
             known = dict(self._probes)
         budget = Budget(MATCH_STEPS)
-        # Probes that have come since `probes` were looked at are described as they were then.
+        # Probes added since `probes` were read are described as they were when added.
         described = [now.get(number, probe) for number, probe in known.items()]
         subscription = Subscription(
             meaning(patterns, pids, budget), described, self._accounts, self._room, peer, budget
@@ -95,7 +95,7 @@ class Hub:
         return subscription
 
     def add(self, probes: Sequence[collector_pb2.Probe]) -> None:
-        """More probes; to be called before their first events are published. For any thread."""
+        """Adds probes, before their first events are published. For any thread."""
         with self._changing:
             with self._lock:
                 self._probes.update({probe.id: probe for probe in probes})
@@ -107,7 +107,7 @@ class Hub:
                 subscription.add(probes)
 
     def remove(self, ids: Sequence[int]) -> None:
-        """Probes that are gone for good, and of which no event is on its way. For any thread."""
+        """Removes probes that have permanently gone and have no event in flight. For any thread."""
         with self._changing, self._lock:
             for number in ids:
                 del self._probes[number]
@@ -179,9 +179,9 @@ class Hub:
 def meaning(
     globs: Sequence[str], pids: Collection[int], budget: Budget | None = None
 ) -> Callable[[collector_pb2.Probe], bool] | None:
-    """Tells whether a probe is meant by globs and PIDs; None where every probe is.
+    """Returns a function that tells whether a probe matches globs and PIDs; None if every probe does.
 
-    What is returned raises TooCostlyError: without another budget, where one request takes too much.
+    The function raises TooCostlyError; without a `budget`, when one request takes too much.
     """
     if not globs and not pids:
         return None
@@ -191,7 +191,7 @@ def meaning(
 
 
 def _few(globs: Sequence[str]) -> str:
-    """The first ones, cut where they are long, and how many more."""
+    """Returns the first few, truncated if long, and how many more there are."""
     named = [glob if len(glob) <= _NAMED_LENGTH else f"{glob[:_NAMED_LENGTH]}…" for glob in globs[:_NAMED]]
     more = len(globs) - _NAMED
     return ", ".join([*named, f"or {more:,} more"] if more > 0 else named)

@@ -1,7 +1,7 @@
-"""The stream of a server that nobody vouches for: decoded, and held to what it has said of itself.
+"""Decodes the stream of an untrusted server, and checks that it keeps to what it has described.
 
-Its reader can rely on it then: columns of one length, of probes that were described, with as many values as
-these have; ids that arrays may be made for; and memory that does not grow for ever.
+Readers can then rely on it: columns have one length and belong to described probes, with as many values as
+these have; ids are small enough for arrays; and memory does not grow forever.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from jcollect.stream.columns import Columns
 from jcollect.stream.wire import decode
 from jprobe.v1 import collector_pb2
 
-# As many as a collector can have (--max-probes), and bytes of their descriptions: ten times what so many take
-# that have names of usual length.
+# Maximum number of probes of a collector (--max-probes), and bytes of their descriptions: ten times the size
+# that they have with usual names.
 MOST_PROBES = 1 << 20
 MOST_DESCRIBED_BYTES = 512 << 20
 
 
 class SenselessStreamError(JcollectError):
-    """A server sends what the protocol rules out."""
+    """The server sends something that the protocol rules out."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(
@@ -36,14 +36,14 @@ class Incoming:
     """Decodes the messages of one subscription."""
 
     def __init__(self) -> None:
-        # All by probe id.
+        # All are indexed by probe id.
         self._is_described = np.zeros(0, np.bool_)
         self._value_counts = np.zeros(0, np.int64)
         self._sizes: dict[int, int] = {}
         self._bytes = 0
 
     def decode(self, message: bytes) -> Columns | collector_pb2.SubscribeResponse:
-        """As wire.decode. Raises SenselessStreamError."""
+        """Decodes as wire.decode does. Raises SenselessStreamError."""
         try:
             body = decode(message)
         except DecodeError:

@@ -56,8 +56,8 @@ class Printer:
         return self._left == 0
 
     def take(self, message: bytes) -> collector_pb2.SubscribeResponse | None:
-        """Prints a batch; returns any other message. Raises OSError as the output does,
-        and SenselessStreamError."""
+        """Prints a batch; returns any other message. Raises OSError as writing to the output does, and
+        SenselessStreamError."""
         body = self._incoming.decode(message)
         if isinstance(body, Columns):
             self._print(body)

@@ -6,10 +6,10 @@ import threading
 
 
 class Room:
-    """How many bytes all queues hold, and whether one may hold more."""
+    """Counts the bytes that all queues hold, and decides whether a queue may hold more."""
 
     def __init__(self, one: int, every: int) -> None:
-        """Limits in bytes: of one queue, and of all."""
+        """Limits in bytes: `one` for a queue, `every` for all."""
         self._one = one
         self._every = every
         self._lock = threading.Lock()
@@ -26,7 +26,7 @@ class Room:
             self._taken -= held
 
     def take(self, held: int, more: int) -> bool:
-        """For a queue that holds so many bytes; an empty one may always have one message."""
+        """Reserves room for a queue that holds `held` bytes; an empty queue may always have one message."""
         with self._lock:
             after = held + more
             fits = after <= self._one and (

@@ -38,14 +38,14 @@ LEAST_CAPACITY = 16384
 _MOST_GONE = 16384
 # With --name or --all: 2 MiB of counters on two CPUs.
 OPEN_CAPACITY = 65_536
-# So long an answer waits for a process to say how its probes are, and for one that has been slow before; then
-# it tells what is known.
+# Maximum time that an answer waits for a process to report its probes, and for a process that was slow
+# before. Afterwards it reports what is known.
 _ASK_SECONDS = 1.0
 _ASK_AGAIN_SECONDS = 0.2
 _ASKING = 8
-# So long after its links are destroyed a process may take to say what it has held back.
+# Maximum time after its links are destroyed for a process to report what it has held back.
 _LAST_WORD_SECONDS = 2.0
-# What of the wall clock's distance to the monotonic one is no more than measured.
+# Differences between the wall clock and the monotonic clock below this are measuring noise.
 _CLOCK_NOISE_NS = 1_000_000
 
 
@@ -53,12 +53,12 @@ class Session:
     """The order is: construct, `start`, `join` processes, `attach` and `follow` those, `leave` them when they
     have exited, `detach`; `close` in any case.
 
-    Subscribers may come as soon as there is a session, and are served to the end by `detach`. Processes may
-    be joined, followed and left in several threads, each process in one at a time. `describe`, `subscribe`
-    and `status` are for any thread, and all else for one.
+    Subscribers may come as soon as there is a session, and `detach` serves them to the end. Several threads
+    may join, follow and leave processes, but each process is for one thread at a time. `describe`,
+    `subscribe` and `status` are for any thread, and everything else is for a single one.
 
-    The order of locks is: a tracee's, the session's, the hub's. Nobody reads the memory of a process, or
-    links, while it has one of the latter two.
+    The order of locks is: a tracee's, the session's, the hub's. No thread reads the memory of a process, or
+    links, while it holds one of the latter two.
     """
 
     def __init__(
@@ -137,15 +137,15 @@ class Session:
         return sum(each.closing_seconds for tracee in self._tracees for each in tracee.attached)
 
     def detach(self) -> Totals:
-        """Destroys the links, drains the ring, lets the subscribers finish; the books are final then.
+        """Destroys the links, drains the ring buffer, lets the subscribers finish. The books are final then.
 
-        What a process that does not answer has held back last is not in them.
+        They lack what a process that does not answer has held back last.
         """
         self._end_links(self.detach_seconds + _LAST_WORD_SECONDS)
         return self.settle()
 
     def _end_links(self, seconds: float) -> None:
-        """Of all processes at once: one that does not answer keeps no other one waiting."""
+        """Ends the links of all processes at once: one that does not answer delays no other one."""
         crew = Crew("detach from processes", _ASKING)
         deadline = time.monotonic() + seconds
         errands = []
@@ -207,7 +207,7 @@ class Session:
         return new
 
     def _take_ids(self, wanted: int) -> list[int]:
-        """So many, or as many as there are."""
+        """Takes that many ids, or as many as there are."""
         missing = wanted - (self.capacity - self._fresh_id) - len(self._free_ids)
         if missing > 0:
             self._forget_gone(missing)
@@ -305,8 +305,8 @@ class Session:
         )
 
     def _live(self) -> list[tuple[Tracee, Libraries]]:
-        """Each process with its libraries and their probes: in their state of this moment, or as they were
-        seen last where a process does not answer."""
+        """Returns each process with its libraries and their probes, in their current state, or the last known
+        one if the process does not answer."""
         tracees = self._tracees
         now = time.monotonic()
         asked = [(tracee, self._ask(tracee)) for tracee in tracees]
@@ -319,7 +319,7 @@ class Session:
         return [(tracee, tracee.live()) for tracee in tracees]
 
     def _ask(self, tracee: Tracee) -> Errand | None:
-        """One errand of a process at a time; None where no thread can be started."""
+        """Gives a process its only errand at a time; None if no thread can be started."""
         with self._lock:
             if tracee not in self._tracees:
                 return None

@@ -1,4 +1,4 @@
-"""What a session says of itself, as the protocol has it. Numbers of targets are cut to what fits."""
+"""Builds the protocol's messages about a session. Clamps numbers from targets to what fits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def books_message(totals: Totals) -> collector_pb2.Books:
 
 
 def _u64(number: int) -> int:
-    """What comes next to it in the message's 64 bits."""
+    """Returns the closest number that fits the message's 64 bits."""
     return min(max(number, 0), _MOST_U64)
 
 

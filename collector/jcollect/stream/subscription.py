@@ -1,8 +1,8 @@
-"""One subscriber of a hub: its queue, bounded in bytes, and the books of what was meant for it.
+"""One subscriber of a hub: its queue, bounded in bytes, and the books of the events meant for it.
 
-A subscriber that does not keep up loses events, not the reader: what finds no room is counted by probe and
-told to it. All queues together are bounded as well: beyond that, who has more than an equal share gets no
-more.
+A subscriber that does not keep up loses events, and never slows the reader: events that find no room are
+counted by probe and reported to it. All queues together are bounded as well: beyond that limit, a subscriber
+with more than an equal share gets no more.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from jcollect.stream.columns import U64, Batch, Flags
 from jcollect.stream.room import Room
 from jprobe.v1 import collector_pb2
 
-# Schemas cannot be left out, so that whoever does not read even these has its stream ended.
+# Schemas cannot be dropped, so the stream of a subscriber that does not read even these is ended.
 MOST_SCHEMA_BYTES = 64 << 20
 _NOTICE_SECONDS = 1.0
 
 
 class TooSlowError(Exception):
-    """The subscriber has not even taken the descriptions of new probes."""
+    """The subscriber has not even read the descriptions of new probes."""
 
 
 class CutError(Exception):
-    """The collector has ended, and the subscriber has not taken in time what was queued for it."""
+    """The collector has ended, and the subscriber did not read its queue in time."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """What passes: `wanted` has a bool for each id that there can be; None lets everything pass.
+    """A filter of events: `wanted` has a bool for each possible id; None lets everything pass.
 
-    `key` is the same for two filters that let the same pass.
+    Two filters that let the same pass have the same `key`.
     """
 
     wanted: Flags | None = None
@@ -47,7 +47,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Served:
-    """What became of the events that were meant for a subscriber: events = delivered + lost + queued."""
+    """Counts of the events that were meant for a subscriber: events = delivered + lost + queued."""
 
     peer: str
     events: int
@@ -58,31 +58,31 @@ class Served:
 
 
 class _Account:
-    """What has happened to the events that are meant for one subscriber, since it has subscribed."""
+    """Counts of one fate of a subscriber's events since it subscribed."""
 
     def __init__(self, read: Callable[[], U64]) -> None:
-        """`read` gives counts by probe id that never fall, whatever the ids stand for."""
+        """`read` returns counts by probe id that never fall, even if an id is reassigned."""
         self._read = read
         self._before = read().copy()
         self._of_gone = 0
         self._told = 0
 
     def counts(self, wanted: Flags | None) -> U64:
-        """By probe id; of the probes that there are now."""
+        """Returns the counts by probe id, for the current probes."""
         counts = self._read() - self._before
         return counts if wanted is None else counts * wanted
 
     def total(self, counts: U64) -> int:
-        """What such counts come to, with those of probes that are gone."""
+        """Returns the total of the counts, including removed probes."""
         return self._of_gone + int(counts.sum())
 
     def is_news(self, total: int) -> bool:
-        """Whether another total has been told last; from now on it is this one."""
+        """Returns true if the total differs from the one last reported, and records it as reported."""
         before, self._told = self._told, total
         return total != before
 
     def forget(self, ids: Sequence[int], wanted: Flags | None) -> None:
-        """Of probes that are gone the total alone is kept, so that others can have their ids."""
+        """Keeps only the total of removed probes, so that their ids can be reassigned."""
         now = self._read()[ids]
         counts = now - self._before[ids]
         self._of_gone += int((counts if wanted is None else counts * wanted[ids]).sum())
@@ -97,7 +97,7 @@ class _Queued:
 
 
 class Subscription:
-    """One subscriber's queue. `messages` is for one thread; `close` may be called by any."""
+    """One subscriber's queue. `messages` is for one thread; any thread may call `close`."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Subscription:
         peer: str,
         budget: Budget,
     ) -> None:
-        """`probes` are those that there are; without `is_meant` every probe is wanted. `budget` is that of
+        """`probes` are the current ones; without `is_meant` every probe is wanted. `budget` belongs to
         `is_meant`.
 
         Raises TooCostlyError as `is_meant` does.
@@ -125,7 +125,7 @@ class Subscription:
         self._queued_bytes = 0
         self._notice_bytes = 0
         self._queued_events = 0
-        # Of the message that the subscriber has and has not asked for the next one after.
+        # Events of the current message, until the subscriber asks for the next one.
         self._in_hand = 0
         self._delivered = 0
         self._lost_by_cut = 0
@@ -142,7 +142,7 @@ class Subscription:
             collector_pb2.LOSS_STAGE_SUBSCRIBER: _Account(lambda: self._lost),
         }
         self._throttled = _Account(accounts.throttled)
-        # What these accounts say and which probes they are of change together.
+        # Accounts and their probes change together, under this lock.
         self._account_lock = threading.Lock()
         self._looked = 0.0
         self.described = self._let_pass(probes)
@@ -150,10 +150,10 @@ class Subscription:
         self._put_schema(self.described)
 
     def add(self, probes: Sequence[collector_pb2.Probe]) -> bool:
-        """Queues a schema of those that are wanted, and returns true if there are any; to be called before
-        their first events are offered.
+        """Queues a schema of the wanted probes, before their first events are offered; returns true if there
+        are any.
 
-        Where it is too costly to tell which these are, the stream ends with that.
+        Ends the stream if it is too costly to determine which ones are wanted.
         """
         if self._too_costly:
             return False
@@ -170,11 +170,11 @@ class Subscription:
 
     @property
     def has_globs(self) -> bool:
-        """Returns true if probes have to be matched, by globs or PIDs."""
+        """Returns true if probes must be matched, by globs or PIDs."""
         return self._is_meant is not None
 
     def remove(self, ids: Sequence[int]) -> None:
-        """Probes that are gone for good: their ids may come to stand for others."""
+        """Removes probes that have permanently gone, so that their ids can be reassigned."""
         self._known -= len(ids)
         with self._account_lock:
             for account in (*self._losses.values(), self._throttled):
@@ -185,7 +185,7 @@ class Subscription:
                 self._filter_by(wanted)
 
     def _let_pass(self, probes: Sequence[collector_pb2.Probe]) -> list[collector_pb2.Probe]:
-        """Those that are wanted, which the filter lets pass from now on."""
+        """Returns the wanted probes, and lets the filter pass them from now on."""
         if self._is_meant is None:
             self._known += len(probes)
             return list(probes)
@@ -198,16 +198,16 @@ class Subscription:
 
     def _filter_by(self, wanted: Flags) -> None:
         self._wanted = wanted
-        # Where every probe passes, nothing has to be picked out.
+        # If every probe passes, no event has to be picked out.
         self.filter = Filter() if wanted.sum() == self._known else Filter(wanted, wanted.tobytes())
 
     def _put_schema(self, probes: Sequence[collector_pb2.Probe]) -> None:
-        """Without it, what follows could not be read."""
+        """Queues a schema, without which later messages could not be read."""
         schema = collector_pb2.Schema(probes=probes)
         self._put(collector_pb2.SubscribeResponse(schema=schema))
 
     def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
-        """Queues a notice about probes that fire no longer, or again, if they are wanted."""
+        """Queues a notice about wanted probes that no longer fire, or fire again."""
         _, held_back = self._read(self._throttled)
         notice = collector_pb2.Throttling(
             began=self._wanted_of(began), ended=self._wanted_of(ended), held_back=held_back
@@ -219,13 +219,13 @@ class Subscription:
         return list(ids) if self._is_meant is None else [each for each in ids if self._wanted[each]]
 
     def _read(self, account: _Account) -> tuple[U64, int]:
-        """By probe id, and in all, of the probes that are wanted."""
+        """Returns the counts by probe id, and the total, of the wanted probes."""
         with self._account_lock:
             counts = account.counts(self.filter.wanted)
             return counts, account.total(counts)
 
     def _put(self, response: collector_pb2.SubscribeResponse) -> None:
-        """Whatever is queued already: what is put here cannot be left out."""
+        """Queues a message regardless of the room, because it cannot be dropped."""
         message = response.SerializeToString()
         with self._condition:
             if self._closed or self._too_slow or self._too_costly:
@@ -239,12 +239,12 @@ class Subscription:
 
     @property
     def is_cut(self) -> bool:
-        """Whether it was cut while it had something left to take."""
+        """Returns true if it was cut before the subscriber had read everything."""
         return self._cut
 
     @property
     def lost(self) -> int:
-        """Events that found no room in the queue, or were still there when it was cut."""
+        """Returns the number of events that found no room in the queue, or were in it when it was cut."""
         with self._condition:
             return self._count_lost()
 
@@ -252,7 +252,7 @@ class Subscription:
         return int(self._lost.sum()) + self._lost_by_cut
 
     def served(self) -> Served:
-        """The books of this subscriber."""
+        """Returns the books of this subscriber."""
         with self._condition:
             lost = self._count_lost()
             queued = self._queued_events + self._in_hand
@@ -279,18 +279,18 @@ class Subscription:
             self._condition.notify()
 
     def end(self) -> None:
-        """Nothing more will be offered; what is queued is still delivered."""
+        """Marks the end: nothing more will be offered, and queued messages are still delivered."""
         with self._condition:
             self._ended = True
             self._condition.notify()
 
     def close(self) -> None:
-        """The subscriber has gone."""
+        """Records that the subscriber has disconnected."""
         with self._condition:
             self._close()
 
     def cut(self) -> None:
-        """What the subscriber has not taken by now is lost."""
+        """Drops what the subscriber has not read yet, and counts it as lost."""
         with self._condition:
             if not self._closed:
                 self._cut = bool(self._queue) or self._in_hand > 0
@@ -306,9 +306,9 @@ class Subscription:
         self._condition.notify()
 
     def messages(self) -> Iterator[bytes]:
-        """Encoded SubscribeResponses until `end` or `close`: the schema, then whatever comes.
+        """Yields encoded SubscribeResponses until `end` or `close`: the schema, then everything else.
 
-        A message counts as delivered when the next one is asked for. Raises TooSlowError, TooCostlyError,
+        A message counts as delivered when the next one is requested. Raises TooSlowError, TooCostlyError,
         CutError.
         """
         while True:
@@ -346,9 +346,9 @@ class Subscription:
         return first.message
 
     def _notices(self, at_end: bool) -> Iterator[bytes]:
-        """What the accounts have come to, where it is more than was told; at the end all once more."""
+        """Yields the counts that have grown since they were last reported; at the end, all once more."""
         now = time.monotonic()
-        # Once a second only: adding up thousands of counters after each batch would tell.
+        # Once a second is enough: adding up thousands of counters after each batch would be noticeable.
         if not at_end and now - self._looked < _NOTICE_SECONDS:
             return
         self._looked = now

@@ -19,9 +19,9 @@ from jprobe.v1 import collector_pb2
 
 _Key = tuple[str, int, str]
 
-# Each has a histogram of 4 KiB.
+# Each method has a histogram of 4 KiB.
 MOST_METHODS = 1 << 17
-# 146 years: no sum of true durations comes to that.
+# 146 years: no sum of real durations reaches that.
 _MOST_NANOS = 2.0**62
 
 

@@ -50,10 +50,10 @@ class Registry(Protocol):
 
 
 class Tracee:
-    """The order is: construct, `meet`, `attach`, `follow` every now and then, `leave`.
+    """The order is: construct, `meet`, `attach`, `follow` now and then, `leave`.
 
-    For one thread at a time, but for `refresh`, `live` and `end`: the process can let whoever looks at it
-    wait for as long as a read may take. Nothing of the session is locked meanwhile.
+    For one thread at a time, except `refresh`, `live` and `end`: the process can delay its caller for as long
+    as a read may take. Nothing of the session is locked during that time.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class Tracee:
         accounts: Accounts,
         max_overhead: int | None = None,
     ) -> None:
-        """`name` is the main class or the command, `max_overhead`
-        what its agent is asked to keep to, in percent of a core."""
+        """`name` is the main class or the command; `max_overhead` is the limit to request from its agent, in
+        percent of a core."""
         self.pid = process.pid
         self.name = name
         self.owner = owner_of(process.pid)
@@ -87,7 +87,7 @@ class Tracee:
         self._first = Addition()
 
     def meet(self) -> None:
-        """Gives ids to the probes that are wanted. Before anybody can subscribe: globs then have something to
+        """Gives ids to the wanted probes. Called before anyone can subscribe, so that globs have something to
         match."""
         with self._lock:
             self._first = self._meet(self.process.libraries)
@@ -101,9 +101,9 @@ class Tracee:
             return self._first
 
     def follow(self, warn: Callable[[str], None]) -> Addition:
-        """Looks at the process again: links what is new, lets go of what is gone or retired.
+        """Looks at the process again: links new probes, and detaches from unmapped or retired ones.
 
-        Raises OSError and JcollectError where too many files are open, after which it can be called again.
+        Raises OSError and JcollectError if too many files are open, after which it can be called again.
         """
         with self._lock:
             return Addition() if self._has_ended else self._follow(warn)
@@ -136,7 +136,7 @@ class Tracee:
         return Addition([*again, *addition.probes], addition.left_out, problems)
 
     def refresh(self) -> None:
-        """Takes what the process has held back by now into the books, and how its probes are."""
+        """Adds to the books what the process has held back by now, and updates the state of its probes."""
         with self._lock:
             self._read()
             self.cost.read()
@@ -148,8 +148,8 @@ class Tracee:
                     each.forget()
 
     def end(self) -> None:
-        """Destroys all links for good, before anything else; then takes into the books what the process has
-        held back until then. For any thread."""
+        """Destroys all links permanently, and only then adds to the books what the process has held back
+        until then. For any thread."""
         linked = self._linked()
         self.end_links()
         with self._lock:
@@ -157,7 +157,7 @@ class Tracee:
             self.cost.read()
 
     def end_links(self) -> None:
-        """Destroys all links for good, without a word from the process. For any thread."""
+        """Destroys all links permanently, without reading the process. For any thread."""
         self._has_ended = True
         for each in self.attached:
             each.end()
@@ -172,7 +172,7 @@ class Tracee:
                 self._registry.retire(each, self)
 
     def overhead(self) -> Overhead | None:
-        """What the probes cost now; as Cost.read."""
+        """Returns the current cost of the probes, as Cost.read does."""
         with self._lock:
             return self.cost.read()
 
@@ -191,21 +191,21 @@ class Tracee:
         return list(self._attached)
 
     def live(self) -> list[tuple[Attached, list[LiveProbe]]]:
-        """Each of these with its probes as `refresh` has found them last."""
+        """Returns each library with its probes as the last `refresh` found them."""
         return [(each, each.known) for each in self.attached]
 
     def _linked(self) -> list[Attached]:
         return [each for each in self._attached if each.is_linked]
 
     def _read(self, some: Sequence[Attached] | None = None) -> None:
-        """Takes into the books what was held back from probes that are linked, or from some."""
+        """Adds to the books what was held back from linked probes, all or some."""
         linked = self._linked() if some is None else some
         if linked:
             self._count(linked, read_all(linked), self._places())
 
     def _places(self) -> set[Place] | None:
-        """Where the process has stub libraries now: nowhere, if it is gone; None, if it does not answer in
-        time."""
+        """Returns where the process has stub libraries now: nowhere if it has exited, None if it does not
+        answer in time."""
         try:
             return {mapping.place for mapping in read_stub_mappings(self.pid)}
         except OSError as error:
