@@ -11,8 +11,8 @@
 #define GRND_NONBLOCK 1
 #endif
 
-/* C libraries call it by several names: before glibc 2.33 there is no symbol fstatat. Their
- * structure is the kernel's on the machines that we have. */
+/* C libraries call it by several names: before glibc 2.33 there is no symbol fstatat. On the
+ * machines that we support, their structure is the kernel's. */
 int look_at(int directory, const char *name, struct stat *status)
 {
 	return (int)syscall(SYS_newfstatat, directory, name, status,
@@ -46,7 +46,7 @@ uint64_t unforeseeable_number(void)
 	struct timespec now;
 	uint64_t number;
 
-	/* Early in the boot getrandom would wait; a seccomp filter may refuse it. */
+	/* Early in the boot getrandom would block; a seccomp filter may forbid it. */
 	if (syscall(SYS_getrandom, &number, sizeof(number), GRND_NONBLOCK) == sizeof(number) ||
 	    !read_urandom(&number))
 		return number;

@@ -543,10 +543,9 @@ out:
 
 /* ---- mapping ---- */
 
-/* dlopen goes by names before it looks at files, and knows retired libraries by names that are in
- * use again: those of descriptors. So a file has many names,
- * one for each number: "/tmp/7.so", "/tmp/./7.so" and, as empty parts do not count, "/tmp//./7.so".
- */
+/* dlopen compares names before files, and still knows retired libraries by descriptor names that
+ * are in use again. So a file has many names, one for each number: "/tmp/7.so", "/tmp/./7.so" and,
+ * because empty parts do not count, "/tmp//./7.so". */
 static int write_name(char *name, size_t room, const char *folder, const char *file,
 		      unsigned number)
 {
@@ -575,7 +574,7 @@ static int is_known(const char *name)
 	return handle != NULL;
 }
 
-/* What dlerror says without the name, which is of a descriptor. */
+/* Returns dlerror's message without the name, which is a descriptor's. */
 static const char *reason_of(const char *problem, const char *name)
 {
 	size_t length = strlen(name);
@@ -616,8 +615,8 @@ static int map_library(struct stapsdt_library *library, const char *folder, cons
 	return 0;
 }
 
-/* Opens the file by its descriptor: whoever may rename what lies in the parent could have put
- * another file, and directory, in its place. Without /proc there is the path alone. */
+/* Opens the file by its descriptor: a user who may rename entries of the parent could have put
+ * another file or directory in its place. Without /proc, only the path is left. */
 static int map_file(struct stapsdt_library *library, const char *directory, const char *file,
 		    int fd, unsigned generation, struct stapsdt_error *error)
 {
@@ -650,7 +649,7 @@ static int load_from_file(const char *directory, unsigned generation,
 		error->failure = STAPSDT_NO_FILE;
 		return -1;
 	}
-	/* The umask may have taken even the owner's permissions. */
+	/* The umask may have removed even the owner's permissions. */
 	fchmod(fd, 0600);
 	if (stapsdt_write(fd, contents, error) ||
 	    map_file(library, directory, file, fd, generation, error)) {

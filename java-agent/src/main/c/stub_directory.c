@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Whether a directory's process still lives is asked of the lock (flock) on it, never of
- * its PID: containers share a temp directory without sharing a PID namespace, and PIDs return.
+ * The lock (flock) on a directory shows whether its process still lives. Its PID would not:
+ * containers share a temp directory without sharing a PID namespace, and PIDs are reused.
  *
- * The rules that keep a directory from being swept while it is made, or in place of another:
- * - It is made under a name of its own, locked, and then named "jprobe-<pid>-<random>" in one
- *   step. So what has such a name and no lock was left behind. (Where that cannot be had, a
- * directory that is swept before it is locked is made again.)
- * - Whoever removes one holds its lock and has seen, since, that the name still leads to it.
+ * Two rules keep a directory from being swept while it is made, or in place of another:
+ * - It is made under a temporary name, locked, and then renamed to "jprobe-<pid>-<random>" in one
+ *   step. So a directory with such a name and no lock was left behind. (Where it cannot be renamed
+ *   like that, a directory that is swept before it is locked is made again.)
+ * - A sweep removes a directory only while it holds the lock, and after it has checked, under that
+ *   lock, that the name still leads to the directory.
  */
 #define _GNU_SOURCE
 #include "stub_directory.h"
@@ -49,8 +50,8 @@ static int write_path(char *path, const char *parent, const char *prefix, uint64
 	return -1;
 }
 
-/* Gives the owner what the umask has taken, by a descriptor that needs no permission: by the path,
- * chmod would follow a link. Returns 0, or -1 with errno. */
+/* Restores the owner's permissions that the umask removed, through a descriptor that needs no
+ * permission: chmod on the path would follow a link. Returns 0, or -1 with errno. */
 static int give_owner_access(const char *path)
 {
 	int place = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -112,7 +113,7 @@ static int make_locked(struct stub_directory *directory)
 	}
 	fchmod(descriptor, 0700);
 	if (!is_for_owner_alone(descriptor, &held)) {
-		/* A file system without permissions. */
+		/* The file system has no permissions. */
 		rmdir(directory->path);
 		close(descriptor);
 		errno = ENOTSUP;
@@ -167,7 +168,7 @@ static int give_name(const char *parent, struct stub_directory *directory)
 	return -1;
 }
 
-/* Makes it under its own name, for file systems (NFS) and kernels that cannot rename without
+/* Creates it under its final name, for file systems (NFS) and kernels that cannot rename without
  * replacing. Returns 0, or -1 with errno. */
 static int make_named(const char *parent, struct stub_directory *directory)
 {

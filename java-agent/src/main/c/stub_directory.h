@@ -19,11 +19,11 @@ struct stub_directory {
 	uint64_t owner; /* this_process() */
 };
 
-/* Makes "<parent>/jprobe-<pid>-<16 random digits>", for its owner alone whatever the umask, and
- * sweeps what dead processes left in the parent. Nobody can foresee the name, and so nobody can
- * take it beforehand; the PID is for people who look. The directory's lock is held until the
- * descriptor is closed here and in all children of fork, and is how others know that it is in use:
- * there is no moment in which it has its name and is not locked. Returns 0, or -1 with `error`. */
+/* Makes "<parent>/jprobe-<pid>-<16 random digits>", accessible only to its owner whatever the
+ * umask, and sweeps what dead processes left in the parent. No other user can foresee the name, and
+ * so none can take it beforehand; the PID is for human readers. The lock marks the directory as in
+ * use, and is held until the descriptor is closed here and in all forked children: the directory
+ * never has its name without being locked. Returns 0, or -1 with `error`. */
 int stub_directory_create(const char *parent, struct stub_directory *directory,
 			  struct stapsdt_error *error);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The parent may be open to every user. So a directory is swept only if its name, its owner and its
- * file system are what ours have, and it is looked at without its file system being asked: a user's
- * own (FUSE) can answer anything, or never.
+ * The parent may be open to every user. So a directory is swept only if it has our kind of name,
+ * our user as its owner and its parent's file system. These checks never ask the directory's own
+ * file system: one that a user serves (FUSE) can answer anything, or never.
  */
 #define _GNU_SOURCE
 #include "sweep.h"
@@ -26,10 +26,10 @@
 #define DIGITS "0123456789"
 #define RANDOM_DIGITS 16
 
-/* What has not got its name within this time never will: its maker was killed. */
+/* A directory without its final name after this time will never get one: its maker was killed. */
 #define UNFINISHED_SECONDS 60
 
-/* statx(2) and its structure, which C libraries have only of late. */
+/* statx(2) and its structure, which only recent C libraries have. */
 #define STATX_TYPE_MODE_UID_MTIME 0x4b
 
 struct kernel_time {
@@ -57,8 +57,8 @@ _Static_assert(sizeof(struct kernel_status) == 256, "the kernel writes 256 bytes
 
 /* ---- removing ---- */
 
-/* "<digits>.so", the control gateway's file by its two names and what asks for it, and the agent's
- * native library while it is loaded. */
+/* Accepts "<digits>.so", both names of the control gateway's file and that of its request, and the
+ * agent's native library while it is loaded. */
 static int is_ours(const char *name)
 {
 	size_t digits = strspn(name, DIGITS);
@@ -85,7 +85,7 @@ void remove_open(int directory, int parent, const char *name)
 
 /* ---- sweeping ---- */
 
-/* "jprobe-<pid>-<16 hexadecimal digits>". */
+/* Accepts "jprobe-<pid>-<16 hexadecimal digits>". */
 static int is_name(const char *name)
 {
 	size_t digits;
@@ -105,7 +105,7 @@ static int is_of_our_kind(const char *name)
 	return is_name(name) || (name[0] == '.' && is_name(name + 1));
 }
 
-/* Asks no file system. Returns 0, or -1 with errno. */
+/* Reads the status without asking any file system. Returns 0, or -1 with errno. */
 static int look_from_outside(int parent, const char *name, struct kernel_status *status)
 {
 	return (int)syscall(SYS_statx, parent, name,
@@ -125,7 +125,7 @@ static int is_left_by_this_user(int parent, const char *name)
 	       (name[0] != '.' || status.modified.seconds < time(NULL) - UNFINISHED_SECONDS);
 }
 
-/* Removes the directory if it is of our user, and nobody holds its lock. */
+/* Removes the directory if it belongs to our user and no process holds its lock. */
 static void sweep_one(int parent, const char *name)
 {
 	struct stat named, held;

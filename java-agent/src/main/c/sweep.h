@@ -13,9 +13,8 @@
  * not reached within 100,000 entries and 50 ms of CPU time stays for the next sweep. */
 void sweep(const char *parent_path);
 
-/* Removes the open directory, and what is ours in it, from the parent that has it by this name;
- * closes it, which gives up its lock, after that. Takes no further descriptor: there may be none.
- */
+/* Removes the open directory, and our files in it, from the parent that has it by this name. Closes
+ * it afterwards, which releases its lock. Uses no further descriptor: there may be none. */
 void remove_open(int directory, int parent, const char *name);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * secure_getenv would be a symbol of some C libraries and versions only, and getauxval is one of
- * more: glibc since 2.16, musl since 1.1. Both are resolved at run time.
+ * Only some C libraries and versions have secure_getenv. More have getauxval: glibc since 2.16,
+ * musl since 1.1. So both are resolved at run time.
  */
 #include "trusted_environment.h"
 

@@ -247,7 +247,7 @@ static void only_what_is_left_behind_is_swept(const char *parent)
 		check(!rmdir(inside(parent, stays[i])), stays[i]);
 }
 
-/* Another user who knows the PID can make whatever it could be the number in a name. */
+/* Another user who knows the PID can take any name that would be foreseeable. */
 static void names_that_are_taken_stop_nobody(const char *parent)
 {
 	struct stub_directory directory, other;

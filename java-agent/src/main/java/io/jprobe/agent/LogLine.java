@@ -68,8 +68,8 @@ final class LogLine implements Runnable {
   }
 
   /**
-   * Controls, other ends of lines, marks that reorder what stands around them, and halves of
-   * characters, which are no text.
+   * Returns true for control characters, other line ends, marks that reorder the text around them,
+   * and surrogates, which are not text by themselves.
    */
   private static boolean actsOnTerminals(char character) {
     return character < ' '

@@ -19,7 +19,7 @@ public final class ApplicationCalls {
   /** The same where there are many calls, and each of them returns. */
   private static final long LONGEST_NANOS = 2_000_000_000L;
 
-  /** Multiple of its deadline that a runnable call gets: a busy machine may leave it no CPU. */
+  /** Factor applied to the deadline of a runnable call: a busy machine may leave it no CPU. */
   private static final int PATIENCE = 4;
 
   /** Threads that do not return. Beyond that nothing of the application's is called. */

@@ -78,7 +78,9 @@ public final class Call<T> {
     return current != null && current.hasAdvanced();
   }
 
-  /** Returns true if the body has not begun, or runs and waits for no lock and no other thread. */
+  /**
+   * Returns true if the body has not begun, or runs without waiting for a lock or another thread.
+   */
   boolean canRun() {
     Thread current = runner;
     return current == null || current.getState() == Thread.State.RUNNABLE;

@@ -158,7 +158,9 @@ final class PathTyper {
     return step;
   }
 
-  /** A field, a component of a record, or what a getter gives; null if there is none of these. */
+  /**
+   * Returns the step for a field, a record component or a getter; null if there is none of these.
+   */
   private Step property(ClassFile file, String name) {
     Step step = members.field(file, name);
     if (step == null && file.recordComponents.contains(name)) {
@@ -174,7 +176,7 @@ final class PathTyper {
     return prefix + Character.toUpperCase(name.charAt(0)) + name.substring(1);
   }
 
-  /** Any other method may do anything: it is called where it was written as a call. */
+  /** Any other method may do anything, so it is called only where it is written as a call. */
   private SelectorException noProperty(Type type, ClassFile file, Path.Step written) {
     String name = written.name;
     if (members.method(file, name) == null) {

@@ -40,7 +40,7 @@ public final class ClassFile {
   public final List<FieldFacts> fields;
   public final List<MethodFacts> methods;
 
-  /** The names of a record's components; none for a class that is no record. */
+  /** Names of a record's components; empty if the class is not a record. */
   public final Set<String> recordComponents;
 
   /** Whether the type of a record's component has an annotation that reflection can see. */

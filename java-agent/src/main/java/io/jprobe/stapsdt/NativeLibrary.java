@@ -11,10 +11,9 @@ import java.util.LinkedHashSet;
 import java.util.Set;
 
 /**
- * Loads the C side out of the jar, by a file in a directory that only this user can enter. Both are
- * gone as soon as it is mapped; what a killed process leaves is swept by the next agent
- * (src/main/c/sweep.c). A parent directory may be read-only, full or noexec; then the next one is
- * tried.
+ * Loads the C side from the jar, through a file in a directory that only this user can enter. Both
+ * are removed as soon as the library is mapped; the next agent sweeps what a killed process leaves
+ * (src/main/c/sweep.c). If a parent directory is read-only, full or noexec, the next one is tried.
  */
 public final class NativeLibrary {
   private static final String FILE = "libjprobe.so";
@@ -35,7 +34,7 @@ public final class NativeLibrary {
     directories.add("/dev/shm");
     directories.add("/var/tmp");
     directories.add(System.getProperty("user.home"));
-    // A program may have removed a property, or been started without one.
+    // The program may have removed a property, or been started without one.
     directories.remove(null);
     StringBuilder problems = new StringBuilder();
     for (String directory : directories) {
@@ -94,7 +93,7 @@ public final class NativeLibrary {
     }
   }
 
-  /** What is loaded must be what is in the jar: whatever else it is, it would be code. */
+  /** The loaded library must equal the one in the jar: anything else would be foreign code. */
   private static void write(File file, byte[] library) throws IOException {
     if (!file.createNewFile()) {
       throw new IOException(file + " is there already, and is not jprobe's");

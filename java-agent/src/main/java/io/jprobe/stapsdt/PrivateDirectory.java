@@ -7,16 +7,17 @@ import java.io.IOException;
 import java.io.InputStream;
 
 /**
- * Makes a directory for this user alone in one that others may write to, whatever the umask is.
+ * Makes a directory that only this user can access, inside one that others may write to, whatever
+ * the umask is.
  *
- * <p>Java cannot say which permissions a new directory is to have, so with a umask of 0 others may
- * write to it for a moment. It is used only if they have left nothing in it by the time they
- * cannot: from then on its path leads to what this user has put there, as long as its parent has
- * the sticky bit or is this user's.
+ * <p>Java cannot set the permissions of a new directory, so with a umask of 0 others may write to
+ * it for a moment. It is used only if it is still empty once they no longer can. From then on its
+ * path leads only to files of this user, as long as its parent has the sticky bit or belongs to
+ * this user.
  *
- * <p>Without java.nio.file, whose file system may be the application's own and would be loaded
- * before the application begins; and without SecureRandom, which would decide on the security
- * providers before the application has said which.
+ * <p>It does not use java.nio.file, whose file system may be the application's own and would be
+ * loaded before the application begins. Nor does it use SecureRandom, which would fix the security
+ * providers before the application can choose them.
  */
 final class PrivateDirectory {
   private static final int ATTEMPTS = 8;
@@ -25,9 +26,9 @@ final class PrivateDirectory {
   private PrivateDirectory() {}
 
   /**
-   * Makes ".jprobe-PID-RANDOM", which is swept as an unfinished stub directory is.
+   * Makes ".jprobe-PID-RANDOM", which sweeps treat as an unfinished stub directory.
    *
-   * @throws IOException if none can be made, or not for this user alone
+   * @throws IOException if no directory can be made that only this user can access
    */
   static File make(File parent) throws IOException {
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -36,7 +37,7 @@ final class PrivateDirectory {
         claim(directory);
         return directory;
       }
-      // Fails with the reason, which mkdir does not tell.
+      // createNewFile fails with a reason, which mkdir does not report.
       if (directory.createNewFile()) {
         directory.delete();
       }
@@ -59,7 +60,7 @@ final class PrivateDirectory {
 
   /** Gives the owner all permissions that make sense, and nobody else any. */
   static void keepFromOthers(File file, boolean isDirectory) throws IOException {
-    // A permission is the owner's alone when it is taken from all and given back to the owner.
+    // Removing a permission from everyone and returning it to the owner makes it the owner's alone.
     boolean done =
         file.setWritable(false, false)
             && file.setReadable(false, false)
@@ -72,7 +73,7 @@ final class PrivateDirectory {
     }
   }
 
-  /** For people who look. ProcessHandle would take the start of the program more time. */
+  /** Returns the PID for human readers. ProcessHandle would slow down the start of the program. */
   private static int pid() {
     try {
       return Integer.parseInt(new File("/proc/self").getCanonicalFile().getName());
@@ -88,7 +89,7 @@ final class PrivateDirectory {
         number = number << Byte.SIZE | one & 0xff;
       }
     } catch (IOException | SecurityException e) {
-      // A name that can be foreseen can be taken, and then another is tried.
+      // A name that can be foreseen can be taken, and then another one is tried.
     }
     String digits = Long.toHexString(number);
     return "0000000000000000".substring(digits.length()) + digits;

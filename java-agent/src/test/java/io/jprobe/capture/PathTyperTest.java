@@ -69,7 +69,7 @@ public class PathTyperTest {
             + " .total() to call the method, whose code then runs in the traced thread");
   }
 
-  /** One of the JDK's, where the field itself is nobody's business. */
+  /** A record of the JDK's, whose field is not accessible. */
   @Test
   public void aComponentOfARecordIsAProperty() throws Exception {
     ClassWriter record = new ClassWriter(0);
