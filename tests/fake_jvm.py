@@ -1,4 +1,4 @@
-"""A process of another user that behaves like a JVM as far as attaching begins, or like none."""
+"""A process of another user that behaves like a JVM at the start of attaching, or unlike any."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 SOMEBODY = 64021
 AS_SOMEBODY = ("setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups")
 
-# HotSpot: .attach_pidN in the working directory, or in /tmp; then a socket in /tmp.
+# HotSpot's protocol: .attach_pidN in the working directory, or in /tmp; then a socket in /tmp.
 PROGRAM = """
 import mmap, os, signal, socket, sys
 how, *files = sys.argv[1:]
@@ -45,14 +45,14 @@ for listener in listeners:
 
 
 class FakeJvm:
-    """A running one."""
+    """A running fake JVM."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.pid = process.pid
 
     def said(self) -> list[str]:
-        """What it has printed since it was ready."""
+        """Returns what it has printed since it was ready."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         print(file=self.process.stdin, flush=True)
@@ -70,9 +70,9 @@ def fake_jvm(
     before: Sequence[str] = AS_SOMEBODY,
     cwd: str | Path = "/",
 ) -> Iterator[FakeJvm]:
-    """`how`: it "opens" its socket when it is asked, "has opened" it, is "silent", or "dies" of SIGQUIT.
+    """`how`: it "opens" its socket when asked, "has opened" it, is "silent", or "dies" of SIGQUIT.
 
-    `libraries` are files of a page at least that it maps.
+    `libraries` are files of at least one page, which it maps.
     """
     command = [*before, sys.executable, "-E", "-c", PROGRAM, how, *map(str, libraries)]
     with subprocess.Popen(

@@ -1,7 +1,7 @@
-"""The readers of what a target writes, each as a function of bytes: what the fuzzers and the corpus feed.
-Those of what clients and servers write are in hostile_rpc.py, and here too.
+"""Functions that each read bytes written by a target, for the fuzzers and the corpus. They include those of
+hostile_rpc.py, for bytes written by clients and servers.
 
-Each returns in peace, be it that it reads or that it refuses; anything else is an error of the reader.
+Each returns normally, whether it accepts or rejects the bytes. Any exception is a bug in the reader.
 """
 
 from __future__ import annotations

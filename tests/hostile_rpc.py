@@ -1,5 +1,5 @@
-"""The readers of what the other end of a connection writes, each as a function of bytes: a collector's of
-requests, and a client's of answers. As those of tests/hostile.py, which has them among its own."""
+"""Functions that each read bytes from the other end of a connection: requests for a collector, and answers
+for a client. They work like those of tests/hostile.py, which includes them."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ PROBES = [
     *described(1, 22, "[!{}]*\n\u202e\x1b[2J"),
     collector_pb2.Probe(id=23, pid=PID),
 ]
-# A request may be refused with these; any other code is a fault of the collector.
+# Codes that may reject a request; any other code is a bug in the collector.
 REFUSALS = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 METHODS = (LIST_PROBES, GET_STATUS, SUBSCRIBE)
-# Characters of a refusal: gRPC carries 8 KiB, escaped.
+# Maximum length of a rejection: gRPC carries 8 KiB, escaped.
 MOST_DETAILS = 1000
 
 
 class _Ended(Exception):
-    """A call that was ended by its handler."""
+    """The handler has ended the call."""
 
 
 class _Context:
-    """Stands for the call that a handler answers."""
+    """Replaces the call that a handler answers."""
 
     def peer(self) -> str:
         return "unix:"
@@ -79,7 +79,7 @@ _handlers = handler_for(_source, Streams())
 
 
 def read_request(content: bytes) -> None:
-    """The first byte chooses the method."""
+    """Reads a request. Its first byte chooses the method."""
     handler = _handlers.service(_Details(METHODS[content[0] % len(METHODS) if content else 0]))
     try:
         request = handler.request_deserializer(content[1:])
@@ -106,7 +106,7 @@ def _check_schema(message: bytes, request: Any) -> None:
 
 
 class _Out:
-    """Takes lines as a terminal that must not be acted upon would."""
+    """Accepts lines as a terminal would that no text may control."""
 
     def write(self, content: bytes) -> None:
         text = content.decode()
@@ -115,7 +115,7 @@ class _Out:
 
 
 def read_stream(content: bytes) -> None:
-    """Messages of a stream, each after two bytes of length; before them comes a sound schema."""
+    """Reads messages of a stream, each after two bytes of length, with a sound schema before them."""
     schema = collector_pb2.SubscribeResponse(schema=collector_pb2.Schema(probes=PROBES)).SerializeToString()
     messages = [schema, *_messages(content)]
     for message in messages[1:]:
@@ -148,7 +148,7 @@ def _messages(content: bytes) -> Iterator[bytes]:
 
 
 def _compare(message: bytes) -> None:
-    """Decoding without protobuf gives the same as protobuf does."""
+    """Checks that decoding without protobuf gives the same as protobuf does."""
     try:
         body = decode(message)
         batch = collector_pb2.SubscribeResponse.FromString(message).batch
@@ -161,7 +161,7 @@ def _compare(message: bytes) -> None:
 
 
 def read_answer(content: bytes) -> None:
-    """An answer of GetStatus, which has all that one of ListProbes has."""
+    """Reads an answer of GetStatus, which contains everything that one of ListProbes does."""
     try:
         status = parse(collector_pb2.GetStatusResponse, content)
     except DecodeError:
@@ -177,7 +177,8 @@ def read_answer(content: bytes) -> None:
 
 
 def _check_parts(content: bytes) -> None:
-    """A message that protobuf takes is not refused for its parts, unless it has a group (proto3 has none)."""
+    """Checks that a message that protobuf accepts is not rejected for its parts, unless it has a group
+    (proto3 has none)."""
     try:
         elements._check(content, collector_pb2.GetStatusResponse.DESCRIPTOR)
     except DecodeError as error:
@@ -197,7 +198,7 @@ READERS: dict[str, Callable[[bytes], None]] = {
 
 
 def sound() -> dict[str, list[bytes]]:
-    """Some that are in order, for a fuzzer to begin with."""
+    """Returns valid messages for a fuzzer to begin with."""
 
     def framed(*messages: Message) -> bytes:
         contents = [message.SerializeToString() for message in messages]

@@ -13,7 +13,7 @@ from pathlib import Path
 from java_target import COMPILER, JAR, NATIVE_ACCESS_WARNINGS_SINCE, ROOT, Jdk, Process
 
 SOURCES = ROOT / "java-agent/src/main/c"
-# What writes, maps and removes stub libraries; and with the agent's texts.
+# Sources that write, map and remove stub libraries; NATIVE_PARTS adds the agent's texts.
 STUB_PARTS = ("file_at.c", "process.c", "stapsdt.c", "stub_directory.c", "sweep.c")
 NATIVE_PARTS = (*STUB_PARTS, "utf8.c")
 BINDING = ROOT / "java-agent/build/libs/jprobe-stapsdt.jar"

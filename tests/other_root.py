@@ -23,7 +23,7 @@ sys.stdin.read()
 
 @contextlib.contextmanager
 def process_in(root: Path, user: int = NOBODY) -> Iterator[int]:
-    """The PID of a process of that user which has that root."""
+    """Yields the PID of a process of that user with that root."""
     command = [sys.executable, "-c", _PROGRAM, root, str(user)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
@@ -34,11 +34,11 @@ def process_in(root: Path, user: int = NOBODY) -> Iterator[int]:
 
 @contextlib.contextmanager
 def process_in_other_root(path: Path) -> Iterator[tuple[int, Path]]:
-    """A process of another user, and its root below a path, in which /tmp is an absolute link."""
+    """Yields a process of another user, and its root below a path, in which /tmp is an absolute link."""
     root = path / "root"
     (root / "real/tmp").mkdir(parents=True)
     (root / "real/tmp").chmod(0o1777)
     (root / "tmp").symlink_to("/real/tmp")
-    # pytest's directories are for their owner alone, above the new root as well.
+    # pytest's directories are accessible only to their owner, also above the new root.
     with process_in(root) as pid:
         yield pid, root

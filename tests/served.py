@@ -1,4 +1,5 @@
-"""A collector's server with no collector behind it: the real hub and handlers, and probes that never fire."""
+"""A collector's server with no collector behind it: the real hub and gRPC handlers, and probes that never
+fire."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ PID = 4711
 def described(
     count: int, first: int = 0, name: str = "com.acme.orders.Order{}Service"
 ) -> list[collector_pb2.Probe]:
-    """So many probes, each of a class of its own."""
+    """Returns that many probes, each of a class of its own."""
     return [
         collector_pb2.Probe(
             id=number,
@@ -45,7 +46,7 @@ def described(
 
 
 def one_event(probe: int) -> Batch:
-    """With the value 42."""
+    """Returns a batch of one event with the value 42."""
     one = np.ones(1, np.uint64)
     number = np.array([probe], np.uint32)
     columns = Columns(one, one, number, number, one, one, 42 * one, b"")
@@ -53,7 +54,7 @@ def one_event(probe: int) -> Batch:
 
 
 class StillSource:
-    """Stands for a session."""
+    """Replaces a session."""
 
     def __init__(self, probes: Sequence[collector_pb2.Probe]) -> None:
         zeros = np.zeros(2 * len(probes) + 64, np.uint64)
@@ -83,7 +84,8 @@ class StillSource:
 
 @contextlib.contextmanager
 def serving(source: StillSource, folder: Path) -> Iterator[Address]:
-    """A server at a socket in the folder, looked after as by attach, that has not failed when it ends."""
+    """Runs a server on a socket in the folder, supervised as by attach; checks at the end that it has not
+    failed."""
     address = parse_address(f"unix://{folder}/still.sock")
     with claim(address) as claimed:
         server = Server(source, claimed)

@@ -61,7 +61,7 @@ class StubGateway:
 def _command(lines: Iterator[bytes]) -> list[str]:
     """The lines of one command without its end; empty when the client has closed."""
     command = []
-    with suppress(ConnectionError):  # It has not read all that was answered.
+    with suppress(ConnectionError):  # The client has not read the whole answer.
         for line in lines:
             if line == b"e\n":
                 return command

@@ -1,7 +1,7 @@
-"""A file system (fuse(4)) that never answers some operations, and a process that has it.
+"""A file system (fuse(4)) that never answers some operations, and a process that uses it.
 
-It holds a directory with one file, "file". Who waits for its answer cannot be killed: only the end of the
-file system ends that.
+It holds a directory with one file, "file". A process that waits for an answer cannot be killed: only the end
+of the file system ends the wait.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ signal.pause()
 
 @dataclass(frozen=True)
 class StuckFs:
-    """`pid` is the process that sees it; `first_line` is what that has printed first, without its end.
+    """`pid` is the process that sees it; `first_line` is the first line that it printed, without a line feed.
 
-    Without a command of the caller's, the process has mapped the file; `address` is where.
+    Without a command of the caller's, the process has mapped the file at `address`.
     """
 
     pid: int
@@ -90,7 +90,7 @@ class StuckFs:
         return int(self.first_line)
 
     def end(self) -> None:
-        """Ends the file system, and thereby all waiting for it: with errors."""
+        """Ends the file system. All waiting operations then fail."""
         self.server.kill()
         self.server.wait()
 
@@ -103,11 +103,11 @@ def stuck_fs(
     user: int = 0,
     is_for_others: bool = True,
 ) -> Iterator[StuckFs]:
-    """Mounts it at a directory, in a mount namespace of its own. Takes root and /dev/fuse.
+    """Mounts it at a directory, in a mount namespace of its own. Requires root and /dev/fuse.
 
-    `stuck` names the operations that are not answered (of LOOKUP: for all names but "file"). `command` runs
-    in that namespace, and prints one line. `user` owns the file system; unless `is_for_others`, it answers
-    processes alone that are entirely this user's, and refuses root.
+    `stuck` names the operations that are not answered (LOOKUP is still answered for "file"). `command` runs
+    in that namespace, and prints one line. `user` owns the file system. Unless `is_for_others`, it answers
+    only processes that run entirely as this user, and rejects root.
     """
     own = command or [sys.executable, "-c", _MAPPING, mount]
     others = ",allow_other" if is_for_others else ""

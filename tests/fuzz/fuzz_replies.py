@@ -1,9 +1,10 @@
-"""Fuzzes what a gateway answers: lines and replies, made of what agents say, against a Gateway in here.
+"""Fuzzes a gateway's answers: feeds lines and replies, made of what agents send, to a Gateway in this
+process.
 
     PYTHONPATH=collector:tests .venv/bin/python tests/fuzz/fuzz_replies.py --seconds 3600 --seed 1
 
-Each answer is a reply or a JcollectError, in bounded CPU time and memory; what is neither is printed, and
-kept as a line of the file that --keep names.
+Each answer must become a reply or a JcollectError, in bounded CPU time and memory. Any other outcome is
+printed, and its answer is added as a line to the file that --keep names.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _HEADS = b"!yj !ys !xs !x !yi !yL !yd !yD !yro !yv !z y \xff".split(b" ")
 
 
 def sound_reply(chance: random.Random) -> ControlReply:
-    """As an agent may answer."""
+    """Returns a reply that an agent could send."""
     count = chance.choice((0, 1, 3, 50))
     return ControlReply(
         error=chance.choice(("", "", "", "no such method")),
@@ -54,7 +55,7 @@ def varint(number: int) -> bytes:
 
 
 def any_fields(chance: random.Random, depth: int = 0) -> bytes:
-    """Fields of any numbers and kinds, some of which hold others."""
+    """Returns fields of any numbers and kinds, some of them nested."""
     content = b""
     for _ in range(chance.randrange(6)):
         kind = chance.choice((0, 1, 2, 2, 2, 3, 5, 7))
@@ -72,7 +73,7 @@ def any_fields(chance: random.Random, depth: int = 0) -> bytes:
 
 
 def repeated_field(chance: random.Random) -> bytes:
-    """One field, more often than anybody needs it."""
+    """Returns one field, repeated more often than any agent would."""
     times = chance.choice((1, 1000, MAX_ELEMENTS - 1, MAX_ELEMENTS + 1))
     return (varint(chance.randrange(1, 16) << 3 | 2) + b"\0") * times
 
@@ -94,7 +95,7 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
 
 
 def answer_of(chance: random.Random) -> bytes:
-    """What somebody may answer, mostly one line."""
+    """Returns an answer, mostly a single line."""
     way = chance.random()
     if way < 0.02:
         content = repeated_field(chance)
@@ -115,7 +116,7 @@ def answer_of(chance: random.Random) -> bytes:
 
 
 def try_line(line: bytes) -> str:
-    """Decodes it; returns what has become of it."""
+    """Decodes a line; returns the outcome."""
     begun = time.process_time()
     try:
         reply = decode_reply(line)
@@ -131,7 +132,7 @@ def try_line(line: bytes) -> str:
 
 
 def try_gateway(answers: list[bytes]) -> str:
-    """Has a Gateway take them, one after the other; the connection ends after the last."""
+    """Makes a Gateway read the answers, one after the other; the connection ends after the last."""
     ours, theirs = socket.socketpair()
     with theirs, mock.patch.object(Gateway, "_connect", return_value=ours):
         theirs.settimeout(5)
@@ -156,7 +157,7 @@ def try_gateway(answers: list[bytes]) -> str:
 def run(
     seed: int, seconds: float, most: int | None = None
 ) -> Iterator[tuple[str, bytes, BaseException | None]]:
-    """Outcomes, with the answers that they are of and what went wrong."""
+    """Yields outcomes, with their answers and what went wrong."""
     chance = random.Random(seed)
     until = time.monotonic() + seconds
     number = 0

@@ -1,9 +1,9 @@
-"""Fuzzes what a collector makes of requests, and a client of answers, for as long as it is told to.
+"""Fuzzes a collector's handling of requests, and a client's of answers, for a given time.
 
     PYTHONPATH=collector:tests .venv/bin/python tests/fuzz/fuzz_rpc.py --seconds 3600 --found /tmp/found
 
-Mutates sound messages and the corpus. What breaks a reader is left in the folder as <reader>-*: it belongs
-into tests/corpus/<reader>, under a name that says what is wrong with it, where a unit test replays it.
+Mutates sound messages and the corpus. An input that breaks a reader is left in the folder as <reader>-*. It
+belongs in tests/corpus/<reader>, under a name that says what is wrong with it, where a unit test replays it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from hostile_rpc import READERS, sound
 
 CORPUS = Path(__file__).parents[1] / "corpus"
-# CPU time for one input; a busy machine takes several times what an idle one does.
+# Maximum CPU time for one input; a busy machine needs several times that of an idle one.
 MOST_SECONDS = 5.0
 MOST_BYTES = 1 << 14
 NUMBERS = [0, 1, 2, 0x7F, 0x80, 2**15, 2**16 - 1, 2**20 - 1, 2**20, 2**31, 2**32 - 1, 2**63, 2**64 - 1]
@@ -40,7 +40,7 @@ TEXTS = [
 
 
 def mutated(random_: random.Random, seeds: list[bytes]) -> bytes:
-    """One of the seeds, changed in a few places."""
+    """Returns one of the seeds, changed in a few positions."""
     content = bytearray(random_.choice(seeds))
     for _ in range(random_.randint(1, 6)):
         at = random_.randint(0, len(content))
@@ -68,7 +68,7 @@ def mutated(random_: random.Random, seeds: list[bytes]) -> bytes:
 
 
 def varint(number: int) -> bytes:
-    """As protobuf writes it."""
+    """Returns the number as protobuf encodes it."""
     low, high = number & 0x7F, number >> 7
     return bytes([low | 0x80]) + varint(high) if high else bytes([low])
 

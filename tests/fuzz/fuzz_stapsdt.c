@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Random calls of libstapsdt's interface, and of the writer and the directory under it, as a
- * program would make them that is in trouble: bad names and types, thousands of probes, forks,
- * calls that fail. The sanitizers say what is wrong; here is checked what must hold whatever
- * happens. See fuzz_stapsdt.py.
+ * Calls libstapsdt's interface, and the writer and the directory under it, at random, like a
+ * program in trouble: bad names and types, thousands of probes, forks, calls that fail. The
+ * sanitizers report memory errors; this program checks what must hold in any case. See
+ * fuzz_stapsdt.py.
  *
  *     fuzz_stapsdt SEED SECONDS DIRECTORY
  */
@@ -41,7 +41,7 @@ struct slot {
 	SDTProvider_t *provider;
 	SDTProbe_t *probes[MOST_PROBES];
 	size_t count;
-	size_t pending; /* added since the last load */
+	size_t pending; /* Added since the last load. */
 };
 
 static struct slot slots[PROVIDERS];
@@ -89,7 +89,7 @@ static void add_many(struct slot *slot)
 		add(slot);
 }
 
-/* What the kernel does for a tracer. */
+/* Raises semaphores, as the kernel does for a tracer. */
 static void raise_some(struct slot *slot)
 {
 	uint16_t *semaphores = dlsym(slot->provider->_handle, "jprobe_semaphores");
@@ -148,7 +148,7 @@ static void destroy(struct slot *slot)
 /* ---- firing ---- */
 
 /* Integers and texts go into the general registers and onto the stack, floating point numbers into
- * registers of their own: with few enough of each, one call serves all probes. */
+ * registers of their own. With few enough of each, one call serves all probes. */
 static void fire(SDTProbe_t *probe, char *text)
 {
 	long w[SDT_MAX_ARGUMENTS];
@@ -220,7 +220,7 @@ static void fire_meanwhile(struct slot *slot)
 
 /* ---- children ---- */
 
-/* A child has its own directory, and leaves its parent's alone, however it ends. */
+/* A child has its own directory, and leaves its parent's alone, however it exits. */
 static void fork_one(struct slot *slot)
 {
 	pid_t child;
@@ -305,7 +305,8 @@ static size_t open_files(void)
 	return count;
 }
 
-/* Nothing is left of all that, but for what nobody has a lock on any more: the next one sweeps. */
+/* Checks that nothing is left but files that no process holds a lock on, which the next sweep
+ * removes. */
 static void end(size_t files)
 {
 	struct stub_directory last;

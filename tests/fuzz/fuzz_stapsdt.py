@@ -22,7 +22,7 @@ PARTS = (
     "trusted_environment",
 )
 
-# What fails at random: see faults.c.
+# Calls that fail at random: see faults.c.
 FAULTY = (
     *("access", "calloc", "dlinfo", "dlopen", "fcntl", "memfd_create", "mkdir", "mmap", "mprotect"),
     *("open", "pwrite", "strdup"),
@@ -30,7 +30,7 @@ FAULTY = (
 
 
 def build(folder: Path) -> Path:
-    """The fuzzer, in that folder. Raises subprocess.CalledProcessError."""
+    """Builds the fuzzer in that folder. Raises subprocess.CalledProcessError."""
     program = folder / "fuzz_stapsdt"
     subprocess.run(
         [
@@ -47,7 +47,7 @@ def build(folder: Path) -> Path:
 
 
 def fuzz(program: Path, seed: int, seconds: int, folder: Path) -> subprocess.CompletedProcess[str]:
-    """One run; the folder is empty before it and after it."""
+    """Runs it once; the folder is empty before and after."""
     return subprocess.run(
         [program, str(seed), str(seconds), folder],
         capture_output=True,

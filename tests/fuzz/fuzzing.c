@@ -96,6 +96,6 @@ void make_directory(const char *directory)
 	if (random_below(5))
 		stub_directory_remove(&made);
 	else
-		/* As of a process that was killed. */
+		/* Left as a killed process leaves it. */
 		close(made.descriptor);
 }

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the parts of the fuzzer share, and the calls that it makes below libstapsdt's interface.
+ * Shared by the parts of the fuzzer; also makes the calls below libstapsdt's interface.
  */
 #ifndef FUZZING_H
 #define FUZZING_H
 
 #include <stddef.h>
 
-/* Room for any name that random_name writes. */
+/* Room for the longest name that random_name writes. */
 #define MOST_NAMES 320
 
-/* Ends the process with the sentence that does not hold. */
+/* Ends the process, and prints the sentence that does not hold. */
 void require(int holds, const char *what);
 
-/* Writes that many bytes but NUL, and a NUL. Returns `text`. */
+/* Writes that many bytes other than NUL, and a NUL. Returns `text`. */
 char *random_bytes(char *text, size_t length);
 
 /* Writes a name, good or bad. Returns `name`. */

@@ -151,7 +151,7 @@ def test_what_a_killed_jvm_left_is_swept_by_the_next(targets: Path, tmp_path: Pa
 
 
 def pid_in(stub_directory: Path) -> int:
-    """The PID in a stub directory's name, which has 16 random digits behind it."""
+    """Returns the PID in a stub directory's name, where 16 random digits follow it."""
     name = re.fullmatch(r"jprobe-(\d+)-[0-9a-f]{16}", stub_directory.name)
     assert name, stub_directory
     return int(name[1])

@@ -369,7 +369,7 @@ def test_a_jvm_that_takes_no_agents(jdk: Jdk, targets: Path, jvm: str, reason: s
 
 
 def test_a_jvm_that_would_die_of_the_handshake_is_spared(targets: Path) -> None:
-    # Without its counters it does not say that it is not to be attached to.
+    # The JVM has no performance counters, so it does not reveal that attaching is disabled.
     jvm = ("-Xrs", "-XX:+DisableAttachMechanism", "-XX:-UsePerfData")
     with prime_calls(newest_jdk, targets, *jvm) as target:
         message = refused("select", target.pid, ORDERS, "--timeout", "1")

@@ -59,7 +59,7 @@ def read(target: Target) -> list[Probe]:
 
 
 def linked_path(link: int) -> str:
-    """struct bpf_link_info of a uprobe_multi link: its path."""
+    """Returns the path in struct bpf_link_info of a uprobe_multi link."""
     path = ctypes.create_string_buffer(4096)
     info = (ctypes.c_ulong * 16)()
     info[2], info[6] = ctypes.addressof(path), len(path)
@@ -79,7 +79,7 @@ def assert_fires(target: Target, handlers: Handlers, links: Links) -> None:
 
 
 def link_to_another(path: Path, victim: Path) -> str:
-    """Puts another file in the place of the mapped one. Returns what the kernel calls that from then on."""
+    """Replaces the mapped file by another. Returns the kernel's name for the mapped one from then on."""
     kept = path.rename(path.with_name("kept"))
     path.symlink_to(victim)
     return str(kept)
@@ -101,7 +101,7 @@ def nothing(path: Path, victim: Path) -> str:
 def test_a_path_that_is_exchanged_between_reading_and_linking(
     bench: Bench, way: str, exchange: Callable[[Path, Path], str]
 ) -> None:
-    """What lies there then is a program of root's, which has the same bytes at the same places."""
+    """The replacement is a program of root's with the same bytes at the same offsets."""
     target = bench.target(StubImage([PLACE]), *PATTERNS)
     victim = bench.directory / "victim"
     victim.write_bytes(library_of(target).read_bytes())
@@ -112,7 +112,7 @@ def test_a_path_that_is_exchanged_between_reading_and_linking(
         links = linking.link(probes)
         if way == UPROBE_MULTI:
             assert linked_path(links._descriptors[0]) == name
-        # In the file that is mapped, and counted in its semaphores: it is where the probes are.
+        # The probes are in the mapped file, and fire and count in its semaphores.
         assert_fires(target, handlers, links)
 
 
@@ -172,7 +172,7 @@ def test_a_file_that_is_changed_while_it_is_linked(
 
 
 def held_again(library: StubLibrary, path: str) -> int:
-    """What is linked without the right to follow map_files."""
+    """Returns a descriptor of the file to link, as held without the right to follow map_files."""
     assert library.backing is not None
     nowhere = Mapped(0, 4096, (0, 0, 0), "")
     mapped, state, digest = library.backing.mapped, library.backing.state, library.backing.digest
@@ -188,7 +188,7 @@ def test_without_map_files_the_path_has_to_lead_to_the_same_file(
     path = library_of(target)
     monkeypatch.setattr("jcollect.procfs.mapped._open_link", lambda pid, mapping: None)
     os.close(held_again(library, str(path)))
-    # The same file under another name is as good.
+    # A hard link to the same file is accepted.
     path.with_name("link").hardlink_to(path)
     os.close(held_again(library, str(path.with_name("link"))))
     content = path.read_bytes()
@@ -207,7 +207,7 @@ def held_in(pid: int, path: Path) -> int:
 
 @contextmanager
 def mounted(script: str, *wrapper: str) -> Iterator[int]:
-    """A process that sees what a script has mounted."""
+    """Yields a process that sees what a script has mounted."""
     command = [*wrapper, "sh", "-ec", f"{script}; echo ready; exec sleep 600"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -226,7 +226,7 @@ USERS = ("setpriv", "--reuid=64021", "--regid=64021", "--clear-groups", "unshare
 def test_an_overlay_is_trusted_if_root_has_mounted_it(
     tmp_path: Path, wrapper: tuple[str, ...], may_be_linked: bool
 ) -> None:
-    """Its layers can be anything that a user serves, and nobody can tell."""
+    """Any user may serve its layers, and that cannot be determined."""
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     (tmp_path / "mnt").mkdir()
@@ -249,7 +249,7 @@ def test_an_overlay_is_trusted_if_root_has_mounted_it(
 
 
 def test_a_file_that_a_program_serves_is_not_linked(tmp_path: Path) -> None:
-    """The kernel would read its page, with a lock that every fork on the machine waits for."""
+    """The kernel would read its page while holding a lock that every fork on the machine waits for."""
     with stuck_fs(tmp_path, ["READ"]) as stuck:
         held = held_in(stuck.pid, tmp_path / "file")
         state = FileState.of(os.fstat(held))

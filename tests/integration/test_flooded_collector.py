@@ -1,4 +1,5 @@
-"""A collector whose socket is flooded, or that has no descriptor left, goes on, and so do its subscribers."""
+"""A collector whose socket is flooded, or that has no descriptor left, keeps running, and so do its
+subscribers."""
 
 from __future__ import annotations
 
@@ -16,13 +17,13 @@ from collector_fixtures import Bench, Command, Target, events_of
 from conditions import require_bpf, wait_until
 from stub_image import ENTRY, LONG, Method, StubImage
 
-# More than 1,024, which is what most shells allow, and than the collector takes.
+# More than 1,024, the limit of most shells, and more than the collector accepts.
 CROWD = 1100
 MOST_CONNECTIONS = 128
 CALLS = 1009
-# It looks for processes every 0.4 s.
+# The collector scans for processes every 0.4 s.
 SEVERAL_LOOKS_SECONDS = 1.5
-# No other process of this host has such a class.
+# A class that no other process of this host has.
 PLACE = Method(f"com.acme.Orders{os.getpid()}", "place", (LONG,), kinds=(ENTRY,))
 LATER = Method("com.acme.Later", "come", (LONG,), kinds=(ENTRY,))
 
@@ -47,7 +48,7 @@ def target(bench: Bench) -> Target:
 
 @contextlib.contextmanager
 def crowd(target: Target, size: int) -> Iterator[list[socket.socket]]:
-    """So many connections that say nothing."""
+    """Opens that many connections that send nothing."""
     with contextlib.ExitStack() as stack:
         connections = []
         for _ in range(size):
@@ -82,7 +83,7 @@ def test_a_crowd_that_connects_and_says_nothing_is_kept_out(bench: Bench, target
     shell = ["prlimit", "--nofile=256:1024"]
     collector = bench.start("attach", target.pid, before=shell)
     assert collector.status().startswith("armed 1 probe ")
-    # It has taken what it may have.
+    # The collector uses as many descriptors as it may have.
     assert resource.prlimit(collector.process.pid, resource.RLIMIT_NOFILE) == (1024, 1024)
     observer = bench.observe(target.pid, "-o", "json", "--max-events", 2 * CALLS)
     target.fire(1, CALLS)

@@ -1,4 +1,4 @@
-"""Several processes, one of them hostile: the others are attached to, followed and counted as ever."""
+"""Several processes, one of them hostile: the others are attached to, followed and counted as usual."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from stub_image import LONG, Method, StubImage
 CLASS = f"com.acme.Domains{os.getpid()}"
 NUMBERS = StubImage([Method(CLASS, "place", (LONG,), LONG, "(J)J", (2,))])
 REPLY = ControlReply(given=[f"{CLASS}#*"], methods=NUMBERS.manifest().methods)
-# On a busy machine. A process that lets us wait does so for 30 s, three of them for 90 s.
+# Limit on a busy machine. A process that does not answer delays for 30 s, three of them for 90 s.
 QUICK_SECONDS = 25.0
 STARTED_SECONDS = 60.0
 
@@ -87,7 +87,7 @@ def test_a_hostile_reply_ends_nothing_but_its_own_part(bench: Bench, answer: byt
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """Somebody listens there, and says nothing."""
+    """Yields a port whose listener sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         yield silent.getsockname()[1]
 
@@ -157,7 +157,7 @@ def test_what_a_process_claims_poisons_no_books(bench: Bench, lie: int) -> None:
 
 
 class Stalling:
-    """Holds up whoever reads the memory of one process."""
+    """Blocks readers of one process's memory."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pid = 0

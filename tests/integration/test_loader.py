@@ -1,4 +1,4 @@
-"""The process that loads the agent shares its user with the target, who may be hostile."""
+"""The process that loads the agent shares its user with the target, which may be hostile."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE = 1 << 2, 1 << 19
 
 @pytest.fixture
 def silent_jvm() -> Iterator[FakeJvm]:
-    """One that lets whoever attaches to it wait."""
-    # Not below pytest's directories, which are for their owner alone.
+    """Yields a JVM that keeps its attaching client waiting."""
+    # pytest's directories are accessible only to their owner.
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         library = Path(folder, "libjvm.so")
@@ -36,7 +36,7 @@ def silent_jvm() -> Iterator[FakeJvm]:
 
 @pytest.fixture
 def loading(silent_jvm: FakeJvm, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A jcollect that loads, in a directory of root's."""
+    """Runs a jcollect that loads an agent, in a directory of root's."""
     command = ["setpriv", "--groups=4,27", JCOLLECT, "select", str(silent_jvm.pid), ORDERS, "--timeout", "60"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         yield process
@@ -49,7 +49,7 @@ def status_of(task: str | int) -> dict[str, str]:
 
 
 def loader_of(jcollect: int) -> int:
-    """The PID of the loader, once it waits for the target."""
+    """Returns the PID of the loader, once it waits for the target."""
 
     def found() -> int | None:
         for child in Path(f"/proc/{jcollect}/task/{jcollect}/children").read_text().split():

@@ -1,6 +1,6 @@
-"""The native side under -Xcheck:jni and the sanitizers: every kind of call, and random ones of libstapsdt.
+"""The native side under -Xcheck:jni and the sanitizers: every kind of call, and random calls of libstapsdt.
 
-tests/nightly and tests/fuzz have the rest.
+tests/nightly and tests/fuzz hold longer runs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def test_nothing_is_said_against_the_native_side_of_any_call(checked: Checked, t
 
 
 def test_random_calls_of_libstapsdt_break_nothing_and_leave_nothing(tmp_path: Path) -> None:
-    """`python3 tests/fuzz/fuzz_stapsdt.py --seconds 3600` makes more of them."""
+    """`python3 tests/fuzz/fuzz_stapsdt.py --seconds 3600` runs longer."""
     stubs = tmp_path / "stubs"
     stubs.mkdir()
     result = fuzz(build(tmp_path), seed=1, seconds=3, folder=stubs)

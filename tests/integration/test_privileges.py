@@ -1,5 +1,5 @@
-"""Each verb works with the capabilities that SECURITY.md lists, for a program of another user, and keeps none
-besides."""
+"""Each verb works on a program of another user with the capabilities that SECURITY.md lists, and keeps no
+others."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from java_target import JCOLLECT, NOBODY, ORDERS, Process, as_user, attach, fini
 from jcollect.privileges import NEEDED
 from jcollect.procfs import capabilities as cap
 
-# Another user than root and than the target's.
+# A user other than root and the target's.
 USER = as_user("64022", "64022")
 
 
 def with_capabilities(kept: frozenset[int]) -> list[str]:
-    """Begins a command of a user who has these capabilities."""
+    """Returns the start of a command that runs as a user with these capabilities."""
     plus = ",".join(f"+{cap.NAMES[each].removeprefix('CAP_').lower()}" for each in sorted(kept))
     return [*USER, f"--inh-caps=-all,{plus}", f"--ambient-caps=-all,{plus}"]
 
@@ -34,7 +34,7 @@ def jvm(shared_targets: Path) -> Iterator[Process]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Where that user may have a socket and a cache."""
+    """Yields a folder in which that user may have a socket and a cache."""
     made = Path(tempfile.mkdtemp(prefix="jprobe-test-", dir="/var/tmp"))
     os.chown(made, 64022, 64022)
     yield made

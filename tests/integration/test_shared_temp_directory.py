@@ -1,4 +1,4 @@
-"""A temp directory that a program shares with hostile users: they get at nothing of it, and stop nothing."""
+"""A temp directory that a program shares with hostile users: they can neither access nor stop anything."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ATTACKER = 65534
 AS_VICTIM = as_user(str(VICTIM), str(VICTIM), reads_checkout=True)
 AS_ATTACKER = as_user(str(ATTACKER), str(ATTACKER))
 
-# What another user does to a file and its directory; each line of the output is something that has worked.
+# Attacks of another user on a file and its directory. Each line of the output is an attack that has worked.
 ATTACK = """
 import os, sys
 path, folder = sys.argv[1], os.path.dirname(sys.argv[1])
@@ -58,9 +58,10 @@ attempt("directory written", lambda: open(folder + "/more.so", "xb"))
 
 @pytest.fixture
 def place(targets: Path) -> Iterator[Path]:
-    """A folder that every user can enter: with the program in it, and "shared", which is as /tmp is."""
+    """Yields a folder that every user can enter: it holds the program, and "shared", which is set up like
+    /tmp."""
     require_bpf()
-    # Under pytest's own only root can go anywhere. A file system for setuid programs.
+    # Only root can enter pytest's directories. The file system must allow setuid programs.
     for parent in ("/tmp", "/var/tmp", str(ROOT / "build")):
         if not os.statvfs(parent).f_flag & os.ST_NOSUID:
             break
@@ -76,7 +77,7 @@ def place(targets: Path) -> Iterator[Path]:
 
 
 def paused(place: Path, umask: int) -> Process:
-    """A JVM of the victim's that waits before it opens the agent's native library."""
+    """Starts a JVM of the victim's that waits before it opens the agent's native library."""
     shim = place / "pause.so"
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", shim, SOURCES / "pause.c", "-ldl"], check=True)
     (place / "victims").mkdir(exist_ok=True)
@@ -120,14 +121,14 @@ def test_no_umask_lets_others_at_the_native_library(place: Path, umask: int) -> 
 
 
 def test_what_a_killed_jvm_left_is_found_in_a_crowd_that_nobody_touches(place: Path) -> None:
-    """Of other users' files, directories and links, by names such as jprobe's own."""
+    """The crowd consists of other users' files, directories and links, with names like jprobe's own."""
     with paused(place, 0o022) as killed:
         left = where_it_waits(place).parent
         killed.signal(signal.SIGKILL)
         killed.wait()
     (place / "go").touch()
     assert left.is_dir()
-    # Nobody sweeps what may still be in the making.
+    # A sweep spares directories that may still be in the making.
     os.utime(left, (time.time() - 3600,) * 2)
     treasure = place / "victims/treasure"
     treasure.mkdir()
@@ -216,7 +217,7 @@ def build(place: Path, compiler: str, *options: str) -> Path:
 
 
 def library_of(program: Path, place: Path) -> Path:
-    """Where the library of the program lies that the attacker starts with a TMPDIR that is not /tmp."""
+    """Returns the path of the library of a program that the attacker starts with a TMPDIR other than /tmp."""
     done = run(*AS_ATTACKER, "env", f"TMPDIR={place}/shared", program)
     assert (done.returncode, done.stderr) == (0, "")
     return Path(done.stdout.strip())

@@ -1,4 +1,4 @@
-"""Functions that run apart: what comes back, and what becomes of readers that do not answer."""
+"""Functions that run apart: their results, and the fate of readers that do not answer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GONE = 4_000_000
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    """Without readers of other tests."""
+    """Hides readers of other tests."""
     held, module._held[:] = list(module._held), []
     yield
     module._held[:] = [*held, *module._held]
@@ -56,7 +56,7 @@ def command_of(pid: int) -> bytes:
 
 @contextmanager
 def open_of(path: Path) -> Iterator[tuple[Mapped, str, FileState, bytes]]:
-    """What hold_mapped takes for a file that is mapped within the block."""
+    """Yields the arguments of hold_mapped for a file that is mapped within the block."""
     content = path.read_bytes()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ):
         (mapping,) = (each for each in read_maps(OURSELVES) if each.path == str(path))
@@ -128,14 +128,14 @@ def test_memory_that_a_file_system_holds_up(tmp_path: Path) -> None:
         with pytest.raises(TimeoutError, match=f"PID {stuck.pid} holds up"):
             apart(stuck.pid, read_memory, stuck.pid, where, seconds=0.3)
         assert 0.3 <= time.monotonic() - begun < 20
-        # Not one more reader, and no more waiting.
+        # Further calls use no reader and do not wait.
         held, begun = readers(), time.monotonic()
         for _ in range(100):
             with pytest.raises(TimeoutError):
                 apart(stuck.pid, read_memory, stuck.pid, where)
         assert time.monotonic() - begun < 4
         assert readers() <= held
-        # Others are read meanwhile.
+        # Other processes are read in the meantime.
         assert apart(OURSELVES, os.getcwdb).content == b"/"
         stuck.end()
         wait_until(lambda: not held_now(stuck.pid), "the reader to end")
@@ -159,7 +159,7 @@ def test_a_user_who_holds_readers_has_less_time_and_none_in_the_end(monkeypatch:
         for number in range(module._MOST_HELD_BY_USER):
             begun = time.monotonic()
             with pytest.raises(TimeoutError):
-                # As if it were another of the user's processes each time.
+                # Makes it another of the user's processes each time.
                 apart(other.pid, time.sleep, 60, seconds=1.6)
             patience.append(time.monotonic() - begun)
             module._held[-1] = module._held[-1]._replace(pid=GONE + number)
@@ -190,7 +190,7 @@ def test_what_is_read_aside_is_not_held_against_the_rest(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("call", ["os.getcwdb", "time.sleep, 600, seconds=1"])
 def test_readers_of_a_collector_that_was_killed_end(call: str) -> None:
-    # Threads of the collector have blocked all signals.
+    # A thread of the collector blocks all signals.
     script = "import os, signal, time; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals());"
     script += f"from jcollect.procfs.apart import apart; apart(os.getpid(), {call}); input()"
     collector = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""A program that loads the agent is waited for, and listened to, within limits."""
+"""The program that loads the agent is waited for, and its output read, within limits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_it_has_none_of_our_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dours")
     monkeypatch.setenv("LD_LIBRARY_PATH", "/ours")
     _, names, _ = run_code("import os; print(*os.environ)")
-    # Python itself may set the last.
+    # Python itself may set LC_CTYPE.
     assert set(names.split()) <= {"ONLY", "LC_CTYPE"}
 
 
@@ -82,5 +82,5 @@ def test_who_is_interrupted_leaves_no_child() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG, check=False
     )
-    # It ends when its child's pipe does.
+    # The child ends when its own child's pipe does.
     assert "KeyboardInterrupt" in done.stderr

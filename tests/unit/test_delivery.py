@@ -1,4 +1,4 @@
-"""The agent's jar gets to where another process can read it, and nothing of it stays."""
+"""The agent's jar reaches a place where another process can read it, and nothing of it stays."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 
 @pytest.fixture
 def other_root(tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """A process of another user with a root of its own, in which /tmp is an absolute link."""
+    """Yields a process of another user with a root of its own, in which /tmp is an absolute link."""
     with process_in_other_root(tmp_path) as (pid, root):
         yield pid, root
 
@@ -81,7 +81,7 @@ def test_what_a_killed_jcollect_has_left_is_taken_back_by_the_next(
         jar = living.stdout.readline().strip()
         assert jar.startswith(f"/tmp/jprobe-load-{pid}-")
         with delivered_jar(read_target(pid)):
-            # What is in use is not taken away, however many there are.
+            # A directory in use is not removed, however many there are.
             assert (root / "real" / jar[1:]).exists()
         assert (root / "real" / jar[1:]).exists()
         living.communicate()
@@ -180,7 +180,7 @@ def test_a_sweep_of_a_place_full_of_leftovers_ends_in_time(other_root: tuple[int
     begun = time.monotonic()
     sweep_for(pid)
     assert time.monotonic() - begun < 5
-    # As many as it takes up at once, of whatever kind.
+    # As many as one sweep removes at once, of any kind.
     left = sum(path.is_dir() and not path.is_symlink() for path in (root / "real/tmp").iterdir())
     assert left >= 50
 
@@ -213,7 +213,7 @@ def test_a_tmp_that_does_not_answer_takes_no_jar_and_no_sweep() -> None:
     with stuck_fs(Path("/tmp"), ["OPENDIR", "MKDIR", "LOOKUP"], command, SOMEBODY, False) as there:
         begun = time.monotonic()
         sweep_for(there.pid)
-        # The process itself is looked at all the same.
+        # The process itself can still be read.
         assert apart(there.pid, os.getcwdb).content == b"/"
         with pytest.raises(TimeoutError), delivered_jar(read_target(there.pid)):
             pass

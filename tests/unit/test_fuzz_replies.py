@@ -1,4 +1,4 @@
-"""Whatever a gateway answers is a reply or an error of that process."""
+"""Every answer of a gateway becomes a reply or an error of that process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
 
 from fuzz_replies import run
 
-# Some two seconds.
+# Takes about two seconds.
 ANSWERS = 400
 
 

@@ -1,4 +1,4 @@
-"""Whatever the other end of a connection sends, it is answered or refused, in bounded CPU time."""
+"""Every input from the other end of a connection is answered or rejected, in bounded CPU time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
 
 from fuzz_rpc import MOST_SECONDS, mutated, seeds_of
 
-# About half a second each.
+# Each takes about half a second.
 INPUTS = {"request": 6000, "stream": 500, "answer": 1500}
 
 

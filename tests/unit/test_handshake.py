@@ -1,4 +1,5 @@
-"""Attaching begins with a file and a signal: as the target's user, to the very process that was looked at."""
+"""Attaching begins with a file and a signal: as the target's user, and to the very process that was looked
+at."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def socket_of(jvm: FakeJvm) -> Path:
 
 @pytest.fixture
 def roots_directory(tmp_path: Path) -> Path:
-    """Where everybody may be, and only root may make files."""
+    """Returns a directory that every user can enter, and where only root may create files."""
     for path in (tmp_path.parent, tmp_path):
         path.chmod(0o755)
     return tmp_path
@@ -53,7 +54,7 @@ def test_a_jvm_opens_its_socket_and_nothing_else_is_left(roots_directory: Path) 
         assert jvm.said() == [f"asked by /tmp/.attach_pid{jvm.pid}"]
         assert not Path(f"/tmp/.attach_pid{jvm.pid}").exists()
         assert list(roots_directory.iterdir()) == []
-        # It is not asked again.
+        # The JVM is not asked again.
         shake(jvm.pid)
         assert jvm.said() == []
 
@@ -67,7 +68,7 @@ def test_a_silent_jvm_ends_the_wait_and_the_file_goes_by_its_name_alone(roots_di
         try:
             with pytest.raises(JcollectError, match="has not opened its attach socket within 1 s; it may"):
                 shake(jvm.pid, 1)
-            # It was there before, and nothing was made through it.
+            # The link was there before, and nothing was created through it.
             assert asked.is_symlink()
         finally:
             asked.unlink()
@@ -122,7 +123,7 @@ def test_a_process_of_several_users_is_refused(kind: str) -> None:
         process.kill()
 
 
-# What lies where the socket will be
+# Files in the socket's place
 
 
 @pytest.mark.parametrize("owner", [0, SOMEBODY])
@@ -182,7 +183,7 @@ def test_a_tmp_that_does_not_answer_ends_at_the_deadline(is_for_others: bool) ->
         with pytest.raises(TimeoutError, match=f"PID {there.pid} holds up"):
             shake(there.pid, 0.5)
         assert time.monotonic() - begun < DEADLINE
-        # No second one is risked.
+        # No second wait is risked.
         begun = time.monotonic()
         with pytest.raises(TimeoutError, match=f"PID {there.pid} holds up"):
             shake(there.pid, DEADLINE)
@@ -204,7 +205,7 @@ def has_let_go(pid: int) -> bool:
 def test_loading_into_a_jvm_whose_tmp_does_not_answer_is_refused_in_time() -> None:
     if not Path("/dev/fuse").exists():
         miss("it takes /dev/fuse")
-    # Not below /tmp, which the process has another of.
+    # /tmp would not do, because the process has a different one.
     with tempfile.TemporaryDirectory(dir="/run") as folder:
         os.chmod(folder, 0o755)
         library = Path(folder, "libjvm.so")

@@ -1,4 +1,4 @@
-"""Clients that ask for too much, or hold on to what they have: they are refused, and nobody else notices."""
+"""Clients that ask for too much, or hold on to what they have, are rejected, and no other client notices."""
 
 from __future__ import annotations
 
@@ -124,7 +124,8 @@ def test_globs_mean_what_fnmatch_says() -> None:
     "glob", ["*a" * 255 + "b", "*" + "a" * 510 + "b", "*" + "a?" * 255 + "b", "*" + "[ab]" * 127 + "c"]
 )
 def test_the_worst_glob_costs_its_length_times_the_names(glob: str) -> None:
-    """A step is a nanosecond on a machine of today: far from what is exponential, or quadratic."""
+    """A step takes about a nanosecond on a current machine, so the limit rules out quadratic and exponential
+    time."""
     budget = Budget(10**12)
     name = "a" * 20_000 + "d"
     is_meant = names_matcher([glob], budget)
@@ -199,7 +200,7 @@ def test_events_go_on_while_somebodys_globs_are_matched(
         publishing.start()
         publishing.join(10)
         assert not publishing.is_alive()
-        # The new one is told of probes that come meanwhile, too.
+        # The new subscriber also gets the probes that are added in the meantime.
         adding = threading.Thread(target=source.hub.add, args=(described(1, PROBES),), daemon=True)
         adding.start()
         adding.join(10)
@@ -278,7 +279,7 @@ def test_a_call_that_waits_for_its_turn_gives_up_with_its_client(
         assert len(first.result().probes) == 0
         last = stub.ListProbes(collector_pb2.ListProbesRequest(), timeout=10)
         assert len(last.probes) == 0
-    # The last one's, and none of the one that was given up.
+    # Only the last call has run, and not the abandoned one.
     assert [called.acquire(blocking=False) for _ in range(2)] == [True, False]
 
 
@@ -337,7 +338,7 @@ def test_reflection_and_health_are_bounded_too(
                 assert answer.status == health_pb2.HealthCheckResponse.SERVING
             else:
                 assert refusal(lambda r=request: health.Check(r, timeout=10))[0].name == expected  # type: ignore[misc]
-        # A watcher of names of its own making would have each of them kept for ever.
+        # A watcher of invented names would have each of them kept forever.
         watched = refusal(lambda: next(health.Watch(health_pb2.HealthCheckRequest(service="y"), timeout=10)))
         assert watched[0] == grpc.StatusCode.UNIMPLEMENTED
 
@@ -345,7 +346,7 @@ def test_reflection_and_health_are_bounded_too(
 def test_calls_whose_request_does_not_come_are_ended(
     source: StillSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are as many as there may be: nobody else would be answered any more."""
+    """All slots are in use, and no other client would be answered."""
     monkeypatch.setattr(jcollect.rpc.prompt, "_REQUEST_SECONDS", 0.5)
     monkeypatch.setattr(jcollect.rpc.server, "MOST_CALLS", 6)
     over = threading.Event()

@@ -1,4 +1,4 @@
-"""Connections that are too many, or come to nothing: they are hung up on, and nobody else notices."""
+"""Excess and idle connections are closed, and no other client notices."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def connected(address: Address, says: bytes) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(10)
     connection.connect(address.path)
-    with contextlib.suppress(OSError):  # It may have been hung up on already.
+    with contextlib.suppress(OSError):  # The server may have closed it already.
         connection.sendall(says)
     return connection
 
 
 def is_ended(connection: socket.socket) -> bool:
-    """Returns true if the server has hung up."""
+    """Returns true if the server has closed the connection."""
     connection.setblocking(False)
     try:
         while connection.recv(1 << 16):

@@ -1,4 +1,4 @@
-"""A gateway's answers, from an agent that is none: no answer costs more than its connection."""
+"""Answers of a fake agent to a Gateway: none costs more than its connection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jprobe.v1.manifest_pb2 import TracedMethod
 from stub_gateway import TOKEN, reply_line, stub_gateway
 
 PID = os.getpid()
-# Of more than 4,300 Python makes no number.
+# Python refuses to parse numbers of more than 4,300 digits.
 DIGITS = b"9" * 4000
 
 
@@ -49,7 +49,7 @@ def test_bytes_that_are_not_encoded_as_they_should_be_are_no_reply(text: bytes) 
 
 
 def test_a_bomb_of_empty_elements_is_refused_before_it_goes_off() -> None:
-    # Field 5, methods: two bytes each, some hundred in memory.
+    # Field 5, methods: each takes two bytes here, and some hundred in memory.
     bomb = base64.b64encode(b"\x2a\x00" * (12 << 20))
     assert len(bomb) < MAX_LINE + 4
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -57,7 +57,7 @@ def test_a_bomb_of_empty_elements_is_refused_before_it_goes_off() -> None:
     with pytest.raises(NoReplyError):
         decode_reply(b"!yj" + bomb + b"\n")
     assert time.process_time() - begun < 10
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10  # KiB
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10  # ru_maxrss is in KiB.
 
 
 def test_the_largest_reply_of_an_agent_is_read() -> None:

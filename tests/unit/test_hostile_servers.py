@@ -1,4 +1,4 @@
-"""Servers that are no collectors: a client gives up on them with a sentence, and in bounded memory."""
+"""Servers that are not collectors: a client gives up on them with one sentence, in bounded memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Answer = Callable[[], Iterator[bytes]]
 
 
 class _Answers(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Answers every call but those of health with what it is told to."""
+    """Answers every call, except those of the health service, with a given message."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -110,7 +110,7 @@ def test_what_a_server_says_of_itself_has_bounds() -> None:
 
 @pytest.mark.parametrize("of", ["probes", "values"])
 def test_a_message_of_empty_parts_is_not_made_into_objects(of: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sixteen megabytes of them would take a gigabyte."""
+    """Sixteen megabytes of empty parts would become a gigabyte."""
     monkeypatch.setattr("jcollect.stream.elements.MOST_ELEMENTS", 100_000)
     parts = (b"\x0a\x00" if of == "probes" else b"\x52\x00") * (8 << 20)
     if of == "values":
@@ -156,7 +156,7 @@ def test_descriptions_that_go_on_and_on_are_given_up(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("jcollect.stream.incoming.MOST_DESCRIBED_BYTES", 100_000)
     incoming = Incoming()
     for _ in range(5):
-        # The same ones anew take no more.
+        # Descriptions of the same probes again use no more memory.
         incoming.decode(response(schema=collector_pb2.Schema(probes=described(500))))
     with pytest.raises(SenselessStreamError, match="its descriptions have "):
         incoming.decode(response(schema=collector_pb2.Schema(probes=described(1000, 500))))

@@ -1,4 +1,4 @@
-"""A child that becomes another user is that user entirely, and nobody of that user gets hold of it."""
+"""A child that becomes another user is that user entirely, and is out of that user's reach."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_root_becomes_a_user_without_groups_and_with_named_capabilities_alone(us
 @as_root
 @pytest.mark.parametrize("wrapper", [["unshare", "-U", "-r"], ["setpriv", "--reuid=64021", "unshare", "-Ur"]])
 def test_root_of_a_user_namespace_loses_its_capabilities_too(wrapper: list[str]) -> None:
-    # Such a namespace lets nobody change groups.
+    # Such a namespace does not let its users change groups.
     check_is(status_of([*wrapper, *command_of(0)]), 0)
 
 
@@ -77,7 +77,7 @@ def test_root_of_a_user_namespace_loses_its_capabilities_too(wrapper: list[str])
 def test_who_is_not_root_becomes_nobody_else() -> None:
     by_somebody = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
     assert "it takes CAP_SETUID and CAP_SETGID" in status_of([*by_somebody, *command_of(65534)])
-    # In another group he is himself as well.
+    # A user in another group is still the same user.
     for group in (SOMEBODY, 27):
         as_himself = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={group}", "--clear-groups"]
         status = status_of([*as_himself, *command_of(SOMEBODY)])
@@ -93,7 +93,7 @@ def test_a_process_with_threads_becomes_nobody() -> None:
 
 @pytest.fixture
 def somebody() -> Iterator[int]:
-    """The PID of a child of ours that has become another user."""
+    """Yields the PID of a child of ours that has become another user."""
     command = command_of(SOMEBODY, (SYS_PTRACE,))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
@@ -122,7 +122,7 @@ def test_the_user_can_neither_trace_nor_read_it(somebody: int) -> None:
     same = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
     command = [*same, sys.executable, "-c", TAKE_HOLD]
     assert subprocess.check_output([*command, str(somebody)], text=True) == ""
-    # A process of that user which did not become so is open to it.
+    # A process of that user that did not use `become` is open to that user.
     with subprocess.Popen([*same, "sleep", "60"]) as other:
         wait_until(lambda: Path(f"/proc/{other.pid}/comm").read_text() == "sleep\n", "sleep to run")
         assert "mem" in subprocess.check_output([*command, str(other.pid)], text=True)
@@ -139,7 +139,7 @@ def test_it_ends_with_its_parent() -> None:
         assert parent.stdout is not None
         pid = json.loads(parent.stdout.readline())["pid"]
         parent.kill()
-        # And not by the end of its stdin, which is open.
+        # The closed stdin would be another reason to end, but it is open.
         wait_until(lambda: has_ended(pid), "it to end")
 
 

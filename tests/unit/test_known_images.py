@@ -1,4 +1,4 @@
-"""What was read is not read again: of a library that comes and goes. And what a shortage of ours is not."""
+"""A library that comes and goes is read once. A shortage of ours does not count as having read it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CLOSE = Method("com.acme.Orders", "close", (LONG,), kinds=(ENTRY,))
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of what was parsed."""
+    """Collects the sizes of the parsed files."""
     sizes: list[int] = []
 
     def parse(content: bytes) -> ParsedImage:
@@ -115,7 +115,7 @@ def test_what_is_remembered_is_limited_by_number_and_weight() -> None:
 
     assert left(KnownImages(most=2)) == [3, 4]
     assert left(KnownImages(most_weight=3 * image.weight)) == [2, 3, 4]
-    # The newest is there in any case, or the heaviest would be parsed again each time.
+    # The newest one always stays, or else the heaviest one would be parsed again each time.
     assert left(KnownImages(most_weight=1)) == [4]
     known = KnownImages(most=2)
     known.used(states[0], (image, b""))
@@ -127,7 +127,7 @@ def test_what_is_remembered_is_limited_by_number_and_weight() -> None:
 
 @contextmanager
 def no_descriptors() -> Iterator[None]:
-    """Neither for us nor by readers that wait: there are none."""
+    """Leaves no descriptor for us, and no idle readers."""
     idle, apart_module._idle[:] = list(apart_module._idle), []
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))

@@ -60,14 +60,14 @@ def test_absolute_links_of_a_process_stay_in_its_root(other_root: tuple[int, Pat
 
 @as_root
 def test_links_of_a_process_that_is_root_in_its_own_root_stay_there(tmp_path: Path) -> None:
-    # As root of a container is, whose user is ours.
+    # Set up as root of a container, which is our user.
     root = tmp_path / "root"
     (root / "tmp").mkdir(parents=True)
     (root / "tmp/jprobe-1").symlink_to(tmp_path / "ours")
     (tmp_path / "ours").mkdir()
     with process_in(root, 0) as pid:
         user = read_target(pid).user
-        # By both of its paths as seen from here.
+        # The path is either of those by which it is seen from here.
         for directory in (f"/proc/{pid}/root/tmp/jprobe-1", f"{root}/tmp/jprobe-1"):
             with pytest.raises(FileNotFoundError):
                 apart(pid, create, pid, directory, "control.wanted", user=user)

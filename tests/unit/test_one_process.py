@@ -1,4 +1,4 @@
-"""What one process can make of us: nothing that others notice."""
+"""The work that one hostile process can cause goes unnoticed by the others."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_what_waits_is_stopped_when_it_is_cancelled() -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What time it is for budgets."""
+    """Returns the clock that budgets read, as a list that holds the time."""
     now = [1000.0]
 
     class Time:
@@ -105,7 +105,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def spend(clock: list[float], seconds: float, costs: list[tuple[budget.Budget, float]]) -> list[float]:
-    """What each has got in that time, if it takes so much CPU time whenever it may."""
+    """Returns the CPU time that each has got in that time, if it spends its cost whenever it may."""
     spent = [0.0] * len(costs)
     until = clock[0] + seconds
     while clock[0] < until:
@@ -119,7 +119,7 @@ def spend(clock: list[float], seconds: float, costs: list[tuple[budget.Budget, f
 
 def test_a_process_that_always_has_something_new_gets_a_small_part_of_a_core(clock: list[float]) -> None:
     hungry = Budgets().of_process(1001)
-    assert spend(clock, 1, [(hungry, 0.2)])[0] > 0.5  # What it has is looked at without delay.
+    assert spend(clock, 1, [(hungry, 0.2)])[0] > 0.5  # Saved up credit is spent without delay.
     spend(clock, 60, [(hungry, 0.2)])
     assert spend(clock, 100, [(hungry, 0.2)])[0] / 100 < 0.03
 
@@ -131,7 +131,7 @@ def test_all_hungry_processes_together_get_no_more_than_their_part(clock: list[f
     spend(clock, 600, hungry)
     got = spend(clock, 100, [*hungry, (modest, 0.0004)])
     assert sum(got[:-1]) / 100 < 0.2
-    assert got[-1] == pytest.approx(0.0004 * 500, rel=0.02)  # Whenever it wants.
+    assert got[-1] == pytest.approx(0.0004 * 500, rel=0.02)  # A modest process runs whenever it wants.
 
 
 def test_short_lived_processes_of_one_user_count_together(clock: list[float]) -> None:
@@ -157,7 +157,7 @@ def test_a_bucket_that_is_empty_fills_again(clock: list[float]) -> None:
 
 
 class Starting:
-    """A process that has just started, and takes 5 ms to be looked at."""
+    """A process that has just started, and takes 5 ms to classify."""
 
     def __init__(self, uid: int, looked_at: list[int]) -> None:
         self.uid = uid
@@ -247,8 +247,8 @@ def test_what_can_be_is_taken(claimant: Claimant) -> None:
         (MOST_U64, 0, 0),
         (0, 1 << 63, 0),
         (0, 0, MOST_U64),
-        (4, 6, 7),  # Less than there was.
-        (10**12, 0, 0),  # A thousand seconds of a CPU.
+        (4, 6, 7),  # Less than before.
+        (10**12, 0, 0),  # A CPU busy for a thousand seconds.
         (5, 6, 3600 * 10**9),
     ],
 )
@@ -288,7 +288,7 @@ def test_the_books_of_processes_add_up_to_those_of_all() -> None:
     assert one.totals(accounts.books()) + other.totals(accounts.books()) == accounts.totals()
     one.close(gone, accounts.books().totals(gone))
     accounts.release(gone)
-    other.add(gone)  # The id stands for a probe of another process now.
+    other.add(gone)  # The id is reassigned to a probe of another process now.
     books = accounts.books()
     assert one.totals(books) == Totals(143, 0, 100, 0, 0, 3, 50)
     assert one.totals(books) + other.totals(books) == accounts.totals()

@@ -1,4 +1,4 @@
-"""The Java runtime that loads the agent is one that others cannot have changed."""
+"""Only a Java runtime that others cannot have changed loads the agent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 
 @pytest.fixture
 def own_path() -> Iterator[Path]:
-    """A directory that nobody else can change, unlike pytest's, which is below /tmp."""
+    """Yields a directory that nobody else can change, unlike pytest's, which is below /tmp."""
     path = Path(tempfile.mkdtemp(dir="/run" if os.geteuid() == 0 else Path.home()))
     path.chmod(0o755)
     yield path
@@ -32,7 +32,7 @@ def own_path() -> Iterator[Path]:
 
 @pytest.fixture
 def home(own_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What looks like a Java runtime, and is JAVA_HOME."""
+    """Makes a fake Java runtime, and sets JAVA_HOME to it."""
     home = own_path / "jdk"
     make_runtime(home)
     monkeypatch.setenv("JAVA_HOME", str(home))
@@ -94,12 +94,12 @@ def test_a_runtime_that_others_can_change_is_not_run(home: Path, who: str) -> No
 def test_a_link_on_the_way_counts_with_what_it_leads_through(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Below /tmp everybody may exchange it.
+    # Below /tmp any user may exchange it.
     (tmp_path / "jdk").symlink_to(home)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
     with pytest.raises(JcollectError, match=r": /tmp can be written by everybody; make it root's"):
         find_libjvm()
-    # Root's own may lead there.
+    # A link of root's own may lead there.
     other = home.parent / "link"
     other.symlink_to("jdk")
     monkeypatch.setenv("JAVA_HOME", str(other))
@@ -142,7 +142,7 @@ def test_what_was_built_is_used_unless_others_can_change_it(
         library.chmod(0o666)
     with pytest.raises(JcollectError, match=f"^cannot: {own_path}/build/native.* make it again"):
         find_built("_native/drain.so", "build/native/drain.so", "cannot")
-    # In a checkout of his own nothing is gained by that.
+    # A user gains nothing by that in a checkout of its own.
     os.chown(package / "__init__.py", SOMEBODY, SOMEBODY)
     if how == "of another user":
         assert find_built("_native/drain.so", "build/native/drain.so", "cannot") == library

@@ -1,4 +1,4 @@
-"""Text of others: nothing in it acts on a terminal or deceives, and as JSON it is still the same text."""
+"""Text of others neither controls a terminal nor deceives, and decodes from JSON to the same text."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 
 from jcollect.procfs.seccomp import NEVER, NEVER_IN_READERS
 
-# Makes a call of each kind, and says how it ended.
+# Makes a call of each kind, and prints how it ended.
 PROGRAM = """
 import ctypes, os, socket, sys
 from jcollect.procfs import capabilities, seccomp
@@ -35,7 +35,7 @@ print("fork", os.wait()[1])
 @pytest.mark.parametrize(("calls", "bind"), [("NEVER", 0), ("NEVER_IN_READERS", 1)])
 def test_what_is_forbidden_fails_and_the_rest_works(calls: str, bind: int) -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM, calls], capture_output=True, text=True, timeout=30)
-    # Of an invalid request ptrace(2) says EIO.
+    # ptrace(2) fails with EIO for an invalid request.
     assert done.stdout.splitlines() == ["ptrace 1", f"bind {bind}", "fork 0"], done.stderr
 
 

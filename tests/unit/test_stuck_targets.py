@@ -1,4 +1,4 @@
-"""Commands end, whatever of a process a file system holds up; and then the process of the command as well."""
+"""Commands end, whatever part of a process a file system blocks, and so does their own process."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from stub_image import LONG, StubImage, mark, own_image
 from stuck_fs import stuck_fs
 
 JCOLLECT = Path(sys.executable).parent / "jcollect"
-# What one user's processes may take of a command, and as much again on a busy machine.
+# Maximum time for one user's processes in a command, doubled for a busy machine.
 SECONDS = 60.0
 
-# A process that looks like a JVM with probes. One of these is in the file system that hangs: the "release"
-# of its JDK; the page of the probes' states; its command line.
+# A process that looks like a JVM with probes. One of these is in the file system that blocks: the "release"
+# of its JDK, the page of the probes' states, or its command line.
 TARGET = """
 import ctypes, mmap, os, signal, struct, sys
 held, folder, library, states = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -66,7 +66,7 @@ def what(request: pytest.FixtureRequest) -> str:
 
 
 def prepared(folder: Path, held: Path, release: str | None) -> tuple[str | Path, ...]:
-    """What the target takes, with all that it maps made."""
+    """Makes the files that the target maps, and returns its arguments."""
     image = own_image(mark("work", "done", LONG))
     (folder / "jdk/lib/server").mkdir(parents=True)
     (folder / "jdk/lib/server/libjvm.so").write_bytes(bytes(4096))
@@ -90,7 +90,7 @@ def start(*command: object) -> subprocess.Popen[str]:
 
 
 def ended(command: subprocess.Popen[str]) -> tuple[str, str]:
-    """What it has written, once its process was reaped."""
+    """Returns the output of a command, once its process was reaped."""
     try:
         return command.communicate(timeout=SECONDS)
     finally:
@@ -118,7 +118,7 @@ def test_commands_end_that_a_process_holds_up(what: str, tmp_path: Path) -> None
         else:
             assert row["probes"] == {"armed": 1}, row
             assert [probe["name"] for probe in json.loads(listed)] == ["done"]
-        # Whoever has looked before, and looks again once the file system has gone on.
+        # This host has scanned before, and scans again once the file system answers.
         host = Host()
         try:
             assert stuck.pid in {process.pid for process in host.look()}
@@ -129,7 +129,7 @@ def test_commands_end_that_a_process_holds_up(what: str, tmp_path: Path) -> None
 
 
 def test_the_target_is_what_it_is_meant_to_be(tmp_path: Path) -> None:
-    """Without a file system that hangs."""
+    """Checks the target without a file system that blocks."""
     (tmp_path / "own").mkdir()
     arguments = prepared(tmp_path / "own", tmp_path, None)
     (tmp_path / "own/jdk/release").write_text('JAVA_VERSION="17.0.15"')
@@ -144,7 +144,7 @@ def test_the_target_is_what_it_is_meant_to_be(tmp_path: Path) -> None:
             def look() -> HostProcess | None:
                 return next((process for process in host.look() if process.pid == target.pid), None)
 
-            # Not in its first tenth of a second.
+            # The scan may not find it within its first 0.1 s.
             found: HostProcess = wait_until(look, "the process to be found")
             host.close()
             assert (found.jdk, found.has_stubs, found.uid) == ("17.0.15", True, os.geteuid())

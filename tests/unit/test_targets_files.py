@@ -1,4 +1,4 @@
-"""Files of a process: read as it sees them, as its user, without waiting, and beneath its root."""
+"""Files of a process are read as it sees them, as its user, without waiting, and beneath its root."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def process(command: Sequence[str | Path]) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture
 def confined(tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """A process in chroot(2), and its root."""
+    """Yields a process in chroot(2), and its root."""
     root = tmp_path / "root"
     (root / "inner").mkdir(parents=True)
     with process([sys.executable, "-c", IN_CHROOT, root]) as started:
@@ -82,7 +82,8 @@ def test_what_is_no_regular_file_is_not_opened(make: Callable[[Path], None], tmp
 
 
 def named_java(arguments: Sequence[str | Path], before: Sequence[str] = NOBODY) -> list[str]:
-    """A process whose command line is that of a java launcher. It waits for files, under their names."""
+    """Returns a command with the command line of a java launcher; it waits for files with the names of its
+    arguments."""
     return [
         *before,
         "bash",

@@ -1,4 +1,4 @@
-"""Nothing but a socket is taken for a dead socket."""
+"""Only sockets count as dead sockets."""
 
 from __future__ import annotations
 

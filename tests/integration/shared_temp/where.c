@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Loads a provider and says where its library lies.
+ * Loads a provider and prints the path of its library.
  */
 #include "libstapsdt.h"
 
