@@ -22,9 +22,9 @@ def printable(text: str) -> str:
     """Returns the text with every character that could act on a terminal or deceive its reader written as
     Python escapes it: \\n, \\x1b, \\u202e, \\U000e0041.
 
-    These are all that Unicode takes for not printable: controls, line and paragraph separators, formats
-    (marks that reorder what stands around them, that join, or that have no width, tags), surrogates, and code
-    points for private use or without meaning. Spaces of any width stay.
+    Escapes every character that Unicode treats as not printable: controls, line and paragraph separators,
+    formats (tags, and marks that reorder or join the text around them or have no width), surrogates, and
+    code points for private use or without meaning. Spaces of any width stay.
     """
     return _replaced(_SUSPECT, text, lambda character: ascii(character)[1:-1])
 

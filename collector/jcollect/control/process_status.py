@@ -1,4 +1,4 @@
-"""Reads what the kernel says of a process, in /proc/PID/status and stat.
+"""Reads what the kernel reports about a process in /proc/PID/status and stat.
 
 Imports nothing but the standard library.
 """

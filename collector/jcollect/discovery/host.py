@@ -156,7 +156,7 @@ class _Process:
 
     def __init__(self, pid: int, may_keep_descriptor: bool, now: float) -> None:
         self._pid = pid
-        self.uid = owner_of(pid)  # The user who is charged, as it was when the process was first seen.
+        self.uid = owner_of(pid)  # Owner when the process was first seen: the user who is charged.
         self._statm: int | None = None
         if may_keep_descriptor:
             with suppress(OSError):

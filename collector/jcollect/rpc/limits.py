@@ -87,7 +87,7 @@ def raise_descriptor_limit() -> None:
 
 
 class Request(Protocol):
-    """The fields that all requests of the service have."""
+    """Fields that all requests of the service have."""
 
     @property
     def globs(self) -> Sequence[str]: ...

@@ -45,7 +45,7 @@ _ASK_AGAIN_SECONDS = 0.2
 _ASKING = 8
 # Maximum time after its links are destroyed for a process to report what it has held back.
 _LAST_WORD_SECONDS = 2.0
-# Differences between the wall clock and the monotonic clock below this are measuring noise.
+# Smaller changes of the wall clock's offset from the monotonic clock are measuring noise.
 _CLOCK_NOISE_NS = 1_000_000
 
 
