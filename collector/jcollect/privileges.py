@@ -36,7 +36,7 @@ NEEDED = {
 }
 
 # Optional: files without a path, reading as the target's user, and bounds for children.
-_READING_WELL = COMMANDING | {cap.CHECKPOINT_RESTORE, cap.SETPCAP}
+_READING_WELL = COMMANDING | {cap.CHECKPOINT_RESTORE, cap.KILL, cap.SETPCAP}
 # Optional: the network namespaces of containers.
 _COMMANDING_WELL = _READING_WELL | {cap.SYS_ADMIN}
 # Optional: sockets of other users' collectors, and directories of other users.
@@ -61,13 +61,13 @@ def keep_for(verb: str) -> None:
     forbid(NEVER)
 
 
-def narrow_attach(*, loads: bool, places: Collection[str]) -> None:
+def narrow_attach(*, needs_admin: bool, places: Collection[str]) -> None:
     """Gives up what this call of `attach` does not use: network namespaces, other users' directories.
 
     `places` are the paths of files that it makes or removes. For a process with one thread. Raises OSError.
     """
     kept = TRACING | _READING_WELL
-    if loads:
+    if needs_admin:
         kept |= {cap.SYS_ADMIN}
     if not all(map(_can_write_as_owner, places)):
         kept |= {cap.DAC_OVERRIDE}

@@ -101,6 +101,14 @@ def test_a_reader_that_does_not_answer_is_killed() -> None:
     assert apart(OURSELVES, os.getcwdb).content == b"/"
 
 
+def test_a_process_that_exits_meanwhile_is_charged_to_its_user() -> None:
+    with subprocess.Popen(["sleep", "0.2"], user=64041, group=64041) as process:
+        with pytest.raises(TimeoutError):
+            apart(process.pid, time.sleep, 600, seconds=1.0)
+        assert [each.user for each in module._held if each.pid == process.pid] == [64041]
+    wait_until(lambda: not held_now(process.pid), "the reader to end")
+
+
 def test_descriptors_that_there_is_no_room_for_are_an_error_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -145,7 +153,7 @@ def test_memory_that_a_file_system_holds_up(tmp_path: Path) -> None:
 
 def held_now(pid: int) -> bool:
     try:
-        module._check_not_held(pid, False)
+        module._check_not_held(pid, os.geteuid(), False)
     except TimeoutError:
         return True
     return False

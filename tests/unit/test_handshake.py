@@ -17,6 +17,7 @@ import pytest
 from conditions import miss, wait_until
 from fake_jvm import AS_SOMEBODY, SOMEBODY, FakeJvm, fake_jvm
 from jcollect.control import attach_socket
+from jcollect.control.attach_socket import served_by
 from jcollect.control.handshake import open_attach_socket
 from jcollect.control.loading import load_agent
 from jcollect.control.target import held, read_target
@@ -126,12 +127,31 @@ def test_a_process_of_several_users_is_refused(kind: str) -> None:
 # Files in the socket's place
 
 
-@pytest.mark.parametrize("owner", [0, SOMEBODY])
-def test_the_socket_of_a_dead_jvm_is_removed_as_its_owner(owner: int) -> None:
+def test_the_socket_of_a_dead_jvm_of_another_user_is_left_alone() -> None:
     with fake_jvm() as jvm:
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(socket_of(jvm)))
-        os.chown(socket_of(jvm), owner, owner)
+        # The target's user must not choose the user whose rights are used.
+        with pytest.raises(JcollectError, match="in the way"):
+            shake(jvm.pid)
+        assert socket_of(jvm).lstat().st_uid == 0
+        socket_of(jvm).unlink()
+
+
+def test_a_socket_at_which_another_process_listens_is_not_used() -> None:
+    with fake_jvm() as jvm, socket.socket(socket.AF_UNIX) as ours:
+        ours.bind(str(socket_of(jvm)))
+        ours.listen()
+        with pytest.raises(PermissionError, match=f"PID {os.getpid()} listens"), served_by(jvm.pid):
+            pass
+        socket_of(jvm).unlink()
+
+
+def test_the_socket_of_a_dead_jvm_is_removed() -> None:
+    with fake_jvm() as jvm:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(socket_of(jvm)))
+        os.chown(socket_of(jvm), SOMEBODY, SOMEBODY)
         shake(jvm.pid)
         assert socket_of(jvm).lstat().st_uid == SOMEBODY
         assert len(jvm.said()) == 1

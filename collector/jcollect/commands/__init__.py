@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from importlib import import_module
+from types import FrameType
 
 import click
 
@@ -62,9 +63,21 @@ def main() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # numpy's threads, which nothing here needs, take memory and may not be had.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _raise_on_signals()
     exit_code = _run()
     # Without waiting for threads: of ours, and of libraries, one may be stuck in a write that nobody reads.
     os._exit(exit_code)
+
+
+def _raise_on_signals() -> None:
+    """Lets a verb clean up when it is ended; those that end in order install handlers of their own."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, interrupt)
 
 
 def _run() -> int:

@@ -18,6 +18,7 @@ from jcollect.discovery.overhead import Overhead
 from jcollect.discovery.probes import STATE_NAMES, Probe
 from jcollect.discovery.process import has_debugger, is_stopped
 from jcollect.errors import lacks_files
+from jcollect.procfs.reader_process import cpu_seconds
 from jcollect.stream.session import Session
 from jcollect.stream.tracee import Addition, Tracee
 from jcollect.told import told
@@ -126,7 +127,7 @@ class Followed:
 
     def step(self) -> None:
         """Joins the session, then attaches; later calls look at the process again. Raises JcollectError."""
-        begun, used = time.monotonic(), time.thread_time()
+        begun, used = time.monotonic(), cpu_seconds()
         try:
             if self._tracee is None:
                 candidate = self.candidate
@@ -138,7 +139,7 @@ class Followed:
                     self._look(self._tracee, begun)
                 self._look_at_arming()
         finally:
-            used = time.thread_time() - used
+            used = cpu_seconds() - used
             self._budget.charge(used)
             self._pause = min(max(_LOOK_SECONDS, used / _MOST_OF_A_CPU), _LONGEST_PAUSE)
             self._was_slow = time.monotonic() - begun > _SLOW_SECONDS

@@ -20,6 +20,9 @@ from jcollect.errors import JcollectError
 from jcollect.rpc.address import pid_of
 from jcollect.rpc.find import ask_collectors
 
+# Characters of a problem in a column; all of it with --json.
+_MOST_SHOWN = 60
+
 
 @dataclass(frozen=True)
 class _Row:
@@ -126,7 +129,9 @@ def _row(process: HostProcess, attached: tuple[str, ...]) -> _Row:
 def _probes(row: _Row) -> str:
     """As in "24 dormant, 3 armed"."""
     if row.problem:
-        return f"? ({row.problem})"
+        first, *others = row.problem.split("; ")
+        short = first if len(first) <= _MOST_SHOWN else f"{first[: _MOST_SHOWN - 1]}…"
+        return f"? ({short}{f'; {len(others):,} more with --json' if others else ''})"
     return ", ".join(f"{count:,} {state}" for state, count in row.probes.items()) or "-"
 
 

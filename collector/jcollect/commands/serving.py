@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from jcollect.commands.options import check_no_loss, plural, status, warn
 from jcollect.commands.output import Stdout
 from jcollect.commands.targets import Asked, Targets
 from jcollect.commands.waiting import GRACE_SECONDS, wait_for_rest
+from jcollect.commands.written_file import open_to_write
 from jcollect.control.jar import sweep_for
 from jcollect.discovery.globs import matcher
 from jcollect.discovery.overhead import percent_of_a_core
@@ -44,6 +47,8 @@ _STOP_SECONDS = 10.0
 _BOOKS_SECONDS = 5.0
 # Time to read the events that have been fired by now.
 _SETTLE_SECONDS = 1.0
+# First version of Linux that links many uprobes at once.
+_UPROBE_MULTI_SINCE = (6, 6)
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def _serve(
     asked: Asked, serving: Serving, compilation: Compilation, address: Address, claimed: Claim
 ) -> None:
     places = [place for place in (address.path, serving.books) if place]
-    narrow_attach(loads=bool(asked.selectors), places=places)
+    narrow_attach(needs_admin=bool(asked.selectors) or _may_use_perf_events(serving), places=places)
     if serving.books:
         _check_can_write(serving.books)
     say_when_aborted()
@@ -232,6 +237,14 @@ class _Printing:
         wait_for_rest(self._worker, lambda: self._stdout.progressed)
 
 
+def _may_use_perf_events(serving: Serving) -> bool:
+    """Returns true if uprobes may have to be perf events, which need CAP_SYS_ADMIN."""
+    release = re.match(r"(\d+)\.(\d+)", platform.release())
+    is_older = release is None or (int(release[1]), int(release[2])) < _UPROBE_MULTI_SINCE
+    without = serving.settings.get("without", ())
+    return is_older or serving.settings.get("way") == "perf-event" or "uprobe-multi" in without
+
+
 def _check_can_write(file: str) -> None:
     """Before anything is attached to, and without a trace if that fails."""
     place = file if os.path.exists(file) else os.path.dirname(file) or "."
@@ -245,7 +258,7 @@ def _write_books(file: str, status: collector_pb2.GetStatusResponse) -> None:
     failures = Failures()
 
     def write() -> None:
-        with open(file, "wb") as stream:
+        with open(open_to_write(file), "wb") as stream:
             stream.write(json_bytes(as_dict(status)) + b"\n")
 
     # A pipe waits for a reader, and a network's file system for its server.

@@ -25,6 +25,7 @@ from jcollect.discovery.probes import Wanted
 from jcollect.discovery.process import NothingYetError, TracedProcess, check_exists, find_process, look
 from jcollect.errors import JcollectError, explain, lacks_files
 from jcollect.procfs.owner import owner_of
+from jcollect.procfs.reader_process import cpu_seconds
 from jcollect.told import told
 
 # Interval between two searches for new processes.
@@ -221,7 +222,7 @@ class Targets:
         return self._load(process.pid, process.name, is_given=False, may_select=process.is_jvm)
 
     def _load(self, pid: int, name: str, is_given: bool, may_select: bool = True) -> Candidate:
-        used = time.thread_time()
+        used = cpu_seconds()
         try:
             with contextlib.ExitStack() as lease:
                 wanted = self._select(pid, lease) if may_select else self._is_meant
@@ -229,7 +230,7 @@ class Targets:
                 return Candidate(process, name, wanted, lease.pop_all())
         finally:
             loaded = _LOAD_CPU_SECONDS if may_select and self.asked.selectors else 0.0
-            self.budgets.meet(owner_of(pid), time.thread_time() - used + loaded)
+            self.budgets.meet(owner_of(pid), cpu_seconds() - used + loaded)
 
     def _find(self, pid: int) -> TracedProcess:
         """The process, with something to attach to unless we are to wait for it."""

@@ -19,7 +19,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from typing import Any
 
+from jcollect.control.attach_socket import served_by
 from jcollect.control.thread_limit import thread_shortage
 from jcollect.procfs.capabilities import DAC_READ_SEARCH, SYS_PTRACE, keep_in_thread
 from jcollect.procfs.files import open_directory
@@ -61,6 +63,7 @@ def _start_jvm(libjvm: str) -> None:
         "-XX:-UsePerfData",
         "-XX:-CreateCoredumpOnCrash",
         "-XX:ErrorFile=/dev/null",
+        "--add-opens=jdk.attach/sun.tools.attach=ALL-UNNAMED",
         convertStrings=True,
         interrupt=False,
     )
@@ -78,11 +81,27 @@ def _leads_elsewhere(pid: int) -> bool:
         os.close(tmp)
 
 
+def _direct_to(path: str, machine: Any) -> None:
+    """Has the API send its commands to that socket, and not to what its own path leads to by now."""
+    field = machine.getClass().getDeclaredField("socket_path")
+    field.setAccessible(True)
+    field.set(machine, path)
+
+
 def _load(pid: str, jar: str, options: str) -> str:
     if _leads_elsewhere(int(pid)):
         return "unfit: its /tmp is a symbolic link, which the attach API follows in our file system"
     try:
+        with served_by(int(pid)) as path:
+            return _load_through(path, pid, jar, options)
+    except OSError as error:
+        return f"unfit: its attach socket cannot be used: {error.strerror or error}"
+
+
+def _load_through(path: str, pid: str, jar: str, options: str) -> str:
+    try:
         machine = jpype.JClass("com.sun.tools.attach.VirtualMachine").attach(pid)
+        _direct_to(path, machine)
         try:
             version = str(machine.getSystemProperties()["java.specification.version"])
             if int(version.split(".")[-1]) < _OLDEST_TARGET:

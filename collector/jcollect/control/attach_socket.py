@@ -10,9 +10,12 @@ Imports only the standard library and modules that do the same.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
+import socket
 import stat
+import struct
 import time
 from collections.abc import Iterator, Sequence
 
@@ -23,6 +26,9 @@ from jcollect.unix_sockets import is_dead_at
 READ_ONLY, OTHER, OPENED, SILENT, CHANGED = b"read-only", b"other", b"opened", b"silent", b"changed"
 _TMP = "/tmp"
 _POLL_SECONDS = 0.02
+_CONNECT_SECONDS = 5.0
+# struct ucred of unix(7).
+_UCRED = struct.Struct("iII")
 
 
 def socket_name(inner_pid: int) -> str:
@@ -102,3 +108,30 @@ def _wait_for_socket(tmp: int, inner_pid: int, process: int, deadline: float) ->
         check_lives(process)
         time.sleep(_POLL_SECONDS)
     return SILENT
+
+
+@contextlib.contextmanager
+def served_by(pid: int) -> Iterator[str]:
+    """Yields a path of the attach socket in the target's /tmp, as a descriptor of this process.
+
+    Raises OSError, PermissionError if another process listens there: the target could have put its socket
+    there.
+    """
+    tmp = open_directory(pid, "/tmp")
+    try:
+        entry = os.open(
+            socket_name(read_status(pid).inner_pid), os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=tmp
+        )
+    finally:
+        os.close(tmp)
+    try:
+        path = f"/proc/self/fd/{entry}"
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_CONNECT_SECONDS)
+            probe.connect(path)
+            peer, _, _ = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        if peer != pid:
+            raise PermissionError(errno.EPERM, f"PID {peer} listens at its attach socket")
+        yield path
+    finally:
+        os.close(entry)

@@ -83,7 +83,8 @@ def _read(output: IO[bytes], errors: IO[bytes], deadline: float) -> tuple[str, s
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Kills the child if it still runs, and waits briefly. Popen.wait without a limit could wait forever."""
-    with contextlib.suppress(ProcessLookupError):
+    # Without CAP_KILL a process may not signal a child that has become another user.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         child.kill()
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(_END_SECONDS)

@@ -13,7 +13,6 @@ from jcollect.control.refusal import cannot_load, cannot_start_thread
 from jcollect.control.target import Target, read_target
 from jcollect.control.thread_limit import thread_shortage
 from jcollect.procfs.apart import apart
-from jcollect.procfs.identity import Identity
 
 # Maximum time for the JVM to open its socket, within the time that the caller allows.
 _SECONDS = 10.0
@@ -43,16 +42,14 @@ def open_attach_socket(target: Target, process: int, deadline: float) -> None:
 def _clear_the_way(target: Target, deadline: float) -> bool:
     """Removes the attach socket of a killed JVM that had the target's PID.
 
-    Tools would confuse it with the target's. The target removes it when it starts if it may, but it may not
-    remove another user's file in /tmp. So this runs as the socket's owner, who may. Returns true if there is
-    a socket that is served.
+    Tools would confuse it with the target's. This runs as the target's user, who may not remove another
+    user's file in /tmp, and must not choose whose rights are used. Returns true if there is a socket that is
+    served.
     """
-    owner = _find(target, deadline)
-    if not owner:
+    if not _find(target, deadline):
         return False
-    user = target.user if owner == str(target.user.uid) else Identity(int(owner), target.user.gid)
     try:
-        _apart(target, deadline, attach_socket.clear, user=user)
+        _apart(target, deadline, attach_socket.clear)
     except PermissionError:
         raise _in_the_way(target, "left behind by an earlier process of that PID and another user") from None
     except FileNotFoundError:
@@ -110,7 +107,6 @@ def _apart(
     deadline: float,
     function: Callable[..., bytes],
     *arguments: object,
-    user: Identity | None = None,
     descriptors: tuple[int, ...] = (),
 ) -> bytes:
     return apart(
@@ -120,7 +116,7 @@ def _apart(
         target.inner_pid,
         *arguments,
         seconds=max(_PATIENCE_SECONDS, deadline - time.monotonic()),
-        user=user or target.user,
+        user=target.user,
         descriptors=descriptors,
     ).content
 

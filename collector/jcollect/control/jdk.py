@@ -17,6 +17,7 @@ _JVM_FOLDER = Path("/usr/lib/jvm")
 _OLDEST = 17
 # Parts of its runtime that a JVM reads.
 _PARTS = ("lib", "conf")
+_MOST_RELEASE_CHARACTERS = 1 << 16
 _VERSION = re.compile(r'^JAVA_VERSION="(?:1\.)?(\d+)', re.MULTILINE)
 
 
@@ -31,11 +32,12 @@ def find_libjvm() -> Path:
     unsafe = []
     for home in homes:
         libjvm = home / "lib/server/libjvm.so"
-        if _version(home) >= _OLDEST and libjvm.exists() and (home / "lib/libattach.so").exists():
-            why = who_could_change(libjvm) or _who_could_change_parts(home)
-            if why is None:
+        if libjvm.exists() and (home / "lib/libattach.so").exists():
+            why = who_could_change(libjvm) or _who_could_change_parts(libjvm)
+            if why is not None:
+                unsafe.append(f"{home} is not safe to run with our rights: {printable(why)}")
+            elif _version(home) >= _OLDEST:
                 return libjvm
-            unsafe.append(f"{home} is not safe to run with our rights: {printable(why)}")
     if unsafe:
         raise JcollectError(
             f"loading the agent takes a Java runtime that nobody but root can change, and {unsafe[0]}; "
@@ -49,7 +51,8 @@ def find_libjvm() -> Path:
     )
 
 
-def _who_could_change_parts(home: Path) -> str | None:
+def _who_could_change_parts(libjvm: Path) -> str | None:
+    home = libjvm.resolve().parents[2]
     told = (who_could_change_below(home / part) for part in _PARTS if (home / part).exists())
     return next(filter(None, told), None)
 
@@ -62,8 +65,13 @@ def _homes() -> Iterator[Path]:
 
 
 def _version(home: Path) -> int:
+    release = home / "release"
     try:
-        version = _VERSION.search((home / "release").read_text(errors="replace"))
+        # Others could have put a pipe there, or a file without an end.
+        if who_could_change(release) is not None:
+            return 0
+        with release.open(errors="replace") as file:
+            version = _VERSION.search(file.read(_MOST_RELEASE_CHARACTERS))
     except OSError:
         return 0
     return int(version[1]) if version else 0

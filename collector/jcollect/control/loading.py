@@ -142,7 +142,7 @@ def _check_takes_agents(target: Target) -> None:
         )
     if target.is_stopped:
         raise cannot_load(target, f"it is stopped; let it go on first: kill -CONT {pid}")
-    if _takes_no_attaching(pid, mappings):
+    if _takes_no_attaching(target, mappings):
         # The signal that begins the handshake would make it print its threads.
         raise cannot_load(
             target,
@@ -158,11 +158,13 @@ def _check_takes_agents(target: Target) -> None:
         )
 
 
-def _takes_no_attaching(pid: int, mappings: Sequence[Mapping]) -> bool:
+def _takes_no_attaching(target: Target, mappings: Sequence[Mapping]) -> bool:
     """Returns true if the JVM cannot be attached to; false if that cannot be read. The first capability is
     attaching, as "0" or "1"."""
     perfdata = next((mapping for mapping in mappings if is_perfdata(mapping)), None)
-    return perfdata is not None and perf_texts(pid, perfdata).get(_CAPABILITIES, "").startswith("0")
+    if perfdata is None:
+        return False
+    return perf_texts(target.pid, target.user, perfdata).get(_CAPABILITIES, "").startswith("0")
 
 
 def _check_report(target: Target, delivered: DeliveredJar) -> None:

@@ -20,7 +20,7 @@ _SILENCED_BY = "-XX:+EnableDynamicAgentLoading"
 
 def would_wait(target: Target, mappings: Sequence[Mapping]) -> bool:
     """Returns true if the JVM would wait; false if that cannot be determined."""
-    if not _warns(target.pid, mappings):
+    if not _warns(target, mappings):
         return False
     stream = standard_stream.STANDARD_ERROR
     try:
@@ -29,10 +29,12 @@ def would_wait(target: Target, mappings: Sequence[Mapping]) -> bool:
         return False
 
 
-def _warns(pid: int, mappings: Sequence[Mapping]) -> bool:
+def _warns(target: Target, mappings: Sequence[Mapping]) -> bool:
     libjvm = next((mapping for mapping in mappings if is_libjvm(mapping)), None)
     if libjvm is None:
         return False
     perfdata = next((mapping for mapping in mappings if is_perfdata(mapping)), None)
-    feature = describe_jvm(pid, libjvm, perfdata).jdk.split(".")[0].split("-")[0]
-    return feature.isdecimal() and int(feature) >= _WARNS_SINCE and _SILENCED_BY not in command_line(pid)
+    feature = describe_jvm(target.pid, target.user, libjvm, perfdata).jdk.split(".")[0].split("-")[0]
+    return (
+        feature.isdecimal() and int(feature) >= _WARNS_SINCE and _SILENCED_BY not in command_line(target.pid)
+    )

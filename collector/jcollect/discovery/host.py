@@ -10,15 +10,18 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from jcollect.discovery.jvm import PATIENCE_SECONDS, Jvm, describe_jvm, is_libjvm, is_perfdata
 from jcollect.discovery.maps import Mapping, read_maps
 from jcollect.discovery.stub_library import find_stub_mappings
+from jcollect.procfs.identity import Identity
 from jcollect.procfs.owner import owner_of
+from jcollect.procfs.reader_process import cpu_seconds
 from jcollect.procfs.reasons import is_passing
-from jcollect.procfs.status import effective_user
+from jcollect.procfs.status import effective_user, only_user
 
 _STATM_BYTES = 128
 # Of the descriptors that this process may have, what is taken here; further processes cost more.
@@ -43,6 +46,7 @@ _SLOW_SECONDS = 0.1
 _MOST_SLOW_SECONDS = 2.0
 # Delay before a process that could not be read is tried again.
 _RETRY_SECONDS = 1.0
+_WAITING_COSTS = 0.1
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -92,13 +96,15 @@ class Host:
             if process is None or not process.is_alive():
                 process = self._meet(pid, now)
             if process is not None and process.is_due(now):
-                (starting if now < process.starting_until else changed).append(process)
+                is_starting = now < process.starting_until or not process.is_classified
+                (starting if is_starting else changed).append(process)
         self._classify_starting(starting, now)
         changed.sort(key=lambda process: process.classified)
+        begun = time.monotonic()
         for process in changed:
-            if time.monotonic() - now > _CHANGED_SECONDS:
-                break
             process.classify(now)
+            if time.monotonic() - begun > _CHANGED_SECONDS:
+                break
         found = [process.found for process in self._known.values() if process.found]
         return sorted(found, key=lambda process: process.pid)
 
@@ -106,16 +112,20 @@ class Host:
         """Classifies all processes on the first scan. Later scans begin with those that have waited longest,
         and take as many of each user as its time allows: a user who has used more waits longer."""
         starting.sort(key=lambda process: process.classified)
-        taken: dict[int, float] = {}
+        taken: defaultdict[int, float] = defaultdict(float)
+        waited: defaultdict[int, float] = defaultdict(float)
         for process in starting:
             user = process.uid
-            most = _USER_SECONDS if self._looks > 1 else _MOST_SLOW_SECONDS
-            if now < self._users_paused_until.get(user, now) or taken.get(user, 0.0) > most:
+            used_up = taken[user] > _USER_SECONDS if self._looks > 1 else waited[user] > _MOST_SLOW_SECONDS
+            if now < self._users_paused_until.get(user, now) or used_up:
                 continue
-            seconds = process.classify(now)
+            begun = time.monotonic()
+            cost = process.classify(now)
+            seconds = time.monotonic() - begun
             # On the first scan, only processes that block us are charged.
             if self._looks > 1 or seconds > _SLOW_SECONDS:
-                taken[user] = taken.get(user, 0.0) + seconds
+                taken[user] += cost
+                waited[user] += seconds
         self._users_paused_until = {
             user: until for user, until in self._users_paused_until.items() if until > now
         }
@@ -203,9 +213,13 @@ class _Process:
     def _is_uncertain(self, now: float) -> bool:
         return self._jvm is not None and not self._jvm[1].is_certain and now < self.starting_until
 
+    @property
+    def is_classified(self) -> bool:
+        return bool(self._seen)
+
     def classify(self, now: float) -> float:
-        """Determines what the process is; returns the seconds that this took."""
-        begun = time.monotonic()
+        """Determines what the process is; returns what this has cost, as `_cost` has it."""
+        begun, used = time.monotonic(), cpu_seconds()
         self.classified = now
         try:
             start, command = _start_and_name(self._pid)
@@ -218,13 +232,14 @@ class _Process:
             if isinstance(error, OSError) and is_passing(error):
                 # The process stays due, and what is known about it stays.
                 self._paused_until = now + _RETRY_SECONDS
-                return time.monotonic() - begun
+                return _cost(begun, used)
             self.found, self._seen = None, self._memory  # Gone, or not ours to read.
-        taken = time.monotonic() - begun
-        self._paused_until = now + _PAUSES * taken
-        return taken
+        cost = _cost(begun, used)
+        self._paused_until = now + _PAUSES * cost
+        return cost
 
     def _find(self, start: int, command: str) -> HostProcess | None:
+        user = _only_user(self._pid)
         mappings = read_maps(self._pid, b"/libjvm.so", b"/hsperfdata_", b"jprobe-", seconds=PATIENCE_SECONDS)
         libjvm = next(filter(is_libjvm, mappings), None)
         has_stubs = bool(find_stub_mappings(mappings))
@@ -232,11 +247,13 @@ class _Process:
             self._jvm = None
             return None
         found = HostProcess(self._pid, start, effective_user(self._pid).uid, False, has_stubs, "", command)
-        if libjvm:
+        if libjvm and user is None:
+            found = replace(found, is_jvm=True)
+        elif libjvm and user is not None:
             known = self._jvm
             if known is None or known[0].place != libjvm.place or not known[1].is_certain:
                 perfdata = next(filter(is_perfdata, mappings), None)
-                self._jvm = known = (libjvm, describe_jvm(self._pid, libjvm, perfdata))
+                self._jvm = known = (libjvm, describe_jvm(self._pid, user, libjvm, perfdata))
             found = replace(found, is_jvm=True, jdk=known[1].jdk, name=known[1].name or command)
         # What was read of several files was that of one process if it is still there.
         return found if self.is_alive() else None
@@ -245,6 +262,18 @@ class _Process:
         if self._statm is not None:
             os.close(self._statm)
             self._statm = None
+
+
+def _only_user(pid: int) -> Identity | None:
+    try:
+        return only_user(pid)
+    except PermissionError:
+        return None
+
+
+def _cost(begun: float, used: float) -> float:
+    """Returns the CPU time since then in seconds, or a tenth of the time that has passed."""
+    return max(cpu_seconds() - used, _WAITING_COSTS * (time.monotonic() - begun))
 
 
 def _size_and_text(statm: bytes) -> tuple[int, int]:

@@ -12,7 +12,6 @@ from jcollect.discovery.mapped_file import MappedFiles
 from jcollect.discovery.maps import Mapping
 from jcollect.procfs.apart import apart
 from jcollect.procfs.identity import Identity, can_become
-from jcollect.procfs.status import effective_user
 
 # The longest that a class file or a path has; a command line may be longer.
 _MAX_NAME = 4096
@@ -38,15 +37,19 @@ def is_perfdata(mapping: Mapping) -> bool:
     return _PERFDATA_PATH.search(mapping.path) is not None
 
 
-def describe_jvm(pid: int, libjvm: Mapping, perfdata: Mapping | None) -> Jvm:
-    """What there is to know of a JVM; nothing that cannot be read is an error."""
-    texts = perf_texts(pid, perfdata) if perfdata else {}
+def describe_jvm(pid: int, user: Identity, libjvm: Mapping, perfdata: Mapping | None) -> Jvm:
+    """What there is to know of a JVM; nothing that cannot be read is an error.
+
+    `user` is what only_user has returned before the mappings were read: what the process executes after that
+    may be another user's, and its files are still read as this one.
+    """
+    texts = perf_texts(pid, user, perfdata) if perfdata else {}
     # What jps takes: the first word, also of a path with spaces.
     name = texts.get("sun.rt.javaCommand", "").partition(" ")[0]
     jdk = texts.get("java.property.java.version", "")
     is_certain = bool(name and jdk)
     if not is_certain:
-        found = _name_and_version(pid, libjvm)
+        found = _name_and_version(pid, user, libjvm)
         name, jdk = name or found[0], jdk or found[1]
     return Jvm(name[:_MAX_NAME], jdk[:_MAX_VERSION], is_certain)
 
@@ -59,21 +62,20 @@ def command_line(pid: int) -> list[str]:
         return []
 
 
-def perf_texts(pid: int, mapping: Mapping) -> dict[str, str]:
+def perf_texts(pid: int, user: Identity, mapping: Mapping) -> dict[str, str]:
     """Returns HotSpot's texts about itself, by name; none if they cannot be read."""
     try:
         # Reads the mapped file itself, because containers that share a /tmp may have others of the same name.
         file = MappedFiles(pid, PATIENCE_SECONDS).read(mapping, MAX_PERFDATA_BYTES)
         # HotSpot maps no file of another user's.
-        return texts_of(file.content or b"") if file.uid == effective_user(pid).uid else {}
+        return texts_of(file.content or b"") if file.uid == user.uid else {}
     except OSError:
         return {}
 
 
-def _name_and_version(pid: int, libjvm: Mapping) -> tuple[str, str]:
+def _name_and_version(pid: int, user: Identity, libjvm: Mapping) -> tuple[str, str]:
     # If we are not root, we have no more rights than any other user.
     try:
-        user = effective_user(pid)
         if not can_become(user):
             # Drops the capabilities by which this process may read more than its user may.
             user = Identity(os.geteuid(), os.getegid())

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from jcollect.procfs.identity import Identity
+from jcollect.procfs.owner import owner_of
 from jcollect.procfs.reader_process import Answer as Answer
 from jcollect.procfs.reader_process import ReaderProcess
-from jcollect.procfs.status import effective_user
 
 # Even a page from a busy disk takes less.
 PATIENCE_SECONDS = 5.0
@@ -64,18 +64,25 @@ def apart(
     Raises the OSErrors that the function raises, and TimeoutError if it does not return in time, and until it
     does. Each reader that a user already holds halves the time for that user's processes.
     """
-    seconds /= 1 << _check_not_held(pid, aside)
+    # Before the process can exit, or execute a program of another user.
+    owner = owner_of(pid)
+    seconds /= 1 << _check_not_held(pid, owner, aside)
     if not _at_work.acquire(timeout=seconds):
         raise OSError(errno.EAGAIN, f"too much is read at this moment for PID {pid} to be read as well")
     request = (function.__module__, function.__qualname__, arguments, user)
     try:
-        return _ask(pid, aside, request, descriptors, seconds)
+        return _ask(pid, owner, aside, request, descriptors, seconds)
     finally:
         _at_work.release()
 
 
 def _ask(
-    pid: int, aside: bool, request: tuple[Any, ...], descriptors: Sequence[int], seconds: float
+    pid: int,
+    owner: int,
+    aside: bool,
+    request: tuple[Any, ...],
+    descriptors: Sequence[int],
+    seconds: float,
 ) -> Answer:
     reader = _take_idle() or ReaderProcess()
     try:
@@ -88,7 +95,7 @@ def _ask(
         if reader.is_ready:
             _give_back(reader)
         else:
-            _abandon(pid, aside, reader)
+            _abandon(pid, owner, aside, reader)
 
 
 def _take_idle() -> ReaderProcess | None:
@@ -111,14 +118,14 @@ def _give_back(reader: ReaderProcess) -> None:
     reader.close()
 
 
-def _abandon(pid: int, aside: bool, reader: ReaderProcess) -> None:
+def _abandon(pid: int, owner: int, aside: bool, reader: ReaderProcess) -> None:
     reader.kill()
-    held = _Held(pid, aside, _user_of(pid), reader)
+    held = _Held(pid, aside, owner, reader)
     with _lock:
         _held.append(held)
 
 
-def _check_not_held(pid: int, aside: bool) -> int:
+def _check_not_held(pid: int, owner: int, aside: bool) -> int:
     """Returns the number of readers that the process's user holds. Raises TimeoutError if that number, or the
     number that all hold, is already too large."""
     if not _held:
@@ -130,21 +137,12 @@ def _check_not_held(pid: int, aside: bool) -> int:
                 each.reader.close()
         if not _held:
             return 0
-        user = _user_of(pid)
         by_process = any(each.pid == pid and (aside or not each.aside) for each in _held)
-        by_user = sum(each.user == user for each in _held)
-        is_full = len(_held) >= _MOST_HELD and user != 0
+        by_user = sum(each.user == owner for each in _held)
+        is_full = len(_held) >= _MOST_HELD and owner != 0
     if by_process or by_user >= _MOST_HELD_BY_USER or is_full:
         raise _timed_out(pid)
     return by_user
-
-
-def _user_of(pid: int) -> int:
-    """Returns the user; -1 if the process has exited."""
-    try:
-        return effective_user(pid).uid
-    except OSError:
-        return -1
 
 
 def _timed_out(pid: int) -> TimeoutError:

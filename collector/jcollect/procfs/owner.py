@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from jcollect.procfs.status import effective_user
+from jcollect.procfs.status import real_user
 
 NOBODYS = -1
 
 
 def owner_of(pid: int) -> int:
-    """Returns the effective user; NOBODYS if the process has exited."""
+    """Returns the real user, whatever the process has executed since; NOBODYS if it has exited."""
     try:
-        return effective_user(pid).uid
+        return real_user(pid)
     except (OSError, ValueError, LookupError):
         return NOBODYS

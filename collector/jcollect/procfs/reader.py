@@ -19,12 +19,13 @@ import signal
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 REQUEST = struct.Struct("<QI")  # Number of bytes that follow, and of descriptors that come along.
-ANSWER = struct.Struct("<BQI")  # Status, and the same numbers.
+ANSWER = struct.Struct("<BdQI")  # Status, seconds of CPU, and the same numbers.
 FINE, FAILED = 0, 1
 STARTED = b"\0"  # Sent before everything else.
 # SCM_MAX_FD of unix(7).
@@ -102,7 +103,8 @@ def _confine() -> None:
     from jcollect.procfs.seccomp import NEVER_IN_READERS, forbid
 
     reading = (cap.SYS_PTRACE, cap.CHECKPOINT_RESTORE, cap.DAC_READ_SEARCH)
-    cap.keep_in_process((*reading, cap.SETUID, cap.SETGID, cap.SETPCAP))
+    # CAP_KILL: the kernel checks if a dying reader may kill its child, which has become another user.
+    cap.keep_in_process((*reading, cap.SETUID, cap.SETGID, cap.SETPCAP, cap.KILL))
     forbid(NEVER_IN_READERS)
 
 
@@ -166,6 +168,7 @@ def _wait_for(child: int, connection: socket.socket) -> None:
 def _answer(connection: socket.socket, request: _Request, before: Callable[[], None] = lambda: None) -> None:
     content: bytes | bytearray
     given: Iterable[int] = ()
+    begun = time.process_time()
     try:
         before()
         result = request.run()
@@ -174,7 +177,7 @@ def _answer(connection: socket.socket, request: _Request, before: Callable[[], N
     except Exception as error:
         content, status = _told(error), FAILED
     passed = list(given)
-    head = ANSWER.pack(status, len(content), len(passed))
+    head = ANSWER.pack(status, time.process_time() - begun, len(content), len(passed))
     socket.send_fds(connection, [head], passed)
     connection.sendall(content)
     for descriptor in passed:

@@ -10,6 +10,7 @@ import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +36,18 @@ class Answer:
 
     content: bytes
     descriptors: tuple[int, ...] = ()
+
+
+_this_thread = threading.local()
+
+
+def cpu_seconds() -> float:
+    """Returns the CPU time of this thread, and that of readers which have answered it."""
+    return time.thread_time() + getattr(_this_thread, "readers", 0.0)
+
+
+def _charge(seconds: float) -> None:
+    _this_thread.readers = getattr(_this_thread, "readers", 0.0) + max(0.0, seconds)
 
 
 class ReaderProcess:
@@ -102,7 +115,8 @@ class ReaderProcess:
         try:
             if not head:
                 raise EOFError
-            status, size, count = ANSWER.unpack(head + self._bytes(ANSWER.size - len(head), deadline))
+            status, used, size, count = ANSWER.unpack(head + self._bytes(ANSWER.size - len(head), deadline))
+            _charge(used)
             if size > MAX_ANSWER_BYTES:
                 raise EOFError
             content = self._bytes(size, deadline)

@@ -16,7 +16,7 @@ _ATTEMPTS = 100
 _MOST_LINKS = 40
 
 
-def open_directory(path: str) -> int:
+def open_directory(path: str, *, make: bool = True) -> int:
     """A descriptor of the directory at an absolute path, which is made, for us alone, where it is missing.
 
     Links are followed if root or we have made them. The kernel does that by itself only where
@@ -34,7 +34,7 @@ def open_directory(path: str) -> int:
                 continue
             passed += f"/{part}"
             try:
-                entry = _open_or_make(directory, part)
+                entry = _open_or_make(directory, part) if make else _open_entry(directory, part)
                 content = _content_of_link(entry)
             except OSError as error:
                 raise OSError(error.errno, error.strerror, passed) from None
@@ -58,11 +58,15 @@ def _open_root() -> int:
     return os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
+def _open_entry(directory: int, name: str) -> int:
+    return os.open(name, os.O_PATH | NO_LINK, dir_fd=directory)
+
+
 def _open_or_make(directory: int, name: str) -> int:
     """The entry itself, be it a link. Raises OSError."""
     while True:
         with contextlib.suppress(FileNotFoundError):
-            return os.open(name, os.O_PATH | NO_LINK, dir_fd=directory)
+            return _open_entry(directory, name)
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=directory)
 

@@ -1,0 +1,45 @@
+"""Opens a file to write at a path that the user has given, in a directory that may be another user's."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+
+from jcollect.rpc.lock_file import NO_LINK, open_directory
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+
+
+def open_to_write(path: str) -> int:
+    """Returns a descriptor of an empty file, a pipe or a device. Raises OSError.
+
+    Links are followed only if root or this user has made them: a link of another user would make root
+    overwrite any file.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    directory = open_directory(folder, make=False)
+    try:
+        if _is_own_link(directory, name):
+            return os.open(f"/proc/self/fd/{directory}/{name}", _FLAGS, 0o666)
+        return os.open(name, _FLAGS | NO_LINK, 0o666, dir_fd=directory)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+    finally:
+        os.close(directory)
+
+
+def _is_own_link(directory: int, name: str) -> bool:
+    """Raises OSError for a link that another user has made, or can replace."""
+    with contextlib.suppress(FileNotFoundError):
+        about = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if not stat.S_ISLNK(about.st_mode):
+            return False
+        trusted = (0, os.geteuid())
+        if about.st_uid not in trusted:
+            raise PermissionError(errno.EPERM, f"it is a link that user {about.st_uid} has made")
+        place = os.fstat(directory)
+        is_shared = place.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not place.st_mode & stat.S_ISVTX
+        return place.st_uid in trusted and not is_shared
+    return False

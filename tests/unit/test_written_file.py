@@ -1,0 +1,57 @@
+"""Files that jcollect writes as root, at paths where another user may have put something."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from jcollect.commands.written_file import open_to_write
+
+SOMEBODY = 64041
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A directory of another user's."""
+    made = tmp_path / "theirs"
+    made.mkdir()
+    os.chown(made, SOMEBODY, SOMEBODY)
+    return made
+
+
+def write(path: Path) -> None:
+    with open(open_to_write(str(path)), "wb") as file:
+        file.write(b"new")
+
+
+def test_a_link_of_another_user_is_not_followed(tmp_path: Path, folder: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("old")
+    link = folder / "books.json"
+    link.symlink_to(victim)
+    os.chown(link, SOMEBODY, SOMEBODY, follow_symlinks=False)
+    with pytest.raises(PermissionError, match="link that user 64041 has made"):
+        write(link)
+    through = folder / "elsewhere"
+    through.symlink_to(tmp_path)
+    os.chown(through, SOMEBODY, SOMEBODY, follow_symlinks=False)
+    with pytest.raises(PermissionError, match="link that user 64041 has made"):
+        write(through / "victim")
+    assert victim.read_text() == "old"
+
+
+def test_files_and_own_links_are_written(tmp_path: Path, folder: Path) -> None:
+    write(folder / "books.json")
+    assert (folder / "books.json").read_text() == "new"
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "file")
+    write(link)
+    assert (tmp_path / "file").read_text() == "new"
+
+
+def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write(tmp_path / "nowhere/books.json")
+    assert not (tmp_path / "nowhere").exists()
