@@ -189,6 +189,8 @@ def test_the_least_limit_that_is_asked_for_holds_as_long_as_who_asks_lives(targe
                 assert limit_of(target.pid) == 7
                 seven.signal(signal.SIGKILL)
                 seven.wait()
+                for left in Path("/run/jprobe").glob(f"{target.pid}-seven.sock*"):
+                    left.unlink()
                 wait_until(lambda: limit_of(target.pid) == 20, "the next limit that there is below 23")
                 finish(twenty)
         with attach(target.pid, "--max-overhead", 0) as unlimited:
