@@ -67,7 +67,8 @@ def narrow_attach(*, needs_admin: bool, places: Collection[str]) -> None:
     `places` are the paths of files that it makes or removes. For a process with one thread. Raises OSError.
     """
     kept = TRACING | _READING_WELL
-    if needs_admin:
+    # Before Linux 5.8, and in older containers, it stands for both.
+    if needs_admin or not (cap.holds(cap.BPF) and cap.holds(cap.PERFMON)):
         kept |= {cap.SYS_ADMIN}
     if not all(map(_can_write_as_owner, places)):
         kept |= {cap.DAC_OVERRIDE}

@@ -18,14 +18,11 @@ from jcollect.discovery.probes import Probe, narrow, probes_of
 from jcollect.discovery.stub_library import StubLibrary, read_stub_libraries, read_stub_mappings
 from jcollect.errors import JcollectError, NoFilesError, lacks_files
 from jcollect.printable import printable
+from jcollect.procfs import capabilities as cap
+from jcollect.procfs.owner import owner_of
 from jcollect.procfs.reasons import is_gone, is_passing
 from jprobe.v1 import manifest_pb2
 
-# linux/capability.h
-_CAP_SYS_PTRACE = 19
-_CAP_SYS_ADMIN = 21
-_CAP_PERFMON = 38
-_CAP_BPF = 39
 # Descriptors for the process, the file while it is linked and the link, and one that other threads may use
 # meanwhile.
 _TO_ATTACH = 4
@@ -226,26 +223,20 @@ def has_debugger(pid: int) -> bool:
 
 
 def check_can_attach(pids: Sequence[int]) -> None:
-    """Raises JcollectError unless we hold the capabilities that attaching needs."""
-    held = _effective_capabilities()
-    admin = held >> _CAP_SYS_ADMIN & 1
-    needed = (
-        ("CAP_BPF", held >> _CAP_BPF & 1 or admin),
-        ("CAP_PERFMON", held >> _CAP_PERFMON & 1 or admin),
-        ("CAP_SYS_PTRACE", held >> _CAP_SYS_PTRACE & 1),
-    )
-    if not all(has for _, has in needed):
-        whom = f" to PID {', '.join(map(str, pids))}" if pids else ""
+    """Raises JcollectError unless this process holds the capabilities that attaching needs."""
+    is_admin = cap.holds(cap.SYS_ADMIN)
+    can_trace = all(cap.holds(each) or is_admin for each in (cap.BPF, cap.PERFMON))
+    whom = f" to PID {', '.join(map(str, pids))}" if pids else ""
+    if not can_trace or not cap.holds(cap.SYS_PTRACE):
         raise JcollectError(
             f"cannot attach{whom}: needs CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; run with sudo"
         )
-
-
-def _effective_capabilities() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("CapEff:"):
-            return int(line.split()[1], 16)
-    return 0
+    others = [pid for pid in pids if owner_of(pid) != os.geteuid()]
+    if others and not cap.holds(cap.DAC_READ_SEARCH):
+        raise JcollectError(
+            f"cannot attach to PID {others[0]}: a program of another user needs CAP_DAC_READ_SEARCH as well; "
+            "run with sudo"
+        )
 
 
 def check_exists(pid: int) -> str:

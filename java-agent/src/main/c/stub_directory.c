@@ -202,7 +202,8 @@ int stub_directory_create(const char *parent, struct stub_directory *directory,
 	directory->owner = this_process();
 	if (!parent[0]) {
 		/* It would be made in the root directory. */
-		stapsdt_fail(error, "cannot make a stub directory: the path of its parent is empty");
+		stapsdt_fail(error,
+			     "cannot make a stub directory: the path of its parent is empty");
 		return -1;
 	}
 	sweep(parent);
