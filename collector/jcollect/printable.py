@@ -6,16 +6,33 @@ All names, values and messages of targets, clients and servers pass through here
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 
-# Only runs of characters other than printable ASCII are checked one by one.
-_SUSPECT = re.compile("[^ -~]+")
-# A line feed in JSON text is only layout: inside strings it is escaped.
-_SUSPECT_IN_JSON = re.compile("[^\n -~]+")
 # Spaces in ordinary text, such as the no-break space of French and the wide one of Japanese. They show as a
 # gap.
 _SPACES = frozenset("\xa0\u1680\u202f\u205f\u3000").union(map(chr, range(0x2000, 0x200B)))
+_MOST_REMEMBERED = 4096
+
+
+class _Escapes(dict[int, str]):
+    """Maps code points to what is shown, for str.translate: it makes no object for each character."""
+
+    def __init__(self, escaped: Callable[[str], str], unescaped: str = "") -> None:
+        super().__init__({ord(character): character for character in unescaped})
+        self._escaped = escaped
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        is_harmless = character.isprintable() or character in _SPACES
+        shown = character if is_harmless else self._escaped(character)
+        if len(self) < _MOST_REMEMBERED:
+            self[code] = shown
+        return shown
+
+
+_PYTHON = _Escapes(lambda character: ascii(character)[1:-1])
+# A line feed in JSON text is only layout: inside strings it is escaped.
+_JSON = _Escapes(lambda character: json.dumps(character)[1:-1], unescaped="\n")
 
 
 def printable(text: str) -> str:
@@ -26,7 +43,7 @@ def printable(text: str) -> str:
     formats (tags, and marks that reorder or join the text around them or have no width), surrogates, and
     code points for private use or without meaning. Spaces of any width stay.
     """
-    return _replaced(_SUSPECT, text, lambda character: ascii(character)[1:-1])
+    return text if text.isprintable() else text.translate(_PYTHON)
 
 
 def json_text(value: object, indent: int | None = None) -> str:
@@ -36,14 +53,4 @@ def json_text(value: object, indent: int | None = None) -> str:
     """
     separators = None if indent else (",", ":")
     text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=False)
-    return _replaced(_SUSPECT_IN_JSON, text, lambda character: json.dumps(character)[1:-1])
-
-
-def _replaced(suspect: re.Pattern[str], text: str, escaped: Callable[[str], str]) -> str:
-    def of_run(match: re.Match[str]) -> str:
-        run = match[0]
-        if run.isprintable():
-            return run
-        return "".join(c if c.isprintable() or c in _SPACES else escaped(c) for c in run)
-
-    return suspect.sub(of_run, text)
+    return text if text.isprintable() else text.translate(_JSON)

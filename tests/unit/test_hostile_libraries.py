@@ -224,6 +224,7 @@ def test_a_probe_with_arguments_of_a_bad_format_is_skipped(arguments: str) -> No
     [
         (field(1, b"com.acme.\xff"), None, "its method's entry in the manifest cannot be decoded"),
         (None, b"\x08\x01" + field(3, field(1, b"\xff")), "its entry in the manifest cannot be decoded"),
+        (field(1, b"x" * (1 << 18)), None, "it takes more than 262,144 bytes to describe"),
         (None, b"\x08\x02" + ENTRY_KIND, "it refers to method 2, which is not there"),
         (None, b"\x08\x01\x10\x63", "it has the unknown kind 99"),
         (None, b"\x08\x01", "it has the unknown kind 0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -47,3 +48,15 @@ def test_a_table_is_not_moved_by_its_cells(capsys: pytest.CaptureFixture[str]) -
         "\\x1b[2J\\n\\u202e  x",
         "b                \\ufeffy",
     ]
+
+
+@pytest.mark.parametrize("text", ["\x80" * 100_000, "a\x80" * 50_000, "\u202e\n" * 50_000])
+def test_no_object_is_made_for_each_character(text: str) -> None:
+    for shown in (printable, json_text):
+        tracemalloc.start()
+        try:
+            shown(text)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert most < 3_000_000

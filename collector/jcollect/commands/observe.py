@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -26,6 +27,10 @@ from jcollect.rpc.client import Client
 from jcollect.rpc.find import Place, find_place
 from jcollect.stream.printer import Printer, lost_text, stage_name
 from jcollect.workers import Failures, Worker
+
+# Notices at once, and each second after that. A collector sends fewer.
+_NOTICES = 20
+_NOTICES_PER_SECOND = 5
 
 
 @click.command()
@@ -79,16 +84,17 @@ def _observe(
     client: Client, printer: Printer, place: Place, globs: Sequence[str], duration: float | None
 ) -> None:
     is_first = True
+    notices = Notices()
     for message in client.subscribe(globs, duration, place.pids):
         notice = printer.take(message)
         if notice is not None and notice.HasField("schema"):
-            status(_observing(len(notice.schema.probes), place.address, is_first))
+            notices.show(_observing(len(notice.schema.probes), place.address, is_first))
             is_first = False
         elif notice is not None and notice.HasField("loss"):
-            status(f"lost so far ({stage_name(notice.loss)}): {plural(notice.loss.events, 'event')}")
+            notices.show(f"lost so far ({stage_name(notice.loss)}): {plural(notice.loss.events, 'event')}")
         elif notice is not None and notice.HasField("throttling"):
             for line in printer.throttled.take(notice.throttling):
-                warn(line)
+                notices.show(f"jcollect: warning: {line}")
         if printer.done:
             break
 
@@ -97,3 +103,26 @@ def _observing(probes: int, address: Address, is_first: bool) -> str:
     if is_first:
         return f"observing {plural(probes, 'probe')} at {address.text}"
     return f"observing {plural(probes, 'probe')} more"
+
+
+class Notices:
+    """Shows what a server says about its stream; leaves lines out and counts them if they never end."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since = clock()
+        self._room = float(_NOTICES)
+        self._left_out = 0
+
+    def show(self, line: str) -> None:
+        now = self._clock()
+        self._room = min(_NOTICES, self._room + (now - self._since) * _NOTICES_PER_SECOND)
+        self._since = now
+        if self._room < 1:
+            self._left_out += 1
+            return
+        self._room -= 1
+        if self._left_out:
+            warn(f"{plural(self._left_out, 'notice')} of the collector left out: too many at a time")
+            self._left_out = 0
+        status(line)

@@ -26,7 +26,7 @@ from jcollect.control.agent import Agent, find_agent
 from jcollect.control.ensure import connect
 from jcollect.control.overview import Overview, overview_of
 from jcollect.errors import JcollectError
-from jcollect.rpc.address import Address, default_address, parse_address, pid_of
+from jcollect.rpc.address import Address, default_address, is_number, parse_address, pid_of
 from jcollect.rpc.client import Client, SilentError
 from jcollect.rpc.find import Answer, ask_collectors
 from jprobe.v1 import collector_pb2, control_pb2
@@ -43,7 +43,7 @@ def status(address: str, as_json: bool, everything: bool, seconds: float) -> Non
 
     Of a PID, or of the collector at an ADDRESS.
     """
-    if not address.isdigit():
+    if not is_number(address):
         place = parse_address(address)
         with Client(place) as client:
             client.check_answers()

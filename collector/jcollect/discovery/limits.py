@@ -26,6 +26,8 @@ MAX_SECTIONS = 64
 MAX_SECTION_NAME_BYTES = 64
 # A class file has no longer names; those of a probe are made of one.
 MAX_NAME_BYTES = 1 << 16
+# Of one probe and its method in the manifest. Clients take no longer name (stream/elements.py).
+MAX_PROBE_DESCRIPTION_BYTES = 1 << 18
 
 # One process. A library is a generation of classes or a provider.
 MAX_LIBRARIES = 4096

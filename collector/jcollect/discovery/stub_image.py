@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from jcollect.discovery.elf import SectionHeader, read_sections
 from jcollect.discovery.faults import Faults
-from jcollect.discovery.limits import MAX_DESCRIPTION_BYTES
+from jcollect.discovery.limits import MAX_DESCRIPTION_BYTES, MAX_PROBE_DESCRIPTION_BYTES
 from jcollect.discovery.malformed import MalformedLibraryError
 from jcollect.discovery.manifest import Elements, decode_manifest
 from jcollect.discovery.usdt_notes import Note, parse_notes
@@ -176,6 +176,8 @@ def _faulty_slots(
             reason = f"it has the unknown kind {kind}"
         elif words_of(kind, len(slot.values)) > MAX_WORDS:
             reason = f"its stub passes more than {MAX_WORDS} words"
+        elif size + elements.methods[method] > MAX_PROBE_DESCRIPTION_BYTES:
+            reason = f"it takes more than {MAX_PROBE_DESCRIPTION_BYTES:,} bytes to describe"
         else:
             described += size + elements.methods[method]
             continue

@@ -15,6 +15,8 @@ RUN_DIRECTORY = "/run/jprobe"
 
 # sockaddr_un.sun_path, without its NUL: unix(7).
 MAX_SOCKET_PATH = 107
+_MAX_DIGITS = 10
+_MAX_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,12 @@ def pid_of(address: Address) -> int:
     """The process whose default address it is; 0 for none."""
     directory, _, name = (address.path or "").rpartition("/")
     pid = name.removesuffix(".sock")
-    return int(pid) if directory == RUN_DIRECTORY and pid.isdigit() else 0
+    return int(pid) if directory == RUN_DIRECTORY and is_number(pid) else 0
+
+
+def is_number(text: str) -> bool:
+    """Returns true for what can be a PID or a port: a few of the digits 0 to 9, and of no other script."""
+    return text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
 
 
 def collector_address(pids: Sequence[int], is_open: bool) -> Address:
@@ -82,7 +89,7 @@ def collector_address(pids: Sequence[int], is_open: bool) -> Address:
 
 def parse_address(text: str) -> Address:
     """Raises JcollectError."""
-    if text.isdigit():
+    if is_number(text):
         return default_address(int(text))
     if text.startswith("unix:"):
         path = text.removeprefix("unix:").removeprefix("//")
@@ -101,7 +108,7 @@ def parse_address(text: str) -> Address:
             )
         return Address(f"unix://{path}", path=path)
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535 or not host:
+    if not colon or not is_number(port) or int(port) > _MAX_PORT or not host:
         raise JcollectError(
             f"'{text}' is no address: give a PID, unix:///path/of.sock, or host:port as in 127.0.0.1:50051"
         )

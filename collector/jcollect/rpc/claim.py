@@ -22,7 +22,7 @@ import stat
 from typing import Protocol
 
 from jcollect.errors import JcollectError
-from jcollect.rpc.address import RUN_DIRECTORY, Address
+from jcollect.rpc.address import RUN_DIRECTORY, Address, is_number
 from jcollect.rpc.lock_file import NO_LINK, is_named, open_directory, take_lock
 from jcollect.unix_sockets import is_held_dead
 
@@ -229,7 +229,7 @@ def _sweep() -> None:
     try:
         for name in {entry.removesuffix(_LOCK_SUFFIX) for entry in os.listdir(directory)}:
             pid = name.removesuffix(".sock")
-            if pid != name and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            if pid != name and is_number(pid) and not os.path.exists(f"/proc/{pid}"):
                 with contextlib.suppress(OSError):
                     _sweep_one(directory, name)
     finally:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from jcollect.discovery.process import is_stopped
@@ -21,6 +21,7 @@ from jcollect.rpc.address import Address
 from jcollect.rpc.keepalive import OPTIONS
 from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SERVICE, SUBSCRIBE
 from jcollect.stream.elements import parse
+from jcollect.stream.incoming import SenselessStreamError
 from jcollect.workers import check_can_open, check_can_start
 from jprobe.v1 import collector_pb2
 
@@ -106,7 +107,6 @@ class Client:
         call = self._channel.unary_unary(
             method,
             request_serializer=type(request).SerializeToString,
-            response_deserializer=functools.partial(parse, answer),
         )
         with self._unless_stuck():
             future = call.future(request, timeout=seconds)
@@ -114,9 +114,12 @@ class Client:
         def result() -> Any:
             try:
                 with self._unless_stuck(seconds):
-                    return future.result()
+                    content = future.result()
+                return parse(answer, content)
             except grpc.RpcError as error:
                 raise self._explain(error, False, seconds) from None
+            except DecodeError as error:
+                raise SenselessStreamError(f"its answer cannot be decoded: {error}") from None
 
         return result
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jcollect.errors import JcollectError
-from jcollect.rpc.address import RUN_DIRECTORY, Address, default_address, parse_address, pid_of
+from jcollect.rpc.address import RUN_DIRECTORY, Address, default_address, is_number, parse_address, pid_of
 from jcollect.rpc.client import Client, SilentError
 from jcollect.unix_sockets import is_dead
 from jprobe.v1 import collector_pb2
@@ -23,7 +23,7 @@ class Place:
 
 def find_place(text: str) -> Place:
     """What the user calls a collector: an address, or a PID that one is attached to. Raises JcollectError."""
-    if not text.isdigit():
+    if not is_number(text):
         return Place(parse_address(text))
     pid = int(text)
     own = default_address(pid)

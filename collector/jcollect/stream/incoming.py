@@ -20,6 +20,10 @@ from jprobe.v1 import collector_pb2
 # that they have with usual names.
 MOST_PROBES = 1 << 20
 MOST_DESCRIBED_BYTES = 512 << 20
+# Of one probe, four times what a collector takes from a process. Each event is printed with it.
+MOST_PROBE_BYTES = 1 << 20
+# Eight times the largest batch of a collector (stream/record.py).
+MOST_BATCH_BYTES = 8 << 20
 
 
 class SenselessStreamError(JcollectError):
@@ -46,14 +50,17 @@ class Incoming:
         """Decodes as wire.decode does. Raises SenselessStreamError."""
         try:
             body = decode(message)
-        except DecodeError:
-            raise SenselessStreamError("a message cannot be decoded") from None
+        except DecodeError as error:
+            raise SenselessStreamError(f"a message cannot be decoded: {error}") from None
         if isinstance(body, Columns):
+            if len(message) > MOST_BATCH_BYTES:
+                raise SenselessStreamError(f"a batch has {len(message):,} bytes")
             self._check(body)
         elif body.HasField("schema"):
             self._describe(body.schema)
         elif body.HasField("throttling"):
-            _check_ids([*body.throttling.began, *body.throttling.ended])
+            _check_ids(body.throttling.began)
+            _check_ids(body.throttling.ended)
         return body
 
     def _describe(self, schema: collector_pb2.Schema) -> None:
@@ -65,6 +72,8 @@ class Incoming:
             self._value_counts = np.pad(self._value_counts, (0, more))
         for probe in schema.probes:
             size = probe.ByteSize()
+            if size > MOST_PROBE_BYTES:
+                raise SenselessStreamError(f"the description of a probe has {size:,} bytes")
             self._bytes += size - self._sizes.get(probe.id, 0)
             self._sizes[probe.id] = size
             self._is_described[probe.id] = True
@@ -87,6 +96,8 @@ class Incoming:
 
 
 def _check_ids(ids: Sequence[int]) -> None:
+    if len(ids) > MOST_PROBES:
+        raise SenselessStreamError(f"it names {len(ids):,} probes at a time")
     highest = max(ids, default=0)
     if highest >= MOST_PROBES:
         raise SenselessStreamError(f"it has a probe of the id {highest:,}")

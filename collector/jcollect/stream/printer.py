@@ -18,6 +18,9 @@ _STAGE_NAMES = {
     collector_pb2.LOSS_STAGE_SUBSCRIBER: "subscriber",
 }
 
+# Of lines that are written at once.
+_PIECE = 1 << 20
+
 
 def stage_name(loss: collector_pb2.Loss) -> str:
     """Where a notice's events were lost, in words; a later collector may know more stages."""
@@ -71,17 +74,24 @@ class Printer:
         return body
 
     def _print(self, columns: Columns) -> None:
-        lines = []
+        lines: list[str] = []
+        size = 0
         for row in self._decoder.rows(columns):
             if self._left == 0:
                 break
             if self._left is not None:
                 self._left -= 1
             lines.append(self._format(row))
+            size += len(lines[-1])
+            if size > _PIECE:
+                self._write(lines)
+                lines, size = [], 0
         if lines:
-            lines.append("")
-            self._out.write("\n".join(lines).encode())
-            self.events += len(lines) - 1
+            self._write(lines)
+
+    def _write(self, lines: list[str]) -> None:
+        self._out.write("\n".join([*lines, ""]).encode())
+        self.events += len(lines)
 
 
 def lost_text(lost: dict[str, int]) -> str:

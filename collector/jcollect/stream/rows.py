@@ -10,8 +10,11 @@ from typing import Literal
 import numpy as np
 
 from jcollect.stream.columns import Columns
+from jcollect.stream.incoming import SenselessStreamError
 from jprobe.v1 import collector_pb2, probe_pb2
 
+# Of a string: 64 times what the agent captures at most.
+MOST_VALUE_BYTES = 64 << 10
 _PRESENT = 1 << 32
 _UNREADABLE = 1 << 33
 _CUT = 1 << 34
@@ -88,7 +91,8 @@ class RowDecoder:
         self._plans.update({probe.id: _Plan(probe) for probe in probes})
 
     def rows(self, columns: Columns) -> Iterator[Row]:
-        """The events of a batch in order. Raises KeyError for a probe that is not in the schema."""
+        """The events of a batch in order. Raises KeyError for a probe that is not in the schema, and
+        SenselessStreamError for a string that is too long."""
         values = columns.values.tolist()
         text = columns.text
         value_at = text_at = 0
@@ -108,6 +112,8 @@ class RowDecoder:
                 value_at += 1
                 if decode is None:
                     size = word & 0xFFFFFFFF
+                    if size > MOST_VALUE_BYTES:
+                        raise SenselessStreamError(f"a value has {size:,} bytes")
                     decoded.append(_string(word, text[text_at : text_at + size]))
                     text_at += size
                 else:

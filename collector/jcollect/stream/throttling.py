@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
 
+from jcollect.discovery.limits import MAX_TOLD_NAME
 from jprobe.v1 import collector_pb2, probe_pb2
+
+# Of probes in one sentence.
+_NAMED = 20
 
 
 class Throttled:
@@ -18,7 +23,7 @@ class Throttled:
     def describe(self, probes: Iterable[collector_pb2.Probe]) -> None:
         """The probes of a schema."""
         for probe in probes:
-            self._names[probe.id] = f"{probe.provider}:{probe.name}"
+            self._names[probe.id] = f"{probe.provider}:{probe.name}"[:MAX_TOLD_NAME]
             if probe.state == probe_pb2.PROBE_STATE_THROTTLED:
                 self._now.add(probe.id)
 
@@ -36,7 +41,9 @@ class Throttled:
         return lines
 
     def _list(self, ids: set[int]) -> str:
-        return ", ".join(sorted(self._names.get(number, str(number)) for number in ids))
+        names = heapq.nsmallest(_NAMED, (self._names.get(number, str(number)) for number in ids))
+        more = f", and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
+        return ", ".join(names) + more
 
     def text(self) -> str:
         """As in "THROTTLED: 3 probes now, 1,234 calls held back"; empty where nothing was."""

@@ -1,0 +1,167 @@
+"""Servers that send too much of one thing: long text, many numbers, notices without end. A client refuses it,
+or shows it in bounded memory."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_hostile_servers import response, server, varint
+
+from jcollect.commands.observe import Notices
+from jcollect.errors import JcollectError
+from jcollect.rpc.address import Address, default_address, parse_address, pid_of
+from jcollect.rpc.client import Client
+from jcollect.rpc.find import find_place
+from jcollect.stream.columns import Columns
+from jcollect.stream.incoming import Incoming, SenselessStreamError
+from jcollect.stream.printer import Printer
+from jcollect.stream.throttling import Throttled
+from jcollect.stream.wire import encode
+from jprobe.v1 import collector_pb2, probe_pb2
+from served import described
+
+_MIB = 1 << 20
+
+
+class _Out:
+    """Remembers how much was written at once."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def write(self, content: bytes) -> None:
+        self.sizes.append(len(content))
+
+
+def schema(**of_probe: Any) -> bytes:
+    probe = collector_pb2.Probe(id=0, **of_probe)
+    return response(schema=collector_pb2.Schema(probes=[probe]))
+
+
+def events(count: int, values: list[int], text: bytes = b"") -> bytes:
+    many = np.ones(count, np.uint64)
+    zeros = np.zeros(count, np.uint32)
+    return encode(Columns(many, many, zeros, zeros, many, many, np.array(values, np.uint64), text))
+
+
+def field(number: int, content: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+@pytest.mark.parametrize(
+    ("size", "problem"),
+    [(65_537, "a value has 65,537 bytes"), (9 * _MIB, r"a batch has 9,\d\d\d,\d\d\d bytes")],
+)
+def test_a_value_without_end_is_not_shown(size: int, problem: str) -> None:
+    printer = Printer("compact", _Out())
+    printer.take(schema(values=[probe_pb2.Value(name="x", type=probe_pb2.VALUE_TYPE_STRING)]))
+    printer.take(events(1, [1 << 32 | 65_536], bytes(65_536)))
+    with pytest.raises(SenselessStreamError, match=problem):
+        printer.take(events(1, [1 << 32 | size], bytes(size)))
+
+
+def test_a_name_without_end_is_refused(tmp_path: Path) -> None:
+    name = "\x80" * _MIB
+    with pytest.raises(SenselessStreamError, match="cannot be decoded: it has a name of 2,097,152 bytes"):
+        Incoming().decode(schema(provider=name))
+    answer = collector_pb2.GetStatusResponse(version=name).SerializeToString()
+    with (
+        server(tmp_path, lambda: iter([answer])) as address,
+        Client(address) as client,
+        pytest.raises(JcollectError, match="answer cannot be decoded: it has a name of 2,097,152 bytes"),
+    ):
+        client.status(seconds=30)
+
+
+def test_a_probe_is_described_in_a_megabyte() -> None:
+    names = [probe_pb2.Value(name="x" * 200_000) for _ in range(6)]
+    Incoming().decode(schema(values=names[:5]))
+    with pytest.raises(SenselessStreamError, match=r"the description of a probe has 1,200,\d\d\d bytes"):
+        Incoming().decode(schema(values=names))
+
+
+def test_long_names_of_many_events_are_not_kept_until_all_are_printed() -> None:
+    out = _Out()
+    printer = Printer("json", out)
+    printer.take(schema(class_name="x" * 200_000))
+    printer.take(events(30, []))
+    assert printer.events == 30
+    assert sum(out.sizes) > 6_000_000
+    assert max(out.sizes) < 2 * _MIB
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        field(4, field(1, bytes(2 * _MIB))),
+        field(4, field(2, bytes(_MIB)) + b"\x08\x01" * _MIB),
+        # Tags in two bytes, so that no fast way is taken.
+        b"\x92\x00" + varint(2 * _MIB + 5) + field(7, bytes(2 * _MIB)),
+    ],
+    ids=["packed", "one by one", "of fixed size"],
+)
+def test_numbers_without_end_are_not_made_into_objects(
+    numbers: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jcollect.stream.elements.MOST_ELEMENTS", 100_000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(SenselessStreamError, match="cannot be decoded: it has more than 100,000 parts"):
+        Incoming().decode(numbers)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+
+
+def test_numbers_are_counted_as_what_they_are() -> None:
+    ids = list(range(500_000))
+    # Three bytes each, more than there may be parts.
+    assert Incoming().decode(response(throttling=collector_pb2.Throttling(began=ids, ended=ids)))
+
+
+def test_no_more_probes_are_throttled_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jcollect.stream.incoming.MOST_PROBES", 10)
+    with pytest.raises(SenselessStreamError, match="it names 11 probes at a time"):
+        Incoming().decode(response(throttling=collector_pb2.Throttling(ended=[1] * 11)))
+
+
+def test_a_notice_names_a_few_of_many_probes() -> None:
+    throttled = Throttled()
+    throttled.describe(described(1000))
+    (line,) = throttled.take(collector_pb2.Throttling(began=range(1000)))
+    assert "com_acme_Order0:place__entry, com_acme_Order100:" in line
+    assert line.endswith(", and 980 more")
+    assert len(line) < 1000
+    throttled.describe([collector_pb2.Probe(id=1000, provider="x" * 100_000)])
+    (line,) = throttled.take(collector_pb2.Throttling(began=[1000]))
+    assert len(line) < 300
+
+
+def test_notices_without_end_are_left_out_and_counted() -> None:
+    now = 0.0
+    shown: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jcollect.commands.observe.status", shown.append)
+        patch.setattr("jcollect.commands.observe.warn", shown.append)
+        notices = Notices(lambda: now)
+        for number in range(1000):
+            notices.show(str(number))
+        assert shown == [str(number) for number in range(20)]
+        now = 1.0
+        notices.show("later")
+    assert shown[20:] == ["980 notices of the collector left out: too many at a time", "later"]
+
+
+@pytest.mark.parametrize("text", ["²", "127.0.0.1:²", "٣", "1" * 5000, "host:" + "1" * 5000])
+def test_only_a_few_digits_are_a_number(text: str) -> None:
+    with pytest.raises(JcollectError, match="is no address: give a PID"):
+        parse_address(text)
+    with pytest.raises(JcollectError, match="is no address: give a PID"):
+        find_place(text)
+
+
+def test_a_socket_is_named_after_a_process_by_digits_alone() -> None:
+    assert pid_of(default_address(4711)) == 4711
+    for name in ("²", "٣", "1" * 5000):
+        assert pid_of(Address("", path=f"/run/jprobe/{name}.sock")) == 0
