@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -13,6 +14,8 @@ from jcollect.workers import Worker
 
 # A thread that has been idle for this long ends.
 _IDLE_SECONDS = 5.0
+# An errand that takes longer than this is slow.
+SLOW_SECONDS = 2.0
 
 
 class Errand:
@@ -24,6 +27,8 @@ class Errand:
         self.error: BaseException | None = None
         self._run = run
         self._ended = threading.Event()
+        self.begun = 0.0
+        self.is_slow = False
 
     @property
     def has_ended(self) -> bool:
@@ -47,16 +52,21 @@ class Crew:
     """Runs a bounded number of errands at a time, and at most half of that for one owner, in the order in
     which they are given.
 
-    The owner of an errand is whoever it may have to wait for: the user of a process.
+    The owner of an errand is whoever it may have to wait for: the user of a process. A slow errand makes room
+    for another one of its owner, as long as there are not too many slow ones.
     """
 
-    def __init__(self, what: str, most: int) -> None:
-        """`what` describes the work of its threads, as in "look at processes"."""
+    def __init__(self, what: str, most: int, slow: int = 0) -> None:
+        """`what` describes the work of its threads, as in "look at processes". `slow` is how many errands may
+        run in addition to the `most` others because they are slow."""
         self._what = what
         self._most = most
         self._share = max(1, most // 2)
         self._waiting: deque[Errand] = deque()
-        self._running: Counter[Hashable] = Counter()
+        self._slow = slow
+        # What one owner leaves the others of the slow ones' places is as much as of the other places.
+        self._slow_share = max(0, slow - self._share)
+        self._running: list[Errand] = []
         self._changed = threading.Condition(threading.Lock())
         self._threads = 0
         self._idle = 0
@@ -69,7 +79,7 @@ class Crew:
         errand = Errand(run, owner)
         with self._changed:
             self._waiting.append(errand)
-            needs_thread = len(self._waiting) > self._idle and self._threads < self._most
+            needs_thread = len(self._waiting) > self._idle and self._threads < self._most + self._slow
             if needs_thread:
                 self._threads += 1
             self._changed.notify()
@@ -110,7 +120,7 @@ class Crew:
         while (errand := self._next()) is not None:
             errand.run()
             with self._changed:
-                self._running[errand.owner] -= 1
+                self._running.remove(errand)
                 # Another errand of the same owner may have waited for this one.
                 self._changed.notify_all()
             errand.end()
@@ -119,14 +129,40 @@ class Crew:
     def _next(self) -> Errand | None:
         with self._changed:
             while True:
-                for errand in self._waiting:
-                    if self._running[errand.owner] < self._share:
-                        self._waiting.remove(errand)
-                        self._running[errand.owner] += 1
-                        return errand
+                now = time.monotonic()
+                if (errand := self._startable(now)) is not None:
+                    self._waiting.remove(errand)
+                    errand.begun = now
+                    self._running.append(errand)
+                    return errand
                 self._idle += 1
-                is_needed = not self._is_closed and self._changed.wait(_IDLE_SECONDS)
+                is_needed = not self._is_closed and self._changed.wait(self._pause(now))
                 self._idle -= 1
                 if not is_needed and not self._waiting:
                     self._threads -= 1
                     return None
+
+    def _startable(self, now: float) -> Errand | None:
+        """Returns the first errand that may begin."""
+        if not self._waiting:
+            return None
+        self._part_slow(now)
+        running = Counter(each.owner for each in self._running if not each.is_slow)
+        if running.total() >= self._most:
+            return None
+        return next((each for each in self._waiting if running[each.owner] < self._share), None)
+
+    def _part_slow(self, now: float) -> None:
+        slow = Counter(each.owner for each in self._running if each.is_slow)
+        for each in self._running:
+            is_late = not each.is_slow and now - each.begun >= SLOW_SECONDS
+            if is_late and slow.total() < self._slow and slow[each.owner] < self._slow_share:
+                each.is_slow = True
+                slow[each.owner] += 1
+
+    def _pause(self, now: float) -> float:
+        """Returns how long a thread waits until an errand that runs may have become slow."""
+        if not self._waiting or not self._slow:
+            return _IDLE_SECONDS
+        soon = [left for each in self._running if (left := each.begun + SLOW_SECONDS - now) > 0]
+        return min([_IDLE_SECONDS, *soon])

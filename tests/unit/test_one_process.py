@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 
-from jcollect import budget
+from jcollect import budget, crew
 from jcollect.attach import claims
 from jcollect.attach.claims import Claimant, Claims
 from jcollect.budget import Bucket, Budgets
@@ -37,6 +38,45 @@ def test_who_takes_long_keeps_only_its_own_user_waiting() -> None:
     finally:
         stalled.set()
     assert all(errand.wait(10) for errand in slow)
+
+
+def test_what_takes_long_keeps_its_own_user_waiting_only_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "SLOW_SECONDS", 0.1)
+    loads = Crew("test", 8, 16)
+    stalled = threading.Event()
+    try:
+        slow = [loads.give(lambda: stalled.wait(60), 1001) for _ in range(8)]
+        assert loads.give(lambda: None, 1001).wait(15)
+        assert not any(errand.has_ended for errand in slow)
+    finally:
+        stalled.set()
+    assert all(errand.wait(10) for errand in slow)
+
+
+def test_what_takes_long_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "SLOW_SECONDS", 0.05)
+    loads = Crew("test", 4, 6)
+    stalled = threading.Event()
+    running: list[int] = []
+
+    def stall(user: int) -> None:
+        running.append(user)
+        stalled.wait(60)
+
+    errands = []
+    try:
+        for user in (1001, 1002, 1003):
+            errands += [loads.give(partial(stall, user), user) for _ in range(20)]
+            until = time.monotonic() + 10
+            while len(running) < {1001: 6, 1002: 10, 1003: 10}[user] and time.monotonic() < until:
+                time.sleep(0.01)
+            time.sleep(0.3)
+            # Two of the places that are not for slow ones, and at first all but two of those that are.
+            assert running.count(1001) == 6
+            assert len(running) <= 10
+    finally:
+        stalled.set()
+    assert all(errand.wait(20) for errand in errands)
 
 
 def test_an_errand_that_fails_in_any_way_is_its_own_affair() -> None:

@@ -14,6 +14,9 @@ from jcollect.errors import JcollectError
 from jcollect.procfs.owner import owner_of
 
 _LOADS = 8
+# Slow ones run in addition to them, so that processes that do not answer do not delay those that do, even if
+# all belong to one user.
+_SLOW_LOADS = 16
 _CLOSES = 16
 
 
@@ -28,7 +31,7 @@ class Loading:
     """The candidates that are being loaded. For one thread."""
 
     def __init__(self) -> None:
-        self._crew = Crew("attach to processes", _LOADS)
+        self._crew = Crew("attach to processes", _LOADS, _SLOW_LOADS)
         self._loads: list[_Load] = []
         self.descriptor = self._crew.descriptor  # Becomes readable when an errand has ended.
 
