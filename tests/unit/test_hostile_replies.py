@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import resource
+import socket
+import threading
 import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from jcollect.control import answers
-from jcollect.control.answers import MAX_ELEMENTS, MAX_LINE, NoReplyError, RefusalError, decode_reply
+from jcollect.control import answers, ensure, lease, selected
+from jcollect.control.answers import (
+    MAX_ELEMENTS,
+    MAX_LINE,
+    Answers,
+    NoReplyError,
+    RefusalError,
+    decode_reply,
+)
 from jcollect.control.gateway import Gateway
+from jcollect.control.lease import leased_selection
+from jcollect.control.selected import Selected
+from jcollect.control.shares import Shares
 from jcollect.discovery.protobuf_fields import FieldsError, check_fields
 from jcollect.errors import JcollectError
-from jprobe.v1.control_pb2 import ControlEndpoint, ControlReply
+from jprobe.v1.control_pb2 import ControlEndpoint, ControlReply, Selection
 from jprobe.v1.manifest_pb2 import TracedMethod
 from stub_gateway import TOKEN, reply_line, stub_gateway
 
@@ -50,8 +66,8 @@ def test_bytes_that_are_not_encoded_as_they_should_be_are_no_reply(text: bytes) 
 
 def test_a_bomb_of_empty_elements_is_refused_before_it_goes_off() -> None:
     # Field 5, methods: each takes two bytes here, and some hundred in memory.
-    bomb = base64.b64encode(b"\x2a\x00" * (12 << 20))
-    assert len(bomb) < MAX_LINE + 4
+    bomb = base64.b64encode(b"\x2a\x00" * (8 << 20))
+    assert len(bomb) < MAX_LINE
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun = time.process_time()
     with pytest.raises(NoReplyError):
@@ -67,6 +83,174 @@ def test_the_largest_reply_of_an_agent_is_read() -> None:
     line = reply_line(reply)
     assert len(line) < MAX_LINE
     assert len(decode_reply(line).methods) == 65_000
+
+
+PADDING = b"\xfa\x07\x80\x80\x80\x05" + bytes(10 << 20)  # Field 127, which no version knows.
+
+
+@pytest.fixture
+def leases(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Makes leases go to the port in the list."""
+    ports: list[int] = []
+    monkeypatch.setattr(lease, "ensure_agent", lambda pid, seconds: gateway_to(ports[0]))
+    return ports
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def test_what_an_agent_adds_to_a_reply_is_not_kept(leases: list[int]) -> None:
+    content = ControlReply(given=["a.B#*"], added=1).SerializeToString() + PADDING
+    line = b"!yj" + base64.b64encode(content) + b"\n"
+    with stub_gateway(lambda _: line) as stub, contextlib.ExitStack() as held:
+        leases.append(stub.port)
+        before = resident_bytes()
+        for _ in range(16):
+            assert held.enter_context(leased_selection(PID, ["a.B#*"])).added == 1
+        assert resident_bytes() - before < 110 << 20
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"!yj" + b"A" * (12 << 20) + b"\xff\n",
+        b"!yj" + base64.b64encode(ControlReply(error="no").SerializeToString() + PADDING) + b"\n",
+        b"!xs" + b"A" * (12 << 20) + b"\n",
+        b"A" * MAX_LINE * 2,
+    ],
+    ids=["no base64", "error", "refusal", "too long"],
+)
+def test_an_error_does_not_keep_the_answer(line: bytes) -> None:
+    with stub_gateway(lambda _: line) as stub, contextlib.ExitStack() as ended:
+        before = resident_bytes()
+        errors = []
+        for _ in range(12):
+            with pytest.raises(JcollectError) as error:
+                ended.enter_context(gateway_to(stub.port)).status()
+            errors.append(error)
+        assert resident_bytes() - before < 110 << 20
+
+
+def test_names_are_kept_as_hashes_and_found_again() -> None:
+    method = TracedMethod(class_name="a.B", class_loader_id=3, method="c", descriptor="()V")
+    reply = ControlReply(
+        given=["a.B#*", "x.Y#z"],
+        methods=[method, method],
+        selections=[Selection(selector="a.B#*"), Selection(selector="x.Y#z"), Selection(selector="a.B#*")],
+    )
+    made = Selected(reply)
+    assert (made.methods, made.size) == (2, 1 + 2 + 1)
+
+    def probe(selector: str, *method_key: object) -> Any:
+        return SimpleNamespace(selector=selector, method_key=method_key)
+
+    assert made.has(probe("other", "a.B", 3, "c", "()V"))
+    assert not made.has(probe("other", "a.B", 4, "c", "()V"))
+    assert made.has(probe("a.B#*"))
+    assert made.ends(probe("x.Y#z"))
+    # Another client has selected that too.
+    assert not made.ends(probe("a.B#*"))
+
+
+def test_what_many_replies_name_is_bounded(leases: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selected, "_kept", Shares(2 * 1500))
+    reply = ControlReply(methods=[TracedMethod(method=f"m{number}") for number in range(1000)])
+    with stub_gateway(reply) as stub:
+        leases.append(stub.port)
+        with (
+            leased_selection(PID, ["a.B#*"]),
+            pytest.raises(JcollectError, match=f"cannot keep what is selected in PID {PID}: it names 1,"),
+        ):
+            leased_selection(PID, ["a.B#*"]).__enter__()
+        # What has ended makes room again.
+        with leased_selection(PID, ["a.B#*"]) as again:
+            assert again.methods == 1000
+
+
+def test_few_large_replies_are_received_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "SMALL_LINE", 1000)
+    monkeypatch.setattr(answers, "_rooms", Shares(4))
+    with contextlib.ExitStack() as ended:
+
+        def sender(owner: int, seconds: float) -> Answers:
+            here, there = (ended.enter_context(each) for each in socket.socketpair())
+            there.sendall(b"x" * 100_000 + b"\n")
+            return Answers(here, seconds, owner)
+
+        monkeypatch.setattr(answers, "_CHUNK", 1000)
+        first, second = sender(1001, 30), sender(1001, 30)
+        assert len(first.readline()) == len(second.readline()) == 100_001
+        third = sender(1001, 0.1)
+        with pytest.raises(TimeoutError):
+            third.readline()
+        assert len(sender(1002, 30).readline()) == 100_001
+        first.free_room()
+        assert len(third.readline(time.monotonic() + 30)) > 90_000
+
+
+def test_a_user_has_at_most_half() -> None:
+    shares = Shares(10)
+    assert shares.take(1, 5)
+    assert not shares.take(1, 1)
+    assert shares.take(2, 3)
+    assert shares.take(3, 2)
+    assert not shares.take(2, 1)
+    shares.give_back(1, 5)
+    assert shares.take(2, 1)
+
+
+def test_the_time_limit_holds_for_connection_and_first_command_together() -> None:
+    def answer_late(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            time.sleep(1.5)
+            connection.sendall(b"!yv\n")
+            while connection.recv(1000):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer_late, args=(listener,), daemon=True).start()
+        begun = time.monotonic()
+        with (
+            pytest.raises(JcollectError, match="has not answered status within 2 s"),
+            Gateway(PID, ControlEndpoint(port=listener.getsockname()[1], token=TOKEN), 2) as gateway,
+        ):
+            gateway.status()
+        assert time.monotonic() - begun < 3.3
+
+
+def test_what_was_spent_on_the_way_to_a_gateway_counts() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(JcollectError, match="has not answered authentication within 300 s"),
+    ):
+        Gateway(PID, ControlEndpoint(port=silent.getsockname()[1], token=TOKEN), 300, spent=299.7)
+
+
+def test_loading_counts_toward_the_first_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    spent: list[float] = []
+
+    def connect(pid: int, seconds: float, already: float = 0.0) -> object:
+        spent.append(already)
+        return object() if already else None
+
+    monkeypatch.setattr(ensure, "connect", connect)
+    monkeypatch.setattr(ensure, "_open_gateway", lambda pid, deadline: time.sleep(0.2))
+    ensure.ensure_agent(PID, seconds=30)
+    assert spent[0] == 0.0
+    assert spent[1] >= 0.2
+
+
+def test_each_later_command_has_its_own_time() -> None:
+    def answer(_: list[str]) -> bytes:
+        time.sleep(0.8)
+        return reply_line(ControlReply(added=1))
+
+    with stub_gateway(answer) as stub:
+        port = ControlEndpoint(port=stub.port, token=TOKEN)
+        with Gateway(PID, port, 5, spent=3) as gateway:
+            assert [gateway.status().added for _ in range(3)] == [1] * 3
 
 
 def test_a_line_without_end_is_left_where_it_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from jcollect.commands.options import plural
 from jcollect.control.gateway import ANSWER_SECONDS
+from jcollect.control.selected import Selected
 from jcollect.printable import json_text, printable
 from jcollect.stream.formats import gate_text
 from jprobe.v1 import control_pb2, manifest_pb2
@@ -78,7 +79,7 @@ def echo(line: str) -> None:
     click.echo(printable(line))
 
 
-def took(reply: control_pb2.ControlReply) -> str:
+def took(reply: control_pb2.ControlReply | Selected) -> str:
     return f"{reply.took_nanos / 1e6:,.0f} ms"
 
 

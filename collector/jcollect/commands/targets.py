@@ -15,7 +15,7 @@ from jcollect.commands.control import took
 from jcollect.commands.loading import Loading
 from jcollect.commands.options import plural, warn
 from jcollect.commands.telling import Telling
-from jcollect.control.lease import is_selected_by, leased_selection
+from jcollect.control.lease import leased_selection
 from jcollect.crew import Crew, Errand
 from jcollect.discovery.globs import matcher, names_matcher
 from jcollect.discovery.host import Host, HostProcess
@@ -254,12 +254,11 @@ class Targets:
         if not self.asked.selectors:
             return self._is_meant
         leased = leased_selection(pid, self.asked.selectors, warn=self.telling.about(pid))
-        reply = lease.enter_context(leased)
-        if reply.refusal:
-            raise JcollectError(f"PID {pid} traces nothing: {reply.refusal}")
-        failed = f"; {len(reply.failed):,} that match cannot be traced" if reply.failed else ""
+        selected = lease.enter_context(leased)
+        if selected.refusal:
+            raise JcollectError(f"PID {pid} traces nothing: {selected.refusal}")
+        failed = f"; {selected.failed:,} that match cannot be traced" if selected.failed else ""
         whose = f" of PID {pid}" if self.asked.is_open or len(self.asked.pids) > 1 else ""
-        selected = f"selected {plural(len(reply.methods), 'method')}{whose} in {took(reply)}{failed}"
-        self.telling.say(pid, selected)
-        is_selected = is_selected_by(reply)
-        return lambda probe: self._is_meant(probe) and is_selected(probe)
+        what = f"selected {plural(selected.methods, 'method')}{whose} in {took(selected)}{failed}"
+        self.telling.say(pid, what)
+        return lambda probe: self._is_meant(probe) and selected.has(probe)

@@ -9,38 +9,64 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from py4j import protocol
 
-from jcollect.control.answers import Answers, NoReplyError, RefusalError, check_is_fine, decode_reply
+from jcollect.control.answers import (
+    Answers,
+    Line,
+    NoReplyError,
+    RefusalError,
+    check_is_fine,
+    decode_reply,
+    decoding,
+)
 from jcollect.control.cancel import stopped_by
 from jcollect.control.network import in_network_of
+from jcollect.control.selected import Selected
 from jcollect.discovery.process import is_stopped
 from jcollect.errors import JcollectError
+from jcollect.procfs.owner import owner_of
 from jprobe.v1 import control_pb2
 
 ANSWER_SECONDS = 30.0
+
+# Of what is left for sending and connecting: 0 would mean not to wait at all.
+_LEAST_SECONDS = 0.001
 
 _ENTRY_POINT = "t\n"
 _ADDRESS = "127.0.0.1"
 _STOPPED = "it is stopped; let it go on first: kill -CONT {pid}"
 
 
+_Taken = TypeVar("_Taken")
+
+
 class Gateway:
     """The agent's commands, until `close`. Each raises JcollectError where the agent refuses or is silent."""
 
     def __init__(
-        self, pid: int, endpoint: control_pb2.ControlEndpoint, seconds: float = ANSWER_SECONDS
+        self,
+        pid: int,
+        endpoint: control_pb2.ControlEndpoint,
+        seconds: float = ANSWER_SECONDS,
+        spent: float = 0.0,
     ) -> None:
-        """Connects in the network namespace of the process. `seconds` is the limit for each answer."""
+        """Connects in the network namespace of the process. `seconds` is the limit for each command; what it
+        took to connect counts toward the first one, and so do the `spent` seconds before that."""
         self.pid = pid
         self._seconds = seconds
+        self._left = max(_LEAST_SECONDS, seconds - spent)
         if is_stopped(pid):
             raise JcollectError(f"cannot command PID {pid}: {_STOPPED.format(pid=pid)}")
+        begun = time.monotonic()
         self._socket = self._connect(endpoint.port)
-        self._answers = Answers(self._socket, seconds)
+        self._answers = Answers(self._socket, seconds, owner_of(pid))
         try:
+            self._left -= time.monotonic() - begun
             self._authenticate(endpoint.token)
         except BaseException:
             self.close()
@@ -49,6 +75,10 @@ class Gateway:
     def select(self, selectors: Sequence[str], leased: bool = False) -> control_pb2.ControlReply:
         """Gives probes to what the selectors mean; leased: until this connection ends."""
         return self._call("select", ";".join(selectors), leased)
+
+    def lease(self, selectors: Sequence[str]) -> Selected:
+        """As a leased `select`, but keeps only what is needed for as long as that lasts."""
+        return self._take(Selected, "select", ";".join(selectors), True)
 
     def unselect(self, selectors: Sequence[str]) -> control_pb2.ControlReply:
         """Takes back selectors, each as it was selected; all of them if there are none."""
@@ -67,6 +97,7 @@ class Gateway:
 
     def close(self) -> None:
         self._socket.close()
+        self._answers.drop()
 
     def _shut_down(self) -> None:
         # Closing the socket would not wake a thread that waits for it.
@@ -80,10 +111,10 @@ class Gateway:
 
     def _connect(self, port: int) -> socket.socket:
         def connect() -> socket.socket:
-            return socket.create_connection((_ADDRESS, port), self._seconds)
+            return socket.create_connection((_ADDRESS, port), self._left)
 
         try:
-            connection = in_network_of(self.pid, connect, self._seconds)
+            connection = in_network_of(self.pid, connect, self._left)
         except OSError as error:
             raise self._unreachable(port, error) from None
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -106,37 +137,44 @@ class Gateway:
         return JcollectError(f"{place}: {error}")
 
     def _authenticate(self, token: str) -> None:
-        answer = self._send("authentication", f"{protocol.AUTH_COMMAND_NAME}\n{token}\n")
         try:
-            check_is_fine(answer)
+            return check_is_fine(self._send("authentication", f"{protocol.AUTH_COMMAND_NAME}\n{token}\n"))
         except RefusalError as refusal:
             reason = str(refusal) or "the token is not its own; try again"
-            raise JcollectError(f"the control gateway of PID {self.pid} refuses us: {reason}") from None
+        finally:
+            self._answers.free_room()
+        # Outside of the handler: an error that is kept must not keep the answer by its context.
+        raise JcollectError(f"the control gateway of PID {self.pid} refuses us: {reason}")
 
     def _call(self, command: str, *arguments: object) -> control_pb2.ControlReply:
-        parts = "".join(map(protocol.get_command_part, arguments))
-        answer = self._send(
-            command,
-            f"{protocol.CALL_COMMAND_NAME}{_ENTRY_POINT}{command}\n{parts}{protocol.END_COMMAND_PART}",
-        )
-        try:
-            reply = decode_reply(answer)
-        except RefusalError as refusal:
-            raise JcollectError(f"PID {self.pid} refuses to {command}: {refusal}") from None
-        except NoReplyError:
-            raise self._no_reply(command) from None
-        if reply.error:
-            raise JcollectError(f"PID {self.pid} refuses to {command}: {reply.error}")
-        return reply
+        return self._take(lambda reply: reply, command, *arguments)
 
-    def _send(self, command: str, line: str) -> bytes:
-        """Returns the answered line. Raises JcollectError, after closing the connection."""
+    def _take(
+        self, take: Callable[[control_pb2.ControlReply], _Taken], command: str, *arguments: object
+    ) -> _Taken:
+        """Returns what `take` makes of the reply."""
+        parts = "".join(map(protocol.get_command_part, arguments))
+        line = f"{protocol.CALL_COMMAND_NAME}{_ENTRY_POINT}{command}\n{parts}{protocol.END_COMMAND_PART}"
         try:
-            # What an answer has left of its time is not the limit for sending.
-            self._socket.settimeout(self._seconds)
+            return _taken(take, self._send(command, line))
+        except RefusalError as refusal:
+            problem = JcollectError(f"PID {self.pid} refuses to {command}: {refusal}")
+        except NoReplyError:
+            problem = self._no_reply(command)
+        finally:
+            self._left = self._seconds
+            self._answers.free_room()
+        raise problem
+
+    def _send(self, command: str, line: str) -> Line:
+        """Returns the answered line. Raises JcollectError, after closing the connection."""
+        begun = time.monotonic()
+        try:
+            self._socket.settimeout(max(_LEAST_SECONDS, self._left))
             with stopped_by(self._shut_down):
                 self._socket.sendall(line.encode())
-                answer = self._answers.readline()
+                answer = self._answers.readline(begun + self._left)
+            self._left -= time.monotonic() - begun
         except TimeoutError:
             self.close()
             is_it = _STOPPED if is_stopped(self.pid) else "it may be stopped, or hang"
@@ -163,3 +201,11 @@ class Gateway:
             f"PID {self.pid} has answered {command} with what is no reply; "
             "do its agent and jcollect have the same version?"
         )
+
+
+def _taken(take: Callable[[control_pb2.ControlReply], _Taken], answer: Line) -> _Taken:
+    with decoding:
+        reply = decode_reply(answer)
+        if reply.error:
+            raise RefusalError(reply.error)
+        return take(reply)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from jcollect.control.agent import Agent, find_agent
 from jcollect.control.cancel import is_cancelled
 from jcollect.control.ensure import connect, ensure_agent
 from jcollect.control.gateway import ANSWER_SECONDS
+from jcollect.control.selected import Selected, kept
 from jcollect.control.target import exists
 from jcollect.discovery.live import not_retired
-from jcollect.discovery.probes import Probe, probes_of
+from jcollect.discovery.probes import probes_of
 from jcollect.discovery.process import is_stopped
 from jcollect.errors import JcollectError
-from jprobe.v1 import control_pb2
 
 _SECONDS = 5.0
 # An agent that nobody needs ends at once; whether other clients need it cannot be told from outside.
@@ -30,46 +29,36 @@ def leased_selection(
     selectors: Sequence[str],
     seconds: float = ANSWER_SECONDS,
     warn: Callable[[str], None] = lambda message: None,
-) -> Iterator[control_pb2.ControlReply]:
+) -> Iterator[Selected]:
     """Selects, loading the agent if it is not there, until the block ends.
 
     When it has ended, the selection is taken back, and an agent that was loaded for it is gone; or `warn` is
-    told that the process lets that wait. Raises JcollectError where the agent cannot be had or refuses.
+    told that the process lets that wait. Raises JcollectError where the agent cannot be had or refuses, or
+    names too many methods.
     """
-    with ensure_agent(pid, seconds=seconds) as gateway:
-        reply = gateway.select(selectors, leased=True)
-        yield reply
+    with ensure_agent(pid, seconds=seconds) as gateway, kept(pid, gateway.lease(selectors)) as selected:
+        yield selected
         # The process may have exited, and its agent with it.
         with contextlib.suppress(JcollectError):
             agent = find_agent(pid)
             gateway.close()
-            if agent is not None and not _is_let_go(agent, reply) and not _answers(pid):
+            if agent is not None and not _is_let_go(agent, selected) and not _answers(pid):
                 why = "it is stopped" if is_stopped(pid) else "it may be stopped, or hang"
                 warn(f"PID {pid} has not taken back what was selected ({why}); it will when it goes on")
 
 
-def is_selected_by(reply: control_pb2.ControlReply) -> Callable[[Probe], bool]:
-    """Tells whether a probe is there because of a selection: now, or when its class is loaded later."""
-    methods = {(m.class_name, m.class_loader_id, m.method, m.descriptor) for m in reply.methods}
-    given = frozenset(reply.given)
-    return lambda probe: probe.selector in given or probe.method_key in methods
-
-
-def _is_let_go(agent: Agent, reply: control_pb2.ControlReply) -> bool:
+def _is_let_go(agent: Agent, selected: Selected) -> bool:
     """Waits until the probes are retired, and the agent has ended if that was its last selection."""
-    # What others have selected in the same words stays.
-    times = Counter(selection.selector for selection in reply.selections)
-    given = frozenset(text for text in reply.given if times[text] < 2)
     every = probes_of(agent.libraries)
 
     def is_retired() -> bool:
-        return not any(probe.selector in given for probe in not_retired(every))
+        return not any(map(selected.ends, not_retired(every)))
 
     # One that is stopped does nothing before it goes on.
     _wait(is_retired, 0.0 if is_stopped(agent.pid) else _SECONDS)
     if not is_retired():
         return False
-    if reply.loaded_later and agent.directory is not None and not not_retired(every):
+    if selected.loaded_later and agent.directory is not None and not not_retired(every):
         directory = agent.directory
         _wait(lambda: not exists(agent.pid, directory), _END_SECONDS)
     return True
