@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from jcollect import budget, crew
 from jcollect.attach import claims
 from jcollect.attach.claims import Claimant, Claims
 from jcollect.budget import Bucket, Budgets
+from jcollect.commands.loading import Loading
 from jcollect.commands.telling import MAX_LINE, PROCESS_LINES, USER_LINES, Telling
 from jcollect.control.cancel import Cancellation, is_cancelled, stopped_by
 from jcollect.crew import Crew
@@ -42,15 +45,25 @@ def test_who_takes_long_keeps_only_its_own_user_waiting() -> None:
 
 def test_what_takes_long_keeps_its_own_user_waiting_only_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "SLOW_SECONDS", 0.1)
-    loads = Crew("test", 8, 16)
+    loading = Loading()
     stalled = threading.Event()
+
+    def stall() -> Any:
+        stalled.wait(60)
+
     try:
-        slow = [loads.give(lambda: stalled.wait(60), 1001) for _ in range(8)]
-        assert loads.give(lambda: None, 1001).wait(15)
-        assert not any(errand.has_ended for errand in slow)
+        for _ in range(8):
+            loading.begin(os.getpid(), "silent", stall)
+        loading.begin(os.getpid(), "honest", lambda: None)  # type: ignore[arg-type,return-value]
+        loading.wait(15)
+        assert [name for _, name, _ in loading.ended()] == ["honest"]
     finally:
         stalled.set()
-    assert all(errand.wait(10) for errand in slow)
+    until = time.monotonic() + 10
+    while loading.is_busy and time.monotonic() < until:
+        loading.wait(1)
+        assert all(name == "silent" for _, name, _ in loading.ended())
+    assert not loading.is_busy
 
 
 def test_what_takes_long_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
