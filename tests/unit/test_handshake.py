@@ -17,7 +17,7 @@ import pytest
 from conditions import miss, wait_until
 from fake_jvm import AS_SOMEBODY, SOMEBODY, FakeJvm, fake_jvm
 from jcollect.control import attach_socket
-from jcollect.control.attach_socket import served_by
+from jcollect.control.attach_socket import clear, served_by
 from jcollect.control.handshake import open_attach_socket
 from jcollect.control.loading import load_agent
 from jcollect.control.target import held, read_target
@@ -127,15 +127,15 @@ def test_a_process_of_several_users_is_refused(kind: str) -> None:
 # Files in the socket's place
 
 
-def test_the_socket_of_a_dead_jvm_of_another_user_is_left_alone() -> None:
+def test_the_socket_of_a_dead_jvm_of_another_user_is_removed_in_our_own_tmp_alone() -> None:
     with fake_jvm() as jvm:
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(socket_of(jvm)))
-        # The target's user must not choose the user whose rights are used.
-        with pytest.raises(JcollectError, match="in the way"):
-            shake(jvm.pid)
+        with pytest.raises(PermissionError):
+            clear(jvm.pid, jvm.pid, (0, 0))
         assert socket_of(jvm).lstat().st_uid == 0
-        socket_of(jvm).unlink()
+        shake(jvm.pid)
+        assert socket_of(jvm).lstat().st_uid == SOMEBODY
 
 
 def test_a_socket_at_which_another_process_listens_is_not_used() -> None:

@@ -49,10 +49,16 @@ def find(pid: int, inner_pid: int) -> bytes:
     return b"%d" % about.st_uid if stat.S_ISSOCK(about.st_mode) else OTHER
 
 
-def clear(pid: int, inner_pid: int) -> bytes:
-    """Removes the socket if no process listens on it. Must run as its owner. Raises OSError."""
+def clear(pid: int, inner_pid: int, only_in: tuple[int, int] | None) -> bytes:
+    """Removes the socket if no process listens on it. Must run as its owner.
+
+    `only_in` is the device and inode of the only directory in which it may be. Raises OSError.
+    """
     tmp = open_directory(pid, _TMP)
     try:
+        about = os.fstat(tmp)
+        if only_in is not None and (about.st_dev, about.st_ino) != only_in:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
         if is_dead_at(tmp, socket_name(inner_pid)):
             os.unlink(socket_name(inner_pid), dir_fd=tmp)
     finally:

@@ -5,6 +5,7 @@ Everything in the JVM's /tmp is done apart (attach_socket.py), with the rights o
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from jcollect.control.refusal import cannot_load, cannot_start_thread
 from jcollect.control.target import Target, read_target
 from jcollect.control.thread_limit import thread_shortage
 from jcollect.procfs.apart import apart
+from jcollect.procfs.identity import Identity
 
 # Maximum time for the JVM to open its socket, within the time that the caller allows.
 _SECONDS = 10.0
@@ -42,19 +44,28 @@ def open_attach_socket(target: Target, process: int, deadline: float) -> None:
 def _clear_the_way(target: Target, deadline: float) -> bool:
     """Removes the attach socket of a killed JVM that had the target's PID.
 
-    Tools would confuse it with the target's. This runs as the target's user, who may not remove another
-    user's file in /tmp, and must not choose whose rights are used. Returns true if there is a socket that is
-    served.
+    Tools would confuse it with the target's. The target removes it when it starts if it may, but it may not
+    remove another user's file in /tmp. So this runs as the socket's owner, who may, if the target's /tmp is
+    ours: elsewhere the target could choose whose rights are used, and on what. Returns true if there is a
+    socket that is served.
     """
-    if not _find(target, deadline):
+    owner = _find(target, deadline)
+    if not owner:
         return False
+    is_own = owner == str(target.user.uid)
+    user = target.user if is_own else Identity(int(owner), os.getegid())
     try:
-        _apart(target, deadline, attach_socket.clear)
+        _apart(target, deadline, attach_socket.clear, None if is_own else _our_tmp(), user=user)
     except PermissionError:
         raise _in_the_way(target, "left behind by an earlier process of that PID and another user") from None
     except FileNotFoundError:
         pass  # The file was removed in between.
     return bool(_find(target, deadline))
+
+
+def _our_tmp() -> tuple[int, int]:
+    about = os.stat("/tmp")
+    return about.st_dev, about.st_ino
 
 
 def _find(target: Target, deadline: float) -> str:
@@ -107,6 +118,7 @@ def _apart(
     deadline: float,
     function: Callable[..., bytes],
     *arguments: object,
+    user: Identity | None = None,
     descriptors: tuple[int, ...] = (),
 ) -> bytes:
     return apart(
@@ -116,7 +128,7 @@ def _apart(
         target.inner_pid,
         *arguments,
         seconds=max(_PATIENCE_SECONDS, deadline - time.monotonic()),
-        user=target.user,
+        user=user or target.user,
         descriptors=descriptors,
     ).content
 
