@@ -41,8 +41,10 @@ _READING_WELL = COMMANDING | {cap.CHECKPOINT_RESTORE, cap.KILL, cap.SETPCAP}
 _COMMANDING_WELL = _READING_WELL | {cap.SYS_ADMIN}
 # Optional: sockets of other users' collectors, and directories of other users.
 _OTHERS = frozenset((cap.DAC_OVERRIDE,))
+# Optional: the priority of the thread that drains the ring buffer, without which a burst overruns it.
+_TRACING_WELL = _READING_WELL | {cap.SYS_NICE}
 _KEPT = {
-    "attach": NEEDED["attach --select"] | _COMMANDING_WELL | _OTHERS,
+    "attach": NEEDED["attach --select"] | _TRACING_WELL | _COMMANDING_WELL | _OTHERS,
     "observe": READING | _OTHERS,
     "probes": _READING_WELL,
     "ps": _READING_WELL,
@@ -66,7 +68,7 @@ def narrow_attach(*, needs_admin: bool, places: Collection[str]) -> None:
 
     `places` are the paths of files that it makes or removes. For a process with one thread. Raises OSError.
     """
-    kept = TRACING | _READING_WELL
+    kept = TRACING | _TRACING_WELL
     # Before Linux 5.8, and in older containers, it stands for both.
     if needs_admin or not (cap.holds(cap.BPF) and cap.holds(cap.PERFMON)):
         kept |= {cap.SYS_ADMIN}

@@ -87,7 +87,7 @@ def test_attach_needs_each_of_them(missing: int, jvm: Process, folder: Path) -> 
 def test_nothing_else_is_kept(jvm: Process) -> None:
     assert run(JCOLLECT, "select", jvm.pid, ORDERS).returncode == 0
     collector = attach(jvm.pid)
-    optional = {cap.SETUID, cap.SETGID, cap.SETPCAP, cap.CHECKPOINT_RESTORE, cap.KILL}
+    optional = {cap.SETUID, cap.SETGID, cap.SETPCAP, cap.CHECKPOINT_RESTORE, cap.KILL, cap.SYS_NICE}
     kept = cap.bits(NEEDED["attach"] | optional)
     threads = list(Path(f"/proc/{collector.pid}/task").iterdir())
     assert len(threads) > 1
