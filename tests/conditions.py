@@ -14,6 +14,9 @@ DEADLINE_SECONDS = 30.0
 # A second suffices on a quiet machine. A fault takes tens of them.
 SOON_SECONDS = 5.0
 
+# CI runs the tests as root.
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS) -> Any:
     """The condition's first true value; fails the test when none comes in time."""

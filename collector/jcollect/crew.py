@@ -64,7 +64,7 @@ class Crew:
         self._share = max(1, most // 2)
         self._waiting: deque[Errand] = deque()
         self._slow = slow
-        # What one owner leaves the others of the slow ones' places is as much as of the other places.
+        # One owner leaves the others as many of the slow places as of the ordinary ones.
         self._slow_share = max(0, slow - self._share)
         self._running: list[Errand] = []
         self._changed = threading.Condition(threading.Lock())

@@ -261,3 +261,13 @@ def bench(tmp_path: Path, target_binary: Path) -> Iterator[Bench]:
 
 def events_of(command: Command) -> list[dict[str, Any]]:
     return [json.loads(line) for line in command.output]
+
+
+def numbered_target(bench: Bench, image: StubImage, number: int) -> Target:
+    """A target whose library passes one number, in a stub directory of its own."""
+    return bench.target(image, "dnt", name=f"jprobe-{number}/1.so")
+
+
+def socket_of(bench: Bench) -> str:
+    """The address of a collector in the directory of the bench."""
+    return f"unix://{bench.directory}/c.sock"

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from collector_fixtures import RETURN_HELD, Bench, Command, Target
+from collector_fixtures import RETURN_HELD, Bench, Command, Target, numbered_target, socket_of
 
 from conditions import require_bpf, wait_until
 from jcollect.attach.attached import Attached, Reading, read_all
@@ -34,14 +34,6 @@ STARTED_SECONDS = 60.0
 @pytest.fixture(autouse=True)
 def _bpf() -> None:
     require_bpf()
-
-
-def numbered_target(bench: Bench, number: int) -> Target:
-    return bench.target(NUMBERS, "dnt", name=f"jprobe-{number}/1.so")
-
-
-def socket_of(bench: Bench) -> str:
-    return f"unix://{bench.directory}/c.sock"
 
 
 def waits_for(command: Command, text: str) -> str:
@@ -68,7 +60,7 @@ def gateway_of(target: Target, number: int, port: int) -> None:
     ids=["a huge number", "a refusal"],
 )
 def test_a_hostile_reply_ends_nothing_but_its_own_part(bench: Bench, answer: bytes) -> None:
-    bad, good = numbered_target(bench, 1), numbered_target(bench, 2)
+    bad, good = numbered_target(bench, NUMBERS, 1), numbered_target(bench, NUMBERS, 2)
     with stub_gateway(lambda _: answer) as hostile, stub_gateway(REPLY) as sound:
         gateway_of(bad, 1, hostile.port)
         gateway_of(good, 2, sound.port)
@@ -93,8 +85,8 @@ def silent_port() -> Iterator[int]:
 
 
 def test_processes_that_never_answer_delay_no_other_one(bench: Bench, silent_port: int) -> None:
-    fakes = [numbered_target(bench, number) for number in range(1, 4)]
-    good = numbered_target(bench, 4)
+    fakes = [numbered_target(bench, NUMBERS, number) for number in range(1, 4)]
+    good = numbered_target(bench, NUMBERS, 4)
     for number, fake in enumerate(fakes, 1):
         gateway_of(fake, number, silent_port)
     with stub_gateway(REPLY) as sound:
@@ -113,7 +105,7 @@ def test_processes_that_never_answer_delay_no_other_one(bench: Bench, silent_por
 def test_a_signal_while_processes_let_us_wait_ends_at_once_and_leaves_nothing(
     bench: Bench, silent_port: int
 ) -> None:
-    fakes = [numbered_target(bench, number) for number in range(1, 4)]
+    fakes = [numbered_target(bench, NUMBERS, number) for number in range(1, 4)]
     for number, fake in enumerate(fakes, 1):
         gateway_of(fake, number, silent_port)
     collector = bench.start("attach", *(each.pid for each in fakes), "--select", f"{CLASS}#*")
@@ -130,7 +122,7 @@ def test_a_signal_while_processes_let_us_wait_ends_at_once_and_leaves_nothing(
 
 @pytest.mark.parametrize("lie", [(1 << 64) - 1, 10**13])
 def test_what_a_process_claims_poisons_no_books(bench: Bench, lie: int) -> None:
-    liar, honest = numbered_target(bench, 1), numbered_target(bench, 2)
+    liar, honest = numbered_target(bench, NUMBERS, 1), numbered_target(bench, NUMBERS, 2)
     collector = bench.start("attach", liar.pid, honest.pid, "--listen", socket_of(bench))
     for target in (liar, honest):
         waits_for(collector, f"PID {target.pid} (target): armed 1 probe")
@@ -184,7 +176,7 @@ class Stalling:
 def test_a_process_that_holds_up_who_reads_it_stalls_no_answer_and_no_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stalls, other = numbered_target(bench, 1), numbered_target(bench, 2)
+    stalls, other = numbered_target(bench, NUMBERS, 1), numbered_target(bench, NUMBERS, 2)
     stalling = Stalling(monkeypatch)
     session = Session()
     try:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from collector_fixtures import Bench, Command, Target
 
-from conditions import require_bpf, wait_until
+from conditions import as_root, require_bpf, wait_until
 from jcollect.rpc.address import parse_address
 from jcollect.rpc.claim import claim
 from jcollect.rpc.client import Client
@@ -25,8 +25,6 @@ from stub_image import LONG, Method, StubImage
 COLLECTORS = 20
 NOBODY = 65534
 NUMBERS = Method("com.acme.Orders", "number", (), LONG, "()J", (2,))
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 
 
 def numbers(bench: Bench) -> Target:

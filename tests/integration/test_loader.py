@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from conditions import wait_until
+from conditions import as_root, wait_until
 from fake_jvm import AS_SOMEBODY, SOMEBODY, FakeJvm, fake_jvm
 from java_target import JCOLLECT, ORDERS, newest_jdk, run
 from prime_calls import prime_calls
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+pytestmark = as_root
 
 CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE = 1 << 2, 1 << 19
 

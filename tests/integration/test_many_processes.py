@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from collector_fixtures import Bench, Command, Target, events_of
+from collector_fixtures import Bench, Command, events_of, numbered_target, socket_of
 
 from conditions import SOON_SECONDS, require_bpf, wait_until
 from java_target import JDKS, ORDERS, ORDERS_PROBES, Jdk, Process, java, probes_of, wait_for_probes
@@ -32,14 +32,6 @@ def _bpf() -> None:
     require_bpf()
 
 
-def numbered_target(bench: Bench, number: int) -> Target:
-    return bench.target(NUMBERS, "dnt", name=f"jprobe-{number}/1.so")
-
-
-def socket_of(bench: Bench) -> str:
-    return f"unix://{bench.directory}/c.sock"
-
-
 def pids_of(command: Command) -> Counter[int]:
     return Counter(event["pid"] for event in events_of(command))
 
@@ -49,7 +41,7 @@ def waits_for(command: Command, text: str) -> None:
 
 
 def test_the_processes_of_several_pids_are_served_at_one_address(bench: Bench) -> None:
-    one, other = numbered_target(bench, 1), numbered_target(bench, 2)
+    one, other = numbered_target(bench, NUMBERS, 1), numbered_target(bench, NUMBERS, 2)
     collector = bench.start("attach", one.pid, other.pid, "-o", "json", before=OWN_RUN)
     lines = [collector.status(0), collector.status(1)]
     for target in (one, other):
@@ -74,7 +66,7 @@ def test_the_processes_of_several_pids_are_served_at_one_address(bench: Bench) -
 
 
 def test_a_pid_that_cannot_be_had_leaves_the_others_alone(bench: Bench) -> None:
-    one = numbered_target(bench, 1)
+    one = numbered_target(bench, NUMBERS, 1)
     refused = bench.run("attach", one.pid, 4_000_000)
     assert (refused.returncode, refused.stderr) == (
         1,
@@ -101,7 +93,7 @@ def test_all_processes_with_probes_are_picked_up_soon_and_let_go(bench: Bench) -
     )
     fired: dict[int, int] = {}
     for number in range(1, 4):
-        target = numbered_target(bench, number)
+        target = numbered_target(bench, NUMBERS, number)
         wait_until(target.semaphores, "the collector to attach", SOON_SECONDS)
         target.fire(1, 100 * number)
         fired[target.pid] = 100 * number
@@ -119,7 +111,7 @@ def test_ids_of_processes_that_are_gone_are_used_again(bench: Bench) -> None:
     collector.status()
     pids = []
     for number in range(1, 8):
-        target = numbered_target(bench, number)
+        target = numbered_target(bench, NUMBERS, number)
         wait_until(target.semaphores, "the collector to attach")
         target.fire(1, number)
         pids.append(target.pid)
@@ -134,12 +126,12 @@ def test_a_process_that_has_no_probes_for_a_while_is_attached_to_once(bench: Ben
     collector = bench.start("attach", "--all", "--probe", PLACE, "-o", "json",
                             "--listen", socket_of(bench))  # fmt: skip
     collector.status()
-    target = numbered_target(bench, 1)
+    target = numbered_target(bench, NUMBERS, 1)
     wait_until(target.semaphores, "the collector to attach")
     target.fire(1, 11)
     target.unload(0)
     # Who is seen after that is seen by a later look at the host.
-    other = numbered_target(bench, 2)
+    other = numbered_target(bench, NUMBERS, 2)
     wait_until(other.semaphores, "the collector to attach to another")
     target.load(NUMBERS, "dnt", name="jprobe-1/2.so")
     wait_until(target.semaphores, "the collector to attach again")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conditions import miss, wait_until
+from conditions import as_root, miss, wait_until
 from jcollect.control import loading
 from jcollect.control.bounded_child import MAX_OUTPUT_BYTES, HeldUpError, run_bounded
 from jcollect.control.loading import load_agent
@@ -47,7 +46,7 @@ def test_no_more_is_read_than_fits() -> None:
     assert len(output) == MAX_OUTPUT_BYTES
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+@as_root
 def test_one_that_cannot_be_killed_is_left_behind_and_its_target_refused(tmp_path: Path) -> None:
     if not Path("/dev/fuse").exists():
         miss("it takes /dev/fuse")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from conditions import as_root
 from jcollect.commands.control import gate_words
 from jcollect.control.agent import Agent
 from jcollect.control.answers import Answers
@@ -25,8 +26,6 @@ from stub_image import StubImage
 
 NOBODY = 65534
 PID = os.getpid()
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 
 
 def target(uid: int = os.geteuid()) -> Target:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conditions import miss
+from conditions import as_root, miss
 from fake_jvm import AS_SOMEBODY, SOMEBODY
 from jcollect.control.jar import delivered_jar, find_jar, sweep_for
 from jcollect.control.target import read_target
@@ -20,8 +20,6 @@ from jcollect.errors import JcollectError
 from jcollect.procfs.apart import apart
 from other_root import NOBODY, process_in_other_root
 from stuck_fs import stuck_fs
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from conditions import miss, wait_until
+from conditions import as_root, miss, wait_until
 from fake_jvm import AS_SOMEBODY, SOMEBODY, FakeJvm, fake_jvm
 from jcollect.control import attach_socket
 from jcollect.control.attach_socket import clear, served_by
@@ -25,7 +25,7 @@ from jcollect.errors import JcollectError
 from jcollect.procfs.apart import apart
 from stuck_fs import stuck_fs
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+pytestmark = as_root
 
 DEADLINE = 20.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from conditions import wait_until
+from conditions import as_root, wait_until
 from jcollect.procfs.capabilities import SYS_PTRACE
 
 SOMEBODY = 64021
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 
 BECOME = """
 import json, os, resource, signal, sys, threading

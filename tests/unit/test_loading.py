@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conditions import miss
+from conditions import as_root, miss
 from jcollect.control.gateway import Gateway
 from jcollect.control.network import in_network_of
 from jcollect.control.standard_stream import STANDARD_ERROR, is_full
@@ -24,8 +24,6 @@ from jprobe.v1.control_pb2 import ControlEndpoint
 from other_root import process_in, process_in_other_root
 from stub_gateway import TOKEN
 from stuck_fs import stuck_fs
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 
 
 def test_a_process_tells_its_user_and_what_it_catches() -> None:

@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 
 import jcollect
+from conditions import as_root
 from jcollect.built import find_built
 from jcollect.control import jdk
 from jcollect.control.jdk import find_libjvm
 from jcollect.errors import JcollectError
 
 SOMEBODY = 64021
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 
 
 @pytest.fixture

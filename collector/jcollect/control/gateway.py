@@ -34,7 +34,7 @@ from jprobe.v1 import control_pb2
 
 ANSWER_SECONDS = 30.0
 
-# Of what is left for sending and connecting: 0 would mean not to wait at all.
+# Minimum timeout in seconds for connecting and sending: with 0 the socket would not wait at all.
 _LEAST_SECONDS = 0.001
 
 _ENTRY_POINT = "t\n"

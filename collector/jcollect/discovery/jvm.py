@@ -38,10 +38,10 @@ def is_perfdata(mapping: Mapping) -> bool:
 
 
 def describe_jvm(pid: int, user: Identity, libjvm: Mapping, perfdata: Mapping | None) -> Jvm:
-    """What there is to know of a JVM; nothing that cannot be read is an error.
+    """Describes a JVM as far as it can be read; leaves empty what cannot.
 
-    `user` is what only_user has returned before the mappings were read: what the process executes after that
-    may be another user's, and its files are still read as this one.
+    `user` is the result of only_user from before the mappings were read. The process may execute another
+    user's program after that, and its files are still read as `user`.
     """
     texts = perf_texts(pid, user, perfdata) if perfdata else {}
     # What jps takes: the first word, also of a path with spaces.

@@ -26,7 +26,7 @@ MAX_SECTIONS = 64
 MAX_SECTION_NAME_BYTES = 64
 # A class file has no longer names; those of a probe are made of one.
 MAX_NAME_BYTES = 1 << 16
-# Of one probe and its method in the manifest. Clients take no longer name (stream/elements.py).
+# One probe and its method in the manifest. Clients reject longer names (stream/elements.py).
 MAX_PROBE_DESCRIPTION_BYTES = 1 << 18
 
 # One process. A library is a generation of classes or a provider.

@@ -57,8 +57,12 @@ def skip_field(content: bytes, at: int) -> int:
 
 def varint(content: bytes, at: int) -> tuple[int, int]:
     """Returns the number at `at`, and where the next field begins. Raises FieldsError, IndexError."""
-    number = 0
-    for shift in range(0, 70, 7):
+    number = content[at]
+    at += 1
+    if number < 0x80:
+        return number, at
+    number &= 0x7F
+    for shift in range(7, 70, 7):
         byte = content[at]
         at += 1
         number |= (byte & 0x7F) << shift

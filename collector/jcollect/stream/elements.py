@@ -11,9 +11,11 @@ import numpy as np
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from jcollect.discovery.protobuf_fields import FieldsError, varint
+
 # The largest collector has a million probes with one value each, of 250 bytes each.
 MOST_ELEMENTS = 1 << 21
-# Of a text field. The names and the condition of a probe have as much together (discovery/limits.py).
+# Maximum of one text field, and of a probe's names and condition together (discovery/limits.py).
 MOST_NAME_BYTES = 1 << 18
 # A message of this size becomes at most 130 MB in memory.
 _HARMLESS_BYTES = 1 << 20
@@ -46,10 +48,10 @@ def _check(content: bytes, descriptor: Any) -> None:
             at, end, kind = waiting.pop()
             fields = _fields(kind)
             while at < end:
-                tag, at = _varint(content, at)
+                tag, at = varint(content, at)
                 number, wire = tag >> 3, tag & 7
                 if wire == _DELIMITED:
-                    size, at = _varint(content, at)
+                    size, at = varint(content, at)
                     if number in fields.texts and size > MOST_NAME_BYTES:
                         raise DecodeError(f"it has a name of {size:,} bytes")
                     if number in fields.messages:
@@ -67,6 +69,8 @@ def _check(content: bytes, descriptor: Any) -> None:
                 raise DecodeError("it is cut off")
     except IndexError:
         raise DecodeError("it is cut off") from None
+    except FieldsError as error:
+        raise DecodeError(str(error)) from None
 
 
 class _Fields(NamedTuple):
@@ -104,26 +108,9 @@ def _packed(content: bytes, at: int, size: int, of_each: int) -> int:
 
 def _after_number(content: bytes, at: int, wire: int) -> int:
     if wire == _VARINT:
-        return _varint(content, at)[1]
+        return varint(content, at)[1]
     if wire == _FIXED64:
         return at + 8
     if wire == _FIXED32:
         return at + 4
     raise DecodeError("it has a group")
-
-
-def _varint(content: bytes, at: int) -> tuple[int, int]:
-    byte = content[at]
-    at += 1
-    if byte < 0x80:
-        return byte, at
-    value, shift = byte & 0x7F, 7
-    while True:
-        byte = content[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise DecodeError("a number is too long")

@@ -20,7 +20,8 @@ from jprobe.v1 import collector_pb2
 # that they have with usual names.
 MOST_PROBES = 1 << 20
 MOST_DESCRIBED_BYTES = 512 << 20
-# Of one probe, four times what a collector takes from a process. Each event is printed with it.
+# Maximum description of one probe: four times what a collector accepts from a process. Each event is printed
+# with it.
 MOST_PROBE_BYTES = 1 << 20
 # Eight times the largest batch of a collector (stream/record.py).
 MOST_BATCH_BYTES = 8 << 20

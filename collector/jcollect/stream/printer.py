@@ -18,7 +18,7 @@ _STAGE_NAMES = {
     collector_pb2.LOSS_STAGE_SUBSCRIBER: "subscriber",
 }
 
-# Of lines that are written at once.
+# Characters of lines that are written at once.
 _PIECE = 1 << 20
 
 

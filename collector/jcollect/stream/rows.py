@@ -13,7 +13,7 @@ from jcollect.stream.columns import Columns
 from jcollect.stream.incoming import SenselessStreamError
 from jprobe.v1 import collector_pb2, probe_pb2
 
-# Of a string: 64 times what the agent captures at most.
+# Maximum string, 64 times the longest that the agent captures.
 MOST_VALUE_BYTES = 64 << 10
 _PRESENT = 1 << 32
 _UNREADABLE = 1 << 33

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from jcollect.discovery.limits import MAX_TOLD_NAME
 from jprobe.v1 import collector_pb2, probe_pb2
 
-# Of probes in one sentence.
+# Maximum number of probes that one sentence names.
 _NAMED = 20
 
 

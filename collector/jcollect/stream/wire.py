@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 
+from jcollect.discovery.protobuf_fields import varint
 from jcollect.stream.columns import Columns
 from jcollect.stream.elements import parse
 from jprobe.v1 import collector_pb2
@@ -66,15 +67,15 @@ def _decode_packed(message: bytes) -> Columns | None:
     """None for what another encoder may write (elements that are not packed, fields in pieces)."""
     try:
         at = 1
-        size, at = _read_varint(message, at)
+        size, at = varint(message, at)
         if at + size != len(message):
             return None
         found: dict[int, bytes] = {}
         while at < len(message):
-            tag, at = _read_varint(message, at)
+            tag, at = varint(message, at)
             if tag & 7 != _LENGTH_DELIMITED or tag >> 3 in found:
                 return None
-            size, at = _read_varint(message, at)
+            size, at = varint(message, at)
             if at + size > len(message):
                 return None
             found[tag >> 3] = message[at : at + size]
@@ -103,16 +104,3 @@ def _varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise ValueError("not a varint")
