@@ -22,7 +22,7 @@ import sys
 from typing import Any
 
 from jcollect.control.attach_socket import served_by
-from jcollect.control.thread_limit import thread_shortage
+from jcollect.control.thread_limit import users_thread_shortage
 from jcollect.procfs.capabilities import DAC_READ_SEARCH, SYS_PTRACE, keep_in_thread
 from jcollect.procfs.files import open_directory
 from jcollect.procfs.identity import Identity, become
@@ -44,7 +44,7 @@ def main() -> None:
     _start_jvm(libjvm)
     keep_in_thread((SYS_PTRACE,))
     # The threads of this JVM count toward the same limit of the user, and the agent needs some.
-    shortage = thread_shortage(int(pid))
+    shortage = users_thread_shortage(int(pid))
     print(f"spared: {shortage}" if shortage else _load(pid, jar, options), flush=True)
     # The JVM's shutdown would take longer than all the rest.
     os._exit(0)

@@ -28,11 +28,19 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def thread_shortage(pid: int) -> str | None:
-    """Which limit leaves the process no thread, in the words for a refusal.
+    """Returns which limit leaves the process no thread, in the words for a refusal.
 
-    What cannot be read limits nothing.
+    Limits that cannot be read are taken for none.
     """
-    limit = _limit_of_cgroups(pid) or _limit_of_user(pid) or _limit_of_kernel()
+    return _refusal(_limit_of_cgroups(pid) or _limit_of_user(pid) or _limit_of_kernel())
+
+
+def users_thread_shortage(pid: int) -> str | None:
+    """Returns the same, of the limit alone toward which all threads of the process's user count."""
+    return _refusal(_limit_of_user(pid))
+
+
+def _refusal(limit: str | None) -> str | None:
     if limit is None:
         return None
     return f"it can start no more threads ({limit}), and asking it to would end it; raise that limit"
