@@ -45,9 +45,9 @@ public final class Gateway implements AutoCloseable {
 
   private final Consumer<String> log;
   private final ServerSocket server;
-  private final EndpointFile file;
 
   // Guarded by this.
+  private EndpointFile file;
   private final Set<Connection> connections = new LinkedHashSet<>();
   private boolean closed;
   private int threads;
@@ -61,15 +61,13 @@ public final class Gateway implements AutoCloseable {
       Consumer<String> log,
       int patienceMillis,
       Token token,
-      ServerSocket server,
-      EndpointFile file) {
+      ServerSocket server) {
     this.commands = commands;
     this.entryPoint = new EntryPoint(commands);
     this.log = log;
     this.patienceMillis = patienceMillis;
     this.token = token;
     this.server = server;
-    this.file = file;
   }
 
   /**
@@ -96,21 +94,27 @@ public final class Gateway implements AutoCloseable {
     try {
       server = new ServerSocket();
       server.bind(new InetSocketAddress(InetAddress.getByAddress(LOOPBACK), 0));
-      Token token = Token.random();
-      EndpointFile file = EndpointFile.write(stubDirectory, server.getLocalPort(), token);
-      gateway = new Gateway(commands, log, patienceMillis, token, server, file);
+      gateway = new Gateway(commands, log, patienceMillis, Token.random(), server);
       gateway.start(gateway::acceptAll);
+      // Clients must not find a gateway that gets no thread.
+      gateway.publish(stubDirectory);
       return gateway;
     } catch (IOException | RuntimeException | OutOfMemoryError e) {
-      closeQuietly(server);
       if (gateway != null) {
         gateway.close();
       }
+      closeQuietly(server);
       throw new StapsdtException(
           "cannot open the control gateway on 127.0.0.1 with its token in "
               + stubDirectory
               + ": "
               + e);
+    }
+  }
+
+  private synchronized void publish(String stubDirectory) throws IOException {
+    if (!closed) {
+      file = EndpointFile.write(stubDirectory, server.getLocalPort(), token);
     }
   }
 
@@ -126,16 +130,20 @@ public final class Gateway implements AutoCloseable {
   @Override
   public void close() {
     List<Connection> open;
+    EndpointFile published;
     synchronized (this) {
       if (closed) {
         return;
       }
       closed = true;
       open = new ArrayList<>(connections);
+      published = file;
       notifyAll();
     }
     try {
-      file.remove();
+      if (published != null) {
+        published.remove();
+      }
     } catch (IOException e) {
       log("cannot remove the control gateway's file: " + e + "; it can be deleted by hand");
     }
