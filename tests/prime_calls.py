@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from java_target import ORDERS_PROBES, Jdk, Process, java
+from threads import thread_names
 
 ORDERS_METHODS = ORDERS_PROBES // 3
 
@@ -38,12 +39,11 @@ def leftovers(pid: int) -> list[str]:
     What is older than the process is another's: PIDs come back, and PID namespaces share directories.
     """
     process = Path(f"/proc/{pid}")
-    threads = [file.read_text().strip() for file in process.glob("task/*/comm")]
     status = (process / "status").read_text()
     inner = status.partition("NSpid:")[2].splitlines()[0].split()[-1]
     places = [process / "root" / place for place in ("tmp", "var/tmp", "dev/shm")]
     return [
-        *(name for name in threads if name.startswith("jprobe")),
+        *(name for name in thread_names(pid) if name.startswith("jprobe")),
         *(str(file) for place in places for name in (f"jprobe-{inner}-*", f"jprobe-load-{inner}-*")
           for file in place.glob(name) if is_younger(file, pid)),
         *(line for line in (process / "maps").read_text().splitlines()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from py4j.protocol import Py4JAuthenticationError, Py4JError, Py4JNetworkError
 from conditions import wait_until
 from java_target import JAR, Jdk, Process, java, on_every_jdk
 from jprobe.v1.control_pb2 import ControlEndpoint
+from threads import thread_names
 
 TIMEOUT_SECONDS = 30
 
@@ -53,12 +54,8 @@ class Commanded:
             client.close()
 
     def threads(self) -> list[str]:
-        """Of the gateway's: the kernel keeps 15 characters of a name."""
-        names = []
-        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            with suppress(OSError):  # It has ended meanwhile.
-                names.append((task / "comm").read_text())
-        return [name for name in names if name.startswith("jprobe-control")]
+        """Returns the names of the gateway's threads."""
+        return [name for name in thread_names(self.process.pid) if name.startswith("jprobe-control")]
 
     def calls(self) -> list[str]:
         return [line for line in self.process.out if line.startswith(("called", "REACHED"))]

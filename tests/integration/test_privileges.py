@@ -14,6 +14,7 @@ import pytest
 from java_target import JCOLLECT, NOBODY, ORDERS, Process, as_user, attach, finish, java, newest_jdk, run
 from jcollect.privileges import NEEDED
 from jcollect.procfs import capabilities as cap
+from threads import threads_of
 
 # A user other than root and the target's.
 USER = as_user("64022", "64022")
@@ -89,10 +90,10 @@ def test_nothing_else_is_kept(jvm: Process) -> None:
     collector = attach(jvm.pid)
     optional = {cap.SETUID, cap.SETGID, cap.SETPCAP, cap.CHECKPOINT_RESTORE, cap.KILL, cap.SYS_NICE}
     kept = cap.bits(NEEDED["attach"] | optional)
-    threads = list(Path(f"/proc/{collector.pid}/task").iterdir())
+    threads = list(threads_of(collector.pid, "status"))
     assert len(threads) > 1
-    for thread in threads:
-        fields = dict(line.split(":\t", 1) for line in (thread / "status").read_text().splitlines())
+    for thread, status in threads:
+        fields = dict(line.split(":\t", 1) for line in status.splitlines())
         for name in ("CapEff", "CapPrm", "CapBnd"):
             assert int(fields[name], 16) == kept, (thread, name)
         assert fields["NoNewPrivs"] == "1"

@@ -3,7 +3,6 @@ ever. What the agent has to say waits, or is counted. Every kind of file is trie
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -29,6 +28,7 @@ from java_target import (
     run,
     wait_for_probes,
 )
+from threads import thread_names
 
 SELECTORS = "Stderr$Calls#add;Stderr$Deep*#run"
 DEEP = 10
@@ -134,7 +134,7 @@ def test_what_was_lost_is_told_when_there_is_a_reader(targets: Path, tmp_path: P
         newest_jdk, "-cp", targets, "Stderr", "0", before=before, probes=selectors, options="control=on"
     ) as target:
         target.wait_for_line("ready")
-        wait_until(lambda: "jprobe-log" in threads(target), "a thread that waits for the reader")
+        wait_until(lambda: "jprobe-log" in thread_names(target.pid), "a thread that waits for the reader")
         # The watcher answers when it has said everything.
         assert_takes_commands(target)
         fifo.drain()
@@ -142,16 +142,7 @@ def test_what_was_lost_is_told_when_there_is_a_reader(targets: Path, tmp_path: P
         *lines, last = fifo.lines
         assert all(" has matched no method of the classes loaded so far" in line for line in lines)
         assert last == f"jprobe: {count - len(lines)} lines could not be written to stderr"
-        wait_until(lambda: "jprobe-log" not in threads(target), "the thread to end")
-
-
-def threads(target: Process) -> list[str]:
-    """Their names, those included that Java does not know."""
-    names = []
-    for file in Path(f"/proc/{target.pid}/task").glob("*/comm"):
-        with contextlib.suppress(OSError):
-            names.append(file.read_text().strip())
-    return names
+        wait_until(lambda: "jprobe-log" not in thread_names(target.pid), "the thread to end")
 
 
 @on_every_jdk

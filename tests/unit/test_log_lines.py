@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from conditions import DEADLINE_SECONDS, wait_until
+from threads import threads_of
 
 C_SOURCES = Path(__file__).resolve().parents[2] / "java-agent/src/main/c"
 
@@ -82,10 +83,9 @@ class Target:
         return self.do("threads") == "1"
 
     def has_a_writer_that_waits(self) -> bool:
-        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        waiting = [thread for thread, place in threads_of(self.pid, "wchan") if "pipe" in place]
         return any(
-            (task / "comm").read_text() == "jprobe-log\n" and "pipe" in (task / "wchan").read_text()
-            for task in tasks
+            thread in waiting for thread, name in threads_of(self.pid, "comm") if name == "jprobe-log\n"
         )
 
     def end(self) -> None:
