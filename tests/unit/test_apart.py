@@ -95,6 +95,30 @@ def test_readers_are_used_again_and_replaced_once_they_were_killed() -> None:
     assert apart(OURSELVES, os.getcwdb).content == b"/"
 
 
+def test_a_reader_that_is_started_ahead_serves_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_idle", [])
+    others = readers()
+    module.start_ahead()
+    (ahead,) = wait_until(lambda: readers() - others, "the reader")
+    assert apart(OURSELVES, os.getcwdb).content == b"/"
+    assert readers() - others == {ahead}
+    module._idle.pop().close()
+
+
+def test_a_reader_that_cannot_be_started_ahead_is_missed_by_the_first_request_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_idle", [])
+    monkeypatch.setattr(module, "ReaderProcess", refuse_to_start)
+    module.start_ahead()
+    with pytest.raises(OSError, match="no more processes"):
+        apart(OURSELVES, os.getcwdb)
+
+
+def refuse_to_start() -> None:
+    raise OSError(errno.EAGAIN, "no more processes")
+
+
 def test_a_reader_that_does_not_answer_is_killed() -> None:
     with pytest.raises(TimeoutError, match=f"PID {OURSELVES} holds up"):
         apart(OURSELVES, time.sleep, 600, seconds=0.2)

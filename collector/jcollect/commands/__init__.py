@@ -13,7 +13,9 @@ import click
 from jcollect import __version__
 from jcollect.commands.output import flush_stdout, open_standard_streams, write_status
 from jcollect.errors import Interrupted, explain
-from jcollect.privileges import keep_for
+from jcollect.privileges import NEEDED, keep_for
+from jcollect.procfs.apart import start_ahead
+from jcollect.procfs.capabilities import SYS_PTRACE
 
 # The verbs, and the module and name of each where they differ. Loaded when they are asked for: what one needs
 # takes another's time and memory.
@@ -34,6 +36,14 @@ _VERBS = {
 class _Verbs(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_VERBS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if SYS_PTRACE in NEEDED.get(args[0], ()):
+            # It starts while the verb's modules are imported.
+            start_ahead()
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _VERBS:

@@ -7,6 +7,7 @@ never walks a path of a target or reads its memory: reader processes do.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import threading
 from collections.abc import Callable, Sequence
@@ -74,6 +75,12 @@ def apart(
         return _ask(pid, owner, aside, request, descriptors, seconds)
     finally:
         _at_work.release()
+
+
+def start_ahead() -> None:
+    """Starts a reader for the first request to find. If none can be started, that request reports it."""
+    with contextlib.suppress(OSError):
+        _give_back(ReaderProcess())
 
 
 def _ask(

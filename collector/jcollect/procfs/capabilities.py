@@ -6,7 +6,6 @@ import ctypes
 import os
 import struct
 from collections.abc import Collection
-from pathlib import Path
 
 # linux/capability.h
 DAC_OVERRIDE = 1
@@ -97,7 +96,8 @@ def keep_in_process(wanted: Collection[int]) -> None:
 
 
 def _count() -> int:
-    return int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1
+    with open("/proc/sys/kernel/cap_last_cap") as file:
+        return int(file.read()) + 1
 
 
 def prctl(option: int, *arguments: int) -> int:

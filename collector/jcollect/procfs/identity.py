@@ -14,8 +14,7 @@ import os
 import resource
 import signal
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 from jcollect.procfs.capabilities import (
     SETGID,
@@ -39,8 +38,7 @@ _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _UMASK = 0o077
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """A user and a group, with their numbers in our user namespace."""
 
     uid: int
@@ -98,7 +96,8 @@ def _groups_to_have() -> list[int]:
 
 def _is_forbidden() -> bool:
     try:
-        return Path("/proc/self/setgroups").read_text().strip() == "deny"
+        with open("/proc/self/setgroups") as file:
+            return file.read().strip() == "deny"
     except OSError:
         return False
 
@@ -143,8 +142,8 @@ def _verify(identity: Identity, groups: Sequence[int], kept: int, is_bound: bool
 
 
 def _status() -> dict[str, str]:
-    lines = Path("/proc/self/status").read_text(errors="replace").splitlines()
-    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    with open("/proc/self/status", errors="replace") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
 
 
 def _refusal(reason: str) -> PermissionError:

@@ -6,7 +6,6 @@ import errno
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 _STATE = struct.Struct("<QQQqq")
@@ -42,8 +41,7 @@ class FileState(NamedTuple):
         return self[:-1]
 
 
-@dataclass(frozen=True)
-class MappedFile:
+class MappedFile(NamedTuple):
     """`path` leads to it from here, and `uid` is its owner. For a file that the caller already knows,
     `content` is None and `digest` empty."""
 

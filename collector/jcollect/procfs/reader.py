@@ -21,7 +21,6 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 REQUEST = struct.Struct("<QI")  # Number of bytes that follow, and of descriptors that come along.
@@ -31,6 +30,7 @@ STARTED = b"\0"  # Sent before everything else.
 # SCM_MAX_FD of unix(7).
 MAX_DESCRIPTORS = 253
 
+_PACKAGES = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 _PIECE_BYTES = 1 << 20
 _DESCRIPTOR_BYTES = 4
 _MORE_SECONDS = 1.0
@@ -84,7 +84,7 @@ def main() -> None:
     _limit(resource.RLIMIT_CORE, 0)
     connection = socket.socket(fileno=int(sys.argv[1]))
     # Comes after the standard library, which other packages next to jcollect must not replace.
-    sys.path.append(str(Path(__file__).parents[2]))
+    sys.path.append(_PACKAGES)
     # The parent may ignore the signal, or have blocked it in the thread that started us.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])

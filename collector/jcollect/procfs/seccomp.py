@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import platform
+import os
 import struct
 from collections.abc import Iterable
 
@@ -92,7 +92,7 @@ def forbid(calls: Iterable[str]) -> None:
 
     Does nothing if the kernel has no filters, or on any other machine than these. Raises OSError.
     """
-    machine = platform.machine()
+    machine = os.uname().machine
     if machine not in _ARCHITECTURES:
         return
     code = program(calls, machine)
