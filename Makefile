@@ -125,7 +125,11 @@ test: build test-packages jdks
 nightly: build test-packages jdks
 	cd java-agent && $(GRADLE) nightlyTargets
 	$(PYTEST) tests/nightly
+	JPROBE_JDK=17 $(MAKE) test-long
 	$(MAKE) test-jdk21
+
+test-long: build test-packages jdks
+	$(PYTEST) tests/integration -m takes_long
 
 test-jdk21: JPROBE_JDK := 21
 test-jdk21: build test-packages jdks

@@ -87,10 +87,12 @@ on_every_jdk = pytest.mark.parametrize("jdk", JDKS, ids=str)
 
 
 def runs_with_every_change(test: pytest.Item) -> bool:
-    """Whether the test is of the oldest or the newest JDK, or of those that every JDK has to pass."""
+    """Returns true for tests of the newest JDK, of the oldest unless they take long, and of every JDK if they
+    are marked so."""
     call = getattr(test, "callspec", None)
     jdks = [value for value in call.params.values() if isinstance(value, Jdk)] if call else []
-    return all(jdk in (JDKS[0], JDKS[-1]) for jdk in jdks) or bool(test.get_closest_marker("every_jdk"))
+    chosen = JDKS[-1:] if test.get_closest_marker("takes_long") else [JDKS[0], JDKS[-1]]
+    return all(jdk in chosen for jdk in jdks) or bool(test.get_closest_marker("every_jdk"))
 
 
 def leave_out_what_is_nightly(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -275,6 +275,7 @@ def test_agent_and_binding_work_side_by_side(jdk: Jdk, programs: Path) -> None:
     assert {f"@placed: {CALLS}", "@entered: 4"} <= set(out)
 
 
+@pytest.mark.takes_long
 @on_every_jdk
 def test_closing_under_fire_and_tracer_is_an_exception_and_no_crash(jdk: Jdk, programs: Path) -> None:
     require_bpf()

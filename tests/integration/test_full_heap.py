@@ -113,6 +113,7 @@ def was_restored_late(full: Program) -> bool:
     return is_late
 
 
+@pytest.mark.takes_long
 @on_every_jdk
 def test_a_class_that_could_not_be_woven_is_woven_later_or_says_why_not(
     jdk: Jdk, targets: Path, digest_agent: Path, tmp_path: Path
@@ -142,6 +143,7 @@ def was_woven_late_or_never(full: Program) -> bool:
     return is_late
 
 
+@pytest.mark.takes_long
 @on_every_jdk
 def test_names_of_parameters_outlast_a_full_heap(jdk: Jdk, digest_agent: Path, tmp_path: Path) -> None:
     source = ROOT / "tests/targets/FullHeap.java"

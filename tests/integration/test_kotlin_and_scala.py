@@ -126,6 +126,7 @@ def work(target: Process) -> str:
     return target.wait_for_line("worked: ", 60)
 
 
+@pytest.mark.takes_long
 @on_every_jdk
 def test_whole_libraries_of_other_compilers_run_as_ever_woven(jdk: Jdk, targets: Path) -> None:
     with java(

@@ -279,6 +279,7 @@ def test_what_weaving_needs_is_never_traced_and_listed(jdk: Jdk, targets: Path) 
             assert listed[name] == "weaving itself needs this class"
 
 
+@pytest.mark.takes_long
 @on_every_jdk
 def test_a_program_runs_as_ever_with_all_that_it_stands_on_woven(
     jdk: Jdk, targets: Path, digest_agent: Path, tmp_path: Path
