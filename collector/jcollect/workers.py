@@ -7,13 +7,15 @@ have died for want of memory, and at the end of the program it waits for whateve
 from __future__ import annotations
 
 import _thread
+import contextlib
 import mmap
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from jcollect.errors import NO_THREADS, JcollectError, explain
 
@@ -112,6 +114,39 @@ class Worker:
             return False
         self._ended.release()
         return True
+
+
+_Item = TypeVar("_Item")
+
+
+def side_by_side(what: str, run: Callable[[_Item], None], items: Sequence[_Item], most: int) -> None:
+    """Runs the function for each item, in at most that many threads, and in fewer if no more can be started.
+
+    Returns when it has run for all of them. Raises the first error then.
+    """
+    left = deque(items)
+    errors: list[Exception] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                item = left.popleft()
+            except IndexError:
+                return
+            try:
+                run(item)
+            except Exception as error:
+                errors.append(error)
+
+    workers = []
+    with contextlib.suppress(JcollectError):
+        for _ in range(min(most, len(items)) - 1):
+            workers.append(Worker(what, serve).start())
+    serve()
+    for worker in workers:
+        worker.join(threading.TIMEOUT_MAX)
+    if errors:
+        raise errors[0]
 
 
 class _Gate:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from conditions import wait_until
+from jcollect import workers
 from jcollect.errors import FAULT_EXIT_CODE, JcollectError, explain
-from jcollect.workers import Failures, Worker, check_can_start
+from jcollect.workers import Failures, Worker, check_can_start, side_by_side
 
 
 def test_a_worker_runs_and_is_waited_for_within_a_limit() -> None:
@@ -116,6 +118,57 @@ def hanging(seconds: float, how: str = "read") -> subprocess.Popen[str]:
     assert process.stdout is not None
     assert process.stdout.readline() == "hangs\n"
     return process
+
+
+def test_waits_overlap_in_as_many_threads_as_asked_for() -> None:
+    lock = threading.Lock()
+    done: list[int] = []
+    running: list[int] = []
+    most = [0]
+
+    def wait(item: int) -> None:
+        with lock:
+            running.append(item)
+            most[0] = max(most[0], len(running))
+        wait_until(lambda: most[0] == 4, "four to run at a time")
+        with lock:
+            running.remove(item)
+            done.append(item)
+
+    side_by_side("wait", wait, range(40), 4)
+    assert sorted(done) == list(range(40))
+    assert most == [4]
+
+
+def test_an_error_is_raised_when_all_has_run() -> None:
+    done: list[int] = []
+
+    def run(item: int) -> None:
+        done.append(item)
+        if item == 0:
+            raise OSError("the first")
+
+    with pytest.raises(OSError, match="the first"):
+        side_by_side("run", run, range(9), 3)
+    assert sorted(done) == list(range(9))
+
+
+@pytest.mark.parametrize("can_start", [0, 2])
+def test_all_runs_in_the_threads_that_can_be_started(monkeypatch: pytest.MonkeyPatch, can_start: int) -> None:
+    started: list[Worker] = []
+    start = Worker.start
+
+    def start_few(worker: Worker) -> Worker:
+        if len(started) == can_start:
+            raise JcollectError("no more threads")
+        started.append(worker)
+        return start(worker)
+
+    monkeypatch.setattr(workers.Worker, "start", start_few)
+    done: list[int] = []
+    side_by_side("run", done.append, range(20), 8)
+    assert sorted(done) == list(range(20))
+    assert len(started) == can_start
 
 
 def test_a_process_that_hangs_in_native_code_ends_with_a_sentence_and_a_code() -> None:

@@ -36,6 +36,8 @@ PERF_EVENT = "perf-event"
 # than this would not be detached within half a second, so they stay with the breakpoint.
 _MOST_FAST_PROBES = 4096
 _SECONDS_A_FAST_PROBE = 65e-6
+# Most of the wait for the kernel overlaps with that for other links (tracee.py).
+_SECONDS_A_LINK = 3e-3
 # A perf event waits out two grace periods while it holds a lock of the whole kernel, and its link a third.
 # Tried with 60: disabling all of them first, closing the links first or last, and 2 to 32 threads take
 # 5.7 to 6.5 s, all the same.
@@ -126,7 +128,9 @@ class Linker:
             library.pid,
         )
         fast = len(probes) if point else 0
-        return Links([descriptor], point, fast, closing_seconds=fast * _SECONDS_A_FAST_PROBE)
+        return Links(
+            [descriptor], point, fast, closing_seconds=_SECONDS_A_LINK + fast * _SECONDS_A_FAST_PROBE
+        )
 
     def _link_perf_events(self, probes: Sequence[Probe], file: str) -> Links:
         library = probes[0].library
