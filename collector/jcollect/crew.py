@@ -49,19 +49,20 @@ class Errand:
 
 
 class Crew:
-    """Runs a bounded number of errands at a time, and at most half of that for one owner, in the order in
-    which they are given.
+    """Runs a bounded number of errands at a time, and a share of that for one owner, in the order in which
+    they are given.
 
     The owner of an errand is whoever it may have to wait for: the user of a process. A slow errand makes room
     for another one of its owner, as long as there are not too many slow ones.
     """
 
-    def __init__(self, what: str, most: int, slow: int = 0) -> None:
+    def __init__(self, what: str, most: int, slow: int = 0, share: int | None = None) -> None:
         """`what` describes the work of its threads, as in "look at processes". `slow` is how many errands may
-        run in addition to the `most` others because they are slow."""
+        run in addition to the `most` others because they are slow. `share` is how many of the others one
+        owner may have running, by default half."""
         self._what = what
         self._most = most
-        self._share = max(1, most // 2)
+        self._share = share or max(1, most // 2)
         self._waiting: deque[Errand] = deque()
         self._slow = slow
         # One owner leaves the others as many of the slow places as of the ordinary ones.

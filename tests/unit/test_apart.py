@@ -11,19 +11,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 import jcollect
-from conditions import wait_until
+from conditions import as_root, wait_until
 from jcollect.discovery.mapped_file import mapped
 from jcollect.discovery.maps import read_maps
 from jcollect.procfs import apart as module
 from jcollect.procfs.apart import apart
 from jcollect.procfs.files import read_file
+from jcollect.procfs.identity import Identity
 from jcollect.procfs.mapped import Mapped, hold_mapped
 from jcollect.procfs.mapped_answer import FileState, digest_of
 from jcollect.procfs.memory import parts_of, read_memory
@@ -178,7 +179,7 @@ def test_memory_that_a_file_system_holds_up(tmp_path: Path) -> None:
 
 def held_now(pid: int) -> bool:
     try:
-        module._check_not_held(pid, os.geteuid(), False)
+        module._check_not_held(module._Charge(pid, False, os.geteuid()))
     except TimeoutError:
         return True
     return False
@@ -221,20 +222,64 @@ def test_what_is_read_aside_is_not_held_against_the_rest(monkeypatch: pytest.Mon
     module._held.pop().reader.close()
 
 
-@pytest.mark.parametrize("call", ["os.getcwdb", "time.sleep, 600, seconds=1"])
+# Has the process that runs it outlive its parent, and stops it: as its user may do in the moment between the
+# change of user and the request for the parent-death signal.
+STOP = "import signal, ctypes; ctypes.CDLL(None).prctl(1, 0); signal.raise_signal(signal.SIGSTOP)"
+# The same, after it has answered.
+STOP_LATER = f"(setattr(__import__('os'), '_exit', lambda code: exec({STOP!r})), b'done')[1]"
+NOBODY = Identity(65534, 65534)
+
+
+@as_root
+@pytest.mark.parametrize(("function", "code"), [(exec, STOP), (eval, STOP_LATER)])
+def test_a_child_that_its_user_stops_is_killed_with_its_reader(
+    function: Callable[..., bytes], code: str
+) -> None:
+    with pytest.raises(TimeoutError):
+        apart(OURSELVES, function, code, seconds=0.3, user=NOBODY)
+    (held,) = module._held
+    wait_until(held.reader.has_ended, "the reader and its child to end")
+    assert apart(OURSELVES, os.getcwdb).content == b"/"
+
+
+@as_root
+def test_another_user_who_can_hold_up_a_reader_is_charged_instead_of_the_process() -> None:
+    with pytest.raises(TimeoutError):
+        apart(OURSELVES, time.sleep, 600, seconds=0.2, charged=64042)
+    assert [each.user for each in module._held] == [64042]
+    assert apart(OURSELVES, os.getcwdb).content == b"/"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "os.getcwdb",
+        "time.sleep, 600, seconds=1",
+        pytest.param(f"exec, {STOP!r}, user=Identity(65534, 65534)", marks=as_root),
+    ],
+)
 def test_readers_of_a_collector_that_was_killed_end(call: str) -> None:
     # A thread of the collector blocks all signals.
     script = "import os, signal, time; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals());"
-    script += f"from jcollect.procfs.apart import apart; apart(os.getpid(), {call}); input()"
+    script += "from jcollect.procfs.identity import Identity; from jcollect.procfs.apart import apart;"
+    script += f"apart(os.getpid(), {call}); input()"
     collector = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE)
     left: set[int] = set()
     try:
         wait_until(lambda: readers(collector.pid), "the reader to be there")
         left = readers(collector.pid)
+        if "user" in call:
+            (reader,) = left
+            left |= wait_until(lambda: stopped_children(reader), "its child to be stopped")
     finally:
         collector.kill()
         collector.communicate()
     wait_until(lambda: not any(b"reader.py" in command_of(reader) for reader in left), "the reader to end")
+
+
+def stopped_children(pid: int) -> set[int]:
+    children = set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    return {child for child in children if ") T " in Path(f"/proc/{child}/stat").read_text()}
 
 
 def test_parts_of_memory_are_read_each_for_itself() -> None:

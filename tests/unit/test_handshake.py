@@ -10,24 +10,29 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from conditions import as_root, miss, wait_until
 from fake_jvm import AS_SOMEBODY, SOMEBODY, FakeJvm, fake_jvm
-from jcollect.control import attach_socket
-from jcollect.control.attach_socket import clear, served_by
+from jcollect.control import attach_socket, handshake
+from jcollect.control.attach_socket import clear_in_ours, served_by, socket_name
 from jcollect.control.handshake import open_attach_socket
 from jcollect.control.loading import load_agent
 from jcollect.control.target import held, read_target
 from jcollect.errors import JcollectError
-from jcollect.procfs.apart import apart
+from jcollect.procfs.apart import Answer, apart
 from stuck_fs import stuck_fs
 
 pytestmark = as_root
 
 DEADLINE = 20.0
+# No process has this number.
+GONE = 4_000_000
 
 
 def shake(pid: int, seconds: float = DEADLINE) -> None:
@@ -131,18 +136,102 @@ def test_the_socket_of_a_dead_jvm_of_another_user_is_removed_in_our_own_tmp_alon
     with fake_jvm() as jvm:
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(socket_of(jvm)))
-        with pytest.raises(PermissionError):
-            clear(jvm.pid, jvm.pid, (0, 0))
-        assert socket_of(jvm).lstat().st_uid == 0
         shake(jvm.pid)
         assert socket_of(jvm).lstat().st_uid == SOMEBODY
+
+
+@contextmanager
+def other_mounts(*commands: str) -> Iterator[int]:
+    """Yields a process in a mount namespace where these commands have run."""
+    script = " && ".join([*commands, "echo ready", "exec cat"])
+    with subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield process.pid
+        process.kill()
+
+
+def test_in_another_tmp_than_ours_nothing_of_another_user_is_removed() -> None:
+    with other_mounts("mount -t tmpfs none /tmp") as pid:
+        name = socket_name(GONE)
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(f"/proc/{pid}/root/tmp/{name}")
+        with pytest.raises(PermissionError):
+            apart(pid, clear_in_ours, pid, GONE)
+        assert os.path.lexists(f"/proc/{pid}/root/tmp/{name}")
+
+
+@pytest.mark.parametrize("kind", ["file", "socket of another user", "second name of a socket"])
+def test_what_a_target_mounts_over_a_file_does_not_have_it_removed(kind: str, tmp_path: Path) -> None:
+    victim, dead = Path("/tmp", socket_name(GONE)), tmp_path / "dead"
+    with socket.socket(socket.AF_UNIX) as left, socket.socket(socket.AF_UNIX) as served:
+        left.bind(str(dead))
+        if kind == "file":
+            victim.touch()
+        else:
+            served.bind(str(victim))
+        if kind == "socket of another user":
+            served.listen()
+            os.chown(victim, SOMEBODY, SOMEBODY)
+        if kind == "second name of a socket":
+            os.link(victim, tmp_path / "first")
+    try:
+        with (
+            other_mounts(f"mount --bind {dead} {victim}") as pid,
+            pytest.raises(OSError, match=r"not permitted|non-socket"),
+        ):
+            apart(pid, clear_in_ours, pid, GONE)
+        assert os.path.lexists(victim)
+    finally:
+        victim.unlink()
+
+
+def test_a_user_who_stops_the_removal_of_a_socket_has_no_other_user_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with fake_jvm() as jvm:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(socket_of(jvm)))
+        os.chown(socket_of(jvm), SOMEBODY + 1, SOMEBODY + 1)
+
+        def held_up(pid: int, function: Callable[..., bytes], *arguments: Any, **options: Any) -> Answer:
+            if function == clear_in_ours:
+                return apart(pid, time.sleep, 600, **options)
+            return apart(pid, function, *arguments, **options)
+
+        monkeypatch.setattr(handshake, "apart", held_up)
+        begun = time.monotonic()
+        with pytest.raises(JcollectError, match="left behind by an earlier process of that PID and another"):
+            shake(jvm.pid)
+        assert time.monotonic() - begun < DEADLINE / 2
+        assert apart(jvm.pid, os.getcwdb).content == b"/"
+        socket_of(jvm).unlink()
+
+
+def test_a_socket_of_an_earlier_process_of_that_number_is_not_used() -> None:
+    # The kernel notes who listens: a PID, and the user at that time.
+    number = os.getpid()
+    path = Path("/tmp", socket_name(number))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        try:
+            os.seteuid(SOMEBODY)
+            listener.listen()
+            os.seteuid(0)
+            with pytest.raises(PermissionError, match=f"of user {SOMEBODY} listens"), served_by(number):
+                pass
+        finally:
+            os.seteuid(0)
+            path.unlink()
 
 
 def test_a_socket_at_which_another_process_listens_is_not_used() -> None:
     with fake_jvm() as jvm, socket.socket(socket.AF_UNIX) as ours:
         ours.bind(str(socket_of(jvm)))
         ours.listen()
-        with pytest.raises(PermissionError, match=f"PID {os.getpid()} listens"), served_by(jvm.pid):
+        with pytest.raises(PermissionError, match=f"PID {os.getpid()} of user 0 listens"), served_by(jvm.pid):
             pass
         socket_of(jvm).unlink()
 

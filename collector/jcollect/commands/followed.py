@@ -102,8 +102,8 @@ class Followed:
 
     @property
     def group(self) -> Hashable:
-        """Returns the group whose errands wait for each other: its user's, or that of all slow processes."""
-        return "slow" if self._was_slow else self.candidate.owner
+        """Returns the group whose errands wait for each other: its user's slow processes, or the others."""
+        return self.candidate.owner, self._was_slow
 
     def is_due(self) -> bool:
         """Returns true if there is something to do for it, and CPU time left for that."""

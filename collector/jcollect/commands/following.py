@@ -17,9 +17,10 @@ from jcollect.errors import explain, lacks_files
 from jcollect.stream.session import Session
 
 _TICK_SECONDS = 0.2
-# Maximum number of processes that are looked at or left at the same time.
-_LOOKS = 8
-_LEAVES = 4
+# Maximum number of processes that are looked at or left at the same time. One user has two groups of
+# processes, the slow ones and the others, with a share for each: that leaves places for other users.
+_LOOKS, _SLOW_LOOKS, _SHARE_OF_LOOKS = 12, 8, 4
+_LEAVES, _SHARE_OF_LEAVES = 6, 2
 # Maximum time that the start waits until the probes of several processes have ids; then it reports that it
 # waits for probes, while it follows the other processes.
 _JOIN_SECONDS = 3.0
@@ -56,8 +57,8 @@ class Following:
         self._arm_timeout = arm_timeout
         self._telling: Telling = targets.telling
         self._budgets: Budgets = targets.budgets
-        self._crew = Crew("look at processes", _LOOKS)
-        self._leaving = Crew("let go of processes", _LEAVES)
+        self._crew = Crew("look at processes", _LOOKS, _SLOW_LOOKS, _SHARE_OF_LOOKS)
+        self._leaving = Crew("let go of processes", _LEAVES, share=_SHARE_OF_LEAVES)
         self._has_told_of_files = False
         # Whether lines have to say whom they are about.
         self._names_processes = targets.asked.is_open or len(targets.asked.pids) > 1

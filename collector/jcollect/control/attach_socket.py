@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 
 from jcollect.control.process_status import check_lives, read_status
 from jcollect.procfs.files import open_directory
-from jcollect.unix_sockets import is_dead_at
+from jcollect.unix_sockets import is_held_dead
 
 READ_ONLY, OTHER, OPENED, SILENT, CHANGED = b"read-only", b"other", b"opened", b"silent", b"changed"
 _TMP = "/tmp"
@@ -49,21 +49,42 @@ def find(pid: int, inner_pid: int) -> bytes:
     return b"%d" % about.st_uid if stat.S_ISSOCK(about.st_mode) else OTHER
 
 
-def clear(pid: int, inner_pid: int, only_in: tuple[int, int] | None) -> bytes:
-    """Removes the socket if no process listens on it. Must run as its owner.
-
-    `only_in` is the device and inode of the only directory in which it may be. Raises OSError.
-    """
+def clear(pid: int, inner_pid: int) -> bytes:
+    """Removes the socket if no process listens on it. Must run as its owner. Raises OSError."""
     tmp = open_directory(pid, _TMP)
     try:
-        about = os.fstat(tmp)
-        if only_in is not None and (about.st_dev, about.st_ino) != only_in:
-            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-        if is_dead_at(tmp, socket_name(inner_pid)):
-            os.unlink(socket_name(inner_pid), dir_fd=tmp)
+        _clear(tmp, socket_name(inner_pid))
     finally:
         os.close(tmp)
     return b""
+
+
+def clear_in_ours(pid: int, inner_pid: int) -> bytes:
+    """Does the same, as another user, if the target's /tmp is that of this process. Raises OSError."""
+    its = open_directory(pid, _TMP)
+    # Not through the target's mounts, which can put any file in the place of any other.
+    ours = os.open(_TMP, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if not os.path.samestat(os.fstat(its), os.fstat(ours)):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        _clear(ours, socket_name(inner_pid))
+    finally:
+        os.close(its)
+        os.close(ours)
+    return b""
+
+
+def _clear(tmp: int, name: str) -> None:
+    entry = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=tmp)
+    try:
+        about = os.fstat(entry)
+        # Another user's may be a trap; so may a second name of a socket that is elsewhere.
+        if about.st_uid != os.geteuid() or about.st_nlink != 1:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        if is_held_dead(entry):
+            os.unlink(name, dir_fd=tmp)
+    finally:
+        os.close(entry)
 
 
 def request(
@@ -135,9 +156,10 @@ def served_by(pid: int) -> Iterator[str]:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(_CONNECT_SECONDS)
             probe.connect(path)
-            peer, _, _ = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        if peer != pid:
-            raise PermissionError(errno.EPERM, f"PID {peer} listens at its attach socket")
+            peer, uid, _ = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        # Its number may be that of an earlier process, of another user.
+        if (peer, uid) != (pid, os.geteuid()):
+            raise PermissionError(errno.EPERM, f"PID {peer} of user {uid} listens at its attach socket")
         yield path
     finally:
         os.close(entry)

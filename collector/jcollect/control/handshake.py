@@ -5,6 +5,7 @@ Everything in the JVM's /tmp is done apart (attach_socket.py), with the rights o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -52,20 +53,28 @@ def _clear_the_way(target: Target, deadline: float) -> bool:
     owner = _find(target, deadline)
     if not owner:
         return False
-    is_own = owner == str(target.user.uid)
-    user = target.user if is_own else Identity(int(owner), os.getegid())
-    try:
-        _apart(target, deadline, attach_socket.clear, None if is_own else _our_tmp(), user=user)
-    except PermissionError:
-        raise _in_the_way(target, "left behind by an earlier process of that PID and another user") from None
-    except FileNotFoundError:
-        pass  # The file was removed in between.
+    with contextlib.suppress(FileNotFoundError):  # The file was removed in between.
+        if owner == str(target.user.uid):
+            _apart(target, deadline, attach_socket.clear)
+        else:
+            _clear_others(target, int(owner))
     return bool(_find(target, deadline))
 
 
-def _our_tmp() -> tuple[int, int]:
-    about = os.stat("/tmp")
-    return about.st_dev, about.st_ino
+def _clear_others(target: Target, owner: int) -> None:
+    try:
+        apart(
+            target.pid,
+            attach_socket.clear_in_ours,
+            target.pid,
+            target.inner_pid,
+            seconds=_PATIENCE_SECONDS,
+            user=Identity(owner, os.getegid()),
+            # Who can stop the child that does it.
+            charged=owner,
+        )
+    except (PermissionError, TimeoutError):
+        raise _in_the_way(target, "left behind by an earlier process of that PID and another user") from None
 
 
 def _find(target: Target, deadline: float) -> str:

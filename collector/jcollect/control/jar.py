@@ -17,6 +17,7 @@ from jcollect.control import delivery
 from jcollect.control.target import Target, read_target
 from jcollect.errors import JcollectError
 from jcollect.procfs.apart import apart
+from jcollect.procfs.owner import owner_of
 
 _PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 _SWEEP_SECONDS = 0.25
@@ -127,12 +128,13 @@ def sweep_for(pid: int) -> None:
 def _sweep(target: Target) -> None:
     with contextlib.suppress(OSError):
         apart(
-            # A hang here is not charged to the process, whose memory can still be read.
-            -target.pid,
+            target.pid,
             delivery.sweep,
             target.pid,
             _PLACES,
             _SWEEP_SECONDS,
             seconds=_SWEEP_SECONDS + _PATIENCE_SECONDS,
             user=target.user,
+            # The process can still be read if its /tmp does not answer.
+            charged=owner_of(target.pid),
         )

@@ -101,6 +101,9 @@ def _limit_of_user(pid: int) -> str | None:
     user = _first_number(status, "Uid")
     if most is None or user is None or _is_exempt(pid, user, status):
         return None
+    threads = _number_of_threads()
+    if threads is not None and most - threads >= _MARGIN:
+        return None  # The user cannot have more than there are, and to count them all takes time.
     now = 0
     for name in os.listdir("/proc"):
         if name.isdecimal() and _first_number(other := _status(name), "Uid") == user:
@@ -132,12 +135,17 @@ def _users_of(process: str) -> str:
 
 def _limit_of_kernel() -> str | None:
     most = _number_in("/proc/sys/kernel/threads-max")
-    # As in "0.20 0.18 0.12 1/80 11206": of 80 threads one is running.
-    fields = _read("/proc/loadavg").split()
-    now = _number(fields[3].rpartition("/")[2]) if len(fields) > 3 else None
+    now = _number_of_threads()
     if most is None or now is None or most - now >= _MARGIN:
         return None
     return f"kernel.threads-max={most}"
+
+
+def _number_of_threads() -> int | None:
+    """Returns how many threads there are in all."""
+    # As in "0.20 0.18 0.12 1/80 11206": of 80 threads one is running.
+    fields = _read("/proc/loadavg").split()
+    return _number(fields[3].rpartition("/")[2]) if len(fields) > 3 else None
 
 
 def _status(process: str) -> dict[str, str]:

@@ -30,8 +30,17 @@ _MOST_HELD_BY_USER = 8
 _MOST_HELD = 64
 
 
+class _Charge(NamedTuple):
+    """The process and the user who are charged if a reader is held up. If it is the user alone, `pid` is
+    negative."""
+
+    pid: int
+    aside: bool
+    user: int
+
+
 class _Held(NamedTuple):
-    """A killed reader that may not have ended, with the process that holds it and that process's user."""
+    """A killed reader that may not have ended, and its charge."""
 
     pid: int
     aside: bool
@@ -53,6 +62,7 @@ def apart(
     user: Identity | None = None,
     descriptors: Sequence[int] = (),
     aside: bool = False,
+    charged: int | None = None,
 ) -> Answer:
     """Returns what a function of a module returns: bytes, or bytes and descriptors.
 
@@ -60,19 +70,20 @@ def apart(
     in a module that imports only the standard library and modules that do the same. It gets the arguments
     and, with `descriptors`, a list of their numbers in the reader. With `user` it runs as that user, and
     keeps only the right to look into other user namespaces. `aside` marks an optional read: if it blocks, the
-    process is still read, but not aside. For any thread.
+    process is still read, but not aside. `charged` is the user who can make it block, if that is not the
+    process: only this user is charged then. For any thread.
 
     Raises the OSErrors that the function raises, and TimeoutError if it does not return in time, and until it
     does. Each reader that a user already holds halves the time for that user's processes.
     """
     # Before the process can exit, or execute a program of another user.
-    owner = owner_of(pid)
-    seconds /= 1 << _check_not_held(pid, owner, aside)
+    charge = _Charge(pid, aside, owner_of(pid)) if charged is None else _Charge(-pid, aside, charged)
+    seconds /= 1 << _check_not_held(charge)
     if not _at_work.acquire(timeout=seconds):
         raise OSError(errno.EAGAIN, f"too much is read at this moment for PID {pid} to be read as well")
     request = (function.__module__, function.__qualname__, arguments, user)
     try:
-        return _ask(pid, owner, aside, request, descriptors, seconds)
+        return _ask(charge, request, descriptors, seconds)
     finally:
         _at_work.release()
 
@@ -83,26 +94,19 @@ def start_ahead() -> None:
         _give_back(ReaderProcess())
 
 
-def _ask(
-    pid: int,
-    owner: int,
-    aside: bool,
-    request: tuple[Any, ...],
-    descriptors: Sequence[int],
-    seconds: float,
-) -> Answer:
+def _ask(charge: _Charge, request: tuple[Any, ...], descriptors: Sequence[int], seconds: float) -> Answer:
     reader = _take_idle() or ReaderProcess()
     try:
         return reader.ask(request, descriptors, seconds)
     except TimeoutError:
-        raise _timed_out(pid) from None
+        raise _timed_out(charge) from None
     except EOFError:
-        raise OSError(errno.EIO, f"whoever reads PID {pid} was killed") from None
+        raise OSError(errno.EIO, f"whoever reads PID {abs(charge.pid)} was killed") from None
     finally:
         if reader.is_ready:
             _give_back(reader)
         else:
-            _abandon(pid, owner, aside, reader)
+            _abandon(charge, reader)
 
 
 def _take_idle() -> ReaderProcess | None:
@@ -125,14 +129,14 @@ def _give_back(reader: ReaderProcess) -> None:
     reader.close()
 
 
-def _abandon(pid: int, owner: int, aside: bool, reader: ReaderProcess) -> None:
+def _abandon(charge: _Charge, reader: ReaderProcess) -> None:
     reader.kill()
-    held = _Held(pid, aside, owner, reader)
+    held = _Held(*charge, reader)
     with _lock:
         _held.append(held)
 
 
-def _check_not_held(pid: int, owner: int, aside: bool) -> int:
+def _check_not_held(charge: _Charge) -> int:
     """Returns the number of readers that the process's user holds. Raises TimeoutError if that number, or the
     number that all hold, is already too large."""
     if not _held:
@@ -144,13 +148,13 @@ def _check_not_held(pid: int, owner: int, aside: bool) -> int:
                 each.reader.close()
         if not _held:
             return 0
-        by_process = any(each.pid == pid and (aside or not each.aside) for each in _held)
-        by_user = sum(each.user == owner for each in _held)
-        is_full = len(_held) >= _MOST_HELD and owner != 0
+        by_process = any(each.pid == charge.pid and (charge.aside or not each.aside) for each in _held)
+        by_user = sum(each.user == charge.user for each in _held)
+        is_full = len(_held) >= _MOST_HELD and charge.user != 0
     if by_process or by_user >= _MOST_HELD_BY_USER or is_full:
-        raise _timed_out(pid)
+        raise _timed_out(charge)
     return by_user
 
 
-def _timed_out(pid: int) -> TimeoutError:
-    return TimeoutError(errno.ETIMEDOUT, f"PID {pid} holds up whoever reads its files and memory")
+def _timed_out(charge: _Charge) -> TimeoutError:
+    return TimeoutError(errno.ETIMEDOUT, f"PID {abs(charge.pid)} holds up whoever reads its files and memory")

@@ -27,6 +27,7 @@ REQUEST = struct.Struct("<QI")  # Number of bytes that follow, and of descriptor
 ANSWER = struct.Struct("<BdQI")  # Status, seconds of CPU, and the same numbers.
 FINE, FAILED = 0, 1
 STARTED = b"\0"  # Sent before everything else.
+DONE = b"\0"  # Sent after each answer, when nothing of the request runs any more.
 # SCM_MAX_FD of unix(7).
 MAX_DESCRIPTORS = 253
 
@@ -125,18 +126,22 @@ def _serve_one(connection: socket.socket) -> None:
         raise EOFError
     request = _Request(module, name, arguments, descriptors)
     # The requester kills this process in time, unless it was killed itself.
-    signal.setitimer(signal.ITIMER_REAL, seconds + _MORE_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, seconds + 2 * _MORE_SECONDS)
     if user is None:
         _answer(connection, request)
     else:
-        _answer_as(user, connection, request)
+        _answer_as(user, connection, request, seconds + _MORE_SECONDS)
     signal.setitimer(signal.ITIMER_REAL, 0)
     for descriptor in descriptors:
         os.close(descriptor)
+    connection.sendall(DONE)
 
 
-def _answer_as(user: Any, connection: socket.socket, request: _Request) -> None:
-    """Answers in a child, because no process can reliably become another user and return."""
+def _answer_as(user: Any, connection: socket.socket, request: _Request, seconds: float) -> None:
+    """Answers in a child, because no process can reliably become another user and return.
+
+    That user may stop the child at any time. It has that many seconds.
+    """
     from jcollect.procfs.identity import become
 
     request.load()
@@ -149,20 +154,24 @@ def _answer_as(user: Any, connection: socket.socket, request: _Request) -> None:
             status = 0
         finally:
             os._exit(status)
-    _wait_for(child, connection)
+    if not _ends_in_time(child, connection, seconds):
+        with contextlib.suppress(OSError):
+            os.kill(child, signal.SIGKILL)
+        os._exit(1)
     if os.waitpid(child, 0)[1] != 0:
         os._exit(1)  # Half an answer may be in flight.
 
 
-def _wait_for(child: int, connection: socket.socket) -> None:
-    """Waits until the child ends; exits with it if no requester waits for the answer any more."""
+def _ends_in_time(child: int, connection: socket.socket, seconds: float) -> bool:
+    """Returns true when the child has ended; false if it takes too long, or nobody waits for the answer any
+    more."""
     ended = os.pidfd_open(child)
     poll = select.poll()
     poll.register(ended, select.POLLIN)
     poll.register(connection, select.POLLRDHUP)
-    if any(descriptor != ended for descriptor, _ in poll.poll()):
-        os._exit(0)
+    ready = poll.poll(seconds * 1000)
     os.close(ended)
+    return [descriptor for descriptor, _ in ready] == [ended]
 
 
 def _answer(connection: socket.socket, request: _Request, before: Callable[[], None] = lambda: None) -> None:

@@ -7,6 +7,7 @@ import errno
 import os
 import pickle
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jcollect.procfs.reader import ANSWER, FAILED, REQUEST, STARTED, receive_with_descriptors
+from jcollect.procfs.reader import ANSWER, DONE, FAILED, REQUEST, STARTED, receive_with_descriptors
 
 # Larger than anything that is read: a stub library.
 MAX_ANSWER_BYTES = 80 << 20
@@ -120,6 +121,7 @@ class ReaderProcess:
             if size > MAX_ANSWER_BYTES:
                 raise EOFError
             content = self._bytes(size, deadline)
+            self._bytes(len(DONE), deadline)
             self.is_ready = True
             if count != len(received):
                 # The kernel drops descriptors that exceed the limit.
@@ -148,8 +150,10 @@ class ReaderProcess:
         self._socket.settimeout(left)
 
     def kill(self) -> None:
-        with contextlib.suppress(OSError):
-            self._process.kill()
+        """Kills it and its child, which another user may have stopped."""
+        if self._process.returncode is None:  # Otherwise the number may be another process's.
+            with contextlib.suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def has_hung_up(self) -> bool:
         """Returns true if neither it nor a child of it has the other end of the socket."""
