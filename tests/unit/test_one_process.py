@@ -16,6 +16,7 @@ from jcollect import budget, crew
 from jcollect.attach import claims
 from jcollect.attach.claims import Claimant, Claims
 from jcollect.budget import Bucket, Budgets
+from jcollect.commands import following
 from jcollect.commands.loading import Loading
 from jcollect.commands.telling import MAX_LINE, PROCESS_LINES, USER_LINES, Telling
 from jcollect.control.cancel import Cancellation, is_cancelled, stopped_by
@@ -37,6 +38,19 @@ def test_who_takes_long_keeps_only_its_own_user_waiting() -> None:
         slow = [crew.give(lambda: stalled.wait(30), "slow") for _ in range(20)]
         quick = [crew.give(lambda: None, "quick") for _ in range(20)]
         assert all(errand.wait(10) for errand in quick)
+        assert not any(errand.has_ended for errand in slow)
+    finally:
+        stalled.set()
+    assert all(errand.wait(10) for errand in slow)
+
+
+def test_slow_and_other_processes_of_one_user_leave_places_for_other_users() -> None:
+    looks = following.new_crew()
+    stalled = threading.Event()
+    try:
+        slow = [looks.give(lambda: stalled.wait(30), (1001, is_slow)) for is_slow in (False, True) * 20]
+        assert looks.give(lambda: None, (1002, False)).wait(10)
+        assert looks.give(lambda: None, (1002, True)).wait(10)
         assert not any(errand.has_ended for errand in slow)
     finally:
         stalled.set()

@@ -27,6 +27,11 @@ _JOIN_SECONDS = 3.0
 _ATTACH_SECONDS = 10.0
 
 
+def new_crew() -> Crew:
+    """Returns the threads that look at processes."""
+    return Crew("look at processes", _LOOKS, _SLOW_LOOKS, _SHARE_OF_LOOKS)
+
+
 class Following:
     """Keeps a session attached to all selected probes of its processes, as processes and probes come and go.
 
@@ -57,7 +62,7 @@ class Following:
         self._arm_timeout = arm_timeout
         self._telling: Telling = targets.telling
         self._budgets: Budgets = targets.budgets
-        self._crew = Crew("look at processes", _LOOKS, _SLOW_LOOKS, _SHARE_OF_LOOKS)
+        self._crew = new_crew()
         self._leaving = Crew("let go of processes", _LEAVES, share=_SHARE_OF_LEAVES)
         self._has_told_of_files = False
         # Whether lines have to say whom they are about.

@@ -1,0 +1,111 @@
+"""Who is charged for a process: its user, or whoever has made the users of its namespace."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+from conditions import as_root, miss
+from jcollect.procfs.owner import NOBODYS, owner_of
+from jcollect.procfs.status import real_user
+
+MAKER, FIRST, INNER = 64051, 100_000, 5
+CLONE_NEWUSER = 0x10000000
+
+
+def test_a_process_is_owned_by_its_user() -> None:
+    assert owner_of(os.getpid()) == os.getuid()
+
+
+@as_root
+def test_a_process_in_no_namespace_of_its_own_is_owned_by_whoever_has_started_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, user=MAKER) as process:
+        assert owner_of(process.pid) == MAKER
+
+
+def test_a_process_that_has_exited_is_nobodys() -> None:
+    assert owner_of(4_000_000) == NOBODYS
+
+
+class Child:
+    """A process that goes on step by step."""
+
+    def __init__(self, *steps: Callable[[], None]) -> None:
+        self._done, self._go = os.pipe(), os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                for step in steps:
+                    step()
+                    os.write(self._done[1], b"x")
+                    os.read(self._go[0], 1)
+                signal.pause()
+            finally:
+                os._exit(1)
+        os.close(self._done[1])
+
+    def wait_for_step(self) -> None:
+        if not os.read(self._done[0], 1):
+            miss("an ordinary user may make no user namespace here")
+
+    def go_on(self) -> None:
+        os.write(self._go[1], b"x")
+        self.wait_for_step()
+
+    def map_users(self, first: int) -> None:
+        for kind in ("uid", "gid"):
+            with open(f"/proc/{self.pid}/{kind}_map", "w") as file:
+                file.write(f"0 {first} 1000")
+
+    def end(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        for descriptor in (self._done[0], *self._go):
+            os.close(descriptor)
+
+
+def become(user: int) -> None:
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+
+
+def make_users() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWUSER) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+
+
+@as_root
+def test_who_makes_users_owns_their_processes() -> None:
+    def change_user() -> None:
+        become(MAKER)
+        make_users()
+
+    child = Child(change_user, lambda: become(INNER), make_users)
+    try:
+        child.wait_for_step()
+        child.map_users(FIRST)
+        child.go_on()
+        assert real_user(child.pid) == FIRST + INNER
+        assert owner_of(child.pid) == MAKER
+        # A namespace within that one, made by a user of it.
+        child.go_on()
+        assert owner_of(child.pid) == MAKER
+    finally:
+        child.end()
+
+
+@as_root
+def test_root_makes_users_for_others() -> None:
+    child = Child(make_users, lambda: become(INNER))
+    try:
+        child.wait_for_step()
+        child.map_users(FIRST)
+        child.go_on()
+        assert owner_of(child.pid) == FIRST + INNER
+    finally:
+        child.end()
