@@ -142,9 +142,11 @@ def side_by_side(what: str, run: Callable[[_Item], None], items: Sequence[_Item]
     with contextlib.suppress(JcollectError):
         for _ in range(min(most, len(items)) - 1):
             workers.append(Worker(what, serve).start())
-    serve()
-    for worker in workers:
-        worker.join(threading.TIMEOUT_MAX)
+    try:
+        serve()
+    finally:
+        for worker in workers:
+            worker.join(threading.TIMEOUT_MAX)
     if errors:
         raise errors[0]
 
