@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -103,6 +105,32 @@ def test_all_processes_with_probes_are_picked_up_soon_and_let_go(bench: Bench) -
     assert "600 hits = 600 delivered + 0 lost" in collector.end()
     assert pids_of(collector) == fired
     assert target.semaphores() == 0
+
+
+# As `jcollect`, with one line about each process.
+TERSE = """
+import jcollect.commands.telling as telling
+telling.PROCESS_LINES = 1
+from jcollect.commands import main
+main()
+"""
+
+
+def test_lines_that_were_left_out_are_counted_before_the_books(bench: Bench) -> None:
+    target = numbered_target(bench, NUMBERS, 1)
+    collector = Command(("attach", target.pid), program=(sys.executable, "-c", TERSE))
+    try:
+        assert collector.status().startswith("armed 1 probe ")
+        # When the third is attached to, there has been a line about the second.
+        for number in (2, 3):
+            target.load(NUMBERS, "dnt", name=f"jprobe-1/{number}.so")
+            wait_until(lambda number=number: target.semaphores() == number, "it is attached to")
+        last = collector.end()
+    finally:
+        collector.kill()
+    assert last.startswith("detached after ")
+    left_out = rf"jcollect: warning: \.\.\. and [12] more lines? about PID {target.pid} in the last "
+    assert re.match(left_out, collector.errors[-2]), collector.errors
 
 
 def test_ids_of_processes_that_are_gone_are_used_again(bench: Bench) -> None:

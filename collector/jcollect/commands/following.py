@@ -86,6 +86,10 @@ class Following:
         deadline = None if seconds is None else time.monotonic() + seconds
         self._go_on(lambda: deadline is not None and time.monotonic() >= deadline)
 
+    def tell_the_rest(self) -> None:
+        """Prints how many lines about processes were left out."""
+        self._telling.catch_up(is_over=True)
+
     @property
     def last_exited(self) -> str:
         """How a line about the end begins, if the exit of the one process is the reason."""

@@ -153,6 +153,8 @@ def _run(session: Session, following: Following, server: Server, serving: Servin
             session.failures.add(error, "detach")
         with end.undisturbed():
             totals = closing.at_once()
+            # The books come last.
+            following.tell_the_rest()
             if failed is None:
                 _report_books(session, totals, begun, following.last_exited)
     if failed is not None:
