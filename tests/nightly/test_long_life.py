@@ -155,7 +155,7 @@ def make_and_drop(target: Process, cycle: int) -> None:
     for name in LATER:
         target.send(f"call {name} 0 1")
         target.wait_for_line("called")
-    # Of so many lines the collector prints only some.
+    # The collector leaves out some of so many lines.
     wait_until(partial(all_are_armed, target.pid), "all to be armed", ARMED_SECONDS)
     for name in LATER:
         target.send(f"call {name} {cycle} 101")

@@ -222,10 +222,10 @@ def test_what_is_read_aside_is_not_held_against_the_rest(monkeypatch: pytest.Mon
     module._held.pop().reader.close()
 
 
-# Has the process that runs it outlive its parent, and stops it: as its user may do in the moment between the
-# change of user and the request for the parent-death signal.
+# Stops the process, which then outlives its parent. Its user can do that between the change of user and the
+# request for the parent-death signal.
 STOP = "import signal, ctypes; ctypes.CDLL(None).prctl(1, 0); signal.raise_signal(signal.SIGSTOP)"
-# The same, after it has answered.
+# Does the same after the answer.
 STOP_LATER = f"(setattr(__import__('os'), '_exit', lambda code: exec({STOP!r})), b'done')[1]"
 NOBODY = Identity(65534, 65534)
 

@@ -36,7 +36,7 @@ PERF_EVENT = "perf-event"
 # than this would not be detached within half a second, so they stay with the breakpoint.
 _MOST_FAST_PROBES = 4096
 _SECONDS_A_FAST_PROBE = 65e-6
-# Most of the wait for the kernel overlaps with that for other links (tracee.py).
+# Most of the wait for the kernel overlaps with the waits for other links (tracee.py).
 _SECONDS_A_LINK = 3e-3
 # A perf event waits out two grace periods while it holds a lock of the whole kernel, and its link a third.
 # Tried with 60: disabling all of them first, closing the links first or last, and 2 to 32 threads take

@@ -62,7 +62,7 @@ def clear(pid: int, inner_pid: int) -> bytes:
 def clear_in_ours(pid: int, inner_pid: int) -> bytes:
     """Does the same, as another user, if the target's /tmp is that of this process. Raises OSError."""
     its = open_directory(pid, _TMP)
-    # Not through the target's mounts, which can put any file in the place of any other.
+    # The target's own mounts can put any file in the place of any other.
     ours = os.open(_TMP, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if not os.path.samestat(os.fstat(its), os.fstat(ours)):
@@ -78,7 +78,7 @@ def _clear(tmp: int, name: str) -> None:
     entry = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=tmp)
     try:
         about = os.fstat(entry)
-        # Another user's may be a trap; so may a second name of a socket that is elsewhere.
+        # A socket of another user, or a second name of a socket elsewhere, may be a trap.
         if about.st_uid != os.geteuid() or about.st_nlink != 1:
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
         if is_held_dead(entry):
@@ -157,7 +157,7 @@ def served_by(pid: int) -> Iterator[str]:
             probe.settimeout(_CONNECT_SECONDS)
             probe.connect(path)
             peer, uid, _ = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        # Its number may be that of an earlier process, of another user.
+        # An earlier process of another user may have had this number.
         if (peer, uid) != (pid, os.geteuid()):
             raise PermissionError(errno.EPERM, f"PID {peer} of user {uid} listens at its attach socket")
         yield path

@@ -70,7 +70,7 @@ def _clear_others(target: Target, owner: int) -> None:
             target.inner_pid,
             seconds=_PATIENCE_SECONDS,
             user=Identity(owner, os.getegid()),
-            # Who can stop the child that does it.
+            # This user can stop the child that removes the socket.
             charged=owner,
         )
     except (PermissionError, TimeoutError):

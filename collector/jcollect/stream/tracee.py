@@ -23,7 +23,7 @@ from jcollect.stream.accounts import Accounts, Share
 from jcollect.stream.cost import Cost
 from jcollect.workers import side_by_side
 
-# The kernel waits some 20 ms before it has destroyed a link. Those waits can overlap: the links of 300
+# The kernel waits some 20 ms for each link that it destroys. The waits can overlap: the links of 300
 # libraries take 9 s one after the other, and 1 s in 16 threads.
 _MOST_DETACHING = 16
 
