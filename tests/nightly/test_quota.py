@@ -8,7 +8,7 @@ import pytest
 
 from cgroup import Cgroup
 from conditions import require_bpf
-from java_target import Jdk, finish, java, jcollect, on_every_jdk
+from java_target import Jdk, finish, java, jcollect, on_every_jdk, wait_for_probes
 from throughput import Throughput, work
 
 require_bpf()
@@ -35,6 +35,8 @@ def test_half_of_the_work_is_done_in_any_five_seconds(
             guarded=True,
         ) as target:
             target.wait_for_line("ready", STARTED_SECONDS)
+            # With a tenth of a core they may come ten seconds after the program has begun.
+            wait_for_probes(target.pid, 3)
             work(target, 5)
             calm = work(target, 5)
             with jcollect("attach", target.pid, "--probe", "*grain__return") as collector:
