@@ -19,12 +19,7 @@ def is_dead(path: str) -> bool:
 
     Raises OSError if that cannot be determined; ENOTSOCK if it is not a socket.
     """
-    return is_dead_at(None, path)
-
-
-def is_dead_at(directory: int | None, name: str) -> bool:
-    """Does what is_dead does, for a name in an open directory."""
-    entry = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    entry = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         return is_held_dead(entry)
     finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from conditions import as_root
 from jcollect.attach import compilation
 from jcollect.attach.cache import Cache, default_directory
 from jcollect.attach.compilation import Compilation, key_of
@@ -120,7 +121,7 @@ def test_nothing_counts_in_a_directory_that_others_can_write(tmp_path: Path, mod
     assert cache.read(KEY) == b"handlers"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away takes root")
+@as_root
 @pytest.mark.parametrize("place", ["file", "directory"])
 def test_what_belongs_to_another_user_does_not_count(tmp_path: Path, place: str) -> None:
     cache, file = written(tmp_path)

@@ -163,7 +163,7 @@ def test_what_many_replies_name_is_bounded(leases: list[int], monkeypatch: pytes
             pytest.raises(JcollectError, match=f"cannot keep what is selected in PID {PID}: it names 1,"),
         ):
             leased_selection(PID, ["a.B#*"]).__enter__()
-        # What has ended makes room again.
+        # Answers that have ended make room again.
         with leased_selection(PID, ["a.B#*"]) as again:
             assert again.methods == 1000
 

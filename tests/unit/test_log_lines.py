@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from conditions import DEADLINE_SECONDS, wait_until
+from conditions import DEADLINE_SECONDS, as_root, wait_until
 from threads import threads_of
 
 C_SOURCES = Path(__file__).resolve().parents[2] / "java-agent/src/main/c"
@@ -364,9 +364,8 @@ def test_a_network_connection_at_the_number_is_not_taken_for_it(start: Start) ->
         accepted.recv(100)
 
 
+@as_root
 def test_a_pipe_of_another_user_is_written_to(start: Start, tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("becoming another user takes root")
     reading, writing = os.pipe()
     target = start(writing)
     assert target.do("user 65534") == "0"

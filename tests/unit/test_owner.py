@@ -1,4 +1,4 @@
-"""Who is charged for a process: its user, or whoever has made the users of its namespace."""
+"""The user who is charged for a process: its own, or the maker of its user namespace."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jcollect.unix_sockets import is_dead, is_dead_at, is_held_dead
+from jcollect.unix_sockets import is_dead, is_held_dead
 
 
 def bound(path: Path) -> socket.socket:
@@ -55,7 +55,7 @@ def test_a_socket_is_found_by_descriptors_however_long_its_path(tmp_path: Path) 
     folder.mkdir()
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     bound(Path(f"/proc/self/fd/{directory}/socket")).close()
-    assert is_dead_at(directory, "socket")
+    assert is_dead(f"/proc/self/fd/{directory}/socket")
     entry = os.open("socket", os.O_PATH, dir_fd=directory)
     assert is_held_dead(entry)
     os.close(entry)

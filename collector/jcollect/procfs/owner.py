@@ -32,15 +32,15 @@ def _maker_of_users(pid: int) -> int:
     """Returns the user who has made the process's user namespace, or the outermost one around it below ours.
     0 if it runs in ours, or if root has made it, for somebody else then."""
     path = f"/proc/{pid}/ns/user"
+    ours = os.stat("/proc/self/ns/user")
     try:
-        if os.path.samestat(os.stat(path), os.stat("/proc/self/ns/user")):
+        if os.path.samestat(os.stat(path), ours):
             return 0
         namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError:
         return 0
     maker = 0
     try:
-        ours = os.stat("/proc/self/ns/user")
         while not os.path.samestat(os.fstat(namespace), ours):
             content = fcntl.ioctl(namespace, _NS_GET_OWNER_UID, bytes(_UID.size))
             (maker,) = _UID.unpack(content)
