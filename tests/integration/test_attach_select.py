@@ -42,7 +42,8 @@ def bpf() -> None:
 
 def tell(target: Process, command: str) -> None:
     target.send(command)
-    target.wait_for_line("")
+    # The JVM prints lines of its own, such as its warning of a loaded agent.
+    target.wait_for_line(f"did {command}")
 
 
 def calls(collector: Process) -> Counter[str]:
