@@ -249,6 +249,14 @@ def test_a_fault_anywhere_in_attach_ends_it_with_its_books_and_a_code(
     assert target.semaphores() == 0
 
 
+def test_a_grpc_server_without_its_thread_does_not_keep_attach(target: Target) -> None:
+    program = FAULTY.format(verb="attach")
+    result = run(sys.executable, "-c", program, "threading:Thread:start", "attach", target.pid)
+    assert result.returncode == 4
+    assert result.stderr.startswith("jcollect: cannot go on with jcollect attach: LookupError: made up (")
+    assert target.semaphores() == 0
+
+
 @pytest.mark.parametrize(
     ("verb", "place", "what"),
     [
