@@ -44,13 +44,16 @@ class Child:
                     os.write(self._done[1], b"x")
                     os.read(self._go[0], 1)
                 signal.pause()
+            except BaseException as error:
+                os.write(self._done[1], repr(error).encode())
             finally:
                 os._exit(1)
         os.close(self._done[1])
 
     def wait_for_step(self) -> None:
-        if not os.read(self._done[0], 1):
-            miss("an ordinary user may make no user namespace here")
+        said = os.read(self._done[0], 1000).decode()
+        if said != "x":
+            miss(f"an ordinary user may make no user namespace here ({said})")
 
     def go_on(self) -> None:
         os.write(self._go[1], b"x")

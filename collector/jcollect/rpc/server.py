@@ -38,8 +38,8 @@ _STOP_SECONDS = 1.0
 # and what is started here besides: for the ring, stdout, memory of processes, and the first calls.
 _THREADS = min(max(os.cpu_count() or 1, 4), 16) + 9
 _FILES = 24
-# gRPC waits without limit when it frees a server that could not start.
-_never_freed: list[grpc.Server] = []
+# Those that have not stopped: gRPC waits without limit when it frees one, as after a failed start.
+_servers: set[grpc.Server] = set()
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
@@ -60,7 +60,7 @@ class Server:
             maximum_concurrent_rpcs=MOST_CALLS,
             options=server_options(),
         )
-        _never_freed.append(self._server)
+        _servers.add(self._server)
         self._streams = Streams()
         self._server.add_generic_rpc_handlers((handler_for(source, self._streams),))
         health_pb2_grpc.add_HealthServicer_to_server(_Health(), self._server)
@@ -87,6 +87,7 @@ class Server:
         # It starts a thread, and may not be able to.
         with contextlib.suppress(RuntimeError):
             self._server.stop(_GRACE_SECONDS).wait(_STOP_SECONDS)
+            _servers.discard(self._server)
         self._claim.release()
 
 
