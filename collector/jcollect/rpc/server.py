@@ -38,7 +38,7 @@ _STOP_SECONDS = 1.0
 # and what is started here besides: for the ring, stdout, memory of processes, and the first calls.
 _THREADS = min(max(os.cpu_count() or 1, 4), 16) + 9
 _FILES = 24
-# Those that have not stopped: gRPC waits without limit when it frees one, as after a failed start.
+# Holds the servers that have not stopped, for instance after a failed start: freeing one waits without limit.
 _servers: set[grpc.Server] = set()
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
@@ -86,8 +86,8 @@ class Server:
         time.sleep(max(0.0, last_end + _LINGER_SECONDS - time.monotonic()))
         # It starts a thread, and may not be able to.
         with contextlib.suppress(RuntimeError):
-            self._server.stop(_GRACE_SECONDS).wait(_STOP_SECONDS)
-            _servers.discard(self._server)
+            if self._server.stop(_GRACE_SECONDS).wait(_STOP_SECONDS):
+                _servers.discard(self._server)
         self._claim.release()
 
 
