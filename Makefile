@@ -80,7 +80,7 @@ define NATIVE_BUILD
 		-Wall -Wextra -Werror -Wconversion -Wl,-z,relro,-z,now -s -o $@ $<
 endef
 
-build/native/linux-%/drain.so: collector/jcollect/stream/drain.c | packages
+build/native/linux-%/drain.so: collector/jcollect/sources/bpf/drain.c | packages
 	$(NATIVE_BUILD)
 
 build/native/linux-%/last_resort.so: collector/jcollect/last_resort.c | packages

@@ -30,12 +30,12 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/integration")]
 from collector_fixtures import JCOLLECT, TARGET_SOURCE, Bench, Target  # noqa: E402
 
 from conditions import wait_until  # noqa: E402
-from jcollect.attach.cache import default_directory  # noqa: E402
-from jcollect.attach.compilation import bpf_directory, flags  # noqa: E402
-from jcollect.attach.handlers import Handlers  # noqa: E402
-from jcollect.attach.links import Linker  # noqa: E402
-from jcollect.discovery.probes import Probe  # noqa: E402
-from jcollect.discovery.process import find_process  # noqa: E402
+from jcollect.probes.probe import Probe  # noqa: E402
+from jcollect.probes.process import find_process  # noqa: E402
+from jcollect.sources.bpf.bpf_programs import Handlers  # noqa: E402
+from jcollect.sources.bpf.cache import default_directory  # noqa: E402
+from jcollect.sources.bpf.compilation import bpf_directory, flags  # noqa: E402
+from jcollect.sources.bpf.links import Linker  # noqa: E402
 from stub_image import LONG, RETURN, Method, StubImage  # noqa: E402
 
 PROBES = 10_000

@@ -27,13 +27,13 @@ import numpy as np  # noqa: E402
 
 from conditions import wait_until  # noqa: E402
 from java_target import JCOLLECT, Process, probes_of, run  # noqa: E402
-from jcollect.attach.attach_point import find_attach_point  # noqa: E402
-from jcollect.attach.bpf_syscalls import BPF_TRACE_UPROBE_MULTI, link_uprobe_multi  # noqa: E402
-from jcollect.discovery.process import find_process  # noqa: E402
+from jcollect.hub.wire import decode  # noqa: E402
+from jcollect.probes.process import find_process  # noqa: E402
 from jcollect.rpc.address import parse_address  # noqa: E402
 from jcollect.rpc.client import Client  # noqa: E402
-from jcollect.stream.columns import Columns  # noqa: E402
-from jcollect.stream.wire import decode  # noqa: E402
+from jcollect.sources.bpf.attach_point import find_attach_point  # noqa: E402
+from jcollect.sources.bpf.bpf_syscalls import BPF_TRACE_UPROBE_MULTI, link_uprobe_multi  # noqa: E402
+from jcollect.sources.columns import Columns  # noqa: E402
 
 SOURCES = ROOT / "bench/targets/stapsdt"
 BUILD = ROOT / "build/bench/reading"

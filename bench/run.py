@@ -52,9 +52,9 @@ from java_target import (  # noqa: E402
     run,
     wait_for_probes,
 )
-from jcollect.discovery.live import read_live  # noqa: E402
-from jcollect.discovery.probes import Probe  # noqa: E402
-from jcollect.discovery.process import find_process  # noqa: E402
+from jcollect.probes.live import read_live  # noqa: E402
+from jcollect.probes.probe import Probe  # noqa: E402
+from jcollect.probes.process import find_process  # noqa: E402
 from jprobe.v1 import probe_pb2  # noqa: E402
 from second_agent import agent_jar  # noqa: E402
 

@@ -20,9 +20,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from conditions import wait_until  # noqa: E402
 from java_target import H2_JAR, Jdk, Process, attach, java  # noqa: E402
-from jcollect.discovery.live import read_live  # noqa: E402
-from jcollect.discovery.probes import Probe  # noqa: E402
-from jcollect.discovery.process import find_process  # noqa: E402
+from jcollect.probes.live import read_live  # noqa: E402
+from jcollect.probes.probe import Probe  # noqa: E402
+from jcollect.probes.process import find_process  # noqa: E402
 from jprobe.v1 import probe_pb2  # noqa: E402
 
 BUILD = ROOT / "build/bench"

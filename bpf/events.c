@@ -2,15 +2,15 @@
 /*
  * The one handler of every probe of every process: copies a stub's arguments into the ring.
  * Which probe fired and what its arguments are is in the attach cookie, so nothing is generated
- * per probe. Compiled by bcc; attached by jcollect/attach/.
+ * per probe. Compiled by bcc; attached by jcollect/sources/bpf/.
  *
- * Cookie (the same in jcollect/attach/cookie.py):
+ * Cookie (the same in jcollect/sources/bpf/cookie.py):
  *   bits  0..31   probe id
  *   bits 32..35   number of words that the stub passes, 1..13
  *   bits 36..47   bit i set: word i is a string, a pointer to NUL-terminated UTF-8 or 0, which is
  *                 odd if the agent has cut the text; the last word, the thread id, never is one
  *
- * Record (the same in jcollect/stream/record.py), little-endian, after the ring's own 8 bytes:
+ * Record (the same in jcollect/sources/bpf/record.py), little-endian, after the ring's own 8 bytes:
  *   u64 time      CLOCK_MONOTONIC, ns
  *   u32 tid       root PID namespace
  *   u32 probe     probe id
@@ -33,7 +33,7 @@
  * otherwise those of many CPUs and many probes would take too much memory.
  *
  * Given by jcollect at compile time: JPROBE_X86_64 or JPROBE_AARCH64. When it loads the handlers it
- * replaces the values of AT_LOAD (jcollect/attach/program.py), and makes the maps in their true
+ * replaces the values of AT_LOAD (jcollect/sources/bpf/program.py), and makes the maps in their true
  * sizes: what is compiled serves them all.
  */
 #include <uapi/linux/ptrace.h>

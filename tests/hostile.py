@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import hostile_rpc
-from jcollect.discovery.faults import Faults
-from jcollect.discovery.hsperfdata import texts_of
-from jcollect.discovery.java_command import main_class, words_of
-from jcollect.discovery.live import LiveProbe
-from jcollect.discovery.manifest import decode_manifest
-from jcollect.discovery.maps import parse_maps
-from jcollect.discovery.probes import MAX_WORDS, narrow, probes_of
-from jcollect.discovery.stub_library import (
+from jcollect.probes.faults import Faults
+from jcollect.probes.live import LiveProbe
+from jcollect.probes.manifest import decode_manifest
+from jcollect.probes.probe import MAX_WORDS, narrow, probes_of
+from jcollect.probes.stub_library import (
     MalformedLibraryError,
     StubLibrary,
     find_stub_mappings,
     parse_stub_image,
 )
-from jcollect.discovery.usdt_notes import parse_notes
+from jcollect.probes.usdt_notes import parse_notes
+from jcollect.procfs.hsperfdata import texts_of
+from jcollect.procfs.java_command import main_class, words_of
+from jcollect.procfs.maps import parse_maps
 
 
 def read_library(content: bytes) -> None:

@@ -13,18 +13,18 @@ import grpc
 import numpy as np
 from google.protobuf.message import DecodeError, Message
 
-from jcollect.commands.books import echo_collector
-from jcollect.commands.control import as_dict, json_bytes
+from jcollect.cli.hit_counts import echo_collector
+from jcollect.cli.replies import as_dict, json_bytes
 from jcollect.errors import JcollectError
+from jcollect.hub import elements
+from jcollect.hub.elements import parse
+from jcollect.hub.incoming import Incoming, SenselessStreamError
+from jcollect.hub.wire import decode
 from jcollect.rpc.address import default_address
 from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SUBSCRIBE, Streams, handler_for
-from jcollect.stream import elements
-from jcollect.stream.columns import Columns
-from jcollect.stream.elements import parse
-from jcollect.stream.incoming import Incoming, SenselessStreamError
-from jcollect.stream.printer import Printer
-from jcollect.stream.summary import Summary
-from jcollect.stream.wire import decode
+from jcollect.sinks.terminal import Printer
+from jcollect.sources.columns import Columns
+from jcollect.view.summary import Summary
 from jprobe.v1 import collector_pb2, probe_pb2
 from served import PID, StillSource, described
 

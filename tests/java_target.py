@@ -20,9 +20,9 @@ from typing import IO, Any
 import pytest
 
 from conditions import DEADLINE_SECONDS, wait_until
-from jcollect.discovery.live import read_live
-from jcollect.discovery.probes import STATE_NAMES
-from jcollect.discovery.process import NothingYetError, find_process
+from jcollect.probes.live import read_live
+from jcollect.probes.probe import STATE_NAMES
+from jcollect.probes.process import NothingYetError, find_process
 
 ROOT = Path(__file__).resolve().parents[1]
 JAR = ROOT / "java-agent/build/libs/jprobe.jar"

@@ -6,7 +6,7 @@ import mmap
 import os
 import struct
 
-from jcollect.stream.ring import Ring
+from jcollect.sources.bpf.ring import Ring
 
 BUSY, DISCARDED = 1 << 31, 1 << 30
 PRESENT, UNREADABLE, CUT = 1 << 32, 1 << 33, 1 << 34

@@ -12,13 +12,13 @@ from typing import Any
 import grpc
 import numpy as np
 
+from jcollect.hub.accounts import Accounts
+from jcollect.hub.hub import Hub, NoSuchProbeError, meaning
+from jcollect.hub.subscription import Subscription
 from jcollect.rpc.address import Address, parse_address
 from jcollect.rpc.claim import claim
 from jcollect.rpc.server import Server
-from jcollect.stream.accounts import Accounts
-from jcollect.stream.columns import Batch, Columns
-from jcollect.stream.hub import Hub, NoSuchProbeError, meaning
-from jcollect.stream.subscription import Subscription
+from jcollect.sources.columns import Batch, Columns
 from jcollect.workers import Failures
 from jprobe.v1 import collector_pb2, collector_pb2_grpc, probe_pb2
 

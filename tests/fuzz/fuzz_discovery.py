@@ -14,7 +14,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["jcollect.discovery"]):
+with atheris.instrument_imports(include=["jcollect.probes"]):
     import hostile
 
 

@@ -19,10 +19,10 @@ import pytest
 
 from conditions import require_bpf, wait_until
 from java_target import COMPILER, ROOT, Jdk, Process, attach, java, newest_jdk, on_every_jdk, probes_of, run
-from jcollect.attach.bpf_syscalls import link_uprobe_multi
-from jcollect.attach.handlers import Handlers
-from jcollect.discovery.live import not_retired, read_live
-from jcollect.discovery.process import find_process
+from jcollect.probes.live import not_retired, read_live
+from jcollect.probes.process import find_process
+from jcollect.sources.bpf.bpf_programs import Handlers
+from jcollect.sources.bpf.bpf_syscalls import link_uprobe_multi
 
 BINDING = ROOT / "java-agent/build/libs/jprobe-stapsdt.jar"
 SOURCES = ROOT / "tests/targets/stapsdt"

@@ -18,13 +18,13 @@ import pytest
 from collector_fixtures import RETURN_HELD, Bench, Target, events_of
 
 from conditions import require_bpf, wait_until
-from jcollect.discovery.process import find_process
-from jcollect.stream.clock import utc_offset_ns
-from jcollect.stream.columns import Columns
-from jcollect.stream.hub import Subscription
-from jcollect.stream.record import RecordDecoder
-from jcollect.stream.session import Session
-from jcollect.stream.wire import decode
+from jcollect.hub.clock import utc_offset_ns
+from jcollect.hub.hub import Subscription
+from jcollect.hub.wire import decode
+from jcollect.probes.process import find_process
+from jcollect.session.session import Session
+from jcollect.sources.bpf.record import RecordDecoder
+from jcollect.sources.columns import Columns
 from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
 
 PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
@@ -228,7 +228,7 @@ def test_a_clock_that_is_set_moves_no_event_and_is_told(
         begun = time.time_ns()
         target.fire(1, 11)
         an_hour = 3600 * 10**9
-        monkeypatch.setattr("jcollect.stream.session.utc_offset_ns", lambda: utc_offset_ns() + an_hour)
+        monkeypatch.setattr("jcollect.session.session.utc_offset_ns", lambda: utc_offset_ns() + an_hour)
         target.fire(1, 13)
         ended = time.time_ns()
         assert abs(session.status().clock_set_nanos - an_hour) < 10**6
@@ -253,7 +253,7 @@ for stream in streams:
 print("stalled", flush=True)
 time.sleep(600)
 """
-# Python, numpy, gRPC and our tables; all queues, by stream/hub.py; and what gRPC holds of each stream.
+# Python, numpy, gRPC and our tables; all queues, by hub/hub.py; and what gRPC holds of each stream.
 MOST_MEMORY_KB = 80_000 + 2 * (128 << 10) + 24 * 4096
 
 

@@ -14,13 +14,13 @@ import pytest
 from collector_fixtures import ENTRY_HELD, JCOLLECT, RETURN_HELD, THROW_HELD, Bench, events_of
 
 from conditions import require_bpf, wait_until
-from jcollect.attach.handlers import Handlers
-from jcollect.discovery.process import find_process
+from jcollect.hub.wire import decode
+from jcollect.probes.process import find_process
 from jcollect.rpc.address import parse_address
 from jcollect.rpc.client import Client
-from jcollect.stream.columns import Columns
-from jcollect.stream.session import Session
-from jcollect.stream.wire import decode
+from jcollect.session.session import Session
+from jcollect.sources.bpf.bpf_programs import Handlers
+from jcollect.sources.columns import Columns
 from jprobe.v1 import collector_pb2
 from stub_image import ABSENT, BOOLEAN, ENTRY, LONG, RETURN, STRING, Method, StubImage, captured
 

@@ -35,7 +35,7 @@ from java_target import (
     run,
     wait_for_probes,
 )
-from jcollect.discovery.process import is_stopped
+from jcollect.probes.process import is_stopped
 from prime_calls import ORDERS_METHODS, hits_of, leftovers, prime_calls, run_calls
 from second_agent import digest_now
 

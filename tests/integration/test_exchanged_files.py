@@ -14,16 +14,16 @@ import pytest
 from collector_fixtures import Bench, Target
 
 from conditions import require_bpf
-from jcollect.attach.handlers import Handlers
-from jcollect.attach.links import PERF_EVENT, UPROBE_MULTI, Linker, Links
-from jcollect.discovery.probes import Probe
-from jcollect.discovery.process import find_process
-from jcollect.discovery.stub_library import StubLibrary
 from jcollect.errors import JcollectError
+from jcollect.probes.probe import Probe
+from jcollect.probes.process import find_process
+from jcollect.probes.stub_library import StubLibrary
 from jcollect.procfs.files import read_held
 from jcollect.procfs.kernel_fs import check_is_kernels
 from jcollect.procfs.mapped import Mapped, hold_mapped
 from jcollect.procfs.mapped_answer import FileState
+from jcollect.sources.bpf.bpf_programs import Handlers
+from jcollect.sources.bpf.links import PERF_EVENT, UPROBE_MULTI, Linker, Links
 from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
 from stuck_fs import stuck_fs
 
@@ -266,6 +266,6 @@ def test_what_to_do_about_such_a_file_is_told(bench: Bench, monkeypatch: pytest.
     def refuse(*arguments: object) -> None:
         raise OSError(errno.EREMOTE, "it lies in a file system of type 0x65735546")
 
-    monkeypatch.setattr("jcollect.attach.links.apart", refuse)
+    monkeypatch.setattr("jcollect.sources.bpf.links.apart", refuse)
     with linker(UPROBE_MULTI) as (linking, _), pytest.raises(JcollectError, match="dir=DIRECTORY"):
         linking.link(probes)

@@ -14,7 +14,7 @@ from collector_fixtures import Bench
 
 from conditions import wait_until
 from java_target import COMPILER, JDKS, NOBODY, ORDERS, Jdk, Process, as_user, java, newest_jdk, on_every_jdk
-from jcollect.discovery.host import Host, HostProcess
+from jcollect.probes.host import Host, HostProcess
 from stub_image import LONG, StubImage, mark, own_image
 
 PRIVATE_TMP = 'mount -t tmpfs none /tmp && exec "$@"'
@@ -215,7 +215,7 @@ def test_other_programs_are_found_by_their_stub_libraries(host: Host, bench: Ben
 def test_what_may_not_be_read_is_left_out(targets: Path, tmp_path: Path) -> None:
     """Of another user's processes, those of an ordinary user."""
     script = (
-        "from jcollect.discovery.host import Host\n"
+        "from jcollect.probes.host import Host\n"
         "for process in Host().look(): print(process.pid, process.name)"
     )
     reader = as_user("12345", "12345")

@@ -15,10 +15,10 @@ import pytest
 from collector_fixtures import RETURN_HELD, Bench, Command, Target, numbered_target, socket_of
 
 from conditions import require_bpf, wait_until
-from jcollect.attach.attached import Attached, Reading, read_all
-from jcollect.discovery.process import find_process
-from jcollect.stream import tracee
-from jcollect.stream.session import Session
+from jcollect.probes.process import find_process
+from jcollect.session import tracee
+from jcollect.session.session import Session
+from jcollect.sources.bpf.attached import Attached, Reading, read_all
 from jprobe.v1.control_pb2 import ControlReply
 from stub_gateway import reply_line, stub_gateway, write_endpoint
 from stub_image import LONG, Method, StubImage

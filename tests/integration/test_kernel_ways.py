@@ -18,15 +18,15 @@ import pytest
 from collector_fixtures import Bench, Target
 
 from conditions import require_bpf, wait_until
-from jcollect.attach import compilation
-from jcollect.attach.cache import Cache
-from jcollect.attach.compilation import Compilation, bpf_directory, key_of
-from jcollect.attach.handlers import Handlers
-from jcollect.attach.kernel import Kernel
-from jcollect.attach.links import AUTO, PERF_EVENT, UPROBE_MULTI, Linker, Links
-from jcollect.attach.program import Program
-from jcollect.discovery.process import find_process
 from jcollect.errors import JcollectError
+from jcollect.probes.process import find_process
+from jcollect.sources.bpf import compilation
+from jcollect.sources.bpf.bpf_programs import Handlers
+from jcollect.sources.bpf.cache import Cache
+from jcollect.sources.bpf.compilation import Compilation, bpf_directory, key_of
+from jcollect.sources.bpf.kernel import Kernel
+from jcollect.sources.bpf.links import AUTO, PERF_EVENT, UPROBE_MULTI, Linker, Links
+from jcollect.sources.bpf.program import Program
 from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
 
 PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
@@ -160,8 +160,8 @@ def test_a_compiler_that_nobody_waits_for_any_more_is_gone(tmp_path: Path) -> No
 def test_the_compiler_goes_with_who_has_started_it(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path\n"
-        "from jcollect.attach.cache import Cache\n"
-        "from jcollect.attach.compilation import Compilation\n"
+        "from jcollect.sources.bpf.cache import Cache\n"
+        "from jcollect.sources.bpf.compilation import Compilation\n"
         "under_way = Compilation.start(Cache(Path(sys.argv[1])))\n"
         "print('started', flush=True); time.sleep(60)\n"
     )

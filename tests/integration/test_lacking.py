@@ -216,11 +216,11 @@ main()
 @pytest.mark.parametrize(
     ("place", "what"),
     [
-        ("jcollect.stream.reader:Reader:_publish", "read events"),
-        ("jcollect.stream.printer:Printer:take", "write events to stdout"),
-        ("jcollect.stream.hub:Subscription:_take", "serve a stream"),
-        ("jcollect.commands.followed:Followed:_look_at_arming", "follow the processes"),
-        ("jcollect.stream.session:Session:detach", "detach"),
+        ("jcollect.hub.reader:Reader:_publish", "read events"),
+        ("jcollect.sinks.terminal:Printer:take", "write events to stdout"),
+        ("jcollect.hub.hub:Subscription:_take", "serve a stream"),
+        ("jcollect.session.followed:Followed:_look_at_arming", "follow the processes"),
+        ("jcollect.session.session:Session:detach", "detach"),
     ],
 )
 def test_a_fault_anywhere_in_attach_ends_it_with_its_books_and_a_code(
@@ -260,8 +260,8 @@ def test_a_grpc_server_without_its_thread_does_not_keep_attach(target: Target) -
 @pytest.mark.parametrize(
     ("verb", "place", "what"),
     [
-        ("observe", "jcollect.stream.printer:Printer:_print", "print events"),
-        ("top", "jcollect.stream.summary:Summary:add", "receive events"),
+        ("observe", "jcollect.sinks.terminal:Printer:_print", "print events"),
+        ("top", "jcollect.view.summary:Summary:add", "receive events"),
         ("top", "jcollect.commands.top:_Screen:show", "show methods"),
     ],
 )

@@ -11,10 +11,10 @@ import pytest
 from collector_fixtures import RETURN_HELD, Bench, Command, Target, events_of
 
 from conditions import require_bpf, wait_until
-from jcollect.discovery.process import find_process
+from jcollect.probes.process import find_process
 from jcollect.rpc.address import parse_address
 from jcollect.rpc.client import Client
-from jcollect.stream.session import Session
+from jcollect.session.session import Session
 from recording import Recording
 from stub_image import BOOLEAN, ENTRY, LONG, RETURN, STRING, Method, StubImage
 

@@ -16,8 +16,8 @@ from elftools.elf.elffile import ELFFile
 
 from conditions import require_bpf, wait_until
 from java_target import ROOT, Process, end_bpftrace, run
-from jcollect.discovery.maps import Mapping, read_maps
-from jcollect.discovery.stub_library import find_stub_mappings
+from jcollect.probes.stub_library import find_stub_mappings
+from jcollect.procfs.maps import Mapping, read_maps
 from jprobe.v1 import manifest_pb2, probe_pb2
 from native_checks import STUB_PARTS
 

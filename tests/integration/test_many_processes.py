@@ -109,7 +109,7 @@ def test_all_processes_with_probes_are_picked_up_soon_and_let_go(bench: Bench) -
 
 # As `jcollect`, with one line about each process.
 TERSE = """
-import jcollect.commands.telling as telling
+import jcollect.session.process_lines as telling
 telling.PROCESS_LINES = 1
 from jcollect.commands import main
 main()

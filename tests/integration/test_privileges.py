@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from java_target import JCOLLECT, NOBODY, ORDERS, Process, as_user, attach, finish, java, newest_jdk, run
-from jcollect.privileges import NEEDED
+from jcollect.cli.privileges import NEEDED
 from jcollect.procfs import capabilities as cap
 from threads import threads_of
 

@@ -20,9 +20,9 @@ import pytest
 
 from conditions import require_bpf, wait_until
 from java_target import COMPILER, H2_JAR, ROOT, Jdk, Process, fail, java, jcollect, on_every_jdk, states_of
-from jcollect.discovery.live import LiveProbe, read_live
-from jcollect.discovery.probes import STATE_NAMES
-from jcollect.discovery.process import TracedProcess, find_process
+from jcollect.probes.live import LiveProbe, read_live
+from jcollect.probes.probe import STATE_NAMES
+from jcollect.probes.process import TracedProcess, find_process
 from second_agent import agent_jar
 
 JARS = ROOT / "java-agent/build/targets"

@@ -5,7 +5,7 @@
  * how many events came out and how many records made no sense, the sum of all values and threads,
  * and the bytes of text. The drain itself is part of this program.
  */
-#include "../../collector/jcollect/stream/drain.c"
+#include "../../collector/jcollect/sources/bpf/drain.c"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -19,14 +19,14 @@ import pytest
 
 import jcollect
 from conditions import as_root, wait_until
-from jcollect.discovery.mapped_file import mapped
-from jcollect.discovery.maps import read_maps
 from jcollect.procfs import apart as module
 from jcollect.procfs.apart import apart
 from jcollect.procfs.files import read_file
 from jcollect.procfs.identity import Identity
 from jcollect.procfs.mapped import Mapped, hold_mapped
 from jcollect.procfs.mapped_answer import FileState, digest_of
+from jcollect.procfs.mapped_file import mapped
+from jcollect.procfs.maps import read_maps
 from jcollect.procfs.memory import parts_of, read_memory
 from jcollect.procfs.reader_process import ReaderProcess
 from stuck_fs import stuck_fs
@@ -296,6 +296,6 @@ def test_parts_of_memory_are_read_each_for_itself() -> None:
 def test_what_runs_apart_takes_the_standard_library_alone() -> None:
     root = Path(jcollect.__file__).parent
     modules = [f"jcollect.procfs.{file.stem}" for file in (root / "procfs").glob("*.py")]
-    imports = ",".join([*modules, "jcollect.discovery.java_process"])
+    imports = ",".join([*modules, "jcollect.procfs.java_process"])
     script = f"import sys; sys.path.append({str(root.parent)!r}); import {imports}"
     subprocess.run([sys.executable, "-I", "-S", "-c", script], check=True)

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from conditions import as_root
-from jcollect.commands.control import gate_words
+from jcollect.cli.replies import gate_words
 from jcollect.control.agent import Agent
 from jcollect.control.answers import Answers
 from jcollect.control.endpoint import find_endpoint
 from jcollect.control.gateway import Gateway
 from jcollect.control.target import Target
-from jcollect.discovery.stub_library import StubLibrary, parse_stub_image
 from jcollect.errors import JcollectError
+from jcollect.probes.stub_library import StubLibrary, parse_stub_image
 from jcollect.procfs.identity import Identity
 from jprobe.v1.control_pb2 import ControlEndpoint, ControlReply, GateSettings
 from stub_gateway import TOKEN, reply_line, stub_gateway, write_endpoint

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from conditions import as_root
-from jcollect.attach import compilation
-from jcollect.attach.cache import Cache, default_directory
-from jcollect.attach.compilation import Compilation, key_of
-from jcollect.attach.program import Program, decoded, unlinked
 from jcollect.errors import JcollectError
+from jcollect.sources.bpf import compilation
+from jcollect.sources.bpf.cache import Cache, default_directory
+from jcollect.sources.bpf.compilation import Compilation, key_of
+from jcollect.sources.bpf.program import Program, decoded, unlinked
 
 KEY = "0123456789abcdef"
 

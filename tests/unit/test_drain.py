@@ -15,18 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_stream import METHODS, PLACED, RETURNED, messages_of
 
-import jcollect.stream.drain as drain_module
-import jcollect.stream.reader as reader_module
+import jcollect.hub.reader as reader_module
+import jcollect.sources.bpf.drain as drain_module
 from conditions import DEADLINE_SECONDS, wait_until
-from jcollect.discovery.probes import TIMED_KINDS, probes_of
-from jcollect.discovery.stub_library import StubLibrary, parse_stub_image
 from jcollect.errors import JcollectError
-from jcollect.stream.accounts import Accounts
-from jcollect.stream.columns import Columns
-from jcollect.stream.hub import Hub, Subscription
-from jcollect.stream.reader import Reader
-from jcollect.stream.record import RecordDecoder
-from jcollect.stream.wire import decode
+from jcollect.hub.accounts import Accounts
+from jcollect.hub.hub import Hub, Subscription
+from jcollect.hub.reader import Reader
+from jcollect.hub.wire import decode
+from jcollect.probes.probe import TIMED_KINDS, probes_of
+from jcollect.probes.stub_library import StubLibrary, parse_stub_image
+from jcollect.sources.bpf.record import RecordDecoder
+from jcollect.sources.columns import Columns
 from jcollect.workers import Failures
 from jprobe.v1 import probe_pb2
 from ring_image import BUSY, CUT, DISCARDED, PRESENT, UNREADABLE, RingImage, record
@@ -329,7 +329,7 @@ def test_a_missing_shared_object_says_what_to_do(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_shared_object_of_other_sources_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    source = (ROOT / "collector/jcollect/stream/drain.c").read_text()
+    source = (ROOT / "collector/jcollect/sources/bpf/drain.c").read_text()
     other = tmp_path / "other.c"
     other.write_text(source.replace("uint64_t newest;", "uint64_t newest, more;"))
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "drain.so", other], check=True)

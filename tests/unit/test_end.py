@@ -13,7 +13,7 @@ import pytest
 
 SIGNALLED_WITHOUT_PAUSE = """
 import os, signal, sys, threading, time
-from jcollect.commands.end import End
+from jcollect.stop_request import End
 
 end = End()
 assert end.going_on()
@@ -43,7 +43,7 @@ def test_a_signal_is_heard_at_any_moment() -> None:
 
 SIGNALLED_TWICE = """
 import os, signal, sys, time
-from jcollect.commands.end import End
+from jcollect.stop_request import End
 
 end = End()
 os.kill(os.getpid(), signal.SIGINT)
@@ -65,7 +65,7 @@ def test_a_second_interrupt_ends_at_once_if_it_is_another_one(seconds: float, go
 
 IN_THE_BACKGROUND = """
 import os, signal, sys, time
-from jcollect.commands.end import End
+from jcollect.stop_request import End
 
 for number in (signal.SIGINT, signal.SIGQUIT):
     signal.signal(number, signal.SIG_IGN)

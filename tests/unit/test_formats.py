@@ -14,11 +14,11 @@ import pytest
 
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import parse_address
-from jcollect.stream.columns import Columns
-from jcollect.stream.formats import compact_line, duration_text, json_line
-from jcollect.stream.histogram import BUCKETS, Histograms, bucket_of, middle_of
-from jcollect.stream.rows import Absent, Row, RowDecoder
-from jcollect.stream.summary import Summary
+from jcollect.sources.columns import Columns
+from jcollect.view.formats import compact_line, duration_text, json_line
+from jcollect.view.histogram import BUCKETS, Histograms, bucket_of, middle_of
+from jcollect.view.rows import Absent, Row, RowDecoder
+from jcollect.view.summary import Summary
 from jprobe.v1 import collector_pb2, probe_pb2
 
 PRESENT, UNREADABLE, CUT = 1 << 32, 1 << 33, 1 << 34

@@ -10,20 +10,20 @@ import pytest
 from test_formats import PRESENT, probe
 from test_stream import METHODS, decoded, messages_of
 
-from jcollect.discovery.maps import Place, mapped_pages, parse_maps, read_maps
-from jcollect.discovery.probes import Probe, numbered, probes_of
-from jcollect.discovery.process import NothingYetError, TracedProcess, look_again
-from jcollect.discovery.stub_library import StubLibrary, parse_stub_image
 from jcollect.errors import JcollectError
-from jcollect.stream.accounts import Accounts
-from jcollect.stream.columns import Columns
-from jcollect.stream.formats import compact_line, gate_text, json_line
-from jcollect.stream.hub import Hub, NoSuchProbeError
-from jcollect.stream.record import RecordDecoder
-from jcollect.stream.rows import RowDecoder
-from jcollect.stream.subscription import Subscription
-from jcollect.stream.summary import Summary
-from jcollect.stream.wire import decode, encode
+from jcollect.hub.accounts import Accounts
+from jcollect.hub.hub import Hub, NoSuchProbeError
+from jcollect.hub.subscription import Subscription
+from jcollect.hub.wire import decode, encode
+from jcollect.probes.probe import Probe, numbered, probes_of
+from jcollect.probes.process import NothingYetError, TracedProcess, look_again
+from jcollect.probes.stub_library import StubLibrary, parse_stub_image
+from jcollect.procfs.maps import Place, mapped_pages, parse_maps, read_maps
+from jcollect.sources.bpf.record import RecordDecoder
+from jcollect.sources.columns import Columns
+from jcollect.view.formats import compact_line, gate_text, json_line
+from jcollect.view.rows import RowDecoder
+from jcollect.view.summary import Summary
 from jprobe.v1 import collector_pb2, probe_pb2
 from ring_image import RingImage, record
 from stub_image import LONG, Method, StubImage, mark, own_image

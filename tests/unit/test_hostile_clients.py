@@ -14,17 +14,17 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+import jcollect.hub.hub
 import jcollect.rpc.limits
 import jcollect.rpc.prompt
 import jcollect.rpc.server
 import jcollect.rpc.service
-import jcollect.stream.hub
 from conditions import wait_until
-from jcollect.discovery.globs import Budget, TooCostlyError, matcher, names_matcher
+from jcollect.hub.subscription import Subscription
+from jcollect.hub.wire import decode
+from jcollect.probes.globs import Budget, TooCostlyError, matcher, names_matcher
 from jcollect.rpc.address import Address
-from jcollect.stream.columns import Columns
-from jcollect.stream.subscription import Subscription
-from jcollect.stream.wire import decode
+from jcollect.sources.columns import Columns
 from jprobe.v1 import collector_pb2, collector_pb2_grpc
 from served import StillSource, can_connect, described, one_event, serving, stub_at
 
@@ -146,7 +146,7 @@ def test_what_costs_more_than_its_budget_is_given_up() -> None:
 def test_a_request_that_takes_too_long_to_match_is_refused(
     address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jcollect.stream.hub, "MATCH_STEPS", 1000)
+    monkeypatch.setattr(jcollect.hub.hub, "MATCH_STEPS", 1000)
     costly = "to match the globs takes too long; ask with fewer or simpler ones"
     fields: dict[str, Any] = {"globs": ["*Order*x"]}
     with stub_at(address) as stub:
@@ -166,8 +166,8 @@ def test_globs_that_are_too_costly_for_later_probes_end_their_stream_alone(
         costly = stub.Subscribe(collector_pb2.SubscribeRequest(globs=["*Order*Service"]), timeout=20)
         cheap = stub.Subscribe(collector_pb2.SubscribeRequest(globs=["place"]), timeout=20)
         assert len(next(costly).schema.probes) == len(next(cheap).schema.probes) == PROBES
-        monkeypatch.setattr(jcollect.stream.hub, "_ADD_STEPS", 1)
-        monkeypatch.setattr(jcollect.stream.hub, "_ADD_STEPS_OF_ONE", 10)
+        monkeypatch.setattr(jcollect.hub.hub, "_ADD_STEPS", 1)
+        monkeypatch.setattr(jcollect.hub.hub, "_ADD_STEPS_OF_ONE", 10)
         source.hub.add(described(10, PROBES))
         assert len(next(cheap).schema.probes) == 10
         source.hub.publish(one_event(PROBES))
@@ -190,7 +190,7 @@ def test_events_go_on_while_somebodys_globs_are_matched(
         return is_meant
 
     before = source.hub.subscribe(())
-    monkeypatch.setattr(jcollect.stream.hub, "matcher", endless)
+    monkeypatch.setattr(jcollect.hub.hub, "matcher", endless)
     found: list[Subscription] = []
     matching = threading.Thread(target=lambda: found.append(source.hub.subscribe(["*"])))
     matching.start()

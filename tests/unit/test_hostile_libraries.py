@@ -13,18 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from jcollect.discovery import limits
-from jcollect.discovery.live import LiveProbe, read_live
-from jcollect.discovery.maps import read_maps
-from jcollect.discovery.probes import narrow, probes_of
-from jcollect.discovery.process import TracedProcess, look, look_again
-from jcollect.discovery.stub_library import (
+from jcollect import limits
+from jcollect.probes.live import LiveProbe, read_live
+from jcollect.probes.probe import narrow, probes_of
+from jcollect.probes.process import TracedProcess, look, look_again
+from jcollect.probes.stub_library import (
     MalformedLibraryError,
     StubLibrary,
     parse_stub_image,
     read_stub_library,
     read_stub_mappings,
 )
+from jcollect.procfs.maps import read_maps
 from stub_image import ENTRY, LONG, Method, StubImage
 
 PLACE = Method("com.acme.Orders", "place", (LONG,), kinds=(ENTRY,))

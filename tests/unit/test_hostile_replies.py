@@ -28,8 +28,8 @@ from jcollect.control.gateway import Gateway
 from jcollect.control.lease import leased_selection
 from jcollect.control.selected import Selected
 from jcollect.control.shares import Shares
-from jcollect.discovery.protobuf_fields import FieldsError, check_fields
 from jcollect.errors import JcollectError
+from jcollect.probes.protobuf_fields import FieldsError, check_fields
 from jprobe.v1.control_pb2 import ControlEndpoint, ControlReply, Selection
 from jprobe.v1.manifest_pb2 import TracedMethod
 from stub_gateway import TOKEN, reply_line, stub_gateway

@@ -15,12 +15,12 @@ import grpc
 import pytest
 
 from jcollect.errors import JcollectError
+from jcollect.hub.incoming import Incoming, SenselessStreamError
 from jcollect.rpc.address import Address, parse_address
 from jcollect.rpc.client import Client, SilentError
 from jcollect.rpc.service import GET_STATUS, SUBSCRIBE
-from jcollect.stream.incoming import Incoming, SenselessStreamError
-from jcollect.stream.printer import Printer, drain
-from jcollect.stream.summary import MOST_METHODS, Summary
+from jcollect.sinks.terminal import Printer, drain
+from jcollect.view.summary import MOST_METHODS, Summary
 from jprobe.v1 import collector_pb2
 from served import StillSource, described, serving
 
@@ -111,7 +111,7 @@ def test_what_a_server_says_of_itself_has_bounds() -> None:
 @pytest.mark.parametrize("of", ["probes", "values"])
 def test_a_message_of_empty_parts_is_not_made_into_objects(of: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixteen megabytes of empty parts would become a gigabyte."""
-    monkeypatch.setattr("jcollect.stream.elements.MOST_ELEMENTS", 100_000)
+    monkeypatch.setattr("jcollect.hub.elements.MOST_ELEMENTS", 100_000)
     parts = (b"\x0a\x00" if of == "probes" else b"\x52\x00") * (8 << 20)
     if of == "values":
         parts = b"\x0a" + varint(len(parts)) + parts
@@ -153,7 +153,7 @@ def test_batches_that_are_not_as_described_are_not_read(columns: dict[str, Any],
 
 
 def test_descriptions_that_go_on_and_on_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jcollect.stream.incoming.MOST_DESCRIBED_BYTES", 100_000)
+    monkeypatch.setattr("jcollect.hub.incoming.MOST_DESCRIBED_BYTES", 100_000)
     incoming = Incoming()
     for _ in range(5):
         # Descriptions of the same probes again use no more memory.

@@ -13,14 +13,14 @@ from test_hostile_servers import response, server, varint
 
 from jcollect.commands.observe import Notices
 from jcollect.errors import JcollectError
+from jcollect.hub.incoming import Incoming, SenselessStreamError
+from jcollect.hub.wire import encode
 from jcollect.rpc.address import Address, default_address, parse_address, pid_of
 from jcollect.rpc.client import Client
 from jcollect.rpc.find import find_place
-from jcollect.stream.columns import Columns
-from jcollect.stream.incoming import Incoming, SenselessStreamError
-from jcollect.stream.printer import Printer
-from jcollect.stream.throttling import Throttled
-from jcollect.stream.wire import encode
+from jcollect.sinks.terminal import Printer
+from jcollect.sources.columns import Columns
+from jcollect.view.throttling import Throttled
 from jprobe.v1 import collector_pb2, probe_pb2
 from served import described
 
@@ -107,7 +107,7 @@ def test_long_names_of_many_events_are_not_kept_until_all_are_printed() -> None:
 def test_numbers_without_end_are_not_made_into_objects(
     numbers: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jcollect.stream.elements.MOST_ELEMENTS", 100_000)
+    monkeypatch.setattr("jcollect.hub.elements.MOST_ELEMENTS", 100_000)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(SenselessStreamError, match="cannot be decoded: it has more than 100,000 parts"):
         Incoming().decode(numbers)
@@ -121,7 +121,7 @@ def test_numbers_are_counted_as_what_they_are() -> None:
 
 
 def test_no_more_probes_are_throttled_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jcollect.stream.incoming.MOST_PROBES", 10)
+    monkeypatch.setattr("jcollect.hub.incoming.MOST_PROBES", 10)
     with pytest.raises(SenselessStreamError, match="it names 11 probes at a time"):
         Incoming().decode(response(throttling=collector_pb2.Throttling(ended=[1] * 11)))
 

@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from jcollect.discovery.hsperfdata import texts_of
-from jcollect.discovery.java_command import main_class, words_of
+from jcollect.procfs.hsperfdata import texts_of
+from jcollect.procfs.java_command import main_class, words_of
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from jcollect.discovery import stub_library
-from jcollect.discovery.host import Host
-from jcollect.discovery.known_images import KnownImages
-from jcollect.discovery.process import TracedProcess, check_exists, look, look_again
-from jcollect.discovery.stub_library import StubImage as ParsedImage
-from jcollect.discovery.stub_library import parse_stub_image
 from jcollect.errors import NoFilesError
+from jcollect.probes import stub_library
+from jcollect.probes.host import Host
+from jcollect.probes.known_images import KnownImages
+from jcollect.probes.process import TracedProcess, check_exists, look, look_again
+from jcollect.probes.stub_library import StubImage as ParsedImage
+from jcollect.probes.stub_library import parse_stub_image
 from jcollect.procfs import apart as apart_module
 from jcollect.procfs.mapped_answer import FileState
 from stub_image import ENTRY, LONG, Method, StubImage

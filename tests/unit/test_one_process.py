@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 
 from jcollect import budget, crew
-from jcollect.attach import claims
-from jcollect.attach.claims import Claimant, Claims
 from jcollect.budget import Bucket, Budgets
-from jcollect.commands import following
-from jcollect.commands.loading import Loading
-from jcollect.commands.telling import MAX_LINE, PROCESS_LINES, USER_LINES, Telling
 from jcollect.control.cancel import Cancellation, is_cancelled, stopped_by
 from jcollect.crew import Crew
-from jcollect.discovery.host import Host
 from jcollect.errors import JcollectError
-from jcollect.stream.accounts import Accounts, Share, Totals, exact_sum
+from jcollect.hub.accounts import Accounts, Share, Totals, exact_sum
+from jcollect.probes.host import Host
+from jcollect.session import following
+from jcollect.session.loading import Loading
+from jcollect.session.process_lines import MAX_LINE, PROCESS_LINES, USER_LINES, Telling
+from jcollect.sources.bpf import claims
+from jcollect.sources.bpf.claims import Claimant, Claims
 
 MOST_U64 = (1 << 64) - 1
 
@@ -260,7 +260,7 @@ class Lines:
 
 
 def test_a_process_that_brings_about_many_warnings_gets_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jcollect.commands.telling.owner_of", lambda pid: 1000)
+    monkeypatch.setattr("jcollect.session.process_lines.owner_of", lambda pid: 1000)
     said = Lines()
     for number in range(10_000):
         said.telling.warn(4711, f"{number} " + "x" * 50_000)
@@ -275,7 +275,7 @@ def test_a_process_that_brings_about_many_warnings_gets_few_lines(monkeypatch: p
 
 
 def test_many_processes_of_a_user_get_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jcollect.commands.telling.owner_of", lambda pid: 1000 + pid // 1_000_000)
+    monkeypatch.setattr("jcollect.session.process_lines.owner_of", lambda pid: 1000 + pid // 1_000_000)
     said = Lines()
     for pid in range(10_000):
         said.telling.warn(pid, "leaving out")

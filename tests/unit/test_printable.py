@@ -7,8 +7,8 @@ import tracemalloc
 
 import pytest
 
-from jcollect.commands.control import json_bytes
-from jcollect.commands.tables import print_table
+from jcollect.cli.replies import json_bytes
+from jcollect.cli.tables import print_table
 from jcollect.printable import json_text, printable
 
 BIDIRECTIONAL = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

@@ -8,16 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jcollect.discovery.live import LiveProbe
-from jcollect.discovery.probes import Probe, probes_of
-from jcollect.discovery.stub_library import StubLibrary, parse_stub_image
-from jcollect.stream.accounts import Accounts, Totals
-from jcollect.stream.columns import U32, Batch, Columns
-from jcollect.stream.hub import Hub, NoSuchProbeError
-from jcollect.stream.record import RecordDecoder
-from jcollect.stream.rows import Cut, RowDecoder
-from jcollect.stream.subscription import CutError, Subscription
-from jcollect.stream.wire import decode, encode
+from jcollect.hub.accounts import Accounts, Totals
+from jcollect.hub.hub import Hub, NoSuchProbeError
+from jcollect.hub.subscription import CutError, Subscription
+from jcollect.hub.wire import decode, encode
+from jcollect.probes.live import LiveProbe
+from jcollect.probes.probe import Probe, probes_of
+from jcollect.probes.stub_library import StubLibrary, parse_stub_image
+from jcollect.sources.bpf.record import RecordDecoder
+from jcollect.sources.columns import U32, Batch, Columns
+from jcollect.view.rows import Cut, RowDecoder
 from jprobe.v1 import collector_pb2
 from ring_image import CUT, PRESENT, TIME, RingImage, record
 from stub_image import BOOLEAN, INT, LONG, STRING, Method, StubImage

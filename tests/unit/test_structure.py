@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,17 +12,54 @@ import pytest
 import jcollect
 
 ROOT = Path(jcollect.__file__).parent
-LAYERS = ["procfs", "discovery", "control", "attach", "stream", "rpc", "commands"]
+LAYERS = [
+    "procfs", "probes", "control", "sources", "hub", "view", "session", "sinks", "rpc", "cli", "commands",
+]  # fmt: skip
+# Modules at the top of jcollect are below all layers, except the two that start it.
+STARTS = ["__init__", "__main__"]
+
+
+def imports_of(file: Path) -> set[str]:
+    """Returns the modules and packages of jcollect that a file imports, as dotted names below jcollect."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("jcollect"):
+            package = ROOT.parent / Path(*node.module.split("."))
+            for alias in node.names:
+                is_module = (package / f"{alias.name}.py").exists() or (package / alias.name).is_dir()
+                found.add(f"{node.module}.{alias.name}" if is_module else node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith("jcollect")}
+    return {name.removeprefix("jcollect").removeprefix(".") for name in found} - {""}
+
+
+def name_of(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_every_package_is_a_layer() -> None:
+    assert {file.parent.name for file in ROOT.glob("*/__init__.py")} == set(LAYERS)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_no_import_runs_upwards(layer: str) -> None:
-    above = {f"jcollect.{name}" for name in LAYERS[LAYERS.index(layer) + 1 :]}
-    for file in (ROOT / layer).glob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                package = ".".join(node.module.split(".")[:2])
-                assert package not in above, f"{file.name} imports {node.module}"
+    above = LAYERS[LAYERS.index(layer) + 1 :]
+    files = list((ROOT / layer).rglob("*.py"))
+    assert files
+    for file in files:
+        for name in imports_of(file):
+            assert name.split(".")[0] not in above, f"{file.name} imports {name}"
+
+
+def test_the_foundation_imports_no_layer() -> None:
+    for file in ROOT.glob("*.py"):
+        if file.stem not in STARTS:
+            assert not {name.split(".")[0] for name in imports_of(file)} & set(LAYERS), file.name
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graph = {name_of(file): imports_of(file) for file in ROOT.rglob("*.py")}
+    TopologicalSorter(graph).prepare()
 
 
 JAVA_ROOT = Path(__file__).resolve().parents[2] / "java-agent/src/main/java/io/jprobe"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from jcollect.discovery.faults import Faults
-from jcollect.discovery.maps import Mapping, parse_maps
-from jcollect.discovery.probes import narrow, probes_of
-from jcollect.discovery.process import find_process
-from jcollect.discovery.stub_library import (
+from jcollect.errors import JcollectError
+from jcollect.probes.faults import Faults
+from jcollect.probes.probe import narrow, probes_of
+from jcollect.probes.process import find_process
+from jcollect.probes.stub_library import (
     MalformedLibraryError,
     StubLibrary,
     find_stub_mappings,
@@ -21,8 +21,8 @@ from jcollect.discovery.stub_library import (
     parse_stub_image,
     read_stub_library,
 )
-from jcollect.discovery.usdt_notes import parse_notes
-from jcollect.errors import JcollectError
+from jcollect.probes.usdt_notes import parse_notes
+from jcollect.procfs.maps import Mapping, parse_maps
 from stub_image import ABSENT, BOOLEAN, ENTRY, INT, LONG, STRING, Method, StubImage, captured
 
 PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")

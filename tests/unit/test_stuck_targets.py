@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conditions import wait_until
-from jcollect.discovery.host import Host, HostProcess
+from jcollect.probes.host import Host, HostProcess
 from stub_image import LONG, StubImage, mark, own_image
 from stuck_fs import stuck_fs
 
@@ -79,7 +79,7 @@ def prepared(folder: Path, held: Path, release: str | None) -> tuple[str | Path,
 
 
 def states_of(image: StubImage) -> int:
-    from jcollect.discovery.stub_image import parse_stub_image
+    from jcollect.probes.stub_image import parse_stub_image
 
     return parse_stub_image(image.build()).states.address
 

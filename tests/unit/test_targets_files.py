@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from test_jvm_from_outside import perf_data
 
-from jcollect.discovery.java_process import name_and_version
-from jcollect.discovery.jvm import describe_jvm, is_perfdata
-from jcollect.discovery.maps import Mapping, read_maps
 from jcollect.procfs.files import open_directory, read_file
 from jcollect.procfs.identity import Identity
+from jcollect.procfs.java_process import name_and_version
+from jcollect.procfs.jvm import describe_jvm, is_perfdata
+from jcollect.procfs.maps import Mapping, read_maps
 from jcollect.procfs.status import only_user, real_user
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jcollect.commands.written_file import open_to_write
+from jcollect.cli.written_file import open_to_write
 
 SOMEBODY = 64041
 

@@ -11,9 +11,9 @@ from types import FrameType
 import click
 
 from jcollect import __version__
-from jcollect.commands.output import flush_stdout, open_standard_streams, write_status
+from jcollect.cli.privileges import NEEDED, keep_for
+from jcollect.console import flush_stdout, open_standard_streams, write_status
 from jcollect.errors import Interrupted, explain
-from jcollect.privileges import NEEDED, keep_for
 from jcollect.procfs.apart import start_ahead
 from jcollect.procfs.capabilities import SYS_PTRACE
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from jcollect.attach.compilation import Compilation
-from jcollect.commands.options import (
+from jcollect.cli.options import (
     duration_option,
     fail_on_loss_option,
     max_events_option,
@@ -13,10 +12,11 @@ from jcollect.commands.options import (
     select_option,
 )
 from jcollect.errors import JcollectError
+from jcollect.sources.bpf.compilation import Compilation
 
-# Of counters these are four rows of 16 MiB (attach/handlers.py).
+# Of counters these are four rows of 16 MiB (sources/bpf/bpf_programs.py).
 _MOST_PROBES = 1 << 20
-# As attach/kernel.py has them, which is imported later.
+# As sources/bpf/kernel.py has them, which is imported later.
 _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 
 
@@ -115,8 +115,8 @@ def attach(
     # The first time that takes a second, in which all that follows can be imported.
     compilation = Compilation.start()
     try:
-        from jcollect.commands.serving import Serving, serve
-        from jcollect.commands.targets import Asked
+        from jcollect.cli.serving import Serving, serve
+        from jcollect.session.targets import Asked
 
         asked = Asked(tuple(dict.fromkeys(pids)), names, every, globs, selectors, wait)
         settings = {

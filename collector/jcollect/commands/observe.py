@@ -8,24 +8,21 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from jcollect.commands.end import End
-from jcollect.commands.options import (
+from jcollect.cli.options import (
     address_argument,
     check_no_loss,
     duration_option,
     fail_on_loss_option,
     max_events_option,
-    plural,
     probe_option,
-    status,
-    warn,
 )
-from jcollect.commands.output import Stdout
-from jcollect.commands.waiting import wait_for
+from jcollect.cli.waiting import wait_for
+from jcollect.console import Stdout, plural, status, warn
 from jcollect.rpc.address import Address
 from jcollect.rpc.client import Client
 from jcollect.rpc.find import Place, find_place
-from jcollect.stream.printer import Printer, lost_text, stage_name
+from jcollect.sinks.terminal import Printer, lost_text, stage_name
+from jcollect.stop_request import End
 from jcollect.workers import Failures, Worker
 
 # Notices at once, and each second after that. A collector sends fewer.

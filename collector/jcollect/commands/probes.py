@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 import click
 
-from jcollect.commands.control import echo_json
-from jcollect.commands.options import pid_argument, plural, probe_option, status, warn
-from jcollect.commands.tables import print_table
-from jcollect.discovery.live import LiveProbe, read_live
-from jcollect.discovery.probes import KIND_NAMES, MARK, STATE_NAMES, Probe
-from jcollect.discovery.process import TracedProcess, explain, find_process
+from jcollect.cli.options import pid_argument, probe_option
+from jcollect.cli.replies import echo_json
+from jcollect.cli.tables import print_table
+from jcollect.console import plural, status, warn
 from jcollect.errors import JcollectError
-from jcollect.stream.formats import gate_text
+from jcollect.probes.live import LiveProbe, read_live
+from jcollect.probes.probe import KIND_NAMES, MARK, STATE_NAMES, Probe
+from jcollect.probes.process import TracedProcess, explain, find_process
+from jcollect.view.formats import gate_text
 from jprobe.v1 import manifest_pb2
 
 

@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass, field
 
 import click
 
-from jcollect.commands.control import echo_json, json_option
-from jcollect.commands.options import plural, status, warn
-from jcollect.commands.tables import print_table
-from jcollect.discovery.host import Host, HostProcess
-from jcollect.discovery.live import read_live
-from jcollect.discovery.probes import STATE_NAMES, probes_of
-from jcollect.discovery.process import look
+from jcollect.cli.replies import echo_json, json_option
+from jcollect.cli.tables import print_table
+from jcollect.console import plural, status, warn
 from jcollect.errors import JcollectError
+from jcollect.probes.host import Host, HostProcess
+from jcollect.probes.live import read_live
+from jcollect.probes.probe import STATE_NAMES, probes_of
+from jcollect.probes.process import look
 from jcollect.rpc.address import pid_of
 from jcollect.rpc.find import ask_collectors
 

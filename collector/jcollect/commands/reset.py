@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import click
 
-from jcollect.commands.control import (
-    as_dict,
-    echo,
-    echo_json,
-    json_option,
-    no_load_option,
-    timeout_option,
-    took,
-)
-from jcollect.commands.options import pid_argument
+from jcollect.cli.options import pid_argument
+from jcollect.cli.replies import as_dict, echo, echo_json, json_option, no_load_option, timeout_option
 from jcollect.control.agent import find_agent
 from jcollect.control.ensure import command_agent
+from jcollect.control.selected import took
 from jcollect.control.undone import check_undone
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from jcollect.commands.control import (
+from jcollect.cli.options import pid_argument
+from jcollect.cli.replies import (
     all_option,
     as_dict,
     echo,
@@ -15,11 +16,11 @@ from jcollect.commands.control import (
     json_option,
     no_load_option,
     timeout_option,
-    took,
     totals,
 )
-from jcollect.commands.options import pid_argument, plural, warn
+from jcollect.console import plural, warn
 from jcollect.control.ensure import ensure_agent
+from jcollect.control.selected import took
 
 
 @click.command()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from jcollect.commands.control import (
+from jcollect.cli.options import pid_argument
+from jcollect.cli.replies import (
     all_option,
     as_dict,
     echo,
@@ -13,11 +14,11 @@ from jcollect.commands.control import (
     json_option,
     no_load_option,
     timeout_option,
-    took,
 )
-from jcollect.commands.options import pid_argument, plural
+from jcollect.console import plural
 from jcollect.control.ensure import command_agent
 from jcollect.control.methods import methods_of
+from jcollect.control.selected import took
 
 
 @click.command("set")

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from jcollect.commands.books import echo_collector, limit_text, overhead_text
-from jcollect.commands.control import (
+from jcollect.cli.hit_counts import echo_collector, limit_text, overhead_text
+from jcollect.cli.options import address_argument
+from jcollect.cli.replies import (
     all_option,
     as_dict,
     echo,
@@ -21,7 +22,7 @@ from jcollect.commands.control import (
     json_option,
     timeout_option,
 )
-from jcollect.commands.options import address_argument, plural, warn
+from jcollect.console import plural, warn
 from jcollect.control.agent import Agent, find_agent
 from jcollect.control.ensure import connect
 from jcollect.control.overview import Overview, overview_of

@@ -14,27 +14,25 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from jcollect.commands.end import End
-from jcollect.commands.options import (
+from jcollect.cli.options import (
     address_argument,
     check_no_loss,
     duration_option,
     fail_on_loss_option,
-    plural,
     probe_option,
-    warn,
 )
-from jcollect.commands.output import leave_stdout
-from jcollect.commands.waiting import wait_for
+from jcollect.cli.waiting import wait_for
+from jcollect.console import leave_stdout, plural, warn
+from jcollect.hub.incoming import Incoming
 from jcollect.printable import printable
 from jcollect.rpc.client import Client
 from jcollect.rpc.find import find_place
-from jcollect.stream.columns import Columns
-from jcollect.stream.formats import duration_text
-from jcollect.stream.incoming import Incoming
-from jcollect.stream.printer import lost_text, stage_name
-from jcollect.stream.summary import MethodSummary, Summary
-from jcollect.stream.throttling import Throttled
+from jcollect.sinks.terminal import lost_text, stage_name
+from jcollect.sources.columns import Columns
+from jcollect.stop_request import End
+from jcollect.view.formats import duration_text
+from jcollect.view.summary import MethodSummary, Summary
+from jcollect.view.throttling import Throttled
 from jcollect.workers import Failures, Worker
 from jprobe.v1 import collector_pb2
 

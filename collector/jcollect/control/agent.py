@@ -6,17 +6,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jcollect.discovery.live import LiveProbe, read_live, read_states
-from jcollect.discovery.maps import read_maps
-from jcollect.discovery.probes import Probe
-from jcollect.discovery.process import check_exists
-from jcollect.discovery.stub_library import (
+from jcollect.errors import JcollectError
+from jcollect.probes.live import LiveProbe, read_live, read_states
+from jcollect.probes.probe import Probe
+from jcollect.probes.process import check_exists
+from jcollect.probes.stub_library import (
     MalformedLibraryError,
     StubLibrary,
     find_stub_mappings,
     read_stub_library,
 )
-from jcollect.errors import JcollectError
+from jcollect.procfs.maps import read_maps
 from jprobe.v1 import probe_pb2
 
 _RETIRED = probe_pb2.PROBE_STATE_RETIRED

@@ -18,7 +18,7 @@ from py4j import protocol
 
 from jcollect.control.cancel import is_cancelled
 from jcollect.control.shares import Shares
-from jcollect.discovery.protobuf_fields import FieldsError, check_fields
+from jcollect.probes.protobuf_fields import FieldsError, check_fields
 from jcollect.told import told
 from jprobe.v1 import control_pb2
 

@@ -13,8 +13,8 @@ from jcollect.control.loading import load_agent
 from jcollect.control.refusal import NoThreadsError
 from jcollect.control.standard_error import would_wait
 from jcollect.control.target import read_target
-from jcollect.discovery.maps import read_maps
 from jcollect.errors import JcollectError
+from jcollect.procfs.maps import read_maps
 
 
 def ensure_agent(pid: int, *, may_load: bool = True, seconds: float = ANSWER_SECONDS) -> Gateway:

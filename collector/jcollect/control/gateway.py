@@ -27,8 +27,8 @@ from jcollect.control.answers import (
 from jcollect.control.cancel import stopped_by
 from jcollect.control.network import in_network_of
 from jcollect.control.selected import Selected
-from jcollect.discovery.process import is_stopped
 from jcollect.errors import JcollectError
+from jcollect.probes.process import is_stopped
 from jcollect.procfs.owner import owner_of
 from jprobe.v1 import control_pb2
 

@@ -12,10 +12,10 @@ from jcollect.control.ensure import connect, ensure_agent
 from jcollect.control.gateway import ANSWER_SECONDS
 from jcollect.control.selected import Selected, kept
 from jcollect.control.target import exists
-from jcollect.discovery.live import not_retired
-from jcollect.discovery.probes import probes_of
-from jcollect.discovery.process import is_stopped
 from jcollect.errors import JcollectError
+from jcollect.probes.live import not_retired
+from jcollect.probes.probe import probes_of
+from jcollect.probes.process import is_stopped
 
 _SECONDS = 5.0
 # An agent that nobody needs ends at once; whether other clients need it cannot be told from outside.

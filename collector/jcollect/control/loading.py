@@ -16,11 +16,11 @@ from jcollect.control.jdk import find_libjvm
 from jcollect.control.refusal import cannot_load, cannot_start_thread
 from jcollect.control.standard_error import would_wait
 from jcollect.control.target import Target, held, read_target
-from jcollect.discovery.jvm import is_perfdata, perf_texts
-from jcollect.discovery.maps import Mapping, read_maps
 from jcollect.errors import JcollectError
 from jcollect.printable import printable
 from jcollect.procfs.identity import can_become
+from jcollect.procfs.jvm import is_perfdata, perf_texts
+from jcollect.procfs.maps import Mapping, read_maps
 
 LOADING_SECONDS = 30.0
 

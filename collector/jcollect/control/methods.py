@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jcollect.control.agent import find_agent, read_live_of
-from jcollect.discovery.probes import ENTRY, Probe, narrow, probes_of
 from jcollect.errors import JcollectError
+from jcollect.probes.probe import ENTRY, Probe, narrow, probes_of
 from jprobe.v1 import probe_pb2
 
 

@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from jcollect.control.agent import Agent, read_live_of
-from jcollect.discovery.overhead import Overhead, find_guarded, read_overhead
-from jcollect.discovery.probes import STATE_NAMES, probes_of
-from jcollect.discovery.process import TracedProcess
+from jcollect.probes.overhead import Overhead, find_guarded, read_overhead
+from jcollect.probes.probe import STATE_NAMES, probes_of
+from jcollect.probes.process import TracedProcess
 from jprobe.v1 import probe_pb2
 
 

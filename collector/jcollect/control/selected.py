@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 
 from jcollect.control.shares import Shares
-from jcollect.discovery.probes import Probe
 from jcollect.errors import JcollectError
+from jcollect.probes.probe import Probe
 from jcollect.procfs.owner import owner_of
 from jprobe.v1 import control_pb2
 
@@ -83,3 +83,7 @@ def _is_in(hashes: array[int], name: Hashable) -> bool:
     key = hash(name)
     at = bisect_left(hashes, key)
     return at < len(hashes) and hashes[at] == key
+
+
+def took(reply: control_pb2.ControlReply | Selected) -> str:
+    return f"{reply.took_nanos / 1e6:,.0f} ms"

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from jcollect.control import standard_stream
 from jcollect.control.target import Target
-from jcollect.discovery.jvm import command_line, describe_jvm, is_libjvm, is_perfdata
-from jcollect.discovery.maps import Mapping
 from jcollect.procfs.apart import apart
+from jcollect.procfs.jvm import command_line, describe_jvm, is_libjvm, is_perfdata
+from jcollect.procfs.maps import Mapping
 
 _WARNS_SINCE = 21
 _SILENCED_BY = "-XX:+EnableDynamicAgentLoading"

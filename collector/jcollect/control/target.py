@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from jcollect.control import stub_directory
 from jcollect.control.process_status import ProcessStatus, check_lives, read_status
-from jcollect.discovery.process import check_exists, is_stopped
 from jcollect.errors import JcollectError
+from jcollect.probes.process import check_exists, is_stopped
 from jcollect.procfs.apart import apart
 from jcollect.procfs.identity import Identity
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from jcollect.control.agent import Agent, agent_libraries, is_retired
 from jcollect.control.target import exists
-from jcollect.discovery.stub_library import StubLibrary
 from jcollect.errors import JcollectError
 from jcollect.printable import printable
+from jcollect.probes.stub_library import StubLibrary
 
 _SECONDS = 5.0
 _POLL_SECONDS = 0.02

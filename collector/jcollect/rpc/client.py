@@ -14,14 +14,14 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from jcollect.discovery.process import is_stopped
 from jcollect.errors import JcollectError
+from jcollect.hub.elements import parse
+from jcollect.hub.incoming import SenselessStreamError
 from jcollect.last_resort import last_resort, say_when_aborted
+from jcollect.probes.process import is_stopped
 from jcollect.rpc.address import Address
 from jcollect.rpc.keepalive import OPTIONS
 from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SERVICE, SUBSCRIBE
-from jcollect.stream.elements import parse
-from jcollect.stream.incoming import SenselessStreamError
 from jcollect.workers import check_can_open, check_can_start
 from jprobe.v1 import collector_pb2
 

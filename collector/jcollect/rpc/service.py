@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 import grpc
 
-from jcollect.discovery.globs import TooCostlyError
 from jcollect.errors import explain
+from jcollect.hub.hub import Hub, NoSuchProbeError
+from jcollect.hub.subscription import CutError, Subscription, TooSlowError
+from jcollect.probes.globs import TooCostlyError
 from jcollect.rpc.limits import MOST_STREAMS, Slots, Turns, refuse_if_too_large
-from jcollect.stream.hub import Hub, NoSuchProbeError
-from jcollect.stream.subscription import CutError, Subscription, TooSlowError
 from jcollect.workers import Failures
 from jprobe.v1 import collector_pb2
 

@@ -9,7 +9,7 @@ import sys
 
 from bcc import BPF, USDT
 
-from jcollect.attach.compilation import bpf_directory
+from jcollect.sources.bpf.compilation import bpf_directory
 
 pid, probe, *sizes = sys.argv[1:]
 types = [f"{'' if size.startswith('-') else 'u'}int{8 * abs(int(size))}_t" for size in sizes]

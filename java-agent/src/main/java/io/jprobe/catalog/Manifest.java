@@ -16,7 +16,7 @@ public final class Manifest {
 
   /**
    * Collectors read more of one library (MAX_MANIFEST_BYTES and MAX_PROBES in
-   * collector/jcollect/discovery/limits.py), so that there is room for the method that goes over.
+   * collector/jcollect/limits.py), so that there is room for the method that goes over.
    */
   private static final int ENOUGH_BYTES = 8 << 20;
 

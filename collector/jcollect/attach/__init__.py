@@ -1,1 +1,0 @@
-"""From probes to a filling ring: handlers loaded, links made and destroyed, arming awaited."""

@@ -1,0 +1,177 @@
+"""How a collector's status is printed: what it is attached to and how, and where every hit has gone."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jcollect.cli.replies import echo
+from jcollect.cli.tables import print_table
+from jcollect.console import plural
+from jcollect.probes.overhead import percent_of_a_core
+from jcollect.probes.probe import MARK, STATE_NAMES
+from jcollect.rpc.address import Address
+from jcollect.view.formats import duration_text
+from jprobe.v1 import collector_pb2, probe_pb2
+
+# What is there at an attach point, by its distance from the stub's start in bytes.
+_POINTS = {0: "nop (+0)", 1: "nop5 (+1)", 6: "nop10 (+6)"}
+_ROWS = 10
+_NAMED = 3
+_WHY_NOT: dict[int, str] = {
+    probe_pb2.PROBE_STATE_DORMANT: "the agent has not seen that somebody is attached",
+    probe_pb2.PROBE_STATE_ARMING: "the agent is weaving",
+    probe_pb2.PROBE_STATE_WAITING: "its class is loaded and not used yet, and woven when it is",
+    probe_pb2.PROBE_STATE_FAILED: "cannot be woven; the JVM's log says why",
+    probe_pb2.PROBE_STATE_THROTTLED: "unwoven for now: the probes of its process cost more than max-overhead",
+    probe_pb2.PROBE_STATE_RETIRED: "the class is gone, or it is selected no longer",
+}
+
+
+def echo_collector(address: Address, status: collector_pb2.GetStatusResponse, everything: bool) -> None:
+    """For people. `everything`: each probe, and not those that were hit most."""
+    seconds = max(1e-9, time.time() - status.started_unix_nanos / 1e9)
+    lasts = f"for {duration_text(seconds * 1e9)}, with {status.cpu_nanos / 1e7 / seconds:.1f}% of a CPU"
+    echo(f"collector: {status.version} in PID {status.pid}, at {address.text}, {lasts}")
+    for process in status.processes:
+        echo(
+            f"attached: to PID {process.pid} ({process.name}), {process.armed:,} of "
+            f"{plural(process.probes, 'probe')} armed, {_count(process.libraries, 'stub library')} linked"
+        )
+        echo_overhead(process)
+        # The books of a single process equal the total, except for what exited processes have added.
+        if len(status.processes) > 1:
+            echo(f"books of PID {process.pid}: {books_text(process.books)}")
+    echo(f"link: {status.link} at {_points(status)}")
+    _echo_not_live(status)
+    echo(f"books: {books_text(status.books)}")
+    ring = f"ring: {status.ring_used_bytes:,} of {status.ring_bytes:,} bytes are waiting to be read"
+    echo(ring + (f"; {plural(status.late, 'event')} came late" if status.late else ""))
+    if status.clock_set_nanos:
+        echo(f"clock: was set by {status.clock_set_nanos / 1e9:+.3f} s since; event times have not followed")
+    for each in status.subscribers:
+        echo(
+            f"subscriber: {each.peer}: {plural(each.events, 'event')} = {each.delivered:,} delivered "
+            f"+ {each.queued:,} waiting + {each.lost:,} lost"
+        )
+    if status.lost_by_gone_subscribers:
+        echo(f"subscribers that have gone: {plural(status.lost_by_gone_subscribers, 'event')} lost")
+    _echo_probes(status, everything)
+
+
+def echo_overhead(process: collector_pb2.AttachedProcess) -> None:
+    """What the probes cost the process; nothing where that is not known."""
+    if process.HasField("overhead"):
+        cost = process.overhead
+        since = percent_of_a_core(cost.cost_nanos, cost.elapsed_nanos / 1e9)
+        most = limit_text(cost.max_percent, cost.asked_percent, cost.available_nanos, cost.max_percent_now)
+        echo(
+            f"overhead: the probes of PID {process.pid} cost "
+            f"{overhead_text(cost.recent_nanos, cost.hit_nanos)}, {since:.1f}% since attached; "
+            f"at most {most}"
+        )
+    if process.throttled:
+        echo(f"THROTTLED: {plural(process.throttled, 'probe')} of PID {process.pid}, see below")
+
+
+def overhead_text(recent_ns: int, hit_ns: int) -> str:
+    """Of the last five seconds."""
+    return f"{percent_of_a_core(recent_ns, 5):.1f}% of a core at {hit_ns:,} ns a hit"
+
+
+def limit_text(percent: int, asked: int, available_ns: int, now: float) -> str:
+    """Returns the overhead limit, and why it is lower than the requested one."""
+    if not percent:
+        return "anything (max-overhead is 0)"
+    why = ""
+    if percent < asked:
+        why = f" (max-overhead is {asked}%, and the program can get {available_ns / 1e9:.2f} cores)"
+    if now < percent - 0.5:
+        why += f"; {now:.0f}% now, for the CPU time that the program uses"
+    return f"{percent}%{why}"
+
+
+def books_text(books: collector_pb2.Books) -> str:
+    """As the last line of attach says it."""
+    lost = books.lost_in_kernel_ring + books.lost_in_collector
+    left = books.hits - books.delivered - books.filtered - books.throttled - lost
+    throttled = f" + {books.throttled:,} throttled" if books.throttled else ""
+    return (
+        f"{books.hits:,} hits = {books.delivered:,} delivered + {books.filtered:,} filtered{throttled} "
+        f"+ {lost:,} lost (kernel ring {books.lost_in_kernel_ring:,}, collector {books.lost_in_collector:,})"
+        + (f" + {left:,} on their way" if left else "")
+    )
+
+
+def name_of(probe: collector_pb2.Probe) -> str:
+    return f"{probe.provider}:{probe.name}"
+
+
+def _points(status: collector_pb2.GetStatusResponse) -> str:
+    counts = Counter(each.attach_point for each in status.probes if each.is_linked)
+    found = [
+        f"{_POINTS.get(point, f'+{point}')} for {plural(n, 'probe')}" for point, n in sorted(counts.items())
+    ]
+    return ", ".join(found) or "nothing"
+
+
+def _echo_not_live(status: collector_pb2.GetStatusResponse) -> None:
+    """Every probe that is attached to and does not fire, by the reason."""
+    names: dict[int, list[str]] = {}
+    for each in status.probes:
+        if each.is_linked and each.probe.kind != MARK and each.probe.state != probe_pb2.PROBE_STATE_ARMED:
+            names.setdefault(each.probe.state, []).append(name_of(each.probe))
+    for state, probes in sorted(names.items()):
+        more = f", and {len(probes) - _NAMED:,} more" if len(probes) > _NAMED else ""
+        reason = _WHY_NOT.get(state, "for no known reason")
+        echo(
+            f"not live: {plural(len(probes), 'probe')} {STATE_NAMES.get(state, '?')} ({reason}): "
+            f"{', '.join(probes[:_NAMED])}{more}"
+        )
+
+
+def _echo_probes(status: collector_pb2.GetStatusResponse, everything: bool) -> None:
+    ordered = sorted(status.probes, key=lambda each: -each.books.hits)
+    shown = ordered if everything else [each for each in ordered[:_ROWS] if each.books.hits]
+    if not shown:
+        return
+    columns = [column for column in _COLUMNS if column.head != "THROTTLED" or _is_throttled(status.books)]
+    print_table(
+        tuple(column.head for column in columns),
+        [tuple(column.text(each) for column in columns) for each in shown],
+        right=frozenset(range(len(columns) - 2)),
+    )
+    if len(ordered) > len(shown):
+        echo(f"and {plural(len(ordered) - len(shown), 'probe')} more; --all lists them")
+
+
+def _throttled_text(books: collector_pb2.Books) -> str:
+    """Calls that were held back, and for how long calls were not even counted."""
+    unwoven = f" and {books.throttled_nanos / 1e9:.1f} s" if books.throttled_nanos else ""
+    return f"{books.throttled:,}{unwoven}"
+
+
+def _is_throttled(books: collector_pb2.Books) -> bool:
+    return bool(books.throttled or books.throttled_nanos)
+
+
+class _Column(NamedTuple):
+    head: str
+    text: Callable[[collector_pb2.ProbeBooks], str]
+
+
+_COLUMNS = (
+    _Column("HITS", lambda each: f"{each.books.hits:,}"),
+    _Column("DELIVERED", lambda each: f"{each.books.delivered:,}"),
+    _Column("FILTERED", lambda each: f"{each.books.filtered:,}"),
+    _Column("THROTTLED", lambda each: _throttled_text(each.books)),
+    _Column("LOST", lambda each: f"{each.books.lost_in_kernel_ring + each.books.lost_in_collector:,}"),
+    _Column("STATE", lambda each: STATE_NAMES.get(each.probe.state, "?")),
+    _Column("PROBE", lambda each: name_of(each.probe)),
+)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun[:-1]}ies"

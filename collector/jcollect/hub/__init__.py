@@ -1,0 +1,1 @@
+"""Orders, counts and encodes events once for all subscriptions."""

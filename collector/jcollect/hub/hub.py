@@ -1,0 +1,197 @@
+"""Hands batches to subscribers: encodes them once per distinct filter, and never waits for a subscriber.
+
+The reader calls the hub, so nothing that a subscriber asks for, including the matching of its globs, runs
+while the hub's lock is held.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from jcollect.hub.accounts import Accounts
+from jcollect.hub.memory_budget import Room
+from jcollect.hub.subscription import Served, Subscription
+from jcollect.hub.wire import encode
+from jcollect.probes.globs import Budget, matcher
+from jcollect.sources.columns import Batch
+from jprobe.v1 import collector_pb2
+
+# Of one subscriber: at a million events a second, the events of a second.
+QUEUE_BYTES = 64 << 20
+# Of all. Subscribers with less than an equal share of it may go on, so that it can become twice that.
+ALL_QUEUES_BYTES = 128 << 20
+# Matching steps (globs.Budget) per request. It suffices for 100,000 probes and 64 globs, half of whose text
+# is in many names.
+MATCH_STEPS = 5_000_000_000
+# Matching steps of each subscriber's globs when probes are added, which wait for it: per addition, and per
+# probe. Beyond this number of subscribers with globs, they share the total.
+_ADD_STEPS = 100_000_000
+_ADD_STEPS_OF_ONE = 6_000
+_ADD_SHARES = 8
+# Maximum number of globs that a message names, and of characters of each.
+_NAMED = 3
+_NAMED_LENGTH = 100
+
+
+class NoSuchProbeError(Exception):
+    """A subscription asks for what there is not: the message says for what."""
+
+
+class Hub:
+    """The subscribers of one collector, and the probes that they may hear of."""
+
+    def __init__(
+        self,
+        probes: Sequence[collector_pb2.Probe],
+        accounts: Accounts,
+        queue_bytes: int = QUEUE_BYTES,
+        all_queues_bytes: int = ALL_QUEUES_BYTES,
+    ) -> None:
+        self._probes = {probe.id: probe for probe in probes}
+        self._accounts = accounts
+        self._room = Room(queue_bytes, all_queues_bytes)
+        self._lock = threading.Lock()
+        # Held while probes are added or removed, and matched. The reader never takes it.
+        self._changing = threading.Lock()
+        self._subscriptions: list[Subscription] = []
+        self._ended = False
+        self.served = 0
+        self._lost_by_gone = 0
+
+    def subscribe(
+        self,
+        globs: Iterable[str],
+        probes: Iterable[collector_pb2.Probe] = (),
+        pids: Collection[int] = (),
+        peer: str = "",
+    ) -> Subscription:
+        """Subscribes from now on; `probes` are some of the hub's in their current state. `pids` narrow to the
+        probes of some processes; an empty set does not.
+
+        Raises NoSuchProbeError if the globs match nothing, TooCostlyError if matching them takes too long.
+        """
+        patterns = list(globs)
+        now = {probe.id: probe for probe in probes}
+        with self._lock:
+            known = dict(self._probes)
+        budget = Budget(MATCH_STEPS)
+        # Probes added since `probes` were read are described as they were when added.
+        described = [now.get(number, probe) for number, probe in known.items()]
+        subscription = Subscription(
+            meaning(patterns, pids, budget), described, self._accounts, self._room, peer, budget
+        )
+        with self._lock:
+            gone = [number for number, probe in known.items() if self._probes.get(number) is not probe]
+            more = [probe for number, probe in self._probes.items() if known.get(number) is not probe]
+            subscription.remove(gone)
+            if not subscription.add(more) and patterns and not subscription.described:
+                subscription.close()
+                raise NoSuchProbeError(_few(patterns))
+            self.served += 1
+            if self._ended:
+                subscription.end()
+            self._subscriptions.append(subscription)
+        return subscription
+
+    def add(self, probes: Sequence[collector_pb2.Probe]) -> None:
+        """Adds probes, before their first events are published. For any thread."""
+        with self._changing:
+            with self._lock:
+                self._probes.update({probe.id: probe for probe in probes})
+                subscriptions = list(self._subscriptions)
+            choosy = sum(subscription.has_globs for subscription in subscriptions)
+            share = min(1.0, _ADD_SHARES / max(choosy, 1))
+            for subscription in subscriptions:
+                subscription.budget.left = share * (_ADD_STEPS + _ADD_STEPS_OF_ONE * len(probes))
+                subscription.add(probes)
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Removes probes that have permanently gone and have no event in flight. For any thread."""
+        with self._changing, self._lock:
+            for number in ids:
+                del self._probes[number]
+            for subscription in self._subscriptions:
+                subscription.remove(ids)
+
+    def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
+        """Tells whoever wants these probes that they do not fire for now, or fire again."""
+        with self._lock:
+            for subscription in self._subscriptions:
+                subscription.throttle(began, ended)
+
+    def leave(self, subscription: Subscription) -> None:
+        """Forgets a subscriber that has gone or been served to the end."""
+        subscription.close()
+        with self._lock:
+            if subscription in self._subscriptions:
+                self._subscriptions.remove(subscription)
+                self._lost_by_gone += subscription.lost
+
+    def subscribers(self) -> list[Served]:
+        """The books of those that are there."""
+        with self._lock:
+            subscriptions = list(self._subscriptions)
+        return [subscription.served() for subscription in subscriptions]
+
+    @property
+    def lost_by_gone(self) -> int:
+        """Events that subscribers that have gone had lost."""
+        with self._lock:
+            return self._lost_by_gone
+
+    def publish(self, batch: Batch) -> None:
+        """Offers the batch to every subscriber that wants some of it."""
+        with self._lock:
+            subscriptions = list(self._subscriptions)
+        encoded: dict[bytes | None, tuple[bytes, Batch] | None] = {}
+        for subscription in subscriptions:
+            passes = subscription.filter
+            if passes.key not in encoded:
+                wanted = passes.wanted
+                part = batch if wanted is None else batch.pick(wanted[batch.columns.probe])
+                encoded[passes.key] = (encode(part.columns), part) if len(part) else None
+            message = encoded[passes.key]
+            if message is not None:
+                subscription.offer(*message)
+
+    def end(self) -> None:
+        """Lets every subscriber have what is queued for it, and no more."""
+        with self._lock:
+            self._ended = True
+            for subscription in self._subscriptions:
+                subscription.end()
+
+    def cut(self) -> int:
+        """Lets no subscriber have any more. How many had not taken everything."""
+        with self._lock:
+            subscriptions = list(self._subscriptions)
+        for subscription in subscriptions:
+            subscription.cut()
+        return sum(subscription.is_cut for subscription in subscriptions)
+
+    def lost(self) -> int:
+        """Events that subscribers, those gone included, have lost by being slow."""
+        with self._lock:
+            return self._lost_by_gone + sum(subscription.lost for subscription in self._subscriptions)
+
+
+def meaning(
+    globs: Sequence[str], pids: Collection[int], budget: Budget | None = None
+) -> Callable[[collector_pb2.Probe], bool] | None:
+    """Returns a function that tells whether a probe matches globs and PIDs; None if every probe does.
+
+    The function raises TooCostlyError; without a `budget`, when one request takes too much.
+    """
+    if not globs and not pids:
+        return None
+    is_meant = matcher(globs, budget or Budget(MATCH_STEPS))
+    processes = frozenset(pids)
+    return lambda probe: (not processes or probe.pid in processes) and is_meant(probe)
+
+
+def _few(globs: Sequence[str]) -> str:
+    """Returns the first few, truncated if long, and how many more there are."""
+    named = [glob if len(glob) <= _NAMED_LENGTH else f"{glob[:_NAMED_LENGTH]}…" for glob in globs[:_NAMED]]
+    more = len(globs) - _NAMED
+    return ", ".join([*named, f"or {more:,} more"] if more > 0 else named)

@@ -1,0 +1,104 @@
+"""Decodes the stream of an untrusted server, and checks that it keeps to what it has described.
+
+Readers can then rely on it: columns have one length and belong to described probes, with as many values as
+these have; ids are small enough for arrays; and memory does not grow forever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from jcollect.errors import JcollectError
+from jcollect.hub.wire import decode
+from jcollect.sources.columns import Columns
+from jprobe.v1 import collector_pb2
+
+# Maximum number of probes of a collector (--max-probes), and bytes of their descriptions: ten times the size
+# that they have with usual names.
+MOST_PROBES = 1 << 20
+MOST_DESCRIBED_BYTES = 512 << 20
+# Maximum description of one probe: four times what a collector accepts from a process. Each event is printed
+# with it.
+MOST_PROBE_BYTES = 1 << 20
+# Eight times the largest batch of a collector (sources/bpf/record.py).
+MOST_BATCH_BYTES = 8 << 20
+
+
+class SenselessStreamError(JcollectError):
+    """The server sends something that the protocol rules out."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"what comes from the collector makes no sense: {problem}; is it one of another version, or "
+            "another program?"
+        )
+
+
+class Incoming:
+    """Decodes the messages of one subscription."""
+
+    def __init__(self) -> None:
+        # All are indexed by probe id.
+        self._is_described = np.zeros(0, np.bool_)
+        self._value_counts = np.zeros(0, np.int64)
+        self._sizes: dict[int, int] = {}
+        self._bytes = 0
+
+    def decode(self, message: bytes) -> Columns | collector_pb2.SubscribeResponse:
+        """Decodes as wire.decode does. Raises SenselessStreamError."""
+        try:
+            body = decode(message)
+        except DecodeError as error:
+            raise SenselessStreamError(f"a message cannot be decoded: {error}") from None
+        if isinstance(body, Columns):
+            if len(message) > MOST_BATCH_BYTES:
+                raise SenselessStreamError(f"a batch has {len(message):,} bytes")
+            self._check(body)
+        elif body.HasField("schema"):
+            self._describe(body.schema)
+        elif body.HasField("throttling"):
+            _check_ids(body.throttling.began)
+            _check_ids(body.throttling.ended)
+        return body
+
+    def _describe(self, schema: collector_pb2.Schema) -> None:
+        highest = max((probe.id for probe in schema.probes), default=0)
+        _check_ids([highest])
+        if highest >= len(self._is_described):
+            more = max(highest + 1, 2 * len(self._is_described)) - len(self._is_described)
+            self._is_described = np.pad(self._is_described, (0, more))
+            self._value_counts = np.pad(self._value_counts, (0, more))
+        for probe in schema.probes:
+            size = probe.ByteSize()
+            if size > MOST_PROBE_BYTES:
+                raise SenselessStreamError(f"the description of a probe has {size:,} bytes")
+            self._bytes += size - self._sizes.get(probe.id, 0)
+            self._sizes[probe.id] = size
+            self._is_described[probe.id] = True
+            self._value_counts[probe.id] = len(probe.values)
+        if self._bytes > MOST_DESCRIBED_BYTES:
+            raise SenselessStreamError(f"its descriptions have {self._bytes:,} bytes")
+
+    def _check(self, columns: Columns) -> None:
+        probes = columns.probe
+        each = (columns.seq, columns.time_unix_nanos, columns.tid, columns.thread, columns.duration_nanos)
+        if any(len(column) != len(probes) for column in each):
+            raise SenselessStreamError("the columns of a batch have several lengths")
+        if not len(probes):
+            return
+        highest = int(probes.max())
+        if highest >= len(self._is_described) or not self._is_described[probes].all():
+            raise SenselessStreamError("a batch has events of a probe that was not described")
+        if int(self._value_counts[probes].sum()) != len(columns.values):
+            raise SenselessStreamError("a batch has more or fewer values than its events")
+
+
+def _check_ids(ids: Sequence[int]) -> None:
+    if len(ids) > MOST_PROBES:
+        raise SenselessStreamError(f"it names {len(ids):,} probes at a time")
+    highest = max(ids, default=0)
+    if highest >= MOST_PROBES:
+        raise SenselessStreamError(f"it has a probe of the id {highest:,}")

@@ -1,0 +1,365 @@
+"""One subscriber of a hub: its queue, bounded in bytes, and the books of the events meant for it.
+
+A subscriber that does not keep up loses events, and never slows the reader: events that find no room are
+counted by probe and reported to it. All queues together are bounded as well: beyond that limit, a subscriber
+with more than an equal share gets no more.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jcollect.hub.accounts import Accounts
+from jcollect.hub.memory_budget import Room
+from jcollect.probes.globs import Budget, TooCostlyError
+from jcollect.sources.columns import U64, Batch, Flags
+from jprobe.v1 import collector_pb2
+
+# Schemas cannot be dropped, so the stream of a subscriber that does not read even these is ended.
+MOST_SCHEMA_BYTES = 64 << 20
+_NOTICE_SECONDS = 1.0
+
+
+class TooSlowError(Exception):
+    """The subscriber has not even read the descriptions of new probes."""
+
+
+class CutError(Exception):
+    """The collector has ended, and the subscriber did not read its queue in time."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A filter of events: `wanted` has a bool for each possible id; None lets everything pass.
+
+    Two filters that let the same pass have the same `key`.
+    """
+
+    wanted: Flags | None = None
+    key: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Served:
+    """Counts of the events that were meant for a subscriber: events = delivered + lost + queued."""
+
+    peer: str
+    events: int
+    delivered: int
+    lost: int
+    queued: int
+    queued_bytes: int
+
+
+class _Account:
+    """Counts of one fate of a subscriber's events since it subscribed."""
+
+    def __init__(self, read: Callable[[], U64]) -> None:
+        """`read` returns counts by probe id that never fall, even if an id is reassigned."""
+        self._read = read
+        self._before = read().copy()
+        self._of_gone = 0
+        self._told = 0
+
+    def counts(self, wanted: Flags | None) -> U64:
+        """Returns the counts by probe id, for the current probes."""
+        counts = self._read() - self._before
+        return counts if wanted is None else counts * wanted
+
+    def total(self, counts: U64) -> int:
+        """Returns the total of the counts, including removed probes."""
+        return self._of_gone + int(counts.sum())
+
+    def is_news(self, total: int) -> bool:
+        """Returns true if the total differs from the one last reported, and records it as reported."""
+        before, self._told = self._told, total
+        return total != before
+
+    def forget(self, ids: Sequence[int], wanted: Flags | None) -> None:
+        """Keeps only the total of removed probes, so that their ids can be reassigned."""
+        now = self._read()[ids]
+        counts = now - self._before[ids]
+        self._of_gone += int((counts if wanted is None else counts * wanted[ids]).sum())
+        self._before[ids] = now
+
+
+@dataclass(frozen=True)
+class _Queued:
+    message: bytes
+    events: int
+    is_notice: bool = False
+
+
+class Subscription:
+    """One subscriber's queue. `messages` is for one thread; any thread may call `close`."""
+
+    def __init__(
+        self,
+        is_meant: Callable[[collector_pb2.Probe], bool] | None,
+        probes: Sequence[collector_pb2.Probe],
+        accounts: Accounts,
+        room: Room,
+        peer: str,
+        budget: Budget,
+    ) -> None:
+        """`probes` are the current ones; without `is_meant` every probe is wanted. `budget` belongs to
+        `is_meant`.
+
+        Raises TooCostlyError as `is_meant` does.
+        """
+        self.filter = Filter()
+        self.peer = peer
+        self.budget = budget
+        self._is_meant = is_meant
+        self._known = 0
+        self._wanted = np.zeros(accounts.capacity, np.bool_)
+        self._accounts = accounts
+        self._room = room
+        self._queue: deque[_Queued] = deque()
+        self._queued_bytes = 0
+        self._notice_bytes = 0
+        self._queued_events = 0
+        # Events of the current message, until the subscriber asks for the next one.
+        self._in_hand = 0
+        self._delivered = 0
+        self._lost_by_cut = 0
+        self._condition = threading.Condition()
+        self._ended = False
+        self._closed = False
+        self._cut = False
+        self._too_slow = False
+        self._too_costly = False
+        self._lost = np.zeros(accounts.capacity, np.uint64)
+        self._losses = {
+            collector_pb2.LOSS_STAGE_KERNEL_RING: _Account(accounts.lost_in_ring),
+            collector_pb2.LOSS_STAGE_COLLECTOR: _Account(accounts.lost_in_collector),
+            collector_pb2.LOSS_STAGE_SUBSCRIBER: _Account(lambda: self._lost),
+        }
+        self._throttled = _Account(accounts.throttled)
+        # Accounts and their probes change together, under this lock.
+        self._account_lock = threading.Lock()
+        self._looked = 0.0
+        self.described = self._let_pass(probes)
+        room.open()
+        self._put_schema(self.described)
+
+    def add(self, probes: Sequence[collector_pb2.Probe]) -> bool:
+        """Queues a schema of the wanted probes, before their first events are offered; returns true if there
+        are any.
+
+        Ends the stream if it is too costly to determine which ones are wanted.
+        """
+        if self._too_costly:
+            return False
+        try:
+            meant = self._let_pass(probes)
+        except TooCostlyError:
+            with self._condition:
+                self._too_costly = True
+                self._condition.notify()
+            return False
+        if meant:
+            self._put_schema(meant)
+        return bool(meant)
+
+    @property
+    def has_globs(self) -> bool:
+        """Returns true if probes must be matched, by globs or PIDs."""
+        return self._is_meant is not None
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Removes probes that have permanently gone, so that their ids can be reassigned."""
+        self._known -= len(ids)
+        with self._account_lock:
+            for account in (*self._losses.values(), self._throttled):
+                account.forget(ids, self.filter.wanted)
+            if self._is_meant is not None:
+                wanted = self._wanted.copy()
+                wanted[ids] = False
+                self._filter_by(wanted)
+
+    def _let_pass(self, probes: Sequence[collector_pb2.Probe]) -> list[collector_pb2.Probe]:
+        """Returns the wanted probes, and lets the filter pass them from now on."""
+        if self._is_meant is None:
+            self._known += len(probes)
+            return list(probes)
+        meant = [probe for probe in probes if self._is_meant(probe)]
+        self._known += len(probes)
+        wanted = self._wanted.copy()
+        wanted[[probe.id for probe in meant]] = True
+        self._filter_by(wanted)
+        return meant
+
+    def _filter_by(self, wanted: Flags) -> None:
+        self._wanted = wanted
+        # If every probe passes, no event has to be picked out.
+        self.filter = Filter() if wanted.sum() == self._known else Filter(wanted, wanted.tobytes())
+
+    def _put_schema(self, probes: Sequence[collector_pb2.Probe]) -> None:
+        """Queues a schema, without which later messages could not be read."""
+        schema = collector_pb2.Schema(probes=probes)
+        self._put(collector_pb2.SubscribeResponse(schema=schema))
+
+    def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
+        """Queues a notice about wanted probes that no longer fire, or fire again."""
+        _, held_back = self._read(self._throttled)
+        notice = collector_pb2.Throttling(
+            began=self._wanted_of(began), ended=self._wanted_of(ended), held_back=held_back
+        )
+        if notice.began or notice.ended:
+            self._put(collector_pb2.SubscribeResponse(throttling=notice))
+
+    def _wanted_of(self, ids: Sequence[int]) -> list[int]:
+        return list(ids) if self._is_meant is None else [each for each in ids if self._wanted[each]]
+
+    def _read(self, account: _Account) -> tuple[U64, int]:
+        """Returns the counts by probe id, and the total, of the wanted probes."""
+        with self._account_lock:
+            counts = account.counts(self.filter.wanted)
+            return counts, account.total(counts)
+
+    def _put(self, response: collector_pb2.SubscribeResponse) -> None:
+        """Queues a message regardless of the room, because it cannot be dropped."""
+        message = response.SerializeToString()
+        with self._condition:
+            if self._closed or self._too_slow or self._too_costly:
+                return
+            if self._notice_bytes and self._notice_bytes + len(message) > MOST_SCHEMA_BYTES:
+                self._too_slow = True
+            else:
+                self._notice_bytes += len(message)
+                self._queue.append(_Queued(message, 0, is_notice=True))
+            self._condition.notify()
+
+    @property
+    def is_cut(self) -> bool:
+        """Returns true if it was cut before the subscriber had read everything."""
+        return self._cut
+
+    @property
+    def lost(self) -> int:
+        """Returns the number of events that found no room in the queue, or were in it when it was cut."""
+        with self._condition:
+            return self._count_lost()
+
+    def _count_lost(self) -> int:
+        return int(self._lost.sum()) + self._lost_by_cut
+
+    def served(self) -> Served:
+        """Returns the books of this subscriber."""
+        with self._condition:
+            lost = self._count_lost()
+            queued = self._queued_events + self._in_hand
+            return Served(
+                peer=self.peer,
+                events=self._delivered + lost + queued,
+                delivered=self._delivered,
+                lost=lost,
+                queued=queued,
+                queued_bytes=self._queued_bytes + self._notice_bytes,
+            )
+
+    def offer(self, message: bytes, batch: Batch) -> None:
+        """Queues a batch if there is room. Never waits."""
+        with self._condition:
+            if self._closed or self._too_slow or self._too_costly:
+                return
+            if not self._room.take(self._queued_bytes, len(message)):
+                self._lost = self._lost + self._accounts.count(batch.columns.probe)
+                return
+            self._queue.append(_Queued(message, len(batch)))
+            self._queued_bytes += len(message)
+            self._queued_events += len(batch)
+            self._condition.notify()
+
+    def end(self) -> None:
+        """Marks the end: nothing more will be offered, and queued messages are still delivered."""
+        with self._condition:
+            self._ended = True
+            self._condition.notify()
+
+    def close(self) -> None:
+        """Records that the subscriber has disconnected."""
+        with self._condition:
+            self._close()
+
+    def cut(self) -> None:
+        """Drops what the subscriber has not read yet, and counts it as lost."""
+        with self._condition:
+            if not self._closed:
+                self._cut = bool(self._queue) or self._in_hand > 0
+                self._lost_by_cut = self._queued_events + self._in_hand
+            self._close()
+
+    def _close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._room.close(self._queued_bytes)
+        self._queue.clear()
+        self._queued_bytes = self._queued_events = self._in_hand = self._notice_bytes = 0
+        self._condition.notify()
+
+    def messages(self) -> Iterator[bytes]:
+        """Yields encoded SubscribeResponses until `end` or `close`: the schema, then everything else.
+
+        A message counts as delivered when the next one is requested. Raises TooSlowError, TooCostlyError,
+        CutError.
+        """
+        while True:
+            with self._condition:
+                self._delivered += self._in_hand
+                self._in_hand = 0
+                if not self._queue and not self._ended and not self._closed:
+                    self._condition.wait(_NOTICE_SECONDS)
+                if self._cut:
+                    raise CutError
+                if self._closed:
+                    return
+                if self._too_slow:
+                    raise TooSlowError
+                if self._too_costly:
+                    raise TooCostlyError
+                if not self._queue and self._ended:
+                    break
+                taken = self._take() if self._queue else None
+            if taken is not None:
+                yield taken
+            yield from self._notices(at_end=False)
+        yield from self._notices(at_end=True)
+
+    def _take(self) -> bytes:
+        first = self._queue.popleft()
+        size = len(first.message)
+        if first.is_notice:
+            self._notice_bytes -= size
+        else:
+            self._queued_bytes -= size
+            self._queued_events -= first.events
+            self._in_hand = first.events
+            self._room.give_back(size)
+        return first.message
+
+    def _notices(self, at_end: bool) -> Iterator[bytes]:
+        """Yields the counts that have grown since they were last reported; at the end, all once more."""
+        now = time.monotonic()
+        # Once a second is enough: adding up thousands of counters after each batch would be noticeable.
+        if not at_end and now - self._looked < _NOTICE_SECONDS:
+            return
+        self._looked = now
+        for stage, account in self._losses.items():
+            counts, total = self._read(account)
+            if total and (account.is_news(total) or at_end):
+                loss = collector_pb2.Loss(stage=stage, events=total)
+                for probe in np.flatnonzero(counts).tolist():
+                    loss.probes.add(probe=probe, events=int(counts[probe]))
+                yield collector_pb2.SubscribeResponse(loss=loss).SerializeToString()
+        _, held_back = self._read(self._throttled)
+        if held_back and (self._throttled.is_news(held_back) or at_end):
+            notice = collector_pb2.Throttling(held_back=held_back)
+            yield collector_pb2.SubscribeResponse(throttling=notice).SerializeToString()

@@ -1,0 +1,243 @@
+"""What changes about probes, read from the memory of the live process: semaphores, states, gates."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from jcollect.probes.probe import MARK, STATE_NAMES, Probe, by_library
+from jcollect.probes.stub_library import GATE_BYTES, Section, StubLibrary
+from jcollect.procfs.apart import apart
+from jcollect.procfs.memory import parts_of, read_memory
+from jcollect.procfs.reader_process import MAX_ANSWER_BYTES
+from jprobe.v1 import collector_pb2, probe_pb2
+
+_GATE_WORDS = GATE_BYTES // 8
+# Of a gate: its method's time throttled; the first probe, and how many words each has; in these, counts.
+_THROTTLED_NANOS = 5
+_FIRST_PROBE, _PROBE_WORDS = 8, 4
+_FILTERED, _THROTTLED = 2, 3
+# Maximum size of one request. A single section is smaller, as part of a library.
+_ENOUGH_BYTES = MAX_ANSWER_BYTES // 10
+_MOST_SECTIONS = 4096
+
+_Part = tuple[StubLibrary, Section]
+
+
+class Held(NamedTuple):
+    """Calls held back from a probe since it is there: by its condition or gate, and because all probes had
+    cost too much; and for how long it was unwoven for that, in ns."""
+
+    filtered: int = 0
+    throttled: int = 0
+    throttled_ns: int = 0
+
+
+NOTHING_HELD = Held()
+
+
+@dataclass(frozen=True)
+class LiveProbe:
+    """A probe at one moment: its semaphore, its state, what was held back from it and why, and the first
+    three words of its gate (the end of manifest.proto)."""
+
+    probe: Probe
+    semaphore_count: int = 0
+    state: int = 0
+    held: Held = NOTHING_HELD
+    least_duration_nanos: int = 0
+    every: int = 0
+    per_second: int = 0
+
+    def message(self) -> collector_pb2.Probe:
+        """As the protocol describes it."""
+        probe = self.probe
+        return collector_pb2.Probe(
+            id=probe.id,
+            pid=probe.library.pid,
+            provider=probe.provider,
+            name=probe.name,
+            kind=probe_pb2.ProbeKind.Name(probe.kind),
+            class_name=probe.class_name,
+            class_loader_id=probe.class_loader_id,
+            method=probe.method,
+            descriptor=probe.descriptor,
+            values=probe.values,
+            # Of a path that is no UTF-8 there is a picture.
+            file=os.fsencode(probe.library.file).decode(errors="replace"),
+            location=probe.location,
+            semaphore=probe.semaphore,
+            semaphore_count=self.semaphore_count,
+            state=probe_pb2.ProbeState.Name(self.state),
+            condition=probe.condition,
+            filtered=self.held.filtered,
+            throttled=self.held.throttled,
+            throttled_nanos=self.held.throttled_ns,
+            least_duration_nanos=self.least_duration_nanos,
+            every=self.every,
+            per_second=self.per_second,
+        )
+
+
+def read_live(probes: Sequence[Probe]) -> list[LiveProbe]:
+    """Returns the current state of each probe, with one read per section.
+
+    Raises OSError as open(2) and pread(2) on /proc/PID/mem do, and TimeoutError.
+    """
+    libraries = [group[0].library for group in by_library(probes)]
+    gates = Gates(probes)
+    wanted = [(each, part) for each in libraries for part in (each.image.semaphores, each.image.states)]
+    read = all_of(read_sections([*wanted, *gates.sections]))
+    sections = {
+        id(library): (_counts(read[2 * number]), read[2 * number + 1])
+        for number, library in enumerate(libraries)
+    }
+    words = gates.words(read[len(wanted) :])
+    live = []
+    for probe, held, settings in zip(
+        probes, gates.held(words).tolist(), gates.settings(words).tolist(), strict=True
+    ):
+        counts, states = sections[id(probe.library)]
+        # The semaphore's place is the note's word; it need not be the slot's own.
+        index = (probe.semaphore - probe.library.image.semaphores.address) // 2
+        count = counts[index] if 0 <= index < len(counts) else 0
+        state = states[probe.slot]
+        live.append(LiveProbe(probe, count, state if state in STATE_NAMES else 0, Held(*held), *settings))
+    return live
+
+
+def read_states(libraries: Iterable[StubLibrary]) -> list[bytes]:
+    """The state bytes of each library, in slot order."""
+    return all_of(read_sections([(library, library.image.states) for library in libraries]))
+
+
+class Gates:
+    """Where each of some probes has its gate, and in it the counts of what was held back from that probe."""
+
+    def __init__(self, probes: Sequence[Probe]) -> None:
+        self.sections: list[_Part] = []
+        first: dict[int, int] = {}
+        words = 0
+        for group in by_library(probes):
+            library = group[0].library
+            size = GATE_BYTES * len(library.image.manifest.methods)
+            self.sections.append((library, Section(library.image.gates.address, size)))
+            first[id(library)] = words
+            words += size // 8
+        self._gates = np.array(
+            [first[id(probe.library)] + _GATE_WORDS * probe.gate for probe in probes], np.int64
+        )
+        # Nothing holds a mark back: its program decides by itself whether to fire.
+        self._is_mark = np.array([probe.kind == MARK for probe in probes], np.bool_)
+        kinds = np.array([probe.kind for probe in probes], np.int64)
+        before = _FIRST_PROBE + _PROBE_WORDS * (kinds - probe_pb2.PROBE_KIND_ENTRY)
+        counts = self._gates + np.where(self._is_mark, 0, before)
+        self._held = np.stack(
+            (counts + _FILTERED, counts + _THROTTLED, self._gates + _THROTTLED_NANOS), axis=1
+        )
+
+    def read(self) -> npt.NDArray[np.uint64]:
+        """All words of all gates, for the methods below. Raises OSError."""
+        return self.words(all_of(read_sections(self.sections)))
+
+    @staticmethod
+    def words(read: Iterable[bytes]) -> npt.NDArray[np.uint64]:
+        """Returns the state words in the content of `sections`."""
+        return np.frombuffer(b"".join(read), "<u8")
+
+    def held(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """What was held back since the probe is there, as `Held` has it: three uint64 for each probe."""
+        counts: npt.NDArray[np.uint64] = words[self._held]
+        counts[self._is_mark] = 0
+        return counts
+
+    def settings(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """Least duration in ns, every, and per second: three uint64 for each probe."""
+        found: npt.NDArray[np.uint64] = words[self._gates[:, None] + np.arange(3)]
+        return found
+
+
+def not_retired(probes: Sequence[Probe]) -> list[Probe]:
+    """Returns the probes that may still fire; none of a library that is unmapped or cannot be read."""
+    libraries = [group[0].library for group in by_library(probes)]
+    retired: set[tuple[int, int]] = set()
+    every = read_sections([(library, library.image.states) for library in libraries])
+    for library, states in zip(libraries, every, strict=True):
+        if isinstance(states, OSError):
+            states = bytes([probe_pb2.PROBE_STATE_RETIRED]) * library.image.states.size
+        retired.update(
+            (id(library), slot) for slot, state in enumerate(states) if state == probe_pb2.PROBE_STATE_RETIRED
+        )
+    return [probe for probe in probes if (id(probe.library), probe.slot) not in retired]
+
+
+def _counts(semaphores: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"<{len(semaphores) // 2}H", semaphores[: len(semaphores) & ~1])
+
+
+def read_section(library: StubLibrary, section: Section) -> bytes:
+    """A section as it is in the live process. Raises OSError."""
+    (content,) = all_of(read_sections([(library, section)]))
+    return content
+
+
+def all_of(read: Iterable[bytes | OSError]) -> list[bytes]:
+    """Returns all contents. Raises the first error among them."""
+    parts = []
+    for part in read:
+        if isinstance(part, OSError):
+            raise part
+        parts.append(part)
+    return parts
+
+
+def read_sections(wanted: Sequence[_Part]) -> list[bytes | OSError]:
+    """Returns the current content of sections in live processes, or the error that says why one cannot be
+    read: it is not mapped any more.
+
+    Reads the sections of one process in as few requests as possible.
+    """
+    found: list[bytes | OSError] = [b""] * len(wanted)
+    for pid, numbers in _requests(wanted):
+        places = [wanted[number] for number in numbers]
+        try:
+            parts = _read_memory(pid, places)
+        except OSError as error:
+            parts = [error] * len(numbers)
+        for number, part in zip(numbers, parts, strict=True):
+            found[number] = part
+    return found
+
+
+def _requests(wanted: Sequence[_Part]) -> Iterator[tuple[int, list[int]]]:
+    """Yields each process with the indices of the sections to request together."""
+    pid, size = 0, 0
+    numbers: list[int] = []
+    for number, (library, section) in enumerate(wanted):
+        is_full = size + section.size > _ENOUGH_BYTES or len(numbers) >= _MOST_SECTIONS
+        if numbers and (library.pid != pid or is_full):
+            yield pid, numbers
+            numbers, size = [], 0
+        pid = library.pid
+        numbers.append(number)
+        size += section.size
+    if numbers:
+        yield pid, numbers
+
+
+def _read_memory(pid: int, places: Sequence[_Part]) -> list[bytes | OSError]:
+    """Reads parts of one process's memory. Raises OSError."""
+    where = [(library.bias + section.address, section.size) for library, section in places]
+    parts = parts_of(apart(pid, read_memory, pid, where).content, where)
+    for number, (part, (_, size)) in enumerate(zip(parts, where, strict=True)):
+        # For a process that is about to exit, the kernel returns less instead of an error.
+        if isinstance(part, bytes) and len(part) < size:
+            parts[number] = ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+    return parts

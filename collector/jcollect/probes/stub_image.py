@@ -1,0 +1,188 @@
+"""Parses stub libraries: what the agent has written about its probes (contract 1 of the design).
+
+This module handles the bytes of the file; stub_library.py handles where it is mapped. In a stub library,
+link-time address and file offset are equal everywhere, so one number serves as both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from jcollect.limits import MAX_DESCRIPTION_BYTES, MAX_PROBE_DESCRIPTION_BYTES
+from jcollect.probes.elf import SectionHeader, read_sections
+from jcollect.probes.faults import Faults
+from jcollect.probes.malformed import MalformedLibraryError
+from jcollect.probes.manifest import Elements, decode_manifest
+from jcollect.probes.usdt_notes import Note, parse_notes
+from jprobe.v1 import manifest_pb2, probe_pb2
+
+SLOT_BYTES = 32
+SEMAPHORE_BYTES = 2
+GATE_BYTES = 192
+
+# Measured sizes: of a decoded element without its texts; of a Probe, its note and its entry in lists.
+_ELEMENT_BYTES = 70
+_PROBE_BYTES = 2500
+
+_KINDS = frozenset(probe_pb2.ProbeKind.values()) - {probe_pb2.PROBE_KIND_UNSPECIFIED}
+# Kinds whose first argument is a duration.
+TIMED_KINDS = (probe_pb2.PROBE_KIND_RETURN, probe_pb2.PROBE_KIND_THROW)
+MAX_WORDS = 13
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a stub library: file offset (also the link-time address) and size in bytes."""
+
+    address: int
+    size: int
+
+
+@dataclass(frozen=True)
+class StubImage:
+    """The contents of a stub library, without where it is mapped."""
+
+    manifest: manifest_pb2.Manifest
+    text: Section
+    semaphores: Section
+    states: Section
+    gates: Section
+    # Notes of the probes that can be attached to.
+    notes: tuple[Note, ...]
+    # Slots of the probes that are skipped.
+    faulty_slots: frozenset[int]
+    faults: Faults
+    # Upper estimate of its size in memory with its probes, in bytes.
+    weight: int
+
+
+def parse_stub_image(content: bytes) -> StubImage:
+    """Parses the bytes of a stub library. Raises MalformedLibraryError for anything else."""
+    sections = read_sections(content)
+    manifest_bytes = _bytes_of(content, sections, ".jprobe.manifest")
+    faults = Faults()
+    manifest, elements = decode_manifest(manifest_bytes)
+    # A library without probes may have no notes.
+    note_bytes = _bytes_of(content, sections, ".note.stapsdt") if ".note.stapsdt" in sections else b""
+    slots, methods = len(elements.probes), len(elements.methods)
+    text = _array(sections, ".text", SLOT_BYTES, slots, "probes")
+    semaphores = _array(sections, ".probes", SEMAPHORE_BYTES, slots, "probes")
+    if semaphores.address % SEMAPHORE_BYTES:
+        raise MalformedLibraryError("its section .probes lies at an odd address")
+    notes = _sound_notes(list(parse_notes(note_bytes, faults)), text, semaphores, faults)
+    return StubImage(
+        manifest=manifest,
+        text=text,
+        semaphores=semaphores,
+        states=_array(sections, ".jprobe.state", 1, slots, "probes"),
+        gates=_array(sections, ".jprobe.gates", GATE_BYTES, methods, "methods"),
+        notes=tuple(notes),
+        faulty_slots=frozenset(_faulty_slots(manifest, elements, notes, text, faults)),
+        faults=faults,
+        weight=len(manifest_bytes) + len(note_bytes) + _ELEMENT_BYTES * elements.total + _PROBE_BYTES * slots,
+    )
+
+
+def _section(sections: dict[str, SectionHeader], name: str) -> SectionHeader:
+    section = sections.get(name)
+    if section is None:
+        raise MalformedLibraryError(f"it has no section {name}")
+    return section
+
+
+def _bytes_of(content: bytes, sections: dict[str, SectionHeader], name: str) -> bytes:
+    section = _section(sections, name)
+    return content[section.offset : section.offset + section.size]
+
+
+def _array(sections: dict[str, SectionHeader], name: str, size: int, count: int, what: str) -> Section:
+    """Returns where `count` elements of `size` bytes lie, and ignores the rest of the section."""
+    section = _section(sections, name)
+    if section.size < count * size:
+        raise MalformedLibraryError(f"its section {name} is too small for {count} {what}")
+    if section.address != section.offset:
+        raise MalformedLibraryError(f"its section {name} has an address that is not its place in the file")
+    return Section(section.address, count * size)
+
+
+def _sound_notes(notes: list[Note], text: Section, semaphores: Section, faults: Faults) -> list[Note]:
+    """The kernel gets these offsets, so each must be that of a stub and of a semaphore. Of several notes with
+    the same stub or name, the one with the first stub counts."""
+    if not notes:
+        return notes
+    locations, semaphore_places, providers, names, _ = zip(*notes, strict=True)
+    at_stubs = _are_elements(locations, text, SLOT_BYTES)
+    at_semaphores = _are_elements(semaphore_places, semaphores, SEMAPHORE_BYTES)
+    if (
+        at_stubs.all()
+        and at_semaphores.all()
+        and len(set(locations)) == len(notes)
+        and len(set(zip(providers, names, strict=True))) == len(notes)
+    ):
+        return notes
+    sound: list[Note] = []
+    known_locations: set[int] = set()
+    known_names: set[tuple[str, str]] = set()
+    for i in sorted(range(len(notes)), key=lambda i: locations[i]):
+        note = notes[i]
+        if not at_stubs[i]:
+            reason = "its location is not that of a stub"
+        elif not at_semaphores[i]:
+            reason = "its semaphore is not in .probes"
+        elif note.location in known_locations:
+            reason = "another probe is at the same stub"
+        elif (note.provider, note.name) in known_names:
+            reason = "another probe of its library has the same name"
+        else:
+            known_locations.add(note.location)
+            known_names.add((note.provider, note.name))
+            sound.append(note)
+            continue
+        faults.add(f"{note.provider}:{note.name}", reason)
+    return sound
+
+
+def _are_elements(addresses: Sequence[int], section: Section, size: int) -> npt.NDArray[np.bool_]:
+    # An address before the section becomes a large number.
+    offsets = np.array(addresses, np.uint64) - np.uint64(section.address)
+    are: npt.NDArray[np.bool_] = (offsets < section.size) & (offsets % np.uint64(size) == 0)
+    return are
+
+
+def words_of(kind: int, values: int) -> int:
+    """Returns the number of words that a stub passes, by the kind of its probe and its number of values."""
+    return 2 + max(values, 1) if kind in TIMED_KINDS else values + 1
+
+
+def _faulty_slots(
+    manifest: manifest_pb2.Manifest, elements: Elements, notes: list[Note], text: Section, faults: Faults
+) -> Iterator[int]:
+    methods = len(elements.methods)
+    by_location = {note.location: note for note in notes}
+    described = 0
+    for number, (slot, size) in enumerate(zip(manifest.probes, elements.probes, strict=True)):
+        method, kind = slot.method, slot.kind
+        if number in elements.undecoded_probes:
+            reason = "its entry in the manifest cannot be decoded"
+        elif method >= methods:
+            reason = f"it refers to method {method}, which is not there"
+        elif method in elements.undecoded_methods:
+            reason = "its method's entry in the manifest cannot be decoded"
+        elif kind not in _KINDS:
+            reason = f"it has the unknown kind {kind}"
+        elif words_of(kind, len(slot.values)) > MAX_WORDS:
+            reason = f"its stub passes more than {MAX_WORDS} words"
+        elif size + elements.methods[method] > MAX_PROBE_DESCRIPTION_BYTES:
+            reason = f"it takes more than {MAX_PROBE_DESCRIPTION_BYTES:,} bytes to describe"
+        else:
+            described += size + elements.methods[method]
+            continue
+        note = by_location.get(text.address + SLOT_BYTES * number)
+        faults.add(f"{note.provider}:{note.name}" if note else f"of stub {number}", reason)
+        yield number
+    if described > MAX_DESCRIPTION_BYTES:
+        raise MalformedLibraryError(f"its probes take {described:,} bytes to describe")

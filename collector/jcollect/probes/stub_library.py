@@ -1,0 +1,133 @@
+"""Finds stub libraries among the mappings of a process, and reads them. stub_image.py holds their contents,
+and probes.py makes probes of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from jcollect.limits import MAX_LIBRARY_BYTES
+from jcollect.probes.known_images import KnownImages, Read
+from jcollect.probes.malformed import MalformedLibraryError as MalformedLibraryError
+from jcollect.probes.stub_image import GATE_BYTES as GATE_BYTES
+from jcollect.probes.stub_image import MAX_WORDS as MAX_WORDS
+from jcollect.probes.stub_image import SEMAPHORE_BYTES as SEMAPHORE_BYTES
+from jcollect.probes.stub_image import SLOT_BYTES as SLOT_BYTES
+from jcollect.probes.stub_image import TIMED_KINDS as TIMED_KINDS
+from jcollect.probes.stub_image import Section as Section
+from jcollect.probes.stub_image import StubImage as StubImage
+from jcollect.probes.stub_image import parse_stub_image as parse_stub_image
+from jcollect.probes.stub_image import words_of as words_of
+from jcollect.procfs.mapped import Mapped
+from jcollect.procfs.mapped_answer import FileState, MappedFile
+from jcollect.procfs.mapped_file import MappedFiles, mapped
+from jcollect.procfs.maps import Mapping, Place, read_maps
+
+# <any directory>/jprobe-<pid>-<random>/<generation>.so, or the memfd jprobe-<generation>. The PID in the name
+# is the one inside the target's PID namespace, so it is useless here; older libraries lack the rest.
+_PATH = re.compile(r".*/jprobe-\d+(-[0-9a-f]{1,16})?/\d+\.so|/memfd:jprobe-\d+")
+_IN_EVERY_PATH = b"jprobe-"
+
+_known = KnownImages()
+
+
+@dataclass(frozen=True)
+class Backing:
+    """The file behind a stub library as it was when it was read, and its mapping."""
+
+    mapped: Mapped
+    state: FileState
+    digest: bytes
+
+
+_NOWHERE = Place((0, 0, 0), 0, "")
+
+
+@dataclass(frozen=True)
+class StubLibrary:
+    """A stub library mapped into a process.
+
+    `file` is a path that opens it from here. `bias` added to an address of the image gives the address in the
+    process. `place` distinguishes it from all others of the process. `file` is for display: the path may lead
+    to another file at any moment, unlike `backing`.
+    """
+
+    pid: int
+    file: str
+    bias: int
+    image: StubImage
+    place: Place = _NOWHERE
+    backing: Backing | None = None
+
+    @property
+    def is_agents(self) -> bool:
+        """Whether an agent has written it, and not the program itself."""
+        return bool(self.image.manifest.agent_version)
+
+
+def is_stub_path(path: str) -> bool:
+    """Whether a path in /proc/PID/maps, without " (deleted)", names a stub library."""
+    return _PATH.fullmatch(path) is not None
+
+
+def find_stub_mappings(mappings: list[Mapping]) -> list[Mapping]:
+    """The first mapping of each stub library, in the order of their addresses.
+
+    What nobody can access is no part of one: it keeps the place of a library that was unloaded.
+    """
+    first: dict[tuple[int, int, int], Mapping] = {}
+    for mapping in mappings:
+        if is_stub_path(mapping.path) and mapping.access != "---p":
+            first.setdefault(mapping.file, mapping)
+    return list(first.values())
+
+
+def read_stub_mappings(pid: int) -> list[Mapping]:
+    """The stub libraries that a process has mapped now. Raises OSError."""
+    return find_stub_mappings(read_maps(pid, _IN_EVERY_PATH))
+
+
+def read_stub_library(pid: int, mapping: Mapping) -> StubLibrary:
+    """Reads a mapped library. Raises MalformedLibraryError, or OSError if it cannot be opened."""
+    ((_, library),) = read_stub_libraries(pid, [mapping])
+    if isinstance(library, StubLibrary):
+        return library
+    raise library
+
+
+def read_stub_libraries(
+    pid: int, mappings: Sequence[Mapping]
+) -> Iterator[tuple[Mapping, StubLibrary | MalformedLibraryError | OSError]]:
+    """Yields the library of each mapping, or the error that it causes, as they are read. A file that was read
+    lately is not read again. Raises OSError if the process as a whole cannot be read."""
+    known = _known.of({mapping.inode for mapping in mappings})
+    files = MappedFiles(pid).read_all(mappings, MAX_LIBRARY_BYTES, frozenset(known))
+    for mapping, file in zip(mappings, files, strict=True):
+        if isinstance(file, OSError):
+            yield mapping, file
+            continue
+        image, digest = read = known[file.state] if file.content is None else _parsed(file)
+        _known.used(file.state, read)
+        if isinstance(image, str):
+            yield mapping, MalformedLibraryError(image)
+            continue
+        yield (
+            mapping,
+            StubLibrary(
+                pid=pid,
+                file=file.path,
+                bias=mapping.start - mapping.offset,
+                image=image,
+                place=mapping.place,
+                backing=Backing(mapped(mapping), file.state, digest),
+            ),
+        )
+
+
+def _parsed(file: MappedFile) -> Read:
+    assert file.content is not None
+    try:
+        return parse_stub_image(file.content), file.digest
+    except MalformedLibraryError as error:
+        return str(error), file.digest

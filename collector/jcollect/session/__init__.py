@@ -1,0 +1,1 @@
+"""One collector: its processes, their probes and its hub."""

@@ -1,0 +1,1 @@
+"""Where a subscription ends: the terminal."""

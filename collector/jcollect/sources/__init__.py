@@ -1,0 +1,1 @@
+"""Where events come from: each source delivers columns, counters and losses."""

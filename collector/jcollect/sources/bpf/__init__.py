@@ -1,0 +1,1 @@
+"""The kernel's lane: BPF programs, links and the ring buffer."""

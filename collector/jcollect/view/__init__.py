@@ -1,0 +1,1 @@
+"""Events and counts as rows, summaries and text."""
