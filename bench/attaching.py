@@ -32,7 +32,7 @@ from collector_fixtures import JCOLLECT, TARGET_SOURCE, Bench, Target  # noqa: E
 from conditions import wait_until  # noqa: E402
 from jcollect.probes.probe import Probe  # noqa: E402
 from jcollect.probes.process import find_process  # noqa: E402
-from jcollect.sources.bpf.bpf_programs import Handlers  # noqa: E402
+from jcollect.sources.bpf.bpf_programs import BpfPrograms  # noqa: E402
 from jcollect.sources.bpf.cache import default_directory  # noqa: E402
 from jcollect.sources.bpf.compilation import bpf_directory, flags  # noqa: E402
 from jcollect.sources.bpf.links import Linker  # noqa: E402
@@ -79,7 +79,7 @@ def attaching() -> dict[str, Any]:
     with target_with(PROBES) as target:
         probes = find_process(target.pid).probes(())
         assert len(probes) == PROBES
-        handlers = Handlers(PROBES, RING_PAGES)
+        handlers = BpfPrograms(PROBES, RING_PAGES)
         handlers.used = PROBES
         try:
             linker = Linker(handlers)

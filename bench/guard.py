@@ -46,7 +46,7 @@ def torrent(jdk: Jdk, limit: int, rate: int | None, measured: int) -> dict[str, 
             target.send(str(rate))
         began = rows(target, WARM_ROWS)
         books = BUILD / "books.json"
-        with jcollect("attach", target.pid, "--probe", "*__return", "--books", books) as collector:
+        with jcollect("attach", target.pid, "--probe", "*__return", "--counts", books) as collector:
             collector.wait_for_line("armed ")
             settled = rows(target, 1)
             ended = rows(target, measured)
@@ -59,8 +59,8 @@ def torrent(jdk: Jdk, limit: int, rate: int | None, measured: int) -> dict[str, 
     (probe,) = kept["probes"]
     reports = Reports(target)
     return {
-        "hits": probe["books"]["hits"],
-        "throttled_s": probe["books"]["throttled_nanos"] / SECOND_NS,
+        "hits": probe["counts"]["hits"],
+        "throttled_s": probe["counts"]["throttled_nanos"] / SECOND_NS,
         "estimated_ns": kept["processes"][0]["overhead"]["cost_nanos"],
         "hit_ns": status["overhead"]["hit_ns"],
         "lost_ns": reports.lost_ns(began, ended),

@@ -230,7 +230,7 @@ def sound() -> dict[str, list[bytes]]:
         collector_pb2.SubscribeResponse(batch=batch),
         collector_pb2.SubscribeResponse(schema=collector_pb2.Schema(probes=more)),
         collector_pb2.SubscribeResponse(
-            throttling=collector_pb2.Throttling(began=[3, 31], ended=[4], held_back=9)
+            throttling=collector_pb2.Throttling(began=[3, 31], ended=[4], throttled=9)
         ),
         collector_pb2.SubscribeResponse(
             loss=collector_pb2.Loss(stage=2, events=7, probes=[collector_pb2.ProbeLoss(probe=3, events=7)])
@@ -241,10 +241,10 @@ def sound() -> dict[str, list[bytes]]:
         version="0.1\x1b",
         link="uprobe-multi",
         clock_set_nanos=-5,
-        books=collector_pb2.Books(hits=2, delivered=1, throttled=1),
+        counts=collector_pb2.HitCounts(hits=2, delivered=1, throttled=1),
         processes=[collector_pb2.AttachedProcess(pid=PID, name="\u202e", throttled=1, overhead=overhead)],
         probes=[
-            collector_pb2.ProbeBooks(probe=probe, is_linked=True, attach_point=6) for probe in PROBES[18:]
+            collector_pb2.ProbeHitCounts(probe=probe, is_linked=True, attach_point=6) for probe in PROBES[18:]
         ],
         subscribers=[collector_pb2.Subscriber(peer="unix:\n", events=3)],
         lost_by_gone_subscribers=4,

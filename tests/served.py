@@ -78,7 +78,7 @@ class StillSource:
     ) -> collector_pb2.GetStatusResponse:
         told = [] if summary_only else self.describe(globs, pids)
         return collector_pb2.GetStatusResponse(
-            pid=PID, probes=[collector_pb2.ProbeBooks(probe=probe) for probe in told]
+            pid=PID, probes=[collector_pb2.ProbeHitCounts(probe=probe) for probe in told]
         )
 
 

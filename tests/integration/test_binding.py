@@ -21,7 +21,7 @@ from conditions import require_bpf, wait_until
 from java_target import COMPILER, ROOT, Jdk, Process, attach, java, newest_jdk, on_every_jdk, probes_of, run
 from jcollect.probes.live import not_retired, read_live
 from jcollect.probes.process import find_process
-from jcollect.sources.bpf.bpf_programs import Handlers
+from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.bpf_syscalls import link_uprobe_multi
 
 BINDING = ROOT / "java-agent/build/libs/jprobe-stapsdt.jar"
@@ -279,7 +279,7 @@ def test_agent_and_binding_work_side_by_side(jdk: Jdk, programs: Path) -> None:
 @on_every_jdk
 def test_closing_under_fire_and_tracer_is_an_exception_and_no_crash(jdk: Jdk, programs: Path) -> None:
     require_bpf()
-    handlers = Handlers(capacity=1, ring_pages=1)
+    handlers = BpfPrograms(capacity=1, ring_pages=1)
     try:
         program = handlers.load_empty_for_uprobe_multi()
         with start(jdk, programs, "Closes") as target:

@@ -53,7 +53,7 @@ def quiet_books(bench: Bench, target: Target, hits: int) -> dict[str, Any]:
 
     def balanced() -> dict[str, Any] | None:
         said = collector_of(bench, target)
-        books = said["books"]
+        books = said["counts"]
         assert books["hits"] <= hits
         return said if sum(books.values()) - books["hits"] == hits else None
 
@@ -62,7 +62,7 @@ def quiet_books(bench: Bench, target: Target, hits: int) -> dict[str, Any]:
 
 
 def books_by_probe(said: dict[str, Any]) -> dict[str, dict[str, int]]:
-    return {each["probe"]["name"]: each["books"] for each in said["probes"]}
+    return {each["probe"]["name"]: each["counts"] for each in said["probes"]}
 
 
 def closed(books: dict[str, int]) -> bool:
@@ -73,7 +73,7 @@ def closed(books: dict[str, int]) -> bool:
 def test_the_books_of_each_probe_are_closed_at_any_quiet_moment(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
     books = bench.directory / "books.json"
-    collector = bench.attach(target, "--books", books)
+    collector = bench.attach(target, "--counts", books)
     watcher = bench.observe(target.pid, "-o", "json", "--probe", "*__return")
     for round_number in range(1, 6):
         target.fire(4, 251)
@@ -91,9 +91,7 @@ def test_the_books_of_each_probe_are_closed_at_any_quiet_moment(bench: Bench) ->
         assert subscriber["events"] == sum(subscriber[part] for part in ("delivered", "lost", "queued"))
     lines = bench.run("status", target.pid).stdout.splitlines()
     assert f"attached: to PID {target.pid} (target), 3 of 3 probes armed, 1 stub library linked" in lines
-    assert (
-        "books: 15,145 hits = 15,060 delivered + 85 filtered + 0 lost (kernel ring 0, collector 0)" in lines
-    )
+    assert "hits: 15,145 hits = 15,060 delivered + 85 filtered + 0 lost (kernel ring 0, collector 0)" in lines
     assert any(re.fullmatch(r"link: uprobe-multi at nop\d* \(\+\d\) for 3 probes", line) for line in lines)
     assert lines[-3].split() == ["5,105", "5,020", "85", "0", "armed", "com_acme_Orders:place__return"]
     assert "15,145 hits = 15,060 delivered + 85 filtered + 0 lost" in collector.end()
@@ -128,7 +126,7 @@ def test_loss_in_the_ring_is_in_the_books_of_each_probe(bench: Bench) -> None:
     assert sum(books["lost_in_kernel_ring"] for books in by_probe.values()) > 0
     collector.process.send_signal(signal.SIGINT)
     assert collector.wait(LOSS) == "jcollect: {:,} events lost, and --fail-on-loss is given".format(
-        said["books"]["lost_in_kernel_ring"]
+        said["counts"]["lost_in_kernel_ring"]
     )
     assert top.wait(LOSS).endswith("events lost, and --fail-on-loss is given")
 
@@ -161,7 +159,7 @@ def test_loss_in_the_collector_is_in_the_books(bench: Bench, monkeypatch: pytest
     with session_of(target) as (session, _):
         target.fire(2, 499)
         wait_until(lambda: not session.accounts.totals().missing, "closed books", QUIET_SECONDS)
-        by_name = {each.probe.name: each.books for each in session.status().probes}
+        by_name = {each.probe.name: each.counts for each in session.status().probes}
         totals = session.detach()
     assert by_name["place__return"].lost_in_collector == by_name["place__return"].hits == 998
     assert by_name["place__entry"].delivered == by_name["place__throw"].delivered == 998
@@ -185,7 +183,7 @@ def test_loss_of_a_subscriber_is_in_its_books_and_told_to_it(bench: Bench) -> No
         if subscriber["lost"]:
             break
         assert fired < 5_000_000
-    assert (said["books"]["delivered"], closed(said["books"])) == (fired, True)
+    assert (said["counts"]["delivered"], closed(said["counts"])) == (fired, True)
     observer.process.send_signal(signal.SIGCONT)
     wait_until(lambda: len(observer.output) + subscriber["lost"] == fired, "the rest to be read", 60)
     collector.process.send_signal(signal.SIGINT)
@@ -205,7 +203,7 @@ def test_events_of_all_threads_come_in_the_order_of_their_times(bench: Bench) ->
         target.fire(8, 40_009)
         ended = time.time_ns()
         session.detach()
-        late = session.status().late
+        late = session.status().out_of_order
     batches = batches_of(subscription)
     times = np.concatenate([batch.time_unix_nanos for batch in batches]).astype(np.int64)
     assert len(times) == 320_072
@@ -280,7 +278,7 @@ def test_memory_is_bounded_whatever_subscribers_do(bench: Bench) -> None:
     assert sum(each["lost"] for each in said["subscribers"]) > 0
     assert peak < MOST_MEMORY_KB
     # To encode each event two dozen times takes longer than the ring may have room for.
-    assert (said["books"]["hits"], closed(said["books"])) == (fired, True)
+    assert (said["counts"]["hits"], closed(said["counts"])) == (fired, True)
     collector.end()
 
 

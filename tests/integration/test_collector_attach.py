@@ -19,7 +19,7 @@ from jcollect.probes.process import find_process
 from jcollect.rpc.address import parse_address
 from jcollect.rpc.client import Client
 from jcollect.session.session import Session
-from jcollect.sources.bpf.bpf_programs import Handlers
+from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.columns import Columns
 from jprobe.v1 import collector_pb2
 from stub_image import ABSENT, BOOLEAN, ENTRY, LONG, RETURN, STRING, Method, StubImage, captured
@@ -346,7 +346,7 @@ def test_what_was_held_back_is_known_when_the_process_has_exited(bench: Bench) -
 
 
 def test_the_verifier_follows_one_way_through_the_handler() -> None:
-    handlers = Handlers(1, 1)
+    handlers = BpfPrograms(1, 1)
     try:
         about = Path(f"/proc/self/fdinfo/{handlers.load_for_perf_event()}").read_text()
     finally:

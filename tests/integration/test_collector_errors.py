@@ -206,10 +206,10 @@ def test_a_broken_stub_library_is_skipped_with_a_warning(bench: Bench) -> None:
 
 def test_a_file_for_the_books_that_cannot_be_written(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
-    refused = bench.run("attach", target.pid, "--books", "/nowhere/books.json")
+    refused = bench.run("attach", target.pid, "--counts", "/nowhere/books.json")
     assert refused.returncode == 1
     assert refused.stderr == (
-        "jcollect: cannot write the books into /nowhere/books.json: "
+        "jcollect: cannot write the hit counts to /nowhere/books.json: "
         "/nowhere is not there, or cannot be written\n"
     )
     assert target.semaphores() == 0

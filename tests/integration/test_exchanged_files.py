@@ -22,7 +22,7 @@ from jcollect.procfs.files import read_held
 from jcollect.procfs.kernel_fs import check_is_kernels
 from jcollect.procfs.mapped import Mapped, hold_mapped
 from jcollect.procfs.mapped_answer import FileState
-from jcollect.sources.bpf.bpf_programs import Handlers
+from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.links import PERF_EVENT, UPROBE_MULTI, Linker, Links
 from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
 from stuck_fs import stuck_fs
@@ -41,8 +41,8 @@ def _bpf() -> None:
 
 
 @contextmanager
-def linker(way: str) -> Iterator[tuple[Linker, Handlers]]:
-    handlers = Handlers(16, 16)
+def linker(way: str) -> Iterator[tuple[Linker, BpfPrograms]]:
+    handlers = BpfPrograms(16, 16)
     handlers.used = 16
     try:
         yield Linker(handlers, way), handlers
@@ -70,7 +70,7 @@ def linked_path(link: int) -> str:
     return os.fsdecode(path.value)
 
 
-def assert_fires(target: Target, handlers: Handlers, links: Links) -> None:
+def assert_fires(target: Target, handlers: BpfPrograms, links: Links) -> None:
     before = int(handlers.hits().sum())
     target.fire(1, CALLS)
     assert int(handlers.hits().sum()) - before == 3 * CALLS

@@ -71,7 +71,7 @@ def test_a_torrent_is_throttled_while_it_lasts_and_never_costs_more_than_promise
     with torrent(newest_jdk, targets, 1, "max-overhead=5") as target:
         wait_until(lambda: len(Reports(target).rows) > 20, "the torrent to be compiled")
         began = Reports(target).rows[-1][0]
-        with jcollect("attach", target.pid, "--probe", "*__return", "--books", books) as collector:
+        with jcollect("attach", target.pid, "--probe", "*__return", "--counts", books) as collector:
             collector.wait_for_line("armed 2 probes")
             recording = Recording(target.pid, ("*",))
             line = collector.wait_for_line("jcollect: warning: throttled: ")
@@ -107,10 +107,10 @@ def test_a_torrent_is_throttled_while_it_lasts_and_never_costs_more_than_promise
     assert re.search(r"the probes cost 0\.\d\d s of CPU, \d\.\d% of a core$", summary)
     assert any("probes were unwoven for" in line for line in collector.err)
     kept = {each["probe"]["name"]: each for each in json.loads(books.read_text())["probes"]}
-    assert kept["drop__return"]["books"]["throttled_nanos"] > 5e9
-    assert kept["trickle__return"]["books"]["throttled_nanos"] == 0
+    assert kept["drop__return"]["counts"]["throttled_nanos"] > 5e9
+    assert kept["trickle__return"]["counts"]["throttled_nanos"] == 0
     for each in kept.values():
-        counts = each["books"]
+        counts = each["counts"]
         assert counts["hits"] == counts["delivered"] + counts["throttled"]
     lost = Reports(target).most_lost_ns(began)
     assert lost < 0.05 * WINDOW_SECONDS * SECOND_NS + WEAVING_NS

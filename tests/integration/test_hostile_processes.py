@@ -131,7 +131,7 @@ def test_what_a_process_claims_poisons_no_books(bench: Bench, lie: int) -> None:
     expected = {"hits": 118, "delivered": 101, "filtered": 17}
 
     def books_of(target: Target) -> dict[str, int]:
-        books = processes_of(bench)[target.pid]["books"]
+        books = processes_of(bench)[target.pid]["counts"]
         assert isinstance(books, dict)
         return {name: int(number) for name, number in books.items() if int(number)}
 
@@ -196,7 +196,7 @@ def test_a_process_that_holds_up_who_reads_it_stalls_no_answer_and_no_end(
             begun = time.monotonic()
             status = session.status()
             assert time.monotonic() - begun < 5.0
-            filtered = {each.pid: each.books.filtered for each in status.processes}
+            filtered = {each.pid: each.counts.filtered for each in status.processes}
             assert filtered == {stalls.pid: 3, other.pid: 5 * round_}
             assert len(session.describe()) == 2
         tracees[1].follow(pytest.fail)

@@ -21,7 +21,7 @@ from conditions import require_bpf, wait_until
 from jcollect.errors import JcollectError
 from jcollect.probes.process import find_process
 from jcollect.sources.bpf import compilation
-from jcollect.sources.bpf.bpf_programs import Handlers
+from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.cache import Cache
 from jcollect.sources.bpf.compilation import Compilation, bpf_directory, key_of
 from jcollect.sources.bpf.kernel import Kernel
@@ -48,8 +48,8 @@ def target(bench: Bench) -> Target:
 
 
 @contextlib.contextmanager
-def handlers_of(cache: Cache | None = None, without: frozenset[str] = frozenset()) -> Iterator[Handlers]:
-    handlers = Handlers(16, 16, Compilation.start(cache), without)
+def handlers_of(cache: Cache | None = None, without: frozenset[str] = frozenset()) -> Iterator[BpfPrograms]:
+    handlers = BpfPrograms(16, 16, Compilation.start(cache), without)
     handlers.used = 3
     try:
         yield handlers
@@ -58,7 +58,7 @@ def handlers_of(cache: Cache | None = None, without: frozenset[str] = frozenset(
 
 
 @contextlib.contextmanager
-def linked(handlers: Handlers, target: Target, way: str = AUTO) -> Iterator[Links]:
+def linked(handlers: BpfPrograms, target: Target, way: str = AUTO) -> Iterator[Links]:
     links = Linker(handlers, way).link(find_process(target.pid).probes(()))
     try:
         yield links
@@ -143,7 +143,7 @@ def test_what_cannot_be_compiled_is_told_in_the_compilers_words(
         JcollectError,
         match=r"bcc cannot compile .*/bpf/events.c on Linux .*error: use of undeclared identifier 'nowhere'",
     ):
-        Handlers(16, 16, Compilation.start(cache))
+        BpfPrograms(16, 16, Compilation.start(cache))
     assert not (tmp_path / "jprobe").exists()
 
 

@@ -289,10 +289,10 @@ def test_a_fault_anywhere_in_a_client_ends_it_with_a_code(
 def test_books_into_a_pipe_that_nobody_reads_do_not_keep_it(bench: Bench, target: Target) -> None:
     pipe = bench.directory / "pipe"
     os.mkfifo(pipe)
-    collector = bench.attach(target, "--books", pipe)
+    collector = bench.attach(target, "--counts", pipe)
     target.fire(1, 7)
     collector.process.send_signal(signal.SIGINT)
     assert collector.wait(code=1) == (
-        f"jcollect: cannot write the books into {pipe}: that is not done within 5 s"
+        f"jcollect: cannot write the hit counts to {pipe}: that is not done within 5 s"
     )
     assert "7 hits = 7 delivered" in collector.errors[-2]

@@ -198,7 +198,7 @@ def delivered_by_pid(bench: Bench) -> Counter[int]:
     (collector,) = json.loads(bench.run("status", socket_of(bench), "--json").stdout)["collectors"]
     counts: Counter[int] = Counter()
     for each in collector["probes"]:
-        counts[each["probe"]["pid"]] += each["books"]["delivered"]
+        counts[each["probe"]["pid"]] += each["counts"]["delivered"]
     return counts
 
 

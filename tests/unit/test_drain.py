@@ -233,7 +233,7 @@ def test_what_is_drained_is_what_a_slow_decoder_finds_in_the_order_of_time(
             assert image.consumer == image.producer
             late += sum(each.time < published for each in ripe)
             published = max([published, *(each.time for each in ripe)])
-            assert decoder.late == late
+            assert decoder.out_of_order == late
 
 
 @settings(max_examples=200, deadline=None)
@@ -307,7 +307,7 @@ def test_of_equal_times_the_ring_decides() -> None:
 
 
 def test_what_there_is_no_room_to_hold_back_is_published_in_order_all_the_same() -> None:
-    # Room for 47 records of 56 bytes and one of the greatest.
+    # MemoryBudget for 47 records of 56 bytes and one of the greatest.
     decoder = new_decoder(arena_bytes=16384 + 47 * 48, most_events=16)
     times = np.random.default_rng(1).permutation(1009).tolist()
     with RingImage(*map(at, times)) as image:
@@ -316,7 +316,7 @@ def test_what_there_is_no_room_to_hold_back_is_published_in_order_all_the_same()
         rest, _ = drain_all(decoder, image, 1 << 63)
     assert sorted(event.time for event in events + rest) == list(range(1009))
     assert senseless == []
-    assert decoder.late > 0
+    assert decoder.out_of_order > 0
 
 
 # The shared object.
@@ -437,7 +437,7 @@ def test_events_are_published_in_the_order_of_their_times_and_numbered_in_it() -
         batches = reading.received()
     assert columns_of(batches, "time_unix_nanos") == sorted(times)
     assert columns_of(batches, "seq") == list(range(6))
-    assert reading.reader.late == 0
+    assert reading.reader.out_of_order == 0
 
 
 def test_an_event_that_comes_later_than_the_window_is_published_and_counted() -> None:
@@ -449,7 +449,7 @@ def test_an_event_that_comes_later_than_the_window_is_published_and_counted() ->
         wait_until(lambda: reading.delivered() == 4, "two more are published")
         reading.reader.finish()
         assert columns_of(reading.received(), "time_unix_nanos") == [97, 101, 89, 103]
-    assert reading.reader.late == 1
+    assert reading.reader.out_of_order == 1
 
 
 def test_what_is_over_max_events_is_filtered_although_it_was_held_back() -> None:

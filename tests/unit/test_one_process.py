@@ -352,10 +352,10 @@ def test_the_books_of_processes_add_up_to_those_of_all() -> None:
     one.add(stays)
     other.add(others)
     accounts.hold_back(np.array([0, 2]), rows((100, 3, 50), (7, 0, 0)))
-    assert one.totals(accounts.books()) + other.totals(accounts.books()) == accounts.totals()
-    one.close(gone, accounts.books().totals(gone))
+    assert one.totals(accounts.hit_counts()) + other.totals(accounts.hit_counts()) == accounts.totals()
+    one.close(gone, accounts.hit_counts().totals(gone))
     accounts.release(gone)
     other.add(gone)  # The id is reassigned to a probe of another process now.
-    books = accounts.books()
+    books = accounts.hit_counts()
     assert one.totals(books) == Totals(143, 0, 100, 0, 0, 3, 50)
     assert one.totals(books) + other.totals(books) == accounts.totals()

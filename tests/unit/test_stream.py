@@ -193,11 +193,11 @@ def test_an_id_that_stands_for_another_probe_has_books_of_its_own_and_the_totals
     assert accounts.totals() == Totals(89, 53, 10, 2, 4, 20, 30)
     accounts.release(np.array([0]))
     assert accounts.totals() == Totals(89, 53, 10, 2, 4, 20, 30)
-    assert accounts.books().totals(np.array([0])) == Totals(0, 0, 0, 0, 0, 0, 0)
+    assert accounts.hit_counts().totals(np.array([0])) == Totals(0, 0, 0, 0, 0, 0, 0)
     hits[0] += 1
     accounts.lose_in_collector(np.full(1, 0, np.uint32))
     accounts.hold_back(np.array([0]), np.array([[1, 2, 3]], np.uint64))
-    assert accounts.books().totals(np.array([0])) == Totals(4, 0, 1, 0, 1, 2, 3)
+    assert accounts.hit_counts().totals(np.array([0])) == Totals(4, 0, 1, 0, 1, 2, 3)
     assert accounts.totals() == Totals(93, 53, 11, 2, 5, 22, 33)
     assert accounts.totals().missing == 0
 
@@ -286,7 +286,7 @@ def test_what_probes_that_are_gone_have_lost_is_still_told_and_not_of_those_that
         responses = [collector_pb2.SubscribeResponse.FromString(m) for m in subscriber.messages()]
         last = {one.loss.stage: one.loss for one in responses if one.HasField("loss")}
         losses = [(loss.events, {each.probe: each.events for each in loss.probes}) for loss in last.values()]
-        return losses, responses[-1].throttling.held_back
+        return losses, responses[-1].throttling.throttled
 
     assert told(everything) == ([(113, {}), (224, {1: 7})], 322)
     assert told(returns) == ([(13, {}), (24, {1: 7})], 21)

@@ -43,12 +43,12 @@ def echo_collector(address: Address, status: collector_pb2.GetStatusResponse, ev
         echo_overhead(process)
         # The books of a single process equal the total, except for what exited processes have added.
         if len(status.processes) > 1:
-            echo(f"books of PID {process.pid}: {books_text(process.books)}")
+            echo(f"hits of PID {process.pid}: {hit_counts_text(process.counts)}")
     echo(f"link: {status.link} at {_points(status)}")
     _echo_not_live(status)
-    echo(f"books: {books_text(status.books)}")
+    echo(f"hits: {hit_counts_text(status.counts)}")
     ring = f"ring: {status.ring_used_bytes:,} of {status.ring_bytes:,} bytes are waiting to be read"
-    echo(ring + (f"; {plural(status.late, 'event')} came late" if status.late else ""))
+    echo(ring + (f"; {plural(status.out_of_order, 'event')} out of order" if status.out_of_order else ""))
     if status.clock_set_nanos:
         echo(f"clock: was set by {status.clock_set_nanos / 1e9:+.3f} s since; event times have not followed")
     for each in status.subscribers:
@@ -93,15 +93,15 @@ def limit_text(percent: int, asked: int, available_ns: int, now: float) -> str:
     return f"{percent}%{why}"
 
 
-def books_text(books: collector_pb2.Books) -> str:
+def hit_counts_text(counts: collector_pb2.HitCounts) -> str:
     """As the last line of attach says it."""
-    lost = books.lost_in_kernel_ring + books.lost_in_collector
-    left = books.hits - books.delivered - books.filtered - books.throttled - lost
-    throttled = f" + {books.throttled:,} throttled" if books.throttled else ""
+    lost = counts.lost_in_kernel_ring + counts.lost_in_collector
+    left = counts.hits - counts.delivered - counts.filtered - counts.throttled - lost
+    throttled = f" + {counts.throttled:,} throttled" if counts.throttled else ""
     return (
-        f"{books.hits:,} hits = {books.delivered:,} delivered + {books.filtered:,} filtered{throttled} "
-        f"+ {lost:,} lost (kernel ring {books.lost_in_kernel_ring:,}, collector {books.lost_in_collector:,})"
-        + (f" + {left:,} on their way" if left else "")
+        f"{counts.hits:,} hits = {counts.delivered:,} delivered + {counts.filtered:,} filtered{throttled} "
+        f"+ {lost:,} lost (kernel ring {counts.lost_in_kernel_ring:,}, "
+        f"collector {counts.lost_in_collector:,})" + (f" + {left:,} in flight" if left else "")
     )
 
 
@@ -133,11 +133,11 @@ def _echo_not_live(status: collector_pb2.GetStatusResponse) -> None:
 
 
 def _echo_probes(status: collector_pb2.GetStatusResponse, everything: bool) -> None:
-    ordered = sorted(status.probes, key=lambda each: -each.books.hits)
-    shown = ordered if everything else [each for each in ordered[:_ROWS] if each.books.hits]
+    ordered = sorted(status.probes, key=lambda each: -each.counts.hits)
+    shown = ordered if everything else [each for each in ordered[:_ROWS] if each.counts.hits]
     if not shown:
         return
-    columns = [column for column in _COLUMNS if column.head != "THROTTLED" or _is_throttled(status.books)]
+    columns = [column for column in _COLUMNS if column.head != "THROTTLED" or _is_throttled(status.counts)]
     print_table(
         tuple(column.head for column in columns),
         [tuple(column.text(each) for column in columns) for each in shown],
@@ -147,27 +147,27 @@ def _echo_probes(status: collector_pb2.GetStatusResponse, everything: bool) -> N
         echo(f"and {plural(len(ordered) - len(shown), 'probe')} more; --all lists them")
 
 
-def _throttled_text(books: collector_pb2.Books) -> str:
+def _throttled_text(counts: collector_pb2.HitCounts) -> str:
     """Calls that were held back, and for how long calls were not even counted."""
-    unwoven = f" and {books.throttled_nanos / 1e9:.1f} s" if books.throttled_nanos else ""
-    return f"{books.throttled:,}{unwoven}"
+    unwoven = f" and {counts.throttled_nanos / 1e9:.1f} s" if counts.throttled_nanos else ""
+    return f"{counts.throttled:,}{unwoven}"
 
 
-def _is_throttled(books: collector_pb2.Books) -> bool:
-    return bool(books.throttled or books.throttled_nanos)
+def _is_throttled(counts: collector_pb2.HitCounts) -> bool:
+    return bool(counts.throttled or counts.throttled_nanos)
 
 
 class _Column(NamedTuple):
     head: str
-    text: Callable[[collector_pb2.ProbeBooks], str]
+    text: Callable[[collector_pb2.ProbeHitCounts], str]
 
 
 _COLUMNS = (
-    _Column("HITS", lambda each: f"{each.books.hits:,}"),
-    _Column("DELIVERED", lambda each: f"{each.books.delivered:,}"),
-    _Column("FILTERED", lambda each: f"{each.books.filtered:,}"),
-    _Column("THROTTLED", lambda each: _throttled_text(each.books)),
-    _Column("LOST", lambda each: f"{each.books.lost_in_kernel_ring + each.books.lost_in_collector:,}"),
+    _Column("HITS", lambda each: f"{each.counts.hits:,}"),
+    _Column("DELIVERED", lambda each: f"{each.counts.delivered:,}"),
+    _Column("FILTERED", lambda each: f"{each.counts.filtered:,}"),
+    _Column("THROTTLED", lambda each: _throttled_text(each.counts)),
+    _Column("LOST", lambda each: f"{each.counts.lost_in_kernel_ring + each.counts.lost_in_collector:,}"),
     _Column("STATE", lambda each: STATE_NAMES.get(each.probe.state, "?")),
     _Column("PROBE", lambda each: name_of(each.probe)),
 )

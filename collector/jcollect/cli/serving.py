@@ -1,4 +1,4 @@
-"""What `jcollect attach` does, from finding its processes to closed books."""
+"""What `jcollect attach` does, from finding its processes to closed counts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _LONG_SECONDS = 2.0
 _SERVE_SECONDS = 20.0
 _DETACH_SECONDS = 60.0
 _STOP_SECONDS = 10.0
-_BOOKS_SECONDS = 5.0
+_COUNTS_SECONDS = 5.0
 # Time to read the events that have been fired by now.
 _SETTLE_SECONDS = 1.0
 # First version of Linux that links many uprobes at once.
@@ -61,7 +61,7 @@ class Serving:
     duration: float | None
     arm_timeout: float
     fail_on_loss: bool
-    books: str | None
+    counts: str | None
     settings: Mapping[str, Any]
 
 
@@ -81,10 +81,10 @@ def serve(asked: Asked, serving: Serving, compilation: Compilation) -> None:
 def _serve(
     asked: Asked, serving: Serving, compilation: Compilation, address: Address, claimed: Claim
 ) -> None:
-    places = [place for place in (address.path, serving.books) if place]
+    places = [place for place in (address.path, serving.counts) if place]
     narrow_attach(needs_admin=bool(asked.selectors) or _may_use_perf_events(serving), places=places)
-    if serving.books:
-        _check_can_write(serving.books)
+    if serving.counts:
+        _check_can_write(serving.counts)
     say_when_aborted()
     check_can_serve()
     for pid in asked.pids:
@@ -142,7 +142,7 @@ def _run(session: Session, following: Following, server: Server, serving: Servin
     except Exception as error:
         session.failures.add(error, "follow the processes")
     closing = _Closing(session, printing, server)
-    stuck = f"cannot detach within {closing.most_seconds:.0f} s; jcollect ends without its books"
+    stuck = f"cannot detach within {closing.most_seconds:.0f} s; jcollect ends without final hit counts"
     with last_resort(closing.most_seconds, stuck):
         try:
             if not end.is_at_once:
@@ -156,11 +156,11 @@ def _run(session: Session, following: Following, server: Server, serving: Servin
             # The books come last.
             following.tell_the_rest()
             if failed is None:
-                _report_books(session, totals, begun, following.last_exited)
+                _report_hits(session, totals, begun, following.last_exited)
     if failed is not None:
         raise failed
-    if serving.books:
-        _write_books(serving.books, session.status())
+    if serving.counts:
+        _write_counts(serving.counts, session.status())
     session.failures.check()
     end.check()
     if serving.fail_on_loss:
@@ -251,12 +251,14 @@ def _check_can_write(file: str) -> None:
     """Before anything is attached to, and without a trace if that fails."""
     place = file if os.path.exists(file) else os.path.dirname(file) or "."
     if not os.access(place, os.W_OK):
-        raise JcollectError(f"cannot write the books into {file}: {place} is not there, or cannot be written")
+        raise JcollectError(
+            f"cannot write the hit counts to {file}: {place} is not there, or cannot be written"
+        )
 
 
-def _write_books(file: str, status: collector_pb2.GetStatusResponse) -> None:
+def _write_counts(file: str, status: collector_pb2.GetStatusResponse) -> None:
     """As `jcollect status --json` has them."""
-    what = f"write the books into {file}"
+    what = f"write the hit counts to {file}"
     failures = Failures()
 
     def write() -> None:
@@ -264,12 +266,12 @@ def _write_books(file: str, status: collector_pb2.GetStatusResponse) -> None:
             stream.write(json_bytes(as_dict(status)) + b"\n")
 
     # A pipe waits for a reader, and a network's file system for its server.
-    if not Worker(what, write, failures).start().join(_BOOKS_SECONDS):
-        raise JcollectError(f"cannot {what}: that is not done within {_BOOKS_SECONDS:.0f} s")
+    if not Worker(what, write, failures).start().join(_COUNTS_SECONDS):
+        raise JcollectError(f"cannot {what}: that is not done within {_COUNTS_SECONDS:.0f} s")
     failures.check()
 
 
-def _report_books(session: Session, totals: Totals, begun: float, exited: str) -> None:
+def _report_hits(session: Session, totals: Totals, begun: float, exited: str) -> None:
     filtered = f" + {totals.filtered:,} filtered" if totals.filtered else ""
     throttled = f" + {totals.throttled:,} throttled" if totals.throttled else ""
     seconds = time.monotonic() - begun
@@ -277,7 +279,7 @@ def _report_books(session: Session, totals: Totals, begun: float, exited: str) -
         warn(
             f"throttled: {totals.throttled:,} calls were held back, and probes were unwoven for "
             f"{totals.throttled_ns / 1e9:.1f} s in all, in which calls are not counted; they cost more than "
-            "--max-overhead allows, and --books names them"
+            "--max-overhead allows, and --counts names them"
         )
     missing = f"; {totals.missing:,} hits are unaccounted for" if totals.missing else ""
     status(

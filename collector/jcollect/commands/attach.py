@@ -51,10 +51,10 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 @max_events_option
 @fail_on_loss_option
 @click.option(
-    "--books",
+    "--counts",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="At the end, write the books of each probe and each subscriber into FILE, as JSON.",
+    help="At the end, write the hit counts of each probe and each subscriber to FILE, as JSON.",
 )
 @click.option(
     "--max-probes",
@@ -90,7 +90,7 @@ def attach(
     duration: float | None,
     max_events: int | None,
     fail_on_loss: bool,
-    books: str | None,
+    counts: str | None,
     max_probes: int | None,
     max_overhead: int | None,
     way: str | None,
@@ -134,7 +134,7 @@ def attach(
             duration,
             arm_timeout,
             fail_on_loss,
-            books,
+            counts,
             {name: value for name, value in settings.items() if value}
             | ({} if max_overhead is None else {"max_overhead": max_overhead}),
         )

@@ -48,7 +48,7 @@ class Totals:
 
 
 @dataclass(frozen=True)
-class Books:
+class HitCounts:
     """The same by probe id, uint64: one element for each id below the accounts' capacity."""
 
     hits: U64
@@ -59,8 +59,8 @@ class Books:
     throttled: U64
     throttled_ns: U64
 
-    def __sub__(self, other: Books) -> Books:
-        return Books(*(now - before for now, before in zip(_values(self), _values(other), strict=True)))
+    def __sub__(self, other: HitCounts) -> HitCounts:
+        return HitCounts(*(now - before for now, before in zip(_values(self), _values(other), strict=True)))
 
     def totals(self, probes: npt.NDArray[np.int64] | slice = slice(None)) -> Totals:
         """Of all, or of some probe ids."""
@@ -97,15 +97,15 @@ class Share:
         self._ids = [each for each in self._ids if each is not ids]
         self._closed += totals
 
-    def totals(self, books: Books) -> Totals:
-        """Returns the totals according to the books."""
+    def totals(self, counts: HitCounts) -> Totals:
+        """Returns the totals according to the counts."""
         if not self._ids:
             return self._closed
-        return self._closed + books.totals(np.concatenate(self._ids))
+        return self._closed + counts.totals(np.concatenate(self._ids))
 
 
-def _values(books: Books) -> list[U64]:
-    return [getattr(books, field.name) for field in fields(books)]
+def _values(counts: HitCounts) -> list[U64]:
+    return [getattr(counts, field.name) for field in fields(counts)]
 
 
 class Accounts:
@@ -126,7 +126,7 @@ class Accounts:
         self._held_back = np.zeros((capacity, 3), np.uint64)
         self._lost_in_collector = np.zeros(capacity, np.uint64)
         # Of probes that the ids stood for before.
-        self._before = Books(*(np.zeros(capacity, np.uint64) for _ in fields(Books)))
+        self._before = HitCounts(*(np.zeros(capacity, np.uint64) for _ in fields(HitCounts)))
         self._held_back_before = np.zeros((capacity, 3), np.uint64)
         self._release_lock = threading.Lock()
 
@@ -177,18 +177,18 @@ class Accounts:
                 before[ids] = counts[ids]
             self._held_back_before[ids] = self._held_back[ids]
 
-    def books(self) -> Books:
+    def hit_counts(self) -> HitCounts:
         """Of this moment."""
         with self._release_lock:
             return self._since_the_beginning() - self._before
 
-    def _since_the_beginning(self) -> Books:
+    def _since_the_beginning(self) -> HitCounts:
         # Hits last: what is delivered or lost has been a hit before.
         delivered, lost_in_collector = self._delivered.copy(), self._lost_in_collector.copy()
         held_back = self._held_back.copy()
         filtered, throttled, throttled_ns = held_back.T
         lost_in_ring = self._lost_in_ring()
-        return Books(
+        return HitCounts(
             hits=self._hits() + filtered + throttled,
             delivered=delivered,
             filtered=self._filtered + filtered,

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from jcollect.hub.accounts import Accounts
-from jcollect.hub.memory_budget import Room
+from jcollect.hub.memory_budget import MemoryBudget
 from jcollect.hub.subscription import Served, Subscription
 from jcollect.hub.wire import encode
 from jcollect.probes.globs import Budget, matcher
@@ -50,7 +50,7 @@ class Hub:
     ) -> None:
         self._probes = {probe.id: probe for probe in probes}
         self._accounts = accounts
-        self._room = Room(queue_bytes, all_queues_bytes)
+        self._room = MemoryBudget(queue_bytes, all_queues_bytes)
         self._lock = threading.Lock()
         # Held while probes are added or removed, and matched. The reader never takes it.
         self._changing = threading.Lock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 
-class Room:
+class MemoryBudget:
     """Counts the bytes that all queues hold, and decides whether a queue may hold more."""
 
     def __init__(self, one: int, every: int) -> None:

@@ -40,9 +40,9 @@ FINISH_SECONDS = 10.0
 class Reader:
     """Drains the ring every few milliseconds from `start` to `finish`.
 
-    Events are published in the order of their times, but for those that come so late that newer ones have
-    been published; `late` counts them. Those of one thread are in order even so. After `max_events` events,
-    the rest is counted as filtered and `on_end` is called, once. Should reading fail, `failures` has it.
+    Publishes events in the order of their times, except for those that come so late that newer ones have
+    been published; `out_of_order` counts these. Events of one thread are always in order. After `max_events`
+    events, the rest counts as filtered and `on_end` is called, once. `failures` gets errors of reading.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class Reader:
         self._worker = Worker("read events", self._run, failures)
 
     @property
-    def late(self) -> int:
-        return self._decoder.late
+    def out_of_order(self) -> int:
+        return self._decoder.out_of_order
 
     def start(self) -> None:
         """Raises JcollectError where no thread can be started."""

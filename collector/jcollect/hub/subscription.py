@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jcollect.hub.accounts import Accounts
-from jcollect.hub.memory_budget import Room
+from jcollect.hub.memory_budget import MemoryBudget
 from jcollect.probes.globs import Budget, TooCostlyError
 from jcollect.sources.columns import U64, Batch, Flags
 from jprobe.v1 import collector_pb2
@@ -104,7 +104,7 @@ class Subscription:
         is_meant: Callable[[collector_pb2.Probe], bool] | None,
         probes: Sequence[collector_pb2.Probe],
         accounts: Accounts,
-        room: Room,
+        room: MemoryBudget,
         peer: str,
         budget: Budget,
     ) -> None:
@@ -208,9 +208,9 @@ class Subscription:
 
     def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
         """Queues a notice about wanted probes that no longer fire, or fire again."""
-        _, held_back = self._read(self._throttled)
+        _, throttled = self._read(self._throttled)
         notice = collector_pb2.Throttling(
-            began=self._wanted_of(began), ended=self._wanted_of(ended), held_back=held_back
+            began=self._wanted_of(began), ended=self._wanted_of(ended), throttled=throttled
         )
         if notice.began or notice.ended:
             self._put(collector_pb2.SubscribeResponse(throttling=notice))
@@ -359,7 +359,7 @@ class Subscription:
                 for probe in np.flatnonzero(counts).tolist():
                     loss.probes.add(probe=probe, events=int(counts[probe]))
                 yield collector_pb2.SubscribeResponse(loss=loss).SerializeToString()
-        _, held_back = self._read(self._throttled)
-        if held_back and (self._throttled.is_news(held_back) or at_end):
-            notice = collector_pb2.Throttling(held_back=held_back)
+        _, throttled = self._read(self._throttled)
+        if throttled and (self._throttled.is_news(throttled) or at_end):
+            notice = collector_pb2.Throttling(throttled=throttled)
             yield collector_pb2.SubscribeResponse(throttling=notice).SerializeToString()

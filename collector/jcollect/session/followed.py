@@ -180,7 +180,7 @@ class Followed:
             self._is_credible = False
             self._warn(
                 f"PID {self.pid} claims to have held back more calls than it can have had, or for longer "
-                "than we are attached to it: what it claims is left out of the books from now on"
+                "than we are attached to it: what it claims is left out of the hit counts from now on"
             )
         self._tell_cost(tracee)
         self._looked = time.monotonic()

@@ -19,10 +19,10 @@ from jcollect.hub.reader import FINISH_SECONDS, Reader
 from jcollect.hub.subscription import Subscription
 from jcollect.probes.probe import Probe, Wanted, by_library, probes_of, with_ids
 from jcollect.probes.process import TracedProcess
-from jcollect.session.status_messages import Libraries, books_message, process_message
+from jcollect.session.status_messages import Libraries, hit_counts_message, process_message
 from jcollect.session.tracee import Tracee
 from jcollect.sources.bpf.attached import Attached
-from jcollect.sources.bpf.bpf_programs import Handlers
+from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.compilation import Compilation
 from jcollect.sources.bpf.links import AUTO, Linker
 from jcollect.sources.bpf.record import RecordDecoder
@@ -92,10 +92,10 @@ class Session:
         self.capacity = capacity
         self.max_overhead = max_overhead
         self._cost_of_gone = 0
-        self._handlers = Handlers(capacity, ring_pages, compilation, without)
-        self._linker = Linker(self._handlers, way)
-        self._ring = Ring(self._handlers.ring_fd, self._handlers.ring_bytes)
-        self.accounts = Accounts(capacity, self._handlers.hits, self._handlers.lost)
+        self._programs = BpfPrograms(capacity, ring_pages, compilation, without)
+        self._linker = Linker(self._programs, way)
+        self._ring = Ring(self._programs.ring_fd, self._programs.ring_bytes)
+        self.accounts = Accounts(capacity, self._programs.hits, self._programs.lost)
         self.hub = Hub([], self.accounts, queue_bytes)
         self._utc_offset = utc_offset_ns()
         self._decoder = RecordDecoder(capacity, self._utc_offset)
@@ -181,7 +181,7 @@ class Session:
             tracee.end_links()
         self._asking.close()
         self._ring.close()
-        self._handlers.close()
+        self._programs.close()
 
     # What a tracee asks for: see tracee.Registry.
 
@@ -201,7 +201,7 @@ class Session:
             for each in new:
                 tracee.share.add(each.ids)
             self._decoder.add(probe for each in new for probe in each.probes)
-            self._handlers.used = self._fresh_id
+            self._programs.used = self._fresh_id
             if new:
                 self.hub.add(messages)
         return new
@@ -232,12 +232,12 @@ class Session:
 
     def _forget_gone(self, probes: int) -> None:
         """Frees so many ids, if so many probes are gone and the books of these are closed."""
-        books = self.accounts.books()
-        while probes > 0 and self._gone and not books.totals(self._gone[0][0].ids).missing:
+        counts = self.accounts.hit_counts()
+        while probes > 0 and self._gone and not counts.totals(self._gone[0][0].ids).missing:
             forgotten, tracee = self._gone.popleft()
             ids = forgotten.ids.tolist()
             self.hub.remove(ids)
-            tracee.share.close(forgotten.ids, books.totals(forgotten.ids))
+            tracee.share.close(forgotten.ids, counts.totals(forgotten.ids))
             self.accounts.release(forgotten.ids)
             self._free_ids.extend(ids)
             probes -= len(ids)
@@ -265,9 +265,9 @@ class Session:
         live = self._live()
         described = [] if summary_only else self._described(live, meaning(globs, pids))
         with self._lock:
-            books = self.accounts.books()
-            shares = [tracee.share.totals(books) for tracee, _ in live]
-        of_probes = books.each() if described else []
+            counts = self.accounts.hit_counts()
+            shares = [tracee.share.totals(counts) for tracee, _ in live]
+        of_probes = counts.each() if described else []
         set_by = utc_offset_ns() - self._utc_offset
         return collector_pb2.GetStatusResponse(
             version=jcollect.__version__,
@@ -275,16 +275,16 @@ class Session:
             started_unix_nanos=self._started,
             cpu_nanos=time.process_time_ns(),
             link=self._linker.way,
-            ring_bytes=self._handlers.ring_bytes,
+            ring_bytes=self._programs.ring_bytes,
             ring_used_bytes=self._ring.used(),
-            late=self._reader.late,
+            out_of_order=self._reader.out_of_order,
             clock_set_nanos=set_by if abs(set_by) > _CLOCK_NOISE_NS else 0,
-            books=books_message(self.accounts.totals()),
+            counts=hit_counts_message(self.accounts.totals()),
             processes=[process_message(*each, share) for each, share in zip(live, shares, strict=True)],
             probes=[
-                collector_pb2.ProbeBooks(
+                collector_pb2.ProbeHitCounts(
                     probe=message,
-                    books=books_message(of_probes[message.id]),
+                    counts=hit_counts_message(of_probes[message.id]),
                     is_linked=attached.is_linked,
                     attach_point=attached.attach_point,
                 )

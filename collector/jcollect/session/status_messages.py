@@ -14,8 +14,8 @@ _MOST_U64 = (1 << 64) - 1
 Libraries = list[tuple[Attached, list[LiveProbe]]]
 
 
-def books_message(totals: Totals) -> collector_pb2.Books:
-    return collector_pb2.Books(
+def hit_counts_message(totals: Totals) -> collector_pb2.HitCounts:
+    return collector_pb2.HitCounts(
         hits=_u64(totals.hits),
         delivered=_u64(totals.delivered),
         filtered=_u64(totals.filtered),
@@ -41,7 +41,7 @@ def process_message(tracee: Tracee, libraries: Libraries, share: Totals) -> coll
         armed=sum(one.state == probe_pb2.PROBE_STATE_ARMED for one in linked),
         throttled=sum(one.state == probe_pb2.PROBE_STATE_THROTTLED for one in linked),
         overhead=_overhead(tracee.cost),
-        books=books_message(share),
+        counts=hit_counts_message(share),
     )
 
 

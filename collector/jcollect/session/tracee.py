@@ -217,7 +217,7 @@ class Tracee:
     def _count(
         self, linked: Sequence[Attached], readings: Sequence[Reading | None], places: set[Place] | None
     ) -> None:
-        """Takes readings into the books. `places` are of a look after them: else what was read could be of
+        """Takes readings into the counts. `places` are of a look after them: else what was read could be of
         something that lies where the library was."""
         for each, reading in zip(linked, readings, strict=True):
             if reading is not None and places is not None and each.library.place in places:

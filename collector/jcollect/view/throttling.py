@@ -18,7 +18,7 @@ class Throttled:
     def __init__(self) -> None:
         self._names: dict[int, str] = {}
         self._now: set[int] = set()
-        self.held_back = 0
+        self.throttled = 0
 
     def describe(self, probes: Iterable[collector_pb2.Probe]) -> None:
         """The probes of a schema."""
@@ -29,7 +29,7 @@ class Throttled:
 
     def take(self, notice: collector_pb2.Throttling) -> list[str]:
         """Sentences about what has changed."""
-        self.held_back = notice.held_back
+        self.throttled = notice.throttled
         lines = []
         if began := set(notice.began) - self._now:
             lines.append(
@@ -46,7 +46,7 @@ class Throttled:
         return ", ".join(names) + more
 
     def text(self) -> str:
-        """As in "THROTTLED: 3 probes now, 1,234 calls held back"; empty where nothing was."""
-        if not self._now and not self.held_back:
+        """As in "THROTTLED: 3 probes now, 1,234 calls throttled"; empty where nothing was."""
+        if not self._now and not self.throttled:
             return ""
-        return f"THROTTLED: {len(self._now):,} probes now, {self.held_back:,} calls held back"
+        return f"THROTTLED: {len(self._now):,} probes now, {self.throttled:,} calls throttled"

@@ -16,7 +16,7 @@ import platform
 from collections.abc import Iterator
 
 from jcollect.errors import JcollectError
-from jcollect.sources.bpf.bpf_programs import Handlers
+from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.bpf_syscalls import link_uprobe_multi
 
 _STUB = bytes.fromhex("900f1f440000662e0f1f840000000000c3")
@@ -26,7 +26,7 @@ _CANDIDATES = ((6, b"\x48\x8d\x64\x24\x80\xe8"), (1, b"\xe8"))
 _TRIES = 8
 
 
-def find_attach_point(handlers: Handlers) -> int:
+def find_attach_point(handlers: BpfPrograms) -> int:
     """What to add to a stub's location, in bytes: 6, 1, or 0 where nothing faster works."""
     if platform.machine() != "x86_64":
         return 0

@@ -20,7 +20,7 @@ COUNTS = np.dtype([("hits", "<u8"), ("lost", "<u8")])
 _MOST_COUNTER_BYTES = 64 << 20
 
 
-class Handlers:
+class BpfPrograms:
     """The handlers and their maps, until `close`.
 
     `ring_fd` is the BPF ring buffer, with `ring_bytes` of data. `hits` and `lost` read the counters

@@ -113,9 +113,9 @@ struct drain {
 	uint64_t arena_used;
 	uint64_t staged_bytes;
 	uint64_t next_seq;
-	uint64_t pause;	 /* ms before the next look */
-	uint64_t newest; /* time of what has been put */
-	uint64_t late;	 /* events put after newer ones */
+	uint64_t pause;	       /* ms before the next look */
+	uint64_t newest;       /* time of what has been put */
+	uint64_t out_of_order; /* events put after newer ones */
 };
 
 enum { TORN = -1, DONE = 0, MORE = 1, STOPPED = 2 };
@@ -376,7 +376,7 @@ static int put(struct drain *drain, uint64_t until)
 		    drain->text_bytes + record->text > drain->most_bytes)
 			return MORE;
 		if (staged->time < drain->newest)
-			drain->late++;
+			drain->out_of_order++;
 		else
 			drain->newest = staged->time;
 		put_one(drain, &staged->probe, record);

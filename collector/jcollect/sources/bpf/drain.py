@@ -76,7 +76,7 @@ class DrainState(ctypes.Structure):
         ("next_seq", ctypes.c_uint64),
         ("pause", ctypes.c_uint64),
         ("newest", ctypes.c_uint64),
-        ("late", ctypes.c_uint64),
+        ("out_of_order", ctypes.c_uint64),
     )
 
 

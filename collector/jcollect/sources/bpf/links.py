@@ -23,7 +23,7 @@ from jcollect.procfs.mapped import hold_mapped
 from jcollect.procfs.mapped_answer import FileState
 from jcollect.procfs.reasons import is_passing
 from jcollect.sources.bpf.attach_point import find_attach_point
-from jcollect.sources.bpf.bpf_programs import Handlers
+from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.bpf_syscalls import link_perf_event
 from jcollect.sources.bpf.cookie import cookie_of
 from jcollect.sources.bpf.kernel import UPROBE_MULTI as UPROBE_MULTI
@@ -77,7 +77,7 @@ class Linker:
     `way` is the one that is taken: UPROBE_MULTI or PERF_EVENT.
     """
 
-    def __init__(self, handlers: Handlers, way: str = AUTO) -> None:
+    def __init__(self, handlers: BpfPrograms, way: str = AUTO) -> None:
         """Takes the best way that the kernel has, or the one given. Raises JcollectError."""
         self._kernel = handlers.kernel
         self._kernel.check_counts_semaphores()
@@ -181,7 +181,7 @@ def _may_fork(library: StubLibrary) -> bool:
 
 
 def _allow_open_files(count: int) -> None:
-    """Room for so many more, as far as we may: 1,024 is what most shells begin with."""
+    """MemoryBudget for so many more, as far as we may: 1,024 is what most shells begin with."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = len(os.listdir("/proc/self/fd"))
     wanted = used + count + _OTHER_FILES

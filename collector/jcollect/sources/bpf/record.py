@@ -126,9 +126,9 @@ class RecordDecoder:
         return int(self._state.end - self._state.first)
 
     @property
-    def late(self) -> int:
+    def out_of_order(self) -> int:
         """Events that came after newer ones."""
-        return int(self._state.late)
+        return int(self._state.out_of_order)
 
     def drain(self, ring: Ring, until: int = ALWAYS) -> Drained:
         """Looks into the ring; brings what has happened up to `until`, ns of CLOCK_MONOTONIC, oldest first.
