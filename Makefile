@@ -7,7 +7,7 @@
 # make lint    checks types and style
 # make bench   says what jprobe costs, side by side with doing without
 # make install-stapsdt, make uninstall-stapsdt
-#              the C library of docs/libstapsdt.md, to PREFIX (/usr/local) and below DESTDIR (nothing)
+#              the C library of docs/probes-in-c.md, to PREFIX (/usr/local) and below DESTDIR (nothing)
 #
 # Each installs what it lacks, from Debian, PyPI and Maven Central; run them as root, or with sudo
 # at hand.

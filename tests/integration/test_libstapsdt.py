@@ -514,7 +514,7 @@ def test_the_example_of_the_documentation_runs(
     build: Callable[..., Path], start: Callable[..., Process], tmp_path: Path
 ) -> None:
     require_bpf()
-    (source,) = re.findall(r"```c\n(.*?)```", (ROOT / "docs/libstapsdt.md").read_text(), re.DOTALL)
+    (source,) = re.findall(r"```c\n(.*?)```", (ROOT / "docs/probes-in-c.md").read_text(), re.DOTALL)
     (tmp_path / "shop.c").write_text(source)
     program = start(build("shop", tmp_path))
     program.wait_for_line(f"PID {program.pid}$")

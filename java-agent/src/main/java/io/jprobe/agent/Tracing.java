@@ -193,7 +193,7 @@ final class Tracing {
     }
   }
 
-  /** For clients that cannot load the agent again to say so: see docs/control.md. */
+  /** For clients that cannot load the agent again to say so: see docs/attach.md. */
   private void openGatewayIfWanted() {
     if (directory != null && directory.takeKnock()) {
       try {
