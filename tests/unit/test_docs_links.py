@@ -1,0 +1,86 @@
+"""Every relative link in the documentation leads to a file, and every #anchor to a heading of it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+_FENCED = re.compile(r"^( *)(```|~~~).*?^\1\2$", re.MULTILINE | re.DOTALL)
+_INDENTED = re.compile(r"^ {4}.*$", re.MULTILINE)
+_CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(\s*([^)\s]+)\s*\)")
+
+
+def pages() -> list[Path]:
+    """Tracked Markdown files, and those that are about to be."""
+    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
+    names = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [ROOT / name for name in names if (ROOT / name).exists()]
+
+
+def prose(text: str) -> str:
+    """The text without its code blocks, in which brackets are not links."""
+    return _INDENTED.sub("", _FENCED.sub("", text))
+
+
+@cache
+def anchors(page: Path) -> frozenset[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#{1,6} +(.+?)\s*$", _FENCED.sub("", page.read_text()), re.MULTILINE):
+        text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "")
+        base = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+        number, anchor = 0, base
+        while anchor in found:
+            number += 1
+            anchor = f"{base}-{number}"
+        found.add(anchor)
+    return frozenset(found)
+
+
+def problems(page: Path) -> Iterator[str]:
+    """Describes each link of the page that leads nowhere."""
+    for target in _LINK.findall(_CODE.sub("", prose(page.read_text()))):
+        if re.match(r"[a-z][a-z0-9+.-]*:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists():
+            yield f"{target}: there is no such file"
+        elif anchor and file.suffix == ".md" and anchor not in anchors(file):
+            yield f"{target}: there is no such heading"
+
+
+def test_links_lead_somewhere() -> None:
+    checked = pages()
+    assert ROOT / "README.md" in checked
+    found = [f"{page.relative_to(ROOT)}: {each}" for page in checked for each in problems(page)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("link", "problem"),
+    [
+        ("[x](other.md)", ""),
+        ("[x](other.md#two-words)", ""),
+        ("[x](#here--there)", ""),
+        ("[x](https://example.org/y.md)", ""),
+        ("`[x](nowhere.md)`", ""),
+        ("[x](nowhere.md)", "nowhere.md: there is no such file"),
+        ("[two\nlines](nowhere.md)", "nowhere.md: there is no such file"),
+        ("[`x`](other.md#two-word)", "other.md#two-word: there is no such heading"),
+        ("[x](#two-words)", "#two-words: there is no such heading"),
+    ],
+)
+def test_a_broken_link_is_found(tmp_path: Path, link: str, problem: str) -> None:
+    (tmp_path / "other.md").write_text("# Other\n\n## Two `words`\n")
+    page = tmp_path / "page.md"
+    page.write_text(f"# Page\n\n## Here & there\n\n{link}\n\n```\n[x](code.md)\n```\n")
+    assert list(problems(page)) == ([problem] if problem else [])
