@@ -27,13 +27,12 @@ import numpy as np  # noqa: E402
 
 from conditions import wait_until  # noqa: E402
 from java_target import JCOLLECT, Process, probes_of, run  # noqa: E402
-from jcollect.hub.wire import decode  # noqa: E402
+from jcollect.hub.items import Events, Schema  # noqa: E402
 from jcollect.probes.process import find_process  # noqa: E402
 from jcollect.rpc.address import parse_address  # noqa: E402
 from jcollect.rpc.client import Client  # noqa: E402
 from jcollect.sources.bpf.attach_point import find_attach_point  # noqa: E402
 from jcollect.sources.bpf.bpf_syscalls import BPF_TRACE_UPROBE_MULTI, link_uprobe_multi  # noqa: E402
-from jcollect.sources.columns import Columns  # noqa: E402
 
 SOURCES = ROOT / "bench/targets/stapsdt"
 BUILD = ROOT / "build/bench/reading"
@@ -135,11 +134,10 @@ def subscribe(address: str) -> None:
     """Counts what it receives until the stream ends."""
     received = 0
     with Client(parse_address(address)) as client:
-        for message in client.subscribe():
-            body = decode(message)
-            if isinstance(body, Columns):
-                received += len(body)
-            elif body.HasField("schema"):
+        for item in client.subscribe():
+            if isinstance(item, Events):
+                received += len(item.columns)
+            elif isinstance(item, Schema):
                 print("subscribed", flush=True)
     print(received)
 

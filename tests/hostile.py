@@ -23,6 +23,7 @@ from jcollect.probes.usdt_notes import parse_notes
 from jcollect.procfs.hsperfdata import texts_of
 from jcollect.procfs.java_command import main_class, words_of
 from jcollect.procfs.maps import parse_maps
+from jcollect.rpc.messages import probe_message
 
 
 def read_library(content: bytes) -> None:
@@ -39,7 +40,7 @@ def read_library(content: bytes) -> None:
         assert 192 * probe.gate < image.gates.size
         assert 1 <= probe.words <= MAX_WORDS
         assert probe.string_mask < 1 << probe.words
-        LiveProbe(probe).message().SerializeToString()
+        probe_message(LiveProbe(probe).describe()).SerializeToString()
 
 
 def read_manifest(content: bytes) -> None:

@@ -15,17 +15,18 @@ from google.protobuf.message import DecodeError, Message
 
 from jcollect.cli.hit_counts import echo_collector
 from jcollect.cli.replies import as_dict, json_bytes
-from jcollect.errors import JcollectError
-from jcollect.hub import elements
-from jcollect.hub.elements import parse
-from jcollect.hub.incoming import Incoming, SenselessStreamError
-from jcollect.hub.wire import decode
+from jcollect.errors import JcollectError, MalformedStreamError
+from jcollect.hub.items import Events, Schema
+from jcollect.hub.wire import decode_batch
+from jcollect.rpc import elements
 from jcollect.rpc.address import default_address
+from jcollect.rpc.elements import parse
+from jcollect.rpc.incoming import Incoming
+from jcollect.rpc.messages import probe_message, stream_messages
 from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SUBSCRIBE, Streams, handler_for
-from jcollect.sinks.terminal import Printer
-from jcollect.sources.columns import Columns
 from jcollect.view.summary import Summary
 from jprobe.v1 import collector_pb2, probe_pb2
+from received import EncodedPrinter
 from served import PID, StillSource, described
 
 # Some have names that only a hostile target would choose.
@@ -33,7 +34,7 @@ PROBES = [
     *described(20),
     *described(2, 20, "a" * 2000 + "{}"),
     *described(1, 22, "[!{}]*\n\u202e\x1b[2J"),
-    collector_pb2.Probe(id=23, pid=PID),
+    *described(1, 23, ""),
 ]
 # Codes that may reject a request; any other code is a bug in the collector.
 REFUSALS = {
@@ -116,26 +117,24 @@ class _Out:
 
 def read_stream(content: bytes) -> None:
     """Reads messages of a stream, each after two bytes of length, with a sound schema before them."""
-    schema = collector_pb2.SubscribeResponse(schema=collector_pb2.Schema(probes=PROBES)).SerializeToString()
+    (schema,) = stream_messages(Schema(PROBES))
     messages = [schema, *_messages(content)]
     for message in messages[1:]:
         _compare(message)
     for output in ("json", "compact"):
-        printer = Printer(output, _Out())
-        with contextlib.suppress(SenselessStreamError):
+        printer = EncodedPrinter(output, _Out())
+        with contextlib.suppress(MalformedStreamError):
             for message in messages:
-                body = printer.take(message)
-                if body is not None and body.HasField("throttling"):
-                    printer.throttled.take(body.throttling)
-        printer.throttled.text()
+                printer.take(message)
+        printer.sink.throttled.text()
     incoming, summary = Incoming(), Summary()
     with contextlib.suppress(JcollectError):
         for message in messages:
-            received = incoming.decode(message)
-            if isinstance(received, Columns):
-                summary.add(received)
-            elif received.HasField("schema"):
-                summary.describe(received.schema.probes)
+            item = incoming.decode(message)
+            if isinstance(item, Events):
+                summary.add(item.columns)
+            elif isinstance(item, Schema):
+                summary.describe(item.probes)
     summary.methods()
 
 
@@ -150,14 +149,14 @@ def _messages(content: bytes) -> Iterator[bytes]:
 def _compare(message: bytes) -> None:
     """Checks that decoding without protobuf gives the same as protobuf does."""
     try:
-        body = decode(message)
+        columns = decode_batch(message)
         batch = collector_pb2.SubscribeResponse.FromString(message).batch
     except DecodeError:
         return
-    if isinstance(body, Columns):
+    if columns is not None:
         for name in ("seq", "time_unix_nanos", "probe", "tid", "thread", "duration_nanos", "values"):
-            assert np.array_equal(getattr(body, name), getattr(batch, name)), name
-        assert body.text == batch.text
+            assert np.array_equal(getattr(columns, name), getattr(batch, name)), name
+        assert columns.text == batch.text
 
 
 def read_answer(content: bytes) -> None:
@@ -244,7 +243,8 @@ def sound() -> dict[str, list[bytes]]:
         counts=collector_pb2.HitCounts(hits=2, delivered=1, throttled=1),
         processes=[collector_pb2.AttachedProcess(pid=PID, name="\u202e", throttled=1, overhead=overhead)],
         probes=[
-            collector_pb2.ProbeHitCounts(probe=probe, is_linked=True, attach_point=6) for probe in PROBES[18:]
+            collector_pb2.ProbeHitCounts(probe=probe_message(probe), is_linked=True, attach_point=6)
+            for probe in PROBES[18:]
         ],
         subscribers=[collector_pb2.Subscriber(peer="unix:\n", events=3)],
         lost_by_gone_subscribers=4,

@@ -6,18 +6,21 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 
-from jcollect.hub.accounts import Accounts
-from jcollect.hub.hub import Hub, NoSuchProbeError, meaning
+from jcollect.hub.accounts import Accounts, Totals
+from jcollect.hub.hub import Hub, NoSuchProbeError, matching
 from jcollect.hub.subscription import Subscription
+from jcollect.probes.description import ProbeDescription
 from jcollect.rpc.address import Address, parse_address
 from jcollect.rpc.claim import claim
 from jcollect.rpc.server import Server
+from jcollect.session.status import ProbeStatus, Status
 from jcollect.sources.columns import Batch, Columns
 from jcollect.workers import Failures
 from jprobe.v1 import collector_pb2, collector_pb2_grpc, probe_pb2
@@ -27,10 +30,10 @@ PID = 4711
 
 def described(
     count: int, first: int = 0, name: str = "com.acme.orders.Order{}Service"
-) -> list[collector_pb2.Probe]:
+) -> list[ProbeDescription]:
     """Returns that many probes, each of a class of its own."""
     return [
-        collector_pb2.Probe(
+        ProbeDescription(
             id=number,
             pid=PID,
             provider=f"com_acme_Order{number}",
@@ -39,7 +42,12 @@ def described(
             class_name=name.format(number),
             method="place",
             descriptor="(J)V",
-            values=[probe_pb2.Value(name="id", java_type="long", type=probe_pb2.VALUE_TYPE_LONG)],
+            values=(probe_pb2.Value(name="id", java_type="long", type=probe_pb2.VALUE_TYPE_LONG),),
+            class_loader_id=0,
+            file="",
+            location=0,
+            semaphore=0,
+            condition="",
         )
         for number in range(first, first + count)
     ]
@@ -56,30 +64,37 @@ def one_event(probe: int) -> Batch:
 class StillSource:
     """Replaces a session."""
 
-    def __init__(self, probes: Sequence[collector_pb2.Probe]) -> None:
+    def __init__(self, probes: Sequence[ProbeDescription]) -> None:
         zeros = np.zeros(2 * len(probes) + 64, np.uint64)
         self.failures = Failures()
         self.probes = list(probes)
         self.hub = Hub(probes, Accounts(len(zeros), lambda: zeros, lambda: zeros))
 
-    def describe(self, globs: Sequence[str] = (), pids: Collection[int] = ()) -> list[collector_pb2.Probe]:
-        is_meant = meaning(globs, pids)
-        return [probe for probe in self.probes if is_meant is None or is_meant(probe)]
+    def describe(
+        self, globs: Sequence[str] = (), pids: Collection[int] = (), after: int = -1
+    ) -> Iterator[ProbeDescription]:
+        matches = matching(globs, pids)
+        return (probe for probe in self.probes if probe.id > after and (matches is None or matches(probe)))
 
     def subscribe(
         self, globs: Sequence[str] = (), pids: Collection[int] = (), peer: str = ""
     ) -> Subscription:
         if set(pids) - {PID}:
             raise NoSuchProbeError("such a PID")
-        return self.hub.subscribe(globs, self.describe(), pids, peer)
+        return self.hub.subscribe(globs, list(self.describe()), pids, peer)
 
     def status(
-        self, globs: Sequence[str] = (), pids: Collection[int] = (), summary_only: bool = False
-    ) -> collector_pb2.GetStatusResponse:
-        told = [] if summary_only else self.describe(globs, pids)
-        return collector_pb2.GetStatusResponse(
-            pid=PID, probes=[collector_pb2.ProbeHitCounts(probe=probe) for probe in told]
-        )
+        self,
+        globs: Sequence[str] = (),
+        pids: Collection[int] = (),
+        summary_only: bool = False,
+        after: int = -1,
+        most_probes: int | None = None,
+    ) -> Status:
+        nothing = Totals(0, 0, 0, 0, 0)
+        probes = () if summary_only else islice(self.describe(globs, pids, after), most_probes)
+        counted = [ProbeStatus(probe, nothing, is_linked=False, attach_point=0) for probe in probes]
+        return Status("", PID, 0, 0, "", 0, 0, 0, 0, nothing, (), counted, (), 0)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,16 @@ class NoFilesError(JcollectError):
         super().__init__(f"cannot {what}: {NO_FILES}")
 
 
+class MalformedStreamError(JcollectError):
+    """A server sends what the protocol rules out."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"the collector sent a malformed stream: {problem}; it may have another version, or be another "
+            "program"
+        )
+
+
 class Interrupted(BaseException):
     """A signal that ends the command at once; `number` is the signal's.
 

@@ -20,11 +20,11 @@ from collector_fixtures import RETURN_HELD, Bench, Target, events_of
 from conditions import require_bpf, wait_until
 from jcollect.hub.clock import utc_offset_ns
 from jcollect.hub.hub import Subscription
-from jcollect.hub.wire import decode
 from jcollect.probes.process import find_process
 from jcollect.session.session import Session
 from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.columns import Columns
+from received import batches, received
 from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
 
 PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
@@ -146,7 +146,7 @@ def session_of(target: Target) -> Iterator[tuple[Session, Subscription]]:
 
 
 def batches_of(subscription: Subscription) -> list[Columns]:
-    return [body for body in map(decode, subscription.messages()) if isinstance(body, Columns)]
+    return batches(received(subscription))
 
 
 def test_loss_in_the_collector_is_in_the_books(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_loss_in_the_collector_is_in_the_books(bench: Bench, monkeypatch: pytest
     with session_of(target) as (session, _):
         target.fire(2, 499)
         wait_until(lambda: not session.accounts.totals().missing, "closed books", QUIET_SECONDS)
-        by_name = {each.probe.name: each.counts for each in session.status().probes}
+        by_name = {each.description.name: each.counts for each in session.status().probes}
         totals = session.detach()
     assert by_name["place__return"].lost_in_collector == by_name["place__return"].hits == 998
     assert by_name["place__entry"].delivered == by_name["place__throw"].delivered == 998

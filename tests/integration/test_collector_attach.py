@@ -14,7 +14,7 @@ import pytest
 from collector_fixtures import ENTRY_HELD, JCOLLECT, RETURN_HELD, THROW_HELD, Bench, events_of
 
 from conditions import require_bpf, wait_until
-from jcollect.hub.wire import decode
+from jcollect.hub.items import Loss, Schema
 from jcollect.probes.process import find_process
 from jcollect.rpc.address import parse_address
 from jcollect.rpc.client import Client
@@ -22,6 +22,7 @@ from jcollect.session.session import Session
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.columns import Columns
 from jprobe.v1 import collector_pb2
+from received import columns_or_item
 from stub_image import ABSENT, BOOLEAN, ENTRY, LONG, RETURN, STRING, Method, StubImage, captured
 
 PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
@@ -43,20 +44,20 @@ class Received:
 
     def __init__(self, address: str, globs: tuple[str, ...] = ()) -> None:
         self._client = Client(parse_address(address))
-        self._messages = self._client.subscribe(globs)
-        schema = decode(next(self._messages))
-        assert isinstance(schema, collector_pb2.SubscribeResponse)
-        self.probes = {probe.id: probe for probe in schema.schema.probes}
+        self._items = self._client.subscribe(globs)
+        schema = next(self._items)
+        assert isinstance(schema, Schema)
+        self.probes = {probe.id: probe for probe in schema.probes}
         self.batches: list[Columns] = []
-        self.losses: dict[int, collector_pb2.Loss] = {}
+        self.losses: dict[int, Loss] = {}
 
     def to_the_end(self) -> None:
-        for message in self._messages:
-            body = decode(message)
-            if isinstance(body, Columns):
-                self.batches.append(body)
+        for item in map(columns_or_item, self._items):
+            if isinstance(item, Columns):
+                self.batches.append(item)
             else:
-                self.losses[body.loss.stage] = body.loss
+                assert isinstance(item, Loss)
+                self.losses[item.stage] = item
 
     def counts(self) -> Counter[str]:
         counts: Counter[str] = Counter()

@@ -217,7 +217,7 @@ main()
     ("place", "what"),
     [
         ("jcollect.hub.reader:Reader:_publish", "read events"),
-        ("jcollect.sinks.terminal:Printer:take", "write events to stdout"),
+        ("jcollect.sinks.terminal:TerminalSink:take", "write events to stdout"),
         ("jcollect.hub.hub:Subscription:_take", "serve a stream"),
         ("jcollect.session.followed:Followed:_look_at_arming", "follow the processes"),
         ("jcollect.session.session:Session:detach", "detach"),
@@ -260,7 +260,7 @@ def test_a_grpc_server_without_its_thread_does_not_keep_attach(target: Target) -
 @pytest.mark.parametrize(
     ("verb", "place", "what"),
     [
-        ("observe", "jcollect.sinks.terminal:Printer:_print", "print events"),
+        ("observe", "jcollect.sinks.terminal:TerminalSink:_print", "print events"),
         ("top", "jcollect.view.summary:Summary:add", "receive events"),
         ("top", "jcollect.commands.top:_Screen:show", "show methods"),
     ],

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_stream import METHODS, PLACED, RETURNED, messages_of
+from test_stream import METHODS, PLACED, RETURNED, described
 
 import jcollect.hub.reader as reader_module
 import jcollect.sources.bpf.drain as drain_module
@@ -22,13 +22,13 @@ from jcollect.errors import JcollectError
 from jcollect.hub.accounts import Accounts
 from jcollect.hub.hub import Hub, Subscription
 from jcollect.hub.reader import Reader
-from jcollect.hub.wire import decode
 from jcollect.probes.probe import TIMED_KINDS, probes_of
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
 from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.columns import Columns
 from jcollect.workers import Failures
 from jprobe.v1 import probe_pb2
+from received import batches, received
 from ring_image import BUSY, CUT, DISCARDED, PRESENT, UNREADABLE, RingImage, record
 from stub_image import DOUBLE, INT, STRING, Method, StubImage
 
@@ -399,7 +399,7 @@ class Reading:
     def __init__(self, image: RingImage, max_events: int | None = None) -> None:
         zeros = np.zeros(CAPACITY, np.uint64)
         self.accounts = Accounts(CAPACITY, lambda: zeros, lambda: zeros)
-        self.hub = Hub(messages_of(PROBES), self.accounts)
+        self.hub = Hub(described(PROBES), self.accounts)
         self.subscription: Subscription = self.hub.subscribe(())
         self.ended = threading.Event()
         self.failures = Failures(self.ended.set)
@@ -418,7 +418,7 @@ class Reading:
 
     def received(self) -> list[Columns]:
         self.hub.end()
-        return [body for body in map(decode, self.subscription.messages()) if isinstance(body, Columns)]
+        return batches(received(self.subscription))
 
 
 def columns_of(batches: list[Columns], name: str) -> list[int]:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_formats import PRESENT, probe
-from test_stream import METHODS, decoded, messages_of
+from test_stream import METHODS, decoded, described
 
 from jcollect.errors import JcollectError
 from jcollect.hub.accounts import Accounts
 from jcollect.hub.hub import Hub, NoSuchProbeError
-from jcollect.hub.subscription import Subscription
-from jcollect.hub.wire import decode, encode
+from jcollect.hub.items import Loss, Schema
+from jcollect.hub.wire import encode
 from jcollect.probes.probe import Probe, numbered, probes_of
 from jcollect.probes.process import NothingYetError, TracedProcess, look_again
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
@@ -25,6 +25,7 @@ from jcollect.view.formats import compact_line, gate_text, json_line
 from jcollect.view.rows import RowDecoder
 from jcollect.view.summary import Summary
 from jprobe.v1 import collector_pb2, probe_pb2
+from received import Received, batches, received
 from ring_image import RingImage, record
 from stub_image import LONG, Method, StubImage, mark, own_image
 
@@ -81,70 +82,66 @@ def test_a_probe_beyond_all_ids_makes_no_sense(probes: list[Probe]) -> None:
     assert senseless.tolist() == [len(probes) - 1]
 
 
-def bodies(subscription: Subscription) -> list[Columns | collector_pb2.SubscribeResponse]:
-    return [decode(message) for message in subscription.messages()]
-
-
-def described(body: Columns | collector_pb2.SubscribeResponse) -> list[int]:
-    assert isinstance(body, collector_pb2.SubscribeResponse)
-    return [probe.id for probe in body.schema.probes]
+def ids_of(item: Received) -> list[int]:
+    assert isinstance(item, Schema)
+    return [probe.id for probe in item.probes]
 
 
 def test_each_subscriber_has_new_probes_described_before_their_first_events(
     probes: list[Probe], later: list[Probe], accounts: Accounts
 ) -> None:
-    hub = Hub(messages_of(probes), accounts)
+    hub = Hub(described(probes), accounts)
     everything, returns = hub.subscribe(()), hub.subscribe(["*__return"])
     places, every_class = hub.subscribe(["place"]), hub.subscribe(["com.acme.*"])
     first, _ = decoded(probes, record(56, 1, [1834, 1, 9]))
     hub.publish(first)
-    hub.add(messages_of(later))
+    hub.add(described(later))
     second, _ = decoded([*probes, *later], record(56, 9, [7, 8]), record(56, 10, [5, 7, 8]), first_seq=1)
     hub.publish(second)
     late = hub.subscribe(())
     hub.end()
     for subscription in (everything, every_class):
-        schema, before, more, after = bodies(subscription)
-        assert (described(schema), described(more)) == (list(range(9)), [9, 10, 11])
+        schema, before, more, after = received(subscription)
+        assert (ids_of(schema), ids_of(more)) == (list(range(9)), [9, 10, 11])
         assert isinstance(before, Columns)
         assert isinstance(after, Columns)
         assert (before.probe.tolist(), after.probe.tolist()) == ([1], [9, 10])
         assert after.seq.tolist() == [1, 2]
-    schema, before, more, after = bodies(returns)
-    assert (described(schema), described(more)) == ([1, 4, 7], [10])
+    schema, before, more, after = received(returns)
+    assert (ids_of(schema), ids_of(more)) == ([1, 4, 7], [10])
     assert isinstance(after, Columns)
     assert after.probe.tolist() == [10]
-    schema, before = bodies(places)
-    assert described(schema) == [0, 1, 2]
+    schema, before = received(places)
+    assert ids_of(schema) == [0, 1, 2]
     assert isinstance(before, Columns)
-    (schema,) = bodies(late)
-    assert described(schema) == list(range(12))
+    (schema,) = received(late)
+    assert ids_of(schema) == list(range(12))
 
 
 def test_a_subscriber_that_wanted_all_that_there_was_does_not_get_all_that_comes(
     probes: list[Probe], later: list[Probe], accounts: Accounts
 ) -> None:
-    hub = Hub(messages_of(probes), accounts)
+    hub = Hub(described(probes), accounts)
     orders = hub.subscribe(["com.acme.Orders"])
     assert orders.filter.wanted is None
-    hub.add(messages_of(later))
+    hub.add(described(later))
     come, _ = decoded([*probes, *later], record(56, 9, [7, 8]))
     hub.publish(come)
     hub.end()
-    (schema,) = bodies(orders)
-    assert described(schema) == list(range(9))
+    (schema,) = received(orders)
+    assert ids_of(schema) == list(range(9))
 
 
 def test_probes_that_came_between_looking_and_subscribing_are_described_as_well(
     probes: list[Probe], later: list[Probe], accounts: Accounts
 ) -> None:
-    hub = Hub(messages_of(probes), accounts)
-    looked = messages_of(probes)
-    hub.add(messages_of(later))
+    hub = Hub(described(probes), accounts)
+    looked = described(probes)
+    hub.add(described(later))
     subscription = hub.subscribe((), looked)
     hub.end()
-    (schema,) = bodies(subscription)
-    assert described(schema) == list(range(12))
+    (schema,) = received(subscription)
+    assert ids_of(schema) == list(range(12))
 
 
 def test_a_stream_without_probes_begins_with_an_empty_schema(later: list[Probe], accounts: Accounts) -> None:
@@ -152,29 +149,29 @@ def test_a_stream_without_probes_begins_with_an_empty_schema(later: list[Probe],
     subscription = hub.subscribe(())
     with pytest.raises(NoSuchProbeError):
         hub.subscribe(["come"])
-    hub.add(messages_of(numbered(later, 0)))
+    hub.add(described(numbered(later, 0)))
     hub.end()
-    first, second = bodies(subscription)
-    assert (described(first), described(second)) == ([], [0, 1, 2])
+    first, second = received(subscription)
+    assert (ids_of(first), ids_of(second)) == ([], [0, 1, 2])
 
 
 def test_a_full_queue_loses_events_but_no_schema(
     probes: list[Probe], later: list[Probe], accounts: Accounts
 ) -> None:
     batch, _ = decoded(probes, record(56, 1, [1834, 1, 9]))
-    hub = Hub(messages_of(probes), accounts, queue_bytes=len(encode(batch.columns)))
+    hub = Hub(described(probes), accounts, queue_bytes=len(encode(batch.columns)))
     subscription = hub.subscribe(())
     hub.publish(batch)
     hub.publish(batch)
-    hub.add(messages_of(later))
+    hub.add(described(later))
     hub.end()
-    received = bodies(subscription)
-    schemas = [body for body in received if not isinstance(body, Columns) and body.HasField("schema")]
-    assert [described(schema) for schema in schemas] == [list(range(9)), [9, 10, 11]]
-    assert sum(len(body) for body in received if isinstance(body, Columns)) == 1
-    last = received[-1]
-    assert isinstance(last, collector_pb2.SubscribeResponse)
-    assert last.loss.events == 1
+    items = received(subscription)
+    schemas = [item for item in items if isinstance(item, Schema)]
+    assert [ids_of(schema) for schema in schemas] == [list(range(9)), [9, 10, 11]]
+    assert sum(map(len, batches(items))) == 1
+    last = items[-1]
+    assert isinstance(last, Loss)
+    assert last.events == 1
 
 
 def test_rows_of_later_probes_are_read_by_the_later_schema() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ import jcollect.rpc.prompt
 import jcollect.rpc.server
 import jcollect.rpc.service
 from conditions import wait_until
+from jcollect.hub.items import Schema
 from jcollect.hub.subscription import Subscription
-from jcollect.hub.wire import decode
 from jcollect.probes.globs import Budget, TooCostlyError, matcher, names_matcher
 from jcollect.rpc.address import Address
+from jcollect.session.status import Status
 from jcollect.sources.columns import Columns
 from jprobe.v1 import collector_pb2, collector_pb2_grpc
+from received import batches, received
 from served import StillSource, can_connect, described, one_event, serving, stub_at
 
 PROBES = 100
@@ -212,13 +215,12 @@ def test_events_go_on_while_somebodys_globs_are_matched(
     (after,) = found
     source.hub.publish(one_event(PROBES))
     source.hub.end()
-    messages = [decode(message) for message in before.messages()]
-    assert [list(body.values) for body in messages if isinstance(body, Columns)] == [[42], [42]]
-    first, more, event = (decode(message) for message in after.messages())
-    assert not isinstance(first, Columns)
-    assert not isinstance(more, Columns)
+    assert [list(columns.values) for columns in batches(received(before))] == [[42], [42]]
+    first, more, event = received(after)
+    assert isinstance(first, Schema)
+    assert isinstance(more, Schema)
     assert isinstance(event, Columns)
-    assert (len(first.schema.probes), [probe.id for probe in more.schema.probes]) == (PROBES, [PROBES])
+    assert (len(first.probes), [probe.id for probe in more.probes]) == (PROBES, [PROBES])
 
 
 # Calls
@@ -232,7 +234,9 @@ def test_one_call_looks_at_all_probes_at_a_time_and_rests_after_it(
     rests: list[float] = []
     lock = threading.Lock()
 
-    def status(*_: object) -> collector_pb2.GetStatusResponse:
+    nothing = source.status(summary_only=True)
+
+    def status(*_: object) -> Status:
         nonlocal now, most
         with lock:
             now += 1
@@ -242,7 +246,7 @@ def test_one_call_looks_at_all_probes_at_a_time_and_rests_after_it(
         with lock:
             now -= 1
             ended.append(time.monotonic())
-        return collector_pb2.GetStatusResponse(pid=7)
+        return replace(nothing, pid=7)
 
     monkeypatch.setattr(source, "status", status)
     with contextlib.ExitStack() as stack:

@@ -425,7 +425,7 @@ def test_a_path_that_is_no_utf8_can_be_opened_and_told(tmp_path: Path) -> None:
     mapped.unmap()
     assert library.file == str(path)
     (probe,) = probes_of([library])
-    assert LiveProbe(probe).message().file == f"{tmp_path}/\ufffd/jprobe-1/1.so"
+    assert LiveProbe(probe).describe().file == f"{tmp_path}/\ufffd/jprobe-1/1.so"
 
 
 def test_a_memory_map_of_many_long_lines_is_searched_in_time(tmp_path: Path, mapped: Mapped) -> None:

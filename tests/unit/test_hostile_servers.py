@@ -6,6 +6,7 @@ import contextlib
 import resource
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,12 +15,14 @@ from typing import Any
 import grpc
 import pytest
 
-from jcollect.errors import JcollectError
-from jcollect.hub.incoming import Incoming, SenselessStreamError
+from jcollect.errors import JcollectError, MalformedStreamError
+from jcollect.probes.description import ProbeDescription
 from jcollect.rpc.address import Address, parse_address
 from jcollect.rpc.client import Client, SilentError
+from jcollect.rpc.incoming import Incoming
+from jcollect.rpc.messages import probe_message
 from jcollect.rpc.service import GET_STATUS, SUBSCRIBE
-from jcollect.sinks.terminal import Printer, drain
+from jcollect.sinks.terminal import TerminalSink
 from jcollect.view.summary import MOST_METHODS, Summary
 from jprobe.v1 import collector_pb2
 from served import StillSource, described, serving
@@ -102,22 +105,22 @@ def test_what_a_server_says_of_itself_has_bounds() -> None:
         {"schema": collector_pb2.Schema(probes=[collector_pb2.Probe(id=highest + 1)])},
         {"throttling": collector_pb2.Throttling(began=[2**32 - 1])},
     ):
-        with pytest.raises(SenselessStreamError, match="makes no sense: it has a probe of the id "):
+        with pytest.raises(MalformedStreamError, match="sent a malformed stream: it has a probe of the id "):
             Incoming().decode(response(**body))
-    with pytest.raises(SenselessStreamError, match="a message cannot be decoded"):
+    with pytest.raises(MalformedStreamError, match="a message cannot be decoded"):
         Incoming().decode(b"\xff" * 9)
 
 
 @pytest.mark.parametrize("of", ["probes", "values"])
 def test_a_message_of_empty_parts_is_not_made_into_objects(of: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixteen megabytes of empty parts would become a gigabyte."""
-    monkeypatch.setattr("jcollect.hub.elements.MOST_ELEMENTS", 100_000)
+    monkeypatch.setattr("jcollect.rpc.elements.MOST_ELEMENTS", 100_000)
     parts = (b"\x0a\x00" if of == "probes" else b"\x52\x00") * (8 << 20)
     if of == "values":
         parts = b"\x0a" + varint(len(parts)) + parts
     message = b"\x0a" + varint(len(parts)) + parts
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(SenselessStreamError, match="a message cannot be decoded"):
+    with pytest.raises(MalformedStreamError, match="a message cannot be decoded"):
         Incoming().decode(message)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 << 10
 
@@ -125,6 +128,10 @@ def test_a_message_of_empty_parts_is_not_made_into_objects(of: str, monkeypatch:
 def varint(number: int) -> bytes:
     low, high = number & 0x7F, number >> 7
     return bytes([low | 0x80]) + varint(high) if high else bytes([low])
+
+
+def schema_of(probes: list[ProbeDescription]) -> collector_pb2.Schema:
+    return collector_pb2.Schema(probes=map(probe_message, probes))
 
 
 def batch(**columns: Any) -> bytes:
@@ -146,20 +153,20 @@ def batch(**columns: Any) -> bytes:
 )
 def test_batches_that_are_not_as_described_are_not_read(columns: dict[str, Any], problem: str) -> None:
     incoming = Incoming()
-    incoming.decode(response(schema=collector_pb2.Schema(probes=described(2))))
+    incoming.decode(response(schema=schema_of(described(2))))
     assert incoming.decode(batch())
-    with pytest.raises(SenselessStreamError, match=problem):
+    with pytest.raises(MalformedStreamError, match=problem):
         incoming.decode(batch(**columns))
 
 
 def test_descriptions_that_go_on_and_on_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jcollect.hub.incoming.MOST_DESCRIBED_BYTES", 100_000)
+    monkeypatch.setattr("jcollect.rpc.incoming.MOST_DESCRIBED_BYTES", 100_000)
     incoming = Incoming()
     for _ in range(5):
         # Descriptions of the same probes again use no more memory.
-        incoming.decode(response(schema=collector_pb2.Schema(probes=described(500))))
-    with pytest.raises(SenselessStreamError, match="its descriptions have "):
-        incoming.decode(response(schema=collector_pb2.Schema(probes=described(1000, 500))))
+        incoming.decode(response(schema=schema_of(described(500))))
+    with pytest.raises(MalformedStreamError, match="its descriptions have "):
+        incoming.decode(response(schema=schema_of(described(1000, 500))))
 
 
 def test_methods_without_end_are_not_added_up() -> None:
@@ -173,11 +180,11 @@ def test_what_a_hostile_server_streams_is_told_in_a_sentence(tmp_path: Path) -> 
         def write(self, content: bytes) -> None:
             raise AssertionError(content)
 
-    schema = response(schema=collector_pb2.Schema(probes=described(1)))
+    schema = response(schema=schema_of(described(1)))
     with server(tmp_path, lambda: iter([schema, batch(probe=[7])])) as address, Client(address) as client:
-        printer = Printer("json", Nowhere())
-        with pytest.raises(SenselessStreamError):
-            drain(printer, client.subscribe())
+        sink = TerminalSink("json", Nowhere())
+        with pytest.raises(MalformedStreamError):
+            deque(map(sink.take, client.subscribe()), maxlen=0)
 
 
 def test_a_client_says_what_a_collector_does_not_take(tmp_path: Path) -> None:

@@ -12,16 +12,17 @@ import pytest
 from test_hostile_servers import response, server, varint
 
 from jcollect.commands.observe import Notices
-from jcollect.errors import JcollectError
-from jcollect.hub.incoming import Incoming, SenselessStreamError
+from jcollect.errors import JcollectError, MalformedStreamError
+from jcollect.hub.items import Throttling
 from jcollect.hub.wire import encode
 from jcollect.rpc.address import Address, default_address, parse_address, pid_of
 from jcollect.rpc.client import Client
 from jcollect.rpc.find import find_place
-from jcollect.sinks.terminal import Printer
+from jcollect.rpc.incoming import Incoming
 from jcollect.sources.columns import Columns
 from jcollect.view.throttling import Throttled
 from jprobe.v1 import collector_pb2, probe_pb2
+from received import EncodedPrinter
 from served import described
 
 _MIB = 1 << 20
@@ -57,16 +58,16 @@ def field(number: int, content: bytes) -> bytes:
     [(65_537, "a value has 65,537 bytes"), (9 * _MIB, r"a batch has 9,\d\d\d,\d\d\d bytes")],
 )
 def test_a_value_without_end_is_not_shown(size: int, problem: str) -> None:
-    printer = Printer("compact", _Out())
+    printer = EncodedPrinter("compact", _Out())
     printer.take(schema(values=[probe_pb2.Value(name="x", type=probe_pb2.VALUE_TYPE_STRING)]))
     printer.take(events(1, [1 << 32 | 65_536], bytes(65_536)))
-    with pytest.raises(SenselessStreamError, match=problem):
+    with pytest.raises(MalformedStreamError, match=problem):
         printer.take(events(1, [1 << 32 | size], bytes(size)))
 
 
 def test_a_name_without_end_is_refused(tmp_path: Path) -> None:
     name = "\x80" * _MIB
-    with pytest.raises(SenselessStreamError, match="cannot be decoded: it has a name of 2,097,152 bytes"):
+    with pytest.raises(MalformedStreamError, match="cannot be decoded: it has a name of 2,097,152 bytes"):
         Incoming().decode(schema(provider=name))
     answer = collector_pb2.GetStatusResponse(version=name).SerializeToString()
     with (
@@ -80,16 +81,16 @@ def test_a_name_without_end_is_refused(tmp_path: Path) -> None:
 def test_a_probe_is_described_in_a_megabyte() -> None:
     names = [probe_pb2.Value(name="x" * 200_000) for _ in range(6)]
     Incoming().decode(schema(values=names[:5]))
-    with pytest.raises(SenselessStreamError, match=r"the description of a probe has 1,200,\d\d\d bytes"):
+    with pytest.raises(MalformedStreamError, match=r"the description of a probe has 1,200,\d\d\d bytes"):
         Incoming().decode(schema(values=names))
 
 
 def test_long_names_of_many_events_are_not_kept_until_all_are_printed() -> None:
     out = _Out()
-    printer = Printer("json", out)
+    printer = EncodedPrinter("json", out)
     printer.take(schema(class_name="x" * 200_000))
     printer.take(events(30, []))
-    assert printer.events == 30
+    assert printer.sink.events == 30
     assert sum(out.sizes) > 6_000_000
     assert max(out.sizes) < 2 * _MIB
 
@@ -107,9 +108,9 @@ def test_long_names_of_many_events_are_not_kept_until_all_are_printed() -> None:
 def test_numbers_without_end_are_not_made_into_objects(
     numbers: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jcollect.hub.elements.MOST_ELEMENTS", 100_000)
+    monkeypatch.setattr("jcollect.rpc.elements.MOST_ELEMENTS", 100_000)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(SenselessStreamError, match="cannot be decoded: it has more than 100,000 parts"):
+    with pytest.raises(MalformedStreamError, match="cannot be decoded: it has more than 100,000 parts"):
         Incoming().decode(numbers)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
 
@@ -121,20 +122,20 @@ def test_numbers_are_counted_as_what_they_are() -> None:
 
 
 def test_no_more_probes_are_throttled_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jcollect.hub.incoming.MOST_PROBES", 10)
-    with pytest.raises(SenselessStreamError, match="it names 11 probes at a time"):
+    monkeypatch.setattr("jcollect.rpc.incoming.MOST_PROBES", 10)
+    with pytest.raises(MalformedStreamError, match="it names 11 probes at a time"):
         Incoming().decode(response(throttling=collector_pb2.Throttling(ended=[1] * 11)))
 
 
 def test_a_notice_names_a_few_of_many_probes() -> None:
     throttled = Throttled()
     throttled.describe(described(1000))
-    (line,) = throttled.take(collector_pb2.Throttling(began=range(1000)))
+    (line,) = throttled.take(Throttling(began=range(1000)))
     assert "com_acme_Order0:place__entry, com_acme_Order100:" in line
     assert line.endswith(", and 980 more")
     assert len(line) < 1000
     throttled.describe([collector_pb2.Probe(id=1000, provider="x" * 100_000)])
-    (line,) = throttled.take(collector_pb2.Throttling(began=[1000]))
+    (line,) = throttled.take(Throttling(began=[1000]))
     assert len(line) < 300
 
 

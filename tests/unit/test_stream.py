@@ -10,8 +10,10 @@ import pytest
 
 from jcollect.hub.accounts import Accounts, Totals
 from jcollect.hub.hub import Hub, NoSuchProbeError
+from jcollect.hub.items import Loss, LossStage, Schema, Throttling
 from jcollect.hub.subscription import CutError, Subscription
-from jcollect.hub.wire import decode, encode
+from jcollect.hub.wire import columns_of, decode_batch, encode
+from jcollect.probes.description import ProbeDescription
 from jcollect.probes.live import LiveProbe
 from jcollect.probes.probe import Probe, probes_of
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
@@ -19,6 +21,7 @@ from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.columns import U32, Batch, Columns
 from jcollect.view.rows import Cut, RowDecoder
 from jprobe.v1 import collector_pb2
+from received import batches, received
 from ring_image import CUT, PRESENT, TIME, RingImage, record
 from stub_image import BOOLEAN, INT, LONG, STRING, Method, StubImage
 
@@ -35,8 +38,8 @@ def probes() -> list[Probe]:
     return probes_of([StubLibrary(4711, "/x", 0, image)])
 
 
-def messages_of(probes: list[Probe]) -> list[collector_pb2.Probe]:
-    return [LiveProbe(probe, 1, 3).message() for probe in probes]
+def described(probes: list[Probe]) -> list[ProbeDescription]:
+    return [LiveProbe(probe, 1, 3).describe() for probe in probes]
 
 
 PLACED = record(248, 0, [5, 3 | PRESENT, 9], b"abc")
@@ -70,7 +73,7 @@ def test_records_of_every_kind_become_columns(probes: list[Probe]) -> None:
     assert columns.time_unix_nanos.tolist() == [10**18 + TIME] * 6
     assert columns.values.tolist() == [5, 3 | PRESENT, 1, 3 | PRESENT, 4 | PRESENT, 7, 0, 1, 2, 3]
     assert columns.text == b"abc" + b"E.x" + b"\xc5\xbcyz"
-    rows = list(RowDecoder(messages_of(probes)).rows(columns))
+    rows = list(RowDecoder(described(probes)).rows(columns))
     assert [row.values for row in rows] == [
         (5, "abc"),
         (True,),
@@ -89,7 +92,7 @@ def test_a_nul_comes_as_two_bytes_and_is_one_for_whoever_reads_on(probes: list[P
     batch, senseless = decoded(probes, before, RETURNED, placed, noted, back)
     assert not len(senseless)
     assert batch.columns.text == b"abc" + b"\0a\0" + b"\0bc" + b"\0\0"
-    rows = list(RowDecoder(messages_of(probes)).rows(batch.columns))
+    rows = list(RowDecoder(described(probes)).rows(batch.columns))
     assert [row.values for row in rows] == [
         (5, "abc"),
         (True,),
@@ -153,8 +156,8 @@ def test_encoded_columns_are_what_protobuf_reads_and_writes(count: int) -> None:
         assert list(getattr(batch, name)) == getattr(columns, name).tolist()
     assert batch.text == columns.text
     assert collector_pb2.SubscribeResponse(batch=batch).SerializeToString(deterministic=True) == message
-    again = decode(message)
-    assert isinstance(again, Columns)
+    again = decode_batch(message)
+    assert again is not None
     assert again.values.tolist() == columns.values.tolist()
     assert again.text == columns.text
 
@@ -162,9 +165,9 @@ def test_encoded_columns_are_what_protobuf_reads_and_writes(count: int) -> None:
 def test_batches_of_encoders_that_do_not_pack_are_read_as_well() -> None:
     # seq as two single fixed64 fields, tag 1 << 3 | 1.
     body = b"\x09" + struct.pack("<Q", 5) + b"\x09" + struct.pack("<Q", 6)
-    columns = decode(b"\x12" + bytes([len(body)]) + body)
-    assert isinstance(columns, Columns)
-    assert columns.seq.tolist() == [5, 6]
+    message = b"\x12" + bytes([len(body)]) + body
+    assert decode_batch(message) is None
+    assert columns_of(collector_pb2.SubscribeResponse.FromString(message).batch).seq.tolist() == [5, 6]
 
 
 def books(probes: list[Probe], ring_lost: list[int] | None = None) -> Accounts:
@@ -203,64 +206,62 @@ def test_an_id_that_stands_for_another_probe_has_books_of_its_own_and_the_totals
 
 
 def test_a_subscriber_gets_schema_batches_and_its_part_of_them(probes: list[Probe]) -> None:
-    hub = Hub(messages_of(probes), books(probes))
+    hub = Hub(described(probes), books(probes))
     everything, returns = hub.subscribe(()), hub.subscribe(["*__return"])
     batch, _ = decoded(probes, PLACED, RETURNED, RETURNED)
     hub.publish(batch)
     hub.end()
-    schema, first = [decode(m) for m in everything.messages()]
-    assert [p.id for p in schema.schema.probes] == list(range(9))  # type: ignore[union-attr]
+    schema, first = received(everything)
+    assert isinstance(schema, Schema)
+    assert [probe.id for probe in schema.probes] == list(range(9))
     assert isinstance(first, Columns)
     assert len(first) == 3
-    schema, first = [decode(m) for m in returns.messages()]
-    assert [p.id for p in schema.schema.probes] == [1, 4, 7]  # type: ignore[union-attr]
+    schema, first = received(returns)
+    assert isinstance(schema, Schema)
+    assert [probe.id for probe in schema.probes] == [1, 4, 7]
     assert isinstance(first, Columns)
     assert first.seq.tolist() == [1, 2]
 
 
 def test_subscribers_with_one_filter_share_one_encoding(probes: list[Probe]) -> None:
-    hub = Hub(messages_of(probes), books(probes))
+    hub = Hub(described(probes), books(probes))
     subscribers = [hub.subscribe(["*__return"]) for _ in range(3)]
     batch, _ = decoded(probes, PLACED, RETURNED)
     hub.publish(batch)
     hub.end()
-    first, second, third = [list(s.messages())[1] for s in subscribers]
+    first, second, third = [list(each.items())[1] for each in subscribers]
     assert first is second is third
 
 
 def test_globs_that_match_nothing_are_an_error(probes: list[Probe]) -> None:
     with pytest.raises(NoSuchProbeError):
-        Hub(messages_of(probes), books(probes)).subscribe(["nothing"])
+        Hub(described(probes), books(probes)).subscribe(["nothing"])
 
 
 def test_a_slow_subscriber_loses_events_and_is_told_how_many_of_which_probe(probes: list[Probe]) -> None:
     batch, _ = decoded(probes, PLACED, RETURNED, RETURNED)
     size = len(encode(batch.columns))
-    hub = Hub(messages_of(probes), books(probes), queue_bytes=2 * size)
+    hub = Hub(described(probes), books(probes), queue_bytes=2 * size)
     subscriber = hub.subscribe(())
     for _ in range(7):
         hub.publish(batch)
     hub.end()
-    bodies = [decode(m) for m in subscriber.messages()][1:]
-    received = sum(len(b) for b in bodies if isinstance(b, Columns))
-    losses = [b.loss for b in bodies if isinstance(b, collector_pb2.SubscribeResponse)]
-    assert received == 2 * 3
-    assert losses[-1].stage == collector_pb2.LOSS_STAGE_SUBSCRIBER
+    items = received(subscriber)
+    losses = [item for item in items if isinstance(item, Loss)]
+    assert sum(map(len, batches(items))) == 2 * 3
+    assert losses[-1].stage == LossStage.SUBSCRIBER
     assert losses[-1].events == 5 * 3 == hub.lost()
-    assert {p.probe: p.events for p in losses[-1].probes} == {0: 5, 1: 10}
+    assert losses[-1].by_probe == {0: 5, 1: 10}
 
 
 def test_loss_in_the_ring_counts_from_the_subscription_and_for_its_probes(probes: list[Probe]) -> None:
     lost = [3, 3, 0, 0, 0, 0, 0, 0, 0]
-    hub = Hub(messages_of(probes), books(probes, lost))
+    hub = Hub(described(probes), books(probes, lost))
     subscriber = hub.subscribe(["*__return"])
     lost[0] += 100
     lost[1] += 13
     hub.end()
-    last = decode(list(subscriber.messages())[-1])
-    assert isinstance(last, collector_pb2.SubscribeResponse)
-    assert (last.loss.stage, last.loss.events) == (collector_pb2.LOSS_STAGE_KERNEL_RING, 13)
-    assert [(p.probe, p.events) for p in last.loss.probes] == [(1, 13)]
+    assert received(subscriber)[-1] == Loss(LossStage.KERNEL_RING, 13, {1: 13})
 
 
 def test_what_probes_that_are_gone_have_lost_is_still_told_and_not_of_those_that_have_their_ids(
@@ -268,8 +269,8 @@ def test_what_probes_that_are_gone_have_lost_is_still_told_and_not_of_those_that
 ) -> None:
     ring = np.zeros(len(probes), np.uint64)
     accounts = Accounts(len(probes), lambda: np.full(len(probes), 1_000, np.uint64), ring.copy)
-    described = messages_of(probes)
-    hub = Hub(described, accounts)
+    messages = described(probes)
+    hub = Hub(messages, accounts)
     everything, returns = hub.subscribe(()), hub.subscribe(["*__return"])
     gone = np.array([0, 1])
     ring[gone] = 100, 13
@@ -277,16 +278,16 @@ def test_what_probes_that_are_gone_have_lost_is_still_told_and_not_of_those_that
     accounts.hold_back(gone, np.array([[0, 300, 5], [0, 19, 5]], np.uint64))
     hub.remove(gone.tolist())
     accounts.release(gone)
-    hub.add([described[0], described[1]])
+    hub.add(messages[:2])
     accounts.lose_in_collector(np.full(7, 1, np.uint32))
     accounts.hold_back(gone, np.array([[0, 1, 5], [0, 2, 5]], np.uint64))
     hub.end()
 
     def told(subscriber: Subscription) -> tuple[list[tuple[int, dict[int, int]]], int]:
-        responses = [collector_pb2.SubscribeResponse.FromString(m) for m in subscriber.messages()]
-        last = {one.loss.stage: one.loss for one in responses if one.HasField("loss")}
-        losses = [(loss.events, {each.probe: each.events for each in loss.probes}) for loss in last.values()]
-        return losses, responses[-1].throttling.throttled
+        items = received(subscriber)
+        last = {item.stage: item for item in items if isinstance(item, Loss)}
+        assert isinstance(items[-1], Throttling)
+        return [(loss.events, dict(loss.by_probe)) for loss in last.values()], items[-1].throttled
 
     assert told(everything) == ([(113, {}), (224, {1: 7})], 322)
     assert told(returns) == ([(13, {}), (24, {1: 7})], 21)
@@ -313,7 +314,7 @@ def test_records_of_probes_that_came_later_are_decoded_like_the_others(probes: l
 def test_subscribers_get_a_schema_of_what_they_want_before_its_first_batch(probes: list[Probe]) -> None:
     zeros = np.zeros(len(probes), np.uint64)
     hub = Hub([], Accounts(len(probes), lambda: zeros, lambda: zeros))
-    messages = messages_of(probes)
+    messages = described(probes)
     hub.add(messages[:1])
     everything, nothing_new = hub.subscribe(()), hub.subscribe(("*place__entry",))
     batch, _ = decoded(probes, PLACED, RETURNED)
@@ -324,12 +325,12 @@ def test_subscribers_get_a_schema_of_what_they_want_before_its_first_batch(probe
     def kinds(subscription: Subscription) -> list[list[int]]:
         """The ids that each message describes or refers to."""
         found = []
-        for message in subscription.messages():
-            body = decode(message)
-            if isinstance(body, Columns):
-                found.append([-1, *body.probe.tolist()])
+        for item in received(subscription):
+            if isinstance(item, Columns):
+                found.append([-1, *item.probe.tolist()])
             else:
-                found.append([probe.id for probe in body.schema.probes])
+                assert isinstance(item, Schema)
+                found.append([probe.id for probe in item.probes])
         return found
 
     later = [probe.id for probe in messages[1:]]
@@ -338,22 +339,22 @@ def test_subscribers_get_a_schema_of_what_they_want_before_its_first_batch(probe
 
 
 def test_what_was_queued_or_in_hand_when_a_subscriber_is_cut_is_lost_to_it(probes: list[Probe]) -> None:
-    hub = Hub(messages_of(probes), books(probes))
+    hub = Hub(described(probes), books(probes))
     subscription, other = hub.subscribe(()), hub.subscribe(())
     batch, _ = decoded(probes, PLACED, RETURNED, RETURNED)
     for _ in range(3):
         hub.publish(batch)
-    messages = subscription.messages()
+    items = subscription.items()
     for _ in range(3):
-        next(messages)  # The schema, and two batches: one has been taken, and one is in hand.
+        next(items)  # The schema, and two batches: one has been taken, and one is in hand.
     served = hub.subscribers()[0]
     assert (served.events, served.delivered, served.queued, served.lost) == (9, 3, 6, 0)
     hub.end()
-    assert len(list(other.messages())) == 4
+    assert len(received(other)) == 4
     assert hub.cut() == 1
     assert (subscription.is_cut, other.is_cut) == (True, False)
     served = hub.subscribers()[0]
     assert (served.events, served.delivered, served.queued, served.lost) == (9, 3, 0, 6)
     assert hub.lost() == 6
     with pytest.raises(CutError):
-        next(messages)
+        next(items)

@@ -20,19 +20,22 @@ from jcollect.console import Stdout, plural, status, warn
 from jcollect.control.jar import sweep_for
 from jcollect.errors import Interrupted, JcollectError
 from jcollect.hub.accounts import Totals
-from jcollect.hub.subscription import CutError, Subscription
+from jcollect.hub.hub import Hub
+from jcollect.hub.subscription import CutError
 from jcollect.last_resort import last_resort, say_when_aborted
 from jcollect.probes.globs import matcher
 from jcollect.probes.overhead import percent_of_a_core
 from jcollect.probes.process import check_can_attach, check_exists
 from jcollect.rpc.address import Address, collector_address, parse_address
 from jcollect.rpc.claim import Claim, claim
+from jcollect.rpc.messages import whole_status
 from jcollect.rpc.server import Server, check_can_serve
 from jcollect.session.candidate import Candidate
 from jcollect.session.following import Following
 from jcollect.session.session import OPEN_CAPACITY, Session, ids_for
 from jcollect.session.targets import Asked, Targets
-from jcollect.sinks.terminal import Printer, drain
+from jcollect.sinks.base import consume
+from jcollect.sinks.terminal import TerminalSink
 from jcollect.sources.bpf.compilation import Compilation
 from jcollect.stop_request import End
 from jcollect.workers import Failures, Worker
@@ -125,11 +128,7 @@ def _serve(
 
 
 def _run(session: Session, following: Following, server: Server, serving: Serving, end: End) -> None:
-    printing = (
-        _Printing(session.hub.subscribe((), peer="stdout"), serving.output, session.failures, end)
-        if serving.output
-        else None
-    )
+    printing = _Printing(session.hub, serving.output, session.failures, end) if serving.output else None
     session.start()
     begun = time.monotonic()
     failed: JcollectError | None = None
@@ -160,7 +159,7 @@ def _run(session: Session, following: Following, server: Server, serving: Servin
     if failed is not None:
         raise failed
     if serving.counts:
-        _write_counts(serving.counts, session.status())
+        _write_counts(serving.counts, whole_status(session.status()))
     session.failures.check()
     end.check()
     if serving.fail_on_loss:
@@ -203,11 +202,11 @@ class _Closing:
 class _Printing:
     """A subscriber like any other, which prints on stdout."""
 
-    def __init__(self, subscription: Subscription, output: str, failures: Failures, end: End) -> None:
+    def __init__(self, hub: Hub, output: str, failures: Failures, end: End) -> None:
         """Raises JcollectError where no thread can be started."""
-        self._subscription = subscription
+        self._subscription = hub.subscribe((), peer="stdout")
         self._stdout = Stdout()
-        self._printer = Printer(output, self._stdout)
+        self._sink = TerminalSink(output, self._stdout)
         self._end = end
         self._worker = Worker("write events to stdout", self._run, failures).start()
 
@@ -215,7 +214,8 @@ class _Printing:
         try:
             # It ends with an error once it is cut.
             with contextlib.suppress(CutError):
-                drain(self._printer, self._subscription.messages())
+                for _ in consume(self._subscription, self._sink):
+                    pass
         except BrokenPipeError:
             # A closed pipe is no error: its reader has seen enough.
             self._subscription.close()

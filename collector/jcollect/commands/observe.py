@@ -18,10 +18,11 @@ from jcollect.cli.options import (
 )
 from jcollect.cli.waiting import wait_for
 from jcollect.console import Stdout, plural, status, warn
+from jcollect.hub.items import Loss, Schema, Throttling
 from jcollect.rpc.address import Address
 from jcollect.rpc.client import Client
 from jcollect.rpc.find import Place, find_place
-from jcollect.sinks.terminal import Printer, lost_text, stage_name
+from jcollect.sinks.terminal import TerminalSink, lost_text, stage_name
 from jcollect.stop_request import End
 from jcollect.workers import Failures, Worker
 
@@ -55,44 +56,46 @@ def observe(
     failures = Failures(end.now)
     failures.take_those_of_libraries()
     stdout = Stdout()
-    printer = Printer(output, stdout, max_events)
+    sink = TerminalSink(output, stdout, max_events)
     with Client(place.address) as client:
 
         def observe() -> None:
             # A closed pipe means that its reader has seen enough.
             with contextlib.suppress(BrokenPipeError):
-                _observe(client, printer, place, globs, duration)
+                _observe(client, sink, place, globs, duration)
 
         observing = Worker("print events", observe, failures, end.now).start()
         has_ended = wait_for(observing, end, client.close_stream, duration, lambda: stdout.progressed)
     if not has_ended:
         warn("stdout was not read to the end: what was left is not printed")
-    if printer.throttled.text():
-        warn(printer.throttled.text())
-    if printer.has_begun:
-        status(f"observed {plural(printer.events, 'event')}; {lost_text(printer.lost)}")
+    if sink.throttled.text():
+        warn(sink.throttled.text())
+    if sink.has_begun:
+        status(f"observed {plural(sink.events, 'event')}; {lost_text(sink.lost)}")
     failures.check()
     end.check()
     if fail_on_loss:
-        check_no_loss(sum(printer.lost.values()))
+        check_no_loss(sum(sink.lost.values()))
 
 
 def _observe(
-    client: Client, printer: Printer, place: Place, globs: Sequence[str], duration: float | None
+    client: Client, sink: TerminalSink, place: Place, globs: Sequence[str], duration: float | None
 ) -> None:
-    is_first = True
+    is_first, described = True, 0
     notices = Notices()
-    for message in client.subscribe(globs, duration, place.pids):
-        notice = printer.take(message)
-        if notice is not None and notice.HasField("schema"):
-            notices.show(_observing(len(notice.schema.probes), place.address, is_first))
-            is_first = False
-        elif notice is not None and notice.HasField("loss"):
-            notices.show(f"lost so far ({stage_name(notice.loss)}): {plural(notice.loss.events, 'event')}")
-        elif notice is not None and notice.HasField("throttling"):
-            for line in printer.throttled.take(notice.throttling):
+    for item in client.subscribe(globs, duration, place.pids):
+        sink.take(item)
+        if isinstance(item, Schema):
+            described += len(item.probes)
+            if not item.has_more:
+                notices.show(_observing(described, place.address, is_first))
+                is_first, described = False, 0
+        elif isinstance(item, Loss):
+            notices.show(f"lost so far ({stage_name(item)}): {plural(item.events, 'event')}")
+        elif isinstance(item, Throttling):
+            for line in sink.notices:
                 notices.show(f"jcollect: warning: {line}")
-        if printer.done:
+        if sink.done:
             break
 
 

@@ -23,18 +23,17 @@ from jcollect.cli.options import (
 )
 from jcollect.cli.waiting import wait_for
 from jcollect.console import leave_stdout, plural, warn
-from jcollect.hub.incoming import Incoming
+from jcollect.hub.items import Item, Loss, Schema, Throttling
 from jcollect.printable import printable
+from jcollect.probes.description import Described
 from jcollect.rpc.client import Client
 from jcollect.rpc.find import find_place
 from jcollect.sinks.terminal import lost_text, stage_name
-from jcollect.sources.columns import Columns
 from jcollect.stop_request import End
 from jcollect.view.formats import duration_text
 from jcollect.view.summary import MethodSummary, Summary
 from jcollect.view.throttling import Throttled
 from jcollect.workers import Failures, Worker
-from jprobe.v1 import collector_pb2
 
 
 @click.command()
@@ -86,8 +85,8 @@ def top(
 class _Feed:
     """Receives in a thread of its own, and adds up."""
 
-    def __init__(self, messages: Iterator[bytes], failures: Failures) -> None:
-        self._messages = messages
+    def __init__(self, items: Iterator[Item], failures: Failures) -> None:
+        self._items = items
         self._lock = threading.Lock()
         self._interval: Summary | None = None
         self._since = time.monotonic()
@@ -106,22 +105,19 @@ class _Feed:
         return self._worker.join(seconds)
 
     def _run(self) -> None:
-        incoming = Incoming()
-        for message in self._messages:
-            body = incoming.decode(message)
+        for item in self._items:
             with self._lock:
-                if isinstance(body, Columns):
-                    if self._interval is not None and self.totals is not None:
-                        self._interval.add(body)
-                        self.totals.add(body)
-                elif body.HasField("schema"):
-                    self._describe(body.schema.probes)
-                elif body.HasField("loss"):
-                    self.lost[stage_name(body.loss)] = body.loss.events
-                elif body.HasField("throttling"):
-                    self._throttled.take(body.throttling)
+                if isinstance(item, Schema):
+                    self._describe(item.probes)
+                elif isinstance(item, Loss):
+                    self.lost[stage_name(item)] = item.events
+                elif isinstance(item, Throttling):
+                    self._throttled.take(item)
+                elif self._interval is not None and self.totals is not None:
+                    self._interval.add(item.columns)
+                    self.totals.add(item.columns)
 
-    def _describe(self, probes: Iterable[collector_pb2.Probe]) -> None:
+    def _describe(self, probes: Iterable[Described]) -> None:
         if self._interval is None or self.totals is None:
             self._interval, self.totals = Summary(), Summary()
         self._throttled.describe(probes)

@@ -10,7 +10,7 @@ slow subscriber misses is that subscriber's own account: see hub.py.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
 
 import numpy as np
@@ -66,9 +66,10 @@ class HitCounts:
         """Of all, or of some probe ids."""
         return Totals(*(exact_sum(counts[probes]) for counts in _values(self)))
 
-    def each(self) -> list[Totals]:
-        """Returns the totals of each probe id."""
-        return [Totals(*counts) for counts in zip(*(of.tolist() for of in _values(self)), strict=True)]
+    def each(self, probes: Sequence[int]) -> list[Totals]:
+        """Returns the totals of each of these probe IDs."""
+        ids = np.array(probes, np.int64)
+        return [Totals(*counts) for counts in zip(*(of[ids].tolist() for of in _values(self)), strict=True)]
 
 
 def exact_sum(counts: U64) -> int:

@@ -10,12 +10,13 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from jcollect.hub.accounts import Accounts
+from jcollect.hub.items import EncodedEvents
 from jcollect.hub.memory_budget import MemoryBudget
 from jcollect.hub.subscription import Served, Subscription
 from jcollect.hub.wire import encode
+from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import Budget, matcher
 from jcollect.sources.columns import Batch
-from jprobe.v1 import collector_pb2
 
 # Of one subscriber: at a million events a second, the events of a second.
 QUEUE_BYTES = 64 << 20
@@ -43,7 +44,7 @@ class Hub:
 
     def __init__(
         self,
-        probes: Sequence[collector_pb2.Probe],
+        probes: Sequence[ProbeDescription],
         accounts: Accounts,
         queue_bytes: int = QUEUE_BYTES,
         all_queues_bytes: int = ALL_QUEUES_BYTES,
@@ -62,7 +63,7 @@ class Hub:
     def subscribe(
         self,
         globs: Iterable[str],
-        probes: Iterable[collector_pb2.Probe] = (),
+        probes: Iterable[ProbeDescription] = (),
         pids: Collection[int] = (),
         peer: str = "",
     ) -> Subscription:
@@ -79,7 +80,7 @@ class Hub:
         # Probes added since `probes` were read are described as they were when added.
         described = [now.get(number, probe) for number, probe in known.items()]
         subscription = Subscription(
-            meaning(patterns, pids, budget), described, self._accounts, self._room, peer, budget
+            matching(patterns, pids, budget), described, self._accounts, self._room, peer, budget
         )
         with self._lock:
             gone = [number for number, probe in known.items() if self._probes.get(number) is not probe]
@@ -94,7 +95,7 @@ class Hub:
             self._subscriptions.append(subscription)
         return subscription
 
-    def add(self, probes: Sequence[collector_pb2.Probe]) -> None:
+    def add(self, probes: Sequence[ProbeDescription]) -> None:
         """Adds probes, before their first events are published. For any thread."""
         with self._changing:
             with self._lock:
@@ -144,16 +145,16 @@ class Hub:
         """Offers the batch to every subscriber that wants some of it."""
         with self._lock:
             subscriptions = list(self._subscriptions)
-        encoded: dict[bytes | None, tuple[bytes, Batch] | None] = {}
+        encoded: dict[bytes | None, tuple[EncodedEvents, Batch] | None] = {}
         for subscription in subscriptions:
             passes = subscription.filter
             if passes.key not in encoded:
                 wanted = passes.wanted
                 part = batch if wanted is None else batch.pick(wanted[batch.columns.probe])
-                encoded[passes.key] = (encode(part.columns), part) if len(part) else None
-            message = encoded[passes.key]
-            if message is not None:
-                subscription.offer(*message)
+                encoded[passes.key] = (EncodedEvents(encode(part.columns)), part) if len(part) else None
+            events = encoded[passes.key]
+            if events is not None:
+                subscription.offer(*events)
 
     def end(self) -> None:
         """Lets every subscriber have what is queued for it, and no more."""
@@ -176,9 +177,9 @@ class Hub:
             return self._lost_by_gone + sum(subscription.lost for subscription in self._subscriptions)
 
 
-def meaning(
+def matching(
     globs: Sequence[str], pids: Collection[int], budget: Budget | None = None
-) -> Callable[[collector_pb2.Probe], bool] | None:
+) -> Callable[[ProbeDescription], bool] | None:
     """Returns a function that tells whether a probe matches globs and PIDs; None if every probe does.
 
     The function raises TooCostlyError; without a `budget`, when one request takes too much.

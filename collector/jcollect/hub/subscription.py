@@ -16,13 +16,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from jcollect.hub.accounts import Accounts
+from jcollect.hub.items import EncodedEvents, Item, Loss, LossStage, Schema, Throttling
 from jcollect.hub.memory_budget import MemoryBudget
+from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import Budget, TooCostlyError
 from jcollect.sources.columns import U64, Batch, Flags
-from jprobe.v1 import collector_pb2
 
-# Schemas cannot be dropped, so the stream of a subscriber that does not read even these is ended.
+# Maximum memory of queued schemas and notices. These cannot be dropped, so a subscriber that does not read even
+# these is disconnected. A description with usual names uses about 512 bytes.
 MOST_SCHEMA_BYTES = 64 << 20
+_DESCRIPTION_BYTES = 512
+_ID_BYTES = 8
+_NOTICE_BYTES = 64
 _NOTICE_SECONDS = 1.0
 
 
@@ -91,18 +96,19 @@ class _Account:
 
 @dataclass(frozen=True)
 class _Queued:
-    message: bytes
+    item: Item
+    size: int
     events: int
     is_notice: bool = False
 
 
 class Subscription:
-    """One subscriber's queue. `messages` is for one thread; any thread may call `close`."""
+    """One subscriber's queue. `items` is for one thread; any thread may call `close`."""
 
     def __init__(
         self,
-        is_meant: Callable[[collector_pb2.Probe], bool] | None,
-        probes: Sequence[collector_pb2.Probe],
+        is_meant: Callable[[ProbeDescription], bool] | None,
+        probes: Sequence[ProbeDescription],
         accounts: Accounts,
         room: MemoryBudget,
         peer: str,
@@ -125,7 +131,7 @@ class Subscription:
         self._queued_bytes = 0
         self._notice_bytes = 0
         self._queued_events = 0
-        # Events of the current message, until the subscriber asks for the next one.
+        # Events of the current item, until the subscriber requests the next one.
         self._in_hand = 0
         self._delivered = 0
         self._lost_by_cut = 0
@@ -137,9 +143,9 @@ class Subscription:
         self._too_costly = False
         self._lost = np.zeros(accounts.capacity, np.uint64)
         self._losses = {
-            collector_pb2.LOSS_STAGE_KERNEL_RING: _Account(accounts.lost_in_ring),
-            collector_pb2.LOSS_STAGE_COLLECTOR: _Account(accounts.lost_in_collector),
-            collector_pb2.LOSS_STAGE_SUBSCRIBER: _Account(lambda: self._lost),
+            LossStage.KERNEL_RING: _Account(accounts.lost_in_ring),
+            LossStage.COLLECTOR: _Account(accounts.lost_in_collector),
+            LossStage.SUBSCRIBER: _Account(lambda: self._lost),
         }
         self._throttled = _Account(accounts.throttled)
         # Accounts and their probes change together, under this lock.
@@ -149,7 +155,7 @@ class Subscription:
         room.open()
         self._put_schema(self.described)
 
-    def add(self, probes: Sequence[collector_pb2.Probe]) -> bool:
+    def add(self, probes: Sequence[ProbeDescription]) -> bool:
         """Queues a schema of the wanted probes, before their first events are offered; returns true if there
         are any.
 
@@ -184,7 +190,7 @@ class Subscription:
                 wanted[ids] = False
                 self._filter_by(wanted)
 
-    def _let_pass(self, probes: Sequence[collector_pb2.Probe]) -> list[collector_pb2.Probe]:
+    def _let_pass(self, probes: Sequence[ProbeDescription]) -> list[ProbeDescription]:
         """Returns the wanted probes, and lets the filter pass them from now on."""
         if self._is_meant is None:
             self._known += len(probes)
@@ -201,19 +207,16 @@ class Subscription:
         # If every probe passes, no event has to be picked out.
         self.filter = Filter() if wanted.sum() == self._known else Filter(wanted, wanted.tobytes())
 
-    def _put_schema(self, probes: Sequence[collector_pb2.Probe]) -> None:
-        """Queues a schema, without which later messages could not be read."""
-        schema = collector_pb2.Schema(probes=probes)
-        self._put(collector_pb2.SubscribeResponse(schema=schema))
+    def _put_schema(self, probes: Sequence[ProbeDescription]) -> None:
+        """Queues a schema, without which later events could not be read."""
+        self._put(Schema(probes), _DESCRIPTION_BYTES * len(probes))
 
     def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
         """Queues a notice about wanted probes that no longer fire, or fire again."""
         _, throttled = self._read(self._throttled)
-        notice = collector_pb2.Throttling(
-            began=self._wanted_of(began), ended=self._wanted_of(ended), throttled=throttled
-        )
+        notice = Throttling(self._wanted_of(began), self._wanted_of(ended), throttled)
         if notice.began or notice.ended:
-            self._put(collector_pb2.SubscribeResponse(throttling=notice))
+            self._put(notice, _ID_BYTES * (len(notice.began) + len(notice.ended)))
 
     def _wanted_of(self, ids: Sequence[int]) -> list[int]:
         return list(ids) if self._is_meant is None else [each for each in ids if self._wanted[each]]
@@ -224,17 +227,17 @@ class Subscription:
             counts = account.counts(self.filter.wanted)
             return counts, account.total(counts)
 
-    def _put(self, response: collector_pb2.SubscribeResponse) -> None:
-        """Queues a message regardless of the room, because it cannot be dropped."""
-        message = response.SerializeToString()
+    def _put(self, item: Item, size: int) -> None:
+        """Queues an item of `size` bytes regardless of the memory budget, because it cannot be dropped."""
+        size += _NOTICE_BYTES
         with self._condition:
             if self._closed or self._too_slow or self._too_costly:
                 return
-            if self._notice_bytes and self._notice_bytes + len(message) > MOST_SCHEMA_BYTES:
+            if self._notice_bytes and self._notice_bytes + size > MOST_SCHEMA_BYTES:
                 self._too_slow = True
             else:
-                self._notice_bytes += len(message)
-                self._queue.append(_Queued(message, 0, is_notice=True))
+                self._notice_bytes += size
+                self._queue.append(_Queued(item, size, 0, is_notice=True))
             self._condition.notify()
 
     @property
@@ -265,16 +268,17 @@ class Subscription:
                 queued_bytes=self._queued_bytes + self._notice_bytes,
             )
 
-    def offer(self, message: bytes, batch: Batch) -> None:
-        """Queues a batch if there is room. Never waits."""
+    def offer(self, events: EncodedEvents, batch: Batch) -> None:
+        """Queues a batch if the memory budget allows it. Never waits."""
+        size = len(events.message)
         with self._condition:
             if self._closed or self._too_slow or self._too_costly:
                 return
-            if not self._room.take(self._queued_bytes, len(message)):
+            if not self._room.take(self._queued_bytes, size):
                 self._lost = self._lost + self._accounts.count(batch.columns.probe)
                 return
-            self._queue.append(_Queued(message, len(batch)))
-            self._queued_bytes += len(message)
+            self._queue.append(_Queued(events, size, len(batch)))
+            self._queued_bytes += size
             self._queued_events += len(batch)
             self._condition.notify()
 
@@ -305,10 +309,10 @@ class Subscription:
         self._queued_bytes = self._queued_events = self._in_hand = self._notice_bytes = 0
         self._condition.notify()
 
-    def messages(self) -> Iterator[bytes]:
-        """Yields encoded SubscribeResponses until `end` or `close`: the schema, then everything else.
+    def items(self) -> Iterator[Item]:
+        """Yields items until `end` or `close`: the schema, then everything else.
 
-        A message counts as delivered when the next one is requested. Raises TooSlowError, TooCostlyError,
+        Events count as delivered when the next item is requested. Raises TooSlowError, TooCostlyError,
         CutError.
         """
         while True:
@@ -333,19 +337,18 @@ class Subscription:
             yield from self._notices(at_end=False)
         yield from self._notices(at_end=True)
 
-    def _take(self) -> bytes:
+    def _take(self) -> Item:
         first = self._queue.popleft()
-        size = len(first.message)
         if first.is_notice:
-            self._notice_bytes -= size
+            self._notice_bytes -= first.size
         else:
-            self._queued_bytes -= size
+            self._queued_bytes -= first.size
             self._queued_events -= first.events
             self._in_hand = first.events
-            self._room.give_back(size)
-        return first.message
+            self._room.give_back(first.size)
+        return first.item
 
-    def _notices(self, at_end: bool) -> Iterator[bytes]:
+    def _notices(self, at_end: bool) -> Iterator[Item]:
         """Yields the counts that have grown since they were last reported; at the end, all once more."""
         now = time.monotonic()
         # Once a second is enough: adding up thousands of counters after each batch would be noticeable.
@@ -355,11 +358,8 @@ class Subscription:
         for stage, account in self._losses.items():
             counts, total = self._read(account)
             if total and (account.is_news(total) or at_end):
-                loss = collector_pb2.Loss(stage=stage, events=total)
-                for probe in np.flatnonzero(counts).tolist():
-                    loss.probes.add(probe=probe, events=int(counts[probe]))
-                yield collector_pb2.SubscribeResponse(loss=loss).SerializeToString()
+                lost = np.flatnonzero(counts).tolist()
+                yield Loss(stage, total, {probe: int(counts[probe]) for probe in lost})
         _, throttled = self._read(self._throttled)
         if throttled and (self._throttled.is_news(throttled) or at_end):
-            notice = collector_pb2.Throttling(throttled=throttled)
-            yield collector_pb2.SubscribeResponse(throttling=notice).SerializeToString()
+            yield Throttling(throttled=throttled)

@@ -1,4 +1,4 @@
-"""Columns to and from the bytes of a SubscribeResponse with an EventBatch, without objects per event.
+"""Converts columns to and from the bytes of a SubscribeResponse with a batch, without an object per event.
 
 A packed field of the protobuf encoding (https://protobuf.dev/programming-guides/encoding) is a tag, a
 length and the elements; for fixed32 and fixed64 these are little-endian numbers, so that numpy's memory
@@ -11,7 +11,6 @@ import sys
 
 import numpy as np
 
-from jcollect.hub.elements import parse
 from jcollect.probes.protobuf_fields import varint
 from jcollect.sources.columns import Columns
 from jprobe.v1 import collector_pb2
@@ -50,21 +49,11 @@ def encode(columns: Columns) -> bytes:
     return b"".join([_varint(_BATCH_TAG), _varint(size), *parts])
 
 
-def decode(message: bytes) -> Columns | collector_pb2.SubscribeResponse:
-    """The columns, if the message is a batch; else the message itself, parsed.
-
-    Raises google.protobuf.message.DecodeError where it is neither.
-    """
-    if message[:1] == bytes([_BATCH_TAG]):
-        columns = _decode_packed(message)
-        if columns is not None:
-            return columns
-    response = parse(collector_pb2.SubscribeResponse, message)
-    return _from_message(response.batch) if response.HasField("batch") else response
-
-
-def _decode_packed(message: bytes) -> Columns | None:
-    """None for what another encoder may write (elements that are not packed, fields in pieces)."""
+def decode_batch(message: bytes) -> Columns | None:
+    """Returns the columns of a batch as `encode` writes it; None for any other message, including a batch
+    whose elements are not packed or whose fields are in pieces."""
+    if message[:1] != bytes([_BATCH_TAG]):
+        return None
     try:
         at = 1
         size, at = varint(message, at)
@@ -91,7 +80,8 @@ def _decode_packed(message: bytes) -> Columns | None:
         return None
 
 
-def _from_message(batch: collector_pb2.EventBatch) -> Columns:
+def columns_of(batch: collector_pb2.EventBatch) -> Columns:
+    """Returns the columns of a batch that another encoder has written."""
     return Columns(
         **{name: np.array(getattr(batch, name), dtype) for name, dtype in _COLUMNS.values()}, text=batch.text
     )

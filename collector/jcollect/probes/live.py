@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from jcollect.probes.description import ProbeDescription
 from jcollect.probes.probe import MARK, STATE_NAMES, Probe, by_library
 from jcollect.probes.stub_library import GATE_BYTES, Section, StubLibrary
 from jcollect.procfs.apart import apart
 from jcollect.procfs.memory import parts_of, read_memory
 from jcollect.procfs.reader_process import MAX_ANSWER_BYTES
-from jprobe.v1 import collector_pb2, probe_pb2
+from jprobe.v1 import probe_pb2
 
 _GATE_WORDS = GATE_BYTES // 8
 # Of a gate: its method's time throttled; the first probe, and how many words each has; in these, counts.
@@ -56,27 +57,27 @@ class LiveProbe:
     every: int = 0
     per_second: int = 0
 
-    def message(self) -> collector_pb2.Probe:
-        """As the protocol describes it."""
+    def describe(self) -> ProbeDescription:
+        """Returns the description that subscribers and clients get."""
         probe = self.probe
-        return collector_pb2.Probe(
+        return ProbeDescription(
             id=probe.id,
             pid=probe.library.pid,
             provider=probe.provider,
             name=probe.name,
-            kind=probe_pb2.ProbeKind.Name(probe.kind),
+            kind=probe.kind,
             class_name=probe.class_name,
             class_loader_id=probe.class_loader_id,
             method=probe.method,
             descriptor=probe.descriptor,
             values=probe.values,
-            # Of a path that is no UTF-8 there is a picture.
+            # A path may be no valid UTF-8.
             file=os.fsencode(probe.library.file).decode(errors="replace"),
             location=probe.location,
             semaphore=probe.semaphore,
-            semaphore_count=self.semaphore_count,
-            state=probe_pb2.ProbeState.Name(self.state),
             condition=probe.condition,
+            semaphore_count=self.semaphore_count,
+            state=self.state,
             filtered=self.held.filtered,
             throttled=self.held.throttled,
             throttled_nanos=self.held.throttled_ns,

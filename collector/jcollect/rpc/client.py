@@ -14,12 +14,13 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from jcollect.errors import JcollectError
-from jcollect.hub.elements import parse
-from jcollect.hub.incoming import SenselessStreamError
+from jcollect.errors import JcollectError, MalformedStreamError
+from jcollect.hub.items import Item
 from jcollect.last_resort import last_resort, say_when_aborted
 from jcollect.probes.process import is_stopped
 from jcollect.rpc.address import Address
+from jcollect.rpc.elements import parse
+from jcollect.rpc.incoming import MOST_PROBES, Incoming
 from jcollect.rpc.keepalive import OPTIONS
 from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SERVICE, SUBSCRIBE
 from jcollect.workers import check_can_open, check_can_start
@@ -70,12 +71,16 @@ class Client:
         return last_resort(_STUCK_SECONDS + seconds, stuck)
 
     def list_probes(self, globs: Sequence[str] = (), pids: Sequence[int] = ()) -> list[collector_pb2.Probe]:
-        """Raises JcollectError."""
+        """Returns the matching probes, ordered by ID. Raises JcollectError."""
         request = collector_pb2.ListProbesRequest(globs=globs, pids=pids)
-        response: collector_pb2.ListProbesResponse = self._ask(
-            LIST_PROBES, request, collector_pb2.ListProbesResponse, ANSWER_SECONDS
-        )
-        return list(response.probes)
+        found: list[collector_pb2.Probe] = []
+        while True:
+            response: collector_pb2.ListProbesResponse = self._ask(
+                LIST_PROBES, request, collector_pb2.ListProbesResponse, ANSWER_SECONDS
+            )
+            found += response.probes
+            if not self._turn_page(request, response.next_page_token, bool(response.probes)):
+                return found
 
     def status(
         self,
@@ -84,7 +89,7 @@ class Client:
         summary_only: bool = False,
         seconds: float = ANSWER_SECONDS,
     ) -> collector_pb2.GetStatusResponse:
-        """Within so many seconds. Raises JcollectError."""
+        """Returns the status with all pages, each within `seconds`. Raises JcollectError."""
         return self.begin_status(globs, pids, summary_only, seconds)()
 
     def begin_status(
@@ -94,9 +99,37 @@ class Client:
         summary_only: bool = False,
         seconds: float = ANSWER_SECONDS,
     ) -> Callable[[], collector_pb2.GetStatusResponse]:
-        """The same, begun: what is returned waits for the answer."""
+        """Sends the request; the returned function waits for the answer."""
         request = collector_pb2.GetStatusRequest(globs=globs, pids=pids, summary_only=summary_only)
-        return self._begin(GET_STATUS, request, collector_pb2.GetStatusResponse, seconds)
+        first = self._begin(GET_STATUS, request, collector_pb2.GetStatusResponse, seconds)
+
+        def result() -> collector_pb2.GetStatusResponse:
+            status: collector_pb2.GetStatusResponse = first()
+            page = status
+            while self._turn_page(request, page.next_page_token, bool(page.probes)):
+                page = self._ask(GET_STATUS, request, collector_pb2.GetStatusResponse, seconds)
+                status.probes.extend(page.probes)
+                if len(status.probes) > MOST_PROBES:
+                    raise MalformedStreamError(f"its status has more than {MOST_PROBES:,} probes")
+            status.ClearField("next_page_token")
+            return status
+
+        return result
+
+    @staticmethod
+    def _turn_page(
+        request: collector_pb2.ListProbesRequest | collector_pb2.GetStatusRequest,
+        token: str,
+        has_probes: bool,
+    ) -> bool:
+        """Changes a request to one for the next page; returns false if there is none. Raises
+        MalformedStreamError if the pages would never end."""
+        if not token:
+            return False
+        if token == request.page_token or not has_probes:
+            raise MalformedStreamError("its pages do not end")
+        request.page_token = token
+        return True
 
     def _ask(self, method: str, request: Message, answer: type[Message], seconds: float) -> Any:
         return self._begin(method, request, answer, seconds)()
@@ -119,7 +152,7 @@ class Client:
             except grpc.RpcError as error:
                 raise self._explain(error, False, seconds) from None
             except DecodeError as error:
-                raise SenselessStreamError(f"its answer cannot be decoded: {error}") from None
+                raise MalformedStreamError(f"its answer cannot be decoded: {error}") from None
 
         return result
 
@@ -136,9 +169,9 @@ class Client:
 
     def subscribe(
         self, globs: Sequence[str] = (), seconds: float | None = None, pids: Sequence[int] = ()
-    ) -> Iterator[bytes]:
-        """Encoded SubscribeResponses, the schema first, until the collector ends, `close_streams` is called
-        or `seconds` are over.
+    ) -> Iterator[Item]:
+        """Yields items, schemas first, until the collector ends, `close_stream` is called or `seconds` have
+        passed.
 
         Raises JcollectError where nobody listens, nothing matches, or the collector goes away or answers no
         more.
@@ -149,13 +182,16 @@ class Client:
         )
         stream = call(collector_pb2.SubscribeRequest(globs=globs, pids=pids), timeout=seconds)
         begun = False
+        incoming = Incoming()
         self._stream = stream
         if self._is_closed:
             stream.cancel()
         try:
             for message in stream:
                 begun = True
-                yield message
+                item = incoming.decode(message)
+                if item is not None:
+                    yield item
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED and begun:
                 return

@@ -23,7 +23,7 @@ from jcollect.rpc.limits import (
 )
 from jcollect.rpc.pool import Pool, Refusing
 from jcollect.rpc.prompt import Prompt
-from jcollect.rpc.service import SERVICE, Source, Streams, handler_for
+from jcollect.rpc.service import SERVICE, Served, Streams, handler_for
 from jcollect.rpc.stalled import StalledClients
 from jcollect.workers import check_can_open, check_can_start
 
@@ -46,7 +46,7 @@ _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 class Server:
     """Serves from construction on, until `stop`."""
 
-    def __init__(self, source: Source, claim: Claim) -> None:
+    def __init__(self, source: Served, claim: Claim) -> None:
         """Raises JcollectError where the address that was claimed cannot be listened at after all."""
         self._claim = claim
         # What goes wrong in a call is told by service.py, and not by a traceback.

@@ -15,8 +15,14 @@ import grpc
 from jcollect.errors import explain
 from jcollect.hub.hub import Hub, NoSuchProbeError
 from jcollect.hub.subscription import CutError, Subscription, TooSlowError
+from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import TooCostlyError
 from jcollect.rpc.limits import MOST_STREAMS, Slots, Turns, refuse_if_too_large
+from jcollect.rpc.messages import probe_counts_message, probe_message, status_message
+from jcollect.rpc.paging import page_of
+from jcollect.rpc.stream_sink import StreamSink
+from jcollect.session.status import Status
+from jcollect.sinks.base import consume
 from jcollect.workers import Failures
 from jprobe.v1 import collector_pb2
 
@@ -28,18 +34,25 @@ GET_STATUS = f"/{SERVICE}/GetStatus"
 _TOO_COSTLY = "to match the globs takes too long; ask with fewer or simpler ones"
 
 
-class Source(Protocol):
+class Served(Protocol):
     """What is served: a session."""
 
     @property
     def hub(self) -> Hub: ...
     @property
     def failures(self) -> Failures: ...
-    def describe(self, globs: Sequence[str], pids: Collection[int]) -> list[collector_pb2.Probe]: ...
+    def describe(
+        self, globs: Sequence[str], pids: Collection[int], after: int
+    ) -> Iterator[ProbeDescription]: ...
     def subscribe(self, globs: Sequence[str], pids: Collection[int], peer: str) -> Subscription: ...
     def status(
-        self, globs: Sequence[str], pids: Collection[int], summary_only: bool
-    ) -> collector_pb2.GetStatusResponse: ...
+        self,
+        globs: Sequence[str],
+        pids: Collection[int],
+        summary_only: bool,
+        after: int,
+        most_probes: int,
+    ) -> Status: ...
 
 
 class Streams:
@@ -96,7 +109,7 @@ def _no_collection() -> Iterator[None]:
         gc.enable()
 
 
-def handler_for(source: Source, streams: Streams) -> Any:
+def handler_for(source: Served, streams: Streams) -> Any:
     """The service's generic handler. Subscribe sends bytes that are encoded already, once for all."""
     looks = Turns()
     slots = Slots(MOST_STREAMS, "streams")
@@ -105,15 +118,26 @@ def handler_for(source: Source, streams: Streams) -> Any:
         request: collector_pb2.ListProbesRequest, context: grpc.ServicerContext
     ) -> collector_pb2.ListProbesResponse:
         refuse_if_too_large(request, context)
+        page = page_of(request, context)
         with looks.one(context), _no_collection(), _told(context, "list the probes"):
-            return collector_pb2.ListProbesResponse(probes=source.describe(request.globs, request.pids))
+            described = source.describe(request.globs, request.pids, page.after)
+            probes, token = page.fill(map(probe_message, described), lambda probe: probe.id)
+            return collector_pb2.ListProbesResponse(probes=probes, next_page_token=token)
 
     def get_status(
         request: collector_pb2.GetStatusRequest, context: grpc.ServicerContext
     ) -> collector_pb2.GetStatusResponse:
         refuse_if_too_large(request, context)
-        with looks.one(context), _no_collection(), _told(context, "tell the status"):
-            return source.status(request.globs, request.pids, request.summary_only)
+        page = page_of(request, context)
+        with looks.one(context), _no_collection(), _told(context, "report the status"):
+            status = source.status(
+                request.globs, request.pids, request.summary_only, page.after, page.most_probes + 1
+            )
+            counts = map(probe_counts_message, status.probes)
+            probes, token = page.fill(counts, lambda each: each.probe.id)
+            response = status_message(status, probes)
+            response.next_page_token = token
+            return response
 
     def subscribe(request: collector_pb2.SubscribeRequest, context: grpc.ServicerContext) -> Iterator[bytes]:
         refuse_if_too_large(request, context)
@@ -124,10 +148,11 @@ def handler_for(source: Source, streams: Streams) -> Any:
 
     def serve(subscription: Subscription, context: grpc.ServicerContext) -> Iterator[bytes]:
         try:
-            # False: the client has gone already.
+            # False: the client has disconnected already.
             if context.add_callback(subscription.close):
                 with streams:
-                    yield from subscription.messages()
+                    for messages in consume(subscription, StreamSink()):
+                        yield from messages
         except TooSlowError:
             context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, "the descriptions of new probes were not read in time"

@@ -6,20 +6,24 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import chain
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from operator import itemgetter
 
 import jcollect
 from jcollect.crew import Crew, Errand
 from jcollect.errors import JcollectError
 from jcollect.hub.accounts import Accounts, Totals
 from jcollect.hub.clock import utc_offset_ns
-from jcollect.hub.hub import QUEUE_BYTES, Hub, NoSuchProbeError, meaning
+from jcollect.hub.hub import QUEUE_BYTES, Hub, NoSuchProbeError, matching
 from jcollect.hub.reader import FINISH_SECONDS, Reader
 from jcollect.hub.subscription import Subscription
+from jcollect.probes.description import ProbeDescription
+from jcollect.probes.live import LiveProbe
 from jcollect.probes.probe import Probe, Wanted, by_library, probes_of, with_ids
 from jcollect.probes.process import TracedProcess
-from jcollect.session.status_messages import Libraries, hit_counts_message, process_message
+from jcollect.session.cost import Cost
+from jcollect.session.status import Overhead, ProbeStatus, ProcessStatus, Status
 from jcollect.session.tracee import Tracee
 from jcollect.sources.bpf.attached import Attached
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
@@ -28,7 +32,9 @@ from jcollect.sources.bpf.links import AUTO, Linker
 from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.bpf.ring import Ring
 from jcollect.workers import Failures
-from jprobe.v1 import collector_pb2
+from jprobe.v1 import probe_pb2
+
+Libraries = list[tuple[Attached, list[LiveProbe]]]
 
 # 16 MiB: 262,144 numeric events, about 0.18 s of a thread that does nothing but fire.
 RING_PAGES = 4096
@@ -192,7 +198,7 @@ class Session:
             new = [Attached(group, tracee.claimant) for group in by_library(with_ids(probes, ids))]
             for each in new:
                 each.refresh()
-            messages = [live.message() for each in new for live in each.known]
+            descriptions = [live.describe() for each in new for live in each.known]
         except BaseException:
             with self._lock:
                 self._free_ids.extend(ids)
@@ -203,7 +209,7 @@ class Session:
             self._decoder.add(probe for each in new for probe in each.probes)
             self._programs.used = self._fresh_id
             if new:
-                self.hub.add(messages)
+                self.hub.add(descriptions)
         return new
 
     def _take_ids(self, wanted: int) -> list[int]:
@@ -244,9 +250,15 @@ class Session:
 
     # For any thread.
 
-    def describe(self, globs: Sequence[str] = (), pids: Collection[int] = ()) -> list[collector_pb2.Probe]:
-        """The probes that have ids and are meant, in the order of these, in their state of this moment."""
-        return [message for _, message in self._described(self._live(), meaning(globs, pids))]
+    def describe(
+        self, globs: Sequence[str] = (), pids: Collection[int] = (), after: int = -1
+    ) -> Iterator[ProbeDescription]:
+        """Yields the matching probes that have IDs above `after`, in the order of these.
+
+        Reads their current state, unless it goes on `after` an ID: then the state that was read last.
+        """
+        live = self._live() if after < 0 else self._last_known()
+        return (description for _, description in self._described(live, matching(globs, pids), after))
 
     def subscribe(
         self, globs: Sequence[str] = (), pids: Collection[int] = (), peer: str = ""
@@ -255,21 +267,28 @@ class Session:
         unknown = set(pids) - {tracee.pid for tracee in self._tracees}
         if unknown:
             raise NoSuchProbeError(f"PID {min(unknown)}")
-        return self.hub.subscribe(globs, self.describe(), pids, peer)
+        return self.hub.subscribe(globs, list(self.describe()), pids, peer)
 
     def status(
-        self, globs: Sequence[str] = (), pids: Collection[int] = (), summary_only: bool = False
-    ) -> collector_pb2.GetStatusResponse:
-        """What is attached and how, and the books; those of single probes unless `summary_only`."""
-        # One look for processes and probes, so that they say the same.
-        live = self._live()
-        described = [] if summary_only else self._described(live, meaning(globs, pids))
+        self,
+        globs: Sequence[str] = (),
+        pids: Collection[int] = (),
+        summary_only: bool = False,
+        after: int = -1,
+        most_probes: int | None = None,
+    ) -> Status:
+        """Returns what is attached and how, and all hit counts. Unless `summary_only`, includes the probes
+        that `describe` yields, at most `most_probes`."""
+        # Processes and probes are described by the same reading, so that they agree.
+        live = self._live() if after < 0 else self._last_known()
+        described = iter(()) if summary_only else self._described(live, matching(globs, pids), after)
+        found = list(islice(described, most_probes))
         with self._lock:
             counts = self.accounts.hit_counts()
             shares = [tracee.share.totals(counts) for tracee, _ in live]
-        of_probes = counts.each() if described else []
+        of_probes = counts.each([description.id for _, description in found])
         set_by = utc_offset_ns() - self._utc_offset
-        return collector_pb2.GetStatusResponse(
+        return Status(
             version=jcollect.__version__,
             pid=os.getpid(),
             started_unix_nanos=self._started,
@@ -279,28 +298,16 @@ class Session:
             ring_used_bytes=self._ring.used(),
             out_of_order=self._reader.out_of_order,
             clock_set_nanos=set_by if abs(set_by) > _CLOCK_NOISE_NS else 0,
-            counts=hit_counts_message(self.accounts.totals()),
-            processes=[process_message(*each, share) for each, share in zip(live, shares, strict=True)],
+            counts=self.accounts.totals(),
+            processes=[
+                _process_status(tracee, libraries, share)
+                for (tracee, libraries), share in zip(live, shares, strict=True)
+            ],
             probes=[
-                collector_pb2.ProbeHitCounts(
-                    probe=message,
-                    counts=hit_counts_message(of_probes[message.id]),
-                    is_linked=attached.is_linked,
-                    attach_point=attached.attach_point,
-                )
-                for attached, message in described
+                ProbeStatus(description, totals, attached.is_linked, attached.attach_point)
+                for (attached, description), totals in zip(found, of_probes, strict=True)
             ],
-            subscribers=[
-                collector_pb2.Subscriber(
-                    peer=each.peer,
-                    events=each.events,
-                    delivered=each.delivered,
-                    lost=each.lost,
-                    queued=each.queued,
-                    queued_bytes=each.queued_bytes,
-                )
-                for each in self.hub.subscribers()
-            ],
+            subscribers=self.hub.subscribers(),
             lost_by_gone_subscribers=self.hub.lost_by_gone,
         )
 
@@ -317,6 +324,10 @@ class Session:
             else:
                 self._slow.add(tracee)
         return [(tracee, tracee.live()) for tracee in tracees]
+
+    def _last_known(self) -> list[tuple[Tracee, Libraries]]:
+        """Returns each process with its libraries and their probes, in the state that was read last."""
+        return [(tracee, tracee.live()) for tracee in self._tracees]
 
     def _ask(self, tracee: Tracee) -> Errand | None:
         """Gives a process its only errand at a time; None if no thread can be started."""
@@ -335,15 +346,52 @@ class Session:
     def _described(
         self,
         live: Sequence[tuple[Tracee, Libraries]],
-        is_meant: Callable[[collector_pb2.Probe], bool] | None,
-    ) -> list[tuple[Attached, collector_pb2.Probe]]:
-        found: list[tuple[Attached, collector_pb2.Probe]] = []
+        matches: Callable[[ProbeDescription], bool] | None,
+        after: int,
+    ) -> Iterator[tuple[Attached, ProbeDescription]]:
         with self._lock:
             gone = [(each, each.known) for each, _ in self._gone]
-        for each, probes in chain(*(libraries for _, libraries in live), gone):
-            messages = (one.message() for one in probes)
-            found += [(each, message) for message in messages if is_meant is None or is_meant(message)]
-        return sorted(found, key=lambda pair: pair[1].id)
+        found = [
+            (one.probe.id, each, one)
+            for each, probes in chain(*(libraries for _, libraries in live), gone)
+            for one in probes
+            if one.probe.id > after
+        ]
+        found.sort(key=itemgetter(0))
+        for _, each, one in found:
+            description = one.describe()
+            if matches is None or matches(description):
+                yield each, description
+
+
+def _process_status(tracee: Tracee, libraries: Libraries, share: Totals) -> ProcessStatus:
+    linked = [one for each, probes in libraries if each.is_linked for one in probes]
+    return ProcessStatus(
+        pid=tracee.pid,
+        name=tracee.name,
+        libraries=sum(each.is_linked for each, _ in libraries),
+        probes=sum(len(probes) for _, probes in libraries),
+        armed=sum(one.state == probe_pb2.PROBE_STATE_ARMED for one in linked),
+        throttled=sum(one.state == probe_pb2.PROBE_STATE_THROTTLED for one in linked),
+        overhead=_overhead(tracee.cost),
+        counts=share,
+    )
+
+
+def _overhead(cost: Cost) -> Overhead | None:
+    now = cost.last
+    if now is None:
+        return None
+    return Overhead(
+        hit_nanos=now.hit_ns,
+        recent_nanos=now.recent_ns,
+        cost_nanos=cost.total_ns,
+        elapsed_nanos=cost.elapsed_ns,
+        max_percent=now.max_percent,
+        asked_percent=now.asked_percent,
+        available_nanos=now.available_ns,
+        max_percent_now=now.max_percent_now,
+    )
 
 
 def ids_for(processes: Iterable[TracedProcess], wanted: Wanted) -> int:

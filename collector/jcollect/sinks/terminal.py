@@ -1,29 +1,27 @@
-"""Prints a stream of messages as lines: the same for `attach -o` and `observe`."""
+"""The terminal: prints events as lines, for `attach -o` and for `observe`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Protocol
 
-from jcollect.hub.incoming import Incoming
+from jcollect.hub.items import Item, Loss, LossStage, Schema, Throttling
 from jcollect.sources.columns import Columns
 from jcollect.view.formats import FORMATS
 from jcollect.view.rows import RowDecoder
 from jcollect.view.throttling import Throttled
-from jprobe.v1 import collector_pb2
 
-_STAGE_NAMES = {
-    collector_pb2.LOSS_STAGE_KERNEL_RING: "kernel ring",
-    collector_pb2.LOSS_STAGE_COLLECTOR: "collector",
-    collector_pb2.LOSS_STAGE_SUBSCRIBER: "subscriber",
+_STAGE_NAMES: dict[int, str] = {
+    LossStage.KERNEL_RING: "kernel ring",
+    LossStage.COLLECTOR: "collector",
+    LossStage.SUBSCRIBER: "subscriber",
 }
 
 # Characters of lines that are written at once.
 _PIECE = 1 << 20
 
 
-def stage_name(loss: collector_pb2.Loss) -> str:
-    """Where a notice's events were lost, in words; a later collector may know more stages."""
+def stage_name(loss: Loss) -> str:
+    """Returns the stage at which events were lost, in words; a later collector may have more stages."""
     return _STAGE_NAMES.get(loss.stage, "unknown stage")
 
 
@@ -34,11 +32,11 @@ class Out(Protocol):
         """All of it, at once. Raises OSError."""
 
 
-class Printer:
-    """Writes events to `out`, and remembers what was lost.
+class TerminalSink:
+    """A sink that writes events to `out`, and keeps what was lost.
 
-    `has_begun`: probes have been described. `lost` has the number of events by the name of the stage, as last
-    told; `throttled` is for the notices of that to be shown to.
+    `has_begun` is true once probes have been described. `lost` has the number of events by the name of the
+    stage, as reported last. `notices` has the sentences about the last change of throttling.
     """
 
     def __init__(self, output: str, out: Out, max_events: int | None = None) -> None:
@@ -46,32 +44,31 @@ class Printer:
         self._format = FORMATS[output]
         self._out = out
         self._left = max_events
-        self._incoming = Incoming()
         self._decoder = RowDecoder()
         self.has_begun = False
         self.events = 0
         self.lost: dict[str, int] = {}
         self.throttled = Throttled()
+        self.notices: list[str] = []
 
     @property
     def done(self) -> bool:
         """Whether max_events have been printed."""
         return self._left == 0
 
-    def take(self, message: bytes) -> collector_pb2.SubscribeResponse | None:
-        """Prints a batch; returns any other message. Raises OSError as writing to the output does, and
-        SenselessStreamError."""
-        body = self._incoming.decode(message)
-        if isinstance(body, Columns):
-            self._print(body)
-            return None
-        if body.HasField("schema"):
+    def take(self, item: Item) -> None:
+        """Prints events, and keeps what other items report. Raises OSError as writing to the output does, and
+        MalformedStreamError."""
+        if isinstance(item, Schema):
             self.has_begun = True
-            self._decoder.add(body.schema.probes)
-            self.throttled.describe(body.schema.probes)
-        elif body.HasField("loss"):
-            self.lost[stage_name(body.loss)] = body.loss.events
-        return body
+            self._decoder.add(item.probes)
+            self.throttled.describe(item.probes)
+        elif isinstance(item, Loss):
+            self.lost[stage_name(item)] = item.events
+        elif isinstance(item, Throttling):
+            self.notices = self.throttled.take(item)
+        else:
+            self._print(item.columns)
 
     def _print(self, columns: Columns) -> None:
         lines: list[str] = []
@@ -99,11 +96,3 @@ def lost_text(lost: dict[str, int]) -> str:
     total = sum(lost.values())
     stages = ", ".join(f"{stage} {events:,}" for stage, events in lost.items() if events)
     return f"{total:,} lost ({stages})" if total else "0 lost"
-
-
-def drain(printer: Printer, messages: Iterable[bytes]) -> None:
-    """Prints until the stream ends or the printer is done."""
-    for message in messages:
-        printer.take(message)
-        if printer.done:
-            return

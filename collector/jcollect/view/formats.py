@@ -8,9 +8,9 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from jcollect.printable import json_text, printable
+from jcollect.probes.description import Described
 from jcollect.probes.probe import ENTRY, KIND_NAMES, MARK, THROW
 from jcollect.view.rows import Absent, Char, Cut, Decoded, Reference, Row, Unreadable
-from jprobe.v1 import collector_pb2
 
 
 @lru_cache(maxsize=64)
@@ -92,14 +92,14 @@ def compact_line(row: Row) -> str:
     return " ".join(parts + captured)
 
 
-def what_text(probe: collector_pb2.Probe) -> str:
+def what_text(probe: Described) -> str:
     """What a probe is at: "com.acme.Orders#place", or, of a mark, its own name: "orders:placed"."""
     if probe.kind == MARK:
         return f"{probe.provider}:{probe.name}"
     return f"{probe.class_name}#{probe.method}"
 
 
-def kind_name(probe: collector_pb2.Probe) -> str:
+def kind_name(probe: Described) -> str:
     """Returns the name of the kind, as in "entry"; a later collector may have more kinds."""
     return KIND_NAMES.get(probe.kind, "unknown")
 

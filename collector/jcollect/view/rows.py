@@ -9,9 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from jcollect.hub.incoming import SenselessStreamError
+from jcollect.errors import MalformedStreamError
+from jcollect.probes.description import Described
 from jcollect.sources.columns import Columns
-from jprobe.v1 import collector_pb2, probe_pb2
+from jprobe.v1 import probe_pb2
 
 # Maximum string, 64 times the longest that the agent captures.
 MOST_VALUE_BYTES = 64 << 10
@@ -71,7 +72,7 @@ class Row:
 
     seq: int
     time_unix_nanos: int
-    probe: collector_pb2.Probe
+    probe: Described
     tid: int
     thread: int
     duration_nanos: int
@@ -82,17 +83,17 @@ class Row:
 class RowDecoder:
     """Reads the batches of one subscription."""
 
-    def __init__(self, probes: Iterable[collector_pb2.Probe] = ()) -> None:
+    def __init__(self, probes: Iterable[Described] = ()) -> None:
         self._plans: dict[int, _Plan] = {}
         self.add(probes)
 
-    def add(self, probes: Iterable[collector_pb2.Probe]) -> None:
+    def add(self, probes: Iterable[Described]) -> None:
         """The probes of a schema: the stream's first message, or a later one."""
         self._plans.update({probe.id: _Plan(probe) for probe in probes})
 
     def rows(self, columns: Columns) -> Iterator[Row]:
         """The events of a batch in order. Raises KeyError for a probe that is not in the schema, and
-        SenselessStreamError for a string that is too long."""
+        MalformedStreamError for a string that is too long."""
         values = columns.values.tolist()
         text = columns.text
         value_at = text_at = 0
@@ -113,7 +114,7 @@ class RowDecoder:
                 if decode is None:
                     size = word & 0xFFFFFFFF
                     if size > MOST_VALUE_BYTES:
-                        raise SenselessStreamError(f"a value has {size:,} bytes")
+                        raise MalformedStreamError(f"a value has {size:,} bytes")
                     decoded.append(_string(word, text[text_at : text_at + size]))
                     text_at += size
                 else:
@@ -127,7 +128,7 @@ class RowDecoder:
 class _Plan:
     """How to read the values of one probe. `asked` tells whether it has any that a selector asked for."""
 
-    def __init__(self, probe: collector_pb2.Probe) -> None:
+    def __init__(self, probe: Described) -> None:
         self.probe = probe
         self.decoders = [_decoder(value) for value in probe.values]
         self._has_absence = bool(probe.values) and probe.values[-1].type == probe_pb2.VALUE_TYPE_ABSENCE

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from jcollect.errors import JcollectError
+from jcollect.probes.description import Described
 from jcollect.probes.probe import THROW, TIMED_KINDS
 from jcollect.sources.columns import Columns
 from jcollect.view.formats import what_text
 from jcollect.view.histogram import Histograms
-from jprobe.v1 import collector_pb2
 
 _Key = tuple[str, int, str]
 
@@ -43,7 +43,7 @@ class Summary:
     What a mark says is a call too, of which nobody knows how long it took.
     """
 
-    def __init__(self, probes: Iterable[collector_pb2.Probe] = ()) -> None:
+    def __init__(self, probes: Iterable[Described] = ()) -> None:
         self._methods: dict[_Key, int] = {}
         self._names: list[str] = []
         # By probe id.
@@ -64,7 +64,7 @@ class Summary:
         self._total = np.zeros(count, np.int64)
         self._latencies = Histograms(count)
 
-    def describe(self, probes: Iterable[collector_pb2.Probe]) -> None:
+    def describe(self, probes: Iterable[Described]) -> None:
         """The probes of a schema: the stream's first message, or a later one."""
         new = list(probes)
         size = max((probe.id + 1 for probe in new), default=0)
@@ -125,7 +125,7 @@ class Summary:
         )
 
 
-def _key(probe: collector_pb2.Probe) -> _Key:
+def _key(probe: Described) -> _Key:
     """The same for all probes of one method: what it is called, its class loader, and its descriptor."""
     return (what_text(probe), probe.class_loader_id, probe.descriptor)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
+from jcollect.hub.items import Throttling
 from jcollect.limits import MAX_TOLD_NAME
-from jprobe.v1 import collector_pb2, probe_pb2
+from jcollect.probes.description import Described
+from jprobe.v1 import probe_pb2
 
 # Maximum number of probes that one sentence names.
 _NAMED = 20
@@ -20,14 +22,14 @@ class Throttled:
         self._now: set[int] = set()
         self.throttled = 0
 
-    def describe(self, probes: Iterable[collector_pb2.Probe]) -> None:
+    def describe(self, probes: Iterable[Described]) -> None:
         """The probes of a schema."""
         for probe in probes:
             self._names[probe.id] = f"{probe.provider}:{probe.name}"[:MAX_TOLD_NAME]
             if probe.state == probe_pb2.PROBE_STATE_THROTTLED:
                 self._now.add(probe.id)
 
-    def take(self, notice: collector_pb2.Throttling) -> list[str]:
+    def take(self, notice: Throttling) -> list[str]:
         """Sentences about what has changed."""
         self.throttled = notice.throttled
         lines = []

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from jcollect.errors import JcollectError
-from jcollect.hub.wire import decode
+from jcollect.errors import MalformedStreamError
+from jcollect.hub.items import Events, Item, Loss, Schema, Throttling
+from jcollect.hub.wire import columns_of, decode_batch
+from jcollect.rpc.elements import parse
 from jcollect.sources.columns import Columns
 from jprobe.v1 import collector_pb2
 
@@ -27,16 +29,6 @@ MOST_PROBE_BYTES = 1 << 20
 MOST_BATCH_BYTES = 8 << 20
 
 
-class SenselessStreamError(JcollectError):
-    """The server sends something that the protocol rules out."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(
-            f"what comes from the collector makes no sense: {problem}; is it one of another version, or "
-            "another program?"
-        )
-
-
 class Incoming:
     """Decodes the messages of one subscription."""
 
@@ -47,22 +39,34 @@ class Incoming:
         self._sizes: dict[int, int] = {}
         self._bytes = 0
 
-    def decode(self, message: bytes) -> Columns | collector_pb2.SubscribeResponse:
-        """Decodes as wire.decode does. Raises SenselessStreamError."""
+    def decode(self, message: bytes) -> Item | None:
+        """Returns the message as an item; None for a kind of a later version. Raises MalformedStreamError."""
+        columns = decode_batch(message)
+        if columns is not None:
+            return self._events(columns, message)
         try:
-            body = decode(message)
+            body = parse(collector_pb2.SubscribeResponse, message)
         except DecodeError as error:
-            raise SenselessStreamError(f"a message cannot be decoded: {error}") from None
-        if isinstance(body, Columns):
-            if len(message) > MOST_BATCH_BYTES:
-                raise SenselessStreamError(f"a batch has {len(message):,} bytes")
-            self._check(body)
-        elif body.HasField("schema"):
+            raise MalformedStreamError(f"a message cannot be decoded: {error}") from None
+        if body.HasField("batch"):
+            return self._events(columns_of(body.batch), message)
+        if body.HasField("schema"):
             self._describe(body.schema)
-        elif body.HasField("throttling"):
+            return Schema(body.schema.probes, body.schema.has_more)
+        if body.HasField("loss"):
+            loss = body.loss
+            return Loss(loss.stage, loss.events, {each.probe: each.events for each in loss.probes})
+        if body.HasField("throttling"):
             _check_ids(body.throttling.began)
             _check_ids(body.throttling.ended)
-        return body
+            return Throttling(body.throttling.began, body.throttling.ended, body.throttling.throttled)
+        return None
+
+    def _events(self, columns: Columns, message: bytes) -> Events:
+        if len(message) > MOST_BATCH_BYTES:
+            raise MalformedStreamError(f"a batch has {len(message):,} bytes")
+        self._check(columns)
+        return Events(columns)
 
     def _describe(self, schema: collector_pb2.Schema) -> None:
         highest = max((probe.id for probe in schema.probes), default=0)
@@ -74,31 +78,31 @@ class Incoming:
         for probe in schema.probes:
             size = probe.ByteSize()
             if size > MOST_PROBE_BYTES:
-                raise SenselessStreamError(f"the description of a probe has {size:,} bytes")
+                raise MalformedStreamError(f"the description of a probe has {size:,} bytes")
             self._bytes += size - self._sizes.get(probe.id, 0)
             self._sizes[probe.id] = size
             self._is_described[probe.id] = True
             self._value_counts[probe.id] = len(probe.values)
         if self._bytes > MOST_DESCRIBED_BYTES:
-            raise SenselessStreamError(f"its descriptions have {self._bytes:,} bytes")
+            raise MalformedStreamError(f"its descriptions have {self._bytes:,} bytes")
 
     def _check(self, columns: Columns) -> None:
         probes = columns.probe
         each = (columns.seq, columns.time_unix_nanos, columns.tid, columns.thread, columns.duration_nanos)
         if any(len(column) != len(probes) for column in each):
-            raise SenselessStreamError("the columns of a batch have several lengths")
+            raise MalformedStreamError("the columns of a batch have several lengths")
         if not len(probes):
             return
         highest = int(probes.max())
         if highest >= len(self._is_described) or not self._is_described[probes].all():
-            raise SenselessStreamError("a batch has events of a probe that was not described")
+            raise MalformedStreamError("a batch has events of a probe that was not described")
         if int(self._value_counts[probes].sum()) != len(columns.values):
-            raise SenselessStreamError("a batch has more or fewer values than its events")
+            raise MalformedStreamError("a batch has more or fewer values than its events")
 
 
 def _check_ids(ids: Sequence[int]) -> None:
     if len(ids) > MOST_PROBES:
-        raise SenselessStreamError(f"it names {len(ids):,} probes at a time")
+        raise MalformedStreamError(f"it names {len(ids):,} probes at a time")
     highest = max(ids, default=0)
     if highest >= MOST_PROBES:
-        raise SenselessStreamError(f"it has a probe of the id {highest:,}")
+        raise MalformedStreamError(f"it has a probe of the id {highest:,}")

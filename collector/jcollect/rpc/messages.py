@@ -1,0 +1,200 @@
+"""Maps plain values to the protocol's messages. Numbers that targets report are clamped to what fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from jcollect.hub.accounts import Totals
+from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Throttling
+from jcollect.hub.subscription import Served
+from jcollect.hub.wire import encode
+from jcollect.probes.description import Described, ProbeDescription
+from jcollect.session.status import Overhead, ProbeStatus, ProcessStatus, Status
+from jprobe.v1 import collector_pb2, probe_pb2
+
+# Maximum size of one message. gRPC clients accept 4 MiB unless told otherwise.
+MESSAGE_BYTES = 1 << 20
+# Maximum number of probe IDs in one notice: an ID and its count have at most 17 bytes.
+_NOTICE_PROBES = 50_000
+_MOST_U64 = (1 << 64) - 1
+
+
+def probe_message(probe: Described) -> collector_pb2.Probe:
+    """Returns the description of a probe as a message."""
+    if isinstance(probe, collector_pb2.Probe):
+        return probe
+    assert isinstance(probe, ProbeDescription)
+    return collector_pb2.Probe(
+        id=probe.id,
+        pid=probe.pid,
+        provider=probe.provider,
+        name=probe.name,
+        kind=probe_pb2.ProbeKind.Name(probe.kind),
+        class_name=probe.class_name,
+        class_loader_id=probe.class_loader_id,
+        method=probe.method,
+        descriptor=probe.descriptor,
+        values=probe.values,
+        file=probe.file,
+        location=probe.location,
+        semaphore=probe.semaphore,
+        semaphore_count=probe.semaphore_count,
+        state=probe_pb2.ProbeState.Name(probe.state),
+        condition=probe.condition,
+        filtered=probe.filtered,
+        throttled=probe.throttled,
+        throttled_nanos=probe.throttled_nanos,
+        least_duration_nanos=probe.least_duration_nanos,
+        every=probe.every,
+        per_second=probe.per_second,
+    )
+
+
+def stream_messages(item: Item) -> Iterator[bytes]:
+    """Yields an item as encoded SubscribeResponses of at most MESSAGE_BYTES, unless one probe needs more."""
+    if isinstance(item, EncodedEvents):
+        yield item.message
+    elif isinstance(item, Events):
+        yield encode(item.columns)
+    elif isinstance(item, Schema):
+        for probes, has_more in _pages(map(probe_message, item.probes)):
+            schema = collector_pb2.Schema(probes=probes, has_more=has_more)
+            yield collector_pb2.SubscribeResponse(schema=schema).SerializeToString()
+    elif isinstance(item, Loss):
+        for loss in _losses(item):
+            yield collector_pb2.SubscribeResponse(loss=loss).SerializeToString()
+    else:
+        for throttling in _throttlings(item):
+            yield collector_pb2.SubscribeResponse(throttling=throttling).SerializeToString()
+
+
+def _pages(probes: Iterable[collector_pb2.Probe]) -> Iterator[tuple[list[collector_pb2.Probe], bool]]:
+    """Yields pages of probes, and whether more follow; one empty page if there are no probes."""
+    page: list[collector_pb2.Probe] = []
+    size = 0
+    for probe in probes:
+        added = message_bytes(probe)
+        if page and size + added > MESSAGE_BYTES:
+            yield page, True
+            page, size = [], 0
+        page.append(probe)
+        size += added
+    yield page, False
+
+
+def message_bytes(message: collector_pb2.Probe | collector_pb2.ProbeHitCounts) -> int:
+    """Returns at most how many bytes a submessage adds to a message."""
+    return message.ByteSize() + 6
+
+
+def _losses(item: Loss) -> Iterator[collector_pb2.Loss]:
+    left = iter(item.by_probe.items())
+    while True:
+        part = list(islice(left, _NOTICE_PROBES))
+        loss = collector_pb2.Loss(stage=item.stage, events=item.events)  # type: ignore[arg-type]
+        for probe, events in part:
+            loss.probes.add(probe=probe, events=events)
+        yield loss
+        if len(part) < _NOTICE_PROBES:
+            return
+
+
+def _throttlings(item: Throttling) -> Iterator[collector_pb2.Throttling]:
+    most = max(len(item.began), len(item.ended), 1)
+    for at in range(0, most, _NOTICE_PROBES):
+        part = slice(at, at + _NOTICE_PROBES)
+        yield collector_pb2.Throttling(
+            began=item.began[part], ended=item.ended[part], throttled=item.throttled
+        )
+
+
+def status_message(
+    status: Status, probes: Sequence[collector_pb2.ProbeHitCounts]
+) -> collector_pb2.GetStatusResponse:
+    """Returns a collector's status with the hit counts of some of its probes."""
+    return collector_pb2.GetStatusResponse(
+        version=status.version,
+        pid=status.pid,
+        started_unix_nanos=status.started_unix_nanos,
+        cpu_nanos=status.cpu_nanos,
+        link=status.link,
+        ring_bytes=status.ring_bytes,
+        ring_used_bytes=status.ring_used_bytes,
+        out_of_order=status.out_of_order,
+        clock_set_nanos=status.clock_set_nanos,
+        counts=_hit_counts(status.counts),
+        processes=[_process(each) for each in status.processes],
+        probes=probes,
+        subscribers=[_subscriber(each) for each in status.subscribers],
+        lost_by_gone_subscribers=status.lost_by_gone_subscribers,
+    )
+
+
+def probe_counts_message(probe: ProbeStatus) -> collector_pb2.ProbeHitCounts:
+    """Returns one probe with its hit counts."""
+    return collector_pb2.ProbeHitCounts(
+        probe=probe_message(probe.description),
+        counts=_hit_counts(probe.counts),
+        is_linked=probe.is_linked,
+        attach_point=probe.attach_point,
+    )
+
+
+def whole_status(status: Status) -> collector_pb2.GetStatusResponse:
+    """Returns a collector's status with the hit counts of all its probes, in one message of any size."""
+    return status_message(status, [probe_counts_message(each) for each in status.probes])
+
+
+def _hit_counts(totals: Totals) -> collector_pb2.HitCounts:
+    return collector_pb2.HitCounts(
+        hits=_u64(totals.hits),
+        delivered=_u64(totals.delivered),
+        filtered=_u64(totals.filtered),
+        lost_in_kernel_ring=_u64(totals.lost_in_ring),
+        lost_in_collector=_u64(totals.lost_in_collector),
+        throttled=_u64(totals.throttled),
+        throttled_nanos=_u64(totals.throttled_ns),
+    )
+
+
+def _process(process: ProcessStatus) -> collector_pb2.AttachedProcess:
+    return collector_pb2.AttachedProcess(
+        pid=process.pid,
+        name=process.name,
+        libraries=process.libraries,
+        probes=process.probes,
+        armed=process.armed,
+        throttled=process.throttled,
+        overhead=None if process.overhead is None else _overhead(process.overhead),
+        counts=_hit_counts(process.counts),
+    )
+
+
+def _overhead(overhead: Overhead) -> collector_pb2.Overhead:
+    return collector_pb2.Overhead(
+        hit_nanos=overhead.hit_nanos,
+        recent_nanos=overhead.recent_nanos,
+        cost_nanos=_u64(overhead.cost_nanos),
+        elapsed_nanos=_u64(overhead.elapsed_nanos),
+        max_percent=overhead.max_percent,
+        asked_percent=overhead.asked_percent,
+        available_nanos=overhead.available_nanos,
+        max_percent_now=overhead.max_percent_now,
+    )
+
+
+def _subscriber(served: Served) -> collector_pb2.Subscriber:
+    return collector_pb2.Subscriber(
+        peer=served.peer,
+        events=served.events,
+        delivered=served.delivered,
+        lost=served.lost,
+        queued=served.queued,
+        queued_bytes=served.queued_bytes,
+    )
+
+
+def _u64(number: int) -> int:
+    """Returns the closest number that fits the message's 64 bits."""
+    return min(max(number, 0), _MOST_U64)

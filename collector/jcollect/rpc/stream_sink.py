@@ -1,0 +1,16 @@
+"""The sink of a gRPC stream: turns items into encoded messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jcollect.hub.items import Item
+from jcollect.rpc.messages import stream_messages
+
+
+class StreamSink:
+    """Encodes what is not encoded yet, in the thread that serves the stream."""
+
+    def take(self, item: Item) -> Iterator[bytes]:
+        """Returns the messages for a subscriber, each of at most 1 MiB."""
+        return stream_messages(item)

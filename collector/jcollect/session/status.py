@@ -1,0 +1,72 @@
+"""The status of a session as plain values: what is attached and how, and the hit counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jcollect.hub.accounts import Totals
+from jcollect.hub.subscription import Served
+from jcollect.probes.description import ProbeDescription
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """The agent's estimate of what the probes of one process cost it. Times in ns of CPU, limits in percent
+    of a core. The protocol's Overhead explains each field."""
+
+    hit_nanos: int
+    recent_nanos: int
+    cost_nanos: int
+    elapsed_nanos: int
+    max_percent: int
+    asked_percent: int
+    available_nanos: int
+    max_percent_now: float
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    """One attached process: the numbers of linked libraries, probes with IDs, armed and throttled probes."""
+
+    pid: int
+    name: str
+    libraries: int
+    probes: int
+    armed: int
+    throttled: int
+    overhead: Overhead | None
+    counts: Totals
+
+
+@dataclass(frozen=True)
+class ProbeStatus:
+    """One probe. `attach_point` is the offset in bytes from its stub's start, of use only if it is linked."""
+
+    description: ProbeDescription
+    counts: Totals
+    is_linked: bool
+    attach_point: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """One collector at one moment. Sizes in bytes, times in ns.
+
+    `clock_set_nanos` is the amount by which the wall clock was set since the start.
+    """
+
+    version: str
+    pid: int
+    started_unix_nanos: int
+    cpu_nanos: int
+    link: str
+    ring_bytes: int
+    ring_used_bytes: int
+    out_of_order: int
+    clock_set_nanos: int
+    counts: Totals
+    processes: Sequence[ProcessStatus]
+    probes: Sequence[ProbeStatus]
+    subscribers: Sequence[Served]
+    lost_by_gone_subscribers: int

@@ -1,0 +1,31 @@
+"""A sink consumes a subscription: the terminal, a gRPC stream, later a file or an exporter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, TypeVar
+
+from jcollect.hub.items import Item
+from jcollect.hub.subscription import Subscription
+
+Taken_co = TypeVar("Taken_co", covariant=True)
+
+
+class Sink(Protocol[Taken_co]):
+    """Takes the items of one subscription, in their order, in one thread."""
+
+    def take(self, item: Item) -> Taken_co:
+        """Consumes one item, and returns what the consumer of the sink needs of it; None for most sinks.
+
+        Raises whatever prevents the sink from going on; the events of this item count as lost then.
+        """
+
+
+def consume(subscription: Subscription, sink: Sink[Taken_co]) -> Iterator[Taken_co]:
+    """Passes each item to the sink, and yields what that returns.
+
+    The events of an item count as delivered when the next item is requested. Raises as Subscription.items and
+    the sink do.
+    """
+    for item in subscription.items():
+        yield sink.take(item)
