@@ -14,14 +14,13 @@ import pytest
 from collector_fixtures import ENTRY_HELD, JCOLLECT, RETURN_HELD, THROW_HELD, Bench, events_of
 
 from conditions import require_bpf, wait_until
-from jcollect.hub.items import Loss, Schema
+from jcollect.hub.items import Loss, LossStage, Schema
 from jcollect.probes.process import find_process
 from jcollect.rpc.address import parse_address
 from jcollect.rpc.client import Client
 from jcollect.session.session import Session
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.columns import Columns
-from jprobe.v1 import collector_pb2
 from received import columns_or_item
 from stub_image import ABSENT, BOOLEAN, ENTRY, LONG, RETURN, STRING, Method, StubImage, captured
 
@@ -373,10 +372,10 @@ def test_a_full_ring_loses_events_and_counts_them_exactly(bench: Bench) -> None:
     )
     assert hits == 3 * 4 * 10007 == delivered + lost
     assert lost == in_ring > 0
-    loss = received.losses[collector_pb2.LOSS_STAGE_KERNEL_RING]
+    loss = received.losses[LossStage.KERNEL_RING]
     assert loss.events == lost
     counts = received.counts()
-    by_probe = {received.probes[p.probe].name: p.events for p in loss.probes}
+    by_probe = {received.probes[probe].name: events for probe, events in loss.by_probe.items()}
     for name in ("place__entry", "place__return", "place__throw"):
         assert counts[name] + by_probe.get(name, 0) == 40028
 

@@ -22,8 +22,8 @@ from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import Budget, TooCostlyError
 from jcollect.sources.columns import U64, Batch, Flags
 
-# Maximum memory of queued schemas and notices. These cannot be dropped, so a subscriber that does not read even
-# these is disconnected. A description with usual names uses about 512 bytes.
+# Maximum memory of queued schemas and notices. These cannot be dropped, so a subscriber that does not read
+# even these is disconnected. A description with usual names uses about 512 bytes.
 MOST_SCHEMA_BYTES = 64 << 20
 _DESCRIPTION_BYTES = 512
 _ID_BYTES = 8
