@@ -155,7 +155,7 @@ PREFIX := /usr/local
 INSTALL_LIB := $(DESTDIR)$(PREFIX)/lib
 INSTALL_INCLUDE := $(DESTDIR)$(PREFIX)/include
 
-$(STAPSDT): $(wildcard $(C_MAIN)/*.[ch]) gradle/native.gradle | packages
+$(STAPSDT): $(wildcard $(C_MAIN)/*/*.[ch]) gradle/native.gradle | packages
 	cd java-agent && $(GRADLE) stapsdtLibrary_$(MACHINE)
 	@touch $@
 
@@ -164,8 +164,8 @@ install-stapsdt: $(STAPSDT)
 	install -m 755 $(STAPSDT) $(INSTALL_LIB)/libstapsdt.so.$(STAPSDT_VERSION)
 	ln -sf libstapsdt.so.$(STAPSDT_VERSION) $(INSTALL_LIB)/libstapsdt.so.0
 	ln -sf libstapsdt.so.0 $(INSTALL_LIB)/libstapsdt.so
-	install -m 644 $(C_MAIN)/libstapsdt.h $(INSTALL_INCLUDE)/libstapsdt.h
-	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(STAPSDT_VERSION)|' $(C_MAIN)/libstapsdt.pc.in \
+	install -m 644 $(C_MAIN)/libstapsdt/libstapsdt.h $(INSTALL_INCLUDE)/libstapsdt.h
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(STAPSDT_VERSION)|' $(C_MAIN)/libstapsdt/libstapsdt.pc.in \
 		>$(INSTALL_LIB)/pkgconfig/libstapsdt.pc
 	[ -n "$(DESTDIR)" ] || ldconfig
 

@@ -14,8 +14,8 @@ from java_target import COMPILER, JAR, NATIVE_ACCESS_WARNINGS_SINCE, ROOT, Jdk, 
 
 SOURCES = ROOT / "java-agent/src/main/c"
 # Sources that write, map and remove stub libraries; NATIVE_PARTS adds the agent's texts.
-STUB_PARTS = ("file_at.c", "process.c", "stapsdt.c", "stub_directory.c", "sweep.c")
-NATIVE_PARTS = (*STUB_PARTS, "utf8.c")
+STUB_PARTS = tuple(sorted((SOURCES / "stub").glob("*.c")))
+NATIVE_PARTS = (*STUB_PARTS, SOURCES / "agent/utf8.c")
 BINDING = ROOT / "java-agent/build/libs/jprobe-stapsdt.jar"
 
 # The JVM handles SIGSEGV itself, and frees nothing when it ends.
@@ -56,7 +56,9 @@ def sanitized(folder: Path) -> Checked:
             *("gcc", "-std=gnu11", "-g", "-O1", "-fno-omit-frame-pointer", "-fPIC", "-shared", "-pthread"),
             *("-fsanitize=address,undefined", "-fvisibility=hidden", "-o", library),
             *(f"-I{home}/include", f"-I{home}/include/linux"),
-            *sorted(source for source in SOURCES.glob("*.c") if source.name != "libstapsdt.c"),
+            *sorted(
+                source for folder in ("stub", "agent", "jni") for source in (SOURCES / folder).glob("*.c")
+            ),
             "-ldl",
         ],
         check=True,

@@ -310,7 +310,7 @@ static size_t open_files(void)
 static void end(size_t files)
 {
 	struct stub_directory last;
-	struct stapsdt_error error;
+	struct stub_error error;
 
 	for (int i = 0; i < PROVIDERS; i++)
 		if (slots[i].provider)

@@ -17,10 +17,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 MAIN = FOLDER.parents[1] / "java-agent/src/main/c"
-PARTS = (
-    *("file_at", "libstapsdt", "manifest", "process", "provider", "stapsdt", "stub_directory", "sweep"),
-    "trusted_environment",
-)
+# Folders of the library's sources and headers.
+PARTS = (MAIN / "stub", MAIN / "libstapsdt")
 
 # Calls that fail at random: see faults.c.
 FAULTY = (
@@ -35,9 +33,10 @@ def build(folder: Path) -> Path:
     subprocess.run(
         [
             *("gcc", "-std=gnu11", "-g", "-O1", "-fno-omit-frame-pointer", "-pthread", "-Wall", "-Wextra"),
-            *("-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{MAIN}"),
+            *("-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+            *(f"-I{part}" for part in PARTS),
             *("-o", program, *sorted(FOLDER.glob("*.c"))),
-            *(MAIN / f"{part}.c" for part in PARTS),
+            *(source for part in PARTS for source in sorted(part.glob("*.c"))),
             *(f"-Wl,--wrap={call}" for call in FAULTY),
             "-ldl",
         ],

@@ -3,8 +3,8 @@
 #include "fuzzing.h"
 
 #include "faults.h"
-#include "stapsdt.h"
 #include "stub_directory.h"
+#include "stub_library.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -45,34 +45,34 @@ char *random_name(char *name)
 void write_library(const char *directory)
 {
 	static const int8_t sizes[] = {1, -1, 2, -2, 4, -4, 8, -8, 0, 127, -128};
-	struct stapsdt_contents contents = {.count = (size_t)random_below(60),
-					    .gates = (size_t)random_below(60),
-					    .state = (uint8_t)random_below(6),
-					    .named = (int)random_below(2),
-					    .manifest_size = (size_t)random_below(5000)};
-	struct stapsdt_probe *probes = malloc((contents.count + 1) * sizeof(*probes));
+	struct stub_contents contents = {.count = (size_t)random_below(60),
+					 .gates = (size_t)random_below(60),
+					 .state = (uint8_t)random_below(6),
+					 .named = (int)random_below(2),
+					 .manifest_size = (size_t)random_below(5000)};
+	struct stub_probe *probes = malloc((contents.count + 1) * sizeof(*probes));
 	char (*names)[MOST_NAMES] = malloc((contents.count + 1) * MOST_NAMES);
 	char *manifest = malloc(contents.manifest_size + 1);
-	struct stapsdt_library library;
-	struct stapsdt_error error;
+	struct stub_library library;
+	struct stub_error error;
 
 	for (size_t i = 0; i < contents.count; i++) {
 		probes[i].provider = random_name(names[random_below(i + 1)]);
 		probes[i].name = random_name(names[i]);
 		probes[i].argument_count = (int)random_below(13) - !random_below(200);
-		for (int j = 0; j < STAPSDT_MAX_ARGUMENTS; j++)
+		for (int j = 0; j < STUB_MAX_ARGUMENTS; j++)
 			probes[i].argument_sizes[j] = sizes[random_below(sizeof(sizes))];
 	}
 	contents.probes = probes;
 	contents.manifest = random_bytes(manifest, contents.manifest_size);
-	if (!stapsdt_load(random_below(2) ? directory : NULL, 1000 + (unsigned)random_below(99),
-			  &contents, &library, &error)) {
+	if (!stub_library_load(random_below(2) ? directory : NULL,
+			       1000 + (unsigned)random_below(99), &contents, &library, &error)) {
 		require(library.stubs && library.semaphores && library.states && library.gates,
 			"a library has all its parts");
-		memset(library.gates, 1, STAPSDT_GATE_SIZE * library.gate_count);
+		memset(library.gates, 1, STUB_GATE_SIZE * library.gate_count);
 		if (random_below(2))
-			stapsdt_retire(&library);
-		stapsdt_unload(&library);
+			stub_library_retire(&library);
+		stub_library_unload(&library);
 	}
 	free(manifest);
 	free(names);
@@ -83,7 +83,7 @@ void make_directory(const char *directory)
 {
 	static const char *const parents[] = {"", "/nowhere", "/dev/null", "/proc/self/fd", "."};
 	struct stub_directory made;
-	struct stapsdt_error error;
+	struct stub_error error;
 	char parent[5000];
 
 	if (random_below(3))

@@ -98,8 +98,10 @@ def test_the_jar_has_the_api_and_the_native_libraries_and_nothing_else() -> None
         names = {name for name in jar.namelist() if not name.endswith("/")}
         manifest = jar.read("META-INF/MANIFEST.MF").decode()
     classes = {name for name in names if name.endswith(".class")}
-    assert {f"io/jprobe/stapsdt/{name}.class" for name in ("Provider", "Probe", "ArgumentType")} <= classes
-    assert len(classes) == 8
+    api = {name for name in classes if name.startswith("io/jprobe/stapsdt/")}
+    public = ("Provider", "Probe", "ArgumentType", "StapsdtException")
+    assert api == {f"io/jprobe/stapsdt/{name}.class" for name in public}
+    assert len(classes) == 9
     assert names - classes == NATIVE_LIBRARIES | {"META-INF/MANIFEST.MF", "META-INF/LICENSE"}
     assert "Automatic-Module-Name: io.jprobe.stapsdt" in manifest
 

@@ -105,7 +105,7 @@ def test_the_program_begins_in_the_jvm_that_it_would_have_without_us(
     assert ours == said["idle"]
     assert next(line for line in ours if line.startswith("provider: ")) == "provider: SunJCE"
     because_of_us = loaded(logs["ours"]) - loaded(logs["idle"])
-    assert "io.jprobe.stapsdt.StubLibrary" in because_of_us
+    assert "io.jprobe.stub.StubLibrary" in because_of_us
     assert {name for name in because_of_us - BY_NAME_ALONE if name.startswith(APPLICATIONS_OWN)} == set()
 
 
@@ -268,8 +268,7 @@ def test_the_c_side_runs_on_musl(tmp_path: Path) -> None:
         "#include <dlfcn.h>\n#include <stdio.h>\n"
         "int main(int n, char **words) { return !dlopen(words[1], RTLD_NOW) && puts(dlerror()); }\n"
     )
-    parts = [sources / "main/c" / name for name in NATIVE_PARTS]
-    for name, files in (("native", [sources / "test/c/test_native.c", *parts]), ("load", [loader])):
+    for name, files in (("native", [sources / "test/c/test_native.c", *NATIVE_PARTS]), ("load", [loader])):
         subprocess.run(["musl-gcc", "-std=gnu11", "-o", tmp_path / name, *files], check=True)
     parent = tmp_path / "stubs"
     parent.mkdir()

@@ -206,12 +206,12 @@ def test_nor_does_one_whose_c_library_cannot_tell(place: Path, grant: object) ->
 
 
 def build(place: Path, compiler: str, *options: str) -> Path:
-    main = ROOT / "java-agent/src/main/c"
-    parts = (*STUB_PARTS, "provider.c", "manifest.c", "trusted_environment.c", "libstapsdt.c")
+    folder = ROOT / "java-agent/src/main/c/libstapsdt"
     program = place / "where"
-    files = [SOURCES / "where.c", *(main / part for part in parts)]
+    files = [SOURCES / "where.c", *STUB_PARTS, folder / "libstapsdt.c"]
     subprocess.run(
-        [compiler, "-std=gnu11", f"-I{main}", *options, "-o", program, *files, "-ldl", "-pthread"], check=True
+        [compiler, "-std=gnu11", f"-I{folder}", *options, "-o", program, *files, "-ldl", "-pthread"],
+        check=True,
     )
     return program
 

@@ -1,5 +1,5 @@
-/* The lines of java-agent/src/main/c/standard_error.c, and what a program may do to its descriptor
- * 2 meanwhile: commands on stdin, each answered on stdout.
+/* The lines of standard_error.c (java-agent/src/main/c/agent), and what a program may do to its
+ * descriptor 2 meanwhile: commands on stdin, each answered on stdout.
  *
  *     write TEXT [TIMES]  lines, and how long all that took, in ms
  *     report              lost lines are told of, if that is possible

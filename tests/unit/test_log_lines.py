@@ -20,7 +20,7 @@ import pytest
 from conditions import DEADLINE_SECONDS, as_root, wait_until
 from threads import threads_of
 
-C_SOURCES = Path(__file__).resolve().parents[2] / "java-agent/src/main/c"
+C_SOURCES = Path(__file__).resolve().parents[2] / "java-agent/src/main/c/agent"
 
 # More than all that may happen on a busy machine, and less than for ever.
 NO_WAIT_MS = 2_000

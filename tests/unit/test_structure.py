@@ -63,7 +63,18 @@ def test_no_module_imports_itself_through_others() -> None:
 
 
 JAVA_ROOT = Path(__file__).resolve().parents[2] / "java-agent/src/main/java/io/jprobe"
-JAVA_LAYERS = ["stapsdt", "calls", "classfile", "select", "capture", "catalog", "weave", "control", "agent"]
+JAVA_LAYERS = [
+    "stub",
+    "stapsdt",
+    "calls",
+    "classfile",
+    "select",
+    "capture",
+    "catalog",
+    "weave",
+    "control",
+    "agent",
+]
 
 
 @pytest.mark.parametrize("layer", JAVA_LAYERS)

@@ -4,7 +4,7 @@
  * program, because no tracer is here to read them. The rest of it is in
  * tests/integration/test_libstapsdt.py.
  */
-#include "../../main/c/libstapsdt.c"
+#include "../../main/c/libstapsdt/libstapsdt.c"
 
 static int failures;
 

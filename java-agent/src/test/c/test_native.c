@@ -2,9 +2,9 @@
  *
  * The parts of the C side that take sizes and untrusted text, under the sanitizers.
  */
-#include "../../main/c/stapsdt.h"
-#include "../../main/c/stub_directory.h"
-#include "../../main/c/utf8.h"
+#include "../../main/c/agent/utf8.h"
+#include "../../main/c/stub/stub_directory.h"
+#include "../../main/c/stub/stub_library.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,51 +70,51 @@ static void a_nul_does_not_end_a_text(void)
 static void libraries_of_all_sizes_load_and_unload(const char *directory)
 {
 	static const size_t counts[] = {0, 1, 2, 127, 128, 129, 5000};
-	struct stapsdt_probe *probes = calloc(5000, sizeof(*probes));
+	struct stub_probe *probes = calloc(5000, sizeof(*probes));
 
 	for (size_t i = 0; i < 5000; i++) {
 		probes[i].provider = "provider";
 		probes[i].name = "name";
-		probes[i].argument_count = (int)(i % (STAPSDT_MAX_ARGUMENTS + 1));
-		memset(probes[i].argument_sizes, -8, STAPSDT_MAX_ARGUMENTS);
+		probes[i].argument_count = (int)(i % (STUB_MAX_ARGUMENTS + 1));
+		memset(probes[i].argument_sizes, -8, STUB_MAX_ARGUMENTS);
 	}
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-		struct stapsdt_library library;
-		struct stapsdt_error error;
+		struct stub_library library;
+		struct stub_error error;
 		const char *where = i % 2 ? directory : NULL;
 
-		struct stapsdt_contents contents = {.probes = probes,
-						    .count = counts[i],
-						    .gates = counts[i],
-						    .manifest = "manifest",
-						    .manifest_size = 8};
+		struct stub_contents contents = {.probes = probes,
+						 .count = counts[i],
+						 .gates = counts[i],
+						 .manifest = "manifest",
+						 .manifest_size = 8};
 
-		if (stapsdt_load(where, (unsigned)i, &contents, &library, &error)) {
+		if (stub_library_load(where, (unsigned)i, &contents, &library, &error)) {
 			printf("FAILED: %s\n", error.text);
 			failures++;
 			continue;
 		}
 		check((library.memfd < 0) == (where != NULL), "the backing is the one asked for");
 		for (size_t slot = 0; slot < counts[i]; slot++) {
-			((void (*)(long, long, long))(library.stubs + STAPSDT_SLOT_SIZE * slot))(
-				1, 2, 3);
+			((void (*)(long, long, long))(library.stubs + STUB_SLOT_SIZE * slot))(1, 2,
+											      3);
 			check(library.semaphores[slot] == 0, "a semaphore starts at 0");
 			library.states[slot]++;
-			library.gates[STAPSDT_GATE_SIZE * slot + STAPSDT_GATE_SIZE - 1]++;
+			library.gates[STUB_GATE_SIZE * slot + STUB_GATE_SIZE - 1]++;
 		}
-		stapsdt_unload(&library);
+		stub_library_unload(&library);
 	}
 	free(probes);
 }
 
 static void too_many_arguments_are_refused(void)
 {
-	struct stapsdt_probe probe = {.provider = "p", .name = "n", .argument_count = 13};
-	struct stapsdt_contents contents = {.probes = &probe, .count = 1, .manifest = ""};
-	struct stapsdt_library library;
-	struct stapsdt_error error;
+	struct stub_probe probe = {.provider = "p", .name = "n", .argument_count = 13};
+	struct stub_contents contents = {.probes = &probe, .count = 1, .manifest = ""};
+	struct stub_library library;
+	struct stub_error error;
 
-	check(stapsdt_load(NULL, 0, &contents, &library, &error) == -1 &&
+	check(stub_library_load(NULL, 0, &contents, &library, &error) == -1 &&
 		      strstr(error.text, "p:n has 13 arguments"),
 	      "13 arguments are refused by name");
 }
@@ -122,7 +122,7 @@ static void too_many_arguments_are_refused(void)
 int main(int count, char **arguments)
 {
 	struct stub_directory directory;
-	struct stapsdt_error error;
+	struct stub_error error;
 
 	if (count != 2)
 		return 2;

@@ -3,7 +3,7 @@
  * Hand-made probes without a tracer: what is mapped and what is left behind, by one thread and by
  * many. The argument is an empty directory.
  */
-#include "../../main/c/provider.h"
+#include "../../main/c/stub/provider.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -54,7 +54,7 @@ static size_t count_mappings(void)
 
 static struct provider *new_provider(const char *name)
 {
-	struct stapsdt_error error;
+	struct stub_error error;
 	struct provider *provider = provider_create(name, &error);
 
 	check(provider != NULL, "a provider is made");
@@ -64,7 +64,7 @@ static struct provider *new_provider(const char *name)
 static struct provider_probe *add(struct provider *provider, const char *name)
 {
 	static const enum argument_type types[] = {ARGUMENT_INT64, ARGUMENT_STRING};
-	struct stapsdt_error error;
+	struct stub_error error;
 	struct provider_probe *probe = provider_add(provider, name, 2, types, &error);
 
 	check(probe != NULL, "a probe is added");
@@ -73,7 +73,7 @@ static struct provider_probe *add(struct provider *provider, const char *name)
 
 static void load(struct provider *provider)
 {
-	struct stapsdt_error error;
+	struct stub_error error;
 
 	if (provider_load(provider, &error)) {
 		printf("FAILED: %s\n", error.text);
@@ -170,9 +170,9 @@ static void two_providers_share_a_directory(const char *parent)
 static void names_and_arguments_are_checked(void)
 {
 	static const char *const names[] = {"", "a b", "a:b", "p*", "\xc3\xa9", "\n"};
-	enum argument_type types[STAPSDT_MAX_ARGUMENTS + 1];
+	enum argument_type types[STUB_MAX_ARGUMENTS + 1];
 	char name[PROVIDER_MAX_NAME + 2];
-	struct stapsdt_error error;
+	struct stub_error error;
 	struct provider *provider;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -182,14 +182,14 @@ static void names_and_arguments_are_checked(void)
 	check(!provider_create(name, &error), "a long name is refused");
 	name[PROVIDER_MAX_NAME] = '\0';
 	provider = new_provider(name);
-	for (int i = 0; i <= STAPSDT_MAX_ARGUMENTS; i++)
+	for (int i = 0; i <= STUB_MAX_ARGUMENTS; i++)
 		types[i] = ARGUMENT_INT64;
-	check(!provider_add(provider, "p", STAPSDT_MAX_ARGUMENTS + 1, types, &error) &&
+	check(!provider_add(provider, "p", STUB_MAX_ARGUMENTS + 1, types, &error) &&
 		      strstr(error.text, "13 arguments"),
 	      "13 arguments are refused");
 	check(!provider_add(provider, "p", -1, types, &error), "-1 arguments are refused");
 	types[3] = (enum argument_type)3;
-	check(!provider_add(provider, "p", STAPSDT_MAX_ARGUMENTS, types, &error) &&
+	check(!provider_add(provider, "p", STUB_MAX_ARGUMENTS, types, &error) &&
 		      strstr(error.text, "argument 3 has the type 3"),
 	      "a type that there is not is refused");
 	check(provider_add(provider, "p", 0, NULL, &error) != NULL, "no arguments are fine");
@@ -206,7 +206,7 @@ __attribute__((unused)) static void a_failed_load_changes_nothing(const char *pa
 	size_t open_files = count_entries("/proc/self/fd");
 	struct rlimit limit;
 	struct rlimit none;
-	struct stapsdt_error error;
+	struct stub_error error;
 
 	getrlimit(RLIMIT_NOFILE, &limit);
 	none = limit;
@@ -214,7 +214,7 @@ __attribute__((unused)) static void a_failed_load_changes_nothing(const char *pa
 		none.rlim_cur = files;
 		setrlimit(RLIMIT_NOFILE, &none);
 		if (provider_load(provider, &error)) {
-			check(error.failure != STAPSDT_NOT_WRITTEN, "the reason is known");
+			check(error.failure != STUB_NOT_WRITTEN, "the reason is known");
 			check(!provider_is_loaded(provider) && !placed->stub,
 			      "what is not loaded says so");
 		} else

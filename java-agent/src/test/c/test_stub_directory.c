@@ -5,8 +5,8 @@
  * namespace of its own, so that all of them are process 1.
  */
 #define _GNU_SOURCE
-#include "../../main/c/process.h"
-#include "../../main/c/stub_directory.h"
+#include "../../main/c/stub/process.h"
+#include "../../main/c/stub/stub_directory.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -60,7 +60,7 @@ static void check(int holds, const char *what)
 static struct stub_directory make(const char *parent)
 {
 	struct stub_directory directory;
-	struct stapsdt_error error;
+	struct stub_error error;
 
 	if (stub_directory_create(parent, &directory, &error)) {
 		printf("FAILED: %s\n", error.text);

@@ -323,7 +323,7 @@ public final class Fire {
     return UNSAFE.getReference(object, offset);
   }
 
-  // ---- native: src/main/c/fire.c ----
+  // ---- native: src/main/c/jni/fire.c ----
 
   /**
    * Copies a string for the next event of this thread.

@@ -2,10 +2,10 @@
 package io.jprobe.agent;
 
 import io.jprobe.select.SelectorException;
-import io.jprobe.stapsdt.FireBinding;
-import io.jprobe.stapsdt.NativeLibrary;
-import io.jprobe.stapsdt.StandardError;
-import io.jprobe.stapsdt.StapsdtException;
+import io.jprobe.stub.FireBinding;
+import io.jprobe.stub.NativeLibrary;
+import io.jprobe.stub.StandardError;
+import io.jprobe.stub.StubException;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -37,7 +37,7 @@ public final class Agent {
         return;
       }
       begin(Options.parse(written), instrumentation, false);
-    } catch (OptionsException | SelectorException | StapsdtException e) {
+    } catch (OptionsException | SelectorException | StubException e) {
       Log.line(e.getMessage() + "; the program runs untraced");
     } catch (LinkageError e) {
       Log.line("cannot start, is another jprobe in this JVM? " + e + "; the program runs untraced");
@@ -61,7 +61,7 @@ public final class Agent {
       } else if (options.control) {
         current.openGateway();
       }
-    } catch (OptionsException | SelectorException | StapsdtException e) {
+    } catch (OptionsException | SelectorException | StubException e) {
       outcome = e.getMessage();
     } catch (Throwable e) {
       outcome = "cannot start: " + e;
@@ -69,10 +69,10 @@ public final class Agent {
     report(report, outcome);
   }
 
-  private static void checkVersion(String wanted) throws StapsdtException {
+  private static void checkVersion(String wanted) throws StubException {
     String here = version();
     if (!wanted.isEmpty() && !wanted.equals(here)) {
-      throw new StapsdtException(
+      throw new StubException(
           "jprobe "
               + here
               + " is in this JVM already, and "
@@ -98,7 +98,7 @@ public final class Agent {
   }
 
   private static void begin(Options options, Instrumentation instrumentation, boolean later)
-      throws StapsdtException {
+      throws StubException {
     if (fire == null) {
       NativeLibrary.load(options.directory);
       StandardError.open();
@@ -112,7 +112,7 @@ public final class Agent {
     begun.start();
   }
 
-  private static Class<?> installFire(Instrumentation instrumentation) throws StapsdtException {
+  private static Class<?> installFire(Instrumentation instrumentation) throws StubException {
     Class<?> installed = FireBinding.install(resource("java/jprobe/Fire.classdata"));
     // Its module is the boot loader's unnamed one: nothing of the application is in there.
     instrumentation.redefineModule(
@@ -130,18 +130,18 @@ public final class Agent {
     CURRENT.compareAndSet(ended, null);
   }
 
-  private static String version() throws StapsdtException {
+  private static String version() throws StubException {
     return new String(resource("version"), StandardCharsets.UTF_8).trim();
   }
 
-  private static byte[] resource(String name) throws StapsdtException {
+  private static byte[] resource(String name) throws StubException {
     try (InputStream in = Agent.class.getClassLoader().getResourceAsStream(name)) {
       if (in == null) {
-        throw new StapsdtException("there is no " + name + " in the jar; is it complete?");
+        throw new StubException("there is no " + name + " in the jar; is it complete?");
       }
       return in.readAllBytes();
     } catch (IOException e) {
-      throw new StapsdtException("cannot read " + name + " from the jar: " + e.getMessage());
+      throw new StubException("cannot read " + name + " from the jar: " + e.getMessage());
     }
   }
 }

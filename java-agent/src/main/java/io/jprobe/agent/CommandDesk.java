@@ -12,7 +12,7 @@ import io.jprobe.select.GateSettings;
 import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
 import io.jprobe.select.Selectors;
-import io.jprobe.stapsdt.StapsdtException;
+import io.jprobe.stub.StubException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -43,7 +43,7 @@ final class CommandDesk implements Commands {
             command.run(reply);
             return reply.toByteArray();
           });
-    } catch (SelectorException | StapsdtException | IllegalStateException e) {
+    } catch (SelectorException | StubException | IllegalStateException e) {
       return reply.error(e.getMessage());
     } catch (Throwable e) {
       Log.line("a command has failed: " + Log.describe(e));
@@ -71,7 +71,7 @@ final class CommandDesk implements Commands {
           }
           Selection done = tracing.select(next, changed);
           if (!done.refusal.isEmpty()) {
-            throw new StapsdtException(done.refusal);
+            throw new StubException(done.refusal);
           }
           reply.given(given);
           reply.methods(tracing.decidedBy(given));
@@ -97,12 +97,12 @@ final class CommandDesk implements Commands {
           }
           gone.forEach(selector -> texts.remove(selector.toString()));
           if (!texts.isEmpty()) {
-            throw new StapsdtException(notInForce(texts.iterator().next()));
+            throw new StubException(notInForce(texts.iterator().next()));
           }
           Selection done = tracing.select(kept, gone);
           if (!done.refusal.isEmpty()) {
             // An exclusion that goes can let in too many.
-            throw new StapsdtException(done.refusal);
+            throw new StubException(done.refusal);
           }
           reply.methods(done.removed);
           reply.situation();
@@ -138,7 +138,7 @@ final class CommandDesk implements Commands {
           for (String place : places.trim().split(" +")) {
             Map.Entry<TracedClass, TracedMethod> found = tracing.catalog.findPlace(place);
             if (found == null) {
-              throw new StapsdtException(
+              throw new StubException(
                   "there is no method " + place + " with probes, or not any more; try again");
             }
             methods.add(found);

@@ -8,7 +8,7 @@ import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
 import io.jprobe.catalog.Untraceable;
 import io.jprobe.select.Selector;
-import io.jprobe.stapsdt.ProtoWriter;
+import io.jprobe.stub.ProtoWriter;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;

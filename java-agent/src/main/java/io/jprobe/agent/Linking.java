@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.agent;
 
-import io.jprobe.stapsdt.LoadedClass;
+import io.jprobe.stub.LoadedClass;
 
 /**
  * Which classes may be retransformed or shown, and which the agent may link itself.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.agent;
 
-import io.jprobe.stapsdt.NativeLibrary;
-import io.jprobe.stapsdt.StandardError;
+import io.jprobe.stub.NativeLibrary;
+import io.jprobe.stub.StandardError;
 
 /**
  * What the agent has to say, one line each, on the program's standard error; not by System.err,

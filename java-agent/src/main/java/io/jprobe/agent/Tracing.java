@@ -14,9 +14,9 @@ import io.jprobe.catalog.Watcher;
 import io.jprobe.control.Gateway;
 import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
-import io.jprobe.stapsdt.FireGuard;
-import io.jprobe.stapsdt.StapsdtException;
-import io.jprobe.stapsdt.StubDirectory;
+import io.jprobe.stub.FireGuard;
+import io.jprobe.stub.StubDirectory;
+import io.jprobe.stub.StubException;
 import java.lang.instrument.Instrumentation;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -84,7 +84,7 @@ final class Tracing {
       boolean isLoadedLater,
       int firstGeneration,
       Instrumentation instrumentation)
-      throws StapsdtException {
+      throws StubException {
     this.options = options;
     this.version = version;
     this.isLoadedLater = isLoadedLater;
@@ -93,7 +93,7 @@ final class Tracing {
     String reason = "";
     try {
       made = StubDirectory.create(options.directory);
-    } catch (StapsdtException e) {
+    } catch (StubException e) {
       reason = e.getMessage();
     }
     this.directory = made;
@@ -141,7 +141,7 @@ final class Tracing {
   }
 
   /** By the thread that starts the agent. What cannot be started leaves nothing behind. */
-  void start() throws StapsdtException {
+  void start() throws StubException {
     try {
       openCatalog();
       instrumentation.addTransformer(transformer, true);
@@ -159,18 +159,18 @@ final class Tracing {
         openGatewayIfPossible();
       }
       watcher.start();
-    } catch (StapsdtException | RuntimeException | Error e) {
+    } catch (StubException | RuntimeException | Error e) {
       end();
       throw e;
     }
   }
 
-  private void openCatalog() throws StapsdtException {
+  private void openCatalog() throws StubException {
     try {
       guard.open(catalog.open());
-    } catch (StapsdtException e) {
+    } catch (StubException e) {
       throw directory == null
-          ? new StapsdtException(whyNoDirectory + "; and in memory: " + e.getMessage())
+          ? new StubException(whyNoDirectory + "; and in memory: " + e.getMessage())
           : e;
     }
     if (directory == null) {
@@ -180,10 +180,10 @@ final class Tracing {
   }
 
   /** An agent that was loaded to be commanded is of no use without. */
-  private void openGatewayIfPossible() throws StapsdtException {
+  private void openGatewayIfPossible() throws StubException {
     try {
       openGateway();
-    } catch (StapsdtException e) {
+    } catch (StubException e) {
       if (isLoadedLater) {
         throw e;
       }
@@ -198,7 +198,7 @@ final class Tracing {
     if (directory != null && directory.takeKnock()) {
       try {
         openGateway();
-      } catch (StapsdtException e) {
+      } catch (StubException e) {
         Log.line(e.getMessage() + "; the agent cannot be commanded");
       }
     }
@@ -247,15 +247,15 @@ final class Tracing {
   }
 
   /** Opens the gateway, if it is not open. */
-  synchronized void openGateway() throws StapsdtException {
+  synchronized void openGateway() throws StubException {
     if (hasEnded) {
-      throw new StapsdtException("the agent is just being reset; try again");
+      throw new StubException("the agent is just being reset; try again");
     }
     if (gateway != null) {
       return;
     }
     if (directory == null) {
-      throw new StapsdtException(
+      throw new StubException(
           "commands need a stub directory, for the file that tells where to send them; say where"
               + " one can be made with dir=");
     }
@@ -271,7 +271,7 @@ final class Tracing {
    *
    * @param changed the selectors that have come, gone or moved
    */
-  Selection select(List<Selected> next, List<Selector> changed) throws StapsdtException {
+  Selection select(List<Selected> next, List<Selector> changed) throws StubException {
     Selectors selectors =
         Selectors.of(next.stream().map(one -> one.selector).collect(Collectors.toList()));
     // After a refusal nothing has probes: every class is to be looked at.
@@ -321,7 +321,7 @@ final class Tracing {
   }
 
   /** Takes back what the client leases; an agent that nobody uses ends. */
-  void disconnected(Object client) throws StapsdtException {
+  void disconnected(Object client) throws StubException {
     clients.remove(client);
     List<Selected> kept = new ArrayList<>(selected);
     kept.removeIf(one -> one.client == client);

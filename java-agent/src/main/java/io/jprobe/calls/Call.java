@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.calls;
 
-import io.jprobe.stapsdt.Semaphores;
+import io.jprobe.stub.Semaphores;
 import java.lang.ref.Reference;
 import java.lang.ref.WeakReference;
 

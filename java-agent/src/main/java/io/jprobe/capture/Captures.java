@@ -7,7 +7,7 @@ import io.jprobe.classfile.MethodFacts;
 import io.jprobe.select.Capture;
 import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
-import io.jprobe.stapsdt.ProbeDefinition;
+import io.jprobe.stub.ProbeDefinition;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.EnumSet;

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.capture;
 
-import io.jprobe.stapsdt.ArgumentType;
+import io.jprobe.stub.ArgumentSize;
 import org.objectweb.asm.Type;
 
 /** How a Java value travels in 64 bits; numbers are those of jprobe.v1.ValueType. */
 public enum ValueType {
-  BOOLEAN(1, ArgumentType.UINT8),
-  BYTE(2, ArgumentType.INT8),
-  SHORT(3, ArgumentType.INT16),
-  INT(4, ArgumentType.INT32),
-  LONG(5, ArgumentType.INT64),
-  CHAR(6, ArgumentType.UINT16),
-  FLOAT(7, ArgumentType.UINT32),
-  DOUBLE(8, ArgumentType.UINT64),
-  STRING(9, ArgumentType.UINT64),
-  REFERENCE(10, ArgumentType.INT32),
-  ABSENCE(11, ArgumentType.UINT32);
+  BOOLEAN(1, ArgumentSize.UINT8),
+  BYTE(2, ArgumentSize.INT8),
+  SHORT(3, ArgumentSize.INT16),
+  INT(4, ArgumentSize.INT32),
+  LONG(5, ArgumentSize.INT64),
+  CHAR(6, ArgumentSize.UINT16),
+  FLOAT(7, ArgumentSize.UINT32),
+  DOUBLE(8, ArgumentSize.UINT64),
+  STRING(9, ArgumentSize.UINT64),
+  REFERENCE(10, ArgumentSize.INT32),
+  ABSENCE(11, ArgumentSize.UINT32);
 
   public final int number;
-  public final ArgumentType argumentType;
+  public final ArgumentSize argumentSize;
 
-  ValueType(int number, ArgumentType argumentType) {
+  ValueType(int number, ArgumentSize argumentSize) {
     this.number = number;
-    this.argumentType = argumentType;
+    this.argumentSize = argumentSize;
   }
 
   /** For any type but void. */

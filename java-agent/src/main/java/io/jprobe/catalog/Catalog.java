@@ -4,8 +4,8 @@ package io.jprobe.catalog;
 import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
-import io.jprobe.stapsdt.StapsdtException;
-import io.jprobe.stapsdt.StubLibrary;
+import io.jprobe.stub.StubException;
+import io.jprobe.stub.StubLibrary;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
@@ -100,7 +100,7 @@ public final class Catalog {
    * Publishes a generation that has no methods: it tells collectors that there is an agent, and has
    * the probes of {@link Limits} and a gate for what {@link Guard} tells.
    */
-  public StubLibrary open() throws StapsdtException {
+  public StubLibrary open() throws StubException {
     return generations.open(selectors);
   }
 
@@ -135,7 +135,7 @@ public final class Catalog {
    *
    * @return the classes that got probes, with their class files
    */
-  Map<TracedClass, byte[]> publishDue(Listener listener) throws StapsdtException {
+  Map<TracedClass, byte[]> publishDue(Listener listener) throws StubException {
     Map<ClassKey, Offer> offered = offers.takeDue();
     if (offered.isEmpty() && !untraceable.hasWaited(UNTRACEABLE_PATIENCE_NANOS)) {
       // So it is at nearly every look, for as long as the program lives.
@@ -158,7 +158,7 @@ public final class Catalog {
   }
 
   private Map<TracedClass, byte[]> publish(Map<ClassKey, Offer> offered, Listener listener)
-      throws StapsdtException {
+      throws StubException {
     Map<TracedClass, byte[]> published = new LinkedHashMap<>();
     ClassReading reading = new ClassReading(selectors, matched::add, listener, calls);
     List<ClassPlan> plans = plan(offered, selectors, reading);
@@ -183,7 +183,7 @@ public final class Catalog {
    * @param shown every class that a selector which has come or gone may mean
    */
   public Selection select(Selectors next, ShownClasses shown, Listener listener)
-      throws StapsdtException {
+      throws StubException {
     Selectors before = selectors;
     try {
       ClassReading reading = new ClassReading(next, matched::add, listener, calls);
@@ -204,7 +204,7 @@ public final class Catalog {
         publish(List.of(), Map.of());
       }
       return done;
-    } catch (StapsdtException e) {
+    } catch (StubException e) {
       selectors = before;
       throw e;
     } finally {
@@ -264,7 +264,7 @@ public final class Catalog {
         methods, maxMethods);
   }
 
-  private void apply(List<ClassPlan> plans) throws StapsdtException {
+  private void apply(List<ClassPlan> plans) throws StubException {
     Map<TracedClass, List<TracedMethod>> fresh = new LinkedHashMap<>();
     for (ClassPlan plan : plans) {
       plan.untraceable.stream().filter(plan.traced::isNews).forEach(untraceable::add);
@@ -296,12 +296,12 @@ public final class Catalog {
   }
 
   private void publish(List<Untraceable> told, Map<TracedClass, List<TracedMethod>> fresh)
-      throws StapsdtException {
+      throws StubException {
     generations.publish(selectors, refusal, told, fresh);
   }
 
   /** Takes back every probe: part of a selection would look like all of it. */
-  private void refuse(String reason, Listener listener) throws StapsdtException {
+  private void refuse(String reason, Listener listener) throws StubException {
     refusal = reason;
     offers.clear();
     retireAll();

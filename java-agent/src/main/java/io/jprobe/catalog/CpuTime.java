@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
-import io.jprobe.stapsdt.Cpus;
+import io.jprobe.stub.Cpus;
 
 /** The CPU time that the program can get, and has got lately, as it was last looked at. */
 final class CpuTime {

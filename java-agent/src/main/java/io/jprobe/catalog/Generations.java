@@ -2,9 +2,9 @@
 package io.jprobe.catalog;
 
 import io.jprobe.select.Selectors;
-import io.jprobe.stapsdt.ProbeDefinition;
-import io.jprobe.stapsdt.StapsdtException;
-import io.jprobe.stapsdt.StubLibrary;
+import io.jprobe.stub.ProbeDefinition;
+import io.jprobe.stub.StubException;
+import io.jprobe.stub.StubLibrary;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
@@ -53,7 +53,7 @@ final class Generations {
   }
 
   /** Makes the library that has the probes of {@link Limits} and no methods. */
-  StubLibrary open(Selectors selectors) throws StapsdtException {
+  StubLibrary open(Selectors selectors) throws StubException {
     Manifest manifest = new Manifest(agentVersion, next, selectors, "");
     manifest.addLimits();
     return load(manifest, Limits.definitions(), 1, Map.of());
@@ -70,7 +70,7 @@ final class Generations {
       String refusal,
       List<Untraceable> untraceable,
       Map<TracedClass, List<TracedMethod>> fresh)
-      throws StapsdtException {
+      throws StubException {
     List<Draft> drafts = new ArrayList<>();
     withRoom(drafts, selectors, refusal);
     for (Untraceable one : untraceable) {
@@ -95,7 +95,7 @@ final class Generations {
     return last;
   }
 
-  private void publish(List<Draft> drafts) throws StapsdtException {
+  private void publish(List<Draft> drafts) throws StubException {
     int before = all.size();
     Map<String, List<String>> given = new LinkedHashMap<>();
     boolean isDone = false;
@@ -118,7 +118,7 @@ final class Generations {
    * @param given takes the names of the probes by their provider, for those who have to give them
    *     back
    */
-  private void publish(Draft draft, Map<String, List<String>> given) throws StapsdtException {
+  private void publish(Draft draft, Map<String, List<String>> given) throws StubException {
     List<ProbeDefinition> definitions = new ArrayList<>();
     int gates = 0;
     for (Map.Entry<TracedClass, List<TracedMethod>> each : draft.contents.entrySet()) {
@@ -138,7 +138,7 @@ final class Generations {
       List<ProbeDefinition> definitions,
       int gates,
       Map<TracedClass, List<TracedMethod>> contents)
-      throws StapsdtException {
+      throws StubException {
     StubLibrary library =
         StubLibrary.load(directory, next, definitions, gates, manifest.toByteArray());
     all.add(new Generation(next, library, contents));

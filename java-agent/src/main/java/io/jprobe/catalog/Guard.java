@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
-import io.jprobe.stapsdt.Cpus;
-import io.jprobe.stapsdt.FireGuard;
-import io.jprobe.stapsdt.StubLibrary;
+import io.jprobe.stub.Cpus;
+import io.jprobe.stub.FireGuard;
+import io.jprobe.stub.StubLibrary;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -18,7 +18,7 @@ import java.util.Set;
  * cost is estimated from the hits that woven methods count and from what a hit takes, of which they
  * time some. Where it goes beyond, the methods that cost most are throttled: unwoven, though
  * somebody listens, until it is safe to try again. Should the limit be reached before the next
- * look, woven methods hold their calls back by themselves, and count them (src/main/c/fire.c).
+ * look, woven methods hold their calls back by themselves, and count them (src/main/c/jni/fire.c).
  *
  * <p>All of it runs in the watcher's thread. Without lambdas, streams and formats: to link one
  * takes milliseconds, which are a second where the program has a tenth of a core and many threads,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
-import io.jprobe.stapsdt.ProbeDefinition;
+import io.jprobe.stub.ProbeDefinition;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;

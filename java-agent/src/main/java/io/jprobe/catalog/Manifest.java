@@ -5,7 +5,7 @@ import io.jprobe.capture.CapturedValue;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
-import io.jprobe.stapsdt.ProtoWriter;
+import io.jprobe.stub.ProtoWriter;
 
 /** Writes jprobe.v1.Manifest (proto/jprobe/v1/manifest.proto), whose field numbers stand here. */
 public final class Manifest {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
-import io.jprobe.stapsdt.Semaphores;
+import io.jprobe.stub.Semaphores;
 import java.util.LinkedHashMap;
 import java.util.Map;
 

@@ -3,7 +3,7 @@ package io.jprobe.catalog;
 
 import io.jprobe.classfile.ClassFile;
 import io.jprobe.classfile.MethodParameters;
-import io.jprobe.stapsdt.LoadedParameters;
+import io.jprobe.stub.LoadedParameters;
 import java.io.IOException;
 import java.io.InputStream;
 import java.jprobe.Fire;

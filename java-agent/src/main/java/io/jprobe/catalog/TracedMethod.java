@@ -6,8 +6,8 @@ import io.jprobe.capture.Captures;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.classfile.MethodFacts;
 import io.jprobe.select.Selector;
-import io.jprobe.stapsdt.ArgumentType;
-import io.jprobe.stapsdt.ProbeDefinition;
+import io.jprobe.stub.ArgumentSize;
+import io.jprobe.stub.ProbeDefinition;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
@@ -220,7 +220,7 @@ public final class TracedMethod {
   List<ProbeDefinition> definitions(String provider) {
     List<ProbeDefinition> definitions = new ArrayList<>();
     for (ProbeKind kind : kinds) {
-      List<ArgumentType> words = words(kind);
+      List<ArgumentSize> words = words(kind);
       // Tracers read twelve of them. The last, the thread's id, is known to the collector.
       definitions.add(
           new ProbeDefinition(
@@ -232,18 +232,18 @@ public final class TracedMethod {
   }
 
   /** All that the stub passes: for ends of calls the duration, the values, the thread's id. */
-  private List<ArgumentType> words(ProbeKind kind) {
-    List<ArgumentType> words = new ArrayList<>();
+  private List<ArgumentSize> words(ProbeKind kind) {
+    List<ArgumentSize> words = new ArrayList<>();
     if (kind != ProbeKind.ENTRY) {
-      words.add(ArgumentType.INT64);
+      words.add(ArgumentSize.INT64);
     }
     for (CapturedValue value : captures.values(kind)) {
-      words.add(value.type.argumentType);
+      words.add(value.type.argumentSize);
     }
     if (kind == ProbeKind.RETURN && captures.values(kind).isEmpty()) {
-      words.add(ArgumentType.INT64);
+      words.add(ArgumentSize.INT64);
     }
-    words.add(ArgumentType.INT64);
+    words.add(ArgumentSize.INT64);
     return words;
   }
 

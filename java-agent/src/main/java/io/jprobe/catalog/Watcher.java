@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
-import io.jprobe.stapsdt.Semaphores;
-import io.jprobe.stapsdt.StapsdtException;
+import io.jprobe.stub.Semaphores;
+import io.jprobe.stub.StubException;
 import java.util.LinkedHashSet;
 import java.util.Set;
 import java.util.concurrent.BlockingQueue;
@@ -60,7 +60,7 @@ public final class Watcher extends Thread {
     boolean isWaiting();
 
     /** Time for what is to be done now and then. */
-    void eachSecond() throws StapsdtException;
+    void eachSecond() throws StubException;
 
     void failed(String what, Throwable reason);
   }
@@ -239,7 +239,7 @@ public final class Watcher extends Thread {
   }
 
   /** Every second, or every few. */
-  private void tidyUp() throws StapsdtException {
+  private void tidyUp() throws StubException {
     guard.eachSecond(System.nanoTime());
     catalog.retireGone();
     if (seconds++ % HIDDEN_PERIOD_SECONDS == 0) {
@@ -250,7 +250,7 @@ public final class Watcher extends Thread {
 
   /** What the watcher does at a look; it may fail, and the next look comes. */
   private interface Step {
-    void run() throws StapsdtException;
+    void run() throws StubException;
   }
 
   private void attempt(String what, Step step) {

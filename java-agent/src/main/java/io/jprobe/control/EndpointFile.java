@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.control;
 
-import io.jprobe.stapsdt.ProtoWriter;
+import io.jprobe.stub.ProtoWriter;
 import java.io.File;
 import java.io.FileOutputStream;
 import java.io.IOException;

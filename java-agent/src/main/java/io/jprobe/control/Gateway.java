@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.control;
 
-import io.jprobe.stapsdt.StapsdtException;
+import io.jprobe.stub.StubException;
 import java.io.Closeable;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -77,15 +77,15 @@ public final class Gateway implements AutoCloseable {
    * @param log takes lines about what goes wrong; from any thread
    */
   public static Gateway open(Commands commands, String stubDirectory, Consumer<String> log)
-      throws StapsdtException {
+      throws StubException {
     return open(commands, stubDirectory, log, PATIENCE_MILLIS);
   }
 
   static Gateway open(
       Commands commands, String stubDirectory, Consumer<String> log, int patienceMillis)
-      throws StapsdtException {
+      throws StubException {
     if (stubDirectory == null) {
-      throw new StapsdtException(
+      throw new StubException(
           "cannot open the control gateway: there is no stub directory for its token;"
               + " name a writable parent for it with the option dir");
     }
@@ -104,7 +104,7 @@ public final class Gateway implements AutoCloseable {
         gateway.close();
       }
       closeQuietly(server);
-      throw new StapsdtException(
+      throw new StubException(
           "cannot open the control gateway on 127.0.0.1 with its token in "
               + stubDirectory
               + ": "

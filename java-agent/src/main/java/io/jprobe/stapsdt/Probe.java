@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.stapsdt;
 
+import io.jprobe.stub.NativeProvider;
+import io.jprobe.stub.Shape;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.lang.ref.Reference;
@@ -54,7 +56,7 @@ public final class Probe {
     this.provider = provider;
     this.name = name;
     this.arguments = arguments;
-    this.shape = Shape.of(arguments);
+    this.shape = ArgumentType.shape(arguments);
     this.handle = handle;
   }
 

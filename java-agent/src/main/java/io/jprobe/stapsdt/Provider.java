@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.stapsdt;
 
+import io.jprobe.stub.NativeLibrary;
+import io.jprobe.stub.NativeProvider;
+import io.jprobe.stub.Shape;
+import io.jprobe.stub.StubException;
 import java.lang.ref.Cleaner;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -28,7 +32,7 @@ import java.util.List;
  */
 public final class Provider implements AutoCloseable {
   /** As many values can tracers read of a probe. */
-  public static final int MAX_ARGUMENTS = 12;
+  public static final int MAX_ARGUMENTS = Shape.MAX_VALUES;
 
   private static final Cleaner CLEANER = Cleaner.create();
 
@@ -65,7 +69,11 @@ public final class Provider implements AutoCloseable {
    *     --enable-native-access}
    */
   public static Provider create(String name) throws StapsdtException {
-    NativeLibrary.load(directory());
+    try {
+      NativeLibrary.load(directory());
+    } catch (StubException e) {
+      throw new StapsdtException(e.getMessage());
+    }
     return new Provider(name, NativeProvider.create(utf8(name), utf8(directory())));
   }
 
@@ -114,7 +122,11 @@ public final class Provider implements AutoCloseable {
     if (loaded == probes.size()) {
       return;
     }
-    NativeProvider.load(handle);
+    try {
+      NativeProvider.load(handle);
+    } catch (StubException e) {
+      throw new StapsdtException(e.getMessage());
+    }
     for (Probe probe : probes.subList(loaded, probes.size())) {
       probe.listenTo(NativeProvider.semaphore(probe.handle()));
     }

@@ -5,7 +5,7 @@ import io.jprobe.calls.ApplicationException;
 import io.jprobe.capture.TypedPath;
 import io.jprobe.capture.TypedPath.Step;
 import io.jprobe.catalog.TracedMethod;
-import io.jprobe.stapsdt.LoadedClass;
+import io.jprobe.stub.LoadedClass;
 import java.jprobe.Fire;
 import java.lang.reflect.Field;
 import java.lang.reflect.Modifier;

@@ -6,7 +6,7 @@ import io.jprobe.capture.TypedPath.Root;
 import io.jprobe.catalog.Gate;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
-import io.jprobe.stapsdt.FireBinding;
+import io.jprobe.stub.FireBinding;
 import java.util.EnumSet;
 import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;

@@ -9,7 +9,7 @@ import io.jprobe.capture.TypedPath.Root;
 import io.jprobe.capture.TypedPath.Step;
 import io.jprobe.capture.ValueType;
 import io.jprobe.catalog.TracedMethod;
-import io.jprobe.stapsdt.LoadedClass;
+import io.jprobe.stub.LoadedClass;
 import java.jprobe.Fire;
 import java.util.LinkedHashSet;
 import java.util.Set;

@@ -4,8 +4,8 @@ package io.jprobe.agent;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertTrue;
 
-import io.jprobe.stapsdt.NativeLibrary;
-import io.jprobe.stapsdt.StapsdtException;
+import io.jprobe.stub.NativeLibrary;
+import io.jprobe.stub.StubException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.reflect.Constructor;
@@ -57,7 +57,7 @@ public class LogTest {
   }
 
   @BeforeClass
-  public static void load() throws StapsdtException {
+  public static void load() throws StubException {
     NativeLibrary.load(System.getProperty("java.io.tmpdir"));
   }
 
@@ -124,6 +124,6 @@ public class LogTest {
   public void anExceptionOfTheJdkSpeaksForItself() {
     assertEquals("java.lang.Error", Log.describe(new Error()));
     assertEquals("java.lang.Error: two lines", Log.describe(new Error("two\nlines")));
-    assertEquals("for users", Log.describe(new StapsdtException("for users")));
+    assertEquals("for users", Log.describe(new StubException("for users")));
   }
 }

@@ -9,7 +9,7 @@ import static org.junit.Assert.assertSame;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
-import io.jprobe.stapsdt.StapsdtException;
+import io.jprobe.stub.StubException;
 import java.io.BufferedReader;
 import java.io.File;
 import java.io.IOException;
@@ -139,7 +139,7 @@ public class GenerationsTest {
       int before = openDescriptors();
       // Enough to map one library, which keeps one.
       limiter.leave(2);
-      StapsdtException thrown = assertThrows(StapsdtException.class, () -> offer(catalog));
+      StubException thrown = assertThrows(StubException.class, () -> offer(catalog));
       assertTrue(thrown.getMessage(), thrown.getMessage().contains("Too many open files"));
       assertEquals(before, openDescriptors());
       assertEquals("the first of two was made", 2, catalog.nextGeneration());

@@ -8,9 +8,9 @@ import static org.junit.Assert.assertTrue;
 import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.select.Selectors;
-import io.jprobe.stapsdt.Cpus;
-import io.jprobe.stapsdt.FireGuard;
-import io.jprobe.stapsdt.StubLibrary;
+import io.jprobe.stub.Cpus;
+import io.jprobe.stub.FireGuard;
+import io.jprobe.stub.StubLibrary;
 import java.lang.reflect.Field;
 import java.lang.reflect.Method;
 import java.nio.ByteBuffer;
@@ -112,7 +112,7 @@ public class GuardTest {
     Field handle = StubLibrary.class.getDeclaredField("handle");
     handle.setAccessible(true);
     Method semaphores =
-        Class.forName("io.jprobe.stapsdt.Native").getDeclaredMethod("semaphores", long.class);
+        Class.forName("io.jprobe.stub.Native").getDeclaredMethod("semaphores", long.class);
     semaphores.setAccessible(true);
     ByteBuffer view = (ByteBuffer) semaphores.invoke(null, handle.get(library));
     view.order(ByteOrder.nativeOrder()).putShort(Short.BYTES * slot, (short) count);

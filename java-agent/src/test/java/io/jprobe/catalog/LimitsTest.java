@@ -4,7 +4,7 @@ package io.jprobe.catalog;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertTrue;
 
-import io.jprobe.stapsdt.ProbeDefinition;
+import io.jprobe.stub.ProbeDefinition;
 import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.stream.Collectors;

@@ -7,7 +7,7 @@ import static org.junit.Assert.assertTrue;
 
 import io.jprobe.classfile.MethodParameters;
 import io.jprobe.classfile.NamedParameters;
-import io.jprobe.stapsdt.LoadedParameters;
+import io.jprobe.stub.LoadedParameters;
 import java.lang.reflect.Method;
 import java.lang.reflect.Parameter;
 import java.util.Arrays;

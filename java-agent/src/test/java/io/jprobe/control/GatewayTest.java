@@ -10,8 +10,8 @@ import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
 import io.jprobe.catalog.PublishedClass;
-import io.jprobe.stapsdt.StapsdtException;
-import io.jprobe.stapsdt.StubDirectory;
+import io.jprobe.stub.StubDirectory;
+import io.jprobe.stub.StubException;
 import java.io.File;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
@@ -143,14 +143,13 @@ public class GatewayTest {
 
   @Test
   public void withoutADirectoryItSaysWhatToDo() {
-    StapsdtException none =
-        assertThrows(
-            StapsdtException.class, () -> Gateway.open(open.commands, null, open.log::add));
+    StubException none =
+        assertThrows(StubException.class, () -> Gateway.open(open.commands, null, open.log::add));
     assertTrue(none.getMessage(), none.getMessage().contains("option dir"));
     String missing = folder.getRoot() + "/missing";
-    StapsdtException absent =
+    StubException absent =
         assertThrows(
-            StapsdtException.class, () -> Gateway.open(open.commands, missing, open.log::add));
+            StubException.class, () -> Gateway.open(open.commands, missing, open.log::add));
     assertTrue(absent.getMessage(), absent.getMessage().contains(missing));
   }
 

@@ -7,6 +7,7 @@ import static io.jprobe.stapsdt.ArgumentType.STRING;
 import static org.junit.Assert.assertTrue;
 
 import com.sun.management.ThreadMXBean;
+import io.jprobe.stub.NativeProvider;
 import java.lang.management.ManagementFactory;
 import org.junit.Test;
 

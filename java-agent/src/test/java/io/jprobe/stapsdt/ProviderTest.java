@@ -11,6 +11,7 @@ import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
+import io.jprobe.stub.NativeProvider;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;

@@ -2,7 +2,7 @@
 package io.jprobe.weave;
 
 import io.jprobe.catalog.PublishedClass;
-import io.jprobe.stapsdt.FireBinding;
+import io.jprobe.stub.FireBinding;
 import java.util.HashMap;
 import java.util.Map;
 

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What Java cannot ask of a loaded class: whether the JVM has linked it, that it be linked and not
+ * initialized, and which class a name in its code stands for.
+ */
+#include <jni.h>
+#include <jvmti.h>
+#include <stdatomic.h>
+
+#define NATIVE(result, name) JNIEXPORT result JNICALL Java_io_jprobe_stub_Native_##name
+
+/* An environment without capabilities or events: it costs the program nothing. */
+static jvmtiEnv *environment(JNIEnv *env)
+{
+	static _Atomic(jvmtiEnv *) known;
+	jvmtiEnv *jvmti = atomic_load(&known);
+	jvmtiEnv *none = NULL;
+	JavaVM *vm;
+
+	if (jvmti)
+		return jvmti;
+	if ((*env)->GetJavaVM(env, &vm) ||
+	    (*vm)->GetEnv(vm, (void **)&jvmti, JVMTI_VERSION_1_2) != JNI_OK)
+		return NULL;
+	if (atomic_compare_exchange_strong(&known, &none, jvmti))
+		return jvmti;
+	(*jvmti)->DisposeEnvironment(jvmti);
+	return none;
+}
+
+/* False also where the JVM does not say. */
+NATIVE(jboolean, isLinked)(JNIEnv *env, jclass type, jclass asked)
+{
+	jvmtiEnv *jvmti = environment(env);
+	jint status = 0;
+
+	(void)type;
+	return jvmti && (*jvmti)->GetClassStatus(jvmti, asked, &status) == JVMTI_ERROR_NONE &&
+	       (status & JVMTI_CLASS_STATUS_PREPARED);
+}
+
+/* HotSpot links a class before it lists its fields (JVM_GetClassDeclaredFields), and finds the
+ * types of those that it lists: the public ones, of which few classes have any. No call does less.
+ */
+NATIVE(void, link)(JNIEnv *env, jclass type, jclass asked)
+{
+	jclass class = (*env)->FindClass(env, "java/lang/Class");
+	jmethodID list = class ? (*env)->GetMethodID(env, class, "getDeclaredFields0",
+						     "(Z)[Ljava/lang/reflect/Field;")
+			       : NULL;
+
+	(void)type;
+	if (list)
+		(*env)->CallObjectMethod(env, asked, list, JNI_TRUE);
+}
+
+/* Class.forName0 is what Class.forName(name, initialize, loader) calls with the caller whose
+ * protection domain the JVM checks: with the class itself for the caller, the JVM keeps the answer
+ * for all code of the class. The public methods keep it for nobody's, and JDK 17 asks again. */
+NATIVE(jclass, resolve)(JNIEnv *env, jclass type, jstring name, jobject loader, jclass from)
+{
+	jclass class = (*env)->FindClass(env, "java/lang/Class");
+	jmethodID for_name;
+
+	(void)type;
+	if (!class)
+		return NULL;
+	for_name = (*env)->GetStaticMethodID(
+		env, class, "forName0",
+		"(Ljava/lang/String;ZLjava/lang/ClassLoader;Ljava/lang/Class;)Ljava/lang/Class;");
+	if (!for_name)
+		return NULL;
+	return (*env)->CallStaticObjectMethod(env, class, for_name, name, JNI_FALSE, loader, from);
+}

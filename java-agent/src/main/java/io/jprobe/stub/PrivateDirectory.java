@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.stub;
+
+import java.io.File;
+import java.io.FileInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+
+/**
+ * Makes a directory that only this user can access, inside one that others may write to, whatever
+ * the umask is.
+ *
+ * <p>Java cannot set the permissions of a new directory, so with a umask of 0 others may write to
+ * it for a moment. It is used only if it is still empty once they no longer can. From then on its
+ * path leads only to files of this user, as long as its parent has the sticky bit or belongs to
+ * this user.
+ *
+ * <p>It does not use java.nio.file, whose file system may be the application's own and would be
+ * loaded before the application begins. Nor does it use SecureRandom, which would fix the security
+ * providers before the application can choose them.
+ */
+final class PrivateDirectory {
+  private static final int ATTEMPTS = 8;
+  private static final int RANDOM_BYTES = 8;
+
+  private PrivateDirectory() {}
+
+  /**
+   * Makes ".jprobe-PID-RANDOM", which sweeps treat as an unfinished stub directory.
+   *
+   * @throws IOException if no directory can be made that only this user can access
+   */
+  static File make(File parent) throws IOException {
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+      File directory = new File(parent, ".jprobe-" + pid() + "-" + randomDigits());
+      if (directory.mkdir()) {
+        claim(directory);
+        return directory;
+      }
+      // createNewFile fails with a reason, which mkdir does not report.
+      if (directory.createNewFile()) {
+        directory.delete();
+      }
+    }
+    throw new IOException("every name for a directory in it is taken");
+  }
+
+  private static void claim(File directory) throws IOException {
+    try {
+      keepFromOthers(directory, true);
+      String[] entries = directory.list();
+      if (entries == null || entries.length > 0) {
+        throw new IOException("others can write to " + directory);
+      }
+    } catch (IOException e) {
+      directory.delete();
+      throw e;
+    }
+  }
+
+  /** Gives the owner all permissions that make sense, and nobody else any. */
+  static void keepFromOthers(File file, boolean isDirectory) throws IOException {
+    // Removing a permission from everyone and returning it to the owner makes it the owner's alone.
+    boolean done =
+        file.setWritable(false, false)
+            && file.setReadable(false, false)
+            && file.setExecutable(false, false)
+            && file.setReadable(true, true)
+            && file.setWritable(true, true)
+            && (!isDirectory || file.setExecutable(true, true));
+    if (!done) {
+      throw new IOException("cannot keep " + file + " from other users");
+    }
+  }
+
+  /** Returns the PID for human readers. ProcessHandle would slow down the start of the program. */
+  private static int pid() {
+    try {
+      return Integer.parseInt(new File("/proc/self").getCanonicalFile().getName());
+    } catch (IOException | NumberFormatException | SecurityException e) {
+      return 0;
+    }
+  }
+
+  private static String randomDigits() {
+    long number = System.nanoTime();
+    try (InputStream random = new FileInputStream("/dev/urandom")) {
+      for (byte one : random.readNBytes(RANDOM_BYTES)) {
+        number = number << Byte.SIZE | one & 0xff;
+      }
+    } catch (IOException | SecurityException e) {
+      // A name that can be foreseen can be taken, and then another one is tried.
+    }
+    String digits = Long.toHexString(number);
+    return "0000000000000000".substring(digits.length()) + digits;
+  }
+}

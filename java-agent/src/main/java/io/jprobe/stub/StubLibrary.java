@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.stub;
+
+import java.io.ByteArrayOutputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+
+/**
+ * A stub library mapped into this process. Slot i is the i-th probe definition: it has a stub, a
+ * semaphore and a state byte.
+ */
+public final class StubLibrary {
+  /** The distance between two stubs, in bytes. */
+  private static final int SLOT_SIZE = 32;
+
+  /** The size of a gate in bytes; what it says is described in manifest.proto. */
+  public static final int GATE_SIZE = 192;
+
+  private final long handle;
+  private final long stubs;
+  private final ByteBuffer semaphores;
+  private final ByteBuffer states;
+  private final ByteBuffer gates;
+  private final long gateAddress;
+
+  /** Then its memory must not be touched: what is asked of it still is answered without. */
+  private volatile boolean isUnloaded;
+
+  private StubLibrary(long handle) {
+    this.handle = handle;
+    this.stubs = Native.stubs(handle);
+    this.semaphores = Native.semaphores(handle).order(ByteOrder.nativeOrder()).asReadOnlyBuffer();
+    this.states = Native.states(handle);
+    this.gates = Native.gates(handle).order(ByteOrder.nativeOrder());
+    this.gateAddress = Native.gateAddress(handle);
+  }
+
+  /**
+   * Writes and maps a library.
+   *
+   * @param directory where its file goes; null for a memfd
+   * @param gates how many blocks of {@link #GATE_SIZE} bytes for deciding and counting
+   * @param manifest a serialized jprobe.v1.Manifest
+   */
+  public static StubLibrary load(
+      String directory, int generation, List<ProbeDefinition> probes, int gates, byte[] manifest)
+      throws StubException {
+    byte[] path = directory == null ? null : directory.getBytes(StandardCharsets.UTF_8);
+    return new StubLibrary(
+        Native.load(path, generation, probes.size(), pack(probes), gates, manifest));
+  }
+
+  private static byte[] pack(List<ProbeDefinition> probes) {
+    ByteArrayOutputStream packed = new ByteArrayOutputStream(64 * probes.size());
+    for (ProbeDefinition probe : probes) {
+      packText(packed, probe.provider);
+      packText(packed, probe.name);
+      packed.write(probe.arguments.size());
+      for (ArgumentSize argument : probe.arguments) {
+        packed.write(argument.bytes);
+      }
+    }
+    return packed.toByteArray();
+  }
+
+  private static void packText(ByteArrayOutputStream packed, String text) {
+    byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+    packed.write(bytes, 0, bytes.length);
+    packed.write(0);
+  }
+
+  /** The backing file, or "/memfd:name". */
+  public String path() {
+    return Native.path(handle);
+  }
+
+  /** The address of a stub in this process. */
+  public long stub(int slot) {
+    return stubs + (long) SLOT_SIZE * slot;
+  }
+
+  /**
+   * The semaphores, one native-order unsigned short a slot. The kernel writes them; each call
+   * returns a view with its own position.
+   */
+  public ByteBuffer semaphores() {
+    return semaphores.duplicate().order(ByteOrder.nativeOrder());
+  }
+
+  /** The address of a gate in this process. */
+  public long gate(int index) {
+    return gateAddress + (long) GATE_SIZE * index;
+  }
+
+  /** A word of a gate, 0 to 23. */
+  public long gateWord(int index, int word) {
+    return isUnloaded ? 0 : gates.getLong(GATE_SIZE * index + Long.BYTES * word);
+  }
+
+  public void setGateWord(int index, int word, long value) {
+    if (!isUnloaded) {
+      gates.putLong(GATE_SIZE * index + Long.BYTES * word, value);
+    }
+  }
+
+  /** Publishes the state of a probe: a number of jprobe.v1.ProbeState. */
+  public void setState(int slot, int state) {
+    if (!isUnloaded) {
+      states.put(slot, (byte) state);
+    }
+  }
+
+  public int state(int slot) {
+    return isUnloaded ? 0 : states.get(slot);
+  }
+
+  /**
+   * Takes the library away from tracers and removes its file, for good. Its memory stays, as no
+   * file's: threads may be inside a stub, or come to one.
+   */
+  public void retire() {
+    Native.retire(handle);
+  }
+
+  /**
+   * Unmaps the library and removes its file. No thread may be inside a stub, or come to one, or use
+   * this object meanwhile.
+   */
+  public void unload() {
+    isUnloaded = true;
+    Native.unload(handle);
+  }
+}
