@@ -211,7 +211,7 @@ def method_in_selectors(probe: collector_pb2.Probe) -> str:
 
 
 def captures_as_json(event: Event) -> dict[str, object]:
-    """What `-o json` says of the captures: by docs/events.md, from what came over gRPC."""
+    """What `-o json` says of the captures: by docs/event-format.md, from what came over gRPC."""
     absent = event.values[-1] if event.probe.values and event.probe.values[-1].name == "absent" else 0
     assert isinstance(absent, int)
     captures: dict[str, object] = {}

@@ -19,7 +19,7 @@ import grpc
 
 from jcollect.rpc.keepalive import SERVER_OPTIONS as KEEPALIVE_OPTIONS
 
-# Limits of one request, lengths in characters; collector.proto and docs/events.md state them too.
+# Limits of one request, lengths in characters; collector.proto and docs/consume-events.md state them too.
 MOST_GLOBS = 64
 MOST_GLOB_LENGTH = 512
 MOST_PIDS = 1024
