@@ -1,8 +1,8 @@
 """Measures how well the overhead guard keeps its limit, and the error of its estimate of a hit's cost.
 
 A bench of bench/run.py: `guard`, about two minutes on each JDK. The program is tests/targets/Torrent.java:
-one thread calls a method of 0.1 us, at full speed or at a fixed rate. Its loss is the CPU time beyond what the
-same number of calls took before the tracer attached.
+one thread calls a method of 0.1 us, at full speed or at a fixed rate. Its loss is the CPU time beyond what
+the same number of calls took before the tracer attached.
 """
 
 from __future__ import annotations

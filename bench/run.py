@@ -4,8 +4,8 @@
     .venv/bin/python bench/run.py dormant ...   only the named benches
 
 The benches dormant, calls, filtered, inlining, attach, recovery, selecting, binding, guard, quota, startup
-and safepoints measure the agent, on the oldest and the newest JDK; starting, attaching and reading measure the
-collector.
+and safepoints measure the agent, on the oldest and the newest JDK; starting, attaching and reading measure
+the collector.
 
 Each figure is a median, and each comparison a ratio of medians of runs that took turns. The figures are also
 written to build/bench/results/, one small file per run. bench/results.tsv has the runs that docs/overhead.md
