@@ -20,7 +20,7 @@ NATIVE := $(foreach name,drain last_resort,$(patsubst %,build/native/linux-%/$(n
 
 PROTOS := $(wildcard proto/jprobe/v1/*.proto)
 C_SOURCES := $(shell find java-agent/src bench bpf collector tests -name '*.[ch]')
-JAVA_SOURCES := $(shell find java-agent/src gradle java-agent/build.gradle -type f)
+JAVA_SOURCES := $(shell find java-agent/src java-agent/licenses gradle java-agent/build.gradle -type f)
 
 # python3-bpfcc works with the distribution's own interpreter only.
 SYSTEM_PYTHON := /usr/bin/python3
