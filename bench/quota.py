@@ -1,15 +1,14 @@
 """Measures a traced program that gets little CPU time: its throughput while a tracer is attached.
 
-A bench of run.py's: `.venv/bin/python bench/run.py quota`, some six minutes on each JDK. The program is the
-worst there is, tests/targets/Mill.java: it does nothing but call a method of a nanosecond, whose return probe
-is attached to at the default limit. It runs in a cgroup with a CPU quota; jcollect runs outside, on the same
-CPUs, and nobody consumes its events.
+A bench of bench/run.py: `quota`, about six minutes on each JDK. The program is the worst case,
+tests/targets/Mill.java: it only calls a method of 1 ns, whose return probe is attached at the default
+overhead limit. It runs in a cgroup with a CPU quota; jcollect runs outside, on the same CPUs, without a
+subscriber.
 """
 
 from __future__ import annotations
 
 import statistics
-from typing import Any
 
 from cgroup import Cgroup
 from java_target import COMPILER, ROOT, Jdk, Process, finish, java, jcollect, run
@@ -20,20 +19,21 @@ CORES = (0.1, 0.3, 0.6, 1.0, 2.0)
 THREADS = (1, 8)
 TURNS = 1
 WARM_SECONDS = 5
-# Undisturbed, and attached: one trial of the throttled method is within. Then until all is compiled anew.
+# Before, while and after the tracer is attached. The throttled method is retried once within
+# ATTACHED_SECONDS, and all code is compiled again within AFTER_SECONDS.
 CALM_SECONDS = 6
 ATTACHED_SECONDS = 14
 AFTER_SECONDS = 5
 STARTED_SECONDS = 120.0
 
 
-def turn(target: Process) -> dict[str, Any]:
-    """Undisturbed, attached, undisturbed."""
+def turn(target: Process) -> dict[str, float]:
+    """Measures the program before, while and after a tracer is attached."""
     calm = work(target, CALM_SECONDS)
     with jcollect("attach", target.pid, "--probe", "*grain__return") as collector:
         collector.wait_for_line("armed |jcollect: warning: throttled")
         work(target, ATTACHED_SECONDS)
-        summary = finish(collector)
+        finish(collector)
     began, (_, ended) = calm[1], work(target, AFTER_SECONDS)
     done = Throughput(target)
     usual = done.rounds(*calm) / (calm[1] - calm[0])
@@ -44,16 +44,16 @@ def turn(target: Process) -> dict[str, Any]:
         )
 
     return {
-        "rounds": usual * WINDOW_SECONDS * SECOND_NS,
+        "rounds in 5 s": usual * WINDOW_SECONDS * SECOND_NS,
         "cores": done.cpu_ns(*calm) / (calm[1] - calm[0]),
-        "least": least(WINDOW_SECONDS),
-        "least_by_cpu": done.least_share(calm, began, ended),
-        "worst_second": least(1),
-        "summary": summary,
+        "least share in 5 s": least(WINDOW_SECONDS),
+        "least share in 5 s, by CPU time": done.least_share(calm, began, ended),
+        "least share in 1 s": least(1),
     }
 
 
-def mill(jdk: Jdk, cores: float, threads: int, turns: int) -> dict[str, Any]:
+def mill(jdk: Jdk, cores: float, threads: int, turns: int) -> dict[str, float]:
+    """Measures `turns` times in one JVM and returns the median of each figure."""
     with Cgroup("jprobe-bench") as group:
         group.limit(cores)
         with java(
@@ -71,28 +71,24 @@ def mill(jdk: Jdk, cores: float, threads: int, turns: int) -> dict[str, Any]:
             each = [turn(target) for _ in range(turns)]
             target.send("")
             assert target.wait() == 0
-    figures = ("rounds", "cores", "least", "least_by_cpu", "worst_second")
-    return {
-        "quota": cores,
-        "threads": threads,
-        "turns": each,
-        **{figure: statistics.median(one[figure] for one in each) for figure in figures},
-    }
+    return {figure: statistics.median(one[figure] for one in each) for figure in each[0]}
 
 
-def quota(jdk: Jdk, turns: int = TURNS) -> list[dict[str, Any]]:
+def quota(jdk: Jdk, turns: int = TURNS) -> dict[str, dict[str, float]]:
+    """Measures each quota with one and with eight threads."""
     BUILD.mkdir(parents=True, exist_ok=True)
     compiled = run(COMPILER.javac, "--release", "11", "-d", BUILD, ROOT / "tests/targets/Mill.java")
     assert compiled.returncode == 0, compiled.stderr
-    found = []
+    found = {}
     for cores in CORES:
         for threads in THREADS:
             one = mill(jdk, cores, threads, turns)
-            found.append(one)
+            found[f"{cores} cores, {threads} threads"] = one
             print(
-                f"quota {jdk}: quota {cores} cores, {threads} threads: {one['rounds']:,.0f} rounds in 5 s, "
-                f"with {one['cores']:.2f} cores; attached, in any 5 s at least {one['least']:.2f} of that, "
-                f"{one['least_by_cpu']:.2f} by CPU time; in a second at least {one['worst_second']:.2f}",
+                f"quota {jdk}: quota {cores} cores, {threads} threads: {one['rounds in 5 s']:,.0f} rounds in "
+                f"5 s, with {one['cores']:.2f} cores; attached, in any 5 s at least "
+                f"{one['least share in 5 s']:.2f} of that, {one['least share in 5 s, by CPU time']:.2f} by "
+                f"CPU time; in any second at least {one['least share in 1 s']:.2f}",
                 flush=True,
             )
     return found

@@ -1,10 +1,10 @@
-"""What the collector takes for each event, beside bcc's own way to read a ring buffer: a callback.
+"""Measures the collector's CPU time per event, beside bcc's callback for each event of a ring buffer.
 
-A bench of run.py's: `.venv/bin/python bench/run.py reading`, about five minutes. One thread does nothing but
-fire (targets/stapsdt/fires.c); the ring has 4 MiB.
+A bench of bench/run.py: `reading`, about five minutes. One thread fires without pause
+(targets/stapsdt/fires.c); the ring buffer has 4 MiB.
 
-    bench/reading.py subscribe ADDRESS              the subscriber, in a process of its own
-    bench/reading.py bcc PID (counting|columns)     bcc as the reader, likewise
+    bench/reading.py subscribe ADDRESS              the subscriber, which runs in a separate process
+    bench/reading.py bcc PID (counting|columns)     bcc as the reader, also in a separate process
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ PREFIX = "/usr/local"
 FIRED = ("numbers", "texts", "mixed")
 SECONDS = 30.0
 RING_PAGES = 1024
-# As the collector when it has to do.
+# The collector's polling interval while events arrive.
 POLL_SECONDS = 0.005
 BATCH = 4096
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def compile_target() -> Path:
-    """fires.c, against an installed libstapsdt, as its users do."""
+    """Compiles fires.c against an installed libstapsdt, as its users do, and returns the program's path."""
     root = BUILD / "installation"
     library = f"{root}{PREFIX}/lib"
     for command in (
@@ -61,7 +61,7 @@ def compile_target() -> Path:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of all threads: fields 14 and 15 of proc_pid_stat(5)."""
+    """Returns the user and system time of all threads: fields 14 and 15 of proc_pid_stat(5)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
@@ -74,7 +74,7 @@ def rss_bytes(pid: int) -> int:
 
 @contextlib.contextmanager
 def firing(what: str) -> Iterator[Process]:
-    """The target, with its probes there."""
+    """Starts the target and waits for its probes."""
     with Process([BUILD / "fires", what]) as target:
         target.wait_for_line("ready")
         wait_until(lambda: len(probes_of(target.pid)) == 2, "its probes")
@@ -82,24 +82,24 @@ def firing(what: str) -> Iterator[Process]:
 
 
 def fire(target: Process, reader: int) -> dict[str, float]:
-    """As fast as it can, and what that has cost the process that reads."""
+    """Lets the target fire at full speed, and measures the CPU time and memory of the reading process."""
     before = cpu_seconds(reader)
     target.send(str(SECONDS))
     fired, seconds = target.wait_for_line(r"\d+ \d", SECONDS + 30).split()
-    # What it has not read yet is part of the bill.
+    # Includes the time to read what is still in the ring buffer.
     time.sleep(0.5)
     cpu = cpu_seconds(reader) - before
     return {
         "fired": int(fired),
-        "hits_per_second": int(fired) / float(seconds),
-        "cpu_seconds": cpu,
-        "cpu": cpu / float(seconds),
-        "rss": rss_bytes(reader),
+        "hits per second": int(fired) / float(seconds),
+        "CPU, s": cpu,
+        "CPU, cores": cpu / float(seconds),
+        "resident, MiB": rss_bytes(reader) / 2**20,
     }
 
 
 def collect(what: str) -> dict[str, float]:
-    """jprobe, with a subscriber over gRPC."""
+    """Reads with jcollect, and a subscriber over gRPC."""
     with firing(what) as target:
         address = f"unix://{BUILD}/{what}.sock"
         with Process(
@@ -112,9 +112,9 @@ def collect(what: str) -> dict[str, float]:
                 collector.signal(2)
                 assert collector.wait() == 0, collector.err
                 received = int(subscriber.wait_for_line(r"\d+$"))
-        books = next(line for line in collector.err if "hits = " in line)
+        counts = next(line for line in collector.err if "hits = " in line)
         hits, delivered, in_ring, in_collector, by_subscriber = (
-            int(re.search(pattern, books)[1].replace(",", ""))  # type: ignore[index]
+            int(re.search(pattern, counts)[1].replace(",", ""))  # type: ignore[index]
             for pattern in (
                 r"([\d,]+) hits = ", r"([\d,]+) delivered", r"kernel ring ([\d,]+)", r"collector ([\d,]+)",
                 r"([\d,]+) events lost",
@@ -123,9 +123,9 @@ def collect(what: str) -> dict[str, float]:
     return found | {
         "hits": hits,
         "delivered": delivered,
-        "lost_in_ring": in_ring,
-        "lost_in_collector": in_collector,
-        "lost_by_subscriber": by_subscriber,
+        "lost in ring buffer": in_ring,
+        "lost in collector": in_collector,
+        "lost by subscriber": by_subscriber,
         "received": received,
     }
 
@@ -143,17 +143,17 @@ def subscribe(address: str) -> None:
 
 
 def read_by_bcc(what: str, how: str) -> dict[str, float]:
-    """bcc's open_ring_buffer, whose callback counts, or makes the fields of columns as well."""
+    """Reads with bcc's open_ring_buffer, whose callback only counts, or also builds columns."""
     with firing(what) as target, Process([sys.executable, __file__, "bcc", str(target.pid), how]) as reader:
         reader.wait_for_line("attached")
         found = fire(target, reader.pid)
         reader.finish_input()
         received, lost = reader.wait_for_line(r"\d+ \d+$").split()
-    return found | {"received": int(received), "lost_in_ring": int(lost)}
+    return found | {"received": int(received), "lost in ring buffer": int(lost)}
 
 
 class Event(ctypes.Structure):
-    """struct event of read_by_bcc.c, without its text."""
+    """struct event of read_by_bcc.c, except its text."""
 
     _fields_ = (
         ("time", ctypes.c_uint64),
@@ -164,7 +164,7 @@ class Event(ctypes.Structure):
 
 
 class Counting:
-    """A callback that does as little as one can."""
+    """The cheapest possible callback."""
 
     def __init__(self) -> None:
         self.events = 0
@@ -174,7 +174,7 @@ class Counting:
 
 
 class MakingColumns:
-    """A callback that takes the fields of a batch together, and has it made into columns then."""
+    """A callback that collects the fields of a batch of events and then builds columns from them."""
 
     def __init__(self) -> None:
         self.events = 0
@@ -212,12 +212,12 @@ class BccProgram:
         return self.module.load_func(name, self._kind, None, BPF_TRACE_UPROBE_MULTI).fd
 
     def load_empty_for_uprobe_multi(self) -> int:
-        """What find_attach_point asks for."""
+        """Implements the interface that find_attach_point requires."""
         return self.load(b"do_nothing")
 
 
 def be_bcc(pid: int, how: str) -> None:
-    """Reads until stdin ends."""
+    """Reads the ring buffer until stdin ends."""
     program = BccProgram()
     point = find_attach_point(program)  # type: ignore[arg-type]
     for probe in find_process(pid).probes(()):
@@ -246,28 +246,25 @@ def be_bcc(pid: int, how: str) -> None:
 
 
 def reading() -> dict[str, Any]:
-    """Each way with each kind of events; CPU in us an event that was received, and as a part of one CPU."""
+    """Measures each reader with each kind of event."""
     BUILD.mkdir(parents=True, exist_ok=True)
     compile_target()
-    ways: dict[str, Callable[[str], dict[str, float]]] = {
+    readers: dict[str, Callable[[str], dict[str, float]]] = {
         "jprobe": collect,
         "bcc, counting": lambda what: read_by_bcc(what, "counting"),
         "bcc, making columns": lambda what: read_by_bcc(what, "columns"),
     }
     found: dict[str, Any] = {}
     for what in FIRED:
-        for way, measure in ways.items():
-            one = found[f"{what}, {way}"] = measure(what)
-            one["cpu_us"] = one["cpu_seconds"] / one["received"] * 1e6
-            lost = ", ".join(
-                f"lost {name.removeprefix('lost_').replace('_', ' ')} {one[name]:,.0f}"
-                for name in one
-                if name.startswith("lost_")
-            )
+        for reader, measure in readers.items():
+            one = found[f"{what}, {reader}"] = measure(what)
+            one["CPU, us per event received"] = one["CPU, s"] / one["received"] * 1e6
+            lost = ", ".join(f"{name} {one[name]:,.0f}" for name in one if name.startswith("lost "))
             print(
-                f"reading   {what}, {way}: {one['hits_per_second'] / 1e6:.2f} M hits/s, "
-                f"{one['cpu_us']:.3f} us CPU an event received ({one['cpu']:.0%} of a CPU), "
-                f"received {one['received']:,.0f}, {lost}, {one['rss'] / 2**20:.0f} MiB",
+                f"reading   {what}, {reader}: {one['hits per second'] / 1e6:.2f} M hits/s, "
+                f"{one['CPU, us per event received']:.3f} us CPU per event received "
+                f"({one['CPU, cores']:.0%} of a CPU), received {one['received']:,.0f}, {lost}, "
+                f"{one['resident, MiB']:.0f} MiB",
                 flush=True,
             )
     return found

@@ -1,7 +1,7 @@
-"""How long a program stands still while its methods are woven and restored: a database under load.
+"""Measures how long a busy database pauses while its methods are woven and restored.
 
-A bench of run.py's: `.venv/bin/python bench/run.py safepoints`, about a minute a JDK. It reads the JVM's own
-log of its safepoints, and how long the program's rounds took.
+A bench of bench/run.py: `safepoints`, about a minute on each JDK. It reads the JVM's safepoint log and the
+durations of the program's rounds.
 """
 
 from __future__ import annotations
@@ -30,25 +30,35 @@ JVMS = 3
 TURNS = 2
 WARM_ROUNDS = 150
 USUAL_ROUNDS = 40
-# From attaching, and from letting go.
+# Measured from attaching, and from detaching.
 WINDOW_SECONDS = 3.0
-# Woven, and no call fires: a trap would hide what weaving costs.
+# Woven methods whose calls do not fire: traps would hide the cost of weaving.
 PROBES = "org.h2.**#* every 1000000000"
 SAFEPOINT = re.compile(r'\[(\d+)ms\].*Safepoint "RedefineClasses",.* Total: +(\d+) ns')
 
 
 @dataclass(frozen=True)
 class Change:
-    """What one arming or disarming did, in ms."""
+    """The effect of one arming or restoring; all times in ms."""
 
     took: float
     safepoints: list[float]
     slowest_round: float
     usual_round: float
 
+    def figures(self) -> dict[str, float]:
+        return {
+            "took, ms": self.took,
+            "safepoints": len(self.safepoints),
+            "longest safepoint, ms": max(self.safepoints),
+            "usual safepoint, ms": statistics.median(self.safepoints),
+            "all safepoints, ms": sum(self.safepoints),
+            "slowest round, usual rounds": self.slowest_round / self.usual_round,
+        }
+
 
 def safepoints(jdk: Jdk) -> dict[str, Any]:
-    """All methods of H2, armed and restored while it works: how long it stands still, at once and in all."""
+    """Arms and restores all methods of H2 while it works."""
     changes: dict[str, list[Change]] = {"the first time": [], "later": [], "restored": []}
     methods = 0
     for number in range(JVMS):
@@ -62,35 +72,23 @@ def safepoints(jdk: Jdk) -> dict[str, Any]:
                 armed, restored = arm_and_restore(target, log, probes)
                 changes["later" if turn else "the first time"].append(armed)
                 changes["restored"].append(restored)
-    for what, those in changes.items():
-        print(f"safepoints {jdk}: {methods:,} methods, {what}: {described(those)}", flush=True)
-    return {
-        "methods": methods,
-        **{what: [vars(change) for change in those] for what, those in changes.items()},
-    }
-
-
-def described(changes: list[Change]) -> str:
-    """Medians of the changes."""
-    median = statistics.median
-    return (
-        f"took {median(one.took for one in changes):.0f} ms, in "
-        f"{median(len(one.safepoints) for one in changes):.0f} safepoints; the longest "
-        f"{median(max(one.safepoints) for one in changes):.1f} ms, a usual one "
-        f"{median(median(one.safepoints) for one in changes):.1f} ms, all "
-        f"{median(sum(one.safepoints) for one in changes):.0f} ms; slowest round "
-        f"{median(one.slowest_round / one.usual_round for one in changes):.1f} usual ones"
-    )
+    found = {what: [change.figures() for change in made] for what, made in changes.items()}
+    for what, figures in found.items():
+        medians = ", ".join(
+            f"{name} {statistics.median(one[name] for one in figures):.1f}" for name in figures[0]
+        )
+        print(f"safepoints {jdk}: {methods:,} methods, {what}: {medians}", flush=True)
+    return {"methods": methods, **found}
 
 
 def database(jdk: Jdk, log: Path) -> Process:
-    """Works until it is killed."""
+    """Starts Rounds.java on H2 with all methods selected; it runs until it is killed."""
     return java(
         jdk,
         *("-cp", f"{BUILD / 'classes'}:{H2_JAR}", "Rounds", "sql", str(WARM_ROUNDS), "0"),
         probes=PROBES,
         options="max-methods=20000",
-        # Less of the noise that is the garbage collector's.
+        # Reduces the noise of garbage collections.
         jvm=["-XX:+UseSerialGC", "-Xms1g", "-Xmx1g", f"-Xlog:safepoint:file={log}:timemillis"],
     )
 
@@ -102,8 +100,8 @@ def arm_and_restore(target: Process, log: Path, probes: list[Probe]) -> tuple[Ch
     start = now_ms()
     with attach(target.pid, "--probe", "*__return") as collector:
         lines = [re.match(r"armed [\d,]+ probes of [\d,]+ methods in (\d+) ms", one) for one in collector.err]
-        told = next(filter(None, lines))
-        armed = window(target, log, start, float(told[1]), usual)
+        line = next(filter(None, lines))
+        armed = window(target, log, start, float(line[1]), usual)
         start = now_ms()
         collector.signal(signal.SIGINT)
         dormant = probe_pb2.PROBE_STATE_DORMANT
@@ -114,7 +112,7 @@ def arm_and_restore(target: Process, log: Path, probes: list[Probe]) -> tuple[Ch
 
 
 def window(target: Process, log: Path, start: float, took: float, usual: float) -> Change:
-    """What there was from `start`, ms of the epoch, until the window's end."""
+    """Waits for the window's end and returns the effect since `start`, in ms of the epoch."""
     time.sleep(max(0.0, WINDOW_SECONDS - (now_ms() - start) / 1e3))
     stops = [(float(one[1]), int(one[2]) / 1e6) for one in map(SAFEPOINT.search, lines_of(log)) if one]
     slowest = max(taken for ended, taken in rounds(target) if ended >= start)
@@ -126,7 +124,7 @@ def lines_of(log: Path) -> list[str]:
 
 
 def rounds(target: Process) -> list[tuple[float, float]]:
-    """Of the program, by now: when each ended, in ms of the epoch, and how many it took."""
+    """Returns the program's rounds so far: the end in ms of the epoch, and the duration in ms."""
     lines = [line.split() for line in list(target.out)]
     return [(float(line[0]), float(line[1]) / 1e6) for line in lines if len(line) == 2]
 

@@ -1,6 +1,6 @@
-"""What the agent takes before anybody traces: time at the start, memory, and the watcher's CPU.
+"""Measures the agent's cost while no tracer is attached: startup time, memory, and the watcher's CPU.
 
-A bench of run.py's: `.venv/bin/python bench/run.py startup`, about three minutes for a JDK.
+A bench of bench/run.py: `startup`, about three minutes on each JDK.
 """
 
 from __future__ import annotations
@@ -21,45 +21,47 @@ BUILD = ROOT / "build/bench"
 CLASSES = BUILD / "classes"
 METHODS = "many.C*#m*"
 PROBES = 6_000
-# Of H2, some 10,000 probes.
+# About 10,000 probes of H2.
 WATCHED = "org.h2.command.**#*;org.h2.mvstore.**#*;org.h2.value.Value*#*"
 START_TURNS = 15
 ARCHIVE_TURNS = 7
 MEMORY_TURNS = 3
-# What is done once, weaving for nothing among it, has been done then.
+# Long enough for all one-time work, such as the agent's first weaving for practice.
 SETTLING_SECONDS = 3.0
-# The watcher looks less often at a program that nobody has looked at for ten.
+# The watcher polls less often once no tracer has been attached for ten seconds.
 CALMING_SECONDS = 12.0
 WATCHED_SECONDS = 30.0
-# Of H2, what a query takes.
+# Starts H2 and executes one query.
 QUERY = ["-cp", str(H2_JAR), "org.h2.tools.Shell", "-url", "jdbc:h2:mem:", "-sql", "select 6 * 7"]
 
-Ways = dict[str, list[str]]
+Variants = dict[str, list[str]]
 
 
-def agents(selectors: str) -> Ways:
-    """No agent, an agent that does nothing, one that is shown each class, and ours: as options of the JVM."""
+def agents(selectors: str) -> Variants:
+    """Returns JVM options for no agent, two agents for comparison, and jprobe."""
     idle = agent_jar("Idle", CLASSES, BUILD)
     return {
         "no agent": [],
         "an agent that does nothing": [f"-javaagent:{idle}"],
-        "one that is shown each class": [f"-javaagent:{idle}=listening"],
+        "one with a class transformer": [f"-javaagent:{idle}=listening"],
         "jprobe": [f"-javaagent:{JAR}=probes={selectors},max-methods=20000"],
     }
 
 
-def in_turn(turns: int, ways: Ways, measure: Callable[[list[str]], Any]) -> dict[str, list[Any]]:
-    """Each way that often, by turns; what is slow because the machine has changed is so for all."""
-    found: dict[str, list[Any]] = {way: [] for way in ways}
+def in_turn(turns: int, variants: Variants, measure: Callable[[list[str]], Any]) -> dict[str, list[Any]]:
+    """Measures all variants in turn, `turns` times, so that a change of the machine affects all of them."""
+    found: dict[str, list[Any]] = {variant: [] for variant in variants}
     for _ in range(turns):
-        for way, options in ways.items():
-            found[way].append(measure(options))
+        for variant, options in variants.items():
+            found[variant].append(measure(options))
     return found
 
 
 def cpu_ms(pid: int) -> float:
-    """What the thread that comes to main has had of a CPU: on a machine that is busy with other things the
-    clock says little, and the compilers' threads are not waited for."""
+    """Returns the CPU time of the thread that runs main, in ms.
+
+    It says more than the clock on a busy machine, and excludes the compiler threads, which run beside main.
+    """
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sum(nanoseconds(task) for task in tasks if (task / "comm").read_text() == "java\n") / 1e6
 
@@ -68,38 +70,45 @@ def nanoseconds(task: Path) -> int:
     return int((task / "schedstat").read_text().split()[0])
 
 
-def beginning(jdk: Jdk) -> dict[str, list[Any]]:
-    """From the start of the process to main, and until all methods are loaded: ms by the clock, of CPU."""
+def beginning(jdk: Jdk) -> dict[str, Any]:
+    """Measures the time from the start of the process to main, and until all methods are loaded."""
 
-    def begin(options: list[str]) -> list[tuple[float, float]]:
+    def begin(options: list[str]) -> dict[str, float]:
         since = time.perf_counter()
-        taken = []
+        taken = {}
         with java(jdk, "-cp", CLASSES, "Begins", jvm=options) as target:
-            for line in ("begun", "loaded"):
+            for line, what in (("begun", "to main"), ("loaded", "to 2,000 methods loaded")):
                 target.wait_for_line(line)
-                taken.append((1e3 * (time.perf_counter() - since), cpu_ms(target.pid)))
+                taken[f"{what}, ms"] = 1e3 * (time.perf_counter() - since)
+                taken[f"{what}, CPU ms"] = cpu_ms(target.pid)
             target.finish_input()
             assert target.wait() == 0
         return taken
 
-    ways = agents(METHODS)
-    found = in_turn(START_TURNS, ways, begin)
-    for i, what in enumerate(("to main", "to all 2,000 methods loaded")):
-        for j, unit in enumerate(("ms", "ms of its CPU")):
-            middle = {way: statistics.median(run[i][j] for run in runs) for way, runs in found.items()}
-            plain = middle.pop("no agent")
-            print(
-                f"startup   {jdk}: {what}: no agent {plain:.0f} {unit}; " + added(middle, plain), flush=True
-            )
-    return found
+    found = in_turn(START_TURNS, agents(METHODS), begin)
+    more = added(found)
+    for what in found["no agent"][0]:
+        plain = statistics.median(one[what] for one in found["no agent"])
+        adds = "; ".join(f"{variant} {figures[what]:+.0f}" for variant, figures in more.items())
+        print(f"startup   {jdk}: {what}: no agent {plain:.0f}; {adds}", flush=True)
+    return {**found, "added": more}
 
 
-def added(middle: dict[str, float], plain: float) -> str:
-    return "; ".join(f"{way} {value - plain:+.0f}" for way, value in middle.items())
+def added(found: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Returns what each agent adds to the medians without an agent."""
+
+    def median(variant: str, what: str) -> float:
+        return statistics.median(one[what] for one in found[variant])
+
+    return {
+        variant: {what: median(variant, what) - median("no agent", what) for what in runs[0]}
+        for variant, runs in found.items()
+        if variant != "no agent"
+    }
 
 
 def with_archive(jdk: Jdk) -> dict[str, dict[str, list[float]]]:
-    """A query of H2 from the start of the process to its end, in ms, its classes from an archive or not."""
+    """Measures a query of H2, from process start to exit, with and without an AppCDS archive."""
     archive = BUILD / f"h2-{jdk}.jsa"
     done = run(jdk.java, f"-XX:ArchiveClassesAtExit={archive}", *QUERY, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -107,28 +116,29 @@ def with_archive(jdk: Jdk) -> dict[str, dict[str, list[float]]]:
     def query(options: list[str]) -> float:
         since = time.perf_counter()
         with java(jdk, *QUERY, jvm=options) as target:
-            # Waiting with a deadline looks every 50 ms.
+            # A wait with a deadline polls every 50 ms only.
             os.waitid(os.P_PID, target.pid, os.WEXITED | os.WNOWAIT)
             took = 1e3 * (time.perf_counter() - since)
             assert target.wait() == 0, target.err
         return took
 
-    ways = {
-        f"{way}{name}": [*options, *more]
-        for way, options in agents("org.h2.**#*").items()
+    variants = {
+        f"{variant}{name}": [*options, *more]
+        for variant, options in agents("org.h2.**#*").items()
         for name, more in (("", []), (", archive", [f"-XX:SharedArchiveFile={archive}"]))
     }
-    found = in_turn(ARCHIVE_TURNS, ways, query)
-    for way, times in found.items():
-        print(f"startup   {jdk}: a query of H2: {way}: {statistics.median(times):.0f} ms", flush=True)
-    return found
+    found = in_turn(ARCHIVE_TURNS, variants, query)
+    for variant, times in found.items():
+        print(f"startup   {jdk}: a query of H2: {variant}: {statistics.median(times):.0f} ms", flush=True)
+    return {variant: {"ms": times} for variant, times in found.items()}
 
 
-def memory(jdk: Jdk) -> dict[str, list[Any]]:
-    """What is in use when 2,000 methods are dormant, in KiB: heap after a full collection, metaspace, what
-    else HotSpot has committed, and the agent's mapped files."""
+def memory(jdk: Jdk) -> dict[str, Any]:
+    """Measures memory while 2,000 methods are dormant: heap after a full collection, metaspace, HotSpot's
+    other native memory, and the agent's mapped files.
+    """
 
-    def occupied(options: list[str]) -> dict[str, int]:
+    def occupied(options: list[str]) -> dict[str, float]:
         jvm = ["-XX:NativeMemoryTracking=summary", "-XX:+UseSerialGC", "-Xmx256m", *options]
         with java(jdk, "-cp", CLASSES, "Begins", jvm=jvm) as target:
             target.wait_for_line("loaded")
@@ -137,48 +147,52 @@ def memory(jdk: Jdk) -> dict[str, list[Any]]:
             time.sleep(SETTLING_SECONDS)
             target.send("")
             _, heap, metaspace = target.wait_for_line("memory").split()
-            return {
-                "heap": int(heap) // 1024,
-                "metaspace": int(metaspace) // 1024,
-                "native": native_kib(jdk, target.pid),
-                "mapped": mapped_kib(target.pid),
-            }
+            return in_mib(
+                int(heap) / 1024, int(metaspace) / 1024, native_kib(jdk, target.pid), mapped_kib(target.pid)
+            )
 
     found = in_turn(MEMORY_TURNS, agents(METHODS), occupied)
-    plain = found["no agent"]
-    for way, runs in found.items():
-        more = {
-            what: statistics.median(run[what] for run in runs) - statistics.median(run[what] for run in plain)
-            for what in runs[0]
-        }
-        told = ", ".join(f"{what} {kib / 1024:+.2f}" for what, kib in more.items())
-        print(f"startup   {jdk}: memory: {way}: {told}: {sum(more.values()) / 1024:+.2f} MiB", flush=True)
-    return found
+    more = added(found)
+    for variant, figures in more.items():
+        text = ", ".join(f"{what} {mib:+.2f}" for what, mib in figures.items())
+        print(f"startup   {jdk}: memory: {variant}: {text}", flush=True)
+    return {**found, "added": more}
+
+
+def in_mib(heap_kib: float, metaspace_kib: float, native_kib: float, mapped_kib: float) -> dict[str, float]:
+    outside = native_kib + mapped_kib
+    return {
+        "heap, MiB": heap_kib / 1024,
+        "metaspace, MiB": metaspace_kib / 1024,
+        "native memory and mapped files, MiB": outside / 1024,
+        "total, MiB": (heap_kib + metaspace_kib + outside) / 1024,
+    }
 
 
 def native_kib(jdk: Jdk, pid: int) -> int:
-    """What HotSpot has committed, but for the heap, the metaspace, and the compilers with their code."""
-    told = run(jdk.home / "bin/jcmd", pid, "VM.native_memory", "summary", "scale=KB").stdout
-    parts = dict(re.findall(r"-\s+([A-Za-z ]+) \(reserved=\d+KB, committed=(\d+)KB", told))
-    apart = ("Java Heap", "Metaspace", "Compiler", "Code", "Native Memory Tracking", "Arena Chunk")
-    return sum(int(kib) for name, kib in parts.items() if name not in apart)
+    """Returns HotSpot's committed memory without heap, metaspace, compilers and compiled code."""
+    report = run(jdk.home / "bin/jcmd", pid, "VM.native_memory", "summary", "scale=KB").stdout
+    parts = dict(re.findall(r"-\s+([A-Za-z ]+) \(reserved=\d+KB, committed=(\d+)KB", report))
+    excluded = ("Java Heap", "Metaspace", "Compiler", "Code", "Native Memory Tracking", "Arena Chunk")
+    return sum(int(kib) for name, kib in parts.items() if name not in excluded)
 
 
 def mapped_kib(pid: int) -> int:
-    """The resident pages of the agent's native library and of its stub libraries."""
+    """Returns the resident memory of the agent's native library and stub libraries."""
     resident = 0
-    ours = False
+    of_agent = False
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-            ours = bool(re.search(r"/libjprobe\.so|/jprobe-\d+-[0-9a-f]{16}/\d+\.so", line))
-        elif ours and line.startswith("Rss:"):
+            of_agent = bool(re.search(r"/libjprobe\.so|/jprobe-\d+-[0-9a-f]{16}/\d+\.so", line))
+        elif of_agent and line.startswith("Rss:"):
             resident += int(line.split()[1])
     return resident
 
 
 def watching(jdk: Jdk) -> dict[str, float]:
-    """The watcher's CPU while nobody listens to the probes of a program at rest; beside it, that of a thread
-    which only waits as often."""
+    """Measures the watcher's CPU time in an idle program without a tracer, beside a thread that only waits as
+    often.
+    """
     classpath = f"{CLASSES}:{H2_JAR}"
     work = ["-cp", classpath, "Rounds", "sql", "1", "asked"]
     with (
@@ -200,14 +214,15 @@ def watching(jdk: Jdk) -> dict[str, float]:
         f"a thread that only waits as often: {alone:.3%}",
         flush=True,
     )
-    return {"probes": count, "share": share, "waiting alone": alone}
+    return {"probes": count, "percent of a core": 100 * share, "only waiting, percent of a core": 100 * alone}
 
 
 def cpu_ns(pid: int) -> int:
+    """Returns the CPU time of the thread named like the watcher."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         if (task / "comm").read_text().startswith("jprobe-watcher"):
             return nanoseconds(task)
-    raise AssertionError("there is no watcher")
+    raise AssertionError(f"PID {pid} has no watcher thread")
 
 
 def startup(jdk: Jdk) -> dict[str, Any]:

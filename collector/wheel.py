@@ -1,6 +1,6 @@
-"""Puts what make build has made into the wheel, for hatchling: the agent's jar, and what is C.
+"""A build hook for hatchling: adds the build results to a wheel, the agent's jar and the native libraries.
 
-An editable install finds both in the checkout.
+An editable install uses them from the checkout.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _BUILT = {
 
 
 class BuiltHook(BuildHookInterface[Any]):
-    """Called before each build of a wheel."""
+    """Adds the files before each build of a wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Raises FileNotFoundError where `make build` has not made something of it."""
+        """Raises FileNotFoundError if a file has not been built."""
         if version == "editable":
             return
-        for file, place in _BUILT.items():
+        for file, path_in_wheel in _BUILT.items():
             if not (Path(self.root) / file).is_file():
                 raise FileNotFoundError(
                     f"a part of the wheel is missing: there is no {file}; run make build first"
                 )
-            build_data["force_include"][file] = place
+            build_data["force_include"][file] = path_in_wheel

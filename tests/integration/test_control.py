@@ -465,6 +465,10 @@ def test_an_installed_wheel_brings_the_agent_along(targets: Path, tmp_path: Path
     (wheel,) = wheels.glob("jprobe-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         assert archive.read("jcollect/_agent/jprobe.jar") == JAR.read_bytes()
+        names = archive.namelist()
+        assert "jcollect/py.typed" in names
+        for license_file in ("LICENSE", "bpf/LICENSE.BSD-2-Clause", "java-agent/licenses/asm.txt"):
+            assert any(name.endswith(f".dist-info/licenses/{license_file}") for name in names)
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", venv], check=True)
     subprocess.run([venv / "bin/pip", "install", "-q", "--no-deps", wheel], check=True)
