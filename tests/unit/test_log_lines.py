@@ -34,7 +34,8 @@ WAITS = re.compile("pipe|sock|tty|wait_woken")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """standard_error.c as a program, where every user can run it."""
     made = tmp_path_factory.mktemp("standard-error") / "program"
-    sources = [Path(__file__).with_name("log_lines.c"), C_SOURCES / "standard_error.c"]
+    parts = [C_SOURCES / "standard_error.c", C_SOURCES / "error_descriptor.c"]
+    sources = [Path(__file__).with_name("log_lines.c"), *parts]
     flags = [
         "-std=gnu11",
         "-g",

@@ -190,7 +190,7 @@ static void names_and_arguments_are_checked(void)
 	check(!provider_add(provider, "p", -1, types, &error), "-1 arguments are refused");
 	types[3] = (enum argument_type)3;
 	check(!provider_add(provider, "p", STUB_MAX_ARGUMENTS, types, &error) &&
-		      strstr(error.text, "argument 3 has the type 3"),
+		      strstr(error.text, "argument 3 has the unknown type 3"),
 	      "a type that there is not is refused");
 	check(provider_add(provider, "p", 0, NULL, &error) != NULL, "no arguments are fine");
 	check(!provider_add(provider, "p", 0, NULL, &error) && strstr(error.text, "second"),

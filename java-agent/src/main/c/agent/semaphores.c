@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A look that wakes up here, compares and sleeps again takes a quarter of the CPU that one takes
- * which wakes up in Java: a program that nobody traces has some of these every second for as long
- * as it lives.
+ * Polls in native code because a wakeup in Java uses four times the CPU, and an untraced program
+ * pays for several polls per second throughout its lifetime.
  */
 #define _GNU_SOURCE
 #include "semaphores.h"
@@ -15,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A library, and its semaphores as they were seen last. */
+/* A library and the last known values of its semaphores. */
 struct watched {
 	struct watched *next;
 	struct stub_library *library;
@@ -24,14 +23,14 @@ struct watched {
 
 static struct watched *watched;
 
-/* Not 0 when a wait is to end. */
+/* Not 0 if a wait must end. A futex. */
 static _Atomic int bell;
 
 void semaphores_watch(struct stub_library *library)
 {
 	struct watched *one = calloc(1, sizeof(*one) + library->count * sizeof(uint16_t));
 
-	/* Without memory its changes are seen when something else ends the wait. */
+	/* If memory runs out, changes are noticed when the wait ends for another reason. */
 	if (!one)
 		return;
 	one->library = library;
@@ -41,11 +40,11 @@ void semaphores_watch(struct stub_library *library)
 
 void semaphores_forget(const struct stub_library *library)
 {
-	for (struct watched **place = &watched; *place; place = &(*place)->next) {
-		struct watched *one = *place;
+	for (struct watched **link = &watched; *link; link = &(*link)->next) {
+		struct watched *one = *link;
 
 		if (one->library == library) {
-			*place = one->next;
+			*link = one->next;
 			free(one);
 			return;
 		}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Waits for the kernel to raise or drop a semaphore, which it does without waking anybody.
+ * Waits until the kernel changes a semaphore, which it does without a notification.
  *
- * All of it is for one thread, but for semaphores_wake.
+ * All functions except semaphores_wake are for one thread.
  */
 #ifndef SEMAPHORES_H
 #define SEMAPHORES_H
@@ -11,17 +11,16 @@
 
 #include <stdint.h>
 
-/* From now on its semaphores are looked at; until it is forgotten, which must come before it is
- * unloaded. */
+/* Starts polling the semaphores of the library. Call semaphores_forget before it is unloaded. */
 void semaphores_watch(struct stub_library *library);
 
 void semaphores_forget(const struct stub_library *library);
 
-/* Returns when a semaphore is not as it was seen last, when it is woken up, and after `most` ns.
- * Looks every `period` ns. */
+/* Polls every `period` ns. Returns when a semaphore has changed since the last poll, after
+ * semaphores_wake, or after `most` ns. */
 void semaphores_await(int64_t most, int64_t period);
 
-/* Ends the wait that is under way, or the next. */
+/* Ends the current wait, or the next. Any thread may call this. */
 void semaphores_wake(void);
 
 #endif

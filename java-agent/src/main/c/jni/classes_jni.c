@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What Java cannot ask of a loaded class: whether the JVM has linked it, that it be linked and not
- * initialized, and which class a name in its code stands for.
+ * Operations on loaded classes that Java does not offer: query the link state, link without
+ * initializing, and resolve a class name as the code of a class does.
  */
 #include <jni.h>
 #include <jvmti.h>
@@ -9,7 +9,7 @@
 
 #define NATIVE(result, name) JNIEXPORT result JNICALL Java_io_jprobe_stub_Native_##name
 
-/* An environment without capabilities or events: it costs the program nothing. */
+/* Returns an environment without capabilities or events, which costs the program nothing. */
 static jvmtiEnv *environment(JNIEnv *env)
 {
 	static _Atomic(jvmtiEnv *) known;
@@ -28,7 +28,7 @@ static jvmtiEnv *environment(JNIEnv *env)
 	return none;
 }
 
-/* False also where the JVM does not say. */
+/* Returns false also if the JVM does not report the state. */
 NATIVE(jboolean, isLinked)(JNIEnv *env, jclass type, jclass asked)
 {
 	jvmtiEnv *jvmti = environment(env);
@@ -39,9 +39,8 @@ NATIVE(jboolean, isLinked)(JNIEnv *env, jclass type, jclass asked)
 	       (status & JVMTI_CLASS_STATUS_PREPARED);
 }
 
-/* HotSpot links a class before it lists its fields (JVM_GetClassDeclaredFields), and finds the
- * types of those that it lists: the public ones, of which few classes have any. No call does less.
- */
+/* HotSpot links a class before it lists its fields (JVM_GetClassDeclaredFields), and resolves the
+ * types of the listed fields: the public ones, which few classes have. No other call does less. */
 NATIVE(void, link)(JNIEnv *env, jclass type, jclass asked)
 {
 	jclass class = (*env)->FindClass(env, "java/lang/Class");
@@ -54,9 +53,9 @@ NATIVE(void, link)(JNIEnv *env, jclass type, jclass asked)
 		(*env)->CallObjectMethod(env, asked, list, JNI_TRUE);
 }
 
-/* Class.forName0 is what Class.forName(name, initialize, loader) calls with the caller whose
- * protection domain the JVM checks: with the class itself for the caller, the JVM keeps the answer
- * for all code of the class. The public methods keep it for nobody's, and JDK 17 asks again. */
+/* Class.forName(name, initialize, loader) calls Class.forName0 with the caller whose protection
+ * domain the JVM checks. With the class itself as the caller, the JVM caches the result for all
+ * code of the class. The public methods do not cache it, and JDK 17 asks the loader again. */
 NATIVE(jclass, resolve)(JNIEnv *env, jclass type, jstring name, jobject loader, jclass from)
 {
 	jclass class = (*env)->FindClass(env, "java/lang/Class");

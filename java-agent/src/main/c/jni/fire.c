@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A woven method comes here with the address of a probe (the end of manifest.proto), and its stub
- * is called with the captured values in the registers (and stack slots) that its note describes.
+ * A woven method passes the address of a probe in its gate (the end of manifest.proto). The probe's
+ * stub is called with the captured values in the registers and stack slots that its note describes.
  * Nothing here allocates, locks, throws or calls back into Java.
  *
- * Every hit is counted, and one of BATCH is timed: what the trap costs here and now, with the
- * tracers that are attached and the threads that fight for it, is known from that, and is taken
- * from the allowance that the agent's guard gives for the whole batch. Where that is used up
- * nothing fires any more, from one hit to the next and whatever the number of threads; the guard
- * itself looks only now and then.
+ * Every firing is counted and one in BATCH is timed, which measures the cost of the trap with the
+ * tracers attached and the threads contending at this time. The cost of the whole batch is
+ * subtracted from the allowance that the agent's guard grants. Once it is spent nothing fires any
+ * more, at once and in all threads; the guard itself only polls.
  */
 #include "fire.h"
 
@@ -18,7 +17,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-/* A part of a gate. */
+/* A probe in a gate. */
 struct probe {
 	uint64_t stub;
 	_Atomic uint64_t fired;
@@ -26,19 +25,19 @@ struct probe {
 	_Atomic uint64_t throttled;
 };
 
-/* So many hits of a probe are taken from the allowance at once: threads would fight for it
- * otherwise. */
+/* Number of firings of a probe that are subtracted from the allowance at once, so that threads do
+ * not contend for it. */
 #define BATCH 32
 
-/* A thread that was interrupted meanwhile, or stopped by a CPU quota for the rest of its period,
- * says nothing about the cost of a hit: that counts as this many hits, or as LONGEST_SAMPLE_NS
- * where hits are cheaper than that. */
-#define LONGEST_SAMPLE_HITS 8
-#define LONGEST_SAMPLE_NS 20000
+/* Limits of a sample. The thread may have been preempted, or stopped by a CPU quota for the rest of
+ * its period, which says nothing about the cost of a firing: a sample counts as at most this many
+ * firings, or this many ns if firings are cheaper. */
+#define MAX_SAMPLE_FIRINGS 8
+#define MAX_SAMPLE_NS 20000
 
 static struct fire_guard guard = {.allowance = INT64_MAX};
 
-/* The two readings of the clock that come with a hit. */
+/* Cost in ns of the two readings of the clock around a firing. */
 static uint64_t readings_ns = 50;
 
 static size_t capture_limit = TEXT_MAX_LIMIT;
@@ -51,24 +50,25 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* Until the guard has unwoven the method all its calls end here, and the program does little else.
- * With many threads and little CPU time the guard would wait for its turn for seconds, and so would
- * the JVM's compilers: a thread gives way once in so many calls, some tenth of a millisecond. */
-#define CALLS_A_TURN 1024
+/* Number of throttled calls after which a thread yields, about every 0.1 ms. Until the guard has
+ * unwoven the method, the program does little but make throttled calls. With many threads and
+ * little CPU time the guard and the JVM's compilers would wait for a CPU for seconds. */
+#define CALLS_PER_YIELD 1024
 
-static void is_throttled(struct probe *probe)
+static void count_throttled(struct probe *probe)
 {
-	if (atomic_fetch_add_explicit(&probe->throttled, 1, memory_order_relaxed) % CALLS_A_TURN ==
-	    CALLS_A_TURN - 1)
+	if (atomic_fetch_add_explicit(&probe->throttled, 1, memory_order_relaxed) %
+		    CALLS_PER_YIELD ==
+	    CALLS_PER_YIELD - 1)
 		sched_yield();
 }
 
-/* Whether the probe may fire; it is counted in any case. If this hit is to be timed, *started is
- * set. */
+/* Counts the call. Returns true if the probe may fire, and sets *started if this firing must be
+ * timed. */
 static int may_fire(struct probe *probe, uint64_t *started)
 {
 	if (atomic_load_explicit(&guard.allowance, memory_order_relaxed) <= 0) {
-		is_throttled(probe);
+		count_throttled(probe);
 		return 0;
 	}
 	if (atomic_fetch_add_explicit(&probe->fired, 1, memory_order_relaxed) % BATCH == BATCH - 1)
@@ -76,19 +76,19 @@ static int may_fire(struct probe *probe, uint64_t *started)
 	return 1;
 }
 
-static void has_taken(uint64_t ns)
+static void add_sample(uint64_t ns)
 {
-	uint64_t usual = atomic_load_explicit(&guard.hit_ns, memory_order_relaxed);
-	uint64_t longest = LONGEST_SAMPLE_HITS * usual;
+	uint64_t usual = atomic_load_explicit(&guard.firing_ns, memory_order_relaxed);
+	uint64_t longest = MAX_SAMPLE_FIRINGS * usual;
 	uint64_t sample = ns;
 
-	if (longest < LONGEST_SAMPLE_NS)
-		longest = LONGEST_SAMPLE_NS;
+	if (longest < MAX_SAMPLE_NS)
+		longest = MAX_SAMPLE_NS;
 	if (sample > longest)
 		sample = longest;
 	atomic_fetch_add_explicit(&guard.sampled_ns, sample, memory_order_relaxed);
 	atomic_fetch_add_explicit(&guard.samples, 1, memory_order_relaxed);
-	/* Threads that have come meanwhile make hits dearer than the guard has seen. */
+	/* Threads that started since make firings more expensive than the guard has seen. */
 	if (sample < usual)
 		sample = usual;
 	atomic_fetch_sub_explicit(&guard.allowance, (int64_t)(BATCH * (sample + readings_ns)),
@@ -101,7 +101,7 @@ static jlong JNICALL fire_text(JNIEnv *env, jclass fire, jstring string, jint sl
 	return (jlong)text_of(env, string, slot, capture_limit);
 }
 
-/* One entry point for each number of values, so that a call passes what it has and no more. */
+/* One entry point per number of values, so that a call passes only the values it has. */
 #define P1 jlong a1
 #define P2 P1, jlong a2
 #define P3 P2, jlong a3
@@ -140,7 +140,7 @@ static jlong JNICALL fire_text(JNIEnv *env, jclass fire, jstring string, jint sl
 			return;                                                     \
 		((void (*)(P##n))(uintptr_t)probe->stub)(A##n);                     \
 		if (started)                                                        \
-			has_taken(now_ns() - started);                              \
+			add_sample(now_ns() - started);                             \
 	}
 DEFINE_FIRE(1)
 DEFINE_FIRE(2)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * See hotspot.h. A field's offset is looked for by name, as HotSpot's vmStructs.cpp has it.
+ * Finds offsets of fields by the names in HotSpot's vmStructs.cpp. See hotspot.h.
  */
 #define _GNU_SOURCE
 #include "hotspot.h"
@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Of one of the JVM's tables: where it begins, and where an entry has what. */
+/* One of the JVM's tables, and the offsets of the members of its entries. */
 struct table {
 	const char *entries;
 	size_t stride;
@@ -44,12 +44,12 @@ static struct {
 	int has_default_annotations;
 } at;
 
-/* JVM_CONSTANT_Utf8, which is JVMS 4.4.7's. */
+/* JVM_CONSTANT_Utf8 (JVMS 4.4.7). */
 #define TAG_UTF8 1
 
 static void *library;
 
-/* What the JVM's variable of that name has; 0 if there is none. */
+/* Returns the value of the JVM's variable of that name; 0 if it does not exist. */
 static uint64_t variable(const char *name)
 {
 	const uint64_t *found = dlsym(library, name);
@@ -57,7 +57,7 @@ static uint64_t variable(const char *name)
 	return found ? *found : 0;
 }
 
-/* A launcher need not have loaded the JVM for all to see. */
+/* The launcher may have loaded the JVM without RTLD_GLOBAL. */
 static int find_library(JNIEnv *env)
 {
 	JavaVM *vm;
@@ -193,7 +193,7 @@ int hotspot_klass_offset(void)
 	return at.class_klass;
 }
 
-/* Bytes that are counted where there is no room for them. */
+/* An output buffer that counts the bytes beyond its limit. */
 struct packing {
 	unsigned char *bytes;
 	size_t limit;
@@ -229,7 +229,7 @@ static int integer(const void *base, size_t offset)
 	return *(const int *)((const char *)base + offset);
 }
 
-/* The text of the constant pool that has this index. */
+/* Packs the constant pool's text of this index. */
 static int pack_text(struct packing *packing, const void *pool, unsigned index)
 {
 	const char *tags = pointer(pool, at.pool_tags);
@@ -248,9 +248,9 @@ static int pack_text(struct packing *packing, const void *pool, unsigned index)
 	return 0;
 }
 
-/* The length of the method's inlined table of parameters, which lies before it. From its end, a
- * ConstMethod has a pointer for each sort of annotations, then tables of u2 that end with their
- * lengths: the index of the generic signature alone, and the parameters (constMethod.hpp). */
+/* Returns the address of the length of the method's inlined parameter table, which precedes it. A
+ * ConstMethod ends with a pointer for each kind of annotations. These follow the index of the
+ * generic signature, and that follows the table of u2 and its length (constMethod.hpp). */
 static const uint16_t *parameters_end(const void *method, int flags)
 {
 	const char *end =

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the JNI faces of stub libraries and of providers share.
+ * Functions that all JNI bindings share.
  */
 #ifndef JNI_BINDING_H
 #define JNI_BINDING_H
@@ -13,8 +13,8 @@
 
 void throw_new(JNIEnv *env, const char *type, const char *reason);
 
-/* A copy of a Java byte array with a NUL after it, to be freed, and its length in `*size` unless
- * that is NULL. NULL for null or with an exception pending. */
+/* Returns a copy of a Java byte array followed by a NUL, which the caller frees, and its length in
+ * `*size` unless that is NULL. Returns NULL for null, or with an exception pending. */
 char *copy_bytes(JNIEnv *env, jbyteArray array, size_t *size);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The JNI face of hand-made probes (io.jprobe.stub.NativeProvider): converts values to the words
- * that a probe passes, and delegates. What keeps a fire safe from an unload is in provider.c, what
- * keeps it from a destroy is the reachability of the Java objects.
+ * JNI binding of user-defined probes (io.jprobe.stub.NativeProvider): converts values to the words
+ * that a probe passes, and delegates. provider.c makes firing safe during an unload; the
+ * reachability of the Java objects prevents a destroy.
  */
 #include "../stub/provider.h"
 #include "jni_binding.h"
@@ -96,7 +96,7 @@ NATIVE(void, destroy)(JNIEnv *env, jclass type, jlong provider)
 	provider_destroy(provider_of(provider));
 }
 
-/* The bits of a double, rounded to the bits of a float. */
+/* Rounds the bits of a double to the bits of a float. */
 static uint64_t float_bits(uint64_t bits)
 {
 	double wide;
@@ -109,7 +109,7 @@ static uint64_t float_bits(uint64_t bits)
 	return narrow_bits;
 }
 
-/* `strings` may be NULL if the probe takes none. */
+/* `strings` may be NULL if the probe has none. */
 static void fire(JNIEnv *env, jlong handle, jlong thread, const jlong *values,
 		 const jstring *strings)
 {

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The JNI face of stub libraries: converts, checks, delegates. Failures become a
- * io.jprobe.stapsdt.StapsdtException with the reason.
+ * JNI binding of io.jprobe.stub.StubLibrary and StubDirectory: converts, checks, delegates. Throws
+ * io.jprobe.stub.StubException with the reason of a failure.
  */
-#include "../agent/cpus.h"
 #include "../agent/semaphores.h"
-#include "../agent/standard_error.h"
 #include "../stub/stub_directory.h"
 #include "../stub/stub_library.h"
-#include "fire.h"
-#include "hotspot.h"
 #include "jni_binding.h"
 
 #include <jni.h>
@@ -19,8 +15,8 @@
 
 #define NATIVE(result, name) JNIEXPORT result JNICALL Java_io_jprobe_stub_Native_##name
 
-/* Reads `count` probes out of "provider\0 name\0 argument-count sizes..." and points into it.
- * Returns 0, or -1 if the bytes are not exactly that. */
+/* Parses `count` probes in the format "provider\0 name\0 argument-count sizes...". The probes point
+ * into the input. Returns 0, or -1 if the bytes do not have exactly this format. */
 static int parse_probes(const char *at, size_t size, struct stub_probe *probes, size_t count)
 {
 	const char *end = at + size;
@@ -48,7 +44,7 @@ static int parse_probes(const char *at, size_t size, struct stub_probe *probes, 
 	return at == end ? 0 : -1;
 }
 
-/* `contents` lacks the probes alone, which are described by `packed`. */
+/* `contents` is complete except for the probes, which `packed` describes. */
 static struct stub_library *load(JNIEnv *env, const char *directory, jint generation,
 				 struct stub_contents *contents, const char *packed,
 				 size_t packed_size)
@@ -171,7 +167,7 @@ static struct stub_directory *directory_of(jlong handle)
 	return (struct stub_directory *)(uintptr_t)handle;
 }
 
-/* Lives until removeDirectory. */
+/* The directory exists until removeDirectory. */
 NATIVE(jlong, createDirectory)(JNIEnv *env, jclass type, jbyteArray parent)
 {
 	struct stub_directory *directory = calloc(1, sizeof(*directory));
@@ -203,175 +199,4 @@ NATIVE(void, removeDirectory)(JNIEnv *env, jclass type, jlong directory)
 	(void)type;
 	stub_directory_remove(directory_of(directory));
 	free(directory_of(directory));
-}
-
-/* Defines a class in the boot loader without adding to its search path, which would cost the
- * application its class data sharing (HotSpot turns it off when the path grows). */
-NATIVE(jclass, defineInBootLoader)(JNIEnv *env, jclass type, jbyteArray name, jbyteArray bytes)
-{
-	size_t size = 0;
-	char *class_name = copy_bytes(env, name, NULL);
-	char *class_bytes = copy_bytes(env, bytes, &size);
-	jclass defined = NULL;
-
-	(void)type;
-	if (class_name && class_bytes)
-		defined = (*env)->DefineClass(env, class_name, NULL, (const jbyte *)class_bytes,
-					      (jsize)size);
-	free(class_name);
-	free(class_bytes);
-	return defined;
-}
-
-NATIVE(void, bindFire)(JNIEnv *env, jclass type, jclass fire, jint capture_limit)
-{
-	(void)type;
-	fire_bind(env, fire, capture_limit);
-}
-
-NATIVE(jobject, fireGuard)(JNIEnv *env, jclass type)
-{
-	(void)type;
-	return (*env)->NewDirectByteBuffer(env, fire_guard(), sizeof(struct fire_guard));
-}
-
-NATIVE(jlong, clockNanos)(JNIEnv *env, jclass type)
-{
-	(void)env;
-	(void)type;
-	return (jlong)fire_clock_ns();
-}
-
-NATIVE(jlong, cpuQuota)(JNIEnv *env, jclass type, jbyteArray root)
-{
-	char *path = copy_bytes(env, root, NULL);
-	jlong quota = CPUS_NO_QUOTA;
-
-	(void)type;
-	if (path)
-		quota = cpus_quota(path);
-	free(path);
-	return quota;
-}
-
-NATIVE(jlong, cpusAllowed)(JNIEnv *env, jclass type)
-{
-	(void)env;
-	(void)type;
-	return cpus_allowed();
-}
-
-NATIVE(jlong, cpuUsed)(JNIEnv *env, jclass type)
-{
-	(void)env;
-	(void)type;
-	return cpus_used();
-}
-
-NATIVE(void, awaitChange)(JNIEnv *env, jclass type, jlong most, jlong period)
-{
-	(void)env;
-	(void)type;
-	semaphores_await(most, period);
-}
-
-NATIVE(void, wake)(JNIEnv *env, jclass type)
-{
-	(void)env;
-	(void)type;
-	semaphores_wake();
-}
-
-NATIVE(void, openStandardError)(JNIEnv *env, jclass type)
-{
-	(void)env;
-	(void)type;
-	standard_error_open();
-}
-
-NATIVE(void, writeLine)(JNIEnv *env, jclass type, jbyteArray line)
-{
-	char text[STANDARD_ERROR_MAX_LINE];
-	jsize length = (*env)->GetArrayLength(env, line);
-
-	(void)type;
-	if (length > STANDARD_ERROR_MAX_LINE)
-		length = STANDARD_ERROR_MAX_LINE;
-	(*env)->GetByteArrayRegion(env, line, 0, length, (jbyte *)text);
-	standard_error_write(text, (size_t)length);
-}
-
-NATIVE(void, countLostLine)(JNIEnv *env, jclass type)
-{
-	(void)env;
-	(void)type;
-	standard_error_lose();
-}
-
-NATIVE(void, reportLostLines)(JNIEnv *env, jclass type)
-{
-	(void)env;
-	(void)type;
-	standard_error_report();
-}
-
-/* Throwable.getMessage itself, and not what a class of the program makes of it. */
-NATIVE(jstring, messageOf)(JNIEnv *env, jclass type, jthrowable problem)
-{
-	jclass throwable = (*env)->FindClass(env, "java/lang/Throwable");
-	jmethodID get_message = throwable ? (*env)->GetMethodID(env, throwable, "getMessage",
-								"()Ljava/lang/String;")
-					  : NULL;
-
-	(void)type;
-	if (!get_message)
-		return NULL;
-	return (*env)->CallNonvirtualObjectMethod(env, problem, throwable, get_message);
-}
-
-/* By which native code reads a field that Java does not have: of a class, which the collector may
- * move. */
-static jobject unsafe;
-static jmethodID get_long;
-
-static int find_unsafe(JNIEnv *env)
-{
-	jclass type = (*env)->FindClass(env, "jdk/internal/misc/Unsafe");
-	jmethodID get = type ? (*env)->GetStaticMethodID(env, type, "getUnsafe",
-							 "()Ljdk/internal/misc/Unsafe;")
-			     : NULL;
-	jobject one = get ? (*env)->CallStaticObjectMethod(env, type, get) : NULL;
-
-	get_long = one ? (*env)->GetMethodID(env, type, "getLong", "(Ljava/lang/Object;J)J") : NULL;
-	unsafe = get_long ? (*env)->NewGlobalRef(env, one) : NULL;
-	return unsafe ? 0 : -1;
-}
-
-NATIVE(jboolean, openHotSpot)(JNIEnv *env, jclass type)
-{
-	(void)type;
-	return !hotspot_open(env) && !find_unsafe(env);
-}
-
-/* NULL if it makes no sense, or with an exception pending. */
-NATIVE(jbyteArray, methodParameters)(JNIEnv *env, jclass type, jclass subject)
-{
-	const void *klass = (const void *)(uintptr_t)(*env)->CallLongMethod(
-		env, unsafe, get_long, subject, (jlong)hotspot_klass_offset());
-	ptrdiff_t size;
-	unsigned char *packed;
-	jbyteArray result = NULL;
-
-	(void)type;
-	/* A primitive type has no description. */
-	if ((*env)->ExceptionCheck(env) || !klass)
-		return NULL;
-	size = hotspot_parameters(klass, NULL, 0);
-	packed = size < 0 ? NULL : malloc((size_t)size + 1);
-	if (packed && hotspot_parameters(klass, packed, (size_t)size) == size)
-		result = (*env)->NewByteArray(env, (jsize)size);
-	if (result)
-		(*env)->SetByteArrayRegion(env, result, 0, (jsize)size, (const jbyte *)packed);
-	free(packed);
-	return result;
 }

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-/* The texts of the strings that one event passes, each with room for its NUL and for being odd. A
- * thread fills them and fires before it can come here again, so one set for each is enough. */
+/* The texts of the strings of one event, each with space for its NUL and an odd start. A thread
+ * fires before it copies the next event's strings, so one set per thread suffices. */
 static __thread char texts[STUB_MAX_ARGUMENTS][TEXT_MAX_LIMIT + 2] __attribute__((aligned(2)));
 
 uint64_t text_of(JNIEnv *env, jstring string, int slot, size_t limit)
@@ -22,7 +22,7 @@ uint64_t text_of(JNIEnv *env, jstring string, int slot, size_t limit)
 	if (!string)
 		return 0;
 	length = (*env)->GetStringLength(env, string);
-	/* A unit makes at least one byte: more units than the limit cannot be needed. */
+	/* A unit becomes at least one byte, so units beyond the limit are not needed. */
 	wanted = (size_t)length > limit ? (jsize)limit : length;
 	(*env)->GetStringRegion(env, string, 0, wanted, units);
 	bytes = utf8_from_utf16(units, (size_t)wanted, text, limit, &written);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * libstapsdt's interface to hand-made probes. Programs see the first part of what is allocated
- * here; behind it lies what they need not know, so that their structures keep the layout that they
- * were compiled for.
+ * libstapsdt's interface to user-defined probes. Programs see the public part of each structure,
+ * which comes first and keeps the layout that they were compiled for. The private part follows it.
  */
 #include "../stub/provider.h"
 
@@ -13,12 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
-/* All else is hidden. */
+/* All other symbols are hidden. */
 #pragma GCC visibility push(default)
 #include "libstapsdt.h"
 #pragma GCC visibility pop
 
-/* The types are handed on as they are. The header that programs see has to do without ours. */
+/* Types are passed on unchanged. The public header cannot include ours. */
 #define SAME(theirs, ours) _Static_assert((int)(theirs) == (int)(ours), #theirs " is not " #ours)
 SAME(uint8, ARGUMENT_UINT8);
 SAME(int8, ARGUMENT_INT8);
@@ -32,18 +31,18 @@ SAME(sdtFloat32, ARGUMENT_FLOAT32);
 SAME(sdtFloat64, ARGUMENT_FLOAT64);
 SAME(sdtString, ARGUMENT_STRING);
 
-/* Longer texts are cut where they have to be copied: as much as jcollect reads. */
+/* Maximum length of a copied text in bytes: as much as jcollect reads. */
 #define MAX_TEXT 1024
 
 struct listed_probe {
-	SDTProbeList_t face;
+	SDTProbeList_t public;
 	struct provider_probe *made;
 };
 
 struct whole_provider {
-	SDTProvider_t face;
-	struct provider *made; /* NULL: its name was refused */
-	pthread_mutex_t lock;  /* held by whoever changes the face */
+	SDTProvider_t public;
+	struct provider *made; /* NULL: its name was rejected */
+	pthread_mutex_t lock;  /* guards the public part */
 };
 
 static struct whole_provider *whole(SDTProvider_t *provider)
@@ -70,19 +69,19 @@ SDTProvider_t *providerInit(const char *name)
 
 	if (!provider)
 		return NULL;
-	provider->face.name = strdup(name);
-	if (!provider->face.name) {
+	provider->public.name = strdup(name);
+	if (!provider->public.name) {
 		free(provider);
 		return NULL;
 	}
-	provider->face.errno = noError;
-	provider->face._memfd = -1;
-	provider->face._use_memfd = memfd_disabled;
+	provider->public.errno = noError;
+	provider->public._memfd = -1;
+	provider->public._use_memfd = memfd_disabled;
 	pthread_mutex_init(&provider->lock, NULL);
 	provider->made = provider_create(name, &error);
 	if (!provider->made)
-		set_error(&provider->face, tmpCreationError, error.text);
-	return &provider->face;
+		set_error(&provider->public, tmpCreationError, error.text);
+	return &provider->public;
 }
 
 int providerUseMemfd(SDTProvider_t *provider, const MemFDOption_t use_memfd)
@@ -93,7 +92,7 @@ int providerUseMemfd(SDTProvider_t *provider, const MemFDOption_t use_memfd)
 	return 1;
 }
 
-/* ---- adding ---- */
+/* ---- probes ---- */
 
 static struct listed_probe *new_listed(SDTProvider_t *provider, const char *name,
 				       int argument_count, const enum argument_type *types)
@@ -102,21 +101,21 @@ static struct listed_probe *new_listed(SDTProvider_t *provider, const char *name
 
 	if (!probe)
 		return NULL;
-	probe->face.probe.name = strdup(name);
-	if (!probe->face.probe.name) {
+	probe->public.probe.name = strdup(name);
+	if (!probe->public.probe.name) {
 		free(probe);
 		return NULL;
 	}
-	probe->face.probe.provider = provider;
-	probe->face.probe.argCount = argument_count;
+	probe->public.probe.provider = provider;
+	probe->public.probe.argCount = argument_count;
 	for (int i = 0; i < argument_count && i < MAX_ARGUMENTS; i++)
-		probe->face.probe.argFmt[i] = (ArgType_t)types[i];
+		probe->public.probe.argFmt[i] = (ArgType_t)types[i];
 	return probe;
 }
 
 static void free_listed(struct listed_probe *probe)
 {
-	free(probe->face.probe.name);
+	free(probe->public.probe.name);
 	free(probe);
 }
 
@@ -127,7 +126,8 @@ static SDTProbe_t *add(SDTProvider_t *provider, const char *name, int argument_c
 	struct stub_error error;
 
 	if (!whole(provider)->made) {
-		set_error(provider, tmpCreationError, "a provider with this name cannot be made");
+		set_error(provider, tmpCreationError,
+			  "cannot add a probe: the name of the provider is not valid");
 		return NULL;
 	}
 	probe = new_listed(provider, name, argument_count, types);
@@ -141,9 +141,9 @@ static SDTProbe_t *add(SDTProvider_t *provider, const char *name, int argument_c
 		free_listed(probe);
 		return NULL;
 	}
-	probe->face.next = provider->probes;
-	provider->probes = &probe->face;
-	return &probe->face.probe;
+	probe->public.next = provider->probes;
+	provider->probes = &probe->public;
+	return &probe->public.probe;
 }
 
 SDTProbe_t *providerAddProbe(SDTProvider_t *provider, const char *name, int argCount, ...)
@@ -177,7 +177,7 @@ static SDTError_t code_of(enum stub_failure failure)
 	return elfCreationError;
 }
 
-/* Brings up to date what the face says about the library; NULL: there is none. */
+/* Updates the public part. `library` is NULL if no library is loaded. */
 static void show(SDTProvider_t *provider, const struct stub_library *library)
 {
 	char path[32];
@@ -200,7 +200,7 @@ static int load(SDTProvider_t *provider)
 	struct provider *loaded = whole(provider)->made;
 	struct stub_error error;
 
-	/* The error is that of providerInit. */
+	/* providerInit has set the error. */
 	if (!loaded)
 		return -1;
 	provider_use_memfd(loaded, provider->_use_memfd == memfd_enabled);
@@ -229,7 +229,7 @@ static int unload(SDTProvider_t *provider)
 	show(provider, NULL);
 	if (result)
 		set_error(provider, sharedLibraryCloseError,
-			  "cannot unload the provider: the program itself has closed its _handle");
+			  "cannot unload the provider: the program has closed its _handle");
 	return result;
 }
 
@@ -281,8 +281,8 @@ static uint64_t bits_of_double(double number)
 	return bits;
 }
 
-/* Reads the words of the arguments; returns how many of them are texts at odd addresses. Integers
- * may have been passed as an int, whose upper half is undefined: provider_fire narrows them. */
+/* Reads the words of the arguments. Returns the number of texts at odd addresses. The upper half of
+ * an integer is undefined if it was passed as an int; provider_fire narrows it. */
 static int read_words(const struct provider_probe *probe, va_list *arguments, uint64_t *words)
 {
 	int odd = 0;
@@ -303,8 +303,7 @@ static int read_words(const struct provider_probe *probe, va_list *arguments, ui
 	return odd;
 }
 
-/* Copies a text to an even address, or, where it has to be cut, to an odd one. Whole characters
- * only. */
+/* Copies whole characters of a text to an even address, or to an odd one if it is truncated. */
 static const char *copy_text(const char *text, char *room)
 {
 	size_t length = strnlen(text, MAX_TEXT + 1);
@@ -320,7 +319,7 @@ static const char *copy_text(const char *text, char *room)
 	return room;
 }
 
-/* A function of its own, because of the stack that it takes. */
+/* Separate because of its stack frame of 12 KiB. */
 __attribute__((noinline)) static void fire_copies(struct provider_probe *probe, uint64_t *words)
 {
 	char room[SDT_MAX_ARGUMENTS][MAX_TEXT + 2] __attribute__((aligned(2)));

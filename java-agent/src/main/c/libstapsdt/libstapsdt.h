@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The interface of libstapsdt (github.com/linux-usdt/libstapsdt): names, numbers and the layout of
- * its structures are the same, so that programs and bindings made for it compile and run unchanged.
- * What is more than there is marked "new". All functions but providerDestroy may be called by any
- * thread at any time; providerDestroy by one, when no other uses the provider or its probes any
- * more.
+ * The interface of libstapsdt (github.com/linux-usdt/libstapsdt) with the same names, numbers and
+ * structure layouts, so that programs and bindings written for it compile and run unchanged.
+ * Additions are marked "New". Any thread may call any function at any time, except providerDestroy:
+ * no other thread may use the provider or its probes then or later.
  */
 #ifndef _LIBSTAPSDT_H
 #define _LIBSTAPSDT_H
@@ -13,10 +12,10 @@
 extern "C" {
 #endif
 
-/* As many types as an SDTProbe_t has room for. */
+/* Number of types that an SDTProbe_t stores. */
 #define MAX_ARGUMENTS 6
 
-/* New: as many arguments as a probe may have. */
+/* New: maximum number of arguments of a probe. */
 #define SDT_MAX_ARGUMENTS 12
 
 typedef enum {
@@ -38,9 +37,8 @@ typedef enum {
 	int32 = -4,
 	uint64 = 8,
 	int64 = -8,
-	/* New. probeFire takes a double for the first two; tracers see raw IEEE 754 bits in 4 and
-	 * in 8 bytes. The third is a char * to NUL-terminated UTF-8, which tracers see as a uint64.
-	 */
+	/* New. Pass a double to probeFire for the first two; tracers see raw IEEE 754 bits in 4 or
+	 * 8 bytes. Pass a char * to NUL-terminated UTF-8 for the third; tracers see a uint64. */
 	sdtFloat32 = 0x14,
 	sdtFloat64 = 0x18,
 	sdtString = 0x28,
@@ -55,7 +53,7 @@ struct SDTProvider;
 
 typedef struct SDTProbe {
 	char *name;
-	ArgType_t argFmt[MAX_ARGUMENTS]; /* of the first six arguments */
+	ArgType_t argFmt[MAX_ARGUMENTS]; /* types of the first six arguments */
 	void *_fire;			 /* the stub; NULL while the probe is not loaded */
 	struct SDTProvider *provider;
 	int argCount;
@@ -66,54 +64,54 @@ typedef struct SDTProbeList_ {
 	struct SDTProbeList_ *next;
 } SDTProbeList_t;
 
-/* <errno.h> makes a macro of the name of a field here; whoever has included it can still include
- * this, and reads the field after an #undef. */
+/* <errno.h> defines a macro with the name of a field. Programs may include both headers, and read
+ * the field after an #undef. */
 #pragma push_macro("errno")
 #undef errno
 
 typedef struct SDTProvider {
 	char *name;
-	SDTProbeList_t *probes; /* the last added first */
-	SDTError_t errno;	/* of the last call that failed */
-	char *error;		/* a sentence about it, or NULL */
+	SDTProbeList_t *probes; /* begins with the last added */
+	SDTError_t errno;	/* error of the last failed call */
+	char *error;		/* message of that error, or NULL */
 
-	/* For reading alone. Of the library loaded last, NULL and -1 where none is: */
-	void *_handle;	 /* dlopen's, for dlsym with the names of probes; not to be closed */
-	char *_filename; /* a path by which it can be opened */
-	int _memfd;	 /* or -1, where it is a file */
+	/* Read-only. Describe the library loaded last; NULL and -1 if none is loaded. */
+	void *_handle;	 /* for dlsym with the names of probes; do not close it */
+	char *_filename; /* a path for opening the library */
+	int _memfd;	 /* -1 if the library is a file */
 	MemFDOption_t _use_memfd;
 } SDTProvider_t;
 
 #pragma pop_macro("errno")
 
-/* NULL when memory runs out. A name that tracers could not tell from their own syntax (1 to 238
- * letters, digits and characters of "_-./@#$+" are fine) is refused by providerLoad. */
+/* Returns NULL if memory runs out. A name must have 1 to 238 letters, digits and characters of
+ * "_-./@#$+", which tracers do not confuse with their own syntax; providerLoad rejects any other
+ * name. */
 SDTProvider_t *providerInit(const char *name);
 
-/* Where libraries that are loaded from now on lie: in a file, as they do if nothing is said, or in
- * memory. Returns 1. */
+/* Puts libraries that are loaded from now on into files (the default) or into memory. Returns 1. */
 int providerUseMemfd(SDTProvider_t *provider, const MemFDOption_t use_memfd);
 
-/* Adds a probe with `argCount` arguments, whose types follow. NULL with the provider's `error`: a
- * name as above or used already, too many arguments, no such type. New: also after a providerLoad;
- * the next one loads it. */
+/* Adds a probe with `argCount` arguments, whose types follow. Returns NULL with the provider's
+ * `error` if the name is invalid or in use, or there are too many arguments or an unknown type.
+ * New: allowed after a providerLoad; the next one loads the probe. */
 SDTProbe_t *providerAddProbe(SDTProvider_t *provider, const char *name, int argCount, ...);
 
-/* Lets tracers find the probes. Returns 0, or -1 with the provider's `errno` and `error`. */
+/* Makes the probes visible to tracers. Returns 0, or -1 with the provider's `errno` and `error`. */
 int providerLoad(SDTProvider_t *provider);
 
-/* Takes all probes away from tracers; providerLoad brings them back. Returns 0, or -1 where the
- * program has closed `_handle`. */
+/* Hides all probes from tracers until the next providerLoad. Returns 0, or -1 if the program has
+ * closed `_handle`. */
 int providerUnload(SDTProvider_t *provider);
 
 /* Unloads the provider and frees it with its probes. */
 void providerDestroy(SDTProvider_t *provider);
 
-/* Fires with as many arguments as the probe was added with; does nothing while no tracer has
- * attached to it. */
+/* Fires with as many arguments as the probe was added with. Does nothing while no tracer is
+ * attached. */
 void probeFire(SDTProbe_t *probe, ...);
 
-/* 1 while a tracer has attached to the probe, 0 otherwise. New: it is the probe's semaphore. */
+/* Returns 1 while a tracer is attached to the probe, 0 otherwise. New: reads the semaphore. */
 int probeIsEnabled(SDTProbe_t *probe);
 
 #ifdef __cplusplus

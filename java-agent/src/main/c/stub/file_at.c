@@ -11,9 +11,9 @@
 #define GRND_NONBLOCK 1
 #endif
 
-/* C libraries call it by several names: before glibc 2.33 there is no symbol fstatat. On the
- * machines that we support, their structure is the kernel's. */
-int look_at(int directory, const char *name, struct stat *status)
+/* A system call, because glibc before 2.33 has no symbol fstatat. On the supported machines the C
+ * library's structure is the kernel's. */
+int status_at(int directory, const char *name, struct stat *status)
 {
 	return (int)syscall(SYS_newfstatat, directory, name, status,
 			    AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
@@ -41,12 +41,12 @@ static int read_urandom(uint64_t *number)
 	return size == sizeof(*number) ? 0 : -1;
 }
 
-uint64_t unforeseeable_number(void)
+uint64_t random_number(void)
 {
 	struct timespec now;
 	uint64_t number;
 
-	/* Early in the boot getrandom would block; a seccomp filter may forbid it. */
+	/* getrandom would block early in the boot, and a seccomp filter may forbid it. */
 	if (syscall(SYS_getrandom, &number, sizeof(number), GRND_NONBLOCK) == sizeof(number) ||
 	    !read_urandom(&number))
 		return number;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Accesses files in directories that other users can write to. No function here follows a link.
+ * Accesses files in directories that other users can write to. No function follows a symbolic link.
  */
 #ifndef FILE_AT_H
 #define FILE_AT_H
@@ -8,17 +8,17 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-/* Reads the status of that name in the directory, or with "" of the descriptor itself. Returns 0,
- * or -1 with errno. */
-int look_at(int directory, const char *name, struct stat *status);
+/* Reads the status of that name in the directory, or of the descriptor itself if the name is "".
+ * Returns 0, or -1 with errno. */
+int status_at(int directory, const char *name, struct stat *status);
 
 int is_same_file(const struct stat *one, const struct stat *other);
 
-/* Opens a directory for reading. Returns a descriptor, or -1 with errno: ENOTDIR for anything but a
- * directory. */
+/* Opens a directory for reading. Returns a descriptor, or -1 with errno, which is ENOTDIR for any
+ * other kind of file. */
 int open_directory_at(int parent, const char *name);
 
-/* Returns a number that nobody can foresee, as far as the kernel provides one. */
-uint64_t unforeseeable_number(void);
+/* Returns a random number, or the time if the kernel provides none. */
+uint64_t random_number(void);
 
 #endif

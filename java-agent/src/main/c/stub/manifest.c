@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Protocol buffers' wire format, as much of it as a manifest of marks needs. A message is in its
- * field behind its length, so each is written twice: to nowhere, to be measured, and then in place.
+ * Writes the part of the protobuf wire format that a manifest of user-defined probes needs. The
+ * length of a message precedes it, so each message is written twice: first to measure it.
  */
 #include "manifest.h"
 
@@ -68,7 +68,7 @@ static void write_text(struct output *output, unsigned field, const char *text)
 	output->size += length;
 }
 
-/* What a message is made of. */
+/* Data of one message. */
 struct part {
 	const char *provider;
 	const struct provider_probe *probe;
@@ -94,7 +94,7 @@ static void write_method(struct output *output, const struct part *part)
 	write_text(output, METHOD_METHOD, part->probe->name);
 }
 
-/* The name that libstapsdt gives a type, and the number that jprobe.v1.ValueType does. */
+/* Writes the type by its name in libstapsdt and its number in jprobe.v1.ValueType. */
 static void write_type(struct output *output, enum argument_type type)
 {
 	static const struct {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The manifest (proto/jprobe/v1/manifest.proto) of a stub library whose probes are made by hand.
+ * Writes the manifest (proto/jprobe/v1/manifest.proto) of a stub library of user-defined probes.
  */
 #ifndef MANIFEST_H
 #define MANIFEST_H
@@ -9,8 +9,8 @@
 
 struct provider_probe;
 
-/* Makes the manifest of `count` marks of one provider. Returns its bytes, to be freed, or NULL
- * when memory runs out. */
+/* Returns the manifest of `count` probes of one provider, which the caller frees, and its size in
+ * bytes in `*size`. NULL if memory runs out. */
 void *manifest_of_marks(const char *provider, unsigned generation,
 			struct provider_probe *const *probes, size_t count, size_t *size);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A PID is not enough: each PID namespace has a process 1, and its parent may be another one's. So
- * the number lies in a page that the kernel empties in every child (MADV_WIPEONFORK, Linux 4.14),
- * however it is made; a child that finds none takes the next.
+ * A PID does not suffice: each PID namespace has a process 1, and its parent may be process 1 of
+ * another namespace. So the number is stored in a page that the kernel zeroes in every child
+ * (MADV_WIPEONFORK, Linux 4.14). A child that finds a zero takes the next number.
  */
 #define _GNU_SOURCE
 #include "process.h"
@@ -17,10 +17,10 @@
 
 #define LARGEST_PAGE (1 << 16)
 
-/* One whole page of these is used. It is nobody's to unmap: threads may ask during the exit. */
+/* Contains the page. Never unmapped, because threads may call this_process during the exit. */
 static unsigned char room[2 * LARGEST_PAGE];
 static _Atomic(uint64_t) last;
-static atomic_int is_wiped; /* 1: the page is; -1: it cannot be */
+static atomic_int is_wiped; /* 1: the page is wiped in children; -1: the kernel cannot do that */
 
 static _Atomic(uint64_t) *find_page(void)
 {

@@ -1,32 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Threads that fire take no lock and leave no trace, so nobody can know when the last of them is
- * out of a stub or done with a semaphore. Unloading therefore leaves the memory of both in place,
- * as memory of no file (stub_library_retire); destroying, when nobody may fire any more, gives it
- * back.
+ * Threads fire without taking a lock or a reference, so the provider cannot know when the last of
+ * them has left a stub or has read a semaphore. Unloading therefore keeps the memory of both, as
+ * anonymous memory (stub_library_retire). Destroying frees it, when no thread may fire any more.
  */
 #include "provider.h"
 
 #include "manifest.h"
 #include "process.h"
-#include "stub_directory.h"
-#include "trusted_environment.h"
+#include "provider_directory.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* jprobe.v1.ProbeState: a mark fires from the start. */
+/* jprobe.v1.ProbeState: a user-defined probe is armed from the start. */
 #define STATE_ARMED 3
 
 #define NAME_CHARACTERS                                                  \
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" \
 	"_-./@#$+"
 
-static const volatile uint16_t NOBODY;
+/* Semaphore of a probe that is not loaded. */
+static const volatile uint16_t NOT_LOADED;
 
-/* One stub library of a provider, the last loaded first. */
+/* One stub library of a provider, in a list that begins with the last loaded. */
 struct generation {
 	struct stub_library library;
 	struct generation *next;
@@ -34,88 +33,16 @@ struct generation {
 
 struct provider {
 	char *name;
-	/* Held by whoever changes what follows; one for each provider, because dlopen takes a lock
-	 * that other threads hold while they run constructors, which may load providers of their
-	 * own. */
+	/* Guards the fields below. Each provider has its own, because dlopen takes a lock that
+	 * other threads hold while they run constructors, which may load other providers. */
 	pthread_mutex_t lock;
 	int use_memfd;
-	struct provider_probe *probes; /* the last added first */
+	struct provider_probe *probes; /* begins with the last added */
 	struct generation *loaded;
 	struct generation *retired;
 };
 
-/* ---- the stub directory ---- */
-
-/* One for all providers. A child of fork shares the files of its parent, and the lock on their
- * directory, but they are the parent's to remove; what it loads itself goes to a directory of its
- * own. */
-static struct {
-	pthread_mutex_t lock;
-	char parent[4096];
-	struct stub_directory made;
-	size_t libraries;
-	unsigned last_generation;
-} directory = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static const char *directory_parent(void)
-{
-	const char *variable = trusted_environment("TMPDIR");
-
-	if (directory.parent[0])
-		return directory.parent;
-	return variable && variable[0] ? variable : "/tmp";
-}
-
-void provider_place_in(const char *parent)
-{
-	pthread_mutex_lock(&directory.lock);
-	if (strlen(parent) < sizeof(directory.parent))
-		strcpy(directory.parent, parent);
-	pthread_mutex_unlock(&directory.lock);
-}
-
-/* Numbers a library. Its place is written to `path`, "" if a memfd is all that can be had. */
-static unsigned enter_directory(int use_memfd, char *path)
-{
-	struct stub_error ignored;
-	unsigned generation;
-
-	path[0] = '\0';
-	pthread_mutex_lock(&directory.lock);
-	generation = ++directory.last_generation;
-	if (directory.made.owner != this_process())
-		directory.libraries = 0;
-	if (!use_memfd && (directory.libraries > 0 ||
-			   !stub_directory_create(directory_parent(), &directory.made, &ignored))) {
-		directory.libraries++;
-		strcpy(path, directory.made.path);
-	}
-	pthread_mutex_unlock(&directory.lock);
-	return generation;
-}
-
-/* The counterpart of an enter_directory that has given a path. */
-static void leave_directory(void)
-{
-	pthread_mutex_lock(&directory.lock);
-	if (--directory.libraries == 0)
-		stub_directory_remove(&directory.made);
-	pthread_mutex_unlock(&directory.lock);
-}
-
-/* When the process exits, or whatever this is linked into is unmapped. A thread that is in the
- * directory right now is not waited for: it may have been this one, before a signal. The next
- * process sweeps then. */
-__attribute__((destructor)) static void remove_directory(void)
-{
-	if (pthread_mutex_trylock(&directory.lock))
-		return;
-	if (directory.libraries > 0)
-		stub_directory_remove(&directory.made);
-	pthread_mutex_unlock(&directory.lock);
-}
-
-/* ---- making ---- */
+/* ---- creation ---- */
 
 static int check_name(const char *what, const char *name, struct stub_error *error)
 {
@@ -123,7 +50,7 @@ static int check_name(const char *what, const char *name, struct stub_error *err
 
 	if (length == 0 || length > PROVIDER_MAX_NAME || strspn(name, NAME_CHARACTERS) != length) {
 		stub_fail(error,
-			  "cannot make the %s \"%.40s\": a name has 1 to %d letters, digits and "
+			  "cannot create the %s \"%.40s\": a name has 1 to %d letters, digits and "
 			  "characters of \"_-./@#$+\"",
 			  what, name, PROVIDER_MAX_NAME);
 		return -1;
@@ -156,42 +83,20 @@ void provider_use_memfd(struct provider *provider, int enabled)
 	pthread_mutex_unlock(&provider->lock);
 }
 
-/* Size in bytes, negative where signed, of an argument in the note; 0 for what is no type. */
-static int8_t note_size(enum argument_type type)
-{
-	switch (type) {
-	case ARGUMENT_UINT8:
-	case ARGUMENT_INT8:
-	case ARGUMENT_UINT16:
-	case ARGUMENT_INT16:
-	case ARGUMENT_UINT32:
-	case ARGUMENT_INT32:
-	case ARGUMENT_UINT64:
-	case ARGUMENT_INT64:
-		return (int8_t)type;
-	case ARGUMENT_FLOAT32:
-		return 4;
-	case ARGUMENT_FLOAT64:
-	case ARGUMENT_STRING:
-		return 8;
-	}
-	return 0;
-}
-
 static int check_arguments(const struct provider *provider, const char *name, int count,
 			   const enum argument_type *types, struct stub_error *error)
 {
 	if (count < 0 || count > STUB_MAX_ARGUMENTS) {
 		stub_fail(error,
-			  "cannot make the probe %s:%s with %d arguments: 0 to %d can be traced",
+			  "cannot create the probe %s:%s with %d arguments: 0 to %d are allowed",
 			  provider->name, name, count, STUB_MAX_ARGUMENTS);
 		return -1;
 	}
 	for (int i = 0; i < count; i++) {
-		if (!note_size(types[i])) {
+		if (!argument_note_size(types[i])) {
 			stub_fail(error,
-				  "cannot make the probe %s:%s: argument %d has the type %d, "
-				  "which there is not",
+				  "cannot create the probe %s:%s: argument %d has the unknown type "
+				  "%d",
 				  provider->name, name, i, (int)types[i]);
 			return -1;
 		}
@@ -221,7 +126,7 @@ static struct provider_probe *new_probe(const char *name, int argument_count,
 	probe->argument_count = argument_count;
 	if (argument_count)
 		memcpy(probe->types, types, sizeof(*types) * (size_t)argument_count);
-	atomic_init(&probe->semaphore, &NOBODY);
+	atomic_init(&probe->semaphore, &NOT_LOADED);
 	atomic_init(&probe->stub, NULL);
 	return probe;
 }
@@ -236,7 +141,7 @@ struct provider_probe *provider_add(struct provider *provider, const char *name,
 		return NULL;
 	pthread_mutex_lock(&provider->lock);
 	if (has_probe(provider, name))
-		stub_fail(error, "cannot make a second probe %s:%s: take another name",
+		stub_fail(error, "cannot create a second probe %s:%s: use another name",
 			  provider->name, name);
 	else if (!(probe = new_probe(name, argument_count, types)))
 		stub_fail(error, "no memory for the probe %s:%s", provider->name, name);
@@ -250,8 +155,8 @@ struct provider_probe *provider_add(struct provider *provider, const char *name,
 
 /* ---- loading ---- */
 
-/* Those of the provider's probes that are in no library, in the order in which they were added.
- * Returns how many, and writes them to `probes` unless that is NULL. */
+/* Returns the number of probes that no library contains yet. Writes them to `probes`, in the order
+ * in which they were added, unless that is NULL. */
 static size_t pending(const struct provider *provider, struct provider_probe **probes)
 {
 	size_t count = 0;
@@ -276,7 +181,7 @@ static void describe(struct stub_probe *described, const struct provider *provid
 	described->name = probe->name;
 	described->argument_count = probe->argument_count;
 	for (int i = 0; i < probe->argument_count; i++)
-		described->argument_sizes[i] = note_size(probe->types[i]);
+		described->argument_sizes[i] = argument_note_size(probe->types[i]);
 }
 
 /* Writes and maps a library of these probes. */
@@ -286,8 +191,8 @@ static int load_probes(struct provider *provider, struct provider_probe *const *
 	struct stub_contents contents = {
 		.count = count, .gates = count, .state = STATE_ARMED, .named = 1};
 	struct stub_probe *described = calloc(count + 1, sizeof(*described));
-	char path[sizeof(directory.made.path)];
-	unsigned generation = enter_directory(provider->use_memfd, path);
+	char path[sizeof(((struct stub_directory *)NULL)->path)];
+	unsigned generation = provider_directory_enter(provider->use_memfd, path);
 	void *manifest = manifest_of_marks(provider->name, generation, probes, count,
 					   &contents.manifest_size);
 	int result = -1;
@@ -301,15 +206,15 @@ static int load_probes(struct provider *provider, struct provider_probe *const *
 					   error);
 	} else
 		stub_fail(error, "no memory for a stub library of %zu probes", count);
-	/* A library that is a memfd after all has no part in the directory. */
+	/* A library that became a memfd does not use the directory. */
 	if (path[0] && (result || library->memfd >= 0))
-		leave_directory();
+		provider_directory_leave();
 	free(described);
 	free(manifest);
 	return result;
 }
 
-/* The stub first: whoever sees the semaphore must find it. */
+/* Publishes the stub first: a thread that sees the semaphore must find it. */
 static void publish(const struct stub_library *library, struct provider_probe *const *probes)
 {
 	for (size_t i = 0; i < library->count; i++) {
@@ -369,32 +274,11 @@ const struct stub_library *provider_library(struct provider *provider)
 
 /* ---- firing ---- */
 
-static uint64_t narrow(enum argument_type type, uint64_t word)
-{
-	switch (type) {
-	case ARGUMENT_UINT8:
-		return (uint8_t)word;
-	case ARGUMENT_INT8:
-		return (uint64_t)(int8_t)word;
-	case ARGUMENT_UINT16:
-		return (uint16_t)word;
-	case ARGUMENT_INT16:
-		return (uint64_t)(int16_t)word;
-	case ARGUMENT_UINT32:
-	case ARGUMENT_FLOAT32:
-		return (uint32_t)word;
-	case ARGUMENT_INT32:
-		return (uint64_t)(int32_t)word;
-	default:
-		return word;
-	}
-}
-
 typedef void (*stub)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
 		     uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 
-/* All stubs are called with as many words as any takes: what a shorter call would spare is nothing
- * beside a trap. */
+/* Calls every stub with the maximum number of words: a shorter call would save nothing measurable
+ * compared with the trap. */
 void provider_fire(struct provider_probe *probe, const uint64_t *words, uint64_t java_thread)
 {
 	uint64_t w[STUB_MAX_ARGUMENTS + 1] = {0};
@@ -406,7 +290,7 @@ void provider_fire(struct provider_probe *probe, const uint64_t *words, uint64_t
 	if (!call)
 		return;
 	for (int i = 0; i < probe->argument_count; i++)
-		w[i] = narrow(probe->types[i], words[i]);
+		w[i] = argument_narrow(probe->types[i], words[i]);
 	w[probe->argument_count] = java_thread;
 	call(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9], w[10], w[11], w[12]);
 }
@@ -419,7 +303,7 @@ static int retire(struct stub_library *library)
 	int result = stub_library_retire(library);
 
 	if (in_directory)
-		leave_directory();
+		provider_directory_leave();
 	return result;
 }
 
@@ -429,7 +313,7 @@ int provider_unload(struct provider *provider)
 
 	pthread_mutex_lock(&provider->lock);
 	for (struct provider_probe *probe = provider->probes; probe; probe = probe->next) {
-		atomic_store(&probe->semaphore, &NOBODY);
+		atomic_store(&probe->semaphore, &NOT_LOADED);
 		atomic_store(&probe->stub, NULL);
 	}
 	while (provider->loaded) {

@@ -1,37 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Hand-made probes: a provider, its probes, and the stub libraries that they lie in.
- * libstapsdt.h offers this to C programs, io.jprobe.stapsdt.Provider to Java ones. Every function
- * may be called by any thread.
+ * User-defined probes: a provider, its probes, and the stub libraries that contain them. C programs
+ * use this through libstapsdt.h, Java programs through io.jprobe.stapsdt.Provider. Any thread may
+ * call these functions.
  */
 #ifndef PROVIDER_H
 #define PROVIDER_H
 
+#include "argument_type.h"
 #include "stub_library.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* Bytes in the name of a provider or probe. */
+/* Maximum length of the name of a provider or probe, in bytes. */
 #define PROVIDER_MAX_NAME 238
-
-/* The numbers of libstapsdt's ArgType_t, and three more. */
-enum argument_type {
-	ARGUMENT_UINT8 = 1,
-	ARGUMENT_INT8 = -1,
-	ARGUMENT_UINT16 = 2,
-	ARGUMENT_INT16 = -2,
-	ARGUMENT_UINT32 = 4,
-	ARGUMENT_INT32 = -4,
-	ARGUMENT_UINT64 = 8,
-	ARGUMENT_INT64 = -8,
-	/* Raw IEEE 754 bits: 4 and 8 bytes, unsigned, in the note. */
-	ARGUMENT_FLOAT32 = 0x14,
-	ARGUMENT_FLOAT64 = 0x18,
-	/* Pointer to NUL-terminated UTF-8: 8 bytes in the note. At an odd address: a text that was
-	 * cut, as fire.c has it; at an even one: a whole text. */
-	ARGUMENT_STRING = 0x28,
-};
 
 struct provider;
 
@@ -40,38 +23,39 @@ struct provider_probe {
 	const char *name;
 	int argument_count;
 	enum argument_type types[STUB_MAX_ARGUMENTS];
-	/* Never NULL and always readable. Before a load and after an unload it points to a zero;
-	 * what it pointed to in between can be read, as a zero, until provider_destroy. */
+	/* Never NULL; always readable. Points to a zero before provider_load and after
+	 * provider_unload. The previous target stays readable, as zero, until provider_destroy. */
 	const volatile uint16_t *_Atomic semaphore;
 	void *_Atomic stub; /* NULL while the probe is not loaded */
 	struct provider_probe *next;
 };
 
-/* In which directory the stub directory of this process is made: $TMPDIR or /tmp if nobody says.
- * The first library that is loaded into a file decides. */
+/* Sets the parent of this process's stub directory; the default is $TMPDIR or /tmp. Has no effect
+ * after the first library has been loaded into a file. */
 void provider_place_in(const char *parent);
 
-/* A name has 1 to PROVIDER_MAX_NAME letters, digits and characters of "_-./@#$+", which tracers can
- * tell from their own syntax. NULL, with the reason in `error`, if it has not. */
+/* Creates a provider without probes. A name has 1 to PROVIDER_MAX_NAME letters, digits and
+ * characters of "_-./@#$+", which tracers do not confuse with their own syntax. Returns NULL with
+ * `error` for any other name. */
 struct provider *provider_create(const char *name, struct stub_error *error);
 
-/* Whether libraries that are loaded from now on are sealed memfds. */
+/* Makes libraries that are loaded from now on sealed memfds, or files again. */
 void provider_use_memfd(struct provider *provider, int enabled);
 
-/* The probe can be traced from the next provider_load on; before and after a load. A second probe
- * of a name is an error. */
+/* Adds a probe, before or after a load. It can be traced after the next provider_load. Returns NULL
+ * with `error` if the provider has a probe of this name or the arguments are invalid. */
 struct provider_probe *provider_add(struct provider *provider, const char *name, int argument_count,
 				    const enum argument_type *types, struct stub_error *error);
 
-/* Maps one more stub library, with the probes added since the last load; after an unload, with all.
- * Nothing is to be done where there are none, except that a first load maps a library without
- * probes. Returns 0, or -1 with `error` and nothing changed. */
+/* Maps one more stub library, with the probes that were added since the last load; after an unload,
+ * with all probes. If there are none, only a first load maps a library. Returns 0, or -1 with
+ * `error` and nothing changed. */
 int provider_load(struct provider *provider, struct stub_error *error);
 
 int provider_is_loaded(struct provider *provider);
 
-/* The library mapped last, NULL while the provider is not loaded. Valid until the next load or
- * unload. */
+/* Returns the library that was mapped last, NULL while the provider is not loaded. Valid until the
+ * next load or unload. */
 const struct stub_library *provider_library(struct provider *provider);
 
 static inline int provider_probe_is_enabled(const struct provider_probe *probe)
@@ -82,16 +66,16 @@ static inline int provider_probe_is_enabled(const struct provider_probe *probe)
 	return __atomic_load_n(semaphore, __ATOMIC_RELAXED) != 0;
 }
 
-/* Calls the stub with the probe's words, each narrowed to its declared size, and after them the
- * Java thread id (0 in C programs). Does nothing while nobody traces the probe. */
+/* Calls the stub with the probe's words, each narrowed to its declared size, followed by the Java
+ * thread ID (0 in C programs). Does nothing while no tracer is attached. */
 void provider_fire(struct provider_probe *probe, const uint64_t *words, uint64_t java_thread);
 
-/* Takes the probes away from tracers and removes the files. Safe while others fire or ask
- * whether they may: semaphores then read 0. Returns 0, or -1 if the program has closed a handle of
- * dlopen's that was not its own; the provider is unloaded all the same. */
+/* Hides the probes from tracers and removes the files. Safe while other threads fire or read the
+ * semaphores, which then are 0. Returns 0, or -1 if the program has closed one of our dlopen
+ * handles; the provider is unloaded anyway. */
 int provider_unload(struct provider *provider);
 
-/* provider_unload, and frees everything, probes included: nobody may use them any more. */
+/* Unloads the provider and frees it with its probes, which no thread may use any more. */
 void provider_destroy(struct provider *provider);
 
 #endif

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The lock (flock) on a directory shows whether its process still lives. Its PID would not:
- * containers share a temp directory without sharing a PID namespace, and PIDs are reused.
+ * The lock (flock) on a directory shows that its process is alive. The PID would not: containers
+ * share a temp directory without sharing a PID namespace, and PIDs are reused.
  *
- * Two rules keep a directory from being swept while it is made, or in place of another:
- * - It is made under a temporary name, locked, and then renamed to "jprobe-<pid>-<random>" in one
- *   step. So a directory with such a name and no lock was left behind. (Where it cannot be renamed
- *   like that, a directory that is swept before it is locked is made again.)
- * - A sweep removes a directory only while it holds the lock, and after it has checked, under that
- *   lock, that the name still leads to the directory.
+ * Two rules protect a directory from removal while it is created, or instead of another:
+ * - It is created under a temporary name, locked, and then atomically renamed to
+ *   "jprobe-<pid>-<random>". So a directory with such a name and no lock is stale. (If the file
+ *   system cannot rename like that, a directory that is removed before it is locked is created
+ *   again.)
+ * - A stale directory is removed only under its lock, after a check under the lock that the name
+ *   still refers to it.
  */
 #define _GNU_SOURCE
 #include "stub_directory.h"
 
 #include "file_at.h"
 #include "process.h"
-#include "sweep.h"
+#include "stale.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,9 +34,10 @@
 #endif
 
 #define ATTEMPTS 8
-#define MOST_SWEPT 100
+/* Maximum number of attempts if other processes remove the directory before it is locked. */
+#define NAMED_ATTEMPTS 100
 
-/* ---- making ---- */
+/* ---- creation ---- */
 
 /* Writes "<parent>/<prefix><pid>-<number>". Returns 0, or -1 with errno. */
 static int write_path(char *path, const char *parent, const char *prefix, uint64_t number)
@@ -50,22 +52,22 @@ static int write_path(char *path, const char *parent, const char *prefix, uint64
 	return -1;
 }
 
-/* Restores the owner's permissions that the umask removed, through a descriptor that needs no
- * permission: chmod on the path would follow a link. Returns 0, or -1 with errno. */
+/* Restores the owner's permissions that the umask removed, through an O_PATH descriptor, which
+ * needs no permission: chmod on the path would follow a link. Returns 0, or -1 with errno. */
 static int give_owner_access(const char *path)
 {
-	int place = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int descriptor = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	char name[32];
 	struct stat status;
 	int result = -1;
 
-	if (place < 0)
+	if (descriptor < 0)
 		return -1;
-	snprintf(name, sizeof(name), "/proc/self/fd/%d", place);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", descriptor);
 	errno = EACCES;
-	if (!look_at(place, "", &status) && status.st_uid == geteuid())
+	if (!status_at(descriptor, "", &status) && status.st_uid == geteuid())
 		result = chmod(name, 0700);
-	close(place);
+	close(descriptor);
 	return result;
 }
 
@@ -80,13 +82,13 @@ static int open_made(const char *path)
 
 static int is_for_owner_alone(int descriptor, struct stat *status)
 {
-	return !look_at(descriptor, "", status) && status->st_uid == geteuid() &&
+	return !status_at(descriptor, "", status) && status->st_uid == geteuid() &&
 	       (status->st_mode & 0777) == 0700;
 }
 
-/* Makes the directory at its path and takes its lock where its file system has locks; where not,
- * nobody may sweep it, because the sweeper's flock fails as well. Returns 0, or -1 with errno:
- * EEXIST where something lies there, EAGAIN where it was swept before it was locked. */
+/* Creates the directory at its path and locks it if the file system has locks. Without locks, other
+ * processes cannot remove it, because their flock fails as well. Returns 0, or -1 with errno:
+ * EEXIST if the path exists, EAGAIN if the directory was removed before it was locked. */
 static int make_locked(struct stub_directory *directory)
 {
 	struct stat held, named;
@@ -97,15 +99,15 @@ static int make_locked(struct stub_directory *directory)
 	descriptor = open_made(directory->path);
 	if (descriptor < 0) {
 		reason = errno;
-		/* Where it is gone, another of that name may be there by now. */
+		/* After ENOENT another directory may have this name by now. */
 		if (reason != ENOENT)
 			rmdir(directory->path);
 		errno = reason == ENOENT ? EAGAIN : reason;
 		return -1;
 	}
 	if ((flock(descriptor, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) ||
-	    look_at(descriptor, "", &held) || look_at(AT_FDCWD, directory->path, &named) ||
-	    /* Where there is no sticky bit, others may have put theirs in its place. */
+	    status_at(descriptor, "", &held) || status_at(AT_FDCWD, directory->path, &named) ||
+	    /* Without a sticky bit, other users may have replaced the directory. */
 	    !is_same_file(&held, &named) || held.st_uid != geteuid()) {
 		close(descriptor);
 		errno = EAGAIN;
@@ -113,7 +115,7 @@ static int make_locked(struct stub_directory *directory)
 	}
 	fchmod(descriptor, 0700);
 	if (!is_for_owner_alone(descriptor, &held)) {
-		/* The file system has no permissions. */
+		/* The file system does not support permissions. */
 		rmdir(directory->path);
 		close(descriptor);
 		errno = ENOTSUP;
@@ -125,11 +127,11 @@ static int make_locked(struct stub_directory *directory)
 	return 0;
 }
 
-/* Makes it under a name that no other has. Returns 0, or -1 with errno. */
+/* Creates the directory under an unused temporary name. Returns 0, or -1 with errno. */
 static int make_unfinished(const char *parent, struct stub_directory *directory)
 {
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-		if (write_path(directory->path, parent, UNFINISHED_PREFIX, unforeseeable_number()))
+		if (write_path(directory->path, parent, UNFINISHED_PREFIX, random_number()))
 			return -1;
 		if (!make_locked(directory))
 			return 0;
@@ -149,15 +151,15 @@ static void give_up_unfinished(struct stub_directory *directory, const char *pat
 	errno = reason;
 }
 
-/* Gives it a name that nobody could have taken beforehand. Returns 0, or -1 with errno. */
+/* Renames the directory to a name that no other process could predict. Returns 0, or -1 with errno.
+ */
 static int give_name(const char *parent, struct stub_directory *directory)
 {
 	char unfinished[sizeof(directory->path)];
 
 	strcpy(unfinished, directory->path);
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-		if (!write_path(directory->path, parent, STUB_DIRECTORY_PREFIX,
-				unforeseeable_number()) &&
+		if (!write_path(directory->path, parent, STUB_DIRECTORY_PREFIX, random_number()) &&
 		    !syscall(SYS_renameat2, AT_FDCWD, unfinished, AT_FDCWD, directory->path,
 			     RENAME_NOREPLACE))
 			return 0;
@@ -168,13 +170,12 @@ static int give_name(const char *parent, struct stub_directory *directory)
 	return -1;
 }
 
-/* Creates it under its final name, for file systems (NFS) and kernels that cannot rename without
- * replacing. Returns 0, or -1 with errno. */
+/* Creates the directory under its final name, for file systems (NFS) and kernels that cannot rename
+ * without replacing. Returns 0, or -1 with errno. */
 static int make_named(const char *parent, struct stub_directory *directory)
 {
-	for (int attempt = 0; attempt < MOST_SWEPT; attempt++) {
-		if (write_path(directory->path, parent, STUB_DIRECTORY_PREFIX,
-			       unforeseeable_number()))
+	for (int attempt = 0; attempt < NAMED_ATTEMPTS; attempt++) {
+		if (write_path(directory->path, parent, STUB_DIRECTORY_PREFIX, random_number()))
 			return -1;
 		if (!make_locked(directory))
 			return 0;
@@ -201,11 +202,11 @@ int stub_directory_create(const char *parent, struct stub_directory *directory,
 	directory->descriptor = -1;
 	directory->owner = this_process();
 	if (!parent[0]) {
-		/* It would be made in the root directory. */
+		/* The directory would be created in the root directory. */
 		stub_fail(error, "cannot make a stub directory: the path of its parent is empty");
 		return -1;
 	}
-	sweep(parent);
+	remove_stale_directories(parent);
 	if (!make(parent, directory))
 		return 0;
 	if (errno == ENAMETOOLONG)
@@ -215,26 +216,26 @@ int stub_directory_create(const char *parent, struct stub_directory *directory,
 	return -1;
 }
 
-static int is_the_one(const struct stub_directory *directory, int parent, const char *name)
+static int is_directory_of(const struct stub_directory *directory, int parent, const char *name)
 {
 	struct stat status;
 
-	return !look_at(parent, name, &status) && status.st_dev == directory->device &&
+	return !status_at(parent, name, &status) && status.st_dev == directory->device &&
 	       status.st_ino == directory->inode;
 }
 
-/* A descriptor of the directory, or -1 where it is not there any more. */
+/* Returns a descriptor of the directory, or -1 if it no longer exists. */
 static int reopened(const struct stub_directory *directory)
 {
 	int descriptor = directory->descriptor;
 
-	if (is_the_one(directory, descriptor, ""))
+	if (is_directory_of(directory, descriptor, ""))
 		return descriptor;
-	/* The program has closed all its descriptors, and may use ours for something else. Without
-	 * the lock the directory may be gone, and its inode's number another's. */
+	/* The program has closed all descriptors and may have reused the number of ours. Without
+	 * the lock the directory may have been removed and its inode number reused. */
 	descriptor = open_directory_at(AT_FDCWD, directory->path);
 	if (descriptor >= 0 &&
-	    (flock(descriptor, LOCK_EX | LOCK_NB) || !is_the_one(directory, descriptor, ""))) {
+	    (flock(descriptor, LOCK_EX | LOCK_NB) || !is_directory_of(directory, descriptor, ""))) {
 		close(descriptor);
 		return -1;
 	}
@@ -243,7 +244,8 @@ static int reopened(const struct stub_directory *directory)
 
 void stub_directory_remove(struct stub_directory *directory)
 {
-	/* From the directory itself: the whole path may lead elsewhere by now, as after a chdir. */
+	/* Relative to the directory, because the path may refer to another file by now, such as
+	 * after a chdir. */
 	char name[64] = "..";
 	int descriptor;
 
@@ -254,5 +256,6 @@ void stub_directory_remove(struct stub_directory *directory)
 	if (descriptor < 0)
 		return;
 	strncat(name, strrchr(directory->path, '/'), sizeof(name) - sizeof(".."));
-	remove_open(descriptor, descriptor, is_the_one(directory, descriptor, name) ? name : "");
+	remove_stub_directory(descriptor, descriptor,
+			      is_directory_of(directory, descriptor, name) ? name : "");
 }

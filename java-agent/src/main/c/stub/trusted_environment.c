@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Only some C libraries and versions have secure_getenv. More have getauxval: glibc since 2.16,
- * musl since 1.1. So both are resolved at run time.
+ * Uses getauxval, which more C libraries have than secure_getenv: glibc since 2.16, musl since 1.1.
+ * It is resolved at run time.
  */
 #include "trusted_environment.h"
 
@@ -17,7 +17,7 @@ static int has_other_ids(void)
 	return getuid() != geteuid() || getgid() != getegid();
 }
 
-static int has_more_rights_than_its_user(void)
+static int is_privileged(void)
 {
 	int before = errno;
 	unsigned long secure;
@@ -34,5 +34,5 @@ static int has_more_rights_than_its_user(void)
 
 const char *trusted_environment(const char *name)
 {
-	return has_more_rights_than_its_user() ? NULL : getenv(name);
+	return is_privileged() ? NULL : getenv(name);
 }

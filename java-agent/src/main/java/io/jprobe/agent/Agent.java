@@ -113,7 +113,10 @@ public final class Agent {
   }
 
   private static Class<?> installFire(Instrumentation instrumentation) throws StubException {
-    Class<?> installed = FireBinding.install(resource("java/jprobe/Fire.classdata"));
+    Class<?> installed = null;
+    for (String name : FireBinding.CLASSES) {
+      installed = FireBinding.define(name, resource(name + ".classdata"));
+    }
     // Its module is the boot loader's unnamed one: nothing of the application is in there.
     instrumentation.redefineModule(
         Object.class.getModule(),

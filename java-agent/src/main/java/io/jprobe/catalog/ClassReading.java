@@ -6,7 +6,7 @@ import io.jprobe.capture.Captures;
 import io.jprobe.capture.ClassFiles;
 import io.jprobe.classfile.ClassFile;
 import io.jprobe.classfile.MethodFacts;
-import io.jprobe.select.Candidate;
+import io.jprobe.select.SelectableClass;
 import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
 import io.jprobe.select.Selectors;
@@ -74,7 +74,7 @@ final class ClassReading {
     ClassFiles beside =
         files.computeIfAbsent(key.loader, loader -> new ClassFiles(loader.get(), calls));
     beside.add(file);
-    Candidate candidate = new Candidate(file, offer.inJdk, supertypes);
+    SelectableClass candidate = new SelectableClass(file, offer.inJdk, supertypes);
     List<String> probeNames = Names.methodNames(file.methods);
     List<TracedMethod> traced = new ArrayList<>();
     for (int i = 0; i < file.methods.size(); i++) {
@@ -93,7 +93,11 @@ final class ClassReading {
 
   /** What the probes of a selected method pass; null if it can have none. */
   private Captures captures(
-      Selector selector, Candidate candidate, MethodFacts method, int loaderId, ClassFiles beside) {
+      Selector selector,
+      SelectableClass candidate,
+      MethodFacts method,
+      int loaderId,
+      ClassFiles beside) {
     String className = candidate.file().name();
     String bug =
         JvmBug.reasonAgainst(candidate.file(), Runtime.version(), () -> ParameterNames.canBeRead());

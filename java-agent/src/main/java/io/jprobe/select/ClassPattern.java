@@ -38,7 +38,7 @@ final class ClassPattern {
     return name != null && dot > 0 && name.startsWith(className, dot + 1);
   }
 
-  boolean matches(Candidate candidate) {
+  boolean matches(SelectableClass candidate) {
     return (annotation == null || annotation.matchesAny(candidate.file().annotations))
         && (name == null
             || name.matches(candidate.name())

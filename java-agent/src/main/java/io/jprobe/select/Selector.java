@@ -87,7 +87,7 @@ public final class Selector {
    * Whether the method is meant. In the JDK's classes only where the selector names the package,
    * unless it excludes.
    */
-  public boolean matches(Candidate candidate, MethodFacts method) {
+  public boolean matches(SelectableClass candidate, MethodFacts method) {
     return (!candidate.inJdk() || excludes || namesPackageOf(candidate.name()))
         && methods.matches(method)
         && (annotated == null

@@ -125,7 +125,7 @@ public final class Selectors {
    * The selectors that mean the method, in the order in which they were written, without those that
    * exclude; none, if it is not selected. The first decides what is captured and which calls fire.
    */
-  public List<Selector> matching(Candidate candidate, MethodFacts method) {
+  public List<Selector> matching(SelectableClass candidate, MethodFacts method) {
     List<Selector> matching = new ArrayList<>();
     for (Selector selector : selectors) {
       if (selector.matches(candidate, method)) {

@@ -5,8 +5,8 @@ import io.jprobe.stub.Shape;
 import java.util.List;
 
 /**
- * The types of a probe's arguments: what a USDT note can describe, with libstapsdt's names, and
- * three that a note describes as the words that they are passed in.
+ * Types of a probe's arguments. The integer types have libstapsdt's names, and USDT notes describe
+ * them exactly. Notes describe the other three as the integers in which they are passed.
  */
 public enum ArgumentType {
   /** 8 bits, unsigned; also for {@code boolean}, as 0 and 1. */
@@ -25,19 +25,21 @@ public enum ArgumentType {
   UINT64(8),
   /** 64 bits, signed: {@code long}. */
   INT64(-8),
-  /** {@code float}, passed as its IEEE 754 bits: an unsigned integer of 4 bytes to most tracers. */
+  /**
+   * {@code float}, passed as its IEEE 754 bits: an unsigned integer of 4 bytes for most tracers.
+   */
   FLOAT(0x14, Shape.DOUBLE),
   /**
-   * {@code double}, passed as its IEEE 754 bits: an unsigned integer of 8 bytes to most tracers.
+   * {@code double}, passed as its IEEE 754 bits: an unsigned integer of 8 bytes for most tracers.
    */
   DOUBLE(0x18, Shape.DOUBLE),
   /** {@code String}, passed as the address of its text in UTF-8 with a NUL after it; 0 for null. */
   STRING(0x28, Shape.STRING);
 
-  /** The C side's number, {@code enum argument_type} in provider.h. */
+  /** Value of {@code enum argument_type} in argument_type.h. */
   final byte code;
 
-  /** Which of {@link Probe#fire(Object...) fire}'s parameter types passes it. */
+  /** Kind of the value in the program: one of {@link Shape}'s constants. */
   final int kind;
 
   ArgumentType(int code) {

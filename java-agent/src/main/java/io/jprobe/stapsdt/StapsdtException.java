@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.stapsdt;
 
-/** A stub library or its directory could not be made; the message says what was tried and why. */
+/**
+ * A provider could not be created or loaded. The message names the operations that failed and the
+ * reasons.
+ */
 public final class StapsdtException extends Exception {
   private static final long serialVersionUID = 1L;
 

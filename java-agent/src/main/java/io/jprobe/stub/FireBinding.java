@@ -2,27 +2,34 @@
 package io.jprobe.stub;
 
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 
-/** Puts the class that woven methods call into the boot loader and binds its native methods. */
+/** Defines the class that woven methods call in the boot loader and binds its native methods. */
 public final class FireBinding {
   public static final String FIRE = "java/jprobe/Fire";
+
+  /** Internal names of Fire's superclasses and of Fire, in the order in which to define them. */
+  public static final List<String> CLASSES =
+      List.of(
+          "java/jprobe/ObjectFields", "java/jprobe/PathEvaluation", "java/jprobe/CallGate", FIRE);
 
   private FireBinding() {}
 
   /**
-   * Once in a JVM's life. The class is not initialized yet: before it is used, it has to be bound,
-   * and its module needs java.base to export jdk.internal.misc to it.
+   * Defines one of the {@link #CLASSES}, once in a JVM's lifetime. Does not initialize the class:
+   * Fire must be bound before its first use, and its module must be given access to
+   * jdk.internal.misc.
    *
-   * @param fireClass the class file of java.jprobe.Fire
+   * @throws LinkageError if the class exists already
    */
-  public static Class<?> install(byte[] fireClass) {
-    return Native.defineInBootLoader(FIRE.getBytes(StandardCharsets.UTF_8), fireClass);
+  public static Class<?> define(String internalName, byte[] classFile) {
+    return Native.defineInBootLoader(internalName.getBytes(StandardCharsets.UTF_8), classFile);
   }
 
   /**
-   * Binds the native methods, again if need be.
+   * Binds the native methods. May be called again to change the limit.
    *
-   * @param captureLimit where strings are cut, in bytes of UTF-8, at most 1024
+   * @param captureLimit maximum length of captured strings in bytes of UTF-8, at most 1024
    */
   public static void bind(Class<?> fire, int captureLimit) {
     Native.bindFire(fire, captureLimit);

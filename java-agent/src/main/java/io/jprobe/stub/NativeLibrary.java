@@ -13,7 +13,7 @@ import java.util.Set;
 /**
  * Loads the C side from the jar, through a file in a directory that only this user can enter. Both
  * are removed as soon as the library is mapped; the next agent sweeps what a killed process leaves
- * (src/main/c/stub/sweep.c). If a parent directory is read-only, full or noexec, the next one is
+ * (src/main/c/stub/stale.c). If a parent directory is read-only, full or noexec, the next one is
  * tried.
  */
 public final class NativeLibrary {

@@ -22,7 +22,7 @@ abstract class Injection {
   final TracedMethod method;
   final AddedLocals locals;
 
-  /** The local with the time at which the call began, or java.jprobe.Fire.HELD_BACK. */
+  /** The local with the time at which the call began, or java.jprobe.Fire.SUPPRESSED. */
   final int start;
 
   /**

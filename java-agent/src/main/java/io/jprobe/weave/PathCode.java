@@ -29,7 +29,7 @@ final class PathCode {
 
   // What the local of a path's absence says; shifted by the value's index, the bits of
   // jprobe.v1.VALUE_TYPE_ABSENCE.
-  static final int NULL_ON_THE_WAY = 1;
+  static final int NULL_IN_PATH = 1;
   static final int THREW = 1 << 16;
 
   /** Where a path is kept. */
@@ -52,7 +52,7 @@ final class PathCode {
   private int exception = -1;
 
   /** The local with the place of a thread that follows a path; -1 where no path calls anything. */
-  private int following = -1;
+  private int evaluating = -1;
 
   /**
    * @param returned the local with what is returned; -1 where nothing is
@@ -72,8 +72,8 @@ final class PathCode {
       int value = locals.add(path.valueType == ValueType.STRING ? STRING : Opcodes.LONG);
       int absence = path.canBeAbsent() ? locals.add(Opcodes.INTEGER) : -1;
       places.put(path, new Place(value, absence));
-      if (path.calls() && following < 0) {
-        following = locals.add(Opcodes.INTEGER);
+      if (path.calls() && evaluating < 0) {
+        evaluating = locals.add(Opcodes.INTEGER);
       }
     }
   }
@@ -100,9 +100,9 @@ final class PathCode {
       code.visitInsn(Opcodes.ACONST_NULL);
       code.visitVarInsn(Opcodes.ASTORE, exception);
     }
-    if (following >= 0) {
+    if (evaluating >= 0) {
       code.visitInsn(Opcodes.ICONST_0);
-      code.visitVarInsn(Opcodes.ISTORE, following);
+      code.visitVarInsn(Opcodes.ISTORE, evaluating);
     }
     places.forEach(
         (path, place) -> {
@@ -165,7 +165,7 @@ final class PathCode {
     code.visitTryCatchBlock(from, to, threw, null);
     code.visitLabel(from);
     if (path.calls()) {
-      beginFollowing(code, frames, threw);
+      beginEvaluation(code, frames, threw);
     }
     steps.walk(code, path, returned, exception, isNull);
     store(code, path, place);
@@ -174,7 +174,7 @@ final class PathCode {
     code.visitLabel(isNull);
     frames.visit(code, OBJECT);
     code.visitInsn(Opcodes.POP);
-    setAbsent(code, place, NULL_ON_THE_WAY);
+    setAbsent(code, place, NULL_IN_PATH);
     code.visitJumpInsn(Opcodes.GOTO, done);
     code.visitLabel(threw);
     frames.visit(code, THROWABLE);
@@ -183,20 +183,20 @@ final class PathCode {
     code.visitLabel(done);
     frames.visit(code);
     if (path.calls()) {
-      endFollowing(code);
+      endEvaluation(code);
     }
   }
 
   /** Goes on, or as if something had been thrown. Stack: unchanged, empty. */
-  private void beginFollowing(MethodVisitor code, Frames frames, Label threw) {
+  private void beginEvaluation(MethodVisitor code, Frames frames, Label threw) {
     Label follows = new Label();
-    // So that endFollowing has nothing left to resolve, which could fail at the end of the stack
+    // So that endEvaluation has nothing left to resolve, which could fail at the end of the stack
     // too.
     pushPlaces(code);
     code.visitInsn(Opcodes.POP);
-    Injection.callFire(code, "follow", "()I");
+    Injection.callFire(code, "beginEvaluation", "()I");
     code.visitInsn(Opcodes.DUP);
-    code.visitVarInsn(Opcodes.ISTORE, following);
+    code.visitVarInsn(Opcodes.ISTORE, evaluating);
     code.visitJumpInsn(Opcodes.IFNE, follows);
     code.visitInsn(Opcodes.ACONST_NULL);
     code.visitJumpInsn(Opcodes.GOTO, threw);
@@ -205,17 +205,17 @@ final class PathCode {
   }
 
   /** Without a call, which could fail at the end of the stack. */
-  private void endFollowing(MethodVisitor code) {
+  private void endEvaluation(MethodVisitor code) {
     pushPlaces(code);
-    code.visitVarInsn(Opcodes.ILOAD, following);
+    code.visitVarInsn(Opcodes.ILOAD, evaluating);
     code.visitInsn(Opcodes.LCONST_0);
     code.visitInsn(Opcodes.LASTORE);
     code.visitInsn(Opcodes.ICONST_0);
-    code.visitVarInsn(Opcodes.ISTORE, following);
+    code.visitVarInsn(Opcodes.ISTORE, evaluating);
   }
 
   private static void pushPlaces(MethodVisitor code) {
-    code.visitFieldInsn(Opcodes.GETSTATIC, Injection.FIRE, "FOLLOWING", "[J");
+    code.visitFieldInsn(Opcodes.GETSTATIC, Injection.FIRE, "EVALUATING", "[J");
   }
 
   private static void setAbsent(MethodVisitor code, Place place, int why) {
@@ -261,7 +261,7 @@ final class PathCode {
     code.visitVarInsn(isString ? Opcodes.ALOAD : Opcodes.LLOAD, places.get(path).value);
   }
 
-  /** Pushes what the absence of a path is: 0, {@link #NULL_ON_THE_WAY} or {@link #THREW}. */
+  /** Pushes what the absence of a path is: 0, {@link #NULL_IN_PATH} or {@link #THREW}. */
   void loadAbsence(MethodVisitor code, TypedPath path) {
     code.visitVarInsn(Opcodes.ILOAD, places.get(path).absence);
   }

@@ -30,7 +30,7 @@ final class RichInjection extends Injection {
   private final Label exit = new Label();
 
   /**
-   * The local with the duration while the call ends, or Fire.HELD_BACK; -1 where none is needed.
+   * The local with the duration while the call ends, or Fire.SUPPRESSED; -1 where none is needed.
    */
   private final int elapsed;
 
@@ -76,15 +76,15 @@ final class RichInjection extends Injection {
 
   @Override
   void begin(MethodVisitor code, Frames frames) {
-    Label held = new Label();
+    Label suppressed = new Label();
     setDefaults(code);
     PathCode.Pass pass = paths.pass(code, frames, null);
-    decide(code, frames, pass, captures.early, held);
+    decide(code, frames, pass, captures.early, suppressed);
     if (captures.late.isEmpty()) {
       pushGate(code);
       callFire(code, "begin", "(J)J");
       code.visitVarInsn(Opcodes.LSTORE, start);
-      jumpIfHeld(code, start, held);
+      jumpIfSuppressed(code, start, suppressed);
     }
     paths.early().forEach(pass::read);
     if (fires(ProbeKind.ENTRY)) {
@@ -95,7 +95,7 @@ final class RichInjection extends Injection {
       code.visitVarInsn(Opcodes.LSTORE, start);
     }
     if (!captures.early.isEmpty() || captures.late.isEmpty()) {
-      landHeld(code, frames, fires(ProbeKind.ENTRY) ? ProbeKind.ENTRY : null, held);
+      landSuppressed(code, frames, fires(ProbeKind.ENTRY) ? ProbeKind.ENTRY : null, suppressed);
     }
   }
 
@@ -104,16 +104,17 @@ final class RichInjection extends Injection {
    *
    * @param counted the probe that it was held back from; null for none
    */
-  private void landHeld(MethodVisitor code, Frames frames, ProbeKind counted, Label held) {
+  private void landSuppressed(
+      MethodVisitor code, Frames frames, ProbeKind counted, Label suppressed) {
     if (counted == null) {
-      code.visitLabel(held);
+      code.visitLabel(suppressed);
     } else {
       Label done = new Label();
       code.visitJumpInsn(Opcodes.GOTO, done);
-      code.visitLabel(held);
+      code.visitLabel(suppressed);
       frames.visit(code);
       pushProbe(code, counted);
-      callFire(code, "holdBack", "(J)V");
+      callFire(code, "suppress", "(J)V");
       code.visitLabel(done);
     }
     frames.visit(code);
@@ -153,19 +154,23 @@ final class RichInjection extends Injection {
     }
   }
 
-  private static void jumpIfHeld(MethodVisitor code, int local, Label held) {
+  private static void jumpIfSuppressed(MethodVisitor code, int local, Label suppressed) {
     code.visitVarInsn(Opcodes.LLOAD, local);
     code.visitLdcInsn(Long.MIN_VALUE);
     code.visitInsn(Opcodes.LCMP);
-    code.visitJumpInsn(Opcodes.IFEQ, held);
+    code.visitJumpInsn(Opcodes.IFEQ, suppressed);
   }
 
   /** Reads what each condition looks at, and jumps as soon as one does not hold. */
   private void decide(
-      MethodVisitor code, Frames frames, PathCode.Pass pass, List<TypedCondition> all, Label held) {
+      MethodVisitor code,
+      Frames frames,
+      PathCode.Pass pass,
+      List<TypedCondition> all,
+      Label suppressed) {
     for (TypedCondition condition : all) {
       condition.paths().forEach(pass::read);
-      conditions.jumpUnless(code, frames, pass, condition, held);
+      conditions.jumpUnless(code, frames, pass, condition, suppressed);
     }
   }
 
@@ -211,7 +216,7 @@ final class RichInjection extends Injection {
   }
 
   private void fireAtEnd(MethodVisitor code, Frames frames, ProbeKind kind) {
-    Label held = new Label();
+    Label suppressed = new Label();
     PathCode.Pass pass = paths.pass(code, frames, kind);
     code.visitVarInsn(Opcodes.LLOAD, start);
     if (captures.late.isEmpty()) {
@@ -219,22 +224,22 @@ final class RichInjection extends Injection {
       pushInt(code, offset(kind));
       callFire(code, "elapsed", "(JJI)J");
       code.visitVarInsn(Opcodes.LSTORE, elapsed);
-      jumpIfHeld(code, elapsed, held);
+      jumpIfSuppressed(code, elapsed, suppressed);
     } else {
       callFire(code, "elapsed", "(J)J");
       code.visitVarInsn(Opcodes.LSTORE, elapsed);
-      jumpIfHeld(code, elapsed, held);
-      decide(code, frames, pass, captures.late, held);
+      jumpIfSuppressed(code, elapsed, suppressed);
+      decide(code, frames, pass, captures.late, suppressed);
       code.visitVarInsn(Opcodes.LLOAD, elapsed);
       pushGate(code);
       callFire(code, "admitsAtEnd", "(JJ)Z");
-      code.visitJumpInsn(Opcodes.IFEQ, held);
+      code.visitJumpInsn(Opcodes.IFEQ, suppressed);
     }
     captures.values(kind).stream()
         .filter(value -> value.path != null && value.path.isLate)
         .forEach(value -> pass.read(value.path));
     fire(code, kind);
-    landHeld(code, frames, captures.late.isEmpty() ? null : kind, held);
+    landSuppressed(code, frames, captures.late.isEmpty() ? null : kind, suppressed);
   }
 
   /** Calls the stub with all its words. */

@@ -24,7 +24,7 @@ final class Program {
           "com.acme.Import",
           "com.acme.store.Shelf");
 
-  private final List<Candidate> candidates = new ArrayList<>();
+  private final List<SelectableClass> candidates = new ArrayList<>();
 
   Program() throws Exception {
     for (String name : CLASSES) {
@@ -33,9 +33,9 @@ final class Program {
   }
 
   /** Any class of the test's class path, or of the JDK. */
-  static Candidate candidate(String name) throws Exception {
+  static SelectableClass candidate(String name) throws Exception {
     Class<?> type = Class.forName(name, false, Program.class.getClassLoader());
-    return new Candidate(
+    return new SelectableClass(
         file(name),
         type.getClassLoader() == null,
         () -> withSupertypes(type.getSuperclass(), type));
@@ -64,7 +64,7 @@ final class Program {
   /** What is selected: "Orders.find", of overloaded methods with types, "Orders.place(Order)". */
   Set<String> selectedBy(Selectors selectors) {
     Set<String> selected = new TreeSet<>();
-    for (Candidate candidate : candidates) {
+    for (SelectableClass candidate : candidates) {
       for (MethodFacts method : candidate.file().methods) {
         if (!selectors.matching(candidate, method).isEmpty()) {
           selected.add(label(candidate.file(), method));
@@ -77,7 +77,7 @@ final class Program {
   /** All methods of the class of that name. */
   Set<String> methodsOf(String className) {
     Set<String> all = new TreeSet<>();
-    for (Candidate candidate : candidates) {
+    for (SelectableClass candidate : candidates) {
       for (MethodFacts method : candidate.file().methods) {
         if (simple(candidate.name()).equals(className)) {
           all.add(label(candidate.file(), method));

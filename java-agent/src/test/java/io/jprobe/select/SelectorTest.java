@@ -26,7 +26,7 @@ public class SelectorTest {
 
   private static boolean methodOf(String className, String selector, String method)
       throws Exception {
-    Candidate candidate = Program.candidate(className);
+    SelectableClass candidate = Program.candidate(className);
     for (MethodFacts each : candidate.file().methods) {
       if (each.name.equals(method) && Selector.parse(selector).matches(candidate, each)) {
         return true;
@@ -147,8 +147,8 @@ public class SelectorTest {
   @Test
   public void supertypesAreAskedForOnceAndOnlyIfNeeded() throws Exception {
     int[] asked = {0};
-    Candidate candidate =
-        new Candidate(
+    SelectableClass candidate =
+        new SelectableClass(
             Program.file("com.acme.Import"),
             false,
             () -> {

@@ -15,7 +15,7 @@ import org.junit.Test;
 public class SelectorsTest {
   private static List<String> matching(Selectors selectors, String className, String method)
       throws Exception {
-    Candidate candidate = Program.candidate(className);
+    SelectableClass candidate = Program.candidate(className);
     List<String> matching = new ArrayList<>();
     for (MethodFacts each : candidate.file().methods) {
       if (each.name.equals(method)) {

@@ -61,7 +61,7 @@ public class GateTest {
       }
     }
 
-    long heldBack(ProbeKind kind) {
+    long suppressed(ProbeKind kind) {
       return method.gateWord(Gate.filtered(kind));
     }
 
@@ -75,12 +75,12 @@ public class GateTest {
   }
 
   @Test
-  public void withoutAConditionNothingIsHeldBack() throws Exception {
+  public void withoutAConditionNothingIsSuppressed() throws Exception {
     Target target = target("");
     target.call(100, 1, "a");
     target.call(10, -1, "a");
     for (ProbeKind kind : ProbeKind.values()) {
-      assertEquals(0, target.heldBack(kind));
+      assertEquals(0, target.suppressed(kind));
     }
   }
 
@@ -88,11 +88,11 @@ public class GateTest {
   public void ofEveryHundredCallsOneFiresWithAllItsProbes() throws Exception {
     Target target = target(" every 100");
     target.call(1_000, 1, "a");
-    assertEquals(990, target.heldBack(ProbeKind.ENTRY));
-    assertEquals(990, target.heldBack(ProbeKind.RETURN));
-    assertEquals(0, target.heldBack(ProbeKind.THROW));
+    assertEquals(990, target.suppressed(ProbeKind.ENTRY));
+    assertEquals(990, target.suppressed(ProbeKind.RETURN));
+    assertEquals(0, target.suppressed(ProbeKind.THROW));
     target.call(50, -1, "a");
-    assertEquals("the 1,001st call fires", 49, target.heldBack(ProbeKind.THROW));
+    assertEquals("the 1,001st call fires", 49, target.suppressed(ProbeKind.THROW));
   }
 
   @Test
@@ -101,9 +101,9 @@ public class GateTest {
     long start = System.nanoTime();
     target.call(1_000, 1, "a");
     long seconds = 1 + (System.nanoTime() - start) / 1_000_000_000L;
-    long fired = 1_000 - target.heldBack(ProbeKind.RETURN);
+    long fired = 1_000 - target.suppressed(ProbeKind.RETURN);
     assertTrue(fired + " fired", fired >= 50 && fired <= 50 * (seconds + 1));
-    assertEquals(target.heldBack(ProbeKind.ENTRY), target.heldBack(ProbeKind.RETURN));
+    assertEquals(target.suppressed(ProbeKind.ENTRY), target.suppressed(ProbeKind.RETURN));
   }
 
   @Test
@@ -111,14 +111,14 @@ public class GateTest {
     Target target = target(" when duration > 60s");
     target.call(100, 1, "a");
     target.call(10, -1, "a");
-    assertEquals(100, target.heldBack(ProbeKind.RETURN));
-    assertEquals(10, target.heldBack(ProbeKind.THROW));
+    assertEquals(100, target.suppressed(ProbeKind.RETURN));
+    assertEquals(10, target.suppressed(ProbeKind.THROW));
     target.set(Gate.LEAST_DURATION, 0);
     target.call(100, 1, "a");
-    assertEquals(100, target.heldBack(ProbeKind.RETURN));
+    assertEquals(100, target.suppressed(ProbeKind.RETURN));
     target.set(Gate.EVERY, 4);
     target.call(100, 1, "a");
-    assertEquals(175, target.heldBack(ProbeKind.RETURN));
+    assertEquals(175, target.suppressed(ProbeKind.RETURN));
   }
 
   @Test
@@ -126,7 +126,7 @@ public class GateTest {
     Target target = target(" when duration >= 0ns every 10");
     target.set(Gate.LEAST_DURATION, 1);
     target.call(100, 1, "a");
-    assertEquals(90, target.heldBack(ProbeKind.RETURN));
+    assertEquals(90, target.suppressed(ProbeKind.RETURN));
   }
 
   @Test
@@ -137,10 +137,10 @@ public class GateTest {
     target.call(13, 6, "b");
     target.call(17, 6, null);
     for (ProbeKind kind : EnumSet.of(ProbeKind.ENTRY, ProbeKind.RETURN)) {
-      assertEquals(11 + 13 + 17, target.heldBack(kind));
+      assertEquals(11 + 13 + 17, target.suppressed(kind));
     }
     target.call(19, -1, "a");
-    assertEquals(19, target.heldBack(ProbeKind.THROW));
+    assertEquals(19, target.suppressed(ProbeKind.THROW));
   }
 
   @Test
@@ -150,8 +150,8 @@ public class GateTest {
     target.call(5, 8, "a");
     target.call(7, -1, "b");
     target.call(11, -1, "c");
-    assertEquals(5, target.heldBack(ProbeKind.RETURN));
-    assertEquals(11, target.heldBack(ProbeKind.THROW));
+    assertEquals(5, target.suppressed(ProbeKind.RETURN));
+    assertEquals(11, target.suppressed(ProbeKind.THROW));
   }
 
   @Test
@@ -164,9 +164,9 @@ public class GateTest {
       target.call(5, 1, "ab");
       target.call(7, 1, null);
     }
-    assertEquals(5 + 7, equal.heldBack(ProbeKind.RETURN));
-    assertEquals(3 + 7, unequal.heldBack(ProbeKind.RETURN));
-    assertEquals(3 + 5, isNull.heldBack(ProbeKind.RETURN));
+    assertEquals(5 + 7, equal.suppressed(ProbeKind.RETURN));
+    assertEquals(3 + 7, unequal.suppressed(ProbeKind.RETURN));
+    assertEquals(3 + 5, isNull.suppressed(ProbeKind.RETURN));
   }
 
   @Test
@@ -174,7 +174,7 @@ public class GateTest {
     for (ProbeKind kind : ProbeKind.values()) {
       Target target = new Target(" every 2", EnumSet.of(kind));
       target.call(10, kind == ProbeKind.THROW ? -1 : 1, "a");
-      assertEquals(5, target.heldBack(kind));
+      assertEquals(5, target.suppressed(kind));
     }
   }
 }

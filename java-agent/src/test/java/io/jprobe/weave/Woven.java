@@ -20,7 +20,11 @@ final class Woven extends ClassLoader {
   static synchronized void bindFire() throws Exception {
     if (!isBound) {
       PublishedClass.loadNative();
-      FireBinding.bind(FireBinding.install(PublishedClass.classFile("java.jprobe.Fire")), 128);
+      Class<?> fire = null;
+      for (String name : FireBinding.CLASSES) {
+        fire = FireBinding.define(name, PublishedClass.classFile(name.replace('/', '.')));
+      }
+      FireBinding.bind(fire, 128);
       isBound = true;
     }
   }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The parent may be open to every user. So a directory is swept only if it has our kind of name,
- * our user as its owner and its parent's file system. These checks never ask the directory's own
- * file system: one that a user serves (FUSE) can answer anything, or never.
+ * The parent may be writable by every user. So a directory is removed only if its name has our
+ * format, its owner is our user and its file system is its parent's. These checks never query the
+ * directory's own file system: one that a user serves (FUSE) can return anything, or not return.
  */
 #define _GNU_SOURCE
-#include "sweep.h"
+#include "stale.h"
 
 #include "file_at.h"
 
@@ -26,10 +26,10 @@
 #define DIGITS "0123456789"
 #define RANDOM_DIGITS 16
 
-/* A directory without its final name after this time will never get one: its maker was killed. */
+/* Time in s after which a directory without its final name is stale: its creator was killed. */
 #define UNFINISHED_SECONDS 60
 
-/* statx(2) and its structure, which only recent C libraries have. */
+/* statx(2) and its structure, which older C libraries do not have. */
 #define STATX_TYPE_MODE_UID_MTIME 0x4b
 
 struct kernel_time {
@@ -51,11 +51,12 @@ struct kernel_status {
 
 _Static_assert(sizeof(struct kernel_status) == 256, "the kernel writes 256 bytes");
 
-#define MOST_ENTRIES 100000
-#define MOST_CPU_NS 50000000
+/* Limits of one sweep. */
+#define MAX_ENTRIES 100000
+#define MAX_CPU_NS 50000000
 #define ENTRIES_PER_CLOCK 64
 
-/* ---- removing ---- */
+/* ---- removal ---- */
 
 /* Accepts "<digits>.so", both names of the control gateway's file and that of its request, and the
  * agent's native library while it is loaded. */
@@ -68,7 +69,7 @@ static int is_ours(const char *name)
 	       strcmp(name, "libjprobe.so") == 0;
 }
 
-void remove_open(int directory, int parent, const char *name)
+void remove_stub_directory(int directory, int parent, const char *name)
 {
 	DIR *entries = fdopendir(directory);
 	struct dirent *entry;
@@ -83,7 +84,7 @@ void remove_open(int directory, int parent, const char *name)
 		close(directory);
 }
 
-/* ---- sweeping ---- */
+/* ---- stale directories ---- */
 
 /* Accepts "jprobe-<pid>-<16 hexadecimal digits>". */
 static int is_name(const char *name)
@@ -100,13 +101,13 @@ static int is_name(const char *name)
 	return strspn(name, DIGITS "abcdef") == RANDOM_DIGITS && !name[RANDOM_DIGITS];
 }
 
-static int is_of_our_kind(const char *name)
+static int is_directory_name(const char *name)
 {
 	return is_name(name) || (name[0] == '.' && is_name(name + 1));
 }
 
-/* Reads the status without asking any file system. Returns 0, or -1 with errno. */
-static int look_from_outside(int parent, const char *name, struct kernel_status *status)
+/* Reads the cached status, without a query to the file system. Returns 0, or -1 with errno. */
+static int cached_status(int parent, const char *name, struct kernel_status *status)
 {
 	return (int)syscall(SYS_statx, parent, name,
 			    AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT |
@@ -118,15 +119,14 @@ static int is_left_by_this_user(int parent, const char *name)
 {
 	struct kernel_status around, status;
 
-	return !look_from_outside(parent, "", &around) &&
-	       !look_from_outside(parent, name, &status) && S_ISDIR(status.mode) &&
-	       status.uid == geteuid() && status.major == around.major &&
+	return !cached_status(parent, "", &around) && !cached_status(parent, name, &status) &&
+	       S_ISDIR(status.mode) && status.uid == geteuid() && status.major == around.major &&
 	       status.minor == around.minor &&
 	       (name[0] != '.' || status.modified.seconds < time(NULL) - UNFINISHED_SECONDS);
 }
 
 /* Removes the directory if it belongs to our user and no process holds its lock. */
-static void sweep_one(int parent, const char *name)
+static void remove_if_stale(int parent, const char *name)
 {
 	struct stat named, held;
 	int directory;
@@ -136,10 +136,10 @@ static void sweep_one(int parent, const char *name)
 	directory = open_directory_at(parent, name);
 	if (directory < 0)
 		return;
-	if (!flock(directory, LOCK_EX | LOCK_NB) && !look_at(directory, "", &held) &&
-	    !look_at(parent, name, &named) && is_same_file(&held, &named) &&
+	if (!flock(directory, LOCK_EX | LOCK_NB) && !status_at(directory, "", &held) &&
+	    !status_at(parent, name, &named) && is_same_file(&held, &named) &&
 	    held.st_uid == geteuid())
-		remove_open(directory, parent, name);
+		remove_stub_directory(directory, parent, name);
 	else
 		close(directory);
 }
@@ -153,17 +153,17 @@ static int64_t cpu_ns(void)
 	return used.tv_sec * INT64_C(1000000000) + used.tv_nsec;
 }
 
-void sweep(const char *parent_path)
+void remove_stale_directories(const char *parent_path)
 {
 	DIR *entries = opendir(parent_path);
-	int64_t end = cpu_ns() + MOST_CPU_NS;
+	int64_t end = cpu_ns() + MAX_CPU_NS;
 	struct dirent *entry;
 
 	if (!entries)
 		return;
-	for (int i = 1; i <= MOST_ENTRIES && (entry = readdir(entries)); i++) {
-		if (is_of_our_kind(entry->d_name))
-			sweep_one(dirfd(entries), entry->d_name);
+	for (int i = 1; i <= MAX_ENTRIES && (entry = readdir(entries)); i++) {
+		if (is_directory_name(entry->d_name))
+			remove_if_stale(dirfd(entries), entry->d_name);
 		if (i % ENTRIES_PER_CLOCK == 0 && cpu_ns() > end)
 			break;
 	}

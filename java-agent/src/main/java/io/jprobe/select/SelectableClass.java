@@ -6,7 +6,7 @@ import java.util.Set;
 import java.util.function.Supplier;
 
 /** A class as selectors see it. For one thread. */
-public final class Candidate {
+public final class SelectableClass {
   private final ClassFile file;
   private final String name;
   private final boolean inJdk;
@@ -20,7 +20,7 @@ public final class Candidate {
    *     implements, directly or not, without the class itself; asked once at most, and only if a
    *     selector must know
    */
-  public Candidate(ClassFile file, boolean inJdk, Supplier<Set<String>> supertypes) {
+  public SelectableClass(ClassFile file, boolean inJdk, Supplier<Set<String>> supertypes) {
     this.file = file;
     this.name = file.name();
     this.inJdk = inJdk;

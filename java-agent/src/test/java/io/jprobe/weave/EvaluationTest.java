@@ -18,7 +18,7 @@ import org.junit.BeforeClass;
 import org.junit.Test;
 
 /** Captured paths that lead through calls of traced methods, whose paths do so in turn. */
-public class FollowingTest {
+public class EvaluationTest {
   /** What is woven: with the selectors used here each of the three methods calls the other two. */
   public static class Person implements Callable<Integer> {
     static int named;
@@ -78,7 +78,7 @@ public class FollowingTest {
     person = (Callable<?>) loader.loadClass(NAME).getConstructor().newInstance();
   }
 
-  private List<Long> heldBack(String method) {
+  private List<Long> suppressed(String method) {
     return EnumSet.allOf(ProbeKind.class).stream()
         .map(kind -> methods.get(method).gateWord(Gate.filtered(kind)))
         .collect(Collectors.toList());
@@ -90,8 +90,8 @@ public class FollowingTest {
     for (int round = 1; round <= 1_000; round++) {
       // The program's own call of each, and two of toString, which calls both.
       assertEquals((10_000 * 2 + 100 * 3 + 3) * round, person.call());
-      assertEquals(List.of(2L * round, 2L * round, 0L), heldBack("name()Ljava/lang/String;"));
-      assertEquals(List.of(2L * round, 2L * round, 0L), heldBack("age()I"));
+      assertEquals(List.of(2L * round, 2L * round, 0L), suppressed("name()Ljava/lang/String;"));
+      assertEquals(List.of(2L * round, 2L * round, 0L), suppressed("age()I"));
     }
   }
 
@@ -101,15 +101,15 @@ public class FollowingTest {
         "**Person#name when this.toString() != 'x';**Person#age when return > 3 and this.toString()"
             + " == null");
     assertEquals(10_000 * 2 + 100 * 3 + 3, person.call());
-    assertEquals(List.of(2L, 2L, 0L), heldBack("name()Ljava/lang/String;"));
+    assertEquals(List.of(2L, 2L, 0L), suppressed("name()Ljava/lang/String;"));
     // A condition on what is returned is decided at the end, and has no entry probe.
-    assertEquals(List.of(0L, 3L, 0L), heldBack("age()I"));
+    assertEquals(List.of(0L, 3L, 0L), suppressed("age()I"));
   }
 
   @Test
   public void methodsWithoutPathsFireNothingThen() throws Exception {
     weave("**Person#name(me=this.toString());**Person#age");
     assertEquals(10_000 + 100 * 2 + 2, person.call());
-    assertEquals(List.of(1L, 1L, 0L), heldBack("age()I"));
+    assertEquals(List.of(1L, 1L, 0L), suppressed("age()I"));
   }
 }

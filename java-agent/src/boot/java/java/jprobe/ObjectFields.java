@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+package java.jprobe;
+
+import jdk.internal.misc.Unsafe;
+
+/**
+ * Reads fields of any object by their offset, for fields that woven code may not name because they
+ * are private to another class. The object must be an instance of the class that declares the
+ * field.
+ */
+abstract class ObjectFields {
+  static final Unsafe UNSAFE = Unsafe.getUnsafe();
+
+  /** Read instead of calling Thread.getId(), which applications can override before JDK 19. */
+  private static final long THREAD_ID = UNSAFE.objectFieldOffset(Thread.class, "tid");
+
+  ObjectFields() {}
+
+  /** Returns the Java thread ID of the calling thread. */
+  public static long threadId() {
+    return UNSAFE.getLong(Thread.currentThread(), THREAD_ID);
+  }
+
+  /** Returns the offset of a field. Throws InternalError if the class does not declare it. */
+  public static long offset(Class<?> declaring, String field) {
+    return UNSAFE.objectFieldOffset(declaring, field);
+  }
+
+  public static boolean fieldBoolean(Object object, long offset) {
+    return UNSAFE.getBoolean(object, offset);
+  }
+
+  public static byte fieldByte(Object object, long offset) {
+    return UNSAFE.getByte(object, offset);
+  }
+
+  public static short fieldShort(Object object, long offset) {
+    return UNSAFE.getShort(object, offset);
+  }
+
+  public static char fieldChar(Object object, long offset) {
+    return UNSAFE.getChar(object, offset);
+  }
+
+  public static int fieldInt(Object object, long offset) {
+    return UNSAFE.getInt(object, offset);
+  }
+
+  public static long fieldLong(Object object, long offset) {
+    return UNSAFE.getLong(object, offset);
+  }
+
+  public static float fieldFloat(Object object, long offset) {
+    return UNSAFE.getFloat(object, offset);
+  }
+
+  public static double fieldDouble(Object object, long offset) {
+    return UNSAFE.getDouble(object, offset);
+  }
+
+  public static Object fieldReference(Object object, long offset) {
+    return UNSAFE.getReference(object, offset);
+  }
+}
