@@ -12,13 +12,14 @@ import java.util.Map;
 import java.util.stream.Collectors;
 
 /**
- * Has the JVM show the class files of loaded classes, and change none of them. It shows classes
- * only to retransform them, which would throw away what was compiled of each; but it shows all of
- * them before it changes the first. The last one here is a class of ours, for which it gets back
- * what is no class file, so that it gives up at that point (measured on JDK 17 and 25).
+ * Reads the class files of loaded classes from the JVM without changing any class. The JVM passes
+ * class files to transformers only for a retransformation, which would discard the compiled code.
+ * But it passes all of them before it changes the first class. So the last class is one of the
+ * agent, for which the transformer returns an invalid class file, and the JVM gives up at that
+ * point (measured on JDK 17 and 25).
  */
-final class Showing {
-  /** What a retransformation ends with. Linked, which a JVM with JDK-8277444 needs. */
+final class ClassFileReader {
+  /** The last class of a retransformation; linked, because of JDK-8277444. */
   private static final class Last {
     static {
       linked = true;
@@ -27,76 +28,76 @@ final class Showing {
 
   private static boolean linked;
 
-  static final byte[] NO_CLASS_FILE = new byte[8];
+  static final byte[] INVALID_CLASS_FILE = new byte[8];
 
   private final Instrumentation instrumentation;
   private final Thread thread = Thread.currentThread();
-  private final Map<Class<?>, byte[]> shown = new IdentityHashMap<>();
+  private final Map<Class<?>, byte[]> classFiles = new IdentityHashMap<>();
   private Class<?> latest;
-  private boolean cameToLast;
+  private boolean hasReachedLast;
 
-  Showing(Instrumentation instrumentation) {
+  ClassFileReader(Instrumentation instrumentation) {
     this.instrumentation = instrumentation;
     if (!linked) {
       new Last();
     }
   }
 
-  /** Whether what this thread's transformer is asked about now is shown, and not retransformed. */
-  boolean isUnderWay() {
+  /** Returns true if the classes that this thread passes to the transformer are only read. */
+  boolean isReading() {
     return Thread.currentThread() == thread;
   }
 
-  /** The transformer's answer. */
-  byte[] take(Class<?> type, byte[] classFile) {
+  /** Takes a class file, and returns the transformer's answer. */
+  byte[] accept(Class<?> type, byte[] classFile) {
     if (type == Last.class) {
-      cameToLast = true;
-      return NO_CLASS_FILE;
+      hasReachedLast = true;
+      return INVALID_CLASS_FILE;
     }
-    shown.put(type, ParameterNames.complete(type, classFile, MethodParameters.NONE));
+    classFiles.put(type, ParameterNames.complete(type, classFile, MethodParameters.NONE));
     latest = type;
     return null;
   }
 
-  /** The class files of those classes that the JVM shows; a line in the log for each other. */
-  Map<Class<?>, byte[]> of(List<Class<?>> classes) {
-    show(classes);
-    return Collections.unmodifiableMap(shown);
+  /** Returns the class files that can be read, and logs the classes for which they cannot. */
+  Map<Class<?>, byte[]> read(List<Class<?>> classes) {
+    readAll(classes);
+    return Collections.unmodifiableMap(classFiles);
   }
 
-  private void show(List<Class<?>> classes) {
+  private void readAll(List<Class<?>> classes) {
     if (classes.isEmpty()) {
       return;
     }
     List<Class<?>> all = new ArrayList<>(classes);
     all.add(Last.class);
-    cameToLast = false;
+    hasReachedLast = false;
     latest = null;
     Throwable problem = null;
     try {
       instrumentation.retransformClasses(all.toArray(new Class<?>[0]));
     } catch (Throwable e) {
-      // Always; what matters is whether it came before the last.
+      // Always thrown. It is expected once the JVM has reached the last class.
       problem = e;
     }
-    if (cameToLast) {
+    if (hasReachedLast) {
       return;
     }
     if (classes.size() == 1) {
-      shown.remove(classes.get(0));
+      classFiles.remove(classes.get(0));
       Log.line(
           "class "
               + classes.get(0).getName()
-              + " has no probes, the JVM does not show it: "
+              + " has no probes, because its class file cannot be read: "
               + Log.describe(problem));
       return;
     }
-    // One class that cannot be linked is enough for the JVM to show no more: the one that it was to
-    // show next, or has just shown.
+    // The JVM stops at one class that cannot be linked: the next one, or the one that it has passed
+    // last.
     Class<?> suspect = latest;
     classes.stream()
-        .filter(type -> type == suspect || !shown.containsKey(type))
+        .filter(type -> type == suspect || !classFiles.containsKey(type))
         .collect(Collectors.toList())
-        .forEach(one -> show(List.of(one)));
+        .forEach(one -> readAll(List.of(one)));
   }
 }

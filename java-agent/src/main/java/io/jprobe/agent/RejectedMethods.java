@@ -13,65 +13,65 @@ import java.util.Map;
 import java.util.function.BooleanSupplier;
 
 /**
- * Finds the methods for which the JVM refuses a woven class, so that they cost the others nothing.
- * It says no more than that it refuses the class; so the class is woven with some of the methods
- * and with others, by halves. Our weaving is meant to give no cause; another agent may, that cannot
- * cope with what we have woven.
+ * Finds the methods because of which the JVM rejects a woven class, so that the others can be
+ * woven. The JVM reports only that it rejects the class, so the class is woven with subsets of the
+ * methods, found by halving. The cause can be another agent that cannot process woven code.
  */
-final class GuiltyMethods {
+final class RejectedMethods {
   /**
-   * Of one class. One method in a thousand is found in 22 tries, each of which may be a safepoint;
-   * what has not been tried by the last is not woven.
+   * Maximum number of attempts for one class; methods that were not tried by then are not woven.
+   * One method in a thousand is found in 22 attempts, each of which may be a safepoint.
    */
-  private static final int MOST_TRIES = 64;
+  private static final int MAX_ATTEMPTS = 64;
 
   private final TracedClass traced;
-  private final BooleanSupplier attempt;
-  private final Map<TracedMethod, EnumSet<ProbeKind>> good = new LinkedHashMap<>();
-  private final Map<TracedMethod, EnumSet<ProbeKind>> refused = new LinkedHashMap<>();
-  private int tries;
+  private final BooleanSupplier jvm;
+  private final Map<TracedMethod, EnumSet<ProbeKind>> accepted = new LinkedHashMap<>();
+  private final Map<TracedMethod, EnumSet<ProbeKind>> rejected = new LinkedHashMap<>();
+  private int attempts;
 
   /**
-   * @param attempt has the JVM take the class with what is armed of it, and says whether it did
+   * @param jvm retransforms the class with its armed probes, and returns true if the JVM accepts it
    */
-  GuiltyMethods(TracedClass traced, BooleanSupplier attempt) {
+  RejectedMethods(TracedClass traced, BooleanSupplier jvm) {
     this.traced = traced;
-    this.attempt = attempt;
+    this.jvm = jvm;
   }
 
-  /** Whether one method can be to blame for what the JVM has said. */
-  static boolean mayBeBehind(Throwable problem) {
+  /** Returns true if a single method can cause this error of the JVM. */
+  static boolean canCause(Throwable problem) {
     return problem instanceof LinkageError || problem instanceof InternalError;
   }
 
   /**
-   * Marks the methods that are to blame, and has the class woven with the others.
+   * Marks the methods that the JVM rejects, and weaves the class with the others.
    *
-   * @param reason what the JVM has said of the class with all that is armed now
-   * @return whether that succeeded; if not, the class as it is cannot be woven, and is not
+   * @param reason the JVM's error for the class with all armed probes
+   * @return true if that succeeded; otherwise nothing of the class is woven
    */
-  boolean areLeftOut(String reason) {
+  boolean exclude(String reason) {
     Map<TracedMethod, EnumSet<ProbeKind>> all = traced.armed();
     List<TracedMethod> suspects = new ArrayList<>(traced.methods());
     suspects.retainAll(all.keySet());
-    // What the JVM has taken stays woven meanwhile, so that none of its hits are missed.
+    // Probes that the JVM has accepted before stay woven during the search, so none of their hits
+    // is missed.
     traced.woven().forEach((method, kinds) -> keep(method, kinds, all));
-    suspects.removeIf(method -> all.get(method).equals(good.get(method)));
-    // What it refuses without any probe, it refuses for another reason.
-    if (all.isEmpty() || suspects.isEmpty() || good.isEmpty() && !isTaken(Map.of())) {
+    suspects.removeIf(method -> all.get(method).equals(accepted.get(method)));
+    // If the JVM rejects the class without any probe, no method is the cause.
+    if (all.isEmpty() || suspects.isEmpty() || accepted.isEmpty() && !isAccepted(Map.of())) {
       traced.arm(all);
       return false;
     }
     search(suspects, all);
-    String together = refused.size() > 1 ? ", alone or together with others" : "";
-    refused.forEach(
+    String together = rejected.size() > 1 ? ", alone or together with others" : "";
+    rejected.forEach(
         (method, kinds) ->
-            method.refuse(kinds, "the JVM refuses the class with it" + together + ": " + reason));
-    // What is armed is what is wanted: those that are marked are left out as the class is woven.
-    if (isTaken(all)) {
+            method.reject(kinds, "the JVM rejects the class with it" + together + ": " + reason));
+    // All wanted probes stay armed: the weaver leaves out the methods that are marked.
+    if (isAccepted(all)) {
       return true;
     }
-    isTaken(Map.of());
+    isAccepted(Map.of());
     traced.arm(all);
     return false;
   }
@@ -79,44 +79,45 @@ final class GuiltyMethods {
   private void keep(
       TracedMethod method, EnumSet<ProbeKind> kinds, Map<TracedMethod, EnumSet<ProbeKind>> all) {
     if (all.containsKey(method) && all.get(method).containsAll(kinds)) {
-      good.put(method, kinds);
+      accepted.put(method, kinds);
     }
   }
 
-  /** Of these the JVM has refused some, together with what is good. */
-  private void search(List<TracedMethod> some, Map<TracedMethod, EnumSet<ProbeKind>> all) {
-    if (some.size() == 1 || tries >= MOST_TRIES) {
-      some.forEach(method -> refused.put(method, all.get(method)));
+  /** Searches methods of which the JVM rejects some, together with the accepted ones. */
+  private void search(List<TracedMethod> suspects, Map<TracedMethod, EnumSet<ProbeKind>> all) {
+    if (suspects.size() == 1 || attempts >= MAX_ATTEMPTS) {
+      suspects.forEach(method -> rejected.put(method, all.get(method)));
       return;
     }
-    List<TracedMethod> first = some.subList(0, some.size() / 2);
-    List<TracedMethod> second = some.subList(some.size() / 2, some.size());
-    if (isGood(first, all)) {
+    List<TracedMethod> first = suspects.subList(0, suspects.size() / 2);
+    List<TracedMethod> second = suspects.subList(suspects.size() / 2, suspects.size());
+    if (isAccepted(first, all)) {
       search(second, all);
       return;
     }
     search(first, all);
-    if (!isGood(second, all)) {
+    if (!isAccepted(second, all)) {
       search(second, all);
     }
   }
 
-  private boolean isGood(Collection<TracedMethod> more, Map<TracedMethod, EnumSet<ProbeKind>> all) {
-    if (tries >= MOST_TRIES) {
+  private boolean isAccepted(
+      Collection<TracedMethod> more, Map<TracedMethod, EnumSet<ProbeKind>> all) {
+    if (attempts >= MAX_ATTEMPTS) {
       return false;
     }
-    Map<TracedMethod, EnumSet<ProbeKind>> candidate = new LinkedHashMap<>(good);
-    more.forEach(method -> candidate.put(method, all.get(method)));
-    boolean isTaken = isTaken(candidate);
-    if (isTaken) {
-      good.putAll(candidate);
+    Map<TracedMethod, EnumSet<ProbeKind>> together = new LinkedHashMap<>(accepted);
+    more.forEach(method -> together.put(method, all.get(method)));
+    boolean isAccepted = isAccepted(together);
+    if (isAccepted) {
+      accepted.putAll(together);
     }
-    return isTaken;
+    return isAccepted;
   }
 
-  private boolean isTaken(Map<TracedMethod, EnumSet<ProbeKind>> methods) {
-    tries++;
+  private boolean isAccepted(Map<TracedMethod, EnumSet<ProbeKind>> methods) {
+    attempts++;
     traced.arm(methods);
-    return attempt.getAsBoolean();
+    return jvm.getAsBoolean();
   }
 }

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
-/** A class that waits to be read. */
-final class Offer {
-  private static final long PATIENCE_NANOS = 5_000_000_000L;
+/** A class file that waits to be read. */
+final class QueuedClass {
+  private static final long TIMEOUT_NANOS = 5_000_000_000L;
 
   final byte[] classFile;
   final boolean inJdk;
   private final long since = System.nanoTime();
 
-  Offer(byte[] classFile, boolean inJdk) {
+  QueuedClass(byte[] classFile, boolean inJdk) {
     this.classFile = classFile;
     this.inJdk = inJdk;
   }
 
-  /** Whether the class, if it is not defined by now, will not be. */
-  boolean isStale() {
-    return System.nanoTime() - since > PATIENCE_NANOS;
+  /** Returns true if the class, provided that it is not defined yet, will not be any more. */
+  boolean isExpired() {
+    return System.nanoTime() - since > TIMEOUT_NANOS;
   }
 }

@@ -6,46 +6,46 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 
 /**
- * Classes that wait to be read. They arrive in bursts, from the threads that load them; a burst is
- * over when no class has come for a while, or the first has waited for long.
+ * The queue of classes that wait to be read. The threads that load classes add them in bursts. A
+ * burst is over when no class was added for a while, or the first has waited for too long.
  */
-final class Offers {
+final class QueuedClasses {
   private static final long QUIET_NANOS = 100_000_000L;
-  private static final long PATIENCE_NANOS = 400_000_000L;
+  private static final long MAX_WAIT_NANOS = 400_000_000L;
   private static final long RETRY_NANOS = 1_000_000_000L;
 
-  // All guarded by this.
-  private final Map<ClassKey, Offer> waiting = new LinkedHashMap<>();
+  // Guarded by this.
+  private final Map<ClassKey, QueuedClass> waiting = new LinkedHashMap<>();
   private long first;
   private long last;
 
-  synchronized void add(ClassKey key, Offer offer) {
+  synchronized void add(ClassKey key, QueuedClass queued) {
     last = System.nanoTime();
     if (waiting.isEmpty()) {
       first = last;
       Semaphores.wake();
     }
-    waiting.putIfAbsent(key, offer);
+    waiting.putIfAbsent(key, queued);
   }
 
-  /** Takes the burst, if it is over. The map is the caller's own. */
-  synchronized Map<ClassKey, Offer> takeDue() {
+  /** Removes and returns the burst, if it is over; otherwise an empty map. */
+  synchronized Map<ClassKey, QueuedClass> takeDue() {
     if (waiting.isEmpty()) {
       return new LinkedHashMap<>();
     }
     long now = System.nanoTime();
-    if (now - last < QUIET_NANOS && now - first < PATIENCE_NANOS) {
+    if (now - last < QUIET_NANOS && now - first < MAX_WAIT_NANOS) {
       return new LinkedHashMap<>();
     }
-    Map<ClassKey, Offer> due = new LinkedHashMap<>(waiting);
+    Map<ClassKey, QueuedClass> due = new LinkedHashMap<>(waiting);
     waiting.clear();
     return due;
   }
 
-  /** Gives back what could not be published; the next try comes in the next second. */
-  synchronized void putBack(Map<ClassKey, Offer> taken) {
+  /** Adds classes again that could not be published. The retry follows within a second. */
+  synchronized void putBack(Map<ClassKey, QueuedClass> taken) {
     taken.forEach(waiting::putIfAbsent);
-    first = System.nanoTime() + RETRY_NANOS - PATIENCE_NANOS;
+    first = System.nanoTime() + RETRY_NANOS - MAX_WAIT_NANOS;
     last = first;
   }
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-package io.jprobe.catalog;
+package io.jprobe.guard;
 
 import io.jprobe.stub.Cpus;
 
-/** The CPU time that the program can get, and has got lately, as it was last looked at. */
+/** CPU time available to the program and used by it, as of the last poll. */
 final class CpuTime {
-  /** Reading quotas takes a tenth of a millisecond. */
+  /** Polling interval of the quotas. Reading them costs 0.1 ms. */
   private static final long PERIOD_NANOS = 1_000_000_000L;
 
-  /** Where nobody listens, only those who ask for the limit learn of it. */
-  private static final long CALM_PERIOD_NANOS = 10 * PERIOD_NANOS;
+  /** The interval while no tracer is attached: then only clients that query the limit see it. */
+  private static final long IDLE_PERIOD_NANOS = 10 * PERIOD_NANOS;
 
   private final Cpus cpus;
   private final CostWindow window = new CostWindow();
@@ -17,38 +17,38 @@ final class CpuTime {
   private long available = Cpus.UNLIMITED;
   private long readAt;
   private long used;
-  private long notedAt;
+  private long polledAt;
 
   CpuTime(Cpus cpus) {
     this.cpus = cpus;
   }
 
-  /** Notes what has been used since the last time, and reads anew what can be got, if it is due. */
-  void look(long now, boolean isAwake) {
-    if (!isKnown || now - readAt >= (isAwake ? PERIOD_NANOS : CALM_PERIOD_NANOS)) {
+  /** Records the CPU time used since the last poll, and rereads the available one when due. */
+  void poll(long now, boolean isAwake) {
+    if (!isKnown || now - readAt >= (isAwake ? PERIOD_NANOS : IDLE_PERIOD_NANOS)) {
       readAt = now;
       available = cpus.available();
     }
     long total = cpus.used();
     if (isKnown) {
-      window.spread(notedAt, now, Math.max(total - used, 0));
+      window.spread(polledAt, now, Math.max(total - used, 0));
     }
     isKnown = true;
     used = total;
-    notedAt = now;
+    polledAt = now;
   }
 
-  /** In a second, in ns; {@link Cpus#UNLIMITED} where that is not known. */
+  /** Returns the available CPU time in ns per second; {@link Cpus#UNLIMITED} if unknown. */
   long available() {
     return available;
   }
 
-  /** In the last five seconds, in ns. */
+  /** Returns the CPU time used in the last five seconds, in ns. */
   long used(long now) {
     return window.spentAtLeast(now);
   }
 
-  /** In the last moment, in ns: see {@link CostWindow#spentJustNow}. */
+  /** Returns the CPU time used in the span of {@link CostWindow#spentJustNow}, in ns. */
   long usedJustNow(long now) {
     return window.spentJustNow(now);
   }

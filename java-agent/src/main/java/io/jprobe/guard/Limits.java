@@ -1,121 +1,102 @@
 // SPDX-License-Identifier: Apache-2.0
-package io.jprobe.catalog;
+package io.jprobe.guard;
 
-import io.jprobe.stub.ProbeDefinition;
+import io.jprobe.catalog.LimitProbes;
 import java.nio.ByteBuffer;
-import java.util.ArrayList;
-import java.util.List;
 
 /**
- * What all probes of this JVM together may cost, in percent of one core. Tracers ask for a limit by
- * the one thing that every tracer can do: they attach to a probe that never fires and is named
- * after it. The kernel takes the wish back when they detach, or die.
+ * The limit on the cost of all probes of this JVM together, in percent of one core: the agent's
+ * option, or what tracers request by {@link LimitProbes}.
  */
 public final class Limits {
-  /** What the option is where nobody has given it. */
+  /** Value of the option if it is not given. */
   public static final int DEFAULT = -1;
 
-  /** The limit where neither the option nor a tracer has said another. */
+  /** Limit in percent if neither the option nor a tracer sets one. */
   static final int USUAL = 50;
 
-  private static final int OFF = 0;
+  private static final int OFF = LimitProbes.OFF;
 
   private static final long CORE_NANOS = 1_000_000_000L;
 
   /**
-   * Of the CPU time of the program, probes take one part of so many, unless somebody asks for more
-   * than the usual limit: half of the program's work is then left also while it is woven, unwoven
-   * and compiled anew.
+   * Up to the usual limit, probes may use one part in this many of the program's CPU time. Half of
+   * the program's work then still gets done while methods are woven, unwoven and recompiled.
    */
   private static final int PARTS = 3;
 
   /**
-   * What a program that uses little may spend in any case, in percent of one core: of one that
-   * waits most of the time, probes may take more than all else.
+   * Cost, in percent of one core, that is always allowed. In a program that mostly waits, probes
+   * may cost more than everything else.
    */
-  private static final int LEAST_PERCENT = 5;
-
-  /** Each has a probe, in this order. */
-  static final int[] RUNGS = {
-    OFF, 1, 2, 3, 5, 7, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1600,
-    3200
-  };
-
-  static final String PROVIDER = "jprobe";
-  static final String METHOD = "max_overhead";
+  private static final int MIN_PERCENT = 5;
 
   private final int option;
 
   /**
-   * @param option what the JVM was started with: no tracer gets more; 0 for no limit
+   * @param option the limit that the JVM was started with, which no tracer can raise; 0 for no
+   *     limit
    */
   public Limits(int option) {
     this.option = option;
   }
 
-  static List<ProbeDefinition> definitions() {
-    List<ProbeDefinition> definitions = new ArrayList<>();
-    for (int rung : RUNGS) {
-      definitions.add(
-          new ProbeDefinition(PROVIDER, METHOD + "__" + (rung == OFF ? "off" : rung), List.of()));
-    }
-    return definitions;
-  }
-
   /**
-   * The limit in force: the least that a tracer wants and the option allows; 0 for none.
+   * Returns the limit in force: the lowest that a tracer requests and the option allows; 0 for no
+   * limit.
    *
-   * @param semaphores of the probes
+   * @param semaphores those of {@link LimitProbes}
    */
   int percent(ByteBuffer semaphores) {
-    int wanted = DEFAULT;
-    for (int i = RUNGS.length - 1; i >= 0; i--) {
-      boolean isLeast = RUNGS[i] != OFF || wanted == DEFAULT;
-      if (semaphores.getShort(i * Short.BYTES) != 0 && isLeast) {
-        wanted = RUNGS[i];
+    int requested = DEFAULT;
+    for (int slot = LimitProbes.count() - 1; slot >= 0; slot--) {
+      int step = LimitProbes.percent(slot);
+      boolean isLowest = step != OFF || requested == DEFAULT;
+      if (semaphores.getShort(slot * Short.BYTES) != 0 && isLowest) {
+        requested = step;
       }
     }
-    if (wanted == DEFAULT) {
+    if (requested == DEFAULT) {
       return option == DEFAULT ? USUAL : option;
     }
     if (option <= OFF) {
-      return wanted;
+      return requested;
     }
-    return wanted == OFF ? option : Math.min(wanted, option);
+    return requested == OFF ? option : Math.min(requested, option);
   }
 
   /**
-   * What may be spent in a second, in ns; 0 for no limit.
+   * Returns the allowed cost in ns per second; 0 for no limit.
    *
    * @param percent the limit in force
-   * @param available the CPU time that the program can get in a second, in ns
+   * @param available CPU time available to the program, in ns per second
    */
   static long nanosPerSecond(int percent, long available) {
     if (percent == OFF) {
       return 0;
     }
-    long most =
+    long nanos =
         percent <= USUAL
             ? Math.min(percent * (CORE_NANOS / 100), available / PARTS)
             : percent * (Math.min(available, CORE_NANOS) / 100);
-    return Math.max(most, 1);
+    return Math.max(nanos, 1);
   }
 
   /**
-   * What may be spent of the CPU time that a program has used.
+   * Returns the share of the program's used CPU time that probes may cost, in ns.
    *
    * @param percent the limit in force, other than 0
-   * @param used in ns
-   * @param span in which it has used that, in ns
+   * @param used CPU time that the program has used, in ns
+   * @param span time in which it has used that, in ns
    */
   static long shareOf(int percent, long used, long span) {
     if (percent > USUAL) {
       return Long.MAX_VALUE;
     }
-    return Math.max(used / PARTS, span / 100 * LEAST_PERCENT);
+    return Math.max(used / PARTS, span / 100 * MIN_PERCENT);
   }
 
-  /** What is a fifth more than probes may take of CPU time that was used, in ns. */
+  /** Returns 120% of the share that probes may cost of used CPU time, in ns. */
   static long farAboveShare(long used) {
     return used / PARTS * 6 / 5;
   }

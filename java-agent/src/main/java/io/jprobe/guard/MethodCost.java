@@ -1,77 +1,88 @@
 // SPDX-License-Identifier: Apache-2.0
-package io.jprobe.catalog;
+package io.jprobe.guard;
 
 import io.jprobe.capture.ProbeKind;
+import io.jprobe.catalog.Gate;
+import io.jprobe.catalog.TracedClass;
+import io.jprobe.catalog.TracedMethod;
 
-/** What the probes of one method that is listened to have cost, and whether they rest for it. */
-final class Ledger {
-  /** A method that was throttled is tried again after this long, then after twice as long. */
-  private static final long FIRST_REST_NANOS = 10_000_000_000L;
+/** The cost of the probes of one method that a tracer is attached to, and its throttling. */
+final class MethodCost {
+  /** Backoff of a method that is throttled for the first time; it doubles each time. */
+  private static final long FIRST_BACKOFF_NANOS = 10_000_000_000L;
 
-  private static final long LONGEST_REST_NANOS = 320_000_000_000L;
+  private static final long MAX_BACKOFF_NANOS = 320_000_000_000L;
 
-  /** Deciding to hold a call back takes a few readings of memory, and counting it. */
-  private static final long DECISION_NANOS = 5;
+  /** Cost of deciding that a call is filtered, and of counting it: a few memory reads. */
+  private static final long FILTERED_NANOS = 5;
 
-  /** To find out that nothing may fire any more takes a call of native code, too. */
-  private static final long REFUSAL_NANOS = 15;
+  /** Cost of a throttled call, which also calls native code. */
+  private static final long THROTTLED_NANOS = 15;
 
   final TracedClass traced;
   final TracedMethod method;
   private final long[] fired = new long[ProbeKind.values().length];
   private final long[] filtered = new long[fired.length];
-  private final long[] refused = new long[fired.length];
+  private final long[] throttled = new long[fired.length];
 
-  /** About what the last second has cost: older costs fade. */
+  /** Approximate cost of the last second in ns; older costs decay. */
   private double recent;
 
-  private long restNanos;
-  private long trialBegan;
+  private long backoffNanos;
+  private long trialStart;
   private boolean isOnTrial;
   private long trialCost;
   private long throttledUntil;
   private long costWhenThrottled;
 
-  Ledger(TracedClass traced, TracedMethod method) {
+  MethodCost(TracedClass traced, TracedMethod method) {
     this.traced = traced;
     this.method = method;
     for (ProbeKind kind : method.kinds()) {
       fired[kind.ordinal()] = method.gateWord(Gate.fired(kind));
       filtered[kind.ordinal()] = method.gateWord(Gate.filtered(kind));
-      refused[kind.ordinal()] = method.gateWord(Gate.throttled(kind));
+      throttled[kind.ordinal()] = method.gateWord(Gate.throttled(kind));
     }
   }
 
-  /** What the calls since the last time have cost, in ns. */
-  long settle(long elapsed, long hitNanos, long clockNanos) {
+  /**
+   * Adds the cost of the calls since the last update.
+   *
+   * @param elapsed time since the last update, in ns
+   * @param firingNanos cost of one firing
+   * @param clockNanos cost of one clock read
+   * @return that cost, in ns
+   */
+  long update(long elapsed, long firingNanos, long clockNanos) {
     if (method.isRetired()) {
-      // Its words may be gone.
+      // Its gate may be unmapped.
       return 0;
     }
     long cost = 0;
     boolean hasEntry = false;
     for (ProbeKind kind : method.kinds()) {
       int i = kind.ordinal();
-      long hits = method.gateWord(Gate.fired(kind)) - fired[i];
-      long held = method.gateWord(Gate.filtered(kind)) - filtered[i];
-      long late = method.gateWord(Gate.throttled(kind)) - refused[i];
-      fired[i] += hits;
-      filtered[i] += held;
-      refused[i] += late;
-      hasEntry |= kind == ProbeKind.ENTRY && hits > 0;
-      // An entry reads the clock after its trap, an end before; without an entry the start does.
-      int readings = kind == ProbeKind.ENTRY || hasEntry ? 1 : 2;
-      cost += hits * (hitNanos + readings * clockNanos);
-      cost += late * (REFUSAL_NANOS + readings * clockNanos);
-      boolean isMeasured = method.gateWord(Gate.LEAST_DURATION) > 0;
-      cost += held * (DECISION_NANOS + (isMeasured ? 2 * clockNanos : 0));
+      long newlyFired = method.gateWord(Gate.fired(kind)) - fired[i];
+      long newlyFiltered = method.gateWord(Gate.filtered(kind)) - filtered[i];
+      long newlyThrottled = method.gateWord(Gate.throttled(kind)) - throttled[i];
+      fired[i] += newlyFired;
+      filtered[i] += newlyFiltered;
+      throttled[i] += newlyThrottled;
+      hasEntry |= kind == ProbeKind.ENTRY && newlyFired > 0;
+      // An entry probe reads the clock after its trap, a return or throw probe before. Without an
+      // entry probe, the start of the call reads the clock.
+      int reads = kind == ProbeKind.ENTRY || hasEntry ? 1 : 2;
+      cost += newlyFired * (firingNanos + reads * clockNanos);
+      cost += newlyThrottled * (THROTTLED_NANOS + reads * clockNanos);
+      boolean isTimed = method.gateWord(Gate.LEAST_DURATION) > 0;
+      cost += newlyFiltered * (FILTERED_NANOS + (isTimed ? 2 * clockNanos : 0));
     }
     recent = recent * Math.exp(-elapsed / 1e9) + cost;
     trialCost += cost;
     return cost;
   }
 
-  /** About what the last second has cost, in ns. */
+  /** Returns the approximate cost of the last second, in ns. */
   long recent() {
     return (long) recent;
   }
@@ -80,42 +91,44 @@ final class Ledger {
     return method.isThrottled();
   }
 
-  /** Whether it has never been throttled since somebody listens. */
-  boolean isFirstOffence() {
-    return restNanos == 0;
+  /** Returns true if the method has not been throttled since a tracer attached to it. */
+  boolean isFirstThrottling() {
+    return backoffNanos == 0;
   }
 
+  /** Throttles the method, and starts its backoff. */
   void throttle(long now) {
-    restNanos = restNanos == 0 ? FIRST_REST_NANOS : Math.min(2 * restNanos, LONGEST_REST_NANOS);
-    throttledUntil = now + restNanos;
+    backoffNanos =
+        backoffNanos == 0 ? FIRST_BACKOFF_NANOS : Math.min(2 * backoffNanos, MAX_BACKOFF_NANOS);
+    throttledUntil = now + backoffNanos;
     costWhenThrottled = recent();
     isOnTrial = false;
     method.setThrottled(true);
   }
 
-  /** What its last second before that has cost, in ns. */
+  /** Returns the cost of the last second before the method was throttled, in ns. */
   long costWhenThrottled() {
     return costWhenThrottled;
   }
 
-  long restNanos() {
-    return restNanos;
+  long backoffNanos() {
+    return backoffNanos;
   }
 
-  /** Counts the time for which it has been throttled. */
-  void rest(long elapsed) {
+  /** Adds to the time during which the method was throttled, in ns. */
+  void addThrottledTime(long elapsed) {
     method.setGateWord(Gate.THROTTLED_NANOS, method.gateWord(Gate.THROTTLED_NANOS) + elapsed);
   }
 
-  boolean hasRested(long now) {
+  boolean isBackoffExpired(long now) {
     return now - throttledUntil >= 0;
   }
 
-  /** Weaves it again, on trial. */
-  void tryAgain(long now) {
+  /** Lets the method be woven again, on trial. */
+  void retry(long now) {
     method.setThrottled(false);
     isOnTrial = true;
-    trialBegan = now;
+    trialStart = now;
     trialCost = 0;
     recent = 0;
   }
@@ -125,22 +138,22 @@ final class Ledger {
   }
 
   /**
-   * Whether the trial has failed: it has cost more than it may, and at a rate that cannot last.
+   * Returns true if the trial has failed: its total cost and its rate are both too high.
    *
-   * @param allowed what a trial may cost at least, in ns
-   * @param nanosPerSecond what may be spent for long
+   * @param allowed cost that every trial may reach, in ns
+   * @param nanosPerSecond sustainable cost
    */
-  boolean hasFailed(long now, long allowed, long nanosPerSecond) {
+  boolean hasFailedTrial(long now, long allowed, long nanosPerSecond) {
     return isOnTrial
         && trialCost > allowed
-        && trialCost > nanosPerSecond / 1e9 * (now - trialBegan);
+        && trialCost > nanosPerSecond / 1e9 * (now - trialStart);
   }
 
-  /** A trial that went well for as long as costs are remembered is over. */
-  void endTrial(long now) {
-    if (isOnTrial && now - trialBegan > CostWindow.SPAN_NANOS) {
+  /** Ends a trial that has not failed within the span of the cost window; resets the backoff. */
+  void endTrialIfPassed(long now) {
+    if (isOnTrial && now - trialStart > CostWindow.SPAN_NANOS) {
       isOnTrial = false;
-      restNanos = 0;
+      backoffNanos = 0;
     }
   }
 }
