@@ -54,8 +54,8 @@ def runs_with(target: Process) -> list[str]:
         ),
         (
             "probe=A#b",
-            "jprobe: there is no option 'probe'; there are probes, config, control, dir, string-limit, "
-            "max-methods and max-overhead; the program runs untraced",
+            "jprobe: unknown option 'probe'; expected probes, config, control, dir, string-limit, "
+            "max-methods or max-overhead; the program runs untraced",
         ),
         (
             "probes=PrimeCalls$Orders#place(index=arg0) when index => 5,dir=/tmp",
@@ -75,7 +75,7 @@ def runs_with(target: Process) -> list[str]:
         (
             "config=/no/such/file",
             "jprobe: cannot read config=/no/such/file: /no/such/file (No such file or directory); "
-            "expected a file of selectors, one a line; the program runs untraced",
+            "expected a file of selectors, one per line; the program runs untraced",
         ),
         ("probes=Nowhere#*", "jprobe: selector Nowhere#* has matched no method"),
         (
@@ -102,7 +102,7 @@ def test_of_many_methods_that_a_selector_does_not_fit_ten_are_named(targets: Pat
     selectors = "com.acme.parcels.**#*(n=arg0.nothing)"
     with java(newest_jdk, "-cp", targets, "com.acme.parcels.Parcels", probes=selectors) as target:
         last = target.wait_for_line("jprobe: more ")
-        assert last == "jprobe: more cannot be traced; jcollect probes --all lists them"
+        assert last == "jprobe: more methods cannot be traced; jcollect probes --all lists them"
         assert len(target.err) == 11
         assert all(line.startswith("jprobe: cannot trace com.acme.parcels.") for line in target.err[:10])
 

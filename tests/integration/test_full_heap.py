@@ -76,7 +76,7 @@ class Program:
         wait_until(self.is_original, "the second agent to see the class as it was")
 
     def has_told_why(self) -> bool:
-        reason = "java.lang.OutOfMemoryError: the program has no memory left for it"
+        reason = "java.lang.OutOfMemoryError: the program has no memory left"
         return f"jprobe: cannot weave class {WORK}: {reason}" in self._target.err
 
 

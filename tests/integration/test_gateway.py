@@ -87,7 +87,7 @@ def object_of(gateway: JavaGateway, name: str) -> JavaObject:
 
 
 # Where Py4J's client keeps the answer to itself, it says the second.
-REFUSAL = r"refused: this gateway|does not exist in the JVM"
+REFUSAL = r"rejected: this gateway|does not exist in the JVM"
 
 REFUSED: dict[str, Callable[[JavaGateway], Any]] = {
     "System.exit": lambda g: g.jvm.java.lang.System.exit(3),
@@ -174,7 +174,7 @@ def test_without_the_token_nothing_is_done(jdk: Jdk, targets: Path, tmp_path: Pa
             stranger.entry_point.status()
         with target.client(token="") as stranger, pytest.raises((Py4JError, Py4JNetworkError)):
             stranger.entry_point.status()
-        target.process.wait_for_line("log clients of the control gateway have given a wrong token")
+        target.process.wait_for_line("log clients of the control gateway have sent a wrong token")
         assert "connected" not in target.process.out
         with target.client() as gateway:
             gateway.entry_point.status()
@@ -211,7 +211,7 @@ def test_it_waits_where_the_program_has_no_file_descriptors_left(
             answer: list[bytes] = []
             caller = threading.Thread(target=lambda: answer.append(second.entry_point.status()))
             caller.start()
-            target.process.wait_for_line("log the control gateway cannot take a connection")
+            target.process.wait_for_line("log the control gateway cannot accept a connection")
             assert first.entry_point.unselect("").startswith(b"unselect")
             resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
             caller.join(TIMEOUT_SECONDS)

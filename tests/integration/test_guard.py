@@ -79,8 +79,8 @@ def test_a_torrent_is_throttled_while_it_lasts_and_never_costs_more_than_promise
             # When it calls no more than the guard can bear, the probe comes back by itself.
             target.send("100")
             target.wait_for_line(
-                r"jprobe: throttled Torrent#drop: cost \d+% of a core in the last second, and all probes may "
-                r"cost 5% \(max-overhead\); tried again in 10 s",
+                r"jprobe: throttled Torrent#drop: cost \d+% of a core in the last second, and the limit for "
+                r"all probes is 5% \(max-overhead\); retry in 10 s",
             )
             (told,) = status(target.pid)["collectors"]
             assert {each["probe"]["name"]: each["probe"]["state"] for each in told["probes"]} == {

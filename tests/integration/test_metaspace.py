@@ -21,7 +21,10 @@ from java_target import (
 )
 from prime_calls import run_calls
 
-TOLD = r"jprobe: cannot weave \d+ classes: \d\.\d MiB are left of -XX:MaxMetaspaceSize, and the last 4\.0 are"
+TOLD = (
+    r"jprobe: cannot weave \d+ classes: only \d\.\d MiB of -XX:MaxMetaspaceSize are free; "
+    r"jprobe leaves the last 4\.0 MiB to the application"
+)
 
 
 @pytest.fixture(autouse=True)

@@ -70,8 +70,8 @@ def test_with_a_third_of_a_core_a_program_does_half_of_its_work_in_any_five_seco
     assert told["throttled_methods"] == 1
     (line,) = (line for line in target.err if "throttled" in line)
     assert re.match(
-        r"jprobe: throttled Mill#grain: cost \d+% of a core in the last second, and all probes may cost \d+% "
-        r"\(.*; max-overhead is 50%\); tried again in 10 s",
+        r"jprobe: throttled Mill#grain: cost \d+% of a core in the last second, and the limit for all "
+        r"probes is \d+% \(.*; max-overhead is 50%\); retry in 10 s",
         line,
     )
     assert int(re.search(r"([\d,]+) hits", summary)[1].replace(",", "")) > 10_000  # type: ignore[index]

@@ -56,5 +56,5 @@ def test_the_methods_to_blame_fail_alone(jdk: Jdk, wish: str, targets: Path, tmp
         target.send("run")
         assert target.wait_for_line("sum") == SUM
     told = sorted(line for line in target.err if line.startswith("jprobe: "))
-    reason = "the JVM refuses the class with it, alone or together with others: java.lang.VerifyError"
+    reason = "the JVM rejects the class with it, alone or together with others: java.lang.VerifyError"
     assert told == [f"jprobe: cannot weave {METHODS}#{method}: {reason}" for method in SPOILT]

@@ -331,13 +331,13 @@ def test_what_was_selected_and_cannot_be_traced_is_listed_with_the_reason(jdk: J
             re.sub(r"(\$\$Lambda)?(\$\d+)?/0x\w+", r"\1", name): why
             for name, why in untraceable(target).items()
         }
-        nobody = "which the JVM lets nobody change"
+        fixed = "which the JVM does not retransform"
         assert listed == {
             f"{PARCELS}.Carrier#carry(I)I": "it is abstract",
             f"{PARCELS}.Vehicle#wheels()I": "it is abstract",
             f"{PARCELS}.Vehicle#fly()V": "it is native",
-            f"{PARCELS}.Counter": f"it is a hidden class, {nobody}",
-            f"{PARCELS}.Parcels$$Lambda": f"it is a lambda's own class, {nobody}; the lambda's body is a "
+            f"{PARCELS}.Counter": f"it is a hidden class, {fixed}",
+            f"{PARCELS}.Parcels$$Lambda": f"it is a lambda's own class, {fixed}; the lambda's body is a "
             f"method of {PARCELS}.Parcels",
         }
         table = run(JCOLLECT, "probes", target.pid, "--all").stdout

@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 1_800.0
 SELECTOR = "org.jetbrains.kotlin.**#new(s=this,t=thread) when duration >= 0ns && this != null every 9973"
 LEAST_CONSTRUCTORS = 20_000
 # What such classes need is not in the compiler's jar.
-UNLINKED, UNDEFINED = "it cannot be linked: ", ": the class has not been defined, or is gone"
+UNLINKED, UNDEFINED = "it cannot be linked: ", ": the class was not defined, or was unloaded"
 SOURCE = """
 data class Order(val id: Long, val city: String?)
 sealed interface Shape { val area: Double }

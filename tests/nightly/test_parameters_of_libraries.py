@@ -67,12 +67,12 @@ on_every_library = pytest.mark.parametrize("library", LIBRARIES.values(), ids=LI
 # Of classes that the JVM cannot link, and of methods that cannot be woven: lines of the agent.
 WEAVE = r"jprobe: cannot weave (class )?\S+: "
 TOLD = [
-    r"jprobe: class \S+ has no probes, the JVM does not show it: ",
+    r"jprobe: class \S+ has no probes, because its class file cannot be read: ",
     r"jprobe: more classes cannot be woven or restored; ",
     r"jprobe: more classes have no probes, because they cannot be linked",
     WEAVE + r"it cannot be linked: ",
     WEAVE + r"java\.lang\.InternalError: class redefinition failed: invalid class",
-    WEAVE + r"the class has not been defined, or is gone",
+    WEAVE + r"the class was not defined, or was unloaded",
     WEAVE + r"the constructor calls super\(\) or this\(\) in several places",
     WEAVE + r"with the probes it would exceed 65535 bytes of bytecode",
 ]

@@ -59,8 +59,8 @@ UNTRACEABLE = [
     "weaving itself needs this class",
     "it is abstract",
     "it is native",
-    r"it is a hidden class, which the JVM lets nobody change",
-    r"it is a lambda's own class, which the JVM lets nobody change; .*",
+    r"it is a hidden class, which the JVM does not retransform",
+    r"it is a lambda's own class, which the JVM does not retransform; .*",
     # Of some JVMs: tests/jvm_bugs.py.
     r"retransforming on JDK .* \(JDK-8376185\); use JDK .* or later",
 ]
@@ -70,7 +70,7 @@ UNWOVEN = [
     # Its static initialiser has failed, so that nobody can call it.
     r"java\.lang\.InternalError: class redefinition failed: invalid class",
     # The JVM has refused it, because its superclass is of such a library.
-    "the class has not been defined, or is gone",
+    "the class was not defined, or was unloaded",
     "with the probes it would exceed 65535 bytes of bytecode",
 ]
 # Some thirty classes of the libraries fail in all, and the agent tells of twenty at one look.
@@ -342,7 +342,7 @@ def is_expected(line: str) -> bool:
     if unwoven:
         return any(re.fullmatch(kind, unwoven[1]) for kind in UNWOVEN)
     return line in (MORE_UNWOVEN, MORE_UNLINKABLE) or bool(
-        re.match(r"jprobe: class \S+ has no probes, the JVM does not show it: ", line)
+        re.match(r"jprobe: class \S+ has no probes, because its class file cannot be read: ", line)
         or re.match(r"jprobe: selector .* has matched no method", line)
         or re.match(r"jprobe: cannot trace .*: retransforming on JDK ", line)
         or re.match(r"WARNING: .*sun\.misc\.Unsafe", line)

@@ -63,6 +63,7 @@ def test_no_module_imports_itself_through_others() -> None:
 
 
 JAVA_ROOT = Path(__file__).resolve().parents[2] / "java-agent/src/main/java/io/jprobe"
+# From the bottom up.
 JAVA_LAYERS = [
     "stub",
     "stapsdt",
@@ -72,9 +73,15 @@ JAVA_LAYERS = [
     "capture",
     "catalog",
     "weave",
+    "guard",
+    "watch",
     "control",
     "agent",
 ]
+
+
+def test_every_java_package_has_a_layer() -> None:
+    assert {file.parent.name for file in JAVA_ROOT.rglob("*.java")} == set(JAVA_LAYERS)
 
 
 @pytest.mark.parametrize("layer", JAVA_LAYERS)

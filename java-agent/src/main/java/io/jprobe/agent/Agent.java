@@ -16,19 +16,19 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicReference;
 
-/** The agent of this JVM: started with it or loaded later, at most once at a time. */
+/** The agent of this JVM, at most one at a time: started with the JVM or loaded later. */
 public final class Agent {
   private static final AtomicReference<Tracing> CURRENT = new AtomicReference<>();
 
   private static volatile int nextGeneration;
 
-  // Guarded by the class, whose lock an ending agent must not need: a beginning one may wait for
-  // it.
+  // Guarded by the class. An agent that shuts down must not acquire that lock: a starting one may
+  // hold it and wait.
   private static Class<?> fire;
 
   private Agent() {}
 
-  /** Starts the agent with the JVM, or says in one line why not. */
+  /** Starts the agent with the JVM, or logs in one line why it cannot start. */
   public static synchronized void start(String written, Instrumentation instrumentation)
       throws Exception {
     try {
@@ -36,17 +36,19 @@ public final class Agent {
         Log.line("this JVM has a jprobe agent already; the second -javaagent is ignored");
         return;
       }
-      begin(Options.parse(written), instrumentation, false);
+      start(Options.parse(written), instrumentation, false);
     } catch (OptionsException | SelectorException | StubException e) {
       Log.line(e.getMessage() + "; the program runs untraced");
     } catch (LinkageError e) {
-      Log.line("cannot start, is another jprobe in this JVM? " + e + "; the program runs untraced");
+      Log.line(
+          "cannot start: another jprobe may be in this JVM: " + e + "; the program runs untraced");
     }
   }
 
   /**
-   * Loads the agent into the running JVM. If it is there already, only its gateway is opened. What
-   * has become of it is one line in the file that the option "report" names, or else on stderr.
+   * Loads the agent into the running JVM. If the JVM has one already, only opens its gateway.
+   * Reports the result as one line in the file of the option "report"; without it, errors go to
+   * stderr.
    */
   public static synchronized void load(String written, Instrumentation instrumentation) {
     String report = "";
@@ -57,7 +59,7 @@ public final class Agent {
       checkVersion(options.version);
       Tracing current = CURRENT.get();
       if (current == null) {
-        begin(options, instrumentation, true);
+        start(options, instrumentation, true);
       } else if (options.control) {
         current.openGateway();
       }
@@ -70,16 +72,16 @@ public final class Agent {
   }
 
   private static void checkVersion(String wanted) throws StubException {
-    String here = version();
-    if (!wanted.isEmpty() && !wanted.equals(here)) {
+    String present = version();
+    if (!wanted.isEmpty() && !wanted.equals(present)) {
       throw new StubException(
           "jprobe "
-              + here
+              + present
               + " is in this JVM already, and "
               + wanted
-              + " cannot take its place; use jcollect "
-              + here
-              + ", or start the JVM anew");
+              + " cannot replace it; use jcollect "
+              + present
+              + ", or restart the JVM");
     }
   }
 
@@ -97,7 +99,7 @@ public final class Agent {
     }
   }
 
-  private static void begin(Options options, Instrumentation instrumentation, boolean later)
+  private static void start(Options options, Instrumentation instrumentation, boolean later)
       throws StubException {
     if (fire == null) {
       NativeLibrary.load(options.directory);
@@ -105,11 +107,12 @@ public final class Agent {
       fire = installFire(instrumentation);
     }
     FireBinding.bind(fire, options.stringLimit);
-    // Initializes it: a JDK that it does not fit is to be found out here, not in the application.
+    // Initializes the class: if it does not fit the JDK, the error must not occur in the
+    // application.
     Fire.threadId();
-    Tracing begun = new Tracing(options, version(), later, nextGeneration, instrumentation);
-    CURRENT.set(begun);
-    begun.start();
+    Tracing tracing = new Tracing(options, version(), later, nextGeneration, instrumentation);
+    CURRENT.set(tracing);
+    tracing.start();
   }
 
   private static Class<?> installFire(Instrumentation instrumentation) throws StubException {
@@ -117,7 +120,7 @@ public final class Agent {
     for (String name : FireBinding.CLASSES) {
       installed = FireBinding.define(name, resource(name + ".classdata"));
     }
-    // Its module is the boot loader's unnamed one: nothing of the application is in there.
+    // Its module is the boot loader's unnamed one, which has no classes of the application.
     instrumentation.redefineModule(
         Object.class.getModule(),
         Set.of(),
@@ -128,9 +131,10 @@ public final class Agent {
     return installed;
   }
 
-  static void hasEnded(Tracing ended) {
-    nextGeneration = ended.catalog.nextGeneration();
-    CURRENT.compareAndSet(ended, null);
+  /** Called when an agent has shut down. */
+  static void hasShutDown(Tracing tracing) {
+    nextGeneration = tracing.catalog.nextGeneration();
+    CURRENT.compareAndSet(tracing, null);
   }
 
   private static String version() throws StubException {
@@ -140,7 +144,8 @@ public final class Agent {
   private static byte[] resource(String name) throws StubException {
     try (InputStream in = Agent.class.getClassLoader().getResourceAsStream(name)) {
       if (in == null) {
-        throw new StubException("there is no " + name + " in the jar; is it complete?");
+        throw new StubException(
+            "cannot read " + name + " from the jar: it is missing; the jar may be incomplete");
       }
       return in.readAllBytes();
     } catch (IOException e) {

@@ -15,14 +15,13 @@ import java.util.zip.Inflater;
 
 /**
  * Loads the rest of the agent, and its ASM, from entries of the jar that no other class loader
- * takes for classes: {@code inst/…​.classdata}. The application sees none of it and can bring an
- * ASM of its own.
+ * treats as classes: {@code inst/…​.classdata}. The application sees none of them and can have its
+ * own ASM.
  *
- * <p>The jar is read at once, so that it may be replaced while the program runs, and an entry is
- * inflated when it is asked for, because most of them are not before somebody traces. Reading it
- * here instead of by JarFile takes the start of the program less time, and leaves the NIO file
- * system alone. What it relies on, by the ZIP specification (APPNOTE 4.3.7 to 4.3.16): a jar of
- * less than 64 Ki entries, each stored or deflated.
+ * <p>Reads the jar at once, so that it may be replaced while the program runs. Inflates an entry on
+ * demand, because most of them are not needed before a tracer attaches. This delays the program's
+ * start less than JarFile, and does not load the NIO file system. The jar must have fewer than
+ * 65,536 entries, each stored or deflated (ZIP specification, APPNOTE 4.3.7 to 4.3.16).
  */
 final class AgentLoader extends ClassLoader {
   static {
@@ -38,10 +37,10 @@ final class AgentLoader extends ClassLoader {
 
   private final byte[] jar;
 
-  /** The jar's own: what a policy grants to the jar is granted to all of the agent. */
+  /** The jar's domain: a policy that grants the jar permissions grants them to the whole agent. */
   private final ProtectionDomain domain;
 
-  /** Where the central directory has the entry, by its name without the prefix. */
+  /** Offsets of the entries in the central directory, by name without the prefix. */
   private final Map<String, Integer> entries = new HashMap<>();
 
   private AgentLoader(File file, ProtectionDomain domain) throws IOException {
@@ -53,11 +52,11 @@ final class AgentLoader extends ClassLoader {
     try {
       readDirectory();
     } catch (IndexOutOfBoundsException e) {
-      throw new IOException(file + " is no jar");
+      throw new IOException(file + " is not a jar");
     }
   }
 
-  /** A loader of what lies in the jar that the class came from. */
+  /** Returns a loader for the jar that the class was loaded from. */
   static AgentLoader ofJarOf(Class<?> type) throws Exception {
     ProtectionDomain domain = type.getProtectionDomain();
     return new AgentLoader(new File(domain.getCodeSource().getLocation().toURI()), domain);
@@ -78,7 +77,7 @@ final class AgentLoader extends ClassLoader {
     }
   }
 
-  /** The entry's content, or null if there is none. */
+  /** Returns the entry's content; null if there is none. */
   private byte[] read(String name) {
     Integer at = entries.get(name);
     if (at == null) {
@@ -111,8 +110,8 @@ final class AgentLoader extends ClassLoader {
   }
 
   /**
-   * Without asking the parents for what is ours: no other loader can have it, and each answer of
-   * theirs would be an exception, when the program is to start.
+   * Loads the agent's classes without asking the parents first. No other loader can have them, and
+   * each failed lookup would cost an exception while the program starts.
    */
   @Override
   protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {

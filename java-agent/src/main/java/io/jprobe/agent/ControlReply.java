@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.agent;
 
-import io.jprobe.agent.Tracing.Selected;
 import io.jprobe.catalog.Gate;
 import io.jprobe.catalog.Manifest;
 import io.jprobe.catalog.TracedClass;
@@ -13,9 +12,9 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Writes a jprobe.v1.ControlReply (proto/jprobe/v1/control.proto), whose numbers stand here. */
+/** Writes a jprobe.v1.ControlReply; field numbers are those of proto/jprobe/v1/control.proto. */
 final class ControlReply {
-  private final long begun = System.nanoTime();
+  private final long start = System.nanoTime();
   private final Tracing tracing;
   private final ProtoWriter reply = new ProtoWriter();
 
@@ -23,11 +22,11 @@ final class ControlReply {
     this.tracing = tracing;
   }
 
-  /** A reply that says nothing else. */
+  /** Returns a reply with an error and nothing else. */
   byte[] error(String sentence) {
     return new ProtoWriter()
         .text(1, sentence)
-        .number(2, System.nanoTime() - begun)
+        .number(2, System.nanoTime() - start)
         .text(3, tracing.version)
         .toByteArray();
   }
@@ -59,8 +58,8 @@ final class ControlReply {
             .number(3, method.gateWord(Gate.LIMIT)));
   }
 
-  /** What is selected and traced now. */
-  void situation() {
+  /** Adds the selectors in force, and the numbers of traced methods and probes. */
+  void state() {
     int methods = 0;
     int probes = 0;
     Map<Selector, Integer> decided = new HashMap<>();
@@ -71,7 +70,7 @@ final class ControlReply {
         decided.merge(method.selector(), 1, Integer::sum);
       }
     }
-    for (Selected one : tracing.selected()) {
+    for (ActiveSelector one : tracing.selected()) {
       reply.message(
           4,
           new ProtoWriter()
@@ -84,7 +83,7 @@ final class ControlReply {
   }
 
   byte[] toByteArray() {
-    reply.number(2, System.nanoTime() - begun).text(3, tracing.version);
+    reply.number(2, System.nanoTime() - start).text(3, tracing.version);
     return reply.toByteArray();
   }
 }

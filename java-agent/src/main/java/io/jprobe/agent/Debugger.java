@@ -8,22 +8,22 @@ import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 
 /**
- * Warns once, when something is to be woven, where a debugger's agent is in the JVM. The JVM clears
- * the breakpoints of a class that it retransforms, and the debugger is not told. They cannot be set
- * again here: at any time only one agent may have breakpoints.
+ * Warns once, before the first weaving, if a debugger's agent is in the JVM. The JVM clears the
+ * breakpoints of a class that it retransforms, without notifying the debugger. This agent cannot
+ * set them again, because only one agent at a time may have breakpoints.
  */
 final class Debugger {
   private static final String LIBRARY = "/libjdwp.so";
 
-  private boolean hasLooked;
+  private boolean isChecked;
 
   void warnIfPresent() {
-    if (!hasLooked) {
-      hasLooked = true;
+    if (!isChecked) {
+      isChecked = true;
       if (isPresent()) {
         Log.line(
-            "there is a debugger's agent (JDWP) in this JVM: breakpoints of a class are lost when"
-                + " the class is woven, and when it is restored; set them again");
+            "a debugger's agent (JDWP) is in this JVM: weaving or restoring a class clears its"
+                + " breakpoints; set them again");
       }
     }
   }
@@ -39,7 +39,7 @@ final class Debugger {
         }
       }
     } catch (IOException | RuntimeException e) {
-      // Without /proc nothing is known.
+      // Without /proc, no debugger can be detected.
     }
     return false;
   }

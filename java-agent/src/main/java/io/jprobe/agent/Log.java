@@ -5,11 +5,11 @@ import io.jprobe.stub.NativeLibrary;
 import io.jprobe.stub.StandardError;
 
 /**
- * What the agent has to say, one line each, on the program's standard error; not by System.err,
- * which is the program's, and may be null, throw, or wait. Any thread may call this, that of the
- * program which loads a class among them: nothing here waits, throws or calls the program. No
- * logging framework: it would be the application's, and loading it early can change the
- * application.
+ * Writes the agent's messages, one line each, to the program's standard error. Does not use
+ * System.err, which the program may set to null or to a stream that throws or blocks. All threads
+ * may log, including one of the program that is loading a class, so no method here blocks, throws
+ * or calls the program. A logging framework would be the application's own, and loading it early
+ * can change the application.
  */
 final class Log {
   private Log() {}
@@ -23,21 +23,22 @@ final class Log {
         line.write();
       }
     } catch (Throwable e) {
-      // There is no memory for a line, or no stack.
+      // Memory or stack does not suffice for a line.
       if (NativeLibrary.isLoaded()) {
         StandardError.countLost();
       }
     }
   }
 
-  /** Tells of lines that could not be written, if one can be now. */
+  /** Logs how many lines could not be written, if one can be written now. */
   static void reportLost() {
     StandardError.reportLost();
   }
 
   /**
-   * A throwable in a line: its type, unless its message is meant for users. Its methods are called
-   * if they are the JDK's or ours: those of the program may throw, or never return.
+   * Describes a throwable in one line: its message if that is meant for users, otherwise its type
+   * too. Calls its methods only if its class is the JDK's or the agent's: those of the program may
+   * throw or not return.
    */
   static String describe(Throwable problem) {
     Class<?> type = problem.getClass();

@@ -7,19 +7,19 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 
 /**
- * A line of the agent's log: UTF-8, of bounded length, and without whatever could act on a
- * terminal, for the names and messages in it are the program's. The class is in the jar twice: for
- * {@link Premain}, which the class path sees, and for the rest of the agent.
+ * A line of the agent's log: UTF-8, of bounded length, and with control characters escaped, because
+ * it contains names and messages of the program. The class is in the jar twice: for {@link
+ * Premain}, which is visible on the class path, and for the rest of the agent.
  */
 final class LogLine implements Runnable {
-  /** A pipe takes as much as a whole (PIPE_BUF). */
+  /** Maximum length of an atomic write to a pipe (PIPE_BUF). */
   private static final int MAX_BYTES = 4096;
 
-  private static final String CUT = "…\n";
-  private static final int CUT_BYTES = 4;
+  private static final String ELLIPSIS = "…\n";
+  private static final int ELLIPSIS_BYTES = 4;
 
-  /** How long the start of the program may wait for a line to be written. */
-  private static final long PATIENCE_MILLIS = 1_000;
+  /** Maximum delay of the program's start by a line that cannot be written. */
+  private static final long TIMEOUT_MILLIS = 1_000;
 
   private static final int DELETE = 0x7f;
   private static final int LAST_CONTROL = 0x9f;
@@ -45,16 +45,16 @@ final class LogLine implements Runnable {
     if (bytes.length <= MAX_BYTES) {
       return new LogLine(bytes);
     }
-    // Where a character begins.
-    int end = MAX_BYTES - CUT_BYTES;
+    // Moves back to the start of a character.
+    int end = MAX_BYTES - ELLIPSIS_BYTES;
     while ((bytes[end] & 0xc0) == 0x80) {
       end--;
     }
-    byte[] mark = CUT.getBytes(StandardCharsets.UTF_8);
-    byte[] cut = new byte[end + mark.length];
-    System.arraycopy(bytes, 0, cut, 0, end);
-    System.arraycopy(mark, 0, cut, end, mark.length);
-    return new LogLine(cut);
+    byte[] ellipsis = ELLIPSIS.getBytes(StandardCharsets.UTF_8);
+    byte[] truncated = new byte[end + ellipsis.length];
+    System.arraycopy(bytes, 0, truncated, 0, end);
+    System.arraycopy(ellipsis, 0, truncated, end, ellipsis.length);
+    return new LogLine(truncated);
   }
 
   private static void append(StringBuilder text, char character) {
@@ -69,7 +69,7 @@ final class LogLine implements Runnable {
 
   /**
    * Returns true for control characters, other line ends, marks that reorder the text around them,
-   * and surrogates, which are not text by themselves.
+   * and unpaired surrogates, which are not text.
    */
   private static boolean actsOnTerminals(char character) {
     return character < ' '
@@ -82,23 +82,23 @@ final class LogLine implements Runnable {
         || character >= '\u2066' && character <= '\u2069';
   }
 
-  /** Of the caller, who does not change it. */
+  /** Returns the bytes; the caller must not change them. */
   byte[] bytes() {
     return bytes;
   }
 
   /**
-   * Writes the line where the native library is not loaded, or cannot be: by a thread, which may
-   * have to wait for whoever reads.
+   * Writes the line if the native library is not loaded, in a thread of its own: the reader of
+   * standard error may block it.
    */
   void write() {
     Thread writer = new Thread(null, this, "jprobe-log", 0, false);
     writer.setDaemon(true);
     try {
       writer.start();
-      writer.join(PATIENCE_MILLIS);
+      writer.join(TIMEOUT_MILLIS);
     } catch (OutOfMemoryError e) {
-      // There are no threads. That no line can be written either is less likely.
+      // No thread can be started. It is unlikely that the write blocks as well.
       run();
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
@@ -108,14 +108,14 @@ final class LogLine implements Runnable {
   @Override
   public void run() {
     try {
-      // Not to be closed.
+      // Never closed: the descriptor is the program's.
       new FileOutputStream(FileDescriptor.err).write(bytes);
     } catch (SecurityException e) {
-      // A security manager lets every class write there by System.err only.
+      // A security manager may allow writing to System.err only.
       System.err.write(bytes, 0, bytes.length);
       System.err.flush();
     } catch (IOException e) {
-      // There is no standard error.
+      // Standard error is closed or unusable.
     }
   }
 }

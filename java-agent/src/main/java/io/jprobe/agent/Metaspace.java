@@ -7,19 +7,20 @@ import java.lang.management.MemoryUsage;
 import java.util.Locale;
 
 /**
- * Whether the JVM has room for woven classes where -XX:MaxMetaspaceSize limits it. A program that
- * is out of metaspace can load no class, and may not even end when it is told to; nor can what is
- * woven be restored then.
+ * Checks that -XX:MaxMetaspaceSize leaves space for woven classes. A program that is out of
+ * metaspace cannot load classes, may fail to shut down, and cannot restore woven classes.
  *
- * <p>Made when something is to be woven: this is JMX, which no program is to load for us before.
+ * <p>Created before the first weaving, because it loads JMX, which an untraced program may not
+ * need.
  */
 final class Metaspace {
   private static final String POOL = "Metaspace";
 
-  /** The program's own: this and what a batch takes for a moment, 64 classes twice. */
-  private static final long LEAST = 4 << 20;
+  /** Minimum to leave to the program, plus what a batch of 64 classes needs temporarily. */
+  private static final long MIN_RESERVED = 4 << 20;
 
-  private static final int SHARE = 8;
+  /** One part in this many is left to the program. */
+  private static final int RESERVED_PART = 8;
 
   private static final double MEBI = 1 << 20;
 
@@ -33,26 +34,27 @@ final class Metaspace {
         }
       }
     } catch (RuntimeException | LinkageError e) {
-      // A runtime without JMX, or a security manager: no limit is known.
+      // The runtime has no JMX, or a security manager forbids its use.
     }
     return null;
   }
 
-  /** Why nothing is to be woven now; null where there is room. */
+  /** Returns why no class may be woven now; null if there is enough space. */
   String objection() {
     if (pool == null) {
       return null;
     }
     MemoryUsage usage = pool.getUsage();
     long free = usage.getMax() - usage.getUsed();
-    long programs = Math.max(LEAST, usage.getMax() / SHARE);
-    if (free >= programs) {
+    long reserved = Math.max(MIN_RESERVED, usage.getMax() / RESERVED_PART);
+    if (free >= reserved) {
       return null;
     }
     return String.format(
         Locale.ROOT,
-        "%.1f MiB are left of -XX:MaxMetaspaceSize, and the last %.1f are the program's",
+        "only %.1f MiB of -XX:MaxMetaspaceSize are free; jprobe leaves the last %.1f MiB to the"
+            + " application",
         free / MEBI,
-        programs / MEBI);
+        reserved / MEBI);
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.agent;
 
-import io.jprobe.catalog.Limits;
+import io.jprobe.guard.Limits;
 import io.jprobe.select.SelectorException;
 import io.jprobe.select.Selectors;
 import java.io.BufferedReader;
@@ -12,34 +12,34 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 
-/** The text after {@code -javaagent:jprobe.jar=}: {@code name=value,name=value}. */
+/** The agent options: {@code name=value,name=value} after {@code -javaagent:jprobe.jar=}. */
 final class Options {
   static final int MAX_STRING_LIMIT = 1024;
 
   private static final int DEFAULT_MAX_METHODS = 5_000;
 
-  /** Which methods have probes. */
+  /** Selectors of the methods that get probes. */
   Selectors selectors = Selectors.NONE;
 
-  /** Where the stub directory is made. */
+  /** Directory in which the stub directory is created. */
   String directory = System.getProperty("java.io.tmpdir");
 
-  /** Where captured strings are cut, in bytes of UTF-8. */
+  /** Maximum length of captured strings in bytes of UTF-8; longer ones are truncated. */
   int stringLimit = 128;
 
-  /** How many methods may have probes, before none has. */
+  /** Maximum number of methods with probes; beyond it, no method has any. */
   int maxMethods = DEFAULT_MAX_METHODS;
 
-  /** What the probes may cost, in percent of a core; 0 for no limit. */
+  /** Limit on the cost of all probes, in percent of one core; 0 for no limit. */
   int maxOverhead = Limits.DEFAULT;
 
-  /** Whether the agent listens for commands. */
+  /** True if the agent opens its control gateway at startup. */
   boolean control;
 
-  /** Of the jcollect that loads the agent; empty if not said. */
+  /** Version of the jcollect that loads the agent; empty if not given. */
   String version = "";
 
-  /** Where to write what has become of loading the agent; empty for stderr. */
+  /** File for the result of loading the agent; empty for stderr. */
   String report = "";
 
   private Options() {}
@@ -60,7 +60,7 @@ final class Options {
     return options;
   }
 
-  /** Splits at commas, but for those within brackets and quotes: they belong to a selector. */
+  /** Splits at commas outside of brackets and quotes; the others belong to a selector. */
   private static List<String> split(String written) {
     List<String> parts = new ArrayList<>();
     int depth = 0;
@@ -118,9 +118,9 @@ final class Options {
         break;
       default:
         throw new OptionsException(
-            "there is no option '"
+            "unknown option '"
                 + name
-                + "'; there are probes, config, control, dir, string-limit, max-methods and"
+                + "'; expected probes, config, control, dir, string-limit, max-methods or"
                 + " max-overhead");
     }
   }
@@ -134,14 +134,14 @@ final class Options {
         lines.add(line);
       }
     } catch (IOException e) {
-      // The message of a missing file is its name and the reason.
+      // For a missing file, the exception's message is the name and the reason.
       throw new OptionsException(
           "cannot read config="
               + file
               + ": "
               + e.getMessage()
               + "; expected a file of selectors,"
-              + " one a line");
+              + " one per line");
     }
     return lines;
   }
@@ -153,17 +153,17 @@ final class Options {
     return value.equals("on");
   }
 
-  private static int parse(String name, String value, String what, int least, int most)
+  private static int parse(String name, String value, String what, int min, int max)
       throws OptionsException {
     try {
       int number = Integer.parseInt(value);
-      if (number >= least && number <= most) {
+      if (number >= min && number <= max) {
         return number;
       }
     } catch (NumberFormatException e) {
-      // Said below.
+      // Reported below.
     }
     throw new OptionsException(
-        name + " is '" + value + "'; expected " + what + " from " + least + " to " + most);
+        name + " is '" + value + "'; expected " + what + " from " + min + " to " + max);
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.agent;
 
-/** Agent options that cannot be read; the message says which and what would be right. */
+/** Thrown for invalid agent options; the message names the option and what is expected. */
 final class OptionsException extends Exception {
   private static final long serialVersionUID = 1L;
 

@@ -5,13 +5,13 @@ import java.lang.instrument.Instrumentation;
 import java.lang.reflect.InvocationTargetException;
 
 /**
- * Where the JVM hands over. With {@link AgentLoader} it is all of the agent that the application's
- * class path can see. Whatever goes wrong, the application goes on.
+ * The entry point that the JVM calls. Together with {@link AgentLoader}, the only part of the agent
+ * that is visible on the application's class path. If the agent fails, the application continues.
  */
 public final class Premain {
   /**
-   * Kept for the JVM's life, also when the agent was reset: calls that began in woven methods may
-   * still come to native code that would go with the loader.
+   * Kept for the lifetime of the JVM, even after a reset. Calls that began in woven methods may
+   * still reach native code, which would be unloaded with the loader.
    */
   private static AgentLoader loader;
 
@@ -22,7 +22,7 @@ public final class Premain {
     call("start", options, instrumentation);
   }
 
-  /** Called by the JVM when the agent is loaded into it while it runs. */
+  /** Called by the JVM when the agent is loaded into it at run time. */
   public static void agentmain(String options, Instrumentation instrumentation) {
     call("load", options, instrumentation);
   }
@@ -48,7 +48,7 @@ public final class Premain {
     try {
       LogLine.of("cannot start: " + problem + "; the program runs untraced").write();
     } catch (Throwable e) {
-      // What premain throws would end the JVM.
+      // An exception from premain would end the JVM.
     }
   }
 }

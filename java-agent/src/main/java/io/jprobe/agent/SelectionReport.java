@@ -6,36 +6,36 @@ import io.jprobe.select.Selector;
 import java.util.List;
 
 /**
- * Says once that selectors have matched nothing: after a while, when a program has usually loaded
- * what it is made of, or when it ends before.
+ * Logs once which selectors have matched no method: after ten seconds, when most programs have
+ * loaded their classes, or at exit if that comes first.
  */
 final class SelectionReport {
-  private static final long PATIENCE_NANOS = 10_000_000_000L;
+  private static final long DELAY_NANOS = 10_000_000_000L;
 
   private final Catalog catalog;
   private final long start = System.nanoTime();
-  private boolean said;
+  private boolean isDone;
 
   SelectionReport(Catalog catalog) {
     this.catalog = catalog;
   }
 
-  /** From time to time. */
-  synchronized void soon() {
-    if (!said && System.nanoTime() - start > PATIENCE_NANOS) {
-      report("has matched no method of the classes loaded so far; it gets its probes when it does");
+  /** Called about once a second. */
+  synchronized void reportIfDue() {
+    if (!isDone && System.nanoTime() - start > DELAY_NANOS) {
+      report("has matched no method of the classes loaded so far; it still applies to later ones");
     }
   }
 
-  synchronized void atExit() {
-    if (!said) {
+  synchronized void reportAtExit() {
+    if (!isDone) {
       report("has matched no method");
     }
   }
 
   private void report(String finding) {
     List<Selector> unmatched = catalog.unmatched();
-    said = !unmatched.isEmpty();
+    isDone = !unmatched.isEmpty();
     for (Selector selector : unmatched) {
       Log.line("selector " + selector + " " + finding);
     }

@@ -3,20 +3,20 @@ package io.jprobe.agent;
 
 import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.catalog.Catalog;
-import io.jprobe.catalog.Guard;
-import io.jprobe.catalog.Limits;
 import io.jprobe.catalog.LoadedClasses;
+import io.jprobe.catalog.ReadClasses;
 import io.jprobe.catalog.Selection;
-import io.jprobe.catalog.ShownClasses;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
-import io.jprobe.catalog.Watcher;
 import io.jprobe.control.Gateway;
+import io.jprobe.guard.Guard;
+import io.jprobe.guard.Limits;
 import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
 import io.jprobe.stub.FireGuard;
 import io.jprobe.stub.StubDirectory;
 import io.jprobe.stub.StubException;
+import io.jprobe.watch.Watcher;
 import java.lang.instrument.Instrumentation;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -26,24 +26,13 @@ import java.util.Set;
 import java.util.stream.Collectors;
 
 /**
- * One life of the agent, from its start to its end: wires the parts together, holds what is
- * selected, and puts everything back as it was. But for the start, all of it runs in the watcher's
- * thread.
+ * One run of the agent, from its start until it shuts down: wires the parts together, holds the
+ * selectors in force, and restores everything at the end. Runs on the watcher thread, except for
+ * the start.
  */
 final class Tracing {
-  /** How long an agent that was loaded later waits for its first client. */
-  private static final long PATIENCE_NANOS = 10_000_000_000L;
-
-  /** A selector in force, and the connection that leases it; null for none. */
-  static final class Selected {
-    final Selector selector;
-    final Object client;
-
-    Selected(Selector selector, Object client) {
-      this.selector = selector;
-      this.client = client;
-    }
-  }
+  /** Time for which an agent that was loaded later waits for its first client. */
+  private static final long FIRST_CLIENT_NANOS = 10_000_000_000L;
 
   final String version;
   final boolean isLoadedLater;
@@ -51,32 +40,37 @@ final class Tracing {
   private final Options options;
   private final Instrumentation instrumentation;
 
-  /** Null, for memfds, where it cannot be had: its absence costs perf, not jcollect. */
+  /**
+   * Null if the directory cannot be created. Stub libraries are then memfds, which jcollect can
+   * trace and perf cannot.
+   */
   private final StubDirectory directory;
 
-  private final String whyNoDirectory;
+  private final String directoryProblem;
   private final Transformer transformer;
   private final ApplicationCalls calls = new ApplicationCalls();
 
-  /** A loader that does not give files may give classes. */
+  /**
+   * Calls of loaders for class files; a loader that does not answer these may still load classes.
+   */
   private final ApplicationCalls fileCalls = new ApplicationCalls();
 
-  private final ClassShows shows;
+  private final LoadedClassFiles classFiles;
   private final Armer armer;
   private final Guard guard;
   private final Watcher watcher;
   private final Thread exitHook;
-  private final long begun = System.nanoTime();
+  private final long start = System.nanoTime();
 
   // Guarded by this.
   private Gateway gateway;
-  private boolean hasEnded;
+  private boolean isShutDown;
 
-  // Of the watcher's thread.
-  private List<Selected> selected = new ArrayList<>();
+  // Used by the watcher thread only.
+  private List<ActiveSelector> selected = new ArrayList<>();
   private final Set<Object> clients = new HashSet<>();
   private boolean hadClients;
-  private boolean mustLookAgain;
+  private boolean mustRescan;
 
   Tracing(
       Options options,
@@ -89,15 +83,15 @@ final class Tracing {
     this.version = version;
     this.isLoadedLater = isLoadedLater;
     this.instrumentation = instrumentation;
-    StubDirectory made = null;
-    String reason = "";
+    StubDirectory created = null;
+    String problem = "";
     try {
-      made = StubDirectory.create(options.directory);
+      created = StubDirectory.create(options.directory);
     } catch (StubException e) {
-      reason = e.getMessage();
+      problem = e.getMessage();
     }
-    this.directory = made;
-    this.whyNoDirectory = reason;
+    this.directory = created;
+    this.directoryProblem = problem;
     this.catalog =
         new Catalog(
             options.selectors,
@@ -113,7 +107,7 @@ final class Tracing {
               }
             });
     this.transformer = new Transformer(catalog);
-    this.shows = new ClassShows(instrumentation, transformer, calls);
+    this.classFiles = new LoadedClassFiles(instrumentation, transformer, calls);
     SelectionReport report = new SelectionReport(catalog);
     this.armer =
         new Armer(
@@ -136,31 +130,31 @@ final class Tracing {
           }
         };
     for (Selector selector : options.selectors.each()) {
-      selected.add(new Selected(selector, null));
+      selected.add(new ActiveSelector(selector, null));
     }
   }
 
-  /** By the thread that starts the agent. What cannot be started leaves nothing behind. */
+  /** Starts the agent, in the thread that loads it. On failure, leaves nothing behind. */
   void start() throws StubException {
     try {
       openCatalog();
       instrumentation.addTransformer(transformer, true);
-      List<Class<?>> wanted =
+      List<Class<?>> matching =
           loaded(
               new Filter() {
                 @Override
-                public boolean takes(Class<?> type) {
+                public boolean accepts(Class<?> type) {
                   return catalog.maySelect(type.getName(), isOfJdk(type));
                 }
               });
-      offer(isLoadedLater ? shows.of(wanted) : shows.atStart(wanted));
+      enqueue(isLoadedLater ? classFiles.of(matching) : classFiles.atStart(matching));
       Runtime.getRuntime().addShutdownHook(exitHook);
       if (options.control) {
         openGatewayIfPossible();
       }
       watcher.start();
     } catch (StubException | RuntimeException | Error e) {
-      end();
+      shutDown();
       throw e;
     }
   }
@@ -170,16 +164,16 @@ final class Tracing {
       guard.open(catalog.open());
     } catch (StubException e) {
       throw directory == null
-          ? new StubException(whyNoDirectory + "; and in memory: " + e.getMessage())
+          ? new StubException(directoryProblem + "; and in memory: " + e.getMessage())
           : e;
     }
     if (directory == null) {
-      String orders = options.control ? ", and the agent cannot be commanded" : "";
-      Log.line(whyNoDirectory + "; stub libraries are kept in memory" + orders);
+      String consequence = options.control ? ", and the agent cannot be commanded" : "";
+      Log.line(directoryProblem + "; stub libraries are kept in memory" + consequence);
     }
   }
 
-  /** An agent that was loaded to be commanded is of no use without. */
+  /** Opens the gateway. An agent that was loaded to be commanded cannot do without. */
   private void openGatewayIfPossible() throws StubException {
     try {
       openGateway();
@@ -193,8 +187,8 @@ final class Tracing {
     }
   }
 
-  /** For clients that cannot load the agent again to say so: see docs/attach.md. */
-  private void openGatewayIfWanted() {
+  /** Opens the gateway for clients that request it by a file: see docs/attach.md. */
+  private void openGatewayIfRequested() {
     if (directory != null && directory.takeKnock()) {
       try {
         openGateway();
@@ -206,30 +200,30 @@ final class Tracing {
 
   private void exit(SelectionReport report) {
     if (!isLoadedLater) {
-      report.atExit();
+      report.reportAtExit();
     }
     if (directory != null) {
       directory.remove();
     }
   }
 
-  /** Lets the catalogue read classes that were there before the transformer. */
-  private void offer(Map<Class<?>, byte[]> shown) {
-    for (Map.Entry<Class<?>, byte[]> each : shown.entrySet()) {
+  /** Queues classes in the catalog that were loaded before the transformer was added. */
+  private void enqueue(Map<Class<?>, byte[]> classes) {
+    for (Map.Entry<Class<?>, byte[]> each : classes.entrySet()) {
       Class<?> type = each.getKey();
-      catalog.offer(type.getClassLoader(), internalName(type), isOfJdk(type), each.getValue());
+      catalog.enqueue(type.getClassLoader(), internalName(type), isOfJdk(type), each.getValue());
     }
   }
 
   private interface Filter {
-    boolean takes(Class<?> type);
+    boolean accepts(Class<?> type);
   }
 
   private List<Class<?>> loaded(Filter filter) {
     List<Class<?>> found = new ArrayList<>();
     for (Class<?> type : instrumentation.getAllLoadedClasses()) {
       if (!type.isArray()
-          && filter.takes(type)
+          && filter.accepts(type)
           && !Transformer.isOurs(type.getClassLoader(), type.getName())
           && instrumentation.isModifiableClass(type)) {
         found.add(type);
@@ -246,49 +240,49 @@ final class Tracing {
     return type.getName().replace('.', '/');
   }
 
-  /** Opens the gateway, if it is not open. */
+  /** Opens the gateway if it is not open. */
   synchronized void openGateway() throws StubException {
-    if (hasEnded) {
-      throw new StubException("the agent is just being reset; try again");
+    if (isShutDown) {
+      throw new StubException("the agent is shutting down; try again");
     }
     if (gateway != null) {
       return;
     }
     if (directory == null) {
       throw new StubException(
-          "commands need a stub directory, for the file that tells where to send them; say where"
-              + " one can be made with dir=");
+          "commands need a stub directory, for the port and the token of the control gateway; set"
+              + " the option dir to a writable directory");
     }
-    gateway = Gateway.open(new CommandDesk(this, watcher), directory.path(), Log::line);
+    gateway = Gateway.open(new CommandExecutor(this, watcher), directory.path(), Log::line);
   }
 
-  List<Selected> selected() {
+  List<ActiveSelector> selected() {
     return selected;
   }
 
   /**
-   * Makes other selectors hold, and has everything woven and restored that this asks for.
+   * Puts other selectors in force, and weaves and restores the classes that this concerns.
    *
-   * @param changed the selectors that have come, gone or moved
+   * @param changed the selectors that were added, removed or moved
    */
-  Selection select(List<Selected> next, List<Selector> changed) throws StubException {
+  Selection select(List<ActiveSelector> next, List<Selector> changed) throws StubException {
     Selectors selectors =
         Selectors.of(next.stream().map(one -> one.selector).collect(Collectors.toList()));
-    // After a refusal nothing has probes: every class is to be looked at.
+    // After a refusal no method has probes, so every class is concerned.
     List<Selector> concerned = catalog.refusal().isEmpty() ? changed : selectors.each();
     catalog.announce(selectors);
-    ShownClasses shown = new ShownClasses();
-    shows
+    ReadClasses read = new ReadClasses();
+    classFiles
         .of(loaded(type -> isConcerned(type, concerned, selectors)))
         .forEach(
             (type, classFile) ->
-                shown.add(type.getClassLoader(), internalName(type), isOfJdk(type), classFile));
-    Selection result = catalog.select(selectors, shown, armer);
+                read.add(type.getClassLoader(), internalName(type), isOfJdk(type), classFile));
+    Selection result = catalog.select(selectors, read, armer);
     if (result.refusal.isEmpty()) {
       selected = new ArrayList<>(next);
-      mustLookAgain = true;
+      mustRescan = true;
     }
-    watcher.settleNow();
+    watcher.pollNow();
     armer.finish();
     return result;
   }
@@ -301,7 +295,7 @@ final class Tracing {
         && changed.stream().anyMatch(selector -> selector.mayMatch(name));
   }
 
-  /** All methods with probes that one of these selectors has decided on. */
+  /** Returns all methods with probes whose captures one of these selectors determines. */
   List<Map.Entry<TracedClass, TracedMethod>> decidedBy(List<Selector> selectors) {
     Set<Selector> deciding = Set.copyOf(selectors);
     List<Map.Entry<TracedClass, TracedMethod>> decided = new ArrayList<>();
@@ -320,60 +314,60 @@ final class Tracing {
     hadClients = true;
   }
 
-  /** Takes back what the client leases; an agent that nobody uses ends. */
+  /** Unselects the selectors that the client leases, and shuts down an agent that is not used. */
   void disconnected(Object client) throws StubException {
     clients.remove(client);
-    List<Selected> kept = new ArrayList<>(selected);
+    List<ActiveSelector> kept = new ArrayList<>(selected);
     kept.removeIf(one -> one.client == client);
     if (kept.size() < selected.size()) {
-      List<Selector> gone =
+      List<Selector> removed =
           selected.stream()
               .filter(one -> one.client == client)
               .map(one -> one.selector)
               .collect(Collectors.toList());
-      select(kept, gone);
+      select(kept, removed);
     }
-    endIfUnused();
+    shutDownIfUnused();
   }
 
-  private void endIfUnused() {
-    boolean mayHaveClients = !hadClients && System.nanoTime() - begun < PATIENCE_NANOS;
+  private void shutDownIfUnused() {
+    boolean mayHaveClients = !hadClients && System.nanoTime() - start < FIRST_CLIENT_NANOS;
     if (isLoadedLater && selected.isEmpty() && clients.isEmpty() && !mayHaveClients) {
-      end();
+      shutDown();
     }
   }
 
   private void eachSecond(SelectionReport report) {
     Log.reportLost();
-    openGatewayIfWanted();
-    if (mustLookAgain) {
-      // A class may have been on its way into the JVM while the selectors changed.
-      mustLookAgain = false;
-      offer(
-          shows.of(
+    openGatewayIfRequested();
+    if (mustRescan) {
+      // A class may have been loading while the selectors changed.
+      mustRescan = false;
+      enqueue(
+          classFiles.of(
               loaded(
                   type ->
                       catalog.maySelect(type.getName(), isOfJdk(type))
                           && catalog.find(type.getClassLoader(), internalName(type)) == null)));
     }
-    offer(shows.late());
+    enqueue(classFiles.late());
     if (!isLoadedLater) {
-      report.soon();
+      report.reportIfDue();
     }
-    endIfUnused();
+    shutDownIfUnused();
   }
 
-  /** Puts everything back as it was, and ends the watcher, if it has begun. */
-  void end() {
-    catalog.clear();
-    watcher.settleNow();
+  /** Restores all classes, removes everything, and ends the watcher thread if it has started. */
+  void shutDown() {
+    catalog.retireAll();
+    watcher.pollNow();
     armer.finish();
     calls.close();
     fileCalls.close();
     instrumentation.removeTransformer(transformer);
-    armer.end();
+    armer.shutDown();
     synchronized (this) {
-      hasEnded = true;
+      isShutDown = true;
       if (gateway != null) {
         gateway.close();
         gateway = null;
@@ -385,11 +379,11 @@ final class Tracing {
     try {
       Runtime.getRuntime().removeShutdownHook(exitHook);
     } catch (IllegalStateException e) {
-      // The JVM is shutting down, and the hook does what is left to do.
+      // The JVM is shutting down, and the hook does the rest.
     }
     guard.close();
     catalog.close();
-    watcher.end();
-    Agent.hasEnded(this);
+    watcher.shutDown();
+    Agent.hasShutDown(this);
   }
 }

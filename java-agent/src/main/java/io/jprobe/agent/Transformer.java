@@ -19,23 +19,23 @@ import java.util.concurrent.ConcurrentMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 
 /**
- * What the JVM asks about every class: offers new ones that a selector may mean to the catalogue,
- * and weaves what is armed. It runs in the thread that loads the class, and never fails it.
+ * Called by the JVM for every class: queues new classes that a selector may match in the catalog,
+ * and weaves armed ones. Runs in the thread that loads the class, and never makes loading fail.
  */
 final class Transformer implements ClassFileTransformer {
   private static final ClassLoader AGENT = Transformer.class.getClassLoader();
 
   private final Catalog catalog;
 
-  /** The classes that were woven, well or ill, with the methods that could not be, and why. */
+  /** The classes passed to the transformer, with the reasons why methods could not be woven. */
   private final ConcurrentMap<TracedClass, Map<TracedMethod, String>> failures =
       new ConcurrentHashMap<>();
 
-  /** One of the agent's own. */
+  /** A retransformation by this agent. */
   private static final class Retransformation {
     final Thread thread = Thread.currentThread();
 
-    /** Why the JVM was given what is no class file; null if it was not. Of that thread. */
+    /** The reason for returning an invalid class file; null for none. Used by that thread only. */
     Throwable problem;
 
     void rethrow() {
@@ -48,14 +48,13 @@ final class Transformer implements ClassFileTransformer {
     }
   }
 
-  /** What is under way of these. */
+  /** The running retransformations by this agent. */
   private final List<Retransformation> retransformations = new CopyOnWriteArrayList<>();
 
-  /** What the JVM is showing: nearly always nothing, and more than one where one is stuck. */
-  private final List<Showing> showings = new CopyOnWriteArrayList<>();
+  /** The running readers: usually none, and more than one only if one is stuck. */
+  private final List<ClassFileReader> readers = new CopyOnWriteArrayList<>();
 
-  // Guarded by this, and made when it is first needed: it takes classes that main need not wait
-  // for.
+  // Guarded by this. Created on first use: main should not wait for the classes that it needs.
   private ClassWeaver weaver;
 
   Transformer(Catalog catalog) {
@@ -69,7 +68,7 @@ final class Transformer implements ClassFileTransformer {
     return weaver;
   }
 
-  /** Whether a class, of this binary name, is a part of the agent, which is never traced. */
+  /** Returns true if a class, of this binary name, belongs to the agent, which is never traced. */
   static boolean isOurs(ClassLoader loader, String className) {
     return loader == AGENT
         || className.startsWith("io.jprobe.agent.")
@@ -85,45 +84,45 @@ final class Transformer implements ClassFileTransformer {
       ProtectionDomain domain,
       byte[] classFile) {
     if (redefined != null) {
-      for (Showing showing : showings) {
-        if (showing.isUnderWay()) {
-          return showing.take(redefined, classFile);
+      for (ClassFileReader reader : readers) {
+        if (reader.isReading()) {
+          return reader.accept(redefined, classFile);
         }
       }
     }
-    // Classes without a name are defined by the JVM for itself.
+    // The JVM defines classes without a name for its own use.
     if (internalName == null || loader == AGENT) {
       return null;
     }
     try {
       TracedClass traced = catalog.find(loader, internalName);
       if (traced != null) {
-        return answer(traced, redefined, classFile);
+        return transform(traced, redefined, classFile);
       }
       String name = internalName.replace('/', '.');
       boolean inJdk = Catalog.isOfJdk(module, loader);
       if (!isOurs(loader, name) && catalog.maySelect(name, inJdk)) {
-        catalog.offer(loader, internalName, inJdk, classFile);
+        catalog.enqueue(loader, internalName, inJdk, classFile);
       }
     } catch (Throwable problem) {
-      Log.line("cannot look at class " + internalName + ": " + Log.describe(problem));
+      Log.line("cannot process class " + internalName + ": " + Log.describe(problem));
     }
     return null;
   }
 
-  /** The class files of loaded classes, as they come to this transformer. */
-  Map<Class<?>, byte[]> show(List<Class<?>> classes, Instrumentation instrumentation) {
-    Showing begun = new Showing(instrumentation);
-    showings.add(begun);
+  /** Returns the class files of loaded classes, as the JVM passes them to this transformer. */
+  Map<Class<?>, byte[]> readClassFiles(List<Class<?>> classes, Instrumentation instrumentation) {
+    ClassFileReader reader = new ClassFileReader(instrumentation);
+    readers.add(reader);
     try {
-      return begun.of(classes);
+      return reader.read(classes);
     } finally {
-      showings.remove(begun);
+      readers.remove(reader);
     }
   }
 
   /**
-   * Prepares for weaving what is to be armed, by code of the class's loader.
+   * Prepares methods for weaving. Calls the class's loader.
    *
    * @return why the class cannot be woven; null if it can
    */
@@ -131,31 +130,31 @@ final class Transformer implements ClassFileTransformer {
     return weaver().prepare(traced, loaded, methods);
   }
 
-  /** Forgets what came of weaving the class before. */
+  /** Forgets earlier results of weaving the class. */
   void forget(TracedClass traced) {
     failures.remove(traced);
   }
 
-  /** Weaves all of the class and drops the result. */
+  /** Weaves all methods of the class and drops the result. */
   void rehearse(TracedClass traced, byte[] classFile) {
     weaver().weave(traced, traced.all(), classFile);
   }
 
-  /** Of a class that was read: as it is to be, or null for as it is. */
-  private byte[] answer(TracedClass traced, Class<?> redefined, byte[] classFile) {
+  /** Returns the new class file of a traced class; null to leave it unchanged. */
+  private byte[] transform(TracedClass traced, Class<?> redefined, byte[] classFile) {
     Retransformation own = redefined == null ? null : retransformation();
     byte[] complete = classFile;
     if (redefined != null && (traced.wasArmed() || !traced.methods().isEmpty())) {
       try {
-        // In others' retransformations, too: what they lost, weaving could not keep.
+        // Also in retransformations by other agents: weaving could not restore what they lose.
         complete = ParameterNames.complete(redefined, classFile, traced.parameters());
       } catch (RuntimeException | Error problem) {
         if (own == null) {
           throw problem;
         }
-        // The JVM gives up before it has changed anything.
+        // The JVM gives up before it changes a class.
         own.problem = problem;
-        return Showing.NO_CLASS_FILE;
+        return ClassFileReader.INVALID_CLASS_FILE;
       }
     }
     byte[] woven = null;
@@ -167,7 +166,7 @@ final class Transformer implements ClassFileTransformer {
     return woven == null && complete != classFile ? complete : woven;
   }
 
-  /** The agent's own that is under way in this thread; null if none is. */
+  /** Returns this agent's retransformation that runs in this thread; null if none does. */
   private Retransformation retransformation() {
     for (Retransformation one : retransformations) {
       if (one.thread == Thread.currentThread()) {
@@ -178,21 +177,21 @@ final class Transformer implements ClassFileTransformer {
   }
 
   /**
-   * Has the JVM ask for these classes anew.
+   * Retransforms classes.
    *
-   * @throws RuntimeException or Error, why one cannot be given what it needs: nothing has changed
+   * @throws RuntimeException or Error if a class file could not be completed; no class has changed
    */
   void retransform(Class<?>[] classes, Instrumentation instrumentation)
       throws UnmodifiableClassException {
-    Retransformation begun = new Retransformation();
-    retransformations.add(begun);
+    Retransformation running = new Retransformation();
+    retransformations.add(running);
     try {
       instrumentation.retransformClasses(classes);
     } catch (UnmodifiableClassException | RuntimeException | Error e) {
-      begun.rethrow();
+      running.rethrow();
       throw e;
     } finally {
-      retransformations.remove(begun);
+      retransformations.remove(running);
     }
   }
 
@@ -202,7 +201,7 @@ final class Transformer implements ClassFileTransformer {
       failures.put(traced, result.failures);
       return result.classFile;
     } catch (OutOfMemoryError problem) {
-      // As if the JVM had not asked: it is no fault of the methods.
+      // Treated as if the JVM had not called the transformer: no method has caused this.
       return null;
     } catch (Throwable problem) {
       Map<TracedMethod, String> all = new HashMap<>();
@@ -212,12 +211,12 @@ final class Transformer implements ClassFileTransformer {
     }
   }
 
-  /** Whether the JVM has asked for the class since {@link #forget}. */
-  boolean hasBeenAsked(TracedClass traced) {
+  /** Returns true if the JVM has passed the class to this transformer since {@link #forget}. */
+  boolean wasCalledFor(TracedClass traced) {
     return failures.containsKey(traced);
   }
 
-  /** Which methods of the class could not be woven since the last call, and why. */
+  /** Returns and forgets why methods of the class could not be woven. */
   Map<TracedMethod, String> takeFailures(TracedClass traced) {
     Map<TracedMethod, String> taken = failures.remove(traced);
     return taken == null ? Map.of() : taken;

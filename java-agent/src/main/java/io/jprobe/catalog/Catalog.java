@@ -15,56 +15,60 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
-import java.util.stream.Collectors;
 
 /**
- * Which method has which probes. Classes are offered by the threads that load them, which must not
- * be held up; reading them and writing stub libraries is left to the watcher's thread. Stub
- * libraries are made for each burst of them, and for each change of the selectors that needs one.
+ * Knows which method has which probes. The threads that load classes queue them here and must not
+ * be delayed; the watcher thread reads the classes and writes stub libraries: one for each burst of
+ * classes, and one for each change of the selectors that needs new probes.
  */
 public final class Catalog {
   private static final ClassLoader PLATFORM = ClassLoader.getPlatformClassLoader();
 
-  /** What cannot be traced is told with the next probes, or alone when it has waited for this. */
-  private static final long UNTRACEABLE_PATIENCE_NANOS = 1_000_000_000L;
+  /**
+   * Time for which untraceable methods wait for the next library with probes. Then they get a
+   * library without any.
+   */
+  private static final long UNTRACEABLE_TIMEOUT_NANOS = 1_000_000_000L;
 
-  /** What the catalogue has to say. All calls come from the watcher's thread. */
+  /** Receives the catalog's findings. All calls are made by the watcher thread. */
   public interface Listener {
-    /** A class file cannot be read: of a later Java, or bent by an obfuscator. */
+    /** Called if a class file cannot be read: a later Java version, or an obfuscator's output. */
     void unreadable(String className, Throwable problem);
 
-    /** A selected method cannot be traced, because its selector does not fit it. */
-    void unfit(String method, String problem);
+    /** Called if a selected method cannot be traced, because its selector does not fit it. */
+    void untraceable(String method, String problem);
 
-    /** Nothing is traced any more, for the reason given: a sentence. */
-    void refused(String reason);
+    /** Called if all probes are retired, for the reason given: a sentence. */
+    void disabled(String reason);
   }
 
   private final int maxMethods;
   private final ApplicationCalls calls;
   private final LoadedClasses loadedClasses;
   private final ConcurrentMap<ClassKey, TracedClass> classes = new ConcurrentHashMap<>();
-  private final Offers offers = new Offers();
+  private final QueuedClasses queue = new QueuedClasses();
   private final Set<Selector> matched = ConcurrentHashMap.newKeySet();
   private volatile Selectors selectors;
 
-  /** What is about to be selected: classes that are loaded meanwhile must not be missed. */
+  /** The selectors of the next {@link #select}: classes loaded before it must be queued as well. */
   private volatile Selectors announced = Selectors.NONE;
 
-  /** Why all probes were taken back; empty as long as they were not. */
+  /** The reason why all probes were retired; empty if they were not. */
   private volatile String refusal = "";
 
-  // Of the watcher's thread alone, once the catalogue has been opened.
+  // Used by the watcher thread only, once the catalog is open.
   private final Generations generations;
   private final LoaderIds loaderIds = new LoaderIds();
+  private final ClassPlanner planner;
   private final UntraceableList untraceable = new UntraceableList();
-  private final Set<TracedClass> toLookAt = new LinkedHashSet<>();
+  private final Set<TracedClass> toCheck = new LinkedHashSet<>();
   private int methodCount;
 
   /**
-   * @param directory of the stub libraries; null for memfds
-   * @param maxMethods how many methods may have probes, before none has
-   * @param firstGeneration libraries of an agent that was reset may still be there, and count on
+   * @param directory the directory of the stub libraries; null for memfds
+   * @param maxMethods maximum number of methods with probes; beyond it, no method has any
+   * @param firstGeneration number of the first library: those of an agent that was reset may still
+   *     be mapped, and use the numbers below
    */
   public Catalog(
       Selectors selectors,
@@ -78,183 +82,139 @@ public final class Catalog {
     this.maxMethods = maxMethods;
     this.calls = calls;
     this.loadedClasses = loadedClasses;
+    this.planner = new ClassPlanner(classes, queue, loadedClasses, loaderIds);
     this.generations = new Generations(agentVersion, directory, firstGeneration);
   }
 
-  /** Whether a class of this module and loader belongs to the JDK. */
+  /** Returns true if a class of this module and loader belongs to the JDK. */
   public static boolean isOfJdk(Module module, ClassLoader loader) {
     if (loader == null || loader == PLATFORM) {
       return true;
     }
-    // Compilers and other tools of the JDK are loaded as applications are.
+    // Compilers and other tools of the JDK have the application's class loader.
     return module.isNamed()
         && (module.getName().startsWith("java.") || module.getName().startsWith("jdk."));
   }
 
-  /** The number of the library that would be made next. */
+  /** Returns the number of the next library. */
   public int nextGeneration() {
     return generations.next();
   }
 
   /**
-   * Publishes a generation that has no methods: it tells collectors that there is an agent, and has
-   * the probes of {@link Limits} and a gate for what {@link Guard} tells.
+   * Publishes a generation without methods. It shows collectors that the JVM has an agent, and has
+   * the {@link LimitProbes} and a gate for the overhead guard.
    */
   public StubLibrary open() throws StubException {
     return generations.open(selectors);
   }
 
-  /** Whether a selector may mean the class, of this binary name. For any thread. */
+  /** Returns true if a selector may match the class of this binary name. Thread-safe. */
   public boolean maySelect(String className, boolean inJdk) {
     return selectors.mayMatch(className, inJdk) || announced.mayMatch(className, inJdk);
   }
 
-  /** Has classes offered that these selectors may mean: {@link #select} will follow. */
+  /** Lets classes be queued that these selectors may match. {@link #select} must follow. */
   public void announce(Selectors next) {
     announced = next;
   }
 
-  /** The description of a class, or null if it has not been read. For any thread. */
+  /** Returns the description of a class; null if it was not read yet. Thread-safe. */
   public TracedClass find(ClassLoader loader, String internalName) {
     return classes.get(new ClassKey(loader, internalName));
   }
 
   /**
-   * Tells of a class that a selector may mean, with its class file. For any thread; quick.
+   * Queues a class that a selector may match, with its class file. Thread-safe and quick.
    *
    * @param inJdk whether it belongs to the JDK
    */
-  public void offer(ClassLoader loader, String internalName, boolean inJdk, byte[] classFile) {
+  public void enqueue(ClassLoader loader, String internalName, boolean inJdk, byte[] classFile) {
     if (refusal.isEmpty()) {
-      offers.add(new ClassKey(loader, internalName), new Offer(classFile, inJdk));
+      queue.add(new ClassKey(loader, internalName), new QueuedClass(classFile, inJdk));
     }
   }
 
   /**
-   * Makes a stub library for the classes offered, if the burst is over.
+   * Reads the queued classes and publishes their probes, if the burst is over.
    *
    * @return the classes that got probes, with their class files
    */
-  Map<TracedClass, byte[]> publishDue(Listener listener) throws StubException {
-    Map<ClassKey, Offer> offered = offers.takeDue();
-    if (offered.isEmpty() && !untraceable.hasWaited(UNTRACEABLE_PATIENCE_NANOS)) {
-      // So it is at nearly every look, for as long as the program lives.
+  public Map<TracedClass, byte[]> publishDue(Listener listener) throws StubException {
+    Map<ClassKey, QueuedClass> queued = queue.takeDue();
+    if (queued.isEmpty() && !untraceable.hasWaited(UNTRACEABLE_TIMEOUT_NANOS)) {
+      // The usual case at each poll, throughout the program's lifetime.
       return Map.of();
     }
-    // Another agent may have had the JVM show a class again while it was being read.
-    offered.keySet().removeAll(classes.keySet());
-    Map<ClassKey, Offer> taken = new LinkedHashMap<>(offered);
+    // Another agent may have retransformed a class while it was being read.
+    queued.keySet().removeAll(classes.keySet());
+    Map<ClassKey, QueuedClass> taken = new LinkedHashMap<>(queued);
     boolean isDone = false;
     try {
-      Map<TracedClass, byte[]> published = publish(offered, listener);
+      Map<TracedClass, byte[]> published = publish(queued, listener);
       isDone = true;
       return published;
     } finally {
       if (!isDone) {
-        // Where memory, disk space or file descriptors are short, they may not be later.
-        offers.putBack(taken);
+        // Memory, disk space or file descriptors may suffice later.
+        queue.putBack(taken);
       }
     }
   }
 
-  private Map<TracedClass, byte[]> publish(Map<ClassKey, Offer> offered, Listener listener)
+  private Map<TracedClass, byte[]> publish(Map<ClassKey, QueuedClass> queued, Listener listener)
       throws StubException {
     Map<TracedClass, byte[]> published = new LinkedHashMap<>();
-    ClassReading reading = new ClassReading(selectors, matched::add, listener, calls);
-    List<ClassPlan> plans = plan(offered, selectors, reading);
-    int methods = methodCount + growth(plans);
+    BurstReader reader = new BurstReader(selectors, matched::add, listener, calls);
+    List<ClassPlan> plans = planner.plan(queued, selectors, reader);
+    int methods = methodCount + ClassPlanner.growth(plans);
     if (methods > maxMethods) {
-      refuse(tooMany(methods), listener);
+      disable(tooMany(methods), listener);
       return published;
     }
     apply(plans);
     for (ClassPlan plan : plans) {
       if (!plan.fresh.isEmpty()) {
-        published.put(plan.traced, offered.get(plan.traced.key).classFile);
+        published.put(plan.traced, queued.get(plan.traced.key).classFile);
       }
     }
     return published;
   }
 
   /**
-   * Makes other selectors hold: of the classes that were shown every method is decided anew, of the
-   * others those keep their probes whose selector is still in force.
+   * Puts other selectors in force. Every method of the classes that were read is decided again. In
+   * other classes, a method keeps its probes if its selector is still in force.
    *
-   * @param shown every class that a selector which has come or gone may mean
+   * @param read every class that an added or removed selector may match
    */
-  public Selection select(Selectors next, ShownClasses shown, Listener listener)
+  public Selection select(Selectors next, ReadClasses read, Listener listener)
       throws StubException {
     Selectors before = selectors;
     try {
-      ClassReading reading = new ClassReading(next, matched::add, listener, calls);
-      List<ClassPlan> plans = plan(shown.offers, next, reading);
-      plans.addAll(planRest(plans, Set.copyOf(next.each())));
-      int methods = methodCount + growth(plans);
+      BurstReader reader = new BurstReader(next, matched::add, listener, calls);
+      List<ClassPlan> plans = planner.plan(read.classes, next, reader);
+      plans.addAll(planner.planOthers(plans, Set.copyOf(next.each())));
+      int methods = methodCount + ClassPlanner.growth(plans);
       if (methods > maxMethods) {
         return Selection.refused(tooMany(methods));
       }
-      boolean wasRefused = !refusal.isEmpty();
+      boolean wasDisabled = !refusal.isEmpty();
       selectors = next;
       refusal = "";
       matched.retainAll(next.each());
-      Selection done = Selection.of(plans);
+      Selection result = Selection.of(plans);
       apply(plans);
-      if (wasRefused) {
-        // The newest library tells collectors whether the refusal still stands.
+      if (wasDisabled) {
+        // The newest library tells collectors whether the refusal still holds.
         publish(List.of(), Map.of());
       }
-      return done;
+      return result;
     } catch (StubException e) {
       selectors = before;
       throw e;
     } finally {
       announced = Selectors.NONE;
     }
-  }
-
-  /** What becomes of the classes that nobody has planned for. */
-  private List<ClassPlan> planRest(List<ClassPlan> plans, Set<Selector> inForce) {
-    Set<TracedClass> planned = plans.stream().map(plan -> plan.traced).collect(Collectors.toSet());
-    List<ClassPlan> rest = new ArrayList<>();
-    for (TracedClass traced : classes.values()) {
-      if (!planned.contains(traced)) {
-        List<TracedMethod> kept = new ArrayList<>(traced.methods());
-        kept.removeIf(method -> !inForce.contains(method.selector()));
-        rest.add(new ClassPlan(traced, kept, List.of()));
-      }
-    }
-    return rest;
-  }
-
-  /** Reads what is offered, and says what is to become of it. */
-  private List<ClassPlan> plan(
-      Map<ClassKey, Offer> offered, Selectors wanted, ClassReading reading) {
-    List<ClassPlan> plans = new ArrayList<>();
-    if (offered.isEmpty()) {
-      return plans;
-    }
-    Supertypes supertypes = new Supertypes(wanted.needSupertypes(), loadedClasses, offered);
-    offered.entrySet().removeIf(offer -> isPutOff(offer, supertypes));
-    for (Map.Entry<ClassKey, Offer> offer : offered.entrySet()) {
-      ClassKey key = offer.getKey();
-      TracedClass known = classes.get(key);
-      TracedClass traced = known == null ? new TracedClass(key, loaderIds.of(key.loader)) : known;
-      plans.add(reading.read(traced, offer.getValue(), () -> supertypes.of(key)));
-    }
-    return plans;
-  }
-
-  /** A class is offered before the JVM has defined it, or has refused to. */
-  private boolean isPutOff(Map.Entry<ClassKey, Offer> offer, Supertypes supertypes) {
-    boolean isUndefined = supertypes.isUndefined(offer.getKey());
-    if (isUndefined && !offer.getValue().isStale()) {
-      offers.add(offer.getKey(), offer.getValue());
-    }
-    return isUndefined;
-  }
-
-  private static int growth(Collection<ClassPlan> plans) {
-    return plans.stream().mapToInt(ClassPlan::growth).sum();
   }
 
   private String tooMany(int methods) {
@@ -267,131 +227,130 @@ public final class Catalog {
   private void apply(List<ClassPlan> plans) throws StubException {
     Map<TracedClass, List<TracedMethod>> fresh = new LinkedHashMap<>();
     for (ClassPlan plan : plans) {
-      plan.untraceable.stream().filter(plan.traced::isNews).forEach(untraceable::add);
+      plan.untraceable.stream().filter(plan.traced::markReported).forEach(untraceable::add);
       if (!plan.fresh.isEmpty()) {
         fresh.put(plan.traced, plan.fresh);
       }
     }
-    if (!fresh.isEmpty() || untraceable.hasWaited(UNTRACEABLE_PATIENCE_NANOS)) {
-      List<Untraceable> told = untraceable.take();
+    if (!fresh.isEmpty() || untraceable.hasWaited(UNTRACEABLE_TIMEOUT_NANOS)) {
+      List<Untraceable> reported = untraceable.take();
       boolean isDone = false;
       try {
-        publish(told, fresh);
+        publish(reported, fresh);
         isDone = true;
       } finally {
         if (!isDone) {
-          told.forEach(untraceable::add);
+          reported.forEach(untraceable::add);
         }
       }
     }
-    // Only now: where no library can be made, nothing has changed.
-    methodCount += growth(plans);
+    // After publishing: if no library can be made, nothing has changed.
+    methodCount += ClassPlanner.growth(plans);
     for (ClassPlan plan : plans) {
       plan.apply();
       classes.put(plan.traced.key, plan.traced);
       if (!plan.revived.isEmpty() || !plan.retired.isEmpty()) {
-        toLookAt.add(plan.traced);
+        toCheck.add(plan.traced);
       }
     }
   }
 
-  private void publish(List<Untraceable> told, Map<TracedClass, List<TracedMethod>> fresh)
+  private void publish(List<Untraceable> reported, Map<TracedClass, List<TracedMethod>> fresh)
       throws StubException {
-    generations.publish(selectors, refusal, told, fresh);
+    generations.publish(selectors, refusal, reported, fresh);
   }
 
-  /** Takes back every probe: part of a selection would look like all of it. */
-  private void refuse(String reason, Listener listener) throws StubException {
+  /** Retires every probe: a part of a selection could be mistaken for all of it. */
+  private void disable(String reason, Listener listener) throws StubException {
     refusal = reason;
-    offers.clear();
-    retireAll();
+    queue.clear();
+    retireMethods();
     publish(List.of(), Map.of());
-    listener.refused(reason);
+    listener.disabled(reason);
   }
 
-  private void retireAll() {
+  private void retireMethods() {
     for (TracedClass traced : classes.values()) {
       ClassPlan none = new ClassPlan(traced, List.of(), List.of());
       none.apply();
-      toLookAt.add(traced);
+      toCheck.add(traced);
     }
     methodCount = 0;
   }
 
-  /** Why all probes were taken back; empty if they were not. */
+  /** Returns the reason why all probes were retired; empty if they were not. */
   public String refusal() {
     return refusal;
   }
 
-  /** Every class that was read, those without a selected method too. */
+  /** Returns every class that was read, including those without selected methods. */
   public Collection<TracedClass> classes() {
     return classes.values();
   }
 
   /**
-   * The method that control commands call by this name, with its class; null if there is none, or
-   * none any more.
+   * Returns the method of this ID with its class; null if there is none or it is retired.
    *
-   * @param place see {@link TracedMethod#place}
+   * @param id see {@link TracedMethod#id}
    */
-  public Map.Entry<TracedClass, TracedMethod> findPlace(String place) {
-    return generations.find(place);
+  public Map.Entry<TracedClass, TracedMethod> findMethod(String id) {
+    return generations.find(id);
   }
 
   /**
-   * The classes with a probe that somebody has begun or ceased to listen to since the last call, or
-   * that has come or gone since.
+   * Polls the semaphores. Returns the classes that have changed since the last call: a semaphore
+   * from 0 or to 0, or a method that was retired or revived.
    */
-  public Set<TracedClass> changed() {
-    Set<TracedClass> changed = generations.changed();
-    if (!toLookAt.isEmpty()) {
-      toLookAt.removeIf(traced -> traced.armed().isEmpty() && traced.raised().isEmpty());
-      changed = Generations.union(changed, toLookAt);
-      toLookAt.clear();
+  public Set<TracedClass> poll() {
+    Set<TracedClass> changed = generations.poll();
+    if (!toCheck.isEmpty()) {
+      toCheck.removeIf(traced -> traced.armed().isEmpty() && traced.wanted().isEmpty());
+      changed = Generations.union(changed, toCheck);
+      toCheck.clear();
     }
     return changed;
   }
 
-  /** The classes that are not what those who listen want, and could be. */
-  Set<TracedClass> unsettled() {
-    Set<TracedClass> unsettled = new LinkedHashSet<>();
-    // A lambda would be one more class, and there may be no room for it.
+  /** Returns the classes that are not as the attached tracers need them, and could be. */
+  public Set<TracedClass> outdated() {
+    Set<TracedClass> outdated = new LinkedHashSet<>();
+    // A lambda would be one more class, for which memory may not suffice.
     for (TracedClass traced : classes.values()) {
-      if (!traced.isSettled()) {
-        unsettled.add(traced);
+      if (!traced.isUpToDate()) {
+        outdated.add(traced);
       }
     }
-    return unsettled;
+    return outdated;
   }
 
-  /** Forgets classes whose loaders are gone; their probes' state says so. */
-  void retireGone() {
-    generations.retireGone();
-    classes.values().removeIf(this::isForgotten);
-    loaderIds.retireGone();
+  /** Forgets unloaded classes, and retires their probes. */
+  public void dropUnloaded() {
+    generations.unloadUnused();
+    classes.values().removeIf(this::isDropped);
+    loaderIds.dropCollected();
   }
 
-  private boolean isForgotten(TracedClass traced) {
-    boolean isGone = traced.isGone();
-    methodCount -= isGone ? traced.methods().size() : 0;
-    return isGone;
+  private boolean isDropped(TracedClass traced) {
+    boolean isUnloaded = traced.isUnloaded();
+    methodCount -= isUnloaded ? traced.methods().size() : 0;
+    return isUnloaded;
   }
 
-  /** Whether classes wait to be read. */
-  boolean hasOffers() {
-    return !offers.isEmpty();
+  /** Returns true if classes wait to be read. */
+  public boolean hasQueuedClasses() {
+    return !queue.isEmpty();
   }
 
-  /** Lists hidden classes that a selector means: nothing is told of them when they are made. */
-  void listHidden() {
+  /** Lists hidden classes that a selector matches: the JVM does not pass them to transformers. */
+  public void listHidden() {
     if (refusal.isEmpty() && !selectors.each().isEmpty()) {
       untraceable.addHidden(loadedClasses, selectors, loaderIds);
     }
   }
 
-  /** The selectors that have matched no method; none, as long as classes wait to be read. */
+  /** Returns the selectors that have matched no method; none while classes wait to be read. */
   public List<Selector> unmatched() {
-    if (!offers.isEmpty() || !refusal.isEmpty()) {
+    if (!queue.isEmpty() || !refusal.isEmpty()) {
       return List.of();
     }
     List<Selector> unmatched = new ArrayList<>(selectors.each());
@@ -400,14 +359,14 @@ public final class Catalog {
     return unmatched;
   }
 
-  /** Retires all probes; {@link #changed} tells what is to be restored. */
-  public void clear() {
+  /** Retires all probes and unselects everything. {@link #poll} then returns what to restore. */
+  public void retireAll() {
     selectors = Selectors.NONE;
-    offers.clear();
-    retireAll();
+    queue.clear();
+    retireMethods();
   }
 
-  /** Takes all stub libraries away from tracers; their probes have to be retired before. */
+  /** Takes all stub libraries away from tracers. Their probes must be retired before. */
   public void close() {
     generations.close();
     classes.clear();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
-/** A class as the JVM tells classes apart: by its loader and its name. */
+/** The identity of a class in the JVM: its loader and its name. */
 final class ClassKey {
   final LoaderKey loader;
   final String internalName;

@@ -7,56 +7,57 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * What is to become of the methods of one class: nothing has changed before {@link #apply}, so that
- * a plan for too many methods can be dropped.
+ * Pending changes to the methods of one class. Nothing changes before {@link #apply}, so a plan
+ * with too many methods can be discarded.
  */
 final class ClassPlan {
   final TracedClass traced;
 
-  /** Methods that were never published as they are wanted now. */
+  /** Methods that have no equivalent published before. */
   final List<TracedMethod> fresh = new ArrayList<>();
 
   final List<TracedMethod> revived = new ArrayList<>();
+
   final List<TracedMethod> retired = new ArrayList<>();
 
-  /** What is selected and cannot be traced. */
+  /** Selected methods that cannot be traced. */
   final List<Untraceable> untraceable;
 
-  /** What has or had its probes and has them now, by what is wanted of it. */
+  /** The equivalent method that was published before, for each such selected method. */
   private final Map<TracedMethod, TracedMethod> known = new LinkedHashMap<>();
 
   private final List<TracedMethod> methods = new ArrayList<>();
 
   /**
-   * @param wanted the selected methods of the class, in class-file order, none of them published
+   * @param selected the selected methods of the class, in class-file order, not published
    */
-  ClassPlan(TracedClass traced, List<TracedMethod> wanted, List<Untraceable> untraceable) {
+  ClassPlan(TracedClass traced, List<TracedMethod> selected, List<Untraceable> untraceable) {
     this.traced = traced;
     this.untraceable = untraceable;
-    for (TracedMethod each : wanted) {
-      TracedMethod like = traced.findLike(each);
-      if (like == null) {
+    for (TracedMethod each : selected) {
+      TracedMethod equivalent = traced.findEquivalent(each);
+      if (equivalent == null) {
         fresh.add(each);
       } else {
-        known.put(each, like);
-        if (like.isRetired()) {
-          revived.add(like);
+        known.put(each, equivalent);
+        if (equivalent.isRetired()) {
+          revived.add(equivalent);
         }
       }
-      methods.add(like == null ? each : like);
+      methods.add(equivalent == null ? each : equivalent);
     }
     retired.addAll(traced.methods());
     retired.removeAll(methods);
   }
 
-  /** How many methods more have probes than before. */
+  /** Returns by how many the number of methods with probes grows. */
   int growth() {
     return methods.size() - traced.methods().size();
   }
 
-  /** Carries it out but for publishing what is fresh. */
+  /** Applies the plan, except that {@link #fresh} methods must be published already. */
   void apply() {
-    known.forEach((wanted, like) -> like.takeOver(wanted));
+    known.forEach((method, equivalent) -> equivalent.adoptSelector(method));
     revived.forEach(TracedMethod::revive);
     retired.forEach(TracedMethod::retire);
     traced.setMethods(methods);

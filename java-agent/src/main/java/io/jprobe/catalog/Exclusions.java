@@ -4,8 +4,9 @@ package io.jprobe.catalog;
 import java.util.Set;
 
 /**
- * Classes of the JDK that are never traced: what woven code calls, and what the JVM and the agent
- * run while they weave. A probe in one of them would call itself, or weave what is weaving.
+ * Lists the classes of the JDK that are never traced: woven code calls them, or the JVM and the
+ * agent run them while they weave. A probe in one of them could fire recursively, or change the
+ * code that is weaving.
  */
 final class Exclusions {
   private static final Set<String> CLASSES =
@@ -36,7 +37,9 @@ final class Exclusions {
 
   private Exclusions() {}
 
-  /** Whether a class of the JDK, by its binary name, can have no probes. Nested ones as theirs. */
+  /**
+   * Returns true if a class of the JDK cannot have probes; nested classes follow their outer one.
+   */
   static boolean isExcluded(String className) {
     int nested = className.indexOf('$');
     if (CLASSES.contains(nested < 0 ? className : className.substring(0, nested))) {

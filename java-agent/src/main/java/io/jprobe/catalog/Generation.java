@@ -10,7 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/** The methods whose probes share one stub library, and what its semaphores said last. */
+/** The methods whose probes share one stub library, and the last values of its semaphores. */
 final class Generation {
   final int number;
   private final StubLibrary library;
@@ -31,9 +31,9 @@ final class Generation {
     this.semaphores = library.semaphores();
     this.last = ByteBuffer.allocate(semaphores.capacity()).order(ByteOrder.nativeOrder());
     contents.forEach(
-        (traced, placed) -> {
-          for (TracedMethod method : placed) {
-            method.place(this, methods.size(), classBySlot.size());
+        (traced, published) -> {
+          for (TracedMethod method : published) {
+            method.publishedIn(this, methods.size(), classBySlot.size());
             methods.add(method);
             method.kinds().forEach(kind -> classBySlot.add(traced));
           }
@@ -41,10 +41,10 @@ final class Generation {
   }
 
   /**
-   * The classes with a semaphore that has risen from 0 or fallen to it since the last call. Costs
-   * one vectorised comparison where nothing has changed.
+   * Polls the semaphores. Returns the classes with a semaphore that has changed from 0 or to 0
+   * since the last call. Costs one vectorized comparison if nothing has changed.
    */
-  Set<TracedClass> changed() {
+  Set<TracedClass> poll() {
     int difference = semaphores.mismatch(last);
     if (difference < 0) {
       return Set.of();
@@ -61,7 +61,7 @@ final class Generation {
     return changed;
   }
 
-  /** The method of that index, with its class; null if there is none or it is retired. */
+  /** Returns the method of this index with its class; null if there is none or it is retired. */
   Map.Entry<TracedClass, TracedMethod> find(int index) {
     if (index < 0 || index >= methods.size() || methods.get(index).isRetired()) {
       return null;
@@ -91,7 +91,7 @@ final class Generation {
     return library.stub(slot);
   }
 
-  /** Whether somebody listened to the probe when {@link #changed} was called last. */
+  /** Returns true if the semaphore was above 0 at the last poll. */
   boolean isRaised(int slot) {
     return last.getShort(slot * Short.BYTES) != 0;
   }
@@ -100,38 +100,38 @@ final class Generation {
     library.setState(slot, state.number);
   }
 
-  /** From now on there may be calls of woven methods under way, which will come to a stub. */
-  void arm() {
+  /** Records that calls of woven methods may be running, which will reach a stub. */
+  void markArmed() {
     wasArmed = true;
   }
 
-  /** Says of classes that are gone that their probes will never fire again. */
-  void retireGone() {
+  /** Retires the methods of unloaded classes. */
+  void retireUnloaded() {
     contents.forEach(
-        (traced, placed) -> {
-          if (traced.isGone()) {
-            placed.stream().filter(method -> !method.isRetired()).forEach(TracedMethod::retire);
+        (traced, published) -> {
+          if (traced.isUnloaded()) {
+            published.stream().filter(method -> !method.isRetired()).forEach(TracedMethod::retire);
           }
         });
   }
 
-  /** Whether all classes that have probes here are gone: then nothing can call a stub. */
-  boolean isGone() {
-    return !contents.isEmpty() && contents.keySet().stream().allMatch(TracedClass::isGone);
+  /** Returns true if all classes with probes here are unloaded: then no code can call a stub. */
+  boolean isUnused() {
+    return !contents.isEmpty() && contents.keySet().stream().allMatch(TracedClass::isUnloaded);
   }
 
   Set<TracedClass> classes() {
     return contents.keySet();
   }
 
-  /** Unmaps the library. Nothing may call a stub or ask for a gate any more. */
+  /** Unmaps the library. No code may call a stub or use a gate any more. */
   void unload() {
     library.unload();
   }
 
   /**
-   * Takes the library away from tracers. Where a stub was ever woven into a method, calls that
-   * began then may still be under way and come to it: its memory stays.
+   * Takes the library away from tracers. If a probe was ever armed, the memory stays mapped: calls
+   * that began in a woven method may still be running and reach a stub.
    */
   void close() {
     if (wasArmed) {

@@ -14,7 +14,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 
-/** The stub libraries of a catalogue, and the USDT names in them. Of the watcher's thread alone. */
+/** The stub libraries of a catalog, and the USDT names in them. For the watcher thread only. */
 final class Generations {
   private final String agentVersion;
   private final String directory;
@@ -22,7 +22,7 @@ final class Generations {
   private final List<Generation> all = new ArrayList<>();
   private int next;
 
-  /** The contents of one library, before it is made. */
+  /** The contents of one library before it is written. */
   private static final class Draft {
     final Manifest manifest;
     final Map<TracedClass, List<TracedMethod>> contents = new LinkedHashMap<>();
@@ -38,7 +38,7 @@ final class Generations {
   }
 
   /**
-   * @param directory of the stub libraries; null for memfds
+   * @param directory the directory of the stub libraries; null for memfds
    * @param first the number of the first library
    */
   Generations(String agentVersion, String directory, int first) {
@@ -47,21 +47,21 @@ final class Generations {
     this.next = first;
   }
 
-  /** The number of the library that would be made next. */
+  /** Returns the number of the next library. */
   int next() {
     return next;
   }
 
-  /** Makes the library that has the probes of {@link Limits} and no methods. */
+  /** Publishes the library that has the {@link LimitProbes} and no methods. */
   StubLibrary open(Selectors selectors) throws StubException {
     Manifest manifest = new Manifest(agentVersion, next, selectors, "");
     manifest.addLimits();
-    return load(manifest, Limits.definitions(), 1, Map.of());
+    return load(manifest, LimitProbes.definitions(), 1, Map.of());
   }
 
   /**
-   * Makes a library, or several where one would be larger than collectors read. If one cannot be
-   * made, none is left.
+   * Publishes a library, or several if one would be larger than collectors read. If one of them
+   * cannot be made, none is kept.
    *
    * @param refusal see {@link Catalog#refusal}
    */
@@ -72,20 +72,20 @@ final class Generations {
       Map<TracedClass, List<TracedMethod>> fresh)
       throws StubException {
     List<Draft> drafts = new ArrayList<>();
-    withRoom(drafts, selectors, refusal);
+    withSpace(drafts, selectors, refusal);
     for (Untraceable one : untraceable) {
-      withRoom(drafts, selectors, refusal).manifest.add(one);
+      withSpace(drafts, selectors, refusal).manifest.add(one);
     }
     fresh.forEach(
         (traced, methods) -> {
           for (TracedMethod method : methods) {
-            withRoom(drafts, selectors, refusal).add(traced, method);
+            withSpace(drafts, selectors, refusal).add(traced, method);
           }
         });
     publish(drafts);
   }
 
-  private Draft withRoom(List<Draft> drafts, Selectors selectors, String refusal) {
+  private Draft withSpace(List<Draft> drafts, Selectors selectors, String refusal) {
     Draft last = drafts.isEmpty() ? null : drafts.get(drafts.size() - 1);
     if (last == null || last.manifest.isFull()) {
       int number = next + drafts.size();
@@ -97,11 +97,11 @@ final class Generations {
 
   private void publish(List<Draft> drafts) throws StubException {
     int before = all.size();
-    Map<String, List<String>> given = new LinkedHashMap<>();
+    Map<String, List<String>> claimed = new LinkedHashMap<>();
     boolean isDone = false;
     try {
       for (Draft draft : drafts) {
-        publish(draft, given);
+        publish(draft, claimed);
       }
       isDone = true;
     } finally {
@@ -109,24 +109,23 @@ final class Generations {
         List<Generation> made = all.subList(before, all.size());
         made.forEach(Generation::close);
         made.clear();
-        given.forEach(names::giveBack);
+        claimed.forEach(names::unclaim);
       }
     }
   }
 
   /**
-   * @param given takes the names of the probes by their provider, for those who have to give them
-   *     back
+   * @param claimed receives the names of the probes by provider; the caller unclaims them on error
    */
-  private void publish(Draft draft, Map<String, List<String>> given) throws StubException {
+  private void publish(Draft draft, Map<String, List<String>> claimed) throws StubException {
     List<ProbeDefinition> definitions = new ArrayList<>();
     int gates = 0;
     for (Map.Entry<TracedClass, List<TracedMethod>> each : draft.contents.entrySet()) {
       TracedClass traced = each.getKey();
       List<String> probes =
           each.getValue().stream().map(method -> method.probeName).collect(Collectors.toList());
-      String provider = names.provider(traced.key, traced.loaderId, probes);
-      given.computeIfAbsent(provider, key -> new ArrayList<>()).addAll(probes);
+      String provider = names.claim(traced.key, traced.loaderId, probes);
+      claimed.computeIfAbsent(provider, key -> new ArrayList<>()).addAll(probes);
       each.getValue().forEach(method -> definitions.addAll(method.definitions(provider)));
       gates += each.getValue().size();
     }
@@ -147,32 +146,32 @@ final class Generations {
   }
 
   /**
-   * The method of that place, with its class; null if there is none, or none any more.
+   * Returns the method of this ID with its class; null if there is none or it is retired.
    *
-   * @param place see {@link TracedMethod#place}
+   * @param id see {@link TracedMethod#id}
    */
-  Map.Entry<TracedClass, TracedMethod> find(String place) {
+  Map.Entry<TracedClass, TracedMethod> find(String id) {
     try {
-      int colon = place.indexOf(':');
-      int number = Integer.parseInt(place.substring(0, Math.max(colon, 0)));
-      int index = Integer.parseInt(place.substring(colon + 1));
+      int colon = id.indexOf(':');
+      int number = Integer.parseInt(id.substring(0, Math.max(colon, 0)));
+      int index = Integer.parseInt(id.substring(colon + 1));
       for (Generation generation : all) {
         if (generation.number == number) {
           return generation.find(index);
         }
       }
     } catch (NumberFormatException e) {
-      // Not a name that we give.
+      // Not an ID that this class has assigned.
     }
     return null;
   }
 
-  /** See {@link Generation#changed}. */
-  Set<TracedClass> changed() {
+  /** Polls all semaphores; see {@link Generation#poll}. */
+  Set<TracedClass> poll() {
     Set<TracedClass> changed = Set.of();
-    // Nothing is made where nothing has changed: so it is at nearly every look.
+    // Nearly every poll finds no change, and allocates nothing.
     for (int i = 0; i < all.size(); i++) {
-      changed = union(changed, all.get(i).changed());
+      changed = union(changed, all.get(i).poll());
     }
     return changed;
   }
@@ -186,14 +185,14 @@ final class Generations {
     return all;
   }
 
-  /** Unmaps the libraries whose classes are all gone. */
-  void retireGone() {
+  /** Unmaps the libraries whose classes are all unloaded. */
+  void unloadUnused() {
     for (Iterator<Generation> each = all.iterator(); each.hasNext(); ) {
       Generation generation = each.next();
-      generation.retireGone();
-      if (generation.isGone()) {
+      generation.retireUnloaded();
+      if (generation.isUnused()) {
         unload(generation);
-        // Last: where memory runs out before, the next look finds it again.
+        // Removed last: if memory runs out before, the next call finds the library again.
         each.remove();
       }
     }
@@ -211,7 +210,7 @@ final class Generations {
     generation.unload();
   }
 
-  /** Takes all stub libraries away from tracers; their probes have to be retired before. */
+  /** Takes all stub libraries away from tracers. Their probes must be retired before. */
   void close() {
     all.forEach(Generation::close);
     all.clear();

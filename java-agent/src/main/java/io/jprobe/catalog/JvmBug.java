@@ -8,13 +8,13 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
- * Bugs by which HotSpot loses more of a class than its bytecode when it retransforms it, whatever
- * is woven. Where that cannot be helped, the class has no probes.
+ * HotSpot bugs that permanently lose class data other than bytecode during a retransformation,
+ * whatever is woven. Affected classes get no probes, unless there is a workaround.
  */
 enum JvmBug {
   /**
-   * The JVM leaves MethodParameters out of the class file that it writes anew. A class file that
-   * has it keeps it: {@link ParameterNames}.
+   * The class file that the JVM passes to transformers lacks the attribute MethodParameters. {@link
+   * ParameterNames} adds it again.
    */
   PARAMETER_NAMES(
       "JDK-8240908",
@@ -23,24 +23,23 @@ enum JvmBug {
       "17.0.20",
       "19") {
     @Override
-    boolean concerns(ClassFile file, BooleanSupplier canBeRead) {
+    boolean affects(ClassFile file, BooleanSupplier canBeRead) {
       return file.namesMethodParameters && !file.hasMethodParameters && !canBeRead.getAsBoolean();
     }
   },
 
   /**
-   * The JVM reads the annotations wrongly where indices into the constant pool change, and gives up
-   * half-way without saying so: then the record's fields are not found. Weaving alone keeps the
-   * indices (JDK 17.0.15 and 25.0.3 did no harm), but nothing makes that certain: an agent that the
-   * JVM asks after this one may give back another constant pool, and this one's retransformation
-   * would have the JVM take it. No class file avoids the bug either: without the annotations they
-   * would be lost, and with them the JVM reads them. JDK 21 had no release with the fix when this
-   * was written.
+   * The JVM misreads the annotations if indices into the constant pool change, and stops half-way
+   * without an error; then the record's fields are not found. Weaving alone keeps the indices (JDK
+   * 17.0.15 and 25.0.3 did no harm), but that is not guaranteed: a later agent's transformer may
+   * return another constant pool, and a retransformation by this agent would make the JVM use it.
+   * No class file avoids the bug either: one without the annotations would lose them, and one with
+   * them makes the JVM read them. JDK 21 had no release with the fix when this was written.
    */
   ANNOTATED_RECORD(
       "JDK-8376185", "could break a record with annotated types", "", "25.0.4", "26.0.2", "27") {
     @Override
-    boolean concerns(ClassFile file, BooleanSupplier canBeRead) {
+    boolean affects(ClassFile file, BooleanSupplier canBeRead) {
       return file.hasAnnotatedRecordTypes;
     }
   };
@@ -48,10 +47,10 @@ enum JvmBug {
   private final String number;
   private final String damage;
 
-  /** What helps instead of a later JVM, with a word that joins it; empty for nothing. */
+  /** A workaround other than a later JVM, followed by a conjunction; empty for none. */
   private final String remedy;
 
-  /** The first release of each feature release that has the fix; all after the last have it. */
+  /** The first update of each feature release that has the fix; all later releases have it. */
   private final List<Runtime.Version> fixes;
 
   JvmBug(String number, String damage, String remedy, String... fixes) {
@@ -62,13 +61,13 @@ enum JvmBug {
   }
 
   /**
-   * Whether retransforming this class does harm where the bug is.
+   * Returns true if retransforming this class does harm on a JVM with the bug.
    *
    * @param canBeRead see {@link ParameterNames#canBeRead}
    */
-  abstract boolean concerns(ClassFile file, BooleanSupplier canBeRead);
+  abstract boolean affects(ClassFile file, BooleanSupplier canBeRead);
 
-  /** Early-access builds count as what came before them. */
+  /** Returns true if this version has the bug; an early-access build counts as its predecessor. */
   boolean isIn(Runtime.Version version) {
     Runtime.Version last = fixes.get(fixes.size() - 1);
     return version.compareToIgnoreOptional(last) < 0
@@ -79,10 +78,10 @@ enum JvmBug {
                         && version.compareToIgnoreOptional(fix) >= 0);
   }
 
-  /** Why this JVM must not retransform the class: a clause about a method; null if it may. */
+  /** Returns why this JVM must not retransform the class, as a clause; null if it may. */
   static String reasonAgainst(ClassFile file, Runtime.Version version, BooleanSupplier canBeRead) {
     for (JvmBug bug : values()) {
-      if (bug.isIn(version) && bug.concerns(file, canBeRead)) {
+      if (bug.isIn(version) && bug.affects(file, canBeRead)) {
         return String.format(
             "retransforming on JDK %s %s (%s); %suse JDK %s or later",
             numbers(version),

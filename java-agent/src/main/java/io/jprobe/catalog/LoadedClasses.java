@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
-/** What the JVM has loaded: Instrumentation's view, which this package does not hold. */
+/** Provides the classes that the JVM has loaded, as Instrumentation lists them. */
 public interface LoadedClasses {
   Class<?>[] all();
 }

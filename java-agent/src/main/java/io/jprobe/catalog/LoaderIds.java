@@ -4,7 +4,7 @@ package io.jprobe.catalog;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** A number for each class loader: 0 is the boot loader, the others count as they are met. */
+/** Assigns a number to each class loader: 0 to the boot loader, then in order of appearance. */
 final class LoaderIds {
   private final Map<LoaderKey, Integer> ids = new LinkedHashMap<>();
   private int next = 1;
@@ -21,7 +21,7 @@ final class LoaderIds {
     return known;
   }
 
-  void retireGone() {
-    ids.keySet().removeIf(LoaderKey::isGone);
+  void dropCollected() {
+    ids.keySet().removeIf(LoaderKey::isCollected);
   }
 }

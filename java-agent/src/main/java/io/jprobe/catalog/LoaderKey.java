@@ -4,8 +4,8 @@ package io.jprobe.catalog;
 import java.lang.ref.WeakReference;
 
 /**
- * A class loader by identity, held weakly: equals and hashCode of a loader are the application's
- * code, which must not run here. Null is the boot loader.
+ * A weak reference to a class loader that compares by identity: equals and hashCode of a loader are
+ * the application's code, which must not run here. Null is the boot loader.
  */
 final class LoaderKey {
   private final WeakReference<ClassLoader> loader;
@@ -17,18 +17,18 @@ final class LoaderKey {
   }
 
   boolean isLoaderOf(Class<?> candidate) {
-    return !isGone() && candidate.getClassLoader() == get();
+    return !isCollected() && candidate.getClassLoader() == get();
   }
 
   boolean isBoot() {
     return loader == null;
   }
 
-  boolean isGone() {
+  boolean isCollected() {
     return loader != null && loader.get() == null;
   }
 
-  /** Null for the boot loader, and for one that is gone. */
+  /** Returns the loader; null for the boot loader, or if it was collected. */
   ClassLoader get() {
     return loader == null ? null : loader.get();
   }
@@ -42,7 +42,7 @@ final class LoaderKey {
       return false;
     }
     LoaderKey key = (LoaderKey) other;
-    return hash == key.hash && !isGone() && !key.isGone() && get() == key.get();
+    return hash == key.hash && !isCollected() && !key.isCollected() && get() == key.get();
   }
 
   @Override

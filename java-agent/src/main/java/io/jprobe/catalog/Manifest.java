@@ -7,20 +7,20 @@ import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
 import io.jprobe.stub.ProtoWriter;
 
-/** Writes jprobe.v1.Manifest (proto/jprobe/v1/manifest.proto), whose field numbers stand here. */
+/** Writes a jprobe.v1.Manifest; the field numbers are those of proto/jprobe/v1/manifest.proto. */
 public final class Manifest {
   private static final int LAYOUT_VERSION = 3;
 
-  /** jprobe.v1.PROBE_KIND_LIMIT: no kind of probe that a method has. */
+  /** jprobe.v1.PROBE_KIND_LIMIT, which is not a kind of method probe. */
   private static final int LIMIT_KIND = 5;
 
   /**
-   * Collectors read more of one library (MAX_MANIFEST_BYTES and MAX_PROBES in
-   * collector/jcollect/limits.py), so that there is room for the method that goes over.
+   * Sizes at which a library is full. Collectors read larger ones (MAX_MANIFEST_BYTES and
+   * MAX_PROBES in collector/jcollect/limits.py), because the last method may exceed them.
    */
-  private static final int ENOUGH_BYTES = 8 << 20;
+  private static final int FULL_BYTES = 8 << 20;
 
-  private static final int ENOUGH_PROBES = 80_000;
+  private static final int FULL_PROBES = 80_000;
 
   private final ProtoWriter manifest = new ProtoWriter();
   private final Selectors selectors;
@@ -38,15 +38,17 @@ public final class Manifest {
     headerBytes = manifest.size();
   }
 
-  /** Whether the next method belongs in another library. */
+  /** Returns true if the next method belongs in another library. */
   boolean isFull() {
-    return manifest.size() - headerBytes >= ENOUGH_BYTES || probes >= ENOUGH_PROBES;
+    return manifest.size() - headerBytes >= FULL_BYTES || probes >= FULL_PROBES;
   }
 
-  /** The probes by which tracers ask for a limit, all of one method that is none. */
+  /** Adds the {@link LimitProbes}, as slots of a pseudo-method. */
   void addLimits() {
-    manifest.message(5, new ProtoWriter().text(1, Limits.PROVIDER).text(3, Limits.METHOD));
-    for (int percent : Limits.RUNGS) {
+    manifest.message(
+        5, new ProtoWriter().text(1, LimitProbes.PROVIDER).text(3, LimitProbes.METHOD));
+    for (int slot = 0; slot < LimitProbes.count(); slot++) {
+      int percent = LimitProbes.percent(slot);
       manifest.message(
           6, new ProtoWriter().number(1, methods).number(2, LIMIT_KIND).number(4, percent));
     }
@@ -65,7 +67,7 @@ public final class Manifest {
     methods++;
   }
 
-  /** A jprobe.v1.TracedMethod. */
+  /** Returns a jprobe.v1.TracedMethod. */
   public static ProtoWriter describe(TracedClass traced, TracedMethod method) {
     return new ProtoWriter()
         .text(1, traced.className())
@@ -95,7 +97,7 @@ public final class Manifest {
     manifest.message(7, describe(one));
   }
 
-  /** A jprobe.v1.Untraceable. */
+  /** Returns a jprobe.v1.Untraceable. */
   public static ProtoWriter describe(Untraceable one) {
     return new ProtoWriter()
         .text(1, one.className)

@@ -12,9 +12,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/** USDT names for Java ones, by contract 2 of the design. Exact names are in the manifest. */
+/** Derives unique USDT names from Java names. The manifest has the exact Java names. */
 final class Names {
-  /** The names of a class's probes by their provider. */
+  /** The providers by name, with the names of their probes. */
   private final Map<String, Provider> providers = new HashMap<>();
 
   private static final class Provider {
@@ -27,29 +27,29 @@ final class Names {
   }
 
   /**
-   * A provider name for more probes of a class: its own, unless another class has it, or it had
-   * probes of these names before. Other tracers take the same pair of names in two stub libraries
-   * for one probe.
+   * Returns a provider name for more probes of a class, and claims it for them: the class's own
+   * name, unless another class has it, or the class had probes of these names before. Other tracers
+   * confuse probes with the same pair of names in two stub libraries.
    */
-  String provider(ClassKey owner, int loaderId, Collection<String> probes) {
+  String claim(ClassKey owner, int loaderId, Collection<String> probes) {
     String name = sanitize(owner.internalName);
     String candidate = name;
-    // The same class in a second loader; or com.acme.A_B and com.acme.A.B, which look alike.
-    for (int attempt = loaderId; !take(candidate, owner, probes); attempt++) {
+    // Another class has the name: in a second loader, or com.acme.A_B and com.acme.A.B.
+    for (int attempt = loaderId; !tryClaim(candidate, owner, probes); attempt++) {
       candidate = name + "_" + attempt;
     }
     return candidate;
   }
 
-  private boolean take(String candidate, ClassKey owner, Collection<String> probes) {
+  private boolean tryClaim(String candidate, ClassKey owner, Collection<String> probes) {
     Provider provider = providers.computeIfAbsent(candidate, name -> new Provider(owner));
     return provider.owner.equals(owner)
         && Collections.disjoint(provider.probes, probes)
         && provider.probes.addAll(probes);
   }
 
-  /** Frees names that {@link #provider} has given and that were not published after all. */
-  void giveBack(String name, Collection<String> probes) {
+  /** Frees names that {@link #claim} has returned and that were not published. */
+  void unclaim(String name, Collection<String> probes) {
     Provider provider = providers.get(name);
     provider.probes.removeAll(probes);
     if (provider.probes.isEmpty()) {
@@ -59,16 +59,16 @@ final class Names {
 
   /** Frees the names of classes whose stub libraries are unmapped. */
   void release(Collection<ClassKey> owners) {
-    // By identity: a class that is gone equals nothing any more.
-    Set<ClassKey> gone = Collections.newSetFromMap(new IdentityHashMap<>());
-    gone.addAll(owners);
-    providers.values().removeIf(provider -> gone.contains(provider.owner));
+    // By identity: the key of an unloaded class equals no other any more.
+    Set<ClassKey> unloaded = Collections.newSetFromMap(new IdentityHashMap<>());
+    unloaded.addAll(owners);
+    providers.values().removeIf(provider -> unloaded.contains(provider.owner));
   }
 
   /**
-   * One base name a method, in class-file order: overloads after the first are numbered. A method
-   * whose own name looks like that of a numbered one keeps it, and the overload gets the next
-   * number that is free.
+   * Returns one base name per method, in class-file order. Overloads after the first are numbered.
+   * If a method's own name equals a numbered one, the method keeps it and the overload gets the
+   * next free number.
    */
   static List<String> methodNames(List<MethodFacts> methods) {
     List<String> own = new ArrayList<>();
@@ -80,7 +80,7 @@ final class Names {
       own.add(name);
       numbered.add(count == 1 ? name : name + "__" + count);
     }
-    // What is numbered must not take these, nor each other's.
+    // A numbered name must differ from these and from the other numbered names.
     Set<String> taken = new HashSet<>(own);
     taken.addAll(numbered);
     for (int i = 0; i < numbered.size(); i++) {
@@ -92,7 +92,7 @@ final class Names {
     return numbered;
   }
 
-  /** The name with the first number after that of the last overload which nothing else has. */
+  /** Returns the name with the first free number after that of the last overload. */
   private static String free(String name, int last, Set<String> taken) {
     int number = last + 1;
     while (!taken.add(name + "__" + number)) {

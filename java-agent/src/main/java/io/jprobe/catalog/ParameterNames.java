@@ -9,52 +9,52 @@ import java.io.InputStream;
 import java.jprobe.Fire;
 
 /**
- * Keeps what reflection tells of the parameters of methods, on JVMs with JDK-8240908: they leave
- * the attribute MethodParameters out of the class file with which a retransformation begins, and
- * take it from the class file with which it ends.
+ * Preserves the names of method parameters on JVMs with JDK-8240908. These leave the attribute
+ * MethodParameters out of the class file that they pass to transformers, and use the one in the
+ * class file that transformers return. Does nothing on other JVMs.
  *
- * <p>What a class has of it is read from the JVM's own copy at each retransformation, so that a
- * class file that the program has redefined it with counts. Where that copy cannot be read, or has
- * been lost (the JVM retransforms without asking agents where its heap is full), it is what the
- * class had when it was read. On other JVMs all of this does nothing.
+ * <p>The attribute is read from the JVM's own copy at each retransformation, so a class file with
+ * which the program has redefined the class counts. If that copy cannot be read, the attribute of
+ * the class file that the agent has read is used. The same applies if the copy was lost: if its
+ * heap is full, the JVM retransforms without calling the agents.
  */
 public final class ParameterNames {
-  private static final boolean ARE_FORGOTTEN = JvmBug.PARAMETER_NAMES.isIn(Runtime.version());
+  private static final boolean ARE_LOST = JvmBug.PARAMETER_NAMES.isIn(Runtime.version());
 
-  /** Whether the JVM's own copy can be read; null as long as that was not tried. */
+  /** True if the JVM's own copy can be read; null before the first attempt. */
   private static Boolean canBeRead;
 
   private ParameterNames() {}
 
   /**
-   * Whether the JVM tells what it has of a class. Tried once, by a class whose class file is at
-   * hand: java.jprobe.Fire is compiled with -parameters for that.
+   * Returns true if the JVM's own copy can be read. Tested once, on a class whose class file is
+   * available: java.jprobe.Fire is compiled with -parameters for this.
    */
   static synchronized boolean canBeRead() {
     if (canBeRead == null) {
-      canBeRead = isTold(Fire.class, "java/jprobe/Fire.classdata");
+      canBeRead = isReadCorrectly(Fire.class, "java/jprobe/Fire.classdata");
     }
     return canBeRead;
   }
 
-  private static boolean isTold(Class<?> type, String resource) {
+  private static boolean isReadCorrectly(Class<?> type, String resource) {
     try (InputStream in = ParameterNames.class.getClassLoader().getResourceAsStream(resource)) {
-      MethodParameters told = MethodParameters.of(in.readAllBytes());
-      return !told.isEmpty() && LoadedParameters.open() && read(type).equals(told);
+      MethodParameters expected = MethodParameters.of(in.readAllBytes());
+      return !expected.isEmpty() && LoadedParameters.open() && read(type).equals(expected);
     } catch (IOException | RuntimeException | LinkageError e) {
       return false;
     }
   }
 
-  /** What the JVM has. */
+  /** Returns the JVM's own copy. */
   private static MethodParameters read(Class<?> type) {
     byte[] packed = LoadedParameters.of(type);
     return packed == null ? MethodParameters.NONE : new MethodParameters(packed);
   }
 
-  /** Remembers what a class file has of it, for as long as the class is known. */
+  /** Keeps the attribute of a class file for as long as the class is known. */
   static void remember(TracedClass traced, byte[] classFile) {
-    if (ARE_FORGOTTEN && ClassFile.namesMethodParameters(classFile)) {
+    if (ARE_LOST && ClassFile.namesMethodParameters(classFile)) {
       MethodParameters parameters = MethodParameters.of(classFile);
       if (!parameters.isEmpty()) {
         traced.setParameters(parameters);
@@ -63,13 +63,13 @@ public final class ParameterNames {
   }
 
   /**
-   * The class file with what it lacks of the attribute; the same array where it lacks nothing. To
-   * be called by a transformer that the JVM asks about a loaded class.
+   * Returns the class file with the attribute added; the same array if nothing is missing. To be
+   * called by a transformer for a loaded class.
    *
-   * @param remembered what the class had when it was read
+   * @param remembered the parameters of the class file that the agent has read
    */
   public static byte[] complete(Class<?> type, byte[] classFile, MethodParameters remembered) {
-    if (!ARE_FORGOTTEN || !ClassFile.namesMethodParameters(classFile)) {
+    if (!ARE_LOST || !ClassFile.namesMethodParameters(classFile)) {
       return classFile;
     }
     MethodParameters present = canBeRead() ? read(type) : MethodParameters.NONE;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
-/** What the agent has done about a probe; numbers are those of jprobe.v1.ProbeState. */
+/** The state of a probe; the numbers are those of jprobe.v1.ProbeState. */
 public enum ProbeState {
   DORMANT(1),
   ARMING(2),
@@ -10,7 +10,7 @@ public enum ProbeState {
   RETIRED(5),
   THROTTLED(6),
 
-  /** To be woven as soon as the JVM has linked the class, which is when the program uses it. */
+  /** Woven as soon as the JVM has linked the class, which it does when the program uses it. */
   WAITING(7);
 
   final int number;

@@ -5,18 +5,18 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
-/** What a change of the selectors has done, or why it was not done. */
+/** The result of a change of the selectors. */
 public final class Selection {
-  /** A sentence; empty if it was done. Then nothing else is said. */
+  /** A sentence on why nothing was changed; empty if the change was made. */
   public final String refusal;
 
-  /** How many methods have got their probes by it. */
+  /** Number of methods that have got probes. */
   public final int added;
 
-  /** What has lost its probes. */
+  /** The methods that have lost their probes. */
   public final List<Map.Entry<TracedClass, TracedMethod>> removed;
 
-  /** What the selectors mean and that cannot be traced, of the classes that were read. */
+  /** Methods of the read classes that the selectors match and that cannot be traced. */
   public final List<Untraceable> failed;
 
   private Selection(
@@ -34,7 +34,7 @@ public final class Selection {
     return new Selection(reason, 0, List.of(), List.of());
   }
 
-  /** What those plans will have done. */
+  /** Returns the result of applying these plans. */
   static Selection of(List<ClassPlan> plans) {
     int added = 0;
     List<Map.Entry<TracedClass, TracedMethod>> removed = new ArrayList<>();

@@ -9,21 +9,21 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * The supertypes of classes of one burst, as the JVM has linked them: a class that is defined has
- * its supertypes loaded, whatever its loader did to find them.
+ * The supertypes of the classes of one burst, as the JVM has loaded them. The supertypes of a
+ * defined class are loaded, however its loader has found them.
  */
 final class Supertypes {
-  private final boolean wanted;
+  private final boolean areNeeded;
   private final Map<ClassKey, Class<?>> defined = new HashMap<>();
 
-  /** Looks for the classes, if their supertypes are wanted at all: in one walk over all. */
-  Supertypes(boolean wanted, LoadedClasses loadedClasses, Map<ClassKey, Offer> offered) {
-    this.wanted = wanted;
-    if (!wanted) {
+  /** Looks up the classes in one scan, if supertypes are needed. */
+  Supertypes(boolean areNeeded, LoadedClasses loadedClasses, Map<ClassKey, QueuedClass> queued) {
+    this.areNeeded = areNeeded;
+    if (!areNeeded) {
       return;
     }
     Map<String, List<ClassKey>> byName = new HashMap<>();
-    for (ClassKey key : offered.keySet()) {
+    for (ClassKey key : queued.keySet()) {
       byName
           .computeIfAbsent(key.internalName.replace('/', '.'), name -> new ArrayList<>())
           .add(key);
@@ -37,12 +37,15 @@ final class Supertypes {
     }
   }
 
-  /** Whether the class's supertypes are wanted and cannot be told, because it is not defined. */
+  /**
+   * Returns whether the class's supertypes are needed but unknown, because the class is not defined
+   * yet.
+   */
   boolean isUndefined(ClassKey key) {
-    return wanted && !defined.containsKey(key);
+    return areNeeded && !defined.containsKey(key);
   }
 
-  /** Binary names of all supertypes, without the class itself. */
+  /** Returns the binary names of all supertypes, without the class itself. */
   Set<String> of(ClassKey key) {
     return of(defined.get(key));
   }

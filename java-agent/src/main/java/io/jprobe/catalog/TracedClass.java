@@ -15,16 +15,16 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * A class that was looked at: its methods with probes, what of them is woven, and where the class
- * is. Neither the class nor its loader is kept alive.
+ * A class whose class file was read: its methods with probes, what is woven of them, and the loaded
+ * class. Keeps neither the class nor its loader alive.
  */
 public final class TracedClass {
-  private static final long DEFINITION_PATIENCE_NANOS = 5_000_000_000L;
+  private static final long DEFINITION_TIMEOUT_NANOS = 5_000_000_000L;
 
-  /** With slashes, as in class files. */
+  /** The name with slashes, as in class files. */
   public final String internalName;
 
-  /** 0 is the boot loader; the others are counted as they are met. */
+  /** The number of the class loader; see {@link LoaderIds}. */
   public final int loaderId;
 
   final ClassKey key;
@@ -35,14 +35,14 @@ public final class TracedClass {
   private volatile MethodParameters parameters = MethodParameters.NONE;
   private Reference<Class<?>> loaded = new WeakReference<>(null);
 
-  // Of the watcher's thread: they may come back.
+  // Used by the watcher thread only. Retired methods may be revived.
   private final List<TracedMethod> retired = new ArrayList<>();
-  private final Set<Untraceable> told = new HashSet<>();
+  private final Set<Untraceable> reported = new HashSet<>();
   private boolean isWoven;
   private Map<TracedMethod, EnumSet<ProbeKind>> woven = Map.of();
   private Map<TracedMethod, EnumSet<ProbeKind>> givenUp = Map.of();
 
-  /** What keeps methods that were prepared for weaving from being woven; empty for nothing. */
+  /** Why methods that were prepared for weaving cannot be woven; empty strings if they can. */
   private final Map<TracedMethod, String> prepared = new ConcurrentHashMap<>();
 
   TracedClass(ClassKey key, int loaderId) {
@@ -55,29 +55,32 @@ public final class TracedClass {
     return internalName.replace('/', '.');
   }
 
-  /** The methods with probes; those that are retired left out. A change replaces the list. */
+  /** Returns the methods with probes, without retired ones. A change replaces the list. */
   public List<TracedMethod> methods() {
     return methods;
   }
 
   void setMethods(List<TracedMethod> methods) {
-    List<TracedMethod> gone = new ArrayList<>(this.methods);
-    gone.removeAll(methods);
-    retired.addAll(gone);
+    List<TracedMethod> dropped = new ArrayList<>(this.methods);
+    dropped.removeAll(methods);
+    retired.addAll(dropped);
     retired.removeAll(methods);
     this.methods = List.copyOf(methods);
   }
 
-  /** Whether collectors have not been told of it yet: a class may be read more than once. */
-  boolean isNews(Untraceable one) {
-    return told.add(one);
+  /**
+   * Marks a finding as reported to collectors. Returns true if it was not yet: a class may be read
+   * more than once.
+   */
+  boolean markReported(Untraceable one) {
+    return reported.add(one);
   }
 
-  /** A method that has or had probes and is like the one described; null if there is none. */
-  TracedMethod findLike(TracedMethod wanted) {
+  /** Returns an equivalent method that has or had probes; null if there is none. */
+  TracedMethod findEquivalent(TracedMethod wanted) {
     for (List<TracedMethod> some : List.of(methods, retired)) {
       for (TracedMethod method : some) {
-        if (method.isLike(wanted)) {
+        if (method.isEquivalent(wanted)) {
           return method;
         }
       }
@@ -85,45 +88,44 @@ public final class TracedClass {
     return null;
   }
 
-  /**
-   * The probes that somebody listens to, by the watcher's last look; methods with none left out.
-   */
-  public Map<TracedMethod, EnumSet<ProbeKind>> raised() {
-    Map<TracedMethod, EnumSet<ProbeKind>> raised = new HashMap<>();
+  /** Returns the probes to weave, as of the last poll; only methods that have some. */
+  public Map<TracedMethod, EnumSet<ProbeKind>> wanted() {
+    Map<TracedMethod, EnumSet<ProbeKind>> wanted = new HashMap<>();
     for (TracedMethod method : methods) {
-      EnumSet<ProbeKind> kinds = method.raised();
+      EnumSet<ProbeKind> kinds = method.wanted();
       if (!kinds.isEmpty()) {
-        raised.put(method, kinds);
+        wanted.put(method, kinds);
       }
     }
-    return raised;
+    return wanted;
   }
 
-  /** Every probe that the class has. */
+  /** Returns all probes of the class. */
   public Map<TracedMethod, EnumSet<ProbeKind>> all() {
     Map<TracedMethod, EnumSet<ProbeKind>> all = new HashMap<>();
     methods.forEach(method -> all.put(method, method.all()));
     return all;
   }
 
-  /** What is to be woven: an immutable map that a change replaces as a whole. */
+  /** Returns the armed probes, which the next transformation weaves: an immutable map. */
   public Map<TracedMethod, EnumSet<ProbeKind>> armed() {
     return armed;
   }
 
+  /** Replaces the armed probes. */
   public void arm(Map<TracedMethod, EnumSet<ProbeKind>> methods) {
-    methods.keySet().forEach(method -> method.generation().arm());
+    methods.keySet().forEach(method -> method.generation().markArmed());
     wasArmed |= !methods.isEmpty();
     armed = Map.copyOf(methods);
     givenUp = Map.of();
   }
 
-  /** Whether a probe of the class was ever woven, or tried. */
+  /** Returns true if a probe of the class was ever armed. */
   public boolean wasArmed() {
     return wasArmed;
   }
 
-  /** What the class's methods said of their parameters when it was read; see ParameterNames. */
+  /** Returns the parameters of the methods when the class was read; see ParameterNames. */
   public MethodParameters parameters() {
     return parameters;
   }
@@ -132,49 +134,53 @@ public final class TracedClass {
     this.parameters = parameters;
   }
 
-  /** Whether the JVM has the class other than it was; what is armed may not have come about. */
+  /**
+   * Returns true if the JVM has a woven version of the class; not all armed probes may be in it.
+   */
   public boolean isWoven() {
     return isWoven;
   }
 
-  /** Of the watcher's thread: the JVM has taken the class with what is armed. */
+  /** Records, on the watcher thread, which version of the class the JVM has accepted. */
   public void setWoven(boolean woven) {
     isWoven = woven;
     this.woven = woven ? armed : Map.of();
   }
 
-  /** What was armed when the JVM took the class last. */
+  /** Returns the probes that were armed in the last version that the JVM has accepted. */
   public Map<TracedMethod, EnumSet<ProbeKind>> woven() {
     return woven;
   }
 
-  /** Whether all that the woven method names is resolved. For any thread. */
+  /** Returns true if all classes that the woven method refers to are resolved. Thread-safe. */
   public boolean isPrepared(TracedMethod method) {
     return "".equals(prepared.get(method));
   }
 
   /**
+   * Records that a method was prepared for weaving.
+   *
    * @param problem why the method cannot be woven; null if it can
    */
   public void setPrepared(TracedMethod method, String problem) {
     prepared.put(method, problem == null ? "" : problem);
   }
 
-  /** Why the method cannot be woven; null if nothing is known against it. For any thread. */
+  /** Returns why the method cannot be woven; null if no problem is known. Thread-safe. */
   public String problem(TracedMethod method) {
     String problem = prepared.get(method);
     return problem == null || problem.isEmpty() ? null : problem;
   }
 
-  /** Nothing is woven of what is wanted now. */
+  /** Gives up weaving the currently wanted probes, until other ones are wanted. */
   public void giveUp() {
-    givenUp = raised();
+    givenUp = wanted();
     armed = Map.of();
   }
 
-  /** Whether the JVM has the class as those who listen want it, or cannot. */
-  public boolean isSettled() {
-    Map<TracedMethod, EnumSet<ProbeKind>> wanted = raised();
+  /** Returns true if the JVM has the class as the attached tracers need it, or cannot have it. */
+  public boolean isUpToDate() {
+    Map<TracedMethod, EnumSet<ProbeKind>> wanted = wanted();
     if (wanted.isEmpty()) {
       return !isWoven;
     }
@@ -182,22 +188,25 @@ public final class TracedClass {
   }
 
   /**
-   * Whether the class, if it is not defined by now, will not be: it was described before the JVM
-   * defined it, and the JVM refuses classes, of which others are missing for instance.
+   * Returns true if the class will not be defined any more, provided that it is not yet. It was
+   * read before the JVM defined it, and the JVM rejects some classes, for instance because a
+   * superclass is missing.
    */
-  public boolean isOverdue() {
-    return System.nanoTime() - since > DEFINITION_PATIENCE_NANOS;
+  public boolean isDefinitionOverdue() {
+    return System.nanoTime() - since > DEFINITION_TIMEOUT_NANOS;
   }
 
-  /** The class, or null before {@link #link} has found it and after it has been unloaded. */
+  /** Returns the class; null before {@link #bind} has found it and after it was unloaded. */
   public Class<?> loaded() {
     return loaded.get();
   }
 
   /**
-   * Whether the candidate, of this name, is the class that the description is of; links it if so.
+   * Binds the description to a loaded class of this name, if that has the same loader.
+   *
+   * @return true if it has
    */
-  public boolean link(Class<?> candidate) {
+  public boolean bind(Class<?> candidate) {
     if (!key.loader.isLoaderOf(candidate)) {
       return false;
     }
@@ -205,8 +214,8 @@ public final class TracedClass {
     return true;
   }
 
-  /** Whether the class's loader has been collected, and the class with it. */
-  public boolean isGone() {
-    return key.loader.isGone();
+  /** Returns true if the class's loader was collected, and the class unloaded with it. */
+  public boolean isUnloaded() {
+    return key.loader.isCollected();
   }
 }

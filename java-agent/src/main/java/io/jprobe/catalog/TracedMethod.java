@@ -15,14 +15,14 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * A selected method, and the place of its probes: the stub library in which it was published. It is
- * retired when it is selected no longer, and may come back.
+ * A selected method, and the location of its probes: the stub library in which it was published. It
+ * is retired when no selector selects it any more, and revived when one does again.
  */
 public final class TracedMethod {
   public final String name;
   public final String descriptor;
 
-  /** What the probes pass, and when. */
+  /** The values that the probes pass, and the conditions under which they fire. */
   public final Captures captures;
 
   final String probeName;
@@ -30,18 +30,18 @@ public final class TracedMethod {
   private final List<ProbeKind> kinds;
   private final boolean isStatic;
 
-  // Set when it is published, before others see it.
+  // Set on publication, before other threads see the method.
   private Generation generation;
   private int index;
   private int firstSlot;
 
-  // Of the watcher's thread.
+  // Used by the watcher thread only.
   private Selector selector;
   private boolean isRetired;
   private boolean isThrottled;
 
-  /** The probes with which the JVM has refused the class, and what it said. */
-  private volatile Map.Entry<Set<ProbeKind>, String> refused;
+  /** The probes with which the JVM rejected the class, and its error. */
+  private volatile Map.Entry<Set<ProbeKind>, String> rejected;
 
   TracedMethod(MethodFacts facts, Captures captures, String probeName, Selector selector) {
     this.name = facts.name;
@@ -53,7 +53,8 @@ public final class TracedMethod {
     this.kinds = List.copyOf(captures.kinds());
   }
 
-  void place(Generation generation, int index, int firstSlot) {
+  /** Sets the location of the probes, and initializes the gate. */
+  void publishedIn(Generation generation, int index, int firstSlot) {
     this.generation = generation;
     this.index = index;
     this.firstSlot = firstSlot;
@@ -61,7 +62,7 @@ public final class TracedMethod {
     resetGate();
   }
 
-  /** The probes that the method has, in slot order. */
+  /** Returns the kinds of probes that the method has, in slot order. */
   public List<ProbeKind> kinds() {
     return kinds;
   }
@@ -74,57 +75,53 @@ public final class TracedMethod {
     return isStatic;
   }
 
-  /** The one that has decided what is captured. */
+  /** Returns the selector that determines the captures. */
   public Selector selector() {
     return selector;
   }
 
-  /** Of another selector, or the same, that wants the same. */
-  void takeOver(TracedMethod wanted) {
-    selector = wanted.selector;
+  /** Takes the selector of an equivalent method. */
+  void adoptSelector(TracedMethod equivalent) {
+    selector = equivalent.selector;
   }
 
-  /** Whether the other describes the same method with the same wishes. */
-  boolean isLike(TracedMethod other) {
+  /** Returns true for the same method with the same captures and conditions. */
+  boolean isEquivalent(TracedMethod other) {
     return name.equals(other.name)
         && descriptor.equals(other.descriptor)
         && selector.wishes().equals(other.selector.wishes());
   }
 
-  /** The name of the method in control commands: "generation:index". */
-  public String place() {
+  /** Returns the ID of the method in control commands: "generation:index". */
+  public String id() {
     return generation.number + ":" + index;
-  }
-
-  int index() {
-    return index;
   }
 
   Generation generation() {
     return generation;
   }
 
-  /** The address of the probe in the gate, which woven code fires. */
+  /** Returns the address of the probe in the gate, which woven code fires. */
   public long probe(ProbeKind kind) {
     return gate() + Long.BYTES * Gate.probe(kind);
   }
 
-  /** The address of the gate, which woven code asks whether a call fires. */
+  /** Returns the address of the gate, by which woven code decides whether a call fires. */
   public long gate() {
     return generation.gate(index);
   }
 
-  /** A word of the gate; see {@link Gate}. */
+  /** Returns a word of the gate; see {@link Gate}. */
   public long gateWord(int word) {
     return generation.gateWord(index, word);
   }
 
-  /** Changes what the gate lets pass, from the next call on, whether the method is woven or not. */
+  /** Sets a word of the gate. It applies from the next call on, woven or not. */
   public void setGateWord(int word, long value) {
     generation.setGateWord(index, word, value);
   }
 
-  /** What the gate begins with. From then on the numbers are the gate's, and may be changed. */
+  /** Returns the initial value of a word of the gate, which clients may change later. */
   public long selectedGateWord(int word) {
     switch (word) {
       case Gate.LEAST_DURATION:
@@ -144,7 +141,7 @@ public final class TracedMethod {
     }
   }
 
-  /** Publishes what has become of a probe. */
+  /** Publishes the state of a probe. */
   public void setState(ProbeKind kind, ProbeState state) {
     generation.setState(slot(kind), isRetired ? ProbeState.RETIRED : state);
   }
@@ -153,62 +150,62 @@ public final class TracedMethod {
     return isRetired;
   }
 
-  /** Says that the probes will not fire. */
+  /** Publishes that the probes will not fire any more. */
   void retire() {
     isRetired = true;
     isThrottled = false;
     kinds.forEach(kind -> setState(kind, ProbeState.RETIRED));
   }
 
-  /** Makes it again what it was when it was published. */
+  /** Returns a retired method to its state on publication. */
   void revive() {
     isRetired = false;
     resetGate();
     kinds.forEach(kind -> setState(kind, ProbeState.DORMANT));
   }
 
-  /** The probes that are to be woven: those listened to, unless the method is throttled. */
-  EnumSet<ProbeKind> raised() {
-    return isThrottled ? EnumSet.noneOf(ProbeKind.class) : listenedTo();
+  /** Returns the probes to weave: the attached ones, or none while the method is throttled. */
+  EnumSet<ProbeKind> wanted() {
+    return isThrottled ? EnumSet.noneOf(ProbeKind.class) : attached();
   }
 
-  /** The probes that somebody listened to at the watcher's last look. */
-  EnumSet<ProbeKind> listenedTo() {
-    EnumSet<ProbeKind> listenedTo = EnumSet.noneOf(ProbeKind.class);
+  /** Returns the probes that a tracer was attached to at the last poll. */
+  public EnumSet<ProbeKind> attached() {
+    EnumSet<ProbeKind> attached = EnumSet.noneOf(ProbeKind.class);
     for (ProbeKind kind : kinds) {
-      if (isListenedTo(kind)) {
-        listenedTo.add(kind);
+      if (isAttached(kind)) {
+        attached.add(kind);
       }
     }
-    return listenedTo;
+    return attached;
   }
 
-  private boolean isListenedTo(ProbeKind kind) {
+  private boolean isAttached(ProbeKind kind) {
     return !isRetired && generation.isRaised(slot(kind));
   }
 
-  /** Keeps the method from being woven, whoever listens, or no longer. */
-  void setThrottled(boolean throttled) {
+  /** Sets whether the method stays unwoven although tracers are attached. */
+  public void setThrottled(boolean throttled) {
     isThrottled = throttled;
   }
 
-  boolean isThrottled() {
+  public boolean isThrottled() {
     return isThrottled;
   }
 
-  /** The state of a probe that is not woven, and need not be. */
-  public ProbeState restingState(ProbeKind kind) {
-    return isThrottled && isListenedTo(kind) ? ProbeState.THROTTLED : ProbeState.DORMANT;
+  /** Returns the state of a probe that is not woven and need not be. */
+  public ProbeState unwovenState(ProbeKind kind) {
+    return isThrottled && isAttached(kind) ? ProbeState.THROTTLED : ProbeState.DORMANT;
   }
 
-  /** Keeps the method from being woven with these probes, or these and others. */
-  public void refuse(Set<ProbeKind> kinds, String reason) {
-    refused = Map.entry(Set.copyOf(kinds), reason);
+  /** Excludes the method from weaving with these probes, or with these and others. */
+  public void reject(Set<ProbeKind> kinds, String reason) {
+    rejected = Map.entry(Set.copyOf(kinds), reason);
   }
 
-  /** Why it is not to be woven with these probes; null if it is. */
-  public String refusal(Set<ProbeKind> kinds) {
-    Map.Entry<Set<ProbeKind>, String> known = refused;
+  /** Returns why the method must not be woven with these probes; null if it may. */
+  public String rejection(Set<ProbeKind> kinds) {
+    Map.Entry<Set<ProbeKind>, String> known = rejected;
     return known != null && kinds.containsAll(known.getKey()) ? known.getValue() : null;
   }
 
@@ -216,12 +213,12 @@ public final class TracedMethod {
     return firstSlot + kinds.indexOf(kind);
   }
 
-  /** The probes as notes describe them, in slot order. */
+  /** Returns the probes as notes describe them, in slot order. */
   List<ProbeDefinition> definitions(String provider) {
     List<ProbeDefinition> definitions = new ArrayList<>();
     for (ProbeKind kind : kinds) {
       List<ArgumentSize> words = words(kind);
-      // Tracers read twelve of them. The last, the thread's id, is known to the collector.
+      // Tracers read only twelve arguments. The last word is the thread ID, which jcollect knows.
       definitions.add(
           new ProbeDefinition(
               provider,
@@ -231,7 +228,10 @@ public final class TracedMethod {
     return definitions;
   }
 
-  /** All that the stub passes: for ends of calls the duration, the values, the thread's id. */
+  /**
+   * Returns the types of all words that the stub passes: the duration except at entry, the values,
+   * the thread ID.
+   */
   private List<ArgumentSize> words(ProbeKind kind) {
     List<ArgumentSize> words = new ArrayList<>();
     if (kind != ProbeKind.ENTRY) {
@@ -247,7 +247,7 @@ public final class TracedMethod {
     return words;
   }
 
-  /** Every probe that the method has. */
+  /** Returns all probes of the method. */
   EnumSet<ProbeKind> all() {
     return EnumSet.copyOf(kinds);
   }

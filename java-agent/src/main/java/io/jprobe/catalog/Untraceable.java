@@ -3,12 +3,12 @@ package io.jprobe.catalog;
 
 import java.util.Objects;
 
-/** What was selected and has no probes: a method, or a class with all of them. */
+/** A selected method, or all methods of a selected class, without probes, and the reason. */
 public final class Untraceable {
   final String className;
   final int loaderId;
 
-  /** Empty, as the descriptor is, for a class. */
+  /** The method's name; empty for a class, as is the descriptor. */
   final String method;
 
   final String descriptor;

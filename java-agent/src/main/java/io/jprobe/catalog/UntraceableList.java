@@ -8,9 +8,9 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 
-/** What was selected and cannot be traced, until the next stub library tells of it. */
+/** Collects what cannot be traced, until the next stub library reports it. */
 final class UntraceableList {
-  /** Programs make hidden classes without end; nobody reads more of a list. */
+  /** Maximum number of hidden classes to list: programs create them without end. */
   private static final int MAX_HIDDEN = 1_000;
 
   private static final ClassLoader AGENT = UntraceableList.class.getClassLoader();
@@ -47,7 +47,7 @@ final class UntraceableList {
     return taken;
   }
 
-  /** Adds hidden classes that a selector means, each lambda-making class once. */
+  /** Adds the hidden classes that a selector matches; a class with lambdas only once. */
   void addHidden(LoadedClasses loadedClasses, Selectors selectors, LoaderIds loaderIds) {
     if (hidden.size() >= MAX_HIDDEN) {
       return;
@@ -60,7 +60,7 @@ final class UntraceableList {
   }
 
   private void addHidden(Class<?> candidate, Selectors selectors, LoaderIds loaderIds) {
-    // As in com.acme.Orders$$Lambda$14/0x0000000800c03000: the part after "/" tells copies apart.
+    // As in com.acme.Orders$$Lambda$14/0x0000000800c03000: the part after "/" distinguishes copies.
     String name = candidate.getName().substring(0, candidate.getName().indexOf('/'));
     int lambda = name.indexOf(LAMBDA);
     String key = lambda < 0 ? name : name.substring(0, lambda + LAMBDA.length());
@@ -77,9 +77,9 @@ final class UntraceableList {
             "",
             "",
             lambda < 0
-                ? "it is a hidden class, which the JVM lets nobody change"
-                : "it is a lambda's own class, which the JVM lets nobody change; the lambda's body"
-                    + " is a method of "
+                ? "it is a hidden class, which the JVM does not retransform"
+                : "it is a lambda's own class, which the JVM does not retransform; the lambda's"
+                    + " body is a method of "
                     + name.substring(0, lambda)));
   }
 

@@ -12,53 +12,53 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Reads Py4J's commands, which are lines. What one command may bring, and how long it may take from
- * its first byte to its last, is limited.
+ * Reads Py4J's commands, which are lines. Limits the size of a command and the time from its first
+ * byte to its last.
  *
- * <p>How a command ends depends on its name: authentication is followed by the token, shutdown by
- * nothing, and all others by one line or more and an end mark.
+ * <p>The end of a command depends on its name: authentication is followed by the token, shutdown by
+ * nothing, and all others by at least one line and an end mark.
  */
 final class CommandReader {
   static final String AUTHENTICATION = "A";
   private static final String SHUTDOWN = "s";
   private static final String END = "e";
 
-  private static final int MOST_BYTES = 1 << 20;
+  private static final int MAX_BYTES = 1 << 20;
 
-  /** The name, the token, and their ends; no stranger may make us keep more. */
-  private static final int MOST_BYTES_OF_STRANGERS = 128;
+  /** Maximum input of an unauthenticated client: room for the name, the token and line ends. */
+  private static final int MAX_UNAUTHENTICATED_BYTES = 128;
 
-  /** More than any command has that is served. The rest is read, and forgotten. */
-  private static final int MOST_LINES = 8;
+  /** More lines than any served command has. Further lines are read and dropped. */
+  private static final int MAX_LINES = 8;
 
   private static final long NANOS_PER_MILLI = 1_000_000L;
 
   private final Socket socket;
   private final InputStream in;
-  private final int patienceMillis;
+  private final int timeoutMillis;
   private final byte[] buffer = new byte[8192];
   private int next;
   private int end;
   private int bytesLeft;
   private long deadline;
 
-  /** For the authentication, whose time begins now. */
-  CommandReader(Socket socket, int patienceMillis) throws IOException {
+  /** Creates a reader for the authentication, whose time starts now. */
+  CommandReader(Socket socket, int timeoutMillis) throws IOException {
     this.socket = socket;
     this.in = socket.getInputStream();
-    this.patienceMillis = patienceMillis;
-    limit(MOST_BYTES_OF_STRANGERS);
+    this.timeoutMillis = timeoutMillis;
+    limit(MAX_UNAUTHENTICATED_BYTES);
   }
 
   private void limit(int bytes) {
     bytesLeft = bytes;
-    deadline = System.nanoTime() + patienceMillis * NANOS_PER_MILLI;
+    deadline = System.nanoTime() + timeoutMillis * NANOS_PER_MILLI;
   }
 
   /**
-   * Waits for a command, however long it takes.
+   * Waits for a command without a time limit.
    *
-   * @return false when the client has gone instead
+   * @return false if the client has disconnected instead
    */
   boolean await() throws IOException {
     if (next == end) {
@@ -67,14 +67,14 @@ final class CommandReader {
         return false;
       }
     }
-    limit(MOST_BYTES);
+    limit(MAX_BYTES);
     return true;
   }
 
-  /** The command's lines without its end mark; of very many only the first. */
+  /** Returns the command's lines without its end mark, and at most MAX_LINES of them. */
   List<String> command() throws IOException {
     String name = line();
-    // Left over where the line before the end mark looked like one.
+    // An end mark is left over if the line before it looked like one.
     while (name.equals(END)) {
       name = line();
     }
@@ -86,7 +86,7 @@ final class CommandReader {
       return lines;
     }
     for (String line = line(); !line.equals(END); line = line()) {
-      if (lines.size() < MOST_LINES) {
+      if (lines.size() < MAX_LINES) {
         lines.add(line);
       }
     }
@@ -99,7 +99,7 @@ final class CommandReader {
       while (next < end) {
         if (bytesLeft-- == 0) {
           throw new ProtocolException(
-              "the connection is closed: the command is longer than the gateway takes");
+              "the connection is closed: the command is longer than the gateway accepts");
         }
         byte one = buffer[next++];
         if (one == '\n') {
@@ -107,12 +107,12 @@ final class CommandReader {
         }
         line.write(one);
       }
-      // At least one, even if it is too late: a process that had been stopped reads what has come
-      // meanwhile.
+      // At least 1 ms, even after the deadline: a process that was stopped still reads what has
+      // arrived in that time.
       long millis = (deadline - System.nanoTime()) / NANOS_PER_MILLI;
       socket.setSoTimeout((int) Math.max(1, millis));
       if (!fill()) {
-        throw new EOFException("the client has gone within a command");
+        throw new EOFException("the client has disconnected within a command");
       }
     }
   }

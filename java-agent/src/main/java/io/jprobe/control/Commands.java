@@ -2,32 +2,32 @@
 package io.jprobe.control;
 
 /**
- * What the gateway's entry point offers. Each command returns a serialized jprobe.v1.ControlReply
- * (proto/jprobe/v1/control.proto), in which errors are told too; none throws.
+ * The commands of the gateway's entry point. Each returns a serialized jprobe.v1.ControlReply
+ * (proto/jprobe/v1/control.proto), which also reports errors; none throws.
  */
 public interface Commands {
   /**
-   * Gives probes to what the selectors mean.
+   * Gives probes to the methods that the selectors match.
    *
    * @param client the connection, by identity
-   * @param leased whether they are unselected when that connection ends
+   * @param leased whether the selectors are unselected when the connection ends
    */
   byte[] select(Object client, String selectors, boolean leased);
 
-  /** Takes back selectors, each as it was selected; all of them, if none is named. */
+  /** Unselects these selectors, each written as it was selected; all if none is given. */
   byte[] unselect(String selectors);
 
-  /** Changes what the gates of methods let pass: "1:0 1:5", "duration > 20ms every 100". */
+  /** Changes the gates of methods, such as "1:0 1:5" to "duration > 20ms every 100". */
   byte[] set(String methods, String settings);
 
   byte[] status();
 
-  /** Restores everything and ends the agent; the gateway is closed meanwhile. */
+  /** Restores all classes and shuts down the agent, which closes the gateway before it answers. */
   byte[] reset();
 
-  /** A connection has been authenticated. */
+  /** Called when a connection was authenticated. */
   void connected(Object client);
 
-  /** That connection has ended. */
+  /** Called when that connection has ended. */
   void disconnected(Object client);
 }

@@ -11,13 +11,13 @@ import py4j.Protocol;
 import py4j.ReturnObject;
 
 /**
- * One client, on a thread of its own: it authenticates itself, then its commands are answered one
- * by one. Closing spares a command that is being performed, until it has been answered.
+ * Serves one client on its own thread: authenticates it, then answers its commands one by one.
+ * Closing lets a running command finish and be answered.
  */
 final class Connection implements Runnable {
   private enum State {
     WAITING,
-    PERFORMING,
+    EXECUTING,
     ANSWERING
   }
 
@@ -33,9 +33,9 @@ final class Connection implements Runnable {
   Connection(Gateway gateway, Socket socket) throws IOException {
     this.gateway = gateway;
     this.socket = socket;
-    // An answer is one write: its last segment need not wait for the others' acknowledgement.
+    // An answer is one write; its last segment must not wait for acknowledgements.
     socket.setTcpNoDelay(true);
-    this.reader = new CommandReader(socket, gateway.patienceMillis);
+    this.reader = new CommandReader(socket, gateway.timeoutMillis);
   }
 
   boolean isAuthenticated() {
@@ -45,27 +45,27 @@ final class Connection implements Runnable {
   @Override
   public void run() {
     try {
-      converse();
+      serve();
     } catch (SocketTimeoutException e) {
-      lastWord(
-          "the connection is closed: a command has not come whole within "
-              + gateway.patienceMillis
+      sendReason(
+          "the connection is closed: the command was not complete within "
+              + gateway.timeoutMillis
               + " ms");
     } catch (ProtocolException e) {
-      lastWord(e.getMessage());
+      sendReason(e.getMessage());
     } catch (IOException e) {
-      // The client has gone, or close() was called: that is how connections end.
+      // The usual end of a connection: the client has disconnected, or close() was called.
     } catch (Throwable e) {
       String problem = "a control connection has failed and is closed: " + e;
       gateway.log(problem);
-      lastWord(problem);
+      sendReason(problem);
     } finally {
       Gateway.closeQuietly(socket);
       gateway.ended(this);
     }
   }
 
-  private void converse() throws IOException {
+  private void serve() throws IOException {
     authenticate();
     if (!begin()) {
       return;
@@ -78,27 +78,27 @@ final class Connection implements Runnable {
       if (!begin()) {
         return;
       }
-      answer = perform(command);
+      answer = execute(command);
     }
   }
 
   private void authenticate() throws IOException {
     if (!reader.line().equals(CommandReader.AUTHENTICATION)) {
       throw new ProtocolException(
-          "the connection is closed: the gateway takes no command before the token");
+          "the connection is closed: the gateway accepts no command before the token");
     }
     if (!gateway.token.matches(reader.line())) {
       gateway.countWrongToken();
       throw new ProtocolException(
-          "the connection is closed: wrong token; the file control in the stub directory has it");
+          "the connection is closed: wrong token; the file control in the stub directory holds it");
     }
   }
 
-  private String perform(List<String> command) {
+  private String execute(List<String> command) {
     try {
-      byte[] reply = gateway.entryPoint.perform(this, command);
+      byte[] reply = gateway.entryPoint.execute(this, command);
       return Protocol.getOutputCommand(ReturnObject.getPrimitiveReturnObject(reply));
-    } catch (Refusal e) {
+    } catch (CommandRejectedException e) {
       return Protocol.getOutputErrorCommand(e.getMessage());
     } catch (Throwable e) {
       String problem = "the command " + command.get(2) + " has failed: " + e;
@@ -111,11 +111,11 @@ final class Connection implements Runnable {
     if (closing) {
       return false;
     }
-    state = State.PERFORMING;
+    state = State.EXECUTING;
     return true;
   }
 
-  /** Returns whether more commands are welcome. */
+  /** Sends an answer. Returns true if more commands may follow. */
   private boolean answer(String line) throws IOException {
     enter(State.ANSWERING);
     write(line);
@@ -132,16 +132,16 @@ final class Connection implements Runnable {
     socket.getOutputStream().write(line.getBytes(StandardCharsets.UTF_8));
   }
 
-  /** Tells the client why its connection ends, if it still listens. */
-  private void lastWord(String why) {
+  /** Sends the client the reason why its connection ends, if it is still connected. */
+  private void sendReason(String why) {
     try {
       write(Protocol.getOutputErrorCommand(why));
     } catch (IOException e) {
-      // It does not.
+      // The client has disconnected.
     }
   }
 
-  /** Ends the connection, or lets it end with the answer that it owes. */
+  /** Ends the connection, at once or after the answer to the running command. */
   synchronized void close() {
     closing = true;
     if (state == State.WAITING) {
@@ -149,13 +149,16 @@ final class Connection implements Runnable {
     }
   }
 
-  /** After {@link #close}: waits for that answer, but not for a client that does not read it. */
+  /**
+   * Waits, after {@link #close}, for the answer to the running command. Waits at most the timeout
+   * for the client to read it.
+   */
   synchronized void finish() throws InterruptedException {
-    while (state == State.PERFORMING) {
+    while (state == State.EXECUTING) {
       wait();
     }
-    long end = System.nanoTime() + gateway.patienceMillis * NANOS_PER_MILLI;
-    long left = gateway.patienceMillis;
+    long end = System.nanoTime() + gateway.timeoutMillis * NANOS_PER_MILLI;
+    long left = gateway.timeoutMillis;
     while (state == State.ANSWERING && left > 0) {
       wait(left);
       left = (end - System.nanoTime()) / NANOS_PER_MILLI;

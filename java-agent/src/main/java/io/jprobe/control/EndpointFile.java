@@ -8,11 +8,11 @@ import java.io.IOException;
 
 /**
  * The file "control" in the stub directory: a jprobe.v1.ControlEndpoint
- * (proto/jprobe/v1/control.proto), there as long as the gateway listens. The C side knows its two
- * names, and removes what a killed process has left.
+ * (proto/jprobe/v1/control.proto), which exists as long as the gateway listens. The C code knows
+ * its two names and removes the files of killed processes.
  *
- * <p>Without java.nio.file, whose file system may be the application's own and would be loaded
- * before the application begins.
+ * <p>Does not use java.nio.file: its file system may be the application's own, and would be loaded
+ * before main.
  */
 final class EndpointFile {
   private static final String NAME = "control";
@@ -24,14 +24,14 @@ final class EndpointFile {
     this.file = file;
   }
 
-  /** Writes it: complete before it has its name, and its owner's alone before it has content. */
+  /** Writes the file: readable by its owner only before it has content, renamed when complete. */
   static EndpointFile write(String directory, int port, Token token) throws IOException {
     File unfinished = new File(directory, UNFINISHED);
     remove(unfinished);
     if (!unfinished.createNewFile()) {
-      throw new IOException(unfinished + " is there already");
+      throw new IOException(unfinished + " exists already");
     }
-    keepFromOthers(unfinished);
+    restrictToOwner(unfinished);
     try (FileOutputStream out = new FileOutputStream(unfinished)) {
       out.write(new ProtoWriter().number(1, port).text(2, token.digits).toByteArray());
     }
@@ -42,15 +42,15 @@ final class EndpointFile {
     return new EndpointFile(file);
   }
 
-  private static void keepFromOthers(File file) throws IOException {
-    // A permission is the owner's alone when it is taken from all and given back to the owner.
+  private static void restrictToOwner(File file) throws IOException {
+    // java.io.File restricts a permission by removing it for all and granting it to the owner.
     boolean done =
         file.setReadable(false, false)
             && file.setReadable(true, true)
             && file.setWritable(false, false)
             && file.setWritable(true, true);
     if (!done) {
-      throw new IOException("cannot keep " + file + " from others");
+      throw new IOException("cannot restrict " + file + " to its owner");
     }
   }
 

@@ -5,17 +5,16 @@ import java.util.List;
 import py4j.Protocol;
 
 /**
- * The one object that the gateway serves: from the lines of a Py4J command to {@link Commands}, by
- * a switch and never by reflection. No other command, object, method, number or type of arguments
- * gets further than here.
+ * The only object that the gateway serves. Maps the lines of a Py4J command to {@link Commands} by
+ * a switch, never by reflection, and rejects every other command, object, method and argument list.
  */
 final class EntryPoint {
   private static final String CALL = "c";
-  private static final String REFUSED =
-      "refused: this gateway serves five calls of its entry point and nothing else:"
+  private static final String REJECTED =
+      "rejected: this gateway serves five calls of its entry point and nothing else:"
           + " select(String, boolean), unselect(String), set(String, String), status(), reset()";
 
-  /** The command, the object and the method come before the arguments. */
+  /** Index of the first argument, after the command, the object and the method. */
   private static final int FIRST_ARGUMENT = 3;
 
   private final Commands commands;
@@ -25,20 +24,20 @@ final class EntryPoint {
   }
 
   /**
-   * Does what the command says.
+   * Executes a command.
    *
    * @return a serialized jprobe.v1.ControlReply
    */
-  byte[] perform(Object client, List<String> command) throws Refusal {
+  byte[] execute(Object client, List<String> command) throws CommandRejectedException {
     if (command.size() < FIRST_ARGUMENT
         || !command.get(0).equals(CALL)
         || !command.get(1).equals(Protocol.ENTRY_POINT_OBJECT_ID)) {
-      throw new Refusal(REFUSED);
+      throw new CommandRejectedException(REJECTED);
     }
     List<String> arguments = command.subList(FIRST_ARGUMENT, command.size());
     switch (command.get(2) + ":" + types(arguments)) {
       case "select:sb":
-        return commands.select(client, text(arguments.get(0)), truth(arguments.get(1)));
+        return commands.select(client, text(arguments.get(0)), bool(arguments.get(1)));
       case "unselect:s":
         return commands.unselect(text(arguments.get(0)));
       case "set:ss":
@@ -48,11 +47,11 @@ final class EntryPoint {
       case "reset:":
         return commands.reset();
       default:
-        throw new Refusal(REFUSED);
+        throw new CommandRejectedException(REJECTED);
     }
   }
 
-  /** Py4J's letter of each argument's type. */
+  /** Returns Py4J's type letters of the arguments. */
   private static String types(List<String> arguments) {
     StringBuilder types = new StringBuilder();
     for (String argument : arguments) {
@@ -65,10 +64,10 @@ final class EntryPoint {
     return Protocol.getString(argument);
   }
 
-  private static boolean truth(String argument) throws Refusal {
-    // Py4J itself takes everything else for false.
+  private static boolean bool(String argument) throws CommandRejectedException {
+    // Py4J itself treats everything else as false.
     if (!argument.equalsIgnoreCase("btrue") && !argument.equalsIgnoreCase("bfalse")) {
-      throw new Refusal(REFUSED);
+      throw new CommandRejectedException(REJECTED);
     }
     return Protocol.getBoolean(argument);
   }

@@ -17,31 +17,31 @@ import java.util.function.Consumer;
 import py4j.Protocol;
 
 /**
- * Lets a client of Py4J command the agent: listens on the loopback interface, and tells in a file
- * of the stub directory where, and with which token.
+ * Lets Py4J clients command the agent. Listens on the loopback interface, and publishes its port
+ * and token in a file of the stub directory.
  *
- * <p>Of Py4J it uses {@link Protocol}, which turns lines into values and back, and nothing that
- * acts: Py4J's own server would offer reflection on the whole program to whoever has the token.
- * These classes are not even in the agent's jar (build.gradle). It is tried with Py4J 0.10.9.9.
+ * <p>Uses only {@link Protocol} of Py4J, which converts between lines and values. Py4J's own server
+ * would offer reflection on the whole program to every holder of the token; its classes are not
+ * even in the agent's jar (build.gradle). Tested with Py4J 0.10.9.9.
  *
- * <p>Py4J's server and commands log with java.util.logging; the classes used here do not, so that
- * the gateway never starts a LogManager before the application has chosen its own, and serves as
- * well in an image without the module java.logging.
+ * <p>Py4J's server and commands log with java.util.logging, but the classes used here do not. So
+ * the gateway never starts a LogManager before the application has chosen its own, and also works
+ * in an image without the module java.logging.
  */
 public final class Gateway implements AutoCloseable {
-  static final int MOST_CONNECTIONS = 16;
-  private static final int PATIENCE_MILLIS = 5_000;
+  static final int MAX_CONNECTIONS = 16;
+  private static final int TIMEOUT_MILLIS = 5_000;
   private static final int PAUSE_MILLIS = 1_000;
 
-  /** By number, so that no name is resolved. */
+  /** The loopback address; no name has to be resolved. */
   private static final byte[] LOOPBACK = {127, 0, 0, 1};
 
   final Commands commands;
   final EntryPoint entryPoint;
   final Token token;
 
-  /** For a command to come whole, and for an answer to be read once the gateway is closed. */
-  final int patienceMillis;
+  /** Timeout for a complete command, and for reading an answer after the gateway was closed. */
+  final int timeoutMillis;
 
   private final Consumer<String> log;
   private final ServerSocket server;
@@ -53,19 +53,19 @@ public final class Gateway implements AutoCloseable {
   private int threads;
   private long wrongTokens;
 
-  // The accepting thread's own.
+  // Used by the accepting thread only.
   private long failures;
 
   private Gateway(
       Commands commands,
       Consumer<String> log,
-      int patienceMillis,
+      int timeoutMillis,
       Token token,
       ServerSocket server) {
     this.commands = commands;
     this.entryPoint = new EntryPoint(commands);
     this.log = log;
-    this.patienceMillis = patienceMillis;
+    this.timeoutMillis = timeoutMillis;
     this.token = token;
     this.server = server;
   }
@@ -74,29 +74,29 @@ public final class Gateway implements AutoCloseable {
    * Opens a gateway.
    *
    * @param stubDirectory null if there is none
-   * @param log takes lines about what goes wrong; from any thread
+   * @param log receives lines about problems, from any thread
    */
   public static Gateway open(Commands commands, String stubDirectory, Consumer<String> log)
       throws StubException {
-    return open(commands, stubDirectory, log, PATIENCE_MILLIS);
+    return open(commands, stubDirectory, log, TIMEOUT_MILLIS);
   }
 
   static Gateway open(
-      Commands commands, String stubDirectory, Consumer<String> log, int patienceMillis)
+      Commands commands, String stubDirectory, Consumer<String> log, int timeoutMillis)
       throws StubException {
     if (stubDirectory == null) {
       throw new StubException(
-          "cannot open the control gateway: there is no stub directory for its token;"
-              + " name a writable parent for it with the option dir");
+          "cannot open the control gateway: there is no stub directory for its token; set the"
+              + " option dir to a writable directory");
     }
     ServerSocket server = null;
     Gateway gateway = null;
     try {
       server = new ServerSocket();
       server.bind(new InetSocketAddress(InetAddress.getByAddress(LOOPBACK), 0));
-      gateway = new Gateway(commands, log, patienceMillis, Token.random(), server);
+      gateway = new Gateway(commands, log, timeoutMillis, Token.random(), server);
       gateway.start(gateway::acceptAll);
-      // Clients must not find a gateway that gets no thread.
+      // Published last: clients must not find a gateway that has no thread.
       gateway.publish(stubDirectory);
       return gateway;
     } catch (IOException | RuntimeException | OutOfMemoryError e) {
@@ -118,14 +118,14 @@ public final class Gateway implements AutoCloseable {
     }
   }
 
-  /** How many clients are connected and authenticated. */
+  /** Returns the number of authenticated clients. */
   public synchronized int connections() {
     return (int) connections.stream().filter(Connection::isAuthenticated).count();
   }
 
   /**
-   * Ends the gateway; returns at once. Idle connections end now, busy ones when they have answered:
-   * it may be a command from one of them that calls this.
+   * Closes the gateway and returns at once. Idle connections end now, busy ones after their answer:
+   * the caller may be a command of one of them.
    */
   @Override
   public void close() {
@@ -145,7 +145,7 @@ public final class Gateway implements AutoCloseable {
         published.remove();
       }
     } catch (IOException e) {
-      log("cannot remove the control gateway's file: " + e + "; it can be deleted by hand");
+      log("cannot remove the control gateway's file: " + e + "; delete it by hand");
     }
     closeQuietly(server);
     open.forEach(Connection::close);
@@ -160,7 +160,8 @@ public final class Gateway implements AutoCloseable {
         connection.finish();
       }
     } catch (InterruptedException e) {
-      // Only an application that interrupts every thread does this; the connections end unaided.
+      // Only an application that interrupts all threads does this. The connections end without
+      // help.
     } catch (Throwable e) {
       log("the control gateway has failed and is closed: " + e);
       close();
@@ -183,10 +184,10 @@ public final class Gateway implements AutoCloseable {
         start(connection);
         started = true;
       } else if (!isClosed()) {
-        refuse(socket);
+        reject(socket);
       }
     } catch (IOException e) {
-      // The client has gone already.
+      // The client has already disconnected.
     } catch (OutOfMemoryError e) {
       pause(e);
     } finally {
@@ -197,34 +198,34 @@ public final class Gateway implements AutoCloseable {
     }
   }
 
-  /** When there are too many, the one that has owed its token longest makes room. */
+  /** Adds a connection. If there are too many, closes the oldest unauthenticated one. */
   private synchronized boolean add(Connection connection) {
     if (closed) {
       return false;
     }
-    if (connections.size() >= MOST_CONNECTIONS) {
-      Connection stranger = null;
+    if (connections.size() >= MAX_CONNECTIONS) {
+      Connection unauthenticated = null;
       for (Connection other : connections) {
-        if (stranger == null && !other.isAuthenticated()) {
-          stranger = other;
+        if (unauthenticated == null && !other.isAuthenticated()) {
+          unauthenticated = other;
         }
       }
-      if (stranger == null) {
+      if (unauthenticated == null) {
         return false;
       }
-      stranger.close();
-      connections.remove(stranger);
+      unauthenticated.close();
+      connections.remove(unauthenticated);
     }
     return connections.add(connection);
   }
 
-  private static void refuse(Socket socket) throws IOException {
-    String why = "the connection is closed: the gateway has " + MOST_CONNECTIONS + " clients";
-    String answer = Protocol.getOutputErrorCommand(why + " already; end one of them");
+  private static void reject(Socket socket) throws IOException {
+    String why = "the connection is closed: the gateway has " + MAX_CONNECTIONS + " clients";
+    String answer = Protocol.getOutputErrorCommand(why + " already; disconnect one of them");
     socket.getOutputStream().write(answer.getBytes(StandardCharsets.UTF_8));
   }
 
-  /** In a thread that keeps nothing of the application alive. */
+  /** Starts a thread that keeps no object of the application alive. */
   private void start(Runnable task) {
     int number;
     synchronized (this) {
@@ -236,14 +237,14 @@ public final class Gateway implements AutoCloseable {
     thread.start();
   }
 
-  /** A connection has ended, which is told once if its beginning was. */
+  /** Called when a connection has ended; reports that only if its start was reported. */
   void ended(Connection connection) {
     remove(connection);
     if (connection.isAuthenticated()) {
       try {
         commands.disconnected(connection);
       } catch (Throwable e) {
-        log("cannot tidy up after a control connection: " + e);
+        log("cannot clean up after a control connection: " + e);
       }
     }
   }
@@ -258,11 +259,11 @@ public final class Gateway implements AutoCloseable {
       count = ++wrongTokens;
     }
     if (isWorthALine(count)) {
-      log("clients of the control gateway have given a wrong token; times so far: " + count);
+      log("clients of the control gateway have sent a wrong token; count so far: " + count);
     }
   }
 
-  /** Of what may come in floods, the first, second, fourth, eighth... */
+  /** Returns true for the 1st, 2nd, 4th, 8th... of events that can come in floods. */
   private static boolean isWorthALine(long count) {
     return Long.bitCount(count) == 1;
   }
@@ -279,10 +280,10 @@ public final class Gateway implements AutoCloseable {
     return new ArrayList<>(connections);
   }
 
-  /** Without a file descriptor or a thread to spare, the next attempt would fail at once. */
+  /** Delays the next attempt, which would fail at once for lack of file descriptors or threads. */
   private void pause(Throwable reason) {
     if (!isClosed() && isWorthALine(++failures)) {
-      log("the control gateway cannot take a connection, and tries again: " + reason);
+      log("the control gateway cannot accept a connection, and will retry: " + reason);
     }
     synchronized (this) {
       try {
@@ -290,7 +291,7 @@ public final class Gateway implements AutoCloseable {
           wait(PAUSE_MILLIS);
         }
       } catch (InterruptedException e) {
-        // Only an application that interrupts every thread does this; it is tried again sooner.
+        // Only an application that interrupts all threads does this. The retry comes sooner.
       }
     }
   }
@@ -301,7 +302,7 @@ public final class Gateway implements AutoCloseable {
         socket.close();
       }
     } catch (IOException e) {
-      // There is nothing more to end.
+      // The socket is unusable anyway.
     }
   }
 }

@@ -7,7 +7,7 @@ import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 
-/** What a client has to know: 256 random bits, as hexadecimal digits. */
+/** The secret that authenticates a client: 256 random bits, as hexadecimal digits. */
 final class Token {
   private static final int BYTES = 32;
 
@@ -18,14 +18,14 @@ final class Token {
   }
 
   /**
-   * A new one. From the kernel: SecureRandom would load the security providers, which the
-   * application may want to choose first.
+   * Returns a new token, made from the kernel's random numbers. SecureRandom would load the
+   * security providers before the application can choose them.
    */
   static Token random() throws IOException {
     try (InputStream random = new FileInputStream("/dev/urandom")) {
       byte[] bytes = random.readNBytes(BYTES);
       if (bytes.length != BYTES) {
-        throw new IOException("/dev/urandom has ended after " + bytes.length + " bytes");
+        throw new IOException("/dev/urandom ended after " + bytes.length + " bytes");
       }
       StringBuilder digits = new StringBuilder();
       for (byte one : bytes) {
@@ -37,7 +37,7 @@ final class Token {
     }
   }
 
-  /** In a time that says nothing about where the two differ. */
+  /** Compares in constant time, which does not reveal where the two differ. */
   boolean matches(String given) {
     return MessageDigest.isEqual(
         digits.getBytes(StandardCharsets.US_ASCII), given.getBytes(StandardCharsets.UTF_8));

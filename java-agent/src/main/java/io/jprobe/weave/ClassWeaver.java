@@ -118,8 +118,8 @@ public final class ClassWeaver {
       failures.put(method, "the class no longer has this method");
       return true;
     }
-    if (method.refusal(kinds) != null) {
-      failures.put(method, method.refusal(kinds));
+    if (method.rejection(kinds) != null) {
+      failures.put(method, method.rejection(kinds));
       return true;
     }
     if (traced.problem(method) != null) {

@@ -13,11 +13,11 @@ import java.nio.charset.StandardCharsets;
 import org.junit.BeforeClass;
 import org.junit.Test;
 
-/** What a line of the log is made of, whatever the program calls its classes and says. */
+/** Lines of the log are safe to print, whatever names and messages the program uses. */
 public class LogTest {
   private static final int MOST_BYTES = 4096;
 
-  /** A program's own: its methods are not to be called. */
+  /** An exception of the program, whose methods must not be called. */
   @SuppressWarnings("serial")
   private static class Hostile extends RuntimeException {
     Hostile(String message) {
@@ -40,7 +40,7 @@ public class LogTest {
     }
   }
 
-  /** Loads the exception's class as a program does: not by our loader. */
+  /** Loads the exception's class like the program's: not with the agent's loader. */
   private static class Loader extends ClassLoader {
     @Override
     protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {
@@ -71,7 +71,7 @@ public class LogTest {
   }
 
   @Test
-  public void whatActsOnATerminalIsEscaped() {
+  public void charactersThatControlATerminalAreEscaped() {
     assertEquals("jprobe: a b c d\n", text("a\nb\rc\td"));
     assertEquals("jprobe: \\u001b[2J\\u0007\\u007f\\u009b\n", text("\u001b[2J\u0007\u007f\u009b"));
     assertEquals("jprobe: \\u202egnp\\u2069\\u2028\n", text("\u202egnp\u2069\u2028"));
@@ -92,10 +92,10 @@ public class LogTest {
   }
 
   @Test
-  public void aLongLineIsCutAtACharacter() {
+  public void aLongLineIsTruncatedAtACharacter() {
     for (String one : new String[] {"x", "é", "€", "\ud83d\ude00"}) {
-      for (String before : new String[] {"", ".", "..", "..."}) {
-        byte[] bytes = LogLine.of(before + one.repeat(100_000)).bytes();
+      for (String prefix : new String[] {"", ".", "..", "..."}) {
+        byte[] bytes = LogLine.of(prefix + one.repeat(100_000)).bytes();
         String text = new String(bytes, StandardCharsets.UTF_8);
         assertTrue(bytes.length <= MOST_BYTES && bytes.length > MOST_BYTES - 8);
         assertTrue(text.endsWith(one + "…\n"));
@@ -105,14 +105,14 @@ public class LogTest {
   }
 
   @Test
-  public void aLineThatJustFitsIsWhole() {
-    int room = MOST_BYTES - "jprobe: \n".length();
-    assertEquals("jprobe: " + "x".repeat(room) + "\n", text("x".repeat(room)));
-    assertTrue(text("x".repeat(room + 1)).endsWith("x…\n"));
+  public void aLineOfMaximumLengthIsNotTruncated() {
+    int fits = MOST_BYTES - "jprobe: \n".length();
+    assertEquals("jprobe: " + "x".repeat(fits) + "\n", text("x".repeat(fits)));
+    assertTrue(text("x".repeat(fits + 1)).endsWith("x…\n"));
   }
 
   @Test
-  public void aProgramsExceptionIsNotCalled() throws Exception {
+  public void anExceptionOfTheProgramIsNotCalled() throws Exception {
     Constructor<?> constructor =
         new Loader().loadClass(Hostile.class.getName()).getDeclaredConstructor(String.class);
     constructor.setAccessible(true);
@@ -121,7 +121,7 @@ public class LogTest {
   }
 
   @Test
-  public void anExceptionOfTheJdkSpeaksForItself() {
+  public void anExceptionOfTheJdkDescribesItself() {
     assertEquals("java.lang.Error", Log.describe(new Error()));
     assertEquals("java.lang.Error: two lines", Log.describe(new Error("two\nlines")));
     assertEquals("for users", Log.describe(new StubException("for users")));

@@ -21,7 +21,7 @@ public class OptionsTest {
   }
 
   @Test
-  public void commasInBracketsAndStringsAreTheSelectors() throws Exception {
+  public void commasInBracketsAndStringsBelongToTheSelectors() throws Exception {
     Options options =
         Options.parse(
             "probes=a.B#c(int,..)(x=arg0,y=arg1) when x == ',dir=/' and arg1 == \"(\""
@@ -62,8 +62,8 @@ public class OptionsTest {
   }
 
   @Test
-  public void aMistakeIsNamedWithWhatWouldBeRight() {
-    assertMistake("probe=a#b", "there is no option 'probe'; there are probes,");
+  public void anErrorNamesTheOptionAndWhatIsExpected() {
+    assertMistake("probe=a#b", "unknown option 'probe'; expected probes,");
     assertMistake("probes", "option 'probes' has no value; expected name=value");
     assertMistake("string-limit=9999", "string-limit is '9999'; expected a number");
     assertMistake("max-methods=0", "max-methods is '0'; expected a number of methods from 1 to");

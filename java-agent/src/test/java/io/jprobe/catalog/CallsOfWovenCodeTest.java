@@ -31,13 +31,12 @@ import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 
 /**
- * Follows all that woven code calls, but for what a captured path calls, through the JDK's class
- * files: each method is native, or in a class that is never traced. So none of it can come to a
- * probe.
+ * Follows all calls of woven code, except those of captured paths, through the JDK's class files.
+ * Each called method is native or in a class that is never traced, so none can reach a probe.
  */
 @RunWith(Parameterized.class)
 public class CallsOfWovenCodeTest {
-  /** The weaver calls it, to know what woven code has as a constant. */
+  /** Called by the weaver, which makes the result a constant of woven code. */
   private static final String NOT_WOVEN =
       "java/jprobe/ObjectFields.offset(Ljava/lang/Class;Ljava/lang/String;)J";
 
@@ -60,7 +59,7 @@ public class CallsOfWovenCodeTest {
     this.home = home;
   }
 
-  /** A method's code: what it calls, and how. */
+  /** The calls that a method's code makes. */
   private static final class Code {
     final boolean isNative;
 
@@ -131,7 +130,7 @@ public class CallsOfWovenCodeTest {
         : Files.readAllBytes(image.getPath("modules", "java.base", internalName + ".class"));
   }
 
-  /** Its methods, by name and descriptor. */
+  /** Returns the methods of a class, by name and descriptor. */
   private static Map<String, Code> read(byte[] classFile) {
     Map<String, Code> methods = new HashMap<>();
     int classAccess = new ClassReader(classFile).getAccess();
@@ -165,7 +164,7 @@ public class CallsOfWovenCodeTest {
     return methods;
   }
 
-  /** What Injection.callStatic is told to call, wherever the weaver does so. */
+  /** Returns all methods that the weaver passes to Injection.callStatic. */
   private static Set<String> callsOfTheWeaver() throws Exception {
     Set<String> calls = new TreeSet<>();
     for (String name :

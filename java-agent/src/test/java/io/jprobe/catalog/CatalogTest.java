@@ -19,9 +19,9 @@ import org.junit.Test;
 public class CatalogTest {
   private static final ClassLoader LOADER = CatalogTest.class.getClassLoader();
   private static final String SAMPLE = Sample.class.getName().replace('.', '/');
-  private static final Catalog.Listener COMPLAINTS = new PublishedClass.Complaints();
+  private static final Catalog.Listener NO_FINDINGS = new PublishedClass.NoFindings();
 
-  /** What is described. */
+  /** The class that is read. */
   @SuppressWarnings("unused")
   abstract static class Sample {
     long place(int id, String city, double[] prices) {
@@ -53,10 +53,10 @@ public class CatalogTest {
     return traced.methods().stream().filter(m -> m.name.equals(name)).findFirst().orElseThrow();
   }
 
-  private static TracedClass offer(
+  private static TracedClass enqueue(
       Catalog catalog, String internalName, byte[] classFile, Catalog.Listener listener)
       throws Exception {
-    return PublishedClass.offer(catalog, LOADER, internalName, classFile, listener);
+    return PublishedClass.enqueue(catalog, LOADER, internalName, classFile, listener);
   }
 
   private static List<CapturedValue> arguments(TracedMethod method) {
@@ -89,7 +89,7 @@ public class CatalogTest {
   }
 
   @Test
-  public void noMoreArgumentsAreCapturedThanAProbeCanPass() throws Exception {
+  public void atMostAsManyArgumentsAreCapturedAsAProbeCanPass() throws Exception {
     TracedMethod many = method(published(), "many");
     assertEquals(12, arguments(many).size());
     assertEquals("l", arguments(many).get(11).name);
@@ -97,7 +97,7 @@ public class CatalogTest {
   }
 
   @Test
-  public void eachProbeHasAStubOfItsOwn() throws Exception {
+  public void eachProbeHasItsOwnStub() throws Exception {
     TracedClass traced = published();
     long first = stub(traced.methods().get(0), ProbeKind.ENTRY);
     assertEquals(0, first % 32);
@@ -110,7 +110,7 @@ public class CatalogTest {
   }
 
   @Test
-  public void aClassOfAnotherLoaderIsAnotherClass() {
+  public void classesOfDifferentLoadersAreDifferent() {
     assertEquals(new ClassKey(LOADER, "A"), new ClassKey(LOADER, "A"));
     assertEquals(new ClassKey(null, "A"), new ClassKey(null, "A"));
     assertNotEquals(new ClassKey(null, "A"), new ClassKey(LOADER, "A"));
@@ -118,43 +118,43 @@ public class CatalogTest {
   }
 
   @Test
-  public void aClassIsPublishedOnceHoweverOftenItIsOffered() throws Exception {
+  public void aClassThatIsQueuedTwiceIsPublishedOnce() throws Exception {
     byte[] bytes = PublishedClass.classFile(Sample.class.getName());
     Catalog catalog = PublishedClass.catalog("**#place");
-    catalog.offer(LOADER, SAMPLE, false, bytes);
-    TracedClass published = offer(catalog, SAMPLE, bytes, COMPLAINTS);
-    catalog.publishDue(COMPLAINTS);
+    catalog.enqueue(LOADER, SAMPLE, false, bytes);
+    TracedClass published = enqueue(catalog, SAMPLE, bytes, NO_FINDINGS);
+    catalog.publishDue(NO_FINDINGS);
     assertSame(published, catalog.find(LOADER, SAMPLE));
     assertEquals(1, published.methods().size());
   }
 
   @Test
-  public void selectorsWithoutAMethodAreKnown() throws Exception {
+  public void selectorsWithoutAMethodAreReported() throws Exception {
     Catalog catalog = PublishedClass.catalog("**Sample#place;**Sample#plaice;!**#x");
     assertEquals(2, catalog.unmatched().size());
     byte[] bytes = PublishedClass.classFile(Sample.class.getName());
-    catalog.offer(LOADER, SAMPLE, false, bytes);
+    catalog.enqueue(LOADER, SAMPLE, false, bytes);
     assertTrue("nothing is said while classes wait", catalog.unmatched().isEmpty());
-    offer(catalog, SAMPLE, bytes, COMPLAINTS);
+    enqueue(catalog, SAMPLE, bytes, NO_FINDINGS);
     assertEquals("[**Sample#plaice]", catalog.unmatched().toString());
   }
 
   @Test
-  public void aClassFileThatCannotBeReadHarmsNoOther() throws Exception {
+  public void anUnreadableClassFileDoesNotAffectOthers() throws Exception {
     Catalog catalog = PublishedClass.catalog("**#place");
     List<String> unreadable = new ArrayList<>();
     byte[] fromTheFuture = PublishedClass.classFile(Sample.class.getName());
     fromTheFuture[6] = 1;
-    catalog.offer(LOADER, "Future", false, fromTheFuture);
+    catalog.enqueue(LOADER, "Future", false, fromTheFuture);
     Catalog.Listener listener =
-        new PublishedClass.Complaints() {
+        new PublishedClass.NoFindings() {
           @Override
           public void unreadable(String className, Throwable problem) {
             unreadable.add(className);
           }
         };
     TracedClass sample =
-        offer(catalog, SAMPLE, PublishedClass.classFile(Sample.class.getName()), listener);
+        enqueue(catalog, SAMPLE, PublishedClass.classFile(Sample.class.getName()), listener);
     assertEquals(List.of("Future"), unreadable);
     assertEquals(1, sample.methods().size());
     assertTrue(catalog.find(LOADER, "Future").methods().isEmpty());
@@ -165,56 +165,56 @@ public class CatalogTest {
     Catalog catalog = PublishedClass.catalog("**#*", null, 4);
     List<String> refusals = new ArrayList<>();
     Catalog.Listener listener =
-        new PublishedClass.Complaints() {
+        new PublishedClass.NoFindings() {
           @Override
-          public void refused(String reason) {
+          public void disabled(String reason) {
             refusals.add(reason);
           }
         };
     byte[] bytes = PublishedClass.classFile(Sample.class.getName());
-    TracedClass sample = offer(catalog, SAMPLE, bytes, listener);
+    TracedClass sample = enqueue(catalog, SAMPLE, bytes, listener);
     sample.arm(sample.all());
     byte[] more = PublishedClass.classFile(CatalogTest.class.getName());
-    catalog.offer(LOADER, "io/jprobe/catalog/CatalogTest", false, more);
+    catalog.enqueue(LOADER, "io/jprobe/catalog/CatalogTest", false, more);
     while (refusals.isEmpty()) {
       catalog.publishDue(listener);
       Thread.sleep(10);
     }
     assertTrue(refusals.get(0), refusals.get(0).contains("more than max-methods=4 allows"));
-    assertEquals("what is woven is to be restored", Set.of(sample), catalog.changed());
-    assertTrue(sample.raised().isEmpty());
-    assertEquals(Set.of(), catalog.changed());
+    assertEquals("woven classes have to be restored", Set.of(sample), catalog.poll());
+    assertTrue(sample.wanted().isEmpty());
+    assertEquals(Set.of(), catalog.poll());
   }
 
   @Test
-  public void aClassThatIsShownAgainWhileItIsReadHasItsProbesOnce() throws Exception {
+  public void aClassThatIsQueuedAgainWhileItIsReadGetsItsProbesOnce() throws Exception {
     Catalog catalog = PublishedClass.catalog("**Sample#place");
     byte[] bytes = PublishedClass.classFile(Sample.class.getName());
-    TracedClass first = offer(catalog, SAMPLE, bytes, COMPLAINTS);
-    catalog.offer(LOADER, SAMPLE, false, bytes);
-    // What comes after it is published with it, if at all.
+    TracedClass first = enqueue(catalog, SAMPLE, bytes, NO_FINDINGS);
+    catalog.enqueue(LOADER, SAMPLE, false, bytes);
+    // A class queued after it is published with it or later.
     String other = Other.class.getName().replace('.', '/');
-    offer(catalog, other, PublishedClass.classFile(Other.class.getName()), COMPLAINTS);
+    enqueue(catalog, other, PublishedClass.classFile(Other.class.getName()), NO_FINDINGS);
     assertSame(first, catalog.find(LOADER, SAMPLE));
   }
 
-  /** Has no method that is selected. */
+  /** A class without selected methods. */
   static class Other {}
 
   @Test
-  public void whatIsGoneDoesNotCountAmongTheMethodsThatCanHaveProbes() throws Exception {
+  public void methodsOfUnloadedClassesDoNotCountTowardMaxMethods() throws Exception {
     Catalog catalog = PublishedClass.catalog("**#place", null, 1);
     byte[] bytes = PublishedClass.classFile(Sample.class.getName());
     for (int i = 0; i < 3; i++) {
       ClassLoader loader = new ClassLoader(null) {};
       WeakReference<ClassLoader> reference = new WeakReference<>(loader);
-      PublishedClass.offer(catalog, loader, SAMPLE, bytes, COMPLAINTS);
+      PublishedClass.enqueue(catalog, loader, SAMPLE, bytes, NO_FINDINGS);
       loader = null;
       while (reference.get() != null) {
         System.gc();
         Thread.sleep(10);
       }
-      catalog.retireGone();
+      catalog.dropUnloaded();
     }
   }
 
@@ -230,7 +230,7 @@ public class CatalogTest {
     assertEquals(5_000_001, place.captures.leastDuration);
     assertEquals(100, place.captures.every);
     assertEquals(50, place.captures.perSecond);
-    assertTrue("such a condition needs no code", place.captures.isPlain);
+    assertTrue("this condition needs no code", place.captures.isPlain);
     assertEquals(List.of(ProbeKind.RETURN, ProbeKind.THROW), place.kinds());
   }
 }

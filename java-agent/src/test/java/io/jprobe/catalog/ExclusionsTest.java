@@ -9,7 +9,7 @@ import org.junit.Test;
 
 public class ExclusionsTest {
   @Test
-  public void whatWovenCodeCallsIsExcludedWithItsNestedClasses() {
+  public void classesThatWovenCodeCallsAreExcludedWithTheirNestedClasses() {
     for (String name :
         List.of(
             "java.lang.String",
@@ -23,7 +23,7 @@ public class ExclusionsTest {
   }
 
   @Test
-  public void whatOnlyLooksAlikeIsNot() {
+  public void classesWithSimilarNamesAreNotExcluded() {
     for (String name :
         List.of("java.lang.StringBuilder", "java.lang.ThreadLocal", "java.util.ArrayList")) {
       assertFalse(name, Exclusions.isExcluded(name));

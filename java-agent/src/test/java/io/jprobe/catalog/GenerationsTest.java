@@ -32,7 +32,7 @@ public class GenerationsTest {
   private static final ClassLoader LOADER = GenerationsTest.class.getClassLoader();
   private static final String NAME = "Huge";
 
-  /** With their three probes each, more than a library takes. */
+  /** Number of methods that, with three probes each, do not fit into one library. */
   private static final int METHODS = 30_000;
 
   private static final byte[] HUGE = huge();
@@ -51,7 +51,7 @@ public class GenerationsTest {
     return writer.toByteArray();
   }
 
-  /** Has a probe in the library that {@link #HUGE} leaves room in. */
+  /** A class with a probe in the library that {@link #HUGE} does not fill. */
   static class Beside {
     static void method() {}
   }
@@ -62,32 +62,32 @@ public class GenerationsTest {
     return PublishedClass.catalog(NAME + "#*;**Beside#method", directory, METHODS + 1);
   }
 
-  private static TracedClass offer(Catalog catalog) throws Exception {
-    return offer(catalog, LOADER);
+  private static TracedClass enqueue(Catalog catalog) throws Exception {
+    return enqueue(catalog, LOADER);
   }
 
-  private static TracedClass offer(Catalog catalog, ClassLoader loader) throws Exception {
-    return PublishedClass.offer(catalog, loader, NAME, HUGE, new PublishedClass.Complaints());
+  private static TracedClass enqueue(Catalog catalog, ClassLoader loader) throws Exception {
+    return PublishedClass.enqueue(catalog, loader, NAME, HUGE, new PublishedClass.NoFindings());
   }
 
   @Test
-  public void severalLibrariesAreMadeOfIt() throws Exception {
+  public void itIsSplitIntoSeveralLibraries() throws Exception {
     Catalog catalog = catalog(null);
-    TracedClass traced = offer(catalog);
+    TracedClass traced = enqueue(catalog);
     assertEquals(METHODS, traced.methods().size());
-    assertEquals("the one that opens, and two", 3, catalog.nextGeneration());
+    assertEquals("the first one, and two more", 3, catalog.nextGeneration());
     TracedMethod first = traced.methods().get(0);
     TracedMethod last = traced.methods().get(METHODS - 1);
-    assertEquals("1:0", first.place());
-    assertTrue(last.place(), last.place().startsWith("2:"));
-    assertSame(first, catalog.findPlace(first.place()).getValue());
-    assertEquals(Map.entry(traced, last), catalog.findPlace(last.place()));
-    assertNull(catalog.findPlace("3:0"));
-    catalog.clear();
+    assertEquals("1:0", first.id());
+    assertTrue(last.id(), last.id().startsWith("2:"));
+    assertSame(first, catalog.findMethod(first.id()).getValue());
+    assertEquals(Map.entry(traced, last), catalog.findMethod(last.id()));
+    assertNull(catalog.findMethod("3:0"));
+    catalog.retireAll();
     catalog.close();
   }
 
-  /** A shell that sets the limit on this process's descriptors, which can then start no other. */
+  /** A shell that limits the file descriptors of this process, which then cannot start another. */
   private static final class Limiter implements AutoCloseable {
     private final Process shell = new ProcessBuilder("sh").redirectErrorStream(true).start();
     private final BufferedReader answers =
@@ -107,7 +107,7 @@ public class GenerationsTest {
       return answer;
     }
 
-    /** Leaves so many descriptors; the kernel's limit is on their numbers, which may have gaps. */
+    /** Leaves some descriptors free. The kernel limits their numbers, which may have gaps. */
     void leave(int descriptors) throws IOException {
       int limit = 0;
       for (int free = 0; free < descriptors; limit++) {
@@ -124,36 +124,36 @@ public class GenerationsTest {
   }
 
   private static int openDescriptors() {
-    // One of them lists the others.
+    // One descriptor is used for listing the others.
     return new File("/proc/self/fd").list().length - 1;
   }
 
   @Test
-  public void ifOneCannotBeMadeNoneIsLeft() throws Exception {
+  public void ifOneLibraryCannotBeMadeNoneIsKept() throws Exception {
     Catalog rehearsal = catalog(null);
-    offer(rehearsal);
-    rehearsal.clear();
+    enqueue(rehearsal);
+    rehearsal.retireAll();
     rehearsal.close();
     Catalog catalog = catalog(null);
     try (Limiter limiter = new Limiter()) {
       int before = openDescriptors();
-      // Enough to map one library, which keeps one.
+      // Enough for one library, which keeps one descriptor.
       limiter.leave(2);
-      StubException thrown = assertThrows(StubException.class, () -> offer(catalog));
+      StubException thrown = assertThrows(StubException.class, () -> enqueue(catalog));
       assertTrue(thrown.getMessage(), thrown.getMessage().contains("Too many open files"));
       assertEquals(before, openDescriptors());
       assertEquals("the first of two was made", 2, catalog.nextGeneration());
       assertNull(catalog.find(LOADER, NAME));
-      assertNull(catalog.findPlace("1:0"));
+      assertNull(catalog.findMethod("1:0"));
     }
-    assertEquals(METHODS, offer(catalog).methods().size());
-    catalog.clear();
+    assertEquals(METHODS, enqueue(catalog).methods().size());
+    catalog.retireAll();
     catalog.close();
   }
 
   private static final class Loader extends ClassLoader {}
 
-  /** Whether the library has a probe of Huge's last method under the provider's own name. */
+  /** Returns true if the library has Huge's last method under the class's own provider name. */
   private boolean hasOwnName(String library) throws IOException {
     byte[] file = Files.readAllBytes(folder.getRoot().toPath().resolve(library));
     String text = new String(file, StandardCharsets.ISO_8859_1);
@@ -162,42 +162,42 @@ public class GenerationsTest {
     return text.contains(NAME + probe);
   }
 
-  /** Waits until the loaders are gone, which nothing may refer to any more. */
-  private static void retire(Catalog catalog, List<WeakReference<ClassLoader>> loaders)
+  /** Waits until the loaders are collected, to which no reference may be left. */
+  private static void unload(Catalog catalog, List<WeakReference<ClassLoader>> loaders)
       throws Exception {
     while (loaders.stream().anyMatch(loader -> loader.get() != null)) {
       System.gc();
       Thread.sleep(10);
     }
-    catalog.retireGone();
+    catalog.dropUnloaded();
   }
 
   @Test
-  public void aNameIsFreeWhenTheLastLibraryThatHasItIsGone() throws Exception {
+  public void aNameIsFreeWhenTheLastLibraryWithItIsUnmapped() throws Exception {
     Catalog catalog = catalog(folder.getRoot().getPath());
     ClassLoader first = new Loader();
     ClassLoader second = new Loader();
     String beside = Beside.class.getName();
-    catalog.offer(first, NAME, false, HUGE);
-    catalog.offer(second, beside.replace('.', '/'), false, PublishedClass.classFile(beside));
-    offer(catalog, first);
+    catalog.enqueue(first, NAME, false, HUGE);
+    catalog.enqueue(second, beside.replace('.', '/'), false, PublishedClass.classFile(beside));
+    enqueue(catalog, first);
     assertTrue(hasOwnName("2.so"));
-    WeakReference<ClassLoader> gone = new WeakReference<>(first);
+    WeakReference<ClassLoader> collected = new WeakReference<>(first);
     first = null;
-    retire(catalog, List.of(gone));
+    unload(catalog, List.of(collected));
     assertFalse(Files.exists(folder.getRoot().toPath().resolve("1.so")));
     ClassLoader third = new Loader();
-    offer(catalog, third);
+    enqueue(catalog, third);
     assertFalse("2.so still has that name", hasOwnName("4.so"));
     List<WeakReference<ClassLoader>> rest =
         List.of(new WeakReference<>(second), new WeakReference<>(third));
     second = null;
     third = null;
-    retire(catalog, rest);
+    unload(catalog, rest);
     assertArrayEquals(new String[] {"0.so"}, folder.getRoot().list());
-    offer(catalog, new Loader());
+    enqueue(catalog, new Loader());
     assertTrue(hasOwnName("6.so"));
-    catalog.clear();
+    catalog.retireAll();
     catalog.close();
   }
 }

@@ -16,7 +16,7 @@ import org.objectweb.asm.RecordComponentVisitor;
 import org.objectweb.asm.TypeReference;
 
 public class JvmBugTest {
-  /** A version, and which of the two bugs it has: of parameters, and of records. */
+  /** Versions with their bugs: P for PARAMETER_NAMES, R for ANNOTATED_RECORD. */
   private static final String[][] VERSIONS = {
     {"11.0.31", "P", "R"},
     {"17", "P", "R"},
@@ -57,11 +57,11 @@ public class JvmBugTest {
     return ClassFile.read(writer.toByteArray());
   }
 
-  /** As a JVM with the bug writes it: the pool has the name of an attribute that is gone. */
+  /** As a JVM with the bug writes it: the pool still has the name of the lost attribute. */
   private static ClassFile withoutParameterThatItHad() {
     ClassWriter writer = writer("java/lang/Object");
     writer.newUTF8("MethodParameters");
-    // After an entry that takes two places.
+    // Followed by an entry that uses two indices.
     writer.newConst(1L);
     return ClassFile.read(writer.toByteArray());
   }
@@ -92,7 +92,7 @@ public class JvmBugTest {
   }
 
   @Test
-  public void aClassIsRefusedWhereItsParametersNamesAreHiddenAndCannotBeRead() {
+  public void aClassIsRejectedIfItsParameterNamesAreHiddenAndCannotBeRead() {
     Runtime.Version version = Runtime.Version.parse("17.0.15+6-Debian-1deb12u1");
     String reason =
         "retransforming on JDK 17.0.15 would lose the names of its class's parameters"
@@ -105,7 +105,7 @@ public class JvmBugTest {
   }
 
   @Test
-  public void whatHelpsIsTheNextReleaseWithTheFix() {
+  public void theReasonNamesTheNextReleaseWithTheFix() {
     ClassFile file = withoutParameterThatItHad();
     for (String[] row : new String[][] {{"17.0.19", "17.0.20"}, {"18.0.2", "19"}}) {
       Runtime.Version version = Runtime.Version.parse(row[0]);
@@ -115,7 +115,7 @@ public class JvmBugTest {
   }
 
   @Test
-  public void aRecordIsRefusedForTypeAnnotationsThatReflectionSeesAndNoOthers() {
+  public void aRecordIsRejectedForRuntimeVisibleTypeAnnotationsOnly() {
     Runtime.Version version = Runtime.Version.parse("25.0.3+9-LTS");
     assertEquals(
         "retransforming on JDK 25.0.3 could break a record with annotated types (JDK-8376185);"

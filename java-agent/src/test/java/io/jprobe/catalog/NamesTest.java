@@ -28,44 +28,44 @@ public class NamesTest {
   }
 
   private static String provider(Names names, String className, int loaderId) {
-    return names.provider(key(className), loaderId, List.of("place"));
+    return names.claim(key(className), loaderId, List.of("place"));
   }
 
   @Test
   public void moreProbesOfAClassHaveItsName() {
     Names names = new Names();
     ClassKey orders = key("com.acme.Orders");
-    assertEquals("com_acme_Orders", names.provider(orders, 1, List.of("place")));
-    assertEquals("com_acme_Orders", names.provider(orders, 1, List.of("cancel", "ship")));
-    assertEquals("com_acme_Orders_1", names.provider(orders, 1, List.of("split", "ship")));
-    assertEquals("com_acme_Orders", names.provider(orders, 1, List.of("split")));
+    assertEquals("com_acme_Orders", names.claim(orders, 1, List.of("place")));
+    assertEquals("com_acme_Orders", names.claim(orders, 1, List.of("cancel", "ship")));
+    assertEquals("com_acme_Orders_1", names.claim(orders, 1, List.of("split", "ship")));
+    assertEquals("com_acme_Orders", names.claim(orders, 1, List.of("split")));
   }
 
   @Test
-  public void namesOfWhatIsUnmappedAreFree() {
+  public void namesOfUnloadedClassesAreFree() {
     Names names = new Names();
-    ClassKey gone = key("a.b");
-    assertEquals("a_b", names.provider(gone, 1, List.of("place")));
-    names.release(List.of(gone));
+    ClassKey unloaded = key("a.b");
+    assertEquals("a_b", names.claim(unloaded, 1, List.of("place")));
+    names.release(List.of(unloaded));
     assertEquals("a_b", provider(names, "a.b", 2));
   }
 
   @Test
-  public void whatIsNoLetterOrDigitIsAnUnderscore() {
+  public void charactersOtherThanLettersAndDigitsBecomeUnderscores() {
     Names names = new Names();
     assertEquals("com_acme_Orders_Line", provider(names, "com.acme.Orders$Line", 1));
     assertEquals("com_acme__ber", provider(names, "com.acme.Über", 1));
   }
 
   @Test
-  public void theSameClassInASecondLoaderGetsTheLoadersId() {
+  public void theSameClassInASecondLoaderGetsTheLoaderId() {
     Names names = new Names();
     assertEquals("com_acme_Orders", provider(names, "com.acme.Orders", 1));
     assertEquals("com_acme_Orders_2", provider(names, "com.acme.Orders", 2));
   }
 
   @Test
-  public void classesThatLookAlikeStayApart() {
+  public void classesWithTheSameSanitizedNameGetDifferentNames() {
     Names names = new Names();
     assertEquals("a_b", provider(names, "a.b", 1));
     assertEquals("a_b_1", provider(names, "a_b", 1));
@@ -81,7 +81,7 @@ public class NamesTest {
   }
 
   @Test
-  public void anOverloadMakesWayForAMethodThatHasItsName() {
+  public void aMethodKeepsItsNameAndTheOverloadGetsTheNextNumber() {
     assertEquals(List.of("f", "f__3", "f__2"), methodNames("f", "f", "f__2"));
     assertEquals(List.of("f__2", "f", "f__3"), methodNames("f__2", "f", "f"));
     assertEquals(
@@ -97,7 +97,7 @@ public class NamesTest {
   }
 
   @Test
-  public void whateverMethodsAreCalledNoTwoProbesHaveOneName() {
+  public void noTwoProbesHaveTheSameNameWhateverTheMethodsAreCalled() {
     String[] parts = {
       "f", "_", "__", "$", "2", "3", "init", "entry", "__return", "\u00fc", "\ud83d\ude00"
     };
@@ -129,9 +129,9 @@ public class NamesTest {
     assertEquals(List.of(longest, longest + "__2"), methodNames(longest, longest));
   }
 
-  /** No class file that the JVM has checked has them. */
+  /** The JVM rejects class files with such names, but the agent may read them. */
   @Test
-  public void namesThatNoMethodCanHaveAreNamesAllTheSame() {
+  public void invalidMethodNamesAreSanitizedToo() {
     assertEquals(List.of("_", "_a_", "___2", ""), methodNames("<", "<a>", ">", ""));
   }
 }

@@ -14,7 +14,7 @@ import java.util.Arrays;
 import org.junit.Before;
 import org.junit.Test;
 
-/** What the JVM of the tests has of loaded classes, read out of its memory. */
+/** Reads the parameter names of loaded classes from the memory of the JVM that runs the test. */
 public class ParameterNamesTest {
   private static final class Loader extends ClassLoader {
     Class<?> define(byte[] classFile) {
@@ -29,7 +29,7 @@ public class ParameterNamesTest {
   }
 
   @Test
-  public void theJvmHasWhatTheClassFileHad() {
+  public void theJvmHasTheParametersOfTheClassFile() {
     byte[] classFile = NamedParameters.classFile();
     Class<?> type = new Loader().define(classFile);
     MethodParameters read = new MethodParameters(LoadedParameters.of(type));
@@ -46,7 +46,7 @@ public class ParameterNamesTest {
   }
 
   @Test
-  public void whatIsReadIsWhatReflectionTells() throws Exception {
+  public void theParametersReadAreThoseThatReflectionReturns() throws Exception {
     byte[] classFile = NamedParameters.classFile();
     Class<?> type = new Loader().define(classFile);
     byte[] hidden = NamedParameters.hidden(classFile);

@@ -2,13 +2,19 @@
 package io.jprobe.catalog;
 
 import io.jprobe.calls.ApplicationCalls;
+import io.jprobe.capture.ProbeKind;
 import io.jprobe.select.Selectors;
+import io.jprobe.stub.StubLibrary;
 import java.io.File;
 import java.io.InputStream;
+import java.lang.reflect.Field;
+import java.lang.reflect.Method;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.HashMap;
 import java.util.Map;
 
-/** A class of the tests with its probes in a real stub library, but with no watcher. */
+/** Publishes test classes in real stub libraries, without a watcher. */
 public final class PublishedClass {
   private static boolean nativeLoaded;
 
@@ -34,24 +40,25 @@ public final class PublishedClass {
     return publish(className, classFile, "**#*");
   }
 
-  /** Publishes the class with the methods that the selectors mean, which have to fit. */
+  /** Publishes the class with the methods that the selectors match, which must fit. */
   public static TracedClass publish(String className, byte[] classFile, String selectors)
       throws Exception {
     loadNative();
     Catalog catalog = catalog(selectors);
     ClassLoader loader = PublishedClass.class.getClassLoader();
-    return offer(catalog, loader, className.replace('.', '/'), classFile, new Complaints());
+    return enqueue(catalog, loader, className.replace('.', '/'), classFile, new NoFindings());
   }
 
-  /** Publishes several classes at once, with the methods that the selectors mean. */
+  /** Publishes several classes at once, with the methods that the selectors match. */
   public static Map<String, TracedClass> publish(Map<String, byte[]> classFiles, String selectors)
       throws Exception {
     Catalog catalog = catalog(selectors);
     ClassLoader loader = PublishedClass.class.getClassLoader();
-    classFiles.forEach((name, file) -> catalog.offer(loader, name.replace('.', '/'), false, file));
+    classFiles.forEach(
+        (name, file) -> catalog.enqueue(loader, name.replace('.', '/'), false, file));
     Map<String, TracedClass> published = new HashMap<>();
     while (published.size() < classFiles.size()) {
-      catalog.publishDue(new Complaints());
+      catalog.publishDue(new NoFindings());
       Thread.sleep(10);
       for (String name : classFiles.keySet()) {
         TracedClass traced = catalog.find(loader, name.replace('.', '/'));
@@ -63,13 +70,14 @@ public final class PublishedClass {
     return published;
   }
 
-  /** An open catalogue for memfds. */
-  static Catalog catalog(String selectors) throws Exception {
+  /** Returns an open catalog that uses memfds. */
+  public static Catalog catalog(String selectors) throws Exception {
     return catalog(selectors, null, 5_000);
   }
 
-  /** An open catalogue with a limit on its methods; for memfds where there is no directory. */
-  static Catalog catalog(String selectors, String directory, int maxMethods) throws Exception {
+  /** Returns an open catalog with a limit on its methods; null as directory for memfds. */
+  public static Catalog catalog(String selectors, String directory, int maxMethods)
+      throws Exception {
     loadNative();
     Catalog catalog =
         new Catalog(
@@ -84,15 +92,15 @@ public final class PublishedClass {
     return catalog;
   }
 
-  /** Offers a class and waits until it has been read. */
-  static TracedClass offer(
+  /** Queues a class and waits until it was read. */
+  public static TracedClass enqueue(
       Catalog catalog,
       ClassLoader loader,
       String internalName,
       byte[] classFile,
       Catalog.Listener listener)
       throws Exception {
-    catalog.offer(loader, internalName, false, classFile);
+    catalog.enqueue(loader, internalName, false, classFile);
     while (catalog.find(loader, internalName) == null) {
       catalog.publishDue(listener);
       Thread.sleep(10);
@@ -100,20 +108,41 @@ public final class PublishedClass {
     return catalog.find(loader, internalName);
   }
 
-  /** Where there should be nothing to say. */
-  static class Complaints implements Catalog.Listener {
+  /**
+   * Sets a semaphore, as the kernel does when tracers attach and detach. Uses the only view that is
+   * writable.
+   */
+  public static void setSemaphore(StubLibrary library, int slot, int count) throws Exception {
+    Field handle = StubLibrary.class.getDeclaredField("handle");
+    handle.setAccessible(true);
+    String natives = StubLibrary.class.getPackageName() + ".Native";
+    Method semaphores = Class.forName(natives).getDeclaredMethod("semaphores", long.class);
+    semaphores.setAccessible(true);
+    ByteBuffer view = (ByteBuffer) semaphores.invoke(null, handle.get(library));
+    view.order(ByteOrder.nativeOrder()).putShort(Short.BYTES * slot, (short) count);
+  }
+
+  /** Sets the semaphore of a probe. */
+  public static void setSemaphore(TracedMethod method, ProbeKind kind, int count) throws Exception {
+    Field library = Generation.class.getDeclaredField("library");
+    library.setAccessible(true);
+    setSemaphore((StubLibrary) library.get(method.generation()), method.slot(kind), count);
+  }
+
+  /** A listener that expects no findings. */
+  public static class NoFindings implements Catalog.Listener {
     @Override
     public void unreadable(String className, Throwable problem) {
       throw new AssertionError(className, problem);
     }
 
     @Override
-    public void unfit(String method, String problem) {
+    public void untraceable(String method, String problem) {
       throw new AssertionError(problem);
     }
 
     @Override
-    public void refused(String reason) {
+    public void disabled(String reason) {
       throw new AssertionError(reason);
     }
   }

@@ -18,14 +18,14 @@ import java.util.stream.Collectors;
 import org.junit.Before;
 import org.junit.Test;
 
-/** What is selected changes while the program runs. */
+/** Selectors change while the program runs. */
 public class SelectionTest {
   private static final ClassLoader LOADER = SelectionTest.class.getClassLoader();
   private static final String SHOP = Shop.class.getName().replace('.', '/');
   private static final String OTHER = Other.class.getName().replace('.', '/');
-  private static final Catalog.Listener COMPLAINTS = new PublishedClass.Complaints();
+  private static final Catalog.Listener NO_FINDINGS = new PublishedClass.NoFindings();
 
-  /** What is selected from. */
+  /** The class with the selected methods. */
   @SuppressWarnings("unused")
   abstract static class Shop {
     int place(int id) {
@@ -37,7 +37,7 @@ public class SelectionTest {
     abstract void ship();
   }
 
-  /** Has one of the names too. */
+  /** A class with a method of the same name. */
   @SuppressWarnings("unused")
   static class Other {
     void cancel() {}
@@ -56,7 +56,7 @@ public class SelectionTest {
 
   private Selection select(String selectors) throws Exception {
     Selectors next = selectors.isEmpty() ? Selectors.NONE : Selectors.parse(selectors);
-    ShownClasses shown = new ShownClasses();
+    ReadClasses shown = new ReadClasses();
     for (Class<?> type : List.of(Shop.class, Other.class)) {
       shown.add(
           LOADER,
@@ -64,7 +64,7 @@ public class SelectionTest {
           false,
           PublishedClass.classFile(type.getName()));
     }
-    return catalog.select(next, shown, COMPLAINTS);
+    return catalog.select(next, shown, NO_FINDINGS);
   }
 
   private List<String> names(String internalName) {
@@ -80,17 +80,17 @@ public class SelectionTest {
   }
 
   @Test
-  public void whatIsSelectedLaterHasItsProbesAtOnce() throws Exception {
+  public void aMethodSelectedLaterGetsItsProbesAtOnce() throws Exception {
     assertEquals(1, select("**Shop#place").added);
     Selection more = select("**Shop#cancel;**Shop#place");
     assertEquals(1, more.added);
     assertEquals(List.of("place", "cancel"), names(SHOP));
-    assertEquals("1:0", method("place").place());
-    assertEquals("2:0", method("cancel").place());
+    assertEquals("1:0", method("place").id());
+    assertEquals("2:0", method("cancel").id());
   }
 
   @Test
-  public void whatKeepsItsWishesKeepsItsProbes() throws Exception {
+  public void aMethodWithTheSameCapturesKeepsItsProbes() throws Exception {
     select("**Shop#place");
     TracedMethod before = method("place");
     Selection done = select("**#pl*;**Shop#place");
@@ -100,7 +100,7 @@ public class SelectionTest {
   }
 
   @Test
-  public void otherWishesMakeOtherProbes() throws Exception {
+  public void otherCapturesMakeOtherProbes() throws Exception {
     select("**Shop#place");
     TracedMethod before = method("place");
     Selection done = select("**Shop#place when arg0 > 5;**Shop#place");
@@ -115,7 +115,7 @@ public class SelectionTest {
   }
 
   @Test
-  public void whatComesBackComesBackToItsPlace() throws Exception {
+  public void aMethodSelectedAgainGetsItsOldProbes() throws Exception {
     select("**Shop#place when duration > 1ms");
     TracedMethod place = method("place");
     place.setGateWord(Gate.LEAST_DURATION, 7);
@@ -130,17 +130,17 @@ public class SelectionTest {
   }
 
   @Test
-  public void whatWasWovenIsRestoredWhenItIsUnselected() throws Exception {
+  public void aWovenMethodIsRestoredWhenItIsUnselected() throws Exception {
     select("**Shop#*e*");
     TracedClass shop = catalog.find(LOADER, SHOP);
     shop.arm(shop.all());
     select("");
-    assertEquals(Set.of(shop), catalog.changed());
-    assertTrue(shop.raised().isEmpty());
+    assertEquals(Set.of(shop), catalog.poll());
+    assertTrue(shop.wanted().isEmpty());
   }
 
   @Test
-  public void exclusionsTakeBackAndGiveAgain() throws Exception {
+  public void addingAnExclusionRetiresProbesAndRemovingItRevivesThem() throws Exception {
     select("**#cancel");
     assertEquals(List.of("cancel"), names(OTHER));
     select("!**Other#*;**#cancel");
@@ -161,21 +161,21 @@ public class SelectionTest {
   }
 
   @Test
-  public void anEarlierRefusalIsRevoked() throws Exception {
+  public void aSelectionAfterARefusalEndsIt() throws Exception {
     select("**Shop#place");
     catalog.announce(Selectors.NONE);
     List<String> refusals = new ArrayList<>();
     Catalog.Listener listener =
-        new PublishedClass.Complaints() {
+        new PublishedClass.NoFindings() {
           @Override
-          public void refused(String reason) {
+          public void disabled(String reason) {
             refusals.add(reason);
           }
         };
     Selectors all = Selectors.parse("**#*");
-    catalog.select(all, new ShownClasses(), COMPLAINTS);
+    catalog.select(all, new ReadClasses(), NO_FINDINGS);
     String name = SelectionTest.class.getName();
-    catalog.offer(LOADER, name.replace('.', '/'), false, PublishedClass.classFile(name));
+    catalog.enqueue(LOADER, name.replace('.', '/'), false, PublishedClass.classFile(name));
     while (refusals.isEmpty()) {
       catalog.publishDue(listener);
       Thread.sleep(10);
@@ -188,22 +188,22 @@ public class SelectionTest {
   }
 
   @Test
-  public void whatCannotBeTracedIsToldEachTimeAndPublishedOnce() throws Exception {
+  public void untraceableMethodsAreReturnedEachTimeAndPublishedOnce() throws Exception {
     assertEquals("it is abstract", select("**Shop#ship").failed.get(0).reason);
     assertEquals("it is abstract", select("**Shop#shi*").failed.get(0).reason);
   }
 
   @Test
-  public void methodsAreFoundByTheirPlace() throws Exception {
+  public void methodsAreFoundByTheirId() throws Exception {
     select("**Shop#place");
-    assertSame(method("place"), catalog.findPlace("1:0").getValue());
+    assertSame(method("place"), catalog.findMethod("1:0").getValue());
     for (String wrong : List.of("", ":", "1", "1:", "1:1", "2:0", "1:-1", "x:0", "99999999999:0")) {
-      assertEquals(wrong, null, catalog.findPlace(wrong));
+      assertEquals(wrong, null, catalog.findMethod(wrong));
     }
     TracedMethod place = method("place");
     select("");
-    assertEquals("retired", null, catalog.findPlace("1:0"));
+    assertEquals("retired", null, catalog.findMethod("1:0"));
     select("**Shop#place every 2");
-    assertNotEquals(place.place(), method("place").place());
+    assertNotEquals(place.id(), method("place").id());
   }
 }

@@ -24,7 +24,7 @@ public class UntraceableListTest {
   }
 
   @Test
-  public void whatWaitsIsTakenOnce() {
+  public void entriesAreTakenOnce() {
     UntraceableList list = new UntraceableList();
     assertFalse(list.hasWaited(0));
     list.add(new Untraceable("a.B", 1, "c", "()V", "it is abstract"));

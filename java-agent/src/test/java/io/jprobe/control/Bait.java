@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.control;
 
-/** Counts what is done to it; for {@link ForeignCommands}, none of which may do it. */
+/** Counts the calls of its methods, which {@link ForeignCommands} must not reach. */
 public class Bait {
   public static int touched;
 

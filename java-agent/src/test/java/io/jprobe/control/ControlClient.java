@@ -13,11 +13,11 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Base64;
 
-/** A client that writes Py4J's lines by hand. */
+/** A client that writes Py4J's lines itself. */
 final class ControlClient implements AutoCloseable {
   private static final int DEADLINE_MILLIS = 30_000;
 
-  /** What a stub directory's file says; read without our own code. */
+  /** The contents of the endpoint file, read without the agent's code. */
   static final class Endpoint {
     final int port;
     final String token;
@@ -47,7 +47,7 @@ final class ControlClient implements AutoCloseable {
   private final Socket socket;
   private final InputStream in;
 
-  /** Connects, and says nothing yet. */
+  /** Connects without sending anything. */
   ControlClient(int port) throws IOException {
     socket = new Socket(InetAddress.getByAddress(new byte[] {127, 0, 0, 1}), port);
     socket.setTcpNoDelay(true);
@@ -64,7 +64,7 @@ final class ControlClient implements AutoCloseable {
     return this;
   }
 
-  /** The next line of an answer; null where the gateway has ended the connection. */
+  /** Returns the next line of an answer; null if the gateway has ended the connection. */
   String answer() throws IOException {
     ByteArrayOutputStream line = new ByteArrayOutputStream();
     try {
@@ -75,13 +75,13 @@ final class ControlClient implements AutoCloseable {
         line.write(one);
       }
     } catch (SocketException e) {
-      // Ended while we were still writing.
+      // The gateway has ended the connection during the write.
       return null;
     }
     return line.toString(StandardCharsets.UTF_8);
   }
 
-  /** Sends a call of the entry point and gives the bytes that it returns. */
+  /** Sends a call of the entry point and returns its result. */
   byte[] call(String method, String... arguments) throws IOException {
     send("c", "t", method);
     for (String argument : arguments) {
@@ -97,7 +97,7 @@ final class ControlClient implements AutoCloseable {
     return Base64.getDecoder().decode(answer.substring(3));
   }
 
-  /** Ends the connection as a process does that is killed with something unread. */
+  /** Resets the connection, as the kernel does for a killed process with unread input. */
   void reset() throws IOException {
     socket.setSoLinger(true, 0);
     socket.close();

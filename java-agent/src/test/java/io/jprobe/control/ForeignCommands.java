@@ -4,7 +4,7 @@ package io.jprobe.control;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** What Py4J's own server does, or tries to do, for a client, and the gateway for nobody. */
+/** Commands that Py4J's own server executes or tries to execute, and the gateway rejects. */
 final class ForeignCommands {
   static final String PROPERTY = "jprobe.bait";
 
@@ -13,7 +13,7 @@ final class ForeignCommands {
 
   private ForeignCommands() {}
 
-  /** Those that leave a trace in {@link Bait} or {@link #PROPERTY} where they are done. */
+  /** Commands that leave a trace in {@link Bait} or {@link #PROPERTY} when executed. */
   static Map<String, String[]> tracing() {
     Map<String, String[]> commands = new LinkedHashMap<>();
     commands.put("construct", lines("i", BAIT, END));
@@ -25,8 +25,8 @@ final class ForeignCommands {
     return commands;
   }
 
-  /** Those that say something about the program where they are done. */
-  static Map<String, String[]> telling() {
+  /** Commands that reveal something about the program when executed. */
+  static Map<String, String[]> revealing() {
     Map<String, String[]> commands = new LinkedHashMap<>();
     commands.put("find a class", lines("r", "u", BAIT, "rj", END));
     commands.put("find a member", lines("r", "m", "java.lang.System", "exit", END));
@@ -53,7 +53,7 @@ final class ForeignCommands {
     return commands;
   }
 
-  /** The rest. */
+  /** All other commands. */
   static Map<String, String[]> others() {
     Map<String, String[]> commands = new LinkedHashMap<>();
     commands.put("exit", lines("c", "z:java.lang.System", "exit", "i3", END));

@@ -14,11 +14,11 @@ import java.util.concurrent.CountDownLatch;
 import org.junit.Rule;
 import org.junit.Test;
 
-/** How the gateway ends; that nothing is left of it is asked after each test by the rule. */
+/** Closing the gateway. The rule checks after each test that nothing is left of it. */
 public class GatewayCloseTest {
-  private static final int PATIENCE_MILLIS = 300;
+  private static final int TIMEOUT_MILLIS = 300;
 
-  @Rule public final OpenGateway open = new OpenGateway(PATIENCE_MILLIS);
+  @Rule public final OpenGateway open = new OpenGateway(TIMEOUT_MILLIS);
 
   private final CountDownLatch entered = new CountDownLatch(1);
   private final CountDownLatch release = new CountDownLatch(1);
@@ -34,14 +34,14 @@ public class GatewayCloseTest {
   }
 
   @Test
-  public void nobodyCanConnectAndTheFileIsGone() throws Exception {
+  public void noClientCanConnectAndTheFileIsRemoved() throws Exception {
     open.gateway.close();
     assertFalse(Files.exists(open.directory.resolve("control")));
     OpenGateway.waitUntil("nobody can connect", this::isRefused);
     open.gateway.close();
   }
 
-  /** The kernel completes handshakes for as long as the accepting thread has not left accept(2). */
+  /** The kernel completes handshakes until the accepting thread has returned from accept(2). */
   private boolean isRefused() {
     try (ControlClient late = open.connect()) {
       late.send("A", open.endpoint.token);
@@ -53,7 +53,7 @@ public class GatewayCloseTest {
   }
 
   @Test
-  public void idleClientsAndStrangersAreLeftAtOnce() throws Exception {
+  public void idleAndUnauthenticatedClientsAreDisconnectedAtOnce() throws Exception {
     try (ControlClient client = open.authenticated();
         ControlClient halfway = open.authenticated();
         ControlClient stranger = open.connect()) {
@@ -78,14 +78,14 @@ public class GatewayCloseTest {
   }
 
   @Test
-  public void aCommandThatLastsLongerThanThePatienceIsStillAnswered() throws Exception {
+  public void aCommandThatTakesLongerThanTheTimeoutIsStillAnswered() throws Exception {
     open.commands.onStatus = this::waitForRelease;
     try (ControlClient client = open.authenticated()) {
       client.send("c", "t", "status", "e", "c", "t", "unselect", "sx", "e");
       entered.await();
       open.gateway.close();
-      // That much time has to pass: it is what the test is about.
-      Thread.sleep(2 * PATIENCE_MILLIS);
+      // The test needs this time to pass.
+      Thread.sleep(2 * TIMEOUT_MILLIS);
       release.countDown();
       assertEquals(
           "late", new String(ControlClient.bytes(client.answer()), StandardCharsets.UTF_8));
@@ -95,8 +95,8 @@ public class GatewayCloseTest {
   }
 
   @Test
-  public void aClientThatDoesNotReadItsAnswerHoldsUpNobody() throws Exception {
-    // More than two sockets' buffers take.
+  public void aClientThatDoesNotReadItsAnswerDelaysNoOther() throws Exception {
+    // More than the buffers of two sockets hold.
     open.commands.onStatus = () -> new byte[24 << 20];
     try (ControlClient deaf = open.authenticated();
         ControlClient client = open.authenticated()) {
@@ -109,7 +109,7 @@ public class GatewayCloseTest {
   }
 
   @Test
-  public void manyMayCloseItWhileManyConnect() throws Exception {
+  public void threadsMayCloseItConcurrentlyWhileClientsConnect() throws Exception {
     List<Thread> clients = new ArrayList<>();
     for (int i = 0; i < 12; i++) {
       boolean closes = i % 4 == 3;
@@ -119,7 +119,7 @@ public class GatewayCloseTest {
                 try (ControlClient one = open.authenticated()) {
                   open.assertServes(one);
                 } catch (IOException | AssertionError e) {
-                  // It was closed before or meanwhile.
+                  // The gateway was closed.
                 }
                 if (closes) {
                   open.gateway.close();

@@ -15,13 +15,14 @@ import org.junit.Rule;
 import org.junit.Test;
 
 /**
- * Too much, too slow, too many: the gateway goes on, and does nothing that it was not asked for.
+ * Input that is too large, too slow or from too many clients does not stop the gateway, and
+ * executes no command.
  */
 public class GatewayLimitsTest {
-  private static final int PATIENCE_MILLIS = 300;
+  private static final int TIMEOUT_MILLIS = 300;
   private static final int MEBIBYTE = 1 << 20;
 
-  @Rule public final OpenGateway open = new OpenGateway(PATIENCE_MILLIS);
+  @Rule public final OpenGateway open = new OpenGateway(TIMEOUT_MILLIS);
 
   /** Reads until the gateway ends the connection; every answer before that is an error. */
   private static void assertEnded(ControlClient client) throws IOException {
@@ -30,12 +31,12 @@ public class GatewayLimitsTest {
     }
   }
 
-  /** Sends what the other side may refuse to read to its end. */
+  /** Sends bytes that the gateway may not read completely. */
   private static void sendWhilePossible(ControlClient client, byte[] bytes) {
     try {
       client.sendRaw(bytes);
     } catch (IOException e) {
-      // It has ended the connection.
+      // The gateway has ended the connection.
     }
   }
 
@@ -50,7 +51,7 @@ public class GatewayLimitsTest {
   }
 
   @Test
-  public void aCommandMayHaveAMebibyteAndNotMore() throws Exception {
+  public void aCommandMayHaveOneMebibyteAtMost() throws Exception {
     try (ControlClient client = open.authenticated()) {
       String selectors = "s" + "x".repeat(MEBIBYTE - 32);
       assertEquals(MEBIBYTE - 32 + "unselect|".length(), client.call("unselect", selectors).length);
@@ -64,7 +65,7 @@ public class GatewayLimitsTest {
   }
 
   @Test
-  public void aStrangerMayHaveNoMoreThanATokenTakes() throws Exception {
+  public void anUnauthenticatedClientMaySendNoMoreThanAToken() throws Exception {
     try (ControlClient client = open.connect()) {
       sendWhilePossible(client, letters(4_096));
       assertEnded(client);
@@ -79,26 +80,26 @@ public class GatewayLimitsTest {
   }
 
   @Test
-  public void veryManyArgumentsAreRefusedAndNotKept() throws Exception {
+  public void tooManyArgumentsAreRejectedAndNotKept() throws Exception {
     try (ControlClient client = open.authenticated()) {
       String arguments = "s\n".repeat(400_000);
       client.send("c", "t", "set", arguments + "e");
-      assertTrue(client.answer().startsWith("!xsrefused"));
+      assertTrue(client.answer().startsWith("!xsrejected"));
       open.assertServes(client);
     }
   }
 
   @Test
-  public void aStrangerWhoSaysNothingIsLeft() throws Exception {
+  public void aSilentUnauthenticatedClientIsDisconnected() throws Exception {
     try (ControlClient client = open.connect()) {
-      assertTrue(client.answer().contains("has not come whole within 300 ms"));
+      assertTrue(client.answer().contains("was not complete within 300 ms"));
       assertNull(client.answer());
     }
     assertOthersAreServed();
   }
 
   @Test
-  public void aStrangerWhoDripsIsLeft() throws Exception {
+  public void aSlowUnauthenticatedClientIsDisconnected() throws Exception {
     try (ControlClient client = open.connect()) {
       long begin = System.nanoTime();
       Thread drip =
@@ -107,7 +108,7 @@ public class GatewayLimitsTest {
                 for (int i = 0; i < 100; i++) {
                   sendWhilePossible(client, letters(1));
                   try {
-                    Thread.sleep(PATIENCE_MILLIS / 10);
+                    Thread.sleep(TIMEOUT_MILLIS / 10);
                   } catch (InterruptedException e) {
                     return;
                   }
@@ -118,16 +119,16 @@ public class GatewayLimitsTest {
       long millis = (System.nanoTime() - begin) / 1_000_000;
       drip.interrupt();
       drip.join();
-      assertTrue("left after " + millis + " ms", millis < 9 * PATIENCE_MILLIS);
+      assertTrue("left after " + millis + " ms", millis < 9 * TIMEOUT_MILLIS);
     }
     assertOthersAreServed();
   }
 
   @Test
-  public void aCommandThatStopsInTheMiddleEndsItsConnection() throws Exception {
+  public void anIncompleteCommandEndsItsConnection() throws Exception {
     try (ControlClient client = open.authenticated()) {
       client.send("c", "t", "status");
-      assertTrue(client.answer().contains("has not come whole"));
+      assertTrue(client.answer().contains("was not complete"));
       assertNull(client.answer());
       assertEquals(List.of(), open.commands.calls);
     }
@@ -137,14 +138,14 @@ public class GatewayLimitsTest {
   @Test
   public void aClientMayBeSilentBetweenCommands() throws Exception {
     try (ControlClient client = open.authenticated()) {
-      // That much time has to pass: it is what the test is about.
-      Thread.sleep(3 * PATIENCE_MILLIS);
+      // The test needs this time to pass.
+      Thread.sleep(3 * TIMEOUT_MILLIS);
       open.assertServes(client);
     }
   }
 
   @Test
-  public void commandsMayComeInPiecesAndInOne() throws Exception {
+  public void commandsMayArriveInPiecesOrTogether() throws Exception {
     try (ControlClient client = open.authenticated()) {
       for (byte one : "c\nt\nstatus\ne\n".getBytes(StandardCharsets.US_ASCII)) {
         client.sendRaw(new byte[] {one});
@@ -158,7 +159,7 @@ public class GatewayLimitsTest {
   }
 
   @Test
-  public void clientsThatGoAtOnceAreNoTrouble() throws Exception {
+  public void clientsMayDisconnectAtOnce() throws Exception {
     for (int i = 0; i < 100; i++) {
       open.connect().reset();
       open.authenticated().reset();
@@ -169,7 +170,7 @@ public class GatewayLimitsTest {
   }
 
   @Test
-  public void garbageEndsWithNothingDone() throws Exception {
+  public void garbageExecutesNoCommand() throws Exception {
     Random random = new Random(4711);
     for (int i = 0; i < 20; i++) {
       byte[] garbage = new byte[3_000];
@@ -189,16 +190,16 @@ public class GatewayLimitsTest {
   }
 
   @Test
-  public void oneClientTooManyIsRefusedUntilAnotherEnds() throws Exception {
+  public void oneClientTooManyIsRejectedUntilAnotherDisconnects() throws Exception {
     List<ControlClient> clients = new ArrayList<>();
-    for (int i = 0; i < Gateway.MOST_CONNECTIONS; i++) {
+    for (int i = 0; i < Gateway.MAX_CONNECTIONS; i++) {
       clients.add(open.authenticated());
     }
     try (ControlClient tooMany = open.connect()) {
       assertTrue(tooMany.answer().contains("16 clients already"));
       assertNull(tooMany.answer());
     }
-    assertEquals(Gateway.MOST_CONNECTIONS, open.gateway.connections());
+    assertEquals(Gateway.MAX_CONNECTIONS, open.gateway.connections());
     clients.get(3).close();
     OpenGateway.waitUntil("one has gone", () -> open.gateway.connections() == 15);
     clients.set(3, open.authenticated());
@@ -209,9 +210,9 @@ public class GatewayLimitsTest {
   }
 
   @Test
-  public void strangersMakeRoomForThoseWhoHaveTheToken() throws Exception {
+  public void unauthenticatedClientsMakeRoomForThoseWithTheToken() throws Exception {
     List<ControlClient> strangers = new ArrayList<>();
-    for (int i = 0; i < 3 * Gateway.MOST_CONNECTIONS; i++) {
+    for (int i = 0; i < 3 * Gateway.MAX_CONNECTIONS; i++) {
       strangers.add(open.connect());
     }
     assertOthersAreServed();
@@ -222,7 +223,7 @@ public class GatewayLimitsTest {
   }
 
   @Test
-  public void aTokenIsRightInFullOrNotAtAll() throws Exception {
+  public void aTokenMustMatchCompletely() throws Exception {
     String token = open.endpoint.token;
     String[] wrong = {
       "",

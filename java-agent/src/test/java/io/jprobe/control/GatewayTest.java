@@ -26,7 +26,7 @@ import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
 
-/** What the gateway does for those who may. */
+/** The gateway serves authenticated clients. */
 public class GatewayTest {
   private static final InheritableThreadLocal<String> INHERITABLE = new InheritableThreadLocal<>();
 
@@ -51,14 +51,14 @@ public class GatewayTest {
   }
 
   @Test
-  public void textsKeepTheirLinesBackslashesAndUnicode() throws Exception {
+  public void stringsKeepTheirLinesBackslashesAndUnicode() throws Exception {
     try (ControlClient client = open.authenticated()) {
       assertEquals("unselect|a\nb\\n\rä€😀e", text(client.call("unselect", "sa\\nb\\\\n\\rä€😀e")));
     }
   }
 
   @Test
-  public void bytesOfEveryValueAndNumberComeBackAsTheyAre() throws Exception {
+  public void bytesOfEveryValueAreReturnedUnchanged() throws Exception {
     try (ControlClient client = open.authenticated()) {
       for (int length = 0; length < 260; length++) {
         byte[] reply = new byte[length];
@@ -72,7 +72,7 @@ public class GatewayTest {
   }
 
   @Test
-  public void aConnectionIsToldOfOnceWhenItBeginsAndOnceWhenItEnds() throws Exception {
+  public void aConnectionIsReportedOnceWhenItBeginsAndOnceWhenItEnds() throws Exception {
     ControlClient first = open.authenticated();
     ControlClient second = open.authenticated();
     assertEquals(2, open.commands.connected.size());
@@ -88,8 +88,8 @@ public class GatewayTest {
   }
 
   @Test
-  public void itListensOnTheLoopbackAddressOfVersion4Alone() throws Exception {
-    // Another socket can have the port on any other address only if the gateway has not.
+  public void itListensOnTheIpv4LoopbackAddressOnly() throws Exception {
+    // Another socket can bind the port on other addresses only if the gateway has not.
     try (ServerSocket other = new ServerSocket()) {
       other.setReuseAddress(false);
       other.bind(new InetSocketAddress("127.0.0.2", open.endpoint.port));
@@ -97,7 +97,7 @@ public class GatewayTest {
   }
 
   @Test
-  public void theFileIsItsOwnersAloneAndNothingLiesBesideIt() throws Exception {
+  public void onlyTheOwnerCanReadTheFileAndNoOtherFileIsLeft() throws Exception {
     Path file = open.directory.resolve("control");
     assertEquals("rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(file)));
     assertEquals(List.of("control"), List.of(open.directory.toFile().list()));
@@ -105,7 +105,7 @@ public class GatewayTest {
   }
 
   @Test
-  public void everyGatewayHasATokenOfItsOwn() throws Exception {
+  public void everyGatewayHasItsOwnToken() throws Exception {
     String first = open.endpoint.token;
     open.gateway.close();
     Path unfinished = open.directory.resolve("control.new");
@@ -117,7 +117,7 @@ public class GatewayTest {
   }
 
   @Test
-  public void theStubDirectoryTakesTheFileWithIt() throws Exception {
+  public void removingTheStubDirectoryRemovesTheFile() throws Exception {
     PublishedClass.loadNative();
     StubDirectory directory = StubDirectory.create(folder.getRoot().getPath());
     Gateway gateway = Gateway.open(open.commands, directory.path(), open.log::add);
@@ -129,7 +129,7 @@ public class GatewayTest {
   }
 
   @Test
-  public void whatAKilledProcessHasLeftIsSwept() throws Exception {
+  public void filesOfAKilledProcessAreRemoved() throws Exception {
     PublishedClass.loadNative();
     Path dead = folder.newFolder("jprobe-4711-0123456789abcdef").toPath();
     Files.writeString(dead.resolve("control"), "x");
@@ -142,7 +142,7 @@ public class GatewayTest {
   }
 
   @Test
-  public void withoutADirectoryItSaysWhatToDo() {
+  public void withoutADirectoryTheErrorSaysWhatToDo() {
     StubException none =
         assertThrows(StubException.class, () -> Gateway.open(open.commands, null, open.log::add));
     assertTrue(none.getMessage(), none.getMessage().contains("option dir"));
@@ -154,7 +154,7 @@ public class GatewayTest {
   }
 
   @Test
-  public void itsThreadsKeepNothingOfTheApplication() throws Exception {
+  public void itsThreadsKeepNoObjectOfTheApplication() throws Exception {
     INHERITABLE.set("the application's");
     AtomicReference<String> seen = new AtomicReference<>("not called");
     open.commands.onStatus =

@@ -15,25 +15,25 @@ import java.util.function.BooleanSupplier;
 import java.util.stream.Stream;
 import org.junit.rules.ExternalResource;
 
-/** A gateway in a directory of its own, of which nothing may be left after the test. */
+/** Opens a gateway in its own directory, and checks after the test that nothing is left of it. */
 final class OpenGateway extends ExternalResource {
   private static final long DEADLINE_NANOS = 30_000_000_000L;
 
   final RecordingCommands commands = new RecordingCommands();
   final List<String> log = new CopyOnWriteArrayList<>();
-  private final int patienceMillis;
+  private final int timeoutMillis;
   Path directory;
   Gateway gateway;
   ControlClient.Endpoint endpoint;
 
-  OpenGateway(int patienceMillis) {
-    this.patienceMillis = patienceMillis;
+  OpenGateway(int timeoutMillis) {
+    this.timeoutMillis = timeoutMillis;
   }
 
   @Override
   protected void before() throws Exception {
     directory = Files.createTempDirectory("gateway");
-    gateway = Gateway.open(commands, directory.toString(), log::add, patienceMillis);
+    gateway = Gateway.open(commands, directory.toString(), log::add, timeoutMillis);
     endpoint = ControlClient.Endpoint.read(directory);
   }
 
@@ -43,7 +43,7 @@ final class OpenGateway extends ExternalResource {
     waitUntil("no thread is left", () -> threads().isEmpty());
     assertEquals("each connection has ended once", commands.connected, inOrderOfBeginning());
     assertEquals(0, gateway.connections());
-    // Fails where anything is left in it.
+    // Fails if files are left in it.
     assertTrue(directory.toFile().delete());
   }
 
@@ -63,7 +63,7 @@ final class OpenGateway extends ExternalResource {
     return client;
   }
 
-  /** That a client who does it right is served. */
+  /** Asserts that the gateway serves a valid call of the client. */
   void assertServes(ControlClient client) throws IOException {
     assertEquals("status", new String(client.call("status"), StandardCharsets.UTF_8));
   }

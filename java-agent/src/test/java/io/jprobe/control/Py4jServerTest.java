@@ -15,13 +15,13 @@ import org.junit.Test;
 import py4j.GatewayServer;
 
 /**
- * The other half of {@link GatewayRefusalTest}: where Py4J's own server reads the same lines, they
- * do what they say. Were they misspelt, their refusal would prove nothing.
+ * Complements {@link GatewayRejectionTest}: Py4J's own server executes the same lines. If they were
+ * misspelt, their rejection would prove nothing.
  */
 public class Py4jServerTest {
   private static final String TOKEN = "token";
 
-  // Loggers are kept only as long as somebody does.
+  // Keeps the logger from being collected.
   private final Logger logger = Logger.getLogger("py4j");
   private GatewayServer server;
 
@@ -50,7 +50,7 @@ public class Py4jServerTest {
   }
 
   @Test
-  public void whatLeavesATraceLeavesIt() throws Exception {
+  public void tracingCommandsLeaveTheirTrace() throws Exception {
     List<String> traces = new ArrayList<>();
     for (Map.Entry<String, String[]> command : ForeignCommands.tracing().entrySet()) {
       Bait.touched = 0;
@@ -64,8 +64,8 @@ public class Py4jServerTest {
   }
 
   @Test
-  public void whatTellsSomethingTellsIt() throws Exception {
-    for (Map.Entry<String, String[]> command : ForeignCommands.telling().entrySet()) {
+  public void revealingCommandsRevealSomething() throws Exception {
+    for (Map.Entry<String, String[]> command : ForeignCommands.revealing().entrySet()) {
       String answer = answer(command.getValue());
       assertTrue(command.getKey() + ": " + answer, answer.startsWith("!y"));
     }

@@ -7,13 +7,13 @@ import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Supplier;
 
-/** Commands that say what they were called with, and do what the test wants them to. */
+/** Commands that record their arguments, and whose behavior the test sets. */
 class RecordingCommands implements Commands {
   final List<String> calls = new CopyOnWriteArrayList<>();
   final List<Object> connected = new CopyOnWriteArrayList<>();
   final List<Object> disconnected = new CopyOnWriteArrayList<>();
 
-  /** What status() does. */
+  /** The implementation of status(). */
   volatile Supplier<byte[]> onStatus = () -> "status".getBytes(StandardCharsets.UTF_8);
 
   volatile Runnable onReset = () -> {};

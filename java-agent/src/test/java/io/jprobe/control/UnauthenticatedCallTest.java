@@ -9,7 +9,7 @@ import java.util.List;
 import org.junit.Rule;
 import org.junit.Test;
 
-/** Nothing is done before the token, nor for one who gives it too late or again. */
+/** No call is executed before the token, and a token that comes later or again has no effect. */
 public class UnauthenticatedCallTest {
   @Rule public final OpenGateway open = new OpenGateway(5_000);
 
@@ -20,7 +20,7 @@ public class UnauthenticatedCallTest {
     };
     for (String call : calls) {
       try (ControlClient client = open.connect()) {
-        // With the token behind it as well: it comes too late.
+        // The token follows, but too late.
         client.send("c", "t", call, "e", "A", open.endpoint.token, "c", "t", call, "e");
         assertTrue(client.answer().startsWith("!xsthe connection is closed"));
         assertNull(client.answer());
@@ -31,10 +31,10 @@ public class UnauthenticatedCallTest {
   }
 
   @Test
-  public void authenticatingAgainIsRefusedLikeAnyOtherCommand() throws Exception {
+  public void authenticatingAgainIsRejectedLikeAnyOtherCommand() throws Exception {
     try (ControlClient client = open.authenticated()) {
-      assertTrue(client.send("A", open.endpoint.token).answer().startsWith("!xsrefused"));
-      assertTrue(client.send("A", "wrong").answer().startsWith("!xsrefused"));
+      assertTrue(client.send("A", open.endpoint.token).answer().startsWith("!xsrejected"));
+      assertTrue(client.send("A", "wrong").answer().startsWith("!xsrejected"));
       open.assertServes(client);
       assertEquals(1, open.commands.connected.size());
     }

@@ -10,35 +10,32 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/**
- * Prepares classes of one loader for weaving, one after the other, in a thread that may get stuck
- * with any of them.
- */
-final class Preparation implements Call.Body<Void> {
+/** Prepares the classes of one loader for weaving, in a thread that any of them may block. */
+final class WeavePreparation implements Call.Body<Void> {
   private final Transformer transformer;
   private final Map<TracedClass, Set<TracedMethod>> methods;
 
   // Guarded by this.
-  private final List<TracedClass> left;
+  private final List<TracedClass> remaining;
   private final Map<TracedClass, String> problems = new HashMap<>();
-  private int leftBefore;
+  private int remainingBefore;
 
   /**
-   * @param methods those that are to be woven of each class
+   * @param methods the methods to weave of each class
    */
-  Preparation(Transformer transformer, Map<TracedClass, Set<TracedMethod>> methods) {
+  WeavePreparation(Transformer transformer, Map<TracedClass, Set<TracedMethod>> methods) {
     this.transformer = transformer;
     this.methods = methods;
-    this.left = new ArrayList<>(methods.keySet());
-    this.leftBefore = left.size();
+    this.remaining = new ArrayList<>(methods.keySet());
+    this.remainingBefore = remaining.size();
   }
 
   @Override
   public Void run() {
-    for (TracedClass traced : left()) {
-      String problem = problem(traced);
+    for (TracedClass traced : remaining()) {
+      String problem = prepare(traced);
       synchronized (this) {
-        left.remove(traced);
+        remaining.remove(traced);
         if (problem != null) {
           problems.put(traced, problem);
         }
@@ -47,28 +44,28 @@ final class Preparation implements Call.Body<Void> {
     return null;
   }
 
-  private String problem(TracedClass traced) {
+  private String prepare(TracedClass traced) {
     Class<?> loaded = traced.loaded();
     if (loaded == null) {
-      return "the class is gone";
+      return "the class was unloaded";
     }
-    String problem = Linking.problem(loaded);
+    String problem = Linking.link(loaded);
     return problem != null ? problem : transformer.prepare(traced, loaded, methods.get(traced));
   }
 
   @Override
   public synchronized boolean hasAdvanced() {
-    boolean hasAdvanced = left.size() < leftBefore;
-    leftBefore = left.size();
+    boolean hasAdvanced = remaining.size() < remainingBefore;
+    remainingBefore = remaining.size();
     return hasAdvanced;
   }
 
-  /** The classes of which nothing has come yet. */
-  synchronized List<TracedClass> left() {
-    return new ArrayList<>(left);
+  /** Returns the classes that are not prepared yet. */
+  synchronized List<TracedClass> remaining() {
+    return new ArrayList<>(remaining);
   }
 
-  /** Why classes cannot be woven. */
+  /** Returns the problems that prevent classes from being woven. */
   synchronized Map<TracedClass, String> problems() {
     return new HashMap<>(problems);
   }

@@ -16,12 +16,12 @@ import org.objectweb.asm.ClassWriter;
 import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 
-/** Of a thousand methods those are found with which a class is refused, in few tries. */
-public class GuiltyMethodsTest {
+/** Finds the methods with which the JVM rejects a class, among a thousand, in few attempts. */
+public class RejectedMethodsTest {
   private static final int METHODS = 1_000;
 
   private TracedClass traced;
-  private int tries;
+  private int attempts;
 
   @Before
   public void publish() throws Exception {
@@ -40,57 +40,57 @@ public class GuiltyMethodsTest {
     traced.arm(traced.all());
   }
 
-  /** The names of the methods that are left out, with a JVM that refuses these. */
-  private Set<String> leftOut(Set<String> guilty) {
-    GuiltyMethods search =
-        new GuiltyMethods(
+  /** Returns the names of the excluded methods, given a JVM that rejects these methods. */
+  private Set<String> excluded(Set<String> rejected) {
+    RejectedMethods search =
+        new RejectedMethods(
             traced,
             () -> {
-              tries++;
-              boolean isTaken =
+              attempts++;
+              boolean isAccepted =
                   traced.armed().entrySet().stream()
-                      .filter(each -> each.getKey().refusal(each.getValue()) == null)
-                      .noneMatch(each -> guilty.contains(each.getKey().name));
-              if (isTaken) {
+                      .filter(each -> each.getKey().rejection(each.getValue()) == null)
+                      .noneMatch(each -> rejected.contains(each.getKey().name));
+              if (isAccepted) {
                 traced.setWoven(!traced.armed().isEmpty());
               }
-              return isTaken;
+              return isAccepted;
             });
-    assertTrue(search.areLeftOut("java.lang.VerifyError"));
+    assertTrue(search.exclude("java.lang.VerifyError"));
     assertEquals(traced.all(), traced.armed());
     return traced.methods().stream()
-        .filter(method -> method.refusal(method.captures.kinds()) != null)
+        .filter(method -> method.rejection(method.captures.kinds()) != null)
         .map(method -> method.name)
         .collect(Collectors.toSet());
   }
 
   @Test
-  public void oneIsFoundInAFewTries() {
-    assertEquals(Set.of("m617"), leftOut(Set.of("m617")));
-    assertTrue(tries + " tries", tries <= 22);
-    TracedMethod guilty = traced.methods().get(617);
+  public void oneIsFoundInAFewAttempts() {
+    assertEquals(Set.of("m617"), excluded(Set.of("m617")));
+    assertTrue(attempts + " attempts", attempts <= 22);
+    TracedMethod rejected = traced.methods().get(617);
     assertEquals(
-        "the JVM refuses the class with it: java.lang.VerifyError",
-        guilty.refusal(guilty.captures.kinds()));
+        "the JVM rejects the class with it: java.lang.VerifyError",
+        rejected.rejection(rejected.captures.kinds()));
   }
 
   @Test
   public void threeAreFound() {
-    assertEquals(Set.of("m0", "m500", "m999"), leftOut(Set.of("m0", "m500", "m999")));
-    assertTrue(tries + " tries", tries <= 64);
+    assertEquals(Set.of("m0", "m500", "m999"), excluded(Set.of("m0", "m500", "m999")));
+    assertTrue(attempts + " attempts", attempts <= 64);
   }
 
   @Test
-  public void whatIsNotFoundInTimeIsLeftOutWithTheRest() {
+  public void methodsThatWereNotTriedAreExcludedToo() {
     Set<String> all =
         traced.methods().stream().map(method -> method.name).collect(Collectors.toSet());
-    assertEquals(all, leftOut(all));
-    assertTrue(tries + " tries", tries <= 66);
+    assertEquals(all, excluded(all));
+    assertTrue(attempts + " attempts", attempts <= 66);
   }
 
   @Test
-  public void aClassThatIsRefusedAsItIsHasNoGuiltyMethods() {
-    assertFalse(new GuiltyMethods(traced, () -> false).areLeftOut("java.lang.VerifyError"));
+  public void noMethodIsExcludedIfTheJvmRejectsTheOriginalClass() {
+    assertFalse(new RejectedMethods(traced, () -> false).exclude("java.lang.VerifyError"));
     assertEquals(traced.all(), traced.armed());
   }
 }

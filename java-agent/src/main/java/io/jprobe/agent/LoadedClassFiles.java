@@ -14,51 +14,52 @@ import java.util.Set;
 import java.util.WeakHashMap;
 
 /**
- * The class files of classes that were loaded before anybody asked for them. What is not linked yet
- * is linked first, where that may be; all else is shown when the program has linked it.
+ * Provides the class files of classes that were loaded before they were selected. Links a class
+ * first if the agent may do that; otherwise provides it after the program has linked it.
  */
-final class ClassShows {
-  /** Showing a class takes some 50 us; other agents are asked about each as well. */
-  private static final long LONGEST_NANOS = 10_000_000_000L;
+final class LoadedClassFiles {
+  /** Timeout for reading. A class takes about 50 us, plus the other agents' transformers. */
+  private static final long TIMEOUT_NANOS = 10_000_000_000L;
 
   private final Instrumentation instrumentation;
   private final Transformer transformer;
   private final ApplicationCalls calls;
 
-  /** How many classes that cannot be linked are worth a line each. */
+  /** Maximum number of log lines about classes that cannot be linked. */
   private static final int MAX_LINES = 5;
 
   private int lines;
 
-  /** Those that a line has told of. */
+  /** Classes that were logged because they cannot be linked. */
   private final Set<Class<?>> unlinkable = Collections.newSetFromMap(new WeakHashMap<>());
 
-  /** Not linked when they were to be shown. */
+  /** Classes that were not linked when they were requested. */
   private final Set<Class<?>> unlinked = Collections.newSetFromMap(new WeakHashMap<>());
 
-  /** What has not returned yet. */
+  /** Reads that have not returned yet. */
   private final List<Call<Map<Class<?>, byte[]>>> late = new ArrayList<>();
 
-  ClassShows(Instrumentation instrumentation, Transformer transformer, ApplicationCalls calls) {
+  LoadedClassFiles(
+      Instrumentation instrumentation, Transformer transformer, ApplicationCalls calls) {
     this.instrumentation = instrumentation;
     this.transformer = transformer;
     this.calls = calls;
   }
 
-  /** Before main there is no code of the application's, and no thread is to be started. */
+  /** Returns class files before main: no code of the application runs, and no thread is started. */
   synchronized Map<Class<?>, byte[]> atStart(List<Class<?>> classes) {
     List<Class<?>> ready = new ArrayList<>();
     for (Class<?> type : classes) {
       if (!Linking.isReady(type)) {
         unlinked.add(type);
-      } else if (isLinkedNow(type)) {
+      } else if (link(type)) {
         ready.add(type);
       }
     }
-    return ready.isEmpty() ? Map.of() : transformer.show(ready, instrumentation);
+    return ready.isEmpty() ? Map.of() : transformer.readClassFiles(ready, instrumentation);
   }
 
-  /** The class files of these classes, but for those that come later. */
+  /** Returns the class files that are available now; {@link #late} returns the others. */
   synchronized Map<Class<?>, byte[]> of(List<Class<?>> classes) {
     List<Class<?>> ready = new ArrayList<>();
     Map<ClassLoader, List<Class<?>>> toLink = new IdentityHashMap<>();
@@ -72,83 +73,88 @@ final class ClassShows {
       }
     }
     toLink.forEach(
-        (loader, some) -> {
-          link(loader, some);
-          some.stream().filter(Linking::isLinked).forEach(ready::add);
+        (loader, unlinkedOnes) -> {
+          link(loader, unlinkedOnes);
+          unlinkedOnes.stream().filter(Linking::isLinked).forEach(ready::add);
         });
-    return show(ready);
+    return read(ready);
   }
 
   private void link(ClassLoader loader, List<Class<?>> classes) {
-    // Until they are linked: nothing else says that one that does not return has got so far.
+    // Added first: if the call does not return, the classes may be linked nevertheless.
     unlinked.addAll(classes);
     try {
       calls.call(
           loader,
           () -> {
-            classes.forEach(this::isLinkedNow);
+            classes.forEach(this::link);
             return null;
           });
     } catch (ApplicationException e) {
       String first = "class " + classes.get(0).getName();
       Log.line(
-          (classes.size() == 1 ? first : first + ", like " + (classes.size() - 1) + " more,")
+          (classes.size() == 1 ? first : first + " and " + (classes.size() - 1) + " more")
               + " may have no probes yet: "
               + e.getMessage());
     }
     unlinked.removeIf(Linking::isLinked);
   }
 
-  private boolean isLinkedNow(Class<?> type) {
-    String problem = Linking.problem(type);
+  /** Links a class. Returns true if it is linked. */
+  private boolean link(Class<?> type) {
+    String problem = Linking.link(type);
     if (problem != null && lines <= MAX_LINES && unlinkable.add(type)) {
       lines++;
       Log.line(
           lines <= MAX_LINES
-              ? "class " + type.getName() + " has no probes, the JVM does not show it: " + problem
+              ? "class "
+                  + type.getName()
+                  + " has no probes, because its class file cannot be read: "
+                  + problem
               : "more classes have no probes, because they cannot be linked");
     }
     return problem == null;
   }
 
-  private Map<Class<?>, byte[]> show(List<Class<?>> classes) {
+  private Map<Class<?>, byte[]> read(List<Class<?>> classes) {
     if (classes.isEmpty()) {
       return Map.of();
     }
     try {
       Call<Map<Class<?>, byte[]>> call =
-          calls.start(null, LONGEST_NANOS, () -> transformer.show(classes, instrumentation));
+          calls.start(
+              null, TIMEOUT_NANOS, () -> transformer.readClassFiles(classes, instrumentation));
       if (call.isDone()) {
         return call.get();
       }
       late.add(call);
-      Log.line("the JVM does not show classes that are to be traced: they have no probes yet");
+      Log.line("reading the class files of selected classes takes long: they have no probes yet");
     } catch (ApplicationException e) {
-      Log.line("classes that are to be traced have no probes: " + e.getMessage());
+      Log.line("selected classes have no probes: " + e.getMessage());
     }
     return Map.of();
   }
 
-  /** The class files of classes that have been linked since, or whose showing has returned. */
+  /** Returns the class files that have become available: the class was linked or read since. */
   synchronized Map<Class<?>, byte[]> late() {
     if (unlinked.isEmpty() && late.isEmpty()) {
       return Map.of();
     }
-    Map<Class<?>, byte[]> shown = new IdentityHashMap<>();
+    Map<Class<?>, byte[]> classFiles = new IdentityHashMap<>();
     List<Call<Map<Class<?>, byte[]>>> returned = new ArrayList<>(late);
     returned.removeIf(call -> !call.isDone());
     late.removeAll(returned);
     for (Call<Map<Class<?>, byte[]>> call : returned) {
       try {
-        shown.putAll(call.get());
+        classFiles.putAll(call.get());
       } catch (ApplicationException e) {
-        Log.line("classes that are to be traced have no probes: " + e.getMessage());
+        Log.line("selected classes have no probes: " + e.getMessage());
       }
     }
     List<Class<?>> ready = new ArrayList<>(unlinked);
     ready.removeIf(type -> !Linking.isLinked(type));
     unlinked.removeAll(ready);
-    shown.putAll(show(ready));
-    return shown;
+    classFiles.putAll(read(ready));
+    return classFiles;
   }
 }

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-package io.jprobe.catalog;
+package io.jprobe.guard;
 
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertTrue;
 
+import io.jprobe.catalog.LimitProbes;
 import io.jprobe.stub.ProbeDefinition;
 import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.stream.Collectors;
 import org.junit.Test;
 
-/** Which limit holds, by what the JVM was started with and what tracers ask for. */
+/** The limit in force depends on the option and on the requests of tracers. */
 public class LimitsTest {
-  private static int limit(int option, int... wanted) {
-    ByteBuffer semaphores = ByteBuffer.allocate(Short.BYTES * Limits.RUNGS.length);
-    for (int percent : wanted) {
-      for (int i = 0; i < Limits.RUNGS.length; i++) {
-        if (Limits.RUNGS[i] == percent) {
-          semaphores.putShort(Short.BYTES * i, (short) 1);
+  private static int limit(int option, int... requested) {
+    ByteBuffer semaphores = ByteBuffer.allocate(Short.BYTES * LimitProbes.count());
+    for (int percent : requested) {
+      for (int slot = 0; slot < LimitProbes.count(); slot++) {
+        if (LimitProbes.percent(slot) == percent) {
+          semaphores.putShort(Short.BYTES * slot, (short) 1);
         }
       }
     }
@@ -25,39 +26,39 @@ public class LimitsTest {
   }
 
   @Test
-  public void whereNobodyAsksItIsTheOptionOrHalfACore() {
+  public void withoutRequestsTheOptionHoldsOrHalfACore() {
     assertEquals(50, limit(Limits.DEFAULT));
     assertEquals(7, limit(7));
     assertEquals(0, limit(0));
   }
 
   @Test
-  public void theLeastThatAnyTracerAsksForHolds() {
+  public void theLowestRequestHolds() {
     assertEquals(5, limit(Limits.DEFAULT, 400, 5, 100));
-    assertEquals("more than usual, because nobody has said less", 400, limit(Limits.DEFAULT, 400));
+    assertEquals("above the default, because no request is lower", 400, limit(Limits.DEFAULT, 400));
     assertEquals(5, limit(0, 5));
   }
 
   @Test
-  public void noLimitIsTheLastThatHolds() {
+  public void aRequestForNoLimitYieldsToAnyOther() {
     assertEquals(0, limit(Limits.DEFAULT, 0));
     assertEquals(75, limit(Limits.DEFAULT, 0, 75));
   }
 
   @Test
-  public void noTracerGetsMoreThanTheOptionAllows() {
+  public void noRequestExceedsTheOption() {
     assertEquals(10, limit(10, 400));
     assertEquals(10, limit(10, 0));
     assertEquals(3, limit(10, 3));
   }
 
   @Test
-  public void eachLimitHasAProbeOfItsName() {
+  public void eachLimitHasAProbeNamedAfterIt() {
     List<String> names =
-        Limits.definitions().stream()
+        LimitProbes.definitions().stream()
             .map((ProbeDefinition one) -> one.provider + ":" + one.name)
             .collect(Collectors.toList());
-    assertEquals(Limits.RUNGS.length, names.size());
+    assertEquals(LimitProbes.count(), names.size());
     assertEquals("jprobe:max_overhead__off", names.get(0));
     assertTrue(names.contains("jprobe:max_overhead__5"));
   }
@@ -69,7 +70,7 @@ public class LimitsTest {
   }
 
   @Test
-  public void theUsualLimitIsAThirdOfWhatTheProgramCanGetAndHalfACoreAtMost() {
+  public void theDefaultIsAThirdOfTheAvailableTimeAndAtMostHalfACore() {
     assertEquals(0.5, cores(50, 64), 1e-6);
     assertEquals(0.5, cores(50, 2), 1e-6);
     assertEquals(1 / 3.0, cores(50, 1), 1e-6);
@@ -79,14 +80,14 @@ public class LimitsTest {
   }
 
   @Test
-  public void whoAsksForLessGetsThatOfOneCoreAndNoMoreThanWhoDoesNotAsk() {
+  public void aLowerRequestIsAShareOfOneCoreAndNeverExceedsTheDefault() {
     assertEquals(0.05, cores(5, 64), 1e-6);
     assertEquals(0.05, cores(5, 0.3), 1e-6);
     assertEquals(0.1, cores(20, 0.3), 1e-6);
   }
 
   @Test
-  public void whoAsksForMoreGetsThatOfOneCoreOrOfWhatThereIsOfOne() {
+  public void aHigherRequestIsAShareOfOneCoreOrOfTheAvailablePartOfIt() {
     assertEquals(4, cores(400, 64), 1e-6);
     assertEquals(0.75, cores(75, 1), 1e-6);
     assertEquals(0.75 * 0.3, cores(75, 0.3), 1e-6);
@@ -94,17 +95,17 @@ public class LimitsTest {
   }
 
   @Test
-  public void noLimitIsNoneWhateverThereIsAndALimitIsNeverNone() {
+  public void noLimitStaysNoneAndALimitNeverBecomesNone() {
     assertEquals(0, Limits.nanosPerSecond(0, CORE));
     assertEquals(1, Limits.nanosPerSecond(1, 1));
     assertEquals(1, Limits.nanosPerSecond(100, 1));
   }
 
   @Test
-  public void probesTakeAThirdOfWhatIsUsedOrATwentiethOfACore() {
+  public void probesMayCostAThirdOfTheUsedTimeOrFivePercentOfACore() {
     assertEquals(2 * CORE, Limits.shareOf(50, 6 * CORE, 5 * CORE));
     assertEquals(CORE / 4, Limits.shareOf(50, 0, 5 * CORE));
     assertEquals(CORE / 4, Limits.shareOf(5, CORE / 2, 5 * CORE));
-    assertEquals("asked for", Long.MAX_VALUE, Limits.shareOf(75, 0, 5 * CORE));
+    assertEquals("requested", Long.MAX_VALUE, Limits.shareOf(75, 0, 5 * CORE));
   }
 }

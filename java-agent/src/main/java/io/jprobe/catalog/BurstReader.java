@@ -19,20 +19,18 @@ import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.objectweb.asm.Opcodes;
 
-/**
- * Reads classes that came together: which of their methods are selected, and what of them is told.
- */
-final class ClassReading {
+/** Reads the class files of one burst, and finds the selected methods and their captures. */
+final class BurstReader {
   private final Selectors selectors;
   private final Consumer<Selector> matched;
   private final Catalog.Listener listener;
   private final ApplicationCalls calls;
   private final Map<LoaderKey, ClassFiles> files = new LinkedHashMap<>();
 
-  /** What is selected and cannot be traced, of the class that was read last. */
+  /** Selected methods of the class being read that cannot be traced. */
   private List<Untraceable> untraceable = List.of();
 
-  ClassReading(
+  BurstReader(
       Selectors selectors,
       Consumer<Selector> matched,
       Catalog.Listener listener,
@@ -43,38 +41,39 @@ final class ClassReading {
     this.calls = calls;
   }
 
-  /** What a class is to have, given what it has. */
-  ClassPlan read(TracedClass traced, Offer offer, Supplier<Set<String>> supertypes) {
+  /** Reads a class, and plans the changes to its methods. */
+  ClassPlan read(TracedClass traced, QueuedClass queued, Supplier<Set<String>> supertypes) {
     untraceable = new ArrayList<>();
     try {
-      List<TracedMethod> wanted = readMethods(traced.key, offer, traced.loaderId, supertypes);
-      if (!wanted.isEmpty()) {
-        ParameterNames.remember(traced, offer.classFile);
+      List<TracedMethod> selected = readMethods(traced.key, queued, traced.loaderId, supertypes);
+      if (!selected.isEmpty()) {
+        ParameterNames.remember(traced, queued.classFile);
       }
-      return new ClassPlan(traced, wanted, untraceable);
+      return new ClassPlan(traced, selected, untraceable);
     } catch (RuntimeException | StackOverflowError e) {
-      // A class may be bent in ways that nobody has thought of; the others of its burst are not. A
-      // LinkageError is the agent's own: the JVM had no room, or no descriptor, for what reads it.
-      refuse(traced.key, traced.loaderId, e);
+      // An unforeseen malformation of one class must not affect the others of its burst. A
+      // LinkageError is not caught: it means that the JVM had no memory or file descriptor left for
+      // a class of the agent.
+      markUnreadable(traced.key, traced.loaderId, e);
       return new ClassPlan(traced, List.of(), untraceable);
     }
   }
 
-  private void refuse(ClassKey key, int loaderId, Throwable problem) {
+  private void markUnreadable(ClassKey key, int loaderId, Throwable problem) {
     String name = key.internalName.replace('/', '.');
     listener.unreadable(name, problem);
     untraceable.add(
         new Untraceable(name, loaderId, "", "", "its class file cannot be read: " + problem));
   }
 
-  /** The selected methods that can have probes, in class-file order. */
+  /** Returns the selected methods that can have probes, in class-file order. */
   private List<TracedMethod> readMethods(
-      ClassKey key, Offer offer, int loaderId, Supplier<Set<String>> supertypes) {
-    ClassFile file = ClassFile.read(offer.classFile);
+      ClassKey key, QueuedClass queued, int loaderId, Supplier<Set<String>> supertypes) {
+    ClassFile file = ClassFile.read(queued.classFile);
     ClassFiles beside =
         files.computeIfAbsent(key.loader, loader -> new ClassFiles(loader.get(), calls));
     beside.add(file);
-    SelectableClass candidate = new SelectableClass(file, offer.inJdk, supertypes);
+    SelectableClass candidate = new SelectableClass(file, queued.inJdk, supertypes);
     List<String> probeNames = Names.methodNames(file.methods);
     List<TracedMethod> traced = new ArrayList<>();
     for (int i = 0; i < file.methods.size(); i++) {
@@ -91,7 +90,7 @@ final class ClassReading {
     return traced;
   }
 
-  /** What the probes of a selected method pass; null if it can have none. */
+  /** Returns the captures of a selected method; null if it cannot have probes. */
   private Captures captures(
       Selector selector,
       SelectableClass candidate,
@@ -110,13 +109,13 @@ final class ClassReading {
       reason = "it is native";
     } else if (bug != null) {
       reason = bug;
-      listener.unfit(className + "#" + method, reason);
+      listener.untraceable(className + "#" + method, reason);
     } else {
       try {
         return Captures.of(selector, candidate.file(), method, beside);
       } catch (SelectorException e) {
         reason = e.getMessage();
-        listener.unfit(className + "#" + method, reason);
+        listener.untraceable(className + "#" + method, reason);
       }
     }
     untraceable.add(new Untraceable(className, loaderId, method.name, method.descriptor, reason));

@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.agent;
 
-import io.jprobe.agent.Tracing.Selected;
 import io.jprobe.catalog.Gate;
 import io.jprobe.catalog.Selection;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
-import io.jprobe.catalog.Watcher;
 import io.jprobe.control.Commands;
 import io.jprobe.select.GateSettings;
 import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
 import io.jprobe.select.Selectors;
 import io.jprobe.stub.StubException;
+import io.jprobe.watch.Watcher;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 
-/** The commands, each carried out by the watcher's thread and answered with a message. */
-final class CommandDesk implements Commands {
-  private static final int MAX_NAMED = 5;
+/** Executes each command on the watcher thread, and answers with a serialized message. */
+final class CommandExecutor implements Commands {
+  /** Maximum number of selectors that an error message lists. */
+  private static final int MAX_LISTED = 5;
 
   private final Tracing tracing;
   private final Watcher watcher;
 
-  CommandDesk(Tracing tracing, Watcher watcher) {
+  CommandExecutor(Tracing tracing, Watcher watcher) {
     this.tracing = tracing;
     this.watcher = watcher;
   }
@@ -35,7 +35,7 @@ final class CommandDesk implements Commands {
     void run(ControlReply reply) throws Exception;
   }
 
-  private byte[] carryOut(Command command) {
+  private byte[] execute(Command command) {
     ControlReply reply = new ControlReply(tracing);
     try {
       return watcher.call(
@@ -53,59 +53,59 @@ final class CommandDesk implements Commands {
 
   @Override
   public byte[] select(Object client, String written, boolean leased) {
-    return carryOut(
+    return execute(
         reply -> {
           List<Selector> given = Selectors.parse(written).each();
           Object owner = leased ? client : null;
-          List<Selected> next = new ArrayList<>();
-          given.forEach(selector -> next.add(new Selected(selector, owner)));
+          List<ActiveSelector> next = new ArrayList<>();
+          given.forEach(selector -> next.add(new ActiveSelector(selector, owner)));
           List<Selector> changed = new ArrayList<>(given);
           Set<String> texts = given.stream().map(Selector::toString).collect(Collectors.toSet());
-          for (Selected one : tracing.selected()) {
-            // The same again is the same, moved to the front.
+          for (ActiveSelector one : tracing.selected()) {
+            // A selector that is selected again moves to the front.
             if (one.client == owner && texts.contains(one.selector.toString())) {
               changed.add(one.selector);
             } else {
               next.add(one);
             }
           }
-          Selection done = tracing.select(next, changed);
-          if (!done.refusal.isEmpty()) {
-            throw new StubException(done.refusal);
+          Selection result = tracing.select(next, changed);
+          if (!result.refusal.isEmpty()) {
+            throw new StubException(result.refusal);
           }
           reply.given(given);
           reply.methods(tracing.decidedBy(given));
-          reply.added(done.added);
-          reply.failed(done.failed);
-          reply.situation();
+          reply.added(result.added);
+          reply.failed(result.failed);
+          reply.state();
         });
   }
 
   @Override
   public byte[] unselect(String written) {
-    return carryOut(
+    return execute(
         reply -> {
           Set<String> texts = texts(written);
-          List<Selected> kept = new ArrayList<>();
-          List<Selector> gone = new ArrayList<>();
-          for (Selected one : tracing.selected()) {
+          List<ActiveSelector> kept = new ArrayList<>();
+          List<Selector> removed = new ArrayList<>();
+          for (ActiveSelector one : tracing.selected()) {
             if (texts.isEmpty() || texts.contains(one.selector.toString())) {
-              gone.add(one.selector);
+              removed.add(one.selector);
             } else {
               kept.add(one);
             }
           }
-          gone.forEach(selector -> texts.remove(selector.toString()));
+          removed.forEach(selector -> texts.remove(selector.toString()));
           if (!texts.isEmpty()) {
             throw new StubException(notInForce(texts.iterator().next()));
           }
-          Selection done = tracing.select(kept, gone);
-          if (!done.refusal.isEmpty()) {
-            // An exclusion that goes can let in too many.
-            throw new StubException(done.refusal);
+          Selection result = tracing.select(kept, removed);
+          if (!result.refusal.isEmpty()) {
+            // Without an exclusion, the other selectors may match too many methods.
+            throw new StubException(result.refusal);
           }
-          reply.methods(done.removed);
-          reply.situation();
+          reply.methods(result.removed);
+          reply.state();
         });
   }
 
@@ -120,34 +120,34 @@ final class CommandDesk implements Commands {
             .map(one -> "'" + one.selector + "'")
             .distinct()
             .collect(Collectors.toList());
-    int more = inForce.size() - MAX_NAMED;
-    String list = String.join(", ", inForce.subList(0, Math.min(inForce.size(), MAX_NAMED)));
+    int more = inForce.size() - MAX_LISTED;
+    String list = String.join(", ", inForce.subList(0, Math.min(inForce.size(), MAX_LISTED)));
     return "no selector '"
         + text
         + "' is in force; "
-        + (inForce.isEmpty() ? "nothing is selected" : "there is " + list)
+        + (inForce.isEmpty() ? "nothing is selected" : "in force: " + list)
         + (more > 0 ? " and " + more + " more" : "");
   }
 
   @Override
-  public byte[] set(String places, String written) {
-    return carryOut(
+  public byte[] set(String ids, String written) {
+    return execute(
         reply -> {
           GateSettings settings = GateSettings.parse(written);
           List<Map.Entry<TracedClass, TracedMethod>> methods = new ArrayList<>();
-          for (String place : places.trim().split(" +")) {
-            Map.Entry<TracedClass, TracedMethod> found = tracing.catalog.findPlace(place);
+          for (String id : ids.trim().split(" +")) {
+            Map.Entry<TracedClass, TracedMethod> found = tracing.catalog.findMethod(id);
             if (found == null) {
               throw new StubException(
-                  "there is no method " + place + " with probes, or not any more; try again");
+                  "cannot set the gate of method " + id + ": it has no probes any more; try again");
             }
             methods.add(found);
           }
-          // All are there: now none is left out.
+          // Applied after all methods were found: either all gates change or none.
           methods.forEach(method -> apply(settings, method.getValue()));
           reply.methods(methods);
           methods.forEach(method -> reply.gate(method.getValue()));
-          reply.situation();
+          reply.state();
         });
   }
 
@@ -167,7 +167,7 @@ final class CommandDesk implements Commands {
 
   @Override
   public byte[] status() {
-    return carryOut(
+    return execute(
         reply -> {
           for (TracedClass traced : tracing.catalog.classes()) {
             for (TracedMethod method : traced.methods()) {
@@ -177,7 +177,7 @@ final class CommandDesk implements Commands {
               }
             }
           }
-          reply.situation();
+          reply.state();
         });
   }
 
@@ -192,20 +192,20 @@ final class CommandDesk implements Commands {
 
   @Override
   public byte[] reset() {
-    return carryOut(
+    return execute(
         reply -> {
-          tracing.end();
-          reply.situation();
+          tracing.shutDown();
+          reply.state();
         });
   }
 
   @Override
   public void connected(Object client) {
-    carryOut(reply -> tracing.connected(client));
+    execute(reply -> tracing.connected(client));
   }
 
   @Override
   public void disconnected(Object client) {
-    carryOut(reply -> tracing.disconnected(client));
+    execute(reply -> tracing.disconnected(client));
   }
 }

@@ -20,11 +20,11 @@ import org.junit.runners.Parameterized.Parameter;
 import org.junit.runners.Parameterized.Parameters;
 
 /**
- * The gateway refuses each of the commands to everyone, does nothing, and goes on. That the lines
- * would do something in another gateway is seen in {@link Py4jServerTest}.
+ * The gateway rejects each of the commands from all clients, executes nothing, and continues.
+ * {@link Py4jServerTest} shows that the lines would have an effect in another gateway.
  */
 @RunWith(Parameterized.class)
-public class GatewayRefusalTest {
+public class GatewayRejectionTest {
   @Rule public final OpenGateway open = new OpenGateway(5_000);
 
   @Parameter(0)
@@ -36,7 +36,7 @@ public class GatewayRefusalTest {
   @Parameters(name = "{0}")
   public static Iterable<Object[]> commands() {
     Map<String, String[]> all = new LinkedHashMap<>(ForeignCommands.tracing());
-    all.putAll(ForeignCommands.telling());
+    all.putAll(ForeignCommands.revealing());
     all.putAll(ForeignCommands.others());
     List<Object[]> parameters = new ArrayList<>();
     all.forEach((name, lines) -> parameters.add(new Object[] {name, lines}));
@@ -44,28 +44,28 @@ public class GatewayRefusalTest {
   }
 
   @Before
-  public void nothingHasHappened() {
+  public void clearTraces() {
     Bait.touched = 0;
     System.clearProperty(ForeignCommands.PROPERTY);
   }
 
   @After
-  public void nothingHasHappenedStill() {
+  public void noTraceIsLeft() {
     assertEquals(0, Bait.touched);
     assertNull(System.getProperty(ForeignCommands.PROPERTY));
     assertEquals(List.of(), open.log);
   }
 
-  private static void assertRefused(String answer) {
-    assertTrue(answer, answer.startsWith("!xsrefused: this gateway serves five calls"));
+  private static void assertRejected(String answer) {
+    assertTrue(answer, answer.startsWith("!xsrejected: this gateway serves five calls"));
     assertFalse(answer, answer.contains("\\n") || answer.contains("Exception"));
   }
 
   @Test
-  public void itIsRefusedToTheClientWithTheToken() throws Exception {
+  public void itIsRejectedFromAClientWithTheToken() throws Exception {
     try (ControlClient client = open.authenticated()) {
       for (int i = 0; i < 2; i++) {
-        assertRefused(client.send(lines).answer());
+        assertRejected(client.send(lines).answer());
       }
       assertEquals(List.of(), open.commands.calls);
       open.assertServes(client);
@@ -76,12 +76,12 @@ public class GatewayRefusalTest {
   }
 
   @Test
-  public void itIsRefusedToTheClientWithoutTheToken() throws Exception {
+  public void itIsRejectedFromAClientWithoutTheToken() throws Exception {
     try (ControlClient stranger = open.connect()) {
       stranger.send(lines);
       String answer = stranger.answer();
       assertEquals(
-          "!xsthe connection is closed: the gateway takes no command before the token", answer);
+          "!xsthe connection is closed: the gateway accepts no command before the token", answer);
       assertNull(stranger.answer());
     }
     assertEquals(List.of(), open.commands.connected);

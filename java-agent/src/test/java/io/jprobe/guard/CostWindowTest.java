@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-package io.jprobe.catalog;
+package io.jprobe.guard;
 
 import static org.junit.Assert.assertEquals;
 
 import org.junit.Test;
 
-/** What was spent is known for five seconds. */
+/** The window keeps the costs of five seconds. */
 public class CostWindowTest {
   private static final long SECOND = 1_000_000_000L;
 
   private final CostWindow window = new CostWindow();
 
   @Test
-  public void allOfTheLastFiveSecondsCounts() {
+  public void theLastFiveSecondsCount() {
     for (int tenth = 0; tenth < 50; tenth++) {
       window.add(tenth * SECOND / 10, 1);
     }
@@ -20,16 +20,16 @@ public class CostWindowTest {
   }
 
   @Test
-  public void whatIsOlderIsForgottenByTheSlice() {
+  public void olderCostsAreDroppedSliceBySlice() {
     window.add(0, 7);
     window.add(3 * SECOND, 5);
-    assertEquals("a part of its slice is within", 12, window.spent(5 * SECOND + 99_999_999));
+    assertEquals("part of its slice is within the span", 12, window.spent(5 * SECOND + 99_999_999));
     assertEquals(5, window.spent(5 * SECOND + 100_000_000));
     assertEquals(0, window.spent(9 * SECOND));
   }
 
   @Test
-  public void theLastSecondIsKnownAlone() {
+  public void theLastSecondIsKnownSeparately() {
     window.add(0, 100);
     window.add(2 * SECOND, 10);
     window.add(5 * SECOND / 2, 1);
@@ -39,7 +39,7 @@ public class CostWindowTest {
   }
 
   @Test
-  public void afterAnyPauseNothingIsLeft() {
+  public void afterAnyPauseTheWindowIsEmpty() {
     for (long at : new long[] {-20 * SECOND, 0, 100 * SECOND, 1_000_000 * SECOND}) {
       assertEquals(0, window.spent(at));
       window.add(at, 3);
@@ -49,7 +49,7 @@ public class CostWindowTest {
   }
 
   @Test
-  public void whatTookLongIsSpreadOverThatTime() {
+  public void costsOfALongTimeAreSpreadOverIt() {
     window.spread(0, 2 * SECOND, 200);
     assertEquals(200, window.spent(2 * SECOND));
     assertEquals(110, window.spentInLastSecond(2 * SECOND));
@@ -60,14 +60,14 @@ public class CostWindowTest {
   }
 
   @Test
-  public void ofWhatTookLongerThanFiveSecondsTheRestIsForgotten() {
+  public void costsOfMoreThanFiveSecondsAreDroppedInPart() {
     window.spread(0, 100 * SECOND, 1_000);
     assertEquals(50, window.spent(100 * SECOND), 2);
     assertEquals(50, window.spentAtLeast(100 * SECOND));
   }
 
   @Test
-  public void aMomentIsTwoTenthsOfASecondAndWhatHasBegunOfTheNext() {
+  public void justNowIsTwoSlicesAndTheOneThatHasBegun() {
     window.add(0, 1);
     window.add(SECOND / 10, 10);
     window.add(2 * SECOND / 10, 100);

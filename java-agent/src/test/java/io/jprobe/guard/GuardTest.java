@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package io.jprobe.catalog;
+package io.jprobe.guard;
 
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
@@ -7,14 +7,16 @@ import static org.junit.Assert.assertTrue;
 
 import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.capture.ProbeKind;
+import io.jprobe.catalog.Catalog;
+import io.jprobe.catalog.Gate;
+import io.jprobe.catalog.ProbeState;
+import io.jprobe.catalog.PublishedClass;
+import io.jprobe.catalog.TracedClass;
+import io.jprobe.catalog.TracedMethod;
 import io.jprobe.select.Selectors;
 import io.jprobe.stub.Cpus;
 import io.jprobe.stub.FireGuard;
 import io.jprobe.stub.StubLibrary;
-import java.lang.reflect.Field;
-import java.lang.reflect.Method;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -23,11 +25,11 @@ import org.junit.Before;
 import org.junit.Test;
 
 /**
- * What is throttled, when, and when it comes back: with the real gates and semaphores, hits that
- * are only counted, and a clock that the test sets.
+ * When methods are throttled and retried: with real gates and semaphores, firings that are only
+ * counted, and a clock that the test sets.
  */
 public class GuardTest {
-  /** Three methods to be hit. */
+  /** Three traced methods. */
   public static class Mill {
     public void grind() {}
 
@@ -37,20 +39,20 @@ public class GuardTest {
   }
 
   private static final long SECOND = 1_000_000_000L;
-  private static final long LOOK = SECOND / 25;
+  private static final long POLL = SECOND / 25;
 
-  /** Of hits that nobody has timed: the guard's assumption, and the clock's price. */
-  private long hitNanos;
+  /** Cost of a firing that was not timed: the guard's assumption plus the clock reads. */
+  private long firingNanos;
 
-  /** Of a machine where there is no want, and whatever the test says. */
+  /** Number of available cores: plenty, unless the test says otherwise. */
   private double cores = 8;
 
-  /** How many of them the program uses. */
+  /** Number of cores that the program uses. */
   private double busy = 8;
 
   private long used;
 
-  private final List<String> said = new ArrayList<>();
+  private final List<String> messages = new ArrayList<>();
   private Catalog catalog;
   private TracedClass traced;
   private FireGuard fires;
@@ -64,17 +66,17 @@ public class GuardTest {
     String name = Mill.class.getName();
     catalog = PublishedClass.catalog("**Mill#*i*;**Mill#rest");
     traced =
-        PublishedClass.offer(
+        PublishedClass.enqueue(
             catalog,
             GuardTest.class.getClassLoader(),
             name.replace('.', '/'),
             PublishedClass.classFile(name),
-            new PublishedClass.Complaints());
+            new PublishedClass.NoFindings());
     fires = new FireGuard();
     // A return without an entry reads the clock twice.
-    hitNanos = 1_000 + 2 * fires.clockNanos();
-    guard = new Guard(new Limits(Limits.DEFAULT), fires, new MadeUpCpus(), said::add);
-    // The catalogue has opened one itself; this one is the guard's.
+    firingNanos = 1_000 + 2 * fires.clockNanos();
+    guard = new Guard(new Limits(Limits.DEFAULT), fires, new MadeUpCpus(), messages::add);
+    // The catalog has opened a library itself; this one is the guard's.
     first =
         new Catalog(
                 Selectors.NONE, "0.0.0", null, 1, 90, new ApplicationCalls(), () -> new Class<?>[0])
@@ -99,7 +101,7 @@ public class GuardTest {
   }
 
   @After
-  public void letEverythingFire() throws Exception {
+  public void removeTheLimit() throws Exception {
     guard.close();
   }
 
@@ -107,54 +109,33 @@ public class GuardTest {
     return traced.methods().stream().filter(one -> one.name.equals(name)).findFirst().get();
   }
 
-  /** As the kernel does it, through the one view that can be written. */
-  private static void raise(StubLibrary library, int slot, int count) throws Exception {
-    Field handle = StubLibrary.class.getDeclaredField("handle");
-    handle.setAccessible(true);
-    Method semaphores =
-        Class.forName("io.jprobe.stub.Native").getDeclaredMethod("semaphores", long.class);
-    semaphores.setAccessible(true);
-    ByteBuffer view = (ByteBuffer) semaphores.invoke(null, handle.get(library));
-    view.order(ByteOrder.nativeOrder()).putShort(Short.BYTES * slot, (short) count);
-  }
-
-  private static StubLibrary libraryOf(TracedMethod method) throws Exception {
-    Field library = Generation.class.getDeclaredField("library");
-    library.setAccessible(true);
-    return (StubLibrary) library.get(method.generation());
-  }
-
-  private void listen(int count, String... names) throws Exception {
+  private void attach(int count, String... names) throws Exception {
     for (String name : names) {
-      TracedMethod method = method(name);
-      raise(libraryOf(method), method.slot(ProbeKind.RETURN), count);
+      PublishedClass.setSemaphore(method(name), ProbeKind.RETURN, count);
     }
-    guard.follow(catalog.changed());
+    guard.watch(catalog.poll());
   }
 
-  private void hit(String name, long hits) {
+  private void fire(String name, long firings) {
     TracedMethod method = method(name);
     int word = Gate.fired(ProbeKind.RETURN);
     if (!method.isThrottled()) {
-      method.setGateWord(word, method.gateWord(word) + hits);
+      method.setGateWord(word, method.gateWord(word) + firings);
     }
   }
 
-  /** Lets time pass until the next look. */
+  /** Lets time pass until the next poll. */
   private void pass() {
-    now += LOOK;
-    used += (long) (LOOK * busy);
+    now += POLL;
+    used += (long) (POLL * busy);
   }
 
-  /**
-   * Lets time pass, in which the method costs so much of a core, in percent, as long as it is
-   * woven.
-   */
+  /** Lets time pass in which the method, while it is woven, costs a percentage of a core. */
   private void run(double seconds, String name, double percent) {
     for (long end = now + (long) (seconds * SECOND); now < end; ) {
       pass();
-      hit(name, (long) (LOOK * percent / 100 / hitNanos));
-      guard.look(now);
+      fire(name, (long) (POLL * percent / 100 / firingNanos));
+      guard.poll(now);
     }
   }
 
@@ -163,50 +144,54 @@ public class GuardTest {
   }
 
   @Test
-  public void whatCostsLessThanTheLimitIsLeftAlone() throws Exception {
-    listen(1, "grind", "sieve");
-    // Of the oldest tenth of a second all counts, and something is kept for weaving.
+  public void aMethodBelowTheLimitIsNotThrottled() throws Exception {
+    attach(1, "grind", "sieve");
+    // The oldest slice counts in full, and a part of the budget is reserved for weaving.
     run(60, "grind", 47);
-    assertEquals(List.of(), said);
+    assertEquals(List.of(), messages);
     assertFalse(isThrottled("grind"));
     assertEquals("in the last five seconds", 2.35, first.gateWord(0, 3) / 1e9, 0.1);
-    assertEquals("in all", 28.2, first.gateWord(0, 2) / 1e9, 0.1);
+    assertEquals("in total", 28.2, first.gateWord(0, 2) / 1e9, 0.1);
   }
 
   @Test
-  public void whatCostsMoreIsThrottledBeforeAllIsSpentAndTheRestIsNot() throws Exception {
-    listen(1, "grind", "sieve");
+  public void anExpensiveMethodIsThrottledBeforeTheBudgetIsSpentAndOthersAreNot() throws Exception {
+    attach(1, "grind", "sieve");
     for (int i = 0; i < 50; i++) {
-      hit("sieve", 10);
+      fire("sieve", 10);
       run(0.04, "grind", 100);
     }
     assertTrue(isThrottled("grind"));
     assertFalse(isThrottled("sieve"));
     long spent = first.gateWord(0, 3);
     assertTrue(spent + " ns", spent > 1.2 * SECOND && spent < 2 * SECOND);
-    assertEquals(1, said.size());
-    assertTrue(said.get(0), said.get(0).startsWith("throttled " + Mill.class.getName() + "#grind"));
-    assertEquals(Set.of(method("sieve")), traced.raised().keySet());
-    assertEquals(ProbeState.THROTTLED, method("grind").restingState(ProbeKind.RETURN));
+    assertEquals(1, messages.size());
+    assertTrue(
+        messages.get(0),
+        messages.get(0).startsWith("throttled " + Mill.class.getName() + "#grind"));
+    assertEquals(Set.of(method("sieve")), traced.wanted().keySet());
+    assertEquals(ProbeState.THROTTLED, method("grind").unwovenState(ProbeKind.RETURN));
     assertEquals(
-        "nobody listens to it", ProbeState.DORMANT, method("grind").restingState(ProbeKind.ENTRY));
+        "no tracer is attached to it",
+        ProbeState.DORMANT,
+        method("grind").unwovenState(ProbeKind.ENTRY));
   }
 
   @Test
-  public void thePromiseHoldsInAnyFiveSecondsWhateverIsTriedAgain() throws Exception {
-    listen(1, "grind");
+  public void theLimitHoldsInAnyFiveSecondsInSpiteOfRetries() throws Exception {
+    attach(1, "grind");
     for (int i = 0; i < 3_000; i++) {
       run(0.04, "grind", 100);
       assertTrue(first.gateWord(0, 3) <= 2.45 * SECOND);
     }
     long throttled = method("grind").gateWord(Gate.THROTTLED_NANOS);
     assertTrue(throttled + " ns of 120 s", throttled > 100 * SECOND);
-    assertEquals("told once", 1, said.size());
+    assertEquals("reported once", 1, messages.size());
   }
 
   @Test
-  public void itComesBackAfterTenSecondsIfItIsCalmByThen() throws Exception {
-    listen(1, "grind");
+  public void itIsRetriedAfterTenSecondsIfTheCostIsLowByThen() throws Exception {
+    attach(1, "grind");
     run(2, "grind", 100);
     assertTrue(isThrottled("grind"));
     run(8, "grind", 1);
@@ -218,14 +203,14 @@ public class GuardTest {
   }
 
   @Test
-  public void whoFailsATrialRestsTwiceAsLong() throws Exception {
-    listen(1, "grind");
+  public void theBackoffDoublesAfterAFailedTrial() throws Exception {
+    attach(1, "grind");
     run(12, "grind", 100);
     long before = method("grind").gateWord(Gate.fired(ProbeKind.RETURN));
     run(1, "grind", 100);
     long trial = method("grind").gateWord(Gate.fired(ProbeKind.RETURN)) - before;
     assertTrue(isThrottled("grind"));
-    assertTrue(trial * hitNanos < SECOND / 2);
+    assertTrue(trial * firingNanos < SECOND / 2);
     run(18, "grind", 100);
     assertTrue(isThrottled("grind"));
     run(4, "grind", 1);
@@ -233,70 +218,70 @@ public class GuardTest {
   }
 
   @Test
-  public void whatNobodyListensToIsThrottledNoLonger() throws Exception {
-    listen(1, "grind");
+  public void aMethodThatNoTracerIsAttachedToIsNotThrottled() throws Exception {
+    attach(1, "grind");
     run(2, "grind", 100);
-    listen(0, "grind");
-    now += LOOK * 5;
-    assertEquals(Set.of(traced), guard.look(now));
+    attach(0, "grind");
+    now += POLL * 5;
+    assertEquals(Set.of(traced), guard.poll(now));
     assertFalse(isThrottled("grind"));
-    assertEquals(ProbeState.DORMANT, method("grind").restingState(ProbeKind.RETURN));
+    assertEquals(ProbeState.DORMANT, method("grind").unwovenState(ProbeKind.RETURN));
   }
 
   @Test
-  public void whereTheLimitIsLiftedAllComesBackAtOnce() throws Exception {
-    listen(1, "grind");
+  public void allMethodsAreRetriedAtOnceIfTheLimitIsLifted() throws Exception {
+    attach(1, "grind");
     run(2, "grind", 100);
-    raise(first, 0, 1);
+    PublishedClass.setSemaphore(first, 0, 1);
     try {
-      now += LOOK;
-      assertEquals(Set.of(traced), guard.look(now));
+      now += POLL;
+      assertEquals(Set.of(traced), guard.poll(now));
       assertFalse(isThrottled("grind"));
       assertTrue(fires.allowance() > Long.MAX_VALUE / 4);
       run(10, "grind", 300);
       assertFalse(isThrottled("grind"));
     } finally {
-      raise(first, 0, 0);
+      PublishedClass.setSemaphore(first, 0, 0);
     }
   }
 
   @Test
-  public void whatMayStillBeSpentIsAllThatMayStillFire() throws Exception {
+  public void theAllowanceIsTheRestOfTheBudget() throws Exception {
     busy(8, 8);
-    listen(1, "grind");
+    attach(1, "grind");
     run(1, "grind", 40);
     double left = 2.45 * SECOND - first.gateWord(0, 3);
     assertEquals(left, fires.allowance(), 1);
   }
 
   @Test
-  public void callsThatAreHeldBackCostSomethingToo() throws Exception {
-    listen(1, "grind");
+  public void filteredCallsCostSomethingToo() throws Exception {
+    attach(1, "grind");
     TracedMethod method = method("grind");
     method.setGateWord(Gate.LEAST_DURATION, 1);
-    long held = SECOND / (5 + 2 * fires.clockNanos());
+    long filtered = SECOND / (5 + 2 * fires.clockNanos());
     for (int i = 0; i < 100; i++) {
       int word = Gate.filtered(ProbeKind.RETURN);
-      method.setGateWord(word, method.gateWord(word) + held / 25);
+      method.setGateWord(word, method.gateWord(word) + filtered / 25);
       pass();
-      guard.look(now);
+      guard.poll(now);
     }
     assertTrue(isThrottled("grind"));
   }
 
   @Test
-  public void aRetiredMethodIsForgotten() throws Exception {
-    listen(1, "grind");
+  public void aRetiredMethodIsNotThrottled() throws Exception {
+    attach(1, "grind");
     run(2, "grind", 100);
     TracedMethod grind = method("grind");
-    catalog.clear();
-    now += LOOK * 5;
-    guard.look(now);
+    catalog.retireAll();
+    now += POLL * 5;
+    guard.poll(now);
     assertFalse(grind.isThrottled());
     assertEquals(0, first.gateWord(0, 4));
   }
 
-  /** A program that is busy before anybody listens, with so many cores. */
+  /** Lets the program be busy for six seconds before a tracer attaches. */
   private void busy(double cores, double busy) {
     this.cores = cores;
     this.busy = busy;
@@ -312,29 +297,30 @@ public class GuardTest {
   }
 
   @Test
-  public void underAQuotaAThirdOfItIsTheLimit() throws Exception {
+  public void underAQuotaTheLimitIsAThirdOfIt() throws Exception {
     busy(0.3, 0.3);
-    listen(1, "grind", "sieve");
+    attach(1, "grind", "sieve");
     run(30, "grind", 8);
     assertFalse(isThrottled("grind"));
     assertEquals(0.1, first.gateWord(0, 0) / (double) SECOND, 1e-6);
-    assertEquals("asked for", 0.5, first.gateWord(0, 5) / (double) SECOND, 1e-6);
+    assertEquals("requested", 0.5, first.gateWord(0, 5) / (double) SECOND, 1e-6);
     assertEquals("available", 0.3, first.gateWord(0, 6) / (double) SECOND, 1e-6);
     run(3, "grind", 28);
     assertTrue(isThrottled("grind"));
     assertTrue(spent() + " s", spent() < 0.5);
     assertTrue(
-        said.get(0),
-        said.get(0)
+        messages.get(0),
+        messages
+            .get(0)
             .endsWith(
-                "all probes may cost 10% (the program can get 0.30 cores; max-overhead is 50%);"
-                    + " tried again in 10 s"));
+                "the limit for all probes is 10% (the program can get 0.30 cores; max-overhead"
+                    + " is 50%); retry in 10 s"));
   }
 
   @Test
-  public void aQuotaThatComesMeanwhileHoldsWithinASecond() throws Exception {
+  public void aQuotaThatIsSetLaterTakesEffectWithinASecond() throws Exception {
     busy(2, 1);
-    listen(1, "grind");
+    attach(1, "grind");
     run(20, "grind", 25);
     assertFalse(isThrottled("grind"));
     cores = 0.3;
@@ -345,46 +331,47 @@ public class GuardTest {
   }
 
   @Test
-  public void ofAProgramThatGetsLittleOfABusyMachineAThirdOfThatIsTheLimit() throws Exception {
+  public void inAProgramThatGetsLittleCpuTimeTheLimitIsAThirdOfIt() throws Exception {
     busy(2, 0.4);
-    listen(1, "grind");
+    attach(1, "grind");
     run(20, "grind", 12);
     assertFalse(isThrottled("grind"));
     run(4, "grind", 36);
     assertTrue(isThrottled("grind"));
     assertTrue(spent() + " s", spent() < 0.7);
     assertTrue(
-        said.get(0),
-        said.get(0)
-            .contains("cost 13% (a third of the CPU time that the program has used; max-overhead"));
+        messages.get(0),
+        messages
+            .get(0)
+            .contains("is 13% (a third of the CPU time that the program has used; max-overhead"));
   }
 
   @Test
-  public void aProgramThatHardlyDoesAnythingMaySpendATwentiethOfACore() throws Exception {
+  public void inAnIdleProgramProbesMayCostFivePercentOfACore() throws Exception {
     busy(2, 0.05);
-    listen(1, "grind");
+    attach(1, "grind");
     run(60, "grind", 4.5);
     assertFalse(isThrottled("grind"));
     assertEquals(0.05, first.gateWord(0, 7) / (double) SECOND, 1e-6);
   }
 
   @Test
-  public void aProgramThatStandsStillIsFreedBeforeHalfOfItIsSpent() throws Exception {
+  public void aProgramThatStandsStillResumesBeforeHalfASecondIsSpent() throws Exception {
     busy(2, 1);
-    listen(1, "grind");
+    attach(1, "grind");
     run(0.6, "grind", 97);
     assertTrue(isThrottled("grind"));
     assertTrue(spent() + " s", spent() < 0.5);
   }
 
   @Test
-  public void whatIsHeldBackByTheAllowanceCostsSomethingToo() throws Exception {
-    listen(1, "grind");
+  public void throttledCallsCostSomethingToo() throws Exception {
+    attach(1, "grind");
     TracedMethod method = method("grind");
     int word = Gate.throttled(ProbeKind.RETURN);
     method.setGateWord(word, 1_000_000);
     pass();
-    guard.look(now);
+    guard.poll(now);
     assertEquals(1e6 * (15 + 2 * fires.clockNanos()), first.gateWord(0, 3), 1);
   }
 }

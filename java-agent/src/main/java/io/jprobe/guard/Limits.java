@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.guard;
+
+import io.jprobe.catalog.LimitProbes;
+import java.nio.ByteBuffer;
+
+/**
+ * The limit on the cost of all probes of this JVM together, in percent of one core: the agent's
+ * option, or what tracers request by {@link LimitProbes}.
+ */
+public final class Limits {
+  /** Value of the option if it is not given. */
+  public static final int DEFAULT = -1;
+
+  /** Limit in percent if neither the option nor a tracer sets one. */
+  static final int USUAL = 50;
+
+  private static final int OFF = LimitProbes.OFF;
+
+  private static final long CORE_NANOS = 1_000_000_000L;
+
+  /**
+   * Up to the usual limit, probes may use one part in this many of the program's CPU time. Half of
+   * the program's work then still gets done while methods are woven, unwoven and recompiled.
+   */
+  private static final int PARTS = 3;
+
+  /**
+   * Cost, in percent of one core, that is always allowed. In a program that mostly waits, probes
+   * may cost more than everything else.
+   */
+  private static final int MIN_PERCENT = 5;
+
+  private final int option;
+
+  /**
+   * @param option the limit that the JVM was started with, which no tracer can raise; 0 for no
+   *     limit
+   */
+  public Limits(int option) {
+    this.option = option;
+  }
+
+  /**
+   * Returns the limit in force: the lowest that a tracer requests and the option allows; 0 for no
+   * limit.
+   *
+   * @param semaphores those of {@link LimitProbes}
+   */
+  int percent(ByteBuffer semaphores) {
+    int requested = DEFAULT;
+    for (int slot = LimitProbes.count() - 1; slot >= 0; slot--) {
+      int step = LimitProbes.percent(slot);
+      boolean isLowest = step != OFF || requested == DEFAULT;
+      if (semaphores.getShort(slot * Short.BYTES) != 0 && isLowest) {
+        requested = step;
+      }
+    }
+    if (requested == DEFAULT) {
+      return option == DEFAULT ? USUAL : option;
+    }
+    if (option <= OFF) {
+      return requested;
+    }
+    return requested == OFF ? option : Math.min(requested, option);
+  }
+
+  /**
+   * Returns the allowed cost in ns per second; 0 for no limit.
+   *
+   * @param percent the limit in force
+   * @param available CPU time available to the program, in ns per second
+   */
+  static long nanosPerSecond(int percent, long available) {
+    if (percent == OFF) {
+      return 0;
+    }
+    long nanos =
+        percent <= USUAL
+            ? Math.min(percent * (CORE_NANOS / 100), available / PARTS)
+            : percent * (Math.min(available, CORE_NANOS) / 100);
+    return Math.max(nanos, 1);
+  }
+
+  /**
+   * Returns the share of the program's used CPU time that probes may cost, in ns.
+   *
+   * @param percent the limit in force, other than 0
+   * @param used CPU time that the program has used, in ns
+   * @param span time in which it has used that, in ns
+   */
+  static long shareOf(int percent, long used, long span) {
+    if (percent > USUAL) {
+      return Long.MAX_VALUE;
+    }
+    return Math.max(used / PARTS, span / 100 * MIN_PERCENT);
+  }
+
+  /** Returns 120% of the share that probes may cost of used CPU time, in ns. */
+  static long farAboveShare(long used) {
+    return used / PARTS * 6 / 5;
+  }
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.guard;
+
+import io.jprobe.capture.ProbeKind;
+import io.jprobe.catalog.Gate;
+import io.jprobe.catalog.TracedClass;
+import io.jprobe.catalog.TracedMethod;
+
+/** The cost of the probes of one method that a tracer is attached to, and its throttling. */
+final class MethodCost {
+  /** Backoff of a method that is throttled for the first time; it doubles each time. */
+  private static final long FIRST_BACKOFF_NANOS = 10_000_000_000L;
+
+  private static final long MAX_BACKOFF_NANOS = 320_000_000_000L;
+
+  /** Cost of deciding that a call is filtered, and of counting it: a few memory reads. */
+  private static final long FILTERED_NANOS = 5;
+
+  /** Cost of a throttled call, which also calls native code. */
+  private static final long THROTTLED_NANOS = 15;
+
+  final TracedClass traced;
+  final TracedMethod method;
+  private final long[] fired = new long[ProbeKind.values().length];
+  private final long[] filtered = new long[fired.length];
+  private final long[] throttled = new long[fired.length];
+
+  /** Approximate cost of the last second in ns; older costs decay. */
+  private double recent;
+
+  private long backoffNanos;
+  private long trialStart;
+  private boolean isOnTrial;
+  private long trialCost;
+  private long throttledUntil;
+  private long costWhenThrottled;
+
+  MethodCost(TracedClass traced, TracedMethod method) {
+    this.traced = traced;
+    this.method = method;
+    for (ProbeKind kind : method.kinds()) {
+      fired[kind.ordinal()] = method.gateWord(Gate.fired(kind));
+      filtered[kind.ordinal()] = method.gateWord(Gate.filtered(kind));
+      throttled[kind.ordinal()] = method.gateWord(Gate.throttled(kind));
+    }
+  }
+
+  /**
+   * Adds the cost of the calls since the last update.
+   *
+   * @param elapsed time since the last update, in ns
+   * @param firingNanos cost of one firing
+   * @param clockNanos cost of one clock read
+   * @return that cost, in ns
+   */
+  long update(long elapsed, long firingNanos, long clockNanos) {
+    if (method.isRetired()) {
+      // Its gate may be unmapped.
+      return 0;
+    }
+    long cost = 0;
+    boolean hasEntry = false;
+    for (ProbeKind kind : method.kinds()) {
+      int i = kind.ordinal();
+      long newlyFired = method.gateWord(Gate.fired(kind)) - fired[i];
+      long newlyFiltered = method.gateWord(Gate.filtered(kind)) - filtered[i];
+      long newlyThrottled = method.gateWord(Gate.throttled(kind)) - throttled[i];
+      fired[i] += newlyFired;
+      filtered[i] += newlyFiltered;
+      throttled[i] += newlyThrottled;
+      hasEntry |= kind == ProbeKind.ENTRY && newlyFired > 0;
+      // An entry probe reads the clock after its trap, a return or throw probe before. Without an
+      // entry probe, the start of the call reads the clock.
+      int reads = kind == ProbeKind.ENTRY || hasEntry ? 1 : 2;
+      cost += newlyFired * (firingNanos + reads * clockNanos);
+      cost += newlyThrottled * (THROTTLED_NANOS + reads * clockNanos);
+      boolean isTimed = method.gateWord(Gate.LEAST_DURATION) > 0;
+      cost += newlyFiltered * (FILTERED_NANOS + (isTimed ? 2 * clockNanos : 0));
+    }
+    recent = recent * Math.exp(-elapsed / 1e9) + cost;
+    trialCost += cost;
+    return cost;
+  }
+
+  /** Returns the approximate cost of the last second, in ns. */
+  long recent() {
+    return (long) recent;
+  }
+
+  boolean isThrottled() {
+    return method.isThrottled();
+  }
+
+  /** Returns true if the method has not been throttled since a tracer attached to it. */
+  boolean isFirstThrottling() {
+    return backoffNanos == 0;
+  }
+
+  /** Throttles the method, and starts its backoff. */
+  void throttle(long now) {
+    backoffNanos =
+        backoffNanos == 0 ? FIRST_BACKOFF_NANOS : Math.min(2 * backoffNanos, MAX_BACKOFF_NANOS);
+    throttledUntil = now + backoffNanos;
+    costWhenThrottled = recent();
+    isOnTrial = false;
+    method.setThrottled(true);
+  }
+
+  /** Returns the cost of the last second before the method was throttled, in ns. */
+  long costWhenThrottled() {
+    return costWhenThrottled;
+  }
+
+  long backoffNanos() {
+    return backoffNanos;
+  }
+
+  /** Adds to the time during which the method was throttled, in ns. */
+  void addThrottledTime(long elapsed) {
+    method.setGateWord(Gate.THROTTLED_NANOS, method.gateWord(Gate.THROTTLED_NANOS) + elapsed);
+  }
+
+  boolean isBackoffExpired(long now) {
+    return now - throttledUntil >= 0;
+  }
+
+  /** Lets the method be woven again, on trial. */
+  void retry(long now) {
+    method.setThrottled(false);
+    isOnTrial = true;
+    trialStart = now;
+    trialCost = 0;
+    recent = 0;
+  }
+
+  boolean isOnTrial() {
+    return isOnTrial;
+  }
+
+  /**
+   * Returns true if the trial has failed: its total cost and its rate are both too high.
+   *
+   * @param allowed cost that every trial may reach, in ns
+   * @param nanosPerSecond sustainable cost
+   */
+  boolean hasFailedTrial(long now, long allowed, long nanosPerSecond) {
+    return isOnTrial
+        && trialCost > allowed
+        && trialCost > nanosPerSecond / 1e9 * (now - trialStart);
+  }
+
+  /** Ends a trial that has not failed within the span of the cost window; resets the backoff. */
+  void endTrialIfPassed(long now) {
+    if (isOnTrial && now - trialStart > CostWindow.SPAN_NANOS) {
+      isOnTrial = false;
+      backoffNanos = 0;
+    }
+  }
+}
