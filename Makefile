@@ -83,10 +83,10 @@ $(JAR): $(JAVA_SOURCES) $(LAYOUT) pyproject.toml LICENSE | packages
 define NATIVE_BUILD
 	@mkdir -p $(@D)
 	$*-linux-gnu-gcc -std=c11 -O2 -fPIC -shared -nostdlib -fvisibility=hidden \
-		-Wall -Wextra -Werror -Wconversion -I build/layout/c -Wl,-z,relro,-z,now -s -o $@ $<
+		-Wall -Wextra -Werror -Wconversion -I build/layout/c -Wl,-z,relro,-z,now -s -o $@ $(filter %.c,$^)
 endef
 
-build/native/linux-%/drain.so: collector/jcollect/sources/bpf/drain.c $(LAYOUT) | packages
+build/native/linux-%/drain.so: $(wildcard collector/jcollect/sources/bpf/c/*.[ch]) $(LAYOUT) | packages
 	$(NATIVE_BUILD)
 
 build/native/linux-%/last_resort.so: collector/jcollect/last_resort.c | packages

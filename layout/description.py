@@ -5,10 +5,11 @@ README.md explains the notation. Nothing here knows a target language.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ class Field:
     base: str  # a scalar, the name of a struct, or the C type of a pointer
     offset: int
     bytes: int
-    doc: str
+    doc: str = field(repr=False)
     is_pointer: bool = False
     count: int | None = None  # of an array's elements; 0: as many as follow
     elements: tuple[str, ...] = ()
@@ -47,7 +48,7 @@ class Field:
 @dataclass(frozen=True)
 class Struct:
     name: str
-    doc: str
+    doc: str = field(repr=False)
     fields: tuple[Field, ...]
     bytes: int
     align: int
@@ -61,7 +62,7 @@ class Bit:
     name: str
     shift: int
     width: int
-    doc: str
+    doc: str = field(repr=False)
 
     @property
     def mask(self) -> int:
@@ -71,7 +72,7 @@ class Bit:
 @dataclass(frozen=True)
 class Bits:
     name: str
-    doc: str
+    doc: str = field(repr=False)
     fields: tuple[Bit, ...]
 
     @property
@@ -80,26 +81,43 @@ class Bits:
 
 
 @dataclass(frozen=True)
+class Constant:
+    name: str
+    value: int | str
+    doc: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Constants:
     """Named numbers and texts; `is_enum` if they are the values of one variable."""
 
     name: str
-    doc: str
-    values: tuple[tuple[str, int | str, str], ...]
+    doc: str = field(repr=False)
+    values: tuple[Constant, ...]
     is_enum: bool = False
 
 
 @dataclass(frozen=True)
-class Code:
-    """Machine code; each instruction has a name, an offset in bytes, its bytes, and a doc."""
+class Instruction:
+    """Machine code at an offset in bytes."""
 
     name: str
-    doc: str
-    instructions: tuple[tuple[str, int, bytes, str], ...]
+    offset: int
+    code: bytes
+    doc: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Code:
+    """Instructions, one after the other."""
+
+    name: str
+    doc: str = field(repr=False)
+    instructions: tuple[Instruction, ...]
 
     @property
     def content(self) -> bytes:
-        return b"".join(instruction[2] for instruction in self.instructions)
+        return b"".join(instruction.code for instruction in self.instructions)
 
 
 Item = Struct | Bits | Constants | Code
@@ -122,6 +140,12 @@ def read_descriptions(folder: Path, probe_proto: Path) -> list[Description]:
     enums = probe_proto.read_text()
     known: dict[str, Struct] = {}
     return [_read_file(file, known, enums) for file in sorted(folder.glob("*.toml"))]
+
+
+def digest_of(descriptions: Sequence[Description]) -> int:
+    """Returns a number of 64 bits that differs if any layout differs; docs do not count."""
+    text = repr([item for description in descriptions for item, _ in description.items])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 
 def _read_file(file: Path, known: dict[str, Struct], enums: str) -> Description:
@@ -167,7 +191,7 @@ def _read_item(name: str, table: Mapping[str, Any], known: Mapping[str, Struct],
         return _bits(name, doc, rows)
     if kind == "code":
         return _code(name, doc, rows)
-    return Constants(name, doc, tuple((row[0], row[1], row[2]) for row in rows), kind == "values")
+    return Constants(name, doc, tuple(Constant(*row) for row in rows), kind == "values")
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -248,17 +272,17 @@ def _bits(name: str, doc: str, rows: Sequence[tuple[str, int, str]]) -> Bits:
 def _code(name: str, doc: str, rows: Sequence[tuple[str, str, str]]) -> Code:
     offset = 0
     instructions = []
-    for instruction, digits, instruction_doc in rows:
+    for instruction_name, digits, instruction_doc in rows:
         content = bytes.fromhex(digits)
-        instructions.append((instruction, offset, content, instruction_doc))
+        instructions.append(Instruction(instruction_name, offset, content, instruction_doc))
         offset += len(content)
     return Code(name, doc, tuple(instructions))
 
 
-def _proto_enum(name: str, proto: str) -> tuple[tuple[str, int | str, str], ...]:
+def _proto_enum(name: str, proto: str) -> tuple[Constant, ...]:
     body = re.search(rf"^enum {name} \{{(.*?)^\}}", proto, re.MULTILINE | re.DOTALL)
     if not body:
         raise LayoutError(f"the proto has no enum {name}")
     prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper() + "_"
     values = re.findall(rf"^\s*{prefix}(\w+) = (\d+);", body[1], re.MULTILINE)
-    return tuple((value.lower(), int(number), "") for value, number in values)
+    return tuple(Constant(value.lower(), int(number), "") for value, number in values)

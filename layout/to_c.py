@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from description import Bits, Code, Constants, Description, Item, Struct
+from description import Bits, Code, Constants, Description, Item, Struct, digest_of
 from text import GENERATED, block_comment, upper
 
 # The compiler's own names: stdint.h is not there for BPF.
 _SCALAR = re.compile(r"\b([iu])(8|16|32|64)\b")
 
 _ACCESSORS = """\
-/* The value of a field in a word, and a word with nothing but a field: LAYOUT_GET(COOKIE_WORDS, cookie). */
-#define LAYOUT_GET(field, word) (((word) >> field##_SHIFT) & field##_MASK)
-#define LAYOUT_PUT(field, value) (((value) & field##_MASK) << field##_SHIFT)
+/* LAYOUT_GET(COOKIE_WORDS, cookie) is the value of some bits, LAYOUT_PUT(COOKIE_WORDS, 3) a word with nothing
+ * but these bits, LAYOUT_BITS(COOKIE_WORDS) one with all of them set. */
+#define LAYOUT_GET(bits, word) (((word) >> bits##_SHIFT) & bits##_MASK)
+#define LAYOUT_PUT(bits, value) (((value) & bits##_MASK) << bits##_SHIFT)
+#define LAYOUT_BITS(bits) (bits##_MASK << bits##_SHIFT)
 """
 
 
-def c_header(descriptions: Iterable[Description]) -> str:
+def c_header(descriptions: Sequence[Description]) -> str:
     """Returns the content of the header."""
-    parts = [f"/* {GENERATED.format(source='layout/*.toml')} */", "#ifndef JPROBE_LAYOUT_H"]
-    parts += ["#define JPROBE_LAYOUT_H", "", _ACCESSORS]
+    parts = [f"/* {GENERATED.format(source='the descriptions in layout/')} */", "#ifndef JPROBE_LAYOUT_H"]
+    digest = f"#define LAYOUT_DIGEST {digest_of(descriptions):#x}ULL"
+    parts += ["#define JPROBE_LAYOUT_H", "", _ACCESSORS, "/* Differs if any layout differs. */", digest, ""]
     for description in descriptions:
         items = description.items_for("c")
         if items:
@@ -81,18 +84,18 @@ def _bits(bits: Bits) -> list[str]:
 
 def _constants(constants: Constants) -> list[str]:
     lines = []
-    for name, value, doc in constants.values:
-        literal = f'"{value}"' if isinstance(value, str) else str(value)
-        lines += block_comment(doc, "\t" if constants.is_enum else "")
-        full = upper(constants.name, name)
+    for constant in constants.values:
+        literal = f'"{constant.value}"' if isinstance(constant.value, str) else str(constant.value)
+        lines += block_comment(constant.doc, "\t" if constants.is_enum else "")
+        full = upper(constants.name, constant.name)
         lines.append(f"\t{full} = {literal}," if constants.is_enum else f"#define {full} {literal}")
     return [f"enum {constants.name} {{", *lines, "};"] if constants.is_enum else lines
 
 
 def _code(code: Code) -> list[str]:
     lines = []
-    for name, offset, _, doc in code.instructions:
-        lines += block_comment(doc)
-        lines.append(f"#define {upper(code.name, name)} {offset}")
+    for instruction in code.instructions:
+        lines += block_comment(instruction.doc)
+        lines.append(f"#define {upper(code.name, instruction.name)} {instruction.offset}")
     content = ", ".join(f"{byte:#04x}" for byte in code.content)
     return [*lines, f"#define {upper(code.name, 'code')} {content}"]

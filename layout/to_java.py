@@ -76,7 +76,11 @@ def _bits(bits: Bits) -> list[str]:
 
 def _constants(constants: Constants) -> list[str]:
     lines = []
-    for name, value, doc in constants.values:
-        kind, literal = ("String", f'"{value}"') if isinstance(value, str) else ("int", str(value))
-        lines += _constant(doc, kind, name, literal)
+    for constant in constants.values:
+        kind, literal = (
+            ("String", f'"{constant.value}"')
+            if isinstance(constant.value, str)
+            else ("int", str(constant.value))
+        )
+        lines += _constant(constant.doc, kind, constant.name, literal)
     return lines

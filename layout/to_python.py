@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from description import SCALARS, Bits, Code, Constants, Description, Field, Item, Struct
+from description import SCALARS, Bits, Code, Constants, Description, Field, Item, Struct, digest_of
 from text import GENERATED, camel, hash_comment, upper
 
 _CTYPES = {name: f"ctypes.c_{'u' if name[0] == 'u' else ''}int{name[1:]}" for name in SCALARS}
 
 
-def python_package(descriptions: Iterable[Description]) -> dict[str, str]:
+def python_package(descriptions: Sequence[Description]) -> dict[str, str]:
     """Returns the content of each module by its file's name."""
-    modules = {"__init__.py": f'"""{GENERATED.format(source="layout/*.toml")}"""\n'}
+    digest = f"# Differs if any layout differs.\nDIGEST = {digest_of(descriptions):#x}\n"
+    about = f'"""{GENERATED.format(source="the descriptions in layout/")}"""\n\n'
+    modules = {"__init__.py": about + digest}
     for description in descriptions:
         items = description.items_for("python")
         parts = [line for item in items for line in ["", "", *_item(item)]]
@@ -106,13 +108,13 @@ def _bits(bits: Bits) -> list[str]:
 def _constants(constants: Constants) -> list[str]:
     return [
         line
-        for name, value, doc in constants.values
-        for line in _final(upper(constants.name, name), value, doc)
+        for constant in constants.values
+        for line in _final(upper(constants.name, constant.name), constant.value, constant.doc)
     ]
 
 
 def _code(code: Code) -> list[str]:
     lines = []
-    for name, offset, _, doc in code.instructions:
-        lines += _final(upper(code.name, name), offset, doc)
+    for instruction in code.instructions:
+        lines += _final(upper(code.name, instruction.name), instruction.offset, instruction.doc)
     return [*lines, f'{upper(code.name, "code")}: Final = bytes.fromhex("{code.content.hex()}")']
