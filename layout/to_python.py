@@ -69,6 +69,10 @@ def _struct(struct: Struct) -> list[str]:
         for number, element in enumerate(field.elements):
             offset = field.offset + number * (field.bytes // len(field.elements))
             lines += _final(upper(struct.name, element), offset)
+    columns = {f.name: f"<{f.base[0]}{SCALARS[f.base[:-2]]}" for f in closed if f.base[:-2] in SCALARS}
+    if columns:
+        about = "Elements of the arrays that the fields point to, as numpy names their types."
+        lines += _final(upper(struct.name, "arrays"), columns, about)
     if struct.is_word:
         used = [field for field in closed if not field.is_unused]
         lines += _pack(struct.name, [(field.name, 8 * field.offset) for field in used])
