@@ -16,10 +16,11 @@
 PYTHON := .venv/bin/python
 JAR := java-agent/build/libs/jprobe.jar
 GENERATED := collector/jprobe/v1/collector_pb2.py
+LAYOUT := build/layout/c/jprobe/layout.h
 NATIVE := $(foreach name,drain last_resort,$(patsubst %,build/native/linux-%/$(name).so,x86_64 aarch64))
 
 PROTOS := $(wildcard proto/jprobe/v1/*.proto)
-C_SOURCES := $(shell find java-agent/src bench bpf collector tests -name '*.[ch]')
+C_SOURCES := $(shell find java-agent/src bench bpf collector tests -name '*.[ch]' -not -path bpf/include/jprobe/\*)
 JAVA_SOURCES := $(shell find java-agent/src java-agent/licenses gradle java-agent/build.gradle -type f)
 
 # python3-bpfcc works with the distribution's own interpreter only.
@@ -53,7 +54,7 @@ INSTALL = if [ -n "$(strip $(1))" ]; then echo "installing $(strip $(1))" >&2; \
 
 .PHONY: build demo check test test-jdk21 nightly lint bench clean packages test-packages jdks install-stapsdt uninstall-stapsdt
 
-build: $(GENERATED) $(NATIVE) $(JAR)
+build: $(GENERATED) $(LAYOUT) $(NATIVE) $(JAR)
 
 packages:
 	@$(call INSTALL,$(call MISSING,$(PACKAGES)))
@@ -70,7 +71,12 @@ $(GENERATED): $(PROTOS) .venv/.installed
 	$(PYTHON) -m grpc_tools.protoc -I proto --python_out=collector --pyi_out=collector \
 		--grpc_python_out=collector $(PROTOS)
 
-$(JAR): $(JAVA_SOURCES) pyproject.toml LICENSE | packages
+# The layouts that languages share, for all of them: layout/README.md.
+$(LAYOUT): $(wildcard layout/*.toml layout/*.py) proto/jprobe/v1/probe.proto | packages
+	$(SYSTEM_PYTHON) layout/generate.py
+	@touch $@
+
+$(JAR): $(JAVA_SOURCES) $(LAYOUT) pyproject.toml LICENSE | packages
 	cd java-agent && $(GRADLE) jar targets
 	@touch $@
 
@@ -78,10 +84,10 @@ $(JAR): $(JAVA_SOURCES) pyproject.toml LICENSE | packages
 define NATIVE_BUILD
 	@mkdir -p $(@D)
 	$*-linux-gnu-gcc -std=c11 -O2 -fPIC -shared -nostdlib -fvisibility=hidden \
-		-Wall -Wextra -Werror -Wconversion -Wl,-z,relro,-z,now -s -o $@ $<
+		-Wall -Wextra -Werror -Wconversion -I build/layout/c -Wl,-z,relro,-z,now -s -o $@ $(filter %.c,$^)
 endef
 
-build/native/linux-%/drain.so: collector/jcollect/sources/bpf/drain.c | packages
+build/native/linux-%/drain.so: $(wildcard collector/jcollect/sources/bpf/c/*.[ch]) $(LAYOUT) | packages
 	$(NATIVE_BUILD)
 
 build/native/linux-%/last_resort.so: collector/jcollect/last_resort.c | packages
@@ -139,8 +145,8 @@ test-jdk21: build test-packages jdks
 	$(PYTEST) tests/integration
 
 lint: build
-	.venv/bin/ruff check collector tests bench
-	.venv/bin/ruff format --check collector tests bench
+	.venv/bin/ruff check collector layout tests bench
+	.venv/bin/ruff format --check collector layout tests bench
 	.venv/bin/mypy
 	.venv/bin/buf lint proto
 	.venv/bin/clang-format --dry-run -Werror $(C_SOURCES)
@@ -158,7 +164,7 @@ PREFIX := /usr/local
 INSTALL_LIB := $(DESTDIR)$(PREFIX)/lib
 INSTALL_INCLUDE := $(DESTDIR)$(PREFIX)/include
 
-$(STAPSDT): $(wildcard $(C_MAIN)/*/*.[ch]) gradle/native.gradle | packages
+$(STAPSDT): $(wildcard $(C_MAIN)/*/*.[ch]) $(LAYOUT) gradle/native.gradle | packages
 	cd java-agent && $(GRADLE) stapsdtLibrary_$(MACHINE)
 	@touch $@
 
@@ -178,4 +184,5 @@ uninstall-stapsdt:
 		$(INSTALL_LIB)/pkgconfig/libstapsdt.pc
 
 clean:
-	rm -rf .venv build java-agent/build java-agent/.gradle collector/jprobe
+	rm -rf .venv build java-agent/build java-agent/.gradle collector/jprobe collector/jcollect/layout \
+		bpf/include/jprobe

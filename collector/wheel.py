@@ -19,6 +19,13 @@ _BUILT = {
     },
 }
 
+# Part of the folders that the wheel has anyway; generated, so they can be missing.
+_GENERATED = (
+    "bpf/include/jprobe/layout.h",
+    "collector/jcollect/layout/__init__.py",
+    "collector/jprobe/v1/collector_pb2.py",
+)
+
 
 class BuiltHook(BuildHookInterface[Any]):
     """Adds the files before each build of a wheel."""
@@ -27,9 +34,9 @@ class BuiltHook(BuildHookInterface[Any]):
         """Raises FileNotFoundError if a file has not been built."""
         if version == "editable":
             return
-        for file, path_in_wheel in _BUILT.items():
+        for file in (*_BUILT, *_GENERATED):
             if not (Path(self.root) / file).is_file():
                 raise FileNotFoundError(
                     f"a part of the wheel is missing: there is no {file}; run make build first"
                 )
-            build_data["force_include"][file] = path_in_wheel
+        build_data["force_include"].update(_BUILT)

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import hostile_rpc
+from jcollect.layout.gate import GATE_SIZE
+from jcollect.layout.record import WORDS_MAX
+from jcollect.layout.stub_library import SLOT_BYTES, SLOT_SEMAPHORE_BYTES
 from jcollect.probes.faults import Faults
 from jcollect.probes.live import LiveProbe
 from jcollect.probes.manifest import decode_manifest
-from jcollect.probes.probe import MAX_WORDS, narrow, probes_of
+from jcollect.probes.probe import narrow, probes_of
 from jcollect.probes.stub_library import (
     MalformedLibraryError,
     StubLibrary,
@@ -33,12 +36,16 @@ def read_library(content: bytes) -> None:
         return
     text, semaphores = image.text, image.semaphores
     for probe in narrow(probes_of([StubLibrary(1, "/x", 0, image)]), ()):
-        assert text.address <= probe.location <= text.address + text.size - 32
-        assert semaphores.address <= probe.semaphore <= semaphores.address + semaphores.size - 2
+        assert text.address <= probe.location <= text.address + text.size - SLOT_BYTES
+        assert (
+            semaphores.address
+            <= probe.semaphore
+            <= semaphores.address + semaphores.size - SLOT_SEMAPHORE_BYTES
+        )
         assert semaphores.address + semaphores.size <= len(content)
         assert probe.slot < image.states.size
-        assert 192 * probe.gate < image.gates.size
-        assert 1 <= probe.words <= MAX_WORDS
+        assert GATE_SIZE * probe.gate < image.gates.size
+        assert 1 <= probe.words <= WORDS_MAX
         assert probe.string_mask < 1 << probe.words
         probe_message(LiveProbe(probe).describe()).SerializeToString()
 

@@ -27,6 +27,7 @@ from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SUBSCRIBE, Streams, ha
 from jcollect.view.summary import Summary
 from jprobe.v1 import collector_pb2, probe_pb2
 from received import EncodedPrinter
+from ring_image import string
 from served import PID, StillSource, described
 
 # Some have names that only a hostile target would choose.
@@ -217,7 +218,7 @@ def sound() -> dict[str, list[bytes]]:
         tid=[5, 6],
         thread=[7, 8],
         duration_nanos=[0, 2**64 - 1],
-        values=[42, 1 << 32 | 3],
+        values=[42, string(3)],
         text=b"abc",
     )
     text = probe_pb2.Value(name="x", java_type="String", type=probe_pb2.VALUE_TYPE_STRING, path="arg0")

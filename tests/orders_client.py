@@ -10,6 +10,7 @@ from collections import Counter
 
 import grpc
 
+from jcollect.layout.record import STRING_WORD_LENGTH_MASK, STRING_WORD_LENGTH_SHIFT, STRING_WORD_PRESENT
 from jprobe.v1 import collector_pb2, collector_pb2_grpc, probe_pb2
 
 PLACE = "(I)J"
@@ -63,10 +64,11 @@ class Client:
                 if value.type != probe_pb2.VALUE_TYPE_STRING:
                     signed = word - (1 << 64) if word >= 1 << 63 else word
                     self.sums[(*key, index)] += signed
-                elif word >> 32 == 0:
+                elif not word & STRING_WORD_PRESENT:
                     self.nulls[key] += 1
                 else:
-                    text = batch.text[text_end : text_end + (word & 0xFFFFFFFF)]
+                    size = word >> STRING_WORD_LENGTH_SHIFT & STRING_WORD_LENGTH_MASK
+                    text = batch.text[text_end : text_end + size]
                     text_end += len(text)
                     self.texts[key] += len(text)
                     if probe.kind == probe_pb2.PROBE_KIND_THROW:

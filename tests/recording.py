@@ -11,6 +11,12 @@ from dataclasses import dataclass
 
 import grpc
 
+from jcollect.layout.record import (
+    STRING_WORD_CUT,
+    STRING_WORD_LENGTH_MASK,
+    STRING_WORD_LENGTH_SHIFT,
+    STRING_WORD_PRESENT,
+)
 from jprobe.v1 import collector_pb2, collector_pb2_grpc, probe_pb2
 
 KIND_NAMES = {
@@ -19,8 +25,6 @@ KIND_NAMES = {
     probe_pb2.PROBE_KIND_THROW: "throw",
     probe_pb2.PROBE_KIND_MARK: "mark",
 }
-PRESENT = 1 << 32
-CUT = 1 << 34
 LOW_32_BITS = 0xFFFFFFFF
 
 
@@ -165,12 +169,13 @@ class Recording:
                 if value.type != probe_pb2.VALUE_TYPE_STRING:
                     decoded.append(word)
                     continue
-                size = word & LOW_32_BITS
+                size = word >> STRING_WORD_LENGTH_SHIFT & STRING_WORD_LENGTH_MASK
                 text = batch.text[text_end : text_end + size].decode()
                 text_end += size
-                assert word & ~LOW_32_BITS & ~CUT in (0, PRESENT), f"unreadable: {word:x}"
-                decoded.append(text if word & PRESENT else None)
-                if word & CUT:
+                state = word ^ size << STRING_WORD_LENGTH_SHIFT
+                assert state & ~STRING_WORD_CUT in (0, STRING_WORD_PRESENT), f"unreadable: {word:x}"
+                decoded.append(text if word & STRING_WORD_PRESENT else None)
+                if word & STRING_WORD_CUT:
                     cut.add(i)
             yield Event(probe, seq, time, tid, thread, duration, tuple(decoded), frozenset(cut))
         assert text_end == len(batch.text)

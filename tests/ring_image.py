@@ -1,4 +1,4 @@
-"""Records and rings built from named parts: what the handler writes, and the memory it lies in."""
+"""Records and rings built from named parts: what the BPF program writes, and the memory it lies in."""
 
 from __future__ import annotations
 
@@ -6,11 +6,29 @@ import mmap
 import os
 import struct
 
+from jcollect.layout.record import (
+    RING_LENGTH_BUSY,
+    RING_LENGTH_DISCARDED,
+    Record,
+    RingHeader,
+    pack_ring_length,
+    pack_string_word,
+)
 from jcollect.sources.bpf.ring import Ring
 
-BUSY, DISCARDED = 1 << 31, 1 << 30
-PRESENT, UNREADABLE, CUT = 1 << 32, 1 << 33, 1 << 34
+BUSY, DISCARDED = RING_LENGTH_BUSY, RING_LENGTH_DISCARDED
 TIME, TID = 1_000, 77
+
+
+def string(length: int, *, cut: bool = False, unreadable: bool = False) -> int:
+    """Returns the word of a string of that many bytes of text."""
+    return pack_string_word(length=length, present=1, unreadable=unreadable, cut=cut)
+
+
+def header(size: int, head: int = 0) -> bytes:
+    """Returns the header of a record of `size` bytes; `head` is what stands there beside the size."""
+    length = pack_ring_length(bytes=size, discarded=0, busy=0) | head
+    return bytes(RingHeader(length=length, page_offset=0xDEAD))
 
 
 def record(
@@ -23,11 +41,11 @@ def record(
     time: int = TIME,
     tid: int = TID,
 ) -> bytes:
-    """A record of `size` bytes, after the ring's header of 8; `head` is what stands there beside the size."""
-    body = struct.pack("<QIIIHH", time, tid, probe, len(text), len(words), flags)
+    """A record of `size` bytes, after its header; `head` is what stands there beside the size."""
+    body = bytes(Record(time=time, tid=tid, probe=probe, text=len(text), words=len(words), flags=flags))
     body += struct.pack(f"<{len(words)}Q", *words) + text
     assert len(body) <= size
-    return struct.pack("<II", size | head, 0xDEAD) + body.ljust(-(-size // 8) * 8, b"\xee")
+    return header(size, head) + body.ljust(-(-size // 8) * 8, b"\xee")
 
 
 class RingImage:

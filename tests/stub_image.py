@@ -1,7 +1,7 @@
 """Builds stub libraries from named parts, as manifest.proto has them, for tests.
 
-Nothing of the collector is used here: a reader that misunderstands the layout must not be
-confirmed by a writer with the same mistake.
+Nothing of the collector is used here but the generated layouts: a reader that misunderstands the
+file must not be confirmed by a writer with the same mistake.
 """
 
 from __future__ import annotations
@@ -9,12 +9,26 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+from jcollect.layout.gate import GATE_SIZE
+from jcollect.layout.record import WORDS_MAX
+from jcollect.layout.stub_library import (
+    SECTION_BASE,
+    SECTION_GATES,
+    SECTION_MANIFEST,
+    SECTION_NOTES,
+    SECTION_SEMAPHORES,
+    SECTION_STATES,
+    SECTION_STUBS,
+    SLOT_BYTES,
+    SLOT_SEMAPHORE_BYTES,
+    SLOT_STATE_BYTES,
+    STUB_LIBRARY_VERSION,
+    STUB_X86_64_CODE,
+)
 from jprobe.v1 import manifest_pb2, probe_pb2
 
 SEGMENT = 65536
-SLOT = 32
-GATE = 192
-STUB = bytes.fromhex("900f1f440000662e0f1f840000000000c3").ljust(SLOT, b"\xcc")
+STUB = STUB_X86_64_CODE.ljust(SLOT_BYTES, b"\xcc")
 REGISTERS = ("%rdi", "%rsi", "%rdx", "%rcx", "%r8", "%r9")
 
 Type = probe_pb2.ValueType
@@ -52,7 +66,7 @@ JAVA_NAMES = {
     UNSIGNED: "uint64",
 }
 SIZES = {BOOLEAN: "1", BYTE: "-1", SHORT: "-2", INT: "-4", LONG: "-8", CHAR: "2", FLOAT: "4", DOUBLE: "8"}
-MOST_IN_NOTE = 12
+MOST_IN_NOTE = WORDS_MAX - 1
 
 
 def value(name: str, value_type: Type, path: str = "") -> probe_pb2.Value:
@@ -110,7 +124,7 @@ class StubImage:
     methods: list[Method] = field(default_factory=list)
     generation: int = 1
     selectors: list[str] = field(default_factory=lambda: ["com.acme.**#*"])
-    version: int = 3
+    version: int = STUB_LIBRARY_VERSION
     state: int = probe_pb2.PROBE_STATE_DORMANT
     reverse_notes: bool = False
     manifest_bytes: bytes | None = None
@@ -179,8 +193,8 @@ class StubImage:
             text=STUB * max(slots, 1),
             names=self.names(),
             formats=self.argument_formats(),
-            states=bytes([self.state]) * slots,
-            gates=bytes(GATE * len(self.methods) if self.gate_bytes is None else self.gate_bytes),
+            states=bytes([self.state]) * slots * SLOT_STATE_BYTES,
+            gates=bytes(GATE_SIZE * len(self.methods) if self.gate_bytes is None else self.gate_bytes),
             manifest=manifest,
             reverse_notes=self.reverse_notes,
         )
@@ -221,7 +235,7 @@ def _link(
     strings_at = place(".dynstr", b"\0", 3, alloc, 1)
     build_id = _note(b"GNU\0", 3, bytes(range(20)))
     build_id_at = place(".note.gnu.build-id", build_id, 7, alloc, 4)
-    text_at = place(".text", text, 1, alloc | execute, 64)
+    text_at = place(SECTION_STUBS, text, 1, alloc | execute, 64)
     executable_end = len(image)
 
     dynamic = b"".join(
@@ -230,26 +244,27 @@ def _link(
     )
     image.extend(bytes(-len(image) % SEGMENT))
     writable_at = place(".dynamic", dynamic, 6, alloc | write, 8, 3)
-    probes_at = place(".probes", bytes(2 * max(len(names), 1)), 1, alloc | write, 2)
-    place(".jprobe.state", states, 1, alloc | write, 1)
-    place(".jprobe.gates", gates, 1, alloc | write, 64)
+    semaphores = bytes(SLOT_SEMAPHORE_BYTES * max(len(names), 1))
+    probes_at = place(SECTION_SEMAPHORES, semaphores, 1, alloc | write, SLOT_SEMAPHORE_BYTES)
+    place(SECTION_STATES, states, 1, alloc | write, 1)
+    place(SECTION_GATES, gates, 1, alloc | write, 64)
     writable_end = len(image)
 
     # Tools that know of prelinking correct addresses by where this is and where notes say that it is.
-    base_at = place(".stapsdt.base", b"\0", 1, 0, 1)
+    base_at = place(SECTION_BASE, b"\0", 1, 0, 1)
     notes = [
         _note(
             b"stapsdt\0",
             3,
-            struct.pack("<QQQ", text_at + SLOT * slot, base_at, probes_at + 2 * slot)
+            struct.pack("<QQQ", text_at + SLOT_BYTES * slot, base_at, probes_at + SLOT_SEMAPHORE_BYTES * slot)
             + f"{provider}\0{name}\0{arguments}\0".encode(),
         )
         for slot, ((provider, name), arguments) in enumerate(zip(names, formats, strict=True))
     ]
     if reverse_notes:
         notes.reverse()
-    place(".note.stapsdt", b"".join(notes), 7, 0, 4)
-    place(".jprobe.manifest", manifest, 1, 0, 1)
+    place(SECTION_NOTES, b"".join(notes), 7, 0, 4)
+    place(SECTION_MANIFEST, manifest, 1, 0, 1)
 
     string_table = b"\0"
     name_offsets = []

@@ -17,14 +17,23 @@ from typing import IO, Any
 import pytest
 
 from conditions import wait_until
+from jcollect.layout.gate import (
+    GATE_ENTRY,
+    GATE_PROBE_FILTERED,
+    GATE_RETURN,
+    GATE_THROW,
+)
 from stub_image import StubImage
 
 JCOLLECT = str(Path(sys.executable).parent / "jcollect")
 TARGET_SOURCE = Path(__file__).parent / "collector_target" / "target.c"
 DEADLINE = 20.0
+LAYOUT_HEADERS = f"-I{Path(__file__).parents[2]}/build/layout/c"
 
-# Words of a gate that count the calls that were held back from a probe; and after each, those throttled.
-ENTRY_HELD, RETURN_HELD, THROW_HELD = 10, 14, 18
+# Offsets in a gate of the counts of filtered calls.
+ENTRY_HELD, RETURN_HELD, THROW_HELD = (
+    probe + GATE_PROBE_FILTERED for probe in (GATE_ENTRY, GATE_RETURN, GATE_THROW)
+)
 
 
 @dataclass
@@ -46,9 +55,9 @@ class Target:
     def fire(self, threads: int, calls: int) -> None:
         assert self.say(f"fire {threads} {calls}") == "fired"
 
-    def hold(self, method: int, word: int, calls: int, library: int = 0) -> None:
-        """Adds to a word of the method's gate (the end of manifest.proto)."""
-        assert self.say(f"hold {method} {word} {calls} {library}") == "held"
+    def hold(self, method: int, offset: int, calls: int, library: int = 0) -> None:
+        """Adds to a word of the method's gate, at an offset in bytes (layout/gate.toml)."""
+        assert self.say(f"hold {method} {offset} {calls} {library}") == "held"
 
     def load(self, image: StubImage, *patterns: str, name: str = "jprobe-1/2.so") -> Path:
         """Loads one more stub library."""
@@ -247,7 +256,19 @@ class Bench:
 def target_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     binary = tmp_path_factory.mktemp("target") / "target"
     subprocess.run(
-        ["gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", binary, TARGET_SOURCE], check=True
+        [
+            "gcc",
+            "-O1",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-pthread",
+            LAYOUT_HEADERS,
+            "-o",
+            binary,
+            TARGET_SOURCE,
+        ],
+        check=True,
     )
     return binary
 

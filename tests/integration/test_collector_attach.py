@@ -15,6 +15,7 @@ from collector_fixtures import ENTRY_HELD, JCOLLECT, RETURN_HELD, THROW_HELD, Be
 
 from conditions import require_bpf, wait_until
 from jcollect.hub.items import Loss, LossStage, Schema
+from jcollect.layout.gate import GATE_WINDOW
 from jcollect.probes.process import find_process
 from jcollect.rpc.address import parse_address
 from jcollect.rpc.client import Client
@@ -307,7 +308,7 @@ def test_what_the_process_holds_back_while_attached_is_in_the_books(bench: Bench
     target.hold(1, RETURN_HELD, 19)
     target.hold(1, THROW_HELD, 23)
     target.hold(0, RETURN_HELD, 1009)  # of a probe that was not asked for
-    target.hold(2, 4, 1013)  # of no probe: the limit's own count
+    target.hold(2, GATE_WINDOW, 1013)  # of no probe: the limit's own count
     listed = Client(parse_address(str(target.pid))).list_probes(())
     assert {(p.method, p.name): p.filtered for p in listed} == {
         ("m0", "m0__entry"): 13,

@@ -10,6 +10,7 @@ import pytest
 from collector_fixtures import JCOLLECT, RETURN_HELD, Bench
 
 from conditions import require_bpf
+from jcollect.layout.gate import GATE_EVERY, GATE_LEAST_DURATION, GATE_LIMIT
 from jcollect.rpc.address import parse_address
 from jcollect.rpc.client import Client
 from jprobe.v1.manifest_pb2 import Untraceable
@@ -335,9 +336,9 @@ def test_conditions_and_captured_paths_are_listed_with_what_was_held_back(bench:
 def test_a_gate_that_lets_not_everything_pass_is_listed_as_it_is_now(bench: Bench) -> None:
     methods = [Method("a.B", name, (LONG,), kinds=(ENTRY,), condition="every 7") for name in ("set", "open")]
     target = bench.target(StubImage(methods), "nt", "nt")
-    for word, number in enumerate((20_000_001, 100, 20)):
-        target.hold(0, word, number)
-    target.hold(1, 1, 1)
+    for offset, number in ((GATE_LEAST_DURATION, 20_000_001), (GATE_EVERY, 100), (GATE_LIMIT, 20)):
+        target.hold(0, offset, number)
+    target.hold(1, GATE_EVERY, 1)
     table = bench.run("probes", target.pid).stdout.splitlines()
     assert table[1].endswith("a.B#set()V long arg0 every 7 [now: duration > 20ms every 100 at most 20/s]")
     assert table[2].endswith("a.B#open()V long arg0 every 7")

@@ -16,6 +16,8 @@ from elftools.elf.elffile import ELFFile
 
 from conditions import require_bpf, wait_until
 from java_target import ROOT, Process, end_bpftrace, run
+from jcollect.layout.gate import GATE_SIZE
+from jcollect.layout.stub_library import SECTION_GATES, SECTION_MANIFEST, SECTION_STATES
 from jcollect.probes.stub_library import find_stub_mappings
 from jcollect.procfs.maps import Mapping, read_maps
 from jprobe.v1 import manifest_pb2, probe_pb2
@@ -114,7 +116,7 @@ def libraries(program: Process) -> list[Library]:
         with open(file, "rb") as stream:
             elf = ELFFile(stream)
             sections = {part.name: (part["sh_offset"], part["sh_size"]) for part in elf.iter_sections()}
-            data = elf.get_section_by_name(".jprobe.manifest").data()
+            data = elf.get_section_by_name(SECTION_MANIFEST).data()
         if not mapping.deleted:
             file = mapping.path
         elif open_files := [
@@ -249,9 +251,9 @@ def test_the_manifest_says_what_the_probes_are(
         ("float32", probe_pb2.VALUE_TYPE_FLOAT),
         ("string", probe_pb2.VALUE_TYPE_STRING),
     ]
-    assert first.sections[".jprobe.gates"][1] == 2 * 192
+    assert first.sections[SECTION_GATES][1] == 2 * GATE_SIZE
     with open(f"/proc/{program.pid}/mem", "rb") as memory:
-        memory.seek(first.mapping.start + first.sections[".jprobe.state"][0])
+        memory.seek(first.mapping.start + first.sections[SECTION_STATES][0])
         assert list(memory.read(2)) == [probe_pb2.PROBE_STATE_ARMED] * 2
     assert second.manifest.generation == 2
     assert [method.method for method in second.manifest.methods] == ["later"]

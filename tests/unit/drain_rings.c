@@ -2,15 +2,20 @@
  *
  * Drains the rings that stdin has, each in memory of just its size, for test_drain.py: the number
  * of probe ids and their table, then for each ring its size, both positions and its data. Prints
- * how many events came out and how many records made no sense, the sum of all values and threads,
+ * how many events came out and how many records were malformed, the sum of all values and threads,
  * and the bytes of text. The drain itself is part of this program.
  */
-#include "../../collector/jcollect/sources/bpf/drain.c"
+#include <drain.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { EVENTS = 5, RECORDS = 7, TEXT = MOST_RECORD_BYTES, ARENA = 2 * MOST_RECORD_BYTES };
+enum {
+	EVENTS = 5,
+	RECORDS = 7,
+	TEXT = RECORD_LIMITS_MAX_BYTES,
+	ARENA = 2 * RECORD_LIMITS_MAX_BYTES
+};
 
 static int read_words(uint64_t *words, size_t count)
 {
@@ -26,9 +31,9 @@ static void *room(size_t count, size_t size)
 	return memory;
 }
 
-static struct drain new_drain(const struct probe *probes, uint64_t capacity)
+static struct drain_state new_drain(const struct probe_row *probes, uint64_t capacity)
 {
-	return (struct drain){
+	return (struct drain_state){
 		.probes = probes,
 		.capacity = capacity,
 		.most_records = RECORDS,
@@ -37,36 +42,36 @@ static struct drain new_drain(const struct probe *probes, uint64_t capacity)
 		.arena_bytes = ARENA,
 		.arena = room(ARENA, 1),
 		.other_arena = room(ARENA, 1),
-		.staged = room(ARENA / 32, sizeof(struct staged)),
-		.spare = room(ARENA / 32, sizeof(struct staged)),
+		.staged = room(ARENA / (RECORD_SIZE + 8), sizeof(struct staged)),
+		.spare = room(ARENA / (RECORD_SIZE + 8), sizeof(struct staged)),
 		.seq = room(EVENTS, 8),
 		.time = room(EVENTS, 8),
 		.probe = room(EVENTS, 4),
 		.tid = room(EVENTS, 4),
 		.thread = room(EVENTS, 8),
 		.duration = room(EVENTS, 8),
-		.values = room(EVENTS * 12, 8),
+		.values = room(EVENTS * (WORDS_MAX - 1), 8),
 		.text = room(TEXT, 1),
 		.value_counts = room(EVENTS, 4),
 		.text_sizes = room(EVENTS, 4),
-		.senseless = room(RECORDS, 4),
+		.malformed = room(RECORDS, 4),
 	};
 }
 
-static void free_drain(struct drain *drain)
+static void free_drain(struct drain_state *drain)
 {
 	void *rooms[] = {drain->arena,	    drain->other_arena,	 drain->staged,	  drain->spare,
 			 drain->seq,	    drain->time,	 drain->probe,	  drain->tid,
 			 drain->thread,	    drain->duration,	 drain->values,	  drain->text,
-			 drain->text_sizes, drain->value_counts, drain->senseless};
+			 drain->text_sizes, drain->value_counts, drain->malformed};
 
 	for (size_t i = 0; i < sizeof(rooms) / sizeof(*rooms); i++)
 		free(rooms[i]);
 }
 
-static void drain_one(struct drain *drain, const struct ring *ring)
+static void drain_one(struct drain_state *drain, const struct ring_memory *ring)
 {
-	uint64_t events = 0, senseless = 0, sum = 0, text = 0, until = 0;
+	uint64_t events = 0, malformed = 0, sum = 0, text = 0, until = 0;
 	int result;
 
 	do {
@@ -74,22 +79,22 @@ static void drain_one(struct drain *drain, const struct ring *ring)
 		until = until ? 0 : UINT64_MAX;
 		result = jprobe_drain(drain, ring, until);
 		events += drain->event_count;
-		senseless += drain->senseless_count;
+		malformed += drain->malformed_count;
 		text += drain->text_bytes;
 		for (uint64_t i = 0; i < drain->event_count; i++)
 			sum += drain->thread[i];
 		for (uint64_t i = 0; i < drain->values_count; i++)
 			sum += drain->values[i];
-	} while (result == MORE || drain->first < drain->end);
-	printf("%llu %llu %llu %llu\n", (unsigned long long)events, (unsigned long long)senseless,
+	} while (result == DRAIN_MORE || drain->first < drain->end);
+	printf("%llu %llu %llu %llu\n", (unsigned long long)events, (unsigned long long)malformed,
 	       (unsigned long long)sum, (unsigned long long)text);
 }
 
 int main(void)
 {
 	uint64_t capacity, head[3];
-	struct probe *probes;
-	struct drain drain;
+	struct probe_row *probes;
+	struct drain_state drain;
 
 	if (!read_words(&capacity, 1))
 		return 1;
@@ -100,8 +105,10 @@ int main(void)
 	while (read_words(head, 3)) {
 		uint64_t *positions = room(2, sizeof(*positions));
 		unsigned char *data = room(1, head[0]);
-		struct ring ring = {(_Atomic uint64_t *)&positions[0],
-				    (const _Atomic uint64_t *)&positions[1], data, head[0]};
+		struct ring_memory ring = {.consumer = &positions[0],
+					   .producer = &positions[1],
+					   .data = data,
+					   .bytes = head[0]};
 
 		memcpy(positions, head + 1, 2 * sizeof(*positions));
 		if (fread(data, 1, head[0], stdin) != head[0])

@@ -1,4 +1,4 @@
-"""drain.c against a decoder in plain Python that says the same slowly, on rings of every kind of content."""
+"""The drain against a slow decoder in plain Python, on ring buffers with every kind of content."""
 
 from __future__ import annotations
 
@@ -22,6 +22,20 @@ from jcollect.errors import JcollectError
 from jcollect.hub.accounts import Accounts
 from jcollect.hub.hub import Hub, Subscription
 from jcollect.hub.reader import Reader
+from jcollect.layout import DIGEST
+from jcollect.layout.record import (
+    RECORD_LIMITS_MAX_BYTES,
+    RECORD_SIZE,
+    RING_HEADER_SIZE,
+    RING_LENGTH_BYTES_MASK,
+    STRING_WORD_CUT,
+    STRING_WORD_LENGTH_MASK,
+    STRING_WORD_LENGTH_SHIFT,
+    STRING_WORD_PRESENT,
+    STRING_WORD_UNREADABLE,
+    Record,
+    RingHeader,
+)
 from jcollect.probes.probe import TIMED_KINDS, probes_of
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
 from jcollect.sources.bpf.record import RecordDecoder
@@ -29,10 +43,11 @@ from jcollect.sources.columns import Columns
 from jcollect.workers import Failures
 from jprobe.v1 import probe_pb2
 from received import batches, received
-from ring_image import BUSY, CUT, DISCARDED, PRESENT, UNREADABLE, RingImage, record
+from ring_image import BUSY, DISCARDED, RingImage, header, record, string
 from stub_image import DOUBLE, INT, STRING, Method, StubImage
 
 ROOT = Path(__file__).resolve().parents[2]
+DRAIN = "collector/jcollect/sources/bpf/c"
 # Beside those of test_stream: the most strings and the most words that there can be.
 PROBES = probes_of(
     [
@@ -50,7 +65,7 @@ PROBES = probes_of(
     ]
 )  # fmt: skip
 CAPACITY = len(PROBES) + 2  # The last two are not given out.
-SIZES = (0, 16, 24, 56, 57, 60, 120, 248, 504, 1208, 12472)
+SIZES = (0, 16, RECORD_SIZE, 56, 57, 60, 120, 248, 504, 1208, 12472)
 
 
 @dataclass(frozen=True)
@@ -67,37 +82,41 @@ class Event:
 
 
 def decode_slowly(body: bytes) -> Event | int:
-    """What a record means by record.py and events.c; a probe id where it makes no sense."""
-    if len(body) < 24:
+    """Returns what a record says, or a probe ID if it is malformed."""
+    if len(body) < RECORD_SIZE:
         return CAPACITY - 1
-    when, tid, id, text_size, count, flags = struct.unpack_from("<QIIIHH", body)
+    record = Record.from_buffer_copy(body)
+    id = record.probe
     if id >= len(PROBES):
         return min(id, CAPACITY - 1)
     probe = PROBES[id]
-    if flags or count != probe.words or 24 + 8 * count + text_size > min(len(body), 16384):
+    at = RECORD_SIZE + 8 * record.words
+    end = at + record.text
+    if record.flags or record.words != probe.words or end > min(len(body), RECORD_LIMITS_MAX_BYTES):
         return id
-    words = list(struct.unpack_from(f"<{count}Q", body, 24))
-    at = 24 + 8 * count
-    end = at + text_size
+    words = list(struct.unpack_from(f"<{record.words}Q", body, RECORD_SIZE))
     text = b""
     for i, value in enumerate(probe.values, probe.first_value):
         if value.type != probe_pb2.VALUE_TYPE_STRING:
             continue
-        length, state = words[i] & 0xFFFFFFFF, words[i] >> 32
+        length = words[i] >> STRING_WORD_LENGTH_SHIFT & STRING_WORD_LENGTH_MASK
+        state = words[i] ^ length << STRING_WORD_LENGTH_SHIFT
+        known = STRING_WORD_PRESENT | STRING_WORD_UNREADABLE | STRING_WORD_CUT
         is_null = words[i] == 0
-        is_whole = state & 1 and state < 8 and not (state & 2 and length)
+        is_whole = state & STRING_WORD_PRESENT and not state & ~known
+        is_whole = is_whole and not (state & STRING_WORD_UNREADABLE and length)
         if not (is_null or is_whole) or at + length > end:
             return id
         one = body[at : at + length].replace(b"\xc0\x80", b"\0")
         at += length
         text += one
-        words[i] = state << 32 | len(one)
+        words[i] = state | len(one) << STRING_WORD_LENGTH_SHIFT
     if at != end:
         return id
     return Event(
-        when,
+        record.time,
         id,
-        tid,
+        record.tid,
         words[-1],
         words[0] if probe.kind in TIMED_KINDS else 0,
         tuple(words[probe.first_value : probe.first_value + len(probe.values)]),
@@ -108,14 +127,15 @@ def decode_slowly(body: bytes) -> Event | int:
 def records_of(data: bytes) -> list[bytes]:
     """The bodies of what lies in a ring from its start on, up to what is busy or torn."""
     found, at = [], 0
-    while at + 8 <= len(data):
-        head = int.from_bytes(data[at : at + 4], "little")
-        length = head & ~(BUSY | DISCARDED)
-        end = at + 8 + -(-length // 8) * 8
+    while at + RING_HEADER_SIZE <= len(data):
+        head = RingHeader.from_buffer_copy(data, at).length
+        length = head & RING_LENGTH_BYTES_MASK
+        start = at + RING_HEADER_SIZE
+        end = start + -(-length // 8) * 8
         if head & BUSY or end > len(data):
             break
         if not head & DISCARDED:
-            found.append(data[at + 8 : at + 8 + length])
+            found.append(data[start : start + length])
         at = end
     return found
 
@@ -175,9 +195,9 @@ def sensible_records(draw: st.DrawFn) -> bytes:
         what = draw(st.sampled_from(["text", "null", "unreadable"]))
         one = draw(TEXTS) if what == "text" else b""
         text += one
-        cut = draw(st.sampled_from([0, CUT]))
-        words.append({"text": PRESENT | cut | len(one), "null": 0, "unreadable": PRESENT | UNREADABLE}[what])
-    size = 24 + 8 * len(words) + len(text) + draw(st.integers(0, 9))
+        whole = string(len(one), cut=draw(st.booleans()))
+        words.append({"text": whole, "null": 0, "unreadable": string(0, unreadable=True)}[what])
+    size = RECORD_SIZE + 8 * len(words) + len(text) + draw(st.integers(0, 9))
     when, tid = draw(st.integers(0, 20)), draw(st.integers(0, 2))
     return record(
         size, probe.id, words, text, time=when, tid=tid, head=draw(st.sampled_from([0, 0, 0, DISCARDED]))
@@ -189,7 +209,8 @@ def spoiled_records(draw: st.DrawFn) -> bytes:
     """Like those that make sense, with a few bytes changed anywhere behind the ring's header."""
     spoiled = bytearray(draw(sensible_records()))
     for _ in range(draw(st.integers(1, 3))):
-        spoiled[draw(st.integers(8, len(spoiled) - 1))] = draw(st.sampled_from([0, 1, 2, 8, 0x80, 0xFF]))
+        place = draw(st.integers(RING_HEADER_SIZE, len(spoiled) - 1))
+        spoiled[place] = draw(st.sampled_from([0, 1, 2, 8, 0x80, 0xFF]))
     return bytes(spoiled)
 
 
@@ -197,7 +218,7 @@ def spoiled_records(draw: st.DrawFn) -> bytes:
 def senseless_records(draw: st.DrawFn) -> bytes:
     size = draw(st.sampled_from(SIZES))
     content = draw(st.binary(max_size=size))
-    return struct.pack("<II", size, 0) + content.ljust(-(-size // 8) * 8, b"\0")
+    return header(size) + content.ljust(-(-size // 8) * 8, b"\0")
 
 
 RECORDS = st.lists(
@@ -283,17 +304,21 @@ def test_a_torn_ring_is_read_up_to_there_and_an_error_then(until: int) -> None:
             decoder.drain(image.ring, until)
 
 
-@pytest.mark.parametrize("length", [0, 23, 24, 47, 50, 51])
+PLACED_BYTES = RECORD_SIZE + 3 * 8 + 3  # Three words, and a text of three bytes.
+
+
+@pytest.mark.parametrize(
+    "length", [0, RECORD_SIZE - 1, RECORD_SIZE, RECORD_SIZE + 23, PLACED_BYTES - 1, PLACED_BYTES]
+)
 def test_a_record_that_is_shorter_than_it_says_makes_no_sense(length: int) -> None:
-    """PLACED takes 51 bytes: 24, three words, and a text of three."""
-    cut = struct.pack("<II", length, 0) + PLACED[8 : 8 + -(-length // 8) * 8]
+    cut = header(length) + PLACED[RING_HEADER_SIZE : RING_HEADER_SIZE + -(-length // 8) * 8]
     with RingImage(cut, RETURNED) as image:
         events, senseless = drain_all(new_decoder(), image, 1 << 63)
-    if length == 51:
+    if length == PLACED_BYTES:
         assert [event.probe for event in events] == [0, 1]
     else:
         assert [event.probe for event in events] == [1]
-        assert senseless == [0 if length >= 24 else CAPACITY - 1]
+        assert senseless == [0 if length >= RECORD_SIZE else CAPACITY - 1]
 
 
 def at(when: int, tid: int = 1) -> bytes:
@@ -307,8 +332,8 @@ def test_of_equal_times_the_ring_decides() -> None:
 
 
 def test_what_there_is_no_room_to_hold_back_is_published_in_order_all_the_same() -> None:
-    # MemoryBudget for 47 records of 56 bytes and one of the greatest.
-    decoder = new_decoder(arena_bytes=16384 + 47 * 48, most_events=16)
+    # Space for 47 records of three words and one of the largest.
+    decoder = new_decoder(arena_bytes=RECORD_LIMITS_MAX_BYTES + 47 * (RECORD_SIZE + 3 * 8), most_events=16)
     times = np.random.default_rng(1).permutation(1009).tolist()
     with RingImage(*map(at, times)) as image:
         events, senseless = drain_all(decoder, image, 0)
@@ -329,9 +354,8 @@ def test_a_missing_shared_object_says_what_to_do(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_shared_object_of_other_sources_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    source = (ROOT / "collector/jcollect/sources/bpf/drain.c").read_text()
     other = tmp_path / "other.c"
-    other.write_text(source.replace("uint64_t newest;", "uint64_t newest, more;"))
+    other.write_text(f"const unsigned long long jprobe_layout_digest = {DIGEST ^ 1}ull;")
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "drain.so", other], check=True)
     monkeypatch.setattr(drain_module, "find_built", lambda *_: tmp_path / "drain.so")
     with pytest.raises(JcollectError, match="was built from another version's"):
@@ -346,7 +370,9 @@ def test_it_is_clean_under_the_sanitizers(tmp_path: Path) -> None:
     program = tmp_path / "drain_rings"
     command = ["gcc", "-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-Wconversion"]
     options = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-o", program]
-    subprocess.run([*command, *options, Path(__file__).with_name("drain_rings.c")], check=True)
+    sources = [Path(__file__).with_name("drain_rings.c"), *(ROOT / DRAIN).glob("*.c")]
+    includes = ["-I", ROOT / "build/layout/c", "-I", ROOT / DRAIN]
+    subprocess.run([*command, *includes, *options, *sources], check=True)
     rings = hostile_rings(np.random.default_rng(104729), 499)
     table = new_decoder()._arrays["probes"].tobytes()
     lines = [struct.pack("<Q", CAPACITY), table]
@@ -370,8 +396,8 @@ def test_it_is_clean_under_the_sanitizers(tmp_path: Path) -> None:
 def hostile_rings(dice: np.random.Generator, count: int) -> list[tuple[bytes, int, int]]:
     """Data of a power of two of bytes, and positions: sane, spoiled, and plain noise."""
     rings = []
-    sane = [PLACED, RETURNED, record(504, 3, [4 | PRESENT, 7, 0, 1, 2, 3, 11], b"\xc5\xbc\xc0\x80")]
-    sane.append(record(120, 0, [5, PRESENT | UNREADABLE, 9], head=DISCARDED))
+    sane = [PLACED, RETURNED, record(504, 3, [string(4), 7, 0, 1, 2, 3, 11], b"\xc5\xbc\xc0\x80")]
+    sane.append(record(120, 0, [5, string(0, unreadable=True), 9], head=DISCARDED))
     for number in range(count):
         data = bytearray(4096)
         used = 0

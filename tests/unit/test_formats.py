@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from jcollect.errors import JcollectError
+from jcollect.layout.stub_library import pack_absence
 from jcollect.rpc.address import parse_address
 from jcollect.sources.columns import Columns
 from jcollect.view.formats import compact_line, duration_text, json_line
@@ -20,8 +21,8 @@ from jcollect.view.histogram import BUCKETS, Histograms, bucket_of, middle_of
 from jcollect.view.rows import Absent, Row, RowDecoder
 from jcollect.view.summary import Summary
 from jprobe.v1 import collector_pb2, probe_pb2
+from ring_image import string
 
-PRESENT, UNREADABLE, CUT = 1 << 32, 1 << 33, 1 << 34
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -83,18 +84,18 @@ def test_the_json_line_of_a_return_is_as_documented() -> None:
 
 
 def test_the_json_line_of_an_entry_has_args_in_place_of_duration_and_value() -> None:
-    line = json_line(row(probe(1, 5, 9), [42, 3 | PRESENT], b"abc"))
+    line = json_line(row(probe(1, 5, 9), [42, string(3)], b"abc"))
     assert line.endswith('"kind":"entry","args":[42,"abc"],"seq":17}')
 
 
 def test_the_json_line_of_a_throw_has_the_exception() -> None:
-    line = json_line(row(probe(3, 9), [5 | PRESENT], b"a.b.C", duration=5))
+    line = json_line(row(probe(3, 9), [string(5)], b"a.b.C", duration=5))
     assert line.endswith('"kind":"throw","duration_ns":5,"exception":"a.b.C","seq":17}')
 
 
 def test_captured_values_are_an_object_of_their_own() -> None:
     entry = probe(1, 5, 9, asked="id city")
-    assert json_line(row(entry, [42, 3 | PRESENT], b"abc")).endswith(
+    assert json_line(row(entry, [42, string(3)], b"abc")).endswith(
         '"kind":"entry","args":[],"captures":{"id":42,"city":"abc"},"seq":17}'
     )
     back = probe(2, 1, 5, asked="id")
@@ -102,7 +103,7 @@ def test_captured_values_are_an_object_of_their_own() -> None:
         '"duration_ns":7,"value":true,"captures":{"id":42},"seq":17}'
     )
     throw = probe(3, 9, 9, asked="city")
-    assert json_line(row(throw, [5 | PRESENT, 2 | PRESENT], b"a.b.Cxy", duration=7)).endswith(
+    assert json_line(row(throw, [string(5), string(2)], b"a.b.Cxy", duration=7)).endswith(
         '"exception":"a.b.C","captures":{"city":"xy"},"seq":17}'
     )
     assert "captures" not in json_line(row(probe(1, 5), [42]))
@@ -111,37 +112,37 @@ def test_captured_values_are_an_object_of_their_own() -> None:
 def test_a_value_that_there_is_not_says_why() -> None:
     described = probe(2, 1, 5, 9, 10, 11, asked="id city lines")
     words = [1, 0, 0, 0]
-    line = json_line(row(described, [*words, 1 << 1 | 1 << 18 | 1 << 3], duration=7))
+    line = json_line(row(described, [*words, pack_absence(null=1 << 1, threw=1 << 2) | 1 << 3], duration=7))
     assert line.endswith(
         '"value":true,"captures":{"id":{"absent":"null"},"city":{"absent":"exception"},'
         '"lines":{"absent":"null"}},"seq":17}'
     )
     line = json_line(row(described, [*words, 0], duration=7))
     assert line.endswith('"value":true,"captures":{"id":0,"city":null,"lines":null},"seq":17}')
-    compact = compact_line(row(described, [*words, 1 << 1 | 1 << 18], duration=7))
+    compact = compact_line(row(described, [*words, pack_absence(null=1 << 1, threw=1 << 2)], duration=7))
     assert compact.endswith("return 7ns true id=<absent: null> city=<absent: exception> lines=null")
 
 
 def test_texts_of_absent_values_do_not_shift_those_of_others() -> None:
     described = probe(1, 9, 9, 11, asked="a b")
-    decoded = row(described, [0, 2 | PRESENT, 1], b"bb")
+    decoded = row(described, [0, string(2), 1], b"bb")
     assert decoded.captures == {"a": Absent("null"), "b": "bb"}
     assert decoded.values == ()
 
 
 def test_a_string_that_was_cut_says_so() -> None:
-    assert value_in_json(9, 3 | PRESENT | CUT, b"abc") == '{"text":"abc","cut":true}'
-    cut = row(probe(1, 9, 9), [3 | PRESENT | CUT, 1 | PRESENT], b"abcd")
+    assert value_in_json(9, string(3, cut=True), b"abc") == '{"text":"abc","cut":true}'
+    cut = row(probe(1, 9, 9), [string(3, cut=True), string(1)], b"abcd")
     assert compact_line(cut).endswith('entry ("abc"…, "d")')
 
 
 def test_captured_values_have_names_in_compact_lines() -> None:
     entry = probe(1, 5, 9, asked="id city")
-    assert compact_line(row(entry, [42, 3 | PRESENT], b"abc")).endswith('place entry (id=42, city="abc")')
+    assert compact_line(row(entry, [42, string(3)], b"abc")).endswith('place entry (id=42, city="abc")')
     void = probe(2, 9, asked="city")
-    assert compact_line(row(void, [3 | PRESENT | CUT], b"abc", 7)).endswith('return 7ns city="abc"…')
+    assert compact_line(row(void, [string(3, cut=True)], b"abc", 7)).endswith('return 7ns city="abc"…')
     throw = probe(3, 9, 5, asked="\x1b[2J")
-    assert compact_line(row(throw, [5 | PRESENT, 8], b"a.b.C", 7)).endswith("throw 7ns a.b.C \\x1b[2J=8")
+    assert compact_line(row(throw, [string(5), 8], b"a.b.C", 7)).endswith("throw 7ns a.b.C \\x1b[2J=8")
 
 
 def test_a_void_return_is_null() -> None:
@@ -151,7 +152,7 @@ def test_a_void_return_is_null() -> None:
 
 
 def test_a_return_of_which_only_paths_are_captured_has_no_value_of_its_own() -> None:
-    line = json.loads(json_line(row(probe(2, 9, asked="city"), [3 | PRESENT], b"abc")))
+    line = json.loads(json_line(row(probe(2, 9, asked="city"), [string(3)], b"abc")))
     assert line["captures"] == {"city": "abc"}
     assert "value" not in line
 
@@ -183,8 +184,8 @@ def double_bits(value: float) -> int:
         (8, double_bits(-math.inf), '"-Infinity"'),
         (8, double_bits(math.inf), '"Infinity"'),
         (9, 0, "null"),
-        (9, PRESENT, '""'),
-        (9, PRESENT | UNREADABLE, '{"unreadable":true}'),
+        (9, string(0), '""'),
+        (9, string(0, unreadable=True), '{"unreadable":true}'),
         (10, 0, "null"),
         (10, 0x1B2C3D4E, '"java.util.List@1b2c3d4e"'),
         (10, 0xF, '"java.util.List@f"'),
@@ -204,29 +205,29 @@ def test_compact_lines_are_for_people() -> None:
     assert compact_line(row(probe(2, 1), [1], duration=1834)) == (
         "10:00:00.123456 4720/31 com.acme.Orders#place return 1.83us true"
     )
-    assert compact_line(row(probe(1, 5, 9, 9), [42, 3 | PRESENT, 0], b"abc")).endswith(
+    assert compact_line(row(probe(1, 5, 9, 9), [42, string(3), 0], b"abc")).endswith(
         'place entry (42, "abc", null)'
     )
-    assert compact_line(row(probe(3, 9), [5 | PRESENT], b"a.b.C", duration=7)).endswith("throw 7ns a.b.C")
+    assert compact_line(row(probe(3, 9), [string(5)], b"a.b.C", duration=7)).endswith("throw 7ns a.b.C")
     assert compact_line(row(probe(2), [], duration=7)).endswith("return 7ns")
 
 
 def test_nothing_from_the_target_can_act_on_a_terminal() -> None:
     nasty = "\x1b[2Jrm\r\n\t\x00\x9b31m\u202e\u2028\x7f"
-    line = compact_line(row(probe(1, 9), [len(nasty.encode()) | PRESENT], nasty.encode()))
+    line = compact_line(row(probe(1, 9), [string(len(nasty.encode()))], nasty.encode()))
     assert line.endswith('("\\x1b[2Jrm\\r\\n\\t\\x00\\x9b31m\\u202e\\u2028\\x7f")')
 
 
 def test_nothing_from_the_target_can_act_on_a_terminal_from_within_json() -> None:
     nasty = "\x1b[2Jrm\r\n\x9b31m\u202e\u2028\x7f zażółć"
-    line = json_line(row(probe(1, 9), [len(nasty.encode()) | PRESENT], nasty.encode()))
+    line = json_line(row(probe(1, 9), [string(len(nasty.encode()))], nasty.encode()))
     assert line.isprintable()
     assert "\\u009b31m\\u202e\\u2028\\u007f zażółć" in line
     assert json.loads(line)["args"] == [nasty]
 
 
 def test_text_that_is_not_utf_8_does_not_stop_the_stream() -> None:
-    assert value_in_json(9, 3 | PRESENT, b"a\xffb") == '"a\ufffdb"'
+    assert value_in_json(9, string(3), b"a\xffb") == '"a\ufffdb"'
 
 
 @pytest.mark.parametrize(

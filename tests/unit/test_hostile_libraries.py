@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from jcollect import limits
+from jcollect.layout.gate import GATE_SIZE
 from jcollect.probes.live import LiveProbe, read_live
 from jcollect.probes.probe import narrow, probes_of
 from jcollect.probes.process import TracedProcess, look, look_again
@@ -54,7 +55,7 @@ def library(manifest: bytes, slots: int = 0, methods: int = 0) -> bytes:
     """A library of so many stubs, each with a note, whatever its manifest says."""
     kinds = (ENTRY,) * slots
     image = StubImage([Method("p", "n", kinds=kinds)], manifest_bytes=VERSION + manifest)
-    image.gate_bytes = 192 * methods
+    image.gate_bytes = GATE_SIZE * methods
     image.names = lambda: [("p", f"n{i}") for i in range(slots)]  # type: ignore[method-assign]
     return image.build()
 

@@ -23,6 +23,7 @@ from jcollect.sources.columns import Columns
 from jcollect.view.throttling import Throttled
 from jprobe.v1 import collector_pb2, probe_pb2
 from received import EncodedPrinter
+from ring_image import string
 from served import described
 
 _MIB = 1 << 20
@@ -60,9 +61,9 @@ def field(number: int, content: bytes) -> bytes:
 def test_a_value_without_end_is_not_shown(size: int, problem: str) -> None:
     printer = EncodedPrinter("compact", _Out())
     printer.take(schema(values=[probe_pb2.Value(name="x", type=probe_pb2.VALUE_TYPE_STRING)]))
-    printer.take(events(1, [1 << 32 | 65_536], bytes(65_536)))
+    printer.take(events(1, [string(65_536)], bytes(65_536)))
     with pytest.raises(MalformedStreamError, match=problem):
-        printer.take(events(1, [1 << 32 | size], bytes(size)))
+        printer.take(events(1, [string(size)], bytes(size)))
 
 
 def test_a_name_without_end_is_refused(tmp_path: Path) -> None:

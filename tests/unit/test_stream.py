@@ -22,7 +22,7 @@ from jcollect.sources.columns import U32, Batch, Columns
 from jcollect.view.rows import Cut, RowDecoder
 from jprobe.v1 import collector_pb2
 from received import batches, received
-from ring_image import CUT, PRESENT, TIME, RingImage, record
+from ring_image import TIME, RingImage, record, string
 from stub_image import BOOLEAN, INT, LONG, STRING, Method, StubImage
 
 METHODS = [
@@ -42,7 +42,7 @@ def described(probes: list[Probe]) -> list[ProbeDescription]:
     return [LiveProbe(probe, 1, 3).describe() for probe in probes]
 
 
-PLACED = record(248, 0, [5, 3 | PRESENT, 9], b"abc")
+PLACED = record(248, 0, [5, string(3), 9], b"abc")
 RETURNED = record(56, 1, [1834, 1, 9])
 
 
@@ -58,8 +58,8 @@ def decoded(probes: list[Probe], *records: bytes, first_seq: int = 0) -> tuple[B
 
 
 def test_records_of_every_kind_become_columns(probes: list[Probe]) -> None:
-    noted = record(504, 3, [4 | PRESENT, 7, 0, 1, 2, 3, 11], b"\xc5\xbcyz")
-    thrown = record(248, 2, [50, 3 | PRESENT, 9], b"E.x")
+    noted = record(504, 3, [string(4), 7, 0, 1, 2, 3, 11], b"\xc5\xbcyz")
+    thrown = record(248, 2, [50, string(3), 9], b"E.x")
     closed = record(56, 7, [60, 0, 12])
     opened = record(56, 6, [12])
     batch, senseless = decoded(probes, PLACED, RETURNED, thrown, noted, closed, opened, first_seq=40)
@@ -71,7 +71,7 @@ def test_records_of_every_kind_become_columns(probes: list[Probe]) -> None:
     assert columns.thread.tolist() == [9, 9, 9, 11, 12, 12]
     assert columns.duration_nanos.tolist() == [0, 1834, 50, 0, 60, 0]
     assert columns.time_unix_nanos.tolist() == [10**18 + TIME] * 6
-    assert columns.values.tolist() == [5, 3 | PRESENT, 1, 3 | PRESENT, 4 | PRESENT, 7, 0, 1, 2, 3]
+    assert columns.values.tolist() == [5, string(3), 1, string(3), string(4), 7, 0, 1, 2, 3]
     assert columns.text == b"abc" + b"E.x" + b"\xc5\xbcyz"
     rows = list(RowDecoder(described(probes)).rows(columns))
     assert [row.values for row in rows] == [
@@ -85,10 +85,10 @@ def test_records_of_every_kind_become_columns(probes: list[Probe]) -> None:
 
 
 def test_a_nul_comes_as_two_bytes_and_is_one_for_whoever_reads_on(probes: list[Probe]) -> None:
-    before = record(248, 0, [5, 3 | PRESENT, 9], b"abc")
-    placed = record(248, 0, [6, 5 | PRESENT | CUT, 9], b"\xc0\x80a\xc0\x80")
-    noted = record(504, 3, [0, 7, 4 | PRESENT, 1, 2, 3, 11], b"\xc0\x80bc")
-    back = record(248, 4, [50, 4 | PRESENT, 11], b"\xc0\x80" * 2)
+    before = record(248, 0, [5, string(3), 9], b"abc")
+    placed = record(248, 0, [6, string(5, cut=True), 9], b"\xc0\x80a\xc0\x80")
+    noted = record(504, 3, [0, 7, string(4), 1, 2, 3, 11], b"\xc0\x80bc")
+    back = record(248, 4, [50, string(4), 11], b"\xc0\x80" * 2)
     batch, senseless = decoded(probes, before, RETURNED, placed, noted, back)
     assert not len(senseless)
     assert batch.columns.text == b"abc" + b"\0a\0" + b"\0bc" + b"\0\0"
@@ -105,10 +105,10 @@ def test_a_nul_comes_as_two_bytes_and_is_one_for_whoever_reads_on(probes: list[P
 
 
 def test_the_end_of_one_text_and_the_start_of_the_next_are_no_nul(probes: list[Probe]) -> None:
-    noted = record(504, 3, [2 | PRESENT, 7, 2 | PRESENT, 1, 2, 3, 11], b"a\xc0" + b"\x80b")
+    noted = record(504, 3, [string(2), 7, string(2), 1, 2, 3, 11], b"a\xc0" + b"\x80b")
     batch, _ = decoded(probes, noted)
     assert batch.columns.text == b"a\xc0\x80b"
-    assert batch.columns.values.tolist() == [2 | PRESENT, 7, 2 | PRESENT, 1, 2, 3]
+    assert batch.columns.values.tolist() == [string(2), 7, string(2), 1, 2, 3]
 
 
 def test_records_that_make_no_sense_are_counted_by_probe(probes: list[Probe]) -> None:
@@ -120,11 +120,11 @@ def test_records_that_make_no_sense_are_counted_by_probe(probes: list[Probe]) ->
 
 
 def test_picking_events_takes_their_values_and_texts_along(probes: list[Probe]) -> None:
-    other = record(248, 0, [6, 5 | PRESENT, 9], b"other")
+    other = record(248, 0, [6, string(5), 9], b"other")
     batch, _ = decoded(probes, PLACED, RETURNED, other)
     part = batch.pick(np.array([False, True, True]))
     assert part.columns.seq.tolist() == [1, 2]
-    assert part.columns.values.tolist() == [1, 6, 5 | PRESENT]
+    assert part.columns.values.tolist() == [1, 6, string(5)]
     assert part.columns.text == b"other"
     assert batch.pick(np.array([True, True, True])) is batch
 
@@ -307,7 +307,7 @@ def test_records_of_probes_that_came_later_are_decoded_like_the_others(probes: l
         image.write(PLACED, RETURNED)
         drained = decoder.drain(image.ring)
     assert drained.batch.columns.probe.tolist() == [0, 1]
-    assert drained.batch.columns.values.tolist() == [5, 3 | PRESENT, 1]
+    assert drained.batch.columns.values.tolist() == [5, string(3), 1]
     assert not len(drained.senseless)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from jcollect.errors import JcollectError
+from jcollect.layout.stub_library import SECTION_GATES, SLOT_BYTES
 from jcollect.probes.faults import Faults
 from jcollect.probes.probe import narrow, probes_of
 from jcollect.probes.process import find_process
@@ -54,7 +55,7 @@ def test_every_probe_is_read_with_its_names_types_and_places() -> None:
     assert [v.java_type for v in entry.values] == ["long", "java.lang.String"]
     assert [v.name for v in throw.values] == ["exception"]
     assert probes[4].values == ()
-    assert [p.location - probes[0].location for p in probes] == [32 * i for i in range(9)]
+    assert [p.location - probes[0].location for p in probes] == [SLOT_BYTES * i for i in range(9)]
     assert [p.semaphore - probes[0].semaphore for p in probes] == [2 * i for i in range(9)]
 
 
@@ -138,7 +139,7 @@ def test_a_library_whose_gates_are_not_all_there_is_refused(size: int) -> None:
 
 
 def test_a_library_without_gates_is_refused() -> None:
-    content = StubImage([PLACE]).build().replace(b".jprobe.gates", b".jprobe.gotes")
+    content = StubImage([PLACE]).build().replace(SECTION_GATES.encode(), b".jprobe.gotes")
     with pytest.raises(MalformedLibraryError, match=r"no section \.jprobe\.gates"):
         parse_stub_image(content)
 

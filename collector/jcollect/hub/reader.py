@@ -14,7 +14,7 @@ import numpy as np
 
 from jcollect.hub.accounts import Accounts
 from jcollect.hub.hub import Hub
-from jcollect.sources.bpf.drain import Pace
+from jcollect.layout.drain import Pace
 from jcollect.sources.bpf.record import Drained, RecordDecoder
 from jcollect.sources.bpf.ring import Ring
 from jcollect.sources.columns import Batch

@@ -12,19 +12,29 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from jcollect.layout.gate import (
+    GATE_EVERY,
+    GATE_LEAST_DURATION,
+    GATE_LIMIT,
+    GATE_PROBE_FILTERED,
+    GATE_PROBE_SIZE,
+    GATE_PROBE_THROTTLED,
+    GATE_PROBES,
+    GATE_SIZE,
+    GATE_THROTTLED_NANOS,
+)
+from jcollect.layout.stub_library import SLOT_SEMAPHORE_BYTES
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.probe import MARK, STATE_NAMES, Probe, by_library
-from jcollect.probes.stub_library import GATE_BYTES, Section, StubLibrary
+from jcollect.probes.stub_library import Section, StubLibrary
 from jcollect.procfs.apart import apart
 from jcollect.procfs.memory import parts_of, read_memory
 from jcollect.procfs.reader_process import MAX_ANSWER_BYTES
 from jprobe.v1 import probe_pb2
 
-_GATE_WORDS = GATE_BYTES // 8
-# Of a gate: its method's time throttled; the first probe, and how many words each has; in these, counts.
-_THROTTLED_NANOS = 5
-_FIRST_PROBE, _PROBE_WORDS = 8, 4
-_FILTERED, _THROTTLED = 2, 3
+# Gates are read as arrays of words.
+_WORD_BYTES = 8
+_SETTINGS = np.array([GATE_LEAST_DURATION, GATE_EVERY, GATE_LIMIT]) // _WORD_BYTES
 # Maximum size of one request. A single section is smaller, as part of a library.
 _ENOUGH_BYTES = MAX_ANSWER_BYTES // 10
 _MOST_SECTIONS = 4096
@@ -46,8 +56,8 @@ NOTHING_HELD = Held()
 
 @dataclass(frozen=True)
 class LiveProbe:
-    """A probe at one moment: its semaphore, its state, what was held back from it and why, and the first
-    three words of its gate (the end of manifest.proto)."""
+    """A probe at one moment: its semaphore, its state, what was held back from it and why, and the settings
+    of its gate (layout/gate.toml)."""
 
     probe: Probe
     semaphore_count: int = 0
@@ -107,7 +117,7 @@ def read_live(probes: Sequence[Probe]) -> list[LiveProbe]:
     ):
         counts, states = sections[id(probe.library)]
         # The semaphore's place is the note's word; it need not be the slot's own.
-        index = (probe.semaphore - probe.library.image.semaphores.address) // 2
+        index = (probe.semaphore - probe.library.image.semaphores.address) // SLOT_SEMAPHORE_BYTES
         count = counts[index] if 0 <= index < len(counts) else 0
         state = states[probe.slot]
         live.append(LiveProbe(probe, count, state if state in STATE_NAMES else 0, Held(*held), *settings))
@@ -128,21 +138,21 @@ class Gates:
         words = 0
         for group in by_library(probes):
             library = group[0].library
-            size = GATE_BYTES * len(library.image.manifest.methods)
+            size = GATE_SIZE * len(library.image.manifest.methods)
             self.sections.append((library, Section(library.image.gates.address, size)))
             first[id(library)] = words
-            words += size // 8
+            words += size // _WORD_BYTES
         self._gates = np.array(
-            [first[id(probe.library)] + _GATE_WORDS * probe.gate for probe in probes], np.int64
+            [first[id(probe.library)] + GATE_SIZE // _WORD_BYTES * probe.gate for probe in probes], np.int64
         )
         # Nothing holds a mark back: its program decides by itself whether to fire.
         self._is_mark = np.array([probe.kind == MARK for probe in probes], np.bool_)
         kinds = np.array([probe.kind for probe in probes], np.int64)
-        before = _FIRST_PROBE + _PROBE_WORDS * (kinds - probe_pb2.PROBE_KIND_ENTRY)
-        counts = self._gates + np.where(self._is_mark, 0, before)
-        self._held = np.stack(
-            (counts + _FILTERED, counts + _THROTTLED, self._gates + _THROTTLED_NANOS), axis=1
-        )
+        in_gate = GATE_PROBES + GATE_PROBE_SIZE * (kinds - probe_pb2.PROBE_KIND_ENTRY)
+        counts = np.where(self._is_mark, 0, in_gate)
+        suppressed = (counts + GATE_PROBE_FILTERED, counts + GATE_PROBE_THROTTLED)
+        method = np.full_like(counts, GATE_THROTTLED_NANOS)
+        self._held = self._gates[:, None] + np.stack((*suppressed, method), axis=1) // _WORD_BYTES
 
     def read(self) -> npt.NDArray[np.uint64]:
         """All words of all gates, for the methods below. Raises OSError."""
@@ -161,7 +171,7 @@ class Gates:
 
     def settings(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         """Least duration in ns, every, and per second: three uint64 for each probe."""
-        found: npt.NDArray[np.uint64] = words[self._gates[:, None] + np.arange(3)]
+        found: npt.NDArray[np.uint64] = words[self._gates[:, None] + _SETTINGS]
         return found
 
 
@@ -180,7 +190,7 @@ def not_retired(probes: Sequence[Probe]) -> list[Probe]:
 
 
 def _counts(semaphores: bytes) -> tuple[int, ...]:
-    return struct.unpack(f"<{len(semaphores) // 2}H", semaphores[: len(semaphores) & ~1])
+    return struct.unpack(f"<{len(semaphores) // SLOT_SEMAPHORE_BYTES}H", semaphores)
 
 
 def read_section(library: StubLibrary, section: Section) -> bytes:

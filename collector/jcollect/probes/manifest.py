@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from jcollect.layout.stub_library import STUB_LIBRARY_VERSION
 from jcollect.limits import (
     MAX_MANIFEST_BYTES,
     MAX_METHODS,
@@ -21,8 +22,6 @@ from jcollect.limits import (
 from jcollect.probes.malformed import MalformedLibraryError
 from jcollect.probes.protobuf_fields import LENGTH_DELIMITED, FieldsError, skip_field, varint
 from jprobe.v1 import manifest_pb2
-
-MANIFEST_VERSION = 3
 
 _SELECTORS = manifest_pb2.Manifest.SELECTORS_FIELD_NUMBER << 3 | LENGTH_DELIMITED
 _METHODS = manifest_pb2.Manifest.METHODS_FIELD_NUMBER << 3 | LENGTH_DELIMITED
@@ -67,9 +66,9 @@ def decode_manifest(content: bytes) -> tuple[manifest_pb2.Manifest, Elements]:
             manifest, elements = _decode_each(content, elements)
     except (DecodeError, FieldsError, IndexError):
         raise MalformedLibraryError("its manifest cannot be decoded") from None
-    if manifest.version != MANIFEST_VERSION:
+    if manifest.version != STUB_LIBRARY_VERSION:
         raise MalformedLibraryError(
-            f"its layout has version {manifest.version}, and this jcollect reads {MANIFEST_VERSION}"
+            f"its layout has version {manifest.version}, and this jcollect reads {STUB_LIBRARY_VERSION}"
         )
     if (len(manifest.methods), len(manifest.probes)) != (len(elements.methods), len(elements.probes)):
         raise MalformedLibraryError("its manifest cannot be decoded")

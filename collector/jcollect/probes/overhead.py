@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jcollect.layout import gate as layout
 from jcollect.probes.live import read_section
 from jcollect.probes.probe import LIMIT
-from jcollect.probes.stub_library import GATE_BYTES, Section, StubLibrary
+from jcollect.probes.stub_library import Section, StubLibrary
 
 _SECOND_NS = 1_000_000_000
 _WINDOW_SECONDS = 5
@@ -17,7 +17,7 @@ _WINDOW_SECONDS = 5
 
 @dataclass(frozen=True)
 class Overhead:
-    """Of one moment, of all probes of the process and all tracers (the end of manifest.proto), in ns.
+    """Of one moment, of all probes of the process and all tracers (overhead in layout/gate.toml), in ns.
 
     `recent_ns` is that of the last five seconds, `total_ns` that since the agent started. Percentages are of
     one core. `max_percent` is the limit, and 0 none; `asked_percent` is more where the process can get so
@@ -58,19 +58,20 @@ def _has_limits(library: StubLibrary) -> bool:
 def read_overhead(library: StubLibrary) -> Overhead:
     """Of the process that `find_guarded` has given the library of. Raises OSError."""
     gate = library.image.manifest.probes[0].method
-    block = read_section(library, Section(library.image.gates.address + GATE_BYTES * gate, GATE_BYTES))
-    limit, hit, total, recent, throttled, asked, available, limit_now = struct.unpack_from("<8Q", block)
+    address = library.image.gates.address + layout.GATE_SIZE * gate
+    block = read_section(library, Section(address, layout.GATE_SIZE))
+    told = layout.Overhead.from_buffer_copy(block)
     return Overhead(
-        max_percent=_percent(limit),
-        hit_ns=hit,
-        total_ns=total,
+        max_percent=_percent(told.limit),
+        hit_ns=told.firing_nanos,
+        total_ns=told.total,
         # The process can claim any time, but no more than all CPUs together is possible.
-        recent_ns=min(recent, _WINDOW_SECONDS * _SECOND_NS * (os.cpu_count() or 1)),
-        throttled_methods=throttled,
+        recent_ns=min(told.recent, _WINDOW_SECONDS * _SECOND_NS * (os.cpu_count() or 1)),
+        throttled_methods=told.throttled_methods,
         # Agents that know of no quotas say 0 of them.
-        asked_percent=_percent(asked or limit),
-        available_ns=available,
-        max_percent_now=(limit_now or limit) * 100 / _SECOND_NS,
+        asked_percent=_percent(told.requested or told.limit),
+        available_ns=told.available,
+        max_percent_now=(told.limit_now or told.limit) * 100 / _SECOND_NS,
     )
 
 

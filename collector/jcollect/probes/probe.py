@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from jcollect.layout.stub_library import SLOT_BYTES
 from jcollect.probes.globs import matcher
-from jcollect.probes.stub_library import MAX_WORDS as MAX_WORDS
-from jcollect.probes.stub_library import SLOT_BYTES, StubLibrary, words_of
 from jcollect.probes.stub_library import TIMED_KINDS as TIMED_KINDS
+from jcollect.probes.stub_library import StubLibrary, words_of
 from jprobe.v1 import probe_pb2
 
 ENTRY = probe_pb2.PROBE_KIND_ENTRY

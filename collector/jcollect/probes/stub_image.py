@@ -1,4 +1,4 @@
-"""Parses stub libraries: what the agent has written about its probes (contract 1 of the design).
+"""Parses stub libraries: what the agent has written about its probes (layout/stub_library.toml).
 
 This module handles the bytes of the file; stub_library.py handles where it is mapped. In a stub library,
 link-time address and file offset are equal everywhere, so one number serves as both.
@@ -12,6 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from jcollect.layout.gate import GATE_SIZE
+from jcollect.layout.record import WORDS_MAX
+from jcollect.layout.stub_library import (
+    SECTION_GATES,
+    SECTION_MANIFEST,
+    SECTION_NOTES,
+    SECTION_SEMAPHORES,
+    SECTION_STATES,
+    SECTION_STUBS,
+    SLOT_BYTES,
+    SLOT_SEMAPHORE_BYTES,
+    SLOT_STATE_BYTES,
+)
 from jcollect.limits import MAX_DESCRIPTION_BYTES, MAX_PROBE_DESCRIPTION_BYTES
 from jcollect.probes.elf import SectionHeader, read_sections
 from jcollect.probes.faults import Faults
@@ -20,10 +33,6 @@ from jcollect.probes.manifest import Elements, decode_manifest
 from jcollect.probes.usdt_notes import Note, parse_notes
 from jprobe.v1 import manifest_pb2, probe_pb2
 
-SLOT_BYTES = 32
-SEMAPHORE_BYTES = 2
-GATE_BYTES = 192
-
 # Measured sizes: of a decoded element without its texts; of a Probe, its note and its entry in lists.
 _ELEMENT_BYTES = 70
 _PROBE_BYTES = 2500
@@ -31,7 +40,6 @@ _PROBE_BYTES = 2500
 _KINDS = frozenset(probe_pb2.ProbeKind.values()) - {probe_pb2.PROBE_KIND_UNSPECIFIED}
 # Kinds whose first argument is a duration.
 TIMED_KINDS = (probe_pb2.PROBE_KIND_RETURN, probe_pb2.PROBE_KIND_THROW)
-MAX_WORDS = 13
 
 
 @dataclass(frozen=True)
@@ -63,23 +71,23 @@ class StubImage:
 def parse_stub_image(content: bytes) -> StubImage:
     """Parses the bytes of a stub library. Raises MalformedLibraryError for anything else."""
     sections = read_sections(content)
-    manifest_bytes = _bytes_of(content, sections, ".jprobe.manifest")
+    manifest_bytes = _bytes_of(content, sections, SECTION_MANIFEST)
     faults = Faults()
     manifest, elements = decode_manifest(manifest_bytes)
     # A library without probes may have no notes.
-    note_bytes = _bytes_of(content, sections, ".note.stapsdt") if ".note.stapsdt" in sections else b""
+    note_bytes = _bytes_of(content, sections, SECTION_NOTES) if SECTION_NOTES in sections else b""
     slots, methods = len(elements.probes), len(elements.methods)
-    text = _array(sections, ".text", SLOT_BYTES, slots, "probes")
-    semaphores = _array(sections, ".probes", SEMAPHORE_BYTES, slots, "probes")
-    if semaphores.address % SEMAPHORE_BYTES:
-        raise MalformedLibraryError("its section .probes lies at an odd address")
+    text = _array(sections, SECTION_STUBS, SLOT_BYTES, slots, "probes")
+    semaphores = _array(sections, SECTION_SEMAPHORES, SLOT_SEMAPHORE_BYTES, slots, "probes")
+    if semaphores.address % SLOT_SEMAPHORE_BYTES:
+        raise MalformedLibraryError(f"its section {SECTION_SEMAPHORES} is at an odd address")
     notes = _sound_notes(list(parse_notes(note_bytes, faults)), text, semaphores, faults)
     return StubImage(
         manifest=manifest,
         text=text,
         semaphores=semaphores,
-        states=_array(sections, ".jprobe.state", 1, slots, "probes"),
-        gates=_array(sections, ".jprobe.gates", GATE_BYTES, methods, "methods"),
+        states=_array(sections, SECTION_STATES, SLOT_STATE_BYTES, slots, "probes"),
+        gates=_array(sections, SECTION_GATES, GATE_SIZE, methods, "methods"),
         notes=tuple(notes),
         faulty_slots=frozenset(_faulty_slots(manifest, elements, notes, text, faults)),
         faults=faults,
@@ -116,7 +124,7 @@ def _sound_notes(notes: list[Note], text: Section, semaphores: Section, faults: 
         return notes
     locations, semaphore_places, providers, names, _ = zip(*notes, strict=True)
     at_stubs = _are_elements(locations, text, SLOT_BYTES)
-    at_semaphores = _are_elements(semaphore_places, semaphores, SEMAPHORE_BYTES)
+    at_semaphores = _are_elements(semaphore_places, semaphores, SLOT_SEMAPHORE_BYTES)
     if (
         at_stubs.all()
         and at_semaphores.all()
@@ -174,8 +182,8 @@ def _faulty_slots(
             reason = "its method's entry in the manifest cannot be decoded"
         elif kind not in _KINDS:
             reason = f"it has the unknown kind {kind}"
-        elif words_of(kind, len(slot.values)) > MAX_WORDS:
-            reason = f"its stub passes more than {MAX_WORDS} words"
+        elif words_of(kind, len(slot.values)) > WORDS_MAX:
+            reason = f"its stub passes more than {WORDS_MAX} words"
         elif size + elements.methods[method] > MAX_PROBE_DESCRIPTION_BYTES:
             reason = f"it takes more than {MAX_PROBE_DESCRIPTION_BYTES:,} bytes to describe"
         else:

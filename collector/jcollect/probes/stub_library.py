@@ -10,10 +10,6 @@ from dataclasses import dataclass
 from jcollect.limits import MAX_LIBRARY_BYTES
 from jcollect.probes.known_images import KnownImages, Read
 from jcollect.probes.malformed import MalformedLibraryError as MalformedLibraryError
-from jcollect.probes.stub_image import GATE_BYTES as GATE_BYTES
-from jcollect.probes.stub_image import MAX_WORDS as MAX_WORDS
-from jcollect.probes.stub_image import SEMAPHORE_BYTES as SEMAPHORE_BYTES
-from jcollect.probes.stub_image import SLOT_BYTES as SLOT_BYTES
 from jcollect.probes.stub_image import TIMED_KINDS as TIMED_KINDS
 from jcollect.probes.stub_image import Section as Section
 from jcollect.probes.stub_image import StubImage as StubImage

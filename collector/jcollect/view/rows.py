@@ -10,16 +10,20 @@ from typing import Literal
 import numpy as np
 
 from jcollect.errors import MalformedStreamError
+from jcollect.layout.record import (
+    STRING_WORD_CUT,
+    STRING_WORD_LENGTH_MASK,
+    STRING_WORD_LENGTH_SHIFT,
+    STRING_WORD_PRESENT,
+    STRING_WORD_UNREADABLE,
+)
+from jcollect.layout.stub_library import ABSENCE_NULL_SHIFT, ABSENCE_THREW_SHIFT
 from jcollect.probes.description import Described
 from jcollect.sources.columns import Columns
 from jprobe.v1 import probe_pb2
 
 # Maximum string, 64 times the longest that the agent captures.
 MOST_VALUE_BYTES = 64 << 10
-_PRESENT = 1 << 32
-_UNREADABLE = 1 << 33
-_CUT = 1 << 34
-_THREW = 16  # Bit 16 + i of an absence mask: reading value i threw.
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class RowDecoder:
                 word = values[value_at]
                 value_at += 1
                 if decode is None:
-                    size = word & 0xFFFFFFFF
+                    size = word >> STRING_WORD_LENGTH_SHIFT & STRING_WORD_LENGTH_MASK
                     if size > MOST_VALUE_BYTES:
                         raise MalformedStreamError(f"a value has {size:,} bytes")
                     decoded.append(_string(word, text[text_at : text_at + size]))
@@ -144,9 +148,9 @@ class _Plan:
         captures: dict[str, Decoded] = {}
         for i, name in enumerate(self._names):
             value = decoded[i]
-            if absent >> i & 1:
+            if absent >> ABSENCE_NULL_SHIFT + i & 1:
                 value = _ABSENT_NULL
-            elif absent >> _THREW + i & 1:
+            elif absent >> ABSENCE_THREW_SHIFT + i & 1:
                 value = _ABSENT_EXCEPTION
             if name is None:
                 usual.append(value)
@@ -160,12 +164,12 @@ _ABSENT_EXCEPTION = Absent("exception")
 
 
 def _string(word: int, text: bytes) -> Decoded:
-    if word & _UNREADABLE:
+    if word & STRING_WORD_UNREADABLE:
         return UNREADABLE
-    if not word & _PRESENT:
+    if not word & STRING_WORD_PRESENT:
         return None
     decoded = text.decode(errors="replace")
-    return Cut(decoded) if word & _CUT else decoded
+    return Cut(decoded) if word & STRING_WORD_CUT else decoded
 
 
 def _signed(word: int) -> int:

@@ -11,8 +11,8 @@
 // A pattern that starts with '!' belongs to a method that cannot be woven, one that starts with '='
 // to a mark, whose state nobody changes.
 // Commands on stdin: "fire THREADS CALLS", answered by "fired", fires all probes whose semaphore is
-// up; "semaphores" is answered by their sum; "hold METHOD WORD CALLS [LIBRARY]" adds to a word of a
-// gate; "map FILE"; "load FILE PATTERN..." loads one more library; "retire LIBRARY" makes its
+// up; "semaphores" is answered by their sum; "hold METHOD OFFSET CALLS [LIBRARY]" adds to a word of
+// a gate; "map FILE"; "load FILE PATTERN..." loads one more library; "retire LIBRARY" makes its
 // states retired; "unload LIBRARY" leaves other memory, full of ones, where it was; "memfd
 // keep|close NAME FILE PATTERN..." loads a library from a memfd, with or without a descriptor;
 // "fork" makes a child, "child COMMAND" has it obey; "exec FILE ARGUMENT..."; "quit". Libraries are
@@ -20,6 +20,7 @@
 #define _GNU_SOURCE
 #include <elf.h>
 #include <fcntl.h>
+#include <jprobe/layout.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,9 +30,6 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-enum { WORDS = 13 };
-enum { DORMANT = 1, ARMED = 3, FAILED = 4, RETIRED = 5 };
 
 typedef void (*stub)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
 		     uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
@@ -43,7 +41,7 @@ struct library {
 	uint64_t size;
 	volatile uint16_t *semaphores;
 	volatile uint8_t *states;
-	volatile uint64_t *gates;
+	char *gates;
 	char *text;
 	int slots;
 	char **patterns;
@@ -109,14 +107,14 @@ static void load(const char *path, int slots, char **patterns)
 	for (int i = 0; i < header->e_shnum; i++) {
 		const char *name = names + sections[i].sh_name;
 		char *at = base + sections[i].sh_offset;
-		if (!strcmp(name, ".text"))
+		if (!strcmp(name, SECTION_STUBS))
 			library->text = at;
-		if (!strcmp(name, ".probes"))
+		if (!strcmp(name, SECTION_SEMAPHORES))
 			library->semaphores = (uint16_t *)at;
-		if (!strcmp(name, ".jprobe.state"))
+		if (!strcmp(name, SECTION_STATES))
 			library->states = (uint8_t *)at;
-		if (!strcmp(name, ".jprobe.gates"))
-			library->gates = (uint64_t *)at;
+		if (!strcmp(name, SECTION_GATES))
+			library->gates = at;
 	}
 	munmap(file, size);
 	close(fd);
@@ -136,11 +134,11 @@ static void watch_one(struct library *library)
 {
 	for (int i = 0; i < library->slots && !library->unloaded; i++) {
 		char kind = library->patterns[i][0];
-		uint8_t state = library->semaphores[i] == 0 ? DORMANT
-				: kind == '!'		    ? FAILED
-							    : ARMED;
+		uint8_t state = library->semaphores[i] == 0 ? PROBE_STATE_DORMANT
+				: kind == '!'		    ? PROBE_STATE_FAILED
+							    : PROBE_STATE_ARMED;
 		if (library->retired)
-			state = RETIRED;
+			state = PROBE_STATE_RETIRED;
 		if (library->states[i] != state && (kind != '=' || library->retired))
 			library->states[i] = state;
 	}
@@ -170,16 +168,17 @@ static void fire_once(struct library *library, struct job *job, uint64_t number)
 	static const char exception[] __attribute__((aligned(2))) =
 		"java.lang.IllegalStateException";
 	char brief[64] __attribute__((aligned(2))), accented[64] __attribute__((aligned(2)));
-	char lengthy[1100] __attribute__((aligned(2))), longest[1025] __attribute__((aligned(2)));
+	char lengthy[1100] __attribute__((aligned(2))),
+		longest[WORDS_MAX_TEXT + 1] __attribute__((aligned(2)));
 	char cut[64] __attribute__((aligned(2))), nuls[64] __attribute__((aligned(2)));
 
 	for (int slot = 0; slot < library->slots && !library->unloaded; slot++) {
 		const char *pattern = library->patterns[slot];
 		const char *letter = pattern + (pattern[0] == '!' || pattern[0] == '=');
-		uint64_t word[WORDS] = {0};
+		uint64_t word[WORDS_MAX] = {0};
 		if (!library->semaphores[slot])
 			continue;
-		for (int i = 0; i < WORDS && letter[i]; i++) {
+		for (int i = 0; i < WORDS_MAX && letter[i]; i++) {
 			switch (letter[i]) {
 			case 'n':
 				word[i] = number;
@@ -203,7 +202,8 @@ static void fire_once(struct library *library, struct job *job, uint64_t number)
 				word[i] = (uint64_t)exception;
 				break;
 			case 'a':
-				word[i] = (number % 2 == 0) | (number % 3 == 0) << 17;
+				word[i] = (number % 2 == 0) | (number % 3 == 0)
+								      << (ABSENCE_THREW_SHIFT + 1);
 				break;
 			case 'c':
 				sprintf(cut + 1, "call %lu", number);
@@ -233,15 +233,15 @@ static void fire_once(struct library *library, struct job *job, uint64_t number)
 				break;
 			}
 			case 'm':
-				memset(longest, 'm', 1024);
-				longest[1024] = 0;
+				memset(longest, 'm', WORDS_MAX_TEXT);
+				longest[WORDS_MAX_TEXT] = 0;
 				word[i] = (uint64_t)longest;
 				break;
 			}
 		}
-		((stub)(library->text + 32 * slot))(word[0], word[1], word[2], word[3], word[4],
-						    word[5], word[6], word[7], word[8], word[9],
-						    word[10], word[11], word[12]);
+		((stub)(library->text + SLOT_BYTES * slot))(
+			word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7],
+			word[8], word[9], word[10], word[11], word[12]);
 	}
 }
 
@@ -360,7 +360,7 @@ int main(int count, char **arguments)
 	printf("ready\n");
 	fflush(stdout);
 	while (fgets(line, sizeof line, stdin)) {
-		int threads, method, word, number = 0;
+		int threads, method, offset, number = 0;
 		uint64_t calls;
 		if (sscanf(line, "fire %d %lu", &threads, &calls) == 2) {
 			struct job *jobs = calloc(threads, sizeof *jobs);
@@ -374,9 +374,10 @@ int main(int count, char **arguments)
 				pthread_join(jobs[i].thread, NULL);
 			free(jobs);
 			printf("fired\n");
-		} else if (sscanf(line, "hold %d %d %lu %d", &method, &word, &calls, &number) >=
+		} else if (sscanf(line, "hold %d %d %lu %d", &method, &offset, &calls, &number) >=
 			   3) {
-			libraries[number].gates[24 * method + word] += calls;
+			*(volatile uint64_t *)(libraries[number].gates +
+					       sizeof(struct gate) * method + offset) += calls;
 			printf("held\n");
 		} else if (!strncmp(line, "map ", 4)) {
 			line[strcspn(line, "\n")] = 0;

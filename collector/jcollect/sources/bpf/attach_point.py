@@ -1,9 +1,9 @@
-"""Where in a stub to attach: found out by trying on a stub of our own, not from version numbers.
+"""Finds out where in a stub to attach, by trying on a stub of jcollect's own: version numbers do not tell.
 
-A stub is 90 | 0f1f440000 | 662e0f1f840000000000 | c3. Every kernel takes the 1-byte nop at 0, by a
-breakpoint. Kernels that make a call of a 5-byte nop (6.18) are about 30 % faster at 1; later ones do
-that with the 10-byte nop at 6. A wrong guess is slower (a nop that is single-stepped) or refused
-(error 524), so the bytes decide: did the kernel rewrite them into its call?
+layout/stub_library.toml describes a stub. Every kernel can attach to the 1-byte nop, by a breakpoint.
+Kernels that make a call of the 5-byte nop (6.18) are about 30% faster there; later ones do that with the
+10-byte nop. A wrong guess is slower (the nop is single-stepped) or rejected (error 524), so the bytes decide:
+has the kernel rewritten them into its call?
 """
 
 from __future__ import annotations
@@ -16,20 +16,26 @@ import platform
 from collections.abc import Iterator
 
 from jcollect.errors import JcollectError
+from jcollect.layout.stub_library import (
+    STUB_AARCH64_NOP,
+    STUB_X86_64_CODE,
+    STUB_X86_64_NOP,
+    STUB_X86_64_NOP5,
+    STUB_X86_64_NOP10,
+)
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.bpf_syscalls import link_uprobe_multi
 
-_STUB = bytes.fromhex("900f1f440000662e0f1f840000000000c3")
 # Offset in the stub, and how the bytes there begin once they are a call.
-_CANDIDATES = ((6, b"\x48\x8d\x64\x24\x80\xe8"), (1, b"\xe8"))
+_CANDIDATES = ((STUB_X86_64_NOP10, b"\x48\x8d\x64\x24\x80\xe8"), (STUB_X86_64_NOP5, b"\xe8"))
 # The kernel rewrites at the first hit; the others are for good measure.
 _TRIES = 8
 
 
 def find_attach_point(handlers: BpfPrograms) -> int:
-    """What to add to a stub's location, in bytes: 6, 1, or 0 where nothing faster works."""
+    """Returns the attach point, in bytes from the start of a stub: the fastest one that works."""
     if platform.machine() != "x86_64":
-        return 0
+        return STUB_AARCH64_NOP
     try:
         program = handlers.load_empty_for_uprobe_multi()
         with _stub_of_our_own() as (file, address):
@@ -37,8 +43,8 @@ def find_attach_point(handlers: BpfPrograms) -> int:
                 if _becomes_a_call(program, file, address, offset, call):
                     return offset
     except (OSError, JcollectError):
-        pass  # No executable memfd here, for instance: the nop at 0 always works.
-    return 0
+        pass  # No executable memfd here, for instance: the 1-byte nop always works.
+    return STUB_X86_64_NOP
 
 
 def _becomes_a_call(program: int, file: str, address: int, offset: int, call: bytes) -> bool:
@@ -60,7 +66,7 @@ def _stub_of_our_own() -> Iterator[tuple[str, int]]:
     """A stub mapped as the agent maps its own: the path of its file, and its address."""
     descriptor = os.memfd_create("jprobe-attach-point")
     try:
-        os.write(descriptor, _STUB.ljust(mmap.PAGESIZE, b"\xcc"))
+        os.write(descriptor, STUB_X86_64_CODE.ljust(mmap.PAGESIZE, b"\xcc"))
         # uprobes want a private, executable mapping of a file that is not writable.
         libc = ctypes.CDLL(None, use_errno=True)
         libc.mmap.restype = ctypes.c_void_p

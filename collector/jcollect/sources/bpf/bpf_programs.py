@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from jcollect.layout.record import ProbeCounts
 from jcollect.sources.bpf.bpf_syscalls import BPF_TRACE_UPROBE_MULTI
 from jcollect.sources.bpf.compilation import Compilation
 from jcollect.sources.bpf.kernel import Kernel
 
-# One row per possible CPU, one column per probe; written by the handler.
-COUNTS = np.dtype([("hits", "<u8"), ("lost", "<u8")])
+# One row per possible CPU, one column per probe; written by the BPF program.
+COUNTS = np.dtype(ProbeCounts)
 # The kernel keeps all of them in memory, used or not. Where 128 CPUs and 200,000 probes would want 400 MB,
 # CPUs share rows.
 _MOST_COUNTER_BYTES = 64 << 20

@@ -1,19 +1,7 @@
-"""Decodes the handler's records into columns, in the order of their times.
+"""Decodes the BPF program's records into columns, in the order of their times.
 
-Record, the same in bpf/events.c and drain.c, little-endian, after the ring's own 8 bytes:
-  u64 time      CLOCK_MONOTONIC, ns
-  u32 tid       root PID namespace
-  u32 probe     probe id
-  u32 text      bytes of text after the words
-  u16 words     number of words
-  u16 flags     bit 0: the words on the stack could not be read, and are 0
-  u64 word[words]; in place of a string:
-      bits 0..31 length in bytes, bit 32 there is a string (not null), bit 33 could not be read,
-      bit 34 the agent has cut it
-  u8  text[text], all strings one after the other, without NULs
-  unused bytes up to the size class
-
-A text ends at its NUL, so the agent writes U+0000 as C0 80, which is not UTF-8. Here it becomes a 00.
+layout/record.toml describes a record. A text ends at its NUL, so the agent writes U+0000 as C0 80, which is
+not UTF-8. In the columns it is a 00.
 """
 
 from __future__ import annotations
@@ -26,17 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from jcollect.errors import JcollectError
-from jcollect.probes.probe import MAX_WORDS, TIMED_KINDS, Probe
-from jcollect.sources.bpf.drain import (
-    LEAST_RECORD_BYTES,
-    MORE,
-    STAGED_BYTES,
-    STOPPED,
-    TORN,
+from jcollect.layout.drain import (
+    DRAIN_MORE,
+    DRAIN_STATE_ARRAYS,
+    DRAIN_STOPPED,
+    DRAIN_TORN,
+    STAGED_SIZE,
     DrainState,
     Pace,
-    load_library,
+    pack_probe_row,
 )
+from jcollect.layout.record import RECORD_SIZE, WORDS_MAX
+from jcollect.probes.probe import TIMED_KINDS, Probe
+from jcollect.sources.bpf.drain import load_library
 from jcollect.sources.bpf.ring import Ring
 from jcollect.sources.columns import U32, Batch, Columns
 
@@ -51,10 +41,9 @@ ARENA_BYTES = 4 << 20
 # Without limit: everything is old enough.
 ALWAYS = (1 << 64) - 1
 
-_ONE_EACH = {
-    "seq": np.uint64, "time": np.uint64, "probe": np.uint32, "tid": np.uint32, "thread": np.uint64,
-    "duration": np.uint64, "value_counts": np.uint32, "text_sizes": np.uint32,
-}  # fmt: skip
+# One element for each event.
+_COLUMNS = ("seq", "time", "probe", "tid", "thread", "duration", "value_counts", "text_sizes")
+_WORD_BYTES = np.dtype(np.uint64).itemsize
 
 
 @dataclass(frozen=True)
@@ -84,18 +73,21 @@ class RecordDecoder:
         most_events: int = MOST_EVENTS,
         arena_bytes: int = ARENA_BYTES,
     ) -> None:
-        """Raises JcollectError where drain.c is not built."""
+        """Raises JcollectError where the drain is not built."""
         self._library = load_library()
+        # A record has at least the thread ID.
+        most_staged = arena_bytes // (RECORD_SIZE + _WORD_BYTES)
         self._arrays: dict[str, npt.NDArray[Any]] = {
             "probes": np.zeros(capacity, np.uint64),
-            "arena": np.empty(arena_bytes // 8, np.uint64),
-            "other_arena": np.empty(arena_bytes // 8, np.uint64),
-            "staged": np.empty(arena_bytes // LEAST_RECORD_BYTES * STAGED_BYTES, np.uint8),
-            "spare": np.empty(arena_bytes // LEAST_RECORD_BYTES * STAGED_BYTES, np.uint8),
-            "values": np.empty(most_events * (MAX_WORDS - 1), np.uint64),
+            "arena": np.empty(arena_bytes // _WORD_BYTES, np.uint64),
+            "other_arena": np.empty(arena_bytes // _WORD_BYTES, np.uint64),
+            "staged": np.empty(most_staged * STAGED_SIZE, np.uint8),
+            "spare": np.empty(most_staged * STAGED_SIZE, np.uint8),
+            # All words but the thread ID.
+            "values": self._column("values", most_events * (WORDS_MAX - 1)),
             "text": np.empty(MOST_BYTES, np.uint8),
-            "senseless": np.empty(_MOST_RECORDS, np.uint32),
-            **{name: np.empty(most_events, dtype) for name, dtype in _ONE_EACH.items()},
+            "malformed": self._column("malformed", _MOST_RECORDS),
+            **{name: self._column(name, most_events) for name in _COLUMNS},
         }
         self._state = DrainState(
             capacity=capacity,
@@ -107,17 +99,21 @@ class RecordDecoder:
             **{name: array.ctypes.data for name, array in self._arrays.items()},
         )
 
+    @staticmethod
+    def _column(name: str, elements: int) -> npt.NDArray[Any]:
+        return np.empty(elements, DRAIN_STATE_ARRAYS[name])
+
     def add(self, probes: Iterable[Probe]) -> None:
         """Probes whose records may come from now on."""
         rows = self._arrays["probes"]
         for probe in probes:
-            # struct probe, at once: the reader does not wait for us.
-            rows[probe.id] = (
-                probe.words
-                | probe.string_mask << 16
-                | probe.first_value << 32
-                | len(probe.values) << 40
-                | (probe.kind in TIMED_KINDS) << 48
+            # One store of 8 bytes: the reader does not wait for this thread.
+            rows[probe.id] = pack_probe_row(
+                words=probe.words,
+                strings=probe.string_mask,
+                first_value=probe.first_value,
+                values=len(probe.values),
+                timed=probe.kind in TIMED_KINDS,
             )
 
     @property
@@ -141,16 +137,16 @@ class RecordDecoder:
     def wait_and_drain(self, ring: Ring, pace: Pace, stop: int) -> Drained | None:
         """The same as soon as there is something to bring; None as soon as the file `stop` can be read."""
         result = self._library.wait_and_drain(self._state, ring.memory, pace, stop)
-        return None if result == STOPPED else self._drained(result)
+        return None if result == DRAIN_STOPPED else self._drained(result)
 
     def _drained(self, result: int) -> Drained:
         state = self._state
-        if result == TORN and not state.event_count and not state.senseless_count:
+        if result == DRAIN_TORN and not state.event_count and not state.malformed_count:
             raise JcollectError("the ring buffer is torn: it cannot be read any further; attach again")
         return Drained(
             self._batch(state.event_count),
-            self._arrays["senseless"][: state.senseless_count],
-            result in (MORE, TORN),
+            self._arrays["malformed"][: state.malformed_count],
+            result in (DRAIN_MORE, DRAIN_TORN),
         )
 
     def _batch(self, count: int) -> Batch:

@@ -1,10 +1,9 @@
-"""The mapping of a BPF ring buffer, which is read without a call to the kernel: see drain.c.
+"""Maps a BPF ring buffer, which the drain (c/take.c) reads without a system call.
 
-Layout (kernel/bpf/ringbuf.c): consumer position in a writable page at offset 0; producer position
-in a read-only page at 4096, followed by the data. The kernel offers the data twice in a row, so that a
-record that goes on at the start lies in one piece; once is enough for drain.c, and half the memory. Each
-record has a header of 8 bytes: u32 length, with bit 31 set while it is being written (busy) and bit 30
-where it was given up (discarded); u32 for the kernel. Records start at multiples of 8 bytes.
+Layout (kernel/bpf/ringbuf.c): the consumer position is in a writable page at offset 0; the producer position
+is in a read-only page after it, followed by the data. The kernel offers the data twice in a row, so that a
+record that continues at the start is in one piece; once is enough for the drain, and half the memory. Each
+record has a header (ring_header in layout/record.toml) and starts at a multiple of 8 bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import mmap
 
 import numpy as np
 
-from jcollect.sources.bpf.drain import RingMemory
+from jcollect.layout.drain import RingMemory
 
 
 class Ring:
