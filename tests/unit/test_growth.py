@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_formats import PRESENT, probe
+from test_formats import probe
 from test_stream import METHODS, decoded, described
 
 from jcollect.errors import JcollectError
@@ -15,6 +15,7 @@ from jcollect.hub.accounts import Accounts
 from jcollect.hub.hub import Hub, NoSuchProbeError
 from jcollect.hub.items import Loss, Schema
 from jcollect.hub.wire import encode
+from jcollect.layout.record import STRING_WORD_PRESENT as PRESENT
 from jcollect.probes.probe import Probe, numbered, probes_of
 from jcollect.probes.process import NothingYetError, TracedProcess, look_again
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
