@@ -63,12 +63,19 @@ def imports(file: Path) -> set[str]:
 
 
 def tests_importing(module: str) -> set[str]:
-    """Returns the unit tests that import the module, or a helper in tests/ that does."""
+    """Returns the unit tests that import the module; if none does, those that import a helper that does."""
+    tests = {str(test.relative_to(ROOT)): imports(test) for test in (ROOT / "tests/unit").glob("test_*.py")}
+    direct = {test for test, modules in tests.items() if module in modules}
     helpers = {file.stem for file in (ROOT / "tests").glob("*.py") if module in imports(file)}
+    return direct or {test for test, modules in tests.items() if modules & helpers}
+
+
+def tests_of_package(package: str) -> set[str]:
+    """Returns the unit tests that import any module of the package; none for the top package."""
     return {
         str(test.relative_to(ROOT))
         for test in (ROOT / "tests/unit").glob("test_*.py")
-        if imports(test) & {module, *helpers}
+        if package != "jcollect" and any(name.startswith(package) for name in imports(test))
     }
 
 
@@ -79,7 +86,7 @@ def tests_naming(file: str) -> set[str]:
     return {str(test.relative_to(ROOT)) for test in tests if name.search(test.read_text())}
 
 
-def python_tests(file: str) -> set[str]:
+def tests_of(file: str) -> set[str]:
     """Returns the test files to run for one file other than a Java source."""
     path = Path(file)
     if path.name.startswith("test_") and path.suffix == ".py":
@@ -88,12 +95,7 @@ def python_tests(file: str) -> set[str]:
         module = (
             file.removeprefix("collector/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         )
-        package = module.rpartition(".")[0]
-        return tests_importing(module) or {
-            test
-            for test in map(str, (ROOT / "tests/unit").glob("test_*.py"))
-            if package != "jcollect" and any(name.startswith(package) for name in imports(Path(test)))
-        }
+        return tests_importing(module) or tests_of_package(module.rpartition(".")[0])
     if len(path.parts) == 2 and path.parts[0] == "tests" and path.suffix == ".py":
         return tests_importing(path.stem)
     folder = next((name for name in BY_FOLDER if file.startswith(f"{name}/")), None)
@@ -149,7 +151,7 @@ def main() -> int:
     if not files:
         print(f"nothing to check below {sys.argv[1]}" if sys.argv[1:] else "nothing has changed")
         return 1 if sys.argv[1:] else 0
-    tests = {file: python_tests(file) for file in files}
+    tests = {file: tests_of(file) for file in files}
     chosen = sorted(set().union(ALWAYS, *tests.values()))
     passed = [run(command) for command in lint_commands(files)]
     if any("/integration/" in test for test in chosen):
