@@ -86,7 +86,7 @@ def tests_naming(file: str) -> set[str]:
     return {str(test.relative_to(ROOT)) for test in tests if name.search(test.read_text())}
 
 
-def tests_of(file: str) -> set[str]:
+def covering_tests(file: str) -> set[str]:
     """Returns the test files to run for one file other than a Java source."""
     path = Path(file)
     if path.name.startswith("test_") and path.suffix == ".py":
@@ -151,7 +151,7 @@ def main() -> int:
     if not files:
         print(f"nothing to check below {sys.argv[1]}" if sys.argv[1:] else "nothing has changed")
         return 1 if sys.argv[1:] else 0
-    tests = {file: tests_of(file) for file in files}
+    tests = {file: covering_tests(file) for file in files}
     chosen = sorted(set().union(ALWAYS, *tests.values()))
     passed = [run(command) for command in lint_commands(files)]
     if any("/integration/" in test for test in chosen):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from check import gradle_command, tests_of
+from check import covering_tests, gradle_command
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from check import gradle_command, tests_of
     ],
 )
 def test_a_changed_file_has_its_tests(file: str, test: str) -> None:
-    assert test in tests_of(file)
+    assert test in covering_tests(file)
 
 
 def test_a_changed_java_file_runs_the_tests_of_its_package() -> None:
