@@ -1,8 +1,7 @@
-"""The main job on a real program: ten seconds of what an H2 database does, method by method.
+"""Traces a real program, an H2 database, for ten seconds and shows its calls method by method.
 
-An H2 server (from Maven Central, untouched) runs with the agent and serves SQL over TCP to a small
-JDBC load; `jcollect attach` traces its command and storage engines, and `jcollect top`, a gRPC
-client, shows what arrives.
+An unmodified H2 server from Maven Central runs with the agent and serves SQL over TCP to a small JDBC load.
+`jcollect attach` traces its command and storage engines, and `jcollect top`, a gRPC client, shows the result.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from java_target import (
 )
 
 SECONDS = 10
-STATEMENTS_A_SECOND = 200
+STATEMENTS_PER_SECOND = 200
 SELECTORS = "org.h2.command.*#*;org.h2.mvstore.**#*"
 
 
@@ -55,26 +54,26 @@ def main() -> None:
             port = re.search(r":(\d+) ", server.wait_for_line("TCP server running"))
             assert port
             url = f"jdbc:h2:tcp://localhost:{port[1]}/mem:demo"
-            load = [jdk.java, "-cp", f"{classes}:{H2_JAR}", "H2Load", url, str(STATEMENTS_A_SECOND), "120"]
+            load = [jdk.java, "-cp", f"{classes}:{H2_JAR}", "H2Load", url, str(STATEMENTS_PER_SECOND), "120"]
             with Process(load) as loading:
                 loading.wait_for_line("loading")
-                say(f"an H2 server, PID {server.pid}, serves {STATEMENTS_A_SECOND} statements a second")
-                wait_for_a_steady_number_of_probes(server.pid)
+                say(f"an H2 server, PID {server.pid}, serves {STATEMENTS_PER_SECOND} statements per second")
+                wait_until_classes_are_loaded(server.pid)
                 trace(server.pid)
-            say("the server runs on as before it was traced; the demo ends it")
+            say("the server runs as before it was traced; the demo stops it")
             server.signal(signal.SIGTERM)
             server.wait()
 
 
-def wait_for_a_steady_number_of_probes(pid: int) -> None:
-    """Classes are loaded as the load needs them; attach sees those that have been."""
+def wait_until_classes_are_loaded(pid: int) -> None:
+    """Waits until the number of probes is constant: H2 loads classes when the load needs them."""
     counts = [0]
 
     def steady() -> bool:
         counts.append(len(probes_of(pid)))
         return counts[-1] > 0 and len(counts) > 4 and len(set(counts[-4:])) == 1
 
-    wait_until(steady, "the database to have loaded its classes")
+    wait_until(steady, "the database to load its classes")
 
 
 def trace(pid: int) -> None:
@@ -85,7 +84,7 @@ def trace(pid: int) -> None:
         say(collector.wait_for_line("armed "))
         show(["jcollect", *top[1:]])
         done = subprocess.run(top, check=False, env={**os.environ, "COLUMNS": "120"})
-        assert done.returncode == 0, f"jcollect top ended with exit code {done.returncode}"
+        assert done.returncode == 0, f"jcollect top failed with exit code {done.returncode}"
         collector.signal(signal.SIGINT)
         assert collector.wait() == 0, collector.err
         say(collector.err[-1])

@@ -1,11 +1,11 @@
-"""Fuzzes a reader of what a target writes, guided by coverage; no part of the tests.
+"""Fuzzes a reader of a target's data, guided by coverage. Not part of the tests.
 
     python3 -m venv /tmp/fuzz && /tmp/fuzz/bin/pip install atheris && mkdir /tmp/found
     PYTHONPATH=collector:tests:.venv/lib/python3.11/site-packages \\
         /tmp/fuzz/bin/python tests/fuzz/fuzz_discovery.py library /tmp/found tests/corpus/library
 
-The readers are those of tests/hostile.py. What breaks one is left as crash-*: it belongs into
-tests/corpus/<reader>, under a name that says what is wrong with it, where a unit test replays it.
+tests/hostile.py has the readers. An input that breaks a reader is left as crash-*. It belongs in
+tests/corpus/<reader>, under a name that states its fault, where a unit test replays it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Fuzzes a gateway's answers: feeds lines and replies, made of what agents send, to a Gateway in this
-process.
+"""Fuzzes the handling of a gateway's answers: feeds mutated lines and replies to a Gateway in this process.
 
     PYTHONPATH=collector:tests .venv/bin/python tests/fuzz/fuzz_replies.py --seconds 3600 --seed 1
 
@@ -82,12 +81,12 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
     spoilt = bytearray(content)
     for _ in range(chance.randrange(1, 6)):
         at = chance.randrange(len(spoilt) + 1)
-        way = chance.randrange(4)
-        if way == 0:
+        kind = chance.randrange(4)
+        if kind == 0:
             spoilt[at : at + 1] = chance.randbytes(1)
-        elif way == 1:
+        elif kind == 1:
             del spoilt[at : at + chance.randrange(1, 20)]
-        elif way == 2:
+        elif kind == 2:
             spoilt[at:at] = chance.randbytes(chance.randrange(1, 20))
         else:
             spoilt[at:at] = bytes(spoilt[at : at + chance.randrange(1, 200)])
@@ -120,13 +119,13 @@ def try_line(line: bytes) -> str:
     begun = time.process_time()
     try:
         reply = decode_reply(line)
-        told: tuple[str, ...] = (reply.error, reply.refusal, reply.agent_version)
+        texts: tuple[str, ...] = (reply.error, reply.refusal, reply.agent_version)
         outcome = "reply"
     except RefusalError as refusal:
-        told, outcome = (str(refusal),), "refusal"
+        texts, outcome = (str(refusal),), "refusal"
     except NoReplyError:
-        told, outcome = (), "no reply"
-    assert all(len(text) <= 500 and text.isprintable() for text in told), "not fit to be printed"
+        texts, outcome = (), "no reply"
+    assert all(len(text) <= 500 and text.isprintable() for text in texts), "not fit to be printed"
     assert time.process_time() - begun < MOST_CPU_SECONDS, "takes too long"
     return outcome
 

@@ -3,7 +3,7 @@
     PYTHONPATH=collector:tests .venv/bin/python tests/fuzz/fuzz_rpc.py --seconds 3600 --found /tmp/found
 
 Mutates sound messages and the corpus. An input that breaks a reader is left in the folder as <reader>-*. It
-belongs in tests/corpus/<reader>, under a name that says what is wrong with it, where a unit test replays it.
+belongs in tests/corpus/<reader>, under a name that states its fault, where a unit test replays it.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ def mutated(random_: random.Random, seeds: list[bytes]) -> bytes:
     for _ in range(random_.randint(1, 6)):
         at = random_.randint(0, len(content))
         until = min(len(content), at + random_.choice([0, 1, 1, 2, 4, 8, random_.randint(0, 200)]))
-        way = random_.randrange(7)
-        if way == 0:
+        kind = random_.randrange(7)
+        if kind == 0:
             content[at:until] = random_.randbytes(until - at)
-        elif way == 1:
+        elif kind == 1:
             content[at:until] = b""
-        elif way == 2:
+        elif kind == 2:
             content[at:at] = content[at:until] * random_.choice([1, 2, 70])
-        elif way == 3:
+        elif kind == 3:
             content[at:until] = varint(random_.choice(NUMBERS))
-        elif way == 4:
+        elif kind == 4:
             text = random_.choice(TEXTS) * random_.choice([1, 1, 3, 300])
             content[at:at] = varint(random_.randint(1, 13) << 3 | 2) + varint(len(text)) + text
-        elif way == 5:
+        elif kind == 5:
             content[at:until] = random_.choice(NUMBERS).to_bytes(8, "little")
         else:
             other = random_.choice(seeds)
@@ -89,7 +89,7 @@ def main() -> None:
     counts: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     deadline = time.monotonic() + options.seconds
-    told = time.monotonic()
+    reported = time.monotonic()
     while time.monotonic() < deadline:
         for reader, read in READERS.items():
             content = mutated(random_, seeds[reader])
@@ -106,8 +106,8 @@ def main() -> None:
                 if faults[fault] == 1:
                     (options.found / f"{reader}-{sum(faults.values())}").write_bytes(content)
                     traceback.print_exc()
-        if time.monotonic() - told > 60:
-            told = time.monotonic()
+        if time.monotonic() - reported > 60:
+            reported = time.monotonic()
             print(f"seed {options.seed}: {dict(counts)}, faults: {dict(faults)}", flush=True)
     print(f"seed {options.seed}: {dict(counts)}, faults: {dict(faults)}")
 

@@ -1,4 +1,4 @@
-"""What takes too long for every change: `make nightly`. The fixtures are those of tests/integration."""
+"""Tests that take too long for every change: `make nightly`. They share the fixtures of tests/integration."""
 
 import pytest
 
@@ -16,5 +16,5 @@ pytest_collection_modifyitems = leave_out_what_is_nightly
 
 @pytest.fixture(scope="session")
 def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the compiled programs of tests/targets."""
+    """Returns the folder of the compiled programs of tests/targets."""
     return compile_targets(tmp_path_factory.mktemp("targets"))

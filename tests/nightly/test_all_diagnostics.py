@@ -1,4 +1,4 @@
-"""All that a JVM can be asked for at once, while methods are woven and unwoven under load."""
+"""Many diagnostic requests to a JVM at the same time, while methods are woven and unwoven under load."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def bpf() -> None:
 
 
 class Storm:
-    """Does many things at once, each again and again, until the time is up."""
+    """Repeats several actions concurrently until the time is up."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
@@ -47,7 +47,7 @@ class Storm:
         while time.monotonic() < self._end:
             try:
                 action()
-            except Exception as problem:  # Of whatever kind: it is the test's result.
+            except Exception as problem:  # Any exception is a result of the test.
                 self.problems.append(f"{what}: {problem!r}")
                 return
             self.done[what] += 1
@@ -91,7 +91,7 @@ def attach_and_detach(pid: int) -> None:
 
 def dump_threads(pid: int) -> None:
     os.kill(pid, signal.SIGQUIT)
-    time.sleep(0.1)  # It is a pace and no wait: what comes too fast is one signal.
+    time.sleep(0.1)  # A pace, not a wait: signals in quick succession are merged into one.
 
 
 def jfr_is_there(jdk: Jdk) -> bool:

@@ -1,4 +1,4 @@
-"""Starts of the JVM that take too long to be tried for every change."""
+"""Ways to start the JVM that take too long to test with every change."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from prime_calls import hits_of, run_calls
 
 on_every_jdk = pytest.mark.parametrize("jdk", JDKS, ids=str)
 
-# What H2 needs to answer a query; its classes come from the archive that was made of the same.
+# Answers one query with H2. The archive is created from the same query.
 QUERY = ("-cp", str(H2_JAR), "org.h2.tools.Shell", "-url", "jdbc:h2:mem:", "-sql", "select 6 * 7")
 
 
 def dump_archive(jdk: Jdk, kind: str, archive: Path) -> None:
-    """An archive of the classes of a query, without an agent."""
+    """Creates an archive of the classes that a query loads, without an agent."""
     if kind == "dynamic":
         steps = [[f"-XX:ArchiveClassesAtExit={archive}", *QUERY]]
     else:
@@ -46,7 +46,7 @@ def dump_archive(jdk: Jdk, kind: str, archive: Path) -> None:
 
 
 def shared_classes(log: Path, source: str) -> set[str]:
-    """Which of H2's classes came from the archive."""
+    """Returns the classes of H2 that were loaded from the archive."""
     return set(re.findall(rf"\] (org\.h2\.\S+) source: {re.escape(source)}$", log.read_text(), re.MULTILINE))
 
 
@@ -54,23 +54,26 @@ def shared_classes(log: Path, source: str) -> set[str]:
 @pytest.mark.parametrize(
     ("kind", "source"), [("dynamic", "shared objects file (top)"), ("static", "shared objects file")]
 )
-def test_the_programs_classes_come_from_its_archive_as_ever(
+def test_the_programs_classes_come_from_its_archive_as_without_the_agent(
     jdk: Jdk, kind: str, source: str, tmp_path: Path
 ) -> None:
     archive = tmp_path / "h2.jsa"
     dump_archive(jdk, kind, archive)
     shared = {}
-    for who, agent in (("nobody", {}), ("agent", {"probes": "org.h2.**#*", "options": "max-methods=100000"})):
+    for who, agent in (
+        ("no agent", {}),
+        ("agent", {"probes": "org.h2.**#*", "options": "max-methods=100000"}),
+    ):
         log = tmp_path / who
-        # An archive that cannot be used ends the JVM.
+        # With -Xshare:on, the JVM exits if it cannot use the archive.
         jvm = ["-Xshare:on", f"-XX:SharedArchiveFile={archive}", f"-Xlog:class+load:file={log}"]
         with java(jdk, *QUERY, jvm=jvm, **agent) as query:
             assert query.wait() == 0, query.err
             assert "42" in query.out
             assert query.err == []
         shared[who] = shared_classes(log, source)
-    assert len(shared["nobody"]) > 200
-    assert shared["agent"] == shared["nobody"]
+    assert len(shared["no agent"]) > 200
+    assert shared["agent"] == shared["no agent"]
 
 
 @on_every_jdk
@@ -80,7 +83,7 @@ def test_the_programs_classes_come_from_its_archive_as_ever(
      "-Xmx16m", "-Xshare:off", "-Xrs", "-Xverify:all", "-XX:-UseCompressedOops",
      "-XX:+DisableAttachMechanism"],
 )  # fmt: skip
-def test_jvms_of_all_sorts_are_traced_exactly(jdk: Jdk, jvm: str, targets: Path) -> None:
+def test_a_jvm_with_any_of_these_options_is_traced_exactly(jdk: Jdk, jvm: str, targets: Path) -> None:
     require_bpf()
     with java(jdk, "-cp", targets, "PrimeCalls", probes=ORDERS, jvm=[jvm]) as target:
         target.wait_for_line("ready", 120)
@@ -90,7 +93,7 @@ def test_jvms_of_all_sorts_are_traced_exactly(jdk: Jdk, jvm: str, targets: Path)
             assert f" {hits:,} hits = {hits:,} delivered + 0 lost" in finish(collector)
         target.send("exit")
         assert target.wait(120) == 0
-    # HotSpot itself warns of options that will go.
+    # HotSpot warns about deprecated options.
     assert [line for line in target.err if "VM warning: " not in line] == []
 
 

@@ -1,4 +1,4 @@
-"""Whether the JVMs here have the bugs for which classes are refused, and no others have them."""
+"""The JVMs that are known to have a bug have it, and no other installed JVM has it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from second_agent import agent_jar
 
 @pytest.mark.every_jdk
 @on_every_jdk
-def test_a_jvm_loses_by_a_retransformation_what_its_release_is_known_for(jdk: Jdk, tmp_path: Path) -> None:
+def test_a_retransformation_loses_only_what_it_is_known_to_lose_on_this_release(
+    jdk: Jdk, tmp_path: Path
+) -> None:
     classes = compile_reflected(tmp_path / "classes")
-    # What comes before the record's own names moves them in the constant pool.
+    # New constants before the record's names move these in the constant pool.
     source = (ROOT / "tests/targets/reflected/Reflected.java").read_text()
     moved = source.replace("assertNamed(name);", 'assertNamed("not " + "".concat(name));')
     assert moved != source
@@ -27,5 +29,5 @@ def test_a_jvm_loses_by_a_retransformation_what_its_release_is_known_for(jdk: Jd
     with java(jdk, "-cp", classes, "Reflected", jvm=[agent]) as target:
         target.wait_for_line(rf"named: \[{names}, ")
         last = "NoSuchFieldError" if has_bug(jdk, ANNOTATED_RECORD) else "ready"
-        # Of another stream: it may have come before.
+        # The line is on another stream and may have come earlier.
         wait_until(lambda: any(last in line for line in [*target.err, *target.out]), last)

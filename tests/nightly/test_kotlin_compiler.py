@@ -1,5 +1,7 @@
-"""Kotlin's compiler with all its constructors woven: hundreds of them drop `this` from their frames, or use
-its variable for something else."""
+"""Kotlin's compiler with all of its constructors woven.
+
+Hundreds of them drop `this` from their frames or reuse its variable.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,10 @@ JARS = ROOT / "java-agent/build/targets"
 KOTLINC = JARS / "kotlin-compiler-embeddable.jar"
 CLASS_PATH = [KOTLINC, *sorted(JARS.glob("kotlin*.jar")), *sorted(JARS.glob("annotations*.jar"))]
 PATIENCE_SECONDS = 1_800.0
-# Of every constructor the end, with a value of what it has made; of few calls.
+# The end of every constructor, with a value of the new object; few calls fire.
 SELECTOR = "org.jetbrains.kotlin.**#new(s=this,t=thread) when duration >= 0ns && this != null every 9973"
 LEAST_CONSTRUCTORS = 20_000
-# What such classes need is not in the compiler's jar.
+# The compiler's jar lacks the dependencies of these classes.
 UNLINKED, UNDEFINED = "it cannot be linked: ", ": the class was not defined, or was unloaded"
 SOURCE = """
 data class Order(val id: Long, val city: String?)
@@ -67,8 +69,8 @@ def test_every_constructor_of_the_compiler_can_be_woven(jdk: Jdk, program: Path,
         tmp_path,
     )
     with java(jdk, *command) as target:
-        as_ever = compiled(target)
-    assert as_ever.startswith("compiled OK ")
+        unwoven = compiled(target)
+    assert unwoven.startswith("compiled OK ")
     selectors = tmp_path / "selectors"
     selectors.write_text(SELECTOR)
     options = f"config={selectors},max-methods=200000"
@@ -88,13 +90,13 @@ def test_every_constructor_of_the_compiler_can_be_woven(jdk: Jdk, program: Path,
                 lambda: set(states_of(target.pid)) <= {"armed", "failed"}, "all to be woven", PATIENCE_SECONDS
             )
             assert states_of(target.pid)["armed"] >= 2 * LEAST_CONSTRUCTORS
-            assert compiled(target) == as_ever
+            assert compiled(target) == unwoven
             collector.signal(signal.SIGINT)
             assert collector.wait(PATIENCE_SECONDS) == 0, collector.err
         found = re.search(r": ([\d,]+) hits = ", collector.err[-1])
         assert found, collector.err[-1]
         assert int(found[1].replace(",", "")) > 10_000
         wait_until(lambda: set(states_of(target.pid)) == {"dormant"}, "all to be dormant", PATIENCE_SECONDS)
-        assert compiled(target) == as_ever
+        assert compiled(target) == unwoven
         unwoven = [line for line in target.err if line.startswith("jprobe: cannot weave ")]
         assert not [line for line in unwoven if not line.endswith(UNDEFINED) and UNLINKED not in line]

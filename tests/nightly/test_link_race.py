@@ -1,4 +1,4 @@
-"""Classes that the program links while they are armed: where JDK-8277444 is, the JVM can crash."""
+"""Classes that the program links while they are armed. JVMs with JDK-8277444 can crash then."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from java_target import COMPILER, OLDEST_JAVA, Jdk, java, jcollect, on_every_jdk
 PROBES = 3
 ROUNDS = 10
 
-# A class file of some 700 KB, which takes milliseconds to link.
+# A class file of about 700 KB, which takes milliseconds to link.
 METHODS = 120
 STATEMENTS = 500
 FIELDS = 200
@@ -26,7 +26,7 @@ def bpf() -> None:
 
 
 def large_class(folder: Path) -> Path:
-    """Compiles a class that takes long to link."""
+    """Compiles a class that takes a long time to link."""
     fields = "".join(f"static int f{i};" for i in range(FIELDS))
     lines = "".join(f"f{i % FIELDS} += n;" for i in range(STATEMENTS))
     names = ["first", *(f"m{i}" for i in range(METHODS - 2)), "last"]
@@ -42,7 +42,7 @@ def large_class(folder: Path) -> Path:
 def test_a_class_that_is_being_linked_does_not_crash_the_jvm(
     jdk: Jdk, turn: int, targets: Path, tmp_path: Path
 ) -> None:
-    # The JVM verifies none of its own classes, which ends in a crash and not in a VerifyError.
+    # The JVM does not verify its own classes, so a fault is a crash instead of a VerifyError.
     unverified = ["-XX:+UnlockDiagnosticVMOptions", "-XX:-BytecodeVerificationRemote"]
     quiet = ["-XX:-CreateCoredumpOnCrash", f"-XX:ErrorFile={tmp_path / 'crash'}", "-Xmx1g"]
     program = ["-cp", targets, "LinkRace", large_class(tmp_path), str(CLASSES)]

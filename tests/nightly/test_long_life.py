@@ -1,6 +1,6 @@
-"""What a JVM and its collector take after a long life is what they took when it was young.
+"""A JVM and its collector use no more resources after a long time than at the beginning.
 
-JPROBE_LONG_LIFE_CYCLES and JPROBE_LONG_LIFE_SECONDS shorten it, to try something out.
+JPROBE_LONG_LIFE_CYCLES and JPROBE_LONG_LIFE_SECONDS shorten the tests for experiments.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ SAMPLES = 40
 WOVEN_EVERY = 5
 
 JVM = (
-    # The heap has its full size from the start, so that it is no part of what grows.
+    # The heap has its full size from the start, so its growth is not measured.
     "-Xms64m",
     "-Xmx64m",
     "-XX:+AlwaysPreTouch",
     "-XX:+UseSerialGC",
-    # The other compiler takes some 20 MB once, at a time of its own choosing.
+    # C2 would allocate about 20 MB once, at an unpredictable time.
     "-XX:TieredStopAtLevel=1",
     "-XX:NativeMemoryTracking=summary",
 )
 
-# The kernel links and unlinks a thousand stubs one by one; where the machine is busy that takes many seconds.
+# The kernel links and unlinks a thousand stubs one by one, which takes many seconds on a busy machine.
 ARMED_SECONDS = 120.0
 
-# Between the two quarters lie 500 selections, 100 of them woven, or 300 times 3 class loaders. What is
-# allowed is less than 16 KB each time, and one mapping, descriptor or thread in 20 times: compilers'
-# arenas come and go, metadata is committed by the 64 KB and never quite where the last was, and a library
-# that is being replaced is there twice for a moment.
+# 500 selections lie between the two quarters, 100 of them woven, or 300 times 3 class loaders. The
+# tolerances allow less than 16 KB each time, and one mapping, descriptor or thread in 20 times: compilers
+# allocate and free arenas, metadata is committed in steps of 64 KB at varying addresses, and a stub library
+# exists twice for a moment while it is replaced.
 JVM_TOLERANCE = {
     "rss": 8_000,
     "mappings": 24,
@@ -57,8 +57,8 @@ JVM_TOLERANCE = {
 }
 COLLECTOR_TOLERANCE = {"rss": 3_000, "mappings": 12, "descriptors": 4, "threads": 2}
 
-# Probes that are gone are told of for as long as there are ids for others: here they soon are used up, and
-# with 16,384, as by default, after half an hour.
+# The collector remembers retired probes until it needs their IDs for new probes. With this limit, that
+# happens soon; with the default of 16,384 it would take half an hour.
 FEW_IDS = ("--max-probes", "256")
 LATER = ("First", "Second", "Third")
 
@@ -70,12 +70,12 @@ def bpf() -> None:
 
 @pytest.fixture(autouse=True)
 def one_arena(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several of glibc's arenas grow in steps of some 4 MB, each at a time of its own choosing."""
+    """Limits glibc to one arena: each arena grows in steps of about 4 MB, at unpredictable times."""
     monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
 
 
 class Life:
-    """Samples of a JVM and of the collector that is attached to it."""
+    """Samples of a JVM and its attached collector."""
 
     def __init__(self, name: str, target: Process, collector: Process, stubs: Path) -> None:
         self._name = name
@@ -91,12 +91,12 @@ class Life:
 
     def assert_flat(self) -> None:
         grown = [growth(self._jvm), growth(self._jcollect)]
-        self._tell(grown)
+        self._log(grown)
         assert _beyond(grown[0], JVM_TOLERANCE) == {}, grown
         assert _beyond(grown[1], COLLECTOR_TOLERANCE) == {}, grown
 
-    def _tell(self, grown: Sequence[Mapping[str, int]]) -> None:
-        """Every sample, to the file that JPROBE_LONG_LIFE_LOG names, to see how something grows."""
+    def _log(self, grown: Sequence[Mapping[str, int]]) -> None:
+        """Appends all samples to the file that JPROBE_LONG_LIFE_LOG names, for the analysis of growth."""
         if log := os.environ.get("JPROBE_LONG_LIFE_LOG"):
             with open(log, "a") as file:
                 samples = [[asdict(each) for each in kind] for kind in (self._jvm, self._jcollect)]
@@ -122,7 +122,7 @@ def database_under_load(jdk: Jdk, targets: Path, stubs: Path) -> Iterator[Proces
 
 
 def all_are_armed(pid: int) -> bool:
-    """Whether there are probes, and all that are not retired are woven."""
+    """Returns true if there are probes and all that are not retired are woven."""
     return set(states_of(pid)) - {"retired"} == {"armed"}
 
 
@@ -137,7 +137,7 @@ def test_selecting_and_unselecting_a_thousand_times(jdk: Jdk, targets: Path, tmp
             collector.wait_for_line("waiting for probes")
             life = Life(f"select {jdk}", server, collector, tmp_path)
             for cycle in range(CYCLES):
-                # All of one class, and one of all classes: others come and others stay.
+                # All methods of one class, and one method of all classes: a partly changing set.
                 reply = gateway.select(["org.h2.command.Parser#*", "org.h2.command.**#close"])
                 assert len(reply.methods) > 100
                 if cycle % WOVEN_EVERY == 0:
@@ -151,11 +151,11 @@ def test_selecting_and_unselecting_a_thousand_times(jdk: Jdk, targets: Path, tmp
 
 
 def make_and_drop(target: Process, cycle: int) -> None:
-    """Has each class made by a loader of its own, traced, called, and forgotten."""
+    """Creates each class in a separate class loader, traces, calls and drops it."""
     for name in LATER:
         target.send(f"call {name} 0 1")
         target.wait_for_line("called")
-    # The collector leaves out some of so many lines.
+    # The states are read because the collector rate-limits its lines.
     wait_until(partial(all_are_armed, target.pid), "all to be armed", ARMED_SECONDS)
     for name in LATER:
         target.send(f"call {name} {cycle} 101")

@@ -1,4 +1,4 @@
-"""All of the JNI side under -Xcheck:jni and the sanitizers, on every JDK: see also tests/integration."""
+"""All JNI code under -Xcheck:jni and the sanitizers, on every JDK; in short also in tests/integration."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def checked(request: pytest.FixtureRequest, tmp_path: Path) -> Checked:
 
 @contextmanager
 def without_complaints(target: Process) -> Iterator[Process]:
-    """The program, ready; and when all is done it ends in order, and nothing was said against us."""
+    """Yields the running program, and then checks that it exits normally and that no tool has complained."""
     with target:
         target.wait_for_line("ready")
         yield target
@@ -48,7 +48,7 @@ def without_complaints(target: Process) -> Iterator[Process]:
 
 
 def calls_of(target: Process) -> str:
-    """Attaches while the program makes its calls; the collector's books."""
+    """Attaches while the program makes its calls, and returns the collector's hit counts."""
     with attach(target.pid) as collector:
         target.send("run")
         target.wait_for_line(r"\{", 240)
@@ -76,7 +76,7 @@ def test_calls_of_every_kind(jdk: Jdk, checked: Checked, targets: Path) -> None:
 
 
 @on_every_jdk
-def test_calls_in_odd_places(jdk: Jdk, checked: Checked, targets: Path) -> None:
+def test_calls_in_unusual_situations(jdk: Jdk, checked: Checked, targets: Path) -> None:
     probes = "OddPlaces$Mirror#name(me=this.toString());OddPlaces$*#*;OddMaking#*"
     arguments = ("-Xmx48m", "-cp", targets, "OddPlaces")
     with checked.java(jdk, *arguments, agent=f"probes={probes}") as target:
@@ -99,11 +99,11 @@ def test_selecting_unselecting_and_resetting(jdk: Jdk, checked: Checked, targets
                     finish(collector)
                 gateway.unselect([])
             gateway.reset()
-        wait_until(lambda: leftovers(target.pid) == [], "all of the agent to be gone")
+        wait_until(lambda: leftovers(target.pid) == [], "the agent to be removed completely")
 
 
 @pytest.fixture(scope="module")
-def hand_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def user_defined(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stapsdt")
     sources = sorted((ROOT / "tests/targets/stapsdt").glob("*.java"))
     subprocess.run([COMPILER.javac, "--release", "11", "-cp", BINDING, "-d", folder, *sources], check=True)
@@ -111,13 +111,13 @@ def hand_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @on_every_jdk
-def test_hand_made_probes(jdk: Jdk, checked: Checked, hand_made: Path) -> None:
-    class_path = f"{hand_made}:{checked.binding}"
+def test_user_defined_probes(jdk: Jdk, checked: Checked, user_defined: Path) -> None:
+    class_path = f"{user_defined}:{checked.binding}"
     with without_complaints(checked.java(jdk, "-cp", class_path, "HandMade")) as target:
         with attach(target.pid) as collector:
             for command in HAND_MADE:
                 target.send(command)
                 target.wait_for_line("the provider" if command == "close" else f"did {command}", 60)
-            books = finish(collector)
-        assert " + 0 lost" in books
-        assert " 0 hits" not in books
+            counts = finish(collector)
+        assert " + 0 lost" in counts
+        assert " 0 hits" not in counts

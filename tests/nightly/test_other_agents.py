@@ -1,4 +1,4 @@
-"""Beside other agents that weave the same class, in either order: JaCoCo's and OpenTelemetry's."""
+"""jprobe beside agents that weave the same class, JaCoCo's and OpenTelemetry's, loaded in either order."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_events_are_exact_and_opentelemetry_has_all_its_spans(
         "-Dotel.traces.exporter=console",
         "-Dotel.metrics.exporter=none",
         "-Dotel.logs.exporter=none",
-        # More than are made: none is dropped.
+        # Larger than the number of spans, so that none is dropped.
         "-Dotel.bsp.max.queue.size=100000",
     ]
     did, lines = out_of_a_life_beside(other, ours_first, jdk, targets, digest_agent, tmp_path)
@@ -51,7 +51,7 @@ def test_events_are_exact_and_opentelemetry_has_all_its_spans(
         match[1] for line in lines if (match := re.search(r"LoggingSpanExporter - '(.*?)'", line))
     )
     assert spans == {
-        # Once more as the program starts.
+        # The program also calls it once when it starts.
         "Orders.touch": 2 * did["touch.entry"] + 1,
         "Orders.label": 2 * did["label.entry"],
         "Orders.depth": 2 * did["depth.entry"],

@@ -1,5 +1,7 @@
-"""What reflection says of the parameters of whole libraries, each of whose methods is woven and restored: as
-in a JVM without the agent, also where the JVM forgets them (tests/jvm_bugs.py)."""
+"""Reflection reports the same parameters of all methods of large libraries as in a JVM without the agent.
+
+All methods are woven and restored, also on JVMs that lose parameter names (tests/jvm_bugs.py).
+"""
 
 from __future__ import annotations
 
@@ -38,12 +40,12 @@ class Library:
     jars: list[str]
     classes: list[str]
     least_methods: int
-    """That are woven: nearly all."""
+    """Least number of woven methods: nearly all."""
     left_out: str = ""
 
     @property
     def selectors(self) -> str:
-        # At full rate what takes part in loading would be slow.
+        # At full rate, methods that take part in class loading would be slow.
         without = [f"!{self.left_out}#*"] if self.left_out else []
         return ";".join([*(f"{classes}#* every 9973" for classes in self.classes), *without])
 
@@ -51,7 +53,7 @@ class Library:
         return ":".join(map(str, [programs, *(JARS / f"{jar}.jar" for jar in self.jars)]))
 
 
-# One collector reads 131,072 probes of one library.
+# Selected separately, because one collector reads at most 131,072 probes of one stub library.
 KAFKA_MESSAGES = "org.apache.kafka.common.message.**"
 LIBRARIES = {
     "guava": Library(["guava", "failureaccess"], ["com.google.common.**"], 15_000),
@@ -64,9 +66,9 @@ LIBRARIES = {
 }
 on_every_library = pytest.mark.parametrize("library", LIBRARIES.values(), ids=LIBRARIES)
 
-# Of classes that the JVM cannot link, and of methods that cannot be woven: lines of the agent.
+# The agent's lines about classes that the JVM cannot link, and methods that cannot be woven.
 WEAVE = r"jprobe: cannot weave (class )?\S+: "
-TOLD = [
+KNOWN = [
     r"jprobe: class \S+ has no probes, because its class file cannot be read: ",
     r"jprobe: more classes cannot be woven or restored; ",
     r"jprobe: more classes have no probes, because they cannot be linked",
@@ -89,23 +91,23 @@ def reflected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def reflecting(jdk: Jdk, library: Library, reflected: Path, **agent: str) -> Process:
-    """ReflectedJars. Where reflection throws often, compiled code would leave the message out."""
+    """Starts ReflectedJars, with all exception messages: compiled code would omit frequent ones."""
     jvm = ["-XX:-OmitStackTraceInFastThrow"]
     return java(jdk, "-cp", library.class_path(reflected), "ReflectedJars", jvm=jvm, **agent)
 
 
-def told(target: Process, folder: Path) -> list[str]:
-    """What reflection says of all methods."""
-    file = folder / f"told{next(FILES)}"
+def described(target: Process, folder: Path) -> list[str]:
+    """Returns reflection's description of all methods."""
+    file = folder / f"described{next(FILES)}"
     target.send(f"tell {file}")
     target.wait_for_line("told", PATIENCE_SECONDS)
     return file.read_text().splitlines()
 
 
-def told_without_agent(jdk: Jdk, library: Library, reflected: Path, folder: Path) -> list[str]:
+def described_without_agent(jdk: Jdk, library: Library, reflected: Path, folder: Path) -> list[str]:
     with reflecting(jdk, library, reflected) as target:
         target.wait_for_line("ready", PATIENCE_SECONDS)
-        lines = told(target, folder)
+        lines = described(target, folder)
     assert sum("; final " in line for line in lines) > 50
     return lines
 
@@ -127,12 +129,12 @@ def finish(collector: Process) -> None:
 
 
 def woven(target: Process) -> int:
-    """How many methods are, about; each that is not has a reason that we know of."""
+    """Returns the approximate number of woven methods. Checks that each other method has a known reason."""
     states = states_of(target.pid)
-    # A JVM with JDK-8277444 does not change what it has not linked.
+    # A class that is not linked waits on JVMs with JDK-8277444.
     assert set(states) <= {"armed", "failed", "waiting"}, states
     ours = [line for line in target.err if line.startswith("jprobe:")]
-    assert all(any(re.match(kind, line) for kind in TOLD) for line in ours), ours
+    assert all(any(re.match(kind, line) for kind in KNOWN) for line in ours), ours
     return states["armed"] // 3
 
 
@@ -143,7 +145,7 @@ def check_the_same(now: list[str], before: list[str], when: str) -> None:
 
 @on_every_jdk
 @on_every_library
-def test_names_are_as_ever_where_the_agent_is_loaded_later(
+def test_names_are_unchanged_if_the_agent_is_loaded_later(
     jdk: Jdk,
     library: Library,
     reflected: Path,
@@ -151,11 +153,11 @@ def test_names_are_as_ever_where_the_agent_is_loaded_later(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    as_ever = told_without_agent(jdk, library, reflected, tmp_path)
+    unchanged = described_without_agent(jdk, library, reflected, tmp_path)
     with reflecting(jdk, library, reflected) as target:
         target.wait_for_line("ready", PATIENCE_SECONDS)
-        # So that reflection has linked, and loaded, what it needs.
-        check_the_same(told(target, tmp_path), as_ever, "before")
+        # Lets reflection load and link the classes that it needs.
+        check_the_same(described(target, tmp_path), unchanged, "before")
         options = f"probes={library.selectors},{OPTIONS},max-overhead=0,control=on"
         loaded = run(COMPILER.java, "-cp", targets, "LoadAgent", target.pid, JAR, options, timeout=600)
         assert loaded.returncode == 0, loaded
@@ -164,27 +166,27 @@ def test_names_are_as_ever_where_the_agent_is_loaded_later(
             with capsys.disabled():
                 print(f"\n{jdk} {library.classes[0]}: {methods} methods woven")
             assert methods >= library.least_methods
-            check_the_same(told(target, tmp_path), as_ever, "woven")
+            check_the_same(described(target, tmp_path), unchanged, "woven")
             finish(collector)
         assert run(JCOLLECT, "reset", target.pid, timeout=600).returncode == 0
-        check_the_same(told(target, tmp_path), as_ever, "restored")
+        check_the_same(described(target, tmp_path), unchanged, "restored")
 
 
 @on_every_jdk
 @on_every_library
-def test_names_are_as_ever_where_the_agent_was_there_first(
+def test_names_are_unchanged_if_the_agent_was_there_first(
     jdk: Jdk, library: Library, reflected: Path, tmp_path: Path
 ) -> None:
-    as_ever = told_without_agent(jdk, library, reflected, tmp_path)
+    unchanged = described_without_agent(jdk, library, reflected, tmp_path)
     with reflecting(jdk, library, reflected, probes=library.selectors, options=OPTIONS) as target:
         target.wait_for_line("ready", PATIENCE_SECONDS)
-        check_the_same(told(target, tmp_path), as_ever, "dormant")
+        check_the_same(described(target, tmp_path), unchanged, "dormant")
         for _ in range(2):
             with attach_to_all(target, library.least_methods) as collector:
                 assert woven(target) >= library.least_methods
-                check_the_same(told(target, tmp_path), as_ever, "woven")
+                check_the_same(described(target, tmp_path), unchanged, "woven")
                 finish(collector)
             wait_until(
                 lambda: set(states_of(target.pid)) == {"dormant"}, "all to be dormant", PATIENCE_SECONDS
             )
-            check_the_same(told(target, tmp_path), as_ever, "restored")
+            check_the_same(described(target, tmp_path), unchanged, "restored")

@@ -1,4 +1,4 @@
-"""At the default limit a program does half of its work in any five seconds, whatever CPU time it gets."""
+"""At the default overhead limit, a program does half of its work in any five seconds, at any CPU quota."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def test_half_of_the_work_is_done_in_any_five_seconds(
             guarded=True,
         ) as target:
             target.wait_for_line("ready", STARTED_SECONDS)
-            # With a tenth of a core they may come ten seconds after the program has begun.
+            # With 0.1 cores the probes may appear ten seconds after the program has started.
             wait_for_probes(target.pid, 3)
             work(target, 5)
             calm = work(target, 5)
             with jcollect("attach", target.pid, "--probe", "*grain__return") as collector:
                 collector.wait_for_line("jcollect: warning: throttled: ", STARTED_SECONDS)
-                # The method is tried again after ten seconds.
+                # The method is retried after ten seconds.
                 work(target, 14)
                 finish(collector)
             _, ended = work(target, 5)

@@ -1,8 +1,8 @@
-"""Every method of java.base and of three large libraries, woven while programs run: nothing is rejected
-without a reason, everything comes out as without an agent, and every class is in the end what it was.
+"""Weaves every method of java.base and of three large libraries while programs run.
 
-Beside the collector, which has room for about 140,000 probes of one process, this rests on a second agent
-(tests/targets/everything/Witness.java), which sees what every class becomes.
+No method is rejected without a reason, all results are the same as without the agent, and every class is
+restored. A second agent (tests/targets/everything/Witness.java) observes the bytecode of every class. The
+collector can handle about 140,000 probes of one process.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from second_agent import agent_jar
 JARS = ROOT / "java-agent/build/targets"
 GUAVA_JAR = JARS / "guava.jar"
 LIBRARIES = [H2_JAR, GUAVA_JAR, *sorted(JARS.glob("netty-*.jar"))]
-# What Guava needs, and what the second agent reads class files with.
+# A dependency of Guava, and the library with which the second agent reads class files.
 BESIDE = [JARS / "failureaccess.jar", JARS / "asm.jar"]
 
-# Minutes, on a machine that does nothing else; it may do a lot else.
+# An idle machine needs minutes; CI may be busy.
 PATIENCE_SECONDS = 1_800.0
 
-# At full rate every call of a collection would be a trap, and the work would take hours. A prime number,
-# so that no rhythm of the work decides which calls fire.
+# At full rate every call of a collection would be a trap, and the work would take hours. The number is prime,
+# so that a periodic pattern of calls does not decide which of them fire.
 SOME = "every 9973"
 
-# A selector each for what decides how a method is woven: what it is passed, what it returns, whether there
-# is an object, and when its condition can be decided. The first that matches a method has it.
+# One selector for each combination that is woven differently: arguments, result, object or none, and the
+# point at which the condition can be evaluated. The first selector that matches a method applies.
 WITH_PATHS_AND_CONDITIONS = [
     "{}#new(t=thread) when thread != null && this != null",
     "static {}#*(int,..):void(a=arg0,t=thread) when arg0 >= 0 || thread != null",
@@ -54,27 +54,27 @@ WITH_PATHS_AND_CONDITIONS = [
 ]
 PLAIN = ["{}#*"]
 
-# Why a selected method has no probes, or a class none that could be woven.
+# Reasons for which a selected method has no probes, or a class cannot be woven.
 UNTRACEABLE = [
     "weaving itself needs this class",
     "it is abstract",
     "it is native",
     r"it is a hidden class, which the JVM does not retransform",
     r"it is a lambda's own class, which the JVM does not retransform; .*",
-    # Of some JVMs: tests/jvm_bugs.py.
+    # On some JVMs: see tests/jvm_bugs.py.
     r"retransforming on JDK .* \(JDK-8376185\); use JDK .* or later",
 ]
 UNWOVEN = [
-    # What a library can use and need not.
+    # An optional dependency of a library.
     r"it cannot be linked: java\.lang\.NoClassDefFoundError: .*",
-    # Its static initialiser has failed, so that nobody can call it.
+    # Its static initializer has failed, so it cannot be called.
     r"java\.lang\.InternalError: class redefinition failed: invalid class",
-    # The JVM has refused it, because its superclass is of such a library.
+    # The JVM has rejected it, because its superclass is missing.
     "the class was not defined, or was unloaded",
     "with the probes it would exceed 65535 bytes of bytecode",
 ]
-# Some thirty classes of the libraries fail in all, and the agent tells of twenty at one look.
-MOST_UNTOLD = 15
+# About 30 classes of the libraries fail, and the agent reports 20 per poll.
+MOST_UNREPORTED = 15
 MORE_UNWOVEN = "jprobe: more classes cannot be woven or restored; jcollect probes shows which"
 MORE_UNLINKABLE = "jprobe: more classes have no probes, because they cannot be linked"
 
@@ -86,7 +86,7 @@ def bpf() -> None:
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compiled programs of tests/targets/everything, and the second agent's jar beside them."""
+    """Compiles the programs of tests/targets/everything, and creates the second agent's jar beside them."""
     folder = tmp_path_factory.mktemp("everything")
     sources = [*(ROOT / "tests/targets/everything").glob("*.java"), ROOT / "tests/targets/JdkWork.java"]
     path = ":".join(map(str, LIBRARIES + BESIDE))
@@ -98,34 +98,34 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Everything:
-    """tests/targets/everything/Everything.java, with an agent or without."""
+    """A running tests/targets/everything/Everything.java, with or without an agent."""
 
     def __init__(self, target: Process) -> None:
         self.target = target
         self.pid = target.pid
 
-    def tell(self, command: str) -> list[str]:
-        """What it says to a command."""
+    def ask(self, command: str) -> list[str]:
+        """Returns the lines that the program prints in answer to a command."""
         before = len(self.target.out)
         self.target.send(command)
         self.target.wait_for_line("done$", PATIENCE_SECONDS)
         return self.target.out[before : self.target.out.index("done", before)]
 
     def work(self) -> list[str]:
-        """The results of everything that it does."""
-        return [line for line in self.tell("work") if line.startswith("worked ")]
+        """Lets the program do all of its work, and returns the results."""
+        return [line for line in self.ask("work") if line.startswith("worked ")]
 
     def counts(self, command: str, word: str) -> Counter[str]:
-        """The lines "WORD NUMBER WHAT" of an answer, by WHAT."""
-        said = [re.fullmatch(rf"{word} (\d+) (.*)", line) for line in self.tell(command)]
-        return Counter({one[2]: int(one[1]) for one in said if one})
+        """Returns the numbers of the answer's lines "WORD NUMBER WHAT", by WHAT."""
+        lines = [re.fullmatch(rf"{word} (\d+) (.*)", line) for line in self.ask(command)]
+        return Counter({one[2]: int(one[1]) for one in lines if one})
 
     def probes(self) -> list[LiveProbe]:
         return read_live(traced(self.pid).probes(()))
 
 
 def traced(pid: int) -> TracedProcess:
-    """The process with all its libraries: one that was skipped is no part of what is tested."""
+    """Returns the process with all of its stub libraries; fails if one cannot be read."""
     return find_process(pid, fail)
 
 
@@ -135,7 +135,7 @@ def class_path(programs: Path) -> str:
 
 @pytest.fixture(scope="module")
 def work_without(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Jdk], list[str]]:
-    """What everything comes to where no agent is, once for each JDK."""
+    """Returns a function that computes the results without the agent, once for each JDK."""
     known: dict[Jdk, list[str]] = {}
 
     def of(jdk: Jdk) -> list[str]:
@@ -150,7 +150,7 @@ def work_without(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
 
 def packages_of_java_base(jdk: Jdk, programs: Path) -> Iterator[str]:
-    """As selectors have them: the JDK's classes are matched by packages that are written out."""
+    """Returns patterns for selectors: the JDK's classes are matched only by explicit package names."""
     command = [jdk.java, "-cp", class_path(programs), "Everything", "packages"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     return (f"{package}.*" for package in listed)
@@ -198,7 +198,7 @@ def test_every_method_can_be_woven_and_nothing_is_harmed(
         tmp_path,
         *LIBRARIES,
         options=f"config={selectors},max-methods=200000",
-        # Of the boot loader's classes as well.
+        # Also verifies classes of the boot loader.
         jvm=["-Xverify:all"],
     )
     with target:
@@ -213,8 +213,8 @@ def test_every_method_can_be_woven_and_nothing_is_harmed(
         )
         files = everything.counts("show", "file")
         figures["as in their files"] = files["equal"] + files["equivalent"]
-        # What the JVM has other code for than their files: events that JFR completes as they are loaded, and
-        # forms of method handles that class data sharing has made anew.
+        # Classes whose code in the JVM differs from their class files: events that JFR completes while they
+        # are loaded, and method handle forms that class data sharing has regenerated.
         others = {line.split()[0] for line in files - same(files)}
         assert not others & {probe.probe.class_name for probe in everything.probes()}
 
@@ -225,7 +225,7 @@ def test_every_method_can_be_woven_and_nothing_is_harmed(
                 "all to be woven",
                 PATIENCE_SECONDS,
             )
-            woven, untold = check_what_is_woven(everything, figures)
+            woven, unreported = check_what_is_woven(everything, figures)
             figures["methods woven"] = len({method_of(probe) for probe in woven})
             assert figures["methods woven"] >= least_methods(what)
             for _ in range(2):
@@ -243,9 +243,9 @@ def test_every_method_can_be_woven_and_nothing_is_harmed(
         figures["classes restored"] = compared["restored"]
         assert not [verdict for verdict in compared if "not restored" in verdict or "differs" in verdict]
         never_linked = {verdict.split()[0] for verdict in compared if verdict.endswith(" never linked")}
-        assert never_linked <= unlinkable(everything) | untold
+        assert never_linked <= unlinkable(everything) | unreported
         figures["classes never linked"] = len(never_linked)
-        # Of those that were loaded since, what they were at first has not been seen, but for their files.
+        # The original code of classes that were loaded later is known only from their class files.
         since = sum(count for verdict, count in compared.items() if verdict.startswith("loaded since"))
         assert compared["restored"] + since >= len({class_of(probe) for probe in woven})
         target.send("exit")
@@ -260,14 +260,14 @@ def same(files: Counter[str]) -> Counter[str]:
 
 
 def seconds(act: Callable[[], Any]) -> tuple[float, Any]:
-    """How long it took, and what came of it."""
+    """Returns the duration in seconds and the result."""
     begun = time.monotonic()
     result = act()
     return round(time.monotonic() - begun, 1), result
 
 
 def attach_to_all(everything: Everything) -> Process:
-    """A collector that has seen all probes armed, or failed."""
+    """Attaches a collector and waits until all probes are armed or failed."""
     patience = ["--arm-timeout", int(PATIENCE_SECONDS)]
     collector = jcollect("attach", everything.pid, "--max-probes", 1 << 20, *patience)
     collector.wait_for_line("armed ", PATIENCE_SECONDS)
@@ -283,62 +283,64 @@ def class_of(probe: LiveProbe) -> tuple[int, str]:
 
 
 def check_what_is_woven(everything: Everything, figures: dict[str, Any]) -> tuple[list[LiveProbe], set[str]]:
-    """The probes that are armed, and the classes that failed after the agent's last line about such.
+    """Returns the armed probes, and the classes that failed without a line of the agent.
 
-    Each other has a reason that we know of.
+    Checks that all other methods have a known reason.
     """
     why = Counter(known(one.reason, UNTRACEABLE) for one in traced(everything.pid).untraceable(()))
     probes = everything.probes()
-    told = dict(filter(None, map(told_unwoven, everything.target.err)))
+    reported = dict(filter(None, map(reported_unwoven, everything.target.err)))
     failed = {method_of(probe) for probe in probes if STATE_NAMES[probe.state] == "failed"}
-    untold = set()
+    unreported = set()
     for _, class_name, method, descriptor in failed:
-        reason = told.get(class_name) or told.get(f"{class_name}#{method}{descriptor}")
+        reason = reported.get(class_name) or reported.get(f"{class_name}#{method}{descriptor}")
         if reason:
             why[known(reason, UNWOVEN)] += 1
         else:
-            untold.add(class_name)
-    assert not untold or MORE_UNWOVEN in everything.target.err, f"no line says why {untold} were not woven"
-    assert len(untold) <= MOST_UNTOLD, untold
+            unreported.add(class_name)
+    assert not unreported or MORE_UNWOVEN in everything.target.err, (
+        f"no line says why {unreported} were not woven"
+    )
+    assert len(unreported) <= MOST_UNREPORTED, unreported
     figures["methods selected"] = len({method_of(probe) for probe in probes}) + sum(
         count for reason, count in why.items() if reason in UNTRACEABLE
     )
     figures["methods not woven"] = dict(why.most_common())
-    return [probe for probe in probes if STATE_NAMES[probe.state] == "armed"], untold
+    return [probe for probe in probes if STATE_NAMES[probe.state] == "armed"], unreported
 
 
 def unlinkable(everything: Everything) -> set[str]:
-    """The classes that the agent has given up weaving, because the JVM cannot link them."""
-    told = filter(None, map(told_unwoven, everything.target.err))
-    return {class_name for class_name, reason in told if reason.startswith("it cannot be linked: ")}
+    """Returns the classes that the agent has stopped weaving because the JVM cannot link them."""
+    reported = filter(None, map(reported_unwoven, everything.target.err))
+    return {class_name for class_name, reason in reported if reason.startswith("it cannot be linked: ")}
 
 
-def told_unwoven(line: str) -> tuple[str, str] | None:
-    """The class, or class#method, and the reason, where the line says that it cannot be woven."""
-    told = re.fullmatch(r"jprobe: cannot weave (?:class )?(\S+): (.*)", line)
-    return (told[1], told[2]) if told else None
+def reported_unwoven(line: str) -> tuple[str, str] | None:
+    """Returns the class, or class#method, and the reason if the line reports that it cannot be woven."""
+    match = re.fullmatch(r"jprobe: cannot weave (?:class )?(\S+): (.*)", line)
+    return (match[1], match[2]) if match else None
 
 
 def known(reason: str, reasons: list[str]) -> str:
-    """The kind of the reason."""
+    """Returns the pattern that the reason matches. Fails if it is unknown."""
     kinds = [kind for kind in reasons if re.fullmatch(kind, reason)]
-    assert kinds, f"a reason that nobody knows of: {reason}"
+    assert kinds, f"unknown reason: {reason}"
     return kinds[0]
 
 
-def hits(books: str) -> int:
-    """How often woven methods were called; none of that may be lost from the books."""
-    assert "unaccounted" not in books
-    found = re.search(r": ([\d,]+) hits = ", books)
-    assert found, books
+def hits(counts: str) -> int:
+    """Returns how often woven methods were called. Fails if the hit counts do not add up."""
+    assert "unaccounted" not in counts
+    found = re.search(r": ([\d,]+) hits = ", counts)
+    assert found, counts
     count = int(found[1].replace(",", ""))
-    assert count > 1_000_000, books
+    assert count > 1_000_000, counts
     return count
 
 
 def is_expected(line: str) -> bool:
-    """What the agent says of classes that cannot be woven, and what the JVM says of the libraries."""
-    unwoven = told_unwoven(line)
+    """Returns true for the agent's lines about unwoven classes, and the JVM's lines about libraries."""
+    unwoven = reported_unwoven(line)
     if unwoven:
         return any(re.fullmatch(kind, unwoven[1]) for kind in UNWOVEN)
     return line in (MORE_UNWOVEN, MORE_UNLINKABLE) or bool(
