@@ -88,8 +88,8 @@ final class LogLine implements Runnable {
   }
 
   /**
-   * Writes the line if the native library is not loaded, in a thread of its own: the reader of
-   * standard error may block it.
+   * Writes the line if the native library is not loaded. Uses a separate thread, because the reader
+   * of standard error may block it.
    */
   void write() {
     Thread writer = new Thread(null, this, "jprobe-log", 0, false);

@@ -31,7 +31,7 @@ final class Options {
   int maxMethods = DEFAULT_MAX_METHODS;
 
   /** Limit on the cost of all probes, in percent of one core; 0 for no limit. */
-  int maxOverhead = Limits.DEFAULT;
+  int maxOverhead = Limits.UNSET;
 
   /** True if the agent opens its control gateway at startup. */
   boolean control;

@@ -224,7 +224,7 @@ final class Tracing {
     for (Class<?> type : instrumentation.getAllLoadedClasses()) {
       if (!type.isArray()
           && filter.accepts(type)
-          && !Transformer.isOurs(type.getClassLoader(), type.getName())
+          && !Transformer.isOfAgent(type.getClassLoader(), type.getName())
           && instrumentation.isModifiableClass(type)) {
         found.add(type);
       }

@@ -69,7 +69,7 @@ final class Transformer implements ClassFileTransformer {
   }
 
   /** Returns true if a class, of this binary name, belongs to the agent, which is never traced. */
-  static boolean isOurs(ClassLoader loader, String className) {
+  static boolean isOfAgent(ClassLoader loader, String className) {
     return loader == AGENT
         || className.startsWith("io.jprobe.agent.")
         || className.startsWith("java.jprobe.");
@@ -101,7 +101,7 @@ final class Transformer implements ClassFileTransformer {
       }
       String name = internalName.replace('/', '.');
       boolean inJdk = Catalog.isOfJdk(module, loader);
-      if (!isOurs(loader, name) && catalog.maySelect(name, inJdk)) {
+      if (!isOfAgent(loader, name) && catalog.maySelect(name, inJdk)) {
         catalog.enqueue(loader, internalName, inJdk, classFile);
       }
     } catch (Throwable problem) {

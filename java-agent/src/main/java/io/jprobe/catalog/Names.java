@@ -59,7 +59,7 @@ final class Names {
 
   /** Frees the names of classes whose stub libraries are unmapped. */
   void release(Collection<ClassKey> owners) {
-    // By identity: the key of an unloaded class equals no other any more.
+    // Compares by identity, because the key of an unloaded class equals no other key.
     Set<ClassKey> unloaded = Collections.newSetFromMap(new IdentityHashMap<>());
     unloaded.addAll(owners);
     providers.values().removeIf(provider -> unloaded.contains(provider.owner));

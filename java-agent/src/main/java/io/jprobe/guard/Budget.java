@@ -70,8 +70,8 @@ final class Budget {
     rate = Math.min(limit, share / SECONDS);
   }
 
-  /** Assumes, before the first poll, that the limit is all that counts. */
-  void assumeUsual() {
+  /** Sets the rate to the limit; used before the first poll, when no CPU times are known. */
+  void assumeLimit() {
     rate = limit;
   }
 
@@ -109,14 +109,15 @@ final class Budget {
   }
 
   /**
-   * Firings cannot cost this much until the next poll if that is in time. But with little CPU time
-   * and many threads, the watcher waits for its turn while the program fires.
+   * Returns the maximum cost until the next poll, in ns. Firings cannot cost this much if the poll
+   * is in time. But with little CPU time and many threads, the watcher thread waits while the
+   * program fires.
    */
   private long untilNextPoll() {
     return Math.max(share / 4 - unweaving(), available() / 100 * LATE_PERCENT);
   }
 
-  /** In a program that gets little CPU time, unweaving uses a large part of it. */
+  /** Returns the reserve for unweaving, which uses a large part of a small share. */
   private long unweaving() {
     return Math.min(share / 10, UNWEAVING_NANOS);
   }

@@ -87,7 +87,7 @@ public final class Guard {
   public void open(StubLibrary first) {
     library = first;
     budget.updateLimit(library.semaphores());
-    budget.assumeUsual();
+    budget.assumeLimit();
     publish(System.nanoTime());
   }
 

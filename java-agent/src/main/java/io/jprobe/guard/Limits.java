@@ -10,18 +10,18 @@ import java.nio.ByteBuffer;
  */
 public final class Limits {
   /** Value of the option if it is not given. */
-  public static final int DEFAULT = -1;
+  public static final int UNSET = -1;
 
   /** Limit in percent if neither the option nor a tracer sets one. */
-  static final int USUAL = 50;
+  static final int DEFAULT_PERCENT = 50;
 
   private static final int OFF = LimitProbes.OFF;
 
   private static final long CORE_NANOS = 1_000_000_000L;
 
   /**
-   * Up to the usual limit, probes may use one part in this many of the program's CPU time. Half of
-   * the program's work then still gets done while methods are woven, unwoven and recompiled.
+   * Up to the default limit, probes may use one part in this many of the program's CPU time. Half
+   * of the program's work then still gets done while methods are woven, unwoven and recompiled.
    */
   private static final int PARTS = 3;
 
@@ -48,16 +48,16 @@ public final class Limits {
    * @param semaphores those of {@link LimitProbes}
    */
   int percent(ByteBuffer semaphores) {
-    int requested = DEFAULT;
+    int requested = UNSET;
     for (int slot = LimitProbes.count() - 1; slot >= 0; slot--) {
       int step = LimitProbes.percent(slot);
-      boolean isLowest = step != OFF || requested == DEFAULT;
+      boolean isLowest = step != OFF || requested == UNSET;
       if (semaphores.getShort(slot * Short.BYTES) != 0 && isLowest) {
         requested = step;
       }
     }
-    if (requested == DEFAULT) {
-      return option == DEFAULT ? USUAL : option;
+    if (requested == UNSET) {
+      return option == UNSET ? DEFAULT_PERCENT : option;
     }
     if (option <= OFF) {
       return requested;
@@ -76,7 +76,7 @@ public final class Limits {
       return 0;
     }
     long nanos =
-        percent <= USUAL
+        percent <= DEFAULT_PERCENT
             ? Math.min(percent * (CORE_NANOS / 100), available / PARTS)
             : percent * (Math.min(available, CORE_NANOS) / 100);
     return Math.max(nanos, 1);
@@ -90,7 +90,7 @@ public final class Limits {
    * @param span time in which it has used that, in ns
    */
   static long shareOf(int percent, long used, long span) {
-    if (percent > USUAL) {
+    if (percent > DEFAULT_PERCENT) {
       return Long.MAX_VALUE;
     }
     return Math.max(used / PARTS, span / 100 * MIN_PERCENT);

@@ -42,7 +42,7 @@ final class MethodCosts {
   /**
    * Removes the methods that no tracer is attached to any more.
    *
-   * @param changed receives the classes whose methods are therefore no longer throttled
+   * @param changed receives the classes with methods that are not throttled any more
    */
   void removeDetached(Set<TracedClass> changed) {
     for (MethodCost cost : new ArrayList<>(costs.values())) {

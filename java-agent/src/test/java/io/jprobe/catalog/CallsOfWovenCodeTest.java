@@ -63,9 +63,7 @@ public class CallsOfWovenCodeTest {
   private static final class Code {
     final boolean isNative;
 
-    /**
-     * Whether a call by way of its class's type is a call of it, and of no other class's method.
-     */
+    /** True if a call through the class's type can only call this method, not one of a subclass. */
     final boolean isFinal;
 
     final List<String> calls = new ArrayList<>();

@@ -18,9 +18,9 @@ public class UntraceableListTest {
 
   @Test
   public void classesOfTheAgentItselfAreNotListed() throws Exception {
-    Runnable ours = () -> {};
-    assertTrue(ours.getClass().getName().contains("$$Lambda"));
-    assertEquals(List.of(), hidden("io.jprobe.**#*", ours.getClass(), getClass()));
+    Runnable lambda = () -> {};
+    assertTrue(lambda.getClass().getName().contains("$$Lambda"));
+    assertEquals(List.of(), hidden("io.jprobe.**#*", lambda.getClass(), getClass()));
   }
 
   @Test

@@ -60,13 +60,14 @@ final class ForeignCommands {
     commands.put("wait", lines("c", "t", "wait", "L1", END));
     commands.put("notify", lines("c", "t", "notify", END));
     commands.put("notifyAll", lines("c", "t", "notifyAll", END));
-    commands.put("our own connected()", lines("c", "t", "connected", "sx", END));
-    commands.put("our own disconnected()", lines("c", "t", "disconnected", "rt", END));
+    commands.put("the gateway's connected()", lines("c", "t", "connected", "sx", END));
+    commands.put("the gateway's disconnected()", lines("c", "t", "disconnected", "rt", END));
     commands.put("call an object", lines("c", "o0", "status", END));
     commands.put("call the view", lines("c", "j", "status", END));
     commands.put("call the server", lines("c", "GATEWAY_SERVER", "shutdown", END));
     commands.put("call nothing", lines("c", "", "status", END));
-    commands.put("call a static one of our name", lines("c", "z:t", "status", END));
+    commands.put(
+        "call a static method of the entry point's name", lines("c", "z:t", "status", END));
     commands.put("no method", lines("c", "t", "", END));
     commands.put("a method with the name of an end", lines("c", "t", "e", END));
     commands.put("search a view", lines("j", "s", "rj", "java.lang.System", END));
@@ -96,7 +97,7 @@ final class ForeignCommands {
     commands.put("Status", lines("c", "t", "Status", END));
     commands.put("status and a blank", lines("c", "t", "status ", END));
     commands.put("status()", lines("c", "t", "status()", END));
-    commands.put("a method that looks like ours", lines("c", "t", "select:s", "b", END));
+    commands.put("a call with a missing argument", lines("c", "t", "select:s", "b", END));
     commands.put("status of a text", lines("c", "t", "status", "sx", END));
     commands.put("status of nothing", lines("c", "t", "status", "", END));
     commands.put("reset of null", lines("c", "t", "reset", "n", END));

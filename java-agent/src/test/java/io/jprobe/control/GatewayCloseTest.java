@@ -37,7 +37,7 @@ public class GatewayCloseTest {
   public void noClientCanConnectAndTheFileIsRemoved() throws Exception {
     open.gateway.close();
     assertFalse(Files.exists(open.directory.resolve("control")));
-    OpenGateway.waitUntil("nobody can connect", this::isRefused);
+    OpenGateway.waitUntil("connections to be refused", this::isRefused);
     open.gateway.close();
   }
 
@@ -45,7 +45,7 @@ public class GatewayCloseTest {
   private boolean isRefused() {
     try (ControlClient late = open.connect()) {
       late.send("A", open.endpoint.token);
-      assertNull("nobody is served", late.answer());
+      assertNull("not served", late.answer());
       return false;
     } catch (IOException e) {
       return true;

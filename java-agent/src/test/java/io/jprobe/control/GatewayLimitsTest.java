@@ -164,7 +164,7 @@ public class GatewayLimitsTest {
       open.connect().reset();
       open.authenticated().reset();
     }
-    OpenGateway.waitUntil("all have gone", () -> open.commands.disconnected.size() == 100);
+    OpenGateway.waitUntil("all to disconnect", () -> open.commands.disconnected.size() == 100);
     assertOthersAreServed();
     assertEquals(List.of(), open.log);
   }
@@ -201,7 +201,7 @@ public class GatewayLimitsTest {
     }
     assertEquals(Gateway.MAX_CONNECTIONS, open.gateway.connections());
     clients.get(3).close();
-    OpenGateway.waitUntil("one has gone", () -> open.gateway.connections() == 15);
+    OpenGateway.waitUntil("one to disconnect", () -> open.gateway.connections() == 15);
     clients.set(3, open.authenticated());
     for (ControlClient client : clients) {
       open.assertServes(client);

@@ -79,12 +79,14 @@ public class GatewayTest {
     assertNotEquals(open.commands.connected.get(0), open.commands.connected.get(1));
     assertEquals(2, open.gateway.connections());
     first.close();
-    OpenGateway.waitUntil("told of the end", () -> open.commands.disconnected.size() == 1);
+    OpenGateway.waitUntil(
+        "the disconnection to be reported", () -> open.commands.disconnected.size() == 1);
     assertSame(open.commands.connected.get(0), open.commands.disconnected.get(0));
     assertEquals(1, open.gateway.connections());
     open.assertServes(second);
     second.close();
-    OpenGateway.waitUntil("told of the end", () -> open.commands.disconnected.size() == 2);
+    OpenGateway.waitUntil(
+        "the disconnection to be reported", () -> open.commands.disconnected.size() == 2);
   }
 
   @Test
@@ -135,7 +137,7 @@ public class GatewayTest {
     Files.writeString(dead.resolve("control"), "x");
     Files.writeString(dead.resolve("control.new"), "x");
     Path foreign = folder.newFolder("jprobe-4712-0123456789abcdef").toPath();
-    Files.writeString(foreign.resolve("control.txt"), "not ours");
+    Files.writeString(foreign.resolve("control.txt"), "of another program");
     StubDirectory.create(folder.getRoot().getPath()).remove();
     assertFalse(Files.exists(dead));
     assertTrue(Files.exists(foreign.resolve("control.txt")));

@@ -75,7 +75,7 @@ public class GuardTest {
     fires = new FireGuard();
     // A return without an entry reads the clock twice.
     firingNanos = 1_000 + 2 * fires.clockNanos();
-    guard = new Guard(new Limits(Limits.DEFAULT), fires, new MadeUpCpus(), messages::add);
+    guard = new Guard(new Limits(Limits.UNSET), fires, new MadeUpCpus(), messages::add);
     // The catalog has opened a library itself; this one is the guard's.
     first =
         new Catalog(

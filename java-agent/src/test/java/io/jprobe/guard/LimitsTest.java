@@ -27,22 +27,22 @@ public class LimitsTest {
 
   @Test
   public void withoutRequestsTheOptionHoldsOrHalfACore() {
-    assertEquals(50, limit(Limits.DEFAULT));
+    assertEquals(50, limit(Limits.UNSET));
     assertEquals(7, limit(7));
     assertEquals(0, limit(0));
   }
 
   @Test
   public void theLowestRequestHolds() {
-    assertEquals(5, limit(Limits.DEFAULT, 400, 5, 100));
-    assertEquals("above the default, because no request is lower", 400, limit(Limits.DEFAULT, 400));
+    assertEquals(5, limit(Limits.UNSET, 400, 5, 100));
+    assertEquals("above the default, because no request is lower", 400, limit(Limits.UNSET, 400));
     assertEquals(5, limit(0, 5));
   }
 
   @Test
   public void aRequestForNoLimitYieldsToAnyOther() {
-    assertEquals(0, limit(Limits.DEFAULT, 0));
-    assertEquals(75, limit(Limits.DEFAULT, 0, 75));
+    assertEquals(0, limit(Limits.UNSET, 0));
+    assertEquals(75, limit(Limits.UNSET, 0, 75));
   }
 
   @Test
