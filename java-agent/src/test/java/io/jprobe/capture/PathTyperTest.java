@@ -194,7 +194,7 @@ public class PathTyperTest {
 
   @Test
   public void aPrimitiveValueHasNothing() {
-    assertNothing("properties.x.bits", "bits", "int has no 'bits': it is no object");
+    assertNothing("properties.x.bits", "bits", "int has no 'bits': it is not an object");
   }
 
   @Test
@@ -219,9 +219,7 @@ public class PathTyperTest {
         mistake.getMessage(),
         mistake
             .getMessage()
-            .endsWith(
-                "column 27: the class file of io.jprobe.capture.away.Traveller is not to be"
-                    + " found"));
+            .endsWith("column 27: cannot find the class file of io.jprobe.capture.away.Traveller"));
   }
 
   // ---- roots ----
@@ -242,7 +240,7 @@ public class PathTyperTest {
 
   @Test
   public void aStaticMethodHasNoThis() {
-    assertMistake("start", "(this)", "this", "start is static, there is no this");
+    assertMistake("start", "(this)", "this", "start is static and has no this");
   }
 
   @Test
@@ -299,7 +297,7 @@ public class PathTyperTest {
 
   @Test
   public void noCaptureCallsTheMethodThatItIsOf() throws Exception {
-    String problem = "the capture would call the method that it is of, without end";
+    String problem = "the capture would call its own method recursively, without end";
     assertMistake("total", "(it=this.total())", "total()", problem);
     assertMistake("total", " when this.total() > 5", "total() >", problem);
     assertMistake("self", "(it=return.self().guide)", "self().", problem);

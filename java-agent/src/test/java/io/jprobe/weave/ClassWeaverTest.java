@@ -196,7 +196,7 @@ public class ClassWeaverTest {
             });
     ClassWeaver.Result result = weave("Made", bytes, EnumSet.allOf(ProbeKind.class));
     assertEquals(
-        "[its bytecode cannot be followed: the probes would take more than 65535 slots of its"
+        "[its bytecode cannot be analyzed: the probes would take more than 65535 slots of its"
             + " frame]",
         result.failures.values().toString());
     Woven woven = new Woven();
@@ -222,7 +222,7 @@ public class ClassWeaverTest {
     byte[] bytes = writer.toByteArray();
     ClassWeaver.Result result = weave("Made", bytes, EnumSet.of(ProbeKind.RETURN));
     assertEquals(
-        "the constants of its class leave no room",
+        "the constant pool of its class is full",
         result.failures.values().stream().distinct().collect(Collectors.joining()));
     assertTrue(result.failures.size() + " failed", result.failures.size() < methods);
     Woven woven = new Woven();
