@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Calls libstapsdt's interface, and the writer and the directory under it, at random, like a
- * program in trouble: bad names and types, thousands of probes, forks, calls that fail. The
- * sanitizers report memory errors; this program checks what must hold in any case. See
- * fuzz_stapsdt.py.
+ * Calls libstapsdt's interface, and the image writer and directory below it, at random: bad names
+ * and types, thousands of probes, forks, failing calls. The sanitizers report memory errors; this
+ * program checks invariants. See fuzz_stapsdt.py.
  *
  *     fuzz_stapsdt SEED SECONDS DIRECTORY
  */
@@ -89,7 +88,7 @@ static void add_many(struct slot *slot)
 		add(slot);
 }
 
-/* Raises semaphores, as the kernel does for a tracer. */
+/* Increments semaphores, as the kernel does for a tracer. */
 static void raise_some(struct slot *slot)
 {
 	uint16_t *semaphores = dlsym(slot->provider->_handle, "jprobe_semaphores");
@@ -147,8 +146,8 @@ static void destroy(struct slot *slot)
 
 /* ---- firing ---- */
 
-/* Integers and texts go into the general registers and onto the stack, floating point numbers into
- * registers of their own. With few enough of each, one call serves all probes. */
+/* Integers and texts are passed in general registers and on the stack, floating-point numbers in
+ * floating-point registers. With few enough of each, one call serves all probes. */
 static void fire(SDTProbe_t *probe, char *text)
 {
 	long w[SDT_MAX_ARGUMENTS];
@@ -195,7 +194,7 @@ static void *fire_on_and_on(void *argument)
 	return NULL;
 }
 
-/* Threads fire while their provider comes and goes. */
+/* Threads fire while their provider is loaded and unloaded. */
 static void fire_meanwhile(struct slot *slot)
 {
 	struct firing firings[2];
@@ -220,7 +219,7 @@ static void fire_meanwhile(struct slot *slot)
 
 /* ---- children ---- */
 
-/* A child has its own directory, and leaves its parent's alone, however it exits. */
+/* A child has its own directory and does not change its parent's, however it exits. */
 static void fork_one(struct slot *slot)
 {
 	pid_t child;
@@ -242,7 +241,7 @@ static void fork_one(struct slot *slot)
 		check_file(slot->provider);
 }
 
-/* ---- the whole ---- */
+/* ---- main ---- */
 
 static void act(void)
 {
@@ -305,8 +304,7 @@ static size_t open_files(void)
 	return count;
 }
 
-/* Checks that nothing is left but files that no process holds a lock on, which the next sweep
- * removes. */
+/* Checks that only stale directories are left, which the next process removes. */
 static void end(size_t files)
 {
 	struct stub_directory last;

@@ -96,6 +96,6 @@ void make_directory(const char *directory)
 	if (random_below(5))
 		stub_directory_remove(&made);
 	else
-		/* Left as a killed process leaves it. */
+		/* Leaves the directory like a killed process. */
 		close(made.descriptor);
 }

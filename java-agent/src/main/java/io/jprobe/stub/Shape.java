@@ -60,8 +60,26 @@ public final class Shape {
     return integer ? LONG : 0;
   }
 
+  /** Returns the words of the values; 0 for strings. */
+  public static long[] words(Object[] values) {
+    long[] words = new long[values.length];
+    for (int i = 0; i < values.length; i++) {
+      words[i] = word(values[i]);
+    }
+    return words;
+  }
+
+  /** Returns the strings among the values; null for other values. */
+  public static String[] strings(Object[] values) {
+    String[] strings = new String[values.length];
+    for (int i = 0; i < values.length; i++) {
+      strings[i] = values[i] instanceof String ? (String) values[i] : null;
+    }
+    return strings;
+  }
+
   /** Returns the 64 bits of a value other than a string; 0 for strings. */
-  public static long word(Object value) {
+  private static long word(Object value) {
     if (value instanceof Double || value instanceof Float) {
       return Double.doubleToRawLongBits(((Number) value).doubleValue());
     }

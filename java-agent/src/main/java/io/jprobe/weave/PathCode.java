@@ -34,13 +34,13 @@ final class PathCode {
   static final int THREW = 1 << 16;
 
   /** Local variables of a path. */
-  private static final class Place {
+  private static final class PathLocals {
     final int value;
 
     /** -1 if the value cannot be absent. */
     final int absence;
 
-    Place(int value, int absence) {
+    PathLocals(int value, int absence) {
       this.value = value;
       this.absence = absence;
     }
@@ -49,7 +49,7 @@ final class PathCode {
   private final AddedLocals locals;
   private final int returned;
   private final StepCode steps;
-  private final Map<TypedPath, Place> places = new LinkedHashMap<>();
+  private final Map<TypedPath, PathLocals> localsByPath = new LinkedHashMap<>();
   private int exception = -1;
 
   /** Local variable with the thread's slot in Fire.EVALUATING; -1 if no path calls a method. */
@@ -69,10 +69,10 @@ final class PathCode {
     if (path.root == Root.EXCEPTION || path.root == Root.EXCEPTION_CLASS) {
       exceptionLocal();
     }
-    if (isKept(path) && !places.containsKey(path)) {
+    if (isKept(path) && !localsByPath.containsKey(path)) {
       int value = locals.add(path.valueType == ValueType.STRING ? STRING : Opcodes.LONG);
       int absence = path.canBeAbsent() ? locals.add(Opcodes.INTEGER) : -1;
-      places.put(path, new Place(value, absence));
+      localsByPath.put(path, new PathLocals(value, absence));
       if (path.calls() && evaluating < 0) {
         evaluating = locals.add(Opcodes.INTEGER);
       }
@@ -93,7 +93,7 @@ final class PathCode {
 
   /** Returns the paths that are read when the call begins. */
   List<TypedPath> early() {
-    return places.keySet().stream().filter(path -> !path.isLate).collect(Collectors.toList());
+    return localsByPath.keySet().stream().filter(path -> !path.isLate).collect(Collectors.toList());
   }
 
   void setDefaults(MethodVisitor code) {
@@ -105,14 +105,14 @@ final class PathCode {
       code.visitInsn(Opcodes.ICONST_0);
       code.visitVarInsn(Opcodes.ISTORE, evaluating);
     }
-    places.forEach(
-        (path, place) -> {
+    localsByPath.forEach(
+        (path, pathLocals) -> {
           boolean isString = path.valueType == ValueType.STRING;
           code.visitInsn(isString ? Opcodes.ACONST_NULL : Opcodes.LCONST_0);
-          code.visitVarInsn(isString ? Opcodes.ASTORE : Opcodes.LSTORE, place.value);
-          if (place.absence >= 0) {
+          code.visitVarInsn(isString ? Opcodes.ASTORE : Opcodes.LSTORE, pathLocals.value);
+          if (pathLocals.absence >= 0) {
             code.visitInsn(Opcodes.ICONST_0);
-            code.visitVarInsn(Opcodes.ISTORE, place.absence);
+            code.visitVarInsn(Opcodes.ISTORE, pathLocals.absence);
           }
         });
   }
@@ -152,10 +152,10 @@ final class PathCode {
   }
 
   private void read(MethodVisitor code, Frames frames, TypedPath path) {
-    Place place = places.get(path);
+    PathLocals pathLocals = localsByPath.get(path);
     if (!path.canBeAbsent()) {
       steps.walk(code, path, returned, exception, null);
-      store(code, path, place);
+      store(code, path, pathLocals);
       return;
     }
     Label from = new Label();
@@ -169,18 +169,18 @@ final class PathCode {
       beginEvaluation(code, frames, threw);
     }
     steps.walk(code, path, returned, exception, isNull);
-    store(code, path, place);
+    store(code, path, pathLocals);
     code.visitLabel(to);
     code.visitJumpInsn(Opcodes.GOTO, done);
     code.visitLabel(isNull);
     frames.visit(code, OBJECT);
     code.visitInsn(Opcodes.POP);
-    setAbsent(code, place, NULL_IN_PATH);
+    setAbsent(code, pathLocals, NULL_IN_PATH);
     code.visitJumpInsn(Opcodes.GOTO, done);
     code.visitLabel(threw);
     frames.visit(code, THROWABLE);
     code.visitInsn(Opcodes.POP);
-    setAbsent(code, place, THREW);
+    setAbsent(code, pathLocals, THREW);
     code.visitLabel(done);
     frames.visit(code);
     if (path.calls()) {
@@ -195,7 +195,7 @@ final class PathCode {
     Label follows = new Label();
     // Resolves the field now, because resolution in endEvaluation could fail close to a stack
     // overflow.
-    pushPlaces(code);
+    pushTable(code);
     code.visitInsn(Opcodes.POP);
     Injection.callFire(code, "beginEvaluation", "()I");
     code.visitInsn(Opcodes.DUP);
@@ -209,7 +209,7 @@ final class PathCode {
 
   /** Frees the slot without a call, which could fail close to a stack overflow. */
   private void endEvaluation(MethodVisitor code) {
-    pushPlaces(code);
+    pushTable(code);
     code.visitVarInsn(Opcodes.ILOAD, evaluating);
     code.visitInsn(Opcodes.LCONST_0);
     code.visitInsn(Opcodes.LASTORE);
@@ -217,22 +217,22 @@ final class PathCode {
     code.visitVarInsn(Opcodes.ISTORE, evaluating);
   }
 
-  private static void pushPlaces(MethodVisitor code) {
+  private static void pushTable(MethodVisitor code) {
     code.visitFieldInsn(Opcodes.GETSTATIC, Injection.FIRE, "EVALUATING", "[J");
   }
 
-  private static void setAbsent(MethodVisitor code, Place place, int why) {
+  private static void setAbsent(MethodVisitor code, PathLocals pathLocals, int why) {
     Injection.pushInt(code, why);
-    code.visitVarInsn(Opcodes.ISTORE, place.absence);
+    code.visitVarInsn(Opcodes.ISTORE, pathLocals.absence);
   }
 
   /** Stack: ..., value → ... */
-  private static void store(MethodVisitor code, TypedPath path, Place place) {
+  private static void store(MethodVisitor code, TypedPath path, PathLocals pathLocals) {
     if (path.valueType == ValueType.STRING) {
-      code.visitVarInsn(Opcodes.ASTORE, place.value);
+      code.visitVarInsn(Opcodes.ASTORE, pathLocals.value);
     } else {
       Words.convert(code, path.valueType);
-      code.visitVarInsn(Opcodes.LSTORE, place.value);
+      code.visitVarInsn(Opcodes.LSTORE, pathLocals.value);
     }
   }
 
@@ -261,12 +261,12 @@ final class PathCode {
   /** Pushes the word, or the string. */
   void load(MethodVisitor code, TypedPath path) {
     boolean isString = path.valueType == ValueType.STRING;
-    code.visitVarInsn(isString ? Opcodes.ALOAD : Opcodes.LLOAD, places.get(path).value);
+    code.visitVarInsn(isString ? Opcodes.ALOAD : Opcodes.LLOAD, localsByPath.get(path).value);
   }
 
   /** Pushes 0, {@link #NULL_IN_PATH} or {@link #THREW}. */
   void loadAbsence(MethodVisitor code, TypedPath path) {
-    code.visitVarInsn(Opcodes.ILOAD, places.get(path).absence);
+    code.visitVarInsn(Opcodes.ILOAD, localsByPath.get(path).absence);
   }
 
   /** Pushes the word that marks the absent values. At least one value must be able to be absent. */

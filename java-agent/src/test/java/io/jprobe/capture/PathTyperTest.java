@@ -27,7 +27,7 @@ public class PathTyperTest {
   private static final String UNCALLED =
       "no method of that name without arguments that can be called";
 
-  /** An error at the step of this name, after the first argument. */
+  /** Asserts an error at the step of this name, after the first argument. */
   private static void assertNothing(String path, String marked, String problem) {
     assertMistake("travel", "(it=" + path + ")", marked, problem);
   }
@@ -69,7 +69,7 @@ public class PathTyperTest {
             + " .total() to call the method, whose code then runs in the traced thread");
   }
 
-  /** A record of the JDK's, whose field is not accessible. */
+  /** A record of the JDK, whose field is not accessible. */
   @Test
   public void aComponentOfARecordIsAProperty() throws Exception {
     ClassWriter record = new ClassWriter(0);
@@ -182,7 +182,7 @@ public class PathTyperTest {
     assertFalse(path("travel", "named.hashCode()").steps.get(0).isInterface);
   }
 
-  // ---- ends of the way ----
+  // ---- ends of paths ----
 
   @Test
   public void anArrayHasItsLength() throws Exception {
@@ -275,7 +275,7 @@ public class PathTyperTest {
         steps("travel", "thread.virtual"));
   }
 
-  // ---- the whole ----
+  // ---- complete captures ----
 
   @Test
   public void theSameTextIsTheSamePath() throws Exception {

@@ -7,7 +7,7 @@ import static org.junit.Assert.assertTrue;
 
 import org.junit.Test;
 
-/** Mistakes are pointed at, and what was expected is said. Columns count from 1. */
+/** Errors point to the mistake and name what was expected. Columns count from 1. */
 public class SelectorMistakesTest {
   private static void assertMistake(String selector, int column, String problem) {
     SelectorException mistake =
