@@ -28,8 +28,8 @@
 #include <unistd.h>
 
 #define PROVIDERS 5
-#define MOST_PROBES 3000
-#define MOST_TEXT 5000
+#define MAX_PROBES 3000
+#define MAX_TEXT 5000
 
 static const ArgType_t TYPES[] = {uint8,  int8,	 uint16,     int16,	 uint32,    int32,
 				  uint64, int64, sdtFloat32, sdtFloat64, sdtString, noarg};
@@ -38,7 +38,7 @@ static const char *directory;
 
 struct slot {
 	SDTProvider_t *provider;
-	SDTProbe_t *probes[MOST_PROBES];
+	SDTProbe_t *probes[MAX_PROBES];
 	size_t count;
 	size_t pending; /* Added since the last load. */
 };
@@ -49,7 +49,7 @@ static struct slot slots[PROVIDERS];
 
 static void init(struct slot *slot)
 {
-	char name[MOST_NAMES];
+	char name[MAX_NAMES];
 
 	slot->provider = providerInit(random_name(name));
 	slot->count = slot->pending = 0;
@@ -59,7 +59,7 @@ static void init(struct slot *slot)
 
 static void add(struct slot *slot)
 {
-	char name[MOST_NAMES];
+	char name[MAX_NAMES];
 	int t[16];
 	int count = (int)random_below(random_below(9) ? 13 : 17) - !random_below(30);
 	SDTProbe_t *probe;
@@ -82,9 +82,9 @@ static void add(struct slot *slot)
 
 static void add_many(struct slot *slot)
 {
-	size_t most = (size_t)random_below(random_below(20) ? 40 : MOST_PROBES);
+	size_t most = (size_t)random_below(random_below(20) ? 40 : MAX_PROBES);
 
-	while (most-- && slot->count < MOST_PROBES)
+	while (most-- && slot->count < MAX_PROBES)
 		add(slot);
 }
 
@@ -152,7 +152,7 @@ static void fire(SDTProbe_t *probe, char *text)
 {
 	long w[SDT_MAX_ARGUMENTS];
 	double d = (double)random_below(1000) / 8;
-	size_t length = (size_t)random_below(random_below(4) ? 40 : MOST_TEXT - 2);
+	size_t length = (size_t)random_below(random_below(4) ? 40 : MAX_TEXT - 2);
 	int is_text_odd = (int)random_below(2);
 	int general = 0;
 
@@ -170,7 +170,7 @@ static void fire(SDTProbe_t *probe, char *text)
 
 static void fire_all(struct slot *slot)
 {
-	static char text[MOST_TEXT];
+	static char text[MAX_TEXT];
 
 	for (int i = 0; i < 50 && slot->count; i++)
 		fire(slot->probes[random_below(slot->count)], text);
@@ -186,7 +186,7 @@ struct firing {
 static void *fire_on_and_on(void *argument)
 {
 	struct firing *firing = argument;
-	char text[MOST_TEXT];
+	char text[MAX_TEXT];
 
 	seed_random(firing->seed);
 	for (int i = 0; i < 300; i++)

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 /* Size of the longest name that random_name writes, in bytes. */
-#define MOST_NAMES 320
+#define MAX_NAMES 320
 
 /* Unless the condition holds, prints the sentence and exits. */
 void require(int holds, const char *what);

@@ -17,7 +17,7 @@ public final class ApplicationCalls {
   public static final long DEADLINE_NANOS = 500_000_000L;
 
   /** Deadline of a sequence of many calls, each of which returns. */
-  private static final long LONGEST_NANOS = 2_000_000_000L;
+  private static final long MAX_NANOS = 2_000_000_000L;
 
   /**
    * Factor applied to the deadline of a runnable call, which may get no CPU time on a busy machine.
@@ -103,7 +103,7 @@ public final class ApplicationCalls {
     while (!call.await(nanos)) {
       long waited = System.nanoTime() - begun;
       boolean mayReturn = call.hasAdvanced() || call.canRun() && waited < PATIENCE * nanos;
-      if (!mayReturn || waited > LONGEST_NANOS) {
+      if (!mayReturn || waited > MAX_NANOS) {
         synchronized (this) {
           unanswered.add(call);
         }

@@ -24,7 +24,7 @@ final class MethodWeaver extends MethodVisitor {
   private static final String THROWABLE = "java/lang/Throwable";
 
   /** Maximum number of slots of the operand stack and of local variables (JVMS 4.11). */
-  private static final int MOST_SLOTS = 65_535;
+  private static final int MAX_SLOTS = 65_535;
 
   private final Injection injection;
   private final boolean hasFrames;
@@ -117,7 +117,7 @@ final class MethodWeaver extends MethodVisitor {
     injection.end(
         mv, Frames.atEnd(hasFrames, injection.traced.internalName, isFirst, injection.locals));
     int stack = Math.max(maxStack + injection.endStack(), injection.beginStack());
-    if (Math.max(stack, injection.locals.end()) > MOST_SLOTS) {
+    if (Math.max(stack, injection.locals.end()) > MAX_SLOTS) {
       throw new IllegalArgumentException(
           "the probes would take more than 65535 slots of its frame");
     }
