@@ -70,7 +70,7 @@ public final class NativeLibrary {
     try (InputStream in = NativeLibrary.class.getClassLoader().getResourceAsStream(name)) {
       if (in == null) {
         throw new StubException(
-            "there is no " + name + " in the jar; jprobe runs on Linux, x86_64 and aarch64");
+            "the jar has no " + name + "; jprobe supports Linux on x86_64 and aarch64");
       }
       return in.readAllBytes();
     } catch (IOException e) {
@@ -98,7 +98,7 @@ public final class NativeLibrary {
   /** Writes the library and verifies the file, because any other contents would be foreign code. */
   private static void write(File file, byte[] library) throws IOException {
     if (!file.createNewFile()) {
-      throw new IOException(file + " is there already, and is not jprobe's");
+      throw new IOException(file + " exists and was not created by jprobe");
     }
     PrivateDirectory.keepFromOthers(file, false);
     try (FileOutputStream out = new FileOutputStream(file)) {
@@ -106,7 +106,7 @@ public final class NativeLibrary {
     }
     try (FileInputStream in = new FileInputStream(file)) {
       if (!Arrays.equals(library, in.readAllBytes())) {
-        throw new IOException(file + " is not what jprobe has written");
+        throw new IOException(file + " differs from what jprobe has written");
       }
     }
   }

@@ -43,7 +43,7 @@ final class PrivateDirectory {
         directory.delete();
       }
     }
-    throw new IOException("every name for a directory in it is taken");
+    throw new IOException("all tried names for a directory in it are in use");
   }
 
   private static void claim(File directory) throws IOException {
@@ -51,7 +51,7 @@ final class PrivateDirectory {
       keepFromOthers(directory, true);
       String[] entries = directory.list();
       if (entries == null || entries.length > 0) {
-        throw new IOException("others can write to " + directory);
+        throw new IOException("other users can write to " + directory);
       }
     } catch (IOException e) {
       directory.delete();
@@ -70,7 +70,7 @@ final class PrivateDirectory {
             && file.setWritable(true, true)
             && (!isDirectory || file.setExecutable(true, true));
     if (!done) {
-      throw new IOException("cannot keep " + file + " from other users");
+      throw new IOException("cannot deny other users access to " + file);
     }
   }
 
