@@ -15,7 +15,7 @@ public final class FireGuard {
   private static final int ALLOWANCE = 0;
   private static final int SAMPLES = Long.BYTES;
   private static final int SAMPLED_NANOS = 2 * Long.BYTES;
-  private static final int HIT_NANOS = 3 * Long.BYTES;
+  private static final int FIRING_NANOS = 3 * Long.BYTES;
 
   private final ByteBuffer words = Native.fireGuard().order(ByteOrder.nativeOrder());
   private final long clockNanos = Native.clockNanos();
@@ -37,8 +37,8 @@ public final class FireGuard {
    * Sets the assumed cost of a firing in ns, which distinguishes interrupted firings from expensive
    * ones.
    */
-  public void setHitNanos(long nanos) {
-    words.putLong(HIT_NANOS, nanos);
+  public void setFiringNanos(long nanos) {
+    words.putLong(FIRING_NANOS, nanos);
   }
 
   /** Returns the number of timed firings. */
