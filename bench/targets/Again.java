@@ -7,9 +7,9 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * An agent that gets to see class files in the usual way: it has the JVM retransform all loaded
- * classes whose names begin as it is told, and changes none. Options: the beginning, and a file
- * whose appearance asks for it; the file is removed when it is done.
+ * An agent that retransforms all loaded classes with a given name prefix without changing them.
+ * Options: the prefix, and a file. Creating the file starts a retransformation, after which the
+ * agent removes it.
  */
 public class Again {
   public static void premain(String options, Instrumentation instrumentation) {

@@ -5,9 +5,9 @@ import java.lang.management.MemoryPoolMXBean;
 import java.lang.management.MemoryType;
 
 /**
- * A program of 2,000 methods that says when it begins, and when it has loaded them all; for each
- * line on stdin it then prints how many bytes its heap holds after a full collection, and how many
- * its metaspace.
+ * A program of 2,000 methods that reports its start and the time when it has loaded them all. For
+ * each line on stdin it then prints the sizes of its heap after a full collection and of its
+ * metaspace, in bytes.
  */
 public class Begins {
   public static void main(String[] arguments) throws Exception {
@@ -24,11 +24,10 @@ public class Begins {
     long used = 0;
     for (MemoryPoolMXBean pool : ManagementFactory.getMemoryPoolMXBeans()) {
       if (pool.getType() == type && type == MemoryType.HEAP) {
-        // As the collection left it: since then each thread may have taken room for what is to
-        // come.
+        // Usage after the collection: since then, threads may have allocated new buffers.
         used += pool.getCollectionUsage().getUsed();
       } else if (pool.getType() == type && pool.getName().equals("Metaspace")) {
-        // The compressed class space is a part of it.
+        // Includes the compressed class space.
         used += pool.getUsage().getUsed();
       }
     }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Calls a small method as often as it can and prints, every 25 ms, the time in milliseconds of the
- * epoch and the nanoseconds that a call took. Argument: how many times to print; 0 prints until it
- * is killed.
+ * Calls a small method in a loop and prints, every 25 ms, the time in milliseconds since the epoch
+ * and the nanoseconds per call. Argument: number of lines to print; 0 prints until it is killed.
  */
 public class Calls {
   static final int BATCH = 2_000;

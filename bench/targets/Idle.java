@@ -4,8 +4,8 @@ import java.lang.instrument.ClassFileTransformer;
 import java.lang.instrument.Instrumentation;
 
 /**
- * An agent that does nothing; with the option "listening" it has the JVM show it each class file,
- * and changes none.
+ * An agent that does nothing. With the option "listening" it registers a transformer that changes
+ * no class.
  */
 public class Idle {
   public static void premain(String options, Instrumentation instrumentation) {

@@ -8,10 +8,10 @@ import java.sql.SQLException;
 import java.sql.Statement;
 
 /**
- * A fixed amount of work, round after round: prints when each round ended, in milliseconds of the
- * epoch, and the nanoseconds that it took. Arguments: "sql" (an in-memory H2) or "many" (calls of
- * 2,000 small methods); rounds to warm up; rounds to measure: 0 measures until it is killed, and
- * "asked" makes one for each line on stdin.
+ * Repeats a fixed amount of work in rounds. Prints the end of each round in milliseconds since the
+ * epoch and its duration in nanoseconds. Arguments: "sql" (an in-memory H2) or "many" (calls of
+ * 2,000 small methods); warmup rounds; measured rounds: 0 measures until it is killed, and "asked"
+ * runs one round for each line on stdin.
  */
 public class Rounds {
   static final int STATEMENTS = 4_000;

@@ -4,7 +4,7 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 
-/** A thread that does nothing but wait, 40 ms at a time: what that alone takes of a CPU. */
+/** Waits repeatedly for 40 ms in one thread, to measure the CPU time of waiting. */
 public class Waits {
   public static void main(String[] arguments) throws Exception {
     BlockingQueue<Object> nothing = new LinkedBlockingQueue<>();
@@ -15,7 +15,7 @@ public class Waits {
             try {
               while (nothing.poll(40, TimeUnit.MILLISECONDS) == null) {}
             } catch (InterruptedException e) {
-              // Ends.
+              // Exits.
             }
           }
         };

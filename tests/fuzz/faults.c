@@ -83,7 +83,7 @@ int __wrap_open(const char *path, int flags, ...)
 int __real_fcntl(int file, int command, long argument);
 int __wrap_fcntl(int file, int command, long argument);
 
-/* Only sealing fails, so that the state of a descriptor is always reported truthfully. */
+/* Only sealing fails, so that the state of a descriptor is always reported correctly. */
 int __wrap_fcntl(int file, int command, long argument)
 {
 	if (command == F_ADD_SEALS && must_fail(EPERM))
@@ -94,7 +94,7 @@ int __wrap_fcntl(int file, int command, long argument)
 ssize_t __real_pwrite(int file, const void *data, size_t size, off_t offset);
 ssize_t __wrap_pwrite(int file, const void *data, size_t size, off_t offset);
 
-/* Fails as a write that is interrupted, cut short, or on a full disk. */
+/* Fails like a write that is interrupted, partial, or on a full disk. */
 ssize_t __wrap_pwrite(int file, const void *data, size_t size, off_t offset)
 {
 	if (must_fail(random_below(2) ? EINTR : ENOSPC))
@@ -107,7 +107,7 @@ ssize_t __wrap_pwrite(int file, const void *data, size_t size, off_t offset)
 void *__real_dlopen(const char *name, int flags);
 void *__wrap_dlopen(const char *name, int flags);
 
-/* A query for a known name must be answered truthfully. */
+/* A query for a known name must return the correct result. */
 void *__wrap_dlopen(const char *name, int flags)
 {
 	int fails = !(flags & RTLD_NOLOAD) && must_fail(ENOENT);

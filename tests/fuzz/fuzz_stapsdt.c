@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Calls libstapsdt's interface, and the writer and the directory under it, at random, like a
- * program in trouble: bad names and types, thousands of probes, forks, calls that fail. The
- * sanitizers report memory errors; this program checks what must hold in any case. See
- * fuzz_stapsdt.py.
+ * Calls libstapsdt's interface, and the image writer and directory below it, at random: bad names
+ * and types, thousands of probes, forks, failing calls. The sanitizers report memory errors; this
+ * program checks invariants. See fuzz_stapsdt.py.
  *
  *     fuzz_stapsdt SEED SECONDS DIRECTORY
  */
@@ -29,8 +28,8 @@
 #include <unistd.h>
 
 #define PROVIDERS 5
-#define MOST_PROBES 3000
-#define MOST_TEXT 5000
+#define MAX_PROBES 3000
+#define MAX_TEXT 5000
 
 static const ArgType_t TYPES[] = {uint8,  int8,	 uint16,     int16,	 uint32,    int32,
 				  uint64, int64, sdtFloat32, sdtFloat64, sdtString, noarg};
@@ -39,7 +38,7 @@ static const char *directory;
 
 struct slot {
 	SDTProvider_t *provider;
-	SDTProbe_t *probes[MOST_PROBES];
+	SDTProbe_t *probes[MAX_PROBES];
 	size_t count;
 	size_t pending; /* Added since the last load. */
 };
@@ -50,7 +49,7 @@ static struct slot slots[PROVIDERS];
 
 static void init(struct slot *slot)
 {
-	char name[MOST_NAMES];
+	char name[MAX_NAMES];
 
 	slot->provider = providerInit(random_name(name));
 	slot->count = slot->pending = 0;
@@ -60,7 +59,7 @@ static void init(struct slot *slot)
 
 static void add(struct slot *slot)
 {
-	char name[MOST_NAMES];
+	char name[MAX_NAMES];
 	int t[16];
 	int count = (int)random_below(random_below(9) ? 13 : 17) - !random_below(30);
 	SDTProbe_t *probe;
@@ -83,13 +82,13 @@ static void add(struct slot *slot)
 
 static void add_many(struct slot *slot)
 {
-	size_t most = (size_t)random_below(random_below(20) ? 40 : MOST_PROBES);
+	size_t most = (size_t)random_below(random_below(20) ? 40 : MAX_PROBES);
 
-	while (most-- && slot->count < MOST_PROBES)
+	while (most-- && slot->count < MAX_PROBES)
 		add(slot);
 }
 
-/* Raises semaphores, as the kernel does for a tracer. */
+/* Increments semaphores, as the kernel does for a tracer. */
 static void raise_some(struct slot *slot)
 {
 	uint16_t *semaphores = dlsym(slot->provider->_handle, "jprobe_semaphores");
@@ -147,13 +146,13 @@ static void destroy(struct slot *slot)
 
 /* ---- firing ---- */
 
-/* Integers and texts go into the general registers and onto the stack, floating point numbers into
- * registers of their own. With few enough of each, one call serves all probes. */
+/* Integers and texts are passed in general registers and on the stack, floating-point numbers in
+ * floating-point registers. With few enough of each, one call serves all probes. */
 static void fire(SDTProbe_t *probe, char *text)
 {
 	long w[SDT_MAX_ARGUMENTS];
 	double d = (double)random_below(1000) / 8;
-	size_t length = (size_t)random_below(random_below(4) ? 40 : MOST_TEXT - 2);
+	size_t length = (size_t)random_below(random_below(4) ? 40 : MAX_TEXT - 2);
 	int is_text_odd = (int)random_below(2);
 	int general = 0;
 
@@ -171,7 +170,7 @@ static void fire(SDTProbe_t *probe, char *text)
 
 static void fire_all(struct slot *slot)
 {
-	static char text[MOST_TEXT];
+	static char text[MAX_TEXT];
 
 	for (int i = 0; i < 50 && slot->count; i++)
 		fire(slot->probes[random_below(slot->count)], text);
@@ -187,7 +186,7 @@ struct firing {
 static void *fire_on_and_on(void *argument)
 {
 	struct firing *firing = argument;
-	char text[MOST_TEXT];
+	char text[MAX_TEXT];
 
 	seed_random(firing->seed);
 	for (int i = 0; i < 300; i++)
@@ -195,7 +194,7 @@ static void *fire_on_and_on(void *argument)
 	return NULL;
 }
 
-/* Threads fire while their provider comes and goes. */
+/* Threads fire while their provider is loaded and unloaded. */
 static void fire_meanwhile(struct slot *slot)
 {
 	struct firing firings[2];
@@ -220,7 +219,7 @@ static void fire_meanwhile(struct slot *slot)
 
 /* ---- children ---- */
 
-/* A child has its own directory, and leaves its parent's alone, however it exits. */
+/* A child has its own directory and does not change its parent's, however it exits. */
 static void fork_one(struct slot *slot)
 {
 	pid_t child;
@@ -242,7 +241,7 @@ static void fork_one(struct slot *slot)
 		check_file(slot->provider);
 }
 
-/* ---- the whole ---- */
+/* ---- main ---- */
 
 static void act(void)
 {
@@ -305,8 +304,7 @@ static size_t open_files(void)
 	return count;
 }
 
-/* Checks that nothing is left but files that no process holds a lock on, which the next sweep
- * removes. */
+/* Checks that only stale directories are left, which the next process removes. */
 static void end(size_t files)
 {
 	struct stub_directory last;

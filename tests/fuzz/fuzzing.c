@@ -32,7 +32,7 @@ char *random_bytes(char *text, size_t length)
 
 char *random_name(char *name)
 {
-	size_t length = (size_t)random_below(random_below(8) ? 20 : MOST_NAMES - 1);
+	size_t length = (size_t)random_below(random_below(8) ? 20 : MAX_NAMES - 1);
 
 	if (!random_below(6))
 		return random_bytes(name, length);
@@ -51,7 +51,7 @@ void write_library(const char *directory)
 					 .named = (int)random_below(2),
 					 .manifest_size = (size_t)random_below(5000)};
 	struct stub_probe *probes = malloc((contents.count + 1) * sizeof(*probes));
-	char (*names)[MOST_NAMES] = malloc((contents.count + 1) * MOST_NAMES);
+	char (*names)[MAX_NAMES] = malloc((contents.count + 1) * MAX_NAMES);
 	char *manifest = malloc(contents.manifest_size + 1);
 	struct stub_library library;
 	struct stub_error error;
@@ -96,6 +96,6 @@ void make_directory(const char *directory)
 	if (random_below(5))
 		stub_directory_remove(&made);
 	else
-		/* Left as a killed process leaves it. */
+		/* Leaves the directory like a killed process. */
 		close(made.descriptor);
 }

@@ -146,7 +146,7 @@ def untraced(before: list[str], *arguments: str | Path, **options: Any) -> str:
 def test_without_a_directory_and_without_memfd_one_line_says_why(number: int, targets: Path) -> None:
     line = untraced(without_memfd(number), "-cp", targets, probes=ORDERS, options="dir=/nowhere")
     assert line == (
-        "jprobe: cannot make a stub directory in /nowhere: No such file or directory; "
+        "jprobe: cannot create a stub directory in /nowhere: No such file or directory; "
         f"and in memory: cannot create a memfd: {os.strerror(number)}; the program runs untraced"
     )
 
@@ -230,7 +230,7 @@ def test_in_a_read_only_directory_the_probes_are_in_memory(targets: Path) -> Non
         target.send("exit")
         assert target.wait() == 0
     assert target.err == [
-        "jprobe: cannot make a stub directory in /mnt: Read-only file system; "
+        "jprobe: cannot create a stub directory in /mnt: Read-only file system; "
         "stub libraries are kept in memory, and the agent cannot be commanded"
     ]
 

@@ -430,11 +430,11 @@ def test_a_path_that_leads_nowhere_costs_that_method_its_probes_and_no_other(tar
         }
         weigh = "selector 'com.acme.misfits.Misfits#weigh(weight=arg0.weight)', column 44"
         refused = {
-            "weigh(I)I": f"{weigh}: int has no 'weight': it is no object",
+            "weigh(I)I": f"{weigh}: int has no 'weight': it is not an object",
             "weigh(Ljava/lang/String;)I": f"{weigh}: java.lang.String has no 'weight': neither a field nor a "
             "getter of that name that can be reached",
             "twice()I": "selector 'com.acme.misfits.Misfits#twice(self=this.twice())', column 42: "
-            "the capture would call the method that it is of, without end",
+            "the capture would call its own method recursively, without end",
         }
         assert target.err == [
             f"jprobe: cannot trace com.acme.misfits.Misfits#{method}: {why}"
@@ -468,7 +468,7 @@ def test_a_private_field_of_a_class_that_is_not_as_its_file_says_is_left_alone(
         assert [event["method"] for event in events(collector)] == ["plain", "plain"]
         changed, missing = sorted(target.err)
         assert changed.startswith(f"jprobe: cannot weave {READER}#changed(Lcom/acme/misfits/Changed;)I: ")
-        assert "in the loaded class it is private long com.acme.misfits.Changed.word" in changed
+        assert "the loaded class declares private long com.acme.misfits.Changed.word" in changed
         assert missing.startswith(f"jprobe: cannot weave {READER}#missing(Lcom/acme/misfits/Missing;)I: ")
         assert "ClassNotFoundException: com.acme.misfits.Missing" in missing
 

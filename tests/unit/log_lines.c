@@ -1,13 +1,13 @@
-/* The lines of standard_error.c (java-agent/src/main/c/agent), and what a program may do to its
- * descriptor 2 meanwhile: commands on stdin, each answered on stdout.
+/* Writes lines with standard_error.c (java-agent/src/main/c/agent) and changes descriptor 2 as a
+ * program may. Executes commands on stdin and answers each on stdout.
  *
- *     write TEXT [TIMES]  lines, and how long all that took, in ms
- *     report              lost lines are told of, if that is possible
- *     reuse FILE          descriptor 2 is closed and becomes this file
- *     close               descriptor 2 is closed
- *     user ID             the process becomes another user's
- *     files COUNT         and threads COUNT: the process may have no more
- *     threads             how many there are
+ *     write TEXT [TIMES]  writes lines and prints the time for all of them, in ms
+ *     report              reports lost lines, if possible
+ *     reuse FILE          closes descriptor 2 and opens this file as 2
+ *     close               closes descriptor 2
+ *     user ID             changes the user of the process
+ *     files COUNT         and threads COUNT: limit the process
+ *     threads             prints the number of threads
  */
 #define _GNU_SOURCE
 #include "standard_error.h"
@@ -75,7 +75,7 @@ int main(void)
 {
 	char line[STANDARD_ERROR_MAX_LINE];
 
-	/* As a JVM that is traced may: whatever becomes of the signal is the program's business. */
+	/* A traced JVM may do this too. The signal is the program's. */
 	signal(SIGPIPE, SIG_DFL);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	standard_error_open();

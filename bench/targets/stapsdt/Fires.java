@@ -10,10 +10,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 
 /**
- * Fires a probe with three longs as often as it can and prints, every 25 ms until it is killed, the
- * time in milliseconds of the epoch, the nanoseconds that a fire took, and the bytes that it
- * allocated. Arguments: "none" (the loop alone), "jprobe", or "boxed" with the library of boxed.c,
- * which fires the same stub out of an array of objects.
+ * Fires a probe with three longs in a loop and prints, every 25 ms until it is killed, the time in
+ * milliseconds since the epoch, and the nanoseconds and allocated bytes per firing. Arguments:
+ * "none" (only the loop), "jprobe", or "boxed" with the library of boxed.c, which fires the same
+ * stub with values from an array of objects.
  */
 public class Fires {
   static final int BATCH = 2_000;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The other way to fire from Java, for comparison: values come as objects in an array and are
- * unboxed through JNI, one class test and one method call each, as in libstapsdt-jni. The stub is
- * jprobe's.
+ * Fires from Java as libstapsdt-jni does, for comparison: values are objects in an array and are
+ * unboxed through JNI, with one class test and one method call each. The stub is jprobe's.
  */
 #include <dlfcn.h>
 #include <jni.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One thread that does nothing but fire, for as many seconds as the line on stdin says, and then
- * prints how often it has. Argument: "numbers" (three longs), "texts" (a long and a text of 24
- * bytes) or "mixed" (both by turns). It ends with its stdin.
+ * Fires in one thread for the number of seconds given on stdin, then prints the number of
+ * firings. Argument: "numbers" (three longs), "texts" (a long and a text of 24 bytes) or "mixed"
+ * (both alternately). Exits at the end of stdin.
  */
 #include <libstapsdt.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * What bcc's own way of reading is measured with, bench/reading.py: the probes of fires.c, in
- * records as large as jprobe's. Given at compile time: PAGES.
+ * BPF program with which bench/reading.py measures bcc's reading: the probes of fires.c, in
+ * records of the size of jprobe's. PAGES is defined at compile time.
  */
 #include <uapi/linux/ptrace.h>
 

@@ -1,22 +1,32 @@
-// Stands in for a JVM with the agent: maps stub libraries, answers semaphores, fires on command.
+// Simulates a JVM with the agent: maps stub libraries, updates states, fires on command.
 //
 // usage: target STUB-LIBRARY|- FILE-NAMED-libjvm.so|- PATTERN...
-// With "-" for the library it begins without any, with "-" for the file it is no JVM.
-// One pattern for each slot says what the stub is passed, a letter a word:
-//   n number of the call   N its negative   t Java thread id   d duration   h an identity hash
+//
+// With "-" for the library it starts without one. With "-" for the file it is not a JVM.
+// One pattern per slot describes the words of the stub, one letter per word:
+//   n number of the call   N its negative   t Java thread ID   d duration   h an identity hash
 //   s short string with the number   u the same, not ASCII   l 300..999 bytes   m 1024 bytes
-//   c a string that was cut, at an odd address   o one with NULs in the agent's form
-//   z null   b a bad pointer   e an exception's class name   0 zero
+//   c a truncated string, at an odd address   o a string with NULs in the agent's encoding
+//   z null   b an invalid pointer   e the class name of an exception   0 zero
 //   a absence: of value 0 by a null in every second call, of value 1 by an exception in every third
 // A pattern that starts with '!' belongs to a method that cannot be woven, one that starts with '='
-// to a mark, whose state nobody changes.
-// Commands on stdin: "fire THREADS CALLS", answered by "fired", fires all probes whose semaphore is
-// up; "semaphores" is answered by their sum; "hold METHOD OFFSET CALLS [LIBRARY]" adds to a word of
-// a gate; "map FILE"; "load FILE PATTERN..." loads one more library; "retire LIBRARY" makes its
-// states retired; "unload LIBRARY" leaves other memory, full of ones, where it was; "memfd
-// keep|close NAME FILE PATTERN..." loads a library from a memfd, with or without a descriptor;
-// "fork" makes a child, "child COMMAND" has it obey; "exec FILE ARGUMENT..."; "quit". Libraries are
-// counted from 0.
+// to a user-defined probe, whose state does not change.
+//
+// Commands on stdin:
+//   fire THREADS CALLS                 fires all probes with a nonzero semaphore; prints "fired"
+//   semaphores                         prints the sum of the semaphores
+//   hold METHOD OFFSET CALLS [LIBRARY] adds to a word of a gate
+//   map FILE                           maps a file
+//   load FILE PATTERN...               loads one more library
+//   retire LIBRARY                     sets the states of the library to retired
+//   unload LIBRARY                     replaces the library by memory full of ones
+//   memfd keep|close NAME FILE PATTERN...
+//                                      loads a library from a memfd, with or without a descriptor
+//   fork                               creates a child
+//   child COMMAND                      passes a command to the child
+//   exec FILE ARGUMENT...              executes a program
+//   quit                               exits
+// Libraries are counted from 0.
 #define _GNU_SOURCE
 #include <elf.h>
 #include <fcntl.h>
@@ -50,7 +60,7 @@ struct library {
 
 static struct library libraries[LIBRARIES];
 static int loaded;
-/* For whoever looks at the libraries, against whoever loads and unloads them. */
+/* Guards the libraries. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void die(const char *what)
@@ -164,7 +174,7 @@ struct job {
 
 static void fire_once(struct library *library, struct job *job, uint64_t number)
 {
-	// An odd address would mean that the text was cut.
+	// An odd address would mark the text as truncated.
 	static const char exception[] __attribute__((aligned(2))) =
 		"java.lang.IllegalStateException";
 	char brief[64] __attribute__((aligned(2))), accented[64] __attribute__((aligned(2)));
@@ -255,7 +265,7 @@ static void *fire(void *argument)
 	return NULL;
 }
 
-/* "load FILE PATTERN...", without its first word. */
+/* Executes "load FILE PATTERN...", given without its first word. */
 static void load_line(char *line)
 {
 	char *path = strtok(strdup(line), " \n");
@@ -267,7 +277,7 @@ static void load_line(char *line)
 	load(path, slots, patterns);
 }
 
-/* "memfd keep|close NAME FILE PATTERN...", without its first word. */
+/* Executes "memfd keep|close NAME FILE PATTERN...", given without its first word. */
 static void load_memfd(char *line)
 {
 	char *words = strdup(line), *keep = strtok(words, " \n"), *name = strtok(NULL, " \n");
@@ -295,7 +305,7 @@ static void start_watching(void)
 
 static FILE *to_child, *from_child;
 
-/* Returns the child's PID, and in the child 0; it obeys what the parent passes on. */
+/* Forks a child that executes the commands passed to it. Returns its PID, or 0 in the child. */
 static int make_child(void)
 {
 	int commands[2], answers[2], pid;
@@ -324,7 +334,7 @@ static int make_child(void)
 	return pid;
 }
 
-/* "exec FILE ARGUMENT...", without its first word. */
+/* Executes "exec FILE ARGUMENT...", given without its first word. */
 static void execute(char *line)
 {
 	char *words[16] = {strtok(line, " \n")};
@@ -345,7 +355,7 @@ int main(int count, char **arguments)
 	char **patterns = arguments + 3;
 	int slots = count - 3;
 	if (slots == 1 && strncmp(patterns[0], "*", 1) == 0) {
-		/* "*6000:nt": the same pattern for so many slots. */
+		/* "*6000:nt" stands for 6000 slots with the same pattern. */
 		char *pattern = strchr(patterns[0], ':') + 1;
 		slots = atoi(patterns[0] + 1);
 		patterns = malloc(slots * sizeof *patterns);

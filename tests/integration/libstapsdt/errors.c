@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What libstapsdt says about misuse, one line a case: result, error code, and whether there is a
- * text.
+ * Prints libstapsdt's errors for misuse, one line per case: result, error code, and 1 if there is
+ * a message.
  */
 #include <libstapsdt.h>
 

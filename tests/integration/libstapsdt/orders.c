@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A program as it would be written for libstapsdt 0.1: it uses nothing that is new in ours. It does
- * what the lines of its stdin say, and answers each with one line.
+ * A program for libstapsdt 0.1, which uses no additions of ours. Executes the commands on stdin
+ * and answers each with one line.
  */
 #include <libstapsdt.h>
 
@@ -23,7 +23,7 @@ static void fire(int count)
 		snprintf(text, sizeof(text), "item %d", i % 3);
 		probeFire(placed, (uint64_t)i, text, (int64_t)-i);
 	}
-	/* Each with more bits than its type has. */
+	/* Each value has more bits than its type. */
 	probeFire(narrow, -2, 0x1fe, -3, 0x1fffd, -4, 0xfffffffc);
 	probeFire(empty);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What is new in our libstapsdt: twelve arguments, floats, texts, and probes that are added to a
- * loaded provider. Does what the lines of its stdin say, and answers each with one line.
+ * Uses the additions of our libstapsdt: twelve arguments, floats, texts, and probes that are
+ * added to a loaded provider. Executes the commands on stdin and answers each with one line.
  */
 #include <libstapsdt.h>
 
@@ -14,7 +14,7 @@ static SDTProbe_t *sent;
 static SDTProbe_t *weighed;
 static SDTProbe_t *later;
 
-/* At an odd address and at an even one. */
+/* A text at an odd address and one at an even address. */
 static char texts[2][16] __attribute__((aligned(2)));
 
 static void fire(int count)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A program that has children, each of which loads a provider of its own and leaves in some way:
- * "load", "fork HOW" and "nested HOW", which puts the child into a PID namespace of its own.
+ * A program with children, each of which loads a separate provider and exits in a given way:
+ * "load", "fork HOW" and "nested HOW", which puts the child into a separate PID namespace.
  */
 #define _GNU_SOURCE
 #include <libstapsdt.h>

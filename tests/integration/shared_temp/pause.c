@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Preloaded into a JVM. Before the native library is opened, it writes the library's path to the
- * file $REACHED, and waits for the file $GO.
+ * Preloaded into a JVM. Before the native library is opened, writes its path to the file $REACHED
+ * and waits for the file $GO.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

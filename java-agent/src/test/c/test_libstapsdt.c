@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What libstapsdt.c makes of the arguments that it is called with; its source is part of this
- * program, because no tracer is here to read them. The rest of it is in
- * tests/integration/test_libstapsdt.py.
+ * Tests how libstapsdt.c converts its arguments. Includes its source, because this test has no
+ * tracer that could read them. tests/integration/test_libstapsdt.py tests the rest.
  */
 #include "../../main/c/libstapsdt/libstapsdt.c"
 

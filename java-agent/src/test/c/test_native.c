@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The parts of the C side that take sizes and untrusted text, under the sanitizers.
+ * Tests the native code that handles sizes and untrusted text, with sanitizers.
  */
 #include "../../main/c/agent/utf8.h"
 #include "../../main/c/stub/stub_directory.h"

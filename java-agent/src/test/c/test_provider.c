@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Hand-made probes without a tracer: what is mapped and what is left behind, by one thread and by
- * many. The argument is an empty directory.
+ * Tests user-defined probes without a tracer, with one thread and with many: mappings and
+ * leftovers. The argument is an empty directory.
  */
 #include "../../main/c/stub/provider.h"
 
@@ -27,7 +27,7 @@ static void check(int holds, const char *what)
 	}
 }
 
-/* Entries of a directory, without "." and "..". */
+/* Returns the number of entries of a directory, without "." and "..". */
 static size_t count_entries(const char *path)
 {
 	DIR *entries = opendir(path);
@@ -39,7 +39,7 @@ static size_t count_entries(const char *path)
 	return count - 2;
 }
 
-/* Mappings of stub libraries' files that can be read, written or executed. */
+/* Returns the number of accessible mappings of stub library files. */
 static size_t count_mappings(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "r");
@@ -81,7 +81,7 @@ static void load(struct provider *provider)
 	}
 }
 
-/* What the kernel does for a tracer. */
+/* Increments the semaphore as the kernel does for a tracer. */
 static void raise_semaphore(const struct provider_probe *probe)
 {
 	__atomic_fetch_add((uint16_t *)probe->semaphore, 1, __ATOMIC_RELAXED);
@@ -136,7 +136,8 @@ static void a_probe_lives_from_load_to_unload(const char *parent, int memfd)
 	check(count_mappings() == 0 && count_entries(parent) == 0, "nothing is left");
 }
 
-/* A thread may have read the stub's address, or be in the stub, when the library is taken away. */
+/* A thread may have read the stub's address, or be executing the stub, when the library is
+ * retired. */
 static void stubs_can_be_called_until_the_end(void)
 {
 	struct provider *provider = new_provider("orders");
@@ -198,7 +199,7 @@ static void names_and_arguments_are_checked(void)
 	provider_destroy(provider);
 }
 
-/* Without descriptors neither a file nor a memfd can be made. */
+/* Out of descriptors, neither a file nor a memfd can be created. */
 __attribute__((unused)) static void a_failed_load_changes_nothing(const char *parent)
 {
 	struct provider *provider = new_provider("orders");
@@ -256,13 +257,13 @@ static void a_child_leaves_its_parents_files_alone(const char *parent)
 	provider_destroy(provider);
 }
 
-/* Not in Debian 12's headers. */
+/* Missing from Debian 12's headers. */
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65
 #define PR_MDWE_REFUSE_EXEC_GAIN 1
 #endif
 
-/* As under systemd's MemoryDenyWriteExecute. Before Linux 6.3 the child shows nothing new. */
+/* Simulates systemd's MemoryDenyWriteExecute. Has no effect before Linux 6.3. */
 __attribute__((unused)) static void
 a_process_that_may_not_make_code_keeps_its_stubs(const char *parent)
 {
@@ -295,7 +296,7 @@ a_process_that_may_not_make_code_keeps_its_stubs(const char *parent)
 
 /* ---- many threads ---- */
 
-/* valgrind runs one thread at a time, and slowly. */
+/* valgrind runs one thread at a time, slowly. */
 #ifdef VALGRIND
 #define THREADS 2
 #define ROUNDS 8
@@ -386,14 +387,14 @@ int main(int count, char **arguments)
 	two_providers_share_a_directory(arguments[1]);
 	names_and_arguments_are_checked();
 	a_child_leaves_its_parents_files_alone(arguments[1]);
-	/* Under valgrind an open that fails for want of descriptors has created its file, and
-	 * PR_SET_MDWE is not known. */
+	/* Under valgrind an open that fails because no descriptors are left creates its file, and
+	 * PR_SET_MDWE is unknown. */
 #ifndef VALGRIND
 	a_failed_load_changes_nothing(arguments[1]);
 	a_process_that_may_not_make_code_keeps_its_stubs(arguments[1]);
 #endif
 	threads_fire_while_others_load_and_unload();
-	/* ThreadSanitizer does not see that dlopen orders who uses an address before and after. */
+	/* ThreadSanitizer does not know that dlopen orders accesses to a reused address. */
 #ifndef __SANITIZE_THREAD__
 	threads_make_providers_of_their_own(arguments[1]);
 #endif

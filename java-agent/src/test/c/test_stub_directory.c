@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Whose a stub directory is, and what becomes of it while other processes make and sweep theirs.
- * The argument is an empty directory; a second one, "namespaces", gives each process a PID
- * namespace of its own, so that all of them are process 1.
+ * Tests the ownership of stub directories while other processes create theirs and remove stale
+ * ones. The first argument is an empty directory. The second, "namespaces", puts each process
+ * into a separate PID namespace, so that each is process 1.
  */
 #define _GNU_SOURCE
 #include "../../main/c/stub/process.h"
@@ -25,8 +25,8 @@
 #include <errno.h>
 #include <stdarg.h>
 
-/* As of a kernel whose file system (NFS) cannot rename without replacing; the linker has all calls
- * of syscall lead here (--wrap). */
+/* Simulates a file system (NFS) that cannot rename without replacing. The linker redirects all
+ * calls of syscall to this function (--wrap). */
 long __real_syscall(long number, long a, long b, long c, long d, long e, long f);
 long __wrap_syscall(long number, ...);
 
@@ -92,7 +92,7 @@ static int is_there(const char *path)
 	return !lstat(path, &status);
 }
 
-/* Waits for a child that was forked; whether it has found nothing amiss. */
+/* Waits for a forked child. Returns true if it has found no failure. */
 static int has_succeeded(pid_t child)
 {
 	int status;
@@ -100,7 +100,7 @@ static int has_succeeded(pid_t child)
 	return waitpid(child, &status, 0) == child && status == 0;
 }
 
-/* As fork, unknown to the C library; into a PID namespace with CLONE_NEWPID. */
+/* Forks without the C library's knowledge, with CLONE_NEWPID into a new PID namespace. */
 static pid_t clone_into(int namespace)
 {
 	return (pid_t)syscall(SYS_clone, SIGCHLD | namespace, 0, 0, 0, 0);
@@ -247,7 +247,7 @@ static void only_what_is_left_behind_is_swept(const char *parent)
 		check(!rmdir(inside(parent, stays[i])), stays[i]);
 }
 
-/* Another user who knows the PID can take any name that would be foreseeable. */
+/* Another user who knows the PID can occupy any predictable name. */
 static void names_that_are_taken_stop_nobody(const char *parent)
 {
 	struct stub_directory directory, other;
@@ -309,7 +309,7 @@ static void make_and_sweep(const char *parent, int is_killed)
 		sched_yield();
 		check(is_there(inside(directory.path, "1.so")), "nobody has swept it");
 		if (is_killed && round % 2)
-			/* What the kernel does then. */
+			/* Simulates the kernel, which closes descriptors on exit. */
 			close(directory.descriptor);
 		else
 			stub_directory_remove(&directory);
@@ -353,7 +353,7 @@ int main(int count, char **arguments)
 
 	if (count < 2)
 		return 2;
-	/* Or children would print what is buffered of their parent's once more. */
+	/* Otherwise children would print the parent's buffered output again. */
 	setbuf(stdout, NULL);
 	if (count == 2) {
 		a_child_is_another_process(0);

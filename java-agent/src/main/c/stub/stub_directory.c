@@ -203,7 +203,7 @@ int stub_directory_create(const char *parent, struct stub_directory *directory,
 	directory->owner = this_process();
 	if (!parent[0]) {
 		/* The directory would be created in the root directory. */
-		stub_fail(error, "cannot make a stub directory: the path of its parent is empty");
+		stub_fail(error, "cannot create a stub directory: the path of its parent is empty");
 		return -1;
 	}
 	remove_stale_directories(parent);
@@ -212,7 +212,7 @@ int stub_directory_create(const char *parent, struct stub_directory *directory,
 	if (errno == ENAMETOOLONG)
 		stub_fail(error, "the path of the stub directory is too long: %s", parent);
 	else
-		stub_fail(error, "cannot make a stub directory in %s: %s", parent, strerror(errno));
+		stub_fail(error, "cannot create a stub directory in %s: %s", parent, strerror(errno));
 	return -1;
 }
 

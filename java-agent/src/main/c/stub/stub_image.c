@@ -42,8 +42,8 @@ static const char *const SECTION_NAMES[SECTION_COUNT] = {
 
 /* Assigns the next offset in the file to the section, with zeroed contents of `size` bytes. Returns
  * the contents, or NULL if memory runs out. */
-static void *place(struct stub_image *image, enum section section, uint32_t type, uint64_t flags,
-		   uint64_t alignment, size_t size)
+static void *add_section(struct stub_image *image, enum section section, uint32_t type,
+			 uint64_t flags, uint64_t alignment, size_t size)
 {
 	Elf64_Shdr *header = &image->sections[section];
 
@@ -173,31 +173,33 @@ static int build_image(struct stub_image *image, const struct stub_contents *con
 
 	memset(image, 0, sizeof(*image));
 	image->end = offsetof(struct stub_image, sections);
-	if (!place(image, BUILD_ID, SHT_NOTE, SHF_ALLOC, 4,
-		   sizeof(Elf64_Nhdr) + 4 + BUILD_ID_SIZE) ||
-	    !place(image, HASH, SHT_HASH, SHF_ALLOC, 8,
-		   sizeof(Elf64_Word) * (3 + stub_symbol_count(contents))) ||
-	    !place(image, DYNSYM, SHT_DYNSYM, SHF_ALLOC, 8,
-		   sizeof(Elf64_Sym) * stub_symbol_count(contents)) ||
-	    !place(image, DYNSTR, SHT_STRTAB, SHF_ALLOC, 1, stub_dynamic_strings_size(contents)) ||
-	    !place(image, BASE, SHT_PROGBITS, SHF_ALLOC, 1, 1) ||
-	    !place(image, TEXT, SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, STUB_SLOT_SIZE,
-		   STUB_SLOT_SIZE * slots))
+	if (!add_section(image, BUILD_ID, SHT_NOTE, SHF_ALLOC, 4,
+			 sizeof(Elf64_Nhdr) + 4 + BUILD_ID_SIZE) ||
+	    !add_section(image, HASH, SHT_HASH, SHF_ALLOC, 8,
+			 sizeof(Elf64_Word) * (3 + stub_symbol_count(contents))) ||
+	    !add_section(image, DYNSYM, SHT_DYNSYM, SHF_ALLOC, 8,
+			 sizeof(Elf64_Sym) * stub_symbol_count(contents)) ||
+	    !add_section(image, DYNSTR, SHT_STRTAB, SHF_ALLOC, 1,
+			 stub_dynamic_strings_size(contents)) ||
+	    !add_section(image, BASE, SHT_PROGBITS, SHF_ALLOC, 1, 1) ||
+	    !add_section(image, TEXT, SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, STUB_SLOT_SIZE,
+			 STUB_SLOT_SIZE * slots))
 		return -1;
 	code_end = image->end;
 	/* stub_library_retire needs at least one page between the two segments. */
 	image->end = align_up(image->end + PAGE, SEGMENT_ALIGNMENT);
-	if (!place(image, DYNAMIC, SHT_DYNAMIC, SHF_ALLOC | SHF_WRITE, 8, STUB_DYNAMIC_SIZE) ||
-	    !place(image, PROBES, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8,
-		   sizeof(uint16_t) * slots) ||
-	    !place(image, STATE, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8, slots) ||
-	    !place(image, GATES, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, CACHE_LINE,
-		   STUB_GATE_SIZE * gates))
+	if (!add_section(image, DYNAMIC, SHT_DYNAMIC, SHF_ALLOC | SHF_WRITE, 8,
+			 STUB_DYNAMIC_SIZE) ||
+	    !add_section(image, PROBES, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8,
+			 sizeof(uint16_t) * slots) ||
+	    !add_section(image, STATE, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8, slots) ||
+	    !add_section(image, GATES, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, CACHE_LINE,
+			 STUB_GATE_SIZE * gates))
 		return -1;
 	data_end = image->end;
-	if (!place(image, NOTES, SHT_NOTE, 0, 4, usdt_notes_size(probes, count)) ||
-	    !place(image, MANIFEST, SHT_PROGBITS, 0, 8, contents->manifest_size) ||
-	    !place(image, SHSTRTAB, SHT_STRTAB, 0, 1, section_names_size()))
+	if (!add_section(image, NOTES, SHT_NOTE, 0, 4, usdt_notes_size(probes, count)) ||
+	    !add_section(image, MANIFEST, SHT_PROGBITS, 0, 8, contents->manifest_size) ||
+	    !add_section(image, SHSTRTAB, SHT_STRTAB, 0, 1, section_names_size()))
 		return -1;
 
 	for (size_t i = 0; i < slots; i++)

@@ -7,7 +7,7 @@ package java.jprobe;
  * count firings and suppressed calls.
  */
 abstract class CallGate extends PathEvaluation {
-  /** In place of the start or the duration of a call that must not fire. */
+  /** Stands for the start or the duration of a call that must not fire. */
   public static final long SUPPRESSED = Long.MIN_VALUE;
 
   // Offsets in a gate. The minimum duration in ns is at offset 0.

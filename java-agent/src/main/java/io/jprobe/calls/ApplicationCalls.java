@@ -5,24 +5,29 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Runs the application's code for the agent: class loaders, URL handlers, and what the JVM calls of
- * these. Such code may throw anything or never return, so that it gets a thread of its own and a
- * deadline; whoever waits for it goes on after that. A loader that has not returned is not asked
- * anything else before it has.
+ * Runs application code for the agent: class loaders, URL handlers, and code that the JVM calls in
+ * them. Such code may throw anything or never return, so it runs in a separate thread with a
+ * deadline, after which the caller continues. A loader that has not returned gets no further calls
+ * until it has.
  *
- * <p>The thread ends when it has not been needed for a while.
+ * <p>The thread exits after an idle period.
  */
 public final class ApplicationCalls {
-  /** For one call of a loader. A slow one is tried again when it has returned. */
+  /** Deadline of one call of a loader. A slow call is retried after it has returned. */
   public static final long DEADLINE_NANOS = 500_000_000L;
 
-  /** The same where there are many calls, and each of them returns. */
-  private static final long LONGEST_NANOS = 2_000_000_000L;
+  /** Deadline of a sequence of many calls, each of which returns. */
+  private static final long MAX_NANOS = 2_000_000_000L;
 
-  /** Factor applied to the deadline of a runnable call: a busy machine may leave it no CPU. */
+  /**
+   * Factor applied to the deadline of a runnable call, which may get no CPU time on a busy machine.
+   */
   private static final int PATIENCE = 4;
 
-  /** Threads that do not return. Beyond that nothing of the application's is called. */
+  /**
+   * Maximum number of threads whose calls have not returned. Beyond it, no application code is
+   * called.
+   */
   private static final int MAX_UNANSWERED = 16;
 
   private static final long IDLE_NANOS = 5_000_000_000L;
@@ -32,7 +37,7 @@ public final class ApplicationCalls {
   private Caller idle;
   private boolean isClosed;
 
-  /** A thread that runs one call after the other. */
+  /** A thread that runs calls one after another. */
   private final class Caller extends Thread {
     private Call<?> next;
 
@@ -40,7 +45,7 @@ public final class ApplicationCalls {
       super(null, null, "jprobe-caller", 0, false);
       this.next = first;
       setDaemon(true);
-      // The application's threads have this one too, and its code may look there.
+      // Application threads have this context class loader too, and application code may use it.
       setContextClassLoader(ClassLoader.getSystemClassLoader());
     }
 
@@ -49,14 +54,14 @@ public final class ApplicationCalls {
       Call<?> call = next;
       while (call != null) {
         call.run();
-        // Else what came of it would be kept while this thread rests.
+        // Otherwise the result would stay reachable while this thread is idle.
         call = null;
         call = rest(this);
       }
     }
   }
 
-  /** Waits for the next call; null if there is none for this thread. */
+  /** Waits for the next call. Returns null if this thread must exit. */
   private synchronized Call<?> rest(Caller caller) {
     caller.next = null;
     if (idle != null || isClosed) {
@@ -68,7 +73,7 @@ public final class ApplicationCalls {
       try {
         wait(left / 1_000_000, (int) (left % 1_000_000));
       } catch (InterruptedException e) {
-        // The application can interrupt any thread; this one has no use for it.
+        // The application can interrupt any thread; this one ignores it.
       }
       left = end - System.nanoTime();
     }
@@ -79,11 +84,11 @@ public final class ApplicationCalls {
   }
 
   /**
-   * Runs code, and waits for it until the deadline, and for as long as it advances.
+   * Runs code and waits for it until the deadline, and longer while it makes progress.
    *
-   * @param loader whose code it is; null if it is nobody's in particular
-   * @return the call, which may not have returned yet
-   * @throws ApplicationException if the loader is not to be asked now
+   * @param loader loader that the code belongs to; null for code of no particular loader
+   * @return the call, which may still be running
+   * @throws ApplicationException if the loader may not be called now
    * @throws OutOfMemoryError if no thread can be started
    */
   public <T> Call<T> start(ClassLoader loader, long nanos, Call.Body<T> body)
@@ -98,7 +103,7 @@ public final class ApplicationCalls {
     while (!call.await(nanos)) {
       long waited = System.nanoTime() - begun;
       boolean mayReturn = call.hasAdvanced() || call.canRun() && waited < PATIENCE * nanos;
-      if (!mayReturn || waited > LONGEST_NANOS) {
+      if (!mayReturn || waited > MAX_NANOS) {
         synchronized (this) {
           unanswered.add(call);
         }
@@ -109,17 +114,17 @@ public final class ApplicationCalls {
   }
 
   /**
-   * Returns what the code returns.
+   * Returns the result of the code.
    *
-   * @throws ApplicationException if it throws, or has not returned at the deadline
+   * @throws ApplicationException if the code throws or has not returned at the deadline
    */
   public <T> T call(ClassLoader loader, Call.Body<T> body) throws ApplicationException {
     return start(loader, DEADLINE_NANOS, body).get();
   }
 
   /**
-   * The same for code that is nobody's in particular and must be run: where no thread can be
-   * started, because the program has too many, this thread runs it, without a deadline.
+   * Like {@link #start}, for code of no particular loader that must run: if no thread can be
+   * started, because the program has too many, the calling thread runs it without a deadline.
    */
   public <T> Call<T> startOrRun(long nanos, Call.Body<T> body) {
     Call<T> call = new Call<>(null, body);
@@ -142,7 +147,7 @@ public final class ApplicationCalls {
     }
     if (loader != null && unanswered.size() >= MAX_UNANSWERED) {
       throw ApplicationException.unanswered(
-          "nothing of the program's is called any more, because "
+          "the agent calls no more code of the program, because "
               + MAX_UNANSWERED
               + " calls have not returned");
     }
@@ -158,7 +163,10 @@ public final class ApplicationCalls {
     notifyAll();
   }
 
-  /** Whether the loader would not be asked now, because it, or too many, have not returned. */
+  /**
+   * Returns true if the loader may not be called now, because its last call, or too many calls,
+   * have not returned.
+   */
   public boolean isStuck(ClassLoader loader) {
     try {
       check(loader);
@@ -168,7 +176,7 @@ public final class ApplicationCalls {
     }
   }
 
-  /** Ends the thread, as soon as it has nothing to do. */
+  /** Makes the thread exit once it is idle. */
   public synchronized void close() {
     isClosed = true;
     notifyAll();

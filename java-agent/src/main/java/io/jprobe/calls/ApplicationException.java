@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.calls;
 
-/** A call of the application's code has thrown, or has not returned in time. */
+/** Thrown if application code throws or does not return in time. */
 public final class ApplicationException extends Exception {
   private static final long serialVersionUID = 1;
 
-  /** Whether the call has not returned, so that it may be worth another try. */
+  /** True if the call has not returned, so that a retry may succeed. */
   public final boolean isUnanswered;
 
   private ApplicationException(String message, Throwable cause, boolean isUnanswered) {
@@ -18,15 +18,15 @@ public final class ApplicationException extends Exception {
   }
 
   /**
-   * @param description made where the application's code may run: that of its exceptions, too
+   * @param description created where application code may run, including that of its exceptions
    */
   static ApplicationException thrown(String description, Throwable cause) {
     return new ApplicationException(description, cause, false);
   }
 
   /**
-   * Describes what the application has thrown in one line: the type and the message, both of which
-   * may be its own code. For threads that may wait for it.
+   * Describes an exception of the application in one line, by type and message, both of which may
+   * run application code. For threads that may wait for it.
    */
   public static String describe(Throwable thrown) {
     try {

@@ -5,19 +5,19 @@ import io.jprobe.stub.Semaphores;
 import java.lang.ref.Reference;
 import java.lang.ref.WeakReference;
 
-/** One call of code that may block or throw, and what has come of it. */
+/** One call of code that may block or throw, and its result. */
 public final class Call<T> {
-  /** The code. */
+  /** The code to run. */
   public interface Body<T> {
     T run() throws Throwable;
 
-    /** Whether there is progress since this was called last: then it may take some time more. */
+    /** Returns true if there is progress since the last call, which extends the deadline. */
     default boolean hasAdvanced() {
       return false;
     }
   }
 
-  /** Not kept alive: a call may be kept for longer than the loader. */
+  /** Weak, because a call may be kept longer than the loader. */
   private final Reference<ClassLoader> loader;
 
   private volatile Body<T> body;
@@ -40,7 +40,7 @@ public final class Call<T> {
     return asked != null && loader.get() == asked;
   }
 
-  /** Runs the body in this thread. Throws nothing. */
+  /** Runs the body in the calling thread. Throws nothing. */
   void run() {
     T value = null;
     Throwable thrown = null;
@@ -68,7 +68,7 @@ public final class Call<T> {
     }
   }
 
-  /** Whether the body has returned or thrown. */
+  /** Returns true if the body has returned or thrown. */
   public synchronized boolean isDone() {
     return isDone;
   }
@@ -79,14 +79,15 @@ public final class Call<T> {
   }
 
   /**
-   * Returns true if the body has not begun, or runs without waiting for a lock or another thread.
+   * Returns true if the body has not begun or is running without waiting for a lock or another
+   * thread.
    */
   boolean canRun() {
     Thread current = runner;
     return current == null || current.getState() == Thread.State.RUNNABLE;
   }
 
-  /** Waits; whoever looks after that is woken. Returns whether the body has returned or thrown. */
+  /** Waits until the deadline. Returns true if the body has returned or thrown. */
   synchronized boolean await(long nanos) {
     long end = System.nanoTime() + nanos;
     for (long left = nanos; !isDone && left > 0; left = end - System.nanoTime()) {
@@ -101,10 +102,10 @@ public final class Call<T> {
   }
 
   /**
-   * Returns what the body has returned.
+   * Returns the result of the body.
    *
-   * @throws ApplicationException if it has thrown, or has not returned yet
-   * @throws OutOfMemoryError if that is what it has thrown
+   * @throws ApplicationException if the body has thrown or has not returned yet
+   * @throws OutOfMemoryError if the body has thrown it
    */
   public synchronized T get() throws ApplicationException {
     if (!isDone) {

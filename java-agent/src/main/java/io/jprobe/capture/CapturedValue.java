@@ -5,21 +5,21 @@ import org.objectweb.asm.Type;
 
 /** A value that a probe passes. */
 public final class CapturedValue {
-  /** Which of a probe's values are absent; the last of them. */
+  /** The last value of a probe, which marks the absent values. */
   static final CapturedValue ABSENCE =
       new CapturedValue("absent", Type.INT_TYPE, ValueType.ABSENCE, null, false);
 
   public final String name;
 
-  /** The type that the class declares. */
+  /** Declared type. */
   public final Type javaType;
 
   public final ValueType type;
 
-  /** Where it comes from; null for {@link #ABSENCE}. */
+  /** Path to the value; null for {@link #ABSENCE}. */
   public final TypedPath path;
 
-  /** Whether a selector asked for it by a path. */
+  /** True if a selector captures the value by a path. */
   public final boolean isAskedFor;
 
   private CapturedValue(
@@ -31,7 +31,7 @@ public final class CapturedValue {
     this.isAskedFor = isAskedFor;
   }
 
-  /** What is captured where a selector asks for nothing. */
+  /** Returns a value that is captured by default. */
   static CapturedValue usual(String name, TypedPath path) {
     return new CapturedValue(name, path.type, path.valueType, path, false);
   }

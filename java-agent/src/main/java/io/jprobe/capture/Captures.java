@@ -18,31 +18,34 @@ import java.util.Set;
 import org.objectweb.asm.Type;
 
 /**
- * What the probes of one method pass, and which of its calls fire: a selector's wishes, with the
- * types that they have in this method.
+ * Captured values and conditions of one method: those of its selector, with their types in this
+ * method.
  */
 public final class Captures {
-  /** A stub passes one word more than a note can describe: the last, which is the thread's id. */
+  /**
+   * Maximum number of words that a stub passes: one more than a note can describe, because the last
+   * is the thread ID.
+   */
   private static final int MAX_WORDS = ProbeDefinition.MAX_ARGUMENTS + 1;
 
   private final Map<ProbeKind, List<CapturedValue>> values = new EnumMap<>(ProbeKind.class);
 
-  /** Conditions that are decided when the call begins, to be tried in order. */
+  /** Conditions to evaluate when the call begins, in order. */
   public final List<TypedCondition> early;
 
-  /** Conditions that are decided when it ends. */
+  /** Conditions to evaluate when the call ends, in order. */
   public final List<TypedCondition> late;
 
-  /** Of the calls that fire, in ns; 0 if any does. What the gate begins with. */
+  /** Initial minimum duration of the gate in ns; 0 for none. */
   public final long leastDuration;
 
-  /** The condition as the selector has it, with every and at most; empty if there is none. */
+  /** Clauses of the selector as written; empty if there are none. */
   public final String conditionText;
 
   public final long every;
   public final long perSecond;
 
-  /** Whether no paths were asked for, and no conditions but the gate's numbers. */
+  /** True if there are neither paths nor conditions other than the gate's numbers. */
   public final boolean isPlain;
 
   private final boolean hasEntry;
@@ -78,9 +81,9 @@ public final class Captures {
   }
 
   /**
-   * What a selector wants of a method.
+   * Returns the captures of a selector for a method.
    *
-   * @throws SelectorException where a path leads nowhere, or a comparison makes no sense, with the
+   * @throws SelectorException if a path does not resolve or a comparison is invalid, with the
    *     column and the types found
    */
   public static Captures of(Selector selector, ClassFile host, MethodFacts method, ClassFiles files)
@@ -88,7 +91,7 @@ public final class Captures {
     return new Captures(selector, method, new PathTyper(selector, host, method, files));
   }
 
-  /** Every path that is read for values or conditions, each once. */
+  /** Returns all paths that values or conditions read, each once. */
   public List<TypedPath> paths() {
     Set<TypedPath> paths = new LinkedHashSet<>();
     early.forEach(condition -> paths.addAll(condition.paths()));
@@ -99,14 +102,14 @@ public final class Captures {
     return List.copyOf(paths);
   }
 
-  /** What a probe passes besides duration and thread id, in order. */
+  /** Returns the values that a probe passes in addition to duration and thread ID, in order. */
   public List<CapturedValue> values(ProbeKind kind) {
     return values.get(kind);
   }
 
   /**
-   * The probes that the method has. Where a condition is decided when the call ends there is no
-   * entry probe: nobody knows yet whether it should fire.
+   * Returns the kinds of the method's probes. A condition that is evaluated when the call ends
+   * rules out an entry probe, because the decision comes too late for it.
    */
   public EnumSet<ProbeKind> kinds() {
     return hasEntry
@@ -114,7 +117,10 @@ public final class Captures {
         : EnumSet.of(ProbeKind.RETURN, ProbeKind.THROW);
   }
 
-  /** Of what was asked for, the part that there is when the probe fires; what is late first. */
+  /**
+   * Returns the captured values that exist when the probe fires; those that exist only at the end
+   * come first.
+   */
   private static List<CapturedValue> pick(List<CapturedValue> asked, ProbeKind kind) {
     List<CapturedValue> picked = new ArrayList<>();
     for (CapturedValue value : asked) {
@@ -158,7 +164,7 @@ public final class Captures {
 
   private static void check(List<CapturedValue> passed, ProbeKind kind, Selector selector)
       throws SelectorException {
-    // The thread id, and the duration.
+    // The thread ID and the duration.
     int more = kind == ProbeKind.ENTRY ? 1 : 2;
     if (passed.size() + more > MAX_WORDS) {
       throw selector.error(

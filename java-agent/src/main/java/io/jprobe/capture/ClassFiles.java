@@ -12,11 +12,14 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * Class files as one class loader would find them, without a class being loaded. For as long as a
- * burst of classes is read: what a loader finds can change.
+ * Finds class files as one class loader would, without loading classes. Used for one burst of
+ * classes only, because the results of a loader can change.
  */
 public final class ClassFiles {
-  /** Far beyond what compilers make; a loader's stream need not end. */
+  /**
+   * Maximum size of a class file in bytes, far above those of compilers. A loader's stream may be
+   * endless.
+   */
   private static final int MAX_SIZE = 16 << 20;
 
   private final ClassLoader loader;
@@ -25,20 +28,22 @@ public final class ClassFiles {
   private final Map<String, String> problems = new HashMap<>();
 
   /**
-   * @param loader null for the boot loader
-   * @param calls runs the code of the loader
+   * @param loader class loader; null for the boot loader
+   * @param calls runs code of the loader
    */
   public ClassFiles(ClassLoader loader, ApplicationCalls calls) {
     this.loader = loader;
     this.calls = calls;
   }
 
-  /** Makes a class known that need not have a file. */
+  /** Adds a class that may have no file. */
   public void add(ClassFile file) {
     known.put(file.internalName, file);
   }
 
-  /** The class of that internal name, or null if there is no file of it, or none to be read. */
+  /**
+   * Returns the class of that internal name, or null if its file does not exist or cannot be read.
+   */
   ClassFile find(String internalName) {
     if (!known.containsKey(internalName)) {
       known.put(internalName, read(internalName));
@@ -46,7 +51,7 @@ public final class ClassFiles {
     return known.get(internalName);
   }
 
-  /** Why {@link #find} has found nothing; null if there is no such file. */
+  /** Returns the reason why {@link #find} returned null; null if the file does not exist. */
   String problem(String internalName) {
     return problems.get(internalName);
   }
@@ -64,7 +69,7 @@ public final class ClassFiles {
     return null;
   }
 
-  /** Null if there is no such file. Runs code of the loader, and of the protocol that it uses. */
+  /** Returns null if the file does not exist. Runs code of the loader and of its URL protocol. */
   private byte[] bytes(String resource) throws IOException {
     URL url =
         loader == null ? ClassLoader.getSystemResource(resource) : loader.getResource(resource);
@@ -72,7 +77,7 @@ public final class ClassFiles {
       return null;
     }
     URLConnection connection = url.openConnection();
-    // Else the application's jar stays open.
+    // Otherwise the application's jar stays open.
     connection.setUseCaches(false);
     try (InputStream in = connection.getInputStream()) {
       byte[] bytes = in.readNBytes(MAX_SIZE);

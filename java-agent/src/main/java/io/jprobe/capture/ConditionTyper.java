@@ -12,7 +12,8 @@ import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
 
 /**
- * Finds out whether a condition's comparisons make sense, and as what the operands are compared.
+ * Checks the comparisons of a condition and determines the type in which their operands are
+ * compared.
  */
 final class ConditionTyper {
   private final Selector selector;
@@ -52,7 +53,7 @@ final class ConditionTyper {
         new TypedCondition.Operand(null, 0L));
   }
 
-  /** What an operand is by itself. */
+  /** Type of an operand. */
   private enum Sort {
     NUMBER,
     DECIMAL,
@@ -97,7 +98,9 @@ final class ConditionTyper {
     if (ordered && (!isNumber || leftSort == Sort.BOOLEAN)) {
       throw selector.error(
           written.left.column,
-          describe(written.left, left) + " knows == and !=, not " + written.relation.symbol);
+          describe(written.left, left)
+              + " can only be compared with == and !=, not with "
+              + written.relation.symbol);
     }
     return new TypedCondition.Comparison(
         kind,
@@ -147,14 +150,14 @@ final class ConditionTyper {
     }
   }
 
-  /** Whether it is a text of one character, which a char can be compared with. */
+  /** Returns true for a string of one character, which can be compared with a char. */
   private static boolean isCharacter(Operand operand) {
     return operand instanceof Literal
         && ((Literal) operand).kind == Literal.Kind.STRING
         && ((String) ((Literal) operand).value).length() == 1;
   }
 
-  /** As what they are compared; null if they are not. */
+  /** Returns the kind of the comparison; null if the operands cannot be compared. */
   private static Kind kind(Sort left, Sort right) {
     boolean numbers = isNumber(left) && isNumber(right);
     if (numbers) {

@@ -7,19 +7,19 @@ import io.jprobe.select.Condition.Relation;
 import java.util.ArrayList;
 import java.util.List;
 
-/** A condition, taken apart at its "and"s by where each part is decided. */
+/** A condition, split at its "and" operators into parts that are evaluated at different times. */
 final class Decisions {
-  /** When the call begins, to be tried in order. */
+  /** Parts to evaluate when the call begins, in order. */
   final List<TypedCondition> early = new ArrayList<>();
 
-  /** When it ends. */
+  /** Parts to evaluate when the call ends. */
   final List<TypedCondition> late = new ArrayList<>();
 
-  /** By the gate, in ns; 0 for any duration. */
+  /** Minimum duration in ns, which the gate checks; 0 for none. */
   long leastDuration;
 
   /**
-   * @param condition null for none
+   * @param condition condition; null for none
    */
   Decisions(TypedCondition condition) {
     if (condition != null) {
@@ -41,7 +41,7 @@ final class Decisions {
     }
   }
 
-  /** The least duration, if that is what the condition is about and nothing else; else -1. */
+  /** Returns the minimum duration in ns if the condition consists of nothing else; otherwise -1. */
   private static long leastOf(TypedCondition condition) {
     if (!(condition instanceof TypedCondition.Comparison)) {
       return -1;

@@ -14,9 +14,9 @@ import org.objectweb.asm.Opcodes;
 import org.objectweb.asm.Type;
 
 /**
- * Finds fields and methods without arguments in classes and their supertypes, as far as code of the
- * traced class can get at them. Fields are read whatever their access, but those of the JDK's own
- * classes only where they are public: what is private there is nobody's business and may change.
+ * Finds fields and methods without arguments in classes and their supertypes, if code of the traced
+ * class can access them. Fields of application classes are read regardless of their access. Fields
+ * of the JDK's classes must be public, because private ones may change between versions.
  */
 final class Members {
   private static final String OBJECT = "java/lang/Object";
@@ -25,14 +25,14 @@ final class Members {
   private final String host;
 
   /**
-   * @param host internal name of the class whose code is to get at the members
+   * @param host internal name of the class whose code accesses the members
    */
   Members(ClassFiles files, String host) {
     this.files = files;
     this.host = host;
   }
 
-  /** The step from an object to its field, or null if there is no such instance field. */
+  /** Returns the step from an object to its field, or null if there is no such instance field. */
   Step field(ClassFile type, String name) {
     for (ClassFile at = type; at != null; at = superclass(at)) {
       for (FieldFacts field : at.fields) {
@@ -41,7 +41,7 @@ final class Members {
           if (!accessible && isOfJdk(at.internalName)) {
             return null;
           }
-          // By way of the static type, so that the verifier need not load it to see that it is one.
+          // Names the static type as the owner, so that the verifier need not load it.
           boolean byType = accessible && isAccessible(type, Opcodes.ACC_PUBLIC);
           return new Step(
               accessible ? Step.Kind.FIELD : Step.Kind.HIDDEN_FIELD,
@@ -55,7 +55,10 @@ final class Members {
     return null;
   }
 
-  /** The step from an object to what its method gives, or null if it cannot be called. */
+  /**
+   * Returns the step from an object to its method's return value, or null if the method cannot be
+   * called.
+   */
   Step method(ClassFile type, String name) {
     Set<String> seen = new HashSet<>();
     Deque<ClassFile> left = new ArrayDeque<>();
@@ -69,7 +72,8 @@ final class Members {
       if (method != null) {
         return call(type, at, method);
       }
-      // The superclasses first, as the JVM does; an interface's methods include those of Object.
+      // Searches superclasses first, like the JVM. The methods of an interface include those of
+      // Object.
       addIfKnown(left, at.superName == null && at.isInterface() ? OBJECT : at.superName, true);
       at.interfaces.forEach(each -> addIfKnown(left, each, false));
     }
@@ -77,7 +81,7 @@ final class Members {
   }
 
   private Step call(ClassFile type, ClassFile declaring, MethodFacts method) {
-    // By way of the static type if it is accessible: the declaring class may be hidden behind it.
+    // Names the static type if it is accessible, because the declaring class may not be.
     boolean ofObject = declaring.internalName.equals(OBJECT);
     ClassFile owner = ofObject || !isAccessible(type, Opcodes.ACC_PUBLIC) ? declaring : type;
     if (!isAccessible(owner, Opcodes.ACC_PUBLIC) || !isAccessible(declaring, owner, method)) {
@@ -91,18 +95,23 @@ final class Members {
         owner.isInterface());
   }
 
-  /** The declaring class may be less accessible than the one that the call names. */
+  /**
+   * Returns true if the call can name this class, which may be more accessible than the declaring
+   * one.
+   */
   private boolean isAccessible(ClassFile declaring, ClassFile owner, MethodFacts method) {
     if ((method.access & Opcodes.ACC_PUBLIC) != 0) {
       return isAccessible(owner, Opcodes.ACC_PUBLIC);
     }
-    // What a class inherits as protected it may call on itself, from whatever package it comes.
+    // A class may call inherited protected methods on itself, whatever their package.
     boolean isInherited =
         (method.access & Opcodes.ACC_PROTECTED) != 0 && owner.internalName.equals(host);
     return isInherited || isAccessible(declaring, method.access);
   }
 
-  /** A method without arguments that gives something; the one that was written, not its bridge. */
+  /**
+   * Returns a method without arguments that returns a value; the declared method, not its bridge.
+   */
   private static MethodFacts getter(ClassFile type, String name) {
     MethodFacts found = null;
     for (MethodFacts method : type.methods) {
@@ -126,7 +135,7 @@ final class Members {
     }
   }
 
-  /** Whether a call by way of one class may end up in the other's method. */
+  /** Returns true if a call on one class may execute the other's method. */
   boolean areRelated(String one, String other) {
     return isSubtype(one, other) || isSubtype(other, one);
   }

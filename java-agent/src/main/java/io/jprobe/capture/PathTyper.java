@@ -17,7 +17,7 @@ import java.util.regex.Pattern;
 import org.objectweb.asm.Opcodes;
 import org.objectweb.asm.Type;
 
-/** Finds the types of one selector's paths in one method. The same text is the same path. */
+/** Determines the types of one selector's paths in one method. Equal texts share a path. */
 final class PathTyper {
   private static final Pattern NUMBERED = Pattern.compile("arg(\\d{1,3})");
   private static final Type THREAD = Type.getObjectType("java/lang/Thread");
@@ -40,7 +40,9 @@ final class PathTyper {
     this.members = new Members(files, host.internalName);
   }
 
-  /** Throws an exception that points at the step that leads nowhere. */
+  /**
+   * Returns the typed path, or throws an exception that points to the step that does not resolve.
+   */
   TypedPath type(Path path) throws SelectorException {
     String text = path.toString();
     TypedPath typed = known.get(text);
@@ -67,7 +69,7 @@ final class PathTyper {
     switch (path.root) {
       case "this":
         if (method.isStatic()) {
-          throw selector.error(path.column, method.name + " is static, there is no this");
+          throw selector.error(path.column, method.name + " is static and has no this");
         }
         Type type = Type.getObjectType(host.internalName);
         return root(Root.THIS, 0, type, method.isConstructor(), text);
@@ -115,13 +117,13 @@ final class PathTyper {
 
   private Step step(Root root, Type type, Path.Step written) throws SelectorException {
     Step step = lookUp(type, written);
-    // An exception is asked for its message only where getMessage itself has thrown one.
+    // Excludes exceptions: this would be recursive only if getMessage itself threw one.
     if (step.kind == Step.Kind.METHOD
         && root != Root.EXCEPTION
         && method.toString().startsWith(step.name + "()")
         && members.areRelated(host.internalName, type.getInternalName())) {
       throw selector.error(
-          written.column, "the capture would call the method that it is of, without end");
+          written.column, "the capture would call its own method recursively, without end");
     }
     return step;
   }
@@ -134,16 +136,15 @@ final class PathTyper {
       throw nothing(type, written, "an array has its length only");
     }
     if (type.getSort() != Type.OBJECT) {
-      throw nothing(type, written, "it is no object");
+      throw nothing(type, written, "it is not an object");
     }
     ClassFile file = files.find(type.getInternalName());
     if (file == null) {
       String problem = files.problem(type.getInternalName());
       throw selector.error(
           written.column,
-          "the class file of "
+          "cannot find the class file of "
               + type.getClassName()
-              + " is not to be found"
               + (problem == null ? "" : ": " + problem));
     }
     Step step = written.isCall ? members.method(file, written.name) : property(file, written.name);
@@ -158,9 +159,7 @@ final class PathTyper {
     return step;
   }
 
-  /**
-   * Returns the step for a field, a record component or a getter; null if there is none of these.
-   */
+  /** Returns the step for a field, a record component or a getter; null if there is none. */
   private Step property(ClassFile file, String name) {
     Step step = members.field(file, name);
     if (step == null && file.recordComponents.contains(name)) {
@@ -176,7 +175,7 @@ final class PathTyper {
     return prefix + Character.toUpperCase(name.charAt(0)) + name.substring(1);
   }
 
-  /** Any other method may do anything, so it is called only where it is written as a call. */
+  /** Other methods may have side effects, so they must be written as calls. */
   private SelectorException noProperty(Type type, ClassFile file, Path.Step written) {
     String name = written.name;
     if (members.method(file, name) == null) {
@@ -197,7 +196,7 @@ final class PathTyper {
             + "() to call the method, whose code then runs in the traced thread");
   }
 
-  /** Threads are asked for it on every JDK, and before 21 none is. */
+  /** Threads have isVirtual from JDK 21 on. Before, the value is false. */
   private static boolean isVirtual(Path.Step written) {
     return written.name.equals(written.isCall ? "isVirtual" : "virtual");
   }
@@ -207,7 +206,7 @@ final class PathTyper {
         written.column, type.getClassName() + " has no '" + written.name + "': " + reason);
   }
 
-  // ---- what is captured without being asked for ----
+  // ---- default captures ----
 
   TypedPath usualArgument(int index) {
     return shared(root(Root.ARGUMENT, index, method.argumentTypes()[index], false, "arg" + index));
@@ -217,7 +216,7 @@ final class PathTyper {
     return shared(root(Root.RETURN, 0, method.returnType(), true, "return"));
   }
 
-  /** The same value under whatever name a condition has it already. */
+  /** Returns the path that a condition already uses for the same value, or the given one. */
   private TypedPath shared(TypedPath usual) {
     for (TypedPath path : known.values()) {
       if (path.root == usual.root && path.argument == usual.argument && path.steps.isEmpty()) {
@@ -231,9 +230,11 @@ final class PathTyper {
     return root(Root.EXCEPTION_CLASS, 0, STRING, true, "");
   }
 
-  // ---- what comparisons with strings mean ----
+  // ---- comparisons with strings ----
 
-  /** The path to the name of an enum's constant, or of an exception's class; else null. */
+  /**
+   * Returns the path to the name of an enum's constant or of an exception's class; otherwise null.
+   */
   TypedPath named(TypedPath path) {
     String text = path.toString();
     if (path.root == Root.EXCEPTION && path.steps.isEmpty()) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.capture;
 
-/** Where in a call a probe fires; numbers are those of jprobe.v1.ProbeKind. */
+/** The point of a call at which a probe fires. Numbers are those of jprobe.v1.ProbeKind. */
 public enum ProbeKind {
   ENTRY(1, "entry"),
   RETURN(2, "return"),

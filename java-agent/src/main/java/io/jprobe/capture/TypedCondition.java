@@ -7,14 +7,14 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Consumer;
 
-/** A condition of which every comparison is known to make sense. */
+/** A condition with valid comparisons. */
 public abstract class TypedCondition {
   private TypedCondition() {}
 
-  /** Tells of each path that the condition looks at, in order; some more than once. */
+  /** Passes each path of the condition to the action, in order, possibly more than once. */
   abstract void eachPath(Consumer<TypedPath> visitor);
 
-  /** The paths that the condition looks at, each once, in order. */
+  /** Returns the paths of the condition, each once, in order. */
   public final List<TypedPath> paths() {
     List<TypedPath> paths = new ArrayList<>();
     eachPath(
@@ -26,7 +26,7 @@ public abstract class TypedCondition {
     return paths;
   }
 
-  /** Whether it can be told only when the call ends. */
+  /** Returns true if the condition can be evaluated only when the call ends. */
   final boolean isLate() {
     return paths().stream().anyMatch(path -> path.isLate);
   }
@@ -50,7 +50,7 @@ public abstract class TypedCondition {
     }
   }
 
-  /** The opposite. */
+  /** Negation of a condition. */
   public static final class Negation extends TypedCondition {
     public final TypedCondition negated;
 
@@ -64,21 +64,21 @@ public abstract class TypedCondition {
     }
   }
 
-  /** As what two operands are compared. */
+  /** Type in which two operands are compared. */
   public enum Kind {
-    /** As longs; booleans (0, 1), chars and durations too. */
+    /** long, including booleans (0, 1), chars and durations. */
     INTEGRAL,
     DECIMAL,
     STRING,
-    /** A path of any reference type with null. */
+    /** A path of any reference type and null. */
     NULL
   }
 
-  /** A path or a constant: one of the two is null, and both are for the literal null. */
+  /** A path or a constant: one of the two is null; both are for the literal null. */
   public static final class Operand {
     public final TypedPath path;
 
-    /** Long, Double or String, as the kind of the comparison has it. */
+    /** Long, Double or String, according to the kind of the comparison. */
     public final Object constant;
 
     Operand(TypedPath path, Object constant) {
@@ -87,7 +87,7 @@ public abstract class TypedCondition {
     }
   }
 
-  /** Two operands in a relation. It does not hold where one of them is absent. */
+  /** Comparison of two operands. It does not hold if one of them is absent. */
   public static final class Comparison extends TypedCondition {
     public final Kind kind;
     public final Operand left;

@@ -5,45 +5,45 @@ import java.util.ArrayList;
 import java.util.List;
 import org.objectweb.asm.Type;
 
-/** A path of which every step has been found in class files. Compared by identity. */
+/** A path whose steps have been found in class files. Compared by identity. */
 public final class TypedPath {
-  /** Where a path begins. */
+  /** Start of a path. */
   public enum Root {
     ARGUMENT,
     THIS,
     RETURN,
     EXCEPTION,
-    /** The class of the exception: what throw probes pass without being asked. */
+    /** Class of the exception, which throw probes pass by default. */
     EXCEPTION_CLASS,
     THREAD,
     DURATION
   }
 
-  /** One step: how to come from a reference to the next value. */
+  /** One step from a reference to the next value. */
   public static final class Step {
-    /** What it takes. */
+    /** Kind of access. */
     public enum Kind {
       /** A field that the traced class may name. */
       FIELD,
-      /** A field that is private to another class: read by its offset. */
+      /** A field that is private to another class, read by its offset. */
       HIDDEN_FIELD,
       /** A method without arguments that the traced class may call. */
       METHOD,
-      /** The length of an array. */
+      /** Length of an array. */
       LENGTH,
-      /** What this JDK has no method for, and is false. */
+      /** A method that this JDK lacks; the value is false. */
       FALSE
     }
 
     public final Kind kind;
 
-    /** Internal name of the class that a field is declared in, or that a method is called on. */
+    /** Internal name of the class that declares a field or on which a method is called. */
     public final String owner;
 
     public final String name;
     public final Type type;
 
-    /** Whether the owner is an interface. */
+    /** True if the owner is an interface. */
     public final boolean isInterface;
 
     Step(Kind kind, String owner, String name, Type type, boolean isInterface) {
@@ -63,12 +63,12 @@ public final class TypedPath {
   public final Type rootType;
   public final List<Step> steps;
 
-  /** Of the value at the end. */
+  /** Type of the value at the end. */
   public final Type type;
 
   public final ValueType valueType;
 
-  /** Whether the value is there only when the call ends. */
+  /** True if the value exists only when the call ends. */
   public final boolean isLate;
 
   private final String text;
@@ -84,24 +84,24 @@ public final class TypedPath {
     this.text = text;
   }
 
-  /** The same, and further. */
+  /** Returns this path extended by a step. */
   TypedPath then(List<Step> more) {
     List<Step> all = new ArrayList<>(steps);
     all.addAll(more);
     return new TypedPath(root, argument, rootType, all, isLate, text);
   }
 
-  /** Whether there can be no value, because something on the way is null or throws. */
+  /** Returns true if the value can be absent because a step in the path is null or throws. */
   public boolean canBeAbsent() {
     return !steps.isEmpty();
   }
 
-  /** Whether following it calls methods, which may be the program's own. */
+  /** Returns true if the evaluation calls methods, which may be the application's. */
   public boolean calls() {
     return steps.stream().anyMatch(step -> step.kind == Step.Kind.METHOD);
   }
 
-  /** As a selector writes it. */
+  /** Returns the path in selector syntax. */
   @Override
   public String toString() {
     return text;

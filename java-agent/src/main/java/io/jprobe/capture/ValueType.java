@@ -4,7 +4,7 @@ package io.jprobe.capture;
 import io.jprobe.stub.ArgumentSize;
 import org.objectweb.asm.Type;
 
-/** How a Java value travels in 64 bits; numbers are those of jprobe.v1.ValueType. */
+/** Encoding of a Java value in 64 bits. Numbers are those of jprobe.v1.ValueType. */
 public enum ValueType {
   BOOLEAN(1, ArgumentSize.UINT8),
   BYTE(2, ArgumentSize.INT8),
@@ -26,7 +26,7 @@ public enum ValueType {
     this.argumentSize = argumentSize;
   }
 
-  /** For any type but void. */
+  /** Returns the encoding of any type except void. */
   static ValueType of(Type type) {
     switch (type.getSort()) {
       case Type.BOOLEAN:

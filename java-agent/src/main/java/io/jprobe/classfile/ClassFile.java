@@ -17,24 +17,27 @@ import org.objectweb.asm.RecordComponentVisitor;
 import org.objectweb.asm.Type;
 import org.objectweb.asm.TypePath;
 
-/** What a class file says of its class, without a class being loaded. Methods are in its order. */
+/**
+ * Properties of a class, read from its class file without loading a class. Methods are in the
+ * file's order.
+ */
 public final class ClassFile {
-  /** JVMS 4.4.7. */
+  /** Tag of a constant pool entry (JVMS 4.4.7). */
   private static final int CONSTANT_UTF8 = 1;
 
   /** ACC_ flags (JVMS 4.1). */
   public final int access;
 
-  /** With slashes. */
+  /** Internal name, with slashes. */
   public final String internalName;
 
-  /** With slashes; null for java.lang.Object. */
+  /** Internal name, with slashes; null for java.lang.Object. */
   public final String superName;
 
-  /** With slashes. */
+  /** Internal names, with slashes. */
   public final List<String> interfaces;
 
-  /** Binary names, with dots, of the annotations on the class; of every retention but SOURCE. */
+  /** Binary names, with dots, of the annotations on the class, of every retention except SOURCE. */
   public final Set<String> annotations;
 
   public final List<FieldFacts> fields;
@@ -43,16 +46,16 @@ public final class ClassFile {
   /** Names of a record's components; empty if the class is not a record. */
   public final Set<String> recordComponents;
 
-  /** Whether the type of a record's component has an annotation that reflection can see. */
+  /** True if the type of a record component has an annotation that is visible to reflection. */
   public final boolean hasAnnotatedRecordTypes;
 
   /**
-   * Whether the constant pool has the name of the attribute MethodParameters. Where the JVM writes
-   * the class file of a loaded class, it may leave the attribute out, but never the name.
+   * True if the constant pool contains the name of the attribute MethodParameters. When the JVM
+   * writes the class file of a loaded class, it may omit the attribute but never the name.
    */
   public final boolean namesMethodParameters;
 
-  /** Whether a method has the attribute. */
+  /** True if a method has the attribute. */
   public final boolean hasMethodParameters;
 
   private ClassFile(Reader reader, boolean namesMethodParameters) {
@@ -69,7 +72,9 @@ public final class ClassFile {
     this.hasMethodParameters = reader.hasMethodParameters;
   }
 
-  /** Throws a RuntimeException for a file that ASM cannot read, of a later Java for instance. */
+  /**
+   * Throws a RuntimeException for a file that ASM cannot read, such as one of a later Java version.
+   */
   public static ClassFile read(byte[] bytes) {
     Reader reader = new Reader();
     ClassReader classReader = new ClassReader(bytes);
@@ -82,11 +87,11 @@ public final class ClassFile {
     return hasText(new ClassReader(bytes), MethodParameters.ATTRIBUTE);
   }
 
-  /** Whether the text, of ASCII, is an entry of the constant pool. */
+  /** Returns true if the ASCII text is an entry of the constant pool. */
   private static boolean hasText(ClassReader file, String text) {
     for (int i = 1; i < file.getItemCount(); i++) {
       int entry = file.getItem(i);
-      // The second half of a long or double is no entry.
+      // The second half of a long or double is not an entry.
       if (entry != 0 && file.readByte(entry - 1) == CONSTANT_UTF8 && isText(file, entry, text)) {
         return true;
       }
@@ -106,7 +111,7 @@ public final class ClassFile {
     return true;
   }
 
-  /** The binary name, with dots. */
+  /** Returns the binary name, with dots. */
   public String name() {
     return internalName.replace('/', '.');
   }
@@ -224,7 +229,8 @@ public final class ClassFile {
     public void visitLocalVariable(
         String variable, String type, String signature, Label start, Label end, int index) {
       int argument = parameters == 0 ? Collections.binarySearch(locals, index) : -1;
-      // A slot may be used again for another variable; arguments live from the first instruction.
+      // A slot may be reused for another variable; arguments are valid from the first
+      // instruction.
       if (argument >= 0 && start == first) {
         names.set(argument, variable);
       }
@@ -232,7 +238,8 @@ public final class ClassFile {
 
     @Override
     public void visitLabel(Label label) {
-      // The table's ranges start at labels, and an argument's at the one before all code.
+      // Ranges in the table start at labels. The range of an argument starts at the label before
+      // all code.
       if (first == null) {
         first = label;
       }

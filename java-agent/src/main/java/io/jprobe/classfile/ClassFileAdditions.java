@@ -10,14 +10,14 @@ import java.util.Map;
 import org.objectweb.asm.ClassReader;
 
 /**
- * A class file with attributes added to its methods, and all else byte for byte as it was: ASM
- * would write the methods concerned anew, its own way.
+ * Adds attributes to methods of a class file and preserves all other bytes. ASM would rewrite the
+ * methods.
  */
 final class ClassFileAdditions {
-  /** JVMS 4.4.7. */
+  /** Tag of a constant pool entry (JVMS 4.4.7). */
   private static final int CONSTANT_UTF8 = 1;
 
-  /** After the magic number and the version. */
+  /** Offset after the magic number and the version. */
   private static final int POOL_COUNT = 8;
 
   private static final int MAX_POOL_COUNT = 0xffff;
@@ -25,14 +25,14 @@ final class ClassFileAdditions {
   private final byte[] classFile;
   private final ClassReader reader;
 
-  /** The constant pool's texts, by their lengths and bytes. Made when it is first needed. */
+  /** Indices of the constant pool's texts, by length and bytes. Created on first use. */
   private Map<ByteBuffer, Integer> texts;
 
   private int poolCount;
   private final ByteArrayOutputStream pool = new ByteArrayOutputStream();
   private final ByteArrayOutputStream members = new ByteArrayOutputStream();
 
-  /** How much of the class file is in {@link #members}, or comes before it. */
+  /** Number of bytes of the class file that are in {@link #members} or precede it. */
   private int copied;
 
   ClassFileAdditions(byte[] classFile, ClassReader reader) {
@@ -42,7 +42,7 @@ final class ClassFileAdditions {
     this.copied = reader.header;
   }
 
-  /** The index of the text in the constant pool, which gets it if need be. */
+  /** Returns the index of the text in the constant pool, adding it if necessary. */
   int text(String text) {
     ByteBuffer bytes = ByteBuffer.wrap(encode(text));
     if (texts == null) {
@@ -65,7 +65,7 @@ final class ClassFileAdditions {
     Map<ByteBuffer, Integer> read = new HashMap<>();
     for (int i = 1; i < reader.getItemCount(); i++) {
       int entry = reader.getItem(i);
-      // The second half of a long or double is no entry.
+      // The second half of a long or double is not an entry.
       if (entry != 0 && reader.readByte(entry - 1) == CONSTANT_UTF8) {
         int size = 2 + reader.readUnsignedShort(entry);
         read.putIfAbsent(ByteBuffer.wrap(classFile, entry, size), i);
@@ -74,7 +74,7 @@ final class ClassFileAdditions {
     return read;
   }
 
-  /** The length in two bytes, and the text in modified UTF-8: as in class files. */
+  /** Returns the length (2 bytes) and the text in modified UTF-8, as in class files. */
   private static byte[] encode(String text) {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (DataOutputStream out = new DataOutputStream(bytes)) {
@@ -85,7 +85,7 @@ final class ClassFileAdditions {
     return bytes.toByteArray();
   }
 
-  /** Adds an attribute to the method that the table is at, which comes after all before it. */
+  /** Adds an attribute to the table's current method. Methods must be visited in order. */
   void addAttribute(MethodTable table, String name, byte[] content) {
     copyTo(table.attributeCount());
     writeShort(reader.readUnsignedShort(table.attributeCount()) + 1);
@@ -107,7 +107,7 @@ final class ClassFileAdditions {
     members.write(value);
   }
 
-  /** The class file; the array that was given, if nothing has been added. */
+  /** Returns the class file; the original array if nothing has been added. */
   byte[] toByteArray() {
     if (copied == reader.header) {
       return classFile;

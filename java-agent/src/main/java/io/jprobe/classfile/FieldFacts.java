@@ -4,7 +4,7 @@ package io.jprobe.classfile;
 import org.objectweb.asm.Opcodes;
 import org.objectweb.asm.Type;
 
-/** What a class file says of one of its fields. */
+/** Properties of a field in a class file. */
 public final class FieldFacts {
   /** ACC_ flags of the class file (JVMS 4.5). */
   public final int access;

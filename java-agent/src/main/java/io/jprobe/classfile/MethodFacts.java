@@ -6,7 +6,7 @@ import java.util.Set;
 import org.objectweb.asm.Opcodes;
 import org.objectweb.asm.Type;
 
-/** What a class file says of one of its methods. */
+/** Properties of a method in a class file. */
 public final class MethodFacts {
   /** ACC_ flags of the class file (JVMS 4.6). */
   public final int access;
@@ -14,7 +14,9 @@ public final class MethodFacts {
   public final String name;
   public final String descriptor;
 
-  /** Binary names, with dots, of the annotations on the method; of every retention but SOURCE. */
+  /**
+   * Binary names, with dots, of the annotations on the method, of every retention except SOURCE.
+   */
   public final Set<String> annotations;
 
   private final List<String> argumentNames;
@@ -52,7 +54,7 @@ public final class MethodFacts {
     return Type.getReturnType(descriptor);
   }
 
-  /** The name in the debug information, else "arg" and the index from 0. */
+  /** Returns the name in the debug information, otherwise "arg" and the index from 0. */
   public String argumentName(int index) {
     return argumentNames.get(index);
   }

@@ -12,11 +12,11 @@ import java.util.Map;
 import org.objectweb.asm.ClassReader;
 
 /**
- * The attribute MethodParameters (JVMS 4.7.24) of a class's methods, apart from its class file.
- * Thousands of these are kept, so that each is an array of bytes: for each method that has the
- * attribute its name, its descriptor, the count of its parameters in a byte, and for each of these
- * whether it has a name, in a byte, the name if so, and its flags in two bytes; texts as in class
- * files.
+ * The attribute MethodParameters (JVMS 4.7.24) of a class's methods, without its class file. Packed
+ * into one byte array, because thousands are kept. Each method with the attribute has an entry: its
+ * name, its descriptor and the number of its parameters (1 byte), then for each parameter 1 byte
+ * that is 1 if it has a name, the name if so, and its flags (2 bytes). Texts are encoded as in
+ * class files.
  */
 public final class MethodParameters {
   public static final MethodParameters NONE = new MethodParameters(new byte[0]);
@@ -26,13 +26,13 @@ public final class MethodParameters {
   private final byte[] packed;
 
   /**
-   * @param packed not to be changed any more
+   * @param packed packed entries; must not change any more
    */
   public MethodParameters(byte[] packed) {
     this.packed = packed;
   }
 
-  /** What the class file has of it. */
+  /** Reads the attributes of a class file. */
   public static MethodParameters of(byte[] classFile) {
     ByteArrayOutputStream packed = new ByteArrayOutputStream();
     MethodTable table = new MethodTable(new ClassReader(classFile));
@@ -72,8 +72,8 @@ public final class MethodParameters {
   }
 
   /**
-   * The class file with the attribute of each method that has none there: nothing else of it is
-   * changed, but that the constant pool may get longer. The same array, if nothing lacks.
+   * Returns the class file with the missing attributes added. Nothing else changes, except that the
+   * constant pool may grow. Returns the same array if nothing is missing.
    */
   public byte[] addTo(byte[] classFile) {
     if (isEmpty()) {
@@ -91,7 +91,7 @@ public final class MethodParameters {
     return additions.toByteArray();
   }
 
-  /** What is packed of each method, by its name and descriptor. */
+  /** Returns the packed parameters of each method, by name and descriptor. */
   private Map<String, byte[]> byMethod() {
     Map<String, byte[]> attributes = new LinkedHashMap<>();
     ByteArrayInputStream bytes = new ByteArrayInputStream(packed);
@@ -115,7 +115,7 @@ public final class MethodParameters {
     return attributes;
   }
 
-  /** As a class file has it. */
+  /** Returns the attribute in class file format. */
   private static byte[] content(byte[] attribute, ClassFileAdditions additions) {
     ByteArrayOutputStream content = new ByteArrayOutputStream();
     try (DataInputStream in = new DataInputStream(new ByteArrayInputStream(attribute));
@@ -138,7 +138,7 @@ public final class MethodParameters {
     return readable;
   }
 
-  /** The order of the methods makes no difference. */
+  /** Ignores the order of the methods. */
   @Override
   public boolean equals(Object other) {
     return other instanceof MethodParameters

@@ -4,8 +4,8 @@ package io.jprobe.classfile;
 import org.objectweb.asm.ClassReader;
 
 /**
- * The methods of a class file, one after the other, and where each of their attributes is: ASM
- * tells what is in a class file, but not where.
+ * Iterates over the methods of a class file with the offsets of their attributes, which ASM does
+ * not report.
  */
 final class MethodTable {
   final ClassReader reader;
@@ -27,7 +27,7 @@ final class MethodTable {
     end = at + 2;
   }
 
-  /** The offset behind a field or method. */
+  /** Returns the offset after a field or method. */
   private int endOf(int member) {
     int at = member + 8;
     for (int i = reader.readUnsignedShort(member + 6); i > 0; i--) {
@@ -36,7 +36,7 @@ final class MethodTable {
     return at;
   }
 
-  /** Goes on to the next method; false if there is none. */
+  /** Advances to the next method. Returns false if there is none. */
   boolean next() {
     if (left == 0) {
       return false;
@@ -55,12 +55,14 @@ final class MethodTable {
     return text(method + 4);
   }
 
-  /** The text whose index is at that offset; null for index 0. */
+  /** Returns the text whose index is at that offset; null for index 0. */
   String text(int offset) {
     return reader.readUTF8(offset, buffer);
   }
 
-  /** Where the method's attribute of that name has its content; 0 if there is none. */
+  /**
+   * Returns the offset of the contents of the method's attribute of that name; 0 if there is none.
+   */
   int attribute(String name) {
     int at = method + 8;
     while (at < end) {
@@ -72,12 +74,12 @@ final class MethodTable {
     return 0;
   }
 
-  /** Where the method has the number of its attributes. */
+  /** Returns the offset of the method's number of attributes. */
   int attributeCount() {
     return method + 6;
   }
 
-  /** Where the method ends. */
+  /** Returns the offset of the method's end. */
   int end() {
     return end;
   }

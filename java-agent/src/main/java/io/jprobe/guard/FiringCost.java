@@ -20,7 +20,7 @@ final class FiringCost {
     this.fires = fires;
     this.samples = fires.samples();
     this.sampledNanos = fires.sampledNanos();
-    fires.setHitNanos(nanos);
+    fires.setFiringNanos(nanos);
   }
 
   long nanos() {
@@ -33,7 +33,7 @@ final class FiringCost {
     if (fresh >= MIN_SAMPLES) {
       long total = fires.sampledNanos();
       nanos = Math.max((total - sampledNanos) / fresh, 1);
-      fires.setHitNanos(nanos);
+      fires.setFiringNanos(nanos);
       samples += fresh;
       sampledNanos = total;
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.select;
 
-/** A value that a selector asks for, and what it calls it. */
+/** A value that a selector captures, and its name. */
 public final class Capture {
   public final String name;
   public final Path path;

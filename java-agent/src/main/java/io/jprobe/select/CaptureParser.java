@@ -6,7 +6,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 
-/** Reads what is to be captured: {@code (id=arg0.id, return)}. */
+/** Parses captures: {@code (id=arg0.id, return)}. */
 final class CaptureParser {
   private final Cursor cursor;
   private final PathParser paths;
@@ -19,8 +19,8 @@ final class CaptureParser {
   }
 
   /**
-   * Whether the list in parentheses at which the cursor is has captures, and not types: a "="
-   * tells, and a name with which only paths begin.
+   * Returns true if the list in parentheses at the cursor holds captures, not types: it contains a
+   * "=" or a name with which only paths begin.
    */
   static boolean isAhead(Cursor cursor) {
     String text = cursor.text;
@@ -48,7 +48,7 @@ final class CaptureParser {
     return false;
   }
 
-  /** Reads the list at which the cursor is. */
+  /** Parses the list at the cursor. */
   List<Capture> list() throws SelectorException {
     char close = cursor.open();
     do {
@@ -83,7 +83,7 @@ final class CaptureParser {
     return new Capture(called, path);
   }
 
-  /** Takes a name and its "=", or nothing. */
+  /** Consumes a name and its "=", or nothing. */
   private String acceptName() {
     int column = cursor.column();
     String name = cursor.word();
@@ -98,7 +98,7 @@ final class CaptureParser {
 
   private void checkName(String name, int column) throws SelectorException {
     if (PathParser.isRoot(name)) {
-      throw cursor.error(column, "'" + name + "' has a meaning already; expected another name");
+      throw cursor.error(column, "'" + name + "' is reserved; expected another name");
     }
   }
 }

@@ -3,7 +3,7 @@ package io.jprobe.select;
 
 import java.util.Set;
 
-/** Which classes: by name, by annotation, by what they extend or implement. */
+/** Matches classes by name, by annotation, or by their supertypes. */
 final class ClassPattern {
   static final ClassPattern ANY = new ClassPattern(null, false, null);
 
@@ -11,7 +11,7 @@ final class ClassPattern {
   private final boolean withSubtypes;
   private final Glob name;
 
-  /** Neither of the globs need be there: null stands for any. */
+  /** A null glob matches everything. */
   ClassPattern(Glob annotation, boolean withSubtypes, Glob name) {
     this.annotation = annotation;
     this.withSubtypes = withSubtypes;
@@ -26,7 +26,7 @@ final class ClassPattern {
     return name == null || withSubtypes || name.matches(className);
   }
 
-  /** For a class of which nobody has the class file: what annotations it has is not known. */
+  /** Matches a class without a class file, whose annotations are unknown. */
   boolean matches(String className, Set<String> supertypes) {
     return annotation == null
         && name != null

@@ -3,7 +3,7 @@ package io.jprobe.select;
 
 import java.util.List;
 
-/** Reads which calls fire: {@code when arg0 > 5 every 100 at most 50/s}. */
+/** Parses the clauses that filter calls: {@code when arg0 > 5 every 100 at most 50/s}. */
 final class ClauseParser {
   private final Cursor cursor;
   private final List<Capture> captures;
@@ -17,8 +17,8 @@ final class ClauseParser {
   }
 
   /**
-   * Whether a clause begins at the cursor. An argument, a class and a method may be called "when",
-   * "every" or "at": what follows decides.
+   * Returns true if a clause begins at the cursor. Arguments, classes and methods may be named
+   * "when", "every" or "at" too, so the next word decides.
    */
   static boolean isAhead(Cursor cursor) {
     int column = cursor.column();
@@ -44,7 +44,7 @@ final class ClauseParser {
     }
   }
 
-  /** Reads all clauses up to the end of the selector. */
+  /** Parses all clauses up to the end of the selector. */
   Clauses clauses() throws SelectorException {
     cursor.skipBlanks();
     int start = cursor.column();
@@ -57,7 +57,7 @@ final class ClauseParser {
     return new Clauses(condition, every, perSecond, text);
   }
 
-  /** Reads clauses of which the first may be a condition without its "when". */
+  /** Parses clauses. The "when" of a leading condition may be missing. */
   Clauses settings() throws SelectorException {
     cursor.skipBlanks();
     if (!cursor.atEnd() && !isAhead(cursor)) {
@@ -117,7 +117,7 @@ final class ClauseParser {
     return count;
   }
 
-  /** Between two clauses. */
+  /** Skips the "and" between two clauses. */
   private void skipJoint() throws SelectorException {
     if (cursor.accept(",") || cursor.accept("&&") || cursor.acceptWord("and")) {
       cursor.skipBlanks();

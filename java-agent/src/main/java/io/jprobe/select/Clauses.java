@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.select;
 
-/** What follows a selector's methods: which of their calls fire. */
+/** The clauses of a selector, which filter calls of its methods. */
 final class Clauses {
   static final Clauses NONE = new Clauses(null, 0, 0, "");
 
-  /** Null for none. */
+  /** Condition; null for none. */
   final Condition condition;
 
-  /** 0 if not said. */
+  /** Sampling interval in calls; 0 if not given. */
   final long every;
 
-  /** 0 for no limit. */
+  /** Maximum number of firings per second; 0 for no limit. */
   final long perSecond;
 
-  /** As written, but for the blanks. */
+  /** Text of the clauses with blanks normalized. */
   final String text;
 
   Clauses(Condition condition, long every, long perSecond, String text) {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.select;
 
-/** Which calls fire: a tree of comparisons, as written. */
+/** The condition of a selector: a tree of comparisons, as written. */
 public abstract class Condition {
-  /** Whether "and" or "or" joins two conditions. */
+  /** Operator between two conditions. */
   public enum Junction {
     AND,
     OR
   }
 
-  /** What is asked of two operands. */
+  /** Relation between two operands. */
   public enum Relation {
     EQUAL("=="),
     NOT_EQUAL("!="),
@@ -18,7 +18,7 @@ public abstract class Condition {
     GREATER(">"),
     GREATER_OR_EQUAL(">=");
 
-    /** As in Java. */
+    /** Operator in Java's syntax. */
     public final String symbol;
 
     Relation(String symbol) {
@@ -28,7 +28,7 @@ public abstract class Condition {
 
   private Condition() {}
 
-  /** Two conditions; the second is looked at only if the first leaves it open. */
+  /** Two conditions. The second is evaluated only if the first does not decide the result. */
   public static final class Compound extends Condition {
     public final Junction junction;
     public final Condition left;
@@ -41,7 +41,7 @@ public abstract class Condition {
     }
   }
 
-  /** The opposite of a condition. */
+  /** Negation of a condition. */
   public static final class Negation extends Condition {
     public final Condition negated;
 
@@ -50,7 +50,7 @@ public abstract class Condition {
     }
   }
 
-  /** Two operands in a relation. */
+  /** Comparison of two operands. */
   public static final class Comparison extends Condition {
     public final Operand left;
     public final Relation relation;
@@ -63,7 +63,7 @@ public abstract class Condition {
     }
   }
 
-  /** A boolean by itself. */
+  /** A path to a boolean, without a comparison. */
   public static final class Truth extends Condition {
     public final Path path;
 

@@ -6,13 +6,16 @@ import io.jprobe.select.Condition.Relation;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Reads what stands after "when": "||" binds least, then "&&", then "!", then comparisons. */
+/**
+ * Parses the condition after "when". Precedence from lowest to highest: "||", "&&", "!",
+ * comparisons.
+ */
 final class ConditionParser {
   private static final String[][] RELATIONS = {
     {"==", "eq"}, {"!=", "ne"}, {"<", "lt"}, {"<=", "le"}, {">", "gt"}, {">=", "ge"}
   };
 
-  /** More than anybody writes, and less than exhausts the stack of what walks the tree. */
+  /** Maximum number of parts, which keeps recursion over the tree within the stack. */
   private static final int MAX_PARTS = 500;
 
   private final Cursor cursor;
@@ -22,7 +25,7 @@ final class ConditionParser {
   private int parts;
 
   /**
-   * @param captures by whose names conditions call their paths
+   * @param captures captures whose names a condition may use
    */
   ConditionParser(Cursor cursor, List<Capture> captures) {
     this.cursor = cursor;
@@ -31,7 +34,7 @@ final class ConditionParser {
     this.literals = new LiteralParser(cursor);
   }
 
-  /** Whether what follows joins or compares, and so cannot begin a condition. */
+  /** Returns true if the next token joins or compares, and so cannot begin a condition. */
   static boolean isOperatorAhead(Cursor cursor) {
     for (String[] spellings : RELATIONS) {
       if (cursor.isAt(spellings[0]) || cursor.word().equals(spellings[1])) {
@@ -58,7 +61,7 @@ final class ConditionParser {
     return left;
   }
 
-  /** An "and" may also stand between this condition and the next clause. */
+  /** An "and" may also join this condition to the next clause. */
   private boolean acceptAnd() throws SelectorException {
     int column = cursor.column();
     if (!accept("&&", "and")) {
@@ -148,7 +151,7 @@ final class ConditionParser {
 
   private Relation relation() throws SelectorException {
     cursor.skipBlanks();
-    // Of two that begin alike the longer.
+    // Longer operators precede their prefixes.
     Relation found = null;
     int length = 0;
     for (Relation relation : Relation.values()) {

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.select;
 
-/** A place in the text of a selector: what comes next, and errors that point at it. */
+/**
+ * A position in the text of a selector. Returns the next tokens and errors that point to the
+ * position.
+ */
 final class Cursor {
-  /** What is next after the last character; no selector has it. */
+  /** Returned after the last character; occurs in no selector. */
   static final char END = '\uFFFF';
 
   final String text;
 
-  /** What is read and where it was written, as the start of an error: "selector ". */
+  /** Start of error messages: kind and origin of the text, such as "selector ". */
   final String what;
 
   private int column;
@@ -18,7 +21,7 @@ final class Cursor {
     this.what = what;
   }
 
-  /** Without the blanks around it. */
+  /** Text without surrounding blanks. */
   static String trim(String written) {
     int start = 0;
     int end = written.length();
@@ -31,7 +34,7 @@ final class Cursor {
     return written.substring(start, end);
   }
 
-  /** A "~" is a blank for those who write where blanks separate. */
+  /** Treats "~" as a blank, for contexts in which blanks separate arguments. */
   static boolean isBlank(char c) {
     return c == '~' || c <= ' ';
   }
@@ -40,14 +43,14 @@ final class Cursor {
     return Character.isJavaIdentifierStart(c) || Character.isSurrogate(c);
   }
 
-  /** Kotlin and Scala make names with "-". */
+  /** Names of Kotlin and Scala may contain "-". */
   static boolean isNamePart(char c) {
     return c == '-'
         || Character.isSurrogate(c)
         || (Character.isJavaIdentifierPart(c) && !Character.isIdentifierIgnorable(c));
   }
 
-  /** Of the next character, counted from 0. */
+  /** Returns the column of the next character, counted from 0. */
   int column() {
     return column;
   }
@@ -80,7 +83,7 @@ final class Cursor {
     return peek() == '(' || peek() == '[';
   }
 
-  /** Takes the next character, whatever it is. */
+  /** Consumes the next character. */
   char take() {
     return text.charAt(column++);
   }
@@ -99,7 +102,7 @@ final class Cursor {
     return accepted;
   }
 
-  /** The name that starts here, or an empty one. */
+  /** Consumes and returns the name that starts here; "" if none does. */
   String word() {
     return wordAt(column);
   }
@@ -116,7 +119,7 @@ final class Cursor {
     return word().equals(expected) && accept(expected);
   }
 
-  /** Takes "(" or "[" and gives what closes it. */
+  /** Consumes "(" or "[" and returns the matching closing bracket. */
   char open() {
     return take() == '(' ? ')' : ']';
   }
@@ -129,7 +132,7 @@ final class Cursor {
     return accepted;
   }
 
-  /** What is next, as errors name it. */
+  /** Returns a description of the next character for error messages. */
   String found() {
     if (atEnd()) {
       return "the end";

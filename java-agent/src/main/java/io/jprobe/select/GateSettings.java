@@ -8,23 +8,22 @@ import io.jprobe.select.Condition.Relation;
 import java.util.List;
 
 /**
- * What a gate is to let pass from now on: {@code duration > 20ms every 100 at most 20/s}, each part
- * by itself or with others; {@code always}; or {@code as selected}, which is what the selector
- * says.
+ * New settings of a gate: one or more of the parts of {@code duration > 20ms every 100 at most
+ * 20/s}, or {@code always}, or {@code as selected}, which restores the selector's settings.
  */
 public final class GateSettings {
-  /** Stands for what is not said, and is not changed. */
+  /** Value of settings that are not given and remain unchanged. */
   public static final long UNCHANGED = -1;
 
-  /** Whether everything is to be as the selector says; the numbers say nothing then. */
+  /** True to restore the selector's settings; the numbers are unused then. */
   public final boolean asSelected;
 
-  /** In ns. */
+  /** Minimum duration in ns. */
   public final long leastDuration;
 
   public final long every;
 
-  /** 0 for no limit. */
+  /** Maximum number of firings per second; 0 for no limit. */
   public final long perSecond;
 
   private GateSettings(boolean asSelected, long leastDuration, long every, long perSecond) {
@@ -34,7 +33,7 @@ public final class GateSettings {
     this.perSecond = perSecond;
   }
 
-  /** Reads what was written. */
+  /** Parses settings. */
   public static GateSettings parse(String written) throws SelectorException {
     String text = Cursor.trim(written);
     Cursor cursor = new Cursor(text, "settings ");

@@ -4,17 +4,20 @@ package io.jprobe.select;
 import java.util.Set;
 
 /**
- * A pattern in which "*" stands for any characters within a name, "**" for any across packages, and
- * "." for the "$" of nested classes as well. Matching runs inside class loading: most names fail at
- * the fixed beginning or end and cost no allocation, and none takes more steps than the product of
- * both lengths.
+ * A pattern in which "*" matches any characters within a name, "**" matches any characters across
+ * packages, and "." also matches the "$" of nested classes. Matching runs during class loading:
+ * most names fail at the fixed beginning or end without an allocation, and the number of steps is
+ * at most the product of both lengths.
  */
 final class Glob {
   static final Glob ANYTHING = new Glob("**");
 
   private final String pattern;
 
-  /** How many characters stand before the first star and after the last; both all, if none. */
+  /**
+   * Number of characters before the first star and after the last; the whole length if there is no
+   * star.
+   */
   private final int head;
 
   private final int tail;
@@ -39,7 +42,7 @@ final class Glob {
     return false;
   }
 
-  /** Whether the rest of a text from {@code start} on matches. */
+  /** Returns true if the text from {@code start} on matches. */
   boolean matches(String text, int start) {
     int length = text.length() - start;
     if (length < head + tail || (head == pattern.length() && length != head)) {
@@ -58,7 +61,10 @@ final class Glob {
     return head == pattern.length() || middleMatches(text, start + head, text.length() - tail);
   }
 
-  /** Follows all ways through the pattern at once; reached[i] is its i-th character from head. */
+  /**
+   * Tracks all matching positions of the pattern at once; reached[i] stands for its i-th character
+   * from head.
+   */
   private boolean middleMatches(String text, int start, int end) {
     int count = pattern.length() - tail - head;
     if (count == 2 && pattern.charAt(head + 1) == '*') {
@@ -90,7 +96,7 @@ final class Glob {
     return pattern.charAt(head + i) == '*';
   }
 
-  /** Either star of "**" crosses packages. */
+  /** Each star of "**" crosses packages. */
   private boolean isDouble(int i) {
     int at = head + i;
     return (at > 0 && pattern.charAt(at - 1) == '*')
@@ -101,7 +107,7 @@ final class Glob {
     return pattern == c ? pattern != '*' : pattern == '.' && c == '$';
   }
 
-  /** Whether the pattern begins with these characters, written out. */
+  /** Returns true if the pattern begins with these characters, without stars. */
   boolean startsWith(String text, int length) {
     return length <= head && pattern.regionMatches(0, text, 0, length);
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.select;
 
-/** Reads the names in a selector, which may have stars. */
+/** Parses names in a selector, which may contain stars. */
 final class GlobParser {
   private final Cursor cursor;
 
@@ -14,7 +14,7 @@ final class GlobParser {
     return Cursor.isNamePart(c) || isStar(c) || c == '.';
   }
 
-  /** Reads "@" and the annotation, or gives null if there is no "@". */
+  /** Parses "@" and an annotation. Returns null if there is no "@". */
   Glob annotation() throws SelectorException {
     if (!cursor.accept("@")) {
       return null;
@@ -26,7 +26,7 @@ final class GlobParser {
     return dotted();
   }
 
-  /** Reads packages, classes and nested classes, separated by dots. */
+  /** Parses packages, classes and nested classes, separated by dots. */
   Glob dotted() throws SelectorException {
     StringBuilder pattern = new StringBuilder();
     boolean nameStarts = true;
@@ -46,7 +46,9 @@ final class GlobParser {
     return Cursor.isNamePart(c) || isStar(c) || c == '.';
   }
 
-  /** Reads a method's name; "new" and "static" are the JVM's methods that have no name in Java. */
+  /**
+   * Parses a method's name. "new" and "static" stand for the JVM's methods without a name in Java.
+   */
   Glob method() throws SelectorException {
     if (cursor.accept("<init>")) {
       return new Glob("<init>");
@@ -72,13 +74,13 @@ final class GlobParser {
     int length = pattern.length();
     char c = isStar(cursor.peek()) ? '*' : cursor.peek();
     if (c == '*' && length > 1 && pattern.substring(length - 2).equals("**")) {
-      throw cursor.error(cursor.column() - 2, "a star more than ** means");
+      throw cursor.error(cursor.column() - 2, "more than two stars in a row");
     }
     pattern.append(c);
     cursor.take();
   }
 
-  /** What to say of the character that ends a class's or an annotation's name, if nothing else. */
+  /** Returns the error for a character that ends the name of a class or an annotation. */
   SelectorException oddCharacter(String whose) {
     return cursor.error(
         cursor.peek() == '/'
@@ -86,7 +88,7 @@ final class GlobParser {
             : "'" + cursor.peek() + "' cannot be in " + whose + " name");
   }
 
-  /** Shells spoil stars. */
+  /** Accepts an alternative to "*", which shells expand. */
   private static boolean isStar(char c) {
     return c == '*' || c == '%';
   }

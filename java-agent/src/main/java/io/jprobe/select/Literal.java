@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.select;
 
-/** A value written in a condition. */
+/** A literal in a condition. */
 public final class Literal extends Operand {
-  /** What was written. */
+  /** Kind of a literal. */
   public enum Kind {
     /** {@link #value} is a Long. */
     INTEGER,
@@ -24,7 +24,7 @@ public final class Literal extends Operand {
   private final String text;
 
   /**
-   * @param text as written
+   * @param text text of the literal in the selector
    */
   Literal(Kind kind, Object value, String text, int column) {
     super(column);

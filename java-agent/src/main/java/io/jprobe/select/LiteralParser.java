@@ -4,7 +4,7 @@ package io.jprobe.select;
 import java.math.BigDecimal;
 import java.math.BigInteger;
 
-/** Reads values: numbers, times, strings, true, false and null. */
+/** Parses literals: numbers, times, strings, true, false and null. */
 final class LiteralParser {
   private final Cursor cursor;
 
@@ -12,7 +12,7 @@ final class LiteralParser {
     this.cursor = cursor;
   }
 
-  /** Null if no value begins here. */
+  /** Returns null if no literal begins here. */
   Literal literal() throws SelectorException {
     int column = cursor.column();
     char c = cursor.peek();
@@ -33,7 +33,7 @@ final class LiteralParser {
     return new Literal(kind, value, cursor.text.substring(column, cursor.column()), column);
   }
 
-  /** Reads how many, after a word that demands it. */
+  /** Parses the number after a keyword. */
   long count(String after) throws SelectorException {
     int column = cursor.column();
     if (!isDigit(cursor.peek())) {
@@ -84,7 +84,7 @@ final class LiteralParser {
   private Literal duration(String number, String suffix, int column) throws SelectorException {
     BigDecimal nanoseconds = new BigDecimal(number).multiply(BigDecimal.valueOf(unit(suffix)));
     if (nanoseconds.signum() < 0) {
-      throw cursor.error(column, "no duration is negative");
+      throw cursor.error(column, "a duration cannot be negative");
     }
     cursor.accept(suffix);
     return literal(Literal.Kind.DURATION, toLong(nanoseconds.toBigInteger(), column), column);
@@ -105,7 +105,7 @@ final class LiteralParser {
       throw cursor.error("expected a hexadecimal digit, found " + cursor.found());
     }
     BigInteger value = new BigInteger(digits.toString(), 16);
-    // As in Java, sixteen digits are all bits of a long.
+    // As in Java, sixteen digits give all bits of a long.
     boolean allBits = value.bitLength() == Long.SIZE;
     long bits = allBits ? value.longValue() : toLong(value, column);
     return literal(Literal.Kind.INTEGER, negative ? -bits : bits, column);
@@ -124,7 +124,7 @@ final class LiteralParser {
       case "min":
         return 60_000_000_000L;
       default:
-        throw cursor.error("'" + name + "' is no unit; expected ns, us, ms, s or min");
+        throw cursor.error("unknown unit '" + name + "'; expected ns, us, ms, s or min");
     }
   }
 
@@ -136,7 +136,7 @@ final class LiteralParser {
     return isDigit(cursor.peek(signed ? 2 : 1));
   }
 
-  /** Reads at least one digit; "_" may stand between them. */
+  /** Parses one or more digits, which "_" may separate. */
   private String digits() throws SelectorException {
     StringBuilder digits = new StringBuilder();
     do {

@@ -4,7 +4,7 @@ package io.jprobe.select;
 import java.util.Map;
 import org.objectweb.asm.Opcodes;
 
-/** Reads which methods of a class are meant: what stands after "#", and modifiers before all. */
+/** Parses the pattern of methods after "#", and the modifiers at the start of a selector. */
 final class MethodParser {
   private static final int VISIBILITY =
       Opcodes.ACC_PUBLIC | Opcodes.ACC_PROTECTED | Opcodes.ACC_PRIVATE;
@@ -29,7 +29,7 @@ final class MethodParser {
     this.types = new TypeParser(cursor);
   }
 
-  /** Reads the modifiers that are next, if any. */
+  /** Parses modifiers, if there are any. */
   int modifiers() throws SelectorException {
     int modifiers = 0;
     for (Integer next = modifier(); next != null; next = modifier()) {
@@ -43,14 +43,14 @@ final class MethodParser {
     return modifiers;
   }
 
-  /** A modifier has a blank after it: otherwise it is a class. */
+  /** A modifier precedes a blank; otherwise the word names a class. */
   private Integer modifier() {
     String word = cursor.word();
     char after = cursor.peek(word.length());
     return after != Cursor.END && Cursor.isBlank(after) ? MODIFIERS.get(word) : null;
   }
 
-  /** Reads annotation, name and types. */
+  /** Parses annotation, name and types. */
   MethodPattern methods(int modifiers) throws SelectorException {
     int start = cursor.column();
     cursor.skipBlanks();
@@ -68,7 +68,7 @@ final class MethodParser {
     return new MethodPattern(modifiers, annotation, name, arguments, returned);
   }
 
-  /** Null if there is none. */
+  /** Returns null if there is none. */
   private Glob name() throws SelectorException {
     Glob name = globs.isAhead() || cursor.isAt("<") ? globs.method() : null;
     if (!nameEnds()) {

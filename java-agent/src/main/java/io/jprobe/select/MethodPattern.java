@@ -3,7 +3,7 @@ package io.jprobe.select;
 
 import io.jprobe.classfile.MethodFacts;
 
-/** Which methods of a class: by modifiers, annotation, name and types. */
+/** Matches methods by modifiers, annotation, name and types. */
 final class MethodPattern {
   private final int modifiers;
   private final Glob annotation;
@@ -12,7 +12,7 @@ final class MethodPattern {
   private final TypePattern returned;
 
   /**
-   * All that is null stands for any.
+   * A null parameter matches everything.
    *
    * @param modifiers ACC_ flags that a method must have (JVMS 4.6)
    */

@@ -3,7 +3,7 @@ package io.jprobe.select;
 
 /** One side of a comparison: a {@link Path} or a {@link Literal}. */
 public abstract class Operand {
-  /** Where it begins in the selector, counted from 0. */
+  /** Column in the selector, counted from 0. */
   public final int column;
 
   Operand(int column) {

@@ -4,18 +4,18 @@ package io.jprobe.select;
 import java.util.List;
 
 /**
- * The way from what a call has at hand to a value, as written: {@code arg0.customer().city}. Which
- * types it passes is found out elsewhere, for each method that the selector matches.
+ * A path to a value of a call, as written: {@code arg0.customer().city}. Its types are determined
+ * elsewhere, for each method that the selector matches.
  */
 public final class Path extends Operand {
-  /** One step. */
+  /** One field or method in a path. */
   public static final class Step {
     public final String name;
 
-    /** Whether it was written with parentheses, and so means a method. */
+    /** True if the step has parentheses, so that it names a method. */
     public final boolean isCall;
 
-    /** Of the name, counted from 0. */
+    /** Column of the name, counted from 0. */
     public final int column;
 
     Step(String name, boolean isCall, int column) {
@@ -36,7 +36,7 @@ public final class Path extends Operand {
     this.steps = List.copyOf(steps);
   }
 
-  /** As it would be written without spellings of convenience: {@code arg0.customer().city}. */
+  /** Returns the canonical spelling: {@code arg0.customer().city}. */
   @Override
   public String toString() {
     StringBuilder text = new StringBuilder(root);

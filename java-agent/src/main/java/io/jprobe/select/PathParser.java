@@ -4,7 +4,7 @@ package io.jprobe.select;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Reads the ways to values: {@code arg0.customer().city}. */
+/** Parses paths: {@code arg0.customer().city}. */
 final class PathParser {
   private final Cursor cursor;
 
@@ -12,7 +12,7 @@ final class PathParser {
     this.cursor = cursor;
   }
 
-  /** Whether a path can begin with this name whatever the arguments are called. */
+  /** Returns true if a path can begin with this name whatever the names of the arguments are. */
   static boolean isRoot(String name) {
     switch (name) {
       case "this":

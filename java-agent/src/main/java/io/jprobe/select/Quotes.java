@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.select;
 
-/** Tells string literals from the rest of a text that is read character by character. */
+/** Detects string literals in a text that is read character by character. */
 final class Quotes {
   private char quote;
   private boolean escaped;
 
-  /** Whether this next character is of a string literal, its quotes included. */
+  /** Returns true if the next character belongs to a string literal or is one of its quotes. */
   boolean enclose(char c) {
     if (quote == 0) {
       quote = c == '\'' || c == '"' ? c : 0;

@@ -5,7 +5,7 @@ import io.jprobe.classfile.ClassFile;
 import java.util.Set;
 import java.util.function.Supplier;
 
-/** A class as selectors see it. For one thread. */
+/** A class to match selectors against. For one thread. */
 public final class SelectableClass {
   private final ClassFile file;
   private final String name;
@@ -14,11 +14,10 @@ public final class SelectableClass {
   private Set<String> supertypes;
 
   /**
-   * @param inJdk whether it is one of the JDK's own: those only a selector matches that names their
-   *     package
-   * @param supertypes gives the binary names, with dots, of all that the class extends and
-   *     implements, directly or not, without the class itself; asked once at most, and only if a
-   *     selector must know
+   * @param inJdk true for classes of the JDK, which only selectors that name their package match
+   * @param supertypes returns the binary names, with dots, of all classes and interfaces that the
+   *     class extends and implements, directly or not, without the class itself; called at most
+   *     once, and only if a selector needs them
    */
   public SelectableClass(ClassFile file, boolean inJdk, Supplier<Set<String>> supertypes) {
     this.file = file;

@@ -6,8 +6,8 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * One selector: which methods, what is captured of their calls, and which of these fire. As in
- * {@code com.acme.**Service#place(long,..)(city=arg1.city) when duration > 5ms}.
+ * A selector chooses methods, captures values of their calls and filters calls. Example: {@code
+ * com.acme.**Service#place(long,..)(city=arg1.city) when duration > 5ms}.
  */
 public final class Selector {
   private final String text;
@@ -20,7 +20,7 @@ public final class Selector {
   private final Clauses clauses;
 
   /**
-   * @param annotated the annotation that either class or method must have; null for any
+   * @param annotated annotation that either the class or the method must have; null for any
    */
   Selector(
       Cursor source,
@@ -40,52 +40,54 @@ public final class Selector {
     this.clauses = clauses;
   }
 
-  /** Reads a selector; surrounding blanks do not count. */
+  /** Parses a selector. Ignores surrounding blanks. */
   public static Selector parse(String written) throws SelectorException {
     return parse(written, "");
   }
 
   /**
-   * @param origin where it was written, as errors begin; may be empty
+   * @param origin source of the text, with which errors begin; may be empty
    */
   static Selector parse(String written, String origin) throws SelectorException {
     return new SelectorParser(new Cursor(Cursor.trim(written), origin + "selector ")).parse();
   }
 
-  /** Whether what it matches is not traced, whatever other selectors say. */
+  /**
+   * Returns true if the selector excludes the methods it matches, regardless of other selectors.
+   */
   public boolean excludes() {
     return excludes;
   }
 
-  /** Whether it asks what a class extends and implements. */
+  /** Returns true if the selector depends on the supertypes of a class. */
   public boolean needsSupertypes() {
     return classes.needsSupertypes();
   }
 
   /**
-   * Whether the class may have selected methods, by its binary name alone; true where only the
-   * class file can tell.
+   * Returns true if the class with this binary name may have selected methods, or if only its class
+   * file determines that.
    */
   public boolean mayMatch(String className) {
     return classes.mayMatch(className);
   }
 
-  /** Whether a class is meant of which nobody has the class file, whatever its methods. */
+  /** Returns true if the selector matches a class without a class file, whatever its methods. */
   boolean matchesHidden(String className, Set<String> supertypes) {
     return annotated == null && classes.matches(className, supertypes);
   }
 
   /**
-   * Whether the package of the class, a binary name, is written out in the selector, without stars.
-   * False for a class in no package.
+   * Returns true if the selector names the package of the class without stars. The parameter is a
+   * binary name. False for a class in no package.
    */
   public boolean namesPackageOf(String className) {
     return classes.namesPackageOf(className);
   }
 
   /**
-   * Whether the method is meant. In the JDK's classes only where the selector names the package,
-   * unless it excludes.
+   * Returns true if the selector matches the method. In classes of the JDK, selectors other than
+   * exclusions must name the package.
    */
   public boolean matches(SelectableClass candidate, MethodFacts method) {
     return (!candidate.inJdk() || excludes || namesPackageOf(candidate.name()))
@@ -96,34 +98,38 @@ public final class Selector {
         && classes.matches(candidate);
   }
 
-  /** What is captured instead of the arguments and the returned value; empty if not said. */
+  /**
+   * Returns the captures that replace the arguments and the returned value; empty if none are
+   * given.
+   */
   public List<Capture> captures() {
     return captures;
   }
 
-  /** Null for none. */
+  /** Returns the condition; null for none. */
   public Condition condition() {
     return clauses.condition;
   }
 
-  /** Each how-many-th call fires; 1 for all. */
+  /** Returns the sampling interval in calls; 1 for all calls. */
   public long every() {
     return Math.max(clauses.every, 1);
   }
 
-  /** How many calls fire in a second at most; 0 for no limit. */
+  /** Returns the maximum number of firings per second; 0 for no limit. */
   public long perSecond() {
     return clauses.perSecond;
   }
 
-  /** The clauses as written, but for blanks: "when duration > 5ms every 100". Empty for none. */
+  /**
+   * Returns the clauses with blanks normalized: "when duration > 5ms every 100". Empty for none.
+   */
   public String conditionText() {
     return clauses.text;
   }
 
   /**
-   * What is captured and which calls fire, as a text: methods with the same one have the same
-   * probes.
+   * Returns the captures and clauses as a text. Methods with the same text have the same probes.
    */
   public String wishes() {
     StringBuilder wishes = new StringBuilder();
@@ -133,12 +139,12 @@ public final class Selector {
     return wishes.append(clauses.text).toString();
   }
 
-  /** An error that points into this selector. @param column counted from 0 */
+  /** Returns an error that points into this selector, at a column counted from 0. */
   public SelectorException error(int column, String problem) {
     return new SelectorException(what, text, column, problem);
   }
 
-  /** As written, without surrounding blanks. */
+  /** Returns the selector as written, without surrounding blanks. */
   @Override
   public String toString() {
     return text;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.select;
 
-/** A selector that cannot be read; the message quotes it and points at the column. */
+/** A malformed selector. The message quotes it and points to the column. */
 public final class SelectorException extends Exception {
   private static final long serialVersionUID = 1L;
 
@@ -13,7 +13,7 @@ public final class SelectorException extends Exception {
   }
 
   /**
-   * @param what the message's beginning: what was written, and where
+   * @param what start of the message: kind and origin of the text
    */
   SelectorException(String what, String selector, int column, String problem) {
     super(what + "'" + selector + "', column " + (column + 1) + ": " + problem);

@@ -3,7 +3,7 @@ package io.jprobe.select;
 
 import java.util.List;
 
-/** Reads one selector; docs/selectors.md has its grammar. */
+/** Parses one selector. docs/selectors.md contains the grammar. */
 final class SelectorParser {
   private final Cursor cursor;
   private final GlobParser globs;
@@ -41,12 +41,12 @@ final class SelectorParser {
     return after != Cursor.END && Cursor.isBlank(after) && cursor.acceptWord("not");
   }
 
-  /** Whether an annotation is all there is. */
+  /** Returns true if the selector consists of an annotation. */
   private boolean isAnnotated() {
     return cursor.atEnd() || cursor.isAtBracket() || ClauseParser.isAhead(cursor);
   }
 
-  /** Reads the classes and the "#" after them. */
+  /** Parses the classes and the "#" after them. */
   private ClassPattern classes(Glob annotation, boolean spaced) throws SelectorException {
     int start = cursor.column();
     boolean withSubtypes = cursor.accept("+");
@@ -93,7 +93,7 @@ final class SelectorParser {
         : globs.oddCharacter("a class's");
   }
 
-  /** Reads captures and clauses, up to the end. */
+  /** Parses captures and clauses up to the end. */
   private Selector withRest(
       boolean excludes, ClassPattern classes, Glob annotated, MethodPattern matched)
       throws SelectorException {
@@ -102,7 +102,7 @@ final class SelectorParser {
     List<Capture> captures = cursor.isAtBracket() ? new CaptureParser(cursor).list() : List.of();
     Clauses clauses = new ClauseParser(cursor, captures).clauses();
     if (excludes && rest < cursor.column()) {
-      throw cursor.error(rest, "what is excluded has neither captures nor conditions");
+      throw cursor.error(rest, "an exclusion has neither captures nor conditions");
     }
     return new Selector(cursor, excludes, classes, annotated, matched, captures, clauses);
   }

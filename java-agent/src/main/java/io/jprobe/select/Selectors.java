@@ -7,8 +7,8 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * What was selected: a method is, if any of the selectors matches it and none that excludes does.
- * The first that matches decides what is captured of its calls, and which of them fire.
+ * A list of selectors. A method is selected if any selector matches it and no exclusion does. The
+ * first matching selector determines the captures and clauses.
  */
 public final class Selectors {
   public static final Selectors NONE = new Selectors(List.of());
@@ -19,12 +19,12 @@ public final class Selectors {
     this.selectors = List.copyOf(selectors);
   }
 
-  /** Those selectors, the first of which decides first. */
+  /** Selectors in order of precedence. */
   public static Selectors of(List<Selector> selectors) {
     return new Selectors(selectors);
   }
 
-  /** Reads selectors separated by ";". A separator at the end is no selector. */
+  /** Parses selectors separated by ";". Ignores a separator at the end. */
   public static Selectors parse(String written) throws SelectorException {
     List<Selector> selectors = new ArrayList<>();
     addAll(written, "", selectors);
@@ -35,10 +35,10 @@ public final class Selectors {
   }
 
   /**
-   * Reads a file of selectors, one a line, or several separated by ";". A "#" that begins a line or
-   * follows a blank begins a comment.
+   * Parses a file of selectors, one per line or separated by ";". A "#" at the start of a line or
+   * after a blank begins a comment.
    *
-   * @param source the file's name, for errors
+   * @param source name of the file for errors
    */
   public static Selectors parseLines(List<String> lines, String source) throws SelectorException {
     List<Selector> selectors = new ArrayList<>();
@@ -76,14 +76,14 @@ public final class Selectors {
     return line;
   }
 
-  /** These, and then those. */
+  /** Returns these selectors followed by the others. */
   public Selectors and(Selectors more) {
     List<Selector> all = new ArrayList<>(selectors);
     all.addAll(more.selectors);
     return new Selectors(all);
   }
 
-  /** Whether the class may have selected methods, by its binary name alone. */
+  /** Returns true if the class with this binary name may have selected methods. */
   public boolean mayMatch(String className, boolean inJdk) {
     for (Selector selector : selectors) {
       if (!selector.excludes()
@@ -96,9 +96,9 @@ public final class Selectors {
   }
 
   /**
-   * Whether a selector means the class, of which nobody has the class file.
+   * Returns true if a selector matches the class, which has no class file.
    *
-   * @param supertypes binary names of all that it extends and implements
+   * @param supertypes binary names of all classes and interfaces that it extends and implements
    */
   public boolean matchHidden(String className, boolean inJdk, Set<String> supertypes) {
     for (Selector selector : selectors) {
@@ -111,7 +111,7 @@ public final class Selectors {
     return false;
   }
 
-  /** Whether any selector asks what a class extends and implements. */
+  /** Returns true if any selector depends on the supertypes of a class. */
   public boolean needSupertypes() {
     for (Selector selector : selectors) {
       if (selector.needsSupertypes()) {
@@ -122,8 +122,8 @@ public final class Selectors {
   }
 
   /**
-   * The selectors that mean the method, in the order in which they were written, without those that
-   * exclude; none, if it is not selected. The first decides what is captured and which calls fire.
+   * Returns the selectors that match the method, in order, without exclusions; none if it is not
+   * selected. The first determines the captures and clauses.
    */
   public List<Selector> matching(SelectableClass candidate, MethodFacts method) {
     List<Selector> matching = new ArrayList<>();
@@ -138,7 +138,7 @@ public final class Selectors {
     return matching;
   }
 
-  /** All selectors one by one, those that exclude too, in the order in which they were written. */
+  /** Returns all selectors in order, including exclusions. */
   public List<Selector> each() {
     return selectors;
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.select;
 
-/** Reads string literals, in quotes of either kind. */
+/** Parses string literals in single or double quotes. */
 final class StringParser {
   private final Cursor cursor;
 
@@ -9,7 +9,7 @@ final class StringParser {
     this.cursor = cursor;
   }
 
-  /** Reads the literal at whose first quote the cursor is. */
+  /** Parses the literal whose first quote is at the cursor. */
   String string() throws SelectorException {
     int column = cursor.column();
     char quote = cursor.take();

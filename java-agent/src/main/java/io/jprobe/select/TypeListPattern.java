@@ -4,9 +4,9 @@ package io.jprobe.select;
 import java.util.List;
 import org.objectweb.asm.Type;
 
-/** The types of all arguments, in order. */
+/** Matches the types of all arguments, in order. */
 final class TypeListPattern {
-  /** ".." in the list: any number of any types. */
+  /** The element "..": any number of any types. */
   static final TypePattern ANY_NUMBER = new TypePattern(Glob.ANYTHING, 0);
 
   private final List<TypePattern> patterns;
@@ -15,7 +15,10 @@ final class TypeListPattern {
     this.patterns = List.copyOf(patterns);
   }
 
-  /** Only the last ".." passed is ever widened: what an earlier one took, that one can take. */
+  /**
+   * Widens only the last ".." that has been passed: it can match everything that an earlier one
+   * could.
+   */
   boolean matches(Type[] types) {
     int p = 0;
     int t = 0;

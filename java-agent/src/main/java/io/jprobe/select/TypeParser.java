@@ -4,7 +4,7 @@ package io.jprobe.select;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Reads the types of arguments and of the returned value. */
+/** Parses the types of arguments and of the returned value. */
 final class TypeParser {
   private final Cursor cursor;
   private final GlobParser globs;
@@ -14,7 +14,7 @@ final class TypeParser {
     this.globs = new GlobParser(cursor);
   }
 
-  /** Reads a list in parentheses, at which the cursor is. */
+  /** Parses the list in parentheses at the cursor. */
   TypeListPattern list() throws SelectorException {
     List<TypePattern> patterns = new ArrayList<>();
     char close = cursor.open();
@@ -45,7 +45,7 @@ final class TypeParser {
     return cursor.error("expected ',' or '" + close + "', found " + cursor.found() + hint);
   }
 
-  /** Reads one type, with the brackets of arrays. */
+  /** Parses one type with its array brackets. */
   TypePattern type() throws SelectorException {
     if (!globs.isAhead() || cursor.isAt("...")) {
       throw cursor.error("expected a type, as in int, String[] or *, found " + cursor.found());

@@ -3,7 +3,7 @@ package io.jprobe.select;
 
 import org.objectweb.asm.Type;
 
-/** One type in a signature, as in {@code int}, {@code String[]}, {@code java.util.*}. */
+/** Matches one type of a signature, such as {@code int}, {@code String[]}, {@code java.util.*}. */
 final class TypePattern {
   private final Glob element;
   private final int dimensions;
@@ -24,12 +24,12 @@ final class TypePattern {
     return isAny() || (!name.endsWith("[]") && namesMatch(name));
   }
 
-  /** A lone star is every type, arrays too. */
+  /** A single star matches every type, including arrays. */
   private boolean isAny() {
     return element.toString().equals("*") || element.toString().equals("**");
   }
 
-  /** By the whole name, by the one without the package, and by a nested class's own. */
+  /** Matches the full name, the name without the package, and the simple name of a nested class. */
   private boolean namesMatch(String name) {
     return element.matches(name)
         || element.matches(name, name.lastIndexOf('.') + 1)

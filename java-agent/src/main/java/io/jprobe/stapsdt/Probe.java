@@ -371,16 +371,7 @@ public final class Probe {
   }
 
   private void sendAll(Object[] values) {
-    long[] words = new long[values.length];
-    String[] strings = new String[values.length];
-    for (int i = 0; i < values.length; i++) {
-      if (values[i] instanceof String) {
-        strings[i] = (String) values[i];
-      } else {
-        words[i] = Shape.word(values[i]);
-      }
-    }
-    NativeProvider.fireAll(handle, thread(), words, strings);
+    NativeProvider.fireAll(handle, thread(), Shape.words(values), Shape.strings(values));
     Reference.reachabilityFence(this);
   }
 

@@ -5,49 +5,53 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
 /**
- * What all woven methods of this process share with whoever guards it (src/main/c/jni/fire.c): what
- * hits may still cost, and what a hit has cost lately. One in each process.
+ * Data that all woven methods of this process share with the agent's guard (src/main/c/jni/fire.c):
+ * the remaining allowance and the measured cost of firings. One per process.
  */
 public final class FireGuard {
-  /** As good as no limit: the CPU time of a hundred years. */
+  /** An allowance that is never spent: 146 years of CPU time. */
   public static final long UNLIMITED = Long.MAX_VALUE / 2;
 
   private static final int ALLOWANCE = 0;
   private static final int SAMPLES = Long.BYTES;
   private static final int SAMPLED_NANOS = 2 * Long.BYTES;
-  private static final int HIT_NANOS = 3 * Long.BYTES;
+  private static final int FIRING_NANOS = 3 * Long.BYTES;
 
   private final ByteBuffer words = Native.fireGuard().order(ByteOrder.nativeOrder());
   private final long clockNanos = Native.clockNanos();
 
   /**
-   * In ns, what hits may cost before nothing fires any more; 0 or less when it has come to that.
+   * Returns the remaining cost of firings in ns before nothing fires any more; 0 or less once it is
+   * spent.
    */
   public long allowance() {
     return words.getLong(ALLOWANCE);
   }
 
-  /** What hits cost meanwhile is taken from the one or from the other. */
+  /** Sets the allowance in ns. Concurrent firings are subtracted from the old or the new one. */
   public void allow(long nanos) {
     words.putLong(ALLOWANCE, nanos);
   }
 
-  /** By what a hit is taken to cost, one that was interrupted is told from one that is dear. */
-  public void setHitNanos(long nanos) {
-    words.putLong(HIT_NANOS, nanos);
+  /**
+   * Sets the assumed cost of a firing in ns, which distinguishes interrupted firings from expensive
+   * ones.
+   */
+  public void setFiringNanos(long nanos) {
+    words.putLong(FIRING_NANOS, nanos);
   }
 
-  /** How many hits have been timed. */
+  /** Returns the number of timed firings. */
   public long samples() {
     return words.getLong(SAMPLES);
   }
 
-  /** What the timed hits have taken, in ns, together. */
+  /** Returns the total time of the timed firings in ns. */
   public long sampledNanos() {
     return words.getLong(SAMPLED_NANOS);
   }
 
-  /** What one reading of the clock costs, in ns. */
+  /** Returns the cost of one reading of the clock in ns. */
   public long clockNanos() {
     return clockNanos;
   }

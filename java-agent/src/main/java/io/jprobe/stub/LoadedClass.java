@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.stub;
 
-/** What the JVM knows of a loaded class and Java has no method for. */
+/** Operations on loaded classes that Java does not offer. */
 public final class LoadedClass {
   private LoadedClass() {}
 
-  /** Whether the JVM has linked the class: verified, prepared and rewritten it. Runs no code. */
+  /**
+   * Returns true if the JVM has linked the class: verified, prepared and rewritten it. Runs no
+   * application code.
+   */
   public static boolean isLinked(Class<?> type) {
     return Native.isLinked(type);
   }
 
   /**
-   * Has the JVM link the class, without initializing it. What the class needs for that is loaded by
-   * its loader, which is the application's code.
+   * Links the class without initializing it. The classes that it needs are loaded by its loader,
+   * which is application code.
    *
    * @throws LinkageError if it cannot be linked
    */
@@ -20,7 +23,7 @@ public final class LoadedClass {
     try {
       Native.link(type);
     } catch (Throwable e) {
-      // A field's type need not be there.
+      // The type of a field may be missing.
       if (!isLinked(type)) {
         throw e;
       }
@@ -28,11 +31,11 @@ public final class LoadedClass {
   }
 
   /**
-   * Returns the class that a name in the code of another class stands for, without initializing it.
-   * The first time this asks the class's loader, which is the application's code; the JVM keeps the
-   * answer, so that neither this nor the class's own code asks again.
+   * Resolves a name in the code of another class, without initializing the class found. The first
+   * call asks the class's loader, which is application code. The JVM caches the result for this
+   * method and for the class's own code.
    *
-   * @param name a binary name, or an array's as Class.getName has it
+   * @param name a binary name, or the name of an array in the format of Class.getName
    */
   public static Class<?> resolve(String name, Class<?> from) throws ClassNotFoundException {
     return Native.resolve(name, from.getClassLoader(), from);

@@ -2,21 +2,21 @@
 package io.jprobe.stub;
 
 /**
- * The attribute MethodParameters of loaded classes, out of HotSpot's memory:
- * src/main/c/jni/hotspot.h says why, and what that rests on.
+ * Reads the attribute MethodParameters of loaded classes from HotSpot's memory. See
+ * src/main/c/jni/hotspot.h for the reasons and assumptions.
  */
 public final class LoadedParameters {
   private LoadedParameters() {}
 
-  /** Finds out where the JVM has what. Once; false if that cannot be known. */
+  /** Determines the layout of the JVM's data. Call once. Returns false if the layout is unknown. */
   public static boolean open() {
     return Native.openHotSpot();
   }
 
   /**
-   * Each method that has the attribute, packed as hotspot.h says; null if what is there makes no
-   * sense. Nobody may redefine the class meanwhile: the JVM sees to that in a transformer that is
-   * asked about it.
+   * Returns the methods that have the attribute, packed as hotspot.h describes; null if the data is
+   * malformed. The class must not be redefined during the call, which the JVM ensures in a
+   * transformer for the class.
    */
   public static byte[] of(Class<?> type) {
     return Native.methodParameters(type);

@@ -3,7 +3,7 @@ package io.jprobe.stub;
 
 import java.nio.ByteBuffer;
 
-/** The C side (src/main/c/jni/stub_jni.c). Paths and names are UTF-8 bytes. */
+/** Native methods of this package (src/main/c/jni). Paths and names are UTF-8 bytes. */
 final class Native {
   private Native() {}
 

@@ -11,10 +11,10 @@ import java.util.LinkedHashSet;
 import java.util.Set;
 
 /**
- * Loads the C side from the jar, through a file in a directory that only this user can enter. Both
- * are removed as soon as the library is mapped; the next agent sweeps what a killed process leaves
- * (src/main/c/stub/stale.c). If a parent directory is read-only, full or noexec, the next one is
- * tried.
+ * Loads the native library from the jar, through a file in a directory that only this user can
+ * access. Both are removed once the library is mapped; the next agent removes those of killed
+ * processes (src/main/c/stub/stale.c). Tries several parent directories, because some may be
+ * read-only, full or noexec.
  */
 public final class NativeLibrary {
   private static final String FILE = "libjprobe.so";
@@ -23,7 +23,7 @@ public final class NativeLibrary {
 
   private NativeLibrary() {}
 
-  /** Once; later calls do nothing. */
+  /** Loads the library once; later calls do nothing. */
   public static synchronized void load(String preferredDirectory) throws StubException {
     if (loaded) {
       return;
@@ -35,7 +35,7 @@ public final class NativeLibrary {
     directories.add("/dev/shm");
     directories.add("/var/tmp");
     directories.add(System.getProperty("user.home"));
-    // The program may have removed a property, or been started without one.
+    // The program may have removed a property or been started without it.
     directories.remove(null);
     StringBuilder problems = new StringBuilder();
     for (String directory : directories) {
@@ -44,7 +44,8 @@ public final class NativeLibrary {
         loaded = true;
         return;
       } catch (IllegalCallerException e) {
-        // JEP 472: with --illegal-native-access=deny, from JDK 24; no directory would change it.
+        // JEP 472: --illegal-native-access=deny, from JDK 24 on. Other directories would not
+        // help.
         throw new StubException(
             "the JVM denies native access to jprobe; add --enable-native-access=" + module());
       } catch (IOException | UnsatisfiedLinkError e) {
@@ -69,7 +70,7 @@ public final class NativeLibrary {
     try (InputStream in = NativeLibrary.class.getClassLoader().getResourceAsStream(name)) {
       if (in == null) {
         throw new StubException(
-            "there is no " + name + " in the jar; jprobe runs on Linux, x86_64 and aarch64");
+            "the jar has no " + name + "; jprobe supports Linux on x86_64 and aarch64");
       }
       return in.readAllBytes();
     } catch (IOException e) {
@@ -94,10 +95,10 @@ public final class NativeLibrary {
     }
   }
 
-  /** The loaded library must equal the one in the jar: anything else would be foreign code. */
+  /** Writes the library and verifies the file, because any other contents would be foreign code. */
   private static void write(File file, byte[] library) throws IOException {
     if (!file.createNewFile()) {
-      throw new IOException(file + " is there already, and is not jprobe's");
+      throw new IOException(file + " exists and was not created by jprobe");
     }
     PrivateDirectory.keepFromOthers(file, false);
     try (FileOutputStream out = new FileOutputStream(file)) {
@@ -105,7 +106,7 @@ public final class NativeLibrary {
     }
     try (FileInputStream in = new FileInputStream(file)) {
       if (!Arrays.equals(library, in.readAllBytes())) {
-        throw new IOException(file + " is not what jprobe has written");
+        throw new IOException(file + " differs from what jprobe has written");
       }
     }
   }

@@ -3,7 +3,7 @@ package io.jprobe.stub;
 
 import java.nio.ByteBuffer;
 
-/** The C side of providers (src/main/c/jni/provider_jni.c). Paths and names are UTF-8 bytes. */
+/** Native methods of providers (src/main/c/jni/provider_jni.c). Paths and names are UTF-8 bytes. */
 public final class NativeProvider {
   private NativeProvider() {}
 
@@ -13,21 +13,21 @@ public final class NativeProvider {
 
   public static native void load(long provider) throws StubException;
 
-  /** The two bytes of a probe's semaphore; readable until the provider is destroyed. */
+  /** Returns the two bytes of a probe's semaphore, readable until the provider is destroyed. */
   public static native ByteBuffer semaphore(long probe);
 
   public static native void unload(long provider);
 
   public static native void destroy(long provider);
 
-  /** For probes without strings; takes as many of the words as the probe has arguments. */
+  /** Fires a probe without strings. Uses as many of the words as the probe has arguments. */
   public static native void fire(
       long probe, long thread, long a, long b, long c, long d, long e, long f);
 
-  /** For probes of at most three arguments: of each a string, or else a word. */
+  /** Fires a probe with at most three arguments, each a string or a word. */
   public static native void fireStrings(
       long probe, long thread, long a, long b, long c, String x, String y, String z);
 
-  /** For all probes: of each argument a string, or else a word. */
+  /** Fires any probe. Each argument is a string or a word. */
   public static native void fireAll(long probe, long thread, long[] words, String[] strings);
 }

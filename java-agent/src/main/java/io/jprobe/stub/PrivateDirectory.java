@@ -7,17 +7,17 @@ import java.io.IOException;
 import java.io.InputStream;
 
 /**
- * Makes a directory that only this user can access, inside one that others may write to, whatever
- * the umask is.
+ * Creates a directory that only this user can access, in a parent that others may write to,
+ * whatever the umask.
  *
- * <p>Java cannot set the permissions of a new directory, so with a umask of 0 others may write to
+ * <p>Java cannot set the permissions of a new directory, so with a umask of 0 others can write to
  * it for a moment. It is used only if it is still empty once they no longer can. From then on its
- * path leads only to files of this user, as long as its parent has the sticky bit or belongs to
+ * path refers only to files of this user, provided that its parent has the sticky bit or belongs to
  * this user.
  *
- * <p>It does not use java.nio.file, whose file system may be the application's own and would be
- * loaded before the application begins. Nor does it use SecureRandom, which would fix the security
- * providers before the application can choose them.
+ * <p>Uses neither java.nio.file, whose file system the application may replace and which would be
+ * loaded too early, nor SecureRandom, which would fix the security providers before the application
+ * can choose them.
  */
 final class PrivateDirectory {
   private static final int ATTEMPTS = 8;
@@ -26,9 +26,10 @@ final class PrivateDirectory {
   private PrivateDirectory() {}
 
   /**
-   * Makes ".jprobe-PID-RANDOM", which sweeps treat as an unfinished stub directory.
+   * Creates ".jprobe-PID-RANDOM", which is removed like an unfinished stub directory if it becomes
+   * stale.
    *
-   * @throws IOException if no directory can be made that only this user can access
+   * @throws IOException if no directory can be created that only this user can access
    */
   static File make(File parent) throws IOException {
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -37,12 +38,12 @@ final class PrivateDirectory {
         claim(directory);
         return directory;
       }
-      // createNewFile fails with a reason, which mkdir does not report.
+      // Unlike mkdir, createNewFile reports the reason of a failure.
       if (directory.createNewFile()) {
         directory.delete();
       }
     }
-    throw new IOException("every name for a directory in it is taken");
+    throw new IOException("all tried names for a directory in it are in use");
   }
 
   private static void claim(File directory) throws IOException {
@@ -50,7 +51,7 @@ final class PrivateDirectory {
       keepFromOthers(directory, true);
       String[] entries = directory.list();
       if (entries == null || entries.length > 0) {
-        throw new IOException("others can write to " + directory);
+        throw new IOException("other users can write to " + directory);
       }
     } catch (IOException e) {
       directory.delete();
@@ -58,9 +59,9 @@ final class PrivateDirectory {
     }
   }
 
-  /** Gives the owner all permissions that make sense, and nobody else any. */
+  /** Gives the owner all applicable permissions, and other users none. */
   static void keepFromOthers(File file, boolean isDirectory) throws IOException {
-    // Removing a permission from everyone and returning it to the owner makes it the owner's alone.
+    // Removes each permission from all users, then restores it for the owner only.
     boolean done =
         file.setWritable(false, false)
             && file.setReadable(false, false)
@@ -69,11 +70,11 @@ final class PrivateDirectory {
             && file.setWritable(true, true)
             && (!isDirectory || file.setExecutable(true, true));
     if (!done) {
-      throw new IOException("cannot keep " + file + " from other users");
+      throw new IOException("cannot deny other users access to " + file);
     }
   }
 
-  /** Returns the PID for human readers. ProcessHandle would slow down the start of the program. */
+  /** Returns the PID, for human readers only. ProcessHandle would delay the program's startup. */
   private static int pid() {
     try {
       return Integer.parseInt(new File("/proc/self").getCanonicalFile().getName());
@@ -89,7 +90,7 @@ final class PrivateDirectory {
         number = number << Byte.SIZE | one & 0xff;
       }
     } catch (IOException | SecurityException e) {
-      // A name that can be foreseen can be taken, and then another one is tried.
+      // Another process may occupy a predictable name; then another name is tried.
     }
     String digits = Long.toHexString(number);
     return "0000000000000000".substring(digits.length()) + digits;

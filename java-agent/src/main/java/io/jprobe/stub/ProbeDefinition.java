@@ -3,7 +3,9 @@ package io.jprobe.stub;
 
 import java.util.List;
 
-/** A probe as its note describes it: names of letters, digits and "_", at most 12 arguments. */
+/**
+ * A probe as its USDT note describes it: names of letters, digits and "_", at most 12 arguments.
+ */
 public final class ProbeDefinition {
   public static final int MAX_ARGUMENTS = Shape.MAX_VALUES;
 

@@ -5,16 +5,17 @@ import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 
 /**
- * The two wire types of protobuf that our messages use (protobuf.dev/programming-guides/encoding).
+ * Writes the two protobuf wire types that our messages use
+ * (protobuf.dev/programming-guides/encoding).
  *
- * <p>Why not protobuf-javalite: on JDK 25 its 4.36.2 makes the JVM print four lines of warning to
- * the application's stderr (sun.misc.Unsafe), takes 100 ms for its first message, and is four times
- * the size of the whole agent. What is written here is read by the real protobuf in the tests.
+ * <p>Replaces protobuf-javalite: on JDK 25 its version 4.36.2 makes the JVM print four lines of
+ * warnings to the application's stderr (sun.misc.Unsafe), needs 100 ms for its first message, and
+ * is four times the size of the whole agent. The tests read the output with the real protobuf.
  */
 public final class ProtoWriter {
   private final ByteArrayOutputStream out = new ByteArrayOutputStream();
 
-  /** Zero is the default and is not written. */
+  /** Writes a number unless it is 0, the default. */
   public ProtoWriter number(int field, long value) {
     if (value != 0) {
       varint(field << 3);
@@ -27,7 +28,7 @@ public final class ProtoWriter {
     return bytes(field, value.getBytes(StandardCharsets.UTF_8));
   }
 
-  /** The empty text is the default and is not written. */
+  /** Writes a text unless it is empty, the default. */
   public ProtoWriter textIfAny(int field, String value) {
     return value.isEmpty() ? this : text(field, value);
   }
@@ -51,7 +52,7 @@ public final class ProtoWriter {
     out.write((int) value);
   }
 
-  /** In bytes. */
+  /** Returns the size of the message in bytes. */
   public int size() {
     return out.size();
   }

@@ -4,9 +4,8 @@ package io.jprobe.stub;
 import java.util.StringJoiner;
 
 /**
- * How many values there are, and which of them are integers, floating-point numbers or strings: two
- * bits a value in one number, so that a call is checked by one comparison. The first value has the
- * lowest bits.
+ * Encodes the number and kinds of values (integers, floating-point numbers, strings) in one number,
+ * so that one comparison checks a call. Each value has two bits, the first one the lowest.
  */
 public final class Shape {
   /** Maximum number of values that tracers can read from one probe. */
@@ -16,7 +15,7 @@ public final class Shape {
   public static final int DOUBLE = 2;
   public static final int STRING = 3;
 
-  /** No probe has it: too many values, or one that is of none of the kinds. */
+  /** The shape of too many values, or of a value of no supported kind. Equals no probe's shape. */
   public static final int NONE = -1;
 
   private static final String[] NAMES = {"", "long", "double", "String"};
@@ -28,7 +27,7 @@ public final class Shape {
     return kind << 2 * index;
   }
 
-  /** The shape of these values. A null is taken for a string. */
+  /** Returns the shape of these values. Treats null as a string. */
   public static int of(Object[] values) {
     if (values.length > MAX_VALUES) {
       return NONE;
@@ -61,8 +60,26 @@ public final class Shape {
     return integer ? LONG : 0;
   }
 
-  /** The 64 bits of a value that is not a string; 0 for one that is. */
-  public static long word(Object value) {
+  /** Returns the words of the values; 0 for strings. */
+  public static long[] words(Object[] values) {
+    long[] words = new long[values.length];
+    for (int i = 0; i < values.length; i++) {
+      words[i] = word(values[i]);
+    }
+    return words;
+  }
+
+  /** Returns the strings among the values; null for other values. */
+  public static String[] strings(Object[] values) {
+    String[] strings = new String[values.length];
+    for (int i = 0; i < values.length; i++) {
+      strings[i] = values[i] instanceof String ? (String) values[i] : null;
+    }
+    return strings;
+  }
+
+  /** Returns the 64 bits of a value other than a string; 0 for strings. */
+  private static long word(Object value) {
     if (value instanceof Double || value instanceof Float) {
       return Double.doubleToRawLongBits(((Number) value).doubleValue());
     }
@@ -75,7 +92,7 @@ public final class Shape {
     return Boolean.TRUE.equals(value) ? 1 : 0;
   }
 
-  /** As in "(long, String)". */
+  /** Returns a description such as "(long, String)". */
   public static String text(int shape) {
     StringJoiner text = new StringJoiner(", ", "(", ")");
     for (int rest = shape; rest != 0; rest >>>= 2) {
@@ -84,7 +101,7 @@ public final class Shape {
     return text.toString();
   }
 
-  /** As in "(long, java.util.Date)", by what the values are. */
+  /** Returns a description of the values such as "(long, java.util.Date)". */
   public static String text(Object[] values) {
     StringJoiner text = new StringJoiner(", ", "(", ")");
     for (Object value : values) {

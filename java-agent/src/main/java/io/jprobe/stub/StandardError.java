@@ -2,37 +2,39 @@
 package io.jprobe.stub;
 
 /**
- * The file that the program was started with as its standard error, whatever it has made of
- * System.err and of the descriptor since. Any thread may write lines to it; none waits for whoever
- * reads it (src/main/c/agent/standard_error.c). For when {@link NativeLibrary} is loaded.
+ * Writes to the file that was the program's standard error at startup, even if the program has
+ * replaced System.err or the descriptor since. Any thread may write lines; none waits for the
+ * reader of the file (src/main/c/agent/standard_error.c). Requires {@link NativeLibrary}.
  */
 public final class StandardError {
   private StandardError() {}
 
-  /** Remembers what the descriptor is now; the first call counts. */
+  /** Records the current identity of the descriptor. Later calls do nothing. */
   public static void open() {
     Native.openStandardError();
   }
 
   /**
-   * Writes a line, its end included, of at most 4,096 bytes. What cannot be written now, because
-   * nobody reads, waits for it, or is lost and counted where too much waits already.
+   * Writes a line of at most 4,096 bytes, including its end. Queues up to 64 lines that cannot be
+   * written now. Drops and counts further lines.
    */
   public static void write(byte[] line) {
     Native.writeLine(line);
   }
 
-  /** Counts a line that could not be made. */
+  /** Counts a line as lost that could not be created. */
   public static void countLost() {
     Native.countLostLine();
   }
 
-  /** Writes how many lines were lost, if some were and that can be written now. */
+  /** Writes the number of lost lines if there are any and it can be written now. */
   public static void reportLost() {
     Native.reportLostLines();
   }
 
-  /** The message that a throwable was made with: no method of its class is called. */
+  /**
+   * Returns the message with which a throwable was created, without calling methods of its class.
+   */
   public static String messageOf(Throwable problem) {
     return Native.messageOf(problem);
   }

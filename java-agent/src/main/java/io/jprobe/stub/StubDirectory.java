@@ -4,7 +4,9 @@ package io.jprobe.stub;
 import java.io.File;
 import java.nio.charset.StandardCharsets;
 
-/** This process's directory of stub libraries, which others recognise by its name and lock. */
+/**
+ * This process's directory of stub libraries, which other processes recognize by its name and lock.
+ */
 public final class StubDirectory {
   private final String path;
 
@@ -19,14 +21,15 @@ public final class StubDirectory {
     this.handle = handle;
   }
 
-  /** Makes "parent/jprobe-pid-random" and sweeps what dead processes left in the parent. */
+  /** Creates "parent/jprobe-pid-random" and removes stale directories from the parent. */
   public static StubDirectory create(String parent) throws StubException {
     long handle = Native.createDirectory(parent.getBytes(StandardCharsets.UTF_8));
     return new StubDirectory(Native.directoryPath(handle), handle);
   }
 
   /**
-   * Whether somebody has asked for the control gateway by a file here since this was called last.
+   * Returns true if a client has requested the control gateway, by a file in this directory, since
+   * the last call.
    */
   public boolean takeKnock() {
     return knock.delete();
@@ -36,7 +39,7 @@ public final class StubDirectory {
     return path;
   }
 
-  /** Removes the directory and the libraries in it; what is mapped stays mapped. */
+  /** Removes the directory and its libraries. Mapped libraries stay mapped. */
   public synchronized void remove() {
     if (handle != 0) {
       Native.removeDirectory(handle);

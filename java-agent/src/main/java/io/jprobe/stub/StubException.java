@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.stub;
 
-/** A stub library or its directory could not be made; the message says what was tried and why. */
+/**
+ * Thrown if a stub library or its directory cannot be created, or if another operation of the agent
+ * fails. The message names the operation and the reason.
+ */
 public final class StubException extends Exception {
   private static final long serialVersionUID = 1L;
 

@@ -12,10 +12,10 @@ import java.util.List;
  * semaphore and a state byte.
  */
 public final class StubLibrary {
-  /** The distance between two stubs, in bytes. */
+  /** Distance between two stubs in bytes. */
   private static final int SLOT_SIZE = 32;
 
-  /** The size of a gate in bytes; what it says is described in manifest.proto. */
+  /** Size of a gate in bytes. manifest.proto describes its words. */
   public static final int GATE_SIZE = 192;
 
   private final long handle;
@@ -25,7 +25,7 @@ public final class StubLibrary {
   private final ByteBuffer gates;
   private final long gateAddress;
 
-  /** Then its memory must not be touched: what is asked of it still is answered without. */
+  /** True once the memory must not be accessed any more; getters return 0 then. */
   private volatile boolean isUnloaded;
 
   private StubLibrary(long handle) {
@@ -40,8 +40,8 @@ public final class StubLibrary {
   /**
    * Writes and maps a library.
    *
-   * @param directory where its file goes; null for a memfd
-   * @param gates how many blocks of {@link #GATE_SIZE} bytes for deciding and counting
+   * @param directory directory of its file; null for a memfd
+   * @param gates number of gates, blocks of {@link #GATE_SIZE} bytes
    * @param manifest a serialized jprobe.v1.Manifest
    */
   public static StubLibrary load(
@@ -71,30 +71,30 @@ public final class StubLibrary {
     packed.write(0);
   }
 
-  /** The backing file, or "/memfd:name". */
+  /** Returns the path of the backing file, or "/memfd:name". */
   public String path() {
     return Native.path(handle);
   }
 
-  /** The address of a stub in this process. */
+  /** Returns the address of a stub in this process. */
   public long stub(int slot) {
     return stubs + (long) SLOT_SIZE * slot;
   }
 
   /**
-   * The semaphores, one native-order unsigned short a slot. The kernel writes them; each call
-   * returns a view with its own position.
+   * Returns the semaphores, one unsigned short in native order per slot, which the kernel writes.
+   * Each call returns a view with its own position.
    */
   public ByteBuffer semaphores() {
     return semaphores.duplicate().order(ByteOrder.nativeOrder());
   }
 
-  /** The address of a gate in this process. */
+  /** Returns the address of a gate in this process. */
   public long gate(int index) {
     return gateAddress + (long) GATE_SIZE * index;
   }
 
-  /** A word of a gate, 0 to 23. */
+  /** Returns a word of a gate, 0 to 23. */
   public long gateWord(int index, int word) {
     return isUnloaded ? 0 : gates.getLong(GATE_SIZE * index + Long.BYTES * word);
   }
@@ -117,16 +117,16 @@ public final class StubLibrary {
   }
 
   /**
-   * Takes the library away from tracers and removes its file, for good. Its memory stays, as no
-   * file's: threads may be inside a stub, or come to one.
+   * Permanently hides the library from tracers and removes its file. Keeps its memory as anonymous
+   * memory, because threads may be executing a stub or about to.
    */
   public void retire() {
     Native.retire(handle);
   }
 
   /**
-   * Unmaps the library and removes its file. No thread may be inside a stub, or come to one, or use
-   * this object meanwhile.
+   * Unmaps the library and removes its file. No thread may execute a stub, be about to, or use this
+   * object during or after the call.
    */
   public void unload() {
     isUnloaded = true;

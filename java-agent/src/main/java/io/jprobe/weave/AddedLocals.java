@@ -5,9 +5,11 @@ import java.util.ArrayList;
 import java.util.List;
 import org.objectweb.asm.Opcodes;
 
-/** The local variables that weaving adds after all others, so that no instruction changes. */
+/**
+ * Local variables that weaving adds after all others, so that no instruction of the method changes.
+ */
 final class AddedLocals {
-  /** Stands for the type of {@code this}, which is one before super() and another after it. */
+  /** Placeholder for the type of {@code this}, which differs before and after super(). */
   private static final Object RECEIVER = new Object();
 
   private final int first;
@@ -15,7 +17,7 @@ final class AddedLocals {
   private int next;
 
   /**
-   * @param first the first slot that the method does not use
+   * @param first first slot that the method does not use
    */
   AddedLocals(int first) {
     this.first = first;
@@ -25,7 +27,7 @@ final class AddedLocals {
   /**
    * Adds a variable.
    *
-   * @param type as a stack map frame has it
+   * @param type type in the form of a stack map frame
    * @return its slot
    */
   int add(Object type) {
@@ -40,15 +42,15 @@ final class AddedLocals {
     return add(RECEIVER);
   }
 
-  /** How many slots the method needs. */
+  /** Returns the number of slots that the method needs. */
   int end() {
     return next;
   }
 
   /**
-   * Adds the variables to a frame that has the method's own.
+   * Adds the variables to a frame of the method.
    *
-   * @param receiver what {@code this} is there, as far as it has a variable here
+   * @param receiver type of {@code this} at the frame, if it has an added variable
    */
   void appendTo(List<Object> frame, Object receiver) {
     int slots = 0;

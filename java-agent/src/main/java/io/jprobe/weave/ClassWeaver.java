@@ -21,8 +21,8 @@ import org.objectweb.asm.tree.MethodNode;
 import org.objectweb.asm.tree.analysis.AnalyzerException;
 
 /**
- * Weaves the armed methods of a class. A function of the class file and of what is armed: nothing
- * is kept between calls, and no class is loaded.
+ * Weaves the armed methods of a class. The result depends only on the class file and the armed
+ * probes: nothing is kept between calls, and no class is loaded.
  */
 public final class ClassWeaver {
   /** The woven class file, and the methods that could not be woven, with the reason. */
@@ -39,10 +39,10 @@ public final class ClassWeaver {
   private final FieldOffsets offsets = new FieldOffsets();
 
   /**
-   * Prepares for weaving methods of a linked class, by code of the class's loader. Not while the
-   * class is being transformed: this may load others.
+   * Prepares to weave methods of a linked class, which runs code of the class's loader. Must not
+   * run during a transformation of the class, because it may load other classes.
    *
-   * @return why the class cannot be woven; null if it can
+   * @return the reason why the class cannot be woven; null if it can
    */
   public String prepare(TracedClass traced, Class<?> host, Set<TracedMethod> methods) {
     String problem = References.problem(Injection.FIRE, host);
@@ -68,7 +68,7 @@ public final class ClassWeaver {
     return offsets.problem(method);
   }
 
-  /** Weaves these probes of the class into its class file. */
+  /** Weaves probes of the class into its class file. */
   public Result weave(
       TracedClass traced, Map<TracedMethod, EnumSet<ProbeKind>> wanted, byte[] classFile) {
     Map<TracedMethod, EnumSet<ProbeKind>> armed = new HashMap<>(wanted);
@@ -91,18 +91,20 @@ public final class ClassWeaver {
           throw e;
         }
         firstHalf(armed.keySet())
-            .forEach(method -> failures.put(method, "the constants of its class leave no room"));
+            .forEach(method -> failures.put(method, "the constant pool of its class is full"));
       } catch (RuntimeException e) {
         if (weaving.underWay == null) {
           throw e;
         }
-        failures.put(weaving.underWay, "its bytecode cannot be followed: " + e.getMessage());
+        failures.put(weaving.underWay, "its bytecode cannot be analyzed: " + e.getMessage());
       }
       armed.keySet().removeAll(failures.keySet());
     }
   }
 
-  /** In a class as large as this one, nobody looks for the one method that could stay. */
+  /**
+   * Returns methods to leave out of a class that is too large, instead of searching for a minimum.
+   */
   private static List<TracedMethod> firstHalf(Set<TracedMethod> methods) {
     return new ArrayList<>(methods).subList(0, (methods.size() + 1) / 2);
   }
@@ -127,7 +129,7 @@ public final class ClassWeaver {
       return true;
     }
     if (offsets.problem(method) != null) {
-      // Weaving that is no more than a rehearsal comes before the fields are looked for.
+      // Also rejects methods whose fields have not been searched for yet, in a trial run.
       failures.put(method, offsets.problem(method));
       return true;
     }
@@ -144,7 +146,10 @@ public final class ClassWeaver {
     throw new IllegalStateException(name + descriptor + " is too large, and was not woven");
   }
 
-  /** What the returns of methods leave behind whose injection wants to know; fails the others. */
+  /**
+   * Returns the leftovers of the methods whose injection needs them. Records a failure for methods
+   * that cannot be analyzed.
+   */
   private static Map<TracedMethod, List<List<Integer>>> leftovers(
       ClassReader reader,
       Map<TracedMethod, EnumSet<ProbeKind>> armed,
@@ -157,7 +162,7 @@ public final class ClassWeaver {
           leftovers = leftovers == null ? new Leftovers(reader) : leftovers;
           found.put(method, leftovers.of(method.toString()));
         } catch (AnalyzerException e) {
-          failures.put(method, "its bytecode cannot be followed: " + e.getMessage());
+          failures.put(method, "its bytecode cannot be analyzed: " + e.getMessage());
         }
       }
     }
@@ -175,7 +180,7 @@ public final class ClassWeaver {
     private final Map<String, TracedMethod> bySignature = new HashMap<>();
     private boolean hasFrames;
 
-    /** The method that is being woven: it is to blame for what is thrown. */
+    /** Method that is being woven, to which exceptions are attributed. */
     private TracedMethod underWay;
 
     Weaving(
@@ -184,7 +189,7 @@ public final class ClassWeaver {
         Map<TracedMethod, EnumSet<ProbeKind>> armed,
         Map<String, MethodShape> shapes,
         Map<TracedMethod, List<List<Integer>>> leftovers) {
-      // The reader's constant pool is taken over, and methods that are not visited are copied.
+      // Copies the reader's constant pool and all methods that are not visited.
       this(new ClassWriter(reader, 0), traced, armed, shapes, leftovers);
     }
 

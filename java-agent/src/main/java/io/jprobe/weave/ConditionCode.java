@@ -16,7 +16,9 @@ import org.objectweb.asm.Label;
 import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 
-/** The code of conditions, over paths that have been read: jumps, and an empty stack at each. */
+/**
+ * Generates the code of conditions on paths that have been read. The stack is empty at each jump.
+ */
 final class ConditionCode {
   private final PathCode paths;
   private final int elapsed;
@@ -26,7 +28,7 @@ final class ConditionCode {
     this.elapsed = elapsed;
   }
 
-  /** Goes on if the condition holds, else jumps. */
+  /** Jumps unless the condition holds. */
   void jumpUnless(
       MethodVisitor code, Frames frames, PathCode.Pass pass, TypedCondition condition, Label no) {
     if (condition instanceof Comparison) {
@@ -57,7 +59,7 @@ final class ConditionCode {
 
   private void compare(MethodVisitor code, PathCode.Pass pass, Comparison comparison, Label no) {
     if (isMissing(pass, comparison.left) || isMissing(pass, comparison.right)) {
-      // A plain jump would leave code behind it that the verifier wants a frame for.
+      // After a plain jump, the verifier would require a frame.
       code.visitInsn(Opcodes.ICONST_0);
       code.visitJumpInsn(Opcodes.IFEQ, no);
       return;
@@ -74,7 +76,7 @@ final class ConditionCode {
       case DECIMAL:
         pushDouble(code, comparison.left);
         pushDouble(code, comparison.right);
-        // Whatever is compared with NaN is not less, not greater, and not equal.
+        // NaN is not less than, greater than or equal to any number.
         boolean upwards =
             comparison.relation == Relation.LESS || comparison.relation == Relation.LESS_OR_EQUAL;
         code.visitInsn(upwards ? Opcodes.DCMPG : Opcodes.DCMPL);
@@ -95,7 +97,9 @@ final class ConditionCode {
     return operand.path != null && pass.isMissing(operand.path);
   }
 
-  /** A comparison does not hold where a value is absent; but what is null on the way is null. */
+  /**
+   * A comparison with an absent value does not hold, except that a null in the path equals null.
+   */
   private void checkPresence(MethodVisitor code, TypedPath path, Kind kind, Label no) {
     if (path == null || !path.canBeAbsent()) {
       return;
@@ -149,7 +153,7 @@ final class ConditionCode {
     }
   }
 
-  /** The jump that is taken where the relation does not hold of what a comparison leaves. */
+  /** Returns the jump for results of a comparison instruction that do not satisfy the relation. */
   private static int oppositeJump(Relation relation) {
     switch (relation) {
       case EQUAL:

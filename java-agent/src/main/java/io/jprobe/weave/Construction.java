@@ -20,21 +20,20 @@ import org.objectweb.asm.tree.analysis.Frame;
 import org.objectweb.asm.tree.analysis.Interpreter;
 
 /**
- * Where in a constructor {@code this} is initialized and where it is not, as the verifier sees it
- * (JVMS 4.10.1.9, invokespecial). Most constructors show it at a glance ({@link MethodShape}); this
- * is for those that branch before super(), call it in several places, or not in the order in which
- * their code stands.
+ * Determines where in a constructor {@code this} is initialized for the verifier (JVMS 4.10.1.9,
+ * invokespecial). {@link MethodShape} suffices for most constructors. This class handles those that
+ * branch before super(), call it in several places, or whose code is not in execution order.
  */
 final class Construction {
-  /** What is known of {@code this} at an instruction. */
+  /** State of {@code this} at an instruction. */
   private enum State {
     UNINITIALIZED,
     INITIALIZED,
-    /** The one or the other, by the way that leads there. */
+    /** Depends on the path of execution. */
     MIXED
   }
 
-  /** A part of the code. */
+  /** A range of the code. */
   static final class Part {
     final Label from;
     final Label to;
@@ -51,18 +50,18 @@ final class Construction {
   private Construction() {}
 
   /**
-   * The code that is reached while {@code this} is initialized, or while it is not, without the
-   * calls of super() and this() themselves.
+   * Ranges of code that execute with {@code this} initialized or uninitialized, without the calls
+   * of super() and this().
    */
   List<Part> parts(boolean isInitialized) {
     return isInitialized ? after : before;
   }
 
-  /** Analyzes the constructor, and gives it labels where its parts end. */
+  /** Analyzes the constructor and adds labels at the ends of its ranges. */
   static Construction of(String className, MethodNode method) throws AnalyzerException {
     Frame<BasicValue>[] frames = new Analysis().analyze(className, method);
     AbstractInsnNode[] instructions = method.instructions.toArray();
-    // What the verifier goes by; where there are none it does as we do.
+    // The verifier uses the frames; without frames it infers types as this class does.
     boolean hasFrames = Arrays.stream(instructions).anyMatch(FrameNode.class::isInstance);
     Construction construction = new Construction();
     LabelNode from = null;
@@ -94,9 +93,9 @@ final class Construction {
   }
 
   /**
-   * Adds the part that ends here.
+   * Adds the range that ends here.
    *
-   * @param state null where the part is not to be covered
+   * @param state null to leave the range uncovered
    */
   private void add(State state, LabelNode from, MethodNode method, AbstractInsnNode next) {
     if (state == State.INITIALIZED || state == State.UNINITIALIZED) {
@@ -112,7 +111,7 @@ final class Construction {
   }
 
   /**
-   * @param instruction null for the end of the code
+   * @param instruction null at the end of the code
    */
   private static LabelNode labelBefore(MethodNode method, AbstractInsnNode instruction) {
     LabelNode label = new LabelNode();
@@ -124,7 +123,7 @@ final class Construction {
     return label;
   }
 
-  /** Follows {@code this} and no other value. */
+  /** Tracks {@code this} and no other value. */
   private static final class Analysis extends Analyzer<BasicValue> {
     Analysis() {
       super(new ReceiverInterpreter());
@@ -142,7 +141,7 @@ final class Construction {
   }
 
   private static final class ReceiverInterpreter extends BasicInterpreter {
-    /** Equal to no value but itself, for which it needs a type that no other has. */
+    /** Has a unique type, so that it equals only itself. */
     static final BasicValue UNINITIALIZED_THIS =
         new BasicValue(Type.getObjectType("uninitializedThis"));
 
@@ -174,7 +173,7 @@ final class Construction {
       return super.init(frame);
     }
 
-    /** Whether the instruction is a call of super() or this() on {@code this}. */
+    /** Returns true if the instruction calls super() or this() on {@code this}. */
     boolean isInitializedBy(AbstractInsnNode instruction) {
       if (instruction.getOpcode() != Opcodes.INVOKESPECIAL) {
         return false;

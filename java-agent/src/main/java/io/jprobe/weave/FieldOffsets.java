@@ -17,20 +17,21 @@ import java.util.Map;
 import org.objectweb.asm.Type;
 
 /**
- * Where the fields lie that are private to other classes. Asked for before a class is woven,
- * because it may load classes (it initializes none), which must not happen inside a transformation.
+ * Offsets of fields that are private to other classes. They are determined before a class is woven,
+ * because this may load classes (it initializes none), which must not happen inside a
+ * transformation.
  *
- * <p>A field that is read by its offset is read as what we take it for, and a mistake would be the
- * end of the JVM. So the fields of the loaded classes count, not what class files say: those can be
- * of another version, or changed by another agent. And what comes out of such a field is followed
- * by its real class, because the host's loader may know another one by that name. Everything else
- * is linked by the JVM in the host's name space, and holds what it declares.
+ * <p>A read by offset is not type-checked: a wrong offset or type could crash the JVM. So the
+ * offsets come from the fields of the loaded classes, not from class files, which may have another
+ * version or be changed by another agent. The value of such a field is treated as an instance of
+ * its actual class, because the host's loader may map the name to a different class. The JVM links
+ * everything else in the host's namespace, with the declared types.
  */
 final class FieldOffsets {
   private final Map<Step, Long> offsets = Collections.synchronizedMap(new IdentityHashMap<>());
   private final Map<Step, String> problems = Collections.synchronizedMap(new IdentityHashMap<>());
 
-  /** Looks for the offsets that one method of a linked class needs. */
+  /** Determines the offsets that one method of a linked class needs. */
   void find(Class<?> host, TracedMethod method) {
     for (TypedPath path : method.captures.paths()) {
       Type type = path.rootType;
@@ -45,9 +46,9 @@ final class FieldOffsets {
   /**
    * Finds the offset of one field.
    *
-   * @param real the class that the object is declared with; null for what the host's loader knows
-   *     by the name of the type
-   * @return the class that the field is declared with; null if it cannot be read
+   * @param real class that the object is declared with; null for the class that the host's loader
+   *     resolves
+   * @return class that the field is declared with; null if it cannot be read
    */
   private Class<?> find(Step step, Class<?> real, Type type, Class<?> host) {
     try {
@@ -55,14 +56,14 @@ final class FieldOffsets {
       Field field = declaring(from, step.owner.replace('/', '.')).getDeclaredField(step.name);
       if (!Type.getType(field.getType()).equals(step.type)
           || Modifier.isStatic(field.getModifiers())) {
-        throw new NoSuchFieldException("in the loaded class it is " + field);
+        throw new NoSuchFieldException("the loaded class declares " + field);
       }
       offsets.put(step, Fire.offset(field.getDeclaringClass(), step.name));
       return field.getType();
     } catch (OutOfMemoryError e) {
       throw e;
     } catch (Throwable e) {
-      // A loader that is asked for a class is the application's, and throws what it likes.
+      // The application's class loader may throw anything.
       problems.put(
           step,
           "the field "
@@ -75,7 +76,7 @@ final class FieldOffsets {
     }
   }
 
-  /** The class or its superclass of that name. */
+  /** Returns the class or superclass of that name. */
   private static Class<?> declaring(Class<?> type, String name) throws ClassNotFoundException {
     for (Class<?> at = type; at != null; at = at.getSuperclass()) {
       if (at.getName().equals(name)) {
@@ -85,11 +86,11 @@ final class FieldOffsets {
     throw new ClassNotFoundException(name);
   }
 
-  /** Why the method cannot be woven; null if all its fields have been found. */
+  /** Returns the reason why the method cannot be woven; null if all its fields have been found. */
   String problem(TracedMethod method) {
     for (Step step : hidden(method)) {
       if (!offsets.containsKey(step)) {
-        return problems.getOrDefault(step, "the field " + step.name + " has not been looked for");
+        return problems.getOrDefault(step, "the field " + step.name + " has not been resolved");
       }
     }
     return null;
@@ -103,7 +104,7 @@ final class FieldOffsets {
     return hidden;
   }
 
-  /** In bytes, for a field that has been found. */
+  /** Returns the offset in bytes of a field that has been found. */
   long of(Step step) {
     return offsets.get(step);
   }

@@ -9,8 +9,8 @@ import org.objectweb.asm.Opcodes;
 import org.objectweb.asm.Type;
 
 /**
- * The stack map frames of one piece of injected code. All its labels have the same variables: what
- * the method has there for certain, and those that weaving has added.
+ * Stack map frames of one part of the injected code. All its labels have the same variables: those
+ * that the method always has there, and those that weaving has added.
  */
 final class Frames {
   private final boolean wanted;
@@ -25,7 +25,7 @@ final class Frames {
     this.receiver = receiver;
   }
 
-  /** At the beginning of a method: its receiver and arguments. */
+  /** Returns the frames at the beginning of a method, with its receiver and arguments. */
   static Frames atBegin(boolean wanted, String className, TracedMethod method, AddedLocals added) {
     List<Object> own = new ArrayList<>();
     Object receiver = method.isConstructor() ? Opcodes.UNINITIALIZED_THIS : className;
@@ -39,18 +39,18 @@ final class Frames {
   }
 
   /**
-   * After the body, where nothing is known of the method's variables.
+   * Returns the frames after the body, where the method's variables are unknown.
    *
-   * @param receiver the type of {@code this}
-   * @param isFirst whether the first variable has it there for certain, and it matters
+   * @param receiver type of {@code this}
+   * @param isFirst true if the first variable always holds it there and the frame must name it
    */
   static Frames atEnd(boolean wanted, Object receiver, boolean isFirst, AddedLocals added) {
     return new Frames(wanted, isFirst ? List.of(receiver) : List.of(), added, receiver);
   }
 
   /**
-   * The frame of the label that has just been visited. An instruction follows, because the next
-   * label may be at the same place, and two frames there would be one too many.
+   * Emits the frame of the label that was just visited and an instruction. Without the instruction,
+   * the next label could have the same offset, where only one frame is allowed.
    */
   void visit(MethodVisitor code, Object... stack) {
     if (wanted) {
@@ -61,7 +61,7 @@ final class Frames {
     }
   }
 
-  /** A type as frames have it. */
+  /** Returns a type in the form of stack map frames. */
   static Object typeOf(Type type) {
     switch (type.getSort()) {
       case Type.BOOLEAN:

@@ -12,8 +12,8 @@ import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 
 /**
- * The code that fires one method's probes. It boxes nothing and allocates nothing; of what it
- * keeps, the start of the call is the first of {@link #locals}.
+ * Generates the code that fires one method's probes. The code neither boxes nor allocates. The
+ * first of the {@link #locals} is the start of the call.
  */
 abstract class Injection {
   static final String FIRE = FireBinding.FIRE;
@@ -22,16 +22,16 @@ abstract class Injection {
   final TracedMethod method;
   final AddedLocals locals;
 
-  /** The local with the time at which the call began, or java.jprobe.Fire.SUPPRESSED. */
+  /** Local variable with the start of the call in ns, or java.jprobe.Fire.SUPPRESSED. */
   final int start;
 
   /**
-   * The local with a constructor's {@code this}, where its own may be lost before it ends; -1 where
-   * that is not, or nobody looks.
+   * Local variable with a copy of a constructor's {@code this}; -1 if the original variable keeps
+   * it to the end or no probe needs it.
    */
   final int receiver;
 
-  /** Whether it matters where in the constructor {@code this} is initialized, and is not plain. */
+  /** True if the injection needs {@link Construction}. */
   final boolean needsConstruction;
 
   private final EnumSet<ProbeKind> kinds;
@@ -48,36 +48,38 @@ abstract class Injection {
     this.needsConstruction = turns && (receiver >= 0 || fires(ProbeKind.THROW));
   }
 
-  /** Whether a call that returns is asked for the {@code this} of a constructor. */
+  /** Returns true if the return probe of a constructor captures {@code this}. */
   final boolean needsReceiverAtEnd() {
     return isConstructor()
         && fires(ProbeKind.RETURN)
         && method.captures.paths().stream().anyMatch(path -> path.root == Root.THIS);
   }
 
-  /** At the beginning of the method. Stack: unchanged, empty. */
+  /** Emits code for the beginning of the method. Stack: unchanged, empty. */
   abstract void begin(MethodVisitor code, Frames frames);
 
-  /** In place of a return instruction. */
+  /** Replaces a return instruction. */
   abstract void returns(MethodVisitor code, int opcode);
 
-  /** After the method's last instruction, outside of its handlers. */
+  /** Emits code after the method's last instruction, outside of its handlers. */
   abstract void end(MethodVisitor code, Frames frames);
 
-  /** In a handler for everything. Stack: throwable → the same. */
+  /** Emits code for a catch-all handler. Stack: throwable → throwable. */
   abstract void thrown(MethodVisitor code, Frames frames);
 
-  /** Slots of the operand stack that {@link #begin} takes, at most. */
+  /** Returns the maximum number of operand stack slots that {@link #begin} needs. */
   abstract int beginStack();
 
-  /** Slots that the other code takes on top of what the method has on the stack, at most. */
+  /**
+   * Returns the maximum number of slots that the other code needs above the method's own operands.
+   */
   abstract int endStack();
 
   final boolean fires(ProbeKind kind) {
     return kinds.contains(kind);
   }
 
-  /** Whether the time of the call's start is needed. */
+  /** Returns true if the code needs the start of the call. */
   final boolean measures() {
     return fires(ProbeKind.RETURN) || fires(ProbeKind.THROW);
   }
@@ -90,12 +92,12 @@ abstract class Injection {
     code.visitLdcInsn(method.gate());
   }
 
-  /** The address of the probe in the gate. */
+  /** Pushes the address of the probe in the gate. */
   final void pushProbe(MethodVisitor code, ProbeKind kind) {
     code.visitLdcInsn(method.probe(kind));
   }
 
-  /** The same, from the gate's beginning. */
+  /** Returns the offset of the probe in the gate, in bytes. */
   static int offset(ProbeKind kind) {
     return Long.BYTES * Gate.probe(kind);
   }

@@ -17,8 +17,8 @@ import org.objectweb.asm.tree.analysis.BasicValue;
 import org.objectweb.asm.tree.analysis.Frame;
 
 /**
- * What lies on the operand stack below the value when a method returns. Java's compiler leaves
- * nothing there, others may (JVMS 2.6.2 lets them), and a jump has to come with an empty stack.
+ * Finds operand stack entries below the return value. javac leaves none, but other compilers may
+ * (JVMS 2.6.2), and woven jumps need an empty stack.
  */
 final class Leftovers {
   private final String className;
@@ -32,8 +32,8 @@ final class Leftovers {
   }
 
   /**
-   * For each return instruction of the method, in order: the sizes of what lies below its value, 1
-   * or 2, the topmost first. Null for one that is never reached.
+   * Returns for each return instruction of the method, in order, the sizes (1 or 2) of the entries
+   * below its value, topmost first. Null for an unreachable one.
    */
   List<List<Integer>> of(String signature) throws AnalyzerException {
     MethodNode method = methods.get(signature);

@@ -12,9 +12,9 @@ import org.objectweb.asm.Label;
 import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 
-/** What must be known of a method before its first instruction is woven. */
+/** Properties of a method that must be known before its first instruction is woven. */
 final class MethodShape {
-  /** Local variable slots in use; woven variables come after them. */
+  /** Number of local variable slots in use; woven variables follow them. */
   final int maxLocals;
 
   private boolean isStraight = true;
@@ -24,7 +24,7 @@ final class MethodShape {
     this.maxLocals = maxLocals;
   }
 
-  /** The shapes of a class's methods with code, by name and descriptor. */
+  /** Returns the shapes of a class's methods with code, by name and descriptor. */
   static Map<String, MethodShape> read(ClassReader reader) {
     Map<String, MethodShape> shapes = readCodeAttributes(reader);
     reader.accept(
@@ -34,25 +34,26 @@ final class MethodShape {
   }
 
   /**
-   * Whether a constructor's first call of an {@code <init>} is that of super() or this(), and
-   * {@code this} is initialized behind it and nowhere before. If not, {@link Construction} knows.
+   * Returns true if a constructor's first call of an {@code <init>} is that of super() or this(),
+   * and {@code this} is initialized after it and nowhere before. Otherwise {@link Construction} is
+   * needed.
    */
   boolean isStraight() {
     return isStraight;
   }
 
   /**
-   * Whether a constructor's first variable is {@code this} from beginning to end, and the verifier
-   * knows. Frames need not mention what is not used any more, and the variable may have another use
-   * then: shrinkers and other compilers than Java's do both.
+   * Returns true if a constructor's first variable holds {@code this} from beginning to end and all
+   * frames show it. Frames may omit variables that are no longer used, and the variable may be
+   * reused; shrinkers and compilers other than javac do both.
    */
   boolean keepsReceiver() {
     return keepsReceiver;
   }
 
   /**
-   * Reads max_locals where it stands (JVMS 4.1, 4.6, 4.7.3). A visitor is told of it only after all
-   * instructions; visiting them for one number would double the time that weaving takes.
+   * Reads max_locals from the class file (JVMS 4.1, 4.6, 4.7.3). A visitor receives it only after
+   * all instructions, and visiting them for one number would double the time of weaving.
    */
   private static Map<String, MethodShape> readCodeAttributes(ClassReader reader) {
     Map<String, MethodShape> shapes = new HashMap<>();
@@ -77,7 +78,7 @@ final class MethodShape {
     return shapes;
   }
 
-  /** The offset of the Code attribute in the attribute table at hand, or 0. */
+  /** Returns the offset of the Code attribute in this attribute table, or 0. */
   private static int findCode(ClassReader reader, int table, char[] buffer) {
     int at = table + 2;
     for (int left = reader.readUnsignedShort(table); left > 0; left--) {
@@ -89,7 +90,7 @@ final class MethodShape {
     return 0;
   }
 
-  /** The offset of what follows the attribute table. */
+  /** Returns the offset after the attribute table. */
   private static int skipAttributes(ClassReader reader, int table) {
     int at = table + 2;
     for (int left = reader.readUnsignedShort(table); left > 0; left--) {
@@ -98,7 +99,7 @@ final class MethodShape {
     return at;
   }
 
-  /** Looks at each constructor; skips all other methods. */
+  /** Visits each constructor; skips all other methods. */
   private static final class Constructors extends ClassVisitor {
     private final Map<String, MethodShape> shapes;
     private final String className;
@@ -129,7 +130,9 @@ final class MethodShape {
       this.className = className;
     }
 
-    /** What makes it hard to say where super() is called, before it is. */
+    /**
+     * Records an instruction that makes the position of super() uncertain if it precedes super().
+     */
     private void turns() {
       if (!isInitialized) {
         shape.isStraight = false;

@@ -10,23 +10,21 @@ import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 
 /**
- * Puts the injection at a method's entry, before each return, and behind a handler for everything
- * that is thrown out of it. The call's start is kept in a new local variable after all others, so
- * that no instruction of the method changes: virtual threads, recursion and lost events cannot
- * spoil a duration.
+ * Injects code at a method's entry, before each return, and in a catch-all handler. A new local
+ * variable after all others keeps the start of the call, so no instruction of the method changes,
+ * and virtual threads, recursion and lost events cannot falsify a duration.
  *
- * <p>The handler's frame knows no local but the new ones: what the method keeps in its variables
- * differs from place to place. In a constructor a second handler stands for the part before super()
- * or this(), where the verifier wants to see that {@code this} is not initialized, in whatever
- * variable it is. The call itself cannot be covered: no frame satisfies the verifier for it (JVMS
- * 4.10.1.9, invokespecial), so that what comes out of super() fires the throw probe of the
- * constructor that threw it, not of this one.
+ * <p>The handler's frame contains only the new variables, because the method's own differ from
+ * instruction to instruction. A constructor has a second handler for the code before super() or
+ * this(), whose frame must show that {@code this} is uninitialized, in whichever variable holds it.
+ * No frame for the call itself satisfies the verifier (JVMS 4.10.1.9, invokespecial). So an
+ * exception from super() fires the throw probe of the constructor that threw it, not of this one.
  */
 final class MethodWeaver extends MethodVisitor {
   private static final String THROWABLE = "java/lang/Throwable";
 
-  /** Of the operand stack, and of local variables (JVMS 4.11). */
-  private static final int MOST_SLOTS = 65_535;
+  /** Maximum number of slots of the operand stack and of local variables (JVMS 4.11). */
+  private static final int MAX_SLOTS = 65_535;
 
   private final Injection injection;
   private final boolean hasFrames;
@@ -37,7 +35,7 @@ final class MethodWeaver extends MethodVisitor {
   private boolean isInitialized;
 
   /**
-   * @param construction of a constructor that is not straight ({@link MethodShape#isStraight});
+   * @param construction for a constructor that is not straight ({@link MethodShape#isStraight});
    *     null for all others
    */
   MethodWeaver(
@@ -52,7 +50,7 @@ final class MethodWeaver extends MethodVisitor {
   public void visitCode() {
     super.visitCode();
     if (injection.receiver >= 0) {
-      // The verifier sees it become initialized together with the first variable.
+      // The verifier marks it as initialized together with the first variable.
       mv.visitVarInsn(Opcodes.ALOAD, 0);
       mv.visitVarInsn(Opcodes.ASTORE, injection.receiver);
     }
@@ -71,7 +69,8 @@ final class MethodWeaver extends MethodVisitor {
   }
 
   /**
-   * The type of {@code this} at a frame. Before super() every frame has to name it (JVMS 4.10.1.4).
+   * Returns the type of {@code this} at a frame. Every frame before super() must name it (JVMS
+   * 4.10.1.4).
    */
   private Object receiverAt(List<Object> locals) {
     return locals.contains(Opcodes.UNINITIALIZED_THIS)
@@ -118,7 +117,7 @@ final class MethodWeaver extends MethodVisitor {
     injection.end(
         mv, Frames.atEnd(hasFrames, injection.traced.internalName, isFirst, injection.locals));
     int stack = Math.max(maxStack + injection.endStack(), injection.beginStack());
-    if (Math.max(stack, injection.locals.end()) > MOST_SLOTS) {
+    if (Math.max(stack, injection.locals.end()) > MAX_SLOTS) {
       throw new IllegalArgumentException(
           "the probes would take more than 65535 slots of its frame");
     }
@@ -140,8 +139,8 @@ final class MethodWeaver extends MethodVisitor {
   }
 
   /**
-   * Appends a handler. It is the last in the table, so that the method's own come first. It names
-   * no type: to find out whether an exception is a Throwable, the JVM would ask the class's loader.
+   * Appends a handler at the end of the table, after the method's own. It has no type, because the
+   * JVM would ask the class's loader for Throwable.
    */
   private void visitHandler(List<Construction.Part> parts, Object receiver) {
     if (parts.isEmpty()) {

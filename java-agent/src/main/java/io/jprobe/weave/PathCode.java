@@ -17,29 +17,30 @@ import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 
 /**
- * The code that follows paths. Each path has a local for its value: the word, or the string itself,
- * whose text is copied only when a probe fires. A path with steps has another that says whether
- * there is a value: whatever an application's getter throws, and whatever the linker does, ends
- * here. While a path is followed that calls methods, the thread has a place in Fire.FOLLOWING.
+ * Generates the code that evaluates paths. Each path has a local variable for its value: the word,
+ * or the string itself, whose text is copied only when a probe fires. A path with steps has a
+ * second variable that marks its value as absent, which also covers exceptions from the
+ * application's getters and from linking. While a thread evaluates a path that calls methods, it
+ * has a slot in Fire.EVALUATING.
  */
 final class PathCode {
   private static final String STRING = "java/lang/String";
   private static final String OBJECT = "java/lang/Object";
   private static final String THROWABLE = "java/lang/Throwable";
 
-  // What the local of a path's absence says; shifted by the value's index, the bits of
+  // Reasons of an absent value. Shifted left by the value's index, they are the bits of
   // jprobe.v1.VALUE_TYPE_ABSENCE.
   static final int NULL_IN_PATH = 1;
   static final int THREW = 1 << 16;
 
-  /** Where a path is kept. */
-  private static final class Place {
+  /** Local variables of a path. */
+  private static final class PathLocals {
     final int value;
 
-    /** -1 where the value cannot be absent. */
+    /** -1 if the value cannot be absent. */
     final int absence;
 
-    Place(int value, int absence) {
+    PathLocals(int value, int absence) {
       this.value = value;
       this.absence = absence;
     }
@@ -48,14 +49,14 @@ final class PathCode {
   private final AddedLocals locals;
   private final int returned;
   private final StepCode steps;
-  private final Map<TypedPath, Place> places = new LinkedHashMap<>();
+  private final Map<TypedPath, PathLocals> localsByPath = new LinkedHashMap<>();
   private int exception = -1;
 
-  /** The local with the place of a thread that follows a path; -1 where no path calls anything. */
+  /** Local variable with the thread's slot in Fire.EVALUATING; -1 if no path calls a method. */
   private int evaluating = -1;
 
   /**
-   * @param returned the local with what is returned; -1 where nothing is
+   * @param returned local variable with the returned value; -1 if the method returns none
    */
   PathCode(StepCode steps, AddedLocals locals, int returned) {
     this.steps = steps;
@@ -63,15 +64,15 @@ final class PathCode {
     this.returned = returned;
   }
 
-  /** Gives a path its locals. All paths have to be told of before any code is made. */
+  /** Assigns local variables to a path. All paths must be added before any code is generated. */
   void want(TypedPath path) {
     if (path.root == Root.EXCEPTION || path.root == Root.EXCEPTION_CLASS) {
       exceptionLocal();
     }
-    if (isKept(path) && !places.containsKey(path)) {
+    if (isKept(path) && !localsByPath.containsKey(path)) {
       int value = locals.add(path.valueType == ValueType.STRING ? STRING : Opcodes.LONG);
       int absence = path.canBeAbsent() ? locals.add(Opcodes.INTEGER) : -1;
-      places.put(path, new Place(value, absence));
+      localsByPath.put(path, new PathLocals(value, absence));
       if (path.calls() && evaluating < 0) {
         evaluating = locals.add(Opcodes.INTEGER);
       }
@@ -82,7 +83,7 @@ final class PathCode {
     return path.root != Root.EXCEPTION_CLASS && path.root != Root.DURATION;
   }
 
-  /** The local with what was thrown, while the call ends with it. */
+  /** Returns the local variable with the exception that the call throws. */
   int exceptionLocal() {
     if (exception < 0) {
       exception = locals.add(THROWABLE);
@@ -90,9 +91,9 @@ final class PathCode {
     return exception;
   }
 
-  /** The paths that are read when the call begins. */
+  /** Returns the paths that are read when the call begins. */
   List<TypedPath> early() {
-    return places.keySet().stream().filter(path -> !path.isLate).collect(Collectors.toList());
+    return localsByPath.keySet().stream().filter(path -> !path.isLate).collect(Collectors.toList());
   }
 
   void setDefaults(MethodVisitor code) {
@@ -104,19 +105,19 @@ final class PathCode {
       code.visitInsn(Opcodes.ICONST_0);
       code.visitVarInsn(Opcodes.ISTORE, evaluating);
     }
-    places.forEach(
-        (path, place) -> {
+    localsByPath.forEach(
+        (path, pathLocals) -> {
           boolean isString = path.valueType == ValueType.STRING;
           code.visitInsn(isString ? Opcodes.ACONST_NULL : Opcodes.LCONST_0);
-          code.visitVarInsn(isString ? Opcodes.ASTORE : Opcodes.LSTORE, place.value);
-          if (place.absence >= 0) {
+          code.visitVarInsn(isString ? Opcodes.ASTORE : Opcodes.LSTORE, pathLocals.value);
+          if (pathLocals.absence >= 0) {
             code.visitInsn(Opcodes.ICONST_0);
-            code.visitVarInsn(Opcodes.ISTORE, place.absence);
+            code.visitVarInsn(Opcodes.ISTORE, pathLocals.absence);
           }
         });
   }
 
-  /** The paths read at one place in the method, each once. */
+  /** Reads paths at one location in the method, each once. */
   final class Pass {
     private final MethodVisitor code;
     private final Frames frames;
@@ -129,7 +130,7 @@ final class PathCode {
       this.end = end;
     }
 
-    /** Whether there never is such a value where the call ends like this. */
+    /** Returns true if the path never has a value when the call ends this way. */
     boolean isMissing(TypedPath path) {
       return end == ProbeKind.THROW
           && (path.root == Root.RETURN || path.root == Root.THIS && path.isLate);
@@ -144,17 +145,17 @@ final class PathCode {
   }
 
   /**
-   * @param end how the call ends; null where it begins
+   * @param end how the call ends; null at its beginning
    */
   Pass pass(MethodVisitor code, Frames frames, ProbeKind end) {
     return new Pass(code, frames, end);
   }
 
   private void read(MethodVisitor code, Frames frames, TypedPath path) {
-    Place place = places.get(path);
+    PathLocals pathLocals = localsByPath.get(path);
     if (!path.canBeAbsent()) {
       steps.walk(code, path, returned, exception, null);
-      store(code, path, place);
+      store(code, path, pathLocals);
       return;
     }
     Label from = new Label();
@@ -168,18 +169,18 @@ final class PathCode {
       beginEvaluation(code, frames, threw);
     }
     steps.walk(code, path, returned, exception, isNull);
-    store(code, path, place);
+    store(code, path, pathLocals);
     code.visitLabel(to);
     code.visitJumpInsn(Opcodes.GOTO, done);
     code.visitLabel(isNull);
     frames.visit(code, OBJECT);
     code.visitInsn(Opcodes.POP);
-    setAbsent(code, place, NULL_IN_PATH);
+    setAbsent(code, pathLocals, NULL_IN_PATH);
     code.visitJumpInsn(Opcodes.GOTO, done);
     code.visitLabel(threw);
     frames.visit(code, THROWABLE);
     code.visitInsn(Opcodes.POP);
-    setAbsent(code, place, THREW);
+    setAbsent(code, pathLocals, THREW);
     code.visitLabel(done);
     frames.visit(code);
     if (path.calls()) {
@@ -187,12 +188,14 @@ final class PathCode {
     }
   }
 
-  /** Goes on, or as if something had been thrown. Stack: unchanged, empty. */
+  /**
+   * Registers the thread, or jumps as if the path had thrown an exception. Stack: unchanged, empty.
+   */
   private void beginEvaluation(MethodVisitor code, Frames frames, Label threw) {
     Label follows = new Label();
-    // So that endEvaluation has nothing left to resolve, which could fail at the end of the stack
-    // too.
-    pushPlaces(code);
+    // Resolves the field now, because resolution in endEvaluation could fail close to a stack
+    // overflow.
+    pushTable(code);
     code.visitInsn(Opcodes.POP);
     Injection.callFire(code, "beginEvaluation", "()I");
     code.visitInsn(Opcodes.DUP);
@@ -204,9 +207,9 @@ final class PathCode {
     frames.visit(code);
   }
 
-  /** Without a call, which could fail at the end of the stack. */
+  /** Frees the slot without a call, which could fail close to a stack overflow. */
   private void endEvaluation(MethodVisitor code) {
-    pushPlaces(code);
+    pushTable(code);
     code.visitVarInsn(Opcodes.ILOAD, evaluating);
     code.visitInsn(Opcodes.LCONST_0);
     code.visitInsn(Opcodes.LASTORE);
@@ -214,30 +217,30 @@ final class PathCode {
     code.visitVarInsn(Opcodes.ISTORE, evaluating);
   }
 
-  private static void pushPlaces(MethodVisitor code) {
+  private static void pushTable(MethodVisitor code) {
     code.visitFieldInsn(Opcodes.GETSTATIC, Injection.FIRE, "EVALUATING", "[J");
   }
 
-  private static void setAbsent(MethodVisitor code, Place place, int why) {
+  private static void setAbsent(MethodVisitor code, PathLocals pathLocals, int why) {
     Injection.pushInt(code, why);
-    code.visitVarInsn(Opcodes.ISTORE, place.absence);
+    code.visitVarInsn(Opcodes.ISTORE, pathLocals.absence);
   }
 
   /** Stack: ..., value → ... */
-  private static void store(MethodVisitor code, TypedPath path, Place place) {
+  private static void store(MethodVisitor code, TypedPath path, PathLocals pathLocals) {
     if (path.valueType == ValueType.STRING) {
-      code.visitVarInsn(Opcodes.ASTORE, place.value);
+      code.visitVarInsn(Opcodes.ASTORE, pathLocals.value);
     } else {
       Words.convert(code, path.valueType);
-      code.visitVarInsn(Opcodes.LSTORE, place.value);
+      code.visitVarInsn(Opcodes.LSTORE, pathLocals.value);
     }
   }
 
   /**
    * Pushes the word that a probe passes.
    *
-   * @param text the place for the text of the next string
-   * @return whether that place was used
+   * @param text index of the next string among the strings of the event
+   * @return true if the index was used
    */
   boolean push(MethodVisitor code, TypedPath path, int text) {
     if (path.root == Root.EXCEPTION_CLASS) {
@@ -258,15 +261,15 @@ final class PathCode {
   /** Pushes the word, or the string. */
   void load(MethodVisitor code, TypedPath path) {
     boolean isString = path.valueType == ValueType.STRING;
-    code.visitVarInsn(isString ? Opcodes.ALOAD : Opcodes.LLOAD, places.get(path).value);
+    code.visitVarInsn(isString ? Opcodes.ALOAD : Opcodes.LLOAD, localsByPath.get(path).value);
   }
 
-  /** Pushes what the absence of a path is: 0, {@link #NULL_IN_PATH} or {@link #THREW}. */
+  /** Pushes 0, {@link #NULL_IN_PATH} or {@link #THREW}. */
   void loadAbsence(MethodVisitor code, TypedPath path) {
-    code.visitVarInsn(Opcodes.ILOAD, places.get(path).absence);
+    code.visitVarInsn(Opcodes.ILOAD, localsByPath.get(path).absence);
   }
 
-  /** Pushes the word that says which of the values, one of which can be, are absent. */
+  /** Pushes the word that marks the absent values. At least one value must be able to be absent. */
   void pushAbsence(MethodVisitor code, List<CapturedValue> values) {
     boolean isFirst = true;
     for (int i = 0; i < values.size(); i++) {

@@ -12,9 +12,9 @@ import org.objectweb.asm.Opcodes;
 import org.objectweb.asm.Type;
 
 /**
- * For methods whose selector asks for no paths and has no condition but the gate's numbers: calls
- * of java.jprobe.Fire, which does the rest, and no branch. Few bytes matter here: past 35 of them a
- * method that is not hot is not inlined any more.
+ * Injects calls of java.jprobe.Fire without branches, for methods whose selector has neither paths
+ * nor conditions other than the gate's numbers. The code must be short: methods of more than 35
+ * bytes are inlined only if they are hot.
  */
 final class PlainInjection extends Injection {
   private static final String GATE_AND_START = "JJ";
@@ -85,7 +85,7 @@ final class PlainInjection extends Injection {
     code.visitInsn(opcode);
   }
 
-  /** The first parameter of Fire.exit for a value of the type. */
+  /** Returns the first parameter of Fire.exit for a value of this type. */
   private static String typeOfExit(Type type) {
     switch (type.getSort()) {
       case Type.VOID:
@@ -122,7 +122,7 @@ final class PlainInjection extends Injection {
 
   @Override
   int beginStack() {
-    // Start, gate and words, of which the last may take two slots more while it is made.
+    // Start, gate and words; pushing the last word may need two more slots.
     int words = fires(ProbeKind.ENTRY) ? method.captures.values(ProbeKind.ENTRY).size() : 0;
     return 4 + 2 * words + 2;
   }

@@ -16,14 +16,14 @@ import java.util.Set;
 import org.objectweb.asm.Type;
 
 /**
- * The classes that woven code names. All are resolved before the method is woven, as the code will
- * resolve them: else the first call would ask the class's loader, which may not know them, or may
- * wait for a lock that the method's caller holds.
+ * Classes that woven code names. All are resolved before the method is woven, as its code will
+ * resolve them. Otherwise the first call would ask the class's loader, which may not find them or
+ * may wait for a lock that the method's caller holds.
  */
 final class References {
   private References() {}
 
-  /** Internal names, of arrays as well. */
+  /** Internal names, including those of arrays. */
   static Set<String> of(TracedMethod method) {
     Set<String> names = new LinkedHashSet<>();
     names.add(Injection.FIRE);
@@ -34,7 +34,7 @@ final class References {
         }
       }
     } else {
-      // For the time at which the call began.
+      // For the start of the call.
       names.add("java/lang/System");
       method.captures.paths().forEach(path -> add(names, path));
     }
@@ -76,9 +76,9 @@ final class References {
   }
 
   /**
-   * Resolves a class as code of another does.
+   * Resolves a class as code of another class does.
    *
-   * @return why that class cannot be had; null if it can
+   * @return the reason why the class cannot be resolved; null if it can
    */
   static String problem(String internalName, Class<?> host) {
     String name = internalName.replace('/', '.');
@@ -91,8 +91,8 @@ final class References {
     } catch (OutOfMemoryError e) {
       throw e;
     } catch (Throwable e) {
-      // The loader is the application's, and throws what it likes.
-      return "its class loader does not give " + name + ": " + ApplicationException.describe(e);
+      // The application's class loader may throw anything.
+      return "its class loader cannot load " + name + ": " + ApplicationException.describe(e);
     }
   }
 }

@@ -17,10 +17,10 @@ import org.objectweb.asm.Opcodes;
 import org.objectweb.asm.Type;
 
 /**
- * For methods whose selector asks for paths or has a condition on values. What there is when the
- * call begins is read then, into locals; the rest when it ends. Every return goes to one place
- * after the body: there the operand stack is empty and the frames are known, so that the code may
- * branch.
+ * Injects code for methods whose selector has paths or conditions on values. Values that exist when
+ * the call begins are read then, into local variables, and the others when it ends. Every return
+ * jumps to the end of the body, where the operand stack is empty and the frames are known, so that
+ * the code may branch.
  */
 final class RichInjection extends Injection {
   private final Captures captures;
@@ -30,11 +30,12 @@ final class RichInjection extends Injection {
   private final Label exit = new Label();
 
   /**
-   * The local with the duration while the call ends, or Fire.SUPPRESSED; -1 where none is needed.
+   * Local variable with the duration in ns while the call ends, or Fire.SUPPRESSED; -1 if none is
+   * needed.
    */
   private final int elapsed;
 
-  /** The local with what is returned; -1 where nothing is, or nobody looks. */
+  /** Local variable with the returned value; -1 if there is none or no probe needs it. */
   private final int returned;
 
   private final Type returnType;
@@ -42,9 +43,8 @@ final class RichInjection extends Injection {
   private boolean isExitUsed;
 
   /**
-   * @param leftovers for each return instruction, the sizes of what lies on the stack below its
-   *     value
-   * @param offsets of fields that are private to other classes
+   * @param leftovers sizes of the stack entries below the value of each return instruction
+   * @param offsets offsets of fields that are private to other classes
    */
   RichInjection(
       TracedClass traced,
@@ -100,9 +100,9 @@ final class RichInjection extends Injection {
   }
 
   /**
-   * Goes on, also from where a call was held back.
+   * Emits the target of the jumps for suppressed calls.
    *
-   * @param counted the probe that it was held back from; null for none
+   * @param counted probe whose suppressed call is counted; null for none
    */
   private void landSuppressed(
       MethodVisitor code, Frames frames, ProbeKind counted, Label suppressed) {
@@ -161,7 +161,7 @@ final class RichInjection extends Injection {
     code.visitJumpInsn(Opcodes.IFEQ, suppressed);
   }
 
-  /** Reads what each condition looks at, and jumps as soon as one does not hold. */
+  /** Evaluates the conditions in order and jumps at the first that does not hold. */
   private void decide(
       MethodVisitor code,
       Frames frames,
@@ -177,7 +177,7 @@ final class RichInjection extends Injection {
   @Override
   void returns(MethodVisitor code, int opcode) {
     List<Integer> below = leftovers.get(returns++);
-    // One that is never reached has a frame all the same, which may say what it likes.
+    // An unreachable one has a frame too, with arbitrary contents.
     if (!fires(ProbeKind.RETURN) || below == null) {
       code.visitInsn(opcode);
       return;
@@ -194,7 +194,7 @@ final class RichInjection extends Injection {
 
   @Override
   void end(MethodVisitor code, Frames frames) {
-    // A method that never returns has no use for the place, and the verifier has none for it.
+    // A method that never returns does not need the code, and the verifier would reject it.
     if (!isExitUsed) {
       return;
     }
@@ -242,7 +242,7 @@ final class RichInjection extends Injection {
     landSuppressed(code, frames, captures.late.isEmpty() ? null : kind, suppressed);
   }
 
-  /** Calls the stub with all its words. */
+  /** Calls the stub with all words. */
   private void fire(MethodVisitor code, ProbeKind kind) {
     List<CapturedValue> values = captures.values(kind);
     StringBuilder descriptor = new StringBuilder("(J");
@@ -279,7 +279,8 @@ final class RichInjection extends Injection {
     for (ProbeKind kind : method.kinds()) {
       words = Math.max(words, captures.values(kind).size());
     }
-    // Probe, duration, values, thread id; and what it takes to make one of them, or to compare two.
+    // Probe, duration, values, thread ID, and the slots for computing one of them or comparing
+    // two.
     return 2 * (words + 3) + 4;
   }
 }

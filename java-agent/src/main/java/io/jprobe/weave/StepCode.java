@@ -10,7 +10,7 @@ import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 import org.objectweb.asm.Type;
 
-/** The code that walks one path, from its root to its value. */
+/** Generates the code that evaluates one path, from its root to its value. */
 final class StepCode {
   private static final String STRING = "java/lang/String";
   private static final String OBJECT = "java/lang/Object";
@@ -20,8 +20,8 @@ final class StepCode {
   private final int receiver;
 
   /**
-   * @param offsets of fields that are private to other classes
-   * @param receiver the local with {@code this}, if not the first; else -1
+   * @param offsets offsets of fields that are private to other classes
+   * @param receiver local variable with {@code this} if it is not the first; otherwise -1
    */
   StepCode(TracedMethod method, ToLongFunction<Step> offsets, int receiver) {
     this.method = method;
@@ -30,10 +30,10 @@ final class StepCode {
   }
 
   /**
-   * Walks all steps. Stack: empty → value; at {@code isNull}: an object that is null.
+   * Evaluates all steps. Stack: empty → value; at {@code isNull}: an object that is null.
    *
-   * @param returned the local with what is returned
-   * @param exception the local with what was thrown
+   * @param returned local variable with the returned value
+   * @param exception local variable with the exception
    */
   void walk(MethodVisitor code, TypedPath path, int returned, int exception, Label isNull) {
     pushRoot(code, path, returned, exception);
@@ -73,10 +73,10 @@ final class StepCode {
   }
 
   /**
-   * One step. Stack: ..., object → ..., value.
+   * Evaluates one step. Stack: ..., object → ..., value.
    *
-   * @param onStack the internal name that the verifier knows the object by
-   * @return the same of the value; null for primitive types
+   * @param onStack internal name of the object's type for the verifier
+   * @return internal name of the value's type for the verifier; null for primitive types
    */
   private String take(MethodVisitor code, Step step, String onStack) {
     switch (step.kind) {
@@ -106,7 +106,7 @@ final class StepCode {
     return step.type.getSort() < Type.ARRAY ? null : step.type.getInternalName();
   }
 
-  /** What came out of a hidden field is known to the verifier as an object and no more. */
+  /** The verifier treats the value of a hidden field as an Object. */
   private static void cast(MethodVisitor code, String onStack, String wanted) {
     if (OBJECT.equals(onStack) && !OBJECT.equals(wanted)) {
       code.visitTypeInsn(Opcodes.CHECKCAST, wanted);
@@ -120,7 +120,7 @@ final class StepCode {
     String name = isReference ? "Reference" : capitalized(step.type.getClassName());
     Injection.callFire(code, "field" + name, "(Ljava/lang/Object;J)" + type);
     if (step.type.getSort() == Type.ARRAY) {
-      // Nobody but the next step, the length, has a use for it.
+      // Only the next step, the length, uses it.
       code.visitTypeInsn(Opcodes.CHECKCAST, step.type.getInternalName());
       return step.type.getInternalName();
     }

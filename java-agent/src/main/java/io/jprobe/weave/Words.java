@@ -5,11 +5,13 @@ import io.jprobe.capture.ValueType;
 import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 
-/** Code that makes 64-bit words of Java's values, by contract 2 of the design, and back. */
+/** Generates code that converts Java values to 64-bit words and back. */
 final class Words {
   private Words() {}
 
-  /** Stack: ..., value → ..., long. Not for strings, whose word is an address. */
+  /**
+   * Converts a value other than a string, whose word is an address. Stack: ..., value → ..., long.
+   */
   static void convert(MethodVisitor code, ValueType type) {
     switch (type) {
       case LONG:
@@ -30,7 +32,7 @@ final class Words {
     }
   }
 
-  /** Stack: ..., long → ..., double: the number that the word stands for. */
+  /** Converts a word to the number it represents. Stack: ..., long → ..., double. */
   static void toDouble(MethodVisitor code, ValueType type) {
     switch (type) {
       case FLOAT:

@@ -27,7 +27,7 @@ public class CapturesTest {
     assertEquals(thrown, String.join(" ", names(captures, ProbeKind.THROW)));
   }
 
-  /** That many captures of an argument, with names. */
+  /** Returns a number of named captures of an argument. */
   private static String captures(int count, String path) {
     List<String> captures = new ArrayList<>();
     for (int i = 0; i < count; i++) {

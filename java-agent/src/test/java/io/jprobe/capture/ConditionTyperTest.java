@@ -48,7 +48,9 @@ public class ConditionTyperTest {
   public void aBooleanIsTrueOrFalseAndNothingBetween() throws Exception {
     assertKind(Kind.INTEGRAL, 1L, "express == true");
     assertKind(Kind.INTEGRAL, 0L, "express != false");
-    assertRefused("express < true", "'express' of type boolean knows == and !=, not <");
+    assertRefused(
+        "express < true",
+        "'express' of type boolean can only be compared with == and !=, not with <");
     assertRefused("express == 1", "cannot compare 'express' of type boolean with 1");
   }
 
@@ -64,7 +66,9 @@ public class ConditionTyperTest {
   public void stringsAreEqualOrNot() throws Exception {
     assertKind(Kind.STRING, "Riga", "to == 'Riga'");
     assertKind(Kind.NULL, null, "to != null");
-    assertRefused("to >= 'Riga'", "'to' of type java.lang.String knows == and !=, not >=");
+    assertRefused(
+        "to >= 'Riga'",
+        "'to' of type java.lang.String can only be compared with == and !=, not with >=");
     assertRefused("to == 5", "cannot compare 'to' of type java.lang.String with 5");
   }
 

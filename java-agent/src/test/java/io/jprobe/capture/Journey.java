@@ -4,7 +4,7 @@ package io.jprobe.capture;
 import io.jprobe.capture.away.Traveller;
 import java.io.StreamTokenizer;
 
-/** What captures lead through. The names of the arguments are in the class file. */
+/** Types that captures evaluate. The class file contains the names of the arguments. */
 @SuppressWarnings("unused")
 class Journey extends Traveller {
   enum Mood {
@@ -12,7 +12,7 @@ class Journey extends Traveller {
     BAD
   }
 
-  /** Its property x is a field, y a method and a getter, z a getter, open an "is". */
+  /** Property x is a field, y a method and a getter, z a getter, open an "is" method. */
   abstract static class Properties implements Comparable<Properties> {
     static int nowhere;
     int x;
@@ -41,7 +41,7 @@ class Journey extends Traveller {
     abstract Properties copy();
   }
 
-  /** Has a bridge method copy() as well, which gives a Properties. */
+  /** Also has a bridge method copy() that returns a Properties. */
   abstract static class Copied extends Properties {
     @Override
     abstract Copied copy();

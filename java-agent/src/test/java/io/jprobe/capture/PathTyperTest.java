@@ -27,7 +27,7 @@ public class PathTyperTest {
   private static final String UNCALLED =
       "no method of that name without arguments that can be called";
 
-  /** An error at the step of this name, after the first argument. */
+  /** Asserts an error at the step of this name, after the first argument. */
   private static void assertNothing(String path, String marked, String problem) {
     assertMistake("travel", "(it=" + path + ")", marked, problem);
   }
@@ -69,7 +69,7 @@ public class PathTyperTest {
             + " .total() to call the method, whose code then runs in the traced thread");
   }
 
-  /** A record of the JDK's, whose field is not accessible. */
+  /** A record of the JDK, whose field is not accessible. */
   @Test
   public void aComponentOfARecordIsAProperty() throws Exception {
     ClassWriter record = new ClassWriter(0);
@@ -182,7 +182,7 @@ public class PathTyperTest {
     assertFalse(path("travel", "named.hashCode()").steps.get(0).isInterface);
   }
 
-  // ---- ends of the way ----
+  // ---- ends of paths ----
 
   @Test
   public void anArrayHasItsLength() throws Exception {
@@ -194,7 +194,7 @@ public class PathTyperTest {
 
   @Test
   public void aPrimitiveValueHasNothing() {
-    assertNothing("properties.x.bits", "bits", "int has no 'bits': it is no object");
+    assertNothing("properties.x.bits", "bits", "int has no 'bits': it is not an object");
   }
 
   @Test
@@ -219,9 +219,7 @@ public class PathTyperTest {
         mistake.getMessage(),
         mistake
             .getMessage()
-            .endsWith(
-                "column 27: the class file of io.jprobe.capture.away.Traveller is not to be"
-                    + " found"));
+            .endsWith("column 27: cannot find the class file of io.jprobe.capture.away.Traveller"));
   }
 
   // ---- roots ----
@@ -242,7 +240,7 @@ public class PathTyperTest {
 
   @Test
   public void aStaticMethodHasNoThis() {
-    assertMistake("start", "(this)", "this", "start is static, there is no this");
+    assertMistake("start", "(this)", "this", "start is static and has no this");
   }
 
   @Test
@@ -277,7 +275,7 @@ public class PathTyperTest {
         steps("travel", "thread.virtual"));
   }
 
-  // ---- the whole ----
+  // ---- complete captures ----
 
   @Test
   public void theSameTextIsTheSamePath() throws Exception {
@@ -299,7 +297,7 @@ public class PathTyperTest {
 
   @Test
   public void noCaptureCallsTheMethodThatItIsOf() throws Exception {
-    String problem = "the capture would call the method that it is of, without end";
+    String problem = "the capture would call its own method recursively, without end";
     assertMistake("total", "(it=this.total())", "total()", problem);
     assertMistake("total", " when this.total() > 5", "total() >", problem);
     assertMistake("self", "(it=return.self().guide)", "self().", problem);

@@ -14,13 +14,13 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.util.stream.Collectors;
 
-/** What selectors want of the methods of {@link Journey}. */
+/** Resolves selectors for the methods of {@link Journey}. */
 final class Typing {
   private static final ClassLoader LOADER = Typing.class.getClassLoader();
 
   private Typing() {}
 
-  /** What {@code **Journey#} and the rest want of that method. */
+  /** Returns the captures of {@code **Journey#} and the rest for that method. */
   static Captures of(String method, String rest) throws SelectorException {
     return of(Journey.class, method, rest, new ClassFiles(LOADER, new ApplicationCalls()));
   }
@@ -45,7 +45,7 @@ final class Typing {
     }
   }
 
-  /** The path of the only capture. */
+  /** Returns the path of the only capture. */
   static TypedPath path(String method, String path) throws SelectorException {
     for (ProbeKind kind : ProbeKind.values()) {
       for (CapturedValue value : of(method, "(it=" + path + ")").values(kind)) {
@@ -57,7 +57,7 @@ final class Typing {
     throw new IllegalArgumentException(path);
   }
 
-  /** As in "FIELD Traveller.name: java.lang.String", by commas. */
+  /** Returns the steps, such as "FIELD Traveller.name: java.lang.String", separated by commas. */
   static String steps(String method, String path) throws SelectorException {
     return path(method, path).steps.stream().map(Typing::text).collect(Collectors.joining(", "));
   }
@@ -68,9 +68,9 @@ final class Typing {
   }
 
   /**
-   * Checks the error for a selector that does not fit.
+   * Checks the error for an invalid selector.
    *
-   * @param marked what the column points at, in the rest; or what the selector begins with
+   * @param marked text in the rest at the error's column, or the start of the selector
    */
   static void assertMistake(String method, String rest, String marked, String problem) {
     SelectorException mistake = assertThrows(SelectorException.class, () -> of(method, rest));

@@ -25,7 +25,7 @@ public class MethodParametersTest {
   /** JVMS 4.1: indices are below the count, which has two bytes. */
   private static final int MOST_ENTRIES = 0xfffe;
 
-  /** "method name flags" of each parameter that ASM finds. */
+  /** Returns "method name flags" of each parameter that ASM finds. */
   private static List<String> parameters(byte[] classFile) {
     List<String> found = new ArrayList<>();
     new ClassReader(classFile)
@@ -46,7 +46,7 @@ public class MethodParametersTest {
     return found;
   }
 
-  /** The bytes of each method after the number of its attributes. */
+  /** Returns the bytes of each method after the number of its attributes. */
   private static List<byte[]> methods(byte[] classFile) {
     List<byte[]> methods = new ArrayList<>();
     MethodTable table = new MethodTable(new ClassReader(classFile));
@@ -86,7 +86,7 @@ public class MethodParametersTest {
   public void nothingElseOfTheClassFileIsChanged() {
     byte[] complete = MethodParameters.of(WITH).addTo(HIDDEN);
     int header = new ClassReader(HIDDEN).header;
-    // The constant pool that the JVM shows has all that is needed.
+    // The constant pool that the JVM returns contains all required entries.
     assertArrayEquals(Arrays.copyOf(HIDDEN, header), Arrays.copyOf(complete, header));
     List<byte[]> before = methods(HIDDEN);
     List<byte[]> after = methods(complete);
@@ -132,7 +132,7 @@ public class MethodParametersTest {
     ClassWriter full = new ClassWriter(0);
     full.visit(Opcodes.V11, 0, "Full", null, "java/lang/Object", null);
     full.visitMethod(Opcodes.ACC_NATIVE, "plain", "(IJ)V", null, null).visitEnd();
-    // Two places are left, and three texts to come.
+    // Two entries are free, and three texts are missing.
     for (int last = 0, i = 0; last < MOST_ENTRIES - 2; i++) {
       last = full.newUTF8("filler " + i);
     }

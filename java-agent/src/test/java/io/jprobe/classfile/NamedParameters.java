@@ -13,8 +13,8 @@ import org.objectweb.asm.Opcodes;
 import org.objectweb.asm.TypeReference;
 
 /**
- * Writes a class whose methods differ in all that lies beside the attribute MethodParameters, in a
- * class file and in HotSpot's memory.
+ * Writes a class whose methods differ in everything that is adjacent to the attribute
+ * MethodParameters in a class file and in HotSpot's memory.
  */
 public final class NamedParameters {
   public static final String NAME = "com.acme.Named";
@@ -26,7 +26,7 @@ public final class NamedParameters {
 
   private NamedParameters() {}
 
-  /** An attribute that nobody knows. */
+  /** An unknown attribute. */
   private static final class Odd extends Attribute {
     Odd() {
       super("com.acme.Odd");
@@ -39,7 +39,7 @@ public final class NamedParameters {
     }
   }
 
-  /** The class file as a compiler writes it. */
+  /** Returns the class file as a compiler writes it. */
   public static byte[] classFile() {
     return new NamedParameters().write();
   }
@@ -49,7 +49,7 @@ public final class NamedParameters {
         Opcodes.V11, Opcodes.ACC_ABSTRACT, "com/acme/Named", null, "java/lang/Object", null);
     writer.visitField(Opcodes.ACC_STATIC, "f", "J", null, null).visitEnd();
     writer.visitField(Opcodes.ACC_STATIC, "g", "I", null, null).visitAttribute(new Odd());
-    // An entry that takes two places.
+    // An entry that occupies two indices.
     writer.newConst(1L);
     end(named("plain", "(IJ)V", null, NOTHING, "count", 0, "time", Opcodes.ACC_FINAL), 4);
     Object[] flags = {null, Opcodes.ACC_SYNTHETIC, null, Opcodes.ACC_MANDATED, null, 0};
@@ -72,7 +72,7 @@ public final class NamedParameters {
     return writer.toByteArray();
   }
 
-  /** As many as a method can have. */
+  /** Maximum number of parameters of a method. */
   private static Object[] many() {
     Object[] parameters = new Object[2 * 254];
     for (int i = 0; i < 254; i++) {
@@ -126,13 +126,16 @@ public final class NamedParameters {
     method.visitEnd();
   }
 
-  /** As a JVM with JDK-8240908 shows the class: the constant pool is whole, the attribute gone. */
+  /**
+   * Returns the class file as a JVM with JDK-8240908 returns it: with the complete constant pool,
+   * without the attribute.
+   */
   public static byte[] hidden(byte[] classFile) {
     ClassReader reader = new ClassReader(classFile);
     return without(reader, new ClassWriter(reader, 0));
   }
 
-  /** As an agent writes the class that has never heard of the attribute. */
+  /** Returns the class file as written by an agent that drops the attribute. */
   public static byte[] without(byte[] classFile) {
     return without(new ClassReader(classFile), new ClassWriter(0));
   }

@@ -8,7 +8,7 @@ import static org.junit.Assert.assertTrue;
 import java.util.List;
 import org.junit.Test;
 
-/** What is captured, and what are types instead. */
+/** Distinguishes captures from types. */
 public class CaptureParserTest {
   private static List<String> captures(String methods) throws SelectorException {
     return Rendering.of(Selector.parse("A#m" + methods).captures());

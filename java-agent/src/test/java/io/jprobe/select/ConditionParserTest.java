@@ -7,7 +7,7 @@ import static org.junit.Assert.assertNull;
 
 import org.junit.Test;
 
-/** Which calls fire. */
+/** Parses conditions and other clauses. */
 public class ConditionParserTest {
   private static String condition(String written) throws SelectorException {
     return Rendering.of(Selector.parse("A#m when " + written).condition());

@@ -12,7 +12,7 @@ import java.util.Set;
 import java.util.TreeSet;
 import org.objectweb.asm.Type;
 
-/** The classes of com.acme in the test sources, as selectors see them. */
+/** The classes of com.acme in the test sources, to match selectors against. */
 final class Program {
   private static final List<String> CLASSES =
       List.of(
@@ -32,7 +32,7 @@ final class Program {
     }
   }
 
-  /** Any class of the test's class path, or of the JDK. */
+  /** Returns a class of the test's class path or of the JDK. */
   static SelectableClass candidate(String name) throws Exception {
     Class<?> type = Class.forName(name, false, Program.class.getClassLoader());
     return new SelectableClass(
@@ -61,7 +61,10 @@ final class Program {
     return names;
   }
 
-  /** What is selected: "Orders.find", of overloaded methods with types, "Orders.place(Order)". */
+  /**
+   * Returns the selected methods: "Orders.find", or with types if overloaded,
+   * "Orders.place(Order)".
+   */
   Set<String> selectedBy(Selectors selectors) {
     Set<String> selected = new TreeSet<>();
     for (SelectableClass candidate : candidates) {
@@ -74,7 +77,7 @@ final class Program {
     return selected;
   }
 
-  /** All methods of the class of that name. */
+  /** Returns all methods of the class of that name. */
   Set<String> methodsOf(String className) {
     Set<String> all = new TreeSet<>();
     for (SelectableClass candidate : candidates) {

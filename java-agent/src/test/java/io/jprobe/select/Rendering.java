@@ -4,7 +4,7 @@ package io.jprobe.select;
 import java.util.List;
 import java.util.stream.Collectors;
 
-/** Syntax trees as text with all parentheses, for comparison. */
+/** Renders syntax trees as text with all parentheses, for comparison. */
 final class Rendering {
   private Rendering() {}
 
@@ -33,7 +33,7 @@ final class Rendering {
     return operand.toString();
   }
 
-  /** As a selector writes them. */
+  /** Renders literals in selector syntax. */
   static List<String> of(List<Capture> captures) {
     return captures.stream()
         .map(

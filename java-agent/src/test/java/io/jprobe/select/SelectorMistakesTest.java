@@ -7,7 +7,7 @@ import static org.junit.Assert.assertTrue;
 
 import org.junit.Test;
 
-/** Mistakes are pointed at, and what was expected is said. Columns count from 1. */
+/** Errors point to the mistake and name what was expected. Columns count from 1. */
 public class SelectorMistakesTest {
   private static void assertMistake(String selector, int column, String problem) {
     SelectorException mistake =
@@ -32,8 +32,8 @@ public class SelectorMistakesTest {
     assertMistake(".acme#x", 1, "a name is missing");
     assertMistake("acme.#x", 5, "a name is missing");
     assertMistake("com.ac,me#x", 7, "',' cannot be in a class's name");
-    assertMistake("a.***#x", 3, "a star more");
-    assertMistake("a.%%*#x", 3, "a star more");
+    assertMistake("a.***#x", 3, "more than two stars");
+    assertMistake("a.%%*#x", 3, "more than two stars");
     assertMistake("A:x", 2, "expected '::', found ':'");
     assertMistake("A.place(int)", 8, "expected '#' and a method, found '('");
     assertMistake("void A#x", 6, "expected '#' and a method, found 'A'");
@@ -100,8 +100,8 @@ public class SelectorMistakesTest {
     assertMistake("A#b(arg0,arg0)", 10, "there is a capture 'arg0' already");
     assertMistake("A#b(x=duration)", 7, "every return and throw event has the duration");
     assertMistake("A#b(duration)", 5, "every return and throw event has the duration");
-    assertMistake("A#b(duration=arg0)", 5, "'duration' has a meaning already");
-    assertMistake("A#b(arg1=arg0)", 5, "'arg1' has a meaning already");
+    assertMistake("A#b(duration=arg0)", 5, "'duration' is reserved");
+    assertMistake("A#b(arg1=arg0)", 5, "'arg1' is reserved");
     assertMistake("A#b(arg0)(arg1)", 10, "expected when, every, at most or the end, found '('");
     assertMistake("A#b(arg0):int", 10, "expected when, every, at most or the end, found ':'");
     assertMistake("!A#b(arg0)", 5, "neither captures nor conditions");
@@ -136,14 +136,14 @@ public class SelectorMistakesTest {
 
   @Test
   public void inValues() {
-    assertMistake("A#b when a > 5sec", 15, "'sec' is no unit; expected ns, us, ms, s or min");
+    assertMistake("A#b when a > 5sec", 15, "unknown unit 'sec'; expected ns, us, ms, s or min");
     assertMistake("A#b when a > 5.", 16, "expected a digit");
     assertMistake("A#b when a > 5_", 16, "expected a digit");
     assertMistake("A#b when a > 0x", 16, "expected a hexadecimal digit");
     assertMistake("A#b when a > 0x5g", 17, "expected a hexadecimal digit, found 'g'");
-    assertMistake("A#b when a > 1.5L", 17, "'L' is no unit");
+    assertMistake("A#b when a > 1.5L", 17, "unknown unit 'L'");
     assertMistake("A#b when duration > 1e3ms", 24, "'ms' cannot follow an exponent");
-    assertMistake("A#b when duration > -1ms", 21, "no duration is negative");
+    assertMistake("A#b when duration > -1ms", 21, "a duration cannot be negative");
     assertMistake("A#b when a > 9223372036854775808", 14, "the number is too large");
     assertMistake("A#b when duration > 999999999999min", 21, "the number is too large");
     assertMistake("A#b when a == 'x", 15, "this string is not closed");

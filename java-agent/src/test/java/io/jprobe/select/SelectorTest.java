@@ -11,9 +11,9 @@ import java.util.List;
 import java.util.Set;
 import org.junit.Test;
 
-/** Which classes and methods a selector means. */
+/** Matches classes and methods. */
 public class SelectorTest {
-  /** The class by its name alone, and the method by itself. */
+  /** Matches the class by its name, and the method. */
   private static boolean matches(String selector, String className, String method)
       throws Exception {
     String methods = selector.substring(selector.indexOf('#'));

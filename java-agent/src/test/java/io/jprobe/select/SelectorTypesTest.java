@@ -9,7 +9,7 @@ import java.util.List;
 import java.util.Set;
 import org.junit.Test;
 
-/** Which overloads a selector means. */
+/** Matches overloads by types. */
 public class SelectorTypesTest {
   private static boolean typesMatch(String types, String descriptor) throws Exception {
     return Selector.parse("com.acme.Orders#m" + types)

@@ -30,7 +30,7 @@ public class SelectorsPageTest {
     program = new Program();
   }
 
-  /** The rows of the table with that heading, by cells. */
+  /** Returns the rows of the table with that heading, by cells. */
   private List<String[]> table(String heading) {
     List<String[]> rows = new ArrayList<>();
     int start = page.indexOf(heading + "\n|---");

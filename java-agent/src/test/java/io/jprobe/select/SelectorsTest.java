@@ -11,7 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.junit.Test;
 
-/** Several selectors in one text, and in a file. */
+/** Parses several selectors in one text and in a file. */
 public class SelectorsTest {
   private static List<String> matching(Selectors selectors, String className, String method)
       throws Exception {

@@ -11,7 +11,7 @@ import io.jprobe.stub.NativeProvider;
 import java.lang.management.ManagementFactory;
 import org.junit.Test;
 
-/** The common ways to fire allocate nothing, whether or not somebody listens. */
+/** The common forms of fire allocate nothing, with and without a tracer. */
 public class ProbeCostTest {
   private static final int FIRES = 1_000_000;
 
@@ -26,7 +26,7 @@ public class ProbeCostTest {
       NativeProvider.semaphore(probe.handle()).put(0, (byte) raised);
       allocated(fire);
       long bytes = allocated(fire);
-      // Less than one object in a thousand fires: not of their making.
+      // Less than one object per thousand firings is caused by other code.
       assertTrue(probe + ": " + bytes + " bytes, raised " + raised, bytes < 16 * FIRES / 1_000);
     }
   }

@@ -25,7 +25,7 @@ public class ProviderTest {
   private static final int FIRING_THREADS = 8;
   private static final int CLOSES = 3_001;
 
-  /** The stub libraries with a probe of that name that this process has mapped. */
+  /** Returns the mapped stub libraries of this process with a probe of that name. */
   private static List<String> mapped(String provider) throws Exception {
     List<String> files = new ArrayList<>();
     for (String line : Files.readAllLines(Path.of("/proc/self/maps"))) {
@@ -40,7 +40,7 @@ public class ProviderTest {
     return files;
   }
 
-  /** Does what the kernel does when a tracer attaches. */
+  /** Increments the semaphore as the kernel does when a tracer attaches. */
   private static void raise(Probe probe) {
     NativeProvider.semaphore(probe.handle()).put(0, (byte) 1);
   }

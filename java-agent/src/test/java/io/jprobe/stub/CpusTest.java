@@ -13,7 +13,7 @@ import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
 
-/** Quotas as they are found in files that the test has made, in both versions of cgroups. */
+/** Reads quotas of both cgroup versions from files that the test creates. */
 public class CpusTest {
   private static final long CORE = 1_000_000_000L;
   private static final String V1 = "7:cpuset:/elsewhere\n4:cpuacct,cpu:%s\n0::/\n";
@@ -46,7 +46,7 @@ public class CpusTest {
     return Files.writeString(file, text);
   }
 
-  /** Mounts are looked at again at once where the process's cgroups have changed. */
+  /** Mounts are read again immediately if the process's cgroups have changed. */
   private int processes;
 
   private void process(String cgroups, String mounts) throws Exception {
@@ -148,7 +148,7 @@ public class CpusTest {
 
   @Test
   public void whatANamespaceHidesIsFoundByTheProcessInIt() throws Exception {
-    // As after unshare -C: what is mounted begins two levels above the namespace's root.
+    // As after unshare -C: the mount begins two levels above the namespace's root.
     process(String.format(V1, "/sub"), String.format(MOUNT_V1, "/../..", "/cg"));
     v1("/cg", -1, 100_000);
     v1("/cg/pod", 40_000, 100_000);
@@ -167,7 +167,7 @@ public class CpusTest {
     process(String.format(V1, "/../beside"), String.format(MOUNT_V1, "/..", "/cg"));
     v1("/cg/beside", 30_000, 100_000);
     assertCores(0.3);
-    // Above what is mounted nothing can be seen, and no path leads out of the mount.
+    // Nothing above the mount is visible, and no path leaves the mount.
     process(String.format(V1, "/../beside"), String.format(MOUNT_V1, "/", "/cg/beside"));
     v1("/cg/beside", 10_000, 100_000);
     assertNoQuota();
@@ -253,7 +253,7 @@ public class CpusTest {
     long used = real.used();
     assertTrue(used + " ns", used > 0);
     while (real.used() < used + CORE / 100) {
-      // It is this loop's own time, among others'.
+      // Includes the CPU time of this loop.
     }
   }
 }

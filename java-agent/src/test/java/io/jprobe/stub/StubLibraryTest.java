@@ -93,7 +93,7 @@ public class StubLibraryTest {
     StubException problem =
         assertThrows(StubException.class, () -> StubDirectory.create("/no/such/parent"));
     assertEquals(
-        "cannot make a stub directory in /no/such/parent: No such file or directory",
+        "cannot create a stub directory in /no/such/parent: No such file or directory",
         problem.getMessage());
   }
 

@@ -21,7 +21,7 @@ import org.objectweb.asm.Label;
 import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 
-/** Woven classes run here, in the JVM whose verifier judges them, and call real stubs. */
+/** Runs woven classes in this JVM, with its verifier and real stubs. */
 public class ClassWeaverTest {
   private static final List<String> SHAPES =
       List.of("Shapes", "Shapes$Child", "Shapes$Greeting", "Shapes$1");
@@ -79,7 +79,7 @@ public class ClassWeaverTest {
     }
   }
 
-  /** For every method of Shapes: paths from all roots, and conditions of all kinds. */
+  /** Selectors for every method of Shapes: paths from all roots and conditions of all kinds. */
   private static final String RICH =
       "**Shapes#new(int)(arg0,this.base,this.said.size()) when arg0 > -100 or exception !="
           + " null;**Child#new(arg0.length(),this.base,exception.message) when arg0 !="
@@ -154,7 +154,7 @@ public class ClassWeaverTest {
         weaver.weave(traced, traced.all(), bytes).classFile);
   }
 
-  /** A class with one static method "run()V", and what the body writes into it. */
+  /** Returns a class with one static method "run()V" whose code the body writes. */
   private static byte[] classWith(int version, java.util.function.Consumer<MethodVisitor> body) {
     ClassWriter writer = new ClassWriter(ClassWriter.COMPUTE_MAXS);
     writer.visit(version, Opcodes.ACC_PUBLIC, "Made", null, "java/lang/Object", null);
@@ -196,7 +196,7 @@ public class ClassWeaverTest {
             });
     ClassWeaver.Result result = weave("Made", bytes, EnumSet.allOf(ProbeKind.class));
     assertEquals(
-        "[its bytecode cannot be followed: the probes would take more than 65535 slots of its"
+        "[its bytecode cannot be analyzed: the probes would take more than 65535 slots of its"
             + " frame]",
         result.failures.values().toString());
     Woven woven = new Woven();
@@ -217,12 +217,13 @@ public class ClassWeaverTest {
       code.visitMaxs(0, 0);
       code.visitEnd();
     }
-    // What weaving needs for all, and a gate's address, of two entries, for each of some methods.
+    // Entries that weaving always needs, and a gate's address (two entries) for each of several
+    // methods.
     for (int i = 0; writer.newConst(i) < 65_535 - 40; i++) {}
     byte[] bytes = writer.toByteArray();
     ClassWeaver.Result result = weave("Made", bytes, EnumSet.of(ProbeKind.RETURN));
     assertEquals(
-        "the constants of its class leave no room",
+        "the constant pool of its class is full",
         result.failures.values().stream().distinct().collect(Collectors.joining()));
     assertTrue(result.failures.size() + " failed", result.failures.size() < methods);
     Woven woven = new Woven();

@@ -17,9 +17,11 @@ import java.util.stream.Collectors;
 import org.junit.BeforeClass;
 import org.junit.Test;
 
-/** Captured paths that lead through calls of traced methods, whose paths do so in turn. */
+/** Captured paths that call traced methods, whose paths call traced methods in turn. */
 public class EvaluationTest {
-  /** What is woven: with the selectors used here each of the three methods calls the other two. */
+  /**
+   * The woven class. With the selectors of this test each of the three methods calls the other two.
+   */
   public static class Person implements Callable<Integer> {
     static int named;
     static int aged;
@@ -45,7 +47,7 @@ public class EvaluationTest {
       return text;
     }
 
-    /** Calls both, and says how often all three have been called. */
+    /** Calls both, and returns the numbers of calls of all three. */
     @Override
     public Integer call() {
       name();
@@ -88,7 +90,7 @@ public class EvaluationTest {
   public void whatAPathCallsIsCalledOnceAndFiresNothing() throws Exception {
     weave("**Person#name(me=this.toString());**Person#age(me=this.toString())");
     for (int round = 1; round <= 1_000; round++) {
-      // The program's own call of each, and two of toString, which calls both.
+      // The program's own call of each, and two calls of toString, which calls both.
       assertEquals((10_000 * 2 + 100 * 3 + 3) * round, person.call());
       assertEquals(List.of(2L * round, 2L * round, 0L), suppressed("name()Ljava/lang/String;"));
       assertEquals(List.of(2L * round, 2L * round, 0L), suppressed("age()I"));
@@ -102,7 +104,7 @@ public class EvaluationTest {
             + " == null");
     assertEquals(10_000 * 2 + 100 * 3 + 3, person.call());
     assertEquals(List.of(2L, 2L, 0L), suppressed("name()Ljava/lang/String;"));
-    // A condition on what is returned is decided at the end, and has no entry probe.
+    // A condition on the returned value is evaluated at the end and rules out an entry probe.
     assertEquals(List.of(0L, 3L, 0L), suppressed("age()I"));
   }
 

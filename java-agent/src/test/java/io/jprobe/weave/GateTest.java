@@ -15,9 +15,9 @@ import java.util.Map;
 import org.junit.BeforeClass;
 import org.junit.Test;
 
-/** Woven methods ask their gate; what it holds back is counted, and it can change in between. */
+/** Woven methods check their gate, which counts suppressed calls and can change between calls. */
 public class GateTest {
-  /** What is woven. */
+  /** The woven class. */
   public static class Counted {
     public static int call(int number, String text) {
       if (number < 0) {
@@ -32,7 +32,7 @@ public class GateTest {
     Woven.bindFire();
   }
 
-  /** A woven class, whose calls can be made and whose gate can be looked at. */
+  /** A woven class, with access to its methods and its gate. */
   private static final class Target {
     private final TracedClass traced;
     private final TracedMethod method;

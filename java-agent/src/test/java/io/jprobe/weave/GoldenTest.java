@@ -27,9 +27,8 @@ import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 
 /**
- * The woven bytecode of a dozen shapes, to be read: src/test/resources/golden. Weaving that is
- * meant to come out differently is written anew by {@code gradle test -PupdateGolden}, and read
- * again.
+ * Compares the woven bytecode of a dozen shapes with src/test/resources/golden. After an intended
+ * change, rewrite the files with {@code gradle test -PupdateGolden} and review them.
  */
 @RunWith(Parameterized.class)
 public class GoldenTest {
@@ -112,7 +111,7 @@ public class GoldenTest {
     assertTrue(sizeOf(woven, method) <= 35);
   }
 
-  /** Addresses are other ones in each run. */
+  /** Replaces addresses, which differ in each run. */
   private static String withNames(String code, TracedClass traced, TracedMethod method) {
     Map<Long, String> names = new LinkedHashMap<>();
     for (ProbeKind kind : method.kinds()) {
@@ -126,7 +125,7 @@ public class GoldenTest {
     return named;
   }
 
-  /** In bytes. */
+  /** Returns the size of a method's code in bytes. */
   private static int sizeOf(byte[] classFile, TracedMethod wanted) {
     Label end = new Label();
     ClassReader reader = new ClassReader(classFile);

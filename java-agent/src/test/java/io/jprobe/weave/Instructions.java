@@ -11,11 +11,11 @@ import org.objectweb.asm.Opcodes;
 import org.objectweb.asm.util.Textifier;
 import org.objectweb.asm.util.TraceMethodVisitor;
 
-/** Bytecode to be read and compared. */
+/** Bytecode as text, for review and comparison. */
 final class Instructions {
   private Instructions() {}
 
-  /** A method's instructions as text. */
+  /** Returns a method's instructions as text. */
   static String of(byte[] classFile, TracedMethod wanted) {
     Textifier text = new Textifier();
     new ClassReader(classFile)

@@ -10,17 +10,17 @@ import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 
 /**
- * Classes whose methods treat their variables as the verifier allows, and as Java's compiler never
- * does: shrinkers and the compilers of Kotlin, Scala and Groovy do some of it. Each class has a
- * field "id"; what is odd is its constructor "(I)V", which sets the field to its argument, or its
- * method "run(IJLjava/lang/Object;)I".
+ * Classes whose methods use their variables in ways that the verifier allows and javac never
+ * generates, but shrinkers and the compilers of Kotlin, Scala and Groovy do. Each class has a field
+ * "id". The unusual code is in its constructor "(I)V", which sets the field to its argument, or in
+ * its method "run(IJLjava/lang/Object;)I".
  */
 final class OddFrames {
   private static final Object UNINITIALIZED = Opcodes.UNINITIALIZED_THIS;
   private static final Object INT = Opcodes.INTEGER;
   private static final Object[] NOTHING = {};
 
-  /** What a constructor's argument is, where it throws before it calls super(). */
+  /** Argument for which a constructor throws before it calls super(). */
   static final int EARLY = 100;
 
   private final String odd;
@@ -33,7 +33,7 @@ final class OddFrames {
     this.hasFrames = hasFrames;
   }
 
-  /** The odd constructors by what is odd about them. */
+  /** Returns the unusual constructors, by a description. */
   static Map<String, Consumer<OddFrames>> constructors() {
     Map<String, Consumer<OddFrames>> all = new LinkedHashMap<>();
     all.put("this is dropped at the return", OddFrames::dropped);
@@ -53,7 +53,7 @@ final class OddFrames {
     return all;
   }
 
-  /** The odd methods by what is odd about them. */
+  /** Returns the unusual methods, by a description. */
   static Map<String, Consumer<OddFrames>> methods() {
     Map<String, Consumer<OddFrames>> all = new LinkedHashMap<>();
     all.put("all variables are dropped", OddFrames::runDropped);
@@ -62,12 +62,12 @@ final class OddFrames {
     return all;
   }
 
-  /** A class with such a constructor and an ordinary method. */
+  /** Returns a class with such a constructor and an ordinary method. */
   static byte[] withConstructor(String className, int version, Consumer<OddFrames> body) {
     return write(className, version, body, OddFrames::runPlainly);
   }
 
-  /** A class with such a method and an ordinary constructor. */
+  /** Returns a class with such a method and an ordinary constructor. */
   static byte[] withMethod(String className, int version, Consumer<OddFrames> body) {
     return write(className, version, OddFrames::plain, body);
   }
@@ -103,7 +103,7 @@ final class OddFrames {
     code.visitEnd();
   }
 
-  // ---- what bodies are made of ----
+  // ---- parts of bodies ----
 
   private void frame(Object[] locals, Object... stack) {
     if (hasFrames) {
@@ -142,7 +142,7 @@ final class OddFrames {
     code.visitInsn(Opcodes.ATHROW);
   }
 
-  /** Throws for a negative argument; else goes on with such a frame. */
+  /** Throws for a negative argument; otherwise continues with such a frame. */
   private void throwIfNegative(Object... frame) {
     Label positive = new Label();
     code.visitVarInsn(Opcodes.ILOAD, 1);
@@ -152,7 +152,7 @@ final class OddFrames {
     frame(frame);
   }
 
-  /** Throws for {@link #EARLY}; else goes on with such a frame. */
+  /** Throws for {@link #EARLY}; otherwise continues with such a frame. */
   private void throwIfEarly(Object... frame) {
     Label otherwise = new Label();
     code.visitVarInsn(Opcodes.ILOAD, 1);
@@ -176,7 +176,7 @@ final class OddFrames {
     returnVoid();
   }
 
-  /** Of "()V": an object whose id is 99. */
+  /** The constructor "()V", which sets id to 99. */
   private void other() {
     initializeFirst();
     load(0);

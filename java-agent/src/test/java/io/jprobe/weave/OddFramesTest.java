@@ -20,16 +20,16 @@ import org.junit.Test;
 import org.objectweb.asm.Opcodes;
 
 /**
- * {@link OddFrames}, woven in every way: the verifier takes them, they do what they did, and each
- * probe fires for the calls that it should, with the values that decide on it.
+ * {@link OddFrames} with every choice of probes: the verifier accepts the classes, their behavior
+ * is unchanged, and each probe fires for the right calls with the right values.
  */
 public class OddFramesTest {
-  /** With frames, and from before there were any. */
+  /** Class file versions with and without frames. */
   private static final int[] VERSIONS = {Opcodes.V11, Opcodes.V1_4};
 
   private static final int[] ARGUMENTS = {1, 2, 3, 2, -1, 0, OddFrames.EARLY, -2};
 
-  /** The id of an object whose method is called. */
+  /** ID of the object whose method is called. */
   private static final int ID = 7;
 
   private static final List<EnumSet<ProbeKind>> KINDS =
@@ -49,7 +49,7 @@ public class OddFramesTest {
           " when thread != null && arg0 > -1000",
           "(s=this.toString().length()) when thread != null");
 
-  /** One class, and what becomes of calls of its odd method. */
+  /** One class and the outcomes of calls of its unusual method. */
   private static final class Odd {
     final String className;
     final String what;
@@ -65,7 +65,7 @@ public class OddFramesTest {
       this.results = call(classFile);
     }
 
-    /** Calls it with each argument. */
+    /** Calls the method with each argument. */
     List<String> call(byte[] bytes) throws Exception {
       Woven loader = new Woven();
       loader.add(className, bytes);
@@ -100,7 +100,7 @@ public class OddFramesTest {
     }
   }
 
-  /** How often a probe should have fired. */
+  /** Returns the expected number of firings of a probe. */
   private interface Expected {
     long hits(Odd odd, ProbeKind kind);
   }
@@ -125,7 +125,7 @@ public class OddFramesTest {
     }
   }
 
-  /** Weaves all of them, for each choice of probes, and calls them. */
+  /** Weaves all classes for each choice of probes and calls them. */
   private static void assertHits(String wish, Expected expected) throws Exception {
     Map<String, byte[]> files = new LinkedHashMap<>();
     List<String> selectors = new ArrayList<>();
@@ -169,7 +169,7 @@ public class OddFramesTest {
     }
   }
 
-  /** A constructor's is there once it has returned. */
+  /** A constructor's value exists after it has returned. */
   @Test
   public void theReceiverIsTheObjectThatWasCalled() throws Exception {
     assertHits(

@@ -4,7 +4,7 @@ package io.jprobe.weave;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Methods of every shape that weaving has to get right; {@link #run} says what they did. */
+/** Methods of every shape that weaving must handle; {@link #run} reports their behavior. */
 public class Shapes {
   private final List<String> said = new ArrayList<>();
   final int base;
@@ -128,7 +128,7 @@ public class Shapes {
     }
   }
 
-  /** The argument's slot is used again, for another type. */
+  /** Reuses the argument's slot for another type. */
   static String reuses(Object value) {
     String result = value.toString();
     value = null;
@@ -168,7 +168,7 @@ public class Shapes {
     }
   }
 
-  /** Calls everything. The same before and after weaving, or weaving has changed the program. */
+  /** Calls everything. The result must be the same before and after weaving. */
   public static String run() {
     Shapes shapes = new Shapes();
     List<Object> results = new ArrayList<>();

@@ -6,7 +6,7 @@ import io.jprobe.stub.FireBinding;
 import java.util.HashMap;
 import java.util.Map;
 
-/** Defines woven classes from bytes, and everything else as the tests' loader does. */
+/** Defines woven classes from bytes and delegates all others to the tests' loader. */
 final class Woven extends ClassLoader {
   private static boolean isBound;
 
@@ -16,7 +16,7 @@ final class Woven extends ClassLoader {
     super(Woven.class.getClassLoader());
   }
 
-  /** What woven classes call, once in the tests' JVM. */
+  /** Installs and binds Fire once in the tests' JVM. */
   static synchronized void bindFire() throws Exception {
     if (!isBound) {
       PublishedClass.loadNative();

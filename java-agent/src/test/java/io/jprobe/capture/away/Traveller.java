@@ -3,7 +3,7 @@ package io.jprobe.capture.away;
 
 import java.util.ArrayList;
 
-/** Of another package than the classes that are traced, and the superclass of one of them. */
+/** Belongs to a different package than the traced classes, and is the superclass of one. */
 @SuppressWarnings("unused")
 public class Traveller {
   public String name;
@@ -12,7 +12,7 @@ public class Traveller {
   private String passport;
   private Traveller companion;
 
-  /** Hidden behind a class that everybody can name. */
+  /** Accessible only through a public subclass. */
   static class Ticket {
     public int seat;
 
