@@ -4,10 +4,10 @@ package io.jprobe.capture;
 import io.jprobe.capture.TypedPath.Root;
 import io.jprobe.classfile.ClassFile;
 import io.jprobe.classfile.MethodFacts;
+import io.jprobe.layout.WordsLayout;
 import io.jprobe.select.Capture;
 import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
-import io.jprobe.stub.ProbeDefinition;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.EnumSet;
@@ -23,7 +23,7 @@ import org.objectweb.asm.Type;
  */
 public final class Captures {
   /** A stub passes one word more than a note can describe: the last, which is the thread's id. */
-  private static final int MAX_WORDS = ProbeDefinition.MAX_ARGUMENTS + 1;
+  private static final int MAX_WORDS = WordsLayout.MAX;
 
   private final Map<ProbeKind, List<CapturedValue>> values = new EnumMap<>(ProbeKind.class);
 

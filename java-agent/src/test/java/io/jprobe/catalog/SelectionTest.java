@@ -126,7 +126,8 @@ public class SelectionTest {
     assertEquals(1, select("**Shop#place when duration > 1ms").added);
     assertSame(place, method("place"));
     assertEquals(stub, place.gateWord(Gate.probe(ProbeKind.RETURN)));
-    assertEquals("the gate is the selector's again", 1_000_001, place.gateWord(0));
+    assertEquals(
+        "the gate is the selector's again", 1_000_001, place.gateWord(Gate.LEAST_DURATION));
   }
 
   @Test
