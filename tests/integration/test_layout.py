@@ -13,8 +13,10 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +165,8 @@ def compile_java(folder: Path) -> Path:
     ]
     options = ["-proc:none", "-nowarn", "-XDstringConcat=inline", "-parameters", "-d", classes]
     exports = ["--add-exports", "java.base/jdk.internal.misc=ALL-UNNAMED"]
-    command = [COMPILER.javac, *options, *exports, "-source", "11", "-target", "11", "-cp", libraries]
+    # The compiler runs too briefly for C2 to pay.
+    command = [COMPILER.javac, "-J-XX:TieredStopAtLevel=1", *options, *exports, "-cp", libraries]
     subprocess.run([*command, *sources], check=True)
     return classes
 
@@ -185,25 +188,79 @@ def repack(folder: Path, classes: Path, library: Path) -> Path:
     return result
 
 
+SELECTORS = (
+    "Moved#place;Moved#often every 4;Moved#limited at most 7/s;Moved#quick when duration > 60s;"
+    "Moved#shelve(size=arg0.inner.size, weight=arg0.weight())"
+)
+
+
 def test_fields_that_move_in_the_description_move_everywhere(copy: Copy) -> None:
     require_bpf()
-    selectors = "Moved#place;Moved#often every 4"
     program = copy.folder / "program"
     subprocess.run([COMPILER.javac, "-d", program, ROOT / "tests/targets/Moved.java"], check=True)
-    java = [COMPILER.java, f"-javaagent:{copy.jar}=probes={selectors}", "-cp", program, "Moved"]
+    java = [COMPILER.java, f"-javaagent:{copy.jar}=probes={SELECTORS}", "-cp", program, "Moved"]
     with Process(java) as target:
         target.wait_for_line("ready")
-        wait_until(lambda: len(copy.probes_of(target.pid)) == 6, "the probes are published")
-        collector = copy.jcollect("attach", target.pid, "-o", "json")
-        with collector:
-            collector.wait_for_line("serving unix:")
+        wait_until(lambda: len(copy.probes_of(target.pid)) == 14, "the probes are published")
+        with copy.jcollect("attach", target.pid, "-o", "json") as collector:
+            collector.wait_for_line(".*armed 14 probes of 5 methods")
             target.send("run")
             target.wait_for_line("done")
-            wait_until(lambda: len(collector.out) >= 2 * (CALLS + CALLS // 4), "all events are printed")
             probes = copy.probes_of(target.pid)
-            status = copy.run("status", target.pid)
+            status = json.loads(copy.run("status", target.pid, "--json"))
             collector.signal(signal.SIGINT)
             assert collector.wait() == 0
-    events = [json.loads(line) for line in collector.out]
-    print(events[:4], probes, status, collector.err)
-    raise AssertionError
+    events = [json.loads(line) for line in collector.out if line.startswith("{")]
+    assert_values(events)
+    assert_counts(events, probes)
+    assert status["overhead"]["max_percent"] == 50
+    assert status["overhead"]["total_ns"] > 0
+    hits = (2 * 5 - 1) * CALLS  # The entry probe of quick has nothing to decide on.
+    delivered = len(events)
+    expected = f"{hits:,} hits = {delivered:,} delivered + {hits - delivered:,} filtered + 0 lost"
+    assert expected in "\n".join(collector.err)
+
+
+def assert_values(events: list[dict[str, Any]]) -> None:
+    """Words of every kind, in registers and on the stack; strings; times in order; what is absent and why."""
+    numbers = range(CALLS)
+    assert all(one["time"] <= other["time"] for one, other in pairwise(events))
+    assert len({(event["tid"], event["thread"]) for event in events}) == 1
+    by_probe: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for event in events:
+        by_probe[event["probe"]].append(event)
+        assert 0 < event.get("duration_ns", 1) < 60e9
+    assert [event["args"] for event in by_probe["Moved:place__entry"]] == [
+        [i, None if i % 3 == 0 else f"text {i}", i + 1, -i, 7, i / 4] for i in numbers
+    ]
+    assert [event["value"] for event in by_probe["Moved:place__return"]] == [
+        2 * i for i in numbers if i % 10 != 9
+    ]
+    thrown = [event["exception"] for event in by_probe["Moved:place__throw"]]
+    assert thrown == ["java.lang.IllegalStateException"] * (CALLS // 10)
+    assert [event["args"] for event in by_probe["Moved:often__entry"]] == [[i] for i in numbers[::4]]
+    assert [event["captures"] for event in by_probe["Moved:shelve__entry"]] == [
+        {
+            "size": {"absent": "null"} if i % 2 == 0 else i,
+            "weight": {"absent": "exception"} if i % 3 == 0 else 2 * i,
+        }
+        for i in numbers
+    ]
+
+
+def assert_counts(events: list[dict[str, Any]], probes: dict[str, dict[str, Any]]) -> None:
+    """What the gate decided, what it counted, and its settings; semaphores and states."""
+    delivered = Counter(event["probe"].removeprefix("Moved:") for event in events)
+    calls = {name: 0 if name.endswith("throw") else CALLS for name in probes}
+    calls["place__throw"] = CALLS // 10
+    calls["place__return"] = CALLS - CALLS // 10
+    for name, probe in probes.items():
+        assert delivered[name] + probe["filtered"] == calls[name], name
+        assert (probe["throttled"], probe["semaphore_count"], probe["state"]) == (0, 1, "armed"), name
+        settings = (probe["least_duration_ns"], probe["every"], probe["per_second"])
+        assert settings == {
+            "often": (0, 4, 0), "limited": (0, 1, 7), "quick": (60_000_000_001, 1, 0),
+        }.get(probe["method"], (0, 1, 0)), name  # fmt: skip
+    assert delivered["often__return"] == CALLS // 4
+    assert 7 <= delivered["limited__entry"] < CALLS
+    assert delivered["quick__return"] == 0

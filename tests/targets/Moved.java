@@ -16,8 +16,27 @@ public class Moved {
 
   static void often(int number) {}
 
+  static void limited() {}
+
+  static void quick() {}
+
+  /** What a captured path leads through. */
+  static final class Box {
+    Box inner;
+    int size;
+
+    int weight() {
+      if (size % 3 == 0) {
+        throw new IllegalStateException();
+      }
+      return 2 * size;
+    }
+  }
+
+  static void shelve(Box box) {}
+
   public static void main(String[] arguments) throws Exception {
-    often(0);
+    shelve(new Box());
     System.out.println("ready");
     BufferedReader commands = new BufferedReader(new InputStreamReader(System.in));
     while ("run".equals(commands.readLine())) {
@@ -28,6 +47,12 @@ public class Moved {
           // Passed by its throw probe.
         }
         often(i);
+        limited();
+        quick();
+        Box box = new Box();
+        box.size = i;
+        box.inner = i % 2 == 0 ? null : box;
+        shelve(box);
       }
       System.out.println("done");
     }

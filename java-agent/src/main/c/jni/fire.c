@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A woven method passes the address of a probe in its gate (the end of manifest.proto). The probe's
+ * A woven method passes the address of a probe in its gate (layout/gate.toml). The probe's
  * stub is called with the captured values in the registers and stack slots that its note describes.
  * Nothing here allocates, locks, throws or calls back into Java.
  *

@@ -7,8 +7,8 @@ import io.jprobe.layout.GateProbeLayout;
 import io.jprobe.layout.GateWindowLayout;
 
 /**
- * The words of a gate (manifest.proto). java.jprobe.Fire uses them to decide whether a probe fires,
- * and to count calls. The first three may be changed at any time, woven or not.
+ * Offsets of the words of a gate (layout/gate.toml). java.jprobe.Fire uses the words to decide
+ * whether a probe fires, and to count calls.
  */
 public final class Gate {
   /** Minimum duration in ns of calls whose return and throw probes fire. */
@@ -35,9 +35,14 @@ public final class Gate {
     return SETTINGS.clone();
   }
 
-  /** Returns the first word of a probe: the address of its stub. */
+  /** Returns the offset of a probe. */
   public static int probe(ProbeKind kind) {
     return GateLayout.PROBES + GateProbeLayout.SIZE * (kind.number - ProbeKind.ENTRY.number);
+  }
+
+  /** Returns the word that holds the address of the probe's stub. */
+  public static int stub(ProbeKind kind) {
+    return probe(kind) + GateProbeLayout.STUB;
   }
 
   /** Returns the word that counts the firings of the probe. */

@@ -58,7 +58,7 @@ public final class TracedMethod {
     this.generation = generation;
     this.index = index;
     this.firstSlot = firstSlot;
-    kinds.forEach(kind -> setGateWord(Gate.probe(kind), generation.stub(slot(kind))));
+    kinds.forEach(kind -> setGateWord(Gate.stub(kind), generation.stub(slot(kind))));
     resetGate();
   }
 

@@ -97,7 +97,7 @@ abstract class Injection {
 
   /** The same, from the gate's beginning. */
   static int offset(ProbeKind kind) {
-    return Long.BYTES * Gate.probe(kind);
+    return Gate.probe(kind);
   }
 
   static void callFire(MethodVisitor code, String name, String descriptor) {
