@@ -26,7 +26,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/integration")]
 
-from collector_fixtures import JCOLLECT, LAYOUT_HEADERS, TARGET_SOURCE, Bench, Target  # noqa: E402
+from collector_fixtures import JCOLLECT, TARGET_SOURCE, Bench, Target  # noqa: E402
 
 from conditions import wait_until  # noqa: E402
 from jcollect.probes.probe import Probe  # noqa: E402
@@ -35,6 +35,7 @@ from jcollect.sources.bpf.bpf_programs import BpfPrograms  # noqa: E402
 from jcollect.sources.bpf.cache import default_directory  # noqa: E402
 from jcollect.sources.bpf.compilation import bpf_directory, flags  # noqa: E402
 from jcollect.sources.bpf.links import Linker  # noqa: E402
+from layout_headers import INCLUDE_LAYOUTS  # noqa: E402
 from stub_image import LONG, RETURN, Method, StubImage  # noqa: E402
 
 PROBES = 10_000
@@ -61,7 +62,7 @@ def target_with(probes: int) -> Iterator[Target]:
     """Starts the target program of the collector's tests with a stub library of `probes` probes."""
     with tempfile.TemporaryDirectory() as folder:
         binary = Path(folder) / "target"
-        subprocess.run(["gcc", "-O1", "-pthread", LAYOUT_HEADERS, "-o", binary, TARGET_SOURCE], check=True)
+        subprocess.run(["gcc", "-O1", "-pthread", INCLUDE_LAYOUTS, "-o", binary, TARGET_SOURCE], check=True)
         bench = Bench(Path(folder), binary)
         methods = [
             Method(f"com.acme.C{i // 20}", f"m{i}", (), LONG, "()J", kinds=(RETURN,)) for i in range(probes)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from java_target import COMPILER, JAR, NATIVE_ACCESS_WARNINGS_SINCE, ROOT, Jdk, Process
+from layout_headers import INCLUDE_LAYOUTS
 
 SOURCES = ROOT / "java-agent/src/main/c"
 # Sources that write, map and remove stub libraries; NATIVE_PARTS adds the agent's texts.
@@ -55,7 +56,7 @@ def sanitized(folder: Path) -> Checked:
         [
             *("gcc", "-std=gnu11", "-g", "-O1", "-fno-omit-frame-pointer", "-fPIC", "-shared", "-pthread"),
             *("-fsanitize=address,undefined", "-fvisibility=hidden", "-o", library),
-            *(f"-I{home}/include", f"-I{home}/include/linux"),
+            *(f"-I{home}/include", f"-I{home}/include/linux", INCLUDE_LAYOUTS),
             *sorted(
                 source for folder in ("stub", "agent", "jni") for source in (SOURCES / folder).glob("*.c")
             ),

@@ -15,6 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from layout_headers import INCLUDE_LAYOUTS
+
 FOLDER = Path(__file__).parent
 MAIN = FOLDER.parents[1] / "java-agent/src/main/c"
 # Folders of the library's sources and headers.
@@ -35,6 +38,7 @@ def build(folder: Path) -> Path:
             *("gcc", "-std=gnu11", "-g", "-O1", "-fno-omit-frame-pointer", "-pthread", "-Wall", "-Wextra"),
             *("-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
             *(f"-I{part}" for part in PARTS),
+            INCLUDE_LAYOUTS,
             *("-o", program, *sorted(FOLDER.glob("*.c"))),
             *(source for part in PARTS for source in sorted(part.glob("*.c"))),
             *(f"-Wl,--wrap={call}" for call in FAULTY),

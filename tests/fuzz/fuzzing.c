@@ -69,7 +69,7 @@ void write_library(const char *directory)
 			       1000 + (unsigned)random_below(99), &contents, &library, &error)) {
 		require(library.stubs && library.semaphores && library.states && library.gates,
 			"a library has all its parts");
-		memset(library.gates, 1, STUB_GATE_SIZE * library.gate_count);
+		memset(library.gates, 1, GATE_SIZE * library.gate_count);
 		if (random_below(2))
 			stub_library_retire(&library);
 		stub_library_unload(&library);

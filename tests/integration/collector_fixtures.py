@@ -23,12 +23,12 @@ from jcollect.layout.gate import (
     GATE_RETURN,
     GATE_THROW,
 )
+from layout_headers import INCLUDE_LAYOUTS
 from stub_image import StubImage
 
 JCOLLECT = str(Path(sys.executable).parent / "jcollect")
 TARGET_SOURCE = Path(__file__).parent / "collector_target" / "target.c"
 DEADLINE = 20.0
-LAYOUT_HEADERS = f"-I{Path(__file__).parents[2]}/build/layout/c"
 
 # Offsets in a gate of the counts of filtered calls.
 ENTRY_HELD, RETURN_HELD, THROW_HELD = (
@@ -263,7 +263,7 @@ def target_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "-Wextra",
             "-Werror",
             "-pthread",
-            LAYOUT_HEADERS,
+            INCLUDE_LAYOUTS,
             "-o",
             binary,
             TARGET_SOURCE,

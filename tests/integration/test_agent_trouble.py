@@ -30,6 +30,7 @@ from java_target import (
     run,
     wait_for_probes,
 )
+from layout_headers import INCLUDE_LAYOUTS
 from native_checks import NATIVE_PARTS
 
 
@@ -228,6 +229,7 @@ def test_the_c_side_is_clean_under_the_sanitizers(tmp_path: Path) -> None:
             "-Wextra",
             "-Werror",
             "-fsanitize=address,undefined",
+            INCLUDE_LAYOUTS,
             "-o",
             tmp_path / "test_native",
             sources / "test/c/test_native.c",

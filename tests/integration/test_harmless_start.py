@@ -30,6 +30,7 @@ from java_target import (
     run,
     wait_for_probes,
 )
+from layout_headers import INCLUDE_LAYOUTS
 from native_checks import NATIVE_PARTS
 from prime_calls import leftovers
 from second_agent import agent_jar
@@ -269,7 +270,7 @@ def test_the_c_side_runs_on_musl(tmp_path: Path) -> None:
         "int main(int n, char **words) { return !dlopen(words[1], RTLD_NOW) && puts(dlerror()); }\n"
     )
     for name, files in (("native", [sources / "test/c/test_native.c", *NATIVE_PARTS]), ("load", [loader])):
-        subprocess.run(["musl-gcc", "-std=gnu11", "-o", tmp_path / name, *files], check=True)
+        subprocess.run(["musl-gcc", "-std=gnu11", INCLUDE_LAYOUTS, "-o", tmp_path / name, *files], check=True)
     parent = tmp_path / "stubs"
     parent.mkdir()
     library = ROOT / f"java-agent/build/native/linux-{os.uname().machine}/libjprobe.so"

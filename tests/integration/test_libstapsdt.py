@@ -21,6 +21,7 @@ from jcollect.layout.stub_library import SECTION_GATES, SECTION_MANIFEST, SECTIO
 from jcollect.probes.stub_library import find_stub_mappings
 from jcollect.procfs.maps import Mapping, read_maps
 from jprobe.v1 import manifest_pb2, probe_pb2
+from layout_headers import INCLUDE_LAYOUTS
 from native_checks import STUB_PARTS
 
 SOURCES = Path(__file__).parent / "libstapsdt"
@@ -531,7 +532,7 @@ C_PROGRAMS = pytest.mark.parametrize("name", ["test_provider", "test_libstapsdt"
 
 def c_program(folder: Path, name: str, *options: str) -> Path:
     sources = ROOT / "java-agent/src"
-    warnings = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wconversion"]
+    warnings = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wconversion", INCLUDE_LAYOUTS]
     files = [sources / f"test/c/{name}.c", *STUB_PARTS]
     program = folder / name
     subprocess.run(["gcc", "-g", *warnings, *options, "-o", program, *files, "-ldl", "-pthread"], check=True)

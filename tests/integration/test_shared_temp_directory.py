@@ -27,6 +27,7 @@ from java_target import (
     run,
     wait_for_probes,
 )
+from layout_headers import INCLUDE_LAYOUTS
 from native_checks import STUB_PARTS
 
 SOURCES = Path(__file__).parent / "shared_temp"
@@ -210,7 +211,18 @@ def build(place: Path, compiler: str, *options: str) -> Path:
     program = place / "where"
     files = [SOURCES / "where.c", *STUB_PARTS, folder / "libstapsdt.c"]
     subprocess.run(
-        [compiler, "-std=gnu11", f"-I{folder}", *options, "-o", program, *files, "-ldl", "-pthread"],
+        [
+            compiler,
+            "-std=gnu11",
+            f"-I{folder}",
+            INCLUDE_LAYOUTS,
+            *options,
+            "-o",
+            program,
+            *files,
+            "-ldl",
+            "-pthread",
+        ],
         check=True,
     )
     return program

@@ -42,6 +42,7 @@ from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.columns import Columns
 from jcollect.workers import Failures
 from jprobe.v1 import probe_pb2
+from layout_headers import INCLUDE_LAYOUTS
 from received import batches, received
 from ring_image import BUSY, DISCARDED, RingImage, header, record, string
 from stub_image import DOUBLE, INT, STRING, Method, StubImage
@@ -371,7 +372,7 @@ def test_it_is_clean_under_the_sanitizers(tmp_path: Path) -> None:
     command = ["gcc", "-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-Wconversion"]
     options = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-o", program]
     sources = [Path(__file__).with_name("drain_rings.c"), *(ROOT / DRAIN).glob("*.c")]
-    includes = ["-I", ROOT / "build/layout/c", "-I", ROOT / DRAIN]
+    includes = [INCLUDE_LAYOUTS, f"-I{ROOT / DRAIN}"]
     subprocess.run([*command, *includes, *options, *sources], check=True)
     rings = hostile_rings(np.random.default_rng(104729), 499)
     table = new_decoder()._arrays["probes"].tobytes()

@@ -14,6 +14,7 @@ import pytest
 
 from jcollect import layout
 from jcollect.layout import record as record_layout
+from layout_headers import INCLUDE_LAYOUTS
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "layout"))
@@ -54,7 +55,7 @@ def test_the_header_compiles_alone_and_its_offsets_hold(options: list[str], tmp_
     """Its own assertions are the test; on a machine with 32-bit pointers they would fail."""
     source = tmp_path / "alone.c"
     source.write_text("#include <jprobe/layout.h>\nint main(void) { return 0; }\n")
-    command = ["gcc", *options, "-Wall", "-Wextra", "-Werror", f"-I{ROOT}/build/layout/c", "-fsyntax-only"]
+    command = ["gcc", *options, "-Wall", "-Wextra", "-Werror", INCLUDE_LAYOUTS, "-fsyntax-only"]
     subprocess.run([*command, source], check=True)
 
 

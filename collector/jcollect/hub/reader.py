@@ -90,7 +90,9 @@ class Reader:
     def _run(self) -> None:
         with contextlib.suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-        pace = Pace(WINDOW_NS, _SHORTEST_PAUSE, _longest_pause(self._ring))
+        pace = Pace(
+            window=WINDOW_NS, shortest_pause=_SHORTEST_PAUSE, longest_pause=_longest_pause(self._ring)
+        )
         while drained := self._decoder.wait_and_drain(self._ring, pace, self._stop):
             self._publish(drained)
         while time.monotonic() < self._give_up:

@@ -28,7 +28,7 @@ class Ring:
         )
         consumer = ctypes.addressof(ctypes.c_char.from_buffer(self._consumer_page))
         producer = np.frombuffer(self._producer_pages, np.uint8).ctypes.data
-        self.memory = RingMemory(consumer, producer, producer + page, data_bytes)
+        self.memory = RingMemory(consumer=consumer, producer=producer, data=producer + page, bytes=data_bytes)
 
     def used(self) -> int:
         """Bytes that have been written and not read, at about this moment."""

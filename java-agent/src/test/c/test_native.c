@@ -96,11 +96,10 @@ static void libraries_of_all_sizes_load_and_unload(const char *directory)
 		}
 		check((library.memfd < 0) == (where != NULL), "the backing is the one asked for");
 		for (size_t slot = 0; slot < counts[i]; slot++) {
-			((void (*)(long, long, long))(library.stubs + STUB_SLOT_SIZE * slot))(1, 2,
-											      3);
+			((void (*)(long, long, long))(library.stubs + SLOT_BYTES * slot))(1, 2, 3);
 			check(library.semaphores[slot] == 0, "a semaphore starts at 0");
 			library.states[slot]++;
-			library.gates[STUB_GATE_SIZE * slot + STUB_GATE_SIZE - 1]++;
+			memset(&library.gates[slot], 1, GATE_SIZE);
 		}
 		stub_library_unload(&library);
 	}

@@ -62,8 +62,10 @@ static void stage(struct drain_state *drain, const struct record *record, struct
 	uint64_t bytes = round_up(bytes_of(record));
 
 	memcpy(drain->arena + drain->arena_used, record, bytes);
-	drain->staged[drain->end++] =
-		(struct staged){record->time, (uint32_t)drain->arena_used, (uint32_t)bytes, probe};
+	drain->staged[drain->end++] = (struct staged){.time = record->time,
+						      .offset = (uint32_t)drain->arena_used,
+						      .bytes = (uint32_t)bytes,
+						      .probe = probe};
 	drain->arena_used += bytes;
 	drain->staged_bytes += bytes;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A woven method passes the address of a probe in its gate (the end of manifest.proto). The probe's
+ * A woven method passes the address of a probe in its gate (layout/gate.toml). The probe's
  * stub is called with the captured values in the registers and stack slots that its note describes.
  * Nothing here allocates, locks, throws or calls back into Java.
  *
@@ -14,16 +14,7 @@
 #include "text.h"
 
 #include <sched.h>
-#include <stdatomic.h>
 #include <time.h>
-
-/* A probe in a gate. */
-struct probe {
-	uint64_t stub;
-	_Atomic uint64_t fired;
-	_Atomic uint64_t filtered; /* counted in java.jprobe.Fire */
-	_Atomic uint64_t throttled;
-};
 
 /* Number of firings of a probe that are subtracted from the allowance at once, so that threads do
  * not contend for it. */
@@ -40,7 +31,7 @@ static struct fire_guard guard = {.allowance = INT64_MAX};
 /* Cost in ns of the two readings of the clock around a firing. */
 static uint64_t readings_ns = 50;
 
-static size_t capture_limit = TEXT_MAX_LIMIT;
+static size_t capture_limit = WORDS_MAX_TEXT;
 
 static uint64_t now_ns(void)
 {
@@ -55,30 +46,29 @@ static uint64_t now_ns(void)
  * little CPU time the guard and the JVM's compilers would wait for a CPU for seconds. */
 #define CALLS_PER_YIELD 1024
 
-static void count_throttled(struct probe *probe)
+static void count_throttled(struct gate_probe *probe)
 {
-	if (atomic_fetch_add_explicit(&probe->throttled, 1, memory_order_relaxed) %
-		    CALLS_PER_YIELD ==
+	if (__atomic_fetch_add(&probe->throttled, 1, __ATOMIC_RELAXED) % CALLS_PER_YIELD ==
 	    CALLS_PER_YIELD - 1)
 		sched_yield();
 }
 
 /* Counts the call. Returns true if the probe may fire, and sets *started if this firing must be
  * timed. */
-static int may_fire(struct probe *probe, uint64_t *started)
+static int may_fire(struct gate_probe *probe, uint64_t *started)
 {
-	if (atomic_load_explicit(&guard.allowance, memory_order_relaxed) <= 0) {
+	if (__atomic_load_n(&guard.allowance, __ATOMIC_RELAXED) <= 0) {
 		count_throttled(probe);
 		return 0;
 	}
-	if (atomic_fetch_add_explicit(&probe->fired, 1, memory_order_relaxed) % BATCH == BATCH - 1)
+	if (__atomic_fetch_add(&probe->fired, 1, __ATOMIC_RELAXED) % BATCH == BATCH - 1)
 		*started = now_ns();
 	return 1;
 }
 
 static void add_sample(uint64_t ns)
 {
-	uint64_t usual = atomic_load_explicit(&guard.firing_ns, memory_order_relaxed);
+	uint64_t usual = __atomic_load_n(&guard.firing_ns, __ATOMIC_RELAXED);
 	uint64_t longest = MAX_SAMPLE_FIRINGS * usual;
 	uint64_t sample = ns;
 
@@ -86,13 +76,13 @@ static void add_sample(uint64_t ns)
 		longest = MAX_SAMPLE_NS;
 	if (sample > longest)
 		sample = longest;
-	atomic_fetch_add_explicit(&guard.sampled_ns, sample, memory_order_relaxed);
-	atomic_fetch_add_explicit(&guard.samples, 1, memory_order_relaxed);
+	__atomic_fetch_add(&guard.sampled_ns, sample, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&guard.samples, 1, __ATOMIC_RELAXED);
 	/* Threads that started since make firings more expensive than the guard has seen. */
 	if (sample < usual)
 		sample = usual;
-	atomic_fetch_sub_explicit(&guard.allowance, (int64_t)(BATCH * (sample + readings_ns)),
-				  memory_order_relaxed);
+	__atomic_fetch_sub(&guard.allowance, (int64_t)(BATCH * (sample + readings_ns)),
+			   __ATOMIC_RELAXED);
 }
 
 static jlong JNICALL fire_text(JNIEnv *env, jclass fire, jstring string, jint slot)
@@ -131,7 +121,7 @@ static jlong JNICALL fire_text(JNIEnv *env, jclass fire, jstring string, jint sl
 #define DEFINE_FIRE(n)                                                              \
 	static void JNICALL fire_##n(JNIEnv *env, jclass fire, jlong address, P##n) \
 	{                                                                           \
-		struct probe *probe = (struct probe *)(uintptr_t)address;           \
+		struct gate_probe *probe = (struct gate_probe *)(uintptr_t)address; \
 		uint64_t started = 0;                                               \
                                                                                     \
 		(void)env;                                                          \
@@ -194,7 +184,7 @@ uint64_t fire_clock_ns(void)
 
 int fire_bind(JNIEnv *env, jclass fire, jint limit)
 {
-	if (limit > 0 && limit <= TEXT_MAX_LIMIT)
+	if (limit > 0 && limit <= WORDS_MAX_TEXT)
 		capture_limit = (size_t)limit;
 	return (*env)->RegisterNatives(env, fire, METHODS,
 				       (jint)(sizeof(METHODS) / sizeof(METHODS[0])))

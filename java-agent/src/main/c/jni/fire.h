@@ -6,19 +6,10 @@
 #define FIRE_H
 
 #include <jni.h>
-#include <stdatomic.h>
+#include <jprobe/layout.h>
 #include <stdint.h>
 
-/* Shared by all woven methods and the agent's guard, which accesses it with
- * io.jprobe.stub.FireGuard. */
-struct fire_guard {
-	_Atomic int64_t
-		allowance; /* ns that firings may still cost before nothing fires any more */
-	_Atomic uint64_t samples;
-	_Atomic uint64_t sampled_ns;
-	_Atomic uint64_t firing_ns; /* assumed cost of a firing */
-};
-
+/* The structure is in layout/gate.toml, fire_guard: io.jprobe.stub.FireGuard reads it as well. */
 struct fire_guard *fire_guard(void);
 
 /* Returns the cost of reading the clock, in ns. */

@@ -118,7 +118,7 @@ static void fire(JNIEnv *env, jlong handle, jlong thread, const jlong *values,
 
 	for (int i = 0; i < probe->argument_count; i++) {
 		if (probe->types[i] == ARGUMENT_STRING)
-			words[i] = text_of(env, strings[i], i, TEXT_MAX_LIMIT);
+			words[i] = text_of(env, strings[i], i, WORDS_MAX_TEXT);
 		else if (probe->types[i] == ARGUMENT_FLOAT32)
 			words[i] = float_bits((uint64_t)values[i]);
 		else

@@ -138,7 +138,7 @@ NATIVE(jobject, gates)(JNIEnv *env, jclass type, jlong handle)
 
 	(void)type;
 	return (*env)->NewDirectByteBuffer(env, library->gates,
-					   (jlong)(library->gate_count * STUB_GATE_SIZE));
+					   (jlong)(library->gate_count * GATE_SIZE));
 }
 
 NATIVE(jlong, gateAddress)(JNIEnv *env, jclass type, jlong handle)

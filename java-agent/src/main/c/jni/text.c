@@ -8,11 +8,11 @@
 
 /* The texts of the strings of one event, each with space for its NUL and an odd start. A thread
  * fires before it copies the next event's strings, so one set per thread suffices. */
-static __thread char texts[STUB_MAX_ARGUMENTS][TEXT_MAX_LIMIT + 2] __attribute__((aligned(2)));
+static __thread char texts[STUB_MAX_ARGUMENTS][WORDS_MAX_TEXT + 2] __attribute__((aligned(2)));
 
 uint64_t text_of(JNIEnv *env, jstring string, int slot, size_t limit)
 {
-	jchar units[TEXT_MAX_LIMIT];
+	jchar units[WORDS_MAX_TEXT];
 	char *text = texts[slot];
 	jsize length;
 	jsize wanted;

@@ -9,9 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Maximum of the limit at which strings are truncated, in bytes. */
-#define TEXT_MAX_LIMIT 1024
-
 /* Returns the address of the string's text in UTF-8, truncated to `limit` bytes at a character
  * boundary; 0 for null. The address is odd if the text was truncated and even otherwise: tracers
  * need no extra read for the flag and may ignore it. Each thread has one text per slot, 0 to

@@ -32,7 +32,6 @@ SAME(sdtFloat64, ARGUMENT_FLOAT64);
 SAME(sdtString, ARGUMENT_STRING);
 
 /* Maximum length of a copied text in bytes: as much as jcollect reads. */
-#define MAX_TEXT 1024
 
 struct listed_probe {
 	SDTProbeList_t public;
@@ -306,11 +305,11 @@ static int read_words(const struct provider_probe *probe, va_list *arguments, ui
 /* Copies whole characters of a text to an even address, or to an odd one if it is truncated. */
 static const char *copy_text(const char *text, char *room)
 {
-	size_t length = strnlen(text, MAX_TEXT + 1);
+	size_t length = strnlen(text, WORDS_MAX_TEXT + 1);
 
-	if (length > MAX_TEXT) {
-		length = MAX_TEXT;
-		while (length > MAX_TEXT - 3 && (text[length] & 0xc0) == 0x80)
+	if (length > WORDS_MAX_TEXT) {
+		length = WORDS_MAX_TEXT;
+		while (length > WORDS_MAX_TEXT - 3 && (text[length] & 0xc0) == 0x80)
 			length--;
 		room++;
 	}
@@ -322,7 +321,7 @@ static const char *copy_text(const char *text, char *room)
 /* Separate because of its stack frame of 12 KiB. */
 __attribute__((noinline)) static void fire_copies(struct provider_probe *probe, uint64_t *words)
 {
-	char room[SDT_MAX_ARGUMENTS][MAX_TEXT + 2] __attribute__((aligned(2)));
+	char room[SDT_MAX_ARGUMENTS][WORDS_MAX_TEXT + 2] __attribute__((aligned(2)));
 
 	for (int i = 0; i < probe->argument_count; i++)
 		if (probe->types[i] == ARGUMENT_STRING && words[i] & 1)

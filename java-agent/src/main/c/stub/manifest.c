@@ -11,9 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LAYOUT_VERSION 3
-#define PROBE_KIND_MARK 4
-
 enum wire_type { VARINT = 0, BYTES = 2 };
 
 /* Field numbers of Manifest, TracedMethod, Slot and Value. */
@@ -102,12 +99,17 @@ static void write_type(struct output *output, enum argument_type type)
 		const char *name;
 		unsigned number;
 	} TYPES[] = {
-		{ARGUMENT_INT8, "int8", 2},	  {ARGUMENT_INT16, "int16", 3},
-		{ARGUMENT_INT32, "int32", 4},	  {ARGUMENT_INT64, "int64", 5},
-		{ARGUMENT_FLOAT32, "float32", 7}, {ARGUMENT_FLOAT64, "float64", 8},
-		{ARGUMENT_STRING, "string", 9},	  {ARGUMENT_UINT8, "uint8", 12},
-		{ARGUMENT_UINT16, "uint16", 12},  {ARGUMENT_UINT32, "uint32", 12},
-		{ARGUMENT_UINT64, "uint64", 12},
+		{ARGUMENT_INT8, "int8", VALUE_TYPE_BYTE},
+		{ARGUMENT_INT16, "int16", VALUE_TYPE_SHORT},
+		{ARGUMENT_INT32, "int32", VALUE_TYPE_INT},
+		{ARGUMENT_INT64, "int64", VALUE_TYPE_LONG},
+		{ARGUMENT_FLOAT32, "float32", VALUE_TYPE_FLOAT},
+		{ARGUMENT_FLOAT64, "float64", VALUE_TYPE_DOUBLE},
+		{ARGUMENT_STRING, "string", VALUE_TYPE_STRING},
+		{ARGUMENT_UINT8, "uint8", VALUE_TYPE_UNSIGNED},
+		{ARGUMENT_UINT16, "uint16", VALUE_TYPE_UNSIGNED},
+		{ARGUMENT_UINT32, "uint32", VALUE_TYPE_UNSIGNED},
+		{ARGUMENT_UINT64, "uint64", VALUE_TYPE_UNSIGNED},
 	};
 
 	for (size_t i = 0; i < sizeof(TYPES) / sizeof(TYPES[0]); i++) {
@@ -141,7 +143,7 @@ static void write_slot(struct output *output, const struct part *part)
 static void write_manifest(struct output *output, const char *provider, unsigned generation,
 			   struct provider_probe *const *probes, size_t count)
 {
-	write_number(output, MANIFEST_VERSION, LAYOUT_VERSION);
+	write_number(output, MANIFEST_VERSION, STUB_LIBRARY_VERSION);
 	write_number(output, MANIFEST_GENERATION, generation);
 	for (size_t i = 0; i < count; i++)
 		write_message(output, MANIFEST_METHODS, write_method,

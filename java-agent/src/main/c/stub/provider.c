@@ -15,9 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* jprobe.v1.ProbeState: a user-defined probe is armed from the start. */
-#define STATE_ARMED 3
-
 #define NAME_CHARACTERS                                                  \
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" \
 	"_-./@#$+"
@@ -188,8 +185,9 @@ static void describe(struct stub_probe *described, const struct provider *provid
 static int load_probes(struct provider *provider, struct provider_probe *const *probes,
 		       size_t count, struct stub_library *library, struct stub_error *error)
 {
+	/* A user-defined probe is armed from the start. */
 	struct stub_contents contents = {
-		.count = count, .gates = count, .state = STATE_ARMED, .named = 1};
+		.count = count, .gates = count, .state = PROBE_STATE_ARMED, .named = 1};
 	struct stub_probe *described = calloc(count + 1, sizeof(*described));
 	char path[sizeof(((struct stub_directory *)NULL)->path)];
 	unsigned generation = provider_directory_enter(provider->use_memfd, path);
@@ -218,7 +216,7 @@ static int load_probes(struct provider *provider, struct provider_probe *const *
 static void publish(const struct stub_library *library, struct provider_probe *const *probes)
 {
 	for (size_t i = 0; i < library->count; i++) {
-		atomic_store(&probes[i]->stub, library->stubs + STUB_SLOT_SIZE * i);
+		atomic_store(&probes[i]->stub, library->stubs + SLOT_BYTES * i);
 		atomic_store(&probes[i]->semaphore, &library->semaphores[i]);
 	}
 }

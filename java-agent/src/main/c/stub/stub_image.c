@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Alignment of gates. */
+/* Gates are aligned to it: layout/gate.toml. */
 #define CACHE_LINE 64
 
 /* Alignment of the two segments in the file: whole pages on every machine. */
@@ -20,23 +20,20 @@
 
 #define BUILD_ID_SIZE 20
 
-/* jprobe.v1.ProbeState */
-#define STATE_DORMANT 1
-
 static const char *const SECTION_NAMES[SECTION_COUNT] = {
 	"",
 	".note.gnu.build-id",
 	".hash",
 	".dynsym",
 	".dynstr",
-	".stapsdt.base",
-	".text",
+	SECTION_BASE,
+	SECTION_STUBS,
 	".dynamic",
-	".probes",
-	".jprobe.state",
-	".jprobe.gates",
-	".note.stapsdt",
-	".jprobe.manifest",
+	SECTION_SEMAPHORES,
+	SECTION_STATES,
+	SECTION_GATES,
+	SECTION_NOTES,
+	SECTION_MANIFEST,
 	".shstrtab",
 };
 
@@ -182,8 +179,8 @@ static int build_image(struct stub_image *image, const struct stub_contents *con
 	    !add_section(image, DYNSTR, SHT_STRTAB, SHF_ALLOC, 1,
 			 stub_dynamic_strings_size(contents)) ||
 	    !add_section(image, BASE, SHT_PROGBITS, SHF_ALLOC, 1, 1) ||
-	    !add_section(image, TEXT, SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, STUB_SLOT_SIZE,
-			 STUB_SLOT_SIZE * slots))
+	    !add_section(image, TEXT, SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, SLOT_BYTES,
+			 SLOT_BYTES * slots))
 		return -1;
 	code_end = image->end;
 	/* stub_library_retire needs at least one page between the two segments. */
@@ -194,7 +191,7 @@ static int build_image(struct stub_image *image, const struct stub_contents *con
 			 sizeof(uint16_t) * slots) ||
 	    !add_section(image, STATE, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8, slots) ||
 	    !add_section(image, GATES, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, CACHE_LINE,
-			 STUB_GATE_SIZE * gates))
+			 sizeof(struct gate) * gates))
 		return -1;
 	data_end = image->end;
 	if (!add_section(image, NOTES, SHT_NOTE, 0, 4, usdt_notes_size(probes, count)) ||
@@ -203,13 +200,14 @@ static int build_image(struct stub_image *image, const struct stub_contents *con
 		return -1;
 
 	for (size_t i = 0; i < slots; i++)
-		memcpy((unsigned char *)image->contents[TEXT] + STUB_SLOT_SIZE * i, STUB_CODE,
-		       STUB_SLOT_SIZE);
-	memset(image->contents[STATE], contents->state ? contents->state : STATE_DORMANT, slots);
+		memcpy((unsigned char *)image->contents[TEXT] + SLOT_BYTES * i, STUB_CODE,
+		       SLOT_BYTES);
+	memset(image->contents[STATE], contents->state ? contents->state : PROBE_STATE_DORMANT,
+	       slots);
 	note = image->contents[NOTES];
 	for (size_t i = 0; i < count; i++)
 		note += usdt_note_write(note, &probes[i],
-					image->sections[TEXT].sh_addr + STUB_SLOT_SIZE * i,
+					image->sections[TEXT].sh_addr + SLOT_BYTES * i,
 					image->sections[BASE].sh_addr,
 					image->sections[PROBES].sh_addr + sizeof(uint16_t) * i);
 	if (contents->manifest_size)

@@ -86,10 +86,10 @@ static int map_library(struct stub_library *library, const char *folder, const c
 		return -1;
 	}
 	library->base = (unsigned char *)map->l_addr;
-	library->stubs = dlsym(library->handle, "jprobe_stubs");
-	library->semaphores = dlsym(library->handle, "jprobe_semaphores");
-	library->states = dlsym(library->handle, "jprobe_states");
-	library->gates = dlsym(library->handle, "jprobe_gates");
+	library->stubs = dlsym(library->handle, SYMBOL_STUBS);
+	library->semaphores = dlsym(library->handle, SYMBOL_SEMAPHORES);
+	library->states = dlsym(library->handle, SYMBOL_STATES);
+	library->gates = dlsym(library->handle, SYMBOL_GATES);
 	return 0;
 }
 

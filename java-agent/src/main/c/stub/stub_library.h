@@ -8,16 +8,16 @@
 
 #include "stub_error.h"
 
+#include <jprobe/layout.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Maximum number of arguments that tracers read from a probe. */
-#define STUB_MAX_ARGUMENTS 12
+/* Maximum number of arguments that tracers read from a probe. The thread ID is no argument. */
+#define STUB_MAX_ARGUMENTS (WORDS_MAX - 1)
 
-/* Size of a stub and distance between two, in bytes. A power of two, so that no stub crosses a
- * page. */
-#define STUB_SLOT_SIZE 32
+_Static_assert(sizeof(uint16_t) == SLOT_SEMAPHORE_BYTES, "a semaphore");
+_Static_assert(sizeof(uint8_t) == SLOT_STATE_BYTES, "a state");
 
 struct stub_probe {
 	const char *provider;
@@ -27,18 +27,14 @@ struct stub_probe {
 	int8_t argument_sizes[STUB_MAX_ARGUMENTS];
 };
 
-/* Size of a gate in bytes: three cache lines of words that decide before a trap which calls of a
- * method fire, and count them (proto/jprobe/v1/manifest.proto). */
-#define STUB_GATE_SIZE 192
-
 /* Contents of a stub library to be written. */
 struct stub_contents {
 	const struct stub_probe *probes;
 	size_t count;
-	size_t gates; /* blocks of STUB_GATE_SIZE zeros */
+	size_t gates; /* number of gates, zeroed at first */
 	const void *manifest;
 	size_t manifest_size;
-	uint8_t state; /* initial jprobe.v1.ProbeState of every probe; 0: dormant */
+	uint8_t state; /* initial enum probe_state of every probe; 0: dormant */
 	int named;     /* true if dlsym must find each stub by the name of its probe */
 };
 
@@ -52,11 +48,11 @@ struct stub_library {
 	uint64_t
 		owner; /* this_process() that owns the file; a child of fork has only the mapping */
 	size_t count;
-	unsigned char *stubs;	       /* count slots of STUB_SLOT_SIZE bytes */
+	unsigned char *stubs;	       /* count slots of SLOT_BYTES bytes */
 	volatile uint16_t *semaphores; /* written by the kernel only */
-	volatile uint8_t *states;      /* jprobe.v1.ProbeState, written by the agent */
+	volatile uint8_t *states;      /* enum probe_state, written by the agent */
 	size_t gate_count;
-	unsigned char *gates; /* gate_count blocks, written by the agent and by woven methods */
+	struct gate *gates; /* gate_count of them, written by the agent and by woven methods */
 };
 
 /* Writes a stub library to "<generation>.so" in `directory` and maps it. Uses a sealed memfd

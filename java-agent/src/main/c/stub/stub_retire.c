@@ -14,9 +14,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* jprobe.v1.ProbeState */
-#define STATE_RETIRED 5
-
 /* Atomically replaces `size` bytes at `target` by the anonymous memory `copy` of the same size.
  * Changes nothing if the kernel does not allow executable anonymous memory (SELinux's execmem,
  * systemd's MemoryDenyWriteExecute). */
@@ -51,7 +48,7 @@ static void replace_code(struct stub_library *library, const Elf64_Phdr *segment
 		return;
 	memcpy(copy, library->base, stubs);
 	for (size_t i = 0; i < library->count; i++)
-		memcpy(copy + stubs + STUB_SLOT_SIZE * i, STUB_CODE, STUB_SLOT_SIZE);
+		memcpy(copy + stubs + SLOT_BYTES * i, STUB_CODE, SLOT_BYTES);
 	__builtin___clear_cache((char *)copy, (char *)copy + size);
 	replace(library->base, copy, size, PROT_READ | PROT_EXEC);
 }
@@ -99,7 +96,7 @@ int stub_library_retire(struct stub_library *library)
 		library->handle = NULL;
 		return -1;
 	}
-	memset((void *)library->states, STATE_RETIRED, library->count);
+	memset((void *)library->states, PROBE_STATE_RETIRED, library->count);
 	replace_data(library, stub_image_segment(library->base, DATA_SEGMENT));
 	replace_code(library, stub_image_segment(library->base, CODE_SEGMENT));
 	return 0;

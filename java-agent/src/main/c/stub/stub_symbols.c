@@ -6,11 +6,11 @@
 enum symbol { STUBS_SYMBOL = 1, SEMAPHORES_SYMBOL, STATES_SYMBOL, GATES_SYMBOL, SYMBOL_COUNT };
 
 static const char DYNAMIC_STRINGS[] =
-	"\0jprobe_stubs\0jprobe_semaphores\0jprobe_states\0jprobe_gates";
+	"\0" SYMBOL_STUBS "\0" SYMBOL_SEMAPHORES "\0" SYMBOL_STATES "\0" SYMBOL_GATES;
 #define STUBS_NAME 1
-#define SEMAPHORES_NAME (STUBS_NAME + sizeof("jprobe_stubs"))
-#define STATES_NAME (SEMAPHORES_NAME + sizeof("jprobe_semaphores"))
-#define GATES_NAME (STATES_NAME + sizeof("jprobe_states"))
+#define SEMAPHORES_NAME (STUBS_NAME + sizeof(SYMBOL_STUBS))
+#define STATES_NAME (SEMAPHORES_NAME + sizeof(SYMBOL_SEMAPHORES))
+#define GATES_NAME (STATES_NAME + sizeof(SYMBOL_STATES))
 
 static void write_symbol(struct stub_image *image, size_t symbol, size_t name, enum section section)
 {
@@ -47,8 +47,8 @@ static void write_probe_symbols(struct stub_image *image, const struct stub_cont
 
 	for (size_t i = 0; contents->named && i < contents->count; i++) {
 		write_symbol(image, SYMBOL_COUNT + i, at, TEXT);
-		symbols[SYMBOL_COUNT + i].st_value += STUB_SLOT_SIZE * i;
-		symbols[SYMBOL_COUNT + i].st_size = STUB_SLOT_SIZE;
+		symbols[SYMBOL_COUNT + i].st_value += SLOT_BYTES * i;
+		symbols[SYMBOL_COUNT + i].st_size = SLOT_BYTES;
 		strcpy(strings + at, contents->probes[i].name);
 		at += strlen(contents->probes[i].name) + 1;
 	}

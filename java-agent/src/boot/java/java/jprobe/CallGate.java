@@ -1,29 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 package java.jprobe;
 
+import io.jprobe.layout.GateLayout;
+import io.jprobe.layout.GateProbeLayout;
+import io.jprobe.layout.GateWindowLayout;
+
 /**
  * Decides before any trap whether a call fires. The decision uses the method's <em>gate</em>: words
- * in its stub library (see proto/jprobe/v1/manifest.proto) that can change at run time and that
- * count firings and suppressed calls.
+ * in its stub library (see layout/gate.toml) that can change at run time and that count firings and
+ * suppressed calls.
  */
 abstract class CallGate extends PathEvaluation {
   /** Stands for the start or the duration of a call that must not fire. */
   public static final long SUPPRESSED = Long.MIN_VALUE;
-
-  // Offsets in a gate. The minimum duration in ns is at offset 0.
-  private static final int EVERY = 8;
-  private static final int LIMIT = 16;
-  private static final int SEEN = 24;
-  private static final int WINDOW = 32;
-
-  // Offsets of the probes in a gate, and of the count of filtered calls in a probe.
-  static final int ENTRY = 64;
-  static final int RETURN = 96;
-  static final int THROW = 128;
-  private static final int FILTERED = 16;
-
-  /** A window is a second, in the higher bits, and the number of calls admitted in it, in these. */
-  private static final int WINDOW_BITS = 24;
 
   CallGate() {}
 
@@ -44,28 +33,31 @@ abstract class CallGate extends PathEvaluation {
 
   /** With a minimum duration, sampling and limiting apply to calls that reach it, at their end. */
   private static boolean admitsAtStart(long gate) {
-    return !isEvaluating() && (UNSAFE.getLongOpaque(null, gate) > 0 || isPicked(gate));
+    return !isEvaluating()
+        && (UNSAFE.getLongOpaque(null, gate + GateLayout.LEAST_DURATION) > 0 || isPicked(gate));
   }
 
   /** Returns true if sampling (every-nth) and the limit per second admit the call. */
   private static boolean isPicked(long gate) {
-    long every = UNSAFE.getLongOpaque(null, gate + EVERY);
-    if (every > 1 && UNSAFE.getAndAddLong(null, gate + SEEN, 1) % every != 0) {
+    long every = UNSAFE.getLongOpaque(null, gate + GateLayout.EVERY);
+    if (every > 1 && UNSAFE.getAndAddLong(null, gate + GateLayout.SEEN, 1) % every != 0) {
       return false;
     }
-    long limit = UNSAFE.getLongOpaque(null, gate + LIMIT);
-    return limit == 0 || isWithin(limit, gate + WINDOW);
+    long limit = UNSAFE.getLongOpaque(null, gate + GateLayout.LIMIT);
+    return limit == 0 || isWithin(limit, gate + GateLayout.WINDOW);
   }
 
   private static boolean isWithin(long limit, long window) {
     long second = System.nanoTime() / 1_000_000_000L;
     while (true) {
       long before = UNSAFE.getLongVolatile(null, window);
-      long now = before >>> WINDOW_BITS == second ? before : second << WINDOW_BITS;
-      if ((now & (1L << WINDOW_BITS) - 1) >= limit) {
+      long last = before >>> GateWindowLayout.SECOND_SHIFT & GateWindowLayout.SECOND_MASK;
+      long now = last == second ? before : second << GateWindowLayout.SECOND_SHIFT;
+      if ((now >>> GateWindowLayout.CALLS_SHIFT & GateWindowLayout.CALLS_MASK) >= limit) {
         return false;
       }
-      if (UNSAFE.compareAndSetLong(null, window, before, now + 1)) {
+      if (UNSAFE.compareAndSetLong(
+          null, window, before, now + (1L << GateWindowLayout.CALLS_SHIFT))) {
         return true;
       }
     }
@@ -80,7 +72,7 @@ abstract class CallGate extends PathEvaluation {
 
   /** Returns true if a call that was admitted at its start fires at its end. */
   private static boolean admits(long elapsed, long gate) {
-    long least = UNSAFE.getLongOpaque(null, gate);
+    long least = UNSAFE.getLongOpaque(null, gate + GateLayout.LEAST_DURATION);
     return elapsed != SUPPRESSED && (least <= 0 || elapsed >= least && isPicked(gate));
   }
 
@@ -88,7 +80,7 @@ abstract class CallGate extends PathEvaluation {
   public static boolean admitsAtEnd(long elapsed, long gate) {
     return elapsed != SUPPRESSED
         && !isEvaluating()
-        && elapsed >= UNSAFE.getLongOpaque(null, gate)
+        && elapsed >= UNSAFE.getLongOpaque(null, gate + GateLayout.LEAST_DURATION)
         && isPicked(gate);
   }
 
@@ -98,7 +90,7 @@ abstract class CallGate extends PathEvaluation {
    * @param probe the address of the probe in the gate
    */
   public static void suppress(long probe) {
-    UNSAFE.getAndAddLong(null, probe + FILTERED, 1);
+    UNSAFE.getAndAddLong(null, probe + GateProbeLayout.FILTERED, 1);
   }
 
   /**

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package java.jprobe;
 
+import io.jprobe.layout.GateLayout;
+
 /**
  * Holds the methods that woven code calls. The agent defines this class and its superclasses in the
  * boot loader. Their package name starts with "java.", the only prefix that every class loader
@@ -37,30 +39,30 @@ public final class Fire extends CallGate {
   }
 
   public static void exit(long value, long gate, long start) {
-    long elapsed = elapsed(start, gate, RETURN);
+    long elapsed = elapsed(start, gate, GateLayout.RETURN);
     if (elapsed != SUPPRESSED) {
-      fire(gate + RETURN, elapsed, value, threadId());
+      fire(gate + GateLayout.RETURN, elapsed, value, threadId());
     }
   }
 
   public static void exit(String value, long gate, long start) {
-    long elapsed = elapsed(start, gate, RETURN);
+    long elapsed = elapsed(start, gate, GateLayout.RETURN);
     if (elapsed != SUPPRESSED) {
-      fire(gate + RETURN, elapsed, text(value, 0), threadId());
+      fire(gate + GateLayout.RETURN, elapsed, text(value, 0), threadId());
     }
   }
 
   public static void exit(Object value, long gate, long start) {
-    long elapsed = elapsed(start, gate, RETURN);
+    long elapsed = elapsed(start, gate, GateLayout.RETURN);
     if (elapsed != SUPPRESSED) {
-      fire(gate + RETURN, elapsed, System.identityHashCode(value), threadId());
+      fire(gate + GateLayout.RETURN, elapsed, System.identityHashCode(value), threadId());
     }
   }
 
   public static void thrown(Throwable exception, long gate, long start) {
-    long elapsed = elapsed(start, gate, THROW);
+    long elapsed = elapsed(start, gate, GateLayout.THROW);
     if (elapsed != SUPPRESSED) {
-      fire(gate + THROW, elapsed, className(exception, 0), threadId());
+      fire(gate + GateLayout.THROW, elapsed, className(exception, 0), threadId());
     }
   }
 
@@ -171,7 +173,7 @@ public final class Fire extends CallGate {
   // ---- start of a call ----
 
   private static long suppressedAtEntry(long gate) {
-    suppress(gate + ENTRY);
+    suppress(gate + GateLayout.ENTRY);
     return SUPPRESSED;
   }
 
@@ -183,7 +185,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + ENTRY, threadId());
+    fire(gate + GateLayout.ENTRY, threadId());
     return System.nanoTime();
   }
 
@@ -191,7 +193,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + ENTRY, a, threadId());
+    fire(gate + GateLayout.ENTRY, a, threadId());
     return System.nanoTime();
   }
 
@@ -199,7 +201,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + ENTRY, a, b, threadId());
+    fire(gate + GateLayout.ENTRY, a, b, threadId());
     return System.nanoTime();
   }
 
@@ -207,7 +209,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + ENTRY, a, b, c, threadId());
+    fire(gate + GateLayout.ENTRY, a, b, c, threadId());
     return System.nanoTime();
   }
 
@@ -215,7 +217,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + ENTRY, a, b, c, d, threadId());
+    fire(gate + GateLayout.ENTRY, a, b, c, d, threadId());
     return System.nanoTime();
   }
 
@@ -223,7 +225,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + ENTRY, a, b, c, d, e, threadId());
+    fire(gate + GateLayout.ENTRY, a, b, c, d, e, threadId());
     return System.nanoTime();
   }
 
@@ -231,7 +233,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + ENTRY, a, b, c, d, e, f, threadId());
+    fire(gate + GateLayout.ENTRY, a, b, c, d, e, f, threadId());
     return System.nanoTime();
   }
 
@@ -240,7 +242,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + ENTRY, a, b, c, d, e, f, g, threadId());
+    fire(gate + GateLayout.ENTRY, a, b, c, d, e, f, g, threadId());
     return System.nanoTime();
   }
 
@@ -249,7 +251,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + ENTRY, a, b, c, d, e, f, g, h, threadId());
+    fire(gate + GateLayout.ENTRY, a, b, c, d, e, f, g, h, threadId());
     return System.nanoTime();
   }
 
@@ -268,7 +270,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + ENTRY, a, b, c, d, e, f, g, h, i, threadId());
+    fire(gate + GateLayout.ENTRY, a, b, c, d, e, f, g, h, i, threadId());
     return System.nanoTime();
   }
 
@@ -288,7 +290,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + ENTRY, a, b, c, d, e, f, g, h, i, j, threadId());
+    fire(gate + GateLayout.ENTRY, a, b, c, d, e, f, g, h, i, j, threadId());
     return System.nanoTime();
   }
 
@@ -309,7 +311,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + ENTRY, a, b, c, d, e, f, g, h, i, j, k, threadId());
+    fire(gate + GateLayout.ENTRY, a, b, c, d, e, f, g, h, i, j, k, threadId());
     return System.nanoTime();
   }
 
@@ -331,7 +333,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + ENTRY, a, b, c, d, e, f, g, h, i, j, k, l, threadId());
+    fire(gate + GateLayout.ENTRY, a, b, c, d, e, f, g, h, i, j, k, l, threadId());
     return System.nanoTime();
   }
 }

@@ -157,11 +157,11 @@ final class CommandExecutor implements Commands {
     setWord(method, Gate.LIMIT, settings, Math.min(settings.perSecond, Gate.MAX_LIMIT));
   }
 
-  private static void setWord(TracedMethod method, int word, GateSettings settings, long value) {
+  private static void setWord(TracedMethod method, int offset, GateSettings settings, long value) {
     if (settings.asSelected) {
-      method.setGateWord(word, method.selectedGateWord(word));
+      method.setGateWord(offset, method.selectedGateWord(offset));
     } else if (value != GateSettings.UNCHANGED) {
-      method.setGateWord(word, value);
+      method.setGateWord(offset, value);
     }
   }
 
@@ -182,8 +182,8 @@ final class CommandExecutor implements Commands {
   }
 
   private static boolean isGateChanged(TracedMethod method) {
-    for (int word = Gate.LEAST_DURATION; word <= Gate.LIMIT; word++) {
-      if (method.gateWord(word) != method.selectedGateWord(word)) {
+    for (int offset : Gate.settings()) {
+      if (method.gateWord(offset) != method.selectedGateWord(offset)) {
         return true;
       }
     }

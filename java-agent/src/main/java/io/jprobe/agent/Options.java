@@ -2,6 +2,7 @@
 package io.jprobe.agent;
 
 import io.jprobe.guard.Limits;
+import io.jprobe.layout.WordsLayout;
 import io.jprobe.select.SelectorException;
 import io.jprobe.select.Selectors;
 import java.io.BufferedReader;
@@ -14,7 +15,7 @@ import java.util.List;
 
 /** The agent options: {@code name=value,name=value} after {@code -javaagent:jprobe.jar=}. */
 final class Options {
-  static final int MAX_STRING_LIMIT = 1024;
+  static final int MAX_STRING_LIMIT = WordsLayout.MAX_TEXT;
 
   private static final int DEFAULT_MAX_METHODS = 5_000;
 

@@ -4,10 +4,10 @@ package io.jprobe.capture;
 import io.jprobe.capture.TypedPath.Root;
 import io.jprobe.classfile.ClassFile;
 import io.jprobe.classfile.MethodFacts;
+import io.jprobe.layout.WordsLayout;
 import io.jprobe.select.Capture;
 import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
-import io.jprobe.stub.ProbeDefinition;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.EnumSet;
@@ -26,7 +26,7 @@ public final class Captures {
    * Maximum number of words that a stub passes: one more than a note can describe, because the last
    * is the thread ID.
    */
-  private static final int MAX_WORDS = ProbeDefinition.MAX_ARGUMENTS + 1;
+  private static final int MAX_WORDS = WordsLayout.MAX;
 
   private final Map<ProbeKind, List<CapturedValue>> values = new EnumMap<>(ProbeKind.class);
 

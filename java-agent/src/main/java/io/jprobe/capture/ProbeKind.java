@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.capture;
 
+import io.jprobe.layout.ProbeKindLayout;
+
 /** The point of a call at which a probe fires. Numbers are those of jprobe.v1.ProbeKind. */
 public enum ProbeKind {
-  ENTRY(1, "entry"),
-  RETURN(2, "return"),
-  THROW(3, "throw");
+  ENTRY(ProbeKindLayout.ENTRY, "entry"),
+  RETURN(ProbeKindLayout.RETURN, "return"),
+  THROW(ProbeKindLayout.THROW, "throw");
 
   public final int number;
   public final String suffix;

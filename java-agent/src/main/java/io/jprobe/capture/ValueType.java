@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.capture;
 
+import io.jprobe.layout.ValueTypeLayout;
 import io.jprobe.stub.ArgumentSize;
 import org.objectweb.asm.Type;
 
 /** Encoding of a Java value in 64 bits. Numbers are those of jprobe.v1.ValueType. */
 public enum ValueType {
-  BOOLEAN(1, ArgumentSize.UINT8),
-  BYTE(2, ArgumentSize.INT8),
-  SHORT(3, ArgumentSize.INT16),
-  INT(4, ArgumentSize.INT32),
-  LONG(5, ArgumentSize.INT64),
-  CHAR(6, ArgumentSize.UINT16),
-  FLOAT(7, ArgumentSize.UINT32),
-  DOUBLE(8, ArgumentSize.UINT64),
-  STRING(9, ArgumentSize.UINT64),
-  REFERENCE(10, ArgumentSize.INT32),
-  ABSENCE(11, ArgumentSize.UINT32);
+  BOOLEAN(ValueTypeLayout.BOOLEAN, ArgumentSize.UINT8),
+  BYTE(ValueTypeLayout.BYTE, ArgumentSize.INT8),
+  SHORT(ValueTypeLayout.SHORT, ArgumentSize.INT16),
+  INT(ValueTypeLayout.INT, ArgumentSize.INT32),
+  LONG(ValueTypeLayout.LONG, ArgumentSize.INT64),
+  CHAR(ValueTypeLayout.CHAR, ArgumentSize.UINT16),
+  FLOAT(ValueTypeLayout.FLOAT, ArgumentSize.UINT32),
+  DOUBLE(ValueTypeLayout.DOUBLE, ArgumentSize.UINT64),
+  STRING(ValueTypeLayout.STRING, ArgumentSize.UINT64),
+  REFERENCE(ValueTypeLayout.REFERENCE, ArgumentSize.INT32),
+  ABSENCE(ValueTypeLayout.ABSENCE, ArgumentSize.UINT32);
 
   public final int number;
   public final ArgumentSize argumentSize;

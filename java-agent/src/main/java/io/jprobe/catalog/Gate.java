@@ -2,53 +2,61 @@
 package io.jprobe.catalog;
 
 import io.jprobe.capture.ProbeKind;
+import io.jprobe.layout.GateLayout;
+import io.jprobe.layout.GateProbeLayout;
+import io.jprobe.layout.GateWindowLayout;
 
 /**
- * The words of a gate (manifest.proto). java.jprobe.Fire uses them to decide whether a probe fires,
- * and to count calls. The first three may be changed at any time, woven or not.
+ * Offsets of the words of a gate (layout/gate.toml). java.jprobe.Fire uses the words to decide
+ * whether a probe fires, and to count calls.
  */
 public final class Gate {
   /** Minimum duration in ns of calls whose return and throw probes fire. */
-  public static final int LEAST_DURATION = 0;
+  public static final int LEAST_DURATION = GateLayout.LEAST_DURATION;
 
   /** Sampling interval: every n-th call fires. */
-  public static final int EVERY = 1;
+  public static final int EVERY = GateLayout.EVERY;
 
   /** Maximum number of calls per second that fire; 0 for no limit. */
-  public static final int LIMIT = 2;
+  public static final int LIMIT = GateLayout.LIMIT;
 
   /** Time in ns during which the method was throttled while a tracer was attached. */
-  public static final int THROTTLED_NANOS = 5;
-
-  // There is one probe of each kind; its first word is the address of its stub.
-  private static final int FIRST_PROBE = 8;
-  private static final int PROBE_WORDS = 4;
-  private static final int FIRED = 1;
-  private static final int FILTERED = 2;
-  private static final int THROTTLED = 3;
+  public static final int THROTTLED_NANOS = GateLayout.THROTTLED_NANOS;
 
   /** Maximum of {@link #LIMIT}: Fire counts the calls of a second in 24 bits. */
-  public static final long MAX_LIMIT = (1 << 24) - 1;
+  public static final long MAX_LIMIT = GateWindowLayout.CALLS_MASK;
+
+  private static final int[] SETTINGS = {LEAST_DURATION, EVERY, LIMIT};
 
   private Gate() {}
 
-  /** Returns the first word of a probe: the address of its stub. */
+  /** Returns the offsets of the words that a selector sets, and that may be changed at any time. */
+  public static int[] settings() {
+    return SETTINGS.clone();
+  }
+
+  /** Returns the offset of a probe. */
   public static int probe(ProbeKind kind) {
-    return FIRST_PROBE + PROBE_WORDS * kind.ordinal();
+    return GateLayout.PROBES + GateProbeLayout.SIZE * (kind.number - ProbeKind.ENTRY.number);
+  }
+
+  /** Returns the word that holds the address of the probe's stub. */
+  public static int stub(ProbeKind kind) {
+    return probe(kind) + GateProbeLayout.STUB;
   }
 
   /** Returns the word that counts the firings of the probe. */
   public static int fired(ProbeKind kind) {
-    return probe(kind) + FIRED;
+    return probe(kind) + GateProbeLayout.FIRED;
   }
 
   /** Returns the word that counts the calls that a condition or the gate filtered. */
   public static int filtered(ProbeKind kind) {
-    return probe(kind) + FILTERED;
+    return probe(kind) + GateProbeLayout.FILTERED;
   }
 
   /** Returns the word that counts the calls throttled because the allowance was used up. */
   public static int throttled(ProbeKind kind) {
-    return probe(kind) + THROTTLED;
+    return probe(kind) + GateProbeLayout.THROTTLED;
   }
 }

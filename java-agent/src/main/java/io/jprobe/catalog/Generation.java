@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import io.jprobe.layout.SlotLayout;
 import io.jprobe.stub.StubLibrary;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -50,10 +51,10 @@ final class Generation {
       return Set.of();
     }
     Set<TracedClass> changed = new LinkedHashSet<>();
-    for (int slot = difference / Short.BYTES; slot < classBySlot.size(); slot++) {
-      short now = semaphores.getShort(slot * Short.BYTES);
-      short before = last.getShort(slot * Short.BYTES);
-      last.putShort(slot * Short.BYTES, now);
+    for (int slot = difference / SlotLayout.SEMAPHORE_BYTES; slot < classBySlot.size(); slot++) {
+      short now = semaphores.getShort(slot * SlotLayout.SEMAPHORE_BYTES);
+      short before = last.getShort(slot * SlotLayout.SEMAPHORE_BYTES);
+      last.putShort(slot * SlotLayout.SEMAPHORE_BYTES, now);
       if ((now == 0) != (before == 0)) {
         changed.add(classBySlot.get(slot));
       }
@@ -75,12 +76,12 @@ final class Generation {
     return null;
   }
 
-  long gateWord(int index, int word) {
-    return library.gateWord(index, word);
+  long gateWord(int index, int offset) {
+    return library.gateWord(index, offset);
   }
 
-  void setGateWord(int index, int word, long value) {
-    library.setGateWord(index, word, value);
+  void setGateWord(int index, int offset, long value) {
+    library.setGateWord(index, offset, value);
   }
 
   long gate(int index) {
@@ -93,7 +94,7 @@ final class Generation {
 
   /** Returns true if the semaphore was above 0 at the last poll. */
   boolean isRaised(int slot) {
-    return last.getShort(slot * Short.BYTES) != 0;
+    return last.getShort(slot * SlotLayout.SEMAPHORE_BYTES) != 0;
   }
 
   void setState(int slot, ProbeState state) {

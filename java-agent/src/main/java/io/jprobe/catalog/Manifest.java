@@ -3,17 +3,14 @@ package io.jprobe.catalog;
 
 import io.jprobe.capture.CapturedValue;
 import io.jprobe.capture.ProbeKind;
+import io.jprobe.layout.ProbeKindLayout;
+import io.jprobe.layout.StubLibraryLayout;
 import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
 import io.jprobe.stub.ProtoWriter;
 
 /** Writes a jprobe.v1.Manifest; the field numbers are those of proto/jprobe/v1/manifest.proto. */
 public final class Manifest {
-  private static final int LAYOUT_VERSION = 3;
-
-  /** jprobe.v1.PROBE_KIND_LIMIT, which is not a kind of method probe. */
-  private static final int LIMIT_KIND = 5;
-
   /**
    * Sizes at which a library is full. Collectors read larger ones (MAX_MANIFEST_BYTES and
    * MAX_PROBES in collector/jcollect/limits.py), because the last method may exceed them.
@@ -30,7 +27,7 @@ public final class Manifest {
 
   Manifest(String agentVersion, int generation, Selectors selectors, String refusal) {
     this.selectors = selectors;
-    manifest.number(1, LAYOUT_VERSION).text(2, agentVersion).number(3, generation);
+    manifest.number(1, StubLibraryLayout.VERSION).text(2, agentVersion).number(3, generation);
     for (Selector selector : selectors.each()) {
       manifest.text(4, selector.toString());
     }
@@ -50,7 +47,8 @@ public final class Manifest {
     for (int slot = 0; slot < LimitProbes.count(); slot++) {
       int percent = LimitProbes.percent(slot);
       manifest.message(
-          6, new ProtoWriter().number(1, methods).number(2, LIMIT_KIND).number(4, percent));
+          6,
+          new ProtoWriter().number(1, methods).number(2, ProbeKindLayout.LIMIT).number(4, percent));
     }
     methods++;
   }

@@ -58,7 +58,7 @@ public final class TracedMethod {
     this.generation = generation;
     this.index = index;
     this.firstSlot = firstSlot;
-    kinds.forEach(kind -> setGateWord(Gate.probe(kind), generation.stub(slot(kind))));
+    kinds.forEach(kind -> setGateWord(Gate.stub(kind), generation.stub(slot(kind))));
     resetGate();
   }
 
@@ -103,7 +103,7 @@ public final class TracedMethod {
 
   /** Returns the address of the probe in the gate, which woven code fires. */
   public long probe(ProbeKind kind) {
-    return gate() + Long.BYTES * Gate.probe(kind);
+    return gate() + Gate.probe(kind);
   }
 
   /** Returns the address of the gate, by which woven code decides whether a call fires. */
@@ -112,18 +112,18 @@ public final class TracedMethod {
   }
 
   /** Returns a word of the gate; see {@link Gate}. */
-  public long gateWord(int word) {
-    return generation.gateWord(index, word);
+  public long gateWord(int offset) {
+    return generation.gateWord(index, offset);
   }
 
   /** Sets a word of the gate. It applies from the next call on, woven or not. */
-  public void setGateWord(int word, long value) {
-    generation.setGateWord(index, word, value);
+  public void setGateWord(int offset, long value) {
+    generation.setGateWord(index, offset, value);
   }
 
   /** Returns the initial value of a word of the gate, which clients may change later. */
-  public long selectedGateWord(int word) {
-    switch (word) {
+  public long selectedGateWord(int offset) {
+    switch (offset) {
       case Gate.LEAST_DURATION:
         return captures.leastDuration;
       case Gate.EVERY:
@@ -131,13 +131,13 @@ public final class TracedMethod {
       case Gate.LIMIT:
         return Math.min(captures.perSecond, Gate.MAX_LIMIT);
       default:
-        throw new IllegalArgumentException("word " + word);
+        throw new IllegalArgumentException("offset " + offset);
     }
   }
 
   private void resetGate() {
-    for (int word = Gate.LEAST_DURATION; word <= Gate.LIMIT; word++) {
-      setGateWord(word, selectedGateWord(word));
+    for (int offset : Gate.settings()) {
+      setGateWord(offset, selectedGateWord(offset));
     }
   }
 

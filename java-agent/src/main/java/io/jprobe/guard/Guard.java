@@ -2,6 +2,7 @@
 package io.jprobe.guard;
 
 import io.jprobe.catalog.TracedClass;
+import io.jprobe.layout.OverheadLayout;
 import io.jprobe.stub.Cpus;
 import io.jprobe.stub.FireGuard;
 import io.jprobe.stub.StubLibrary;
@@ -27,17 +28,6 @@ public final class Guard {
 
   /** Interval between two updates of thousands of counts, unless it is urgent. */
   private static final long PERIOD_NANOS = 200_000_000L;
-
-  /** Words of the block that collectors read; see manifest.proto. */
-  private static final int LIMIT = 0;
-
-  private static final int HIT_NANOS = 1;
-  private static final int COST = 2;
-  private static final int SPENT = 3;
-  private static final int THROTTLED = 4;
-  private static final int ASKED = 5;
-  private static final int AVAILABLE = 6;
-  private static final int LIMIT_NOW = 7;
 
   /** Receives the guard's messages. */
   public interface Listener {
@@ -280,13 +270,13 @@ public final class Guard {
   private void publish(long now) {
     long available = budget.available();
     publishedLimit = budget.limit();
-    library.setGateWord(0, LIMIT, budget.limit());
-    library.setGateWord(0, HIT_NANOS, firingCost.nanos());
-    library.setGateWord(0, COST, cost);
-    library.setGateWord(0, SPENT, window.spent(now));
-    library.setGateWord(0, THROTTLED, methods.throttled().size());
-    library.setGateWord(0, ASKED, budget.percent() * Budget.PERCENT_NANOS);
-    library.setGateWord(0, AVAILABLE, available == Cpus.UNLIMITED ? 0 : available);
-    library.setGateWord(0, LIMIT_NOW, budget.rate());
+    library.setGateWord(0, OverheadLayout.LIMIT, budget.limit());
+    library.setGateWord(0, OverheadLayout.FIRING_NANOS, firingCost.nanos());
+    library.setGateWord(0, OverheadLayout.TOTAL, cost);
+    library.setGateWord(0, OverheadLayout.RECENT, window.spent(now));
+    library.setGateWord(0, OverheadLayout.THROTTLED_METHODS, methods.throttled().size());
+    library.setGateWord(0, OverheadLayout.REQUESTED, budget.percent() * Budget.PERCENT_NANOS);
+    library.setGateWord(0, OverheadLayout.AVAILABLE, available == Cpus.UNLIMITED ? 0 : available);
+    library.setGateWord(0, OverheadLayout.LIMIT_NOW, budget.rate());
   }
 }

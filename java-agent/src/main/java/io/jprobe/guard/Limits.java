@@ -2,6 +2,7 @@
 package io.jprobe.guard;
 
 import io.jprobe.catalog.LimitProbes;
+import io.jprobe.layout.SlotLayout;
 import java.nio.ByteBuffer;
 
 /**
@@ -52,7 +53,7 @@ public final class Limits {
     for (int slot = LimitProbes.count() - 1; slot >= 0; slot--) {
       int step = LimitProbes.percent(slot);
       boolean isLowest = step != OFF || requested == UNSET;
-      if (semaphores.getShort(slot * Short.BYTES) != 0 && isLowest) {
+      if (semaphores.getShort(slot * SlotLayout.SEMAPHORE_BYTES) != 0 && isLowest) {
         requested = step;
       }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.stub;
 
+import io.jprobe.layout.FireGuardLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
@@ -12,11 +13,6 @@ public final class FireGuard {
   /** An allowance that is never spent: 146 years of CPU time. */
   public static final long UNLIMITED = Long.MAX_VALUE / 2;
 
-  private static final int ALLOWANCE = 0;
-  private static final int SAMPLES = Long.BYTES;
-  private static final int SAMPLED_NANOS = 2 * Long.BYTES;
-  private static final int FIRING_NANOS = 3 * Long.BYTES;
-
   private final ByteBuffer words = Native.fireGuard().order(ByteOrder.nativeOrder());
   private final long clockNanos = Native.clockNanos();
 
@@ -25,12 +21,12 @@ public final class FireGuard {
    * spent.
    */
   public long allowance() {
-    return words.getLong(ALLOWANCE);
+    return words.getLong(FireGuardLayout.ALLOWANCE);
   }
 
   /** Sets the allowance in ns. Concurrent firings are subtracted from the old or the new one. */
   public void allow(long nanos) {
-    words.putLong(ALLOWANCE, nanos);
+    words.putLong(FireGuardLayout.ALLOWANCE, nanos);
   }
 
   /**
@@ -38,17 +34,17 @@ public final class FireGuard {
    * ones.
    */
   public void setFiringNanos(long nanos) {
-    words.putLong(FIRING_NANOS, nanos);
+    words.putLong(FireGuardLayout.FIRING_NS, nanos);
   }
 
   /** Returns the number of timed firings. */
   public long samples() {
-    return words.getLong(SAMPLES);
+    return words.getLong(FireGuardLayout.SAMPLES);
   }
 
   /** Returns the total time of the timed firings in ns. */
   public long sampledNanos() {
-    return words.getLong(SAMPLED_NANOS);
+    return words.getLong(FireGuardLayout.SAMPLED_NS);
   }
 
   /** Returns the cost of one reading of the clock in ns. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.stub;
 
+import io.jprobe.layout.WordsLayout;
 import java.util.StringJoiner;
 
 /**
@@ -9,7 +10,7 @@ import java.util.StringJoiner;
  */
 public final class Shape {
   /** Maximum number of values that tracers can read from one probe. */
-  public static final int MAX_VALUES = 12;
+  public static final int MAX_VALUES = WordsLayout.MAX - 1;
 
   public static final int LONG = 1;
   public static final int DOUBLE = 2;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.stub;
 
+import io.jprobe.layout.GateLayout;
+import io.jprobe.layout.SlotLayout;
 import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -12,12 +14,6 @@ import java.util.List;
  * semaphore and a state byte.
  */
 public final class StubLibrary {
-  /** Distance between two stubs in bytes. */
-  private static final int SLOT_SIZE = 32;
-
-  /** Size of a gate in bytes. manifest.proto describes its words. */
-  public static final int GATE_SIZE = 192;
-
   private final long handle;
   private final long stubs;
   private final ByteBuffer semaphores;
@@ -41,7 +37,7 @@ public final class StubLibrary {
    * Writes and maps a library.
    *
    * @param directory directory of its file; null for a memfd
-   * @param gates number of gates, blocks of {@link #GATE_SIZE} bytes
+   * @param gates number of gates, blocks of {@link GateLayout#SIZE} bytes
    * @param manifest a serialized jprobe.v1.Manifest
    */
   public static StubLibrary load(
@@ -78,7 +74,7 @@ public final class StubLibrary {
 
   /** Returns the address of a stub in this process. */
   public long stub(int slot) {
-    return stubs + (long) SLOT_SIZE * slot;
+    return stubs + (long) SlotLayout.BYTES * slot;
   }
 
   /**
@@ -91,17 +87,17 @@ public final class StubLibrary {
 
   /** Returns the address of a gate in this process. */
   public long gate(int index) {
-    return gateAddress + (long) GATE_SIZE * index;
+    return gateAddress + (long) GateLayout.SIZE * index;
   }
 
-  /** Returns a word of a gate, 0 to 23. */
-  public long gateWord(int index, int word) {
-    return isUnloaded ? 0 : gates.getLong(GATE_SIZE * index + Long.BYTES * word);
+  /** Returns the word of a gate at an offset in bytes, see {@link GateLayout}. */
+  public long gateWord(int index, int offset) {
+    return isUnloaded ? 0 : gates.getLong(GateLayout.SIZE * index + offset);
   }
 
-  public void setGateWord(int index, int word, long value) {
+  public void setGateWord(int index, int offset, long value) {
     if (!isUnloaded) {
-      gates.putLong(GATE_SIZE * index + Long.BYTES * word, value);
+      gates.putLong(GateLayout.SIZE * index + offset, value);
     }
   }
 

@@ -99,7 +99,7 @@ abstract class Injection {
 
   /** Returns the offset of the probe in the gate, in bytes. */
   static int offset(ProbeKind kind) {
-    return Long.BYTES * Gate.probe(kind);
+    return Gate.probe(kind);
   }
 
   static void callFire(MethodVisitor code, String name, String descriptor) {

@@ -6,6 +6,7 @@ import io.jprobe.capture.ProbeKind;
 import io.jprobe.capture.TypedPath;
 import io.jprobe.capture.TypedPath.Root;
 import io.jprobe.capture.ValueType;
+import io.jprobe.layout.AbsenceLayout;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -30,8 +31,8 @@ final class PathCode {
 
   // Reasons of an absent value. Shifted left by the value's index, they are the bits of
   // jprobe.v1.VALUE_TYPE_ABSENCE.
-  static final int NULL_IN_PATH = 1;
-  static final int THREW = 1 << 16;
+  static final int NULL_IN_PATH = 1 << AbsenceLayout.NULL_SHIFT;
+  static final int THREW = 1 << AbsenceLayout.THREW_SHIFT;
 
   /** Local variables of a path. */
   private static final class PathLocals {

@@ -106,7 +106,7 @@ public class CatalogTest {
   }
 
   private static long stub(TracedMethod method, ProbeKind kind) {
-    return method.gateWord(Gate.probe(kind));
+    return method.gateWord(Gate.stub(kind));
   }
 
   @Test

@@ -119,14 +119,15 @@ public class SelectionTest {
     select("**Shop#place when duration > 1ms");
     TracedMethod place = method("place");
     place.setGateWord(Gate.LEAST_DURATION, 7);
-    long stub = place.gateWord(Gate.probe(ProbeKind.RETURN));
+    long stub = place.gateWord(Gate.stub(ProbeKind.RETURN));
     assertEquals(List.of(place), methods(select("").removed));
     assertTrue(place.isRetired());
     assertEquals(List.of(), names(SHOP));
     assertEquals(1, select("**Shop#place when duration > 1ms").added);
     assertSame(place, method("place"));
-    assertEquals(stub, place.gateWord(Gate.probe(ProbeKind.RETURN)));
-    assertEquals("the gate is the selector's again", 1_000_001, place.gateWord(0));
+    assertEquals(stub, place.gateWord(Gate.stub(ProbeKind.RETURN)));
+    assertEquals(
+        "the gate is the selector's again", 1_000_001, place.gateWord(Gate.LEAST_DURATION));
   }
 
   @Test

@@ -13,6 +13,7 @@ import io.jprobe.catalog.ProbeState;
 import io.jprobe.catalog.PublishedClass;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
+import io.jprobe.layout.OverheadLayout;
 import io.jprobe.select.Selectors;
 import io.jprobe.stub.Cpus;
 import io.jprobe.stub.FireGuard;
@@ -150,8 +151,9 @@ public class GuardTest {
     run(60, "grind", 47);
     assertEquals(List.of(), messages);
     assertFalse(isThrottled("grind"));
-    assertEquals("in the last five seconds", 2.35, first.gateWord(0, 3) / 1e9, 0.1);
-    assertEquals("in total", 28.2, first.gateWord(0, 2) / 1e9, 0.1);
+    assertEquals(
+        "in the last five seconds", 2.35, first.gateWord(0, OverheadLayout.RECENT) / 1e9, 0.1);
+    assertEquals("in total", 28.2, first.gateWord(0, OverheadLayout.TOTAL) / 1e9, 0.1);
   }
 
   @Test
@@ -163,7 +165,7 @@ public class GuardTest {
     }
     assertTrue(isThrottled("grind"));
     assertFalse(isThrottled("sieve"));
-    long spent = first.gateWord(0, 3);
+    long spent = first.gateWord(0, OverheadLayout.RECENT);
     assertTrue(spent + " ns", spent > 1.2 * SECOND && spent < 2 * SECOND);
     assertEquals(1, messages.size());
     assertTrue(
@@ -182,7 +184,7 @@ public class GuardTest {
     attach(1, "grind");
     for (int i = 0; i < 3_000; i++) {
       run(0.04, "grind", 100);
-      assertTrue(first.gateWord(0, 3) <= 2.45 * SECOND);
+      assertTrue(first.gateWord(0, OverheadLayout.RECENT) <= 2.45 * SECOND);
     }
     long throttled = method("grind").gateWord(Gate.THROTTLED_NANOS);
     assertTrue(throttled + " ns of 120 s", throttled > 100 * SECOND);
@@ -250,7 +252,7 @@ public class GuardTest {
     busy(8, 8);
     attach(1, "grind");
     run(1, "grind", 40);
-    double left = 2.45 * SECOND - first.gateWord(0, 3);
+    double left = 2.45 * SECOND - first.gateWord(0, OverheadLayout.RECENT);
     assertEquals(left, fires.allowance(), 1);
   }
 
@@ -278,7 +280,7 @@ public class GuardTest {
     now += POLL * 5;
     guard.poll(now);
     assertFalse(grind.isThrottled());
-    assertEquals(0, first.gateWord(0, 4));
+    assertEquals(0, first.gateWord(0, OverheadLayout.THROTTLED_METHODS));
   }
 
   /** Lets the program be busy for six seconds before a tracer attaches. */
@@ -293,7 +295,7 @@ public class GuardTest {
   }
 
   private double spent() {
-    return first.gateWord(0, 3) / (double) SECOND;
+    return first.gateWord(0, OverheadLayout.RECENT) / (double) SECOND;
   }
 
   @Test
@@ -302,9 +304,11 @@ public class GuardTest {
     attach(1, "grind", "sieve");
     run(30, "grind", 8);
     assertFalse(isThrottled("grind"));
-    assertEquals(0.1, first.gateWord(0, 0) / (double) SECOND, 1e-6);
-    assertEquals("requested", 0.5, first.gateWord(0, 5) / (double) SECOND, 1e-6);
-    assertEquals("available", 0.3, first.gateWord(0, 6) / (double) SECOND, 1e-6);
+    assertEquals(0.1, first.gateWord(0, OverheadLayout.LIMIT) / (double) SECOND, 1e-6);
+    assertEquals(
+        "requested", 0.5, first.gateWord(0, OverheadLayout.REQUESTED) / (double) SECOND, 1e-6);
+    assertEquals(
+        "available", 0.3, first.gateWord(0, OverheadLayout.AVAILABLE) / (double) SECOND, 1e-6);
     run(3, "grind", 28);
     assertTrue(isThrottled("grind"));
     assertTrue(spent() + " s", spent() < 0.5);
@@ -327,7 +331,7 @@ public class GuardTest {
     busy = 0.3;
     run(1.2, "grind", 25);
     assertTrue(isThrottled("grind"));
-    assertEquals(0.1, first.gateWord(0, 0) / (double) SECOND, 1e-6);
+    assertEquals(0.1, first.gateWord(0, OverheadLayout.LIMIT) / (double) SECOND, 1e-6);
   }
 
   @Test
@@ -352,7 +356,7 @@ public class GuardTest {
     attach(1, "grind");
     run(60, "grind", 4.5);
     assertFalse(isThrottled("grind"));
-    assertEquals(0.05, first.gateWord(0, 7) / (double) SECOND, 1e-6);
+    assertEquals(0.05, first.gateWord(0, OverheadLayout.LIMIT_NOW) / (double) SECOND, 1e-6);
   }
 
   @Test
@@ -372,6 +376,6 @@ public class GuardTest {
     method.setGateWord(word, 1_000_000);
     pass();
     guard.poll(now);
-    assertEquals(1e6 * (15 + 2 * fires.clockNanos()), first.gateWord(0, 3), 1);
+    assertEquals(1e6 * (15 + 2 * fires.clockNanos()), first.gateWord(0, OverheadLayout.RECENT), 1);
   }
 }

@@ -5,6 +5,7 @@ import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertTrue;
 
 import io.jprobe.catalog.LimitProbes;
+import io.jprobe.layout.SlotLayout;
 import io.jprobe.stub.ProbeDefinition;
 import java.nio.ByteBuffer;
 import java.util.List;
@@ -14,11 +15,11 @@ import org.junit.Test;
 /** The limit in force depends on the option and on the requests of tracers. */
 public class LimitsTest {
   private static int limit(int option, int... requested) {
-    ByteBuffer semaphores = ByteBuffer.allocate(Short.BYTES * LimitProbes.count());
+    ByteBuffer semaphores = ByteBuffer.allocate(SlotLayout.SEMAPHORE_BYTES * LimitProbes.count());
     for (int percent : requested) {
       for (int slot = 0; slot < LimitProbes.count(); slot++) {
         if (LimitProbes.percent(slot) == percent) {
-          semaphores.putShort(Short.BYTES * slot, (short) 1);
+          semaphores.putShort(SlotLayout.SEMAPHORE_BYTES * slot, (short) 1);
         }
       }
     }

@@ -8,6 +8,7 @@ import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
 import io.jprobe.catalog.PublishedClass;
+import io.jprobe.layout.SlotLayout;
 import java.io.File;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -56,7 +57,7 @@ public class StubLibraryTest {
     assertEquals("/memfd:jprobe-0", library.path());
     assertEquals(4, library.semaphores().capacity());
     assertEquals(0, library.semaphores().getShort(0));
-    assertEquals(0, library.semaphores().getShort(2));
+    assertEquals(0, library.semaphores().getShort(SlotLayout.SEMAPHORE_BYTES));
     assertEquals(1, library.state(0));
     library.setState(1, 3);
     assertEquals(1, library.state(0));

@@ -1,0 +1,266 @@
+"""Each layout has one home: with fields moved in layout/ alone, a copy of the project traces as before.
+
+A number typed anywhere else would still be the old one, and some value below would be wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conditions import require_bpf, wait_until
+from java_target import COMPILER, JAR, ROOT, Process
+
+# The new order of the fields, by file and table. No field stays where it was, except unused ones.
+MOVED = {
+    "record": {
+        "cookie": ["strings", "words", "probe"],
+        "record": ["text", "words", "flags", "time", "probe", "tid", "word"],
+        "string_word": ["cut", "present", "unreadable", "length"],
+        "probe_counts": ["lost", "hits"],
+    },
+    "drain": {
+        "probe_row": ["timed", "values", "strings", "first_value", "unused", "words"],
+        "staged": ["offset", "bytes", "probe", "time"],
+        "ring_memory": ["bytes", "data", "producer", "consumer"],
+        "pace": ["shortest_pause", "longest_pause", "window"],
+    },
+    "gate": {
+        "gate_probe": ["throttled", "filtered", "stub", "fired"],
+        "gate": [
+            "unused_end", "probes", "throttled_nanos", "unused", "window", "limit", "least_duration", "seen",
+            "every",
+        ],
+        "gate_window": ["second", "calls"],
+        "overhead": [
+            "limit_now", "available", "requested", "throttled_methods", "recent", "total", "firing_nanos",
+            "limit",
+        ],
+        "fire_guard": ["firing_ns", "sampled_ns", "samples", "allowance"],
+    },
+    "stub_library": {
+        "absence": ["threw", "null"],
+    },
+}  # fmt: skip
+CHANGED = {
+    "drain": {'["torn",   -1': '["torn",   -7', '["more",    1': '["more",    9'},
+    "stub_library": {
+        '["bytes",           32,': '["bytes",           64,',
+        '".jprobe.gates"': '".jprobe.moved"',
+        '".jprobe.state"': '".jprobe.moods"',
+        '"jprobe_gates"': '"moved_gates"',
+        '["version", 3,': '["version", 30,',
+    },
+}
+CALLS = 100
+
+
+def move(folder: Path) -> None:
+    """Moves fields in the descriptions of a copy."""
+    for file, tables in MOVED.items():
+        path = folder / f"{file}.toml"
+        text = path.read_text()
+        for table, order in tables.items():
+            start = text.index(f"\n[{table}]\n")
+            end = text.find("\n[", start + 1)
+            body = text[start : end if end > 0 else len(text)]
+            rows = dict(re.findall(r'^(?=  \["(\w+)")(.*\n)', body, re.MULTILINE))
+            assert sorted(rows) == sorted(order)
+            assert list(rows) != order
+            first = body.index(next(iter(rows.values())))
+            rest = re.sub(r'^  \["\w+".*\n', "", body, flags=re.MULTILINE)
+            changed = rest[:first] + "".join(rows[name] for name in order) + rest[first:]
+            text = text.replace(body, changed)
+        path.write_text(text)
+    for file, replacements in CHANGED.items():
+        path = folder / f"{file}.toml"
+        text = path.read_text()
+        for old, new in replacements.items():
+            assert text.count(old) == 1, old
+            text = text.replace(old, new)
+        path.write_text(text)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the project, built; only what depends on layouts is new."""
+
+    folder: Path
+    jar: Path
+
+    def jcollect(self, *arguments: object) -> Process:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(self.folder / "collector"),
+            # No compiled BPF program of other layouts, and none left behind.
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
+        }
+        return Process([sys.executable, "-m", "jcollect", *map(str, arguments)], env=environment)
+
+    def run(self, *arguments: object) -> str:
+        with self.jcollect(*arguments) as process:
+            assert process.wait() == 0, process.err
+        return "\n".join(process.out)
+
+    def probes_of(self, pid: int) -> dict[str, dict[str, Any]]:
+        """Returns the probes of a process by their names, none while there are none yet."""
+        with self.jcollect("probes", pid, "--json") as process:
+            if process.wait() != 0:
+                return {}
+        return {probe["name"]: probe for probe in json.loads("\n".join(process.out))}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    folder = tmp_path_factory.mktemp("copy")
+    for part in ("layout", "proto", "bpf", "collector", "java-agent/src/boot", "java-agent/src/main"):
+        generated = shutil.ignore_patterns("__pycache__", "layout.h")
+        shutil.copytree(ROOT / part, folder / part, ignore=generated)
+    shutil.rmtree(folder / "collector/jcollect/layout")
+    move(folder / "layout")
+    subprocess.run([sys.executable, folder / "layout/generate.py"], check=True)
+    built = folder / f"build/native/linux-{os.uname().machine}"
+    shutil.copytree(ROOT / built.relative_to(folder), built)
+    main = folder / "java-agent/src/main/c"
+    home = COMPILER.home
+    compile_c(folder, built / "drain.so", (folder / "collector/jcollect/sources/bpf/c").glob("*.c"))
+    sources = [file for part in ("stub", "agent", "jni") for file in (main / part).glob("*.c")]
+    compile_c(folder, built / "libjprobe.so", sources, f"-I{home}/include", f"-I{home}/include/linux", "-ldl")
+    return Copy(folder, repack(folder, compile_java(folder), built / "libjprobe.so"))
+
+
+def compile_c(folder: Path, library: Path, sources: Iterator[Path] | Sequence[Path], *options: str) -> None:
+    flags = ["-std=gnu11", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread"]
+    layouts = f"-I{folder}/build/layout/c"
+    subprocess.run(["gcc", *flags, layouts, "-o", library, *sorted(sources), *options], check=True)
+
+
+def compile_java(folder: Path) -> Path:
+    """Compiles the agent against the libraries in the jar. Returns the folder of its classes."""
+    libraries, classes = folder / "libraries", folder / "classes"
+    with zipfile.ZipFile(JAR) as jar:
+        for name in jar.namelist():
+            if name.startswith(("inst/org/", "inst/py4j/")) and name.endswith(".classdata"):
+                place = libraries / name.removeprefix("inst/").replace(".classdata", ".class")
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(jar.read(name))
+    sources = [
+        file
+        for part in ("build/layout/java", "java-agent/src/boot", "java-agent/src/main/java")
+        for file in sorted((folder / part).rglob("*.java"))
+    ]
+    options = ["-proc:none", "-nowarn", "-XDstringConcat=inline", "-parameters", "-d", classes]
+    exports = ["--add-exports", "java.base/jdk.internal.misc=ALL-UNNAMED"]
+    # The compiler runs too briefly for C2 to pay.
+    command = [COMPILER.javac, "-J-XX:TieredStopAtLevel=1", *options, *exports, "-cp", libraries]
+    subprocess.run([*command, *sources], check=True)
+    return classes
+
+
+def repack(folder: Path, classes: Path, library: Path) -> Path:
+    """Returns a copy of the jar with other classes and another native library."""
+    result = folder / "jprobe.jar"
+    native = f"inst/native/linux-{os.uname().machine}/libjprobe.so"
+    with zipfile.ZipFile(JAR) as old, zipfile.ZipFile(result, "w") as new:
+        for entry in old.infolist():
+            inside = entry.filename.removeprefix("inst/").replace(".classdata", ".class")
+            compiled = classes / inside
+            if entry.filename == native:
+                new.writestr(entry, library.read_bytes())
+            elif compiled.is_file():
+                new.writestr(entry, compiled.read_bytes())
+            else:
+                new.writestr(entry, old.read(entry))
+    return result
+
+
+SELECTORS = (
+    "Moved#place;Moved#often every 4;Moved#limited at most 7/s;Moved#quick when duration > 60s;"
+    "Moved#shelve(size=arg0.inner.size, weight=arg0.weight())"
+)
+
+
+def test_fields_that_move_in_the_description_move_everywhere(copy: Copy) -> None:
+    require_bpf()
+    program = copy.folder / "program"
+    subprocess.run([COMPILER.javac, "-d", program, ROOT / "tests/targets/Moved.java"], check=True)
+    java = [COMPILER.java, f"-javaagent:{copy.jar}=probes={SELECTORS}", "-cp", program, "Moved"]
+    with Process(java) as target:
+        target.wait_for_line("ready")
+        wait_until(lambda: len(copy.probes_of(target.pid)) == 14, "the probes are published")
+        with copy.jcollect("attach", target.pid, "-o", "json") as collector:
+            collector.wait_for_line(".*armed 14 probes of 5 methods")
+            target.send("run")
+            target.wait_for_line("done")
+            probes = copy.probes_of(target.pid)
+            status = json.loads(copy.run("status", target.pid, "--json"))
+            collector.signal(signal.SIGINT)
+            assert collector.wait() == 0
+    events = [json.loads(line) for line in collector.out if line.startswith("{")]
+    assert_values(events)
+    assert_counts(events, probes)
+    assert status["overhead"]["max_percent"] == 50
+    assert status["overhead"]["total_ns"] > 0
+    hits = (2 * 5 - 1) * CALLS  # The entry probe of quick has nothing to decide on.
+    delivered = len(events)
+    expected = f"{hits:,} hits = {delivered:,} delivered + {hits - delivered:,} filtered + 0 lost"
+    assert expected in "\n".join(collector.err)
+
+
+def assert_values(events: list[dict[str, Any]]) -> None:
+    """Words of every kind, in registers and on the stack; strings; times in order; what is absent and why."""
+    numbers = range(CALLS)
+    assert all(one["time"] <= other["time"] for one, other in pairwise(events))
+    assert len({(event["tid"], event["thread"]) for event in events}) == 1
+    by_probe: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for event in events:
+        by_probe[event["probe"]].append(event)
+        assert 0 < event.get("duration_ns", 1) < 60e9
+    assert [event["args"] for event in by_probe["Moved:place__entry"]] == [
+        [i, None if i % 3 == 0 else f"text {i}", i + 1, -i, 7, i / 4] for i in numbers
+    ]
+    assert [event["value"] for event in by_probe["Moved:place__return"]] == [
+        2 * i for i in numbers if i % 10 != 9
+    ]
+    thrown = [event["exception"] for event in by_probe["Moved:place__throw"]]
+    assert thrown == ["java.lang.IllegalStateException"] * (CALLS // 10)
+    assert [event["args"] for event in by_probe["Moved:often__entry"]] == [[i] for i in numbers[::4]]
+    assert [event["captures"] for event in by_probe["Moved:shelve__entry"]] == [
+        {
+            "size": {"absent": "null"} if i % 2 == 0 else i,
+            "weight": {"absent": "exception"} if i % 3 == 0 else 2 * i,
+        }
+        for i in numbers
+    ]
+
+
+def assert_counts(events: list[dict[str, Any]], probes: dict[str, dict[str, Any]]) -> None:
+    """What the gate decided, what it counted, and its settings; semaphores and states."""
+    delivered = Counter(event["probe"].removeprefix("Moved:") for event in events)
+    calls = {name: 0 if name.endswith("throw") else CALLS for name in probes}
+    calls["place__throw"] = CALLS // 10
+    calls["place__return"] = CALLS - CALLS // 10
+    for name, probe in probes.items():
+        assert delivered[name] + probe["filtered"] == calls[name], name
+        assert (probe["throttled"], probe["semaphore_count"], probe["state"]) == (0, 1, "armed"), name
+        settings = (probe["least_duration_ns"], probe["every"], probe["per_second"])
+        assert settings == {
+            "often": (0, 4, 0), "limited": (0, 1, 7), "quick": (60_000_000_001, 1, 0),
+        }.get(probe["method"], (0, 1, 0)), name  # fmt: skip
+    assert delivered["often__return"] == CALLS // 4
+    assert 7 <= delivered["limited__entry"] < CALLS
+    assert delivered["quick__return"] == 0
