@@ -25,5 +25,6 @@ def closed(pid: int, owner: int = 0) -> Process:
 def of_user(pid: int, pidfd: int, user: tuple[int, int], owner: int | None = None) -> Process:
     """Returns a process whose user and group are taken to be these when it was opened."""
     uid, gid = user
-    status = ProcessStatus("?", pid, pid, (uid,) * 4, (gid,) * 4, True)
-    return Process(pid, pidfd, status, uid if owner is None else owner)
+    uids, gids = (" ".join([str(each)] * 4) for each in (uid, gid))
+    lines = f"Name:\t?\nTgid:\t{pid}\nNSpid:\t{pid}\nUid:\t{uids}\nGid:\t{gids}\n"
+    return Process(pid, pidfd, ProcessStatus(lines.encode()), uid if owner is None else owner)

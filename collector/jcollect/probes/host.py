@@ -18,6 +18,7 @@ from jcollect.errors import JcollectError, lacks_files
 from jcollect.probes.stub_library import find_stub_mappings
 from jcollect.procfs.jvm import PATIENCE_SECONDS, Jvm, describe_jvm, is_libjvm
 from jcollect.procfs.maps import MappingKey, read_maps
+from jcollect.procfs.owner import NOBODYS
 from jcollect.procfs.process import Process
 from jcollect.procfs.reader_process import cpu_seconds
 from jcollect.procfs.reasons import is_passing
@@ -166,11 +167,7 @@ class Host:
         if before:
             before.close()
         may_keep = len(self._known) < resource.getrlimit(resource.RLIMIT_NOFILE)[0] * _SHARE_OF_DESCRIPTORS
-        try:
-            with Process.open(pid) as process:
-                known = _Known(process, may_keep, now)
-        except JcollectError:
-            return None
+        known = _Known(pid, may_keep, now)
         if known.is_alive():
             self._known[pid] = known
             return known
@@ -181,9 +178,9 @@ class Host:
 class _Known:
     """A process from the first scan that finds it until it exits."""
 
-    def __init__(self, process: Process, may_keep_descriptor: bool, now: float) -> None:
-        self._pid = process.pid
-        self.owner = process.owner  # At the time of the first scan: the user who is charged.
+    def __init__(self, pid: int, may_keep_descriptor: bool, now: float) -> None:
+        self._pid = pid
+        self.owner = _owner_now(pid)  # At the time of the first scan: the user who is charged.
         self._statm: int | None = None
         if may_keep_descriptor:
             with suppress(OSError):
@@ -285,6 +282,14 @@ class _Known:
         if self._statm is not None:
             os.close(self._statm)
             self._statm = None
+
+
+def _owner_now(pid: int) -> int:
+    try:
+        with Process.open(pid) as process:
+            return process.owner
+    except JcollectError:
+        return NOBODYS
 
 
 def _cost(begun: float, used: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import struct
 
@@ -33,7 +34,7 @@ def _creator_of_user_namespace(pid: int) -> int:
     Returns 0 if the process runs in ours, or if root created it, on behalf of another user then.
     """
     path = f"/proc/{pid}/ns/user"
-    ours = os.stat("/proc/self/ns/user")
+    ours = _our_user_namespace()
     try:
         if os.path.samestat(os.stat(path), ours):
             return 0
@@ -53,3 +54,8 @@ def _creator_of_user_namespace(pid: int) -> int:
     finally:
         os.close(namespace)
     return creator
+
+
+@functools.cache
+def _our_user_namespace() -> os.stat_result:
+    return os.stat("/proc/self/ns/user")

@@ -11,24 +11,51 @@ import select
 import signal
 from typing import NamedTuple
 
-# A process may be in 65,536 groups, which status lists.
-_MAX_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 13
 
 
-class ProcessStatus(NamedTuple):
-    """The status of a process at one moment.
+class ProcessStatus:
+    """The status of a process at one moment. Each property parses its line: a scan of all processes needs
+    few of them. All raise ProcessLookupError if the line is missing because the process exited."""
 
-    `name` is its command name. `group` is the PID of its process: another number if a thread's ID was read.
-    `inner_pid` is the PID in the innermost PID namespace. `uids` and `gids` are the real, effective, saved
-    and file system IDs, as seen from here. `catches_quit` is true if SIGQUIT does not end the process.
-    """
+    def __init__(self, content: bytes) -> None:
+        self._content = content
 
-    name: str
-    group: int
-    inner_pid: int
-    uids: tuple[int, ...]
-    gids: tuple[int, ...]
-    catches_quit: bool
+    @property
+    def name(self) -> str:
+        """The command name."""
+        return self._field(b"Name:\t").decode(errors="replace")
+
+    @property
+    def group(self) -> int:
+        """The PID of the process: another number if a thread's ID was read."""
+        return int(self._field(b"\nTgid:\t"))
+
+    @property
+    def inner_pid(self) -> int:
+        """The PID in the innermost PID namespace."""
+        return int(self._field(b"\nNSpid:\t").split()[-1])
+
+    @property
+    def uids(self) -> tuple[int, ...]:
+        """The real, effective, saved and file system user IDs, as seen from here."""
+        return tuple(map(int, self._field(b"\nUid:\t").split()))
+
+    @property
+    def gids(self) -> tuple[int, ...]:
+        """The real, effective, saved and file system group IDs, as seen from here."""
+        return tuple(map(int, self._field(b"\nGid:\t").split()))
+
+    @property
+    def catches_quit(self) -> bool:
+        """True if SIGQUIT does not end the process."""
+        return bool(int(self._field(b"\nSigCgt:\t"), 16) >> signal.SIGQUIT - 1 & 1)
+
+    def _field(self, key: bytes) -> bytes:
+        start = self._content.find(key) + len(key)
+        if start < len(key):
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+        return self._content[start : self._content.find(b"\n", start)]
 
 
 class Stat(NamedTuple):
@@ -41,26 +68,26 @@ class Stat(NamedTuple):
 
 def read_fields(process: int | str) -> dict[str, str]:
     """Returns the lines of the status of a process, or of "self", by name. Raises OSError."""
-    with open(f"/proc/{process}/status", "rb", buffering=0) as file:
-        lines = file.read(_MAX_BYTES).decode(errors="replace").split("\n")
+    lines = _read(process).decode(errors="replace").split("\n")
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
 def read_status(pid: int) -> ProcessStatus:
     """Returns the status. Raises OSError if there is no such process."""
-    fields = read_fields(pid)
+    return ProcessStatus(_read(pid))
+
+
+def _read(process: int | str) -> bytes:
+    file = os.open(f"/proc/{process}/status", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return ProcessStatus(
-            name=fields["Name"],
-            group=int(fields["Tgid"]),
-            inner_pid=int(fields.get("NSpid", str(pid)).split()[-1]),
-            uids=tuple(map(int, fields["Uid"].split())),
-            gids=tuple(map(int, fields["Gid"].split())),
-            catches_quit=bool(int(fields["SigCgt"], 16) >> signal.SIGQUIT - 1 & 1),
-        )
-    except KeyError:
-        # The process exited while the kernel printed it.
-        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)) from None
+        content = piece = os.read(file, _PIECE_BYTES)
+        # A process may be in 65,536 groups, which are listed.
+        while len(piece) == _PIECE_BYTES:
+            piece = os.read(file, _PIECE_BYTES)
+            content += piece
+        return content
+    finally:
+        os.close(file)
 
 
 def read_stat(pid: int) -> Stat:
