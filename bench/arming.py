@@ -9,7 +9,8 @@ from typing import Any
 
 from conditions import wait_until
 from java_target import Jdk, Process, attach, java, wait_for_probes
-from jcollect.probes.process import find_process
+from jcollect.probes.scan import scan_traceable
+from processes import opened
 from programs import (
     BUILD,
     CLASSES,
@@ -29,7 +30,7 @@ def attach_many(jdk: Jdk) -> dict[str, Any]:
         with work(jdk, "many", "many.C*#m*", 1, "asked") as target:
             target.wait_for_line("warm")
             wait_for_probes(target.pid, 3 * CLASSES * METHODS_PER_CLASS)
-            probes = find_process(target.pid).probes(())
+            probes = scan_traceable(opened(target.pid)).probes(())
             for attempt in range(4):
                 with attach(target.pid) as collector:
                     armed = re.match(r"armed 6,000 probes of 2,000 methods in (\d+) ms", collector.err[-1])
@@ -56,7 +57,7 @@ def attach_many(jdk: Jdk) -> dict[str, Any]:
 
 def recover(jdk: Jdk, what: str, target: Process, attached_rounds: int) -> dict[str, Any]:
     """Kills a collector that is attached to all returns, and measures the program's recovery."""
-    probes = find_process(target.pid).probes(("*__return",))
+    probes = scan_traceable(opened(target.pid)).probes(("*__return",))
     measurements = Measurements(target)
     before = measurements.next(60)
     with attach(target.pid, "--probe", "*__return") as collector:
@@ -102,6 +103,6 @@ def recovery(jdk: Jdk) -> dict[str, Any]:
         one = recover(jdk, "one method, called without pause", target, 40)
     with work(jdk, "sql", "org.h2.mvstore.**#*", WARM_ROUNDS, 0) as target:
         target.wait_for_line("warm", 120)
-        methods = len(find_process(target.pid).probes(("*__return",)))
+        methods = len(scan_traceable(opened(target.pid)).probes(("*__return",)))
         many = recover(jdk, f"SQL with {methods:,} methods woven", target, 3)
     return {"one method": one, "many methods": {"methods": methods, **many}}

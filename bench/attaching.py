@@ -30,12 +30,13 @@ from collector_fixtures import JCOLLECT, TARGET_SOURCE, Bench, Target  # noqa: E
 
 from conditions import wait_until  # noqa: E402
 from jcollect.probes.probe import Probe  # noqa: E402
-from jcollect.probes.process import find_process  # noqa: E402
+from jcollect.probes.scan import scan_traceable  # noqa: E402
 from jcollect.sources.bpf.bpf_programs import BpfPrograms  # noqa: E402
 from jcollect.sources.bpf.cache import default_directory  # noqa: E402
 from jcollect.sources.bpf.compilation import bpf_directory, flags  # noqa: E402
 from jcollect.sources.bpf.links import Linker  # noqa: E402
 from layout_headers import INCLUDE_LAYOUTS  # noqa: E402
+from processes import opened  # noqa: E402
 from stub_image import LONG, RETURN, Method, StubImage  # noqa: E402
 
 PROBES = 10_000
@@ -77,7 +78,7 @@ def attaching() -> dict[str, Any]:
     """Attaches to 10,000 probes with one link, and to as many with bcc as it can detach from in minutes."""
     taken: dict[str, list[dict[str, float]]] = {"never fired": [], "all fired": []}
     with target_with(PROBES) as target:
-        probes = find_process(target.pid).probes(())
+        probes = scan_traceable(opened(target.pid)).probes(())
         assert len(probes) == PROBES
         handlers = BpfPrograms(PROBES, RING_PAGES)
         handlers.used = PROBES
@@ -160,7 +161,7 @@ def bcc_alone(pid: int, count: int) -> dict[str, float]:
     import bcc
 
     usdt = bcc.USDT(pid=pid)
-    for number, probe in enumerate(find_process(pid).probes(())[:count]):
+    for number, probe in enumerate(scan_traceable(opened(pid)).probes(())[:count]):
         usdt.enable_probe(f"{probe.provider}:{probe.name}", f"hit_{number}")
     times: dict[str, float] = {}
     attach_uprobes = usdt.attach_uprobes

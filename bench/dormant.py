@@ -8,7 +8,8 @@ from typing import Any
 
 from conditions import wait_until
 from java_target import Jdk, probes_of
-from jcollect.probes.process import find_process
+from jcollect.probes.scan import scan_traceable
+from processes import opened
 from programs import WARM_ROUNDS, work
 
 TRIOS = 7
@@ -27,7 +28,7 @@ def dormant_in(jdk: Jdk, what: str, probes: str, at_least: int) -> dict[str, Any
     with work(jdk, what, probes, 1, 0) as target:
         target.wait_for_line("warm")
         wait_until(lambda: len(probes_of(target.pid)) >= 3 * at_least, f"{at_least} methods")
-        methods = len({probe.method_key for probe in find_process(target.pid).probes(())})
+        methods = len({probe.method_key for probe in scan_traceable(opened(target.pid)).probes(())})
     found = compared(methods, [rounds_in_turn(jdk, what, probes) for _ in range(TRIOS)])
     print(
         f"dormant   {jdk}: {what}: {methods:,} methods selected: "

@@ -28,11 +28,12 @@ import numpy as np  # noqa: E402
 from conditions import wait_until  # noqa: E402
 from java_target import JCOLLECT, Process, probes_of, run  # noqa: E402
 from jcollect.hub.items import Events, Schema  # noqa: E402
-from jcollect.probes.process import find_process  # noqa: E402
+from jcollect.probes.scan import scan_traceable  # noqa: E402
 from jcollect.rpc.address import parse_address  # noqa: E402
 from jcollect.rpc.client import Client  # noqa: E402
 from jcollect.sources.bpf.attach_point import find_attach_point  # noqa: E402
 from jcollect.sources.bpf.bpf_syscalls import BPF_TRACE_UPROBE_MULTI, link_uprobe_multi  # noqa: E402
+from processes import opened  # noqa: E402
 
 SOURCES = ROOT / "bench/targets/stapsdt"
 BUILD = ROOT / "build/bench/reading"
@@ -220,7 +221,7 @@ def be_bcc(pid: int, how: str) -> None:
     """Reads the ring buffer until stdin ends."""
     program = BccProgram()
     point = find_attach_point(program)  # type: ignore[arg-type]
-    for probe in find_process(pid).probes(()):
+    for probe in scan_traceable(opened(pid)).probes(()):
         link_uprobe_multi(
             program.load(f"{probe.name}_fired".encode()),
             probe.library.file,

@@ -22,8 +22,9 @@ from conditions import wait_until  # noqa: E402
 from java_target import H2_JAR, Jdk, Process, attach, java  # noqa: E402
 from jcollect.probes.live import read_live  # noqa: E402
 from jcollect.probes.probe import Probe  # noqa: E402
-from jcollect.probes.process import find_process  # noqa: E402
+from jcollect.probes.scan import scan_traceable  # noqa: E402
 from jprobe.v1 import probe_pb2  # noqa: E402
+from processes import opened  # noqa: E402
 
 BUILD = ROOT / "build/bench"
 JVMS = 3
@@ -66,7 +67,7 @@ def safepoints(jdk: Jdk) -> dict[str, Any]:
         log.unlink(missing_ok=True)
         with database(jdk, log) as target:
             target.wait_for_line("warm", 300)
-            probes = find_process(target.pid).probes(("*__return",))
+            probes = scan_traceable(opened(target.pid)).probes(("*__return",))
             methods = len(probes)
             for turn in range(TURNS):
                 armed, restored = arm_and_restore(target, log, probes)

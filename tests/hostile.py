@@ -27,6 +27,7 @@ from jcollect.procfs.hsperfdata import texts_of
 from jcollect.procfs.java_command import main_class, words_of
 from jcollect.procfs.maps import parse_maps
 from jcollect.rpc.messages import probe_message
+from processes import closed
 
 
 def read_library(content: bytes) -> None:
@@ -35,7 +36,7 @@ def read_library(content: bytes) -> None:
     except MalformedLibraryError:
         return
     text, semaphores = image.text, image.semaphores
-    for probe in narrow(probes_of([StubLibrary(1, "/x", 0, image)]), ()):
+    for probe in narrow(probes_of([StubLibrary(closed(1), "/x", 0, image)]), ()):
         assert text.address <= probe.location <= text.address + text.size - SLOT_BYTES
         assert (
             semaphores.address

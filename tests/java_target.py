@@ -22,7 +22,8 @@ import pytest
 from conditions import DEADLINE_SECONDS, wait_until
 from jcollect.probes.live import read_live
 from jcollect.probes.probe import STATE_NAMES
-from jcollect.probes.process import NothingYetError, find_process
+from jcollect.probes.scan import NothingYetError, scan_traceable
+from processes import opened
 
 ROOT = Path(__file__).resolve().parents[1]
 JAR = ROOT / "java-agent/build/libs/jprobe.jar"
@@ -286,7 +287,7 @@ def probes_of(pid: int) -> list[dict[str, Any]]:
 def states_of(pid: int) -> Counter[str]:
     """How many probes are in which state. Not by way of `jcollect probes`, which is a second for 30,000."""
     try:
-        live = read_live(find_process(pid, fail).probes(()))
+        live = read_live(scan_traceable(opened(pid), fail).probes(()))
     except NothingYetError:
         return Counter()
     return Counter(STATE_NAMES[probe.state] for probe in live)

@@ -23,6 +23,7 @@ from unittest import mock
 from jcollect.control.answers import MAX_ELEMENTS, NoReplyError, RefusalError, decode_reply
 from jcollect.control.gateway import Gateway
 from jcollect.errors import JcollectError
+from jcollect.procfs.process import Process
 from jprobe.v1.control_pb2 import ControlEndpoint, ControlReply, GateSettings, Selection
 from jprobe.v1.manifest_pb2 import TracedMethod, Untraceable
 
@@ -143,7 +144,9 @@ def try_gateway(answers: list[bytes]) -> str:
             return "no room"
         theirs.shutdown(socket.SHUT_WR)
         try:
-            with Gateway(os.getpid(), ControlEndpoint(port=1, token="0" * 64), seconds=5.0) as one:
+            with Gateway(
+                Process.open(os.getpid()), ControlEndpoint(port=1, token="0" * 64), seconds=5.0
+            ) as one:
                 one.status()
                 one.select(["a.B#*"], leased=True)
             return "commanded"

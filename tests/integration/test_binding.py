@@ -20,9 +20,10 @@ import pytest
 from conditions import require_bpf, wait_until
 from java_target import COMPILER, ROOT, Jdk, Process, attach, java, newest_jdk, on_every_jdk, probes_of, run
 from jcollect.probes.live import not_retired, read_live
-from jcollect.probes.process import find_process
+from jcollect.probes.scan import scan_traceable
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.bpf_syscalls import link_uprobe_multi
+from processes import opened
 
 BINDING = ROOT / "java-agent/build/libs/jprobe-stapsdt.jar"
 SOURCES = ROOT / "tests/targets/stapsdt"
@@ -302,7 +303,7 @@ def test_closing_under_fire_and_tracer_is_an_exception_and_no_crash(jdk: Jdk, pr
 @contextlib.contextmanager
 def link_to_all(program: int, pid: int, attach_point: int) -> Iterator[None]:
     """Attaches to the stubs of all providers that are open, at their first byte or after it."""
-    probes = not_retired(find_process(pid).probes(()))
+    probes = not_retired(scan_traceable(opened(pid)).probes(()))
     assert len(probes) == CLOSES_A_ROUND
     links = [
         link_uprobe_multi(

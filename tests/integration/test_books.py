@@ -20,10 +20,11 @@ from collector_fixtures import RETURN_HELD, Bench, Target, events_of
 from conditions import require_bpf, wait_until
 from jcollect.hub.clock import utc_offset_ns
 from jcollect.hub.hub import Subscription
-from jcollect.probes.process import find_process
+from jcollect.probes.scan import scan_traceable
 from jcollect.session.session import Session
 from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.columns import Columns
+from processes import opened
 from received import batches, received
 from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
 
@@ -138,7 +139,7 @@ def session_of(target: Target) -> Iterator[tuple[Session, Subscription]]:
     try:
         subscription = session.hub.subscribe(())
         session.start()
-        session.join(find_process(target.pid), lambda probe: True).attach()
+        session.join(scan_traceable(opened(target.pid)), lambda probe: True).attach()
         wait_until(lambda: target.semaphores() > 0, "the semaphores")
         yield session, subscription
     finally:

@@ -16,12 +16,13 @@ from collector_fixtures import ENTRY_HELD, JCOLLECT, RETURN_HELD, THROW_HELD, Be
 from conditions import require_bpf, wait_until
 from jcollect.hub.items import Loss, LossStage, Schema
 from jcollect.layout.gate import GATE_WINDOW
-from jcollect.probes.process import find_process
+from jcollect.probes.scan import scan_traceable
 from jcollect.rpc.address import parse_address
 from jcollect.rpc.client import Client
 from jcollect.session.session import Session
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.columns import Columns
+from processes import opened
 from received import columns_or_item
 from stub_image import ABSENT, BOOLEAN, ENTRY, LONG, RETURN, STRING, Method, StubImage, captured
 
@@ -334,7 +335,7 @@ def test_what_was_held_back_is_known_when_the_process_has_exited(bench: Bench) -
     session = Session()
     try:
         session.start()
-        tracee = session.join(find_process(target.pid), lambda probe: True)
+        tracee = session.join(scan_traceable(opened(target.pid)), lambda probe: True)
         tracee.attach()
         target.fire(1, 11)
         target.hold(0, RETURN_HELD, 13)

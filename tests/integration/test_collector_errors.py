@@ -38,8 +38,8 @@ def test_a_pid_that_is_no_jvm(bench: Bench, verb: str) -> None:
         require_bpf()
     message = refused(bench.run(verb, os.getpid()))
     assert message.removesuffix("; add --wait to wait for probes").endswith(
-        "is not a JVM: it has no libjvm.so mapped, and no probes of its own; "
-        "give the PID of a java process, or of one that makes its probes itself"
+        "is not a JVM: it has no libjvm.so mapped, and no user-defined probes; "
+        "give the PID of a java process, or of a program that defines its own probes"
     )
     assert message.endswith("--wait to wait for probes") == (verb == "attach")
 
@@ -202,7 +202,7 @@ def test_a_broken_stub_library_is_skipped_with_a_warning(bench: Bench) -> None:
     warning, error = result.stderr.splitlines()
     assert warning.startswith("jcollect: warning: skipping the stub library ")
     assert warning.endswith("its layout has version 1, and this jcollect reads 3")
-    assert error.startswith("jcollect: no stub library of PID")
+    assert error.startswith("jcollect: cannot read any stub library of PID")
 
 
 def test_a_file_for_the_books_that_cannot_be_written(bench: Bench) -> None:

@@ -35,8 +35,8 @@ from java_target import (
     run,
     wait_for_probes,
 )
-from jcollect.probes.process import is_stopped
 from prime_calls import ORDERS_METHODS, hits_of, leftovers, prime_calls, run_calls
+from processes import opened
 from second_agent import digest_now
 
 TOUCH = "PrimeCalls$Orders#touch"
@@ -178,7 +178,8 @@ def test_an_agent_of_another_version_says_so(targets: Path, tmp_path: Path) -> N
 LEASE = """
 import sys
 from jcollect.control.lease import leased_selection
-with leased_selection(int(sys.argv[1]), [sys.argv[2]]) as selected:
+from jcollect.procfs.process import Process
+with leased_selection(Process.open(int(sys.argv[1])), [sys.argv[2]]) as selected:
     print(selected.added, flush=True)
     sys.stdin.read()
 """
@@ -202,10 +203,8 @@ def test_a_leased_selection_ends_with_its_holder(jdk: Jdk, targets: Path, end: s
 def test_a_stopped_jvm_is_named_and_not_waited_for(targets: Path) -> None:
     with prime_calls(newest_jdk, targets, options="control=on") as target:
         target.signal(signal.SIGSTOP)
-        wait_until(lambda: is_stopped(target.pid), "it is stopped")
-        stopped = (
-            f"cannot command PID {target.pid}: it is stopped; let it go on first: kill -CONT {target.pid}"
-        )
+        wait_until(lambda: opened(target.pid).is_stopped(), "it is stopped")
+        stopped = f"cannot command PID {target.pid}: it is stopped; resume it first: kill -CONT {target.pid}"
         for arguments in (["select", ORDERS], ["unselect", "--all"], ["set", "*", "always"], ["reset"]):
             assert refused(arguments[0], target.pid, *arguments[1:]) == stopped
         assert refused("attach", target.pid, "--select", ORDERS) == stopped
@@ -225,7 +224,7 @@ def test_a_jvm_that_is_stopped_keeps_attach_neither_from_beginning_nor_from_endi
     with prime_calls(newest_jdk, targets, probes=ORDERS) as target:
         wait_for_probes(target.pid, ORDERS_PROBES)
         target.signal(signal.SIGSTOP)
-        wait_until(lambda: is_stopped(target.pid), "it is stopped")
+        wait_until(lambda: opened(target.pid).is_stopped(), "it is stopped")
         with jcollect("attach", target.pid, "--arm-timeout", "0.5") as collector:
             collector.wait_for_line(
                 f"jcollect: warning: {ORDERS_PROBES} probes not armed after 0.5 s .dormant., for "
@@ -241,15 +240,15 @@ def test_a_jvm_that_is_stopped_later_does_not_keep_attach_from_ending(targets: P
     with prime_calls(newest_jdk, targets) as target:
         collector = attach(target.pid, "--select", ORDERS)
         target.signal(signal.SIGSTOP)
-        wait_until(lambda: is_stopped(target.pid), "it is stopped")
+        wait_until(lambda: opened(target.pid).is_stopped(), "it is stopped")
         collector.signal(signal.SIGINT)
         begun = time.monotonic()
         assert collector.wait() == 0
         assert time.monotonic() - begun < 10
         assert collector.err[-2].startswith("detached after ")
         assert collector.err[-1] == (
-            f"jcollect: warning: PID {target.pid} has not taken back what was selected (it is stopped); "
-            "it will when it goes on"
+            f"jcollect: warning: PID {target.pid} has not unselected the methods yet (it is stopped); "
+            "it will when it resumes"
         )
         target.signal(signal.SIGCONT)
         wait_until(lambda: leftovers(target.pid) == [], "the agent to end with the lease")
@@ -373,9 +372,7 @@ def test_a_jvm_that_would_die_of_the_handshake_is_spared(targets: Path) -> None:
     jvm = ("-Xrs", "-XX:+DisableAttachMechanism", "-XX:-UsePerfData")
     with prime_calls(newest_jdk, targets, *jvm) as target:
         message = refused("select", target.pid, ORDERS, "--timeout", "1")
-        assert (
-            "it does not catch SIGQUIT, which asks a JVM to be attached to and would end this one" in message
-        )
+        assert "it does not catch SIGQUIT, the signal that starts attaching and would end this JVM" in message
         target.send("exit")
         assert target.wait() == 0
 
@@ -386,7 +383,7 @@ def test_a_stopped_jvm_is_not_loaded_into(targets: Path) -> None:
         wait_until(lambda: "T (stopped)" in Path(f"/proc/{target.pid}/status").read_text(), "it to stop")
         assert refused("select", target.pid, ORDERS) == (
             f"cannot load the agent into PID {target.pid}: it is stopped; "
-            f"let it go on first: kill -CONT {target.pid}"
+            f"resume it first: kill -CONT {target.pid}"
         )
 
 
@@ -402,7 +399,7 @@ def test_a_read_only_tmp(shared_targets: Path) -> None:
     with Process([*wrapper, newest_jdk.java, "-cp", shared_targets, "PrimeCalls"], cwd="/proc") as target:
         target.wait_for_line("ready")
         assert refused("select", target.pid, ORDERS) == (
-            f"cannot load the agent into PID {target.pid}: a JVM is attached to by a socket in /tmp, "
+            f"cannot load the agent into PID {target.pid}: attaching requires a socket in its /tmp, "
             "and its /tmp is read-only"
         )
 
@@ -428,8 +425,8 @@ def test_an_attach_socket_that_nobody_serves_is_an_error_after_the_stated_time(t
         target.wait_for_line("ready")
         assert refused("select", target.pid, ORDERS, "--timeout", "2") == (
             f"cannot load the agent into PID {target.pid}: "
-            "it has let the attach mechanism wait for too long; it may be stopped, or very busy. "
-            f"It may load the agent yet; look with: jcollect status {target.pid}"
+            "it did not answer the attach request in time; it may be stopped or busy, and may still load the "
+            f"agent. Check with: jcollect status {target.pid}"
         )
         wait_until(lambda: leftovers(target.pid) == [], "nothing to be left")
         target.send("")

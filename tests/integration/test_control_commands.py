@@ -148,7 +148,7 @@ def test_set_leaves_retired_probes_alone(bench: Bench, target: Target) -> None:
     target.retire(0)
     with commanded(bench, ControlReply()) as gateway:
         message = refused(bench.run("set", target.pid, "*Orders#place", "always"))
-    assert message.startswith(f"'*Orders#place' matches retired probes of PID {target.pid} alone")
+    assert message.startswith(f"'*Orders#place' matches only retired probes of PID {target.pid}: ")
     assert gateway.commands == []
 
 
@@ -223,7 +223,7 @@ def test_reset_says_what_is_left(bench: Bench, target: Target) -> None:
     with commanded(bench, ControlReply()):
         message = refused(bench.run("reset", target.pid))
     assert message == (
-        f"the agent in PID {target.pid} says that it has ended, and has left the directory "
+        f"the agent in PID {target.pid} reports that it has shut down, and has left the directory "
         f"{bench.directory}/jprobe-1, the stub library of generation 1 in use; see the program's stderr"
     )
 
@@ -272,7 +272,7 @@ def test_an_agent_that_does_not_answer(bench: Bench, target: Target) -> None:
         silent.kill()
     assert message == (
         f"PID {target.pid} has not answered authentication within 0.5 s: it may be stopped, or hang. "
-        f"The command may be carried out nonetheless; look with: jcollect status {target.pid}"
+        f"The command may still be executed; check with: jcollect status {target.pid}"
     )
 
 

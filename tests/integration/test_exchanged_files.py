@@ -16,7 +16,7 @@ from collector_fixtures import Bench, Target
 from conditions import require_bpf
 from jcollect.errors import JcollectError
 from jcollect.probes.probe import Probe
-from jcollect.probes.process import find_process
+from jcollect.probes.scan import scan_traceable
 from jcollect.probes.stub_library import StubLibrary
 from jcollect.procfs.files import read_held
 from jcollect.procfs.kernel_fs import check_is_kernels
@@ -24,6 +24,7 @@ from jcollect.procfs.mapped import Mapped, hold_mapped
 from jcollect.procfs.mapped_answer import FileState
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.links import PERF_EVENT, UPROBE_MULTI, Linker, Links
+from processes import opened
 from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
 from stuck_fs import stuck_fs
 
@@ -55,7 +56,7 @@ def library_of(target: Target) -> Path:
 
 
 def read(target: Target) -> list[Probe]:
-    return find_process(target.pid).probes(())
+    return scan_traceable(opened(target.pid)).probes(())
 
 
 def linked_path(link: int) -> str:
@@ -177,7 +178,7 @@ def held_again(library: StubLibrary, path: str) -> int:
     nowhere = Mapped(0, 4096, (0, 0, 0), "")
     mapped, state, digest = library.backing.mapped, library.backing.state, library.backing.digest
     assert mapped != nowhere
-    return hold_mapped(library.pid, mapped, path, state, digest)[1][0]
+    return hold_mapped(library.process.pid, mapped, path, state, digest)[1][0]
 
 
 def test_without_map_files_the_path_has_to_lead_to_the_same_file(

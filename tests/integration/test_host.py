@@ -25,7 +25,7 @@ SECONDS = 1.0  # Within which a JVM is seen, by whoever looks twice a second.
 @pytest.fixture
 def host() -> Iterator[Host]:
     host = Host()
-    host.look()
+    host.scan()
     yield host
     host.close()
 
@@ -38,7 +38,7 @@ def descendants(pid: int) -> set[int]:
 def found_under(host: Host, pid: int) -> HostProcess | None:
     """The one process that was found, of a child of ours and its descendants."""
     family = descendants(pid)
-    found = [process for process in host.look() if process.pid in family]
+    found = [process for process in host.scan() if process.pid in family]
     assert len(found) < 2, found
     return found[0] if found else None
 
@@ -124,7 +124,7 @@ def test_main_class_and_jdk_however_it_was_started(
         assert found == HostProcess(
             target.pid, start, os.geteuid(), True, False, version_of(jdk), name.format(targets=programs)
         )
-    assert target.pid not in {process.pid for process in host.look()}
+    assert target.pid not in {process.pid for process in host.scan()}
 
 
 PLACES = {
@@ -216,7 +216,7 @@ def test_what_may_not_be_read_is_left_out(targets: Path, tmp_path: Path) -> None
     """Of another user's processes, those of an ordinary user."""
     script = (
         "from jcollect.probes.host import Host\n"
-        "for process in Host().look(): print(process.pid, process.name)"
+        "for process in Host().scan(): print(process.pid, process.name)"
     )
     reader = as_user("12345", "12345")
     may_read = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
@@ -235,12 +235,12 @@ def test_looking_again_costs_next_to_nothing(host: Host) -> None:
     try:
         end = time.monotonic() + 6.0
         while time.monotonic() < end:
-            host.look()
+            host.scan()
             time.sleep(0.25)
         used = []
         for _ in range(20):
             begun = time.process_time()
-            host.look()
+            host.scan()
             used.append(time.process_time() - begun)
         # Twice a second this is 0.2 % of a core; the best, because other tests' processes come and go.
         assert min(used) < 0.001

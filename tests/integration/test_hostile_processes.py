@@ -15,11 +15,12 @@ import pytest
 from collector_fixtures import RETURN_HELD, Bench, Command, Target, numbered_target, socket_of
 
 from conditions import require_bpf, wait_until
-from jcollect.probes.process import find_process
+from jcollect.probes.scan import scan_traceable
 from jcollect.session import tracee
 from jcollect.session.session import Session
 from jcollect.sources.bpf.attached import Attached, Reading, read_all
 from jprobe.v1.control_pb2 import ControlReply
+from processes import opened
 from stub_gateway import reply_line, stub_gateway, write_endpoint
 from stub_image import LONG, Method, StubImage
 
@@ -169,7 +170,7 @@ class Stalling:
         monkeypatch.setattr(Attached, "refresh", stalled_refresh)
 
     def _wait(self, attached: Attached) -> None:
-        if attached.library.pid == self.pid:
+        if attached.library.process.pid == self.pid:
             self.go_on.wait(60)
 
 
@@ -181,7 +182,9 @@ def test_a_process_that_holds_up_who_reads_it_stalls_no_answer_and_no_end(
     session = Session()
     try:
         session.start()
-        tracees = [session.join(find_process(each.pid), lambda probe: True) for each in (stalls, other)]
+        tracees = [
+            session.join(scan_traceable(opened(each.pid)), lambda probe: True) for each in (stalls, other)
+        ]
         for each in tracees:
             each.attach()
         stalls.fire(1, 11)

@@ -19,7 +19,7 @@ from collector_fixtures import Bench, Target
 
 from conditions import require_bpf, wait_until
 from jcollect.errors import JcollectError
-from jcollect.probes.process import find_process
+from jcollect.probes.scan import scan_traceable
 from jcollect.sources.bpf import compilation
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.cache import Cache
@@ -27,6 +27,7 @@ from jcollect.sources.bpf.compilation import Compilation, bpf_directory, key_of
 from jcollect.sources.bpf.kernel import Kernel
 from jcollect.sources.bpf.links import AUTO, PERF_EVENT, UPROBE_MULTI, Linker, Links
 from jcollect.sources.bpf.program import Program
+from processes import opened
 from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
 
 PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
@@ -59,7 +60,7 @@ def handlers_of(cache: Cache | None = None, without: frozenset[str] = frozenset(
 
 @contextlib.contextmanager
 def linked(handlers: BpfPrograms, target: Target, way: str = AUTO) -> Iterator[Links]:
-    links = Linker(handlers, way).link(find_process(target.pid).probes(()))
+    links = Linker(handlers, way).link(scan_traceable(opened(target.pid)).probes(()))
     try:
         yield links
     finally:
@@ -192,7 +193,7 @@ def test_a_kernel_without_uprobe_multi_gets_perf_events(target: Target) -> None:
     with handlers_of(without=frozenset({"uprobe-multi"})) as handlers:
         linker = Linker(handlers)
         assert linker.way == PERF_EVENT
-        links = linker.link(find_process(target.pid).probes(()))
+        links = linker.link(scan_traceable(opened(target.pid)).probes(()))
         assert (links.point, target.semaphores()) == (0, 3)
         target.fire(4, 97)
         links.close()
@@ -259,7 +260,7 @@ def test_a_feature_that_is_none_is_refused() -> None:
 def test_the_way_and_the_attach_point_are_told(target: Target) -> None:
     with handlers_of() as handlers:
         linker = Linker(handlers)
-        links = linker.link(find_process(target.pid).probes(()))
+        links = linker.link(scan_traceable(opened(target.pid)).probes(()))
         # Of other kernels, 0 where they make no calls of nops, and 6 where they do of the longer one.
         assert (linker.way, links.point) in {(UPROBE_MULTI, point) for point in (0, 1, 6)} | {(PERF_EVENT, 0)}
         links.close()

@@ -11,10 +11,11 @@ import pytest
 from collector_fixtures import RETURN_HELD, Bench, Command, Target, events_of
 
 from conditions import require_bpf, wait_until
-from jcollect.probes.process import find_process
+from jcollect.probes.scan import scan_traceable
 from jcollect.rpc.address import parse_address
 from jcollect.rpc.client import Client
 from jcollect.session.session import Session
+from processes import opened
 from recording import Recording
 from stub_image import BOOLEAN, ENTRY, LONG, RETURN, STRING, Method, StubImage
 
@@ -139,7 +140,7 @@ def test_what_lies_where_a_library_was_is_not_taken_for_it(bench: Bench) -> None
     session = Session()
     try:
         session.start()
-        tracee = session.join(find_process(target.pid), lambda probe: True)
+        tracee = session.join(scan_traceable(opened(target.pid)), lambda probe: True)
         tracee.attach()
         target.fire(1, 101)
         target.hold(0, RETURN_HELD, 17, library=1)
@@ -173,8 +174,8 @@ def test_retired_probes_are_not_attached_to(bench: Bench) -> None:
     refused = bench.run("attach", target.pid, "--probe", "come*")
     assert refused.returncode == 1
     assert refused.stderr == (
-        f"jcollect: PID {target.pid} has such probes no more: their classes are gone, "
-        "or they are selected no longer; add --wait to wait for probes\n"
+        f"jcollect: all matching probes of PID {target.pid} are retired: their classes were unloaded or "
+        "their methods unselected; add --wait to wait for probes\n"
     )
     collector = bench.attach(target)
     assert collector.status().startswith("armed 3 probes of 1 method in ")

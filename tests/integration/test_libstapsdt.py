@@ -23,6 +23,7 @@ from jcollect.procfs.maps import Mapping, read_maps
 from jprobe.v1 import manifest_pb2, probe_pb2
 from layout_headers import INCLUDE_LAYOUTS
 from native_checks import STUB_PARTS
+from processes import opened
 
 SOURCES = Path(__file__).parent / "libstapsdt"
 PREFIX = "/usr/local"
@@ -96,7 +97,7 @@ def start_parcels(build: Callable[..., Path], start: Callable[..., Process]) -> 
 
 
 def stub_mappings(program: Process) -> list[Mapping]:
-    return find_stub_mappings(read_maps(program.pid))
+    return find_stub_mappings(read_maps(opened(program.pid)))
 
 
 @dataclass(frozen=True)

@@ -199,7 +199,7 @@ def test_a_stopped_collector_is_named(bench: Bench, target: Target) -> None:
     assert time.monotonic() - begun < ENDS_WITHIN
     said = (
         f"the collector at unix:///run/jprobe/{target.pid}.sock (PID {collector.process.pid}) has not "
-        f"answered within 5 s: it is stopped; let it go on with kill -CONT {collector.process.pid}"
+        f"answered within 5 s: it is stopped; resume it with kill -CONT {collector.process.pid}"
     )
     assert ps.returncode == 0
     assert f"jcollect: warning: {said}" in ps.stderr.splitlines()
@@ -282,7 +282,7 @@ def test_a_collector_that_is_stopped_in_mid_stream_is_found_dead(bench: Bench, t
         stop(collector.process.pid)
         assert observer.wait(code=1) == (
             f"jcollect: the collector at unix:///run/jprobe/{target.pid}.sock (PID {collector.process.pid}) "
-            f"does not answer any more: it is stopped; let it go on with kill -CONT {collector.process.pid}"
+            f"does not answer any more: it is stopped; resume it with kill -CONT {collector.process.pid}"
         )
         assert observer.errors[-2] == "observed 5 events; 0 lost"
     collector.process.send_signal(signal.SIGCONT)

@@ -78,7 +78,7 @@ def assert_is_spared(target: Process, cause: str) -> None:
         assert (result.returncode, result.stdout) == (1, ""), result
         assert result.stderr == (
             f"jcollect: cannot load the agent into PID {target.pid}: it can start no more threads ({cause}), "
-            "and asking it to would end it; raise that limit\n"
+            "and the attempt would end it; raise that limit\n"
         )
         assert_goes_on(target)
 

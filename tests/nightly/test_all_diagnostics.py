@@ -15,7 +15,8 @@ import pytest
 
 from conditions import require_bpf, wait_until
 from java_target import COMPILER, H2_JAR, JCOLLECT, Jdk, Process, java, on_every_jdk, probes_of, run
-from jcollect.control.ensure import ensure_agent
+from jcollect.control.open_gateway import open_gateway
+from processes import opened
 from second_agent import digest_now
 
 SECONDS = float(os.environ.get("JPROBE_DIAGNOSTICS_SECONDS", "20"))
@@ -79,7 +80,7 @@ def record_flight(pid: int, folder: Path) -> None:
 
 
 def select_and_unselect(pid: int) -> None:
-    with ensure_agent(pid, may_load=False, seconds=120) as gateway:
+    with open_gateway(opened(pid), may_load=False, seconds=120) as gateway:
         assert gateway.select([NOW_AND_THEN]).methods
         gateway.unselect([NOW_AND_THEN])
 

@@ -20,8 +20,9 @@ import pytest
 from conditions import require_bpf, wait_until
 from footprint import Footprint, growth, of_jvm, of_process
 from java_target import H2_JAR, Jdk, Process, attach, finish, java, jcollect, on_every_jdk, states_of
-from jcollect.control.ensure import ensure_agent
 from jcollect.control.gateway import Gateway
+from jcollect.control.open_gateway import open_gateway
+from processes import opened
 
 CYCLES = int(os.environ.get("JPROBE_LONG_LIFE_CYCLES", "1000"))
 SECONDS = float(os.environ.get("JPROBE_LONG_LIFE_SECONDS", "600"))
@@ -127,7 +128,7 @@ def all_are_armed(pid: int) -> bool:
 
 
 def gateway_of(server: Process) -> Gateway:
-    return ensure_agent(server.pid, may_load=False, seconds=30)
+    return open_gateway(opened(server.pid), may_load=False, seconds=30)
 
 
 @on_every_jdk

@@ -23,9 +23,10 @@ from java_target import (
     states_of,
     wait_for_probes,
 )
-from jcollect.control.ensure import ensure_agent
+from jcollect.control.open_gateway import open_gateway
 from native_checks import BINDING, Checked, complaints, jni_checked, sanitized
 from prime_calls import leftovers
+from processes import opened
 
 HAND_MADE = ("run", "every", "narrow", "texts", "add", "later", "close")
 
@@ -92,7 +93,7 @@ def test_calls_in_unusual_situations(jdk: Jdk, checked: Checked, targets: Path) 
 @on_every_jdk
 def test_selecting_unselecting_and_resetting(jdk: Jdk, checked: Checked, targets: Path) -> None:
     with without_complaints(checked.java(jdk, "-cp", targets, "PrimeCalls", agent="control=on")) as target:
-        with ensure_agent(target.pid, may_load=False) as gateway:
+        with open_gateway(opened(target.pid), may_load=False) as gateway:
             for _ in range(10):
                 assert gateway.select([ORDERS]).traced_probes == ORDERS_PROBES
                 with attach(target.pid) as collector:

@@ -22,7 +22,8 @@ from conditions import require_bpf, wait_until
 from java_target import COMPILER, H2_JAR, ROOT, Jdk, Process, fail, java, jcollect, on_every_jdk, states_of
 from jcollect.probes.live import LiveProbe, read_live
 from jcollect.probes.probe import STATE_NAMES
-from jcollect.probes.process import TracedProcess, find_process
+from jcollect.probes.scan import Scan, scan_traceable
+from processes import opened
 from second_agent import agent_jar
 
 JARS = ROOT / "java-agent/build/targets"
@@ -124,9 +125,9 @@ class Everything:
         return read_live(traced(self.pid).probes(()))
 
 
-def traced(pid: int) -> TracedProcess:
+def traced(pid: int) -> Scan:
     """Returns the process with all of its stub libraries; fails if one cannot be read."""
-    return find_process(pid, fail)
+    return scan_traceable(opened(pid), fail)
 
 
 def class_path(programs: Path) -> str:

@@ -29,6 +29,7 @@ from jcollect.procfs.mapped_file import mapped
 from jcollect.procfs.maps import read_maps
 from jcollect.procfs.memory import parts_of, read_memory
 from jcollect.procfs.reader_process import ReaderProcess
+from processes import opened, ourselves
 from stuck_fs import stuck_fs
 
 OURSELVES = os.getpid()
@@ -38,9 +39,9 @@ GONE = 4_000_000
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
     """Hides readers of other tests."""
-    held, module._held[:] = list(module._held), []
+    held, module._abandoned[:] = list(module._abandoned), []
     yield
-    module._held[:] = [*held, *module._held]
+    module._abandoned[:] = [*held, *module._abandoned]
 
 
 def readers(pid: int = OURSELVES) -> set[int]:
@@ -60,15 +61,15 @@ def open_of(path: Path) -> Iterator[tuple[Mapped, str, FileState, bytes]]:
     """Yields the arguments of hold_mapped for a file that is mapped within the block."""
     content = path.read_bytes()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ):
-        (mapping,) = (each for each in read_maps(OURSELVES) if each.path == str(path))
+        (mapping,) = (each for each in read_maps(ourselves()) if each.path == str(path))
         yield mapped(mapping), str(path), FileState.of(path.stat()), digest_of(content)
 
 
 def test_what_is_returned_comes_back(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
-    assert apart(OURSELVES, read_file, OURSELVES, str(tmp_path / "file"), 4).content == b"cont"
+    assert apart(ourselves(), read_file, OURSELVES, str(tmp_path / "file"), 4).content == b"cont"
     with open_of(tmp_path / "file") as held:
-        (descriptor,) = apart(OURSELVES, hold_mapped, OURSELVES, *held).descriptors
+        (descriptor,) = apart(ourselves(), hold_mapped, OURSELVES, *held).descriptors
     assert os.path.samestat(os.fstat(descriptor), (tmp_path / "file").stat())
     assert not os.get_inheritable(descriptor)
     os.close(descriptor)
@@ -76,24 +77,24 @@ def test_what_is_returned_comes_back(tmp_path: Path) -> None:
 
 def test_what_is_raised_is_raised() -> None:
     with pytest.raises(FileNotFoundError) as raised:
-        apart(OURSELVES, read_file, OURSELVES, "/no/such", 1)
+        apart(ourselves(), read_file, OURSELVES, "/no/such", 1)
     assert (raised.value.errno, raised.value.filename) == (errno.ENOENT, "/no/such")
     with pytest.raises(OSError, match="TypeError") as other:
-        apart(OURSELVES, read_file)
+        apart(ourselves(), read_file)
     assert other.value.errno == errno.EIO
 
 
 def test_readers_are_used_again_and_replaced_once_they_were_killed() -> None:
-    apart(OURSELVES, os.getcwdb)
+    apart(ourselves(), os.getcwdb)
     before = readers()
     for _ in range(20):
-        apart(OURSELVES, os.getcwdb)
+        apart(ourselves(), os.getcwdb)
     assert readers() == before
     for reader in before:
         os.kill(reader, signal.SIGKILL)
     # A killed process has no command line before its socket is closed.
     wait_until(lambda: all(each.has_hung_up() for each in module._idle), "the readers to end")
-    assert apart(OURSELVES, os.getcwdb).content == b"/"
+    assert apart(ourselves(), os.getcwdb).content == b"/"
 
 
 def test_a_reader_that_is_started_ahead_serves_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +102,7 @@ def test_a_reader_that_is_started_ahead_serves_the_first_request(monkeypatch: py
     others = readers()
     module.start_ahead()
     (ahead,) = wait_until(lambda: readers() - others, "the reader")
-    assert apart(OURSELVES, os.getcwdb).content == b"/"
+    assert apart(ourselves(), os.getcwdb).content == b"/"
     assert readers() - others == {ahead}
     module._idle.pop().close()
 
@@ -113,7 +114,7 @@ def test_a_reader_that_cannot_be_started_ahead_is_missed_by_the_first_request_al
     monkeypatch.setattr(module, "ReaderProcess", refuse_to_start)
     module.start_ahead()
     with pytest.raises(OSError, match="no more processes"):
-        apart(OURSELVES, os.getcwdb)
+        apart(ourselves(), os.getcwdb)
 
 
 def refuse_to_start() -> None:
@@ -121,65 +122,65 @@ def refuse_to_start() -> None:
 
 
 def test_a_reader_that_does_not_answer_is_killed() -> None:
-    with pytest.raises(TimeoutError, match=f"PID {OURSELVES} holds up"):
-        apart(OURSELVES, time.sleep, 600, seconds=0.2)
+    with pytest.raises(TimeoutError, match=f"timed out reading the files or memory of PID {OURSELVES}"):
+        apart(ourselves(), time.sleep, 600, seconds=0.2)
     wait_until(lambda: not held_now(OURSELVES), "the reader to end")
-    assert apart(OURSELVES, os.getcwdb).content == b"/"
+    assert apart(ourselves(), os.getcwdb).content == b"/"
 
 
 def test_a_process_that_exits_meanwhile_is_charged_to_its_user() -> None:
     with subprocess.Popen(["sleep", "0.2"], user=64041, group=64041) as process:
         with pytest.raises(TimeoutError):
-            apart(process.pid, time.sleep, 600, seconds=1.0)
-        assert [each.user for each in module._held if each.pid == process.pid] == [64041]
+            apart(opened(process.pid), time.sleep, 600, seconds=1.0)
+        assert [each.user for each in module._abandoned if each.pid == process.pid] == [64041]
     wait_until(lambda: not held_now(process.pid), "the reader to end")
 
 
 def test_descriptors_that_there_is_no_room_for_are_an_error_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    opened = []
+    process, taken = ourselves(), []
     try:
         with open_of(tmp_path / "file") as held:
             resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 64, hard))
             with suppress(OSError):
                 while True:
-                    opened.append(os.dup(0))
+                    taken.append(os.dup(0))
             with pytest.raises(OSError, match="Too many") as raised:
-                apart(OURSELVES, hold_mapped, OURSELVES, *held)
+                apart(process, hold_mapped, OURSELVES, *held)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        for descriptor in opened:
+        for descriptor in taken:
             os.close(descriptor)
     assert raised.value.errno == errno.EMFILE
-    assert apart(OURSELVES, os.getcwdb).content == b"/"
+    assert apart(ourselves(), os.getcwdb).content == b"/"
 
 
 def test_memory_that_a_file_system_holds_up(tmp_path: Path) -> None:
     with stuck_fs(tmp_path) as stuck:
         where = [(stuck.address, 8)]
         begun = time.monotonic()
-        with pytest.raises(TimeoutError, match=f"PID {stuck.pid} holds up"):
-            apart(stuck.pid, read_memory, stuck.pid, where, seconds=0.3)
+        with pytest.raises(TimeoutError, match=f"timed out reading the files or memory of PID {stuck.pid}"):
+            apart(opened(stuck.pid), read_memory, stuck.pid, where, seconds=0.3)
         assert 0.3 <= time.monotonic() - begun < 20
         # Further calls use no reader and do not wait.
         held, begun = readers(), time.monotonic()
         for _ in range(100):
             with pytest.raises(TimeoutError):
-                apart(stuck.pid, read_memory, stuck.pid, where)
+                apart(opened(stuck.pid), read_memory, stuck.pid, where)
         assert time.monotonic() - begun < 4
         assert readers() <= held
         # Other processes are read in the meantime.
-        assert apart(OURSELVES, os.getcwdb).content == b"/"
+        assert apart(ourselves(), os.getcwdb).content == b"/"
         stuck.end()
         wait_until(lambda: not held_now(stuck.pid), "the reader to end")
-        content = apart(stuck.pid, read_memory, stuck.pid, where).content
+        content = apart(opened(stuck.pid), read_memory, stuck.pid, where).content
         assert isinstance(parts_of(content, where)[0], OSError)
 
 
 def held_now(pid: int) -> bool:
     try:
-        module._check_not_held(module._Charge(pid, False, os.geteuid()))
+        module._check_not_blocked(module._Charge(pid, False, os.geteuid()))
     except TimeoutError:
         return True
     return False
@@ -190,24 +191,24 @@ def test_a_user_who_holds_readers_has_less_time_and_none_in_the_end(monkeypatch:
     other = subprocess.Popen(["sleep", "60"])
     patience = []
     try:
-        for number in range(module._MOST_HELD_BY_USER):
+        for number in range(module._MOST_ABANDONED_BY_USER):
             begun = time.monotonic()
             with pytest.raises(TimeoutError):
                 # Makes it another of the user's processes each time.
-                apart(other.pid, time.sleep, 60, seconds=1.6)
+                apart(opened(other.pid), time.sleep, 60, seconds=1.6)
             patience.append(time.monotonic() - begun)
-            module._held[-1] = module._held[-1]._replace(pid=GONE + number)
+            module._abandoned[-1] = module._abandoned[-1]._replace(pid=GONE + number)
         assert sum(patience) < 10
         assert patience[0] >= 1.6
         assert patience[1] >= 0.8
         with pytest.raises(TimeoutError):
-            apart(other.pid, os.getcwdb)
-        module._held.pop()
-        assert apart(other.pid, os.getcwdb, seconds=600).content == b"/"
+            apart(opened(other.pid), os.getcwdb)
+        module._abandoned.pop()
+        assert apart(opened(other.pid), os.getcwdb, seconds=600).content == b"/"
     finally:
-        for each in module._held:
+        for each in module._abandoned:
             each.reader.close()
-        module._held.clear()
+        module._abandoned.clear()
         other.kill()
         other.wait()
 
@@ -215,11 +216,11 @@ def test_a_user_who_holds_readers_has_less_time_and_none_in_the_end(monkeypatch:
 def test_what_is_read_aside_is_not_held_against_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ReaderProcess, "has_ended", lambda self: False)
     with pytest.raises(TimeoutError):
-        apart(OURSELVES, time.sleep, 60, seconds=0.2, aside=True)
-    assert apart(OURSELVES, os.getcwdb).content == b"/"
+        apart(ourselves(), time.sleep, 60, seconds=0.2, aside=True)
+    assert apart(ourselves(), os.getcwdb).content == b"/"
     with pytest.raises(TimeoutError):
-        apart(OURSELVES, os.getcwdb, aside=True)
-    module._held.pop().reader.close()
+        apart(ourselves(), os.getcwdb, aside=True)
+    module._abandoned.pop().reader.close()
 
 
 # Stops the process, which then outlives its parent. Its user can do that between the change of user and the
@@ -236,18 +237,18 @@ def test_a_child_that_its_user_stops_is_killed_with_its_reader(
     function: Callable[..., bytes], code: str
 ) -> None:
     with pytest.raises(TimeoutError):
-        apart(OURSELVES, function, code, seconds=0.3, user=NOBODY)
-    (held,) = module._held
+        apart(ourselves(), function, code, seconds=0.3, user=NOBODY)
+    (held,) = module._abandoned
     wait_until(held.reader.has_ended, "the reader and its child to end")
-    assert apart(OURSELVES, os.getcwdb).content == b"/"
+    assert apart(ourselves(), os.getcwdb).content == b"/"
 
 
 @as_root
 def test_another_user_who_can_hold_up_a_reader_is_charged_instead_of_the_process() -> None:
     with pytest.raises(TimeoutError):
-        apart(OURSELVES, time.sleep, 600, seconds=0.2, charged=64042)
-    assert [each.user for each in module._held] == [64042]
-    assert apart(OURSELVES, os.getcwdb).content == b"/"
+        apart(ourselves(), time.sleep, 600, seconds=0.2, charged=64042)
+    assert [each.user for each in module._abandoned] == [64042]
+    assert apart(ourselves(), os.getcwdb).content == b"/"
 
 
 @pytest.mark.parametrize(
@@ -262,7 +263,8 @@ def test_readers_of_a_collector_that_was_killed_end(call: str) -> None:
     # A thread of the collector blocks all signals.
     script = "import os, signal, time; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals());"
     script += "from jcollect.procfs.identity import Identity; from jcollect.procfs.apart import apart;"
-    script += f"apart(os.getpid(), {call}); input()"
+    script += "from jcollect.procfs.process import Process;"
+    script += f"apart(Process.open(os.getpid()), {call}); input()"
     collector = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE)
     left: set[int] = set()
     try:

@@ -11,9 +11,10 @@ import pytest
 
 from conditions import as_root, miss, wait_until
 from jcollect.control import loading
-from jcollect.control.bounded_child import MAX_OUTPUT_BYTES, HeldUpError, run_bounded
+from jcollect.control.bounded_child import MAX_OUTPUT_BYTES, BlockedError, run_bounded
 from jcollect.control.loading import load_agent
 from jcollect.errors import JcollectError
+from processes import opened
 from stuck_fs import stuck_fs
 
 LONG = 20.0
@@ -39,7 +40,7 @@ def test_it_has_none_of_our_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_more_is_read_than_fits() -> None:
     code = f"import os; os.write(1, bytes({4 * MAX_OUTPUT_BYTES})); os._exit(0)"
-    with pytest.raises(HeldUpError) as held_up:
+    with pytest.raises(BlockedError) as held_up:
         run_code(code, 1)
     assert held_up.value.child.poll() is not None
     _, output, _ = run_code(f"import os; os.write(1, bytes({MAX_OUTPUT_BYTES + 1000})); os._exit(0)")
@@ -53,23 +54,21 @@ def test_one_that_cannot_be_killed_is_left_behind_and_its_target_refused(tmp_pat
     with stuck_fs(tmp_path, ["READ"]) as there:
         file = f"/proc/{there.pid}/root{tmp_path}/file"
         begun = time.monotonic()
-        with pytest.raises(HeldUpError) as held_up:
+        with pytest.raises(BlockedError) as held_up:
             run_code(f"open({file!r}, 'rb').read(1)", 1)
         assert time.monotonic() - begun < LONG
         child = held_up.value.child
         assert child.poll() is None
-        loading._held_up[there.pid] = child
+        loading._blocked[there.pid] = child
         try:
-            with pytest.raises(
-                JcollectError, match=f"the process {child.pid} of ours, which tried it before"
-            ):
-                load_agent(there.pid)
+            with pytest.raises(JcollectError, match=f"and its process {child.pid} cannot be killed"):
+                load_agent(opened(there.pid))
             there.end()
             wait_until(lambda: child.poll() is not None, "the child to end")
             with pytest.raises(JcollectError, match="it is not a JVM"):
-                load_agent(there.pid)
+                load_agent(opened(there.pid))
         finally:
-            loading._held_up.pop(there.pid, None)
+            loading._blocked.pop(there.pid, None)
 
 
 def test_who_is_interrupted_leaves_no_child() -> None:

@@ -16,20 +16,16 @@ from jcollect.control.agent import Agent
 from jcollect.control.answers import Answers
 from jcollect.control.endpoint import find_endpoint
 from jcollect.control.gateway import Gateway
-from jcollect.control.target import Target
 from jcollect.errors import JcollectError
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
-from jcollect.procfs.identity import Identity
+from jcollect.procfs.process import Process
 from jprobe.v1.control_pb2 import ControlEndpoint, ControlReply, GateSettings
+from processes import of_user, ourselves
 from stub_gateway import TOKEN, reply_line, stub_gateway, write_endpoint
 from stub_image import StubImage
 
 NOBODY = 65534
 PID = os.getpid()
-
-
-def target(uid: int = os.geteuid()) -> Target:
-    return Target(PID, PID, Identity(uid, os.getegid()), 0, is_stopped=False, catches_quit=True)
 
 
 @pytest.fixture
@@ -39,9 +35,10 @@ def directory(tmp_path: Path) -> Path:
     return directory
 
 
-def agent_in(directory: Path) -> Agent:
+def agent_in(directory: Path, process: Process | None = None) -> Agent:
     image = parse_stub_image(StubImage([], generation=0).build())
-    return Agent(PID, (StubLibrary(PID, str(directory / "0.so"), 0, image),))
+    process = process or ourselves()
+    return Agent(process, (StubLibrary(process, str(directory / "0.so"), 0, image),))
 
 
 # The endpoint
@@ -49,27 +46,24 @@ def agent_in(directory: Path) -> Agent:
 
 def test_an_endpoint_is_found_beside_the_stub_library(directory: Path) -> None:
     write_endpoint(directory, 4711)
-    assert find_endpoint(agent_in(directory), target()) == ControlEndpoint(port=4711, token=TOKEN)
+    assert find_endpoint(agent_in(directory)) == ControlEndpoint(port=4711, token=TOKEN)
 
 
 def test_no_file_means_that_control_is_off(directory: Path) -> None:
-    assert find_endpoint(agent_in(directory), target()) is None
+    assert find_endpoint(agent_in(directory)) is None
 
 
 def test_libraries_in_memory_have_no_endpoint() -> None:
     image = parse_stub_image(StubImage([], generation=0).build())
-    in_memory = Agent(PID, (StubLibrary(PID, f"/proc/{PID}/map_files/1-2", 0, image),))
+    in_memory = Agent(ourselves(), (StubLibrary(ourselves(), f"/proc/{PID}/map_files/1-2", 0, image),))
     assert in_memory.directory is None
-    assert find_endpoint(in_memory, target()) is None
+    assert find_endpoint(in_memory) is None
 
 
-def endpoint_refusal(directory: Path, asked: Target | None = None) -> str:
+def endpoint_refusal(directory: Path, process: Process | None = None) -> str:
     with pytest.raises(JcollectError) as refusal:
-        find_endpoint(agent_in(directory), asked or target())
-    start = (
-        f"cannot use the control gateway of PID {PID}: "
-        f"{directory}/control is not what its agent has written: "
-    )
+        find_endpoint(agent_in(directory, process))
+    start = f"cannot use the control gateway of PID {PID}: {directory}/control was not written by its agent: "
     assert refusal.value.message.startswith(start)
     return refusal.value.message.removeprefix(start).split(";")[0]
 
@@ -99,9 +93,10 @@ def test_an_endpoint_of_another_user_is_refused(directory: Path) -> None:
 
 @as_root
 def test_an_endpoint_is_read_with_the_rights_of_the_targets_user(directory: Path) -> None:
+    nobodys = of_user(PID, os.pidfd_open(PID), (NOBODY, os.getegid()))
     # Of root, in a directory of root's: what the target's user cannot read, nobody reads for him.
     write_endpoint(directory, 4711)
-    assert endpoint_refusal(directory, target(NOBODY)) == "it cannot be opened: Permission denied"
+    assert endpoint_refusal(directory, nobodys) == "it cannot be opened: Permission denied"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +118,7 @@ def test_an_endpoint_with_other_content_is_refused(directory: Path, content: byt
 
 
 def gateway_to(port: int, seconds: float = 10) -> Gateway:
-    return Gateway(PID, ControlEndpoint(port=port, token=TOKEN), seconds)
+    return Gateway(ourselves(), ControlEndpoint(port=port, token=TOKEN), seconds)
 
 
 def test_each_command_is_one_call_of_the_entry_point() -> None:
@@ -156,7 +151,7 @@ def test_a_refusal_of_the_agent_is_an_error() -> None:
 def test_a_wrong_token_is_an_error() -> None:
     with (
         stub_gateway(ControlReply(), token="other") as stub,
-        pytest.raises(JcollectError, match=f"PID {PID} refuses us: the token is not its own; try again"),
+        pytest.raises(JcollectError, match=f"PID {PID} rejects the connection: the token is not its own"),
     ):
         gateway_to(stub.port)
 
@@ -164,7 +159,7 @@ def test_a_wrong_token_is_an_error() -> None:
 def test_a_gateway_says_why_it_refuses() -> None:
     with (
         stub_gateway(ControlReply(), token="other", refusal=b"!xs16 clients\n") as stub,
-        pytest.raises(JcollectError, match=f"PID {PID} refuses us: 16 clients"),
+        pytest.raises(JcollectError, match=f"PID {PID} rejects the connection: 16 clients"),
     ):
         gateway_to(stub.port)
     with (
@@ -193,7 +188,7 @@ def test_an_answer_that_is_no_reply_is_an_error(answer: bytes) -> None:
     with (
         stub_gateway(lambda _: answer) as stub,
         gateway_to(stub.port) as gateway,
-        pytest.raises(JcollectError, match=f"PID {PID} has answered status with what is no reply"),
+        pytest.raises(JcollectError, match=f"PID {PID} has sent a malformed reply to status"),
     ):
         gateway.status()
 
@@ -210,7 +205,7 @@ def test_a_connection_that_ends_is_an_error() -> None:
 def test_nobody_listening_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with pytest.raises(JcollectError, match=f"on 127.0.0.1:{port}: nothing listens there any more"):
+    with pytest.raises(JcollectError, match=f"on 127.0.0.1:{port}: no process listens on that port any more"):
         gateway_to(port)
 
 

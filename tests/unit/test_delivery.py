@@ -14,11 +14,11 @@ import pytest
 
 from conditions import as_root, miss
 from fake_jvm import AS_SOMEBODY, SOMEBODY
-from jcollect.control.jar import delivered_jar, find_jar, sweep_for
-from jcollect.control.target import read_target
+from jcollect.control.jar import delivered_jar, find_jar, remove_stale_jars
 from jcollect.errors import JcollectError
 from jcollect.procfs.apart import apart
 from other_root import NOBODY, process_in_other_root
+from processes import opened
 from stuck_fs import stuck_fs
 
 
@@ -32,7 +32,7 @@ def other_root(tmp_path: Path) -> Iterator[tuple[int, Path]]:
 @as_root
 def test_the_jar_is_delivered_for_the_targets_user_alone_and_taken_back(other_root: tuple[int, Path]) -> None:
     pid, root = other_root
-    there = read_target(pid)
+    there = opened(pid)
     with delivered_jar(there) as delivered:
         jar = root / "real" / delivered.jar[1:]
         assert jar.read_bytes() == find_jar().read_bytes()
@@ -48,9 +48,9 @@ def test_the_jar_is_delivered_for_the_targets_user_alone_and_taken_back(other_ro
 KILLED = """
 import os, signal, sys
 from jcollect.control.jar import delivered_jar
-from jcollect.control.target import read_target
+from jcollect.procfs.process import Process
 
-with delivered_jar(read_target(int(sys.argv[1]))) as delivered:
+with delivered_jar(Process.open(int(sys.argv[1]))) as delivered:
     print(delivered.jar, flush=True)
     sys.stdin.read()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -78,16 +78,16 @@ def test_what_a_killed_jcollect_has_left_is_taken_back_by_the_next(
         assert living.stdout is not None
         jar = living.stdout.readline().strip()
         assert jar.startswith(f"/tmp/jprobe-load-{pid}-")
-        with delivered_jar(read_target(pid)):
+        with delivered_jar(opened(pid)):
             # A directory in use is not removed, however many there are.
             assert (root / "real" / jar[1:]).exists()
         assert (root / "real" / jar[1:]).exists()
         living.communicate()
     assert (root / "real" / jar[1:]).exists()
     if how == "the next that attaches":
-        sweep_for(pid)
+        remove_stale_jars(opened(pid))
         assert not (root / "real" / jar[1:]).parent.exists()
-    with delivered_jar(read_target(pid)):
+    with delivered_jar(opened(pid)):
         assert not (root / "real" / jar[1:]).parent.exists()
     assert set(os.listdir(root / "real/tmp")) == before
     assert (root / "real/tmp" / others[0] / "jprobe.jar").exists()
@@ -96,9 +96,9 @@ def test_what_a_killed_jcollect_has_left_is_taken_back_by_the_next(
 DELIVERED_MANY_TIMES = """
 import os, sys
 from jcollect.control.jar import delivered_jar
-from jcollect.control.target import read_target
+from jcollect.procfs.process import Process
 
-target = read_target(int(sys.argv[1]))
+target = Process.open(int(sys.argv[1]))
 for _ in range(15):
     with delivered_jar(target) as delivered:
         assert delivered.jar.startswith("/tmp/"), delivered
@@ -127,7 +127,7 @@ REPORTS: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("kind", REPORTS)
 def test_a_report_that_the_target_has_exchanged_is_not_read(other_root: tuple[int, Path], kind: str) -> None:
     pid, root = other_root
-    with delivered_jar(read_target(pid)) as delivered:
+    with delivered_jar(opened(pid)) as delivered:
         report = root / "real" / delivered.report[1:]
         report.unlink()
         REPORTS[kind](report)
@@ -137,7 +137,7 @@ def test_a_report_that_the_target_has_exchanged_is_not_read(other_root: tuple[in
 @as_root
 def test_no_more_of_a_report_is_read_than_an_error_has(other_root: tuple[int, Path]) -> None:
     pid, root = other_root
-    with delivered_jar(read_target(pid)) as delivered:
+    with delivered_jar(opened(pid)) as delivered:
         with (root / "real" / delivered.report[1:]).open("r+") as report:
             report.truncate(1 << 40)
         assert len(delivered.read_report()) == 8192
@@ -150,7 +150,7 @@ def test_what_is_put_in_the_place_of_the_jars_directory_stays(other_root: tuple[
     (victim / "report").parent.mkdir()
     (victim / "report").touch()
     os.chown(victim, NOBODY, NOBODY)
-    with delivered_jar(read_target(pid)) as delivered:
+    with delivered_jar(opened(pid)) as delivered:
         folder = (root / "real" / delivered.jar[1:]).parent
         folder.rename(folder.with_name("aside"))
         folder.symlink_to("/victim")
@@ -161,7 +161,7 @@ def test_what_is_put_in_the_place_of_the_jars_directory_stays(other_root: tuple[
 
 @as_root
 def test_the_agents_options_have_no_separator_in_a_path(other_root: tuple[int, Path]) -> None:
-    with delivered_jar(read_target(other_root[0])) as delivered:
+    with delivered_jar(opened(other_root[0])) as delivered:
         for path in (delivered.jar, delivered.report):
             assert re.fullmatch(r"/(tmp|var/tmp|dev/shm)/jprobe-load-[0-9]+-[0-9a-f]{16}/[a-z.]+", path)
 
@@ -176,7 +176,7 @@ def test_a_sweep_of_a_place_full_of_leftovers_ends_in_time(other_root: tuple[int
         folder.mkdir(mode=0o700)
         os.chown(folder, NOBODY, NOBODY)
     begun = time.monotonic()
-    sweep_for(pid)
+    remove_stale_jars(opened(pid))
     assert time.monotonic() - begun < 5
     # As many as one sweep removes at once, of any kind.
     left = sum(path.is_dir() and not path.is_symlink() for path in (root / "real/tmp").iterdir())
@@ -186,7 +186,7 @@ def test_a_sweep_of_a_place_full_of_leftovers_ends_in_time(other_root: tuple[int
 @as_root
 def test_the_jar_is_taken_back_after_an_error(other_root: tuple[int, Path]) -> None:
     pid, root = other_root
-    with pytest.raises(KeyError), delivered_jar(read_target(pid)):
+    with pytest.raises(KeyError), delivered_jar(opened(pid)):
         raise KeyError
     assert list((root / "real/tmp").iterdir()) == []
 
@@ -196,10 +196,10 @@ def test_a_process_without_any_place_for_the_jar(other_root: tuple[int, Path]) -
     pid, root = other_root
     (root / "real/tmp").chmod(0o755)
     message = (
-        f"cannot hand the agent's jar to PID {pid}: none of its temporary directories takes it "
+        f"cannot copy the agent's jar for PID {pid}: none of its temporary directories accepts it "
         r"\(/tmp: Permission denied; /var/tmp: No such file or directory; /dev/shm: No such file"
     )
-    with pytest.raises(JcollectError, match=message), delivered_jar(read_target(pid)):
+    with pytest.raises(JcollectError, match=message), delivered_jar(opened(pid)):
         pass
 
 
@@ -210,9 +210,9 @@ def test_a_tmp_that_does_not_answer_takes_no_jar_and_no_sweep() -> None:
     command = [*AS_SOMEBODY, sys.executable, "-E", "-c", "import time; print(flush=True); time.sleep(600)"]
     with stuck_fs(Path("/tmp"), ["OPENDIR", "MKDIR", "LOOKUP"], command, SOMEBODY, False) as there:
         begun = time.monotonic()
-        sweep_for(there.pid)
+        remove_stale_jars(opened(there.pid))
         # The process itself can still be read.
-        assert apart(there.pid, os.getcwdb).content == b"/"
-        with pytest.raises(TimeoutError), delivered_jar(read_target(there.pid)):
+        assert apart(opened(there.pid), os.getcwdb).content == b"/"
+        with pytest.raises(TimeoutError), delivered_jar(opened(there.pid)):
             pass
         assert time.monotonic() - begun < 20

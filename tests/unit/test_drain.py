@@ -43,6 +43,7 @@ from jcollect.sources.columns import Columns
 from jcollect.workers import Failures
 from jprobe.v1 import probe_pb2
 from layout_headers import INCLUDE_LAYOUTS
+from processes import closed
 from received import batches, received
 from ring_image import BUSY, DISCARDED, RingImage, header, record, string
 from stub_image import DOUBLE, INT, STRING, Method, StubImage
@@ -53,7 +54,7 @@ DRAIN = "collector/jcollect/sources/bpf/c"
 PROBES = probes_of(
     [
         StubLibrary(
-            4711,
+            closed(4711),
             "/x",
             0,
             parse_stub_image(

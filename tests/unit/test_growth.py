@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +16,16 @@ from jcollect.hub.items import Loss, Schema
 from jcollect.hub.wire import encode
 from jcollect.layout.record import STRING_WORD_PRESENT as PRESENT
 from jcollect.probes.probe import Probe, numbered, probes_of
-from jcollect.probes.process import NothingYetError, TracedProcess, look_again
+from jcollect.probes.scan import NothingYetError, Scan, rescan
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
-from jcollect.procfs.maps import Place, mapped_pages, parse_maps, read_maps
+from jcollect.procfs.maps import MappingKey, parse_maps, read_maps
 from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.columns import Columns
 from jcollect.view.formats import compact_line, gate_text, json_line
 from jcollect.view.rows import RowDecoder
 from jcollect.view.summary import Summary
 from jprobe.v1 import collector_pb2, probe_pb2
+from processes import closed, ourselves
 from received import Received, batches, received
 from ring_image import RingImage, record
 from stub_image import LONG, Method, StubImage, mark, own_image
@@ -36,14 +36,14 @@ CAPACITY = 64
 
 @pytest.fixture
 def probes() -> list[Probe]:
-    return probes_of([StubLibrary(4711, "/x", 0, parse_stub_image(StubImage(METHODS).build()))])
+    return probes_of([StubLibrary(closed(4711), "/x", 0, parse_stub_image(StubImage(METHODS).build()))])
 
 
 @pytest.fixture
 def later(probes: list[Probe]) -> list[Probe]:
     image = StubImage([Method("com.acme.Later", "come", (LONG,), LONG)], generation=2)
     return numbered(
-        probes_of([StubLibrary(4711, "/y", 0, parse_stub_image(image.build()))]), first=len(probes)
+        probes_of([StubLibrary(closed(4711), "/y", 0, parse_stub_image(image.build()))]), first=len(probes)
     )
 
 
@@ -249,13 +249,15 @@ def test_a_gate_is_told_as_a_selector_would(gate: tuple[int, int, int], text: st
 
 
 def own_library() -> StubLibrary:
-    return StubLibrary(4711, "/own", 0, parse_stub_image(own_image(mark("orders", "placed", LONG)).build()))
+    return StubLibrary(
+        closed(4711), "/own", 0, parse_stub_image(own_image(mark("orders", "placed", LONG)).build())
+    )
 
 
 def agents_library(generation: int, refusal: str = "") -> StubLibrary:
     methods = [] if refusal else METHODS
     image = StubImage(methods, generation=generation, refusal=refusal)
-    return StubLibrary(4711, "/x", 0, parse_stub_image(image.build()))
+    return StubLibrary(closed(4711), "/x", 0, parse_stub_image(image.build()))
 
 
 def test_a_mark_passes_its_values_and_a_thread_id() -> None:
@@ -272,35 +274,35 @@ def test_a_mark_passes_its_values_and_a_thread_id() -> None:
 def test_a_refusal_is_the_agents_and_concerns_its_probes_alone() -> None:
     refused = (agents_library(1), agents_library(2, "too many"))
     with pytest.raises(JcollectError, match="PID 4711 traces nothing: too many"):
-        TracedProcess(4711, refused).probes(())
-    probes = TracedProcess(4711, (*refused, own_library())).probes(())
+        Scan(closed(4711), refused).probes(())
+    probes = Scan(closed(4711), (*refused, own_library())).probes(())
     assert [probe.name for probe in probes] == ["placed"]
-    assert TracedProcess(4711, (agents_library(1), own_library())).refusal == ""
-    none = StubLibrary(4711, "/own", 0, parse_stub_image(own_image().build()))
+    assert Scan(closed(4711), (agents_library(1), own_library())).refusal == ""
+    none = StubLibrary(closed(4711), "/own", 0, parse_stub_image(own_image().build()))
     with pytest.raises(NothingYetError, match="stub libraries of its own without probes"):
-        TracedProcess(4711, (none,)).probes(())
+        Scan(closed(4711), (none,)).probes(())
 
 
 def test_lines_of_the_map_are_picked_by_bytes_before_they_are_parsed() -> None:
     whole = list(parse_maps(Path("/proc/self/maps").read_text()))
     libc = [mapping for mapping in whole if "libc.so" in mapping.path]
     assert libc
-    assert read_maps(os.getpid(), b"libc.so") == libc
-    assert read_maps(os.getpid(), b"no such thing") == []
+    assert read_maps(ourselves(), b"libc.so") == libc
+    assert read_maps(ourselves(), b"no such thing") == []
     # The first and the last line are found like all others.
     first = whole[0].path.encode()
-    assert [m for m in read_maps(os.getpid(), first) if m == whole[0]]
+    assert [m for m in read_maps(ourselves(), first) if m == whole[0]]
 
 
 def test_one_place_is_told_from_another_at_the_same_address_by_its_path() -> None:
     line = "7f0000000000-7f0000001000 r-xp 00000000 08:02 42  /tmp/jprobe-1/{}.so\n"
     one, other = parse_maps(line.format(1) + line.format(2))
-    assert one.place == Place((8, 2, 42), 0x7F0000000000, "/tmp/jprobe-1/1.so")
-    assert one.place != other.place
+    assert one.key == MappingKey((8, 2, 42), 0x7F0000000000, "/tmp/jprobe-1/1.so")
+    assert one.key != other.key
 
 
 def test_the_size_of_a_process_that_is_gone_is_nothing() -> None:
-    assert mapped_pages(os.getpid()) > 0
-    assert mapped_pages(4_000_000) == 0
-    with pytest.raises(OSError, match="No such file"):
-        look_again(TracedProcess(4_000_000), pytest.fail)
+    assert ourselves().mapped_pages() > 0
+    assert closed(4_000_000).mapped_pages() == 0
+    with pytest.raises(OSError, match="No such process"):
+        rescan(Scan(closed(4_000_000)), pytest.fail)

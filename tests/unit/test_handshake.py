@@ -23,9 +23,10 @@ from jcollect.control import attach_socket, handshake
 from jcollect.control.attach_socket import clear_in_ours, served_by, socket_name
 from jcollect.control.handshake import open_attach_socket
 from jcollect.control.loading import load_agent
-from jcollect.control.target import held, read_target
 from jcollect.errors import JcollectError
 from jcollect.procfs.apart import Answer, apart
+from jcollect.procfs.process import Process
+from processes import opened
 from stuck_fs import stuck_fs
 
 pytestmark = as_root
@@ -36,9 +37,8 @@ GONE = 4_000_000
 
 
 def shake(pid: int, seconds: float = DEADLINE) -> None:
-    target = read_target(pid)
-    with held(target) as process:
-        open_attach_socket(target, process, time.monotonic() + seconds)
+    with opened(pid) as process:
+        open_attach_socket(process, time.monotonic() + seconds)
 
 
 def socket_of(jvm: FakeJvm) -> Path:
@@ -91,16 +91,15 @@ def test_a_process_that_would_die_of_the_signal_is_spared() -> None:
 @pytest.mark.parametrize("difference", ["start time", "user"])
 def test_the_signal_goes_to_no_process_but_the_one_that_was_looked_at(difference: str) -> None:
     with fake_jvm() as jvm:
-        target = read_target(jvm.pid)
-        start_time = target.start_time + (difference == "start time")
-        uid = SOMEBODY + (difference == "user")
-        with held(target) as process:
+        with opened(jvm.pid) as process:
+            start_time = process.start_time + (difference == "start time")
+            uid = SOMEBODY + (difference == "user")
             answer = apart(
-                jvm.pid,
+                process,
                 attach_socket.request,
                 *(jvm.pid, jvm.pid, uid, start_time, 1.0),
-                user=target.user,
-                descriptors=(process,),
+                user=process.user,
+                descriptors=(process.pidfd,),
             )
         assert answer.content == attach_socket.CHANGED
         assert jvm.said() == []
@@ -123,9 +122,9 @@ def test_a_process_of_several_users_is_refused(kind: str) -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        told = f"real {several[0]}, effective {several[1]}, saved {several[2]}, file system's {several[1]}"
+        told = f"real {several[0]}, effective {several[1]}, saved {several[2]}, file system {several[1]}"
         with pytest.raises(JcollectError, match=rf"has several user IDs \({told}\)"):
-            read_target(process.pid)
+            print(opened(process.pid).user)
         process.kill()
 
 
@@ -159,7 +158,7 @@ def test_in_another_tmp_than_ours_nothing_of_another_user_is_removed() -> None:
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(f"/proc/{pid}/root/tmp/{name}")
         with pytest.raises(PermissionError):
-            apart(pid, clear_in_ours, pid, GONE)
+            apart(opened(pid), clear_in_ours, pid, GONE)
         assert os.path.lexists(f"/proc/{pid}/root/tmp/{name}")
 
 
@@ -182,7 +181,7 @@ def test_what_a_target_mounts_over_a_file_does_not_have_it_removed(kind: str, tm
             other_mounts(f"mount --bind {dead} {victim}") as pid,
             pytest.raises(OSError, match=r"not permitted|non-socket"),
         ):
-            apart(pid, clear_in_ours, pid, GONE)
+            apart(opened(pid), clear_in_ours, pid, GONE)
         assert os.path.lexists(victim)
     finally:
         victim.unlink()
@@ -196,17 +195,19 @@ def test_a_user_who_stops_the_removal_of_a_socket_has_no_other_user_refused(
             dead.bind(str(socket_of(jvm)))
         os.chown(socket_of(jvm), SOMEBODY + 1, SOMEBODY + 1)
 
-        def held_up(pid: int, function: Callable[..., bytes], *arguments: Any, **options: Any) -> Answer:
+        def held_up(
+            process: Process, function: Callable[..., bytes], *arguments: Any, **options: Any
+        ) -> Answer:
             if function == clear_in_ours:
-                return apart(pid, time.sleep, 600, **options)
-            return apart(pid, function, *arguments, **options)
+                return apart(process, time.sleep, 600, **options)
+            return apart(process, function, *arguments, **options)
 
         monkeypatch.setattr(handshake, "apart", held_up)
         begun = time.monotonic()
         with pytest.raises(JcollectError, match="left behind by an earlier process of that PID and another"):
             shake(jvm.pid)
         assert time.monotonic() - begun < DEADLINE / 2
-        assert apart(jvm.pid, os.getcwdb).content == b"/"
+        assert apart(opened(jvm.pid), os.getcwdb).content == b"/"
         socket_of(jvm).unlink()
 
 
@@ -261,7 +262,7 @@ def test_what_is_no_socket_is_not_removed(tmp_path: Path, kind: str, owner: int)
             place.symlink_to(dead)
         os.chown(place, owner, owner, follow_symlinks=False)
         try:
-            with pytest.raises(JcollectError, match=f"{place}, which is no socket, is in the way; remove it"):
+            with pytest.raises(JcollectError, match=f"{place}, which is not a socket, is in the way; rem"):
                 shake(jvm.pid)
             assert os.path.lexists(place)
             assert dead.exists()
@@ -289,12 +290,12 @@ def test_a_tmp_that_does_not_answer_ends_at_the_deadline(is_for_others: bool) ->
     command = [*AS_SOMEBODY, sys.executable, "-E", "-c", CATCHES]
     with stuck_fs(Path("/tmp"), ["LOOKUP", "CREATE"], command, SOMEBODY, is_for_others) as there:
         begun = time.monotonic()
-        with pytest.raises(TimeoutError, match=f"PID {there.pid} holds up"):
+        with pytest.raises(TimeoutError, match=f"timed out reading the files or memory of PID {there.pid}"):
             shake(there.pid, 0.5)
         assert time.monotonic() - begun < DEADLINE
         # No second wait is risked.
         begun = time.monotonic()
-        with pytest.raises(TimeoutError, match=f"PID {there.pid} holds up"):
+        with pytest.raises(TimeoutError, match=f"timed out reading the files or memory of PID {there.pid}"):
             shake(there.pid, DEADLINE)
         assert time.monotonic() - begun < DEADLINE / 2
         there.end()
@@ -322,8 +323,6 @@ def test_loading_into_a_jvm_whose_tmp_does_not_answer_is_refused_in_time() -> No
         command = [*AS_SOMEBODY, sys.executable, "-E", "-c", CATCHES, library]
         with stuck_fs(Path("/tmp"), ["LOOKUP"], command, SOMEBODY, False) as there:
             begun = time.monotonic()
-            with pytest.raises(
-                JcollectError, match="its file system has let us wait for too long, as a FUSE"
-            ):
-                load_agent(there.pid, 1)
+            with pytest.raises(JcollectError, match="its file system did not answer in time, like a FUSE"):
+                load_agent(opened(there.pid), 1)
             assert time.monotonic() - begun < DEADLINE

@@ -17,7 +17,7 @@ from jcollect import limits
 from jcollect.layout.gate import GATE_SIZE
 from jcollect.probes.live import LiveProbe, read_live
 from jcollect.probes.probe import narrow, probes_of
-from jcollect.probes.process import TracedProcess, look, look_again
+from jcollect.probes.scan import Scan, rescan, scan
 from jcollect.probes.stub_library import (
     MalformedLibraryError,
     StubLibrary,
@@ -26,6 +26,7 @@ from jcollect.probes.stub_library import (
     read_stub_mappings,
 )
 from jcollect.procfs.maps import read_maps
+from processes import closed, ourselves
 from stub_image import ENTRY, LONG, Method, StubImage
 
 PLACE = Method("com.acme.Orders", "place", (LONG,), kinds=(ENTRY,))
@@ -96,7 +97,7 @@ def test_the_costliest_libraries_that_are_read(content: Callable[[], bytes]) -> 
     built = content()
     with bounded(LIBRARY_MIB, LIBRARY_SECONDS):
         image = parse_stub_image(built)
-        narrow(probes_of([StubLibrary(1, "/x", 0, image)]), ())
+        narrow(probes_of([StubLibrary(closed(1), "/x", 0, image)]), ())
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def probes_and_faults(content: bytes) -> tuple[list[str], list[tuple[str, str]]]
     """The names of the probes that are left, and what is told of the others."""
     image = parse_stub_image(content)
     assert image.faults.count == len(image.faults.told)
-    return [probe.name for probe in probes_of([StubLibrary(1, "/x", 0, image)])], image.faults.told
+    return [probe.name for probe in probes_of([StubLibrary(closed(1), "/x", 0, image)])], image.faults.told
 
 
 def test_a_probe_whose_places_are_outside_of_their_sections_is_skipped() -> None:
@@ -243,7 +244,7 @@ def test_a_probe_with_a_bad_entry_in_the_manifest_is_skipped(
     left, faults = probes_and_faults(content)
     assert left == ["n0"]
     assert faults == [("p:n1", reason)]
-    (probe,) = probes_of([StubLibrary(1, "/x", 0, parse_stub_image(content))])
+    (probe,) = probes_of([StubLibrary(closed(1), "/x", 0, parse_stub_image(content))])
     assert (probe.class_name, probe.method, probe.gate) == ("com.acme.Orders", "place", 0)
 
 
@@ -255,7 +256,7 @@ def test_a_library_with_nothing_but_bad_probes_is_told_of_in_a_few_lines(mapped:
     mapped.map(2, StubImage([PLACE]).build())
     warnings: list[str] = []
     with bounded(LIBRARY_MIB, LIBRARY_SECONDS):
-        process = look(os.getpid(), warnings.append)
+        process = scan(ourselves(), warnings.append)
     assert [probe.name for probe in process.probes(())] == ["place__entry"]
     pid = os.getpid()
     assert len(warnings) == limits.MAX_WARNINGS + 1
@@ -264,7 +265,7 @@ def test_a_library_with_nothing_but_bad_probes_is_told_of_in_a_few_lines(mapped:
         + f"… of PID {pid}: its name has characters that no tracer can name"
     )
     assert warnings[-1] == f"skipping 99,990 more probes of PID {pid}"
-    assert look_again(process, pytest.fail) == process
+    assert rescan(process, pytest.fail) == process
 
 
 @pytest.mark.parametrize(
@@ -338,12 +339,12 @@ def test_a_process_with_too_many_probes_is_read_up_to_the_limit(mapped: Mapped) 
     del costly
     warnings: list[str] = []
     with bounded(PROCESS_MIB, PROCESS_SECONDS):
-        process = look(os.getpid(), warnings.append)
+        process = scan(ourselves(), warnings.append)
         read_live(process.probes(()))
     assert len(process.libraries) in (2, 3)
     assert len(warnings) == 5 - len(process.libraries)
     assert warnings[0].endswith("with it the process has too many probes")
-    again = look_again(process, pytest.fail)
+    again = rescan(process, pytest.fail)
     assert again == process
 
 
@@ -354,14 +355,14 @@ def test_a_process_with_too_many_libraries_is_read_up_to_the_limit(mapped: Mappe
     # One file is one library, however many names it has.
     for number in range(1, 10):
         mapped.map(number)
-    assert len(look(os.getpid(), pytest.fail).libraries) == 1
+    assert len(scan(ourselves(), pytest.fail).libraries) == 1
     content = StubImage([], generation=0).build()
     for number in range(1, limits.MAX_LIBRARIES + 100):
         (mapped.folder / f"{number}.so").unlink()
         mapped.map(number, content)
     warnings: list[str] = []
     with bounded(PROCESS_MIB, PROCESS_SECONDS):
-        process = look(os.getpid(), warnings.append)
+        process = scan(ourselves(), warnings.append)
     assert len(process.libraries) == limits.MAX_LIBRARIES
     assert len(warnings) == limits.MAX_WARNINGS + 1
     assert warnings[0].endswith(": the process has 4,096 others")
@@ -377,7 +378,7 @@ def test_no_more_is_read_at_a_time_than_the_limit(mapped: Mapped) -> None:
         sparse.truncate(1 << 40)
     warnings: list[str] = []
     with bounded(PROCESS_MIB, PROCESS_SECONDS):
-        process = look(os.getpid(), warnings.append)
+        process = scan(ourselves(), warnings.append)
     assert process.libraries == ()
     reasons = [warning.split(": ", 1)[1] for warning in warnings]
     assert reasons.count("not a little-endian ELF64 file") == 8
@@ -387,20 +388,20 @@ def test_no_more_is_read_at_a_time_than_the_limit(mapped: Mapped) -> None:
 
 def test_a_file_that_is_exchanged_is_not_opened(mapped: Mapped) -> None:
     path = mapped.map(1, StubImage([PLACE]).build())
-    (mapping,) = read_stub_mappings(os.getpid())
+    (mapping,) = read_stub_mappings(ourselves())
     path.unlink()
     os.mkfifo(path)  # open(2) would wait for a writer.
-    assert read_stub_library(os.getpid(), mapping).file.startswith(f"/proc/{os.getpid()}/map_files/")
+    assert read_stub_library(ourselves(), mapping).file.startswith(f"/proc/{os.getpid()}/map_files/")
     path.unlink()
     path.symlink_to("/dev/zero")
-    assert read_stub_library(os.getpid(), mapping).file.startswith(f"/proc/{os.getpid()}/map_files/")
+    assert read_stub_library(ourselves(), mapping).file.startswith(f"/proc/{os.getpid()}/map_files/")
 
 
 def test_a_file_that_is_cut_while_it_is_read(mapped: Mapped) -> None:
     path = mapped.map(1, StubImage([PLACE]).build())
     os.truncate(path, 4096)
     warnings: list[str] = []
-    assert look(os.getpid(), warnings.append).libraries == ()
+    assert scan(ourselves(), warnings.append).libraries == ()
     assert warnings == [
         f"skipping the stub library {path} of PID {os.getpid()}: its section headers reach beyond the file"
     ]
@@ -412,7 +413,7 @@ def test_a_path_that_a_terminal_would_obey_is_told_as_an_escape(tmp_path: Path) 
     mapped = Mapped(folder)
     mapped.map(1, bytes(4096))
     warnings: list[str] = []
-    look(os.getpid(), warnings.append)
+    scan(ourselves(), warnings.append)
     mapped.unmap()
     assert f"{tmp_path}/\\x1b[2J/jprobe-1/1.so" in warnings[0]
 
@@ -422,7 +423,7 @@ def test_a_path_that_is_no_utf8_can_be_opened_and_told(tmp_path: Path) -> None:
     folder.mkdir()
     mapped = Mapped(folder)
     path = mapped.map(1, StubImage([PLACE]).build())
-    (library,) = look(os.getpid(), pytest.fail).libraries
+    (library,) = scan(ourselves(), pytest.fail).libraries
     mapped.unmap()
     assert library.file == str(path)
     (probe,) = probes_of([library])
@@ -446,16 +447,16 @@ def test_a_memory_map_of_many_long_lines_is_searched_in_time(tmp_path: Path, map
         mapped.map_descriptor(file, mmap.PROT_READ | mmap.PROT_WRITE)
     mapped.map(1, StubImage([PLACE]).build())
     with bounded(64, PROCESS_SECONDS):
-        assert len(read_stub_mappings(os.getpid())) == 1
+        assert len(read_stub_mappings(ourselves())) == 1
     with bounded(3 * limits.MAX_KEPT_BYTES >> 20, PROCESS_SECONDS), pytest.raises(OSError, match="large"):
-        read_maps(os.getpid())
+        read_maps(ourselves())
     os.close(file)
     os.close(here)
 
 
 def test_what_was_read_and_is_known_is_not_read_again(mapped: Mapped) -> None:
     path = mapped.map(1, StubImage([PLACE]).build())
-    process = look(os.getpid(), pytest.fail)
+    process = scan(ourselves(), pytest.fail)
     path.write_bytes(bytes(4096))
-    assert look_again(process, pytest.fail) == process
-    assert look_again(TracedProcess(os.getpid()), lambda warning: None).libraries == ()
+    assert rescan(process, pytest.fail) == process
+    assert rescan(Scan(ourselves()), lambda warning: None).libraries == ()

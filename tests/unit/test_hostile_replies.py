@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from jcollect.control import answers, ensure, lease, selected
+from jcollect.control import answers, lease, open_gateway, selected
 from jcollect.control.answers import (
     MAX_ELEMENTS,
     MAX_LINE,
@@ -30,8 +30,10 @@ from jcollect.control.selected import Selected
 from jcollect.control.shares import Shares
 from jcollect.errors import JcollectError
 from jcollect.probes.protobuf_fields import FieldsError, check_fields
+from jcollect.procfs.process import Process
 from jprobe.v1.control_pb2 import ControlEndpoint, ControlReply, Selection
 from jprobe.v1.manifest_pb2 import TracedMethod
+from processes import ourselves
 from stub_gateway import TOKEN, reply_line, stub_gateway
 
 PID = os.getpid()
@@ -40,7 +42,7 @@ DIGITS = b"9" * 4000
 
 
 def gateway_to(port: int) -> Gateway:
-    return Gateway(PID, ControlEndpoint(port=port, token=TOKEN), 10)
+    return Gateway(ourselves(), ControlEndpoint(port=port, token=TOKEN), 10)
 
 
 @pytest.mark.parametrize("kind", [*(b"%c" % each for each in b"iLdDbnslatzj"), b"ro"])
@@ -53,7 +55,7 @@ def test_an_answer_of_any_type_is_an_error_of_that_process(kind: bytes, value: b
     with (
         stub_gateway(lambda _: line) as stub,
         gateway_to(stub.port) as gateway,
-        pytest.raises(JcollectError, match=f"PID {PID} has answered status with what is no reply"),
+        pytest.raises(JcollectError, match=f"PID {PID} has sent a malformed reply to status"),
     ):
         gateway.status()
 
@@ -92,7 +94,7 @@ PADDING = b"\xfa\x07\x80\x80\x80\x05" + bytes(10 << 20)  # Field 127, which no v
 def leases(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Makes leases go to the port in the list."""
     ports: list[int] = []
-    monkeypatch.setattr(lease, "ensure_agent", lambda pid, seconds: gateway_to(ports[0]))
+    monkeypatch.setattr(lease, "open_gateway", lambda process, seconds: gateway_to(ports[0]))
     return ports
 
 
@@ -107,7 +109,7 @@ def test_what_an_agent_adds_to_a_reply_is_not_kept(leases: list[int]) -> None:
         leases.append(stub.port)
         before = resident_bytes()
         for _ in range(16):
-            assert held.enter_context(leased_selection(PID, ["a.B#*"])).added == 1
+            assert held.enter_context(leased_selection(ourselves(), ["a.B#*"])).added == 1
         assert resident_bytes() - before < 110 << 20
 
 
@@ -159,12 +161,12 @@ def test_what_many_replies_name_is_bounded(leases: list[int], monkeypatch: pytes
     with stub_gateway(reply) as stub:
         leases.append(stub.port)
         with (
-            leased_selection(PID, ["a.B#*"]),
-            pytest.raises(JcollectError, match=f"cannot keep what is selected in PID {PID}: it names 1,"),
+            leased_selection(ourselves(), ["a.B#*"]),
+            pytest.raises(JcollectError, match=f"cannot select so much in PID {PID}: the selection names 1,"),
         ):
-            leased_selection(PID, ["a.B#*"]).__enter__()
+            leased_selection(ourselves(), ["a.B#*"]).__enter__()
         # Answers that have ended make room again.
-        with leased_selection(PID, ["a.B#*"]) as again:
+        with leased_selection(ourselves(), ["a.B#*"]) as again:
             assert again.methods == 1000
 
 
@@ -214,7 +216,7 @@ def test_the_time_limit_holds_for_connection_and_first_command_together() -> Non
         begun = time.monotonic()
         with (
             pytest.raises(JcollectError, match="has not answered status within 2 s"),
-            Gateway(PID, ControlEndpoint(port=listener.getsockname()[1], token=TOKEN), 2) as gateway,
+            Gateway(ourselves(), ControlEndpoint(port=listener.getsockname()[1], token=TOKEN), 2) as gateway,
         ):
             gateway.status()
         assert time.monotonic() - begun < 3.3
@@ -225,19 +227,19 @@ def test_what_was_spent_on_the_way_to_a_gateway_counts() -> None:
         socket.create_server(("127.0.0.1", 0)) as silent,
         pytest.raises(JcollectError, match="has not answered authentication within 300 s"),
     ):
-        Gateway(PID, ControlEndpoint(port=silent.getsockname()[1], token=TOKEN), 300, spent=299.7)
+        Gateway(ourselves(), ControlEndpoint(port=silent.getsockname()[1], token=TOKEN), 300, spent=299.7)
 
 
 def test_loading_counts_toward_the_first_command(monkeypatch: pytest.MonkeyPatch) -> None:
     spent: list[float] = []
 
-    def connect(pid: int, seconds: float, already: float = 0.0) -> object:
+    def connect(process: Process, seconds: float, already: float = 0.0) -> object:
         spent.append(already)
         return object() if already else None
 
-    monkeypatch.setattr(ensure, "connect", connect)
-    monkeypatch.setattr(ensure, "_open_gateway", lambda pid, deadline: time.sleep(0.2))
-    ensure.ensure_agent(PID, seconds=30)
+    monkeypatch.setattr(open_gateway, "connect", connect)
+    monkeypatch.setattr(open_gateway, "_turn_gateway_on", lambda process, deadline: time.sleep(0.2))
+    open_gateway.open_gateway(ourselves(), seconds=30)
     assert spent[0] == 0.0
     assert spent[1] >= 0.2
 
@@ -249,7 +251,7 @@ def test_each_later_command_has_its_own_time() -> None:
 
     with stub_gateway(answer) as stub:
         port = ControlEndpoint(port=stub.port, token=TOKEN)
-        with Gateway(PID, port, 5, spent=3) as gateway:
+        with Gateway(ourselves(), port, 5, spent=3) as gateway:
             assert [gateway.status().added for _ in range(3)] == [1] * 3
 
 
@@ -258,7 +260,7 @@ def test_a_line_without_end_is_left_where_it_is_too_long(monkeypatch: pytest.Mon
     with (
         stub_gateway(lambda _: b"!yj" + b"A" * (1 << 20)) as stub,
         gateway_to(stub.port) as gateway,
-        pytest.raises(JcollectError, match="with what is no reply"),
+        pytest.raises(JcollectError, match="has sent a malformed reply"),
     ):
         gateway.status()
 

@@ -15,11 +15,12 @@ from jcollect.errors import NoFilesError
 from jcollect.probes import stub_library
 from jcollect.probes.host import Host
 from jcollect.probes.known_images import KnownImages
-from jcollect.probes.process import TracedProcess, check_exists, look, look_again
+from jcollect.probes.scan import Scan, rescan, scan
 from jcollect.probes.stub_library import StubImage as ParsedImage
 from jcollect.probes.stub_library import parse_stub_image
 from jcollect.procfs import apart as apart_module
 from jcollect.procfs.mapped_answer import FileState
+from processes import ourselves
 from stub_image import ENTRY, LONG, Method, StubImage
 
 OURSELVES = os.getpid()
@@ -55,17 +56,17 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def names(process: TracedProcess) -> list[str]:
+def names(process: Scan) -> list[str]:
     return [probe.name for probe in process.probes(())]
 
 
 def test_a_library_that_is_mapped_again_and_again_is_parsed_once(path: Path, parsed: list[int]) -> None:
-    process = TracedProcess(OURSELVES)
+    process = Scan(ourselves())
     for _ in range(5):
         with mapped(path):
-            process = look_again(process, pytest.fail)
+            process = rescan(process, pytest.fail)
             assert names(process) == ["place__entry"]
-        process = look_again(process, pytest.fail)
+        process = rescan(process, pytest.fail)
         assert process.libraries == ()
     assert len(parsed) == 1
 
@@ -86,10 +87,10 @@ def replaced(path: Path) -> None:
 @pytest.mark.parametrize("change", [rewritten, replaced])
 def test_another_content_is_read(path: Path, parsed: list[int], change: Callable[[Path], None]) -> None:
     with mapped(path):
-        assert names(look(OURSELVES, pytest.fail)) == ["place__entry"]
+        assert names(scan(ourselves(), pytest.fail)) == ["place__entry"]
     change(path)
     with mapped(path):
-        assert names(look(OURSELVES, pytest.fail)) == ["close__entry"]
+        assert names(scan(ourselves(), pytest.fail)) == ["close__entry"]
     assert len(parsed) == 2
 
 
@@ -98,7 +99,7 @@ def test_a_library_that_is_refused_again_and_again_is_parsed_once(path: Path, pa
     warnings: list[str] = []
     for _ in range(3):
         with mapped(path):
-            assert look(OURSELVES, warnings.append).libraries == ()
+            assert scan(ourselves(), warnings.append).libraries == ()
     assert len(parsed) == 1
     assert len(warnings) == 3
     assert len(set(warnings)) == 1
@@ -130,7 +131,8 @@ def no_descriptors() -> Iterator[None]:
     """Leaves no descriptor for us, and no idle readers."""
     idle, apart_module._idle[:] = list(apart_module._idle), []
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    # With 0, even poll(2) fails.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
     try:
         yield
     finally:
@@ -141,17 +143,17 @@ def no_descriptors() -> Iterator[None]:
 def test_a_shortage_of_descriptors_is_not_taken_for_the_end_of_a_process(path: Path) -> None:
     with mapped(path):
         host = Host()
-        process = look(OURSELVES, pytest.fail)
-        assert OURSELVES in [each.pid for each in host.look()]
+        process = scan(ourselves(), pytest.fail)
+        assert OURSELVES in [each.pid for each in host.scan()]
         with no_descriptors():
             with pytest.raises(OSError, match="Too many open files"):
-                look_again(process, pytest.fail)
+                rescan(process, pytest.fail)
             with pytest.raises(OSError, match="Too many open files"):
-                look_again(TracedProcess(OURSELVES), pytest.fail)
-            for read in (lambda: look(OURSELVES, pytest.fail), lambda: check_exists(OURSELVES)):
+                rescan(Scan(process.process), pytest.fail)
+            for read in (lambda: scan(process.process, pytest.fail), ourselves):
                 with pytest.raises(NoFilesError, match="too many files are open"):
                     read()
-            assert OURSELVES in [each.pid for each in host.look()]
-        assert OURSELVES in [each.pid for each in host.look()]
-        assert look_again(process, pytest.fail) == process
+            assert OURSELVES in [each.pid for each in host.scan()]
+        assert OURSELVES in [each.pid for each in host.scan()]
+        assert rescan(process, pytest.fail) == process
         host.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -21,9 +20,10 @@ from jcollect.hub.accounts import Accounts, Share, Totals, exact_sum
 from jcollect.probes.host import Host
 from jcollect.session import following
 from jcollect.session.loading import Loading
-from jcollect.session.process_lines import MAX_LINE, PROCESS_LINES, USER_LINES, Telling
+from jcollect.session.process_lines import MAX_LINE, PROCESS_LINES, USER_LINES, ProcessLines
 from jcollect.sources.bpf import claims
 from jcollect.sources.bpf.claims import Claimant, Claims
+from processes import closed, ourselves
 
 MOST_U64 = (1 << 64) - 1
 
@@ -67,8 +67,8 @@ def test_what_takes_long_keeps_its_own_user_waiting_only_for_a_while(monkeypatch
 
     try:
         for _ in range(8):
-            loading.begin(os.getpid(), "silent", stall)
-        loading.begin(os.getpid(), "honest", lambda: None)  # type: ignore[arg-type,return-value]
+            loading.begin(ourselves(), "silent", stall)
+        loading.begin(ourselves(), "honest", lambda: None)  # type: ignore[arg-type,return-value]
         loading.wait(15)
         assert [name for _, name, _ in loading.ended()] == ["honest"]
     finally:
@@ -226,21 +226,21 @@ def test_a_bucket_that_is_empty_fills_again(clock: list[float]) -> None:
 class Starting:
     """A process that has just started, and takes 5 ms to classify."""
 
-    def __init__(self, uid: int, looked_at: list[int]) -> None:
-        self.uid = uid
+    def __init__(self, owner: int, looked_at: list[int]) -> None:
+        self.owner = owner
         self.classified = 0.0
         self._looked_at = looked_at
 
     def classify(self, now: float) -> float:
         self.classified = now
-        self._looked_at.append(self.uid)
+        self._looked_at.append(self.owner)
         time.sleep(0.005)
         return 0.005
 
 
 def test_a_user_who_starts_processes_all_the_time_keeps_no_other_one_from_being_seen() -> None:
     host, looked_at = Host(), list[int]()
-    host._looks = 2
+    host._scans = 2
     hostile = [Starting(1001, looked_at) for _ in range(200)]
     host._classify_starting([*hostile, Starting(1002, looked_at)], time.monotonic())  # type: ignore[list-item]
     assert looked_at.count(1001) < 10
@@ -256,34 +256,33 @@ def test_a_user_who_starts_processes_all_the_time_keeps_no_other_one_from_being_
 class Lines:
     def __init__(self) -> None:
         self.every: list[str] = []
-        self.telling = Telling(self.every.append, self.every.append)
+        self.lines = ProcessLines(self.every.append, self.every.append)
 
 
-def test_a_process_that_brings_about_many_warnings_gets_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jcollect.session.process_lines.owner_of", lambda pid: 1000)
+def test_a_process_that_brings_about_many_warnings_gets_few_lines() -> None:
     said = Lines()
+    process = closed(4711, owner=1000)
     for number in range(10_000):
-        said.telling.warn(4711, f"{number} " + "x" * 50_000)
-        said.telling.catch_up()
+        said.lines.warn(process, f"{number} " + "x" * 50_000)
+        said.lines.catch_up()
     assert len(said.every) <= PROCESS_LINES + 2
     assert max(map(len, said.every)) <= MAX_LINE
-    said.telling.warn(4712, "another one is told of")
+    said.lines.warn(closed(4712, owner=1000), "another one is told of")
     assert said.every[-1] == "another one is told of"
-    said.telling.catch_up(is_over=True)
+    said.lines.catch_up(is_over=True)
     left_out = f"{10_000 - PROCESS_LINES:,} more lines about PID 4711 in the last "
     assert any(left_out in line for line in said.every)
 
 
-def test_many_processes_of_a_user_get_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jcollect.session.process_lines.owner_of", lambda pid: 1000 + pid // 1_000_000)
+def test_many_processes_of_a_user_get_few_lines() -> None:
     said = Lines()
     for pid in range(10_000):
-        said.telling.warn(pid, "leaving out")
-        said.telling.say(pid, "has exited")
+        said.lines.warn(closed(pid, owner=1000), "leaving out")
+        said.lines.say(closed(pid, owner=1000), "has exited")
     assert len(said.every) <= USER_LINES + 5
-    said.telling.warn(1_000_001, "of another user")
+    said.lines.warn(closed(1_000_001, owner=1001), "of another user")
     assert said.every[-1] == "of another user"
-    said.telling.catch_up(is_over=True)
+    said.lines.catch_up(is_over=True)
     assert "more lines about processes of user 1000 in the last " in said.every[-1]
 
 

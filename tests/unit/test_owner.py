@@ -11,24 +11,25 @@ from collections.abc import Callable
 
 from conditions import as_root, miss
 from jcollect.procfs.owner import NOBODYS, owner_of
-from jcollect.procfs.status import real_user
+from jcollect.procfs.status import read_status
+from processes import opened
 
 MAKER, FIRST, INNER = 64051, 100_000, 5
 CLONE_NEWUSER = 0x10000000
 
 
 def test_a_process_is_owned_by_its_user() -> None:
-    assert owner_of(os.getpid()) == os.getuid()
+    assert opened(os.getpid()).owner == os.getuid()
 
 
 @as_root
 def test_a_process_in_no_namespace_of_its_own_is_owned_by_whoever_has_started_it() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, user=MAKER) as process:
-        assert owner_of(process.pid) == MAKER
+        assert opened(process.pid).owner == MAKER
 
 
 def test_a_process_that_has_exited_is_nobodys() -> None:
-    assert owner_of(4_000_000) == NOBODYS
+    assert owner_of(4_000_000, 0) == NOBODYS
 
 
 class Child:
@@ -93,11 +94,11 @@ def test_who_makes_users_owns_their_processes() -> None:
         child.wait_for_step()
         child.map_users(FIRST)
         child.go_on()
-        assert real_user(child.pid) == FIRST + INNER
-        assert owner_of(child.pid) == MAKER
+        assert read_status(child.pid).uids[0] == FIRST + INNER
+        assert opened(child.pid).owner == MAKER
         # A namespace within that one, made by a user of it.
         child.go_on()
-        assert owner_of(child.pid) == MAKER
+        assert opened(child.pid).owner == MAKER
     finally:
         child.end()
 
@@ -109,6 +110,6 @@ def test_root_makes_users_for_others() -> None:
         child.wait_for_step()
         child.map_users(FIRST)
         child.go_on()
-        assert owner_of(child.pid) == FIRST + INNER
+        assert opened(child.pid).owner == FIRST + INNER
     finally:
         child.end()

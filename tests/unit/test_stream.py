@@ -21,6 +21,7 @@ from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.columns import U32, Batch, Columns
 from jcollect.view.rows import Cut, RowDecoder
 from jprobe.v1 import collector_pb2
+from processes import closed
 from received import batches, received
 from ring_image import TIME, RingImage, record, string
 from stub_image import BOOLEAN, INT, LONG, STRING, Method, StubImage
@@ -35,7 +36,7 @@ METHODS = [
 @pytest.fixture
 def probes() -> list[Probe]:
     image = parse_stub_image(StubImage(METHODS).build())
-    return probes_of([StubLibrary(4711, "/x", 0, image)])
+    return probes_of([StubLibrary(closed(4711), "/x", 0, image)])
 
 
 def described(probes: list[Probe]) -> list[ProbeDescription]:

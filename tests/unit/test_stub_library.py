@@ -13,7 +13,7 @@ from jcollect.errors import JcollectError
 from jcollect.layout.stub_library import SECTION_GATES, SLOT_BYTES
 from jcollect.probes.faults import Faults
 from jcollect.probes.probe import narrow, probes_of
-from jcollect.probes.process import find_process
+from jcollect.probes.scan import scan_traceable
 from jcollect.probes.stub_library import (
     MalformedLibraryError,
     StubLibrary,
@@ -24,6 +24,7 @@ from jcollect.probes.stub_library import (
 )
 from jcollect.probes.usdt_notes import parse_notes
 from jcollect.procfs.maps import Mapping, parse_maps
+from processes import closed, opened, ourselves
 from stub_image import ABSENT, BOOLEAN, ENTRY, INT, LONG, STRING, Method, StubImage, captured
 
 PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
@@ -32,7 +33,7 @@ INNER = Method("com.acme.Orders$Line", "<init>", (INT,), None, "(I)V")
 
 
 def library(image: StubImage) -> StubLibrary:
-    return StubLibrary(4711, "/tmp/jprobe-4711/1.so", 0x7F0000000000, parse_stub_image(image.build()))
+    return StubLibrary(closed(4711), "/tmp/jprobe-4711/1.so", 0x7F0000000000, parse_stub_image(image.build()))
 
 
 def test_every_probe_is_read_with_its_names_types_and_places() -> None:
@@ -99,7 +100,7 @@ def test_two_overloads_of_one_name_cost_no_other_probe() -> None:
     """As agents wrote them whose names could collide: f(), f(int) and f__2()."""
     methods = [Method("a.B", name) for name in ("f", "f__2", "f__2", "g")]
     image = parse_stub_image(StubImage(methods).build())
-    probes = probes_of([StubLibrary(1, "/x", 0, image)])
+    probes = probes_of([StubLibrary(closed(1), "/x", 0, image)])
     names = [f"{name}__{kind}" for name in ("f", "f__2", "g") for kind in ("entry", "return", "throw")]
     assert [probe.name for probe in probes] == names
     assert [probe.gate for probe in probes] == [0] * 3 + [1] * 3 + [3] * 3
@@ -111,7 +112,7 @@ def test_two_overloads_of_one_name_cost_no_other_probe() -> None:
 def test_names_are_as_long_as_class_files_allow() -> None:
     longest = "m" * 65_535
     image = parse_stub_image(StubImage([Method("c" * 65_535, longest + "__131072")]).build())
-    names = [probe.name for probe in probes_of([StubLibrary(1, "/x", 0, image)])]
+    names = [probe.name for probe in probes_of([StubLibrary(closed(1), "/x", 0, image)])]
     assert names == [f"{longest}__131072__{kind}" for kind in ("entry", "return", "throw")]
 
 
@@ -163,7 +164,7 @@ def test_spoilt_bytes_are_read_or_refused_but_never_crash_the_reader() -> None:
             image = parse_stub_image(bytes(spoilt))
         except MalformedLibraryError:
             continue
-        probes_of([StubLibrary(1, "", 0, image)])
+        probes_of([StubLibrary(closed(1), "", 0, image)])
 
 
 def test_a_manifest_that_is_no_manifest_is_refused() -> None:
@@ -233,7 +234,7 @@ def test_a_file_of_the_same_name_that_is_not_the_mapped_one_is_not_opened(tmp_pa
     impostor.write_bytes(StubImage([CLOSE]).build())
     mapping = Mapping(0x1000, 0x2000, "r-xp", 0, 8, 2, 999_999_999, str(impostor), False)
     with pytest.raises(FileNotFoundError):
-        read_stub_library(os.getpid(), mapping)
+        read_stub_library(ourselves(), mapping)
 
 
 @pytest.mark.parametrize(
@@ -261,4 +262,4 @@ def test_globs_match_usdt_names_classes_and_methods(glob: str, names: list[str])
 
 def test_a_process_that_is_no_jvm_is_named() -> None:
     with pytest.raises(JcollectError, match=rf"PID {os.getpid()} \(.*\) is not a JVM"):
-        find_process(os.getpid())
+        scan_traceable(opened(os.getpid()))

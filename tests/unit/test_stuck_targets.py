@@ -121,9 +121,9 @@ def test_commands_end_that_a_process_holds_up(what: str, tmp_path: Path) -> None
         # This host has scanned before, and scans again once the file system answers.
         host = Host()
         try:
-            assert stuck.pid in {process.pid for process in host.look()}
+            assert stuck.pid in {process.pid for process in host.scan()}
             stuck.end()
-            wait_until(lambda: stuck.pid in {process.pid for process in host.look()}, "it to be read again")
+            wait_until(lambda: stuck.pid in {process.pid for process in host.scan()}, "it to be read again")
         finally:
             host.close()
 
@@ -142,7 +142,7 @@ def test_the_target_is_what_it_is_meant_to_be(tmp_path: Path) -> None:
             host = Host()
 
             def look() -> HostProcess | None:
-                return next((process for process in host.look() if process.pid == target.pid), None)
+                return next((process for process in host.scan() if process.pid == target.pid), None)
 
             # The scan may not find it within its first 0.1 s.
             found: HostProcess = wait_until(look, "the process to be found")

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 from test_jvm_from_outside import perf_data
 
+from jcollect.errors import JcollectError
 from jcollect.procfs.files import open_directory, read_file
-from jcollect.procfs.identity import Identity
 from jcollect.procfs.java_process import name_and_version
 from jcollect.procfs.jvm import describe_jvm, is_perfdata
 from jcollect.procfs.maps import Mapping, read_maps
-from jcollect.procfs.status import only_user, real_user
+from jcollect.procfs.status import read_status
+from processes import of_user, opened, ourselves
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 NO_LIBJVM = Mapping(0, 4096, "r-xp", 0, 8, 1, 2, "/nowhere/lib/server/libjvm.so", False)
@@ -112,12 +113,9 @@ def test_an_argument_file_that_its_user_may_not_read_is_not_read(tmp_path: Path)
         folder.chmod(0o755)
     with process(named_java([f"@{link}"])) as target:
         wait_for_exec(target.pid)
-        assert describe_jvm(target.pid, only_user(target.pid), NO_LIBJVM, None).name == f"@{link}"
+        assert describe_jvm(opened(target.pid), [NO_LIBJVM]).name == f"@{link}"
         secret.chmod(0o644)
-        assert (
-            describe_jvm(target.pid, only_user(target.pid), NO_LIBJVM, None).name
-            == "the.content.of.the.Secret"
-        )
+        assert describe_jvm(opened(target.pid), [NO_LIBJVM]).name == "the.content.of.the.Secret"
 
 
 def test_no_more_argument_files_are_read_than_the_limit(tmp_path: Path) -> None:
@@ -133,7 +131,7 @@ def test_no_more_argument_files_are_read_than_the_limit(tmp_path: Path) -> None:
 def test_the_release_file_of_the_jdk(tmp_path: Path) -> None:
     (tmp_path / "release").write_text('X="1"\nJAVA_VERSION="17.0.15"\n')
     libjvm = NO_LIBJVM.__class__(**{**NO_LIBJVM.__dict__, "path": f"{tmp_path}/lib/server/libjvm.so"})
-    assert describe_jvm(os.getpid(), only_user(os.getpid()), libjvm, None).jdk == "17.0.15"
+    assert describe_jvm(ourselves(), [libjvm]).jdk == "17.0.15"
 
 
 def test_performance_data_of_another_user_is_not_believed(tmp_path: Path) -> None:
@@ -141,11 +139,10 @@ def test_performance_data_of_another_user_is_not_believed(tmp_path: Path) -> Non
     path.parent.mkdir()
     path.write_bytes(perf_data({"sun.rt.javaCommand": "a.Main x", "java.property.java.version": "17.0.15"}))
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ):
-        (mapping,) = filter(is_perfdata, read_maps(os.getpid(), b"/hsperfdata_own/1"))
-        user = only_user(os.getpid())
-        assert describe_jvm(os.getpid(), user, NO_LIBJVM, mapping) == ("a.Main", "17.0.15", True)
+        (mapping,) = filter(is_perfdata, read_maps(ourselves(), b"/hsperfdata_own/1"))
+        assert describe_jvm(ourselves(), [NO_LIBJVM, mapping]) == ("a.Main", "17.0.15", True, True)
         os.chown(path, 65534, 65534)
-        assert describe_jvm(os.getpid(), user, NO_LIBJVM, mapping) == ("", "", False)
+        assert describe_jvm(ourselves(), [NO_LIBJVM, mapping]) == ("", "", False, True)
 
 
 def test_files_are_read_as_the_user_that_the_process_had_before(tmp_path: Path) -> None:
@@ -155,7 +152,8 @@ def test_files_are_read_as_the_user_that_the_process_had_before(tmp_path: Path) 
     command = ["java", "-c", "import time; time.sleep(60)", f"@{secret}"]
     with subprocess.Popen(command, executable=sys.executable) as target:
         try:
-            found = describe_jvm(target.pid, Identity(64041, 64041), NO_LIBJVM, None)
+            before = of_user(target.pid, os.pidfd_open(target.pid), (64041, 64041))
+            found = describe_jvm(before, [NO_LIBJVM])
         finally:
             target.kill()
     assert "the.content" not in found.name
@@ -167,8 +165,10 @@ def test_a_process_of_several_users_has_no_only_one() -> None:
         try:
             assert target.stdout is not None
             target.stdout.readline()
-            with pytest.raises(PermissionError):
-                only_user(target.pid)
-            assert real_user(target.pid) == 64041
+            several = opened(target.pid)
+            assert not several.has_one_user
+            with pytest.raises(JcollectError, match="has several user IDs"):
+                print(several.user)
+            assert read_status(target.pid).uids[0] == 64041
         finally:
             target.kill()

@@ -7,7 +7,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from jcollect.cli.replies import as_dict, json_bytes
 from jcollect.cli.waiting import GRACE_SECONDS, wait_for_rest
 from jcollect.cli.written_file import open_to_write
 from jcollect.console import Stdout, plural, status, warn
-from jcollect.control.jar import sweep_for
+from jcollect.control.jar import remove_stale_jars
 from jcollect.errors import Interrupted, JcollectError
 from jcollect.hub.accounts import Totals
 from jcollect.hub.hub import Hub
@@ -25,7 +25,8 @@ from jcollect.hub.subscription import CutError
 from jcollect.last_resort import last_resort, say_when_aborted
 from jcollect.probes.globs import matcher
 from jcollect.probes.overhead import percent_of_a_core
-from jcollect.probes.process import check_can_attach, check_exists
+from jcollect.probes.permission import check_can_attach
+from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address, collector_address, parse_address
 from jcollect.rpc.claim import Claim, claim
 from jcollect.rpc.messages import whole_status
@@ -73,16 +74,21 @@ def serve(asked: Asked, serving: Serving, compilation: Compilation) -> None:
     address = (
         parse_address(serving.listen) if serving.listen else collector_address(asked.pids, asked.is_open)
     )
-    for pid in asked.pids:
-        check_exists(pid)
-    check_can_attach(asked.pids)
-    # Before the agent is loaded.
-    with claim(address, serving.insecure) as claimed:
-        _serve(asked, serving, compilation, address, claimed)
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(Process.open(pid)) for pid in asked.pids]
+        check_can_attach(processes)
+        # Before the agent is loaded.
+        claimed = stack.enter_context(claim(address, serving.insecure))
+        _serve(asked, processes, serving, compilation, address, claimed)
 
 
 def _serve(
-    asked: Asked, serving: Serving, compilation: Compilation, address: Address, claimed: Claim
+    asked: Asked,
+    processes: Sequence[Process],
+    serving: Serving,
+    compilation: Compilation,
+    address: Address,
+    claimed: Claim,
 ) -> None:
     places = [place for place in (address.path, serving.counts) if place]
     narrow_attach(needs_admin=bool(asked.selectors) or _may_use_perf_events(serving), places=places)
@@ -90,22 +96,20 @@ def _serve(
         _check_can_write(serving.counts)
     say_when_aborted()
     check_can_serve()
-    for pid in asked.pids:
-        sweep_for(pid)
+    for process in processes:
+        remove_stale_jars(process)
     end = End()
     failures = Failures(end.now)
     failures.take_those_of_libraries()
-    targets = Targets(asked)
+    targets = Targets(asked, processes)
     candidates: list[Candidate] = []
     try:
         with end.at_once():
             candidates += targets.first()
         settings = dict(serving.settings)
         if "capacity" not in settings:
-            processes = [candidate.process for candidate in candidates]
-            settings["capacity"] = (
-                OPEN_CAPACITY if asked.is_open else ids_for(processes, matcher(asked.globs))
-            )
+            scans = [candidate.scan for candidate in candidates]
+            settings["capacity"] = OPEN_CAPACITY if asked.is_open else ids_for(scans, matcher(asked.globs))
             if targets.is_loading:
                 settings["capacity"] = max(OPEN_CAPACITY, settings["capacity"])
         with end.at_once():

@@ -13,7 +13,8 @@ from jcollect.console import plural, status, warn
 from jcollect.errors import JcollectError
 from jcollect.probes.live import LiveProbe, read_live
 from jcollect.probes.probe import KIND_NAMES, MARK, STATE_NAMES, Probe
-from jcollect.probes.process import TracedProcess, explain, find_process
+from jcollect.probes.scan import Scan, scan_traceable
+from jcollect.procfs.process import Process
 from jcollect.view.formats import gate_text
 from jprobe.v1 import manifest_pb2
 
@@ -27,9 +28,10 @@ from jprobe.v1 import manifest_pb2
 @probe_option
 def probes(pid: int, as_json: bool, everything: bool, globs: tuple[str, ...]) -> None:
     """List the probes that the process PID offers, with their state of this moment."""
-    process = find_process(pid, warn)
-    untraceable = process.untraceable(globs) if everything else []
-    live = _read(process, globs, must_have_some=not untraceable)
+    with Process.open(pid) as process:
+        scan = scan_traceable(process, warn)
+        untraceable = scan.untraceable(globs) if everything else []
+        live = _read(scan, globs, must_have_some=not untraceable)
     if as_json:
         array = [*map(_as_json, live), *map(_untraceable_as_json, untraceable)]
         echo_json(array)
@@ -45,20 +47,20 @@ def probes(pid: int, as_json: bool, everything: bool, globs: tuple[str, ...]) ->
     status(f"{plural(len(live), 'probe')} of {plural(methods, 'method')}{also}")
 
 
-def _read(process: TracedProcess, globs: tuple[str, ...], must_have_some: bool) -> list[LiveProbe]:
+def _read(scan: Scan, globs: tuple[str, ...], must_have_some: bool) -> list[LiveProbe]:
     found: list[Probe] = []
     try:
-        found = process.probes(globs)
+        found = scan.probes(globs)
     except JcollectError as error:
         if must_have_some:
             raise
         status(error.message)
-    if found and process.refusal:
-        status(f"PID {process.pid} traces nothing: {process.refusal}")
+    if found and scan.refusal:
+        status(f"PID {scan.process.pid} traces nothing: {scan.refusal}")
     try:
         return read_live(found)
     except OSError as error:
-        raise explain(process.pid, error, "memory") from None
+        raise scan.process.explain(error, "memory") from None
 
 
 def _as_json(live: LiveProbe) -> dict[str, object]:

@@ -16,7 +16,7 @@ from jcollect.errors import JcollectError
 from jcollect.probes.host import Host, HostProcess
 from jcollect.probes.live import read_live
 from jcollect.probes.probe import STATE_NAMES, probes_of
-from jcollect.probes.process import look
+from jcollect.probes.scan import scan
 from jcollect.rpc.address import pid_of
 from jcollect.rpc.find import ask_collectors
 
@@ -49,7 +49,7 @@ def ps(as_json: bool) -> None:
     NAME is the main class; jcollect attach --name matches it.
     """
     attached = _attached()
-    rows = [_row(process, attached.get(process.pid, ())) for process in Host().look()]
+    rows = [_row(process, attached.get(process.pid, ())) for process in Host().scan()]
     if as_json:
         echo_json([asdict(row) for row in rows])
         return
@@ -102,14 +102,15 @@ def _row(process: HostProcess, attached: tuple[str, ...]) -> _Row:
     states: Counter[str] = Counter()
     if process.has_stubs:
         try:
-            traced = look(process.pid, problems.append)
-            live = read_live(probes_of(traced.libraries))
+            with process.open() as opened:
+                found = scan(opened, problems.append)
+                live = read_live(probes_of(found.libraries))
         except (JcollectError, OSError):
             problems.append("it has exited, or its memory cannot be read")
         else:
-            libraries = tuple(library.file for library in traced.libraries)
+            libraries = tuple(library.file for library in found.libraries)
             states.update(STATE_NAMES[each.state] for each in live)
-            versions = [each.image.manifest.agent_version for each in traced.libraries if each.is_agents]
+            versions = [each.image.manifest.agent_version for each in found.libraries if each.is_agents]
             agent = versions[-1] if versions else ""
     order = {name: number for number, name in STATE_NAMES.items()}
     return _Row(

@@ -19,8 +19,9 @@ from jcollect.cli.replies import (
     totals,
 )
 from jcollect.console import plural, warn
-from jcollect.control.ensure import ensure_agent
+from jcollect.control.open_gateway import open_gateway
 from jcollect.control.selected import took
+from jcollect.procfs.process import Process
 
 
 @click.command()
@@ -43,7 +44,10 @@ def select(
     SELECTOR is written as in the agent's option probes=, for instance 'com.acme.**Service#*'. What is
     selected later decides first, and stays until it is unselected.
     """
-    with ensure_agent(pid, may_load=not no_load, seconds=seconds) as gateway:
+    with (
+        Process.open(pid) as process,
+        open_gateway(process, may_load=not no_load, seconds=seconds) as gateway,
+    ):
         reply = gateway.select(selectors)
     given = [selection for selection in reply.selections if selection.selector in reply.given]
     if as_json:

@@ -16,9 +16,10 @@ from jcollect.cli.replies import (
     timeout_option,
 )
 from jcollect.console import plural
-from jcollect.control.ensure import command_agent
 from jcollect.control.methods import methods_of
+from jcollect.control.open_gateway import open_agents_gateway
 from jcollect.control.selected import took
+from jcollect.procfs.process import Process
 
 
 @click.command("set")
@@ -43,8 +44,11 @@ def set_gates(
     SETTINGS is 'duration > 20ms every 100 at most 20/s' or a part of that, which leaves the others as
     they are; 'always'; or 'as selected'. PROBE matches provider:name, class, method or class#method.
     """
-    with command_agent(pid, may_load=not no_load, seconds=seconds) as gateway:
-        methods = methods_of(pid, glob)
+    with (
+        Process.open(pid) as process,
+        open_agents_gateway(process, may_load=not no_load, seconds=seconds) as gateway,
+    ):
+        methods = methods_of(process, glob)
         reply = gateway.set(methods.names, " ".join(settings))
     if as_json:
         echo_json(as_dict(reply))

@@ -24,9 +24,10 @@ from jcollect.cli.replies import (
 )
 from jcollect.console import plural, warn
 from jcollect.control.agent import Agent, find_agent
-from jcollect.control.ensure import connect
+from jcollect.control.open_gateway import connect
 from jcollect.control.overview import Overview, overview_of
 from jcollect.errors import JcollectError
+from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address, default_address, is_number, parse_address, pid_of
 from jcollect.rpc.client import Client, SilentError
 from jcollect.rpc.find import Answer, ask_collectors
@@ -51,13 +52,14 @@ def status(address: str, as_json: bool, everything: bool, seconds: float) -> Non
             _print_collectors([(place, client.status(seconds=seconds))], as_json, everything)
         return
     pid = int(address)
-    agent = find_agent(pid)
-    attached, silent = _collectors(pid, ask_collectors(), seconds)
-    if agent is not None:
-        silent += _print_agent(agent, attached, seconds, as_json, everything)
-    elif attached:
+    with Process.open(pid) as process:
+        agent = find_agent(process)
+        attached, silent = _collectors(pid, ask_collectors(), seconds)
+        if agent is not None:
+            silent += _print_agent(agent, attached, seconds, as_json, everything)
+    if agent is None and attached:
         _print_collectors(attached, as_json, everything)
-    elif not silent:
+    elif agent is None and not silent:
         raise JcollectError(f"there is no jprobe agent in PID {pid}; jcollect select {pid} SELECTOR loads it")
     for problem in silent:
         raise problem
@@ -104,12 +106,12 @@ def _print_agent(
     agent: Agent, attached: list[_Collector], seconds: float, as_json: bool, everything: bool
 ) -> list[JcollectError]:
     """What it could not be asked for."""
-    pid = agent.pid
+    pid = agent.process.pid
     overview = overview_of(agent)
     reply = None
     problems: list[JcollectError] = []
     try:
-        gateway = connect(pid, seconds)
+        gateway = connect(agent.process, seconds)
         if gateway is not None:
             with gateway:
                 reply = gateway.status()

@@ -16,8 +16,9 @@ from jcollect.cli.replies import (
     totals,
 )
 from jcollect.console import plural
-from jcollect.control.ensure import command_agent
+from jcollect.control.open_gateway import open_agents_gateway
 from jcollect.control.selected import took
+from jcollect.procfs.process import Process
 
 
 @click.command()
@@ -41,7 +42,10 @@ def unselect(
     """
     if bool(selectors) == everything:
         raise click.UsageError("unselect takes either selectors, as jcollect status shows them, or --all")
-    with command_agent(pid, may_load=not no_load, seconds=seconds) as gateway:
+    with (
+        Process.open(pid) as process,
+        open_agents_gateway(process, may_load=not no_load, seconds=seconds) as gateway,
+    ):
         reply = gateway.unselect(selectors)
     if as_json:
         echo_json(as_dict(reply))

@@ -1,4 +1,4 @@
-"""Finds the agent in a process, by its stub libraries alone."""
+"""Finds the agent in a process by its stub libraries alone."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jcollect.control import stub_directory
 from jcollect.errors import JcollectError
 from jcollect.probes.live import LiveProbe, read_live, read_states
 from jcollect.probes.probe import Probe
-from jcollect.probes.process import check_exists
 from jcollect.probes.stub_library import (
     MalformedLibraryError,
     StubLibrary,
     find_stub_mappings,
     read_stub_library,
 )
+from jcollect.procfs.apart import apart
 from jcollect.procfs.maps import read_maps
+from jcollect.procfs.process import Process
 from jprobe.v1 import probe_pb2
 
 _RETIRED = probe_pb2.PROBE_STATE_RETIRED
@@ -24,9 +26,9 @@ _RETIRED = probe_pb2.PROBE_STATE_RETIRED
 
 @dataclass(frozen=True)
 class Agent:
-    """An agent that runs; its stub libraries in the order of their generations, at least one."""
+    """A running agent. It has at least one stub library; they are in the order of their generations."""
 
-    pid: int
+    process: Process
     libraries: tuple[StubLibrary, ...]
 
     @property
@@ -35,73 +37,88 @@ class Agent:
 
     @property
     def selectors(self) -> tuple[str, ...]:
-        """What it was last asked for, as far as stub libraries tell."""
+        """Its latest selectors, as far as its stub libraries contain them."""
         return tuple(self.libraries[-1].image.manifest.selectors)
 
     @property
     def directory(self) -> str | None:
-        """The stub directory, as a path from here; None where the libraries are kept in memory."""
+        """The stub directory, as a path from here; None if the libraries are kept in memory."""
         for library in reversed(self.libraries):
             if _has_path(library):
                 return os.path.dirname(library.file)
         return None
 
+    def has_directory(self) -> bool:
+        """Returns true if its stub directory exists now, or if that cannot be determined. Raises
+        JcollectError if the process has exited."""
+        if self.directory is None:
+            return False
+        process = self.process
+        try:
+            answer = apart(process, stub_directory.exists, process.pid, self.directory, user=process.user)
+        except OSError:
+            if process.has_exited:
+                raise JcollectError(f"PID {process.pid} has exited") from None
+            return True
+        return bool(answer.content)
 
-def find_agent(pid: int) -> Agent | None:
-    """The agent that runs in a process, if one does. Raises JcollectError when the process cannot be read."""
-    found = [library for library in agent_libraries(pid) if _is_alive(library)]
+
+def find_agent(process: Process) -> Agent | None:
+    """Returns the agent that runs in a process, if there is one. Raises JcollectError if the process cannot
+    be read."""
+    found = [library for library in agent_libraries(process) if _is_running(library)]
     found.sort(key=lambda library: library.image.manifest.generation)
-    return Agent(pid, tuple(found)) if found else None
+    return Agent(process, tuple(found)) if found else None
 
 
-def agent_libraries(pid: int) -> list[StubLibrary]:
-    """All stub libraries that agents have made, those of one that has been reset included."""
-    check_exists(pid)
+def agent_libraries(process: Process) -> list[StubLibrary]:
+    """Returns all stub libraries that agents have made, including those of an agent that was reset. Raises
+    JcollectError."""
     try:
-        mappings = read_maps(pid)
-    except PermissionError:
-        raise JcollectError(
-            f"cannot read the memory map of PID {pid}: needs CAP_SYS_PTRACE or the process's own user; "
-            "run with sudo"
-        ) from None
+        mappings = read_maps(process)
+    except PermissionError as error:
+        raise process.explain(error) from None
     except OSError:
-        raise JcollectError(f"PID {pid} has exited") from None
+        raise JcollectError(f"PID {process.pid} has exited") from None
     libraries = []
     for mapping in find_stub_mappings(mappings):
         try:
-            library = read_stub_library(pid, mapping)
+            library = read_stub_library(process, mapping)
         except PermissionError:
             raise JcollectError(
-                f"cannot read the stub libraries of PID {pid}: needs CAP_DAC_READ_SEARCH or the process's "
-                "own user; run with sudo"
+                f"cannot read the stub libraries of PID {process.pid}: needs CAP_DAC_READ_SEARCH or the "
+                "process's own user; run with sudo"
             ) from None
         except (MalformedLibraryError, OSError) as error:
-            if os.path.exists(f"/proc/{pid}"):
-                # Of another version, or unmapped meanwhile: not for us to command.
-                continue
-            raise JcollectError(f"PID {pid} has exited") from error
+            if process.has_exited:
+                raise JcollectError(f"PID {process.pid} has exited") from error
+            # It is of another version, so its agent cannot be commanded, or it has been unmapped.
+            continue
         if library.image.manifest.agent_version:
             libraries.append(library)
     return libraries
 
 
-def read_live_of(pid: int, probes: Sequence[Probe]) -> list[LiveProbe]:
-    """The probes as they are now. Raises JcollectError when the process has gone, or their memory."""
+def read_live_of(process: Process, probes: Sequence[Probe]) -> list[LiveProbe]:
+    """Returns the current state of probes. Raises JcollectError if the process has exited, or the probes'
+    memory is unmapped."""
     try:
         return read_live(probes)
     except OSError as error:
-        raise JcollectError(f"cannot read the probes of PID {pid}: {error.strerror}; try again") from None
+        raise JcollectError(
+            f"cannot read the probes of PID {process.pid}: {error.strerror}; try again"
+        ) from None
 
 
 def is_retired(library: StubLibrary) -> bool:
-    """Whether it has probes and none of them will fire again. Raises OSError once it is unmapped."""
+    """Returns true if it has probes and none of them will fire again. Raises OSError if it is unmapped."""
     slots = len(library.image.manifest.probes)
     (states,) = read_states([library])
     return slots > 0 and all(state == _RETIRED for state in states[:slots])
 
 
-def _is_alive(library: StubLibrary) -> bool:
-    # An agent that has been reset may leave libraries mapped: retired, their files deleted.
+def _is_running(library: StubLibrary) -> bool:
+    """Returns true unless a reset agent has left the library mapped: retired, its file deleted."""
     if _has_path(library):
         return True
     try:
@@ -111,5 +128,6 @@ def _is_alive(library: StubLibrary) -> bool:
 
 
 def _has_path(library: StubLibrary) -> bool:
-    """Whether it lies in a stub directory, and not in memory or deleted."""
-    return not library.file.startswith((f"/proc/{library.pid}/fd/", f"/proc/{library.pid}/map_files/"))
+    """Returns true if it is in a stub directory, and neither in memory nor deleted."""
+    pid = library.process.pid
+    return not library.file.startswith((f"/proc/{pid}/fd/", f"/proc/{pid}/map_files/"))

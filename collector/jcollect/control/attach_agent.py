@@ -1,10 +1,10 @@
 """Loads an agent into another JVM by the JDK's attach API. A separate program.
 
-    python -m jcollect.control.attach_agent PARENT LIBJVM PID UID GID JAR OPTIONS
+    python -m jcollect.control.attach_agent PARENT LIBJVM PID PIDFD UID GID JAR OPTIONS
 
-It prints one line: "loaded", "refused: " and the JVM's own words, or "unfit: " or "spared: " and why the JVM
-was not asked. It is a separate process because a JVM inside jcollect would use memory for as long as jcollect
-runs and interfere with its signals, and because it becomes another user.
+It prints one line: "loaded", "refused: " and the JVM's message, or "unfit: " or "spared: " and the reason why
+the JVM was not asked. It is a separate process because a JVM inside jcollect would use memory for as long as
+jcollect runs and interfere with its signals, and because it becomes another user.
 
 HotSpot answers clients that have its own effective user and group, or are root in its user namespace. The
 target's user may end this process. Of root's rights, it keeps CAP_SYS_PTRACE, which is needed to walk
@@ -26,6 +26,7 @@ from jcollect.control.thread_limit import users_thread_shortage
 from jcollect.procfs.capabilities import DAC_READ_SEARCH, SYS_PTRACE, keep_in_thread
 from jcollect.procfs.files import open_directory
 from jcollect.procfs.identity import Identity, become
+from jcollect.procfs.status import check_alive
 from jcollect.trusted_files import is_open_to_all
 
 # JPype imports numpy if it is installed. Numpy starts threads, each with its own identity.
@@ -36,7 +37,7 @@ _OLDEST_TARGET = 17
 
 
 def main() -> None:
-    parent, libjvm, pid, uid, gid, jar, options = sys.argv[1:]
+    parent, libjvm, pid, pidfd, uid, gid, jar, options = sys.argv[1:]
     # JPype's jar lies beside its package.
     ours = (libjvm, jpype.__file__, os.path.dirname(os.path.dirname(jpype.__file__)))
     reading = () if all(map(is_open_to_all, ours)) else (DAC_READ_SEARCH,)
@@ -45,7 +46,7 @@ def main() -> None:
     keep_in_thread((SYS_PTRACE,))
     # The threads of this JVM count toward the same limit of the user, and the agent needs some.
     shortage = users_thread_shortage(int(pid))
-    print(f"spared: {shortage}" if shortage else _load(pid, jar, options), flush=True)
+    print(f"spared: {shortage}" if shortage else _load(pid, int(pidfd), jar, options), flush=True)
     # The JVM's shutdown would take longer than all the rest.
     os._exit(0)
 
@@ -82,17 +83,19 @@ def _leads_elsewhere(pid: int) -> bool:
 
 
 def _direct_to(path: str, machine: Any) -> None:
-    """Has the API send its commands to that socket, and not to what its own path leads to by now."""
+    """Makes the API send its commands to that socket: its own path may lead to another one now."""
     field = machine.getClass().getDeclaredField("socket_path")
     field.setAccessible(True)
     field.set(machine, path)
 
 
-def _load(pid: str, jar: str, options: str) -> str:
+def _load(pid: str, pidfd: int, jar: str, options: str) -> str:
     if _leads_elsewhere(int(pid)):
         return "unfit: its /tmp is a symbolic link, which the attach API follows in our file system"
     try:
         with served_by(int(pid)) as path:
+            # The socket is that of the process which was checked, and not of a later one with its PID.
+            check_alive(pidfd)
             return _load_through(path, pid, jar, options)
     except OSError as error:
         return f"unfit: its attach socket cannot be used: {error.strerror or error}"

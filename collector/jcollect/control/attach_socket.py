@@ -19,8 +19,8 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 
-from jcollect.control.process_status import check_lives, read_status
 from jcollect.procfs.files import open_directory
+from jcollect.procfs.status import check_alive, read_stat, read_status
 from jcollect.unix_sockets import is_held_dead
 
 READ_ONLY, OTHER, OPENED, SILENT, CHANGED = b"read-only", b"other", b"opened", b"silent", b"changed"
@@ -37,8 +37,8 @@ def socket_name(inner_pid: int) -> str:
 
 
 def find(pid: int, inner_pid: int) -> bytes:
-    """Returns the owner's number if there is a socket; READ_ONLY if none can be made, OTHER if another file
-    is in the way, nothing if there is none. Raises OSError if there is no /tmp."""
+    """Returns the user ID of the socket's owner; READ_ONLY if no socket can be created, OTHER if another file
+    is in the way, nothing if there is no socket. Raises OSError if there is no /tmp."""
     tmp = open_directory(pid, _TMP)
     try:
         about = os.stat(socket_name(inner_pid), dir_fd=tmp, follow_symlinks=False)
@@ -99,9 +99,9 @@ def request(
     tmp = open_directory(pid, _TMP)
     try:
         with _attach_file(tmp, inner_pid):
-            status = read_status(pid)
-            check_lives(process)
-            if not (status.start_time == start_time and set(status.uids) == {uid} and status.catches_quit):
+            status, start = read_status(pid), read_stat(pid).start_time
+            check_alive(process)
+            if not (start == start_time and set(status.uids) == {uid} and status.catches_quit):
                 return CHANGED
             signal.pidfd_send_signal(process, signal.SIGQUIT)
             return _wait_for_socket(tmp, inner_pid, process, time.monotonic() + seconds)
@@ -132,7 +132,7 @@ def _wait_for_socket(tmp: int, inner_pid: int, process: int, deadline: float) ->
         with contextlib.suppress(FileNotFoundError):
             if stat.S_ISSOCK(os.stat(socket_name(inner_pid), dir_fd=tmp, follow_symlinks=False).st_mode):
                 return OPENED
-        check_lives(process)
+        check_alive(process)
         time.sleep(_POLL_SECONDS)
     return SILENT
 

@@ -1,4 +1,4 @@
-"""Runs a program that a file system may block forever; a blocked one is left behind."""
+"""Runs a program that a file system may block forever, and abandons it then."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import IO
 
 from jcollect.control.cancel import stopped_by
 
-# Bytes read of its output, and of its errors. The rest is not read.
+# Bytes read of its output, and of its errors.
 MAX_OUTPUT_BYTES = 64 << 10
 # A killed process ends within this time, unless it is blocked in the kernel.
 _END_SECONDS = 1.0
@@ -29,16 +29,19 @@ class Finished:
     errors: str
 
 
-class HeldUpError(TimeoutError):
-    """The program did not end in time and was killed. Even then, `child` may still be there."""
+class BlockedError(TimeoutError):
+    """The program did not end in time and was killed. `child` may still be there, blocked in the kernel."""
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         super().__init__()
         self.child = child
 
 
-def run_bounded(command: Sequence[str], seconds: float, environment: Mapping[str, str]) -> Finished:
-    """Runs a program in / with only that environment. Raises HeldUpError, OSError."""
+def run_bounded(
+    command: Sequence[str], seconds: float, environment: Mapping[str, str], descriptors: Sequence[int] = ()
+) -> Finished:
+    """Runs a program in / with only that environment, and lets it inherit descriptors. Raises BlockedError,
+    OSError."""
     deadline = time.monotonic() + seconds
     with contextlib.ExitStack() as stack:
         child = subprocess.Popen(
@@ -48,6 +51,7 @@ def run_bounded(command: Sequence[str], seconds: float, environment: Mapping[str
             stderr=subprocess.PIPE,
             cwd="/",
             env=environment,
+            pass_fds=descriptors,
             # Ctrl-C is for jcollect, which ends the child.
             start_new_session=True,
         )
@@ -60,7 +64,7 @@ def run_bounded(command: Sequence[str], seconds: float, environment: Mapping[str
         output, errors = _read(child.stdout, child.stderr, deadline)
         while child.poll() is None:
             if time.monotonic() > deadline:
-                raise HeldUpError(child)
+                raise BlockedError(child)
             time.sleep(_POLL_SECONDS)
         return Finished(child.returncode, output, errors)
 

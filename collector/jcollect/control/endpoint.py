@@ -1,4 +1,4 @@
-"""Finds the agent's control gateway from the mapping alone: the file "control" beside its stub libraries."""
+"""Finds the agent's control gateway by the file "control" beside its stub libraries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from google.protobuf.message import DecodeError
 
 from jcollect.control import stub_directory
 from jcollect.control.agent import Agent
-from jcollect.control.target import Target
 from jcollect.errors import JcollectError
 from jcollect.printable import printable
 from jcollect.procfs.apart import apart
@@ -21,20 +20,26 @@ _MAX_BYTES = 4096
 _TOKEN = re.compile(r"[0-9a-f]{64}")
 
 
-def find_endpoint(agent: Agent, target: Target) -> control_pb2.ControlEndpoint | None:
-    """Where the gateway listens and what opens it; None if it is off. Raises JcollectError."""
-    directory = agent.directory
+def find_endpoint(agent: Agent) -> control_pb2.ControlEndpoint | None:
+    """Returns the port and the token of the gateway, or None if it is off. Raises JcollectError."""
+    process, directory = agent.process, agent.directory
     if directory is None:
         return None
     path = os.path.join(directory, _FILE)
-    if not can_become(target.user):
+    if not can_become(process.user):
         raise JcollectError(
-            f"cannot command PID {agent.pid}: only user {target.user.uid} can read {printable(path)}, and "
-            "becoming that user takes CAP_SETUID and CAP_SETGID; run with sudo"
+            f"cannot command PID {process.pid}: only user {process.user.uid} can read {printable(path)}, and "
+            "becoming that user requires CAP_SETUID and CAP_SETGID; run with sudo"
         )
     try:
         answer = apart(
-            agent.pid, stub_directory.read_private, agent.pid, directory, _FILE, _MAX_BYTES, user=target.user
+            process,
+            stub_directory.read_private,
+            process.pid,
+            directory,
+            _FILE,
+            _MAX_BYTES,
+            user=process.user,
         ).content
     except FileNotFoundError:
         return None
@@ -53,6 +58,6 @@ def find_endpoint(agent: Agent, target: Target) -> control_pb2.ControlEndpoint |
 
 def _refusal(agent: Agent, path: str, problem: str) -> JcollectError:
     return JcollectError(
-        f"cannot use the control gateway of PID {agent.pid}: {printable(path)} is not what its agent has "
-        f"written: {problem}; restart the program if that is so by accident"
+        f"cannot use the control gateway of PID {agent.process.pid}: {printable(path)} was not written by "
+        f"its agent: {problem}; if the change was accidental, restart the program"
     )

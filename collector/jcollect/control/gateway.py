@@ -1,8 +1,8 @@
 """One connection to the agent's control gateway (proto/jprobe/v1/control.proto), by Py4J's protocol.
 
 It uses Py4J's encoding of arguments, but not its JavaGateway, which opens connections as it likes, repeats
-commands, reports what it has garbage-collected, and trusts the answers. Here one connection is one client,
-and leases end with it.
+commands, reports objects that it has garbage-collected, and trusts the answers. Here one connection is one
+client, and leases end with it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from jcollect.control.cancel import stopped_by
 from jcollect.control.network import in_network_of
 from jcollect.control.selected import Selected
 from jcollect.errors import JcollectError
-from jcollect.probes.process import is_stopped
-from jcollect.procfs.owner import owner_of
+from jcollect.procfs.process import Process
 from jprobe.v1 import control_pb2
 
 ANSWER_SECONDS = 30.0
@@ -39,32 +38,33 @@ _LEAST_SECONDS = 0.001
 
 _ENTRY_POINT = "t\n"
 _ADDRESS = "127.0.0.1"
-_STOPPED = "it is stopped; let it go on first: kill -CONT {pid}"
+_STOPPED = "it is stopped; resume it first: kill -CONT {pid}"
 
 
 _Taken = TypeVar("_Taken")
 
 
 class Gateway:
-    """The agent's commands, until `close`. Each raises JcollectError where the agent refuses or is silent."""
+    """The agent's commands, until `close`. Each raises JcollectError if the agent does not execute it."""
 
     def __init__(
         self,
-        pid: int,
+        process: Process,
         endpoint: control_pb2.ControlEndpoint,
         seconds: float = ANSWER_SECONDS,
         spent: float = 0.0,
     ) -> None:
-        """Connects in the network namespace of the process. `seconds` is the limit for each command; what it
-        took to connect counts toward the first one, and so do the `spent` seconds before that."""
-        self.pid = pid
+        """Connects in the network namespace of the process. `seconds` is the limit for each command. The time
+        to connect counts toward the first command, and so do the `spent` seconds before that."""
+        self.process = process
+        self._pid = pid = process.pid
         self._seconds = seconds
         self._left = max(_LEAST_SECONDS, seconds - spent)
-        if is_stopped(pid):
+        if process.is_stopped():
             raise JcollectError(f"cannot command PID {pid}: {_STOPPED.format(pid=pid)}")
         begun = time.monotonic()
         self._socket = self._connect(endpoint.port)
-        self._answers = Answers(self._socket, seconds, owner_of(pid))
+        self._answers = Answers(self._socket, seconds, process.owner)
         try:
             self._left -= time.monotonic() - begun
             self._authenticate(endpoint.token)
@@ -73,15 +73,15 @@ class Gateway:
             raise
 
     def select(self, selectors: Sequence[str], leased: bool = False) -> control_pb2.ControlReply:
-        """Gives probes to what the selectors mean; leased: until this connection ends."""
+        """Gives probes to the methods that the selectors match; if `leased`, until this connection ends."""
         return self._call("select", ";".join(selectors), leased)
 
     def lease(self, selectors: Sequence[str]) -> Selected:
-        """As a leased `select`, but keeps only what is needed for as long as that lasts."""
+        """Does a leased `select`, and keeps only the part of the reply that is needed during the lease."""
         return self._take(Selected, "select", ";".join(selectors), True)
 
     def unselect(self, selectors: Sequence[str]) -> control_pb2.ControlReply:
-        """Takes back selectors, each as it was selected; all of them if there are none."""
+        """Unselects selectors, each spelled as it was selected; all if there are none."""
         return self._call("unselect", ";".join(selectors))
 
     def set(self, methods: Sequence[str], settings: str) -> control_pb2.ControlReply:
@@ -92,7 +92,7 @@ class Gateway:
         return self._call("status")
 
     def reset(self) -> control_pb2.ControlReply:
-        """Has the agent restore everything and end; no command can follow."""
+        """Makes the agent restore all classes and shut down; no command can follow."""
         return self._call("reset")
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ class Gateway:
             return socket.create_connection((_ADDRESS, port), self._left)
 
         try:
-            connection = in_network_of(self.pid, connect, self._left)
+            connection = in_network_of(self.process, connect, self._left)
         except OSError as error:
             raise self._unreachable(port, error) from None
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -123,18 +123,20 @@ class Gateway:
     def _unreachable(self, port: int, error: OSError) -> JcollectError:
         if error.filename is not None:
             return JcollectError(
-                f"cannot enter the network namespace of PID {self.pid}, in which its control gateway "
+                f"cannot enter the network namespace of PID {self._pid}, in which its control gateway "
                 f"listens: {error.strerror}; run with sudo"
             )
-        place = f"cannot connect to the control gateway of PID {self.pid} on {_ADDRESS}:{port}"
+        what = f"cannot connect to the control gateway of PID {self._pid} on {_ADDRESS}:{port}"
         if error.errno == errno.ENETUNREACH:
             return JcollectError(
-                f"{place}: the loopback interface is down in its network namespace; "
-                f"run: nsenter -t {self.pid} -n ip link set lo up"
+                f"{what}: the loopback interface is down in its network namespace; "
+                f"run: nsenter -t {self._pid} -n ip link set lo up"
             )
         if error.errno == errno.ECONNREFUSED:
-            return JcollectError(f"{place}: nothing listens there any more; has the agent been reset?")
-        return JcollectError(f"{place}: {error}")
+            return JcollectError(
+                f"{what}: no process listens on that port any more; the agent may have been reset"
+            )
+        return JcollectError(f"{what}: {error}")
 
     def _authenticate(self, token: str) -> None:
         try:
@@ -144,7 +146,7 @@ class Gateway:
         finally:
             self._answers.free_room()
         # Outside of the handler: an error that is kept must not keep the answer by its context.
-        raise JcollectError(f"the control gateway of PID {self.pid} refuses us: {reason}")
+        raise JcollectError(f"the control gateway of PID {self._pid} rejects the connection: {reason}")
 
     def _call(self, command: str, *arguments: object) -> control_pb2.ControlReply:
         return self._take(lambda reply: reply, command, *arguments)
@@ -152,13 +154,13 @@ class Gateway:
     def _take(
         self, take: Callable[[control_pb2.ControlReply], _Taken], command: str, *arguments: object
     ) -> _Taken:
-        """Returns what `take` makes of the reply."""
+        """Returns `take(reply)`."""
         parts = "".join(map(protocol.get_command_part, arguments))
         line = f"{protocol.CALL_COMMAND_NAME}{_ENTRY_POINT}{command}\n{parts}{protocol.END_COMMAND_PART}"
         try:
             return _taken(take, self._send(command, line))
         except RefusalError as refusal:
-            problem = JcollectError(f"PID {self.pid} refuses to {command}: {refusal}")
+            problem = JcollectError(f"PID {self._pid} refuses to {command}: {refusal}")
         except NoReplyError:
             problem = self._no_reply(command)
         finally:
@@ -177,11 +179,11 @@ class Gateway:
             self._left -= time.monotonic() - begun
         except TimeoutError:
             self.close()
-            is_it = _STOPPED if is_stopped(self.pid) else "it may be stopped, or hang"
+            is_it = _STOPPED if self.process.is_stopped() else "it may be stopped, or hang"
             raise JcollectError(
-                f"PID {self.pid} has not answered {command} within {self._seconds:g} s: "
-                f"{is_it.format(pid=self.pid)}. The command may be carried out nonetheless; look with: "
-                f"jcollect status {self.pid}"
+                f"PID {self._pid} has not answered {command} within {self._seconds:g} s: "
+                f"{is_it.format(pid=self._pid)}. The command may still be executed; check with: "
+                f"jcollect status {self._pid}"
             ) from None
         except NoReplyError:
             raise self._no_reply(command) from None
@@ -190,16 +192,16 @@ class Gateway:
         if not answer.strip():
             self.close()
             raise JcollectError(
-                f"PID {self.pid} has closed the control connection instead of answering {command}; "
-                f"look with: jcollect status {self.pid}"
+                f"PID {self._pid} has closed the control connection instead of answering {command}; "
+                f"check with: jcollect status {self._pid}"
             )
         return answer
 
     def _no_reply(self, command: str) -> JcollectError:
         self.close()
         return JcollectError(
-            f"PID {self.pid} has answered {command} with what is no reply; "
-            "do its agent and jcollect have the same version?"
+            f"PID {self._pid} has sent a malformed reply to {command}; "
+            "its agent and jcollect may have different versions"
         )
 
 

@@ -14,12 +14,11 @@ from pathlib import Path
 
 from jcollect.built import find_built
 from jcollect.control import delivery
-from jcollect.control.target import Target, read_target
 from jcollect.errors import JcollectError
 from jcollect.procfs.apart import apart
-from jcollect.procfs.owner import owner_of
+from jcollect.procfs.process import Process
 
-_PLACES = ("/tmp", "/var/tmp", "/dev/shm")
+_DIRECTORIES = ("/tmp", "/var/tmp", "/dev/shm")
 _SWEEP_SECONDS = 0.25
 # A file system that works answers within this time, even on a loaded machine.
 _PATIENCE_SECONDS = 2.0
@@ -29,112 +28,114 @@ _PATIENCE_SECONDS = 2.0
 class DeliveredJar:
     """Paths as the target sees them. The agent writes into the report whether it has started.
 
-    Neither has a comma or an equals sign, because the agent's options could not hold them.
+    Neither contains a comma or an equals sign, which the agent's options could not contain.
     """
 
     jar: str
     report: str
-    _target: Target
+    _process: Process
     _directory: int
 
     def read_report(self) -> str:
         """Returns what the agent has written; empty if it has written nothing or cannot be read."""
-        target = self._target
+        process = self._process
         try:
-            answer = apart(target.pid, delivery.read_report, user=target.user, descriptors=(self._directory,))
+            answer = apart(process, delivery.read_report, user=process.user, descriptors=(self._directory,))
         except OSError:
             return ""
         return answer.content.decode(errors="replace").strip()
 
 
 def find_jar() -> Path:
-    """Inside an installed package, or where a checkout builds it. Raises JcollectError."""
+    """Returns the path of the jar: in an installed package, or where a checkout builds it. Raises
+    JcollectError."""
     name = delivery.JAR
     return find_built(f"_agent/{name}", f"java-agent/build/libs/{name}", "jcollect has no agent to load")
 
 
 @contextlib.contextmanager
-def delivered_jar(target: Target, deadline: float | None = None) -> Iterator[DeliveredJar]:
+def delivered_jar(process: Process, deadline: float | None = None) -> Iterator[DeliveredJar]:
     """Yields the jar in a fresh directory that only the target's user can enter, until the end of the block.
 
     Raises JcollectError if no directory of the target accepts it, and TimeoutError if one does not answer
     before the deadline (monotonic clock).
     """
     deadline = deadline or time.monotonic() + _PATIENCE_SECONDS
-    _sweep(target)
+    _sweep(process)
     with contextlib.ExitStack() as stack:
-        yield stack.enter_context(_delivered_into(*_deliver(target, deadline), target))
+        yield stack.enter_context(_delivered_into(*_deliver(process, deadline), process))
 
 
-def _deliver(target: Target, deadline: float) -> tuple[str, str, int, int]:
-    """Returns the place, the directory's name in it, and descriptors of both."""
+def _deliver(process: Process, deadline: float) -> tuple[str, str, int, int]:
+    """Returns the parent directory, the new directory's name in it, and descriptors of both."""
     reasons = []
     with open(find_jar(), "rb") as jar:
-        for place in _PLACES:
+        for parent in _DIRECTORIES:
             try:
                 answer = apart(
-                    target.pid,
+                    process,
                     delivery.deliver,
-                    target.pid,
-                    target.inner_pid,
-                    place,
+                    process.pid,
+                    process.inner_pid,
+                    parent,
                     seconds=max(_PATIENCE_SECONDS, deadline - time.monotonic()),
-                    user=target.user,
+                    user=process.user,
                     descriptors=(jar.fileno(),),
                 )
             except TimeoutError:
                 raise
             except OSError as error:
-                reasons.append(f"{place}: {error.strerror}")
+                reasons.append(f"{parent}: {error.strerror}")
                 continue
-            parent, directory = answer.descriptors
-            return place, answer.content.decode(), parent, directory
+            parent_descriptor, directory = answer.descriptors
+            return parent, answer.content.decode(), parent_descriptor, directory
     raise JcollectError(
-        f"cannot hand the agent's jar to PID {target.pid}: none of its temporary directories takes it "
+        f"cannot copy the agent's jar for PID {process.pid}: none of its temporary directories accepts it "
         f"({'; '.join(reasons)}); start the program with -javaagent instead"
     )
 
 
 @contextlib.contextmanager
 def _delivered_into(
-    place: str, name: str, parent: int, directory: int, target: Target
+    parent: str, name: str, parent_descriptor: int, directory: int, process: Process
 ) -> Iterator[DeliveredJar]:
-    path = f"{place}/{name}"
+    path = f"{parent}/{name}"
     try:
-        yield DeliveredJar(f"{path}/{delivery.JAR}", f"{path}/{delivery.REPORT}", target, directory)
+        yield DeliveredJar(f"{path}/{delivery.JAR}", f"{path}/{delivery.REPORT}", process, directory)
     finally:
         with contextlib.suppress(OSError):
             apart(
-                target.pid,
+                process,
                 delivery.remove,
                 name,
                 seconds=_PATIENCE_SECONDS,
-                user=target.user,
-                descriptors=(parent, directory),
+                user=process.user,
+                descriptors=(parent_descriptor, directory),
             )
         os.close(directory)
-        os.close(parent)
+        os.close(parent_descriptor)
 
 
-def sweep_for(pid: int) -> None:
-    """Removes what jcollects that were killed have left for the user of this process, where he has it.
+def remove_stale_jars(process: Process) -> None:
+    """Removes the directories that killed jcollects have left in this process's temporary directories, as far
+    as they belong to its user.
 
-    Not if that takes long, as in a file system that does not answer. Raises nothing.
+    Gives up if the file system does not answer soon. Raises nothing.
     """
-    with contextlib.suppress(JcollectError):
-        _sweep(read_target(pid))
+    if process.has_one_user:
+        _sweep(process)
 
 
-def _sweep(target: Target) -> None:
+def _sweep(process: Process) -> None:
     with contextlib.suppress(OSError):
         apart(
-            target.pid,
+            process,
             delivery.sweep,
-            target.pid,
-            _PLACES,
+            process.pid,
+            _DIRECTORIES,
             _SWEEP_SECONDS,
             seconds=_SWEEP_SECONDS + _PATIENCE_SECONDS,
-            user=target.user,
+            user=process.user,
             # The process can still be read if its /tmp does not answer.
-            charged=owner_of(target.pid),
+            charged=process.owner,
         )

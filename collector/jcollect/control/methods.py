@@ -1,4 +1,4 @@
-"""Names methods for the agent: by the manifests, as "generation:index"."""
+"""Translates globs to the agent's names for methods: "generation:index" by the manifests."""
 
 from __future__ import annotations
 
@@ -7,30 +7,33 @@ from dataclasses import dataclass
 from jcollect.control.agent import find_agent, read_live_of
 from jcollect.errors import JcollectError
 from jcollect.probes.probe import ENTRY, Probe, narrow, probes_of
+from jcollect.procfs.process import Process
 from jprobe.v1 import probe_pb2
 
 
 @dataclass(frozen=True)
 class Methods:
-    """By their names for the agent. `have_entries`: whether any of them has an entry probe."""
+    """Methods by their names for the agent. `have_entries` is true if any of them has an entry probe."""
 
     names: tuple[str, ...]
     have_entries: bool
 
 
-def methods_of(pid: int, glob: str) -> Methods:
-    """The methods that have probes which the glob means and which may still fire. Raises JcollectError."""
-    agent = find_agent(pid)
+def methods_of(process: Process, glob: str) -> Methods:
+    """Returns the methods with probes that match the glob and may still fire. Raises JcollectError if there
+    are none."""
+    agent, pid = find_agent(process), process.pid
     every = probes_of(agent.libraries) if agent else []
-    meant = narrow(every, [glob])
-    if not meant:
+    matching = narrow(every, [glob])
+    if not matching:
         example = f"; one of them is {every[0].class_name}#{every[0].method}" if every else ""
         raise JcollectError(f"'{glob}' matches none of the {len(every):,} probes of PID {pid}{example}")
-    live = read_live_of(pid, meant)
+    live = read_live_of(process, matching)
     names = dict.fromkeys(_name(each.probe) for each in live if each.state != probe_pb2.PROBE_STATE_RETIRED)
     if not names:
         raise JcollectError(
-            f"'{glob}' matches retired probes of PID {pid} alone: unselected, or of classes that are gone"
+            f"'{glob}' matches only retired probes of PID {pid}: their classes were unloaded or their "
+            "methods unselected"
         )
     have_entries = any(probe.kind == ENTRY and _name(probe) in names for probe in every)
     return Methods(tuple(names), have_entries)

@@ -1,4 +1,4 @@
-"""What can be told of an agent from outside: by its stub libraries, without a word to it."""
+"""Describes an agent from outside: by its stub libraries, without a command."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from jcollect.control.agent import Agent, read_live_of
 from jcollect.probes.overhead import Overhead, find_guarded, read_overhead
 from jcollect.probes.probe import STATE_NAMES, probes_of
-from jcollect.probes.process import TracedProcess
+from jcollect.probes.scan import Scan
 from jprobe.v1 import probe_pb2
 
 
 @dataclass(frozen=True)
 class Overview:
-    """Of one moment. `methods` are those with probes that are not retired; `states` counts probes by name."""
+    """An agent at one moment. `methods` is the number of methods with probes that are not retired; `states`
+    counts probes by the name of their state."""
 
     version: str
     selectors: tuple[str, ...]
@@ -35,13 +36,13 @@ def _overhead(agent: Agent) -> Overhead | None:
 
 
 def overview_of(agent: Agent) -> Overview:
-    """Raises JcollectError when the process has gone."""
-    live = read_live_of(agent.pid, probes_of(agent.libraries))
+    """Returns the agent's current state. Raises JcollectError if the process has exited."""
+    live = read_live_of(agent.process, probes_of(agent.libraries))
     counts = Counter(each.state for each in live)
     return Overview(
         version=agent.version,
         selectors=agent.selectors,
-        refusal=TracedProcess(agent.pid, agent.libraries).refusal,
+        refusal=Scan(agent.process, agent.libraries).refusal,
         directory=agent.directory,
         libraries=tuple(library.file for library in agent.libraries),
         methods=len({e.probe.method_key for e in live if e.state != probe_pb2.PROBE_STATE_RETIRED}),

@@ -1,18 +1,18 @@
-"""The reasons why the agent is not loaded, in the words of the command's last line."""
+"""Words the errors of an agent that is not loaded."""
 
 from __future__ import annotations
 
-from jcollect.control.target import Target
 from jcollect.errors import JcollectError
+from jcollect.procfs.process import Process
 
 
 class NoThreadsError(JcollectError):
-    """The JVM was not asked, because attaching would have ended it: it can start no thread."""
+    """The JVM was not asked, because it can start no thread and attaching would have ended it."""
 
 
-def cannot_load(target: Target, reason: str) -> JcollectError:
-    return JcollectError(f"cannot load the agent into PID {target.pid}: {reason}")
+def cannot_load(process: Process, reason: str) -> JcollectError:
+    return JcollectError(f"cannot load the agent into PID {process.pid}: {reason}")
 
 
-def cannot_start_thread(target: Target, shortage: str) -> NoThreadsError:
-    return NoThreadsError(cannot_load(target, shortage).message)
+def cannot_start_thread(process: Process, shortage: str) -> NoThreadsError:
+    return NoThreadsError(cannot_load(process, shortage).message)

@@ -1,7 +1,7 @@
-"""Keeps of a reply what is needed for as long as its selection lasts.
+"""Keeps the part of a reply that is needed while its selection lasts.
 
-An agent may name anything, at any length. So names are kept as their hashes, eight bytes each: two names
-with the same hash are at worst two names of the same process.
+An agent may send any names of any length. So names are kept as their hashes, eight bytes each. At worst, two
+names of the same process have the same hash.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from jcollect.control.shares import Shares
 from jcollect.errors import JcollectError
 from jcollect.probes.probe import Probe
-from jcollect.procfs.owner import owner_of
+from jcollect.procfs.process import Process
 from jprobe.v1 import control_pb2
 
 # Maximum number of names that are kept for all processes together: 32 MiB of hashes.
@@ -47,27 +47,26 @@ class Selected:
         return len(self._methods) + len(self._given) + len(self._own)
 
     def has(self, probe: Probe) -> bool:
-        """Returns true if a probe is there because of the selection: now, or when its class is loaded
-        later."""
+        """Returns true if a probe exists because of the selection, even if its class is loaded later."""
         return _is_in(self._given, probe.selector) or _is_in(self._methods, probe.method_key)
 
     def ends(self, probe: Probe) -> bool:
-        """Returns true if the probe goes with the selection. What others have selected in the same words
-        stays."""
+        """Returns true if the probe is retired with the selection. It stays if another client has selected it
+        with the same selector."""
         return _is_in(self._own, probe.selector)
 
 
 @contextlib.contextmanager
-def kept(pid: int, selected: Selected) -> Iterator[Selected]:
-    """Charges a selection to the user of the process while the block runs. Raises JcollectError if it is too
-    large beside the others."""
-    owner, size = owner_of(pid), selected.size
+def charged_to(process: Process, selected: Selected) -> Iterator[Selected]:
+    """Charges a selection to the user of the process while the block runs. Raises JcollectError if the total
+    becomes too large."""
+    owner, size = process.owner, selected.size
     if not _kept.take(owner, size):
         del selected  # The error may be kept, and this frame with it.
         raise JcollectError(
-            f"cannot keep what is selected in PID {pid}: it names {size:,} methods and selectors, and all "
-            f"processes of one user have room for {MAX_KEPT // 2:,}, those of all users for twice as many; "
-            "select fewer methods, or attach to fewer processes at a time"
+            f"cannot select so much in PID {process.pid}: the selection names {size:,} methods and "
+            f"selectors, and the limit is {MAX_KEPT // 2:,} for all processes of one user, twice that for "
+            "all users; select fewer methods, or attach to fewer processes at a time"
         )
     try:
         yield selected

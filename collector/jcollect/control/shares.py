@@ -1,4 +1,4 @@
-"""A total that the users of hostile processes share: none of them gets more than half."""
+"""A total that the users of untrusted processes share: none of them gets more than half."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Shares:
         self._taken: Counter[Hashable] = Counter()
 
     def take(self, owner: Hashable, amount: int) -> bool:
-        """Takes so much for that owner; returns false, and takes nothing, if there is not that much left."""
+        """Takes an amount for an owner; returns false, and takes nothing, if less is left."""
         with self._lock:
             if self._taken[owner] + amount > self._most // 2 or self._taken.total() + amount > self._most:
                 return False

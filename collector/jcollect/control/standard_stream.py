@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import select
+from collections.abc import Sequence
 
 STANDARD_ERROR = 2
 # pidfd_getfd(2) has this number on every architecture; Linux 5.6 and later.
@@ -17,9 +18,10 @@ _PIDFD_GETFD = 438
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def is_full(pid: int, number: int) -> bytes:
-    """Returns something if a writer would have to wait, nothing otherwise. Raises OSError."""
-    descriptor = _borrow(pid, number)
+def is_full(number: int, descriptors: Sequence[int]) -> bytes:
+    """Returns b"1" if a writer would wait, or nothing. `descriptors` holds a pidfd. Raises OSError."""
+    (pidfd,) = descriptors
+    descriptor = _borrow(pidfd, number)
     try:
         poll = select.poll()
         poll.register(descriptor, select.POLLOUT)
@@ -29,14 +31,10 @@ def is_full(pid: int, number: int) -> bytes:
         os.close(descriptor)
 
 
-def _borrow(pid: int, descriptor: int) -> int:
+def _borrow(pidfd: int, descriptor: int) -> int:
     """Returns a descriptor of the same open file. Raises OSError."""
-    process = os.pidfd_open(pid)
-    try:
-        borrowed: int = _libc.syscall(_PIDFD_GETFD, process, descriptor, 0)
-        if borrowed < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-        return borrowed
-    finally:
-        os.close(process)
+    borrowed: int = _libc.syscall(_PIDFD_GETFD, pidfd, descriptor, 0)
+    if borrowed < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return borrowed

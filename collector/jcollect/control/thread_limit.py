@@ -1,6 +1,6 @@
 """Finds the kernel limit that keeps a process from starting threads.
 
-A JVM that is asked for its attach socket the first time starts a thread for it. Where that fails, HotSpot
+A JVM that is asked for its attach socket for the first time starts a thread for it. If that fails, HotSpot
 ends the program, with the message of a JVM that cannot start.
 """
 
@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 
 from jcollect.printable import printable
+from jcollect.procfs.process import Process
+from jcollect.procfs.status import read_fields
 
 # The JVM needs one. Others are started beside it.
 _MARGIN = 3
@@ -27,23 +29,25 @@ _INITIAL_USERS = "user:[4026531837]"
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
-def thread_shortage(pid: int) -> str | None:
-    """Returns which limit leaves the process no thread, in the words for a refusal.
+def thread_shortage(process: Process) -> str | None:
+    """Returns why the process can start no thread, naming the limit; None if it can.
 
-    Limits that cannot be read are taken for none.
+    Limits that cannot be read are ignored.
     """
+    pid = process.pid
     return _refusal(_limit_of_cgroups(pid) or _limit_of_user(pid) or _limit_of_kernel())
 
 
 def users_thread_shortage(pid: int) -> str | None:
-    """Returns the same, of the limit alone toward which all threads of the process's user count."""
+    """Does the same, but only for the limit toward which all threads of the process's user count. For the
+    program attach_agent.py, which gets a PID."""
     return _refusal(_limit_of_user(pid))
 
 
 def _refusal(limit: str | None) -> str | None:
     if limit is None:
         return None
-    return f"it can start no more threads ({limit}), and asking it to would end it; raise that limit"
+    return f"it can start no more threads ({limit}), and the attempt would end it; raise that limit"
 
 
 def _limit_of_cgroups(pid: int) -> str | None:
@@ -53,15 +57,16 @@ def _limit_of_cgroups(pid: int) -> str | None:
         is_v2 = number == "0" and not controllers
         if not (is_v2 or "pids" in controllers.split(",")) or path.count("/") > _MAX_DEPTH:
             continue
-        for root, place in _mounts(is_v2=is_v2):
-            limit = _limit_below(root, place, path)
+        for root, mount_point in _mounts(is_v2=is_v2):
+            limit = _limit_below(root, mount_point, path)
             if limit is not None:
                 return limit
     return None
 
 
 def _mounts(*, is_v2: bool) -> Iterator[tuple[str, str]]:
-    """Yields the mounted cgroups of the hierarchy with pids.max, and their places. mountinfo: proc(5)."""
+    """Yields the mounted cgroups of the hierarchy with pids.max, and their mount points. Format: mountinfo in
+    proc(5)."""
     for line in _read("/proc/self/mountinfo").splitlines():
         mount, _, kind = line.partition(" - ")
         fields, kinds = mount.split(" "), kind.split(" ")
@@ -75,8 +80,8 @@ def _unescaped(path: str) -> str:
     return _OCTAL.sub(lambda match: chr(int(match[1], 8)), path)
 
 
-def _limit_below(root: str, place: str, path: str) -> str | None:
-    """The limit of the cgroup of that path, or of one above, as far as the mount shows them."""
+def _limit_below(root: str, mount_point: str, path: str) -> str | None:
+    """Returns the exhausted limit of the cgroup of that path or of one above, if the mount shows it."""
     top = root.rstrip("/")
     if path != top and not path.startswith(top + "/"):
         return None
@@ -84,7 +89,7 @@ def _limit_below(root: str, place: str, path: str) -> str | None:
     if ".." in names:
         return None  # It is outside of our cgroup namespace.
     for depth in range(len(names), -1, -1):
-        folder = "/".join((place.rstrip("/"), *names[:depth]))
+        folder = "/".join((mount_point.rstrip("/"), *names[:depth]))
         most, now = _number_in(f"{folder}/pids.max"), _number_in(f"{folder}/pids.current")
         if most is not None and now is not None and most - now < _MARGIN:
             group = "/".join((top, *names[:depth])) or "/"
@@ -93,17 +98,17 @@ def _limit_below(root: str, place: str, path: str) -> str | None:
 
 
 def _limit_of_user(pid: int) -> str | None:
-    """RLIMIT_NPROC: how many threads the process's real user may have where this process starts one."""
+    """Checks RLIMIT_NPROC: the maximum number of threads of the process's real user."""
     limits = (line for line in _read(f"/proc/{pid}/limits").splitlines() if line.startswith("Max processes "))
     words = next(limits, "").split()
     most = _number(words[2]) if len(words) > 2 else None
-    status = _status(str(pid))
+    status = _status(pid)
     user = _first_number(status, "Uid")
     if most is None or user is None or _is_exempt(pid, user, status):
         return None
     threads = _number_of_threads()
     if threads is not None and most - threads >= _MARGIN:
-        return None  # The user cannot have more than there are, and to count them all takes time.
+        return None  # The user has at most all threads of the machine, and counting takes time.
     now = 0
     for name in os.listdir("/proc"):
         if name.isdecimal() and _first_number(other := _status(name), "Uid") == user:
@@ -114,7 +119,8 @@ def _limit_of_user(pid: int) -> str | None:
 
 
 def _is_exempt(pid: int, user: int, status: dict[str, str]) -> bool:
-    """As copy_process() has it: the host's root, and who has one of two capabilities on the host."""
+    """Returns true for the host's root, and for processes with one of two capabilities on the host, as
+    copy_process() in the kernel does."""
     if user == 0 and _users_of("self") == _INITIAL_USERS:
         return True
     try:
@@ -126,7 +132,7 @@ def _is_exempt(pid: int, user: int, status: dict[str, str]) -> bool:
 
 
 def _users_of(process: str) -> str:
-    """The user namespace; the host's, if it cannot be read."""
+    """Returns the user namespace, or the host's if it cannot be read."""
     try:
         return os.readlink(f"/proc/{process}/ns/user")
     except OSError:
@@ -142,15 +148,17 @@ def _limit_of_kernel() -> str | None:
 
 
 def _number_of_threads() -> int | None:
-    """Returns how many threads there are in all."""
-    # As in "0.20 0.18 0.12 1/80 11206": of 80 threads one is running.
+    """Returns the number of threads of the machine."""
+    # As in "0.20 0.18 0.12 1/80 11206": 1 of 80 threads is running.
     fields = _read("/proc/loadavg").split()
     return _number(fields[3].rpartition("/")[2]) if len(fields) > 3 else None
 
 
-def _status(process: str) -> dict[str, str]:
-    lines = _read(f"/proc/{process}/status").splitlines()
-    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+def _status(process: int | str) -> dict[str, str]:
+    try:
+        return read_fields(process)
+    except OSError:
+        return {}
 
 
 def _first_number(status: dict[str, str], name: str) -> int | None:
@@ -167,7 +175,7 @@ def _number(text: str) -> int | None:
 
 
 def _read(path: str) -> str:
-    """Empty, where it cannot be read or is longer than anything of that kind."""
+    """Returns the content of a file; empty if it cannot be read or is too long."""
     pieces: list[bytes] = []
     rest = _MAX_BYTES
     try:

@@ -29,6 +29,7 @@ from jcollect.probes.probe import MARK, STATE_NAMES, Probe, by_library
 from jcollect.probes.stub_library import Section, StubLibrary
 from jcollect.procfs.apart import apart
 from jcollect.procfs.memory import parts_of, read_memory
+from jcollect.procfs.process import Process
 from jcollect.procfs.reader_process import MAX_ANSWER_BYTES
 from jprobe.v1 import probe_pb2
 
@@ -72,7 +73,7 @@ class LiveProbe:
         probe = self.probe
         return ProbeDescription(
             id=probe.id,
-            pid=probe.library.pid,
+            pid=probe.library.process.pid,
             provider=probe.provider,
             name=probe.name,
             kind=probe.kind,
@@ -216,10 +217,9 @@ def read_sections(wanted: Sequence[_Part]) -> list[bytes | OSError]:
     Reads the sections of one process in as few requests as possible.
     """
     found: list[bytes | OSError] = [b""] * len(wanted)
-    for pid, numbers in _requests(wanted):
-        places = [wanted[number] for number in numbers]
+    for process, numbers in _requests(wanted):
         try:
-            parts = _read_memory(pid, places)
+            parts = _read_memory(process, [wanted[number] for number in numbers])
         except OSError as error:
             parts = [error] * len(numbers)
         for number, part in zip(numbers, parts, strict=True):
@@ -227,27 +227,26 @@ def read_sections(wanted: Sequence[_Part]) -> list[bytes | OSError]:
     return found
 
 
-def _requests(wanted: Sequence[_Part]) -> Iterator[tuple[int, list[int]]]:
+def _requests(wanted: Sequence[_Part]) -> Iterator[tuple[Process, list[int]]]:
     """Yields each process with the indices of the sections to request together."""
-    pid, size = 0, 0
+    size = 0
     numbers: list[int] = []
     for number, (library, section) in enumerate(wanted):
         is_full = size + section.size > _ENOUGH_BYTES or len(numbers) >= _MOST_SECTIONS
-        if numbers and (library.pid != pid or is_full):
-            yield pid, numbers
+        if numbers and (is_full or library.process is not wanted[numbers[-1]][0].process):
+            yield wanted[numbers[-1]][0].process, numbers
             numbers, size = [], 0
-        pid = library.pid
         numbers.append(number)
         size += section.size
     if numbers:
-        yield pid, numbers
+        yield wanted[numbers[-1]][0].process, numbers
 
 
-def _read_memory(pid: int, places: Sequence[_Part]) -> list[bytes | OSError]:
-    """Reads parts of one process's memory. Raises OSError."""
-    where = [(library.bias + section.address, section.size) for library, section in places]
-    parts = parts_of(apart(pid, read_memory, pid, where).content, where)
-    for number, (part, (_, size)) in enumerate(zip(parts, where, strict=True)):
+def _read_memory(process: Process, wanted: Sequence[_Part]) -> list[bytes | OSError]:
+    """Reads sections in the memory of one process. Raises OSError."""
+    ranges = [(library.bias + section.address, section.size) for library, section in wanted]
+    parts = parts_of(apart(process, read_memory, process.pid, ranges).content, ranges)
+    for number, (part, (_, size)) in enumerate(zip(parts, ranges, strict=True)):
         # For a process that is about to exit, the kernel returns less instead of an error.
         if isinstance(part, bytes) and len(part) < size:
             parts[number] = ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))

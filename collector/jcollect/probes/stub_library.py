@@ -1,5 +1,5 @@
 """Finds stub libraries among the mappings of a process, and reads them. stub_image.py holds their contents,
-and probes.py makes probes of them."""
+and probe.py makes probes of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from jcollect.probes.stub_image import words_of as words_of
 from jcollect.procfs.mapped import Mapped
 from jcollect.procfs.mapped_answer import FileState, MappedFile
 from jcollect.procfs.mapped_file import MappedFiles, mapped
-from jcollect.procfs.maps import Mapping, Place, read_maps
+from jcollect.procfs.maps import Mapping, MappingKey, read_maps
+from jcollect.procfs.process import Process
 
 # <any directory>/jprobe-<pid>-<random>/<generation>.so, or the memfd jprobe-<generation>. The PID in the name
 # is the one inside the target's PID namespace, so it is useless here; older libraries lack the rest.
@@ -37,40 +38,40 @@ class Backing:
     digest: bytes
 
 
-_NOWHERE = Place((0, 0, 0), 0, "")
+_NOT_MAPPED = MappingKey((0, 0, 0), 0, "")
 
 
 @dataclass(frozen=True)
 class StubLibrary:
     """A stub library mapped into a process.
 
-    `file` is a path that opens it from here. `bias` added to an address of the image gives the address in the
-    process. `place` distinguishes it from all others of the process. `file` is for display: the path may lead
-    to another file at any moment, unlike `backing`.
+    `file` is a path that opens it from here. It is for display only: unlike `backing`, it may lead to another
+    file at any moment. `bias` plus an address in the image is the address in the process. `key` distinguishes
+    it from all others of the process.
     """
 
-    pid: int
+    process: Process
     file: str
     bias: int
     image: StubImage
-    place: Place = _NOWHERE
+    key: MappingKey = _NOT_MAPPED
     backing: Backing | None = None
 
     @property
     def is_agents(self) -> bool:
-        """Whether an agent has written it, and not the program itself."""
+        """True if an agent has written it, and not the program itself."""
         return bool(self.image.manifest.agent_version)
 
 
 def is_stub_path(path: str) -> bool:
-    """Whether a path in /proc/PID/maps, without " (deleted)", names a stub library."""
+    """Returns true if a path in /proc/PID/maps, without " (deleted)", names a stub library."""
     return _PATH.fullmatch(path) is not None
 
 
 def find_stub_mappings(mappings: list[Mapping]) -> list[Mapping]:
-    """The first mapping of each stub library, in the order of their addresses.
+    """Returns the first mapping of each stub library, by ascending address.
 
-    What nobody can access is no part of one: it keeps the place of a library that was unloaded.
+    An inaccessible mapping is not part of one: it reserves the addresses of a library that was unloaded.
     """
     first: dict[tuple[int, int, int], Mapping] = {}
     for mapping in mappings:
@@ -79,26 +80,26 @@ def find_stub_mappings(mappings: list[Mapping]) -> list[Mapping]:
     return list(first.values())
 
 
-def read_stub_mappings(pid: int) -> list[Mapping]:
-    """The stub libraries that a process has mapped now. Raises OSError."""
-    return find_stub_mappings(read_maps(pid, _IN_EVERY_PATH))
+def read_stub_mappings(process: Process) -> list[Mapping]:
+    """Returns the stub libraries that a process has mapped now. Raises OSError."""
+    return find_stub_mappings(read_maps(process, _IN_EVERY_PATH))
 
 
-def read_stub_library(pid: int, mapping: Mapping) -> StubLibrary:
+def read_stub_library(process: Process, mapping: Mapping) -> StubLibrary:
     """Reads a mapped library. Raises MalformedLibraryError, or OSError if it cannot be opened."""
-    ((_, library),) = read_stub_libraries(pid, [mapping])
+    ((_, library),) = read_stub_libraries(process, [mapping])
     if isinstance(library, StubLibrary):
         return library
     raise library
 
 
 def read_stub_libraries(
-    pid: int, mappings: Sequence[Mapping]
+    process: Process, mappings: Sequence[Mapping]
 ) -> Iterator[tuple[Mapping, StubLibrary | MalformedLibraryError | OSError]]:
     """Yields the library of each mapping, or the error that it causes, as they are read. A file that was read
-    lately is not read again. Raises OSError if the process as a whole cannot be read."""
+    recently is not read again. Raises OSError if the process as a whole cannot be read."""
     known = _known.of({mapping.inode for mapping in mappings})
-    files = MappedFiles(pid).read_all(mappings, MAX_LIBRARY_BYTES, frozenset(known))
+    files = MappedFiles(process).read_all(mappings, MAX_LIBRARY_BYTES, frozenset(known))
     for mapping, file in zip(mappings, files, strict=True):
         if isinstance(file, OSError):
             yield mapping, file
@@ -111,11 +112,11 @@ def read_stub_libraries(
         yield (
             mapping,
             StubLibrary(
-                pid=pid,
+                process=process,
                 file=file.path,
                 bias=mapping.start - mapping.offset,
                 image=image,
-                place=mapping.place,
+                key=mapping.key,
                 backing=Backing(mapped(mapping), file.state, digest),
             ),
         )

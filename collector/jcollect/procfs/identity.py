@@ -4,7 +4,7 @@ The child shares its user with a process that may be hostile. Of root's rights i
 that are passed to `become`: no group, no other capability now or after an exec, no directory, no core dump.
 The user may signal it, but can neither trace it nor read its memory, because it is not dumpable (prctl(2)).
 
-It imports only the standard library.
+Imports only the standard library and modules that do the same.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from jcollect.procfs.capabilities import (
     keep_in_thread,
     prctl,
 )
+from jcollect.procfs.status import read_fields
 
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
@@ -122,7 +123,7 @@ def _confine() -> None:
 
 
 def _verify(identity: Identity, groups: Sequence[int], kept: int, is_bound: bool) -> None:
-    status = _status()
+    status = read_fields("self")
     # The fourth ID is the file system's.
     uids, gids = status["Uid"].split(), status["Gid"].split()
     found = {
@@ -139,11 +140,6 @@ def _verify(identity: Identity, groups: Sequence[int], kept: int, is_bound: bool
     wrong = [name for name, is_right in found.items() if not is_right]
     if wrong:
         raise _refusal(f"not as asked for: {', '.join(wrong)}")
-
-
-def _status() -> dict[str, str]:
-    with open("/proc/self/status", errors="replace") as file:
-        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
 
 
 def _refusal(reason: str) -> PermissionError:

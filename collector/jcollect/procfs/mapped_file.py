@@ -9,14 +9,15 @@ from jcollect.procfs.apart import PATIENCE_SECONDS, apart
 from jcollect.procfs.mapped import MAX_FILES, Mapped, read_mapped
 from jcollect.procfs.mapped_answer import FileState, MappedFile, decode
 from jcollect.procfs.maps import Mapping
+from jcollect.procfs.process import Process
 
 
 class MappedFiles:
     """The files that a process has mapped, to be read at one moment."""
 
-    def __init__(self, pid: int, seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, process: Process, seconds: float = PATIENCE_SECONDS) -> None:
         """`seconds` is the maximum time for an answer."""
-        self._pid = pid
+        self._process = process
         self._seconds = seconds
         self._read = 0
 
@@ -30,7 +31,8 @@ class MappedFiles:
         while at < len(mappings):
             wanted = [mapped(mapping) for mapping in mappings[at : at + MAX_FILES]]
             limits = (most, MAX_READ_BYTES, self._read)
-            answer = apart(self._pid, read_mapped, self._pid, wanted, *limits, known, seconds=self._seconds)
+            process = self._process
+            answer = apart(process, read_mapped, process.pid, wanted, *limits, known, seconds=self._seconds)
             for file in decode(answer.content):
                 at += 1
                 if isinstance(file, MappedFile):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from jcollect.limits import MAX_KEPT_BYTES, MAX_MAPS_BYTES
 from jcollect.procfs.apart import PATIENCE_SECONDS, apart
 from jcollect.procfs.memory_map import read_lines
+from jcollect.procfs.process import Process
 
 _LINE = re.compile(
     r"(?P<start>[0-9a-f]{1,16})-(?P<end>[0-9a-f]{1,16}) (?P<access>\S{4}) (?P<offset>[0-9a-f]{1,16}) "
@@ -19,9 +20,12 @@ _ESCAPED_NEWLINE = "\\012"
 DELETED = " (deleted)"
 
 
-class Place(NamedTuple):
-    """Device and inode, address, and path: of a file that is gone another one may soon have the first two,
-    and the same address."""
+class MappingKey(NamedTuple):
+    """Identifies a mapping among all that its process has, had or will have: device and inode, address, path.
+
+    The path is part of it because the kernel soon gives the inode of a deleted file to another one, which may
+    be mapped at the same address.
+    """
 
     file: tuple[int, int, int]
     start: int
@@ -30,7 +34,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Mapping:
-    """One line: addresses and offset in bytes; `path` as printed, without the mark of deleted files."""
+    """One line. Addresses and offset are in bytes; `path` is as printed, without " (deleted)"."""
 
     start: int
     end: int
@@ -43,9 +47,8 @@ class Mapping:
     deleted: bool
 
     @property
-    def place(self) -> Place:
-        """Tells what is mapped from all else that is, was or will be mapped in the process."""
-        return Place(self.file, self.start, self.path)
+    def key(self) -> MappingKey:
+        return MappingKey(self.file, self.start, self.path)
 
     @property
     def file(self) -> tuple[int, int, int]:
@@ -54,7 +57,7 @@ class Mapping:
 
 
 def parse_maps(text: str) -> Iterator[Mapping]:
-    """The mappings of files and memfds; lines of other shapes are left out."""
+    """Yields the mappings of files and memfds, and skips all other lines."""
     for line in text.split("\n"):
         match = _LINE.fullmatch(line)
         if match is None or match["inode"] == "0":
@@ -74,24 +77,15 @@ def parse_maps(text: str) -> Iterator[Mapping]:
         )
 
 
-def mapped_pages(pid: int) -> int:
-    """How many pages a process has mapped: 0, if it is gone.
+def read_maps(process: Process, *containing: bytes, seconds: float = PATIENCE_SECONDS) -> list[Mapping]:
+    """Returns the current file mappings of a process whose lines contain one of the given bytes; without
+    these, all file mappings.
 
-    What is mapped or unmapped changes it, and to read it takes a hundredth of reading the map.
+    A JVM has a thousand lines. Searching them for bytes takes microseconds, parsing all takes milliseconds.
+
+    Raises OSError as open(2) and read(2) do, EFBIG if the text is too long, and TimeoutError.
     """
-    try:
-        with open(f"/proc/{pid}/statm", "rb", buffering=0) as stream:
-            return int(stream.read().split()[0])
-    except OSError:
-        return 0
-
-
-def read_maps(pid: int, *containing: bytes, seconds: float = PATIENCE_SECONDS) -> list[Mapping]:
-    """Returns the file mappings of a live process whose lines contain one of the given bytes, or all of them.
-
-    A JVM has a thousand lines: searching them for bytes takes a few microseconds, parsing all some
-    milliseconds. Raises OSError as open(2) and read(2) do, EFBIG if the text is too long, and TimeoutError.
-    """
-    answer = apart(pid, read_lines, pid, containing, MAX_MAPS_BYTES, MAX_KEPT_BYTES, seconds=seconds)
+    limits = (MAX_MAPS_BYTES, MAX_KEPT_BYTES)
+    answer = apart(process, read_lines, process.pid, containing, *limits, seconds=seconds)
     # A path may hold any bytes; surrogateescape keeps it usable with open.
     return list(parse_maps(answer.content.decode(errors="surrogateescape")))

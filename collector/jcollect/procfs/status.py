@@ -1,45 +1,109 @@
-"""Reads /proc/PID/status, which the kernel answers by itself and at once."""
+"""Reads /proc/PID/status and /proc/PID/stat. The kernel answers both itself, and at once.
+
+Imports only the standard library, because functions that run apart use it.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import select
+import signal
+from typing import NamedTuple
 
-from jcollect.procfs.identity import Identity
-
-_MOST_BYTES = 1 << 13
-
-
-def effective_user(pid: int) -> Identity:
-    """Returns the effective user and group of a process. /proc/PID would not do: root owns it if the process
-    may not be dumped. Raises OSError."""
-    content = _status(pid)
-    return Identity(_numbers(content, b"\nUid:")[1], _numbers(content, b"\nGid:")[1])
+_PIECE_BYTES = 1 << 13
 
 
-def only_user(pid: int) -> Identity:
-    """Returns the user and group that a process has in every respect. Raises OSError, PermissionError if it
-    has several, as a set-user-ID program has: the user who has started that chooses what it names."""
-    content = _status(pid)
-    users, groups = _numbers(content, b"\nUid:"), _numbers(content, b"\nGid:")
-    if len(set(users)) != 1 or len(set(groups)) != 1:
-        raise PermissionError(errno.EPERM, "the process has several users or groups")
-    return Identity(users[0], groups[0])
+class ProcessStatus:
+    """The status of a process at one moment. Each property parses its line: a scan of all processes needs
+    few of them. All raise ProcessLookupError if the line is missing because the process exited."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    @property
+    def name(self) -> str:
+        """The command name."""
+        return self._field(b"Name:\t").decode(errors="replace")
+
+    @property
+    def group(self) -> int:
+        """The PID of the process: another number if a thread's ID was read."""
+        return int(self._field(b"\nTgid:\t"))
+
+    @property
+    def inner_pid(self) -> int:
+        """The PID in the innermost PID namespace."""
+        return int(self._field(b"\nNSpid:\t").split()[-1])
+
+    @property
+    def uids(self) -> tuple[int, ...]:
+        """The real, effective, saved and file system user IDs, as seen from here."""
+        return tuple(map(int, self._field(b"\nUid:\t").split()))
+
+    @property
+    def gids(self) -> tuple[int, ...]:
+        """The real, effective, saved and file system group IDs, as seen from here."""
+        return tuple(map(int, self._field(b"\nGid:\t").split()))
+
+    @property
+    def catches_quit(self) -> bool:
+        """True if SIGQUIT does not end the process."""
+        return bool(int(self._field(b"\nSigCgt:\t"), 16) >> signal.SIGQUIT - 1 & 1)
+
+    def _field(self, key: bytes) -> bytes:
+        start = self._content.find(key) + len(key)
+        if start < len(key):
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+        return self._content[start : self._content.find(b"\n", start)]
 
 
-def real_user(pid: int) -> int:
-    """Returns the user who has started a process, whatever it has executed since. Raises OSError."""
-    return _numbers(_status(pid), b"\nUid:")[0]
+class Stat(NamedTuple):
+    """The command name, the state as a letter, and the start in clock ticks since boot."""
+
+    name: str
+    state: str
+    start_time: int
 
 
-def _status(pid: int) -> bytes:
-    with open(f"/proc/{pid}/status", "rb", buffering=0) as status:
-        return status.read(_MOST_BYTES)
+def read_fields(process: int | str) -> dict[str, str]:
+    """Returns the lines of the status of a process, or of "self", by name. Raises OSError."""
+    lines = _read(process).decode(errors="replace").split("\n")
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
-def _numbers(content: bytes, key: bytes) -> list[int]:
-    """Returns the real, effective and saved number, and the one for files."""
-    words = content.partition(key)[2].split(maxsplit=4)[:4]
-    if len(words) < 4:
+def read_status(pid: int) -> ProcessStatus:
+    """Returns the status. Raises OSError if there is no such process."""
+    return ProcessStatus(_read(pid))
+
+
+def _read(process: int | str) -> bytes:
+    file = os.open(f"/proc/{process}/status", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = piece = os.read(file, _PIECE_BYTES)
+        # A process may be in 65,536 groups, which are listed.
+        while len(piece) == _PIECE_BYTES:
+            piece = os.read(file, _PIECE_BYTES)
+            content += piece
+        return content
+    finally:
+        os.close(file)
+
+
+def read_stat(pid: int) -> Stat:
+    """Returns fields 2, 3 and 22 of proc_pid_stat(5). Raises OSError if there is no such process."""
+    with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+        # The name may hold anything, including blanks and parentheses.
+        before, _, after = file.read(4096).rpartition(b")")
+    fields = after.split()
+    if len(fields) < 20:
         raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
-    return [int(word) for word in words]
+    return Stat(before.partition(b"(")[2].decode(errors="replace"), fields[0].decode(), int(fields[19]))
+
+
+def check_alive(pidfd: int) -> None:
+    """Raises ProcessLookupError if the process of a pidfd has exited."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    if poll.poll(0):
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))

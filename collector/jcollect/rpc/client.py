@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import socket
@@ -17,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from jcollect.errors import JcollectError, MalformedStreamError
 from jcollect.hub.items import Item
 from jcollect.last_resort import last_resort, say_when_aborted
-from jcollect.probes.process import is_stopped
+from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address
 from jcollect.rpc.elements import parse
 from jcollect.rpc.incoming import MOST_PROBES, Incoming
@@ -243,8 +244,10 @@ class Client:
 
     def _why_silent(self) -> str:
         pid = _pid_at(self._address)
-        if pid and is_stopped(pid):
-            return f"it is stopped; let it go on with kill -CONT {pid}"
+        if pid:
+            with contextlib.suppress(JcollectError), Process.open(pid) as process:
+                if process.is_stopped():
+                    return f"it is stopped; resume it with kill -CONT {pid}"
         return "it may be stopped, or this process was"
 
 

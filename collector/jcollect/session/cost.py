@@ -8,9 +8,9 @@ import time
 
 from jcollect.probes.overhead import Overhead, find_guarded, read_overhead
 from jcollect.probes.probe import limits_of
-from jcollect.probes.process import TracedProcess
+from jcollect.probes.scan import Scan
 from jcollect.probes.stub_library import StubLibrary
-from jcollect.procfs.maps import Place
+from jcollect.procfs.maps import MappingKey
 from jcollect.sources.bpf.claims import cpus
 from jcollect.sources.bpf.links import Linker, Links
 
@@ -22,13 +22,13 @@ class Cost:
     For one thread at a time, except `end`.
     """
 
-    def __init__(self, process: TracedProcess, linker: Linker, max_percent: int | None) -> None:
+    def __init__(self, scan: Scan, linker: Linker, max_percent: int | None) -> None:
         """`max_percent`, of a core, is what all its probes may cost as long as we are attached; 0: anything.
         None leaves it to the agent."""
         self._linker = linker
         self._max_percent = max_percent
         self._library: StubLibrary | None = None
-        self._place: Place | None = None
+        self._key: MappingKey | None = None
         self._limit: Links | None = None
         self._limit_lock = threading.Lock()
         self._has_ended = False
@@ -36,11 +36,11 @@ class Cost:
         self._total_before = 0
         self._of_earlier = 0
         self._last: Overhead | None = None
-        self._find(process)
+        self._find(scan)
 
-    def follow(self, process: TracedProcess) -> None:
+    def follow(self, scan: Scan) -> None:
         """The process as it is now: its agent may have gone, and come again. Raises JcollectError."""
-        if self._find(process):
+        if self._find(scan):
             self._lift()
         if self._library is not None and self._max_percent is not None and self._limit is None:
             self._ask(self._library, self._max_percent)
@@ -97,14 +97,14 @@ class Cost:
         if limit is not None:
             limit.close()
 
-    def _find(self, process: TracedProcess) -> bool:
+    def _find(self, scan: Scan) -> bool:
         """Whether the agent is another than it was."""
-        found = find_guarded(process.libraries)
-        place = None if found is None else found.place
-        if place == self._place:
+        found = find_guarded(scan.libraries)
+        key = None if found is None else found.key
+        if key == self._key:
             return False
         self._of_earlier = self.total_ns
-        self._library, self._place, self._last = found, place, None
+        self._library, self._key, self._last = found, key, None
         overhead = self.read()
         self._total_before = 0 if overhead is None else overhead.total_ns
         return True

@@ -13,11 +13,10 @@ from jcollect.errors import lacks_files
 from jcollect.limits import MAX_TOLD_NAME
 from jcollect.probes.overhead import Overhead
 from jcollect.probes.probe import STATE_NAMES, Probe
-from jcollect.probes.process import has_debugger, is_stopped
-from jcollect.procfs.maps import mapped_pages
+from jcollect.procfs.jvm import has_debugger
 from jcollect.procfs.reader_process import cpu_seconds
 from jcollect.session.candidate import Candidate
-from jcollect.session.process_lines import Telling
+from jcollect.session.process_lines import ProcessLines
 from jcollect.session.session import Session
 from jcollect.session.tracee import Addition, Tracee
 from jcollect.sources.bpf.armed import Arming
@@ -53,10 +52,16 @@ class Followed:
     """
 
     def __init__(
-        self, session: Session, candidate: Candidate, arm_timeout: float, telling: Telling, budget: Budget
+        self,
+        session: Session,
+        candidate: Candidate,
+        arm_timeout: float,
+        telling: ProcessLines,
+        budget: Budget,
     ) -> None:
         self.candidate = candidate
-        self.pid = candidate.pid
+        self.process = candidate.process
+        self.pid = candidate.process.pid
         self.errand: Errand | None = None  # The errand in progress.
         self.is_attached = False
         self.has_some = False  # Set if there was something to attach to at the start.
@@ -78,7 +83,7 @@ class Followed:
         self._warned_percent = 0.0
         self._throttled: set[int] = set()
         self._is_credible = True
-        self._refusal = candidate.process.refusal
+        self._refusal = candidate.scan.refusal
         self._lines: list[str] = []
 
     @property
@@ -103,7 +108,7 @@ class Followed:
     @property
     def group(self) -> Hashable:
         """Returns the group whose errands wait for each other: its user's slow processes, or the others."""
-        return self.candidate.owner, self._was_slow
+        return self.process.owner, self._was_slow
 
     def is_due(self) -> bool:
         """Returns true if there is something to do for it, and CPU time left for that."""
@@ -113,7 +118,8 @@ class Followed:
         if time.monotonic() < self._not_before:
             return False
         is_due = self._is_arming_due() or (
-            since >= self._pause and (since >= _IDLE_LOOK_SECONDS or mapped_pages(self.pid) != self._pages)
+            since >= self._pause
+            and (since >= _IDLE_LOOK_SECONDS or self.process.mapped_pages() != self._pages)
         )
         return is_due and self._budget.may()
 
@@ -131,7 +137,7 @@ class Followed:
         try:
             if self._tracee is None:
                 candidate = self.candidate
-                self._tracee = self._session.join(candidate.process, candidate.wanted, candidate.name)
+                self._tracee = self._session.join(candidate.scan, candidate.wanted, candidate.name)
             elif not self.is_attached:
                 self._attach(self._tracee)
             else:
@@ -151,7 +157,7 @@ class Followed:
             self._warn(
                 f"PID {self.pid} has no jprobe agent: what its probes cost is not known, and not limited"
             )
-        if any(probe.library.is_agents for probe in addition.probes) and has_debugger(self.pid):
+        if any(probe.library.is_agents for probe in addition.probes) and has_debugger(self.process):
             self._warn(
                 f"PID {self.pid} has a debugger's agent (JDWP): breakpoints in traced classes are lost when "
                 "tracing begins, and when it ends; set them again"
@@ -170,9 +176,9 @@ class Followed:
         self.candidate.close()
 
     def _look(self, tracee: Tracee, begun: float) -> None:
-        self._pages = mapped_pages(self.pid)
+        self._pages = self.process.mapped_pages()
         self._take(tracee.follow(self._warn), begun)
-        refusal = tracee.process.refusal
+        refusal = tracee.scan.refusal
         if refusal and refusal != self._refusal:
             self._warn(f"PID {self.pid} traces nothing any more: {told(refusal)}")
         self._refusal = refusal
@@ -212,14 +218,16 @@ class Followed:
                 f"all together cost more than {cost.max_percent_now:.0f}% of a core: {_names(began)}"
             )
         if ended and not self.has_exited:
-            self._telling.say(self.pid, f"throttled no longer: {plural(ended, 'probe')} of PID {self.pid}")
+            self._telling.say(
+                self.process, f"throttled no longer: {plural(ended, 'probe')} of PID {self.pid}"
+            )
 
     def _take(self, addition: Addition, begun: float) -> None:
         for problem in addition.problems:
             self._warn(problem)
         if addition.left_out:
             self._telling.warn(
-                self.pid,
+                self.process,
                 f"{plural(len(addition.left_out), 'probe')} left out, because there are ids for "
                 f"{self._session.capacity:,} alone; attach again, with a larger --max-probes: "
                 f"{_names(addition.left_out)}",
@@ -269,7 +277,7 @@ class Followed:
     def _warn(self, message: str) -> None:
         # What goes wrong because the process is exiting is told at the end.
         if not self.has_exited:
-            self._telling.warn(self.pid, message)
+            self._telling.warn(self.process, message)
 
     def _warn_not_armed(self, state: int, probes: list[Probe]) -> None:
         if state == probe_pb2.PROBE_STATE_FAILED:
@@ -279,12 +287,12 @@ class Followed:
         elif state == probe_pb2.PROBE_STATE_RETIRED:
             reason = "retired: their classes are gone, or they are selected no longer"
         else:
-            stopped = f", for PID {self.pid} is stopped" if is_stopped(self.pid) else ""
+            stopped = f", for PID {self.pid} is stopped" if self.process.is_stopped() else ""
             reason = (
                 f"not armed after {self._arm_timeout:g} s ({STATE_NAMES[state]}){stopped}, "
                 "and counted from when they are"
             )
-        self._telling.warn(self.pid, f"{plural(len(probes), 'probe')} {reason}: {_names(probes)}")
+        self._telling.warn(self.process, f"{plural(len(probes), 'probe')} {reason}: {_names(probes)}")
 
 
 def _names(probes: Sequence[Probe]) -> str:

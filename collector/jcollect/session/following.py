@@ -11,7 +11,7 @@ from jcollect.crew import Crew
 from jcollect.errors import explain, lacks_files
 from jcollect.session.candidate import Candidate
 from jcollect.session.followed import ARMING_SECONDS, Followed
-from jcollect.session.process_lines import Telling
+from jcollect.session.process_lines import ProcessLines
 from jcollect.session.session import Session
 from jcollect.session.targets import Targets
 from jcollect.stop_request import End
@@ -60,7 +60,7 @@ class Following:
         self._serving = ""
         self._meanwhile: Callable[[], None] = lambda: None
         self._arm_timeout = arm_timeout
-        self._telling: Telling = targets.telling
+        self._telling: ProcessLines = targets.lines
         self._budgets: Budgets = targets.budgets
         self._crew = new_crew()
         self._leaving = Crew("let go of processes", _LEAVES, share=_SHARE_OF_LEAVES)
@@ -98,7 +98,7 @@ class Following:
         return f"PID {self.followed[0].pid} has exited; "
 
     def _follow(self, candidate: Candidate) -> Followed:
-        budget = self._budgets.of_process(candidate.owner)
+        budget = self._budgets.of_process(candidate.process.owner)
         return Followed(self._session, candidate, self._arm_timeout, self._telling, budget)
 
     def _staying(self) -> list[Followed]:
@@ -168,7 +168,7 @@ class Following:
         problem = explain(error, f"follow PID {followed.pid}")
         followed.is_leaving = True
         whom = f"PID {followed.pid} ({followed.candidate.name})"
-        self._telling.warn(followed.pid, f"leaving out {whom}: {problem.message}")
+        self._telling.warn(followed.process, f"leaving out {whom}: {problem.message}")
 
     def _forget(self, followed: Followed) -> None:
         self.followed.remove(followed)
@@ -187,7 +187,7 @@ class Following:
         if followed is None:
             status(line)
         elif self._names_processes:
-            self._telling.say(followed.pid, f"PID {followed.pid} ({followed.candidate.name}): {line}")
+            self._telling.say(followed.process, f"PID {followed.pid} ({followed.candidate.name}): {line}")
         else:
-            self._telling.say(followed.pid, line)
+            self._telling.say(followed.process, line)
         self._serving = ""

@@ -1,4 +1,4 @@
-"""Loads candidates, each in a thread; gives up when the command ends."""
+"""Loads candidates, each in a thread, until the command ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from jcollect.control.cancel import Cancellation
 from jcollect.crew import Crew, Errand
 from jcollect.errors import JcollectError
-from jcollect.procfs.owner import owner_of
+from jcollect.procfs.process import Process
 from jcollect.session.candidate import Candidate
 from jcollect.stop_request import is_readable
 
@@ -21,7 +21,7 @@ _CLOSES = 16
 
 
 class _Load(NamedTuple):
-    pid: int
+    process: Process
     name: str
     errand: Errand
     cancellation: Cancellation
@@ -37,10 +37,10 @@ class Loading:
 
     @property
     def is_busy(self) -> bool:
-        """Returns true while candidates are still to come, or to be taken by `ended`."""
+        """Returns true while candidates are being loaded, or were loaded and not yet returned by `ended`."""
         return bool(self._loads)
 
-    def begin(self, pid: int, name: str, load: Callable[[], Candidate]) -> None:
+    def begin(self, process: Process, name: str, load: Callable[[], Candidate]) -> None:
         """Starts to load a candidate. Raises JcollectError if no thread can be started."""
         cancellation = Cancellation()
 
@@ -48,20 +48,20 @@ class Loading:
             with cancellation.heeded():
                 return load()
 
-        errand = self._crew.give(run, owner_of(pid))
-        self._loads.append(_Load(pid, name, errand, cancellation))
+        errand = self._crew.give(run, process.owner)
+        self._loads.append(_Load(process, name, errand, cancellation))
 
     def wait(self, seconds: float) -> None:
-        """Waits until one has ended."""
+        """Waits until a load ends."""
         is_readable(self.descriptor, seconds)
 
-    def ended(self) -> Iterator[tuple[int, str, Errand]]:
-        """Yields each one that has ended, once: its PID, its name and its errand."""
+    def ended(self) -> Iterator[tuple[Process, str, Errand]]:
+        """Yields each load that has ended, once: its process, its name and its errand."""
         self._crew.seen()
         ended = [load for load in self._loads if load.errand.has_ended]
         self._loads = [load for load in self._loads if load not in ended]
         for load in ended:
-            yield load.pid, load.name, load.errand
+            yield load.process, load.name, load.errand
 
     def close(self, candidates: Sequence[Candidate], seconds: float) -> int:
         """Closes these candidates and those still being loaded; returns how many could not be closed in time.
@@ -71,7 +71,7 @@ class Loading:
         self._crew.close()
         for load in self._loads:
             load.cancellation.cancel()
-        crew = Crew("take back selections", _CLOSES)
+        crew = Crew("end selections", _CLOSES)
         errands = [errand for each in candidates if (errand := _closing(each, crew))]
         for load in self._loads:
             if load.errand.wait(deadline - time.monotonic()) and load.errand.error is None:
@@ -84,7 +84,7 @@ class Loading:
 def _closing(candidate: Candidate, crew: Crew) -> Errand | None:
     """Returns the errand that closes it; None if no thread could be started and it was closed here."""
     try:
-        return crew.give(candidate.close, candidate.owner)
+        return crew.give(candidate.close, candidate.process.owner)
     except JcollectError:
         candidate.close()
         return None

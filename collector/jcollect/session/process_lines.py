@@ -1,6 +1,6 @@
 """Prints all lines about single processes, and limits their number for each process and each user.
 
-A process can cause any of these lines, as often as it likes.
+A process can cause any of these lines at any rate.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from jcollect.budget import Bucket
 from jcollect.console import status, warn
-from jcollect.procfs.owner import owner_of
+from jcollect.procfs.process import Process
 
 # Lines at once, and the seconds between further lines.
 PROCESS_LINES, PROCESS_SECONDS = 20, 10.0
@@ -44,8 +44,8 @@ class _Quota:
         self.left_out += lines
 
 
-class Telling:
-    """Prints lines about processes on stderr. For any thread; `catch_up` must be called now and then."""
+class ProcessLines:
+    """Prints lines about processes on stderr. For any thread; `catch_up` must be called regularly."""
 
     def __init__(self, warning: Callable[[str], None] = warn, saying: Callable[[str], None] = status) -> None:
         self._warning = warning
@@ -55,31 +55,31 @@ class Telling:
         self._users: dict[int, _Quota] = {}
         self._owners: dict[int, int] = {}
 
-    def about(self, pid: int) -> Callable[[str], None]:
+    def about(self, process: Process) -> Callable[[str], None]:
         """Returns a function that warns about a process."""
-        return lambda message: self.warn(pid, message)
+        return lambda message: self.warn(process, message)
 
-    def warn(self, pid: int, message: str) -> None:
-        self._tell(pid, lambda: self._warning(_cut(message)))
+    def warn(self, process: Process, message: str) -> None:
+        self._print(process, lambda: self._warning(_truncated(message)))
 
-    def say(self, pid: int, line: str) -> None:
+    def say(self, process: Process, line: str) -> None:
         """Prints a line that is not a warning."""
-        self._tell(pid, lambda: self._saying(_cut(line)))
+        self._print(process, lambda: self._saying(_truncated(line)))
 
-    def _tell(self, pid: int, tell: Callable[[], None]) -> None:
+    def _print(self, process: Process, write: Callable[[], None]) -> None:
         now = time.monotonic()
         with self._lock:
-            process, user = self._quotas(pid, now)
-            process.used = user.used = now
-            if process.left_out or not process.has_room(now):
-                process.leave_out(now)
+            its, user = self._quotas(process)
+            its.used = user.used = now
+            if its.left_out or not its.has_room(now):
+                its.leave_out(now)
                 return
             if user.left_out or not user.has_room(now):
                 user.leave_out(now)
                 return
-            process.bucket.take(1, now)
+            its.bucket.take(1, now)
             user.bucket.take(1, now)
-        tell()
+        write()
 
     def catch_up(self, is_over: bool = False) -> None:
         """Prints how many lines were left out, for each process and user that may have a line again; for all
@@ -107,10 +107,11 @@ class Telling:
         for line in lines:
             self._warning(line)
 
-    def _quotas(self, pid: int, now: float) -> tuple[_Quota, _Quota]:
+    def _quotas(self, process: Process) -> tuple[_Quota, _Quota]:
+        pid = process.pid
         if pid not in self._processes:
             self._processes[pid] = _Quota(PROCESS_LINES, PROCESS_SECONDS)
-            self._owners[pid] = owner_of(pid)
+            self._owners[pid] = process.owner
         uid = self._owners[pid]
         if uid not in self._users:
             self._users[uid] = _Quota(USER_LINES, USER_SECONDS)
@@ -131,5 +132,5 @@ def _summary(quota: _Quota, whom: str, now: float) -> str:
     return f"... and {lines} about {whom} in the last {max(1.0, now - quota.since):.0f} s"
 
 
-def _cut(line: str) -> str:
+def _truncated(line: str) -> str:
     return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"

@@ -21,7 +21,7 @@ from jcollect.hub.subscription import Subscription
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.live import LiveProbe
 from jcollect.probes.probe import Probe, Wanted, by_library, probes_of, with_ids
-from jcollect.probes.process import TracedProcess
+from jcollect.probes.scan import Scan
 from jcollect.session.cost import Cost
 from jcollect.session.status import Overhead, ProbeStatus, ProcessStatus, Status
 from jcollect.session.tracee import Tracee
@@ -116,9 +116,9 @@ class Session:
         self._reader.start()
         self._reader_runs = True
 
-    def join(self, process: TracedProcess, wanted: Wanted, name: str = "") -> Tracee:
+    def join(self, scan: Scan, wanted: Wanted, name: str = "") -> Tracee:
         """One more process: its probes have ids and are described. `name`: its main class or command."""
-        tracee = Tracee(process, wanted, name, self, self._linker, self.accounts, self.max_overhead)
+        tracee = Tracee(scan, wanted, name, self, self._linker, self.accounts, self.max_overhead)
         try:
             tracee.meet()
         except BaseException:
@@ -394,7 +394,7 @@ def _overhead(cost: Cost) -> Overhead | None:
     )
 
 
-def ids_for(processes: Iterable[TracedProcess], wanted: Wanted) -> int:
+def ids_for(scans: Iterable[Scan], wanted: Wanted) -> int:
     """A capacity that leaves room for as many probes again, as classes are loaded."""
-    found = sum(wanted(probe) for each in processes for probe in probes_of(each.libraries))
+    found = sum(wanted(probe) for each in scans for probe in probes_of(each.libraries))
     return max(LEAST_CAPACITY, 2 * found)

@@ -12,10 +12,9 @@ from jcollect.hub.accounts import Accounts, Share
 from jcollect.probes.live import LiveProbe, not_retired
 from jcollect.probes.overhead import Overhead
 from jcollect.probes.probe import Probe, Wanted, probes_of
-from jcollect.probes.process import TracedProcess, look_again
+from jcollect.probes.scan import Scan, rescan
 from jcollect.probes.stub_library import StubLibrary, read_stub_mappings
-from jcollect.procfs.maps import Place
-from jcollect.procfs.owner import owner_of
+from jcollect.procfs.maps import MappingKey
 from jcollect.procfs.reasons import is_passing
 from jcollect.session.cost import Cost
 from jcollect.sources.bpf.attached import Attached, Reading, read_all
@@ -63,7 +62,7 @@ class Tracee:
 
     def __init__(
         self,
-        process: TracedProcess,
+        scan: Scan,
         wanted: Wanted,
         name: str,
         registry: Registry,
@@ -73,10 +72,11 @@ class Tracee:
     ) -> None:
         """`name` is the main class or the command; `max_overhead` is the limit to request from its agent, in
         percent of a core."""
-        self.pid = process.pid
+        self.process = scan.process
+        self.pid = scan.process.pid
         self.name = name
-        self.owner = owner_of(process.pid)
-        self.process = process  # As `follow` has seen it last.
+        self.owner = scan.process.owner
+        self.scan = scan  # The latest one.
         self._wanted = wanted
         self._registry = registry
         self._linker = linker
@@ -86,7 +86,7 @@ class Tracee:
         self.share = Share()
         self.claimant = Claimant()
         self._has_ended = False
-        self.cost = Cost(process, linker, max_overhead)
+        self.cost = Cost(scan, linker, max_overhead)
         # Between whoever counts and whoever gives ids back: counts would go to others' probes.
         self._lock = threading.RLock()
         self._first = Addition()
@@ -95,12 +95,12 @@ class Tracee:
         """Gives ids to the wanted probes. Called before anyone can subscribe, so that globs have something to
         match."""
         with self._lock:
-            self._first = self._meet(self.process.libraries)
+            self._first = self._meet(self.scan.libraries)
 
     def attach(self) -> Addition:
         """Links all probes that are wanted and not retired. Raises JcollectError where one cannot be."""
         with self._lock:
-            self.cost.follow(self.process)
+            self.cost.follow(self.scan)
             for problem in self._link(self._attached):
                 raise JcollectError(problem)
             return self._first
@@ -115,26 +115,26 @@ class Tracee:
 
     def _follow(self, warn: Callable[[str], None]) -> Addition:
         linked = self._linked()
-        known = {library.place for library in self.process.libraries}
+        known = {library.key for library in self.scan.libraries}
         readings = read_all(linked)
         try:
-            self.process = look_again(self.process, warn)
+            self.scan = rescan(self.scan, warn)
         except OSError as error:
             if lacks_files(error):
                 raise
             return Addition()  # The process is gone. What was known of it stays.
-        self.cost.follow(self.process)
-        places = {library.place for library in self.process.libraries}
-        self._count(linked, readings, places)
-        unmapped = [each for each in self._attached if each.library.place not in places]
+        self.cost.follow(self.scan)
+        keys = {library.key for library in self.scan.libraries}
+        self._count(linked, readings, keys)
+        unmapped = [each for each in self._attached if each.library.key not in keys]
         retired = [each for each in self._linked() if each.is_retired]
         _at_once(Attached.unlink, unmapped + retired)
-        self._attached = [each for each in self._attached if each.library.place in places]
+        self._attached = [each for each in self._attached if each.library.key in keys]
         for each in unmapped:
             self._registry.retire(each, self)
         back = self._come_back()
         met = len(self._attached)
-        addition = self._meet([library for library in self.process.libraries if library.place not in known])
+        addition = self._meet([library for library in self.scan.libraries if library.key not in known])
         problems = self._link(back + self._attached[met:])
         again = not_retired([probe for each in back for probe in each.probes])
         return Addition([*again, *addition.probes], addition.left_out, problems)
@@ -146,9 +146,9 @@ class Tracee:
             self.cost.read()
             attached = self.attached
             found = [each.refresh() for each in attached]
-            places = self._places()
+            keys = self._mapped_keys()
             for each, is_found in zip(attached, found, strict=True):
-                if not is_found or (places is not None and each.library.place not in places):
+                if not is_found or (keys is not None and each.library.key not in keys):
                     each.forget()
 
     def end(self) -> None:
@@ -204,23 +204,23 @@ class Tracee:
         """Adds to the books what was held back from linked probes, all or some."""
         linked = self._linked() if some is None else some
         if linked:
-            self._count(linked, read_all(linked), self._places())
+            self._count(linked, read_all(linked), self._mapped_keys())
 
-    def _places(self) -> set[Place] | None:
+    def _mapped_keys(self) -> set[MappingKey] | None:
         """Returns where the process has stub libraries now: nowhere if it has exited, None if it does not
         answer in time."""
         try:
-            return {mapping.place for mapping in read_stub_mappings(self.pid)}
+            return {mapping.key for mapping in read_stub_mappings(self.process)}
         except OSError as error:
             return None if is_passing(error) else set()
 
     def _count(
-        self, linked: Sequence[Attached], readings: Sequence[Reading | None], places: set[Place] | None
+        self, linked: Sequence[Attached], readings: Sequence[Reading | None], keys: set[MappingKey] | None
     ) -> None:
-        """Takes readings into the counts. `places` are of a look after them: else what was read could be of
+        """Takes readings into the counts. `keys` are of a look after them: else what was read could be of
         something that lies where the library was."""
         for each, reading in zip(linked, readings, strict=True):
-            if reading is not None and places is not None and each.library.place in places:
+            if reading is not None and keys is not None and each.library.key in keys:
                 before = each.throttled
                 each.keep(reading)
                 self._accounts.hold_back(each.ids, each.held_back)
@@ -239,8 +239,8 @@ class Tracee:
 
     def _meet(self, libraries: Iterable[StubLibrary]) -> Addition:
         """Gives ids to the probes that are wanted."""
-        mapped = {library.place for library in self.process.libraries}
-        candidates = [probe for probe in self._resting if probe.library.place in mapped]
+        mapped = {library.key for library in self.scan.libraries}
+        candidates = [probe for probe in self._resting if probe.library.key in mapped]
         candidates += [probe for probe in probes_of(libraries) if self._wanted(probe)]
         found = not_retired(candidates)
         met = {id(probe) for probe in found}
@@ -260,7 +260,7 @@ class Tracee:
             try:
                 attached.link(self._linker)
             except JcollectError as error:
-                if attached.library.place in (self._places() or ()):
+                if attached.library.key in (self._mapped_keys() or ()):
                     problems.append(error.message)
         return problems
 

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Sequence
 
 from jcollect.errors import JcollectError, NoFilesError, lacks_files
 from jcollect.probes.probe import Probe
-from jcollect.probes.process import explain, is_jvm
 from jcollect.probes.stub_library import StubLibrary
 from jcollect.procfs.apart import apart
+from jcollect.procfs.jvm import is_jvm
 from jcollect.procfs.mapped import hold_mapped
 from jcollect.procfs.mapped_answer import FileState
 from jcollect.procfs.reasons import is_passing
@@ -125,7 +125,7 @@ class Linker:
             [probe.location + point for probe in probes],
             [probe.semaphore for probe in probes],
             [cookie_of(probe) for probe in probes],
-            library.pid,
+            library.process.pid,
         )
         fast = len(probes) if point else 0
         return Links(
@@ -138,7 +138,9 @@ class Linker:
         descriptors: list[int] = []
         try:
             for probe in probes:
-                event = self._kernel.open_uprobe_event(file, probe.location, probe.semaphore, library.pid)
+                event = self._kernel.open_uprobe_event(
+                    file, probe.location, probe.semaphore, library.process.pid
+                )
                 try:
                     # The link keeps the event.
                     descriptors.append(link_perf_event(self._program, event, cookie_of(probe)))
@@ -159,8 +161,9 @@ def _held_file(library: StubLibrary) -> Iterator[str]:
     backing = library.backing
     if backing is None:
         raise OSError(errno.ESTALE, "it was not read from a process")
+    process = library.process
     answer = apart(
-        library.pid, hold_mapped, library.pid, backing.mapped, library.file, backing.state, backing.digest
+        process, hold_mapped, process.pid, backing.mapped, library.file, backing.state, backing.digest
     )
     (held,) = answer.descriptors
     try:
@@ -177,7 +180,7 @@ def _may_fork(library: StubLibrary) -> bool:
     They inherit the call that the kernel has made of a nop, and not the page that it calls (Linux 6.18): they
     die of SIGSEGV in the first stub that the parent had fired. What a JVM forks has no Java threads.
     """
-    return not library.is_agents and not is_jvm(library.pid)
+    return not library.is_agents and not is_jvm(library.process)
 
 
 def _allow_open_files(count: int) -> None:
@@ -196,7 +199,8 @@ def _allow_open_files(count: int) -> None:
 
 
 def _explain(error: OSError, probe: Probe) -> JcollectError:
-    pid, file = probe.library.pid, probe.library.file
+    process, file = probe.library.process, probe.library.file
+    pid = process.pid
     if lacks_files(error):
         return NoFilesError(f"attach to {file} of PID {pid}")
     if error.errno == errno.EREMOTE:
@@ -207,7 +211,7 @@ def _explain(error: OSError, probe: Probe) -> JcollectError:
     if error.errno == errno.ESTALE:
         return JcollectError(f"cannot attach to {file} of PID {pid}: {error.strerror}; try again")
     if error.errno == errno.ETIMEDOUT:
-        return explain(pid, error, "files")
+        return process.explain(error, "files")
     if is_passing(error):
         return JcollectError(f"cannot attach to {file} of PID {pid}: {error.strerror or error}; try again")
     if error.errno == errno.ESRCH:
