@@ -30,6 +30,7 @@ JAR = ROOT / "java-agent/build/libs/jprobe.jar"
 H2_JAR = ROOT / "java-agent/build/targets/h2.jar"
 KOTLIN_JAR = ROOT / "java-agent/build/targets/kotlin-stdlib.jar"
 SCALA_JAR = ROOT / "java-agent/build/targets/scala-library.jar"
+LAYOUT_CLASSES = ROOT / "build/layout/java"
 JCOLLECT = ROOT / ".venv/bin/jcollect"
 JVM_FOLDER = Path("/usr/lib/jvm")
 OLDEST_JAVA = 17
@@ -323,6 +324,10 @@ def compile_targets(folder: Path) -> Path:
             "-g",
             "-cp",
             f"{KOTLIN_JAR}:{SCALA_JAR}",
+            # Constants that the compiler copies: no class of the layouts is needed to run.
+            "-sourcepath",
+            LAYOUT_CLASSES,
+            "-implicit:none",
             "-d",
             folder,
             *sorted((ROOT / "tests/targets").glob("*.java")),

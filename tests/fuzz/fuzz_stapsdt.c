@@ -91,7 +91,7 @@ static void add_many(struct slot *slot)
 /* Increments semaphores, as the kernel does for a tracer. */
 static void raise_some(struct slot *slot)
 {
-	uint16_t *semaphores = dlsym(slot->provider->_handle, "jprobe_semaphores");
+	uint16_t *semaphores = dlsym(slot->provider->_handle, SYMBOL_SEMAPHORES);
 
 	require(semaphores != NULL, "a library has semaphores");
 	for (size_t i = 0; i < slot->pending; i++)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import io.jprobe.layout.AbsenceLayout;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.util.ArrayList;
@@ -418,10 +419,10 @@ public class EveryPath {
       "rich:boolean",
       false,
       "absent:int",
-      0b1101 << 16
+      0b1101 << AbsenceLayout.THREW_SHIFT
     };
     expected.captured(method, "entry", values);
-    values[values.length - 1] = 0b1_1010 << 16;
+    values[values.length - 1] = 0b1_1010 << AbsenceLayout.THREW_SHIFT;
     expected.captured(method, "return", with(values, "return:int", 6));
 
     Captured.broken(null);

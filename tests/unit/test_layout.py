@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import re
+import struct
 import subprocess
 import sys
 import zipfile
@@ -65,7 +66,40 @@ def test_no_class_needs_the_layouts_at_run_time() -> None:
         names = [name for name in jar.namelist() if name.endswith((".class", ".classdata"))]
         assert any(name.endswith("java/jprobe/Fire.classdata") for name in names)
         assert [name for name in names if "/layout/" in name] == []
-        assert [name for name in names if b"io/jprobe/layout/" in jar.read(name)] == []
+        using = [name for name in names if b"io/jprobe/layout/" in jar.read(name)]
+        assert len(using) > 10
+        for name in using:
+            assert members_of_layouts(jar.read(name)) == [], name
+
+
+def members_of_layouts(class_file: bytes) -> list[str]:
+    """Returns the layouts whose fields or methods a class uses at run time.
+
+    javac copies a constant, and leaves an entry for its class that nothing refers to.
+    """
+    sizes = dict.fromkeys((3, 4, 9, 10, 11, 12, 17, 18), 4)
+    sizes |= dict.fromkeys((7, 8, 16, 19, 20), 2) | {5: 8, 6: 8, 15: 3}
+    texts: dict[int, str] = {}
+    classes: dict[int, int] = {}
+    owners = []
+    (count,) = struct.unpack_from(">H", class_file, 8)
+    at, number = 10, 1
+    while number < count:
+        tag = class_file[at]
+        (first,) = struct.unpack_from(">H", class_file, at + 1)
+        if tag == 1:
+            texts[number] = class_file[at + 3 : at + 3 + first].decode(errors="replace")
+            at += 3 + first
+        else:
+            if tag == 7:
+                classes[number] = first
+            elif tag in (9, 10, 11):
+                owners.append(first)
+            at += 1 + sizes[tag]
+        # Numbers of 64 bits count twice.
+        number += 2 if tag in (5, 6) else 1
+    names = [texts[classes[owner]] for owner in owners]
+    return [name for name in names if name.startswith("io/jprobe/layout/")]
 
 
 def test_the_protocol_describes_the_string_word_as_it_is() -> None:
@@ -84,6 +118,45 @@ def test_words_are_put_together_and_taken_apart() -> None:
     assert word >> record_layout.COOKIE_PROBE_SHIFT & record_layout.COOKIE_PROBE_MASK == 0xFFFFFFFF
     assert word >> record_layout.COOKIE_WORDS_SHIFT & record_layout.COOKIE_WORDS_MASK == 13
     assert word >> record_layout.COOKIE_STRINGS_SHIFT & record_layout.COOKIE_STRINGS_MASK == 0xFFF
+
+
+# Nobody types an offset a second time.
+
+# A pattern for each way to do so, with an example.
+TYPED_AGAIN = {
+    r"[\"']\.jprobe\.(gates|state|manifest)": '".jprobe.gates"',
+    r"[\"']jprobe_(stubs|semaphores|states|gates)": '"jprobe_gates"',
+    r"[<\"']QIIIHH|[<\"']8Q[\"']": 'struct.Struct("<QIIIHH")',
+    r"(PRESENT|UNREADABLE|CUT|THREW)\w*[= (]+1U?L* *<< *\d+": "CUT = 1 << 34",
+    r"(?i)(present|unreadable|cut|threw)_shift\w* *[= (]+ *\d+": "#define STRING_CUT_SHIFT 34",
+    r"(?i)(words|strings|cookie)\b[^\n]{0,12} *(<<|>>) *3[0-9]\b": "probe.words << 32",
+    r"(?i)(gate|slot|stub|record|cookie|semaphore)_(size|bytes|words)\w* *[= ] *\d+": "GATE_SIZE = 192",
+    r"\b(192|24|32) \* *(slot|method|index|gate|number|i)\b": "gates[24 * method]",
+    r"(?i)gate_?word\((\d+, *)?\d+\)": "library.gateWord(0, 3)",
+    r"(?i)0x90, *0x0f, *0x1f|900f1f": "0x90, 0x0f, 0x1f",
+    r"(?i)\b(int|long|define) +(every|seen|window|filtered)\b *=? *\d+": "int EVERY = 8;",
+    r"(?i)\bstate_(dormant|arming|armed|failed|retired|throttled|waiting)\b *=? *\d": "#define STATE_ARMED 3",
+}
+SOURCES = {
+    file: file.read_text()
+    for folder in ("collector", "java-agent/src", "bpf", "tests", "bench")
+    for file in (ROOT / folder).rglob("*")
+    if file.suffix in (".py", ".c", ".h", ".java")
+    and "_pb2" not in file.name
+    and not {"layout", "__pycache__"} & set(file.relative_to(ROOT).parts)
+    # What is generated, and the tests that type layouts to change them.
+    and file.name not in ("layout.h", "test_layout.py")
+}
+
+
+@pytest.mark.parametrize(("pattern", "example"), TYPED_AGAIN.items())
+def test_no_source_types_a_layout_again(pattern: str, example: str) -> None:
+    typed = re.compile(pattern, re.MULTILINE)
+    assert typed.search(example)
+    assert len(SOURCES) > 500
+    for file, text in SOURCES.items():
+        found = typed.search(text)
+        assert not found, f"{file} has {found[0]!r}: take it from layout/"
 
 
 # Descriptions that cannot be right.

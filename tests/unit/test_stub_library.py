@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jcollect.errors import JcollectError
-from jcollect.layout.stub_library import SECTION_GATES, SLOT_BYTES
+from jcollect.layout.stub_library import SECTION_GATES, SLOT_BYTES, SLOT_SEMAPHORE_BYTES
 from jcollect.probes.faults import Faults
 from jcollect.probes.probe import narrow, probes_of
 from jcollect.probes.scan import scan_traceable
@@ -57,7 +57,7 @@ def test_every_probe_is_read_with_its_names_types_and_places() -> None:
     assert [v.name for v in throw.values] == ["exception"]
     assert probes[4].values == ()
     assert [p.location - probes[0].location for p in probes] == [SLOT_BYTES * i for i in range(9)]
-    assert [p.semaphore - probes[0].semaphore for p in probes] == [2 * i for i in range(9)]
+    assert [p.semaphore - probes[0].semaphore for p in probes] == [SLOT_SEMAPHORE_BYTES * i for i in range(9)]
 
 
 def test_notes_are_matched_by_place_and_not_by_order() -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from jcollect.cli.replies import echo
 from jcollect.cli.tables import print_table
 from jcollect.console import plural
+from jcollect.layout.stub_library import STUB_X86_64_NOP, STUB_X86_64_NOP5, STUB_X86_64_NOP10
 from jcollect.probes.overhead import percent_of_a_core
 from jcollect.probes.probe import MARK, STATE_NAMES
 from jcollect.rpc.address import Address
@@ -17,7 +18,10 @@ from jcollect.view.formats import duration_text
 from jprobe.v1 import collector_pb2, probe_pb2
 
 # What is there at an attach point, by its distance from the stub's start in bytes.
-_POINTS = {0: "nop (+0)", 1: "nop5 (+1)", 6: "nop10 (+6)"}
+_POINTS = {
+    offset: f"{name} (+{offset})"
+    for name, offset in (("nop", STUB_X86_64_NOP), ("nop5", STUB_X86_64_NOP5), ("nop10", STUB_X86_64_NOP10))
+}
 _ROWS = 10
 _NAMED = 3
 _WHY_NOT: dict[int, str] = {

@@ -17,30 +17,31 @@ static void check(int holds, const char *what)
 
 static void a_copied_text_is_whole_or_marked(void)
 {
-	char text[MAX_TEXT + 8] __attribute__((aligned(2)));
-	char room[MAX_TEXT + 2] __attribute__((aligned(2)));
+	char text[WORDS_MAX_TEXT + 8] __attribute__((aligned(2)));
+	char room[WORDS_MAX_TEXT + 2] __attribute__((aligned(2)));
 	const char *copy;
 
-	for (size_t length = 0; length < MAX_TEXT + 4; length++) {
+	for (size_t length = 0; length < WORDS_MAX_TEXT + 4; length++) {
 		memset(text, 'x', length);
 		text[length] = '\0';
 		copy = copy_text(text, room);
-		check(strlen(copy) == (length < MAX_TEXT ? length : MAX_TEXT),
+		check(strlen(copy) == (length < WORDS_MAX_TEXT ? length : WORDS_MAX_TEXT),
 		      "a copy is as long as it may be");
-		check(((uintptr_t)copy & 1) == (length > MAX_TEXT),
+		check(((uintptr_t)copy & 1) == (length > WORDS_MAX_TEXT),
 		      "a cut text is at an odd address");
 	}
 	/* The euro sign's three bytes begin one, two and three bytes before the limit. */
-	for (size_t at = MAX_TEXT - 3; at < MAX_TEXT; at++) {
-		memset(text, 'x', MAX_TEXT + 4);
+	for (size_t at = WORDS_MAX_TEXT - 3; at < WORDS_MAX_TEXT; at++) {
+		memset(text, 'x', WORDS_MAX_TEXT + 4);
 		memcpy(text + at, "\xe2\x82\xac", 3);
-		text[MAX_TEXT + 4] = '\0';
+		text[WORDS_MAX_TEXT + 4] = '\0';
 		copy = copy_text(text, room);
-		check(strlen(copy) == (at == MAX_TEXT - 3 ? MAX_TEXT : at),
+		check(strlen(copy) == (at == WORDS_MAX_TEXT - 3 ? WORDS_MAX_TEXT : at),
 		      "a text is cut between characters");
 	}
-	memset(text, '\x80', MAX_TEXT + 4);
-	check(strlen(copy_text(text, room)) >= MAX_TEXT - 3, "what is no UTF-8 is cut as well");
+	memset(text, '\x80', WORDS_MAX_TEXT + 4);
+	check(strlen(copy_text(text, room)) >= WORDS_MAX_TEXT - 3,
+	      "what is no UTF-8 is cut as well");
 }
 
 static int read_all(const struct provider_probe *probe, uint64_t *words, ...)

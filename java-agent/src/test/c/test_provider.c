@@ -107,7 +107,8 @@ static void a_probe_lives_from_load_to_unload(const char *parent, int memfd)
 	fire(placed);
 	load(provider);
 	check(provider_is_loaded(provider), "a provider is loaded");
-	check(provider_library(provider)->states[0] == 3, "a mark is armed from the start");
+	check(provider_library(provider)->states[0] == PROBE_STATE_ARMED,
+	      "a mark is armed from the start");
 	check(dlsym(provider_library(provider)->handle, "placed") == placed->stub,
 	      "a stub is found by the name of its probe");
 	check(!provider_probe_is_enabled(placed), "nobody traces yet");
@@ -115,7 +116,7 @@ static void a_probe_lives_from_load_to_unload(const char *parent, int memfd)
 	check(provider_probe_is_enabled(placed), "a raised semaphore enables");
 	fire(placed);
 
-	paid = add(provider, "jprobe_stubs");
+	paid = add(provider, SYMBOL_STUBS);
 	load(provider);
 	check(provider_probe_is_enabled(placed), "a second load leaves the first probes alone");
 	check(paid->stub && paid->stub != placed->stub, "a probe can be added after a load");
