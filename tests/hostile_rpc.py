@@ -13,8 +13,8 @@ import grpc
 import numpy as np
 from google.protobuf.message import DecodeError, Message
 
-from jcollect.cli.hit_counts import echo_collector
-from jcollect.cli.replies import as_dict, json_bytes
+from jcollect.cli.collector_status import echo_collector
+from jcollect.cli.output import as_dict, json_bytes
 from jcollect.errors import JcollectError, MalformedStreamError
 from jcollect.hub.items import Events, Schema
 from jcollect.hub.wire import decode_batch

@@ -34,7 +34,7 @@ class EncodedPrinter:
         self.sink = TerminalSink(output, out)
 
     def take(self, message: bytes) -> None:
-        """Raises MalformedStreamError."""
+        """Decodes a message. Raises MalformedStreamError."""
         item = self._incoming.decode(message)
         if item is not None:
             self.sink.take(item)

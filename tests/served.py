@@ -1,5 +1,4 @@
-"""A collector's server with no collector behind it: the real hub and gRPC handlers, and probes that never
-fire."""
+"""A collector's server without a collector: the real hub and gRPC handlers, and probes that never fire."""
 
 from __future__ import annotations
 
@@ -108,7 +107,7 @@ def serving(source: StillSource, folder: Path) -> Iterator[Address]:
 
         def look_after() -> None:
             while not over.wait(0.1):
-                server.hang_up_on_stalled()
+                server.disconnect_stalled()
 
         looking = threading.Thread(target=look_after)
         looking.start()

@@ -1,24 +1,24 @@
-"""Limits the CPU time spent on one process, on the new processes of a user, and on all expensive ones."""
+"""Limits the CPU time that jcollect spends on one process, on new processes, and on all expensive ones."""
 
 from __future__ import annotations
 
 import threading
 import time
 
-# Rate in seconds of CPU time per second, and the most that can be saved up.
+# Rate in seconds of CPU time per second, and the maximum balance, in seconds of CPU time.
 PROCESS_RATE, PROCESS_CREDIT = 0.02, 2.0
-# A process that uses more than this is hungry. All hungry processes share one allowance.
-MODEST_RATE, MODEST_CREDIT = 0.003, 1.0
-HUNGRY_RATE, HUNGRY_CREDIT = 0.12, 4.0
-# Allowance for the new processes of one user.
+# A process that uses more than this is expensive. All expensive processes share one budget.
+CHEAP_RATE, CHEAP_CREDIT = 0.003, 1.0
+EXPENSIVE_RATE, EXPENSIVE_CREDIT = 0.12, 4.0
+# Budget for the new processes of one user.
 NEW_RATE, NEW_CREDIT = 0.08, 8.0
 _NEW_SECONDS = 10.0
-# Beyond this many users, those whose credit is full are forgotten.
+# Beyond this number of users, drop the buckets that are full.
 _MOST_USERS = 1024
 
 
 class Bucket:
-    """Fills at a rate, up to a credit. Taking may push it below zero; it then needs time to recover."""
+    """A token bucket: fills at a constant rate, up to `credit`. The balance can become negative."""
 
     def __init__(self, rate: float, credit: float) -> None:
         self._rate = rate
@@ -27,7 +27,7 @@ class Bucket:
         self._at = float("-inf")
 
     def left(self, now: float) -> float:
-        """Returns what may be taken."""
+        """Returns the balance."""
         if now > self._at:
             self._left = min(self._credit, self._left + (now - self._at) * self._rate)
             self._at = now
@@ -46,32 +46,32 @@ class Budgets:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._new: dict[int, Bucket] = {}
-        self._hungry = Bucket(HUNGRY_RATE, HUNGRY_CREDIT)
+        self._expensive = Bucket(EXPENSIVE_RATE, EXPENSIVE_CREDIT)
 
     def of_process(self, uid: int) -> Budget:
         return Budget(self, uid)
 
-    def may_meet(self, uid: int) -> bool:
-        """Returns true if a new process of that user may be served."""
+    def allows_new(self, uid: int) -> bool:
+        """Returns true if there is CPU time for another new process of a user."""
         with self._lock:
             now = time.monotonic()
             return self._of_new(uid, now).left(now) > 0
 
-    def meet(self, uid: int, seconds: float) -> None:
-        """Charges CPU time that a new process of that user used."""
+    def charge_new(self, uid: int, seconds: float) -> None:
+        """Charges CPU time that a new process of a user used."""
         with self._lock:
             now = time.monotonic()
             self._of_new(uid, now).take(seconds, now)
 
-    def may_feed(self) -> bool:
-        """Returns true if a hungry process may be served."""
+    def allows_expensive(self) -> bool:
+        """Returns true if there is CPU time for expensive processes."""
         with self._lock:
-            return self._hungry.left(time.monotonic()) > 0
+            return self._expensive.left(time.monotonic()) > 0
 
-    def feed(self, seconds: float) -> None:
-        """Charges CPU time that a hungry process used."""
+    def charge_expensive(self, seconds: float) -> None:
+        """Charges CPU time that an expensive process used."""
         with self._lock:
-            self._hungry.take(seconds, time.monotonic())
+            self._expensive.take(seconds, time.monotonic())
 
     def _of_new(self, uid: int, now: float) -> Bucket:
         if uid not in self._new:
@@ -87,27 +87,27 @@ class Budget:
     def __init__(self, budgets: Budgets, uid: int) -> None:
         self._budgets = budgets
         self._uid = uid
-        self._met = time.monotonic()
+        self._created = time.monotonic()
         self._all = Bucket(PROCESS_RATE, PROCESS_CREDIT)
-        self._modest = Bucket(MODEST_RATE, MODEST_CREDIT)
+        self._cheap = Bucket(CHEAP_RATE, CHEAP_CREDIT)
 
-    def may(self) -> bool:
-        """Returns true if the process may be served now."""
+    def allows(self) -> bool:
+        """Returns true if there is CPU time for the process now."""
         now = time.monotonic()
-        if self._all.left(now) <= 0 or (self._is_new(now) and not self._budgets.may_meet(self._uid)):
+        if self._all.left(now) <= 0 or (self._is_new(now) and not self._budgets.allows_new(self._uid)):
             return False
-        return self._modest.left(now) > 0 or self._budgets.may_feed()
+        return self._cheap.left(now) > 0 or self._budgets.allows_expensive()
 
     def charge(self, seconds: float) -> None:
-        """Charges CPU time to it."""
+        """Charges CPU time that the process used."""
         now = time.monotonic()
         if self._is_new(now):
-            self._budgets.meet(self._uid, seconds)
+            self._budgets.charge_new(self._uid, seconds)
         self._all.take(seconds, now)
-        if self._modest.left(now) > 0:
-            self._modest.take(seconds, now)
+        if self._cheap.left(now) > 0:
+            self._cheap.take(seconds, now)
         else:
-            self._budgets.feed(seconds)
+            self._budgets.charge_expensive(seconds)
 
     def _is_new(self, now: float) -> bool:
-        return now - self._met < _NEW_SECONDS
+        return now - self._created < _NEW_SECONDS

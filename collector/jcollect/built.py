@@ -1,4 +1,4 @@
-"""Finds what `make build` makes besides Python: inside an installed package, or where a checkout has it."""
+"""Finds non-Python files that `make build` creates: in the installed package, or in a checkout."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ def find_built(installed: str, built: str, what_for: str) -> Path:
     """Returns the path in the package, or else the one in the checkout. Raises JcollectError, whose message
     begins with `what_for`.
 
-    Only users who could also change jcollect's own code, which runs anyway, can have put or changed the file.
+    Only users who can also change jcollect's own code can have created or changed the file.
     """
     package = Path(jcollect.__file__).parent
-    places = (package / installed, package.parent.parent / built)
-    for file in places:
+    candidates = (package / installed, package.parent.parent / built)
+    for file in candidates:
         if file.is_file():
-            told = _who_else_could_change(file)
-            if told:
-                raise JcollectError(f"{what_for}: {told}; make it again, for its owner alone to write")
+            problem = _untrusted_writer(file)
+            if problem:
+                raise JcollectError(
+                    f"{what_for}: {problem}; build it again, so that only its owner can write to it"
+                )
             return file
-    raise JcollectError(f"{what_for}: there is neither {places[0]} nor {places[1]}; run make build")
+    raise JcollectError(f"{what_for}: neither {candidates[0]} nor {candidates[1]} exists; run make build")
 
 
-def _who_else_could_change(file: Path) -> str | None:
+def _untrusted_writer(file: Path) -> str | None:
     trusted = {0, os.geteuid(), os.stat(jcollect.__file__).st_uid}
-    for place in (file, file.parent):
-        about = os.stat(place)
+    for path in (file, file.parent):
+        about = os.stat(path)
         if about.st_uid not in trusted:
-            return f"{place} belongs to user {about.st_uid}"
+            return f"{path} belongs to user {about.st_uid}"
         if about.st_mode & stat.S_IWOTH:
-            return f"{place} can be written by everybody"
+            return f"{path} is writable by all users"
     return None

@@ -1,4 +1,4 @@
-"""Writing to stdout and stderr, which somebody may not read: a full pipe, a terminal that was stopped."""
+"""Writes to stdout and stderr. Their reader may not read: a full pipe, or a suspended terminal."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import time
 from jcollect.errors import explain
 from jcollect.printable import printable
 
-# A pipe that can be written to has room for so much (PIPE_BUF), and so has a terminal.
-_ROOM = 4096
+# A pipe or terminal that polls as writable accepts this many bytes without blocking (PIPE_BUF).
+_NONBLOCKING_BYTES = 4096
 _PIECE = 1 << 16
 _STDERR_SECONDS = 1.0
 
 
 class Stdout:
-    """Without a buffer, for one thread. `progressed`: when something was last taken (time.monotonic())."""
+    """Unbuffered stdout, for one thread. `progressed` is the time.monotonic() of the last write."""
 
     def __init__(self) -> None:
         self.progressed = time.monotonic()
 
     def write(self, content: bytes) -> None:
-        """Waits for whoever reads it. Raises OSError."""
+        """Waits until the reader has taken the content. Raises OSError."""
         rest = memoryview(content)
         while rest:
             written = os.write(1, rest[:_PIECE])
@@ -32,51 +32,51 @@ class Stdout:
 
 
 class _Stderr:
-    """Never waits for long: lines that nobody takes are left out, and counted."""
+    """Never blocks for long: drops lines that cannot be written, and counts them."""
 
     def __init__(self) -> None:
-        self._left_out = 0
+        self._dropped = 0
 
     def write_line(self, line: str) -> None:
-        # Once nobody reads it, no line waits any more.
-        deadline = time.monotonic() + (0.0 if self._left_out else _STDERR_SECONDS)
-        if self._left_out:
-            line = f"jcollect: warning: {self._left_out:,} lines could not be written here\n{line}"
+        # After the first dropped line, do not wait again until a line can be written.
+        deadline = time.monotonic() + (0.0 if self._dropped else _STDERR_SECONDS)
+        if self._dropped:
+            line = f"jcollect: warning: {self._dropped:,} lines could not be written here\n{line}"
         if _write(2, f"{line}\n".encode(errors="backslashreplace"), deadline):
-            self._left_out = 0
+            self._dropped = 0
         else:
-            self._left_out += 1
+            self._dropped += 1
 
 
 _stderr = _Stderr()
-_is_stdout_left = False
+_is_stdout_abandoned = False
 
 
-def leave_stdout() -> None:
-    """Somebody is stuck in writing to it."""
-    global _is_stdout_left
-    _is_stdout_left = True
+def abandon_stdout() -> None:
+    """Skips flushing stdout at exit, because a thread is blocked in a write to it."""
+    global _is_stdout_abandoned
+    _is_stdout_abandoned = True
 
 
 def flush_stdout() -> None:
-    """Raises JcollectError."""
-    if _is_stdout_left:
+    """Flushes stdout unless it is abandoned. Raises JcollectError."""
+    if _is_stdout_abandoned:
         return
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        pass  # Who read our output has seen enough.
+        pass  # The reader has closed the pipe because it needs no more output.
     except OSError as error:
         raise explain(error, "write to stdout") from None
 
 
 def write_status(line: str) -> None:
-    """A line on stderr. What cannot be written there is no reason to end."""
+    """Writes a line to stderr. Ignores errors."""
     _stderr.write_line(line)
 
 
 def _write(descriptor: int, content: bytes, deadline: float) -> bool:
-    """Returns whether everything was written. A failed stream counts as written: it fails again."""
+    """Returns true if everything was written. A write that fails counts as written: a retry fails again."""
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     rest = memoryview(content)
@@ -84,16 +84,17 @@ def _write(descriptor: int, content: bytes, deadline: float) -> bool:
         while rest:
             if not poll.poll(1000 * max(0.0, deadline - time.monotonic())):
                 return False
-            rest = rest[os.write(descriptor, rest[:_ROOM]) :]
+            rest = rest[os.write(descriptor, rest[:_NONBLOCKING_BYTES]) :]
     except OSError:
         pass
     return True
 
 
 def open_standard_streams() -> None:
-    """Where one is closed, the next file that is opened would get its number, and what is written to it.
+    """Opens standard streams that are closed. Otherwise the next file that is opened would get the number of
+    one of them, and its output.
 
-    What is opened in its place cannot be written to either, so that whoever does is told.
+    The replacements are read-only, so that writes to them fail.
     """
     for descriptor in range(3):
         try:
@@ -109,7 +110,7 @@ def open_standard_streams() -> None:
 
 
 def status(line: str) -> None:
-    """stdout is for events only. Names of the traced process may be in the line."""
+    """Prints a line to stderr, escaped, because it may contain text from a target. stdout is for events."""
     write_status(printable(line))
 
 
@@ -118,5 +119,5 @@ def warn(message: str) -> None:
 
 
 def plural(count: int, noun: str) -> str:
-    """As in "1 probe", "1,234 probes"."""
+    """Returns a count with its noun, as in "1 probe" and "1,234 probes"."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -1,4 +1,4 @@
-"""The one exception for what a user can cause, and what the program makes of all others."""
+"""Errors that the user can fix, and how the command line prints them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ _PACKAGE = Path(__file__).parent
 
 
 class JcollectError(Exception):
-    """Says in one sentence what was tried, on what, why it failed and what to do next.
+    """An error that the user can fix. The message is one sentence: what failed, on what, why, what to do
+    next.
 
-    `main` prints it as `jcollect: <message>` on stderr and exits with `exit_code`.
+    `main` prints it as `jcollect: <message>` to stderr and exits with `exit_code`.
     """
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
@@ -23,14 +24,14 @@ class JcollectError(Exception):
 
 
 class NoFilesError(JcollectError):
-    """No file can be opened for now. Says nothing about the file that was to be opened."""
+    """Too many files are open for now. The cause is not the file that could not be opened."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"cannot {what}: {NO_FILES}")
 
 
 class MalformedStreamError(JcollectError):
-    """A server sends what the protocol rules out."""
+    """A server violates the protocol."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(
@@ -40,9 +41,9 @@ class MalformedStreamError(JcollectError):
 
 
 class Interrupted(BaseException):
-    """A signal that ends the command at once; `number` is the signal's.
+    """A signal that ends the command immediately; `number` is that of the signal.
 
-    Not a KeyboardInterrupt, of which click makes something of its own.
+    Not a KeyboardInterrupt, because click handles that itself.
     """
 
     def __init__(self, number: int) -> None:
@@ -50,16 +51,16 @@ class Interrupted(BaseException):
         self.number = number
 
 
-# Of commands that were told to --fail-on-loss.
+# Exit code of a command with --fail-on-loss that has lost events.
 LOSS_EXIT_CODE = 3
-# Of commands that a fault of jcollect's own has ended.
+# Exit code after a bug in jcollect.
 FAULT_EXIT_CODE = 4
 
 NO_THREADS = (
     "no more threads can be started: raise the limit of its control group (pids.max), "
     "or those of ulimit -u and ulimit -v"
 )
-NO_MEMORY = "there is no memory left: raise ulimit -v, or the limit of its control group (memory.max)"
+NO_MEMORY = "out of memory: raise ulimit -v, or the limit of its control group (memory.max)"
 NO_FILES = "too many files are open: raise ulimit -n"
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
 _NO_MEMORY_FOR_CODE = "failed to map segment"
@@ -71,10 +72,10 @@ def lacks_files(error: BaseException) -> bool:
 
 
 def explain(error: BaseException, what: str) -> JcollectError:
-    """Whatever went wrong, as one sentence. `what` was tried, as in "read events"."""
+    """Returns any error as one sentence. `what` is what failed, as in "read events"."""
     if isinstance(error, JcollectError):
         return error
-    reason = _lacking(error)
+    reason = _exhausted_resource(error)
     if reason:
         return JcollectError(f"cannot {what}: {reason}")
     if isinstance(error, OSError) and error.errno:
@@ -82,14 +83,14 @@ def explain(error: BaseException, what: str) -> JcollectError:
         return JcollectError(f"cannot {what}: {file + ': ' if file else ''}{os.strerror(error.errno)}")
     said = " ".join(str(error).split())
     return JcollectError(
-        f"cannot {what}: {type(error).__name__}{f': {said}' if said else ''} ({_place(error)}); "
-        "this is a fault of jcollect's own, please report it",
+        f"cannot {what}: {type(error).__name__}{f': {said}' if said else ''} ({_location(error)}); "
+        "this is a bug in jcollect; please report it",
         FAULT_EXIT_CODE,
     )
 
 
-def _lacking(error: BaseException) -> str:
-    """What of the machine has run out; empty if nothing has."""
+def _exhausted_resource(error: BaseException) -> str:
+    """Returns a sentence about the resource whose exhaustion caused the error; empty if none did."""
     if isinstance(error, MemoryError) or _NO_MEMORY_FOR_CODE in str(error):
         return NO_MEMORY
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
@@ -98,18 +99,19 @@ def _lacking(error: BaseException) -> str:
         if error.errno == errno.ENOMEM:
             return NO_MEMORY
         if error.errno == errno.EAGAIN and isinstance(error, BlockingIOError):
-            return NO_THREADS  # What fork says.
+            return NO_THREADS  # fork fails with EAGAIN.
         if error.errno in _NO_FILES:
             return NO_FILES
     return ""
 
 
-def _place(error: BaseException) -> str:
-    """Where in jcollect, or in what it has called."""
+def _location(error: BaseException) -> str:
+    """Returns the file and line in jcollect at which the error occurred, or else in the code that it
+    called."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
     if not frames:
-        return "nowhere"
+        return "unknown location"
     frame = (ours or frames)[-1]
     path = Path(frame.filename)
     name = path.relative_to(_PACKAGE) if path.is_relative_to(_PACKAGE) else path.name

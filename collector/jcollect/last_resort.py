@@ -1,7 +1,7 @@
-"""Ends the process, with a sentence and an exit code, where native code hangs or aborts: see last_resort.c.
+"""Ends the process with a message and an exit code if native code hangs or aborts; see last_resort.c.
 
-gRPC does both where it can start no threads or has no memory, with Python's lock held: no Python runs any
-more.
+gRPC hangs or aborts if it can start no thread or gets no memory. It then holds Python's lock, so no Python
+code can end the process.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from jcollect.built import find_built
 from jcollect.errors import FAULT_EXIT_CODE, JcollectError
 
 _lock = threading.Lock()
-# Of the blocks that there are: when each has to be over (time.monotonic()), what is said else, and the code.
+# For each running block: its deadline (time.monotonic()), and the message and exit code if it misses that.
 _blocks: dict[int, tuple[float, ctypes.Array[ctypes.c_char], int]] = {}
 _LEAST_SECONDS = 0.1
 
 _ABORTED = (
-    "cannot go on: a library has aborted, as they do where memory or threads have run out; "
+    "cannot continue: a library has aborted, probably for lack of memory or threads; "
     "raise the limits (ulimit -v, ulimit -u, pids.max)"
 )
 
 
 @contextlib.contextmanager
 def last_resort(seconds: float, message: str, exit_code: int = FAULT_EXIT_CODE) -> Iterator[None]:
-    """A block that ends within so many seconds, or the process does, and says that.
+    """Runs a block. Prints the message and ends the process if the block does not end within `seconds`.
 
-    Raises JcollectError where last_resort.c is not built.
+    Raises JcollectError if last_resort.c is not built.
     """
     library = _library()
     text = _text(message)
@@ -49,7 +49,7 @@ def last_resort(seconds: float, message: str, exit_code: int = FAULT_EXIT_CODE) 
 
 
 def _set_timer(library: ctypes.CDLL) -> None:
-    """For the block that has to be over first."""
+    """Sets the timer for the earliest deadline."""
     if not _blocks:
         library.jprobe_end_after(0, None, 0, 0)
         return
@@ -59,12 +59,14 @@ def _set_timer(library: ctypes.CDLL) -> None:
 
 
 def ignore_terminal(number: int) -> None:
-    """Has a signal's handler called for what other processes send, and not for a key that was pressed."""
+    """Ignores a signal if the terminal sends it for a key. A signal from a process still calls its
+    handler."""
     _library().jprobe_ignore_terminal(number)
 
 
-def say_when_aborted() -> None:
-    """From now on. Raises JcollectError where last_resort.c is not built."""
+def report_aborts() -> None:
+    """Prints a message from now on when native code aborts. Raises JcollectError if last_resort.c is not
+    built."""
     text = _aborted_text()
     _library().jprobe_when_aborted(text, len(text.value), 1)
 

@@ -1,6 +1,6 @@
-"""Makes text that others have written fit for a terminal, a log and a file. The only module that does so.
+"""Escapes untrusted text for a terminal, a log or a file. The only module that does so.
 
-All names, values and messages of targets, clients and servers pass through here before they are shown.
+All names, values and messages of targets, clients and servers pass through here before they are printed.
 """
 
 from __future__ import annotations
@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-# Spaces in ordinary text, such as the no-break space of French and the wide one of Japanese. They show as a
-# gap.
+# Spaces in ordinary text, such as the no-break space in French and the wide space in Japanese.
 _SPACES = frozenset("\xa0\u1680\u202f\u205f\u3000").union(map(chr, range(0x2000, 0x200B)))
 _MOST_REMEMBERED = 4096
 
 
 class _Escapes(dict[int, str]):
-    """Maps code points to what is shown, for str.translate: it makes no object for each character."""
+    """Maps code points to their escaped form, for str.translate, which creates no object per character."""
 
     def __init__(self, escaped: Callable[[str], str], unescaped: str = "") -> None:
         super().__init__({ord(character): character for character in unescaped})
@@ -39,15 +38,15 @@ def printable(text: str) -> str:
     """Returns the text with every character that could act on a terminal or deceive its reader written as
     Python escapes it: \\n, \\x1b, \\u202e, \\U000e0041.
 
-    Escapes every character that Unicode treats as not printable: controls, line and paragraph separators,
-    formats (tags, and marks that reorder or join the text around them or have no width), surrogates, and
-    code points for private use or without meaning. Spaces of any width stay.
+    Escapes every character that Unicode classifies as not printable: controls, line and paragraph separators,
+    format characters (tags, and marks that have no width or that reorder or join the text around them),
+    surrogates, and unassigned and private-use code points. Spaces of any width stay.
     """
     return text if text.isprintable() else text.translate(_PYTHON)
 
 
 def json_text(value: object, indent: int | None = None) -> str:
-    """Returns JSON that decodes to the same value, with what `printable` escapes written as \\uXXXX.
+    """Returns JSON in which the characters that `printable` escapes are written as \\uXXXX.
 
     Without `indent` it is one line without spaces.
     """

@@ -1,4 +1,4 @@
-"""Ends a command from outside: by a signal, or when a limit is reached."""
+"""Requests to stop a command: a signal, or a limit that was reached."""
 
 from __future__ import annotations
 
@@ -13,88 +13,92 @@ from types import FrameType
 from jcollect.errors import Interrupted
 from jcollect.last_resort import ignore_terminal
 
-# What sends a signal to a process and then to its group, as timeout(1) does, means it once.
+# timeout(1) signals a process and then its group. Both signals count as one request.
 _ONCE_SECONDS = 0.5
 
 
-class End:
-    """Listens for signals from construction on; for one thread, but for `now`.
+class StopRequest:
+    """Handles signals from construction on. For one thread, except `request`.
 
-    The first signal asks to end. Another one ends at once: it raises Interrupted in whatever the main thread
-    is doing, and those that follow do nothing, so that what is done then is not interrupted.
+    The first signal requests a stop. The second one interrupts: it raises Interrupted in the main thread,
+    whatever that is doing. Later signals do nothing, so the cleanup is not interrupted.
+
+    `is_immediate` is true after the second signal.
     """
 
     def __init__(self) -> None:
-        # Signals and threads write to it; a threading.Event has a lock, which a signal handler that
-        # interrupts its holder would wait for for ever.
-        self._ended = os.eventfd(0, os.EFD_CLOEXEC)
+        # Signal handlers and threads write to it. A threading.Event has a lock: a signal handler that
+        # interrupts the holder of that lock would wait for it forever.
+        self._descriptor = os.eventfd(0, os.EFD_CLOEXEC)
         self._first = float("inf")
         self._first_interrupts = False
-        self.is_at_once = False
+        self.is_immediate = False
         self._interrupted: Interrupted | None = None
-        self._is_undisturbed = False
-        signal.signal(signal.SIGTERM, self._signalled)
+        self._defers_signals = False
+        signal.signal(signal.SIGTERM, self._handle)
         for number in (signal.SIGINT, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, self._signalled)
+                signal.signal(number, self._handle)
             elif number == signal.SIGINT and signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN:
-                # Both are ignored by a shell for what a script runs in the background: Ctrl-C is not meant
-                # for that, but who sends the signal to it means it.
-                signal.signal(number, self._signalled)
+                # A shell ignores both signals in background commands of a script, so that Ctrl-C does not
+                # stop these. A signal sent with kill still must.
+                signal.signal(number, self._handle)
                 ignore_terminal(number)
 
-    def _signalled(self, number: int, frame: FrameType | None) -> None:
-        self.now()
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.request()
         now = time.monotonic()
         is_first = now < self._first
         self._first = min(self._first, now)
-        if self.is_at_once or not (self._first_interrupts if is_first else self._is_another(number, now)):
+        interrupts = self._first_interrupts if is_first else self._is_second(number, now)
+        if self.is_immediate or not interrupts:
             return
-        self.is_at_once = True
+        self.is_immediate = True
         self._interrupted = Interrupted(number)
-        if not self._is_undisturbed:
+        if not self._defers_signals:
             raise self._interrupted
 
+    def _is_second(self, number: int, now: float) -> bool:
+        # A terminal that hangs up does not ask to interrupt the cleanup.
+        return number != signal.SIGHUP and now - self._first > _ONCE_SECONDS
+
     @contextlib.contextmanager
-    def undisturbed(self) -> Iterator[None]:
-        """A block, which has to be short, that no signal interrupts: `check` tells of it afterwards."""
-        self._is_undisturbed = True
+    def signals_deferred(self) -> Iterator[None]:
+        """Runs a short block that no signal interrupts. Call `raise_if_interrupted` afterwards."""
+        self._defers_signals = True
         try:
             yield
         finally:
-            self._is_undisturbed = False
-
-    def _is_another(self, number: int, now: float) -> bool:
-        # A terminal that hangs up asks for nothing more than that.
-        return number != signal.SIGHUP and now - self._first > _ONCE_SECONDS
-
-    def check(self) -> None:
-        """Raises Interrupted if a signal has ended it at once, whatever was made of that then."""
-        if self._interrupted is not None:
-            raise self._interrupted
+            self._defers_signals = False
 
     @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
-        """A block that the first signal ends as well: nothing has to be put in order yet."""
+    def first_signal_interrupts(self) -> Iterator[None]:
+        """Runs a block that even the first signal interrupts, because it needs no cleanup yet."""
         self._first_interrupts = True
         try:
             yield
         finally:
             self._first_interrupts = False
 
-    def now(self) -> None:
-        os.eventfd_write(self._ended, 1)
+    def raise_if_interrupted(self) -> None:
+        """Raises Interrupted if a signal interrupted the command, even if that was caught or deferred."""
+        if self._interrupted is not None:
+            raise self._interrupted
 
-    def going_on(self) -> bool:
-        return not is_readable(self._ended)
+    def request(self) -> None:
+        """Requests a stop. For any thread."""
+        os.eventfd_write(self._descriptor, 1)
+
+    def is_requested(self) -> bool:
+        return is_readable(self._descriptor)
 
     def wait(self, seconds: float, *descriptors: int) -> None:
-        """Waits that many seconds, or less if the command ends or a descriptor becomes readable."""
-        _is_any_readable((self._ended, *descriptors), seconds)
+        """Waits until a stop is requested or a descriptor becomes readable, at most `seconds`."""
+        _is_any_readable((self._descriptor, *descriptors), seconds)
 
 
 def is_readable(descriptor: int, seconds: float = 0.0) -> bool:
-    """Whether it is, or becomes so within that time."""
+    """Returns true if a descriptor is readable, or becomes so within `seconds`."""
     return _is_any_readable((descriptor,), seconds)
 
 

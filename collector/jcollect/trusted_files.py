@@ -1,4 +1,4 @@
-"""Determines whether others could have put or changed a file that is to run with our rights."""
+"""Determines whether other users could have created or changed a file that jcollect is about to run."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from pathlib import Path
 # Limit from path_resolution(7).
 _MAX_LINKS = 40
 _MAX_FILES = 10_000
-# A user namespace that maps all users is the host's, where each number stands for itself.
+# A user namespace that maps all users is the host's: user IDs need no translation.
 _ALL_USERS = ["0", "0", "4294967295"]
 
 
-def who_could_change(path: Path) -> str | None:
-    """Returns who besides us and root could change the file at an absolute path; None if nobody could.
+def untrusted_writer(path: Path) -> str | None:
+    """Returns a sentence about a user, other than root and our own, who could change the file at an absolute
+    path; None if no other user could.
 
-    Each directory from / on counts, and each symbolic link on the way, and also a sticky directory, where
-    every user can create files. Raises OSError if there is no such file.
+    Checks every directory and symbolic link in the path. A sticky directory counts as writable, because
+    every user can create files in it. Raises OSError if there is no such file.
     """
     trusted = _trusted_users()
-    return next((told for place in _places(path) if (told := _told(place, trusted))), None)
+    return next((problem for each in _components(path) if (problem := _problem_of(each, trusted))), None)
 
 
-def who_could_change_below(folder: Path) -> str | None:
-    """Checks a folder and everything in it as who_could_change does. Skips broken links."""
+def untrusted_writer_below(folder: Path) -> str | None:
+    """Checks a folder and everything in it as untrusted_writer does. Skips broken links."""
     trusted = _trusted_users()
-    told = who_could_change(folder)
-    if told:
-        return told
+    problem = untrusted_writer(folder)
+    if problem:
+        return problem
     count = 0
     for where, folders, files in os.walk(folder):
         for name in (*folders, *files):
@@ -38,22 +39,23 @@ def who_could_change_below(folder: Path) -> str | None:
                 return f"{folder} has more than {_MAX_FILES:,} files"
             path = Path(where, name)
             if path.is_symlink():
-                told = who_could_change(path) if path.exists() else None
+                problem = untrusted_writer(path) if path.exists() else None
             else:
-                told = _told(path, trusted)
-            if told:
-                return told
+                problem = _problem_of(path, trusted)
+            if problem:
+                return problem
     return None
 
 
-def is_open_to_all(path: str) -> bool:
-    """Returns true if every user may read what lies at an absolute path. Raises OSError."""
-    *passed, last = (os.stat(place).st_mode for place in _places(Path(path)))
-    return all(mode & stat.S_IXOTH for mode in passed if stat.S_ISDIR(mode)) and bool(last & stat.S_IROTH)
+def is_readable_by_all(path: str) -> bool:
+    """Returns true if every user may read the file at an absolute path. Raises OSError."""
+    *directories, last = (os.stat(each).st_mode for each in _components(Path(path)))
+    can_search = all(mode & stat.S_IXOTH for mode in directories if stat.S_ISDIR(mode))
+    return can_search and bool(last & stat.S_IROTH)
 
 
-def _places(path: Path) -> Iterator[Path]:
-    """Yields everything that is passed on the way to a file, and the file itself."""
+def _components(path: Path) -> Iterator[Path]:
+    """Yields every directory and symbolic link that the kernel visits to resolve a path, then the file."""
     at, rest, links = Path("/"), list(path.parts[1:]), 0
     yield at
     while rest:
@@ -73,22 +75,22 @@ def _places(path: Path) -> Iterator[Path]:
             )
 
 
-def _told(place: Path, trusted: Collection[int]) -> str | None:
-    about = os.lstat(place)
+def _problem_of(path: Path, trusted: Collection[int]) -> str | None:
+    about = os.lstat(path)
     if about.st_uid not in trusted:
-        return f"{place} belongs to user {about.st_uid}"
+        return f"{path} belongs to user {about.st_uid}"
     if stat.S_ISLNK(about.st_mode):
-        return None  # A link's mode is always 777 and means nothing.
+        return None  # The kernel ignores the mode of a link, which is always 777.
     if about.st_mode & stat.S_IWOTH:
-        return f"{place} can be written by everybody"
+        return f"{path} is writable by all users"
     if about.st_mode & stat.S_IWGRP and about.st_gid != 0:
-        return f"{place} can be written by group {about.st_gid}"
+        return f"{path} is writable by group {about.st_gid}"
     return None
 
 
 def _trusted_users() -> set[int]:
     trusted = {0, os.geteuid()}
     if Path("/proc/self/uid_map").read_text().split() != _ALL_USERS:
-        # The host's root has no number in this namespace, and appears as nobody.
+        # The host's root is not mapped into this namespace, and appears as the overflow user (nobody).
         trusted.add(int(Path("/proc/sys/kernel/overflowuid").read_text()))
     return trusted

@@ -1,4 +1,4 @@
-"""Finds Unix sockets that killed owners left behind: files on which no process listens.
+"""Detects stale Unix socket files: their owner was killed and nothing listens on them.
 
 Imports only the standard library.
 """
@@ -15,23 +15,24 @@ _SECONDS = 1.0
 
 
 def is_dead(path: str) -> bool:
-    """Returns true if no process listens on a socket any more. Does not follow a link in the last component.
+    """Returns true if no process listens on a socket. Does not follow a link in the last component.
 
-    Raises OSError if that cannot be determined; ENOTSOCK if it is not a socket.
+    Raises OSError if that cannot be determined; ENOTSOCK if the file is not a socket.
     """
     entry = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        return is_held_dead(entry)
+        return is_descriptor_dead(entry)
     finally:
         os.close(entry)
 
 
-def is_held_dead(entry: int) -> bool:
-    """Does what is_dead does, for a file held by an O_PATH descriptor, whose path may have any length."""
+def is_descriptor_dead(entry: int) -> bool:
+    """Returns the same as `is_dead`, for a file held by an O_PATH descriptor. Its path may have any
+    length."""
     if not stat.S_ISSOCK(os.fstat(entry).st_mode):
         raise OSError(errno.ENOTSOCK, os.strerror(errno.ENOTSOCK))
     with socket.socket(socket.AF_UNIX) as probe:
-        # Who is too busy to take a connection is not dead.
+        # A process that is too busy to accept a connection still listens.
         probe.settimeout(_SECONDS)
         with contextlib.suppress(TimeoutError, BlockingIOError):
             try:

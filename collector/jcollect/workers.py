@@ -1,7 +1,7 @@
-"""Threads, all started, waited for and failing in the same way.
+"""Starts threads, waits for them, and collects their failures.
 
-The module threading is not used to start them: its start() waits without limit for the new thread, which may
-have died for want of memory, and at the end of the program it waits for whatever was started.
+Does not start them with the module threading: its start() waits forever for a new thread that died for lack
+of memory, and at exit the module waits for all threads that it started.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from typing import Any, TypeVar
 
 from jcollect.errors import NO_THREADS, JcollectError, explain
 
-# Address space alone, until something is written there.
+# Only address space, until something is written to it.
 _RESERVE_BYTES = 32 << 20
-# A new thread says that it runs within this time, or is given up.
+# Maximum time until a new thread runs.
 _START_SECONDS = 10.0
 
 
 class Failures:
-    """What has gone wrong in threads. The first failure ends the command: it is told by `on_first`, and
-    raised by `check`.
+    """Collects the failures of threads. The first one ends the command: `on_first` reports it, and `check`
+    raises it.
 
-    It also frees some memory that is kept for that, because what is missing may be memory, and the books are
-    still to be closed.
+    The first failure also frees reserved memory: memory may be what is missing, and the command still has to
+    complete its hit counts.
     """
 
     def __init__(self, on_first: Callable[[], None] = lambda: None) -> None:
@@ -39,31 +39,31 @@ class Failures:
         self._first: tuple[BaseException, str] | None = None
 
     def add(self, error: BaseException, what: str) -> None:
-        """`what` was tried, as in "read events". For any thread, and without a lock."""
+        """Records a failure of `what`, as in "read events". For any thread; uses no lock."""
         if self._first is None:
             self._first = (error, what)
             self._reserve.close()
         self._on_first()
 
     def check(self) -> None:
-        """Raises JcollectError."""
+        """Raises JcollectError if something failed."""
         if self._first is not None:
             raise explain(*self._first) from None
 
-    def take_those_of_libraries(self) -> None:
-        """From now on, also what ends threads that were not started here, as gRPC's."""
+    def catch_library_failures(self) -> None:
+        """Also collects, from now on, failures of threads that libraries such as gRPC have started."""
 
         def hook(failed: threading.ExceptHookArgs) -> None:
             name = failed.thread.name if failed.thread else "a thread"
-            self.add(failed.exc_value or failed.exc_type(), f"go on in {name}")
+            self.add(failed.exc_value or failed.exc_type(), f"continue in {name}")
 
         threading.excepthook = hook
 
 
 class Worker:
-    """A thread that runs a function once. What that raises is added to `failures`.
+    """A thread that runs a function once, and adds what that raises to `failures`.
 
-    No worker keeps the program from ending.
+    The program can exit while workers run.
     """
 
     def __init__(
@@ -73,7 +73,8 @@ class Worker:
         failures: Failures | None = None,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        """`what` it does, as in "read events". `on_end` is called when it has done that."""
+        """`what` describes the work, as in "read events". `on_end` is called when the function has
+        returned."""
         self.what = what
         self.is_started = False
         self._run = run
@@ -85,7 +86,7 @@ class Worker:
         self._ended.acquire()
 
     def start(self) -> Worker:
-        """Raises JcollectError where no more threads can be started."""
+        """Raises JcollectError if no more threads can be started."""
         try:
             _thread.start_new_thread(self._main, ())
         except (RuntimeError, MemoryError):
@@ -107,7 +108,7 @@ class Worker:
             self._on_end()
 
     def join(self, seconds: float) -> bool:
-        """Whether it has ended, within so many seconds at most; also one that was never started."""
+        """Waits at most `seconds`; returns true if the thread has ended or was never started."""
         if not self.is_started:
             return True
         if not self._ended.acquire(timeout=max(0.0, seconds)):
@@ -119,15 +120,15 @@ class Worker:
 _Item = TypeVar("_Item")
 
 
-def side_by_side(what: str, run: Callable[[_Item], None], items: Sequence[_Item], most: int) -> None:
-    """Runs the function for each item, in at most that many threads, and in fewer if no more can be started.
+def run_in_parallel(what: str, run: Callable[[_Item], None], items: Sequence[_Item], most: int) -> None:
+    """Runs a function for each item, in at most `most` threads, and in fewer if no more can be started.
 
-    Returns when it has run for all of them. Raises the first error then.
+    Waits until it has run for all items, then raises the first error.
     """
     left = deque(items)
     errors: list[Exception] = []
 
-    def serve() -> None:
+    def run_items() -> None:
         while True:
             try:
                 item = left.popleft()
@@ -141,9 +142,9 @@ def side_by_side(what: str, run: Callable[[_Item], None], items: Sequence[_Item]
     workers = []
     with contextlib.suppress(JcollectError):
         for _ in range(min(most, len(items)) - 1):
-            workers.append(Worker(what, serve).start())
+            workers.append(Worker(what, run_items).start())
     try:
-        serve()
+        run_items()
     finally:
         for worker in workers:
             worker.join(threading.TIMEOUT_MAX)
@@ -151,18 +152,18 @@ def side_by_side(what: str, run: Callable[[_Item], None], items: Sequence[_Item]
         raise errors[0]
 
 
-class _Gate:
-    """Holds workers until it is opened."""
+class _Latch:
+    """Blocks workers until its block ends."""
 
     def __init__(self) -> None:
         self._lock = _thread.allocate_lock()
         self._lock.acquire()
 
-    def pass_through(self) -> None:
+    def wait(self) -> None:
         with self._lock:
             pass
 
-    def __enter__(self) -> _Gate:
+    def __enter__(self) -> _Latch:
         return self
 
     def __exit__(
@@ -172,7 +173,7 @@ class _Gate:
 
 
 def check_can_open(files: int, what: str) -> None:
-    """Raises JcollectError unless so many more files can be open."""
+    """Raises JcollectError unless that many more files can be opened."""
     descriptors = []
     try:
         for _ in range(files):
@@ -185,12 +186,13 @@ def check_can_open(files: int, what: str) -> None:
 
 
 def check_can_start(threads: int, what: str) -> None:
-    """Raises JcollectError unless so many can be started, all at a time: libraries hang or abort without."""
+    """Raises JcollectError unless that many threads can run at the same time. Without them, libraries hang or
+    abort."""
     workers = []
     try:
-        with _Gate() as gate:
+        with _Latch() as latch:
             for _ in range(threads):
-                workers.append(Worker(what, gate.pass_through).start())
+                workers.append(Worker(what, latch.wait).start())
     finally:
         deadline = time.monotonic() + _START_SECONDS
         for worker in workers:

@@ -1,4 +1,4 @@
-"""What the collector's integration tests share: a target that fires, a collector, and a client."""
+"""Shared by the collector's integration tests: a target that fires, a collector, and a client."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Target:
 
     process: subprocess.Popen[str]
     directory: Path
-    # Where wrappers have started it, its own and not theirs.
+    # If wrappers started it, its own PID and not theirs.
     pid: int
 
     def say(self, command: str) -> str:
@@ -73,7 +73,7 @@ class Target:
         assert self.say(" ".join(["memfd", kept, name, str(file), *patterns])) == "loaded"
 
     def fork(self) -> int:
-        """Makes a child that has all libraries mapped; its PID."""
+        """Forks a child that has all libraries mapped; returns its PID."""
         return int(self.say("fork"))
 
     def fire_child(self, threads: int, calls: int) -> None:
@@ -86,7 +86,7 @@ class Target:
         assert self.say(f"revive {library}") == "revived"
 
     def unload(self, library: int) -> None:
-        """Other memory, full of ones, lies where the library was."""
+        """Maps other memory, full of ones, at the address of the library."""
         assert self.say(f"unload {library}") == "unloaded"
 
     def map(self, path: Path) -> None:
@@ -110,7 +110,7 @@ def _last_of(pid: int) -> int:
 
 
 class Command:
-    """A running jcollect, whose output and stderr are collected line by line as they come."""
+    """A running jcollect, whose output and stderr are collected line by line."""
 
     def __init__(
         self,
@@ -119,8 +119,8 @@ class Command:
         program: Sequence[str | Path] = (JCOLLECT,),
         stdout: int = subprocess.PIPE,
     ) -> None:
-        """`before` is what the command begins with, where another program is to execute it. `stdout`: a
-        descriptor that it has instead of a pipe that is read."""
+        """`before` is a command that executes this one. `stdout` is a descriptor to use instead of a pipe
+        that is read."""
         self.process = subprocess.Popen(
             [*before, *program, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
@@ -145,7 +145,7 @@ class Command:
             lines.extend(line.rstrip("\n") for line in stream)
 
     def status(self, line: int = 0) -> str:
-        """The line of stderr with that number, once it is there."""
+        """Waits for the line of stderr with that number, and returns it."""
         wait_until(
             lambda: len(self.errors) > line or self.process.poll() is not None, f"line {line} of stderr"
         )
@@ -154,12 +154,12 @@ class Command:
         return self.errors[line] if len(self.errors) > line else ""
 
     def end(self, number: int = signal.SIGTERM) -> str:
-        """Signals it, and returns the last line of its stderr once it has ended well."""
+        """Signals it, waits until it has exited with code 0, and returns the last line of its stderr."""
         self.process.send_signal(number)
         return self.wait()
 
     def wait(self, code: int = 0) -> str:
-        """The last line of its stderr, once it has ended with that code."""
+        """Waits until it has exited with that code, and returns the last line of its stderr."""
         self.process.wait(DEADLINE)
         for thread in self._threads:
             thread.join(DEADLINE)
@@ -174,7 +174,7 @@ class Command:
 
 
 class Bench:
-    """Makes targets and commands, and ends them."""
+    """Starts targets and commands, and ends them."""
 
     def __init__(self, directory: Path, binary: Path) -> None:
         self.directory = directory
@@ -197,7 +197,7 @@ class Bench:
         return self._start(path, self._libjvm(), *patterns, wrapper=wrapper)
 
     def bare_target(self, is_jvm: bool = False, wrapper: Sequence[str | Path] = ()) -> Target:
-        """A process without any, be it a JVM or not."""
+        """Starts a process without any, which can look like a JVM."""
         return self._start("-", self._libjvm() if is_jvm else "-", wrapper=wrapper)
 
     def _libjvm(self) -> Path:
@@ -227,7 +227,7 @@ class Bench:
         return command
 
     def attach(self, target: Target, *options: object) -> Command:
-        """Starts a collector, and waits until it says that everything is armed."""
+        """Starts a collector, and waits until it reports that everything is armed."""
         command = self.start("attach", target.pid, *options)
         assert command.status().startswith("armed "), command.errors
         return command
@@ -290,5 +290,5 @@ def numbered_target(bench: Bench, image: StubImage, number: int) -> Target:
 
 
 def socket_of(bench: Bench) -> str:
-    """The address of a collector in the directory of the bench."""
+    """Returns the address of a collector in the directory of the bench."""
     return f"unix://{bench.directory}/c.sock"

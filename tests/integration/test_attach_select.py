@@ -1,4 +1,4 @@
-"""Probes that come while `jcollect attach` runs: by new classes, new selections, and by --select itself."""
+"""Probes that appear while `jcollect attach` runs: because of new classes, new selections, or --select."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from prime_calls import hits_of, leftovers, prime_calls, run_calls
 from second_agent import digest_now
 
 COUNTER = "com.acme.parcels.Counter#applyAsInt"
-# Prime, and few enough to be told apart from each other's multiples.
+# Primes, and small enough that their multiples differ.
 CALLS = {"application": 101, "child-first": 211, "generated": 307}
 
 
@@ -47,7 +47,7 @@ def tell(target: Process, command: str) -> None:
 
 
 def calls(collector: Process) -> Counter[str]:
-    """Entry events by the provider's name."""
+    """Returns entry events by provider."""
     events = [json.loads(line) for line in collector.out if line.startswith("{")]
     return Counter(event["probe"].split(":")[0] for event in events if event["kind"] == "entry")
 
@@ -76,7 +76,7 @@ def test_a_program_without_agent_is_traced_exactly_and_left_as_it_was(
                 wait_until(lambda: leftovers(target.pid) == [], "nothing to be left")
             wait_until(lambda: leftovers(target.pid) == [], "the agent to end with its collector")
             assert digest() == original
-        # The socket of a collector that was killed is in nobody's way.
+        # The socket of a killed collector does not prevent another one.
         finish(attach(target.pid, "--select", ORDERS))
 
 
@@ -101,7 +101,7 @@ def test_classes_that_are_loaded_later_are_traced_from_their_first_second(jdk: J
 
 
 def is_watched(target: Process, name: str) -> bool:
-    """Whether anybody is attached to a probe."""
+    """Returns true if a tracer is attached to a probe."""
     return any(probe["semaphore_count"] for probe in probes_of(target.pid) if probe["name"] == name)
 
 
@@ -129,7 +129,7 @@ def test_what_is_selected_while_attached_is_traced_and_what_is_unselected_is_not
             if line:
                 collector.wait_for_line(line)
             else:
-                # What is selected again before the next look is not let go of.
+                # Probes that are selected again before the next scan stay attached.
                 wait_until(lambda: not is_watched(target, "touch__entry"), "the collector to let go of it")
             tallies = run_calls(target)
             expected += sum(tallies[f"{name}.entry"] for name in traced)
@@ -142,7 +142,7 @@ def test_only_what_is_selected_is_attached_to(jdk: Jdk, targets: Path) -> None:
     with java(jdk, "-cp", targets, "PrimeCalls", probes="PrimeCalls$Orders#*") as target:
         target.wait_for_line("ready")
         wait_for_probes(target.pid, 18)
-        # The same wish: it keeps the probes that it has.
+        # The same selection: it keeps its probes.
         collector = attach(target.pid, "--select", "PrimeCalls$Orders#touch")
         assert "armed 3 probes of 1 method in " in collector.err[-1]
         expected = 2 * run_calls(target)["touch.entry"]
@@ -166,13 +166,13 @@ def test_calls_that_began_woven_end_well_after_a_reset(jdk: Jdk, targets: Path) 
         target.wait_for_line("ready")
         target.send("begin")
         target.wait_for_line("begun")
-        # Begun before anything was woven, and ended while it is.
+        # Begins before the method is woven, and ends afterwards.
         with attach(target.pid, "--select", "Waits#hold") as collector:
             target.send("end")
             target.wait_for_line("sum 10")
             target.send("begin")
             target.wait_for_line("begun")
-            # Under the collector's hands: its links stay, and have nothing to hit any more.
+            # Behind the collector's back: its links stay, but no call fires any more.
             reset = run(JCOLLECT, "reset", target.pid)
             assert reset.returncode == 0, reset
             wait_until(lambda: leftovers(target.pid) == [], "nothing to be left")

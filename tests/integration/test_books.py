@@ -108,7 +108,7 @@ def test_what_is_attached_and_not_live_is_named_with_the_reason(bench: Bench) ->
     assert collector.status(1).startswith("armed 3 probes ")
     lines = bench.run("status", target.pid).stdout.splitlines()
     assert (
-        "not live: 1 probe failed (cannot be woven; the JVM's log says why): com_acme_Orders:never__entry"
+        "not live: 1 probe failed (cannot be woven; see the program's stderr): com_acme_Orders:never__entry"
     ) in lines
     assert f"attached: to PID {target.pid} (target), 3 of 4 probes armed, 1 stub library linked" in lines
     collector.end()

@@ -1,4 +1,4 @@
-"""What a user can do wrong: one clear sentence each, a non-zero exit code, no traceback."""
+"""Each mistake of a user ends with one clear sentence and a non-zero exit code, without a traceback."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_what_cannot_be_traced_is_listed_on_demand(bench: Bench) -> None:
         "com.acme.Hidden/0x1         hidden classes cannot be\\nwoven",
         "com.acme.Orders#\\x1b[2J()V  it is abstract",
     ]
-    assert result.stderr == "3 probes of 1 method; 2 selected and not traceable\n"
+    assert result.stderr == "3 probes of 1 method; 2 selected but not traceable\n"
     usual = json.loads(bench.run("probes", target.pid, "--json").stdout)
     everything = json.loads(bench.run("probes", target.pid, "--json", "--all").stdout)
     assert everything[:3] == usual
@@ -211,7 +211,7 @@ def test_a_file_for_the_books_that_cannot_be_written(bench: Bench) -> None:
     assert refused.returncode == 1
     assert refused.stderr == (
         "jcollect: cannot write the hit counts to /nowhere/books.json: "
-        "/nowhere is not there, or cannot be written\n"
+        "/nowhere does not exist, or is not writable\n"
     )
     assert target.semaphores() == 0
 
@@ -235,7 +235,7 @@ def test_a_listen_address_in_use(bench: Bench) -> None:
         ("127.0.0.1:0", "any user of this machine"),
         ("[::1]:0", "any user of this machine"),
         ("localhost:0", "any user of this machine"),
-        ("0.0.0.0:0", "anyone on a machine that can reach it"),
+        ("0.0.0.0:0", "any user of a machine that can reach it"),
     ],
 )
 def test_a_listen_address_that_others_can_connect_to(bench: Bench, address: str, who: str) -> None:
@@ -243,21 +243,21 @@ def test_a_listen_address_that_others_can_connect_to(bench: Bench, address: str,
     message = refused(bench.run("attach", target.pid, "--listen", address))
     assert message == (
         f"cannot listen at {address}: {who} could connect over TCP and read what the probes capture; "
-        "listen on a Unix socket, as in unix:///run/jprobe/NAME.sock, which is for its owner alone, or add "
+        "use a Unix socket, as in unix:///run/jprobe/NAME.sock, which only its owner can use, or add "
         "--insecure"
     )
     assert target.semaphores() == 0
 
 
 def test_a_listen_address_that_is_none(bench: Bench) -> None:
-    assert "'nonsense' is no address" in refused(bench.run("attach", 1, "--listen", "nonsense"))
+    assert "'nonsense' is not an address" in refused(bench.run("attach", 1, "--listen", "nonsense"))
 
 
 @pytest.mark.parametrize("verb", ["observe", "top"])
 def test_nobody_listens(bench: Bench, verb: str) -> None:
     address = f"unix://{bench.directory}/none.sock"
     assert refused(bench.run(verb, address)) == (
-        f"nobody listens at {address}; start a collector there with jcollect attach"
+        f"no collector listens at {address}; start one with jcollect attach"
     )
 
 

@@ -76,7 +76,7 @@ def test_a_running_program_is_traced_exactly_and_left_as_it_was(
         lines = command("select", target.pid, ORDERS)
         assert re.fullmatch(
             rf"selected {ORDERS_METHODS} methods, {ORDERS_METHODS} new, in \d+ ms; "
-            rf"in all {ORDERS_METHODS} methods with {ORDERS_PROBES} probes",
+            rf"in total {ORDERS_METHODS} methods with {ORDERS_PROBES} probes",
             lines[0],
         )
         assert lines[1:] == [f"  {ORDERS}: {ORDERS_METHODS} methods"]
@@ -141,7 +141,7 @@ def test_an_agent_of_javaagent_turns_its_gateway_on_when_it_is_loaded_again(jdk:
         wait_for_probes(target.pid, ORDERS_PROBES)
         assert command("status", target.pid)[-2:] == [
             f"selected: {ORDERS}",
-            "control: off; jcollect select turns it on, or control=on in the agent's options",
+            "control: off; to turn it on, use jcollect select, or the agent option control=on",
         ]
         assert "gateway is off" in refused("unselect", target.pid, "--all", "--no-load")
         assert command("unselect", target.pid, ORDERS)[0].endswith("left 0 methods with 0 probes")

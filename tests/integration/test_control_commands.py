@@ -1,4 +1,4 @@
-"""What the verbs that command an agent print and refuse, with an agent that says what a test wants."""
+"""Output and errors of the verbs that send commands, with a simulated agent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def target(bench: Bench) -> Target:
 
 @contextmanager
 def commanded(bench: Bench, answer: Answer | ControlReply) -> Iterator[StubGateway]:
-    """Its gateway is the target's, whose stub directory is jprobe-1."""
+    """Yields a simulated gateway for the target, whose stub directory is jprobe-1."""
     with stub_gateway(answer) as gateway:
         write_endpoint(bench.directory / "jprobe-1", gateway.port)
         yield gateway
@@ -75,17 +75,17 @@ def test_select_tells_what_matched_and_what_cannot_be_traced(bench: Bench, targe
         every = bench.run("select", target.pid, "com.acme.**#*; b.C#d", "e.F#g", "!e.*#h", "--all")
         as_json = bench.run("select", target.pid, "e.F#g", "--json")
     assert done(result) == [
-        "selected 2 methods, 1 new, in 84 ms; in all 1,003 methods with 3,000 probes",
+        "selected 2 methods, 1 new, in 84 ms; in total 1,003 methods with 3,000 probes",
         "  com.acme.**#*: 2 methods",
-        "  b.C#d: nothing so far, for as long as a client stays connected",
+        "  b.C#d: nothing so far, while a client stays connected",
         "  e.F#g: nothing so far",
-        "  !e.*#h: left out",
-        "cannot trace 7 of what matches:",
+        "  !e.*#h: excluded",
+        "cannot trace 7 of the matching methods:",
         *(f"  com.acme.A{i}#m()V: it is\\nnative" for i in range(5)),
         "  and 2 more; --all lists them",
     ]
     assert result.stderr.splitlines() == [
-        f"jcollect: warning: '{selector}' has matched no method of the classes loaded so far"
+        f"jcollect: warning: '{selector}' matches no method of the classes loaded so far"
         for selector in ("b.C#d", "e.F#g")
     ]
     assert done(every)[6:] == [f"  com.acme.A{i}#m()V: it is\\nnative" for i in range(7)]
@@ -101,14 +101,14 @@ def test_unselect_names_selectors_or_all(bench: Bench, target: Target) -> None:
     reply = ControlReply(methods=[TRACED], selections=SELECTIONS[1:], traced_methods=1, traced_probes=3)
     with commanded(bench, reply) as gateway:
         assert done(bench.run("unselect", target.pid, "com.acme.**#*")) == [
-            "unselected 1 method in 0 ms; left 1 method with 3 probes",
-            "  b.C#d: nothing so far, for as long as a client stays connected",
+            "unselected 1 method in 0 ms; remaining: 1 method with 3 probes",
+            "  b.C#d: nothing so far, while a client stays connected",
         ]
         done(bench.run("unselect", target.pid, "--all"))
         for wrong in ([], ["a.B#c", "--all"]):
             message = refused(bench.run("unselect", target.pid, *wrong), 2)
             assert message.startswith(
-                "unselect takes either selectors, as jcollect status shows them, or --all"
+                "unselect needs either selectors, as jcollect status prints them, or --all"
             )
     assert [command[3] for command in gateway.commands] == ["scom.acme.**#*", "s"]
 
@@ -124,7 +124,7 @@ def test_set_names_methods_by_the_manifests(bench: Bench, target: Target) -> Non
     assert done(result) == [
         "set 1 method in 1 ms",
         "  com.acme.Orders#place(JLjava/lang/String;)Z: duration > 20ms",
-        "entry probes fire nonetheless; attach to '*__return' and '*__throw' alone",
+        "entry probes still fire; attach to '*__return' and '*__throw' only",
     ]
     assert [command[2:] for command in gateway.commands] == [
         ["set", "s1:0", "sduration > 20ms"],
@@ -158,7 +158,7 @@ def test_status_without_a_gateway_is_told_from_the_mapping(bench: Bench, target:
         "traced: 2 methods with 6 probes: 6 dormant",
         f"stub libraries: 1 in {bench.directory}/jprobe-1",
         "selected: com.acme.**#*",
-        "control: off; jcollect select turns it on, or control=on in the agent's options",
+        "control: off; to turn it on, use jcollect select, or the agent option control=on",
     ]
     whole = json.loads(bench.run("status", target.pid, "--json").stdout)
     assert whole == {
@@ -187,7 +187,7 @@ def test_status_with_a_gateway_adds_selections_and_gates(bench: Bench, target: T
         "control: on; the agent was loaded into the running JVM",
         "selected:",
         "  com.acme.**#*: 2 methods",
-        "  b.C#d: nothing so far, for as long as a client stays connected",
+        "  b.C#d: nothing so far, while a client stays connected",
         "gates that were set:",
         "  com.acme.Orders#place(JLjava/lang/String;)Z: every 7",
     ]
@@ -215,7 +215,7 @@ def test_reset_looks_whether_the_agent_has_gone(bench: Bench, target: Target) ->
 
     with commanded(bench, answer):
         assert done(bench.run("reset", target.pid)) == [
-            f"reset in 0 ms: the agent in PID {target.pid} has ended"
+            f"reset in 0 ms: the agent in PID {target.pid} has shut down"
         ]
 
 
@@ -261,7 +261,7 @@ sys.stdin.read()
 
 
 def test_an_agent_that_does_not_answer(bench: Bench, target: Target) -> None:
-    # The gateway's own process is stopped: the kernel still takes connections for it.
+    # The gateway's process is stopped: the kernel still accepts connections for it.
     with subprocess.Popen(
         ["python3", "-c", LISTENS], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as silent:

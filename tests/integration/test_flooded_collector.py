@@ -23,7 +23,7 @@ MOST_CONNECTIONS = 128
 CALLS = 1009
 # The collector scans for processes every 0.4 s.
 SEVERAL_LOOKS_SECONDS = 1.5
-# A class that no other process of this host has.
+# A class that no other process of this host runs.
 PLACE = Method(f"com.acme.Orders{os.getpid()}", "place", (LONG,), kinds=(ENTRY,))
 LATER = Method("com.acme.Later", "come", (LONG,), kinds=(ENTRY,))
 
@@ -122,7 +122,7 @@ def test_a_collector_without_a_descriptor_goes_on_and_looks_again_when_it_has_on
         target.load(StubImage([LATER], generation=2), "nt")
         target.fire(1, CALLS)
         wait_until(lambda: len(observer.output) == CALLS, "the subscriber has all events")
-        wait_until(lambda: has_said(collector, "tried again until it can be"), "it has looked in vain")
+        wait_until(lambda: has_said(collector, "; will retry"), "it has looked in vain")
         assert collector.process.poll() is None
     wait_until(lambda: has_said(collector, "armed 1 more"), "it has looked again")
     target.fire(1, CALLS)

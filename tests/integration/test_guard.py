@@ -90,7 +90,7 @@ def test_a_torrent_is_throttled_while_it_lasts_and_never_costs_more_than_promise
             (process,) = told["processes"]
             assert (process["armed"], process["throttled"]) == (1, 1)
             assert process["overhead"]["max_percent"] == 5
-            collector.wait_for_line("throttled no longer: 1 probe")
+            collector.wait_for_line("no longer throttled: 1 probe")
             wait_until(lambda: states(target.pid)["drop return"] == "armed", "the probe to be back")
             heard = len(recording.so_far())
             wait_until(lambda: _calls_of(recording, "drop", heard) > 50, "events of the method again")
@@ -162,7 +162,9 @@ def test_what_probes_cost_is_a_warning_long_before_anything_is_throttled(targets
         target.send("500000")
         with attach(target.pid, "--probe", "*drop__return", "--max-overhead", 100) as collector:
             line = collector.wait_for_line("jcollect: warning: the probes of PID")
-            assert re.search(r"cost it \d\d% of a core, \d+ ns a hit; .*; from 100% on the dearest", line)
+            assert re.search(
+                r"cost it \d\d% of a core, \d+ ns per firing; .*; above 100% the most expensive", line
+            )
             wait_until(lambda: float(_cost(target.pid)["recent_nanos"]) > 0, "the cost to be told")
             summary = finish(collector)
         target.send("")
@@ -194,7 +196,7 @@ def test_the_least_limit_that_is_asked_for_holds_as_long_as_who_asks_lives(targe
                 wait_until(lambda: limit_of(target.pid) == 20, "the next limit that there is below 23")
                 finish(twenty)
         with attach(target.pid, "--max-overhead", 0) as unlimited:
-            assert "at most anything" in run(JCOLLECT, "status", target.pid).stdout
+            assert "no limit (max-overhead is 0)" in run(JCOLLECT, "status", target.pid).stdout
             finish(unlimited)
         assert limit_of(target.pid) == 50
         target.send("")
@@ -243,6 +245,6 @@ def test_of_a_program_without_an_agent_the_collector_says_that_it_has_no_limit(b
     target.load(own_image(mark("com_acme", "placed", LONG)))
     collector = bench.start("attach", target.pid, "--max-overhead", "5")
     assert collector.status(1).startswith("armed ")
-    told = "has no jprobe agent: what its probes cost is not known, and not limited"
+    told = "has no jprobe agent: the cost of its probes is unknown and not limited"
     assert any(told in line for line in collector.errors)
     assert "of CPU" not in collector.end()

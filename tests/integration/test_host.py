@@ -19,7 +19,7 @@ from stub_image import LONG, StubImage, mark, own_image
 
 PRIVATE_TMP = 'mount -t tmpfs none /tmp && exec "$@"'
 OWN_PIDS = ("unshare", "-m", "-p", "-f", "--mount-proc")
-SECONDS = 1.0  # Within which a JVM is seen, by whoever looks twice a second.
+SECONDS = 1.0  # Maximum time until a JVM is found by two scans per second.
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def descendants(pid: int) -> set[int]:
 
 
 def found_under(host: Host, pid: int) -> HostProcess | None:
-    """The one process that was found, of a child of ours and its descendants."""
+    """Returns the only process that was found, of a child process and its descendants."""
     family = descendants(pid)
     found = [process for process in host.scan() if process.pid in family]
     assert len(found) < 2, found
@@ -80,7 +80,7 @@ WAYS: dict[str, tuple[Sequence[str], str]] = {
 
 @pytest.fixture(scope="module")
 def programs(shared_targets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs, one of them also as a jar and as a module, and files of arguments."""
+    """Returns a folder with the programs, one of them also as a jar and as a module, and argument files."""
     home = COMPILER.home
     jar = shared_targets / "calls.jar"
     subprocess.run(
@@ -104,7 +104,7 @@ def programs(shared_targets: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return shared_targets
 
 
-# Without perf data all depends on the command line, which does not depend on the JDK.
+# Without perf data the command line decides, which does not depend on the JDK.
 JDKS_AND_PERF_DATA = [*((jdk, True) for jdk in JDKS), (newest_jdk, False)]
 IDS = [f"{jdk}-{'perf-data' if perf_data else 'no-perf-data'}" for jdk, perf_data in JDKS_AND_PERF_DATA]
 
@@ -213,7 +213,7 @@ def test_other_programs_are_found_by_their_stub_libraries(host: Host, bench: Ben
 
 
 def test_what_may_not_be_read_is_left_out(targets: Path, tmp_path: Path) -> None:
-    """Of another user's processes, those of an ordinary user."""
+    """An ordinary user sees only its own processes."""
     script = (
         "from jcollect.probes.host import Host\n"
         "for process in Host().scan(): print(process.pid, process.name)"
@@ -242,7 +242,8 @@ def test_looking_again_costs_next_to_nothing(host: Host) -> None:
             begun = time.process_time()
             host.scan()
             used.append(time.process_time() - begun)
-        # Twice a second this is 0.2 % of a core; the best, because other tests' processes come and go.
+        # With two scans per second this is 0.2% of a core. The best time counts, because processes of other
+        # tests come and go.
         assert min(used) < 0.001
     finally:
         for sleeper in sleepers:

@@ -1,4 +1,4 @@
-"""Several processes, one of them hostile: the others are attached to, followed and counted as usual."""
+"""Several processes, one of them hostile: the others are attached to, rescanned and counted as usual."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_hostile_reply_ends_nothing_but_its_own_part(bench: Bench, answer: byt
         alone = bench.run("attach", bad.pid, "--select", f"{CLASS}#*")
         assert alone.returncode == 1
         assert alone.stderr.startswith(f"jcollect: PID {bad.pid} ")
-        assert "fault of jcollect" not in alone.stderr
+        assert "bug in jcollect" not in alone.stderr
         collector = bench.start("attach", bad.pid, good.pid, "--select", f"{CLASS}#*",
                                 "--listen", socket_of(bench))  # fmt: skip
         assert "\x1b" not in waits_for(collector, f"leaving out PID {bad.pid} (target): PID {bad.pid} ")
@@ -139,14 +139,14 @@ def test_what_a_process_claims_poisons_no_books(bench: Bench, lie: int) -> None:
     for target in (liar, honest):
         wait_until(lambda of=target: books_of(of) == expected, "the books of the process")
     liar.hold(0, RETURN_HELD, lie - 17)
-    waits_for(collector, f"PID {liar.pid} claims to have held back more calls than it can have had")
+    waits_for(collector, f"PID {liar.pid} claims to have suppressed more calls than possible")
     honest.hold(0, RETURN_HELD, 19)
     wait_until(
         lambda: books_of(honest) == {"hits": 137, "delivered": 101, "filtered": 36}, "the honest one's"
     )
     assert books_of(liar) == expected
     assert "255 hits = 202 delivered + 53 filtered + 0 lost" in collector.end()
-    assert sum("claims to have held back" in line for line in collector.errors) == 1
+    assert sum("claims to have suppressed" in line for line in collector.errors) == 1
 
 
 class Stalling:

@@ -24,7 +24,7 @@ NO_THREADS = (
     "no more threads can be started: raise the limit of its control group (pids.max), "
     "or those of ulimit -u and ulimit -v"
 )
-NO_MEMORY = "there is no memory left: raise ulimit -v, or the limit of its control group (memory.max)"
+NO_MEMORY = "out of memory: raise ulimit -v, or the limit of its control group (memory.max)"
 ABORTED = "raise the limits (ulimit -v, ulimit -u, pids.max)"
 NO_FILES = "too many files are open: raise ulimit -n"
 FULL = "No space left on device"
@@ -89,11 +89,11 @@ def test_a_collector_that_can_start_no_more_threads_refuses_calls_and_goes_on(
     (group / "pids.max").write_text(f"{tasks}\n")
     result = run(JCOLLECT, "observe", target.pid)
     assert sentence_of(result).endswith(
-        "gives no answer: RESOURCE_EXHAUSTED: the collector can start no more threads"
+        "cannot answer: RESOURCE_EXHAUSTED: the collector cannot start more threads"
     )
     result = run(JCOLLECT, "status", target.pid)
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].endswith("the collector can start no more threads")
+    assert result.stderr.splitlines()[-1].endswith("the collector cannot start more threads")
     (group / "pids.max").write_text("max\n")
     observer = bench.observe(target.pid, "--max-events", 7)
     target.fire(1, 7)
@@ -219,7 +219,7 @@ main()
         ("jcollect.hub.reader:Reader:_publish", "read events"),
         ("jcollect.sinks.terminal:TerminalSink:take", "write events to stdout"),
         ("jcollect.hub.hub:Subscription:_take", "serve a stream"),
-        ("jcollect.session.followed:Followed:_look_at_arming", "follow the processes"),
+        ("jcollect.session.target_lifecycle:TargetLifecycle:_poll_arming", "trace the processes"),
         ("jcollect.session.session:Session:detach", "detach"),
     ],
 )
@@ -230,7 +230,7 @@ def test_a_fault_anywhere_in_attach_ends_it_with_its_books_and_a_code(
     output = ["-o", "compact"] if what.startswith("write") else []
     collector = Command(("attach", target.pid, *output), program=program)
     try:
-        if what in ("follow the processes", "write events to stdout"):
+        if what in ("trace the processes", "write events to stdout"):
             pass  # It fails by itself, before the probe is armed.
         elif not collector.status().startswith("armed 1 probe "):
             pytest.fail(f"{collector.errors}")
@@ -245,7 +245,7 @@ def test_a_fault_anywhere_in_attach_ends_it_with_its_books_and_a_code(
         collector.kill()
     assert collector.errors[-2].startswith("detached after "), collector.errors
     assert last.startswith(f"jcollect: cannot {what}: LookupError: made up (")
-    assert last.endswith("this is a fault of jcollect's own, please report it")
+    assert last.endswith("this is a bug in jcollect; please report it")
     assert target.semaphores() == 0
 
 
@@ -253,7 +253,7 @@ def test_a_grpc_server_without_its_thread_does_not_keep_attach(target: Target) -
     program = FAULTY.format(verb="attach")
     result = run(sys.executable, "-c", program, "threading:Thread:start", "attach", target.pid)
     assert result.returncode == 4
-    assert result.stderr.startswith("jcollect: cannot go on with jcollect attach: LookupError: made up (")
+    assert result.stderr.startswith("jcollect: cannot run jcollect attach: LookupError: made up (")
     assert target.semaphores() == 0
 
 
@@ -262,7 +262,7 @@ def test_a_grpc_server_without_its_thread_does_not_keep_attach(target: Target) -
     [
         ("observe", "jcollect.sinks.terminal:TerminalSink:_print", "print events"),
         ("top", "jcollect.view.summary:Summary:add", "receive events"),
-        ("top", "jcollect.commands.top:_Screen:show", "show methods"),
+        ("top", "jcollect.cli.method_screen:MethodScreen:show", "show methods"),
     ],
 )
 def test_a_fault_anywhere_in_a_client_ends_it_with_a_code(
@@ -292,7 +292,5 @@ def test_books_into_a_pipe_that_nobody_reads_do_not_keep_it(bench: Bench, target
     collector = bench.attach(target, "--counts", pipe)
     target.fire(1, 7)
     collector.process.send_signal(signal.SIGINT)
-    assert collector.wait(code=1) == (
-        f"jcollect: cannot write the hit counts to {pipe}: that is not done within 5 s"
-    )
+    assert collector.wait(code=1) == (f"jcollect: cannot write the hit counts to {pipe}: timed out after 5 s")
     assert "7 hits = 7 delivered" in collector.errors[-2]

@@ -252,8 +252,8 @@ def test_what_there_are_no_ids_left_for_is_named_and_the_rest_goes_on(bench: Ben
     collector = bench.attach(target, "--max-probes", "4")
     target.load(later(), *LATER_PATTERNS)
     assert collector.status(1) == (
-        "jcollect: warning: 1 probe left out, because there are ids for 4 alone; "
-        "attach again, with a larger --max-probes: com_acme_Later:come__return"
+        "jcollect: warning: 1 probe left out, because only 4 probe IDs are available; "
+        "attach again with a larger --max-probes: com_acme_Later:come__return"
     )
     assert collector.status(2).startswith("armed 1 more probe of 1 method in ")
     assert target.semaphores() == 4
@@ -265,7 +265,7 @@ def test_more_probes_than_ids_to_begin_with(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PLACE_PATTERNS)
     collector = bench.start("attach", target.pid, "--max-probes", "1")
     assert collector.status().startswith(
-        "jcollect: warning: 2 probes left out, because there are ids for 1 alone"
+        "jcollect: warning: 2 probes left out, because only 1 probe IDs are available"
     )
     assert collector.status(1).startswith("armed 1 probe of 1 method in ")
     target.fire(1, 13)

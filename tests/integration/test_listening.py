@@ -1,4 +1,4 @@
-"""Where a collector listens: at the very file that was named, and alone, whatever lies in the way."""
+"""A collector listens at exactly the named file, and alone, whatever files are in the way."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def numbers(bench: Bench) -> Target:
 def in_use(address: str) -> str:
     return (
         f"jcollect: cannot listen at {address}: the address is in use by another collector; "
-        "subscribe to that one with jcollect observe, or choose another address with --listen"
+        "use that collector with jcollect observe, or choose another address with --listen"
     )
 
 
 def pid_at(address: str) -> int:
-    """Of the collector that answers there."""
+    """Returns the PID of the collector that answers there."""
     with Client(parse_address(address)) as client:
         return client.status(summary_only=True, seconds=10).pid
 
@@ -84,7 +84,7 @@ def test_of_many_collectors_that_start_at_once_one_has_the_port(bench: Bench) ->
     assert pid_at(address) == serving[0].process.pid
 
 
-# The file is there as long as one has the claim.
+# The file exists while the claim is held.
 CLAIMED_MANY_TIMES = """
 import os, sys, time
 from jcollect.errors import JcollectError
@@ -116,7 +116,7 @@ def test_a_claim_goes_from_one_to_the_next_and_is_never_anothers_as_well(tmp_pat
 
 
 def test_a_collector_that_ends_leaves_the_socket_of_another_alone(bench: Bench) -> None:
-    """Whose way was cleared by hand."""
+    """Claims an address whose file was removed by hand."""
     target = numbers(bench)
     folder = bench.directory / "sockets"
     address = f"unix://{folder}/one.sock"
@@ -143,7 +143,7 @@ def test_two_ways_to_a_directory_lead_to_one_lock(bench: Bench) -> None:
 
 
 def test_a_port_is_not_shared_by_another_of_its_names(bench: Bench) -> None:
-    """gRPC would be content with [::1], and clients of localhost would come to the one or the other."""
+    """gRPC would be satisfied with [::1], and clients of localhost would reach one collector or the other."""
     target = numbers(bench)
     first = bench.attach(target, "--insecure", "--listen", "127.0.0.1:0")
     port = first.status().rpartition(":")[2]
@@ -151,7 +151,7 @@ def test_a_port_is_not_shared_by_another_of_its_names(bench: Bench) -> None:
         refused = bench.start("attach", target.pid, "--insecure", "--listen", f"{host}:{port}")
         assert refused.wait(1) == (
             f"jcollect: cannot listen at {host}:{port}: the address is in use; "
-            "choose another one with --listen"
+            "choose another path with --listen"
         )
 
 
@@ -166,7 +166,7 @@ def test_a_refused_collector_leaves_no_trace(tmp_path: Path) -> None:
 
 
 def test_sockets_of_killed_collectors_go_with_their_processes(bench: Bench) -> None:
-    """That of a process which lives stays: a collector may be about to serve there."""
+    """The lock of a live process stays: a collector may be about to serve there."""
     gone, living = numbers(bench), numbers(bench)
     for target in (gone, living):
         bench.attach(target).kill()
@@ -179,7 +179,7 @@ def test_sockets_of_killed_collectors_go_with_their_processes(bench: Bench) -> N
     assert not [name for name in os.listdir("/run/jprobe") if name.startswith(f"{living.pid}.")]
 
 
-# What others have put in the way
+# Files of other users in the way
 
 
 def refusal(bench: Bench, address: str) -> str:
@@ -203,15 +203,15 @@ def test_a_lock_file_that_is_not_ours_is_left_alone(bench: Bench, kind: str) -> 
     elif kind == "open to others":
         lock.chmod(0o644)
     reason = {
-        "link": "it is no regular file, as a lock file is; remove it",
-        "pipe": "it is no regular file, as a lock file is; remove it",
-        "of another user": f"it belongs to user {NOBODY}, and a lock file to whoever locks it; remove it",
-        "open to others": "its mode is 644, and whoever may open a lock file may hold its lock; chmod 600 it",
+        "link": "it is not a regular file; remove it",
+        "pipe": "it is not a regular file; remove it",
+        "of another user": f"it belongs to user {NOBODY} instead of the user who locks it; remove it",
+        "open to others": "its mode is 644, so other users could hold its lock; run chmod 600",
     }[kind]
     before = os.lstat(lock)
     assert refusal(bench, f"unix://{folder}/one.sock") == (
         f"jcollect: cannot listen at unix://{folder}/one.sock: {lock}: {reason}; "
-        "choose another place with --listen"
+        "choose another path with --listen"
     )
     assert os.path.samestat(os.lstat(lock), before)
     assert victim.read_text() == "x"
@@ -233,7 +233,7 @@ def test_links_of_other_users_are_not_followed(bench: Bench) -> None:
         address = f"unix://{common}/{link}/deep/one.sock"
         assert bench.start("attach", target.pid, "--listen", address).wait(1) == (
             f"jcollect: cannot listen at {address}: {common}/{place}: "
-            f"it is a link that user {NOBODY} has made; choose another place with --listen"
+            f"it is a link of user {NOBODY}; choose another path with --listen"
         )
     assert os.listdir(victim) == []
     bench.attach(target, "--listen", f"unix://{common}/ours/one.sock")
@@ -252,8 +252,8 @@ def test_what_lies_at_the_path_and_is_no_socket_stays(bench: Bench, kind: str) -
         path.symlink_to("dead" if kind == "link to a socket" else "nothing")
     before = os.lstat(path)
     assert refusal(bench, f"unix://{path}") == (
-        f"jcollect: cannot listen at unix://{path}: there is a file of that name, not a socket; "
-        "choose another one with --listen"
+        f"jcollect: cannot listen at unix://{path}: the path is that of another file, not a socket; "
+        "choose another path with --listen"
     )
     assert os.path.samestat(os.lstat(path), before)
     assert (bench.directory / "dead").is_socket()
@@ -296,16 +296,16 @@ def test_served_is_the_file_that_was_named(bench: Bench, name: str) -> None:
 @pytest.mark.parametrize("verb", ["attach", "observe", "top", "status"])
 def test_a_path_that_cannot_be_a_sockets_is_refused_with_what_to_do(bench: Bench, verb: str) -> None:
     for address, reason in (
-        (f"unix:///tmp/{'x' * 103}", "is too long for a Unix socket, whose path has at most 107 bytes; "
-         "choose a shorter one"),
-        (f"unix:///tmp/{'ä' * 52}", "is too long for a Unix socket, whose path has at most 107 bytes; "
-         "choose a shorter one"),
-        ("unix:here.sock", "is no address: a socket's path is absolute; write it as in unix:///run/x.sock"),
-        ("unix://here/x.sock", "is no address: a socket's path is absolute; write it as in "
+        (f"unix:///tmp/{'x' * 103}", "is too long for a Unix socket, whose path can have 107 bytes; "
+         "choose a shorter path"),
+        (f"unix:///tmp/{'ä' * 52}", "is too long for a Unix socket, whose path can have 107 bytes; "
+         "choose a shorter path"),
+        ("unix:here.sock", "is not an address: the path of a socket must be absolute, as in unix:///run/x.sock"),
+        ("unix://here/x.sock", "is not an address: the path of a socket must be absolute, as in "
          "unix:///run/x.sock"),
-        ("unix:///tmp/", "is no address: it names a directory; add the socket's name as in "
+        ("unix:///tmp/", "is not an address: it names a directory; add a file name, as in "
          "unix:///run/x.sock"),
-        ("unix:///tmp/..", "is no address: it names a directory; add the socket's name as in "
+        ("unix:///tmp/..", "is not an address: it names a directory; add a file name, as in "
          "unix:///run/x.sock"),
     ):  # fmt: skip
         arguments = (os.getpid(), "--listen", address) if verb == "attach" else (address,)
@@ -319,7 +319,7 @@ def test_a_path_that_cannot_be_a_sockets_is_refused_with_what_to_do(bench: Bench
 
 @contextmanager
 def proxy() -> Iterator[tuple[str, list[bytes]]]:
-    """One that refuses everything: its address, and what it was asked."""
+    """Runs a proxy that rejects everything; yields its address, and the requests."""
     asked: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -361,7 +361,7 @@ def test_no_proxy_is_asked_for_this_machine(
 def test_a_proxy_is_asked_for_other_machines(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     with proxy() as (address, asked):
         monkeypatch.setenv("http_proxy", address)
-        # Of a network that is for examples: RFC 5737.
+        # An address of the network for examples: RFC 5737.
         observer = bench.start("observe", "192.0.2.1:50051")
         wait_until(lambda: asked, "the proxy to be asked")
         observer.kill()
@@ -389,7 +389,7 @@ def test_a_signal_that_was_ignored_stays_ignored(bench: Bench, number: int, befo
     target = numbers(bench)
     collector = attach_after(bench, target, *before)
     collector.process.send_signal(number)
-    # The collector has its pulse from target and client alike after the signal.
+    # Target and client both notice that the collector still runs after the signal.
     observer = bench.observe(target.pid, "--max-events", 3)
     target.fire(1, 3)
     assert observer.wait() == "observed 3 events; 0 lost"
@@ -418,7 +418,7 @@ def test_a_terminal_that_is_gone_does_not_end_a_trace_that_ignores_it(bench: Ben
     os.read(ours, 100)
     os.close(ours)
     os.close(theirs)
-    # Each library is a line that cannot be written.
+    # Each library causes a line that cannot be written.
     for generation in (2, 3):
         target.load(StubImage([NUMBERS], generation=generation), "dnt", name=f"jprobe-1/{generation}.so")
         wait_until(lambda generation=generation: target.semaphores() == generation, "the later probes")

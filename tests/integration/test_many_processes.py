@@ -20,12 +20,12 @@ from java_target import JDKS, ORDERS, ORDERS_PROBES, Jdk, Process, java, probes_
 from prime_calls import hits_of, prime_calls, run_calls
 from stub_image import LONG, Method, StubImage
 
-# Of a name that no other process of this host has.
+# A class that no other process of this host runs.
 CLASS = f"com.acme.Orders{os.getpid()}"
 NUMBERS = StubImage([Method(CLASS, "place", (LONG,), LONG, "(J)J", (2,))])
 PLACE = f"{CLASS}#place"
 
-# With a /run of its own, where no other collector has the usual address.
+# With a /run of its own, where no other collector uses the default address.
 OWN_RUN = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh")
 
 
@@ -107,10 +107,10 @@ def test_all_processes_with_probes_are_picked_up_soon_and_let_go(bench: Bench) -
     assert target.semaphores() == 0
 
 
-# As `jcollect`, with one line about each process.
+# Like `jcollect`, but prints only one line about each process.
 TERSE = """
-import jcollect.session.process_lines as telling
-telling.PROCESS_LINES = 1
+import jcollect.session.process_lines as process_lines
+process_lines.PROCESS_LINES = 1
 from jcollect.commands import main
 main()
 """
@@ -121,7 +121,7 @@ def test_lines_that_were_left_out_are_counted_before_the_books(bench: Bench) -> 
     collector = Command(("attach", target.pid), program=(sys.executable, "-c", TERSE))
     try:
         assert collector.status().startswith("armed 1 probe ")
-        # When the third is attached to, there has been a line about the second.
+        # When the third is attached to, the line about the second has been printed.
         for number in (2, 3):
             target.load(NUMBERS, "dnt", name=f"jprobe-1/{number}.so")
             wait_until(lambda number=number: target.semaphores() == number, "it is attached to")
@@ -158,7 +158,7 @@ def test_a_process_that_has_no_probes_for_a_while_is_attached_to_once(bench: Ben
     wait_until(target.semaphores, "the collector to attach")
     target.fire(1, 11)
     target.unload(0)
-    # Who is seen after that is seen by a later look at the host.
+    # A process that is found after that is found by a later scan of the host.
     other = numbered_target(bench, NUMBERS, 2)
     wait_until(other.semaphores, "the collector to attach to another")
     target.load(NUMBERS, "dnt", name="jprobe-1/2.so")
@@ -170,7 +170,7 @@ def test_a_process_that_has_no_probes_for_a_while_is_attached_to_once(bench: Ben
 
 @pytest.fixture(scope="module")
 def jar(targets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """PrimeCalls, under a name that no other JVM of this host has: the path of a jar."""
+    """Returns the path of a jar with PrimeCalls, under a name that no other JVM of this host has."""
     path = tmp_path_factory.mktemp("jar") / "orders.jar"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("META-INF/MANIFEST.MF", "Manifest-Version: 1.0\nMain-Class: PrimeCalls\n")
@@ -187,7 +187,7 @@ def orders(jdk: Jdk, jar: Path, **options: str) -> Process:
 
 @pytest.fixture(scope="module")
 def two_orders(jar: Path) -> Iterator[list[Process]]:
-    """Two JVMs of that name, with the agent."""
+    """Yields two JVMs of that name, with the agent."""
     jvms = [orders(JDKS[number], jar, probes=ORDERS) for number in (0, -1)]
     yield jvms
     for jvm in jvms:

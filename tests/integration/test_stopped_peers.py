@@ -1,4 +1,4 @@
-"""Nobody who is stopped, or does not read, keeps jcollect from ending or has it say what is not so."""
+"""A peer that is stopped or does not read neither keeps jcollect from exiting nor falsifies its output."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from jcollect.rpc.client import Client
 from jprobe.v1 import collector_pb2, collector_pb2_grpc
 from stub_image import ENTRY, LONG, Method, StubImage
 
-# Streams have 3 s once it ends; the rest is for a machine that does other things as well.
+# Streams have 3 s once it stops; the rest is for a busy machine.
 ENDS_WITHIN = 15.0
-# More than any socket, pipe or window of HTTP/2 has room for.
+# More than any socket, pipe or HTTP/2 window can hold.
 CALLS = 250_000
 
 
@@ -50,7 +50,7 @@ def fire(target: Target) -> None:
 
 
 def ended_with_books(collector: Command, code: int = 0) -> tuple[float, int]:
-    """How long it took to end, with its books, which are closed; and what subscribers have lost."""
+    """Returns the time to exit with complete hit counts, and the losses of subscribers."""
     begun = time.monotonic()
     last = collector.wait(code)
     took = time.monotonic() - begun
@@ -80,11 +80,11 @@ def test_a_stopped_subscriber_is_cut_after_the_grace(
     assert took < ENDS_WITHIN
     assert 0 < lost <= CALLS
     assert collector.errors[-2] == (
-        "jcollect: warning: 1 subscriber did not read to the end: what was left is lost to them"
+        "jcollect: warning: 1 subscriber did not read to the end; the rest of their events is lost"
     )
     assert not Path(f"/run/jprobe/{target.pid}.sock").exists()
     observer.process.send_signal(signal.SIGCONT)
-    # It has what it had room for, and is told that this is not all.
+    # The client has what it could hold, and an error that this is not all.
     assert "the collector at" in observer.wait(code=1)
     assert len(events_of(observer)) <= CALLS - lost
 
@@ -109,14 +109,14 @@ def subscribers(target: Target) -> list[collector_pb2.Subscriber]:
 
 
 def run_at_once(bench: Bench, *commands: Sequence[object]) -> list[subprocess.CompletedProcess[str]]:
-    """Runs jcollect with each of these arguments, all at the same time."""
+    """Runs jcollect with each of these arguments, concurrently."""
     with ThreadPoolExecutor(len(commands)) as pool:
         return list(pool.map(lambda arguments: bench.run(*arguments), commands))
 
 
 @contextmanager
 def unread(*arguments: object) -> Iterator[Command]:
-    """A jcollect whose stdout is a pipe that nobody reads."""
+    """Starts jcollect with a pipe as stdout that is not read."""
     reading, writing = os.pipe()
     command = Command(arguments, stdout=writing)
     os.close(writing)
@@ -140,7 +140,7 @@ def test_an_unread_stdout_keeps_attach_neither_from_serving_nor_from_ending(
         assert took < ENDS_WITHIN
         assert 0 < lost <= CALLS
         assert collector.errors[-2] == (
-            "jcollect: warning: stdout was not read to the end: what was left is not printed"
+            "jcollect: warning: stdout was not read to the end; the rest was not printed"
         )
 
 
@@ -173,7 +173,7 @@ def test_a_second_signal_ends_at_once_with_the_books(bench: Bench, target: Targe
     fire(target)
     begun = time.monotonic()
     collector.process.send_signal(number)
-    time.sleep(0.6)  # What comes within half a second is taken for the same.
+    time.sleep(0.6)  # Signals within 0.5 s count as one.
     collector.process.send_signal(number)
     _, lost = ended_with_books(collector, 128 + number)
     assert lost > 0

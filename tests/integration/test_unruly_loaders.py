@@ -140,7 +140,9 @@ def test_a_class_is_linked_by_the_program_alone(jdk: Jdk, targets: Path) -> None
         target.send("lock")
         target.wait_for_line("locked")
         with jcollect("attach", target.pid, "-o", "json", "--wait", "--max-overhead", 0) as collector:
-            collector.wait_for_line("jcollect: warning: 3 probes armed when the program uses their classes")
+            collector.wait_for_line(
+                "jcollect: warning: 3 probes not armed until the program uses their classes"
+            )
             target.send("use")
             target.wait_for_line("used")
             target.send("unlock")

@@ -1,4 +1,4 @@
-"""Clients that ask for too much, or hold on to what they have, are rejected, and no other client notices."""
+"""Rejects clients that request too much or keep resources; no other client is affected."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 import jcollect.hub.hub
 import jcollect.rpc.limits
-import jcollect.rpc.prompt
+import jcollect.rpc.request_deadline
 import jcollect.rpc.server
 import jcollect.rpc.service
 from conditions import wait_until
@@ -54,9 +54,9 @@ def refusal(call: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
 # Requests
 
 TOO_LARGE = [
-    ({"globs": ["*"] * 65}, "the request has 65 globs; at most 64 are taken"),
-    ({"globs": ["x", "*" * 513]}, "the request has a glob of 513 characters; at most 512 are taken"),
-    ({"pids": range(1025)}, "the request has 1,025 PIDs; at most 1,024 are taken"),
+    ({"globs": ["*"] * 65}, "the request has 65 globs; the limit is 64"),
+    ({"globs": ["x", "*" * 513]}, "the request has a glob of 513 characters; the limit is 512"),
+    ({"pids": range(1025)}, "the request has 1,025 PIDs; the limit is 1,024"),
 ]
 
 
@@ -131,26 +131,26 @@ def test_the_worst_glob_costs_its_length_times_the_names(glob: str) -> None:
     time."""
     budget = Budget(10**12)
     name = "a" * 20_000 + "d"
-    is_meant = names_matcher([glob], budget)
+    matches = names_matcher([glob], budget)
     begun = time.thread_time()
     for _ in range(10):
-        assert not is_meant([name, name + "bc"[glob.endswith("c")] + "d"])
+        assert not matches([name, name + "bc"[glob.endswith("c")] + "d"])
     assert time.thread_time() - begun < 5
     assert 10**12 - budget.left < 10 * 2 * 20_002 * (512 + 2) + 10_000
 
 
 def test_what_costs_more_than_its_budget_is_given_up() -> None:
     probes = described(1000, name="{}" + "a" * 1000)
-    is_meant = matcher(["*a?" * 170 + "[b]"], Budget(10**8))
+    matches = matcher(["*a?" * 170 + "[b]"], Budget(10**8))
     with pytest.raises(TooCostlyError):
-        list(map(is_meant, probes))
+        list(map(matches, probes))
 
 
 def test_a_request_that_takes_too_long_to_match_is_refused(
     address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jcollect.hub.hub, "MATCH_STEPS", 1000)
-    costly = "to match the globs takes too long; ask with fewer or simpler ones"
+    costly = "matching the globs takes too long; use fewer or simpler globs"
     fields: dict[str, Any] = {"globs": ["*Order*x"]}
     with stub_at(address) as stub:
         for call in (
@@ -176,7 +176,7 @@ def test_globs_that_are_too_costly_for_later_probes_end_their_stream_alone(
         source.hub.publish(one_event(PROBES))
         assert list(next(cheap).batch.values) == [42]
         code, details = refusal(lambda: next(costly))
-        assert (code, details[:18]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "to match the globs")
+        assert (code, details[:18]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "matching the globs")
 
 
 def test_events_go_on_while_somebodys_globs_are_matched(
@@ -186,11 +186,11 @@ def test_events_go_on_while_somebodys_globs_are_matched(
     begun, may_end = threading.Event(), threading.Event()
 
     def endless(globs: Sequence[str], budget: Budget) -> Callable[[object], bool]:
-        def is_meant(probe: object) -> bool:
+        def matches(probe: object) -> bool:
             begun.set()
             return may_end.wait(30)
 
-        return is_meant
+        return matches
 
     before = source.hub.subscribe(())
     monkeypatch.setattr(jcollect.hub.hub, "matcher", endless)
@@ -296,7 +296,7 @@ def test_streams_leave_room_for_other_calls(
         streams = [stub.Subscribe(request, timeout=30) for _ in range(2)]
         assert [len(next(stream).schema.probes) for stream in streams] == [PROBES] * 2
         refused = refusal(lambda: next(stub.Subscribe(request, timeout=10)))
-        assert refused == (grpc.StatusCode.RESOURCE_EXHAUSTED, "the collector serves 2 streams already")
+        assert refused == (grpc.StatusCode.RESOURCE_EXHAUSTED, "the collector already serves 2 streams")
         assert stub.GetStatus(collector_pb2.GetStatusRequest(), timeout=10).probes
         streams[0].cancel()
         wait_until(lambda: len(source.hub.subscribers()) == 1, "one of them has left")
@@ -351,7 +351,7 @@ def test_calls_whose_request_does_not_come_are_ended(
     source: StillSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All slots are in use, and no other client would be answered."""
-    monkeypatch.setattr(jcollect.rpc.prompt, "_REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(jcollect.rpc.request_deadline, "_REQUEST_SECONDS", 0.5)
     monkeypatch.setattr(jcollect.rpc.server, "MOST_CALLS", 6)
     over = threading.Event()
 

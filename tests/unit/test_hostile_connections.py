@@ -1,4 +1,4 @@
-"""Excess and idle connections are closed, and no other client notices."""
+"""Closes excess and idle connections; no other client is affected."""
 
 from __future__ import annotations
 

@@ -261,7 +261,7 @@ def test_a_library_with_nothing_but_bad_probes_is_told_of_in_a_few_lines(mapped:
     pid = os.getpid()
     assert len(warnings) == limits.MAX_WARNINGS + 1
     assert warnings[0] == (
-        f"skipping the probe p:{limits.MAX_TOLD_NAME * '?'}".replace("?", "\\x07")[: -4 * 2]
+        f"skipping the probe p:{limits.MAX_SHOWN_NAME * '?'}".replace("?", "\\x07")[: -4 * 2]
         + f"… of PID {pid}: its name has characters that no tracer can name"
     )
     assert warnings[-1] == f"skipping 99,990 more probes of PID {pid}"

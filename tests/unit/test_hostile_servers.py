@@ -1,4 +1,4 @@
-"""Servers that are not collectors: a client gives up on them with one sentence, in bounded memory."""
+"""A client of a server that is not a collector fails with one sentence, in bounded memory."""
 
 from __future__ import annotations
 
@@ -105,7 +105,9 @@ def test_what_a_server_says_of_itself_has_bounds() -> None:
         {"schema": collector_pb2.Schema(probes=[collector_pb2.Probe(id=highest + 1)])},
         {"throttling": collector_pb2.Throttling(began=[2**32 - 1])},
     ):
-        with pytest.raises(MalformedStreamError, match="sent a malformed stream: it has a probe of the id "):
+        with pytest.raises(
+            MalformedStreamError, match="sent a malformed stream: it has a probe with the ID "
+        ):
             Incoming().decode(response(**body))
     with pytest.raises(MalformedStreamError, match="a message cannot be decoded"):
         Incoming().decode(b"\xff" * 9)
@@ -113,7 +115,7 @@ def test_what_a_server_says_of_itself_has_bounds() -> None:
 
 @pytest.mark.parametrize("of", ["probes", "values"])
 def test_a_message_of_empty_parts_is_not_made_into_objects(of: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sixteen megabytes of empty parts would become a gigabyte."""
+    """Sixteen MiB of empty submessages would become a gigabyte."""
     monkeypatch.setattr("jcollect.rpc.elements.MOST_ELEMENTS", 100_000)
     parts = (b"\x0a\x00" if of == "probes" else b"\x52\x00") * (8 << 20)
     if of == "values":
@@ -144,7 +146,7 @@ def batch(**columns: Any) -> bytes:
 @pytest.mark.parametrize(
     ("columns", "problem"),
     [
-        ({"seq": [1, 2]}, "the columns of a batch have several lengths"),
+        ({"seq": [1, 2]}, "the columns of a batch have different lengths"),
         ({"probe": [2]}, "a batch has events of a probe that was not described"),
         ({"probe": [2**32 - 1]}, "a batch has events of a probe that was not described"),
         ({"values": []}, "a batch has more or fewer values than its events"),
@@ -171,7 +173,7 @@ def test_descriptions_that_go_on_and_on_are_given_up(monkeypatch: pytest.MonkeyP
 
 def test_methods_without_end_are_not_added_up() -> None:
     summary = Summary()
-    with pytest.raises(JcollectError, match="narrow them with --probe"):
+    with pytest.raises(JcollectError, match="select fewer with --probe"):
         summary.describe(collector_pb2.Probe(id=0, method=str(number)) for number in range(MOST_METHODS + 1))
 
 
@@ -189,7 +191,7 @@ def test_what_a_hostile_server_streams_is_told_in_a_sentence(tmp_path: Path) -> 
 
 def test_a_client_says_what_a_collector_does_not_take(tmp_path: Path) -> None:
     with serving(StillSource(described(3)), tmp_path) as address, Client(address) as client:
-        problem = "does not take that: the request has 65 globs; at most 64 are taken"
+        problem = "rejects the request: the request has 65 globs; the limit is 64"
         with pytest.raises(JcollectError, match=problem):
             client.list_probes(["x"] * 65)
         with pytest.raises(JcollectError, match=problem):

@@ -1,5 +1,5 @@
-"""Servers that send too much of one thing: long text, many numbers, notices without end. A client refuses it,
-or shows it in bounded memory."""
+"""Servers that send too much: long text, many numbers, endless notices. A client rejects the message, or
+prints it in bounded memory."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from test_hostile_servers import response, server, varint
 
-from jcollect.commands.observe import Notices
+from jcollect.cli.notices import Notices
 from jcollect.errors import JcollectError, MalformedStreamError
 from jcollect.hub.items import Throttling
 from jcollect.hub.wire import encode
 from jcollect.rpc.address import Address, default_address, parse_address, pid_of
 from jcollect.rpc.client import Client
-from jcollect.rpc.find import find_place
+from jcollect.rpc.find import find_collector
 from jcollect.rpc.incoming import Incoming
 from jcollect.sources.columns import Columns
-from jcollect.view.throttling import Throttled
+from jcollect.view.throttling import ThrottledProbes
 from jprobe.v1 import collector_pb2, probe_pb2
 from received import EncodedPrinter
 from ring_image import string
@@ -30,7 +30,7 @@ _MIB = 1 << 20
 
 
 class _Out:
-    """Remembers how much was written at once."""
+    """Records the size of the largest write."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -101,7 +101,7 @@ def test_long_names_of_many_events_are_not_kept_until_all_are_printed() -> None:
     [
         field(4, field(1, bytes(2 * _MIB))),
         field(4, field(2, bytes(_MIB)) + b"\x08\x01" * _MIB),
-        # Tags in two bytes, so that no fast way is taken.
+        # Tags in two bytes, so that decoding takes no fast path.
         b"\x92\x00" + varint(2 * _MIB + 5) + field(7, bytes(2 * _MIB)),
     ],
     ids=["packed", "one by one", "of fixed size"],
@@ -111,25 +111,25 @@ def test_numbers_without_end_are_not_made_into_objects(
 ) -> None:
     monkeypatch.setattr("jcollect.rpc.elements.MOST_ELEMENTS", 100_000)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(MalformedStreamError, match="cannot be decoded: it has more than 100,000 parts"):
+    with pytest.raises(MalformedStreamError, match="cannot be decoded: it has more than 100,000 elements"):
         Incoming().decode(numbers)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
 
 
 def test_numbers_are_counted_as_what_they_are() -> None:
     ids = list(range(500_000))
-    # Three bytes each, more than there may be parts.
+    # Three bytes each, and more than the maximum number of elements.
     assert Incoming().decode(response(throttling=collector_pb2.Throttling(began=ids, ended=ids)))
 
 
 def test_no_more_probes_are_throttled_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jcollect.rpc.incoming.MOST_PROBES", 10)
-    with pytest.raises(MalformedStreamError, match="it names 11 probes at a time"):
+    with pytest.raises(MalformedStreamError, match="a notice has 11 probes"):
         Incoming().decode(response(throttling=collector_pb2.Throttling(ended=[1] * 11)))
 
 
 def test_a_notice_names_a_few_of_many_probes() -> None:
-    throttled = Throttled()
+    throttled = ThrottledProbes()
     throttled.describe(described(1000))
     (line,) = throttled.take(Throttling(began=range(1000)))
     assert "com_acme_Order0:place__entry, com_acme_Order100:" in line
@@ -144,8 +144,8 @@ def test_notices_without_end_are_left_out_and_counted() -> None:
     now = 0.0
     shown: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jcollect.commands.observe.status", shown.append)
-        patch.setattr("jcollect.commands.observe.warn", shown.append)
+        patch.setattr("jcollect.cli.notices.status", shown.append)
+        patch.setattr("jcollect.cli.notices.warn", shown.append)
         notices = Notices(lambda: now)
         for number in range(1000):
             notices.show(str(number))
@@ -157,10 +157,10 @@ def test_notices_without_end_are_left_out_and_counted() -> None:
 
 @pytest.mark.parametrize("text", ["²", "127.0.0.1:²", "٣", "1" * 5000, "host:" + "1" * 5000])
 def test_only_a_few_digits_are_a_number(text: str) -> None:
-    with pytest.raises(JcollectError, match="is no address: give a PID"):
+    with pytest.raises(JcollectError, match="is not an address: use a PID"):
         parse_address(text)
-    with pytest.raises(JcollectError, match="is no address: give a PID"):
-        find_place(text)
+    with pytest.raises(JcollectError, match="is not an address: use a PID"):
+        find_collector(text)
 
 
 def test_a_socket_is_named_after_a_process_by_digits_alone() -> None:

@@ -1,4 +1,4 @@
-"""The work that one hostile process can cause goes unnoticed by the others."""
+"""The work that one hostile process causes does not affect the others."""
 
 from __future__ import annotations
 
@@ -11,54 +11,54 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jcollect import budget, crew
+from jcollect import budget, worker_pool
 from jcollect.budget import Bucket, Budgets
 from jcollect.control.cancel import Cancellation, is_cancelled, stopped_by
-from jcollect.crew import Crew
 from jcollect.errors import JcollectError
 from jcollect.hub.accounts import Accounts, Share, Totals, exact_sum
 from jcollect.probes.host import Host
-from jcollect.session import following
+from jcollect.session import attach_loop
 from jcollect.session.loading import Loading
 from jcollect.session.process_lines import MAX_LINE, PROCESS_LINES, USER_LINES, ProcessLines
 from jcollect.sources.bpf import claims
 from jcollect.sources.bpf.claims import Claimant, Claims
+from jcollect.worker_pool import WorkerPool
 from processes import closed, ourselves
 
 MOST_U64 = (1 << 64) - 1
 
 
-# Errands
+# Tasks
 
 
 def test_who_takes_long_keeps_only_its_own_user_waiting() -> None:
-    crew = Crew("test", 4)
+    pool = WorkerPool("test", 4)
     stalled = threading.Event()
     try:
-        slow = [crew.give(lambda: stalled.wait(30), "slow") for _ in range(20)]
-        quick = [crew.give(lambda: None, "quick") for _ in range(20)]
-        assert all(errand.wait(10) for errand in quick)
-        assert not any(errand.has_ended for errand in slow)
+        slow = [pool.submit(lambda: stalled.wait(30), "slow") for _ in range(20)]
+        quick = [pool.submit(lambda: None, "quick") for _ in range(20)]
+        assert all(task.wait(10) for task in quick)
+        assert not any(task.has_ended for task in slow)
     finally:
         stalled.set()
-    assert all(errand.wait(10) for errand in slow)
+    assert all(task.wait(10) for task in slow)
 
 
 def test_slow_and_other_processes_of_one_user_leave_places_for_other_users() -> None:
-    looks = following.new_crew()
+    looks = attach_loop.new_scan_pool()
     stalled = threading.Event()
     try:
-        slow = [looks.give(lambda: stalled.wait(30), (1001, is_slow)) for is_slow in (False, True) * 20]
-        assert looks.give(lambda: None, (1002, False)).wait(10)
-        assert looks.give(lambda: None, (1002, True)).wait(10)
-        assert not any(errand.has_ended for errand in slow)
+        slow = [looks.submit(lambda: stalled.wait(30), (1001, is_slow)) for is_slow in (False, True) * 20]
+        assert looks.submit(lambda: None, (1002, False)).wait(10)
+        assert looks.submit(lambda: None, (1002, True)).wait(10)
+        assert not any(task.has_ended for task in slow)
     finally:
         stalled.set()
-    assert all(errand.wait(10) for errand in slow)
+    assert all(task.wait(10) for task in slow)
 
 
 def test_what_takes_long_keeps_its_own_user_waiting_only_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew, "SLOW_SECONDS", 0.1)
+    monkeypatch.setattr(worker_pool, "SLOW_SECONDS", 0.1)
     loading = Loading()
     stalled = threading.Event()
 
@@ -81,8 +81,8 @@ def test_what_takes_long_keeps_its_own_user_waiting_only_for_a_while(monkeypatch
 
 
 def test_what_takes_long_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew, "SLOW_SECONDS", 0.05)
-    loads = Crew("test", 4, 6)
+    monkeypatch.setattr(worker_pool, "SLOW_SECONDS", 0.05)
+    loads = WorkerPool("test", 4, 6)
     stalled = threading.Event()
     running: list[int] = []
 
@@ -90,24 +90,24 @@ def test_what_takes_long_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         running.append(user)
         stalled.wait(60)
 
-    errands = []
+    tasks = []
     try:
         for user in (1001, 1002, 1003):
-            errands += [loads.give(partial(stall, user), user) for _ in range(20)]
+            tasks += [loads.submit(partial(stall, user), user) for _ in range(20)]
             until = time.monotonic() + 10
             while len(running) < {1001: 6, 1002: 10, 1003: 10}[user] and time.monotonic() < until:
                 time.sleep(0.01)
             time.sleep(0.3)
-            # Two of the places that are not for slow ones, and at first all but two of those that are.
+            # Two of the ordinary places, and at first all slow places except two.
             assert running.count(1001) == 6
             assert len(running) <= 10
     finally:
         stalled.set()
-    assert all(errand.wait(20) for errand in errands)
+    assert all(task.wait(20) for task in tasks)
 
 
 def test_an_errand_that_fails_in_any_way_is_its_own_affair() -> None:
-    crew = Crew("test", 1)
+    pool = WorkerPool("test", 1)
 
     def fail(error: BaseException) -> Callable[[], None]:
         def run() -> None:
@@ -115,20 +115,20 @@ def test_an_errand_that_fails_in_any_way_is_its_own_affair() -> None:
 
         return run
 
-    failed = [crew.give(fail(error), 1) for error in (MemoryError(), OverflowError(), SystemExit(3))]
-    fine = crew.give(lambda: 7, 1)
+    failed = [pool.submit(fail(error), 1) for error in (MemoryError(), OverflowError(), SystemExit(3))]
+    fine = pool.submit(lambda: 7, 1)
     assert fine.wait(10)
     assert fine.result == 7
     assert [type(each.error) for each in failed] == [MemoryError, OverflowError, SystemExit]
 
 
 def test_what_a_crew_has_not_begun_when_it_is_closed_is_not_begun() -> None:
-    crew = Crew("test", 1)
+    pool = WorkerPool("test", 1)
     go_on = threading.Event()
-    running = crew.give(lambda: go_on.wait(30), 1)
+    running = pool.submit(lambda: go_on.wait(30), 1)
     begun: list[int] = []
-    waiting = crew.give(lambda: begun.append(1), 1)
-    crew.close()
+    waiting = pool.submit(lambda: begun.append(1), 1)
+    pool.close()
     assert waiting.wait(10)
     assert isinstance(waiting.error, JcollectError)
     go_on.set()
@@ -147,11 +147,11 @@ def test_what_waits_is_stopped_when_it_is_cancelled() -> None:
             stopped.wait(30)
             return is_cancelled()
 
-    errand = Crew("test", 1).give(wait, 1)
+    task = WorkerPool("test", 1).submit(wait, 1)
     assert is_waiting.wait(10)
     cancellation.cancel()
-    assert errand.wait(10)
-    assert errand.result is True
+    assert task.wait(10)
+    assert task.result is True
     with cancellation.heeded(), pytest.raises(JcollectError), stopped_by(stopped.set):
         pytest.fail("begun all the same")
 
@@ -172,33 +172,33 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def spend(clock: list[float], seconds: float, costs: list[tuple[budget.Budget, float]]) -> list[float]:
-    """Returns the CPU time that each has got in that time, if it spends its cost whenever it may."""
+    """Returns the CPU time that each got, if it spends its cost whenever its budget allows."""
     spent = [0.0] * len(costs)
     until = clock[0] + seconds
     while clock[0] < until:
         clock[0] += 0.2
         for number, (one, cost) in enumerate(costs):
-            if one.may():
+            if one.allows():
                 one.charge(cost)
                 spent[number] += cost
     return spent
 
 
 def test_a_process_that_always_has_something_new_gets_a_small_part_of_a_core(clock: list[float]) -> None:
-    hungry = Budgets().of_process(1001)
-    assert spend(clock, 1, [(hungry, 0.2)])[0] > 0.5  # Saved up credit is spent without delay.
-    spend(clock, 60, [(hungry, 0.2)])
-    assert spend(clock, 100, [(hungry, 0.2)])[0] / 100 < 0.03
+    expensive = Budgets().of_process(1001)
+    assert spend(clock, 1, [(expensive, 0.2)])[0] > 0.5  # Saved credit is spent without delay.
+    spend(clock, 60, [(expensive, 0.2)])
+    assert spend(clock, 100, [(expensive, 0.2)])[0] / 100 < 0.03
 
 
 def test_all_hungry_processes_together_get_no_more_than_their_part(clock: list[float]) -> None:
     budgets = Budgets()
-    hungry = [(budgets.of_process(1000 + number), 0.2) for number in range(20)]
-    modest = budgets.of_process(0)
-    spend(clock, 600, hungry)
-    got = spend(clock, 100, [*hungry, (modest, 0.0004)])
+    expensive = [(budgets.of_process(1000 + number), 0.2) for number in range(20)]
+    cheap = budgets.of_process(0)
+    spend(clock, 600, expensive)
+    got = spend(clock, 100, [*expensive, (cheap, 0.0004)])
     assert sum(got[:-1]) / 100 < 0.2
-    assert got[-1] == pytest.approx(0.0004 * 500, rel=0.02)  # A modest process runs whenever it wants.
+    assert got[-1] == pytest.approx(0.0004 * 500, rel=0.02)  # A cheap process runs whenever it wants.
 
 
 def test_short_lived_processes_of_one_user_count_together(clock: list[float]) -> None:
@@ -207,12 +207,12 @@ def test_short_lived_processes_of_one_user_count_together(clock: list[float]) ->
     for number in range(3000):
         clock[0] += 0.2
         fresh = budgets.of_process(1001)
-        if fresh.may():
+        if fresh.allows():
             fresh.charge(0.1)
             spent += 0.1 if number > 1000 else 0.0
     assert spent / (2000 * 0.2) < 0.1
-    assert not budgets.may_meet(1001)
-    assert budgets.may_meet(1002)
+    assert not budgets.allows_new(1001)
+    assert budgets.allows_new(1002)
 
 
 def test_a_bucket_that_is_empty_fills_again(clock: list[float]) -> None:
@@ -224,7 +224,7 @@ def test_a_bucket_that_is_empty_fills_again(clock: list[float]) -> None:
 
 
 class Starting:
-    """A process that has just started, and takes 5 ms to classify."""
+    """A process that has just started, and needs 5 ms to classify."""
 
     def __init__(self, owner: int, looked_at: list[int]) -> None:
         self.owner = owner
@@ -267,8 +267,8 @@ def test_a_process_that_brings_about_many_warnings_gets_few_lines() -> None:
         said.lines.catch_up()
     assert len(said.every) <= PROCESS_LINES + 2
     assert max(map(len, said.every)) <= MAX_LINE
-    said.lines.warn(closed(4712, owner=1000), "another one is told of")
-    assert said.every[-1] == "another one is told of"
+    said.lines.warn(closed(4712, owner=1000), "another one is reported")
+    assert said.every[-1] == "another one is reported"
     said.lines.catch_up(is_over=True)
     left_out = f"{10_000 - PROCESS_LINES:,} more lines about PID 4711 in the last "
     assert any(left_out in line for line in said.every)
@@ -286,7 +286,7 @@ def test_many_processes_of_a_user_get_few_lines() -> None:
     assert "more lines about processes of user 1000 in the last " in said.every[-1]
 
 
-# Books
+# Hit counts
 
 
 @pytest.fixture
@@ -354,7 +354,7 @@ def test_the_books_of_processes_add_up_to_those_of_all() -> None:
     assert one.totals(accounts.hit_counts()) + other.totals(accounts.hit_counts()) == accounts.totals()
     one.close(gone, accounts.hit_counts().totals(gone))
     accounts.release(gone)
-    other.add(gone)  # The id is reassigned to a probe of another process now.
+    other.add(gone)  # The ID is now reassigned to a probe of another process.
     books = accounts.hit_counts()
     assert one.totals(books) == Totals(143, 0, 100, 0, 0, 3, 50)
     assert one.totals(books) + other.totals(books) == accounts.totals()

@@ -72,8 +72,8 @@ CHANGEABLE: dict[str, Callable[[Path], object]] = {
     "lib/modules belongs to user 64021": lambda home: os.chown(home / "lib/modules", SOMEBODY, SOMEBODY),
     "conf belongs to user 64021": lambda home: os.chown(home / "conf", SOMEBODY, SOMEBODY),
     " belongs to user 64021": lambda home: os.chown(home.parent, SOMEBODY, SOMEBODY),
-    "lib/server can be written by everybody": lambda home: (home / "lib/server").chmod(0o1777),
-    "lib can be written by group 64021": lambda home: (
+    "lib/server is writable by all users": lambda home: (home / "lib/server").chmod(0o1777),
+    "lib is writable by group 64021": lambda home: (
         os.chown(home / "lib", 0, SOMEBODY),
         (home / "lib").chmod(0o775),
     ),
@@ -96,7 +96,7 @@ def test_a_link_on_the_way_counts_with_what_it_leads_through(
     # Below /tmp any user may exchange it.
     (tmp_path / "jdk").symlink_to(home)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
-    with pytest.raises(JcollectError, match=r": /tmp can be written by everybody; make it root's"):
+    with pytest.raises(JcollectError, match=r": /tmp is writable by all users; make it root's"):
         find_libjvm()
     # A link of root's own may lead there.
     other = home.parent / "link"
@@ -139,7 +139,7 @@ def test_what_was_built_is_used_unless_others_can_change_it(
         os.chown(library.parent, SOMEBODY, SOMEBODY)
     else:
         library.chmod(0o666)
-    with pytest.raises(JcollectError, match=f"^cannot: {own_path}/build/native.* make it again"):
+    with pytest.raises(JcollectError, match=f"^cannot: {own_path}/build/native.* build it again"):
         find_built("_native/drain.so", "build/native/drain.so", "cannot")
     # A user gains nothing by that in a checkout of its own.
     os.chown(package / "__init__.py", SOMEBODY, SOMEBODY)

@@ -1,5 +1,5 @@
-"""Clients with gRPC's default limits use a collector with 100,000 probes: answers come in pages, schemas in
-parts."""
+"""Clients with gRPC's default limits use a collector with 100,000 probes: it splits answers into pages, and
+schemas into parts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_plain_client_subscribes_to_100_000_probes(address: Address) -> None:
 @pytest.mark.parametrize("page_size", [0, 1000])
 def test_a_plain_client_lists_100_000_probes_page_by_page(address: Address, page_size: int) -> None:
     found: list[int] = []
-    # Two globs, so that later pages are matched as well.
+    # Two globs, so that later pages are matched too.
     request = collector_pb2.ListProbesRequest(globs=["*Order*", "x"], pids=[PID], page_size=page_size)
     pages = 0
     with stub_at(address) as stub:
@@ -84,7 +84,7 @@ def test_a_token_that_no_answer_had_is_an_invalid_argument(address: Address, tok
     with stub_at(address) as stub, pytest.raises(grpc.RpcError) as error:
         stub.ListProbes(collector_pb2.ListProbesRequest(page_token=token), timeout=10)
     assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert "page_token must be a next_page_token" in error.value.details()
+    assert "page_token must be the next_page_token" in error.value.details()
 
 
 def test_notices_about_very_many_probes_come_in_parts() -> None:

@@ -1,4 +1,4 @@
-"""Text of others neither controls a terminal nor deceives, and decodes from JSON to the same text."""
+"""Escapes untrusted text for terminals, and as JSON that decodes to the same text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from jcollect.cli.replies import json_bytes
+from jcollect.cli.output import json_bytes
 from jcollect.cli.tables import print_table
 from jcollect.printable import json_text, printable
 

@@ -1,4 +1,5 @@
-"""From ring bytes to columns to messages: compared with what protobuf and plain loops make of them."""
+"""Converts bytes of the ring buffer to columns and to messages; compares with protobuf and with plain
+loops."""
 
 from __future__ import annotations
 
@@ -48,7 +49,7 @@ RETURNED = record(56, 1, [1834, 1, 9])
 
 
 def decoded(probes: list[Probe], *records: bytes, first_seq: int = 0) -> tuple[Batch, U32]:
-    """The events, numbered from `first_seq`, and the probe ids of records that made no sense."""
+    """Returns the events, numbered from `first_seq`, and the probe IDs of malformed records."""
     decoder = RecordDecoder(len(probes), 10**18)
     decoder.add(probes)
     with RingImage(*records) as image:
@@ -294,7 +295,7 @@ def test_what_probes_that_are_gone_have_lost_is_still_told_and_not_of_those_that
     assert told(returns) == ([(13, {}), (24, {1: 7})], 21)
 
 
-# Probes that come later.
+# Probes that are added later.
 
 
 def test_records_of_probes_that_came_later_are_decoded_like_the_others(probes: list[Probe]) -> None:
@@ -324,7 +325,7 @@ def test_subscribers_get_a_schema_of_what_they_want_before_its_first_batch(probe
     hub.end()
 
     def kinds(subscription: Subscription) -> list[list[int]]:
-        """The ids that each message describes or refers to."""
+        """Returns the IDs that each message describes or refers to."""
         found = []
         for item in received(subscription):
             if isinstance(item, Columns):
@@ -347,7 +348,7 @@ def test_what_was_queued_or_in_hand_when_a_subscriber_is_cut_is_lost_to_it(probe
         hub.publish(batch)
     items = subscription.items()
     for _ in range(3):
-        next(items)  # The schema, and two batches: one has been taken, and one is in hand.
+        next(items)  # The schema, and two batches: one has been delivered, and one is being read.
     served = hub.subscribers()[0]
     assert (served.events, served.delivered, served.queued, served.lost) == (9, 3, 6, 0)
     hub.end()

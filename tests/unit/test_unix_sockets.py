@@ -1,4 +1,4 @@
-"""Only sockets count as dead sockets."""
+"""Detects sockets on which no process listens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jcollect.unix_sockets import is_dead, is_held_dead
+from jcollect.unix_sockets import is_dead, is_descriptor_dead
 
 
 def bound(path: Path) -> socket.socket:
@@ -57,7 +57,7 @@ def test_a_socket_is_found_by_descriptors_however_long_its_path(tmp_path: Path) 
     bound(Path(f"/proc/self/fd/{directory}/socket")).close()
     assert is_dead(f"/proc/self/fd/{directory}/socket")
     entry = os.open("socket", os.O_PATH, dir_fd=directory)
-    assert is_held_dead(entry)
+    assert is_descriptor_dead(entry)
     os.close(entry)
     os.close(directory)
 

@@ -1,4 +1,4 @@
-"""Threads, and the end of a process that hangs where no Python runs."""
+"""Starts threads, and ends a process that hangs in native code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from conditions import wait_until
 from jcollect import workers
 from jcollect.errors import FAULT_EXIT_CODE, JcollectError, explain
-from jcollect.workers import Failures, Worker, check_can_start, side_by_side
+from jcollect.workers import Failures, Worker, check_can_start, run_in_parallel
 
 
 def test_a_worker_runs_and_is_waited_for_within_a_limit() -> None:
@@ -48,11 +48,11 @@ def test_the_first_failure_is_told_once_raised_and_kept() -> None:
     with pytest.raises(JcollectError) as raised:
         failures.check()
     assert raised.value.exit_code == FAULT_EXIT_CODE
-    # In jcollect, whatever it has called.
+    # The location is the last one in jcollect.
     line = Worker._main.__code__.co_firstlineno + 3
     assert raised.value.message == (
         f"cannot count 1: ValueError: seven of them (workers.py:{line}); "
-        "this is a fault of jcollect's own, please report it"
+        "this is a bug in jcollect; please report it"
     )
 
 
@@ -60,12 +60,12 @@ def test_the_first_failure_is_told_once_raised_and_kept() -> None:
     ("error", "message", "code"),
     [
         (JcollectError("as it is", 3), "as it is", 3),
-        (MemoryError(), "cannot x: there is no memory left: raise ulimit -v, or the limit of its ", 1),
+        (MemoryError(), "cannot x: out of memory: raise ulimit -v, or the limit of its ", 1),
         (RuntimeError("can't start new thread"), "cannot x: no more threads can be started: ", 1),
         (OSError(24, "?"), "cannot x: too many files are open: raise ulimit -n", 1),
         (OSError(28, "?"), "cannot x: No space left on device", 1),
         (FileNotFoundError(2, "?", "/a/b"), "cannot x: /a/b: No such file or directory", 1),
-        (KeyError("k"), "cannot x: KeyError: 'k' (nowhere); this is a fault ", FAULT_EXIT_CODE),
+        (KeyError("k"), "cannot x: KeyError: 'k' (unknown location); this is a bug ", FAULT_EXIT_CODE),
     ],
 )
 def test_whatever_goes_wrong_is_one_sentence(error: BaseException, message: str, code: int) -> None:
@@ -76,7 +76,7 @@ def test_whatever_goes_wrong_is_one_sentence(error: BaseException, message: str,
 
 def test_as_many_threads_as_there_may_be_can_be_started_at_a_time() -> None:
     check_can_start(20, "try")
-    # Root has no limit of its own, but each thread takes 8 MiB of addresses.
+    # Root has no limit of threads, but each one uses 8 MiB of address space.
     script = """
 import resource
 from jcollect.errors import JcollectError
@@ -97,8 +97,8 @@ except JcollectError as error:
 
 HANGS = """
 import ctypes, sys
-from jcollect.last_resort import last_resort, say_when_aborted
-say_when_aborted()
+from jcollect.last_resort import last_resort, report_aborts
+report_aborts()
 # PyDLL keeps Python's lock for as long as a call lasts, as gRPC does.
 library = ctypes.PyDLL(None)
 with last_resort(60, "never"), last_resort(float(sys.argv[1]), "stuck in x", 7):
@@ -111,7 +111,7 @@ print("went on")
 
 
 def hanging(seconds: float, how: str = "read") -> subprocess.Popen[str]:
-    """For as long as its stdin is open."""
+    """Blocks while its stdin is open."""
     command = [sys.executable, "-c", HANGS, str(seconds), how]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
@@ -135,7 +135,7 @@ def test_waits_overlap_in_as_many_threads_as_asked_for() -> None:
             running.remove(item)
             done.append(item)
 
-    side_by_side("wait", wait, range(40), 4)
+    run_in_parallel("wait", wait, range(40), 4)
     assert sorted(done) == list(range(40))
     assert most == [4]
 
@@ -149,7 +149,7 @@ def test_an_error_is_raised_when_all_has_run() -> None:
             raise OSError("the first")
 
     with pytest.raises(OSError, match="the first"):
-        side_by_side("run", run, range(9), 3)
+        run_in_parallel("run", run, range(9), 3)
     assert sorted(done) == list(range(9))
 
 
@@ -166,7 +166,7 @@ def test_all_runs_in_the_threads_that_can_be_started(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(workers.Worker, "start", start_few)
     done: list[int] = []
-    side_by_side("run", done.append, range(20), 8)
+    run_in_parallel("run", done.append, range(20), 8)
     assert sorted(done) == list(range(20))
     assert len(started) == can_start
 
@@ -182,7 +182,7 @@ def test_a_process_that_hangs_in_native_code_ends_with_a_sentence_and_a_code() -
 def test_a_process_that_aborts_ends_with_a_sentence_and_a_code() -> None:
     with hanging(30, "abort") as process:
         assert process.wait(30) == 1
-        assert process.stderr.read().startswith("jcollect: cannot go on: a library has aborted, ")  # type: ignore[union-attr]
+        assert process.stderr.read().startswith("jcollect: cannot continue: a library has aborted, ")  # type: ignore[union-attr]
 
 
 def test_the_time_in_which_a_process_was_stopped_does_not_count() -> None:

@@ -1,4 +1,4 @@
-"""Files that jcollect writes as root, at paths where another user may have put something."""
+"""Files that jcollect writes as root, at paths where another user may have planted files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SOMEBODY = 64041
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A directory of another user's."""
+    """Returns a directory of another user."""
     made = tmp_path / "theirs"
     made.mkdir()
     os.chown(made, SOMEBODY, SOMEBODY)
@@ -32,12 +32,12 @@ def test_a_link_of_another_user_is_not_followed(tmp_path: Path, folder: Path) ->
     link = folder / "books.json"
     link.symlink_to(victim)
     os.chown(link, SOMEBODY, SOMEBODY, follow_symlinks=False)
-    with pytest.raises(PermissionError, match="link that user 64041 has made"):
+    with pytest.raises(PermissionError, match="link of user 64041"):
         write(link)
     through = folder / "elsewhere"
     through.symlink_to(tmp_path)
     os.chown(through, SOMEBODY, SOMEBODY, follow_symlinks=False)
-    with pytest.raises(PermissionError, match="link that user 64041 has made"):
+    with pytest.raises(PermissionError, match="link of user 64041"):
         write(through / "victim")
     assert victim.read_text() == "old"
 

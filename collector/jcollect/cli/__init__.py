@@ -1,1 +1,1 @@
-"""What the verbs share: options, tables and status lines."""
+"""Code that the verbs share: options, tables, status lines, and the parts of each verb."""

@@ -1,4 +1,4 @@
-"""Options that several verbs share, and the status lines they write."""
+"""Arguments and options that several verbs share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def probe_option(command: _Command) -> _Command:
         "globs",
         multiple=True,
         metavar="GLOB",
-        help="Only probes that match: provider:name, class, method or class#method, with * ? []. Repeatable.",
+        help="Use only probes that match GLOB: provider:name, class, method or class#method, with * ? []. "
+        "Repeatable.",
     )(command)
 
 
@@ -37,8 +38,8 @@ def select_option(command: _Command) -> _Command:
         "selectors",
         multiple=True,
         metavar="SELECTOR",
-        help="Give probes to these methods for as long as this lasts, loading the agent into the JVM if it "
-        "has none; attach to them alone. As in the agent's option probes=. Repeatable.",
+        help="Select these methods until jcollect exits, and attach only to their probes. Loads the agent if "
+        "the JVM has none. Syntax as in the agent option probes=. Repeatable.",
     )(command)
 
 
@@ -47,23 +48,33 @@ def duration_option(command: _Command) -> _Command:
         "--duration",
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",
-        help="End after so many seconds.",
+        help="End after SECONDS seconds.",
     )(command)
 
 
 def max_events_option(command: _Command) -> _Command:
-    return click.option(
-        "--max-events", type=click.IntRange(min=1), metavar="N", help="End after so many events."
-    )(command)
+    return click.option("--max-events", type=click.IntRange(min=1), metavar="N", help="End after N events.")(
+        command
+    )
 
 
 def fail_on_loss_option(command: _Command) -> _Command:
     return click.option(
-        "--fail-on-loss", is_flag=True, help="End with exit code 3 if any event was lost, at whatever stage."
+        "--fail-on-loss", is_flag=True, help="Exit with code 3 if any event was lost, at any stage."
     )(command)
 
 
 def check_no_loss(lost: int) -> None:
-    """What --fail-on-loss is about. Raises JcollectError."""
+    """Raises JcollectError if any event was lost."""
     if lost:
         raise JcollectError(f"{plural(lost, 'event')} lost, and --fail-on-loss is given", LOSS_EXIT_CODE)
+
+
+def json_option(command: _Command) -> _Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")(command)
+
+
+def all_option(command: _Command) -> _Command:
+    return click.option(
+        "--all", "everything", is_flag=True, help="List all methods, not only the first few."
+    )(command)

@@ -1,6 +1,6 @@
-"""The capabilities that each verb keeps while it runs. It gives up all others before it does anything.
+"""Gives up all capabilities that a verb does not need, before it does anything.
 
-SECURITY.md lists what each is for, and the tests run every verb with exactly these.
+SECURITY.md lists the purpose of each capability. The tests run every verb with exactly the needed ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection
 from jcollect.procfs import capabilities as cap
 from jcollect.procfs.seccomp import NEVER, forbid
 
-# Needed to read memory and namespaces of other processes, and stub libraries, which only their owner may
+# Needed to read memory and namespaces of other processes, and stub libraries, which only their owner can
 # open.
 READING = frozenset((cap.SYS_PTRACE, cap.DAC_READ_SEARCH))
 # Needed to become the target's user.
@@ -58,21 +58,22 @@ _KEPT = {
 
 
 def keep_for(verb: str) -> None:
-    """Gives up what a verb does not use. For a process with one thread. Raises OSError."""
+    """Gives up the capabilities that a verb does not use. For a process with one thread. Raises OSError."""
     cap.keep_in_process(_KEPT[verb])
     forbid(NEVER)
 
 
-def narrow_attach(*, needs_admin: bool, places: Collection[str]) -> None:
-    """Gives up what this call of `attach` does not use: network namespaces, other users' directories.
+def narrow_attach(*, needs_admin: bool, paths: Collection[str]) -> None:
+    """Gives up the capabilities for network namespaces and for directories of other users, unless this run of
+    `attach` needs them.
 
-    `places` are the paths of files that it makes or removes. For a process with one thread. Raises OSError.
+    `paths` are those of files that it creates or removes. For a process with one thread. Raises OSError.
     """
     kept = TRACING | _TRACING_WELL
-    # Before Linux 5.8, and in older containers, it stands for both.
+    # Before Linux 5.8, and in older containers, CAP_SYS_ADMIN stands for both.
     if needs_admin or not (cap.holds(cap.BPF) and cap.holds(cap.PERFMON)):
         kept |= {cap.SYS_ADMIN}
-    if not all(map(_can_write_as_owner, places)):
+    if not all(map(_can_write_as_owner, paths)):
         kept |= {cap.DAC_OVERRIDE}
     cap.keep_in_process(kept)
 
@@ -80,9 +81,9 @@ def narrow_attach(*, needs_admin: bool, places: Collection[str]) -> None:
 def _can_write_as_owner(path: str) -> bool:
     directory = os.path.dirname(os.path.abspath(path))
     try:
-        places = [directory, path] if os.path.lexists(path) else [directory]
+        existing = [directory, path] if os.path.lexists(path) else [directory]
         return all(
-            about.st_uid == os.geteuid() and about.st_mode & stat.S_IWUSR for about in map(os.stat, places)
+            about.st_uid == os.geteuid() and about.st_mode & stat.S_IWUSR for about in map(os.stat, existing)
         )
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""Tables of text on stdout; names of traced processes may be in them."""
+"""Prints tables to stdout. Escapes the cells, because they may contain text from a target."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jcollect.printable import printable
 def print_table(
     heads: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()
 ) -> None:
-    """Columns as wide as they must be; those whose numbers are in `right` end on one line."""
+    """Prints rows below column heads. The columns with a number in `right` are right-aligned."""
     table = [heads, *([printable(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:

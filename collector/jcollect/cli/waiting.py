@@ -1,4 +1,4 @@
-"""Waiting for a worker that prints a stream, until it or something else ends the command."""
+"""Waits for a worker that prints a stream, until it ends or the command is stopped."""
 
 from __future__ import annotations
 
@@ -6,39 +6,42 @@ import time
 from collections.abc import Callable
 
 from jcollect.errors import Interrupted
-from jcollect.stop_request import End
+from jcollect.stop_request import StopRequest
 from jcollect.workers import Worker
 
-# Once its stream is to end, a worker goes on for so long, and for as long as what it writes is read: at most
-# for the second.
+# After the end of its stream, a worker may take this long without progress, and at most the second time in
+# total.
 GRACE_SECONDS = 3.0
 MOST_SECONDS = 30.0
-# A stream that ends by itself may begin late, and its end be seen late.
+# Time beyond its duration after which a stream is ended by the client.
 _LATE_SECONDS = 6.0
 _TICK_SECONDS = 0.1
 
 
 def wait_for(
     worker: Worker,
-    end: End,
+    stop: StopRequest,
     close: Callable[[], None],
     seconds: float | None,
     progressed: Callable[[], float],
 ) -> bool:
-    """Whether the worker has ended. `close` ends its stream, once `end` does; without that it ends after
-    `seconds`, if there are any. `progressed` is when it has last done something, by time.monotonic()."""
-    over = float("inf") if seconds is None else time.monotonic() + seconds + _LATE_SECONDS
-    while not worker.join(0.0) and end.going_on() and time.monotonic() < over:
-        end.wait(min(_TICK_SECONDS, over - time.monotonic()))
+    """Waits for a worker that reads a stream; returns true if it has ended.
+
+    Calls `close`, which ends the stream, when a stop is requested. The stream otherwise ends by itself after
+    `seconds`, if given. `progressed` returns the time.monotonic() of the worker's last progress.
+    """
+    deadline = float("inf") if seconds is None else time.monotonic() + seconds + _LATE_SECONDS
+    while not worker.join(0.0) and not stop.is_requested() and time.monotonic() < deadline:
+        stop.wait(min(_TICK_SECONDS, deadline - time.monotonic()))
     try:
         close()
-        return wait_for_rest(worker, progressed)
+        return wait_until_drained(worker, progressed)
     except Interrupted:
         return worker.join(0.0)
 
 
-def wait_for_rest(worker: Worker, progressed: Callable[[], float]) -> bool:
-    """Whether it has ended within the grace that it has once nothing more is to come."""
+def wait_until_drained(worker: Worker, progressed: Callable[[], float]) -> bool:
+    """Waits for a worker whose stream has ended; returns true if it ends in time."""
     begun = time.monotonic()
     while not worker.join(_TICK_SECONDS):
         now = time.monotonic()

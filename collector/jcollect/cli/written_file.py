@@ -1,4 +1,4 @@
-"""Opens a file to write at a path that the user has given, in a directory that may be another user's."""
+"""Opens an output file at a path from the command line. Its directory may belong to another user."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 def open_to_write(path: str) -> int:
     """Returns a descriptor of an empty file, a pipe or a device. Raises OSError.
 
-    Links are followed only if root or this user has made them: a link of another user would make root
-    overwrite any file.
+    Follows only links that belong to root or this user: a link of another user could make root overwrite any
+    file.
     """
     folder, name = os.path.split(os.path.abspath(path))
     directory = open_directory(folder, make=False)
@@ -31,15 +31,15 @@ def open_to_write(path: str) -> int:
 
 
 def _is_own_link(directory: int, name: str) -> bool:
-    """Raises OSError for a link that another user has made, or can replace."""
+    """Returns true for a link that only trusted users can replace; raises OSError for one of another user."""
     with contextlib.suppress(FileNotFoundError):
         about = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if not stat.S_ISLNK(about.st_mode):
             return False
         trusted = (0, os.geteuid())
         if about.st_uid not in trusted:
-            raise PermissionError(errno.EPERM, f"it is a link that user {about.st_uid} has made")
-        place = os.fstat(directory)
-        is_shared = place.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not place.st_mode & stat.S_ISVTX
-        return place.st_uid in trusted and not is_shared
+            raise PermissionError(errno.EPERM, f"it is a link of user {about.st_uid}")
+        parent = os.fstat(directory)
+        is_shared = parent.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not parent.st_mode & stat.S_ISVTX
+        return parent.st_uid in trusted and not is_shared
     return False

@@ -1,4 +1,4 @@
-"""The command line: one file per verb, each of which parses, calls and prints."""
+"""The command line. Each verb has a file, which parses the arguments, calls and prints."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from jcollect.errors import Interrupted, explain
 from jcollect.procfs.apart import start_ahead
 from jcollect.procfs.capabilities import SYS_PTRACE
 
-# The verbs, and the module and name of each where they differ. Loaded when they are asked for: what one needs
-# takes another's time and memory.
+# The module and function of each verb. A module is imported only when its verb is used, because its imports
+# cost time and memory.
 _VERBS = {
     "attach": ("attach", "attach"),
     "observe": ("observe", "observe"),
@@ -41,7 +41,7 @@ class _Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if SYS_PTRACE in NEEDED.get(args[0], ()):
-            # It starts while the verb's modules are imported.
+            # The reader process starts while the verb's modules are imported.
             start_ahead()
         return super().resolve_command(ctx, args)
 
@@ -67,20 +67,21 @@ def cli(context: click.Context) -> None:
 
 
 def main() -> None:
-    """The console script: every error that a user can cause is one line on stderr."""
+    """Runs the command line. Every error that a user can cause is printed as one line on stderr."""
     open_standard_streams()
-    # gRPC logs on stderr, which belongs to our status lines.
+    # gRPC would log to stderr, which is for status lines.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    # numpy's threads, which nothing here needs, take memory and may not be had.
+    # jcollect does not need numpy's threads, which use memory and may fail to start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _raise_on_signals()
     exit_code = _run()
-    # Without waiting for threads: of ours, and of libraries, one may be stuck in a write that nobody reads.
+    # Do not wait for threads: one may be blocked in a write to a pipe that is not read.
     os._exit(exit_code)
 
 
 def _raise_on_signals() -> None:
-    """Lets a verb clean up when it is ended; those that end in order install handlers of their own."""
+    """Makes signals raise Interrupted, so that a verb can clean up. Some verbs install handlers of their
+    own."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise Interrupted(number)
@@ -91,7 +92,7 @@ def _raise_on_signals() -> None:
 
 
 def _run() -> int:
-    """The exit code; all output is written then."""
+    """Runs a verb, flushes its output, and returns the exit code."""
     try:
         result = cli(standalone_mode=False, prog_name="jcollect")
         flush_stdout()
@@ -106,20 +107,20 @@ def _run() -> int:
     except (click.Abort, KeyboardInterrupt):
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        return 0  # Who read our output has seen enough.
+        return 0  # The reader has closed the pipe because it needs no more output.
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
     except BaseException as error:
-        told = explain(error, f"go on with jcollect {' '.join(sys.argv[1:2])}".rstrip())
-        return _fail(told.message, told.exit_code)
+        explained = explain(error, f"run jcollect {' '.join(sys.argv[1:2])}".rstrip())
+        return _fail(explained.message, explained.exit_code)
 
 
 def _fail(message: str, exit_code: int) -> int:
     try:
-        # Imported here, as all that only some need.
+        # Imported here because importing can fail for lack of memory.
         from jcollect.printable import printable
 
-        # Names and reasons of the traced process may be in it.
+        # The message may contain text from a target.
         message = printable(message)
     except (ImportError, MemoryError, OSError):
         message = repr(message)[1:-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from jcollect.cli.attach_options import AttachOptions
 from jcollect.cli.options import (
     duration_option,
     fail_on_loss_option,
@@ -12,11 +13,12 @@ from jcollect.cli.options import (
     select_option,
 )
 from jcollect.errors import JcollectError
+from jcollect.session.options import SessionSettings, TargetOptions
 from jcollect.sources.bpf.compilation import Compilation
 
-# Of counters these are four rows of 16 MiB (sources/bpf/bpf_programs.py).
+# The counters of this many probes need four maps of 16 MiB (sources/bpf/bpf_programs.py).
 _MOST_PROBES = 1 << 20
-# As sources/bpf/kernel.py has them, which is imported later.
+# The features in sources/bpf/kernel.py, which is imported later.
 _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 
 
@@ -27,26 +29,27 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
     "names",
     multiple=True,
     metavar="GLOB",
-    help="All JVMs whose main class matches, those that start later included; as jcollect ps shows it. "
-    "Repeatable.",
+    help="Attach to all JVMs whose main class matches, as jcollect ps prints it, and to those that start "
+    "later. Repeatable.",
 )
-@click.option("--all", "every", is_flag=True, help="Every process that has probes, or comes to have some.")
+@click.option("--all", "every", is_flag=True, help="Attach to every process that has probes, now or later.")
 @click.option(
     "--listen",
     metavar="ADDRESS",
-    help="Serve gRPC here: unix:///path/of.sock, for its owner alone, or host:port, with --insecure. "
-    "Default: unix:///run/jprobe/PID.sock for one PID, else unix:///run/jprobe/collector.sock",
+    help="Serve gRPC at ADDRESS: unix:///path/of.sock, which only its owner can use, or host:port, which "
+    "needs --insecure. Default: unix:///run/jprobe/PID.sock for one PID, else "
+    "unix:///run/jprobe/collector.sock",
 )
 @click.option(
     "--insecure",
     is_flag=True,
-    help="Allow --listen on host:port: any user of this machine, and of others that can reach it, may then "
-    "read what the probes capture.",
+    help="Allow host:port for --listen: any user of this machine, and of every machine that can reach it, "
+    "can then read what the probes capture.",
 )
 @select_option
-@click.option("-o", "--output", type=click.Choice(["json", "compact"]), help="Print each event as well.")
+@click.option("-o", "--output", type=click.Choice(["json", "compact"]), help="Also print each event.")
 @probe_option
-@click.option("--wait", is_flag=True, help="Where there is nothing to attach to yet, wait for it.")
+@click.option("--wait", is_flag=True, help="If no probe matches yet, wait for one.")
 @duration_option
 @max_events_option
 @fail_on_loss_option
@@ -60,19 +63,19 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
     "--max-probes",
     type=click.IntRange(min=1, max=_MOST_PROBES),
     metavar="N",
-    help="Have room for so many probes, those that come later included. Default: twice what there is, at "
-    "least 16,384; with --name or --all 65,536.",
+    help="Reserve N probe IDs, including those of probes that appear later. Default: twice the current "
+    "number, at least 16,384; with --name or --all, 65,536.",
 )
 @click.option(
     "--max-overhead",
     type=click.IntRange(min=0),
     metavar="PERCENT",
-    help="What the probes of one JVM may cost it, in percent of one core, over any five seconds: beyond that "
-    "the dearest are throttled. Up to 50, never more than a third of the CPU time that the JVM gets. "
-    "0: anything. Default: what its agent was given, or 50.",
+    help="Limit the cost of all probes in a JVM to PERCENT of one core, over any five seconds, by throttling "
+    "the most expensive methods. Values up to 50 never allow more than a third of the CPU time that the JVM "
+    "gets. 0: no limit. Default: the agent's max-overhead, or 50.",
 )
-# For tests: another way than the best, a kernel that lacks something, room that is soon full.
-@click.option("--link", "way", type=click.Choice(["auto", "uprobe-multi", "perf-event"]), hidden=True)
+# Hidden options for tests: force a link type, simulate missing kernel features, shrink buffers.
+@click.option("--link", "link_type", type=click.Choice(["auto", "uprobe-multi", "perf-event"]), hidden=True)
 @click.option("--without", multiple=True, type=click.Choice(_FEATURES), hidden=True)
 @click.option("--ring-pages", type=click.IntRange(min=1), hidden=True)
 @click.option("--queue-bytes", type=click.IntRange(min=1), hidden=True)
@@ -93,51 +96,49 @@ def attach(
     counts: str | None,
     max_probes: int | None,
     max_overhead: int | None,
-    way: str | None,
+    link_type: str | None,
     without: tuple[str, ...],
     ring_pages: int | None,
     queue_bytes: int | None,
     arm_timeout: float,
 ) -> None:
-    """Attach to the probes of processes and serve their events over gRPC: of the PIDs given, of all JVMs of a
-    --name, or of --all.
+    """Attach to probes and serve their events over gRPC.
 
-    Probes that appear later are attached to as they come, and so are processes that match. Ends with Ctrl-C,
-    or when all PIDs given have exited; a JVM's methods are then as they were.
+    Attaches to the probes of each PID, of all JVMs that --name matches, or of --all processes, including
+    those that appear later. Ends with Ctrl-C, or when all given PIDs have exited. The agent then restores the
+    original bytecode.
 
-    With --select the probes need not be there: the agent is loaded into JVMs that have none, gives probes
-    to what is selected, and goes when jcollect goes.
+    With --select the probes need not exist yet: jcollect loads the agent into JVMs that have none, and
+    selects the methods until it exits.
     """
     if not pids and not names and not every:
-        raise click.UsageError("attach takes PIDs, --name GLOB or --all; jcollect ps lists what there is")
+        raise click.UsageError("attach needs PIDs, --name GLOB or --all; jcollect ps lists the processes")
     if ring_pages and ring_pages & ring_pages - 1:
         raise JcollectError(f"--ring-pages must be a power of two, and {ring_pages} is not")
-    # The first time that takes a second, in which all that follows can be imported.
+    options = AttachOptions(
+        targets=TargetOptions(tuple(dict.fromkeys(pids)), names, every, globs, selectors, wait),
+        settings=SessionSettings(
+            capacity=max_probes,
+            max_events=max_events,
+            max_overhead=max_overhead,
+            queue_bytes=queue_bytes,
+            ring_pages=ring_pages,
+            link_type=link_type,
+            without=frozenset(without),
+        ),
+        listen=listen,
+        insecure=insecure,
+        output=output,
+        duration=duration,
+        arm_timeout=arm_timeout,
+        fail_on_loss=fail_on_loss,
+        counts=counts,
+    )
+    # Compiling takes a second the first time. Everything else is imported during that time.
     compilation = Compilation.start()
     try:
-        from jcollect.cli.serving import Serving, serve
-        from jcollect.session.targets import Asked
+        from jcollect.cli.attach_session import run_attach
 
-        asked = Asked(tuple(dict.fromkeys(pids)), names, every, globs, selectors, wait)
-        settings = {
-            "max_events": max_events,
-            "ring_pages": ring_pages,
-            "way": way,
-            "capacity": max_probes,
-            "queue_bytes": queue_bytes,
-            "without": frozenset(without),
-        }
-        serving = Serving(
-            listen,
-            insecure,
-            output,
-            duration,
-            arm_timeout,
-            fail_on_loss,
-            counts,
-            {name: value for name, value in settings.items() if value}
-            | ({} if max_overhead is None else {"max_overhead": max_overhead}),
-        )
-        serve(asked, serving, compilation)
+        run_attach(options, compilation)
     finally:
         compilation.close()

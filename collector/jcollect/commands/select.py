@@ -1,23 +1,13 @@
-"""jcollect select: gives probes to methods of a running program."""
+"""jcollect select: selects methods of a running program."""
 
 from __future__ import annotations
 
 import click
 
-from jcollect.cli.options import pid_argument
-from jcollect.cli.replies import (
-    all_option,
-    as_dict,
-    echo,
-    echo_failed,
-    echo_json,
-    echo_selections,
-    is_exclusion,
-    json_option,
-    no_load_option,
-    timeout_option,
-    totals,
-)
+from jcollect.cli.control_options import no_load_option, timeout_option
+from jcollect.cli.options import all_option, json_option, pid_argument
+from jcollect.cli.output import as_dict, echo, echo_json
+from jcollect.cli.replies import echo_failed, echo_selections, is_exclusion, totals
 from jcollect.console import plural, warn
 from jcollect.control.open_gateway import open_gateway
 from jcollect.control.selected import took
@@ -39,10 +29,11 @@ def select(
     no_load: bool,
     seconds: float,
 ) -> None:
-    """Give probes to methods of the JVM PID, loading the agent if it is not there.
+    """Select methods of the JVM PID: they get probes until they are unselected. Loads the agent if the JVM
+    has none.
 
-    SELECTOR is written as in the agent's option probes=, for instance 'com.acme.**Service#*'. What is
-    selected later decides first, and stays until it is unselected.
+    The syntax of SELECTOR is that of the agent option probes=, for example 'com.acme.**Service#*'. If several
+    selectors match a method, the latest one decides.
     """
     with (
         Process.open(pid) as process,
@@ -55,12 +46,12 @@ def select(
     else:
         echo(
             f"selected {plural(len(reply.methods), 'method')}, {reply.added:,} new, in {took(reply)}; "
-            f"in all {totals(reply)}"
+            f"in total {totals(reply)}"
         )
         echo_selections(given)
         echo_failed(reply.failed, everything)
     for selection in given:
         if not selection.methods and not is_exclusion(selection):
-            warn(f"'{selection.selector}' has matched no method of the classes loaded so far")
+            warn(f"'{selection.selector}' matches no method of the classes loaded so far")
     if reply.refusal:
         warn(f"PID {pid} traces nothing: {reply.refusal}")

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import click
 
-from jcollect.cli.options import pid_argument
-from jcollect.cli.replies import (
-    all_option,
-    as_dict,
-    echo,
-    echo_gates,
-    echo_json,
-    json_option,
-    no_load_option,
-    timeout_option,
-)
+from jcollect.cli.control_options import no_load_option, timeout_option
+from jcollect.cli.options import all_option, json_option, pid_argument
+from jcollect.cli.output import as_dict, echo, echo_json
+from jcollect.cli.replies import echo_gates
 from jcollect.console import plural
 from jcollect.control.methods import methods_of
 from jcollect.control.open_gateway import open_agents_gateway
@@ -39,10 +32,10 @@ def set_gates(
     no_load: bool,
     seconds: float,
 ) -> None:
-    """Change which calls fire, of the methods with probes that the glob PROBE means in the JVM PID.
+    """Change which calls fire, for the methods in the JVM PID whose probes the glob PROBE matches.
 
-    SETTINGS is 'duration > 20ms every 100 at most 20/s' or a part of that, which leaves the others as
-    they are; 'always'; or 'as selected'. PROBE matches provider:name, class, method or class#method.
+    PROBE matches provider:name, class, method or class#method. SETTINGS is 'duration > 20ms every 100 at most
+    20/s' or a part of that, which leaves the other parts unchanged; or 'always'; or 'as selected'.
     """
     with (
         Process.open(pid) as process,
@@ -56,4 +49,4 @@ def set_gates(
     echo(f"set {plural(len(reply.methods), 'method')} in {took(reply)}")
     echo_gates(reply, everything)
     if any(gate.least_duration_nanos for gate in reply.gates) and methods.have_entries:
-        echo("entry probes fire nonetheless; attach to '*__return' and '*__throw' alone")
+        echo("entry probes still fire; attach to '*__return' and '*__throw' only")

@@ -1,20 +1,14 @@
-"""jcollect unselect: takes probes back."""
+"""jcollect unselect: removes selectors, and retires the probes of methods that no selector matches any
+more."""
 
 from __future__ import annotations
 
 import click
 
-from jcollect.cli.options import pid_argument
-from jcollect.cli.replies import (
-    as_dict,
-    echo,
-    echo_json,
-    echo_selections,
-    json_option,
-    no_load_option,
-    timeout_option,
-    totals,
-)
+from jcollect.cli.control_options import no_load_option, timeout_option
+from jcollect.cli.options import json_option, pid_argument
+from jcollect.cli.output import as_dict, echo, echo_json
+from jcollect.cli.replies import echo_selections, totals
 from jcollect.console import plural
 from jcollect.control.open_gateway import open_agents_gateway
 from jcollect.control.selected import took
@@ -24,7 +18,9 @@ from jcollect.procfs.process import Process
 @click.command()
 @pid_argument
 @click.argument("selectors", nargs=-1, metavar="[SELECTOR...]")
-@click.option("--all", "everything", is_flag=True, help="Every selector, those of -javaagent included.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Remove all selectors, including those of -javaagent."
+)
 @json_option
 @no_load_option
 @timeout_option
@@ -36,12 +32,12 @@ def unselect(
     no_load: bool,
     seconds: float,
 ) -> None:
-    """Take back selectors of the JVM PID, each written as it was selected.
+    """Remove selectors of the JVM PID, each spelled as it was selected.
 
-    An agent that was loaded into a running JVM ends with its last selector.
+    An agent that was loaded into a running JVM shuts down with its last selector.
     """
     if bool(selectors) == everything:
-        raise click.UsageError("unselect takes either selectors, as jcollect status shows them, or --all")
+        raise click.UsageError("unselect needs either selectors, as jcollect status prints them, or --all")
     with (
         Process.open(pid) as process,
         open_agents_gateway(process, may_load=not no_load, seconds=seconds) as gateway,
@@ -50,5 +46,5 @@ def unselect(
     if as_json:
         echo_json(as_dict(reply))
         return
-    echo(f"unselected {plural(len(reply.methods), 'method')} in {took(reply)}; left {totals(reply)}")
+    echo(f"unselected {plural(len(reply.methods), 'method')} in {took(reply)}; remaining: {totals(reply)}")
     echo_selections(reply.selections)

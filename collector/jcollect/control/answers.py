@@ -19,7 +19,7 @@ from py4j import protocol
 from jcollect.control.cancel import is_cancelled
 from jcollect.control.shares import Shares
 from jcollect.probes.protobuf_fields import FieldsError, check_fields
-from jcollect.told import told
+from jcollect.shortened import shortened
 from jprobe.v1 import control_pb2
 
 # 16 MiB before they are encoded. A line of 65,000 methods has some 10 MB.
@@ -81,7 +81,7 @@ def decode_reply(line: Line) -> control_pb2.ControlReply:
     except (binascii.Error, FieldsError, DecodeError, MemoryError):
         raise NoReplyError from None
     reply.error, reply.refusal, reply.agent_version = map(
-        told, (reply.error, reply.refusal, reply.agent_version)
+        shortened, (reply.error, reply.refusal, reply.agent_version)
     )
     return reply
 
@@ -91,7 +91,7 @@ def _reason(line: Line) -> str:
     if not line.startswith(_TEXT):
         return ""
     text = line[len(_TEXT) : len(_TEXT) + MAX_REASON_BYTES].rstrip(b"\n").decode(errors="replace")
-    return told(protocol.unescape_new_line(text))
+    return shortened(protocol.unescape_new_line(text))
 
 
 class Answers:

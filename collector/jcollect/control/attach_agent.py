@@ -27,7 +27,7 @@ from jcollect.procfs.capabilities import DAC_READ_SEARCH, SYS_PTRACE, keep_in_th
 from jcollect.procfs.files import open_directory
 from jcollect.procfs.identity import Identity, become
 from jcollect.procfs.status import check_alive
-from jcollect.trusted_files import is_open_to_all
+from jcollect.trusted_files import is_readable_by_all
 
 # JPype imports numpy if it is installed. Numpy starts threads, each with its own identity.
 sys.modules["numpy"] = None  # type: ignore[assignment]
@@ -40,7 +40,7 @@ def main() -> None:
     parent, libjvm, pid, pidfd, uid, gid, jar, options = sys.argv[1:]
     # JPype's jar lies beside its package.
     ours = (libjvm, jpype.__file__, os.path.dirname(os.path.dirname(jpype.__file__)))
-    reading = () if all(map(is_open_to_all, ours)) else (DAC_READ_SEARCH,)
+    reading = () if all(map(is_readable_by_all, ours)) else (DAC_READ_SEARCH,)
     become(Identity(int(uid), int(gid)), (SYS_PTRACE, *reading), parent=int(parent))
     _start_jvm(libjvm)
     keep_in_thread((SYS_PTRACE,))

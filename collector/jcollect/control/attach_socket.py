@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 
 from jcollect.procfs.files import open_directory
 from jcollect.procfs.status import check_alive, read_stat, read_status
-from jcollect.unix_sockets import is_held_dead
+from jcollect.unix_sockets import is_descriptor_dead
 
 READ_ONLY, OTHER, OPENED, SILENT, CHANGED = b"read-only", b"other", b"opened", b"silent", b"changed"
 _TMP = "/tmp"
@@ -81,7 +81,7 @@ def _clear(tmp: int, name: str) -> None:
         # A socket of another user, or a second name of a socket elsewhere, may be a trap.
         if about.st_uid != os.geteuid() or about.st_nlink != 1:
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-        if is_held_dead(entry):
+        if is_descriptor_dead(entry):
             os.unlink(name, dir_fd=tmp)
     finally:
         os.close(entry)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jcollect.errors import JcollectError
 from jcollect.printable import printable
-from jcollect.trusted_files import who_could_change, who_could_change_below
+from jcollect.trusted_files import untrusted_writer, untrusted_writer_below
 
 _JVM_FOLDER = Path("/usr/lib/jvm")
 # Earlier ones know nothing of containers, or nothing that this project is tried on.
@@ -33,7 +33,7 @@ def find_libjvm() -> Path:
     for home in homes:
         libjvm = home / "lib/server/libjvm.so"
         if libjvm.exists() and (home / "lib/libattach.so").exists():
-            why = who_could_change(libjvm) or _who_could_change_parts(libjvm)
+            why = untrusted_writer(libjvm) or _who_could_change_parts(libjvm)
             if why is not None:
                 unsafe.append(f"{home} is not safe to run with our rights: {printable(why)}")
             elif _version(home) >= _OLDEST:
@@ -53,7 +53,7 @@ def find_libjvm() -> Path:
 
 def _who_could_change_parts(libjvm: Path) -> str | None:
     home = libjvm.resolve().parents[2]
-    told = (who_could_change_below(home / part) for part in _PARTS if (home / part).exists())
+    told = (untrusted_writer_below(home / part) for part in _PARTS if (home / part).exists())
     return next(filter(None, told), None)
 
 
@@ -68,7 +68,7 @@ def _version(home: Path) -> int:
     release = home / "release"
     try:
         # Others could have put a pipe there, or a file without an end.
-        if who_could_change(release) is not None:
+        if untrusted_writer(release) is not None:
             return 0
         with release.open(errors="replace") as file:
             version = _VERSION.search(file.read(_MOST_RELEASE_CHARACTERS))

@@ -1,7 +1,8 @@
-"""Hands batches to subscribers: encodes them once per distinct filter, and never waits for a subscriber.
+"""Distributes batches to subscribers. Encodes a batch once per distinct filter and never blocks on a
+subscriber.
 
-The reader calls the hub, so nothing that a subscriber asks for, including the matching of its globs, runs
-while the hub's lock is held.
+The reader of events needs the hub's lock. Work on behalf of a subscriber, such as matching its globs,
+therefore runs without that lock.
 """
 
 from __future__ import annotations
@@ -12,21 +13,21 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from jcollect.hub.accounts import Accounts
 from jcollect.hub.items import EncodedEvents
 from jcollect.hub.memory_budget import MemoryBudget
-from jcollect.hub.subscription import Served, Subscription
+from jcollect.hub.subscription import SubscriberCounts, Subscription
 from jcollect.hub.wire import encode
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import Budget, matcher
 from jcollect.sources.columns import Batch
 
-# Of one subscriber: at a million events a second, the events of a second.
+# Queue of one subscriber: the events of one second, at a million events per second.
 QUEUE_BYTES = 64 << 20
-# Of all. Subscribers with less than an equal share of it may go on, so that it can become twice that.
+# All queues together. Subscribers below an equal share may exceed it, so that the total can reach twice this.
 ALL_QUEUES_BYTES = 128 << 20
-# Matching steps (globs.Budget) per request. It suffices for 100,000 probes and 64 globs, half of whose text
-# is in many names.
+# Matching steps (globs.Budget) per request: enough for 100,000 probes and 64 globs, half of whose text occurs
+# in many names.
 MATCH_STEPS = 5_000_000_000
-# Matching steps of each subscriber's globs when probes are added, which wait for it: per addition, and per
-# probe. Beyond this number of subscribers with globs, they share the total.
+# Matching steps of each subscriber's globs while probes are added, which waits for them: per addition, and
+# per probe. Beyond this number of subscribers with globs, they share the total.
 _ADD_STEPS = 100_000_000
 _ADD_STEPS_OF_ONE = 6_000
 _ADD_SHARES = 8
@@ -36,11 +37,11 @@ _NAMED_LENGTH = 100
 
 
 class NoSuchProbeError(Exception):
-    """A subscription asks for what there is not: the message says for what."""
+    """A subscription matches no probe. The message contains its globs or the PID."""
 
 
 class Hub:
-    """The subscribers of one collector, and the probes that they may hear of."""
+    """The subscribers of one collector, and the probes that they can match."""
 
     def __init__(
         self,
@@ -51,14 +52,14 @@ class Hub:
     ) -> None:
         self._probes = {probe.id: probe for probe in probes}
         self._accounts = accounts
-        self._room = MemoryBudget(queue_bytes, all_queues_bytes)
+        self._memory = MemoryBudget(queue_bytes, all_queues_bytes)
         self._lock = threading.Lock()
         # Held while probes are added or removed, and matched. The reader never takes it.
         self._changing = threading.Lock()
         self._subscriptions: list[Subscription] = []
         self._ended = False
         self.served = 0
-        self._lost_by_gone = 0
+        self._lost_by_disconnected = 0
 
     def subscribe(
         self,
@@ -67,8 +68,8 @@ class Hub:
         pids: Collection[int] = (),
         peer: str = "",
     ) -> Subscription:
-        """Subscribes from now on; `probes` are some of the hub's in their current state. `pids` narrow to the
-        probes of some processes; an empty set does not.
+        """Subscribes from now on. `probes` are probes of the hub in their current state. `pids` limit the
+        subscription to some processes; if empty, to none.
 
         Raises NoSuchProbeError if the globs match nothing, TooCostlyError if matching them takes too long.
         """
@@ -80,13 +81,13 @@ class Hub:
         # Probes added since `probes` were read are described as they were when added.
         described = [now.get(number, probe) for number, probe in known.items()]
         subscription = Subscription(
-            matching(patterns, pids, budget), described, self._accounts, self._room, peer, budget
+            matching(patterns, pids, budget), described, self._accounts, self._memory, peer, budget
         )
         with self._lock:
-            gone = [number for number, probe in known.items() if self._probes.get(number) is not probe]
-            more = [probe for number, probe in self._probes.items() if known.get(number) is not probe]
-            subscription.remove(gone)
-            if not subscription.add(more) and patterns and not subscription.described:
+            removed = [number for number, probe in known.items() if self._probes.get(number) is not probe]
+            added = [probe for number, probe in self._probes.items() if known.get(number) is not probe]
+            subscription.remove(removed)
+            if not subscription.add(added) and patterns and not subscription.described:
                 subscription.close()
                 raise NoSuchProbeError(_few(patterns))
             self.served += 1
@@ -101,14 +102,14 @@ class Hub:
             with self._lock:
                 self._probes.update({probe.id: probe for probe in probes})
                 subscriptions = list(self._subscriptions)
-            choosy = sum(subscription.has_globs for subscription in subscriptions)
-            share = min(1.0, _ADD_SHARES / max(choosy, 1))
+            matching = sum(subscription.has_globs for subscription in subscriptions)
+            share = min(1.0, _ADD_SHARES / max(matching, 1))
             for subscription in subscriptions:
                 subscription.budget.left = share * (_ADD_STEPS + _ADD_STEPS_OF_ONE * len(probes))
                 subscription.add(probes)
 
     def remove(self, ids: Sequence[int]) -> None:
-        """Removes probes that have permanently gone and have no event in flight. For any thread."""
+        """Removes probes that are permanently retired and have no event in flight. For any thread."""
         with self._changing, self._lock:
             for number in ids:
                 del self._probes[number]
@@ -116,33 +117,33 @@ class Hub:
                 subscription.remove(ids)
 
     def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
-        """Tells whoever wants these probes that they do not fire for now, or fire again."""
+        """Notifies the subscribers of these probes that they are throttled, or fire again."""
         with self._lock:
             for subscription in self._subscriptions:
                 subscription.throttle(began, ended)
 
     def leave(self, subscription: Subscription) -> None:
-        """Forgets a subscriber that has gone or been served to the end."""
+        """Removes a subscriber that has disconnected or received everything."""
         subscription.close()
         with self._lock:
             if subscription in self._subscriptions:
                 self._subscriptions.remove(subscription)
-                self._lost_by_gone += subscription.lost
+                self._lost_by_disconnected += subscription.lost
 
-    def subscribers(self) -> list[Served]:
-        """The books of those that are there."""
+    def subscribers(self) -> list[SubscriberCounts]:
+        """Returns the counts of the current subscribers."""
         with self._lock:
             subscriptions = list(self._subscriptions)
-        return [subscription.served() for subscription in subscriptions]
+        return [subscription.counts() for subscription in subscriptions]
 
     @property
-    def lost_by_gone(self) -> int:
-        """Events that subscribers that have gone had lost."""
+    def lost_by_disconnected(self) -> int:
+        """The events that disconnected subscribers had lost."""
         with self._lock:
-            return self._lost_by_gone
+            return self._lost_by_disconnected
 
     def publish(self, batch: Batch) -> None:
-        """Offers the batch to every subscriber that wants some of it."""
+        """Offers a batch to every subscriber that matches some of its events."""
         with self._lock:
             subscriptions = list(self._subscriptions)
         encoded: dict[bytes | None, tuple[EncodedEvents, Batch] | None] = {}
@@ -157,14 +158,14 @@ class Hub:
                 subscription.offer(*events)
 
     def end(self) -> None:
-        """Lets every subscriber have what is queued for it, and no more."""
+        """Marks the end: subscribers still receive their queues, and nothing more."""
         with self._lock:
             self._ended = True
             for subscription in self._subscriptions:
                 subscription.end()
 
     def cut(self) -> int:
-        """Lets no subscriber have any more. How many had not taken everything."""
+        """Ends all subscriptions immediately; returns how many had unread events."""
         with self._lock:
             subscriptions = list(self._subscriptions)
         for subscription in subscriptions:
@@ -172,27 +173,27 @@ class Hub:
         return sum(subscription.is_cut for subscription in subscriptions)
 
     def lost(self) -> int:
-        """Events that subscribers, those gone included, have lost by being slow."""
+        """Returns the events that slow subscribers have lost, including disconnected ones."""
         with self._lock:
-            return self._lost_by_gone + sum(subscription.lost for subscription in self._subscriptions)
+            return self._lost_by_disconnected + sum(subscription.lost for subscription in self._subscriptions)
 
 
 def matching(
     globs: Sequence[str], pids: Collection[int], budget: Budget | None = None
 ) -> Callable[[ProbeDescription], bool] | None:
-    """Returns a function that tells whether a probe matches globs and PIDs; None if every probe does.
+    """Returns a function that returns true if a probe matches globs and PIDs; None if every probe does.
 
-    The function raises TooCostlyError; without a `budget`, when one request takes too much.
+    The function raises TooCostlyError when the budget is used up, by default that of one request.
     """
     if not globs and not pids:
         return None
-    is_meant = matcher(globs, budget or Budget(MATCH_STEPS))
+    matches = matcher(globs, budget or Budget(MATCH_STEPS))
     processes = frozenset(pids)
-    return lambda probe: (not processes or probe.pid in processes) and is_meant(probe)
+    return lambda probe: (not processes or probe.pid in processes) and matches(probe)
 
 
 def _few(globs: Sequence[str]) -> str:
-    """Returns the first few, truncated if long, and how many more there are."""
+    """Returns the first few globs, truncated if long, and how many more there are."""
     named = [glob if len(glob) <= _NAMED_LENGTH else f"{glob[:_NAMED_LENGTH]}…" for glob in globs[:_NAMED]]
     more = len(globs) - _NAMED
     return ", ".join([*named, f"or {more:,} more"] if more > 0 else named)

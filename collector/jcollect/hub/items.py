@@ -12,7 +12,7 @@ from jcollect.sources.columns import Columns
 
 
 class LossStage(IntEnum):
-    """Where events were lost. The numbers are those of the protocol."""
+    """The stage at which events were lost. The numbers are those of the protocol."""
 
     KERNEL_RING = 1
     COLLECTOR = 2
@@ -21,8 +21,9 @@ class LossStage(IntEnum):
 
 @dataclass(frozen=True)
 class Schema:
-    """Describes probes before their first events. It adds to earlier schemas; an ID that is described again
-    is reassigned. `has_more` is true if the next item describes more probes of the same moment."""
+    """Describes probes before their first events, in addition to earlier schemas. An ID that is described
+    again has been reassigned. `has_more` is true if the next item describes more probes of the same
+    moment."""
 
     probes: Sequence[Described]
     has_more: bool = False

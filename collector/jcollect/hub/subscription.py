@@ -1,8 +1,8 @@
-"""One subscriber of a hub: its queue, bounded in bytes, and the books of the events meant for it.
+"""One subscriber of a hub: its bounded queue, and the counts of its events.
 
-A subscriber that does not keep up loses events, and never slows the reader: events that find no room are
-counted by probe and reported to it. All queues together are bounded as well: beyond that limit, a subscriber
-with more than an equal share gets no more.
+A subscriber that does not keep up loses events and never slows the reader: events that do not fit its queue
+are counted by probe and reported to it. All queues together are bounded too: beyond that limit, a subscriber
+with more than an equal share gets no more events.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import Budget, TooCostlyError
 from jcollect.sources.columns import U64, Batch, Flags
 
-# Maximum memory of queued schemas and notices. These cannot be dropped, so a subscriber that does not read
-# even these is disconnected. A description with usual names uses about 512 bytes.
+# Maximum memory of queued schemas and notices. They cannot be dropped, so a subscriber that does not read
+# them is disconnected. A description with usual names uses about 512 bytes.
 MOST_SCHEMA_BYTES = 64 << 20
 _DESCRIPTION_BYTES = 512
 _ID_BYTES = 8
@@ -32,18 +32,18 @@ _NOTICE_SECONDS = 1.0
 
 
 class TooSlowError(Exception):
-    """The subscriber has not even read the descriptions of new probes."""
+    """The subscriber has not read the descriptions of new probes in time."""
 
 
 class CutError(Exception):
-    """The collector has ended, and the subscriber did not read its queue in time."""
+    """The collector has exited, and the subscriber has not read its queue in time."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter of events: `wanted` has a bool for each possible id; None lets everything pass.
+    """A filter of events: `wanted` has a bool per probe ID; None passes all events.
 
-    Two filters that let the same pass have the same `key`.
+    Two filters that pass the same probes have the same `key`.
     """
 
     wanted: Flags | None = None
@@ -51,8 +51,8 @@ class Filter:
 
 
 @dataclass(frozen=True)
-class Served:
-    """Counts of the events that were meant for a subscriber: events = delivered + lost + queued."""
+class SubscriberCounts:
+    """Counts of the events that match a subscription: events = delivered + lost + queued."""
 
     peer: str
     events: int
@@ -63,34 +63,34 @@ class Served:
 
 
 class _Account:
-    """Counts of one fate of a subscriber's events since it subscribed."""
+    """One kind of count of a subscriber's events, such as those lost at a stage, since it subscribed."""
 
     def __init__(self, read: Callable[[], U64]) -> None:
-        """`read` returns counts by probe id that never fall, even if an id is reassigned."""
+        """`read` returns counts by probe ID that never decrease, even if an ID is reassigned."""
         self._read = read
         self._before = read().copy()
-        self._of_gone = 0
-        self._told = 0
+        self._of_removed = 0
+        self._reported = 0
 
     def counts(self, wanted: Flags | None) -> U64:
-        """Returns the counts by probe id, for the current probes."""
+        """Returns the counts by probe ID, for the current probes."""
         counts = self._read() - self._before
         return counts if wanted is None else counts * wanted
 
     def total(self, counts: U64) -> int:
         """Returns the total of the counts, including removed probes."""
-        return self._of_gone + int(counts.sum())
+        return self._of_removed + int(counts.sum())
 
-    def is_news(self, total: int) -> bool:
+    def has_changed(self, total: int) -> bool:
         """Returns true if the total differs from the one last reported, and records it as reported."""
-        before, self._told = self._told, total
+        before, self._reported = self._reported, total
         return total != before
 
     def forget(self, ids: Sequence[int], wanted: Flags | None) -> None:
-        """Keeps only the total of removed probes, so that their ids can be reassigned."""
+        """Keeps only the total of removed probes, so that their IDs can be reassigned."""
         now = self._read()[ids]
         counts = now - self._before[ids]
-        self._of_gone += int((counts if wanted is None else counts * wanted[ids]).sum())
+        self._of_removed += int((counts if wanted is None else counts * wanted[ids]).sum())
         self._before[ids] = now
 
 
@@ -107,32 +107,31 @@ class Subscription:
 
     def __init__(
         self,
-        is_meant: Callable[[ProbeDescription], bool] | None,
+        matches: Callable[[ProbeDescription], bool] | None,
         probes: Sequence[ProbeDescription],
         accounts: Accounts,
-        room: MemoryBudget,
+        memory: MemoryBudget,
         peer: str,
         budget: Budget,
     ) -> None:
-        """`probes` are the current ones; without `is_meant` every probe is wanted. `budget` belongs to
-        `is_meant`.
+        """`probes` are the current ones; without `matches`, all of them match. `budget` belongs to `matches`.
 
-        Raises TooCostlyError as `is_meant` does.
+        Raises TooCostlyError as `matches` does.
         """
         self.filter = Filter()
         self.peer = peer
         self.budget = budget
-        self._is_meant = is_meant
+        self._matches = matches
         self._known = 0
         self._wanted = np.zeros(accounts.capacity, np.bool_)
         self._accounts = accounts
-        self._room = room
+        self._memory = memory
         self._queue: deque[_Queued] = deque()
         self._queued_bytes = 0
         self._notice_bytes = 0
         self._queued_events = 0
-        # Events of the current item, until the subscriber requests the next one.
-        self._in_hand = 0
+        # Number of events of the current item, until the subscriber requests the next one.
+        self._events_in_progress = 0
         self._delivered = 0
         self._lost_by_cut = 0
         self._condition = threading.Condition()
@@ -148,63 +147,63 @@ class Subscription:
             LossStage.SUBSCRIBER: _Account(lambda: self._lost),
         }
         self._throttled = _Account(accounts.throttled)
-        # Accounts and their probes change together, under this lock.
+        # The accounts and the set of probes change together, under this lock.
         self._account_lock = threading.Lock()
-        self._looked = 0.0
-        self.described = self._let_pass(probes)
-        room.open()
+        self._noticed = 0.0
+        self.described = self._add_matching(probes)
+        memory.open()
         self._put_schema(self.described)
 
     def add(self, probes: Sequence[ProbeDescription]) -> bool:
-        """Queues a schema of the wanted probes, before their first events are offered; returns true if there
-        are any.
+        """Queues a schema of the matching probes, before their first events are offered; returns true if
+        there are any.
 
-        Ends the stream if it is too costly to determine which ones are wanted.
+        Ends the stream if matching is too costly.
         """
         if self._too_costly:
             return False
         try:
-            meant = self._let_pass(probes)
+            matching = self._add_matching(probes)
         except TooCostlyError:
             with self._condition:
                 self._too_costly = True
                 self._condition.notify()
             return False
-        if meant:
-            self._put_schema(meant)
-        return bool(meant)
+        if matching:
+            self._put_schema(matching)
+        return bool(matching)
 
     @property
     def has_globs(self) -> bool:
         """Returns true if probes must be matched, by globs or PIDs."""
-        return self._is_meant is not None
+        return self._matches is not None
 
     def remove(self, ids: Sequence[int]) -> None:
-        """Removes probes that have permanently gone, so that their ids can be reassigned."""
+        """Removes permanently retired probes, so that their IDs can be reassigned."""
         self._known -= len(ids)
         with self._account_lock:
             for account in (*self._losses.values(), self._throttled):
                 account.forget(ids, self.filter.wanted)
-            if self._is_meant is not None:
+            if self._matches is not None:
                 wanted = self._wanted.copy()
                 wanted[ids] = False
                 self._filter_by(wanted)
 
-    def _let_pass(self, probes: Sequence[ProbeDescription]) -> list[ProbeDescription]:
-        """Returns the wanted probes, and lets the filter pass them from now on."""
-        if self._is_meant is None:
+    def _add_matching(self, probes: Sequence[ProbeDescription]) -> list[ProbeDescription]:
+        """Returns the matching probes, and adds them to the filter."""
+        if self._matches is None:
             self._known += len(probes)
             return list(probes)
-        meant = [probe for probe in probes if self._is_meant(probe)]
+        matching = [probe for probe in probes if self._matches(probe)]
         self._known += len(probes)
         wanted = self._wanted.copy()
-        wanted[[probe.id for probe in meant]] = True
+        wanted[[probe.id for probe in matching]] = True
         self._filter_by(wanted)
-        return meant
+        return matching
 
     def _filter_by(self, wanted: Flags) -> None:
         self._wanted = wanted
-        # If every probe passes, no event has to be picked out.
+        # If all probes match, batches need no filtering.
         self.filter = Filter() if wanted.sum() == self._known else Filter(wanted, wanted.tobytes())
 
     def _put_schema(self, probes: Sequence[ProbeDescription]) -> None:
@@ -212,17 +211,17 @@ class Subscription:
         self._put(Schema(probes), _DESCRIPTION_BYTES * len(probes))
 
     def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
-        """Queues a notice about wanted probes that no longer fire, or fire again."""
+        """Queues a notice about matching probes that are throttled, or fire again."""
         _, throttled = self._read(self._throttled)
         notice = Throttling(self._wanted_of(began), self._wanted_of(ended), throttled)
         if notice.began or notice.ended:
             self._put(notice, _ID_BYTES * (len(notice.began) + len(notice.ended)))
 
     def _wanted_of(self, ids: Sequence[int]) -> list[int]:
-        return list(ids) if self._is_meant is None else [each for each in ids if self._wanted[each]]
+        return list(ids) if self._matches is None else [each for each in ids if self._wanted[each]]
 
     def _read(self, account: _Account) -> tuple[U64, int]:
-        """Returns the counts by probe id, and the total, of the wanted probes."""
+        """Returns the counts by probe ID, and the total, of the matching probes."""
         with self._account_lock:
             counts = account.counts(self.filter.wanted)
             return counts, account.total(counts)
@@ -242,24 +241,24 @@ class Subscription:
 
     @property
     def is_cut(self) -> bool:
-        """Returns true if it was cut before the subscriber had read everything."""
+        """Returns true if the subscription was cut while the subscriber had unread items."""
         return self._cut
 
     @property
     def lost(self) -> int:
-        """Returns the number of events that found no room in the queue, or were in it when it was cut."""
+        """Returns the number of events that did not fit the queue, or were in it when it was cut."""
         with self._condition:
             return self._count_lost()
 
     def _count_lost(self) -> int:
         return int(self._lost.sum()) + self._lost_by_cut
 
-    def served(self) -> Served:
-        """Returns the books of this subscriber."""
+    def counts(self) -> SubscriberCounts:
+        """Returns the counts of this subscriber's events."""
         with self._condition:
             lost = self._count_lost()
-            queued = self._queued_events + self._in_hand
-            return Served(
+            queued = self._queued_events + self._events_in_progress
+            return SubscriberCounts(
                 peer=self.peer,
                 events=self._delivered + lost + queued,
                 delivered=self._delivered,
@@ -269,12 +268,12 @@ class Subscription:
             )
 
     def offer(self, events: EncodedEvents, batch: Batch) -> None:
-        """Queues a batch if the memory budget allows it. Never waits."""
+        """Queues a batch if the memory budget allows it. Never blocks."""
         size = len(events.message)
         with self._condition:
             if self._closed or self._too_slow or self._too_costly:
                 return
-            if not self._room.take(self._queued_bytes, size):
+            if not self._memory.take(self._queued_bytes, size):
                 self._lost = self._lost + self._accounts.count(batch.columns.probe)
                 return
             self._queue.append(_Queued(events, size, len(batch)))
@@ -283,7 +282,7 @@ class Subscription:
             self._condition.notify()
 
     def end(self) -> None:
-        """Marks the end: nothing more will be offered, and queued messages are still delivered."""
+        """Marks the end: queued items are still delivered, and nothing more is offered."""
         with self._condition:
             self._ended = True
             self._condition.notify()
@@ -294,31 +293,31 @@ class Subscription:
             self._close()
 
     def cut(self) -> None:
-        """Drops what the subscriber has not read yet, and counts it as lost."""
+        """Drops unread items, and counts their events as lost."""
         with self._condition:
             if not self._closed:
-                self._cut = bool(self._queue) or self._in_hand > 0
-                self._lost_by_cut = self._queued_events + self._in_hand
+                self._cut = bool(self._queue) or self._events_in_progress > 0
+                self._lost_by_cut = self._queued_events + self._events_in_progress
             self._close()
 
     def _close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._room.close(self._queued_bytes)
+            self._memory.close(self._queued_bytes)
         self._queue.clear()
-        self._queued_bytes = self._queued_events = self._in_hand = self._notice_bytes = 0
+        self._queued_bytes = self._queued_events = self._events_in_progress = self._notice_bytes = 0
         self._condition.notify()
 
     def items(self) -> Iterator[Item]:
-        """Yields items until `end` or `close`: the schema, then everything else.
+        """Yields items until `end` or `close`, a schema first.
 
         Events count as delivered when the next item is requested. Raises TooSlowError, TooCostlyError,
         CutError.
         """
         while True:
             with self._condition:
-                self._delivered += self._in_hand
-                self._in_hand = 0
+                self._delivered += self._events_in_progress
+                self._events_in_progress = 0
                 if not self._queue and not self._ended and not self._closed:
                     self._condition.wait(_NOTICE_SECONDS)
                 if self._cut:
@@ -344,22 +343,22 @@ class Subscription:
         else:
             self._queued_bytes -= first.size
             self._queued_events -= first.events
-            self._in_hand = first.events
-            self._room.give_back(first.size)
+            self._events_in_progress = first.events
+            self._memory.give_back(first.size)
         return first.item
 
     def _notices(self, at_end: bool) -> Iterator[Item]:
-        """Yields the counts that have grown since they were last reported; at the end, all once more."""
+        """Yields the counts that have changed since they were last reported; at the end, all of them."""
         now = time.monotonic()
-        # Once a second is enough: adding up thousands of counters after each batch would be noticeable.
-        if not at_end and now - self._looked < _NOTICE_SECONDS:
+        # Only once per second: summing up thousands of counters after each batch would be expensive.
+        if not at_end and now - self._noticed < _NOTICE_SECONDS:
             return
-        self._looked = now
+        self._noticed = now
         for stage, account in self._losses.items():
             counts, total = self._read(account)
-            if total and (account.is_news(total) or at_end):
+            if total and (account.has_changed(total) or at_end):
                 lost = np.flatnonzero(counts).tolist()
                 yield Loss(stage, total, {probe: int(counts[probe]) for probe in lost})
         _, throttled = self._read(self._throttled)
-        if throttled and (self._throttled.is_news(throttled) or at_end):
+        if throttled and (self._throttled.has_changed(throttled) or at_end):
             yield Throttling(throttled=throttled)

@@ -1,8 +1,8 @@
 """Converts columns to and from the bytes of a SubscribeResponse with a batch, without an object per event.
 
-A packed field of the protobuf encoding (https://protobuf.dev/programming-guides/encoding) is a tag, a
-length and the elements; for fixed32 and fixed64 these are little-endian numbers, so that numpy's memory
-is the field as it is. Any protobuf library reads the result; the tests compare.
+A packed field in the protobuf encoding (https://protobuf.dev/programming-guides/encoding) is a tag, a length
+and the elements. Elements of type fixed32 and fixed64 are little-endian numbers, so the memory of a numpy
+array is the content of the field. The tests compare the result with that of the protobuf library.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TEXT_FIELD = collector_pb2.EventBatch.TEXT_FIELD_NUMBER
 
 
 def encode(columns: Columns) -> bytes:
-    """The bytes of SubscribeResponse(batch=...)."""
+    """Returns the bytes of SubscribeResponse(batch=...)."""
     parts: list[bytes | memoryview] = []
     size = 0
     fields = [
@@ -45,13 +45,13 @@ def encode(columns: Columns) -> bytes:
             head = _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content))
             parts += head, content
             size += len(head) + len(content)
-    # What is in the columns is copied here and nowhere else.
+    # The only copy of the columns.
     return b"".join([_varint(_BATCH_TAG), _varint(size), *parts])
 
 
 def decode_batch(message: bytes) -> Columns | None:
-    """Returns the columns of a batch as `encode` writes it; None for any other message, including a batch
-    whose elements are not packed or whose fields are in pieces."""
+    """Returns the columns of a batch that `encode` wrote; None for any other message, such as a batch with
+    elements that are not packed or with a field in several pieces."""
     if message[:1] != bytes([_BATCH_TAG]):
         return None
     try:
@@ -81,7 +81,7 @@ def decode_batch(message: bytes) -> Columns | None:
 
 
 def columns_of(batch: collector_pb2.EventBatch) -> Columns:
-    """Returns the columns of a batch that another encoder has written."""
+    """Returns the columns of a batch that another encoder wrote."""
     return Columns(
         **{name: np.array(getattr(batch, name), dtype) for name, dtype in _COLUMNS.values()}, text=batch.text
     )

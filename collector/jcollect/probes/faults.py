@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jcollect.limits import MAX_TOLD_NAME, MAX_WARNINGS
+from jcollect.limits import MAX_SHOWN_NAME, MAX_WARNINGS
 from jcollect.printable import printable
 
 
@@ -21,5 +21,5 @@ class Faults:
 
 
 def _shown(name: str) -> str:
-    cut = name if len(name) <= MAX_TOLD_NAME else f"{name[:MAX_TOLD_NAME]}…"
+    cut = name if len(name) <= MAX_SHOWN_NAME else f"{name[:MAX_SHOWN_NAME]}…"
     return printable(cut)

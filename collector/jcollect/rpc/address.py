@@ -21,7 +21,7 @@ _MAX_PORT = 65535
 
 @dataclass(frozen=True)
 class Address:
-    """`path` of a Unix socket, to the byte, or `host` and `port`; `text` as the user writes it."""
+    """Either the exact `path` of a Unix socket, or `host` and `port`. `text` is the user's spelling."""
 
     text: str
     path: str | None = None
@@ -30,8 +30,7 @@ class Address:
 
     @property
     def is_local(self) -> bool:
-        """Returns true if only processes of this machine can connect; over TCP, that includes those of any
-        user."""
+        """Returns true if only processes of this machine can connect, which over TCP includes all users."""
         if self.path is not None or self.host == "localhost":
             return True
         try:
@@ -41,75 +40,76 @@ class Address:
 
     @property
     def target(self) -> str:
-        """The same for gRPC, which takes a URI and decodes what is escaped in it."""
+        """The address for gRPC, which needs a URI and decodes percent-escapes in it."""
         return self.text if self.path is None else f"unix:{quote(os.fsencode(self.path))}"
 
-    def leads_here(self) -> bool:
-        """Whether a client that connects to it stays on this machine. Asks the resolver."""
+    def is_on_this_machine(self) -> bool:
+        """Returns true if the address belongs to this machine. Asks the resolver."""
         if self.path is not None:
             return True
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except OSError:
             return False
-        return any(_is_here(str(place[4][0])) for place in found)
+        return any(_is_own_host(str(entry[4][0])) for entry in found)
 
 
-def _is_here(host: str) -> bool:
+def _is_own_host(host: str) -> bool:
     address = ipaddress.ip_address(host)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
-    # Connecting to no address in particular is connecting to this machine.
+    # Connecting to the unspecified address connects to this machine.
     return address.is_loopback or address.is_unspecified
 
 
 def default_address(pid: int) -> Address:
-    """Of the collector of one process alone."""
+    """Returns the address of a collector that is attached to only one process."""
     return parse_address(f"unix://{RUN_DIRECTORY}/{pid}.sock")
 
 
 def pid_of(address: Address) -> int:
-    """The process whose default address it is; 0 for none."""
+    """Returns the PID of the process whose default address this is; 0 if there is none."""
     directory, _, name = (address.path or "").rpartition("/")
     pid = name.removesuffix(".sock")
     return int(pid) if directory == RUN_DIRECTORY and is_number(pid) else 0
 
 
 def is_number(text: str) -> bool:
-    """Returns true for what can be a PID or a port: a few of the digits 0 to 9, and of no other script."""
+    """Returns true for text that can be a PID or a port: at most ten ASCII digits."""
     return text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
 
 
 def collector_address(pids: Sequence[int], is_open: bool) -> Address:
-    """Where `jcollect attach` serves unless told otherwise: by the PID where there is one alone."""
+    """Returns the default address of `jcollect attach`. It contains the PID if there is only one."""
     if len(pids) == 1 and not is_open:
         return default_address(pids[0])
     return parse_address(f"unix://{RUN_DIRECTORY}/collector.sock")
 
 
 def parse_address(text: str) -> Address:
-    """Raises JcollectError."""
+    """Parses a PID, a unix: URI or host:port. Raises JcollectError."""
     if is_number(text):
         return default_address(int(text))
     if text.startswith("unix:"):
         path = text.removeprefix("unix:").removeprefix("//")
         if not path.startswith("/"):
             raise JcollectError(
-                f"'{text}' is no address: a socket's path is absolute; write it as in unix:///run/x.sock"
+                f"'{text}' is not an address: the path of a socket must be absolute, as in unix:///run/x.sock"
             )
         if os.path.basename(path) in ("", ".", ".."):
             raise JcollectError(
-                f"'{text}' is no address: it names a directory; add the socket's name as in unix:///run/x.sock"
+                f"'{text}' is not an address: it names a directory; add a file name, as in unix:///run/x.sock"
             )
         if len(os.fsencode(path)) > MAX_SOCKET_PATH:
             raise JcollectError(
-                f"'{text}' is too long for a Unix socket, whose path has at most {MAX_SOCKET_PATH} bytes; "
-                "choose a shorter one"
+                f"'{text}' is too long for a Unix socket, whose path can have {MAX_SOCKET_PATH} bytes; "
+                "choose a shorter path"
             )
         return Address(f"unix://{path}", path=path)
     host, colon, port = text.rpartition(":")
     if not colon or not is_number(port) or int(port) > _MAX_PORT or not host:
         raise JcollectError(
-            f"'{text}' is no address: give a PID, unix:///path/of.sock, or host:port as in 127.0.0.1:50051"
+            f"'{text}' is not an address: use a PID, unix:///path/of.sock, or "
+            "host:port, as in 127.0.0.1:50051"
         )
     return Address(text, host=host.strip("[]"), port=int(port))

@@ -1,4 +1,4 @@
-"""A client of a collector: the schema, then raw messages for whoever reads them."""
+"""A client of a collector: lists probes, gets the status, and subscribes to events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from jcollect.errors import JcollectError, MalformedStreamError
 from jcollect.hub.items import Item
-from jcollect.last_resort import last_resort, say_when_aborted
+from jcollect.last_resort import last_resort, report_aborts
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address
 from jcollect.rpc.elements import parse
@@ -27,34 +27,34 @@ from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SERVICE, SUBSCRIBE
 from jcollect.workers import check_can_open, check_can_start
 from jprobe.v1 import collector_pb2
 
-# Of a collector that does not answer within this time it is told that it does not.
+# Maximum time to answer.
 ANSWER_SECONDS = 5.0
-# After that, gRPC itself is stuck.
+# After this time gRPC itself is stuck.
 _STUCK_SECONDS = 15.0
-# A batch takes at most about 1 MiB. A probe is described in 500 bytes, so 250,000 of them fit.
+# A batch has at most about 1 MiB. A description has about 500 bytes, so 250,000 of them fit.
 _MOST_MESSAGE_BYTES = 128 << 20
 _OPTIONS = [("grpc.max_receive_message_length", _MOST_MESSAGE_BYTES), *OPTIONS]
-# As in rpc/server.py, without what a server starts.
+# The threads that gRPC starts (see rpc/server.py), without those of a server.
 _THREADS = min(max(os.cpu_count() or 1, 4), 16) + 5
 _FILES = 16
-# What gRPC says of a peer that has not acknowledged a ping.
+# Parts of gRPC's messages about a peer that has not acknowledged a ping.
 _DEAD = ("ping timeout", "keepalive timeout", "keepalive watchdog timeout")
 _UCRED = struct.Struct("iII")
 
 
 class SilentError(JcollectError):
-    """There is a collector, and it does not answer."""
+    """A collector exists but does not answer."""
 
 
 class Client:
-    """A connection to one collector; a context manager."""
+    """A connection to one collector; a context manager that closes it."""
 
     def __init__(self, address: Address) -> None:
-        """Raises JcollectError where gRPC would hang for want of threads."""
+        """Raises JcollectError if gRPC would hang for lack of threads."""
         self._address = address
-        _check_can_ask()
-        # A proxy (http_proxy, https_proxy, grpc_proxy) is for the way to other machines.
-        proxy = [("grpc.enable_http_proxy", 0)] if address.leads_here() else []
+        _check_can_start_grpc()
+        # Use a proxy (http_proxy, https_proxy, grpc_proxy) only for other machines.
+        proxy = [("grpc.enable_http_proxy", 0)] if address.is_on_this_machine() else []
         with self._unless_stuck():
             self._channel = grpc.insecure_channel(address.target, options=[*_OPTIONS, *proxy])
 
@@ -158,7 +158,7 @@ class Client:
         return result
 
     def check_answers(self) -> None:
-        """Raises JcollectError where nobody listens, or a collector does not answer."""
+        """Raises JcollectError if no process listens at the address, or a collector does not answer."""
         request = health_pb2.HealthCheckRequest(service=SERVICE)
         try:
             with self._unless_stuck(ANSWER_SECONDS):
@@ -166,16 +166,16 @@ class Client:
         except grpc.RpcError as error:
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise self._explain(error, False, ANSWER_SECONDS) from None
-            # It answers: what it does not know of health is not needed.
+            # It has answered; its health does not matter.
 
     def subscribe(
         self, globs: Sequence[str] = (), seconds: float | None = None, pids: Sequence[int] = ()
     ) -> Iterator[Item]:
-        """Yields items, schemas first, until the collector ends, `close_stream` is called or `seconds` have
+        """Yields items, schemas first, until the collector exits, `close_stream` is called or `seconds` have
         passed.
 
-        Raises JcollectError where nobody listens, nothing matches, or the collector goes away or answers no
-        more.
+        Raises JcollectError if no process listens at the address, nothing matches, or the collector
+        disconnects or stops answering.
         """
         self.check_answers()
         call: Any = self._channel.unary_stream(
@@ -214,31 +214,31 @@ class Client:
     def _explain(self, error: Any, begun: bool, seconds: float) -> JcollectError:
         code, where, details = error.code(), self._address.text, error.details() or ""
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-            return SilentError(f"{self._who()} has not answered within {seconds:g} s: {self._why_silent()}")
+            return SilentError(f"{self._name()} has not answered within {seconds:g} s: {self._why_silent()}")
         if code == grpc.StatusCode.UNAVAILABLE and any(reason in details for reason in _DEAD):
-            return SilentError(f"{self._who()} does not answer any more: {self._why_silent()}")
+            return SilentError(f"{self._name()} does not answer any more: {self._why_silent()}")
         if code == grpc.StatusCode.UNAVAILABLE and begun:
-            return JcollectError(f"the collector at {where} went away in mid-stream")
+            return JcollectError(f"the collector at {where} disconnected before the end of the stream")
         if code == grpc.StatusCode.UNAVAILABLE:
-            refusal = _refusal_of(self._address)
-            if isinstance(refusal, BlockingIOError):
-                return SilentError(f"the collector at {where} takes no more connections: it may be stopped")
-            if isinstance(refusal, PermissionError):
+            failure = _connect_error(self._address)
+            if isinstance(failure, BlockingIOError):
+                return SilentError(f"the collector at {where} accepts no connections; it may be stopped")
+            if isinstance(failure, PermissionError):
                 return SilentError(
-                    f"cannot connect to the collector at {where}: {refusal.strerror}; use sudo"
+                    f"cannot connect to the collector at {where}: {failure.strerror}; use sudo"
                 )
-            return JcollectError(f"nobody listens at {where}; start a collector there with jcollect attach")
+            return JcollectError(f"no collector listens at {where}; start one with jcollect attach")
         if code == grpc.StatusCode.NOT_FOUND:
             return JcollectError(f"{details} at {where}; list them with jcollect probes PID")
         if code == grpc.StatusCode.INVALID_ARGUMENT:
-            return JcollectError(f"the collector at {where} does not take that: {details}")
+            return JcollectError(f"the collector at {where} rejects the request: {details}")
         if code == grpc.StatusCode.UNIMPLEMENTED:
-            return JcollectError(f"what listens at {where} is not a jprobe collector")
+            return JcollectError(f"the server at {where} is not a jprobe collector")
         if begun:
             return JcollectError(f"the collector at {where} ended the stream: {code.name}: {details}")
-        return SilentError(f"{self._who()} gives no answer: {code.name}: {details}")
+        return SilentError(f"{self._name()} cannot answer: {code.name}: {details}")
 
-    def _who(self) -> str:
+    def _name(self) -> str:
         pid = _pid_at(self._address)
         return f"the collector at {self._address.text}" + (f" (PID {pid})" if pid else "")
 
@@ -248,19 +248,19 @@ class Client:
             with contextlib.suppress(JcollectError), Process.open(pid) as process:
                 if process.is_stopped():
                     return f"it is stopped; resume it with kill -CONT {pid}"
-        return "it may be stopped, or this process was"
+        return "it may be stopped, or jcollect was stopped itself"
 
 
 @functools.cache
-def _check_can_ask() -> None:
-    """Raises JcollectError."""
+def _check_can_start_grpc() -> None:
+    """Raises JcollectError if gRPC cannot get its threads or files."""
     check_can_start(_THREADS, "ask a collector")
     check_can_open(_FILES, "ask a collector")
-    say_when_aborted()
+    report_aborts()
 
 
-def _refusal_of(address: Address) -> OSError | None:
-    """What a Unix socket says to whoever connects, if it refuses: gRPC does not tell."""
+def _connect_error(address: Address) -> OSError | None:
+    """Returns the error of connecting to a Unix socket, which gRPC does not report; None if it succeeds."""
     if address.path is None:
         return None
     with socket.socket(socket.AF_UNIX) as probe:
@@ -273,7 +273,7 @@ def _refusal_of(address: Address) -> OSError | None:
 
 
 def _pid_at(address: Address) -> int:
-    """Who listens at a Unix socket of this machine; 0 where that cannot be told."""
+    """Returns the PID that listens on a Unix socket of this machine; 0 if it cannot be determined."""
     if address.path is None:
         return 0
     try:

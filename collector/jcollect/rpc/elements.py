@@ -1,6 +1,6 @@
-"""Counts the parts of a message before it is parsed. Two bytes of an empty submessage become a hundred in
-memory, so a message within the size limit could become gigabytes. Numbers and text multiply as well, in those
-who read them."""
+"""Counts the elements of a message before it is parsed. An empty submessage has two bytes and becomes a
+hundred in memory, so a message within the size limit could become gigabytes. Numbers and text also multiply,
+in the code that reads them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 
 from jcollect.probes.protobuf_fields import FieldsError, varint
 
-# The largest collector has a million probes with one value each, of 250 bytes each.
+# The largest collector has a million probes of 250 bytes with one value each.
 MOST_ELEMENTS = 1 << 21
 # Maximum of one text field, and of a probe's names and condition together (limits.py).
 MOST_NAME_BYTES = 1 << 18
@@ -64,18 +64,18 @@ def _check(content: bytes, descriptor: Any) -> None:
                     left -= number in fields.numbers
                     at = _after_number(content, at, wire)
                 if left < 0:
-                    raise DecodeError(f"it has more than {MOST_ELEMENTS:,} parts")
+                    raise DecodeError(f"it has more than {MOST_ELEMENTS:,} elements")
             if at > end:
-                raise DecodeError("it is cut off")
+                raise DecodeError("it is truncated")
     except IndexError:
-        raise DecodeError("it is cut off") from None
+        raise DecodeError("it is truncated") from None
     except FieldsError as error:
         raise DecodeError(str(error)) from None
 
 
 class _Fields(NamedTuple):
-    """Fields of a message that are to be counted, by number: the types of submessages, and the size in bytes
-    of one of several numbers, 0 for varints."""
+    """Fields of a message to count, by field number: the types of submessages, and the size in bytes of one
+    element of a repeated number, 0 for varints."""
 
     messages: dict[int, Any]
     numbers: dict[int, int]
@@ -88,21 +88,21 @@ def _fields(descriptor: Any) -> _Fields:
     texts = frozenset(field.number for field in fields if field.type == FieldDescriptor.TYPE_STRING)
     return _Fields(
         {field.number: field.message_type for field in fields if field.message_type is not None},
-        {field.number: _SIZES.get(field.type, 0) for field in fields if _is_of_numbers(field)},
+        {field.number: _SIZES.get(field.type, 0) for field in fields if _is_repeated_number(field)},
         texts,
     )
 
 
-def _is_of_numbers(field: Any) -> bool:
-    # All versions of protobuf tell by the default value that a field is repeated.
+def _is_repeated_number(field: Any) -> bool:
+    # In all versions of protobuf, the default value shows that a field is repeated.
     return field.message_type is None and field.type not in _TEXTS and field.default_value == []
 
 
 def _packed(content: bytes, at: int, size: int, of_each: int) -> int:
-    """Returns how many numbers are packed into so many bytes."""
+    """Returns how many numbers are packed into `size` bytes."""
     if of_each:
         return size // of_each
-    # The last byte of a varint, and no other, is below 0x80.
+    # Only the last byte of a varint is below 0x80.
     return int(np.count_nonzero(np.frombuffer(content, np.uint8)[at : at + size] < 0x80))
 
 

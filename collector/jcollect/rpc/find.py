@@ -1,4 +1,4 @@
-"""Finds the collectors of this machine, by their sockets."""
+"""Finds the collectors of this machine by their sockets."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from jprobe.v1 import collector_pb2
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where to ask, and of which processes: `pids` is empty for all that are there."""
+class CollectorAddress:
+    """A collector, and the processes that the user asks about; `pids` is empty for all of them."""
 
     address: Address
     pids: tuple[int, ...] = ()
 
 
-def find_place(text: str) -> Place:
-    """What the user calls a collector: an address, or a PID that one is attached to. Raises JcollectError."""
+def find_collector(text: str) -> CollectorAddress:
+    """Finds a collector by its address, or by a PID that it is attached to. Raises JcollectError."""
     if not is_number(text):
-        return Place(parse_address(text))
+        return CollectorAddress(parse_address(text))
     pid = int(text)
     own = default_address(pid)
     assert own.path is not None
@@ -32,39 +32,39 @@ def find_place(text: str) -> Place:
         answers = ask_collectors()
         for each in answers:
             if each.is_attached_to(pid):
-                return Place(each.address, (pid,))
+                return CollectorAddress(each.address, (pid,))
         for each in answers:
-            # One at the address of another process is that one's alone.
+            # A collector at the default address of another process is attached only to that one.
             if each.silence is not None and not pid_of(each.address):
-                raise SilentError(f"{each.silence.message}; whether it is attached to PID {pid} is not known")
-    # Where there is none, whoever asks there is told that nobody listens.
-    return Place(own)
+                raise SilentError(f"{each.silence.message}; it may be attached to PID {pid}")
+    # If there is no collector, connecting to this address reports that.
+    return CollectorAddress(own)
 
 
 def _is_served(path: str) -> bool:
     try:
         return not is_dead(path)
     except BlockingIOError:
-        return True  # It takes no more connections for now.
+        return True  # It accepts no more connections for now.
     except OSError:
-        return False  # There is no such socket, or it is not for us.
+        return False  # There is no such socket, or no permission to use it.
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a collector says of itself in summary, or that it says nothing."""
+    """The status of a collector without its probes, or the error if it does not answer."""
 
     address: Address
     status: collector_pb2.GetStatusResponse | None = None
     silence: SilentError | None = None
 
     def is_attached_to(self, pid: int) -> bool:
-        """As far as it says."""
+        """Returns true if the collector reports that it is attached to a process."""
         return self.status is not None and any(process.pid == pid for process in self.status.processes)
 
 
 def ask_collectors() -> list[Answer]:
-    """Those that serve at a socket in the usual directory, all asked at a time. Raises JcollectError."""
+    """Asks all collectors with a socket in the default directory, concurrently. Raises JcollectError."""
     answers = []
     with contextlib.ExitStack() as clients:
         asked = []
@@ -78,5 +78,5 @@ def ask_collectors() -> list[Answer]:
             except SilentError as silence:
                 answers.append(Answer(address, silence=silence))
             except JcollectError:
-                continue  # Nobody listens there any more, or it is no collector.
+                continue  # No process listens there any more, or it is not a collector.
     return answers

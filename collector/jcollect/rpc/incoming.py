@@ -1,7 +1,7 @@
-"""Decodes the stream of an untrusted server, and checks that it keeps to what it has described.
+"""Decodes the stream of an untrusted server, and checks batches against the schema.
 
-Readers can then rely on it: columns have one length and belong to described probes, with as many values as
-these have; ids are small enough for arrays; and memory does not grow forever.
+Readers can then rely on three properties. All columns of a batch have the same length, belong to described
+probes, and have the described number of values. Probe IDs are small enough for arrays. Memory is bounded.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from jcollect.rpc.elements import parse
 from jcollect.sources.columns import Columns
 from jprobe.v1 import collector_pb2
 
-# Maximum number of probes of a collector (--max-probes), and bytes of their descriptions: ten times the size
-# that they have with usual names.
+# Maximum number of probes of a collector (--max-probes), and bytes of their descriptions: ten times their
+# size with usual names.
 MOST_PROBES = 1 << 20
 MOST_DESCRIBED_BYTES = 512 << 20
-# Maximum description of one probe: four times what a collector accepts from a process. Each event is printed
-# with it.
+# Maximum bytes of one description: four times the maximum that a collector accepts from a process. Each event
+# is printed with it.
 MOST_PROBE_BYTES = 1 << 20
 # Eight times the largest batch of a collector (sources/bpf/record.py).
 MOST_BATCH_BYTES = 8 << 20
@@ -33,7 +33,7 @@ class Incoming:
     """Decodes the messages of one subscription."""
 
     def __init__(self) -> None:
-        # All are indexed by probe id.
+        # All are indexed by probe ID.
         self._is_described = np.zeros(0, np.bool_)
         self._value_counts = np.zeros(0, np.int64)
         self._sizes: dict[int, int] = {}
@@ -90,7 +90,7 @@ class Incoming:
         probes = columns.probe
         each = (columns.seq, columns.time_unix_nanos, columns.tid, columns.thread, columns.duration_nanos)
         if any(len(column) != len(probes) for column in each):
-            raise MalformedStreamError("the columns of a batch have several lengths")
+            raise MalformedStreamError("the columns of a batch have different lengths")
         if not len(probes):
             return
         highest = int(probes.max())
@@ -102,7 +102,7 @@ class Incoming:
 
 def _check_ids(ids: Sequence[int]) -> None:
     if len(ids) > MOST_PROBES:
-        raise MalformedStreamError(f"it names {len(ids):,} probes at a time")
+        raise MalformedStreamError(f"a notice has {len(ids):,} probes")
     highest = max(ids, default=0)
     if highest >= MOST_PROBES:
-        raise MalformedStreamError(f"it has a probe of the id {highest:,}")
+        raise MalformedStreamError(f"it has a probe with the ID {highest:,}")

@@ -1,8 +1,7 @@
-"""Limits what clients may ask of a collector, each and all together: any client that can connect may be
-hostile.
+"""Limits the requests of one client, and of all clients together: any client that can connect may be hostile.
 
-A rejected request costs little and gets one sentence as its error. It never reaches the threads that read and
-follow.
+A rejected request is cheap and gets one sentence as its error. It never reaches the threads that read events
+or scan processes.
 """
 
 from __future__ import annotations
@@ -28,42 +27,41 @@ _REQUEST_BYTES = 256 << 10
 
 # Each call holds a thread of the pool; further calls are rejected, not queued.
 MOST_CALLS = 128
-# Each stream holds a thread for as long as the client likes, and a queue; the limit leaves threads for other
-# calls.
+# A stream holds a thread and a queue until the client disconnects. The limit leaves threads for other calls.
 MOST_STREAMS = 64
 MOST_REFLECTIONS = 8
-# Calls that read every probe hold the interpreter for most of their time, and the reader needs it too.
-_LONGEST_REST_SECONDS = 1.0
-_LOOK_WAIT_SECONDS = 30.0
+# Calls that read all probes hold Python's lock for most of their time, and the reader of events needs it too.
+_LONGEST_PAUSE_SECONDS = 1.0
+_TURN_WAIT_SECONDS = 30.0
 _ACTIVE_SECONDS = 0.2
 
-# A client needs one. Beyond this number, or this part of the available descriptors, gRPC hangs up.
+# A client needs one. Beyond this number, or this share of the available descriptors, gRPC disconnects
+# clients.
 _MOST_CONNECTIONS = 128
 _SHARE_OF_DESCRIPTORS = 1 / 4
 _LEAST_CONNECTIONS = 4
 _CALLS_PER_CONNECTION = 64
 _HEADER_BYTES = 8 << 10
-# Time to send the start of HTTP/2; then time without a call, after which a gRPC client reconnects for its
-# next one.
+# Maximum time to complete the HTTP/2 handshake, and maximum time without a call. A gRPC client reconnects for
+# its next call.
 _HANDSHAKE_SECONDS = 10
 _IDLE_SECONDS = 60
 
 
 def server_options() -> list[tuple[str, int]]:
-    """Returns the arguments of a gRPC server's channels. Reads how many descriptors there may be at this
-    moment."""
+    """Returns the channel options of a gRPC server, based on the current limit of descriptors."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     share = _MOST_CONNECTIONS
     if descriptors != resource.RLIM_INFINITY:
         share = max(int(descriptors * _SHARE_OF_DESCRIPTORS), _LEAST_CONNECTIONS)
     return [
-        # With reuseport, two collectors could share a port, each getting half of the calls.
+        # With SO_REUSEPORT, two collectors could share a port, and each would get half of the calls.
         ("grpc.so_reuseport", 0),
         ("grpc.max_allowed_incoming_connections", min(_MOST_CONNECTIONS, share)),
         ("grpc.server_handshake_timeout_ms", int(1000 * _HANDSHAKE_SECONDS)),
         ("grpc.max_connection_idle_ms", int(1000 * _IDLE_SECONDS)),
         ("grpc.max_concurrent_streams", _CALLS_PER_CONNECTION),
-        # Limits the calls that have not reached Python.
+        # Calls that have not reached Python yet.
         ("grpc.server.max_pending_requests", MOST_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", 2 * MOST_CALLS),
         # Applies to the decompressed size as well.
@@ -75,10 +73,9 @@ def server_options() -> list[tuple[str, int]]:
 
 
 def raise_descriptor_limit() -> None:
-    """Raises this process's limit of open files to its maximum: clients and targets use some each.
+    """Raises this process's limit of open files to its maximum, because each client and target uses some.
 
-    Children inherit the limit. Those of jcollect, a compiler and a helper in another namespace, open few
-    files.
+    Child processes inherit the limit. Those of jcollect open few files.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # A limit above fs.nr_open fails with EPERM.
@@ -87,7 +84,7 @@ def raise_descriptor_limit() -> None:
 
 
 class Request(Protocol):
-    """Fields that all requests of the service have."""
+    """The fields that all requests of the service have."""
 
     @property
     def globs(self) -> Sequence[str]: ...
@@ -95,32 +92,32 @@ class Request(Protocol):
     def pids(self) -> Sequence[int]: ...
 
 
-def refuse_if_too_large(request: Request, context: grpc.ServicerContext) -> None:
-    """Ends the call with INVALID_ARGUMENT, and a sentence that names the limit that the request exceeds."""
+def reject_if_too_large(request: Request, context: grpc.ServicerContext) -> None:
+    """Ends the call with INVALID_ARGUMENT if the request exceeds a limit, and names that limit."""
     problem = ""
     if len(request.globs) > MOST_GLOBS:
-        problem = f"{len(request.globs):,} globs; at most {MOST_GLOBS} are taken"
+        problem = f"{len(request.globs):,} globs; the limit is {MOST_GLOBS}"
     elif longest := max((len(glob) for glob in request.globs if len(glob) > MOST_GLOB_LENGTH), default=0):
-        problem = f"a glob of {longest:,} characters; at most {MOST_GLOB_LENGTH} are taken"
+        problem = f"a glob of {longest:,} characters; the limit is {MOST_GLOB_LENGTH}"
     elif len(request.pids) > MOST_PIDS:
-        problem = f"{len(request.pids):,} PIDs; at most {MOST_PIDS:,} are taken"
+        problem = f"{len(request.pids):,} PIDs; the limit is {MOST_PIDS:,}"
     if problem:
         context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the request has {problem}")
 
 
 class Slots:
-    """Limits the calls of one kind at a time; further ones are rejected at once."""
+    """Limits the number of concurrent calls of one kind; rejects further calls immediately."""
 
     def __init__(self, most: int, what: str) -> None:
         """`what` names the calls, as in "streams"."""
         self._free = threading.BoundedSemaphore(most)
-        self._refusal = f"the collector serves {most} {what} already"
+        self._rejection = f"the collector already serves {most} {what}"
 
     @contextlib.contextmanager
     def one(self, context: grpc.ServicerContext) -> Iterator[None]:
         """Holds a slot for the block. Ends the call with RESOURCE_EXHAUSTED if none is free."""
         if not self._free.acquire(blocking=False):
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, self._refusal)
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, self._rejection)
         try:
             yield
         finally:
@@ -128,24 +125,24 @@ class Slots:
 
 
 class Turns:
-    """Runs one call at a time, with a pause after it for as long as it took. Others wait in the order of
-    their arrival, unless their clients give up."""
+    """Runs one call at a time, followed by a pause as long as the call. Other calls wait in order of arrival,
+    until their clients give up."""
 
-    def __init__(self, seconds: float = _LOOK_WAIT_SECONDS) -> None:
+    def __init__(self, seconds: float = _TURN_WAIT_SECONDS) -> None:
         """`seconds` is the maximum time that a call waits."""
         self._seconds = seconds
         self._is_taken = False
         # Time (time.monotonic()) at which the next call may begin.
-        self._rested = 0.0
+        self._next_start = 0.0
         self._waiting: deque[object] = deque()
         self._changed = threading.Condition()
 
     @contextlib.contextmanager
     def one(self, context: grpc.ServicerContext) -> Iterator[None]:
-        """Waits for a turn, and holds it for the block. Ends the call with RESOURCE_EXHAUSTED if it does not
-        come in time."""
-        if not self._has_begun(context):
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls wait for the collector")
+        """Waits for a turn, and holds it for the block. Ends the call with RESOURCE_EXHAUSTED if it has to
+        wait too long."""
+        if not self._wait_for_turn(context):
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls are waiting for the collector")
         begun = time.monotonic()
         try:
             yield
@@ -153,10 +150,10 @@ class Turns:
             with self._changed:
                 self._is_taken = False
                 ended = time.monotonic()
-                self._rested = ended + min(ended - begun, _LONGEST_REST_SECONDS)
+                self._next_start = ended + min(ended - begun, _LONGEST_PAUSE_SECONDS)
                 self._changed.notify_all()
 
-    def _has_begun(self, context: grpc.ServicerContext) -> bool:
+    def _wait_for_turn(self, context: grpc.ServicerContext) -> bool:
         deadline = time.monotonic() + self._seconds
         mine = object()
         with self._changed:
@@ -165,13 +162,13 @@ class Turns:
                 while context.is_active():
                     now = time.monotonic()
                     is_next = self._waiting[0] is mine and not self._is_taken
-                    if is_next and now >= self._rested:
+                    if is_next and now >= self._next_start:
                         self._is_taken = True
                         return True
                     if now >= deadline:
                         return False
-                    rest = self._rested - now if is_next else _ACTIVE_SECONDS
-                    self._changed.wait(min(rest, _ACTIVE_SECONDS))
+                    pause = self._next_start - now if is_next else _ACTIVE_SECONDS
+                    self._changed.wait(min(pause, _ACTIVE_SECONDS))
                 return False
             finally:
                 self._waiting.remove(mine)

@@ -1,4 +1,4 @@
-"""Lock files, and directories to have them in, where other users may have put links and files in the way."""
+"""Lock files and their directories, in which other users may have planted links and files."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import stat
 
 NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
 
-# Each attempt but the first follows the end of another holder.
+# Every attempt except the first follows the exit of another holder.
 _ATTEMPTS = 100
-# As many as the kernel follows: path_resolution(7).
+# Limit of the kernel: path_resolution(7).
 _MOST_LINKS = 40
 
 
 def open_directory(path: str, *, make: bool = True) -> int:
-    """A descriptor of the directory at an absolute path, which is made, for us alone, where it is missing.
+    """Returns a descriptor of the directory at an absolute path. If `make`, creates missing directories with
+    mode 0700.
 
-    Links are followed if root or we have made them. The kernel does that by itself only where
-    fs.protected_symlinks is set, and only in directories such as /tmp. Raises OSError, with the place that
-    it is about.
+    Follows only links that belong to root or this user. The kernel checks that itself only if
+    fs.protected_symlinks is set, and only in directories such as /tmp. Raises OSError with the path of the
+    component that failed.
     """
     parts = path.split("/")[::-1]
     passed = ""
@@ -63,7 +64,7 @@ def _open_entry(directory: int, name: str) -> int:
 
 
 def _open_or_make(directory: int, name: str) -> int:
-    """The entry itself, be it a link. Raises OSError."""
+    """Returns a descriptor of an entry, without following it if it is a link. Raises OSError."""
     while True:
         with contextlib.suppress(FileNotFoundError):
             return _open_entry(directory, name)
@@ -72,7 +73,8 @@ def _open_or_make(directory: int, name: str) -> int:
 
 
 def _content_of_link(entry: int) -> str | None:
-    """None of a directory; the descriptor of anything else is closed. Raises OSError."""
+    """Returns the target of a link; None for a directory. Closes the descriptor of a link. Raises OSError if
+    it is neither, or if the link belongs to another user."""
     about = os.fstat(entry)
     if stat.S_ISDIR(about.st_mode):
         return None
@@ -80,33 +82,33 @@ def _content_of_link(entry: int) -> str | None:
         if not stat.S_ISLNK(about.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if about.st_uid not in (0, os.geteuid()):
-            raise PermissionError(errno.EPERM, f"it is a link that user {about.st_uid} has made")
+            raise PermissionError(errno.EPERM, f"it is a link of user {about.st_uid}")
         return os.readlink("", dir_fd=entry)
     finally:
         os.close(entry)
 
 
 def take_lock(directory: int, name: str) -> int:
-    """The descriptor of a lock file, which is locked until that is closed.
+    """Locks a file, which it creates if necessary. Closing the returned descriptor unlocks it.
 
-    Raises OSError, with the file's name: BlockingIOError where another holds the lock.
+    Raises OSError with the name of the file; BlockingIOError if another process holds the lock.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | NO_LINK
     for _ in range(_ATTEMPTS):
         try:
             descriptor = os.open(name, flags, 0o600, dir_fd=directory)
         except OSError as error:
-            reason = _what_is_wrong(directory, name) or error.strerror
+            reason = _problem_of(directory, name) or error.strerror
             raise OSError(error.errno, reason, name) from None
         try:
-            reason = _what_is_wrong(descriptor)
+            reason = _problem_of(descriptor)
             if reason:
                 raise PermissionError(errno.EPERM, reason, name)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise OSError(error.errno, f"it cannot be locked: {error.strerror}", name) from None
-            # The last holder may have removed it, and the next have made another.
+            # The previous holder may have removed the file, and another process created a new one.
             with contextlib.suppress(FileNotFoundError):
                 if is_named(directory, name, descriptor):
                     return descriptor
@@ -114,26 +116,27 @@ def take_lock(directory: int, name: str) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
-    raise BlockingIOError(errno.EAGAIN, "others take it all the time", name)
+    raise BlockingIOError(errno.EAGAIN, "other processes keep locking it", name)
 
 
 def is_named(directory: int, name: str, descriptor: int) -> bool:
-    """Whether the directory has the open file by that name. Raises OSError."""
+    """Returns true if the name in the directory is that of the open file. Raises OSError."""
     named = os.stat(name, dir_fd=directory, follow_symlinks=False)
     return os.path.samestat(os.fstat(descriptor), named)
 
 
-def _what_is_wrong(place: int, name: str = "") -> str:
-    """With a lock file that is open, or that a directory has by this name; empty if nothing is."""
+def _problem_of(descriptor: int, name: str = "") -> str:
+    """Returns why a file cannot be a lock file; empty if it can. It is open, or has a name in an open
+    directory."""
     try:
-        about = os.stat(name, dir_fd=place, follow_symlinks=False) if name else os.fstat(place)
+        about = os.stat(name, dir_fd=descriptor, follow_symlinks=False) if name else os.fstat(descriptor)
     except OSError:
         return ""
     if about.st_uid != os.geteuid():
-        return f"it belongs to user {about.st_uid}, and a lock file to whoever locks it; remove it"
+        return f"it belongs to user {about.st_uid} instead of the user who locks it; remove it"
     if not stat.S_ISREG(about.st_mode):
-        return "it is no regular file, as a lock file is; remove it"
+        return "it is not a regular file; remove it"
     mode = stat.S_IMODE(about.st_mode)
     if mode & 0o077:
-        return f"its mode is {mode:o}, and whoever may open a lock file may hold its lock; chmod 600 it"
+        return f"its mode is {mode:o}, so other users could hold its lock; run chmod 600"
     return ""

@@ -1,4 +1,4 @@
-"""Maps plain values to the protocol's messages. Numbers that targets report are clamped to what fits."""
+"""Maps plain values to protocol messages. Clamps numbers that targets report to the range of their field."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import islice
 
 from jcollect.hub.accounts import Totals
 from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Throttling
-from jcollect.hub.subscription import Served
+from jcollect.hub.subscription import SubscriberCounts
 from jcollect.hub.wire import encode
 from jcollect.probes.description import Described, ProbeDescription
 from jcollect.session.status import Overhead, ProbeStatus, ProcessStatus, Status
@@ -84,7 +84,7 @@ def _pages(probes: Iterable[collector_pb2.Probe]) -> Iterator[tuple[list[collect
 
 
 def message_bytes(message: collector_pb2.Probe | collector_pb2.ProbeHitCounts) -> int:
-    """Returns at most how many bytes a submessage adds to a message."""
+    """Returns the maximum number of bytes that a submessage adds to a message."""
     return message.ByteSize() + 6
 
 
@@ -184,14 +184,14 @@ def _overhead(overhead: Overhead) -> collector_pb2.Overhead:
     )
 
 
-def _subscriber(served: Served) -> collector_pb2.Subscriber:
+def _subscriber(subscriber: SubscriberCounts) -> collector_pb2.Subscriber:
     return collector_pb2.Subscriber(
-        peer=served.peer,
-        events=served.events,
-        delivered=served.delivered,
-        lost=served.lost,
-        queued=served.queued,
-        queued_bytes=served.queued_bytes,
+        peer=subscriber.peer,
+        events=subscriber.events,
+        delivered=subscriber.delivered,
+        lost=subscriber.lost,
+        queued=subscriber.queued,
+        queued_bytes=subscriber.queued_bytes,
     )
 
 

@@ -1,4 +1,4 @@
-"""Pages of answers about many probes: each page fits a message, and its token is the last probe ID of it."""
+"""Splits answers about many probes into pages that fit a message. A page's token is its last probe ID."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Page:
 def page_of(
     request: collector_pb2.ListProbesRequest | collector_pb2.GetStatusRequest, context: grpc.ServicerContext
 ) -> Page:
-    """Returns the requested page. Ends the call with INVALID_ARGUMENT if its token is none of ours."""
+    """Returns the requested page. Ends the call with INVALID_ARGUMENT if the token is not one of a page."""
     token = request.page_token
     if not token:
         after = -1
@@ -47,7 +47,7 @@ def page_of(
         after = int(token)
     else:
         context.abort(
-            grpc.StatusCode.INVALID_ARGUMENT, "page_token must be a next_page_token of the answer before"
+            grpc.StatusCode.INVALID_ARGUMENT, "page_token must be the next_page_token of the previous answer"
         )
     most = min(request.page_size, MOST_ON_A_PAGE) if request.page_size > 0 else MOST_ON_A_PAGE
     return Page(after, most)

@@ -1,4 +1,4 @@
-"""The gRPC server: its service, health and reflection. Where it listens is claimed in claim.py."""
+"""The gRPC server: its service, health and reflection. It listens at an address claimed in claim.py."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from jcollect.rpc.call_pool import CallPool, RejectingInterceptor
 from jcollect.rpc.claim import Claim
 from jcollect.rpc.limits import (
     MOST_CALLS,
@@ -21,42 +22,41 @@ from jcollect.rpc.limits import (
     raise_descriptor_limit,
     server_options,
 )
-from jcollect.rpc.pool import Pool, Refusing
-from jcollect.rpc.prompt import Prompt
-from jcollect.rpc.service import SERVICE, Served, Streams, handler_for
+from jcollect.rpc.request_deadline import RequestDeadline
+from jcollect.rpc.service import SERVICE, ServedSession, Streams, handler_for
 from jcollect.rpc.stalled import StalledClients
 from jcollect.workers import check_can_open, check_can_start
 
-# For clients to read the end of their streams. gRPC clients that send something, be it that they have
-# read so far, to a server that is gone, forget what they have not read.
+# Time for clients to read the end of their streams. A gRPC client that sends anything, such as a window
+# update, to a server that has exited drops the data that it has not read yet.
 _LINGER_SECONDS = 0.25
-# For all other calls; streams have had their time.
+# Time for all other calls; streams have had theirs.
 _GRACE_SECONDS = 0.2
-# After that, a client that takes nothing keeps the server from stopping.
+# After this time, a client that reads nothing prevents the server from stopping.
 _STOP_SECONDS = 1.0
-# What gRPC starts at once (event engine: as many as CPUs, 4 to 16; its lifeguard, timers, serving thread),
-# and what is started here besides: for the ring, stdout, memory of processes, and the first calls.
+# The threads that gRPC starts (event engine: one per CPU, 4 to 16; its lifeguard, timers, serving thread),
+# and those of jcollect: for the ring buffer, stdout, memory of processes, and the first calls.
 _THREADS = min(max(os.cpu_count() or 1, 4), 16) + 9
 _FILES = 24
-# Holds the servers that have not stopped, for instance after a failed start: freeing one waits without limit.
+# References to servers that have not stopped, for instance after a failed start: freeing one waits forever.
 _servers: set[grpc.Server] = set()
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
 class Server:
-    """Serves from construction on, until `stop`."""
+    """Serves from construction until `stop`."""
 
-    def __init__(self, source: Served, claim: Claim) -> None:
-        """Raises JcollectError where the address that was claimed cannot be listened at after all."""
+    def __init__(self, source: ServedSession, claim: Claim) -> None:
+        """Raises JcollectError if the server cannot listen at the claimed address."""
         self._claim = claim
-        # What goes wrong in a call is told by service.py, and not by a traceback.
+        # service.py reports errors of calls; gRPC would log a traceback.
         logging.getLogger("grpc").addHandler(logging.NullHandler())
         logging.getLogger("grpc").propagate = False
-        pool = Pool(source.failures)
-        self._prompt = Prompt()
+        pool = CallPool(source.failures)
+        self._request_deadline = RequestDeadline()
         self._server = grpc.server(
             pool,
-            interceptors=[Refusing(pool), self._prompt],
+            interceptors=[RejectingInterceptor(pool), self._request_deadline],
             maximum_concurrent_rpcs=MOST_CALLS,
             options=server_options(),
         )
@@ -69,22 +69,22 @@ class Server:
         self._stalled = None if self.address.path is None else StalledClients()
         self._server.start()
 
-    def hang_up_on_stalled(self) -> None:
-        """Ends the connections of clients that read nothing at all, and the calls of those that do not send
-        their request. Must be called now and then."""
-        self._prompt.end_overdue()
+    def disconnect_stalled(self) -> None:
+        """Disconnects clients that read nothing at all, and ends calls whose request does not arrive. Must be
+        called regularly."""
+        self._request_deadline.end_overdue()
         if self._stalled is not None:
-            self._stalled.hang_up()
+            self._stalled.disconnect()
 
     def wait_for_streams(self, seconds: float) -> None:
-        """Until all streams have ended, so many seconds at most."""
+        """Waits at most `seconds` for all streams to end."""
         self._streams.wait_for_end(seconds)
 
     def stop(self) -> None:
         """Ends all calls, and removes the socket."""
         last_end = self._streams.wait_for_end(0.0)
         time.sleep(max(0.0, last_end + _LINGER_SECONDS - time.monotonic()))
-        # It starts a thread, and may not be able to.
+        # It starts a thread, which can fail.
         with contextlib.suppress(RuntimeError):
             if self._server.stop(_GRACE_SECONDS).wait(_STOP_SECONDS):
                 _servers.discard(self._server)
@@ -92,8 +92,8 @@ class Server:
 
 
 class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
-    """Reports SERVING for as long as the server runs. Watch is UNIMPLEMENTED: there is nothing to wait for,
-    and clients then treat the service as healthy."""
+    """Reports SERVING while the server runs. Watch is UNIMPLEMENTED, because the state never changes; clients
+    then treat the service as healthy."""
 
     def Check(
         self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
@@ -104,7 +104,7 @@ class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 
 
 class _Reflection(reflection.ReflectionServicer):  # type: ignore[misc]
-    """Allows few streams, because each holds a thread for as long as its client likes."""
+    """Allows few streams, because each holds a thread until its client disconnects."""
 
     def __init__(self) -> None:
         super().__init__((SERVICE, _HEALTH, reflection.SERVICE_NAME))
@@ -118,7 +118,7 @@ class _Reflection(reflection.ReflectionServicer):  # type: ignore[misc]
 
 
 def check_can_serve() -> None:
-    """Raises JcollectError where gRPC would hang for want of threads, or have no file to go on with."""
+    """Raises JcollectError if gRPC would hang for lack of threads, or lacks files."""
     raise_descriptor_limit()
     check_can_start(_THREADS, "serve events")
     check_can_open(_FILES, "serve events")

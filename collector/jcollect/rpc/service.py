@@ -1,4 +1,4 @@
-"""jprobe.v1.CollectorService, on top of a session."""
+"""Implements jprobe.v1.CollectorService on top of a session."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jcollect.hub.hub import Hub, NoSuchProbeError
 from jcollect.hub.subscription import CutError, Subscription, TooSlowError
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import TooCostlyError
-from jcollect.rpc.limits import MOST_STREAMS, Slots, Turns, refuse_if_too_large
+from jcollect.rpc.limits import MOST_STREAMS, Slots, Turns, reject_if_too_large
 from jcollect.rpc.messages import probe_counts_message, probe_message, status_message
 from jcollect.rpc.paging import page_of
 from jcollect.rpc.stream_sink import StreamSink
@@ -31,11 +31,11 @@ LIST_PROBES = f"/{SERVICE}/ListProbes"
 SUBSCRIBE = f"/{SERVICE}/Subscribe"
 GET_STATUS = f"/{SERVICE}/GetStatus"
 
-_TOO_COSTLY = "to match the globs takes too long; ask with fewer or simpler ones"
+_TOO_COSTLY = "matching the globs takes too long; use fewer or simpler globs"
 
 
-class Served(Protocol):
-    """What is served: a session."""
+class ServedSession(Protocol):
+    """The methods of a session that the service uses."""
 
     @property
     def hub(self) -> Hub: ...
@@ -56,7 +56,7 @@ class Served(Protocol):
 
 
 class Streams:
-    """Counts the streams that clients are being served, for whoever has to wait for their end."""
+    """Counts the open streams."""
 
     def __init__(self) -> None:
         self._open = 0
@@ -76,32 +76,32 @@ class Streams:
             self._condition.notify_all()
 
     def wait_for_end(self, seconds: float) -> float:
-        """Until none is open, `seconds` at most. When the last one ended, by time.monotonic()."""
+        """Waits at most `seconds` for all streams to close. Returns the time.monotonic() at which the last
+        one closed."""
         with self._condition:
             self._condition.wait_for(lambda: self._open == 0, seconds)
             return self._last_end
 
 
 @contextlib.contextmanager
-def _told(context: grpc.ServicerContext, what: str) -> Iterator[None]:
-    """What goes wrong with one call is told to its client, and does not concern the others."""
+def _reporting_errors(context: grpc.ServicerContext, what: str) -> Iterator[None]:
+    """Reports errors in a block to the client of the call. `what` is what the block does."""
     try:
         yield
         return
     except NoSuchProbeError as error:
-        code, said = grpc.StatusCode.NOT_FOUND, f"no probe of this collector matches {error}"
+        code, details = grpc.StatusCode.NOT_FOUND, f"no probe of this collector matches {error}"
     except TooCostlyError:
-        code, said = grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_COSTLY
+        code, details = grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_COSTLY
     except Exception as error:
-        code, said = grpc.StatusCode.INTERNAL, explain(error, what).message
-    context.abort(code, said)
+        code, details = grpc.StatusCode.INTERNAL, explain(error, what).message
+    context.abort(code, details)
 
 
 @contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Turns off the garbage collector in a block: reading all probes creates many objects, none of them
-    garbage, and repeated collections would keep the reader waiting for tenths of a second. For one such read
-    at a time."""
+def _without_gc() -> Iterator[None]:
+    """Turns off the garbage collector in a block. Reading all probes creates many objects and no garbage, and
+    repeated collections would delay the reader of events by several 0.1 s. For one block at a time."""
     gc.disable()
     try:
         yield
@@ -109,17 +109,17 @@ def _no_collection() -> Iterator[None]:
         gc.enable()
 
 
-def handler_for(source: Served, streams: Streams) -> Any:
-    """The service's generic handler. Subscribe sends bytes that are encoded already, once for all."""
-    looks = Turns()
+def handler_for(source: ServedSession, streams: Streams) -> Any:
+    """Returns the service's generic handler. Subscribe sends bytes that were encoded once for all streams."""
+    turns = Turns()
     slots = Slots(MOST_STREAMS, "streams")
 
     def list_probes(
         request: collector_pb2.ListProbesRequest, context: grpc.ServicerContext
     ) -> collector_pb2.ListProbesResponse:
-        refuse_if_too_large(request, context)
+        reject_if_too_large(request, context)
         page = page_of(request, context)
-        with looks.one(context), _no_collection(), _told(context, "list the probes"):
+        with turns.one(context), _without_gc(), _reporting_errors(context, "list the probes"):
             described = source.describe(request.globs, request.pids, page.after)
             probes, token = page.fill(map(probe_message, described), lambda probe: probe.id)
             return collector_pb2.ListProbesResponse(probes=probes, next_page_token=token)
@@ -127,9 +127,9 @@ def handler_for(source: Served, streams: Streams) -> Any:
     def get_status(
         request: collector_pb2.GetStatusRequest, context: grpc.ServicerContext
     ) -> collector_pb2.GetStatusResponse:
-        refuse_if_too_large(request, context)
+        reject_if_too_large(request, context)
         page = page_of(request, context)
-        with looks.one(context), _no_collection(), _told(context, "report the status"):
+        with turns.one(context), _without_gc(), _reporting_errors(context, "report the status"):
             status = source.status(
                 request.globs, request.pids, request.summary_only, page.after, page.most_probes + 1
             )
@@ -140,15 +140,15 @@ def handler_for(source: Served, streams: Streams) -> Any:
             return response
 
     def subscribe(request: collector_pb2.SubscribeRequest, context: grpc.ServicerContext) -> Iterator[bytes]:
-        refuse_if_too_large(request, context)
+        reject_if_too_large(request, context)
         with slots.one(context):
-            with looks.one(context), _no_collection(), _told(context, "subscribe"):
+            with turns.one(context), _without_gc(), _reporting_errors(context, "subscribe"):
                 subscription = source.subscribe(request.globs, request.pids, context.peer())
             yield from serve(subscription, context)
 
     def serve(subscription: Subscription, context: grpc.ServicerContext) -> Iterator[bytes]:
         try:
-            # False: the client has disconnected already.
+            # add_callback returns false if the client has already disconnected.
             if context.add_callback(subscription.close):
                 with streams:
                     for messages in consume(subscription, StreamSink()):
@@ -161,7 +161,7 @@ def handler_for(source: Served, streams: Streams) -> Any:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_COSTLY)
         except CutError:
             context.abort(
-                grpc.StatusCode.ABORTED, "the collector has ended, and its last events were not read in time"
+                grpc.StatusCode.ABORTED, "the collector has exited, and its last events were not read in time"
             )
         except Exception as error:
             source.failures.add(error, "serve a stream")

@@ -1,8 +1,8 @@
-"""Hangs up on clients at a Unix socket that do not even read what gRPC has sent.
+"""Disconnects clients of a Unix socket that do not read the socket at all.
 
-Where such a socket is full, gRPC cannot send the ping by which it would see that (keepalive.py); for TCP it
-has the kernel see to it (TCP_USER_TIMEOUT). A client that is alive and merely does not read its stream is
-none of these: its gRPC reads the socket, and has the server wait by HTTP/2's own means.
+If such a socket is full, gRPC cannot send the ping that would detect the dead client (keepalive.py); for TCP
+the kernel detects it (TCP_USER_TIMEOUT). A live client that does not read its stream is not affected: its
+gRPC library reads the socket, and HTTP/2 flow control makes the server wait.
 """
 
 from __future__ import annotations
@@ -17,52 +17,54 @@ import time
 
 from jcollect.rpc.keepalive import ANSWER_SECONDS
 
-_LOOK_SECONDS = 2.0
+_POLL_SECONDS = 2.0
 _INT = struct.Struct("i")
 
 
 class StalledClients:
-    """Of this process; `hang_up` is to be called every now and then."""
+    """Watches the connections of this process."""
 
     def __init__(self) -> None:
-        self._looked = time.monotonic()
-        # By inode: how many bytes the client has left, and since when it is as many, by time.monotonic().
-        self._left: dict[int, tuple[int, float]] = {}
+        self._polled = time.monotonic()
+        # By inode: the number of unread bytes, and the time.monotonic() since which it has not changed.
+        self._unread: dict[int, tuple[int, float]] = {}
 
-    def hang_up(self) -> None:
-        """On clients that have left the same bytes for as long as a ping may take."""
+    def disconnect(self) -> None:
+        """Disconnects clients that have read nothing for the maximum time of a ping. Must be called
+        regularly."""
         now = time.monotonic()
-        if now - self._looked < _LOOK_SECONDS:
+        if now - self._polled < _POLL_SECONDS:
             return
-        self._looked = now
-        left = {}
+        self._polled = now
+        unread = {}
         for name in _descriptors():
-            # Whatever this is, it may be closed meanwhile.
+            # Another thread may close the descriptor at any time.
             with contextlib.suppress(OSError):
                 if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
                     continue
                 with socket.socket(fileno=os.dup(int(name))) as connection:
-                    if not _is_clients(connection):
+                    if not _is_of_client(connection):
                         continue
-                    size = _unread(connection)
+                    size = _unread_bytes(connection)
                     inode = os.fstat(connection.fileno()).st_ino
-                    before, since = self._left.get(inode, (0, now))
-                    left[inode] = (size, since if size and size == before else now)
-                    if now - left[inode][1] > ANSWER_SECONDS:
+                    before, since = self._unread.get(inode, (0, now))
+                    unread[inode] = (size, since if size and size == before else now)
+                    if now - unread[inode][1] > ANSWER_SECONDS:
                         connection.shutdown(socket.SHUT_RDWR)
-        self._left = left
+        self._unread = unread
 
 
 def _descriptors() -> list[str]:
-    """None, where there is none left to look with."""
+    """Returns the open descriptors; an empty list if too many files are open to list them."""
     try:
         return os.listdir("/proc/self/fd")
     except OSError:
         return []
 
 
-def _is_clients(connection: socket.socket) -> bool:
-    """Whether it has come from a listening socket, whose name it has. No other has a name here."""
+def _is_of_client(connection: socket.socket) -> bool:
+    """Returns true for a socket that was accepted. It has the name of the listening socket; no other
+    connected Unix socket of this process has a name."""
     return (
         connection.family == socket.AF_UNIX
         and bool(connection.getsockname())
@@ -70,7 +72,7 @@ def _is_clients(connection: socket.socket) -> bool:
     )
 
 
-def _unread(connection: socket.socket) -> int:
-    """SIOCOUTQ: bytes that were written, and that the other end has not read."""
+def _unread_bytes(connection: socket.socket) -> int:
+    """Returns how many written bytes the peer has not read: SIOCOUTQ, see unix(7)."""
     answer = fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(_INT.size))
     return int(_INT.unpack(answer)[0])

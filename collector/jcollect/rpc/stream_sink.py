@@ -9,7 +9,7 @@ from jcollect.rpc.messages import stream_messages
 
 
 class StreamSink:
-    """Encodes what is not encoded yet, in the thread that serves the stream."""
+    """Encodes items that are not encoded yet, in the thread that serves the stream."""
 
     def take(self, item: Item) -> Iterator[bytes]:
         """Returns the messages for a subscriber, each of at most 1 MiB."""

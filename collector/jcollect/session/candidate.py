@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 
 from jcollect.errors import JcollectError
-from jcollect.limits import MAX_TOLD_NAME
+from jcollect.limits import MAX_SHOWN_NAME
 from jcollect.probes.probe import Wanted
 from jcollect.probes.scan import Scan
-from jcollect.told import told
+from jcollect.shortened import shortened
 
 
 class Candidate:
@@ -24,7 +24,7 @@ class Candidate:
         """
         self.process = scan.process
         self.scan = scan
-        self.name = told(name, MAX_TOLD_NAME)
+        self.name = shortened(name, MAX_SHOWN_NAME)
         self.wanted = wanted
         self._lease = lease or contextlib.ExitStack()
         if self.process.has_exited:

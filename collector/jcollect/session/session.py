@@ -11,7 +11,6 @@ from itertools import chain, islice
 from operator import itemgetter
 
 import jcollect
-from jcollect.crew import Crew, Errand
 from jcollect.errors import JcollectError
 from jcollect.hub.accounts import Accounts, Totals
 from jcollect.hub.clock import utc_offset_ns
@@ -23,6 +22,7 @@ from jcollect.probes.live import LiveProbe
 from jcollect.probes.probe import Probe, Wanted, by_library, probes_of, with_ids
 from jcollect.probes.scan import Scan
 from jcollect.session.cost import Cost
+from jcollect.session.options import SessionSettings
 from jcollect.session.status import Overhead, ProbeStatus, ProcessStatus, Status
 from jcollect.session.tracee import Tracee
 from jcollect.sources.bpf.attached import Attached
@@ -31,6 +31,7 @@ from jcollect.sources.bpf.compilation import Compilation
 from jcollect.sources.bpf.links import AUTO, Linker
 from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.bpf.ring import Ring
+from jcollect.worker_pool import Task, WorkerPool
 from jcollect.workers import Failures
 from jprobe.v1 import probe_pb2
 
@@ -69,45 +70,40 @@ class Session:
 
     def __init__(
         self,
+        settings: SessionSettings | None = None,
         on_end: Callable[[], None] = lambda: None,
-        max_events: int | None = None,
-        ring_pages: int = RING_PAGES,
-        way: str = AUTO,
-        capacity: int = LEAST_CAPACITY,
-        queue_bytes: int = QUEUE_BYTES,
         compilation: Compilation | None = None,
-        without: frozenset[str] = frozenset(),
-        max_overhead: int | None = None,
         failures: Failures | None = None,
     ) -> None:
-        """Loads the handlers. `on_end` is called when `max_events` are reached; `failures` has what goes
-        wrong in threads, and `on_end` is called for it where there are none. There are ids for `capacity`
-        probes. `without` names what this kernel is to be taken as lacking. `max_overhead` is what the probes
-        of one process may cost it, in percent of a core. Raises JcollectError.
+        """Loads the BPF programs. Calls `on_end` once the maximum number of events is reached. `failures`
+        gets the errors of threads; without it, `on_end` is called for them. Raises JcollectError.
         """
+        settings = settings or SessionSettings()
+        capacity = settings.capacity or LEAST_CAPACITY
+        ring_pages = settings.ring_pages or RING_PAGES
         self._started = time.time_ns()
         self._lock = threading.RLock()
         self._tracees: list[Tracee] = []
-        self._asking = Crew("ask processes for the state of their probes", _ASKING)
-        self._asked: dict[Tracee, Errand] = {}
+        self._asking = WorkerPool("ask processes for the state of their probes", _ASKING)
+        self._asked: dict[Tracee, Task] = {}
         self._slow: set[Tracee] = set()
         self._fresh_id = 0
         self._free_ids: deque[int] = deque()
         # Of libraries that are unmapped for good, in the order in which they went.
         self._gone: deque[tuple[Attached, Tracee]] = deque()
         self.capacity = capacity
-        self.max_overhead = max_overhead
+        self.max_overhead = settings.max_overhead
         self._cost_of_gone = 0
-        self._programs = BpfPrograms(capacity, ring_pages, compilation, without)
-        self._linker = Linker(self._programs, way)
+        self._programs = BpfPrograms(capacity, ring_pages, compilation, settings.without)
+        self._linker = Linker(self._programs, settings.link_type or AUTO)
         self._ring = Ring(self._programs.ring_fd, self._programs.ring_bytes)
         self.accounts = Accounts(capacity, self._programs.hits, self._programs.lost)
-        self.hub = Hub([], self.accounts, queue_bytes)
+        self.hub = Hub([], self.accounts, settings.queue_bytes or QUEUE_BYTES)
         self._utc_offset = utc_offset_ns()
         self._decoder = RecordDecoder(capacity, self._utc_offset)
         self.failures = failures or Failures(on_end)
         self._reader = Reader(
-            self._ring, self._decoder, self.hub, self.accounts, max_events, on_end, self.failures
+            self._ring, self._decoder, self.hub, self.accounts, settings.max_events, on_end, self.failures
         )
         self._reader_runs = False
 
@@ -152,16 +148,16 @@ class Session:
 
     def _end_links(self, seconds: float) -> None:
         """Ends the links of all processes at once: one that does not answer delays no other one."""
-        crew = Crew("detach from processes", _ASKING)
+        pool = WorkerPool("detach from processes", _ASKING)
         deadline = time.monotonic() + seconds
-        errands = []
+        tasks = []
         for tracee in self._tracees:
             try:
-                errands.append(crew.give(tracee.end, tracee.owner))
+                tasks.append(pool.submit(tracee.end, tracee.owner))
             except JcollectError:
                 tracee.end()  # No thread can be started.
-        for errand in errands:
-            errand.wait(deadline - time.monotonic())
+        for task in tasks:
+            task.wait(deadline - time.monotonic())
 
     def settle(self, seconds: float = FINISH_SECONDS) -> Totals:
         """As `detach`, of what is detached by now, within so many seconds."""
@@ -308,7 +304,7 @@ class Session:
                 for (attached, description), totals in zip(found, of_probes, strict=True)
             ],
             subscribers=self.hub.subscribers(),
-            lost_by_gone_subscribers=self.hub.lost_by_gone,
+            lost_by_gone_subscribers=self.hub.lost_by_disconnected,
         )
 
     def _live(self) -> list[tuple[Tracee, Libraries]]:
@@ -317,9 +313,9 @@ class Session:
         tracees = self._tracees
         now = time.monotonic()
         asked = [(tracee, self._ask(tracee)) for tracee in tracees]
-        for tracee, errand in asked:
+        for tracee, task in asked:
             patience = _ASK_AGAIN_SECONDS if tracee in self._slow else _ASK_SECONDS
-            if errand is not None and errand.wait(now + patience - time.monotonic()):
+            if task is not None and task.wait(now + patience - time.monotonic()):
                 self._slow.discard(tracee)
             else:
                 self._slow.add(tracee)
@@ -329,19 +325,19 @@ class Session:
         """Returns each process with its libraries and their probes, in the state that was read last."""
         return [(tracee, tracee.live()) for tracee in self._tracees]
 
-    def _ask(self, tracee: Tracee) -> Errand | None:
-        """Gives a process its only errand at a time; None if no thread can be started."""
+    def _ask(self, tracee: Tracee) -> Task | None:
+        """Gives a process its only task at a time; None if no thread can be started."""
         with self._lock:
             if tracee not in self._tracees:
                 return None
-            errand = self._asked.get(tracee)
-            if errand is None or errand.has_ended:
+            task = self._asked.get(tracee)
+            if task is None or task.has_ended:
                 try:
-                    errand = self._asking.give(tracee.refresh, (tracee.owner, tracee in self._slow))
+                    task = self._asking.submit(tracee.refresh, (tracee.owner, tracee in self._slow))
                 except JcollectError:
                     return None
-                self._asked[tracee] = errand
-            return errand
+                self._asked[tracee] = task
+            return task
 
     def _described(
         self,

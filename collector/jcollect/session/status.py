@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jcollect.hub.accounts import Totals
-from jcollect.hub.subscription import Served
+from jcollect.hub.subscription import SubscriberCounts
 from jcollect.probes.description import ProbeDescription
 
 
@@ -68,5 +68,5 @@ class Status:
     counts: Totals
     processes: Sequence[ProcessStatus]
     probes: Sequence[ProbeStatus]
-    subscribers: Sequence[Served]
+    subscribers: Sequence[SubscriberCounts]
     lost_by_gone_subscribers: int

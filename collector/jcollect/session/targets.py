@@ -6,16 +6,14 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from jcollect.budget import Budgets
 from jcollect.console import plural, warn
 from jcollect.control.lease import leased_selection
 from jcollect.control.selected import took
-from jcollect.crew import Crew, Errand
 from jcollect.errors import JcollectError, explain, lacks_files
-from jcollect.limits import MAX_TOLD_NAME
+from jcollect.limits import MAX_SHOWN_NAME
 from jcollect.probes.globs import matcher, names_matcher
 from jcollect.probes.host import Host, HostProcess
 from jcollect.probes.live import not_retired
@@ -25,8 +23,10 @@ from jcollect.procfs.process import Process
 from jcollect.procfs.reader_process import cpu_seconds
 from jcollect.session.candidate import Candidate
 from jcollect.session.loading import Loading
+from jcollect.session.options import TargetOptions
 from jcollect.session.process_lines import ProcessLines
-from jcollect.told import told
+from jcollect.shortened import shortened
+from jcollect.worker_pool import Task, WorkerPool
 
 # Interval between two searches for new processes.
 _HOST_SECONDS = 0.4
@@ -39,23 +39,6 @@ _CLOSE_SECONDS = 4.0
 _LOAD_CPU_SECONDS = 0.05
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The processes and probes that the command line asks for."""
-
-    pids: Sequence[int]
-    names: Sequence[str]
-    every: bool
-    globs: Sequence[str]
-    selectors: Sequence[str]
-    wait: bool
-
-    @property
-    def is_open(self) -> bool:
-        """True if processes that start later may match."""
-        return self.every or bool(self.names)
-
-
 class Targets:
     """Finds candidates. For one thread. The caller closes each of them.
 
@@ -63,16 +46,16 @@ class Targets:
     delays no other one.
     """
 
-    def __init__(self, asked: Asked, processes: Sequence[Process]) -> None:
+    def __init__(self, options: TargetOptions, processes: Sequence[Process]) -> None:
         """`processes` are those that are given by PID."""
-        self.asked = asked
+        self.options = options
         self.lines = ProcessLines()
         self.budgets = Budgets()
-        self._matches = matcher(asked.globs)
-        self._matches_name = names_matcher(() if asked.every else asked.names)
+        self._matches = matcher(options.globs)
+        self._matches_name = names_matcher(() if options.every else options.names)
         self._host = Host()
-        self._searching = Crew("look for processes", 1)
-        self._search: Errand | None = None
+        self._searching = WorkerPool("look for processes", 1)
+        self._search: Task | None = None
         self._searched = float("-inf")
         self._loading = Loading()
         self._given = {process: process.name for process in processes}  # With their names.
@@ -99,13 +82,13 @@ class Targets:
             if on_host := known.get(process.pid):
                 self._given[process] = on_host.name
                 self._settled.add((on_host.pid, on_host.start))
-        if len(self._given) == 1 and not self.asked.is_open:
+        if len(self._given) == 1 and not self.options.is_open:
             ((process, name),) = self._given.items()
             found.append(self._load(process, name, is_given=True))
             return
         for process, name in self._given.items():
             self._loading.begin(process, name, partial(self._load, process, name, True))
-        if self.asked.is_open:
+        if self.options.is_open:
             self._begin_matching(list(known.values()))
         deadline = time.monotonic() + _FIRST_SECONDS
         problems: dict[Process, JcollectError] = {}
@@ -118,17 +101,17 @@ class Targets:
 
     def _is_hopeless(self, found: Sequence[Candidate]) -> bool:
         """Returns true if there is nothing to serve and nothing more can come."""
-        return not found and not self.asked.is_open
+        return not found and not self.options.is_open
 
     def __str__(self) -> str:
         """As in "probes of PID 4711 (java) that match --probe '*Orders*'"."""
-        asked = self.asked
+        options = self.options
         whose = [f"PID {process.pid} ({name})" for process, name in self._given.items()]
-        whose += [f"JVMs named '{name}'" for name in asked.names]
-        whose += ["any process"] if asked.every else []
+        whose += [f"JVMs named '{name}'" for name in options.names]
+        whose += ["any process"] if options.every else []
         narrowed = [
             " or ".join(f"--{option} '{each}'" for each in given)
-            for option, given in (("probe", asked.globs), ("select", asked.selectors))
+            for option, given in (("probe", options.globs), ("select", options.selectors))
             if given
         ]
         which = f" that match {' and '.join(narrowed)}" if narrowed else ""
@@ -146,7 +129,7 @@ class Targets:
 
     def more(self) -> list[Candidate]:
         """Returns the candidates that have come since the last call. Never waits."""
-        if self.asked.is_open:
+        if self.options.is_open:
             if self._search is not None and self._search.has_ended:
                 self._begin_matching(self._hosts_processes())
             self._search_host()
@@ -165,7 +148,7 @@ class Targets:
 
     def _search_host(self) -> None:
         if self._search is None and time.monotonic() - self._searched >= _HOST_SECONDS:
-            self._search = self._searching.give(self._host.scan, None)
+            self._search = self._searching.submit(self._host.scan, None)
 
     def _hosts_processes(self) -> list[HostProcess]:
         """Returns what the last search found, if it has ended."""
@@ -187,10 +170,10 @@ class Targets:
         for each in processes:
             identity = (each.pid, each.start)
             # A process that may still get an agent or probes of its own is checked again.
-            is_ready = each.has_stubs or (each.is_jvm and bool(self.asked.selectors))
+            is_ready = each.has_stubs or (each.is_jvm and bool(self.options.selectors))
             if identity in self._settled or not is_ready or not self._matches_name((each.name,)):
                 continue
-            if not self.budgets.may_meet(each.uid):
+            if not self.budgets.allows_new(each.uid):
                 continue  # The next search finds it again.
             with contextlib.suppress(JcollectError):  # It has exited, or the next search finds it again.
                 process = each.open()
@@ -201,18 +184,18 @@ class Targets:
     def _loaded(self, problems: dict[Process, JcollectError]) -> list[Candidate]:
         """Returns the candidates that are ready; reports why others are left out."""
         found = []
-        for process, name, errand in self._loading.ended():
-            if errand.error is None:
-                found.append(errand.result)
+        for process, name, task in self._loading.ended():
+            if task.error is None:
+                found.append(task.result)
                 continue
-            self._leave_out(process, name, errand.error, problems)
+            self._leave_out(process, name, task.error, problems)
             process.close()
         return found
 
     def _leave_out(
         self, process: Process, name: str, error: BaseException, problems: dict[Process, JcollectError]
     ) -> None:
-        if self.asked.is_open and lacks_files(error):
+        if self.options.is_open and lacks_files(error):
             # The cause is temporary, and the next search finds the process again.
             self._settled = {each for each in self._settled if each[0] != process.pid}
             return
@@ -221,12 +204,12 @@ class Targets:
         problems[process] = problem
         # Processes come and go; one that has exited is not reported as left out.
         if self._names_processes and not process.has_exited:
-            whom = f"PID {process.pid} ({told(name, MAX_TOLD_NAME)})"
+            whom = f"PID {process.pid} ({shortened(name, MAX_SHOWN_NAME)})"
             self.lines.warn(process, f"leaving out {whom}: {problem.message}")
 
     @property
     def _names_processes(self) -> bool:
-        return self.asked.is_open or len(self.asked.pids) > 1
+        return self.options.is_open or len(self.options.pids) > 1
 
     def _load(self, process: Process, name: str, is_given: bool, may_select: bool = True) -> Candidate:
         used = cpu_seconds()
@@ -236,17 +219,17 @@ class Targets:
                 found = self._scan_given(process) if is_given else scan(process, self.lines.about(process))
                 return Candidate(found, name, wanted, lease.pop_all())
         finally:
-            loaded = _LOAD_CPU_SECONDS if may_select and self.asked.selectors else 0.0
-            self.budgets.meet(process.owner, cpu_seconds() - used + loaded)
+            loaded = _LOAD_CPU_SECONDS if may_select and self.options.selectors else 0.0
+            self.budgets.charge_new(process.owner, cpu_seconds() - used + loaded)
 
     def _scan_given(self, process: Process) -> Scan:
         """Scans a process. Raises JcollectError if it has no probes yet and they are not waited for."""
         warn_of_it = self.lines.about(process)
-        if self.asked.wait or self.asked.selectors:
+        if self.options.wait or self.options.selectors:
             return scan(process, warn_of_it)
         try:
             found = scan_traceable(process, warn_of_it)
-            if not not_retired(found.probes(self.asked.globs)):
+            if not not_retired(found.probes(self.options.globs)):
                 raise NothingYetError(
                     f"all matching probes of PID {process.pid} are retired: their classes were unloaded or "
                     "their methods unselected"
@@ -258,9 +241,9 @@ class Targets:
     def _select(self, process: Process, lease: contextlib.ExitStack) -> Wanted:
         """Selects the methods of --select for as long as the lease holds. Returns a function that returns
         true for the probes to attach to."""
-        if not self.asked.selectors:
+        if not self.options.selectors:
             return self._matches
-        leased = leased_selection(process, self.asked.selectors, warn=self.lines.about(process))
+        leased = leased_selection(process, self.options.selectors, warn=self.lines.about(process))
         selected = lease.enter_context(leased)
         if selected.refusal:
             raise JcollectError(f"PID {process.pid} traces nothing: {selected.refusal}")

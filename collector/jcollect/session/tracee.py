@@ -20,7 +20,7 @@ from jcollect.session.cost import Cost
 from jcollect.sources.bpf.attached import Attached, Reading, read_all
 from jcollect.sources.bpf.claims import Claimant
 from jcollect.sources.bpf.links import Linker
-from jcollect.workers import side_by_side
+from jcollect.workers import run_in_parallel
 
 # The kernel waits some 20 ms for each link that it destroys. The waits can overlap: the links of 300
 # libraries take 9 s one after the other, and 1 s in 16 threads.
@@ -266,4 +266,4 @@ class Tracee:
 
 
 def _at_once(detach: Callable[[Attached], None], attached: Sequence[Attached]) -> None:
-    side_by_side("detach from a library", detach, attached, _MOST_DETACHING)
+    run_in_parallel("detach from a library", detach, attached, _MOST_DETACHING)

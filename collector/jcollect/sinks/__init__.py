@@ -1,1 +1,1 @@
-"""Where a subscription ends: the terminal."""
+"""Sinks: consumers of subscriptions."""

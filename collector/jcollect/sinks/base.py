@@ -1,4 +1,5 @@
-"""A sink consumes a subscription: the terminal, a gRPC stream, later a file or an exporter."""
+"""The interface of a sink, which consumes a subscription: the terminal, a gRPC stream, a file or an
+exporter."""
 
 from __future__ import annotations
 
@@ -12,17 +13,17 @@ Taken_co = TypeVar("Taken_co", covariant=True)
 
 
 class Sink(Protocol[Taken_co]):
-    """Takes the items of one subscription, in their order, in one thread."""
+    """Takes the items of one subscription, in order, in one thread."""
 
     def take(self, item: Item) -> Taken_co:
-        """Consumes one item, and returns what the consumer of the sink needs of it; None for most sinks.
+        """Consumes one item. Returns a value for the caller of `consume`; None for most sinks.
 
-        Raises whatever prevents the sink from going on; the events of this item count as lost then.
+        An exception ends the subscription; the events of this item then count as lost.
         """
 
 
 def consume(subscription: Subscription, sink: Sink[Taken_co]) -> Iterator[Taken_co]:
-    """Passes each item to the sink, and yields what that returns.
+    """Passes each item to the sink, and yields the value that it returns.
 
     The events of an item count as delivered when the next item is requested. Raises as Subscription.items and
     the sink do.

@@ -8,7 +8,7 @@ from jcollect.hub.items import Item, Loss, LossStage, Schema, Throttling
 from jcollect.sources.columns import Columns
 from jcollect.view.formats import FORMATS
 from jcollect.view.rows import RowDecoder
-from jcollect.view.throttling import Throttled
+from jcollect.view.throttling import ThrottledProbes
 
 _STAGE_NAMES: dict[int, str] = {
     LossStage.KERNEL_RING: "kernel ring",
@@ -16,27 +16,27 @@ _STAGE_NAMES: dict[int, str] = {
     LossStage.SUBSCRIBER: "subscriber",
 }
 
-# Characters of lines that are written at once.
+# Maximum number of characters in one write.
 _PIECE = 1 << 20
 
 
 def stage_name(loss: Loss) -> str:
-    """Returns the stage at which events were lost, in words; a later collector may have more stages."""
+    """Returns the name of the stage at which events were lost. A later collector may have more stages."""
     return _STAGE_NAMES.get(loss.stage, "unknown stage")
 
 
 class Out(Protocol):
-    """Where lines go."""
+    """The output for lines."""
 
     def write(self, content: bytes, /) -> object:
-        """All of it, at once. Raises OSError."""
+        """Writes all of the content. Raises OSError."""
 
 
 class TerminalSink:
-    """A sink that writes events to `out`, and keeps what was lost.
+    """Writes events to `out`, and records losses and throttling.
 
-    `has_begun` is true once probes have been described. `lost` has the number of events by the name of the
-    stage, as reported last. `notices` has the sentences about the last change of throttling.
+    `has_begun` is true once probes have been described. `lost` is the number of lost events by stage name, as
+    last reported. `notices` are the sentences about the last change of throttling.
     """
 
     def __init__(self, output: str, out: Out, max_events: int | None = None) -> None:
@@ -48,16 +48,16 @@ class TerminalSink:
         self.has_begun = False
         self.events = 0
         self.lost: dict[str, int] = {}
-        self.throttled = Throttled()
+        self.throttled = ThrottledProbes()
         self.notices: list[str] = []
 
     @property
     def done(self) -> bool:
-        """Whether max_events have been printed."""
+        """Returns true if max_events have been printed."""
         return self._left == 0
 
     def take(self, item: Item) -> None:
-        """Prints events, and keeps what other items report. Raises OSError as writing to the output does, and
+        """Prints events, and records other items. Raises OSError if the output cannot be written, and
         MalformedStreamError."""
         if isinstance(item, Schema):
             self.has_begun = True
@@ -92,7 +92,7 @@ class TerminalSink:
 
 
 def lost_text(lost: dict[str, int]) -> str:
-    """As in "4 lost (kernel ring 4)", or "0 lost"."""
+    """Returns a text such as "4 lost (kernel ring 4)" or "0 lost"."""
     total = sum(lost.values())
     stages = ", ".join(f"{stage} {events:,}" for stage, events in lost.items() if events)
     return f"{total:,} lost ({stages})" if total else "0 lost"

@@ -1,1 +1,1 @@
-"""Events and counts as rows, summaries and text."""
+"""Converts events and counts to rows, summaries and text."""

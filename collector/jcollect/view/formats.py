@@ -1,4 +1,4 @@
-"""Rows as lines of text: JSON, whose shape is stable, and a compact form for people."""
+"""Formats rows as lines of text: stable JSON, or a compact form for people."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _second(seconds: int, pattern: str) -> str:
 
 
 def json_line(row: Row) -> str:
-    """Returns one event as a JSON object, keys in a fixed order, without a line feed."""
+    """Returns an event as a JSON object with keys in a fixed order, without a line feed."""
     probe = row.probe
     seconds, nanos = divmod(row.time_unix_nanos, 1_000_000_000)
     line: dict[str, object] = {
@@ -65,19 +65,20 @@ def _json_value(value: Decoded) -> object:
 
 
 def _float_name(value: float) -> str:
-    """As Java prints it."""
+    """Returns the name of a non-finite number, as Java prints it."""
     if math.isnan(value):
         return "NaN"
     return "Infinity" if value > 0 else "-Infinity"
 
 
 def compact_line(row: Row) -> str:
-    """One event for people, safe for a terminal: time of day (UTC), thread, method, what happened."""
+    """Returns an event for people, escaped for a terminal: UTC time of day, thread, method, kind and
+    values."""
     probe = row.probe
     seconds, nanos = divmod(row.time_unix_nanos, 1_000_000_000)
     head = (
         f"{_second(seconds, '%H:%M:%S')}.{nanos // 1000:06d} {row.tid}/{row.thread} "
-        f"{printable(what_text(probe))}"
+        f"{printable(location_text(probe))}"
     )
     if probe.kind != MARK:
         head += f" {kind_name(probe)}"
@@ -92,15 +93,16 @@ def compact_line(row: Row) -> str:
     return " ".join(parts + captured)
 
 
-def what_text(probe: Described) -> str:
-    """What a probe is at: "com.acme.Orders#place", or, of a mark, its own name: "orders:placed"."""
+def location_text(probe: Described) -> str:
+    """Returns the method of a probe, as in "com.acme.Orders#place"; for a mark its own name,
+    "orders:placed"."""
     if probe.kind == MARK:
         return f"{probe.provider}:{probe.name}"
     return f"{probe.class_name}#{probe.method}"
 
 
 def kind_name(probe: Described) -> str:
-    """Returns the name of the kind, as in "entry"; a later collector may have more kinds."""
+    """Returns the name of a probe's kind, as in "entry". A later collector may have more kinds."""
     return KIND_NAMES.get(probe.kind, "unknown")
 
 
@@ -125,7 +127,7 @@ def _compact_value(value: Decoded) -> str:
 
 
 def duration_text(nanos: float) -> str:
-    """As in "340ns", "1.83us", "12.5ms", "2.04s": three digits."""
+    """Returns a duration with three digits, as in "340ns", "1.83us", "12.5ms", "2.04s"."""
     for unit, size in (("ns", 1), ("us", 1_000), ("ms", 1_000_000)):
         if nanos < 999.5 * size:
             value = nanos / size
@@ -135,10 +137,11 @@ def duration_text(nanos: float) -> str:
 
 
 def gate_text(least_duration_nanos: int, every: int, per_second: int) -> str:
-    """What a gate lets pass, as a selector says it: "duration > 20ms every 100 at most 20/s"; or nothing."""
+    """Returns a gate in selector syntax: "duration > 20ms every 100 at most 20/s"; empty if it passes all
+    calls."""
     parts = []
     if least_duration_nanos:
-        # "> 20ms" is kept as at least 20,000,001 ns.
+        # "> 20ms" is stored as at least 20,000,001 ns.
         least, above = exact_duration(least_duration_nanos), exact_duration(least_duration_nanos - 1)
         parts.append(f"duration > {above}" if len(above) < len(least) else f"duration >= {least}")
     if every > 1:
@@ -149,7 +152,7 @@ def gate_text(least_duration_nanos: int, every: int, per_second: int) -> str:
 
 
 def exact_duration(nanos: int) -> str:
-    """As in "1500us": in the largest unit of which it is a whole number."""
+    """Returns a duration as a whole number in the largest possible unit, as in "1500us"."""
     for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)):
         if nanos and nanos % size == 0:
             return f"{nanos // size}{unit}"

@@ -1,8 +1,8 @@
 """Log-linear latency histograms: 16 sub-buckets for each power of two, many histograms at once.
 
-A value lies within 1/32 (3.1 %) of the middle of its bucket, which is what a percentile reports; values
-below 32 ns are exact. Bucket of v: v itself below 16; else, with e = floor(log2 v),
-16 * (e - 4) + (v >> e - 4), that is, the exponent and the next 4 bits.
+A percentile is the middle of a bucket, which differs from the value by at most 1/32 (3.1%); values below 32
+ns are exact. The bucket of v is v itself below 16; otherwise 16 * (e - 4) + (v >> e - 4), with e = floor(log2
+v): the exponent and the next 4 bits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SUB_BITS = 4
 
 
 def bucket_of(values: U64) -> npt.NDArray[np.int64]:
-    """The bucket of each value (uint64)."""
+    """Returns the bucket of each value (uint64)."""
     # frexp of a float may round a number beyond 2**53 up to the next power; the bucket is the same then.
     exponent = np.maximum(np.frexp(values.astype(np.float64))[1].astype(np.int64) - 1, _SUB_BITS)
     shift = (exponent - _SUB_BITS).astype(np.uint64)
@@ -25,7 +25,7 @@ def bucket_of(values: U64) -> npt.NDArray[np.int64]:
 
 
 def middle_of(bucket: int) -> float:
-    """The value that stands for a bucket."""
+    """Returns the middle of a bucket."""
     if bucket < 2 << _SUB_BITS:
         return float(bucket)
     shift = (bucket >> _SUB_BITS) - 1
@@ -34,24 +34,24 @@ def middle_of(bucket: int) -> float:
 
 
 class Histograms:
-    """One histogram per key; keys are 0..keys-1."""
+    """A histogram per key; keys are 0..keys-1."""
 
     def __init__(self, keys: int) -> None:
-        # Untouched pages of zeros cost nothing, so most of thousands of histograms do not either.
+        # Untouched pages of zeros use no memory, so neither do unused histograms.
         self._counts = np.zeros((keys, BUCKETS), np.uint32)
 
     def grow(self, keys: int) -> None:
-        """From now on keys are 0..keys-1."""
+        """Adds empty histograms, so that keys are 0..keys-1."""
         before, self._counts = self._counts, np.zeros((keys, BUCKETS), np.uint32)
         self._counts[: len(before)] = before
 
     def add(self, keys: npt.NDArray[np.int64], values: U64) -> None:
         """Counts values[i] in the histogram keys[i]."""
-        places, counts = np.unique(keys * BUCKETS + bucket_of(values), return_counts=True)
-        self._counts.reshape(-1)[places] += counts.astype(np.uint32)
+        indexes, counts = np.unique(keys * BUCKETS + bucket_of(values), return_counts=True)
+        self._counts.reshape(-1)[indexes] += counts.astype(np.uint32)
 
     def percentiles(self, key: int, fractions: tuple[float, ...]) -> list[float] | None:
-        """For fractions in increasing order, as 0.5 and 0.99. None for an empty histogram."""
+        """Returns percentiles for increasing fractions such as 0.5 and 0.99; None for an empty histogram."""
         sums = np.cumsum(self._counts[key], dtype=np.uint64)
         total = int(sums[-1])
         if total == 0:

@@ -1,4 +1,4 @@
-"""Columns to rows: one event as Python values, for whoever prints them."""
+"""Converts columns to rows: one event as Python values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from jcollect.probes.description import Described
 from jcollect.sources.columns import Columns
 from jprobe.v1 import probe_pb2
 
-# Maximum string, 64 times the longest that the agent captures.
+# Maximum bytes of a string: 64 times the agent's longest.
 MOST_VALUE_BYTES = 64 << 10
 
 
@@ -34,19 +34,19 @@ class Char:
 
 
 class Unreadable:
-    """Stands for a string whose memory could not be read."""
+    """A string whose memory could not be read."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A string that was longer in Java: what the agent's string limit has left of it."""
+    """A string that the agent truncated to its string limit."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Absent:
-    """Stands for a value that there is not: its path met a null, or reading it threw an exception."""
+    """An absent value: its path contains a null, or evaluating it threw an exception."""
 
     reason: Literal["null", "exception"]
 
@@ -70,8 +70,8 @@ Decoded = bool | int | float | str | Char | Reference | Unreadable | Cut | Absen
 class Row:
     """One event. `time_unix_nanos` and `duration_nanos` in ns.
 
-    `values` are those that no selector has asked for, `captures` the others, by name; both in the order
-    of the probe's schema.
+    `captures` are the values that a selector captures, by name; `values` are all others. Both are in the
+    order of the probe's schema.
     """
 
     seq: int
@@ -85,18 +85,18 @@ class Row:
 
 
 class RowDecoder:
-    """Reads the batches of one subscription."""
+    """Decodes the batches of one subscription."""
 
     def __init__(self, probes: Iterable[Described] = ()) -> None:
         self._plans: dict[int, _Plan] = {}
         self.add(probes)
 
     def add(self, probes: Iterable[Described]) -> None:
-        """The probes of a schema: the stream's first message, or a later one."""
+        """Adds the probes of a schema."""
         self._plans.update({probe.id: _Plan(probe) for probe in probes})
 
     def rows(self, columns: Columns) -> Iterator[Row]:
-        """The events of a batch in order. Raises KeyError for a probe that is not in the schema, and
+        """Yields the events of a batch in order. Raises KeyError for a probe that no schema described, and
         MalformedStreamError for a string that is too long."""
         values = columns.values.tolist()
         text = columns.text
@@ -124,27 +124,27 @@ class RowDecoder:
                 else:
                     decoded.append(decode(word))
             captures: dict[str, Decoded] = {}
-            if plan.asked:
+            if plan.has_captures:
                 decoded, captures = plan.sort(decoded, values[value_at - 1])
             yield Row(seq, time, plan.probe, tid, thread, duration, tuple(decoded), captures)
 
 
 class _Plan:
-    """How to read the values of one probe. `asked` tells whether it has any that a selector asked for."""
+    """The decoders for the values of one probe. `has_captures` is true if it may have captures."""
 
     def __init__(self, probe: Described) -> None:
         self.probe = probe
         self.decoders = [_decoder(value) for value in probe.values]
         self._has_absence = bool(probe.values) and probe.values[-1].type == probe_pb2.VALUE_TYPE_ABSENCE
         values = probe.values[:-1] if self._has_absence else probe.values
-        # The name of each that was asked for; None for the others.
+        # The names of captures; None for other values.
         self._names = [value.name if value.path else None for value in values]
-        self.asked = self._has_absence or any(self._names)
+        self.has_captures = self._has_absence or any(self._names)
 
     def sort(self, decoded: list[Decoded], last: int) -> tuple[list[Decoded], dict[str, Decoded]]:
-        """Parts what was not asked for from what was. `last` is the last value's word."""
+        """Separates other values from captures. `last` is the word of the last value."""
         absent = last if self._has_absence else 0
-        usual: list[Decoded] = []
+        others: list[Decoded] = []
         captures: dict[str, Decoded] = {}
         for i, name in enumerate(self._names):
             value = decoded[i]
@@ -153,10 +153,10 @@ class _Plan:
             elif absent >> ABSENCE_THREW_SHIFT + i & 1:
                 value = _ABSENT_EXCEPTION
             if name is None:
-                usual.append(value)
+                others.append(value)
             else:
                 captures[name] = value
-        return usual, captures
+        return others, captures
 
 
 _ABSENT_NULL = Absent("null")
@@ -177,7 +177,7 @@ def _signed(word: int) -> int:
 
 
 def _float(word: int) -> float:
-    # By way of numpy's shortest decimal for 32 bits, so that 0.1f prints as 0.1.
+    # numpy prints the shortest decimal of 32 bits, so 0.1f becomes 0.1.
     return float(str(np.frombuffer(struct.pack("<I", word & 0xFFFFFFFF), "<f4")[0]))
 
 
@@ -200,11 +200,11 @@ _BY_TYPE: dict[int, Callable[[int], Decoded]] = {
 
 
 def _decoder(value: probe_pb2.Value) -> Callable[[int], Decoded] | None:
-    """None stands for strings, which need more than their word."""
+    """Returns the decoder for a word; None for strings, which need more than their word."""
     if value.type == probe_pb2.VALUE_TYPE_STRING:
         return None
     if value.type == probe_pb2.VALUE_TYPE_REFERENCE:
         java_type = value.java_type
         return lambda word: Reference(java_type, word & 0xFFFFFFFF) if word else None
-    # A type of a later version: as the number that it is.
+    # A type of a later version is decoded as a number.
     return _BY_TYPE.get(value.type, _signed)

@@ -1,4 +1,4 @@
-"""Calls, errors and latencies by method, from the stream of events: what `jcollect top` shows."""
+"""Sums up calls, errors and latencies by method, for `jcollect top`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from jcollect.errors import JcollectError
 from jcollect.probes.description import Described
 from jcollect.probes.probe import THROW, TIMED_KINDS
 from jcollect.sources.columns import Columns
-from jcollect.view.formats import what_text
+from jcollect.view.formats import location_text
 from jcollect.view.histogram import Histograms
 
 _Key = tuple[str, int, str]
 
 # Each method has a histogram of 4 KiB.
 MOST_METHODS = 1 << 17
-# 146 years: no sum of real durations reaches that.
+# 146 years, more than any sum of real durations.
 _MOST_NANOS = 2.0**62
 
 
 @dataclass(frozen=True)
 class MethodSummary:
-    """One method. p50, p99 and total in ns; None where only entries are streamed."""
+    """One method. p50, p99 and total are in ns; None if only entry probes are streamed."""
 
     name: str
     calls: int
@@ -38,15 +38,15 @@ class MethodSummary:
 
 
 class Summary:
-    """Adds up events. A call counts once, when it ends; where only its entry is streamed, then.
+    """Sums up events. A call counts once, when it ends; or when it begins, if only entry probes are streamed.
 
-    What a mark says is a call too, of which nobody knows how long it took.
+    An event of a mark counts as a call of unknown duration.
     """
 
     def __init__(self, probes: Iterable[Described] = ()) -> None:
         self._methods: dict[_Key, int] = {}
         self._names: list[str] = []
-        # By probe id.
+        # By probe ID.
         self._method = np.zeros(0, np.int64)
         self._is_throw = np.zeros(0, np.bool_)
         self._is_timed = np.zeros(0, np.bool_)
@@ -56,7 +56,7 @@ class Summary:
         self.describe(probes)
 
     def clear(self) -> None:
-        """Begins anew."""
+        """Resets all sums, and keeps the probes."""
         count = len(self._names)
         self.events = 0
         self._calls = np.zeros(count, np.int64)
@@ -65,7 +65,7 @@ class Summary:
         self._latencies = Histograms(count)
 
     def describe(self, probes: Iterable[Described]) -> None:
-        """The probes of a schema: the stream's first message, or a later one."""
+        """Adds the probes of a schema. Raises JcollectError for too many methods."""
         new = list(probes)
         size = max((probe.id + 1 for probe in new), default=0)
         self._method = _longer(self._method, size)
@@ -79,7 +79,7 @@ class Summary:
         count = len(self._methods)
         if count > MOST_METHODS:
             raise JcollectError(
-                f"cannot add up the calls of more than {MOST_METHODS:,} methods; narrow them with --probe"
+                f"cannot sum up the calls of more than {MOST_METHODS:,} methods; select fewer with --probe"
             )
         self._timed = _longer(self._timed, count)
         for probe in new:
@@ -103,13 +103,13 @@ class Summary:
         if not ended.any():
             return
         took = columns.duration_nanos[ended]
-        # In floating point a sum is exact up to 2**53 ns, 104 days for one batch.
+        # Floating-point sums are exact up to 2**53 ns, which is 104 days per batch.
         sums = np.bincount(method[ended], took.astype(np.float64), count)
         self._total += np.minimum(sums, _MOST_NANOS).astype(np.int64)
         self._latencies.add(method[ended], took)
 
     def methods(self) -> list[MethodSummary]:
-        """Methods that were called, those called most first."""
+        """Returns the methods that were called, in descending order of calls."""
         order = np.argsort(-self._calls, kind="stable")
         return [self._one(int(method)) for method in order if self._calls[method]]
 
@@ -126,17 +126,17 @@ class Summary:
 
 
 def _key(probe: Described) -> _Key:
-    """The same for all probes of one method: what it is called, its class loader, and its descriptor."""
-    return (what_text(probe), probe.class_loader_id, probe.descriptor)
+    """Returns what identifies a method: its name with class, its class loader, and its descriptor."""
+    return (location_text(probe), probe.class_loader_id, probe.descriptor)
 
 
 def _names(methods: list[_Key]) -> list[str]:
-    """As what_text says it, with the parameters' descriptor where that occurs more than once."""
-    often = Counter(what for what, _, _ in methods)
-    return [what if often[what] == 1 else f"{what}{descriptor}" for what, _, descriptor in methods]
+    """Returns the names of methods, with the descriptor if several methods have the same name."""
+    occurrences = Counter(name for name, _, _ in methods)
+    return [name if occurrences[name] == 1 else f"{name}{descriptor}" for name, _, descriptor in methods]
 
 
 def _longer(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    """With zeros at its end, so that it has at least so many elements."""
+    """Returns the array, padded with zeros to at least `size` elements."""
     missing = max(0, size - len(array))
     return np.concatenate([array, np.zeros(missing, array.dtype)])

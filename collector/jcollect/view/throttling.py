@@ -1,4 +1,4 @@
-"""What a subscriber is told of probes that do not fire because they cost too much."""
+"""Tracks which probes of a stream are throttled, and formats the notices about them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable
 
 from jcollect.hub.items import Throttling
-from jcollect.limits import MAX_TOLD_NAME
+from jcollect.limits import MAX_SHOWN_NAME
 from jcollect.probes.description import Described
 from jprobe.v1 import probe_pb2
 
@@ -14,8 +14,8 @@ from jprobe.v1 import probe_pb2
 _NAMED = 20
 
 
-class Throttled:
-    """Which probes of a stream are throttled now, and how many calls were held back for that."""
+class ThrottledProbes:
+    """The probes of a stream that are throttled now, and the number of calls that were throttled so far."""
 
     def __init__(self) -> None:
         self._names: dict[int, str] = {}
@@ -23,22 +23,20 @@ class Throttled:
         self.throttled = 0
 
     def describe(self, probes: Iterable[Described]) -> None:
-        """The probes of a schema."""
+        """Adds the probes of a schema."""
         for probe in probes:
-            self._names[probe.id] = f"{probe.provider}:{probe.name}"[:MAX_TOLD_NAME]
+            self._names[probe.id] = f"{probe.provider}:{probe.name}"[:MAX_SHOWN_NAME]
             if probe.state == probe_pb2.PROBE_STATE_THROTTLED:
                 self._now.add(probe.id)
 
     def take(self, notice: Throttling) -> list[str]:
-        """Sentences about what has changed."""
+        """Records a notice, and returns sentences about the changes."""
         self.throttled = notice.throttled
         lines = []
         if began := set(notice.began) - self._now:
-            lines.append(
-                f"throttled, for they cost too much, and not to fire for a while: {self._list(began)}"
-            )
+            lines.append(f"throttled: too expensive, and will not fire for a while: {self._list(began)}")
         if ended := set(notice.ended) & self._now:
-            lines.append(f"throttled no longer: {self._list(ended)}")
+            lines.append(f"no longer throttled: {self._list(ended)}")
         self._now = self._now - set(notice.ended) | set(notice.began)
         return lines
 
@@ -48,7 +46,7 @@ class Throttled:
         return ", ".join(names) + more
 
     def text(self) -> str:
-        """As in "THROTTLED: 3 probes now, 1,234 calls throttled"; empty where nothing was."""
+        """Returns a text such as "THROTTLED: 3 probes now, 1,234 calls throttled"; empty if nothing was."""
         if not self._now and not self.throttled:
             return ""
         return f"THROTTLED: {len(self._now):,} probes now, {self.throttled:,} calls throttled"

@@ -1,4 +1,4 @@
-"""Runs errands for processes in threads, so that a process that does not answer delays no other one."""
+"""Runs tasks for processes in threads, so that a process that does not answer delays no other process."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from jcollect.workers import Worker
 
 # A thread that has been idle for this long ends.
 _IDLE_SECONDS = 5.0
-# An errand that takes longer than this is slow.
+# A task that has run for longer than this is slow.
 SLOW_SECONDS = 2.0
 
 
-class Errand:
-    """A piece of work done in a thread. `result` or `error` is set when it has ended."""
+class Task:
+    """A function that runs in a thread. `result` or `error` is set when it has ended."""
 
     def __init__(self, run: Callable[[], Any], owner: Hashable) -> None:
         self.owner = owner
@@ -40,102 +40,100 @@ class Errand:
         except BaseException as error:
             self.error = error
 
-    def end(self) -> None:
+    def finish(self) -> None:
         self._ended.set()
 
     def wait(self, seconds: float) -> bool:
-        """Waits at most that many seconds; returns true if the errand has ended."""
+        """Waits at most `seconds`; returns true if the task has ended."""
         return self._ended.wait(max(0.0, seconds))
 
 
-class Crew:
-    """Runs a bounded number of errands at a time, and a share of that for one owner, in the order in which
-    they are given.
+class WorkerPool:
+    """Runs tasks in the order of submission, with a limit on their number and on those of one owner.
 
-    The owner of an errand is whoever it may have to wait for: the user of a process. A slow errand makes room
-    for another one of its owner, as long as there are not too many slow ones.
+    The owner is the user of the process that the task may have to wait for. A slow task no longer counts
+    toward its owner's limit, until too many tasks are slow.
     """
 
     def __init__(self, what: str, most: int, slow: int = 0, share: int | None = None) -> None:
-        """`what` describes the work of its threads, as in "look at processes". `slow` is how many errands may
-        run in addition to the `most` others because they are slow. `share` is how many of the others one
-        owner may have running, by default half."""
+        """`what` describes the work, as in "scan processes". At most `most` tasks run, plus `slow` slow ones.
+        One owner may have `share` of the former running, by default half."""
         self._what = what
         self._most = most
         self._share = share or max(1, most // 2)
-        self._waiting: deque[Errand] = deque()
+        self._waiting: deque[Task] = deque()
         self._slow = slow
-        # One owner leaves the others as many of the slow places as of the ordinary ones.
+        # An owner's slow tasks leave other owners as many slow places as its ordinary ones leave them.
         self._slow_share = max(0, slow - self._share)
-        self._running: list[Errand] = []
+        self._running: list[Task] = []
         self._changed = threading.Condition(threading.Lock())
         self._threads = 0
         self._idle = 0
         self._is_closed = False
-        # Becomes readable when an errand ends.
+        # Becomes readable when a task ends.
         self.descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
-    def give(self, run: Callable[[], Any], owner: Hashable) -> Errand:
-        """Queues an errand. For any thread. Raises JcollectError if not even one thread can be started."""
-        errand = Errand(run, owner)
+    def submit(self, run: Callable[[], Any], owner: Hashable) -> Task:
+        """Queues a task. For any thread. Raises JcollectError if not even one thread can be started."""
+        task = Task(run, owner)
         with self._changed:
-            self._waiting.append(errand)
+            self._waiting.append(task)
             needs_thread = len(self._waiting) > self._idle and self._threads < self._most + self._slow
             if needs_thread:
                 self._threads += 1
             self._changed.notify()
         if needs_thread:
-            self._start(errand)
-        return errand
+            self._start(task)
+        return task
 
-    def _start(self, errand: Errand) -> None:
+    def _start(self, task: Task) -> None:
         try:
-            Worker(self._what, self._serve).start()
+            Worker(self._what, self._run_tasks).start()
         except JcollectError:
             with self._changed:
                 self._threads -= 1
-                if self._threads > 0 or errand not in self._waiting:
-                    return  # Another thread will take the errand.
-                self._waiting.remove(errand)
+                if self._threads > 0 or task not in self._waiting:
+                    return  # Another thread will run the task.
+                self._waiting.remove(task)
             raise
 
-    def seen(self) -> None:
-        """Acknowledges all errands that have ended by now: `descriptor` becomes readable again after the next
-        one."""
+    def acknowledge(self) -> None:
+        """Acknowledges the tasks that have ended: `descriptor` becomes readable again when another one
+        ends."""
         try:
             os.eventfd_read(self.descriptor)
         except BlockingIOError:
             return
 
     def close(self) -> None:
-        """Drops the errands that have not begun; running ones go on."""
+        """Drops the waiting tasks; running ones continue."""
         with self._changed:
             self._is_closed = True
             dropped, self._waiting = self._waiting, deque()
             self._changed.notify_all()
-        for errand in dropped:
-            errand.error = JcollectError(f"jcollect has ended before it could {self._what}")
-            errand.end()
+        for task in dropped:
+            task.error = JcollectError(f"cannot {self._what}: jcollect is exiting")
+            task.finish()
 
-    def _serve(self) -> None:
-        while (errand := self._next()) is not None:
-            errand.run()
+    def _run_tasks(self) -> None:
+        while (task := self._next()) is not None:
+            task.run()
             with self._changed:
-                self._running.remove(errand)
-                # Another errand of the same owner may have waited for this one.
+                self._running.remove(task)
+                # Another task of the same owner may have waited for this one.
                 self._changed.notify_all()
-            errand.end()
+            task.finish()
             os.eventfd_write(self.descriptor, 1)
 
-    def _next(self) -> Errand | None:
+    def _next(self) -> Task | None:
         with self._changed:
             while True:
                 now = time.monotonic()
-                if (errand := self._startable(now)) is not None:
-                    self._waiting.remove(errand)
-                    errand.begun = now
-                    self._running.append(errand)
-                    return errand
+                if (task := self._startable(now)) is not None:
+                    self._waiting.remove(task)
+                    task.begun = now
+                    self._running.append(task)
+                    return task
                 self._idle += 1
                 is_needed = not self._is_closed and self._changed.wait(self._pause(now))
                 self._idle -= 1
@@ -143,26 +141,26 @@ class Crew:
                     self._threads -= 1
                     return None
 
-    def _startable(self, now: float) -> Errand | None:
-        """Returns the first errand that may begin."""
+    def _startable(self, now: float) -> Task | None:
+        """Returns the first waiting task that the limits allow to start."""
         if not self._waiting:
             return None
-        self._part_slow(now)
+        self._mark_slow(now)
         running = Counter(each.owner for each in self._running if not each.is_slow)
         if running.total() >= self._most:
             return None
         return next((each for each in self._waiting if running[each.owner] < self._share), None)
 
-    def _part_slow(self, now: float) -> None:
+    def _mark_slow(self, now: float) -> None:
         slow = Counter(each.owner for each in self._running if each.is_slow)
         for each in self._running:
-            is_late = not each.is_slow and now - each.begun >= SLOW_SECONDS
-            if is_late and slow.total() < self._slow and slow[each.owner] < self._slow_share:
+            is_overdue = not each.is_slow and now - each.begun >= SLOW_SECONDS
+            if is_overdue and slow.total() < self._slow and slow[each.owner] < self._slow_share:
                 each.is_slow = True
                 slow[each.owner] += 1
 
     def _pause(self, now: float) -> float:
-        """Returns how long a thread waits until an errand that runs may have become slow."""
+        """Returns the time in s until a running task may become slow."""
         if not self._waiting or not self._slow:
             return _IDLE_SECONDS
         soon = [left for each in self._running if (left := each.begun + SLOW_SECONDS - now) > 0]

@@ -1,4 +1,4 @@
-"""The threads that answer calls. Where no more can be started, a call is refused; none waits for a thread."""
+"""The threads that answer calls. If no thread can be started, the call is rejected instead of queued."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ class _Task:
             self.future.set_result(result)
 
 
-class Pool(Executor):
-    """Starts a thread when none is idle, and keeps it. For gRPC's serving thread alone."""
+class CallPool(Executor):
+    """Starts a thread when none is idle, and keeps it. Only for gRPC's serving thread."""
 
     def __init__(self, failures: Failures) -> None:
-        """Raises JcollectError where not even one thread can be started."""
+        """Raises JcollectError if not even one thread can be started."""
         self._failures = failures
         self._tasks: _Tasks = SimpleQueue()
-        self._refusals: _Tasks = SimpleQueue()
+        self._rejections: _Tasks = SimpleQueue()
         self._lock = _thread.allocate_lock()
         self._idle = 0
-        Worker("refuse calls", self._refuse, failures).start()
+        Worker("reject calls", self._reject, failures).start()
 
-    def has_room(self) -> bool:
-        """Whether a thread is idle, or can be started: then the next call has it."""
+    def has_thread(self) -> bool:
+        """Returns true if a thread is idle, or was started, for the next call."""
         with self._lock:
             if self._idle:
                 return True
@@ -57,13 +57,13 @@ class Pool(Executor):
         return True
 
     def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Without an idle thread, what is called has to be short: it refuses a call."""
+        """Runs a call in an idle thread. Without one, the call must be short: it is a rejection."""
         task = _Task(Future(), lambda: call(*args, **kwargs))
         with self._lock:
             is_idle = self._idle > 0
             if is_idle:
                 self._idle -= 1
-        (self._tasks if is_idle else self._refusals).put(task)
+        (self._tasks if is_idle else self._rejections).put(task)
         return task.future
 
     def _answer(self) -> None:
@@ -72,28 +72,28 @@ class Pool(Executor):
             with self._lock:
                 self._idle += 1
 
-    def _refuse(self) -> None:
+    def _reject(self) -> None:
         while True:
-            self._refusals.get().run()
+            self._rejections.get().run()
 
 
-class Refusing(grpc.ServerInterceptor):  # type: ignore[misc]
-    """Refuses calls for which there is no thread."""
+class RejectingInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
+    """Rejects calls if there is no thread to answer them."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: CallPool) -> None:
         self._pool = pool
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
         handler = continuation(details)
-        return handler if handler is None or self._pool.has_room() else _refusal_of(handler)
+        return handler if handler is None or self._pool.has_thread() else _rejecting(handler)
 
 
-def _refusal_of(handler: Any) -> Any:
-    """A handler of the same shape."""
-    shape = ("stream" if handler.request_streaming else "unary") + "_"
-    shape += "stream" if handler.response_streaming else "unary"
-    return getattr(grpc, f"{shape}_rpc_method_handler")(_refuse)
+def _rejecting(handler: Any) -> Any:
+    """Returns a handler of the same kind that rejects the call."""
+    kind = ("stream" if handler.request_streaming else "unary") + "_"
+    kind += "stream" if handler.response_streaming else "unary"
+    return getattr(grpc, f"{kind}_rpc_method_handler")(_reject)
 
 
-def _refuse(request: Any, context: grpc.ServicerContext) -> None:
-    context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "the collector can start no more threads")
+def _reject(request: Any, context: grpc.ServicerContext) -> None:
+    context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "the collector cannot start more threads")

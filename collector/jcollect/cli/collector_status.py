@@ -1,4 +1,4 @@
-"""How a collector's status is printed: what it is attached to and how, and where every hit has gone."""
+"""Prints a collector's status: its processes, links, hit counts and subscribers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from jcollect.cli.replies import echo
+from jcollect.cli.output import echo
 from jcollect.cli.tables import print_table
 from jcollect.console import plural
 from jcollect.layout.stub_library import STUB_X86_64_NOP, STUB_X86_64_NOP5, STUB_X86_64_NOP10
@@ -17,7 +17,7 @@ from jcollect.rpc.address import Address
 from jcollect.view.formats import duration_text
 from jprobe.v1 import collector_pb2, probe_pb2
 
-# What is there at an attach point, by its distance from the stub's start in bytes.
+# The instruction at an attach point, by its offset in bytes from the stub's start.
 _POINTS = {
     offset: f"{name} (+{offset})"
     for name, offset in (("nop", STUB_X86_64_NOP), ("nop5", STUB_X86_64_NOP5), ("nop10", STUB_X86_64_NOP10))
@@ -25,80 +25,82 @@ _POINTS = {
 _ROWS = 10
 _NAMED = 3
 _WHY_NOT: dict[int, str] = {
-    probe_pb2.PROBE_STATE_DORMANT: "the agent has not seen that somebody is attached",
+    probe_pb2.PROBE_STATE_DORMANT: "the agent has not detected the tracer yet",
     probe_pb2.PROBE_STATE_ARMING: "the agent is weaving",
-    probe_pb2.PROBE_STATE_WAITING: "its class is loaded and not used yet, and woven when it is",
-    probe_pb2.PROBE_STATE_FAILED: "cannot be woven; the JVM's log says why",
+    probe_pb2.PROBE_STATE_WAITING: "its class is loaded but not used yet; woven on first use",
+    probe_pb2.PROBE_STATE_FAILED: "cannot be woven; see the program's stderr",
     probe_pb2.PROBE_STATE_THROTTLED: "unwoven for now: the probes of its process cost more than max-overhead",
-    probe_pb2.PROBE_STATE_RETIRED: "the class is gone, or it is selected no longer",
+    probe_pb2.PROBE_STATE_RETIRED: "its class was unloaded, or its method unselected",
 }
 
 
 def echo_collector(address: Address, status: collector_pb2.GetStatusResponse, everything: bool) -> None:
-    """For people. `everything`: each probe, and not those that were hit most."""
+    """Prints a status for people, with all probes if `everything`, else with those that were hit most."""
     seconds = max(1e-9, time.time() - status.started_unix_nanos / 1e9)
-    lasts = f"for {duration_text(seconds * 1e9)}, with {status.cpu_nanos / 1e7 / seconds:.1f}% of a CPU"
-    echo(f"collector: {status.version} in PID {status.pid}, at {address.text}, {lasts}")
+    age = f"for {duration_text(seconds * 1e9)}, with {status.cpu_nanos / 1e7 / seconds:.1f}% of a CPU"
+    echo(f"collector: {status.version} in PID {status.pid}, at {address.text}, {age}")
     for process in status.processes:
         echo(
             f"attached: to PID {process.pid} ({process.name}), {process.armed:,} of "
             f"{plural(process.probes, 'probe')} armed, {_count(process.libraries, 'stub library')} linked"
         )
         echo_overhead(process)
-        # The books of a single process equal the total, except for what exited processes have added.
+        # The counts of a single process equal the total, except for those of processes that have exited.
         if len(status.processes) > 1:
             echo(f"hits of PID {process.pid}: {hit_counts_text(process.counts)}")
     echo(f"link: {status.link} at {_points(status)}")
     _echo_not_live(status)
     echo(f"hits: {hit_counts_text(status.counts)}")
-    ring = f"ring: {status.ring_used_bytes:,} of {status.ring_bytes:,} bytes are waiting to be read"
+    ring = f"ring buffer: {status.ring_used_bytes:,} of {status.ring_bytes:,} bytes unread"
     echo(ring + (f"; {plural(status.out_of_order, 'event')} out of order" if status.out_of_order else ""))
     if status.clock_set_nanos:
-        echo(f"clock: was set by {status.clock_set_nanos / 1e9:+.3f} s since; event times have not followed")
+        echo(
+            f"clock: set by {status.clock_set_nanos / 1e9:+.3f} s since the start; event times do not follow"
+        )
     for each in status.subscribers:
         echo(
             f"subscriber: {each.peer}: {plural(each.events, 'event')} = {each.delivered:,} delivered "
-            f"+ {each.queued:,} waiting + {each.lost:,} lost"
+            f"+ {each.queued:,} queued + {each.lost:,} lost"
         )
     if status.lost_by_gone_subscribers:
-        echo(f"subscribers that have gone: {plural(status.lost_by_gone_subscribers, 'event')} lost")
+        echo(f"disconnected subscribers: {plural(status.lost_by_gone_subscribers, 'event')} lost")
     _echo_probes(status, everything)
 
 
 def echo_overhead(process: collector_pb2.AttachedProcess) -> None:
-    """What the probes cost the process; nothing where that is not known."""
+    """Prints the cost of a process's probes; nothing if it is unknown."""
     if process.HasField("overhead"):
         cost = process.overhead
         since = percent_of_a_core(cost.cost_nanos, cost.elapsed_nanos / 1e9)
-        most = limit_text(cost.max_percent, cost.asked_percent, cost.available_nanos, cost.max_percent_now)
+        limit = limit_text(cost.max_percent, cost.asked_percent, cost.available_nanos, cost.max_percent_now)
         echo(
             f"overhead: the probes of PID {process.pid} cost "
             f"{overhead_text(cost.recent_nanos, cost.hit_nanos)}, {since:.1f}% since attached; "
-            f"at most {most}"
+            f"{limit}"
         )
     if process.throttled:
-        echo(f"THROTTLED: {plural(process.throttled, 'probe')} of PID {process.pid}, see below")
+        echo(f"THROTTLED: {plural(process.throttled, 'probe')} of PID {process.pid}; see below")
 
 
 def overhead_text(recent_ns: int, hit_ns: int) -> str:
-    """Of the last five seconds."""
-    return f"{percent_of_a_core(recent_ns, 5):.1f}% of a core at {hit_ns:,} ns a hit"
+    """Returns the cost in the last five seconds, and per firing."""
+    return f"{percent_of_a_core(recent_ns, 5):.1f}% of a core at {hit_ns:,} ns per firing"
 
 
 def limit_text(percent: int, asked: int, available_ns: int, now: float) -> str:
     """Returns the overhead limit, and why it is lower than the requested one."""
     if not percent:
-        return "anything (max-overhead is 0)"
+        return "no limit (max-overhead is 0)"
     why = ""
     if percent < asked:
         why = f" (max-overhead is {asked}%, and the program can get {available_ns / 1e9:.2f} cores)"
     if now < percent - 0.5:
-        why += f"; {now:.0f}% now, for the CPU time that the program uses"
-    return f"{percent}%{why}"
+        why += f"; {now:.0f}% now, because of the CPU time that the program uses"
+    return f"at most {percent}%{why}"
 
 
 def hit_counts_text(counts: collector_pb2.HitCounts) -> str:
-    """As the last line of attach says it."""
+    """Returns hit counts as in the last line of `jcollect attach`."""
     lost = counts.lost_in_kernel_ring + counts.lost_in_collector
     left = counts.hits - counts.delivered - counts.filtered - counts.throttled - lost
     throttled = f" + {counts.throttled:,} throttled" if counts.throttled else ""
@@ -122,14 +124,14 @@ def _points(status: collector_pb2.GetStatusResponse) -> str:
 
 
 def _echo_not_live(status: collector_pb2.GetStatusResponse) -> None:
-    """Every probe that is attached to and does not fire, by the reason."""
+    """Prints the attached probes that do not fire, with the reason."""
     names: dict[int, list[str]] = {}
     for each in status.probes:
         if each.is_linked and each.probe.kind != MARK and each.probe.state != probe_pb2.PROBE_STATE_ARMED:
             names.setdefault(each.probe.state, []).append(name_of(each.probe))
     for state, probes in sorted(names.items()):
         more = f", and {len(probes) - _NAMED:,} more" if len(probes) > _NAMED else ""
-        reason = _WHY_NOT.get(state, "for no known reason")
+        reason = _WHY_NOT.get(state, "unknown reason")
         echo(
             f"not live: {plural(len(probes), 'probe')} {STATE_NAMES.get(state, '?')} ({reason}): "
             f"{', '.join(probes[:_NAMED])}{more}"
@@ -152,7 +154,7 @@ def _echo_probes(status: collector_pb2.GetStatusResponse, everything: bool) -> N
 
 
 def _throttled_text(counts: collector_pb2.HitCounts) -> str:
-    """Calls that were held back, and for how long calls were not even counted."""
+    """Returns the throttled calls, and the time during which calls were not counted."""
     unwoven = f" and {counts.throttled_nanos / 1e9:.1f} s" if counts.throttled_nanos else ""
     return f"{counts.throttled:,}{unwoven}"
 

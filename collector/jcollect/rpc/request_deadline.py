@@ -1,5 +1,5 @@
-"""Ends calls whose request does not arrive: each holds a thread, and gRPC would wait for as long as the
-client keeps its connection."""
+"""Ends calls whose request does not arrive. Each holds a thread, and gRPC would wait until the client
+disconnects."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import grpc
 _REQUEST_SECONDS = 10.0
 
 
-class Prompt(grpc.ServerInterceptor):  # type: ignore[misc]
-    """Watches calls that have one request, and ignores those that stream theirs."""
+class RequestDeadline(grpc.ServerInterceptor):  # type: ignore[misc]
+    """Watches calls that have a single request; ignores calls that stream requests."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -23,7 +23,7 @@ class Prompt(grpc.ServerInterceptor):  # type: ignore[misc]
         self._waiting: dict[Any, float] = {}
 
     def end_overdue(self) -> None:
-        """Ends overdue calls. Must be called now and then."""
+        """Ends overdue calls. Must be called regularly."""
         now = time.monotonic()
         with self._lock:
             overdue = [context for context, deadline in self._waiting.items() if now > deadline]

@@ -1,4 +1,4 @@
-"""What ends `jcollect attach` must be heard whatever is being done at that moment."""
+"""A request to stop `jcollect attach` takes effect at any moment."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 
 SIGNALLED_WITHOUT_PAUSE = """
 import os, signal, sys, threading, time
-from jcollect.stop_request import End
+from jcollect.stop_request import StopRequest
 
-end = End()
-assert end.going_on()
+stop = StopRequest()
+assert not stop.is_requested()
 quiet = time.monotonic() + 0.05
-end.wait(0.05)
-assert time.monotonic() >= quiet and end.going_on()
+stop.wait(0.05)
+assert time.monotonic() >= quiet and not stop.is_requested()
 
 over = time.monotonic() + 2
 def shower():
@@ -27,28 +27,28 @@ def shower():
         os.kill(os.getpid(), signal.SIGHUP)
 threading.Thread(target=shower, daemon=True).start()
 while time.monotonic() < over:
-    end.wait(0.0001)
-    end.going_on()
-assert not end.going_on()
+    stop.wait(0.0001)
+    not stop.is_requested()
+assert stop.is_requested()
 print("heard", flush=True)
 os._exit(0)
 """
 
 
 def test_a_signal_is_heard_at_any_moment() -> None:
-    """Also by a thread that is just looking, or beginning to wait: a lock held there would be for ever."""
+    """Also while the thread polls, or starts to wait: a lock held at that moment would block forever."""
     code = [sys.executable, "-c", SIGNALLED_WITHOUT_PAUSE]
     assert subprocess.run(code, capture_output=True, text=True, timeout=20, check=True).stdout == "heard\n"
 
 
 SIGNALLED_TWICE = """
 import os, signal, sys, time
-from jcollect.stop_request import End
+from jcollect.stop_request import StopRequest
 
-end = End()
+stop = StopRequest()
 os.kill(os.getpid(), signal.SIGINT)
 time.sleep(float(sys.argv[1]))
-assert not end.going_on()
+assert stop.is_requested()
 os.kill(os.getpid(), signal.SIGINT)
 print("went on", flush=True)
 """
@@ -56,7 +56,7 @@ print("went on", flush=True)
 
 @pytest.mark.parametrize(("seconds", "goes_on"), [(0.0, True), (0.6, False)])
 def test_a_second_interrupt_ends_at_once_if_it_is_another_one(seconds: float, goes_on: bool) -> None:
-    """timeout(1) sends one to the process and then to its group."""
+    """timeout(1) signals the process and then its group."""
     code = [sys.executable, "-c", SIGNALLED_TWICE, str(seconds)]
     done = subprocess.run(code, capture_output=True, text=True, timeout=20, check=False)
     assert (done.stdout == "went on\n") == goes_on
@@ -65,19 +65,19 @@ def test_a_second_interrupt_ends_at_once_if_it_is_another_one(seconds: float, go
 
 IN_THE_BACKGROUND = """
 import os, signal, sys, time
-from jcollect.stop_request import End
+from jcollect.stop_request import StopRequest
 
 for number in (signal.SIGINT, signal.SIGQUIT):
     signal.signal(number, signal.SIG_IGN)
-end = End()
+stop = StopRequest()
 print("ready", flush=True)
-end.wait(float(sys.argv[1]))
-print("goes on" if end.going_on() else "ends", flush=True)
+stop.wait(float(sys.argv[1]))
+print("goes on" if not stop.is_requested() else "ends", flush=True)
 """
 
 
 def test_what_a_script_runs_in_the_background_ends_by_a_signal_and_not_by_a_key() -> None:
-    """The shell has both signals ignored there, so that the terminal's Ctrl-C is for others."""
+    """A shell ignores both signals in background commands, so that Ctrl-C does not stop these."""
     for press, seconds, result in ((True, 2, "goes on"), (False, 30, "ends")):
         pid, terminal = pty.fork()
         if pid == 0:

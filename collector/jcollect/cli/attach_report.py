@@ -1,0 +1,36 @@
+"""Prints the last lines of `jcollect attach`: the hit counts and the cost."""
+
+from __future__ import annotations
+
+from jcollect.console import status, warn
+from jcollect.hub.accounts import Totals
+from jcollect.probes.overhead import percent_of_a_core
+from jcollect.session.session import Session
+
+
+def print_report(session: Session, totals: Totals, seconds: float, prefix: str) -> None:
+    """Prints what became of all hits in the `seconds` that the session lasted. The line begins with
+    `prefix`."""
+    if totals.throttled or totals.throttled_ns:
+        warn(
+            f"throttled: {totals.throttled:,} calls did not fire, and probes were unwoven for "
+            f"{totals.throttled_ns / 1e9:.1f} s in total, without counting calls, to keep --max-overhead; "
+            "--counts FILE lists them per probe"
+        )
+    filtered = f" + {totals.filtered:,} filtered" if totals.filtered else ""
+    throttled = f" + {totals.throttled:,} throttled" if totals.throttled else ""
+    missing = f"; {totals.missing:,} hits are unaccounted for" if totals.missing else ""
+    status(
+        f"{prefix}detached after {seconds:.1f} s: {totals.hits:,} hits = "
+        f"{totals.delivered:,} delivered{filtered}{throttled} + {totals.lost:,} lost "
+        f"(kernel ring {totals.lost_in_ring:,}, collector {totals.lost_in_collector:,}); "
+        f"subscribers: {session.hub.served:,} served, {session.hub.lost():,} events lost{missing}"
+        f"{_cost_text(session.cost_ns, seconds)}"
+    )
+
+
+def _cost_text(cost_ns: int | None, seconds: float) -> str:
+    if cost_ns is None:
+        return ""
+    cpu = percent_of_a_core(cost_ns, seconds)
+    return f"; the probes cost {cost_ns / 1e9:.2f} s of CPU, {cpu:.1f}% of a core"

@@ -1,0 +1,208 @@
+"""Runs `jcollect attach`: claims the address, attaches, serves, and detaches."""
+
+from __future__ import annotations
+
+import platform
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+from jcollect.cli.attach_options import AttachOptions
+from jcollect.cli.attach_report import print_report
+from jcollect.cli.counts_file import check_can_write, write_counts
+from jcollect.cli.event_printer import EventPrinter
+from jcollect.cli.options import check_no_loss
+from jcollect.cli.privileges import narrow_attach
+from jcollect.cli.waiting import GRACE_SECONDS
+from jcollect.console import plural, status, warn
+from jcollect.control.jar import remove_stale_jars
+from jcollect.errors import Interrupted, JcollectError
+from jcollect.hub.accounts import Totals
+from jcollect.last_resort import last_resort, report_aborts
+from jcollect.probes.globs import matcher
+from jcollect.probes.permission import check_can_attach
+from jcollect.procfs.process import Process
+from jcollect.rpc.address import Address, collector_address, parse_address
+from jcollect.rpc.claim import Claim, claim
+from jcollect.rpc.messages import whole_status
+from jcollect.rpc.server import Server, check_can_serve
+from jcollect.session.attach_loop import AttachLoop
+from jcollect.session.candidate import Candidate
+from jcollect.session.options import SessionSettings
+from jcollect.session.session import OPEN_CAPACITY, Session, ids_for
+from jcollect.session.targets import Targets
+from jcollect.sources.bpf.compilation import Compilation
+from jcollect.stop_request import StopRequest
+from jcollect.workers import Failures
+
+# Print a line if detaching will take longer than this.
+_LONG_SECONDS = 2.0
+# After these times, native code is stuck, and only the end of the process can stop it.
+_SERVE_SECONDS = 20.0
+_DETACH_SECONDS = 60.0
+_STOP_SECONDS = 10.0
+# Maximum time to read the events that have already been fired.
+_SETTLE_SECONDS = 1.0
+# First version of Linux that links many uprobes at once.
+_UPROBE_MULTI_SINCE = (6, 6)
+
+
+def run_attach(options: AttachOptions, compilation: Compilation) -> None:
+    """Runs the command until it is stopped. Detaches in any case. Raises JcollectError."""
+    targets = options.targets
+    address = (
+        parse_address(options.listen) if options.listen else collector_address(targets.pids, targets.is_open)
+    )
+    with ExitStack() as stack:
+        processes = [stack.enter_context(Process.open(pid)) for pid in targets.pids]
+        check_can_attach(processes)
+        # An address in use is reported before the agent is loaded.
+        claimed = stack.enter_context(claim(address, options.insecure))
+        _prepare(options, processes, address)
+        _attach(options, processes, compilation, claimed)
+
+
+def _prepare(options: AttachOptions, processes: Sequence[Process], address: Address) -> None:
+    """Gives up privileges, and checks the resources that the command will need. Raises JcollectError."""
+    paths = [path for path in (address.path, options.counts) if path]
+    needs_admin = bool(options.targets.selectors) or _may_use_perf_events(options.settings)
+    narrow_attach(needs_admin=needs_admin, paths=paths)
+    if options.counts:
+        check_can_write(options.counts)
+    report_aborts()
+    check_can_serve()
+    for process in processes:
+        remove_stale_jars(process)
+
+
+def _attach(
+    options: AttachOptions, processes: Sequence[Process], compilation: Compilation, claimed: Claim
+) -> None:
+    stop = StopRequest()
+    failures = Failures(stop.request)
+    failures.catch_library_failures()
+    targets = Targets(options.targets, processes)
+    candidates: list[Candidate] = []
+    try:
+        with stop.first_signal_interrupts():
+            candidates += targets.first()
+            settings = _with_capacity(options.settings, targets, candidates)
+            session = Session(settings, stop.request, compilation, failures)
+        try:
+            loop = AttachLoop(session, targets, candidates, stop, options.arm_timeout)
+            with _serving(session, claimed) as server:
+                _run(session, loop, server, options, stop)
+        finally:
+            session.close()
+    finally:
+        targets.close(candidates)
+
+
+def _with_capacity(
+    settings: SessionSettings, targets: Targets, candidates: Sequence[Candidate]
+) -> SessionSettings:
+    """Returns settings with a number of probe IDs."""
+    if settings.capacity is not None:
+        return settings
+    if targets.options.is_open:
+        return replace(settings, capacity=OPEN_CAPACITY)
+    capacity = ids_for([each.scan for each in candidates], matcher(targets.options.globs))
+    return replace(settings, capacity=max(OPEN_CAPACITY, capacity) if targets.is_loading else capacity)
+
+
+@contextmanager
+def _serving(session: Session, claimed: Claim) -> Iterator[Server]:
+    address = claimed.address.text
+    hangs = f"cannot serve at {address}: gRPC did not start within {_SERVE_SECONDS:.0f} s"
+    with last_resort(_SERVE_SECONDS, hangs):
+        server = Server(session, claimed)
+    try:
+        yield server
+    finally:
+        stuck = f"the server at {address} does not stop; jcollect exits without stopping it"
+        with last_resort(_STOP_SECONDS, stuck):
+            server.stop()
+
+
+def _run(
+    session: Session, loop: AttachLoop, server: Server, options: AttachOptions, stop: StopRequest
+) -> None:
+    printer = EventPrinter(session.hub, options.output, session.failures, stop) if options.output else None
+    session.start()
+    begun = time.monotonic()
+    failed: JcollectError | None = None
+    try:
+        loop.run(server.address.text, options.duration, server.disconnect_stalled)
+    except JcollectError as error:
+        failed = error
+    except Interrupted:
+        pass
+    except Exception as error:
+        session.failures.add(error, "trace the processes")
+    detachment = _Detachment(session, printer, server)
+    stuck = f"cannot detach within {detachment.most_seconds:.0f} s; jcollect exits without final hit counts"
+    with last_resort(detachment.most_seconds, stuck):
+        try:
+            if not stop.is_immediate:
+                detachment.detach()
+        except Interrupted:
+            pass
+        except Exception as error:
+            session.failures.add(error, "detach")
+        with stop.signals_deferred():
+            totals = detachment.finish()
+            # The report with the hit counts is the last line.
+            loop.print_left_out()
+            if failed is None:
+                print_report(session, totals, time.monotonic() - begun, loop.exit_text)
+    if failed is not None:
+        raise failed
+    if options.counts:
+        write_counts(options.counts, whole_status(session.status()))
+    session.failures.check()
+    stop.raise_if_interrupted()
+    if options.fail_on_loss:
+        check_no_loss(totals.lost + totals.missing + session.hub.lost())
+
+
+class _Detachment:
+    """Detaches, and completes the hit counts. Events that a subscriber has not read in time are lost."""
+
+    def __init__(self, session: Session, printer: EventPrinter | None, server: Server) -> None:
+        self._session = session
+        self._printer = printer
+        self._server = server
+        self._detach_seconds = session.detach_seconds
+        self.most_seconds = _DETACH_SECONDS + 3 * self._detach_seconds
+
+    def detach(self) -> None:
+        """Detaches, and gives the subscribers time to read their events."""
+        if self._detach_seconds > _LONG_SECONDS:
+            status(f"detaching; this takes about {self._detach_seconds:.0f} s with this kernel")
+        self._session.detach()
+        deadline = time.monotonic() + GRACE_SECONDS
+        if self._printer is not None:
+            self._printer.finish()
+        self._server.wait_for_streams(max(0.0, deadline - time.monotonic()))
+
+    def finish(self) -> Totals:
+        """Ends all subscriptions; returns the final hit counts."""
+        totals = self._session.settle(_SETTLE_SECONDS)
+        is_stuck = self._printer is not None and self._printer.is_stuck
+        cut = self._session.hub.cut()
+        if self._printer is not None and self._printer.is_cut:
+            cut -= 1
+        if is_stuck:
+            warn("stdout was not read to the end; the rest was not printed")
+        if cut > 0:
+            warn(f"{plural(cut, 'subscriber')} did not read to the end; the rest of their events is lost")
+        return totals
+
+
+def _may_use_perf_events(settings: SessionSettings) -> bool:
+    """Returns true if uprobes may have to be perf events, which need CAP_SYS_ADMIN."""
+    release = re.match(r"(\d+)\.(\d+)", platform.release())
+    is_older = release is None or (int(release[1]), int(release[2])) < _UPROBE_MULTI_SINCE
+    return is_older or settings.link_type == "perf-event" or "uprobe-multi" in settings.without

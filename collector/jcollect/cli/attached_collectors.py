@@ -1,0 +1,48 @@
+"""Finds the collectors that are attached to a process, for `jcollect status`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from jcollect.cli.output import as_dict
+from jcollect.console import warn
+from jcollect.errors import JcollectError
+from jcollect.rpc.address import Address, default_address, pid_of
+from jcollect.rpc.client import Client, SilentError
+from jcollect.rpc.find import Answer
+from jprobe.v1 import collector_pb2
+
+
+@dataclass(frozen=True)
+class CollectorStatus:
+    """A collector and its status."""
+
+    address: Address
+    status: collector_pb2.GetStatusResponse
+
+    def as_json(self) -> dict[str, Any]:
+        return {"address": self.address.text, **as_dict(self.status)}
+
+
+def attached_collectors(
+    pid: int, answers: list[Answer], seconds: float
+) -> tuple[list[CollectorStatus], list[JcollectError]]:
+    """Returns the collectors that are attached to a process, and the errors of those that do not answer and
+    may be attached to it."""
+    found: list[CollectorStatus] = []
+    silent: list[JcollectError] = []
+    for each in answers:
+        if each.is_attached_to(pid):
+            try:
+                with Client(each.address) as client:
+                    found.append(CollectorStatus(each.address, client.status(pids=(pid,), seconds=seconds)))
+            except SilentError as silence:
+                silent.append(silence)
+        elif each.silence is not None:
+            if each.address == default_address(pid):
+                silent.append(each.silence)
+            elif not pid_of(each.address):
+                # Otherwise it is the collector of only one other process.
+                warn(f"{each.silence.message}; it may be attached to PID {pid}")
+    return found, silent

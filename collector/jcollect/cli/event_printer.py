@@ -1,0 +1,54 @@
+"""Prints the events of `jcollect attach -o` to stdout."""
+
+from __future__ import annotations
+
+import contextlib
+
+from jcollect.cli.waiting import wait_until_drained
+from jcollect.console import Stdout
+from jcollect.hub.hub import Hub
+from jcollect.hub.subscription import CutError
+from jcollect.sinks.base import consume
+from jcollect.sinks.terminal import TerminalSink
+from jcollect.stop_request import StopRequest
+from jcollect.workers import Failures, Worker
+
+
+class EventPrinter:
+    """A subscriber that prints events in a thread of its own."""
+
+    def __init__(self, hub: Hub, output: str, failures: Failures, stop: StopRequest) -> None:
+        """Starts to print. Raises JcollectError if no thread can be started."""
+        self._subscription = hub.subscribe((), peer="stdout")
+        self._stdout = Stdout()
+        self._sink = TerminalSink(output, self._stdout)
+        self._stop = stop
+        self._worker = Worker("write events to stdout", self._run, failures).start()
+
+    def _run(self) -> None:
+        try:
+            # A subscription that is cut raises CutError.
+            with contextlib.suppress(CutError):
+                for _ in consume(self._subscription, self._sink):
+                    pass
+        except BrokenPipeError:
+            # The reader has closed the pipe because it needs no more events.
+            self._subscription.close()
+            self._stop.request()
+        except BaseException:
+            self._subscription.cut()
+            raise
+
+    @property
+    def is_cut(self) -> bool:
+        """Returns true if events were left unprinted, for any reason."""
+        return self._subscription.is_cut
+
+    @property
+    def is_stuck(self) -> bool:
+        """Returns true while there are events to print."""
+        return not self._worker.join(0.0)
+
+    def finish(self) -> None:
+        """Waits until everything is printed, or stdout is not read any more."""
+        wait_until_drained(self._worker, lambda: self._stdout.progressed)

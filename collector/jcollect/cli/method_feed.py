@@ -1,0 +1,76 @@
+"""Receives the events of a collector, and sums them up by method, for `jcollect top`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+
+from jcollect.console import plural
+from jcollect.hub.items import Item, Loss, Schema, Throttling
+from jcollect.probes.description import Described
+from jcollect.sinks.terminal import lost_text, stage_name
+from jcollect.view.summary import MethodSummary, Summary
+from jcollect.view.throttling import ThrottledProbes
+from jcollect.workers import Failures, Worker
+
+
+class MethodFeed:
+    """Receives events in a thread of its own. `lost` is the number of lost events by stage name."""
+
+    def __init__(self, items: Iterator[Item], failures: Failures) -> None:
+        self._items = items
+        self._lock = threading.Lock()
+        # None until the first schema.
+        self._interval: Summary | None = None
+        self._since = time.monotonic()
+        self.begun = self._since
+        self.totals: Summary | None = None
+        self.lost: dict[str, int] = {}
+        self._throttled = ThrottledProbes()
+        self._worker = Worker("receive events", self._run, failures)
+
+    def start(self) -> None:
+        """Starts to receive. Raises JcollectError if no thread can be started."""
+        self._worker.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits at most `seconds`; returns true if the stream has ended."""
+        return self._worker.join(seconds)
+
+    def _run(self) -> None:
+        for item in self._items:
+            with self._lock:
+                if isinstance(item, Schema):
+                    self._describe(item.probes)
+                elif isinstance(item, Loss):
+                    self.lost[stage_name(item)] = item.events
+                elif isinstance(item, Throttling):
+                    self._throttled.take(item)
+                elif self._interval is not None and self.totals is not None:
+                    self._interval.add(item.columns)
+                    self.totals.add(item.columns)
+
+    def _describe(self, probes: Iterable[Described]) -> None:
+        if self._interval is None or self.totals is None:
+            self._interval, self.totals = Summary(), Summary()
+        self._throttled.describe(probes)
+        self._interval.describe(probes)
+        self.totals.describe(probes)
+
+    def take_interval(self) -> tuple[float, list[MethodSummary], str]:
+        """Returns the time in s since the last call, the methods called in it, and a line about all
+        events."""
+        with self._lock:
+            now = time.monotonic()
+            seconds, self._since = now - self._since, now
+            methods = [] if self._interval is None else self._interval.methods()
+            if self._interval is not None:
+                self._interval.clear()
+            return seconds, methods, self.received()
+
+    def received(self) -> str:
+        """Returns a line about all events so far."""
+        events = 0 if self.totals is None else self.totals.events
+        parts = (f"{plural(events, 'event')} received", lost_text(self.lost), self._throttled.text())
+        return ", ".join(filter(None, parts))

@@ -1,0 +1,92 @@
+"""Prints the probes of a process, for `jcollect probes`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from jcollect.cli.tables import print_table
+from jcollect.probes.live import LiveProbe
+from jcollect.probes.probe import KIND_NAMES, MARK, STATE_NAMES
+from jcollect.view.formats import gate_text
+from jprobe.v1 import manifest_pb2
+
+
+def probe_json(live: LiveProbe) -> dict[str, object]:
+    """Returns a probe with all its properties and its current state."""
+    probe = live.probe
+    return {
+        "provider": probe.provider,
+        "name": probe.name,
+        "kind": KIND_NAMES[probe.kind],
+        "class": probe.class_name,
+        "class_loader": probe.class_loader_id,
+        "method": probe.method,
+        "descriptor": probe.descriptor,
+        "values": [
+            {"name": value.name, "type": value.java_type, "path": value.path} for value in probe.values
+        ],
+        "file": probe.library.file,
+        "location": probe.location,
+        "semaphore": probe.semaphore,
+        "semaphore_count": live.semaphore_count,
+        "state": STATE_NAMES[live.state],
+        "condition": probe.condition,
+        "filtered": live.held.filtered,
+        "throttled": live.held.throttled,
+        "throttled_ns": live.held.throttled_ns,
+        "least_duration_ns": live.least_duration_nanos,
+        "every": live.every,
+        "per_second": live.per_second,
+    }
+
+
+def untraceable_json(untraceable: manifest_pb2.Untraceable) -> dict[str, object]:
+    return {
+        "class": untraceable.class_name,
+        "class_loader": untraceable.class_loader_id,
+        "method": untraceable.method,
+        "descriptor": untraceable.descriptor,
+        "traceable": False,
+        "reason": untraceable.reason,
+    }
+
+
+def print_probes(live: Sequence[LiveProbe]) -> None:
+    """Prints USDT names, states, semaphores, locations for other tracers, methods and values."""
+    rows = [
+        (
+            f"{each.probe.provider}:{each.probe.name}",
+            STATE_NAMES[each.state],
+            str(each.semaphore_count),
+            f"{each.probe.library.file}+0x{each.probe.location:x}",
+            f"0x{each.probe.semaphore:x}",
+            " ".join(_method_and_values(each)),
+        )
+        for each in live
+    ]
+    print_table(("PROBE", "STATE", "COUNT", "LOCATION", "SEMAPHORE", "METHOD AND VALUES"), rows)
+
+
+def print_untraceable(untraceable: Sequence[manifest_pb2.Untraceable]) -> None:
+    """Prints methods and whole classes that cannot be traced, each with its reason."""
+    rows = [
+        (
+            f"{each.class_name}#{each.method}{each.descriptor}" if each.method else each.class_name,
+            each.reason,
+        )
+        for each in untraceable
+    ]
+    print_table(("NOT TRACEABLE", "REASON"), rows)
+
+
+def _method_and_values(live: LiveProbe) -> Iterator[str]:
+    probe = live.probe
+    if probe.kind != MARK:
+        yield f"{probe.class_name}#{probe.method}{probe.descriptor}"
+    if probe.values:
+        yield ", ".join(f"{value.java_type} {value.name}" for value in probe.values)
+    if probe.condition:
+        yield probe.condition
+    gate = gate_text(live.least_duration_nanos, live.every, live.per_second)
+    if gate:
+        yield f"[now: {gate}]"

@@ -1,0 +1,43 @@
+"""Options of a session and of the processes that it traces. Imports nothing that is slow to import."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TargetOptions:
+    """Selects processes and probes. `names` and `globs` are globs; `every` selects all processes; `wait`
+    allows a PID that has no matching probes yet."""
+
+    pids: Sequence[int]
+    names: Sequence[str] = ()
+    every: bool = False
+    globs: Sequence[str] = ()
+    selectors: Sequence[str] = ()
+    wait: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Returns true if processes that start later can match."""
+        return self.every or bool(self.names)
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """Limits of a session; None stands for the default.
+
+    `capacity` is the number of probe IDs. `max_overhead` limits the cost of the probes of one process, in
+    percent of a core. The session ends after `max_events`. `queue_bytes` is the memory of one subscriber's
+    queue. `ring_pages` is the size of the ring buffer, a power of two. `link_type` forces a way to attach.
+    `without` names kernel features to treat as missing.
+    """
+
+    capacity: int | None = None
+    max_events: int | None = None
+    max_overhead: int | None = None
+    queue_bytes: int | None = None
+    ring_pages: int | None = None
+    link_type: str | None = None
+    without: frozenset[str] = frozenset()
