@@ -113,12 +113,12 @@ def attaching() -> dict[str, Any]:
 
 def link_and_close(linker: Linker, probes: list[Probe], target: Target | None) -> dict[str, float]:
     begun = time.perf_counter()
-    links = linker.link(probes)
+    links = linker.link(range(len(probes)), [probe.site for probe in probes])
     attached = time.perf_counter()
     if target is not None:
         target.fire(1, 1)
     closing = time.perf_counter()
-    links.close()
+    links.disarm()
     return {"attach_ms": 1e3 * (attached - begun), "detach_ms": 1e3 * (time.perf_counter() - closing)}
 
 

@@ -221,13 +221,13 @@ def be_bcc(pid: int, how: str) -> None:
     """Reads the ring buffer until stdin ends."""
     program = BccProgram()
     point = find_attach_point(program)  # type: ignore[arg-type]
-    for probe in scan_traceable(opened(pid)).probes(()):
+    for number, probe in enumerate(scan_traceable(opened(pid)).probes(())):
         link_uprobe_multi(
             program.load(f"{probe.name}_fired".encode()),
-            probe.library.file,
-            [probe.location + point],
-            [probe.semaphore],
-            [probe.id],
+            probe.file,
+            [probe.site.location + point],
+            [probe.site.semaphore],
+            [number],
             pid,
         )
     callback: Counting | MakingColumns = Counting() if how == "counting" else MakingColumns()

@@ -37,17 +37,18 @@ def read_library(content: bytes) -> None:
         return
     text, semaphores = image.text, image.semaphores
     for probe in narrow(probes_of([StubLibrary(closed(1), "/x", 0, image)]), ()):
-        assert text.address <= probe.location <= text.address + text.size - SLOT_BYTES
+        site = probe.site
+        assert text.address <= site.location <= text.address + text.size - SLOT_BYTES
         assert (
             semaphores.address
-            <= probe.semaphore
+            <= site.semaphore
             <= semaphores.address + semaphores.size - SLOT_SEMAPHORE_BYTES
         )
         assert semaphores.address + semaphores.size <= len(content)
-        assert probe.slot < image.states.size
-        assert GATE_SIZE * probe.gate < image.gates.size
-        assert 1 <= probe.words <= WORDS_MAX
-        assert probe.string_mask < 1 << probe.words
+        assert probe.slot.number < image.states.size
+        assert GATE_SIZE * probe.slot.gate < image.gates.size
+        assert 1 <= site.words <= WORDS_MAX
+        assert site.string_mask < 1 << site.words
         probe_message(LiveProbe(probe).describe()).SerializeToString()
 
 

@@ -23,6 +23,7 @@ from jcollect.session.status import ProbeStatus, Status
 from jcollect.sources.columns import Batch, Columns
 from jcollect.workers import Failures
 from jprobe.v1 import collector_pb2, collector_pb2_grpc, probe_pb2
+from list_source import StillCounters
 
 PID = 4711
 
@@ -64,10 +65,10 @@ class StillSource:
     """Replaces a session."""
 
     def __init__(self, probes: Sequence[ProbeDescription]) -> None:
-        zeros = np.zeros(2 * len(probes) + 64, np.uint64)
+        capacity = 2 * len(probes) + 64
         self.failures = Failures()
         self.probes = list(probes)
-        self.hub = Hub(probes, Accounts(len(zeros), lambda: zeros, lambda: zeros))
+        self.hub = Hub(probes, Accounts(capacity, [StillCounters(capacity)]))
 
     def describe(
         self, globs: Sequence[str] = (), pids: Collection[int] = (), after: int = -1

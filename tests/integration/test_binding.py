@@ -282,9 +282,9 @@ def test_agent_and_binding_work_side_by_side(jdk: Jdk, programs: Path) -> None:
 @on_every_jdk
 def test_closing_under_fire_and_tracer_is_an_exception_and_no_crash(jdk: Jdk, programs: Path) -> None:
     require_bpf()
-    handlers = BpfPrograms(capacity=1, ring_pages=1)
+    bpf = BpfPrograms(capacity=1, ring_pages=1)
     try:
-        program = handlers.load_empty_for_uprobe_multi()
+        program = bpf.load_empty_for_uprobe_multi()
         with start(jdk, programs, "Closes") as target:
             target.wait_for_line("ready")
             for attach_point in itertools.islice(itertools.cycle([0, 1]), CLOSE_ROUNDS):
@@ -297,7 +297,7 @@ def test_closing_under_fire_and_tracer_is_an_exception_and_no_crash(jdk: Jdk, pr
             target.send("exit")
             assert target.wait() == 0, target.err
     finally:
-        handlers.close()
+        bpf.close()
 
 
 @contextlib.contextmanager
@@ -307,7 +307,7 @@ def link_to_all(program: int, pid: int, attach_point: int) -> Iterator[None]:
     assert len(probes) == CLOSES_A_ROUND
     links = [
         link_uprobe_multi(
-            program, probe.library.file, [probe.location + attach_point], [probe.semaphore], [0], pid
+            program, probe.file, [probe.site.location + attach_point], [probe.site.semaphore], [0], pid
         )
         for probe in probes
     ]

@@ -154,7 +154,14 @@ def test_loss_in_the_collector_is_in_the_books(bench: Bench, monkeypatch: pytest
     """Of records that make no sense to it, which do not come by themselves: it is not told of one probe."""
     known = RecordDecoder.add
     monkeypatch.setattr(
-        RecordDecoder, "add", lambda self, probes: known(self, [p for p in probes if "return" not in p.name])
+        RecordDecoder,
+        "add",
+        lambda self, ids, probes: known(
+            self,
+            *zip(
+                *[each for each in zip(ids, probes, strict=True) if "return" not in each[1].name], strict=True
+            ),
+        ),
     )
     target = bench.target(StubImage([PLACE]), *PATTERNS)
     with session_of(target) as (session, _):

@@ -348,11 +348,11 @@ def test_what_was_held_back_is_known_when_the_process_has_exited(bench: Bench) -
 
 
 def test_the_verifier_follows_one_way_through_the_handler() -> None:
-    handlers = BpfPrograms(1, 1)
+    programs = BpfPrograms(1, 1)
     try:
-        about = Path(f"/proc/self/fdinfo/{handlers.load_for_perf_event()}").read_text()
+        about = Path(f"/proc/self/fdinfo/{programs.load_for_perf_event()}").read_text()
     finally:
-        handlers.close()
+        programs.close()
     looked_at = re.search(r"verified_insns:\s*(\d+)", about)
     # Since Linux 5.16. It is 8,500; where it follows more than one, hundreds of thousands.
     assert looked_at is None or int(looked_at[1]) < 20_000

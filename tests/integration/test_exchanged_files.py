@@ -17,7 +17,7 @@ from conditions import require_bpf
 from jcollect.errors import JcollectError
 from jcollect.probes.probe import Probe
 from jcollect.probes.scan import scan_traceable
-from jcollect.probes.stub_library import StubLibrary
+from jcollect.probes.site import Binary
 from jcollect.procfs.files import read_held
 from jcollect.procfs.kernel_fs import check_is_kernels
 from jcollect.procfs.mapped import Mapped, hold_mapped
@@ -33,7 +33,7 @@ PATTERNS = ("nst", "d1t", "det")
 CALLS = 101
 _BPF_OBJ_GET_INFO_BY_FD = 15
 
-on_both_ways = pytest.mark.parametrize("way", [UPROBE_MULTI, PERF_EVENT])
+on_both_ways = pytest.mark.parametrize("link_type", [UPROBE_MULTI, PERF_EVENT])
 
 
 @pytest.fixture(autouse=True)
@@ -42,13 +42,13 @@ def _bpf() -> None:
 
 
 @contextmanager
-def linker(way: str) -> Iterator[tuple[Linker, BpfPrograms]]:
-    handlers = BpfPrograms(16, 16)
-    handlers.used = 16
+def linker(link_type: str) -> Iterator[tuple[Linker, BpfPrograms]]:
+    programs = BpfPrograms(16, 16)
+    programs.used = 16
     try:
-        yield Linker(handlers, way), handlers
+        yield Linker(programs, link_type), programs
     finally:
-        handlers.close()
+        programs.close()
 
 
 def library_of(target: Target) -> Path:
@@ -71,11 +71,11 @@ def linked_path(link: int) -> str:
     return os.fsdecode(path.value)
 
 
-def assert_fires(target: Target, handlers: BpfPrograms, links: Links) -> None:
-    before = int(handlers.hits().sum())
+def assert_fires(target: Target, programs: BpfPrograms, links: Links) -> None:
+    before = int(programs.hits().sum())
     target.fire(1, CALLS)
-    assert int(handlers.hits().sum()) - before == 3 * CALLS
-    links.close()
+    assert int(programs.hits().sum()) - before == 3 * CALLS
+    links.disarm()
     assert target.semaphores() == 0
 
 
@@ -100,7 +100,7 @@ def nothing(path: Path, victim: Path) -> str:
 @on_both_ways
 @pytest.mark.parametrize("exchange", [link_to_another, another_of_the_same_content, nothing])
 def test_a_path_that_is_exchanged_between_reading_and_linking(
-    bench: Bench, way: str, exchange: Callable[[Path, Path], str]
+    bench: Bench, link_type: str, exchange: Callable[[Path, Path], str]
 ) -> None:
     """The replacement is a program of root's with the same bytes at the same offsets."""
     target = bench.target(StubImage([PLACE]), *PATTERNS)
@@ -109,12 +109,12 @@ def test_a_path_that_is_exchanged_between_reading_and_linking(
     victim.chmod(0o4755)
     probes = read(target)
     name = exchange(library_of(target), victim)
-    with linker(way) as (linking, handlers):
-        links = linking.link(probes)
-        if way == UPROBE_MULTI:
+    with linker(link_type) as (linking, programs):
+        links = linking.link(range(len(probes)), [probe.site for probe in probes])
+        if link_type == UPROBE_MULTI:
             assert linked_path(links._descriptors[0]) == name
         # The probes are in the mapped file, and fire and count in its semaphores.
-        assert_fires(target, handlers, links)
+        assert_fires(target, programs, links)
 
 
 def rewritten(path: Path) -> None:
@@ -136,27 +136,27 @@ def cut(path: Path) -> None:
 @on_both_ways
 @pytest.mark.parametrize("change", [rewritten, rewritten_with_its_time_set_back, cut])
 def test_a_file_that_has_other_content_by_then_is_not_linked(
-    bench: Bench, way: str, change: Callable[[Path], None]
+    bench: Bench, link_type: str, change: Callable[[Path], None]
 ) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
     probes = read(target)
     change(library_of(target))
-    with linker(way) as (linking, handlers):
+    with linker(link_type) as (linking, programs):
         with pytest.raises(JcollectError, match="not what was read of it any more; try again"):
-            linking.link(probes)
+            linking.link(range(len(probes)), [probe.site for probe in probes])
         target.fire(1, CALLS)
-        assert handlers.hits().sum() == 0
+        assert programs.hits().sum() == 0
         assert target.semaphores() == 0
 
 
 @on_both_ways
 def test_a_file_that_is_changed_while_it_is_linked(
-    bench: Bench, way: str, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, link_type: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
     probes = read(target)
-    with linker(way) as (linking, handlers):
-        kernels = "link_uprobe_multi" if way == UPROBE_MULTI else "open_uprobe_event"
+    with linker(link_type) as (linking, programs):
+        kernels = "link_uprobe_multi" if link_type == UPROBE_MULTI else "open_uprobe_event"
         call = getattr(linking._kernel, kernels)
 
         def changing(*arguments: object) -> int:
@@ -166,13 +166,13 @@ def test_a_file_that_is_changed_while_it_is_linked(
 
         monkeypatch.setattr(linking._kernel, kernels, changing)
         with pytest.raises(JcollectError, match="changed while jcollect attached"):
-            linking.link(probes)
+            linking.link(range(len(probes)), [probe.site for probe in probes])
         target.fire(1, CALLS)
-        assert handlers.hits().sum() == 0
+        assert programs.hits().sum() == 0
         assert target.semaphores() == 0
 
 
-def held_again(library: StubLibrary, path: str) -> int:
+def held_again(library: Binary, path: str) -> int:
     """Returns a descriptor of the file to link, as held without the right to follow map_files."""
     assert library.backing is not None
     nowhere = Mapped(0, 4096, (0, 0, 0), "")
@@ -185,7 +185,7 @@ def test_without_map_files_the_path_has_to_lead_to_the_same_file(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
-    library = read(target)[0].library
+    library = read(target)[0].site.binary
     path = library_of(target)
     monkeypatch.setattr("jcollect.procfs.mapped._open_link", lambda pid, mapping: None)
     os.close(held_again(library, str(path)))
@@ -269,4 +269,4 @@ def test_what_to_do_about_such_a_file_is_told(bench: Bench, monkeypatch: pytest.
 
     monkeypatch.setattr("jcollect.sources.bpf.links.apart", refuse)
     with linker(UPROBE_MULTI) as (linking, _), pytest.raises(JcollectError, match="dir=DIRECTORY"):
-        linking.link(probes)
+        linking.link(range(len(probes)), [probe.site for probe in probes])

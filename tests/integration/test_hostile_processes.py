@@ -17,8 +17,8 @@ from collector_fixtures import RETURN_HELD, Bench, Command, Target, numbered_tar
 from conditions import require_bpf, wait_until
 from jcollect.probes.scan import scan_traceable
 from jcollect.session import tracee
+from jcollect.session.probe_group import ProbeGroup, Report, read_all
 from jcollect.session.session import Session
-from jcollect.sources.bpf.attached import Attached, Reading, read_all
 from jprobe.v1.control_pb2 import ControlReply
 from processes import opened
 from stub_gateway import reply_line, stub_gateway, write_endpoint
@@ -155,22 +155,22 @@ class Stalling:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pid = 0
         self.go_on = threading.Event()
-        refresh = Attached.refresh
+        refresh = ProbeGroup.refresh
 
-        def stalled_read(every: Sequence[Attached]) -> list[Reading | None]:
+        def stalled_read(every: Sequence[ProbeGroup]) -> list[Report | None]:
             for each in every:
                 self._wait(each)
             return read_all(every)
 
-        def stalled_refresh(attached: Attached) -> bool:
+        def stalled_refresh(attached: ProbeGroup) -> bool:
             self._wait(attached)
             return refresh(attached)
 
         monkeypatch.setattr(tracee, "read_all", stalled_read)
-        monkeypatch.setattr(Attached, "refresh", stalled_refresh)
+        monkeypatch.setattr(ProbeGroup, "refresh", stalled_refresh)
 
-    def _wait(self, attached: Attached) -> None:
-        if attached.library.process.pid == self.pid:
+    def _wait(self, attached: ProbeGroup) -> None:
+        if attached.binary.process.pid == self.pid:
             self.go_on.wait(60)
 
 
@@ -201,7 +201,7 @@ def test_a_process_that_holds_up_who_reads_it_stalls_no_answer_and_no_end(
             assert time.monotonic() - begun < 5.0
             filtered = {each.pid: each.counts.filtered for each in status.processes}
             assert filtered == {stalls.pid: 3, other.pid: 5 * round_}
-            assert len(session.describe()) == 2
+            assert len(list(session.describe())) == 2
         tracees[1].follow(pytest.fail)
         begun = time.monotonic()
         totals = session.detach()

@@ -1,4 +1,4 @@
-"""Ways into the kernel: handlers compiled now or before, and kernels that lack what others have."""
+"""Link types and BPF programs: compiled now or before, and on kernels without some features."""
 
 from __future__ import annotations
 
@@ -49,33 +49,38 @@ def target(bench: Bench) -> Target:
 
 
 @contextlib.contextmanager
-def handlers_of(cache: Cache | None = None, without: frozenset[str] = frozenset()) -> Iterator[BpfPrograms]:
-    handlers = BpfPrograms(16, 16, Compilation.start(cache), without)
-    handlers.used = 3
+def programs_of(cache: Cache | None = None, without: frozenset[str] = frozenset()) -> Iterator[BpfPrograms]:
+    programs = BpfPrograms(16, 16, Compilation.start(cache), without)
+    programs.used = 3
     try:
-        yield handlers
+        yield programs
     finally:
-        handlers.close()
+        programs.close()
+
+
+def link_all(linker: Linker, target: Target) -> Links:
+    sites = [probe.site for probe in scan_traceable(opened(target.pid)).probes(())]
+    return linker.link(range(len(sites)), sites)
 
 
 @contextlib.contextmanager
-def linked(handlers: BpfPrograms, target: Target, way: str = AUTO) -> Iterator[Links]:
-    links = Linker(handlers, way).link(scan_traceable(opened(target.pid)).probes(()))
+def linked(programs: BpfPrograms, target: Target, link_type: str = AUTO) -> Iterator[Links]:
+    links = link_all(Linker(programs, link_type), target)
     try:
         yield links
     finally:
-        links.close()
+        links.disarm()
 
 
 def counted(cache: Cache, target: Target) -> list[int]:
     """How often the three probes fired, of 388 times each."""
-    with handlers_of(cache) as handlers:
-        with linked(handlers, target):
+    with programs_of(cache) as programs:
+        with linked(programs, target):
             target.fire(4, 97)
-        return handlers.hits()[:3].tolist()
+        return programs.hits()[:3].tolist()
 
 
-def test_handlers_that_were_kept_count_as_those_just_compiled(
+def test_cached_programs_count_like_those_just_compiled(
     tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = Cache(tmp_path / "jprobe")
@@ -84,7 +89,7 @@ def test_handlers_that_were_kept_count_as_those_just_compiled(
     assert counted(cache, target) == [388] * 3
 
 
-def test_damaged_handlers_are_compiled_anew(tmp_path: Path, target: Target) -> None:
+def test_damaged_programs_are_compiled_again(tmp_path: Path, target: Target) -> None:
     cache = Cache(tmp_path / "jprobe")
     assert counted(cache, target) == [388] * 3
     (file,) = (tmp_path / "jprobe").iterdir()
@@ -95,7 +100,7 @@ def test_damaged_handlers_are_compiled_anew(tmp_path: Path, target: Target) -> N
 
 
 @pytest.mark.parametrize("owner", [0, 65534])
-def test_handlers_that_another_user_has_written_are_not_loaded(
+def test_programs_that_another_user_has_written_are_not_loaded(
     tmp_path: Path, target: Target, owner: int
 ) -> None:
     cache = Cache(tmp_path / "jprobe")
@@ -154,7 +159,7 @@ def test_a_compiler_that_nobody_waits_for_any_more_is_gone(tmp_path: Path) -> No
     assert len(children_of(os.getpid())) == len(before) + 1
     under_way.close()
     assert children_of(os.getpid()) == before
-    with pytest.raises(JcollectError, match="it was given up"):
+    with pytest.raises(JcollectError, match="the compiler was stopped"):
         under_way.result()
 
 
@@ -181,48 +186,48 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_the_verifiers_last_words_are_told() -> None:
+def test_the_verifiers_last_lines_are_reported() -> None:
     with pytest.raises(
         JcollectError,
-        match=r"does not load jcollect's handler bad: .*; the verifier says: .*invalid .*stack.*$",
+        match=r"cannot load jcollect's BPF program bad .*; the verifier reports: .*invalid .*stack.*$",
     ):
         Kernel().load_program("bad", ABOVE_THE_STACK, "GPL")
 
 
 def test_a_kernel_without_uprobe_multi_gets_perf_events(target: Target) -> None:
-    with handlers_of(without=frozenset({"uprobe-multi"})) as handlers:
-        linker = Linker(handlers)
-        assert linker.way == PERF_EVENT
-        links = linker.link(scan_traceable(opened(target.pid)).probes(()))
+    with programs_of(without=frozenset({"uprobe-multi"})) as programs:
+        linker = Linker(programs)
+        assert linker.link_type == PERF_EVENT
+        links = link_all(linker, target)
         assert (links.point, target.semaphores()) == (0, 3)
         target.fire(4, 97)
-        links.close()
-        assert handlers.hits()[:3].tolist() == [388] * 3
+        links.disarm()
+        assert programs.hits()[:3].tolist() == [388] * 3
         assert target.semaphores() == 0
-        with pytest.raises(
-            JcollectError, match=r"no uprobe_multi links, which Linux has from 6.6 on; leave out"
-        ):
-            Linker(handlers, UPROBE_MULTI)
+        with pytest.raises(JcollectError, match=r"no uprobe_multi links, available since 6.6; omit --link"):
+            Linker(programs, UPROBE_MULTI)
 
 
 LACKING = {
-    "ref-count": r"counting of tracers in semaphores \(ref_ctr_offset\), which Linux has from 4.20 on",
-    "ring-buffer": r"BPF ring buffers, by which events leave it, which Linux has from 5.8 on",
-    "cookies": r"BPF cookies, which tell the handler what has fired, which Linux has from 5.15 on",
+    "ref-count": r"semaphores of uprobes \(ref_ctr_offset\), available since 4.20",
+    "ring-buffer": r"BPF ring buffers, available since 5.8",
+    "cookies": r"BPF cookies, available since 5.15",
 }
 
 
-@pytest.mark.parametrize("way", [AUTO, UPROBE_MULTI, PERF_EVENT])
+@pytest.mark.parametrize("link_type", [AUTO, UPROBE_MULTI, PERF_EVENT])
 @pytest.mark.parametrize("feature", LACKING)
-def test_a_kernel_that_is_too_old_is_told_with_what_it_lacks(target: Target, feature: str, way: str) -> None:
+def test_a_kernel_that_is_too_old_is_told_with_what_it_lacks(
+    target: Target, feature: str, link_type: str
+) -> None:
     descriptors = os.listdir("/proc/self/fd")
     with (
         pytest.raises(
             JcollectError,
             match=rf"^cannot attach: Linux .* has no {LACKING[feature]}; run Linux 5.15 or later$",
         ),
-        handlers_of(without=frozenset({feature})) as handlers,
-        linked(handlers, target, way),
+        programs_of(without=frozenset({feature})) as programs,
+        linked(programs, target, link_type),
     ):
         pass
     assert os.listdir("/proc/self/fd") == descriptors
@@ -258,12 +263,14 @@ def test_a_feature_that_is_none_is_refused() -> None:
 
 
 def test_the_way_and_the_attach_point_are_told(target: Target) -> None:
-    with handlers_of() as handlers:
-        linker = Linker(handlers)
-        links = linker.link(scan_traceable(opened(target.pid)).probes(()))
+    with programs_of() as programs:
+        linker = Linker(programs)
+        links = link_all(linker, target)
         # Of other kernels, 0 where they make no calls of nops, and 6 where they do of the longer one.
-        assert (linker.way, links.point) in {(UPROBE_MULTI, point) for point in (0, 1, 6)} | {(PERF_EVENT, 0)}
-        links.close()
+        assert (linker.link_type, links.point) in {(UPROBE_MULTI, point) for point in (0, 1, 6)} | {
+            (PERF_EVENT, 0)
+        }
+        links.disarm()
 
 
 def test_perf_events_take_more_files_than_a_shell_allows_and_tell_how_long_closing_takes(
@@ -273,10 +280,10 @@ def test_perf_events_take_more_files_than_a_shell_allows_and_tell_how_long_closi
     image = StubImage([Method("com.acme.Orders", f"m{i}", (), LONG, "()J", kinds) for i in range(31)])
     target = bench.target(image, "*31:dnt")
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with handlers_of() as handlers:
+    with programs_of() as programs:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 8, allowed[1]))
-            with linked(handlers, target, PERF_EVENT) as links:
+            with linked(programs, target, PERF_EVENT) as links:
                 target.fire(1, 7)
                 expected = links.closing_seconds
                 begun = time.monotonic()
@@ -284,5 +291,5 @@ def test_perf_events_take_more_files_than_a_shell_allows_and_tell_how_long_closi
             assert links.closing_seconds == 0
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
-        handlers.used = 16
-        assert handlers.hits().tolist() == [7] * 16, "ids from 16 on are refused by the handler"
+        programs.used = 16
+        assert programs.hits().tolist() == [7] * 16, "the BPF program ignores IDs from 16 on"

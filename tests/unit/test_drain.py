@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_stream import METHODS, PLACED, RETURNED, described
 
-import jcollect.hub.reader as reader_module
 import jcollect.sources.bpf.drain as drain_module
+import jcollect.sources.bpf.ring_reader as reader_module
 from conditions import DEADLINE_SECONDS, wait_until
 from jcollect.errors import JcollectError
 from jcollect.hub.accounts import Accounts
@@ -39,10 +39,12 @@ from jcollect.layout.record import (
 from jcollect.probes.probe import TIMED_KINDS, probes_of
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
 from jcollect.sources.bpf.record import RecordDecoder
+from jcollect.sources.bpf.ring_reader import RingReader
 from jcollect.sources.columns import Columns
 from jcollect.workers import Failures
 from jprobe.v1 import probe_pb2
 from layout_headers import INCLUDE_LAYOUTS
+from list_source import StillCounters
 from processes import closed
 from received import batches, received
 from ring_image import BUSY, DISCARDED, RingImage, header, record, string
@@ -94,7 +96,7 @@ def decode_slowly(body: bytes) -> Event | int:
     probe = PROBES[id]
     at = RECORD_SIZE + 8 * record.words
     end = at + record.text
-    if record.flags or record.words != probe.words or end > min(len(body), RECORD_LIMITS_MAX_BYTES):
+    if record.flags or record.words != probe.site.words or end > min(len(body), RECORD_LIMITS_MAX_BYTES):
         return id
     words = list(struct.unpack_from(f"<{record.words}Q", body, RECORD_SIZE))
     text = b""
@@ -170,14 +172,14 @@ def drain_all(decoder: RecordDecoder, image: RingImage, until: int) -> tuple[lis
         drained = decoder.drain(image.ring, until)
         batch = drained.batch
         events += events_of(batch.columns, batch.value_counts.tolist(), batch.text_sizes.tolist())
-        senseless += drained.senseless.tolist()
+        senseless += drained.malformed.tolist()
         if not drained.more:
             return events, senseless
 
 
 def new_decoder(**limits: int) -> RecordDecoder:
     decoder = RecordDecoder(CAPACITY, 0, **limits)
-    decoder.add(PROBES)
+    decoder.add(range(len(PROBES)), PROBES)
     return decoder
 
 
@@ -188,10 +190,11 @@ TEXTS = st.lists(st.sampled_from([b"a", b"\xc0\x80", b"\xc0", b"\x80", b"\xc5\xb
 
 @st.composite
 def sensible_records(draw: st.DrawFn) -> bytes:
-    probe = draw(st.sampled_from(PROBES))
+    number = draw(st.integers(0, len(PROBES) - 1))
+    probe = PROBES[number]
     words, text = [], b""
-    for i in range(probe.words):
-        if not probe.string_mask >> i & 1:
+    for i in range(probe.site.words):
+        if not probe.site.string_mask >> i & 1:
             words.append(draw(st.sampled_from([0, 1, 1 << 40, (1 << 64) - 1])))
             continue
         what = draw(st.sampled_from(["text", "null", "unreadable"]))
@@ -202,7 +205,7 @@ def sensible_records(draw: st.DrawFn) -> bytes:
     size = RECORD_SIZE + 8 * len(words) + len(text) + draw(st.integers(0, 9))
     when, tid = draw(st.integers(0, 20)), draw(st.integers(0, 2))
     return record(
-        size, probe.id, words, text, time=when, tid=tid, head=draw(st.sampled_from([0, 0, 0, DISCARDED]))
+        size, number, words, text, time=when, tid=tid, head=draw(st.sampled_from([0, 0, 0, DISCARDED]))
     )
 
 
@@ -252,7 +255,7 @@ def test_what_is_drained_is_what_a_slow_decoder_finds_in_the_order_of_time(
             events, senseless = drain_all(decoder, image, until)
             assert events == ripe
             assert senseless == [each for each in found if isinstance(each, int)]
-            assert decoder.held_back == len(held)
+            assert decoder.buffered == len(held)
             assert image.consumer == image.producer
             late += sum(each.time < published for each in ripe)
             published = max([published, *(each.time for each in ripe)])
@@ -339,7 +342,7 @@ def test_what_there_is_no_room_to_hold_back_is_published_in_order_all_the_same()
     times = np.random.default_rng(1).permutation(1009).tolist()
     with RingImage(*map(at, times)) as image:
         events, senseless = drain_all(decoder, image, 0)
-        assert decoder.held_back < 48
+        assert decoder.buffered < 48
         rest, _ = drain_all(decoder, image, 1 << 63)
     assert sorted(event.time for event in events + rest) == list(range(1009))
     assert senseless == []
@@ -425,15 +428,13 @@ class Reading:
     """A reader on a ring image, with a subscriber."""
 
     def __init__(self, image: RingImage, max_events: int | None = None) -> None:
-        zeros = np.zeros(CAPACITY, np.uint64)
-        self.accounts = Accounts(CAPACITY, lambda: zeros, lambda: zeros)
+        self.accounts = Accounts(CAPACITY, [StillCounters(CAPACITY)])
         self.hub = Hub(described(PROBES), self.accounts)
         self.subscription: Subscription = self.hub.subscribe(())
         self.ended = threading.Event()
         self.failures = Failures(self.ended.set)
         self.reader = Reader(
-            image.ring,
-            new_decoder(),
+            [RingReader(image.ring, new_decoder())],
             self.hub,
             self.accounts,
             max_events,
@@ -504,7 +505,7 @@ def test_a_reader_that_cannot_read_on_ends_the_collector_and_says_why() -> None:
 
 
 def test_a_reader_in_its_pause_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for pause in ("_SHORTEST_PAUSE", "_LONGEST_PAUSE"):
+    for pause in ("SHORTEST_PAUSE", "LONGEST_PAUSE"):
         monkeypatch.setattr(reader_module, pause, 3_600_000)
     with RingImage(at(1)) as image:
         reading = Reading(image)

@@ -15,7 +15,7 @@ from jcollect.hub.hub import Hub, NoSuchProbeError
 from jcollect.hub.items import Loss, Schema
 from jcollect.hub.wire import encode
 from jcollect.layout.record import STRING_WORD_PRESENT as PRESENT
-from jcollect.probes.probe import Probe, numbered, probes_of
+from jcollect.probes.probe import Probe, probes_of
 from jcollect.probes.scan import NothingYetError, Scan, rescan
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
 from jcollect.procfs.maps import MappingKey, parse_maps, read_maps
@@ -25,6 +25,7 @@ from jcollect.view.formats import compact_line, gate_text, json_line
 from jcollect.view.rows import RowDecoder
 from jcollect.view.summary import Summary
 from jprobe.v1 import collector_pb2, probe_pb2
+from list_source import StillCounters
 from processes import closed, ourselves
 from received import Received, batches, received
 from ring_image import RingImage, record
@@ -40,17 +41,14 @@ def probes() -> list[Probe]:
 
 
 @pytest.fixture
-def later(probes: list[Probe]) -> list[Probe]:
+def later() -> list[Probe]:
     image = StubImage([Method("com.acme.Later", "come", (LONG,), LONG)], generation=2)
-    return numbered(
-        probes_of([StubLibrary(closed(4711), "/y", 0, parse_stub_image(image.build()))]), first=len(probes)
-    )
+    return probes_of([StubLibrary(closed(4711), "/y", 0, parse_stub_image(image.build()))])
 
 
 @pytest.fixture
 def accounts() -> Accounts:
-    zeros = np.zeros(CAPACITY, np.uint64)
-    return Accounts(CAPACITY, lambda: zeros, lambda: zeros)
+    return Accounts(CAPACITY, [StillCounters(CAPACITY)])
 
 
 def test_a_decoder_makes_sense_of_a_probe_from_when_it_is_added(
@@ -63,12 +61,12 @@ def test_a_decoder_makes_sense_of_a_probe_from_when_it_is_added(
         def drained() -> tuple[list[int], list[int]]:
             image.write(*records)
             found = decoder.drain(image.ring)
-            return found.batch.columns.probe.tolist(), found.senseless.tolist()
+            return found.batch.columns.probe.tolist(), found.malformed.tolist()
 
         assert drained() == ([], [1, 9])
-        decoder.add(probes)
+        decoder.add(range(9), probes)
         assert drained() == ([1], [9])
-        decoder.add(later)
+        decoder.add(range(9, 12), later)
         assert drained() == ([1, 9], [])
         image.write(*records)
         columns = decoder.drain(image.ring).batch.columns
@@ -96,7 +94,7 @@ def test_each_subscriber_has_new_probes_described_before_their_first_events(
     places, every_class = hub.subscribe(["place"]), hub.subscribe(["com.acme.*"])
     first, _ = decoded(probes, record(56, 1, [1834, 1, 9]))
     hub.publish(first)
-    hub.add(described(later))
+    hub.add(described(later, 9))
     second, _ = decoded([*probes, *later], record(56, 9, [7, 8]), record(56, 10, [5, 7, 8]), first_seq=1)
     hub.publish(second)
     late = hub.subscribe(())
@@ -125,7 +123,7 @@ def test_a_subscriber_that_wanted_all_that_there_was_does_not_get_all_that_comes
     hub = Hub(described(probes), accounts)
     orders = hub.subscribe(["com.acme.Orders"])
     assert orders.filter.wanted is None
-    hub.add(described(later))
+    hub.add(described(later, 9))
     come, _ = decoded([*probes, *later], record(56, 9, [7, 8]))
     hub.publish(come)
     hub.end()
@@ -138,7 +136,7 @@ def test_probes_that_came_between_looking_and_subscribing_are_described_as_well(
 ) -> None:
     hub = Hub(described(probes), accounts)
     looked = described(probes)
-    hub.add(described(later))
+    hub.add(described(later, 9))
     subscription = hub.subscribe((), looked)
     hub.end()
     (schema,) = received(subscription)
@@ -150,7 +148,7 @@ def test_a_stream_without_probes_begins_with_an_empty_schema(later: list[Probe],
     subscription = hub.subscribe(())
     with pytest.raises(NoSuchProbeError):
         hub.subscribe(["come"])
-    hub.add(described(numbered(later, 0)))
+    hub.add(described(later))
     hub.end()
     first, second = received(subscription)
     assert (ids_of(first), ids_of(second)) == ([], [0, 1, 2])
@@ -164,7 +162,7 @@ def test_a_full_queue_loses_events_but_no_schema(
     subscription = hub.subscribe(())
     hub.publish(batch)
     hub.publish(batch)
-    hub.add(described(later))
+    hub.add(described(later, 9))
     hub.end()
     items = received(subscription)
     schemas = [item for item in items if isinstance(item, Schema)]
@@ -268,7 +266,7 @@ def test_a_mark_passes_its_values_and_a_thread_id() -> None:
         "orders",
         "placed",
     )
-    assert (only.words, only.first_value, only.descriptor) == (2, 0, "")
+    assert (only.site.words, only.first_value, only.descriptor) == (2, 0, "")
 
 
 def test_a_refusal_is_the_agents_and_concerns_its_probes_alone() -> None:

@@ -245,7 +245,7 @@ def test_a_probe_with_a_bad_entry_in_the_manifest_is_skipped(
     assert left == ["n0"]
     assert faults == [("p:n1", reason)]
     (probe,) = probes_of([StubLibrary(closed(1), "/x", 0, parse_stub_image(content))])
-    assert (probe.class_name, probe.method, probe.gate) == ("com.acme.Orders", "place", 0)
+    assert (probe.class_name, probe.method, probe.slot.gate) == ("com.acme.Orders", "place", 0)
 
 
 def test_a_library_with_nothing_but_bad_probes_is_told_of_in_a_few_lines(mapped: Mapped) -> None:

@@ -18,11 +18,11 @@ from jcollect.errors import JcollectError
 from jcollect.hub.accounts import Accounts, Share, Totals, exact_sum
 from jcollect.probes.host import Host
 from jcollect.session import attach_loop
+from jcollect.session.credibility import CheckedCounts, Credibility
 from jcollect.session.loading import Loading
 from jcollect.session.process_lines import MAX_LINE, PROCESS_LINES, USER_LINES, ProcessLines
-from jcollect.sources.bpf import claims
-from jcollect.sources.bpf.claims import Claimant, Claims
 from jcollect.worker_pool import WorkerPool
+from list_source import StillCounters
 from processes import closed, ourselves
 
 MOST_U64 = (1 << 64) - 1
@@ -290,21 +290,21 @@ def test_many_processes_of_a_user_get_few_lines() -> None:
 
 
 @pytest.fixture
-def claimant(monkeypatch: pytest.MonkeyPatch) -> Claimant:
-    monkeypatch.setattr(claims, "cpus", lambda: 2)
-    return Claimant()
+def credibility(monkeypatch: pytest.MonkeyPatch) -> Credibility:
+    monkeypatch.setattr("jcollect.session.credibility.cpus", lambda: 2)
+    return Credibility()
 
 
 def rows(*counts: tuple[int, int, int]) -> np.ndarray:
     return np.array(counts, np.uint64)
 
 
-def test_what_can_be_is_taken(claimant: Claimant) -> None:
-    claim = Claims(2, claimant)
-    claim.take(rows((5, 6, 7), (0, 0, 0)))
-    claim.take(rows((1_000_000_000, 6, 5_000_000_000), (3, 0, 0)))
-    assert claim.counts.tolist() == [[1_000_000_000, 6, 5_000_000_000], [3, 0, 0]]
-    assert claimant.is_credible
+def test_what_can_be_is_taken(credibility: Credibility) -> None:
+    counts = CheckedCounts(2, credibility)
+    counts.accept(rows((5, 6, 7), (0, 0, 0)))
+    counts.accept(rows((1_000_000_000, 6, 5_000_000_000), (3, 0, 0)))
+    assert counts.counts.tolist() == [[1_000_000_000, 6, 5_000_000_000], [3, 0, 0]]
+    assert credibility.is_credible
 
 
 @pytest.mark.parametrize(
@@ -318,22 +318,24 @@ def test_what_can_be_is_taken(claimant: Claimant) -> None:
         (5, 6, 3600 * 10**9),
     ],
 )
-def test_what_cannot_be_is_not_and_nothing_after_it(claimant: Claimant, lie: tuple[int, int, int]) -> None:
-    claim, other = Claims(1, claimant), Claims(1, claimant)
-    claim.take(rows((5, 6, 7)))
-    claim.take(rows(lie))
-    assert claim.counts.tolist() == [[5, 6, 7]]
-    assert not claimant.is_credible
-    claim.take(rows((8, 8, 8)))
-    other.take(rows((8, 8, 8)))
-    assert claim.counts.tolist() == [[5, 6, 7]]
+def test_what_cannot_be_is_not_and_nothing_after_it(
+    credibility: Credibility, lie: tuple[int, int, int]
+) -> None:
+    counts, other = CheckedCounts(1, credibility), CheckedCounts(1, credibility)
+    counts.accept(rows((5, 6, 7)))
+    counts.accept(rows(lie))
+    assert counts.counts.tolist() == [[5, 6, 7]]
+    assert not credibility.is_credible
+    counts.accept(rows((8, 8, 8)))
+    other.accept(rows((8, 8, 8)))
+    assert counts.counts.tolist() == [[5, 6, 7]]
     assert other.counts.tolist() == [[0, 0, 0]]
 
 
-def test_many_probes_together_cannot_have_more_calls_than_one_process_can(claimant: Claimant) -> None:
+def test_many_probes_together_cannot_have_more_calls_than_one_process_can(credibility: Credibility) -> None:
     for _ in range(10):
-        Claims(1, claimant).take(rows((20_000_000_000, 0, 0)))
-    assert not claimant.is_credible
+        CheckedCounts(1, credibility).accept(rows((20_000_000_000, 0, 0)))
+    assert not credibility.is_credible
 
 
 def test_sums_are_exact_beyond_64_bits() -> None:
@@ -343,14 +345,13 @@ def test_sums_are_exact_beyond_64_bits() -> None:
 
 
 def test_the_books_of_processes_add_up_to_those_of_all() -> None:
-    hits = np.array([30, 10, 5, 0], np.uint64)
-    accounts = Accounts(4, hits.copy, lambda: np.zeros(4, np.uint64))
+    accounts = Accounts(4, [StillCounters(4, hits=[30, 10, 5, 0])])
     one, other = Share(), Share()
     gone, stays, others = np.array([0]), np.array([1]), np.array([2, 3])
     one.add(gone)
     one.add(stays)
     other.add(others)
-    accounts.hold_back(np.array([0, 2]), rows((100, 3, 50), (7, 0, 0)))
+    accounts.suppress(np.array([0, 2]), rows((100, 3, 50), (7, 0, 0)))
     assert one.totals(accounts.hit_counts()) + other.totals(accounts.hit_counts()) == accounts.totals()
     one.close(gone, accounts.hit_counts().totals(gone))
     accounts.release(gone)

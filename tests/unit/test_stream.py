@@ -22,6 +22,7 @@ from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.columns import U32, Batch, Columns
 from jcollect.view.rows import Cut, RowDecoder
 from jprobe.v1 import collector_pb2
+from list_source import StillCounters
 from processes import closed
 from received import batches, received
 from ring_image import TIME, RingImage, record, string
@@ -40,8 +41,8 @@ def probes() -> list[Probe]:
     return probes_of([StubLibrary(closed(4711), "/x", 0, image)])
 
 
-def described(probes: list[Probe]) -> list[ProbeDescription]:
-    return [LiveProbe(probe, 1, 3).describe() for probe in probes]
+def described(probes: list[Probe], first: int = 0) -> list[ProbeDescription]:
+    return [LiveProbe(probe, 1, 3, id=first + number).describe() for number, probe in enumerate(probes)]
 
 
 PLACED = record(248, 0, [5, string(3), 9], b"abc")
@@ -51,12 +52,12 @@ RETURNED = record(56, 1, [1834, 1, 9])
 def decoded(probes: list[Probe], *records: bytes, first_seq: int = 0) -> tuple[Batch, U32]:
     """Returns the events, numbered from `first_seq`, and the probe IDs of malformed records."""
     decoder = RecordDecoder(len(probes), 10**18)
-    decoder.add(probes)
+    decoder.add(range(len(probes)), probes)
     with RingImage(*records) as image:
         drained = decoder.drain(image.ring)
     columns = drained.batch.columns
     numbered = replace(columns, seq=columns.seq + np.uint64(first_seq))
-    return replace(drained.batch, columns=numbered), drained.senseless
+    return replace(drained.batch, columns=numbered), drained.malformed
 
 
 def test_records_of_every_kind_become_columns(probes: list[Probe]) -> None:
@@ -173,16 +174,15 @@ def test_batches_of_encoders_that_do_not_pack_are_read_as_well() -> None:
 
 
 def books(probes: list[Probe], ring_lost: list[int] | None = None) -> Accounts:
-    lost = ring_lost or [0] * len(probes)
-    return Accounts(len(probes), lambda: np.zeros(len(probes), np.uint64), lambda: np.array(lost, np.uint64))
+    return Accounts(len(probes), [StillCounters(len(probes), ring=ring_lost or [0] * len(probes))])
 
 
 def test_what_the_process_has_held_back_is_in_the_books_as_hits_that_were_filtered_or_throttled() -> None:
-    accounts = Accounts(2, lambda: np.array([30, 10], np.uint64), lambda: np.array([1, 0], np.uint64))
+    accounts = Accounts(2, [StillCounters(2, hits=[30, 10], ring=[1, 0])])
     accounts.deliver(np.repeat(np.array([0, 1], np.uint32), [30, 5]))
     accounts.filter(np.full(4, 1, np.uint32))
-    accounts.hold_back(np.array([0, 1]), np.array([[100, 3, 50], [7, 0, 0]], np.uint64))
-    accounts.hold_back(np.array([0]), np.array([[101, 4, 60]], np.uint64))
+    accounts.suppress(np.array([0, 1]), np.array([[100, 3, 50], [7, 0, 0]], np.uint64))
+    accounts.suppress(np.array([0]), np.array([[101, 4, 60]], np.uint64))
     totals = accounts.totals()
     assert (totals.hits, totals.delivered, totals.filtered, totals.lost) == (152, 35, 112, 1)
     assert (totals.throttled, totals.throttled_ns) == (4, 60)
@@ -190,18 +190,18 @@ def test_what_the_process_has_held_back_is_in_the_books_as_hits_that_were_filter
 
 
 def test_an_id_that_stands_for_another_probe_has_books_of_its_own_and_the_totals_go_on() -> None:
-    hits = np.array([9, 50], np.uint64)
-    accounts = Accounts(2, hits.copy, lambda: np.array([2, 0], np.uint64))
+    source = StillCounters(2, hits=[9, 50], ring=[2, 0])
+    accounts = Accounts(2, [source])
     accounts.deliver(np.repeat(np.array([0, 1], np.uint32), [3, 50]))
-    accounts.lose_in_collector(np.full(4, 0, np.uint32))
-    accounts.hold_back(np.array([0]), np.array([[10, 20, 30]], np.uint64))
+    source.collector[0] += 4
+    accounts.suppress(np.array([0]), np.array([[10, 20, 30]], np.uint64))
     assert accounts.totals() == Totals(89, 53, 10, 2, 4, 20, 30)
     accounts.release(np.array([0]))
     assert accounts.totals() == Totals(89, 53, 10, 2, 4, 20, 30)
     assert accounts.hit_counts().totals(np.array([0])) == Totals(0, 0, 0, 0, 0, 0, 0)
-    hits[0] += 1
-    accounts.lose_in_collector(np.full(1, 0, np.uint32))
-    accounts.hold_back(np.array([0]), np.array([[1, 2, 3]], np.uint64))
+    source.hits_[0] += 1
+    source.collector[0] += 1
+    accounts.suppress(np.array([0]), np.array([[1, 2, 3]], np.uint64))
     assert accounts.hit_counts().totals(np.array([0])) == Totals(4, 0, 1, 0, 1, 2, 3)
     assert accounts.totals() == Totals(93, 53, 11, 2, 5, 22, 33)
     assert accounts.totals().missing == 0
@@ -269,20 +269,21 @@ def test_loss_in_the_ring_counts_from_the_subscription_and_for_its_probes(probes
 def test_what_probes_that_are_gone_have_lost_is_still_told_and_not_of_those_that_have_their_ids(
     probes: list[Probe],
 ) -> None:
-    ring = np.zeros(len(probes), np.uint64)
-    accounts = Accounts(len(probes), lambda: np.full(len(probes), 1_000, np.uint64), ring.copy)
+    source = StillCounters(len(probes), hits=[1_000] * len(probes))
+    accounts = Accounts(len(probes), [source])
     messages = described(probes)
     hub = Hub(messages, accounts)
     everything, returns = hub.subscribe(()), hub.subscribe(["*__return"])
     gone = np.array([0, 1])
-    ring[gone] = 100, 13
-    accounts.lose_in_collector(np.repeat(np.array(gone, np.uint32), [200, 17]))
-    accounts.hold_back(gone, np.array([[0, 300, 5], [0, 19, 5]], np.uint64))
+    for number, (ring, collector) in enumerate([(100, 200), (13, 17)]):
+        source.ring[number] += ring
+        source.collector[number] += collector
+    accounts.suppress(gone, np.array([[0, 300, 5], [0, 19, 5]], np.uint64))
     hub.remove(gone.tolist())
     accounts.release(gone)
     hub.add(messages[:2])
-    accounts.lose_in_collector(np.full(7, 1, np.uint32))
-    accounts.hold_back(gone, np.array([[0, 1, 5], [0, 2, 5]], np.uint64))
+    source.collector[1] += 7
+    accounts.suppress(gone, np.array([[0, 1, 5], [0, 2, 5]], np.uint64))
     hub.end()
 
     def told(subscriber: Subscription) -> tuple[list[tuple[int, dict[int, int]]], int]:
@@ -300,22 +301,21 @@ def test_what_probes_that_are_gone_have_lost_is_still_told_and_not_of_those_that
 
 def test_records_of_probes_that_came_later_are_decoded_like_the_others(probes: list[Probe]) -> None:
     decoder = RecordDecoder(len(probes), 0)
-    decoder.add(probes[:1])
+    decoder.add([0], probes[:1])
     with RingImage(PLACED, RETURNED) as image:
         drained = decoder.drain(image.ring)
         assert drained.batch.columns.probe.tolist() == [0]
-        assert drained.senseless.tolist() == [1], "of a probe that nobody has announced"
-        decoder.add(probes[1:])
+        assert drained.malformed.tolist() == [1], "of a probe that nobody has announced"
+        decoder.add(range(1, len(probes)), probes[1:])
         image.write(PLACED, RETURNED)
         drained = decoder.drain(image.ring)
     assert drained.batch.columns.probe.tolist() == [0, 1]
     assert drained.batch.columns.values.tolist() == [5, string(3), 1]
-    assert not len(drained.senseless)
+    assert not len(drained.malformed)
 
 
 def test_subscribers_get_a_schema_of_what_they_want_before_its_first_batch(probes: list[Probe]) -> None:
-    zeros = np.zeros(len(probes), np.uint64)
-    hub = Hub([], Accounts(len(probes), lambda: zeros, lambda: zeros))
+    hub = Hub([], books(probes))
     messages = described(probes)
     hub.add(messages[:1])
     everything, nothing_new = hub.subscribe(()), hub.subscribe(("*place__entry",))

@@ -58,6 +58,26 @@ def test_the_foundation_imports_no_layer() -> None:
             assert not {name.split(".")[0] for name in imports_of(file)} & set(LAYERS), file.name
 
 
+def test_above_sources_only_their_interface_is_known() -> None:
+    """The session opens the sources, and the command line sets them up; nothing else knows their kinds."""
+    known = {"sources.base", "sources.columns"}
+    found = {}
+    for layer in LAYERS[LAYERS.index("sources") + 1 :]:
+        for file in (ROOT / layer).rglob("*.py"):
+            others = {name for name in imports_of(file) if name.startswith("sources")} - known
+            if others:
+                found[name_of(file)] = others
+    assert found == {
+        "session.open_sources": {
+            "sources.bpf.compilation",
+            "sources.bpf.links",
+            "sources.bpf.source",
+        },
+        "cli.attach_session": {"sources.bpf.compilation"},
+        "commands.attach": {"sources.bpf.compilation"},
+    }
+
+
 def test_no_module_imports_itself_through_others() -> None:
     graph = {name_of(file): imports_of(file) for file in ROOT.rglob("*.py")}
     TopologicalSorter(graph).prepare()

@@ -38,7 +38,7 @@ def library(image: StubImage) -> StubLibrary:
 
 def test_every_probe_is_read_with_its_names_types_and_places() -> None:
     probes = probes_of([library(StubImage([PLACE, CLOSE, INNER]))])
-    assert [(p.id, p.provider, p.name) for p in probes] == [
+    assert [(number, p.provider, p.name) for number, p in enumerate(probes)] == [
         (0, "com_acme_Orders", "place__entry"),
         (1, "com_acme_Orders", "place__return"),
         (2, "com_acme_Orders", "place__throw"),
@@ -50,21 +50,22 @@ def test_every_probe_is_read_with_its_names_types_and_places() -> None:
         (8, "com_acme_Orders_Line", "init__throw"),
     ]
     entry, back, throw = probes[:3]
-    assert (entry.words, entry.string_mask, entry.first_value) == (3, 0b010, 0)
-    assert (back.words, back.string_mask, back.first_value) == (3, 0, 1)
-    assert (throw.words, throw.string_mask, throw.first_value) == (3, 0b010, 1)
+    assert (entry.site.words, entry.site.string_mask, entry.first_value) == (3, 0b010, 0)
+    assert (back.site.words, back.site.string_mask, back.first_value) == (3, 0, 1)
+    assert (throw.site.words, throw.site.string_mask, throw.first_value) == (3, 0b010, 1)
     assert [v.java_type for v in entry.values] == ["long", "java.lang.String"]
     assert [v.name for v in throw.values] == ["exception"]
     assert probes[4].values == ()
-    assert [p.location - probes[0].location for p in probes] == [SLOT_BYTES * i for i in range(9)]
-    assert [p.semaphore - probes[0].semaphore for p in probes] == [SLOT_SEMAPHORE_BYTES * i for i in range(9)]
+    locations, semaphores = [p.site.location for p in probes], [p.site.semaphore for p in probes]
+    assert [each - locations[0] for each in locations] == [SLOT_BYTES * i for i in range(9)]
+    assert [each - semaphores[0] for each in semaphores] == [SLOT_SEMAPHORE_BYTES * i for i in range(9)]
 
 
 def test_notes_are_matched_by_place_and_not_by_order() -> None:
     image = StubImage([PLACE, CLOSE])
-    forwards = [(p.name, p.location) for p in probes_of([library(image)])]
+    forwards = [(p.name, p.site.location) for p in probes_of([library(image)])]
     image.reverse_notes = True
-    assert [(p.name, p.location) for p in probes_of([library(image)])] == forwards
+    assert [(p.name, p.site.location) for p in probes_of([library(image)])] == forwards
 
 
 def test_generation_0_has_no_probes_but_selectors() -> None:
@@ -91,8 +92,8 @@ def test_captured_values_follow_what_a_probe_passes_anyway() -> None:
         ["id", "city", "absent"],
         ["exception", "id", "city", "absent"],
     ]
-    assert [probe.words for probe in probes] == [4, 6, 6, 4, 5, 6]
-    assert [probe.string_mask for probe in probes] == [0b10, 0b1000, 0b1010, 0b10, 0b100, 0b1010]
+    assert [probe.site.words for probe in probes] == [4, 6, 6, 4, 5, 6]
+    assert [probe.site.string_mask for probe in probes] == [0b10, 0b1000, 0b1010, 0b10, 0b100, 0b1010]
     assert [probe.condition for probe in probes] == ["when id > 5"] * 3 + [""] * 3
 
 
@@ -103,7 +104,7 @@ def test_two_overloads_of_one_name_cost_no_other_probe() -> None:
     probes = probes_of([StubLibrary(closed(1), "/x", 0, image)])
     names = [f"{name}__{kind}" for name in ("f", "f__2", "g") for kind in ("entry", "return", "throw")]
     assert [probe.name for probe in probes] == names
-    assert [probe.gate for probe in probes] == [0] * 3 + [1] * 3 + [3] * 3
+    assert [probe.slot.gate for probe in probes] == [0] * 3 + [1] * 3 + [3] * 3
     assert [probe for probe, _ in image.faults.told] == [
         f"a_B:f__2__{kind}" for kind in ("entry", "return", "throw")
     ]
@@ -125,7 +126,7 @@ def test_a_stub_passes_up_to_thirteen_words_and_is_left_out_with_more() -> None:
     ]
     probes = probes_of([library(StubImage(methods))])
     # With the duration, and the exception that a throw has besides.
-    assert [(p.name, p.words) for p in probes] == [
+    assert [(p.name, p.site.words) for p in probes] == [
         ("most__entry", 13),
         ("ends__entry", 12),
         ("ends__return", 13),
@@ -257,7 +258,6 @@ def test_globs_match_usdt_names_classes_and_methods(glob: str, names: list[str])
         assert len(found) == 6
     else:
         assert [p.name for p in found] == names
-    assert [p.id for p in found] == list(range(len(found)))
 
 
 def test_a_process_that_is_no_jvm_is_named() -> None:

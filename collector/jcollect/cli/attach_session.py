@@ -30,6 +30,7 @@ from jcollect.rpc.messages import whole_status
 from jcollect.rpc.server import Server, check_can_serve
 from jcollect.session.attach_loop import AttachLoop
 from jcollect.session.candidate import Candidate
+from jcollect.session.open_sources import bpf_source
 from jcollect.session.options import SessionSettings
 from jcollect.session.session import OPEN_CAPACITY, Session, ids_for
 from jcollect.session.targets import Targets
@@ -89,7 +90,7 @@ def _attach(
         with stop.first_signal_interrupts():
             candidates += targets.first()
             settings = _with_capacity(options.settings, targets, candidates)
-            session = Session(settings, stop.request, compilation, failures)
+            session = Session(settings, stop.request, failures, [bpf_source(settings, compilation)])
         try:
             loop = AttachLoop(session, targets, candidates, stop, options.arm_timeout)
             with _serving(session, claimed) as server:

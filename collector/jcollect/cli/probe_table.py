@@ -25,15 +25,15 @@ def probe_json(live: LiveProbe) -> dict[str, object]:
         "values": [
             {"name": value.name, "type": value.java_type, "path": value.path} for value in probe.values
         ],
-        "file": probe.library.file,
-        "location": probe.location,
-        "semaphore": probe.semaphore,
+        "file": probe.file,
+        "location": probe.site.location,
+        "semaphore": probe.site.semaphore,
         "semaphore_count": live.semaphore_count,
         "state": STATE_NAMES[live.state],
         "condition": probe.condition,
-        "filtered": live.held.filtered,
-        "throttled": live.held.throttled,
-        "throttled_ns": live.held.throttled_ns,
+        "filtered": live.suppressed.filtered,
+        "throttled": live.suppressed.throttled,
+        "throttled_ns": live.suppressed.throttled_ns,
         "least_duration_ns": live.least_duration_nanos,
         "every": live.every,
         "per_second": live.per_second,
@@ -58,8 +58,8 @@ def print_probes(live: Sequence[LiveProbe]) -> None:
             f"{each.probe.provider}:{each.probe.name}",
             STATE_NAMES[each.state],
             str(each.semaphore_count),
-            f"{each.probe.library.file}+0x{each.probe.location:x}",
-            f"0x{each.probe.semaphore:x}",
+            f"{each.probe.file}+0x{each.probe.site.location:x}",
+            f"0x{each.probe.site.semaphore:x}",
             " ".join(_method_and_values(each)),
         )
         for each in live

@@ -40,4 +40,5 @@ def methods_of(process: Process, glob: str) -> Methods:
 
 
 def _name(probe: Probe) -> str:
-    return f"{probe.library.image.manifest.generation}:{probe.gate}"
+    assert probe.slot is not None  # It comes from a stub library.
+    return f"{probe.slot.library.image.manifest.generation}:{probe.slot.gate}"

@@ -1,22 +1,24 @@
-"""The books: every hit is delivered, filtered or lost at a stage, and the sum is exact for each probe.
+"""Hit accounting: each hit is delivered, filtered, throttled or lost at a known stage, and the counts of each
+probe add up exactly.
 
-hits = delivered + filtered + throttled + lost in the ring + lost in the collector, whenever nothing is on
-its way. Hits are what the kernel has counted and what the process has held back before it came to that:
-filtered, by conditions and gates, to which comes what --max-events leaves out; and throttled, because the
-probes had cost too much. While a method is unwoven for that, its calls are not counted; the time is. What a
-slow subscriber misses is that subscriber's own account: see hub.py.
+hits = delivered + filtered + throttled + lost by source and stage, whenever no event is in flight. Hits are
+the calls that the sources count and those that the process suppresses before. It filters calls by conditions
+and gates (`--max-events` filters more), and throttles them when the probes cost too much. While a method is
+unwoven for that, its calls are not counted, but the time is. Events that a slow subscriber loses are counted
+per subscriber: see subscription.py.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
-from jcollect.sources.columns import U32, U64
+from jcollect.sources.base import Counters, LossStage
+from jcollect.sources.columns import U32, U64, count_ids
 
 # A float sum below this limit belongs to an integer sum below 2**64.
 _FITS = 2.0**63
@@ -43,13 +45,22 @@ class Totals:
 
     @property
     def missing(self) -> int:
-        """On their way; when nothing is, 0, unless the books do not balance."""
+        """Events in flight. 0 if none is, unless the counts do not add up."""
         return self.hits - self.delivered - self.filtered - self.throttled - self.lost
 
 
 @dataclass(frozen=True)
+class SourceTotals:
+    """Numbers of events of one source: lost by stage, and hits, in which the losses are included."""
+
+    name: str
+    losses: Mapping[LossStage, int]
+    hits: int
+
+
+@dataclass(frozen=True)
 class HitCounts:
-    """The same by probe id, uint64: one element for each id below the accounts' capacity."""
+    """Hit counts by probe ID, uint64: one element for each ID below the accounts' capacity."""
 
     hits: U64
     delivered: U64
@@ -63,7 +74,7 @@ class HitCounts:
         return HitCounts(*(now - before for now, before in zip(_values(self), _values(other), strict=True)))
 
     def totals(self, probes: npt.NDArray[np.int64] | slice = slice(None)) -> Totals:
-        """Of all, or of some probe ids."""
+        """Returns the totals of all probe IDs, or of some."""
         return Totals(*(exact_sum(counts[probes]) for counts in _values(self)))
 
     def each(self, probes: Sequence[int]) -> list[Totals]:
@@ -80,10 +91,10 @@ def exact_sum(counts: U64) -> int:
 
 
 class Share:
-    """The share of the books that belongs to one process: its probes that have ids, and those that have given
-    theirs back.
+    """The part of the hit counts that belongs to one process: of its probes that have IDs, and of those whose
+    IDs were released.
 
-    The caller ensures that no ids are given back in the meantime.
+    The caller's lock keeps IDs from being released during a call.
     """
 
     def __init__(self) -> None:
@@ -94,7 +105,7 @@ class Share:
         self._ids.append(ids)
 
     def close(self, ids: npt.NDArray[np.int64], totals: Totals) -> None:
-        """Ends the share: the ids are given back, with these final totals."""
+        """Releases the IDs, with these final totals."""
         self._ids = [each for each in self._ids if each is not ids]
         self._closed += totals
 
@@ -110,87 +121,93 @@ def _values(counts: HitCounts) -> list[U64]:
 
 
 class Accounts:
-    """Counts by probe id, uint64: one element for each id below `capacity`, given out yet or not.
+    """Counts by probe ID, uint64: one element for each ID below `capacity`, assigned or not.
 
-    Each is written by one thread only, mostly the reader's; read by any. None ever falls: when an id comes
-    to stand for another probe it is `release`d before, and the books of that probe begin there.
+    Each is written by one thread only, mostly the reader's, and read by any. None ever falls: before an ID is
+    reassigned, it is `release`d, and the counts of the new probe begin there.
     """
 
-    def __init__(self, capacity: int, hits: Callable[[], U64], lost_in_ring: Callable[[], U64]) -> None:
-        """`hits` and `lost_in_ring` read the kernel's counters."""
+    def __init__(self, capacity: int, sources: Sequence[Counters]) -> None:
         self.capacity = capacity
-        self._hits = hits
-        self._lost_in_ring = lost_in_ring
+        self._sources = sources
         self._delivered = np.zeros(capacity, np.uint64)
         self._filtered = np.zeros(capacity, np.uint64)
-        # As live.Held has it: filtered, throttled, and for how long.
-        self._held_back = np.zeros((capacity, 3), np.uint64)
-        self._lost_in_collector = np.zeros(capacity, np.uint64)
-        # Of probes that the ids stood for before.
+        # Rows as in live.Suppressed: filtered, throttled, and for how long.
+        self._suppressed = np.zeros((capacity, 3), np.uint64)
+        # Counts of the probes that had the IDs before.
         self._before = HitCounts(*(np.zeros(capacity, np.uint64) for _ in fields(HitCounts)))
-        self._held_back_before = np.zeros((capacity, 3), np.uint64)
+        self._suppressed_before = np.zeros((capacity, 3), np.uint64)
         self._release_lock = threading.Lock()
 
     def deliver(self, probes: U32) -> None:
-        """Events of these probe ids, one element each, as in a column."""
-        _count(self._delivered, probes)
+        """Counts events of these probe IDs, one element each, as in a column."""
+        count_ids(self._delivered, probes)
 
     def filter(self, probes: U32) -> None:
-        _count(self._filtered, probes)
+        """Counts events that `--max-events` leaves out."""
+        count_ids(self._filtered, probes)
 
-    def lose_in_collector(self, probes: U32) -> None:
-        _count(self._lost_in_collector, probes)
-
-    def hold_back(self, ids: npt.NDArray[np.int64], counts: U64) -> None:
-        """What the process has held back from these probes by now, since they were attached to: rows as
-        live.Held has them."""
-        self._held_back[ids] = self._held_back_before[ids] + counts
+    def suppress(self, ids: npt.NDArray[np.int64], counts: U64) -> None:
+        """Sets the calls that the process has suppressed at these probes since they were armed: rows as in
+        live.Suppressed."""
+        self._suppressed[ids] = self._suppressed_before[ids] + counts
 
     def count(self, probe: U32) -> U64:
-        """How often each probe id occurs in a column."""
+        """Returns how often each probe ID occurs in a column."""
         counts = np.zeros(self.capacity, np.uint64)
-        _count(counts, probe)
+        count_ids(counts, probe)
         return counts
 
-    # Since the beginning, whatever the ids stood for.
+    # Since the start, for all probes that have had the ID.
 
     def lost_in_ring(self) -> U64:
-        return self._lost_in_ring()
+        return self._lost(LossStage.KERNEL_RING)
 
     def lost_in_collector(self) -> U64:
-        return self._lost_in_collector.copy()
+        return self._lost(LossStage.COLLECTOR)
 
     def throttled(self) -> U64:
-        """Calls held back because the probes of their process had cost too much."""
-        return self._held_back[:, 1].copy()
+        """Returns the calls suppressed because the probes of their process had cost too much."""
+        return self._suppressed[:, 1].copy()
 
     def totals(self) -> Totals:
-        """Of all probes that there are and have been."""
-        return self._since_the_beginning().totals()
+        """Returns the totals of all current and former probes."""
+        return self._since_start().totals()
 
-    # Of the probes that the ids stand for now.
+    def by_source(self) -> list[SourceTotals]:
+        """Returns the totals of each source."""
+        return [
+            SourceTotals(
+                source.name,
+                losses={stage: exact_sum(source.lost(stage)) for stage in source.stages},
+                hits=exact_sum(source.hits()),
+            )
+            for source in self._sources
+        ]
+
+    # Of the probes that have the IDs now.
 
     def release(self, ids: npt.NDArray[np.int64]) -> None:
-        """Of probes that will not fire again, and of which nothing is on its way."""
-        now = self._since_the_beginning()
+        """Ends the counts of probes that will not fire again and have no event in flight."""
+        now = self._since_start()
         with self._release_lock:
             for before, counts in zip(_values(self._before), _values(now), strict=True):
                 before[ids] = counts[ids]
-            self._held_back_before[ids] = self._held_back[ids]
+            self._suppressed_before[ids] = self._suppressed[ids]
 
     def hit_counts(self) -> HitCounts:
-        """Of this moment."""
+        """Returns the current counts."""
         with self._release_lock:
-            return self._since_the_beginning() - self._before
+            return self._since_start() - self._before
 
-    def _since_the_beginning(self) -> HitCounts:
-        # Hits last: what is delivered or lost has been a hit before.
-        delivered, lost_in_collector = self._delivered.copy(), self._lost_in_collector.copy()
-        held_back = self._held_back.copy()
-        filtered, throttled, throttled_ns = held_back.T
-        lost_in_ring = self._lost_in_ring()
+    def _since_start(self) -> HitCounts:
+        # Hits last: an event is a hit before it is delivered or lost.
+        delivered = self._delivered.copy()
+        suppressed = self._suppressed.copy()
+        filtered, throttled, throttled_ns = suppressed.T
+        lost_in_collector, lost_in_ring = self.lost_in_collector(), self.lost_in_ring()
         return HitCounts(
-            hits=self._hits() + filtered + throttled,
+            hits=self._sum(source.hits() for source in self._sources) + filtered + throttled,
             delivered=delivered,
             filtered=self._filtered + filtered,
             lost_in_ring=lost_in_ring,
@@ -199,11 +216,12 @@ class Accounts:
             throttled_ns=throttled_ns,
         )
 
+    def _lost(self, stage: LossStage) -> U64:
+        return self._sum(source.lost(stage) for source in self._sources if stage in source.stages)
 
-def _count(counts: U64, probes: U32) -> None:
-    """Adds 1 for each occurrence. Only from the least to the greatest id: batches are of few probes, and
-    there may be ids for very many."""
-    if len(probes):
-        first = int(probes.min())
-        found = np.bincount(probes - np.uint32(first))
-        counts[first : first + len(found)] += found.astype(np.uint64)
+    def _sum(self, counts: Iterable[U64]) -> U64:
+        """Returns the sum of arrays by ID. With one array it is that array, which is not copied."""
+        every = list(counts)
+        if len(every) == 1:
+            return every[0]
+        return sum(every, np.zeros(self.capacity, np.uint64))

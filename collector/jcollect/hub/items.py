@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 from jcollect.hub.wire import decode_batch
 from jcollect.probes.description import Described
+from jcollect.sources.base import LossStage as LossStage
 from jcollect.sources.columns import Columns
-
-
-class LossStage(IntEnum):
-    """The stage at which events were lost. The numbers are those of the protocol."""
-
-    KERNEL_RING = 1
-    COLLECTOR = 2
-    SUBSCRIBER = 3
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What changes about probes, read from the memory of the live process: semaphores, states, gates."""
+"""Reads the changing part of probes from the memory of the live process: semaphores, states, gates."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ from jcollect.layout.gate import (
 from jcollect.layout.stub_library import SLOT_SEMAPHORE_BYTES
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.probe import MARK, STATE_NAMES, Probe, by_library
+from jcollect.probes.site import Binary
 from jcollect.probes.stub_library import Section, StubLibrary
 from jcollect.procfs.apart import apart
 from jcollect.procfs.memory import parts_of, read_memory
@@ -40,40 +42,41 @@ _SETTINGS = np.array([GATE_LEAST_DURATION, GATE_EVERY, GATE_LIMIT]) // _WORD_BYT
 _ENOUGH_BYTES = MAX_ANSWER_BYTES // 10
 _MOST_SECTIONS = 4096
 
-_Part = tuple[StubLibrary, Section]
+_Part = tuple[Binary, Section]
 
 
-class Held(NamedTuple):
-    """Calls held back from a probe since it is there: by its condition or gate, and because all probes had
-    cost too much; and for how long it was unwoven for that, in ns."""
+class Suppressed(NamedTuple):
+    """Calls suppressed at a probe since it exists: filtered by its condition or gate, and throttled because
+    all probes cost too much; and for how long it was unwoven for that, in ns."""
 
     filtered: int = 0
     throttled: int = 0
     throttled_ns: int = 0
 
 
-NOTHING_HELD = Held()
+NOTHING_SUPPRESSED = Suppressed()
 
 
 @dataclass(frozen=True)
 class LiveProbe:
-    """A probe at one moment: its semaphore, its state, what was held back from it and why, and the settings
-    of its gate (layout/gate.toml)."""
+    """A probe at one moment: its semaphore, its state, its suppressed calls, and the settings of its gate
+    (layout/gate.toml). `id` is 0 where no hub has assigned one."""
 
     probe: Probe
     semaphore_count: int = 0
     state: int = 0
-    held: Held = NOTHING_HELD
+    suppressed: Suppressed = NOTHING_SUPPRESSED
     least_duration_nanos: int = 0
     every: int = 0
     per_second: int = 0
+    id: int = 0
 
     def describe(self) -> ProbeDescription:
         """Returns the description that subscribers and clients get."""
         probe = self.probe
         return ProbeDescription(
-            id=probe.id,
-            pid=probe.library.process.pid,
+            id=self.id,
+            pid=probe.process.pid,
             provider=probe.provider,
             name=probe.name,
             kind=probe.kind,
@@ -83,46 +86,78 @@ class LiveProbe:
             descriptor=probe.descriptor,
             values=probe.values,
             # A path may be no valid UTF-8.
-            file=os.fsencode(probe.library.file).decode(errors="replace"),
-            location=probe.location,
-            semaphore=probe.semaphore,
+            file=os.fsencode(probe.file).decode(errors="replace"),
+            location=probe.site.location,
+            semaphore=probe.site.semaphore,
             condition=probe.condition,
             semaphore_count=self.semaphore_count,
             state=self.state,
-            filtered=self.held.filtered,
-            throttled=self.held.throttled,
-            throttled_nanos=self.held.throttled_ns,
+            filtered=self.suppressed.filtered,
+            throttled=self.suppressed.throttled,
+            throttled_nanos=self.suppressed.throttled_ns,
             least_duration_nanos=self.least_duration_nanos,
             every=self.every,
             per_second=self.per_second,
         )
 
 
-def read_live(probes: Sequence[Probe]) -> list[LiveProbe]:
-    """Returns the current state of each probe, with one read per section.
+def read_live(probes: Sequence[Probe], ids: Sequence[int] | None = None) -> list[LiveProbe]:
+    """Returns the current state of each probe, with one read per section. `ids` are those of the probes.
 
     Raises OSError as open(2) and pread(2) on /proc/PID/mem do, and TimeoutError.
     """
-    libraries = [group[0].library for group in by_library(probes)]
     gates = Gates(probes)
-    wanted = [(each, part) for each in libraries for part in (each.image.semaphores, each.image.states)]
+    counts = _SemaphoreCounts(probes)
+    libraries = [library for library, _ in by_library(probes)]
+    wanted = [*counts.sections, *((library, library.image.states) for library in libraries)]
     read = all_of(read_sections([*wanted, *gates.sections]))
-    sections = {
-        id(library): (_counts(read[2 * number]), read[2 * number + 1])
-        for number, library in enumerate(libraries)
-    }
+    semaphores = counts.of(read)
+    states = {id(library): read[len(counts.sections) + number] for number, library in enumerate(libraries)}
     words = gates.words(read[len(wanted) :])
     live = []
-    for probe, held, settings in zip(
-        probes, gates.held(words).tolist(), gates.settings(words).tolist(), strict=True
+    for probe, number, count, suppressed, (least, every, limit) in zip(
+        probes,
+        ids or repeat(0, len(probes)),
+        semaphores,
+        gates.suppressed(words).tolist(),
+        gates.settings(words).tolist(),
+        strict=True,
     ):
-        counts, states = sections[id(probe.library)]
-        # The semaphore's place is the note's word; it need not be the slot's own.
-        index = (probe.semaphore - probe.library.image.semaphores.address) // SLOT_SEMAPHORE_BYTES
-        count = counts[index] if 0 <= index < len(counts) else 0
-        state = states[probe.slot]
-        live.append(LiveProbe(probe, count, state if state in STATE_NAMES else 0, Held(*held), *settings))
+        slot = probe.slot
+        # What has no state byte fires whenever a tracer is attached.
+        state = probe_pb2.PROBE_STATE_ARMED if slot is None else states[id(slot.library)][slot.number]
+        state = state if state in STATE_NAMES else 0
+        live.append(LiveProbe(probe, count, state, Suppressed(*suppressed), least, every, limit, number))
     return live
+
+
+class _SemaphoreCounts:
+    """Reads the semaphores of probes: those of a stub library with one read, others one by one."""
+
+    def __init__(self, probes: Sequence[Probe]) -> None:
+        self.sections: list[_Part] = []
+        self._indices: list[tuple[int, int]] = []  # Of a probe: its section, and its semaphore in that.
+        numbers: dict[int, int] = {}
+        for probe in probes:
+            binary, semaphore = probe.site.binary, probe.site.semaphore
+            if probe.slot is None:
+                self._indices.append((len(self.sections) if semaphore else -1, 0))
+                self.sections += [(binary, Section(semaphore, SLOT_SEMAPHORE_BYTES))] if semaphore else []
+                continue
+            every = probe.slot.library.image.semaphores
+            number = numbers.setdefault(id(binary), len(self.sections))
+            if number == len(self.sections):
+                self.sections.append((binary, every))
+            # The note gives the semaphore's offset; it need not be the slot's own.
+            self._indices.append((number, (semaphore - every.address) // SLOT_SEMAPHORE_BYTES))
+
+    def of(self, read: Sequence[bytes]) -> list[int]:
+        """Returns the count of each probe's semaphore; `read` begins with the content of `sections`."""
+        counts = [_counts(part) for part in read[: len(self.sections)]]
+        return [
+            counts[number][index] if number >= 0 and 0 <= index < len(counts[number]) else 0
+            for number, index in self._indices
+        ]
 
 
 def read_states(libraries: Iterable[StubLibrary]) -> list[bytes]:
@@ -131,29 +166,34 @@ def read_states(libraries: Iterable[StubLibrary]) -> list[bytes]:
 
 
 class Gates:
-    """Where each of some probes has its gate, and in it the counts of what was held back from that probe."""
+    """Finds the gate of each probe, and in it the counts of the calls suppressed at that probe.
+
+    A probe without a slot has no gate: all its counts and settings are 0.
+    """
 
     def __init__(self, probes: Sequence[Probe]) -> None:
         self.sections: list[_Part] = []
         first: dict[int, int] = {}
         words = 0
-        for group in by_library(probes):
-            library = group[0].library
+        for library, _ in by_library(probes):
             size = GATE_SIZE * len(library.image.manifest.methods)
             self.sections.append((library, Section(library.image.gates.address, size)))
             first[id(library)] = words
             words += size // _WORD_BYTES
-        self._gates = np.array(
-            [first[id(probe.library)] + GATE_SIZE // _WORD_BYTES * probe.gate for probe in probes], np.int64
-        )
-        # Nothing holds a mark back: its program decides by itself whether to fire.
+        # After the gates of all libraries: a gate of zeros.
+        gates = [
+            words if slot is None else first[id(slot.library)] + GATE_SIZE // _WORD_BYTES * slot.gate
+            for slot in (probe.slot for probe in probes)
+        ]
+        self._gates = np.array(gates, np.int64)
+        # No gate suppresses a mark: its program decides whether it fires.
         self._is_mark = np.array([probe.kind == MARK for probe in probes], np.bool_)
         kinds = np.array([probe.kind for probe in probes], np.int64)
         in_gate = GATE_PROBES + GATE_PROBE_SIZE * (kinds - probe_pb2.PROBE_KIND_ENTRY)
         counts = np.where(self._is_mark, 0, in_gate)
         suppressed = (counts + GATE_PROBE_FILTERED, counts + GATE_PROBE_THROTTLED)
         method = np.full_like(counts, GATE_THROTTLED_NANOS)
-        self._held = self._gates[:, None] + np.stack((*suppressed, method), axis=1) // _WORD_BYTES
+        self._suppressed = self._gates[:, None] + np.stack((*suppressed, method), axis=1) // _WORD_BYTES
 
     def read(self) -> npt.NDArray[np.uint64]:
         """All words of all gates, for the methods below. Raises OSError."""
@@ -161,24 +201,25 @@ class Gates:
 
     @staticmethod
     def words(read: Iterable[bytes]) -> npt.NDArray[np.uint64]:
-        """Returns the state words in the content of `sections`."""
-        return np.frombuffer(b"".join(read), "<u8")
+        """Returns the words of all gates in the content of `sections`."""
+        return np.frombuffer(b"".join([*read, bytes(GATE_SIZE)]), "<u8")
 
-    def held(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-        """What was held back since the probe is there, as `Held` has it: three uint64 for each probe."""
-        counts: npt.NDArray[np.uint64] = words[self._held]
+    def suppressed(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """Returns the calls suppressed since the probe exists: a row of three uint64 as in `Suppressed` for
+        each probe."""
+        counts: npt.NDArray[np.uint64] = words[self._suppressed]
         counts[self._is_mark] = 0
         return counts
 
     def settings(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-        """Least duration in ns, every, and per second: three uint64 for each probe."""
+        """Returns least duration in ns, every, and per second: three uint64 for each probe."""
         found: npt.NDArray[np.uint64] = words[self._gates[:, None] + _SETTINGS]
         return found
 
 
 def not_retired(probes: Sequence[Probe]) -> list[Probe]:
-    """Returns the probes that may still fire; none of a library that is unmapped or cannot be read."""
-    libraries = [group[0].library for group in by_library(probes)]
+    """Returns the probes that may still fire; none of a stub library that is unmapped or cannot be read."""
+    libraries = [library for library, _ in by_library(probes)]
     retired: set[tuple[int, int]] = set()
     every = read_sections([(library, library.image.states) for library in libraries])
     for library, states in zip(libraries, every, strict=True):
@@ -187,7 +228,11 @@ def not_retired(probes: Sequence[Probe]) -> list[Probe]:
         retired.update(
             (id(library), slot) for slot, state in enumerate(states) if state == probe_pb2.PROBE_STATE_RETIRED
         )
-    return [probe for probe in probes if (id(probe.library), probe.slot) not in retired]
+    return [
+        probe
+        for probe in probes
+        if probe.slot is None or (id(probe.slot.library), probe.slot.number) not in retired
+    ]
 
 
 def _counts(semaphores: bytes) -> tuple[int, ...]:
@@ -231,9 +276,9 @@ def _requests(wanted: Sequence[_Part]) -> Iterator[tuple[Process, list[int]]]:
     """Yields each process with the indices of the sections to request together."""
     size = 0
     numbers: list[int] = []
-    for number, (library, section) in enumerate(wanted):
+    for number, (binary, section) in enumerate(wanted):
         is_full = size + section.size > _ENOUGH_BYTES or len(numbers) >= _MOST_SECTIONS
-        if numbers and (is_full or library.process is not wanted[numbers[-1]][0].process):
+        if numbers and (is_full or binary.process is not wanted[numbers[-1]][0].process):
             yield wanted[numbers[-1]][0].process, numbers
             numbers, size = [], 0
         numbers.append(number)
@@ -244,7 +289,7 @@ def _requests(wanted: Sequence[_Part]) -> Iterator[tuple[Process, list[int]]]:
 
 def _read_memory(process: Process, wanted: Sequence[_Part]) -> list[bytes | OSError]:
     """Reads sections in the memory of one process. Raises OSError."""
-    ranges = [(library.bias + section.address, section.size) for library, section in wanted]
+    ranges = [(binary.bias + section.address, section.size) for binary, section in wanted]
     parts = parts_of(apart(process, read_memory, process.pid, ranges).content, ranges)
     for number, (part, (_, size)) in enumerate(zip(parts, ranges, strict=True)):
         # For a process that is about to exit, the kernel returns less instead of an error.

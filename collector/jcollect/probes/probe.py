@@ -1,15 +1,20 @@
-"""Probes as the collector knows them: immutable, with ids, ready to attach, list or describe."""
+"""Probes as the collector knows them: where to attach, and what an event there means. Immutable.
+
+IDs are not here: the hub assigns them (hub/ids.py).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from typing import NamedTuple
 
 from jcollect.layout.stub_library import SLOT_BYTES
 from jcollect.probes.globs import matcher
+from jcollect.probes.site import Site, group_by_binary
 from jcollect.probes.stub_library import TIMED_KINDS as TIMED_KINDS
 from jcollect.probes.stub_library import StubLibrary, words_of
+from jcollect.procfs.process import Process
 from jprobe.v1 import probe_pb2
 
 ENTRY = probe_pb2.PROBE_KIND_ENTRY
@@ -23,19 +28,25 @@ STATE_NAMES: dict[int, str] = {
 }
 
 
+class Slot(NamedTuple):
+    """A probe's entry in a stub library, where its state and its gate can be read."""
+
+    library: StubLibrary
+    number: int
+    gate: int
+
+
 @dataclass(frozen=True)
 class Probe:
-    """One probe of one process. `location` and `semaphore` are file offsets in its library, in bytes.
+    """One probe of one process.
 
-    `slot` and `gate` are its places in the library. The words that the stub passes, by kind (Slot in
-    manifest.proto): entry and mark: the values, the Java thread id. return and throw: duration, the
-    values or a 0 where there are none, thread id.
+    The words that its site passes, by kind (Slot in manifest.proto): entry and mark: the values, the Java
+    thread ID. return and throw: duration, the values or a 0 where there are none, thread ID. A probe without
+    a slot is not in a stub library: it has no state and no gate, and passes no thread ID.
     """
 
-    id: int
-    library: StubLibrary
-    slot: int
-    gate: int
+    site: Site
+    slot: Slot | None
     provider: str
     name: str
     kind: int
@@ -44,33 +55,31 @@ class Probe:
     method: str
     descriptor: str
     values: tuple[probe_pb2.Value, ...]
-    location: int
-    semaphore: int
-    condition: str
-    selector: str
+    condition: str = ""
+    selector: str = ""
 
     @property
-    def words(self) -> int:
-        """Number of words that the stub passes."""
-        return words_of(self.kind, len(self.values))
+    def process(self) -> Process:
+        return self.site.binary.process
+
+    @property
+    def file(self) -> str:
+        """Path of the file for display."""
+        return self.site.binary.file
+
+    @property
+    def is_agents(self) -> bool:
+        """True if an agent made the probe, and false if the program did."""
+        return self.slot is not None and self.slot.library.is_agents
 
     @property
     def first_value(self) -> int:
         """Index of the word that holds the first value."""
-        return 1 if self.kind in TIMED_KINDS else 0
-
-    @property
-    def string_mask(self) -> int:
-        """Bit i is set if word i is a pointer to a string."""
-        return sum(
-            1 << self.first_value + i
-            for i, value in enumerate(self.values)
-            if value.type == probe_pb2.VALUE_TYPE_STRING
-        )
+        return _first_value(self.kind)
 
     @property
     def method_key(self) -> tuple[str, int, str, str]:
-        """The same for the probes of one method, different for those of others."""
+        """Identifies the method: equal for all probes of one method."""
         return (self.class_name, self.class_loader_id, self.method, self.descriptor)
 
 
@@ -78,59 +87,59 @@ Wanted = Callable[[Probe], bool]
 
 
 def probes_of(libraries: Iterable[StubLibrary]) -> list[Probe]:
-    """All probes that can fire, sorted by class, method and slot, with ids from 0 in that order."""
-    unsorted = [probe for library in libraries for probe in _probes_of_one(library) if probe.kind != LIMIT]
-    unsorted.sort(
-        key=lambda p: (p.class_name, p.class_loader_id, p.library.image.manifest.generation, p.slot)
-    )
-    for number, probe in enumerate(unsorted):
-        probe.__dict__["id"] = number  # Nobody else has it yet.
-    return unsorted
+    """Returns all probes that can fire, sorted by class, generation and slot."""
+    found = [
+        (probe.class_name, probe.class_loader_id, library.image.manifest.generation, number, probe)
+        for library in libraries
+        for number, probe in _probes_of_one(library)
+        if probe.kind != LIMIT
+    ]
+    found.sort(key=lambda each: each[:4])
+    return [each[4] for each in found]
 
 
 def limits_of(library: StubLibrary) -> dict[int, Probe]:
-    """The probes by which its agent is asked to keep to a limit, by their percentage of a core."""
+    """Returns the probes that request a limit from the agent, by percentage of a core."""
     slots = library.image.manifest.probes
-    return {slots[probe.slot].percent: probe for probe in _probes_of_one(library) if probe.kind == LIMIT}
+    return {slots[number].percent: probe for number, probe in _probes_of_one(library) if probe.kind == LIMIT}
 
 
-def by_library(probes: Iterable[Probe]) -> list[list[Probe]]:
-    """The probes of each library, in their order."""
-    groups: dict[int, list[Probe]] = {}
-    for probe in probes:
-        groups.setdefault(id(probe.library), []).append(probe)
-    return list(groups.values())
+def by_binary(probes: Iterable[Probe]) -> list[list[Probe]]:
+    """Returns the probes of each binary, in their order."""
+    return group_by_binary(probes, lambda probe: probe.site.binary)
+
+
+def by_library(probes: Iterable[Probe]) -> list[tuple[StubLibrary, list[Probe]]]:
+    """Returns each stub library with its probes, in their order. Omits probes without a slot."""
+    groups = by_binary(probe for probe in probes if probe.slot is not None)
+    return [(group[0].slot.library, group) for group in groups if group[0].slot is not None]
 
 
 def narrow(probes: Sequence[Probe], globs: Iterable[str]) -> list[Probe]:
-    """Those that the globs mean, numbered anew from 0."""
-    return numbered(filter(matcher(globs), probes), 0)
+    """Returns the probes that match the globs."""
+    return list(filter(matcher(globs), probes))
 
 
-def numbered(probes: Iterable[Probe], first: int) -> list[Probe]:
-    """The same with ids from `first` on."""
-    return with_ids(probes, count(first))
+def _first_value(kind: int) -> int:
+    return 1 if kind in TIMED_KINDS else 0
 
 
-def with_ids(probes: Iterable[Probe], ids: Iterable[int]) -> list[Probe]:
-    """The same with those ids, as many as there are of both."""
-    return [_with_id(probe, number) for probe, number in zip(probes, ids, strict=False)]
+def _string_mask(kind: int, values: Sequence[probe_pb2.Value]) -> int:
+    """Returns the mask of the words that are pointers to strings."""
+    mask = 0
+    for word, value in enumerate(values, _first_value(kind)):
+        if value.type == probe_pb2.VALUE_TYPE_STRING:
+            mask |= 1 << word
+    return mask
 
 
-def _with_id(probe: Probe, number: int) -> Probe:
-    # dataclasses.replace calls __init__ with 15 keywords: 4 times as slow for thousands of probes.
-    copy = object.__new__(Probe)
-    copy.__dict__.update(probe.__dict__)
-    copy.__dict__["id"] = number
-    return copy
-
-
-def _probes_of_one(library: StubLibrary) -> Iterable[Probe]:
+def _probes_of_one(library: StubLibrary) -> Iterable[tuple[int, Probe]]:
+    """Yields each probe with the number of its slot."""
     image = library.image
     # By location and not by order.
     notes = {note.location: note for note in image.notes}
     selectors = list(image.manifest.selectors)
-    # Each name once: the messages make a new one whenever they are asked.
+    # Each name once: the messages make a new one at every access.
     methods = [
         (
             method.class_name,
@@ -138,40 +147,33 @@ def _probes_of_one(library: StubLibrary) -> Iterable[Probe]:
             method.method,
             method.descriptor,
             method.condition,
-            # The one that has decided on it; empty where the program makes its probes itself.
+            # The selector that chose the method; empty for user-defined probes.
             selectors[method.selector] if method.selector < len(selectors) else "",
         )
         for method in image.manifest.methods
     ]
-    for slot, entry in enumerate(image.manifest.probes):
-        location = image.text.address + SLOT_BYTES * slot
+    for number, entry in enumerate(image.manifest.probes):
+        location = image.text.address + SLOT_BYTES * number
         note = notes.get(location)
-        if note is None or slot in image.faulty_slots:
+        if note is None or number in image.faulty_slots:
             continue
         kind, gate, values = entry.kind, entry.method, tuple(entry.values)
         class_name, class_loader_id, method_name, descriptor, condition, selector = methods[gate]
-        yield _fresh(
-            id=0,
-            library=library,
-            slot=slot,
-            gate=gate,
-            provider=note.provider,
-            name=note.name,
-            kind=kind,
-            class_name=class_name,
-            class_loader_id=class_loader_id,
-            method=method_name,
-            descriptor=descriptor,
-            values=values,
-            location=location,
-            semaphore=note.semaphore,
-            condition=condition,
-            selector=selector,
+        words = words_of(kind, len(values))
+        yield (
+            number,
+            Probe(
+                Site(library, location, note.semaphore, words, _string_mask(kind, values), is_stub=True),
+                Slot(library, number, gate),
+                note.provider,
+                note.name,
+                kind,
+                class_name,
+                class_loader_id,
+                method_name,
+                descriptor,
+                values,
+                condition,
+                selector,
+            ),
         )
-
-
-def _fresh(**fields: object) -> Probe:
-    # A frozen dataclass' own __init__ sets them one by one: 3 times as slow for thousands of probes.
-    probe = object.__new__(Probe)
-    probe.__dict__.update(fields)
-    return probe

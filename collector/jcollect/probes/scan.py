@@ -42,7 +42,7 @@ class Scan:
         refusal = self.refusal
         if refusal:
             # The agent's remaining probes are retired.
-            every = [probe for probe in every if not probe.library.is_agents]
+            every = [probe for probe in every if not probe.is_agents]
         if refusal and not every:
             raise JcollectError(f"PID {self.process.pid} traces nothing: {refusal}")
         if not every:

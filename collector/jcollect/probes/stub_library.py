@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from jcollect.limits import MAX_LIBRARY_BYTES
 from jcollect.probes.known_images import KnownImages, Read
 from jcollect.probes.malformed import MalformedLibraryError as MalformedLibraryError
+from jcollect.probes.site import Backing
 from jcollect.probes.stub_image import TIMED_KINDS as TIMED_KINDS
 from jcollect.probes.stub_image import Section as Section
 from jcollect.probes.stub_image import StubImage as StubImage
 from jcollect.probes.stub_image import parse_stub_image as parse_stub_image
 from jcollect.probes.stub_image import words_of as words_of
-from jcollect.procfs.mapped import Mapped
-from jcollect.procfs.mapped_answer import FileState, MappedFile
+from jcollect.procfs.mapped_answer import MappedFile
 from jcollect.procfs.mapped_file import MappedFiles, mapped
 from jcollect.procfs.maps import Mapping, MappingKey, read_maps
 from jcollect.procfs.process import Process
@@ -27,15 +27,6 @@ _PATH = re.compile(r".*/jprobe-\d+(-[0-9a-f]{1,16})?/\d+\.so|/memfd:jprobe-\d+")
 _IN_EVERY_PATH = b"jprobe-"
 
 _known = KnownImages()
-
-
-@dataclass(frozen=True)
-class Backing:
-    """The file behind a stub library as it was when it was read, and its mapping."""
-
-    mapped: Mapped
-    state: FileState
-    digest: bytes
 
 
 _NOT_MAPPED = MappingKey((0, 0, 0), 0, "")

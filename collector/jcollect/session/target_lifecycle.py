@@ -14,12 +14,12 @@ from jcollect.probes.overhead import Overhead
 from jcollect.probes.probe import STATE_NAMES, Probe
 from jcollect.procfs.jvm import has_debugger
 from jcollect.procfs.reader_process import cpu_seconds
+from jcollect.session.arming import Arming
 from jcollect.session.candidate import Candidate
 from jcollect.session.process_lines import ProcessLines
 from jcollect.session.session import Session
 from jcollect.session.tracee import Addition, Tracee
 from jcollect.shortened import shortened
-from jcollect.sources.bpf.armed import Arming
 from jcollect.worker_pool import Task
 from jprobe.v1 import probe_pb2
 
@@ -158,7 +158,7 @@ class TargetLifecycle:
             self._warn(
                 f"PID {self.pid} has no jprobe agent: the cost of its probes is unknown and not limited"
             )
-        if any(probe.library.is_agents for probe in addition.probes) and has_debugger(self.process):
+        if any(probe.is_agents for probe in addition.probes) and has_debugger(self.process):
             self._warn(
                 f"PID {self.pid} has a debugger agent (JDWP): breakpoints in traced classes are lost when "
                 "tracing starts and when it ends; set them again"
@@ -183,7 +183,7 @@ class TargetLifecycle:
         if refusal and refusal != self._refusal:
             self._warn(f"PID {self.pid} traces nothing any more: {shortened(refusal)}")
         self._refusal = refusal
-        if self._is_credible and not tracee.claimant.is_credible:
+        if self._is_credible and not tracee.credibility.is_credible:
             self._is_credible = False
             self._warn(
                 f"PID {self.pid} claims to have suppressed more calls than possible, or for longer than "
@@ -209,7 +209,7 @@ class TargetLifecycle:
         self._report_throttled(tracee, cost)
 
     def _report_throttled(self, tracee: Tracee, cost: Overhead) -> None:
-        probes = {probe.id: probe for probe in tracee.throttled()}
+        probes = tracee.throttled()
         began = [probe for number, probe in probes.items() if number not in self._throttled]
         ended = len(self._throttled - probes.keys())
         self._throttled = set(probes)
@@ -242,7 +242,7 @@ class TargetLifecycle:
         """Prepares the lines about probes that are armed by now."""
         for arming in list(self._arming):
             try:
-                by_state = arming.look()
+                by_state = arming.poll()
             except OSError as error:
                 if lacks_files(error):
                     continue

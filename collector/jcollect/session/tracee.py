@@ -1,10 +1,12 @@
-"""One process of a session: what of it is linked, and what its memory says about that."""
+"""One process of a session: its traced probes, and what its memory reports about them."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from jcollect.errors import JcollectError, lacks_files
@@ -14,25 +16,25 @@ from jcollect.probes.overhead import Overhead
 from jcollect.probes.probe import Probe, Wanted, probes_of
 from jcollect.probes.scan import Scan, rescan
 from jcollect.probes.stub_library import StubLibrary, read_stub_mappings
-from jcollect.procfs.maps import MappingKey
+from jcollect.procfs.maps import MappingKey, read_maps
 from jcollect.procfs.reasons import is_passing
 from jcollect.session.cost import Cost
-from jcollect.sources.bpf.attached import Attached, Reading, read_all
-from jcollect.sources.bpf.claims import Claimant
-from jcollect.sources.bpf.links import Linker
+from jcollect.session.credibility import Credibility
+from jcollect.session.probe_group import ProbeGroup, Report, read_all
+from jcollect.sources.base import Source
 from jcollect.workers import run_in_parallel
 
-# The kernel waits some 20 ms for each link that it destroys. The waits can overlap: the links of 300
-# libraries take 9 s one after the other, and 1 s in 16 threads.
+# Maximum number of binaries to detach from at once. The kernel waits about 20 ms for each link that it
+# destroys, and the waits can overlap: 300 libraries take 9 s one after the other, and 1 s in 16 threads.
 _MOST_DETACHING = 16
 
 
 @dataclass(frozen=True)
 class Addition:
-    """What a look at the process has brought: probes now attached to, again or for the first time, and
-    those there was no id left for.
+    """The result of a process scan: probes now armed, again or for the first time, and probes for which no ID
+    was left.
 
-    `problems` are sentences about what could not be attached to.
+    `problems` are sentences about what could not be armed.
     """
 
     probes: Sequence[Probe] = ()
@@ -41,20 +43,20 @@ class Addition:
 
 
 class Registry(Protocol):
-    """What gives ids to probes, and makes them known to all who will read of them: the session."""
+    """Assigns IDs to probes, and makes them known to sources and subscribers: the session."""
 
-    def register(self, probes: Sequence[Probe], tracee: Tracee) -> list[Attached]:
-        """With ids, by library; of more probes than there are ids left for, the first."""
+    def register(self, probes: Sequence[Probe], tracee: Tracee) -> list[ProbeGroup]:
+        """Returns the probes with IDs, by binary; only the first ones if there are not enough IDs."""
 
-    def retire(self, attached: Attached, tracee: Tracee) -> None:
-        """Its library is gone for good."""
+    def retire(self, group: ProbeGroup, tracee: Tracee) -> None:
+        """Retires probes whose binary is unmapped permanently."""
 
     def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
-        """Probes of these ids do not fire for now, or fire again."""
+        """Notifies subscribers that probes with these IDs no longer fire for now, or fire again."""
 
 
 class Tracee:
-    """The order is: construct, `meet`, `attach`, `follow` now and then, `leave`.
+    """The order is: construct, `register`, `attach`, `follow` repeatedly, `leave`.
 
     For one thread at a time, except `refresh`, `live` and `end`: the process can delay its caller for as long
     as a read may take. Nothing of the session is locked during that time.
@@ -66,12 +68,14 @@ class Tracee:
         wanted: Wanted,
         name: str,
         registry: Registry,
-        linker: Linker,
+        source: Source,
         accounts: Accounts,
         max_overhead: int | None = None,
+        others: Sequence[Probe] = (),
     ) -> None:
         """`name` is the main class or the command; `max_overhead` is the limit to request from its agent, in
-        percent of a core."""
+        percent of a core. `others` are probes to trace that are in no stub library. `source` arms the
+        probes."""
         self.process = scan.process
         self.pid = scan.process.pid
         self.name = name
@@ -79,34 +83,34 @@ class Tracee:
         self.scan = scan  # The latest one.
         self._wanted = wanted
         self._registry = registry
-        self._linker = linker
         self._accounts = accounts
-        self._attached: list[Attached] = []
-        self._resting: list[Probe] = []  # Wanted and retired. They may come back.
+        self._groups: list[ProbeGroup] = []
+        self._others = others
+        self._retired: list[Probe] = []  # Wanted, and without IDs. They may be selected again.
         self.share = Share()
-        self.claimant = Claimant()
+        self.credibility = Credibility()
         self._has_ended = False
-        self.cost = Cost(scan, linker, max_overhead)
-        # Between whoever counts and whoever gives ids back: counts would go to others' probes.
+        self.cost = Cost(scan, source, max_overhead)
+        # Keeps IDs from being released while calls are counted: the counts would go to other probes.
         self._lock = threading.RLock()
         self._first = Addition()
 
-    def meet(self) -> None:
-        """Gives ids to the wanted probes. Called before anyone can subscribe, so that globs have something to
-        match."""
+    def register(self) -> None:
+        """Assigns IDs to the wanted probes. Called before anyone can subscribe, so that globs have something
+        to match."""
         with self._lock:
-            self._first = self._meet(self.scan.libraries)
+            self._first = self._register(self.scan.libraries, self._others)
 
     def attach(self) -> Addition:
-        """Links all probes that are wanted and not retired. Raises JcollectError where one cannot be."""
+        """Arms all probes that are wanted and not retired. Raises JcollectError if one cannot be armed."""
         with self._lock:
             self.cost.follow(self.scan)
-            for problem in self._link(self._attached):
+            for problem in self._arm(self._groups):
                 raise JcollectError(problem)
             return self._first
 
     def follow(self, warn: Callable[[str], None]) -> Addition:
-        """Looks at the process again: links new probes, and detaches from unmapped or retired ones.
+        """Scans the process again: arms new probes, and detaches from unmapped or retired ones.
 
         Raises OSError and JcollectError if too many files are open, after which it can be called again.
         """
@@ -114,64 +118,64 @@ class Tracee:
             return Addition() if self._has_ended else self._follow(warn)
 
     def _follow(self, warn: Callable[[str], None]) -> Addition:
-        linked = self._linked()
+        armed = self._armed()
         known = {library.key for library in self.scan.libraries}
-        readings = read_all(linked)
+        reports = read_all(armed)
         try:
             self.scan = rescan(self.scan, warn)
+            keys = {library.key for library in self.scan.libraries} | self._other_keys()
         except OSError as error:
             if lacks_files(error):
                 raise
-            return Addition()  # The process is gone. What was known of it stays.
+            return Addition()  # The process has exited. What was known of it stays.
         self.cost.follow(self.scan)
-        keys = {library.key for library in self.scan.libraries}
-        self._count(linked, readings, keys)
-        unmapped = [each for each in self._attached if each.library.key not in keys]
-        retired = [each for each in self._linked() if each.is_retired]
-        _at_once(Attached.unlink, unmapped + retired)
-        self._attached = [each for each in self._attached if each.library.key in keys]
+        self._count(armed, reports, keys)
+        unmapped = [each for each in self._groups if each.binary.key not in keys]
+        retired = [each for each in self._armed() if each.is_retired]
+        _at_once(ProbeGroup.disarm, unmapped + retired)
+        self._groups = [each for each in self._groups if each.binary.key in keys]
         for each in unmapped:
             self._registry.retire(each, self)
-        back = self._come_back()
-        met = len(self._attached)
-        addition = self._meet([library for library in self.scan.libraries if library.key not in known])
-        problems = self._link(back + self._attached[met:])
-        again = not_retired([probe for each in back for probe in each.probes])
+        selected = self._selected_again()
+        registered = len(self._groups)
+        addition = self._register([library for library in self.scan.libraries if library.key not in known])
+        problems = self._arm(selected + self._groups[registered:])
+        again = not_retired([probe for each in selected for probe in each.probes])
         return Addition([*again, *addition.probes], addition.left_out, problems)
 
     def refresh(self) -> None:
-        """Adds to the books what the process has held back by now, and updates the state of its probes."""
+        """Counts the calls that the process has suppressed by now, and updates the state of its probes."""
         with self._lock:
-            self._read()
+            self._read(self._armed())
             self.cost.read()
-            attached = self.attached
-            found = [each.refresh() for each in attached]
+            groups = self.groups
+            found = [each.refresh() for each in groups]
             keys = self._mapped_keys()
-            for each, is_found in zip(attached, found, strict=True):
-                if not is_found or (keys is not None and each.library.key not in keys):
+            for each, is_found in zip(groups, found, strict=True):
+                if not is_found or (keys is not None and each.binary.key not in keys):
                     each.forget()
 
     def end(self) -> None:
-        """Destroys all links permanently, and only then adds to the books what the process has held back
+        """Disarms all probes permanently, and only then counts the calls that the process has suppressed
         until then. For any thread."""
-        linked = self._linked()
-        self.end_links()
+        armed = self._armed()
+        self.disarm()
         with self._lock:
-            self._read(linked)
+            self._read(armed)
             self.cost.read()
 
-    def end_links(self) -> None:
-        """Destroys all links permanently, without reading the process. For any thread."""
+    def disarm(self) -> None:
+        """Disarms all probes permanently, without reading the process. For any thread."""
         self._has_ended = True
-        _at_once(Attached.end, self.attached)
+        _at_once(ProbeGroup.end, self.groups)
         self.cost.end()
 
     def leave(self) -> None:
-        """The process is gone, or wanted no longer."""
+        """Detaches from a process that has exited, or that is not wanted any more."""
         self.end()
         with self._lock:
-            attached, self._attached = self._attached, []
-            for each in attached:
+            groups, self._groups = self._groups, []
+            for each in groups:
                 self._registry.retire(each, self)
 
     def overhead(self) -> Overhead | None:
@@ -179,91 +183,98 @@ class Tracee:
         with self._lock:
             return self.cost.read()
 
-    def throttled(self) -> list[Probe]:
-        """The probes that were throttled when the process was last looked at."""
-        return [
-            probe
-            for each in self._linked()
-            for probe, is_throttled in zip(each.probes, each.throttled.tolist(), strict=True)
+    def throttled(self) -> dict[int, Probe]:
+        """Returns the probes that were throttled at the last scan, by ID."""
+        return {
+            number: probe
+            for each in self._armed()
+            for number, probe, is_throttled in zip(
+                each.ids.tolist(), each.probes, each.throttled.tolist(), strict=True
+            )
             if is_throttled
-        ]
+        }
 
     @property
-    def attached(self) -> list[Attached]:
-        """The libraries that are mapped and have probes with ids, linked or not."""
-        return list(self._attached)
+    def groups(self) -> list[ProbeGroup]:
+        """The probes with IDs by binary, armed or not, of those that are mapped."""
+        return list(self._groups)
 
-    def live(self) -> list[tuple[Attached, list[LiveProbe]]]:
-        """Returns each library with its probes as the last `refresh` found them."""
-        return [(each, each.known) for each in self.attached]
+    def live(self) -> list[tuple[ProbeGroup, list[LiveProbe]]]:
+        """Returns each group with its probes as the last `refresh` found them."""
+        return [(each, each.known) for each in self.groups]
 
-    def _linked(self) -> list[Attached]:
-        return [each for each in self._attached if each.is_linked]
+    def _armed(self) -> list[ProbeGroup]:
+        return [each for each in self._groups if each.is_armed]
 
-    def _read(self, some: Sequence[Attached] | None = None) -> None:
-        """Adds to the books what was held back from linked probes, all or some."""
-        linked = self._linked() if some is None else some
-        if linked:
-            self._count(linked, read_all(linked), self._mapped_keys())
+    def _read(self, armed: Sequence[ProbeGroup]) -> None:
+        """Counts the calls that were suppressed at armed probes."""
+        if armed:
+            self._count(armed, read_all(armed), self._mapped_keys())
 
     def _mapped_keys(self) -> set[MappingKey] | None:
-        """Returns where the process has stub libraries now: nowhere if it has exited, None if it does not
-        answer in time."""
+        """Returns the keys of the mapped binaries with probes: none if the process has exited, None if it
+        does not answer in time."""
         try:
-            return {mapping.key for mapping in read_stub_mappings(self.process)}
+            return {mapping.key for mapping in read_stub_mappings(self.process)} | self._other_keys()
         except OSError as error:
             return None if is_passing(error) else set()
 
+    def _other_keys(self) -> set[MappingKey]:
+        """Returns the keys of the mapped binaries that are no stub libraries. Raises OSError."""
+        paths = {os.fsencode(probe.site.binary.key.path) for probe in self._others}
+        return {mapping.key for mapping in read_maps(self.process, *paths)} if paths else set()
+
     def _count(
-        self, linked: Sequence[Attached], readings: Sequence[Reading | None], keys: set[MappingKey] | None
+        self, armed: Sequence[ProbeGroup], reports: Sequence[Report | None], keys: set[MappingKey] | None
     ) -> None:
-        """Takes readings into the counts. `keys` are of a look after them: else what was read could be of
-        something that lies where the library was."""
-        for each, reading in zip(linked, readings, strict=True):
-            if reading is not None and keys is not None and each.library.key in keys:
+        """Adds reports to the hit counts. `keys` were read after them: otherwise a report could be of
+        something that was mapped at the address of the binary since."""
+        for each, report in zip(armed, reports, strict=True):
+            if report is not None and keys is not None and each.binary.key in keys:
                 before = each.throttled
-                each.keep(reading)
-                self._accounts.hold_back(each.ids, each.held_back)
+                each.accept(report)
+                self._accounts.suppress(each.ids, each.suppressed)
                 began, ended = each.ids[each.throttled & ~before], each.ids[before & ~each.throttled]
                 if len(began) or len(ended):
                     self._registry.throttle(began.tolist(), ended.tolist())
 
-    def _come_back(self) -> list[Attached]:
-        """What was let go of because it was retired, and is selected again."""
-        back = []
-        retired = [each for each in self._attached if each.is_retired and not each.is_linked]
-        for each, reading in zip(retired, read_all(retired), strict=True):
-            if reading is not None and not reading.is_retired:
-                back.append(each)
-        return back
+    def _selected_again(self) -> list[ProbeGroup]:
+        """Returns the groups that were disarmed because they were retired, and are selected again."""
+        retired = [each for each in self._groups if each.is_retired and not each.is_armed]
+        return [
+            each
+            for each, report in zip(retired, read_all(retired), strict=True)
+            if report is not None and not report.is_retired
+        ]
 
-    def _meet(self, libraries: Iterable[StubLibrary]) -> Addition:
-        """Gives ids to the probes that are wanted."""
+    def _register(self, libraries: Iterable[StubLibrary], others: Sequence[Probe] = ()) -> Addition:
+        """Assigns IDs to the probes that are wanted."""
         mapped = {library.key for library in self.scan.libraries}
-        candidates = [probe for probe in self._resting if probe.library.key in mapped]
-        candidates += [probe for probe in probes_of(libraries) if self._wanted(probe)]
+        candidates = [probe for probe in self._retired if probe.site.binary.key in mapped]
+        candidates += [probe for probe in chain(probes_of(libraries), others) if self._wanted(probe)]
         found = not_retired(candidates)
-        met = {id(probe) for probe in found}
-        self._resting = [probe for probe in candidates if id(probe) not in met]
+        registered = {id(probe) for probe in found}
+        self._retired = [probe for probe in candidates if id(probe) not in registered]
         new = self._registry.register(found, self)
-        self._attached += new
+        self._groups += new
         probes = [probe for each in new for probe in each.probes]
         return Addition(probes, found[len(probes) :])
 
-    def _link(self, new: Sequence[Attached]) -> list[str]:
-        """Why some could not be linked. Of libraries that are gone already nothing is said."""
+    def _arm(self, groups: Sequence[ProbeGroup]) -> list[str]:
+        """Arms the groups. Returns why some could not be armed, except for binaries that are unmapped by
+        now."""
         problems = []
-        for attached in new:
+        for group in groups:
             if self._has_ended:
-                attached.end()
+                group.end()
                 continue
             try:
-                attached.link(self._linker)
+                group.arm()
             except JcollectError as error:
-                if attached.library.key in (self._mapped_keys() or ()):
+                if group.binary.key in (self._mapped_keys() or ()):
                     problems.append(error.message)
         return problems
 
 
-def _at_once(detach: Callable[[Attached], None], attached: Sequence[Attached]) -> None:
-    run_in_parallel("detach from a library", detach, attached, _MOST_DETACHING)
+def _at_once(disarm: Callable[[ProbeGroup], None], groups: Sequence[ProbeGroup]) -> None:
+    run_in_parallel("detach from a library", disarm, groups, _MOST_DETACHING)

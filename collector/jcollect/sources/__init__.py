@@ -1,1 +1,1 @@
-"""Where events come from: each source delivers columns, counters and losses."""
+"""Sources of events: each delivers columns, counters and losses."""

@@ -1,8 +1,9 @@
-"""Events as numpy columns: what an EventBatch of the protocol holds, in memory."""
+"""Events as numpy columns, with the contents of the protocol's EventBatch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Columns:
-    """Element i of each column belongs to event i, but for `values` and `text`; see EventBatch.
+    """Element i of each column belongs to event i, except for `values` and `text`; see EventBatch.
 
     uint64: seq, time_unix_nanos, thread, duration_nanos, values. uint32: probe, tid.
     """
@@ -34,7 +35,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Batch:
-    """Columns, and which part of `values` and `text` is whose, so that events can be picked out.
+    """Columns, and the size of each event's part of `values` and `text`, so that events can be picked out.
 
     `value_counts` and `text_sizes` are uint32, one element for each event; sizes in bytes.
     """
@@ -47,7 +48,7 @@ class Batch:
         return len(self.columns)
 
     def pick(self, wanted: Flags) -> Batch:
-        """The events where `wanted`, one bool for each event, is true."""
+        """Returns the events for which `wanted`, one bool for each event, is true."""
         if wanted.all():
             return self
         c = self.columns
@@ -72,3 +73,71 @@ class Batch:
             self.value_counts[wanted],
             self.text_sizes[wanted],
         )
+
+    def with_seq(self, seq: U64) -> Batch:
+        """Returns the same events with other sequence numbers."""
+        return replace(self, columns=replace(self.columns, seq=seq))
+
+    def kept(self) -> Batch:
+        """Returns a copy that stays valid after the next drain."""
+        return joined([self])
+
+
+def empty_batch() -> Batch:
+    """Returns a batch without events."""
+    long, short = np.zeros(0, np.uint64), np.zeros(0, np.uint32)
+    return Batch(Columns(long, long, short, short, long, long, long, b""), short, short)
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Returns the events of all batches, one batch after the other."""
+    columns = [batch.columns for batch in batches]
+    arrays = {
+        field.name: np.concatenate([getattr(each, field.name) for each in columns])
+        for field in fields(Columns)
+        if field.name != "text"
+    }
+    return Batch(
+        Columns(**arrays, text=b"".join(each.text for each in columns)),
+        np.concatenate([batch.value_counts for batch in batches]),
+        np.concatenate([batch.text_sizes for batch in batches]),
+    )
+
+
+def merged(batches: Sequence[Batch]) -> Batch:
+    """Returns the events of batches, each in the order of its times, in the order of their times. Of equal
+    times the earlier batch comes first."""
+    batch = joined(batches)
+    order = np.argsort(batch.columns.time_unix_nanos, kind="stable")
+    c = batch.columns
+    counts = batch.value_counts.astype(np.int64)
+    # Of each value in the result, the index of the value here.
+    from_start = (np.cumsum(counts) - counts)[order]
+    to_start = np.cumsum(counts[order]) - counts[order]
+    values = np.repeat(from_start - to_start, counts[order]) + np.arange(len(c.values))
+    ends = np.cumsum(batch.text_sizes, dtype=np.int64)
+    starts = ends - batch.text_sizes
+    spans = zip(starts[order].tolist(), ends[order].tolist(), strict=True)
+    return Batch(
+        Columns(
+            seq=c.seq[order],
+            time_unix_nanos=c.time_unix_nanos[order],
+            probe=c.probe[order],
+            tid=c.tid[order],
+            thread=c.thread[order],
+            duration_nanos=c.duration_nanos[order],
+            values=c.values[values],
+            text=b"".join([c.text[a:b] for a, b in spans]) if c.text else b"",
+        ),
+        batch.value_counts[order],
+        batch.text_sizes[order],
+    )
+
+
+def count_ids(counts: U64, ids: U32) -> None:
+    """Adds 1 to `counts` for each occurrence of a probe ID. Touches only the range from the lowest to the
+    highest ID: a batch has few probes, and the capacity may be large."""
+    if len(ids):
+        first = int(ids.min())
+        found = np.bincount(ids - np.uint32(first))
+        counts[first : first + len(found)] += found.astype(np.uint64)

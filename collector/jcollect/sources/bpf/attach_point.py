@@ -1,4 +1,5 @@
-"""Finds out where in a stub to attach, by trying on a stub of jcollect's own: version numbers do not tell.
+"""Finds the fastest attach point of a stub by testing a stub in this process: version numbers do not
+determine it.
 
 layout/stub_library.toml describes a stub. Every kernel can attach to the 1-byte nop, by a breakpoint.
 Kernels that make a call of the 5-byte nop (6.18) are about 30% faster there; later ones do that with the
@@ -26,19 +27,19 @@ from jcollect.layout.stub_library import (
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.bpf_syscalls import link_uprobe_multi
 
-# Offset in the stub, and how the bytes there begin once they are a call.
+# Offset in the stub, and the first bytes there once the kernel has rewritten them into a call.
 _CANDIDATES = ((STUB_X86_64_NOP10, b"\x48\x8d\x64\x24\x80\xe8"), (STUB_X86_64_NOP5, b"\xe8"))
-# The kernel rewrites at the first hit; the others are for good measure.
+# Number of firings. The kernel rewrites the bytes at the first one.
 _TRIES = 8
 
 
-def find_attach_point(handlers: BpfPrograms) -> int:
+def find_attach_point(programs: BpfPrograms) -> int:
     """Returns the attach point, in bytes from the start of a stub: the fastest one that works."""
     if platform.machine() != "x86_64":
         return STUB_AARCH64_NOP
     try:
-        program = handlers.load_empty_for_uprobe_multi()
-        with _stub_of_our_own() as (file, address):
+        program = programs.load_empty_for_uprobe_multi()
+        with _own_stub() as (file, address):
             for offset, call in _CANDIDATES:
                 if _becomes_a_call(program, file, address, offset, call):
                     return offset
@@ -62,8 +63,9 @@ def _becomes_a_call(program: int, file: str, address: int, offset: int, call: by
 
 
 @contextlib.contextmanager
-def _stub_of_our_own() -> Iterator[tuple[str, int]]:
-    """A stub mapped as the agent maps its own: the path of its file, and its address."""
+def _own_stub() -> Iterator[tuple[str, int]]:
+    """Yields the path of a file with a stub, mapped as the agent maps its own, and the address of the
+    stub."""
     descriptor = os.memfd_create("jprobe-attach-point")
     try:
         os.write(descriptor, STUB_X86_64_CODE.ljust(mmap.PAGESIZE, b"\xcc"))

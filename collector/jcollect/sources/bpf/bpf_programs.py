@@ -1,4 +1,4 @@
-"""Makes the maps, loads the compiled bpf/events.c with them, and gives access to what is in them."""
+"""Creates the maps, loads the compiled bpf/events.c, and reads the counters."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from jcollect.sources.bpf.kernel import Kernel
 
 # One row per possible CPU, one column per probe; written by the BPF program.
 COUNTS = np.dtype(ProbeCounts)
-# The kernel keeps all of them in memory, used or not. Where 128 CPUs and 200,000 probes would want 400 MB,
-# CPUs share rows.
+# Maximum size of all counters. The kernel keeps them in memory, used or not: 128 CPUs and 200,000 probes
+# would need 400 MB, so CPUs share rows.
 _MOST_COUNTER_BYTES = 64 << 20
 
 
 class BpfPrograms:
-    """The handlers and their maps, until `close`.
+    """The BPF programs and their maps, until `close`.
 
-    `ring_fd` is the BPF ring buffer, with `ring_bytes` of data. `hits` and `lost` read the counters
-    straight from the kernel's memory, without a call; `used` says how many probe ids are given out, so
-    that no more are read.
+    `ring_fd` is the descriptor of the ring buffer, with `ring_bytes` of data. `hits` and `lost` read the
+    counters directly from mapped kernel memory. They read only the first `used` probe IDs.
     """
 
     def __init__(
@@ -36,10 +35,8 @@ class BpfPrograms:
         compilation: Compilation | None = None,
         without: frozenset[str] = frozenset(),
     ) -> None:
-        """For probe ids below `capacity`, and `ring_pages` that are a power of two. Raises JcollectError.
-
-        Takes over a `compilation` that is under way, and starts one where there is none. `without` as in
-        kernel.py.
+        """Prepares for probe IDs below `capacity`. `ring_pages` is a power of two. Takes over a running
+        `compilation`, or starts one. `without` as in kernel.py. Raises JcollectError.
         """
         self.kernel = Kernel(without)
         self.capacity = capacity
@@ -50,7 +47,7 @@ class BpfPrograms:
         self._descriptors: list[int] = []
         compilation = compilation or Compilation.start()
         try:
-            # Before anything is waited for: a kernel that is too old says so here.
+            # Do this before waiting for the compiler: it fails at once on a kernel that is too old.
             self.ring_fd = self._kept(self.kernel.create_ring_buffer("events", self.ring_bytes))
             counters = self._kept(self.kernel.create_array("counters", COUNTS.itemsize, capacity * rows))
             self._program = compilation.result()
@@ -65,15 +62,17 @@ class BpfPrograms:
         self._counts = np.frombuffer(self._memory, COUNTS, capacity * rows).reshape(rows, capacity)
 
     def load_for_uprobe_multi(self) -> int:
-        """The handler's descriptor; kernels without such links may take it. Raises JcollectError."""
+        """Returns the program's descriptor. Kernels without such links may load it as well. Raises
+        JcollectError."""
         return self._load("probe_fired", BPF_TRACE_UPROBE_MULTI)
 
     def load_for_perf_event(self) -> int:
-        """The handler's descriptor. Raises JcollectError."""
+        """Returns the program's descriptor. Raises JcollectError."""
         return self._load("probe_fired")
 
     def load_empty_for_uprobe_multi(self) -> int:
-        """The descriptor of a handler that does nothing, for trying attach points. Raises JcollectError."""
+        """Returns the descriptor of a program that does nothing, to try attach points. Raises
+        JcollectError."""
         return self._load("do_nothing", BPF_TRACE_UPROBE_MULTI)
 
     def _load(self, function: str, attach_type: int = 0) -> int:
@@ -81,11 +80,11 @@ class BpfPrograms:
         return self._kept(self.kernel.load_program(function, code, self._program.license, attach_type))
 
     def hits(self) -> npt.NDArray[np.uint64]:
-        """How often each probe fired since the start, by probe id: uint64."""
+        """Returns the number of firings since the start, by probe ID: uint64."""
         return self._sum("hits")
 
     def lost(self) -> npt.NDArray[np.uint64]:
-        """How many of those found no room in the ring, by probe id: uint64."""
+        """Returns the number of firings that did not fit into the ring buffer, by probe ID: uint64."""
         return self._sum("lost")
 
     def _sum(self, column: str) -> npt.NDArray[np.uint64]:
@@ -110,14 +109,14 @@ class BpfPrograms:
 
 
 def _rows(capacity: int) -> int:
-    """Of counters: a power of two, because finding one's row by a mask is quicker than by division."""
+    """Returns the number of rows of counters: a power of two, because a mask is faster than a division."""
     most = max(1, _MOST_COUNTER_BYTES // (capacity * COUNTS.itemsize))
     wanted = 1 << (_possible_cpus() - 1).bit_length()
     return min(wanted, 1 << (most.bit_length() - 1))
 
 
 def _possible_cpus() -> int:
-    """One more than the largest CPU number that there can be, as in "0-1" or "0,2-7"."""
+    """Returns the largest possible CPU number plus one. The file holds ranges such as "0-1" or "0,2-7"."""
     text = Path("/sys/devices/system/cpu/possible").read_text()
     return int(text.replace(",", "-").split("-")[-1]) + 1
 

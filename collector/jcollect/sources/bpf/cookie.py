@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from jcollect.layout.record import pack_cookie
-from jcollect.probes.probe import Probe
+from jcollect.probes.site import Site
 
 
-def cookie_of(probe: Probe) -> int:
-    """Returns the 64 bits for one probe."""
-    return pack_cookie(probe=probe.id, words=probe.words, strings=probe.string_mask)
+def cookie_of(number: int, site: Site) -> int:
+    """Returns the 64 bits for the probe with the ID `number`."""
+    return pack_cookie(probe=number, words=site.words, strings=site.string_mask)

@@ -1,8 +1,7 @@
-"""What kernels lack, and how jcollect finds out: the calls that some of them refuse.
+"""Makes the system calls that some kernels do not support, and explains which kernel feature is missing.
 
-There is one question for each feature, asked by making the call, not by version numbers: distributions
-carry features back. `without` names features that this kernel is to be taken as lacking: the call is then
-refused as an older kernel would refuse it.
+Detects each feature by making the call, not by version numbers: distributions backport features. `without`
+names features to treat as missing: the call then fails as it would on an older kernel.
 """
 
 from __future__ import annotations
@@ -28,21 +27,21 @@ from jcollect.sources.bpf.bpf_syscalls import (
 
 @dataclass(frozen=True)
 class _Feature:
-    what: str
+    name: str
     since: str
 
 
 _FEATURES = {
     "uprobe-multi": _Feature("uprobe_multi links", "6.6"),
-    "cookies": _Feature("BPF cookies, which tell the handler what has fired", "5.15"),
-    "ring-buffer": _Feature("BPF ring buffers, by which events leave it", "5.8"),
-    "ref-count": _Feature("counting of tracers in semaphores (ref_ctr_offset)", "4.20"),
+    "cookies": _Feature("BPF cookies", "5.15"),
+    "ring-buffer": _Feature("BPF ring buffers", "5.8"),
+    "ref-count": _Feature("semaphores of uprobes (ref_ctr_offset)", "4.20"),
 }
 UPROBE_MULTI, COOKIES, RING_BUFFER, REF_COUNT = _FEATURES
 _OLDEST = "5.15"
 
-# linux/bpf.h: BPF_FUNC_get_attach_cookie, an instruction that calls it, and how the verifier ends where the
-# kernel has none: "invalid func unknown#174", and where it has one for other programs, "unknown func
+# linux/bpf.h: BPF_FUNC_get_attach_cookie, an instruction that calls it, and the verifier's last line if the
+# kernel has none: "invalid func unknown#174", and if it has one for other program types only, "unknown func
 # bpf_get_attach_cookie#174" or "program of this type cannot use helper bpf_get_attach_cookie#174".
 _GET_ATTACH_COOKIE = 174
 _CALLS_GET_ATTACH_COOKIE = b"\x85\0\0\0" + _GET_ATTACH_COOKIE.to_bytes(4, "little")
@@ -53,49 +52,49 @@ _LOG_LINES = 3
 
 
 class Kernel:
-    """The calls, with a clear word about what is missing."""
+    """System calls whose errors name the missing kernel feature."""
 
     def __init__(self, without: frozenset[str] = frozenset()) -> None:
-        """Raises ValueError for a feature that is none."""
+        """Raises ValueError for an unknown feature."""
         if unknown := without - set(_FEATURES):
             raise ValueError(f"no features of kernels: {', '.join(sorted(unknown))}")
         self._without = without
 
     def create_ring_buffer(self, name: str, size: int) -> int:
-        """As bpf_syscalls. Raises JcollectError."""
+        """See bpf_syscalls. Raises JcollectError."""
         try:
             if RING_BUFFER in self._without:
                 raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
             return create_ring_buffer(name, size)
         except OSError as error:
             if error.errno == errno.EINVAL:
-                raise lacks(RING_BUFFER) from None
+                raise missing(RING_BUFFER) from None
             raise _no_map(name, error) from None
 
     def create_array(self, name: str, value_size: int, count: int) -> int:
-        """As bpf_syscalls. Raises JcollectError."""
+        """See bpf_syscalls. Raises JcollectError."""
         try:
             return create_array(name, value_size, count)
         except OSError as error:
             raise _no_map(name, error) from None
 
     def load_program(self, name: str, code: bytes, license: str, attach_type: int = 0) -> int:
-        """As bpf_syscalls. Raises JcollectError."""
+        """See bpf_syscalls. Raises JcollectError."""
         try:
             if COOKIES in self._without and _CALLS_GET_ATTACH_COOKIE in code:
                 raise LoadError(errno.EINVAL, f"invalid func unknown#{_GET_ATTACH_COOKIE}\n")
             return load_program(name, code, license, attach_type)
         except LoadError as error:
             if error.errno == errno.EPERM:
-                raise _may_not(f"load {name}", error) from None
-            # Its last line counts what it has looked at.
+                raise _not_permitted(f"load the BPF program {name}", error) from None
+            # The last line is a statistic.
             lines = [line.strip() for line in error.log.splitlines() if not line.startswith("processed ")]
             if error.errno == errno.EINVAL and lines and _NO_COOKIES.search(lines[-1]):
-                raise lacks(COOKIES) from None
-            said = "; ".join(lines[-_LOG_LINES:])
+                raise missing(COOKIES) from None
+            reasons = "; ".join(lines[-_LOG_LINES:])
             raise JcollectError(
-                f"Linux {platform.release()} does not load jcollect's handler {name}: {error.strerror}"
-                + (f"; the verifier says: {said}" if said else "")
+                f"cannot load jcollect's BPF program {name} on Linux {platform.release()}: {error.strerror}"
+                + (f"; the verifier reports: {reasons}" if reasons else "")
             ) from None
 
     def link_uprobe_multi(
@@ -107,13 +106,14 @@ class Kernel:
         cookies: Sequence[int],
         pid: int,
     ) -> int:
-        """As bpf_syscalls. Raises OSError."""
+        """See bpf_syscalls. Raises OSError."""
         if UPROBE_MULTI in self._without:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         return link_uprobe_multi(program, path, offsets, semaphores, cookies, pid)
 
     def has_uprobe_multi(self, program: int) -> bool:
-        """Whether there are such links: one to a folder is refused with EBADF by kernels that know them."""
+        """Returns true if the kernel has uprobe_multi links: it then rejects a link to a folder with
+        EBADF."""
         try:
             os.close(self.link_uprobe_multi(program, "/", [0], None, [0], os.getpid()))
         except OSError as error:
@@ -121,44 +121,44 @@ class Kernel:
         return True
 
     def open_uprobe_event(self, path: str, offset: int, semaphore: int, pid: int) -> int:
-        """As bpf_syscalls. Raises OSError, and JcollectError where there are no uprobes to be had."""
+        """See bpf_syscalls. Raises OSError, and JcollectError if the kernel has no uprobes."""
         try:
             return open_uprobe_event(path, offset, semaphore, pid)
         except FileNotFoundError:
             if _UPROBE_EVENTS.exists():
                 raise
             raise JcollectError(
-                f"cannot attach: Linux {platform.release()} has no uprobes (CONFIG_UPROBE_EVENTS), or /sys "
-                "is not mounted; jcollect needs both"
+                f"cannot attach: Linux {platform.release()} has no uprobes, or /sys is not mounted; "
+                "mount it, or run a kernel with CONFIG_UPROBE_EVENTS"
             ) from None
 
     def check_counts_semaphores(self) -> None:
-        """Raises JcollectError where the kernel has uprobes and does not raise their semaphores."""
+        """Raises JcollectError if the kernel has uprobes but does not increment their semaphores."""
         is_there = (_UPROBE_EVENTS / "format/ref_ctr_offset").exists() or not _UPROBE_EVENTS.exists()
         if REF_COUNT in self._without or not is_there:
-            raise lacks(REF_COUNT)
+            raise missing(REF_COUNT)
 
 
-def lacks(feature: str) -> JcollectError:
-    """The sentence for a kernel without it."""
+def missing(feature: str) -> JcollectError:
+    """Returns the error for a kernel without a feature."""
     about = _FEATURES[feature]
     return JcollectError(
-        f"cannot attach: Linux {platform.release()} has no {about.what}, which Linux has from {about.since} "
-        + ("on; leave out --link" if feature == UPROBE_MULTI else f"on; run Linux {_OLDEST} or later")
+        f"cannot attach: Linux {platform.release()} has no {about.name}, available since {about.since}; "
+        + ("omit --link" if feature == UPROBE_MULTI else f"run Linux {_OLDEST} or later")
     )
 
 
 def _no_map(name: str, error: OSError) -> JcollectError:
     if error.errno in (errno.EPERM, errno.EACCES):
-        return _may_not(f"make the map {name}", error)
+        return _not_permitted(f"create the map {name}", error)
     return JcollectError(
-        f"Linux {platform.release()} does not make jcollect's map {name}: {error.strerror}"
-        + ("; a smaller --max-probes takes less memory" if error.errno == errno.ENOMEM else "")
+        f"cannot create jcollect's map {name} on Linux {platform.release()}: {error.strerror}"
+        + ("; a smaller --max-probes needs less memory" if error.errno == errno.ENOMEM else "")
     )
 
 
-def _may_not(what: str, error: OSError) -> JcollectError:
+def _not_permitted(what: str, error: OSError) -> JcollectError:
     return JcollectError(
-        f"the kernel does not let jcollect {what} ({error.strerror}); "
+        f"cannot {what}: {error.strerror}; "
         "run with sudo, and outside of a container or in one with CAP_BPF and CAP_PERFMON"
     )

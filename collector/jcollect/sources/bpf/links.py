@@ -1,7 +1,7 @@
-"""Links tie the BPF program to the probes, and make the kernel raise and drop their semaphores.
+"""Links the BPF program to sites, which makes the kernel increment and decrement their semaphores.
 
-The kernel wants a path. It gets that of a descriptor of ours, for the file that was read and checked: any
-other path may lead to another file by then, and breakpoints would go into that one.
+The kernel needs a path. It gets that of an open descriptor of the file that was read and checked: any other
+path may lead to another file by then, and the kernel would put the breakpoints into that one.
 """
 
 from __future__ import annotations
@@ -15,55 +15,54 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from jcollect.errors import JcollectError, NoFilesError, lacks_files
-from jcollect.probes.probe import Probe
+from jcollect.probes.site import Binary, Site
 from jcollect.probes.stub_library import StubLibrary
 from jcollect.procfs.apart import apart
 from jcollect.procfs.jvm import is_jvm
 from jcollect.procfs.mapped import hold_mapped
 from jcollect.procfs.mapped_answer import FileState
 from jcollect.procfs.reasons import is_passing
+from jcollect.sources.base import Armed
 from jcollect.sources.bpf.attach_point import find_attach_point
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.bpf_syscalls import link_perf_event
 from jcollect.sources.bpf.cookie import cookie_of
 from jcollect.sources.bpf.kernel import UPROBE_MULTI as UPROBE_MULTI
-from jcollect.sources.bpf.kernel import lacks
+from jcollect.sources.bpf.kernel import missing
 
 AUTO = "auto"
 PERF_EVENT = "perf-event"
 
-# To undo its rewriting at detach, the kernel takes about 65 us for each stub that has fired: more probes
-# than this would not be detached within half a second, so they stay with the breakpoint.
+# Use the breakpoint above this number of probes. At detach the kernel takes about 65 us per fired stub to
+# undo its rewriting, so more could not be detached within 0.5 s.
 _MOST_FAST_PROBES = 4096
 _SECONDS_A_FAST_PROBE = 65e-6
-# Most of the wait for the kernel overlaps with the waits for other links (tracee.py).
+# Most of the wait for the kernel overlaps with the waits for other links (session/tracee.py).
 _SECONDS_A_LINK = 3e-3
 # A perf event waits out two grace periods while it holds a lock of the whole kernel, and its link a third.
 # Tried with 60: disabling all of them first, closing the links first or last, and 2 to 32 threads take
 # 5.7 to 6.5 s, all the same.
 _SECONDS_A_PERF_EVENT = 0.11
-# What jcollect opens besides links.
+# Number of files that jcollect opens besides links.
 _OTHER_FILES = 256
 
 
-class Links:
-    """What ties the handler to the probes of one library, until `close`.
+class Links(Armed):
+    """The links of the BPF program to sites of one binary, until `disarm`. See Armed.
 
-    `point` is where in the stubs, in bytes from a stub's start. `fast` is the number of stubs that the kernel
-    will have to rewrite at the end.
+    `fast` is the number of stubs that the kernel will have to rewrite at the end.
     """
 
     def __init__(
         self, descriptors: list[int], point: int = 0, fast: int = 0, closing_seconds: float = 0.0
     ) -> None:
-        """`closing_seconds` is about how long `close` will take."""
+        """Takes over the descriptors."""
         self.point = point
         self.fast = fast
         self.closing_seconds = closing_seconds
         self._descriptors = descriptors
 
-    def close(self) -> None:
-        """Detaches. When it returns, no handler runs any more and none will."""
+    def disarm(self) -> None:
         descriptors, self._descriptors = self._descriptors, []
         self.fast = 0
         self.closing_seconds = 0.0
@@ -72,98 +71,100 @@ class Links:
 
 
 class Linker:
-    """Programs loaded and the attach point found, so that linking itself is quick.
+    """Attaches the BPF program. Programs are loaded and the attach point is found in advance, so that linking
+    is quick.
 
-    `way` is the one that is taken: UPROBE_MULTI or PERF_EVENT.
+    `link_type` is UPROBE_MULTI or PERF_EVENT.
     """
 
-    def __init__(self, handlers: BpfPrograms, way: str = AUTO) -> None:
-        """Takes the best way that the kernel has, or the one given. Raises JcollectError."""
-        self._kernel = handlers.kernel
+    def __init__(self, programs: BpfPrograms, link_type: str = AUTO) -> None:
+        """Uses the best link type that the kernel has, or the given one. Raises JcollectError."""
+        self._kernel = programs.kernel
         self._kernel.check_counts_semaphores()
         self._links: list[Links] = []
         self._links_lock = threading.Lock()
         self._point = 0
-        self.way = PERF_EVENT
-        if way != PERF_EVENT:
-            self._program = handlers.load_for_uprobe_multi()
+        self.link_type = PERF_EVENT
+        if link_type != PERF_EVENT:
+            self._program = programs.load_for_uprobe_multi()
             if self._kernel.has_uprobe_multi(self._program):
-                self.way = UPROBE_MULTI
-                self._point = find_attach_point(handlers)
+                self.link_type = UPROBE_MULTI
+                self._point = find_attach_point(programs)
                 return
-            if way == UPROBE_MULTI:
-                raise lacks(UPROBE_MULTI)
-        self._program = handlers.load_for_perf_event()
+            if link_type == UPROBE_MULTI:
+                raise missing(UPROBE_MULTI)
+        self._program = programs.load_for_perf_event()
 
-    def link(self, probes: Sequence[Probe]) -> Links:
-        """Attaches the BPF program to probes of one library. For any thread. Raises JcollectError."""
-        links = self._link(probes)
+    def link(self, ids: Sequence[int], sites: Sequence[Site]) -> Links:
+        """Attaches the BPF program to sites of one binary, whose firings carry the IDs. For any thread.
+        Raises JcollectError."""
+        links = self._link([cookie_of(*each) for each in zip(ids, sites, strict=True)], sites)
         with self._links_lock:
             self._links = [each for each in self._links if each.fast] + [links]
         return links
 
-    def _link(self, probes: Sequence[Probe]) -> Links:
-        link = self._link_uprobe_multi if self.way == UPROBE_MULTI else self._link_perf_events
+    def _link(self, cookies: Sequence[int], sites: Sequence[Site]) -> Links:
+        link = self._link_uprobe_multi if self.link_type == UPROBE_MULTI else self._link_perf_events
         links = Links([])
         try:
-            with _held_file(probes[0].library) as file:
-                links = link(probes, file)
+            with _held_file(sites[0].binary) as file:
+                links = link(cookies, sites, file)
         except BaseException as error:
-            links.close()
+            links.disarm()
             if isinstance(error, OSError):
-                raise _explain(error, probes[0]) from None
+                raise _explain(error, sites[0].binary) from None
             raise
         return links
 
-    def _link_uprobe_multi(self, probes: Sequence[Probe], file: str) -> Links:
-        library = probes[0].library
-        fast = len(probes) + sum(links.fast for links in self._links)
-        point = self._point if fast <= _MOST_FAST_PROBES and not _may_fork(library) else 0
+    def _link_uprobe_multi(self, cookies: Sequence[int], sites: Sequence[Site], file: str) -> Links:
+        fast = len(sites) + sum(links.fast for links in self._links)
+        is_fast = fast <= _MOST_FAST_PROBES and all(site.is_stub for site in sites)
+        point = self._point if is_fast and not _may_fork(sites[0].binary) else 0
+        has_semaphores = any(site.semaphore for site in sites)
         descriptor = self._kernel.link_uprobe_multi(
             self._program,
             file,
-            [probe.location + point for probe in probes],
-            [probe.semaphore for probe in probes],
-            [cookie_of(probe) for probe in probes],
-            library.process.pid,
+            [site.location + point for site in sites],
+            [site.semaphore for site in sites] if has_semaphores else None,
+            cookies,
+            sites[0].binary.process.pid,
         )
-        fast = len(probes) if point else 0
+        fast = len(sites) if point else 0
         return Links(
             [descriptor], point, fast, closing_seconds=_SECONDS_A_LINK + fast * _SECONDS_A_FAST_PROBE
         )
 
-    def _link_perf_events(self, probes: Sequence[Probe], file: str) -> Links:
-        library = probes[0].library
-        _allow_open_files(len(probes))
+    def _link_perf_events(self, cookies: Sequence[int], sites: Sequence[Site], file: str) -> Links:
+        _allow_open_files(len(sites))
         descriptors: list[int] = []
         try:
-            for probe in probes:
+            for cookie, site in zip(cookies, sites, strict=True):
                 event = self._kernel.open_uprobe_event(
-                    file, probe.location, probe.semaphore, library.process.pid
+                    file, site.location, site.semaphore, site.binary.process.pid
                 )
                 try:
                     # The link keeps the event.
-                    descriptors.append(link_perf_event(self._program, event, cookie_of(probe)))
+                    descriptors.append(link_perf_event(self._program, event, cookie))
                 finally:
                     os.close(event)
         except BaseException:
-            Links(descriptors).close()
+            Links(descriptors).disarm()
             raise
         return Links(descriptors, closing_seconds=len(descriptors) * _SECONDS_A_PERF_EVENT)
 
 
 @contextlib.contextmanager
-def _held_file(library: StubLibrary) -> Iterator[str]:
-    """Yields a path of the file that was read as this library, and of no other file.
+def _held_file(binary: Binary) -> Iterator[str]:
+    """Yields a path of the file that was read as this binary, and of no other file.
 
     Raises OSError if that file is not mapped there any more or has changed, also at the end of the block.
     """
-    backing = library.backing
+    backing = binary.backing
     if backing is None:
         raise OSError(errno.ESTALE, "it was not read from a process")
-    process = library.process
+    process = binary.process
     answer = apart(
-        process, hold_mapped, process.pid, backing.mapped, library.file, backing.state, backing.digest
+        process, hold_mapped, process.pid, backing.mapped, binary.file, backing.state, backing.digest
     )
     (held,) = answer.descriptors
     try:
@@ -174,17 +175,19 @@ def _held_file(library: StubLibrary) -> Iterator[str]:
         os.close(held)
 
 
-def _may_fork(library: StubLibrary) -> bool:
-    """Whether there may be children of the process that go on in the same program.
+def _may_fork(binary: Binary) -> bool:
+    """Returns true if children of the process may go on in the same program.
 
-    They inherit the call that the kernel has made of a nop, and not the page that it calls (Linux 6.18): they
-    die of SIGSEGV in the first stub that the parent had fired. What a JVM forks has no Java threads.
+    They inherit the call that the kernel has made of a nop, but not the page that it calls (Linux 6.18): they
+    die of SIGSEGV in the first stub that the parent had fired. A forked JVM has no Java threads.
     """
-    return not library.is_agents and not is_jvm(library.process)
+    is_agents = isinstance(binary, StubLibrary) and binary.is_agents
+    return not is_agents and not is_jvm(binary.process)
 
 
 def _allow_open_files(count: int) -> None:
-    """MemoryBudget for so many more, as far as we may: 1,024 is what most shells begin with."""
+    """Raises the soft limit of open files for so many more. Most shells start with 1,024. Raises
+    JcollectError if the hard limit is too low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = len(os.listdir("/proc/self/fd"))
     wanted = used + count + _OTHER_FILES
@@ -192,21 +195,21 @@ def _allow_open_files(count: int) -> None:
         return
     if hard != resource.RLIM_INFINITY and hard < wanted:
         raise JcollectError(
-            f"cannot attach to {count:,} probes: this kernel needs an open file for each, and jcollect may "
-            f"have {hard:,}; raise that with ulimit -Hn, or take fewer with --probe"
+            f"cannot attach to {count:,} probes: this kernel needs an open file for each, and the limit is "
+            f"{hard:,}; raise it with ulimit -Hn, or select fewer probes with --probe"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _explain(error: OSError, probe: Probe) -> JcollectError:
-    process, file = probe.library.process, probe.library.file
+def _explain(error: OSError, binary: Binary) -> JcollectError:
+    process, file = binary.process, binary.file
     pid = process.pid
     if lacks_files(error):
         return NoFilesError(f"attach to {file} of PID {pid}")
     if error.errno == errno.EREMOTE:
         return JcollectError(
-            f"cannot attach to {file} of PID {pid}: {error.strerror}; have the stub libraries made on a file "
-            "system of the kernel's own, such as a tmpfs: the agent's option is dir=DIRECTORY"
+            f"cannot attach to {file} of PID {pid}: {error.strerror}; start the agent with "
+            "dir=DIRECTORY on a local file system, such as a tmpfs"
         )
     if error.errno == errno.ESTALE:
         return JcollectError(f"cannot attach to {file} of PID {pid}: {error.strerror}; try again")
@@ -218,10 +221,10 @@ def _explain(error: OSError, probe: Probe) -> JcollectError:
         return JcollectError(f"PID {pid} has exited while jcollect was attaching to it")
     if error.errno in (errno.EPERM, errno.EACCES):
         return JcollectError(
-            f"the kernel refuses to attach to {file} of PID {pid} ({error.strerror}); "
+            f"cannot attach to {file} of PID {pid}: {error.strerror}; "
             "run with sudo, and outside of a container or in one with CAP_BPF and CAP_PERFMON"
         )
     return JcollectError(
         f"cannot attach to {file} of PID {pid} on Linux {platform.release()}: {error.strerror or error}; "
-        "a tracer that is attached to the same probes without their semaphores is in the way, if there is one"
+        "detach tracers that are attached to the same probes without their semaphores"
     )

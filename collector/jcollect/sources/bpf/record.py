@@ -26,20 +26,19 @@ from jcollect.layout.drain import (
 )
 from jcollect.layout.record import RECORD_SIZE, WORDS_MAX
 from jcollect.probes.probe import TIMED_KINDS, Probe
+from jcollect.sources.base import ALWAYS
 from jcollect.sources.bpf.drain import load_library
 from jcollect.sources.bpf.ring import Ring
 from jcollect.sources.columns import U32, Batch, Columns
 
-# Of one batch, which is one message to subscribers: what a thread that does nothing but fire does in 6 ms.
+# Maximum size of one batch, which is one message to subscribers: the events of 6 ms of a thread that does
+# nothing but fire.
 MOST_EVENTS = 8192
 MOST_BYTES = 512 << 10
-# Of one look into the ring.
+# Maximum number of records read by one drain.
 _MOST_RECORDS = 8192
-# What can be held back: 5 ms of eight threads that do nothing but fire. Touched only if it is needed.
+# Size of the buffered events: 5 ms of eight threads that do nothing but fire. Unused pages are never touched.
 ARENA_BYTES = 4 << 20
-
-# Without limit: everything is old enough.
-ALWAYS = (1 << 64) - 1
 
 # One element for each event.
 _COLUMNS = ("seq", "time", "probe", "tid", "thread", "duration", "value_counts", "text_sizes")
@@ -47,23 +46,23 @@ _WORD_BYTES = np.dtype(np.uint64).itemsize
 
 
 @dataclass(frozen=True)
-class Drained:
-    """What one look has brought; valid until the next, which writes to the same memory.
+class Decoded:
+    """The result of one drain; valid until the next, which writes to the same memory.
 
-    `senseless` (uint32) are the probe ids of records that made no sense, one element each; the last id
-    that there can be stands for all beyond. `more`: another look at once will bring more.
+    `malformed` (uint32) holds the probe ID of each malformed record; the highest ID stands for all beyond it.
+    `more`: another drain brings more at once.
     """
 
     batch: Batch
-    senseless: U32
+    malformed: U32
     more: bool
 
 
 class RecordDecoder:
-    """Knows the probes by id, and so what the words of each record mean. `drain` is for one thread.
+    """Interprets the words of each record by its probe ID. `drain` is for one thread.
 
-    Its table has a row for each id below `capacity` and is filled as ids are given out: a probe's row
-    is there before it is linked, and so before anybody looks for it.
+    Its table has a row for each ID below `capacity`. A probe's row is filled before the probe is linked, and
+    so before the drain reads its first record.
     """
 
     def __init__(
@@ -73,9 +72,10 @@ class RecordDecoder:
         most_events: int = MOST_EVENTS,
         arena_bytes: int = ARENA_BYTES,
     ) -> None:
-        """Raises JcollectError where the drain is not built."""
+        """Raises JcollectError if the drain is not built."""
+        self.capacity = capacity
         self._library = load_library()
-        # A record has at least the thread ID.
+        # A record has at least one word.
         most_staged = arena_bytes // (RECORD_SIZE + _WORD_BYTES)
         self._arrays: dict[str, npt.NDArray[Any]] = {
             "probes": np.zeros(capacity, np.uint64),
@@ -83,8 +83,7 @@ class RecordDecoder:
             "other_arena": np.empty(arena_bytes // _WORD_BYTES, np.uint64),
             "staged": np.empty(most_staged * STAGED_SIZE, np.uint8),
             "spare": np.empty(most_staged * STAGED_SIZE, np.uint8),
-            # All words but the thread ID.
-            "values": self._column("values", most_events * (WORDS_MAX - 1)),
+            "values": self._column("values", most_events * WORDS_MAX),
             "text": np.empty(MOST_BYTES, np.uint8),
             "malformed": self._column("malformed", _MOST_RECORDS),
             **{name: self._column(name, most_events) for name in _COLUMNS},
@@ -103,47 +102,48 @@ class RecordDecoder:
     def _column(name: str, elements: int) -> npt.NDArray[Any]:
         return np.empty(elements, DRAIN_STATE_ARRAYS[name])
 
-    def add(self, probes: Iterable[Probe]) -> None:
-        """Probes whose records may come from now on."""
+    def add(self, ids: Iterable[int], probes: Iterable[Probe]) -> None:
+        """Makes probes known whose records may come from now on."""
         rows = self._arrays["probes"]
-        for probe in probes:
+        for number, probe in zip(ids, probes, strict=True):
             # One store of 8 bytes: the reader does not wait for this thread.
-            rows[probe.id] = pack_probe_row(
-                words=probe.words,
-                strings=probe.string_mask,
+            rows[number] = pack_probe_row(
+                words=probe.site.words,
+                strings=probe.site.string_mask,
                 first_value=probe.first_value,
                 values=len(probe.values),
                 timed=probe.kind in TIMED_KINDS,
+                threaded=probe.slot is not None,
             )
 
     @property
-    def held_back(self) -> int:
-        """Events that have been read and are not old enough yet."""
+    def buffered(self) -> int:
+        """Number of events that have been read and are not old enough yet."""
         return int(self._state.end - self._state.first)
 
     @property
     def out_of_order(self) -> int:
-        """Events that came after newer ones."""
+        """Number of events that were drained after younger ones."""
         return int(self._state.out_of_order)
 
-    def drain(self, ring: Ring, until: int = ALWAYS) -> Drained:
-        """Looks into the ring; brings what has happened up to `until`, ns of CLOCK_MONOTONIC, oldest first.
+    def drain(self, ring: Ring, until: int = ALWAYS) -> Decoded:
+        """Reads the ring buffer. Returns at most one batch of events, oldest first, up to the time `until`,
+        in ns of CLOCK_MONOTONIC. Younger events are buffered as long as there is room for them.
 
-        It is not more than a batch. What is younger is held back, unless there is no room for it. Raises
-        JcollectError where the ring is not what the kernel makes.
+        Raises JcollectError if the content is not a ring buffer of the kernel.
         """
         return self._drained(self._library.drain(self._state, ring.memory, until))
 
-    def wait_and_drain(self, ring: Ring, pace: Pace, stop: int) -> Drained | None:
-        """The same as soon as there is something to bring; None as soon as the file `stop` can be read."""
+    def wait_and_drain(self, ring: Ring, pace: Pace, stop: int) -> Decoded | None:
+        """Waits for events, and drains them. Returns None as soon as the file `stop` is readable."""
         result = self._library.wait_and_drain(self._state, ring.memory, pace, stop)
         return None if result == DRAIN_STOPPED else self._drained(result)
 
-    def _drained(self, result: int) -> Drained:
+    def _drained(self, result: int) -> Decoded:
         state = self._state
         if result == DRAIN_TORN and not state.event_count and not state.malformed_count:
-            raise JcollectError("the ring buffer is torn: it cannot be read any further; attach again")
-        return Drained(
+            raise JcollectError("cannot read events: the ring buffer is torn; attach again")
+        return Decoded(
             self._batch(state.event_count),
             self._arrays["malformed"][: state.malformed_count],
             result in (DRAIN_MORE, DRAIN_TORN),

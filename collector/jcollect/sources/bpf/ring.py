@@ -17,10 +17,10 @@ from jcollect.layout.drain import RingMemory
 
 
 class Ring:
-    """One ring buffer for one reader, until `close`; `memory` says where it is."""
+    """One ring buffer for one reader, until `close`. `memory` holds its addresses."""
 
     def __init__(self, descriptor: int, data_bytes: int) -> None:
-        """`descriptor` is the map's; `data_bytes` its size, a power of two times the page size."""
+        """`descriptor` is the map's, and `data_bytes` its size: a power of two times the page size."""
         page = mmap.PAGESIZE
         self._consumer_page = mmap.mmap(descriptor, page)
         self._producer_pages = mmap.mmap(
@@ -31,9 +31,9 @@ class Ring:
         self.memory = RingMemory(consumer=consumer, producer=producer, data=producer + page, bytes=data_bytes)
 
     def used(self) -> int:
-        """Bytes that have been written and not read, at about this moment."""
+        """Returns the approximate number of bytes that have been written and not read yet."""
         consumer, producer = (
-            ctypes.c_uint64.from_address(place) for place in (self.memory.consumer, self.memory.producer)
+            ctypes.c_uint64.from_address(at) for at in (self.memory.consumer, self.memory.producer)
         )
         return max(0, int(producer.value) - int(consumer.value))
 

@@ -67,7 +67,7 @@ static void put_one(struct drain_state *drain, const struct probe_row *probe,
 	drain->time[event] = record->time + drain->utc_offset;
 	drain->probe[event] = record->probe;
 	drain->tid[event] = record->tid;
-	drain->thread[event] = record->word[record->words - 1];
+	drain->thread[event] = probe->threaded ? record->word[record->words - 1] : 0;
 	drain->duration[event] = probe->timed ? record->word[0] : 0;
 	for (unsigned i = 0; i < probe->values; i++)
 		values[i] = record->word[probe->first_value + i];

@@ -1,0 +1,31 @@
+"""Opens the sources of a session. No other module of the session knows what kinds of sources there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jcollect.session.options import SessionSettings
+from jcollect.sources.base import Source
+from jcollect.sources.bpf.compilation import Compilation
+from jcollect.sources.bpf.links import AUTO
+from jcollect.sources.bpf.source import RING_PAGES, BpfSource
+
+# Opens a source for probe IDs below a capacity. The second argument is added to CLOCK_MONOTONIC to get ns
+# since 1970-01-01T00:00:00Z. Raises JcollectError.
+OpenSource = Callable[[int, int], Source]
+
+
+def bpf_source(settings: SessionSettings, compilation: Compilation | None = None) -> OpenSource:
+    """Returns a function that opens the kernel's uprobes. They take over a running compilation."""
+
+    def open_source(capacity: int, utc_offset_ns: int) -> Source:
+        return BpfSource(
+            capacity,
+            utc_offset_ns,
+            settings.ring_pages or RING_PAGES,
+            settings.link_type or AUTO,
+            compilation,
+            settings.without,
+        )
+
+    return open_source

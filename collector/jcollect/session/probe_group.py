@@ -1,0 +1,186 @@
+"""The traced probes of one binary: armed or not, and what their process reports about them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from jcollect.probes.live import Gates, LiveProbe, Suppressed, all_of, read_live, read_sections
+from jcollect.probes.probe import Probe, by_library
+from jcollect.probes.site import Binary
+from jcollect.probes.stub_library import Section
+from jcollect.procfs.reasons import is_passing
+from jcollect.session.credibility import CheckedCounts, Credibility
+from jcollect.sources.base import Armed, Source
+from jprobe.v1 import probe_pb2
+
+
+@dataclass(frozen=True)
+class Report:
+    """The content of the process's memory at one moment: suppressed calls by probe, in rows as in
+    live.Suppressed, and the probes' states."""
+
+    suppressed: npt.NDArray[np.uint64]
+    states: npt.NDArray[np.uint8]
+
+    @property
+    def is_retired(self) -> bool:
+        """True if all probes are retired."""
+        return bool((self.states == probe_pb2.PROBE_STATE_RETIRED).all())
+
+    @property
+    def throttled(self) -> npt.NDArray[np.bool_]:
+        """Flags of the probes that are throttled."""
+        flags: npt.NDArray[np.bool_] = self.states == probe_pb2.PROBE_STATE_THROTTLED
+        return flags
+
+
+class ProbeGroup:
+    """The probes of one binary that have IDs, whether or not they are armed.
+
+    Another file may be mapped at the same address by the time the memory is read. A report counts only once
+    it is passed to `accept`, and the binary must have been seen mapped after the read. Probes that are not in
+    a stub library report nothing: no calls are suppressed, and they are never retired while mapped.
+
+    Only one thread at a time may use it, except for `arm`, `disarm`, `end` and `known`.
+    """
+
+    def __init__(
+        self, ids: Sequence[int], probes: Sequence[Probe], source: Source, credibility: Credibility
+    ) -> None:
+        self.probes = probes
+        self.binary: Binary = probes[0].site.binary
+        self.ids = np.array(ids, np.int64)
+        self.is_retired = False
+        self.throttled = np.zeros(len(probes), np.bool_)
+        self._source = source
+        self._states = [(library, library.image.states) for library, _ in by_library(probes)]
+        self._slots = np.array([0 if probe.slot is None else probe.slot.number for probe in probes], np.int64)
+        self._gates = Gates(probes)
+        self._before = np.zeros((len(probes), len(Suppressed._fields)), np.uint64)
+        self._last = self._before
+        self._checked = CheckedCounts(len(probes), credibility)
+        self._armed: Armed | None = None
+        self._armed_lock = threading.Lock()
+        self._has_ended = False
+        self._known: list[LiveProbe] | None = None
+
+    @property
+    def is_armed(self) -> bool:
+        return self._armed is not None
+
+    @property
+    def attach_point(self) -> int:
+        """Attach point of the probes, in bytes from the start of their stubs; 0 if they are not armed."""
+        armed = self._armed
+        return 0 if armed is None else armed.point
+
+    @property
+    def closing_seconds(self) -> float:
+        """About how long `disarm` will take."""
+        armed = self._armed
+        return 0.0 if armed is None else armed.closing_seconds
+
+    @property
+    def suppressed(self) -> npt.NDArray[np.uint64]:
+        """Returns the calls suppressed since the probes were first armed, in rows as in live.Suppressed, as
+        far as the counts are possible."""
+        return self._checked.counts
+
+    @property
+    def known(self) -> list[LiveProbe]:
+        """The probes as the last `refresh` found them; retired if it found nothing."""
+        known = self._known
+        return self._as_retired() if known is None else known
+
+    def arm(self) -> None:
+        """Arms the probes, for the first time or again, and counts from now on. Raises JcollectError."""
+        report = self.read()
+        if report is not None:
+            self._before = report.suppressed - self.suppressed
+            self.accept(report)
+        armed: Armed | None = self._source.arm(self.ids.tolist(), [probe.site for probe in self.probes])
+        with self._armed_lock:
+            if not self._has_ended:
+                self._armed, armed = armed, None
+        if armed is not None:
+            armed.disarm()
+
+    def disarm(self) -> None:
+        """Detaches from the binary; what is known about it stays. For any thread."""
+        with self._armed_lock:
+            armed, self._armed = self._armed, None
+        if armed is not None:
+            armed.disarm()
+
+    def end(self) -> None:
+        """Detaches permanently: an `arm` that is about to begin does nothing. For any thread."""
+        with self._armed_lock:
+            self._has_ended = True
+        self.disarm()
+
+    def read(self) -> Report | None:
+        """Returns None if nothing can be read: the process has exited, or nothing is mapped there."""
+        return read_all([self])[0]
+
+    def sections(self) -> list[tuple[Binary, Section]]:
+        """Returns the sections that `report` needs, for live.read_sections."""
+        return [*self._states, *self._gates.sections]
+
+    def report(self, parts: Sequence[bytes | OSError]) -> Report | None:
+        """Returns the report made of the content of `sections`; None as for `read`."""
+        try:
+            read = all_of(parts)
+        except OSError:
+            return None
+        states, gates = read[: len(self._states)], read[len(self._states) :]
+        suppressed = self._gates.suppressed(self._gates.words(gates))
+        # What has no state byte fires whenever a tracer is attached.
+        every = np.frombuffer(states[0] if states else bytes([probe_pb2.PROBE_STATE_ARMED]), np.uint8)
+        return Report(suppressed, every[self._slots])
+
+    def accept(self, report: Report) -> None:
+        """Accepts the report as the process's current state."""
+        # Subtraction is modulo 2**64: a count that fell becomes an impossibly large one.
+        self._checked.accept(report.suppressed - self._before)
+        self._last = report.suppressed
+        self.is_retired = report.is_retired
+        self.throttled = report.throttled
+
+    def refresh(self) -> bool:
+        """Reads the probes as they are now; returns false where `read` returns None. The last known state
+        stays if the process does not answer in time. For any thread."""
+        try:
+            self._known = read_live(self.probes, self.ids.tolist())
+        except OSError as error:
+            return is_passing(error)
+        return True
+
+    def forget(self) -> None:
+        """Records that the binary is not mapped any more."""
+        self._known = None
+
+    def _as_retired(self) -> list[LiveProbe]:
+        return [
+            LiveProbe(
+                probe, state=probe_pb2.PROBE_STATE_RETIRED, suppressed=Suppressed(*suppressed), id=number
+            )
+            for probe, suppressed, number in zip(
+                self.probes, self._last.tolist(), self.ids.tolist(), strict=True
+            )
+        ]
+
+
+def read_all(groups: Sequence[ProbeGroup]) -> list[Report | None]:
+    """Does what `ProbeGroup.read` does for several at once: one request to each process."""
+    sections = [each.sections() for each in groups]
+    read = read_sections([section for each in sections for section in each])
+    starts = np.cumsum([0, *map(len, sections)]).tolist()
+    return [
+        each.report(read[start : start + len(own)])
+        for each, own, start in zip(groups, sections, starts, strict=False)
+    ]

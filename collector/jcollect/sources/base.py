@@ -1,0 +1,173 @@
+"""The interface of everything that produces events. The hub and all above it know sources by this alone.
+
+A source knows probes by the IDs that the hub has assigned. Times are CLOCK_MONOTONIC in ns, except in
+columns.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+from jcollect.probes.probe import Probe
+from jcollect.probes.site import Site
+from jcollect.sources.columns import U64, Batch
+
+# Everything is old enough to be drained.
+ALWAYS = (1 << 64) - 1
+
+
+class LossStage(IntEnum):
+    """Where events are lost; the numbers are those of collector.proto."""
+
+    KERNEL_RING = 1
+    COLLECTOR = 2
+    SUBSCRIBER = 3
+
+
+class Pause(NamedTuple):
+    """Shortest and longest interval between two polls of a source, in ms."""
+
+    shortest: int
+    longest: int
+
+
+class Drained(NamedTuple):
+    """The result of one drain. `batch` is valid until the next drain of the same source, and its events are
+    in the order of their times.
+
+    `lost` events were lost in the collector during this drain: as many sequence numbers are skipped after the
+    batch. `more`: another drain brings more events at once. `is_holding`: the source holds events that are
+    younger than the drain asked for.
+    """
+
+    batch: Batch
+    lost: int = 0
+    more: bool = False
+    is_holding: bool = False
+
+
+class Counters(Protocol):
+    """Counts by probe ID since the source was opened: uint64 arrays, one element for each ID below the
+    capacity. They never fall. For any thread."""
+
+    @property
+    def name(self) -> str:
+        """Name of the source, for messages."""
+
+    @property
+    def stages(self) -> Sequence[LossStage]:
+        """Stages at which the source can lose events."""
+
+    def lost(self, stage: LossStage) -> U64:
+        """Returns the events lost at one of the stages."""
+
+    def hits(self) -> U64:
+        """Returns the calls that reached an armed probe, those whose events were lost or are in flight
+        included."""
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """How a source is attached, and its buffer, in bytes."""
+
+    link_type: str
+    buffer_bytes: int
+    buffer_used_bytes: int
+
+
+class Armed(ABC):
+    """Sites of one binary that fire into a source, until `disarm`.
+
+    `point` is the attach point, in bytes from the sites' locations. `closing_seconds` is about how long
+    `disarm` will take.
+    """
+
+    point: int = 0
+    closing_seconds: float = 0.0
+
+    @abstractmethod
+    def disarm(self) -> None:
+        """Detaches from the sites. When it returns, none of them fires into the source any more. For any
+        thread, once."""
+
+
+class Drainable(ABC):
+    """Something to read events from; only one thread at a time may do so."""
+
+    # Polling interval.
+    pause: Pause
+    # File that becomes readable when events arrive, until the next drain; None if the source has to be
+    # polled.
+    descriptor: int | None = None
+
+    @abstractmethod
+    def drain(self, until: int = ALWAYS) -> Drained:
+        """Returns the oldest events, at most one batch, none younger than `until`, unless the source has no
+        memory left to hold younger ones.
+
+        Raises JcollectError if the source cannot be read any further.
+        """
+
+    @abstractmethod
+    def wait_and_drain(self, window_ns: int, stop: int) -> Drained | None:
+        """Waits for events and drains those older than `window_ns`; returns None as soon as the file `stop`
+        is readable.
+
+        Raises JcollectError as `drain` does.
+        """
+
+    @property
+    @abstractmethod
+    def out_of_order(self) -> int:
+        """Number of events that were drained after younger ones. For any thread."""
+
+
+class Source(Drainable):
+    """A producer of events, opened when constructed, until `close`.
+
+    Satisfies `Counters`. `describe`, `arm` and `status` are for any thread.
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name of the source, for messages."""
+
+    @abstractmethod
+    def describe(self, ids: Sequence[int], probes: Iterable[Probe]) -> None:
+        """Makes probes known by their IDs, before they are armed. An ID may have belonged to another probe,
+        whose events have all been drained."""
+
+    @abstractmethod
+    def arm(self, ids: Sequence[int], sites: Sequence[Site]) -> Armed:
+        """Attaches to sites of one binary; their events carry these IDs. Raises JcollectError."""
+
+    @abstractmethod
+    def raise_semaphore(self, site: Site) -> Armed:
+        """Raises the semaphore of a site until `disarm`, without events or hits. Raises JcollectError."""
+
+    @property
+    @abstractmethod
+    def stages(self) -> Sequence[LossStage]:
+        """See Counters."""
+
+    @abstractmethod
+    def lost(self, stage: LossStage) -> U64:
+        """See Counters."""
+
+    @abstractmethod
+    def hits(self) -> U64:
+        """See Counters."""
+
+    @abstractmethod
+    def status(self) -> SourceStatus:
+        """Returns the current state."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees everything. All sites must be disarmed, and nothing drains it any more. Counts stay
+        readable."""
