@@ -1,12 +1,13 @@
 """Where the sections of an ELF file lie. By hand, for files that nobody vouches for: every number is
 checked before it is used, and the time it takes does not depend on what the headers say.
 
-Format: elf(5). Of it only what a stub library is: ELF64, little-endian, ET_DYN.
+Format: elf(5). Only ELF64, little-endian.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from jcollect.limits import MAX_SECTION_NAME_BYTES, MAX_SECTIONS
@@ -17,7 +18,8 @@ _HEADER = struct.Struct("<16sH22xQ10xHHH")
 # sh_name, sh_type, sh_flags, sh_addr, sh_offset, sh_size
 _SECTION = struct.Struct("<IIQQQQ24x")
 _ELF64_LITTLE_ENDIAN = b"\x7fELF\x02\x01"
-_ET_DYN = 3
+ET_EXEC = 2
+ET_DYN = 3
 _SHT_NULL = 0
 _SHT_NOBITS = 8
 
@@ -31,12 +33,13 @@ class SectionHeader:
     size: int
 
 
-def read_sections(content: bytes) -> dict[str, SectionHeader]:
-    """The sections by name, of those that have bytes in the file. Raises MalformedLibraryError."""
+def read_sections(content: bytes, types: Collection[int] = (ET_DYN,)) -> dict[str, SectionHeader]:
+    """Returns the sections that have bytes in the file, by name. `types` are the accepted file types. Raises
+    MalformedLibraryError."""
     if len(content) < _HEADER.size or not content.startswith(_ELF64_LITTLE_ENDIAN):
         raise MalformedLibraryError("not a little-endian ELF64 file")
     _, file_type, table, entry_size, count, names_index = _HEADER.unpack_from(content)
-    if file_type != _ET_DYN:
+    if file_type not in types:
         raise MalformedLibraryError("not a shared library")
     if entry_size != _SECTION.size:
         raise MalformedLibraryError(f"its section headers have {entry_size} bytes each")

@@ -1,0 +1,136 @@
+"""USDT probes of any program, read from the notes of a file that a process has mapped.
+
+Such a probe has no manifest, and so no state, no gate and no Java thread: it fires whenever a tracer is
+attached. Its values are the leading arguments that the note places in the registers of the calling
+convention, in their order, with 8 bytes each. Others cannot be read there, and are absent.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from jcollect.limits import MAX_LIBRARY_BYTES
+from jcollect.probes.elf import ET_DYN, ET_EXEC, SectionHeader, read_sections
+from jcollect.probes.faults import Faults
+from jcollect.probes.probe import MARK, Probe
+from jcollect.probes.site import Backing, Site
+from jcollect.probes.usdt_notes import Note, parse_notes
+from jcollect.procfs.mapped_file import MappedFiles, mapped
+from jcollect.procfs.maps import Mapping, MappingKey, read_maps
+from jcollect.procfs.process import Process
+from jprobe.v1 import probe_pb2
+
+_NOTES = ".note.stapsdt"
+# By machine: registers with the first arguments, as notes name them.
+_REGISTERS = {
+    "x86_64": ("%rdi", "%rsi", "%rdx", "%rcx", "%r8", "%r9"),
+    "aarch64": ("x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7"),
+}
+# By machine: instructions that compilers put where a probe is. Anything else means that the note is wrong.
+_NOPS = {"x86_64": (b"\x90", b"\x0f\x1f\x44\x00\x00"), "aarch64": (b"\x1f\x20\x03\xd5",)}
+_TYPES = {
+    "8": ("uint64", probe_pb2.VALUE_TYPE_UNSIGNED),
+    "-8": ("long", probe_pb2.VALUE_TYPE_LONG),
+}
+
+
+@dataclass(frozen=True)
+class UsdtBinary:
+    """An executable or a shared library that a process has mapped. See Binary."""
+
+    process: Process
+    file: str
+    bias: int
+    key: MappingKey
+    backing: Backing
+
+
+def read_usdt_probes(process: Process, path: str, faults: Faults | None = None) -> list[Probe]:
+    """Returns the probes of the file that a process has mapped from `path`, in the order of their locations.
+
+    Notes of no use are added to `faults`. Raises OSError if nothing is mapped from there or it cannot be
+    read, and MalformedLibraryError if it is not an ELF file or its notes are malformed.
+    """
+    mappings = [mapping for mapping in read_maps(process, os.fsencode(path)) if mapping.path == path]
+    code = next((mapping for mapping in mappings if "x" in mapping.access), None)
+    if code is None:
+        raise FileNotFoundError(errno.ENOENT, "no code is mapped from it", path)
+    file = MappedFiles(process).read(code, MAX_LIBRARY_BYTES)
+    assert file.content is not None
+    content = file.content
+    faults = Faults() if faults is None else faults
+    sections = read_sections(content, (ET_DYN, ET_EXEC))
+    if _NOTES not in sections:
+        return []
+    header = sections[_NOTES]
+    notes = list(parse_notes(content[header.offset : header.offset + header.size], faults))
+    found = list(_locate(notes, list(sections.values()), content, faults))
+    bias = _bias_of([semaphore for _, _, semaphore in found if semaphore], mappings)
+    binary = UsdtBinary(process, file.path, bias, code.key, Backing(mapped(code), file.state, file.digest))
+    return [_probe(binary, note, location, semaphore) for location, note, semaphore in found]
+
+
+def _locate(
+    notes: Iterable[Note], sections: Sequence[SectionHeader], content: bytes, faults: Faults
+) -> Iterable[tuple[int, Note, int]]:
+    """Yields the file offset of each probe, its note, and the file offset of its semaphore or 0."""
+    known: set[int] = set()
+    for note in sorted(notes, key=lambda note: note.location):
+        location = _offset_of(note.location, sections)
+        semaphore = _offset_of(note.semaphore, sections) if note.semaphore else 0
+        if not location or not content.startswith(_NOPS.get(platform.machine(), ()), location):
+            faults.add(f"{note.provider}:{note.name}", "there is no nop at its location")
+        elif semaphore is None:
+            faults.add(f"{note.provider}:{note.name}", "its semaphore is not in the file")
+        elif location not in known:
+            known.add(location)
+            yield location, note, semaphore
+
+
+def _offset_of(address: int, sections: Sequence[SectionHeader]) -> int | None:
+    """Returns the file offset of a link-time address; None if no section of the file has it."""
+    for section in sections:
+        # Sections that are not loaded have the address 0.
+        if section.address and section.address <= address < section.address + section.size:
+            return section.offset + address - section.address
+    return None
+
+
+def _bias_of(semaphores: Sequence[int], mappings: Sequence[Mapping]) -> int:
+    """Returns what to add to the file offset of a semaphore to get its address; 0 if there are none."""
+    for offset in semaphores:
+        for mapping in mappings:
+            if "w" in mapping.access and 0 <= offset - mapping.offset < mapping.end - mapping.start:
+                return mapping.start - mapping.offset
+    return 0
+
+
+def _probe(binary: UsdtBinary, note: Note, location: int, semaphore: int) -> Probe:
+    values = tuple(_values(note.arguments))
+    return Probe(
+        # At least one word is read, be there a value or not.
+        site=Site(binary, location, semaphore, words=max(1, len(values))),
+        slot=None,
+        provider=note.provider,
+        name=note.name,
+        kind=MARK,
+        class_name=note.provider,
+        class_loader_id=0,
+        method=note.name,
+        descriptor="",
+        values=values,
+    )
+
+
+def _values(arguments: str) -> Iterable[probe_pb2.Value]:
+    registers = _REGISTERS.get(platform.machine(), ())
+    for number, (argument, register) in enumerate(zip(arguments.split(), registers, strict=False), 1):
+        size, _, location = argument.partition("@")
+        if size not in _TYPES or location != register:
+            return
+        java_type, value_type = _TYPES[size]
+        yield probe_pb2.Value(name=f"arg{number}", java_type=java_type, type=value_type)

@@ -1,0 +1,186 @@
+"""Probes without a manifest, gate or state: USDT probes of a C program that knows nothing of jprobe."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from conditions import require_bpf, wait_until
+from jcollect.hub.items import EncodedEvents
+from jcollect.probes.faults import Faults
+from jcollect.probes.probe import Probe
+from jcollect.probes.scan import Scan
+from jcollect.probes.usdt import read_usdt_probes
+from jcollect.session.session import Session
+from jcollect.sources.base import ALWAYS
+from jcollect.sources.bpf.links import PERF_EVENT, UPROBE_MULTI
+from jcollect.sources.bpf.source import BpfSource
+from jprobe.v1 import probe_pb2
+from processes import opened
+
+SOURCE = Path(__file__).with_name("plain_usdt.c")
+CAPACITY = 16
+
+
+class Program:
+    """The program, running. `fire` fires each probe so many times and returns the semaphore."""
+
+    def __init__(self, binary: Path) -> None:
+        self.path = str(binary)
+        self._process = subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.pid = self._process.pid
+        self.process = opened(self.pid)
+        assert self._answer() == "ready"
+
+    def fire(self, count: int) -> int:
+        stream: IO[str] | None = self._process.stdin
+        assert stream is not None
+        stream.write(f"{count}\n")
+        stream.flush()
+        return int(self._answer())
+
+    def probes(self) -> list[Probe]:
+        faults = Faults()
+        found = read_usdt_probes(self.process, self.path, faults)
+        assert not faults.count
+        return found
+
+    def end(self) -> None:
+        self._process.communicate(timeout=30)
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+@pytest.fixture(scope="module", params=["-pie", "-no-pie"])
+def binary(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("usdt") / "orders"
+    code = "-fPIE" if request.param == "-pie" else "-fno-pie"
+    subprocess.run(["gcc", "-O1", code, request.param, "-Wall", "-Werror", "-o", file, SOURCE], check=True)
+    return file
+
+
+@pytest.fixture
+def program(binary: Path) -> Iterator[Program]:
+    require_bpf()
+    running = Program(binary)
+    try:
+        yield running
+    finally:
+        running.end()
+
+
+def test_the_notes_of_a_program_become_probes_without_slot(program: Program) -> None:
+    placed, closed = program.probes()
+    assert [(each.provider, each.name, each.kind) for each in (placed, closed)] == [
+        ("orders", "placed", probe_pb2.PROBE_KIND_MARK),
+        ("orders", "closed", probe_pb2.PROBE_KIND_MARK),
+    ]
+    assert [(value.name, value.java_type) for value in placed.values] == [
+        ("arg1", "uint64"),
+        ("arg2", "long"),
+    ]
+    assert closed.values == (), (
+        "an argument in %eax cannot be read, and those after it are not the first ones"
+    )
+    assert (placed.slot, closed.slot, placed.is_agents) == (None, None, False)
+    assert placed.site.semaphore > 0
+    assert closed.site.semaphore == 0
+
+
+def test_a_file_without_notes_or_that_is_not_mapped(program: Program) -> None:
+    libc = next(line.split()[-1] for line in Path(f"/proc/{program.pid}/maps").read_text().splitlines()
+                if "/libc.so" in line)  # fmt: skip
+    assert all(probe.provider == "libc" for probe in read_usdt_probes(program.process, libc))
+    with pytest.raises(OSError, match="no code is mapped from it"):
+        read_usdt_probes(program.process, "/nowhere/libfoo.so")
+
+
+def test_a_note_that_leads_elsewhere_than_to_a_nop_is_a_fault(binary: Path, tmp_path: Path) -> None:
+    other = tmp_path / "bent"
+    content = binary.read_bytes()
+    placed, _ = Program.probes(running := Program(binary))
+    running.end()
+    at = placed.site.location
+    assert content[at : at + 1] == b"\x90"
+    other.write_bytes(content[:at] + b"\xfc" + content[at + 1 :])
+    other.chmod(0o755)
+    bent = Program(other)
+    try:
+        faults = Faults()
+        assert [probe.name for probe in read_usdt_probes(bent.process, bent.path, faults)] == ["closed"]
+        assert list(faults.told) == [("orders:placed", "there is no nop at its location")]
+    finally:
+        bent.end()
+
+
+@pytest.mark.parametrize("link_type", [UPROBE_MULTI, PERF_EVENT])
+def test_a_bpf_source_alone_traces_them(program: Program, link_type: str) -> None:
+    probes = program.probes()
+    source = BpfSource(CAPACITY, 0, ring_pages=16, link_type=link_type)
+    try:
+        source.describe([3, 5], probes)
+        armed = source.arm([3, 5], [probe.site for probe in probes])
+        assert program.fire(7) == 1
+        armed.disarm()
+        assert program.fire(11) == 0
+        drained = source.drain(ALWAYS)
+        columns = drained.batch.columns
+        assert columns.probe.tolist() == [3, 5] * 7
+        assert columns.values.tolist() == [word % 2**64 for i in range(7) for word in (i, -i)]
+        assert columns.thread.tolist() == [0] * 14, "a program without Java has no Java threads"
+        assert set(columns.tid.tolist()) == {program.pid}
+        assert source.hits()[[3, 5]].tolist() == [7, 7]
+        assert sum(source.lost(stage).sum() for stage in source.stages) == 0
+    finally:
+        source.close()
+
+
+def test_a_session_traces_describes_and_accounts_for_them(program: Program) -> None:
+    session = Session()
+    try:
+        subscription = session.hub.subscribe(())
+        session.start()
+        tracee = session.join(Scan(program.process), lambda probe: True, "orders", others=program.probes())
+        assert len(tracee.attach().probes) == 2
+        assert program.fire(101) == 1
+        tracee.follow(pytest.fail)
+        assert program.fire(103) == 1, "it is still mapped"
+        found = {each.name: (each.state, each.semaphore_count, each.file) for each in session.describe()}
+        armed = probe_pb2.PROBE_STATE_ARMED
+        assert found == {"placed": (armed, 1, program.path), "closed": (armed, 0, program.path)}
+        wait_until(lambda: not session.accounts.totals().missing, "all events")
+        (status,) = session.status().processes
+        assert (status.pid, status.probes, status.armed) == (program.pid, 2, 2)
+        totals = session.detach()
+        assert program.fire(1) == 0
+    finally:
+        session.close()
+    assert (totals.hits, totals.delivered, totals.lost) == (408, 408, 0)
+    batches = [item.columns for item in subscription.items() if isinstance(item, EncodedEvents)]
+    assert sum(map(len, batches)) == 408
+
+
+def test_what_is_known_of_them_stays_when_the_program_has_exited(program: Program) -> None:
+    session = Session()
+    try:
+        session.start()
+        tracee = session.join(Scan(program.process), lambda probe: True, others=program.probes())
+        tracee.attach()
+        program.fire(13)
+        program.end()
+        session.leave(tracee)
+        states = {each.name: each.state for each in session.describe()}
+        totals = session.detach()
+    finally:
+        session.close()
+    retired = probe_pb2.PROBE_STATE_RETIRED
+    assert states == {"placed": retired, "closed": retired}
+    assert (totals.hits, totals.delivered) == (26, 26)
+    assert not os.path.exists(f"/proc/{program.pid}")
