@@ -1,4 +1,4 @@
-"""Compiled handlers: put together, kept, and trusted only where nobody else could have written them."""
+"""Compiled BPF programs: put together, kept, and trusted only where nobody else could have written them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_what_is_damaged_is_refused_at_any_place() -> None:
             content[:place],
             content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :],
         ):
-            with pytest.raises(ValueError, match="no handlers"):
+            with pytest.raises(ValueError, match="not a compiled BPF program"):
                 decoded(damaged)
 
 
@@ -160,10 +160,10 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     (tmp_path / "jprobe" / "other").touch()
     for number in range(9):
         cache.write(f"{number}", b"handlers")
-        os.utime(tmp_path / "jprobe" / f"{number}.handlers", ns=(number, number))
+        os.utime(tmp_path / "jprobe" / f"{number}.programs", ns=(number, number))
     cache.write("last", b"handlers")
     names = {file.name for file in (tmp_path / "jprobe").iterdir()}
-    assert names == {"last.handlers", f"{KEY}.handlers", "8.handlers", "7.handlers", "other"}
+    assert names == {"last.programs", f"{KEY}.programs", "8.programs", "7.programs", "other"}
 
 
 def test_every_user_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +184,7 @@ def written(tmp_path: Path) -> tuple[Cache, Path]:
     cache = Cache(tmp_path / "jprobe")
     cache.write(KEY, b"handlers")
     assert cache.read(KEY) == b"handlers"
-    return cache, tmp_path / "jprobe" / f"{KEY}.handlers"
+    return cache, tmp_path / "jprobe" / f"{KEY}.programs"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Turns the handler's clock into time of day."""
+"""Converts CLOCK_MONOTONIC to time of day."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 
 
 def utc_offset_ns() -> int:
-    """What to add to CLOCK_MONOTONIC to get nanoseconds since 1970-01-01T00:00:00Z, as of now.
+    """Returns the current offset from CLOCK_MONOTONIC to ns since 1970-01-01T00:00:00Z.
 
-    Taken once per attachment, so that times within a stream keep their distances when the wall clock
-    is set. The best of a few tries: the one that was interrupted least.
+    A session measures it once, so that times in a stream keep their distances when the wall clock is set.
+    Uses the best of a few attempts: the one that was interrupted least.
     """
     best: tuple[int, int] | None = None
     for _ in range(8):

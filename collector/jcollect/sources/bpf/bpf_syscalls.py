@@ -1,7 +1,7 @@
 """bpf(2) and perf_event_open(2) through ctypes: maps, programs and links, without bcc.
 
-bcc is only there to compile: it would stay in memory, has no uprobe_multi links in 0.26, and passes garbage
-as ref_ctr_offset (bcc issue 5236). Structures: union bpf_attr in linux/bpf.h, struct perf_event_attr in
+bcc only compiles: it would stay in memory, has no uprobe_multi links in 0.26, and passes garbage as
+ref_ctr_offset (bcc issue 5236). Structures: union bpf_attr in linux/bpf.h, struct perf_event_attr in
 linux/perf_event.h. All offsets are file offsets in bytes.
 """
 
@@ -26,11 +26,12 @@ _BPF_LINK_CREATE = 28
 _BPF_MAP_TYPE_ARRAY = 2
 _BPF_MAP_TYPE_RINGBUF = 27
 _BPF_F_MMAPABLE = 1 << 10
-_BPF_PROG_TYPE_KPROBE = 2  # Of uprobes as well.
+_BPF_PROG_TYPE_KPROBE = 2  # Uprobes use it as well.
 _BPF_OBJ_NAME_LEN = 16
-# As libbpf: the verifier gives up when a signal comes.
+# Number of attempts, as in libbpf: a signal interrupts the verifier.
 _LOAD_TRIES = 5
-# Kernels before 6.4 give no log at all where it does not fit. Only what they write takes memory.
+# Size of the verifier's log. Kernels before 6.4 return none if it does not fit. Unwritten pages use no
+# memory.
 _LOG_BYTES = 16 << 20
 _PERF_FLAG_FD_CLOEXEC = 8
 # asm/unistd.h: bpf, perf_event_open
@@ -62,7 +63,7 @@ class _Program(ctypes.Structure):
         ("log_level", ctypes.c_uint32),
         ("log_size", ctypes.c_uint32),
         ("log_buf", ctypes.c_void_p),
-        ("kern_version", ctypes.c_uint32),  # Looked at before Linux 5.0.
+        ("kern_version", ctypes.c_uint32),  # Checked before Linux 5.0.
         ("prog_flags", ctypes.c_uint32),
         ("prog_name", ctypes.c_char * _BPF_OBJ_NAME_LEN),
         ("prog_ifindex", ctypes.c_uint32),
@@ -98,7 +99,7 @@ class _PerfEventLink(ctypes.Structure):
 
 
 class _PerfEventAttr(ctypes.Structure):
-    # PERF_ATTR_SIZE_VER5, 112 bytes; what follows config2 stays 0.
+    # PERF_ATTR_SIZE_VER5, 112 bytes. The fields after config2 stay 0.
     _fields_ = [
         ("type", ctypes.c_uint32),
         ("size", ctypes.c_uint32),
@@ -127,7 +128,7 @@ def _call(index: int, *arguments: object) -> int:
 
 
 class LoadError(OSError):
-    """`log` is what the verifier says, up to why it refuses."""
+    """`log` is the verifier's output, which ends with the reason."""
 
     def __init__(self, number: int, log: str) -> None:
         super().__init__(number, os.strerror(number))
@@ -135,12 +136,14 @@ class LoadError(OSError):
 
 
 def create_ring_buffer(name: str, size: int) -> int:
-    """A map's descriptor; `size` in bytes, a power of two of pages. Raises OSError. Linux 5.8 and later."""
+    """Returns the descriptor of a map. `size` is in bytes, a power of two of pages. Raises OSError. Linux 5.8
+    or later."""
     return _create_map(_Map(map_type=_BPF_MAP_TYPE_RINGBUF, max_entries=size, map_name=name.encode()))
 
 
 def create_array(name: str, value_size: int, count: int) -> int:
-    """The descriptor of an array that can be mapped into memory. Raises OSError. Linux 5.5 and later."""
+    """Returns the descriptor of an array that can be mapped into memory. Raises OSError. Linux 5.5 or
+    later."""
     return _create_map(
         _Map(
             map_type=_BPF_MAP_TYPE_ARRAY,
@@ -157,14 +160,14 @@ def _create_map(attributes: _Map) -> int:
     try:
         return _bpf(_BPF_MAP_CREATE, attributes)
     except PermissionError:
-        # Before 5.11 the memory of maps counted as locked, of which few may have as much.
+        # Before Linux 5.11, maps counted as locked memory, which has a low limit.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         return _bpf(_BPF_MAP_CREATE, attributes)
 
 
 def load_program(name: str, code: bytes, license: str, attach_type: int = 0) -> int:
-    """The descriptor of a program for uprobes. Raises LoadError."""
+    """Returns the descriptor of a program for uprobes. Raises LoadError."""
     attributes = _Program(
         prog_type=_BPF_PROG_TYPE_KPROBE,
         insn_cnt=len(code) // 8,
@@ -176,9 +179,9 @@ def load_program(name: str, code: bytes, license: str, attach_type: int = 0) -> 
     try:
         return _load(attributes)
     except OSError as error:
-        if error.errno == errno.EPERM:  # The verifier says EACCES.
+        if error.errno == errno.EPERM:  # The verifier fails with EACCES.
             raise LoadError(errno.EPERM, "") from None
-        # Once more, for the log: writing it takes much longer than loading.
+        # Load it again for the log: writing that takes much longer than loading.
         with contextlib.closing(mmap.mmap(-1, _LOG_BYTES)) as log:
             start = ctypes.c_char.from_buffer(log)
             attributes.log_level = 1
@@ -212,9 +215,10 @@ def link_uprobe_multi(
     cookies: Sequence[int],
     pid: int,
 ) -> int:
-    """One link for many places of a file in one process; the kernel raises and drops the semaphores.
+    """Links a program to many offsets of a file in one process. The kernel increments and decrements the
+    semaphores.
 
-    Returns the link's file descriptor; closing it detaches. Raises OSError. Linux 6.6 and later.
+    Returns the link's descriptor; closing it detaches. Raises OSError. Linux 6.6 or later.
     """
     count = len(offsets)
     array = ctypes.c_uint64 * count
@@ -234,7 +238,7 @@ def link_uprobe_multi(
 
 
 def link_perf_event(program: int, event: int, cookie: int) -> int:
-    """Links a program to a perf event with a cookie. Returns the link's descriptor. Linux 5.15 and later."""
+    """Links a program to a perf event with a cookie. Returns the link's descriptor. Linux 5.15 or later."""
     return _bpf(
         _BPF_LINK_CREATE,
         _PerfEventLink(prog_fd=program, target_fd=event, attach_type=BPF_PERF_EVENT, cookie=cookie),
@@ -251,7 +255,7 @@ def _bpf(command: int, attributes: ctypes.Structure) -> int:
 
 
 def open_uprobe_event(path: str, offset: int, semaphore: int, pid: int) -> int:
-    """A perf event that is a uprobe; Linux 4.20 and later. Returns its descriptor. Raises OSError.
+    """Opens a perf event that is a uprobe. Returns its descriptor. Raises OSError. Linux 4.20 or later.
 
     The semaphore's offset goes into bits 32..63 of config, as
     /sys/bus/event_source/devices/uprobe/format/ref_ctr_offset says.

@@ -1,7 +1,7 @@
-"""Where compiled handlers are kept from one run to the next.
+"""Keeps compiled BPF programs from one run to the next.
 
-What is read here goes into the kernel, with all the rights that we have. So it counts only if directory and
-file are our own and nobody else can write to them; whatever else is found is as good as nothing.
+The content is loaded into the kernel with all rights of jcollect. So a file is used only if it and its
+directory belong to the user who runs jcollect and nobody else can write to them; any other file is ignored.
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-# Of root. Every other user has one where XDG's base directory specification says.
+# Directory of root. For other users, XDG's base directory specification applies.
 _SYSTEM_DIRECTORY = Path("/var/cache/jprobe")
-_SUFFIX = ".handlers"
-# One would do, were it not for other versions of bcc and of us on the same machine.
+_SUFFIX = ".programs"
+# Maximum number of files: several versions of bcc and of jcollect may be used on one machine.
 _KEPT = 4
 _MOST_BYTES = 4 << 20
 
 
 class Cache:
-    """Contents by key, in a directory that need not be there, and need not be writable."""
+    """Contents by key, in a directory that may be missing or not writable."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory or default_directory()
 
     def read(self, key: str) -> bytes | None:
-        """None where there is nothing, or nothing that can be trusted."""
+        """Returns the content; None if there is none, or none that can be trusted."""
         try:
             with self._open_directory() as directory:
-                # Without waiting: it could be a pipe.
+                # Do not wait: it could be a pipe.
                 flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
                 with open(os.open(key + _SUFFIX, flags, dir_fd=directory), "rb") as file:
                     about = os.fstat(file.fileno())
-                    if not stat.S_ISREG(about.st_mode) or not _is_ours_alone(about):
+                    if not stat.S_ISREG(about.st_mode) or not _is_exclusive(about):
                         return None
                     return file.read(_MOST_BYTES)
         except OSError:
             return None
 
     def write(self, key: str, content: bytes) -> None:
-        """Does nothing where it cannot be written: the next run compiles again."""
+        """Does nothing if the directory is not writable: the next run compiles again."""
         with contextlib.suppress(OSError):
             if self._directory is not None:
                 self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -58,15 +58,15 @@ class Cache:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         directory = os.open(self._directory, flags)
         try:
-            if not _is_ours_alone(os.fstat(directory)):
-                raise PermissionError(f"{self._directory} is not ours alone")
+            if not _is_exclusive(os.fstat(directory)):
+                raise PermissionError(f"others can write to {self._directory}")
             yield directory
         finally:
             os.close(directory)
 
 
 def default_directory() -> Path | None:
-    """None for a user without a home directory."""
+    """Returns None for a user without a home directory."""
     if os.geteuid() == 0:
         return _SYSTEM_DIRECTORY
     for base in (os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~/.cache")):
@@ -75,12 +75,12 @@ def default_directory() -> Path | None:
     return None
 
 
-def _is_ours_alone(about: os.stat_result) -> bool:
+def _is_exclusive(about: os.stat_result) -> bool:
     return about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _write(directory: int, name: str, content: bytes) -> None:
-    """As a whole or not at all, whoever writes the same beside us."""
+    """Writes a file completely or not at all, even if another process writes it at the same time."""
     temporary = f"{secrets.token_hex(8)}{_SUFFIX}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(temporary, flags, 0o600, dir_fd=directory), "wb") as file:
@@ -94,7 +94,7 @@ def _write(directory: int, name: str, content: bytes) -> None:
 
 
 def _sweep(directory: int) -> None:
-    """Removes all but the newest, temporary files of those who were killed included."""
+    """Removes all but the newest files, including temporary files of killed processes."""
     names = [name for name in os.listdir(directory) if name.endswith(_SUFFIX)]
     times = {name: os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime_ns for name in names}
     for name in sorted(names, key=lambda name: times[name])[:-_KEPT]:

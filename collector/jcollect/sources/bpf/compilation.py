@@ -1,7 +1,7 @@
-"""The handlers, compiled: from the cache, or by a child that is gone before anything is attached to.
+"""Compiles the BPF programs: takes them from the cache, or has a child process compile them before anything
+is attached to.
 
-Nothing here imports more than it must: compiling takes a second, and is to begin before the rest of
-jcollect is there.
+Imports as little as possible: compiling takes a second, and begins before the rest of jcollect is imported.
 """
 
 from __future__ import annotations
@@ -20,16 +20,14 @@ from jcollect.sources.bpf.cache import Cache
 from jcollect.sources.bpf.program import FORMAT, Program, decoded
 
 _ARCHITECTURES = {"x86_64": "JPROBE_X86_64", "aarch64": "JPROBE_AARCH64"}
-
-
-# A second, where there is a CPU for it.
+# It takes one second if a CPU is free.
 _COMPILE_SECONDS = 120.0
 
 
 class Compilation:
-    """Under way from `start` on; `result` waits for it. To be closed, if nobody has waited.
+    """A compilation that runs from `start` on. `result` waits for it; without that, `close` must be called.
 
-    The child ends with the thread that has started it, at the latest.
+    The child ends at the latest with the thread that started it.
     """
 
     def __init__(self, source: Path, cache: Cache) -> None:
@@ -41,7 +39,7 @@ class Compilation:
 
     @classmethod
     def start(cls, cache: Cache | None = None) -> Compilation:
-        """Looks into the cache, and begins to compile where nothing is there. Raises nothing."""
+        """Reads the cache, and begins to compile if it has nothing. Raises nothing."""
         source = bpf_directory()
         compilation = cls(source, cache or Cache())
         try:
@@ -52,7 +50,7 @@ class Compilation:
         return compilation
 
     def result(self) -> Program:
-        """Raises JcollectError where there is no bcc, or it cannot compile."""
+        """Returns the programs. Raises JcollectError if bcc is missing or cannot compile them."""
         if self._result is None:
             try:
                 self._result = self._compiled()
@@ -63,7 +61,7 @@ class Compilation:
         return self._result
 
     def close(self) -> None:
-        """Ends the child, if nobody has waited for it."""
+        """Ends the child if it is still running."""
         child, self._child = self._child, None
         if child is not None:
             child.kill()
@@ -76,7 +74,7 @@ class Compilation:
                 self._result = decoded(content)
                 return
             except ValueError:
-                pass  # Not of our making, or damaged: compiled anew, and replaced.
+                pass  # Damaged or of another format: compile again, and replace it.
         module = "jcollect.sources.bpf.compiler"
         command = [sys.executable, "-P", "-m", module, os.getpid(), self._source, *flags()]
         try:
@@ -85,7 +83,7 @@ class Compilation:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                # Ctrl-C is for us; when we go, it goes.
+                # Ctrl-C is for jcollect, which ends the child.
                 start_new_session=True,
             )
         except OSError as error:
@@ -93,17 +91,17 @@ class Compilation:
 
     def _compiled(self) -> Program:
         if self._child is None:
-            raise self._trouble("it was given up")
+            raise self._trouble("the compiler was stopped")
         try:
-            content, said = self._child.communicate(timeout=_COMPILE_SECONDS)
+            content, output = self._child.communicate(timeout=_COMPILE_SECONDS)
         except subprocess.TimeoutExpired:
             self.close()
-            raise self._trouble(f"it was not done within {_COMPILE_SECONDS:.0f} s") from None
+            raise self._trouble(f"the compiler took more than {_COMPILE_SECONDS:.0f} s") from None
         code, self._child = self._child.returncode, None
         try:
             program = decoded(content)
         except ValueError:
-            raise self._trouble(_complaint(said.decode(errors="replace"), code)) from None
+            raise self._trouble(_complaint(output.decode(errors="replace"), code)) from None
         self._cache.write(self._key, content)
         return program
 
@@ -113,7 +111,8 @@ class Compilation:
 
 
 def bpf_directory() -> Path:
-    """Where events.c and its headers are: inside an installed package, or beside collector/ in a checkout."""
+    """Returns the folder of events.c and its headers: in an installed package, or beside collector/ in a
+    checkout."""
     package = Path(jcollect.__file__).parent
     installed = package / "_bpf"
     return installed if installed.is_dir() else package.parent.parent / "bpf"
@@ -122,12 +121,12 @@ def bpf_directory() -> Path:
 def flags() -> list[str]:
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
-        raise JcollectError(f"jcollect traces on x86_64 and aarch64, and this machine is {machine}")
+        raise JcollectError(f"cannot trace: jcollect needs x86_64 or aarch64, and this machine is {machine}")
     return [f"-D{_ARCHITECTURES[machine]}", "-Wno-macro-redefined"]
 
 
 def key_of(source: Path, flags: list[str]) -> str:
-    """A digest of all that the compiler's result depends on."""
+    """Returns a digest of everything that the compiler's result depends on."""
     digest = hashlib.sha256(f"{FORMAT} {flags} {_bcc_version()}".encode())
     try:
         for file in [source / "events.c", *sorted((source / "include").rglob("*.h"))]:
@@ -135,13 +134,15 @@ def key_of(source: Path, flags: list[str]) -> str:
             digest.update(f"\0{file.relative_to(source)} {len(content)}\0".encode() + content)
     except OSError as error:
         raise JcollectError(
-            f"cannot read {error.filename}, of which the handlers are made: {error.strerror}"
+            f"cannot compile the BPF programs: cannot read {error.filename}: {error.strerror}; "
+            "reinstall jcollect"
         ) from None
     return digest.hexdigest()[:32]
 
 
 def _bcc_version() -> list[tuple[str, int, int]]:
-    """What changes when another bcc is installed; without importing it, which would bring LLVM along."""
+    """Returns a value that changes when another bcc is installed, without importing bcc, which would load
+    LLVM."""
     found = importlib.util.find_spec("bcc")
     folders = list(found.submodule_search_locations or ()) if found else []
     if not folders:
@@ -153,8 +154,8 @@ def _bcc_version() -> list[tuple[str, int, int]]:
     return [(str(file), about.st_mtime_ns, about.st_size) for file in files for about in [file.stat()]]
 
 
-def _complaint(said: str, code: int) -> str:
-    """clang's first error, or the last that was said."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _complaint(output: str, code: int) -> str:
+    """Returns clang's first error, or else the last line of the output."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if " error: " in line]
     return (errors or lines[-1:] or [f"the compiler ended with code {code}"])[0]

@@ -1,10 +1,10 @@
-"""A program of its own: compiles the handlers with bcc, and writes them to stdout as they are kept.
+"""A separate program: compiles the BPF programs with bcc, and writes them to stdout as the cache stores them.
 
     python -m jcollect.sources.bpf.compiler PARENT SOURCE FLAG...
 
-PARENT is the PID of who waits for it, and SOURCE the folder of events.c. What goes wrong is said on
-stderr, by bcc and by us. A process of its own, because bcc brings clang and LLVM with it: 190 MB, for as
-long as jcollect would run.
+PARENT is the PID of the process that waits for it, and SOURCE the folder of events.c. Errors go to stderr. It
+is a separate process because bcc loads clang and LLVM, 190 MB, which would stay in memory as long as jcollect
+runs.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     parent, source, *flags = sys.argv[1:]
     _die_with(int(parent))
-    # clang and bcc print where they like; stdout is for the result alone.
+    # clang and bcc print to stdout as well; it is reserved for the result.
     result = os.dup(1)
     os.dup2(2, 1)
     content = _compiled(Path(source), flags).encoded()
     with open(result, "wb") as output:
         output.write(content)
     sys.stderr.flush()
-    # bcc would tidy up for as long as it takes to free all that.
+    # A regular exit would wait for bcc to free all its memory.
     os._exit(0)
 
 
@@ -41,12 +41,12 @@ def _die_with(parent: int) -> None:
 
 
 def _compiled(source: Path, flags: list[str]) -> Program:
-    # bcc looks here for kernel headers; ours are enough for handlers of user-space probes.
+    # Folder with the kernel headers that bcc uses. Those of jcollect suffice for user-space probes.
     os.environ["BCC_KERNEL_SOURCE"] = str(source)
     import bcc
 
     try:
-        # It makes the maps as well, of the smallest sizes that there can be, and for no longer than it runs.
+        # This creates the maps as well, with the smallest possible sizes, and only until this process ends.
         module = bcc.BPF(text=(source / "events.c").read_bytes(), cflags=flags)
     except Exception as error:
         print(error, file=sys.stderr, flush=True)

@@ -1,10 +1,11 @@
-"""The compiled handlers as they are kept: instructions that lack their maps and a few numbers still.
+"""Compiled BPF programs as the cache stores them: instructions in which maps and a few numbers are still
+open.
 
-Both stand in instructions that load 64 bits (BPF_LD | BPF_DW | BPF_IMM, two slots of 8 bytes), and the
-source register says which of them (struct bpf_insn in linux/bpf.h, little-endian):
-   1   BPF_PSEUDO_MAP_FD: the low half is a map's descriptor; here its number among MAPS
-   15  no kernel's, ours alone: the low half is the number of a value among NUMBERS; bpf/events.c
-So one compilation serves every machine of a kind, however many CPUs, probes and pages it has.
+An instruction that loads 64 bits (BPF_LD | BPF_DW | BPF_IMM, two slots of 8 bytes) refers to one of them. The
+source register says to which (struct bpf_insn in linux/bpf.h, little-endian):
+   1   BPF_PSEUDO_MAP_FD: the low half is a map's descriptor, and in the cache its index in MAPS
+   15  no kernel uses it: the low half is the index of a value in NUMBERS (AT_LOAD in bpf/events.c)
+So one compilation serves all machines with the same architecture, whatever their CPUs, probes and pages.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ MAPS = ("events", "counters")
 NUMBERS = ("probes", "row mask")
 FUNCTIONS = ("probe_fired", "do_nothing")
 
-# Counts up with every change of what is written here.
-FORMAT = 1
-_MAGIC = b"jprobe handlers %d\n" % FORMAT
+# Incremented with every change of the stored format.
+FORMAT = 2
+_MAGIC = b"jprobe programs %d\n" % FORMAT
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 _SLOT = 8
@@ -33,13 +34,14 @@ _NUMBER = 15
 
 @dataclass(frozen=True)
 class Program:
-    """Instructions by function, and the license that they are loaded under."""
+    """Instructions by function, and the license under which they are loaded."""
 
     license: str
     functions: Mapping[str, bytes]
 
     def linked(self, function: str, maps: Sequence[int], numbers: Sequence[int]) -> bytes:
-        """A function for BPF_PROG_LOAD: descriptors in the order of MAPS, values in that of NUMBERS."""
+        """Returns a function for BPF_PROG_LOAD. `maps` are descriptors in the order of MAPS, `numbers` values
+        in the order of NUMBERS."""
 
         def found(source: int, index: int) -> tuple[int, int]:
             return (_MAP, maps[index]) if source == _MAP else (0, numbers[index])
@@ -53,16 +55,16 @@ class Program:
 
 
 def unlinked(code: bytes, maps: Sequence[int]) -> bytes:
-    """What the compiler made, numbers in place of its descriptors, which are `maps`. Raises ValueError."""
+    """Replaces the descriptors `maps` in the compiler's output by their indices. Raises ValueError."""
     return _replaced(code, lambda source, low: (source, maps.index(low) if source == _MAP else low))
 
 
 def decoded(content: bytes) -> Program:
-    """Raises ValueError for whatever `encoded` has not made."""
+    """Returns the program that `encoded` stored. Raises ValueError for anything else."""
     start = len(_MAGIC) + _DIGEST_BYTES
     digest = hashlib.sha256(content[start:]).digest()
     if content[:start] != _MAGIC + digest:
-        raise ValueError("no handlers, or not of this format, or cut off")
+        raise ValueError("not a compiled BPF program of this format, or truncated")
     try:
         body = json.loads(zlib.decompress(content[start:]))
         functions = {name: bytes.fromhex(body["functions"][name]) for name in FUNCTIONS}
@@ -70,14 +72,14 @@ def decoded(content: bytes) -> Program:
         for name in FUNCTIONS:
             program.linked(name, range(len(MAPS)), range(len(NUMBERS)))
     except (zlib.error, KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"no handlers: {error}") from None
+        raise ValueError(f"not a compiled BPF program: {error}") from None
     return program
 
 
 def _replaced(code: bytes, found: Callable[[int, int], tuple[int, int]]) -> bytes:
-    """The code with other source registers and low halves where either stands for something."""
+    """Replaces source register and low half of each instruction that refers to a map or a number."""
     if not code or len(code) % _SLOT:
-        raise ValueError(f"{len(code)} bytes are no instructions")
+        raise ValueError(f"{len(code)} bytes are not a sequence of instructions")
     changed = bytearray(code)
     at = 0
     while at < len(code):
@@ -86,14 +88,14 @@ def _replaced(code: bytes, found: Callable[[int, int], tuple[int, int]]) -> byte
             at += _SLOT
             continue
         if at + 2 * _SLOT > len(code):
-            raise ValueError("the last instruction is cut off")
+            raise ValueError("the last instruction is truncated")
         source, target = registers >> 4, registers & 0xF
         if source in (_MAP, _NUMBER):
             if low < 0:
-                raise ValueError(f"a reference to {low}")
+                raise ValueError(f"it refers to the map or number {low}")
             source, low = found(source, low)
             struct.pack_into("<BBhi", changed, at, operation, source << 4 | target, 0, low)
         elif source:
-            raise ValueError(f"a reference of the unknown kind {source}")
+            raise ValueError(f"it has a reference of the unknown kind {source}")
         at += 2 * _SLOT
     return bytes(changed)
