@@ -6,6 +6,7 @@ import os
 import select
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -67,7 +68,7 @@ class _ArmedSites(Armed):
 
 
 class ListSource(Source):
-    """A source of a list of batches, whose events are in the order of their times. Times are monotonic ones.
+    """A source of a list of batches, whose events are in the order of their times, in ns of CLOCK_MONOTONIC.
 
     `put` adds a batch, and `lose` counts events lost at a stage. `most` is the maximum number of events that
     one drain brings. With `wakes`, the source has a descriptor and need not be polled.
@@ -86,6 +87,7 @@ class ListSource(Source):
     ) -> None:
         self._name = name
         self._batches = list(batches)
+        self._utc_offset = utc_offset_ns
         self._most = most
         self._newest = 0
         self._out_of_order = 0
@@ -155,7 +157,9 @@ class ListSource(Source):
             self._newest = max(self._newest, when)
         left = [each for each in self._batches if len(each)]
         more = bool(left) and int(left[0].columns.time_unix_nanos[0]) <= until
-        return Drained(found, lost, more, bool(left))
+        times = found.columns.time_unix_nanos + np.uint64(self._utc_offset)
+        columns = replace(found.columns, time_unix_nanos=times)
+        return Drained(replace(found, columns=columns), lost, more, bool(left))
 
     def wait_and_drain(self, window_ns: int, stop: int) -> Drained | None:
         while True:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 import pytest
 
 from conditions import require_bpf, wait_until
@@ -16,11 +18,14 @@ from jcollect.probes.faults import Faults
 from jcollect.probes.probe import Probe
 from jcollect.probes.scan import Scan
 from jcollect.probes.usdt import read_usdt_probes
+from jcollect.session.open_sources import bpf_source
+from jcollect.session.options import SessionSettings
 from jcollect.session.session import Session
-from jcollect.sources.base import ALWAYS
+from jcollect.sources.base import ALWAYS, LossStage
 from jcollect.sources.bpf.links import PERF_EVENT, UPROBE_MULTI
 from jcollect.sources.bpf.source import BpfSource
 from jprobe.v1 import probe_pb2
+from list_source import ListSource, batch_of
 from processes import opened
 
 SOURCE = Path(__file__).with_name("plain_usdt.c")
@@ -184,3 +189,40 @@ def test_what_is_known_of_them_stays_when_the_program_has_exited(program: Progra
     assert states == {"placed": retired, "closed": retired}
     assert (totals.hits, totals.delivered) == (26, 26)
     assert not os.path.exists(f"/proc/{program.pid}")
+
+
+def test_events_of_the_kernel_and_of_a_list_are_published_in_one_order(program: Program) -> None:
+    lists: list[ListSource] = []
+
+    def list_source(capacity: int, utc_offset_ns: int) -> ListSource:
+        lists.append(ListSource(capacity, utc_offset_ns))
+        return lists[0]
+
+    session = Session(open_sources=[bpf_source(SessionSettings()), list_source])
+    try:
+        subscription = session.hub.subscribe(())
+        tracee = session.join(Scan(program.process), lambda probe: True, others=program.probes())
+        tracee.attach()
+        # Nothing is read yet: the order does not depend on when which source is read.
+        for _ in range(11):
+            lists[0].put(batch_of([(time.monotonic_ns(), 0)]))
+            program.fire(1)
+        lists[0].lose(LossStage.KERNEL_RING, 1, 13)
+        session.start()
+        wait_until(lambda: not session.accounts.totals().missing, "all events")
+        totals = session.detach()
+        kernel, other = session.accounts.by_source()
+    finally:
+        session.close()
+    assert lists[0].is_closed
+    batches = [item.columns for item in subscription.items() if isinstance(item, EncodedEvents)]
+    columns = {
+        name: np.concatenate([getattr(batch, name) for batch in batches]).tolist()
+        for name in ("time_unix_nanos", "seq", "tid")
+    }
+    assert columns["time_unix_nanos"] == sorted(columns["time_unix_nanos"])
+    assert columns["seq"] == list(range(33))
+    assert columns["tid"] == [1, program.pid, program.pid] * 11
+    assert (totals.hits, totals.delivered, totals.lost_in_ring) == (46, 33, 13)
+    assert (kernel.hits, kernel.losses[LossStage.KERNEL_RING]) == (22, 0)
+    assert (other.hits, other.losses[LossStage.KERNEL_RING]) == (24, 13)
