@@ -99,6 +99,12 @@ JAVA_LAYERS = [
     "control",
     "agent",
 ]
+MAX_JAVA_LINES = 400
+
+
+def test_no_java_file_is_long() -> None:
+    lengths = {file.name: len(file.read_text().splitlines()) for file in JAVA_ROOT.rglob("*.java")}
+    assert {name: lines for name, lines in lengths.items() if lines > MAX_JAVA_LINES} == {}
 
 
 def test_every_java_package_has_a_layer() -> None:

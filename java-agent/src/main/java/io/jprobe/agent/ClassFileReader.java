@@ -15,8 +15,8 @@ import java.util.stream.Collectors;
  * Reads the class files of loaded classes from the JVM without changing any class. The JVM passes
  * class files to transformers only for a retransformation, which would discard the compiled code.
  * But it passes all of them before it changes the first class. So the last class is one of the
- * agent, for which the transformer returns an invalid class file, and the JVM gives up at that
- * point (measured on JDK 17 and 25).
+ * agent, for which the transformer returns an invalid class file. The JVM gives up at that point
+ * (measured on JDK 17 and 25).
  */
 final class ClassFileReader {
   /** The last class of a retransformation; linked, because of JDK-8277444. */

@@ -6,9 +6,9 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The probes by which tracers request an overhead limit. Attaching to a probe is the one thing that
- * every tracer can do, so each limit has a probe that never fires and is named after it. The kernel
- * withdraws the request when the tracer detaches or dies.
+ * The probes by which tracers request an overhead limit. Every tracer can attach to a probe, so
+ * each limit has a probe that never fires and is named after it. The kernel withdraws the request
+ * when the tracer detaches or dies.
  */
 public final class LimitProbes {
   /** The step that requests no limit. */

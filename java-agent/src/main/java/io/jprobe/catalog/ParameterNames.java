@@ -9,9 +9,9 @@ import java.io.InputStream;
 import java.jprobe.Fire;
 
 /**
- * Preserves the names of method parameters on JVMs with JDK-8240908. These leave the attribute
- * MethodParameters out of the class file that they pass to transformers, and use the one in the
- * class file that transformers return. Does nothing on other JVMs.
+ * Preserves the names of method parameters on JVMs with JDK-8240908. The class files that these
+ * pass to transformers lack the attribute MethodParameters, but the JVM uses the one in the class
+ * file that transformers return. Does nothing on other JVMs.
  *
  * <p>The attribute is read from the JVM's own copy at each retransformation, so a class file with
  * which the program has redefined the class counts. If that copy cannot be read, the attribute of

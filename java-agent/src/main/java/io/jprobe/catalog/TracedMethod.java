@@ -89,7 +89,7 @@ public final class TracedMethod {
   boolean isEquivalent(TracedMethod other) {
     return name.equals(other.name)
         && descriptor.equals(other.descriptor)
-        && selector.wishes().equals(other.selector.wishes());
+        && selector.probeText().equals(other.selector.probeText());
   }
 
   /** Returns the ID of the method in control commands: "generation:index". */

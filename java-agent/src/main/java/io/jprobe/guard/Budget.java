@@ -6,9 +6,9 @@ import io.jprobe.stub.FireGuard;
 import java.nio.ByteBuffer;
 
 /**
- * The allowed cost of all probes over any five seconds: the lowest of a share of one core, of the
- * CPU time available to the program, and of the CPU time that the program has used ({@link Limits},
- * {@link CpuTime}).
+ * The allowed cost of all probes over any five seconds: a share of one core, of the available CPU
+ * time, or of the CPU time that the program has used, whichever is lowest ({@link Limits}, {@link
+ * CpuTime}).
  */
 final class Budget {
   private static final long SECOND_NANOS = 1_000_000_000L;

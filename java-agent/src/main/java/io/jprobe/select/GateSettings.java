@@ -78,7 +78,7 @@ public final class GateSettings {
     throw cursor.error(
         0,
         "only a least duration, every and at most can be set while the program runs;"
-            + " select the method anew for other conditions");
+            + " for other conditions, select the method again");
   }
 
   private static boolean isDuration(Operand operand) {

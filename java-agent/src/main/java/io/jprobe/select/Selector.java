@@ -131,12 +131,12 @@ public final class Selector {
   /**
    * Returns the captures and clauses as a text. Methods with the same text have the same probes.
    */
-  public String wishes() {
-    StringBuilder wishes = new StringBuilder();
+  public String probeText() {
+    StringBuilder text = new StringBuilder();
     for (Capture capture : captures) {
-      wishes.append(capture.name).append('=').append(capture.path).append(", ");
+      text.append(capture.name).append('=').append(capture.path).append(", ");
     }
-    return wishes.append(clauses.text).toString();
+    return text.append(clauses.text).toString();
   }
 
   /** Returns an error that points into this selector, at a column counted from 0. */

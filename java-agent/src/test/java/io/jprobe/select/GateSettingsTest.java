@@ -40,7 +40,7 @@ public class GateSettingsTest {
   public void whatAGateCannotDecideIsRefused() {
     String only =
         "': only a least duration, every and at most can be set while the program runs;"
-            + " select the method anew for other conditions";
+            + " for other conditions, select the method again";
     for (String other : new String[] {"arg0 > 5", "duration < 5ms", "duration > 5ms or arg0"}) {
       refused(other, "settings '" + other + "', column 1" + only.substring(1));
     }
