@@ -212,7 +212,8 @@ int stub_directory_create(const char *parent, struct stub_directory *directory,
 	if (errno == ENAMETOOLONG)
 		stub_fail(error, "the path of the stub directory is too long: %s", parent);
 	else
-		stub_fail(error, "cannot create a stub directory in %s: %s", parent, strerror(errno));
+		stub_fail(error, "cannot create a stub directory in %s: %s", parent,
+			  strerror(errno));
 	return -1;
 }
 
