@@ -9,6 +9,7 @@ not changed keep their modification time.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -44,7 +45,10 @@ def main() -> None:
     for file, content in files.items():
         if not file.exists() or file.read_text() != content:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(content)
+            # In one step: a compiler may be reading it.
+            unfinished = file.with_suffix(f".{os.getpid()}")
+            unfinished.write_text(content)
+            unfinished.replace(file)
     for folder in {ROOT / JAVA, ROOT / PYTHON}:
         for file in set(folder.glob("*.java")) | set(folder.glob("*.py")):
             if file not in files:

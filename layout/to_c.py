@@ -12,8 +12,8 @@ from text import GENERATED, block_comment, upper
 _SCALAR = re.compile(r"\b([iu])(8|16|32|64)\b")
 
 _ACCESSORS = """\
-/* LAYOUT_GET(COOKIE_WORDS, cookie) is the value of some bits, LAYOUT_PUT(COOKIE_WORDS, 3) a word with nothing
- * but these bits, LAYOUT_BITS(COOKIE_WORDS) one with all of them set. */
+/* LAYOUT_GET(COOKIE_WORDS, cookie) is the value of some bits, LAYOUT_PUT(COOKIE_WORDS, 3) a word
+ * with nothing but these bits, LAYOUT_BITS(COOKIE_WORDS) one with all of them set. */
 #define LAYOUT_GET(bits, word) (((word) >> bits##_SHIFT) & bits##_MASK)
 #define LAYOUT_PUT(bits, value) (((value) & bits##_MASK) << bits##_SHIFT)
 #define LAYOUT_BITS(bits) (bits##_MASK << bits##_SHIFT)
@@ -22,7 +22,12 @@ _ACCESSORS = """\
 
 def c_header(descriptions: Sequence[Description]) -> str:
     """Returns the content of the header."""
-    parts = [f"/* {GENERATED.format(source='the descriptions in layout/')} */", "#ifndef JPROBE_LAYOUT_H"]
+    terms = "/* SPDX-License-Identifier: Apache-2.0 OR BSD-2-Clause OR GPL-2.0-only */"
+    parts = [
+        terms,
+        f"/* {GENERATED.format(source='the descriptions in layout/')} */",
+        "#ifndef JPROBE_LAYOUT_H",
+    ]
     digest = f"#define LAYOUT_DIGEST {digest_of(descriptions):#x}ULL"
     parts += ["#define JPROBE_LAYOUT_H", "", _ACCESSORS, "/* Differs if any layout differs. */", digest, ""]
     for description in descriptions:

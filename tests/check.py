@@ -31,9 +31,11 @@ SHOWN = 5
 # Tests of what no test file names.
 BY_FOLDER = {
     "bpf": {"tests/unit/test_compiling.py"},
+    "collector/jcollect/sources/bpf/c": {"tests/unit/test_drain.py"},
     "docs": {"tests/unit/test_docs_links.py", "tests/unit/test_docs_messages.py"},
     "java-agent/src/main/c/libstapsdt": {"tests/integration/test_libstapsdt.py"},
     "java-agent/src/main/c": {"tests/integration/test_native_checks.py"},
+    "layout": {"tests/unit/test_layout.py", "tests/unit/test_drain.py"},
     "proto": {"tests/unit/test_proto_breaking.py"},
 }
 
