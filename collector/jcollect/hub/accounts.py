@@ -123,7 +123,7 @@ class Accounts:
         self._lost_in_ring = lost_in_ring
         self._delivered = np.zeros(capacity, np.uint64)
         self._filtered = np.zeros(capacity, np.uint64)
-        # As live.Held has it: filtered, throttled, and for how long.
+        # As live.Suppressed has it: filtered, throttled, and for how long.
         self._held_back = np.zeros((capacity, 3), np.uint64)
         self._lost_in_collector = np.zeros(capacity, np.uint64)
         # Of probes that the ids stood for before.
@@ -143,7 +143,7 @@ class Accounts:
 
     def hold_back(self, ids: npt.NDArray[np.int64], counts: U64) -> None:
         """What the process has held back from these probes by now, since they were attached to: rows as
-        live.Held has them."""
+        live.Suppressed has them."""
         self._held_back[ids] = self._held_back_before[ids] + counts
 
     def count(self, probe: U32) -> U64:

@@ -1,7 +1,7 @@
-"""Where the sections of an ELF file lie. By hand, for files that nobody vouches for: every number is
-checked before it is used, and the time it takes does not depend on what the headers say.
+"""Parses the section headers of untrusted ELF files. Every number is checked before it is used, and the time
+does not depend on the values in the headers.
 
-Format: elf(5). Of it only what a stub library is: ELF64, little-endian, ET_DYN.
+Format: elf(5), restricted to stub libraries: ELF64, little-endian, ET_DYN.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SHT_NOBITS = 8
 
 @dataclass(frozen=True)
 class SectionHeader:
-    """Link-time address, file offset and size in bytes; the section lies in the file as a whole."""
+    """Link-time address, file offset and size in bytes. The whole section is in the file."""
 
     address: int
     offset: int
@@ -32,7 +32,7 @@ class SectionHeader:
 
 
 def read_sections(content: bytes) -> dict[str, SectionHeader]:
-    """The sections by name, of those that have bytes in the file. Raises MalformedLibraryError."""
+    """Returns the sections that have bytes in the file, by name. Raises MalformedLibraryError."""
     if len(content) < _HEADER.size or not content.startswith(_ELF64_LITTLE_ENDIAN):
         raise MalformedLibraryError("not a little-endian ELF64 file")
     _, file_type, table, entry_size, count, names_index = _HEADER.unpack_from(content)

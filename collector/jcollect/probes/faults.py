@@ -1,4 +1,4 @@
-"""What is wrong with single probes of a stub library, so that they are skipped and the others are not."""
+"""Records the faults of single probes of a stub library. Only faulty probes are skipped."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from jcollect.printable import printable
 
 
 class Faults:
-    """Counts all and keeps the first: a library may have as many as it has probes."""
+    """Counts all faults and keeps the first few, because every probe of a library may be faulty."""
 
     def __init__(self) -> None:
         self.count = 0
-        # The probe's name, and why it is skipped, as a clause.
+        # Names of probes, each with the reason as a clause.
         self.told: list[tuple[str, str]] = []
 
     def add(self, probe: str, reason: str) -> None:

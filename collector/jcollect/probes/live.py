@@ -1,4 +1,4 @@
-"""What changes about probes, read from the memory of the live process: semaphores, states, gates."""
+"""Reads the changing state of probes from the memory of their process: semaphores, states and gates."""
 
 from __future__ import annotations
 
@@ -43,27 +43,27 @@ _MOST_SECTIONS = 4096
 _Part = tuple[StubLibrary, Section]
 
 
-class Held(NamedTuple):
-    """Calls held back from a probe since it is there: by its condition or gate, and because all probes had
-    cost too much; and for how long it was unwoven for that, in ns."""
+class Suppressed(NamedTuple):
+    """Calls suppressed at a probe since it exists: filtered by its condition or gate, and throttled by the
+    overhead guard; and the time in ns for which the guard had its method unwoven."""
 
     filtered: int = 0
     throttled: int = 0
     throttled_ns: int = 0
 
 
-NOTHING_HELD = Held()
+NOTHING_SUPPRESSED = Suppressed()
 
 
 @dataclass(frozen=True)
 class LiveProbe:
-    """A probe at one moment: its semaphore, its state, what was held back from it and why, and the settings
-    of its gate (layout/gate.toml)."""
+    """A probe at one moment: its semaphore, its state, its suppressed calls, and the settings of its gate
+    (layout/gate.toml)."""
 
     probe: Probe
     semaphore_count: int = 0
     state: int = 0
-    held: Held = NOTHING_HELD
+    suppressed: Suppressed = NOTHING_SUPPRESSED
     least_duration_nanos: int = 0
     every: int = 0
     per_second: int = 0
@@ -89,9 +89,9 @@ class LiveProbe:
             condition=probe.condition,
             semaphore_count=self.semaphore_count,
             state=self.state,
-            filtered=self.held.filtered,
-            throttled=self.held.throttled,
-            throttled_nanos=self.held.throttled_ns,
+            filtered=self.suppressed.filtered,
+            throttled=self.suppressed.throttled,
+            throttled_nanos=self.suppressed.throttled_ns,
             least_duration_nanos=self.least_duration_nanos,
             every=self.every,
             per_second=self.per_second,
@@ -113,25 +113,25 @@ def read_live(probes: Sequence[Probe]) -> list[LiveProbe]:
     }
     words = gates.words(read[len(wanted) :])
     live = []
-    for probe, held, settings in zip(
-        probes, gates.held(words).tolist(), gates.settings(words).tolist(), strict=True
+    for probe, suppressed, settings in zip(
+        probes, gates.suppressed(words).tolist(), gates.settings(words).tolist(), strict=True
     ):
         counts, states = sections[id(probe.library)]
-        # The semaphore's place is the note's word; it need not be the slot's own.
+        # The note names the semaphore; it need not be the slot's own.
         index = (probe.semaphore - probe.library.image.semaphores.address) // SLOT_SEMAPHORE_BYTES
         count = counts[index] if 0 <= index < len(counts) else 0
-        state = states[probe.slot]
-        live.append(LiveProbe(probe, count, state if state in STATE_NAMES else 0, Held(*held), *settings))
+        state = states[probe.slot] if states[probe.slot] in STATE_NAMES else 0
+        live.append(LiveProbe(probe, count, state, Suppressed(*suppressed), *settings))
     return live
 
 
 def read_states(libraries: Iterable[StubLibrary]) -> list[bytes]:
-    """The state bytes of each library, in slot order."""
+    """Returns the state bytes of each library, in slot order."""
     return all_of(read_sections([(library, library.image.states) for library in libraries]))
 
 
 class Gates:
-    """Where each of some probes has its gate, and in it the counts of what was held back from that probe."""
+    """Locates the gates of probes, and in each gate the counts of calls suppressed at the probe."""
 
     def __init__(self, probes: Sequence[Probe]) -> None:
         self.sections: list[_Part] = []
@@ -146,32 +146,32 @@ class Gates:
         self._gates = np.array(
             [first[id(probe.library)] + GATE_SIZE // _WORD_BYTES * probe.gate for probe in probes], np.int64
         )
-        # Nothing holds a mark back: its program decides by itself whether to fire.
+        # Calls of a user-defined probe are never suppressed: its program decides when to fire.
         self._is_mark = np.array([probe.kind == MARK for probe in probes], np.bool_)
         kinds = np.array([probe.kind for probe in probes], np.int64)
         in_gate = GATE_PROBES + GATE_PROBE_SIZE * (kinds - probe_pb2.PROBE_KIND_ENTRY)
         counts = np.where(self._is_mark, 0, in_gate)
-        suppressed = (counts + GATE_PROBE_FILTERED, counts + GATE_PROBE_THROTTLED)
+        by_probe = (counts + GATE_PROBE_FILTERED, counts + GATE_PROBE_THROTTLED)
         method = np.full_like(counts, GATE_THROTTLED_NANOS)
-        self._held = self._gates[:, None] + np.stack((*suppressed, method), axis=1) // _WORD_BYTES
+        self._suppressed = self._gates[:, None] + np.stack((*by_probe, method), axis=1) // _WORD_BYTES
 
     def read(self) -> npt.NDArray[np.uint64]:
-        """All words of all gates, for the methods below. Raises OSError."""
+        """Returns all words of all gates, for the methods below. Raises OSError."""
         return self.words(all_of(read_sections(self.sections)))
 
     @staticmethod
     def words(read: Iterable[bytes]) -> npt.NDArray[np.uint64]:
-        """Returns the state words in the content of `sections`."""
+        """Returns the words in the content of `sections`."""
         return np.frombuffer(b"".join(read), "<u8")
 
-    def held(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-        """What was held back since the probe is there, as `Held` has it: three uint64 for each probe."""
-        counts: npt.NDArray[np.uint64] = words[self._held]
+    def suppressed(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """Returns the fields of `Suppressed` for each probe: three uint64 each."""
+        counts: npt.NDArray[np.uint64] = words[self._suppressed]
         counts[self._is_mark] = 0
         return counts
 
     def settings(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-        """Least duration in ns, every, and per second: three uint64 for each probe."""
+        """Returns the least duration in ns, every, and per second: three uint64 for each probe."""
         found: npt.NDArray[np.uint64] = words[self._gates[:, None] + _SETTINGS]
         return found
 
@@ -195,7 +195,7 @@ def _counts(semaphores: bytes) -> tuple[int, ...]:
 
 
 def read_section(library: StubLibrary, section: Section) -> bytes:
-    """A section as it is in the live process. Raises OSError."""
+    """Returns the current content of a section in its process. Raises OSError."""
     (content,) = all_of(read_sections([(library, section)]))
     return content
 
@@ -211,8 +211,8 @@ def all_of(read: Iterable[bytes | OSError]) -> list[bytes]:
 
 
 def read_sections(wanted: Sequence[_Part]) -> list[bytes | OSError]:
-    """Returns the current content of sections in live processes, or the error that says why one cannot be
-    read: it is not mapped any more.
+    """Returns the current content of each section in its process, or the error if it cannot be read, for
+    instance because it is unmapped.
 
     Reads the sections of one process in as few requests as possible.
     """

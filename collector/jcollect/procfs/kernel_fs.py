@@ -48,7 +48,7 @@ def check_is_kernels(held: int, pid: int) -> None:
     if kind in _OF_THE_KERNEL or (kind == _OVERLAY and _is_of_root(held, pid)):
         return
     which = "an overlay of a user namespace" if kind == _OVERLAY else f"a file system of type {kind:#x}"
-    raise OSError(errno.EREMOTE, f"it lies in {which}, which could keep the kernel waiting for ever")
+    raise OSError(errno.EREMOTE, f"it is in {which}, which could block the kernel forever")
 
 
 def _kind_of(held: int) -> int:

@@ -84,7 +84,7 @@ def hold_mapped(
         check_is_kernels(held, pid)
         # Unlinking and renaming the file change its ctime as well.
         if now.content != state.content or (now != state and digest_of(read_held(held, now.size)) != digest):
-            raise OSError(errno.ESTALE, "it is not what was read of it any more")
+            raise OSError(errno.ESTALE, "it has changed since it was read")
         return now.packed(), [held]
     except BaseException:
         os.close(held)
@@ -134,7 +134,8 @@ class _Files:
         if path is None:
             raise PermissionError(
                 errno.EPERM,
-                "only /proc/PID/map_files leads to it, which takes CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE",
+                "only /proc/PID/map_files leads to it, and that requires CAP_SYS_ADMIN or "
+                "CAP_CHECKPOINT_RESTORE",
             )
         held = os.open(path, os.O_PATH | os.O_CLOEXEC)
         if _identity(os.fstat(held)) not in identities:

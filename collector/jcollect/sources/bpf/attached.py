@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from jcollect.probes.live import Gates, Held, LiveProbe, all_of, read_live, read_sections
+from jcollect.probes.live import Gates, LiveProbe, Suppressed, all_of, read_live, read_sections
 from jcollect.probes.probe import Probe
 from jcollect.probes.stub_library import Section, StubLibrary
 from jcollect.procfs.reasons import is_passing
@@ -20,8 +20,7 @@ from jprobe.v1 import probe_pb2
 
 @dataclass(frozen=True)
 class Reading:
-    """What the process's memory said at one moment: what was held back by probe, in rows as live.Held has
-    them, and the probes' states."""
+    """The state of probes in memory at one moment: rows of live.Suppressed, and the probes' states."""
 
     held: npt.NDArray[np.uint64]
     states: npt.NDArray[np.uint8]
@@ -54,7 +53,7 @@ class Attached:
         self.is_retired = False
         self._slots = np.array([probe.slot for probe in probes], np.int64)
         self._gates = Gates(probes)
-        self._before = np.zeros((len(probes), len(Held._fields)), np.uint64)
+        self._before = np.zeros((len(probes), len(Suppressed._fields)), np.uint64)
         self._held = self._before
         self._claims = Claims(len(probes), claimant)
         self.throttled = np.zeros(len(probes), np.bool_)
@@ -81,8 +80,8 @@ class Attached:
 
     @property
     def held_back(self) -> npt.NDArray[np.uint64]:
-        """Returns the calls held back since the probes were linked, in rows as in live.Held, as far as they
-        are plausible."""
+        """Returns the plausible counts of calls suppressed since the probes were linked: rows of
+        live.Suppressed."""
         return self._claims.counts
 
     @property
@@ -131,7 +130,7 @@ class Attached:
             states, *gates = all_of(parts)
         except OSError:
             return None
-        held = self._gates.held(self._gates.words(gates))
+        held = self._gates.suppressed(self._gates.words(gates))
         return Reading(held, np.frombuffer(states, np.uint8)[self._slots])
 
     def keep(self, reading: Reading) -> None:
@@ -157,7 +156,7 @@ class Attached:
 
     def _as_retired(self) -> list[LiveProbe]:
         return [
-            LiveProbe(probe, state=probe_pb2.PROBE_STATE_RETIRED, held=Held(*held))
+            LiveProbe(probe, state=probe_pb2.PROBE_STATE_RETIRED, suppressed=Suppressed(*held))
             for probe, held in zip(self.probes, self._held.tolist(), strict=True)
         ]
 

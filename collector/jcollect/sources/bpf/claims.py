@@ -44,7 +44,7 @@ class Claimant:
 
 
 class Claims:
-    """Claims about some probes of a process since they were first attached to: rows as in live.Held."""
+    """Claims about some probes of a process since they were first attached to: rows as in live.Suppressed."""
 
     def __init__(self, probes: int, claimant: Claimant) -> None:
         self._claimant = claimant
