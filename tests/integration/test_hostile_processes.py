@@ -201,7 +201,7 @@ def test_a_process_that_holds_up_who_reads_it_stalls_no_answer_and_no_end(
             assert time.monotonic() - begun < 5.0
             filtered = {each.pid: each.counts.filtered for each in status.processes}
             assert filtered == {stalls.pid: 3, other.pid: 5 * round_}
-            assert len(session.describe()) == 2
+            assert len(list(session.describe())) == 2
         tracees[1].follow(pytest.fail)
         begun = time.monotonic()
         totals = session.detach()
