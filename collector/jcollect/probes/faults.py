@@ -12,12 +12,12 @@ class Faults:
     def __init__(self) -> None:
         self.count = 0
         # Names of probes, each with the reason as a clause.
-        self.told: list[tuple[str, str]] = []
+        self.first: list[tuple[str, str]] = []
 
     def add(self, probe: str, reason: str) -> None:
         self.count += 1
-        if len(self.told) < MAX_WARNINGS:
-            self.told.append((_shown(probe), reason))
+        if len(self.first) < MAX_WARNINGS:
+            self.first.append((_shown(probe), reason))
 
 
 def _shown(name: str) -> str:

@@ -19,7 +19,7 @@ from jcollect.probes.probe import Probe
 from jcollect.probes.stub_library import StubLibrary
 from jcollect.procfs.apart import apart
 from jcollect.procfs.jvm import is_jvm
-from jcollect.procfs.mapped import hold_mapped
+from jcollect.procfs.mapped import open_mapped
 from jcollect.procfs.mapped_answer import FileState
 from jcollect.procfs.reasons import is_passing
 from jcollect.sources.bpf.attach_point import find_attach_point
@@ -163,7 +163,7 @@ def _held_file(library: StubLibrary) -> Iterator[str]:
         raise OSError(errno.ESTALE, "it was not read from a process")
     process = library.process
     answer = apart(
-        process, hold_mapped, process.pid, backing.mapped, library.file, backing.state, backing.digest
+        process, open_mapped, process.pid, backing.mapped, library.file, backing.state, backing.digest
     )
     (held,) = answer.descriptors
     try:
