@@ -444,8 +444,8 @@ def test_an_agent_that_cannot_be_commanded_does_not_stay(targets: Path) -> None:
 def test_no_java_of_our_own(targets: Path, tmp_path: Path) -> None:
     with prime_calls(newest_jdk, targets) as target:
         assert refused("select", target.pid, ORDERS, JAVA_HOME=str(tmp_path)) == (
-            "loading the agent into a running JVM takes a Java runtime 17 or later with the module "
-            f"jdk.attach here as well, and JAVA_HOME={tmp_path} has none; "
+            "loading the agent into a running JVM requires a Java runtime 17 or later with the module "
+            f"jdk.attach on this machine, and JAVA_HOME={tmp_path} has none; "
             "install openjdk-17-jdk-headless, or set JAVA_HOME to one"
         )
 

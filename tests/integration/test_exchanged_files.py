@@ -18,9 +18,9 @@ from jcollect.errors import JcollectError
 from jcollect.probes.probe import Probe
 from jcollect.probes.scan import scan_traceable
 from jcollect.probes.site import Binary
-from jcollect.procfs.files import read_held
-from jcollect.procfs.kernel_fs import check_is_kernels
-from jcollect.procfs.mapped import Mapped, hold_mapped
+from jcollect.procfs.files import read_descriptor
+from jcollect.procfs.kernel_fs import check_kernel_serves
+from jcollect.procfs.mapped import Mapped, open_mapped
 from jcollect.procfs.mapped_answer import FileState
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.links import PERF_EVENT, UPROBE_MULTI, Linker, Links
@@ -142,7 +142,7 @@ def test_a_file_that_has_other_content_by_then_is_not_linked(
     probes = read(target)
     change(library_of(target))
     with linker(link_type) as (linking, programs):
-        with pytest.raises(JcollectError, match="not what was read of it any more; try again"):
+        with pytest.raises(JcollectError, match="it has changed since it was read; try again"):
             linking.link(range(len(probes)), [probe.site for probe in probes])
         target.fire(1, CALLS)
         assert programs.hits().sum() == 0
@@ -178,7 +178,7 @@ def held_again(library: Binary, path: str) -> int:
     nowhere = Mapped(0, 4096, (0, 0, 0), "")
     mapped, state, digest = library.backing.mapped, library.backing.state, library.backing.digest
     assert mapped != nowhere
-    return hold_mapped(library.process.pid, mapped, path, state, digest)[1][0]
+    return open_mapped(library.process.pid, mapped, path, state, digest)[1][0]
 
 
 def test_without_map_files_the_path_has_to_lead_to_the_same_file(
@@ -195,7 +195,7 @@ def test_without_map_files_the_path_has_to_lead_to_the_same_file(
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content)
-    with pytest.raises(OSError, match="not what was read of it any more"):
+    with pytest.raises(OSError, match="it has changed since it was read"):
         held_again(library, str(path))
 
 
@@ -237,15 +237,15 @@ def test_an_overlay_is_trusted_if_root_has_mounted_it(
     )
     with mounted(make, *wrapper) as pid:
         held = held_in(pid, tmp_path / "mnt/m/file")
-        assert read_held(held, 10) == b"x\n"
+        assert read_descriptor(held, 10) == b"x\n"
         if may_be_linked:
-            check_is_kernels(held, pid)
+            check_kernel_serves(held, pid)
         else:
             with pytest.raises(OSError, match="an overlay of a user namespace"):
-                check_is_kernels(held, pid)
+                check_kernel_serves(held, pid)
         os.close(held)
         on_tmpfs = held_in(pid, tmp_path / "mnt/l/file")
-        check_is_kernels(on_tmpfs, pid)
+        check_kernel_serves(on_tmpfs, pid)
         os.close(on_tmpfs)
 
 
@@ -256,8 +256,8 @@ def test_a_file_that_a_program_serves_is_not_linked(tmp_path: Path) -> None:
         state = FileState.of(os.fstat(held))
         os.close(held)
         mapped = Mapped(stuck.address, stuck.address + (1 << 16), (0, 0, 0), "")
-        with pytest.raises(OSError, match="could keep the kernel waiting for ever"):
-            hold_mapped(stuck.pid, mapped, "", state, b"")
+        with pytest.raises(OSError, match="could block the kernel forever"):
+            open_mapped(stuck.pid, mapped, "", state, b"")
 
 
 def test_what_to_do_about_such_a_file_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from jcollect.procfs import apart as module
 from jcollect.procfs.apart import apart
 from jcollect.procfs.files import read_file
 from jcollect.procfs.identity import Identity
-from jcollect.procfs.mapped import Mapped, hold_mapped
+from jcollect.procfs.mapped import Mapped, open_mapped
 from jcollect.procfs.mapped_answer import FileState, digest_of
 from jcollect.procfs.mapped_file import mapped
 from jcollect.procfs.maps import read_maps
@@ -58,7 +58,7 @@ def command_of(pid: int) -> bytes:
 
 @contextmanager
 def open_of(path: Path) -> Iterator[tuple[Mapped, str, FileState, bytes]]:
-    """Yields the arguments of hold_mapped for a file that is mapped within the block."""
+    """Yields the arguments of open_mapped for a file that is mapped within the block."""
     content = path.read_bytes()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ):
         (mapping,) = (each for each in read_maps(ourselves()) if each.path == str(path))
@@ -69,7 +69,7 @@ def test_what_is_returned_comes_back(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
     assert apart(ourselves(), read_file, OURSELVES, str(tmp_path / "file"), 4).content == b"cont"
     with open_of(tmp_path / "file") as held:
-        (descriptor,) = apart(ourselves(), hold_mapped, OURSELVES, *held).descriptors
+        (descriptor,) = apart(ourselves(), open_mapped, OURSELVES, *held).descriptors
     assert os.path.samestat(os.fstat(descriptor), (tmp_path / "file").stat())
     assert not os.get_inheritable(descriptor)
     os.close(descriptor)
@@ -147,7 +147,7 @@ def test_descriptors_that_there_is_no_room_for_are_an_error_of_their_own(tmp_pat
                 while True:
                     taken.append(os.dup(0))
             with pytest.raises(OSError, match="Too many") as raised:
-                apart(process, hold_mapped, OURSELVES, *held)
+                apart(process, open_mapped, OURSELVES, *held)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for descriptor in taken:

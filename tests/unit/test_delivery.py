@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conditions import as_root, miss
+from conditions import as_root, miss, wait_until
 from fake_jvm import AS_SOMEBODY, SOMEBODY
 from jcollect.control.jar import delivered_jar, find_jar, remove_stale_jars
 from jcollect.errors import JcollectError
@@ -188,6 +189,21 @@ def test_the_jar_is_taken_back_after_an_error(other_root: tuple[int, Path]) -> N
     pid, root = other_root
     with pytest.raises(KeyError), delivered_jar(opened(pid)):
         raise KeyError
+    assert list((root / "real/tmp").iterdir()) == []
+
+
+@as_root
+def test_the_jar_is_taken_back_after_the_target_has_exited(other_root: tuple[int, Path]) -> None:
+    pid, root = other_root
+    process = opened(pid)
+    with delivered_jar(process) as delivered:
+        (root / "real" / delivered.report[1:]).write_text("ok\n")
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: process.has_exited, "it to exit")
+        assert delivered.read_report() == "ok"
+    assert list((root / "real/tmp").iterdir()) == []
+    with pytest.raises(JcollectError, match=f"^PID {pid} has exited$"), delivered_jar(process):
+        pass
     assert list((root / "real/tmp").iterdir()) == []
 
 

@@ -142,8 +142,8 @@ def spoilt(old: bytes, new: bytes) -> bytes:
 def probes_and_faults(content: bytes) -> tuple[list[str], list[tuple[str, str]]]:
     """The names of the probes that are left, and what is told of the others."""
     image = parse_stub_image(content)
-    assert image.faults.count == len(image.faults.told)
-    return [probe.name for probe in probes_of([StubLibrary(closed(1), "/x", 0, image)])], image.faults.told
+    assert image.faults.count == len(image.faults.first)
+    return [probe.name for probe in probes_of([StubLibrary(closed(1), "/x", 0, image)])], image.faults.first
 
 
 def test_a_probe_whose_places_are_outside_of_their_sections_is_skipped() -> None:

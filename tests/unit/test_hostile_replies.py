@@ -172,7 +172,7 @@ def test_what_many_replies_name_is_bounded(leases: list[int], monkeypatch: pytes
 
 def test_few_large_replies_are_received_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "SMALL_LINE", 1000)
-    monkeypatch.setattr(answers, "_rooms", Shares(4))
+    monkeypatch.setattr(answers, "_large_lines", Shares(4))
     with contextlib.ExitStack() as ended:
 
         def sender(owner: int, seconds: float) -> Answers:
@@ -187,7 +187,7 @@ def test_few_large_replies_are_received_at_a_time(monkeypatch: pytest.MonkeyPatc
         with pytest.raises(TimeoutError):
             third.readline()
         assert len(sender(1002, 30).readline()) == 100_001
-        first.free_room()
+        first.release()
         assert len(third.readline(time.monotonic() + 30)) > 90_000
 
 

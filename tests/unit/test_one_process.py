@@ -142,7 +142,7 @@ def test_what_waits_is_stopped_when_it_is_cancelled() -> None:
     is_waiting = threading.Event()
 
     def wait() -> bool:
-        with cancellation.heeded(), stopped_by(stopped.set):
+        with cancellation.applied(), stopped_by(stopped.set):
             is_waiting.set()
             stopped.wait(30)
             return is_cancelled()
@@ -152,7 +152,7 @@ def test_what_waits_is_stopped_when_it_is_cancelled() -> None:
     cancellation.cancel()
     assert task.wait(10)
     assert task.result is True
-    with cancellation.heeded(), pytest.raises(JcollectError), stopped_by(stopped.set):
+    with cancellation.applied(), pytest.raises(JcollectError), stopped_by(stopped.set):
         pytest.fail("begun all the same")
 
 

@@ -56,7 +56,7 @@ def test_a_runtime_that_cannot_attach(home: Path, lack: str) -> None:
         (home / lack).unlink()
     else:
         (home / "release").write_text(f'JAVA_VERSION="{lack}"\n')
-    with pytest.raises(JcollectError, match=f"jdk.attach here as well, and JAVA_HOME={home} has none"):
+    with pytest.raises(JcollectError, match=f"jdk.attach on this machine, and JAVA_HOME={home} has none"):
         find_libjvm()
 
 

@@ -105,7 +105,7 @@ def test_two_overloads_of_one_name_cost_no_other_probe() -> None:
     names = [f"{name}__{kind}" for name in ("f", "f__2", "g") for kind in ("entry", "return", "throw")]
     assert [probe.name for probe in probes] == names
     assert [probe.slot.gate for probe in probes] == [0] * 3 + [1] * 3 + [3] * 3
-    assert [probe for probe, _ in image.faults.told] == [
+    assert [probe for probe, _ in image.faults.first] == [
         f"a_B:f__2__{kind}" for kind in ("entry", "return", "throw")
     ]
 

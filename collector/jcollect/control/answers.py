@@ -1,4 +1,4 @@
-"""Reads the gateway's answers. The sender may be hostile, and send anything for as long as it likes.
+"""Reads the gateway's answers. The sender is untrusted, and may send anything for any time.
 
 Py4J's own reader is not used: it builds whatever type an answer names, including a number of any length. Of
 Py4J's types, the gateway's commands return only bytes, and errors are strings.
@@ -24,10 +24,10 @@ from jprobe.v1 import control_pb2
 
 # 16 MiB before they are encoded. A line of 65,000 methods has some 10 MB.
 MAX_LINE = (16 << 20) * 4 // 3 + 16
-# A longer line takes one of few rooms, for a short time. One of 5,000 methods has some 1 MB.
+# Few longer lines are received at a time, each within a short time. A line of 5,000 methods has about 1 MB.
 SMALL_LINE = 2 << 20
 LARGE_SECONDS = 10.0
-_rooms = Shares(4)
+_large_lines = Shares(4)
 _POLL_SECONDS = 0.02
 # Maximum number of methods, gates and untraceable methods of a reply together. No element repeats anything.
 MAX_ELEMENTS = 1 << 18
@@ -38,8 +38,8 @@ _CHUNK = 1 << 16
 Line = bytes | bytearray
 
 _M_MMAP_THRESHOLD = -3
-# Blocks of this size go back to the kernel when they are freed, and small ones when a room is: otherwise
-# each thread keeps what it has freed.
+# Blocks of this size go back to the kernel when they are freed, and smaller ones when a large line is
+# released: otherwise each thread would keep its freed memory.
 _RETURNED_BYTES = 2 << 20
 _libc = ctypes.CDLL(None)
 
@@ -54,7 +54,7 @@ decoding = threading.Lock()
 
 
 class NoReplyError(Exception):
-    """The answer is none that the gateway's commands give."""
+    """The answer is malformed."""
 
 
 class RefusalError(Exception):
@@ -102,13 +102,13 @@ class Answers:
         self._socket = connection
         self._seconds = seconds
         self._owner = owner
-        self._has_room = False
+        self._is_large = False
         self._rest = bytearray()
 
     def readline(self, deadline: float | None = None) -> Line:
-        """Returns one line with its end, or without it if the peer has closed. A large one occupies a room
-        until `free_room`. `deadline` is monotonic. Raises OSError, TimeoutError, and NoReplyError if the line
-        is too long."""
+        """Returns one line with its end, or without it if the peer has closed. A large one counts as being
+        received until `release`. `deadline` is monotonic. Raises OSError, TimeoutError, and NoReplyError if
+        the line is too long."""
         if deadline is None:
             deadline = time.monotonic() + self._seconds
         searched = 0
@@ -116,8 +116,8 @@ class Answers:
             searched = len(self._rest)
             if searched > MAX_LINE:
                 raise NoReplyError
-            if searched > SMALL_LINE and not self._has_room:
-                self._take_room(deadline)
+            if searched > SMALL_LINE and not self._is_large:
+                self._reserve(deadline)
                 deadline = min(deadline, time.monotonic() + LARGE_SECONDS)
             left = deadline - time.monotonic()
             if left <= 0:
@@ -135,26 +135,26 @@ class Answers:
         del self._rest[: end + 1]
         return head
 
-    def free_room(self) -> None:
-        """Gives back what a large line has occupied. It has to be decoded by then."""
-        if self._has_room:
-            self._has_room = False
+    def release(self) -> None:
+        """Ends the reservation of a large line, which must have been decoded."""
+        if self._is_large:
+            self._is_large = False
             if hasattr(_libc, "malloc_trim"):
                 _libc.malloc_trim(0)
-            _rooms.give_back(self._owner, 1)
+            _large_lines.give_back(self._owner, 1)
 
     def drop(self) -> None:
-        """Forgets what has been received and not been read."""
+        """Drops data that was received and not read."""
         self._rest = bytearray()
-        self.free_room()
+        self.release()
 
-    def _take_room(self, deadline: float) -> None:
-        # Meanwhile the rest stays in the sender.
-        while not _rooms.take(self._owner, 1):
+    def _reserve(self, deadline: float) -> None:
+        # The rest stays with the sender during that time.
+        while not _large_lines.take(self._owner, 1):
             if time.monotonic() >= deadline or is_cancelled():
                 raise TimeoutError
             time.sleep(_POLL_SECONDS)
-        self._has_room = True
+        self._is_large = True
         # Only glibc has this and malloc_trim, and only glibc needs them.
         if hasattr(_libc, "mallopt"):
             _libc.mallopt(_M_MMAP_THRESHOLD, _RETURNED_BYTES)

@@ -12,7 +12,7 @@ _mine = threading.local()
 
 
 class Cancellation:
-    """Cancels, from any thread, what one thread does within `heeded`."""
+    """Cancels, from any thread, what one thread does within `applied`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -28,7 +28,7 @@ class Cancellation:
                     stop()
 
     @contextlib.contextmanager
-    def heeded(self) -> Iterator[None]:
+    def applied(self) -> Iterator[None]:
         """Runs a block of this thread that can be cancelled."""
         _mine.cancellation = self
         try:

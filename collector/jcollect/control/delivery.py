@@ -29,14 +29,14 @@ _MOST_NAMES = 100_000
 _MOST_LEFTOVERS = 100
 
 
-def deliver(pid: int, inner_pid: int, place: str, descriptors: Sequence[int]) -> tuple[bytes, list[int]]:
+def deliver(pid: int, inner_pid: int, temporary: str, descriptors: Sequence[int]) -> tuple[bytes, list[int]]:
     """Copies the jar that is given by its descriptor, and creates an empty report.
 
-    Returns the name of their directory in `place`, and two descriptors: of `place`, and of that directory,
-    which stays locked for as long as it is open. Raises OSError.
+    Returns the name of their new directory in `temporary`, and descriptors of `temporary` and of the new
+    directory, which stays locked for as long as it is open. Raises OSError.
     """
     (jar,) = descriptors
-    parent = open_directory(pid, place)
+    parent = open_directory(pid, temporary)
     directory, name = _make(parent, f"{_PREFIX}{inner_pid}-")
     try:
         with open(_create(JAR, directory), "wb") as copy:
@@ -73,20 +73,20 @@ def remove(name: str, descriptors: Sequence[int]) -> bytes:
     return b""
 
 
-def sweep(pid: int, places: Sequence[str], seconds: float) -> bytes:
+def sweep(pid: int, directories: Sequence[str], seconds: float) -> bytes:
     """Removes what killed jcollects have left there for this user, as far as the time allows."""
     deadline = time.monotonic() + seconds
-    for place in places:
+    for directory in directories:
         with contextlib.suppress(OSError):
-            parent = open_directory(pid, place)
+            parent = open_directory(pid, directory)
             try:
-                _sweep_place(parent, deadline)
+                _sweep_directory(parent, deadline)
             finally:
                 os.close(parent)
     return b""
 
 
-def _sweep_place(parent: int, deadline: float) -> None:
+def _sweep_directory(parent: int, deadline: float) -> None:
     found = 0
     with os.scandir(parent) as entries:
         for entry in itertools.islice(entries, _MOST_NAMES):

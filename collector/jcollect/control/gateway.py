@@ -144,7 +144,7 @@ class Gateway:
         except RefusalError as refusal:
             reason = str(refusal) or "the token is not its own; try again"
         finally:
-            self._answers.free_room()
+            self._answers.release()
         # Outside of the handler: an error that is kept must not keep the answer by its context.
         raise JcollectError(f"the control gateway of PID {self._pid} rejects the connection: {reason}")
 
@@ -165,7 +165,7 @@ class Gateway:
             problem = self._no_reply(command)
         finally:
             self._left = self._seconds
-            self._answers.free_room()
+            self._answers.release()
         raise problem
 
     def _send(self, command: str, line: str) -> Line:

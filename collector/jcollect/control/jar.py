@@ -40,7 +40,13 @@ class DeliveredJar:
         """Returns what the agent has written; empty if it has written nothing or cannot be read."""
         process = self._process
         try:
-            answer = apart(process, delivery.read_report, user=process.user, descriptors=(self._directory,))
+            answer = apart(
+                process,
+                delivery.read_report,
+                user=process.user,
+                descriptors=(self._directory,),
+                must_live=False,
+            )
         except OSError:
             return ""
         return answer.content.decode(errors="replace").strip()
@@ -57,13 +63,16 @@ def find_jar() -> Path:
 def delivered_jar(process: Process, deadline: float | None = None) -> Iterator[DeliveredJar]:
     """Yields the jar in a fresh directory that only the target's user can enter, until the end of the block.
 
-    Raises JcollectError if no directory of the target accepts it, and TimeoutError if one does not answer
-    before the deadline (monotonic clock).
+    Raises JcollectError if the target has exited or no directory of it accepts the jar, and TimeoutError if a
+    directory does not answer before the deadline (monotonic clock).
     """
     deadline = deadline or time.monotonic() + _PATIENCE_SECONDS
     _sweep(process)
-    with contextlib.ExitStack() as stack:
-        yield stack.enter_context(_delivered_into(*_deliver(process, deadline), process))
+    with _delivered_into(*_deliver(process, deadline), process) as delivered:
+        if process.has_exited:
+            # Another process may have its PID, and the jar, which is removed.
+            raise JcollectError(f"PID {process.pid} has exited")
+        yield delivered
 
 
 def _deliver(process: Process, deadline: float) -> tuple[str, str, int, int]:
@@ -81,6 +90,7 @@ def _deliver(process: Process, deadline: float) -> tuple[str, str, int, int]:
                     seconds=max(_PATIENCE_SECONDS, deadline - time.monotonic()),
                     user=process.user,
                     descriptors=(jar.fileno(),),
+                    must_live=False,  # The caller removes what was delivered.
                 )
             except TimeoutError:
                 raise
@@ -89,6 +99,8 @@ def _deliver(process: Process, deadline: float) -> tuple[str, str, int, int]:
                 continue
             parent_descriptor, directory = answer.descriptors
             return parent, answer.content.decode(), parent_descriptor, directory
+    if process.has_exited:
+        raise JcollectError(f"PID {process.pid} has exited")
     raise JcollectError(
         f"cannot copy the agent's jar for PID {process.pid}: none of its temporary directories accepts it "
         f"({'; '.join(reasons)}); start the program with -javaagent instead"
@@ -111,6 +123,7 @@ def _delivered_into(
                 seconds=_PATIENCE_SECONDS,
                 user=process.user,
                 descriptors=(parent_descriptor, directory),
+                must_live=False,
             )
         os.close(directory)
         os.close(parent_descriptor)

@@ -1,4 +1,4 @@
-"""Finds a Java runtime on our side that can attach to other JVMs: one with the module jdk.attach."""
+"""Finds a Java runtime on this machine that can attach to other JVMs: one with the module jdk.attach."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jcollect.printable import printable
 from jcollect.trusted_files import untrusted_writer, untrusted_writer_below
 
 _JVM_FOLDER = Path("/usr/lib/jvm")
-# Earlier ones know nothing of containers, or nothing that this project is tried on.
+# Earlier runtimes do not support containers, or were not tried.
 _OLDEST = 17
 # Parts of its runtime that a JVM reads.
 _PARTS = ("lib", "conf")
@@ -22,10 +22,10 @@ _VERSION = re.compile(r'^JAVA_VERSION="(?:1\.)?(\d+)', re.MULTILINE)
 
 
 def find_libjvm() -> Path:
-    """Returns the libjvm.so of JAVA_HOME, or else of the newest installed runtime that is safe to run.
+    """Returns the libjvm.so of JAVA_HOME, or without JAVA_HOME of the newest installed runtime that is safe.
 
-    It runs with rights of ours, so a runtime that users other than root and us could have changed is
-    rejected. Raises JcollectError.
+    It runs with the rights of jcollect, so a runtime that users other than root and its own could have
+    changed is rejected. Raises JcollectError.
     """
     named = os.environ.get("JAVA_HOME")
     homes = [Path(named).absolute()] if named else sorted(_homes(), key=_version, reverse=True)
@@ -35,26 +35,26 @@ def find_libjvm() -> Path:
         if libjvm.exists() and (home / "lib/libattach.so").exists():
             why = untrusted_writer(libjvm) or _who_could_change_parts(libjvm)
             if why is not None:
-                unsafe.append(f"{home} is not safe to run with our rights: {printable(why)}")
+                unsafe.append(f"{home} is not safe to run with the rights of jcollect: {printable(why)}")
             elif _version(home) >= _OLDEST:
                 return libjvm
     if unsafe:
         raise JcollectError(
-            f"loading the agent takes a Java runtime that nobody but root can change, and {unsafe[0]}; "
+            f"loading the agent requires a Java runtime that only root can change, and {unsafe[0]}; "
             "make it root's (chown -R root:root, chmod -R go-w), or set JAVA_HOME to another"
         )
     where = f"JAVA_HOME={named}" if named else f"neither {_JVM_FOLDER} nor the PATH"
     raise JcollectError(
-        f"loading the agent into a running JVM takes a Java runtime {_OLDEST} or later with the module "
-        f"jdk.attach here as well, and {where} has {'none' if named else 'one'}; "
+        f"loading the agent into a running JVM requires a Java runtime {_OLDEST} or later with the module "
+        f"jdk.attach on this machine, and {where} has {'none' if named else 'one'}; "
         "install openjdk-17-jdk-headless, or set JAVA_HOME to one"
     )
 
 
 def _who_could_change_parts(libjvm: Path) -> str | None:
     home = libjvm.resolve().parents[2]
-    told = (untrusted_writer_below(home / part) for part in _PARTS if (home / part).exists())
-    return next(filter(None, told), None)
+    problems = (untrusted_writer_below(home / part) for part in _PARTS if (home / part).exists())
+    return next(filter(None, problems), None)
 
 
 def _homes() -> Iterator[Path]:

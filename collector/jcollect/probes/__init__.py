@@ -1,1 +1,1 @@
-"""What a process offers: stub libraries, their probes, and the state of these."""
+"""The probes of processes: stub libraries, their probes and the state of these probes."""

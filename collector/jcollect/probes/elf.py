@@ -1,5 +1,5 @@
-"""Where the sections of an ELF file lie. By hand, for files that nobody vouches for: every number is
-checked before it is used, and the time it takes does not depend on what the headers say.
+"""Parses the section headers of untrusted ELF files. Every number is checked before it is used, and the time
+does not depend on the values in the headers.
 
 Format: elf(5). Only ELF64, little-endian.
 """
@@ -26,7 +26,7 @@ _SHT_NOBITS = 8
 
 @dataclass(frozen=True)
 class SectionHeader:
-    """Link-time address, file offset and size in bytes; the section lies in the file as a whole."""
+    """Link-time address, file offset and size in bytes. The whole section is in the file."""
 
     address: int
     offset: int

@@ -1,4 +1,4 @@
-"""What is wrong with single probes of a stub library, so that they are skipped and the others are not."""
+"""Records the faults of single probes of a stub library. Only faulty probes are skipped."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from jcollect.printable import printable
 
 
 class Faults:
-    """Counts all and keeps the first: a library may have as many as it has probes."""
+    """Counts all faults and keeps the first few, because every probe of a library may be faulty."""
 
     def __init__(self) -> None:
         self.count = 0
-        # The probe's name, and why it is skipped, as a clause.
-        self.told: list[tuple[str, str]] = []
+        # Names of probes, each with the reason as a clause.
+        self.first: list[tuple[str, str]] = []
 
     def add(self, probe: str, reason: str) -> None:
         self.count += 1
-        if len(self.told) < MAX_WARNINGS:
-            self.told.append((_shown(probe), reason))
+        if len(self.first) < MAX_WARNINGS:
+            self.first.append((_shown(probe), reason))
 
 
 def _shown(name: str) -> str:

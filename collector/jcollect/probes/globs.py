@@ -1,8 +1,7 @@
 """Narrows probes by shell globs; the same rule applies to --probe and to the globs of a gRPC request.
 
-A hostile client may write the globs, and a hostile target the names. Matching the text between two stars is
-linear in the name, so that a glob costs at most its own length times the name's. A budget counts the sum of
-that.
+Globs come from untrusted clients, and names from untrusted targets. Matching the text between two stars is
+linear in the name, so a glob costs at most its length times the length of the name. A budget limits the sum.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ _MAGIC = re.compile(r"[*?[]")
 _NOT_LITERAL = re.compile(r"[*?]|\[.*", re.DOTALL)
 # Fixed cost of searching for a literal and of trying a pattern, besides the characters, in steps of about 1
 # ns.
-_LOOK_STEPS = 60
+_SEARCH_STEPS = 60
 _TRY_STEPS = 300
 
 
 class TooCostlyError(Exception):
-    """Matching the globs costs more than their budget holds."""
+    """Matching the globs costs more than their budget."""
 
 
 class Budget:
-    """Limits matching, in steps of about a nanosecond of CPU time, so that it is the same on every machine.
-    For one thread at a time."""
+    """Limits the cost of matching, in steps of about 1 ns of CPU time: a count of steps is the same on every
+    machine. For one thread at a time."""
 
     def __init__(self, steps: float = float("inf")) -> None:
         self.left = steps
@@ -40,7 +39,7 @@ class Budget:
 
 
 class Named(Protocol):
-    """What a glob is matched against; discovery's Probe and the protocol's Probe both have it."""
+    """The names of a probe that globs match: of a Probe or of its description."""
 
     @property
     def provider(self) -> str: ...
@@ -53,14 +52,14 @@ class Named(Protocol):
 
 
 def matcher(globs: Iterable[str], budget: Budget | None = None) -> Callable[[Named], bool]:
-    """Returns a function that tells whether one of the globs matches one of a probe's names; without globs
+    """Returns a function that returns true if one of the globs matches one of a probe's names. Without globs
     every probe matches.
 
     The names are "provider:name", provider, name, class, method and "class#method". Matching is
     case-sensitive. The function raises TooCostlyError when it exceeds the budget.
     """
-    is_one_meant = names_matcher(globs, budget)
-    return lambda probe: is_one_meant(
+    matches_any = names_matcher(globs, budget)
+    return lambda probe: matches_any(
         (
             f"{probe.provider}:{probe.name}",
             probe.provider,
@@ -73,7 +72,7 @@ def matcher(globs: Iterable[str], budget: Budget | None = None) -> Callable[[Nam
 
 
 def names_matcher(globs: Iterable[str], budget: Budget | None = None) -> Callable[[Iterable[str]], bool]:
-    """Tells whether one of several names is matched by one glob; no globs match everything."""
+    """Returns a function that returns true if a glob matches one of the names. Without globs, all match."""
     patterns = list(dict.fromkeys(globs))
     if not patterns:
         return lambda names: True
@@ -86,12 +85,12 @@ def names_matcher(globs: Iterable[str], budget: Budget | None = None) -> Callabl
     ]
     spend = (budget or Budget()).spend
 
-    def is_one_meant(names: Iterable[str]) -> bool:
+    def matches_any(names: Iterable[str]) -> bool:
         for name in names:
             if name in exact:
                 return True
             size = len(name)
-            spend(len(magic) * (_LOOK_STEPS + size))
+            spend(len(magic) * (_SEARCH_STEPS + size))
             for literal, match, length in magic:
                 if literal in name:
                     spend(_TRY_STEPS + size * length)
@@ -99,9 +98,9 @@ def names_matcher(globs: Iterable[str], budget: Budget | None = None) -> Callabl
                         return True
         return False
 
-    return is_one_meant
+    return matches_any
 
 
 def _literal_of(glob: str) -> str:
-    """Returns the longest text that is easily found to be in every name that the glob matches."""
+    """Returns the longest text that every matching name contains, as far as that is easy to determine."""
     return max(_NOT_LITERAL.sub("\0", glob).split("\0"), key=len)

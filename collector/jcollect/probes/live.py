@@ -1,4 +1,4 @@
-"""Reads the changing part of probes from the memory of the live process: semaphores, states, gates."""
+"""Reads the changing state of probes from the memory of their process: semaphores, states and gates."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ _Part = tuple[Binary, Section]
 
 
 class Suppressed(NamedTuple):
-    """Calls suppressed at a probe since it exists: filtered by its condition or gate, and throttled because
-    all probes cost too much; and for how long it was unwoven for that, in ns."""
+    """Calls suppressed at a probe since it exists: filtered by its condition or gate, and throttled by the
+    overhead guard; and the time in ns for which the guard had its method unwoven."""
 
     filtered: int = 0
     throttled: int = 0
@@ -161,7 +161,7 @@ class _SemaphoreCounts:
 
 
 def read_states(libraries: Iterable[StubLibrary]) -> list[bytes]:
-    """The state bytes of each library, in slot order."""
+    """Returns the state bytes of each library, in slot order."""
     return all_of(read_sections([(library, library.image.states) for library in libraries]))
 
 
@@ -191,12 +191,12 @@ class Gates:
         kinds = np.array([probe.kind for probe in probes], np.int64)
         in_gate = GATE_PROBES + GATE_PROBE_SIZE * (kinds - probe_pb2.PROBE_KIND_ENTRY)
         counts = np.where(self._is_mark, 0, in_gate)
-        suppressed = (counts + GATE_PROBE_FILTERED, counts + GATE_PROBE_THROTTLED)
+        by_probe = (counts + GATE_PROBE_FILTERED, counts + GATE_PROBE_THROTTLED)
         method = np.full_like(counts, GATE_THROTTLED_NANOS)
-        self._suppressed = self._gates[:, None] + np.stack((*suppressed, method), axis=1) // _WORD_BYTES
+        self._suppressed = self._gates[:, None] + np.stack((*by_probe, method), axis=1) // _WORD_BYTES
 
     def read(self) -> npt.NDArray[np.uint64]:
-        """All words of all gates, for the methods below. Raises OSError."""
+        """Returns all words of all gates, for the methods below. Raises OSError."""
         return self.words(all_of(read_sections(self.sections)))
 
     @staticmethod
@@ -212,7 +212,7 @@ class Gates:
         return counts
 
     def settings(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-        """Returns least duration in ns, every, and per second: three uint64 for each probe."""
+        """Returns the least duration in ns, every, and per second: three uint64 for each probe."""
         found: npt.NDArray[np.uint64] = words[self._gates[:, None] + _SETTINGS]
         return found
 
@@ -240,7 +240,7 @@ def _counts(semaphores: bytes) -> tuple[int, ...]:
 
 
 def read_section(library: StubLibrary, section: Section) -> bytes:
-    """A section as it is in the live process. Raises OSError."""
+    """Returns the current content of a section in its process. Raises OSError."""
     (content,) = all_of(read_sections([(library, section)]))
     return content
 
@@ -256,8 +256,8 @@ def all_of(read: Iterable[bytes | OSError]) -> list[bytes]:
 
 
 def read_sections(wanted: Sequence[_Part]) -> list[bytes | OSError]:
-    """Returns the current content of sections in live processes, or the error that says why one cannot be
-    read: it is not mapped any more.
+    """Returns the current content of each section in its process, or the error if it cannot be read, for
+    instance because it is unmapped.
 
     Reads the sections of one process in as few requests as possible.
     """

@@ -1,6 +1,6 @@
-"""The one error of everything that reads stub libraries."""
+"""The error of all modules that parse stub libraries."""
 
 
 class MalformedLibraryError(Exception):
-    """What is mapped under the name of a stub library is not one, or is too large. The message says why, as a
-    clause; nothing of it is a text of the library's own."""
+    """A mapped file has the name of a stub library and is not one, or is too large. The message is a clause
+    with the reason, and contains no text from the file."""

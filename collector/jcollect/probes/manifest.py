@@ -28,7 +28,7 @@ _METHODS = manifest_pb2.Manifest.METHODS_FIELD_NUMBER << 3 | LENGTH_DELIMITED
 _PROBES = manifest_pb2.Manifest.PROBES_FIELD_NUMBER << 3 | LENGTH_DELIMITED
 _UNTRACEABLE = manifest_pb2.Manifest.UNTRACEABLE_FIELD_NUMBER << 3 | LENGTH_DELIMITED
 _VALUES = manifest_pb2.Slot.VALUES_FIELD_NUMBER << 3 | LENGTH_DELIMITED
-# Of today's, four each; the walk is to end in time.
+# Today there are 4 per slot. The limit bounds the time of the walk.
 _MAX_OTHER_FIELDS = 1 << 12
 _MAX_SLOT_FIELDS = MAX_VALUES + 4 * MAX_PROBES
 _LIMITS = {
@@ -40,20 +40,20 @@ _LIMITS = {
 
 
 class Elements(NamedTuple):
-    """What a manifest consists of: the size in bytes of each method and each probe; how many elements there
-    are at most, of all kinds and values together."""
+    """The sizes in bytes of a manifest's methods and probes, and an upper bound of the number of elements of
+    all kinds, including values."""
 
     methods: list[int]
     probes: list[int]
     total: int
-    # The indices of those whose content is not what it should be; empty ones stand in their places.
+    # Indices of elements that cannot be decoded and were replaced by empty ones.
     undecoded_methods: frozenset[int] = frozenset()
     undecoded_probes: frozenset[int] = frozenset()
 
 
 def decode_manifest(content: bytes) -> tuple[manifest_pb2.Manifest, Elements]:
-    """Raises MalformedLibraryError, also where it is too large, or of another version. One element that
-    cannot be decoded costs no other."""
+    """Decodes a manifest. An element that cannot be decoded does not affect the others. Raises
+    MalformedLibraryError, also if the manifest is too large or has another version."""
     if len(content) > MAX_MANIFEST_BYTES:
         raise MalformedLibraryError(
             f"its manifest has {len(content):,} bytes, more than {MAX_MANIFEST_BYTES:,}"
@@ -98,7 +98,7 @@ def count_elements(content: bytes) -> Elements:
         if len(of_kind) > _LIMITS[tag][1]:
             kind, most = _LIMITS[tag]
             raise MalformedLibraryError(f"it has more than {most:,} {kind}")
-    # A value takes two bytes at least, so that usually nobody needs to look.
+    # A value has at least two bytes, so usually no count is needed.
     values = sum(sizes[_PROBES]) // 2
     if values > MAX_VALUES:
         values = _count_values(content)
@@ -106,7 +106,7 @@ def count_elements(content: bytes) -> Elements:
 
 
 def _decode_each(content: bytes, elements: Elements) -> tuple[manifest_pb2.Manifest, Elements]:
-    """One element after the other. Raises DecodeError where the rest cannot be decoded."""
+    """Decodes one element after another. Raises DecodeError if the other fields cannot be decoded."""
     found: dict[int, list[bytes]] = {tag: [] for tag in _LIMITS}
     others = bytearray()
     at = 0
@@ -136,7 +136,7 @@ def _decode_each(content: bytes, elements: Elements) -> tuple[manifest_pb2.Manif
     for element in found[_UNTRACEABLE]:
         with suppress(DecodeError):
             manifest.untraceable.append(manifest_pb2.Untraceable.FromString(element))
-    # Others refer to them by number.
+    # Methods refer to selectors by number.
     manifest.selectors.extend(element.decode(errors="replace") for element in found[_SELECTORS])
     return manifest, elements._replace(
         undecoded_methods=frozenset(bad_methods), undecoded_probes=frozenset(bad_probes)
@@ -159,6 +159,6 @@ def _count_values(content: bytes) -> int:
                 raise MalformedLibraryError(f"its probes have more than {MAX_VALUES:,} values")
             if fields > _MAX_SLOT_FIELDS:
                 raise MalformedLibraryError("its manifest repeats what cannot be repeated")
-        # A field of the element may claim to reach beyond it; the next element begins here all the same.
+        # A field of the element may claim to reach beyond it; the next element begins here anyway.
         at = end
     return values

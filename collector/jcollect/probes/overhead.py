@@ -1,4 +1,4 @@
-"""What an agent tells of its process as a whole: what the probes cost, and what they may cost."""
+"""Reads the cost of all probes of a process and the overhead limit, as its agent reports them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ _WINDOW_SECONDS = 5
 
 @dataclass(frozen=True)
 class Overhead:
-    """Of one moment, of all probes of the process and all tracers (overhead in layout/gate.toml), in ns.
+    """The cost of all probes of the process, for all tracers together, at one moment (overhead in
+    layout/gate.toml).
 
-    `recent_ns` is that of the last five seconds, `total_ns` that since the agent started. Percentages are of
-    one core. `max_percent` is the limit, and 0 none; `asked_percent` is more where the process can get so
-    little CPU time that less is right, and `max_percent_now` is less where it gets so little. `available_ns`
-    is what it can get in a second; 0 where that is not known.
+    `hit_ns` is the cost of one firing in ns, `recent_ns` the cost in the last five seconds, `total_ns` the
+    cost since the agent started. Percentages are of one core. `max_percent` is the limit; 0 means none.
+    `asked_percent` is the requested limit: it is higher if the process can get too little CPU time for it.
+    `max_percent_now` is lower than the limit while the process gets little CPU time. `available_ns` is the
+    CPU time that it can get per second; 0 if unknown.
     """
 
     max_percent: int
@@ -36,7 +38,7 @@ class Overhead:
 
     @property
     def percent(self) -> float:
-        """The last five seconds, in percent of one core."""
+        """Cost in the last five seconds, in percent of one core."""
         return percent_of_a_core(self.recent_ns, _WINDOW_SECONDS)
 
 
@@ -45,7 +47,7 @@ def percent_of_a_core(cost_ns: int, seconds: float) -> float:
 
 
 def find_guarded(libraries: Sequence[StubLibrary]) -> StubLibrary | None:
-    """The library with which the agent that is there has begun; None where there is no agent."""
+    """Returns the first library of the running agent; None if there is no agent."""
     guarded = [library for library in libraries if _has_limits(library)]
     return max(guarded, key=lambda library: library.image.manifest.generation, default=None)
 
@@ -56,26 +58,26 @@ def _has_limits(library: StubLibrary) -> bool:
 
 
 def read_overhead(library: StubLibrary) -> Overhead:
-    """Of the process that `find_guarded` has given the library of. Raises OSError."""
+    """Reads the cost from the library that `find_guarded` returned. Raises OSError."""
     gate = library.image.manifest.probes[0].method
     address = library.image.gates.address + layout.GATE_SIZE * gate
     block = read_section(library, Section(address, layout.GATE_SIZE))
-    told = layout.Overhead.from_buffer_copy(block)
+    found = layout.Overhead.from_buffer_copy(block)
     return Overhead(
-        max_percent=_percent(told.limit),
-        hit_ns=told.firing_nanos,
-        total_ns=told.total,
-        # The process can claim any time, but no more than all CPUs together is possible.
-        recent_ns=min(told.recent, _WINDOW_SECONDS * _SECOND_NS * (os.cpu_count() or 1)),
-        throttled_methods=told.throttled_methods,
-        # Agents that know of no quotas say 0 of them.
-        asked_percent=_percent(told.requested or told.limit),
-        available_ns=told.available,
-        max_percent_now=(told.limit_now or told.limit) * 100 / _SECOND_NS,
+        max_percent=_percent(found.limit),
+        hit_ns=found.firing_nanos,
+        total_ns=found.total,
+        # The process can claim any time. More than all CPUs together is impossible.
+        recent_ns=min(found.recent, _WINDOW_SECONDS * _SECOND_NS * (os.cpu_count() or 1)),
+        throttled_methods=found.throttled_methods,
+        # Agents that do not know quotas report 0.
+        asked_percent=_percent(found.requested or found.limit),
+        available_ns=found.available,
+        max_percent_now=(found.limit_now or found.limit) * 100 / _SECOND_NS,
     )
 
 
 def _percent(limit_ns: int) -> int:
-    """At least 1, for 0 is no limit; what a hostile process may say is anything, and what is told of it has
-    32 bits."""
+    """Returns at least 1, because 0 means no limit. An untrusted process may report any limit, and messages
+    have 32 bits for it."""
     return min(max(round(limit_ns * 100 / _SECOND_NS), 1), 0xFFFFFFFF) if limit_ns else 0

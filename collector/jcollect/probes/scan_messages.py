@@ -78,7 +78,7 @@ def report_refused(process: Process, refused: dict[Mapping, str], warn: Callable
 
 def report_skipped(process: Process, libraries: Sequence[StubLibrary], warn: Callable[[str], None]) -> None:
     """Warns of the faulty probes of libraries whose other probes are used."""
-    told = (fault for library in libraries for fault in library.image.faults.told)
+    told = (fault for library in libraries for fault in library.image.faults.first)
     for probe, reason in islice(told, MAX_WARNINGS):
         warn(f"skipping the probe {probe} of PID {process.pid}: {reason}")
     count = sum(library.image.faults.count for library in libraries)

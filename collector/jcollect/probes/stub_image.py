@@ -52,7 +52,7 @@ class Section:
 
 @dataclass(frozen=True)
 class StubImage:
-    """The contents of a stub library, without where it is mapped."""
+    """The contents of a stub library, independent of its mapping."""
 
     manifest: manifest_pb2.Manifest
     text: Section
@@ -108,23 +108,23 @@ def _bytes_of(content: bytes, sections: dict[str, SectionHeader], name: str) -> 
 
 
 def _array(sections: dict[str, SectionHeader], name: str, size: int, count: int, what: str) -> Section:
-    """Returns where `count` elements of `size` bytes lie, and ignores the rest of the section."""
+    """Returns the part of a section that holds `count` elements of `size` bytes."""
     section = _section(sections, name)
     if section.size < count * size:
         raise MalformedLibraryError(f"its section {name} is too small for {count} {what}")
     if section.address != section.offset:
-        raise MalformedLibraryError(f"its section {name} has an address that is not its place in the file")
+        raise MalformedLibraryError(f"its section {name} has an address that differs from its file offset")
     return Section(section.address, count * size)
 
 
 def _sound_notes(notes: list[Note], text: Section, semaphores: Section, faults: Faults) -> list[Note]:
-    """The kernel gets these offsets, so each must be that of a stub and of a semaphore. Of several notes with
-    the same stub or name, the one with the first stub counts."""
+    """Returns the notes whose offsets are those of a stub and a semaphore, because the kernel gets them. Of
+    several notes with the same stub or name, returns the one with the first stub."""
     if not notes:
         return notes
-    locations, semaphore_places, providers, names, _ = zip(*notes, strict=True)
+    locations, semaphore_addresses, providers, names, _ = zip(*notes, strict=True)
     at_stubs = _are_elements(locations, text, SLOT_BYTES)
-    at_semaphores = _are_elements(semaphore_places, semaphores, SLOT_SEMAPHORE_BYTES)
+    at_semaphores = _are_elements(semaphore_addresses, semaphores, SLOT_SEMAPHORE_BYTES)
     if (
         at_stubs.all()
         and at_semaphores.all()

@@ -20,7 +20,7 @@ _STAPSDT_HEADER = struct.Struct("<III8sQQQ")
 _OURS = (8, 3, b"stapsdt\0")
 _ADDRESSES_BYTES = 24
 _MAX_NOTE_BYTES = _ADDRESSES_BYTES + 3 * (MAX_NAME_BYTES + 1)
-# What tracers take for a name and for an argument: see provider.c, and the format's description.
+# Names and arguments that tracers accept: see provider.c, and the description of the format.
 _NAME = re.compile(r"[A-Za-z0-9_./@#$+-]+")
 _ARGUMENTS = re.compile(r"(?:-?[1248]f?@\S+(?: (?!$)|$))*")
 
@@ -36,8 +36,8 @@ class Note(NamedTuple):
 
 
 def parse_notes(section: bytes, faults: Faults) -> Iterator[Note]:
-    """The stapsdt notes of a section, in order; those whose texts are of no use are faults. Raises
-    MalformedLibraryError where nobody can say where the next one begins, or there are too many."""
+    """Yields the stapsdt notes of a section in order, and records notes with malformed texts as faults.
+    Raises MalformedLibraryError if the start of the next note is unknown, or if there are too many."""
     known_arguments: dict[str, bool] = {}
     at, end, count = 0, len(section), 0
     while at + _HEADER.size <= end:

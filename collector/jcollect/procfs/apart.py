@@ -64,6 +64,7 @@ def apart(
     descriptors: Sequence[int] = (),
     aside: bool = False,
     charged: int | None = None,
+    must_live: bool = True,
 ) -> Answer:
     """Returns what a function of a module returns: bytes, or bytes and descriptors.
 
@@ -72,14 +73,17 @@ def apart(
     `descriptors`, a list of their numbers in the reader. With `user` it runs as that user, and keeps only the
     right to enter other user namespaces. `aside` marks an optional read: if it blocks, the process is still
     read, but not aside. `charged` is the user who can make it block, if that is not the process: only this
-    user is charged then. For any thread.
+    user is charged then. Without `must_live`, the function runs, and its result counts, even if the process
+    has exited: that is for functions that work on descriptors, or whose effects have to be undone. For any
+    thread.
 
-    Raises the OSErrors that the function raises, ProcessLookupError if the process has exited by the time the
-    function returns (its PID may then be that of another process), and TimeoutError if the function does not
-    return in time, and until it does. Each reader that a user's processes already block halves the time for
-    that user.
+    Raises the OSErrors that the function raises; ProcessLookupError if the process has exited by the time the
+    function returns, because its PID may then be that of another process; and TimeoutError if the function
+    does not return in time, and until it does. Each reader that a user's processes already block halves the
+    time for that user.
     """
-    process.check_alive()
+    if must_live:
+        process.check_alive()
     pid, owner = process.pid, process.owner
     charge = _Charge(pid, aside, owner) if charged is None else _Charge(-pid, aside, charged)
     seconds /= 1 << _check_not_blocked(charge)
@@ -90,12 +94,10 @@ def apart(
         answer = _ask(charge, request, descriptors, seconds)
     finally:
         _at_work.release()
-    try:
-        process.check_alive()
-    except ProcessLookupError:
+    if must_live and process.has_exited:
         for descriptor in answer.descriptors:
             os.close(descriptor)
-        raise
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
     return answer
 
 

@@ -45,7 +45,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def held() -> tuple[int, int, int]:
+def thread_sets() -> tuple[int, int, int]:
     """Returns the effective, permitted and inheritable capabilities of this thread as bit sets."""
     sets = ctypes.create_string_buffer(_SETS.size)
     check(_libc.capget(_HEADER.pack(_VERSION_3, 0), sets))
@@ -56,29 +56,29 @@ def held() -> tuple[int, int, int]:
 
 def holds(capability: int) -> bool:
     """Returns true if this thread has the capability in effect."""
-    return bool(held()[0] >> capability & 1)
+    return bool(thread_sets()[0] >> capability & 1)
 
 
 def bits(capabilities: Collection[int]) -> int:
-    """Returns a set of capabilities in the form that `held` returns."""
+    """Returns a set of capabilities in the form that `thread_sets` returns."""
     return sum(1 << capability for capability in set(capabilities))
 
 
 def keep_in_thread(wanted: Collection[int], inheritable: int = 0) -> None:
     """Gives up all others, in this thread only; ambient ones go with them. Raises OSError.
 
-    `inheritable` is a set as `held` returns it. Without it, no program that this thread runs has any, unless
-    root runs it.
+    `inheritable` is a set as `thread_sets` returns it. Without it, no program that this thread runs has any,
+    unless root runs it.
     """
-    kept = bits(wanted) & held()[1]
+    kept = bits(wanted) & thread_sets()[1]
     sets = (kept, kept, inheritable & kept)
     words = [each >> shift & 0xFFFFFFFF for shift in (0, 32) for each in sets]
     check(_libc.capset(_HEADER.pack(_VERSION_3, 0), _SETS.pack(*words)))
-    if held() != sets:
+    if thread_sets() != sets:
         raise PermissionError(1, "this thread keeps other capabilities than it should")
 
 
-def bound(wanted: Collection[int]) -> None:
+def limit_bounding_set(wanted: Collection[int]) -> None:
     """Keeps everything that this thread runs from gaining others. Requires CAP_SETPCAP. Raises OSError."""
     for capability in set(range(_count())) - set(wanted):
         prctl(_PR_CAPBSET_DROP, capability)
@@ -90,9 +90,9 @@ def keep_in_process(wanted: Collection[int]) -> None:
     For a process with one thread. Raises OSError.
     """
     if holds(SETPCAP):
-        bound(wanted)
+        limit_bounding_set(wanted)
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    keep_in_thread(wanted, held()[2])
+    keep_in_thread(wanted, thread_sets()[2])
 
 
 def _count() -> int:

@@ -29,7 +29,7 @@ class _OpenHow(ctypes.Structure):
 
 def open_directory(pid: int, path: str) -> int:
     """Returns a descriptor of a directory that the process has at this path. Raises OSError."""
-    return _open_inside(pid, path, os.O_RDONLY | os.O_DIRECTORY)
+    return _open_in_root(pid, path, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def open_seen_directory(pid: int, path: str) -> int:
@@ -50,22 +50,22 @@ def open_seen_directory(pid: int, path: str) -> int:
 
 def read_file(pid: int, path: str, most: int) -> bytes:
     """Returns the first `most` bytes of a regular file that the process has at this path. Raises OSError."""
-    held = _open_inside(pid, path, os.O_PATH)
+    descriptor = _open_in_root(pid, path, os.O_PATH)
     try:
-        return read_held(held, most)
+        return read_descriptor(descriptor, most)
     finally:
-        os.close(held)
+        os.close(descriptor)
 
 
-def read_held(held: int, most: int) -> bytes:
+def read_descriptor(descriptor: int, most: int) -> bytes:
     """Returns the first `most` bytes of the regular file behind an O_PATH descriptor, whatever its path leads
     to now. Raises OSError."""
-    about = os.fstat(held)
+    about = os.fstat(descriptor)
     if not stat.S_ISREG(about.st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file")
     left = min(about.st_size, most)
     pieces = []
-    file = os.open(f"/proc/self/fd/{held}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    file = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         while left > 0 and (piece := os.read(file, min(left, _PIECE_BYTES))):
             pieces.append(piece)
@@ -75,7 +75,7 @@ def read_held(held: int, most: int) -> bytes:
     return b"".join(pieces)
 
 
-def _open_inside(pid: int, path: str, flags: int) -> int:
+def _open_in_root(pid: int, path: str, flags: int) -> int:
     root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         # With a /proc/PID/root prefix, absolute links would lead into our own root.

@@ -1,8 +1,8 @@
-"""What HotSpot publishes about itself in /tmp/hsperfdata_<user>/<pid>: named counters and texts.
+"""Parses /tmp/hsperfdata_<user>/<pid>, where HotSpot publishes named counters and texts about itself.
 
 Format: PerfDataPrologue and PerfDataEntry in the JDK's src/hotspot/share/runtime/perfMemory.hpp, version 2,
-unchanged since JDK 5; tried with 17 and 25. The JVM has the file mapped and writes it while we read.
--XX:-UsePerfData leaves it away, -XX:+PerfDisableSharedMem does not map it.
+unchanged since JDK 5; tried with 17 and 25. The JVM has the file mapped and writes it at any moment.
+-XX:-UsePerfData omits the file, -XX:+PerfDisableSharedMem does not map it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TEXT = b"B"
 
 
 def texts_of(content: bytes) -> dict[str, str]:
-    """The texts by name ("sun.rt.javaCommand"), as far as they are there; of what is no such file, none."""
+    """Returns the texts by name ("sun.rt.javaCommand"); none if the content is malformed."""
     texts: dict[str, str] = {}
     if not content.startswith(_MAGIC) or len(content) < _PROLOGUE.size:
         return texts

@@ -22,11 +22,11 @@ from jcollect.procfs.capabilities import (
     SETUID,
     SYS_PTRACE,
     bits,
-    bound,
-    held,
     holds,
     keep_in_thread,
+    limit_bounding_set,
     prctl,
+    thread_sets,
 )
 from jcollect.procfs.status import read_fields
 
@@ -68,7 +68,7 @@ def become(identity: Identity, keep: Collection[int] = (SYS_PTRACE,), parent: in
     """
     if len(os.listdir("/proc/self/task")) != 1:
         raise _refusal("it has more than one thread, and each has an identity of its own")
-    kept = bits(keep) & held()[0]
+    kept = bits(keep) & thread_sets()[0]
     is_bound = holds(SETPCAP)
     if not can_become(identity):
         raise _refusal("it takes CAP_SETUID and CAP_SETGID to become another user")
@@ -106,7 +106,7 @@ def _is_forbidden() -> bool:
 def _change_ids(identity: Identity, groups: Sequence[int]) -> None:
     # The change of user drops the capability that this needs.
     if holds(SETPCAP):
-        bound(())
+        limit_bounding_set(())
     if list(groups) != os.getgroups():
         os.setgroups(groups)
     prctl(_PR_SET_KEEPCAPS, 1)
@@ -130,7 +130,7 @@ def _verify(identity: Identity, groups: Sequence[int], kept: int, is_bound: bool
         "its user": set(map(int, uids)) == {identity.uid} and os.getresuid() == (identity.uid,) * 3,
         "its group": set(map(int, gids)) == {identity.gid} and os.getresgid() == (identity.gid,) * 3,
         "its supplementary groups": os.getgroups() == list(groups),
-        "its capabilities": held() == (kept, kept, 0) and int(status["CapAmb"], 16) == 0,
+        "its capabilities": thread_sets() == (kept, kept, 0) and int(status["CapAmb"], 16) == 0,
         "its bounding set": not is_bound or int(status["CapBnd"], 16) == 0,
         "no_new_privs": prctl(_PR_GET_NO_NEW_PRIVS) == 1,
         "dumpable": prctl(_PR_GET_DUMPABLE) == 0,

@@ -29,9 +29,9 @@ _NO_ARGUMENT_FILES = "--disable-@files"
 
 
 def main_class(words: Iterable[str], read_argument_file: Callable[[str], str]) -> str:
-    """What the launcher starts: class, path of a jar, or module/class; "" where nothing says.
+    """Returns what the launcher starts: a class, the path of a jar, or module/class; "" if unknown.
 
-    `words` are those after "java". `read_argument_file` gives the content of an @file, or raises OSError.
+    `words` are those after "java". `read_argument_file` returns the content of an @file, or raises OSError.
     """
     every = _expanded(words, read_argument_file)
     for word in every:
@@ -47,7 +47,7 @@ def main_class(words: Iterable[str], read_argument_file: Callable[[str], str]) -
 
 
 def _expanded(words: Iterable[str], read: Callable[[str], str]) -> Iterator[str]:
-    """The words with those of @files in their places. Files in files are not looked into: nor does java."""
+    """Yields the words, with @files replaced by their words. Like java, does not open @files in @files."""
     takes_files = True
     for word, _ in zip(words, range(_MAX_WORDS), strict=False):
         takes_files &= word != _NO_ARGUMENT_FILES
@@ -89,6 +89,6 @@ def words_of(text: str) -> Iterator[str]:
 
 def _escaped(character: str, following: Iterator[str]) -> str:
     if character in "\r\n":
-        # The word goes on in the next line, behind what it is indented by.
+        # The word continues in the next line, after the indentation.
         return next((each for each in following if not each.isspace()), "")
     return {"n": "\n", "r": "\r", "t": "\t", "f": "\f"}.get(character, character)

@@ -38,29 +38,29 @@ _NS_GET_USERNS = 0xB701
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def check_is_kernels(held: int, pid: int) -> None:
+def check_kernel_serves(descriptor: int, pid: int) -> None:
     """Raises OSError (EREMOTE) unless the kernel alone serves the file of an O_PATH descriptor.
 
     `pid` is a process that sees it. An overlay is only as safe as its layers, which cannot be determined: it
     is accepted if root has mounted it.
     """
-    kind = _kind_of(held)
-    if kind in _OF_THE_KERNEL or (kind == _OVERLAY and _is_of_root(held, pid)):
+    kind = _kind_of(descriptor)
+    if kind in _OF_THE_KERNEL or (kind == _OVERLAY and _is_of_root(descriptor, pid)):
         return
     which = "an overlay of a user namespace" if kind == _OVERLAY else f"a file system of type {kind:#x}"
-    raise OSError(errno.EREMOTE, f"it lies in {which}, which could keep the kernel waiting for ever")
+    raise OSError(errno.EREMOTE, f"it is in {which}, which could block the kernel forever")
 
 
-def _kind_of(held: int) -> int:
+def _kind_of(descriptor: int) -> int:
     """Returns f_type of struct statfs, its first word; 0 if the file system does not even report that."""
     about = (ctypes.c_ulong * 32)()
-    return about[0] & 0xFFFFFFFF if _libc.fstatfs(held, about) == 0 else 0
+    return about[0] & 0xFFFFFFFF if _libc.fstatfs(descriptor, about) == 0 else 0
 
 
-def _is_of_root(held: int, pid: int) -> bool:
+def _is_of_root(descriptor: int, pid: int) -> bool:
     """Returns true for mounts in our mount namespace, or in one that belongs to our user namespace: no other
     user can mount there."""
-    mount = _mount_id(held)
+    mount = _mount_id(descriptor)
     ours = _devices("self")
     with contextlib.suppress(OSError):
         theirs = _devices(str(pid))
@@ -69,8 +69,8 @@ def _is_of_root(held: int, pid: int) -> bool:
     return mount in ours
 
 
-def _mount_id(held: int) -> bytes:
-    with open(f"/proc/self/fdinfo/{held}", "rb") as lines:
+def _mount_id(descriptor: int) -> bytes:
+    with open(f"/proc/self/fdinfo/{descriptor}", "rb") as lines:
         return next((line.split()[1] for line in lines if line.startswith(b"mnt_id:")), b"")
 
 

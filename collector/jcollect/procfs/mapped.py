@@ -18,8 +18,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from jcollect.procfs.files import read_held
-from jcollect.procfs.kernel_fs import check_is_kernels
+from jcollect.procfs.files import read_descriptor
+from jcollect.procfs.kernel_fs import check_kernel_serves
 from jcollect.procfs.mapped_answer import FileState, MappedFile, digest_of, encode
 
 # Maximum number of files in one answer, which always holds at least one.
@@ -68,7 +68,7 @@ def read_mapped(
     return b"".join(answer)
 
 
-def hold_mapped(
+def open_mapped(
     pid: int, mapping: Mapped, path: str, state: FileState, digest: bytes
 ) -> tuple[bytes, list[int]]:
     """Returns an O_PATH descriptor of a file that was read before, and its current state, encoded.
@@ -76,18 +76,20 @@ def hold_mapped(
     `path` is a path from here, used if map_files may not be followed. Raises OSError: ESTALE if it is another
     file or has other content, EREMOTE if the kernel would have to request its pages from others.
     """
-    held = _open_link(pid, mapping)
-    if held is None:
-        held = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    descriptor = _open_link(pid, mapping)
+    if descriptor is None:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        now = FileState.of(os.fstat(held))
-        check_is_kernels(held, pid)
+        now = FileState.of(os.fstat(descriptor))
+        check_kernel_serves(descriptor, pid)
         # Unlinking and renaming the file change its ctime as well.
-        if now.content != state.content or (now != state and digest_of(read_held(held, now.size)) != digest):
-            raise OSError(errno.ESTALE, "it is not what was read of it any more")
-        return now.packed(), [held]
+        if now.content != state.content or (
+            now != state and digest_of(read_descriptor(descriptor, now.size)) != digest
+        ):
+            raise OSError(errno.ESTALE, "it has changed since it was read")
+        return now.packed(), [descriptor]
     except BaseException:
-        os.close(held)
+        os.close(descriptor)
         raise
 
 
@@ -102,9 +104,9 @@ class _Files:
 
     def read(self, mapping: Mapped, most_of_all: int, read_before: int) -> MappedFile:
         """Reads one file. Raises OSError, also if it has too many bytes or is not a regular file."""
-        path, held = self._hold(mapping)
+        path, descriptor = self._open(mapping)
         try:
-            about = os.fstat(held)
+            about = os.fstat(descriptor)
             state = FileState.of(about)
             if state in self._known:
                 return MappedFile(path, state, about.st_uid, b"", None)
@@ -112,21 +114,21 @@ class _Files:
                 raise OSError(errno.EFBIG, f"it has {state.size:,} bytes, more than {self._most:,}")
             if read_before + state.size > most_of_all:
                 raise OSError(errno.EFBIG, f"the process has mapped more than {most_of_all:,} new bytes")
-            content = read_held(held, state.size)
+            content = read_descriptor(descriptor, state.size)
             return MappedFile(path, state, about.st_uid, digest_of(content), content)
         finally:
-            os.close(held)
+            os.close(descriptor)
 
-    def _hold(self, mapping: Mapped) -> tuple[str, int]:
+    def _open(self, mapping: Mapped) -> tuple[str, int]:
         """Returns a path to the mapped file, and an O_PATH descriptor of it. Raises OSError."""
         # The plain path comes first because other tools want it (bpftrace -p adds the /proc/PID/root prefix
         # itself).
         paths = [mapping.path, f"/proc/{self._pid}/root{mapping.path}"] if mapping.path else []
-        held = _open_link(self._pid, mapping)
-        if held is not None:
-            identity = _identity(os.fstat(held))
+        descriptor = _open_link(self._pid, mapping)
+        if descriptor is not None:
+            identity = _identity(os.fstat(descriptor))
             shown = _first(paths, {identity}) or self._described({identity}) or _link(self._pid, mapping)
-            return shown, held
+            return shown, descriptor
         # map_files is not permitted: the file with that path and inode number is taken as the mapped one.
         named = {identity for identity in map(_identity_of, paths) if identity}
         identities = {mapping.file} | {identity for identity in named if identity[2] == mapping.file[2]}
@@ -134,13 +136,14 @@ class _Files:
         if path is None:
             raise PermissionError(
                 errno.EPERM,
-                "only /proc/PID/map_files leads to it, which takes CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE",
+                "only /proc/PID/map_files leads to it, and that requires CAP_SYS_ADMIN or "
+                "CAP_CHECKPOINT_RESTORE",
             )
-        held = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        if _identity(os.fstat(held)) not in identities:
-            os.close(held)
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        if _identity(os.fstat(descriptor)) not in identities:
+            os.close(descriptor)
             raise OSError(errno.ESTALE, "its path leads to another file", path)
-        return path, held
+        return path, descriptor
 
     def _described(self, identities: Iterable[_Identity]) -> str | None:
         if self._descriptors is None:

@@ -26,10 +26,8 @@ _Value = TypeVar("_Value")
 
 
 class Process:
-    """One process, until `close`. For any thread, as long as none reads it after `close`.
-
-    Its credentials are those at the time when it was opened.
-    """
+    """One process. Its credentials are those at the time when it was opened. After `close` it counts as one
+    that has exited. For any thread."""
 
     def __init__(self, pid: int, pidfd: int, status: ProcessStatus, owner: int) -> None:
         """Takes over the pidfd; a negative one stands for a process that was closed. Callers use `open`."""

@@ -163,8 +163,7 @@ def _answer_as(user: Any, connection: socket.socket, request: _Request, seconds:
 
 
 def _ends_in_time(child: int, connection: socket.socket, seconds: float) -> bool:
-    """Returns true when the child has ended; false if it takes too long, or nobody waits for the answer any
-    more."""
+    """Returns true when the child has ended; false if it takes too long, or if the requester has exited."""
     ended = os.pidfd_open(child)
     poll = select.poll()
     poll.register(ended, select.POLLIN)
@@ -184,7 +183,7 @@ def _answer(connection: socket.socket, request: _Request, before: Callable[[], N
         content, given = result if isinstance(result, tuple) else (result, ())
         status = FINE
     except Exception as error:
-        content, status = _told(error), FAILED
+        content, status = _encoded(error), FAILED
     passed = list(given)
     head = ANSWER.pack(status, time.process_time() - begun, len(content), len(passed))
     socket.send_fds(connection, [head], passed)
@@ -193,7 +192,7 @@ def _answer(connection: socket.socket, request: _Request, before: Callable[[], N
         os.close(descriptor)
 
 
-def _told(error: Exception) -> bytes:
+def _encoded(error: Exception) -> bytes:
     if isinstance(error, OSError) and error.errno:
         filename = os.fsencode(error.filename) if isinstance(error.filename, (str, bytes)) else b""
         number, text = error.errno, error.strerror or ""

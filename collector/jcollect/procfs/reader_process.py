@@ -179,7 +179,7 @@ def _widen(answers: socket.socket) -> None:
         answers.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _PIECE_BYTES << 2)
 
 
-def _error(told: bytes) -> OSError:
-    number, text, filename = told.split(b"\0", 2)
+def _error(encoded: bytes) -> OSError:
+    number, text, filename = encoded.split(b"\0", 2)
     words = text.decode(errors="replace")
     return OSError(int(number), words, os.fsdecode(filename)) if filename else OSError(int(number), words)

@@ -45,7 +45,7 @@ class Loading:
         cancellation = Cancellation()
 
         def run() -> Candidate:
-            with cancellation.heeded():
+            with cancellation.applied():
                 return load()
 
         task = self._pool.submit(run, process.owner)

@@ -19,7 +19,7 @@ from jcollect.probes.site import Binary, Site
 from jcollect.probes.stub_library import StubLibrary
 from jcollect.procfs.apart import apart
 from jcollect.procfs.jvm import is_jvm
-from jcollect.procfs.mapped import hold_mapped
+from jcollect.procfs.mapped import open_mapped
 from jcollect.procfs.mapped_answer import FileState
 from jcollect.procfs.reasons import is_passing
 from jcollect.sources.base import Armed
@@ -164,7 +164,7 @@ def _held_file(binary: Binary) -> Iterator[str]:
         raise OSError(errno.ESTALE, "it was not read from a process")
     process = binary.process
     answer = apart(
-        process, hold_mapped, process.pid, backing.mapped, binary.file, backing.state, backing.digest
+        process, open_mapped, process.pid, backing.mapped, binary.file, backing.state, backing.digest
     )
     (held,) = answer.descriptors
     try:
