@@ -81,9 +81,9 @@ def explain(error: BaseException, what: str) -> JcollectError:
     if isinstance(error, OSError) and error.errno:
         file = error.filename if isinstance(error.filename, str) and error.filename not in what else ""
         return JcollectError(f"cannot {what}: {file + ': ' if file else ''}{os.strerror(error.errno)}")
-    said = " ".join(str(error).split())
+    details = " ".join(str(error).split())
     return JcollectError(
-        f"cannot {what}: {type(error).__name__}{f': {said}' if said else ''} ({_location(error)}); "
+        f"cannot {what}: {type(error).__name__}{f': {details}' if details else ''} ({_location(error)}); "
         "this is a bug in jcollect; please report it",
         FAULT_EXIT_CODE,
     )

@@ -151,7 +151,7 @@ def test_a_port_is_not_shared_by_another_of_its_names(bench: Bench) -> None:
         refused = bench.start("attach", target.pid, "--insecure", "--listen", f"{host}:{port}")
         assert refused.wait(1) == (
             f"jcollect: cannot listen at {host}:{port}: the address is in use; "
-            "choose another path with --listen"
+            "choose another one with --listen"
         )
 
 

@@ -106,7 +106,7 @@ def test_what_takes_long_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(task.wait(20) for task in tasks)
 
 
-def test_an_errand_that_fails_in_any_way_is_its_own_affair() -> None:
+def test_a_task_that_fails_in_any_way_affects_no_other_task() -> None:
     pool = WorkerPool("test", 1)
 
     def fail(error: BaseException) -> Callable[[], None]:
@@ -122,7 +122,7 @@ def test_an_errand_that_fails_in_any_way_is_its_own_affair() -> None:
     assert [type(each.error) for each in failed] == [MemoryError, OverflowError, SystemExit]
 
 
-def test_what_a_crew_has_not_begun_when_it_is_closed_is_not_begun() -> None:
+def test_a_closed_pool_starts_no_waiting_task() -> None:
     pool = WorkerPool("test", 1)
     go_on = threading.Event()
     running = pool.submit(lambda: go_on.wait(30), 1)

@@ -12,7 +12,7 @@ import pytest
 from jcollect.hub.accounts import Accounts, Totals
 from jcollect.hub.hub import Hub, NoSuchProbeError
 from jcollect.hub.items import Loss, LossStage, Schema, Throttling
-from jcollect.hub.subscription import CutError, Subscription
+from jcollect.hub.subscription import DiscardedError, Subscription
 from jcollect.hub.wire import columns_of, decode_batch, encode
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.live import LiveProbe
@@ -20,7 +20,7 @@ from jcollect.probes.probe import Probe, probes_of
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
 from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.columns import U32, Batch, Columns
-from jcollect.view.rows import Cut, RowDecoder
+from jcollect.view.rows import RowDecoder, Truncated
 from jprobe.v1 import collector_pb2
 from list_source import StillCounters
 from processes import closed
@@ -99,7 +99,7 @@ def test_a_nul_comes_as_two_bytes_and_is_one_for_whoever_reads_on(probes: list[P
     assert [row.values for row in rows] == [
         (5, "abc"),
         (True,),
-        (6, Cut("\0a\0")),
+        (6, Truncated("\0a\0")),
         (None, 7, "\0bc", 1, 2, 3),
         ("\0\0",),
     ]
@@ -340,7 +340,7 @@ def test_subscribers_get_a_schema_of_what_they_want_before_its_first_batch(probe
     assert kinds(nothing_new) == [[0], [-1, 0]]
 
 
-def test_what_was_queued_or_in_hand_when_a_subscriber_is_cut_is_lost_to_it(probes: list[Probe]) -> None:
+def test_unread_events_of_a_subscriber_that_is_ended_count_as_lost(probes: list[Probe]) -> None:
     hub = Hub(described(probes), books(probes))
     subscription, other = hub.subscribe(()), hub.subscribe(())
     batch, _ = decoded(probes, PLACED, RETURNED, RETURNED)
@@ -353,10 +353,10 @@ def test_what_was_queued_or_in_hand_when_a_subscriber_is_cut_is_lost_to_it(probe
     assert (served.events, served.delivered, served.queued, served.lost) == (9, 3, 6, 0)
     hub.end()
     assert len(received(other)) == 4
-    assert hub.cut() == 1
-    assert (subscription.is_cut, other.is_cut) == (True, False)
+    assert hub.discard_unread() == 1
+    assert (subscription.was_discarded, other.was_discarded) == (True, False)
     served = hub.subscribers()[0]
     assert (served.events, served.delivered, served.queued, served.lost) == (9, 3, 0, 6)
     assert hub.lost() == 6
-    with pytest.raises(CutError):
+    with pytest.raises(DiscardedError):
         next(items)

@@ -192,13 +192,13 @@ class _Detachment:
         """Ends all subscriptions; returns the final hit counts."""
         totals = self._session.settle(_SETTLE_SECONDS)
         is_stuck = self._printer is not None and self._printer.is_stuck
-        cut = self._session.hub.cut()
-        if self._printer is not None and self._printer.is_cut:
-            cut -= 1
+        unread = self._session.hub.discard_unread()
+        if self._printer is not None and self._printer.was_discarded:
+            unread -= 1
         if is_stuck:
             warn("stdout was not read to the end; the rest was not printed")
-        if cut > 0:
-            warn(f"{plural(cut, 'subscriber')} did not read to the end; the rest of their events is lost")
+        if unread > 0:
+            warn(f"{plural(unread, 'subscriber')} did not read to the end; the rest of their events is lost")
         return totals
 
 

@@ -7,7 +7,7 @@ import contextlib
 from jcollect.cli.waiting import wait_until_drained
 from jcollect.console import Stdout
 from jcollect.hub.hub import Hub
-from jcollect.hub.subscription import CutError
+from jcollect.hub.subscription import DiscardedError
 from jcollect.sinks.base import consume
 from jcollect.sinks.terminal import TerminalSink
 from jcollect.stop_request import StopRequest
@@ -27,8 +27,8 @@ class EventPrinter:
 
     def _run(self) -> None:
         try:
-            # A subscription that is cut raises CutError.
-            with contextlib.suppress(CutError):
+            # The end of the session discards unread items.
+            with contextlib.suppress(DiscardedError):
                 for _ in consume(self._subscription, self._sink):
                     pass
         except BrokenPipeError:
@@ -36,13 +36,13 @@ class EventPrinter:
             self._subscription.close()
             self._stop.request()
         except BaseException:
-            self._subscription.cut()
+            self._subscription.discard_unread()
             raise
 
     @property
-    def is_cut(self) -> bool:
+    def was_discarded(self) -> bool:
         """Returns true if events were left unprinted, for any reason."""
-        return self._subscription.is_cut
+        return self._subscription.was_discarded
 
     @property
     def is_stuck(self) -> bool:

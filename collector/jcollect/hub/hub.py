@@ -69,7 +69,7 @@ class Hub:
         peer: str = "",
     ) -> Subscription:
         """Subscribes from now on. `probes` are probes of the hub in their current state. `pids` limit the
-        subscription to some processes; if empty, to none.
+        subscription to some processes; empty means no limit.
 
         Raises NoSuchProbeError if the globs match nothing, TooCostlyError if matching them takes too long.
         """
@@ -164,13 +164,13 @@ class Hub:
             for subscription in self._subscriptions:
                 subscription.end()
 
-    def cut(self) -> int:
-        """Ends all subscriptions immediately; returns how many had unread events."""
+    def discard_unread(self) -> int:
+        """Ends all subscriptions immediately; returns how many had unread items."""
         with self._lock:
             subscriptions = list(self._subscriptions)
         for subscription in subscriptions:
-            subscription.cut()
-        return sum(subscription.is_cut for subscription in subscriptions)
+            subscription.discard_unread()
+        return sum(subscription.was_discarded for subscription in subscriptions)
 
     def lost(self) -> int:
         """Returns the events that slow subscribers have lost, including disconnected ones."""

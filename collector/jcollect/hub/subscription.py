@@ -35,7 +35,7 @@ class TooSlowError(Exception):
     """The subscriber has not read the descriptions of new probes in time."""
 
 
-class CutError(Exception):
+class DiscardedError(Exception):
     """The collector has exited, and the subscriber has not read its queue in time."""
 
 
@@ -133,11 +133,11 @@ class Subscription:
         # Number of events of the current item, until the subscriber requests the next one.
         self._events_in_progress = 0
         self._delivered = 0
-        self._lost_by_cut = 0
+        self._discarded_events = 0
         self._condition = threading.Condition()
         self._ended = False
         self._closed = False
-        self._cut = False
+        self._discarded = False
         self._too_slow = False
         self._too_costly = False
         self._lost = np.zeros(accounts.capacity, np.uint64)
@@ -240,18 +240,18 @@ class Subscription:
             self._condition.notify()
 
     @property
-    def is_cut(self) -> bool:
-        """Returns true if the subscription was cut while the subscriber had unread items."""
-        return self._cut
+    def was_discarded(self) -> bool:
+        """Returns true if unread items were discarded."""
+        return self._discarded
 
     @property
     def lost(self) -> int:
-        """Returns the number of events that did not fit the queue, or were in it when it was cut."""
+        """Returns the number of events that did not fit the queue, or were discarded with it."""
         with self._condition:
             return self._count_lost()
 
     def _count_lost(self) -> int:
-        return int(self._lost.sum()) + self._lost_by_cut
+        return int(self._lost.sum()) + self._discarded_events
 
     def counts(self) -> SubscriberCounts:
         """Returns the counts of this subscriber's events."""
@@ -292,12 +292,12 @@ class Subscription:
         with self._condition:
             self._close()
 
-    def cut(self) -> None:
-        """Drops unread items, and counts their events as lost."""
+    def discard_unread(self) -> None:
+        """Discards unread items, counts their events as lost, and ends the subscription."""
         with self._condition:
             if not self._closed:
-                self._cut = bool(self._queue) or self._events_in_progress > 0
-                self._lost_by_cut = self._queued_events + self._events_in_progress
+                self._discarded = bool(self._queue) or self._events_in_progress > 0
+                self._discarded_events = self._queued_events + self._events_in_progress
             self._close()
 
     def _close(self) -> None:
@@ -312,7 +312,7 @@ class Subscription:
         """Yields items until `end` or `close`, a schema first.
 
         Events count as delivered when the next item is requested. Raises TooSlowError, TooCostlyError,
-        CutError.
+        DiscardedError.
         """
         while True:
             with self._condition:
@@ -320,8 +320,8 @@ class Subscription:
                 self._events_in_progress = 0
                 if not self._queue and not self._ended and not self._closed:
                     self._condition.wait(_NOTICE_SECONDS)
-                if self._cut:
-                    raise CutError
+                if self._discarded:
+                    raise DiscardedError
                 if self._closed:
                     return
                 if self._too_slow:

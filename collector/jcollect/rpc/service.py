@@ -14,7 +14,7 @@ import grpc
 
 from jcollect.errors import explain
 from jcollect.hub.hub import Hub, NoSuchProbeError
-from jcollect.hub.subscription import CutError, Subscription, TooSlowError
+from jcollect.hub.subscription import DiscardedError, Subscription, TooSlowError
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import TooCostlyError
 from jcollect.rpc.limits import MOST_STREAMS, Slots, Turns, reject_if_too_large
@@ -159,7 +159,7 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
             )
         except TooCostlyError:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_COSTLY)
-        except CutError:
+        except DiscardedError:
             context.abort(
                 grpc.StatusCode.ABORTED, "the collector has exited, and its last events were not read in time"
             )

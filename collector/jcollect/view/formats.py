@@ -10,7 +10,7 @@ from functools import lru_cache
 from jcollect.printable import json_text, printable
 from jcollect.probes.description import Described
 from jcollect.probes.probe import ENTRY, KIND_NAMES, MARK, THROW
-from jcollect.view.rows import Absent, Char, Cut, Decoded, Reference, Row, Unreadable
+from jcollect.view.rows import Absent, Char, Decoded, Reference, Row, Truncated, Unreadable
 
 
 @lru_cache(maxsize=64)
@@ -57,7 +57,7 @@ def _json_value(value: Decoded) -> object:
         return str(value)
     if isinstance(value, Unreadable):
         return {"unreadable": True}
-    if isinstance(value, Cut):
+    if isinstance(value, Truncated):
         return {"text": value.text, "cut": True}
     if isinstance(value, Absent):
         return {"absent": value.reason}
@@ -117,7 +117,7 @@ def _compact_value(value: Decoded) -> str:
         return "<unreadable>"
     if isinstance(value, Char):
         return f"'{printable(value.text)}'"
-    if isinstance(value, Cut):
+    if isinstance(value, Truncated):
         return f'"{printable(value.text)}"…'
     if isinstance(value, Absent):
         return f"<absent: {value.reason}>"

@@ -38,7 +38,7 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
-class Cut:
+class Truncated:
     """A string that the agent truncated to its string limit."""
 
     text: str
@@ -63,7 +63,7 @@ class Reference:
 
 
 UNREADABLE = Unreadable()
-Decoded = bool | int | float | str | Char | Reference | Unreadable | Cut | Absent | None
+Decoded = bool | int | float | str | Char | Reference | Unreadable | Truncated | Absent | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def _string(word: int, text: bytes) -> Decoded:
     if not word & STRING_WORD_PRESENT:
         return None
     decoded = text.decode(errors="replace")
-    return Cut(decoded) if word & STRING_WORD_CUT else decoded
+    return Truncated(decoded) if word & STRING_WORD_CUT else decoded
 
 
 def _signed(word: int) -> int:
