@@ -25,37 +25,9 @@ import pytest
 from conditions import require_bpf, wait_until
 from java_target import COMPILER, JAR, ROOT, Process
 
-# The new order of the fields, by file and table. No field stays where it was, except unused ones.
-MOVED = {
-    "record": {
-        "cookie": ["strings", "words", "probe"],
-        "record": ["text", "words", "flags", "time", "probe", "tid", "word"],
-        "string_word": ["cut", "present", "unreadable", "length"],
-        "probe_counts": ["lost", "hits"],
-    },
-    "drain": {
-        "probe_row": ["timed", "values", "strings", "first_value", "unused", "words"],
-        "staged": ["offset", "bytes", "probe", "time"],
-        "ring_memory": ["bytes", "data", "producer", "consumer"],
-        "pace": ["shortest_pause", "longest_pause", "window"],
-    },
-    "gate": {
-        "gate_probe": ["throttled", "filtered", "stub", "fired"],
-        "gate": [
-            "unused_end", "probes", "throttled_nanos", "unused", "window", "limit", "least_duration", "seen",
-            "every",
-        ],
-        "gate_window": ["second", "calls"],
-        "overhead": [
-            "limit_now", "available", "requested", "throttled_methods", "recent", "total", "firing_nanos",
-            "limit",
-        ],
-        "fire_guard": ["firing_ns", "sampled_ns", "samples", "allowance"],
-    },
-    "stub_library": {
-        "absence": ["threw", "null"],
-    },
-}  # fmt: skip
+# Layouts of the kernel.
+FIXED = {"ring_length", "ring_header"}
+# What does not move by another order.
 CHANGED = {
     "drain": {'["torn",   -1': '["torn",   -7', '["more",    1': '["more",    9'},
     "stub_library": {
@@ -70,22 +42,25 @@ CALLS = 100
 
 
 def move(folder: Path) -> None:
-    """Moves fields in the descriptions of a copy."""
-    for file, tables in MOVED.items():
-        path = folder / f"{file}.toml"
-        text = path.read_text()
-        for table, order in tables.items():
-            start = text.index(f"\n[{table}]\n")
-            end = text.find("\n[", start + 1)
-            body = text[start : end if end > 0 else len(text)]
-            rows = dict(re.findall(r'^(?=  \["(\w+)")(.*\n)', body, re.MULTILINE))
-            assert sorted(rows) == sorted(order)
-            assert list(rows) != order
-            first = body.index(next(iter(rows.values())))
-            rest = re.sub(r'^  \["\w+".*\n', "", body, flags=re.MULTILINE)
-            changed = rest[:first] + "".join(rows[name] for name in order) + rest[first:]
-            text = text.replace(body, changed)
-        path.write_text(text)
+    """Reverses the order of all fields and bits in the descriptions of a copy, and changes some values.
+
+    Fields without padding between them have none in reverse either; only an open array stays the last.
+    """
+    moved = 0
+    for path in folder.glob("*.toml"):
+        tables = re.split(r"^(?=\[\w+\]$)", path.read_text(), flags=re.MULTILINE)
+        for number, table in enumerate(tables):
+            rows = re.findall(r'^  \["\w+", *(?:"[\w \[\]*]+"|\d+), .*\n', table, re.MULTILINE)
+            name = table[1:].split("]")[0]
+            if rows and name not in FIXED and re.search(r"^(fields|bits) = ", table, re.MULTILINE):
+                closed = [row for row in rows if '[]"' not in row]
+                last = [row for row in rows if row not in closed]
+                start = table.index(rows[0])
+                rest = "".join(line for line in table[start:].splitlines(True) if line not in rows)
+                tables[number] = table[:start] + "".join([*reversed(closed), *last]) + rest
+                moved += 1
+        path.write_text("".join(tables))
+    assert moved >= 16
     for file, replacements in CHANGED.items():
         path = folder / f"{file}.toml"
         text = path.read_text()
