@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,10 +139,7 @@ def test_the_compiler_does_not_stay(bench: Bench, target: Target) -> None:
 def test_what_cannot_be_compiled_is_told_in_the_compilers_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place in ("linux", "asm", "uapi/linux"):
-        (tmp_path / "bpf/include" / place).mkdir(parents=True)
-    for file in bpf_directory().rglob("*.h"):
-        (tmp_path / "bpf" / file.relative_to(bpf_directory())).write_bytes(file.read_bytes())
+    shutil.copytree(bpf_directory(), tmp_path / "bpf")
     (tmp_path / "bpf/events.c").write_text("int probe_fired(void *ctx) { return nowhere; }\n")
     monkeypatch.setattr(compilation, "bpf_directory", lambda: tmp_path / "bpf")
     cache = Cache(tmp_path / "jprobe")

@@ -105,7 +105,7 @@ def test_observers_and_top_learn_of_later_probes(bench: Bench) -> None:
     top = bench.start("top", target.pid, "--interval", "0.2")
     wait_until(lambda: top.output, "the first block")
     load_and_wait(collector, target)
-    assert observer.status(1) == "observing 2 probes more"
+    assert observer.status(1) == "observing 2 more probes"
     target.fire(1, 1009)
     collector.end()
     assert observer.wait() == "observed 5,045 events; 0 lost"
