@@ -65,6 +65,8 @@ class AttachLoop:
         self._pool = new_scan_pool()
         self._detaching = WorkerPool("detach from processes", _DETACHES, share=_SHARE_OF_DETACHES)
         self._has_reported_files = False
+        # Attaching waits for `run`: the first line about it reports the address.
+        self._is_joining = True
         # Lines must name the process if there can be several.
         self._names_processes = targets.options.is_open or len(targets.options.pids) > 1
         self._targets = [self._lifecycle(candidate) for candidate in candidates]
@@ -80,6 +82,7 @@ class AttachLoop:
         """
         self._serving = f"; serving {serving}"
         self._on_tick = on_tick
+        self._is_joining = False
         self._wait_until(self._have_begun, _ATTACH_SECONDS)
         if not any(each.had_probes for each in self._targets):
             self._print(f"waiting for {self._search}")
@@ -150,7 +153,7 @@ class AttachLoop:
             target.is_leaving = True
             target.exited_first = target.has_exited
             target.task = self._detaching.submit(target.leave, target.group)
-        elif target.is_due():
+        elif target.is_due() and not (self._is_joining and target.has_joined):
             target.task = self._pool.submit(target.step, target.group)
 
     def _handle_error(self, target: TargetLifecycle, error: BaseException) -> None:
