@@ -120,7 +120,7 @@ def test_a_note_that_leads_elsewhere_than_to_a_nop_is_a_fault(binary: Path, tmp_
     try:
         faults = Faults()
         assert [probe.name for probe in read_usdt_probes(bent.process, bent.path, faults)] == ["closed"]
-        assert list(faults.told) == [("orders:placed", "there is no nop at its location")]
+        assert list(faults.first) == [("orders:placed", "there is no nop at its location")]
     finally:
         bent.end()
 
