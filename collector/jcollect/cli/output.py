@@ -24,9 +24,14 @@ def json_bytes(value: object) -> bytes:
     return json_text(value, indent=2).encode()
 
 
+# Clients join the pages of an answer before they print it.
+_OF_PAGES = "next_page_token"
+
+
 def as_dict(message: Message) -> dict[str, Any]:
     """Returns all fields of a message, named as in the .proto, with 64-bit numbers as numbers."""
-    return {field.name: _plain(getattr(message, field.name)) for field in message.DESCRIPTOR.fields}
+    names = (field.name for field in message.DESCRIPTOR.fields)
+    return {name: _plain(getattr(message, name)) for name in names if name != _OF_PAGES}
 
 
 def _plain(value: Any) -> Any:
