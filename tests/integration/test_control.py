@@ -144,7 +144,7 @@ def test_an_agent_of_javaagent_turns_its_gateway_on_when_it_is_loaded_again(jdk:
             "control: off; to turn it on, use jcollect select, or the agent option control=on",
         ]
         assert "gateway is off" in refused("unselect", target.pid, "--all", "--no-load")
-        assert command("unselect", target.pid, ORDERS)[0].endswith("left 0 methods with 0 probes")
+        assert command("unselect", target.pid, ORDERS)[0].endswith("remaining: 0 methods with 0 probes")
         lines = command("status", target.pid)
         assert "control: on; the agent was started with -javaagent" in lines
         assert "selected: nothing" in lines

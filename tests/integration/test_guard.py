@@ -129,7 +129,7 @@ def test_a_tracer_that_is_not_ours_is_throttled_as_well_and_when_it_goes_nothing
         program = f"usdt:{library}:Torrent:drop__return {{ @ = count(); }}"
         with Process(["bpftrace", "-p", str(target.pid), "-e", program]) as tracer:
             wait_until(lambda: states(target.pid)["drop return"] == "throttled", "the method to be unwoven")
-            assert "THROTTLED: 1 method," in run(JCOLLECT, "status", target.pid).stdout
+            assert "THROTTLED: 1 method, because" in run(JCOLLECT, "status", target.pid).stdout
             end_bpftrace(tracer)
         wait_until(lambda: set(states(target.pid).values()) == {"dormant"}, "nothing to be throttled")
         target.send("")
