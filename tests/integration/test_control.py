@@ -144,7 +144,7 @@ def test_an_agent_of_javaagent_turns_its_gateway_on_when_it_is_loaded_again(jdk:
             "control: off; to turn it on, use jcollect select, or the agent option control=on",
         ]
         assert "gateway is off" in refused("unselect", target.pid, "--all", "--no-load")
-        assert command("unselect", target.pid, ORDERS)[0].endswith("left 0 methods with 0 probes")
+        assert command("unselect", target.pid, ORDERS)[0].endswith("remaining: 0 methods with 0 probes")
         lines = command("status", target.pid)
         assert "control: on; the agent was started with -javaagent" in lines
         assert "selected: nothing" in lines
@@ -227,7 +227,7 @@ def test_a_jvm_that_is_stopped_keeps_attach_neither_from_beginning_nor_from_endi
         wait_until(lambda: opened(target.pid).is_stopped(), "it is stopped")
         with jcollect("attach", target.pid, "--arm-timeout", "0.5") as collector:
             collector.wait_for_line(
-                f"jcollect: warning: {ORDERS_PROBES} probes not armed after 0.5 s .dormant., for "
+                f"jcollect: warning: {ORDERS_PROBES} probes not armed after 0.5 s .dormant., because "
                 f"PID {target.pid} is stopped"
             )
             collector.signal(signal.SIGINT)
