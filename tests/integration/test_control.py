@@ -227,7 +227,7 @@ def test_a_jvm_that_is_stopped_keeps_attach_neither_from_beginning_nor_from_endi
         wait_until(lambda: opened(target.pid).is_stopped(), "it is stopped")
         with jcollect("attach", target.pid, "--arm-timeout", "0.5") as collector:
             collector.wait_for_line(
-                f"jcollect: warning: {ORDERS_PROBES} probes not armed after 0.5 s .dormant., for "
+                f"jcollect: warning: {ORDERS_PROBES} probes not armed after 0.5 s .dormant., because "
                 f"PID {target.pid} is stopped"
             )
             collector.signal(signal.SIGINT)
