@@ -127,11 +127,12 @@ static int make_locked(struct stub_directory *directory)
 	return 0;
 }
 
-/* Creates the directory under an unused temporary name. Returns 0, or -1 with errno. */
-static int make_unfinished(const char *parent, struct stub_directory *directory)
+/* Creates the directory under an unused name with this prefix. Returns 0, or -1 with errno. */
+static int make_unused(const char *parent, const char *prefix, int attempts,
+		       struct stub_directory *directory)
 {
-	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-		if (write_path(directory->path, parent, UNFINISHED_PREFIX, random_number()))
+	while (attempts--) {
+		if (write_path(directory->path, parent, prefix, random_number()))
 			return -1;
 		if (!make_locked(directory))
 			return 0;
@@ -170,30 +171,16 @@ static int give_name(const char *parent, struct stub_directory *directory)
 	return -1;
 }
 
-/* Creates the directory under its final name, for file systems (NFS) and kernels that cannot rename
- * without replacing. Returns 0, or -1 with errno. */
-static int make_named(const char *parent, struct stub_directory *directory)
-{
-	for (int attempt = 0; attempt < NAMED_ATTEMPTS; attempt++) {
-		if (write_path(directory->path, parent, STUB_DIRECTORY_PREFIX, random_number()))
-			return -1;
-		if (!make_locked(directory))
-			return 0;
-		if (errno != EEXIST && errno != EAGAIN)
-			return -1;
-	}
-	return -1;
-}
-
 static int make(const char *parent, struct stub_directory *directory)
 {
-	if (make_unfinished(parent, directory))
+	if (make_unused(parent, UNFINISHED_PREFIX, ATTEMPTS, directory))
 		return -1;
 	if (!give_name(parent, directory))
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS)
 		return -1;
-	return make_named(parent, directory);
+	/* File systems (NFS) and kernels that cannot rename without replacing. */
+	return make_unused(parent, STUB_DIRECTORY_PREFIX, NAMED_ATTEMPTS, directory);
 }
 
 int stub_directory_create(const char *parent, struct stub_directory *directory,
