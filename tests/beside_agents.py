@@ -1,4 +1,4 @@
-"""PrimeCalls with two agents that weave the same class, ours and another, in either order."""
+"""Runs PrimeCalls with jprobe and another agent that weaves the same class, loaded in either order."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ OPENTELEMETRY_JAR = ROOT / "java-agent/build/targets/opentelemetry-javaagent.jar
 def out_of_a_life_beside(
     other: Sequence[str], ours_first: bool, jdk: Jdk, targets: Path, digest_agent: Path, folder: Path
 ) -> tuple[dict[str, int], list[str]]:
-    """A program that makes all its calls twice: while it is traced, and when it is no longer.
+    """Runs a program that makes all its calls twice: first traced, then untraced.
 
-    The events are exact, and then the class is what the other agent alone makes of it. `other` are options
-    of the JVM. What came of each of the two runs, and what the JVM wrote to stderr.
+    Checks that the events are exact and that the class then has the bytecode that the other agent alone
+    produces. `other` holds JVM options. Returns the result of each run and the JVM's stderr.
     """
     # JaCoCo adds a method to each class.
     ours = f"-javaagent:{JAR}=probes={ORDERS};!PrimeCalls$Orders#$jacocoInit"

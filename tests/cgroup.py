@@ -1,4 +1,4 @@
-"""Cgroups that limit a process of a test, in whichever version of cgroups has the controller here."""
+"""Cgroups that limit a test's process, in the cgroup version that has the controller on this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEAVING_SECONDS = 10
 
 
 class Cgroup:
-    """One that is made below another, or at the top, and removed in the end. As root."""
+    """A cgroup created below another or at the top, and removed on exit. Requires root."""
 
     def __init__(self, name: str, above: Cgroup | None = None) -> None:
         self.is_v2 = _ROOT_V2.exists()
@@ -36,7 +36,7 @@ class Cgroup:
     def __exit__(
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
-        # The last thread of a process that has ended may not have left yet.
+        # The last thread of an exited process may still be listed.
         deadline = time.monotonic() + _LEAVING_SECONDS
         while True:
             try:
@@ -48,7 +48,7 @@ class Cgroup:
                 time.sleep(0.02)
 
     def limit(self, cores: float | None) -> None:
-        """The CPU time that its processes get in each tenth of a second; None is no limit."""
+        """Limits the CPU time of its processes per 0.1 s; None removes the limit."""
         quota = None if cores is None else round(cores * PERIOD_US)
         if self.is_v2:
             (self.folder / "cpu.max").write_text(f"{'max' if quota is None else quota} {PERIOD_US}")
@@ -57,18 +57,18 @@ class Cgroup:
             (self.folder / "cpu.cfs_quota_us").write_text(str(-1 if quota is None else quota))
 
     def starting(self) -> list[str]:
-        """Begins a command that is to run in there."""
+        """Starts a command inside the cgroup."""
         return inside(self.folder)
 
 
 def inside(folder: Path) -> list[str]:
-    """Begins a command that is to run in the cgroup."""
+    """Starts a command inside the cgroup."""
     return ["sh", "-c", f'echo $$ > "{folder}/cgroup.procs" && exec "$@"', "sh"]
 
 
 @contextmanager
 def pids_cgroup(name: str) -> Iterator[Path]:
-    """A cgroup with pids.max, removed when its processes have gone. As root."""
+    """Yields a cgroup with pids.max. It is removed once its processes have exited."""
     for parent in (MOUNTS / "pids", MOUNTS):
         group = parent / f"{name}-{os.getpid()}"
         try:

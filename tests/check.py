@@ -28,7 +28,7 @@ ALWAYS = {"tests/unit/test_structure.py"}
 JUNIT = "java-agent/src/test/java"
 # Maximum number of files to list in a message.
 SHOWN = 5
-# Tests of what no test file names.
+# Tests of files that no test names.
 BY_FOLDER = {
     "bpf": {"tests/unit/test_compiling.py"},
     "collector/jcollect/sources/bpf/c": {"tests/unit/test_drain.py"},

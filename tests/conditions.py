@@ -1,4 +1,4 @@
-"""What tests wait for, and what they require of the machine."""
+"""Conditions that tests wait for, and features that they require of the machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 DEADLINE_SECONDS = 30.0
-# A second suffices on a quiet machine. A fault takes tens of them.
+# A quiet machine needs a second, a fault tens of seconds.
 SOON_SECONDS = 5.0
 
 # CI runs the tests as root.
@@ -19,7 +19,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS) -> Any:
-    """The condition's first true value; fails the test when none comes in time."""
+    """Returns the condition's first true value; fails the test if there is none in time."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -30,7 +30,7 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = DEADLIN
 
 
 def require_bpf() -> None:
-    """Skips where tracing is not possible; with JPROBE_REQUIRE_BPF=1, as in CI, that is a failure."""
+    """Skips the test if the machine cannot trace; with JPROBE_REQUIRE_BPF=1, as in CI, that is a failure."""
     problem = None
     if os.geteuid() != 0:
         problem = "tracing takes root"
@@ -41,7 +41,7 @@ def require_bpf() -> None:
 
 
 def miss(problem: str) -> NoReturn:
-    """Skips the test because the machine lacks something; with JPROBE_REQUIRE_BPF=1 that is a failure."""
+    """Skips the test because the machine lacks a feature; with JPROBE_REQUIRE_BPF=1 that is a failure."""
     if os.environ.get("JPROBE_REQUIRE_BPF") == "1":
         pytest.fail(f"{problem}, and JPROBE_REQUIRE_BPF=1 is set")
     pytest.skip(problem)

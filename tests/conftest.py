@@ -1,4 +1,4 @@
-"""Makes every run of the tests begin alike: from a terminal, under nohup, in a script, on a CI runner."""
+"""Gives every test run the same environment, whether from a terminal, nohup, a script or a CI runner."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A process of another user that behaves like a JVM at the start of attaching, or unlike any."""
+"""A process of another user that imitates a JVM, sound or broken, at the start of attaching."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class FakeJvm:
         self.pid = process.pid
 
     def said(self) -> list[str]:
-        """Returns what it has printed since it was ready."""
+        """Returns its output since it became ready."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         print(file=self.process.stdin, flush=True)
@@ -70,9 +70,8 @@ def fake_jvm(
     before: Sequence[str] = AS_SOMEBODY,
     cwd: str | Path = "/",
 ) -> Iterator[FakeJvm]:
-    """`how`: it "opens" its socket when asked, "has opened" it, is "silent", or "dies" of SIGQUIT.
-
-    `libraries` are files of at least one page, which it maps.
+    """Starts a fake JVM. With `how` it "opens" its socket on request, "has opened" it, is "silent", or "dies"
+    of SIGQUIT. It maps the `libraries`, files of at least one page.
     """
     command = [*before, sys.executable, "-E", "-c", PROGRAM, how, *map(str, libraries)]
     with subprocess.Popen(

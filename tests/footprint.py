@@ -1,4 +1,4 @@
-"""What a process takes of its machine, sampled over its life, and whether it stays the same."""
+"""Samples the resources that a process uses over its lifetime, and measures their growth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from java_target import COMPILER, run
 
 @dataclass(frozen=True)
 class Footprint:
-    """One sample. Sizes in KiB; those that the JVM's own books have are 0 for other processes."""
+    """One sample. Sizes in KiB; those from native memory tracking are 0 for processes other than JVMs."""
 
     rss: int
     mappings: int
@@ -37,11 +37,11 @@ def of_process(pid: int) -> Footprint:
 
 
 def of_jvm(pid: int, stubs: Path) -> Footprint:
-    """Of a JVM that runs with -XX:NativeMemoryTracking=summary; `stubs` is the agent's directory.
+    """Samples a JVM that runs with -XX:NativeMemoryTracking=summary; `stubs` is the agent's directory.
 
-    It collects its garbage first: until then HotSpot keeps all metadata that a selection has it read again or
-    a retransformation has replaced, half a megabyte for each selection of some 200 classes of a database. The
-    young JVM and the old one are to be asked for the same.
+    Forces a garbage collection first: until then HotSpot keeps all metadata that a selection re-read or a
+    retransformation replaced, 0.5 MB for each selection of some 200 classes of a database. Without it,
+    samples of a young JVM and an old one would not compare.
     """
     _jcmd(pid, "GC.run")
     books = _jcmd(pid, "VM.native_memory", "summary", "scale=KB")
@@ -74,9 +74,9 @@ def _number(pattern: str, text: str) -> int:
 
 
 def growth(samples: Sequence[Footprint]) -> dict[str, int]:
-    """By how much each number's median in the last quarter exceeds that in the second.
+    """Returns how much each number's median in the last quarter of the samples exceeds that in the second.
 
-    The first quarter is for what a JVM does once: loading classes, compiling, making arenas.
+    In the first quarter a JVM does one-time work: it loads classes, compiles, and creates arenas.
     """
     quarter = len(samples) // 4
     assert quarter > 0, f"{len(samples)} samples have no quarters"

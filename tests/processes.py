@@ -1,4 +1,4 @@
-"""Processes as jcollect opens them, and some that exist for tests alone."""
+"""Processes as jcollect opens them, and some that exist only for tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jcollect.procfs.status import ProcessStatus
 
 
 def opened(pid: int) -> Process:
-    """Returns the process of a PID. It is closed once it is not used any more."""
+    """Returns the process of a PID. It is closed when it is no longer referenced."""
     return Process.open(pid)
 
 
@@ -23,7 +23,7 @@ def closed(pid: int, owner: int = 0) -> Process:
 
 
 def of_user(pid: int, pidfd: int, user: tuple[int, int], owner: int | None = None) -> Process:
-    """Returns a process whose user and group are taken to be these when it was opened."""
+    """Returns a process that appears to have had this user and group when it was opened."""
     uid, gid = user
     uids, gids = (" ".join([str(each)] * 4) for each in (uid, gid))
     lines = f"Name:\t?\nTgid:\t{pid}\nNSpid:\t{pid}\nUid:\t{uids}\nGid:\t{gids}\n"

@@ -1,6 +1,6 @@
-"""Everything that a collector streams, kept: a client made from the .proto and nothing of jcollect.
+"""Records everything that a collector streams, with a client generated from the .proto, without jcollect.
 
-Events as the same lines in which tests/targets/Expected.java says what they must be.
+Formats events as tests/targets/Expected.java states them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class Event:
 
     @property
     def line(self) -> str:
-        """As in Expected.java; values that a selector asked for, and those after them, with names."""
+        """Formats the event as Expected.java does; the values that a selector requested, and those after
+        them, have names.
+        """
         named = any(value.path or value.name == "absent" for value in self.probe.values)
         parts = [self.method, self.kind]
         for i, value in enumerate(self.probe.values):
@@ -78,7 +80,7 @@ def _plain(character: str) -> str:
 
 
 class Recording:
-    """The stream of the collector of one process, from now until that collector ends.
+    """The stream of one process's collector, from now until that collector exits.
 
     `probes` grows as the collector describes more of them.
     """
@@ -98,7 +100,7 @@ class Recording:
         assert self._subscribed.wait(30), f"no schema came: {self._problem}"
 
     def _run(self) -> None:
-        # A batch may be larger than gRPC takes where nothing is said.
+        # A batch may exceed gRPC's default limit.
         options = [("grpc.max_receive_message_length", -1)]
         try:
             with grpc.insecure_channel(self._address, options) as channel:
@@ -122,7 +124,7 @@ class Recording:
             self._problem = problem
 
     def filtered(self) -> dict[str, int]:
-        """Calls held back by now, by method and kind; those without are left out."""
+        """Returns the filtered calls so far, by method and kind; omits those without any."""
         with grpc.insecure_channel(self._address) as channel:
             service = collector_pb2_grpc.CollectorServiceStub(channel)
             probes = service.ListProbes(collector_pb2.ListProbesRequest()).probes
@@ -133,12 +135,13 @@ class Recording:
         }
 
     def so_far(self) -> list[Event]:
-        """The events that have come by now."""
+        """Returns the events that have arrived so far."""
         return [event for batch in list(self._batches) for event in self._events(batch)]
 
     def end(self) -> list[Event]:
-        """All events, once the collector has ended; fails the test if it lost any, or if any came before
-        its probe was described, or if that was described twice."""
+        """Returns all events once the collector has exited. Fails the test if it lost any, if any arrived
+        before its probe was described, or if a probe was described twice.
+        """
         self._thread.join(30)
         assert not self._thread.is_alive(), "the stream did not end with the collector"
         assert self._problem is None, self._problem

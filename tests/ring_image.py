@@ -1,4 +1,4 @@
-"""Records and rings built from named parts: what the BPF program writes, and the memory it lies in."""
+"""Builds records as the BPF program writes them, and ring buffers that hold them, from named parts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def string(length: int, *, cut: bool = False, unreadable: bool = False) -> int:
 
 
 def header(size: int, head: int = 0) -> bytes:
-    """Returns the header of a record of `size` bytes; `head` is what stands there beside the size."""
+    """Returns the header of a record of `size` bytes; `head` is the word beside the size."""
     length = pack_ring_length(bytes=size, discarded=0, busy=0) | head
     return bytes(RingHeader(length=length, page_offset=0xDEAD))
 
@@ -41,7 +41,7 @@ def record(
     time: int = TIME,
     tid: int = TID,
 ) -> bytes:
-    """A record of `size` bytes, after its header; `head` is what stands there beside the size."""
+    """Returns a record of `size` bytes, after its header; `head` is the word beside the size."""
     body = bytes(Record(time=time, tid=tid, probe=probe, text=len(text), words=len(words), flags=flags))
     body += struct.pack(f"<{len(words)}Q", *words) + text
     assert len(body) <= size
@@ -49,7 +49,7 @@ def record(
 
 
 class RingImage:
-    """A ring buffer that nobody but the test writes to; a context manager. `ring` is its reader's side."""
+    """A ring buffer that only the test writes to; a context manager. `ring` is its reader's side."""
 
     def __init__(self, *records: bytes, data_bytes: int = 1 << 18, start: int = 0) -> None:
         """Positions begin at `start`."""
@@ -79,14 +79,14 @@ class RingImage:
         self._write(mmap.PAGESIZE, struct.pack("<Q", position))
 
     def write(self, *records: bytes) -> None:
-        """Behind what is there, around the end."""
+        """Writes after the existing data, wrapping around the end."""
         for each in records:
             assert self.producer + len(each) - self.consumer <= self._bytes
             self.put(self.producer, each)
             self.producer += len(each)
 
     def put(self, position: int, content: bytes) -> None:
-        """Bytes at a position, around the end."""
+        """Writes bytes at a position, wrapping around the end."""
         for i, byte in enumerate(content):
             self._memory[2 * mmap.PAGESIZE + (position + i) % self._bytes] = byte
 

@@ -1,4 +1,4 @@
-"""Other agents in the JVM: one tells what becomes of classes."""
+"""Other agents in the JVM, one of which reports the bytecode that classes end up with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from java_target import COMPILER, run
 
 
 class Digests:
-    """What a second agent saw become the class, newest last."""
+    """Digests of the bytecode that a second agent saw the class get, newest last."""
 
     def __init__(self, file: Path, class_name: str) -> None:
         self._file = file
@@ -23,7 +23,7 @@ class Digests:
         return [line.split()[1] for line in lines if line.split()[0] == self._class]
 
     def of_a_retransformation(self) -> str:
-        """Has the JVM write the class anew, and gives the digest."""
+        """Makes the JVM retransform the class, and returns the digest."""
         request = self._file.with_name(self._file.name + ".retransform")
         request.touch()
         wait_until(lambda: not request.exists(), "the second agent's retransformation")
@@ -31,7 +31,7 @@ class Digests:
 
 
 def digest_now(pid: int, jar: Path, class_name: str) -> str:
-    """What a retransformation makes of the class, seen by an agent that comes after all others."""
+    """Returns the digest after a retransformation, as seen by an agent that transforms after all others."""
     log = jar.with_name(f"digest-of-{pid}")
     log.unlink(missing_ok=True)
     targets = (jar.parent / f"{jar.stem}.targets").read_text()
@@ -41,7 +41,7 @@ def digest_now(pid: int, jar: Path, class_name: str) -> str:
 
 
 def agent_jar(name: str, targets: Path, folder: Path) -> Path:
-    """The program of that name as an agent."""
+    """Packs the program of that name as an agent."""
     manifest = folder / f"{name}.manifest"
     manifest.write_text(f"Premain-Class: {name}\nAgent-Class: {name}\nCan-Retransform-Classes: true\n")
     jar = folder / f"{name}.jar"

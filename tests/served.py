@@ -31,7 +31,7 @@ PID = 4711
 def described(
     count: int, first: int = 0, name: str = "com.acme.orders.Order{}Service"
 ) -> list[ProbeDescription]:
-    """Returns that many probes, each of a class of its own."""
+    """Returns that many probes, each of its own class."""
     return [
         ProbeDescription(
             id=number,
@@ -100,7 +100,8 @@ class StillSource:
 @contextlib.contextmanager
 def serving(source: StillSource, folder: Path) -> Iterator[Address]:
     """Runs a server on a socket in the folder, supervised as by attach; checks at the end that it has not
-    failed."""
+    failed.
+    """
     address = parse_address(f"unix://{folder}/still.sock")
     with claim(address) as claimed:
         server = Server(source, claimed)

@@ -1,4 +1,4 @@
-"""A gateway that answers as a test says: for what the real one never does, and for how replies are shown."""
+"""A gateway that gives a test's answers: for replies that the real one never sends, and for their display."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Answer = Callable[[list[str]], bytes]
 
 
 def reply_line(reply: ControlReply) -> bytes:
-    """The reply in Py4J's encoding of byte[]."""
+    """Returns the reply in Py4J's encoding of byte[]."""
     return b"!yj" + base64.b64encode(reply.SerializeToString()) + b"\n"
 
 
 class StubGateway:
-    """Takes connections on loopback; `commands` are the lines of each command after authentication."""
+    """Accepts connections on loopback; `commands` holds the lines of each command after authentication."""
 
     def __init__(self, answer: Answer, token: str = TOKEN, refusal: bytes = b"!x\n") -> None:
         self.commands: list[list[str]] = []
@@ -53,13 +53,13 @@ class StubGateway:
                     connection.sendall(self._answer(command))
 
     def close(self) -> None:
-        # Wakes the thread that accepts; closing alone would not.
+        # Wakes the accepting thread; closing the socket would not.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
 
 def _command(lines: Iterator[bytes]) -> list[str]:
-    """The lines of one command without its end; empty when the client has closed."""
+    """Returns the lines of one command without its terminator; empty if the client has closed."""
     command = []
     with suppress(ConnectionError):  # The client has not read the whole answer.
         for line in lines:
@@ -83,7 +83,7 @@ def stub_gateway(
 
 
 def write_endpoint(directory: Path, port: int, token: str = TOKEN, mode: int = 0o600) -> Path:
-    """The file by which the gateway is found."""
+    """Writes the file by which clients find the gateway."""
     file = directory / "control"
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     os.fchmod(descriptor, mode)

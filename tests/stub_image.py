@@ -1,7 +1,7 @@
-"""Builds stub libraries from named parts, as manifest.proto has them, for tests.
+"""Builds stub libraries from named parts, as manifest.proto describes them, for tests.
 
-Nothing of the collector is used here but the generated layouts: a reader that misunderstands the
-file must not be confirmed by a writer with the same mistake.
+Uses only the collector's generated layouts: a writer that shared the reader's code would also share its
+mistakes, and hide them.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def value(name: str, value_type: Type, path: str = "") -> probe_pb2.Value:
 
 
 def captured(name: str, value_type: Type) -> probe_pb2.Value:
-    """A value that a selector has asked for."""
+    """Returns a value that a selector captures."""
     return value(name, value_type, f"arg0.{name}")
 
 
@@ -86,8 +86,7 @@ EXCEPTION = value("exception", STRING)
 class Method:
     """One traced method; its probes get the kinds given, in that order.
 
-    `captures` are passed by each probe, after a return's value and a throw's exception, instead of the
-    arguments.
+    Each probe passes `captures`, after a return's value and a throw's exception, instead of the arguments.
     """
 
     class_name: str
@@ -100,7 +99,7 @@ class Method:
     condition: str = ""
 
     def values(self, kind: int) -> list[probe_pb2.Value]:
-        """What the probe of that kind passes."""
+        """Returns the values that the probe of that kind passes."""
         if kind in (ENTRY, MARK) and not self.captures:
             return [value(f"arg{i}", each) for i, each in enumerate(self.arguments)]
         usual: dict[int, list[probe_pb2.Value]] = {
@@ -113,13 +112,13 @@ class Method:
 
 
 def mark(provider: str, name: str, *values: Type) -> Method:
-    """A probe that a program makes and fires itself."""
+    """A probe that a program defines and fires itself."""
     return Method(provider, name, values, descriptor="", kinds=(MARK,))
 
 
 @dataclass
 class StubImage:
-    """The parts of a stub library; any of them may be spoilt by a test before `build`."""
+    """The parts of a stub library; a test may corrupt any of them before `build`."""
 
     methods: list[Method] = field(default_factory=list)
     generation: int = 1
@@ -155,7 +154,7 @@ class StubImage:
         return manifest
 
     def names(self) -> list[tuple[str, str]]:
-        """Provider and name of each slot."""
+        """Returns provider and name of each slot."""
         kinds: dict[int, str] = {ENTRY: "__entry", RETURN: "__return", THROW: "__throw", MARK: ""}
         special = {"<init>": "init", "<clinit>": "clinit"}
         return [
@@ -250,7 +249,8 @@ def _link(
     place(SECTION_GATES, gates, 1, alloc | write, 64)
     writable_end = len(image)
 
-    # Tools that know of prelinking correct addresses by where this is and where notes say that it is.
+    # Tools that know of prelinking correct addresses by the difference between this section's address and the
+    # one in the notes.
     base_at = place(SECTION_BASE, b"\0", 1, 0, 1)
     notes = [
         _note(
@@ -326,5 +326,5 @@ def _link(
 
 
 def own_image(*marks: Method) -> StubImage:
-    """As a program writes it for probes of its own."""
+    """Returns a library as a program writes it for user-defined probes."""
     return StubImage(list(marks), selectors=[], agent_version="", state=probe_pb2.PROBE_STATE_ARMED)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def threads_of(pid: int, file: str) -> Iterator[tuple[Path, str]]:
-    """Yields each thread's directory and what that file in it says. Skips threads that end meanwhile."""
+    """Yields each thread's directory and the content of that file in it. Skips exited threads."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         try:
             text = (thread / file).read_text()
@@ -17,5 +17,5 @@ def threads_of(pid: int, file: str) -> Iterator[tuple[Path, str]]:
 
 
 def thread_names(pid: int) -> list[str]:
-    """Returns their names, of which the kernel keeps 15 characters. Includes threads unknown to Java."""
+    """Returns the threads' names, as truncated by the kernel to 15 characters. Java may not know them all."""
     return [name.strip() for _, name in threads_of(pid, "comm")]

@@ -1,4 +1,4 @@
-"""What tests/targets/Mill.java reports: how much work it has done, in rounds, and with how much CPU time."""
+"""Reports of tests/targets/Mill.java: the work that it has done, in rounds, and the CPU time used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ROUNDS, _CPU = 1, 2
 
 
 class Throughput:
-    """Rounds and CPU time by a time, all in ns; the times are of the target's clock. Up to now."""
+    """Rounds and CPU time at each report so far. All times in ns, of the target's clock."""
 
     def __init__(self, target: Process) -> None:
         self.rows = [tuple(map(int, line.split()[1:])) for line in target.out if line.startswith("at ")]
@@ -28,25 +28,26 @@ class Throughput:
         return self._by(until, _ROUNDS) - self._by(since, _ROUNDS)
 
     def cpu_ns(self, since: int, until: int) -> float:
-        """What the process got, of all threads."""
+        """CPU time that all threads of the process used."""
         return self._by(until, _CPU) - self._by(since, _CPU)
 
     def spans(self, since: int, until: int, seconds: float) -> list[tuple[int, int]]:
-        """All that last so long and lie between the two, from report to report."""
+        """Returns all intervals of that length between the two times, from report to report."""
         span = round(seconds * SECOND_NS)
         starts = [time for time in self._times if since < time <= until - span]
         return [(start, start + span) for start in (since, *starts, until - span)]
 
     def least_share(self, calm: tuple[int, int], since: int, until: int) -> float:
-        """The least that was done in any five seconds between these times, as a share of what was done before
-        with as much CPU time: on a machine that is shared, the process does not always get the same.
+        """Returns the least work done in any five seconds between these times, as a share of the work that
+        the same CPU time yielded before: on a shared machine, the process does not always get the same CPU
+        time.
         """
         usual = self.rounds(*calm) / self.cpu_ns(*calm)
         spans = self.spans(since, until, WINDOW_SECONDS)
         return min(self.rounds(*span) / self.cpu_ns(*span) for span in spans) / usual
 
     def _by(self, time: int, column: int) -> float:
-        """Between two reports, the share of what came between them."""
+        """Interpolates a column linearly between the two reports around a time."""
         at = min(max(bisect_left(self._times, time), 1), len(self.rows) - 1)
         earlier, later = self.rows[at - 1], self.rows[at]
         part = (time - earlier[0]) / (later[0] - earlier[0])
@@ -54,7 +55,7 @@ class Throughput:
 
 
 def work(target: Process, seconds: float) -> tuple[int, int]:
-    """Lets it work for so long; from when to when, of its own clock."""
+    """Lets it work for that long; returns the start and the end, of its own clock."""
     wait_until(lambda: len(Throughput(target).rows) > 1, "its reports")
     since = Throughput(target).last
     wait_until(

@@ -50,7 +50,7 @@ def build(folder: Path) -> Path:
 
 
 def fuzz(program: Path, seed: int, seconds: int, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Runs it once; the folder is empty before and after."""
+    """Runs the fuzzer once, in a folder that must be empty before; a sound run leaves it empty."""
     return subprocess.run(
         [program, str(seed), str(seconds), folder],
         capture_output=True,

@@ -92,7 +92,7 @@ def attach_and_detach(pid: int) -> None:
 
 def dump_threads(pid: int) -> None:
     os.kill(pid, signal.SIGQUIT)
-    time.sleep(0.1)  # A pace, not a wait: signals in quick succession are merged into one.
+    time.sleep(0.1)  # Sets a pace: signals in quick succession are merged into one.
 
 
 def jfr_is_there(jdk: Jdk) -> bool:

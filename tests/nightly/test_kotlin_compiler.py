@@ -19,7 +19,7 @@ JARS = ROOT / "java-agent/build/targets"
 KOTLINC = JARS / "kotlin-compiler-embeddable.jar"
 CLASS_PATH = [KOTLINC, *sorted(JARS.glob("kotlin*.jar")), *sorted(JARS.glob("annotations*.jar"))]
 PATIENCE_SECONDS = 1_800.0
-# The end of every constructor, with a value of the new object; few calls fire.
+# Selects the end of every constructor, with a value of the new object; few calls fire.
 SELECTOR = "org.jetbrains.kotlin.**#new(s=this,t=thread) when duration >= 0ns && this != null every 9973"
 LEAST_CONSTRUCTORS = 20_000
 # The compiler's jar lacks the dependencies of these classes.

@@ -40,7 +40,7 @@ class Library:
     jars: list[str]
     classes: list[str]
     least_methods: int
-    """Least number of woven methods: nearly all."""
+    """Minimum number of woven methods: nearly all."""
     left_out: str = ""
 
     @property
@@ -66,7 +66,7 @@ LIBRARIES = {
 }
 on_every_library = pytest.mark.parametrize("library", LIBRARIES.values(), ids=LIBRARIES)
 
-# The agent's lines about classes that the JVM cannot link, and methods that cannot be woven.
+# Lines of the agent about classes that the JVM cannot link and methods that cannot be woven.
 WEAVE = r"jprobe: cannot weave (class )?\S+: "
 KNOWN = [
     r"jprobe: class \S+ has no probes, because its class file cannot be read: ",
@@ -129,7 +129,7 @@ def finish(collector: Process) -> None:
 
 
 def woven(target: Process) -> int:
-    """Returns the approximate number of woven methods. Checks that each other method has a known reason."""
+    """Returns the approximate number of woven methods. Checks that every other method has a known reason."""
     states = states_of(target.pid)
     # A class that is not linked waits on JVMs with JDK-8277444.
     assert set(states) <= {"armed", "failed", "waiting"}, states
