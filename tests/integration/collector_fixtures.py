@@ -1,4 +1,4 @@
-"""Shared by the collector's integration tests: a target that fires, a collector, and a client."""
+"""Fixtures of the collector's integration tests: a target that fires, a collector, and a client."""
 
 from __future__ import annotations
 
@@ -38,11 +38,13 @@ ENTRY_HELD, RETURN_HELD, THROW_HELD = (
 
 @dataclass
 class Target:
-    """A process that looks like a JVM with the agent, or like another; see collector_target/target.c."""
+    """A process that looks like a JVM with the agent, or like another program; see
+    collector_target/target.c.
+    """
 
     process: subprocess.Popen[str]
     directory: Path
-    # If wrappers started it, its own PID and not theirs.
+    # Its own PID, not that of the wrappers that started it.
     pid: int
 
     def say(self, command: str) -> str:
@@ -68,7 +70,9 @@ class Target:
         return path
 
     def load_memfd(self, file: Path, *patterns: str, name: str = "jprobe-2", keep: bool = True) -> None:
-        """Loads one more stub library, copied to a memfd whose descriptor stays open or does not."""
+        """
+        Loads one more stub library, copied to a memfd. Its descriptor stays open or is closed, as requested.
+        """
         kept = "keep" if keep else "close"
         assert self.say(" ".join(["memfd", kept, name, str(file), *patterns])) == "loaded"
 
@@ -90,7 +94,7 @@ class Target:
         assert self.say(f"unload {library}") == "unloaded"
 
     def map(self, path: Path) -> None:
-        """Maps one more file, of a stub library without probes for instance."""
+        """Maps one more file, such as a stub library without probes."""
         assert self.say(f"map {path}") == "mapped"
 
     def semaphores(self) -> int:
@@ -190,14 +194,14 @@ class Bench:
         name: str = "jprobe-1/1.so",
         wrapper: Sequence[str | Path] = (),
     ) -> Target:
-        """A JVM with one stub library, started by a command that runs another."""
+        """Starts a JVM with one stub library, through a command that executes it."""
         path = self.directory / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(images if isinstance(images, bytes) else images.build())
         return self._start(path, self._libjvm(), *patterns, wrapper=wrapper)
 
     def bare_target(self, is_jvm: bool = False, wrapper: Sequence[str | Path] = ()) -> Target:
-        """Starts a process without any, which can look like a JVM."""
+        """Starts a process without stub libraries, which can look like a JVM."""
         return self._start("-", self._libjvm() if is_jvm else "-", wrapper=wrapper)
 
     def _libjvm(self) -> Path:
@@ -285,7 +289,7 @@ def events_of(command: Command) -> list[dict[str, Any]]:
 
 
 def numbered_target(bench: Bench, image: StubImage, number: int) -> Target:
-    """A target whose library passes one number, in a stub directory of its own."""
+    """Starts a target whose library passes one number, in its own stub directory."""
     return bench.target(image, "dnt", name=f"jprobe-{number}/1.so")
 
 

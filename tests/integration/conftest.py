@@ -1,4 +1,4 @@
-"""What integration tests share: see collector_fixtures.py, java_target.py and second_agent.py."""
+"""Fixtures of all integration tests: see collector_fixtures.py, java_target.py and second_agent.py."""
 
 import shutil
 import subprocess
@@ -22,13 +22,16 @@ pytest_collection_modifyitems = leave_out_what_is_nightly
 
 @pytest.fixture(scope="session")
 def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the compiled programs of tests/targets."""
+    """Returns the folder of the compiled programs of tests/targets."""
     return compile_targets(tmp_path_factory.mktemp("targets"))
 
 
 @pytest.fixture(scope="session")
 def shared_targets(targets: Path) -> Iterator[Path]:
-    """The compiled programs where every user can read them and no test's private /tmp hides them."""
+    """
+    Returns the folder of the compiled programs, outside /tmp: every user can read them, and no test's private
+    /tmp hides them.
+    """
     folder = Path(tempfile.mkdtemp(prefix="targets-", dir="/var/tmp"))
     shutil.copytree(targets, folder, dirs_exist_ok=True)
     subprocess.run(["chmod", "-R", "a+rX", folder], check=True)

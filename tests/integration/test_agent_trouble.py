@@ -1,4 +1,4 @@
-"""Whatever is wrong with the agent's options or surroundings: one line, and the program runs."""
+"""A fault in the agent's options or environment causes one line, and the program runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from native_checks import NATIVE_PARTS
 
 
 def runs_with(target: Process) -> list[str]:
-    """Runs the target to its end; what it wrote to stderr."""
+    """Runs the target to its end and returns its stderr."""
     with target:
         target.wait_for_line("ready")
         target.send("exit")

@@ -42,7 +42,7 @@ def bpf() -> None:
 
 def tell(target: Process, command: str) -> None:
     target.send(command)
-    # The JVM prints lines of its own, such as its warning of a loaded agent.
+    # The JVM prints its own lines, such as its warning about the loaded agent.
     target.wait_for_line(f"did {command}")
 
 
@@ -76,7 +76,7 @@ def test_a_program_without_agent_is_traced_exactly_and_left_as_it_was(
                 wait_until(lambda: leftovers(target.pid) == [], "nothing to be left")
             wait_until(lambda: leftovers(target.pid) == [], "the agent to end with its collector")
             assert digest() == original
-        # The socket of a killed collector does not prevent another one.
+        # The socket of a killed collector does not block a new one.
         finish(attach(target.pid, "--select", ORDERS))
 
 
@@ -172,7 +172,7 @@ def test_calls_that_began_woven_end_well_after_a_reset(jdk: Jdk, targets: Path) 
             target.wait_for_line("sum 10")
             target.send("begin")
             target.wait_for_line("begun")
-            # Behind the collector's back: its links stay, but no call fires any more.
+            # The collector does not know of the reset: its links stay, but no call fires any more.
             reset = run(JCOLLECT, "reset", target.pid)
             assert reset.returncode == 0, reset
             wait_until(lambda: leftovers(target.pid) == [], "nothing to be left")

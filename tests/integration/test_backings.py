@@ -1,4 +1,4 @@
-"""Stub libraries of any backing, in any namespace, of any user: found, attached to, and counted exactly."""
+"""Stub libraries of any backing, namespace and user are found, attached to, and counted exactly."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _bpf() -> None:
 
 
 def files_of(bench: Bench, target: Target) -> list[str]:
-    """The paths that are printed for other tools, one for each library."""
+    """Returns the paths that are printed for other tools, one per library."""
     listed = json.loads(bench.run("probes", target.pid, "--json").stdout)
     return list(dict.fromkeys(probe["file"] for probe in listed))
 
@@ -52,7 +52,7 @@ def written(bench: Bench, image: StubImage, name: str = "image") -> Path:
 
 
 def is_there_for_others(file: str, image: StubImage) -> bool:
-    """Whether another tool that opens the path reads the library, as bpftrace and readelf do."""
+    """Returns true if another tool that opens the path, such as bpftrace or readelf, reads the library."""
     return Path(file).read_bytes() == image.build()
 
 
@@ -116,7 +116,7 @@ def test_a_memfd(bench: Bench, keep: bool) -> None:
 
 
 def test_a_memfd_whose_inode_number_another_file_has_too(bench: Bench) -> None:
-    """Numbers are given anew on each tmpfs: the device has to be compared as well."""
+    """Each tmpfs numbers its inodes separately, so the device must be compared too."""
     script = "mount -t tmpfs none /mnt && touch $(seq -f /mnt/%g 3000) && for i in 3 4 5 6 7 8 9; do "
     script += 'eval "exec $i</mnt/$((i * 300))"; done; exec "$@"'
     target = bench.bare_target(wrapper=["unshare", "-m", "bash", "-c", script, "bash"])
@@ -149,7 +149,9 @@ def test_several_libraries_of_several_backings(bench: Bench) -> None:
 
 
 def own_files(directory: Path) -> str:
-    """A shell's words that put a file system of its own over a directory, with what was in it."""
+    """Returns shell code that mounts a file system over a directory and copies the directory's
+    content to it.
+    """
     return (
         f"mount -t tmpfs none /mnt && cp -r {directory}/. /mnt && mount --bind /mnt {directory} && "
         f'chmod -R a+rwX {directory} && exec "$@"'
@@ -174,7 +176,7 @@ NAMESPACES: dict[str, Callable[[Path], Sequence[str | Path]]] = {
 
 @pytest.fixture
 def shared_bench(bench: Bench) -> Bench:
-    """One whose files and program every user can reach."""
+    """A bench whose files and program every user can reach."""
     for folder in (bench.directory, *bench.directory.parents, *bench.binary.parents):
         if folder not in (Path("/"), Path("/tmp")):
             folder.chmod(0o755)
@@ -199,7 +201,7 @@ def test_programs_elsewhere(shared_bench: Bench, place: str, backing: str) -> No
 
 
 def test_a_path_that_is_another_file_here(bench: Bench) -> None:
-    """What the program has mapped hides, in its mount namespace, what is found under the path in ours."""
+    """The program's mapped library hides, in its mount namespace, the file at the same path in ours."""
     image, other = StubImage([PLACE]), StubImage([LATER])
     script = own_files(bench.directory)
     target = bench.target(image, *PATTERNS, wrapper=["unshare", "-m", "sh", "-c", script, "sh"])
@@ -210,13 +212,13 @@ def test_a_path_that_is_another_file_here(bench: Bench) -> None:
     assert_counted_exactly(bench, target)
 
 
-# Devices that differ: /proc/PID/maps has the file system's, stat what the file system says
+# Different device numbers: /proc/PID/maps has the file system's, stat what the file system reports.
 
 
 @pytest.mark.parametrize("layer", ["lower", "upper"])
 @pytest.mark.parametrize("file_systems", ["one", "two"])
 def test_overlayfs(bench: Bench, layer: str, file_systems: str) -> None:
-    """As in a container: the library is in a layer of the image, or was written by the program."""
+    """As in a container: the library is in a layer of the image, or the program wrote it."""
     image, folder = StubImage([PLACE]), bench.directory / "layers"
     for name in ("lower", "upper", "work", "merged"):
         (folder / name).mkdir(parents=True)
@@ -252,9 +254,11 @@ def test_a_child_is_not_counted_with_its_parent(bench: Bench) -> None:
 
 @pytest.mark.parametrize("way", ["perf-event", "auto"])
 def test_a_child_that_is_forked_under_a_collector_is_not_counted_either(bench: Bench, way: str) -> None:
-    """It inherits breakpoints and raised semaphores, and traps for nobody.
+    """
+    The child inherits breakpoints and raised semaphores, but its traps reach no tracer.
 
-    What it may not inherit is the call that Linux 6.18 makes of a nop: without the page that is called.
+    It must not inherit the call by which Linux 6.18 replaces a nop: the page that is called is not mapped
+    there.
     """
     target = bench.bare_target()
     target.load(own_image(mark("work", "done", LONG)), "=n")
@@ -298,7 +302,9 @@ def test_parent_and_child_each_have_a_collector(bench: Bench) -> None:
 
 
 def assert_lets_go(collector: Command, target: Target, hits: int) -> None:
-    """The program has other code now; its collector waits for probes of it."""
+    """
+    Checks that the collector detaches from the program, which now has other code, and waits for its probes.
+    """
     wait_until(
         lambda: "jprobe-1" not in Path(f"/proc/{target.pid}/maps").read_text(), "the program to change"
     )

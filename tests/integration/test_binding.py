@@ -1,4 +1,4 @@
-"""Probes that a program makes for itself, with jprobe-stapsdt.jar and no agent, under real tracers."""
+"""User-defined probes of a Java program, with jprobe-stapsdt.jar and no agent, under real tracers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FORMS = [
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the compiled programs, which have the binding alone on their class path."""
+    """Returns the folder of the compiled programs; their class path has only the binding."""
     folder = tmp_path_factory.mktemp("stapsdt")
     sources = [*sorted(SOURCES.glob("*.java")), EXAMPLE]
     options = ["--release", "11", "-Xlint:all,-options", "-Werror"]
@@ -71,18 +71,18 @@ def ask(target: Process, command: str) -> None:
 
 
 def stub_files(pid: int) -> list[str]:
-    """The files of the stub libraries that a process has mapped, in the order of their numbers."""
+    """Returns the files of the mapped stub libraries, in the order of their numbers."""
     maps = Path(f"/proc/{pid}/maps").read_text()
     files = set(re.findall(r"/\S+/jprobe-\d+-[0-9a-f]{16}/\d+\.so$", maps, re.MULTILINE))
     return sorted(files, key=lambda file: int(Path(file).stem))
 
 
-# It attaches and detaches one probe after the other, each in 0.1 s or more on a busy machine.
+# bpftrace attaches and detaches one probe after the other, each in 0.1 s or more on a busy machine.
 TRACER_SECONDS = 120.0
 
 
 def bpftrace(target: Process, script: str) -> Process:
-    """bpftrace, once it has attached to everything."""
+    """Starts bpftrace and waits until it has attached to all probes."""
     tracer = Process(["bpftrace", "-p", str(target.pid), "-e", f'{script} BEGIN {{ printf("begun\\n"); }}'])
     tracer.wait_for_line("begun", TRACER_SECONDS)
     return tracer
@@ -130,7 +130,7 @@ def test_each_form_of_fire_passes_its_values(hand_made: Process) -> None:
         script += f'usdt:{file}:orders:form_{form} {{ printf("form_{form} {formats}\\n"{values}); }}\n'
     with bpftrace(hand_made, script) as tracer:
         ask(hand_made, "every")
-        # Told to end, bpftrace leaves unread what it has not come to, of each CPU's buffer.
+        # At the end, bpftrace discards the events that it has not read yet from each CPU's buffer.
         with contextlib.suppress(AssertionError):
             wait_until(lambda: len(forms_of(tracer.out)) >= len(FORMS), "a line of each form")
         out = finish(tracer)
@@ -142,7 +142,7 @@ def forms_of(lines: list[str]) -> list[str]:
 
 
 def form_line(form: str) -> str:
-    """What HandMade.fireForms fires, with floating-point numbers as their bits."""
+    """Returns the values that HandMade.fireForms fires, with floating-point numbers as their bits."""
     values: list[object] = []
     for i, kind in enumerate(form):
         if kind == "l":
@@ -202,7 +202,7 @@ def jcollect_at(target: Process) -> Process:
 
 
 def events_of(collector: Process, probe: str) -> list[dict[str, Any]]:
-    """Ends a collector; what it has printed of that probe, having lost nothing."""
+    """Stops a collector; returns the events of that probe that it printed. Fails if it lost any."""
     collector.signal(signal.SIGINT)
     assert collector.wait() == 0, collector.err
     assert "+ 0 lost" in collector.err[-1]
@@ -302,7 +302,7 @@ def test_closing_under_fire_and_tracer_is_an_exception_and_no_crash(jdk: Jdk, pr
 
 @contextlib.contextmanager
 def link_to_all(program: int, pid: int, attach_point: int) -> Iterator[None]:
-    """Attaches to the stubs of all providers that are open, at their first byte or after it."""
+    """Attaches to the stubs of all open providers, at their first byte or after it."""
     probes = not_retired(scan_traceable(opened(pid)).probes(()))
     assert len(probes) == CLOSES_A_ROUND
     links = [

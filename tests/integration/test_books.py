@@ -1,4 +1,4 @@
-"""Every hit is accounted for: by probe and by stage, at any quiet moment, with loss forced at each stage."""
+"""Every hit is accounted for, by probe and by stage, at any quiet moment, with loss forced at each stage."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lan
 PATTERNS = ("nst", "d1t", "det")
 NUMBERS = StubImage([Method("com.acme.Orders", "m0", (), LONG, "()J", (2,))])
 LOSS = 3  # The exit code of --fail-on-loss.
-# Nothing of what was fired may be on its way for longer.
+# Maximum time in s for which a hit may be in flight.
 QUIET_SECONDS = 1.0
 
 
@@ -50,7 +50,10 @@ def collector_of(bench: Bench, target: Target) -> dict[str, Any]:
 
 
 def quiet_books(bench: Bench, target: Target, hits: int) -> dict[str, Any]:
-    """What the collector says once so many hits are in its books, which must be soon."""
+    """
+    Returns the hit counts that the collector reports once they contain that many hits. Fails if that takes
+    long.
+    """
 
     def balanced() -> dict[str, Any] | None:
         said = collector_of(bench, target)
@@ -134,7 +137,7 @@ def test_loss_in_the_ring_is_in_the_books_of_each_probe(bench: Bench) -> None:
 
 @contextlib.contextmanager
 def session_of(target: Target) -> Iterator[tuple[Session, Subscription]]:
-    """In this process: attached to all probes of the target, and a subscriber of all events."""
+    """Attaches in this process to all probes of the target, with a subscriber to all events."""
     session = Session()
     try:
         subscription = session.hub.subscribe(())
@@ -151,7 +154,7 @@ def batches_of(subscription: Subscription) -> list[Columns]:
 
 
 def test_loss_in_the_collector_is_in_the_books(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of records that make no sense to it, which do not come by themselves: it is not told of one probe."""
+    """Forces malformed records, which do not occur otherwise, by hiding one probe from the collector."""
     known = RecordDecoder.add
     monkeypatch.setattr(
         RecordDecoder,
@@ -180,7 +183,7 @@ def test_loss_of_a_subscriber_is_in_its_books_and_told_to_it(bench: Bench) -> No
     observer = bench.observe(target.pid, "-o", "json", "--fail-on-loss")
     observer.process.send_signal(signal.SIGSTOP)
     fired = 0
-    # It has to be more than queue, gRPC and socket hold.
+    # More than queue, gRPC and socket can hold.
     while True:
         target.fire(1, 100_003)
         fired += 100_003
@@ -204,7 +207,7 @@ def test_loss_of_a_subscriber_is_in_its_books_and_told_to_it(bench: Bench) -> No
 
 
 def test_events_of_all_threads_come_in_the_order_of_their_times(bench: Bench) -> None:
-    """More threads than CPUs, so that handlers are interrupted; what came too late is counted."""
+    """Uses more threads than CPUs, so that BPF programs are interrupted. Events out of order are counted."""
     target = bench.target(NUMBERS, "dnt")
     with session_of(target) as (session, subscription):
         begun = time.time_ns()
@@ -259,12 +262,13 @@ for stream in streams:
 print("stalled", flush=True)
 time.sleep(600)
 """
-# Python, numpy, gRPC and our tables; all queues, by hub/hub.py; and what gRPC holds of each stream.
+# Python, numpy, gRPC and the collector's tables; all queues, by hub/hub.py; and gRPC's buffers of each
+# stream.
 MOST_MEMORY_KB = 80_000 + 2 * (128 << 10) + 24 * 4096
 
 
 def test_memory_is_bounded_whatever_subscribers_do(bench: Bench) -> None:
-    """Twenty-four clients that do not read, with filters of their own, so that nothing is shared."""
+    """Starts 24 clients that do not read, each with its own filter, so that they share no encoded batches."""
     methods = [Method("com.acme.Orders", f"m{i}", (), LONG, "()J", (2,)) for i in range(12)]
     target = bench.target(StubImage(methods), *["d1t"] * 12)
     collector = bench.attach(target)
@@ -285,7 +289,7 @@ def test_memory_is_bounded_whatever_subscribers_do(bench: Bench) -> None:
     assert queued > 100 << 20, "the queues are full"
     assert sum(each["lost"] for each in said["subscribers"]) > 0
     assert peak < MOST_MEMORY_KB
-    # To encode each event two dozen times takes longer than the ring may have room for.
+    # Encoding each event 24 times may take so long that the ring buffer fills up.
     assert (said["counts"]["hits"], closed(said["counts"])) == (fired, True)
     collector.end()
 

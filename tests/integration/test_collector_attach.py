@@ -1,4 +1,4 @@
-"""The collector on the real kernel: counts, sums and texts, exact at a gRPC client."""
+"""The collector on the real kernel: counts, sums and texts are exact at a gRPC client."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def numbers_only(count: int = 1) -> StubImage:
 
 
 class Received:
-    """Takes a whole stream at a gRPC client."""
+    """Receives a whole stream as a gRPC client."""
 
     def __init__(self, address: str, globs: tuple[str, ...] = ()) -> None:
         self._client = Client(parse_address(address))
@@ -142,7 +142,7 @@ def test_strings_of_all_lengths_null_and_unreadable_arrive_whole(bench: Bench) -
         ]
     )
     target = bench.target(image, "sulmzbsNt", "m" * 11 + "t", "uslusuzusus" + "t")
-    # 44 MB in a moment.
+    # 44 MB within a moment.
     collector = bench.attach(target, "-o", "json", "--ring-pages", "16384")
     target.fire(4, 251)
     assert "3,012 hits = 3,012 delivered + 0 lost" in collector.end()
@@ -289,7 +289,7 @@ def test_captured_values_and_absent_ones_are_told_apart_from_the_others(bench: B
             assert event["args"] == []
         else:
             assert event["value"] is None
-    # The exact lines of calls 0 and 1, after time and thread.
+    # The exact lines of calls 0 and 1, without time and thread.
     assert [line.split(" ", 2)[2] for line in observer.output[:4]] == [
         "a.B#call entry (id=<absent: null>, city=<absent: exception>)",
         "a.B#back return 1.00us id=<absent: null> city=<absent: exception>",
@@ -301,14 +301,14 @@ def test_captured_values_and_absent_ones_are_told_apart_from_the_others(bench: B
 def test_what_the_process_holds_back_while_attached_is_in_the_books(bench: Bench) -> None:
     methods = [Method("a.B", f"m{i}", (LONG,), LONG, condition="when duration > 5ms") for i in range(3)]
     target = bench.target(StubImage(methods), *("nt", "dnt", "det") * 3)
-    target.hold(1, ENTRY_HELD, 100003)  # before it: not in the books
+    target.hold(1, ENTRY_HELD, 100003)  # before attaching: not counted
     collector = bench.attach(target, "--probe", "*__entry", "--probe", "a.B#m1")
     target.fire(1, 101)
     target.hold(0, ENTRY_HELD, 13)
     target.hold(1, ENTRY_HELD, 17)
     target.hold(1, RETURN_HELD, 19)
     target.hold(1, THROW_HELD, 23)
-    target.hold(0, RETURN_HELD, 1009)  # of a probe that was not asked for
+    target.hold(0, RETURN_HELD, 1009)  # of a probe that was not requested
     target.hold(2, GATE_WINDOW, 1013)  # of no probe: the limit's own count
     listed = Client(parse_address(str(target.pid))).list_probes(())
     assert {(p.method, p.name): p.filtered for p in listed} == {
@@ -354,7 +354,8 @@ def test_the_verifier_follows_one_way_through_the_handler() -> None:
     finally:
         programs.close()
     looked_at = re.search(r"verified_insns:\s*(\d+)", about)
-    # Since Linux 5.16. It is 8,500; where it follows more than one, hundreds of thousands.
+    # Linux reports this since 5.16. It is 8,500, and hundreds of thousands if the verifier follows several
+    # paths.
     assert looked_at is None or int(looked_at[1]) < 20_000
 
 
@@ -410,7 +411,7 @@ def test_two_collectors_see_the_same_calls(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
     first = bench.attach(target, "-o", "json", "--insecure", "--listen", "127.0.0.1:0")
     second = bench.attach(target, "-o", "json", "--probe", "*__return")
-    # The kernel counts once for each place in a file, however many tracers are at it.
+    # The kernel counts each traced file offset once, however many tracers are attached to it.
     assert target.semaphores() == 3
     target.fire(2, 103)
     first.end()

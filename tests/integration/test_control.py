@@ -1,4 +1,4 @@
-"""The agent loaded into running programs and commanded there, with the real gateway and kernel."""
+"""The agent is loaded into running programs and commanded, with the real gateway and kernel."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def bpf() -> None:
 
 
 def command(verb: str, pid: int, *arguments: str | Path, **environment: str) -> list[str]:
-    """The lines that a verb prints when it does well."""
+    """Returns the lines that a verb prints if it succeeds."""
     result = run(JCOLLECT, verb, pid, *arguments, env={**os.environ, **environment})
     assert result.returncode == 0, result
     return result.stdout.splitlines()
@@ -172,7 +172,7 @@ def test_an_agent_of_another_version_says_so(targets: Path, tmp_path: Path) -> N
         assert command("status", target.pid)[0] == f"agent: 0.0.7 in PID {target.pid}"
 
 
-# Who holds a lease, or is stopped
+# Lease holders and stopped processes
 
 
 LEASE = """
@@ -208,7 +208,7 @@ def test_a_stopped_jvm_is_named_and_not_waited_for(targets: Path) -> None:
         for arguments in (["select", ORDERS], ["unselect", "--all"], ["set", "*", "always"], ["reset"]):
             assert refused(arguments[0], target.pid, *arguments[1:]) == stopped
         assert refused("attach", target.pid, "--select", ORDERS) == stopped
-        # What can be seen from outside is told all the same.
+        # Facts that can be read from outside are reported anyway.
         said = run(JCOLLECT, "status", target.pid)
         assert said.returncode == 1
         assert f"agent: 0.1.0 in PID {target.pid}" in said.stdout
@@ -258,7 +258,7 @@ def test_a_jvm_that_is_stopped_later_does_not_keep_attach_from_ending(targets: P
 
 
 def jvm_under(pid: int) -> int:
-    """The PID of the JVM that a chain of wrappers has started."""
+    """Returns the PID of the JVM that a chain of wrappers has started."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return jvm_under(int(children[0])) if children else pid
 
@@ -469,7 +469,7 @@ def test_an_installed_wheel_brings_the_agent_along(targets: Path, tmp_path: Path
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", venv], check=True)
     subprocess.run([venv / "bin/pip", "install", "-q", "--no-deps", wheel], check=True)
-    # What it depends on comes from the tests' own venv; jcollect, which is there as well, from its own.
+    # The dependencies come from the tests' venv, and jcollect, which is in both, from its own.
     (site,) = venv.glob("lib/python*/site-packages")
     here = [path for path in sys.path if path.startswith(sys.prefix) and path.endswith("site-packages")]
     (site / "dependencies.pth").write_text("\n".join(here) + "\n")

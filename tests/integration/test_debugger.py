@@ -1,4 +1,4 @@
-"""A debugger's agent beside ours: what the JVM loses of it is said."""
+"""With a debugger's agent in the JVM, jprobe warns of the debugger state that the JVM will lose."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def test_breakpoints_that_will_be_lost_are_warned_of(jdk: Jdk, debugged: bool, t
             with attach(target.pid) as collector:
                 finish(collector)
             assert any("has a debugger agent (JDWP)" in line for line in collector.err) == debugged
-        # Once, however often something is woven.
+        # Reported only once, however often methods are woven.
         told = [line for line in target.err if line.startswith("jprobe: a debugger's agent (JDWP) is in")]
         assert len(told) == debugged

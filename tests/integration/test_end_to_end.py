@@ -1,6 +1,7 @@
-"""The whole path on real programs: agent, stub library, kernel, collector, gRPC client.
+"""
+The whole path on real programs: agent, stub library, kernel, collector, gRPC client.
 
-The client here is the one that anybody gets out of the .proto; nothing of jcollect is imported.
+The client is generated from the .proto and imports nothing of jcollect, like any user's client.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ def states(target: Process) -> Counter[str]:
 
 
 def mount_tracefs() -> None:
-    """bpftrace's listing and perf's events need it; attaching does not."""
+    """Mounts tracefs, which bpftrace's listing and perf's events need. Attaching does not need it."""
     if not Path("/sys/kernel/tracing/uprobe_events").exists():
         subprocess.run(["mount", "-t", "tracefs", "none", "/sys/kernel/tracing"], check=True)
 
@@ -214,7 +215,7 @@ def test_only_what_is_attached_to_is_woven(targets: Path) -> None:
 
 
 def observe(pid: int) -> Process:
-    """`jcollect observe -o json`, once it has subscribed."""
+    """Starts `jcollect observe -o json` and waits until it has subscribed."""
     observer = jcollect("observe", pid, "-o", "json")
     observer.wait_for_line("observing ")
     return observer

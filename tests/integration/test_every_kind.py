@@ -1,6 +1,7 @@
-"""Every type, every kind of method, every way out of one: the events of a thread, compared in full.
+"""
+Every type, every kind of method and every exit from one: compares the events of a thread in full.
 
-The programs traced, EveryKind and EveryPath, know what they do and say which events must come of it.
+The traced programs, EveryKind and EveryPath, print the events that their calls must cause.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def bpf() -> None:
     require_bpf()
 
 
-# Woven code runs in the interpreter and compiled; each sees every call.
+# Woven code must report every call both interpreted and compiled.
 MODES = {
     "interpreted": ["-Xint"],
     "compiled": ["-Xcomp", "-XX:CompileCommand=quiet", "-XX:CompileCommand=compileonly,Kinds*::*"],
@@ -50,13 +51,13 @@ MODES = {
 
 
 def run(target: Process) -> Any:
-    """Has the target make its calls; what it says must come of them."""
+    """Makes the target run its calls; returns the events that it expects."""
     target.send("run")
     return json.loads(target.wait_for_line(r"\{", 60))
 
 
 def record(target: Process) -> tuple[Any, list[Event], str]:
-    """What the target said, all events of what it did, and the collector's books."""
+    """Returns the target's expectations, all events of its calls, and the collector's hit counts."""
     with attach(target.pid) as collector:
         recording = Recording(target.pid)
         said = run(target)
@@ -72,14 +73,17 @@ def wait_until_dormant(target: Process) -> None:
 
 
 def assert_durations_are_plausible(events: Sequence[Event]) -> None:
-    """Of one thread. Both ends of a call have fired between its clock's two readings, or around them."""
+    """
+    Checks the durations of one thread. Both ends of a call fire between, or just around, its clock's two
+    readings.
+    """
     open_calls: list[Event] = []
     for event in events:
         if event.kind == "entry":
             assert event.duration == 0
             open_calls.append(event)
             continue
-        # No throw probe has seen what came out of super() or this().
+        # No throw probe fires for exceptions from super() or this().
         while (entry := open_calls.pop()).method != event.method:
             assert entry.probe.method == "<init>"
         assert 0 <= event.duration <= event.time - entry.time
@@ -87,8 +91,10 @@ def assert_durations_are_plausible(events: Sequence[Event]) -> None:
 
 
 def assert_recursed_to_the_end_of_the_stack(events: Sequence[Event], depth: int) -> None:
-    """`events` of the recursion. Each call has its entry event, and nearly each its throw event: where
-    the stack ends there is no room for firing either."""
+    """
+    Checks the `events` of the recursion: each call has its entry event, and nearly each its throw event. At
+    the end of the stack, neither may have room to fire.
+    """
     kinds = [event.kind for event in events]
     entries = kinds.count("entry")
     assert kinds == ["entry"] * entries + ["throw"] * (len(kinds) - entries)
@@ -108,7 +114,7 @@ def test_the_events_of_every_kind_of_call_are_exact(jdk: Jdk, mode: str, targets
         wait_for_probes(target.pid, 3 * KINDS_METHODS)
         said, events, books = record(target)
         wait_until_dormant(target)
-        # The JVM has no way back for a class whose initialiser has failed, and nobody can call it.
+        # The JVM cannot restore a class whose initializer has failed, and nothing can call it.
         assert target.err == [UNUSABLE]
     caller, overflow = said["caller"], said["overflow"]
     calls = [event for event in events if event.thread == caller["thread"]]
@@ -183,18 +189,18 @@ SELECTORS = [
     for method in {**CAPTURES, **CONDITIONS}
 ]
 PATHS_METHODS = 27
-# Without an entry probe: what they ask of a call is known when it ends.
+# These have no entry probe: their conditions can only be evaluated when a call ends.
 DECIDED_AT_THE_END = 5
 
 
 def names_and_paths(captures: str) -> set[tuple[str, str]]:
-    """As in "id=arg0.id, arg1": what is not named is named by its path."""
+    """Splits captures as in "id=arg0.id, arg1": a value without a name is named by its path."""
     parts = [capture.strip().split("=") for capture in captures.split(",")]
     return {(part[0], part[-1]) for part in parts}
 
 
 def assert_values_are_named(probes: Iterable[collector_pb2.Probe]) -> None:
-    """As the selectors say; the values of one method come from its several probes."""
+    """Checks names against the selectors; the values of one method come from several of its probes."""
     named: dict[str, set[tuple[str, str]]] = {}
     for probe in probes:
         for value in probe.values:
@@ -211,7 +217,10 @@ def method_in_selectors(probe: collector_pb2.Probe) -> str:
 
 
 def captures_as_json(event: Event) -> dict[str, object]:
-    """What `-o json` says of the captures: by docs/event-format.md, from what came over gRPC."""
+    """
+    Returns the captures as `-o json` prints them, by docs/event-format.md, from the values received over
+    gRPC.
+    """
     absent = event.values[-1] if event.probe.values and event.probe.values[-1].name == "absent" else 0
     assert isinstance(absent, int)
     captures: dict[str, object] = {}

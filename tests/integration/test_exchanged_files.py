@@ -1,4 +1,4 @@
-"""Probes go into the file that was read, whatever its path leads to by the time they are linked."""
+"""Probes are linked in the file that was read, whatever its path resolves to at that time."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ USERS = ("setpriv", "--reuid=64021", "--regid=64021", "--clear-groups", "unshare
 def test_an_overlay_is_trusted_if_root_has_mounted_it(
     tmp_path: Path, wrapper: tuple[str, ...], may_be_linked: bool
 ) -> None:
-    """Any user may serve its layers, and that cannot be determined."""
+    """An unprivileged user may serve the overlay's layers, and jcollect cannot detect that."""
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     (tmp_path / "mnt").mkdir()

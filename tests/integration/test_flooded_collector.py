@@ -1,5 +1,6 @@
-"""A collector whose socket is flooded, or that has no descriptor left, keeps running, and so do its
-subscribers."""
+"""A collector with a flooded socket, or without a free descriptor, keeps running, and so do its
+subscribers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A program whose heap is full: its classes are made what they are to be as soon as there is room."""
+"""A program with a full heap: its classes are woven or restored once there is memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WORK = "FullHeap$Work"
 PROBES = 3
 # The agent tries once a second at first.
 FULL_SECONDS = 2.5
-# Where the machine is busy, the agent may come by some memory between two threads' turns.
+# On a busy machine, the agent may get some memory between two turns of the threads.
 TRIES = 10
 
 
@@ -40,7 +40,7 @@ def bpf() -> None:
 
 
 class Program:
-    """tests/targets/FullHeap.java, traced, and what its class was before."""
+    """tests/targets/FullHeap.java, traced, with the digest of its class from before."""
 
     def __init__(self, target: Process, digests: Digests) -> None:
         self.pid = target.pid
@@ -65,10 +65,10 @@ class Program:
         return self._digests.all()[-1] == self._original
 
     def wait_until_original(self) -> None:
-        """Waits for the class to be restored, once there is room."""
+        """Waits until the class is restored, after memory was freed."""
         wait_until(lambda: states_of(self.pid) == {"dormant": PROBES}, "the class to be restored")
         if not self.is_original():
-            # The JVM had no room to ask the second agent, and has restored the class without it.
+            # The JVM had no memory for the second agent, and restored the class without it.
             self._unseen += 1
             assert self._unseen == 1, "the class is not what it was"
             with attach(self.pid) as collector:
@@ -101,7 +101,9 @@ def test_a_class_that_could_not_be_restored_is_restored_later(
 
 
 def was_restored_late(full: Program) -> bool:
-    """Whether the class could not be restored while the heap was full; it always is when there is room."""
+    """
+    Returns true if the class could not be restored while the heap was full. It must be restored afterwards.
+    """
     with attach(full.pid) as collector:
         assert not full.is_original()
         full.fill()
@@ -127,7 +129,10 @@ def test_a_class_that_could_not_be_woven_is_woven_later_or_says_why_not(
 
 
 def was_woven_late_or_never(full: Program) -> bool:
-    """Whether the class could not be woven while the heap was full; afterwards it is, or has a reason."""
+    """
+    Returns true if the class could not be woven while the heap was full. It is woven afterwards, or has a
+    reason.
+    """
     full.fill()
     with jcollect("attach", full.pid, "--max-overhead", "0") as collector:
         collector.wait_for_line("armed ")
@@ -154,7 +159,7 @@ def test_names_of_parameters_outlast_a_full_heap(jdk: Jdk, digest_agent: Path, t
             with attach(full.pid) as collector:
                 full.fill()
                 finish(collector)
-            # Where there is no memory to ask an agent, the JVM restores the class without.
+            # Without memory to call an agent, the JVM restores the class without it.
             time.sleep(FULL_SECONDS)
             full.clear()
             full.wait_until_original()

@@ -31,7 +31,7 @@ TIMEOUT_SECONDS = 30
 
 
 class Commanded:
-    """tests/targets/Commanded.java, and where its gateway is."""
+    """tests/targets/Commanded.java and its gateway."""
 
     def __init__(self, process: Process, directory: Path) -> None:
         self.process = process
@@ -68,7 +68,7 @@ def commanded(jdk: Jdk, targets: Path, directory: Path, *jvm: str) -> Iterator[C
 
 
 class Callback:
-    """What Py4J would make a proxy of."""
+    """An object for which Py4J would make a proxy."""
 
     def toString(self) -> str:
         raise AssertionError("the gateway has called back")
@@ -78,7 +78,7 @@ class Callback:
 
 
 def class_of(gateway: JavaGateway, name: str) -> JavaClass:
-    """A Java class without asking for it, so that what follows is sent."""
+    """Returns a Java class without a request for it, so that the call on it is the first one sent."""
     return JavaClass(name, gateway._gateway_client)
 
 
@@ -86,7 +86,7 @@ def object_of(gateway: JavaGateway, name: str) -> JavaObject:
     return JavaObject(name, gateway._gateway_client)
 
 
-# Where Py4J's client keeps the answer to itself, it says the second.
+# If Py4J's client hides the answer, the second is its own message.
 REFUSAL = r"rejected: this gateway|does not exist in the JVM"
 
 REFUSED: dict[str, Callable[[JavaGateway], Any]] = {
@@ -147,7 +147,7 @@ def test_everything_else_is_refused(jdk: Jdk, targets: Path, tmp_path: Path) -> 
 
 @on_every_jdk
 def test_a_stream_is_refused(jdk: Jdk, targets: Path, tmp_path: Path) -> None:
-    # By itself, because the client drops the connection, whatever the answer.
+    # In a test of its own, because the client drops the connection whatever the answer.
     with commanded(jdk, targets, tmp_path) as target, target.client() as gateway:
         with pytest.raises(Py4JError, match=REFUSAL):
             gateway.entry_point.status.stream()

@@ -1,4 +1,4 @@
-"""What probes may cost a program: estimated, told, and kept below a limit by throttling the dearest."""
+"""The guard estimates and reports the overhead of probes, and limits it by throttling the most expensive."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from torrent import SECOND_NS, WINDOW_SECONDS, Reports
 require_bpf()
 
 PROBES = 6
-# What a thread loses while its method is woven and restored, and compiled anew each time: no hit costs it.
+# CPU time in ns that a thread loses while its method is woven, restored and recompiled. It belongs to no hit.
 WEAVING_NS = 100_000_000
 
 
@@ -76,7 +76,7 @@ def test_a_torrent_is_throttled_while_it_lasts_and_never_costs_more_than_promise
             recording = Recording(target.pid, ("*",))
             line = collector.wait_for_line("jcollect: warning: throttled: ")
             assert line.endswith(": Torrent:drop__return")
-            # When it calls no more than the guard can bear, the probe comes back by itself.
+            # The probe fires again once the call rate has fallen to one that the limit allows.
             target.send("100")
             target.wait_for_line(
                 r"jprobe: throttled Torrent#drop: cost \d+% of a core in the last second, and the limit for "
@@ -137,7 +137,7 @@ def test_a_tracer_that_is_not_ours_is_throttled_as_well_and_when_it_goes_nothing
 
 
 def test_many_threads_are_held_back_at_once_and_counted(targets: Path) -> None:
-    """The guard looks now and then; what comes in between is held back by the hits themselves."""
+    """Calls between two polls of the guard are throttled by the woven methods themselves."""
     with torrent(newest_jdk, targets, 8, "max-overhead=1") as target:
         with jcollect("attach", target.pid, "--probe", "*drop__*") as collector:
             collector.wait_for_line("armed 3 probes|jcollect: warning: throttled")
@@ -158,7 +158,7 @@ def test_many_threads_are_held_back_at_once_and_counted(targets: Path) -> None:
 
 def test_what_probes_cost_is_a_warning_long_before_anything_is_throttled(targets: Path) -> None:
     with torrent(newest_jdk, targets, 1) as target:
-        # On a slow CPU a third of a core, on a fast one a sixth.
+        # This is a third of a core on a slow CPU, and a sixth on a fast one.
         target.send("500000")
         with attach(target.pid, "--probe", "*drop__return", "--max-overhead", 100) as collector:
             line = collector.wait_for_line("jcollect: warning: the probes of PID")

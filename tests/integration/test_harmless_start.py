@@ -1,4 +1,4 @@
-"""What a program finds when it begins: the JVM as it would be without us, wherever it is started."""
+"""With a dormant agent, a program starts in the same JVM state as without, in any environment."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ from native_checks import NATIVE_PARTS
 from prime_calls import leftovers
 from second_agent import agent_jar
 
-# What a program may choose for itself before it first uses it, or is known to be harmed by an early start of.
+# Settings that a program may choose before it first uses the feature, and features whose early start is known
+# to harm programs.
 APPLICATIONS_OWN = (
     "java.util.logging.",
     "sun.util.logging.",
@@ -58,7 +59,7 @@ APPLICATIONS_OWN = (
     "java.text.",
     "java.time.",
 )
-# Interfaces that are loaded because a queue and a class loader implement or mention them.
+# Interfaces that load because a queue and a class loader implement or mention them.
 BY_NAME_ALONE = {"java.util.concurrent.ForkJoinPool$ManagedBlocker"}
 
 SECURITY_MANAGER_UNTIL = 24
@@ -70,14 +71,14 @@ def idle_agent(targets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ended(target: Process) -> list[str]:
-    """Ends a program by the end of its input; what it has printed."""
+    """Stops a program by closing its input; returns its output."""
     target.finish_input()
     assert target.wait() == 0, target.err
     return target.out
 
 
 def loaded(log: Path) -> set[str]:
-    """The names of the classes in a class+load log; generated ones by their stem."""
+    """Returns the class names of a class+load log, and the stems of generated ones."""
     names = re.findall(r"\] (\S+) source:", log.read_text())
     return {re.sub(r"(\$\$Lambda|/0x|LambdaForm\$).*", r"\1", name) for name in names}
 
@@ -97,7 +98,7 @@ def test_the_program_begins_in_the_jvm_that_it_would_have_without_us(
         with java(jdk, "-cp", targets, "AsStarted", jvm=log, **agent) as target:
             target.wait_for_line("ready")
             if who == "ours":
-                # All that a dormant agent ever does has been done then.
+                # By then a dormant agent has done everything that it ever does.
                 wait_until(lambda: list(tmp_path.glob("jprobe-*/1.so")), "the probes")
             said[who] = ended(target)
             assert target.err == []
@@ -110,18 +111,20 @@ def test_the_program_begins_in_the_jvm_that_it_would_have_without_us(
     assert {name for name in because_of_us - BY_NAME_ALONE if name.startswith(APPLICATIONS_OWN)} == set()
 
 
-# Where a JVM's own files go, or the agent's: a mount of each in the program's own view of the machine.
+# Directories of the JVM's files and of the agent's: each is a mount in the program's own mount namespace.
 PLACES = ("/var/tmp", "/dev/shm", str(Path.home()))
 
 
 def mounted(options: str, *places: str | Path) -> list[str]:
-    """What to begin a command with, so that it finds empty file systems at these places."""
+    """Returns the start of a command that runs in a mount namespace with empty file systems at these
+    paths.
+    """
     script = "".join(f"mount -t tmpfs -o {options} none {place} && " for place in places)
     return ["unshare", "-m", "sh", "-c", script + 'exec "$@"', "sh"]
 
 
 def fill(file: Path) -> None:
-    """Takes what room there is."""
+    """Fills the file system."""
     with open(file, "wb", buffering=0) as ballast, contextlib.suppress(OSError):
         while True:
             ballast.write(bytes(4096))
@@ -132,7 +135,10 @@ def without_memfd(number: int) -> list[str]:
 
 
 def untraced(before: list[str], *arguments: str | Path, **options: Any) -> str:
-    """Runs the program to its end, after these words; the agent's one line. It leaves nothing behind."""
+    """
+    Runs the program to its end, after these words. Returns the agent's only line. Checks that no files are
+    left.
+    """
     with java(newest_jdk, *arguments, "PrimeCalls", before=before, **options) as target:
         target.wait_for_line("ready")
         wait_until(lambda: leftovers(target.pid) == [], "nothing to be left")

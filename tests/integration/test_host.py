@@ -207,7 +207,7 @@ def test_other_programs_are_found_by_their_stub_libraries(host: Host, bench: Ben
     found = wait_for(host, target.pid, lambda process: process.has_stubs)
     assert (found.is_jvm, found.jdk, found.name, found.uid) == (False, "", "target", os.geteuid())
     target.unload(0)
-    # Nothing says that a file was unmapped and as much memory mapped; the next change of size does.
+    # Nothing reveals that a file was unmapped and another of equal size mapped; the next change of size does.
     target.map(target.load(StubImage([]), name="other.so"))
     wait_until(lambda: found_under(host, target.pid) is None, "the process to be left out")
 

@@ -1,4 +1,4 @@
-"""Beside JaCoCo, which weaves each class as it is loaded."""
+"""jprobe beside JaCoCo, which weaves each class while it is loaded."""
 
 from __future__ import annotations
 

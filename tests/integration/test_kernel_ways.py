@@ -1,4 +1,4 @@
-"""Link types and BPF programs: compiled now or before, and on kernels without some features."""
+"""Link types and BPF programs: compiled or cached, also on kernels that lack some features."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def linked(programs: BpfPrograms, target: Target, link_type: str = AUTO) -> Iter
 
 
 def counted(cache: Cache, target: Target) -> list[int]:
-    """How often the three probes fired, of 388 times each."""
+    """Returns how often the three probes fired, of 388 times each."""
     with programs_of(cache) as programs:
         with linked(programs, target):
             target.fire(4, 97)
@@ -109,7 +109,7 @@ def test_programs_that_another_user_has_written_are_not_loaded(
     cache.write(key_of(bpf_directory(), compilation.flags()), forged.encoded())
     (file,) = (tmp_path / "jprobe").iterdir()
     os.chown(file, owner, owner)
-    # What is our own is believed.
+    # Files of our own user are trusted.
     assert counted(cache, target) == ([0] * 3 if owner == 0 else [388] * 3)
 
 
@@ -264,7 +264,8 @@ def test_the_way_and_the_attach_point_are_told(target: Target) -> None:
     with programs_of() as programs:
         linker = Linker(programs)
         links = link_all(linker, target)
-        # Of other kernels, 0 where they make no calls of nops, and 6 where they do of the longer one.
+        # On other kernels the offset is 0 if they do not replace nops by calls, and 6 if they replace the
+        # longer nop.
         assert (linker.link_type, links.point) in {(UPROBE_MULTI, point) for point in (0, 1, 6)} | {
             (PERF_EVENT, 0)
         }

@@ -1,4 +1,4 @@
-"""What other compilers make of methods: the standard libraries of Kotlin and Scala, traced."""
+"""Code of other compilers: traces the standard libraries of Kotlin and Scala."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from java_target import (
 from recording import Recording
 
 KOTLIN = [
-    # Top-level functions, and the synthetic methods for arguments left out.
+    # Top-level functions, and the synthetic methods for omitted arguments.
     "kotlin.text.StringsKt__StringsKt#padStart(String,int,char)",
     "kotlin.text.StringsKt__StringsKt#padStart$default(String,..)",
     "kotlin.collections.CollectionsKt___CollectionsKt#joinToString",
@@ -64,14 +64,14 @@ SCALA = [
     "scala.math.BigInt$#apply(int)",
     "scala.math.BigInt#$plus",
     "scala.math.BigInt#unary_$minus",
-    # Traits: default methods, and what forwards to them.
+    # Traits: default methods, and their forwarders.
     "scala.math.BigInt#$less",
     "scala.math.Ordered#$less",
     "scala.math.Ordered#$less$",
     "scala.collection.immutable.MapOps#$plus",
     "scala.collection.LinearSeqOps#foldLeft",
     "scala.collection.IterableOnceOps#mkString(String,String,String)",
-    # Specialised methods.
+    # Specialized methods.
     "scala.Tuple2$mcII$sp#new",
     "scala.Tuple2$mcII$sp#_1$mcI$sp",
     "scala.Tuple2$mcII$sp#_2*",
@@ -140,12 +140,12 @@ def test_whole_libraries_of_other_compilers_run_as_ever_woven(jdk: Jdk, targets:
     ) as target:
         target.wait_for_line("ready")
         least = 30_000
-        # Selected and dormant: nothing of it has been changed yet.
+        # Selected and dormant: no class has been changed yet.
         as_ever = work(target)
         wait_until(lambda: states_of(target.pid).total() > least, "the libraries to be published")
         with attach(target.pid, "--arm-timeout", 60) as collector:
-            # There is nothing in either library that could not be woven. Weaving links classes, and
-            # that may load others, which are attached to as well.
+            # Every method of both libraries can be woven. Weaving links classes, and that may load others,
+            # which are attached to as well.
             wait_until(lambda: everything_is_armed(target, collector, least), "everything to be armed")
             assert [work(target) for _ in range(2)] == [as_ever] * 2
             books = finish(collector)
@@ -162,8 +162,10 @@ def test_whole_libraries_of_other_compilers_run_as_ever_woven(jdk: Jdk, targets:
 
 
 def everything_is_armed(target: Process, collector: Process, least: int) -> bool:
-    """Whether each probe is, and the collector knows of it; but for those of classes that the JVM has not
-    linked and, with JDK-8277444, must not be asked to link."""
+    """
+    Returns true if the collector knows every probe as armed, except those of classes that the JVM has not
+    linked and, with JDK-8277444, must not be asked to link.
+    """
     told = [re.match(r"armed ([\d,]+) (more )?probe", line) for line in collector.err]
     states = states_of(target.pid)
     is_all = states.total() > least

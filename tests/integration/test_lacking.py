@@ -1,5 +1,7 @@
-"""Where threads, memory or files run out, or a thread of jcollect's fails, it ends: with a sentence, a code,
-and its books, if it had any."""
+"""
+Without threads, memory or files, or after a failure in a thread, jcollect exits with one sentence, an exit
+code, and its hit counts, if it had any.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ def target(bench: Bench) -> Target:
 
 @pytest.fixture
 def group() -> Iterator[Path]:
-    """A control group that can limit processes and threads, of version 1 or 2."""
+    """A cgroup, of version 1 or 2, that can limit processes and threads."""
     with pids_cgroup("jprobe-test") as group:
         yield group
 
@@ -200,7 +202,7 @@ def test_a_closed_stderr_is_nobodys_else_file(target: Target) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-# Nothing outside can have jcollect's own code fail in these places: so they are made to.
+# Nothing outside can make jcollect's own code fail at these points, so the tests patch it.
 FAULTY = """
 import sys, importlib
 module, name, method = sys.argv.pop(1).split(":")
@@ -231,7 +233,7 @@ def test_a_fault_anywhere_in_attach_ends_it_with_its_books_and_a_code(
     collector = Command(("attach", target.pid, *output), program=program)
     try:
         if what in ("trace the processes", "write events to stdout"):
-            pass  # It fails by itself, before the probe is armed.
+            pass  # These faults occur without a trigger, before the probe is armed.
         elif not collector.status().startswith("armed 1 probe "):
             pytest.fail(f"{collector.errors}")
         elif what == "serve a stream":

@@ -25,7 +25,7 @@ from java_target import (
 from recording import Recording
 
 CALLS = 20_011
-MARKED = 1_000_000  # Arguments from here on are of calls that have to arrive without exception.
+MARKED = 1_000_000  # Arguments from here on belong to calls that must all arrive.
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def call(target: Process, name: str, first: int, calls: int) -> None:
 
 
 def seconds_until_first_event(target: Process, recording: Recording, name: str) -> float:
-    """From before the class is loaded until a client has an event of it."""
+    """Returns the time from before the class is loaded until a client has an event of it."""
     begun = time.monotonic()
 
     def has_come() -> bool:
@@ -58,7 +58,7 @@ def seconds_until_first_event(target: Process, recording: Recording, name: str) 
 
 
 def marked(recording: Recording, name: str) -> list[object]:
-    """The arguments of the calls that have to arrive."""
+    """Returns the arguments of the calls that must arrive."""
     return [
         event.values[0]
         for event in recording.end()
@@ -82,7 +82,7 @@ def test_classes_that_are_loaded_later_are_traced_within_a_second(later: Process
     assert " + 0 lost" in books
     for name in ("First", "Second", "Third"):
         assert marked(recording, name) == list(range(MARKED, MARKED + CALLS))
-    # Of two, because the machine may be busy with other things at one of them.
+    # The shorter of two, because the machine may be busy during one of them.
     assert min(took.values()) < 1.0, took
 
 
@@ -104,7 +104,7 @@ def test_a_collector_that_waits_sees_the_first_class(later: Process) -> None:
 
 @on_every_jdk
 def test_classes_that_are_unloaded_are_let_go_and_stay_in_the_books(later: Process) -> None:
-    # One after the other, so that each has a stub library of its own.
+    # The classes are loaded one after the other, so that each has its own stub library.
     call(later, "First", 0, 1)
     wait_for_probes(later.pid, 3)
     call(later, "Second", 0, 1)

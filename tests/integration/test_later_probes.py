@@ -1,4 +1,6 @@
-"""Probes that come and go while a collector is attached, and one that waits for the first of them."""
+"""Probes that appear and retire while a collector is attached, and a collector that waits for the
+first one.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def later(generation: int = 2, method: Method = LATER) -> StubImage:
 
 
 def load_and_wait(collector: Command, target: Target, line: int = 1) -> None:
-    """Loads the later library, and waits until the collector's stderr says in that line that it is armed."""
+    """Loads the later library, and waits until that line of the collector's stderr reports that it
+    is armed.
+    """
     target.load(later(), *LATER_PATTERNS)
     assert re.fullmatch(r"armed 2 (more )?probes of 1 method in \d+ ms", collector.status(line))
 
@@ -145,7 +149,7 @@ def test_what_lies_where_a_library_was_is_not_taken_for_it(bench: Bench) -> None
         target.fire(1, 101)
         target.hold(0, RETURN_HELD, 17, library=1)
         tracee.follow(pytest.fail)
-        target.hold(0, RETURN_HELD, 19, library=1)  # Nobody looks before it is gone.
+        target.hold(0, RETURN_HELD, 19, library=1)  # No scan happens before it is unmapped.
         target.unload(1)
         tracee.follow(pytest.fail)
         target.fire(1, 103)

@@ -1,6 +1,7 @@
-"""Each layout has one home: with fields moved in layout/ alone, a copy of the project traces as before.
+"""
+Each layout is defined only in layout/: a copy of the project with fields moved there traces as before.
 
-A number typed anywhere else would still be the old one, and some value below would be wrong.
+A number written anywhere else would keep its old value, and a value below would be wrong.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from java_target import COMPILER, JAR, ROOT, Process
 
 # Layouts of the kernel.
 FIXED = {"ring_length", "ring_header"}
-# What does not move by another order.
+# Layouts that a different order does not change.
 CHANGED = {
     "drain": {'["torn",   -1': '["torn",   -7', '["more",    1': '["more",    9'},
     "stub_library": {
@@ -72,7 +73,7 @@ def move(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy of the project, built; only what depends on layouts is new."""
+    """A built copy of the project; only the parts that depend on layouts are rebuilt."""
 
     folder: Path
     jar: Path
@@ -81,7 +82,7 @@ class Copy:
         environment = {
             **os.environ,
             "PYTHONPATH": str(self.folder / "collector"),
-            # No compiled BPF program of other layouts, and none left behind.
+            # Keeps compiled BPF programs of other layouts out, and leaves none behind.
             "XDG_CACHE_HOME": str(self.folder / "cache"),
         }
         return Process([sys.executable, "-m", "jcollect", *map(str, arguments)], env=environment)
@@ -140,7 +141,7 @@ def compile_java(folder: Path) -> Path:
     ]
     options = ["-proc:none", "-nowarn", "-XDstringConcat=inline", "-parameters", "-d", classes]
     exports = ["--add-exports", "java.base/jdk.internal.misc=ALL-UNNAMED"]
-    # The compiler runs too briefly for C2 to pay.
+    # The compiler runs too briefly to benefit from C2.
     command = [COMPILER.javac, "-J-XX:TieredStopAtLevel=1", *options, *exports, "-cp", libraries]
     subprocess.run([*command, *sources], check=True)
     return classes
@@ -190,14 +191,17 @@ def test_fields_that_move_in_the_description_move_everywhere(copy: Copy) -> None
     assert_counts(events, probes)
     assert status["overhead"]["max_percent"] == 50
     assert status["overhead"]["total_ns"] > 0
-    hits = (2 * 5 - 1) * CALLS  # The entry probe of quick has nothing to decide on.
+    hits = (2 * 5 - 1) * CALLS  # The entry probe of quick has nothing to evaluate.
     delivered = len(events)
     expected = f"{hits:,} hits = {delivered:,} delivered + {hits - delivered:,} filtered + 0 lost"
     assert expected in "\n".join(collector.err)
 
 
 def assert_values(events: list[dict[str, Any]]) -> None:
-    """Words of every kind, in registers and on the stack; strings; times in order; what is absent and why."""
+    """
+    Checks words of every kind, in registers and on the stack; strings; the order of times; absent values with
+    reasons.
+    """
     numbers = range(CALLS)
     assert all(one["time"] <= other["time"] for one, other in pairwise(events))
     assert len({(event["tid"], event["thread"]) for event in events}) == 1
@@ -224,7 +228,7 @@ def assert_values(events: list[dict[str, Any]]) -> None:
 
 
 def assert_counts(events: list[dict[str, Any]], probes: dict[str, dict[str, Any]]) -> None:
-    """What the gate decided, what it counted, and its settings; semaphores and states."""
+    """Checks the gate's decisions, counts and settings, and the semaphores and states."""
     delivered = Counter(event["probe"].removeprefix("Moved:") for event in events)
     calls = {name: 0 if name.endswith("throw") else CALLS for name in probes}
     calls["place__throw"] = CALLS // 10

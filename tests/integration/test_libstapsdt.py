@@ -1,4 +1,4 @@
-"""libstapsdt.so as C programs and bindings see it, built against an installation, traced by other tools."""
+"""libstapsdt.so for C programs and bindings, built against an installation, traced by other tools."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from processes import opened
 SOURCES = Path(__file__).parent / "libstapsdt"
 PREFIX = "/usr/local"
 
-# Prime, so that no count of anything else is taken for it.
+# Prime, so that no other count can be confused with it.
 CALLS = 1009
 AGAIN = 499
 
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where DESTDIR/PREFIX is."""
+    """Returns the path of DESTDIR/PREFIX."""
     root = tmp_path_factory.mktemp("install")
     make = ["make", "-C", str(ROOT), "install-stapsdt", f"DESTDIR={root}", f"PREFIX={PREFIX}"]
     subprocess.run(make, check=True, capture_output=True)
@@ -70,7 +70,7 @@ def build(installation: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
 
 @pytest.fixture
 def start(installation: Path, tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Starts a program with the installed library and a TMPDIR of its own, `tmp_path`."""
+    """Starts a program with the installed library and `tmp_path` as its TMPDIR."""
     environment = os.environ | {"LD_LIBRARY_PATH": f"{installation}/lib", "TMPDIR": str(tmp_path)}
     started = []
 
@@ -84,13 +84,13 @@ def start(installation: Path, tmp_path: Path) -> Iterator[Callable[..., Process]
 
 
 def ask(program: Process, line: str) -> str:
-    """What the program answers."""
+    """Sends a command and returns the program's answer."""
     program.send(line)
     return program.wait_for_line(".*done$").removesuffix("done").strip()
 
 
 def start_parcels(build: Callable[..., Path], start: Callable[..., Process]) -> Process:
-    """The program that loads its provider before it reads a line."""
+    """Starts the program that loads its provider before it reads a line."""
     program = start(build("parcels"))
     assert ask(program, "enabled") == "000"
     return program
@@ -102,7 +102,7 @@ def stub_mappings(program: Process) -> list[Mapping]:
 
 @dataclass(frozen=True)
 class Library:
-    """A stub library of a process: its file as others can open it, and what lies in it."""
+    """A stub library of a process: its path for other processes, and its content."""
 
     mapping: Mapping
     file: str
@@ -111,7 +111,7 @@ class Library:
 
 
 def libraries(program: Process) -> list[Library]:
-    """In the order in which they were loaded."""
+    """Returns the libraries in the order in which they were loaded."""
     found = []
     for mapping in stub_mappings(program):
         file = f"/proc/{program.pid}/map_files/{mapping.start:x}-{mapping.end:x}"
@@ -130,14 +130,14 @@ def libraries(program: Process) -> list[Library]:
 
 
 def notes(file: str) -> list[tuple[str, str, list[str]]]:
-    """Provider, probe and argument sizes, as readelf prints them."""
+    """Returns provider, probe and argument sizes, as readelf prints them."""
     text = run("readelf", "-n", file).stdout
     found = re.findall(r"Provider: (\S+)\s+Name: (\S+)\s+Location.*\s+Arguments: ?(.*)", text)
     return [(provider, name, re.findall(r"(\S+)@", places)) for provider, name, places in found]
 
 
 def bpftrace(program: Process, script: str) -> Process:
-    """bpftrace with its probes attached: what BEGIN prints is read after that."""
+    """Starts bpftrace and waits until its probes are attached: it reads the output of BEGIN after that."""
     tracer = Process(["bpftrace", "-p", str(program.pid), "-e", f'BEGIN {{ printf("begun\\n"); }} {script}'])
     try:
         tracer.wait_for_line("begun")
@@ -163,7 +163,7 @@ def bcc(program: Process, probe: str, *sizes: int) -> Process:
 
 
 def end_bcc(tracer: Process) -> list[tuple[int, ...]]:
-    """The words of all calls."""
+    """Returns the words of all calls."""
     tracer.finish_input()
     assert tracer.wait() == 0, tracer.err
     calls = [line.split()[1:] for line in tracer.out if line.startswith("call")]
@@ -261,7 +261,7 @@ def test_the_manifest_says_what_the_probes_are(
     assert [method.method for method in second.manifest.methods] == ["later"]
 
 
-# A process that is number 1 of its PID namespace, and its child that is number 1 of another.
+# A process with PID 1 in its PID namespace, and its child with PID 1 in another.
 IN_A_NAMESPACE = ("unshare", "--pid", "--fork", "--kill-child")
 
 
@@ -280,7 +280,7 @@ def test_a_child_leaves_the_files_of_its_parent_alone(
     assert ask(program, "load") == "0"
     (directory,) = tmp_path.iterdir()
     assert [file.name for file in directory.iterdir()] == ["1.so"]
-    # The child's PID as it sees it itself, and how it has ended.
+    # The answer: the child's PID in its own namespace, and its exit status.
     assert ask(program, f"{'nested' if before else 'fork'} {how}").split()[-1] == "0"
     assert [file.name for file in directory.iterdir()] == ["1.so"]
     assert [path.name for path in tmp_path.iterdir()] == [directory.name]
@@ -294,7 +294,7 @@ def test_a_child_leaves_the_files_of_its_parent_alone(
 def test_the_directory_of_a_living_namesake_is_kept(
     build: Callable[..., Path], start: Callable[..., Process], tmp_path: Path
 ) -> None:
-    """Of another PID namespace; once that one is killed, it goes."""
+    """The namesake is in another PID namespace; its directory is removed once it is killed."""
     require_bpf()
     first, second, third = (start(*IN_A_NAMESPACE, build("parents")) for _ in range(3))
     for program in (first, second):
@@ -305,7 +305,7 @@ def test_the_directory_of_a_living_namesake_is_kept(
     assert len(both) == 2
     first.end()
     assert set(tmp_path.iterdir()) == both
-    # unshare takes its child along.
+    # unshare's child is killed with it.
     wait_until(lambda: not all(is_locked(path) for path in both), "the first to be gone")
     (living,) = (path for path in both if is_locked(path))
     assert ask(third, "load") == "0"
@@ -420,7 +420,7 @@ def test_twelve_arguments_floats_and_texts_arrive(
 ) -> None:
     require_bpf()
     program = start_parcels(build, start)
-    # bpftrace 0.17 knows no more than six arguments.
+    # bpftrace 0.17 supports at most six arguments.
     with bcc(program, "parcels:sent", 8, 8, 8, 8, 8, 8, 8, -8, -4, 1, 8, 8) as tracer:
         ask(program, f"fire {CALLS}")
         calls = end_bcc(tracer)
@@ -527,7 +527,7 @@ def test_the_example_of_the_documentation_runs(
         tracer.wait_for_line(r"\d+ a teapot$")
 
 
-# The tests in C: of the core, and of what libstapsdt makes of it.
+# The tests in C: of the core, and of libstapsdt's use of it.
 C_PROGRAMS = pytest.mark.parametrize("name", ["test_provider", "test_libstapsdt", "test_stub_directory"])
 
 

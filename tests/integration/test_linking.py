@@ -1,4 +1,4 @@
-"""Classes that the JVM has loaded and not linked: the agent links them before it has them retransformed."""
+"""Classes that the JVM has loaded but not linked: the agent links them before it retransforms them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A collector listens at exactly the named file, and alone, whatever files are in the way."""
+"""A collector listens at exactly the named file, and alone, whatever other files exist there."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_sockets_of_killed_collectors_go_with_their_processes(bench: Bench) -> N
     assert not [name for name in os.listdir("/run/jprobe") if name.startswith(f"{living.pid}.")]
 
 
-# Files of other users in the way
+# Files of other users at the path
 
 
 def refusal(bench: Bench, address: str) -> str:

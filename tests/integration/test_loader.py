@@ -1,4 +1,4 @@
-"""The process that loads the agent shares its user with the target, which may be hostile."""
+"""The process that loads the agent runs as the same user as the target, which may be hostile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One collector for many processes: given by PID, by main class, or all, as they come and go."""
+"""One collector for many processes, given by PID, by main class, or all; they start and exit meanwhile."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLASS = f"com.acme.Orders{os.getpid()}"
 NUMBERS = StubImage([Method(CLASS, "place", (LONG,), LONG, "(J)J", (2,))])
 PLACE = f"{CLASS}#place"
 
-# With a /run of its own, where no other collector uses the default address.
+# Runs with its own /run, where no other collector uses the default address.
 OWN_RUN = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh")
 
 
@@ -158,7 +158,7 @@ def test_a_process_that_has_no_probes_for_a_while_is_attached_to_once(bench: Ben
     wait_until(target.semaphores, "the collector to attach")
     target.fire(1, 11)
     target.unload(0)
-    # A process that is found after that is found by a later scan of the host.
+    # Any process that starts from now on is found by a later scan of the host.
     other = numbered_target(bench, NUMBERS, 2)
     wait_until(other.semaphores, "the collector to attach to another")
     target.load(NUMBERS, "dnt", name="jprobe-1/2.so")

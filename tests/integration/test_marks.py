@@ -1,4 +1,4 @@
-"""Probes that a program makes itself, in processes of all sorts."""
+"""User-defined probes, in processes of all kinds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lan
 
 @pytest.fixture
 def program(bench: Bench) -> Target:
-    """It is no JVM."""
+    """Starts a program that is not a JVM."""
     target = bench.bare_target()
     target.load(own_image(PLACED, IDLE), *PATTERNS)
     return target

@@ -1,4 +1,4 @@
-"""A program with little metaspace left keeps it: nothing is woven then, and the reason is told."""
+"""In a program with little free metaspace, nothing is woven, and the reason is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods whose names look alike to tracers: each has probes of its own, and no two have one name."""
+"""Methods whose names look alike to tracers: each has its own probes, and no two share a name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_namesakes_are_told_apart(jdk: Jdk, targets: Path) -> None:
         probes = wait_for_probes(target.pid, 3 * METHODS)
         names = {(probe["provider"], probe["name"]) for probe in probes}
         assert len(names) == len(probes)
-        # Names that nothing else has are what they always were.
+        # Names that are already unique stay unchanged.
         given = {
             (p["class"], p["method"], p["descriptor"]): p["name"] for p in probes if p["kind"] == "entry"
         }

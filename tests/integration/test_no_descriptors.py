@@ -1,4 +1,4 @@
-"""A program that has no file descriptor left: what could not be published is published when it has."""
+"""A program without a free file descriptor: its probes are published once it has one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_classes_that_come_while_there_is_no_descriptor_get_their_probes(jdk: Jd
         assert states_of(target.pid) == {"dormant": PROBES}
         tell(target, "clear")
         probes = wait_for_probes(target.pid, 2 * PROBES)
-        # As if there had been no first try.
+        # The same result as if the first try had not failed.
         assert {probe["provider"] for probe in probes} == {"Descriptors_Early", "Descriptors_Late"}
         tell(target, "fill")
         with attach(target.pid, "-o", "json") as collector:
@@ -47,5 +47,5 @@ def test_classes_that_come_while_there_is_no_descriptor_get_their_probes(jdk: Jd
         assert [json.loads(line)["kind"] for line in collector.out] == ["entry", "return"] * CALLS
         tell(target, "clear")
         wait_until(lambda: states_of(target.pid) == {"dormant": 2 * PROBES}, "everything to be dormant")
-        # One line, however often it was tried.
+        # Only one line, however often publishing was tried.
         assert len([line for line in target.err if line.startswith("jprobe:")]) == 1

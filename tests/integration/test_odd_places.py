@@ -1,4 +1,6 @@
-"""Traced methods in hooks, finalisers, signal handlers, at the ends of stacks and heaps: exactly counted."""
+"""
+Traced methods in hooks, finalizers and signal handlers, at the ends of stacks and heaps, are counted exactly.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from java_target import Jdk, attach, java, on_every_jdk, wait_for_probes
 from recording import Event, Recording
 
 SELECTORS = [
-    # Paths that call traced methods, of which some have such paths themselves.
+    # Paths that call traced methods, some of which have such paths themselves.
     "OddPlaces$Mirror#name(me=this.toString())",
     "OddPlaces$Mirror#age(me=this.toString())",
     "OddPlaces$Deep#named(text=arg0.text())",
@@ -23,9 +25,9 @@ SELECTORS = [
     "!OddPlaces$*#new",
     "OddMaking#new",
 ]
-# Of the classes that are loaded when it is ready.
+# Probes of the classes that are loaded when it is ready.
 PROBES_AT_FIRST = 90
-# A class whose initialiser has failed cannot be changed, and while the heap is full nothing can be done.
+# A class whose initializer has failed cannot be changed, and no class can while the heap is full.
 EXPECTED = re.compile("jprobe: cannot (.* class OddPlaces.Broken: |.*: java.lang.OutOfMemoryError)")
 
 
@@ -35,14 +37,14 @@ def bpf() -> None:
 
 
 def tallies(events: Sequence[Event]) -> Counter[str]:
-    """How many events there are of each method and kind, as in "Exit#leave entry"."""
+    """Returns the number of events of each method and kind, keyed as in "Exit#leave entry"."""
     return Counter(
         f"{event.probe.class_name.rpartition('$')[2]}#{event.probe.method} {event.kind}" for event in events
     )
 
 
 def expected(said: dict[str, int]) -> Counter[str]:
-    """What the program's own counts mean: what has begun returns, or throws, or never ends."""
+    """Derives the events from the program's own counts: a call that began returns, throws, or never ends."""
     tally: Counter[str] = Counter()
     for method in (name for name in said if " " not in name):
         throws, opens = (said.get(f"{method} {kind}", 0) for kind in ("throw", "open"))
@@ -53,12 +55,12 @@ def expected(said: dict[str, int]) -> Counter[str]:
 
 
 def assert_ended_with_the_stack(events: Sequence[Event]) -> None:
-    """`events` of the thread that has recursed to the end of its stack, again and again."""
+    """Checks the `events` of the thread that recursed to the end of its stack repeatedly."""
     dives = [event for event in events if event.probe.method == "dive"]
     thrown = {event.values[0] for event in events if event.kind == "throw"}
     assert len(dives) > 1_000
     assert thrown == {"java.lang.StackOverflowError"}
-    # With the whole stack before it again, the thread follows paths as ever.
+    # With its whole stack available again, the thread evaluates paths as usual.
     last = [event for event in events if event.probe.method == "named"][-2:]
     assert [(event.kind, event.values[-2:]) for event in last] == [
         ("entry", ("deep", 0)),
@@ -67,7 +69,7 @@ def assert_ended_with_the_stack(events: Sequence[Event]) -> None:
 
 
 def assert_described_by_what_fires_nothing(events: Sequence[Event]) -> None:
-    """`events` of objects that are captured by what a traced method of theirs says."""
+    """Checks the `events` of objects that are captured by the result of one of their traced methods."""
     entries = [event for event in events if event.kind == "entry"]
     assert {event.probe.method for event in entries} == {"name", "age"}
     assert {event.values for event in entries} == {("mirror36", 0)}

@@ -1,5 +1,7 @@
-"""Tracers that are not ours, and a second collector of ours, at the same probes before, while and after we
-are: everybody counts right, and the semaphores fall when the last has gone."""
+"""
+Other tracers, and a second collector, at the same probes before, during and after ours: each counts
+correctly, and the semaphores fall when the last one has detached.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ IMAGE = StubImage([Method("com.acme.Orders", "place", (LONG,), LONG, "(J)J", (1,
 ENTRY = "com_acme_Orders:place__entry"
 WAYS = ("uprobe-multi", "perf-event")
 
-# What a tracer has counted of the entry probe, once it has ended.
+# Returns a tracer's count of the entry probe. Stops the tracer.
 Count = Callable[[], int]
 Tracer = Callable[[Bench, Target], AbstractContextManager[Count]]
 
@@ -34,7 +36,7 @@ def _bpf() -> None:
 
 @contextlib.contextmanager
 def bpftrace(bench: Bench, target: Target) -> Iterator[Count]:
-    # The last probe of a script is attached last.
+    # bpftrace attaches the last probe of a script last.
     script = f'usdt:{library(bench)}:{ENTRY} {{ @calls = count(); }} interval:ms:50 {{ printf("tick\\n"); }}'
     with Process(["bpftrace", "-p", str(target.pid), "-e", script]) as tracer:
         tracer.wait_for_line("tick")
@@ -107,7 +109,7 @@ def library(bench: Bench) -> Path:
 
 
 def delivered(books: str) -> int:
-    """Of the last line of attach: what was hit, all of which was delivered."""
+    """Returns the hits in the last line of attach. Checks that all were delivered."""
     words = books.split(": ", 1)[1].split()
     assert words[2] == "=", books
     assert words[0] == words[3], books

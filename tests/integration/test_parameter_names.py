@@ -1,5 +1,7 @@
-"""What reflection says of methods' parameters while their classes are woven and restored: as ever, also on
-the JVMs that forget it (tests/jvm_bugs.py)."""
+"""
+Reflection reports methods' parameters as usual while their classes are woven and restored, also on the JVMs
+that lose them (tests/jvm_bugs.py).
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ def reflected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def said(target: Process) -> list[str]:
-    """What the program comes to, and what reflection says of each class."""
+    """Returns the program's result, and reflection's description of each class."""
     before = len(target.out)
     target.send("run")
     target.wait_for_line("done$")
@@ -59,7 +61,7 @@ def said_without_agent(jdk: Jdk, reflected: Path) -> list[str]:
     assert "final int base[]" in text
     assert "int $enum$ordinal synthetic[]" in text
     assert "final class Parameters this$0 mandated[]" in text
-    # Of lambdas the compiler writes nothing down.
+    # The compiler writes no names for lambdas.
     assert text.count("(no name)") == 2
     return lines
 
@@ -83,7 +85,7 @@ def test_parameters_are_as_ever_where_the_agent_is_loaded_later(jdk: Jdk, reflec
             with attach(target.pid, "--select", SELECTOR) as collector:
                 check_that_all_is_armed(target)
                 assert said(target) == as_ever
-                # No loader is asked for a class file: one would throw an error, another never return.
+                # No loader is asked for a class file: one would throw an error, another would never return.
                 assert number_of_hits(finish(collector)) > 40
             wait_until(lambda: not list(Path("/tmp").glob(f"jprobe-{target.pid}-*")), "the agent to go")
             assert said(target) == as_ever
@@ -96,7 +98,7 @@ def test_parameters_are_as_ever_whoever_retransforms(jdk: Jdk, reflected: Path, 
     with java(jdk, "-cp", reflected, "Parameters", probes=SELECTOR) as target:
         target.wait_for_line("ready")
         wait_until(lambda: states_of(target.pid).total() > 100, "all classes to have probes")
-        # It would lose the names without us, and weaving could not bring them back.
+        # This retransformation would lose the names even without jprobe, and weaving could not restore them.
         as_first = digest_now(target.pid, digest_agent, CLASS)
         assert said(target) == as_ever
         for _ in range(CYCLES):
@@ -135,7 +137,7 @@ def test_what_was_lost_before_is_not_made_up(
         assert not [line for line in target.err if line.startswith("jprobe:")]
 
 
-# Without the names of its parameters the agent cannot check that it reads the JVM's memory rightly.
+# Without the names of its parameters, the agent cannot verify that it reads the JVM's memory correctly.
 FIRE = "java/jprobe/Fire"
 
 
@@ -161,7 +163,7 @@ def test_what_was_seen_at_loading_is_kept_where_the_jvm_cannot_be_read(
 
 
 def refused(target: Process) -> dict[str, str]:
-    """What the JVM's bugs keep from having probes: the reasons, by class."""
+    """Returns, by class, the JVM bugs because of which it has no probes."""
     listing = run(JCOLLECT, "probes", target.pid, "--all", "--json")
     everything = json.loads(listing.stdout) if listing.returncode == 0 else []
     reasons = {one["class"]: one.get("reason", "") for one in everything}
@@ -177,7 +179,7 @@ def test_classes_are_refused_where_their_names_cannot_be_had(
     with java(jdk, "-cp", reflected, "Parameters", jvm=[agent]) as target:
         target.wait_for_line("ready")
         as_ever = said(target)
-        # An agent that is loaded and not used goes after ten seconds.
+        # An agent that is loaded and not used shuts down after ten seconds.
         loaded = run(COMPILER.java, "-cp", targets, "LoadAgent", target.pid, JAR, "control=on")
         assert loaded.returncode == 0, loaded
         Digests(log, FIRE).of_a_retransformation()

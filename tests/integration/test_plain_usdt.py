@@ -1,4 +1,4 @@
-"""Probes without a manifest, gate or state: USDT probes of a C program that knows nothing of jprobe."""
+"""Probes without a manifest, gate or state: USDT probes of a C program that does not know of jprobe."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CAPACITY = 16
 
 
 class Program:
-    """The program, running. `fire` fires each probe so many times and returns the semaphore."""
+    """The running program. `fire` fires each probe that many times and returns the semaphore."""
 
     def __init__(self, binary: Path) -> None:
         self.path = str(binary)
@@ -203,7 +203,7 @@ def test_events_of_the_kernel_and_of_a_list_are_published_in_one_order(program: 
         subscription = session.hub.subscribe(())
         tracee = session.join(Scan(program.process), lambda probe: True, others=program.probes())
         tracee.attach()
-        # Nothing is read yet: the order does not depend on when which source is read.
+        # Nothing is read yet, so the order of events cannot depend on when each source is read.
         for _ in range(11):
             lists[0].put(batch_of([(time.monotonic_ns(), 0)]))
             program.fire(1)

@@ -1,4 +1,7 @@
-"""Probes that are retired and come back while a collector is attached: selected no longer, and again."""
+"""
+Probes that retire while a collector is attached, because they are unselected, and that are then selected
+again.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from stub_image import LONG, RETURN, Method, StubImage
 
 FIRST = Method("com.acme.Orders", "first", (), LONG, "()J", (RETURN,))
 LATER = Method("com.acme.Orders", "later", (), LONG, "()J", (RETURN,))
-# Prime, and few enough to be told apart from each other's multiples.
+# Prime and small, so that no count can be a multiple of another.
 ONE, TWO, THREE, FOUR = 1_009, 211, 3_001, 503
 
 
@@ -39,7 +42,7 @@ def test_what_is_retired_is_let_go_and_what_comes_back_is_linked_again(bench: Be
     target.retire(1)
     wait_until(lambda: target.semaphores() == 1, "the retired library to be let go")
     target.fire(1, THREE)
-    target.hold(0, RETURN_HELD, 10_007, 1)  # Nobody is attached: it is in nobody's books.
+    target.hold(0, RETURN_HELD, 10_007, 1)  # No tracer is attached, so no hit is counted.
     target.revive(1)
     assert re.fullmatch(r"armed 1 more probe of 1 method in \d+ ms", collector.status(1))
     assert target.semaphores() == 2

@@ -1,4 +1,6 @@
-"""Probes in a program that gets little CPU time: the limit is a share of what it can get, and it goes on."""
+"""Probes in a program with a CPU quota: the overhead limit is a share of the quota, and the program
+goes on.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,7 @@ def test_with_a_third_of_a_core_a_program_does_half_of_its_work_in_any_five_seco
     targets: Path, group: Cgroup
 ) -> None:
     with mill(newest_jdk, targets, 1, group.starting()) as target:
-        # Compiled without a quota: that is not what is looked at.
+        # Compiled before the quota applies, because compilation is not measured.
         work(target, 1)
         group.limit(0.3)
         calm, began = work(target, 2)
@@ -96,7 +98,7 @@ def test_a_quota_anywhere_above_the_program_holds_as_soon_as_it_is_set(
                 (None, 0.3, 10),
                 (1.2, None, 40),
             ):
-                # Version 1 lets none be greater than one above it.
+                # Version 1 rejects a quota greater than one above it.
                 inner.limit(None)
                 group.limit(outer_cores)
                 inner.limit(cores)

@@ -1,4 +1,4 @@
-"""A class that the JVM refuses once it is woven: the methods to blame fail, by name, and no others."""
+"""The JVM rejects a woven class: the methods that cause this fail, by name, and no others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def bpf() -> None:
 
 
 def states(pid: int) -> dict[str, set[str]]:
-    """The methods by the states of their probes."""
+    """Returns the methods by the states of their probes."""
     found: dict[str, set[str]] = {}
     for probe in probes_of(pid):
         found.setdefault(probe["state"], set()).add(probe["method"])
@@ -40,7 +40,7 @@ def test_the_methods_to_blame_fail_alone(jdk: Jdk, wish: str, targets: Path, tmp
     with java(jdk, "-cp", targets, "Spoilt", probes=f"{METHODS}#*(..){wish};!**#new", jvm=jvm) as target:
         target.wait_for_line("ready")
         wait_for_probes(target.pid, 3 * (len(SOUND) + len(SPOILT)))
-        # One that is woven already stays so while the others are found.
+        # A method that is woven already stays woven while the faulty ones are searched.
         with attach(target.pid, "--probe", f"{METHODS}#one", "--listen", f"unix://{tmp_path}/s") as first:
             with attach(target.pid) as collector:
                 assert states(target.pid) == {"armed": set(SOUND), "failed": {"spoilt", "spoiltToo"}}

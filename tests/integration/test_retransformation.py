@@ -1,4 +1,4 @@
-"""What retransforming a class would cost its program: it is avoided, or not done."""
+"""Retransformations that would cost the program class data are avoided or not done."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def said(target: Process) -> str:
 
 
 def reasons(target: Process) -> dict[str, str]:
-    """Why classes with selected methods have no probes, by class."""
+    """Returns, by class, the reasons why selected methods have no probes."""
     everything = json.loads(run(JCOLLECT, "probes", target.pid, "--all", "--json").stdout)
     return {one["class"]: one["reason"] for one in everything if not one.get("traceable", True)}
 
@@ -50,15 +50,15 @@ def states_are(target: Process, state: str) -> Callable[[], bool]:
 @pytest.mark.every_jdk
 @on_every_jdk
 def test_what_reflection_says_of_traced_classes_is_as_ever(jdk: Jdk, reflected: Path) -> None:
-    # What is refused, and for which bug.
+    # The rejected classes, and the bug that is the reason.
     bugs = {MARKED: ANNOTATED_RECORD} if has_bug(jdk, ANNOTATED_RECORD) else {}
     with java(jdk, "-cp", reflected, "Reflected") as target:
         target.wait_for_line("ready")
         as_ever = said(target)
     assert "[final java.lang.String name, int times]" in as_ever
     assert 'Checked("never empty")' in as_ever
-    # One class is read as it is loaded, the others as the JVM shows them later: that may leave out what
-    # retransforming must not lose.
+    # One class is read while it is loaded, the others later from the JVM. The file from the JVM may lack data
+    # that retransforming must not lose.
     with java(jdk, "-cp", reflected, "Reflected", probes=f"{MARKED}#*") as target:
         target.wait_for_line("ready")
         assert run(JCOLLECT, "select", target.pid, f"{NAMED}#*;{PLAIN}#*").returncode == 0
@@ -74,7 +74,7 @@ def test_what_reflection_says_of_traced_classes_is_as_ever(jdk: Jdk, reflected: 
             books = finish(collector)
         wait_until(states_are(target, "dormant"), "all probes to be dormant")
         assert said(target) == as_ever
-        # One line for the bug, however many methods.
+        # Only one line for the bug, however many methods it affects.
         ours = [line for line in target.err if line.startswith("jprobe:")]
         assert [re.findall(r"\((JDK-\d+)\)", line) for line in ours] == [[bug] for bug in bugs.values()]
     assert " 0 hits" not in books

@@ -1,4 +1,4 @@
-"""What docs/selectors.md promises of real programs: which methods have probes, and which cannot."""
+"""Checks on real programs what docs/selectors.md promises: which methods have probes, and which cannot."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def bpf() -> None:
 
 
 def tell(target: Process, command: str) -> str:
-    """Gives the program a command; its answer."""
+    """Sends the program a command and returns its answer."""
     target.send(command)
     return target.wait_for_line(r"\w+ed |did ", 60)
 
 
 def methods(probes: Iterable[dict[str, Any]]) -> set[str]:
-    """As in "Ledger#book", without packages."""
+    """Returns method names such as "Ledger#book", without packages."""
     return {f"{probe['class'].rpartition('.')[2]}#{probe['method']}" for probe in probes}
 
 
@@ -60,7 +60,10 @@ def events(collector: Process) -> list[dict[str, Any]]:
 
 
 def untraceable(target: Process) -> dict[str, str]:
-    """Reasons by class#method and descriptor; by class where it is all of it. Empty if there are none."""
+    """
+    Returns reasons by class#method and descriptor, or by class if they apply to all of it. Empty if there are
+    none.
+    """
     listing = run(JCOLLECT, "probes", target.pid, "--all", "--json")
     if listing.returncode != 0:
         return {}
@@ -101,7 +104,7 @@ def test_each_class_loaders_copy_has_probes_of_its_own(jdk: Jdk, targets: Path) 
         assert {p["provider"] for p in probes_of(target.pid)} == {
             provider for loader, (provider, _) in copies.items() if loader not in ("osgi", "child-first")
         }
-        # What is gone does not count among the methods that can have probes.
+        # Unloaded classes do not count among the methods that can have probes.
         tell(target, "load osgi")
         wait_for_probes(target.pid, left + 3)
         assert states(target) == {"dormant": left + 3}
@@ -118,11 +121,11 @@ def test_classes_that_were_loaded_before_the_agent_have_probes(
         target.wait_for_line("ready")
         expected = {"Truck#carry", "Ledger#book", "Ledger#<clinit>", "Pigeon#carry"}
         wait_until(lambda: expected <= methods(probes_of(target.pid)), "all probes")
-        # One of the early classes, of a loader of its own, cannot be linked. Nobody tries to.
+        # One of the early classes, in its own loader, cannot be linked, and the agent does not try to.
         assert not [line for line in target.err if line.startswith("jprobe: ")]
 
 
-# ---- nothing is touched ----
+# ---- no side effects on the program ----
 
 
 @on_every_jdk
@@ -169,7 +172,7 @@ def test_selecting_loads_no_class_and_arming_initialises_none(
 
 
 def test_selectors_of_all_sorts_on_a_real_program(targets: Path, tmp_path: Path) -> None:
-    # Each has a capture by which to tell which one decided.
+    # Each has a capture that identifies the selector that matched.
     config = tmp_path / "jprobe.conf"
     config.write_text(
         "# of the parcel service\n"
@@ -222,7 +225,7 @@ def test_a_supertype_is_one_in_whichever_loader_and_however_late(targets: Path) 
     with java(newest_jdk, "-cp", targets, "Loaders", probes=selectors) as target:
         target.wait_for_line("ready")
         count = 0
-        # The base and what extends it, two methods each; jboss has the base from another loader.
+        # Two methods each of the base and its subclass; jboss gets the base from another loader.
         for loader, more in {"application": 4, "osgi": 4, "jboss": 4, "generated": 1}.items():
             tell(target, f"load {loader}")
             count += more
@@ -325,7 +328,7 @@ def test_a_program_runs_as_ever_with_all_that_it_stands_on_woven(
 def test_what_was_selected_and_cannot_be_traced_is_listed_with_the_reason(jdk: Jdk, targets: Path) -> None:
     with java(jdk, "-cp", targets, f"{PARCELS}.Parcels", "hidden", probes=f"{PARCELS}.**#*") as target:
         target.wait_for_line("ready")
-        # Hidden classes are looked for from time to time.
+        # The agent searches for hidden classes only from time to time.
         wait_until(lambda: probes_of(target.pid) and len(untraceable(target)) == 5, "five untraceable")
         listed = {
             re.sub(r"(\$\$Lambda)?(\$\d+)?/0x\w+", r"\1", name): why
@@ -413,7 +416,7 @@ def test_with_the_limit_raised_all_is_there(targets: Path) -> None:
         assert target.err == []
 
 
-# ---- captures that meet trouble ----
+# ---- captures that fail ----
 
 
 def test_a_path_that_leads_nowhere_costs_that_method_its_probes_and_no_other(targets: Path) -> None:
@@ -487,7 +490,7 @@ def test_a_class_loader_with_trouble_of_its_own_keeps_no_other_class_from_being_
 
 @pytest.fixture(scope="session")
 def depot(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A module, and a program of the class path that uses it."""
+    """Compiles a module, and a program on the class path that uses it."""
     sources = Path(__file__).parents[1] / "targets/depot"
     modules, program = tmp_path_factory.mktemp("modules"), tmp_path_factory.mktemp("visitor")
     javac = [COMPILER.javac, "--release", "11", "-g"]
@@ -542,7 +545,7 @@ def test_a_constructor_that_calls_super_in_several_places_is_woven(targets: Path
             tell(target, "call generated 3")
             finish(collector)
         calls = Counter((event["method"], event["kind"]) for event in events(collector))
-        # One constructor for either place.
+        # One constructor for each call of super.
         assert calls == {
             (name, kind): n for name, n in (("<init>", 2), ("applyAsInt", 3)) for kind in ("entry", "return")
         }

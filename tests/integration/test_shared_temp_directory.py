@@ -1,4 +1,4 @@
-"""A temp directory that a program shares with hostile users: they can neither access nor stop anything."""
+"""A temp directory shared with hostile users: they can neither access nor block anything of the program."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ATTACKER = 65534
 AS_VICTIM = as_user(str(VICTIM), str(VICTIM), reads_checkout=True)
 AS_ATTACKER = as_user(str(ATTACKER), str(ATTACKER))
 
-# Attacks of another user on a file and its directory. Each line of the output is an attack that has worked.
+# Attacks of another user on a file and its directory. Prints a line for each attack that succeeds.
 ATTACK = """
 import os, sys
 path, folder = sys.argv[1], os.path.dirname(sys.argv[1])
@@ -59,8 +59,9 @@ attempt("directory written", lambda: open(folder + "/more.so", "xb"))
 
 @pytest.fixture
 def place(targets: Path) -> Iterator[Path]:
-    """Yields a folder that every user can enter: it holds the program, and "shared", which is set up like
-    /tmp."""
+    """
+    Yields a folder that every user can enter: it holds the program, and "shared", which is set up like /tmp.
+    """
     require_bpf()
     # Only root can enter pytest's directories. The file system must allow setuid programs.
     for parent in ("/tmp", "/var/tmp", str(ROOT / "build")):
@@ -129,7 +130,7 @@ def test_what_a_killed_jvm_left_is_found_in_a_crowd_that_nobody_touches(place: P
         killed.wait()
     (place / "go").touch()
     assert left.is_dir()
-    # A sweep spares directories that may still be in the making.
+    # The cleanup spares directories that may still be under construction.
     os.utime(left, (time.time() - 3600,) * 2)
     treasure = place / "victims/treasure"
     treasure.mkdir()

@@ -1,5 +1,7 @@
-"""A program that does as it likes with its standard error, or whose standard error nobody reads, is traced as
-ever. What the agent has to say waits, or is counted. Every kind of file is tried in tests/unit."""
+"""
+A program is traced as usual whatever it does with its standard error, and even if that is not read. The
+agent's lines wait, or are counted. tests/unit tries every kind of file.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ def bpf() -> None:
 
 
 class Fifo:
-    """A pipe that is full, and that nobody reads until `drain`."""
+    """A full pipe that is not read until `drain`."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "stderr"
@@ -71,7 +73,7 @@ class Fifo:
 
 
 def with_stderr(where: str | Path) -> list[str]:
-    """What to begin a command with."""
+    """Returns the start of a command that runs with this stderr."""
     return ["sh", "-c", f'exec "$@" 2>{where}', "sh"]
 
 
@@ -94,7 +96,7 @@ def tell(target: Process, command: str) -> str:
 
 
 def assert_is_traced(target: Process) -> None:
-    """Attaches, by which every class that nobody can weave has its line, and counts."""
+    """Attaches, which causes a line for each class that cannot be woven, and counts."""
     with attach(target.pid, "-o", "json") as collector:
         assert tell(target, "call") == "called 15"
         finish(collector)
@@ -126,7 +128,8 @@ def test_nothing_waits_for_a_reader(jdk: Jdk, targets: Path, tmp_path: Path) -> 
 
 def test_what_was_lost_is_told_when_there_is_a_reader(targets: Path, tmp_path: Path) -> None:
     fifo = Fifo(tmp_path)
-    # The agent says of each, after ten seconds, that it has matched nothing. 64 such lines wait for a reader.
+    # After ten seconds the agent reports of each selector that it has matched nothing. 64 such lines wait for
+    # a reader.
     count = 100
     selectors = ";".join(f"com.acme.Nothing{number}#*" for number in range(count))
     before = with_stderr(fifo.path)
@@ -135,7 +138,7 @@ def test_what_was_lost_is_told_when_there_is_a_reader(targets: Path, tmp_path: P
     ) as target:
         target.wait_for_line("ready")
         wait_until(lambda: "jprobe-log" in thread_names(target.pid), "a thread that waits for the reader")
-        # The watcher answers when it has said everything.
+        # The watcher answers once it has written all lines.
         assert_takes_commands(target)
         fifo.drain()
         wait_until(lambda: fifo.lines and "could not" in fifo.lines[-1], "how many lines were lost")
@@ -228,7 +231,7 @@ def test_the_agent_does_not_write_by_system_err(becomes: str, targets: Path, tmp
 def test_where_system_err_is_closed_the_program_is_traced(targets: Path, tmp_path: Path) -> None:
     stderr = tmp_path / "stderr"
     with program(newest_jdk, targets, stderr) as target:
-        # The JDK then has descriptor 2 be /dev/null.
+        # The JDK then opens /dev/null as descriptor 2.
         assert tell(target, "closed") == "done"
         assert_is_traced(target)
         assert_takes_commands(target)
@@ -247,7 +250,7 @@ def test_without_a_standard_error_the_program_is_traced_and_no_file_gets_lines(
 
 @pytest.fixture(scope="module")
 def reusing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library by which a program's file gets the number of its standard error, which Java cannot do."""
+    """Builds a library that gives a program's file the number of its standard error, which Java cannot do."""
     library = tmp_path_factory.mktemp("reusing") / "libreuse.so"
     source = library.with_suffix(".c")
     source.write_text(

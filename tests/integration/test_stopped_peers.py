@@ -24,7 +24,7 @@ from jcollect.rpc.client import Client
 from jprobe.v1 import collector_pb2, collector_pb2_grpc
 from stub_image import ENTRY, LONG, Method, StubImage
 
-# Streams have 3 s once it stops; the rest is for a busy machine.
+# Streams have 3 s after a stop; the rest is for a busy machine.
 ENDS_WITHIN = 15.0
 # More than any socket, pipe or HTTP/2 window can hold.
 CALLS = 250_000

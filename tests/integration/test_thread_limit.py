@@ -1,4 +1,4 @@
-"""A JVM that can start no more threads is not asked to be attached to: it would end."""
+"""jcollect does not attach to a JVM that can start no more threads, because attaching would make it exit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from java_target import (
 )
 
 ADD = "Threads#add"
-# A JVM has some thirty by itself.
+# A JVM has about thirty threads of its own.
 ROOM = 60
 
 
@@ -38,7 +38,7 @@ def bpf() -> None:
 
 @pytest.fixture
 def group() -> Iterator[Path]:
-    """A control group that can limit threads, below one that can, of version 1 or 2."""
+    """Two nested cgroups that can limit threads, of version 1 or 2. Yields the lower."""
     with pids_cgroup("jprobe-threads") as upper:
         if (upper / "cgroup.subtree_control").exists():
             (upper / "cgroup.subtree_control").write_text("+pids")
@@ -91,7 +91,7 @@ def assert_is_traced(target: Process) -> None:
 
 
 def another_user() -> str:
-    """The number of one that has no other processes."""
+    """Returns the UID of a user that has no other processes."""
     return str(61_000 + os.getpid() % 4_000)
 
 
@@ -107,7 +107,7 @@ def test_a_jvm_at_the_limit_of_its_control_group_is_spared(
         target.wait_for_line("filled by ")
         assert int((limited / "pids.current").read_text()) == ROOM
         assert_is_spared(target, f"pids.max={ROOM} of {name_of(limited, target.pid)}")
-        # Two are too few to be sure that one is left in a moment.
+        # Two free threads are too few to rely on one being free a moment later.
         limit(limited, ROOM + 2)
         assert_is_spared(target, f"pids.max={ROOM + 2} of {name_of(limited, target.pid)}")
         limit(limited, "max")
@@ -137,7 +137,7 @@ def test_a_jvm_at_the_limit_of_its_user_is_spared(shared_targets: Path) -> None:
         target.send("fill")
         target.wait_for_line("filled by ")
         assert_is_spared(target, f"ulimit -u is {ROOM} for user {number}")
-        # The JVM that asks is of that user as well, for a moment, and has more threads than these.
+        # The JVM that requests the attach runs as that user for a moment, and has more threads than these.
         raise_to(ROOM + 5)
         assert_is_spared(target, f"ulimit -u is {ROOM + 5} for user {number}")
         raise_to(2 * ROOM)
@@ -147,10 +147,10 @@ def test_a_jvm_at_the_limit_of_its_user_is_spared(shared_targets: Path) -> None:
 def test_an_agent_that_can_start_no_threads_for_its_gateway_has_it_later(targets: Path, group: Path) -> None:
     with program(newest_jdk, targets, inside(group), probes=ADD) as target:
         wait_for_probes(target.pid, 3)
-        limit(group, 1)  # Far below what it has: threads of the JVM that end make no room.
+        limit(group, 1)  # Far below its current number: exiting threads of the JVM make no room.
         refused = run(JCOLLECT, "unselect", target.pid, ADD, "--timeout", 1)
         assert refused.returncode == 1, refused
-        # Before the gateway has a thread, or the command's connection.
+        # The gateway does not have a thread yet, nor the command's connection.
         reasons = ("it can start no more threads (pids.max=1 of ", "has closed the control connection")
         assert any(reason in refused.stderr for reason in reasons), refused
         assert_goes_on(target)
@@ -166,7 +166,7 @@ def test_an_agent_is_asked_for_its_gateway_by_a_file_where_asking_the_jvm_would_
     before = ["prlimit", f"--nproc={2 * ROOM}", *user]
     with program(newest_jdk, shared_targets, before, probes=ADD) as target:
         wait_for_probes(target.pid, 3)
-        # Enough for the gateway, and not for the JVM that would ask.
+        # Enough for the gateway, but not for the JVM that would request the attach.
         threads = len(os.listdir(f"/proc/{target.pid}/task")) + 8
         assert run(*user, "prlimit", f"--pid={target.pid}", f"--nproc={threads}:").returncode == 0
         result = run(JCOLLECT, "select", target.pid, "Threads#main")

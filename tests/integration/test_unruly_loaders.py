@@ -26,10 +26,10 @@ from java_target import (
 )
 
 CALLS = 5
-# Those that the loaders do not let anybody weave, whatever is captured.
+# Classes whose loaders prevent weaving, whatever is captured.
 REFUSED = {"Strict", "Closed", "Throwing", "Impostor", "Blocking"}
 ANSWERING = {"Aside", "Locked", "FileThrows", "FileBlocks", "FileEndless"}
-# Loaded and not linked, which takes an answer of the loader: it is the program's to ask.
+# Loaded but not linked. Linking needs an answer of the loader, and only the program may ask for that.
 LINKING = "LinkBlocks"
 PROBES = 3
 
@@ -52,7 +52,7 @@ def misbehave(target: Process) -> None:
 
 
 def call(target: Process) -> None:
-    """Calls every class, which has to go on as if nobody looked."""
+    """Calls every class. All calls must go on as if no tracer were attached."""
     target.send(f"call {CALLS}")
     assert target.wait_for_line("called") == "called"
 
@@ -62,7 +62,7 @@ def kind_of(class_name: str) -> str:
 
 
 def states(target: Process) -> dict[str, set[str]]:
-    """The states of each class's probes."""
+    """Returns the states of each class's probes."""
     by_kind: dict[str, set[str]] = {}
     for probe in probes_of(target.pid):
         by_kind.setdefault(kind_of(probe["class"]), set()).add(probe["state"])
@@ -100,7 +100,7 @@ def test_a_loader_that_does_not_answer_costs_its_own_classes(jdk: Jdk, targets: 
         assert {kind_of(line.split()[4].rstrip(":")) for line in reasons} == REFUSED
         assert all("class loader" in reason for reason in reasons)
         wait_until(lambda: all_states(target) == {"dormant"}, "everything to be dormant")
-        # One that blocks has not returned, and is not asked again: nobody waits for it twice.
+        # A blocking loader has not returned and is not asked again, so the agent never waits for it twice.
         with attach(target.pid, "-o", "json") as collector:
             call(target)
             target.send("free")
@@ -125,7 +125,7 @@ def test_a_lock_that_a_loader_needs_may_be_held(jdk: Jdk, targets: Path) -> None
             target.send("unlock")
             target.wait_for_line("unlocked")
             wait_until(lambda: states(target)["Locked"] == {"armed"}, "the class whose loader is free")
-            # Woven while nobody held it, called for the first time while somebody does.
+            # Woven while the lock was free, called for the first time while it is held.
             target.send("lock")
             target.wait_for_line("locked")
             call(target)
@@ -135,7 +135,7 @@ def test_a_lock_that_a_loader_needs_may_be_held(jdk: Jdk, targets: Path) -> None
 
 @on_every_jdk
 def test_a_class_is_linked_by_the_program_alone(jdk: Jdk, targets: Path) -> None:
-    # Linking takes a lock of the class, and then the loader's: another order than the program's.
+    # Linking takes a lock of the class, and then the loader's: the opposite order of the program's.
     with unruly(jdk, targets, "Unruly$LinkLocked#applyAsInt") as target:
         target.send("lock")
         target.wait_for_line("locked")
@@ -151,7 +151,7 @@ def test_a_class_is_linked_by_the_program_alone(jdk: Jdk, targets: Path) -> None
             call(target)
             finish(collector)
         assert returned(collector) == each({"LinkLocked"})
-        # A class that is not linked can be selected: it gets its probes when it is linked.
+        # A class that is not linked can be selected. It gets its probes when it is linked.
         assert run(JCOLLECT, "select", target.pid, "Unruly$LinkBlocks#applyAsInt").returncode == 0
         target.send("free")
         target.wait_for_line("freed")
@@ -165,7 +165,7 @@ def test_class_files_that_loaders_do_not_give_cost_one_class_its_captures(jdk: J
         for kind in ("FileThrows", "FileBlocks", "FileEndless"):
             selection = run(JCOLLECT, "select", target.pid, f"Unruly${kind}#applyAsInt(size=this.box.size)")
             assert selection.returncode == 0, selection.stderr
-        # Blocked or not, commands are answered, and others are traced.
+        # Commands are answered and other classes are traced, whether the loader blocks or not.
         assert run(JCOLLECT, "select", target.pid, "Unruly$Aside#applyAsInt").returncode == 0
         wait_for_probes(target.pid, PROBES)
         with attach(target.pid, "-o", "json") as collector:

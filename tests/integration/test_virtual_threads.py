@@ -1,4 +1,4 @@
-"""Virtual threads change their kernel thread in the middle of a call: what is said of it stays right."""
+"""Virtual threads change their kernel thread in the middle of a call: their events stay correct."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def bpf() -> None:
 
 @dataclass(frozen=True)
 class Call:
-    """What a thread says of its call; durations in ns: of the sleep alone, and around the call."""
+    """A thread's own record of its call; durations in ns: of the sleep alone, and around the call."""
 
     thread: int
     index: int

@@ -1,6 +1,7 @@
-"""Traces a probe with bcc until stdin ends, then prints the words of each call, told apart by the last.
+"""
+Traces a probe with bcc until stdin ends, then prints the words of each call, identified by the last.
 
-Arguments: PID, provider:probe, and the sizes of the probe's arguments as its note has them: 8 -4 1.
+Arguments: PID, provider:probe, and the sizes of the probe's arguments as in its note: 8 -4 1.
 """
 
 import os
@@ -30,7 +31,7 @@ int on_probe(struct pt_regs *ctx)
     return 0;
 }}
 """
-# What bcc's own text takes from kernel headers, of which there need not be any.
+# Definitions that bcc's own text includes from kernel headers, which may not be installed.
 FLAGS = [
     f"-DJPROBE_{platform.machine().upper()}",
     "-D__always_inline=inline __attribute__((always_inline))",

@@ -1,4 +1,4 @@
-"""A program that uses libstapsdt's Python binding, from PyPI, as its page shows it."""
+"""A program that uses libstapsdt's Python binding from PyPI, as in the binding's documentation."""
 
 import sys
 
