@@ -50,11 +50,11 @@ MOST_DETAILS = 1000
 
 
 class _Ended(Exception):
-    """The handler has ended the call."""
+    """The service method has ended the call."""
 
 
 class _Context:
-    """Replaces the call that a handler answers."""
+    """Replaces the call that a service method answers."""
 
     def peer(self) -> str:
         return "unix:"

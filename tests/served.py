@@ -1,4 +1,4 @@
-"""A collector's server without a collector: the real hub and gRPC handlers, and probes that never fire."""
+"""A collector's server without a collector: the real hub and gRPC service, and probes that never fire."""
 
 from __future__ import annotations
 

@@ -70,8 +70,8 @@ class Target:
         return path
 
     def load_memfd(self, file: Path, *patterns: str, name: str = "jprobe-2", keep: bool = True) -> None:
-        """
-        Loads one more stub library, copied to a memfd. Its descriptor stays open or is closed, as requested.
+        """Loads one more stub library, copied to a memfd. Its descriptor stays open or is closed, as
+        requested.
         """
         kept = "keep" if keep else "close"
         assert self.say(" ".join(["memfd", kept, name, str(file), *patterns])) == "loaded"

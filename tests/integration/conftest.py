@@ -28,9 +28,8 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_targets(targets: Path) -> Iterator[Path]:
-    """
-    Returns the folder of the compiled programs, outside /tmp: every user can read them, and no test's private
-    /tmp hides them.
+    """Returns the folder of the compiled programs, outside /tmp: every user can read them, and no test's
+    private /tmp hides them.
     """
     folder = Path(tempfile.mkdtemp(prefix="targets-", dir="/var/tmp"))
     shutil.copytree(targets, folder, dirs_exist_ok=True)

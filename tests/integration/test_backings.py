@@ -254,8 +254,7 @@ def test_a_child_is_not_counted_with_its_parent(bench: Bench) -> None:
 
 @pytest.mark.parametrize("way", ["perf-event", "auto"])
 def test_a_child_that_is_forked_under_a_collector_is_not_counted_either(bench: Bench, way: str) -> None:
-    """
-    The child inherits breakpoints and raised semaphores, but its traps reach no tracer.
+    """The child inherits breakpoints and raised semaphores, but its traps reach no tracer.
 
     It must not inherit the call by which Linux 6.18 replaces a nop: the page that is called is not mapped
     there.
@@ -302,8 +301,8 @@ def test_parent_and_child_each_have_a_collector(bench: Bench) -> None:
 
 
 def assert_lets_go(collector: Command, target: Target, hits: int) -> None:
-    """
-    Checks that the collector detaches from the program, which now has other code, and waits for its probes.
+    """Checks that the collector detaches from the program, which now has other code, and waits for its
+    probes.
     """
     wait_until(
         lambda: "jprobe-1" not in Path(f"/proc/{target.pid}/maps").read_text(), "the program to change"

@@ -50,8 +50,7 @@ def collector_of(bench: Bench, target: Target) -> dict[str, Any]:
 
 
 def quiet_books(bench: Bench, target: Target, hits: int) -> dict[str, Any]:
-    """
-    Returns the hit counts that the collector reports once they contain that many hits. Fails if that takes
+    """Returns the hit counts that the collector reports once they contain that many hits. Fails if that takes
     long.
     """
 

@@ -1,5 +1,4 @@
-"""
-The whole path on real programs: agent, stub library, kernel, collector, gRPC client.
+"""The whole path on real programs: agent, stub library, kernel, collector, gRPC client.
 
 The client is generated from the .proto and imports nothing of jcollect, like any user's client.
 """

@@ -1,5 +1,4 @@
-"""
-Every type, every kind of method and every exit from one: compares the events of a thread in full.
+"""Every type, every kind of method and every exit from one: compares the events of a thread in full.
 
 The traced programs, EveryKind and EveryPath, print the events that their calls must cause.
 """
@@ -73,8 +72,7 @@ def wait_until_dormant(target: Process) -> None:
 
 
 def assert_durations_are_plausible(events: Sequence[Event]) -> None:
-    """
-    Checks the durations of one thread. Both ends of a call fire between, or just around, its clock's two
+    """Checks the durations of one thread. Both ends of a call fire between, or just around, its clock's two
     readings.
     """
     open_calls: list[Event] = []
@@ -91,9 +89,8 @@ def assert_durations_are_plausible(events: Sequence[Event]) -> None:
 
 
 def assert_recursed_to_the_end_of_the_stack(events: Sequence[Event], depth: int) -> None:
-    """
-    Checks the `events` of the recursion: each call has its entry event, and nearly each its throw event. At
-    the end of the stack, neither may have room to fire.
+    """Checks the `events` of the recursion: each call has its entry event, and nearly each its throw event.
+    At the end of the stack, neither may have room to fire.
     """
     kinds = [event.kind for event in events]
     entries = kinds.count("entry")
@@ -217,8 +214,7 @@ def method_in_selectors(probe: collector_pb2.Probe) -> str:
 
 
 def captures_as_json(event: Event) -> dict[str, object]:
-    """
-    Returns the captures as `-o json` prints them, by docs/event-format.md, from the values received over
+    """Returns the captures as `-o json` prints them, by docs/event-format.md, from the values received over
     gRPC.
     """
     absent = event.values[-1] if event.probe.values and event.probe.values[-1].name == "absent" else 0

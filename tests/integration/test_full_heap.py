@@ -101,8 +101,8 @@ def test_a_class_that_could_not_be_restored_is_restored_later(
 
 
 def was_restored_late(full: Program) -> bool:
-    """
-    Returns true if the class could not be restored while the heap was full. It must be restored afterwards.
+    """Returns true if the class could not be restored while the heap was full. It must be restored
+    afterwards.
     """
     with attach(full.pid) as collector:
         assert not full.is_original()
@@ -129,8 +129,7 @@ def test_a_class_that_could_not_be_woven_is_woven_later_or_says_why_not(
 
 
 def was_woven_late_or_never(full: Program) -> bool:
-    """
-    Returns true if the class could not be woven while the heap was full. It is woven afterwards, or has a
+    """Returns true if the class could not be woven while the heap was full. It is woven afterwards, or has a
     reason.
     """
     full.fill()

@@ -135,8 +135,7 @@ def without_memfd(number: int) -> list[str]:
 
 
 def untraced(before: list[str], *arguments: str | Path, **options: Any) -> str:
-    """
-    Runs the program to its end, after these words. Returns the agent's only line. Checks that no files are
+    """Runs the program to its end, after these words. Returns the agent's only line. Checks that no files are
     left.
     """
     with java(newest_jdk, *arguments, "PrimeCalls", before=before, **options) as target:

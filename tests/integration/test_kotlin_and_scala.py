@@ -162,8 +162,7 @@ def test_whole_libraries_of_other_compilers_run_as_ever_woven(jdk: Jdk, targets:
 
 
 def everything_is_armed(target: Process, collector: Process, least: int) -> bool:
-    """
-    Returns true if the collector knows every probe as armed, except those of classes that the JVM has not
+    """Returns true if the collector knows every probe as armed, except those of classes that the JVM has not
     linked and, with JDK-8277444, must not be asked to link.
     """
     told = [re.match(r"armed ([\d,]+) (more )?probe", line) for line in collector.err]

@@ -1,5 +1,4 @@
-"""
-Without threads, memory or files, or after a failure in a thread, jcollect exits with one sentence, an exit
+"""Without threads, memory or files, or after a failure in a thread, jcollect exits with one sentence, an exit
 code, and its hit counts, if it had any.
 """
 

@@ -1,5 +1,4 @@
-"""
-Each layout is defined only in layout/: a copy of the project with fields moved there traces as before.
+"""Each layout is defined only in layout/: a copy of the project with fields moved there traces as before.
 
 A number written anywhere else would keep its old value, and a value below would be wrong.
 """
@@ -198,9 +197,8 @@ def test_fields_that_move_in_the_description_move_everywhere(copy: Copy) -> None
 
 
 def assert_values(events: list[dict[str, Any]]) -> None:
-    """
-    Checks words of every kind, in registers and on the stack; strings; the order of times; absent values with
-    reasons.
+    """Checks words of every kind, in registers and on the stack; strings; the order of times; absent values
+    with reasons.
     """
     numbers = range(CALLS)
     assert all(one["time"] <= other["time"] for one, other in pairwise(events))

@@ -1,5 +1,5 @@
-"""
-Traced methods in hooks, finalizers and signal handlers, at the ends of stacks and heaps, are counted exactly.
+"""Traced methods in hooks, finalizers and signal handlers, at the ends of stacks and heaps, are counted
+exactly.
 """
 
 from __future__ import annotations

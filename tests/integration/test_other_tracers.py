@@ -1,5 +1,4 @@
-"""
-Other tracers, and a second collector, at the same probes before, during and after ours: each counts
+"""Other tracers, and a second collector, at the same probes before, during and after ours: each counts
 correctly, and the semaphores fall when the last one has detached.
 """
 

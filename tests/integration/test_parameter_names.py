@@ -1,6 +1,5 @@
-"""
-Reflection reports methods' parameters as usual while their classes are woven and restored, also on the JVMs
-that lose them (tests/jvm_bugs.py).
+"""Reflection reports methods' parameters as usual while their classes are woven and restored, also on the
+JVMs that lose them (tests/jvm_bugs.py).
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""
-Probes that retire while a collector is attached, because they are unselected, and that are then selected
+"""Probes that retire while a collector is attached, because they are unselected, and that are then selected
 again.
 """
 

@@ -60,9 +60,8 @@ def events(collector: Process) -> list[dict[str, Any]]:
 
 
 def untraceable(target: Process) -> dict[str, str]:
-    """
-    Returns reasons by class#method and descriptor, or by class if they apply to all of it. Empty if there are
-    none.
+    """Returns reasons by class#method and descriptor, or by class if they apply to all of it. Empty if there
+    are none.
     """
     listing = run(JCOLLECT, "probes", target.pid, "--all", "--json")
     if listing.returncode != 0:

@@ -59,8 +59,8 @@ attempt("directory written", lambda: open(folder + "/more.so", "xb"))
 
 @pytest.fixture
 def place(targets: Path) -> Iterator[Path]:
-    """
-    Yields a folder that every user can enter: it holds the program, and "shared", which is set up like /tmp.
+    """Yields a folder that every user can enter: it holds the program, and "shared", which is set up like
+    /tmp.
     """
     require_bpf()
     # Only root can enter pytest's directories. The file system must allow setuid programs.

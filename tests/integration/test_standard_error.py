@@ -1,5 +1,4 @@
-"""
-A program is traced as usual whatever it does with its standard error, and even if that is not read. The
+"""A program is traced as usual whatever it does with its standard error, and even if that is not read. The
 agent's lines wait, or are counted. tests/unit tries every kind of file.
 """
 

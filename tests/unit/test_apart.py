@@ -1,4 +1,4 @@
-"""Functions that run apart: their results, and the fate of readers that do not answer."""
+"""Functions that run in a separate process: their results, and what happens to readers that do not answer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ GONE = 4_000_000
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    """Hides readers of other tests."""
+    """Hides the readers of other tests."""
     held, module._abandoned[:] = list(module._abandoned), []
     yield
     module._abandoned[:] = [*held, *module._abandoned]

@@ -1,4 +1,4 @@
-"""The program that loads the agent is waited for, and its output read, within limits."""
+"""jcollect waits for the program that loads the agent, and reads its output, within limits."""
 
 from __future__ import annotations
 
@@ -80,5 +80,5 @@ def test_who_is_interrupted_leaves_no_child() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG, check=False
     )
-    # The child ends when its own child's pipe does.
+    # The child exits when its own child's pipe closes.
     assert "KeyboardInterrupt" in done.stderr

@@ -1,4 +1,4 @@
-"""How the agent is commanded: the endpoint's file, the gateway's protocol, and how gates read."""
+"""Commands to the agent: the endpoint's file, the gateway's protocol, and the text form of gates."""
 
 from __future__ import annotations
 
@@ -94,7 +94,8 @@ def test_an_endpoint_of_another_user_is_refused(directory: Path) -> None:
 @as_root
 def test_an_endpoint_is_read_with_the_rights_of_the_targets_user(directory: Path) -> None:
     nobodys = of_user(PID, os.pidfd_open(PID), (NOBODY, os.getegid()))
-    # Of root, in a directory of root's: what the target's user cannot read, nobody reads for him.
+    # The directory and the file belong to root: jcollect does not read for the target's user what that user
+    # cannot read.
     write_endpoint(directory, 4711)
     assert endpoint_refusal(directory, nobodys) == "it cannot be opened: Permission denied"
 

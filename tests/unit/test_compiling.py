@@ -1,4 +1,6 @@
-"""Compiled BPF programs: put together, kept, and trusted only where nobody else could have written them."""
+"""Compiled BPF programs are relocated and cached, and trusted only if no other user could have
+written them.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,13 @@ KEY = "0123456789abcdef"
 
 
 def load(target: int, source: int, low: int, high: int = 0) -> bytes:
-    """An instruction that loads 64 bits, in its two slots."""
+    """Returns an instruction that loads 64 bits, in its two slots."""
     return struct.pack("<BBhi", 0x18, source << 4 | target, 0, low) + struct.pack("<BBhi", 0, 0, 0, high)
 
 
 MOVE = bytes.fromhex("b701000000000000")
 EXIT = bytes.fromhex("9500000000000000")
-# As a compiler leaves it, whose maps have the descriptors 8 and 9.
+# As the compiler writes it: its maps have the descriptors 8 and 9.
 COMPILED = MOVE + load(1, 1, 9) + load(2, 15, 0) + load(3, 0, 8) + load(10, 1, 8) + load(4, 15, 1) + EXIT
 MAPS = [8, 9]
 
@@ -180,7 +182,7 @@ def test_every_user_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def written(tmp_path: Path) -> tuple[Cache, Path]:
-    """A cache with one content, and that one's file."""
+    """Yields a cache with one program, and that program's file."""
     cache = Cache(tmp_path / "jprobe")
     cache.write(KEY, b"handlers")
     assert cache.read(KEY) == b"handlers"
@@ -189,7 +191,7 @@ def written(tmp_path: Path) -> tuple[Cache, Path]:
 
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder like bpf/, and a package that is called bcc."""
+    """Makes a folder like bpf/, and a package named bcc."""
     folder = tmp_path / "bpf"
     (folder / "include/linux").mkdir(parents=True)
     (folder / "events.c").write_text("int probe_fired;")

@@ -1,4 +1,4 @@
-"""The agent's jar reaches a place where another process can read it, and nothing of it stays."""
+"""The agent's jar is copied to a path where the target can read it, and is removed completely."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_what_a_killed_jcollect_has_left_is_taken_back_by_the_next(
         jar = living.stdout.readline().strip()
         assert jar.startswith(f"/tmp/jprobe-load-{pid}-")
         with delivered_jar(opened(pid)):
-            # A directory in use is not removed, however many there are.
+            # A directory in use is not removed, whatever their number.
             assert (root / "real" / jar[1:]).exists()
         assert (root / "real" / jar[1:]).exists()
         living.communicate()
@@ -179,7 +179,7 @@ def test_a_sweep_of_a_place_full_of_leftovers_ends_in_time(other_root: tuple[int
     begun = time.monotonic()
     remove_stale_jars(opened(pid))
     assert time.monotonic() - begun < 5
-    # As many as one sweep removes at once, of any kind.
+    # As many as one cleanup removes at once, of any kind.
     left = sum(path.is_dir() and not path.is_symlink() for path in (root / "real/tmp").iterdir())
     assert left >= 50
 

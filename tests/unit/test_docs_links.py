@@ -1,4 +1,4 @@
-"""Every relative link in the documentation leads to a file, and every #anchor to a heading of it."""
+"""Every relative link in the documentation points to a file, and every #anchor to a heading of that file."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _LINK = re.compile(r"\[[^\]]*\]\(\s*([^)\s]+)\s*\)")
 
 
 def pages() -> list[Path]:
-    """Tracked Markdown files, and those that are about to be."""
+    """Returns the tracked Markdown files, and the untracked ones that are not ignored."""
     command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
     names = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     return [ROOT / name for name in names if (ROOT / name).exists()]
 
 
 def prose(text: str) -> str:
-    """The text without its code blocks, in which brackets are not links."""
+    """Returns the text without its code blocks, in which brackets are not links."""
     return _INDENTED.sub("", _FENCED.sub("", text))
 
 
 @cache
 def anchors(page: Path) -> frozenset[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
+    """Returns the anchors of a page's headings, as GitHub makes them."""
     found: set[str] = set()
     for heading in re.findall(r"^#{1,6} +(.+?)\s*$", _FENCED.sub("", page.read_text()), re.MULTILINE):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "")
@@ -46,7 +46,7 @@ def anchors(page: Path) -> frozenset[str]:
 
 
 def problems(page: Path) -> Iterator[str]:
-    """Describes each link of the page that leads nowhere."""
+    """Describes each broken link of the page."""
     for target in _LINK.findall(_CODE.sub("", prose(page.read_text()))):
         if re.match(r"[a-z][a-z0-9+.-]*:", target):
             continue

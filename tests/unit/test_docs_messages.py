@@ -11,10 +11,10 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/troubleshooting.md"
 
-# Fragments that the agent composes of several literals.
+# Fragments that the agent composes from several literals.
 _COMPOSED = {"cannot restore class": ("cannot ", "restore", " class ")}
 
-# A fragment of a message that is this short proves nothing.
+# Shorter constant parts of a message prove nothing.
 _SHORTEST_FRAGMENT = 6
 
 
@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
 
 def rows() -> list[Row]:
-    """The rows of the table of messages; its first column can have several messages."""
+    """Returns the rows of the table of messages; the first column can hold several messages."""
     found = []
     for line in PAGE.read_text().split("| message |", 1)[1].splitlines()[2:]:
         if not line.startswith("|"):
@@ -35,14 +35,14 @@ def rows() -> list[Row]:
 
 
 def fragments(message: str) -> list[str]:
-    """The parts of a message that are the same whenever it is printed."""
+    """Returns the constant parts of a message."""
     parts = re.split(r"…|\b[NM]\b|\b\d+\b", message)
     return [part.strip(" '\";:,.#()|%") for part in parts]
 
 
 @cache
 def printed_texts() -> str:
-    """All string literals of the product, one per line, with … for the values in them."""
+    """Returns all string literals of the product, one per line, with … for the values in them."""
     texts = []
     for file in sorted((ROOT / "collector/jcollect").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -83,6 +83,6 @@ def test_every_message_of_the_page_can_be_recognized() -> None:
 
 
 def test_messages_are_sorted() -> None:
-    """By their letters and digits, from the first one that is always the same."""
+    """Sorts by letters and digits, from the first constant one."""
     keys = [re.sub(r"[^a-z0-9 ]", "", row.messages[0].lower()).strip() for row in rows()]
     assert keys == sorted(keys)

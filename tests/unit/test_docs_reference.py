@@ -1,4 +1,4 @@
-"""docs/cli.md and docs/agent-options.md list every option, and none that does not exist."""
+"""docs/cli.md and docs/agent-options.md list every existing option, and no others."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ COMMANDS = {"select", "unselect", "set", "status", "reset"}
 
 
 def sections(page: str) -> dict[str, str]:
-    """The text below each heading of a page in docs/."""
+    """Returns the text below each heading of a page in docs/."""
     text = (ROOT / "docs" / page).read_text()
     parts = re.split(r"^#+ +(.+)$", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def documented_options(verb: str) -> set[str]:
-    """The long options of a verb in the rows of its tables, and in examples of how it is called."""
+    """Returns the long options of a verb in the rows of its tables, and in its usage examples."""
     found = sections("cli.md")
     own = next(text for heading, text in found.items() if verb in heading.split(" and ") or heading == verb)
     options: set[str] = set()
@@ -35,7 +35,7 @@ def documented_options(verb: str) -> set[str]:
     if verb in COMMANDS:
         for row, verbs in re.findall(r"^\| (.*?) \| (.*?) \|", found["Commands to the agent"], re.MULTILINE):
             is_named = f"`{verb}`" in verbs
-            if is_named != verbs.startswith("all"):  # "all", or "all but" those that are named
+            if is_named != verbs.startswith("all"):  # "all", or "all but" followed by exceptions
                 options |= set(re.findall(r"--[a-z-]+", row))
     return options
 
@@ -61,7 +61,7 @@ def test_every_verb_is_in_the_table() -> None:
 
 def test_the_options_of_the_agent_are_those_of_the_page() -> None:
     source = (ROOT / "java-agent/src/main/java/io/jprobe/agent/Options.java").read_text()
-    # Only jcollect gives these, when it loads the agent.
+    # Only jcollect passes these, when it loads the agent.
     accepted = set(re.findall(r'case "([a-z-]+)":', source)) - {"version", "report"}
     assert len(accepted) >= 7
     table = sections("agent-options.md")["Agent options"]

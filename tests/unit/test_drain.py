@@ -1,4 +1,4 @@
-"""The drain against a slow decoder in plain Python, on ring buffers with every kind of content."""
+"""Compares the drain with a slow decoder in plain Python, on ring buffers with every kind of content."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from stub_image import DOUBLE, INT, STRING, Method, StubImage
 
 ROOT = Path(__file__).resolve().parents[2]
 DRAIN = "collector/jcollect/sources/bpf/c"
-# Beside those of test_stream: the most strings and the most words that there can be.
+# In addition to the probes of test_stream: the maximum number of strings, and of words.
 PROBES = probes_of(
     [
         StubLibrary(
@@ -68,13 +68,13 @@ PROBES = probes_of(
         )
     ]
 )  # fmt: skip
-CAPACITY = len(PROBES) + 2  # The last two are not given out.
+CAPACITY = len(PROBES) + 2  # The last two IDs are not assigned.
 SIZES = (0, 16, RECORD_SIZE, 56, 57, 60, 120, 248, 504, 1208, 12472)
 
 
 @dataclass(frozen=True)
 class Event:
-    """One element of each column, and its parts of the two others."""
+    """One element of each column, with its words and texts."""
 
     time: int
     probe: int
@@ -86,7 +86,7 @@ class Event:
 
 
 def decode_slowly(body: bytes) -> Event | int:
-    """Returns what a record says, or a probe ID if it is malformed."""
+    """Returns the event of a record, or a probe ID if the record is malformed."""
     if len(body) < RECORD_SIZE:
         return CAPACITY - 1
     record = Record.from_buffer_copy(body)
@@ -129,7 +129,7 @@ def decode_slowly(body: bytes) -> Event | int:
 
 
 def records_of(data: bytes) -> list[bytes]:
-    """The bodies of what lies in a ring from its start on, up to what is busy or torn."""
+    """Returns the bodies of the records in a ring buffer from its start on, up to a busy or torn record."""
     found, at = [], 0
     while at + RING_HEADER_SIZE <= len(data):
         head = RingHeader.from_buffer_copy(data, at).length
@@ -211,7 +211,7 @@ def sensible_records(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def spoiled_records(draw: st.DrawFn) -> bytes:
-    """Like those that make sense, with a few bytes changed anywhere behind the ring's header."""
+    """Returns well-formed records with a few bytes changed anywhere after the ring buffer's header."""
     spoiled = bytearray(draw(sensible_records()))
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.integers(RING_HEADER_SIZE, len(spoiled) - 1))
@@ -371,7 +371,9 @@ def test_a_shared_object_of_other_sources_is_refused(monkeypatch: pytest.MonkeyP
 
 
 def test_it_is_clean_under_the_sanitizers(tmp_path: Path) -> None:
-    """Rings of all kinds, each in memory of just its size; what comes out is what the slow decoder finds."""
+    """Drains ring buffers of all kinds, each in memory of exactly its size, and compares with the slow
+    decoder.
+    """
     program = tmp_path / "drain_rings"
     command = ["gcc", "-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-Wconversion"]
     options = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-o", program]
@@ -399,7 +401,7 @@ def test_it_is_clean_under_the_sanitizers(tmp_path: Path) -> None:
 
 
 def hostile_rings(dice: np.random.Generator, count: int) -> list[tuple[bytes, int, int]]:
-    """Data of a power of two of bytes, and positions: sane, spoiled, and plain noise."""
+    """Yields data with a size that is a power of two, and positions: sound, corrupted, and random."""
     rings = []
     sane = [PLACED, RETURNED, record(504, 3, [string(4), 7, 0, 1, 2, 3, 11], b"\xc5\xbc\xc0\x80")]
     sane.append(record(120, 0, [5, string(0, unreadable=True), 9], head=DISCARDED))
@@ -425,7 +427,7 @@ def hostile_rings(dice: np.random.Generator, count: int) -> list[tuple[bytes, in
 
 
 class Reading:
-    """A reader on a ring image, with a subscriber."""
+    """A reader on a ring buffer image, with a subscriber."""
 
     def __init__(self, image: RingImage, max_events: int | None = None) -> None:
         self.accounts = Accounts(CAPACITY, [StillCounters(CAPACITY)])

@@ -27,7 +27,9 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def probe(kind: int, *types: int, number: int = 0, asked: str = "") -> collector_pb2.Probe:
-    """`asked` names the last values, except an absence mask, as if a selector captured them."""
+    """Returns a probe. `asked` names its last values, except an absence mask, as if a selector
+    captured them.
+    """
     names = {
         1: "boolean", 2: "byte", 3: "short", 4: "int", 5: "long", 6: "char",
         7: "float", 8: "double", 9: "java.lang.String", 10: "java.util.List", 11: "int", 12: "uint64",

@@ -1,4 +1,4 @@
-"""Whatever bytes a target writes, its readers read or refuse them, in bounded CPU time."""
+"""Readers accept or reject whatever bytes a target writes, in bounded CPU time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from hostile import READERS
 from stub_image import ABSENT, BOOLEAN, INT, LONG, STRING, Method, StubImage, captured, mark, own_image
 
 CORPUS = Path(__file__).parents[1] / "corpus"
-# An input of these sizes takes a few milliseconds; the rest is what a busy machine takes.
+# An input of these sizes needs a few milliseconds; the rest is for a busy machine.
 MOST_SECONDS = 2.0
 
-# All of a test's examples together take two to three seconds.
+# All examples of a test together need two to three seconds.
 FEW = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 MANY = settings(FEW, max_examples=1500)
 
@@ -29,7 +29,7 @@ OWN = own_image(mark("p", "q", LONG), mark("p", "r")).build()
 NOTES_AT = SOUND.index(b"stapsdt\0") - 12
 NOTES = SOUND[NOTES_AT : SOUND.index(StubImage(METHODS).manifest().SerializeToString())]
 HEADERS_AT = int.from_bytes(SOUND[40:48], "little")
-# All but the gap between the two segments, which is nobody's.
+# The library without the gap between its two segments.
 PLACES = [*range(0, 1200), *range(65536, len(SOUND))]
 EXTREMES = [0, 1, 2, 0x7F, 0x80, 0xFF, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1]
 
@@ -90,7 +90,7 @@ def test_headers_with_extreme_numbers(fields: list[tuple[int, int, int]]) -> Non
 
 
 def field(number: int, content: bytes) -> bytes:
-    """A length-delimited one."""
+    """Returns a length-delimited field."""
     return varint(number << 3 | 2) + varint(len(content)) + content
 
 

@@ -1,4 +1,4 @@
-"""What grows as probes appear: decoders, the hub's subscribers, the books, the summary."""
+"""Structures that grow as probes appear: decoders, the hub's subscribers, the hit counts, the summary."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Attaching begins with a file and a signal: as the target's user, and to the very process that was looked
-at."""
+"""Attaching begins with a file and a signal, as the target's user, to exactly the process that was
+inspected.
+"""
 
 from __future__ import annotations
 
@@ -128,7 +129,7 @@ def test_a_process_of_several_users_is_refused(kind: str) -> None:
         process.kill()
 
 
-# Files in the socket's place
+# Other files at the socket's path
 
 
 def test_the_socket_of_a_dead_jvm_of_another_user_is_removed_in_our_own_tmp_alone() -> None:
@@ -212,7 +213,7 @@ def test_a_user_who_stops_the_removal_of_a_socket_has_no_other_user_refused(
 
 
 def test_a_socket_of_an_earlier_process_of_that_number_is_not_used() -> None:
-    # The kernel notes who listens: a PID, and the user at that time.
+    # The kernel records the listener: a PID, and its user at that time.
     number = os.getpid()
     path = Path("/tmp", socket_name(number))
     with socket.socket(socket.AF_UNIX) as listener:
@@ -315,7 +316,7 @@ def has_let_go(pid: int) -> bool:
 def test_loading_into_a_jvm_whose_tmp_does_not_answer_is_refused_in_time() -> None:
     if not Path("/dev/fuse").exists():
         miss("it takes /dev/fuse")
-    # /tmp would not do, because the process has a different one.
+    # The folder is in /run, because the process has a different /tmp.
     with tempfile.TemporaryDirectory(dir="/run") as folder:
         os.chmod(folder, 0o755)
         library = Path(folder, "libjvm.so")

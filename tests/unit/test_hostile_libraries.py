@@ -1,4 +1,4 @@
-"""What a process may map to take a collector's time and memory: each has its limit, and one warning."""
+"""Attacks on a collector's time and memory by mapped files: each has its limit, and one warning."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from processes import closed, ourselves
 from stub_image import ENTRY, LONG, Method, StubImage
 
 PLACE = Method("com.acme.Orders", "place", (LONG,), kinds=(ENTRY,))
-# The limits are those of limits.py, with three times the CPU time: machines differ and share their cores.
+# The limits of limits.py, with three times the CPU time: machines differ and share their cores.
 LIBRARY_SECONDS, PROCESS_SECONDS = 3 * 4.0, 3 * 6.0
 LIBRARY_MIB, PROCESS_MIB = 450, 700
 
@@ -53,7 +53,7 @@ def slot(values: int) -> bytes:
 
 
 def library(manifest: bytes, slots: int = 0, methods: int = 0) -> bytes:
-    """A library of so many stubs, each with a note, whatever its manifest says."""
+    """Returns a library with that many stubs, each with a note, whatever its manifest says."""
     kinds = (ENTRY,) * slots
     image = StubImage([Method("p", "n", kinds=kinds)], manifest_bytes=VERSION + manifest)
     image.gate_bytes = GATE_SIZE * methods
@@ -63,10 +63,11 @@ def library(manifest: bytes, slots: int = 0, methods: int = 0) -> bytes:
 
 @contextmanager
 def bounded(mib: float, seconds: float) -> Iterator[None]:
-    """Limits the memory and the CPU time taken inside."""
+    """Limits the memory and the CPU time used inside."""
     gc.collect()
-    _libc.malloc_trim(0)  # What earlier tests have left free would be taken again, and not be seen.
-    Path("/proc/self/clear_refs").write_text("5")  # The peak becomes what it is now.
+    # Memory that earlier tests have freed would be reused, and hide the use here.
+    _libc.malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # Resets the peak to the current value.
     before, begun = resident("VmHWM"), time.process_time()
     yield
     taken, peak = time.process_time() - begun, resident("VmHWM") - before
@@ -140,7 +141,7 @@ def spoilt(old: bytes, new: bytes) -> bytes:
 
 
 def probes_and_faults(content: bytes) -> tuple[list[str], list[tuple[str, str]]]:
-    """The names of the probes that are left, and what is told of the others."""
+    """Returns the names of the remaining probes, and the reported faults of the others."""
     image = parse_stub_image(content)
     assert image.faults.count == len(image.faults.first)
     return [probe.name for probe in probes_of([StubLibrary(closed(1), "/x", 0, image)])], image.faults.first
@@ -154,7 +155,7 @@ def test_a_probe_whose_places_are_outside_of_their_sections_is_skipped() -> None
     ):
         for new in (0, old - 32, old + 1, old + 64, 2**64 - 32, 2**63):
             packed = [number.to_bytes(8, "little") for number in (old, new)]
-            # In the note; headers have the same number twice, as address and place in the file.
+            # Changes the note. Headers contain the same number twice, as address and file offset.
             content = bytearray(spoilt(b"", b""))
             at = content.index(b"stapsdt\0") + (8 if "location" in why else 24)
             assert content[at : at + 8] == packed[0]
@@ -296,7 +297,7 @@ _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 
 class Mapped:
-    """Maps files into this very process, as if they were stub libraries.
+    """Maps files into this process as if they were stub libraries.
 
     Python's own mmap keeps a descriptor of each.
     """
@@ -352,7 +353,7 @@ def test_a_process_with_too_many_libraries_is_read_up_to_the_limit(mapped: Mappe
     first = mapped.map(0, StubImage([], generation=0).build())
     for number in range(1, limits.MAX_LIBRARIES + 100):
         (mapped.folder / f"{number}.so").hardlink_to(first)
-    # One file is one library, however many names it has.
+    # Several names of one file count as one library.
     for number in range(1, 10):
         mapped.map(number)
     assert len(scan(ourselves(), pytest.fail).libraries) == 1
@@ -431,7 +432,7 @@ def test_a_path_that_is_no_utf8_can_be_opened_and_told(tmp_path: Path) -> None:
 
 
 def test_a_memory_map_of_many_long_lines_is_searched_in_time(tmp_path: Path, mapped: Mapped) -> None:
-    """Of as many mappings as the kernel allows, with paths as long as it allows."""
+    """Maps as many files as the kernel allows, with paths as long as it allows."""
     depth, here = 0, os.open(tmp_path, os.O_RDONLY)
     with suppress(OSError):
         while depth < 15:
@@ -441,7 +442,7 @@ def test_a_memory_map_of_many_long_lines_is_searched_in_time(tmp_path: Path, map
             depth += 1
     file = os.open("f", os.O_RDWR | os.O_CREAT, dir_fd=here)
     os.ftruncate(file, 8192)
-    # Neighbours that continue one another would become one mapping.
+    # Adjacent mappings of consecutive offsets would merge into one.
     for _ in range(30_000):
         mapped.map_descriptor(file, mmap.PROT_READ)
         mapped.map_descriptor(file, mmap.PROT_READ | mmap.PROT_WRITE)

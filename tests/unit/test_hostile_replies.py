@@ -87,12 +87,12 @@ def test_the_largest_reply_of_an_agent_is_read() -> None:
     assert len(decode_reply(line).methods) == 65_000
 
 
-PADDING = b"\xfa\x07\x80\x80\x80\x05" + bytes(10 << 20)  # Field 127, which no version knows.
+PADDING = b"\xfa\x07\x80\x80\x80\x05" + bytes(10 << 20)  # Field 127, which no version defines.
 
 
 @pytest.fixture
 def leases(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Makes leases go to the port in the list."""
+    """Makes leases connect to the port in the list."""
     ports: list[int] = []
     monkeypatch.setattr(lease, "open_gateway", lambda process, seconds: gateway_to(ports[0]))
     return ports

@@ -101,7 +101,7 @@ def test_long_names_of_many_events_are_not_kept_until_all_are_printed() -> None:
     [
         field(4, field(1, bytes(2 * _MIB))),
         field(4, field(2, bytes(_MIB)) + b"\x08\x01" * _MIB),
-        # Tags in two bytes, so that decoding takes no fast path.
+        # Tags in two bytes prevent decoding on a fast path.
         b"\x92\x00" + varint(2 * _MIB + 5) + field(7, bytes(2 * _MIB)),
     ],
     ids=["packed", "one by one", "of fixed size"],

@@ -1,4 +1,4 @@
-"""A child that becomes another user is that user entirely, and is out of that user's reach."""
+"""A child process that becomes another user is entirely that user, and out of that user's reach."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_process_with_threads_becomes_nobody() -> None:
 
 @pytest.fixture
 def somebody() -> Iterator[int]:
-    """Yields the PID of a child of ours that has become another user."""
+    """Yields the PID of a child process that has become another user."""
     command = command_of(SOMEBODY, (SYS_PTRACE,))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None

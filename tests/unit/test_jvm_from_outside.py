@@ -1,4 +1,4 @@
-"""What is read of a JVM from outside: argument files, command lines, hsperfdata; sound and broken."""
+"""Reads facts about a JVM from outside: argument files, command lines, hsperfdata; sound and broken."""
 
 from __future__ import annotations
 

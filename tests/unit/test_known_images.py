@@ -1,4 +1,6 @@
-"""A library that comes and goes is read once. A shortage of ours does not count as having read it."""
+"""A library that is mapped repeatedly is read once. A failure for lack of our own resources does not count as
+a read.
+"""
 
 from __future__ import annotations
 
@@ -128,7 +130,7 @@ def test_what_is_remembered_is_limited_by_number_and_weight() -> None:
 
 @contextmanager
 def no_descriptors() -> Iterator[None]:
-    """Leaves no descriptor for us, and no idle readers."""
+    """Leaves this process no free descriptor, and no idle readers."""
     idle, apart_module._idle[:] = list(apart_module._idle), []
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # With 0, even poll(2) fails.

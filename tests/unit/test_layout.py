@@ -1,4 +1,4 @@
-"""The descriptions in layout/: what they generate agrees, and what cannot be right is rejected."""
+"""The code generated from layout/ is consistent, and invalid descriptions are rejected."""
 
 from __future__ import annotations
 
@@ -120,9 +120,9 @@ def test_words_are_put_together_and_taken_apart() -> None:
     assert word >> record_layout.COOKIE_STRINGS_SHIFT & record_layout.COOKIE_STRINGS_MASK == 0xFFF
 
 
-# Nobody types an offset a second time.
+# No source repeats an offset.
 
-# A pattern for each way to do so, with an example.
+# A pattern for each way to repeat one, with an example.
 TYPED_AGAIN = {
     r"[\"']\.jprobe\.(gates|state|manifest)": '".jprobe.gates"',
     r"[\"']jprobe_(stubs|semaphores|states|gates)": '"jprobe_gates"',
@@ -144,7 +144,7 @@ SOURCES = {
     if file.suffix in (".py", ".c", ".h", ".java")
     and "_pb2" not in file.name
     and not {"layout", "__pycache__"} & set(file.relative_to(ROOT).parts)
-    # What is generated, and the tests that type layouts to change them.
+    # The generated files, and the tests that state layouts in order to change them.
     and file.name not in ("layout.h", "test_layout.py")
 }
 
@@ -159,7 +159,7 @@ def test_no_source_types_a_layout_again(pattern: str, example: str) -> None:
         assert not found, f"{file} has {found[0]!r}: take it from layout/"
 
 
-# Descriptions that cannot be right.
+# Invalid descriptions
 
 
 def read(tmp_path: Path, text: str) -> list[description.Description]:

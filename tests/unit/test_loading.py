@@ -48,7 +48,7 @@ def test_a_process_tells_its_user_and_what_it_catches() -> None:
 
 @pytest.fixture
 def other_root(tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """A process of another user with a root of its own, in which /tmp is an absolute link."""
+    """Yields a process of another user with its own root directory, in which /tmp is an absolute link."""
     with process_in_other_root(tmp_path) as (pid, root):
         yield pid, root
 
@@ -78,7 +78,7 @@ def test_links_of_a_process_that_is_root_in_its_own_root_stay_there(tmp_path: Pa
     with process_in(root, 0) as pid:
         process = opened(pid)
         file = "control.wanted"
-        # The path is either of those by which it is seen from here.
+        # The path is one of the two by which it can be reached from here.
         for directory in (f"/proc/{pid}/root/tmp/jprobe-1", f"{root}/tmp/jprobe-1"):
             with pytest.raises(FileNotFoundError):
                 apart(process, create, pid, directory, file, user=process.user)

@@ -1,4 +1,6 @@
-"""The agent's lines on every kind of standard error: written as a whole, later, or counted, with no wait."""
+"""The agent writes its lines whole, later, or counts them as lost, on every kind of standard error, and never
+waits.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +24,17 @@ from threads import threads_of
 
 C_SOURCES = Path(__file__).resolve().parents[2] / "java-agent/src/main/c/agent"
 
-# More than all that may happen on a busy machine, and less than for ever.
+# More than anything takes on a busy machine, but finite.
 NO_WAIT_MS = 2_000
-# What waits to be written.
+# Lines waiting to be written.
 QUEUE = 64
-# Kernel functions in which a write waits for the reader of a pipe or a socket, or for a terminal.
+# Kernel functions in which a write waits for the reader of a pipe or socket, or for a terminal.
 WAITS = re.compile("pipe|sock|tty|wait_woken")
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """standard_error.c as a program, where every user can run it."""
+    """Compiles standard_error.c as a program, in a folder that every user can reach."""
     made = tmp_path_factory.mktemp("standard-error") / "program"
     parts = [C_SOURCES / "standard_error.c", C_SOURCES / "error_descriptor.c"]
     sources = [Path(__file__).with_name("log_lines.c"), *parts]
@@ -51,7 +53,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Target:
-    """The program with this as its standard error."""
+    """The program, with a given file as its standard error."""
 
     def __init__(self, program: Path, stderr: Any, **options: Any) -> None:
         self._child = subprocess.Popen(
@@ -79,7 +81,7 @@ class Target:
         return self._answer()
 
     def write(self, text: str, times: int = 1) -> None:
-        """Lines; without waiting for their reader."""
+        """Writes lines without waiting for their reader."""
         assert float(self.do(f"write {text} {times}")) < NO_WAIT_MS
 
     def has_no_writer(self) -> bool:
@@ -113,7 +115,7 @@ def start(program: Path) -> Iterator[Start]:
 
 
 class Reader:
-    """Reads a descriptor in a thread, from when it is made."""
+    """Reads a descriptor in a thread, starting at once."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -125,11 +127,11 @@ class Reader:
             while chunk := os.read(self._descriptor, 1 << 16):
                 self._bytes += chunk
         except OSError:
-            pass  # The other end of a terminal has been closed.
+            pass  # The other end of the terminal has been closed.
 
     @property
     def lines(self) -> list[str]:
-        """Whole ones, without what has filled the descriptor."""
+        """Returns the whole lines, without the bytes that filled the descriptor."""
         whole = self._bytes[: self._bytes.rfind(b"\n") + 1].replace(b"\r", b"").decode()
         return [line for line in whole.lstrip("-").splitlines() if line]
 
@@ -146,7 +148,7 @@ def lost(count: int) -> str:
 
 
 def fill(descriptor: int) -> None:
-    """By a description of one's own: that of the program keeps waiting."""
+    """Fills it through an open file description of its own: the program's keeps blocking."""
     os.set_blocking(descriptor, False)
     for size in (4096, 1):
         try:
@@ -200,7 +202,7 @@ def test_lines_that_nobody_reads_are_written_later_or_counted(
     reading, writing = blocked(tmp_path)
     target = start(writing)
     target.write("first")
-    # The thread has taken that line: the queue is empty.
+    # Once the thread has taken that line, the queue is empty.
     wait_until(target.has_a_writer_that_waits, "a thread to wait for the reader")
     target.write("line", 100)
     reader = Reader(reading)
@@ -326,7 +328,7 @@ def test_a_line_that_waits_is_not_written_to_a_file_that_took_the_number(
     target.write("line", 5)
     wait_until(target.has_a_writer_that_waits, "the first write to have begun")
     assert target.do(f"reuse {own}") == "2"
-    # The others have not.
+    # The other lines were not written.
     Reader(reading).wait_for("line 1")
     wait_until(target.has_no_writer, "no thread that writes")
     assert own.read_bytes() == b""

@@ -98,7 +98,7 @@ def test_what_takes_long_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             while len(running) < {1001: 6, 1002: 10, 1003: 10}[user] and time.monotonic() < until:
                 time.sleep(0.01)
             time.sleep(0.3)
-            # Two of the ordinary places, and at first all slow places except two.
+            # Two of the ordinary slots, and at first all slow slots except two.
             assert running.count(1001) == 6
             assert len(running) <= 10
     finally:

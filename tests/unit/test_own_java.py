@@ -1,4 +1,4 @@
-"""Only a Java runtime that others cannot have changed loads the agent."""
+"""Only a Java runtime that other users cannot have changed loads the agent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SOMEBODY = 64021
 
 @pytest.fixture
 def own_path() -> Iterator[Path]:
-    """Yields a directory that nobody else can change, unlike pytest's, which is below /tmp."""
+    """Yields a directory that only its owner can change, unlike pytest's, which is below /tmp."""
     path = Path(tempfile.mkdtemp(dir="/run" if os.geteuid() == 0 else Path.home()))
     path.chmod(0o755)
     yield path
@@ -93,12 +93,12 @@ def test_a_runtime_that_others_can_change_is_not_run(home: Path, who: str) -> No
 def test_a_link_on_the_way_counts_with_what_it_leads_through(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Below /tmp any user may exchange it.
+    # The link is below /tmp, where any user may write.
     (tmp_path / "jdk").symlink_to(home)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
     with pytest.raises(JcollectError, match=r": /tmp is writable by all users; make it root's"):
         find_libjvm()
-    # A link of root's own may lead there.
+    # Root's own link may point there.
     other = home.parent / "link"
     other.symlink_to("jdk")
     monkeypatch.setenv("JAVA_HOME", str(other))
@@ -141,7 +141,7 @@ def test_what_was_built_is_used_unless_others_can_change_it(
         library.chmod(0o666)
     with pytest.raises(JcollectError, match=f"^cannot: {own_path}/build/native.* build it again"):
         find_built("_native/drain.so", "build/native/drain.so", "cannot")
-    # A user gains nothing by that in a checkout of its own.
+    # In a checkout of their own, users gain nothing by that.
     os.chown(package / "__init__.py", SOMEBODY, SOMEBODY)
     if how == "of another user":
         assert find_built("_native/drain.so", "build/native/drain.so", "cannot") == library

@@ -1,4 +1,4 @@
-"""The user who is charged for a process: its own, or the maker of its user namespace."""
+"""The user who is charged for a process: its own, or the creator of its user namespace."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_process_that_has_exited_is_nobodys() -> None:
 
 
 class Child:
-    """A process that goes on step by step."""
+    """A process that proceeds step by step."""
 
     def __init__(self, *steps: Callable[[], None]) -> None:
         self._done, self._go = os.pipe(), os.pipe()

@@ -1,4 +1,4 @@
-"""A process is opened once: it stays the same process, whatever becomes of its PID."""
+"""A process is opened once and stays the same process, even if its PID is reused."""
 
 from __future__ import annotations
 

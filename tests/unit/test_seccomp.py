@@ -1,4 +1,4 @@
-"""System calls that jcollect and its readers give up."""
+"""System calls that jcollect and its readers forbid themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interface of sources, proven with two sources of batches: order, accounting, losses and ends."""
+"""Checks the interface of sources with two sources of batches: order, accounting, losses and ends."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_a_batch_of_all_sources_is_no_larger_than_that_of_one(monkeypatch: pytes
 
 @pytest.fixture(params=[False, True], ids=["polled", "waking"])
 def two(request: pytest.FixtureRequest) -> Iterator[tuple[ListSource, ListSource]]:
-    """Two sources: the second one is polled, or has a descriptor."""
+    """Returns two sources. The second is polled, or has a descriptor."""
     one, other = ListSource(CAPACITY, name="one"), ListSource(CAPACITY, name="other", wakes=request.param)
     yield one, other
     for source in (one, other):

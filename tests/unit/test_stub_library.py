@@ -1,4 +1,4 @@
-"""Reading stub libraries, sound and broken."""
+"""Reads sound and broken stub libraries."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_captured_values_follow_what_a_probe_passes_anyway() -> None:
 
 
 def test_two_overloads_of_one_name_cost_no_other_probe() -> None:
-    """As agents wrote them whose names could collide: f(), f(int) and f__2()."""
+    """The manifest has the names that agents wrote when names could collide: f(), f(int) and f__2()."""
     methods = [Method("a.B", name) for name in ("f", "f__2", "f__2", "g")]
     image = parse_stub_image(StubImage(methods).build())
     probes = probes_of([StubLibrary(closed(1), "/x", 0, image)])
@@ -125,7 +125,7 @@ def test_a_stub_passes_up_to_thirteen_words_and_is_left_out_with_more() -> None:
         Method("a.B", "void", captures=(captured("x", LONG),) * 12),
     ]
     probes = probes_of([library(StubImage(methods))])
-    # With the duration, and the exception that a throw has besides.
+    # Includes the duration, and a throw's exception.
     assert [(p.name, p.site.words) for p in probes] == [
         ("most__entry", 13),
         ("ends__entry", 12),

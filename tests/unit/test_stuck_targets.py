@@ -1,4 +1,4 @@
-"""Commands end, whatever part of a process a file system blocks, and so does their own process."""
+"""Commands end, whatever part of a process a file system blocks, and so do the processes of jcollect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starts threads, and ends a process that hangs in native code."""
+"""Starts threads, and stops a process that hangs in native code."""
 
 from __future__ import annotations
 

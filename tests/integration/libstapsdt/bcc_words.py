@@ -1,5 +1,4 @@
-"""
-Traces a probe with bcc until stdin ends, then prints the words of each call, identified by the last.
+"""Traces a probe with bcc until stdin ends, then prints the words of each call, identified by the last.
 
 Arguments: PID, provider:probe, and the sizes of the probe's arguments as in its note: 8 -4 1.
 """
