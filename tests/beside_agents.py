@@ -16,7 +16,7 @@ JACOCO_CLI_JAR = ROOT / "java-agent/build/targets/org.jacoco.cli.jar"
 OPENTELEMETRY_JAR = ROOT / "java-agent/build/targets/opentelemetry-javaagent.jar"
 
 
-def out_of_a_life_beside(
+def run_beside(
     other: Sequence[str], ours_first: bool, jdk: Jdk, targets: Path, digest_agent: Path, folder: Path
 ) -> tuple[dict[str, int], list[str]]:
     """Runs a program that makes all its calls twice: first traced, then untraced.

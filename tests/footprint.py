@@ -44,14 +44,14 @@ def of_jvm(pid: int, stubs: Path) -> Footprint:
     samples of a young JVM and an old one would not compare.
     """
     _jcmd(pid, "GC.run")
-    books = _jcmd(pid, "VM.native_memory", "summary", "scale=KB")
-    heap = _committed("Java Heap", books)
+    report = _jcmd(pid, "VM.native_memory", "summary", "scale=KB")
+    heap = _committed("Java Heap", report)
     return Footprint(
         **{
             **asdict(of_process(pid)),
             "stub_files": len(list(stubs.glob(f"jprobe-{pid}-*/*"))),
-            "metaspace": _committed("Metaspace", books) + _committed("Class", books),
-            "native": _number(r"Total: reserved=\d+KB, committed=(\d+)KB", books) - heap,
+            "metaspace": _committed("Metaspace", report) + _committed("Class", report),
+            "native": _number(r"Total: reserved=\d+KB, committed=(\d+)KB", report) - heap,
         }
     )
 
@@ -63,8 +63,8 @@ def _jcmd(pid: int, *command: str) -> str:
     return output
 
 
-def _committed(category: str, books: str) -> int:
-    return _number(rf"{category} \(reserved=\d+KB, committed=(\d+)KB", books)
+def _committed(category: str, report: str) -> int:
+    return _number(rf"{category} \(reserved=\d+KB, committed=(\d+)KB", report)
 
 
 def _number(pattern: str, text: str) -> int:

@@ -172,9 +172,9 @@ def read_answer(content: bytes) -> None:
     with contextlib.redirect_stdout(printed):
         echo_collector(default_address(PID), status, everything=True)
     assert printed.getvalue().replace("\n", "").isprintable()
-    told = json_bytes(as_dict(status))
-    assert told.replace(b"\n", b"").decode().isprintable()
-    json.loads(told, parse_constant=_refuse_constant)
+    printed_json = json_bytes(as_dict(status))
+    assert printed_json.replace(b"\n", b"").decode().isprintable()
+    json.loads(printed_json, parse_constant=_refuse_constant)
 
 
 def _check_parts(content: bytes) -> None:

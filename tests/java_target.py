@@ -99,7 +99,7 @@ def runs_with_every_change(test: pytest.Item) -> bool:
     return all(jdk in chosen for jdk in jdks) or bool(test.get_closest_marker("every_jdk"))
 
 
-def leave_out_what_is_nightly(config: pytest.Config, items: list[pytest.Item]) -> None:
+def deselect_nightly(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselects the nightly tests; a pytest_collection_modifyitems hook."""
     chosen = [test for test in items if runs_with_every_change(test)]
     config.hook.pytest_deselected(items=[test for test in items if test not in chosen])

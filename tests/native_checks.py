@@ -77,9 +77,9 @@ def _runtime(name: str) -> str:
     return found.stdout.strip()
 
 
-def _with_library(jar: Path, place: str, library: Path, folder: Path) -> Path:
+def _with_library(jar: Path, prefix: str, library: Path, folder: Path) -> Path:
     """Copies the jar with this machine's native library replaced."""
-    replaced = f"{place}/linux-{os.uname().machine}/libjprobe.so"
+    replaced = f"{prefix}/linux-{os.uname().machine}/libjprobe.so"
     copy = folder / jar.name
     with zipfile.ZipFile(jar) as old, zipfile.ZipFile(copy, "w") as new:
         assert replaced in old.namelist()

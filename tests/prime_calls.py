@@ -42,11 +42,11 @@ def leftovers(pid: int) -> list[str]:
     process = Path(f"/proc/{pid}")
     status = (process / "status").read_text()
     inner = status.partition("NSpid:")[2].splitlines()[0].split()[-1]
-    places = [process / "root" / place for place in ("tmp", "var/tmp", "dev/shm")]
+    directories = [process / "root" / directory for directory in ("tmp", "var/tmp", "dev/shm")]
     return [
         *(name for name in thread_names(pid) if name.startswith("jprobe")),
-        *(str(file) for place in places for name in (f"jprobe-{inner}-*", f"jprobe-load-{inner}-*")
-          for file in place.glob(name) if is_younger(file, pid)),
+        *(str(file) for directory in directories for name in (f"jprobe-{inner}-*", f"jprobe-load-{inner}-*")
+          for file in directory.glob(name) if is_younger(file, pid)),
         *(line for line in (process / "maps").read_text().splitlines()
           if re.search(r"/jprobe-\d+-[0-9a-f]{16}/\d+\.so$", line)),
     ]  # fmt: skip

@@ -107,17 +107,17 @@ def serving(source: StillSource, folder: Path) -> Iterator[Address]:
         server = Server(source, claimed)
         over = threading.Event()
 
-        def look_after() -> None:
+        def supervise() -> None:
             while not over.wait(0.1):
                 server.disconnect_stalled()
 
-        looking = threading.Thread(target=look_after)
-        looking.start()
+        supervisor = threading.Thread(target=supervise)
+        supervisor.start()
         try:
             yield address
         finally:
             over.set()
-            looking.join()
+            supervisor.join()
             source.hub.end()
             server.stop()
     source.failures.check()

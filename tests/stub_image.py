@@ -221,7 +221,7 @@ def _link(
     image = bytearray(64 + 5 * 56)
     sections: list[tuple[str, int, int, int, int, int]] = []  # name, type, flags, offset, size, link
 
-    def place(name: str, data: bytes, kind: int, flags: int, alignment: int, link: int = 0) -> int:
+    def add_section(name: str, data: bytes, kind: int, flags: int, alignment: int, link: int = 0) -> int:
         image.extend(bytes(-len(image) % alignment))
         offset = len(image)
         image.extend(data)
@@ -229,12 +229,12 @@ def _link(
         return offset
 
     alloc, write, execute = 2, 1, 4
-    hash_at = place(".hash", struct.pack("<IIII", 1, 1, 0, 0), 5, alloc, 8, 2)
-    symbols_at = place(".dynsym", bytes(24), 11, alloc, 8, 3)
-    strings_at = place(".dynstr", b"\0", 3, alloc, 1)
+    hash_at = add_section(".hash", struct.pack("<IIII", 1, 1, 0, 0), 5, alloc, 8, 2)
+    symbols_at = add_section(".dynsym", bytes(24), 11, alloc, 8, 3)
+    strings_at = add_section(".dynstr", b"\0", 3, alloc, 1)
     build_id = _note(b"GNU\0", 3, bytes(range(20)))
-    build_id_at = place(".note.gnu.build-id", build_id, 7, alloc, 4)
-    text_at = place(SECTION_STUBS, text, 1, alloc | execute, 64)
+    build_id_at = add_section(".note.gnu.build-id", build_id, 7, alloc, 4)
+    text_at = add_section(SECTION_STUBS, text, 1, alloc | execute, 64)
     executable_end = len(image)
 
     dynamic = b"".join(
@@ -242,16 +242,16 @@ def _link(
         for tag, value in ((4, hash_at), (5, strings_at), (6, symbols_at), (10, 1), (11, 24), (0, 0))
     )
     image.extend(bytes(-len(image) % SEGMENT))
-    writable_at = place(".dynamic", dynamic, 6, alloc | write, 8, 3)
+    writable_at = add_section(".dynamic", dynamic, 6, alloc | write, 8, 3)
     semaphores = bytes(SLOT_SEMAPHORE_BYTES * max(len(names), 1))
-    probes_at = place(SECTION_SEMAPHORES, semaphores, 1, alloc | write, SLOT_SEMAPHORE_BYTES)
-    place(SECTION_STATES, states, 1, alloc | write, 1)
-    place(SECTION_GATES, gates, 1, alloc | write, 64)
+    probes_at = add_section(SECTION_SEMAPHORES, semaphores, 1, alloc | write, SLOT_SEMAPHORE_BYTES)
+    add_section(SECTION_STATES, states, 1, alloc | write, 1)
+    add_section(SECTION_GATES, gates, 1, alloc | write, 64)
     writable_end = len(image)
 
     # Tools that know of prelinking correct addresses by the difference between this section's address and the
     # one in the notes.
-    base_at = place(SECTION_BASE, b"\0", 1, 0, 1)
+    base_at = add_section(SECTION_BASE, b"\0", 1, 0, 1)
     notes = [
         _note(
             b"stapsdt\0",
@@ -263,15 +263,15 @@ def _link(
     ]
     if reverse_notes:
         notes.reverse()
-    place(SECTION_NOTES, b"".join(notes), 7, 0, 4)
-    place(SECTION_MANIFEST, manifest, 1, 0, 1)
+    add_section(SECTION_NOTES, b"".join(notes), 7, 0, 4)
+    add_section(SECTION_MANIFEST, manifest, 1, 0, 1)
 
     string_table = b"\0"
     name_offsets = []
     for name in [section[0] for section in sections] + [".shstrtab"]:
         name_offsets.append(len(string_table))
         string_table += name.encode() + b"\0"
-    place(".shstrtab", string_table, 3, 0, 1)
+    add_section(".shstrtab", string_table, 3, 0, 1)
     image.extend(bytes(-len(image) % 8))
     headers_at = len(image)
     image.extend(bytes(64))

@@ -79,38 +79,38 @@ def repeated_field(chance: random.Random) -> bytes:
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:
-    spoilt = bytearray(content)
+    changed = bytearray(content)
     for _ in range(chance.randrange(1, 6)):
-        at = chance.randrange(len(spoilt) + 1)
+        at = chance.randrange(len(changed) + 1)
         kind = chance.randrange(4)
         if kind == 0:
-            spoilt[at : at + 1] = chance.randbytes(1)
+            changed[at : at + 1] = chance.randbytes(1)
         elif kind == 1:
-            del spoilt[at : at + chance.randrange(1, 20)]
+            del changed[at : at + chance.randrange(1, 20)]
         elif kind == 2:
-            spoilt[at:at] = chance.randbytes(chance.randrange(1, 20))
+            changed[at:at] = chance.randbytes(chance.randrange(1, 20))
         else:
-            spoilt[at:at] = bytes(spoilt[at : at + chance.randrange(1, 200)])
-    return bytes(spoilt)
+            changed[at:at] = bytes(changed[at : at + chance.randrange(1, 200)])
+    return bytes(changed)
 
 
 def answer_of(chance: random.Random) -> bytes:
     """Returns an answer, mostly a single line."""
-    way = chance.random()
-    if way < 0.02:
+    choice = chance.random()
+    if choice < 0.02:
         content = repeated_field(chance)
-    elif way < 0.4:
+    elif choice < 0.4:
         content = any_fields(chance)
     else:
         content = sound_reply(chance).SerializeToString()
         content = mutated(content, chance) if chance.random() < 0.7 else content
     line = b"!yj" + base64.b64encode(content) + b"\n"
-    way = chance.random()
-    if way < 0.3 and len(line) < 1 << 16:
+    choice = chance.random()
+    if choice < 0.3 and len(line) < 1 << 16:
         line = mutated(line, chance)
-    elif way < 0.4:
+    elif choice < 0.4:
         line = chance.choice(_HEADS) + chance.randbytes(chance.randrange(40)) + b"\n"
-    elif way < 0.45:
+    elif choice < 0.45:
         line = chance.choice(_HEADS) + b"9" * chance.choice((1, 5000, 100_000)) + b"\n"
     return line
 

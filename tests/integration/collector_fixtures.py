@@ -31,7 +31,7 @@ TARGET_SOURCE = Path(__file__).parent / "collector_target" / "target.c"
 DEADLINE = 20.0
 
 # Offsets in a gate of the counts of filtered calls.
-ENTRY_HELD, RETURN_HELD, THROW_HELD = (
+ENTRY_FILTERED, RETURN_FILTERED, THROW_FILTERED = (
     probe + GATE_PROBE_FILTERED for probe in (GATE_ENTRY, GATE_RETURN, GATE_THROW)
 )
 

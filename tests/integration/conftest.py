@@ -12,12 +12,12 @@ pytest.register_assert_rewrite("collector_fixtures", "java_target", "orders_clie
 
 from collector_fixtures import bench, target_binary  # noqa: E402
 
-from java_target import compile_targets, leave_out_what_is_nightly  # noqa: E402
+from java_target import compile_targets, deselect_nightly  # noqa: E402
 from second_agent import digest_agent  # noqa: E402
 
 __all__ = ["bench", "digest_agent", "shared_targets", "target_binary", "targets"]
 
-pytest_collection_modifyitems = leave_out_what_is_nightly
+pytest_collection_modifyitems = deselect_nightly
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ def bpf() -> None:
     require_bpf()
 
 
-def tell(target: Process, command: str) -> None:
+def ask(target: Process, command: str) -> None:
     target.send(command)
     # The JVM prints its own lines, such as its warning about the loaded agent.
     target.wait_for_line(f"did {command}")
@@ -88,11 +88,11 @@ def test_classes_that_are_loaded_later_are_traced_from_their_first_second(jdk: J
         collector.wait_for_line(r"waiting for probes of PID \d+ \(Loaders\) that match --select 'com.acme")
         expected: Counter[str] = Counter()
         for number, (loader, times) in enumerate(CALLS.items()):
-            tell(target, f"load {loader}")
+            ask(target, f"load {loader}")
             loaded = time.monotonic()
             collector.wait_for_line("armed ")
             assert time.monotonic() - loaded < SOON_SECONDS
-            tell(target, f"call {loader} {times}")
+            ask(target, f"call {loader} {times}")
             expected["com_acme_parcels_Counter" + (f"_{number + 1}" if number else "")] = times
         finish(collector)
         assert sum(calls(collector).values()) == sum(CALLS.values())

@@ -252,8 +252,8 @@ def test_a_child_is_not_counted_with_its_parent(bench: Bench) -> None:
     assert counted(3 * 4 * CALLS) in collector.end()
 
 
-@pytest.mark.parametrize("way", ["perf-event", "auto"])
-def test_a_child_that_is_forked_under_a_collector_is_not_counted_either(bench: Bench, way: str) -> None:
+@pytest.mark.parametrize("link_type", ["perf-event", "auto"])
+def test_a_child_that_is_forked_under_a_collector_is_not_counted_either(bench: Bench, link_type: str) -> None:
     """The child inherits breakpoints and raised semaphores, but its traps reach no tracer.
 
     It must not inherit the call by which Linux 6.18 replaces a nop: the page that is called is not mapped
@@ -261,7 +261,7 @@ def test_a_child_that_is_forked_under_a_collector_is_not_counted_either(bench: B
     """
     target = bench.bare_target()
     target.load(own_image(mark("work", "done", LONG)), "=n")
-    collector = bench.attach(target, "--link", way)
+    collector = bench.attach(target, "--link", link_type)
     target.fire(1, 101)
     target.fork()
     target.fire_child(2, 503)
@@ -300,7 +300,7 @@ def test_parent_and_child_each_have_a_collector(bench: Bench) -> None:
     assert counted(3 * 2 * 503) in of_child.end()
 
 
-def assert_lets_go(collector: Command, target: Target, hits: int) -> None:
+def assert_detaches(collector: Command, target: Target, hits: int) -> None:
     """Checks that the collector detaches from the program, which now has other code, and waits for its
     probes.
     """
@@ -317,7 +317,7 @@ def test_a_process_that_executes_another_program_is_let_go(bench: Bench) -> None
     target.fire(4, CALLS)
     assert target.say(f"exec {bench.binary} - -") == "ready"
     assert target.semaphores() == 0
-    assert_lets_go(collector, target, 3 * 4 * CALLS)
+    assert_detaches(collector, target, 3 * 4 * CALLS)
 
 
 def test_a_process_that_executes_another_program_with_probes_of_its_own(bench: Bench) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from collector_fixtures import RETURN_HELD, Bench, Target, events_of
+from collector_fixtures import RETURN_FILTERED, Bench, Target, events_of
 
 from conditions import require_bpf, wait_until
 from jcollect.hub.clock import utc_offset_ns
@@ -49,41 +49,41 @@ def collector_of(bench: Bench, target: Target) -> dict[str, Any]:
     return collector
 
 
-def quiet_books(bench: Bench, target: Target, hits: int) -> dict[str, Any]:
+def settled_status(bench: Bench, target: Target, hits: int) -> dict[str, Any]:
     """Returns the hit counts that the collector reports once they contain that many hits. Fails if that takes
     long.
     """
 
     def balanced() -> dict[str, Any] | None:
         said = collector_of(bench, target)
-        books = said["counts"]
-        assert books["hits"] <= hits
-        return said if sum(books.values()) - books["hits"] == hits else None
+        counts = said["counts"]
+        assert counts["hits"] <= hits
+        return said if sum(counts.values()) - counts["hits"] == hits else None
 
-    said: dict[str, Any] = wait_until(balanced, f"closed books of {hits} hits", QUIET_SECONDS + 2)
+    said: dict[str, Any] = wait_until(balanced, f"balanced counts of {hits} hits", QUIET_SECONDS + 2)
     return said
 
 
-def books_by_probe(said: dict[str, Any]) -> dict[str, dict[str, int]]:
+def counts_by_probe(said: dict[str, Any]) -> dict[str, dict[str, int]]:
     return {each["probe"]["name"]: each["counts"] for each in said["probes"]}
 
 
-def closed(books: dict[str, int]) -> bool:
+def adds_up(counts: dict[str, int]) -> bool:
     parts = ("delivered", "filtered", "lost_in_kernel_ring", "lost_in_collector")
-    return books["hits"] == sum(books[part] for part in parts)
+    return counts["hits"] == sum(counts[part] for part in parts)
 
 
 def test_the_books_of_each_probe_are_closed_at_any_quiet_moment(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
-    books = bench.directory / "books.json"
-    collector = bench.attach(target, "--counts", books)
+    file = bench.directory / "counts.json"
+    collector = bench.attach(target, "--counts", file)
     watcher = bench.observe(target.pid, "-o", "json", "--probe", "*__return")
     for round_number in range(1, 6):
         target.fire(4, 251)
-        target.hold(0, RETURN_HELD, 17)
-        said = quiet_books(bench, target, round_number * (3 * 1004 + 17))
-        by_probe = books_by_probe(said)
-        assert all(map(closed, by_probe.values()))
+        target.hold(0, RETURN_FILTERED, 17)
+        said = settled_status(bench, target, round_number * (3 * 1004 + 17))
+        by_probe = counts_by_probe(said)
+        assert all(map(adds_up, by_probe.values()))
         assert {name: (each["hits"], each["filtered"]) for name, each in by_probe.items()} == {
             "place__entry": (1004 * round_number, 0),
             "place__return": (1021 * round_number, 17 * round_number),
@@ -98,7 +98,7 @@ def test_the_books_of_each_probe_are_closed_at_any_quiet_moment(bench: Bench) ->
     assert any(re.fullmatch(r"link: uprobe-multi at nop\d* \(\+\d\) for 3 probes", line) for line in lines)
     assert lines[-3].split() == ["5,105", "5,020", "85", "0", "armed", "com_acme_Orders:place__return"]
     assert "15,145 hits = 15,060 delivered + 85 filtered + 0 lost" in collector.end()
-    assert books_by_probe(json.loads(books.read_text())) == by_probe
+    assert counts_by_probe(json.loads(file.read_text())) == by_probe
     watcher.wait()
     assert len(events_of(watcher)) == 5020
 
@@ -122,11 +122,11 @@ def test_loss_in_the_ring_is_in_the_books_of_each_probe(bench: Bench) -> None:
     top = bench.start("top", target.pid, "--fail-on-loss")
     wait_until(lambda: collector_of(bench, target)["subscribers"], "top to subscribe")
     target.fire(4, 10007)
-    said = quiet_books(bench, target, 3 * 40028)
-    by_probe = books_by_probe(said)
-    assert all(map(closed, by_probe.values()))
-    assert [books["hits"] for books in by_probe.values()] == [40028] * 3
-    assert sum(books["lost_in_kernel_ring"] for books in by_probe.values()) > 0
+    said = settled_status(bench, target, 3 * 40028)
+    by_probe = counts_by_probe(said)
+    assert all(map(adds_up, by_probe.values()))
+    assert [counts["hits"] for counts in by_probe.values()] == [40028] * 3
+    assert sum(counts["lost_in_kernel_ring"] for counts in by_probe.values()) > 0
     collector.process.send_signal(signal.SIGINT)
     assert collector.wait(LOSS) == "jcollect: {:,} events lost, and --fail-on-loss is given".format(
         said["counts"]["lost_in_kernel_ring"]
@@ -168,7 +168,7 @@ def test_loss_in_the_collector_is_in_the_books(bench: Bench, monkeypatch: pytest
     target = bench.target(StubImage([PLACE]), *PATTERNS)
     with session_of(target) as (session, _):
         target.fire(2, 499)
-        wait_until(lambda: not session.accounts.totals().missing, "closed books", QUIET_SECONDS)
+        wait_until(lambda: not session.accounts.totals().missing, "balanced counts", QUIET_SECONDS)
         by_name = {each.description.name: each.counts for each in session.status().probes}
         totals = session.detach()
     assert by_name["place__return"].lost_in_collector == by_name["place__return"].hits == 998
@@ -186,14 +186,14 @@ def test_loss_of_a_subscriber_is_in_its_books_and_told_to_it(bench: Bench) -> No
     while True:
         target.fire(1, 100_003)
         fired += 100_003
-        said = quiet_books(bench, target, fired)
+        said = settled_status(bench, target, fired)
         (subscriber,) = said["subscribers"]
         assert subscriber["events"] == fired
         assert fired == sum(subscriber[part] for part in ("delivered", "lost", "queued"))
         if subscriber["lost"]:
             break
         assert fired < 5_000_000
-    assert (said["counts"]["delivered"], closed(said["counts"])) == (fired, True)
+    assert (said["counts"]["delivered"], adds_up(said["counts"])) == (fired, True)
     observer.process.send_signal(signal.SIGCONT)
     wait_until(lambda: len(observer.output) + subscriber["lost"] == fired, "the rest to be read", 60)
     collector.process.send_signal(signal.SIGINT)
@@ -280,7 +280,7 @@ def test_memory_is_bounded_whatever_subscribers_do(bench: Bench) -> None:
             for _ in range(4):
                 target.fire(2, 25_000)
                 fired += 2 * 12 * 25_000
-                said = quiet_books(bench, target, fired)
+                said = settled_status(bench, target, fired)
                 peak = max(peak, resident_kb(collector.process.pid))
         finally:
             clients.kill()
@@ -289,7 +289,7 @@ def test_memory_is_bounded_whatever_subscribers_do(bench: Bench) -> None:
     assert sum(each["lost"] for each in said["subscribers"]) > 0
     assert peak < MOST_MEMORY_KB
     # Encoding each event 24 times may take so long that the ring buffer fills up.
-    assert (said["counts"]["hits"], closed(said["counts"])) == (fired, True)
+    assert (said["counts"]["hits"], adds_up(said["counts"])) == (fired, True)
     collector.end()
 
 

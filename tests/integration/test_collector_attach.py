@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from collector_fixtures import ENTRY_HELD, JCOLLECT, RETURN_HELD, THROW_HELD, Bench, events_of
+from collector_fixtures import ENTRY_FILTERED, JCOLLECT, RETURN_FILTERED, THROW_FILTERED, Bench, events_of
 
 from conditions import require_bpf, wait_until
 from jcollect.hub.items import Loss, LossStage, Schema
@@ -117,14 +117,14 @@ def test_a_prime_number_of_calls_from_four_threads_is_counted_exactly(bench: Ben
     assert target.semaphores() == 0
 
 
-@pytest.mark.parametrize("way", ["uprobe-multi", "perf-event"])
-def test_both_kinds_of_links_count_exactly_and_let_semaphores_fall(bench: Bench, way: str) -> None:
+@pytest.mark.parametrize("link_type", ["uprobe-multi", "perf-event"])
+def test_both_kinds_of_links_count_exactly_and_let_semaphores_fall(bench: Bench, link_type: str) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
-    collector = bench.attach(target, "--link", way, "-o", "json")
+    collector = bench.attach(target, "--link", link_type, "-o", "json")
     assert target.semaphores() == 3
     target.fire(4, 499)
-    books = collector.end()
-    assert "5,988 hits = 5,988 delivered + 0 lost" in books
+    summary = collector.end()
+    assert "5,988 hits = 5,988 delivered + 0 lost" in summary
     events = events_of(collector)
     assert len(events) == 3 * 4 * 499
     assert sum(e["args"][0] for e in events if e["kind"] == "entry") == 1996 * 1995 // 2
@@ -190,8 +190,8 @@ def test_twelve_words_six_of_them_on_the_stack_arrive_whole(bench: Bench) -> Non
         assert event["thread"] == 100 + n // 101
 
 
-@pytest.mark.parametrize("way", ["uprobe-multi", "perf-event"])
-def test_twelve_values_and_the_thread_id_arrive_whole(bench: Bench, way: str) -> None:
+@pytest.mark.parametrize("link_type", ["uprobe-multi", "perf-event"])
+def test_twelve_values_and_the_thread_id_arrive_whole(bench: Bench, link_type: str) -> None:
     methods = [
         Method("a.B", "wide", (LONG,) * 12, kinds=(ENTRY,)),
         Method("a.B", "mixed", (LONG, STRING) * 6, kinds=(ENTRY,)),
@@ -202,7 +202,7 @@ def test_twelve_values_and_the_thread_id_arrive_whole(bench: Bench, way: str) ->
     ]
     patterns = ("nNnNdhnNnNdht", "nsNuncNlnznut", "m" * 12 + "t", "dnNnNdhnNnNNt")
     target = bench.target(StubImage(methods), *patterns)
-    collector = bench.attach(target, "-o", "json", "--link", way)
+    collector = bench.attach(target, "-o", "json", "--link", link_type)
     target.fire(2, 101)
     assert "808 hits = 808 delivered + 0 lost" in collector.end()
     seen: Counter[str] = Counter()
@@ -301,14 +301,14 @@ def test_captured_values_and_absent_ones_are_told_apart_from_the_others(bench: B
 def test_what_the_process_holds_back_while_attached_is_in_the_books(bench: Bench) -> None:
     methods = [Method("a.B", f"m{i}", (LONG,), LONG, condition="when duration > 5ms") for i in range(3)]
     target = bench.target(StubImage(methods), *("nt", "dnt", "det") * 3)
-    target.hold(1, ENTRY_HELD, 100003)  # before attaching: not counted
+    target.hold(1, ENTRY_FILTERED, 100003)  # before attaching: not counted
     collector = bench.attach(target, "--probe", "*__entry", "--probe", "a.B#m1")
     target.fire(1, 101)
-    target.hold(0, ENTRY_HELD, 13)
-    target.hold(1, ENTRY_HELD, 17)
-    target.hold(1, RETURN_HELD, 19)
-    target.hold(1, THROW_HELD, 23)
-    target.hold(0, RETURN_HELD, 1009)  # of a probe that was not requested
+    target.hold(0, ENTRY_FILTERED, 13)
+    target.hold(1, ENTRY_FILTERED, 17)
+    target.hold(1, RETURN_FILTERED, 19)
+    target.hold(1, THROW_FILTERED, 23)
+    target.hold(0, RETURN_FILTERED, 1009)  # of a probe that was not requested
     target.hold(2, GATE_WINDOW, 1013)  # of no probe: the limit's own count
     listed = Client(parse_address(str(target.pid))).list_probes(())
     assert {(p.method, p.name): p.filtered for p in listed} == {
@@ -324,9 +324,9 @@ def test_what_the_process_holds_back_while_attached_is_in_the_books(bench: Bench
 
 def test_a_count_that_wraps_stays_exact(bench: Bench) -> None:
     target = bench.target(StubImage([Method("a.B", "m", (LONG,), kinds=(ENTRY,))]), "nt")
-    target.hold(0, ENTRY_HELD, 2**64 - 5)
+    target.hold(0, ENTRY_FILTERED, 2**64 - 5)
     collector = bench.attach(target)
-    target.hold(0, ENTRY_HELD, 13)
+    target.hold(0, ENTRY_FILTERED, 13)
     assert "13 hits = 0 delivered + 13 filtered + 0 lost" in collector.end()
 
 
@@ -338,7 +338,7 @@ def test_what_was_held_back_is_known_when_the_process_has_exited(bench: Bench) -
         tracee = session.join(scan_traceable(opened(target.pid)), lambda probe: True)
         tracee.attach()
         target.fire(1, 11)
-        target.hold(0, RETURN_HELD, 13)
+        target.hold(0, RETURN_FILTERED, 13)
         tracee.follow(pytest.fail)
         target.end()
         totals = session.detach()
@@ -366,11 +366,11 @@ def test_a_full_ring_loses_events_and_counts_them_exactly(bench: Bench) -> None:
     target.fire(4, 10007)
     collector.process.send_signal(signal.SIGINT)
     received.to_the_end()
-    books = collector.wait()
+    summary = collector.wait()
     hits, delivered, lost, in_ring = (
         int(number.replace(",", ""))
         for number in re.search(
-            r"([\d,]+) hits = ([\d,]+) delivered \+ ([\d,]+) lost \(kernel ring ([\d,]+)", books
+            r"([\d,]+) hits = ([\d,]+) delivered \+ ([\d,]+) lost \(kernel ring ([\d,]+)", summary
         ).groups()  # type: ignore[union-attr]
     )
     assert hits == 3 * 4 * 10007 == delivered + lost
@@ -425,12 +425,12 @@ def test_max_events_end_it_and_the_rest_is_filtered(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
     collector = bench.attach(target, "-o", "json", "--max-events", "101")
     target.fire(4, 499)
-    books = collector.wait()
+    summary = collector.wait()
     assert len(events_of(collector)) == 101
-    match = re.search(r"([\d,]+) hits = 101 delivered (?:\+ ([\d,]+) filtered )?\+ 0 lost", books)
-    assert match is not None, books
+    match = re.search(r"([\d,]+) hits = 101 delivered (?:\+ ([\d,]+) filtered )?\+ 0 lost", summary)
+    assert match is not None, summary
     assert int(match[1].replace(",", "")) == 101 + int((match[2] or "0").replace(",", ""))
-    assert "unaccounted" not in books
+    assert "unaccounted" not in summary
 
 
 def test_a_duration_ends_it(bench: Bench) -> None:
@@ -527,6 +527,6 @@ def test_six_thousand_probes_attach_and_detach(bench: Bench) -> None:
     collector = bench.attach(target)
     assert re.search(r"armed 6,000 probes of 2,000 methods in \d+ ms", collector.status())
     target.fire(2, 3)
-    books = collector.end()
-    assert "36,000 hits = 36,000 delivered" in books
+    summary = collector.end()
+    assert "36,000 hits = 36,000 delivered" in summary
     assert target.semaphores() == 0

@@ -7,7 +7,7 @@ import os
 import subprocess
 
 import pytest
-from collector_fixtures import JCOLLECT, RETURN_HELD, Bench
+from collector_fixtures import JCOLLECT, RETURN_FILTERED, Bench
 
 from conditions import require_bpf
 from jcollect.layout.gate import GATE_EVERY, GATE_LEAST_DURATION, GATE_LIMIT
@@ -207,10 +207,10 @@ def test_a_broken_stub_library_is_skipped_with_a_warning(bench: Bench) -> None:
 
 def test_a_file_for_the_books_that_cannot_be_written(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
-    refused = bench.run("attach", target.pid, "--counts", "/nowhere/books.json")
+    refused = bench.run("attach", target.pid, "--counts", "/nowhere/counts.json")
     assert refused.returncode == 1
     assert refused.stderr == (
-        "jcollect: cannot write the hit counts to /nowhere/books.json: "
+        "jcollect: cannot write the hit counts to /nowhere/counts.json: "
         "/nowhere does not exist, or is not writable\n"
     )
     assert target.semaphores() == 0
@@ -319,8 +319,8 @@ def test_conditions_and_captured_paths_are_listed_with_what_was_held_back(bench:
         Method("a.B", "v", kinds=(RETURN,), condition="every 100"),
     ]
     target = bench.target(StubImage(methods), "sat", "dsat", "d0t")
-    target.hold(0, RETURN_HELD, 13)
-    target.hold(1, RETURN_HELD, 17)
+    target.hold(0, RETURN_FILTERED, 13)
+    target.hold(1, RETURN_FILTERED, 17)
     listed = json.loads(bench.run("probes", target.pid, "--json").stdout)
     assert [probe["condition"] for probe in listed] == ["when duration > 5ms"] * 2 + ["every 100"]
     assert [probe["filtered"] for probe in listed] == [0, 13, 17]

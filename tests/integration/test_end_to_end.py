@@ -63,11 +63,11 @@ def test_every_call_arrives_exactly_once_with_its_values(prime_calls: Process) -
     with attach(prime_calls.pid) as collector:
         client = Client(f"unix:///run/jprobe/{prime_calls.pid}.sock")
         did = run_calls(prime_calls)
-        books = finish(collector)
+        summary = finish(collector)
         client.join()
     assert_exact(client, did)
     hits = f"{sum(client.events.values()):,}"
-    assert f"{hits} hits = {hits} delivered + 0 lost" in books
+    assert f"{hits} hits = {hits} delivered + 0 lost" in summary
 
 
 @on_every_jdk

@@ -60,8 +60,8 @@ def record(target: Process) -> tuple[Any, list[Event], str]:
     with attach(target.pid) as collector:
         recording = Recording(target.pid)
         said = run(target)
-        books = finish(collector)
-        return said, recording.end(), books
+        summary = finish(collector)
+        return said, recording.end(), summary
 
 
 def wait_until_dormant(target: Process) -> None:
@@ -109,7 +109,7 @@ def test_the_events_of_every_kind_of_call_are_exact(jdk: Jdk, mode: str, targets
     ) as target:
         target.wait_for_line("ready")
         wait_for_probes(target.pid, 3 * KINDS_METHODS)
-        said, events, books = record(target)
+        said, events, summary = record(target)
         wait_until_dormant(target)
         # The JVM cannot restore a class whose initializer has failed, and nothing can call it.
         assert target.err == [UNUSABLE]
@@ -123,7 +123,7 @@ def test_the_events_of_every_kind_of_call_are_exact(jdk: Jdk, mode: str, targets
     assert [event.line for event in deep[-2:]] == overflow["events"]
     assert_recursed_to_the_end_of_the_stack(deep[:-2], overflow["depth"])
     hits = f"{len(events):,}"
-    assert f"{hits} hits = {hits} delivered + 0 lost" in books
+    assert f"{hits} hits = {hits} delivered + 0 lost" in summary
 
 
 @pytest.mark.parametrize("limit", [1, 1024])
@@ -187,7 +187,7 @@ SELECTORS = [
 ]
 PATHS_METHODS = 27
 # These have no entry probe: their conditions can only be evaluated when a call ends.
-DECIDED_AT_THE_END = 5
+WITHOUT_ENTRY = 5
 
 
 def names_and_paths(captures: str) -> set[tuple[str, str]]:
@@ -257,12 +257,12 @@ def test_captured_paths_and_conditions_are_exact(jdk: Jdk, targets: Path) -> Non
     selectors = ";".join(SELECTORS)
     with java(jdk, "-cp", targets, "EveryPath", probes=selectors, jvm=["-Xverify:all"]) as target:
         target.wait_for_line("ready")
-        wait_for_probes(target.pid, 3 * PATHS_METHODS - DECIDED_AT_THE_END)
+        wait_for_probes(target.pid, 3 * PATHS_METHODS - WITHOUT_ENTRY)
         with attach(target.pid, "-o", "json") as collector:
             recording = Recording(target.pid)
             said = run(target)
             filtered = recording.filtered()
-            books = finish(collector)
+            summary = finish(collector)
             events = recording.end()
         wait_until_dormant(target)
         assert target.err == []
@@ -270,7 +270,7 @@ def test_captured_paths_and_conditions_are_exact(jdk: Jdk, targets: Path) -> Non
     assert {event.thread for event in events} == {said["thread"]}
     assert filtered == said["held"]
     held, delivered = sum(said["held"].values()), len(said["events"])
-    assert f"{held + delivered} hits = {delivered} delivered + {held} filtered + 0 lost" in books
+    assert f"{held + delivered} hits = {delivered} delivered + {held} filtered + 0 lost" in summary
     assert_values_are_named(recording.probes.values())
     lines = [json.loads(line) for line in collector.out]
     assert [line["seq"] for line in lines] == [event.seq for event in events]

@@ -75,7 +75,7 @@ class Program:
                 finish(collector)
         wait_until(self.is_original, "the second agent to see the class as it was")
 
-    def has_told_why(self) -> bool:
+    def has_reported_why(self) -> bool:
         reason = "java.lang.OutOfMemoryError: the program has no memory left"
         return f"jprobe: cannot weave class {WORK}: {reason}" in self._target.err
 
@@ -141,7 +141,7 @@ def was_woven_late_or_never(full: Program) -> bool:
         wait_until(lambda: set(states_of(full.pid)) <= {"armed", "failed"}, "a decision")
         is_failed = "failed" in states_of(full.pid)
         assert full.is_original() == is_failed
-        assert full.has_told_why() >= is_failed
+        assert full.has_reported_why() >= is_failed
         finish(collector)
     full.wait_until_original()
     return is_late

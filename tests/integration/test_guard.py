@@ -67,11 +67,11 @@ def limit_of(pid: int) -> int:
 def test_a_torrent_is_throttled_while_it_lasts_and_never_costs_more_than_promised(
     targets: Path, tmp_path: Path
 ) -> None:
-    books = tmp_path / "books.json"
+    file = tmp_path / "counts.json"
     with torrent(newest_jdk, targets, 1, "max-overhead=5") as target:
         wait_until(lambda: len(Reports(target).rows) > 20, "the torrent to be compiled")
         began = Reports(target).rows[-1][0]
-        with jcollect("attach", target.pid, "--probe", "*__return", "--counts", books) as collector:
+        with jcollect("attach", target.pid, "--probe", "*__return", "--counts", file) as collector:
             collector.wait_for_line("armed 2 probes")
             recording = Recording(target.pid, ("*",))
             line = collector.wait_for_line("jcollect: warning: throttled: ")
@@ -82,12 +82,12 @@ def test_a_torrent_is_throttled_while_it_lasts_and_never_costs_more_than_promise
                 r"jprobe: throttled Torrent#drop: cost \d+% of a core in the last second, and the limit for "
                 r"all probes is 5% \(max-overhead\); retry in 10 s",
             )
-            (told,) = status(target.pid)["collectors"]
-            assert {each["probe"]["name"]: each["probe"]["state"] for each in told["probes"]} == {
+            (collector_status,) = status(target.pid)["collectors"]
+            assert {each["probe"]["name"]: each["probe"]["state"] for each in collector_status["probes"]} == {
                 "drop__return": probe_pb2.PROBE_STATE_THROTTLED,
                 "trickle__return": probe_pb2.PROBE_STATE_ARMED,
             }
-            (process,) = told["processes"]
+            (process,) = collector_status["processes"]
             assert (process["armed"], process["throttled"]) == (1, 1)
             assert process["overhead"]["max_percent"] == 5
             collector.wait_for_line("no longer throttled: 1 probe")
@@ -106,7 +106,7 @@ def test_a_torrent_is_throttled_while_it_lasts_and_never_costs_more_than_promise
         assert target.wait() == 0
     assert re.search(r"the probes cost 0\.\d\d s of CPU, \d\.\d% of a core$", summary)
     assert any("probes were unwoven for" in line for line in collector.err)
-    kept = {each["probe"]["name"]: each for each in json.loads(books.read_text())["probes"]}
+    kept = {each["probe"]["name"]: each for each in json.loads(file.read_text())["probes"]}
     assert kept["drop__return"]["counts"]["throttled_nanos"] > 5e9
     assert kept["trickle__return"]["counts"]["throttled_nanos"] == 0
     for each in kept.values():

@@ -115,11 +115,11 @@ def test_the_program_begins_in_the_jvm_that_it_would_have_without_us(
 PLACES = ("/var/tmp", "/dev/shm", str(Path.home()))
 
 
-def mounted(options: str, *places: str | Path) -> list[str]:
+def mounted(options: str, *folders: str | Path) -> list[str]:
     """Returns the start of a command that runs in a mount namespace with empty file systems at these
     paths.
     """
-    script = "".join(f"mount -t tmpfs -o {options} none {place} && " for place in places)
+    script = "".join(f"mount -t tmpfs -o {options} none {folder} && " for folder in folders)
     return ["unshare", "-m", "sh", "-c", script + 'exec "$@"', "sh"]
 
 
@@ -168,9 +168,9 @@ def test_without_a_usable_directory_and_without_memfd_one_line_says_why(
     options: str, reason: str, shared_targets: Path, tmp_path: Path
 ) -> None:
     require_bpf()
-    place = Path("/mnt")
-    before = [*mounted(options, place), *without_memfd(errno.EPERM)]
-    line = untraced(before, "-cp", shared_targets, probes=ORDERS, options=f"dir={place}")
+    folder = Path("/mnt")
+    before = [*mounted(options, folder), *without_memfd(errno.EPERM)]
+    line = untraced(before, "-cp", shared_targets, probes=ORDERS, options=f"dir={folder}")
     assert re.fullmatch(
         f"jprobe: {reason}; and in memory: cannot create a memfd: Operation not permitted; "
         "the program runs untraced",
@@ -185,13 +185,13 @@ def test_where_no_library_can_be_loaded_from_one_line_says_why(
     options: str, reason: str, targets: Path, tmp_path: Path
 ) -> None:
     require_bpf()
-    place = tmp_path / "place"
-    place.mkdir()
-    jvm = [f"-Djava.io.tmpdir={place}"]
-    before = mounted(options, place, *PLACES)
+    folder = tmp_path / "place"
+    folder.mkdir()
+    jvm = [f"-Djava.io.tmpdir={folder}"]
+    before = mounted(options, folder, *PLACES)
     line = untraced(before, "-cp", targets, probes=ORDERS, jvm=jvm)
     assert line.startswith("jprobe: cannot load the native library from any directory: ")
-    assert line.count(reason) == len((place, *PLACES))
+    assert line.count(reason) == len((folder, *PLACES))
     assert line.endswith("; the program runs untraced")
 
 
@@ -204,11 +204,11 @@ def test_a_library_that_the_machine_cannot_load_is_one_line(targets: Path, tmp_p
             theirs.writestr(
                 entry, ours.read(f"inst/native/linux-{others}/libjprobe.so" if foreign else entry)
             )
-    place = tmp_path / "place"
-    place.mkdir()
-    agent = [f"-javaagent:{other}=probes={ORDERS},dir={place}"]
+    folder = tmp_path / "place"
+    folder.mkdir()
+    agent = [f"-javaagent:{other}=probes={ORDERS},dir={folder}"]
     line = untraced([], "-cp", targets, jvm=agent)
-    assert list(place.iterdir()) == []
+    assert list(folder.iterdir()) == []
     assert line.startswith("jprobe: cannot load the native library from any directory: ")
     assert line.endswith("; the program runs untraced")
 
@@ -248,13 +248,13 @@ def test_when_the_directory_has_filled_up_later_probes_are_in_memory(targets: Pa
     with java(newest_jdk, "-cp", targets, "PrimeCalls", before=before, **options) as target:
         target.wait_for_line("ready")
         wait_for_probes(target.pid, ORDERS_PROBES)
-        place = Path(f"/proc/{target.pid}/root/mnt")
-        fill(place / "ballast")
+        folder = Path(f"/proc/{target.pid}/root/mnt")
+        fill(folder / "ballast")
         selected = run(JCOLLECT, "select", target.pid, "PrimeCalls#count")
         assert selected.returncode == 0, selected
         files = {probe["file"] for probe in wait_for_probes(target.pid, ORDERS_PROBES + 3)}
         assert [file for file in files if os.path.islink(file) and "/memfd:" in os.readlink(file)]
-        assert sorted(file.name for file in place.glob("jprobe-*/*")) == ["0.so", "1.so", "control"]
+        assert sorted(file.name for file in folder.glob("jprobe-*/*")) == ["0.so", "1.so", "control"]
         target.send("exit")
         assert target.wait() == 0
     assert target.err == []

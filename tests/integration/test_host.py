@@ -44,11 +44,11 @@ def found_under(host: Host, pid: int) -> HostProcess | None:
 
 
 def wait_for(host: Host, pid: int, wanted: Callable[[HostProcess], bool]) -> HostProcess:
-    def look() -> HostProcess | None:
+    def scan() -> HostProcess | None:
         found = found_under(host, pid)
         return found if found and wanted(found) else None
 
-    process: HostProcess = wait_until(look, "the process to be found")
+    process: HostProcess = wait_until(scan, "the process to be found")
     return process
 
 
@@ -61,7 +61,7 @@ def stub_free(process: HostProcess) -> bool:
     return process.is_jvm and not process.has_stubs
 
 
-WAYS: dict[str, tuple[Sequence[str], str]] = {
+LAUNCHES: dict[str, tuple[Sequence[str], str]] = {
     "a class": (("-cp", "{targets}", "PrimeCalls"), "PrimeCalls"),
     "a jar": (("-jar", "{targets}/calls.jar", "one", "two"), "{targets}/calls.jar"),
     "options with arguments": (
@@ -110,11 +110,11 @@ IDS = [f"{jdk}-{'perf-data' if perf_data else 'no-perf-data'}" for jdk, perf_dat
 
 
 @pytest.mark.parametrize(("jdk", "perf_data"), JDKS_AND_PERF_DATA, ids=IDS)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("launch", LAUNCHES)
 def test_main_class_and_jdk_however_it_was_started(
-    host: Host, jdk: Jdk, programs: Path, way: str, perf_data: bool
+    host: Host, jdk: Jdk, programs: Path, launch: str, perf_data: bool
 ) -> None:
-    words, name = WAYS[way]
+    words, name = LAUNCHES[launch]
     flag = [] if perf_data else ["-XX:-UsePerfData"]
     command = [jdk.java, *flag, *(word.format(targets=programs) for word in words)]
     with Process(command, cwd="/") as target:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from collector_fixtures import RETURN_HELD, Bench, Command, Target, numbered_target, socket_of
+from collector_fixtures import RETURN_FILTERED, Bench, Command, Target, numbered_target, socket_of
 
 from conditions import require_bpf, wait_until
 from jcollect.probes.scan import scan_traceable
@@ -128,23 +128,23 @@ def test_what_a_process_claims_poisons_no_books(bench: Bench, lie: int) -> None:
     for target in (liar, honest):
         waits_for(collector, f"PID {target.pid} (target): armed 1 probe")
         target.fire(1, 101)
-        target.hold(0, RETURN_HELD, 17)
+        target.hold(0, RETURN_FILTERED, 17)
     expected = {"hits": 118, "delivered": 101, "filtered": 17}
 
-    def books_of(target: Target) -> dict[str, int]:
-        books = processes_of(bench)[target.pid]["counts"]
-        assert isinstance(books, dict)
-        return {name: int(number) for name, number in books.items() if int(number)}
+    def counts_of(target: Target) -> dict[str, int]:
+        counts = processes_of(bench)[target.pid]["counts"]
+        assert isinstance(counts, dict)
+        return {name: int(number) for name, number in counts.items() if int(number)}
 
     for target in (liar, honest):
-        wait_until(lambda of=target: books_of(of) == expected, "the books of the process")
-    liar.hold(0, RETURN_HELD, lie - 17)
+        wait_until(lambda of=target: counts_of(of) == expected, "the hit counts of the process")
+    liar.hold(0, RETURN_FILTERED, lie - 17)
     waits_for(collector, f"PID {liar.pid} claims to have suppressed more calls than possible")
-    honest.hold(0, RETURN_HELD, 19)
+    honest.hold(0, RETURN_FILTERED, 19)
     wait_until(
-        lambda: books_of(honest) == {"hits": 137, "delivered": 101, "filtered": 36}, "the honest one's"
+        lambda: counts_of(honest) == {"hits": 137, "delivered": 101, "filtered": 36}, "the honest one's"
     )
-    assert books_of(liar) == expected
+    assert counts_of(liar) == expected
     assert "255 hits = 202 delivered + 53 filtered + 0 lost" in collector.end()
     assert sum("claims to have suppressed" in line for line in collector.errors) == 1
 
@@ -189,13 +189,13 @@ def test_a_process_that_holds_up_who_reads_it_stalls_no_answer_and_no_end(
             each.attach()
         stalls.fire(1, 11)
         other.fire(1, 13)
-        stalls.hold(0, RETURN_HELD, 3)
+        stalls.hold(0, RETURN_FILTERED, 3)
         session.status()
         stalling.pid = stalls.pid
         follower = threading.Thread(target=tracees[0].follow, args=(pytest.fail,), daemon=True)
         follower.start()
         for round_ in range(1, 4):
-            other.hold(0, RETURN_HELD, 5)
+            other.hold(0, RETURN_FILTERED, 5)
             begun = time.monotonic()
             status = session.status()
             assert time.monotonic() - begun < 5.0

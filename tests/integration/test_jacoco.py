@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from beside_agents import JACOCO_CLI_JAR, JACOCO_JAR, out_of_a_life_beside
+from beside_agents import JACOCO_CLI_JAR, JACOCO_JAR, run_beside
 from conditions import require_bpf
 from java_target import JDKS, Jdk, newest_jdk, run
 
@@ -19,6 +19,6 @@ def test_events_are_exact_and_the_coverage_is_complete(
     require_bpf()
     file = tmp_path / "jacoco.exec"
     other = [f"-javaagent:{JACOCO_JAR}=destfile={file},includes=PrimeCalls$Orders"]
-    out_of_a_life_beside(other, ours_first, jdk, targets, digest_agent, tmp_path)
+    run_beside(other, ours_first, jdk, targets, digest_agent, tmp_path)
     covered = run(jdk.java, "-jar", JACOCO_CLI_JAR, "execinfo", file).stdout
     assert re.search(r" 16 of  16 +PrimeCalls\$Orders$", covered, re.MULTILINE), covered

@@ -112,13 +112,13 @@ def test_the_events_of_other_compilers_code_are_exact(jdk: Jdk, targets: Path) -
             recording = Recording(target.pid)
             target.send("run")
             said = json.loads(target.wait_for_line(r"\{"))
-            books = finish(collector)
+            summary = finish(collector)
             events = recording.end()
         assert not target.err
     assert [event.line for event in events] == said["events"]
     assert {event.thread for event in events} == {said["thread"]}
     assert len({event.method for event in events}) == methods
-    assert f"{len(events)} hits = {len(events)} delivered + 0 lost" in books
+    assert f"{len(events)} hits = {len(events)} delivered + 0 lost" in summary
 
 
 def work(target: Process) -> str:
@@ -148,28 +148,28 @@ def test_whole_libraries_of_other_compilers_run_as_ever_woven(jdk: Jdk, targets:
             # which are attached to as well.
             wait_until(lambda: everything_is_armed(target, collector, least), "everything to be armed")
             assert [work(target) for _ in range(2)] == [as_ever] * 2
-            books = finish(collector)
+            summary = finish(collector)
         wait_until(
             lambda: set(states_of(target.pid)) == {"dormant"},
             "all probes to be dormant",
         )
         assert work(target) == as_ever
         assert not target.err
-    hits = re.search(r": ([\d,]+) hits = ", books)
-    assert hits, books
+    hits = re.search(r": ([\d,]+) hits = ", summary)
+    assert hits, summary
     assert number(hits[1]) > 50_000
-    assert "unaccounted" not in books
+    assert "unaccounted" not in summary
 
 
 def everything_is_armed(target: Process, collector: Process, least: int) -> bool:
     """Returns true if the collector knows every probe as armed, except those of classes that the JVM has not
     linked and, with JDK-8277444, must not be asked to link.
     """
-    told = [re.match(r"armed ([\d,]+) (more )?probe", line) for line in collector.err]
+    armed = [re.match(r"armed ([\d,]+) (more )?probe", line) for line in collector.err]
     states = states_of(target.pid)
     is_all = states.total() > least
     states.pop("waiting", None)
-    return is_all and states == {"armed": sum(number(one[1]) for one in told if one)}
+    return is_all and states == {"armed": sum(number(one[1]) for one in armed if one)}
 
 
 def number(text: str) -> int:

@@ -150,11 +150,11 @@ def test_a_reader_that_runs_out_of_memory_ends_the_command_with_its_books(
     while collector.process.poll() is None and time.monotonic() - begun < DEADLINE:
         target.fire(2, 200_000)
     assert collector.wait(code=1).endswith(f": {NO_MEMORY}")
-    books = collector.errors[-2]
-    assert books.startswith("detached after "), collector.errors
+    summary = collector.errors[-2]
+    assert summary.startswith("detached after "), collector.errors
     counts = r": ([\d,]+) hits = ([\d,]+) delivered \+ ([\d,]+) lost .*?(?:; ([\d,]+) hits are un|$)"
-    match = re.search(counts, books)
-    assert match, books
+    match = re.search(counts, summary)
+    assert match, summary
     hits, *parts = (int((part or "0").replace(",", "")) for part in match.groups())
     assert hits == sum(parts) > 0
     assert target.semaphores() == 0
@@ -180,9 +180,11 @@ def test_a_stdout_that_cannot_be_written_ends_attach_with_its_books(
         _, said = collector.communicate(timeout=DEADLINE)
     finally:
         collector.kill()
-    armed, books, problem = said.splitlines()
+    armed, summary, problem = said.splitlines()
     assert armed.startswith("armed 1 probe ")
-    assert re.fullmatch(r"detached after .* hits = .*; subscribers: 1 served, [1-9][\d,]* events lost", books)
+    assert re.fullmatch(
+        r"detached after .* hits = .*; subscribers: 1 served, [1-9][\d,]* events lost", summary
+    )
     assert problem == f"jcollect: cannot write events to stdout: {why}"
     assert collector.returncode == 1
 

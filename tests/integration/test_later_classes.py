@@ -78,8 +78,8 @@ def test_classes_that_are_loaded_later_are_traced_within_a_second(later: Process
         assert name in took
     for name in ("First", "Second", "Third"):
         call(later, name, MARKED, CALLS)
-    books = finish(collector)
-    assert " + 0 lost" in books
+    summary = finish(collector)
+    assert " + 0 lost" in summary
     for name in ("First", "Second", "Third"):
         assert marked(recording, name) == list(range(MARKED, MARKED + CALLS))
     # The shorter of two, because the machine may be busy during one of them.
@@ -116,7 +116,7 @@ def test_classes_that_are_unloaded_are_let_go_and_stay_in_the_books(later: Proce
     later.send("drop Second")
     later.wait_for_line("dropped")
 
-    def second_is_let_go() -> bool:
+    def second_is_detached() -> bool:
         later.send("collect")
         later.wait_for_line("collected")
         return all(
@@ -125,7 +125,7 @@ def test_classes_that_are_unloaded_are_let_go_and_stay_in_the_books(later: Proce
             if probe["class"] == "Later$Second"
         )
 
-    wait_until(second_is_let_go, "the probes of Second to be let go")
+    wait_until(second_is_detached, "the probes of Second to be let go")
     call(later, "First", MARKED + 101, 107)
     call(later, "Second", 0, 1)  # Another class of that name, in another class loader.
     collector.wait_for_line("armed 3 more probes of 1 method in ")

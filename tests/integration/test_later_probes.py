@@ -10,7 +10,7 @@ import signal
 import threading
 
 import pytest
-from collector_fixtures import RETURN_HELD, Bench, Command, Target, events_of
+from collector_fixtures import RETURN_FILTERED, Bench, Command, Target, events_of
 
 from conditions import require_bpf, wait_until
 from jcollect.probes.scan import scan_traceable
@@ -49,19 +49,19 @@ def numbers_of(recording: Recording, name: str) -> list[object]:
     return [event.values[0] for event in recording.end() if event.probe.name == name]
 
 
-@pytest.mark.parametrize("way", ["uprobe-multi", "perf-event"])
-def test_a_library_that_comes_later_is_attached_to_and_counted_exactly(bench: Bench, way: str) -> None:
+@pytest.mark.parametrize("link_type", ["uprobe-multi", "perf-event"])
+def test_a_library_that_comes_later_is_attached_to_and_counted_exactly(bench: Bench, link_type: str) -> None:
     target = bench.target(StubImage([PLACE]), *PLACE_PATTERNS)
-    collector = bench.attach(target, "--link", way, "-o", "json")
+    collector = bench.attach(target, "--link", link_type, "-o", "json")
     everything, entries = Recording(target.pid), Recording(target.pid, ("*__entry",))
     others = Recording(target.pid, ("com.acme.Orders",))
     target.fire(1, 101)
     load_and_wait(collector, target)
     after = Recording(target.pid)
     target.fire(4, CALLS)
-    books = collector.end()
+    summary = collector.end()
     before, since = 101, 4 * CALLS
-    assert f"{3 * before + 5 * since:,} hits = {3 * before + 5 * since:,} delivered + 0 lost" in books
+    assert f"{3 * before + 5 * since:,} hits = {3 * before + 5 * since:,} delivered + 0 lost" in summary
     assert len(everything.end()) == 3 * before + 5 * since
     assert sorted(numbers_of(everything, "come__entry")) == list(range(since))
     assert len(entries.end()) == before + 2 * since
@@ -125,7 +125,7 @@ def test_a_library_whose_probes_are_retired_is_let_go_and_stays_in_the_books(ben
     recording = Recording(target.pid)
     load_and_wait(collector, target)
     target.fire(1, 101)
-    target.hold(0, RETURN_HELD, 17, library=1)
+    target.hold(0, RETURN_FILTERED, 17, library=1)
     target.retire(1)
     wait_until(lambda: target.semaphores() == 3, "the later library to be let go")
     target.fire(1, 103)
@@ -147,9 +147,9 @@ def test_what_lies_where_a_library_was_is_not_taken_for_it(bench: Bench) -> None
         tracee = session.join(scan_traceable(opened(target.pid)), lambda probe: True)
         tracee.attach()
         target.fire(1, 101)
-        target.hold(0, RETURN_HELD, 17, library=1)
+        target.hold(0, RETURN_FILTERED, 17, library=1)
         tracee.follow(pytest.fail)
-        target.hold(0, RETURN_HELD, 19, library=1)  # No scan happens before it is unmapped.
+        target.hold(0, RETURN_FILTERED, 19, library=1)  # No scan happens before it is unmapped.
         target.unload(1)
         tracee.follow(pytest.fail)
         target.fire(1, 103)

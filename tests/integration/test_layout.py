@@ -130,9 +130,9 @@ def compile_java(folder: Path) -> Path:
     with zipfile.ZipFile(JAR) as jar:
         for name in jar.namelist():
             if name.startswith(("inst/org/", "inst/py4j/")) and name.endswith(".classdata"):
-                place = libraries / name.removeprefix("inst/").replace(".classdata", ".class")
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(jar.read(name))
+                extracted = libraries / name.removeprefix("inst/").replace(".classdata", ".class")
+                extracted.parent.mkdir(parents=True, exist_ok=True)
+                extracted.write_bytes(jar.read(name))
     sources = [
         file
         for part in ("build/layout/java", "java-agent/src/boot", "java-agent/src/main/java")

@@ -137,8 +137,8 @@ def test_two_ways_to_a_directory_lead_to_one_lock(bench: Bench) -> None:
     (bench.directory / "real").mkdir()
     (bench.directory / "link").symlink_to("real")
     bench.attach(target, "--listen", f"unix://{bench.directory}/real/one.sock")
-    for way in ("link/one.sock", "real/../link/./one.sock"):
-        address = f"unix://{bench.directory}/{way}"
+    for path in ("link/one.sock", "real/../link/./one.sock"):
+        address = f"unix://{bench.directory}/{path}"
         assert bench.start("attach", target.pid, "--listen", address).wait(1) == in_use(address)
 
 
@@ -349,12 +349,12 @@ def test_no_proxy_is_asked_for_this_machine(
     monkeypatch.setenv("no_proxy", "example.org")
     with proxy() as (address, asked):
         monkeypatch.setenv(variable, address)
-        places = [f"{host}:{port}" for host in ("127.0.0.1", "localhost", "0.0.0.0")] + [str(target.pid)]
-        observers = [bench.observe(place, "--max-events", 1) for place in places]
+        addresses = [f"{host}:{port}" for host in ("127.0.0.1", "localhost", "0.0.0.0")] + [str(target.pid)]
+        observers = [bench.observe(address, "--max-events", 1) for address in addresses]
         target.fire(1, 1)
-        assert [observer.wait() for observer in observers] == ["observed 1 event; 0 lost"] * len(places)
-        for place in places[0], places[-1]:
-            assert bench.run("status", place).returncode == 0
+        assert [observer.wait() for observer in observers] == ["observed 1 event; 0 lost"] * len(addresses)
+        for listed in addresses[0], addresses[-1]:
+            assert bench.run("status", listed).returncode == 0
         assert asked == []
 
 

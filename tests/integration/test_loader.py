@@ -105,8 +105,8 @@ def test_the_target_that_ends_it_gets_no_file_from_it(
     assert "attaching ended with code " in loading.stderr.read()
     assert loading.wait() == 1
     assert list(tmp_path.iterdir()) == []
-    for place in ("/", "/tmp"):
-        assert not Path(place, f"hs_err_pid{pid}.log").exists()
+    for directory in ("/", "/tmp"):
+        assert not Path(directory, f"hs_err_pid{pid}.log").exists()
 
 
 def test_it_ends_with_jcollect(loading: subprocess.Popen[str]) -> None:

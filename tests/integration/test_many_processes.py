@@ -60,8 +60,8 @@ def test_the_processes_of_several_pids_are_served_at_one_address(bench: Bench) -
     waits_for(collector, f"PID {one.pid} (target): has exited")
     other.fire(1, 103)
     other.end()
-    books = collector.wait()
-    assert "2,620 hits = 2,620 delivered + 0 lost" in books
+    summary = collector.wait()
+    assert "2,620 hits = 2,620 delivered + 0 lost" in summary
     assert pids_of(collector) == {one.pid: 2018, other.pid: 602}
     assert "observed 602 events; 0 lost" in mine.wait()
     assert pids_of(mine) == {other.pid: 602}
@@ -217,9 +217,9 @@ def test_jvms_are_attached_to_by_their_main_class_as_they_come(
             waits_for(collector, f"PID {third.pid} ({jar}): armed {ORDERS_PROBES} probes")
             expected[third.pid] = hits_of(run_calls(third))
             wait_until(lambda: delivered_by_pid(bench) == Counter(expected), "all events of the three")
-            books = collector.end()
+            summary = collector.end()
     total = sum(expected.values())
-    assert f"{total:,} hits = {total:,} delivered + 0 lost" in books
+    assert f"{total:,} hits = {total:,} delivered + 0 lost" in summary
 
 
 def test_jvms_without_the_agent_get_it_for_as_long_as_they_match(bench: Bench, jar: Path) -> None:

@@ -46,10 +46,10 @@ def test_namesakes_are_told_apart(jdk: Jdk, targets: Path) -> None:
             recording = Recording(target.pid)
             target.send("run")
             target.wait_for_line("done")
-            books = finish(collector)
+            summary = finish(collector)
             calls = Counter(event.method for event in recording.end() if event.kind == "return")
         assert not [line for line in collector.err if "skipping" in line]
     assert calls == Counter({f"{ALIKE}#f()V": 1}) + Counter(
         f"{class_name}#{method}{descriptor}" for class_name, method, descriptor in given
     )
-    assert f"{2 * (METHODS + 1)} hits = {2 * (METHODS + 1)} delivered" in books
+    assert f"{2 * (METHODS + 1)} hits = {2 * (METHODS + 1)} delivered" in summary

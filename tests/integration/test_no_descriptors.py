@@ -20,7 +20,7 @@ def bpf() -> None:
     require_bpf()
 
 
-def tell(target: Process, command: str) -> None:
+def ask(target: Process, command: str) -> None:
     target.send(command)
     target.wait_for_line(command.split()[0])
 
@@ -32,20 +32,20 @@ def test_classes_that_come_while_there_is_no_descriptor_get_their_probes(jdk: Jd
     with java(jdk, "-cp", targets, "Descriptors", probes=SELECTOR, before=limited) as target:
         target.wait_for_line("ready")
         wait_for_probes(target.pid, PROBES)
-        tell(target, "fill")
-        tell(target, "load")
+        ask(target, "fill")
+        ask(target, "load")
         target.wait_for_line("jprobe: cannot publish probes: .* Too many open files")
         assert states_of(target.pid) == {"dormant": PROBES}
-        tell(target, "clear")
+        ask(target, "clear")
         probes = wait_for_probes(target.pid, 2 * PROBES)
         # The same result as if the first try had not failed.
         assert {probe["provider"] for probe in probes} == {"Descriptors_Early", "Descriptors_Late"}
-        tell(target, "fill")
+        ask(target, "fill")
         with attach(target.pid, "-o", "json") as collector:
-            tell(target, f"call {CALLS}")
+            ask(target, f"call {CALLS}")
             finish(collector)
         assert [json.loads(line)["kind"] for line in collector.out] == ["entry", "return"] * CALLS
-        tell(target, "clear")
+        ask(target, "clear")
         wait_until(lambda: states_of(target.pid) == {"dormant": 2 * PROBES}, "everything to be dormant")
         # Only one line, however often publishing was tried.
         assert len([line for line in target.err if line.startswith("jprobe:")]) == 1

@@ -21,7 +21,7 @@ from stub_image import LONG, Method, StubImage
 
 IMAGE = StubImage([Method("com.acme.Orders", "place", (LONG,), LONG, "(J)J", (1, 2))])
 ENTRY = "com_acme_Orders:place__entry"
-WAYS = ("uprobe-multi", "perf-event")
+LINK_TYPES = ("uprobe-multi", "perf-event")
 
 # Returns a tracer's count of the entry probe. Stops the tracer.
 Count = Callable[[], int]
@@ -94,12 +94,14 @@ def second_collector(bench: Bench, target: Target) -> Iterator[Count]:
 
 
 TRACERS = {
-    "bpftrace": (bpftrace, WAYS),
-    "perf": (perf, WAYS[:1]),
-    "a second jcollect": (second_collector, WAYS),
+    "bpftrace": (bpftrace, LINK_TYPES),
+    "perf": (perf, LINK_TYPES[:1]),
+    "a second jcollect": (second_collector, LINK_TYPES),
 }
 CASES = [
-    pytest.param(tracer, way, id=f"{name}, {way}") for name, (tracer, ways) in TRACERS.items() for way in ways
+    pytest.param(tracer, link_type, id=f"{name}, {link_type}")
+    for name, (tracer, ways) in TRACERS.items()
+    for link_type in ways
 ]
 
 
@@ -107,21 +109,23 @@ def library(bench: Bench) -> Path:
     return bench.directory / "jprobe-1/1.so"
 
 
-def delivered(books: str) -> int:
+def delivered(summary: str) -> int:
     """Returns the hits in the last line of attach. Checks that all were delivered."""
-    words = books.split(": ", 1)[1].split()
-    assert words[2] == "=", books
-    assert words[0] == words[3], books
-    assert "+ 0 lost" in books
+    words = summary.split(": ", 1)[1].split()
+    assert words[2] == "=", summary
+    assert words[0] == words[3], summary
+    assert "+ 0 lost" in summary
     return int(words[0].replace(",", ""))
 
 
-@pytest.mark.parametrize(("tracer", "way"), CASES)
-def test_who_was_there_before_counts_while_and_after_we_do(bench: Bench, tracer: Tracer, way: str) -> None:
+@pytest.mark.parametrize(("tracer", "link_type"), CASES)
+def test_who_was_there_before_counts_while_and_after_we_do(
+    bench: Bench, tracer: Tracer, link_type: str
+) -> None:
     target = bench.target(IMAGE, "nt", "dnt")
     with tracer(bench, target) as count:
         target.fire(1, 97)
-        collector = bench.attach(target, "--link", way)
+        collector = bench.attach(target, "--link", link_type)
         target.fire(2, 101)
         assert delivered(collector.end()) == 2 * 202
         target.fire(1, 103)
@@ -129,12 +133,12 @@ def test_who_was_there_before_counts_while_and_after_we_do(bench: Bench, tracer:
     wait_until(lambda: target.semaphores() == 0, "the semaphores to fall")
 
 
-@pytest.mark.parametrize(("tracer", "way"), CASES)
+@pytest.mark.parametrize(("tracer", "link_type"), CASES)
 def test_who_comes_while_we_are_there_counts_and_leaves_us_counting(
-    bench: Bench, tracer: Tracer, way: str
+    bench: Bench, tracer: Tracer, link_type: str
 ) -> None:
     target = bench.target(IMAGE, "nt", "dnt")
-    collector = bench.attach(target, "--link", way)
+    collector = bench.attach(target, "--link", link_type)
     target.fire(1, 107)
     with tracer(bench, target) as count:
         target.fire(2, 109)
@@ -144,11 +148,11 @@ def test_who_comes_while_we_are_there_counts_and_leaves_us_counting(
     wait_until(lambda: target.semaphores() == 0, "the semaphores to fall")
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_tracer_that_is_killed_leaves_the_others_counting(bench: Bench, way: str) -> None:
+@pytest.mark.parametrize("link_type", LINK_TYPES)
+def test_a_tracer_that_is_killed_leaves_the_others_counting(bench: Bench, link_type: str) -> None:
     target = bench.target(IMAGE, "nt", "dnt")
-    killed = bench.attach(target, "--link", way, "--listen", f"unix://{bench.directory}/killed.sock")
-    collector = bench.attach(target, "--link", way)
+    killed = bench.attach(target, "--link", link_type, "--listen", f"unix://{bench.directory}/killed.sock")
+    collector = bench.attach(target, "--link", link_type)
     target.fire(1, 127)
     killed.kill()
     target.fire(2, 131)

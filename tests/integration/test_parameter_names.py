@@ -69,9 +69,9 @@ def check_that_all_is_armed(target: Process) -> None:
     assert set(states_of(target.pid)) == {"armed"}, states_of(target.pid)
 
 
-def number_of_hits(books: str) -> int:
-    found = re.search(r": ([\d,]+) hits = ", books)
-    assert found, books
+def number_of_hits(summary: str) -> int:
+    found = re.search(r": ([\d,]+) hits = ", summary)
+    assert found, summary
     return int(found[1].replace(",", ""))
 
 

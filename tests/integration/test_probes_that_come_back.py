@@ -8,7 +8,7 @@ import re
 from collections import Counter
 
 import pytest
-from collector_fixtures import RETURN_HELD, Bench, Target, events_of
+from collector_fixtures import RETURN_FILTERED, Bench, Target, events_of
 
 from conditions import require_bpf, wait_until
 from stub_image import LONG, RETURN, Method, StubImage
@@ -37,16 +37,16 @@ def test_what_is_retired_is_let_go_and_what_comes_back_is_linked_again(bench: Be
     later(target)
     collector = bench.attach(target, "-o", "json")
     target.fire(1, ONE)
-    target.hold(0, RETURN_HELD, TWO, 1)
+    target.hold(0, RETURN_FILTERED, TWO, 1)
     target.retire(1)
     wait_until(lambda: target.semaphores() == 1, "the retired library to be let go")
     target.fire(1, THREE)
-    target.hold(0, RETURN_HELD, 10_007, 1)  # No tracer is attached, so no hit is counted.
+    target.hold(0, RETURN_FILTERED, 10_007, 1)  # No tracer is attached, so no hit is counted.
     target.revive(1)
     assert re.fullmatch(r"armed 1 more probe of 1 method in \d+ ms", collector.status(1))
     assert target.semaphores() == 2
     target.fire(1, FOUR)
-    target.hold(0, RETURN_HELD, THREE, 1)
+    target.hold(0, RETURN_FILTERED, THREE, 1)
     delivered = 2 * ONE + THREE + 2 * FOUR
     held = TWO + THREE
     summary = collector.end()

@@ -49,8 +49,8 @@ def end(target: Process) -> None:
 
 
 def overhead(pid: int) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(run(JCOLLECT, "status", pid, "--json").stdout)["overhead"]
-    return told
+    reported: dict[str, Any] = json.loads(run(JCOLLECT, "status", pid, "--json").stdout)["overhead"]
+    return reported
 
 
 def test_with_a_third_of_a_core_a_program_does_half_of_its_work_in_any_five_seconds(
@@ -64,12 +64,12 @@ def test_with_a_third_of_a_core_a_program_does_half_of_its_work_in_any_five_seco
         with jcollect("attach", target.pid, "--probe", "*grain__return") as collector:
             collector.wait_for_line("jcollect: warning: throttled: ")
             _, ended = work(target, 6)
-            told = overhead(target.pid)
+            reported = overhead(target.pid)
             summary = finish(collector)
         end(target)
-    assert (told["asked_percent"], told["max_percent"]) == (50, 10)
-    assert told["available_ns"] == 0.3 * SECOND_NS
-    assert told["throttled_methods"] == 1
+    assert (reported["asked_percent"], reported["max_percent"]) == (50, 10)
+    assert reported["available_ns"] == 0.3 * SECOND_NS
+    assert reported["throttled_methods"] == 1
     (line,) = (line for line in target.err if "throttled" in line)
     assert re.match(
         r"jprobe: throttled Mill#grain: cost \d+% of a core in the last second, and the limit for all "

@@ -33,11 +33,11 @@ def states(pid: int) -> dict[str, set[str]]:
 
 
 @on_every_jdk
-@pytest.mark.parametrize("wish", ["", "(t=thread) when thread != null"], ids=["plain", "rich"])
-def test_the_methods_to_blame_fail_alone(jdk: Jdk, wish: str, targets: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("captures", ["", "(t=thread) when thread != null"], ids=["plain", "rich"])
+def test_the_methods_to_blame_fail_alone(jdk: Jdk, captures: str, targets: Path, tmp_path: Path) -> None:
     spoiling = agent_jar("SpoilingAgent", targets, tmp_path)
     jvm = [f"-javaagent:{spoiling}"]
-    with java(jdk, "-cp", targets, "Spoilt", probes=f"{METHODS}#*(..){wish};!**#new", jvm=jvm) as target:
+    with java(jdk, "-cp", targets, "Spoilt", probes=f"{METHODS}#*(..){captures};!**#new", jvm=jvm) as target:
         target.wait_for_line("ready")
         wait_for_probes(target.pid, 3 * (len(SOUND) + len(SPOILT)))
         # A method that is woven already stays woven while the faulty ones are searched.
@@ -50,11 +50,11 @@ def test_the_methods_to_blame_fail_alone(jdk: Jdk, wish: str, targets: Path, tmp
                 finish(collector)
                 events = Counter(event.method for event in recording.end())
                 assert events == dict.fromkeys((f"{METHODS}#{name}()I" for name in SOUND), 2 * RUN)
-            books = finish(first)
-        assert f"{2 * RUN} hits = {2 * RUN} delivered" in books
+            summary = finish(first)
+        assert f"{2 * RUN} hits = {2 * RUN} delivered" in summary
         wait_until(lambda: set(states_of(target.pid)) == {"dormant"}, "all to be dormant")
         target.send("run")
         assert target.wait_for_line("sum") == SUM
-    told = sorted(line for line in target.err if line.startswith("jprobe: "))
+    reported = sorted(line for line in target.err if line.startswith("jprobe: "))
     reason = "the JVM rejects the class with it, alone or together with others: java.lang.VerifyError"
-    assert told == [f"jprobe: cannot weave {METHODS}#{method}: {reason}" for method in SPOILT]
+    assert reported == [f"jprobe: cannot weave {METHODS}#{method}: {reason}" for method in SPOILT]

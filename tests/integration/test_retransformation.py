@@ -71,10 +71,10 @@ def test_what_reflection_says_of_traced_classes_is_as_ever(jdk: Jdk, reflected: 
         assert traced == {NAMED, MARKED, PLAIN} - bugs.keys()
         with attach(target.pid) as collector:
             assert said(target) == as_ever
-            books = finish(collector)
+            summary = finish(collector)
         wait_until(states_are(target, "dormant"), "all probes to be dormant")
         assert said(target) == as_ever
         # Only one line for the bug, however many methods it affects.
         ours = [line for line in target.err if line.startswith("jprobe:")]
         assert [re.findall(r"\((JDK-\d+)\)", line) for line in ours] == [[bug] for bug in bugs.values()]
-    assert " 0 hits" not in books
+    assert " 0 hits" not in summary

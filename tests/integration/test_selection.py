@@ -40,7 +40,7 @@ def bpf() -> None:
     require_bpf()
 
 
-def tell(target: Process, command: str) -> str:
+def ask(target: Process, command: str) -> str:
     """Sends the program a command and returns its answer."""
     target.send(command)
     return target.wait_for_line(r"\w+ed |did ", 60)
@@ -83,16 +83,16 @@ def test_each_class_loaders_copy_has_probes_of_its_own(jdk: Jdk, targets: Path) 
         target.wait_for_line("ready")
         copies = {}
         for number, loader in enumerate(LOADERS, 1):
-            tell(target, f"load {loader}")
+            ask(target, f"load {loader}")
             probes = wait_for_probes(target.pid, 3 * number)
             (copies[loader],) = {(p["provider"], p["class_loader"]) for p in probes} - {*copies.values()}
         assert len({provider for provider, _ in copies.values()}) == len(LOADERS)
         assert len({number for _, number in copies.values()} - {0}) == len(LOADERS)
         with attach(target.pid, "-o", "json") as collector:
             for calls, loader in enumerate(LOADERS, 3):
-                tell(target, f"call {loader} {calls}")
+                ask(target, f"call {loader} {calls}")
             for loader in ("osgi", "child-first"):
-                tell(target, f"drop {loader}")
+                ask(target, f"drop {loader}")
             finish(collector)
         calls_by_provider = Counter(
             e["probe"].split(":")[0] for e in events(collector) if e["kind"] == "entry"
@@ -104,7 +104,7 @@ def test_each_class_loaders_copy_has_probes_of_its_own(jdk: Jdk, targets: Path) 
             provider for loader, (provider, _) in copies.items() if loader not in ("osgi", "child-first")
         }
         # Unloaded classes do not count among the methods that can have probes.
-        tell(target, "load osgi")
+        ask(target, "load osgi")
         wait_for_probes(target.pid, left + 3)
         assert states(target) == {"dormant": left + 3}
         assert target.err == []
@@ -158,7 +158,7 @@ def test_selecting_loads_no_class_and_arming_initialises_none(
         loaded = set(re.findall(r"com\.acme\.lazy\.([\w$]+)", log.read_text()))
         assert loaded == {"Lazy", "Initialised", "Base", "Used", "Loaded"}
         with attach(target.pid, "-o", "json") as collector:
-            assert tell(target, "look") == "looked 7"
+            assert ask(target, "look") == "looked 7"
             finish(collector)
         assert "armed 27 probes" in collector.err[0]
         (entry, _) = events(collector)
@@ -226,7 +226,7 @@ def test_a_supertype_is_one_in_whichever_loader_and_however_late(targets: Path) 
         count = 0
         # Two methods each of the base and its subclass; jboss gets the base from another loader.
         for loader, more in {"application": 4, "osgi": 4, "jboss": 4, "generated": 1}.items():
-            tell(target, f"load {loader}")
+            ask(target, f"load {loader}")
             count += more
             wait_for_probes(target.pid, 3 * count)
         assert methods(probes_of(target.pid)) == {
@@ -246,7 +246,7 @@ def test_classes_of_the_jdk_are_traced_where_their_package_is_written_out(jdk: J
         target.wait_for_line("ready")
         wait_for_probes(target.pid, 3)
         with attach(target.pid, "-o", "json") as collector:
-            assert tell(target, "add 10007") == "added 10007"
+            assert ask(target, "add 10007") == "added 10007"
             assert "+ 0 lost" in finish(collector)
         by_adder = Counter(e["kind"] for e in events(collector) if e["captures"]["by"] == "adder")
         assert by_adder == {"entry": 10007, "return": 10007}
@@ -257,7 +257,7 @@ def test_stars_select_none_of_the_jdk(targets: Path) -> None:
     selectors = "**#*;java.**#add;**List#add;+**.Map#get;@**"
     with java(newest_jdk, "-cp", targets, "JdkWork", probes=selectors) as target:
         target.wait_for_line("ready")
-        tell(target, "work 1")
+        ask(target, "work 1")
         probes = wait_until(lambda: probes_of(target.pid), "probes")
         assert {probe["class"] for probe in probes} == {"JdkWork"}
         listed = wait_until(lambda: untraceable(target), "what cannot be traced")
@@ -269,7 +269,7 @@ def test_what_weaving_needs_is_never_traced_and_listed(jdk: Jdk, targets: Path) 
     selectors = "java.lang.String#length;java.lang.Thread#*;java.lang.invoke.**#*;java.util.BitSet#set"
     with java(jdk, "-cp", targets, "JdkWork", probes=selectors) as target:
         target.wait_for_line("ready")
-        tell(target, "work 1")
+        ask(target, "work 1")
         probes = wait_until(lambda: probes_of(target.pid), "probes")
         assert methods(probes) == {"BitSet#set"}
         listed = untraceable(target)
@@ -299,7 +299,7 @@ def test_a_program_runs_as_ever_with_all_that_it_stands_on_woven(
         jvm=["-Xverify:all"],
     ) as target:
         target.wait_for_line("ready")
-        answer = tell(target, "work 20")
+        answer = ask(target, "work 20")
         lately = ("probes", target.pid, "--probe", "java.util.concurrent.CompletableFuture#get")
         wait_until(lambda: run(JCOLLECT, *lately).returncode == 0, "all probes")
         with attach(target.pid, "--probe", "java.util.ArrayList"):
@@ -309,12 +309,12 @@ def test_a_program_runs_as_ever_with_all_that_it_stands_on_woven(
         with attach(target.pid, "--arm-timeout", 60) as collector:
             armed = next(line for line in collector.err if line.startswith("armed "))
             assert re.match(r"armed [\d,]{6,} probes of [\d,]{5,} methods", armed)
-            assert tell(target, "work 20") == answer
-            books = finish(collector)
-        assert int(books.split(": ")[1].split()[0].replace(",", "")) > 100_000
+            assert ask(target, "work 20") == answer
+            summary = finish(collector)
+        assert int(summary.split(": ")[1].split()[0].replace(",", "")) > 100_000
         wait_until(lambda: digests.all()[-1] == original, "the class to be as before")
         wait_until(lambda: set(states_of(target.pid)) == {"dormant"}, "all probes to be dormant")
-        assert tell(target, "work 20") == answer
+        assert ask(target, "work 20") == answer
         target.send("exit")
         assert target.wait() == 0
         assert target.err == []
@@ -378,30 +378,30 @@ def test_beyond_the_limit_everything_is_taken_back(targets: Path, digest_agent: 
     options = {"probes": f"{PARCELS}.Counter*#*", "options": "max-methods=4"}
     with java(newest_jdk, second_agent, "-cp", targets, "Loaders", **options) as target:
         target.wait_for_line("ready")
-        tell(target, "load application")
+        ask(target, "load application")
         wait_for_probes(target.pid, 3 * 4)
         with attach(target.pid):
             woven = digests.all()[-1]
         wait_until(lambda: digests.all()[-1] != woven, "the class to be as before")
         original = digests.all()[-1]
         with attach(target.pid) as collector:
-            tell(target, "call application 7")
+            ask(target, "call application 7")
             assert digests.all()[-1] == woven
-            tell(target, "load generated")
+            ask(target, "load generated")
             line = target.wait_for_line("jprobe: ")
             assert line == (
                 "jprobe: the selectors match 6 methods of the classes loaded so far, more than max-methods=4 "
                 "allows; narrow them, or raise the limit with max-methods=N; nothing is traced"
             )
             wait_until(lambda: digests.all()[-1] == original, "the class to be as before")
-            tell(target, "call application 7")
+            ask(target, "call application 7")
             assert finish(collector).split(": ")[1].startswith(f"{2 * (1 + 1 + 7 + 7)} hits")
         for verb in ("probes", "attach"):
             refused = run(JCOLLECT, verb, target.pid)
             assert refused.returncode == 1
             assert "more than max-methods=4 allows" in refused.stderr
             assert refused.stderr.count("\n") == 1
-        tell(target, "load osgi")
+        ask(target, "load osgi")
         assert target.err == [line]
 
 
@@ -409,8 +409,8 @@ def test_with_the_limit_raised_all_is_there(targets: Path) -> None:
     options = {"probes": f"{PARCELS}.Counter*#*", "options": "max-methods=6"}
     with java(newest_jdk, "-cp", targets, "Loaders", **options) as target:
         target.wait_for_line("ready")
-        tell(target, "load application")
-        tell(target, "load generated")
+        ask(target, "load application")
+        ask(target, "load generated")
         wait_for_probes(target.pid, 3 * 6)
         assert target.err == []
 
@@ -446,7 +446,7 @@ def test_a_path_that_leads_nowhere_costs_that_method_its_probes_and_no_other(tar
             f"com.acme.misfits.Misfits#{method}": why for method, why in refused.items()
         }
         with attach(target.pid, "-o", "json") as collector:
-            assert tell(target, "call") == "called 378"
+            assert ask(target, "call") == "called 378"
             finish(collector)
         assert [e["captures"]["weight"] for e in events(collector) if e["method"] == "weigh"] == [20, 20]
 
@@ -465,7 +465,7 @@ def test_a_private_field_of_a_class_that_is_not_as_its_file_says_is_left_alone(
         wait_for_probes(target.pid, 9)
         with attach(target.pid, "-o", "json") as collector:
             assert states(target) == {"armed": 3, "failed": 6}
-            assert tell(target, "call") == "called 378"
+            assert ask(target, "call") == "called 378"
             finish(collector)
         assert [event["method"] for event in events(collector)] == ["plain", "plain"]
         changed, missing = sorted(target.err)
@@ -482,7 +482,7 @@ def test_a_class_loader_with_trouble_of_its_own_keeps_no_other_class_from_being_
         wait_for_probes(target.pid, 6)
         with attach(target.pid):
             assert states(target) == {"armed": 3, "failed": 3}
-            assert tell(target, "call") == "called 378"
+            assert ask(target, "call") == "called 378"
         (line,) = target.err
         assert "IllegalStateException: no com.acme.misfits.Troubling" in line
 
@@ -520,7 +520,7 @@ def test_what_a_module_keeps_to_itself_is_absent_or_read_by_nobody_else(
         target.wait_for_line("ready")
         wait_for_probes(target.pid, 3)
         with attach(target.pid, "-o", "json") as collector:
-            assert tell(target, "") == "visited 42"
+            assert ask(target, "") == "visited 42"
             finish(collector)
         captured = events(collector)[0]["captures"]
         assert captured.pop("crate")
@@ -537,11 +537,11 @@ def test_what_a_module_keeps_to_itself_is_absent_or_read_by_nobody_else(
 def test_a_constructor_that_calls_super_in_several_places_is_woven(targets: Path) -> None:
     with java(newest_jdk, "-cp", targets, "Loaders", probes=f"{PARCELS}.Counter#*") as target:
         target.wait_for_line("ready")
-        tell(target, "load generated")
+        ask(target, "load generated")
         wait_for_probes(target.pid, 6)
         with attach(target.pid, "-o", "json") as collector:
             assert states(target) == {"armed": 6}
-            tell(target, "call generated 3")
+            ask(target, "call generated 3")
             finish(collector)
         calls = Counter((event["method"], event["kind"]) for event in events(collector))
         # One constructor for each call of super.

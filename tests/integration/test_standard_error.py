@@ -89,7 +89,7 @@ def program(
         yield target
 
 
-def tell(target: Process, command: str) -> str:
+def ask(target: Process, command: str) -> str:
     target.send(command)
     return target.wait_for_line(".*")
 
@@ -97,7 +97,7 @@ def tell(target: Process, command: str) -> str:
 def assert_is_traced(target: Process) -> None:
     """Attaches, which causes a line for each class that cannot be woven, and counts."""
     with attach(target.pid, "-o", "json") as collector:
-        assert tell(target, "call") == "called 15"
+        assert ask(target, "call") == "called 15"
         finish(collector)
     events = [json.loads(line) for line in collector.out]
     assert [event["kind"] for event in events] == ["entry", "return"] * CALLS
@@ -154,7 +154,7 @@ def test_a_program_starts_that_has_a_mistake_in_its_options_and_no_reader(
     fifo = Fifo(tmp_path)
     with java(jdk, "-cp", targets, "Stderr", "0", before=with_stderr(fifo.path), probes="Stderr") as target:
         target.wait_for_line("ready")
-        assert tell(target, "call") == "called 15"
+        assert ask(target, "call") == "called 15"
         fifo.drain()
         wait_until(lambda: fifo.lines, "the agent's line")
         assert fifo.lines == [
@@ -220,7 +220,7 @@ def test_an_agent_is_loaded_into_a_jvm_that_warns_of_none(targets: Path, tmp_pat
 def test_the_agent_does_not_write_by_system_err(becomes: str, targets: Path, tmp_path: Path) -> None:
     stderr = tmp_path / "stderr"
     with program(newest_jdk, targets, stderr) as target:
-        assert tell(target, becomes) == "done"
+        assert ask(target, becomes) == "done"
         assert_is_traced(target)
         assert_takes_commands(target)
         wait_until(lambda: stderr.read_text().count("\n") == DEEP, "a line of each class")
@@ -231,7 +231,7 @@ def test_where_system_err_is_closed_the_program_is_traced(targets: Path, tmp_pat
     stderr = tmp_path / "stderr"
     with program(newest_jdk, targets, stderr) as target:
         # The JDK then opens /dev/null as descriptor 2.
-        assert tell(target, "closed") == "done"
+        assert ask(target, "closed") == "done"
         assert_is_traced(target)
         assert_takes_commands(target)
         assert stderr.read_text() == ""
@@ -241,7 +241,7 @@ def test_without_a_standard_error_the_program_is_traced_and_no_file_gets_lines(
     targets: Path, tmp_path: Path
 ) -> None:
     with program(newest_jdk, targets, "&-") as target:
-        assert tell(target, f"open {tmp_path / 'data'}") == "done"
+        assert ask(target, f"open {tmp_path / 'data'}") == "done"
         assert_is_traced(target)
         assert_takes_commands(target)
         assert (tmp_path / "data").read_bytes() == b""
@@ -272,7 +272,7 @@ def test_a_file_that_has_the_number_of_the_standard_error_gets_no_lines(
 ) -> None:
     stderr, data = tmp_path / "stderr", tmp_path / "data"
     with program(newest_jdk, targets, stderr) as target:
-        assert tell(target, f"reuse {reusing} {data}") == "descriptor 2"
+        assert ask(target, f"reuse {reusing} {data}") == "descriptor 2"
         assert_is_traced(target)
         assert_takes_commands(target)
         assert data.read_bytes() == b""

@@ -49,7 +49,7 @@ def fire(target: Target) -> None:
     target.fire(4, CALLS // 4)
 
 
-def ended_with_books(collector: Command, code: int = 0) -> tuple[float, int]:
+def ended_with_counts(collector: Command, code: int = 0) -> tuple[float, int]:
     """Returns the time to exit with complete hit counts, and the losses of subscribers."""
     begun = time.monotonic()
     last = collector.wait(code)
@@ -76,7 +76,7 @@ def test_a_stopped_subscriber_is_cut_after_the_grace(
         target.end()
     elif why != "duration":
         collector.process.send_signal(getattr(signal, why))
-    took, lost = ended_with_books(collector)
+    took, lost = ended_with_counts(collector)
     assert took < ENDS_WITHIN
     assert 0 < lost <= CALLS
     assert collector.errors[-2] == (
@@ -97,7 +97,7 @@ def test_a_client_that_never_reads_is_cut_after_the_grace(bench: Bench, target: 
         wait_until(lambda: subscribers(target), "it has subscribed")
         fire(target)
         collector.process.send_signal(signal.SIGINT)
-        took, lost = ended_with_books(collector)
+        took, lost = ended_with_counts(collector)
         stream.cancel()
     assert took < ENDS_WITHIN
     assert 0 < lost <= CALLS
@@ -136,7 +136,7 @@ def test_an_unread_stdout_keeps_attach_neither_from_serving_nor_from_ending(
         fire(target)
         assert observer.wait() == f"observed {CALLS:,} events; 0 lost"
         collector.process.send_signal(signal.SIGTERM)
-        took, lost = ended_with_books(collector)
+        took, lost = ended_with_counts(collector)
         assert took < ENDS_WITHIN
         assert 0 < lost <= CALLS
         assert collector.errors[-2] == (
@@ -175,7 +175,7 @@ def test_a_second_signal_ends_at_once_with_the_books(bench: Bench, target: Targe
     collector.process.send_signal(number)
     time.sleep(0.6)  # Signals within 0.5 s count as one.
     collector.process.send_signal(number)
-    _, lost = ended_with_books(collector, 128 + number)
+    _, lost = ended_with_counts(collector, 128 + number)
     assert lost > 0
     assert time.monotonic() - begun < 3.0, "before the grace was over"
     assert target.semaphores() == 0
@@ -187,7 +187,7 @@ def test_two_interrupts_at_once_are_one(bench: Bench, target: Target) -> None:
     fire(target)
     for _ in range(2):
         collector.process.send_signal(signal.SIGINT)
-    assert ended_with_books(collector) == (pytest.approx(0, abs=ENDS_WITHIN), 0)
+    assert ended_with_counts(collector) == (pytest.approx(0, abs=ENDS_WITHIN), 0)
 
 
 def test_a_stopped_collector_is_named(bench: Bench, target: Target) -> None:

@@ -70,10 +70,10 @@ def test_calls_of_virtual_threads_that_move_are_paired_and_measured_right(
             recording = Recording(target.pid)
             target.send("run")
             target.wait_for_line("done", 60)
-            books = finish(collector)
+            summary = finish(collector)
             events = recording.end()
         assert target.err == []
-    assert "40,000 hits = 40,000 delivered + 0 lost" in books
+    assert "40,000 hits = 40,000 delivered + 0 lost" in summary
     assert len({event.tid for event in events}) == 2
     by_thread: dict[int, list[Event]] = {}
     for event in events:

@@ -6,12 +6,12 @@ pytest.register_assert_rewrite("java_target", "orders_client", "second_agent")
 
 from pathlib import Path  # noqa: E402
 
-from java_target import compile_targets, leave_out_what_is_nightly  # noqa: E402
+from java_target import compile_targets, deselect_nightly  # noqa: E402
 from second_agent import digest_agent  # noqa: E402
 
 __all__ = ["digest_agent", "targets"]
 
-pytest_collection_modifyitems = leave_out_what_is_nightly
+pytest_collection_modifyitems = deselect_nightly
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from beside_agents import JACOCO_CLI_JAR, JACOCO_JAR, OPENTELEMETRY_JAR, out_of_a_life_beside
+from beside_agents import JACOCO_CLI_JAR, JACOCO_JAR, OPENTELEMETRY_JAR, run_beside
 from conditions import require_bpf
 from java_target import Jdk, on_every_jdk, run
 
@@ -27,7 +27,7 @@ def test_events_are_exact_and_jacoco_s_coverage_is_complete(
 ) -> None:
     file = tmp_path / "jacoco.exec"
     other = [f"-javaagent:{JACOCO_JAR}=destfile={file},includes=PrimeCalls$Orders"]
-    out_of_a_life_beside(other, ours_first, jdk, targets, digest_agent, tmp_path)
+    run_beside(other, ours_first, jdk, targets, digest_agent, tmp_path)
     covered = run(jdk.java, "-jar", JACOCO_CLI_JAR, "execinfo", file).stdout
     assert re.search(r" 16 of  16 +PrimeCalls\$Orders$", covered, re.MULTILINE), covered
 
@@ -46,7 +46,7 @@ def test_events_are_exact_and_opentelemetry_has_all_its_spans(
         # Larger than the number of spans, so that none is dropped.
         "-Dotel.bsp.max.queue.size=100000",
     ]
-    did, lines = out_of_a_life_beside(other, ours_first, jdk, targets, digest_agent, tmp_path)
+    did, lines = run_beside(other, ours_first, jdk, targets, digest_agent, tmp_path)
     spans = Counter(
         match[1] for line in lines if (match := re.search(r"LoggingSpanExporter - '(.*?)'", line))
     )

@@ -67,10 +67,10 @@ def test_a_program_is_read_as_it_was_written() -> None:
 
 def test_what_is_damaged_is_refused_at_any_place() -> None:
     content = program().encoded()
-    for place in range(len(content)):
+    for offset in range(len(content)):
         for damaged in (
-            content[:place],
-            content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :],
+            content[:offset],
+            content[:offset] + bytes([content[offset] ^ 0x10]) + content[offset + 1 :],
         ):
             with pytest.raises(ValueError, match="not a compiled BPF program"):
                 decoded(damaged)

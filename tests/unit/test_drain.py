@@ -167,14 +167,14 @@ def events_of(columns: Columns, value_counts: list[int], text_sizes: list[int]) 
 
 def drain_all(decoder: RecordDecoder, image: RingImage, until: int) -> tuple[list[Event], list[int]]:
     events: list[Event] = []
-    senseless: list[int] = []
+    malformed: list[int] = []
     while True:
         drained = decoder.drain(image.ring, until)
         batch = drained.batch
         events += events_of(batch.columns, batch.value_counts.tolist(), batch.text_sizes.tolist())
-        senseless += drained.malformed.tolist()
+        malformed += drained.malformed.tolist()
         if not drained.more:
-            return events, senseless
+            return events, malformed
 
 
 def new_decoder(**limits: int) -> RecordDecoder:
@@ -189,7 +189,7 @@ TEXTS = st.lists(st.sampled_from([b"a", b"\xc0\x80", b"\xc0", b"\x80", b"\xc5\xb
 
 
 @st.composite
-def sensible_records(draw: st.DrawFn) -> bytes:
+def sound_records(draw: st.DrawFn) -> bytes:
     number = draw(st.integers(0, len(PROBES) - 1))
     probe = PROBES[number]
     words, text = [], b""
@@ -210,24 +210,24 @@ def sensible_records(draw: st.DrawFn) -> bytes:
 
 
 @st.composite
-def spoiled_records(draw: st.DrawFn) -> bytes:
+def corrupted_records(draw: st.DrawFn) -> bytes:
     """Returns well-formed records with a few bytes changed anywhere after the ring buffer's header."""
-    spoiled = bytearray(draw(sensible_records()))
+    corrupted = bytearray(draw(sound_records()))
     for _ in range(draw(st.integers(1, 3))):
-        place = draw(st.integers(RING_HEADER_SIZE, len(spoiled) - 1))
-        spoiled[place] = draw(st.sampled_from([0, 1, 2, 8, 0x80, 0xFF]))
-    return bytes(spoiled)
+        offset = draw(st.integers(RING_HEADER_SIZE, len(corrupted) - 1))
+        corrupted[offset] = draw(st.sampled_from([0, 1, 2, 8, 0x80, 0xFF]))
+    return bytes(corrupted)
 
 
 @st.composite
-def senseless_records(draw: st.DrawFn) -> bytes:
+def malformed_records(draw: st.DrawFn) -> bytes:
     size = draw(st.sampled_from(SIZES))
     content = draw(st.binary(max_size=size))
     return header(size) + content.ljust(-(-size // 8) * 8, b"\0")
 
 
 RECORDS = st.lists(
-    st.one_of(sensible_records(), sensible_records(), spoiled_records(), senseless_records()), max_size=30
+    st.one_of(sound_records(), sound_records(), corrupted_records(), malformed_records()), max_size=30
 )
 
 
@@ -252,9 +252,9 @@ def test_what_is_drained_is_what_a_slow_decoder_finds_in_the_order_of_time(
             )
             ripe = [each for each in held if each.time <= until]
             held = held[len(ripe) :]
-            events, senseless = drain_all(decoder, image, until)
+            events, malformed = drain_all(decoder, image, until)
             assert events == ripe
-            assert senseless == [each for each in found if isinstance(each, int)]
+            assert malformed == [each for each in found if isinstance(each, int)]
             assert decoder.buffered == len(held)
             assert image.consumer == image.producer
             late += sum(each.time < published for each in ripe)
@@ -283,10 +283,10 @@ def test_a_ring_of_anything_is_read_up_to_where_it_is_torn(content: bytes, consu
 
 def test_a_record_around_the_end_of_the_ring_is_read_whole() -> None:
     with RingImage(PLACED, RETURNED, data_bytes=4096, start=4096 - 128) as image:
-        events, senseless = drain_all(new_decoder(), image, 1 << 63)
+        events, malformed = drain_all(new_decoder(), image, 1 << 63)
     assert [event.probe for event in events] == [0, 1]
     assert events[0].text == b"abc"
-    assert senseless == []
+    assert malformed == []
 
 
 def test_reading_stops_at_a_busy_record_until_it_is_done() -> None:
@@ -318,12 +318,12 @@ PLACED_BYTES = RECORD_SIZE + 3 * 8 + 3  # Three words, and a text of three bytes
 def test_a_record_that_is_shorter_than_it_says_makes_no_sense(length: int) -> None:
     cut = header(length) + PLACED[RING_HEADER_SIZE : RING_HEADER_SIZE + -(-length // 8) * 8]
     with RingImage(cut, RETURNED) as image:
-        events, senseless = drain_all(new_decoder(), image, 1 << 63)
+        events, malformed = drain_all(new_decoder(), image, 1 << 63)
     if length == PLACED_BYTES:
         assert [event.probe for event in events] == [0, 1]
     else:
         assert [event.probe for event in events] == [1]
-        assert senseless == [0 if length >= RECORD_SIZE else CAPACITY - 1]
+        assert malformed == [0 if length >= RECORD_SIZE else CAPACITY - 1]
 
 
 def at(when: int, tid: int = 1) -> bytes:
@@ -341,11 +341,11 @@ def test_what_there_is_no_room_to_hold_back_is_published_in_order_all_the_same()
     decoder = new_decoder(arena_bytes=RECORD_LIMITS_MAX_BYTES + 47 * (RECORD_SIZE + 3 * 8), most_events=16)
     times = np.random.default_rng(1).permutation(1009).tolist()
     with RingImage(*map(at, times)) as image:
-        events, senseless = drain_all(decoder, image, 0)
+        events, malformed = drain_all(decoder, image, 0)
         assert decoder.buffered < 48
         rest, _ = drain_all(decoder, image, 1 << 63)
     assert sorted(event.time for event in events + rest) == list(range(1009))
-    assert senseless == []
+    assert malformed == []
     assert decoder.out_of_order > 0
 
 
@@ -413,8 +413,8 @@ def hostile_rings(dice: np.random.Generator, count: int) -> list[tuple[bytes, in
             data[used : used + len(one)] = one
             used += len(one)
         if number % 3:
-            for place in dice.integers(0, used, dice.integers(1, 20)):
-                data[place] = dice.integers(256)
+            for offset in dice.integers(0, used, dice.integers(1, 20)):
+                data[offset] = dice.integers(256)
         if number % 10 == 9:
             data[:] = dice.bytes(len(data))
         consumer = int(dice.integers(8)) * 4096 if number % 7 else int(dice.integers(1 << 16))

@@ -30,7 +30,7 @@ NOTES_AT = SOUND.index(b"stapsdt\0") - 12
 NOTES = SOUND[NOTES_AT : SOUND.index(StubImage(METHODS).manifest().SerializeToString())]
 HEADERS_AT = int.from_bytes(SOUND[40:48], "little")
 # The library without the gap between its two segments.
-PLACES = [*range(0, 1200), *range(65536, len(SOUND))]
+OFFSETS = [*range(0, 1200), *range(65536, len(SOUND))]
 EXTREMES = [0, 1, 2, 0x7F, 0x80, 0xFF, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1]
 
 
@@ -57,16 +57,16 @@ def test_bytes_of_any_kind(reader: str, content: bytes) -> None:
 @MANY
 @given(
     content=st.sampled_from([SOUND, OWN]),
-    changes=st.lists(st.tuples(st.sampled_from(PLACES), st.binary(min_size=1, max_size=9)), max_size=8),
+    changes=st.lists(st.tuples(st.sampled_from(OFFSETS), st.binary(min_size=1, max_size=9)), max_size=8),
     size=st.one_of(st.none(), st.integers(0, len(SOUND))),
 )
 def test_sound_libraries_with_bytes_changed_or_cut_off(
     content: bytes, changes: list[tuple[int, bytes]], size: int | None
 ) -> None:
-    spoilt = bytearray(content)
+    corrupted = bytearray(content)
     for at, new in changes:
-        spoilt[at : at + len(new)] = new
-    read("library", bytes(spoilt[:size]))
+        corrupted[at : at + len(new)] = new
+    read("library", bytes(corrupted[:size]))
 
 
 @MANY
@@ -82,11 +82,11 @@ def test_sound_libraries_with_bytes_changed_or_cut_off(
     )
 )
 def test_headers_with_extreme_numbers(fields: list[tuple[int, int, int]]) -> None:
-    spoilt = bytearray(SOUND)
+    corrupted = bytearray(SOUND)
     for at, size, number in fields:
         at -= at % size
-        spoilt[at : at + size] = (number % 256**size).to_bytes(size, "little")
-    read("library", bytes(spoilt))
+        corrupted[at : at + size] = (number % 256**size).to_bytes(size, "little")
+    read("library", bytes(corrupted))
 
 
 def field(number: int, content: bytes) -> bytes:

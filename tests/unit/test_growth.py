@@ -76,9 +76,9 @@ def test_a_decoder_makes_sense_of_a_probe_from_when_it_is_added(
 
 
 def test_a_probe_beyond_all_ids_makes_no_sense(probes: list[Probe]) -> None:
-    batch, senseless = decoded(probes, record(56, 2**32 - 1, [7, 8]))
+    batch, malformed = decoded(probes, record(56, 2**32 - 1, [7, 8]))
     assert len(batch) == 0
-    assert senseless.tolist() == [len(probes) - 1]
+    assert malformed.tolist() == [len(probes) - 1]
 
 
 def ids_of(item: Received) -> list[int]:
@@ -91,7 +91,7 @@ def test_each_subscriber_has_new_probes_described_before_their_first_events(
 ) -> None:
     hub = Hub(described(probes), accounts)
     everything, returns = hub.subscribe(()), hub.subscribe(["*__return"])
-    places, every_class = hub.subscribe(["place"]), hub.subscribe(["com.acme.*"])
+    of_place, every_class = hub.subscribe(["place"]), hub.subscribe(["com.acme.*"])
     first, _ = decoded(probes, record(56, 1, [1834, 1, 9]))
     hub.publish(first)
     hub.add(described(later, 9))
@@ -110,7 +110,7 @@ def test_each_subscriber_has_new_probes_described_before_their_first_events(
     assert (ids_of(schema), ids_of(more)) == ([1, 4, 7], [10])
     assert isinstance(after, Columns)
     assert after.probe.tolist() == [10]
-    schema, before = received(places)
+    schema, before = received(of_place)
     assert ids_of(schema) == [0, 1, 2]
     assert isinstance(before, Columns)
     (schema,) = received(late)

@@ -123,8 +123,8 @@ def test_a_process_of_several_users_is_refused(kind: str) -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        told = f"real {several[0]}, effective {several[1]}, saved {several[2]}, file system {several[1]}"
-        with pytest.raises(JcollectError, match=rf"has several user IDs \({told}\)"):
+        user_ids = f"real {several[0]}, effective {several[1]}, saved {several[2]}, file system {several[1]}"
+        with pytest.raises(JcollectError, match=rf"has several user IDs \({user_ids}\)"):
             print(opened(process.pid).user)
         process.kill()
 
@@ -252,24 +252,24 @@ def test_the_socket_of_a_dead_jvm_is_removed() -> None:
 @pytest.mark.parametrize("kind", ["file", "link to a dead socket", "directory"])
 def test_what_is_no_socket_is_not_removed(tmp_path: Path, kind: str, owner: int) -> None:
     with fake_jvm() as jvm:
-        place, dead = socket_of(jvm), tmp_path / "dead"
+        path, dead = socket_of(jvm), tmp_path / "dead"
         with socket.socket(socket.AF_UNIX) as other:
             other.bind(str(dead))
         if kind == "file":
-            place.touch()
+            path.touch()
         elif kind == "directory":
-            place.mkdir()
+            path.mkdir()
         else:
-            place.symlink_to(dead)
-        os.chown(place, owner, owner, follow_symlinks=False)
+            path.symlink_to(dead)
+        os.chown(path, owner, owner, follow_symlinks=False)
         try:
-            with pytest.raises(JcollectError, match=f"{place}, which is not a socket, is in the way; rem"):
+            with pytest.raises(JcollectError, match=f"{path}, which is not a socket, is in the way; rem"):
                 shake(jvm.pid)
-            assert os.path.lexists(place)
+            assert os.path.lexists(path)
             assert dead.exists()
             assert jvm.said() == []
         finally:
-            place.rmdir() if kind == "directory" else place.unlink()
+            path.rmdir() if kind == "directory" else path.unlink()
 
 
 # A file system that does not answer
@@ -300,10 +300,10 @@ def test_a_tmp_that_does_not_answer_ends_at_the_deadline(is_for_others: bool) ->
             shake(there.pid, DEADLINE)
         assert time.monotonic() - begun < DEADLINE / 2
         there.end()
-        wait_until(lambda: has_let_go(there.pid), "the reader to end")
+        wait_until(lambda: reader_has_ended(there.pid), "the reader to end")
 
 
-def has_let_go(pid: int) -> bool:
+def reader_has_ended(pid: int) -> bool:
     try:
         shake(pid, 1)
     except TimeoutError:

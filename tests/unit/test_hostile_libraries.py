@@ -133,7 +133,7 @@ def test_what_there_is_too_much_of_is_refused_before_it_is_decoded(
         parse_stub_image(built)
 
 
-def spoilt(old: bytes, new: bytes) -> bytes:
+def corrupted(old: bytes, new: bytes) -> bytes:
     content = StubImage([PLACE, Method("com.acme.Orders", "close", (LONG,), kinds=(ENTRY,))]).build()
     assert old in content
     assert len(old) == len(new)
@@ -148,7 +148,7 @@ def probes_and_faults(content: bytes) -> tuple[list[str], list[tuple[str, str]]]
 
 
 def test_a_probe_whose_places_are_outside_of_their_sections_is_skipped() -> None:
-    sound = parse_stub_image(spoilt(b"", b""))
+    sound = parse_stub_image(corrupted(b"", b""))
     for old, why in (
         (sound.text.address, "its location is not that of a stub"),
         (sound.semaphores.address, "its semaphore is not in .probes"),
@@ -156,7 +156,7 @@ def test_a_probe_whose_places_are_outside_of_their_sections_is_skipped() -> None
         for new in (0, old - 32, old + 1, old + 64, 2**64 - 32, 2**63):
             packed = [number.to_bytes(8, "little") for number in (old, new)]
             # Changes the note. Headers contain the same number twice, as address and file offset.
-            content = bytearray(spoilt(b"", b""))
+            content = bytearray(corrupted(b"", b""))
             at = content.index(b"stapsdt\0") + (8 if "location" in why else 24)
             assert content[at : at + 8] == packed[0]
             content[at : at + 8] = packed[1]
@@ -166,7 +166,7 @@ def test_a_probe_whose_places_are_outside_of_their_sections_is_skipped() -> None
 
 
 def test_of_two_notes_at_one_stub_the_first_is_taken() -> None:
-    content = bytearray(spoilt(b"", b""))
+    content = bytearray(corrupted(b"", b""))
     first = content.index(b"stapsdt\0") + 8
     second = content.index(b"stapsdt\0", first) + 8
     content[second : second + 8] = content[first : first + 8]
@@ -206,7 +206,7 @@ def test_of_two_notes_at_one_stub_the_first_is_taken() -> None:
     ],
 )
 def test_a_probe_with_a_bad_name_is_skipped(old: bytes, new: bytes, probe: str, reason: str) -> None:
-    left, faults = probes_and_faults(spoilt(old, new))
+    left, faults = probes_and_faults(corrupted(old, new))
     assert left == ["place__entry"]
     assert faults == [(probe, reason)]
 
@@ -279,11 +279,11 @@ def test_a_library_with_nothing_but_bad_probes_is_told_of_in_a_few_lines(mapped:
 )
 def test_malformed_parts(old: bytes, new: bytes, reason: str) -> None:
     with pytest.raises(MalformedLibraryError, match=reason):
-        parse_stub_image(spoilt(old, new))
+        parse_stub_image(corrupted(old, new))
 
 
 def test_a_section_whose_address_is_not_its_place_in_the_file() -> None:
-    content = spoilt(b"", b"")
+    content = corrupted(b"", b"")
     text = parse_stub_image(content).text.address.to_bytes(8, "little")
     assert content.count(text * 2) == 1
     with pytest.raises(MalformedLibraryError, match=r"section \.text has an address"):

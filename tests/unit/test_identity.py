@@ -90,7 +90,7 @@ def test_a_process_with_threads_becomes_nobody() -> None:
 
 
 @pytest.fixture
-def somebody() -> Iterator[int]:
+def child_of_another_user() -> Iterator[int]:
     """Yields the PID of a child process that has become another user."""
     command = command_of(SOMEBODY, (SYS_PTRACE,))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
@@ -116,10 +116,10 @@ if libc.ptrace(ctypes.c_long(16), ctypes.c_long(pid), None, None) == 0:
 
 
 @as_root
-def test_the_user_can_neither_trace_nor_read_it(somebody: int) -> None:
+def test_the_user_can_neither_trace_nor_read_it(child_of_another_user: int) -> None:
     same = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
     command = [*same, sys.executable, "-c", TAKE_HOLD]
-    assert subprocess.check_output([*command, str(somebody)], text=True) == ""
+    assert subprocess.check_output([*command, str(child_of_another_user)], text=True) == ""
     # A process of that user that did not use `become` is open to that user.
     with subprocess.Popen([*same, "sleep", "60"]) as other:
         wait_until(lambda: Path(f"/proc/{other.pid}/comm").read_text() == "sleep\n", "sleep to run")

@@ -108,5 +108,5 @@ def test_entries_that_are_cut_or_lie_elsewhere_are_left_out() -> None:
     for size in range(len(content)):
         assert len(texts_of(content[:size])) <= 2
     assert texts_of(content[:100])["sun.rt.javaCommand"] == "a.Main x y"
-    for place in range(32, 52):
-        texts_of(content[:place] + b"\xff" + content[place + 1 :])
+    for offset in range(32, 52):
+        texts_of(content[:offset] + b"\xff" + content[offset + 1 :])

@@ -45,8 +45,8 @@ def test_python_has_the_offsets_that_the_c_header_asserts(file: str, struct: des
     header = (ROOT / generate.HEADERS[0]).read_text()
     assert f'_Static_assert(sizeof(struct {struct.name}) == {struct.bytes}, "{struct.name}");' in header
     for field in struct.fields:
-        place = f"__builtin_offsetof(struct {struct.name}, {field.name})"
-        assert f"_Static_assert({place} == {field.offset}," in header
+        expression = f"__builtin_offsetof(struct {struct.name}, {field.name})"
+        assert f"_Static_assert({expression} == {field.offset}," in header
         if field.count != 0:
             assert getattr(structure, field.name).offset == field.offset
 

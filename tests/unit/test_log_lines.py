@@ -88,7 +88,7 @@ class Target:
         return self.do("threads") == "1"
 
     def has_a_writer_that_waits(self) -> bool:
-        waiting = [thread for thread, place in threads_of(self.pid, "wchan") if WAITS.search(place)]
+        waiting = [thread for thread, function in threads_of(self.pid, "wchan") if WAITS.search(function)]
         return any(
             thread in waiting for thread, name in threads_of(self.pid, "comm") if name == "jprobe-log\n"
         )

@@ -356,6 +356,6 @@ def test_the_books_of_processes_add_up_to_those_of_all() -> None:
     one.close(gone, accounts.hit_counts().totals(gone))
     accounts.release(gone)
     other.add(gone)  # The ID is now reassigned to a probe of another process.
-    books = accounts.hit_counts()
-    assert one.totals(books) == Totals(143, 0, 100, 0, 0, 3, 50)
-    assert one.totals(books) + other.totals(books) == accounts.totals()
+    counts = accounts.hit_counts()
+    assert one.totals(counts) == Totals(143, 0, 100, 0, 0, 3, 50)
+    assert one.totals(counts) + other.totals(counts) == accounts.totals()

@@ -84,8 +84,8 @@ CHANGEABLE: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("who", CHANGEABLE)
 def test_a_runtime_that_others_can_change_is_not_run(home: Path, who: str) -> None:
     CHANGEABLE[who](home)
-    place = home / who.split(" ")[0] if not who.startswith(" ") else home.parent
-    with pytest.raises(JcollectError, match=f"is not safe to run .*: {place} {who.partition(' ')[2]}"):
+    path = home / who.split(" ")[0] if not who.startswith(" ") else home.parent
+    with pytest.raises(JcollectError, match=f"is not safe to run .*: {path} {who.partition(' ')[2]}"):
         find_libjvm()
 
 

@@ -65,9 +65,9 @@ def test_records_of_every_kind_become_columns(probes: list[Probe]) -> None:
     thrown = record(248, 2, [50, string(3), 9], b"E.x")
     closed = record(56, 7, [60, 0, 12])
     opened = record(56, 6, [12])
-    batch, senseless = decoded(probes, PLACED, RETURNED, thrown, noted, closed, opened, first_seq=40)
+    batch, malformed = decoded(probes, PLACED, RETURNED, thrown, noted, closed, opened, first_seq=40)
     columns = batch.columns
-    assert not len(senseless)
+    assert not len(malformed)
     assert columns.seq.tolist() == [40, 41, 42, 43, 44, 45]
     assert columns.probe.tolist() == [0, 1, 2, 3, 7, 6]
     assert columns.tid.tolist() == [77] * 6
@@ -92,8 +92,8 @@ def test_a_nul_comes_as_two_bytes_and_is_one_for_whoever_reads_on(probes: list[P
     placed = record(248, 0, [6, string(5, cut=True), 9], b"\xc0\x80a\xc0\x80")
     noted = record(504, 3, [0, 7, string(4), 1, 2, 3, 11], b"\xc0\x80bc")
     back = record(248, 4, [50, string(4), 11], b"\xc0\x80" * 2)
-    batch, senseless = decoded(probes, before, RETURNED, placed, noted, back)
-    assert not len(senseless)
+    batch, malformed = decoded(probes, before, RETURNED, placed, noted, back)
+    assert not len(malformed)
     assert batch.columns.text == b"abc" + b"\0a\0" + b"\0bc" + b"\0\0"
     rows = list(RowDecoder(described(probes)).rows(batch.columns))
     assert [row.values for row in rows] == [
@@ -117,9 +117,9 @@ def test_the_end_of_one_text_and_the_start_of_the_next_are_no_nul(probes: list[P
 def test_records_that_make_no_sense_are_counted_by_probe(probes: list[Probe]) -> None:
     bad_words = record(56, 1, [1, 2])
     bad_flags = record(56, 1, [1, 2, 3], flags=1)
-    batch, senseless = decoded(probes, RETURNED, bad_words, PLACED, bad_flags)
+    batch, malformed = decoded(probes, RETURNED, bad_words, PLACED, bad_flags)
     assert batch.columns.probe.tolist() == [1, 0]
-    assert senseless.tolist() == [1, 1]
+    assert malformed.tolist() == [1, 1]
 
 
 def test_picking_events_takes_their_values_and_texts_along(probes: list[Probe]) -> None:
@@ -173,7 +173,7 @@ def test_batches_of_encoders_that_do_not_pack_are_read_as_well() -> None:
     assert columns_of(collector_pb2.SubscribeResponse.FromString(message).batch).seq.tolist() == [5, 6]
 
 
-def books(probes: list[Probe], ring_lost: list[int] | None = None) -> Accounts:
+def accounts_of(probes: list[Probe], ring_lost: list[int] | None = None) -> Accounts:
     return Accounts(len(probes), [StillCounters(len(probes), ring=ring_lost or [0] * len(probes))])
 
 
@@ -208,7 +208,7 @@ def test_an_id_that_stands_for_another_probe_has_books_of_its_own_and_the_totals
 
 
 def test_a_subscriber_gets_schema_batches_and_its_part_of_them(probes: list[Probe]) -> None:
-    hub = Hub(described(probes), books(probes))
+    hub = Hub(described(probes), accounts_of(probes))
     everything, returns = hub.subscribe(()), hub.subscribe(["*__return"])
     batch, _ = decoded(probes, PLACED, RETURNED, RETURNED)
     hub.publish(batch)
@@ -226,7 +226,7 @@ def test_a_subscriber_gets_schema_batches_and_its_part_of_them(probes: list[Prob
 
 
 def test_subscribers_with_one_filter_share_one_encoding(probes: list[Probe]) -> None:
-    hub = Hub(described(probes), books(probes))
+    hub = Hub(described(probes), accounts_of(probes))
     subscribers = [hub.subscribe(["*__return"]) for _ in range(3)]
     batch, _ = decoded(probes, PLACED, RETURNED)
     hub.publish(batch)
@@ -237,13 +237,13 @@ def test_subscribers_with_one_filter_share_one_encoding(probes: list[Probe]) -> 
 
 def test_globs_that_match_nothing_are_an_error(probes: list[Probe]) -> None:
     with pytest.raises(NoSuchProbeError):
-        Hub(described(probes), books(probes)).subscribe(["nothing"])
+        Hub(described(probes), accounts_of(probes)).subscribe(["nothing"])
 
 
 def test_a_slow_subscriber_loses_events_and_is_told_how_many_of_which_probe(probes: list[Probe]) -> None:
     batch, _ = decoded(probes, PLACED, RETURNED, RETURNED)
     size = len(encode(batch.columns))
-    hub = Hub(described(probes), books(probes), queue_bytes=2 * size)
+    hub = Hub(described(probes), accounts_of(probes), queue_bytes=2 * size)
     subscriber = hub.subscribe(())
     for _ in range(7):
         hub.publish(batch)
@@ -258,7 +258,7 @@ def test_a_slow_subscriber_loses_events_and_is_told_how_many_of_which_probe(prob
 
 def test_loss_in_the_ring_counts_from_the_subscription_and_for_its_probes(probes: list[Probe]) -> None:
     lost = [3, 3, 0, 0, 0, 0, 0, 0, 0]
-    hub = Hub(described(probes), books(probes, lost))
+    hub = Hub(described(probes), accounts_of(probes, lost))
     subscriber = hub.subscribe(["*__return"])
     lost[0] += 100
     lost[1] += 13
@@ -286,14 +286,14 @@ def test_what_probes_that_are_gone_have_lost_is_still_told_and_not_of_those_that
     accounts.suppress(gone, np.array([[0, 1, 5], [0, 2, 5]], np.uint64))
     hub.end()
 
-    def told(subscriber: Subscription) -> tuple[list[tuple[int, dict[int, int]]], int]:
+    def losses_of(subscriber: Subscription) -> tuple[list[tuple[int, dict[int, int]]], int]:
         items = received(subscriber)
         last = {item.stage: item for item in items if isinstance(item, Loss)}
         assert isinstance(items[-1], Throttling)
         return [(loss.events, dict(loss.by_probe)) for loss in last.values()], items[-1].throttled
 
-    assert told(everything) == ([(113, {}), (224, {1: 7})], 322)
-    assert told(returns) == ([(13, {}), (24, {1: 7})], 21)
+    assert losses_of(everything) == ([(113, {}), (224, {1: 7})], 322)
+    assert losses_of(returns) == ([(13, {}), (24, {1: 7})], 21)
 
 
 # Probes that are added later.
@@ -315,7 +315,7 @@ def test_records_of_probes_that_came_later_are_decoded_like_the_others(probes: l
 
 
 def test_subscribers_get_a_schema_of_what_they_want_before_its_first_batch(probes: list[Probe]) -> None:
-    hub = Hub([], books(probes))
+    hub = Hub([], accounts_of(probes))
     messages = described(probes)
     hub.add(messages[:1])
     everything, nothing_new = hub.subscribe(()), hub.subscribe(("*place__entry",))
@@ -341,7 +341,7 @@ def test_subscribers_get_a_schema_of_what_they_want_before_its_first_batch(probe
 
 
 def test_unread_events_of_a_subscriber_that_is_ended_count_as_lost(probes: list[Probe]) -> None:
-    hub = Hub(described(probes), books(probes))
+    hub = Hub(described(probes), accounts_of(probes))
     subscription, other = hub.subscribe(()), hub.subscribe(())
     batch, _ = decoded(probes, PLACED, RETURNED, RETURNED)
     for _ in range(3):

@@ -156,13 +156,13 @@ def test_truncated_libraries_are_refused_and_never_crash_the_reader() -> None:
 def test_spoilt_bytes_are_read_or_refused_but_never_crash_the_reader() -> None:
     content = StubImage([PLACE, CLOSE]).build()
     dice = random.Random(7919)
-    places = [*range(448), *range(65536, len(content))]
+    offsets = [*range(448), *range(65536, len(content))]
     for _ in range(997):
-        spoilt = bytearray(content)
+        corrupted = bytearray(content)
         for _ in range(dice.choice((1, 3, 31))):
-            spoilt[dice.choice(places)] = dice.randrange(256)
+            corrupted[dice.choice(offsets)] = dice.randrange(256)
         try:
-            image = parse_stub_image(bytes(spoilt))
+            image = parse_stub_image(bytes(corrupted))
         except MalformedLibraryError:
             continue
         probes_of([StubLibrary(closed(1), "", 0, image)])

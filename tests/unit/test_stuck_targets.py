@@ -44,8 +44,8 @@ if what == "cmdline":
     code, data, stack = ([int(fields[n - 3]) for n in each] for each in ((26, 27), (45, 46, 47), (28,)))
     environment = [int(fields[n - 3]) for n in (50, 51)]
     libc.sbrk.restype = ctypes.c_ulong
-    places = [*code, *data, libc.sbrk(0), *stack, page, page + 64, *environment]
-    map = ctypes.create_string_buffer(struct.pack("11QQIi", *places, 0, 0, -1))
+    addresses = [*code, *data, libc.sbrk(0), *stack, page, page + 64, *environment]
+    map = ctypes.create_string_buffer(struct.pack("11QQIi", *addresses, 0, 0, -1))
     assert libc.prctl(35, 14, ctypes.addressof(map), 104, 0) == 0, os.strerror(ctypes.get_errno())
 print("ready", flush=True)
 signal.pause()
@@ -141,11 +141,11 @@ def test_the_target_is_what_it_is_meant_to_be(tmp_path: Path) -> None:
             assert target.stdout.readline() == "ready\n"
             host = Host()
 
-            def look() -> HostProcess | None:
+            def scan() -> HostProcess | None:
                 return next((process for process in host.scan() if process.pid == target.pid), None)
 
             # The scan may not find it within its first 0.1 s.
-            found: HostProcess = wait_until(look, "the process to be found")
+            found: HostProcess = wait_until(scan, "the process to be found")
             host.close()
             assert (found.jdk, found.has_stubs, found.uid) == ("17.0.15", True, os.geteuid())
         finally:

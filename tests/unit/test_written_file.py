@@ -29,7 +29,7 @@ def write(path: Path) -> None:
 def test_a_link_of_another_user_is_not_followed(tmp_path: Path, folder: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("old")
-    link = folder / "books.json"
+    link = folder / "counts.json"
     link.symlink_to(victim)
     os.chown(link, SOMEBODY, SOMEBODY, follow_symlinks=False)
     with pytest.raises(PermissionError, match="link of user 64041"):
@@ -43,8 +43,8 @@ def test_a_link_of_another_user_is_not_followed(tmp_path: Path, folder: Path) ->
 
 
 def test_files_and_own_links_are_written(tmp_path: Path, folder: Path) -> None:
-    write(folder / "books.json")
-    assert (folder / "books.json").read_text() == "new"
+    write(folder / "counts.json")
+    assert (folder / "counts.json").read_text() == "new"
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "file")
     write(link)
@@ -53,5 +53,5 @@ def test_files_and_own_links_are_written(tmp_path: Path, folder: Path) -> None:
 
 def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        write(tmp_path / "nowhere/books.json")
+        write(tmp_path / "nowhere/counts.json")
     assert not (tmp_path / "nowhere").exists()
