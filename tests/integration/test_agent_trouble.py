@@ -86,11 +86,13 @@ def runs_with(target: Process) -> list[str]:
         ),
     ],
 )
-def test_a_mistake_in_the_options_is_one_line(jdk: Jdk, targets: Path, options: str, line: str) -> None:
+def test_a_mistake_in_the_options_causes_one_line(jdk: Jdk, targets: Path, options: str, line: str) -> None:
     assert runs_with(java(jdk, "-cp", targets, "PrimeCalls", options=options)) == [line]
 
 
-def test_a_mistake_in_a_file_of_selectors_is_one_line_with_the_place(targets: Path, tmp_path: Path) -> None:
+def test_a_mistake_in_a_file_of_selectors_causes_one_line_with_its_location(
+    targets: Path, tmp_path: Path
+) -> None:
     config = tmp_path / "jprobe.conf"
     config.write_text("# selectors\n\n  PrimeCalls$Orders#place   # all of them\nPrimeCalls$Orders@touch\n")
     assert runs_with(java(newest_jdk, "-cp", targets, "PrimeCalls", options=f"config={config}")) == [
@@ -99,7 +101,7 @@ def test_a_mistake_in_a_file_of_selectors_is_one_line_with_the_place(targets: Pa
     ]
 
 
-def test_of_many_methods_that_a_selector_does_not_fit_ten_are_named(targets: Path) -> None:
+def test_at_most_ten_methods_that_a_selector_does_not_fit_are_named(targets: Path) -> None:
     selectors = "com.acme.parcels.**#*(n=arg0.nothing)"
     with java(newest_jdk, "-cp", targets, "com.acme.parcels.Parcels", probes=selectors) as target:
         last = target.wait_for_line("jprobe: more ")
@@ -108,7 +110,7 @@ def test_of_many_methods_that_a_selector_does_not_fit_ten_are_named(targets: Pat
         assert all(line.startswith("jprobe: cannot trace com.acme.parcels.") for line in target.err[:10])
 
 
-def test_a_second_agent_says_so(targets: Path) -> None:
+def test_a_second_agent_reports_that_one_is_loaded(targets: Path) -> None:
     again = f"-javaagent:{ROOT / 'java-agent/build/libs/jprobe.jar'}=probes={ORDERS}"
     lines = runs_with(java(newest_jdk, again, "-cp", targets, "PrimeCalls", probes=ORDERS))
     assert len(lines) == 1
@@ -138,7 +140,7 @@ def test_a_jvm_that_ends_leaves_no_file(targets: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_jvm_left_is_swept_by_the_next(targets: Path, tmp_path: Path) -> None:
+def test_the_next_jvm_removes_files_of_a_killed_one(targets: Path, tmp_path: Path) -> None:
     arguments = {"probes": ORDERS, "options": f"dir={tmp_path}"}
     with java(newest_jdk, "-cp", targets, "PrimeCalls", **arguments) as killed:
         killed.wait_for_line("ready")
@@ -199,7 +201,7 @@ def test_without_a_usable_directory_the_probes_are_in_memory(
         assert target.wait() == 0
 
 
-def test_a_jvm_without_the_agent_is_told_from_one_without_probes(targets: Path) -> None:
+def test_a_jvm_without_the_agent_is_distinguished_from_one_without_probes(targets: Path) -> None:
     require_bpf()
     with java(newest_jdk, "-cp", targets, "PrimeCalls") as target:
         target.wait_for_line("ready")

@@ -54,7 +54,7 @@ def calls(collector: Process) -> Counter[str]:
 
 @on_every_jdk
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
-def test_a_program_without_agent_is_traced_exactly_and_left_as_it_was(
+def test_a_program_without_agent_is_traced_exactly_and_restored(
     jdk: Jdk, targets: Path, digest_agent: Path, end: signal.Signals
 ) -> None:
     def digest() -> str:
@@ -106,7 +106,7 @@ def is_watched(target: Process, name: str) -> bool:
 
 
 @on_every_jdk
-def test_what_is_selected_while_attached_is_traced_and_what_is_unselected_is_not(
+def test_methods_selected_while_attached_are_traced_until_they_are_unselected(
     jdk: Jdk, targets: Path
 ) -> None:
     with java(jdk, "-cp", targets, "PrimeCalls", probes="PrimeCalls$Orders#touch") as target:
@@ -151,7 +151,7 @@ def test_only_what_is_selected_is_attached_to(jdk: Jdk, targets: Path) -> None:
         assert re.search(r"^  PrimeCalls\$Orders#\*: 6 methods$", listing.stdout, re.MULTILINE), listing
 
 
-def test_a_selector_with_a_mistake_is_told_and_leaves_nothing(targets: Path) -> None:
+def test_a_selector_with_a_mistake_is_reported_and_leaves_no_agent(targets: Path) -> None:
     with java(newest_jdk, "-cp", targets, "PrimeCalls") as target:
         target.wait_for_line("ready")
         result = run(JCOLLECT, "attach", target.pid, "--select", "PrimeCalls$Orders#place(a=arg0.b")

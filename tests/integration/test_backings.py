@@ -89,7 +89,7 @@ def test_a_file_that_is_unlinked(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("how", ["renamed over", "unlinked and written anew"])
-def test_a_file_that_another_of_its_name_has_replaced(bench: Bench, how: str) -> None:
+def test_a_file_replaced_by_another_of_the_same_name(bench: Bench, how: str) -> None:
     image = StubImage([PLACE])
     target = bench.target(image, *PATTERNS)
     path, other = bench.directory / "jprobe-1/1.so", bench.directory / "other"
@@ -185,7 +185,7 @@ def shared_bench(bench: Bench) -> Bench:
 
 @pytest.mark.parametrize("place", NAMESPACES)
 @pytest.mark.parametrize("backing", ["file", "unlinked file", "memfd", "memfd without descriptor"])
-def test_programs_elsewhere(shared_bench: Bench, place: str, backing: str) -> None:
+def test_programs_of_other_users_and_namespaces(shared_bench: Bench, place: str, backing: str) -> None:
     bench, image = shared_bench, StubImage([PLACE])
     file, wrapper = written(bench, image), NAMESPACES[place](bench.directory)
     if "memfd" in backing:
@@ -311,7 +311,7 @@ def assert_detaches(collector: Command, target: Target, hits: int) -> None:
     assert not any("error" in line or "warning" in line for line in collector.errors), collector.errors
 
 
-def test_a_process_that_executes_another_program_is_let_go(bench: Bench) -> None:
+def test_the_collector_detaches_from_a_process_that_executes_another_program(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
     collector = bench.attach(target)
     target.fire(4, CALLS)

@@ -108,7 +108,7 @@ def test_the_jar_has_the_api_and_the_native_libraries_and_nothing_else() -> None
 
 
 @on_every_jdk
-def test_bpftrace_sees_every_fire_of_every_thread(hand_made: Process) -> None:
+def test_bpftrace_sees_every_firing_of_every_thread(hand_made: Process) -> None:
     (file,) = stub_files(hand_made.pid)
     probe = f"usdt:{file}:orders:placed"
     script = f"{probe} {{ @sum = sum(arg0); @count[str(arg1)] = count(); }}"
@@ -155,7 +155,7 @@ def form_line(form: str) -> str:
 
 
 @on_every_jdk
-def test_jcollect_sees_every_fire_of_every_thread(hand_made: Process) -> None:
+def test_jcollect_sees_every_firing_of_every_thread(hand_made: Process) -> None:
     with jcollect_at(hand_made) as collector:
         ask(hand_made, "run")
         events = events_of(collector, "orders:placed")
@@ -178,7 +178,7 @@ def test_values_are_narrowed_to_the_size_of_the_argument(hand_made: Process) -> 
 
 
 @on_every_jdk
-def test_strings_are_real_utf8_and_cut_at_a_character(hand_made: Process) -> None:
+def test_strings_are_standard_utf8_and_truncated_between_characters(hand_made: Process) -> None:
     with jcollect_at(hand_made) as collector:
         ask(hand_made, "texts")
         events = events_of(collector, "orders:text")
@@ -215,7 +215,7 @@ def listens(pid: int, name: str) -> bool:
 
 
 @on_every_jdk
-def test_a_probe_added_after_the_load_is_found_and_seen(hand_made: Process) -> None:
+def test_a_probe_added_after_the_load_is_found_and_traced(hand_made: Process) -> None:
     ask(hand_made, "add")
     _, file = stub_files(hand_made.pid)
     listing = run("tplist-bpfcc", "-p", hand_made.pid, timeout=60).stdout
@@ -280,7 +280,9 @@ def test_agent_and_binding_work_side_by_side(jdk: Jdk, programs: Path) -> None:
 
 @pytest.mark.takes_long
 @on_every_jdk
-def test_closing_under_fire_and_tracer_is_an_exception_and_no_crash(jdk: Jdk, programs: Path) -> None:
+def test_closing_during_firings_under_a_tracer_causes_an_exception_and_no_crash(
+    jdk: Jdk, programs: Path
+) -> None:
     require_bpf()
     bpf = BpfPrograms(capacity=1, ring_pages=1)
     try:
@@ -320,7 +322,7 @@ def link_to_all(program: int, pid: int, attach_point: int) -> Iterator[None]:
 
 
 @pytest.mark.skipif(newest_jdk.version < 24, reason="JEP 472 came with JDK 24")
-def test_denied_native_access_is_an_exception_that_says_what_to_do(programs: Path) -> None:
+def test_denied_native_access_is_an_exception_that_names_the_fix(programs: Path) -> None:
     denied = run(
         newest_jdk.java,
         "--illegal-native-access=deny",

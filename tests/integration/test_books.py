@@ -73,7 +73,7 @@ def adds_up(counts: dict[str, int]) -> bool:
     return counts["hits"] == sum(counts[part] for part in parts)
 
 
-def test_the_books_of_each_probe_are_closed_at_any_quiet_moment(bench: Bench) -> None:
+def test_the_hit_counts_of_each_probe_add_up_at_any_quiet_moment(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
     file = bench.directory / "counts.json"
     collector = bench.attach(target, "--counts", file)
@@ -103,7 +103,7 @@ def test_the_books_of_each_probe_are_closed_at_any_quiet_moment(bench: Bench) ->
     assert len(events_of(watcher)) == 5020
 
 
-def test_what_is_attached_and_not_live_is_named_with_the_reason(bench: Bench) -> None:
+def test_attached_probes_that_cannot_fire_are_named_with_the_reason(bench: Bench) -> None:
     image = StubImage([Method("com.acme.Orders", "place"), Method("com.acme.Orders", "never", kinds=(1,))])
     target = bench.target(image, "t", "d0t", "det", "!t")
     collector = bench.start("attach", target.pid)
@@ -116,7 +116,7 @@ def test_what_is_attached_and_not_live_is_named_with_the_reason(bench: Bench) ->
     collector.end()
 
 
-def test_loss_in_the_ring_is_in_the_books_of_each_probe(bench: Bench) -> None:
+def test_loss_in_the_ring_buffer_is_counted_per_probe(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
     collector = bench.attach(target, "--ring-pages", "1", "--fail-on-loss")
     top = bench.start("top", target.pid, "--fail-on-loss")
@@ -152,7 +152,7 @@ def batches_of(subscription: Subscription) -> list[Columns]:
     return batches(received(subscription))
 
 
-def test_loss_in_the_collector_is_in_the_books(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loss_in_the_collector_is_counted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forces malformed records, which do not occur otherwise, by hiding one probe from the collector."""
     known = RecordDecoder.add
     monkeypatch.setattr(
@@ -176,7 +176,7 @@ def test_loss_in_the_collector_is_in_the_books(bench: Bench, monkeypatch: pytest
     assert (totals.hits, totals.delivered, totals.lost_in_collector) == (2994, 1996, 998)
 
 
-def test_loss_of_a_subscriber_is_in_its_books_and_told_to_it(bench: Bench) -> None:
+def test_loss_of_a_subscriber_is_counted_and_reported_to_it(bench: Bench) -> None:
     target = bench.target(NUMBERS, "d1t")
     collector = bench.attach(target, "--fail-on-loss", "--queue-bytes", 1 << 20)
     observer = bench.observe(target.pid, "-o", "json", "--fail-on-loss")
@@ -227,7 +227,7 @@ def test_events_of_all_threads_come_in_the_order_of_their_times(bench: Bench) ->
         assert numbers[threads == 100 + thread].tolist() == list(range(first, first + 40_009))
 
 
-def test_a_clock_that_is_set_moves_no_event_and_is_told(
+def test_a_change_of_the_clock_moves_no_event_and_is_reported(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = bench.target(NUMBERS, "dnt")

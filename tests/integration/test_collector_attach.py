@@ -118,7 +118,7 @@ def test_a_prime_number_of_calls_from_four_threads_is_counted_exactly(bench: Ben
 
 
 @pytest.mark.parametrize("link_type", ["uprobe-multi", "perf-event"])
-def test_both_kinds_of_links_count_exactly_and_let_semaphores_fall(bench: Bench, link_type: str) -> None:
+def test_both_link_types_count_exactly_and_restore_semaphores(bench: Bench, link_type: str) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
     collector = bench.attach(target, "--link", link_type, "-o", "json")
     assert target.semaphores() == 3
@@ -230,7 +230,7 @@ def test_twelve_values_and_the_thread_id_arrive_whole(bench: Bench, link_type: s
     assert seen == dict.fromkeys(("wide", "mixed", "longest", "ends"), 202)
 
 
-def test_a_text_at_an_odd_address_was_cut_by_the_agent(bench: Bench) -> None:
+def test_a_text_at_an_odd_address_was_truncated_by_the_agent(bench: Bench) -> None:
     methods = [
         Method("a.B", "one", (STRING,), kinds=(ENTRY,)),
         Method("a.B", "many", (STRING,) * 12, kinds=(ENTRY,)),
@@ -267,7 +267,7 @@ def test_nuls_in_strings_arrive_at_clients_as_utf_8(bench: Bench) -> None:
     assert lengths == [len(text) for text in expected]
 
 
-def test_captured_values_and_absent_ones_are_told_apart_from_the_others(bench: Bench) -> None:
+def test_captured_values_and_absent_ones_are_distinguished_from_the_others(bench: Bench) -> None:
     asked = (captured("id", LONG), captured("city", STRING), ABSENT)
     methods = [
         Method("a.B", "call", (), None, kinds=(ENTRY,), captures=asked),
@@ -298,7 +298,7 @@ def test_captured_values_and_absent_ones_are_told_apart_from_the_others(bench: B
     ]
 
 
-def test_what_the_process_holds_back_while_attached_is_in_the_books(bench: Bench) -> None:
+def test_calls_that_the_process_filters_while_attached_are_counted(bench: Bench) -> None:
     methods = [Method("a.B", f"m{i}", (LONG,), LONG, condition="when duration > 5ms") for i in range(3)]
     target = bench.target(StubImage(methods), *("nt", "dnt", "det") * 3)
     target.hold(1, ENTRY_FILTERED, 100003)  # before attaching: not counted
@@ -330,7 +330,7 @@ def test_a_count_that_wraps_stays_exact(bench: Bench) -> None:
     assert "13 hits = 0 delivered + 13 filtered + 0 lost" in collector.end()
 
 
-def test_what_was_held_back_is_known_when_the_process_has_exited(bench: Bench) -> None:
+def test_the_filtered_calls_are_known_after_the_process_has_exited(bench: Bench) -> None:
     target = bench.target(numbers_only(), "dnt")
     session = Session()
     try:
@@ -347,7 +347,7 @@ def test_what_was_held_back_is_known_when_the_process_has_exited(bench: Bench) -
     assert (totals.hits, totals.delivered, totals.filtered, totals.lost) == (24, 11, 13, 0)
 
 
-def test_the_verifier_follows_one_way_through_the_handler() -> None:
+def test_the_verifier_follows_one_path_through_the_bpf_program() -> None:
     programs = BpfPrograms(1, 1)
     try:
         about = Path(f"/proc/self/fdinfo/{programs.load_for_perf_event()}").read_text()
@@ -490,7 +490,7 @@ def test_observers_print_what_they_asked_for_until_the_collector_ends(bench: Ben
     assert all(" throw 1." in line and line.endswith("IllegalStateException") for line in throws.output)
 
 
-def test_an_observer_is_told_when_its_collector_is_killed(bench: Bench) -> None:
+def test_an_observer_reports_that_its_collector_was_killed(bench: Bench) -> None:
     target = bench.target(numbers_only(), "dnt")
     collector = bench.attach(target)
     observer = bench.observe(target.pid)

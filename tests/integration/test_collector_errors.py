@@ -68,7 +68,7 @@ REFUSAL = "the selectors match 70,001 methods, and the limit is 65,536; name few
 
 
 @pytest.mark.parametrize("verb", ["attach", "probes"])
-def test_an_agent_that_has_refused_what_it_was_asked_for(bench: Bench, verb: str) -> None:
+def test_an_agent_that_has_rejected_all_selected_methods(bench: Bench, verb: str) -> None:
     if verb == "attach":
         require_bpf()
     target = bench.target(StubImage([], generation=0, refusal=REFUSAL), "", name="jprobe-1/0.so")
@@ -79,7 +79,7 @@ def test_an_agent_that_has_refused_what_it_was_asked_for(bench: Bench, verb: str
 
 
 @pytest.mark.parametrize(("generation", "is_refused"), [(2, True), (0, False)])
-def test_the_newest_library_tells_whether_a_refusal_holds(
+def test_the_newest_library_determines_if_a_refusal_still_applies(
     bench: Bench, generation: int, is_refused: bool
 ) -> None:
     other = bench.directory / "jprobe-1" / f"{generation}.so"
@@ -106,7 +106,7 @@ UNTRACEABLE = [
 ]
 
 
-def test_what_cannot_be_traced_is_listed_on_demand(bench: Bench) -> None:
+def test_untraceable_methods_are_listed_on_demand(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE], untraceable=UNTRACEABLE), "nst", "d1t", "det")
     plain = bench.run("probes", target.pid)
     assert "TRACEABLE" not in plain.stdout
@@ -143,7 +143,7 @@ def test_what_cannot_be_traced_is_listed_on_demand(bench: Bench) -> None:
     ]
 
 
-def test_what_cannot_be_traced_is_narrowed_like_probes(bench: Bench) -> None:
+def test_untraceable_methods_are_filtered_like_probes(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE], untraceable=UNTRACEABLE), "nst", "d1t", "det")
 
     def listed(glob: str) -> list[str]:
@@ -159,7 +159,7 @@ def test_what_cannot_be_traced_is_narrowed_like_probes(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("refusal", ["", "too many"])
-def test_what_cannot_be_traced_is_listed_where_nothing_can(bench: Bench, refusal: str) -> None:
+def test_untraceable_methods_are_listed_even_if_no_method_is_traceable(bench: Bench, refusal: str) -> None:
     image = StubImage([], generation=0, selectors=["a.B#c"], untraceable=UNTRACEABLE, refusal=refusal)
     target = bench.target(image, "", name="jprobe-1/0.so")
     result = bench.run("probes", target.pid, "--all")
@@ -205,7 +205,7 @@ def test_a_broken_stub_library_is_skipped_with_a_warning(bench: Bench) -> None:
     assert error.startswith("jcollect: cannot read any stub library of PID")
 
 
-def test_a_file_for_the_books_that_cannot_be_written(bench: Bench) -> None:
+def test_a_file_for_the_hit_counts_that_cannot_be_written(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
     refused = bench.run("attach", target.pid, "--counts", "/nowhere/counts.json")
     assert refused.returncode == 1
@@ -249,12 +249,12 @@ def test_a_listen_address_that_others_can_connect_to(bench: Bench, address: str,
     assert target.semaphores() == 0
 
 
-def test_a_listen_address_that_is_none(bench: Bench) -> None:
+def test_an_invalid_listen_address(bench: Bench) -> None:
     assert "'nonsense' is not an address" in refused(bench.run("attach", 1, "--listen", "nonsense"))
 
 
 @pytest.mark.parametrize("verb", ["observe", "top"])
-def test_nobody_listens(bench: Bench, verb: str) -> None:
+def test_no_collector_listens(bench: Bench, verb: str) -> None:
     address = f"unix://{bench.directory}/none.sock"
     assert refused(bench.run(verb, address)) == (
         f"no collector listens at {address}; start one with jcollect attach"
@@ -312,7 +312,7 @@ def test_probes_are_listed_for_people_and_for_programs(bench: Bench) -> None:
     assert table[1].endswith("com.acme.Orders#place(JLjava/lang/String;)Z boolean return")
 
 
-def test_conditions_and_captured_paths_are_listed_with_what_was_held_back(bench: Bench) -> None:
+def test_conditions_and_captured_paths_are_listed_with_the_filtered_calls(bench: Bench) -> None:
     asked = (captured("city", STRING), ABSENT)
     methods = [
         Method("a.B", "m", (LONG,), kinds=(ENTRY, RETURN), captures=asked, condition="when duration > 5ms"),
@@ -333,7 +333,7 @@ def test_conditions_and_captured_paths_are_listed_with_what_was_held_back(bench:
     assert table[3].endswith("  a.B#v()V every 100")
 
 
-def test_a_gate_that_lets_not_everything_pass_is_listed_as_it_is_now(bench: Bench) -> None:
+def test_a_filtering_gate_is_listed_with_its_current_settings(bench: Bench) -> None:
     methods = [Method("a.B", name, (LONG,), kinds=(ENTRY,), condition="every 7") for name in ("set", "open")]
     target = bench.target(StubImage(methods), "nt", "nt")
     for offset, number in ((GATE_LEAST_DURATION, 20_000_001), (GATE_EVERY, 100), (GATE_LIMIT, 20)):
@@ -351,7 +351,7 @@ def test_a_gate_that_lets_not_everything_pass_is_listed_as_it_is_now(bench: Benc
     assert [(each.least_duration_nanos, each.every, each.per_second) for each in served] == gates
 
 
-def test_probes_whose_file_was_deleted_are_found_all_the_same(bench: Bench) -> None:
+def test_probes_in_a_deleted_file_are_found(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
     (bench.directory / "jprobe-1" / "1.so").unlink()
     require_bpf()

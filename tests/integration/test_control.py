@@ -65,7 +65,7 @@ def refused(verb: str, pid: int, *arguments: str, **environment: str) -> str:
 
 @pytest.mark.every_jdk
 @on_every_jdk
-def test_a_running_program_is_traced_exactly_and_left_as_it_was(
+def test_a_running_program_is_traced_exactly_and_restored(
     jdk: Jdk, targets: Path, digest_agent: Path, tmp_path: Path
 ) -> None:
     def digest() -> str:
@@ -150,7 +150,7 @@ def test_an_agent_of_javaagent_turns_its_gateway_on_when_it_is_loaded_again(jdk:
         assert "selected: nothing" in lines
 
 
-def test_control_takes_no_attach_mechanism_where_it_is_on(targets: Path) -> None:
+def test_with_control_on_commands_do_not_use_the_attach_mechanism(targets: Path) -> None:
     jvm = "-XX:+DisableAttachMechanism"
     with prime_calls(newest_jdk, targets, jvm, options="control=on") as target:
         lines = command("select", target.pid, ORDERS, "--no-load")
@@ -219,7 +219,7 @@ def test_a_stopped_jvm_is_named_and_not_waited_for(targets: Path) -> None:
         assert "selected: nothing" in command("status", target.pid)
 
 
-def test_a_jvm_that_is_stopped_keeps_attach_neither_from_beginning_nor_from_ending(targets: Path) -> None:
+def test_a_stopped_jvm_blocks_neither_the_start_nor_the_end_of_attach(targets: Path) -> None:
     require_bpf()
     with prime_calls(newest_jdk, targets, probes=ORDERS) as target:
         wait_for_probes(target.pid, ORDERS_PROBES)
@@ -235,7 +235,7 @@ def test_a_jvm_that_is_stopped_keeps_attach_neither_from_beginning_nor_from_endi
             assert collector.err[-1].startswith("detached after ")
 
 
-def test_a_jvm_that_is_stopped_later_does_not_keep_attach_from_ending(targets: Path) -> None:
+def test_a_jvm_stopped_later_does_not_block_the_end_of_attach(targets: Path) -> None:
     require_bpf()
     with prime_calls(newest_jdk, targets) as target:
         collector = attach(target.pid, "--select", ORDERS)
@@ -280,7 +280,9 @@ PLACES = {
 
 @on_every_jdk
 @pytest.mark.parametrize("place", PLACES)
-def test_programs_elsewhere_are_commanded_alike(jdk: Jdk, shared_targets: Path, place: str) -> None:
+def test_programs_of_other_users_and_namespaces_are_commanded(
+    jdk: Jdk, shared_targets: Path, place: str
+) -> None:
     wrapped = [*PLACES[place], jdk.java, "-cp", shared_targets, "PrimeCalls"]
     with Process(wrapped, cwd="/") as target:
         target.wait_for_line("ready")
@@ -296,7 +298,7 @@ def test_programs_elsewhere_are_commanded_alike(jdk: Jdk, shared_targets: Path, 
         assert target.wait() == 0
 
 
-def test_a_user_commands_his_own_programs_without_root(shared_targets: Path) -> None:
+def test_a_user_commands_their_own_programs_without_root(shared_targets: Path) -> None:
     nobody = as_user("nobody", reads_checkout=True)
     with Process([*NOBODY, newest_jdk.java, "-cp", shared_targets, "PrimeCalls"], cwd="/") as target:
         target.wait_for_line("ready")
@@ -321,7 +323,7 @@ def test_loading_leaves_nothing_in_tmp_but_what_the_jvm_has_there(shared_targets
         assert set(os.listdir(place)) - before == {f".java_pid{target.pid}"}
 
 
-def test_the_socket_of_a_jvm_that_had_the_pid_before_is_cleared_away(shared_targets: Path) -> None:
+def test_the_socket_of_an_earlier_jvm_with_the_pid_is_removed(shared_targets: Path) -> None:
     with Process([*NOBODY, newest_jdk.java, "-cp", shared_targets, "PrimeCalls"], cwd="/") as target:
         target.wait_for_line("ready")
         left = Path(f"/tmp/.java_pid{target.pid}")
@@ -360,7 +362,7 @@ def test_the_socket_of_a_jvm_that_had_the_pid_before_is_cleared_away(shared_targ
     ],
 )
 @on_every_jdk
-def test_a_jvm_that_takes_no_agents(jdk: Jdk, targets: Path, jvm: str, reason: str) -> None:
+def test_a_jvm_that_allows_no_agents(jdk: Jdk, targets: Path, jvm: str, reason: str) -> None:
     with prime_calls(jdk, targets, jvm) as target:
         message = refused("select", target.pid, ORDERS)
         assert message == f"cannot load the agent into PID {target.pid}: {reason}"
@@ -420,7 +422,7 @@ os.unlink(path)
 """
 
 
-def test_an_attach_socket_that_nobody_serves_is_an_error_after_the_stated_time(tmp_path: Path) -> None:
+def test_an_attach_socket_without_a_server_is_an_error_after_the_stated_time(tmp_path: Path) -> None:
     with Process([sys.executable, "-c", SILENT, tmp_path / "libjvm.so"]) as target:
         target.wait_for_line("ready")
         assert refused("select", target.pid, ORDERS, "--timeout", "2") == (
@@ -433,7 +435,7 @@ def test_an_attach_socket_that_nobody_serves_is_an_error_after_the_stated_time(t
         target.wait()
 
 
-def test_an_agent_that_cannot_be_commanded_does_not_stay(targets: Path) -> None:
+def test_an_agent_that_cannot_be_commanded_shuts_down(targets: Path) -> None:
     with prime_calls(newest_jdk, targets, "-Djava.io.tmpdir=/nowhere") as target:
         for _ in range(2):
             assert "commands need a stub directory" in refused("select", target.pid, ORDERS)

@@ -51,7 +51,7 @@ def refused(result: subprocess.CompletedProcess[str], code: int = 1) -> str:
     return line.removeprefix("jcollect: ")
 
 
-def test_select_tells_what_matched_and_what_cannot_be_traced(bench: Bench, target: Target) -> None:
+def test_select_reports_what_matched_and_what_cannot_be_traced(bench: Bench, target: Target) -> None:
     reply = ControlReply(
         took_nanos=84_400_000,
         methods=[TRACED, TRACED],
@@ -135,7 +135,7 @@ def test_set_names_methods_by_the_manifests(bench: Bench, target: Target) -> Non
     )
 
 
-def test_of_many_gates_the_first_few_are_listed_or_all(bench: Bench, target: Target) -> None:
+def test_all_gates_or_only_the_first_few_are_listed(bench: Bench, target: Target) -> None:
     reply = ControlReply(methods=[TRACED] * 8, gates=[GateSettings(every=n) for n in range(2, 10)])
     lines = [f"  com.acme.Orders#place(JLjava/lang/String;)Z: every {n}" for n in range(2, 10)]
     with commanded(bench, reply):
@@ -152,7 +152,7 @@ def test_set_leaves_retired_probes_alone(bench: Bench, target: Target) -> None:
     assert gateway.commands == []
 
 
-def test_status_without_a_gateway_is_told_from_the_mapping(bench: Bench, target: Target) -> None:
+def test_status_without_a_gateway_is_read_from_the_mapping(bench: Bench, target: Target) -> None:
     assert done(bench.run("status", target.pid)) == [
         f"agent: 0.1.0 in PID {target.pid}",
         "traced: 2 methods with 6 probes: 6 dormant",
@@ -194,7 +194,7 @@ def test_status_with_a_gateway_adds_selections_and_gates(bench: Bench, target: T
     assert whole["control"]["gates"] == [{"least_duration_nanos": 0, "every": 7, "per_second": 0}]
 
 
-def test_an_agent_that_was_reset_is_none(bench: Bench, target: Target) -> None:
+def test_an_agent_that_was_reset_is_not_found(bench: Bench, target: Target) -> None:
     target.retire(0)
     for file in (bench.directory / "jprobe-1").iterdir():
         file.unlink()
@@ -204,7 +204,7 @@ def test_an_agent_that_was_reset_is_none(bench: Bench, target: Target) -> None:
     )
 
 
-def test_reset_looks_whether_the_agent_has_gone(bench: Bench, target: Target) -> None:
+def test_reset_verifies_that_the_agent_has_shut_down(bench: Bench, target: Target) -> None:
     def answer(command: list[str]) -> bytes:
         assert command == ["c", "t", "reset"]
         target.retire(0)
@@ -219,7 +219,7 @@ def test_reset_looks_whether_the_agent_has_gone(bench: Bench, target: Target) ->
         ]
 
 
-def test_reset_says_what_is_left(bench: Bench, target: Target) -> None:
+def test_reset_reports_what_is_left(bench: Bench, target: Target) -> None:
     with commanded(bench, ControlReply()):
         message = refused(bench.run("reset", target.pid))
     assert message == (

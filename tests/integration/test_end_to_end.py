@@ -101,7 +101,7 @@ def test_bpftrace_counts_the_same_while_jcollect_is_attached(prime_calls: Proces
     assert any(line.startswith("@text[item 2 für Rīga]: ") for line in bpftrace.out)
 
 
-def test_a_tracer_that_is_not_ours_has_methods_woven_and_restored(targets: Path) -> None:
+def test_methods_are_woven_and_restored_for_any_tracer(targets: Path) -> None:
     with java(newest_jdk, "-cp", targets, "PrimeCalls", probes=ORDERS) as target:
         target.wait_for_line("ready")
         file = wait_for_probes(target.pid, ORDERS_PROBES)[0]["file"]
@@ -166,7 +166,7 @@ def test_other_tools_list_the_probes(targets: Path) -> None:
 
 @on_every_jdk
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
-def test_whichever_way_the_collector_ends_the_jvm_is_as_before(
+def test_the_jvm_is_restored_however_the_collector_ends(
     jdk: Jdk, end: signal.Signals, targets: Path, digest_agent: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "digests"
@@ -274,7 +274,7 @@ def test_the_collector_ends_with_the_jvm(targets: Path) -> None:
 
 
 @on_every_jdk
-def test_a_database_runs_as_ever_with_all_its_methods_woven(jdk: Jdk, targets: Path) -> None:
+def test_a_database_runs_as_usual_with_all_its_methods_woven(jdk: Jdk, targets: Path) -> None:
     server = java(
         jdk,
         "-cp",

@@ -127,7 +127,7 @@ def test_the_events_of_every_kind_of_call_are_exact(jdk: Jdk, mode: str, targets
 
 
 @pytest.mark.parametrize("limit", [1, 1024])
-def test_strings_are_as_long_as_the_agent_was_told(limit: int, targets: Path) -> None:
+def test_strings_have_the_maximum_length_of_the_agents_option(limit: int, targets: Path) -> None:
     options = f"string-limit={limit}"
     with java(newest_jdk, "-cp", targets, "EveryKind", str(limit), probes=KINDS, options=options) as target:
         target.wait_for_line("ready")

@@ -260,7 +260,7 @@ def test_a_file_that_a_program_serves_is_not_linked(tmp_path: Path) -> None:
             open_mapped(stuck.pid, mapped, "", state, b"")
 
 
-def test_what_to_do_about_such_a_file_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_about_a_served_file_names_the_fix(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
     probes = read(target)
 

@@ -80,7 +80,7 @@ def no_descriptor_left(command: Command) -> Iterator[None]:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
-def test_a_crowd_that_connects_and_says_nothing_is_kept_out(bench: Bench, target: Target) -> None:
+def test_many_silent_connections_do_not_block_other_clients(bench: Bench, target: Target) -> None:
     shell = ["prlimit", "--nofile=256:1024"]
     collector = bench.start("attach", target.pid, before=shell)
     assert collector.status().startswith("armed 1 probe ")
@@ -114,7 +114,7 @@ def has_said(collector: Command, *texts: str) -> bool:
     return any(all(text in line for text in texts) for line in list(collector.errors))
 
 
-def test_a_collector_without_a_descriptor_goes_on_and_looks_again_when_it_has_one(
+def test_a_collector_without_a_descriptor_keeps_running_and_scans_again_once_it_has_one(
     bench: Bench, target: Target, address: str
 ) -> None:
     collector = bench.attach(target, "--listen", address)
@@ -136,7 +136,7 @@ def test_a_collector_without_a_descriptor_goes_on_and_looks_again_when_it_has_on
     assert not has_said(collector, "skipping")
 
 
-def test_a_process_that_starts_while_there_is_no_descriptor_is_attached_to_when_there_is(
+def test_a_process_that_starts_while_no_descriptor_is_free_is_attached_to_once_one_is(
     bench: Bench, target: Target, address: str
 ) -> None:
     narrowed = ["--name", "target", "--probe", f"com.acme.Orders{os.getpid()}"]

@@ -117,7 +117,7 @@ def was_restored_late(full: Program) -> bool:
 
 @pytest.mark.takes_long
 @on_every_jdk
-def test_a_class_that_could_not_be_woven_is_woven_later_or_says_why_not(
+def test_a_class_that_could_not_be_woven_is_woven_later_or_reported_with_the_reason(
     jdk: Jdk, targets: Path, digest_agent: Path, tmp_path: Path
 ) -> None:
     with program(jdk, targets, digest_agent, tmp_path) as full:
@@ -149,7 +149,7 @@ def was_woven_late_or_never(full: Program) -> bool:
 
 @pytest.mark.takes_long
 @on_every_jdk
-def test_names_of_parameters_outlast_a_full_heap(jdk: Jdk, digest_agent: Path, tmp_path: Path) -> None:
+def test_parameter_names_survive_a_full_heap(jdk: Jdk, digest_agent: Path, tmp_path: Path) -> None:
     source = ROOT / "tests/targets/FullHeap.java"
     compiled = run(COMPILER.javac, "--release", "11", "-parameters", "-d", tmp_path / "named", source)
     assert compiled.returncode == 0, compiled

@@ -219,7 +219,7 @@ def test_it_waits_where_the_program_has_no_file_descriptors_left(
 
 
 @on_every_jdk
-def test_it_loads_no_logging_and_needs_none(jdk: Jdk, targets: Path, tmp_path: Path) -> None:
+def test_it_neither_loads_nor_needs_logging(jdk: Jdk, targets: Path, tmp_path: Path) -> None:
     loaded = tmp_path / "classes"
     directory = tmp_path / "stubs"
     directory.mkdir()

@@ -64,7 +64,7 @@ def limit_of(pid: int) -> int:
     return percent
 
 
-def test_a_torrent_is_throttled_while_it_lasts_and_never_costs_more_than_promised(
+def test_a_torrent_of_calls_is_throttled_while_it_lasts_and_never_exceeds_the_overhead_limit(
     targets: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "counts.json"
@@ -121,9 +121,7 @@ def _calls_of(recording: Recording, method: str, since: int) -> int:
 
 
 @on_every_jdk
-def test_a_tracer_that_is_not_ours_is_throttled_as_well_and_when_it_goes_nothing_stays(
-    jdk: Jdk, targets: Path
-) -> None:
+def test_any_tracer_is_throttled_and_leaves_nothing_when_it_detaches(jdk: Jdk, targets: Path) -> None:
     with torrent(jdk, targets, 1, "max-overhead=5") as target:
         library = next(each["file"] for each in probes_of(target.pid) if each["name"] == "drop__return")
         program = f"usdt:{library}:Torrent:drop__return {{ @ = count(); }}"
@@ -136,7 +134,7 @@ def test_a_tracer_that_is_not_ours_is_throttled_as_well_and_when_it_goes_nothing
         assert target.wait() == 0
 
 
-def test_many_threads_are_held_back_at_once_and_counted(targets: Path) -> None:
+def test_calls_of_many_threads_are_throttled_at_once_and_counted(targets: Path) -> None:
     """Calls between two polls of the guard are throttled by the woven methods themselves."""
     with torrent(newest_jdk, targets, 8, "max-overhead=1") as target:
         with jcollect("attach", target.pid, "--probe", "*drop__*") as collector:
@@ -156,7 +154,7 @@ def test_many_threads_are_held_back_at_once_and_counted(targets: Path) -> None:
     assert throttled > 0
 
 
-def test_what_probes_cost_is_a_warning_long_before_anything_is_throttled(targets: Path) -> None:
+def test_the_cost_of_probes_is_a_warning_long_before_any_is_throttled(targets: Path) -> None:
     with torrent(newest_jdk, targets, 1) as target:
         # This is a third of a core on a slow CPU, and a sixth on a fast one.
         target.send("500000")
@@ -180,7 +178,7 @@ def _cost(pid: int) -> dict[str, Any]:
     return overhead
 
 
-def test_the_least_limit_that_is_asked_for_holds_as_long_as_who_asks_lives(targets: Path) -> None:
+def test_the_lowest_requested_limit_applies_while_its_tracer_lives(targets: Path) -> None:
     with torrent(JDKS[0], targets, 0) as target:
         assert limit_of(target.pid) == 50
         with attach(
@@ -203,7 +201,7 @@ def test_the_least_limit_that_is_asked_for_holds_as_long_as_who_asks_lives(targe
         assert target.wait() == 0
 
 
-def test_no_tracer_lifts_the_limit_that_a_jvm_was_started_with(targets: Path) -> None:
+def test_no_tracer_can_raise_the_limit_that_a_jvm_was_started_with(targets: Path) -> None:
     with torrent(JDKS[0], targets, 0, "max-overhead=10") as target:
         for wanted, holds in ((0, 10), (400, 10), (5, 5)):
             with attach(target.pid, "--max-overhead", wanted) as collector:
@@ -213,7 +211,7 @@ def test_no_tracer_lifts_the_limit_that_a_jvm_was_started_with(targets: Path) ->
         assert target.wait() == 0
 
 
-def test_a_limit_can_be_asked_for_with_any_tracer(targets: Path) -> None:
+def test_any_tracer_can_request_a_limit(targets: Path) -> None:
     with torrent(JDKS[0], targets, 0) as target:
         (first, *_) = status(target.pid)["libraries"]
         with Process(
@@ -228,7 +226,7 @@ def test_a_limit_can_be_asked_for_with_any_tracer(targets: Path) -> None:
 
 
 @pytest.mark.parametrize("percent", ["-1", "5%", "much", "100001"])
-def test_a_limit_that_is_none_is_one_line(targets: Path, percent: str) -> None:
+def test_an_invalid_limit_causes_one_line(targets: Path, percent: str) -> None:
     options = f"max-overhead={percent}"
     with java(newest_jdk, "-cp", targets, "Torrent", "0", options=options, guarded=True) as target:
         target.wait_for_line("ready")
@@ -240,7 +238,7 @@ def test_a_limit_that_is_none_is_one_line(targets: Path, percent: str) -> None:
     ]
 
 
-def test_of_a_program_without_an_agent_the_collector_says_that_it_has_no_limit(bench: Bench) -> None:
+def test_the_collector_reports_that_a_program_without_an_agent_has_no_limit(bench: Bench) -> None:
     target = bench.bare_target()
     target.load(own_image(mark("com_acme", "placed", LONG)))
     collector = bench.start("attach", target.pid, "--max-overhead", "5")

@@ -85,7 +85,7 @@ def loaded(log: Path) -> set[str]:
 
 @pytest.mark.every_jdk
 @on_every_jdk
-def test_the_program_begins_in_the_jvm_that_it_would_have_without_us(
+def test_the_program_starts_in_the_same_jvm_state_as_without_the_agent(
     jdk: Jdk, targets: Path, idle_agent: Path, tmp_path: Path
 ) -> None:
     logs = {who: tmp_path / who for who in ("idle", "ours")}
@@ -195,7 +195,7 @@ def test_where_no_library_can_be_loaded_from_one_line_says_why(
     assert line.endswith("; the program runs untraced")
 
 
-def test_a_library_that_the_machine_cannot_load_is_one_line(targets: Path, tmp_path: Path) -> None:
+def test_a_library_that_the_machine_cannot_load_causes_one_line(targets: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.jar"
     with zipfile.ZipFile(JAR) as ours, zipfile.ZipFile(other, "w") as theirs:
         others = "aarch64" if os.uname().machine == "x86_64" else "x86_64"
@@ -260,7 +260,7 @@ def test_when_the_directory_has_filled_up_later_probes_are_in_memory(targets: Pa
     assert target.err == []
 
 
-def test_the_native_library_is_at_home_in_every_c_library(tmp_path: Path) -> None:
+def test_the_native_library_loads_with_every_c_library(tmp_path: Path) -> None:
     for machine in ("x86_64", "aarch64"):
         library = ROOT / f"java-agent/build/native/linux-{machine}/libjprobe.so"
         assert "(NEEDED)" not in run("readelf", "-d", library).stdout

@@ -139,7 +139,9 @@ PLACES = {
 
 @pytest.mark.parametrize(("jdk", "perf_data"), JDKS_AND_PERF_DATA, ids=IDS)
 @pytest.mark.parametrize("place", PLACES)
-def test_jvms_elsewhere(host: Host, jdk: Jdk, shared_targets: Path, place: str, perf_data: bool) -> None:
+def test_jvms_of_other_users_and_namespaces(
+    host: Host, jdk: Jdk, shared_targets: Path, place: str, perf_data: bool
+) -> None:
     flag = [] if perf_data else ["-XX:-UsePerfData"]
     with Process([*PLACES[place], jdk.java, *flag, "-cp", shared_targets, "PrimeCalls"], cwd="/") as target:
         target.wait_for_line("ready")
@@ -193,7 +195,7 @@ def test_a_shell_that_becomes_a_jvm_long_after_its_start(host: Host, targets: Pa
 
 
 @on_every_jdk
-def test_stub_libraries_are_seen_as_they_come(host: Host, jdk: Jdk, targets: Path) -> None:
+def test_a_scan_finds_stub_libraries_once_they_exist(host: Host, jdk: Jdk, targets: Path) -> None:
     with java(jdk, "-cp", targets, "PrimeCalls", probes=ORDERS) as target:
         target.wait_for_line("ready")
         found = wait_for(host, target.pid, lambda process: process.has_stubs)
@@ -212,7 +214,7 @@ def test_other_programs_are_found_by_their_stub_libraries(host: Host, bench: Ben
     wait_until(lambda: found_under(host, target.pid) is None, "the process to be left out")
 
 
-def test_what_may_not_be_read_is_left_out(targets: Path, tmp_path: Path) -> None:
+def test_unreadable_processes_are_skipped(targets: Path, tmp_path: Path) -> None:
     """An ordinary user sees only its own processes."""
     script = (
         "from jcollect.probes.host import Host\n"
@@ -230,7 +232,7 @@ def test_what_may_not_be_read_is_left_out(targets: Path, tmp_path: Path) -> None
         assert str(target.pid) not in [line.split()[0] for line in done.stdout.splitlines()]
 
 
-def test_looking_again_costs_next_to_nothing(host: Host) -> None:
+def test_a_repeated_scan_uses_almost_no_cpu(host: Host) -> None:
     sleepers = [subprocess.Popen(["sleep", "1000"]) for _ in range(100)]
     try:
         end = time.monotonic() + 6.0

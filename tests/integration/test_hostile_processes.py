@@ -60,7 +60,7 @@ def gateway_of(target: Target, number: int, port: int) -> None:
     [b"!yi" + b"9" * 4000 + b"\n", reply_line(ControlReply(error="no\x1b[2J"))],
     ids=["a huge number", "a refusal"],
 )
-def test_a_hostile_reply_ends_nothing_but_its_own_part(bench: Bench, answer: bytes) -> None:
+def test_a_hostile_reply_affects_only_its_own_process(bench: Bench, answer: bytes) -> None:
     bad, good = numbered_target(bench, NUMBERS, 1), numbered_target(bench, NUMBERS, 2)
     with stub_gateway(lambda _: answer) as hostile, stub_gateway(REPLY) as sound:
         gateway_of(bad, 1, hostile.port)
@@ -103,7 +103,7 @@ def test_processes_that_never_answer_delay_no_other_one(bench: Bench, silent_por
         assert time.monotonic() - begun < QUICK_SECONDS
 
 
-def test_a_signal_while_processes_let_us_wait_ends_at_once_and_leaves_nothing(
+def test_a_signal_during_a_wait_for_processes_ends_at_once_and_leaves_nothing(
     bench: Bench, silent_port: int
 ) -> None:
     fakes = [numbered_target(bench, NUMBERS, number) for number in range(1, 4)]
@@ -122,7 +122,7 @@ def test_a_signal_while_processes_let_us_wait_ends_at_once_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("lie", [(1 << 64) - 1, 10**13])
-def test_what_a_process_claims_poisons_no_books(bench: Bench, lie: int) -> None:
+def test_false_counts_of_a_process_do_not_falsify_those_of_others(bench: Bench, lie: int) -> None:
     liar, honest = numbered_target(bench, NUMBERS, 1), numbered_target(bench, NUMBERS, 2)
     collector = bench.start("attach", liar.pid, honest.pid, "--listen", socket_of(bench))
     for target in (liar, honest):
@@ -174,7 +174,7 @@ class Stalling:
             self.go_on.wait(60)
 
 
-def test_a_process_that_holds_up_who_reads_it_stalls_no_answer_and_no_end(
+def test_a_process_that_blocks_readers_of_its_memory_delays_no_answer_and_no_exit(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stalls, other = numbered_target(bench, NUMBERS, 1), numbered_target(bench, NUMBERS, 2)

@@ -114,7 +114,7 @@ def test_programs_that_another_user_has_written_are_not_loaded(
 
 
 @pytest.mark.parametrize("mount", ["mount -t tmpfs none /var/cache", "mount -t tmpfs -o ro none /var/cache"])
-def test_an_empty_cache_and_one_that_cannot_be_written_do_no_harm(
+def test_with_an_empty_or_read_only_cache_programs_are_compiled(
     bench: Bench, target: Target, monkeypatch: pytest.MonkeyPatch, mount: str
 ) -> None:
     jcollect = bench.directory / "jcollect"
@@ -127,7 +127,7 @@ def test_an_empty_cache_and_one_that_cannot_be_written_do_no_harm(
     assert "5,988 hits = 5,988 delivered + 0 lost" in collector.end()
 
 
-def test_the_compiler_does_not_stay(bench: Bench, target: Target) -> None:
+def test_no_compiler_stays_loaded_or_running(bench: Bench, target: Target) -> None:
     collector = bench.attach(target)
     maps = Path(f"/proc/{collector.process.pid}/maps").read_text()
     assert not re.search(r"/\S*(bcc|clang|LLVM)", maps)
@@ -136,7 +136,7 @@ def test_the_compiler_does_not_stay(bench: Bench, target: Target) -> None:
     collector.end()
 
 
-def test_what_cannot_be_compiled_is_told_in_the_compilers_words(
+def test_a_compile_error_is_reported_in_the_compilers_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(bpf_directory(), tmp_path / "bpf")
@@ -151,7 +151,7 @@ def test_what_cannot_be_compiled_is_told_in_the_compilers_words(
     assert not (tmp_path / "jprobe").exists()
 
 
-def test_a_compiler_that_nobody_waits_for_any_more_is_gone(tmp_path: Path) -> None:
+def test_a_compiler_is_killed_once_its_result_is_not_needed(tmp_path: Path) -> None:
     before = children_of(os.getpid())
     under_way = Compilation.start(Cache(tmp_path / "jprobe"))
     assert len(children_of(os.getpid())) == len(before) + 1
@@ -161,7 +161,7 @@ def test_a_compiler_that_nobody_waits_for_any_more_is_gone(tmp_path: Path) -> No
         under_way.result()
 
 
-def test_the_compiler_goes_with_who_has_started_it(tmp_path: Path) -> None:
+def test_the_compiler_dies_with_its_parent(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path\n"
         "from jcollect.sources.bpf.cache import Cache\n"
@@ -215,7 +215,7 @@ LACKING = {
 
 @pytest.mark.parametrize("link_type", [AUTO, UPROBE_MULTI, PERF_EVENT])
 @pytest.mark.parametrize("feature", LACKING)
-def test_a_kernel_that_is_too_old_is_told_with_what_it_lacks(
+def test_an_old_kernel_is_reported_with_the_missing_feature(
     target: Target, feature: str, link_type: str
 ) -> None:
     descriptors = os.listdir("/proc/self/fd")
@@ -255,12 +255,12 @@ def test_the_command_falls_back_to_perf_events_and_says_so(bench: Bench, target:
     assert target.semaphores() == 0
 
 
-def test_a_feature_that_is_none_is_refused() -> None:
+def test_an_unknown_feature_is_rejected() -> None:
     with pytest.raises(ValueError, match="no features of kernels: ring_buffer"):
         Kernel(frozenset({"ring_buffer"}))
 
 
-def test_the_way_and_the_attach_point_are_told(target: Target) -> None:
+def test_the_link_type_and_the_attach_point_are_reported(target: Target) -> None:
     with programs_of() as programs:
         linker = Linker(programs)
         links = link_all(linker, target)
@@ -272,7 +272,7 @@ def test_the_way_and_the_attach_point_are_told(target: Target) -> None:
         links.disarm()
 
 
-def test_perf_events_take_more_files_than_a_shell_allows_and_tell_how_long_closing_takes(
+def test_perf_events_raise_the_file_limit_and_report_how_long_closing_takes(
     bench: Bench,
 ) -> None:
     kinds = (2,)

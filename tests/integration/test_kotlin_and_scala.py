@@ -128,7 +128,7 @@ def work(target: Process) -> str:
 
 @pytest.mark.takes_long
 @on_every_jdk
-def test_whole_libraries_of_other_compilers_run_as_ever_woven(jdk: Jdk, targets: Path) -> None:
+def test_whole_libraries_of_other_compilers_run_as_usual_while_woven(jdk: Jdk, targets: Path) -> None:
     with java(
         jdk,
         "-cp",

@@ -81,7 +81,7 @@ def test_clients_without_threads_are_refused(bench: Bench, group: Path, target: 
     assert "0 served" in collector.end()
 
 
-def test_a_collector_that_can_start_no_more_threads_refuses_calls_and_goes_on(
+def test_a_collector_that_can_start_no_more_threads_rejects_calls_and_keeps_running(
     bench: Bench, group: Path, target: Target
 ) -> None:
     collector = bench.attach(target)
@@ -127,7 +127,7 @@ def test_clients_without_files_are_refused(bench: Bench, target: Target, verb: s
     collector.end()
 
 
-def test_a_user_who_may_start_no_threads_is_told(bench: Bench, target: Target) -> None:
+def test_that_a_user_may_start_no_threads_is_reported(bench: Bench, target: Target) -> None:
     collector = bench.attach(target, "--insecure", "--listen", "127.0.0.1:0")
     address = collector.status().split("serving ")[1]
     result = run(
@@ -137,7 +137,7 @@ def test_a_user_who_may_start_no_threads_is_told(bench: Bench, target: Target) -
     collector.end()
 
 
-def test_a_reader_that_runs_out_of_memory_ends_the_command_with_its_books(
+def test_a_reader_that_runs_out_of_memory_ends_the_command_with_its_hit_counts(
     bench: Bench, target: Target
 ) -> None:
     collector = bench.attach(target)
@@ -166,7 +166,7 @@ def printed_to(stdout: str, *arguments: object) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize(("stdout", "why"), [(">/dev/full", FULL), (">&-", "Bad file descriptor")])
-def test_a_stdout_that_cannot_be_written_ends_attach_with_its_books(
+def test_a_stdout_that_cannot_be_written_ends_attach_with_its_hit_counts(
     bench: Bench, target: Target, stdout: str, why: str
 ) -> None:
     collector = subprocess.Popen(
@@ -198,7 +198,7 @@ def test_a_stdout_that_is_full_is_an_error_of_every_verb(bench: Bench, target: T
         assert "Traceback" not in result.stderr
 
 
-def test_a_closed_stderr_is_nobodys_else_file(target: Target) -> None:
+def test_with_stderr_closed_attach_prints_to_no_other_file(target: Target) -> None:
     result = printed_to("2>&-", "attach", target.pid, "--duration", "0.5")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
@@ -226,7 +226,7 @@ main()
         ("jcollect.session.session:Session:detach", "detach"),
     ],
 )
-def test_a_fault_anywhere_in_attach_ends_it_with_its_books_and_a_code(
+def test_a_fault_in_any_part_of_attach_ends_it_with_its_hit_counts_and_an_exit_code(
     bench: Bench, target: Target, place: str, what: str
 ) -> None:
     program = (sys.executable, "-c", FAULTY.format(verb="attach"), place)
@@ -252,7 +252,7 @@ def test_a_fault_anywhere_in_attach_ends_it_with_its_books_and_a_code(
     assert target.semaphores() == 0
 
 
-def test_a_grpc_server_without_its_thread_does_not_keep_attach(target: Target) -> None:
+def test_attach_exits_even_if_its_grpc_server_has_no_thread(target: Target) -> None:
     program = FAULTY.format(verb="attach")
     result = run(sys.executable, "-c", program, "threading:Thread:start", "attach", target.pid)
     assert result.returncode == 4
@@ -268,7 +268,7 @@ def test_a_grpc_server_without_its_thread_does_not_keep_attach(target: Target) -
         ("top", "jcollect.cli.method_screen:MethodScreen:show", "show methods"),
     ],
 )
-def test_a_fault_anywhere_in_a_client_ends_it_with_a_code(
+def test_a_fault_in_any_part_of_a_client_ends_it_with_an_exit_code(
     bench: Bench, target: Target, verb: str, place: str, what: str
 ) -> None:
     collector = bench.attach(target)
@@ -289,7 +289,7 @@ def test_a_fault_anywhere_in_a_client_ends_it_with_a_code(
     collector.end()
 
 
-def test_books_into_a_pipe_that_nobody_reads_do_not_keep_it(bench: Bench, target: Target) -> None:
+def test_hit_counts_into_an_unread_pipe_do_not_block_the_exit(bench: Bench, target: Target) -> None:
     pipe = bench.directory / "pipe"
     os.mkfifo(pipe)
     collector = bench.attach(target, "--counts", pipe)

@@ -103,7 +103,7 @@ def test_a_collector_that_waits_sees_the_first_class(later: Process) -> None:
 
 
 @on_every_jdk
-def test_classes_that_are_unloaded_are_let_go_and_stay_in_the_books(later: Process) -> None:
+def test_unloaded_classes_are_detached_from_and_keep_their_hit_counts(later: Process) -> None:
     # The classes are loaded one after the other, so that each has its own stub library.
     call(later, "First", 0, 1)
     wait_for_probes(later.pid, 3)

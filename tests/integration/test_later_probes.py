@@ -91,7 +91,7 @@ def test_events_of_a_library_that_fires_from_its_first_moment_on_can_all_be_read
     assert counts == [4 * 503 * rounds for rounds in (5, 4, 3, 2, 1)]
 
 
-def test_only_what_was_asked_for_is_attached_to_when_it_comes(bench: Bench) -> None:
+def test_only_later_probes_that_match_are_attached_to(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PLACE_PATTERNS)
     collector = bench.attach(target, "--probe", "*__return")
     load_line = re.compile(r"armed 1 more probe of 1 method in \d+ ms")
@@ -119,7 +119,7 @@ def test_observers_and_top_learn_of_later_probes(bench: Bench) -> None:
     assert re.search(r" 1,009 +0 +1\.\d\dus +\d\.\d\dus +[\d.]+ms  com\.acme\.Later#come", text), text
 
 
-def test_a_library_whose_probes_are_retired_is_let_go_and_stays_in_the_books(bench: Bench) -> None:
+def test_a_library_with_retired_probes_is_detached_from_and_keeps_its_hit_counts(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PLACE_PATTERNS)
     collector = bench.attach(target)
     recording = Recording(target.pid)
@@ -138,7 +138,7 @@ def test_a_library_whose_probes_are_retired_is_let_go_and_stays_in_the_books(ben
     assert len(recording.end()) == 814
 
 
-def test_what_lies_where_a_library_was_is_not_taken_for_it(bench: Bench) -> None:
+def test_a_mapping_at_the_address_of_an_unmapped_library_is_not_confused_with_it(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PLACE_PATTERNS)
     target.load(later(), *LATER_PATTERNS)
     session = Session()
@@ -236,7 +236,7 @@ def test_an_agent_that_has_no_probes_yet_can_be_waited_for(bench: Bench) -> None
 
 
 @pytest.mark.parametrize("how", ["duration", "interrupt", "exit"])
-def test_whatever_ends_a_collector_ends_one_that_waits(bench: Bench, how: str) -> None:
+def test_a_waiting_collector_ends_for_the_same_reasons(bench: Bench, how: str) -> None:
     target = bench.bare_target()
     collector = bench.start(
         "attach", target.pid, "--wait", *(["--duration", "0.3"] if how == "duration" else [])
@@ -251,7 +251,7 @@ def test_whatever_ends_a_collector_ends_one_that_waits(bench: Bench, how: str) -
     assert "0 hits = 0 delivered + 0 lost" in last
 
 
-def test_what_there_are_no_ids_left_for_is_named_and_the_rest_goes_on(bench: Bench) -> None:
+def test_probes_without_a_free_id_are_named_and_the_others_traced(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PLACE_PATTERNS)
     collector = bench.attach(target, "--max-probes", "4")
     target.load(later(), *LATER_PATTERNS)
@@ -265,7 +265,7 @@ def test_what_there_are_no_ids_left_for_is_named_and_the_rest_goes_on(bench: Ben
     assert "1,616 hits = 1,616 delivered + 0 lost" in collector.end()
 
 
-def test_more_probes_than_ids_to_begin_with(bench: Bench) -> None:
+def test_more_probes_than_ids_at_the_start(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PLACE_PATTERNS)
     collector = bench.start("attach", target.pid, "--max-probes", "1")
     assert collector.status().startswith(
@@ -276,7 +276,7 @@ def test_more_probes_than_ids_to_begin_with(bench: Bench) -> None:
     assert "13 hits = 13 delivered + 0 lost" in collector.end()
 
 
-def test_a_later_library_that_is_broken_is_told_once_and_those_after_it_attached_to(bench: Bench) -> None:
+def test_a_later_broken_library_is_reported_once_and_those_after_it_are_attached_to(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PLACE_PATTERNS)
     collector = bench.attach(target)
     target.load(StubImage([LATER], version=1), *LATER_PATTERNS, name="jprobe-1/5.so")
@@ -286,14 +286,14 @@ def test_a_later_library_that_is_broken_is_told_once_and_those_after_it_attached
     assert len(collector.errors) == 4
 
 
-def test_a_refusal_that_comes_later_is_told(bench: Bench) -> None:
+def test_a_later_refusal_is_reported(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PLACE_PATTERNS)
     collector = bench.attach(target)
     target.load(StubImage([], generation=2, refusal="too many"), name="jprobe-1/2.so")
     assert collector.status(1) == (f"jcollect: warning: PID {target.pid} traces nothing any more: too many")
 
 
-def test_subscribers_that_come_while_probes_do_get_each_described_once(bench: Bench) -> None:
+def test_subscribers_that_connect_while_probes_appear_get_each_described_once(bench: Bench) -> None:
     target = bench.bare_target()
     collector = bench.start("attach", target.pid, "--wait")
     assert collector.status().startswith("waiting ")

@@ -198,7 +198,7 @@ def test_an_installation_is_complete_and_can_be_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("memfd", [0, 1], ids=["file", "memfd"])
-def test_a_program_for_the_original_is_found_and_leaves_nothing(
+def test_a_program_built_for_the_original_library_is_found_and_leaves_no_files(
     build: Callable[..., Path], start: Callable[..., Process], tmp_path: Path, memfd: int
 ) -> None:
     program = start(build("orders"))
@@ -329,7 +329,7 @@ def is_locked(directory: Path) -> bool:
     return False
 
 
-def test_errors_have_the_codes_that_the_original_gives(
+def test_errors_have_the_codes_of_the_original_library(
     build: Callable[..., Path], start: Callable[..., Process]
 ) -> None:
     program = start(build("errors"))
@@ -557,7 +557,7 @@ def test_the_c_side_leaves_nothing_behind_and_has_no_races(
 @pytest.mark.parametrize(
     "options", [[], ["-DWITHOUT_NOREPLACE", "-Wl,--wrap=syscall"]], ids=["plain", "without RENAME_NOREPLACE"]
 )
-def test_stub_directories_are_told_apart_where_every_process_is_number_1(
+def test_stub_directories_are_distinguished_if_every_process_has_pid_1(
     tmp_path: Path, options: list[str]
 ) -> None:
     require_bpf()

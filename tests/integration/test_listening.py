@@ -49,7 +49,7 @@ def pid_at(address: str) -> int:
 
 
 @pytest.mark.parametrize("before", ["nothing", "a stale socket"])
-def test_of_many_collectors_that_start_at_once_one_serves(bench: Bench, before: str) -> None:
+def test_only_one_of_many_concurrent_collectors_serves(bench: Bench, before: str) -> None:
     target = numbers(bench)
     folder = bench.directory / "sockets"
     address = f"unix://{folder}/one.sock"
@@ -69,7 +69,7 @@ def test_of_many_collectors_that_start_at_once_one_serves(bench: Bench, before: 
     assert os.listdir(folder) == []
 
 
-def test_of_many_collectors_that_start_at_once_one_has_the_port(bench: Bench) -> None:
+def test_only_one_of_many_concurrent_collectors_gets_the_port(bench: Bench) -> None:
     target = numbers(bench)
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -106,7 +106,7 @@ print(done)
 """
 
 
-def test_a_claim_goes_from_one_to_the_next_and_is_never_anothers_as_well(tmp_path: Path) -> None:
+def test_a_claim_has_at_most_one_holder_at_a_time(tmp_path: Path) -> None:
     code = [sys.executable, "-c", CLAIMED_MANY_TIMES, str(tmp_path)]
     racing = [
         subprocess.Popen(code, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(6)
@@ -132,7 +132,7 @@ def test_a_collector_that_ends_leaves_the_socket_of_another_alone(bench: Bench) 
     assert os.listdir(folder) == []
 
 
-def test_two_ways_to_a_directory_lead_to_one_lock(bench: Bench) -> None:
+def test_two_paths_to_a_directory_share_one_lock(bench: Bench) -> None:
     target = numbers(bench)
     (bench.directory / "real").mkdir()
     (bench.directory / "link").symlink_to("real")
@@ -155,7 +155,7 @@ def test_a_port_is_not_shared_by_another_of_its_names(bench: Bench) -> None:
         )
 
 
-def test_a_refused_collector_leaves_no_trace(tmp_path: Path) -> None:
+def test_a_collector_whose_address_is_refused_leaves_no_files(tmp_path: Path) -> None:
     path = tmp_path / "one.sock"
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
@@ -165,7 +165,7 @@ def test_a_refused_collector_leaves_no_trace(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["one.sock"]
 
 
-def test_sockets_of_killed_collectors_go_with_their_processes(bench: Bench) -> None:
+def test_sockets_of_killed_collectors_are_removed(bench: Bench) -> None:
     """The lock of a live process stays: a collector may be about to serve there."""
     gone, living = numbers(bench), numbers(bench)
     for target in (gone, living):
@@ -188,7 +188,7 @@ def refusal(bench: Bench, address: str) -> str:
 
 @as_root
 @pytest.mark.parametrize("kind", ["link", "of another user", "open to others", "pipe"])
-def test_a_lock_file_that_is_not_ours_is_left_alone(bench: Bench, kind: str) -> None:
+def test_a_lock_file_of_another_user_is_left_alone(bench: Bench, kind: str) -> None:
     folder, lock = bench.directory, bench.directory / "one.sock.lock"
     victim = folder / "victim"
     victim.write_text("x")
@@ -242,7 +242,7 @@ def test_links_of_other_users_are_not_followed(bench: Bench) -> None:
 
 @as_root
 @pytest.mark.parametrize("kind", ["link to a socket", "link to nothing", "file"])
-def test_what_lies_at_the_path_and_is_no_socket_stays(bench: Bench, kind: str) -> None:
+def test_only_sockets_are_removed_from_the_path(bench: Bench, kind: str) -> None:
     path = bench.directory / "one.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(bench.directory / "dead"))
@@ -270,7 +270,7 @@ def of_most_bytes(folder: Path) -> str:
 @pytest.mark.parametrize(
     "name", ["s%41.sock", "100%", "a b", "?a#b&c=d", "ärger", "\udcff\udc80.sock", "a:1", "-", "most bytes"]
 )
-def test_served_is_the_file_that_was_named(bench: Bench, name: str) -> None:
+def test_the_collector_serves_exactly_the_named_file(bench: Bench, name: str) -> None:
     target = numbers(bench)
     folder = bench.directory
     before = set(os.listdir(folder))
@@ -294,7 +294,7 @@ def test_served_is_the_file_that_was_named(bench: Bench, name: str) -> None:
 
 
 @pytest.mark.parametrize("verb", ["attach", "observe", "top", "status"])
-def test_a_path_that_cannot_be_a_sockets_is_refused_with_what_to_do(bench: Bench, verb: str) -> None:
+def test_a_path_that_cannot_be_that_of_a_socket_is_rejected_with_a_fix(bench: Bench, verb: str) -> None:
     for address, reason in (
         (f"unix:///tmp/{'x' * 103}", "is too long for a Unix socket, whose path can have 107 bytes; "
          "choose a shorter path"),
@@ -401,13 +401,13 @@ def test_a_signal_that_was_ignored_stays_ignored(bench: Bench, number: int, befo
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
-def test_a_signal_that_was_not_ignored_ends_it_with_the_books(bench: Bench, number: int) -> None:
+def test_a_signal_that_was_not_ignored_ends_it_with_the_hit_counts(bench: Bench, number: int) -> None:
     target = numbers(bench)
     collector = attach_after(bench, target)
     assert "detached after " in collector.end(number)
 
 
-def test_a_terminal_that_is_gone_does_not_end_a_trace_that_ignores_it(bench: Bench) -> None:
+def test_a_closed_terminal_does_not_end_a_trace_that_ignores_hangups(bench: Bench) -> None:
     target = numbers(bench)
     ours, theirs = os.openpty()
     address = f"unix://{bench.directory}/one.sock"

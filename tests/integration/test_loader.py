@@ -74,7 +74,7 @@ for file in "mem", "environ", "maps", "fd/1", "root":
 """
 
 
-def test_it_is_the_targets_user_in_every_respect_and_closed_to_him(
+def test_it_runs_entirely_as_the_targets_user_and_out_of_that_users_reach(
     loading: subprocess.Popen[str],
 ) -> None:
     pid = loader_of(loading.pid)
@@ -96,7 +96,7 @@ def test_it_is_the_targets_user_in_every_respect_and_closed_to_him(
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
-def test_the_target_that_ends_it_gets_no_file_from_it(
+def test_a_target_that_kills_it_gets_no_file_from_it(
     loading: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
 ) -> None:
     pid = loader_of(loading.pid)

@@ -67,7 +67,7 @@ def test_the_processes_of_several_pids_are_served_at_one_address(bench: Bench) -
     assert pids_of(mine) == {other.pid: 602}
 
 
-def test_a_pid_that_cannot_be_had_leaves_the_others_alone(bench: Bench) -> None:
+def test_a_pid_that_cannot_be_attached_to_does_not_affect_the_others(bench: Bench) -> None:
     one = numbered_target(bench, NUMBERS, 1)
     refused = bench.run("attach", one.pid, 4_000_000)
     assert (refused.returncode, refused.stderr) == (
@@ -87,7 +87,7 @@ def test_a_pid_that_cannot_be_had_leaves_the_others_alone(bench: Bench) -> None:
     assert bench.run("attach").returncode == 2
 
 
-def test_all_processes_with_probes_are_picked_up_soon_and_let_go(bench: Bench) -> None:
+def test_all_processes_with_probes_are_attached_to_soon_and_detached_from(bench: Bench) -> None:
     collector = bench.start("attach", "--all", "--probe", PLACE, "-o", "json",
                             "--listen", socket_of(bench))  # fmt: skip
     assert collector.status() == (
@@ -116,7 +116,7 @@ main()
 """
 
 
-def test_lines_that_were_left_out_are_counted_before_the_books(bench: Bench) -> None:
+def test_omitted_lines_are_counted_before_the_hit_counts(bench: Bench) -> None:
     target = numbered_target(bench, NUMBERS, 1)
     collector = Command(("attach", target.pid), program=(sys.executable, "-c", TERSE))
     try:
@@ -133,7 +133,7 @@ def test_lines_that_were_left_out_are_counted_before_the_books(bench: Bench) -> 
     assert re.match(left_out, collector.errors[-2]), collector.errors
 
 
-def test_ids_of_processes_that_are_gone_are_used_again(bench: Bench) -> None:
+def test_ids_of_exited_processes_are_reassigned(bench: Bench) -> None:
     collector = bench.start("attach", "--all", "--probe", PLACE, "--max-probes", "2",
                             "-o", "json", "--listen", socket_of(bench))  # fmt: skip
     collector.status()

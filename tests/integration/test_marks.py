@@ -26,7 +26,7 @@ def program(bench: Bench) -> Target:
     return target
 
 
-def test_marks_of_a_program_that_is_no_jvm_arrive_exactly(bench: Bench, program: Target) -> None:
+def test_events_of_user_defined_probes_outside_a_jvm_arrive_exactly(bench: Bench, program: Target) -> None:
     require_bpf()
     collector = bench.attach(program, "-o", "json")
     assert collector.status().startswith("armed 2 probes of 2 methods in ")
@@ -66,7 +66,7 @@ def test_a_full_mark_of_twelve_values_arrives_whole(bench: Bench) -> None:
         assert event["thread"] == 100 + n // 101
 
 
-def test_marks_are_calls_without_latency_in_top(bench: Bench, program: Target) -> None:
+def test_user_defined_probes_are_calls_without_latency_in_top(bench: Bench, program: Target) -> None:
     require_bpf()
     collector = bench.attach(program)
     top = bench.start("top", program.pid, "--interval", "0.2")
@@ -79,7 +79,7 @@ def test_marks_are_calls_without_latency_in_top(bench: Bench, program: Target) -
     assert "2 methods, 2,018 calls, 0 errors; 2,018 events received, 0 lost" in text
 
 
-def test_marks_are_listed_and_narrowed_by_their_names(bench: Bench, program: Target) -> None:
+def test_user_defined_probes_are_listed_and_selected_by_name(bench: Bench, program: Target) -> None:
     table = bench.run("probes", program.pid).stdout.splitlines()
     assert [line.split()[:3] for line in table[1:]] == [
         ["orders:placed", "armed", "0"],
@@ -90,7 +90,9 @@ def test_marks_are_listed_and_narrowed_by_their_names(bench: Bench, program: Tar
     assert [(each["kind"], each["name"], each["state"]) for each in listed] == [("mark", "placed", "armed")]
 
 
-def test_a_program_whose_libraries_have_no_probes_is_told_from_one_with_an_agent(bench: Bench) -> None:
+def test_a_program_with_libraries_without_probes_is_distinguished_from_one_with_an_agent(
+    bench: Bench,
+) -> None:
     target = bench.bare_target(is_jvm=True)
     target.load(own_image())
     refused = bench.run("probes", target.pid)
@@ -101,7 +103,7 @@ def test_a_program_whose_libraries_have_no_probes_is_told_from_one_with_an_agent
     )
 
 
-def test_what_an_agent_refuses_leaves_marks_alone(bench: Bench) -> None:
+def test_refusals_of_an_agent_do_not_affect_user_defined_probes(bench: Bench) -> None:
     require_bpf()
     target = bench.target(StubImage([], generation=9, refusal="too many"), name="jprobe-1/9.so")
     target.load(own_image(PLACED), "=nNst")
@@ -113,7 +115,7 @@ def test_what_an_agent_refuses_leaves_marks_alone(bench: Bench) -> None:
     assert collector.status(1).startswith("armed 1 probe of 1 method in ")
 
 
-def test_an_agents_probes_and_marks_lie_in_one_process(bench: Bench) -> None:
+def test_an_agents_probes_and_user_defined_probes_coexist_in_one_process(bench: Bench) -> None:
     require_bpf()
     target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
     target.load(own_image(mark("orders", "seen", REFERENCE)), "=ht")
@@ -125,7 +127,7 @@ def test_an_agents_probes_and_marks_lie_in_one_process(bench: Bench) -> None:
     assert events[1]["args"] == ["java.util.List@1b2c3d4e"]
 
 
-def test_a_closed_provider_is_let_go(bench: Bench, program: Target) -> None:
+def test_the_collector_detaches_from_a_closed_provider(bench: Bench, program: Target) -> None:
     require_bpf()
     collector = bench.attach(program)
     program.fire(1, 11)

@@ -34,7 +34,9 @@ def bpf() -> None:
 
 @on_every_jdk
 @pytest.mark.parametrize(("limit", "state"), [("5m", "failed"), ("64m", "armed")])
-def test_what_is_left_of_little_is_the_programs(limit: str, state: str, jdk: Jdk, targets: Path) -> None:
+def test_the_last_free_metaspace_is_left_to_the_program(
+    limit: str, state: str, jdk: Jdk, targets: Path
+) -> None:
     jvm = [f"-XX:MaxMetaspaceSize={limit}"]
     with java(jdk, "-cp", targets, "PrimeCalls", probes=ORDERS, jvm=jvm) as target:
         target.wait_for_line("ready")

@@ -21,7 +21,7 @@ def bpf() -> None:
 
 
 @on_every_jdk
-def test_namesakes_are_told_apart(jdk: Jdk, targets: Path) -> None:
+def test_namesakes_are_distinguished(jdk: Jdk, targets: Path) -> None:
     selectors = f"{ALIKE}*#*;!{ALIKE}_#new;!{ALIKE}$#new"
     with java(jdk, "-cp", targets, "Namesakes", probes=selectors) as target:
         target.wait_for_line("ready")

@@ -23,7 +23,7 @@ def checked(request: pytest.FixtureRequest, tmp_path: Path) -> Checked:
     return jni_checked() if request.param == "-Xcheck:jni" else sanitized(tmp_path)
 
 
-def test_nothing_is_said_against_the_native_side_of_any_call(checked: Checked, targets: Path) -> None:
+def test_no_check_complains_about_native_code_in_any_call(checked: Checked, targets: Path) -> None:
     with checked.java(newest_jdk, "-cp", targets, "EveryKind", "128", agent="probes=Kinds$**#*") as target:
         target.wait_for_line("ready")
         wait_for_probes(target.pid, KINDS_PROBES)

@@ -26,7 +26,7 @@ def ask(target: Process, command: str) -> None:
 
 
 @on_every_jdk
-def test_classes_that_come_while_there_is_no_descriptor_get_their_probes(jdk: Jdk, targets: Path) -> None:
+def test_classes_loaded_while_no_descriptor_is_free_get_their_probes_later(jdk: Jdk, targets: Path) -> None:
     # 64 are enough for the JVM.
     limited = ["prlimit", "--nofile=64:64"]
     with java(jdk, "-cp", targets, "Descriptors", probes=SELECTOR, before=limited) as target:

@@ -76,7 +76,7 @@ def assert_described_by_what_fires_nothing(events: Sequence[Event]) -> None:
 
 
 @on_every_jdk
-def test_calls_in_odd_places_are_counted_exactly_and_do_what_they_do_without_us(
+def test_calls_in_unusual_situations_are_counted_exactly_and_their_results_are_unchanged(
     jdk: Jdk, targets: Path
 ) -> None:
     probes = ";".join(SELECTORS)

@@ -119,7 +119,7 @@ def delivered(summary: str) -> int:
 
 
 @pytest.mark.parametrize(("tracer", "link_type"), CASES)
-def test_who_was_there_before_counts_while_and_after_we_do(
+def test_a_tracer_attached_earlier_counts_during_and_after_the_collectors_trace(
     bench: Bench, tracer: Tracer, link_type: str
 ) -> None:
     target = bench.target(IMAGE, "nt", "dnt")
@@ -134,7 +134,7 @@ def test_who_was_there_before_counts_while_and_after_we_do(
 
 
 @pytest.mark.parametrize(("tracer", "link_type"), CASES)
-def test_who_comes_while_we_are_there_counts_and_leaves_us_counting(
+def test_a_tracer_attached_later_counts_and_the_collector_goes_on_counting(
     bench: Bench, tracer: Tracer, link_type: str
 ) -> None:
     target = bench.target(IMAGE, "nt", "dnt")

@@ -76,7 +76,7 @@ def number_of_hits(summary: str) -> int:
 
 
 @on_every_jdk
-def test_parameters_are_as_ever_where_the_agent_is_loaded_later(jdk: Jdk, reflected: Path) -> None:
+def test_parameters_are_unchanged_if_the_agent_is_loaded_later(jdk: Jdk, reflected: Path) -> None:
     as_ever = said_without_agent(jdk, reflected)
     with java(jdk, "-cp", reflected, "Parameters") as target:
         target.wait_for_line("ready")
@@ -92,7 +92,9 @@ def test_parameters_are_as_ever_where_the_agent_is_loaded_later(jdk: Jdk, reflec
 
 
 @on_every_jdk
-def test_parameters_are_as_ever_whoever_retransforms(jdk: Jdk, reflected: Path, digest_agent: Path) -> None:
+def test_parameters_are_unchanged_whichever_agent_retransforms(
+    jdk: Jdk, reflected: Path, digest_agent: Path
+) -> None:
     as_ever = said_without_agent(jdk, reflected)
     with java(jdk, "-cp", reflected, "Parameters", probes=SELECTOR) as target:
         target.wait_for_line("ready")
@@ -115,7 +117,7 @@ def test_parameters_are_as_ever_whoever_retransforms(jdk: Jdk, reflected: Path, 
 
 
 @on_every_jdk
-def test_what_was_lost_before_is_not_made_up(
+def test_names_lost_earlier_are_not_invented(
     jdk: Jdk, reflected: Path, targets: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "digests"
@@ -141,7 +143,7 @@ FIRE = "java/jprobe/Fire"
 
 
 @on_every_jdk
-def test_what_was_seen_at_loading_is_kept_where_the_jvm_cannot_be_read(
+def test_names_seen_at_loading_are_kept_if_the_jvm_cannot_be_read(
     jdk: Jdk, reflected: Path, targets: Path, tmp_path: Path
 ) -> None:
     as_ever = said_without_agent(jdk, reflected)
@@ -170,7 +172,7 @@ def refused(target: Process) -> dict[str, str]:
 
 
 @on_every_jdk
-def test_classes_are_refused_where_their_names_cannot_be_had(
+def test_classes_are_rejected_if_their_parameter_names_cannot_be_preserved(
     jdk: Jdk, reflected: Path, targets: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "digests"

@@ -107,7 +107,7 @@ def test_a_file_without_notes_or_that_is_not_mapped(program: Program) -> None:
         read_usdt_probes(program.process, "/nowhere/libfoo.so")
 
 
-def test_a_note_that_leads_elsewhere_than_to_a_nop_is_a_fault(binary: Path, tmp_path: Path) -> None:
+def test_a_note_that_does_not_point_to_a_nop_is_a_fault(binary: Path, tmp_path: Path) -> None:
     other = tmp_path / "bent"
     content = binary.read_bytes()
     placed, _ = Program.probes(running := Program(binary))
@@ -147,7 +147,7 @@ def test_a_bpf_source_alone_traces_them(program: Program, link_type: str) -> Non
         source.close()
 
 
-def test_a_session_traces_describes_and_accounts_for_them(program: Program) -> None:
+def test_a_session_traces_describes_and_counts_them(program: Program) -> None:
     session = Session()
     try:
         subscription = session.hub.subscribe(())
@@ -172,7 +172,7 @@ def test_a_session_traces_describes_and_accounts_for_them(program: Program) -> N
     assert sum(map(len, batches)) == 408
 
 
-def test_what_is_known_of_them_stays_when_the_program_has_exited(program: Program) -> None:
+def test_they_stay_described_after_the_program_has_exited(program: Program) -> None:
     session = Session()
     try:
         session.start()

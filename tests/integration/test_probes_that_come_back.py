@@ -32,7 +32,7 @@ def later(target: Target, generation: int = 2) -> None:
     target.load(StubImage([LATER], generation=generation), "dnt", name=f"jprobe-1/{generation}.so")
 
 
-def test_what_is_retired_is_let_go_and_what_comes_back_is_linked_again(bench: Bench) -> None:
+def test_retired_probes_are_detached_and_returning_ones_are_linked_again(bench: Bench) -> None:
     target = first(bench)
     later(target)
     collector = bench.attach(target, "-o", "json")
@@ -56,7 +56,7 @@ def test_what_is_retired_is_let_go_and_what_comes_back_is_linked_again(bench: Be
     assert target.semaphores() == 0
 
 
-def test_what_was_retired_from_the_start_is_attached_to_when_it_comes_back(bench: Bench) -> None:
+def test_probes_retired_from_the_start_are_attached_to_when_they_return(bench: Bench) -> None:
     target = first(bench)
     later(target)
     target.retire(1)

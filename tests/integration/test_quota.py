@@ -81,7 +81,7 @@ def test_with_a_third_of_a_core_a_program_does_half_of_its_work_in_any_five_seco
 
 
 @pytest.mark.parametrize("namespace", [[], ["unshare", "--cgroup"]], ids=["plain", "namespace"])
-def test_a_quota_anywhere_above_the_program_holds_as_soon_as_it_is_set(
+def test_a_quota_of_any_parent_cgroup_applies_as_soon_as_it_is_set(
     namespace: list[str], targets: Path, group: Cgroup
 ) -> None:
     with Cgroup("inner", group) as inner:
@@ -112,7 +112,7 @@ def test_a_quota_anywhere_above_the_program_holds_as_soon_as_it_is_set(
             end(target)
 
 
-def test_a_program_that_is_bound_to_one_cpu_can_get_one(targets: Path) -> None:
+def test_for_a_program_that_is_bound_to_one_cpu_the_available_time_is_one_cpu(targets: Path) -> None:
     with mill(newest_jdk, targets, 0, ["taskset", "-c", "0"]) as target:
         wait_until(lambda: overhead(target.pid)["max_percent"] == 33, "the limit to be a third of a core")
         assert overhead(target.pid)["available_ns"] == SECOND_NS

@@ -49,7 +49,7 @@ def states_are(target: Process, state: str) -> Callable[[], bool]:
 
 @pytest.mark.every_jdk
 @on_every_jdk
-def test_what_reflection_says_of_traced_classes_is_as_ever(jdk: Jdk, reflected: Path) -> None:
+def test_reflection_on_traced_classes_is_unchanged(jdk: Jdk, reflected: Path) -> None:
     # The rejected classes, and the bug that is the reason.
     bugs = {MARKED: ANNOTATED_RECORD} if has_bug(jdk, ANNOTATED_RECORD) else {}
     with java(jdk, "-cp", reflected, "Reflected") as target:

@@ -128,7 +128,7 @@ def test_classes_that_were_loaded_before_the_agent_have_probes(
 
 
 @on_every_jdk
-def test_selecting_loads_no_class_and_arming_initialises_none(
+def test_selecting_loads_no_class_and_arming_initializes_none(
     jdk: Jdk, targets: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "classes"
@@ -219,7 +219,7 @@ def test_selectors_of_all_sorts_on_a_real_program(targets: Path, tmp_path: Path)
         assert target.err == []
 
 
-def test_a_supertype_is_one_in_whichever_loader_and_however_late(targets: Path) -> None:
+def test_a_supertype_matches_in_any_loader_at_any_time(targets: Path) -> None:
     selectors = f"+{PARCELS}.CounterBase#*;+java.util.function.IntUnaryOperator#applyAsInt"
     with java(newest_jdk, "-cp", targets, "Loaders", probes=selectors) as target:
         target.wait_for_line("ready")
@@ -253,7 +253,7 @@ def test_classes_of_the_jdk_are_traced_where_their_package_is_written_out(jdk: J
         assert target.err == []
 
 
-def test_stars_select_none_of_the_jdk(targets: Path) -> None:
+def test_wildcards_select_no_classes_of_the_jdk(targets: Path) -> None:
     selectors = "**#*;java.**#add;**List#add;+**.Map#get;@**"
     with java(newest_jdk, "-cp", targets, "JdkWork", probes=selectors) as target:
         target.wait_for_line("ready")
@@ -265,7 +265,7 @@ def test_stars_select_none_of_the_jdk(targets: Path) -> None:
 
 
 @on_every_jdk
-def test_what_weaving_needs_is_never_traced_and_listed(jdk: Jdk, targets: Path) -> None:
+def test_classes_that_weaving_needs_are_listed_and_never_traced(jdk: Jdk, targets: Path) -> None:
     selectors = "java.lang.String#length;java.lang.Thread#*;java.lang.invoke.**#*;java.util.BitSet#set"
     with java(jdk, "-cp", targets, "JdkWork", probes=selectors) as target:
         target.wait_for_line("ready")
@@ -283,7 +283,7 @@ def test_what_weaving_needs_is_never_traced_and_listed(jdk: Jdk, targets: Path) 
 
 @pytest.mark.takes_long
 @on_every_jdk
-def test_a_program_runs_as_ever_with_all_that_it_stands_on_woven(
+def test_a_program_runs_as_usual_with_the_libraries_it_uses_woven(
     jdk: Jdk, targets: Path, digest_agent: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "digests"
@@ -324,7 +324,7 @@ def test_a_program_runs_as_ever_with_all_that_it_stands_on_woven(
 
 
 @on_every_jdk
-def test_what_was_selected_and_cannot_be_traced_is_listed_with_the_reason(jdk: Jdk, targets: Path) -> None:
+def test_selected_untraceable_methods_are_listed_with_the_reason(jdk: Jdk, targets: Path) -> None:
     with java(jdk, "-cp", targets, f"{PARCELS}.Parcels", "hidden", probes=f"{PARCELS}.**#*") as target:
         target.wait_for_line("ready")
         # The agent searches for hidden classes only from time to time.
@@ -371,7 +371,9 @@ def test_a_lambda_is_listed_only_if_its_interface_is_selected(targets: Path) -> 
 # ---- too many methods ----
 
 
-def test_beyond_the_limit_everything_is_taken_back(targets: Path, digest_agent: Path, tmp_path: Path) -> None:
+def test_beyond_the_limit_all_methods_are_unselected_and_restored(
+    targets: Path, digest_agent: Path, tmp_path: Path
+) -> None:
     log = tmp_path / "digests"
     digests = Digests(log, "com/acme/parcels/CounterBase")
     second_agent = f"-javaagent:{digest_agent}={log},com/acme/parcels/CounterBase"
@@ -405,7 +407,7 @@ def test_beyond_the_limit_everything_is_taken_back(targets: Path, digest_agent: 
         assert target.err == [line]
 
 
-def test_with_the_limit_raised_all_is_there(targets: Path) -> None:
+def test_with_a_higher_limit_all_methods_have_probes(targets: Path) -> None:
     options = {"probes": f"{PARCELS}.Counter*#*", "options": "max-methods=6"}
     with java(newest_jdk, "-cp", targets, "Loaders", **options) as target:
         target.wait_for_line("ready")
@@ -418,7 +420,7 @@ def test_with_the_limit_raised_all_is_there(targets: Path) -> None:
 # ---- captures that fail ----
 
 
-def test_a_path_that_leads_nowhere_costs_that_method_its_probes_and_no_other(targets: Path) -> None:
+def test_a_path_that_does_not_resolve_affects_only_the_probes_of_its_method(targets: Path) -> None:
     selectors = (
         "com.acme.misfits.Misfits#weigh(weight=arg0.weight);"
         "com.acme.misfits.Misfits#twice(self=this.twice());com.acme.misfits.Misfits#total"
@@ -455,7 +457,7 @@ READER = "com.acme.misfits.Reader"
 
 
 @on_every_jdk
-def test_a_private_field_of_a_class_that_is_not_as_its_file_says_is_left_alone(
+def test_a_private_field_is_not_read_if_the_class_differs_from_its_file(
     jdk: Jdk, targets: Path, tmp_path: Path
 ) -> None:
     selectors = f"{READER}#missing(arg0.word);{READER}#changed(arg0.word);{READER}#plain"
@@ -475,7 +477,7 @@ def test_a_private_field_of_a_class_that_is_not_as_its_file_says_is_left_alone(
         assert "ClassNotFoundException: com.acme.misfits.Missing" in missing
 
 
-def test_a_class_loader_with_trouble_of_its_own_keeps_no_other_class_from_being_woven(targets: Path) -> None:
+def test_a_failing_class_loader_does_not_prevent_weaving_of_other_classes(targets: Path) -> None:
     selectors = f"{READER}#troubling(arg0.word);com.acme.misfits.Misfits#total"
     with java(newest_jdk, "-cp", targets, "com.acme.misfits.Misfits", probes=selectors) as target:
         target.wait_for_line("ready")
@@ -501,7 +503,7 @@ def depot(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @on_every_jdk
-def test_what_a_module_keeps_to_itself_is_absent_or_read_by_nobody_else(
+def test_private_values_of_a_module_are_absent_or_captured_without_opening_the_module(
     jdk: Jdk, depot: tuple[Path, Path]
 ) -> None:
     modules, program = depot

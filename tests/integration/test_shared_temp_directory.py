@@ -101,7 +101,7 @@ def where_it_waits(place: Path) -> Path:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o777], ids=["no umask", "all of it"])
-def test_no_umask_lets_others_at_the_native_library(place: Path, umask: int) -> None:
+def test_no_umask_makes_the_native_library_accessible_to_others(place: Path, umask: int) -> None:
     attack = place / "attack.py"
     attack.write_text(ATTACK)
     with paused(place, umask) as target:
@@ -122,7 +122,7 @@ def test_no_umask_lets_others_at_the_native_library(place: Path, umask: int) -> 
     assert list((place / "shared").iterdir()) == []
 
 
-def test_what_a_killed_jvm_left_is_found_in_a_crowd_that_nobody_touches(place: Path) -> None:
+def test_files_of_a_killed_jvm_are_removed_and_those_of_other_users_left_alone(place: Path) -> None:
     """The crowd consists of other users' files, directories and links, with names like jprobe's own."""
     with paused(place, 0o022) as killed:
         left = where_it_waits(place).parent
@@ -199,7 +199,9 @@ def test_a_privileged_program_takes_no_directory_from_its_user(
 
 
 @pytest.mark.parametrize("grant", [make_setuid, make_setgid])
-def test_nor_does_one_whose_c_library_cannot_tell(place: Path, grant: object) -> None:
+def test_a_privileged_program_without_getauxval_takes_no_directory_from_its_user_either(
+    place: Path, grant: object
+) -> None:
     assert callable(grant)
     program = build(place, "gcc", "-Dgetauxval=no_c_library_has_this")
     assert library_of(program, place).parents[1] == place / "shared"

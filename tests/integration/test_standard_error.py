@@ -114,7 +114,7 @@ def is_about_weaving(line: str) -> bool:
 
 
 @on_every_jdk
-def test_nothing_waits_for_a_reader(jdk: Jdk, targets: Path, tmp_path: Path) -> None:
+def test_no_write_waits_for_a_reader(jdk: Jdk, targets: Path, tmp_path: Path) -> None:
     fifo = Fifo(tmp_path)
     with program(jdk, targets, fifo.path) as target:
         assert_is_traced(target)
@@ -125,7 +125,7 @@ def test_nothing_waits_for_a_reader(jdk: Jdk, targets: Path, tmp_path: Path) -> 
         assert all(map(is_about_weaving, fifo.lines))
 
 
-def test_what_was_lost_is_told_when_there_is_a_reader(targets: Path, tmp_path: Path) -> None:
+def test_lost_lines_are_reported_once_there_is_a_reader(targets: Path, tmp_path: Path) -> None:
     fifo = Fifo(tmp_path)
     # After ten seconds the agent reports of each selector that it has matched nothing. 64 such lines wait for
     # a reader.
@@ -148,7 +148,7 @@ def test_what_was_lost_is_told_when_there_is_a_reader(targets: Path, tmp_path: P
 
 
 @on_every_jdk
-def test_a_program_starts_that_has_a_mistake_in_its_options_and_no_reader(
+def test_a_program_with_a_mistake_in_its_options_and_an_unread_stderr_starts(
     jdk: Jdk, targets: Path, tmp_path: Path
 ) -> None:
     fifo = Fifo(tmp_path)
@@ -164,7 +164,7 @@ def test_a_program_starts_that_has_a_mistake_in_its_options_and_no_reader(
 
 
 @on_every_jdk
-def test_an_agent_without_a_gateway_opens_one_and_the_jvm_waits_for_nobody(
+def test_an_agent_without_a_gateway_opens_one_without_blocking_the_jvm(
     jdk: Jdk, targets: Path, tmp_path: Path
 ) -> None:
     fifo = Fifo(tmp_path)
@@ -187,7 +187,7 @@ def stub_directory(target: Process) -> Path:
     return directory
 
 
-def test_no_agent_is_loaded_into_a_jvm_that_would_wait_to_warn_of_it(targets: Path, tmp_path: Path) -> None:
+def test_no_agent_is_loaded_into_a_jvm_that_would_block_on_its_warning(targets: Path, tmp_path: Path) -> None:
     fifo = Fifo(tmp_path)
     before = with_stderr(fifo.path)
     with java(newest_jdk, "-cp", targets, "Stderr", "0", before=before) as target:
@@ -205,7 +205,7 @@ def test_no_agent_is_loaded_into_a_jvm_that_would_wait_to_warn_of_it(targets: Pa
         assert fifo.lines[0].startswith("WARNING: A Java agent has been loaded dynamically")
 
 
-def test_an_agent_is_loaded_into_a_jvm_that_warns_of_none(targets: Path, tmp_path: Path) -> None:
+def test_an_agent_is_loaded_into_a_jvm_that_does_not_warn_of_agents(targets: Path, tmp_path: Path) -> None:
     fifo = Fifo(tmp_path)
     before = with_stderr(fifo.path)
     jvm = ["-XX:+EnableDynamicAgentLoading"]
@@ -267,7 +267,7 @@ def reusing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
-def test_a_file_that_has_the_number_of_the_standard_error_gets_no_lines(
+def test_a_file_with_the_descriptor_number_of_stderr_gets_no_lines(
     reusing: Path, targets: Path, tmp_path: Path
 ) -> None:
     stderr, data = tmp_path / "stderr", tmp_path / "data"

@@ -63,7 +63,7 @@ def ended_with_counts(collector: Command, code: int = 0) -> tuple[float, int]:
 @pytest.mark.parametrize(
     ("why", "listen"), [("SIGINT", "unix"), ("SIGTERM", "tcp"), ("duration", "unix"), ("exit", "unix")]
 )
-def test_a_stopped_subscriber_is_cut_after_the_grace(
+def test_a_stopped_subscriber_is_disconnected_after_the_grace_period(
     bench: Bench, target: Target, listen: str, why: str
 ) -> None:
     options = ["--insecure", "--listen", "127.0.0.1:0"] if listen == "tcp" else []
@@ -89,7 +89,9 @@ def test_a_stopped_subscriber_is_cut_after_the_grace(
     assert len(events_of(observer)) <= CALLS - lost
 
 
-def test_a_client_that_never_reads_is_cut_after_the_grace(bench: Bench, target: Target) -> None:
+def test_a_client_that_never_reads_is_disconnected_after_the_grace_period(
+    bench: Bench, target: Target
+) -> None:
     collector = bench.attach(target)
     with grpc.insecure_channel(f"unix:///run/jprobe/{target.pid}.sock") as channel:
         stub = collector_pb2_grpc.CollectorServiceStub(channel)
@@ -127,7 +129,7 @@ def unread(*arguments: object) -> Iterator[Command]:
         os.close(reading)
 
 
-def test_an_unread_stdout_keeps_attach_neither_from_serving_nor_from_ending(
+def test_an_unread_stdout_blocks_neither_the_service_nor_the_exit_of_attach(
     bench: Bench, target: Target
 ) -> None:
     with unread("attach", target.pid, "-o", "json") as collector:
@@ -146,7 +148,7 @@ def test_an_unread_stdout_keeps_attach_neither_from_serving_nor_from_ending(
 
 @pytest.mark.parametrize("verb", ["observe", "top"])
 @pytest.mark.parametrize("why", ["SIGINT", "duration"])
-def test_an_unread_stdout_keeps_no_client_from_ending(
+def test_an_unread_stdout_blocks_the_exit_of_no_client(
     bench: Bench, target: Target, verb: str, why: str
 ) -> None:
     collector = bench.attach(target)
@@ -166,7 +168,7 @@ def test_an_unread_stdout_keeps_no_client_from_ending(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_ends_at_once_with_the_books(bench: Bench, target: Target, number: int) -> None:
+def test_a_second_signal_ends_at_once_with_the_hit_counts(bench: Bench, target: Target, number: int) -> None:
     collector = bench.attach(target)
     observer = bench.observe(target.pid, "-o", "json")
     stop(observer.process.pid)
@@ -289,7 +291,7 @@ def test_a_collector_that_is_stopped_in_mid_stream_is_found_dead(bench: Bench, t
     collector.end()
 
 
-def test_an_unread_stderr_keeps_nothing_from_ending(target: Target) -> None:
+def test_an_unread_stderr_blocks_no_exit(target: Target) -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with contextlib.suppress(BlockingIOError):

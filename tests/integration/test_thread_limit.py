@@ -159,7 +159,7 @@ def test_an_agent_that_can_start_no_threads_for_its_gateway_has_it_later(targets
         assert unselected.stdout.startswith("unselected 1 method in "), unselected
 
 
-def test_an_agent_is_asked_for_its_gateway_by_a_file_where_asking_the_jvm_would_end_it(
+def test_the_gateway_is_requested_by_a_file_if_attaching_would_make_the_jvm_exit(
     shared_targets: Path,
 ) -> None:
     user = as_user(another_user(), reads_checkout=True)

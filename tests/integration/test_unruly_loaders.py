@@ -83,7 +83,7 @@ def each(kinds: Sequence[str] | set[str]) -> Counter[str]:
 
 
 @on_every_jdk
-def test_a_loader_that_does_not_answer_costs_its_own_classes(jdk: Jdk, targets: Path) -> None:
+def test_a_loader_that_does_not_answer_affects_only_its_own_classes(jdk: Jdk, targets: Path) -> None:
     with unruly(jdk, targets, "Unruly$*#applyAsInt") as target:
         wait_for_probes(target.pid, PROBES * len(REFUSED | ANSWERING | {LINKING, "LinkLocked"}))
         misbehave(target)
@@ -159,7 +159,9 @@ def test_a_class_is_linked_by_the_program_alone(jdk: Jdk, targets: Path) -> None
 
 
 @on_every_jdk
-def test_class_files_that_loaders_do_not_give_cost_one_class_its_captures(jdk: Jdk, targets: Path) -> None:
+def test_a_class_file_that_a_loader_does_not_return_affects_only_the_captures_of_its_class(
+    jdk: Jdk, targets: Path
+) -> None:
     with unruly(jdk, targets, "") as target:
         misbehave(target)
         for kind in ("FileThrows", "FileBlocks", "FileEndless"):

@@ -65,7 +65,7 @@ def open_of(path: Path) -> Iterator[tuple[Mapped, str, FileState, bytes]]:
         yield mapped(mapping), str(path), FileState.of(path.stat()), digest_of(content)
 
 
-def test_what_is_returned_comes_back(tmp_path: Path) -> None:
+def test_a_result_is_returned(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
     assert apart(ourselves(), read_file, OURSELVES, str(tmp_path / "file"), 4).content == b"cont"
     with open_of(tmp_path / "file") as held:
@@ -75,7 +75,7 @@ def test_what_is_returned_comes_back(tmp_path: Path) -> None:
     os.close(descriptor)
 
 
-def test_what_is_raised_is_raised() -> None:
+def test_an_exception_is_raised_again() -> None:
     with pytest.raises(FileNotFoundError) as raised:
         apart(ourselves(), read_file, OURSELVES, "/no/such", 1)
     assert (raised.value.errno, raised.value.filename) == (errno.ENOENT, "/no/such")
@@ -107,7 +107,7 @@ def test_a_reader_that_is_started_ahead_serves_the_first_request(monkeypatch: py
     module._idle.pop().close()
 
 
-def test_a_reader_that_cannot_be_started_ahead_is_missed_by_the_first_request_alone(
+def test_a_reader_that_cannot_be_started_ahead_fails_only_the_first_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "_idle", [])
@@ -136,7 +136,7 @@ def test_a_process_that_exits_meanwhile_is_charged_to_its_user() -> None:
     wait_until(lambda: not held_now(process.pid), "the reader to end")
 
 
-def test_descriptors_that_there_is_no_room_for_are_an_error_of_their_own(tmp_path: Path) -> None:
+def test_too_few_free_descriptors_are_a_distinct_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     process, taken = ourselves(), []
@@ -156,7 +156,7 @@ def test_descriptors_that_there_is_no_room_for_are_an_error_of_their_own(tmp_pat
     assert apart(ourselves(), os.getcwdb).content == b"/"
 
 
-def test_memory_that_a_file_system_holds_up(tmp_path: Path) -> None:
+def test_memory_reads_that_a_file_system_blocks(tmp_path: Path) -> None:
     with stuck_fs(tmp_path) as stuck:
         where = [(stuck.address, 8)]
         begun = time.monotonic()
@@ -186,7 +186,7 @@ def held_now(pid: int) -> bool:
     return False
 
 
-def test_a_user_who_holds_readers_has_less_time_and_none_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_who_blocks_readers_has_less_time_and_finally_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ReaderProcess, "has_ended", lambda self: False)
     other = subprocess.Popen(["sleep", "60"])
     patience = []
@@ -213,7 +213,7 @@ def test_a_user_who_holds_readers_has_less_time_and_none_in_the_end(monkeypatch:
         other.wait()
 
 
-def test_what_is_read_aside_is_not_held_against_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_aside_do_not_count_against_other_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ReaderProcess, "has_ended", lambda self: False)
     with pytest.raises(TimeoutError):
         apart(ourselves(), time.sleep, 60, seconds=0.2, aside=True)
@@ -233,7 +233,7 @@ NOBODY = Identity(65534, 65534)
 
 @as_root
 @pytest.mark.parametrize(("function", "code"), [(exec, STOP), (eval, STOP_LATER)])
-def test_a_child_that_its_user_stops_is_killed_with_its_reader(
+def test_a_child_stopped_by_its_user_is_killed_with_its_reader(
     function: Callable[..., bytes], code: str
 ) -> None:
     with pytest.raises(TimeoutError):
@@ -295,7 +295,7 @@ def test_parts_of_memory_are_read_each_for_itself() -> None:
     assert parts[3:] == [b"many", b""]
 
 
-def test_what_runs_apart_takes_the_standard_library_alone() -> None:
+def test_readers_import_only_the_standard_library() -> None:
     root = Path(jcollect.__file__).parent
     modules = [f"jcollect.procfs.{file.stem}" for file in (root / "procfs").glob("*.py")]
     imports = ",".join([*modules, "jcollect.procfs.java_process"])

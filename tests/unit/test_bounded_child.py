@@ -25,12 +25,12 @@ def run_code(code: str, seconds: float = LONG) -> tuple[int, str, str]:
     return done.code, done.output, done.errors
 
 
-def test_what_a_program_says_and_how_it_ends() -> None:
+def test_the_output_and_exit_code_of_a_program_are_returned() -> None:
     code = "import os, sys; print(os.environ['ONLY'], os.getcwd()); print('e', file=sys.stderr); sys.exit(3)"
     assert run_code(code) == (3, "this /\n", "e\n")
 
 
-def test_it_has_none_of_our_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_does_not_inherit_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dours")
     monkeypatch.setenv("LD_LIBRARY_PATH", "/ours")
     _, names, _ = run_code("import os; print(*os.environ)")
@@ -48,7 +48,7 @@ def test_no_more_is_read_than_fits() -> None:
 
 
 @as_root
-def test_one_that_cannot_be_killed_is_left_behind_and_its_target_refused(tmp_path: Path) -> None:
+def test_a_program_that_cannot_be_killed_is_abandoned_and_its_target_rejected(tmp_path: Path) -> None:
     if not Path("/dev/fuse").exists():
         miss("it takes /dev/fuse")
     with stuck_fs(tmp_path, ["READ"]) as there:
@@ -71,7 +71,7 @@ def test_one_that_cannot_be_killed_is_left_behind_and_its_target_refused(tmp_pat
             loading._blocked.pop(there.pid, None)
 
 
-def test_who_is_interrupted_leaves_no_child() -> None:
+def test_an_interrupt_leaves_no_child() -> None:
     program = (
         "import os, sys, threading; from jcollect.control.bounded_child import run_bounded;"
         "threading.Timer(0.5, os.kill, (os.getpid(), 2)).start();"

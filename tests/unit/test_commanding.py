@@ -74,7 +74,7 @@ def test_a_link_is_no_endpoint(directory: Path, tmp_path: Path) -> None:
     assert endpoint_refusal(directory) == "it cannot be opened: Too many levels of symbolic links"
 
 
-def test_a_pipe_is_no_endpoint_and_stops_nobody(directory: Path) -> None:
+def test_a_pipe_is_no_endpoint_and_does_not_block_the_reader(directory: Path) -> None:
     os.mkfifo(directory / "control", 0o600)
     assert endpoint_refusal(directory) == "it is no regular file"
 
@@ -157,7 +157,7 @@ def test_a_wrong_token_is_an_error() -> None:
         gateway_to(stub.port)
 
 
-def test_a_gateway_says_why_it_refuses() -> None:
+def test_a_gateway_reports_why_it_rejects_a_client() -> None:
     with (
         stub_gateway(ControlReply(), token="other", refusal=b"!xs16 clients\n") as stub,
         pytest.raises(JcollectError, match=f"PID {PID} rejects the connection: 16 clients"),
@@ -203,7 +203,7 @@ def test_a_connection_that_ends_is_an_error() -> None:
         gateway.status()
 
 
-def test_nobody_listening_is_an_error() -> None:
+def test_a_port_without_a_listener_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(JcollectError, match=f"on 127.0.0.1:{port}: no process listens on that port any more"):
@@ -243,7 +243,7 @@ def test_an_answer_byte_by_byte_ends_at_the_deadline_of_the_whole() -> None:
             trickle.wait()
 
 
-def test_an_answer_that_was_cut_comes_without_its_end() -> None:
+def test_a_truncated_answer_is_returned_without_its_end() -> None:
     here, there = socket.socketpair()
     with here:
         with there:
@@ -280,5 +280,5 @@ def test_a_large_reply_arrives_whole() -> None:
         ),
     ],
 )
-def test_a_gate_reads_as_it_is_written(gate: GateSettings, text: str) -> None:
+def test_gate_settings_are_printed_in_the_syntax_of_set(gate: GateSettings, text: str) -> None:
     assert gate_words(gate) == text

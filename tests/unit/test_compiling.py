@@ -39,7 +39,7 @@ def program() -> Program:
     return Program("GPL", {"probe_fired": unlinked(COMPILED, MAPS), "do_nothing": EXIT})
 
 
-def test_descriptors_and_numbers_come_where_their_references_are() -> None:
+def test_references_are_replaced_by_descriptors_and_numbers() -> None:
     assert program().linked("probe_fired", [51, 52], [16384, 7]) == (
         MOVE + load(1, 1, 52) + load(2, 0, 16384) + load(3, 0, 8) + load(10, 1, 51) + load(4, 0, 7) + EXIT
     )
@@ -56,7 +56,7 @@ def test_the_upper_half_of_a_load_is_no_instruction() -> None:
     [b"", EXIT[:-1], load(1, 1, 7), load(1, 2, 8), load(1, 1, 8)[:8]],
     ids=["nothing", "half an instruction", "a map of nobody's", "another kind of reference", "half a load"],
 )
-def test_what_the_compiler_cannot_have_made_is_refused(code: bytes) -> None:
+def test_a_program_that_no_compiler_writes_is_rejected(code: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         unlinked(code, MAPS)
 
@@ -65,7 +65,7 @@ def test_a_program_is_read_as_it_was_written() -> None:
     assert decoded(program().encoded()) == program()
 
 
-def test_what_is_damaged_is_refused_at_any_place() -> None:
+def test_a_program_with_any_damaged_byte_is_rejected() -> None:
     content = program().encoded()
     for offset in range(len(content)):
         for damaged in (
@@ -87,7 +87,7 @@ def test_what_is_damaged_is_refused_at_any_place() -> None:
     ],
     ids=["one function", "a third map", "a third number", "number -1", "no instruction"],
 )
-def test_what_is_whole_and_cannot_be_loaded_is_refused(functions: dict[str, bytes]) -> None:
+def test_an_intact_program_that_cannot_be_loaded_is_rejected(functions: dict[str, bytes]) -> None:
     with pytest.raises(ValueError, match=r".+"):
         decoded(Program("GPL", functions).encoded())
 
@@ -105,7 +105,7 @@ def test_the_cache_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
-def test_a_file_that_others_can_write_does_not_count(tmp_path: Path, mode: int) -> None:
+def test_a_file_that_others_can_write_is_not_used(tmp_path: Path, mode: int) -> None:
     cache, file = written(tmp_path)
     file.chmod(mode)
     assert cache.read(KEY) is None
@@ -114,7 +114,7 @@ def test_a_file_that_others_can_write_does_not_count(tmp_path: Path, mode: int) 
 
 
 @pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
-def test_nothing_counts_in_a_directory_that_others_can_write(tmp_path: Path, mode: int) -> None:
+def test_nothing_is_used_from_a_directory_that_others_can_write(tmp_path: Path, mode: int) -> None:
     cache, file = written(tmp_path)
     file.parent.chmod(mode)
     assert cache.read(KEY) is None
@@ -125,7 +125,7 @@ def test_nothing_counts_in_a_directory_that_others_can_write(tmp_path: Path, mod
 
 @as_root
 @pytest.mark.parametrize("place", ["file", "directory"])
-def test_what_belongs_to_another_user_does_not_count(tmp_path: Path, place: str) -> None:
+def test_files_of_another_user_are_not_used(tmp_path: Path, place: str) -> None:
     cache, file = written(tmp_path)
     os.chown(file if place == "file" else file.parent, 65534, 65534)
     assert cache.read(KEY) is None
@@ -225,7 +225,7 @@ def test_the_key_changes_with_whatever_is_compiled_and_with_the_compiler(
     assert len(set(seen)) == 7
 
 
-def test_what_is_kept_is_taken_without_a_compiler(
+def test_cached_programs_are_used_without_a_compiler(
     tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compilation, "bpf_directory", lambda: source)

@@ -31,7 +31,7 @@ def other_root(tmp_path: Path) -> Iterator[tuple[int, Path]]:
 
 
 @as_root
-def test_the_jar_is_delivered_for_the_targets_user_alone_and_taken_back(other_root: tuple[int, Path]) -> None:
+def test_the_jar_is_delivered_only_for_the_targets_user_and_removed(other_root: tuple[int, Path]) -> None:
     pid, root = other_root
     there = opened(pid)
     with delivered_jar(there) as delivered:
@@ -60,9 +60,7 @@ with delivered_jar(Process.open(int(sys.argv[1]))) as delivered:
 
 @as_root
 @pytest.mark.parametrize("how", ["the next that attaches", "the next that loads"])
-def test_what_a_killed_jcollect_has_left_is_taken_back_by_the_next(
-    other_root: tuple[int, Path], how: str
-) -> None:
+def test_the_next_delivery_removes_files_of_a_killed_jcollect(other_root: tuple[int, Path], how: str) -> None:
     pid, root = other_root
     others = ("jprobe-load-of-root", "jprobe-load-with-more")
     for name in others:
@@ -108,7 +106,7 @@ for _ in range(15):
 
 
 @as_root
-def test_those_who_deliver_at_once_do_not_sweep_each_other(other_root: tuple[int, Path]) -> None:
+def test_concurrent_deliveries_do_not_remove_each_other(other_root: tuple[int, Path]) -> None:
     pid, root = other_root
     code = [sys.executable, "-c", DELIVERED_MANY_TIMES, str(pid)]
     racing = [subprocess.Popen(code, stderr=subprocess.PIPE, text=True) for _ in range(4)]
@@ -136,7 +134,7 @@ def test_a_report_that_the_target_has_exchanged_is_not_read(other_root: tuple[in
 
 
 @as_root
-def test_no_more_of_a_report_is_read_than_an_error_has(other_root: tuple[int, Path]) -> None:
+def test_only_as_much_of_a_report_is_read_as_an_error_can_hold(other_root: tuple[int, Path]) -> None:
     pid, root = other_root
     with delivered_jar(opened(pid)) as delivered:
         with (root / "real" / delivered.report[1:]).open("r+") as report:
@@ -145,7 +143,7 @@ def test_no_more_of_a_report_is_read_than_an_error_has(other_root: tuple[int, Pa
 
 
 @as_root
-def test_what_is_put_in_the_place_of_the_jars_directory_stays(other_root: tuple[int, Path]) -> None:
+def test_a_directory_that_replaces_the_jars_directory_is_not_removed(other_root: tuple[int, Path]) -> None:
     pid, root = other_root
     victim = root / "victim"
     (victim / "report").parent.mkdir()
@@ -168,7 +166,7 @@ def test_the_agents_options_have_no_separator_in_a_path(other_root: tuple[int, P
 
 
 @as_root
-def test_a_sweep_of_a_place_full_of_leftovers_ends_in_time(other_root: tuple[int, Path]) -> None:
+def test_the_cleanup_of_a_directory_full_of_leftovers_ends_in_time(other_root: tuple[int, Path]) -> None:
     pid, root = other_root
     for i in range(5_000):
         (root / f"real/tmp/jprobe-load-{i}").symlink_to("/")
@@ -185,7 +183,7 @@ def test_a_sweep_of_a_place_full_of_leftovers_ends_in_time(other_root: tuple[int
 
 
 @as_root
-def test_the_jar_is_taken_back_after_an_error(other_root: tuple[int, Path]) -> None:
+def test_the_jar_is_removed_after_an_error(other_root: tuple[int, Path]) -> None:
     pid, root = other_root
     with pytest.raises(KeyError), delivered_jar(opened(pid)):
         raise KeyError
@@ -193,7 +191,7 @@ def test_the_jar_is_taken_back_after_an_error(other_root: tuple[int, Path]) -> N
 
 
 @as_root
-def test_the_jar_is_taken_back_after_the_target_has_exited(other_root: tuple[int, Path]) -> None:
+def test_the_jar_is_removed_after_the_target_has_exited(other_root: tuple[int, Path]) -> None:
     pid, root = other_root
     process = opened(pid)
     with delivered_jar(process) as delivered:
@@ -208,7 +206,7 @@ def test_the_jar_is_taken_back_after_the_target_has_exited(other_root: tuple[int
 
 
 @as_root
-def test_a_process_without_any_place_for_the_jar(other_root: tuple[int, Path]) -> None:
+def test_a_process_without_any_directory_for_the_jar(other_root: tuple[int, Path]) -> None:
     pid, root = other_root
     (root / "real/tmp").chmod(0o755)
     message = (
@@ -220,7 +218,7 @@ def test_a_process_without_any_place_for_the_jar(other_root: tuple[int, Path]) -
 
 
 @as_root
-def test_a_tmp_that_does_not_answer_takes_no_jar_and_no_sweep() -> None:
+def test_with_a_tmp_that_does_not_answer_neither_delivery_nor_cleanup_blocks() -> None:
     if not Path("/dev/fuse").exists():
         miss("it takes /dev/fuse")
     command = [*AS_SOMEBODY, sys.executable, "-E", "-c", "import time; print(flush=True); time.sleep(600)"]

@@ -58,7 +58,7 @@ def problems(page: Path) -> Iterator[str]:
             yield f"{target}: there is no such heading"
 
 
-def test_links_lead_somewhere() -> None:
+def test_every_link_has_a_target() -> None:
     checked = pages()
     assert ROOT / "README.md" in checked
     found = [f"{page.relative_to(ROOT)}: {each}" for page in checked for each in problems(page)]

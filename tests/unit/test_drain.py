@@ -237,7 +237,7 @@ RECORDS = st.lists(
     st.sampled_from([1, 3, 4096]),
     st.integers(0, 2**14),
 )
-def test_what_is_drained_is_what_a_slow_decoder_finds_in_the_order_of_time(
+def test_the_drain_returns_the_events_of_a_slow_decoder_in_order_of_time(
     looks: list[tuple[list[bytes], int]], most_events: int, start: int
 ) -> None:
     decoder = new_decoder(most_events=most_events)
@@ -264,7 +264,9 @@ def test_what_is_drained_is_what_a_slow_decoder_finds_in_the_order_of_time(
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=2000), st.integers(-(2**20), 2**20), st.integers(-(2**20), 2**20))
-def test_a_ring_of_anything_is_read_up_to_where_it_is_torn(content: bytes, consumer: int, ahead: int) -> None:
+def test_a_ring_buffer_of_any_bytes_is_read_up_to_where_it_is_torn(
+    content: bytes, consumer: int, ahead: int
+) -> None:
     with RingImage(data_bytes=4096) as image:
         image.put(0, content)
         image.consumer = consumer % (1 << 64)
@@ -300,7 +302,7 @@ def test_reading_stops_at_a_busy_record_until_it_is_done() -> None:
 
 
 @pytest.mark.parametrize("until", [0, 1 << 63])
-def test_a_torn_ring_is_read_up_to_there_and_an_error_then(until: int) -> None:
+def test_a_torn_ring_buffer_is_read_up_to_the_tear_and_then_is_an_error(until: int) -> None:
     with RingImage(PLACED, RETURNED, record(56, 1, [1, 2, 3])) as image:
         image.producer -= 8
         decoder = new_decoder()
@@ -315,7 +317,7 @@ PLACED_BYTES = RECORD_SIZE + 3 * 8 + 3  # Three words, and a text of three bytes
 @pytest.mark.parametrize(
     "length", [0, RECORD_SIZE - 1, RECORD_SIZE, RECORD_SIZE + 23, PLACED_BYTES - 1, PLACED_BYTES]
 )
-def test_a_record_that_is_shorter_than_it_says_makes_no_sense(length: int) -> None:
+def test_a_record_shorter_than_its_stated_length_is_malformed(length: int) -> None:
     cut = header(length) + PLACED[RING_HEADER_SIZE : RING_HEADER_SIZE + -(-length // 8) * 8]
     with RingImage(cut, RETURNED) as image:
         events, malformed = drain_all(new_decoder(), image, 1 << 63)
@@ -330,13 +332,13 @@ def at(when: int, tid: int = 1) -> bytes:
     return record(56, 1, [when, 0, 9], time=when, tid=tid)
 
 
-def test_of_equal_times_the_ring_decides() -> None:
+def test_events_of_equal_times_keep_the_order_of_the_ring_buffer() -> None:
     with RingImage(at(2, 1), at(1, 2), at(2, 3), at(1, 4), at(2, 5)) as image:
         events, _ = drain_all(new_decoder(), image, 5)
     assert [(event.time, event.tid) for event in events] == [(1, 2), (1, 4), (2, 1), (2, 3), (2, 5)]
 
 
-def test_what_there_is_no_room_to_hold_back_is_published_in_order_all_the_same() -> None:
+def test_events_that_do_not_fit_into_the_buffer_are_published_in_order() -> None:
     # Space for 47 records of three words and one of the largest.
     decoder = new_decoder(arena_bytes=RECORD_LIMITS_MAX_BYTES + 47 * (RECORD_SIZE + 3 * 8), most_events=16)
     times = np.random.default_rng(1).permutation(1009).tolist()
@@ -352,7 +354,9 @@ def test_what_there_is_no_room_to_hold_back_is_published_in_order_all_the_same()
 # The shared object.
 
 
-def test_a_missing_shared_object_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_shared_object_is_an_error_with_the_command_that_builds_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(drain_module.platform, "machine", lambda: "pdp11")
     with pytest.raises(JcollectError, match=r"neither .*linux-pdp11/drain\.so nor .*; run make build"):
         drain_module.load_library.__wrapped__()
@@ -456,7 +460,7 @@ def columns_of(batches: list[Columns], name: str) -> list[int]:
     return [one for batch in batches for one in getattr(batch, name).tolist()]
 
 
-def test_events_are_published_in_the_order_of_their_times_and_numbered_in_it() -> None:
+def test_events_are_published_and_numbered_in_order_of_time() -> None:
     now = time.monotonic_ns() + 10**12
     times = [now + i for i in (3, 1, 2, 7, 5, 11)]
     with RingImage(*map(at, times)) as image:
@@ -471,7 +475,7 @@ def test_events_are_published_in_the_order_of_their_times_and_numbered_in_it() -
     assert reading.reader.out_of_order == 0
 
 
-def test_an_event_that_comes_later_than_the_window_is_published_and_counted() -> None:
+def test_an_event_older_than_the_window_is_published_and_counted_as_out_of_order() -> None:
     with RingImage(at(101), at(97)) as image:
         reading = Reading(image)
         reading.reader.start()
@@ -483,7 +487,7 @@ def test_an_event_that_comes_later_than_the_window_is_published_and_counted() ->
     assert reading.reader.out_of_order == 1
 
 
-def test_what_is_over_max_events_is_filtered_although_it_was_held_back() -> None:
+def test_buffered_events_beyond_max_events_are_filtered() -> None:
     now = time.monotonic_ns() + 10**12
     with RingImage(*(at(now + i) for i in range(7))) as image:
         reading = Reading(image, max_events=5)
@@ -495,7 +499,7 @@ def test_what_is_over_max_events_is_filtered_although_it_was_held_back() -> None
     assert (totals.delivered, totals.filtered) == (5, 2)
 
 
-def test_a_reader_that_cannot_read_on_ends_the_collector_and_says_why() -> None:
+def test_a_reader_that_cannot_continue_ends_the_collector_with_the_reason() -> None:
     with RingImage(at(1), data_bytes=4096) as image:
         reading = Reading(image)
         image.producer += 1 << 20
@@ -506,7 +510,7 @@ def test_a_reader_that_cannot_read_on_ends_the_collector_and_says_why() -> None:
             reading.failures.check()
 
 
-def test_a_reader_in_its_pause_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_between_two_polls_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for pause in ("SHORTEST_PAUSE", "LONGEST_PAUSE"):
         monkeypatch.setattr(reader_module, pause, 3_600_000)
     with RingImage(at(1)) as image:

@@ -85,7 +85,7 @@ def test_the_json_line_of_a_return_is_as_documented() -> None:
     )
 
 
-def test_the_json_line_of_an_entry_has_args_in_place_of_duration_and_value() -> None:
+def test_the_json_line_of_an_entry_has_args_instead_of_duration_and_value() -> None:
     line = json_line(row(probe(1, 5, 9), [42, string(3)], b"abc"))
     assert line.endswith('"kind":"entry","args":[42,"abc"],"seq":17}')
 
@@ -111,7 +111,7 @@ def test_captured_values_are_an_object_of_their_own() -> None:
     assert "captures" not in json_line(row(probe(1, 5), [42]))
 
 
-def test_a_value_that_there_is_not_says_why() -> None:
+def test_an_absent_value_has_a_reason() -> None:
     described = probe(2, 1, 5, 9, 10, 11, asked="id city lines")
     words = [1, 0, 0, 0]
     line = json_line(row(described, [*words, pack_absence(null=1 << 1, threw=1 << 2) | 1 << 3], duration=7))
@@ -132,7 +132,7 @@ def test_texts_of_absent_values_do_not_shift_those_of_others() -> None:
     assert decoded.values == ()
 
 
-def test_a_string_that_was_cut_says_so() -> None:
+def test_a_truncated_string_is_marked() -> None:
     assert value_in_json(9, string(3, cut=True), b"abc") == '{"text":"abc","cut":true}'
     cut = row(probe(1, 9, 9), [string(3, cut=True), string(1)], b"abcd")
     assert compact_line(cut).endswith('entry ("abc"…, "d")')
@@ -313,12 +313,12 @@ def test_addresses_are_a_pid_a_socket_or_a_port() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "host", "host:port", "unix:x", ":1", "h:99999", "unix:///" + "x" * 108])
-def test_what_is_no_address_is_an_error(text: str) -> None:
+def test_an_invalid_address_is_an_error(text: str) -> None:
     with pytest.raises(JcollectError, match=r"address|socket"):
         parse_address(text)
 
 
-def test_the_protocol_keeps_the_lint_rules() -> None:
+def test_the_protocol_passes_the_lint_rules() -> None:
     buf = Path(sys.executable).parent / "buf"
     result = subprocess.run([buf, "lint", "proto"], cwd=REPOSITORY, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr

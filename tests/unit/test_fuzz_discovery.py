@@ -43,7 +43,7 @@ def read(reader: str, content: bytes) -> None:
 @pytest.mark.parametrize(
     "file", sorted(CORPUS.glob("*/*")), ids=lambda file: f"{file.parent.name}/{file.name}"
 )
-def test_what_has_been_hard_to_read_before_is_read_or_refused(file: Path) -> None:
+def test_inputs_of_the_corpus_are_read_or_rejected(file: Path) -> None:
     read(file.parent.name, file.read_bytes())
 
 
@@ -132,7 +132,7 @@ def test_manifests_of_any_fields(parts: list[bytes]) -> None:
         st.tuples(st.integers(0, len(NOTES) // 4 - 1), st.sampled_from(EXTREMES)), min_size=1, max_size=4
     )
 )
-def test_notes_that_are_not_what_they_say(words: list[tuple[int, int]]) -> None:
+def test_notes_with_changed_words(words: list[tuple[int, int]]) -> None:
     section = bytearray(NOTES)
     for at, number in words:
         section[4 * at : 4 * at + 4] = (number % 2**32).to_bytes(4, "little")

@@ -20,7 +20,7 @@ INPUTS = {"request": 6000, "stream": 500, "answer": 1500}
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_what_is_sound_is_read(reader: str) -> None:
+def test_sound_messages_are_read(reader: str) -> None:
     for content in sound()[reader]:
         READERS[reader](content)
 

@@ -51,9 +51,7 @@ def accounts() -> Accounts:
     return Accounts(CAPACITY, [StillCounters(CAPACITY)])
 
 
-def test_a_decoder_makes_sense_of_a_probe_from_when_it_is_added(
-    probes: list[Probe], later: list[Probe]
-) -> None:
+def test_a_decoder_knows_a_probe_once_it_is_added(probes: list[Probe], later: list[Probe]) -> None:
     decoder = RecordDecoder(CAPACITY, 0)
     records = record(56, 1, [1834, 1, 9]), record(56, 9, [7, 8])
     with RingImage() as image:
@@ -75,7 +73,7 @@ def test_a_decoder_makes_sense_of_a_probe_from_when_it_is_added(
     assert columns.thread.tolist() == [9, 8]
 
 
-def test_a_probe_beyond_all_ids_makes_no_sense(probes: list[Probe]) -> None:
+def test_a_record_with_an_unknown_probe_id_is_malformed(probes: list[Probe]) -> None:
     batch, malformed = decoded(probes, record(56, 2**32 - 1, [7, 8]))
     assert len(batch) == 0
     assert malformed.tolist() == [len(probes) - 1]
@@ -117,7 +115,7 @@ def test_each_subscriber_has_new_probes_described_before_their_first_events(
     assert ids_of(schema) == list(range(12))
 
 
-def test_a_subscriber_that_wanted_all_that_there_was_does_not_get_all_that_comes(
+def test_a_subscriber_whose_globs_match_all_existing_probes_does_not_get_all_later_ones(
     probes: list[Probe], later: list[Probe], accounts: Accounts
 ) -> None:
     hub = Hub(described(probes), accounts)
@@ -131,7 +129,7 @@ def test_a_subscriber_that_wanted_all_that_there_was_does_not_get_all_that_comes
     assert ids_of(schema) == list(range(9))
 
 
-def test_probes_that_came_between_looking_and_subscribing_are_described_as_well(
+def test_probes_that_appear_between_scan_and_subscription_are_described(
     probes: list[Probe], later: list[Probe], accounts: Accounts
 ) -> None:
     hub = Hub(described(probes), accounts)
@@ -198,7 +196,7 @@ def columns_of(ids: list[int], durations: list[int]) -> Columns:
     )  # fmt: skip
 
 
-def test_a_summary_takes_in_probes_and_methods_as_they_come() -> None:
+def test_a_summary_includes_later_probes_and_methods() -> None:
     summary = Summary([probe(1), probe(2, number=1)])
     summary.add(columns_of([0, 1], [0, 20]))
     other = probe(2, number=3)
@@ -242,7 +240,7 @@ def test_a_mark_is_printed_by_its_own_name() -> None:
         ((0, 0, 5), "at most 5/s"),
     ],
 )
-def test_a_gate_is_told_as_a_selector_would(gate: tuple[int, int, int], text: str) -> None:
+def test_a_gate_is_printed_in_selector_syntax(gate: tuple[int, int, int], text: str) -> None:
     assert gate_text(*gate) == text
 
 
@@ -269,7 +267,7 @@ def test_a_mark_passes_its_values_and_a_thread_id() -> None:
     assert (only.site.words, only.first_value, only.descriptor) == (2, 0, "")
 
 
-def test_a_refusal_is_the_agents_and_concerns_its_probes_alone() -> None:
+def test_a_refusal_by_the_agent_concerns_only_its_own_probes() -> None:
     refused = (agents_library(1), agents_library(2, "too many"))
     with pytest.raises(JcollectError, match="PID 4711 traces nothing: too many"):
         Scan(closed(4711), refused).probes(())
@@ -292,14 +290,14 @@ def test_lines_of_the_map_are_picked_by_bytes_before_they_are_parsed() -> None:
     assert [m for m in read_maps(ourselves(), first) if m == whole[0]]
 
 
-def test_one_place_is_told_from_another_at_the_same_address_by_its_path() -> None:
+def test_mappings_at_the_same_address_are_distinguished_by_path() -> None:
     line = "7f0000000000-7f0000001000 r-xp 00000000 08:02 42  /tmp/jprobe-1/{}.so\n"
     one, other = parse_maps(line.format(1) + line.format(2))
     assert one.key == MappingKey((8, 2, 42), 0x7F0000000000, "/tmp/jprobe-1/1.so")
     assert one.key != other.key
 
 
-def test_the_size_of_a_process_that_is_gone_is_nothing() -> None:
+def test_an_exited_process_has_size_zero() -> None:
     assert ourselves().mapped_pages() > 0
     assert closed(4_000_000).mapped_pages() == 0
     with pytest.raises(OSError, match="No such process"):

@@ -66,7 +66,9 @@ def test_a_jvm_opens_its_socket_and_nothing_else_is_left(roots_directory: Path) 
         assert jvm.said() == []
 
 
-def test_a_silent_jvm_ends_the_wait_and_the_file_goes_by_its_name_alone(roots_directory: Path) -> None:
+def test_a_silent_jvm_ends_the_wait_and_the_attach_file_is_removed_without_following_links(
+    roots_directory: Path,
+) -> None:
     victim = roots_directory / "victim"
     victim.touch()
     with fake_jvm("silent", cwd=roots_directory) as jvm:
@@ -90,7 +92,7 @@ def test_a_process_that_would_die_of_the_signal_is_spared() -> None:
 
 
 @pytest.mark.parametrize("difference", ["start time", "user"])
-def test_the_signal_goes_to_no_process_but_the_one_that_was_looked_at(difference: str) -> None:
+def test_the_signal_goes_only_to_the_inspected_process(difference: str) -> None:
     with fake_jvm() as jvm:
         with opened(jvm.pid) as process:
             start_time = process.start_time + (difference == "start time")
@@ -132,7 +134,7 @@ def test_a_process_of_several_users_is_refused(kind: str) -> None:
 # Other files at the socket's path
 
 
-def test_the_socket_of_a_dead_jvm_of_another_user_is_removed_in_our_own_tmp_alone() -> None:
+def test_the_socket_of_a_dead_jvm_of_another_user_is_removed_only_in_our_own_tmp() -> None:
     with fake_jvm() as jvm:
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(socket_of(jvm)))
@@ -164,7 +166,7 @@ def test_in_another_tmp_than_ours_nothing_of_another_user_is_removed() -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "socket of another user", "second name of a socket"])
-def test_what_a_target_mounts_over_a_file_does_not_have_it_removed(kind: str, tmp_path: Path) -> None:
+def test_a_mount_of_the_target_over_a_file_does_not_cause_its_removal(kind: str, tmp_path: Path) -> None:
     victim, dead = Path("/tmp", socket_name(GONE)), tmp_path / "dead"
     with socket.socket(socket.AF_UNIX) as left, socket.socket(socket.AF_UNIX) as served:
         left.bind(str(dead))
@@ -188,7 +190,7 @@ def test_what_a_target_mounts_over_a_file_does_not_have_it_removed(kind: str, tm
         victim.unlink()
 
 
-def test_a_user_who_stops_the_removal_of_a_socket_has_no_other_user_refused(
+def test_a_user_who_blocks_the_removal_of_a_socket_does_not_affect_other_users(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with fake_jvm() as jvm:
@@ -250,7 +252,7 @@ def test_the_socket_of_a_dead_jvm_is_removed() -> None:
 
 @pytest.mark.parametrize("owner", [0, SOMEBODY])
 @pytest.mark.parametrize("kind", ["file", "link to a dead socket", "directory"])
-def test_what_is_no_socket_is_not_removed(tmp_path: Path, kind: str, owner: int) -> None:
+def test_only_sockets_are_removed(tmp_path: Path, kind: str, owner: int) -> None:
     with fake_jvm() as jvm:
         path, dead = socket_of(jvm), tmp_path / "dead"
         with socket.socket(socket.AF_UNIX) as other:

@@ -61,7 +61,7 @@ TOO_LARGE = [
 
 
 @pytest.mark.parametrize(("fields", "sentence"), TOO_LARGE, ids=["globs", "glob", "pids"])
-def test_what_is_too_large_is_an_invalid_argument(
+def test_a_request_that_is_too_large_is_an_invalid_argument(
     address: Address, fields: dict[str, Sequence[Any]], sentence: str
 ) -> None:
     with stub_at(address) as stub:
@@ -73,7 +73,7 @@ def test_what_is_too_large_is_an_invalid_argument(
             assert refusal(call) == (grpc.StatusCode.INVALID_ARGUMENT, sentence)
 
 
-def test_what_is_just_not_too_large_is_answered(address: Address) -> None:
+def test_a_request_of_just_the_maximum_size_is_answered(address: Address) -> None:
     globs = ["*" + "x" * 511] * 63 + ["place"]
     with stub_at(address) as stub:
         answer = stub.ListProbes(collector_pb2.ListProbesRequest(globs=globs), timeout=10)
@@ -92,7 +92,7 @@ def test_a_request_of_megabytes_is_not_even_read(address: Address, compression: 
         assert stub.ListProbes(collector_pb2.ListProbesRequest(), timeout=10).probes
 
 
-def test_what_matches_nothing_is_not_repeated_at_length(address: Address) -> None:
+def test_a_long_glob_without_a_match_is_not_repeated_in_full(address: Address) -> None:
     globs = ["x" * 512, *(f"{number}y" for number in range(63))]
     with stub_at(address) as stub:
         stream = stub.Subscribe(collector_pb2.SubscribeRequest(globs=globs), timeout=10)
@@ -139,7 +139,7 @@ def test_the_worst_glob_costs_its_length_times_the_names(glob: str) -> None:
     assert 10**12 - budget.left < 10 * 2 * 20_002 * (512 + 2) + 10_000
 
 
-def test_what_costs_more_than_its_budget_is_given_up() -> None:
+def test_matching_beyond_its_budget_is_stopped() -> None:
     probes = described(1000, name="{}" + "a" * 1000)
     matches = matcher(["*a?" * 170 + "[b]"], Budget(10**8))
     with pytest.raises(TooCostlyError):
@@ -162,7 +162,7 @@ def test_a_request_that_takes_too_long_to_match_is_refused(
         assert len(stub.ListProbes(collector_pb2.ListProbesRequest(), timeout=10).probes) == PROBES
 
 
-def test_globs_that_are_too_costly_for_later_probes_end_their_stream_alone(
+def test_globs_that_are_too_expensive_for_later_probes_end_only_their_own_stream(
     source: StillSource, address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with stub_at(address) as stub:
@@ -179,7 +179,7 @@ def test_globs_that_are_too_costly_for_later_probes_end_their_stream_alone(
         assert (code, details[:18]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "matching the globs")
 
 
-def test_events_go_on_while_somebodys_globs_are_matched(
+def test_events_continue_while_a_subscribers_globs_are_matched(
     source: StillSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reader takes the hub's lock for each batch."""
@@ -226,7 +226,7 @@ def test_events_go_on_while_somebodys_globs_are_matched(
 # Calls
 
 
-def test_one_call_looks_at_all_probes_at_a_time_and_rests_after_it(
+def test_one_call_at_a_time_scans_all_probes_and_pauses_after_it(
     source: StillSource, address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = most = 0
@@ -347,7 +347,7 @@ def test_reflection_and_health_are_bounded_too(
         assert watched[0] == grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_calls_whose_request_does_not_come_are_ended(
+def test_calls_without_a_request_are_ended(
     source: StillSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All slots are in use, and no other client would be answered."""

@@ -49,7 +49,7 @@ def is_ended(connection: socket.socket) -> bool:
     return True
 
 
-def test_connections_beyond_the_limit_are_hung_up_on(
+def test_connections_beyond_the_limit_are_closed(
     source: StillSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jcollect.rpc.limits, "_MOST_CONNECTIONS", 8)
@@ -68,7 +68,7 @@ def test_connections_beyond_the_limit_are_hung_up_on(
 
 
 @pytest.mark.parametrize("says", [b"", PREFACE[:10], PREFACE, b"GET / HTTP/1.1\r\n"], ids=str)
-def test_a_connection_that_does_not_come_to_its_point_is_hung_up_on(
+def test_a_connection_without_a_request_is_closed(
     source: StillSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: bytes
 ) -> None:
     monkeypatch.setattr(jcollect.rpc.limits, "_HANDSHAKE_SECONDS", 0.2)
@@ -77,7 +77,7 @@ def test_a_connection_that_does_not_come_to_its_point_is_hung_up_on(
         assert can_connect(address)
 
 
-def test_a_connection_without_a_call_is_hung_up_on_and_a_client_does_not_notice(
+def test_an_idle_connection_is_closed_without_an_error_for_its_client(
     source: StillSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jcollect.rpc.limits, "_IDLE_SECONDS", 0.5)

@@ -94,7 +94,7 @@ def resident(what: str) -> float:
     ],
     ids=["elements", "methods", "probes", "values", "values-of-one", "unknown-fields"],
 )
-def test_the_costliest_libraries_that_are_read(content: Callable[[], bytes]) -> None:
+def test_the_most_expensive_libraries_that_are_read(content: Callable[[], bytes]) -> None:
     built = content()
     with bounded(LIBRARY_MIB, LIBRARY_SECONDS):
         image = parse_stub_image(built)
@@ -125,7 +125,7 @@ def test_the_costliest_libraries_that_are_read(content: Callable[[], bytes]) -> 
         "overlong-tags", "groups", "descriptions",
     ],
 )  # fmt: skip
-def test_what_there_is_too_much_of_is_refused_before_it_is_decoded(
+def test_parts_beyond_their_limit_are_rejected_before_they_are_decoded(
     content: Callable[[], bytes], reason: str
 ) -> None:
     built = content()
@@ -147,7 +147,7 @@ def probes_and_faults(content: bytes) -> tuple[list[str], list[tuple[str, str]]]
     return [probe.name for probe in probes_of([StubLibrary(closed(1), "/x", 0, image)])], image.faults.first
 
 
-def test_a_probe_whose_places_are_outside_of_their_sections_is_skipped() -> None:
+def test_a_probe_with_addresses_outside_of_their_sections_is_skipped() -> None:
     sound = parse_stub_image(corrupted(b"", b""))
     for old, why in (
         (sound.text.address, "its location is not that of a stub"),
@@ -165,7 +165,7 @@ def test_a_probe_whose_places_are_outside_of_their_sections_is_skipped() -> None
             assert faults == [("com_acme_Orders:place__entry", why)]
 
 
-def test_of_two_notes_at_one_stub_the_first_is_taken() -> None:
+def test_the_first_of_two_notes_of_one_stub_is_used() -> None:
     content = bytearray(corrupted(b"", b""))
     first = content.index(b"stapsdt\0") + 8
     second = content.index(b"stapsdt\0", first) + 8
@@ -249,7 +249,7 @@ def test_a_probe_with_a_bad_entry_in_the_manifest_is_skipped(
     assert (probe.class_name, probe.method, probe.slot.gate) == ("com.acme.Orders", "place", 0)
 
 
-def test_a_library_with_nothing_but_bad_probes_is_told_of_in_a_few_lines(mapped: Mapped) -> None:
+def test_a_library_with_only_bad_probes_is_reported_in_a_few_lines(mapped: Mapped) -> None:
     slots = 100_000
     image = StubImage([Method("p", "n", kinds=(ENTRY,) * slots)])
     image.names = lambda: [("p", "\x07" * 500)] * slots  # type: ignore[method-assign]
@@ -282,7 +282,7 @@ def test_malformed_parts(old: bytes, new: bytes, reason: str) -> None:
         parse_stub_image(corrupted(old, new))
 
 
-def test_a_section_whose_address_is_not_its_place_in_the_file() -> None:
+def test_a_section_with_an_address_other_than_its_file_offset() -> None:
     content = corrupted(b"", b"")
     text = parse_stub_image(content).text.address.to_bytes(8, "little")
     assert content.count(text * 2) == 1
@@ -398,7 +398,7 @@ def test_a_file_that_is_exchanged_is_not_opened(mapped: Mapped) -> None:
     assert read_stub_library(ourselves(), mapping).file.startswith(f"/proc/{os.getpid()}/map_files/")
 
 
-def test_a_file_that_is_cut_while_it_is_read(mapped: Mapped) -> None:
+def test_a_file_that_is_truncated_while_it_is_read(mapped: Mapped) -> None:
     path = mapped.map(1, StubImage([PLACE]).build())
     os.truncate(path, 4096)
     warnings: list[str] = []
@@ -408,7 +408,7 @@ def test_a_file_that_is_cut_while_it_is_read(mapped: Mapped) -> None:
     ]
 
 
-def test_a_path_that_a_terminal_would_obey_is_told_as_an_escape(tmp_path: Path) -> None:
+def test_a_path_with_terminal_control_characters_is_printed_escaped(tmp_path: Path) -> None:
     folder = tmp_path / "\x1b[2J"
     folder.mkdir()
     mapped = Mapped(folder)
@@ -419,7 +419,7 @@ def test_a_path_that_a_terminal_would_obey_is_told_as_an_escape(tmp_path: Path) 
     assert f"{tmp_path}/\\x1b[2J/jprobe-1/1.so" in warnings[0]
 
 
-def test_a_path_that_is_no_utf8_can_be_opened_and_told(tmp_path: Path) -> None:
+def test_a_path_that_is_not_utf8_can_be_opened_and_printed(tmp_path: Path) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
     folder.mkdir()
     mapped = Mapped(folder)
@@ -455,7 +455,7 @@ def test_a_memory_map_of_many_long_lines_is_searched_in_time(tmp_path: Path, map
     os.close(here)
 
 
-def test_what_was_read_and_is_known_is_not_read_again(mapped: Mapped) -> None:
+def test_known_libraries_are_not_read_again(mapped: Mapped) -> None:
     path = mapped.map(1, StubImage([PLACE]).build())
     process = scan(ourselves(), pytest.fail)
     path.write_bytes(bytes(4096))

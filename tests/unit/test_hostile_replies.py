@@ -66,7 +66,7 @@ def test_bytes_that_are_not_encoded_as_they_should_be_are_no_reply(text: bytes) 
         decode_reply(b"!yj" + text + b"\n")
 
 
-def test_a_bomb_of_empty_elements_is_refused_before_it_goes_off() -> None:
+def test_a_reply_of_many_empty_elements_is_rejected_before_it_is_decoded() -> None:
     # Field 5, methods: each takes two bytes here, and some hundred in memory.
     bomb = base64.b64encode(b"\x2a\x00" * (8 << 20))
     assert len(bomb) < MAX_LINE
@@ -102,7 +102,7 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def test_what_an_agent_adds_to_a_reply_is_not_kept(leases: list[int]) -> None:
+def test_unknown_parts_of_a_reply_are_not_kept(leases: list[int]) -> None:
     content = ControlReply(given=["a.B#*"], added=1).SerializeToString() + PADDING
     line = b"!yj" + base64.b64encode(content) + b"\n"
     with stub_gateway(lambda _: line) as stub, contextlib.ExitStack() as held:
@@ -155,7 +155,9 @@ def test_names_are_kept_as_hashes_and_found_again() -> None:
     assert not made.ends(probe("a.B#*"))
 
 
-def test_what_many_replies_name_is_bounded(leases: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_names_kept_from_many_replies_are_limited(
+    leases: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(selected, "_kept", Shares(2 * 1500))
     reply = ControlReply(methods=[TracedMethod(method=f"m{number}") for number in range(1000)])
     with stub_gateway(reply) as stub:
@@ -222,7 +224,7 @@ def test_the_time_limit_holds_for_connection_and_first_command_together() -> Non
         assert time.monotonic() - begun < 3.3
 
 
-def test_what_was_spent_on_the_way_to_a_gateway_counts() -> None:
+def test_time_spent_before_connecting_to_a_gateway_counts() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         pytest.raises(JcollectError, match="has not answered authentication within 300 s"),
@@ -255,7 +257,7 @@ def test_each_later_command_has_its_own_time() -> None:
             assert [gateway.status().added for _ in range(3)] == [1] * 3
 
 
-def test_a_line_without_end_is_left_where_it_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_line_is_read_only_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "MAX_LINE", 1 << 18)
     with (
         stub_gateway(lambda _: b"!yj" + b"A" * (1 << 20)) as stub,
@@ -272,7 +274,7 @@ def test_a_line_without_end_is_left_where_it_is_too_long(monkeypatch: pytest.Mon
         reply_line(ControlReply(error="no\x1b[2J" + "x" * 100_000)),
     ],
 )
-def test_a_reason_is_escaped_and_cut(line: bytes) -> None:
+def test_a_reason_is_escaped_and_truncated(line: bytes) -> None:
     with (
         stub_gateway(lambda _: line) as stub,
         gateway_to(stub.port) as gateway,
@@ -283,13 +285,13 @@ def test_a_reason_is_escaped_and_cut(line: bytes) -> None:
     assert len(refusal.value.message) < 1000
 
 
-def test_a_refusal_is_escaped_and_cut() -> None:
+def test_a_refusal_is_escaped_and_truncated() -> None:
     reply = decode_reply(reply_line(ControlReply(refusal="\x9b" + "x" * 100_000)))
     assert reply.refusal.startswith("\\x9bxx")
     assert len(reply.refusal) < 1000
 
 
-def test_a_reason_that_is_no_text_is_told_all_the_same() -> None:
+def test_a_reason_that_is_not_text_is_reported_anyway() -> None:
     with pytest.raises(RefusalError, match="too \ufffd long"):
         decode_reply(b"!xstoo \xff long\n")
 

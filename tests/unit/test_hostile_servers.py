@@ -76,7 +76,7 @@ def test_a_status_that_never_ends_ends_with_the_deadline(tmp_path: Path) -> None
         over.set()
 
 
-def test_a_status_that_never_comes_is_given_up(tmp_path: Path) -> None:
+def test_the_wait_for_a_status_that_never_arrives_ends(tmp_path: Path) -> None:
     over = threading.Event()
 
     def never() -> Iterator[bytes]:
@@ -89,7 +89,7 @@ def test_a_status_that_never_comes_is_given_up(tmp_path: Path) -> None:
         over.set()
 
 
-def test_an_answer_beyond_all_bounds_is_not_taken(tmp_path: Path) -> None:
+def test_an_answer_beyond_the_size_limit_is_rejected(tmp_path: Path) -> None:
     with (
         server(tmp_path, lambda: iter([bytes(129 << 20)])) as address,
         Client(address) as client,
@@ -98,7 +98,7 @@ def test_an_answer_beyond_all_bounds_is_not_taken(tmp_path: Path) -> None:
         client.status(seconds=30)
 
 
-def test_what_a_server_says_of_itself_has_bounds() -> None:
+def test_the_texts_of_a_server_are_limited() -> None:
     highest = (1 << 20) - 1
     assert Incoming().decode(response(schema=collector_pb2.Schema(probes=[collector_pb2.Probe(id=highest)])))
     for body in (
@@ -114,7 +114,9 @@ def test_what_a_server_says_of_itself_has_bounds() -> None:
 
 
 @pytest.mark.parametrize("of", ["probes", "values"])
-def test_a_message_of_empty_parts_is_not_made_into_objects(of: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_of_empty_parts_is_not_decoded_into_objects(
+    of: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Sixteen MiB of empty submessages would become a gigabyte."""
     monkeypatch.setattr("jcollect.rpc.elements.MOST_ELEMENTS", 100_000)
     parts = (b"\x0a\x00" if of == "probes" else b"\x52\x00") * (8 << 20)
@@ -161,7 +163,7 @@ def test_batches_that_are_not_as_described_are_not_read(columns: dict[str, Any],
         incoming.decode(batch(**columns))
 
 
-def test_descriptions_that_go_on_and_on_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_descriptions_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jcollect.rpc.incoming.MOST_DESCRIBED_BYTES", 100_000)
     incoming = Incoming()
     for _ in range(5):
@@ -171,13 +173,13 @@ def test_descriptions_that_go_on_and_on_are_given_up(monkeypatch: pytest.MonkeyP
         incoming.decode(response(schema=schema_of(described(1000, 500))))
 
 
-def test_methods_without_end_are_not_added_up() -> None:
+def test_endless_methods_are_not_summed_up() -> None:
     summary = Summary()
     with pytest.raises(JcollectError, match="select fewer with --probe"):
         summary.describe(collector_pb2.Probe(id=0, method=str(number)) for number in range(MOST_METHODS + 1))
 
 
-def test_what_a_hostile_server_streams_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_hostile_stream_is_reported_in_one_sentence(tmp_path: Path) -> None:
     class Nowhere:
         def write(self, content: bytes) -> None:
             raise AssertionError(content)
@@ -189,7 +191,7 @@ def test_what_a_hostile_server_streams_is_told_in_a_sentence(tmp_path: Path) -> 
             deque(map(sink.take, client.subscribe()), maxlen=0)
 
 
-def test_a_client_says_what_a_collector_does_not_take(tmp_path: Path) -> None:
+def test_a_client_reports_why_a_collector_rejects_a_request(tmp_path: Path) -> None:
     with serving(StillSource(described(3)), tmp_path) as address, Client(address) as client:
         problem = "rejects the request: the request has 65 globs; the limit is 64"
         with pytest.raises(JcollectError, match=problem):

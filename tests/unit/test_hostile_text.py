@@ -58,7 +58,7 @@ def field(number: int, content: bytes) -> bytes:
     ("size", "problem"),
     [(65_537, "a value has 65,537 bytes"), (9 * _MIB, r"a batch has 9,\d\d\d,\d\d\d bytes")],
 )
-def test_a_value_without_end_is_not_shown(size: int, problem: str) -> None:
+def test_an_endless_value_is_not_printed(size: int, problem: str) -> None:
     printer = EncodedPrinter("compact", _Out())
     printer.take(schema(values=[probe_pb2.Value(name="x", type=probe_pb2.VALUE_TYPE_STRING)]))
     printer.take(events(1, [string(65_536)], bytes(65_536)))
@@ -66,7 +66,7 @@ def test_a_value_without_end_is_not_shown(size: int, problem: str) -> None:
         printer.take(events(1, [string(size)], bytes(size)))
 
 
-def test_a_name_without_end_is_refused(tmp_path: Path) -> None:
+def test_an_endless_name_is_rejected(tmp_path: Path) -> None:
     name = "\x80" * _MIB
     with pytest.raises(MalformedStreamError, match="cannot be decoded: it has a name of 2,097,152 bytes"):
         Incoming().decode(schema(provider=name))
@@ -106,7 +106,7 @@ def test_long_names_of_many_events_are_not_kept_until_all_are_printed() -> None:
     ],
     ids=["packed", "one by one", "of fixed size"],
 )
-def test_numbers_without_end_are_not_made_into_objects(
+def test_endless_numbers_are_not_decoded_into_objects(
     numbers: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jcollect.rpc.elements.MOST_ELEMENTS", 100_000)
@@ -140,7 +140,7 @@ def test_a_notice_names_a_few_of_many_probes() -> None:
     assert len(line) < 300
 
 
-def test_notices_without_end_are_left_out_and_counted() -> None:
+def test_endless_notices_are_omitted_and_counted() -> None:
     now = 0.0
     shown: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -163,7 +163,7 @@ def test_only_a_few_digits_are_a_number(text: str) -> None:
         find_collector(text)
 
 
-def test_a_socket_is_named_after_a_process_by_digits_alone() -> None:
+def test_only_ascii_digits_name_the_socket_of_a_process() -> None:
     assert pid_of(default_address(4711)) == 4711
     for name in ("²", "٣", "1" * 5000):
         assert pid_of(Address("", path=f"/run/jprobe/{name}.sock")) == 0

@@ -72,7 +72,7 @@ def test_root_of_a_user_namespace_loses_its_capabilities_too(wrapper: list[str])
 
 
 @as_root
-def test_who_is_not_root_becomes_nobody_else() -> None:
+def test_only_root_can_become_another_user() -> None:
     by_somebody = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
     assert "it takes CAP_SETUID and CAP_SETGID" in status_of([*by_somebody, *command_of(65534)])
     # A user in another group is still the same user.
@@ -85,7 +85,7 @@ def test_who_is_not_root_becomes_nobody_else() -> None:
 
 
 @as_root
-def test_a_process_with_threads_becomes_nobody() -> None:
+def test_a_process_with_threads_cannot_become_another_user() -> None:
     assert "more than one thread" in status_of(command_of(SOMEBODY, (), "--threads"))
 
 

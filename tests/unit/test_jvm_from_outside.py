@@ -99,11 +99,11 @@ def test_texts_of_perf_data() -> None:
         perf_data(TEXTS)[:32] + bytes(1000),
     ],
 )
-def test_what_is_no_perf_data_has_no_texts(content: bytes) -> None:
+def test_invalid_perf_data_has_no_texts(content: bytes) -> None:
     assert texts_of(content) == {}
 
 
-def test_entries_that_are_cut_or_lie_elsewhere_are_left_out() -> None:
+def test_truncated_or_misplaced_entries_are_skipped() -> None:
     content = perf_data(TEXTS, count=2**31 - 1)
     for size in range(len(content)):
         assert len(texts_of(content[:size])) <= 2

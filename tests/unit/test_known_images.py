@@ -62,7 +62,7 @@ def names(process: Scan) -> list[str]:
     return [probe.name for probe in process.probes(())]
 
 
-def test_a_library_that_is_mapped_again_and_again_is_parsed_once(path: Path, parsed: list[int]) -> None:
+def test_a_library_that_is_mapped_repeatedly_is_parsed_once(path: Path, parsed: list[int]) -> None:
     process = Scan(ourselves())
     for _ in range(5):
         with mapped(path):
@@ -96,7 +96,7 @@ def test_another_content_is_read(path: Path, parsed: list[int], change: Callable
     assert len(parsed) == 2
 
 
-def test_a_library_that_is_refused_again_and_again_is_parsed_once(path: Path, parsed: list[int]) -> None:
+def test_a_rejected_library_that_is_mapped_repeatedly_is_parsed_once(path: Path, parsed: list[int]) -> None:
     path.write_bytes(bytes(4096))
     warnings: list[str] = []
     for _ in range(3):
@@ -107,7 +107,7 @@ def test_a_library_that_is_refused_again_and_again_is_parsed_once(path: Path, pa
     assert len(set(warnings)) == 1
 
 
-def test_what_is_remembered_is_limited_by_number_and_weight() -> None:
+def test_the_cache_is_limited_by_number_and_size() -> None:
     image = parse_stub_image(StubImage([PLACE]).build())
     states = [FileState(1, number, 1, 1, 1) for number in range(5)]
 
@@ -142,7 +142,7 @@ def no_descriptors() -> Iterator[None]:
         apart_module._idle[:] = idle
 
 
-def test_a_shortage_of_descriptors_is_not_taken_for_the_end_of_a_process(path: Path) -> None:
+def test_a_shortage_of_descriptors_is_not_confused_with_the_exit_of_a_process(path: Path) -> None:
     with mapped(path):
         host = Host()
         process = scan(ourselves(), pytest.fail)

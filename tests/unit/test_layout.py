@@ -31,7 +31,7 @@ STRUCTS = [
 ]
 
 
-def test_what_is_built_was_generated_from_the_descriptions() -> None:
+def test_the_built_files_were_generated_from_the_descriptions() -> None:
     for file, content in generate.generated_files(ROOT).items():
         assert file.read_text() == content, f"{file} is stale: run make build"
     assert description.digest_of(DESCRIPTIONS) == layout.DIGEST
@@ -113,7 +113,7 @@ def test_the_protocol_describes_the_string_word_as_it_is() -> None:
     assert found == [(bit.shift, bit.shift + bit.width - 1) for bit in items["string_word"].fields]
 
 
-def test_words_are_put_together_and_taken_apart() -> None:
+def test_words_are_composed_and_decomposed() -> None:
     word = record_layout.pack_cookie(probe=0xFFFFFFFF, words=13, strings=0xFFF)
     assert word >> record_layout.COOKIE_PROBE_SHIFT & record_layout.COOKIE_PROBE_MASK == 0xFFFFFFFF
     assert word >> record_layout.COOKIE_WORDS_SHIFT & record_layout.COOKIE_WORDS_MASK == 13

@@ -30,7 +30,7 @@ from stub_image import StubImage
 from stuck_fs import stuck_fs
 
 
-def test_a_process_tells_its_user_and_what_it_catches() -> None:
+def test_the_user_and_the_caught_signals_of_a_process_are_read() -> None:
     code = "import signal, sys; signal.signal(signal.SIGQUIT, print); print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -99,7 +99,7 @@ def test_a_directory_that_a_process_does_not_have(other_root: tuple[int, Path]) 
 
 
 @as_root
-def test_a_socket_is_made_in_the_network_of_the_process_and_ours_stays() -> None:
+def test_a_socket_is_created_in_the_network_namespace_of_the_process_without_leaving_ours() -> None:
     with subprocess.Popen(
         ["unshare", "-n", "sh", "-c", "echo; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as child:

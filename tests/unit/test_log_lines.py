@@ -196,7 +196,7 @@ BLOCKED = [full_pipe, full_fifo, full_socket, stopped_terminal]
 
 
 @pytest.mark.parametrize("blocked", BLOCKED)
-def test_lines_that_nobody_reads_are_written_later_or_counted(
+def test_unread_lines_are_written_later_or_counted(
     blocked: Callable[[Path], tuple[int, int]], start: Start, tmp_path: Path
 ) -> None:
     reading, writing = blocked(tmp_path)
@@ -251,7 +251,7 @@ def test_lines_come_in_order_and_without_a_thread_that_stays(
     Reader(reading).wait_for(*numbered("line", 10))
 
 
-def test_where_the_programs_description_does_not_wait_lines_are_written_all_the_same(
+def test_lines_are_written_if_the_programs_file_description_is_nonblocking(
     start: Start, tmp_path: Path
 ) -> None:
     reading, writing = stopped_terminal(tmp_path)
@@ -263,7 +263,7 @@ def test_where_the_programs_description_does_not_wait_lines_are_written_all_the_
     wait_until(target.has_no_writer, "no thread that writes")
 
 
-def test_what_is_written_is_appended_where_the_program_is(start: Start, tmp_path: Path) -> None:
+def test_lines_are_appended_at_the_programs_file_position(start: Start, tmp_path: Path) -> None:
     file = tmp_path / "stderr"
     with file.open("wb", buffering=0) as stderr:
         stderr.write(b"the program's\n")
@@ -283,7 +283,7 @@ def test_a_pipe_that_has_lost_its_reader_does_no_harm(start: Start) -> None:
     wait_until(target.has_no_writer, "no thread that writes")
 
 
-def test_lost_lines_are_told_of_when_a_fifo_has_a_reader_again(start: Start, tmp_path: Path) -> None:
+def test_lost_lines_are_reported_once_a_fifo_has_a_reader_again(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
     reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -297,7 +297,7 @@ def test_lost_lines_are_told_of_when_a_fifo_has_a_reader_again(start: Start, tmp
     Reader(reading).wait_for(lost(3), "next")
 
 
-def test_a_line_that_could_not_be_made_counts_as_lost(start: Start) -> None:
+def test_a_line_that_could_not_be_composed_counts_as_lost(start: Start) -> None:
     reading, writing = os.pipe()
     target = start(writing)
     target.do("lose")
@@ -306,7 +306,7 @@ def test_a_line_that_could_not_be_made_counts_as_lost(start: Start) -> None:
 
 
 @pytest.mark.parametrize("is_first_a_pipe", [True, False])
-def test_a_file_that_took_the_number_is_left_alone(
+def test_a_file_that_reused_the_descriptor_number_gets_no_lines(
     is_first_a_pipe: bool, start: Start, tmp_path: Path
 ) -> None:
     own = tmp_path / "data"
@@ -319,7 +319,7 @@ def test_a_file_that_took_the_number_is_left_alone(
     assert own.read_bytes() == b""
 
 
-def test_a_line_that_waits_is_not_written_to_a_file_that_took_the_number(
+def test_a_waiting_line_is_not_written_to_a_file_that_reused_the_descriptor_number(
     start: Start, tmp_path: Path
 ) -> None:
     own = tmp_path / "data"
@@ -334,14 +334,14 @@ def test_a_line_that_waits_is_not_written_to_a_file_that_took_the_number(
     assert own.read_bytes() == b""
 
 
-def test_a_closed_descriptor_is_no_place_for_lines(start: Start, tmp_path: Path) -> None:
+def test_no_line_is_written_to_a_closed_descriptor(start: Start, tmp_path: Path) -> None:
     target = start(os.pipe()[1])
     assert target.do("close") == "0"
     target.write("line", 3)
     wait_until(target.has_no_writer, "no thread that writes")
 
 
-def test_without_a_standard_error_another_file_is_not_taken_for_it(program: Path, tmp_path: Path) -> None:
+def test_without_a_standard_error_another_file_is_not_confused_with_it(program: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     closed = subprocess.run(
         ["sh", "-c", 'exec 2>&-; exec "$0"', program],
@@ -355,7 +355,7 @@ def test_without_a_standard_error_another_file_is_not_taken_for_it(program: Path
     assert data.read_bytes() == b""
 
 
-def test_a_network_connection_at_the_number_is_not_taken_for_it(start: Start) -> None:
+def test_a_network_connection_with_its_descriptor_number_is_not_confused_with_stderr(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         client = socket.create_connection(server.getsockname())
         accepted, _ = server.accept()

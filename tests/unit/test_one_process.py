@@ -31,7 +31,7 @@ MOST_U64 = (1 << 64) - 1
 # Tasks
 
 
-def test_who_takes_long_keeps_only_its_own_user_waiting() -> None:
+def test_a_slow_task_delays_only_its_own_user() -> None:
     pool = WorkerPool("test", 4)
     stalled = threading.Event()
     try:
@@ -44,7 +44,7 @@ def test_who_takes_long_keeps_only_its_own_user_waiting() -> None:
     assert all(task.wait(10) for task in slow)
 
 
-def test_slow_and_other_processes_of_one_user_leave_places_for_other_users() -> None:
+def test_slow_and_other_processes_of_one_user_leave_slots_for_other_users() -> None:
     looks = attach_loop.new_scan_pool()
     stalled = threading.Event()
     try:
@@ -57,7 +57,7 @@ def test_slow_and_other_processes_of_one_user_leave_places_for_other_users() -> 
     assert all(task.wait(10) for task in slow)
 
 
-def test_what_takes_long_keeps_its_own_user_waiting_only_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_task_delays_its_own_user_only_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_pool, "SLOW_SECONDS", 0.1)
     loading = Loading()
     stalled = threading.Event()
@@ -80,7 +80,7 @@ def test_what_takes_long_keeps_its_own_user_waiting_only_for_a_while(monkeypatch
     assert not loading.is_busy
 
 
-def test_what_takes_long_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_tasks_are_limited_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_pool, "SLOW_SECONDS", 0.05)
     loads = WorkerPool("test", 4, 6)
     stalled = threading.Event()
@@ -136,7 +136,7 @@ def test_a_closed_pool_starts_no_waiting_task() -> None:
     assert not begun
 
 
-def test_what_waits_is_stopped_when_it_is_cancelled() -> None:
+def test_a_waiting_task_is_stopped_when_it_is_canceled() -> None:
     cancellation = Cancellation()
     stopped = threading.Event()
     is_waiting = threading.Event()
@@ -184,7 +184,7 @@ def spend(clock: list[float], seconds: float, costs: list[tuple[budget.Budget, f
     return spent
 
 
-def test_a_process_that_always_has_something_new_gets_a_small_part_of_a_core(clock: list[float]) -> None:
+def test_a_process_that_always_changes_gets_a_small_part_of_a_core(clock: list[float]) -> None:
     expensive = Budgets().of_process(1001)
     assert spend(clock, 1, [(expensive, 0.2)])[0] > 0.5  # Saved credit is spent without delay.
     spend(clock, 60, [(expensive, 0.2)])
@@ -238,7 +238,7 @@ class Starting:
         return 0.005
 
 
-def test_a_user_who_starts_processes_all_the_time_keeps_no_other_one_from_being_seen() -> None:
+def test_a_user_who_keeps_starting_processes_does_not_hide_those_of_others() -> None:
     host, looked_at = Host(), list[int]()
     host._scans = 2
     hostile = [Starting(1001, looked_at) for _ in range(200)]
@@ -299,7 +299,7 @@ def rows(*counts: tuple[int, int, int]) -> np.ndarray:
     return np.array(counts, np.uint64)
 
 
-def test_what_can_be_is_taken(credibility: Credibility) -> None:
+def test_plausible_hit_counts_are_accepted(credibility: Credibility) -> None:
     counts = CheckedCounts(2, credibility)
     counts.accept(rows((5, 6, 7), (0, 0, 0)))
     counts.accept(rows((1_000_000_000, 6, 5_000_000_000), (3, 0, 0)))
@@ -318,7 +318,7 @@ def test_what_can_be_is_taken(credibility: Credibility) -> None:
         (5, 6, 3600 * 10**9),
     ],
 )
-def test_what_cannot_be_is_not_and_nothing_after_it(
+def test_impossible_hit_counts_are_rejected_and_all_after_them(
     credibility: Credibility, lie: tuple[int, int, int]
 ) -> None:
     counts, other = CheckedCounts(1, credibility), CheckedCounts(1, credibility)
@@ -344,7 +344,7 @@ def test_sums_are_exact_beyond_64_bits() -> None:
     assert exact_sum(np.zeros(0, np.uint64)) == 0
 
 
-def test_the_books_of_processes_add_up_to_those_of_all() -> None:
+def test_the_hit_counts_of_processes_add_up_to_those_of_all() -> None:
     accounts = Accounts(4, [StillCounters(4, hits=[30, 10, 5, 0])])
     one, other = Share(), Share()
     gone, stays, others = np.array([0]), np.array([1]), np.array([2, 3])

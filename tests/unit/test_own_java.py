@@ -60,7 +60,7 @@ def test_a_runtime_that_cannot_attach(home: Path, lack: str) -> None:
         find_libjvm()
 
 
-def test_without_java_home_there_is_one_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_java_home_the_runtime_of_this_machine_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
     assert find_libjvm().name == "libjvm.so"
 
@@ -90,7 +90,7 @@ def test_a_runtime_that_others_can_change_is_not_run(home: Path, who: str) -> No
 
 
 @as_root
-def test_a_link_on_the_way_counts_with_what_it_leads_through(
+def test_a_symlink_in_the_path_is_checked_with_all_directories_that_it_leads_through(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The link is below /tmp, where any user may write.
@@ -124,7 +124,7 @@ def test_an_unsafe_runtime_is_passed_over_for_a_safe_one(
 
 @as_root
 @pytest.mark.parametrize("how", ["of another user", "for everybody to write"])
-def test_what_was_built_is_used_unless_others_can_change_it(
+def test_a_built_file_is_used_unless_others_can_change_it(
     own_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     package = own_path / "collector/jcollect"

@@ -23,12 +23,12 @@ def test_a_process_is_owned_by_its_user() -> None:
 
 
 @as_root
-def test_a_process_in_no_namespace_of_its_own_is_owned_by_whoever_has_started_it() -> None:
+def test_a_process_without_a_user_namespace_is_owned_by_its_starter() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, user=MAKER) as process:
         assert opened(process.pid).owner == MAKER
 
 
-def test_a_process_that_has_exited_is_nobodys() -> None:
+def test_an_exited_process_has_no_owner() -> None:
     assert owner_of(4_000_000, 0) == NOBODYS
 
 
@@ -84,7 +84,7 @@ def make_users() -> None:
 
 
 @as_root
-def test_who_makes_users_owns_their_processes() -> None:
+def test_the_creator_of_a_user_namespace_owns_its_processes() -> None:
     def change_user() -> None:
         become(MAKER)
         make_users()
@@ -104,7 +104,7 @@ def test_who_makes_users_owns_their_processes() -> None:
 
 
 @as_root
-def test_root_makes_users_for_others() -> None:
+def test_processes_in_a_namespace_mapped_by_root_belong_to_the_mapped_users() -> None:
     child = Child(make_users, lambda: become(INNER))
     try:
         child.wait_for_step()

@@ -21,7 +21,7 @@ ORDINARY = "zażółć 🦆 日本語 اردو हिन्दी ½ “x” a\u
 
 
 @pytest.mark.parametrize("character", DANGEROUS, ids=lambda character: f"U+{ord(character):04X}")
-def test_what_acts_on_a_terminal_is_escaped_everywhere(character: str) -> None:
+def test_terminal_control_characters_are_escaped_everywhere(character: str) -> None:
     text = f"a{character}b"
     for shown in (printable(text), json_text(text), json_bytes({text: [text]}).decode().replace("\n", "")):
         assert character not in shown
@@ -41,7 +41,7 @@ def test_a_line_of_json_has_no_spaces_and_a_page_of_it_has_lines() -> None:
     assert json_bytes({"a": ["x\n"]}) == b'{\n  "a": [\n    "x\\n"\n  ]\n}'
 
 
-def test_a_table_is_not_moved_by_its_cells(capsys: pytest.CaptureFixture[str]) -> None:
+def test_untrusted_cells_do_not_break_the_layout_of_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("A", "B"), [("\x1b[2J\n\u202e", "x"), ("b", "\ufeffy")])
     assert capsys.readouterr().out.splitlines() == [
         "A                B",

@@ -33,7 +33,7 @@ print("fork", os.wait()[1])
 
 
 @pytest.mark.parametrize(("calls", "bind"), [("NEVER", 0), ("NEVER_IN_READERS", 1)])
-def test_what_is_forbidden_fails_and_the_rest_works(calls: str, bind: int) -> None:
+def test_forbidden_calls_fail_and_all_others_work(calls: str, bind: int) -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM, calls], capture_output=True, text=True, timeout=30)
     # ptrace(2) fails with EIO for an invalid request.
     assert done.stdout.splitlines() == ["ptrace 1", f"bind {bind}", "fork 0"], done.stderr

@@ -111,7 +111,7 @@ def drained_times(merge: Merge, until: int = ALWAYS) -> list[int]:
 
 
 @pytest.mark.parametrize("most", [1, 3, 1 << 30])
-def test_sources_that_bring_little_at_a_time_are_merged_in_order(most: int) -> None:
+def test_sources_with_small_batches_are_merged_in_order(most: int) -> None:
     times = np.sort(np.random.default_rng(7).integers(0, 500, 997)).tolist()
     sources = [
         ListSource(CAPACITY, batches=[batch_of((when, number) for when in times[number::3])], most=most)
@@ -283,7 +283,7 @@ def test_a_source_that_cannot_be_read_ends_the_collector(
         collector.failures.check()
 
 
-def test_one_source_waits_and_orders_by_itself(probes: list[Probe], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_source_is_read_without_a_merge(probes: list[Probe], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jcollect.hub.reader.Merge", pytest.fail)
     only = ListSource(CAPACITY)
     collector = Collector(probes, only)

@@ -35,7 +35,7 @@ os._exit(0)
 """
 
 
-def test_a_signal_is_heard_at_any_moment() -> None:
+def test_a_signal_takes_effect_at_any_moment() -> None:
     """Also while the thread polls, or starts to wait: a lock held at that moment would block forever."""
     code = [sys.executable, "-c", SIGNALLED_WITHOUT_PAUSE]
     assert subprocess.run(code, capture_output=True, text=True, timeout=20, check=True).stdout == "heard\n"
@@ -55,7 +55,7 @@ print("went on", flush=True)
 
 
 @pytest.mark.parametrize(("seconds", "goes_on"), [(0.0, True), (0.6, False)])
-def test_a_second_interrupt_ends_at_once_if_it_is_another_one(seconds: float, goes_on: bool) -> None:
+def test_a_separate_second_interrupt_ends_at_once(seconds: float, goes_on: bool) -> None:
     """timeout(1) signals the process and then its group."""
     code = [sys.executable, "-c", SIGNALLED_TWICE, str(seconds)]
     done = subprocess.run(code, capture_output=True, text=True, timeout=20, check=False)
@@ -76,7 +76,7 @@ print("goes on" if not stop.is_requested() else "ends", flush=True)
 """
 
 
-def test_what_a_script_runs_in_the_background_ends_by_a_signal_and_not_by_a_key() -> None:
+def test_a_background_command_of_a_script_ends_on_sigterm_but_not_on_ctrl_c() -> None:
     """A shell ignores both signals in background commands, so that Ctrl-C does not stop these."""
     for press, seconds, result in ((True, 2, "goes on"), (False, 30, "ends")):
         pid, terminal = pty.fork()

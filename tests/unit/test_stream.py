@@ -87,7 +87,7 @@ def test_records_of_every_kind_become_columns(probes: list[Probe]) -> None:
     ]
 
 
-def test_a_nul_comes_as_two_bytes_and_is_one_for_whoever_reads_on(probes: list[Probe]) -> None:
+def test_a_nul_arrives_as_two_bytes_and_is_decoded_to_one(probes: list[Probe]) -> None:
     before = record(248, 0, [5, string(3), 9], b"abc")
     placed = record(248, 0, [6, string(5, cut=True), 9], b"\xc0\x80a\xc0\x80")
     noted = record(504, 3, [0, 7, string(4), 1, 2, 3, 11], b"\xc0\x80bc")
@@ -114,7 +114,7 @@ def test_the_end_of_one_text_and_the_start_of_the_next_are_no_nul(probes: list[P
     assert batch.columns.values.tolist() == [string(2), 7, string(2), 1, 2, 3]
 
 
-def test_records_that_make_no_sense_are_counted_by_probe(probes: list[Probe]) -> None:
+def test_malformed_records_are_counted_by_probe(probes: list[Probe]) -> None:
     bad_words = record(56, 1, [1, 2])
     bad_flags = record(56, 1, [1, 2, 3], flags=1)
     batch, malformed = decoded(probes, RETURNED, bad_words, PLACED, bad_flags)
@@ -177,7 +177,7 @@ def accounts_of(probes: list[Probe], ring_lost: list[int] | None = None) -> Acco
     return Accounts(len(probes), [StillCounters(len(probes), ring=ring_lost or [0] * len(probes))])
 
 
-def test_what_the_process_has_held_back_is_in_the_books_as_hits_that_were_filtered_or_throttled() -> None:
+def test_suppressed_calls_of_the_process_count_as_filtered_or_throttled_hits() -> None:
     accounts = Accounts(2, [StillCounters(2, hits=[30, 10], ring=[1, 0])])
     accounts.deliver(np.repeat(np.array([0, 1], np.uint32), [30, 5]))
     accounts.filter(np.full(4, 1, np.uint32))
@@ -189,7 +189,7 @@ def test_what_the_process_has_held_back_is_in_the_books_as_hits_that_were_filter
     assert totals.missing == 0
 
 
-def test_an_id_that_stands_for_another_probe_has_books_of_its_own_and_the_totals_go_on() -> None:
+def test_a_reassigned_id_has_separate_hit_counts_and_the_totals_continue() -> None:
     source = StillCounters(2, hits=[9, 50], ring=[2, 0])
     accounts = Accounts(2, [source])
     accounts.deliver(np.repeat(np.array([0, 1], np.uint32), [3, 50]))
@@ -240,7 +240,7 @@ def test_globs_that_match_nothing_are_an_error(probes: list[Probe]) -> None:
         Hub(described(probes), accounts_of(probes)).subscribe(["nothing"])
 
 
-def test_a_slow_subscriber_loses_events_and_is_told_how_many_of_which_probe(probes: list[Probe]) -> None:
+def test_a_slow_subscriber_loses_events_and_gets_the_number_per_probe(probes: list[Probe]) -> None:
     batch, _ = decoded(probes, PLACED, RETURNED, RETURNED)
     size = len(encode(batch.columns))
     hub = Hub(described(probes), accounts_of(probes), queue_bytes=2 * size)
@@ -266,7 +266,7 @@ def test_loss_in_the_ring_counts_from_the_subscription_and_for_its_probes(probes
     assert received(subscriber)[-1] == Loss(LossStage.KERNEL_RING, 13, {1: 13})
 
 
-def test_what_probes_that_are_gone_have_lost_is_still_told_and_not_of_those_that_have_their_ids(
+def test_losses_of_retired_probes_are_reported_and_not_for_probes_with_their_reassigned_ids(
     probes: list[Probe],
 ) -> None:
     source = StillCounters(len(probes), hits=[1_000] * len(probes))
@@ -314,7 +314,7 @@ def test_records_of_probes_that_came_later_are_decoded_like_the_others(probes: l
     assert not len(drained.malformed)
 
 
-def test_subscribers_get_a_schema_of_what_they_want_before_its_first_batch(probes: list[Probe]) -> None:
+def test_subscribers_get_the_schema_of_their_probes_before_the_first_batch(probes: list[Probe]) -> None:
     hub = Hub([], accounts_of(probes))
     messages = described(probes)
     hub.add(messages[:1])

@@ -36,7 +36,7 @@ def library(image: StubImage) -> StubLibrary:
     return StubLibrary(closed(4711), "/tmp/jprobe-4711/1.so", 0x7F0000000000, parse_stub_image(image.build()))
 
 
-def test_every_probe_is_read_with_its_names_types_and_places() -> None:
+def test_every_probe_is_read_with_its_names_types_and_addresses() -> None:
     probes = probes_of([library(StubImage([PLACE, CLOSE, INNER]))])
     assert [(number, p.provider, p.name) for number, p in enumerate(probes)] == [
         (0, "com_acme_Orders", "place__entry"),
@@ -61,7 +61,7 @@ def test_every_probe_is_read_with_its_names_types_and_places() -> None:
     assert [each - semaphores[0] for each in semaphores] == [SLOT_SEMAPHORE_BYTES * i for i in range(9)]
 
 
-def test_notes_are_matched_by_place_and_not_by_order() -> None:
+def test_notes_are_matched_by_address_and_not_by_order() -> None:
     image = StubImage([PLACE, CLOSE])
     forwards = [(p.name, p.site.location) for p in probes_of([library(image)])]
     image.reverse_notes = True
@@ -79,7 +79,7 @@ def test_a_layout_of_another_version_is_refused() -> None:
         parse_stub_image(StubImage([PLACE], version=2).build())
 
 
-def test_captured_values_follow_what_a_probe_passes_anyway() -> None:
+def test_captured_values_come_after_the_values_that_a_probe_always_passes() -> None:
     asked = (captured("id", LONG), captured("city", STRING), ABSENT)
     method = Method("com.acme.Orders", "place", (LONG,), BOOLEAN, captures=asked, condition="when id > 5")
     void = Method("com.acme.Orders", "close", captures=asked)
@@ -97,7 +97,7 @@ def test_captured_values_follow_what_a_probe_passes_anyway() -> None:
     assert [probe.condition for probe in probes] == ["when id > 5"] * 3 + [""] * 3
 
 
-def test_two_overloads_of_one_name_cost_no_other_probe() -> None:
+def test_two_overloads_of_one_name_affect_no_other_probe() -> None:
     """The manifest has the names that agents wrote when names could collide: f(), f(int) and f__2()."""
     methods = [Method("a.B", name) for name in ("f", "f__2", "f__2", "g")]
     image = parse_stub_image(StubImage(methods).build())
@@ -117,7 +117,7 @@ def test_names_are_as_long_as_class_files_allow() -> None:
     assert names == [f"{longest}__131072__{kind}" for kind in ("entry", "return", "throw")]
 
 
-def test_a_stub_passes_up_to_thirteen_words_and_is_left_out_with_more() -> None:
+def test_a_stub_with_more_than_thirteen_words_is_skipped() -> None:
     methods = [
         Method("a.B", "most", (LONG,) * 12, kinds=(ENTRY,)),
         Method("a.B", "more", (LONG,) * 13, kinds=(ENTRY,)),
@@ -135,7 +135,7 @@ def test_a_stub_passes_up_to_thirteen_words_and_is_left_out_with_more() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 191, 383])
-def test_a_library_whose_gates_are_not_all_there_is_refused(size: int) -> None:
+def test_a_library_with_missing_gates_is_rejected(size: int) -> None:
     with pytest.raises(MalformedLibraryError, match=r"\.jprobe\.gates is too small for 2 methods"):
         parse_stub_image(StubImage([PLACE, CLOSE], gate_bytes=size).build())
 
@@ -153,7 +153,7 @@ def test_truncated_libraries_are_refused_and_never_crash_the_reader() -> None:
             parse_stub_image(content[:size])
 
 
-def test_spoilt_bytes_are_read_or_refused_but_never_crash_the_reader() -> None:
+def test_corrupted_bytes_are_read_or_rejected_but_never_crash_the_reader() -> None:
     content = StubImage([PLACE, CLOSE]).build()
     dice = random.Random(7919)
     offsets = [*range(448), *range(65536, len(content))]
@@ -168,7 +168,7 @@ def test_spoilt_bytes_are_read_or_refused_but_never_crash_the_reader() -> None:
         probes_of([StubLibrary(closed(1), "", 0, image)])
 
 
-def test_a_manifest_that_is_no_manifest_is_refused() -> None:
+def test_an_invalid_manifest_is_rejected() -> None:
     with pytest.raises(MalformedLibraryError, match="manifest"):
         parse_stub_image(StubImage([PLACE], manifest_bytes=b"\xff" * 40).build())
 
@@ -225,7 +225,7 @@ def test_maps_lines_are_parsed_and_stub_libraries_found_once_each() -> None:
         "/tmp/jprobe-1/1/2.so",
     ],
 )
-def test_other_paths_are_not_taken_for_stub_libraries(path: str) -> None:
+def test_other_paths_are_not_treated_as_stub_libraries(path: str) -> None:
     assert not is_stub_path(path)
 
 

@@ -128,7 +128,7 @@ def test_commands_end_that_a_process_holds_up(what: str, tmp_path: Path) -> None
             host.close()
 
 
-def test_the_target_is_what_it_is_meant_to_be(tmp_path: Path) -> None:
+def test_the_target_looks_like_a_jvm_with_probes(tmp_path: Path) -> None:
     """Checks the target without a file system that blocks."""
     (tmp_path / "own").mkdir()
     arguments = prepared(tmp_path / "own", tmp_path, None)

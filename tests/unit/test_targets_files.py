@@ -64,7 +64,7 @@ def test_relative_paths_begin_where_the_process_is_and_end_at_its_root(confined:
     assert read_file(pid, "/inner/file", 2) == b"in"
 
 
-def test_links_lead_into_the_root_of_the_process_and_not_into_ours(confined: tuple[int, Path]) -> None:
+def test_links_resolve_in_the_root_of_the_process_and_not_in_ours(confined: tuple[int, Path]) -> None:
     pid, root = confined
     (root.parent / "secret").write_text("outside")
     (root / "absolute").symlink_to(root.parent / "secret")
@@ -78,7 +78,7 @@ def test_links_lead_into_the_root_of_the_process_and_not_into_ours(confined: tup
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir])
-def test_what_is_no_regular_file_is_not_opened(make: Callable[[Path], None], tmp_path: Path) -> None:
+def test_only_regular_files_are_opened(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path / "odd")
     with pytest.raises(OSError, match="not a regular file"):
         read_file(os.getpid(), str(tmp_path / "odd"), 100)
@@ -134,7 +134,7 @@ def test_the_release_file_of_the_jdk(tmp_path: Path) -> None:
     assert describe_jvm(ourselves(), [libjvm]).jdk == "17.0.15"
 
 
-def test_performance_data_of_another_user_is_not_believed(tmp_path: Path) -> None:
+def test_performance_data_of_another_user_is_not_trusted(tmp_path: Path) -> None:
     path = tmp_path / "hsperfdata_own/1"
     path.parent.mkdir()
     path.write_bytes(perf_data({"sun.rt.javaCommand": "a.Main x", "java.property.java.version": "17.0.15"}))
@@ -159,7 +159,7 @@ def test_files_are_read_as_the_user_that_the_process_had_before(tmp_path: Path) 
     assert "the.content" not in found.name
 
 
-def test_a_process_of_several_users_has_no_only_one() -> None:
+def test_a_process_of_several_users_has_no_single_user() -> None:
     program = "import os, time; os.setresuid(64041, 0, 0); print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as target:
         try:

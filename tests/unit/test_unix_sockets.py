@@ -18,7 +18,7 @@ def bound(path: Path) -> socket.socket:
     return made
 
 
-def test_a_socket_is_dead_when_nobody_listens(tmp_path: Path) -> None:
+def test_a_socket_without_a_listener_is_dead(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with bound(path) as made:
         assert is_dead(str(path))
@@ -27,7 +27,7 @@ def test_a_socket_is_dead_when_nobody_listens(tmp_path: Path) -> None:
     assert is_dead(str(path))
 
 
-def test_one_that_is_too_busy_is_not_dead(tmp_path: Path) -> None:
+def test_a_socket_with_a_busy_listener_is_not_dead(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with bound(path) as made, socket.socket(socket.AF_UNIX) as client:
         made.listen(0)
@@ -43,7 +43,7 @@ def test_a_file_is_no_dead_socket(tmp_path: Path) -> None:
             is_dead(str(tmp_path / name))
 
 
-def test_a_link_to_a_dead_socket_is_none(tmp_path: Path) -> None:
+def test_a_link_to_a_dead_socket_is_not_a_dead_socket(tmp_path: Path) -> None:
     bound(tmp_path / "socket").close()
     (tmp_path / "link").symlink_to("socket")
     with pytest.raises(OSError, match=os.strerror(errno.ENOTSOCK)):
@@ -62,6 +62,6 @@ def test_a_socket_is_found_by_descriptors_however_long_its_path(tmp_path: Path) 
     os.close(directory)
 
 
-def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         is_dead(str(tmp_path / "socket"))

@@ -34,7 +34,7 @@ def test_a_worker_runs_and_is_waited_for_within_a_limit() -> None:
     assert worker.join(0.0)
 
 
-def test_the_first_failure_is_told_once_raised_and_kept() -> None:
+def test_the_first_failure_is_reported_once_raised_and_kept() -> None:
     told = []
     failures = Failures(lambda: told.append(1))
     failures.check()
@@ -68,13 +68,13 @@ def test_the_first_failure_is_told_once_raised_and_kept() -> None:
         (KeyError("k"), "cannot x: KeyError: 'k' (unknown location); this is a bug ", FAULT_EXIT_CODE),
     ],
 )
-def test_whatever_goes_wrong_is_one_sentence(error: BaseException, message: str, code: int) -> None:
+def test_every_error_is_one_sentence(error: BaseException, message: str, code: int) -> None:
     told = explain(error, "x")
     assert told.message.startswith(message)
     assert told.exit_code == code
 
 
-def test_as_many_threads_as_there_may_be_can_be_started_at_a_time() -> None:
+def test_the_maximum_number_of_threads_can_be_started_at_once() -> None:
     check_can_start(20, "try")
     # Root has no limit of threads, but each one uses 8 MiB of address space.
     script = """
@@ -120,7 +120,7 @@ def hanging(seconds: float, how: str = "read") -> subprocess.Popen[str]:
     return process
 
 
-def test_waits_overlap_in_as_many_threads_as_asked_for() -> None:
+def test_waits_overlap_in_the_requested_number_of_threads() -> None:
     lock = threading.Lock()
     done: list[int] = []
     running: list[int] = []
@@ -171,7 +171,7 @@ def test_all_runs_in_the_threads_that_can_be_started(monkeypatch: pytest.MonkeyP
     assert len(started) == can_start
 
 
-def test_a_process_that_hangs_in_native_code_ends_with_a_sentence_and_a_code() -> None:
+def test_a_process_that_hangs_in_native_code_exits_with_a_sentence_and_an_exit_code() -> None:
     begun = time.monotonic()
     with hanging(0.5) as process:
         assert process.wait(30) == 7
@@ -179,7 +179,7 @@ def test_a_process_that_hangs_in_native_code_ends_with_a_sentence_and_a_code() -
         assert (process.stdout.read(), process.stderr.read()) == ("", "jcollect: stuck in x\n")  # type: ignore[union-attr]
 
 
-def test_a_process_that_aborts_ends_with_a_sentence_and_a_code() -> None:
+def test_a_process_that_aborts_exits_with_a_sentence_and_an_exit_code() -> None:
     with hanging(30, "abort") as process:
         assert process.wait(30) == 1
         assert process.stderr.read().startswith("jcollect: cannot continue: a library has aborted, ")  # type: ignore[union-attr]

@@ -51,7 +51,7 @@ def test_files_and_own_links_are_written(tmp_path: Path, folder: Path) -> None:
     assert (tmp_path / "file").read_text() == "new"
 
 
-def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_directory_is_not_created(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write(tmp_path / "nowhere/counts.json")
     assert not (tmp_path / "nowhere").exists()
