@@ -59,7 +59,7 @@ def serve():
         os.write(device, struct.pack("IiQ", 16 + len(answer), error, unique) + answer)
 
 threading.Thread(target=serve, daemon=True).start()
-# The child's first look at the file system comes after this.
+# The child first accesses the file system after this.
 child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 print(child.pid, child.stdout.readline(), flush=True)
 sys.stdin.read()

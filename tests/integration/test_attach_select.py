@@ -130,7 +130,7 @@ def test_methods_selected_while_attached_are_traced_until_they_are_unselected(
                 collector.wait_for_line(line)
             else:
                 # Probes that are selected again before the next scan stay attached.
-                wait_until(lambda: not is_watched(target, "touch__entry"), "the collector to let go of it")
+                wait_until(lambda: not is_watched(target, "touch__entry"), "the collector to detach from it")
             tallies = run_calls(target)
             expected += sum(tallies[f"{name}.entry"] for name in traced)
         summary = finish(collector)
@@ -161,7 +161,7 @@ def test_a_selector_with_a_mistake_is_reported_and_leaves_no_agent(targets: Path
 
 
 @on_every_jdk
-def test_calls_that_began_woven_end_well_after_a_reset(jdk: Jdk, targets: Path) -> None:
+def test_calls_that_began_before_a_reset_end_normally(jdk: Jdk, targets: Path) -> None:
     with java(jdk, "-cp", targets, "Waits") as target:
         target.wait_for_line("ready")
         target.send("begin")

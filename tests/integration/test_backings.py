@@ -88,7 +88,7 @@ def test_a_file_that_is_unlinked(bench: Bench) -> None:
     assert_counted_exactly(bench, target)
 
 
-@pytest.mark.parametrize("how", ["renamed over", "unlinked and written anew"])
+@pytest.mark.parametrize("how", ["renamed over", "unlinked and rewritten"])
 def test_a_file_replaced_by_another_of_the_same_name(bench: Bench, how: str) -> None:
     image = StubImage([PLACE])
     target = bench.target(image, *PATTERNS)

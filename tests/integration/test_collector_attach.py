@@ -397,7 +397,7 @@ def test_a_killed_collector_leaves_the_target_clean_and_a_new_one_takes_its_sock
     assert not os.path.exists(f"/run/jprobe/{target.pid}.sock")
 
 
-def test_the_socket_is_for_its_owner_alone(bench: Bench) -> None:
+def test_only_the_owner_can_access_the_socket(bench: Bench) -> None:
     target = bench.target(numbers_only(), "dnt")
     bench.attach(target)
     assert os.stat(f"/run/jprobe/{target.pid}.sock").st_mode & 0o777 == 0o600

@@ -93,7 +93,7 @@ def test_a_running_program_is_traced_exactly_and_restored(
 
 
 @on_every_jdk
-def test_probes_come_and_go_with_their_selectors(jdk: Jdk, targets: Path) -> None:
+def test_probes_appear_and_retire_with_their_selectors(jdk: Jdk, targets: Path) -> None:
     with prime_calls(jdk, targets) as target:
         command("select", target.pid, "PrimeCalls$Orders#place", "no.Such#thing")
         lines = command("select", target.pid, "PrimeCalls$Orders#touch")
@@ -136,7 +136,7 @@ def test_a_gate_is_changed_while_calls_are_counted(jdk: Jdk, targets: Path) -> N
 
 
 @on_every_jdk
-def test_an_agent_of_javaagent_turns_its_gateway_on_when_it_is_loaded_again(jdk: Jdk, targets: Path) -> None:
+def test_an_agent_started_by_javaagent_opens_its_gateway_when_loaded_again(jdk: Jdk, targets: Path) -> None:
     with prime_calls(jdk, targets, probes=ORDERS) as target:
         wait_for_probes(target.pid, ORDERS_PROBES)
         assert command("status", target.pid)[-2:] == [

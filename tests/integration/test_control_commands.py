@@ -244,7 +244,7 @@ def test_there_has_to_be_a_process(bench: Bench, verb: str) -> None:
     )
 
 
-def test_without_loading_the_gateway_has_to_be_on(bench: Bench, target: Target) -> None:
+def test_without_loading_the_gateway_must_be_open(bench: Bench, target: Target) -> None:
     message = refused(bench.run("select", target.pid, "a.B#c", "--no-load"))
     assert message == (
         f"cannot command PID {target.pid}: its agent's control gateway is off; start the program with "

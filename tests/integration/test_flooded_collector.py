@@ -123,9 +123,9 @@ def test_a_collector_without_a_descriptor_keeps_running_and_scans_again_once_it_
         target.load(StubImage([LATER], generation=2), "nt")
         target.fire(1, CALLS)
         wait_until(lambda: len(observer.output) == CALLS, "the subscriber has all events")
-        wait_until(lambda: has_said(collector, "; will retry"), "it has looked in vain")
+        wait_until(lambda: has_said(collector, "; will retry"), "a failed scan")
         assert collector.process.poll() is None
-    wait_until(lambda: has_said(collector, "armed 1 more"), "it has looked again")
+    wait_until(lambda: has_said(collector, "armed 1 more"), "another scan")
     target.fire(1, CALLS)
     wait_until(lambda: bench.run("status", address).returncode == 0, "a new client is served")
     hits = 3 * CALLS

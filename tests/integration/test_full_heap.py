@@ -73,7 +73,7 @@ class Program:
             assert self._unseen == 1, "the class is not what it was"
             with attach(self.pid) as collector:
                 finish(collector)
-        wait_until(self.is_original, "the second agent to see the class as it was")
+        wait_until(self.is_original, "the second agent to see the original class")
 
     def has_reported_why(self) -> bool:
         reason = "java.lang.OutOfMemoryError: the program has no memory left"

@@ -163,7 +163,7 @@ def test_the_cost_of_probes_is_a_warning_long_before_any_is_throttled(targets: P
             assert re.search(
                 r"cost it \d\d% of a core, \d+ ns per firing; .*; above 100% the most expensive", line
             )
-            wait_until(lambda: float(_cost(target.pid)["recent_nanos"]) > 0, "the cost to be told")
+            wait_until(lambda: float(_cost(target.pid)["recent_nanos"]) > 0, "the cost to be reported")
             summary = finish(collector)
         target.send("")
         assert target.wait() == 0

@@ -125,7 +125,7 @@ def test_unloaded_classes_are_detached_from_and_keep_their_hit_counts(later: Pro
             if probe["class"] == "Later$Second"
         )
 
-    wait_until(second_is_detached, "the probes of Second to be let go")
+    wait_until(second_is_detached, "the collector to detach from the probes of Second")
     call(later, "First", MARKED + 101, 107)
     call(later, "Second", 0, 1)  # Another class of that name, in another class loader.
     collector.wait_for_line("armed 3 more probes of 1 method in ")

@@ -127,7 +127,7 @@ def test_a_library_with_retired_probes_is_detached_from_and_keeps_its_hit_counts
     target.fire(1, 101)
     target.hold(0, RETURN_FILTERED, 17, library=1)
     target.retire(1)
-    wait_until(lambda: target.semaphores() == 3, "the later library to be let go")
+    wait_until(lambda: target.semaphores() == 3, "the collector to detach from the later library")
     target.fire(1, 103)
     listed = Client(parse_address(str(target.pid))).list_probes()
     assert [(p.name, p.state, p.filtered) for p in listed[3:]] == [

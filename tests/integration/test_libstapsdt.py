@@ -306,7 +306,7 @@ def test_the_directory_of_a_living_namesake_is_kept(
     first.end()
     assert set(tmp_path.iterdir()) == both
     # unshare's child is killed with it.
-    wait_until(lambda: not all(is_locked(path) for path in both), "the first to be gone")
+    wait_until(lambda: not all(is_locked(path) for path in both), "the first to exit")
     (living,) = (path for path in both if is_locked(path))
     assert ask(third, "load") == "0"
     (other,) = set(tmp_path.iterdir()) - {living}

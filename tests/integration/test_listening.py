@@ -167,12 +167,14 @@ def test_a_collector_whose_address_is_refused_leaves_no_files(tmp_path: Path) ->
 
 def test_sockets_of_killed_collectors_are_removed(bench: Bench) -> None:
     """The lock of a live process stays: a collector may be about to serve there."""
-    gone, living = numbers(bench), numbers(bench)
-    for target in (gone, living):
+    exited, living = numbers(bench), numbers(bench)
+    for target in (exited, living):
         bench.attach(target).kill()
-    gone.end()
+    exited.end()
     other = bench.attach(living, "--listen", f"unix://{bench.directory}/other.sock")
-    left = [name for name in os.listdir("/run/jprobe") if name.startswith((f"{gone.pid}.", f"{living.pid}."))]
+    left = [
+        name for name in os.listdir("/run/jprobe") if name.startswith((f"{exited.pid}.", f"{living.pid}."))
+    ]
     assert sorted(left) == [f"{living.pid}.sock", f"{living.pid}.sock.lock"]
     other.end()
     bench.attach(living).end()

@@ -132,7 +132,7 @@ def test_the_collector_detaches_from_a_closed_provider(bench: Bench, program: Ta
     collector = bench.attach(program)
     program.fire(1, 11)
     program.retire(0)
-    wait_until(lambda: program.semaphores() == 0, "the library to be let go")
+    wait_until(lambda: program.semaphores() == 0, "the collector to detach from the library")
     program.load(own_image(PLACED), "=nNst", name="jprobe-1/3.so")
     assert collector.status(1).startswith("armed 1 more probe of 1 method in ")
     program.fire(1, 13)

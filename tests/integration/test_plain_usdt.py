@@ -126,7 +126,7 @@ def test_a_note_that_does_not_point_to_a_nop_is_a_fault(binary: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("link_type", [UPROBE_MULTI, PERF_EVENT])
-def test_a_bpf_source_alone_traces_them(program: Program, link_type: str) -> None:
+def test_a_bpf_source_traces_them_without_a_session(program: Program, link_type: str) -> None:
     probes = program.probes()
     source = BpfSource(CAPACITY, 0, ring_pages=16, link_type=link_type)
     try:

@@ -39,7 +39,7 @@ def test_retired_probes_are_detached_and_returning_ones_are_linked_again(bench: 
     target.fire(1, ONE)
     target.hold(0, RETURN_FILTERED, TWO, 1)
     target.retire(1)
-    wait_until(lambda: target.semaphores() == 1, "the retired library to be let go")
+    wait_until(lambda: target.semaphores() == 1, "the collector to detach from the retired library")
     target.fire(1, THREE)
     target.hold(0, RETURN_FILTERED, 10_007, 1)  # No tracer is attached, so no hit is counted.
     target.revive(1)

@@ -34,7 +34,9 @@ def states(pid: int) -> dict[str, set[str]]:
 
 @on_every_jdk
 @pytest.mark.parametrize("captures", ["", "(t=thread) when thread != null"], ids=["plain", "rich"])
-def test_the_methods_to_blame_fail_alone(jdk: Jdk, captures: str, targets: Path, tmp_path: Path) -> None:
+def test_only_the_methods_that_cause_the_rejection_fail(
+    jdk: Jdk, captures: str, targets: Path, tmp_path: Path
+) -> None:
     spoiling = agent_jar("SpoilingAgent", targets, tmp_path)
     jvm = [f"-javaagent:{spoiling}"]
     with java(jdk, "-cp", targets, "Spoilt", probes=f"{METHODS}#*(..){captures};!**#new", jvm=jvm) as target:

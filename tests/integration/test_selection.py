@@ -99,7 +99,7 @@ def test_each_class_loaders_copy_has_probes_of_its_own(jdk: Jdk, targets: Path) 
         )
         assert calls_by_provider == {copies[loader][0]: calls for calls, loader in enumerate(LOADERS, 3)}
         left = 3 * (len(LOADERS) - 2)
-        wait_until(lambda: states(target) == {"dormant": left}, "what is gone to be unmapped")
+        wait_until(lambda: states(target) == {"dormant": left}, "the unloaded classes to be unmapped")
         assert {p["provider"] for p in probes_of(target.pid)} == {
             provider for loader, (provider, _) in copies.items() if loader not in ("osgi", "child-first")
         }
@@ -536,7 +536,7 @@ def test_private_values_of_a_module_are_absent_or_captured_without_opening_the_m
         assert target.err == []
 
 
-def test_a_constructor_that_calls_super_in_several_places_is_woven(targets: Path) -> None:
+def test_a_constructor_with_several_calls_of_super_is_woven(targets: Path) -> None:
     with java(newest_jdk, "-cp", targets, "Loaders", probes=f"{PARCELS}.Counter#*") as target:
         target.wait_for_line("ready")
         ask(target, "load generated")

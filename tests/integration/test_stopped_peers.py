@@ -267,7 +267,7 @@ def test_a_stopped_subscriber_is_found_dead_and_a_lazy_one_is_not(
             stop(observer.process.pid)
             if is_full:
                 fire(target)
-            wait_until(lambda: peers() == 1, "the stopped one is gone", 15)
+            wait_until(lambda: peers() == 1, "the stopped one is disconnected", 15)
             again = time.monotonic() + 3
             wait_until(lambda: time.monotonic() > again, "the lazy one has had its time as well")
             assert peers() == 1

@@ -144,7 +144,9 @@ def test_a_jvm_at_the_limit_of_its_user_is_spared(shared_targets: Path) -> None:
         assert_is_traced(target)
 
 
-def test_an_agent_that_can_start_no_threads_for_its_gateway_has_it_later(targets: Path, group: Path) -> None:
+def test_an_agent_that_can_start_no_threads_for_its_gateway_opens_it_later(
+    targets: Path, group: Path
+) -> None:
     with program(newest_jdk, targets, inside(group), probes=ADD) as target:
         wait_for_probes(target.pid, 3)
         limit(group, 1)  # Far below its current number: exiting threads of the JVM make no room.

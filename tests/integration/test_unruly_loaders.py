@@ -134,7 +134,7 @@ def test_a_lock_that_a_loader_needs_may_be_held(jdk: Jdk, targets: Path) -> None
 
 
 @on_every_jdk
-def test_a_class_is_linked_by_the_program_alone(jdk: Jdk, targets: Path) -> None:
+def test_a_class_is_linked_only_by_the_program(jdk: Jdk, targets: Path) -> None:
     # Linking takes a lock of the class, and then the loader's: the opposite order of the program's.
     with unruly(jdk, targets, "Unruly$LinkLocked#applyAsInt") as target:
         target.send("lock")

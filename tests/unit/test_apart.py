@@ -33,7 +33,7 @@ from processes import opened, ourselves
 from stuck_fs import stuck_fs
 
 OURSELVES = os.getpid()
-GONE = 4_000_000
+UNUSED_PID = 4_000_000
 
 
 @pytest.fixture(autouse=True)
@@ -197,7 +197,7 @@ def test_a_user_who_blocks_readers_has_less_time_and_finally_none(monkeypatch: p
                 # Makes it another of the user's processes each time.
                 apart(opened(other.pid), time.sleep, 60, seconds=1.6)
             patience.append(time.monotonic() - begun)
-            module._abandoned[-1] = module._abandoned[-1]._replace(pid=GONE + number)
+            module._abandoned[-1] = module._abandoned[-1]._replace(pid=UNUSED_PID + number)
         assert sum(patience) < 10
         assert patience[0] >= 1.6
         assert patience[1] >= 0.8

@@ -54,7 +54,7 @@ def test_the_upper_half_of_a_load_is_no_instruction() -> None:
 @pytest.mark.parametrize(
     "code",
     [b"", EXIT[:-1], load(1, 1, 7), load(1, 2, 8), load(1, 1, 8)[:8]],
-    ids=["nothing", "half an instruction", "a map of nobody's", "another kind of reference", "half a load"],
+    ids=["nothing", "half an instruction", "an unknown map", "another kind of reference", "half a load"],
 )
 def test_a_program_that_no_compiler_writes_is_rejected(code: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
@@ -92,7 +92,7 @@ def test_an_intact_program_that_cannot_be_loaded_is_rejected(functions: dict[str
         decoded(Program("GPL", functions).encoded())
 
 
-def test_the_cache_is_for_its_owner_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_access_the_cache(tmp_path: Path) -> None:
     directory = tmp_path / "new" / "jprobe"
     cache = Cache(directory)
     assert cache.read(KEY) is None

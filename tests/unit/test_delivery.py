@@ -118,7 +118,7 @@ REPORTS: dict[str, Callable[[Path], object]] = {
     "a link to another's file": lambda path: path.symlink_to("/etc/shadow"),
     "a pipe": lambda path: os.mkfifo(path),
     "a directory": lambda path: path.mkdir(),
-    "gone": lambda path: None,
+    "removed": lambda path: None,
 }
 
 

@@ -306,7 +306,7 @@ def test_a_torn_ring_buffer_is_read_up_to_the_tear_and_then_is_an_error(until: i
     with RingImage(PLACED, RETURNED, record(56, 1, [1, 2, 3])) as image:
         image.producer -= 8
         decoder = new_decoder()
-        assert len(decoder.drain(image.ring, until).batch) == 2, "what is held back has nothing to wait for"
+        assert len(decoder.drain(image.ring, until).batch) == 2, "buffered events have nothing to wait for"
         with pytest.raises(JcollectError, match="the ring buffer is torn"):
             decoder.drain(image.ring, until)
 
@@ -467,7 +467,7 @@ def test_events_are_published_and_numbered_in_order_of_time() -> None:
         reading = Reading(image)
         reading.reader.start()
         wait_until(lambda: image.consumer == image.producer, "the ring is empty")
-        assert reading.delivered() == 0, "what has just happened is held back"
+        assert reading.delivered() == 0, "recent events are buffered"
         reading.reader.finish()
         batches = reading.received()
     assert columns_of(batches, "time_unix_nanos") == sorted(times)

@@ -34,7 +34,7 @@ pytestmark = as_root
 
 DEADLINE = 20.0
 # No process has this number.
-GONE = 4_000_000
+UNUSED_PID = 4_000_000
 
 
 def shake(pid: int, seconds: float = DEADLINE) -> None:
@@ -157,17 +157,17 @@ def other_mounts(*commands: str) -> Iterator[int]:
 
 def test_in_another_tmp_than_ours_nothing_of_another_user_is_removed() -> None:
     with other_mounts("mount -t tmpfs none /tmp") as pid:
-        name = socket_name(GONE)
+        name = socket_name(UNUSED_PID)
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(f"/proc/{pid}/root/tmp/{name}")
         with pytest.raises(PermissionError):
-            apart(opened(pid), clear_in_ours, pid, GONE)
+            apart(opened(pid), clear_in_ours, pid, UNUSED_PID)
         assert os.path.lexists(f"/proc/{pid}/root/tmp/{name}")
 
 
 @pytest.mark.parametrize("kind", ["file", "socket of another user", "second name of a socket"])
 def test_a_mount_of_the_target_over_a_file_does_not_cause_its_removal(kind: str, tmp_path: Path) -> None:
-    victim, dead = Path("/tmp", socket_name(GONE)), tmp_path / "dead"
+    victim, dead = Path("/tmp", socket_name(UNUSED_PID)), tmp_path / "dead"
     with socket.socket(socket.AF_UNIX) as left, socket.socket(socket.AF_UNIX) as served:
         left.bind(str(dead))
         if kind == "file":
@@ -184,7 +184,7 @@ def test_a_mount_of_the_target_over_a_file_does_not_cause_its_removal(kind: str,
             other_mounts(f"mount --bind {dead} {victim}") as pid,
             pytest.raises(OSError, match=r"not permitted|non-socket"),
         ):
-            apart(opened(pid), clear_in_ours, pid, GONE)
+            apart(opened(pid), clear_in_ours, pid, UNUSED_PID)
         assert os.path.lexists(victim)
     finally:
         victim.unlink()

@@ -57,7 +57,7 @@ def check_is(status: dict[str, str], user: int, capabilities: int = 0) -> None:
 
 @as_root
 @pytest.mark.parametrize("user", [SOMEBODY, 0])
-def test_root_becomes_a_user_without_groups_and_with_named_capabilities_alone(user: int) -> None:
+def test_root_becomes_a_user_with_no_groups_and_only_the_named_capabilities(user: int) -> None:
     with_more = ["setpriv", "--groups=4,27", "--inh-caps=+kill,+setuid", "--ambient-caps=+kill,+setuid"]
     status = status_of([*with_more, *command_of(user, (SYS_PTRACE,))])
     check_is(status, user, 1 << SYS_PTRACE)

@@ -52,7 +52,7 @@ def test_python_has_the_offsets_that_the_c_header_asserts(file: str, struct: des
 
 
 @pytest.mark.parametrize("options", [["-std=c11", "-Wpedantic"], ["-std=gnu11", "-Wconversion"]])
-def test_the_header_compiles_alone_and_its_offsets_hold(options: list[str], tmp_path: Path) -> None:
+def test_the_header_compiles_on_its_own_and_its_offsets_are_right(options: list[str], tmp_path: Path) -> None:
     """Its own assertions are the test; on a machine with 32-bit pointers they would fail."""
     source = tmp_path / "alone.c"
     source.write_text("#include <jprobe/layout.h>\nint main(void) { return 0; }\n")

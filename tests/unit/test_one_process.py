@@ -347,15 +347,15 @@ def test_sums_are_exact_beyond_64_bits() -> None:
 def test_the_hit_counts_of_processes_add_up_to_those_of_all() -> None:
     accounts = Accounts(4, [StillCounters(4, hits=[30, 10, 5, 0])])
     one, other = Share(), Share()
-    gone, stays, others = np.array([0]), np.array([1]), np.array([2, 3])
-    one.add(gone)
+    exited, stays, others = np.array([0]), np.array([1]), np.array([2, 3])
+    one.add(exited)
     one.add(stays)
     other.add(others)
     accounts.suppress(np.array([0, 2]), rows((100, 3, 50), (7, 0, 0)))
     assert one.totals(accounts.hit_counts()) + other.totals(accounts.hit_counts()) == accounts.totals()
-    one.close(gone, accounts.hit_counts().totals(gone))
-    accounts.release(gone)
-    other.add(gone)  # The ID is now reassigned to a probe of another process.
+    one.close(exited, accounts.hit_counts().totals(exited))
+    accounts.release(exited)
+    other.add(exited)  # The ID is now reassigned to a probe of another process.
     counts = accounts.hit_counts()
     assert one.totals(counts) == Totals(143, 0, 100, 0, 0, 3, 50)
     assert one.totals(counts) + other.totals(counts) == accounts.totals()

@@ -123,7 +123,7 @@ def test_an_unsafe_runtime_is_passed_over_for_a_safe_one(
 
 
 @as_root
-@pytest.mark.parametrize("how", ["of another user", "for everybody to write"])
+@pytest.mark.parametrize("how", ["of another user", "writable by all"])
 def test_a_built_file_is_used_unless_others_can_change_it(
     own_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:

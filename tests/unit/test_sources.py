@@ -334,7 +334,7 @@ def test_ids_are_fresh_first_and_then_those_of_probes_that_were_retired_first() 
     for group in groups:
         share.add(group.ids)
         ids.retire(group, share)
-    assert ids.assign(1) == [3], "the one that nobody had"
+    assert ids.assign(1) == [3], "the one that was never assigned"
     assert (ids.retired, removed) == (groups, [])
     assert ids.assign(1) == [1]
     assert (ids.retired, removed) == (groups[1:], [1, 2])

@@ -274,16 +274,16 @@ def test_losses_of_retired_probes_are_reported_and_not_for_probes_with_their_rea
     messages = described(probes)
     hub = Hub(messages, accounts)
     everything, returns = hub.subscribe(()), hub.subscribe(["*__return"])
-    gone = np.array([0, 1])
+    retired = np.array([0, 1])
     for number, (ring, collector) in enumerate([(100, 200), (13, 17)]):
         source.ring[number] += ring
         source.collector[number] += collector
-    accounts.suppress(gone, np.array([[0, 300, 5], [0, 19, 5]], np.uint64))
-    hub.remove(gone.tolist())
-    accounts.release(gone)
+    accounts.suppress(retired, np.array([[0, 300, 5], [0, 19, 5]], np.uint64))
+    hub.remove(retired.tolist())
+    accounts.release(retired)
     hub.add(messages[:2])
     source.collector[1] += 7
-    accounts.suppress(gone, np.array([[0, 1, 5], [0, 2, 5]], np.uint64))
+    accounts.suppress(retired, np.array([[0, 1, 5], [0, 2, 5]], np.uint64))
     hub.end()
 
     def losses_of(subscriber: Subscription) -> tuple[list[tuple[int, dict[int, int]]], int]:
@@ -305,7 +305,7 @@ def test_records_of_probes_that_came_later_are_decoded_like_the_others(probes: l
     with RingImage(PLACED, RETURNED) as image:
         drained = decoder.drain(image.ring)
         assert drained.batch.columns.probe.tolist() == [0]
-        assert drained.malformed.tolist() == [1], "of a probe that nobody has announced"
+        assert drained.malformed.tolist() == [1], "of an unknown probe"
         decoder.add(range(1, len(probes)), probes[1:])
         image.write(PLACED, RETURNED)
         drained = decoder.drain(image.ring)
