@@ -112,7 +112,7 @@ class Method:
 
 
 def mark(provider: str, name: str, *values: Type) -> Method:
-    """A probe that a program defines and fires itself."""
+    """Returns a probe that a program defines and fires itself."""
     return Method(provider, name, values, descriptor="", kinds=(MARK,))
 
 

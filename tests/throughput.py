@@ -28,7 +28,7 @@ class Throughput:
         return self._by(until, _ROUNDS) - self._by(since, _ROUNDS)
 
     def cpu_ns(self, since: int, until: int) -> float:
-        """CPU time that all threads of the process used."""
+        """Returns the CPU time that all threads of the process used."""
         return self._by(until, _CPU) - self._by(since, _CPU)
 
     def spans(self, since: int, until: int, seconds: float) -> list[tuple[int, int]]:
@@ -38,9 +38,8 @@ class Throughput:
         return [(start, start + span) for start in (since, *starts, until - span)]
 
     def least_share(self, calm: tuple[int, int], since: int, until: int) -> float:
-        """Returns the least work done in any five seconds between these times, as a share of the work that
-        the same CPU time yielded before: on a shared machine, the process does not always get the same CPU
-        time.
+        """Returns the least work done in any five seconds between these times, as a share of the calm rate.
+        Both are per CPU time, because a process on a shared machine does not always get the same.
         """
         usual = self.rounds(*calm) / self.cpu_ns(*calm)
         spans = self.spans(since, until, WINDOW_SECONDS)

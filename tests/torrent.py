@@ -19,7 +19,7 @@ class Reports:
         self.rows = [tuple(map(int, line.split()[1:])) for line in target.out if line.startswith("at ")]
 
     def call_ns(self, until: int) -> float:
-        """CPU time per call in ns, before that time."""
+        """Returns the CPU time per call in ns, before that time."""
         rows = [row for row in self.rows if row[0] < until]
         return statistics.median(
             (later[1] - row[1]) / (later[2] - row[2])

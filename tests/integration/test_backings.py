@@ -176,7 +176,7 @@ NAMESPACES: dict[str, Callable[[Path], Sequence[str | Path]]] = {
 
 @pytest.fixture
 def shared_bench(bench: Bench) -> Bench:
-    """A bench whose files and program every user can reach."""
+    """Returns a bench whose files and program every user can reach."""
     for folder in (bench.directory, *bench.directory.parents, *bench.binary.parents):
         if folder not in (Path("/"), Path("/tmp")):
             folder.chmod(0o755)

@@ -250,7 +250,7 @@ def test_an_overlay_is_trusted_if_root_has_mounted_it(
 
 
 def test_a_file_that_a_program_serves_is_not_linked(tmp_path: Path) -> None:
-    """The kernel would read its page while holding a lock that every fork on the machine waits for."""
+    """The kernel would read the file's page while holding a lock that every fork on the machine waits for."""
     with stuck_fs(tmp_path, ["READ"]) as stuck:
         held = held_in(stuck.pid, tmp_path / "file")
         state = FileState.of(os.fstat(held))

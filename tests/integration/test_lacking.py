@@ -44,7 +44,7 @@ def target(bench: Bench) -> Target:
 
 @pytest.fixture
 def group() -> Iterator[Path]:
-    """A cgroup, of version 1 or 2, that can limit processes and threads."""
+    """Yields a cgroup, of version 1 or 2, that can limit processes and threads."""
     with pids_cgroup("jprobe-test") as group:
         yield group
 

@@ -123,7 +123,7 @@ def test_no_umask_makes_the_native_library_accessible_to_others(place: Path, uma
 
 
 def test_files_of_a_killed_jvm_are_removed_and_those_of_other_users_left_alone(place: Path) -> None:
-    """The crowd consists of other users' files, directories and links, with names like jprobe's own."""
+    """Other users' files, directories and links have names like jprobe's own."""
     with paused(place, 0o022) as killed:
         left = where_it_waits(place).parent
         killed.signal(signal.SIGKILL)

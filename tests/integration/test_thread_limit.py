@@ -38,7 +38,7 @@ def bpf() -> None:
 
 @pytest.fixture
 def group() -> Iterator[Path]:
-    """Two nested cgroups that can limit threads, of version 1 or 2. Yields the lower."""
+    """Yields the lower of two nested cgroups that can limit threads, of version 1 or 2."""
     with pids_cgroup("jprobe-threads") as upper:
         if (upper / "cgroup.subtree_control").exists():
             (upper / "cgroup.subtree_control").write_text("+pids")

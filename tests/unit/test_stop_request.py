@@ -36,7 +36,9 @@ os._exit(0)
 
 
 def test_a_signal_takes_effect_at_any_moment() -> None:
-    """Also while the thread polls, or starts to wait: a lock held at that moment would block forever."""
+    """The signal may arrive while the thread polls or starts to wait; a lock held then would block
+    forever.
+    """
     code = [sys.executable, "-c", SIGNALLED_WITHOUT_PAUSE]
     assert subprocess.run(code, capture_output=True, text=True, timeout=20, check=True).stdout == "heard\n"
 
