@@ -130,7 +130,7 @@ static __always_inline int put_strings(struct record *record, struct firing *fir
 			if (length <= 0) {
 				value |= STRING_WORD_UNREADABLE;
 			} else {
-				/* Without its NUL. */
+				/* The NUL does not count. */
 				u32 text = (u32)(length - 1);
 
 				if (slot < LONG_STRING && text >= slot - 1)
@@ -349,7 +349,7 @@ int probe_fired(struct pt_regs *ctx)
 	return 0;
 }
 
-/* Attached to a stub of jcollect's own to find out where in a stub to attach. */
+/* Does nothing. jcollect attaches it to a stub of its own to find the fastest attach point. */
 int do_nothing(struct pt_regs *ctx)
 {
 	return 0;

@@ -26,7 +26,7 @@ MAX_SECTIONS = 64
 MAX_SECTION_NAME_BYTES = 64
 # Maximum length of a name in a class file. The names of a probe are derived from these.
 MAX_NAME_BYTES = 1 << 16
-# One probe and its method in the manifest. Clients reject longer names (hub/elements.py).
+# One probe and its method in the manifest. Clients reject longer names (rpc/elements.py).
 MAX_PROBE_DESCRIPTION_BYTES = 1 << 18
 
 # One process. It has a library per generation of classes and per provider.

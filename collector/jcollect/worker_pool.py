@@ -63,7 +63,7 @@ class WorkerPool:
         self._share = share or max(1, most // 2)
         self._waiting: deque[Task] = deque()
         self._slow = slow
-        # An owner's slow tasks leave other owners as many slow places as its ordinary ones leave them.
+        # The slow tasks of one owner leave as many threads to other owners as its ordinary tasks do.
         self._slow_share = max(0, slow - self._share)
         self._running: list[Task] = []
         self._changed = threading.Condition(threading.Lock())

@@ -15,7 +15,7 @@ from jcollect.workers import Failures, Worker
 
 
 class EventPrinter:
-    """A subscriber that prints events in a thread of its own."""
+    """A subscriber that prints events in its own thread."""
 
     def __init__(self, hub: Hub, output: str, failures: Failures, stop: StopRequest) -> None:
         """Starts to print. Raises JcollectError if no thread can be started."""

@@ -58,7 +58,7 @@ def remove(pid: int, directory: str, name: str) -> bytes:
 
 
 def exists(pid: int, directory: str) -> bytes:
-    """Returns something if the directory exists, nothing otherwise."""
+    """Returns b"1" if the directory exists, otherwise an empty answer."""
     try:
         with _opened(pid, directory):
             return b"1"

@@ -31,7 +31,7 @@ _Identity = tuple[int, int, int]  # Major, minor, inode.
 
 
 class Mapped(NamedTuple):
-    """A line of /proc/PID/maps. `path` is empty if the line's own path leads nowhere."""
+    """A line of /proc/PID/maps. `path` is empty if the line's own path does not resolve."""
 
     start: int
     end: int
@@ -156,7 +156,8 @@ def _link(pid: int, mapping: Mapped) -> str:
 
 
 def _open_link(pid: int, mapping: Mapped) -> int | None:
-    """Returns a descriptor of the mapped file, whatever its length now; None if we may not follow the link.
+    """Returns a descriptor of the mapped file, whatever its length now; None if this process
+    may not follow the link.
 
     Raises OSError if nothing is mapped there.
     """

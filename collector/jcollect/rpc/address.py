@@ -1,4 +1,4 @@
-"""Addresses of collectors: unix:///run/jprobe/4711.sock, host:port, or a bare PID for the former."""
+"""Addresses of collectors: unix:///run/jprobe/4711.sock, host:port, or a bare PID for the socket of that PID."""
 
 from __future__ import annotations
 

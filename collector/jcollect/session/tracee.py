@@ -96,7 +96,7 @@ class Tracee:
         self._first = Addition()
 
     def register(self) -> None:
-        """Assigns IDs to the wanted probes. Called before anyone can subscribe, so that globs have something
+        """Assigns IDs to the wanted probes. Called before a client can subscribe, so that globs have probes
         to match."""
         with self._lock:
             self._first = self._register(self.scan.libraries, self._others)

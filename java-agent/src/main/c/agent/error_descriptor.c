@@ -135,7 +135,7 @@ static ssize_t write_without_signals(int descriptor, const char *text, size_t si
 	return written;
 }
 
-/* Opens a file description of our own, so that O_NONBLOCK does not affect other users of the pipe.
+/* Opens a separate file description, so that O_NONBLOCK does not affect other users of the pipe.
  */
 static ssize_t write_to_pipe(const char *text, size_t size)
 {

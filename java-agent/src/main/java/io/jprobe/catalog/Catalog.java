@@ -205,7 +205,7 @@ public final class Catalog {
       Selection result = Selection.of(plans);
       apply(plans);
       if (wasDisabled) {
-        // The newest library tells collectors whether the refusal still holds.
+        // Collectors read in the newest library whether the refusal is still in force.
         publish(List.of(), Map.of());
       }
       return result;

@@ -5,7 +5,7 @@ import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 
 /**
- * Writes the two protobuf wire types that our messages use
+ * Writes the two protobuf wire types that the agent's messages use
  * (protobuf.dev/programming-guides/encoding).
  *
  * <p>Replaces protobuf-javalite: on JDK 25 its version 4.36.2 makes the JVM print four lines of

@@ -34,7 +34,7 @@ final class References {
         }
       }
     } else {
-      // For the start of the call.
+      // The type of the start of the call.
       names.add("java/lang/System");
       method.captures.paths().forEach(path -> add(names, path));
     }

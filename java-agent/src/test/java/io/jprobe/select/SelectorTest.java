@@ -79,7 +79,7 @@ public class SelectorTest {
   }
 
   @Test
-  public void constructorsAndInitialisersHaveNames() throws Exception {
+  public void constructorsAndInitializersHaveNames() throws Exception {
     assertTrue(matches("A#<init>", "A", "<init>"));
     assertTrue(matches("A#<clinit>", "A", "<clinit>"));
     assertFalse(matches("A#<init>", "A", "init"));

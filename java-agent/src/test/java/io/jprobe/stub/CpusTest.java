@@ -148,7 +148,7 @@ public class CpusTest {
 
   @Test
   public void whatANamespaceHidesIsFoundByTheProcessInIt() throws Exception {
-    // As after unshare -C: the mount begins two levels above the namespace's root.
+    // The mount begins two levels above the namespace's root, as after unshare -C.
     process(String.format(V1, "/sub"), String.format(MOUNT_V1, "/../..", "/cg"));
     v1("/cg", -1, 100_000);
     v1("/cg/pod", 40_000, 100_000);
