@@ -57,7 +57,7 @@ class WorkerPool:
 
     def __init__(self, what: str, most: int, slow: int = 0, share: int | None = None) -> None:
         """`what` describes the work, as in "scan processes". At most `most` tasks run, plus `slow` slow ones.
-        One owner may have `share` of the former running, by default half."""
+        Of the `most` tasks, one owner may have `share`, by default half."""
         self._what = what
         self._most = most
         self._share = share or max(1, most // 2)

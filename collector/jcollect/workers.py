@@ -51,7 +51,7 @@ class Failures:
             raise explain(*self._first) from None
 
     def catch_library_failures(self) -> None:
-        """Also collects, from now on, failures of threads that libraries such as gRPC have started."""
+        """Collects from now on also the failures of threads that libraries such as gRPC have started."""
 
         def hook(failed: threading.ExceptHookArgs) -> None:
             name = failed.thread.name if failed.thread else "a thread"

@@ -37,7 +37,7 @@ class FileState(NamedTuple):
 
     @property
     def content(self) -> tuple[int, ...]:
-        """Returns all but the ctime, which unlinking and renaming change as well."""
+        """All but the ctime, which unlinking and renaming change as well."""
         return self[:-1]
 
 

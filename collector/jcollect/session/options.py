@@ -20,7 +20,7 @@ class TargetOptions:
 
     @property
     def is_open(self) -> bool:
-        """Returns true if processes that start later can match."""
+        """True if processes that start later can match."""
         return self.every or bool(self.names)
 
 

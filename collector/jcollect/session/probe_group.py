@@ -87,7 +87,7 @@ class ProbeGroup:
 
     @property
     def suppressed(self) -> npt.NDArray[np.uint64]:
-        """Returns the calls suppressed since the probes were first armed, in rows as in live.Suppressed, as
+        """The calls suppressed since the probes were first armed, in rows as in live.Suppressed, as
         far as the counts are possible."""
         return self._checked.counts
 

@@ -48,8 +48,10 @@ _CLOCK_NOISE_NS = 1_000_000
 
 
 class Session:
-    """The order is: construct, `start`, `join` processes, `attach` and `follow` those, `leave` them when they
-    have exited, `detach`; `close` in any case.
+    """Traces processes with one set of sources and one hub.
+
+    The order of calls is: construct, `start`, `join` processes, `attach` and `follow` those, `leave` them
+    when they have exited, `detach`; `close` in any case.
 
     Subscribers may connect as soon as the session is constructed, and `detach` serves them to the end.
     Several threads may join, follow and leave processes, but each process is for one thread at a time.

@@ -56,7 +56,7 @@ class Registry(Protocol):
 
 
 class Tracee:
-    """The order is: construct, `register`, `attach`, `follow` repeatedly, `leave`.
+    """Traces one process. The order of calls: construct, `register`, `attach`, `follow` repeatedly, `leave`.
 
     For one thread at a time, except `refresh`, `live` and `end`: the process can delay its caller for as long
     as a read may take. Nothing of the session is locked during that time.

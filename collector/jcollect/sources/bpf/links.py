@@ -186,7 +186,7 @@ def _may_fork(binary: Binary) -> bool:
 
 
 def _allow_open_files(count: int) -> None:
-    """Raises the soft limit of open files for so many more. Most shells start with 1,024. Raises
+    """Raises the soft limit of open files so that `count` more fit. Most shells start with 1,024. Raises
     JcollectError if the hard limit is too low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = len(os.listdir("/proc/self/fd"))

@@ -23,7 +23,7 @@ import org.objectweb.asm.Type;
 final class References {
   private References() {}
 
-  /** Internal names, including those of arrays. */
+  /** Returns their internal names, including those of arrays. */
   static Set<String> of(TracedMethod method) {
     Set<String> names = new LinkedHashSet<>();
     names.add(Injection.FIRE);

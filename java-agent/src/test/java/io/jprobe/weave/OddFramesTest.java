@@ -131,7 +131,8 @@ public class OddFramesTest {
     List<String> selectors = new ArrayList<>();
     for (Odd odd : odds) {
       files.put(odd.className, odd.classFile);
-      selectors.add(odd.className + "#" + (odd.isConstructor ? "new(int)" : "run(int,..)") + suffix);
+      selectors.add(
+          odd.className + "#" + (odd.isConstructor ? "new(int)" : "run(int,..)") + suffix);
     }
     Map<String, TracedClass> published = PublishedClass.publish(files, String.join(";", selectors));
     for (Odd odd : odds) {
