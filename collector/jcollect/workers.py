@@ -1,7 +1,7 @@
 """Starts threads, waits for them, and collects their failures.
 
-Does not start them with the module threading: its start() waits forever for a new thread that died for lack
-of memory, and at exit the module waits for all threads that it started.
+Does not start them with the module threading. Its start() waits forever for a new thread that died for lack
+of memory, and the module waits at exit for all threads that it started.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ _OLDEST_TARGET = 17
 
 def main() -> None:
     parent, libjvm, pid, pidfd, uid, gid, jar, options = sys.argv[1:]
-    # JPype's jar lies beside its package.
+    # JPype's jar is beside its package.
     needed = (libjvm, jpype.__file__, os.path.dirname(os.path.dirname(jpype.__file__)))
     reading = () if all(map(is_readable_by_all, needed)) else (DAC_READ_SEARCH,)
     become(Identity(int(uid), int(gid)), (SYS_PTRACE, *reading), parent=int(parent))

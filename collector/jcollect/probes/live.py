@@ -46,8 +46,8 @@ _Part = tuple[Binary, Section]
 
 
 class Suppressed(NamedTuple):
-    """Calls suppressed at a probe since it exists: filtered by its condition or gate, and throttled by the
-    overhead guard; and the time in ns for which the guard had its method unwoven."""
+    """Calls suppressed at a probe since it was created: filtered by its condition or gate, or throttled by
+    the agent's guard. `throttled_ns` is the time in ns for which the guard had its method unwoven."""
 
     filtered: int = 0
     throttled: int = 0

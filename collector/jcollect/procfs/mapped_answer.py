@@ -69,7 +69,7 @@ def encode(file: MappedFile | OSError) -> bytes:
 
 
 def decode(answer: bytes) -> Iterator[MappedFile | OSError]:
-    """Yields each file of an answer, or the error that says why it could not be read."""
+    """Yields each file of an answer, or the error if it could not be read."""
     at = 0
     while at < len(answer):
         number, uid, words, size, state, digest = _HEAD.unpack_from(answer, at)

@@ -2,8 +2,8 @@
 
 gRPC removes any file at the path of a Unix socket, both when it starts to listen and when it stops. A
 collector that takes over from a killed one must remove its socket too. A lock file next to the socket ensures
-that only one process does so: it is locked before the path is first inspected until the server has stopped,
-and the kernel unlocks it when its holder exits, in any way. gRPC listens under another name, which no other
+that only one process does so. It is locked before the path is first inspected, until the server has stopped.
+The kernel unlocks it when its holder exits, in any way. gRPC listens under another name, which no other
 process uses. The socket gets its own name once its mode is set.
 
 Other users may own the directories and plant links and files there. Links of other users are not followed,

@@ -25,7 +25,7 @@ from jcollect.sources.base import Source
 from jcollect.workers import run_in_parallel
 
 # Maximum number of binaries to detach from at once. The kernel waits about 20 ms for each link that it
-# destroys, and the waits can overlap: 300 libraries take 9 s one after the other, and 1 s in 16 threads.
+# destroys, and the waits can overlap. Detaching from 300 libraries takes 9 s in one thread, and 1 s in 16.
 _MOST_DETACHING = 16
 
 
