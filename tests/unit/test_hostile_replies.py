@@ -162,7 +162,9 @@ def test_what_many_replies_name_is_bounded(leases: list[int], monkeypatch: pytes
         leases.append(stub.port)
         with (
             leased_selection(ourselves(), ["a.B#*"]),
-            pytest.raises(JcollectError, match=f"cannot select so much in PID {PID}: the selection names 1,"),
+            pytest.raises(
+                JcollectError, match=f"cannot select that many methods in PID {PID}: the selection names 1,"
+            ),
         ):
             leased_selection(ourselves(), ["a.B#*"]).__enter__()
         # Answers that have ended make room again.
@@ -279,7 +281,7 @@ def test_a_reason_is_escaped_and_cut(line: bytes) -> None:
         pytest.raises(JcollectError) as refusal,
     ):
         gateway.status()
-    assert refusal.value.message.startswith(f"PID {PID} refuses to status: no\\x1b[2Jxxx")
+    assert refusal.value.message.startswith(f"PID {PID} rejects status: no\\x1b[2Jxxx")
     assert len(refusal.value.message) < 1000
 
 

@@ -54,7 +54,7 @@ def read_report(descriptors: Sequence[int]) -> bytes:
     report = os.open(REPORT, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     try:
         if not stat.S_ISREG(os.fstat(report).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", REPORT)
+            raise OSError(errno.EINVAL, "it is not a regular file", REPORT)
         return os.read(report, _MAX_REPORT_BYTES)
     finally:
         os.close(report)

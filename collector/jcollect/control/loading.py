@@ -145,7 +145,7 @@ def _check_takes_agents(process: Process) -> None:
         # The signal that begins the handshake would make it print its threads.
         raise cannot_load(
             process,
-            "the JVM says: The VM does not support the attach mechanism; it was started with "
+            "the JVM reports: The VM does not support the attach mechanism; it was started with "
             "-XX:+DisableAttachMechanism",
         )
     if would_block(process, jvm):
@@ -170,5 +170,5 @@ def _check_report(process: Process, delivered: DeliveredJar) -> None:
 def _advice(refusal: str) -> str:
     """Returns the JVM's message, with advice if it is a known one."""
     if "EnableDynamicAgentLoading" in refusal:
-        return f"the JVM says: {refusal} (JEP 451); or start it with -javaagent:jprobe.jar"
-    return f"the JVM says: {refusal}"
+        return f"the JVM reports: {refusal} (JEP 451); or start it with -javaagent:jprobe.jar"
+    return f"the JVM reports: {refusal}"
