@@ -21,7 +21,7 @@ static void check(int holds, const char *what)
 	}
 }
 
-static void texts_are_cut_at_characters(void)
+static void texts_are_truncated_at_characters(void)
 {
 	/* "aé€" and U+1F600 as a surrogate pair: 1, 2, 3 and 4 bytes. */
 	static const uint16_t units[] = {'a', 0xe9, 0x20ac, 0xd83d, 0xde00};
@@ -107,7 +107,7 @@ static void libraries_of_all_sizes_load_and_unload(const char *directory)
 	free(probes);
 }
 
-static void too_many_arguments_are_refused(void)
+static void too_many_arguments_are_rejected(void)
 {
 	struct stub_probe probe = {.provider = "p", .name = "n", .argument_count = 13};
 	struct stub_contents contents = {.probes = &probe, .count = 1, .manifest = ""};
@@ -126,10 +126,10 @@ int main(int count, char **arguments)
 
 	if (count != 2)
 		return 2;
-	texts_are_cut_at_characters();
+	texts_are_truncated_at_characters();
 	lone_surrogates_are_replaced();
 	a_nul_does_not_end_a_text();
-	too_many_arguments_are_refused();
+	too_many_arguments_are_rejected();
 	if (stub_directory_create(arguments[1], &directory, &error)) {
 		printf("FAILED: %s\n", error.text);
 		return 1;

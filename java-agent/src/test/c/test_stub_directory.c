@@ -149,7 +149,7 @@ static void a_child_does_not_remove(const char *parent, int namespace)
 	stub_directory_remove(&directory);
 }
 
-static void descriptors_may_be_closed_and_used_again(const char *parent)
+static void descriptors_may_be_closed_and_reused(const char *parent)
 {
 	struct stub_directory directory = make(parent);
 	int other;
@@ -202,7 +202,7 @@ static void set_age(const char *path, int seconds)
 	check(!utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), "an age is set");
 }
 
-static void only_what_is_left_behind_is_swept(const char *parent)
+static void only_stale_directories_are_removed(const char *parent)
 {
 	static const char *const stays[] = {"jprobe-load-1",
 					    "jprobe-demo",
@@ -249,7 +249,7 @@ static void only_what_is_left_behind_is_swept(const char *parent)
 }
 
 /* Another user who knows the PID can occupy any predictable name. */
-static void names_that_are_taken_stop_nobody(const char *parent)
+static void occupied_names_are_skipped(const char *parent)
 {
 	struct stub_directory directory, other;
 	char path[4096];
@@ -270,7 +270,7 @@ static void names_that_are_taken_stop_nobody(const char *parent)
 	}
 }
 
-static void no_umask_opens_it_or_closes_it(const char *parent)
+static void no_umask_changes_the_permissions(const char *parent)
 {
 	static const mode_t masks[] = {0, 0022, 0777, 0500};
 
@@ -317,7 +317,7 @@ static void make_and_sweep(const char *parent, int is_killed)
 	}
 }
 
-static void nobody_sweeps_what_lives(const char *parent, int namespace)
+static void live_directories_are_kept(const char *parent, int namespace)
 {
 	pid_t children[PROCESSES];
 	struct stub_directory last;
@@ -359,16 +359,16 @@ int main(int count, char **arguments)
 	if (count == 2) {
 		a_child_is_another_process(0);
 		a_child_does_not_remove(parent, 0);
-		descriptors_may_be_closed_and_used_again(parent);
+		descriptors_may_be_closed_and_reused(parent);
 		another_directory_of_the_name_stays(parent);
 		a_relative_parent_is_found_again(parent);
-		only_what_is_left_behind_is_swept(parent);
-		names_that_are_taken_stop_nobody(parent);
-		no_umask_opens_it_or_closes_it(parent);
-		nobody_sweeps_what_lives(parent, 0);
+		only_stale_directories_are_removed(parent);
+		occupied_names_are_skipped(parent);
+		no_umask_changes_the_permissions(parent);
+		live_directories_are_kept(parent, 0);
 	} else {
 		children_of_process_1(parent);
-		nobody_sweeps_what_lives(parent, CLONE_NEWPID);
+		live_directories_are_kept(parent, CLONE_NEWPID);
 	}
 	return failures != 0;
 }
