@@ -8,7 +8,7 @@
 # make lint    checks types and style
 # make bench   measures the cost of jprobe, side by side with the same work without it
 # make install-stapsdt, make uninstall-stapsdt
-#              the C library of docs/probes-in-c.md; PREFIX defaults to /usr/local, DESTDIR to nothing
+#              install or remove the C library (docs/probes-in-c.md); PREFIX defaults to /usr/local, DESTDIR to nothing
 #
 # Each target installs its missing requirements from Debian, PyPI and Maven Central. Run them as root or
 # with sudo installed.
@@ -71,7 +71,7 @@ $(GENERATED): $(PROTOS) .venv/.installed
 	$(PYTHON) -m grpc_tools.protoc -I proto --python_out=collector --pyi_out=collector \
 		--grpc_python_out=collector $(PROTOS)
 
-# The layouts that languages share, for all of them: layout/README.md.
+# Generates the layouts that languages share: layout/README.md.
 $(LAYOUT): $(wildcard layout/*.toml layout/*.py) proto/jprobe/v1/probe.proto | packages
 	$(SYSTEM_PYTHON) layout/generate.py
 	@touch $@

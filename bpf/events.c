@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
  * The BPF program that runs at each firing of every probe of every process: it copies the stub's
- * arguments into the ring buffer. The attach cookie says which probe fired and what its arguments
- * are, so no program is generated per probe. Compiled by bcc; attached by jcollect/sources/bpf/.
+ * arguments into the ring buffer. The attach cookie identifies the probe and describes its
+ * arguments, so no program is generated per probe. Compiled by bcc; attached by
+ * jcollect/sources/bpf/.
  *
  * layout/record.toml describes the cookie and the record.
  *
  * Records have one of a few sizes, such that size + 8 (the ring buffer's header) is a multiple of
- * 64: every record starts on a 64-byte boundary of the ring buffer, so that a reader can take
+ * 64. Every record therefore starts on a 64-byte boundary of the ring buffer, and a reader can take
  * records in bulk.
  *
  * The record is written in place, in memory reserved from the ring buffer. A per-CPU scratch map
- * would not do: BPF programs of uprobes are preemptible, so another thread's program can run on
- * this CPU in the middle of this one and overwrite a shared scratch. For the same reason the
- * counters are incremented atomically although each CPU has its own row. So CPUs can share rows,
- * and do where a row for each CPU would use too much memory.
+ * would not do: BPF programs of uprobes are preemptible. Another thread's program can run on this
+ * CPU in the middle of this one and overwrite a shared scratch. For the same reason the counters
+ * are incremented atomically although each CPU has its own row. So CPUs can share rows, and do if a
+ * row for each CPU would use too much memory.
  *
  * jcollect defines JPROBE_X86_64 or JPROBE_AARCH64 at compile time. When it loads the program, it
  * replaces the values of AT_LOAD (jcollect/sources/bpf/program.py) and creates the maps in their
@@ -27,7 +28,7 @@
 #define __always_inline inline __attribute__((always_inline))
 #endif
 
-/* With its NUL. */
+/* Maximum text of a string, with its NUL. */
 #define LONG_STRING (WORDS_MAX_TEXT + 1)
 /* Holds a string of the agent's default limit, 128 bytes. A string that fills it is read again with
  * LONG_STRING. */
@@ -92,10 +93,10 @@ static __always_inline void put_words(struct record *record, struct firing *firi
  * bytes. Requires RECORD_SIZE + 8 * words + slot * strings <= bytes.
  *
  * During that time the words, the mask of strings and the offset of the next text are kept in the
- * record alone. The verifier tracks nothing of what is read from there, so all paths through one
- * iteration of the loop look the same to it at the next, and it follows only one of them. It then
- * checks 8,000 instructions in 10 ms; with one of these in a register or on the stack, a hundred
- * times as many.
+ * record alone. The verifier does not track values that are read from there. So all paths through
+ * one iteration of the loop are equal for it at the next, and it follows only one of them. It then
+ * checks 8,000 instructions in 10 ms. With one of these values in a register or on the stack, it
+ * would check a hundred times that number.
  */
 static __always_inline int put_strings(struct record *record, struct firing *firing,
 				       const u32 bytes, const u32 slot)
@@ -130,7 +131,7 @@ static __always_inline int put_strings(struct record *record, struct firing *fir
 			if (length <= 0) {
 				value |= STRING_WORD_UNREADABLE;
 			} else {
-				/* Without its NUL. */
+				/* The NUL does not count. */
 				u32 text = (u32)(length - 1);
 
 				if (slot < LONG_STRING && text >= slot - 1)
@@ -349,7 +350,7 @@ int probe_fired(struct pt_regs *ctx)
 	return 0;
 }
 
-/* Attached to a stub of jcollect's own to find out where in a stub to attach. */
+/* Does nothing. jcollect attaches it to a stub of its own to find the fastest attach point. */
 int do_nothing(struct pt_regs *ctx)
 {
 	return 0;

@@ -24,7 +24,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class LayoutError(Exception):
-    """A description that contradicts itself; says where, and what to change."""
+    """A description that contradicts itself. The message names the position and the remedy."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def main() -> None:
     for file, content in files.items():
         if not file.exists() or file.read_text() != content:
             file.parent.mkdir(parents=True, exist_ok=True)
-            # In one step: a compiler may be reading it.
+            # Replaced in one step, because a compiler may be reading it.
             unfinished = file.with_suffix(f".{os.getpid()}")
             unfinished.write_text(content)
             unfinished.replace(file)

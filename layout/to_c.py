@@ -50,7 +50,7 @@ def _item(item: Item) -> list[str]:
 
 
 def _c_type(name: str) -> str:
-    """u64 becomes __UINT64_TYPE__, also in `const u64 *`; a name alone is a struct's."""
+    """Returns the C type: u64 becomes __UINT64_TYPE__, also in `const u64 *`; a name alone is a struct's."""
     if _SCALAR.search(name):
         return _SCALAR.sub(lambda m: f"__{'U' if m[1] == 'u' else ''}INT{m[2]}_TYPE__", name)
     return name if "*" in name else f"struct {name}"

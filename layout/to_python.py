@@ -59,7 +59,7 @@ def _struct(struct: Struct) -> list[str]:
     lines += [f'        ("{field.name}", {_ctype(field)}),' for field in closed]
     lines += ["    )"]
     for field in closed:
-        # ctypes makes the attributes; addresses are int or None, which nobody wants to ask each time.
+        # ctypes creates the attributes. Addresses are int or None, which callers need not check each time.
         if field.count is None and field.base in SCALARS:
             lines += [*hash_comment(field.doc, "    "), f"    {field.name}: int"]
     lines += ["", "", *_final(upper(struct.name, "size"), struct.bytes, "Size and offsets in bytes.")]

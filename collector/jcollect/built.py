@@ -11,8 +11,8 @@ from jcollect.errors import JcollectError
 
 
 def find_built(installed: str, built: str, what_for: str) -> Path:
-    """Returns the path in the package, or else the one in the checkout. Raises JcollectError, whose message
-    begins with `what_for`.
+    """Returns the path in the package if the file exists there, otherwise the one in the checkout. Raises
+    JcollectError, whose message begins with `what_for`.
 
     Only users who can also change jcollect's own code can have created or changed the file.
     """

@@ -1,9 +1,8 @@
 /*
- * The end of a process that hangs or aborts in somebody else's native code, with a sentence and an
- * exit code.
+ * Ends a process that hangs or aborts in the native code of a library, with a message and an exit
+ * code.
  *
- * A timer's signal needs neither a thread nor memory nor Python's lock, all of which may be what is
- * missing.
+ * A timer's signal needs no thread, no memory and not Python's lock, all of which may be missing.
  */
 #define _GNU_SOURCE
 #include <poll.h>
@@ -14,8 +13,8 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* Of the time, so that a process that was stopped meanwhile does not find all of it gone: a signal
- * that is pending is not counted twice. */
+/* Number of signals that make up the time. A pending signal is not counted twice, so a process that
+ * was stopped and resumes has lost only one tick. */
 #define TICKS 10
 
 struct end {
@@ -32,7 +31,7 @@ static _Noreturn void finish(const struct end *end)
 {
 	struct pollfd error = {.fd = STDERR_FILENO, .events = POLLOUT};
 
-	/* A terminal or a pipe that nobody reads is no reason to stay. */
+	/* Do not wait for a terminal or a pipe that is not read. */
 	if (poll(&error, 1, 0) == 1 && write(STDERR_FILENO, end->text, end->bytes) < 0)
 		_exit(end->code);
 	_exit(end->code);
@@ -46,7 +45,7 @@ static void tick(int number)
 		finish(&late);
 }
 
-static void abort_with_a_word(int number)
+static void abort_with_message(int number)
 {
 	(void)number;
 	finish(&aborted);
@@ -59,8 +58,8 @@ static int handle(int number, void (*handler)(int))
 	return sigaction(number, &action, NULL);
 }
 
-/* After so many ms the process writes the text to stderr and exits with the code; of 0 ms, no
- * longer. The text stays the caller's and has to stay. */
+/* Makes the process write the text to stderr and exit with the code after that many ms; 0 cancels
+ * this. The caller must keep the text. Returns 0, or -1 with errno. */
 EXPORT int jprobe_end_after(long ms, const char *text, size_t bytes, int code)
 {
 	struct timeval each = {.tv_sec = ms / TICKS / 1000, .tv_usec = ms / TICKS % 1000 * 1000};
@@ -76,32 +75,32 @@ EXPORT int jprobe_end_after(long ms, const char *text, size_t bytes, int code)
 	return handle(SIGALRM, tick) != 0 ? -1 : setitimer(ITIMER_REAL, &timer, NULL);
 }
 
-static void (*meant_handler)(int);
+static void (*original_handler)(int);
 
-static void unless_from_a_terminal(int number, siginfo_t *info, void *context)
+static void unless_from_terminal(int number, siginfo_t *info, void *context)
 {
 	(void)context;
 	if (info->si_code <= 0)
-		meant_handler(number);
+		original_handler(number);
 }
 
-/* From now on the signal's handler is called for what other processes send, and not for what the
- * kernel does because a key was pressed. */
+/* From now on the signal's handler is called only for signals that processes send, and not for
+ * those that the kernel sends when a key is pressed. Returns 0, or -1. */
 EXPORT int jprobe_ignore_terminal(int number)
 {
 	struct sigaction action;
 
 	if (sigaction(number, NULL, &action) != 0 || action.sa_flags & SA_SIGINFO)
 		return -1;
-	meant_handler = action.sa_handler;
-	action.sa_sigaction = unless_from_a_terminal;
+	original_handler = action.sa_handler;
+	action.sa_sigaction = unless_from_terminal;
 	action.sa_flags |= SA_SIGINFO;
 	return sigaction(number, &action, NULL);
 }
 
-/* What is said, and the exit code, where a library calls abort(3). */
+/* Sets the message and the exit code for a library that calls abort(3). */
 EXPORT int jprobe_when_aborted(const char *text, size_t bytes, int code)
 {
 	aborted = (struct end){.text = text, .bytes = bytes, .code = code};
-	return handle(SIGABRT, abort_with_a_word);
+	return handle(SIGABRT, abort_with_message);
 }

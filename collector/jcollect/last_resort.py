@@ -18,7 +18,7 @@ from jcollect.built import find_built
 from jcollect.errors import FAULT_EXIT_CODE, JcollectError
 
 _lock = threading.Lock()
-# For each running block: its deadline (time.monotonic()), and the message and exit code if it misses that.
+# Running blocks: deadline (time.monotonic()), and the message and exit code for a block that misses it.
 _blocks: dict[int, tuple[float, ctypes.Array[ctypes.c_char], int]] = {}
 _LEAST_SECONDS = 0.1
 

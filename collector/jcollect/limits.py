@@ -2,9 +2,9 @@
 under a stub library's name.
 
 The largest library so far (8,033 methods of H2, with all their probes) has 24,099 probes in 5.5 MiB,
-including a manifest of 1.5 MiB. Libraries built to be as expensive as the limits allow need 1 s and 150 MiB
-each, 4 s and 450 MiB with their probes, and 6 s and 700 MiB for a process;
-tests/unit/test_hostile_libraries.py checks that.
+including a manifest of 1.5 MiB. A library built to be as expensive as the limits allow needs 1 s and 150 MiB,
+and 4 s and 450 MiB with its probes. A process needs at most 6 s and 700 MiB.
+tests/unit/test_hostile_libraries.py checks these figures.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_SECTIONS = 64
 MAX_SECTION_NAME_BYTES = 64
 # Maximum length of a name in a class file. The names of a probe are derived from these.
 MAX_NAME_BYTES = 1 << 16
-# One probe and its method in the manifest. Clients reject longer names (hub/elements.py).
+# One probe and its method in the manifest. Clients reject longer names (rpc/elements.py).
 MAX_PROBE_DESCRIPTION_BYTES = 1 << 18
 
 # One process. It has a library per generation of classes and per provider.

@@ -15,8 +15,8 @@ _ALL_USERS = ["0", "0", "4294967295"]
 
 
 def untrusted_writer(path: Path) -> str | None:
-    """Returns a sentence about a user, other than root and our own, who could change the file at an absolute
-    path; None if no other user could.
+    """Returns a sentence about a user, other than root and the one of this process, who could change the file
+    at an absolute path; None if no other user could.
 
     Checks every directory and symbolic link in the path. A sticky directory counts as writable, because
     every user can create files in it. Raises OSError if there is no such file.

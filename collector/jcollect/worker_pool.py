@@ -57,13 +57,13 @@ class WorkerPool:
 
     def __init__(self, what: str, most: int, slow: int = 0, share: int | None = None) -> None:
         """`what` describes the work, as in "scan processes". At most `most` tasks run, plus `slow` slow ones.
-        One owner may have `share` of the former running, by default half."""
+        Of the `most` tasks, one owner may have `share`, by default half."""
         self._what = what
         self._most = most
         self._share = share or max(1, most // 2)
         self._waiting: deque[Task] = deque()
         self._slow = slow
-        # An owner's slow tasks leave other owners as many slow places as its ordinary ones leave them.
+        # The slow tasks of one owner leave as many threads to other owners as its ordinary tasks do.
         self._slow_share = max(0, slow - self._share)
         self._running: list[Task] = []
         self._changed = threading.Condition(threading.Lock())

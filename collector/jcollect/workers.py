@@ -1,7 +1,7 @@
 """Starts threads, waits for them, and collects their failures.
 
-Does not start them with the module threading: its start() waits forever for a new thread that died for lack
-of memory, and at exit the module waits for all threads that it started.
+Does not start them with the module threading. Its start() waits forever for a new thread that died for lack
+of memory, and the module waits at exit for all threads that it started.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Failures:
             raise explain(*self._first) from None
 
     def catch_library_failures(self) -> None:
-        """Also collects, from now on, failures of threads that libraries such as gRPC have started."""
+        """Collects from now on also the failures of threads that libraries such as gRPC have started."""
 
         def hook(failed: threading.ExceptHookArgs) -> None:
             name = failed.thread.name if failed.thread else "a thread"

@@ -9,7 +9,8 @@ import io.jprobe.stapsdt.Provider;
 import io.jprobe.stapsdt.StapsdtException;
 
 /**
- * Takes an order every 100 ms, or as many milliseconds as it is told, and tells whoever traces it.
+ * Takes an order every 100 ms, or at the interval in ms that is its argument, and fires a probe for
+ * it.
  */
 public class OrderDesk {
   private final Probe placed;
@@ -22,7 +23,7 @@ public class OrderDesk {
 
   void take(long id, String city, double amount) {
     if (amount <= 0) {
-      // What is to be told costs something to put together: only for those who listen.
+      // Composing the text is expensive, so it is done only while a tracer is attached.
       if (refused.isEnabled()) {
         refused.fire(id, "an amount of " + amount);
       }

@@ -109,9 +109,7 @@ def test_probes_appear_and_retire_with_their_selectors(jdk: Jdk, targets: Path) 
         active = [probe for probe in probes_of(target.pid) if probe["state"] != "retired"]
         assert {probe["method"] for probe in active} == {"touch"}
         message = refused("unselect", target.pid, "PrimeCalls$Orders#place")
-        assert message.startswith(
-            f"PID {target.pid} refuses to unselect: no selector 'PrimeCalls$Orders#place'"
-        )
+        assert message.startswith(f"PID {target.pid} rejects unselect: no selector 'PrimeCalls$Orders#place'")
         command("unselect", target.pid, "--all")
         wait_until(lambda: leftovers(target.pid) == [], "the agent to end with its last selector")
 
@@ -132,7 +130,7 @@ def test_a_gate_is_changed_while_calls_are_counted(jdk: Jdk, targets: Path) -> N
         command("set", target.pid, "*Orders#touch", "as selected")
         assert "gates that were set:" not in command("status", target.pid)
         message = refused("set", target.pid, "*Orders#touch", "when", "arg0 > 1")
-        assert message.startswith(f"PID {target.pid} refuses to set: settings 'when arg0 > 1', column ")
+        assert message.startswith(f"PID {target.pid} rejects set: settings 'when arg0 > 1', column ")
 
 
 @on_every_jdk
@@ -350,13 +348,13 @@ def test_the_socket_of_an_earlier_jvm_with_the_pid_is_removed(shared_targets: Pa
     [
         (
             "-XX:-EnableDynamicAgentLoading",
-            "the JVM says: Failed to load agent library: Dynamic agent loading is not enabled. "
+            "the JVM reports: Failed to load agent library: Dynamic agent loading is not enabled. "
             "Use -XX:+EnableDynamicAgentLoading to launch target VM. (JEP 451); "
             "or start it with -javaagent:jprobe.jar",
         ),
         (
             "-XX:+DisableAttachMechanism",
-            "the JVM says: The VM does not support the attach mechanism; "
+            "the JVM reports: The VM does not support the attach mechanism; "
             "it was started with -XX:+DisableAttachMechanism",
         ),
     ],

@@ -283,5 +283,5 @@ def test_names_of_the_program_cannot_act_on_the_terminal(bench: Bench, target: T
         assert done(bench.run("set", target.pid, "*", "always"))[1] == "  a.B#\\x1b[2J()V: every call"
     with commanded(bench, ControlReply(error="no \x1b[2J")):
         status = bench.run("status", target.pid)
-        assert status.stderr == f"jcollect: PID {target.pid} refuses to status: no \\x1b[2J\n"
+        assert status.stderr == f"jcollect: PID {target.pid} rejects status: no \\x1b[2J\n"
         assert "\x1b" not in status.stdout

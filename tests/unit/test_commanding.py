@@ -76,7 +76,7 @@ def test_a_link_is_no_endpoint(directory: Path, tmp_path: Path) -> None:
 
 def test_a_pipe_is_no_endpoint_and_does_not_block_the_reader(directory: Path) -> None:
     os.mkfifo(directory / "control", 0o600)
-    assert endpoint_refusal(directory) == "it is no regular file"
+    assert endpoint_refusal(directory) == "it is not a regular file"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o700])
@@ -144,7 +144,7 @@ def test_a_refusal_of_the_agent_is_an_error() -> None:
     with (
         stub_gateway(ControlReply(error="there is no such selector")) as stub,
         gateway_to(stub.port) as gateway,
-        pytest.raises(JcollectError, match=f"PID {PID} refuses to unselect: there is no such selector"),
+        pytest.raises(JcollectError, match=f"PID {PID} rejects unselect: there is no such selector"),
     ):
         gateway.unselect(["a.B#c"])
 
@@ -166,7 +166,7 @@ def test_a_gateway_reports_why_it_rejects_a_client() -> None:
     with (
         stub_gateway(lambda _: b"!xstoo long\n") as stub,
         gateway_to(stub.port) as gateway,
-        pytest.raises(JcollectError, match=f"PID {PID} refuses to status: too long"),
+        pytest.raises(JcollectError, match=f"PID {PID} rejects status: too long"),
     ):
         gateway.status()
 

@@ -164,7 +164,9 @@ def test_the_names_kept_from_many_replies_are_limited(
         leases.append(stub.port)
         with (
             leased_selection(ourselves(), ["a.B#*"]),
-            pytest.raises(JcollectError, match=f"cannot select so much in PID {PID}: the selection names 1,"),
+            pytest.raises(
+                JcollectError, match=f"cannot select that many methods in PID {PID}: the selection names 1,"
+            ),
         ):
             leased_selection(ourselves(), ["a.B#*"]).__enter__()
         # Answers that have ended make room again.
@@ -281,7 +283,7 @@ def test_a_reason_is_escaped_and_truncated(line: bytes) -> None:
         pytest.raises(JcollectError) as refusal,
     ):
         gateway.status()
-    assert refusal.value.message.startswith(f"PID {PID} refuses to status: no\\x1b[2Jxxx")
+    assert refusal.value.message.startswith(f"PID {PID} rejects status: no\\x1b[2Jxxx")
     assert len(refusal.value.message) < 1000
 
 

@@ -74,7 +74,7 @@ def test_root_of_a_user_namespace_loses_its_capabilities_too(wrapper: list[str])
 @as_root
 def test_only_root_can_become_another_user() -> None:
     by_somebody = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
-    assert "it takes CAP_SETUID and CAP_SETGID" in status_of([*by_somebody, *command_of(65534)])
+    assert "requires CAP_SETUID and CAP_SETGID" in status_of([*by_somebody, *command_of(65534)])
     # A user in another group is still the same user.
     for group in (SOMEBODY, 27):
         as_himself = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={group}", "--clear-groups"]

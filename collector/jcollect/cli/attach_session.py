@@ -38,9 +38,9 @@ from jcollect.sources.bpf.compilation import Compilation
 from jcollect.stop_request import StopRequest
 from jcollect.workers import Failures
 
-# Print a line if detaching will take longer than this.
+# Expected time of detaching beyond which a line announces it.
 _LONG_SECONDS = 2.0
-# After these times, native code is stuck, and only the end of the process can stop it.
+# Times after which native code counts as stuck: then only the exit of this process stops it.
 _SERVE_SECONDS = 20.0
 _DETACH_SECONDS = 60.0
 _STOP_SECONDS = 10.0

@@ -15,7 +15,7 @@ from jcollect.workers import Failures, Worker
 
 
 class EventPrinter:
-    """A subscriber that prints events in a thread of its own."""
+    """A subscriber that prints events in its own thread."""
 
     def __init__(self, hub: Hub, output: str, failures: Failures, stop: StopRequest) -> None:
         """Starts to print. Raises JcollectError if no thread can be started."""
@@ -41,12 +41,12 @@ class EventPrinter:
 
     @property
     def was_discarded(self) -> bool:
-        """Returns true if events were left unprinted, for any reason."""
+        """True if events were left unprinted, for any reason."""
         return self._subscription.was_discarded
 
     @property
     def is_stuck(self) -> bool:
-        """Returns true while there are events to print."""
+        """True while events wait to be printed."""
         return not self._worker.join(0.0)
 
     def finish(self) -> None:

@@ -16,7 +16,7 @@ from jcollect.workers import Failures, Worker
 
 
 class MethodFeed:
-    """Receives events in a thread of its own. `lost` is the number of lost events by stage name."""
+    """Receives events in its own thread. `lost` is the number of lost events by stage name."""
 
     def __init__(self, items: Iterator[Item], failures: Failures) -> None:
         self._items = items

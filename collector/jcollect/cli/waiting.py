@@ -27,8 +27,8 @@ def wait_for(
 ) -> bool:
     """Waits for a worker that reads a stream; returns true if it has ended.
 
-    Calls `close`, which ends the stream, when a stop is requested. The stream otherwise ends by itself after
-    `seconds`, if given. `progressed` returns the time.monotonic() of the worker's last progress.
+    Calls `close`, which ends the stream, when a stop is requested. Otherwise the stream ends on its own
+    after `seconds`, if given. `progressed` returns the time.monotonic() of the worker's last progress.
     """
     deadline = float("inf") if seconds is None else time.monotonic() + seconds + _LATE_SECONDS
     while not worker.join(0.0) and not stop.is_requested() and time.monotonic() < deadline:

@@ -38,8 +38,8 @@ _CHUNK = 1 << 16
 Line = bytes | bytearray
 
 _M_MMAP_THRESHOLD = -3
-# Blocks of this size go back to the kernel when they are freed, and smaller ones when a large line is
-# released: otherwise each thread would keep its freed memory.
+# Blocks of this size return to the kernel when they are freed, and smaller ones when a large line is
+# released. Otherwise each thread would keep its freed memory.
 _RETURNED_BYTES = 2 << 20
 _libc = ctypes.CDLL(None)
 

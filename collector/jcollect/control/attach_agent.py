@@ -38,9 +38,9 @@ _OLDEST_TARGET = 17
 
 def main() -> None:
     parent, libjvm, pid, pidfd, uid, gid, jar, options = sys.argv[1:]
-    # JPype's jar lies beside its package.
-    ours = (libjvm, jpype.__file__, os.path.dirname(os.path.dirname(jpype.__file__)))
-    reading = () if all(map(is_readable_by_all, ours)) else (DAC_READ_SEARCH,)
+    # JPype's jar is beside its package.
+    needed = (libjvm, jpype.__file__, os.path.dirname(os.path.dirname(jpype.__file__)))
+    reading = () if all(map(is_readable_by_all, needed)) else (DAC_READ_SEARCH,)
     become(Identity(int(uid), int(gid)), (SYS_PTRACE, *reading), parent=int(parent))
     _start_jvm(libjvm)
     keep_in_thread((SYS_PTRACE,))
@@ -73,7 +73,8 @@ def _start_jvm(libjvm: str) -> None:
 def _leads_elsewhere(pid: int) -> bool:
     """Returns true if the API would mistake a socket in another /tmp for the JVM's.
 
-    The API follows /proc/PID/root/tmp from our root: if that is an absolute link, it leads to a /tmp of ours.
+    The API follows /proc/PID/root/tmp from the root of this process. If that is an absolute link, it leads
+    to a /tmp that is not the JVM's.
     """
     tmp = open_directory(pid, "/tmp")
     try:
@@ -83,7 +84,7 @@ def _leads_elsewhere(pid: int) -> bool:
 
 
 def _direct_to(path: str, machine: Any) -> None:
-    """Makes the API send its commands to that socket: its own path may lead to another one now."""
+    """Makes the API send its commands to the socket at `path`: its own path may lead to another one now."""
     field = machine.getClass().getDeclaredField("socket_path")
     field.setAccessible(True)
     field.set(machine, path)
@@ -91,7 +92,7 @@ def _direct_to(path: str, machine: Any) -> None:
 
 def _load(pid: str, pidfd: int, jar: str, options: str) -> str:
     if _leads_elsewhere(int(pid)):
-        return "unfit: its /tmp is a symbolic link, which the attach API follows in our file system"
+        return "unfit: its /tmp is a symbolic link, which the attach API follows in jcollect's file system"
     try:
         with served_by(int(pid)) as path:
             # The socket is that of the process which was checked, and not of a later one with its PID.

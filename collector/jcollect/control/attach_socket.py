@@ -62,7 +62,7 @@ def clear(pid: int, inner_pid: int) -> bytes:
 def clear_in_ours(pid: int, inner_pid: int) -> bytes:
     """Does the same, as another user, if the target's /tmp is that of this process. Raises OSError."""
     its = open_directory(pid, _TMP)
-    # The target's own mounts can put any file in the place of any other.
+    # Not through the target's mounts, which can show any file under any name.
     ours = os.open(_TMP, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if not os.path.samestat(os.fstat(its), os.fstat(ours)):

@@ -87,7 +87,7 @@ def _read(output: IO[bytes], errors: IO[bytes], deadline: float) -> tuple[str, s
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Kills the child if it still runs, and waits briefly. Popen.wait without a limit could wait forever."""
-    # Without CAP_KILL a process may not signal a child that has become another user.
+    # A process without CAP_KILL may not signal a child that has become another user.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         child.kill()
     with contextlib.suppress(subprocess.TimeoutExpired):

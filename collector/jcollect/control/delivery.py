@@ -24,7 +24,7 @@ _PREFIX = "jprobe-load-"
 # Another attempt is needed only if a sweep removes a directory between its creation and its lock.
 _ATTEMPTS = 100
 _PIECE_BYTES = 1 << 20
-# A directory of other users may hold any number of entries, including names like ours.
+# A directory of other users may hold any number of entries, including names in the format of this module.
 _MOST_NAMES = 100_000
 _MOST_LEFTOVERS = 100
 
@@ -54,7 +54,7 @@ def read_report(descriptors: Sequence[int]) -> bytes:
     report = os.open(REPORT, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     try:
         if not stat.S_ISREG(os.fstat(report).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", REPORT)
+            raise OSError(errno.EINVAL, "it is not a regular file", REPORT)
         return os.read(report, _MAX_REPORT_BYTES)
     finally:
         os.close(report)
@@ -126,7 +126,7 @@ def _make(parent: int, prefix: str) -> tuple[int, str]:
         if not _is_locked(directory) and _is_named(parent, name, directory):
             return directory, name
         os.close(directory)
-    raise OSError(errno.EAGAIN, "others sweep it all the time")
+    raise OSError(errno.EAGAIN, "other processes keep removing the new directory")
 
 
 def _create(name: str, directory: int) -> int:

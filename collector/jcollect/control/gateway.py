@@ -160,7 +160,7 @@ class Gateway:
         try:
             return _taken(take, self._send(command, line))
         except RefusalError as refusal:
-            problem = JcollectError(f"PID {self._pid} refuses to {command}: {refusal}")
+            problem = JcollectError(f"PID {self._pid} rejects {command}: {refusal}")
         except NoReplyError:
             problem = self._no_reply(command)
         finally:

@@ -46,9 +46,9 @@ def _remove_stale_socket(process: Process, deadline: float) -> bool:
     """Removes the attach socket of a killed JVM that had the target's PID.
 
     Tools would confuse it with the target's. The target removes it when it starts, unless it is another
-    user's file in /tmp. So this runs as the socket's owner, but only if the target's /tmp is ours: elsewhere
-    the target could choose whose rights are used, and on which file. Returns true if a process serves the
-    socket.
+    user's file in /tmp. So this runs as the socket's owner, but only if the target's /tmp is that of
+    jcollect: elsewhere the target could choose whose rights are used, and on which file. Returns true if a
+    process serves the socket.
     """
     owner = _find(process, deadline)
     if not owner:

@@ -25,7 +25,7 @@ LOADING_SECONDS = 30.0
 
 # Inherits nothing, because a JVM obeys JAVA_TOOL_OPTIONS, and the dynamic linker LD_LIBRARY_PATH.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
-_MAX_TOLD = 500
+_MAX_SHOWN = 500
 
 # Killed processes that have not ended, by the PID of the target that blocks them.
 _blocked: dict[int, subprocess.Popen[bytes]] = {}
@@ -94,8 +94,8 @@ def _attach(process: Process, libjvm: str, delivered: DeliveredJar, deadline: fl
     if result.code != 0 or not lines:
         said = [line for line in result.errors.splitlines() if line.strip(" #")]
         trouble = (said or ["no message"])[-1]
-        raise cannot_load(process, f"attaching ended with code {result.code}: {_told(trouble)}")
-    return _told(lines[-1])
+        raise cannot_load(process, f"attaching ended with code {result.code}: {_excerpt(trouble)}")
+    return _excerpt(lines[-1])
 
 
 def _check_not_blocked(process: Process) -> None:
@@ -111,9 +111,9 @@ def _check_not_blocked(process: Process) -> None:
     del _blocked[process.pid]
 
 
-def _told(text: str) -> str:
+def _excerpt(text: str) -> str:
     """Returns a text of the target, shortened and made printable."""
-    return printable(text[:_MAX_TOLD])
+    return printable(text[:_MAX_SHOWN])
 
 
 def _check_takes_agents(process: Process) -> None:
@@ -145,7 +145,7 @@ def _check_takes_agents(process: Process) -> None:
         # The signal that begins the handshake would make it print its threads.
         raise cannot_load(
             process,
-            "the JVM says: The VM does not support the attach mechanism; it was started with "
+            "the JVM reports: The VM does not support the attach mechanism; it was started with "
             "-XX:+DisableAttachMechanism",
         )
     if would_block(process, jvm):
@@ -158,7 +158,7 @@ def _check_takes_agents(process: Process) -> None:
 
 
 def _check_report(process: Process, delivered: DeliveredJar) -> None:
-    report = _told(delivered.read_report())
+    report = _excerpt(delivered.read_report())
     if not report:
         raise cannot_load(
             process, "the agent was started and has not reported the result; see the program's stderr"
@@ -170,5 +170,5 @@ def _check_report(process: Process, delivered: DeliveredJar) -> None:
 def _advice(refusal: str) -> str:
     """Returns the JVM's message, with advice if it is a known one."""
     if "EnableDynamicAgentLoading" in refusal:
-        return f"the JVM says: {refusal} (JEP 451); or start it with -javaagent:jprobe.jar"
-    return f"the JVM says: {refusal}"
+        return f"the JVM reports: {refusal} (JEP 451); or start it with -javaagent:jprobe.jar"
+    return f"the JVM reports: {refusal}"

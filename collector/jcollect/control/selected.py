@@ -64,7 +64,7 @@ def charged_to(process: Process, selected: Selected) -> Iterator[Selected]:
     if not _kept.take(owner, size):
         del selected  # The error may be kept, and this frame with it.
         raise JcollectError(
-            f"cannot select so much in PID {process.pid}: the selection names {size:,} methods and "
+            f"cannot select that many methods in PID {process.pid}: the selection names {size:,} methods and "
             f"selectors, and the limit is {MAX_KEPT // 2:,} for all processes of one user, twice that for "
             "all users; select fewer methods, or attach to fewer processes at a time"
         )

@@ -30,7 +30,7 @@ def read_private(pid: int, directory: str, name: str, most: int) -> bytes:
 
 def _what_is_wrong(status: os.stat_result, most: int) -> str:
     if not stat.S_ISREG(status.st_mode):
-        return "it is no regular file"
+        return "it is not a regular file"
     if status.st_uid != os.geteuid():
         return f"it belongs to user {status.st_uid}, and the process to user {os.geteuid()}"
     if stat.S_IMODE(status.st_mode) & 0o177:
@@ -58,7 +58,7 @@ def remove(pid: int, directory: str, name: str) -> bytes:
 
 
 def exists(pid: int, directory: str) -> bytes:
-    """Returns something if the directory exists, nothing otherwise."""
+    """Returns b"1" if the directory exists, otherwise an empty answer."""
     try:
         with _opened(pid, directory):
             return b"1"

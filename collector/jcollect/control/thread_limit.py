@@ -20,7 +20,7 @@ _MARGIN = 3
 _MAX_BYTES = 16 << 20
 _MAX_DIGITS = 19
 _MAX_DEPTH = 256
-_MAX_TOLD_PATH = 200
+_MAX_SHOWN_PATH = 200
 # linux/capability.h
 _CAP_SYS_ADMIN = 21
 _CAP_SYS_RESOURCE = 24
@@ -87,13 +87,13 @@ def _limit_below(root: str, mount_point: str, path: str) -> str | None:
         return None
     names = [name for name in path[len(top) :].split("/") if name]
     if ".." in names:
-        return None  # It is outside of our cgroup namespace.
+        return None  # The cgroup is outside of the cgroup namespace of this process.
     for depth in range(len(names), -1, -1):
         folder = "/".join((mount_point.rstrip("/"), *names[:depth]))
         most, now = _number_in(f"{folder}/pids.max"), _number_in(f"{folder}/pids.current")
         if most is not None and now is not None and most - now < _MARGIN:
             group = "/".join((top, *names[:depth])) or "/"
-            return f"pids.max={most} of {printable(group[:_MAX_TOLD_PATH])}"
+            return f"pids.max={most} of {printable(group[:_MAX_SHOWN_PATH])}"
     return None
 
 
@@ -149,7 +149,7 @@ def _limit_of_kernel() -> str | None:
 
 def _number_of_threads() -> int | None:
     """Returns the number of threads of the machine."""
-    # As in "0.20 0.18 0.12 1/80 11206": 1 of 80 threads is running.
+    # Example: "0.20 0.18 0.12 1/80 11206", where 1 of 80 threads is running.
     fields = _read("/proc/loadavg").split()
     return _number(fields[3].rpartition("/")[2]) if len(fields) > 3 else None
 

@@ -158,7 +158,7 @@ class Accounts:
         count_ids(counts, probe)
         return counts
 
-    # Since the start, for all probes that have had the ID.
+    # Counts since the start, for all probes that have had the ID.
 
     def lost_in_ring(self) -> U64:
         return self._lost(LossStage.KERNEL_RING)
@@ -167,7 +167,7 @@ class Accounts:
         return self._lost(LossStage.COLLECTOR)
 
     def throttled(self) -> U64:
-        """Returns the calls suppressed because the probes of their process had cost too much."""
+        """Returns the calls throttled because the probes of their process had cost too much."""
         return self._suppressed[:, 1].copy()
 
     def totals(self) -> Totals:
@@ -185,7 +185,7 @@ class Accounts:
             for source in self._sources
         ]
 
-    # Of the probes that have the IDs now.
+    # Counts of the probes that have the IDs now.
 
     def release(self, ids: npt.NDArray[np.int64]) -> None:
         """Ends the counts of probes that will not fire again and have no event in flight."""

@@ -34,7 +34,7 @@ class ProbeIds(Generic[_Group]):
         self._remove = remove
         self._fresh = 0
         self._free: deque[int] = deque()
-        # In the order in which they were retired.
+        # Oldest retirement first.
         self._retired: deque[tuple[_Group, Share]] = deque()
 
     @property
@@ -47,7 +47,7 @@ class ProbeIds(Generic[_Group]):
         return [group for group, _ in self._retired]
 
     def assign(self, wanted: int) -> list[int]:
-        """Returns that many IDs, or as many as are available."""
+        """Returns `wanted` IDs, or all that are available."""
         missing = wanted - (self.capacity - self._fresh) - len(self._free)
         if missing > 0:
             self._release(missing)
@@ -72,7 +72,7 @@ class ProbeIds(Generic[_Group]):
             self._release(kept - MAX_RETIRED)
 
     def _release(self, wanted: int) -> None:
-        """Releases so many IDs if as many probes are retired and none of their events is in flight."""
+        """Releases `wanted` IDs, oldest first, as far as no event of their probes is in flight."""
         counts = self._accounts.hit_counts()
         while wanted > 0 and self._retired and not counts.totals(self._retired[0][0].ids).missing:
             group, share = self._retired.popleft()

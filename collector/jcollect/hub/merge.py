@@ -20,7 +20,7 @@ class Merge(Drainable):
     """Drains several sources as one. Renumbers the events.
 
     All sources are drained up to the same time, which advances once none has more. Until then, events that
-    are younger than what such a source has brought are kept: at most one batch of each source.
+    are younger than those of such a source are buffered: at most one batch of each source.
     """
 
     def __init__(self, sources: Sequence[Drainable]) -> None:
@@ -36,7 +36,7 @@ class Merge(Drainable):
         self._next_seq = 0
         self._newest = 0
         self._out_of_order = 0
-        self._poll_after = 0  # In ms.
+        self._poll_after = 0  # Time until the next poll, in ms.
 
     @property
     def out_of_order(self) -> int:
@@ -74,8 +74,8 @@ class Merge(Drainable):
         return min(twice, self.pause.longest)
 
     def _fill(self, until: int) -> int:
-        """Drains the sources, and makes batches ready of what no source can precede any more. Returns the
-        number of lost events."""
+        """Drains the sources, and makes batches of the events that no source can precede any more. Returns
+        the number of lost events."""
         lost = 0
         if not self._is_unfinished:
             self._until = until

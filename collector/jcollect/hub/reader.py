@@ -1,4 +1,4 @@
-"""Reads events from the sources and publishes them, with everything counted, in a thread of its own."""
+"""Reads events from the sources and publishes them, with everything counted, in its own thread."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class Reader:
     def start(self) -> None:
         """Raises JcollectError if no thread can be started."""
         sys.setswitchinterval(_SWITCH_SECONDS)
-        # What exists by now stays. Another garbage collection over it would take 20 ms, during which nothing
-        # is read: the modules alone are tens of thousands of objects.
+        # Objects that exist by now stay. Another garbage collection over them would take 20 ms, during which
+        # nothing is read: the modules alone are tens of thousands of objects.
         gc.collect()
         gc.freeze()
         self._worker.start()
@@ -75,7 +75,7 @@ class Reader:
     def finish(self, seconds: float = FINISH_SECONDS) -> bool:
         """Drains what is left and stops; returns false if that takes more than `seconds`.
 
-        It takes all of them if probes still fire.
+        It uses all of that time if probes still fire.
         """
         os.eventfd_write(self._stop, 1)
         self._give_up = time.monotonic() + seconds

@@ -175,7 +175,7 @@ class Subscription:
 
     @property
     def has_globs(self) -> bool:
-        """Returns true if probes must be matched, by globs or PIDs."""
+        """True if probes must be matched, by globs or PIDs."""
         return self._matches is not None
 
     def remove(self, ids: Sequence[int]) -> None:
@@ -241,12 +241,12 @@ class Subscription:
 
     @property
     def was_discarded(self) -> bool:
-        """Returns true if unread items were discarded."""
+        """True if unread items were discarded."""
         return self._discarded
 
     @property
     def lost(self) -> int:
-        """Returns the number of events that did not fit the queue, or were discarded with it."""
+        """Number of events that did not fit the queue, or were discarded with it."""
         with self._condition:
             return self._count_lost()
 

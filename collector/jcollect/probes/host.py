@@ -40,9 +40,11 @@ _USER_SECONDS = 0.02
 _USER_PAUSES = 40
 # A map that takes long to read is read less often, so that it takes 0.5% of a core.
 _PAUSES = 200
-# Kernel threads and zombies have no memory. Every so many scans, each is checked for being the same process.
+# Kernel threads and zombies have no memory. Number of scans after which each is checked for being the same
+# process.
 _MEMORYLESS_SCANS = 16
-# A process that takes longer than this blocks us. After the second limit, its user waits for the next scan.
+# A process that takes longer than the first limit delays the scan. After the second, its user waits for the
+# next scan.
 _SLOW_SECONDS = 0.1
 _MOST_SLOW_SECONDS = 2.0
 # Delay before a process that could not be read is tried again.
@@ -136,7 +138,7 @@ class Host:
             begun = time.monotonic()
             cost = known.classify(now)
             seconds = time.monotonic() - begun
-            # On the first scan, only processes that block us are charged.
+            # On the first scan, only processes that delay it are charged.
             if self._scans > 1 or seconds > _SLOW_SECONDS:
                 taken[user] += cost
                 waited[user] += seconds

@@ -46,8 +46,8 @@ _Part = tuple[Binary, Section]
 
 
 class Suppressed(NamedTuple):
-    """Calls suppressed at a probe since it exists: filtered by its condition or gate, and throttled by the
-    overhead guard; and the time in ns for which the guard had its method unwoven."""
+    """Calls suppressed at a probe since it was created: filtered by its condition or gate, or throttled by
+    the agent's guard. `throttled_ns` is the time in ns for which the guard had its method unwoven."""
 
     filtered: int = 0
     throttled: int = 0
@@ -124,7 +124,7 @@ def read_live(probes: Sequence[Probe], ids: Sequence[int] | None = None) -> list
         strict=True,
     ):
         slot = probe.slot
-        # What has no state byte fires whenever a tracer is attached.
+        # A probe without a state byte fires whenever a tracer is attached.
         state = probe_pb2.PROBE_STATE_ARMED if slot is None else states[id(slot.library)][slot.number]
         state = state if state in STATE_NAMES else 0
         live.append(LiveProbe(probe, count, state, Suppressed(*suppressed), least, every, limit, number))
@@ -136,7 +136,8 @@ class _SemaphoreCounts:
 
     def __init__(self, probes: Sequence[Probe]) -> None:
         self.sections: list[_Part] = []
-        self._indices: list[tuple[int, int]] = []  # Of a probe: its section, and its semaphore in that.
+        # The section of each probe, and the index of its semaphore in that section.
+        self._indices: list[tuple[int, int]] = []
         numbers: dict[int, int] = {}
         for probe in probes:
             binary, semaphore = probe.site.binary, probe.site.semaphore

@@ -136,7 +136,7 @@ def _string_mask(kind: int, values: Sequence[probe_pb2.Value]) -> int:
 def _probes_of_one(library: StubLibrary) -> Iterable[tuple[int, Probe]]:
     """Yields each probe with the number of its slot."""
     image = library.image
-    # By location and not by order.
+    # Finds notes by their location, because their order may differ.
     notes = {note.location: note for note in image.notes}
     selectors = list(image.manifest.selectors)
     # Each name once: the messages make a new one at every access.

@@ -31,9 +31,9 @@ def check_fields(content: bytes, most: int) -> None:
             if count > most:
                 raise FieldsError(f"it has more than {most:,} fields")
     except IndexError:
-        raise FieldsError("it is cut") from None
+        raise FieldsError("it is truncated") from None
     if at != end:
-        raise FieldsError("it is cut")
+        raise FieldsError("it is truncated")
 
 
 def skip_field(content: bytes, at: int) -> int:
@@ -42,7 +42,7 @@ def skip_field(content: bytes, at: int) -> int:
     tag, after = varint(content, at)
     # A tag with redundant bytes would be counted as another field than the one it is decoded as.
     if (tag < 0x80) != (after == at + 1) or tag >> 32:
-        raise FieldsError("it has a tag that is none")
+        raise FieldsError("it has an invalid tag")
     wire_type = tag & 7
     if wire_type == VARINT:
         return varint(content, after)[1]
@@ -52,7 +52,7 @@ def skip_field(content: bytes, at: int) -> int:
     if wire_type in _FIXED:
         return after + _FIXED[wire_type]
     # Groups have been obsolete for ten years.
-    raise FieldsError("it has a field of a kind that is none")
+    raise FieldsError("it has a field of an unknown kind")
 
 
 def varint(content: bytes, at: int) -> tuple[int, int]:

@@ -134,7 +134,7 @@ def rescan(before: Scan, warn: Callable[[str], None]) -> Scan:
 
 
 def _check_descriptors_left() -> None:
-    """Raises OSError if too few are left. The readers use their own, but attaching needs some of ours."""
+    """Raises OSError if too few are left. Readers use their own, but attaching uses those of this process."""
     taken: list[int] = []
     try:
         while len(taken) < _TO_ATTACH:

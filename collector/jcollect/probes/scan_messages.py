@@ -18,7 +18,7 @@ _MAX_TOLD_PATH = 500
 
 
 class NothingYetError(JcollectError):
-    """There is nothing to attach to, but that may change."""
+    """The process has no matching probe yet, but may get some."""
 
 
 def nothing_readable(process: Process) -> JcollectError:

@@ -47,7 +47,7 @@ class Binary(Protocol):
 
 
 class Site(NamedTuple):
-    """One place to attach to.
+    """One attach point.
 
     `location` and `semaphore` are file offsets in bytes; a semaphore of 0 stands for none. `words` is the
     number of 64-bit words, 1 to 13, that are read in the order of the calling convention; bit i of

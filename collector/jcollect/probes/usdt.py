@@ -25,12 +25,12 @@ from jcollect.procfs.process import Process
 from jprobe.v1 import probe_pb2
 
 _NOTES = ".note.stapsdt"
-# By machine: registers with the first arguments, as notes name them.
+# Registers with the first arguments, as notes name them, by machine.
 _REGISTERS = {
     "x86_64": ("%rdi", "%rsi", "%rdx", "%rcx", "%r8", "%r9"),
     "aarch64": ("x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7"),
 }
-# By machine: instructions that compilers put where a probe is. Anything else means that the note is wrong.
+# Instructions that compilers emit at a probe, by machine. Any other bytes mean that the note is wrong.
 _NOPS = {"x86_64": (b"\x90", b"\x0f\x1f\x44\x00\x00"), "aarch64": (b"\x1f\x20\x03\xd5",)}
 _TYPES = {
     "8": ("uint64", probe_pb2.VALUE_TYPE_UNSIGNED),
@@ -112,7 +112,7 @@ def _bias_of(semaphores: Sequence[int], mappings: Sequence[Mapping]) -> int:
 def _probe(binary: UsdtBinary, note: Note, location: int, semaphore: int) -> Probe:
     values = tuple(_values(note.arguments))
     return Probe(
-        # At least one word is read, be there a value or not.
+        # At least one word is read, even if the probe has no value.
         site=Site(binary, location, semaphore, words=max(1, len(values))),
         slot=None,
         provider=note.provider,

@@ -77,10 +77,10 @@ def apart(
     has exited: that is for functions that work on descriptors, or whose effects have to be undone. For any
     thread.
 
-    Raises the OSErrors that the function raises; ProcessLookupError if the process has exited by the time the
-    function returns, because its PID may then be that of another process; and TimeoutError if the function
-    does not return in time, and until it does. Each reader that a user's processes already block halves the
-    time for that user.
+    Raises the OSErrors that the function raises. Raises ProcessLookupError if the process has exited by the
+    time the function returns, because its PID may then be that of another process. Raises TimeoutError if the
+    function does not return in time, and at each further call until it does. Each reader that a user's
+    processes already block halves the time for that user.
     """
     if must_live:
         process.check_alive()

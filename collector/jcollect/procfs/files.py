@@ -78,7 +78,7 @@ def read_descriptor(descriptor: int, most: int) -> bytes:
 def _open_in_root(pid: int, path: str, flags: int) -> int:
     root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # With a /proc/PID/root prefix, absolute links would lead into our own root.
+        # Not by a path below /proc/PID/root: absolute links would lead into this process's own root.
         return _open(root, _from_root(pid, path), flags, _RESOLVE_IN_ROOT)
     finally:
         os.close(root)
@@ -105,7 +105,7 @@ def _from_root(pid: int, path: str) -> str:
         raise OSError(errno.EINVAL, "it has a NUL in it", path)
     if path.startswith("/"):
         return path
-    # Both are as seen from here; the root of a process in chroot(2) is one of our directories.
+    # Both are as seen from here; the root of a process in chroot(2) is a directory here.
     root, folder = (os.readlink(f"/proc/{pid}/{name}") for name in ("root", "cwd"))
     if root != "/" and (folder == root or folder.startswith(f"{root}/")):
         folder = folder.removeprefix(root)

@@ -1,6 +1,6 @@
-"""Turns a child of ours into another user permanently. No other module changes an identity.
+"""Turns a child process into another user permanently. No other module changes an identity.
 
-The child shares its user with a process that may be hostile. Of root's rights it keeps only the capabilities
+The child shares its user with an untrusted process. Of root's rights it keeps only the capabilities
 that are passed to `become`: no group, no other capability now or after an exec, no directory, no core dump.
 The user may signal it, but can neither trace it nor read its memory, because it is not dumpable (prctl(2)).
 
@@ -40,7 +40,7 @@ _UMASK = 0o077
 
 
 class Identity(NamedTuple):
-    """A user and a group, with their numbers in our user namespace."""
+    """A user and a group, with their numbers in the user namespace of this process."""
 
     uid: int
     gid: int
@@ -71,7 +71,7 @@ def become(identity: Identity, keep: Collection[int] = (SYS_PTRACE,), parent: in
     kept = bits(keep) & thread_sets()[0]
     is_bound = holds(SETPCAP)
     if not can_become(identity):
-        raise _refusal("it takes CAP_SETUID and CAP_SETGID to become another user")
+        raise _refusal("becoming another user requires CAP_SETUID and CAP_SETGID")
     if not _may_change():
         identity = Identity(identity.uid, os.getgid())
     groups = _groups_to_have()

@@ -63,7 +63,7 @@ def _expanded(words: Iterable[str], read: Callable[[str], str]) -> Iterator[str]
 
 
 def words_of(text: str) -> Iterator[str]:
-    """The words of an argument file: https://docs.oracle.com/en/java/javase/17/docs/specs/man/java.html,
+    """Returns the words of an argument file: https://docs.oracle.com/en/java/javase/17/docs/specs/man/java.html,
     "java Command-Line Argument Files"."""
     word, quote, begun = "", "", False
     characters = iter(text)

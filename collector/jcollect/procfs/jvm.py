@@ -71,7 +71,7 @@ def describe_jvm(process: Process, mappings: Sequence[Mapping]) -> Jvm:
     libjvm = next(filter(is_libjvm, mappings), None)
     perfdata = next(filter(is_perfdata, mappings), None)
     texts = _perf_texts(process, user, perfdata) if perfdata else {}
-    # As in jps: the first word, even of a path with spaces.
+    # The first word, as jps prints it, even of a path with spaces.
     name = texts.get("sun.rt.javaCommand", "").partition(" ")[0]
     jdk = texts.get("java.property.java.version", "")
     is_certain = bool(name and jdk)
@@ -104,7 +104,7 @@ def _perf_texts(process: Process, user: Identity, mapping: Mapping) -> dict[str,
 
 
 def _name_and_version(process: Process, user: Identity, libjvm: Mapping) -> tuple[str, str]:
-    # Without root's capabilities, this process has no more rights than any other user.
+    # This process has no more rights than any other user if it lacks root's capabilities.
     try:
         if not can_become(user):
             # Drops the capabilities by which this process may read more than its user may.

@@ -1,4 +1,4 @@
-"""Distinguishes files whose pages the kernel gets by itself from those that it has to request from others.
+"""Distinguishes files whose pages the kernel gets on its own from those that it has to request from others.
 
 To set a uprobe, the kernel reads the page that it goes into while it holds a lock that every fork on the
 machine needs. A file system served by a program (FUSE) or over a network could block it forever. The
@@ -58,8 +58,8 @@ def _kind_of(descriptor: int) -> int:
 
 
 def _is_of_root(descriptor: int, pid: int) -> bool:
-    """Returns true for mounts in our mount namespace, or in one that belongs to our user namespace: no other
-    user can mount there."""
+    """Returns true for mounts in the mount namespace of this process, or in one that belongs to its user
+    namespace: no other user can mount there."""
     mount = _mount_id(descriptor)
     ours = _devices("self")
     with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
-"""Finds and reads the file behind a mapping, whatever backs it: a file that still exists, is unlinked, or
-lies in another mount namespace; a memfd with or without a descriptor. The functions run apart.
+"""Finds and reads the file behind a mapping. It may still exist, be unlinked, or be in another mount
+namespace, and it may be a memfd with or without a descriptor. The functions run apart.
 
 The target may exchange, truncate or grow the file at any moment, or put a FIFO or a device in its place. So
-the file is opened through /proc/PID/map_files, which is the mapped file itself and not a path; following it
+the file is opened through /proc/PID/map_files, which is the mapped file itself and not a path. Following it
 requires CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE. A path is accepted if it leads to the same file, and is used
 for display. Without those capabilities a path is held without opening it (O_PATH), compared with the mapping,
 and then the held file is opened.
@@ -31,7 +31,7 @@ _Identity = tuple[int, int, int]  # Major, minor, inode.
 
 
 class Mapped(NamedTuple):
-    """A line of /proc/PID/maps. `path` is empty if the line's own path leads nowhere."""
+    """A line of /proc/PID/maps. `path` is empty if the line's own path does not resolve."""
 
     start: int
     end: int
@@ -156,7 +156,8 @@ def _link(pid: int, mapping: Mapped) -> str:
 
 
 def _open_link(pid: int, mapping: Mapped) -> int | None:
-    """Returns a descriptor of the mapped file, whatever its length now; None if we may not follow the link.
+    """Returns a descriptor of the mapped file, whatever its length now; None if this process
+    may not follow the link.
 
     Raises OSError if nothing is mapped there.
     """

@@ -37,7 +37,7 @@ class FileState(NamedTuple):
 
     @property
     def content(self) -> tuple[int, ...]:
-        """Returns all but the ctime, which unlinking and renaming change as well."""
+        """All but the ctime, which unlinking and renaming change as well."""
         return self[:-1]
 
 
@@ -69,7 +69,7 @@ def encode(file: MappedFile | OSError) -> bytes:
 
 
 def decode(answer: bytes) -> Iterator[MappedFile | OSError]:
-    """Yields each file of an answer, or the error that says why it could not be read."""
+    """Yields each file of an answer, or the error if it could not be read."""
     at = 0
     while at < len(answer):
         number, uid, words, size, state, digest = _HEAD.unpack_from(answer, at)

@@ -24,7 +24,7 @@ class MappedFiles:
     def read_all(
         self, mappings: Sequence[Mapping], most: int, known: frozenset[FileState] = frozenset()
     ) -> Iterator[MappedFile | OSError]:
-        """Yields the file of each mapping, or the error that says why it cannot be read, for instance because
+        """Yields the file of each mapping, or the error if it cannot be read, for instance because
         it has more than `most` bytes. Omits the content of `known` files. Raises OSError if the process as a
         whole cannot be read."""
         at = 0

@@ -37,7 +37,7 @@ def _read(memory: int, address: int, room: memoryview) -> int:
 
 
 def parts_of(answer: bytes, parts: Sequence[tuple[int, int]]) -> list[bytes | OSError]:
-    """Returns each part that `read_memory` has read, or the error that says why it could not be read."""
+    """Returns each part that `read_memory` has read, or the error if it could not be read."""
     at = len(parts) * _COUNT.size
     found: list[bytes | OSError] = []
     for (count,), (_, size) in zip(_COUNT.iter_unpack(answer[:at]), parts, strict=True):

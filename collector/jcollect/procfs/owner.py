@@ -28,10 +28,10 @@ def owner_of(pid: int, real_user: int) -> int:
 
 
 def _creator_of_user_namespace(pid: int) -> int:
-    """Returns the user who created the user namespace of a process, or the outermost one around it below
-    ours.
+    """Returns the user who created the user namespace of a process: the outermost one around it that is
+    still inside the namespace of this process.
 
-    Returns 0 if the process runs in ours, or if root created it, on behalf of another user then.
+    Returns 0 if the process runs in that of this process, or if root created it on behalf of another user.
     """
     path = f"/proc/{pid}/ns/user"
     ours = _our_user_namespace()
@@ -50,7 +50,7 @@ def _creator_of_user_namespace(pid: int) -> int:
             os.close(namespace)
             namespace = outer
     except PermissionError:
-        return 0  # It is around ours, or beside it.
+        return 0  # The namespace is not inside the one of this process.
     finally:
         os.close(namespace)
     return creator

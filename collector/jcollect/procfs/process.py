@@ -94,7 +94,7 @@ class Process:
                 raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
             check_alive(self._pidfd)
 
-    # What does not change.
+    # Properties that never change.
 
     @property
     def name(self) -> str:
@@ -131,7 +131,7 @@ class Process:
             raise self._has_several_users()
         return Identity(self._status.uids[0], self._status.gids[0])
 
-    # What changes is read at each call.
+    # Properties that are read again at each call.
 
     def is_stopped(self) -> bool:
         """Returns true if a signal or a debugger has stopped the process; false if it has exited. The freezer

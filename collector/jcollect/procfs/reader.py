@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-REQUEST = struct.Struct("<QI")  # Number of bytes that follow, and of descriptors that come along.
+REQUEST = struct.Struct("<QI")  # Numbers of bytes that follow, and of descriptors sent along.
 ANSWER = struct.Struct("<BdQI")  # Status, seconds of CPU, and the same numbers.
 FINE, FAILED = 0, 1
 STARTED = b"\0"  # Sent before everything else.
@@ -86,7 +86,7 @@ def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     # Comes after the standard library, which other packages next to jcollect must not replace.
     sys.path.append(_PACKAGES)
-    # The parent may ignore the signal, or have blocked it in the thread that started us.
+    # The parent may ignore the signal, or have blocked it in the thread that started this process.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
     _confine()
@@ -140,7 +140,7 @@ def _serve_one(connection: socket.socket) -> None:
 def _answer_as(user: Any, connection: socket.socket, request: _Request, seconds: float) -> None:
     """Answers in a child, because no process can reliably become another user and return.
 
-    That user may stop the child at any time. It has that many seconds.
+    That user may stop the child at any time. The child is killed after `seconds`.
     """
     from jcollect.procfs.identity import become
 

@@ -1,4 +1,4 @@
-"""Addresses of collectors: unix:///run/jprobe/4711.sock, host:port, or a bare PID for the former."""
+"""Addresses of collectors: unix:///run/jprobe/4711.sock, host:port, or a PID, which stands for the socket."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Address:
 
     @property
     def is_local(self) -> bool:
-        """Returns true if only processes of this machine can connect, which over TCP includes all users."""
+        """True if only processes of this machine can connect, which over TCP includes all users."""
         if self.path is not None or self.host == "localhost":
             return True
         try:

@@ -2,8 +2,8 @@
 
 gRPC removes any file at the path of a Unix socket, both when it starts to listen and when it stops. A
 collector that takes over from a killed one must remove its socket too. A lock file next to the socket ensures
-that only one process does so: it is locked before the path is first inspected until the server has stopped,
-and the kernel unlocks it when its holder exits, in any way. gRPC listens under another name, which no other
+that only one process does so. It is locked before the path is first inspected, until the server has stopped.
+The kernel unlocks it when its holder exits, in any way. gRPC listens under another name, which no other
 process uses. The socket gets its own name once its mode is set.
 
 Other users may own the directories and plant links and files there. Links of other users are not followed,
@@ -109,7 +109,7 @@ class _PortClaim:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise self._in_use() from None
-            # For example ::1, an address of localhost, if IPv6 is turned off.
+            # The machine lacks ::1, an address of localhost, if IPv6 is turned off.
             if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 return False
             raise JcollectError(f"cannot listen at {address.text}: {error.strerror}") from None
@@ -166,7 +166,7 @@ class _SocketClaim:
             made = os.open(unfinished, os.O_PATH | NO_LINK, dir_fd=self._directory)
             # While this descriptor is open, no other file gets its inode number.
             self._held.callback(os.close, made)
-            # In a directory with default ACLs, the umask had no effect.
+            # The umask has no effect in a directory with default ACLs.
             os.chmod(f"/proc/self/fd/{made}", 0o600)
             # Unlike rename, link never replaces an existing file.
             os.link(unfinished, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
@@ -214,10 +214,10 @@ class _SocketClaim:
         except OSError as error:
             raise self._problem(f"{error.strerror}; choose another path with --listen") from None
 
-    def _remove(self, name: str, ours: int) -> None:
-        """Removes our file unless another file has its name."""
+    def _remove(self, name: str, descriptor: int) -> None:
+        """Removes the file of a descriptor unless another file has its name."""
         with contextlib.suppress(OSError):
-            if is_named(self._directory, name, ours):
+            if is_named(self._directory, name, descriptor):
                 os.unlink(name, dir_fd=self._directory)
 
     def _problem(self, reason: str) -> JcollectError:

@@ -94,7 +94,7 @@ def _fields(descriptor: Any) -> _Fields:
 
 
 def _is_repeated_number(field: Any) -> bool:
-    # In all versions of protobuf, the default value shows that a field is repeated.
+    # The default value shows in all versions of protobuf that a field is repeated.
     return field.message_type is None and field.type not in _TEXTS and field.default_value == []
 
 

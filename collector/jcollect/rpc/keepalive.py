@@ -1,8 +1,8 @@
 """Options that detect dead peers: the same for collectors and clients.
 
 A peer that is stopped or unreachable does not acknowledge HTTP/2 pings, not even over a Unix socket. gRPC
-acknowledges them in its own threads, without Python, so a peer that is busy or does not read its stream still
-does so within milliseconds. A process is treated as dead if it gets no CPU for 20 s.
+acknowledges them in its own threads, without Python. So a peer that is busy or does not read its stream still
+acknowledges them within milliseconds. A process is treated as dead if it gets no CPU for 20 s.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Limits the requests of one client, and of all clients together: any client that can connect may be hostile.
+"""Limits the requests of one client, and of all clients together: no client is trusted.
 
 A rejected request is cheap and gets one sentence as its error. It never reaches the threads that read events
 or scan processes.

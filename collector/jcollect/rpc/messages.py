@@ -13,7 +13,7 @@ from jcollect.probes.description import Described, ProbeDescription
 from jcollect.session.status import Overhead, ProbeStatus, ProcessStatus, Status
 from jprobe.v1 import collector_pb2, probe_pb2
 
-# Maximum size of one message. gRPC clients accept 4 MiB unless told otherwise.
+# Maximum size of one message. gRPC clients accept 4 MiB by default.
 MESSAGE_BYTES = 1 << 20
 # Maximum number of probe IDs in one notice: an ID and its count have at most 17 bytes.
 _NOTICE_PROBES = 50_000

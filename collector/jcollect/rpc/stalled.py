@@ -26,7 +26,7 @@ class StalledClients:
 
     def __init__(self) -> None:
         self._polled = time.monotonic()
-        # By inode: the number of unread bytes, and the time.monotonic() since which it has not changed.
+        # Number of unread bytes by inode, and the time.monotonic() since which it has not changed.
         self._unread: dict[int, tuple[int, float]] = {}
 
     def disconnect(self) -> None:

@@ -48,7 +48,7 @@ class Arming:
         After the deadline, other states stand for probes that are not armed yet. Raises OSError if the
         process has exited or one of the libraries is unmapped.
         """
-        # What has no state byte fires whenever a tracer is attached.
+        # A probe without a state byte fires whenever a tracer is attached.
         content = bytes([probe_pb2.PROBE_STATE_ARMED]) + b"".join(read_states(self._libraries))
         states = np.frombuffer(content, np.uint8)[self._indices]
         if not np.isin(states, _SETTLED).all() and time.monotonic() < self.deadline:

@@ -70,14 +70,14 @@ class Cost:
 
     @property
     def total_ns(self) -> int:
-        """Returns the cost of the probes since the session attached, for all tracers together, as of the last
+        """Cost of the probes since the session attached, for all tracers together, as of the last
         `read`. The process can claim any cost, but at most all CPUs for all that time is accepted."""
         now = 0 if self._last is None else self._last.total_ns - self._total_before
         return max(0, min(self._of_earlier + now, self.elapsed_ns * cpus()))
 
     @property
     def elapsed_ns(self) -> int:
-        """Returns the time since the session attached."""
+        """Time since the session attached."""
         return int((time.monotonic() - self._begun) * 1e9)
 
     def end(self) -> None:

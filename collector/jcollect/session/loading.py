@@ -37,7 +37,7 @@ class Loading:
 
     @property
     def is_busy(self) -> bool:
-        """Returns true while candidates are being loaded, or were loaded and not yet returned by `ended`."""
+        """True while candidates are being loaded, or were loaded and not yet returned by `ended`."""
         return bool(self._loads)
 
     def begin(self, process: Process, name: str, load: Callable[[], Candidate]) -> None:

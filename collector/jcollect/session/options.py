@@ -20,7 +20,7 @@ class TargetOptions:
 
     @property
     def is_open(self) -> bool:
-        """Returns true if processes that start later can match."""
+        """True if processes that start later can match."""
         return self.every or bool(self.names)
 
 
@@ -30,7 +30,7 @@ class SessionSettings:
 
     `capacity` is the number of probe IDs. `max_overhead` limits the cost of the probes of one process, in
     percent of a core. The session ends after `max_events`. `queue_bytes` is the memory of one subscriber's
-    queue. `ring_pages` is the size of the ring buffer, a power of two. `link_type` forces a way to attach.
+    queue. `ring_pages` is the size of the ring buffer, a power of two. `link_type` forces a link type.
     `without` names kernel features to treat as missing.
     """
 

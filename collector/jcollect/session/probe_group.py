@@ -87,7 +87,7 @@ class ProbeGroup:
 
     @property
     def suppressed(self) -> npt.NDArray[np.uint64]:
-        """Returns the calls suppressed since the probes were first armed, in rows as in live.Suppressed, as
+        """The calls suppressed since the probes were first armed, in rows as in live.Suppressed, as
         far as the counts are possible."""
         return self._checked.counts
 
@@ -139,7 +139,7 @@ class ProbeGroup:
             return None
         states, gates = read[: len(self._states)], read[len(self._states) :]
         suppressed = self._gates.suppressed(self._gates.words(gates))
-        # What has no state byte fires whenever a tracer is attached.
+        # A probe without a state byte fires whenever a tracer is attached.
         every = np.frombuffer(states[0] if states else bytes([probe_pb2.PROBE_STATE_ARMED]), np.uint8)
         return Report(suppressed, every[self._slots])
 

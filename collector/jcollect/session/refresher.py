@@ -22,7 +22,7 @@ class Refresher:
     """Refreshes tracees in threads, each tracee in one at a time. For any thread."""
 
     def __init__(self, tracees: Callable[[], Sequence[Tracee]]) -> None:
-        """`tracees` returns the tracees of the session. One that has left it is to be forgotten."""
+        """`tracees` returns the tracees of the session. One that leaves it must be passed to `forget`."""
         self._tracees = tracees
         self._pool = WorkerPool("ask processes for the state of their probes", _AT_ONCE)
         self._lock = threading.Lock()

@@ -48,8 +48,10 @@ _CLOCK_NOISE_NS = 1_000_000
 
 
 class Session:
-    """The order is: construct, `start`, `join` processes, `attach` and `follow` those, `leave` them when they
-    have exited, `detach`; `close` in any case.
+    """Traces processes with one set of sources and one hub.
+
+    The order of calls is: construct, `start`, `join` processes, `attach` and `follow` those, `leave` them
+    when they have exited, `detach`; `close` in any case.
 
     Subscribers may connect as soon as the session is constructed, and `detach` serves them to the end.
     Several threads may join, follow and leave processes, but each process is for one thread at a time.
@@ -151,7 +153,7 @@ class Session:
             task.wait(deadline - time.monotonic())
 
     def settle(self, seconds: float = FINISH_SECONDS) -> Totals:
-        """Does what `detach` does after disarming, within so many seconds."""
+        """Does what `detach` does after disarming, within `seconds`."""
         if self._reader_runs and self._reader.finish(seconds):
             self._reader_runs = False
         totals = self.accounts.totals()
@@ -216,14 +218,14 @@ class Session:
     def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
         self.hub.throttle(began, ended)
 
-    # For any thread.
+    # The methods below are for any thread.
 
     def describe(
         self, globs: Sequence[str] = (), pids: Collection[int] = (), after: int = -1
     ) -> Iterator[ProbeDescription]:
-        """Yields the matching probes that have IDs above `after`, in the order of these.
+        """Yields the matching probes that have IDs above `after`, in the order of the IDs.
 
-        Reads their current state, unless it goes on `after` an ID: then the state that was read last.
+        Reads their current state, unless `after` is given: then the state that was read last.
         """
         live = self._live() if after < 0 else self._last_known()
         return (description for _, description in self._described(live, matching(globs, pids), after))
@@ -245,7 +247,7 @@ class Session:
         after: int = -1,
         most_probes: int | None = None,
     ) -> Status:
-        """Returns what is attached and how, and all hit counts. Unless `summary_only`, includes the probes
+        """Returns the links and all hit counts. Unless `summary_only`, includes the probes
         that `describe` yields, at most `most_probes`."""
         # Processes and probes are described by the same reading, so that they agree.
         live = self._live() if after < 0 else self._last_known()

@@ -93,7 +93,7 @@ class TargetLifecycle:
 
     @property
     def has_joined(self) -> bool:
-        """Returns true once its probes have IDs and descriptions."""
+        """True once its probes have IDs and descriptions."""
         return self._tracee is not None
 
     @property
@@ -102,13 +102,13 @@ class TargetLifecycle:
 
     @property
     def is_arming_soon(self) -> bool:
-        """Returns true if its probes that are being armed must be polled soon."""
+        """True if its probes that are being armed must be polled soon."""
         is_new = any(time.monotonic() - each.begun < _SOON_SECONDS for each in self._arming)
         return is_new and self.task is None and self._budget.allows()
 
     @property
     def group(self) -> Hashable:
-        """Returns the group whose tasks wait for each other: its user's slow processes, or the others."""
+        """The group whose tasks wait for each other: its user's slow processes, or the others."""
         return self.process.owner, self._was_slow
 
     def is_due(self) -> bool:

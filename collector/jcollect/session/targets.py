@@ -63,7 +63,7 @@ class Targets:
         self._settled: set[tuple[int, int]] = set()
 
     def first(self) -> list[Candidate]:
-        """Returns the candidates to begin with. Raises JcollectError if the only one, or each of several,
+        """Returns the candidates to begin with. Raises JcollectError if the only one, or all of them,
         cannot be attached to."""
         found: list[Candidate] = []
         try:
@@ -104,7 +104,7 @@ class Targets:
         return not found and not self.options.is_open
 
     def __str__(self) -> str:
-        """As in "probes of PID 4711 (java) that match --probe '*Orders*'"."""
+        """Returns a text such as "probes of PID 4711 (java) that match --probe '*Orders*'"."""
         options = self.options
         whose = [f"PID {process.pid} ({name})" for process, name in self._given.items()]
         whose += [f"JVMs named '{name}'" for name in options.names]

@@ -25,7 +25,7 @@ from jcollect.sources.base import Source
 from jcollect.workers import run_in_parallel
 
 # Maximum number of binaries to detach from at once. The kernel waits about 20 ms for each link that it
-# destroys, and the waits can overlap: 300 libraries take 9 s one after the other, and 1 s in 16 threads.
+# destroys, and the waits can overlap. Detaching from 300 libraries takes 9 s in one thread, and 1 s in 16.
 _MOST_DETACHING = 16
 
 
@@ -56,7 +56,7 @@ class Registry(Protocol):
 
 
 class Tracee:
-    """The order is: construct, `register`, `attach`, `follow` repeatedly, `leave`.
+    """Traces one process. The order of calls: construct, `register`, `attach`, `follow` repeatedly, `leave`.
 
     For one thread at a time, except `refresh`, `live` and `end`: the process can delay its caller for as long
     as a read may take. Nothing of the session is locked during that time.
@@ -96,7 +96,7 @@ class Tracee:
         self._first = Addition()
 
     def register(self) -> None:
-        """Assigns IDs to the wanted probes. Called before anyone can subscribe, so that globs have something
+        """Assigns IDs to the wanted probes. Called before a client can subscribe, so that globs have probes
         to match."""
         with self._lock:
             self._first = self._register(self.scan.libraries, self._others)

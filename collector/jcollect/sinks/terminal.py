@@ -53,7 +53,7 @@ class TerminalSink:
 
     @property
     def done(self) -> bool:
-        """Returns true if max_events have been printed."""
+        """True if max_events have been printed."""
         return self._left == 0
 
     def take(self, item: Item) -> None:

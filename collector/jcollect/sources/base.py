@@ -21,7 +21,7 @@ ALWAYS = (1 << 64) - 1
 
 
 class LossStage(IntEnum):
-    """Where events are lost; the numbers are those of collector.proto."""
+    """A stage at which events are lost; the numbers are those of collector.proto."""
 
     KERNEL_RING = 1
     COLLECTOR = 2
@@ -72,7 +72,7 @@ class Counters(Protocol):
 
 @dataclass(frozen=True)
 class SourceStatus:
-    """How a source is attached, and its buffer, in bytes."""
+    """The link type of a source, and its buffer in bytes."""
 
     link_type: str
     buffer_bytes: int

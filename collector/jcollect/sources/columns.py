@@ -111,7 +111,7 @@ def merged(batches: Sequence[Batch]) -> Batch:
     order = np.argsort(batch.columns.time_unix_nanos, kind="stable")
     c = batch.columns
     counts = batch.value_counts.astype(np.int64)
-    # Of each value in the result, the index of the value here.
+    # The index here of each value in the result.
     from_start = (np.cumsum(counts) - counts)[order]
     to_start = np.cumsum(counts[order]) - counts[order]
     values = np.repeat(from_start - to_start, counts[order]) + np.arange(len(c.values))

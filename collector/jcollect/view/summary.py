@@ -46,11 +46,11 @@ class Summary:
     def __init__(self, probes: Iterable[Described] = ()) -> None:
         self._methods: dict[_Key, int] = {}
         self._names: list[str] = []
-        # By probe ID.
+        # Arrays by probe ID.
         self._method = np.zeros(0, np.int64)
         self._is_throw = np.zeros(0, np.bool_)
         self._is_timed = np.zeros(0, np.bool_)
-        # By method.
+        # Arrays by method.
         self._timed = np.zeros(0, np.bool_)
         self.clear()
         self.describe(probes)

@@ -18,7 +18,7 @@ struct pt_regs {
 	unsigned long sp, pc, pstate;
 };
 #else
-#error "jprobe's handlers know x86_64 and aarch64"
+#error "jprobe's BPF programs support x86_64 and aarch64"
 #endif
 
 #endif

@@ -1,1 +1,1 @@
-"""The kernel's lane: BPF programs, links and the ring buffer."""
+"""The kernel's uprobes as a source: BPF programs, links and the ring buffer."""

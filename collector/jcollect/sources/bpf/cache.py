@@ -1,7 +1,7 @@
 """Keeps compiled BPF programs from one run to the next.
 
 The content is loaded into the kernel with all rights of jcollect. So a file is used only if it and its
-directory belong to the user who runs jcollect and nobody else can write to them; any other file is ignored.
+directory belong to the user who runs jcollect and no other user can write to them; any other file is ignored.
 """
 
 from __future__ import annotations

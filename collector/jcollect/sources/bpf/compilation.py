@@ -155,7 +155,7 @@ def _bcc_version() -> list[tuple[str, int, int]]:
 
 
 def _complaint(output: str, code: int) -> str:
-    """Returns clang's first error, or else the last line of the output."""
+    """Returns clang's first error, otherwise the last line of the output."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if " error: " in line]
     return (errors or lines[-1:] or [f"the compiler ended with code {code}"])[0]

@@ -40,9 +40,10 @@ _FEATURES = {
 UPROBE_MULTI, COOKIES, RING_BUFFER, REF_COUNT = _FEATURES
 _OLDEST = "5.15"
 
-# linux/bpf.h: BPF_FUNC_get_attach_cookie, an instruction that calls it, and the verifier's last line if the
-# kernel has none: "invalid func unknown#174", and if it has one for other program types only, "unknown func
-# bpf_get_attach_cookie#174" or "program of this type cannot use helper bpf_get_attach_cookie#174".
+# linux/bpf.h: BPF_FUNC_get_attach_cookie, an instruction that calls it, and the verifier's last line.
+# That is "invalid func unknown#174" if the kernel has no such function. If it has one for other program types
+# only, it is "unknown func bpf_get_attach_cookie#174" or "program of this type cannot use helper
+# bpf_get_attach_cookie#174".
 _GET_ATTACH_COOKIE = 174
 _CALLS_GET_ATTACH_COOKIE = b"\x85\0\0\0" + _GET_ATTACH_COOKIE.to_bytes(4, "little")
 _NO_COOKIES = re.compile(rf"(func|helper) \w+#{_GET_ATTACH_COOKIE}$")

@@ -1,7 +1,7 @@
 """Links the BPF program to sites, which makes the kernel increment and decrement their semaphores.
 
-The kernel needs a path. It gets that of an open descriptor of the file that was read and checked: any other
-path may lead to another file by then, and the kernel would put the breakpoints into that one.
+The kernel needs a path. It gets that of an open descriptor of the file that was read and checked. Any other
+path may lead to another file by then, which would get the breakpoints.
 """
 
 from __future__ import annotations
@@ -176,17 +176,17 @@ def _held_file(binary: Binary) -> Iterator[str]:
 
 
 def _may_fork(binary: Binary) -> bool:
-    """Returns true if children of the process may go on in the same program.
+    """Returns true if children of the process may continue in the same program.
 
-    They inherit the call that the kernel has made of a nop, but not the page that it calls (Linux 6.18): they
-    die of SIGSEGV in the first stub that the parent had fired. A forked JVM has no Java threads.
+    They inherit the call that the kernel has made of a nop, but not the page that it calls (Linux 6.18). So
+    they die of SIGSEGV in the first stub that the parent had fired. A forked JVM has no Java threads.
     """
     is_agents = isinstance(binary, StubLibrary) and binary.is_agents
     return not is_agents and not is_jvm(binary.process)
 
 
 def _allow_open_files(count: int) -> None:
-    """Raises the soft limit of open files for so many more. Most shells start with 1,024. Raises
+    """Raises the soft limit of open files so that `count` more fit. Most shells start with 1,024. Raises
     JcollectError if the hard limit is too low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = len(os.listdir("/proc/self/fd"))

@@ -2,7 +2,7 @@
 open.
 
 An instruction that loads 64 bits (BPF_LD | BPF_DW | BPF_IMM, two slots of 8 bytes) refers to one of them. The
-source register says to which (struct bpf_insn in linux/bpf.h, little-endian):
+source register determines which one (struct bpf_insn in linux/bpf.h, little-endian):
    1   BPF_PSEUDO_MAP_FD: the low half is a map's descriptor, and in the cache its index in MAPS
    15  no kernel uses it: the low half is the index of a value in NUMBERS (AT_LOAD in bpf/events.c)
 So one compilation serves all machines with the same architecture, whatever their CPUs, probes and pages.

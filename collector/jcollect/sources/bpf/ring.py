@@ -2,8 +2,8 @@
 
 Layout (kernel/bpf/ringbuf.c): the consumer position is in a writable page at offset 0; the producer position
 is in a read-only page after it, followed by the data. The kernel offers the data twice in a row, so that a
-record that continues at the start is in one piece; once is enough for the drain, and half the memory. Each
-record has a header (ring_header in layout/record.toml) and starts at a multiple of 8 bytes.
+record that continues at the start is in one piece. The drain needs it only once, which uses half the memory.
+Each record has a header (ring_header in layout/record.toml) and starts at a multiple of 8 bytes.
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ static void a_copied_text_is_whole_or_marked(void)
 		text[length] = '\0';
 		copy = copy_text(text, room);
 		check(strlen(copy) == (length < WORDS_MAX_TEXT ? length : WORDS_MAX_TEXT),
-		      "a copy is as long as it may be");
+		      "a copy has the maximum length");
 		check(((uintptr_t)copy & 1) == (length > WORDS_MAX_TEXT),
-		      "a cut text is at an odd address");
+		      "a truncated text is at an odd address");
 	}
 	/* The euro sign's three bytes begin one, two and three bytes before the limit. */
 	for (size_t at = WORDS_MAX_TEXT - 3; at < WORDS_MAX_TEXT; at++) {
@@ -37,11 +37,11 @@ static void a_copied_text_is_whole_or_marked(void)
 		text[WORDS_MAX_TEXT + 4] = '\0';
 		copy = copy_text(text, room);
 		check(strlen(copy) == (at == WORDS_MAX_TEXT - 3 ? WORDS_MAX_TEXT : at),
-		      "a text is cut between characters");
+		      "a text is truncated between characters");
 	}
 	memset(text, '\x80', WORDS_MAX_TEXT + 4);
 	check(strlen(copy_text(text, room)) >= WORDS_MAX_TEXT - 3,
-	      "what is no UTF-8 is cut as well");
+	      "text that is not UTF-8 is truncated as well");
 }
 
 static int read_all(const struct provider_probe *probe, uint64_t *words, ...)
@@ -112,7 +112,8 @@ static void threads_may_share_a_provider(void)
 	__atomic_store_n(&stopped, 1, __ATOMIC_RELAXED);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
-	check(providerUnload(busy) == 0 && !busy->_handle && !first->_fire, "all is unloaded");
+	check(providerUnload(busy) == 0 && !busy->_handle && !first->_fire,
+	      "everything is unloaded");
 	providerDestroy(busy);
 }
 

@@ -21,7 +21,7 @@ static void check(int holds, const char *what)
 	}
 }
 
-static void texts_are_cut_at_characters(void)
+static void texts_are_truncated_at_characters(void)
 {
 	/* "aé€" and U+1F600 as a surrogate pair: 1, 2, 3 and 4 bytes. */
 	static const uint16_t units[] = {'a', 0xe9, 0x20ac, 0xd83d, 0xde00};
@@ -35,9 +35,10 @@ static void texts_are_cut_at_characters(void)
 		size_t length = utf8_from_utf16(units, 5, text, limit, &written);
 
 		check(length == lengths[limit], "a text has the longest length that fits");
-		check(memcmp(text, whole, length) == 0, "a cut text is the start of the whole");
+		check(memcmp(text, whole, length) == 0,
+		      "a truncated text is the start of the whole");
 		check(text[length] == '\0', "a text ends with NUL");
-		check(written == units_of[limit], "it is known what has been left out");
+		check(written == units_of[limit], "the number of converted units is known");
 	}
 }
 
@@ -57,7 +58,7 @@ static void a_nul_does_not_end_a_text(void)
 	char text[16];
 	size_t written;
 
-	check(utf8_from_utf16(units, 3, text, 15, &written) == 4, "U+0000 takes two bytes");
+	check(utf8_from_utf16(units, 3, text, 15, &written) == 4, "U+0000 becomes two bytes");
 	check(memcmp(text,
 		     "a\xc0\x80"
 		     "b",
@@ -94,7 +95,7 @@ static void libraries_of_all_sizes_load_and_unload(const char *directory)
 			failures++;
 			continue;
 		}
-		check((library.memfd < 0) == (where != NULL), "the backing is the one asked for");
+		check((library.memfd < 0) == (where != NULL), "the backing is the requested one");
 		for (size_t slot = 0; slot < counts[i]; slot++) {
 			((void (*)(long, long, long))(library.stubs + SLOT_BYTES * slot))(1, 2, 3);
 			check(library.semaphores[slot] == 0, "a semaphore starts at 0");
@@ -106,7 +107,7 @@ static void libraries_of_all_sizes_load_and_unload(const char *directory)
 	free(probes);
 }
 
-static void too_many_arguments_are_refused(void)
+static void too_many_arguments_are_rejected(void)
 {
 	struct stub_probe probe = {.provider = "p", .name = "n", .argument_count = 13};
 	struct stub_contents contents = {.probes = &probe, .count = 1, .manifest = ""};
@@ -115,7 +116,7 @@ static void too_many_arguments_are_refused(void)
 
 	check(stub_library_load(NULL, 0, &contents, &library, &error) == -1 &&
 		      strstr(error.text, "p:n has 13 arguments"),
-	      "13 arguments are refused by name");
+	      "13 arguments are rejected by name");
 }
 
 int main(int count, char **arguments)
@@ -125,10 +126,10 @@ int main(int count, char **arguments)
 
 	if (count != 2)
 		return 2;
-	texts_are_cut_at_characters();
+	texts_are_truncated_at_characters();
 	lone_surrogates_are_replaced();
 	a_nul_does_not_end_a_text();
-	too_many_arguments_are_refused();
+	too_many_arguments_are_rejected();
 	if (stub_directory_create(arguments[1], &directory, &error)) {
 		printf("FAILED: %s\n", error.text);
 		return 1;

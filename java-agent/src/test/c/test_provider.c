@@ -103,7 +103,7 @@ static void a_probe_lives_from_load_to_unload(const char *parent, int memfd)
 
 	provider_use_memfd(provider, memfd);
 	check(!provider_is_loaded(provider), "a provider is not loaded at first");
-	check(!provider_probe_is_enabled(placed), "what is not loaded is not enabled");
+	check(!provider_probe_is_enabled(placed), "a probe that is not loaded is not enabled");
 	fire(placed);
 	load(provider);
 	check(provider_is_loaded(provider), "a provider is loaded");
@@ -111,7 +111,7 @@ static void a_probe_lives_from_load_to_unload(const char *parent, int memfd)
 	      "a mark is armed from the start");
 	check(dlsym(provider_library(provider)->handle, "placed") == placed->stub,
 	      "a stub is found by the name of its probe");
-	check(!provider_probe_is_enabled(placed), "nobody traces yet");
+	check(!provider_probe_is_enabled(placed), "no tracer is attached yet");
 	raise_semaphore(placed);
 	check(provider_probe_is_enabled(placed), "a raised semaphore enables");
 	fire(placed);
@@ -125,7 +125,7 @@ static void a_probe_lives_from_load_to_unload(const char *parent, int memfd)
 	semaphore = placed->semaphore;
 	check(provider_unload(provider) == 0, "a provider is unloaded");
 	check(*semaphore == 0, "a semaphore can be read after the unload, and is 0");
-	check(!provider_probe_is_enabled(placed), "what is unloaded is not enabled");
+	check(!provider_probe_is_enabled(placed), "an unloaded probe is not enabled");
 	fire(placed);
 	check(count_mappings() == 0, "no mapping of a file is left");
 	check(count_entries(parent) == 0, "no file is left");
@@ -149,7 +149,7 @@ static void stubs_can_be_called_until_the_end(void)
 	stub = placed->stub;
 	provider_unload(provider);
 	((void (*)(long, long))stub)(1, 2);
-	check(stub[0] == 0x90 || stub[0] == 0x1f, "the stub is as it was");
+	check(stub[0] == 0x90 || stub[0] == 0x1f, "the stub is unchanged");
 	provider_destroy(provider);
 }
 
@@ -178,25 +178,26 @@ static void names_and_arguments_are_checked(void)
 	struct provider *provider;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		check(!provider_create(names[i], &error), "a bad name is refused");
+		check(!provider_create(names[i], &error), "an invalid name is rejected");
 	memset(name, 'n', sizeof(name));
 	name[sizeof(name) - 1] = '\0';
-	check(!provider_create(name, &error), "a long name is refused");
+	check(!provider_create(name, &error), "a long name is rejected");
 	name[PROVIDER_MAX_NAME] = '\0';
 	provider = new_provider(name);
 	for (int i = 0; i <= STUB_MAX_ARGUMENTS; i++)
 		types[i] = ARGUMENT_INT64;
 	check(!provider_add(provider, "p", STUB_MAX_ARGUMENTS + 1, types, &error) &&
 		      strstr(error.text, "13 arguments"),
-	      "13 arguments are refused");
-	check(!provider_add(provider, "p", -1, types, &error), "-1 arguments are refused");
+	      "13 arguments are rejected");
+	check(!provider_add(provider, "p", -1, types, &error), "-1 arguments are rejected");
 	types[3] = (enum argument_type)3;
 	check(!provider_add(provider, "p", STUB_MAX_ARGUMENTS, types, &error) &&
 		      strstr(error.text, "argument 3 has the unknown type 3"),
-	      "a type that there is not is refused");
-	check(provider_add(provider, "p", 0, NULL, &error) != NULL, "no arguments are fine");
+	      "an unknown type is rejected");
+	check(provider_add(provider, "p", 0, NULL, &error) != NULL,
+	      "a probe without arguments is accepted");
 	check(!provider_add(provider, "p", 0, NULL, &error) && strstr(error.text, "second"),
-	      "a second probe of a name is refused");
+	      "a second probe of a name is rejected");
 	provider_destroy(provider);
 }
 
@@ -218,7 +219,7 @@ __attribute__((unused)) static void a_failed_load_changes_nothing(const char *pa
 		if (provider_load(provider, &error)) {
 			check(error.failure != STUB_NOT_WRITTEN, "the reason is known");
 			check(!provider_is_loaded(provider) && !placed->stub,
-			      "what is not loaded says so");
+			      "the provider reports that it is not loaded");
 		} else
 			provider_unload(provider);
 		setrlimit(RLIMIT_NOFILE, &limit);
@@ -243,7 +244,7 @@ static void a_child_leaves_its_parents_files_alone(const char *parent)
 
 		add(own, "p");
 		load(own);
-		check(count_entries(parent) == 2, "a child has a directory of its own");
+		check(count_entries(parent) == 2, "a child has its own directory");
 		raise_semaphore(placed);
 		provider_destroy(provider);
 		check(count_mappings() > 0, "its own library is still mapped");
@@ -252,7 +253,7 @@ static void a_child_leaves_its_parents_files_alone(const char *parent)
 	}
 	waitpid(child, &status, 0);
 	check(status == 0, "the child has done its part");
-	check(count_entries(parent) == 1, "at its exit a child removes what is its own");
+	check(count_entries(parent) == 1, "a child removes its own directory at its exit");
 	check(!provider_probe_is_enabled(placed), "semaphores are not shared with children");
 	check(access(provider_library(provider)->path, R_OK) == 0, "the file is there");
 	provider_destroy(provider);

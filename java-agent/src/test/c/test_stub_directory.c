@@ -127,7 +127,7 @@ static void a_child_is_another_process(int namespace)
 			_exit(this_process() == parent || this_process() == number);
 		_exit(!has_succeeded(grandchild));
 	}
-	check(parent != 0 && has_succeeded(child), "each has a number of its own");
+	check(parent != 0 && has_succeeded(child), "each has its own number");
 	check(this_process() == parent, "a number stays");
 }
 
@@ -149,7 +149,7 @@ static void a_child_does_not_remove(const char *parent, int namespace)
 	stub_directory_remove(&directory);
 }
 
-static void descriptors_may_be_closed_and_used_again(const char *parent)
+static void descriptors_may_be_closed_and_reused(const char *parent)
 {
 	struct stub_directory directory = make(parent);
 	int other;
@@ -159,7 +159,7 @@ static void descriptors_may_be_closed_and_used_again(const char *parent)
 	other = dup2(open("/dev/null", O_RDONLY), directory.descriptor);
 	stub_directory_remove(&directory);
 	check(!is_there(directory.path), "the directory is removed");
-	check(fcntl(other, F_GETFD) >= 0, "what is not ours stays open");
+	check(fcntl(other, F_GETFD) >= 0, "a reused descriptor stays open");
 	close(other);
 }
 
@@ -170,9 +170,10 @@ static void another_directory_of_the_name_stays(const char *parent)
 
 	make_file(directory.path, "1.so");
 	snprintf(away, sizeof(away), "%s/away", parent);
-	check(!rename(directory.path, away) && !mkdir(directory.path, 0700), "they change places");
+	check(!rename(directory.path, away) && !mkdir(directory.path, 0700),
+	      "the directories swap names");
 	stub_directory_remove(&directory);
-	check(is_there(directory.path), "the other is there");
+	check(is_there(directory.path), "the other directory still exists");
 	check(!is_there(inside(away, "1.so")), "the files are removed where they are");
 	rmdir(directory.path);
 	rmdir(away);
@@ -201,7 +202,7 @@ static void set_age(const char *path, int seconds)
 	check(!utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), "an age is set");
 }
 
-static void only_what_is_left_behind_is_swept(const char *parent)
+static void only_stale_directories_are_removed(const char *parent)
 {
 	static const char *const stays[] = {"jprobe-load-1",
 					    "jprobe-demo",
@@ -248,7 +249,7 @@ static void only_what_is_left_behind_is_swept(const char *parent)
 }
 
 /* Another user who knows the PID can occupy any predictable name. */
-static void names_that_are_taken_stop_nobody(const char *parent)
+static void occupied_names_are_skipped(const char *parent)
 {
 	struct stub_directory directory, other;
 	char path[4096];
@@ -260,16 +261,16 @@ static void names_that_are_taken_stop_nobody(const char *parent)
 	}
 	directory = make(parent);
 	other = make(parent);
-	check(strcmp(directory.path, other.path), "no name comes back");
+	check(strcmp(directory.path, other.path), "no name is used twice");
 	stub_directory_remove(&directory);
 	stub_directory_remove(&other);
 	for (int i = 18; i >= -1; i--) {
 		snprintf(path + length, sizeof(path) - (size_t)length, i < 0 ? "" : "-%d", i);
-		check(!rmdir(path), "what others have made is there");
+		check(!rmdir(path), "the files of other users still exist");
 	}
 }
 
-static void no_umask_opens_it_or_closes_it(const char *parent)
+static void no_umask_changes_the_permissions(const char *parent)
 {
 	static const mode_t masks[] = {0, 0022, 0777, 0500};
 
@@ -279,7 +280,7 @@ static void no_umask_opens_it_or_closes_it(const char *parent)
 		struct stat status;
 
 		check(!stat(directory.path, &status) && (status.st_mode & 0777) == 0700,
-		      "it is its owner's, and nobody else's");
+		      "only its owner can access it");
 		make_file(directory.path, "1.so");
 		stub_directory_remove(&directory);
 		check(!is_there(directory.path), "it is removed");
@@ -307,7 +308,7 @@ static void make_and_sweep(const char *parent, int is_killed)
 		check(!strncmp(directory.path, expected, strlen(expected)), "it has its name");
 		make_file(directory.path, "1.so");
 		sched_yield();
-		check(is_there(inside(directory.path, "1.so")), "nobody has swept it");
+		check(is_there(inside(directory.path, "1.so")), "no other process has removed it");
 		if (is_killed && round % 2)
 			/* Simulates the kernel, which closes descriptors on exit. */
 			close(directory.descriptor);
@@ -316,7 +317,7 @@ static void make_and_sweep(const char *parent, int is_killed)
 	}
 }
 
-static void nobody_sweeps_what_lives(const char *parent, int namespace)
+static void live_directories_are_kept(const char *parent, int namespace)
 {
 	pid_t children[PROCESSES];
 	struct stub_directory last;
@@ -344,7 +345,7 @@ static void children_of_process_1(const char *parent)
 		a_child_does_not_remove(parent, CLONE_NEWPID);
 		exit(failures != 0);
 	}
-	check(has_succeeded(child), "process 1 has found nothing amiss");
+	check(has_succeeded(child), "process 1 has found no failure");
 }
 
 int main(int count, char **arguments)
@@ -358,16 +359,16 @@ int main(int count, char **arguments)
 	if (count == 2) {
 		a_child_is_another_process(0);
 		a_child_does_not_remove(parent, 0);
-		descriptors_may_be_closed_and_used_again(parent);
+		descriptors_may_be_closed_and_reused(parent);
 		another_directory_of_the_name_stays(parent);
 		a_relative_parent_is_found_again(parent);
-		only_what_is_left_behind_is_swept(parent);
-		names_that_are_taken_stop_nobody(parent);
-		no_umask_opens_it_or_closes_it(parent);
-		nobody_sweeps_what_lives(parent, 0);
+		only_stale_directories_are_removed(parent);
+		occupied_names_are_skipped(parent);
+		no_umask_changes_the_permissions(parent);
+		live_directories_are_kept(parent, 0);
 	} else {
 		children_of_process_1(parent);
-		nobody_sweeps_what_lives(parent, CLONE_NEWPID);
+		live_directories_are_kept(parent, CLONE_NEWPID);
 	}
 	return failures != 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * From the arena to the columns.
+ * Writes records from the arena to the columns.
  */
 #include "drain.h"
 
@@ -43,7 +43,7 @@ static void put_with_nuls(struct drain_state *drain, const struct probe_row *pro
 {
 	uint64_t *values = drain->values + drain->values_count;
 
-	/* One by one: the end of a text and the start of the next could look like a NUL. */
+	/* One by one: the end of a text and the start of the next could be mistaken for a NUL. */
 	for (unsigned strings = probe->strings; strings; strings &= strings - 1) {
 		uint64_t *word = &values[__builtin_ctz(strings) - probe->first_value];
 		uint64_t bytes = LAYOUT_GET(STRING_WORD_LENGTH, *word);

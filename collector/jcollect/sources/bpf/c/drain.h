@@ -3,11 +3,10 @@
  * The drain takes records out of the mapped ring buffer and makes columns of them, in the order of
  * their times. sources/bpf/drain.py calls it; layout/drain.toml describes what it is given.
  *
- * A record is copied from the ring buffer into the arena, which frees its place there at once
- * (take.c). It stays in the arena, staged, until it is old enough for the columns: a BPF program
- * can be interrupted between reading the clock and reserving its record, and a record that comes
- * out of order still finds its place until then (order.c). Then it is written to the columns
- * (columns.c).
+ * A record is copied from the ring buffer into the arena, which frees its memory there at once
+ * (take.c). It stays in the arena, staged, until it is old enough for the columns. A BPF program
+ * can be interrupted between reading the clock and reserving its record, so records come out of
+ * order and are sorted until then (order.c). Then they are written to the columns (columns.c).
  */
 #ifndef DRAIN_H
 #define DRAIN_H
@@ -24,8 +23,8 @@ extern DRAIN_PUBLIC const uint64_t jprobe_layout_digest;
 /*
  * Fills the columns with events up to the time `until`, oldest first, and `malformed` with the
  * probe IDs of malformed records. Younger events stay staged, unless the arena is full. Returns
- * DRAIN_MORE if the next call will bring more at once, DRAIN_TORN, as soon as nothing is staged any
- * more, if the ring buffer cannot be read any further, and DRAIN_DONE otherwise.
+ * DRAIN_MORE if the next call will bring more at once. Returns DRAIN_TORN if the ring buffer cannot
+ * be read any further and nothing is staged any more. Otherwise returns DRAIN_DONE.
  */
 DRAIN_PUBLIC int jprobe_drain(struct drain_state *drain, const struct ring_memory *ring,
 			      uint64_t until);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * From the ring buffer to the arena. Nothing in a record is trusted: a record that does not fit its
- * probe is malformed, and nothing outside of it is read.
+ * Copies records from the ring buffer to the arena. Nothing in a record is trusted: a record that
+ * does not fit its probe is malformed, and nothing outside of it is read.
  */
 #include "drain.h"
 

@@ -110,9 +110,9 @@ static int hold(void)
 	return -1;
 }
 
-/* Writes from a thread of the program without raising signals that the program may handle: SIGPIPE
- * (the pipe has no reader), SIGXFSZ (the file is larger than RLIMIT_FSIZE), SIGTTOU (the terminal
- * stops background writers, termios(3), TOSTOP). */
+/* Writes from a thread of the program without raising signals that the program may handle. These
+ * are SIGPIPE (the pipe has no reader), SIGXFSZ (the file is larger than RLIMIT_FSIZE) and SIGTTOU
+ * (the terminal stops background writers, termios(3), TOSTOP). */
 static ssize_t write_without_signals(int descriptor, const char *text, size_t size)
 {
 	static const struct timespec at_once;
@@ -135,7 +135,7 @@ static ssize_t write_without_signals(int descriptor, const char *text, size_t si
 	return written;
 }
 
-/* Opens a file description of our own, so that O_NONBLOCK does not affect other users of the pipe.
+/* Opens a separate file description, so that O_NONBLOCK does not affect other users of the pipe.
  */
 static ssize_t write_to_pipe(const char *text, size_t size)
 {

@@ -3,7 +3,7 @@
  * A write to descriptor 2 can wait without limit: for the reader of a full pipe or socket, for a
  * stopped terminal, for a file system. O_NONBLOCK would affect the file description, which the
  * program and its parents share. So a line is first written without waiting, which pipes and
- * sockets support: through a file description of our own, or with a flag. The remaining lines, and
+ * sockets support: through a separate file description, or with a flag. The remaining lines, and
  * all lines for other kinds of files, are written by a thread that exists only while there are such
  * lines. It is not a Java thread: the program does not see it, and a thread that is loading a class
  * can start it.

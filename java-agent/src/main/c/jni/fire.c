@@ -21,7 +21,7 @@
 #define BATCH 32
 
 /* Limits of a sample. The thread may have been preempted, or stopped by a CPU quota for the rest of
- * its period, which says nothing about the cost of a firing: a sample counts as at most this many
+ * its period, which is not part of the cost of a firing. So a sample counts as at most this many
  * firings, or this many ns if firings are cheaper. */
 #define MAX_SAMPLE_FIRINGS 8
 #define MAX_SAMPLE_NS 20000

@@ -3,12 +3,12 @@
  * Reads HotSpot's copy of the attribute MethodParameters (JVMS 4.7.24) of a loaded class.
  *
  * JVMs with JDK-8240908 pass transformers a class file without the attribute, and no interface
- * returns it completely: reflection resolves the types of the parameters, which asks the class's
+ * returns it completely. Reflection resolves the types of the parameters, which asks the class's
  * loader, may load classes or fail, and cannot be done in a transformer. So the attribute is read
- * from the JVM's memory, as the JDK's Serviceability Agent does it: with the tables
- * gHotSpotVMStructs, in which every HotSpot exports the layout that it was compiled with. They lack
- * only the order of a ConstMethod's inlined tables. It is the same in all versions with the bug
- * (JDK 11 to 18), which do not change any more.
+ * from the JVM's memory, as the JDK's Serviceability Agent does it. Every HotSpot exports the
+ * layout that it was compiled with in the tables gHotSpotVMStructs. They lack only the order of a
+ * ConstMethod's inlined tables. It is the same in all versions with the bug (JDK 11 to 18), which
+ * do not change any more.
  *
  * The caller must prevent redefinitions of the class during the call. In a transformer for a loaded
  * class, the JVM allows no other thread to redefine it.

@@ -17,7 +17,7 @@
 #include "libstapsdt.h"
 #pragma GCC visibility pop
 
-/* Types are passed on unchanged. The public header cannot include ours. */
+/* Types are passed on unchanged. The public header cannot include internal ones. */
 #define SAME(theirs, ours) _Static_assert((int)(theirs) == (int)(ours), #theirs " is not " #ours)
 SAME(uint8, ARGUMENT_UINT8);
 SAME(int8, ARGUMENT_INT8);

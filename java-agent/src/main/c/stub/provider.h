@@ -71,7 +71,7 @@ static inline int provider_probe_is_enabled(const struct provider_probe *probe)
 void provider_fire(struct provider_probe *probe, const uint64_t *words, uint64_t java_thread);
 
 /* Hides the probes from tracers and removes the files. Safe while other threads fire or read the
- * semaphores, which then are 0. Returns 0, or -1 if the program has closed one of our dlopen
+ * semaphores, which then are 0. Returns 0, or -1 if the program has closed one of the dlopen
  * handles; the provider is unloaded anyway. */
 int provider_unload(struct provider *provider);
 

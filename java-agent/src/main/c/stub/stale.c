@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The parent may be writable by every user. So a directory is removed only if its name has our
- * format, its owner is our user and its file system is its parent's. These checks never query the
- * directory's own file system: one that a user serves (FUSE) can return anything, or not return.
+ * The parent may be writable by every user. So a directory is removed only if its name has the
+ * format of stub directories, it belongs to this user and its file system is its parent's. These
+ * checks never query the directory's own file system: one that a user serves (FUSE) can return
+ * anything, or not return.
  */
 #define _GNU_SOURCE
 #include "stale.h"
@@ -125,7 +126,7 @@ static int is_left_by_this_user(int parent, const char *name)
 	       (name[0] != '.' || status.modified.seconds < time(NULL) - UNFINISHED_SECONDS);
 }
 
-/* Removes the directory if it belongs to our user and no process holds its lock. */
+/* Removes the directory if it belongs to this user and no process holds its lock. */
 static void remove_if_stale(int parent, const char *name)
 {
 	struct stat named, held;

@@ -13,8 +13,9 @@
  * sweep ends after 100,000 entries or 50 ms of CPU time and leaves the rest to the next one. */
 void remove_stale_directories(const char *parent_path);
 
-/* Removes the open directory and our files in it from its parent, where it has this name, and
- * closes it, which releases its lock. Opens no further descriptor, because none may be available.
+/* Removes the open directory and the agent's files in it from its parent, where it has this name,
+ * and closes it, which releases its lock. Opens no further descriptor, because none may be
+ * available.
  */
 void remove_stub_directory(int directory, int parent, const char *name);
 

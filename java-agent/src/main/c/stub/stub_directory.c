@@ -107,7 +107,7 @@ static int make_locked(struct stub_directory *directory)
 	}
 	if ((flock(descriptor, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) ||
 	    status_at(descriptor, "", &held) || status_at(AT_FDCWD, directory->path, &named) ||
-	    /* Without a sticky bit, other users may have replaced the directory. */
+	    /* Other users may have replaced the directory if there is no sticky bit. */
 	    !is_same_file(&held, &named) || held.st_uid != geteuid()) {
 		close(descriptor);
 		errno = EAGAIN;
@@ -219,7 +219,7 @@ static int reopened(const struct stub_directory *directory)
 
 	if (is_directory_of(directory, descriptor, ""))
 		return descriptor;
-	/* The program has closed all descriptors and may have reused the number of ours. Without
+	/* The program has closed all descriptors and may have reused this number. Without
 	 * the lock the directory may have been removed and its inode number reused. */
 	descriptor = open_directory_at(AT_FDCWD, directory->path);
 	if (descriptor >= 0 &&

@@ -52,7 +52,7 @@ static void *add_section(struct stub_image *image, enum section section, uint32_
 	header->sh_size = size;
 	header->sh_addralign = alignment;
 	image->end += size;
-	/* calloc(0) may return NULL, which would look like a failure. */
+	/* calloc(0) may return NULL, which would be mistaken for a failure. */
 	image->contents[section] = calloc(1, size ? size : 1);
 	return image->contents[section];
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The ELF image of a stub library. Each peculiarity of the layout serves a reader:
- *   - bcc looks for .text, .probes and .note.stapsdt with one cursor, in this order;
+ *   - bcc searches for .text, .probes and .note.stapsdt with one cursor, in this order;
  *   - libbpf expects semaphores in a PT_LOAD that is not executable, the kernel expects them in a
  *     private writable mapping of the same file;
  *   - dlopen needs .dynamic, .dynsym and .hash; perf needs a build ID;

@@ -38,7 +38,7 @@ size_t stub_dynamic_strings_size(const struct stub_contents *contents)
 	return size;
 }
 
-/* Follow our own symbols, so that dlsym finds those if a probe has the same name. */
+/* Follow the library's own symbols, so that dlsym finds those if a probe has the same name. */
 static void write_probe_symbols(struct stub_image *image, const struct stub_contents *contents)
 {
 	Elf64_Sym *symbols = image->contents[DYNSYM];

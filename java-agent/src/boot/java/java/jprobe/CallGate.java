@@ -31,7 +31,10 @@ abstract class CallGate extends PathEvaluation {
     return admitsAtStart(gate) ? 0 : SUPPRESSED;
   }
 
-  /** With a minimum duration, sampling and limiting apply to calls that reach it, at their end. */
+  /**
+   * Returns true if the call is admitted at its start. With a minimum duration, sampling and
+   * limiting apply at the end, to calls that reach it.
+   */
   private static boolean admitsAtStart(long gate) {
     return !isEvaluating()
         && (UNSAFE.getLongOpaque(null, gate + GateLayout.LEAST_DURATION) > 0 || isPicked(gate));

@@ -101,7 +101,7 @@ final class CommandExecutor implements Commands {
           }
           Selection result = tracing.select(kept, removed);
           if (!result.refusal.isEmpty()) {
-            // Without an exclusion, the other selectors may match too many methods.
+            // The other selectors may match too many methods without an exclusion.
             throw new StubException(result.refusal);
           }
           reply.methods(result.removed);

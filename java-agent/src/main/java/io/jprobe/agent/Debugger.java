@@ -39,7 +39,7 @@ final class Debugger {
         }
       }
     } catch (IOException | RuntimeException e) {
-      // Without /proc, no debugger can be detected.
+      // No debugger can be detected without /proc.
     }
     return false;
   }

@@ -135,7 +135,7 @@ final class Options {
         lines.add(line);
       }
     } catch (IOException e) {
-      // For a missing file, the exception's message is the name and the reason.
+      // The exception's message is the name and the reason if the file is missing.
       throw new OptionsException(
           "cannot read config="
               + file

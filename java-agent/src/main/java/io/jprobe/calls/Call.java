@@ -112,7 +112,7 @@ public final class Call<T> {
       throw ApplicationException.unanswered(
           "its class loader has not answered for "
               + (System.nanoTime() - begun) / 1_000_000
-              + " ms; tried again when it has");
+              + " ms; will retry when it has");
     }
     if (problem instanceof OutOfMemoryError) {
       throw (OutOfMemoryError) problem;

@@ -175,7 +175,10 @@ final class PathTyper {
     return prefix + Character.toUpperCase(name.charAt(0)) + name.substring(1);
   }
 
-  /** Other methods may have side effects, so they must be written as calls. */
+  /**
+   * Returns the error for a step that is neither a field nor a getter. Other methods may have side
+   * effects, so they must be written as calls.
+   */
   private SelectorException noProperty(Type type, ClassFile file, Path.Step written) {
     String name = written.name;
     if (members.method(file, name) == null) {
@@ -196,7 +199,7 @@ final class PathTyper {
             + "() to call the method, whose code then runs in the traced thread");
   }
 
-  /** Threads have isVirtual from JDK 21 on. Before, the value is false. */
+  /** Returns true for a step that JDKs before 21 lack in Thread; the value is false there. */
   private static boolean isVirtual(Path.Step written) {
     return written.name.equals(written.isCall ? "isVirtual" : "virtual");
   }

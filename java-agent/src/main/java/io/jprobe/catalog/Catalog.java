@@ -17,9 +17,9 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 
 /**
- * Knows which method has which probes. The threads that load classes queue them here and must not
- * be delayed; the watcher thread reads the classes and writes stub libraries: one for each burst of
- * classes, and one for each change of the selectors that needs new probes.
+ * Holds the traced methods and their probes. The threads that load classes queue them here and must
+ * not be delayed. The watcher thread reads the classes and writes stub libraries: one for each
+ * burst of classes, and one for each change of the selectors that needs new probes.
  */
 public final class Catalog {
   private static final ClassLoader PLATFORM = ClassLoader.getPlatformClassLoader();
@@ -205,7 +205,7 @@ public final class Catalog {
       Selection result = Selection.of(plans);
       apply(plans);
       if (wasDisabled) {
-        // The newest library tells collectors whether the refusal still holds.
+        // Collectors read in the newest library whether the refusal is still in force.
         publish(List.of(), Map.of());
       }
       return result;

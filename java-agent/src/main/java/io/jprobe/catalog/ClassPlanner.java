@@ -53,7 +53,10 @@ final class ClassPlanner {
     return plans;
   }
 
-  /** A class is queued before the JVM has defined it, and the JVM may reject it. */
+  /**
+   * Returns true if the JVM has not defined the class yet. Queues it again, unless the JVM must
+   * have rejected it.
+   */
   private boolean isPostponed(Map.Entry<ClassKey, QueuedClass> each, Supertypes supertypes) {
     boolean isUndefined = supertypes.isUndefined(each.getKey());
     if (isUndefined && !each.getValue().isExpired()) {

@@ -31,7 +31,7 @@ enum JvmBug {
   /**
    * The JVM misreads the annotations if indices into the constant pool change, and stops half-way
    * without an error; then the record's fields are not found. Weaving alone keeps the indices (JDK
-   * 17.0.15 and 25.0.3 did no harm), but that is not guaranteed: a later agent's transformer may
+   * 17.0.15 and 25.0.3 did no harm), but that is not guaranteed. A later agent's transformer may
    * return another constant pool, and a retransformation by this agent would make the JVM use it.
    * No class file avoids the bug either: one without the annotations would lose them, and one with
    * them makes the JVM read them. JDK 21 had no release with the fix when this was written.

@@ -27,9 +27,9 @@ final class Names {
   }
 
   /**
-   * Returns a provider name for more probes of a class, and claims it for them: the class's own
-   * name, unless another class has it, or the class had probes of these names before. Other tracers
-   * confuse probes with the same pair of names in two stub libraries.
+   * Returns a provider name for more probes of a class, and claims it for them. It is the class's
+   * own name unless another class has it or the class had probes of these names before. Other
+   * tracers confuse probes with the same pair of names in two stub libraries.
    */
   String claim(ClassKey owner, int loaderId, Collection<String> probes) {
     String name = sanitize(owner.internalName);

@@ -42,7 +42,7 @@ public final class TracedClass {
   private Map<TracedMethod, EnumSet<ProbeKind>> woven = Map.of();
   private Map<TracedMethod, EnumSet<ProbeKind>> givenUp = Map.of();
 
-  /** Why methods that were prepared for weaving cannot be woven; empty strings if they can. */
+  /** Reasons why prepared methods cannot be woven; empty strings if they can. */
   private final Map<TracedMethod, String> prepared = new ConcurrentHashMap<>();
 
   TracedClass(ClassKey key, int loaderId) {

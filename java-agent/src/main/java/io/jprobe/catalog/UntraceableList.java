@@ -60,7 +60,7 @@ final class UntraceableList {
   }
 
   private void addHidden(Class<?> candidate, Selectors selectors, LoaderIds loaderIds) {
-    // As in com.acme.Orders$$Lambda$14/0x0000000800c03000: the part after "/" distinguishes copies.
+    // The part after "/" in com.acme.Orders$$Lambda$14/0x0000000800c03000 distinguishes copies.
     String name = candidate.getName().substring(0, candidate.getName().indexOf('/'));
     int lambda = name.indexOf(LAMBDA);
     String key = lambda < 0 ? name : name.substring(0, lambda + LAMBDA.length());

@@ -74,7 +74,7 @@ final class CommandReader {
   /** Returns the command's lines without its end mark, and at most MAX_LINES of them. */
   List<String> command() throws IOException {
     String name = line();
-    // An end mark is left over if the line before it looked like one.
+    // An end mark is left over if the line before it had the form of one.
     while (name.equals(END)) {
       name = line();
     }

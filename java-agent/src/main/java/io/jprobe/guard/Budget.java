@@ -6,9 +6,9 @@ import io.jprobe.stub.FireGuard;
 import java.nio.ByteBuffer;
 
 /**
- * The allowed cost of all probes over any five seconds: a share of one core, of the available CPU
- * time, or of the CPU time that the program has used, whichever is lowest ({@link Limits}, {@link
- * CpuTime}).
+ * The allowed cost of all probes over any five seconds. It is the lowest of three shares: of one
+ * core, of the available CPU time, and of the CPU time that the program has used ({@link Limits},
+ * {@link CpuTime}).
  */
 final class Budget {
   private static final long SECOND_NANOS = 1_000_000_000L;
@@ -124,7 +124,7 @@ final class Budget {
 
   /**
    * Returns true if methods have to be throttled. Half of the budget is reserved for methods that
-   * cost little: throttling begins when the other half is spent, if the last second shows that the
+   * cost little. Throttling begins when the other half is spent, if the last second shows that the
    * rest will not suffice.
    */
   boolean isExceeded(long now, CostWindow window) {

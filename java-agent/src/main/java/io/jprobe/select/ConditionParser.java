@@ -61,7 +61,7 @@ final class ConditionParser {
     return left;
   }
 
-  /** An "and" may also join this condition to the next clause. */
+  /** Consumes an "and", unless it joins this condition to the next clause. */
   private boolean acceptAnd() throws SelectorException {
     int column = cursor.column();
     if (!accept("&&", "and")) {

@@ -21,7 +21,7 @@ final class Cursor {
     this.what = what;
   }
 
-  /** Text without surrounding blanks. */
+  /** Returns the text without surrounding blanks. */
   static String trim(String written) {
     int start = 0;
     int end = written.length();

@@ -96,7 +96,7 @@ final class Glob {
     return pattern.charAt(head + i) == '*';
   }
 
-  /** Each star of "**" crosses packages. */
+  /** Returns true if this star is one of "**", both of which cross packages. */
   private boolean isDouble(int i) {
     int at = head + i;
     return (at > 0 && pattern.charAt(at - 1) == '*')

@@ -105,7 +105,7 @@ final class LiteralParser {
       throw cursor.error("expected a hexadecimal digit, found " + cursor.found());
     }
     BigInteger value = new BigInteger(digits.toString(), 16);
-    // As in Java, sixteen digits give all bits of a long.
+    // Sixteen digits give all bits of a long, as in Java.
     boolean allBits = value.bitLength() == Long.SIZE;
     long bits = allBits ? value.longValue() : toLong(value, column);
     return literal(Literal.Kind.INTEGER, negative ? -bits : bits, column);

@@ -43,7 +43,10 @@ final class MethodParser {
     return modifiers;
   }
 
-  /** A modifier precedes a blank; otherwise the word names a class. */
+  /**
+   * Returns the modifier that is next; null if none is. A word names a class unless a blank
+   * follows.
+   */
   private Integer modifier() {
     String word = cursor.word();
     char after = cursor.peek(word.length());

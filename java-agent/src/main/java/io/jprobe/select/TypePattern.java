@@ -24,7 +24,7 @@ final class TypePattern {
     return isAny() || (!name.endsWith("[]") && namesMatch(name));
   }
 
-  /** A single star matches every type, including arrays. */
+  /** Returns true for a single star, which matches every type, including arrays. */
   private boolean isAny() {
     return element.toString().equals("*") || element.toString().equals("**");
   }

@@ -51,7 +51,10 @@ public final class Provider implements AutoCloseable {
     CLEANER.register(this, destruction(handle));
   }
 
-  /** Static, so that the action holds no reference to the provider. */
+  /**
+   * Returns the action that frees a provider. Static, so that it holds no reference to the
+   * provider.
+   */
   private static Runnable destruction(long handle) {
     return () -> NativeProvider.destroy(handle);
   }

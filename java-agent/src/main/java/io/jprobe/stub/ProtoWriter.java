@@ -5,11 +5,11 @@ import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 
 /**
- * Writes the two protobuf wire types that our messages use
+ * Writes the two protobuf wire types that the agent's messages use
  * (protobuf.dev/programming-guides/encoding).
  *
- * <p>Replaces protobuf-javalite: on JDK 25 its version 4.36.2 makes the JVM print four lines of
- * warnings to the application's stderr (sun.misc.Unsafe), needs 100 ms for its first message, and
+ * <p>Replaces protobuf-javalite. On JDK 25 its version 4.36.2 makes the JVM print four lines of
+ * warnings to the application's stderr (sun.misc.Unsafe) and needs 100 ms for its first message. It
  * is four times the size of the whole agent. The tests read the output with the real protobuf.
  */
 public final class ProtoWriter {

@@ -98,7 +98,8 @@ final class ConditionCode {
   }
 
   /**
-   * A comparison with an absent value does not hold, except that a null in the path equals null.
+   * Jumps if the value is absent: the comparison does not hold then, except that a null in the path
+   * equals null.
    */
   private void checkPresence(MethodVisitor code, TypedPath path, Kind kind, Label no) {
     if (path == null || !path.canBeAbsent()) {

@@ -23,7 +23,7 @@ import org.objectweb.asm.Type;
 final class References {
   private References() {}
 
-  /** Internal names, including those of arrays. */
+  /** Returns their internal names, including those of arrays. */
   static Set<String> of(TracedMethod method) {
     Set<String> names = new LinkedHashSet<>();
     names.add(Injection.FIRE);
@@ -34,7 +34,7 @@ final class References {
         }
       }
     } else {
-      // For the start of the call.
+      // The type of the start of the call.
       names.add("java/lang/System");
       method.captures.paths().forEach(path -> add(names, path));
     }

@@ -106,7 +106,7 @@ final class StepCode {
     return step.type.getSort() < Type.ARRAY ? null : step.type.getInternalName();
   }
 
-  /** The verifier treats the value of a hidden field as an Object. */
+  /** Casts the value of a hidden field, which is an Object for the verifier. */
   private static void cast(MethodVisitor code, String onStack, String wanted) {
     if (OBJECT.equals(onStack) && !OBJECT.equals(wanted)) {
       code.visitTypeInsn(Opcodes.CHECKCAST, wanted);

@@ -37,26 +37,26 @@ public class CapturesTest {
   }
 
   @Test
-  public void withoutCapturesAProbePassesWhatIsUsual() throws Exception {
+  public void withoutCapturesAProbePassesTheDefaults() throws Exception {
     assertValues("start", "", "count fare zone express to boxed", "", "exception");
     assertValues("total", "", "", "return", "exception");
     assertValues("<init>", "", "legs", "", "exception");
   }
 
   @Test
-  public void capturesTakeThePlaceOfTheArgumentsWhereTheyAreThere() throws Exception {
+  public void capturesReplaceTheArguments() throws Exception {
     assertValues("start", "(n=count, t=to)", "n t", "n t", "exception n t");
     assertValues("travel", "(f=return, why=exception, m=mood)", "m", "f m", "exception why m");
     assertValues("total", "(me=this)", "me", "return me", "exception me");
   }
 
   @Test
-  public void anObjectThatIsBeingMadeIsThereWhenItIsMade() throws Exception {
+  public void theObjectOfAConstructorExistsWhenTheCallEnds() throws Exception {
     assertValues("<init>", "(me=this, n=legs)", "n", "me n", "exception n");
   }
 
   @Test
-  public void aPathWithStepsMayBeAbsentAndTheLastValueTellsIt() throws Exception {
+  public void aPathWithStepsMayBeAbsentAndTheLastValueMarksIt() throws Exception {
     assertValues("travel", "(n=other.name)", "n absent", "return n absent", "exception n absent");
     assertValues(
         "travel", "(why=exception.message, m=mood)", "m", "return m", "exception why m absent");
@@ -100,7 +100,7 @@ public class CapturesTest {
   }
 
   @Test
-  public void aLeastDurationIsTheGates() throws Exception {
+  public void aMinimumDurationIsCheckedByTheGate() throws Exception {
     assertLeast(5_000_000, "duration >= 5ms");
     assertLeast(5_000_001, "duration > 5ms");
     assertLeast(5_000_000, "5ms <= duration");
@@ -116,7 +116,7 @@ public class CapturesTest {
   }
 
   @Test
-  public void whatElseIsAskedOfTheDurationIsCode() throws Exception {
+  public void otherConditionsOnTheDurationAreCode() throws Exception {
     List<String> conditions =
         List.of(
             "duration < 5ms",

@@ -114,7 +114,7 @@ public class ConditionTyperTest {
   }
 
   @Test
-  public void aPathInAConditionMustLeadSomewhere() {
+  public void aPathInAConditionMustResolve() {
     assertMistake(
         "travel",
         " when mood == 'GOOD' && other.nothing > 5",

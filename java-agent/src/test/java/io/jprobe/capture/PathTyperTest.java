@@ -35,7 +35,7 @@ public class PathTyperTest {
   // ---- properties ----
 
   @Test
-  public void aPropertyIsAFieldElseAGetter() throws Exception {
+  public void aPropertyIsAFieldOrOtherwiseAGetter() throws Exception {
     assertEquals("FIELD Properties.x: int", steps("travel", "properties.x"));
     assertEquals("METHOD Properties.getZ: int", steps("travel", "properties.z"));
     assertEquals("METHOD Properties.getCount: int", steps("travel", "properties.count"));
@@ -104,7 +104,7 @@ public class PathTyperTest {
   }
 
   @Test
-  public void whatIsStaticOrGivesNothingOrTakesArgumentsIsNoProperty() {
+  public void membersThatAreStaticOrVoidOrHaveArgumentsAreNoProperties() {
     for (String name : new String[] {"nowhere", "still", "nothing", "of"}) {
       assertNothing(
           "properties." + name,
@@ -151,7 +151,7 @@ public class PathTyperTest {
   }
 
   @Test
-  public void aHiddenClassIsReachedByTheOneInFrontOfIt() throws Exception {
+  public void aHiddenClassIsReachedThroughTheClassBeforeIt() throws Exception {
     assertEquals(
         "METHOD Traveller.pass: io.jprobe.capture.away.Traveller$Pass, METHOD Pass.price: int",
         steps("travel", "other.pass().price()"));
@@ -198,7 +198,7 @@ public class PathTyperTest {
   }
 
   @Test
-  public void aClassWithoutAFileEndsTheWay() {
+  public void aClassWithoutAFileEndsThePath() {
     ClassLoader hiding =
         new ClassLoader(null) {
           @Override
@@ -250,7 +250,7 @@ public class PathTyperTest {
   }
 
   @Test
-  public void whatThereIsOnlyWhenTheCallEndsIsLate() throws Exception {
+  public void valuesThatExistOnlyWhenTheCallEndsAreLate() throws Exception {
     assertTrue(path("travel", "return").isLate);
     assertTrue(path("travel", "exception.message").isLate);
     assertTrue("before that there is no object", path("<init>", "this.legs").isLate);
@@ -260,7 +260,7 @@ public class PathTyperTest {
   }
 
   @Test
-  public void exceptionsAndThreadsAreWhatJavaSaysTheyAre() throws Exception {
+  public void exceptionsAndThreadsHaveTheTypesOfJava() throws Exception {
     assertEquals(
         "METHOD Throwable.getMessage: java.lang.String", steps("travel", "exception.message"));
     assertEquals("METHOD Thread.getName: java.lang.String", steps("travel", "thread.name"));
@@ -296,7 +296,7 @@ public class PathTyperTest {
   }
 
   @Test
-  public void noCaptureCallsTheMethodThatItIsOf() throws Exception {
+  public void noCaptureCallsItsOwnMethod() throws Exception {
     String problem = "the capture would call its own method recursively, without end";
     assertMistake("total", "(it=this.total())", "total()", problem);
     assertMistake("total", " when this.total() > 5", "total() >", problem);

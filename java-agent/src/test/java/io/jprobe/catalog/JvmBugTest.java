@@ -57,7 +57,10 @@ public class JvmBugTest {
     return ClassFile.read(writer.toByteArray());
   }
 
-  /** As a JVM with the bug writes it: the pool still has the name of the lost attribute. */
+  /**
+   * Returns a class file as a JVM with the bug writes it: the pool still has the lost attribute's
+   * name.
+   */
   private static ClassFile withoutParameterThatItHad() {
     ClassWriter writer = writer("java/lang/Object");
     writer.newUTF8("MethodParameters");

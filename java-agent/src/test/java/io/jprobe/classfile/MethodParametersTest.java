@@ -66,7 +66,7 @@ public class MethodParametersTest {
   }
 
   @Test
-  public void whatAClassFileHasIsAddedToOneThatLacksIt() {
+  public void missingAttributesAreAddedToAClassFile() {
     List<String> all = parameters(WITH);
     assertEquals(2 + 3 + 2 + 1 + 1 + 1 + 1 + 254 + 1, all.size());
     assertTrue(all.contains("plain time " + Opcodes.ACC_FINAL));
@@ -103,7 +103,7 @@ public class MethodParametersTest {
   }
 
   @Test
-  public void aClassFileThatLacksNothingIsLeftAsItIs() {
+  public void aCompleteClassFileIsUnchanged() {
     MethodParameters parameters = MethodParameters.of(WITH);
     assertSame(WITH, parameters.addTo(WITH));
     assertSame(HIDDEN, MethodParameters.NONE.addTo(HIDDEN));
@@ -128,7 +128,7 @@ public class MethodParametersTest {
   }
 
   @Test
-  public void aConstantPoolWithoutRoomIsRefused() {
+  public void aFullConstantPoolIsRejected() {
     ClassWriter full = new ClassWriter(0);
     full.visit(Opcodes.V11, 0, "Full", null, "java/lang/Object", null);
     full.visitMethod(Opcodes.ACC_NATIVE, "plain", "(IJ)V", null, null).visitEnd();

@@ -144,7 +144,7 @@ public class GatewayTest {
   }
 
   @Test
-  public void withoutADirectoryTheErrorSaysWhatToDo() {
+  public void withoutADirectoryTheErrorNamesTheRemedy() {
     StubException none =
         assertThrows(StubException.class, () -> Gateway.open(open.commands, null, open.log::add));
     assertTrue(none.getMessage(), none.getMessage().contains("option dir"));

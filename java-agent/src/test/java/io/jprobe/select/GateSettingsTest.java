@@ -17,7 +17,7 @@ public class GateSettingsTest {
   }
 
   @Test
-  public void whatIsNotSaidStays() throws Exception {
+  public void settingsThatAreNotGivenStay() throws Exception {
     long same = GateSettings.UNCHANGED;
     check("duration > 20ms", 20_000_001, same, same);
     check("when duration >= 20ms", 20_000_000, same, same);
@@ -37,7 +37,7 @@ public class GateSettingsTest {
   }
 
   @Test
-  public void whatAGateCannotDecideIsRefused() {
+  public void conditionsThatAGateCannotDecideAreRejected() {
     String only =
         "': only a least duration, every and at most can be set while the program runs;"
             + " for other conditions, select the method again";

@@ -79,7 +79,7 @@ public class SelectorTest {
   }
 
   @Test
-  public void constructorsAndInitialisersHaveNames() throws Exception {
+  public void constructorsAndInitializersHaveNames() throws Exception {
     assertTrue(matches("A#<init>", "A", "<init>"));
     assertTrue(matches("A#<clinit>", "A", "<clinit>"));
     assertFalse(matches("A#<init>", "A", "init"));
@@ -168,7 +168,7 @@ public class SelectorTest {
   }
 
   @Test
-  public void onlyTheClassFileCanTellSupertypesAndAnnotations() throws Exception {
+  public void onlyTheClassFileShowsSupertypesAndAnnotations() throws Exception {
     assertTrue(Selector.parse("+a.B#c").mayMatch("x.Y"));
     assertTrue(Selector.parse("@a.B").mayMatch("x.Y"));
     assertTrue(Selector.parse("@a.B#c").mayMatch("x.Y"));
@@ -223,7 +223,7 @@ public class SelectorTest {
   }
 
   @Test(timeout = 5_000)
-  public void manyStarsTakeNoLongTime() throws Exception {
+  public void manyStarsNeedLittleTime() throws Exception {
     assertFalse(matches("**a**a**a**a**b#x", "a".repeat(60), "x"));
     String stars = "*a".repeat(200) + "*b*";
     assertFalse(matches(stars + "#x", "a".repeat(2_000), "x"));

@@ -19,7 +19,7 @@ public class SelectorTypesTest {
   }
 
   @Test
-  public void typesTellOverloadsApart() throws Exception {
+  public void typesDistinguishOverloads() throws Exception {
     String descriptor = "(JLjava/lang/String;)Z";
     assertTrue(typesMatch("", descriptor));
     assertTrue(typesMatch("(long,String)", descriptor));
@@ -81,7 +81,7 @@ public class SelectorTypesTest {
   }
 
   @Test(timeout = 5_000)
-  public void manyDotsTakeNoLongTime() throws Exception {
+  public void manyDotsNeedLittleTime() throws Exception {
     assertFalse(typesMatch("(" + "..,int,".repeat(100) + "long)", "(" + "I".repeat(250) + ")V"));
   }
 }

@@ -68,7 +68,7 @@ public class SelectorsPageTest {
   }
 
   @Test
-  public void selectorsSelectWhatThePageSays() throws Exception {
+  public void selectorsSelectTheMethodsThatThePageLists() throws Exception {
     List<String[]> rows = table("| selector | selects |");
     assertTrue(rows.size() >= 30);
     for (String[] row : rows) {
@@ -87,7 +87,7 @@ public class SelectorsPageTest {
   }
 
   @Test
-  public void mistakesAreWhereThePageSays() {
+  public void mistakesAreAtTheColumnsOnThePage() {
     for (String[] row : table("| selector | column | problem |")) {
       String selector = code(row[0]);
       SelectorException mistake =
@@ -100,7 +100,7 @@ public class SelectorsPageTest {
   }
 
   @Test
-  public void capturesAreWhatThePageSays() throws Exception {
+  public void capturesAreThoseOnThePage() throws Exception {
     for (String[] row : table("| selector | captures |")) {
       List<Capture> captures = Selector.parse(code(row[0])).captures();
       assertEquals(codes(row[1]), Rendering.of(captures));
@@ -108,7 +108,7 @@ public class SelectorsPageTest {
   }
 
   @Test
-  public void clausesAreWhatThePageSays() throws Exception {
+  public void clausesAreThoseOnThePage() throws Exception {
     for (String[] row : table("| selector | clauses |")) {
       assertEquals(code(row[1]), Selector.parse(code(row[0])).conditionText());
     }
@@ -133,7 +133,7 @@ public class SelectorsPageTest {
   }
 
   @Test
-  public void whatIsCutOrSpoiltIsReadOrAMistakeWithinTheText() {
+  public void truncatedOrChangedSelectorsParseOrHaveAnErrorWithinTheText() {
     Pattern columns = Pattern.compile("column (\\d+): ");
     for (String example : codes(page.substring(page.indexOf("## Examples")))) {
       for (int i = 0; i < example.length(); i++) {
@@ -155,7 +155,7 @@ public class SelectorsPageTest {
   }
 
   @Test
-  public void theFileOnThePageSelectsAsItSays() throws Exception {
+  public void theFileOnThePageSelectsTheMethodsThatItNames() throws Exception {
     int start = page.indexOf("    # jprobe.conf\n");
     String file = page.substring(start, page.indexOf("\n\n", start));
     Selectors selectors =

@@ -51,7 +51,7 @@ public class ProviderTest {
   }
 
   @Test
-  public void aProbeListensFromItsLoadOn() throws Exception {
+  public void aProbeCanBeTracedFromItsLoadOn() throws Exception {
     try (Provider orders = Provider.create("orders")) {
       Probe placed = orders.addProbe("placed", INT64, STRING);
       assertFalse(orders.isLoaded());
@@ -69,7 +69,7 @@ public class ProviderTest {
   }
 
   @Test
-  public void whatTheyAreCalledCanBeAsked() throws Exception {
+  public void namesAndTypesCanBeQueried() throws Exception {
     try (Provider orders = Provider.create("orders")) {
       Probe placed = orders.addProbe("placed", INT64, STRING);
       Probe paid = orders.addProbe("paid");
@@ -107,7 +107,7 @@ public class ProviderTest {
   }
 
   @Test
-  public void whatIsClosedSaysSo() throws Exception {
+  public void closedProvidersAndProbesThrow() throws Exception {
     Provider orders = Provider.create("orders");
     Probe placed = orders.addProbe("placed", INT64, STRING);
     Probe late = orders.addProbe("late");
@@ -126,7 +126,7 @@ public class ProviderTest {
   }
 
   @Test
-  public void closingWhatWasNeverLoadedIsFine() throws Exception {
+  public void aProviderThatWasNeverLoadedCanBeClosed() throws Exception {
     Provider orders = Provider.create("orders");
     Probe placed = orders.addProbe("placed");
     orders.close();
@@ -135,7 +135,7 @@ public class ProviderTest {
   }
 
   @Test
-  public void namesAndArgumentsThatTracersCannotReadAreRefused() throws Exception {
+  public void namesAndArgumentsThatTracersCannotReadAreRejected() throws Exception {
     for (String name : List.of("", "a b", "a:b", "für", "a\0b", "n".repeat(239))) {
       assertThrows(name, IllegalArgumentException.class, () -> Provider.create(name));
     }
@@ -153,7 +153,7 @@ public class ProviderTest {
   }
 
   @Test
-  public void valuesOfOtherKindsAreRefusedWhetherOrNotSomebodyListens() throws Exception {
+  public void valuesOfOtherKindsAreRejectedWithAndWithoutATracer() throws Exception {
     try (Provider orders = Provider.create("orders")) {
       Probe placed = orders.addProbe("placed", INT32, FLOAT, STRING);
       refuseOtherKinds(placed);
@@ -206,7 +206,7 @@ public class ProviderTest {
   }
 
   @Test
-  public void aDirectoryThatIsNotThereIsReplacedByMemory() throws Exception {
+  public void aMissingDirectoryIsReplacedByMemory() throws Exception {
     System.setProperty("jprobe.dir", "/no/such/directory");
     try (Provider orders = Provider.create("orders")) {
       orders.addProbe("placed");
@@ -219,7 +219,7 @@ public class ProviderTest {
   }
 
   @Test
-  public void whatNobodyCanReachIsGivenBack() throws Exception {
+  public void unreachableProvidersAreFreed() throws Exception {
     String file = forget();
     long deadline = System.nanoTime() + 30_000_000_000L;
     while (Files.exists(Path.of(file))) {
@@ -237,7 +237,7 @@ public class ProviderTest {
   }
 
   @Test
-  public void closingUnderFireIsAnExceptionAndNoCrash() throws Exception {
+  public void closingWhileThreadsFireIsAnExceptionAndNoCrash() throws Exception {
     AtomicReference<Provider> open = new AtomicReference<>(raised());
     AtomicReference<Throwable> problem = new AtomicReference<>();
     List<Thread> threads = new ArrayList<>();

@@ -72,7 +72,7 @@ public class CpusTest {
   }
 
   @Test
-  public void whereNothingCanBeReadNothingIsLimited() throws Exception {
+  public void quotasThatCannotBeReadLimitNothing() throws Exception {
     assertNoQuota();
     write("/proc/self/cgroup", String.format(V2, "/app"));
     assertNoQuota();
@@ -81,7 +81,7 @@ public class CpusTest {
   }
 
   @Test
-  public void theLeastQuotaOnTheWayToTheRootHolds() throws Exception {
+  public void theSmallestQuotaOnThePathToTheRootHolds() throws Exception {
     process(String.format(V1, "/pod/app"), String.format(MOUNT_V1, "/", "/cg"));
     v1("/cg", -1, 100_000);
     v1("/cg/pod", 30_000, 100_000);
@@ -131,7 +131,7 @@ public class CpusTest {
   }
 
   @Test
-  public void aPartThatTheProcessIsNotInSaysNothing() throws Exception {
+  public void aPartWithoutTheProcessLimitsNothing() throws Exception {
     process(String.format(V1, "/docker/4711"), String.format(MOUNT_V1, "/docker/471", "/cg"));
     v1("/cg", 70_000, 100_000);
     v1("/cg/docker/4711", 70_000, 100_000);
@@ -147,8 +147,8 @@ public class CpusTest {
   }
 
   @Test
-  public void whatANamespaceHidesIsFoundByTheProcessInIt() throws Exception {
-    // As after unshare -C: the mount begins two levels above the namespace's root.
+  public void aHiddenPathIsFoundByTheProcessInIt() throws Exception {
+    // The mount begins two levels above the namespace's root, as after unshare -C.
     process(String.format(V1, "/sub"), String.format(MOUNT_V1, "/../..", "/cg"));
     v1("/cg", -1, 100_000);
     v1("/cg/pod", 40_000, 100_000);

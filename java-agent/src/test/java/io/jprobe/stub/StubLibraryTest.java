@@ -74,7 +74,7 @@ public class StubLibraryTest {
   }
 
   @Test
-  public void whatDeadProcessesLeftIsSweptAndWhatLivesIsKept() throws Exception {
+  public void staleDirectoriesAreRemovedAndLiveOnesAreKept() throws Exception {
     File dead = folder.newFolder("jprobe-999999999-0123456789abcdef");
     assertTrue(new File(dead, "0.so").createNewFile());
     File foreign = folder.newFolder("jprobe-notes");
@@ -90,7 +90,7 @@ public class StubLibraryTest {
   }
 
   @Test
-  public void aParentThatIsNotThereIsNamed() {
+  public void aMissingParentIsNamed() {
     StubException problem =
         assertThrows(StubException.class, () -> StubDirectory.create("/no/such/parent"));
     assertEquals(
@@ -99,7 +99,7 @@ public class StubLibraryTest {
   }
 
   @Test
-  public void moreArgumentsThanTracersReadAreRefused() {
+  public void moreArgumentsThanTracersReadAreRejected() {
     assertThrows(
         IllegalArgumentException.class,
         () -> new ProbeDefinition("p", "n", java.util.Collections.nCopies(13, ArgumentSize.INT64)));

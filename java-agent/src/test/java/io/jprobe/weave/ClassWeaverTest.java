@@ -107,7 +107,7 @@ public class ClassWeaverTest {
   }
 
   @Test
-  public void whatLiesOnTheStackAtAReturnIsLeftBehind() throws Exception {
+  public void valuesOnTheStackAtAReturnAreDropped() throws Exception {
     byte[] bytes =
         classWith(
             Opcodes.V11,
@@ -205,7 +205,7 @@ public class ClassWeaverTest {
   }
 
   @Test
-  public void whereConstantsLeaveRoomForSomeMethodsTheseAreWoven() throws Exception {
+  public void aFullConstantPoolLimitsTheNumberOfWovenMethods() throws Exception {
     ClassWriter writer = new ClassWriter(ClassWriter.COMPUTE_MAXS);
     writer.visit(Opcodes.V11, Opcodes.ACC_PUBLIC, "Made", null, "java/lang/Object", null);
     int methods = 16;

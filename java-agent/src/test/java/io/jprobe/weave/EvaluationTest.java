@@ -87,7 +87,7 @@ public class EvaluationTest {
   }
 
   @Test
-  public void whatAPathCallsIsCalledOnceAndFiresNothing() throws Exception {
+  public void methodsThatAPathCallsAreCalledOnceAndFireNothing() throws Exception {
     weave("**Person#name(me=this.toString());**Person#age(me=this.toString())");
     for (int round = 1; round <= 1_000; round++) {
       // The program's own call of each, and two calls of toString, which calls both.
@@ -98,7 +98,7 @@ public class EvaluationTest {
   }
 
   @Test
-  public void noConditionIsAskedOfThemEither() throws Exception {
+  public void theirConditionsAreNotEvaluated() throws Exception {
     weave(
         "**Person#name when this.toString() != 'x';**Person#age when return > 3 and this.toString()"
             + " == null");

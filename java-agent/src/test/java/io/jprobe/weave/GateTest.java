@@ -107,7 +107,7 @@ public class GateTest {
   }
 
   @Test
-  public void aLeastDurationHoldsShortCallsBackAndCanChange() throws Exception {
+  public void aMinimumDurationFiltersShortCallsAndCanChange() throws Exception {
     Target target = target(" when duration > 60s");
     target.call(100, 1, "a");
     target.call(10, -1, "a");
@@ -122,7 +122,7 @@ public class GateTest {
   }
 
   @Test
-  public void calledForTheLongOnesEveryPicksAmongThose() throws Exception {
+  public void everyCountsOnlyTheCallsOfTheMinimumDuration() throws Exception {
     Target target = target(" when duration >= 0ns every 10");
     target.set(Gate.LEAST_DURATION, 1);
     target.call(100, 1, "a");
@@ -155,7 +155,7 @@ public class GateTest {
   }
 
   @Test
-  public void whatIsAbsentIsNotEqualToAnything() throws Exception {
+  public void anAbsentValueEqualsNothing() throws Exception {
     Target equal = target(" when text.length() == 1");
     Target unequal = target(" when text.length() != 1");
     Target isNull = target(" when text == null");

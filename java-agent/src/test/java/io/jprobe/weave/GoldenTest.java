@@ -76,7 +76,7 @@ public class GoldenTest {
   }
 
   @Test
-  public void theWovenCodeIsAsItWasRead() throws Exception {
+  public void theWovenCodeEqualsTheGoldenFiles() throws Exception {
     byte[] bytes = PublishedClass.classFile(SHAPES);
     TracedClass traced = PublishedClass.publish(SHAPES, bytes, selector);
     TracedMethod method = traced.methods().get(0);
@@ -99,7 +99,7 @@ public class GoldenTest {
   }
 
   @Test
-  public void methodsWithoutPathsKeepWithinWhatIsInlinedWhenNotHot() throws Exception {
+  public void methodsWithoutPathsStayBelowTheInliningLimitOfWarmMethods() throws Exception {
     byte[] bytes = PublishedClass.classFile(SHAPES);
     TracedClass traced = PublishedClass.publish(SHAPES, bytes, "**Shapes#nothing");
     TracedMethod method = traced.methods().get(0);

@@ -126,12 +126,13 @@ public class OddFramesTest {
   }
 
   /** Weaves all classes for each choice of probes and calls them. */
-  private static void assertHits(String wish, Expected expected) throws Exception {
+  private static void assertHits(String suffix, Expected expected) throws Exception {
     Map<String, byte[]> files = new LinkedHashMap<>();
     List<String> selectors = new ArrayList<>();
     for (Odd odd : odds) {
       files.put(odd.className, odd.classFile);
-      selectors.add(odd.className + "#" + (odd.isConstructor ? "new(int)" : "run(int,..)") + wish);
+      selectors.add(
+          odd.className + "#" + (odd.isConstructor ? "new(int)" : "run(int,..)") + suffix);
     }
     Map<String, TracedClass> published = PublishedClass.publish(files, String.join(";", selectors));
     for (Odd odd : odds) {
@@ -164,8 +165,8 @@ public class OddFramesTest {
 
   @Test
   public void everyCallFires() throws Exception {
-    for (String wish : FOR_EACH_CALL) {
-      assertHits(wish, Odd::calls);
+    for (String suffix : FOR_EACH_CALL) {
+      assertHits(suffix, Odd::calls);
     }
   }
 
