@@ -29,7 +29,9 @@ def refused(result: subprocess.CompletedProcess[str], code: int = 1) -> str:
 
 @pytest.mark.parametrize("verb", ["attach", "probes"])
 def test_a_pid_that_is_not_there(bench: Bench, verb: str) -> None:
-    assert refused(bench.run(verb, 4_000_000)) == ("there is no process with PID 4000000; jps lists the JVMs")
+    assert refused(bench.run(verb, 4_000_000)) == (
+        "there is no process with PID 4000000; jcollect ps lists the processes"
+    )
 
 
 @pytest.mark.parametrize("verb", ["attach", "probes"])
@@ -272,7 +274,7 @@ def test_an_observer_whose_glob_matches_nothing(bench: Bench) -> None:
 def test_an_option_that_is_not_there(bench: Bench) -> None:
     message = refused(bench.run("attach", 1, "--frobnicate"), code=2)
     assert message.startswith("No such option")
-    assert message.endswith("; see jcollect --help")
+    assert message.endswith("; see jcollect attach --help")
 
 
 def test_probes_are_listed_for_people_and_for_programs(bench: Bench) -> None:

@@ -128,7 +128,7 @@ def test_a_gate_is_changed_while_calls_are_counted(jdk: Jdk, targets: Path) -> N
         assert re.search(rf"{calls:,} hits = {-(-calls // 7):,} delivered \+ .* filtered \+ 0 lost", summary)
         assert "  PrimeCalls$Orders#touch()V: every 7" in command("status", target.pid)
         command("set", target.pid, "*Orders#touch", "as selected")
-        assert "gates that were set:" not in command("status", target.pid)
+        assert "changed settings:" not in command("status", target.pid)
         message = refused("set", target.pid, "*Orders#touch", "when", "arg0 > 1")
         assert message.startswith(f"PID {target.pid} rejects set: settings 'when arg0 > 1', column ")
 

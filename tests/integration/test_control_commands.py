@@ -188,7 +188,7 @@ def test_status_with_a_gateway_adds_selections_and_gates(bench: Bench, target: T
         "selected:",
         "  com.acme.**#*: 2 methods",
         "  b.C#d: nothing so far, while a client stays connected",
-        "gates that were set:",
+        "changed settings:",
         "  com.acme.Orders#place(JLjava/lang/String;)Z: every 7",
     ]
     assert whole["control"]["gates"] == [{"least_duration_nanos": 0, "every": 7, "per_second": 0}]
@@ -240,7 +240,7 @@ def test_there_has_to_be_a_process(bench: Bench, verb: str) -> None:
     rest = {"select": ["a.B#c"], "unselect": ["a.B#c"], "set": ["*", "always"]}.get(verb, [])
     assert (
         refused(bench.run(verb, 4_000_000, *rest))
-        == "there is no process with PID 4000000; jps lists the JVMs"
+        == "there is no process with PID 4000000; jcollect ps lists the processes"
     )
 
 

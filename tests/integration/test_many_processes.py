@@ -72,7 +72,7 @@ def test_a_pid_that_cannot_be_attached_to_does_not_affect_the_others(bench: Benc
     refused = bench.run("attach", one.pid, 4_000_000)
     assert (refused.returncode, refused.stderr) == (
         1,
-        "jcollect: there is no process with PID 4000000; jps lists the JVMs\n",
+        "jcollect: there is no process with PID 4000000; jcollect ps lists the processes\n",
     )
     bare, other = bench.bare_target(is_jvm=True), bench.bare_target()
     refused = bench.run("attach", bare.pid, other.pid)

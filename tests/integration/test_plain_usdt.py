@@ -226,3 +226,31 @@ def test_events_of_the_kernel_and_of_a_list_are_published_in_one_order(program: 
     assert (totals.hits, totals.delivered, totals.lost_in_ring) == (46, 33, 13)
     assert (kernel.hits, kernel.losses[LossStage.KERNEL_RING]) == (22, 0)
     assert (other.hits, other.losses[LossStage.KERNEL_RING]) == (24, 13)
+
+
+def test_a_process_is_traced_through_the_source_that_it_joined_with(program: Program) -> None:
+    lists: list[ListSource] = []
+
+    def list_source(capacity: int, utc_offset_ns: int) -> ListSource:
+        lists.append(ListSource(capacity, utc_offset_ns))
+        return lists[0]
+
+    session = Session(open_sources=[bpf_source(SessionSettings()), list_source])
+    try:
+        session.start()
+        tracee = session.join(
+            Scan(program.process), lambda probe: True, others=program.probes(), source=lists[0]
+        )
+        tracee.attach()
+        armed = {lists[0].described[number].name for number in lists[0].armed}
+        program.fire(5)  # No uprobe is there.
+        lists[0].put(batch_of([(time.monotonic_ns(), 0), (time.monotonic_ns(), 1)]))
+        wait_until(lambda: session.accounts.totals().delivered == 2, "both events")
+        totals = session.detach()
+        kernel, other = session.accounts.by_source()
+    finally:
+        session.close()
+    assert armed == {"placed", "closed"}
+    assert not lists[0].armed
+    assert (totals.hits, totals.delivered) == (2, 2)
+    assert (kernel.hits, other.hits) == (0, 2)

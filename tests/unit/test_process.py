@@ -32,7 +32,9 @@ def descriptors() -> int:
 @pytest.mark.parametrize("pid", [NO_PROCESS, 1 << 40])
 def test_a_pid_without_a_process_is_an_error(pid: int) -> None:
     before = descriptors()
-    with pytest.raises(JcollectError, match=f"^there is no process with PID {pid}; jps lists the JVMs$"):
+    with pytest.raises(
+        JcollectError, match=f"^there is no process with PID {pid}; jcollect ps lists the processes$"
+    ):
         Process.open(pid)
     assert descriptors() == before
 

@@ -55,5 +55,5 @@ def _echo_control(reply: control_pb2.ControlReply, everything: bool) -> None:
     echo("selected:" if reply.selections else "selected: nothing")
     echo_selections(reply.selections)
     if reply.gates:
-        echo("gates that were set:")
+        echo("changed settings:")
         echo_gates(reply, everything)

@@ -101,7 +101,9 @@ def _run() -> int:
         write_status(error.format_message())
         return 2
     except click.ClickException as error:
-        return _fail(error.format_message().rstrip(".") + "; see jcollect --help", error.exit_code)
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        command = context.command_path if context else "jcollect"
+        return _fail(error.format_message().rstrip(".") + f"; see {command} --help", error.exit_code)
     except Interrupted as error:
         return 128 + error.number
     except (click.Abort, KeyboardInterrupt):

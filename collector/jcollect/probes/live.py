@@ -213,7 +213,7 @@ class Gates:
         return counts
 
     def settings(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-        """Returns the least duration in ns, every, and per second: three uint64 for each probe."""
+        """Returns the minimum duration in ns, every, and per second: three uint64 for each probe."""
         found: npt.NDArray[np.uint64] = words[self._gates[:, None] + _SETTINGS]
         return found
 

@@ -194,7 +194,7 @@ def _cannot_open(pid: int, error: OSError | OverflowError) -> JcollectError:
     except OSError as reason:
         if not is_gone(reason):
             return _explain(pid, reason, "status")
-        return JcollectError(f"there is no process with PID {pid}; jps lists the JVMs")
+        return JcollectError(f"there is no process with PID {pid}; jcollect ps lists the processes")
     if isinstance(error, OSError) and not is_gone(error):
         return _explain(pid, error, "status")
     return JcollectError(f"PID {pid} has exited")

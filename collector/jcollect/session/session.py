@@ -68,7 +68,7 @@ class Session:
         failures: Failures | None = None,
         open_sources: Sequence[OpenSource] | None = None,
     ) -> None:
-        """Opens the sources; the first one arms the probes. Raises JcollectError.
+        """Opens the sources. Raises JcollectError.
 
         Calls `on_end` once the maximum number of events is reached. `failures` gets the errors of threads;
         without it, `on_end` is called for them. `open_sources` are the kernel's uprobes if not given.
@@ -104,10 +104,19 @@ class Session:
         self._reader.start()
         self._reader_runs = True
 
-    def join(self, scan: Scan, wanted: Wanted, name: str = "", others: Sequence[Probe] = ()) -> Tracee:
+    def join(
+        self,
+        scan: Scan,
+        wanted: Wanted,
+        name: str = "",
+        others: Sequence[Probe] = (),
+        source: Source | None = None,
+    ) -> Tracee:
         """Adds a process, and assigns IDs to its wanted probes. `name` is its main class or command; `others`
-        are probes that are in no stub library."""
-        tracee = Tracee(scan, wanted, name, self, self._sources[0], self.accounts, self.max_overhead, others)
+        are probes that are in no stub library. `source`, one of the session's, arms the probes; without it,
+        the first one does."""
+        arming = source or self._sources[0]
+        tracee = Tracee(scan, wanted, name, self, arming, self.accounts, self.max_overhead, others)
         try:
             tracee.register()
         except BaseException:
@@ -189,9 +198,7 @@ class Session:
         try:
             number = {id(probe): assigned for probe, assigned in zip(probes, ids, strict=False)}
             new = [
-                ProbeGroup(
-                    [number[id(probe)] for probe in group], group, self._sources[0], tracee.credibility
-                )
+                ProbeGroup([number[id(probe)] for probe in group], group, tracee.source, tracee.credibility)
                 for group in by_binary(probes[: len(ids)])
             ]
             for each in new:

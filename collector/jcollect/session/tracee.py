@@ -81,6 +81,7 @@ class Tracee:
         self.name = name
         self.owner = scan.process.owner
         self.scan = scan  # The latest one.
+        self.source = source
         self._wanted = wanted
         self._registry = registry
         self._accounts = accounts

@@ -77,7 +77,7 @@ public final class GateSettings {
     }
     throw cursor.error(
         0,
-        "only a least duration, every and at most can be set while the program runs;"
+        "only a minimum duration, every and at most can be set while the program runs;"
             + " for other conditions, select the method again");
   }
 

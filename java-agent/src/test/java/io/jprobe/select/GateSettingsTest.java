@@ -39,7 +39,7 @@ public class GateSettingsTest {
   @Test
   public void conditionsThatAGateCannotDecideAreRejected() {
     String only =
-        "': only a least duration, every and at most can be set while the program runs;"
+        "': only a minimum duration, every and at most can be set while the program runs;"
             + " for other conditions, select the method again";
     for (String other : new String[] {"arg0 > 5", "duration < 5ms", "duration > 5ms or arg0"}) {
       refused(other, "settings '" + other + "', column 1" + only.substring(1));
