@@ -7,9 +7,9 @@ import java.util.Locale;
 import java.util.TreeMap;
 
 /**
- * Prints, a line each, what a program finds when its main method begins and that somebody could
- * have changed or decided before; then runs until its stdin ends. The threads come first, because
- * asking for the rest may start some.
+ * Prints the state that a program finds when its main method begins and that other code may have
+ * changed before, one item per line. Then runs until the end of stdin. The threads come first,
+ * because reading the other items may start some.
  */
 public class AsStarted {
   public static void main(String[] arguments) throws Exception {
@@ -29,7 +29,7 @@ public class AsStarted {
     new TreeMap<>(System.getProperties())
         .forEach((name, value) -> System.out.println(name + "=" + value));
     System.out.println("locale: " + Locale.getDefault() + ", " + Charset.defaultCharset());
-    // Set here it must still be heeded: nobody has asked for the providers before.
+    // Takes effect only if no code has read the providers before.
     Security.setProperty("security.provider.1", "SunJCE");
     for (Provider provider : Security.getProviders()) {
       System.out.println("provider: " + provider.getName());

@@ -6,9 +6,9 @@ import java.util.Arrays;
 import java.util.function.Consumer;
 
 /**
- * The control gateway alone, out of the agent's jar and as the agent loads it, with commands that
- * print and echo what they are called with. Its argument is the gateway's directory; it ends with
- * its stdin.
+ * Runs the control gateway without the rest of the agent. Loads it from the agent's jar as the
+ * agent does, with commands that print and echo their arguments. Argument: the gateway's directory.
+ * Exits at the end of stdin.
  */
 public class Commanded {
   private static AutoCloseable gateway;
@@ -29,7 +29,7 @@ public class Commanded {
     System.out.println("hidden " + (isHidden("py4j.Protocol") && isHidden(commands.getName())));
     System.out.println("open");
     while (System.in.read() >= 0) {
-      // It is asked for nothing in this way.
+      // Ignores the input.
     }
   }
 
@@ -51,7 +51,7 @@ public class Commanded {
 
   private static Object called(Method method, Object[] given) throws Exception {
     if (method.getDeclaringClass() == Object.class) {
-      // A proxy's own: nobody may call them through the gateway.
+      // Methods of Object belong to the proxy itself and must be unreachable through the gateway.
       System.out.println("REACHED " + method.getName());
       return null;
     }
@@ -59,7 +59,7 @@ public class Commanded {
       System.out.println(method.getName());
       return null;
     }
-    // A client is an object that says nothing.
+    // The first argument of select is the client, which has nothing to print.
     int first = method.getName().equals("select") ? 1 : 0;
     Object[] said = given == null ? new Object[0] : Arrays.copyOfRange(given, first, given.length);
     String call = method.getName() + Arrays.toString(said);

@@ -3,7 +3,7 @@ package com.acme.parcels;
 
 import java.util.function.IntUnaryOperator;
 
-/** Is loaded by class loaders of all sorts; they have java.util.function in common. */
+/** Counter for class loaders of all kinds, which share only java.util.function. */
 public class Counter extends CounterBase implements IntUnaryOperator {
   @Override
   public int applyAsInt(int number) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package com.acme.parcels;
 
-/** What a container's loader imports from somewhere else. */
+/** Superclass that a container's loader imports from another loader. */
 public class CounterBase {
   protected int add(int one, int other) {
     return one + other;

@@ -8,11 +8,11 @@ import java.util.Scanner;
 import java.util.function.IntUnaryOperator;
 
 /**
- * Uses up all file descriptors that it may have.
+ * Uses up all file descriptors of its process.
  *
- * <p>Commands on stdin, a line each: {@code fill} opens files until it may open no more; {@code
- * clear} closes them; {@code load} loads the class Late; {@code call N} calls it N times. Each
- * prints what it was, as in "fill", when it is done. {@code exit} ends. "ready" is printed first.
+ * <p>Commands on stdin, one per line: {@code fill} opens files until the limit is reached; {@code
+ * clear} closes them; {@code load} loads the class Late; {@code call N} calls it N times; {@code
+ * exit} exits. Each other command prints its name when it is done. Prints "ready" first.
  */
 public class Descriptors {
   public static class Early implements IntUnaryOperator {
@@ -37,7 +37,7 @@ public class Descriptors {
         OPEN.add(new FileInputStream("/dev/null"));
       }
     } catch (IOException e) {
-      // Too many open files: as wanted.
+      // Expected: too many open files.
     }
   }
 
@@ -48,7 +48,7 @@ public class Descriptors {
     OPEN.clear();
   }
 
-  /** All that loading a class needs is loaded before the descriptors are used up. */
+  /** Reads the class file early, so that loading the class needs no further descriptor. */
   private static final class Loader extends ClassLoader {
     private final byte[] bytes;
 

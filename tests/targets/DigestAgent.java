@@ -10,12 +10,13 @@ import java.security.MessageDigest;
 import java.security.ProtectionDomain;
 
 /**
- * A second agent, which the JVM asks after ours: it sees the bytes that become the class, at each
- * definition and retransformation, and appends "class digest" to the file that it is given.
+ * A second agent, whose transformer runs after jprobe's and sees the final bytes of a class at each
+ * definition and retransformation. Appends "class digest" to the given file.
  *
- * <p>The JVM keeps no class file: for a retransformation it writes one anew, which differs from the
- * file that was loaded. So a comparison needs a retransformation to begin with; a file of that name
- * with ".retransform" added asks for one, and is removed when it has been made.
+ * <p>The JVM keeps no class file. It generates one for a retransformation, which differs from the
+ * file that was loaded, so a comparison needs a first retransformation as its baseline. Creating a
+ * file of the given name with ".retransform" added requests a retransformation; the agent removes
+ * this file afterwards.
  */
 public class DigestAgent {
   public static void premain(String options, Instrumentation instrumentation) {
@@ -29,8 +30,8 @@ public class DigestAgent {
   }
 
   /**
-   * Loaded into the running JVM, it comes after every agent that is there: tells of one
-   * retransformation, and is over.
+   * Reports one retransformation and detaches. An agent loaded into a running JVM transforms after
+   * all agents loaded before.
    */
   public static void agentmain(String options, Instrumentation instrumentation) throws Exception {
     String[] parts = options.split(",");
@@ -53,7 +54,7 @@ public class DigestAgent {
     };
   }
 
-  /** In a program whose heap is full as well, however long that takes. */
+  /** Appends a line. If the heap is full, retries until that succeeds, without a time limit. */
   static void tell(Path file, String name, byte[] bytes) {
     while (true) {
       try {

@@ -3,7 +3,7 @@
 import java.lang.instrument.Instrumentation;
 
 /**
- * An agent that the JVM starts before ours: it loads the classes that it is given, by commas, and
+ * An agent that the JVM starts before jprobe's. Loads the given classes (separated by commas) and
  * com.acme.parcels.Broken, which cannot be linked.
  */
 public class EarlyAgent {

@@ -14,11 +14,11 @@ import java.util.function.IntUnaryOperator;
 import java.util.function.Supplier;
 
 /**
- * Calls all that there is in {@link Kinds}, in a thread of its own, and says as JSON which events
- * that thread must make. The argument is the agent's string limit in bytes.
+ * Calls all methods of {@link Kinds} in new threads and prints as JSON the events that each thread
+ * must fire. Argument: the agent's string limit in bytes.
  *
- * <p>Commands on stdin, a line each: {@code run} makes all calls and prints a JSON object, {@code
- * exit} ends. "ready" is printed first, when all classes are loaded.
+ * <p>Commands on stdin, one per line: {@code run} makes all calls and prints a JSON object; {@code
+ * exit} exits. Prints "ready" first, when all classes are loaded.
  */
 public class EveryKind {
   private final Expected expected;
@@ -50,7 +50,9 @@ public class EveryKind {
     Expected make() throws Exception;
   }
 
-  /** Makes calls in a new thread, and says what that thread was and what it must have fired. */
+  /**
+   * Makes calls in a new thread. Returns the thread's identity and its expected events, as JSON.
+   */
   private static String inThread(String name, Calls calls) throws Exception {
     String[] said = new String[1];
     Thread thread =
@@ -112,8 +114,8 @@ public class EveryKind {
     for (long value : new long[] {Long.MIN_VALUE, -1L << 32, -1, 0, 1L << 32, Long.MAX_VALUE}) {
       expected.call(Kinds.Types.aLong(value), "Types#aLong(J)J", value);
     }
-    // To the bit: 0, -0, the least and greatest subnormal, the least normal, 0.1, the greatest,
-    // infinities, NaNs with a payload: quiet, negative, signalling.
+    // Floats are compared bit by bit: 0, -0, the least and greatest subnormal, the least normal,
+    // 0.1, the greatest value, infinities, and NaNs with a payload (quiet, negative, signaling).
     for (int bits :
         new int[] {
           0,
@@ -179,7 +181,7 @@ public class EveryKind {
         Kinds.Types.aStringArray(value),
         "Types#aStringArray([[Ljava/lang/String;)[[Ljava/lang/String;",
         (Object) value);
-    // By the declared type it is no string.
+    // The declared type is not String, so the event has an identity hash.
     CharSequence text = "text";
     expected.call(
         Kinds.Types.aCharSequence(text),
@@ -204,8 +206,8 @@ public class EveryKind {
         "\ude00",
         "\ude00\ud83d",
         "a\ud83db");
-    // As long as the limit, and longer by one; then with a last character of n bytes, of which
-    // 0 to n are beyond the limit.
+    // Texts of exactly the limit, and one byte longer. Then texts whose last character has n bytes,
+    // of which 0 to n exceed the limit.
     for (String last : new String[] {"x", "\0", "ž", "€", "\ud83d\ude00", "\ud83d"}) {
       int bytes = last.equals("\ud83d") ? 3 : last.equals("\0") ? 2 : last.getBytes(UTF_8).length;
       for (int beyond = 0; beyond <= bytes; beyond++) {
@@ -259,7 +261,7 @@ public class EveryKind {
         array,
         boxed);
 
-    // The compiler gives a class without one a constructor.
+    // The class declares no constructor, so the compiler adds one.
     Kinds.Types types = new Kinds.Types();
     expected.run("Types#<init>()V");
     expected.call(
@@ -346,28 +348,29 @@ public class EveryKind {
     expected.run("Parent#<init>(I)V", 5);
     expected.returned("Child#<init>(Ljava/lang/String;)V");
 
-    // Before super().
+    // Throws before super().
     check(thrown(() -> new Kinds.Child("x")) instanceof NumberFormatException);
     expected.entry("Child#<init>(Ljava/lang/String;)V", "x");
     expected.entry("Child#parse(Ljava/lang/String;)I", "x");
     expected.threw("Child#parse(Ljava/lang/String;)I", NumberFormatException.class);
     expected.threw("Child#<init>(Ljava/lang/String;)V", NumberFormatException.class);
 
-    // In super(): no handler may stand there, so that the throw probe of Child fires not.
+    // Throws in super(). No exception handler may cover this call, so Child's throw probe does not
+    // fire.
     check(thrown(() -> new Kinds.Child("-5")) instanceof IllegalArgumentException);
     expected.entry("Child#<init>(Ljava/lang/String;)V", "-5");
     expected.call(-5, "Child#parse(Ljava/lang/String;)I", "-5");
     expected.entry("Parent#<init>(I)V", -5);
     expected.threw("Parent#<init>(I)V", IllegalArgumentException.class);
 
-    // After super().
+    // Throws after super().
     check(thrown(() -> new Kinds.Child("13")) instanceof IllegalStateException);
     expected.entry("Child#<init>(Ljava/lang/String;)V", "13");
     expected.call(13, "Child#parse(Ljava/lang/String;)I", "13");
     expected.run("Parent#<init>(I)V", 13);
     expected.threw("Child#<init>(Ljava/lang/String;)V", IllegalStateException.class);
 
-    // After this().
+    // Throws after this().
     check(thrown(() -> new Kinds.Child("7", true)) instanceof UnsupportedOperationException);
     expected.entry("Child#<init>(Ljava/lang/String;Z)V", "7", true);
     expected.entry("Child#<init>(Ljava/lang/String;)V", "77");
@@ -376,7 +379,7 @@ public class EveryKind {
     expected.returned("Child#<init>(Ljava/lang/String;)V");
     expected.threw("Child#<init>(Ljava/lang/String;Z)V", UnsupportedOperationException.class);
 
-    // In this().
+    // Throws in this().
     check(thrown(() -> new Kinds.Child("", false)) instanceof NumberFormatException);
     expected.entry("Child#<init>(Ljava/lang/String;Z)V", "", false);
     expected.entry("Child#<init>(Ljava/lang/String;)V", "");
@@ -515,7 +518,7 @@ public class EveryKind {
     expected.returned("Methods$Inner#addStep()J", object.addStep());
   }
 
-  /** The name that the compiler has given to the lambda in a method that returns this type. */
+  /** Returns the compiler's name for the body of the lambda of this type in a method. */
   private static String body(String method, Class<?> type) {
     List<String> found = new ArrayList<>();
     for (Method declared : Kinds.Methods.class.getDeclaredMethods()) {
@@ -549,7 +552,7 @@ public class EveryKind {
     expected.call(Kinds.Level.of(-1), "Level#of(I)LKinds$Level;", -1);
     expected.call(Kinds.Level.of(200), "Level#of(I)LKinds$Level;", 200);
     expected.call(Kinds.Level.values(), "Level#values()[LKinds$Level;");
-    // Once, java.lang.Enum calls values() for itself, and nobody else sees that array.
+    // The first call of valueOf makes java.lang.Enum call values(), whose result only Enum sees.
     Thread first = new Thread(() -> Kinds.Level.valueOf("LOW"));
     first.start();
     first.join();
@@ -572,7 +575,7 @@ public class EveryKind {
       }
     }
 
-    // Exceptions that do not leave.
+    // Exceptions that do not leave the method.
     expected.entry("Exits#keeps(Ljava/lang/String;)I", "kept");
     refused("kept");
     expected.returned("Exits#keeps(Ljava/lang/String;)I", Kinds.Exits.keeps("kept"));
@@ -685,14 +688,14 @@ public class EveryKind {
         "Exits#allocates(I)[J",
         Integer.MAX_VALUE);
     String throwsIt = "Exits#throwsIt(Ljava/lang/RuntimeException;)V";
-    // null is thrown as what the JVM makes of it.
+    // Throwing null throws a NullPointerException instead.
     leaves(() -> Kinds.Exits.throwsIt(null), NullPointerException.class, throwsIt, (Object) null);
-    // A class with a name that the JVM has made.
+    // An exception of an anonymous class.
     RuntimeException nameless = new RuntimeException() {};
     leaves(() -> Kinds.Exits.throwsIt(nameless), nameless.getClass(), throwsIt, nameless);
   }
 
-  /** As deep as the stack is, and a call like all others afterwards. */
+  /** Overflows the stack, then makes a normal call. */
   private Expected overflow() {
     Kinds.Exits.depth = 0;
     check(thrown(() -> Kinds.Exits.overflows(0)) instanceof StackOverflowError);
@@ -700,7 +703,7 @@ public class EveryKind {
     return expected;
   }
 
-  // ---- what several calls have in common ----
+  // ---- shared by several calls ----
 
   interface Action {
     void run() throws Throwable;
@@ -721,7 +724,7 @@ public class EveryKind {
     }
   }
 
-  /** A call that is left by this exception. */
+  /** Makes a call that must throw this exception, and expects its events. */
   private void leaves(
       Action action, Class<? extends Throwable> exception, String method, Object... arguments) {
     check(thrown(action).getClass() == exception);

@@ -7,12 +7,12 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Calls methods whose selectors capture paths and have conditions, in a thread named "caller", and
- * says as JSON which events must come of that, and how many calls must be held back. Which paths
- * and which conditions, the test says (tests/integration/test_every_kind.py).
+ * Calls methods whose selectors capture paths and have conditions, in a thread named "caller".
+ * Prints the expected events and the number of filtered calls as JSON. The selectors are in
+ * tests/integration/test_every_kind.py.
  *
- * <p>Commands on stdin, a line each: {@code run} makes all calls and prints a JSON object, {@code
- * exit} ends. "ready" is printed first, when all classes are loaded.
+ * <p>Commands on stdin, one per line: {@code run} makes all calls and prints a JSON object; {@code
+ * exit} exits. Prints "ready" first, when all classes are loaded.
  */
 public class EveryPath {
   enum State {
@@ -85,7 +85,10 @@ public class EveryPath {
       return customer;
     }
 
-    /** What it does to the order is not to be seen in the event of its return. */
+    /**
+     * Changes the order after its values were captured at entry. The return event must not show the
+     * changes.
+     */
     void change() {
       urgent = !urgent;
       tiny++;
@@ -97,7 +100,7 @@ public class EveryPath {
     }
   }
 
-  /** An exception without a message that could be asked for. */
+  /** Exception whose message cannot be read. */
   static class Refusal extends RuntimeException {
     private static final long serialVersionUID = 1;
 
@@ -271,7 +274,7 @@ public class EveryPath {
     return new Customer(new City(city, 1050), "label");
   }
 
-  // ---- captures; absent: bit i for value i if it met a null, bit 16 + i if reading it threw ----
+  // ---- captures; absent: bit i is set if value i met a null, bit 16 + i if reading it threw ----
 
   private void fields() {
     String method = "Captured#fields(LEveryPath$Order;)V";
@@ -343,7 +346,7 @@ public class EveryPath {
     Order order = new Order(1, customer("Cēsis"), State.CLOSED);
     int asked = Customer.asked;
     Captured.getters(order, "text");
-    // Once a call, though two events tell.
+    // The getter runs once per call, although two events carry its value.
     check(Customer.asked == asked + 1);
     Object[] values = {
       "label:java.lang.String",
@@ -366,7 +369,8 @@ public class EveryPath {
       0
     };
     expected.captured(method, "entry", values);
-    // What the probe passes anyway is the first value, so that the bits move up by one.
+    // The return value precedes the captured values, so the bits of the captured values move up by
+    // one.
     expected.captured(method, "return", with(values, "return:long", 5));
 
     order.customer = null;
@@ -398,7 +402,7 @@ public class EveryPath {
     expected.captured(method, "return", with(values, "return:long", 5));
   }
 
-  /** The same values, and two more before them. */
+  /** Returns the values with two more before them. */
   private static Object[] with(Object[] values, Object... first) {
     List<Object> all = new ArrayList<>(List.of(first));
     all.addAll(java.util.Arrays.asList(values));
@@ -438,7 +442,7 @@ public class EveryPath {
     Captured captured = new Captured("Ābols");
     expected.captured(
         constructor, "entry", "arg0:java.lang.String", "Ābols", "length:int", 5, "absent:int", 0);
-    // There is no this before the constructor's end.
+    // The constructor's entry has no this.
     expected.captured(
         constructor,
         "return",
@@ -599,7 +603,9 @@ public class EveryPath {
 
   // ---- conditions ----
 
-  /** A call of a method that returns nothing, whose events have no captured values. */
+  /**
+   * Expects the events of a void method without captured values, or counts the call as filtered.
+   */
   private void decide(boolean fires, String method, Object... arguments) {
     if (fires) {
       expected.run(method, arguments);
@@ -621,7 +627,7 @@ public class EveryPath {
       }
     }
 
-    // What something on the way is null to does not compare, but with null.
+    // A path that meets a null satisfies no comparison except one with null.
     Order[] orders = {
       new Order(1, null, State.OPEN),
       new Order(2, null, State.CLOSED),
@@ -667,7 +673,9 @@ public class EveryPath {
     }
   }
 
-  /** Nobody knows yet at the beginning: there are no entry probes. */
+  /**
+   * Tests conditions on the outcome, which is unknown at entry: these methods have no entry probes.
+   */
   private void decidedAtTheEnd() {
     for (int i = 0; i < 12; i++) {
       String method = "Gated#returning(I)Z";
@@ -705,7 +713,10 @@ public class EveryPath {
     }
   }
 
-  /** A sleep lasts as long as it says, or longer; one of 0 ms, hardly ever 20 ms. */
+  /**
+   * Tests conditions on the duration. A sleep lasts at least the requested time, and a sleep of 0
+   * ms almost never lasts 20 ms.
+   */
   private void byDuration() throws InterruptedException {
     for (int i = 0; i < 24; i++) {
       int millis = i % 8 == 3 ? 21 : 0;
@@ -720,7 +731,7 @@ public class EveryPath {
     for (int i = 0; i < 24; i++) {
       int millis = i % 4 == 0 ? 21 : 0;
       Gated.slowAndRare(millis);
-      // Of those that are slow, every second one, and the first is one.
+      // Every second slow call fires, starting with the first.
       if (millis > 0 && slow++ % 2 == 0) {
         expected.returned("Gated#slowAndRare(I)V");
       } else {
@@ -739,7 +750,8 @@ public class EveryPath {
       }
     }
 
-    // Of those that the condition lets pass, every third; and nobody is asked about the others.
+    // Every third call that satisfies the condition fires. The getter does not run in the other
+    // calls.
     String method = "Gated#picked(ILEveryPath$Order;)V";
     Order order = new Order(1, customer(null), null);
     int asked = Customer.asked;
@@ -757,7 +769,7 @@ public class EveryPath {
     }
     check(Customer.asked == asked + fired);
 
-    // What is decided holds for the call: the pairs are whole.
+    // The decision at entry applies to the whole call: each entry has its return.
     Gated.nested(10);
     for (int levels = 10; levels >= 0; levels--) {
       if (levels % 2 == 0) {
@@ -771,7 +783,9 @@ public class EveryPath {
     }
   }
 
-  /** The first calls of a second; each burst is made within one. */
+  /**
+   * Tests a rate limit: the first calls of each second fire. Each burst is made within one second.
+   */
   private void limited() {
     for (int burst = 0; burst < 2; burst++) {
       long second = System.nanoTime() / 1_000_000_000;

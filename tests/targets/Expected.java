@@ -8,13 +8,13 @@ import java.util.Map;
 import java.util.TreeMap;
 
 /**
- * The events that one thread's calls must make, in order, and the calls that must be held back:
- * what a program that is traced says about itself. A line an event, as in
+ * Records the events that the calls of one thread must fire, in order, and counts the calls that
+ * must be filtered. The traced programs report them to the tests. An event is a line such as
  *
  * <pre>Orders#place(JLjava/lang/String;)Z entry long=2a java.lang.String="abc"</pre>
  *
- * Numbers are their 64 bits in hexadecimal, of floats the lower 32; objects their identity hash.
- * Strings are as long as the limit lets them be, and end in {@code ...} if they have been cut.
+ * Numbers are shown as their 64 bits in hexadecimal (floats: the lower 32), objects as their
+ * identity hash. Strings are truncated to the limit and then end in {@code ...}.
  */
 final class Expected {
   private final String prefix;
@@ -23,15 +23,19 @@ final class Expected {
   private final Map<String, Integer> held = new TreeMap<>();
 
   /**
-   * @param prefix what all names of methods given here go without, as "com.acme.Shop$"
-   * @param stringLimit in bytes, as the agent was told
+   * @param prefix common prefix of all classes, omitted in the arguments below, such as
+   *     "com.acme.Shop$"
+   * @param stringLimit the agent's string limit in bytes
    */
   Expected(String prefix, int stringLimit) {
     this.prefix = prefix;
     this.stringLimit = stringLimit;
   }
 
-  /** An entry event with the arguments; the method is "Class#name(…)…", as in the class file. */
+  /**
+   * Expects an entry event with these arguments. The method is "Class#name(…)…", as in the class
+   * file.
+   */
   void entry(String method, Object... arguments) {
     List<String> types = types(method.substring(method.indexOf('(') + 1, method.indexOf(')')));
     int captured = Math.min(types.size(), 12);
@@ -45,7 +49,7 @@ final class Expected {
     events.add(line.toString());
   }
 
-  /** A return event, with the value if the method has one. */
+  /** Expects a return event, with a value unless the method is void. */
   void returned(String method, Object... value) {
     List<String> type = types(method.substring(method.indexOf(')') + 1));
     if (type.size() != value.length) {
@@ -59,23 +63,23 @@ final class Expected {
     events.add(prefix + method + " throw " + value("java.lang.String", exception.getName()));
   }
 
-  /** Entry and return of a call that calls nothing else that is traced. Gives the result. */
+  /** Expects the entry and return of a call that makes no other traced call. Returns the result. */
   <T> T call(T result, String method, Object... arguments) {
     entry(method, arguments);
     returned(method, result);
     return result;
   }
 
-  /** The same of a method that returns nothing. */
+  /** Expects the entry and return of a void method that makes no other traced call. */
   void run(String method, Object... arguments) {
     entry(method, arguments);
     returned(method);
   }
 
   /**
-   * An event with captured values.
+   * Expects an event with captured values.
    *
-   * @param values for each its name and type, as in "id:long", and the value
+   * @param values name and type of each value, such as "id:long", followed by the value
    */
   void captured(String method, String kind, Object... values) {
     StringBuilder line = new StringBuilder(prefix + method + " " + kind);
@@ -86,7 +90,7 @@ final class Expected {
     events.add(line.toString());
   }
 
-  /** A call that fires nothing, for each of these kinds of probes that it would have fired. */
+  /** Counts one filtered call for each of these kinds of probes. */
   void heldBack(String method, String... kinds) {
     for (String kind : kinds) {
       held.merge(prefix + method + " " + kind, 1, Integer::sum);
@@ -101,7 +105,7 @@ final class Expected {
     return held;
   }
 
-  /** The types in a descriptor, as Java source writes them. None for void. */
+  /** Returns the types in a descriptor, as written in Java source. Empty for void. */
   private static List<String> types(String descriptor) {
     List<String> types = new ArrayList<>();
     int at = 0;
@@ -167,7 +171,10 @@ final class Expected {
     }
   }
 
-  /** By contract: whole characters of UTF-8 up to the limit, of which U+0000 takes two bytes. */
+  /**
+   * Returns the text that an event must have: whole UTF-8 characters up to the limit, where U+0000
+   * has two bytes.
+   */
   private String text(String string) {
     if (string == null) {
       return "null";
@@ -197,7 +204,7 @@ final class Expected {
         : new String(Character.toChars(character)).getBytes(StandardCharsets.UTF_8).length;
   }
 
-  /** A JSON array of strings. */
+  /** Returns a JSON array of strings. */
   static String json(List<String> lines) {
     StringBuilder json = new StringBuilder("[");
     for (String line : lines) {
@@ -210,7 +217,7 @@ final class Expected {
     return '"' + text.replace("\\", "\\\\").replace("\"", "\\\"") + '"';
   }
 
-  /** A JSON object of numbers. */
+  /** Returns a JSON object of numbers. */
   static String json(Map<String, Integer> numbers) {
     StringBuilder json = new StringBuilder("{");
     numbers.forEach(

@@ -4,9 +4,9 @@ import java.lang.reflect.Method;
 import java.util.Arrays;
 
 /**
- * Fills its heap to the last word, and keeps it so, until it is told otherwise. Commands, one
- * character each: f fills it, c clears it, x is the end. Meanwhile nothing here makes an object.
- * Once it is clear, n tells what reflection says of a method's parameters.
+ * Fills its heap to the last word and keeps it full on command. Commands are single characters: f
+ * fills the heap; c clears it; n prints the parameters of a method as reflection reports them, if
+ * the heap is clear; x exits. Allocates nothing else while the heap is full.
  */
 public final class FullHeap {
   static final class Work {
@@ -25,7 +25,7 @@ public final class FullHeap {
   private static final byte[] FULL = "full\n".getBytes();
   private static final byte[] CLEAR = "clear\n".getBytes();
 
-  /** Each element refers to the one before it. */
+  /** Linked list: each element refers to the previous one. */
   private static Object[] hoard;
 
   private static volatile boolean isToBeFull;
@@ -61,7 +61,7 @@ public final class FullHeap {
     }
   }
 
-  /** Whatever others let go of is taken at once. */
+  /** Keeps the heap full on demand: claims at once all memory that other code frees. */
   private static void keepFull() {
     while (true) {
       if (isToBeFull) {
@@ -84,7 +84,7 @@ public final class FullHeap {
           hoard = more;
         }
       } catch (OutOfMemoryError e) {
-        // Full, for this size.
+        // The heap is full for this size.
         Work.step();
       }
     }

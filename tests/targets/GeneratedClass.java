@@ -5,8 +5,9 @@ import java.io.DataOutputStream;
 import java.io.IOException;
 
 /**
- * A class file that no compiler wrote: an IntUnaryOperator that adds 1, whose constructor, which
- * takes a boolean, calls super() in two places. Of a version that needs no stack maps.
+ * Generates a class file that no compiler wrote: an IntUnaryOperator that adds 1. Its constructor
+ * has a boolean parameter and calls super() at two offsets. The class file version is too old to
+ * need stack maps.
  */
 final class GeneratedClass {
   private static final int VERSION = 49;
@@ -18,7 +19,7 @@ final class GeneratedClass {
     return named(name, 0x1b, 0x04, 0x60, 0xac);
   }
 
-  /** One that the JVM loads, and refuses to link: it returns what is not there. */
+  /** Returns a class that the JVM loads but fails to link, because it returns a missing value. */
   static byte[] broken(String name) {
     return named(name, 0xac);
   }
@@ -50,15 +51,15 @@ final class GeneratedClass {
     text(out, "applyAsInt");
     text(out, "(I)I");
     text(out, "Code");
-    // Public and super; this class, its superclass, one interface, no fields, two methods.
+    // Access flags (public, super), this class, superclass, 1 interface, 0 fields, 2 methods.
     shorts(out, 0x21, 1, 3, 1, 5, 0, 2);
-    // iload_1, ifeq to the second; aload_0, invokespecial #10, return; the same again.
+    // iload_1, ifeq to the second part; aload_0, invokespecial #10, return; the same three again.
     method(out, 7, 11, 0x1b, 0x99, 0, 8, 0x2a, 0xb7, 0, 10, 0xb1, 0x2a, 0xb7, 0, 10, 0xb1);
     method(out, 12, 13, code);
     shorts(out, 0);
   }
 
-  /** A class constant, and after it its name, which has the index {@code text}. */
+  /** Writes a class constant and its name, which gets the index {@code text}. */
   private static void className(DataOutputStream out, int text, String name) throws IOException {
     out.writeByte(7);
     out.writeShort(text);

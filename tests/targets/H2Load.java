@@ -9,9 +9,10 @@ import java.sql.Statement;
 import java.util.concurrent.locks.LockSupport;
 
 /**
- * A steady load for an H2 server over JDBC: orders placed, paid, looked up and summed, and now and
- * then a statement that fails. Arguments: JDBC URL, statements a second, seconds; without these it
- * goes on until a line comes on stdin. Prints "loading" once the tables are there.
+ * Puts a steady load on an H2 server over JDBC: inserts, updates, looks up and sums orders, and
+ * occasionally executes a statement that fails. Arguments: JDBC URL, statements per second,
+ * seconds. Without seconds it runs until a line arrives on stdin. Prints "loading" once the tables
+ * exist.
  */
 public class H2Load {
   public static void main(String[] arguments) throws Exception {
@@ -78,7 +79,7 @@ public class H2Load {
       statement.execute("select nothing from nowhere");
       throw new IllegalStateException("a statement that must fail did not");
     } catch (SQLException expected) {
-      // That is what it is for: errors to be seen.
+      // Expected: the load includes errors.
     }
   }
 }

@@ -2,7 +2,7 @@
 
 import java.lang.instrument.Instrumentation;
 
-/** An agent that does nothing: what a JVM does for an agent, whichever it is. */
+/** An agent that does nothing. Shows what a JVM does for any agent. */
 public class IdleAgent {
   public static void premain(String options, Instrumentation instrumentation) {}
 }

@@ -31,10 +31,10 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Works with the JDK's own classes. Commands on stdin, a line each: {@code add TIMES} calls
- * ArrayList.add in a thread called "adder" and answers by the size; {@code work TIMES} has two
- * threads do what programs do with java.util, java.util.concurrent and java.io, and answers by a
- * checksum; {@code exit} ends. "ready" is printed first.
+ * Works with the JDK's own classes. Commands on stdin, one per line: {@code add TIMES} calls
+ * ArrayList.add in a thread named "adder" and answers with the size; {@code work TIMES} uses
+ * java.util, java.util.concurrent and java.io in two threads and answers with a checksum; {@code
+ * exit} exits. Prints "ready" first.
  */
 public class JdkWork {
   public static void main(String[] arguments) throws Exception {

@@ -7,11 +7,11 @@ import java.util.function.IntUnaryOperator;
 import java.util.function.Supplier;
 
 /**
- * Every type that a value can have, every kind of method, and every way out of one. All that is
- * nested here is traced; {@link EveryKind} calls it and knows which events must come of that.
+ * Methods of every kind, with every type of value and every kind of exit. All nested classes are
+ * traced; {@link EveryKind} calls them and knows the expected events.
  */
 public class Kinds {
-  /** Values pass through: what comes is what is returned. */
+  /** Methods that return one of their arguments. */
   static class Types {
     static boolean aBoolean(boolean value) {
       return value;
@@ -71,7 +71,10 @@ public class Kinds {
 
     static void nothing() {}
 
-    /** As many as a probe passes; with the thread id one word more than a note can describe. */
+    /**
+     * Has the maximum number of arguments of a probe. With the thread ID they are one word more
+     * than a note can describe.
+     */
     static double twelve(
         boolean a,
         byte b,
@@ -120,7 +123,7 @@ public class Kinds {
       return l;
     }
 
-    /** The last two are not captured. */
+    /** Has two arguments too many: the last two are not captured. */
     static long fourteen(
         long a,
         int b,
@@ -140,7 +143,7 @@ public class Kinds {
     }
   }
 
-  /** The class initialiser, and what it calls. */
+  /** Has a class initializer that calls a method. */
   static class Initialised {
     static final int VALUE;
 
@@ -153,7 +156,7 @@ public class Kinds {
     }
   }
 
-  /** An interface's initialiser, which fails. */
+  /** Has an interface initializer that fails. */
   interface Unusable {
     int VALUE = Exits.refuse("initialiser");
   }
@@ -174,7 +177,7 @@ public class Kinds {
     native int absent();
   }
 
-  /** Has a public method that a public subclass inherits: the compiler makes a bridge for it. */
+  /** Has a public method that a public subclass inherits, so the compiler generates a bridge. */
   static class Concealed {
     public int shown(int value) {
       return value + 1;
@@ -208,13 +211,13 @@ public class Kinds {
       super(name.repeat(times));
     }
 
-    /** A bridge, of(Object), calls it. */
+    /** Called by the bridge of(Object). */
     @Override
     String of(String value) {
       return value + name;
     }
 
-    /** A bridge with another return type calls it. */
+    /** Called by a bridge with another return type. */
     @Override
     Methods copy() {
       return (Methods) super.copy();
@@ -263,17 +266,17 @@ public class Kinds {
       return value / 2;
     }
 
-    /** The body is static: it captures a number. */
+    /** The lambda's body is static, because it captures only a number. */
     static IntSupplier later(int value) {
       return () -> value + 1;
     }
 
-    /** The body is a method of the object. */
+    /** The lambda's body is an instance method. */
     IntUnaryOperator adding() {
       return value -> (int) add(value);
     }
 
-    /** A body in a body. */
+    /** Returns a lambda that returns a lambda. */
     static Supplier<Supplier<String>> nested(String text) {
       return () -> () -> text + text;
     }
@@ -300,7 +303,7 @@ public class Kinds {
       return new Local(2).twice;
     }
 
-    /** Knows the object around it. */
+    /** Refers to the enclosing object. */
     class Inner {
       private final int step;
 
@@ -352,7 +355,7 @@ public class Kinds {
       super(message);
     }
 
-    /** Nobody must ask for more than the class. */
+    /** Fails, because the agent must read only the exception's class. */
     @Override
     public String getMessage() {
       throw new UnsupportedOperationException();
@@ -382,7 +385,7 @@ public class Kinds {
       throw new Refusal(why);
     }
 
-    /** What comes out of a callee goes through. */
+    /** Lets the callee's exception through. */
     static int passes(String why) {
       return refuse(why) + 1;
     }
@@ -411,7 +414,7 @@ public class Kinds {
       }
     }
 
-    /** Whatever happens before, this is a return. */
+    /** Always returns, although the callee throws. */
     @SuppressWarnings("finally")
     static int returnsInFinally(String why) {
       try {
@@ -510,7 +513,7 @@ public class Kinds {
       throw exception;
     }
 
-    /** The lock is given back by a handler of the compiler's own. */
+    /** The compiler generates the exception handler that releases the lock. */
     static synchronized int locksTwice(Object lock, boolean fail) {
       synchronized (lock) {
         if (fail) {
@@ -528,7 +531,7 @@ public class Kinds {
       }
     }
 
-    /** Counts as far as the stack goes. */
+    /** Recurses until the stack overflows, and counts the levels. */
     static int overflows(int level) {
       depth++;
       return 1 + overflows(level + 1);
@@ -566,7 +569,7 @@ public class Kinds {
     }
   }
 
-  /** Every nested class; loaded, and not initialised. */
+  /** Returns every nested class, loaded but not initialized. */
   static List<Class<?>> load() throws ClassNotFoundException {
     List<Class<?>> classes = new ArrayList<>();
     for (String name :

@@ -40,13 +40,14 @@ import scala.util.Try;
 import scala.util.Try$;
 
 /**
- * Calls what the compilers of Kotlin and Scala have made of their standard libraries, and says as
- * JSON which events must come of the methods that are traced (tests/integration/
- * test_kotlin_and_scala.py selects them). Names with '-' cannot be written in Java: reflection.
+ * Calls the standard libraries of Kotlin and Scala as their compilers built them, and prints the
+ * expected events as JSON. The traced methods are selected in
+ * tests/integration/test_kotlin_and_scala.py. Names that contain '-' cannot be written in Java and
+ * are called through reflection.
  *
- * <p>Commands on stdin, a line each: {@code run} makes all calls and prints a JSON object, {@code
- * work} computes something and prints the result, {@code exit} ends. "ready" is printed first, when
- * all classes are loaded.
+ * <p>Commands on stdin, one per line: {@code run} makes all calls and prints a JSON object; {@code
+ * work} computes a result and prints it; {@code exit} exits. Prints "ready" first, when all classes
+ * are loaded.
  */
 public class KotlinAndScala {
   private static final String STRING = "Ljava/lang/String;";
@@ -82,7 +83,7 @@ public class KotlinAndScala {
     objectsAndTraits();
   }
 
-  /** Calls a method that Java cannot name or see. */
+  /** Calls a method that Java source cannot name or access. */
   private static Object call(String type, Object receiver, String signature, Object... arguments)
       throws Exception {
     for (Method method : Class.forName(type).getDeclaredMethods()) {
@@ -95,14 +96,14 @@ public class KotlinAndScala {
     throw new NoSuchMethodException(signature);
   }
 
-  /** The same of a static method that calls nothing else that is traced. */
+  /** Calls such a static method, which makes no other traced call, and expects its events. */
   private Object leaf(String type, String signature, Object... arguments) throws Exception {
     return expected.call(call(type, null, signature, arguments), type + "#" + signature, arguments);
   }
 
   // ---- Kotlin ----
 
-  /** Top-level functions, and the synthetic ones that fill in what was left out. */
+  /** Calls top-level functions and the synthetic ones that fill in default arguments. */
   private void defaultArguments() throws Exception {
     String strings = "kotlin.text.StringsKt__StringsKt";
     String padStart = strings + "#padStart(" + STRING + "IC)" + STRING;
@@ -147,7 +148,7 @@ public class KotlinAndScala {
     expected.call(StringsKt.toIntOrNull("x"), toInt, "x");
   }
 
-  /** Their methods have mangled names, and arguments of the type that is inside. */
+  /** Calls methods with mangled names, whose parameters have the type inside the inline class. */
   private void inlineClasses() throws Exception {
     leaf("kotlin.UnsignedKt", "uintDivide-J1ME1BU(II)I", -2, 2);
     leaf("kotlin.text.UStringsKt", "toString-V7xB4Y4(II)" + STRING, -1, 16);
@@ -187,7 +188,7 @@ public class KotlinAndScala {
     expected.call(copy.hashCode(), "kotlin.Pair#hashCode()I");
     expected.call(pair.toString(), "kotlin.Pair#toString()" + STRING);
 
-    // A constructor that is synthetic, too.
+    // A synthetic constructor.
     kotlin.jvm.functions.Function0<Object> initializer = () -> pair;
     Lazy<Object> lazy = LazyKt.lazy(initializer);
     String function = "Lkotlin/jvm/functions/Function0;";
@@ -229,7 +230,7 @@ public class KotlinAndScala {
 
     Sequence<Integer> all = CollectionsKt.asSequence(List.of(1, 2, 3, 4));
     SequencesKt.toList(SequencesKt.filter(all, i -> i % 2 == 0));
-    // toList looks whether there is a second element before it decides which list to make.
+    // toList checks for a second element before it chooses the kind of list.
     filtered(true, 2);
     expected.call(true, FILTERING + "hasNext()Z");
     filtered(true, 4);
@@ -248,7 +249,7 @@ public class KotlinAndScala {
     String contains = "kotlin.ranges.IntRange#contains";
     expected.call(range.contains(9), contains + "(I)Z", 9);
     Integer ten = 10;
-    // By way of the interface: the bridge.
+    // A call through the interface reaches the bridge.
     boolean holds = ((ClosedRange<Integer>) range).contains(ten);
     expected.entry(contains + "(Ljava/lang/Comparable;)Z", ten);
     expected.call(holds, contains + "(I)Z", 10);
@@ -268,7 +269,7 @@ public class KotlinAndScala {
 
   private static final String LIST = "Lscala/collection/immutable/List;";
 
-  /** Methods, and a class, that are called by signs. */
+  /** Uses methods, and a class, with symbolic names. */
   private void operators() {
     scala.collection.immutable.List<String> nil = scala.collection.immutable.List$.MODULE$.empty();
     scala.collection.immutable.List<String> b = nil.$colon$colon("b");
@@ -291,7 +292,7 @@ public class KotlinAndScala {
     expected.call(ten, "scala.math.BigInt#$plus(Lscala/math/BigInt;)Lscala/math/BigInt;", five);
     BigInt minus = five.unary_$minus();
     expected.call(minus, "scala.math.BigInt#unary_$minus()Lscala/math/BigInt;");
-    // A default method of a trait, for which the class has a forwarder.
+    // A default method of a trait, which the class calls through a forwarder.
     boolean less = five.$less(ten);
     expected.entry("scala.math.BigInt#$less(" + OBJECT + ")Z", ten);
     expected.entry("scala.math.Ordered#$less$(Lscala/math/Ordered;" + OBJECT + ")Z", five, ten);
@@ -308,14 +309,17 @@ public class KotlinAndScala {
     expected.returned(method, result);
   }
 
-  /** Copies of methods for primitive types. Raw: Java cannot say what void is in Scala. */
+  /**
+   * Calls copies of methods for primitive types. Raw types, because Java cannot express Scala's
+   * Unit.
+   */
   @SuppressWarnings({"rawtypes", "unchecked"})
   private void specialised() {
     Tuple2<Object, Object> pair = new Tuple2$mcII$sp(3, 4);
     String tuple = "scala.Tuple2$mcII$sp#";
     expected.run(tuple + "<init>(II)V", 3, 4);
     expected.call(pair._1$mcI$sp(), tuple + "_1$mcI$sp()I");
-    // The bridge calls what calls the copy.
+    // The bridge calls the method that calls the copy.
     Object four = pair._2();
     expected.entry(tuple + "_2()" + OBJECT);
     expected.entry(tuple + "_2()I");
@@ -412,9 +416,9 @@ public class KotlinAndScala {
     return scala.jdk.javaapi.CollectionConverters.asScala(numbers).toList();
   }
 
-  // ---- what has nothing to do with events ----
+  // ---- work without expected events ----
 
-  /** Something that runs through a lot of both libraries. The same each time. */
+  /** Runs much code of both libraries. Returns the same result each time. */
   @SuppressWarnings("unchecked")
   private static String work() {
     StringBuilder said = new StringBuilder();

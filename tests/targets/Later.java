@@ -8,13 +8,12 @@ import java.util.Scanner;
 import java.util.function.IntUnaryOperator;
 
 /**
- * Loads classes on command, each by a class loader of its own, so that they can be unloaded as
- * well.
+ * Loads classes on command, each in its own class loader, so that each can be unloaded.
  *
- * <p>Commands on stdin, a line each: {@code call CLASS FROM CALLS} calls applyAsInt of that class
- * with FROM, FROM + 1 and so on, and prints "called"; the class is loaded if it is not yet, or not
- * any more. {@code drop CLASS} forgets it and prints "dropped"; {@code collect} collects garbage
- * and prints "collected"; {@code exit} ends. "ready" is printed first.
+ * <p>Commands on stdin, one per line: {@code call CLASS FROM CALLS} loads the class if necessary,
+ * calls its applyAsInt with FROM, FROM + 1, and so on, and prints "called"; {@code drop CLASS}
+ * drops the references to the class and prints "dropped"; {@code collect} collects garbage and
+ * prints "collected"; {@code exit} exits. Prints "ready" first.
  */
 public class Later {
   public static class First implements IntUnaryOperator {

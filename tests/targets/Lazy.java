@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package com.acme.lazy;
 
-/** Classes that the program does not use, or not yet; their initialisers say so on stdout. */
+/**
+ * Reports on stdout that a class is initialized. The program uses the classes of this file late or
+ * never.
+ */
 class Initialised {
   static void say(Class<?> type) {
     System.out.println("initialised " + type.getSimpleName());
@@ -69,9 +72,9 @@ class Loaded extends Base {
 }
 
 /**
- * Loads one class without initialising it. Commands on stdin, a line each: {@code look} calls
- * Used.look without a Secret and answers by "looked", {@code loaded} names the classes among those
- * of this file that are loaded, {@code exit} ends. "ready" is printed first.
+ * Loads one class without initializing it. Commands on stdin, one per line: {@code exit} exits; any
+ * other line calls Used.look without a Secret and prints "looked" with the result. Prints "ready"
+ * first.
  */
 public class Lazy {
   public static void main(String[] arguments) throws Exception {

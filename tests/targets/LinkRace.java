@@ -9,12 +9,12 @@ import java.util.Random;
 import java.util.Scanner;
 
 /**
- * Links large classes, each in a loader of its own, while the agent arms them.
+ * Links large classes, each in its own loader, while the agent arms them.
  *
- * <p>Arguments: the class file of a class Large, whose methods first and last give what they are
- * given, and how many are made of it. "ready" is printed when they are loaded; then, after a line
- * on stdin, they are linked, and "linked" is printed with the number of classes that gave what they
- * should; a second line ends.
+ * <p>Arguments: the class file of a class Large, whose methods first and last return their
+ * argument, and the number of classes to define from it. Prints "ready" when they are loaded. After
+ * a line on stdin, links them and prints "linked" with the number of classes that returned the
+ * correct values. A second line exits.
  */
 public class LinkRace {
   private static final class Loader extends ClassLoader {
@@ -33,7 +33,7 @@ public class LinkRace {
     for (int left = Integer.parseInt(arguments[1]); left > 0; left--) {
       classes.add(new Loader().define(bytes));
     }
-    // In another order than the agent's.
+    // The order must differ from the agent's.
     Collections.shuffle(classes, new Random(1));
     Scanner in = new Scanner(System.in);
     System.out.println("ready");

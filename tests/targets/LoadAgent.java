@@ -3,7 +3,8 @@
 import com.sun.tools.attach.VirtualMachine;
 
 /**
- * Loads an agent into another JVM: PID, jar, options. Not by our own way, which is what is tested.
+ * Loads an agent into another JVM through the JDK's attach API, because jprobe's own loading is
+ * under test. Arguments: PID, jar, options.
  */
 public class LoadAgent {
   public static void main(String[] arguments) throws Exception {

@@ -13,17 +13,17 @@ import java.util.Set;
 import java.util.function.IntUnaryOperator;
 
 /**
- * Has com.acme.parcels.Counter in class loaders of all sorts, and calls it.
+ * Defines com.acme.parcels.Counter in class loaders of all kinds, and calls it.
  *
- * <p>Commands on stdin, a line each, answered by a line: {@code load LOADER}, {@code call LOADER
- * TIMES} (a new counter, in a thread with the loader's name), {@code drop LOADER} (answered when
- * the loader is gone), {@code exit}. "ready" is printed first.
+ * <p>Commands on stdin, one per line, each answered with a line: {@code load LOADER}; {@code call
+ * LOADER TIMES} calls a new counter in a thread with the loader's name; {@code drop LOADER} answers
+ * when the loader is collected; {@code exit} exits. Prints "ready" first.
  */
 public class Loaders {
   private static final String COUNTER = "com.acme.parcels.Counter";
   private static final Set<String> COUNTERS = Set.of(COUNTER, "com.acme.parcels.CounterBase");
 
-  /** A loader that defines some classes itself, and asks others for the rest, or does not. */
+  /** Defines some classes itself and optionally delegates the rest to another loader. */
   static class Isolating extends ClassLoader {
     private final Set<String> own;
     private final ClassLoader others;
@@ -70,7 +70,7 @@ public class Loaders {
     }
   }
 
-  /** Classes that were never in a file. */
+  /** Defines classes that no class file exists for. */
   static final class Generating extends Isolating {
     Generating() {
       super(null, Set.of(COUNTER), null, false);
@@ -93,7 +93,7 @@ public class Loaders {
         // Hides its own parent, too.
         return new Isolating(application, COUNTERS, null, false);
       case "jboss":
-        // One class of its own, the other imported from another module.
+        // The loader defines one class and imports the other from another module.
         return new Isolating(
             null, Set.of(COUNTER), new Isolating(null, COUNTERS, null, true), true);
       case "generated":

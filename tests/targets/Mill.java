@@ -2,10 +2,9 @@
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
- * Threads that do nothing but call a method of a nanosecond, in rounds of 400 calls: what a probe
- * there costs is all that the program could do. Every tenth of a second a line says when it is, how
- * many rounds have been done, and what CPU time all of the process has used. A line on stdin ends
- * it.
+ * Threads that only call a method of 1 ns, in rounds of 400 calls, so that the cost of a probe
+ * dominates. Prints the time, the number of finished rounds and the CPU time of the process every
+ * 0.1 s, in ns. Exits after a line on stdin.
  */
 public final class Mill extends Thread {
   private static final int CALLS_A_ROUND = 400;
@@ -45,7 +44,7 @@ public final class Mill extends Thread {
       mills[i] = new Mill();
       mills[i].start();
     }
-    // The OperatingSystemMXBean of JDK 21 fails in a cgroup namespace of version 1.
+    // With JDK 21, OperatingSystemMXBean fails in a cgroup v1 namespace.
     ProcessHandle process = ProcessHandle.current();
     System.out.println("ready");
     while (System.in.available() == 0) {

@@ -22,22 +22,22 @@ class Letter {
   }
 }
 
-/** Its class cannot be found where {@link Reader} is. */
+/** The loader of {@link Reader} does not find this class. */
 class Missing {
   private String word;
 }
 
-/** Where {@link Reader} is, its loader has trouble of its own with this one. */
+/** The loader of {@link Reader} fails with its own exception for this class. */
 class Troubling {
   private String word;
 }
 
-/** Where {@link Reader} is, the field is of another type than in the class file. */
+/** The field has another type in the loader of {@link Reader} than in the class file. */
 class Changed {
   private String word;
 }
 
-/** Is loaded by {@link Misfits.Picky}. */
+/** Loaded by {@link Misfits.Picky}. */
 class Reader implements IntSupplier {
   static int missing(Missing missing) {
     return 42;
@@ -70,8 +70,8 @@ class Reader implements IntSupplier {
 }
 
 /**
- * Methods that captures have trouble with: whatever a capture meets, each call returns 42. A line
- * on stdin makes all calls, and is answered by the sum of what they returned; "exit" ends.
+ * Methods whose captures fail in several ways; each call must return 42 anyway. A line on stdin
+ * makes all calls and is answered with the sum of the results; "exit" exits.
  */
 public class Misfits {
   static int weigh(Letter letter) {
@@ -86,7 +86,7 @@ public class Misfits {
     return 42;
   }
 
-  /** What a capture of this method may call. */
+  /** Called by a capture. */
   int total() {
     return 42;
   }
@@ -95,7 +95,7 @@ public class Misfits {
     return 42;
   }
 
-  /** Shows the files of classes that it does not load as they are. */
+  /** Provides class files that differ from the classes it loads. */
   static class Picky extends ClassLoader {
     Picky() {
       super(Picky.class.getClassLoader());
@@ -117,7 +117,7 @@ public class Misfits {
       }
     }
 
-    /** Makes the string in Changed, which is its field, a long. */
+    /** Changes the type of Changed's field from String to long. */
     private Class<?> define(String name) {
       try (InputStream in = getResourceAsStream(name.replace('.', '/') + ".class")) {
         String file = new String(in.readAllBytes(), StandardCharsets.ISO_8859_1);
@@ -135,7 +135,7 @@ public class Misfits {
   public static void main(String[] arguments) throws Exception {
     Constructor<?> constructor =
         Class.forName("com.acme.misfits.Reader", true, new Picky()).getDeclaredConstructor();
-    // It is of another loader, and so of another package.
+    // The class has another loader, and therefore another package.
     constructor.setAccessible(true);
     IntSupplier reader = (IntSupplier) constructor.newInstance();
     Misfits misfits = new Misfits();

@@ -3,7 +3,10 @@
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 
-/** Makes a hundred calls of each method when told "run"; for traces with other binary layouts. */
+/**
+ * Calls each method 100 times for each line "run" on stdin. Used for traces with other binary
+ * layouts.
+ */
 public class Moved {
   static final int CALLS = 100;
 
@@ -20,7 +23,7 @@ public class Moved {
 
   static void quick() {}
 
-  /** What a captured path leads through. */
+  /** An object on a captured path. */
   static final class Box {
     Box inner;
     int size;
@@ -44,7 +47,7 @@ public class Moved {
         try {
           place(i, i % 3 == 0 ? null : "text " + i, i + 1, -i, 7, i / 4.0);
         } catch (IllegalStateException expected) {
-          // Passed by its throw probe.
+          // The throw probe has fired.
         }
         often(i);
         limited();

@@ -4,12 +4,12 @@ import java.io.BufferedReader;
 import java.io.InputStreamReader;
 
 /**
- * Methods and classes whose names look alike where only letters, digits and underscores count.
- * Commands on stdin, a line each: {@code run} calls every method once, the first of them twice;
- * {@code exit} ends.
+ * Methods and classes whose names differ only in characters other than letters, digits and
+ * underscores. Commands on stdin, one per line: {@code run} calls every method once, and the first
+ * one twice; {@code exit} exits.
  */
 public class Namesakes {
-  /** Methods like the numbered names of others. */
+  /** Methods named like the numbered names of others. */
   static class Alike {
     static void f() {}
 

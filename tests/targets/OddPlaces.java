@@ -18,12 +18,14 @@ import sun.misc.Signal;
 import sun.misc.SignalHandler;
 
 /**
- * Runs methods in odd places, and counts by itself which began and which threw: all methods of the
- * nested classes, and OddMaking's constructors. What happens is wrong if it says so on stderr.
+ * Runs methods in unusual situations and keeps its own count of calls and exceptions. The tests
+ * trace all methods of the nested classes and the constructors of OddMaking. Any message on stderr
+ * is a failure.
  *
- * <p>"ready" is printed when all classes are loaded. A line on stdin has it visit all places, and
- * leave by System.exit(7) in a traced method, whose shutdown hook prints a JSON object: how many
- * calls of each method have begun, how many threw ("… throw"), and how many never end ("… open").
+ * <p>Prints "ready" when all classes are loaded. A line on stdin makes it run all situations and
+ * exit through System.exit(7) in a traced method. A shutdown hook then prints a JSON object. For
+ * each method it has the number of calls begun, of calls that threw ("… throw"), and of calls that
+ * never end ("… open").
  */
 public class OddPlaces {
   static final int CALLS = 1009;
@@ -53,7 +55,7 @@ public class OddPlaces {
     }
   }
 
-  // ---- what is traced ----
+  // ---- traced classes ----
 
   static class Hook extends Thread {
     @Override
@@ -75,7 +77,7 @@ public class OddPlaces {
     static void leave() {
       count("Exit#leave");
       count("Exit#leave open");
-      // The hook does not return before all is printed.
+      // Returns only after the hook has printed all counts.
       System.exit(7);
     }
   }
@@ -107,7 +109,7 @@ public class OddPlaces {
     }
   }
 
-  /** Of objects, so that the compiler makes no second method that bridges to this one. */
+  /** Returns Object, so that the compiler generates no bridge. */
   static class Fibonacci extends RecursiveTask<Object> {
     private final int number;
 
@@ -151,7 +153,10 @@ public class OddPlaces {
       return text;
     }
 
-    /** Not counted exactly: where the stack ends there may be room for firing and none for more. */
+    /**
+     * Excluded from exact counts: near the end of the stack, a call may have room to fire but for
+     * nothing more.
+     */
     static int dive(Deep deep, int depth) {
       try {
         return dive(deep, depth + 1);
@@ -166,7 +171,7 @@ public class OddPlaces {
   }
 
   static class Hoard {
-    /** The place is given, because a constant would have to be made of the full heap. */
+    /** The caller passes the string, because a constant would be allocated on the full heap. */
     static byte[][] fill(List<byte[]> hoard, String place) {
       count("Hoard#fill");
       try {
@@ -246,7 +251,7 @@ public class OddPlaces {
     }
   }
 
-  /** Asked by the JVM itself for what its classes name. */
+  /** The JVM itself calls this loader to resolve the names in its classes. */
   static class Loader extends URLClassLoader {
     Loader() {
       super(new URL[] {OddPlaces.class.getProtectionDomain().getCodeSource().getLocation()}, null);
@@ -276,7 +281,7 @@ public class OddPlaces {
     }
   }
 
-  /** Captures of name and age are made of what toString says, which calls both. */
+  /** The probes of name and age capture toString(), which calls both methods. */
   static class Mirror {
     String name() {
       return "mirror";
@@ -292,7 +297,7 @@ public class OddPlaces {
     }
   }
 
-  // ---- the visits ----
+  // ---- visits ----
 
   static void visitSimply(String place) {
     check(Visitor.visit(place, 1) == place, place + " has changed");
@@ -401,7 +406,10 @@ public class OddPlaces {
     }
   }
 
-  /** Has a call throw, and counts it here: its method may not count what we did not call. */
+  /**
+   * Makes a call that must throw, and counts it here. The called method does not count, because
+   * other code calls it too.
+   */
   static void assertThrows(String method, Call call) {
     count(method);
     count(method + " throw");
@@ -423,7 +431,10 @@ public class OddPlaces {
     }
   }
 
-  /** The number for this(), out of which an exception goes past all of a constructor's handlers. */
+  /**
+   * Returns the number for this(). An exception in this() bypasses all exception handlers of the
+   * constructor.
+   */
   static int parsed(String number) {
     count("OddMaking#<init>");
     if (Integer.parseInt(number) % 5 == 0) {
@@ -474,7 +485,7 @@ public class OddPlaces {
   static void child(long parent) throws Exception {
     System.out.println(Attacher.attach(parent));
     while (System.in.read() >= 0) {
-      // Waits for the parent to be done with it.
+      // Runs until the parent closes stdin.
     }
   }
 
@@ -497,7 +508,7 @@ public class OddPlaces {
     System.out.println(text.append('}'));
   }
 
-  /** Without initialising them, so that their initialisers are among what is traced. */
+  /** Loads the classes without initializing them, so that their initializers are traced too. */
   static void loadAll() throws Exception {
     URL here = OddPlaces.class.getProtectionDomain().getCodeSource().getLocation();
     for (String file : new File(here.toURI()).list((in, name) -> name.startsWith("Odd"))) {
@@ -540,7 +551,7 @@ public class OddPlaces {
   }
 }
 
-/** Constructors that throw; the second one from within this(). */
+/** Has constructors that throw; the second one throws in this(). */
 class OddMaking {
   final int number;
 

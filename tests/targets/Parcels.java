@@ -9,7 +9,7 @@ import java.lang.reflect.Array;
 import java.util.List;
 import java.util.function.Supplier;
 
-/** Of retention CLASS, which is the default. */
+/** Has the default retention, CLASS. */
 @interface Timed {}
 
 @Retention(RetentionPolicy.RUNTIME)
@@ -88,7 +88,6 @@ class Ledger {
     return owner;
   }
 
-  /** A nested class. */
   class Line {
     int total(int price, int count) {
       return price * count;
@@ -97,8 +96,8 @@ class Ledger {
 }
 
 /**
- * Has an instance of each class around, a lambda, and, if it is given "hidden", a hidden class.
- * Prints "ready" and waits for a line.
+ * Keeps an instance of each class, a lambda and, with the argument "hidden", a hidden class. Prints
+ * "ready" and waits for a line.
  */
 public class Parcels {
   Supplier<String> greeting() {
@@ -122,7 +121,10 @@ public class Parcels {
     }
   }
 
-  /** A copy of Counter; by reflection, for compilers of Java 11. */
+  /**
+   * Returns an instance of a hidden copy of Counter. Uses reflection, because Java 11 compiles it
+   * too.
+   */
   static Object hidden() throws Exception {
     Object noOptions =
         Array.newInstance(Class.forName("java.lang.invoke.MethodHandles$Lookup$ClassOption"), 0);

@@ -7,11 +7,11 @@ import java.util.TreeMap;
 import java.util.concurrent.atomic.LongAdder;
 
 /**
- * Calls methods a prime number of times from four threads, and knows what it did: the reference for
- * exact counts. Overloads, recursion, exceptions, and arguments of each simple type.
+ * Calls methods a prime number of times from four threads and counts its calls: the reference for
+ * exact counts. Covers overloads, recursion, exceptions and arguments of each simple type.
  *
- * <p>Commands on stdin, a line each: {@code run} makes all calls and prints the tallies as a JSON
- * object, {@code exit} ends. "ready" is printed first, when all classes are loaded.
+ * <p>Commands on stdin, one per line: {@code run} makes all calls and prints the counts as a JSON
+ * object; {@code exit} exits. Prints "ready" first, when all classes are loaded.
  */
 public class PrimeCalls {
   static final int CALLS = 104_729;
@@ -27,7 +27,7 @@ public class PrimeCalls {
     adder.add(amount);
   }
 
-  /** What is traced. Nothing else here is selected by the tests. */
+  /** The only class that the tests select. */
   static class Orders {
     static long place(int index) {
       if (index % 7 == 0) {
@@ -88,7 +88,7 @@ public class PrimeCalls {
     for (int index = first; index < CALLS; index += THREADS) {
       call(orders, index);
       if (index % 512 < THREADS) {
-        // The reference is exactness, not speed: let a loaded machine's collector keep up.
+        // Lets the collector keep up on a loaded machine, because the counts must be exact.
         pause();
       }
     }

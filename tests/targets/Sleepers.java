@@ -7,15 +7,15 @@ import java.lang.reflect.Method;
 import java.util.concurrent.CountDownLatch;
 
 /**
- * Virtual threads that sleep in a traced method, and measure for themselves how long that takes.
- * Reflection, because it is compiled for JDKs without virtual threads, too.
+ * Virtual threads that sleep in a traced method and measure its duration themselves. Uses
+ * reflection, because JDKs without virtual threads compile it too.
  *
- * <p>The arguments are the number of threads and a file. Commands on stdin, a line each: {@code
- * run} has all threads make their call, writes a line for each into the file, and prints "done";
- * {@code exit} ends. "ready" is printed first.
+ * <p>Arguments: the number of threads and a file. Commands on stdin, one per line: {@code run}
+ * makes one call in each thread, writes one line per thread to the file, and prints "done"; {@code
+ * exit} exits. Prints "ready" first.
  */
 public class Sleepers {
-  /** Two of its methods are traced. */
+  /** Two methods of this class are traced. */
   static class Bed {
     final long[] inside;
 
@@ -23,12 +23,12 @@ public class Sleepers {
       inside = new long[threads];
     }
 
-    /** What a probe passes anyway is captured of this one. */
+    /** Traced with its arguments and return value, without captures. */
     int sleep(int index, int millis) throws InterruptedException {
       return rest(index, millis);
     }
 
-    /** Paths are captured of this one. */
+    /** Traced with captured paths. */
     int nap(int index, int millis) throws InterruptedException {
       return rest(index, millis);
     }
@@ -82,7 +82,7 @@ public class Sleepers {
     return 1 + index % 10;
   }
 
-  /** How long the call has taken, in ns. */
+  /** Returns the duration of a call in ns. */
   private static long call(Bed bed, int index) {
     try {
       long begin = System.nanoTime();

@@ -5,8 +5,8 @@ import java.lang.instrument.Instrumentation;
 import java.security.ProtectionDomain;
 
 /**
- * An agent that the JVM asks after ours, and that cannot cope with woven methods that begin with
- * {@link #MARK}: what it makes of them the verifier refuses.
+ * An agent whose transformer runs after jprobe's and breaks woven methods that begin with {@link
+ * #MARK}: the verifier rejects the result.
  */
 public class SpoilingAgent {
   static final int MARK = 0x3039;
@@ -30,7 +30,10 @@ public class SpoilingAgent {
         true);
   }
 
-  /** A method begins with its length, four bytes of which two are 0; woven, with other code. */
+  /**
+   * Breaks marked methods that are woven. The code of an original method directly follows its
+   * length, whose first two bytes are 0; the mark of a woven method follows other code.
+   */
   static byte[] spoil(byte[] classFile) {
     for (int i = 4; i < classFile.length - 2; i++) {
       boolean isMark =

@@ -4,16 +4,16 @@ import java.io.BufferedReader;
 import java.io.InputStreamReader;
 
 /**
- * Methods of which {@link SpoilingAgent} spoils some once they are woven. Commands on stdin, a line
- * each: {@code run} calls each method seven times and prints what they have returned in all, {@code
- * exit} ends.
+ * Methods, some of which {@link SpoilingAgent} breaks once they are woven. Commands on stdin, one
+ * per line: {@code run} calls each method seven times and prints the sum of the results; {@code
+ * exit} exits.
  */
 public class Spoilt {
   static int sink(int value) {
     return value & 1;
   }
 
-  /** What is traced. */
+  /** The traced methods. */
   static class Methods {
     static int one() {
       return 1;

@@ -10,13 +10,13 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 
 /**
- * A program that does as it likes with its standard error. Its argument says how many classes it
- * loads that nobody can weave: their methods claim the greatest operand stack that there is.
+ * A program that changes its standard error. Argument: the number of classes to load that cannot be
+ * woven, because their methods declare the maximum operand stack.
  *
- * <p>Commands on stdin, a line each, each answered by a line: {@code null}, {@code throwing} and
- * {@code closed} are what becomes of System.err; {@code reuse LIBRARY FILE} closes descriptor 2 by
- * that library, and opens the file, whose descriptor is told; {@code open FILE} opens one; {@code
- * call} calls {@link Calls#add} five times. {@code exit} ends it.
+ * <p>Commands on stdin, one per line, each answered with a line: {@code null}, {@code throwing} and
+ * {@code closed} change System.err; {@code reuse LIBRARY FILE} closes descriptor 2 through that
+ * library, opens the file and prints its descriptor; {@code open FILE} opens a file; {@code call}
+ * calls {@link Calls#add} five times; {@code exit} exits.
  */
 public class Stderr {
   static class Calls {
@@ -38,7 +38,7 @@ public class Stderr {
     }
   }
 
-  /** Of the class above, by other names. */
+  /** Defines copies of Deep00 under other names. */
   private static class Loader extends ClassLoader {
     private static final String STACK_OF_ONE = "\0\1\0\1\0\0\0\2\u001a\u00ac";
     private static final String GREATEST_STACK = "\u00ff\u00ff\0\1\0\0\0\2\u001a\u00ac";

@@ -4,9 +4,9 @@ import java.io.BufferedReader;
 import java.io.InputStreamReader;
 
 /**
- * A program that starts threads until it can start no more, or has {@link #MOST}. Commands on
- * stdin, a line each, each answered by a line: {@code fill} does that, {@code call} calls {@link
- * #add} five times. It ends with its stdin.
+ * Starts threads up to the limit of the process, or up to {@link #MOST}. Commands on stdin, one per
+ * line, each answered with a line: {@code fill} starts the threads; {@code call} calls {@link #add}
+ * five times. Exits at the end of stdin.
  */
 public class Threads {
   private static final int MOST = 500;
@@ -19,7 +19,7 @@ public class Threads {
     try {
       Thread.sleep(Long.MAX_VALUE);
     } catch (InterruptedException e) {
-      // It ends.
+      // The thread ends.
     }
   }
 

@@ -6,10 +6,10 @@ import java.lang.management.ThreadMXBean;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
- * Threads that call a small method some ten million times a second each, or at the rate of calls a
- * second that a line on stdin gives, and one that calls another method a hundred times a second.
- * Every tenth of a second a line says when it is, what CPU time the threads have used, and how
- * often each method was called. An empty line ends it.
+ * Threads that each call a small method about 10 million times per second, and one thread that
+ * calls another method 100 times per second. A number on stdin changes the first rate, in calls per
+ * second. Prints the time, the CPU time of the threads and the number of calls of each method every
+ * 0.1 s. Exits after an empty line.
  */
 public final class Torrent extends Thread {
   private static final int BURST = 1_000;
@@ -40,7 +40,10 @@ public final class Torrent extends Thread {
     TRICKLED.incrementAndGet();
   }
 
-  /** Is compiled as a whole, as what is hot usually is, and not while it runs. */
+  /**
+   * A separate method, so that the JIT compiles it as a whole, like most hot code, and not by
+   * on-stack replacement.
+   */
   private void burst(int size) {
     for (int i = 0; i < size; i++) {
       sum += drop(sum + i);
@@ -80,7 +83,7 @@ public final class Torrent extends Thread {
       long drops = 0;
       long cpu = 0;
       for (Torrent torrent : torrents) {
-        // Less than a burst comes between the two.
+        // The two values differ by less than a burst.
         cpu += THREADS.getThreadCpuTime(torrent.getId());
         drops += torrent.drops.get();
       }

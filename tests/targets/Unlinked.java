@@ -4,10 +4,10 @@ import java.util.Scanner;
 import java.util.function.IntUnaryOperator;
 
 /**
- * Has loaded a class and not used it: the JVM has not linked it.
+ * Loads a class without using it, so that the JVM does not link it.
  *
- * <p>Commands on stdin, a line each: {@code call N} calls the class's method N times and prints
- * "called"; {@code exit} ends. "ready" is printed first.
+ * <p>Commands on stdin, one per line: {@code call N} calls the class's method N times and prints
+ * "called"; {@code exit} exits. Prints "ready" first.
  */
 public class Unlinked {
   public static class Guest implements IntUnaryOperator {

@@ -17,18 +17,18 @@ import java.util.concurrent.TimeoutException;
 import java.util.function.IntUnaryOperator;
 
 /**
- * Classes whose loaders do what no loader should: each is named after it. All of them give a number
- * plus one.
+ * Classes whose loaders misbehave; each class is named after the fault of its loader. All of them
+ * return a number plus one.
  *
- * <p>Commands on stdin, a line each. {@code misbehave}: the loaders begin to. {@code call N}: every
- * class is called N times, and "called" is printed with what was wrong, if anything was. {@code
- * lock}: the monitor of the loader Locked is taken, {@code unlock} gives it back; the calls are
- * those of another thread; {@code use} links a class of that loader in this one. {@code free}:
- * loaders that block go on, and answer from then on. {@code exit} ends. "ready" is printed first,
- * and the command, as in "locked", when it has been done.
+ * <p>Commands on stdin, one per line: {@code misbehave} starts the faults; {@code call N} calls
+ * every class N times and prints "called" with the failures; {@code lock} takes the monitor of the
+ * loader Locked; {@code unlock} releases it. While the monitor is taken, calls run in other
+ * threads, and {@code use} links a class of that loader in this thread. {@code free} unblocks
+ * blocked loaders permanently; {@code exit} exits. Prints "ready" first, and the past tense of each
+ * command, such as "locked", when it is done.
  */
 public class Unruly {
-  /** A value at the end of a path that leads through a class file. */
+  /** Holds the value that a path through a class file leads to. */
   public static class Box {
     final int size = 7;
   }
@@ -40,7 +40,7 @@ public class Unruly {
     }
   }
 
-  /** Knows the classes on its list and no others. */
+  /** The loader knows only the classes on its list. */
   public static class Strict extends Aside {
     @Override
     public int applyAsInt(int number) {
@@ -48,7 +48,7 @@ public class Unruly {
     }
   }
 
-  /** Answers nothing any more. */
+  /** The loader no longer finds any class. */
   public static class Closed extends Aside {
     @Override
     public int applyAsInt(int number) {
@@ -56,7 +56,7 @@ public class Unruly {
     }
   }
 
-  /** Throws what cannot be described. */
+  /** The loader throws an exception without a description. */
   public static class Throwing extends Aside {
     @Override
     public int applyAsInt(int number) {
@@ -64,7 +64,7 @@ public class Unruly {
     }
   }
 
-  /** Gives another class than it is asked for. */
+  /** The loader returns another class than requested. */
   public static class Impostor extends Aside {
     @Override
     public int applyAsInt(int number) {
@@ -72,7 +72,7 @@ public class Unruly {
     }
   }
 
-  /** Does not return. */
+  /** The loader blocks. */
   public static class Blocking extends Aside {
     @Override
     public int applyAsInt(int number) {
@@ -80,7 +80,7 @@ public class Unruly {
     }
   }
 
-  /** Not parallel capable: whoever loads a class by it takes its monitor. */
+  /** The loader is not parallel capable: loading a class locks its monitor. */
   public static class Locked extends Aside {
     @Override
     public int applyAsInt(int number) {
@@ -88,7 +88,7 @@ public class Unruly {
     }
   }
 
-  /** Throws an Error when it is asked for a file. */
+  /** The loader throws an Error when asked for a file. */
   public static class FileThrows extends Aside {
     final Box box = new Box();
 
@@ -98,7 +98,7 @@ public class Unruly {
     }
   }
 
-  /** Does not return when it is asked for a file. */
+  /** The loader blocks when asked for a file. */
   public static class FileBlocks extends Aside {
     final Box box = new Box();
 
@@ -108,7 +108,7 @@ public class Unruly {
     }
   }
 
-  /** Gives files that never end. */
+  /** The loader returns endless files. */
   public static class FileEndless extends Aside {
     final Box box = new Box();
 
@@ -118,7 +118,7 @@ public class Unruly {
     }
   }
 
-  /** Does not return when this is linked: the verifier wants to know what a Larger is. */
+  /** The loader blocks while this class is linked, because the verifier loads Larger. */
   public static class LinkBlocks extends Aside {
     @Override
     public int applyAsInt(int number) {
@@ -130,7 +130,7 @@ public class Unruly {
     }
   }
 
-  /** The same, by the loader Locked. */
+  /** Like LinkBlocks, in the loader Locked. */
   public static class LinkLocked extends Aside {
     @Override
     public int applyAsInt(int number) {
@@ -142,7 +142,7 @@ public class Unruly {
     }
   }
 
-  /** For the verifier alone. */
+  /** Used only by the verifier. */
   public static class Larger extends Box {}
 
   private static final class Undescribed extends Error {
@@ -236,7 +236,7 @@ public class Unruly {
           FREE.await();
           isFree = true;
         } catch (InterruptedException e) {
-          // Nothing ends it.
+          // Interrupts do not unblock it.
         }
       }
     }
@@ -313,7 +313,10 @@ public class Unruly {
     call(1);
   }
 
-  /** What was wrong, as in " Strict:java.lang.NoClassDefFoundError"; empty for nothing. */
+  /**
+   * Returns the failures, such as " Strict:class java.lang.NoClassDefFoundError", or an empty
+   * string.
+   */
   private String call(int calls) throws Exception {
     StringBuilder wrong = new StringBuilder();
     for (Map.Entry<String, IntUnaryOperator> guest : guests.entrySet()) {

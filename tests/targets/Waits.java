@@ -5,11 +5,11 @@ import java.io.InputStreamReader;
 import java.util.concurrent.CountDownLatch;
 
 /**
- * A call that takes as long as it is told to: what was woven when it began may be no more when it
- * ends.
+ * Calls that last as long as the test requires: code that was woven when a call began may be
+ * restored before it ends.
  *
- * <p>Commands on stdin, a line each: {@code begin} has four threads begin a call, answered by
- * "begun"; {@code end} lets them end, answered by the sum of what they returned. "ready" is printed
+ * <p>Commands on stdin, one per line: {@code begin} begins a call in each of four threads and
+ * prints "begun"; {@code end} ends the calls and prints the sum of their results. Prints "ready"
  * first.
  */
 public class Waits {

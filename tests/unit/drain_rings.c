@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Drains the rings that stdin has, each in memory of just its size, for test_drain.py: the number
- * of probe ids and their table, then for each ring its size, both positions and its data. Prints
- * how many events came out and how many records were malformed, the sum of all values and threads,
- * and the bytes of text. The drain itself is part of this program.
+ * Drains ring buffers from stdin for test_drain.py, each in memory of exactly its size. Input: the
+ * number of probe IDs and their table, then the size, both positions and the data of each ring
+ * buffer. Prints the number of events and malformed records, the sum of all values and threads,
+ * and the bytes of text. The drain itself is compiled into this program.
  */
 #include <drain.h>
 
@@ -75,7 +75,7 @@ static void drain_one(struct drain_state *drain, const struct ring_memory *ring)
 	int result;
 
 	do {
-		/* By turns: what is held back goes through more hands. */
+		/* Alternates, because buffered events take a longer path through the code. */
 		until = until ? 0 : UINT64_MAX;
 		result = jprobe_drain(drain, ring, until);
 		events += drain->event_count;

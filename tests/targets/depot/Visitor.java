@@ -2,7 +2,7 @@
 
 import com.acme.depot.Depot;
 
-/** Of the class path: visits a depot for each line on stdin, and says what it got. */
+/** A class on the class path. Visits a depot for each line on stdin and prints the result. */
 public class Visitor {
   static int visit(Depot depot) {
     return 42;

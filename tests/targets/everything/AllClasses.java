@@ -15,7 +15,7 @@ import java.util.jar.JarFile;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
-/** Loads every class of java.base and of jars, without initializing any. */
+/** Loads every class of java.base and of jars without initializing any. */
 final class AllClasses {
   private final Map<String, Integer> loaded = new TreeMap<>();
   private final Map<String, Integer> refused = new TreeMap<>();

@@ -13,14 +13,17 @@ import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 import org.objectweb.asm.TypePath;
 
-/** Compares what two class files have run: their members, with code, handlers and frames. */
+/**
+ * Compares the executable parts of two class files: members with code, exception handlers and
+ * frames.
+ */
 final class ClassCode {
-  /** As class files have them; ASM adds what attributes say, as that something is deprecated. */
+  /** Flags of class files. ASM adds further bits for attributes such as Deprecated. */
   private static final int FLAGS = 0xffff;
 
   private ClassCode() {}
 
-  /** "equal", "equivalent", or the first difference. */
+  /** Returns "equal", "equivalent", or the first difference. */
   static String compare(byte[] one, byte[] other) {
     if (Arrays.equals(one, other)) {
       return "equal";
@@ -39,8 +42,8 @@ final class ClassCode {
   }
 
   /**
-   * Each field and method with its code as a class file of its own. The JVM writes a class anew
-   * with another order of members and constants, and less about lines.
+   * Returns each field and method with its code as a separate class file. The JVM generates a class
+   * file with members and constants in another order, and fewer line numbers.
    */
   private static Map<String, byte[]> members(byte[] classFile) {
     ClassReader reader = new ClassReader(classFile);
@@ -63,7 +66,7 @@ final class ClassCode {
           @Override
           public FieldVisitor visitField(
               int access, String name, String descriptor, String signature, Object value) {
-            // The JVM ignores the values of others, and does not keep them (JVMS 4.7.2).
+            // The JVM ignores and drops the values of non-static fields (JVMS 4.7.2).
             Object kept = (access & Opcodes.ACC_STATIC) == 0 ? null : value;
             member(name + ":" + descriptor)
                 .visitField(access & FLAGS, name, descriptor, signature, kept);
@@ -84,7 +87,7 @@ final class ClassCode {
     return files;
   }
 
-  /** A method without its annotations, of which the JVM keeps those alone that programs can see. */
+  /** Drops annotations, because the JVM keeps only those that are visible at run time. */
   private static final class CodeAlone extends MethodVisitor {
     CodeAlone(MethodVisitor next) {
       super(Opcodes.ASM9, next);

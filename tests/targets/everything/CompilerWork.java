@@ -12,13 +12,15 @@ import javax.tools.JavaCompiler;
 import javax.tools.SimpleJavaFileObject;
 import javax.tools.ToolProvider;
 
-/** A compile with javac in this process, whose classes are then run; and one that fails. */
+/**
+ * Compiles classes with javac in this process and runs them. Also compiles a class that has an
+ * error.
+ */
 final class CompilerWork {
   private static final int CLASSES = 12;
 
   private CompilerWork() {}
 
-  /** Source text in memory. */
   private static final class Source extends SimpleJavaFileObject {
     private final String text;
 
@@ -33,7 +35,7 @@ final class CompilerWork {
     }
   }
 
-  /** Says so where the runtime has no compiler. */
+  /** Returns the result, or a message if the runtime has no compiler. */
   static String run(Path folder) throws Exception {
     if (ModuleLayer.boot().findModule("jdk.compiler").isEmpty()) {
       return "no compiler in this runtime";

@@ -10,7 +10,7 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.StringJoiner;
 
-/** H2, in memory and in a file: tables, joins, sums, transactions, statements that fail. */
+/** Uses H2 in memory and in a file: tables, joins, sums, transactions and failing statements. */
 final class DatabaseWork {
   private static final int CUSTOMERS = 50;
   private static final int ORDERS = 1_000;

@@ -4,19 +4,21 @@ import java.nio.file.Path;
 import java.util.Scanner;
 
 /**
- * Runs much of java.base, of H2, Guava and Netty, and has as many of their classes loaded as can
- * be. Arguments: a folder for files, the jars of the libraries. "ready" is printed first. Each
- * command on stdin is answered by some lines and then by "done":
+ * Runs much of java.base, H2, Guava and Netty, and loads as many of their classes as possible.
+ * Arguments: a folder for files, the jars of the libraries. Prints "ready" first. Each command on
+ * stdin is answered with some lines and then "done":
  *
  * <ul>
- *   <li>{@code load} loads all classes and tells how many, and how many not for which reason
- *   <li>{@code work} runs everything, and prints a line for each piece of work with its result
- *   <li>{@code show} has the second agent, {@link Witness}, take down what the classes are now
- *   <li>{@code compare} tells what they are since
- *   <li>{@code exit} ends
+ *   <li>{@code load} loads all classes and prints the number of loaded classes and of failures by
+ *       reason
+ *   <li>{@code work} runs all work and prints the result of each part in one line
+ *   <li>{@code show} makes the second agent, {@link Witness}, record the current state of the
+ *       classes
+ *   <li>{@code compare} prints how the classes have changed since
+ *   <li>{@code exit} exits
  * </ul>
  *
- * <p>With "packages" as its only argument it prints the packages of java.base.
+ * <p>With "packages" as the only argument, prints the packages of java.base.
  */
 public class Everything {
   interface Work {

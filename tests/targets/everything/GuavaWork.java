@@ -66,7 +66,7 @@ import java.util.StringJoiner;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 
-/** Much of Guava; what it must give is known where it can be said in a line. */
+/** Uses much of Guava and checks results that can be given in one line. */
 final class GuavaWork {
   private final StringJoiner said = new StringJoiner("; ");
 
@@ -272,7 +272,7 @@ final class GuavaWork {
         MoreExecutors.shutdownAndAwaitTermination(threads, 30, TimeUnit.SECONDS));
   }
 
-  /** What an event bus calls. */
+  /** Subscriber of an event bus. */
   public static final class Subscriber {
     int sum;
 

@@ -81,7 +81,7 @@ import javax.crypto.spec.GCMParameterSpec;
 import javax.crypto.spec.PBEKeySpec;
 import javax.crypto.spec.SecretKeySpec;
 
-/** What programs do with java.base, corner by corner. */
+/** Uses java.base as programs do, one area after another. */
 final class JavaBaseWork {
   private final StringJoiner said = new StringJoiner("; ");
   private final Path folder;
@@ -178,7 +178,7 @@ final class JavaBaseWork {
     say(new java.util.GregorianCalendar(2020, round, 31).getTimeInMillis() % 86_400_000L == 0);
   }
 
-  /** Something to be proxied and called. */
+  /** Interface of a dynamic proxy. */
   public interface Greeter {
     String greet(String name);
 
@@ -187,7 +187,7 @@ final class JavaBaseWork {
     }
   }
 
-  /** Of public methods. */
+  /** Has public members for reflection. */
   public static final class Called {
     public int number = 5;
 
@@ -310,7 +310,7 @@ final class JavaBaseWork {
     }
   }
 
-  /** Until the stack ends, through woven code. */
+  /** Recurses through woven code until the stack overflows. */
   private static int descend(Map<Integer, Integer> map, int depth) {
     return map.computeIfAbsent(depth, key -> descend(new TreeMap<>(), key + 1));
   }
@@ -400,7 +400,7 @@ final class JavaBaseWork {
     }
   }
 
-  /** Sums a range, in halves. */
+  /** Sums a range by splitting it in halves. */
   private static final class Sum extends RecursiveTask<Long> {
     private final int from;
     private final int to;
@@ -456,7 +456,7 @@ final class JavaBaseWork {
     say(local.get());
   }
 
-  /** Null where the JDK has none. */
+  /** Returns null if the JDK has no virtual threads. */
   private static AutoCloseable virtualThreads() throws ReflectiveOperationException {
     if (Runtime.version().feature() < 21) {
       return null;

@@ -15,9 +15,9 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
- * Kotlin's compiler at work. Arguments: its jar, the class path for what it compiles, a source, and
- * a folder. Commands on stdin, a line each: {@code load} loads all its classes, {@code compile}
- * compiles the source and says what came of it, {@code exit} ends.
+ * Runs Kotlin's compiler. Arguments: its jar, the class path for the compiled source, the source,
+ * and a folder. Commands on stdin, one per line: {@code load} loads all classes of the compiler;
+ * {@code compile} compiles the source and prints the result; {@code exit} exits.
  */
 public class KotlinCompiler {
   static int load(String jar) throws Exception {
@@ -31,7 +31,7 @@ public class KotlinCompiler {
             Class.forName(className, false, KotlinCompiler.class.getClassLoader());
             count++;
           } catch (LinkageError e) {
-            // What it can use and need not.
+            // An optional dependency is missing.
           }
         }
       }
@@ -79,7 +79,7 @@ public class KotlinCompiler {
             "compiled " + compile(arguments[1], Path.of(arguments[2]), Path.of(arguments[3])));
       }
     }
-    // The compiler leaves threads behind.
+    // The compiler leaves threads running.
     System.exit(0);
   }
 }

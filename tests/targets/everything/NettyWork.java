@@ -37,7 +37,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.zip.CRC32;
 
-/** An HTTP server of Netty's on the loopback interface, and clients of Netty's that check it. */
+/** Runs a Netty HTTP server on the loopback interface, and Netty clients that check its answers. */
 final class NettyWork {
   private static final int CLIENTS = 4;
   private static final int REQUESTS = 150;
@@ -86,7 +86,7 @@ final class NettyWork {
         .channel();
   }
 
-  /** Gives the text back that it gets, as often as it is asked for. */
+  /** Repeats the received text the requested number of times. */
   private static final class Server extends SimpleChannelInboundHandler<FullHttpRequest> {
     @Override
     protected void channelRead0(ChannelHandlerContext context, FullHttpRequest request) {
@@ -101,7 +101,7 @@ final class NettyWork {
     }
   }
 
-  /** Asks again and again, and checks each answer. */
+  /** Sends one request after another and checks each answer. */
   private static final class Client extends SimpleChannelInboundHandler<FullHttpResponse> {
     private final int number;
     private final CompletableFuture<Long> result = new CompletableFuture<>();

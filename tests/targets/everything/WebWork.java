@@ -17,14 +17,14 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 
-/** The JDK's own HTTP server on the loopback interface, under load from several threads. */
+/** Runs the JDK's own HTTP server on the loopback interface, under load from several threads. */
 final class WebWork {
   private static final int CLIENTS = 4;
   private static final int REQUESTS = 100;
 
   private WebWork() {}
 
-  /** Says so where the runtime has no such server. */
+  /** Returns the result, or a message if the runtime has no HTTP server. */
   static String run() throws Exception {
     if (ModuleLayer.boot().findModule("jdk.httpserver").isEmpty()) {
       return "no server in this runtime";
@@ -32,7 +32,7 @@ final class WebWork {
     return Serving.run();
   }
 
-  /** Apart, because it cannot be verified without the server. */
+  /** A separate class, because it cannot be verified without the server. */
   private static final class Serving {
     static String run() throws Exception {
       HttpServer server =

@@ -7,9 +7,9 @@ import java.nio.file.Path;
 import java.security.ProtectionDomain;
 
 /**
- * An agent that has Reflected run as a JVM leaves it after the simplest retransformations: of one
- * class nothing is changed, and the record gets a class file that differs in the order of its
- * constant pool only. Options: the folder of that class file.
+ * An agent that leaves Reflected in the state after the simplest retransformations. One class is
+ * unchanged; the record gets a class file that differs only in the order of its constant pool.
+ * Options: the folder of that class file.
  */
 public class Altering {
   static final String RECORD = "Reflected$Marked";

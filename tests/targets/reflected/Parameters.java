@@ -18,10 +18,10 @@ import java.util.concurrent.CountDownLatch;
 import java.util.function.Function;
 
 /**
- * Asks reflection for the parameters of all sorts of methods. To be compiled with -parameters.
+ * Reads the parameters of methods of all kinds through reflection. Compile with -parameters.
  *
- * <p>Commands on stdin, a line each: {@code run} calls the methods and prints what reflection says
- * now, a line for each class and "done"; {@code exit} ends. "ready" is printed first.
+ * <p>Commands on stdin, one per line: {@code run} calls the methods, prints the current parameters,
+ * one line per class, and then "done"; {@code exit} exits. Prints "ready" first.
  */
 public class Parameters {
   @Retention(RetentionPolicy.RUNTIME)
@@ -49,7 +49,7 @@ public class Parameters {
     }
   }
 
-  /** The constructor has parameters that the compiler adds. */
+  /** The compiler adds parameters to the constructor. */
   enum Size {
     SMALL(1),
     LARGE(2) {
@@ -127,7 +127,7 @@ public class Parameters {
       return Map.of(key, value);
     }
 
-    /** Has a lambda's body for a method, which has parameters too. */
+    /** Contains a lambda, whose body is a method with parameters. */
     Function<T, String> shown(final String prefix) {
       return (final T value) -> prefix + value;
     }
@@ -140,7 +140,7 @@ public class Parameters {
     }
   }
 
-  /** Defined in loaders of its own, of which the program asks nothing but the class. */
+  /** Defined in separate loaders, which the program asks only for this class. */
   public static class Subject implements Callable<String> {
     private final String name;
 
@@ -197,7 +197,7 @@ public class Parameters {
         try {
           never.await();
         } catch (InterruptedException e) {
-          // It is not to end.
+          // Blocks forever.
         }
       }
     }
@@ -251,7 +251,7 @@ public class Parameters {
     return type.getName() + ": " + lines;
   }
 
-  /** Everything that reflection has on its parameters. */
+  /** Returns all that reflection reports about the parameters. */
   static String describe(Executable one) {
     StringBuilder line = new StringBuilder(one.toGenericString());
     for (Parameter parameter : one.getParameters()) {
@@ -267,7 +267,7 @@ public class Parameters {
   }
 
   public static void main(String[] arguments) throws Exception {
-    // The classes of these two have no name that could be written here.
+    // Source code cannot name these two classes.
     CLASSES.add(Size.LARGE.getClass());
     CLASSES.add(new Parameters().new Inner(1).deeper(2).getClass());
     for (String kind : new String[] {"nothing", "another class", "error", "blocks"}) {

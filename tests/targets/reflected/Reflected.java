@@ -9,12 +9,11 @@ import java.lang.annotation.Target;
 import java.util.Arrays;
 
 /**
- * Asks reflection what some JVMs forget when they retransform a class: the names of parameters, and
- * the annotations on the types of a record's components. To be compiled with -parameters.
+ * Reads through reflection what some JVMs lose when they retransform a class: the names of
+ * parameters, and the annotations on the types of record components. Compile with -parameters.
  *
- * <p>Commands on stdin, a line each: {@code run} calls each method once and prints what came of it,
- * and what reflection says, in one line; {@code exit} ends. "ready" is printed when all classes are
- * loaded.
+ * <p>Commands on stdin, one per line: {@code run} calls each method once and prints the results and
+ * the reflected data in one line; {@code exit} exits. Prints "ready" when all classes are loaded.
  */
 public class Reflected {
   @Retention(RetentionPolicy.RUNTIME)
@@ -45,7 +44,7 @@ public class Reflected {
     }
   }
 
-  /** Without a parameter there is no name to forget. */
+  /** Has no parameter, so there is no name to lose. */
   static class Plain {
     int answer() {
       return 42;

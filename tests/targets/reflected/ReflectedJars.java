@@ -13,11 +13,11 @@ import java.util.jar.JarEntry;
 import java.util.jar.JarFile;
 
 /**
- * Loads all classes of the class path's jars and asks reflection for the parameters of all their
- * methods.
+ * Loads all classes of the jars on the class path and reads the parameters of all their methods
+ * through reflection.
  *
- * <p>Commands on stdin, a line each: {@code tell FILE} writes what reflection says now and prints
- * "told", {@code exit} ends. "ready" and the number of classes are printed first.
+ * <p>Commands on stdin, one per line: {@code tell FILE} writes the current parameters to the file
+ * and prints "told"; {@code exit} exits. Prints "ready" and the number of classes first.
  */
 public class ReflectedJars {
   private static final List<Class<?>> CLASSES = new ArrayList<>();
@@ -35,7 +35,7 @@ public class ReflectedJars {
     }
   }
 
-  /** Unless it needs what is not there. */
+  /** Loads a class, unless it needs a missing class. */
   private static void load(String name) {
     try {
       CLASSES.add(Class.forName(name, false, ReflectedJars.class.getClassLoader()));
@@ -61,7 +61,8 @@ public class ReflectedJars {
         told.add(describe(one));
       }
     } catch (LinkageError e) {
-      // Of a class that is not there: which comes first differs from run to run.
+      // A referenced class is missing. The message is omitted, because it may name any of several
+      // missing classes.
       told.add("  " + e.getClass());
     }
     told.sort(null);
@@ -72,7 +73,7 @@ public class ReflectedJars {
     try {
       return "  " + Parameters.describe(one);
     } catch (RuntimeException | LinkageError e) {
-      // Of types that are not there, and of parameters that a compiler has counted wrongly.
+      // A type is missing, or a compiler counted the parameters wrongly.
       return "  " + one + ": " + e;
     }
   }

@@ -12,12 +12,12 @@ import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
- * Closes providers while eight threads fire their probes without pause.
+ * Closes providers while eight threads fire their probes continuously.
  *
- * <p>Commands on stdin: {@code open N} makes N providers and prints "open"; {@code close} closes
- * them one after the other and prints how many threads have seen one closed under their hands, and
- * how often all have fired by then; {@code exit} ends. A thread that meets anything but the
- * exception for a closed provider ends the program with code 1.
+ * <p>Commands on stdin, one per line: {@code open N} creates N providers and prints "open"; {@code
+ * close} closes them one by one and prints "closed" with the number of firings rejected so far;
+ * {@code exit} exits. The program exits with code 1 if a thread gets any exception except that for
+ * a closed provider.
  */
 public class Closes {
   static final int THREADS = 8;

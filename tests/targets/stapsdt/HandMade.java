@@ -16,14 +16,13 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A program with probes of its own: fires them as often as it is told to, in every way that there
- * is.
+ * A program with user-defined probes, which it fires through every method of the API.
  *
- * <p>Commands on stdin, a line each: {@code run} fires a prime number of times from four threads,
- * {@code every} each form of fire once, {@code narrow} values that are wider than what takes them,
- * {@code texts} strings of all sorts, {@code add} and {@code later} a probe that is not there from
- * the start, {@code close} the provider's end and a fire after it. Each answers with a line;
- * "ready" is printed first. {@code exit} ends.
+ * <p>Commands on stdin, one per line: {@code run} fires a prime number of times from four threads;
+ * {@code every} fires each form of fire once; {@code narrow} fires values that are wider than their
+ * argument types; {@code texts} fires strings of all kinds; {@code add} adds a probe after the
+ * start and {@code later} fires it; {@code close} closes the provider and fires once more. Each
+ * command is answered with a line. Any other line exits. Prints "ready" first.
  */
 public class HandMade {
   static final int CALLS = 10_007;
@@ -84,7 +83,9 @@ public class HandMade {
     }
   }
 
-  /** One probe for each form of fire, "form_" and the initials of its parameters. */
+  /**
+   * Returns one probe for each form of fire, named "form_" and the initials of its parameter types.
+   */
   static Map<Probe, Method> addForms(Provider provider) {
     Map<Probe, Method> forms = new LinkedHashMap<>();
     for (Method method : Probe.class.getMethods()) {
@@ -118,7 +119,10 @@ public class HandMade {
     }
   }
 
-  /** As a test expects them: plain, null, empty, beyond the basic plane, cut within a character. */
+  /**
+   * Returns the strings that a test expects: plain, null, empty, beyond the basic plane, with a
+   * NUL, with the limit inside a character, and a lone surrogate.
+   */
   static String[] texts() {
     return new String[] {
       "für Rīga", null, "", "\ud83d\ude00", "a\0b", "x" + "ß".repeat(600), "\ud800"
@@ -136,14 +140,14 @@ public class HandMade {
     }
   }
 
-  /** A virtual thread where there are such. */
+  /** Starts a thread: a virtual one if requested and available. */
   static Thread start(boolean virtual, Runnable task) throws Exception {
     if (virtual) {
       try {
         return (Thread)
             Thread.class.getMethod("startVirtualThread", Runnable.class).invoke(null, task);
       } catch (NoSuchMethodException e) {
-        // Before JDK 21.
+        // JDKs before 21 have no virtual threads.
       }
     }
     Thread thread = new Thread(task);
@@ -155,7 +159,7 @@ public class HandMade {
     for (int i = first; i < CALLS; i += THREADS) {
       placed.fire(i, "order " + i % 7);
       if (i % 512 < THREADS) {
-        // What is tested is exactness: let a loaded machine's tracer keep up.
+        // Lets the tracer keep up on a loaded machine, because the counts must be exact.
         Thread.yield();
       }
     }

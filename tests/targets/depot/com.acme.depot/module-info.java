@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Keeps one of its two packages to itself. */
+/** Exports one of its two packages. */
 module com.acme.depot {
   exports com.acme.depot;
 }

@@ -3,7 +3,7 @@ package com.acme.depot;
 
 import com.acme.depot.hidden.Crate;
 
-/** Gives away what nobody else may name. */
+/** Returns an object whose class other modules cannot name. */
 public class Depot {
   private final Crate inner = new Crate();
   private final String town = "Riga";

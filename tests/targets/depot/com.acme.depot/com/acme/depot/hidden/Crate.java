@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package com.acme.depot.hidden;
 
-/** Public, in a package that is not exported. */
+/** Public class in a package that is not exported. */
 public class Crate {
   public final int weight = 5;
   private final int secret = 6;
