@@ -191,7 +191,8 @@ def test_they_stay_described_after_the_program_has_exited(program: Program) -> N
     assert not os.path.exists(f"/proc/{program.pid}")
 
 
-def test_events_of_the_kernel_and_of_a_list_are_published_in_one_order(program: Program) -> None:
+def session_of_two_sources() -> tuple[Session, ListSource]:
+    """Returns a session with uprobes and a list as its sources, and the list."""
     lists: list[ListSource] = []
 
     def list_source(capacity: int, utc_offset_ns: int) -> ListSource:
@@ -199,22 +200,27 @@ def test_events_of_the_kernel_and_of_a_list_are_published_in_one_order(program: 
         return lists[0]
 
     session = Session(open_sources=[bpf_source(SessionSettings()), list_source])
+    return session, lists[0]
+
+
+def test_events_of_the_kernel_and_of_a_list_are_published_in_one_order(program: Program) -> None:
+    session, events = session_of_two_sources()
     try:
         subscription = session.hub.subscribe(())
         tracee = session.join(Scan(program.process), lambda probe: True, others=program.probes())
         tracee.attach()
         # Nothing is read yet, so the order of events cannot depend on when each source is read.
         for _ in range(11):
-            lists[0].put(batch_of([(time.monotonic_ns(), 0)]))
+            events.put(batch_of([(time.monotonic_ns(), 0)]))
             program.fire(1)
-        lists[0].lose(LossStage.KERNEL_RING, 1, 13)
+        events.lose(LossStage.KERNEL_RING, 1, 13)
         session.start()
         wait_until(lambda: not session.accounts.totals().missing, "all events")
         totals = session.detach()
         kernel, other = session.accounts.by_source()
     finally:
         session.close()
-    assert lists[0].is_closed
+    assert events.is_closed
     batches = [item.columns for item in subscription.items() if isinstance(item, EncodedEvents)]
     columns = {
         name: np.concatenate([getattr(batch, name) for batch in batches]).tolist()
@@ -229,28 +235,22 @@ def test_events_of_the_kernel_and_of_a_list_are_published_in_one_order(program: 
 
 
 def test_a_process_is_traced_through_the_source_that_it_joined_with(program: Program) -> None:
-    lists: list[ListSource] = []
-
-    def list_source(capacity: int, utc_offset_ns: int) -> ListSource:
-        lists.append(ListSource(capacity, utc_offset_ns))
-        return lists[0]
-
-    session = Session(open_sources=[bpf_source(SessionSettings()), list_source])
+    session, events = session_of_two_sources()
     try:
         session.start()
         tracee = session.join(
-            Scan(program.process), lambda probe: True, others=program.probes(), source=lists[0]
+            Scan(program.process), lambda probe: True, others=program.probes(), source=events
         )
         tracee.attach()
-        armed = {lists[0].described[number].name for number in lists[0].armed}
+        armed = {events.described[number].name for number in events.armed}
         program.fire(5)  # No uprobe is there.
-        lists[0].put(batch_of([(time.monotonic_ns(), 0), (time.monotonic_ns(), 1)]))
+        events.put(batch_of([(time.monotonic_ns(), 0), (time.monotonic_ns(), 1)]))
         wait_until(lambda: session.accounts.totals().delivered == 2, "both events")
         totals = session.detach()
         kernel, other = session.accounts.by_source()
     finally:
         session.close()
     assert armed == {"placed", "closed"}
-    assert not lists[0].armed
+    assert not events.armed
     assert (totals.hits, totals.delivered) == (2, 2)
     assert (kernel.hits, other.hits) == (0, 2)

@@ -89,6 +89,17 @@ def test_the_wait_for_a_status_that_never_arrives_ends(tmp_path: Path) -> None:
         over.set()
 
 
+def test_pages_that_never_end_are_given_up(tmp_path: Path) -> None:
+    counts = [collector_pb2.ProbeHitCounts(probe=collector_pb2.Probe(id=5))]
+    page = collector_pb2.GetStatusResponse(probes=counts, next_page_token="5").SerializeToString()
+    with (
+        server(tmp_path, lambda: iter([page])) as address,
+        Client(address) as client,
+        pytest.raises(MalformedStreamError, match="its pages do not end"),
+    ):
+        client.status(seconds=30)
+
+
 def test_an_answer_beyond_the_size_limit_is_rejected(tmp_path: Path) -> None:
     with (
         server(tmp_path, lambda: iter([bytes(129 << 20)])) as address,

@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from jcollect.errors import MalformedStreamError
 from jcollect.hub.items import Loss, LossStage, Throttling
 from jcollect.rpc.address import Address
 from jcollect.rpc.client import Client
@@ -85,6 +86,17 @@ def test_a_token_that_no_answer_had_is_an_invalid_argument(address: Address, tok
         stub.ListProbes(collector_pb2.ListProbesRequest(page_token=token), timeout=10)
     assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert "page_token must be the next_page_token" in error.value.details()
+
+
+def test_our_client_takes_no_more_probes_than_a_collector_can_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jcollect.rpc.paging.MOST_ON_A_PAGE", 10)
+    monkeypatch.setattr("jcollect.rpc.client.MOST_PROBES", 20)
+    with serving(StillSource(described(21)), tmp_path) as address, Client(address) as client:
+        for ask in (client.list_probes, client.status):
+            with pytest.raises(MalformedStreamError, match="its answer has more than 20 probes"):
+                ask()
 
 
 def test_notices_about_very_many_probes_come_in_parts() -> None:

@@ -74,14 +74,13 @@ class Client:
     def list_probes(self, globs: Sequence[str] = (), pids: Sequence[int] = ()) -> list[collector_pb2.Probe]:
         """Returns the matching probes, ordered by ID. Raises JcollectError."""
         request = collector_pb2.ListProbesRequest(globs=globs, pids=pids)
-        found: list[collector_pb2.Probe] = []
-        while True:
-            response: collector_pb2.ListProbesResponse = self._ask(
-                LIST_PROBES, request, collector_pb2.ListProbesResponse, ANSWER_SECONDS
-            )
-            found += response.probes
-            if not self._turn_page(request, response.next_page_token, bool(response.probes)):
-                return found
+        first: collector_pb2.ListProbesResponse = self._ask(
+            LIST_PROBES, request, collector_pb2.ListProbesResponse, ANSWER_SECONDS
+        )
+        found = list(first.probes)
+        for page in self._later_pages(LIST_PROBES, request, first, ANSWER_SECONDS):
+            found += page.probes
+        return found
 
     def status(
         self,
@@ -106,31 +105,26 @@ class Client:
 
         def result() -> collector_pb2.GetStatusResponse:
             status: collector_pb2.GetStatusResponse = first()
-            page = status
-            while self._turn_page(request, page.next_page_token, bool(page.probes)):
-                page = self._ask(GET_STATUS, request, collector_pb2.GetStatusResponse, seconds)
+            for page in self._later_pages(GET_STATUS, request, status, seconds):
                 status.probes.extend(page.probes)
-                if len(status.probes) > MOST_PROBES:
-                    raise MalformedStreamError(f"its status has more than {MOST_PROBES:,} probes")
             status.ClearField("next_page_token")
             return status
 
         return result
 
-    @staticmethod
-    def _turn_page(
-        request: collector_pb2.ListProbesRequest | collector_pb2.GetStatusRequest,
-        token: str,
-        has_probes: bool,
-    ) -> bool:
-        """Changes a request to one for the next page; returns false if there is none. Raises
-        MalformedStreamError if the pages would never end."""
-        if not token:
-            return False
-        if token == request.page_token or not has_probes:
-            raise MalformedStreamError("its pages do not end")
-        request.page_token = token
-        return True
+    def _later_pages(self, method: str, request: Any, page: Any, seconds: float) -> Iterator[Any]:
+        """Yields the pages of an answer after the first one, each received within `seconds`. Raises
+        JcollectError, and MalformedStreamError if the pages would never end."""
+        probes = len(page.probes)
+        while page.next_page_token:
+            if page.next_page_token == request.page_token or not page.probes:
+                raise MalformedStreamError("its pages do not end")
+            request.page_token = page.next_page_token
+            page = self._ask(method, request, type(page), seconds)
+            probes += len(page.probes)
+            if probes > MOST_PROBES:
+                raise MalformedStreamError(f"its answer has more than {MOST_PROBES:,} probes")
+            yield page
 
     def _ask(self, method: str, request: Message, answer: type[Message], seconds: float) -> Any:
         return self._begin(method, request, answer, seconds)()

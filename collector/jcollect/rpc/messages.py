@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import TypeVar
 
 from jcollect.hub.accounts import Totals
 from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Throttling
@@ -17,7 +18,11 @@ from jprobe.v1 import collector_pb2, probe_pb2
 MESSAGE_BYTES = 1 << 20
 # Maximum number of probe IDs in one notice: an ID and its count have at most 17 bytes.
 _NOTICE_PROBES = 50_000
+# Maximum number of bytes that a submessage has in addition to its content.
+_FIELD_BYTES = 6
 _MOST_U64 = (1 << 64) - 1
+
+_Probe = TypeVar("_Probe", collector_pb2.Probe, collector_pb2.ProbeHitCounts)
 
 
 def probe_message(probe: Described) -> collector_pb2.Probe:
@@ -58,7 +63,7 @@ def stream_messages(item: Item) -> Iterator[bytes]:
     elif isinstance(item, Events):
         yield encode(item.columns)
     elif isinstance(item, Schema):
-        for probes, has_more in _pages(map(probe_message, item.probes)):
+        for probes, has_more in pages(map(probe_message, item.probes)):
             schema = collector_pb2.Schema(probes=probes, has_more=has_more)
             yield collector_pb2.SubscribeResponse(schema=schema).SerializeToString()
     elif isinstance(item, Loss):
@@ -69,23 +74,19 @@ def stream_messages(item: Item) -> Iterator[bytes]:
             yield collector_pb2.SubscribeResponse(throttling=throttling).SerializeToString()
 
 
-def _pages(probes: Iterable[collector_pb2.Probe]) -> Iterator[tuple[list[collector_pb2.Probe], bool]]:
-    """Yields pages of probes, and whether more follow; one empty page if there are no probes."""
-    page: list[collector_pb2.Probe] = []
+def pages(probes: Iterable[_Probe], most: int | None = None) -> Iterator[tuple[list[_Probe], bool]]:
+    """Yields lists of probes that fit a message, of at most `most` probes, and whether more follow; one empty
+    list if there are no probes."""
+    page: list[_Probe] = []
     size = 0
     for probe in probes:
-        added = message_bytes(probe)
-        if page and size + added > MESSAGE_BYTES:
+        added = probe.ByteSize() + _FIELD_BYTES
+        if page and (size + added > MESSAGE_BYTES or len(page) == most):
             yield page, True
             page, size = [], 0
         page.append(probe)
         size += added
     yield page, False
-
-
-def message_bytes(message: collector_pb2.Probe | collector_pb2.ProbeHitCounts) -> int:
-    """Returns the maximum number of bytes that a submessage adds to a message."""
-    return message.ByteSize() + 6
 
 
 def _losses(item: Loss) -> Iterator[collector_pb2.Loss]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import grpc
 
-from jcollect.rpc.messages import MESSAGE_BYTES, message_bytes
+from jcollect.rpc.messages import MESSAGE_BYTES, pages
 from jprobe.v1 import collector_pb2
 
 # A description has at least 64 bytes, so more would not fit a message.
@@ -26,14 +26,8 @@ class Page:
 
     def fill(self, probes: Iterable[_Probe], id_of: Callable[[_Probe], int]) -> tuple[list[_Probe], str]:
         """Returns as many probes as fit, and the token of the next page, which is empty if no more follow."""
-        found: list[_Probe] = []
-        size = 0
-        for probe in probes:
-            size += message_bytes(probe)
-            if found and (size > MESSAGE_BYTES or len(found) == self.most_probes):
-                return found, str(id_of(found[-1]))
-            found.append(probe)
-        return found, ""
+        found, has_more = next(pages(probes, self.most_probes))
+        return found, str(id_of(found[-1])) if has_more else ""
 
 
 def page_of(

@@ -234,7 +234,7 @@ class Session:
 
         Reads their current state, unless `after` is given: then the state that was read last.
         """
-        live = self._live() if after < 0 else self._last_known()
+        live = self._live(after)
         return (description for _, description in self._described(live, matching(globs, pids), after))
 
     def subscribe(
@@ -257,7 +257,7 @@ class Session:
         """Returns the links and all hit counts. Unless `summary_only`, includes the probes
         that `describe` yields, at most `most_probes`."""
         # Processes and probes are described by the same reading, so that they agree.
-        live = self._live() if after < 0 else self._last_known()
+        live = self._live(after)
         described = iter(()) if summary_only else self._described(live, matching(globs, pids), after)
         found = list(islice(described, most_probes))
         with self._lock:
@@ -289,14 +289,11 @@ class Session:
             lost_by_gone_subscribers=self.hub.lost_by_disconnected,
         )
 
-    def _live(self) -> list[tuple[Tracee, Libraries]]:
-        """Returns each process with its libraries and their probes, in their current state, or the last known
-        one if the process does not answer."""
-        return [(tracee, tracee.live()) for tracee in self._refresher.refresh()]
-
-    def _last_known(self) -> list[tuple[Tracee, Libraries]]:
-        """Returns each process with its libraries and their probes, in the state that was read last."""
-        return [(tracee, tracee.live()) for tracee in self._tracees]
+    def _live(self, after: int) -> list[tuple[Tracee, Libraries]]:
+        """Returns each process with its libraries and their probes. Reads their current state, as far as the
+        processes answer, unless the caller goes on `after` an ID."""
+        tracees = self._refresher.refresh() if after < 0 else self._tracees
+        return [(tracee, tracee.live()) for tracee in tracees]
 
     def _described(
         self,
