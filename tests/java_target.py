@@ -245,8 +245,8 @@ def finish(collector: Process, number: int = signal.SIGINT) -> str:
     return collector.err[-1]
 
 
-def end_bpftrace(tracer: Process) -> None:
-    """Stops bpftrace with SIGINT, as Ctrl-C does."""
+def end_bpftrace(tracer: Process, seconds: float = DEADLINE_SECONDS) -> None:
+    """Stops bpftrace with SIGINT, as Ctrl-C does, and waits until it has detached from its probes."""
 
     def has_ended() -> bool:
         # bpftrace 0.17 ignores a signal that arrives while it is not waiting for events.
@@ -256,7 +256,8 @@ def end_bpftrace(tracer: Process) -> None:
         except subprocess.TimeoutExpired:
             return False
 
-    wait_until(has_ended, "bpftrace to end")
+    wait_until(has_ended, "bpftrace to end", seconds)
+    assert tracer.wait() == 0, tracer.err
 
 
 def run(*arguments: str | int | Path, timeout: float = DEADLINE_SECONDS, **options: Any) -> Any:

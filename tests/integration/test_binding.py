@@ -18,7 +18,19 @@ from typing import Any
 import pytest
 
 from conditions import require_bpf, wait_until
-from java_target import COMPILER, ROOT, Jdk, Process, attach, java, newest_jdk, on_every_jdk, probes_of, run
+from java_target import (
+    COMPILER,
+    ROOT,
+    Jdk,
+    Process,
+    attach,
+    end_bpftrace,
+    java,
+    newest_jdk,
+    on_every_jdk,
+    probes_of,
+    run,
+)
 from jcollect.probes.live import not_retired, read_live
 from jcollect.probes.scan import scan_traceable
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
@@ -89,8 +101,7 @@ def bpftrace(target: Process, script: str) -> Process:
 
 
 def finish(tracer: Process) -> list[str]:
-    tracer.signal(signal.SIGINT)
-    assert tracer.wait(TRACER_SECONDS) == 0, tracer.err
+    end_bpftrace(tracer, TRACER_SECONDS)
     return tracer.out
 
 

@@ -218,8 +218,7 @@ def test_any_tracer_can_request_a_limit(targets: Path) -> None:
             ["bpftrace", "-p", str(target.pid), "-e", f"usdt:{first}:jprobe:max_overhead__3 {{}}"]
         ) as tracer:
             wait_until(lambda: limit_of(target.pid) == 3, "the limit to hold")
-            tracer.signal(signal.SIGINT)
-            tracer.wait()
+            end_bpftrace(tracer)
         wait_until(lambda: limit_of(target.pid) == 50, "the usual limit to be back")
         target.send("")
         assert target.wait() == 0
