@@ -17,7 +17,7 @@ from jcollect.hub.hub import Hub, NoSuchProbeError, matching
 from jcollect.hub.subscription import Subscription
 from jcollect.probes.description import ProbeDescription
 from jcollect.rpc.address import Address, parse_address
-from jcollect.rpc.claim import claim
+from jcollect.rpc.listening import claim
 from jcollect.rpc.server import Server
 from jcollect.session.status import ProbeStatus, Status
 from jcollect.sources.columns import Batch, Columns

@@ -18,8 +18,8 @@ from collector_fixtures import Bench, Command, Target
 
 from conditions import as_root, require_bpf, wait_until
 from jcollect.rpc.address import parse_address
-from jcollect.rpc.claim import claim
 from jcollect.rpc.client import Client
+from jcollect.rpc.listening import claim
 from stub_image import LONG, Method, StubImage
 
 COLLECTORS = 20
@@ -89,7 +89,7 @@ CLAIMED_MANY_TIMES = """
 import os, sys, time
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import parse_address
-from jcollect.rpc.claim import claim
+from jcollect.rpc.listening import claim
 
 folder, done = sys.argv[1], 0
 deadline = time.monotonic() + 60

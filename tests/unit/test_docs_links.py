@@ -1,4 +1,6 @@
-"""Every relative link in the documentation points to a file, and every #anchor to a heading of that file."""
+"""Every relative link in the documentation points to a file, and every #anchor to a heading of that file. The
+source files that it names exist.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,34 @@ ROOT = Path(__file__).parents[2]
 _FENCED = re.compile(r"^( *)(```|~~~).*?^\1\2$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"^ {4}.*$", re.MULTILINE)
 _CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
+# A header may be the C library's.
+_SOURCE = re.compile(r"`+((?:[\w.-]+/)*[\w.-]+\.(?:py|java|c|toml|proto|md))`+")
+# Stands for any name in a recipe.
+_PLACEHOLDER = "NAME.py"
 _LINK = re.compile(r"\[[^\]]*\]\(\s*([^)\s]+)\s*\)")
 
 
-def pages() -> list[Path]:
-    """Returns the tracked Markdown files, and the untracked ones that are not ignored."""
-    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
+@cache
+def files() -> list[Path]:
+    """Returns the tracked files, relative to the root, and the untracked ones that are not ignored."""
+    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    return [ROOT / name for name in names if (ROOT / name).exists()]
+    return [Path(name) for name in names if (ROOT / name).exists()]
+
+
+def pages() -> list[Path]:
+    """Returns the Markdown files."""
+    return [ROOT / file for file in files() if file.suffix == ".md"]
+
+
+def unknown_sources(text: str) -> list[str]:
+    """Returns the source files that a page names, in full or by the end of the path, and that are missing."""
+    ends = {"/".join(file.parts[i:]) for file in files() for i in range(len(file.parts))}
+    return [
+        name
+        for name in _SOURCE.findall(_FENCED.sub("", text))
+        if name not in ends and not name.endswith(_PLACEHOLDER)
+    ]
 
 
 def prose(text: str) -> str:
@@ -63,6 +85,14 @@ def test_every_link_has_a_target() -> None:
     assert ROOT / "README.md" in checked
     found = [f"{page.relative_to(ROOT)}: {each}" for page in checked for each in problems(page)]
     assert not found, "\n".join(found)
+
+
+def test_every_source_file_that_a_page_names_exists() -> None:
+    found = [
+        f"{page.relative_to(ROOT)}: {name}" for page in pages() for name in unknown_sources(page.read_text())
+    ]
+    assert not found, "\n".join(found)
+    assert unknown_sources("`docs/design.md`, `view/rows.py`, `view/row.py`") == ["view/row.py"]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from jcollect.probes.globs import matcher
 from jcollect.probes.permission import check_can_attach
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address, collector_address, parse_address
-from jcollect.rpc.claim import Claim, claim
+from jcollect.rpc.listening import Claim, claim
 from jcollect.rpc.messages import whole_status
 from jcollect.rpc.server import Server, check_can_serve
 from jcollect.session.attach_loop import AttachLoop

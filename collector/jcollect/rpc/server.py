@@ -1,4 +1,4 @@
-"""The gRPC server: its service, health and reflection. It listens at an address claimed in claim.py."""
+"""The gRPC server: its service, health and reflection. It listens at an address claimed in listening.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from jcollect.rpc.call_pool import CallPool, RejectingInterceptor
-from jcollect.rpc.claim import Claim
 from jcollect.rpc.limits import (
     MOST_CALLS,
     MOST_REFLECTIONS,
@@ -22,6 +21,7 @@ from jcollect.rpc.limits import (
     raise_descriptor_limit,
     server_options,
 )
+from jcollect.rpc.listening import Claim
 from jcollect.rpc.request_deadline import RequestDeadline
 from jcollect.rpc.service import SERVICE, ServedSession, Streams, handler_for
 from jcollect.rpc.stalled import StalledClients

@@ -86,10 +86,13 @@ final class ConditionCode {
         pushString(code, comparison.left);
         pushString(code, comparison.right);
         Injection.callFire(code, "same", "(Ljava/lang/String;Ljava/lang/String;)Z");
-        code.visitJumpInsn(comparison.relation == Relation.EQUAL ? Opcodes.IFEQ : Opcodes.IFNE, no);
+        code.visitJumpInsn(wantsEqual(comparison) ? Opcodes.IFEQ : Opcodes.IFNE, no);
+        break;
+      case NULL:
+        compareWithNull(code, comparison, no);
         break;
       default:
-        compareWithNull(code, comparison, no);
+        throw new IllegalStateException("no code for a comparison of kind " + comparison.kind);
     }
   }
 
@@ -116,7 +119,7 @@ final class ConditionCode {
 
   private void compareWithNull(MethodVisitor code, Comparison comparison, Label no) {
     TypedPath path = comparison.left.path != null ? comparison.left.path : comparison.right.path;
-    boolean wantsNull = comparison.relation == Relation.EQUAL;
+    boolean wantsNull = wantsEqual(comparison);
     paths.load(code, path);
     if (path.valueType == ValueType.STRING) {
       code.visitJumpInsn(wantsNull ? Opcodes.IFNONNULL : Opcodes.IFNULL, no);
@@ -124,6 +127,18 @@ final class ConditionCode {
       code.visitInsn(Opcodes.LCONST_0);
       code.visitInsn(Opcodes.LCMP);
       code.visitJumpInsn(wantsNull ? Opcodes.IFNE : Opcodes.IFEQ, no);
+    }
+  }
+
+  /** Strings and references have these two relations only. */
+  private static boolean wantsEqual(Comparison comparison) {
+    switch (comparison.relation) {
+      case EQUAL:
+        return true;
+      case NOT_EQUAL:
+        return false;
+      default:
+        throw new IllegalStateException("no code for " + comparison.relation + " of references");
     }
   }
 
@@ -167,8 +182,10 @@ final class ConditionCode {
         return Opcodes.IFGT;
       case GREATER:
         return Opcodes.IFLE;
-      default:
+      case GREATER_OR_EQUAL:
         return Opcodes.IFLT;
+      default:
+        throw new IllegalStateException("no jump for the relation " + relation);
     }
   }
 }

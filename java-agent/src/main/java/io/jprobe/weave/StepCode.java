@@ -67,8 +67,11 @@ final class StepCode {
       case EXCEPTION:
         code.visitVarInsn(Opcodes.ALOAD, exception);
         break;
-      default:
+      case THREAD:
         Injection.callStatic(code, "java/lang/Thread", "currentThread", "()Ljava/lang/Thread;");
+        break;
+      default:
+        throw new IllegalStateException("no code for the root " + path.root);
     }
   }
 
