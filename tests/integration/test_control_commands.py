@@ -223,7 +223,7 @@ def test_reset_reports_what_is_left(bench: Bench, target: Target) -> None:
     with commanded(bench, ControlReply()):
         message = refused(bench.run("reset", target.pid))
     assert message == (
-        f"the agent in PID {target.pid} reports that it has shut down, and has left the directory "
+        f"the agent in PID {target.pid} reports that it has shut down, but has left the directory "
         f"{bench.directory}/jprobe-1, the stub library of generation 1 in use; see the program's stderr"
     )
 
@@ -271,7 +271,7 @@ def test_an_agent_that_does_not_answer(bench: Bench, target: Target) -> None:
         message = refused(bench.run("reset", target.pid, "--timeout", "0.5"))
         silent.kill()
     assert message == (
-        f"PID {target.pid} has not answered authentication within 0.5 s: it may be stopped, or hang. "
+        f"PID {target.pid} has not answered authentication within 0.5 s: it may be stopped or hanging. "
         f"The command may still be executed; check with: jcollect status {target.pid}"
     )
 

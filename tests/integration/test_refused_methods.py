@@ -58,5 +58,8 @@ def test_only_the_methods_that_cause_the_rejection_fail(
         target.send("run")
         assert target.wait_for_line("sum") == SUM
     reported = sorted(line for line in target.err if line.startswith("jprobe: "))
-    reason = "the JVM rejects the class with it, alone or together with others: java.lang.VerifyError"
+    reason = (
+        "the JVM rejects the class when this method is woven, alone or together with others: "
+        "java.lang.VerifyError"
+    )
     assert reported == [f"jprobe: cannot weave {METHODS}#{method}: {reason}" for method in SPOILT]

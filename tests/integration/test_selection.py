@@ -452,8 +452,8 @@ def test_a_path_that_does_not_resolve_affects_only_the_probes_of_its_method(targ
         weigh = "selector 'com.acme.misfits.Misfits#weigh(weight=arg0.weight)', column 44"
         refused = {
             "weigh(I)I": f"{weigh}: int has no 'weight': it is not an object",
-            "weigh(Ljava/lang/String;)I": f"{weigh}: java.lang.String has no 'weight': neither a field nor a "
-            "getter of that name that can be reached",
+            "weigh(Ljava/lang/String;)I": f"{weigh}: java.lang.String has no 'weight': no field or getter "
+            "that a path can read has that name",
             "twice()I": "selector 'com.acme.misfits.Misfits#twice(self=this.twice())', column 42: "
             "the capture would call its own method recursively, without end",
         }

@@ -307,7 +307,7 @@ def test_a_torn_ring_buffer_is_read_up_to_the_tear_and_then_is_an_error(until: i
         image.producer -= 8
         decoder = new_decoder()
         assert len(decoder.drain(image.ring, until).batch) == 2, "buffered events have nothing to wait for"
-        with pytest.raises(JcollectError, match="the ring buffer is torn"):
+        with pytest.raises(JcollectError, match="the ring buffer is corrupted"):
             decoder.drain(image.ring, until)
 
 

@@ -326,6 +326,6 @@ def test_loading_into_a_jvm_whose_tmp_does_not_answer_is_refused_in_time() -> No
         command = [*AS_SOMEBODY, sys.executable, "-E", "-c", CATCHES, library]
         with stuck_fs(Path("/tmp"), ["LOOKUP"], command, SOMEBODY, False) as there:
             begun = time.monotonic()
-            with pytest.raises(JcollectError, match="its file system did not answer in time, like a FUSE"):
+            with pytest.raises(JcollectError, match="its file system did not answer in time; a FUSE"):
                 load_agent(opened(there.pid), 1)
             assert time.monotonic() - begun < DEADLINE

@@ -188,19 +188,19 @@ def test_the_first_of_two_notes_of_one_stub_is_used() -> None:
             b"\0close__entry",
             b"\0clos\xe9__entry",
             "com_acme_Orders:clos\\xe9__entry",
-            "its name has characters that no tracer can name",
+            "its name has characters that no tracer accepts",
         ),
         (
             b"\0close__entry",
             b"\0clo\x1b[2J_ntry",
             "com_acme_Orders:clo\\x1b[2J_ntry",
-            "its name has characters that no tracer can name",
+            "its name has characters that no tracer accepts",
         ),
         (
             b"com_acme_Orders\0close__entry",
             b"\0close__entry   com_acme_Ord",
             ":close__entry   com_acme_Ord",
-            "its name has characters that no tracer can name",
+            "its name has characters that no tracer accepts",
         ),
         (b"\0close__entry", b"\0clo\0e__entry", "of note 2", "the note does not hold three texts"),
     ],
@@ -263,7 +263,7 @@ def test_a_library_with_only_bad_probes_is_reported_in_a_few_lines(mapped: Mappe
     assert len(warnings) == limits.MAX_WARNINGS + 1
     assert warnings[0] == (
         f"skipping the probe p:{limits.MAX_SHOWN_NAME * '?'}".replace("?", "\\x07")[: -4 * 2]
-        + f"… of PID {pid}: its name has characters that no tracer can name"
+        + f"… of PID {pid}: its name has characters that no tracer accepts"
     )
     assert warnings[-1] == f"skipping 99,990 more probes of PID {pid}"
     assert rescan(process, pytest.fail) == process
@@ -344,7 +344,7 @@ def test_a_process_with_too_many_probes_is_read_up_to_the_limit(mapped: Mapped) 
         read_live(process.probes(()))
     assert len(process.libraries) in (2, 3)
     assert len(warnings) == 5 - len(process.libraries)
-    assert warnings[0].endswith("with it the process has too many probes")
+    assert warnings[0].endswith("with this library, the process has too many probes")
     again = rescan(process, pytest.fail)
     assert again == process
 

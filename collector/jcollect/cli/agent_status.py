@@ -45,7 +45,7 @@ def _echo_overview(pid: int, overview: Overview) -> None:
         limit = limit_text(cost.max_percent, cost.asked_percent, cost.available_ns, cost.max_percent_now)
         echo(f"overhead: all probes cost {overhead_text(cost.recent_ns, cost.hit_ns)}; {limit}")
         if cost.throttled_methods:
-            echo(f"THROTTLED: {plural(cost.throttled_methods, 'method')}, because the probes cost more")
+            echo(f"THROTTLED: {plural(cost.throttled_methods, 'method')}, because the probes cost too much")
     echo(f"stub libraries: {len(overview.libraries)} in {overview.directory or 'memory'}")
 
 

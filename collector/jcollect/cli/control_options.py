@@ -16,7 +16,7 @@ def no_load_option(command: _Command) -> _Command:
     return click.option(
         "--no-load",
         is_flag=True,
-        help="Do not use the JVM's attach mechanism: fail if no agent has its control gateway on.",
+        help="Do not use the JVM's attach mechanism: fail unless an agent has its control gateway open.",
     )(command)
 
 

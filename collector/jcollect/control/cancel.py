@@ -40,7 +40,7 @@ class Cancellation:
     def stopping(self, stop: Callable[[], object]) -> Iterator[None]:
         with self._lock:
             if self.is_cancelled:
-                raise JcollectError("jcollect has ended before that")
+                raise JcollectError("jcollect is exiting")
             self._stops.append(stop)
         try:
             yield

@@ -142,7 +142,7 @@ class Gateway:
         try:
             return check_is_fine(self._send("authentication", f"{protocol.AUTH_COMMAND_NAME}\n{token}\n"))
         except RefusalError as refusal:
-            reason = str(refusal) or "the token is not its own; try again"
+            reason = str(refusal) or "the token is not this gateway's; try again"
         finally:
             self._answers.release()
         # Outside of the handler: an error that is kept must not keep the answer by its context.
@@ -179,7 +179,7 @@ class Gateway:
             self._left -= time.monotonic() - begun
         except TimeoutError:
             self.close()
-            is_it = _STOPPED if self.process.is_stopped() else "it may be stopped, or hang"
+            is_it = _STOPPED if self.process.is_stopped() else "it may be stopped or hanging"
             raise JcollectError(
                 f"PID {self._pid} has not answered {command} within {self._seconds:g} s: "
                 f"{is_it.format(pid=self._pid)}. The command may still be executed; check with: "

@@ -45,7 +45,7 @@ def leased_selection(
             agent = find_agent(process)
             gateway.close()
             if agent is not None and not _is_released(agent, selected) and not _answers(process):
-                why = "it is stopped" if process.is_stopped() else "it may be stopped, or hang"
+                why = "it is stopped" if process.is_stopped() else "it may be stopped or hanging"
                 warn(f"PID {process.pid} has not unselected the methods yet ({why}); it will when it resumes")
 
 

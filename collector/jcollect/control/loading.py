@@ -55,8 +55,7 @@ def load_agent(process: Process, seconds: float = LOADING_SECONDS) -> None:
     except TimeoutError:
         raise cannot_load(
             process,
-            "its file system did not answer in time, like a FUSE server that hangs; "
-            "see what is mounted on its /tmp",
+            "its file system did not answer in time; a FUSE server may hang: see what is mounted on its /tmp",
         ) from None
 
 

@@ -31,8 +31,8 @@ def request_gateway(agent: Agent, seconds: float) -> bool:
         apart(process, stub_directory.create, *file, user=process.user)
     except OSError as error:
         raise JcollectError(
-            f"cannot ask PID {process.pid} for its gateway by {printable(agent.directory)}/{_FILE}: "
-            f"{error.strerror}"
+            f"cannot ask the agent in PID {process.pid} to open its gateway: cannot create "
+            f"{printable(agent.directory)}/{_FILE}: {error.strerror}"
         ) from None
     deadline = time.monotonic() + seconds
     while find_endpoint(agent) is None:

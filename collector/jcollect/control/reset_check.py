@@ -23,7 +23,7 @@ def check_reset_complete(agent: Agent) -> None:
     while left := list(_left(agent)):
         if time.monotonic() > deadline:
             raise JcollectError(
-                f"the agent in PID {agent.process.pid} reports that it has shut down, and has left "
+                f"the agent in PID {agent.process.pid} reports that it has shut down, but has left "
                 f"{', '.join(left)}; see the program's stderr"
             )
         time.sleep(_POLL_SECONDS)

@@ -34,11 +34,9 @@ def _what_is_wrong(status: os.stat_result, most: int) -> str:
     if status.st_uid != os.geteuid():
         return f"it belongs to user {status.st_uid}, and the process to user {os.geteuid()}"
     if stat.S_IMODE(status.st_mode) & 0o177:
-        return (
-            f"its mode is {stat.S_IMODE(status.st_mode):o}, and others may read no more than its owner: 600"
-        )
+        return f"its mode is {stat.S_IMODE(status.st_mode):o}, and only its owner may have access (600)"
     if status.st_size > most:
-        return f"it has {status.st_size} bytes, and an endpoint takes fewer than {most}"
+        return f"it has {status.st_size} bytes; at most {most} are allowed"
     return ""
 
 

@@ -118,7 +118,7 @@ def rescan(before: Scan, warn: Callable[[str], None]) -> Scan:
         elif isinstance(library, MalformedLibraryError):
             refused[mapping] = str(library)
         elif weight + library.image.weight > MAX_WEIGHT:
-            refused[mapping] = "with it the process has too many probes"
+            refused[mapping] = "with this library, the process has too many probes"
         else:
             weight += library.image.weight
             libraries.append(library)

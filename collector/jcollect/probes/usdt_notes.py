@@ -64,7 +64,7 @@ def parse_notes(section: bytes, faults: Faults) -> Iterator[Note]:
             continue
         provider, name, arguments, _ = texts
         if not (_NAME.fullmatch(provider) and _NAME.fullmatch(name)):
-            faults.add(f"{provider}:{name}", "its name has characters that no tracer can name")
+            faults.add(f"{provider}:{name}", "its name has characters that no tracer accepts")
             continue
         is_known = known_arguments.get(arguments)
         if is_known is None:

@@ -242,7 +242,7 @@ class Client:
             with contextlib.suppress(JcollectError), Process.open(pid) as process:
                 if process.is_stopped():
                     return f"it is stopped; resume it with kill -CONT {pid}"
-        return "it may be stopped, or jcollect was stopped itself"
+        return "it may be stopped, or jcollect itself was stopped"
 
 
 @functools.cache

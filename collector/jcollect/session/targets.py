@@ -143,7 +143,7 @@ class Targets:
         if left:
             warn(
                 f"{left:,} process{'' if left == 1 else 'es'} did not unselect the methods in time; "
-                "their agents will as soon as they can"
+                "their agents will do so as soon as they can"
             )
 
     def _search_host(self) -> None:

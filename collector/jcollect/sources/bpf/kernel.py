@@ -58,7 +58,7 @@ class Kernel:
     def __init__(self, without: frozenset[str] = frozenset()) -> None:
         """Raises ValueError for an unknown feature."""
         if unknown := without - set(_FEATURES):
-            raise ValueError(f"no features of kernels: {', '.join(sorted(unknown))}")
+            raise ValueError(f"unknown kernel features: {', '.join(sorted(unknown))}")
         self._without = without
 
     def create_ring_buffer(self, name: str, size: int) -> int:

@@ -142,7 +142,7 @@ class RecordDecoder:
     def _drained(self, result: int) -> Decoded:
         state = self._state
         if result == DRAIN_TORN and not state.event_count and not state.malformed_count:
-            raise JcollectError("cannot read events: the ring buffer is torn; attach again")
+            raise JcollectError("cannot read events: the ring buffer is corrupted; attach again")
         return Decoded(
             self._batch(state.event_count),
             self._arrays["malformed"][: state.malformed_count],

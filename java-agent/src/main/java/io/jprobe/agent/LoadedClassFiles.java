@@ -128,7 +128,8 @@ final class LoadedClassFiles {
         return call.get();
       }
       late.add(call);
-      Log.line("reading the class files of selected classes takes long: they have no probes yet");
+      Log.line(
+          "reading the class files of selected classes is taking long: they have no probes yet");
     } catch (ApplicationException e) {
       Log.line("selected classes have no probes: " + e.getMessage());
     }

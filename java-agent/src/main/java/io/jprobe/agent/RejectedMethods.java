@@ -66,7 +66,9 @@ final class RejectedMethods {
     String together = rejected.size() > 1 ? ", alone or together with others" : "";
     rejected.forEach(
         (method, kinds) ->
-            method.reject(kinds, "the JVM rejects the class with it" + together + ": " + reason));
+            method.reject(
+                kinds,
+                "the JVM rejects the class when this method is woven" + together + ": " + reason));
     // All wanted probes stay armed: the weaver leaves out the methods that are marked.
     if (isAccepted(all)) {
       return true;

@@ -107,7 +107,8 @@ final class Retransformer {
       conclude(batch, call);
       return;
     }
-    Log.line("retransforming " + describe(batch) + " takes long; other classes do not wait for it");
+    Log.line(
+        "retransforming " + describe(batch) + " is taking long; other classes do not wait for it");
   }
 
   /** Starts a retransformation. If it does not return in time, its classes stay busy. */

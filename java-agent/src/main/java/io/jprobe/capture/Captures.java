@@ -173,8 +173,8 @@ public final class Captures {
               + kind.suffix
               + " probe would pass "
               + passed.size()
-              + " values, exceptions and"
-              + " absence included; at most "
+              + " values, counting exceptions"
+              + " and the word for absent values; at most "
               + (MAX_WORDS - more)
               + " can be captured");
     }

@@ -133,7 +133,7 @@ final class PathTyper {
       if (written.name.equals("length") || written.name.equals("size")) {
         return new Step(Step.Kind.LENGTH, null, written.name, Type.INT_TYPE, false);
       }
-      throw nothing(type, written, "an array has its length only");
+      throw nothing(type, written, "an array has only a length");
     }
     if (type.getSort() != Type.OBJECT) {
       throw nothing(type, written, "it is not an object");
@@ -153,7 +153,7 @@ final class PathTyper {
     }
     if (step == null) {
       throw written.isCall
-          ? nothing(type, written, "no method of that name without arguments that can be called")
+          ? nothing(type, written, "no method that a path can call has that name")
           : noProperty(type, file, written);
     }
     return step;
@@ -182,8 +182,7 @@ final class PathTyper {
   private SelectorException noProperty(Type type, ClassFile file, Path.Step written) {
     String name = written.name;
     if (members.method(file, name) == null) {
-      return nothing(
-          type, written, "neither a field nor a getter of that name that can be reached");
+      return nothing(type, written, "no field or getter that a path can read has that name");
     }
     return selector.error(
         written.column,

@@ -112,7 +112,7 @@ final class CommandReader {
       long millis = (deadline - System.nanoTime()) / NANOS_PER_MILLI;
       socket.setSoTimeout((int) Math.max(1, millis));
       if (!fill()) {
-        throw new EOFException("the client has disconnected within a command");
+        throw new EOFException("the client has disconnected in the middle of a command");
       }
     }
   }

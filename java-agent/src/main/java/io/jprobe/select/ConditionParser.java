@@ -107,7 +107,7 @@ final class ConditionParser {
     if (relation() != null) {
       cursor.moveTo(column);
       cursor.skipBlanks();
-      throw cursor.error("a comparison has two sides; join two of them with &&");
+      throw cursor.error("a comparison has two sides; join two comparisons with &&");
     }
     return new Condition.Comparison(left, relation, right);
   }

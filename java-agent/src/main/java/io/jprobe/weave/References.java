@@ -85,7 +85,7 @@ final class References {
     try {
       Class<?> found = LoadedClass.resolve(name, host);
       if (internalName.equals(Injection.FIRE) && found != Fire.class) {
-        return "its class loader gives another class for " + name;
+        return "its class loader returns another class for " + name;
       }
       return null;
     } catch (OutOfMemoryError e) {

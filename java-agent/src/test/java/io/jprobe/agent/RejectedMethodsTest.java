@@ -70,7 +70,7 @@ public class RejectedMethodsTest {
     assertTrue(attempts + " attempts", attempts <= 22);
     TracedMethod rejected = traced.methods().get(617);
     assertEquals(
-        "the JVM rejects the class with it: java.lang.VerifyError",
+        "the JVM rejects the class when this method is woven: java.lang.VerifyError",
         rejected.rejection(rejected.captures.kinds()));
   }
 

@@ -69,21 +69,21 @@ public class CapturesTest {
         "start",
         captures(11, "count"),
         "**",
-        "the throw probe would pass 12 values, exceptions and absence included; at most 11 can be"
-            + " captured");
+        "the throw probe would pass 12 values, counting exceptions and the word for absent values;"
+            + " at most 11 can be captured");
     assertMistake(
         "start",
         captures(13, "count"),
         "**",
-        "the entry probe would pass 13 values, exceptions and absence included; at most 12 can be"
-            + " captured");
+        "the entry probe would pass 13 values, counting exceptions and the word for absent values;"
+            + " at most 12 can be captured");
     Typing.of("travel", captures(9, "other.name"));
     assertMistake(
         "travel",
         captures(10, "other.name"),
         "**",
-        "the return probe would pass 12 values, exceptions and absence included; at most 11 can be"
-            + " captured");
+        "the return probe would pass 12 values, counting exceptions and the word for absent values;"
+            + " at most 11 can be captured");
   }
 
   @Test

@@ -119,8 +119,8 @@ public class ConditionTyperTest {
         "travel",
         " when mood == 'GOOD' && other.nothing > 5",
         "nothing",
-        "io.jprobe.capture.away.Traveller has no 'nothing': neither a field nor a getter of that"
-            + " name that can be reached");
+        "io.jprobe.capture.away.Traveller has no 'nothing': no field or getter that a path can"
+            + " read has that name");
   }
 
   @Test

@@ -22,10 +22,8 @@ import org.objectweb.asm.ClassWriter;
 import org.objectweb.asm.Opcodes;
 
 public class PathTyperTest {
-  private static final String UNREACHED =
-      "neither a field nor a getter of that name that can be reached";
-  private static final String UNCALLED =
-      "no method of that name without arguments that can be called";
+  private static final String UNREACHED = "no field or getter that a path can read has that name";
+  private static final String UNCALLED = "no method that a path can call has that name";
 
   /** Asserts an error at the step of this name, after the first argument. */
   private static void assertNothing(String path, String marked, String problem) {
@@ -189,7 +187,7 @@ public class PathTyperTest {
     assertEquals("LENGTH length: int", steps("travel", "places.length"));
     assertEquals("LENGTH size: int", steps("travel", "places.size"));
     assertNothing(
-        "places.first", "first", "java.lang.String[] has no 'first': an array has its length only");
+        "places.first", "first", "java.lang.String[] has no 'first': an array has only a length");
   }
 
   @Test
