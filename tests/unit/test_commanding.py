@@ -107,7 +107,7 @@ def test_an_endpoint_is_read_with_the_rights_of_the_targets_user(directory: Path
         (b"", "it holds no port and token"),
         (ControlEndpoint(port=70_000, token=TOKEN).SerializeToString(), "it holds no port and token"),
         (ControlEndpoint(port=1, token=TOKEN[:-1] + "\n").SerializeToString(), "it holds no port and token"),
-        (bytes(5000), "it has 5000 bytes; at most 4096 are allowed"),
+        (bytes(5000), "it has 5000 bytes, but at most 4096 are allowed"),
     ],
 )
 def test_an_endpoint_with_other_content_is_refused(directory: Path, content: bytes, problem: str) -> None:

@@ -277,7 +277,7 @@ def test_a_ring_buffer_of_any_bytes_is_read_up_to_where_it_is_torn(
                 if not decoder.drain(image.ring).more:
                     break
         except JcollectError as error:
-            assert "torn" in error.message  # noqa: PT017
+            assert "corrupted" in error.message  # noqa: PT017
 
 
 # Cases by name.
@@ -506,7 +506,7 @@ def test_a_reader_that_cannot_continue_ends_the_collector_with_the_reason() -> N
         reading.reader.start()
         assert reading.ended.wait(30)
         assert reading.reader.finish()
-        with pytest.raises(JcollectError, match="torn"):
+        with pytest.raises(JcollectError, match="corrupted"):
             reading.failures.check()
 
 

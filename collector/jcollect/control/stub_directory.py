@@ -36,7 +36,7 @@ def _what_is_wrong(status: os.stat_result, most: int) -> str:
     if stat.S_IMODE(status.st_mode) & 0o177:
         return f"its mode is {stat.S_IMODE(status.st_mode):o}, and only its owner may have access (600)"
     if status.st_size > most:
-        return f"it has {status.st_size} bytes; at most {most} are allowed"
+        return f"it has {status.st_size} bytes, but at most {most} are allowed"
     return ""
 
 
