@@ -30,6 +30,8 @@ class Library:
         self._drain.argtypes = (*both, ctypes.c_uint64)
         self._wait_and_drain = library.jprobe_wait_and_drain
         self._wait_and_drain.argtypes = (*both, ctypes.POINTER(Pace), ctypes.c_int)
+        self._close_links = library.jprobe_close_links
+        self._close_links.argtypes = (ctypes.POINTER(ctypes.c_int), ctypes.c_size_t)
 
     def drain(self, state: DrainState, ring: RingMemory, until: int) -> int:
         """jprobe_drain."""
@@ -38,6 +40,10 @@ class Library:
     def wait_and_drain(self, state: DrainState, ring: RingMemory, pace: Pace, stop: int) -> int:
         """jprobe_wait_and_drain."""
         return int(self._wait_and_drain(ctypes.byref(state), ctypes.byref(ring), ctypes.byref(pace), stop))
+
+    def close_links(self, links: ctypes.Array[ctypes.c_int], count: int) -> int:
+        """jprobe_close_links."""
+        return int(self._close_links(links, count))
 
 
 @functools.cache

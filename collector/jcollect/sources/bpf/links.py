@@ -26,6 +26,7 @@ from jcollect.sources.base import Armed
 from jcollect.sources.bpf.attach_point import find_attach_point
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.bpf_syscalls import link_perf_event
+from jcollect.sources.bpf.closing import close_links
 from jcollect.sources.bpf.cookie import cookie_of
 from jcollect.sources.bpf.kernel import UPROBE_MULTI as UPROBE_MULTI
 from jcollect.sources.bpf.kernel import missing
@@ -66,8 +67,7 @@ class Links(Armed):
         descriptors, self._descriptors = self._descriptors, []
         self.fast = 0
         self.closing_seconds = 0.0
-        for descriptor in descriptors:
-            os.close(descriptor)
+        close_links(descriptors)
 
 
 class Linker:
