@@ -17,6 +17,8 @@ import resource
 from collections.abc import Sequence
 from pathlib import Path
 
+from jcollect.sources.bpf.shielded import create_link
+
 BPF_PERF_EVENT = 41
 BPF_TRACE_UPROBE_MULTI = 48
 
@@ -36,6 +38,7 @@ _LOG_BYTES = 16 << 20
 _PERF_FLAG_FD_CLOEXEC = 8
 # asm/unistd.h: bpf, perf_event_open
 _CALLS = {"x86_64": (321, 298), "aarch64": (280, 241)}
+_BPF, _PERF_EVENT_OPEN = range(2)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -116,11 +119,15 @@ class _PerfEventAttr(ctypes.Structure):
     ]
 
 
-def _call(index: int, *arguments: object) -> int:
+def _number(index: int) -> int:
     numbers = _CALLS.get(platform.machine())
     if numbers is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    result: int = _libc.syscall(ctypes.c_long(numbers[index]), *arguments)
+    return numbers[index]
+
+
+def _call(index: int, *arguments: object) -> int:
+    result: int = _libc.syscall(ctypes.c_long(_number(index)), *arguments)
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -234,7 +241,7 @@ def link_uprobe_multi(
         count=count,
         pid=pid,
     )
-    return _bpf(_BPF_LINK_CREATE, attributes)
+    return create_link(_number(_BPF), _BPF_LINK_CREATE, ctypes.byref(attributes), ctypes.sizeof(attributes))
 
 
 def link_perf_event(program: int, event: int, cookie: int) -> int:
@@ -247,7 +254,7 @@ def link_perf_event(program: int, event: int, cookie: int) -> int:
 
 def _bpf(command: int, attributes: ctypes.Structure) -> int:
     return _call(
-        0,
+        _BPF,
         ctypes.c_int(command),
         ctypes.byref(attributes),
         ctypes.c_uint(ctypes.sizeof(attributes)),
@@ -268,7 +275,7 @@ def open_uprobe_event(path: str, offset: int, semaphore: int, pid: int) -> int:
         probe_offset=offset,
     )
     return _call(
-        1,
+        _PERF_EVENT_OPEN,
         ctypes.byref(attributes),
         ctypes.c_int(pid),
         ctypes.c_int(-1),

@@ -1,4 +1,5 @@
-"""The typed binding of the drain (c/drain.h): functions on the structures of layout/drain.toml."""
+"""The typed binding of the C code in c/: the drain, on the structures of layout/drain.toml (drain.h), and
+system calls that a kill must not interrupt (shielded.h)."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import ctypes
 import functools
 import platform
 from pathlib import Path
+from typing import Any
 
 from jcollect.built import find_built
 from jcollect.errors import JcollectError
@@ -14,7 +16,7 @@ from jcollect.layout.drain import DrainState, Pace, RingMemory
 
 
 class Library:
-    """The functions of the drain, which run without the interpreter's lock."""
+    """The functions, which run without the interpreter's lock."""
 
     def __init__(self, file: Path) -> None:
         """Raises JcollectError."""
@@ -30,7 +32,10 @@ class Library:
         self._drain.argtypes = (*both, ctypes.c_uint64)
         self._wait_and_drain = library.jprobe_wait_and_drain
         self._wait_and_drain.argtypes = (*both, ctypes.POINTER(Pace), ctypes.c_int)
+        self._create_link = library.jprobe_create_link
+        self._create_link.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_size_t)
         self._close_links = library.jprobe_close_links
+        self._close_links.restype = None
         self._close_links.argtypes = (ctypes.POINTER(ctypes.c_int), ctypes.c_size_t)
 
     def drain(self, state: DrainState, ring: RingMemory, until: int) -> int:
@@ -41,9 +46,13 @@ class Library:
         """jprobe_wait_and_drain."""
         return int(self._wait_and_drain(ctypes.byref(state), ctypes.byref(ring), ctypes.byref(pace), stop))
 
-    def close_links(self, links: ctypes.Array[ctypes.c_int], count: int) -> int:
+    def create_link(self, bpf: int, command: int, attributes: Any, size: int) -> int:
+        """jprobe_create_link."""
+        return int(self._create_link(bpf, command, attributes, size))
+
+    def close_links(self, links: ctypes.Array[ctypes.c_int], count: int) -> None:
         """jprobe_close_links."""
-        return int(self._close_links(links, count))
+        self._close_links(links, count)
 
 
 @functools.cache

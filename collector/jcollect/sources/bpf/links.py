@@ -26,10 +26,10 @@ from jcollect.sources.base import Armed
 from jcollect.sources.bpf.attach_point import find_attach_point
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.bpf_syscalls import link_perf_event
-from jcollect.sources.bpf.closing import close_links
 from jcollect.sources.bpf.cookie import cookie_of
 from jcollect.sources.bpf.kernel import UPROBE_MULTI as UPROBE_MULTI
 from jcollect.sources.bpf.kernel import missing
+from jcollect.sources.bpf.shielded import close_links
 
 AUTO = "auto"
 PERF_EVENT = "perf-event"
@@ -67,7 +67,8 @@ class Links(Armed):
         descriptors, self._descriptors = self._descriptors, []
         self.fast = 0
         self.closing_seconds = 0.0
-        close_links(descriptors)
+        if descriptors:
+            close_links(descriptors)
 
 
 class Linker:

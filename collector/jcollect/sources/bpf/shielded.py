@@ -1,0 +1,25 @@
+"""Makes and closes links so that killing jcollect does not interrupt the kernel; see c/shielded.c."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from jcollect.sources.bpf.drain import load_library
+
+
+def create_link(bpf: int, command: int, attributes: Any, size: int) -> int:
+    """Makes the system call bpf(command, attributes, size). Returns the link's descriptor. Raises OSError."""
+    result = load_library().create_link(bpf, command, attributes, size)
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+    return result
+
+
+def close_links(descriptors: Sequence[int]) -> None:
+    """Closes links, and waits until the kernel has removed their uprobes. It does so even if jcollect is
+    killed meanwhile."""
+    links = (ctypes.c_int * len(descriptors))(*sorted(descriptors))
+    load_library().close_links(links, len(links))
