@@ -249,13 +249,16 @@ def end_bpftrace(tracer: Process, seconds: float = DEADLINE_SECONDS) -> None:
     """Stops bpftrace with SIGINT, as Ctrl-C does, and waits until it has detached from its probes."""
 
     def has_ended() -> bool:
-        # bpftrace 0.17 ignores a signal that arrives while it is not waiting for events.
-        tracer.signal(signal.SIGINT)
         try:
-            return tracer.wait(5) is not None
+            return tracer.wait(1) is not None
         except subprocess.TimeoutExpired:
+            # bpftrace 0.17 forgets a signal that arrives while it is not waiting for events. After it has
+            # stopped waiting for them, a second signal would kill it.
+            if "epoll" in Path(f"/proc/{tracer.pid}/wchan").read_text():
+                tracer.signal(signal.SIGINT)
             return False
 
+    tracer.signal(signal.SIGINT)
     wait_until(has_ended, "bpftrace to end", seconds)
     assert tracer.wait() == 0, tracer.err
 
