@@ -37,13 +37,18 @@ def pages() -> list[Path]:
     return [ROOT / file for file in files() if file.suffix == ".md"]
 
 
+@cache
+def path_ends() -> frozenset[str]:
+    """Returns the paths of all files, in full and without any number of leading folders."""
+    return frozenset("/".join(file.parts[i:]) for file in files() for i in range(len(file.parts)))
+
+
 def unknown_sources(text: str) -> list[str]:
     """Returns the source files that a page names, in full or by the end of the path, and that are missing."""
-    ends = {"/".join(file.parts[i:]) for file in files() for i in range(len(file.parts))}
     return [
         name
         for name in _SOURCE.findall(_FENCED.sub("", text))
-        if name not in ends and not name.endswith(_PLACEHOLDER)
+        if name not in path_ends() and not name.endswith(_PLACEHOLDER)
     ]
 
 

@@ -38,7 +38,6 @@ _LOG_BYTES = 16 << 20
 _PERF_FLAG_FD_CLOEXEC = 8
 # asm/unistd.h: bpf, perf_event_open
 _CALLS = {"x86_64": (321, 298), "aarch64": (280, 241)}
-_BPF, _PERF_EVENT_OPEN = range(2)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -119,15 +118,11 @@ class _PerfEventAttr(ctypes.Structure):
     ]
 
 
-def _number(index: int) -> int:
+def _call(index: int, *arguments: object) -> int:
     numbers = _CALLS.get(platform.machine())
     if numbers is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    return numbers[index]
-
-
-def _call(index: int, *arguments: object) -> int:
-    result: int = _libc.syscall(ctypes.c_long(_number(index)), *arguments)
+    result: int = _libc.syscall(ctypes.c_long(numbers[index]), *arguments)
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -241,7 +236,7 @@ def link_uprobe_multi(
         count=count,
         pid=pid,
     )
-    return create_link(_number(_BPF), _BPF_LINK_CREATE, ctypes.byref(attributes), ctypes.sizeof(attributes))
+    return create_link(attributes)
 
 
 def link_perf_event(program: int, event: int, cookie: int) -> int:
@@ -254,7 +249,7 @@ def link_perf_event(program: int, event: int, cookie: int) -> int:
 
 def _bpf(command: int, attributes: ctypes.Structure) -> int:
     return _call(
-        _BPF,
+        0,
         ctypes.c_int(command),
         ctypes.byref(attributes),
         ctypes.c_uint(ctypes.sizeof(attributes)),
@@ -275,7 +270,7 @@ def open_uprobe_event(path: str, offset: int, semaphore: int, pid: int) -> int:
         probe_offset=offset,
     )
     return _call(
-        _PERF_EVENT_OPEN,
+        1,
         ctypes.byref(attributes),
         ctypes.c_int(pid),
         ctypes.c_int(-1),

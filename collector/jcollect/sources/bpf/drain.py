@@ -7,7 +7,6 @@ import ctypes
 import functools
 import platform
 from pathlib import Path
-from typing import Any
 
 from jcollect.built import find_built
 from jcollect.errors import JcollectError
@@ -33,7 +32,7 @@ class Library:
         self._wait_and_drain = library.jprobe_wait_and_drain
         self._wait_and_drain.argtypes = (*both, ctypes.POINTER(Pace), ctypes.c_int)
         self._create_link = library.jprobe_create_link
-        self._create_link.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_size_t)
+        self._create_link.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
         self._close_links = library.jprobe_close_links
         self._close_links.restype = None
         self._close_links.argtypes = (ctypes.POINTER(ctypes.c_int), ctypes.c_size_t)
@@ -46,13 +45,13 @@ class Library:
         """jprobe_wait_and_drain."""
         return int(self._wait_and_drain(ctypes.byref(state), ctypes.byref(ring), ctypes.byref(pace), stop))
 
-    def create_link(self, bpf: int, command: int, attributes: Any, size: int) -> int:
+    def create_link(self, attributes: ctypes.Structure) -> int:
         """jprobe_create_link."""
-        return int(self._create_link(bpf, command, attributes, size))
+        return int(self._create_link(ctypes.byref(attributes), ctypes.sizeof(attributes)))
 
-    def close_links(self, links: ctypes.Array[ctypes.c_int], count: int) -> None:
+    def close_links(self, links: ctypes.Array[ctypes.c_int]) -> None:
         """jprobe_close_links."""
-        self._close_links(links, count)
+        self._close_links(links, len(links))
 
 
 @functools.cache

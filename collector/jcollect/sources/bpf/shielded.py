@@ -5,14 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from jcollect.sources.bpf.drain import load_library
 
 
-def create_link(bpf: int, command: int, attributes: Any, size: int) -> int:
-    """Makes the system call bpf(command, attributes, size). Returns the link's descriptor. Raises OSError."""
-    result = load_library().create_link(bpf, command, attributes, size)
+def create_link(attributes: ctypes.Structure) -> int:
+    """Calls bpf(BPF_LINK_CREATE, attributes). Returns the descriptor of the link. Raises OSError."""
+    result = load_library().create_link(attributes)
     if result < 0:
         raise OSError(-result, os.strerror(-result))
     return result
@@ -22,4 +21,4 @@ def close_links(descriptors: Sequence[int]) -> None:
     """Closes links, and waits until the kernel has removed their uprobes. It does so even if jcollect is
     killed meanwhile."""
     links = (ctypes.c_int * len(descriptors))(*sorted(descriptors))
-    load_library().close_links(links, len(links))
+    load_library().close_links(links)

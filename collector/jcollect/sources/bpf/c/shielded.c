@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -104,14 +105,14 @@ void jprobe_close_links(const int *links, size_t count)
 		wait_for(child);
 }
 
-static long create(long bpf, long command, const void *attributes, size_t size)
+static long create(const void *attributes, size_t size)
 {
-	long result = syscall(bpf, command, attributes, size);
+	long result = syscall(SYS_bpf, BPF_LINK_CREATE, attributes, size);
 
 	return result < 0 ? -errno : result;
 }
 
-int jprobe_create_link(long bpf, long command, const void *attributes, size_t size)
+int jprobe_create_link(const void *attributes, size_t size)
 {
 	int answer[2] = {-1, -1};
 	long child = -1, result;
@@ -120,12 +121,12 @@ int jprobe_create_link(long bpf, long command, const void *attributes, size_t si
 	if (pipe2(answer, O_CLOEXEC | O_NONBLOCK) == 0)
 		child = start(CLONE_FILES);
 	if (child == 0) {
-		result = create(bpf, command, attributes, size);
+		result = create(attributes, size);
 		syscall(SYS_write, answer[1], &result, sizeof(result));
 		leave();
 	}
 	if (child < 0) {
-		result = create(bpf, command, attributes, size);
+		result = create(attributes, size);
 	} else {
 		wait_for(child);
 		if (read(answer[0], &result, sizeof(result)) < 0)
