@@ -71,8 +71,9 @@ class _ArmedSites(Armed):
 class ListSource(Source):
     """A source that drains a list of batches, whose events are in order of time, in ns of CLOCK_MONOTONIC.
 
-    `put` adds a batch, and `lose` counts events lost at a stage. `most` is the maximum number of events per
-    drain. With `wakes`, the source has a descriptor and need not be polled.
+    `put` adds a batch, and `lose` counts events lost at a stage. `disarming` is called before sites are
+    disarmed. `most` is the maximum number of events per drain. With `wakes`, the source has a descriptor and
+    need not be polled.
     """
 
     stages = (LossStage.KERNEL_RING, LossStage.COLLECTOR)
@@ -99,6 +100,7 @@ class ListSource(Source):
         self._lost = {stage: np.zeros(capacity, np.uint64) for stage in self.stages}
         self.described: dict[int, Probe] = {}
         self.armed: dict[int, Site] = {}
+        self.disarming: Callable[[], object] = lambda: None
         self.raised: list[Site] = []
         self.is_closed = False
         for batch in self._batches:
@@ -133,7 +135,13 @@ class ListSource(Source):
         if not set(ids) <= self.described.keys():
             raise JcollectError("cannot arm probes that were not described")
         self.armed.update(zip(ids, sites, strict=True))
-        return _ArmedSites(lambda: [self.armed.pop(number) for number in ids] and None)
+
+        def disarm() -> None:
+            self.disarming()
+            for number in ids:
+                del self.armed[number]
+
+        return _ArmedSites(disarm)
 
     def raise_semaphore(self, site: Site) -> Armed:
         self.raised.append(site)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import IO
 import numpy as np
 import pytest
 
+import jcollect.session.session as session_module
 from conditions import require_bpf, wait_until
+from jcollect.errors import JcollectError
 from jcollect.hub.items import EncodedEvents
 from jcollect.probes.faults import Faults
 from jcollect.probes.probe import Probe
@@ -254,3 +257,48 @@ def test_a_process_is_traced_through_the_source_that_it_joined_with(program: Pro
     assert not events.armed
     assert (totals.hits, totals.delivered) == (2, 2)
     assert (kernel.hits, other.hits) == (0, 2)
+
+
+@pytest.mark.parametrize("last_report_seconds", [0.0, 2.0])
+def test_events_that_fire_while_the_probes_are_being_disarmed_are_counted(
+    program: Program, last_report_seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "_LAST_REPORT_SECONDS", last_report_seconds)
+    session, events = session_of_two_sources()
+
+    def fire_late() -> None:
+        time.sleep(0.3)
+        events.put(batch_of([(time.monotonic_ns(), 0)] * 7))
+
+    events.disarming = fire_late
+    try:
+        session.start()
+        session.join(
+            Scan(program.process), lambda probe: True, others=program.probes(), source=events
+        ).attach()
+        totals = session.detach()
+        session.failures.check()
+    finally:
+        session.close()
+    assert (totals.hits, totals.delivered, totals.missing) == (7, 7, 0)
+
+
+def test_a_process_that_cannot_be_detached_from_is_named(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "_DISARM_SECONDS", 0.1)
+    session, events = session_of_two_sources()
+    may_disarm = threading.Event()
+    events.disarming = may_disarm.wait
+    try:
+        session.start()
+        session.join(
+            Scan(program.process), lambda probe: True, others=program.probes(), source=events
+        ).attach()
+        session.detach()
+        with pytest.raises(JcollectError, match=f"^cannot detach from PID {program.pid} within 0.1 s: "):
+            session.failures.check()
+    finally:
+        may_disarm.set()
+        wait_until(lambda: not events.armed, "the probes to be disarmed")
+        session.close()

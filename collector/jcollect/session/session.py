@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from operator import itemgetter
+from typing import TypeVar
 
 import jcollect
 from jcollect.errors import JcollectError
@@ -29,10 +31,11 @@ from jcollect.session.refresher import Refresher
 from jcollect.session.status import Overhead, ProbeStatus, ProcessStatus, Status
 from jcollect.session.tracee import Tracee
 from jcollect.sources.base import Source
-from jcollect.worker_pool import WorkerPool
+from jcollect.worker_pool import Task, WorkerPool
 from jcollect.workers import Failures
 from jprobe.v1 import probe_pb2
 
+_Result = TypeVar("_Result")
 Libraries = list[tuple[ProbeGroup, list[LiveProbe]]]
 
 # Minimum number of probe IDs. The number is fixed when the sources are opened.
@@ -41,6 +44,9 @@ MIN_CAPACITY = 16384
 OPEN_CAPACITY = 65_536
 # Maximum number of processes that are detached from at the same time.
 _MAX_DETACHING = 8
+# Maximum time for the kernel to disarm the probes of a process, in addition to twice the expected time. On a
+# busy machine 130,000 probes take seconds; a process that serves its own page faults can delay it for ever.
+_DISARM_SECONDS = 30.0
 # Maximum time for a process to report its suppressed calls after its probes were disarmed.
 _LAST_REPORT_SECONDS = 2.0
 # Smaller changes of the wall clock's offset from the monotonic clock are measuring noise.
@@ -145,21 +151,36 @@ class Session:
 
         If a process does not answer, they omit the calls that it has suppressed last.
         """
-        self._end_all(self.detach_seconds + _LAST_REPORT_SECONDS)
+        seconds = _DISARM_SECONDS + 2 * self.detach_seconds
+        armed = self._for_each_process(Tracee.disarm, seconds)
+        for tracee in self._tracees:
+            if tracee not in armed:
+                self.failures.add(_not_detached(tracee, seconds), "detach")
+        self._for_each_process(
+            lambda tracee: tracee.count_suppressed(armed.get(tracee, ())), _LAST_REPORT_SECONDS
+        )
+        # Not before all are disarmed: an event that fires later would be missing in the counts.
         return self.settle()
 
-    def _end_all(self, seconds: float) -> None:
-        """Disarms the probes of all processes at once: one that does not answer delays no other one."""
+    def _for_each_process(self, act: Callable[[Tracee], _Result], seconds: float) -> dict[Tracee, _Result]:
+        """Acts on all processes at once: one that does not answer delays no other one. Returns the results
+        that there are within `seconds`."""
         pool = WorkerPool("detach from processes", _MAX_DETACHING)
         deadline = time.monotonic() + seconds
-        tasks = []
+        tasks: dict[Tracee, Task] = {}
+        results: dict[Tracee, _Result] = {}
         for tracee in self._tracees:
             try:
-                tasks.append(pool.submit(tracee.end, tracee.owner))
+                tasks[tracee] = pool.submit(functools.partial(act, tracee), tracee.owner)
             except JcollectError:
-                tracee.end()  # No thread can be started.
-        for task in tasks:
-            task.wait(deadline - time.monotonic())
+                results[tracee] = act(tracee)  # No thread can be started.
+        for tracee, task in tasks.items():
+            if task.wait(deadline - time.monotonic()):
+                if task.error is None:
+                    results[tracee] = task.result
+                else:
+                    self.failures.add(task.error, f"detach from PID {tracee.pid}")
+        return results
 
     def settle(self, seconds: float = FINISH_SECONDS) -> Totals:
         """Does what `detach` does after disarming, within `seconds`."""
@@ -314,6 +335,13 @@ class Session:
             description = one.describe()
             if matches is None or matches(description):
                 yield each, description
+
+
+def _not_detached(tracee: Tracee, seconds: float) -> JcollectError:
+    return JcollectError(
+        f"cannot detach from PID {tracee.pid} within {seconds:g} s: the kernel waits for the process, and "
+        "removes the probes once it responds"
+    )
 
 
 def _process_status(tracee: Tracee, libraries: Libraries, share: Totals) -> ProcessStatus:

@@ -58,8 +58,8 @@ class Registry(Protocol):
 class Tracee:
     """Traces one process. The order of calls: construct, `register`, `attach`, `follow` repeatedly, `leave`.
 
-    For one thread at a time, except `refresh`, `live` and `end`: the process can delay its caller for as long
-    as a read may take. Nothing of the session is locked during that time.
+    For one thread at a time, except the methods that say otherwise. The process can delay a caller for as
+    long as a read may take. Nothing of the session is locked during that time.
     """
 
     def __init__(
@@ -145,7 +145,8 @@ class Tracee:
         return Addition([*again, *addition.probes], addition.left_out, problems)
 
     def refresh(self) -> None:
-        """Counts the calls that the process has suppressed by now, and updates the state of its probes."""
+        """Counts the calls that the process has suppressed by now, and updates the state of its probes. For
+        any thread."""
         with self._lock:
             self._read(self._armed())
             self.cost.read()
@@ -156,24 +157,24 @@ class Tracee:
                 if not is_found or (keys is not None and each.binary.key not in keys):
                     each.forget()
 
-    def end(self) -> None:
-        """Disarms all probes permanently, and only then counts the calls that the process has suppressed
-        until then. For any thread."""
+    def disarm(self) -> Sequence[ProbeGroup]:
+        """Disarms all probes permanently, without reading the process. Returns the groups that were armed,
+        for `count_suppressed`. For any thread."""
         armed = self._armed()
-        self.disarm()
-        with self._lock:
-            self._read(armed)
-            self.cost.read()
-
-    def disarm(self) -> None:
-        """Disarms all probes permanently, without reading the process. For any thread."""
         self._has_ended = True
         _at_once(ProbeGroup.end, self.groups)
         self.cost.end()
+        return armed
+
+    def count_suppressed(self, groups: Sequence[ProbeGroup]) -> None:
+        """Counts the calls that the process has suppressed at groups that are disarmed. For any thread."""
+        with self._lock:
+            self._read(groups)
+            self.cost.read()
 
     def leave(self) -> None:
         """Detaches from a process that has exited, or that is not wanted any more."""
-        self.end()
+        self.count_suppressed(self.disarm())
         with self._lock:
             groups, self._groups = self._groups, []
             for each in groups:
@@ -201,7 +202,7 @@ class Tracee:
         return list(self._groups)
 
     def live(self) -> list[tuple[ProbeGroup, list[LiveProbe]]]:
-        """Returns each group with its probes as the last `refresh` found them."""
+        """Returns each group with its probes as the last `refresh` found them. For any thread."""
         return [(each, each.known) for each in self.groups]
 
     def _armed(self) -> list[ProbeGroup]:
