@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from java_target import (
 )
 from second_agent import Digests
 
+AGENT_CLASSES = ROOT / "java-agent/build/classes/java/main"
+BINDING = ROOT / "java-agent/build/libs/jprobe-stapsdt.jar"
 WORK = "FullHeap$Work"
 PROBES = 3
 # The agent tries once a second at first.
@@ -145,6 +148,19 @@ def was_woven_late_or_never(full: Program) -> bool:
         finish(collector)
     full.wait_until_original()
     return is_late
+
+
+@on_every_jdk
+def test_the_jvm_survives_retransformations_without_memory(jdk: Jdk, tmp_path: Path) -> None:
+    """With Instrumentation.retransformClasses, HotSpot crashes or hangs within a second."""
+    class_path = f"{tmp_path}:{AGENT_CLASSES}:{BINDING}"
+    source = ROOT / "tests/targets/fullheap/RetransformInFullHeap.java"
+    compiled = run(COMPILER.javac, "--release", "11", "-cp", class_path, "-d", tmp_path, source)
+    assert compiled.returncode == 0, compiled
+    small = ["-Xmx8m", "-XX:+UseSerialGC", "-XX:-UseGCOverheadLimit"]
+    with java(jdk, "-cp", class_path, "RetransformInFullHeap", "50", tmp_path, jvm=small) as target:
+        assert target.wait() == 0, target.out
+        assert re.fullmatch(r"succeeded [1-9]\d*", target.out[-1])
 
 
 @pytest.mark.takes_long

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Operations on loaded classes that Java does not offer: query the link state, link without
- * initializing, and resolve a class name as the code of a class does.
+ * initializing, resolve a class name as the code of a class does, and retransform without an
+ * exception.
  */
 #include <jni.h>
 #include <jvmti.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 #define NATIVE(result, name) JNIEXPORT result JNICALL Java_io_jprobe_stub_Native_##name
 
-/* Returns an environment without capabilities or events, which costs the program nothing. */
+/* Returns an environment without events, which costs the program nothing. It has at most the
+ * capability to retransform, which java.lang.instrument has as well. */
 static jvmtiEnv *environment(JNIEnv *env)
 {
 	static _Atomic(jvmtiEnv *) known;
@@ -70,4 +73,29 @@ NATIVE(jclass, resolve)(JNIEnv *env, jclass type, jstring name, jobject loader, 
 	if (!for_name)
 		return NULL;
 	return (*env)->CallStaticObjectMethod(env, class, for_name, name, JNI_FALSE, loader, from);
+}
+
+/* Returns a JVMTI error. */
+NATIVE(jint, retransform)(JNIEnv *env, jclass type, jobjectArray classes)
+{
+	jvmtiCapabilities needed = {.can_retransform_classes = 1};
+	jvmtiEnv *jvmti = environment(env);
+	jsize count = (*env)->GetArrayLength(env, classes);
+	jclass *each;
+	jvmtiError error;
+
+	(void)type;
+	if (!jvmti)
+		return JVMTI_ERROR_NOT_AVAILABLE;
+	error = (*jvmti)->AddCapabilities(jvmti, &needed);
+	if (error != JVMTI_ERROR_NONE)
+		return (jint)error;
+	each = calloc((size_t)count + 1, sizeof(*each));
+	if (!each)
+		return JVMTI_ERROR_OUT_OF_MEMORY;
+	for (jsize i = 0; i < count; i++)
+		each[i] = (*env)->GetObjectArrayElement(env, classes, i);
+	error = (*jvmti)->RetransformClasses(jvmti, count, each);
+	free(each);
+	return (jint)error;
 }

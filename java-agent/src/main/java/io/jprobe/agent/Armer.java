@@ -79,7 +79,7 @@ final class Armer implements Watcher.Listener {
     this.pending = new PendingClasses(instrumentation, calls);
     this.results = new WeavingResults(transformer, retries);
     this.resolver = new ReferenceResolver(transformer, calls, pending);
-    this.retransformer = new Retransformer(instrumentation, transformer, calls, results);
+    this.retransformer = new Retransformer(transformer, calls, results);
   }
 
   /**

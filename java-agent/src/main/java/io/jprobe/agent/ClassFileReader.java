@@ -3,7 +3,7 @@ package io.jprobe.agent;
 
 import io.jprobe.catalog.ParameterNames;
 import io.jprobe.classfile.MethodParameters;
-import java.lang.instrument.Instrumentation;
+import io.jprobe.stub.LoadedClass;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.IdentityHashMap;
@@ -30,14 +30,12 @@ final class ClassFileReader {
 
   static final byte[] INVALID_CLASS_FILE = new byte[8];
 
-  private final Instrumentation instrumentation;
   private final Thread thread = Thread.currentThread();
   private final Map<Class<?>, byte[]> classFiles = new IdentityHashMap<>();
   private Class<?> latest;
   private boolean hasReachedLast;
 
-  ClassFileReader(Instrumentation instrumentation) {
-    this.instrumentation = instrumentation;
+  ClassFileReader() {
     if (!linked) {
       new Last();
     }
@@ -75,7 +73,7 @@ final class ClassFileReader {
     latest = null;
     Throwable problem = null;
     try {
-      instrumentation.retransformClasses(all.toArray(new Class<?>[0]));
+      LoadedClass.retransform(all.toArray(new Class<?>[0]));
     } catch (Throwable e) {
       // Always thrown. It is expected once the JVM has reached the last class.
       problem = e;

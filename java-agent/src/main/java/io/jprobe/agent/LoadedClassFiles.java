@@ -4,7 +4,6 @@ package io.jprobe.agent;
 import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.calls.ApplicationException;
 import io.jprobe.calls.Call;
-import java.lang.instrument.Instrumentation;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.IdentityHashMap;
@@ -21,7 +20,6 @@ final class LoadedClassFiles {
   /** Timeout for reading. A class takes about 50 us, plus the other agents' transformers. */
   private static final long TIMEOUT_NANOS = 10_000_000_000L;
 
-  private final Instrumentation instrumentation;
   private final Transformer transformer;
   private final ApplicationCalls calls;
 
@@ -39,9 +37,7 @@ final class LoadedClassFiles {
   /** Reads that have not returned yet. */
   private final List<Call<Map<Class<?>, byte[]>>> late = new ArrayList<>();
 
-  LoadedClassFiles(
-      Instrumentation instrumentation, Transformer transformer, ApplicationCalls calls) {
-    this.instrumentation = instrumentation;
+  LoadedClassFiles(Transformer transformer, ApplicationCalls calls) {
     this.transformer = transformer;
     this.calls = calls;
   }
@@ -56,7 +52,7 @@ final class LoadedClassFiles {
         ready.add(type);
       }
     }
-    return ready.isEmpty() ? Map.of() : transformer.readClassFiles(ready, instrumentation);
+    return ready.isEmpty() ? Map.of() : transformer.readClassFiles(ready);
   }
 
   /** Returns the class files that are available now; {@link #late} returns the others. */
@@ -122,8 +118,7 @@ final class LoadedClassFiles {
     }
     try {
       Call<Map<Class<?>, byte[]>> call =
-          calls.start(
-              null, TIMEOUT_NANOS, () -> transformer.readClassFiles(classes, instrumentation));
+          calls.start(null, TIMEOUT_NANOS, () -> transformer.readClassFiles(classes));
       if (call.isDone()) {
         return call.get();
       }

@@ -5,7 +5,7 @@ import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.calls.ApplicationException;
 import io.jprobe.calls.Call;
 import io.jprobe.catalog.TracedClass;
-import java.lang.instrument.Instrumentation;
+import io.jprobe.stub.LoadedClass;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -25,7 +25,6 @@ final class Retransformer {
    */
   private static final long TIMEOUT_NANOS = 5_000_000_000L;
 
-  private final Instrumentation instrumentation;
   private final Transformer transformer;
   private final ApplicationCalls calls;
   private final WeavingResults results;
@@ -36,12 +35,7 @@ final class Retransformer {
   private final Set<TracedClass> busy = new HashSet<>();
   private volatile boolean isShutDown;
 
-  Retransformer(
-      Instrumentation instrumentation,
-      Transformer transformer,
-      ApplicationCalls calls,
-      WeavingResults results) {
-    this.instrumentation = instrumentation;
+  Retransformer(Transformer transformer, ApplicationCalls calls, WeavingResults results) {
     this.transformer = transformer;
     this.calls = calls;
     this.results = results;
@@ -117,11 +111,11 @@ final class Retransformer {
         calls.startOrRun(
             TIMEOUT_NANOS,
             () -> {
-              transformer.retransform(classes, instrumentation);
+              transformer.retransform(classes);
               if (isShutDown) {
                 // The transformer is removed, so this restores the classes, which no other code
                 // would do.
-                instrumentation.retransformClasses(classes);
+                LoadedClass.retransform(classes);
               }
               return null;
             });

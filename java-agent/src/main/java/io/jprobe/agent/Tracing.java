@@ -107,7 +107,7 @@ final class Tracing {
               }
             });
     this.transformer = new Transformer(catalog);
-    this.classFiles = new LoadedClassFiles(instrumentation, transformer, calls);
+    this.classFiles = new LoadedClassFiles(transformer, calls);
     SelectionReport report = new SelectionReport(catalog);
     this.armer =
         new Armer(

@@ -5,9 +5,9 @@ import io.jprobe.catalog.Catalog;
 import io.jprobe.catalog.ParameterNames;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
+import io.jprobe.stub.LoadedClass;
 import io.jprobe.weave.ClassWeaver;
 import java.lang.instrument.ClassFileTransformer;
-import java.lang.instrument.Instrumentation;
 import java.lang.instrument.UnmodifiableClassException;
 import java.security.ProtectionDomain;
 import java.util.HashMap;
@@ -111,8 +111,8 @@ final class Transformer implements ClassFileTransformer {
   }
 
   /** Returns the class files of loaded classes, as the JVM passes them to this transformer. */
-  Map<Class<?>, byte[]> readClassFiles(List<Class<?>> classes, Instrumentation instrumentation) {
-    ClassFileReader reader = new ClassFileReader(instrumentation);
+  Map<Class<?>, byte[]> readClassFiles(List<Class<?>> classes) {
+    ClassFileReader reader = new ClassFileReader();
     readers.add(reader);
     try {
       return reader.read(classes);
@@ -181,12 +181,11 @@ final class Transformer implements ClassFileTransformer {
    *
    * @throws RuntimeException or Error if a class file could not be completed; no class has changed
    */
-  void retransform(Class<?>[] classes, Instrumentation instrumentation)
-      throws UnmodifiableClassException {
+  void retransform(Class<?>... classes) throws UnmodifiableClassException {
     Retransformation running = new Retransformation();
     retransformations.add(running);
     try {
-      instrumentation.retransformClasses(classes);
+      LoadedClass.retransform(classes);
     } catch (UnmodifiableClassException | RuntimeException | Error e) {
       running.rethrow();
       throw e;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.stub;
 
+import java.lang.instrument.UnmodifiableClassException;
+
 /** Operations on loaded classes that Java does not offer. */
 public final class LoadedClass {
   private LoadedClass() {}
@@ -39,5 +41,17 @@ public final class LoadedClass {
    */
   public static Class<?> resolve(String name, Class<?> from) throws ClassNotFoundException {
     return Native.resolve(name, from.getClassLoader(), from);
+  }
+
+  /**
+   * Retransforms classes, with the exceptions of Instrumentation.retransformClasses. That method
+   * creates them in native code, where HotSpot crashes if the heap is full (seen with 17.0.15 and
+   * 25.0.3).
+   */
+  public static void retransform(Class<?>... classes) throws UnmodifiableClassException {
+    int error = Native.retransform(classes);
+    if (error != JvmtiError.NONE) {
+      throw JvmtiError.thrown(error);
+    }
   }
 }

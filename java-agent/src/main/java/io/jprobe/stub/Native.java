@@ -52,6 +52,8 @@ final class Native {
   static native Class<?> resolve(String name, ClassLoader loader, Class<?> from)
       throws ClassNotFoundException;
 
+  static native int retransform(Class<?>[] classes);
+
   static native void openStandardError();
 
   static native void writeLine(byte[] line);
