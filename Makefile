@@ -134,7 +134,7 @@ check: $(GENERATED) $(NATIVE)
 nightly: build test-packages jdks
 	cd java-agent && $(GRADLE) nightlyTargets
 	$(PYTEST) tests/nightly
-	JPROBE_JDK=17 $(MAKE) test-long
+	$(MAKE) test-long
 	$(MAKE) test-jdk21
 
 test-long: build test-packages jdks

@@ -90,18 +90,21 @@ on_every_jdk = pytest.mark.parametrize("jdk", JDKS, ids=str)
 
 
 def runs_with_every_change(test: pytest.Item) -> bool:
-    """Returns true for tests of the newest JDK, of the oldest unless they take long, and of every JDK if they
-    are marked so.
+    """Returns true for tests of the oldest and the newest JDK, and of every JDK if they are marked so, unless
+    they take long.
     """
     call = getattr(test, "callspec", None)
     jdks = [value for value in call.params.values() if isinstance(value, Jdk)] if call else []
-    chosen = JDKS[-1:] if test.get_closest_marker("takes_long") else [JDKS[0], JDKS[-1]]
-    return all(jdk in chosen for jdk in jdks) or bool(test.get_closest_marker("every_jdk"))
+    is_chosen = all(jdk in (JDKS[0], JDKS[-1]) for jdk in jdks) or test.get_closest_marker("every_jdk")
+    return bool(is_chosen) and not test.get_closest_marker("takes_long")
 
 
 def deselect_nightly(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects the nightly tests; a pytest_collection_modifyitems hook."""
-    chosen = [test for test in items if runs_with_every_change(test)]
+    """Deselects the nightly tests, unless one JDK or a marker is chosen; a pytest_collection_modifyitems
+    hook.
+    """
+    is_nightly = CHOSEN or config.option.markexpr
+    chosen = [test for test in items if is_nightly or runs_with_every_change(test)]
     config.hook.pytest_deselected(items=[test for test in items if test not in chosen])
     items[:] = chosen
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ from torrent import SECOND_NS, WINDOW_SECONDS, Reports
 require_bpf()
 
 PROBES = 6
+# Three in ten polls are.
+MOST_TIMELY_POLLS = 10
 # CPU time in ns that a thread loses while its method is woven, restored and recompiled. It belongs to no hit.
 WEAVING_NS = 100_000_000
 
@@ -137,21 +140,32 @@ def test_any_tracer_is_throttled_and_leaves_nothing_when_it_detaches(jdk: Jdk, t
 def test_calls_of_many_threads_are_throttled_at_once_and_counted(targets: Path) -> None:
     """Calls between two polls of the guard are throttled by the woven methods themselves."""
     with torrent(newest_jdk, targets, 8, "max-overhead=1") as target:
-        with jcollect("attach", target.pid, "--probe", "*drop__*") as collector:
-            collector.wait_for_line("armed 3 probes|jcollect: warning: throttled")
-            wait_until(lambda: states(target.pid)["drop return"] == "throttled", "the method to be unwoven")
-            said = run(JCOLLECT, "status", target.pid).stdout
-            assert "THROTTLED: 3 probes of PID" in said
-            assert "at most 1%" in said
-            assert "not live: 3 probes throttled (unwoven for now: " in said
-            summary = finish(collector)
+        # If a poll comes at the right moment, it unweaves the method before its allowance is used up.
+        for _ in range(MOST_TIMELY_POLLS):
+            if _throttled_calls(target) > 0:
+                break
+            time.sleep(WINDOW_SECONDS)
+        else:
+            pytest.fail("each time, the guard has unwoven the method first")
         target.send("")
         assert target.wait() == 0
-    match = re.search(r" ([\d,]+) hits = ([\d,]+) delivered \+ ([\d,]+) throttled \+ 0 lost ", summary)
-    assert match, summary
-    hits, delivered, throttled = (int(number.replace(",", "")) for number in match.groups())
+
+
+def _throttled_calls(target: Process) -> int:
+    """Attaches until the guard has unwoven the method. Returns how many calls were throttled before."""
+    with jcollect("attach", target.pid, "--probe", "*drop__*") as collector:
+        collector.wait_for_line("armed 3 probes|jcollect: warning: throttled")
+        wait_until(lambda: states(target.pid)["drop return"] == "throttled", "the method to be unwoven")
+        said = run(JCOLLECT, "status", target.pid).stdout
+        assert "THROTTLED: 3 probes of PID" in said
+        assert "at most 1%" in said
+        assert "not live: 3 probes throttled (unwoven for now: " in said
+        summary = finish(collector)
+    found = re.search(r" ([\d,]+) hits = ([\d,]+) delivered(?: \+ ([\d,]+) throttled)? \+ 0 lost ", summary)
+    assert found, summary
+    hits, delivered, throttled = (int(number.replace(",", "")) for number in found.groups("0"))
     assert hits == delivered + throttled
-    assert throttled > 0
+    return throttled
 
 
 def test_the_cost_of_probes_is_a_warning_long_before_any_is_throttled(targets: Path) -> None:
