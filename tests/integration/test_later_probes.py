@@ -49,7 +49,9 @@ def numbers_of(recording: Recording, name: str) -> list[object]:
     return [event.values[0] for event in recording.end() if event.probe.name == name]
 
 
-@pytest.mark.parametrize("link_type", ["uprobe-multi", "perf-event"])
+@pytest.mark.parametrize(
+    "link_type", ["uprobe-multi", pytest.param("perf-event", marks=pytest.mark.takes_long)]
+)
 def test_a_library_that_comes_later_is_attached_to_and_counted_exactly(bench: Bench, link_type: str) -> None:
     target = bench.target(StubImage([PLACE]), *PLACE_PATTERNS)
     collector = bench.attach(target, "--link", link_type, "-o", "json")

@@ -245,7 +245,7 @@ def hasty(*arguments: object) -> Iterator[Command]:
         command.kill()
 
 
-@pytest.mark.parametrize("listen", ["unix", "tcp"])
+@pytest.mark.parametrize("listen", ["unix", pytest.param("tcp", marks=pytest.mark.takes_long)])
 @pytest.mark.parametrize("is_full", [False, True], ids=["idle", "full"])
 def test_a_stopped_subscriber_is_found_dead_and_a_lazy_one_is_not(
     bench: Bench, target: Target, listen: str, is_full: bool
