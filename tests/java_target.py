@@ -231,13 +231,13 @@ def jcollect(*arguments: str | int | Path, **popen: Any) -> Process:
     return Process([JCOLLECT, *map(str, arguments)], **popen)
 
 
-def attach(pid: int, *arguments: str | int) -> Process:
-    """Starts `jcollect attach` and waits until it reports that all probes are armed. Without an overhead
-    limit, unless one is given: see `java`.
+def attach(pid: int, *arguments: str | int, seconds: float = DEADLINE_SECONDS) -> Process:
+    """Starts `jcollect attach` and waits until it reports that all probes are armed, at most for `seconds`.
+    Without an overhead limit, unless one is given: see `java`.
     """
     unlimited = () if "--max-overhead" in arguments else ("--max-overhead", 0)
     collector = jcollect("attach", pid, *arguments, *unlimited)
-    collector.wait_for_line("armed ")
+    collector.wait_for_line("armed ", seconds)
     return collector
 
 

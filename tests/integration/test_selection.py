@@ -308,7 +308,7 @@ def test_a_program_runs_as_usual_with_the_libraries_it_uses_woven(
             woven = digests.all()[-1]
         wait_until(lambda: digests.all()[-1] != woven, "the class to be as before")
         original = digests.all()[-1]
-        with attach(target.pid, "--arm-timeout", 60) as collector:
+        with attach(target.pid, "--arm-timeout", 120, seconds=120) as collector:
             armed = next(line for line in collector.err if line.startswith("armed "))
             assert re.match(r"armed [\d,]{6,} probes of [\d,]{5,} methods", armed)
             assert ask(target, "work 20") == answer
