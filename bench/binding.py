@@ -9,10 +9,9 @@ import contextlib
 import statistics
 
 from conditions import wait_until
-from java_target import COMPILER, ROOT, Jdk, Process, attach, java, probes_of, run
+from java_target import BINDING, COMPILER, ROOT, Jdk, Process, attach, java, probes_of, run
 
 SOURCES = ROOT / "bench/targets/stapsdt"
-BINDING = ROOT / "java-agent/build/libs/jprobe-stapsdt.jar"
 BUILD = ROOT / "build/bench/stapsdt"
 BOXED = BUILD / "libboxed.so"
 TURNS = 5

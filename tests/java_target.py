@@ -27,6 +27,7 @@ from processes import opened
 
 ROOT = Path(__file__).resolve().parents[1]
 JAR = ROOT / "java-agent/build/libs/jprobe.jar"
+BINDING = ROOT / "java-agent/build/libs/jprobe-stapsdt.jar"
 H2_JAR = ROOT / "java-agent/build/targets/h2.jar"
 KOTLIN_JAR = ROOT / "java-agent/build/targets/kotlin-stdlib.jar"
 SCALA_JAR = ROOT / "java-agent/build/targets/scala-library.jar"

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from java_target import COMPILER, JAR, NATIVE_ACCESS_WARNINGS_SINCE, ROOT, Jdk, Process
+from java_target import BINDING, COMPILER, JAR, NATIVE_ACCESS_WARNINGS_SINCE, ROOT, Jdk, Process
 from layout_headers import INCLUDE_LAYOUTS
 
 SOURCES = ROOT / "java-agent/src/main/c"
 # Sources that write, map and remove stub libraries; NATIVE_PARTS adds the agent's sources.
 STUB_PARTS = tuple(sorted((SOURCES / "stub").glob("*.c")))
 NATIVE_PARTS = (*STUB_PARTS, SOURCES / "agent/utf8.c")
-BINDING = ROOT / "java-agent/build/libs/jprobe-stapsdt.jar"
 
 # The JVM handles SIGSEGV itself and frees nothing at exit.
 _ASAN_OPTIONS = "handle_segv=0:allow_user_segv_handler=1:detect_leaks=0:detect_odr_violation=0"

@@ -19,6 +19,7 @@ import pytest
 
 from conditions import require_bpf, wait_until
 from java_target import (
+    BINDING,
     COMPILER,
     ROOT,
     Jdk,
@@ -37,7 +38,6 @@ from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.bpf_syscalls import link_uprobe_multi
 from processes import opened
 
-BINDING = ROOT / "java-agent/build/libs/jprobe-stapsdt.jar"
 SOURCES = ROOT / "tests/targets/stapsdt"
 EXAMPLE = ROOT / "docs/examples/OrderDesk.java"
 NATIVE_LIBRARIES = {f"native/linux-{machine}/libjprobe.so" for machine in ("x86_64", "aarch64")}

@@ -12,6 +12,7 @@ import pytest
 
 from conditions import require_bpf, wait_until
 from java_target import (
+    BINDING,
     COMPILER,
     ROOT,
     Jdk,
@@ -28,7 +29,6 @@ from java_target import (
 from second_agent import Digests
 
 AGENT_CLASSES = ROOT / "java-agent/build/classes/java/main"
-BINDING = ROOT / "java-agent/build/libs/jprobe-stapsdt.jar"
 WORK = "FullHeap$Work"
 PROBES = 3
 # The agent tries once a second at first.

@@ -37,8 +37,8 @@ from torrent import SECOND_NS, WINDOW_SECONDS, Reports
 require_bpf()
 
 PROBES = 6
-# Three in ten polls are.
-MOST_TIMELY_POLLS = 10
+# In three of ten attempts, the guard unweaves the method before its allowance is used up.
+ATTEMPTS = 10
 # CPU time in ns that a thread loses while its method is woven, restored and recompiled. It belongs to no hit.
 WEAVING_NS = 100_000_000
 
@@ -140,8 +140,7 @@ def test_any_tracer_is_throttled_and_leaves_nothing_when_it_detaches(jdk: Jdk, t
 def test_calls_of_many_threads_are_throttled_at_once_and_counted(targets: Path) -> None:
     """Calls between two polls of the guard are throttled by the woven methods themselves."""
     with torrent(newest_jdk, targets, 8, "max-overhead=1") as target:
-        # If a poll comes at the right moment, it unweaves the method before its allowance is used up.
-        for _ in range(MOST_TIMELY_POLLS):
+        for _ in range(ATTEMPTS):
             if _throttled_calls(target) > 0:
                 break
             time.sleep(WINDOW_SECONDS)

@@ -292,10 +292,12 @@ def test_a_process_that_cannot_be_detached_from_is_named(
     events.disarming = may_disarm.wait
     try:
         session.start()
-        session.join(
+        tracee = session.join(
             Scan(program.process), lambda probe: True, others=program.probes(), source=events
-        ).attach()
+        )
+        tracee.attach()
         session.detach()
+        assert not tracee.disarm(), "closing the session does not wait either"
         with pytest.raises(JcollectError, match=f"^cannot detach from PID {program.pid} within 0.1 s: "):
             session.failures.check()
     finally:

@@ -11,6 +11,7 @@ import pytest
 
 from conditions import require_bpf, wait_until
 from java_target import (
+    BINDING,
     COMPILER,
     ORDERS,
     ORDERS_PROBES,
@@ -24,7 +25,7 @@ from java_target import (
     wait_for_probes,
 )
 from jcollect.control.open_gateway import open_gateway
-from native_checks import BINDING, Checked, complaints, jni_checked, sanitized
+from native_checks import Checked, complaints, jni_checked, sanitized
 from prime_calls import leftovers
 from processes import opened
 

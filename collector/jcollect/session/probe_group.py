@@ -111,12 +111,12 @@ class ProbeGroup:
             armed.disarm()
 
     def disarm(self) -> None:
-        """Detaches from the binary; what is known about it stays. If another thread does so, waits for it.
-        For any thread."""
+        """Detaches from the binary; what is known about it stays. For any thread."""
         with self._armed_lock:
             armed, self._armed = self._armed, None
-            if armed is not None:
-                armed.disarm()
+        # Without the lock: the kernel may not return, and jcollect has to exit then.
+        if armed is not None:
+            armed.disarm()
 
     def end(self) -> None:
         """Detaches permanently: an `arm` that is about to begin does nothing. For any thread."""
