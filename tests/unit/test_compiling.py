@@ -237,9 +237,22 @@ def test_cached_programs_are_used_without_a_compiler(
     assert Compilation.start(cache).result() == program()
 
 
-def test_without_bcc_there_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_bcc_cached_programs_are_used_and_otherwise_there_is_one_clear_sentence(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compilation, "bpf_directory", lambda: source)
+    cache = Cache(tmp_path / "jprobe")
+    with_bcc = key_of(source, compilation.flags())
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    under_way = Compilation.start()
+    without_bcc = key_of(source, compilation.flags())
+    assert with_bcc.startswith(without_bcc)
+    other_sources = "0" * 32 + "-0123"
+    cache.write(other_sources, program().encoded())
+    under_way = Compilation.start(cache)
     with pytest.raises(JcollectError, match="bcc is missing: install python3-bpfcc"):
         under_way.result()
     under_way.close()
+    cache.write(without_bcc + "older", b"damaged")
+    os.utime(tmp_path / "jprobe" / f"{without_bcc}older.programs", ns=(1, 1))
+    cache.write(with_bcc, program().encoded())
+    assert Compilation.start(cache).result() == program()

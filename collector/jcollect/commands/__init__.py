@@ -94,12 +94,13 @@ def _raise_on_signals() -> None:
 def _run() -> int:
     """Runs a verb, flushes its output, and returns the exit code."""
     try:
+        if len(sys.argv) < 2:
+            # click 8.1 would print this to stdout with exit code 0, and later versions to stderr.
+            write_status(cli.get_help(click.Context(cli, info_name="jcollect")))
+            return 2
         result = cli(standalone_mode=False, prog_name="jcollect")
         flush_stdout()
         return result if isinstance(result, int) else 0
-    except click.exceptions.NoArgsIsHelpError as error:
-        write_status(error.format_message())
-        return 2
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) else None
         command = context.command_path if context else "jcollect"

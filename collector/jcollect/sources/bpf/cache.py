@@ -41,6 +41,14 @@ class Cache:
         except OSError:
             return None
 
+    def newest(self, prefix: str) -> str:
+        """Returns the key of the newest content whose key begins with `prefix`; empty if there is none."""
+        try:
+            with self._open_directory() as directory:
+                return next((name.removesuffix(_SUFFIX) for name in _newest_first(directory, prefix)), "")
+        except OSError:
+            return ""
+
     def write(self, key: str, content: bytes) -> None:
         """Does nothing if the directory is not writable: the next run compiles again."""
         with contextlib.suppress(OSError):
@@ -95,7 +103,11 @@ def _write(directory: int, name: str, content: bytes) -> None:
 
 def _sweep(directory: int) -> None:
     """Removes all but the newest files, including temporary files of killed processes."""
-    names = [name for name in os.listdir(directory) if name.endswith(_SUFFIX)]
-    times = {name: os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime_ns for name in names}
-    for name in sorted(names, key=lambda name: times[name])[:-_KEPT]:
+    for name in _newest_first(directory)[_KEPT:]:
         os.unlink(name, dir_fd=directory)
+
+
+def _newest_first(directory: int, prefix: str = "") -> list[str]:
+    names = [name for name in os.listdir(directory) if name.startswith(prefix) and name.endswith(_SUFFIX)]
+    times = {name: os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime_ns for name in names}
+    return sorted(names, key=lambda name: times[name], reverse=True)

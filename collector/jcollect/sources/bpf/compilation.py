@@ -43,7 +43,6 @@ class Compilation:
         source = bpf_directory()
         compilation = cls(source, cache or Cache())
         try:
-            compilation._key = key_of(source, flags())
             compilation._begin()
         except JcollectError as error:
             compilation._result = error
@@ -68,6 +67,11 @@ class Compilation:
             child.communicate()
 
     def _begin(self) -> None:
+        self._key = key_of(self._source, flags())
+        has_bcc = not self._key.endswith("-")
+        if not has_bcc:
+            # The result of any bcc for the same sources will do.
+            self._key = self._cache.newest(self._key)
         content = self._cache.read(self._key)
         if content is not None:
             try:
@@ -75,6 +79,11 @@ class Compilation:
                 return
             except ValueError:
                 pass  # Damaged or of another format: compile again, and replace it.
+        if not has_bcc:
+            raise JcollectError(
+                "bcc is missing: install python3-bpfcc, and run jcollect with the distribution's python3 "
+                "(in a venv made with --system-site-packages)"
+            )
         module = "jcollect.sources.bpf.compiler"
         command = [sys.executable, "-P", "-m", module, os.getpid(), self._source, *flags()]
         try:
@@ -126,8 +135,9 @@ def flags() -> list[str]:
 
 
 def key_of(source: Path, flags: list[str]) -> str:
-    """Returns a digest of everything that the compiler's result depends on."""
-    digest = hashlib.sha256(f"{FORMAT} {flags} {_bcc_version()}".encode())
+    """Returns a key for everything that the compiler's result depends on: SOURCES-BCC, two digests.
+    The second one is empty if bcc is missing."""
+    digest = hashlib.sha256(f"{FORMAT} {flags}".encode())
     try:
         for file in [source / "events.c", *sorted((source / "include").rglob("*.h"))]:
             content = file.read_bytes()
@@ -137,21 +147,19 @@ def key_of(source: Path, flags: list[str]) -> str:
             f"cannot compile the BPF programs: cannot read {error.filename}: {error.strerror}; "
             "reinstall jcollect"
         ) from None
-    return digest.hexdigest()[:32]
+    return f"{digest.hexdigest()[:32]}-{_bcc_version()}"
 
 
-def _bcc_version() -> list[tuple[str, int, int]]:
-    """Returns a value that changes when another bcc is installed, without importing bcc, which would load
-    LLVM."""
+def _bcc_version() -> str:
+    """Returns a digest that changes when another bcc is installed; empty if there is none. Does not
+    import bcc, which would load LLVM."""
     found = importlib.util.find_spec("bcc")
     folders = list(found.submodule_search_locations or ()) if found else []
     if not folders:
-        raise JcollectError(
-            "bcc is missing: install python3-bpfcc, and run jcollect with the distribution's python3 "
-            "(in a venv made with --system-site-packages)"
-        )
+        return ""
     files = sorted(Path(folders[0]).glob("*.py"))
-    return [(str(file), about.st_mtime_ns, about.st_size) for file in files for about in [file.stat()]]
+    version = [(str(file), about.st_mtime_ns, about.st_size) for file in files for about in [file.stat()]]
+    return hashlib.sha256(str(version).encode()).hexdigest()[:16]
 
 
 def _complaint(output: str, code: int) -> str:
