@@ -17,7 +17,7 @@
 ifneq ($(and $(filter 0,$(shell id -u)),$(filter-out 0,$(shell stat -c %u .)),$(if $(AS_ROOT),,outermost)),)
 .PHONY: $(or $(MAKECMDGOALS),build)
 $(or $(MAKECMDGOALS),build):
-	@AS_ROOT=1 tests/as-root $(MAKE) $@
+	@AS_ROOT=1 tests/as-root $(MAKE) --no-print-directory $@
 else
 
 PYTHON := .venv/bin/python
