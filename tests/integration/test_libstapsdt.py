@@ -542,7 +542,13 @@ def c_program(folder: Path, name: str, *options: str) -> Path:
 
 @C_PROGRAMS
 @pytest.mark.parametrize(
-    "options", [[], ["-fsanitize=address,undefined"], ["-fsanitize=thread"]], ids=["plain", "asan", "tsan"]
+    "options",
+    [
+        [],
+        ["-fsanitize=address,undefined"],
+        pytest.param(["-fsanitize=thread"], marks=pytest.mark.takes_long),
+    ],
+    ids=["plain", "asan", "tsan"],
 )
 def test_the_c_side_leaves_nothing_behind_and_has_no_races(
     tmp_path: Path, name: str, options: list[str]
@@ -570,6 +576,7 @@ def test_stub_directories_are_distinguished_if_every_process_has_pid_1(
         assert list(parent.iterdir()) == []
 
 
+@pytest.mark.takes_long
 @C_PROGRAMS
 def test_the_c_side_is_clean_under_valgrind(tmp_path: Path, name: str) -> None:
     program = c_program(tmp_path, name, "-DVALGRIND")

@@ -169,6 +169,7 @@ SELECTORS = (
 )
 
 
+@pytest.mark.takes_long
 def test_fields_that_move_in_the_description_move_everywhere(copy: Copy) -> None:
     require_bpf()
     program = copy.folder / "program"

@@ -146,8 +146,7 @@ def test_an_unread_stdout_blocks_neither_the_service_nor_the_exit_of_attach(
         )
 
 
-@pytest.mark.parametrize("verb", ["observe", "top"])
-@pytest.mark.parametrize("why", ["SIGINT", "duration"])
+@pytest.mark.parametrize(("verb", "why"), [("observe", "SIGINT"), ("top", "duration")])
 def test_an_unread_stdout_blocks_the_exit_of_no_client(
     bench: Bench, target: Target, verb: str, why: str
 ) -> None:
@@ -246,7 +245,9 @@ def hasty(*arguments: object) -> Iterator[Command]:
 
 
 @pytest.mark.parametrize("listen", ["unix", pytest.param("tcp", marks=pytest.mark.takes_long)])
-@pytest.mark.parametrize("is_full", [False, True], ids=["idle", "full"])
+@pytest.mark.parametrize(
+    "is_full", [pytest.param(False, id="idle", marks=pytest.mark.takes_long), pytest.param(True, id="full")]
+)
 def test_a_stopped_subscriber_is_found_dead_and_a_lazy_one_is_not(
     bench: Bench, target: Target, listen: str, is_full: bool
 ) -> None:
