@@ -31,6 +31,7 @@ def probe_json(live: LiveProbe) -> dict[str, object]:
         "semaphore_count": live.semaphore_count,
         "state": STATE_NAMES[live.state],
         "condition": probe.condition,
+        "selector": probe.selector,
         "filtered": live.suppressed.filtered,
         "throttled": live.suppressed.throttled,
         "throttled_ns": live.suppressed.throttled_ns,
@@ -53,6 +54,9 @@ def untraceable_json(untraceable: manifest_pb2.Untraceable) -> dict[str, object]
 
 def print_probes(live: Sequence[LiveProbe]) -> None:
     """Prints USDT names, states, semaphores, locations for other tracers, methods and values."""
+    sets: dict[object, set[str]] = {}
+    for each in live:
+        sets.setdefault(each.probe.method_key, set()).add(each.probe.set_id)
     rows = [
         (
             f"{each.probe.provider}:{each.probe.name}",
@@ -60,7 +64,7 @@ def print_probes(live: Sequence[LiveProbe]) -> None:
             str(each.semaphore_count),
             f"{each.probe.file}+0x{each.probe.site.location:x}",
             f"0x{each.probe.site.semaphore:x}",
-            " ".join(_method_and_values(each)),
+            " ".join(_method_and_values(each, len(sets[each.probe.method_key]) > 1)),
         )
         for each in live
     ]
@@ -79,7 +83,8 @@ def print_untraceable(untraceable: Sequence[manifest_pb2.Untraceable]) -> None:
     print_table(("NOT TRACEABLE", "REASON"), rows)
 
 
-def _method_and_values(live: LiveProbe) -> Iterator[str]:
+def _method_and_values(live: LiveProbe, has_selector: bool) -> Iterator[str]:
+    """`has_selector` is true to name the selector, which distinguishes the sets of probes of one method."""
     probe = live.probe
     if probe.kind != MARK:
         yield f"{probe.class_name}#{probe.method}{probe.descriptor}"
@@ -87,6 +92,8 @@ def _method_and_values(live: LiveProbe) -> Iterator[str]:
         yield ", ".join(f"{value.java_type} {value.name}" for value in probe.values)
     if probe.condition:
         yield probe.condition
+    if has_selector and probe.selector:
+        yield f"[{probe.selector}]"
     gate = gate_text(live.least_duration_nanos, live.every, live.per_second)
     if gate:
         yield f"[now: {gate}]"

@@ -22,8 +22,15 @@ def echo_selections(selections: Iterable[control_pb2.Selection]) -> None:
             matched = "excluded"
         else:
             matched = plural(selection.methods, "method") if selection.methods else "nothing so far"
+        if selection.overruled:
+            matched += f"; a selector before it decides for {selection.overruled:,} more"
         leased = ", while a client stays connected" if selection.leased else ""
         echo(f"  {selection.selector}: {matched}{leased}")
+
+
+def is_without_effect(selection: control_pb2.Selection) -> bool:
+    """Returns true if other selectors of its owner decide for all methods that it matches."""
+    return selection.overruled > 0 and selection.methods == 0
 
 
 def is_exclusion(selection: control_pb2.Selection) -> bool:

@@ -29,7 +29,8 @@ SMALL_LINE = 2 << 20
 LARGE_SECONDS = 10.0
 _large_lines = Shares(4)
 _POLL_SECONDS = 0.02
-# Maximum number of methods, gates and untraceable methods of a reply together. No element repeats anything.
+# Maximum number of methods, gates and untraceable methods of a reply together. An element repeats
+# only numbers.
 MAX_ELEMENTS = 1 << 18
 # Maximum size of a reason before it is escaped and truncated.
 MAX_REASON_BYTES = 1 << 14

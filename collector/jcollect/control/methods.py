@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jcollect.control.agent import find_agent, read_live_of
 from jcollect.errors import JcollectError
-from jcollect.probes.probe import ENTRY, Probe, narrow, probes_of
+from jcollect.probes.probe import ENTRY, narrow, probes_of
 from jcollect.procfs.process import Process
 from jprobe.v1 import probe_pb2
 
@@ -29,16 +29,11 @@ def methods_of(process: Process, glob: str) -> Methods:
         example = f"; one of them is {every[0].class_name}#{every[0].method}" if every else ""
         raise JcollectError(f"'{glob}' matches none of the {len(every):,} probes of PID {pid}{example}")
     live = read_live_of(process, matching)
-    names = dict.fromkeys(_name(each.probe) for each in live if each.state != probe_pb2.PROBE_STATE_RETIRED)
+    names = dict.fromkeys(each.probe.set_id for each in live if each.state != probe_pb2.PROBE_STATE_RETIRED)
     if not names:
         raise JcollectError(
             f"'{glob}' matches only retired probes of PID {pid}: their classes were unloaded or their "
             "methods unselected"
         )
-    have_entries = any(probe.kind == ENTRY and _name(probe) in names for probe in every)
+    have_entries = any(probe.kind == ENTRY and probe.set_id in names for probe in every)
     return Methods(tuple(names), have_entries)
-
-
-def _name(probe: Probe) -> str:
-    assert probe.slot is not None  # It comes from a stub library.
-    return f"{probe.slot.library.image.manifest.generation}:{probe.slot.gate}"

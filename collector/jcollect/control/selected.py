@@ -9,18 +9,22 @@ from __future__ import annotations
 import contextlib
 from array import array
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import islice
 
 from jcollect.control.shares import Shares
 from jcollect.errors import JcollectError
+from jcollect.limits import MAX_SHOWN_NAME, MAX_WARNINGS
 from jcollect.probes.probe import Probe
 from jcollect.procfs.process import Process
+from jcollect.shortened import shortened
 from jprobe.v1 import control_pb2
 
 # Maximum number of names that are kept for all processes together: 32 MiB of hashes.
 MAX_KEPT = 1 << 22
 _kept = Shares(MAX_KEPT)
+# Maximum number of selections in force that are examined.
+_MAX_SELECTIONS = 1 << 12
 
 
 class Selected:
@@ -33,27 +37,30 @@ class Selected:
         self.took_nanos = reply.took_nanos
         self.refusal = reply.refusal
         self.loaded_later = reply.loaded_later
-        self._methods = _hashes(
-            (each.class_name, each.class_loader_id, each.method, each.descriptor) for each in reply.methods
-        )
-        self._given = _hashes(reply.given)
-        given = set(self._given)
-        times = Counter(key for each in reply.selections if (key := hash(each.selector)) in given)
-        self._own = array("q", (key for key in self._given if times[key] < 2))
+        given = set(reply.given)
+        # The given selectors that decide for no method, because others decide for all that they match.
+        self.without_effect = [
+            shortened(each.selector, MAX_SHOWN_NAME)
+            for each in islice(reply.selections, _MAX_SELECTIONS)
+            if each.selector in given and each.overruled and not each.methods
+        ][:MAX_WARNINGS]
+        self._owner = reply.owner
+        self._sets = _hashes(each.id for each in reply.methods)
+        self._own = _hashes(each.id for each in reply.methods if _is_only(reply.owner, each.owners))
 
     @property
     def size(self) -> int:
         """Number of names that are kept."""
-        return len(self._methods) + len(self._given) + len(self._own)
+        return len(self._sets) + len(self._own)
 
     def has(self, probe: Probe) -> bool:
         """Returns true if a probe exists because of the selection, even if its class is loaded later."""
-        return _is_in(self._given, probe.selector) or _is_in(self._methods, probe.method_key)
+        return self._owner in probe.owners or _is_in(self._sets, probe.set_id)
 
     def ends(self, probe: Probe) -> bool:
-        """Returns true if the probe is retired with the selection. It stays if another client has selected it
-        with the same selector."""
-        return _is_in(self._own, probe.selector)
+        """Returns true if the probe is retired with the selection. It stays if another client had selected
+        it as well."""
+        return _is_only(self._owner, probe.owners) or _is_in(self._own, probe.set_id)
 
 
 @contextlib.contextmanager
@@ -64,14 +71,18 @@ def charged_to(process: Process, selected: Selected) -> Iterator[Selected]:
     if not _kept.take(owner, size):
         del selected  # The error may be kept, and this frame with it.
         raise JcollectError(
-            f"cannot select that many methods in PID {process.pid}: the selection names {size:,} methods and "
-            f"selectors, and the limit is {MAX_KEPT // 2:,} for all processes of one user, twice that for "
+            f"cannot select that many methods in PID {process.pid}: the selection keeps {size:,} names of "
+            f"methods, and the limit is {MAX_KEPT // 2:,} for all processes of one user, twice that for "
             "all users; select fewer methods, or attach to fewer processes at a time"
         )
     try:
         yield selected
     finally:
         _kept.give_back(owner, size)
+
+
+def _is_only(owner: int, owners: Sequence[int]) -> bool:
+    return len(owners) == 1 and owners[0] == owner
 
 
 def _hashes(names: Iterable[Hashable]) -> array[int]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from jcollect.layout.stub_library import SLOT_BYTES
+from jcollect.limits import MAX_OWNERS
 from jcollect.probes.globs import matcher
 from jcollect.probes.site import Site, group_by_binary
 from jcollect.probes.stub_library import TIMED_KINDS as TIMED_KINDS
@@ -57,6 +59,8 @@ class Probe:
     values: tuple[probe_pb2.Value, ...]
     condition: str = ""
     selector: str = ""
+    # Numbers of the owners of selectors that had selected it when it was published.
+    owners: tuple[int, ...] = ()
 
     @property
     def process(self) -> Process:
@@ -81,6 +85,14 @@ class Probe:
     def method_key(self) -> tuple[str, int, str, str]:
         """Identifies the method: equal for all probes of one method."""
         return (self.class_name, self.class_loader_id, self.method, self.descriptor)
+
+    @property
+    def set_id(self) -> str:
+        """The agent's name for the probe's set, "generation:index": a method has one set of probes for each
+        way in which it is selected. Empty for a probe without a slot."""
+        if self.slot is None:
+            return ""
+        return f"{self.slot.library.image.manifest.generation}:{self.slot.gate}"
 
 
 Wanted = Callable[[Probe], bool]
@@ -149,6 +161,7 @@ def _probes_of_one(library: StubLibrary) -> Iterable[tuple[int, Probe]]:
             method.condition,
             # The selector that chose the method; empty for user-defined probes.
             selectors[method.selector] if method.selector < len(selectors) else "",
+            tuple(islice(method.owners, MAX_OWNERS)),
         )
         for method in image.manifest.methods
     ]
@@ -158,7 +171,7 @@ def _probes_of_one(library: StubLibrary) -> Iterable[tuple[int, Probe]]:
         if note is None or number in image.faulty_slots:
             continue
         kind, gate, values = entry.kind, entry.method, tuple(entry.values)
-        class_name, class_loader_id, method_name, descriptor, condition, selector = methods[gate]
+        class_name, class_loader_id, method_name, descriptor, condition, selector, owners = methods[gate]
         words = words_of(kind, len(values))
         yield (
             number,
@@ -175,5 +188,6 @@ def _probes_of_one(library: StubLibrary) -> Iterable[tuple[int, Probe]]:
                 values,
                 condition,
                 selector,
+                owners,
             ),
         )

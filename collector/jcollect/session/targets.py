@@ -251,4 +251,8 @@ class Targets:
         whose = f" of PID {process.pid}" if self._names_processes else ""
         what = f"selected {plural(selected.methods, 'method')}{whose} in {took(selected)}{failed}"
         self.lines.say(process, what)
+        for selector in selected.without_effect:
+            self.lines.warn(
+                process, f"'{selector}' has no effect{whose}: an earlier --select decides for its methods"
+            )
         return lambda probe: self._matches(probe) and selected.has(probe)

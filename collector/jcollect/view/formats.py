@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -99,6 +100,13 @@ def location_text(probe: Described) -> str:
     if probe.kind == MARK:
         return f"{probe.provider}:{probe.name}"
     return f"{probe.class_name}#{probe.method}"
+
+
+def set_text(probe: Described) -> str:
+    """Returns a text such as " (set 2)" for a probe that is not in the first set of its method: a method has
+    one set of probes for each way in which it is selected."""
+    found = re.search(r"__set(\d+)__[a-z]+$", probe.name[-32:]) if probe.kind != MARK else None
+    return f" (set {found[1]})" if found else ""
 
 
 def kind_name(probe: Described) -> str:

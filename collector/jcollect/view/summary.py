@@ -14,10 +14,10 @@ from jcollect.errors import JcollectError
 from jcollect.probes.description import Described
 from jcollect.probes.probe import THROW, TIMED_KINDS
 from jcollect.sources.columns import Columns
-from jcollect.view.formats import location_text
+from jcollect.view.formats import location_text, set_text
 from jcollect.view.histogram import Histograms
 
-_Key = tuple[str, int, str]
+_Key = tuple[str, int, str, str]
 
 # Each method has a histogram of 4 KiB.
 MOST_METHODS = 1 << 17
@@ -126,14 +126,20 @@ class Summary:
 
 
 def _key(probe: Described) -> _Key:
-    """Returns what identifies a method: its name with class, its class loader, and its descriptor."""
-    return (location_text(probe), probe.class_loader_id, probe.descriptor)
+    """Returns what identifies a method: its name with class, its class loader, its descriptor, and its set of
+    probes. A call counts once in each set."""
+    return (location_text(probe), probe.class_loader_id, probe.descriptor, set_text(probe))
 
 
 def _names(methods: list[_Key]) -> list[str]:
     """Returns the names of methods, with the descriptor if several methods have the same name."""
-    occurrences = Counter(name for name, _, _ in methods)
-    return [name if occurrences[name] == 1 else f"{name}{descriptor}" for name, _, descriptor in methods]
+    occurrences = Counter(
+        {(name, loader, descriptor): name for name, loader, descriptor, _ in methods}.values()
+    )
+    return [
+        f"{name}{descriptor if occurrences[name] > 1 else ''}{chosen}"
+        for name, _, descriptor, chosen in methods
+    ]
 
 
 def _longer(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:

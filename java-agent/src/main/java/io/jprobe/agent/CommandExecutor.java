@@ -58,7 +58,8 @@ final class CommandExecutor implements Commands {
           List<Selector> given = Selectors.parse(written).each();
           Object owner = leased ? client : null;
           List<ActiveSelector> next = new ArrayList<>();
-          given.forEach(selector -> next.add(new ActiveSelector(selector, owner)));
+          int number = tracing.clients.number(owner);
+          given.forEach(selector -> next.add(new ActiveSelector(selector, owner, number)));
           List<Selector> changed = new ArrayList<>(given);
           Set<String> texts = given.stream().map(Selector::toString).collect(Collectors.toSet());
           for (ActiveSelector one : tracing.selected()) {
@@ -74,6 +75,7 @@ final class CommandExecutor implements Commands {
             throw new StubException(result.refusal);
           }
           reply.given(given);
+          reply.owner(number);
           reply.methods(tracing.decidedBy(given));
           reply.added(result.added);
           reply.failed(result.failed);

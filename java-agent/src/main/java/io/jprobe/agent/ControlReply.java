@@ -6,6 +6,7 @@ import io.jprobe.catalog.Manifest;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
 import io.jprobe.catalog.Untraceable;
+import io.jprobe.select.Match;
 import io.jprobe.select.Selector;
 import io.jprobe.stub.ProtoWriter;
 import java.util.HashMap;
@@ -33,12 +34,17 @@ final class ControlReply {
 
   void methods(List<Map.Entry<TracedClass, TracedMethod>> methods) {
     for (Map.Entry<TracedClass, TracedMethod> each : methods) {
-      reply.message(5, Manifest.describe(each.getKey(), each.getValue()));
+      reply.message(
+          5, Manifest.describe(each.getKey(), each.getValue()).text(8, each.getValue().id()));
     }
   }
 
   void given(List<Selector> given) {
     given.forEach(selector -> reply.text(13, selector.toString()));
+  }
+
+  void owner(int number) {
+    reply.number(14, number);
   }
 
   void added(int methods) {
@@ -63,11 +69,18 @@ final class ControlReply {
     int methods = 0;
     int probes = 0;
     Map<Selector, Integer> decided = new HashMap<>();
+    Map<Selector, Integer> overruled = new HashMap<>();
     for (TracedClass traced : tracing.catalog.classes()) {
+      TracedMethod last = null;
       for (TracedMethod method : traced.methods()) {
-        methods++;
+        // The sets of probes of one method follow each other.
+        methods += last != null && last.isSameMethod(method) ? 0 : 1;
+        last = method;
         probes += method.kinds().size();
-        decided.merge(method.selector(), 1, Integer::sum);
+        for (Match match : method.selectedBy()) {
+          decided.merge(match.deciding(), 1, Integer::sum);
+          match.overruled().forEach(selector -> overruled.merge(selector, 1, Integer::sum));
+        }
       }
     }
     for (ActiveSelector one : tracing.selected()) {
@@ -76,7 +89,8 @@ final class ControlReply {
           new ProtoWriter()
               .text(1, one.selector.toString())
               .number(2, decided.getOrDefault(one.selector, 0))
-              .number(3, one.client == null ? 0 : 1));
+              .number(3, one.client == null ? 0 : 1)
+              .number(4, overruled.getOrDefault(one.selector, 0)));
     }
     reply.number(8, methods).number(9, probes);
     reply.number(11, tracing.isLoadedLater ? 1 : 0).textIfAny(12, tracing.catalog.refusal());

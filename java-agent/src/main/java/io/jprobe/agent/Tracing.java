@@ -19,7 +19,7 @@ import io.jprobe.stub.StubException;
 import io.jprobe.watch.Watcher;
 import java.lang.instrument.Instrumentation;
 import java.util.ArrayList;
-import java.util.HashSet;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -68,8 +68,7 @@ final class Tracing {
 
   // Used by the watcher thread only.
   private List<ActiveSelector> selected = new ArrayList<>();
-  private final Set<Object> clients = new HashSet<>();
-  private boolean hadClients;
+  final Clients clients = new Clients();
   private boolean mustRescan;
 
   Tracing(
@@ -130,7 +129,7 @@ final class Tracing {
           }
         };
     for (Selector selector : options.selectors.each()) {
-      selected.add(new ActiveSelector(selector, null));
+      selected.add(new ActiveSelector(selector, null, Selectors.UNLEASED));
     }
   }
 
@@ -266,8 +265,11 @@ final class Tracing {
    * @param changed the selectors that were added, removed or moved
    */
   Selection select(List<ActiveSelector> next, List<Selector> changed) throws StubException {
+    Map<Selector, Integer> owners = new IdentityHashMap<>();
+    next.forEach(one -> owners.put(one.selector, one.owner));
     Selectors selectors =
-        Selectors.of(next.stream().map(one -> one.selector).collect(Collectors.toList()));
+        Selectors.of(
+            next.stream().map(one -> one.selector).collect(Collectors.toList()), owners::get);
     // After a refusal no method has probes, so every class is concerned.
     List<Selector> concerned = catalog.refusal().isEmpty() ? changed : selectors.each();
     catalog.announce(selectors);
@@ -301,7 +303,7 @@ final class Tracing {
     List<Map.Entry<TracedClass, TracedMethod>> decided = new ArrayList<>();
     for (TracedClass traced : catalog.classes()) {
       for (TracedMethod method : traced.methods()) {
-        if (deciding.contains(method.selector())) {
+        if (method.isDecidedBy(deciding)) {
           decided.add(Map.entry(traced, method));
         }
       }
@@ -311,7 +313,6 @@ final class Tracing {
 
   void connected(Object client) {
     clients.add(client);
-    hadClients = true;
   }
 
   /** Unselects the selectors that the client leases, and shuts down an agent that is not used. */
@@ -331,7 +332,7 @@ final class Tracing {
   }
 
   private void shutDownIfUnused() {
-    boolean mayHaveClients = !hadClients && System.nanoTime() - start < FIRST_CLIENT_NANOS;
+    boolean mayHaveClients = !clients.hadSome() && System.nanoTime() - start < FIRST_CLIENT_NANOS;
     if (isLoadedLater && selected.isEmpty() && clients.isEmpty() && !mayHaveClients) {
       shutDown();
     }

@@ -6,12 +6,16 @@ import io.jprobe.capture.Captures;
 import io.jprobe.capture.ClassFiles;
 import io.jprobe.classfile.ClassFile;
 import io.jprobe.classfile.MethodFacts;
+import io.jprobe.select.Match;
 import io.jprobe.select.SelectableClass;
 import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
 import io.jprobe.select.Selectors;
 import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -27,8 +31,11 @@ final class BurstReader {
   private final ApplicationCalls calls;
   private final Map<LoaderKey, ClassFiles> files = new LinkedHashMap<>();
 
+  /** Each list of matches once: usually those of all methods are equal, and are kept. */
+  private final Map<List<Match>, List<Match>> matches = new HashMap<>();
+
   /** Selected methods of the class being read that cannot be traced. */
-  private List<Untraceable> untraceable = List.of();
+  private Set<Untraceable> untraceable = Set.of();
 
   BurstReader(
       Selectors selectors,
@@ -43,19 +50,19 @@ final class BurstReader {
 
   /** Reads a class, and plans the changes to its methods. */
   ClassPlan read(TracedClass traced, QueuedClass queued, Supplier<Set<String>> supertypes) {
-    untraceable = new ArrayList<>();
+    untraceable = new LinkedHashSet<>();
     try {
       List<TracedMethod> selected = readMethods(traced.key, queued, traced.loaderId, supertypes);
       if (!selected.isEmpty()) {
         ParameterNames.remember(traced, queued.classFile);
       }
-      return new ClassPlan(traced, selected, untraceable);
+      return new ClassPlan(traced, selected, List.copyOf(untraceable));
     } catch (RuntimeException | StackOverflowError e) {
       // An unforeseen malformation of one class must not affect the others of its burst. A
       // LinkageError is not caught: it means that the JVM had no memory or file descriptor left for
       // a class of the agent.
       markUnreadable(traced.key, traced.loaderId, e);
-      return new ClassPlan(traced, List.of(), untraceable);
+      return new ClassPlan(traced, List.of(), List.copyOf(untraceable));
     }
   }
 
@@ -66,7 +73,10 @@ final class BurstReader {
         new Untraceable(name, loaderId, "", "", "its class file cannot be read: " + problem));
   }
 
-  /** Returns the selected methods that can have probes, in class-file order. */
+  /**
+   * Returns the selected methods that can have probes, in class-file order: each once for every
+   * distinct selection, that of the oldest owner first.
+   */
   private List<TracedMethod> readMethods(
       ClassKey key, QueuedClass queued, int loaderId, Supplier<Set<String>> supertypes) {
     ClassFile file = ClassFile.read(queued.classFile);
@@ -78,16 +88,29 @@ final class BurstReader {
     List<TracedMethod> traced = new ArrayList<>();
     for (int i = 0; i < file.methods.size(); i++) {
       MethodFacts method = file.methods.get(i);
-      List<Selector> matching = selectors.matching(candidate, method);
-      matching.forEach(matched);
-      if (!matching.isEmpty()) {
-        Captures captures = captures(matching.get(0), candidate, method, loaderId, beside);
+      for (List<Match> alike : byProbes(selectors.matching(candidate, method))) {
+        Selector deciding = alike.get(0).deciding();
+        Captures captures = captures(deciding, candidate, method, loaderId, beside);
         if (captures != null) {
-          traced.add(new TracedMethod(method, captures, probeNames.get(i), matching.get(0)));
+          traced.add(new TracedMethod(method, captures, probeNames.get(i), alike));
         }
       }
     }
     return traced;
+  }
+
+  /** Returns the matches of a method, grouped by the probes that they give it. */
+  private Collection<List<Match>> byProbes(List<Match> matching) {
+    if (matching.isEmpty()) {
+      return List.of();
+    }
+    Map<String, List<Match>> alike = new LinkedHashMap<>();
+    for (Match match : matching) {
+      match.selectors().forEach(matched);
+      alike.computeIfAbsent(match.deciding().probeText(), text -> new ArrayList<>()).add(match);
+    }
+    alike.replaceAll((text, some) -> matches.computeIfAbsent(List.copyOf(some), one -> one));
+    return alike.values();
   }
 
   /** Returns the captures of a selected method; null if it cannot have probes. */

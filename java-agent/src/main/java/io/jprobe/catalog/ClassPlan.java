@@ -2,9 +2,12 @@
 package io.jprobe.catalog;
 
 import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * Pending changes to the methods of one class. Nothing changes before {@link #apply}, so a plan
@@ -48,6 +51,28 @@ final class ClassPlan {
     }
     retired.addAll(traced.methods());
     retired.removeAll(methods);
+    number(fresh, methods);
+  }
+
+  /**
+   * Numbers the sets of probes of each method, so that their names differ. A set that was published
+   * keeps its number.
+   */
+  private static void number(List<TracedMethod> fresh, List<TracedMethod> all) {
+    if (fresh.isEmpty()) {
+      return;
+    }
+    Map<String, Set<Integer>> taken = new HashMap<>();
+    for (TracedMethod method : all) {
+      taken.computeIfAbsent(method.toString(), key -> new HashSet<>()).add(method.number());
+    }
+    for (TracedMethod method : fresh) {
+      int number = 1;
+      while (!taken.get(method.toString()).add(number)) {
+        number++;
+      }
+      method.setNumber(number);
+    }
   }
 
   /** Returns by how many the number of methods with probes grows. */
@@ -57,7 +82,7 @@ final class ClassPlan {
 
   /** Applies the plan, except that {@link #fresh} methods must be published already. */
   void apply() {
-    known.forEach((method, equivalent) -> equivalent.adoptSelector(method));
+    known.forEach((method, equivalent) -> equivalent.adoptMatches(method));
     revived.forEach(TracedMethod::revive);
     retired.forEach(TracedMethod::retire);
     traced.setMethods(methods);

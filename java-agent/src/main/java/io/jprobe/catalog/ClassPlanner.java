@@ -72,7 +72,7 @@ final class ClassPlanner {
     for (TracedClass traced : classes.values()) {
       if (!planned.contains(traced)) {
         List<TracedMethod> kept = new ArrayList<>(traced.methods());
-        kept.removeIf(method -> !inForce.contains(method.selector()));
+        kept.removeIf(method -> !method.isDecidedBy(inForce));
         others.add(new ClassPlan(traced, kept, List.of()));
       }
     }

@@ -6,12 +6,14 @@ import io.jprobe.stub.ProbeDefinition;
 import io.jprobe.stub.StubException;
 import io.jprobe.stub.StubLibrary;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.stream.Collectors;
 
 /** The stub libraries of a catalog, and the USDT names in them. For the watcher thread only. */
@@ -122,11 +124,21 @@ final class Generations {
     int gates = 0;
     for (Map.Entry<TracedClass, List<TracedMethod>> each : draft.contents.entrySet()) {
       TracedClass traced = each.getKey();
-      List<String> probes =
-          each.getValue().stream().map(method -> method.probeName).collect(Collectors.toList());
-      String provider = names.claim(traced.key, traced.loaderId, probes);
-      claimed.computeIfAbsent(provider, key -> new ArrayList<>()).addAll(probes);
-      each.getValue().forEach(method -> definitions.addAll(method.definitions(provider)));
+      // A name of a second set could be that of another method: two claims cannot clash.
+      Map<Integer, List<String>> probes = new TreeMap<>();
+      for (TracedMethod method : each.getValue()) {
+        probes.computeIfAbsent(method.number(), key -> new ArrayList<>()).add(method.probeName());
+      }
+      Map<Integer, String> providers = new HashMap<>();
+      probes.forEach(
+          (number, some) -> {
+            String provider = names.claim(traced.key, traced.loaderId, some);
+            claimed.computeIfAbsent(provider, key -> new ArrayList<>()).addAll(some);
+            providers.put(number, provider);
+          });
+      for (TracedMethod method : each.getValue()) {
+        definitions.addAll(method.definitions(providers.get(method.number())));
+      }
       gates += each.getValue().size();
     }
     load(draft.manifest, definitions, gates, draft.contents);

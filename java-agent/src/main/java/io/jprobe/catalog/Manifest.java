@@ -67,12 +67,15 @@ public final class Manifest {
 
   /** Returns a jprobe.v1.TracedMethod. */
   public static ProtoWriter describe(TracedClass traced, TracedMethod method) {
-    return new ProtoWriter()
-        .text(1, traced.className())
-        .number(2, traced.loaderId)
-        .text(3, method.name)
-        .text(4, method.descriptor)
-        .textIfAny(5, method.captures.conditionText);
+    ProtoWriter described =
+        new ProtoWriter()
+            .text(1, traced.className())
+            .number(2, traced.loaderId)
+            .text(3, method.name)
+            .text(4, method.descriptor)
+            .textIfAny(5, method.captures.conditionText);
+    method.selectedBy().forEach(match -> described.number(7, match.owner));
+    return described;
   }
 
   private ProtoWriter slot(TracedMethod method, ProbeKind kind) {

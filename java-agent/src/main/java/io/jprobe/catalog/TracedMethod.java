@@ -5,6 +5,7 @@ import io.jprobe.capture.CapturedValue;
 import io.jprobe.capture.Captures;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.classfile.MethodFacts;
+import io.jprobe.select.Match;
 import io.jprobe.select.Selector;
 import io.jprobe.stub.ArgumentSize;
 import io.jprobe.stub.ProbeDefinition;
@@ -15,8 +16,10 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * A selected method, and the location of its probes: the stub library in which it was published. It
- * is retired when no selector selects it any more, and revived when one does again.
+ * A selected method with one set of probes, and the location of these probes: the stub library in
+ * which they were published. It is retired when no owner selects it so any more, and revived when
+ * one does again. If owners select a method differently, each of these selections is a traced
+ * method with its own gate and its own life.
  */
 public final class TracedMethod {
   public final String name;
@@ -25,32 +28,49 @@ public final class TracedMethod {
   /** The values that the probes pass, and the conditions under which they fire. */
   public final Captures captures;
 
-  final String probeName;
-
+  private final String baseName;
   private final List<ProbeKind> kinds;
   private final boolean isStatic;
 
-  // Set on publication, before other threads see the method.
+  // Set before other threads see the method.
+  private int number;
   private Generation generation;
   private int index;
   private int firstSlot;
 
   // Used by the watcher thread only.
-  private Selector selector;
+  private List<Match> selectedBy;
   private boolean isRetired;
   private boolean isThrottled;
 
   /** The probes with which the JVM rejected the class, and its error. */
   private volatile Map.Entry<Set<ProbeKind>, String> rejected;
 
-  TracedMethod(MethodFacts facts, Captures captures, String probeName, Selector selector) {
+  /**
+   * @param selectedBy the matches of all owners that select these probes, oldest owner first
+   */
+  TracedMethod(MethodFacts facts, Captures captures, String baseName, List<Match> selectedBy) {
     this.name = facts.name;
     this.descriptor = facts.descriptor;
     this.isStatic = facts.isStatic();
     this.captures = captures;
-    this.probeName = probeName;
-    this.selector = selector;
+    this.baseName = baseName;
+    this.selectedBy = selectedBy;
     this.kinds = List.copyOf(captures.kinds());
+  }
+
+  /** Returns the number of this set among the method's sets of probes, from 1. */
+  int number() {
+    return number;
+  }
+
+  void setNumber(int number) {
+    this.number = number;
+  }
+
+  /** Returns the name of the probes without their kind. Tracers distinguish sets by it. */
+  String probeName() {
+    return number > 1 ? baseName + "__set" + number : baseName;
   }
 
   /** Sets the location of the probes, and initializes the gate. */
@@ -75,21 +95,34 @@ public final class TracedMethod {
     return isStatic;
   }
 
-  /** Returns the selector that determines the captures. */
+  /** Returns the selector that determines the captures: that of the oldest owner. */
   public Selector selector() {
-    return selector;
+    return selectedBy.get(0).deciding();
   }
 
-  /** Takes the selector of an equivalent method. */
-  void adoptSelector(TracedMethod equivalent) {
-    selector = equivalent.selector;
+  /** Returns the matches of all owners that select these probes, oldest owner first. */
+  public List<Match> selectedBy() {
+    return selectedBy;
+  }
+
+  /** Returns true if one of these selectors determines the captures. */
+  public boolean isDecidedBy(Set<Selector> selectors) {
+    return selectedBy.stream().anyMatch(match -> selectors.contains(match.deciding()));
+  }
+
+  /** Takes the matches of an equivalent method. */
+  void adoptMatches(TracedMethod equivalent) {
+    selectedBy = equivalent.selectedBy;
+  }
+
+  /** Returns true if it is the same method of the class, perhaps with another set of probes. */
+  public boolean isSameMethod(TracedMethod other) {
+    return name.equals(other.name) && descriptor.equals(other.descriptor);
   }
 
   /** Returns true for the same method with the same captures and conditions. */
   boolean isEquivalent(TracedMethod other) {
-    return name.equals(other.name)
-        && descriptor.equals(other.descriptor)
-        && selector.probeText().equals(other.selector.probeText());
+    return isSameMethod(other) && selector().probeText().equals(other.selector().probeText());
   }
 
   /** Returns the ID of the method in control commands: "generation:index". */
@@ -222,7 +255,7 @@ public final class TracedMethod {
       definitions.add(
           new ProbeDefinition(
               provider,
-              probeName + "__" + kind.suffix,
+              probeName() + "__" + kind.suffix,
               words.subList(0, Math.min(words.size(), ProbeDefinition.MAX_ARGUMENTS))));
     }
     return definitions;

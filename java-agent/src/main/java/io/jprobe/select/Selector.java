@@ -18,6 +18,7 @@ public final class Selector {
   private final MethodPattern methods;
   private final List<Capture> captures;
   private final Clauses clauses;
+  private final String probeText;
 
   /**
    * @param annotated annotation that either the class or the method must have; null for any
@@ -38,6 +39,7 @@ public final class Selector {
     this.methods = methods;
     this.captures = List.copyOf(captures);
     this.clauses = clauses;
+    this.probeText = probeText(captures, clauses);
   }
 
   /** Parses a selector. Ignores surrounding blanks. */
@@ -132,6 +134,10 @@ public final class Selector {
    * Returns the captures and clauses as a text. Methods with the same text have the same probes.
    */
   public String probeText() {
+    return probeText;
+  }
+
+  private static String probeText(List<Capture> captures, Clauses clauses) {
     StringBuilder text = new StringBuilder();
     for (Capture capture : captures) {
       text.append(capture.name).append('=').append(capture.path).append(", ");

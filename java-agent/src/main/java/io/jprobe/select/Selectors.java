@@ -4,24 +4,46 @@ package io.jprobe.select;
 import io.jprobe.classfile.MethodFacts;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.ToIntFunction;
 
 /**
- * A list of selectors. A method is selected if any selector matches it and no exclusion does. The
- * first matching selector determines the captures and clauses.
+ * A list of selectors, each of which belongs to an owner: a client that leases it, or everyone. An
+ * owner selects a method if any of its selectors matches it and none of its exclusions does. The
+ * owner's first matching selector determines the captures and clauses. What one owner selects does
+ * not depend on other owners.
  */
 public final class Selectors {
+  /** The owner of the selectors that no client leases. */
+  public static final int UNLEASED = 1;
+
   public static final Selectors NONE = new Selectors(List.of());
 
   private final List<Selector> selectors;
 
+  /** The same selectors by the numbers of their owners, which tell how old they are. */
+  private final Map<Integer, List<Selector>> byOwner = new TreeMap<>();
+
   private Selectors(List<Selector> selectors) {
-    this.selectors = List.copyOf(selectors);
+    this(selectors, one -> UNLEASED);
   }
 
-  /** Selectors in order of precedence. */
-  public static Selectors of(List<Selector> selectors) {
-    return new Selectors(selectors);
+  private Selectors(List<Selector> selectors, ToIntFunction<Selector> owner) {
+    this.selectors = List.copyOf(selectors);
+    for (Selector one : selectors) {
+      byOwner.computeIfAbsent(owner.applyAsInt(one), key -> new ArrayList<>()).add(one);
+    }
+  }
+
+  /**
+   * Selectors in order of precedence.
+   *
+   * @param owner returns the number of a selector's owner; that of an older owner is lower
+   */
+  public static Selectors of(List<Selector> selectors, ToIntFunction<Selector> owner) {
+    return new Selectors(selectors, owner);
   }
 
   /** Parses selectors separated by ";". Ignores a separator at the end. */
@@ -121,11 +143,20 @@ public final class Selectors {
     return false;
   }
 
-  /**
-   * Returns the selectors that match the method, in order, without exclusions; none if it is not
-   * selected. The first determines the captures and clauses.
-   */
-  public List<Selector> matching(SelectableClass candidate, MethodFacts method) {
+  /** Returns the matches of the owners that select the method, oldest owner first. */
+  public List<Match> matching(SelectableClass candidate, MethodFacts method) {
+    List<Match> matches = new ArrayList<>();
+    for (Map.Entry<Integer, List<Selector>> each : byOwner.entrySet()) {
+      List<Selector> matching = matching(each.getValue(), candidate, method);
+      if (!matching.isEmpty()) {
+        matches.add(new Match(each.getKey(), matching));
+      }
+    }
+    return matches;
+  }
+
+  private static List<Selector> matching(
+      List<Selector> selectors, SelectableClass candidate, MethodFacts method) {
     List<Selector> matching = new ArrayList<>();
     for (Selector selector : selectors) {
       if (selector.matches(candidate, method)) {

@@ -71,8 +71,32 @@ public final class ClassWeaver {
   /** Weaves probes of the class into its class file. */
   public Result weave(
       TracedClass traced, Map<TracedMethod, EnumSet<ProbeKind>> wanted, byte[] classFile) {
-    Map<TracedMethod, EnumSet<ProbeKind>> armed = new HashMap<>(wanted);
     Map<TracedMethod, String> failures = new HashMap<>();
+    byte[] woven = classFile;
+    for (Map<TracedMethod, EnumSet<ProbeKind>> layer : Layers.of(traced.methods(), wanted)) {
+      try {
+        woven = weave(traced, layer, woven, failures);
+      } catch (RuntimeException e) {
+        if (woven == classFile) {
+          throw e;
+        }
+        // The layers below stay as they are.
+        layer.keySet().forEach(method -> failures.put(method, "it cannot be woven again: " + e));
+      }
+    }
+    return new Result(woven, failures);
+  }
+
+  /**
+   * Weaves at most one set of probes of each method.
+   *
+   * @param failures receives the methods that could not be woven, with the reason
+   */
+  private byte[] weave(
+      TracedClass traced,
+      Map<TracedMethod, EnumSet<ProbeKind>> armed,
+      byte[] classFile,
+      Map<TracedMethod, String> failures) {
     ClassReader reader = new ClassReader(classFile);
     Map<String, MethodShape> shapes = MethodShape.read(reader);
     armed
@@ -82,7 +106,7 @@ public final class ClassWeaver {
     while (true) {
       Weaving weaving = new Weaving(reader, traced, armed, shapes, leftovers);
       try {
-        return new Result(weaving.write(reader), failures);
+        return weaving.write(reader);
       } catch (MethodTooLargeException e) {
         TracedMethod large = find(armed, e.getMethodName(), e.getDescriptor());
         failures.put(large, "with the probes it would exceed 65535 bytes of bytecode");

@@ -19,7 +19,9 @@ public class SelectorsTest {
     List<String> matching = new ArrayList<>();
     for (MethodFacts each : candidate.file().methods) {
       if (each.name.equals(method)) {
-        selectors.matching(candidate, each).forEach(one -> matching.add(one.toString()));
+        selectors
+            .matching(candidate, each)
+            .forEach(match -> match.selectors().forEach(one -> matching.add(one.toString())));
       }
     }
     return matching;
