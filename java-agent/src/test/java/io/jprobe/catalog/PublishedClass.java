@@ -3,6 +3,7 @@ package io.jprobe.catalog;
 
 import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.capture.ProbeKind;
+import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
 import io.jprobe.stub.StubLibrary;
 import java.io.File;
@@ -12,6 +13,8 @@ import java.lang.reflect.Method;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 
 /** Publishes test classes in real stub libraries, without a watcher. */
@@ -52,7 +55,13 @@ public final class PublishedClass {
   /** Publishes several classes at once, with the methods that the selectors match. */
   public static Map<String, TracedClass> publish(Map<String, byte[]> classFiles, String selectors)
       throws Exception {
-    Catalog catalog = catalog(selectors);
+    return publish(classFiles, Selectors.parse(selectors));
+  }
+
+  /** Publishes several classes at once, with the methods that the selectors match. */
+  public static Map<String, TracedClass> publish(
+      Map<String, byte[]> classFiles, Selectors selectors) throws Exception {
+    Catalog catalog = catalog(selectors, null, 100_000);
     ClassLoader loader = PublishedClass.class.getClassLoader();
     classFiles.forEach(
         (name, file) -> catalog.enqueue(loader, name.replace('.', '/'), false, file));
@@ -78,10 +87,25 @@ public final class PublishedClass {
   /** Returns an open catalog with a limit on its methods; null as directory for memfds. */
   public static Catalog catalog(String selectors, String directory, int maxMethods)
       throws Exception {
+    return catalog(Selectors.parse(selectors), directory, maxMethods);
+  }
+
+  /** Returns the selectors of several owners, oldest first. */
+  public static Selectors ofOwners(List<String> written) throws Exception {
+    Map<Selector, Integer> owners = new LinkedHashMap<>();
+    for (String some : written) {
+      int owner = Selectors.UNLEASED + written.indexOf(some);
+      Selectors.parse(some).each().forEach(selector -> owners.put(selector, owner));
+    }
+    return Selectors.of(List.copyOf(owners.keySet()), owners::get);
+  }
+
+  private static Catalog catalog(Selectors selectors, String directory, int maxMethods)
+      throws Exception {
     loadNative();
     Catalog catalog =
         new Catalog(
-            Selectors.parse(selectors),
+            selectors,
             "0.0.0",
             directory,
             maxMethods,

@@ -80,7 +80,7 @@ public class ClassWeaverTest {
   }
 
   /** Selectors for every method of Shapes: paths from all roots and conditions of all kinds. */
-  private static final String RICH =
+  static final String RICH =
       "**Shapes#new(int)(arg0,this.base,this.said.size()) when arg0 > -100 or exception !="
           + " null;**Child#new(arg0.length(),this.base,exception.message) when arg0 !="
           + " 'x';**Shapes#aByte(arg0,return,this.said.size()) when return !="

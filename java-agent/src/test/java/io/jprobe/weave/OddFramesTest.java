@@ -163,6 +163,60 @@ public class OddFramesTest {
     }
   }
 
+  /** Two owners select each method; both sets fire for every call. */
+  @Test
+  public void everyCallFiresInBothSets() throws Exception {
+    Map<String, byte[]> files = new LinkedHashMap<>();
+    odds.forEach(odd -> files.put(odd.className, odd.classFile));
+    for (String inner : FOR_EACH_CALL) {
+      for (String outer : FOR_EACH_CALL.subList(0, inner.isEmpty() ? 7 : 2)) {
+        if (inner.equals(outer)) {
+          continue;
+        }
+        List<String> owners =
+            List.of(
+                String.format("Odd*#new(int)%1$s; Odd*#run(int,..)%1$s", inner),
+                String.format("Odd*#new(int)%1$s; Odd*#run(int,..)%1$s", outer));
+        Map<String, TracedClass> published =
+            PublishedClass.publish(files, PublishedClass.ofOwners(owners));
+        for (Odd odd : odds) {
+          for (EnumSet<ProbeKind> kinds : KINDS) {
+            assertBothFire(odd, published.get(odd.className), kinds);
+          }
+        }
+      }
+    }
+  }
+
+  private static void assertBothFire(Odd odd, TracedClass traced, EnumSet<ProbeKind> some)
+      throws Exception {
+    List<TracedMethod> sets = new ArrayList<>();
+    for (TracedMethod method : traced.methods()) {
+      if (method.name.equals(odd.isConstructor ? "<init>" : "run")) {
+        sets.add(method);
+      }
+    }
+    assertEquals(odd.what, 2, sets.size());
+    Map<TracedMethod, EnumSet<ProbeKind>> armed = new LinkedHashMap<>();
+    for (TracedMethod method : sets) {
+      EnumSet<ProbeKind> kinds = EnumSet.copyOf(some);
+      kinds.retainAll(method.kinds());
+      if (!kinds.isEmpty()) {
+        armed.put(method, kinds);
+        kinds.forEach(kind -> method.setGateWord(Gate.fired(kind), 0));
+      }
+    }
+    String what = odd.what + " " + sets.get(0).selector() + " " + sets.get(1).selector() + some;
+    ClassWeaver.Result result = new ClassWeaver().weave(traced, armed, odd.classFile);
+    assertEquals(what, Map.of(), result.failures);
+    assertEquals(what, odd.results, odd.call(result.classFile));
+    armed.forEach(
+        (method, kinds) ->
+            kinds.forEach(
+                kind ->
+                    assertEquals(what + kind, odd.calls(kind), method.gateWord(Gate.fired(kind)))));
+  }
+
   @Test
   public void everyCallFires() throws Exception {
     for (String suffix : FOR_EACH_CALL) {
