@@ -135,37 +135,52 @@ def test_an_error_does_not_keep_the_answer(line: bytes) -> None:
 
 
 def test_names_are_kept_as_hashes_and_found_again() -> None:
-    method = TracedMethod(class_name="a.B", class_loader_id=3, method="c", descriptor="()V")
+    shared = TracedMethod(id="3:1", owners=[2, 5])
+    own = TracedMethod(id="3:4", owners=[5])
+    made = Selected(ControlReply(owner=5, methods=[own, own, shared]))
+    assert (made.methods, made.size) == (3, 2 + 1)
+
+    def probe(set_id: str, *owners: int) -> Any:
+        return SimpleNamespace(set_id=set_id, owners=owners)
+
+    # Published before, perhaps for another owner.
+    assert made.has(probe("3:1", 2))
+    assert made.has(probe("3:4"))
+    assert not made.has(probe("4:1", 2))
+    # Published later.
+    assert made.has(probe("7:1", 2, 5, 6))
+    assert not made.has(probe("7:2", 2, 6))
+    assert made.ends(probe("3:4"))
+    assert made.ends(probe("7:3", 5))
+    # Another client has selected these too.
+    assert not made.ends(probe("3:1", 2))
+    assert not made.ends(probe("7:1", 2, 5, 6))
+
+
+def test_selectors_without_effect_are_kept_for_a_warning() -> None:
     reply = ControlReply(
-        given=["a.B#*", "x.Y#z"],
-        methods=[method, method],
-        selections=[Selection(selector="a.B#*"), Selection(selector="x.Y#z"), Selection(selector="a.B#*")],
+        given=["a.B#c(x=arg0)", "a.B#c(y=arg1)", "a.B#*"],
+        selections=[
+            Selection(selector="a.B#c(x=arg0)", methods=1),
+            Selection(selector="a.B#c(y=arg1)", overruled=1),
+            Selection(selector="a.B#*", methods=3, overruled=1),
+            Selection(selector="other#x", overruled=1),
+        ],
     )
-    made = Selected(reply)
-    assert (made.methods, made.size) == (2, 1 + 2 + 1)
-
-    def probe(selector: str, *method_key: object) -> Any:
-        return SimpleNamespace(selector=selector, method_key=method_key)
-
-    assert made.has(probe("other", "a.B", 3, "c", "()V"))
-    assert not made.has(probe("other", "a.B", 4, "c", "()V"))
-    assert made.has(probe("a.B#*"))
-    assert made.ends(probe("x.Y#z"))
-    # Another client has selected that too.
-    assert not made.ends(probe("a.B#*"))
+    assert Selected(reply).without_effect == ["a.B#c(y=arg1)"]
 
 
 def test_the_names_kept_from_many_replies_are_limited(
     leases: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selected, "_kept", Shares(2 * 1500))
-    reply = ControlReply(methods=[TracedMethod(method=f"m{number}") for number in range(1000)])
+    reply = ControlReply(methods=[TracedMethod(id=f"1:{number}") for number in range(1000)])
     with stub_gateway(reply) as stub:
         leases.append(stub.port)
         with (
             leased_selection(ourselves(), ["a.B#*"]),
             pytest.raises(
-                JcollectError, match=f"cannot select that many methods in PID {PID}: the selection names 1,"
+                JcollectError, match=f"cannot select that many methods in PID {PID}: the selection keeps 1,"
             ),
         ):
             leased_selection(ourselves(), ["a.B#*"]).__enter__()

@@ -68,6 +68,14 @@ abstract class CallGate extends PathEvaluation {
 
   // ---- end of a call ----
 
+  /**
+   * Returns the start of a call as if the time since {@code begun} had not passed: a probe of
+   * another selection fired, which does not belong to the call's duration.
+   */
+  public static long skip(long start, long begun) {
+    return start == SUPPRESSED ? SUPPRESSED : start + System.nanoTime() - begun;
+  }
+
   /** Returns the ns since the start, or {@link #SUPPRESSED} if that was the start. */
   public static long elapsed(long start) {
     return start == SUPPRESSED ? SUPPRESSED : System.nanoTime() - start;

@@ -75,7 +75,7 @@ public final class ClassWeaver {
     byte[] woven = classFile;
     for (Map<TracedMethod, EnumSet<ProbeKind>> layer : Layers.of(traced.methods(), wanted)) {
       try {
-        woven = weave(traced, layer, woven, failures);
+        woven = weave(traced, layer, woven, woven != classFile, failures);
       } catch (RuntimeException e) {
         if (woven == classFile) {
           throw e;
@@ -90,12 +90,14 @@ public final class ClassWeaver {
   /**
    * Weaves at most one set of probes of each method.
    *
+   * @param isOuter whether each of these methods has an inner set, which is woven already
    * @param failures receives the methods that could not be woven, with the reason
    */
   private byte[] weave(
       TracedClass traced,
       Map<TracedMethod, EnumSet<ProbeKind>> armed,
       byte[] classFile,
+      boolean isOuter,
       Map<TracedMethod, String> failures) {
     ClassReader reader = new ClassReader(classFile);
     Map<String, MethodShape> shapes = MethodShape.read(reader);
@@ -104,7 +106,7 @@ public final class ClassWeaver {
         .removeIf(method -> isRefused(traced, method, armed.get(method), shapes, failures));
     Map<TracedMethod, List<List<Integer>>> leftovers = leftovers(reader, armed, failures);
     while (true) {
-      Weaving weaving = new Weaving(reader, traced, armed, shapes, leftovers);
+      Weaving weaving = new Weaving(reader, traced, armed, shapes, leftovers, isOuter);
       try {
         return weaving.write(reader);
       } catch (MethodTooLargeException e) {
@@ -202,6 +204,7 @@ public final class ClassWeaver {
     private final Map<String, MethodShape> shapes;
     private final Map<TracedMethod, List<List<Integer>>> leftovers;
     private final Map<String, TracedMethod> bySignature = new HashMap<>();
+    private final boolean isOuter;
     private boolean hasFrames;
 
     /** Method that is being woven, to which exceptions are attributed. */
@@ -212,9 +215,10 @@ public final class ClassWeaver {
         TracedClass traced,
         Map<TracedMethod, EnumSet<ProbeKind>> armed,
         Map<String, MethodShape> shapes,
-        Map<TracedMethod, List<List<Integer>>> leftovers) {
+        Map<TracedMethod, List<List<Integer>>> leftovers,
+        boolean isOuter) {
       // Copies the reader's constant pool and all methods that are not visited.
-      this(new ClassWriter(reader, 0), traced, armed, shapes, leftovers);
+      this(new ClassWriter(reader, 0), traced, armed, shapes, leftovers, isOuter);
     }
 
     private Weaving(
@@ -222,13 +226,15 @@ public final class ClassWeaver {
         TracedClass traced,
         Map<TracedMethod, EnumSet<ProbeKind>> armed,
         Map<String, MethodShape> shapes,
-        Map<TracedMethod, List<List<Integer>>> leftovers) {
+        Map<TracedMethod, List<List<Integer>>> leftovers,
+        boolean isOuter) {
       super(Opcodes.ASM9, writer);
       this.writer = writer;
       this.traced = traced;
       this.armed = armed;
       this.shapes = shapes;
       this.leftovers = leftovers;
+      this.isOuter = isOuter;
       armed.keySet().forEach(method -> bySignature.put(method.toString(), method));
     }
 
@@ -260,14 +266,14 @@ public final class ClassWeaver {
       }
       Injection injection = injection(underWay, shapes.get(name + descriptor));
       if (!injection.needsConstruction) {
-        return new MethodWeaver(next, injection, hasFrames, null);
+        return new MethodWeaver(next, injection, isOuter, hasFrames, null);
       }
       return new MethodNode(Opcodes.ASM9, access, name, descriptor, signature, exceptions) {
         @Override
         public void visitEnd() {
           try {
             Construction construction = Construction.of(traced.internalName, this);
-            accept(new MethodWeaver(next, injection, hasFrames, construction));
+            accept(new MethodWeaver(next, injection, isOuter, hasFrames, construction));
           } catch (AnalyzerException e) {
             throw new IllegalArgumentException(e.getMessage(), e);
           }

@@ -8,6 +8,7 @@ import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
 import io.jprobe.stub.FireBinding;
 import java.util.EnumSet;
+import java.util.Set;
 import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 
@@ -17,6 +18,7 @@ import org.objectweb.asm.Opcodes;
  */
 abstract class Injection {
   static final String FIRE = FireBinding.FIRE;
+  private static final Set<String> FIRING = Set.of("entry", "exit", "thrown", "fire");
 
   final TracedClass traced;
   final TracedMethod method;
@@ -100,6 +102,11 @@ abstract class Injection {
   /** Returns the offset of the probe in the gate, in bytes. */
   static int offset(ProbeKind kind) {
     return Gate.probe(kind);
+  }
+
+  /** Returns true if a call of this method by woven code fires a probe. */
+  static boolean isFiring(String owner, String name) {
+    return owner.equals(FIRE) && FIRING.contains(name);
   }
 
   static void callFire(MethodVisitor code, String name, String descriptor) {

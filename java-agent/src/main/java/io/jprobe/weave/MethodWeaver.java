@@ -35,15 +35,28 @@ final class MethodWeaver extends MethodVisitor {
   private boolean isInitialized;
 
   /**
+   * Local variable with the time at which a probe of an inner set began to fire; -1 if there is no
+   * inner set, or no duration.
+   */
+  private final int firing;
+
+  /**
+   * @param isOuter whether the method has an inner set of probes, whose firings do not belong to
+   *     the durations of this one
    * @param construction for a constructor that is not straight ({@link MethodShape#isStraight});
    *     null for all others
    */
   MethodWeaver(
-      MethodVisitor next, Injection injection, boolean hasFrames, Construction construction) {
+      MethodVisitor next,
+      Injection injection,
+      boolean isOuter,
+      boolean hasFrames,
+      Construction construction) {
     super(Opcodes.ASM9, next);
     this.injection = injection;
     this.hasFrames = hasFrames;
     this.construction = construction;
+    this.firing = isOuter && injection.measures() ? injection.locals.add(Opcodes.LONG) : -1;
   }
 
   @Override
@@ -53,6 +66,10 @@ final class MethodWeaver extends MethodVisitor {
       // The verifier marks it as initialized together with the first variable.
       mv.visitVarInsn(Opcodes.ALOAD, 0);
       mv.visitVarInsn(Opcodes.ASTORE, injection.receiver);
+    }
+    if (firing >= 0) {
+      mv.visitInsn(Opcodes.LCONST_0);
+      mv.visitVarInsn(Opcodes.LSTORE, firing);
     }
     injection.begin(
         mv,
@@ -91,7 +108,18 @@ final class MethodWeaver extends MethodVisitor {
       isInitialized = true;
       mv.visitLabel(initializing);
     }
+    boolean fires = firing >= 0 && Injection.isFiring(owner, name);
+    if (fires) {
+      Injection.callStatic(mv, "java/lang/System", "nanoTime", "()J");
+      mv.visitVarInsn(Opcodes.LSTORE, firing);
+    }
     super.visitMethodInsn(opcode, owner, name, descriptor, isInterface);
+    if (fires) {
+      mv.visitVarInsn(Opcodes.LLOAD, injection.start);
+      mv.visitVarInsn(Opcodes.LLOAD, firing);
+      Injection.callFire(mv, "skip", "(JJ)J");
+      mv.visitVarInsn(Opcodes.LSTORE, injection.start);
+    }
     if (initializes) {
       mv.visitLabel(initialized);
     }

@@ -127,6 +127,36 @@ public class SetsOfProbesTest {
     }
   }
 
+  /** Otherwise the duration of a short method would be that of the other owner's traps. */
+  @Test
+  public void anOuterSetDoesNotMeasureTheFiringsOfAnInnerOne() throws Exception {
+    byte[] bytes = PublishedClass.classFile(SHAPES);
+    for (String inner : List.of("**Shapes#aByte", "**Shapes#aByte(a=arg0) when arg0 > -9")) {
+      TracedClass traced = publish(SHAPES, bytes, inner, "**Shapes#aByte every 2");
+      TracedMethod outer = traced.methods().get(1);
+      assertEquals(List.of(), skips(traced, Map.of(outer, outer.kinds()), bytes, outer));
+      Map<TracedMethod, List<ProbeKind>> both = new HashMap<>();
+      traced.methods().forEach(method -> both.put(method, method.kinds()));
+      // The entry, each return and the throw probe of the inner set; no return is far from another.
+      List<String> skips = skips(traced, both, bytes, outer);
+      assertTrue(skips.toString(), skips.size() >= 3);
+    }
+  }
+
+  private static List<String> skips(
+      TracedClass traced,
+      Map<TracedMethod, List<ProbeKind>> armed,
+      byte[] bytes,
+      TracedMethod method) {
+    Map<TracedMethod, EnumSet<ProbeKind>> kinds = new HashMap<>();
+    armed.forEach((one, some) -> kinds.put(one, EnumSet.copyOf(some)));
+    byte[] woven = new ClassWeaver().weave(traced, kinds, bytes).classFile;
+    return Instructions.of(woven, method)
+        .lines()
+        .filter(line -> line.contains("Fire.skip"))
+        .collect(Collectors.toList());
+  }
+
   @Test
   public void aSetThatLeavesRestoresTheCodeOfTheOthers() throws Exception {
     byte[] bytes = PublishedClass.classFile(SHAPES);
