@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import os
 import select
 import sys
 import time
+from typing import Any
 
-from jcollect.errors import explain
+from jcollect.errors import JcollectError, explain
 from jcollect.printable import printable
 
 # A pipe or terminal that polls as writable accepts this many bytes without blocking (PIPE_BUF).
@@ -23,12 +27,42 @@ class Stdout:
         self.progressed = time.monotonic()
 
     def write(self, content: bytes) -> None:
-        """Waits until the reader has taken the content. Raises OSError."""
+        """Waits until the reader has taken the content. Raises BrokenPipeError if it has closed the pipe,
+        otherwise JcollectError."""
         rest = memoryview(content)
         while rest:
-            written = os.write(1, rest[:_PIECE])
+            written = _write_to_stdout(rest[:_PIECE])
             self.progressed = time.monotonic()
             rest = rest[written:]
+
+
+class _RawStdout(io.RawIOBase):
+    """What sys.stdout is buffered for. Its errors name stdout, whichever verb has written."""
+
+    def fileno(self) -> int:
+        return 1
+
+    def isatty(self) -> bool:
+        return os.isatty(1)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any, /) -> int:
+        return _write_to_stdout(content)
+
+
+def _write_to_stdout(content: Any) -> int:
+    """Returns how many bytes were written. Raises BrokenPipeError if the reader has closed the pipe,
+    otherwise JcollectError."""
+    try:
+        return os.write(1, content)
+    except BrokenPipeError:
+        raise  # The reader needs no more output.
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            raise JcollectError("cannot write to stdout: it is closed") from None
+        raise explain(error, "write to stdout") from None
 
 
 class _Stderr:
@@ -62,12 +96,8 @@ def flush_stdout() -> None:
     """Flushes stdout unless it is abandoned. Raises JcollectError."""
     if _is_stdout_abandoned:
         return
-    try:
+    with contextlib.suppress(BrokenPipeError):  # The reader needs no more output.
         sys.stdout.flush()
-    except BrokenPipeError:
-        pass  # The reader has closed the pipe because it needs no more output.
-    except OSError as error:
-        raise explain(error, "write to stdout") from None
 
 
 def write_status(line: str) -> None:
@@ -103,8 +133,14 @@ def open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDONLY)
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    raw = _RawStdout()
+    # A name that the locale cannot express is escaped.
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=getattr(sys.stdout, "encoding", None),
+        errors="backslashreplace",
+        line_buffering=raw.isatty(),
+    )
     if sys.stderr is None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 

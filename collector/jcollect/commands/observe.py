@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from jcollect.cli.argument_types import Format
 from jcollect.cli.options import (
     address_argument,
     check_no_loss,
@@ -24,7 +25,7 @@ from jcollect.workers import Failures, Worker
 
 @click.command()
 @address_argument
-@click.option("-o", "--output", type=click.Choice(["json", "compact"]), default="compact", show_default=True)
+@click.option("-o", "--output", type=Format(), default="compact", show_default=True)
 @probe_option
 @duration_option
 @max_events_option

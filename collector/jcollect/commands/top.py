@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from jcollect.cli.argument_types import Seconds, WholeNumber
 from jcollect.cli.method_feed import MethodFeed
 from jcollect.cli.method_screen import MethodScreen
 from jcollect.cli.options import (
@@ -26,7 +27,7 @@ from jcollect.workers import Failures, Worker
 @duration_option
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.1),
+    type=Seconds(least=0.1),
     default=1.0,
     show_default=True,
     metavar="SECONDS",
@@ -34,7 +35,7 @@ from jcollect.workers import Failures, Worker
 )
 @click.option(
     "--rows",
-    type=click.IntRange(min=1),
+    type=WholeNumber(),
     default=20,
     show_default=True,
     metavar="N",
