@@ -9,6 +9,7 @@ import os
 import select
 import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from jcollect.errors import JcollectError, explain
@@ -70,8 +71,12 @@ class _Stderr:
 
     def __init__(self) -> None:
         self._dropped = 0
+        self.redirected: Callable[[str], None] | None = None
 
     def write_line(self, line: str) -> None:
+        if self.redirected is not None:
+            self.redirected(line)
+            return
         # After the first dropped line, do not wait again until a line can be written.
         deadline = time.monotonic() + (0.0 if self._dropped else _STDERR_SECONDS)
         if self._dropped:
@@ -84,6 +89,28 @@ class _Stderr:
 
 _stderr = _Stderr()
 _is_stdout_abandoned = False
+
+
+@contextlib.contextmanager
+def lines_above(write: Callable[[str], None]) -> Iterator[None]:
+    """Runs a block that redraws a part of the terminal. Lines for stderr go to `write` meanwhile, if stderr
+    is the terminal too."""
+    if not os.isatty(2):
+        yield
+        return
+    _stderr.redirected = write
+    try:
+        yield
+    finally:
+        _stderr.redirected = None
+
+
+def terminal_columns() -> int | None:
+    """Returns the width of the terminal that is stdout; None if it is none, or has no width."""
+    try:
+        return os.get_terminal_size(1).columns or None
+    except OSError:
+        return None
 
 
 def abandon_stdout() -> None:

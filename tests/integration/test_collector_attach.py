@@ -507,7 +507,9 @@ def test_top_shows_methods_and_totals(bench: Bench) -> None:
     collector.end()
     top.wait()
     text = "\n".join(top.output)
-    assert re.search(r" 8,072 +4,036 +1\.\d\dus +\d\.\d\dus +[\d.]+ms  com\.acme\.Orders#place", text), text
+    assert re.search(
+        r" 8,072 +[\d.]+ms +[\d.]+us +1\.\d\dus +\d\.\d\dus +[\d.]+us +4,036  com\.acme\.Orders#place", text
+    ), text
     assert "1 method, 8,072 calls, 4,036 errors; 12,108 events received, 0 lost" in text
 
 

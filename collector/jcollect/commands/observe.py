@@ -15,7 +15,7 @@ from jcollect.cli.options import (
 )
 from jcollect.cli.stream_observer import StreamObserver
 from jcollect.cli.waiting import wait_for
-from jcollect.console import Stdout, plural, status, warn
+from jcollect.console import Stdout, plural, status, terminal_columns, warn
 from jcollect.rpc.client import Client
 from jcollect.rpc.find import find_collector
 from jcollect.sinks.terminal import TerminalSink, lost_text
@@ -48,7 +48,7 @@ def observe(
     failures = Failures(stop.request)
     failures.catch_library_failures()
     stdout = Stdout()
-    sink = TerminalSink(output, stdout, max_events)
+    sink = TerminalSink(output, stdout, max_events, terminal_columns())
     with Client(collector.address) as client:
         observer = StreamObserver(client, sink, collector)
         worker = Worker("print events", lambda: observer.run(globs, duration), failures, stop.request).start()

@@ -19,6 +19,7 @@ from jcollect.console import abandon_stdout, warn
 from jcollect.rpc.client import Client
 from jcollect.rpc.find import find_collector
 from jcollect.stop_request import StopRequest
+from jcollect.view.method_table import SORTS
 from jcollect.workers import Failures, Worker
 
 
@@ -41,6 +42,13 @@ from jcollect.workers import Failures, Worker
     metavar="N",
     help="Show at most N methods.",
 )
+@click.option(
+    "--sort",
+    type=click.Choice(list(SORTS)),
+    default="calls",
+    show_default=True,
+    help="Sort the methods by this column, the largest value first.",
+)
 @probe_option
 @fail_on_loss_option
 def top(
@@ -48,10 +56,12 @@ def top(
     duration: float | None,
     interval: float,
     rows: int,
+    sort: str,
     globs: tuple[str, ...],
     fail_on_loss: bool,
 ) -> None:
-    """Show each method's calls per second, p50, p99 and errors, live; print the totals at the end.
+    """Show each method's calls per second, total time, latencies and errors, live; print the totals at the
+    end. On a terminal that is too narrow for all columns, the least important ones are left out.
 
     Percentiles come from histograms whose buckets are accurate to 3%.
     """
@@ -62,7 +72,7 @@ def top(
     failures.catch_library_failures()
     with Client(collector.address) as client:
         feed = MethodFeed(client.subscribe(globs, duration, collector.pids), failures)
-        screen = MethodScreen(rows)
+        screen = MethodScreen(rows, sort)
         worker = Worker("show methods", lambda: screen.run(feed, interval), failures, stop.request).start()
         if not wait_for(worker, stop, client.close_stream, duration, lambda: screen.progressed):
             abandon_stdout()
