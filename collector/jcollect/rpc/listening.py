@@ -15,18 +15,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import socket
 import stat
 from typing import Protocol
 
 from jcollect.errors import JcollectError
-from jcollect.rpc.address import RUN_DIRECTORY, Address, is_number
+from jcollect.rpc.address import RUN_DIRECTORY, Address, bound_name, numbered, pid_in
 from jcollect.rpc.lock_file import NO_LINK, is_named, open_directory, take_lock
 from jcollect.unix_sockets import is_descriptor_dead
 
 _LOCK_SUFFIX = ".lock"
+# Maximum number of collectors with the same default address.
+_MOST_NUMBER = 99
+
+
+class AddressInUseError(JcollectError):
+    """Another collector serves at the address."""
 
 
 class Listener(Protocol):
@@ -72,6 +77,15 @@ def claim(address: Address, insecure: bool = False) -> Claim:
     with contextlib.suppress(OSError):
         _remove_stale_sockets()
     return claimed
+
+
+def claim_default(address: Address) -> Claim:
+    """Claims a default address, or a numbered one beside it if other collectors serve there: each trace of a
+    process can have its own collector. Raises JcollectError."""
+    for number in range(1, _MOST_NUMBER):
+        with contextlib.suppress(AddressInUseError):
+            return claim(numbered(address, number))
+    return claim(numbered(address, _MOST_NUMBER))
 
 
 class _PortClaim:
@@ -153,7 +167,7 @@ class _SocketClaim:
 
     def listen(self, server: Listener) -> Address:
         # A short name, so that the path fits into a socket address. Only the holder of the lock uses it.
-        unfinished = f".{hashlib.sha256(os.fsencode(self._name)).hexdigest()[:16]}.new"
+        unfinished = bound_name(self._name)
         # Create the socket with mode 0600; a later chmod would leave a window in which others could connect.
         mask = os.umask(0o177)
         try:
@@ -224,8 +238,8 @@ class _SocketClaim:
         return JcollectError(f"cannot listen at {self.address.text}: {reason}")
 
     def _in_use(self) -> JcollectError:
-        return self._problem(
-            "the address is in use by another collector; "
+        return AddressInUseError(
+            f"cannot listen at {self.address.text}: the address is in use by another collector; "
             "use that collector with jcollect observe, or choose another address with --listen"
         )
 
@@ -235,8 +249,8 @@ def _remove_stale_sockets() -> None:
     directory = os.open(RUN_DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | NO_LINK)
     try:
         for name in {entry.removesuffix(_LOCK_SUFFIX) for entry in os.listdir(directory)}:
-            pid = name.removesuffix(".sock")
-            if pid != name and is_number(pid) and not os.path.exists(f"/proc/{pid}"):
+            pid = pid_in(name)
+            if pid and not os.path.exists(f"/proc/{pid}"):
                 with contextlib.suppress(OSError):
                     _remove_stale(directory, name)
     finally:
