@@ -117,6 +117,8 @@ def attach(
     """
     if not pids and not names and not every:
         raise click.UsageError("attach needs PIDs, --name GLOB or --all; jcollect ps lists the processes")
+    if counts == "":
+        raise click.UsageError("--counts needs the path of a file")
     if ring_pages and ring_pages & ring_pages - 1:
         raise JcollectError(f"--ring-pages must be a power of two, and {ring_pages} is not")
     options = AttachOptions(

@@ -20,7 +20,7 @@ import socket
 import stat
 from typing import Protocol
 
-from jcollect.errors import JcollectError
+from jcollect.errors import NO_FILES, JcollectError, lacks_files
 from jcollect.rpc.address import RUN_DIRECTORY, Address, bound_name, numbered, pid_in
 from jcollect.rpc.lock_file import NO_LINK, is_named, open_directory, take_lock
 from jcollect.unix_sockets import is_descriptor_dead
@@ -173,7 +173,10 @@ class _SocketClaim:
         try:
             server.add_insecure_port(f"unix:/proc/self/fd/{self._directory}/{unfinished}")
         except RuntimeError:
-            raise self._problem("cannot create the socket; choose another path with --listen") from None
+            reason = self._why_not_bound(unfinished)
+            raise self._problem(
+                f"no socket can be created in {self._folder}{reason}; choose another path with --listen"
+            ) from None
         finally:
             os.umask(mask)
         try:
@@ -192,6 +195,16 @@ class _SocketClaim:
             raise self._problem(f"{error.strerror}; choose another path with --listen") from None
         return self.address
 
+    def _why_not_bound(self, name: str) -> str:
+        """Returns the reason why no socket can be bound to a name: gRPC reports none."""
+        try:
+            with socket.socket(socket.AF_UNIX) as attempt:
+                attempt.bind(f"/proc/self/fd/{self._directory}/{name}")
+            os.unlink(name, dir_fd=self._directory)
+        except OSError as error:
+            return f": {error.strerror}"
+        return ""
+
     def release(self) -> None:
         self._held.close()
 
@@ -203,13 +216,21 @@ class _SocketClaim:
 
     def _take(self) -> None:
         try:
-            self._directory = open_directory(self._folder)
+            # Only the default directory, which a reboot empties, is created.
+            self._directory = open_directory(self._folder, make=self._folder == RUN_DIRECTORY)
             self._held.callback(os.close, self._directory)
             lock = take_lock(self._directory, self._name + _LOCK_SUFFIX)
         except BlockingIOError:
             raise self._in_use() from None
         except OSError as error:
+            if lacks_files(error):
+                raise self._problem(NO_FILES) from None
             where = os.path.join(self._folder, error.filename or "")
+            if error.errno == errno.ENOENT and not os.path.isdir(self._folder):
+                raise self._problem(
+                    f"the directory {self._folder} does not exist; create it, or choose another path with "
+                    "--listen"
+                ) from None
             raise self._problem(f"{where}: {error.strerror}; choose another path with --listen") from None
         self._held.callback(os.close, lock)
         self._held.callback(self._remove, self._name + _LOCK_SUFFIX, lock)
