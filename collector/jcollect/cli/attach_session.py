@@ -12,8 +12,8 @@ from dataclasses import replace
 from jcollect.cli.attach_options import AttachOptions
 from jcollect.cli.attach_report import print_report
 from jcollect.cli.counts_file import check_can_write, write_counts
-from jcollect.cli.event_printer import EventPrinter
 from jcollect.cli.options import check_no_loss
+from jcollect.cli.printers import Printer, start_printer
 from jcollect.cli.privileges import narrow_attach
 from jcollect.cli.waiting import GRACE_SECONDS
 from jcollect.console import plural, status, warn
@@ -134,7 +134,7 @@ def _serving(session: Session, claimed: Claim) -> Iterator[Server]:
 def _run(
     session: Session, loop: AttachLoop, server: Server, options: AttachOptions, stop: StopRequest
 ) -> None:
-    printer = EventPrinter(session.hub, options.output, session.failures, stop) if options.output else None
+    printer = start_printer(options.output, session.hub, session.failures, stop)
     session.start()
     begun = time.monotonic()
     failed: JcollectError | None = None
@@ -175,7 +175,7 @@ def _run(
 class _Detachment:
     """Detaches, and completes the hit counts. Events that a subscriber has not read in time are lost."""
 
-    def __init__(self, session: Session, printer: EventPrinter | None, server: Server) -> None:
+    def __init__(self, session: Session, printer: Printer | None, server: Server) -> None:
         self._session = session
         self._printer = printer
         self._server = server

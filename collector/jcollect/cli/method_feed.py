@@ -66,6 +66,9 @@ class MethodFeed:
     def _describe(self, probes: Iterable[Described]) -> None:
         if self._interval is None or self.totals is None:
             self._interval, self.totals = Summary(), Summary()
+        if not self.totals.events:
+            # Probes are described before they are armed: nothing could be called until now.
+            self._since = self.begun = time.monotonic()
         self._throttled.describe(probes)
         self._interval.describe(probes)
         self.totals.describe(probes)

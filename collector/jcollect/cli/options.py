@@ -11,6 +11,9 @@ from jcollect.cli.argument_types import TEXT, Pid, Seconds, WholeNumber
 from jcollect.console import plural
 from jcollect.errors import LOSS_EXIT_CODE, JcollectError
 
+# The limit of the agent (Options.java), which is more than any machine has cores.
+_MOST_PERCENT = 100_000
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -57,6 +60,17 @@ def duration_option(command: _Command) -> _Command:
 
 def max_events_option(command: _Command) -> _Command:
     return click.option("--max-events", type=WholeNumber(), metavar="N", help="End after N events.")(command)
+
+
+def max_overhead_option(command: _Command) -> _Command:
+    return click.option(
+        "--max-overhead",
+        type=WholeNumber(least=0, most=_MOST_PERCENT),
+        metavar="PERCENT",
+        help="Limit the cost of all probes in a JVM to PERCENT of one core, over any five seconds, by "
+        "throttling the most expensive methods. Values up to 50 never allow more than a third of the CPU "
+        "time that the JVM gets. 0: no limit. Default: the agent's max-overhead, or 50.",
+    )(command)
 
 
 def fail_on_loss_option(command: _Command) -> _Command:

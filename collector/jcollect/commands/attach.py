@@ -10,6 +10,7 @@ from jcollect.cli.options import (
     duration_option,
     fail_on_loss_option,
     max_events_option,
+    max_overhead_option,
     probe_option,
     select_option,
 )
@@ -19,8 +20,6 @@ from jcollect.sources.bpf.compilation import Compilation
 
 # The counters of this many probes need four maps of 16 MiB (sources/bpf/bpf_programs.py).
 _MOST_PROBES = 1 << 20
-# The limit of the agent (Options.java), which is more than any machine has cores.
-_MOST_PERCENT = 100_000
 # The features in sources/bpf/kernel.py, which is imported later.
 _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 
@@ -70,14 +69,7 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
     help="Reserve N probe IDs, including those of probes that appear later. Default: twice the current "
     "number, at least 16,384; with --name or --all, 65,536.",
 )
-@click.option(
-    "--max-overhead",
-    type=WholeNumber(least=0, most=_MOST_PERCENT),
-    metavar="PERCENT",
-    help="Limit the cost of all probes in a JVM to PERCENT of one core, over any five seconds, by throttling "
-    "the most expensive methods. Values up to 50 never allow more than a third of the CPU time that the JVM "
-    "gets. 0: no limit. Default: the agent's max-overhead, or 50.",
-)
+@max_overhead_option
 # Hidden options for tests: force a link type, simulate missing kernel features, shrink buffers.
 @click.option("--link", "link_type", type=click.Choice(["auto", "uprobe-multi", "perf-event"]), hidden=True)
 @click.option("--without", multiple=True, type=click.Choice(_FEATURES), hidden=True)

@@ -11,8 +11,12 @@ from jcollect.cli.options import (
     duration_option,
     fail_on_loss_option,
     max_events_option,
+    max_overhead_option,
     probe_option,
+    select_option,
 )
+from jcollect.cli.own_collector import check_only_with_select, run_own_collector
+from jcollect.cli.privileges import narrow_to_client
 from jcollect.cli.stream_observer import StreamObserver
 from jcollect.cli.waiting import wait_for
 from jcollect.console import Stdout, plural, status, terminal_columns, warn
@@ -25,6 +29,8 @@ from jcollect.workers import Failures, Worker
 
 @click.command()
 @address_argument
+@select_option
+@max_overhead_option
 @click.option("-o", "--output", type=Format(), default="compact", show_default=True)
 @probe_option
 @duration_option
@@ -32,6 +38,8 @@ from jcollect.workers import Failures, Worker
 @fail_on_loss_option
 def observe(
     address: str,
+    selectors: tuple[str, ...],
+    max_overhead: int | None,
     output: str,
     globs: tuple[str, ...],
     duration: float | None,
@@ -40,8 +48,23 @@ def observe(
 ) -> None:
     """Print the events that a collector streams.
 
-    ADDRESS|PID is the collector's address, or a PID that it is attached to.
+    ADDRESS|PID is the collector's address, or a PID that it is attached to. With --select, no collector has
+    to run: the command attaches to PID itself.
     """
+    if selectors:
+        run_own_collector(
+            address,
+            output,
+            selectors=selectors,
+            globs=globs,
+            duration=duration,
+            max_events=max_events,
+            max_overhead=max_overhead,
+            fail_on_loss=fail_on_loss,
+        )
+        return
+    check_only_with_select(max_overhead)
+    narrow_to_client()
     stop = StopRequest()
     with stop.first_signal_interrupts():
         collector = find_collector(address)

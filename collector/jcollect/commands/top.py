@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from jcollect.cli.argument_types import Seconds, WholeNumber
+from jcollect.cli.attach_options import Table
 from jcollect.cli.method_feed import MethodFeed
 from jcollect.cli.method_screen import MethodScreen
 from jcollect.cli.options import (
@@ -12,8 +13,12 @@ from jcollect.cli.options import (
     check_no_loss,
     duration_option,
     fail_on_loss_option,
+    max_overhead_option,
     probe_option,
+    select_option,
 )
+from jcollect.cli.own_collector import check_only_with_select, run_own_collector
+from jcollect.cli.privileges import narrow_to_client
 from jcollect.cli.waiting import wait_for
 from jcollect.console import abandon_stdout, warn
 from jcollect.rpc.client import Client
@@ -25,6 +30,8 @@ from jcollect.workers import Failures, Worker
 
 @click.command()
 @address_argument
+@select_option
+@max_overhead_option
 @duration_option
 @click.option(
     "--interval",
@@ -53,6 +60,8 @@ from jcollect.workers import Failures, Worker
 @fail_on_loss_option
 def top(
     address: str,
+    selectors: tuple[str, ...],
+    max_overhead: int | None,
     duration: float | None,
     interval: float,
     rows: int,
@@ -63,8 +72,24 @@ def top(
     """Show each method's calls per second, total time, latencies and errors, live; print the totals at the
     end. On a terminal that is too narrow for all columns, the least important ones are left out.
 
+    With --select, no collector needs to run: the command attaches to PID itself.
+
     Percentiles come from histograms whose buckets are accurate to 3%.
     """
+    if selectors:
+        run_own_collector(
+            address,
+            Table(rows, sort, interval),
+            selectors=selectors,
+            globs=globs,
+            duration=duration,
+            max_events=None,
+            max_overhead=max_overhead,
+            fail_on_loss=fail_on_loss,
+        )
+        return
+    check_only_with_select(max_overhead)
+    narrow_to_client()
     stop = StopRequest()
     with stop.first_signal_interrupts():
         collector = find_collector(address)
