@@ -10,7 +10,7 @@ import pytest
 from collector_fixtures import Bench, Target, events_of
 
 from conditions import require_bpf, wait_until
-from java_target import NOBODY, finish, newest_jdk
+from java_target import NOBODY, newest_jdk
 from prime_calls import prime_calls, run_calls
 from stub_image import LONG, Method, StubImage
 
@@ -49,9 +49,7 @@ def test_a_second_collector_has_an_address_of_its_own_and_is_named_as_a_choice(b
     assert bench.observe(target.pid).status().endswith(addresses[1])
     second.end()
     done = bench.run("observe", target.pid)
-    assert done.stderr == (
-        f"jcollect: no collector is attached to PID {target.pid}; start one with jcollect attach {target.pid}\n"
-    )
+    assert done.stderr.startswith(f"jcollect: no collector is attached to PID {target.pid}; start one with ")
 
 
 def test_observe_and_top_attach_by_themselves(bench: Bench, shared_targets: Path) -> None:
@@ -65,11 +63,9 @@ def test_observe_and_top_attach_by_themselves(bench: Bench, shared_targets: Path
         calls = run_calls(jvm)["touch.entry"]
         observer.wait()
         assert [event["method"] for event in events_of(observer)] == ["touch"] * 7
-        finish(jvm)
-    assert top.wait().startswith(f"PID {jvm.pid} has exited; detached after ")
-    assert re.search(rf"\ntotals of [\d.]+ s\n +CALLS +TOTAL .*\n +{calls:,} ", "\n".join(top.output)), (
-        top.output
-    )
+        assert top.end().startswith("detached after ")
+    text = "\n".join(top.output)
+    assert re.search(rf"\ntotals of [\d.]+ s\n +CALLS +TOTAL .*\n +{calls:,} ", text), text
     assert f"1 method, {calls:,} calls, 0 errors; {calls:,} events received, 0 lost" in top.output[-1]
 
 
