@@ -59,7 +59,8 @@ def _write_to_stdout(content: Any) -> int:
     try:
         return os.write(1, content)
     except BrokenPipeError:
-        raise  # The reader needs no more output.
+        # The reader needs no more output. click would exit with code 1 if the error had a number.
+        raise BrokenPipeError from None
     except OSError as error:
         if error.errno == errno.EBADF:
             raise JcollectError("cannot write to stdout: it is closed") from None

@@ -192,7 +192,7 @@ class _SocketClaim:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(unfinished, dir_fd=self._directory)
-            raise self._problem(f"{error.strerror}; choose another path with --listen") from None
+            raise self._problem(_reason(error)) from None
         return self.address
 
     def _why_not_bound(self, name: str) -> str:
@@ -223,15 +223,13 @@ class _SocketClaim:
         except BlockingIOError:
             raise self._in_use() from None
         except OSError as error:
-            if lacks_files(error):
-                raise self._problem(NO_FILES) from None
             where = os.path.join(self._folder, error.filename or "")
             if error.errno == errno.ENOENT and not os.path.isdir(self._folder):
                 raise self._problem(
                     f"the directory {self._folder} does not exist; create it, or choose another path with "
                     "--listen"
                 ) from None
-            raise self._problem(f"{where}: {error.strerror}; choose another path with --listen") from None
+            raise self._problem(_reason(error, f"{where}: ")) from None
         self._held.callback(os.close, lock)
         self._held.callback(self._remove, self._name + _LOCK_SUFFIX, lock)
         self._remove_stale_socket()
@@ -247,7 +245,7 @@ class _SocketClaim:
         except BlockingIOError:
             raise self._in_use() from None
         except OSError as error:
-            raise self._problem(f"{error.strerror}; choose another path with --listen") from None
+            raise self._problem(_reason(error)) from None
 
     def _remove(self, name: str, descriptor: int) -> None:
         """Removes the file of a descriptor unless another file has its name."""
@@ -263,6 +261,12 @@ class _SocketClaim:
             f"cannot listen at {self.address.text}: the address is in use by another collector; "
             "use that collector with jcollect observe, or choose another address with --listen"
         )
+
+
+def _reason(error: OSError, where: str = "") -> str:
+    if lacks_files(error):
+        return NO_FILES
+    return f"{where}{error.strerror}; choose another path with --listen"
 
 
 def _remove_stale_sockets() -> None:
