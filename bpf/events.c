@@ -53,6 +53,9 @@
 #define PROBES AT_LOAD(0)
 /* Number of rows of counters, a power of two, minus one. */
 #define ROW_MASK AT_LOAD(1)
+/* The collector's PID namespace by device and inode number; zero in the initial one. */
+#define NAMESPACE_DEVICE AT_LOAD(2)
+#define NAMESPACE_INODE AT_LOAD(3)
 
 /* A firing before it has a record. */
 struct firing {
@@ -277,6 +280,20 @@ PUT_WORDS(put_words_56, 56)
 PUT_WORDS(put_words_120, 120)
 PUT_WORDS(put_words_248, 248)
 
+/* Returns this thread's ID as the collector's PID namespace has it; 0 for a thread of a namespace
+ * inside of that one, whose ID no helper returns. */
+static __always_inline u32 thread_id(void)
+{
+	struct bpf_pidns_info ids = {};
+
+	/* The verifier knows the constant and removes the other branch. */
+	if (!NAMESPACE_INODE)
+		return (u32)bpf_get_current_pid_tgid();
+	if (bpf_get_ns_current_pid_tgid(NAMESPACE_DEVICE, NAMESPACE_INODE, &ids, sizeof(ids)))
+		return 0;
+	return ids.pid;
+}
+
 int probe_fired(struct pt_regs *ctx)
 {
 	struct firing firing = {};
@@ -299,7 +316,7 @@ int probe_fired(struct pt_regs *ctx)
 	__sync_fetch_and_add(&counts->hits, 1);
 
 	firing.time = bpf_ktime_get_ns();
-	firing.tid = (u32)bpf_get_current_pid_tgid();
+	firing.tid = thread_id();
 
 #if defined(JPROBE_X86_64)
 	in_registers = 6;

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import os
 import select
 import sys
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from jcollect.errors import explain
+from jcollect.errors import JcollectError, explain
 from jcollect.printable import printable
 
 # A pipe or terminal that polls as writable accepts this many bytes without blocking (PIPE_BUF).
@@ -23,12 +28,43 @@ class Stdout:
         self.progressed = time.monotonic()
 
     def write(self, content: bytes) -> None:
-        """Waits until the reader has taken the content. Raises OSError."""
+        """Waits until the reader has taken the content. Raises BrokenPipeError if it has closed the pipe,
+        otherwise JcollectError."""
         rest = memoryview(content)
         while rest:
-            written = os.write(1, rest[:_PIECE])
+            written = _write_to_stdout(rest[:_PIECE])
             self.progressed = time.monotonic()
             rest = rest[written:]
+
+
+class _RawStdout(io.RawIOBase):
+    """What sys.stdout is buffered for. Its errors name stdout, whichever verb has written."""
+
+    def fileno(self) -> int:
+        return 1
+
+    def isatty(self) -> bool:
+        return os.isatty(1)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any, /) -> int:
+        return _write_to_stdout(content)
+
+
+def _write_to_stdout(content: Any) -> int:
+    """Returns how many bytes were written. Raises BrokenPipeError if the reader has closed the pipe,
+    otherwise JcollectError."""
+    try:
+        return os.write(1, content)
+    except BrokenPipeError:
+        # The reader needs no more output. click would exit with code 1 if the error had a number.
+        raise BrokenPipeError from None
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            raise JcollectError("cannot write to stdout: it is closed") from None
+        raise explain(error, "write to stdout") from None
 
 
 class _Stderr:
@@ -36,8 +72,12 @@ class _Stderr:
 
     def __init__(self) -> None:
         self._dropped = 0
+        self.redirected: Callable[[str], None] | None = None
 
     def write_line(self, line: str) -> None:
+        if self.redirected is not None:
+            self.redirected(line)
+            return
         # After the first dropped line, do not wait again until a line can be written.
         deadline = time.monotonic() + (0.0 if self._dropped else _STDERR_SECONDS)
         if self._dropped:
@@ -52,6 +92,28 @@ _stderr = _Stderr()
 _is_stdout_abandoned = False
 
 
+@contextlib.contextmanager
+def lines_above(write: Callable[[str], None]) -> Iterator[None]:
+    """Runs a block that redraws a part of the terminal. Lines for stderr go to `write` meanwhile, if stderr
+    is the terminal too."""
+    if not os.isatty(2):
+        yield
+        return
+    _stderr.redirected = write
+    try:
+        yield
+    finally:
+        _stderr.redirected = None
+
+
+def terminal_columns() -> int | None:
+    """Returns the width of the terminal that is stdout; None if it is none, or has no width."""
+    try:
+        return os.get_terminal_size(1).columns or None
+    except OSError:
+        return None
+
+
 def abandon_stdout() -> None:
     """Skips flushing stdout at exit, because a thread is blocked in a write to it."""
     global _is_stdout_abandoned
@@ -62,12 +124,8 @@ def flush_stdout() -> None:
     """Flushes stdout unless it is abandoned. Raises JcollectError."""
     if _is_stdout_abandoned:
         return
-    try:
+    with contextlib.suppress(BrokenPipeError):  # The reader needs no more output.
         sys.stdout.flush()
-    except BrokenPipeError:
-        pass  # The reader has closed the pipe because it needs no more output.
-    except OSError as error:
-        raise explain(error, "write to stdout") from None
 
 
 def write_status(line: str) -> None:
@@ -103,8 +161,14 @@ def open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDONLY)
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    raw = _RawStdout()
+    # A name that the locale cannot express is escaped.
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=getattr(sys.stdout, "encoding", None),
+        errors="backslashreplace",
+        line_buffering=raw.isatty(),
+    )
     if sys.stderr is None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 

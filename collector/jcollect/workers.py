@@ -185,6 +185,15 @@ def check_can_open(files: int, what: str) -> None:
             os.close(descriptor)
 
 
+def check_can_map(size: int, what: str) -> None:
+    """Raises JcollectError unless so many more bytes of address space are left. Without them, libraries try
+    for long to start a thread, and abort."""
+    try:
+        mmap.mmap(-1, size, prot=mmap.PROT_READ).close()
+    except OSError as error:
+        raise explain(error, what) from None
+
+
 def check_can_start(threads: int, what: str) -> None:
     """Raises JcollectError unless that many threads can run at the same time. Without them, libraries hang or
     abort."""

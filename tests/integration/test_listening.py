@@ -52,6 +52,7 @@ def pid_at(address: str) -> int:
 def test_only_one_of_many_concurrent_collectors_serves(bench: Bench, before: str) -> None:
     target = numbers(bench)
     folder = bench.directory / "sockets"
+    folder.mkdir()
     address = f"unix://{folder}/one.sock"
     if before == "a stale socket":
         killed = bench.attach(target, "--listen", address)
@@ -119,6 +120,7 @@ def test_a_collector_that_ends_leaves_the_socket_of_another_alone(bench: Bench) 
     """Claims an address whose file was removed by hand."""
     target = numbers(bench)
     folder = bench.directory / "sockets"
+    folder.mkdir()
     address = f"unix://{folder}/one.sock"
     first = bench.attach(target, "--listen", address)
     for name in os.listdir(folder):

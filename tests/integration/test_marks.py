@@ -75,7 +75,7 @@ def test_user_defined_probes_are_calls_without_latency_in_top(bench: Bench, prog
     collector.end()
     top.wait()
     text = "\n".join(top.output)
-    assert re.search(r" 1,009 +0 +- +- +-  orders:placed", text), text
+    assert re.search(r" 1,009 +- +- +- +- +- +0  orders:placed", text), text
     assert "2 methods, 2,018 calls, 0 errors; 2,018 events received, 0 lost" in text
 
 

@@ -74,6 +74,7 @@ def test_above_sources_only_their_interface_is_known() -> None:
             "sources.bpf.source",
         },
         "cli.attach_session": {"sources.bpf.compilation"},
+        "cli.own_collector": {"sources.bpf.compilation"},
         "commands.attach": {"sources.bpf.compilation"},
     }
 

@@ -8,15 +8,24 @@ from jcollect.session.options import SessionSettings, TargetOptions
 
 
 @dataclass(frozen=True)
+class Table:
+    """How to print tables of methods: at most `rows` methods, sorted by `sort`, every `interval` s."""
+
+    rows: int
+    sort: str
+    interval: float
+
+
+@dataclass(frozen=True)
 class AttachOptions:
-    """`duration` and `arm_timeout` are in s. `output` is a format of events, `counts` a path; None for
-    neither. The capacity in `settings` is None if the command determines it."""
+    """`duration` and `arm_timeout` are in s. `output` is a format of events or a table, `counts` a path; None
+    for neither. The capacity in `settings` is None if the command determines it."""
 
     targets: TargetOptions
     settings: SessionSettings
     listen: str | None
     insecure: bool
-    output: str | None
+    output: str | Table | None
     duration: float | None
     arm_timeout: float
     fail_on_loss: bool

@@ -14,8 +14,8 @@ def print_report(session: Session, totals: Totals, seconds: float, prefix: str) 
     if totals.throttled or totals.throttled_ns:
         warn(
             f"throttled: to keep the overhead limit, {totals.throttled:,} calls did not fire, and probes "
-            f"were unwoven for {totals.throttled_ns / 1e9:.1f} s in total, during which calls are not "
-            "counted; --counts FILE lists both per probe"
+            f"were unwoven for {totals.throttled_ns / 1e9:.1f} s, summed over all probes, during which calls "
+            "are not counted; --counts FILE lists both per probe"
         )
     filtered = f" + {totals.filtered:,} filtered" if totals.filtered else ""
     throttled = f" + {totals.throttled:,} throttled" if totals.throttled else ""

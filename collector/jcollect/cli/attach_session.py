@@ -12,8 +12,8 @@ from dataclasses import replace
 from jcollect.cli.attach_options import AttachOptions
 from jcollect.cli.attach_report import print_report
 from jcollect.cli.counts_file import check_can_write, write_counts
-from jcollect.cli.event_printer import EventPrinter
 from jcollect.cli.options import check_no_loss
+from jcollect.cli.printers import Printer, start_printer
 from jcollect.cli.privileges import narrow_attach
 from jcollect.cli.waiting import GRACE_SECONDS
 from jcollect.console import plural, status, warn
@@ -25,7 +25,7 @@ from jcollect.probes.globs import matcher
 from jcollect.probes.permission import check_can_attach
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address, collector_address, parse_address
-from jcollect.rpc.listening import Claim, claim
+from jcollect.rpc.listening import Claim, claim, claim_default
 from jcollect.rpc.messages import whole_status
 from jcollect.rpc.server import Server, check_can_serve
 from jcollect.session.attach_loop import AttachLoop
@@ -53,16 +53,20 @@ _UPROBE_MULTI_SINCE = (6, 6)
 def run_attach(options: AttachOptions, compilation: Compilation) -> None:
     """Runs the command until it is stopped. Detaches in any case. Raises JcollectError."""
     targets = options.targets
-    address = (
-        parse_address(options.listen) if options.listen else collector_address(targets.pids, targets.is_open)
-    )
     with ExitStack() as stack:
         processes = [stack.enter_context(Process.open(pid)) for pid in targets.pids]
         check_can_attach(processes)
         # An address in use is reported before the agent is loaded.
-        claimed = stack.enter_context(claim(address, options.insecure))
-        _prepare(options, processes, address)
+        claimed = stack.enter_context(_claimed(options))
+        _prepare(options, processes, claimed.address)
         _attach(options, processes, compilation, claimed)
+
+
+def _claimed(options: AttachOptions) -> Claim:
+    """Claims the address to serve at. Raises JcollectError."""
+    if options.listen is not None:
+        return claim(parse_address(options.listen), options.insecure)
+    return claim_default(collector_address(options.targets.pids, options.targets.is_open))
 
 
 def _prepare(options: AttachOptions, processes: Sequence[Process], address: Address) -> None:
@@ -130,7 +134,7 @@ def _serving(session: Session, claimed: Claim) -> Iterator[Server]:
 def _run(
     session: Session, loop: AttachLoop, server: Server, options: AttachOptions, stop: StopRequest
 ) -> None:
-    printer = EventPrinter(session.hub, options.output, session.failures, stop) if options.output else None
+    printer = start_printer(options.output, session.hub, session.failures, stop)
     session.start()
     begun = time.monotonic()
     failed: JcollectError | None = None
@@ -171,7 +175,7 @@ def _run(
 class _Detachment:
     """Detaches, and completes the hit counts. Events that a subscriber has not read in time are lost."""
 
-    def __init__(self, session: Session, printer: EventPrinter | None, server: Server) -> None:
+    def __init__(self, session: Session, printer: Printer | None, server: Server) -> None:
         self._session = session
         self._printer = printer
         self._server = server

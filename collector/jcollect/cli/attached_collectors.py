@@ -8,7 +8,7 @@ from typing import Any
 from jcollect.cli.output import as_dict
 from jcollect.console import warn
 from jcollect.errors import JcollectError
-from jcollect.rpc.address import Address, default_address, pid_of
+from jcollect.rpc.address import Address, pid_of
 from jcollect.rpc.client import Client, SilentError
 from jcollect.rpc.find import Answer
 from jprobe.v1 import collector_pb2
@@ -40,7 +40,7 @@ def attached_collectors(
             except SilentError as silence:
                 silent.append(silence)
         elif each.silence is not None:
-            if each.address == default_address(pid):
+            if pid_of(each.address) == pid:
                 silent.append(each.silence)
             elif not pid_of(each.address):
                 # Otherwise it is the collector of only one other process.

@@ -95,7 +95,7 @@ def limit_text(percent: int, asked: int, available_ns: int, now: float) -> str:
     if percent < asked:
         why = f" (max-overhead is {asked}%, and the program can get {available_ns / 1e9:.2f} cores)"
     if now < percent - 0.5:
-        why += f"; {now:.0f}% now, because of the CPU time that the program uses"
+        why += f"; for now at most {now:.0f}%, because the program gets little CPU time"
     return f"at most {percent}%{why}"
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from jcollect.cli.argument_types import Seconds
 from jcollect.control.gateway import ANSWER_SECONDS
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -24,7 +25,7 @@ def timeout_option(command: _Command) -> _Command:
     return click.option(
         "--timeout",
         "seconds",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Seconds(),
         default=ANSWER_SECONDS,
         show_default=True,
         metavar="SECONDS",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from jcollect.cli.waiting import wait_until_drained
-from jcollect.console import Stdout
+from jcollect.console import Stdout, terminal_columns
 from jcollect.hub.hub import Hub
 from jcollect.hub.subscription import DiscardedError
 from jcollect.sinks.base import consume
@@ -21,7 +21,7 @@ class EventPrinter:
         """Starts to print. Raises JcollectError if no thread can be started."""
         self._subscription = hub.subscribe((), peer="stdout")
         self._stdout = Stdout()
-        self._sink = TerminalSink(output, self._stdout)
+        self._sink = TerminalSink(output, self._stdout, columns=terminal_columns())
         self._stop = stop
         self._worker = Worker("write events to stdout", self._run, failures).start()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from jcollect.console import plural
 from jcollect.hub.items import Item, Loss, Schema, Throttling
@@ -13,6 +14,17 @@ from jcollect.sinks.terminal import lost_text, stage_name
 from jcollect.view.summary import MethodSummary, Summary
 from jcollect.view.throttling import ThrottledProbes
 from jcollect.workers import Failures, Worker
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The methods called in an interval of `seconds`, and a line about all events so far. `names_pids` is
+    true if the methods of several processes have to be distinguished."""
+
+    seconds: float
+    methods: list[MethodSummary]
+    received: str
+    names_pids: bool
 
 
 class MethodFeed:
@@ -54,20 +66,23 @@ class MethodFeed:
     def _describe(self, probes: Iterable[Described]) -> None:
         if self._interval is None or self.totals is None:
             self._interval, self.totals = Summary(), Summary()
+        if not self.totals.events:
+            # Probes are described before they are armed: nothing could be called until now.
+            self._since = self.begun = time.monotonic()
         self._throttled.describe(probes)
         self._interval.describe(probes)
         self.totals.describe(probes)
 
-    def take_interval(self) -> tuple[float, list[MethodSummary], str]:
-        """Returns the time in s since the last call, the methods called in it, and a line about all
-        events."""
+    def take_interval(self) -> Interval:
+        """Returns what was called since the last call of this method."""
         with self._lock:
             now = time.monotonic()
             seconds, self._since = now - self._since, now
             methods = [] if self._interval is None else self._interval.methods()
             if self._interval is not None:
                 self._interval.clear()
-            return seconds, methods, self.received()
+            names_pids = self._interval is not None and self._interval.has_several_processes
+            return Interval(seconds, methods, self.received(), names_pids)
 
     def received(self) -> str:
         """Returns a line about all events so far."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from jcollect.cli.method_feed import MethodFeed
-from jcollect.console import plural
-from jcollect.printable import printable
-from jcollect.view.formats import duration_text
+from jcollect.cli.method_feed import Interval, MethodFeed
+from jcollect.console import lines_above, plural
+from jcollect.view.method_table import table_lines
 from jcollect.view.summary import MethodSummary
+
+# Lines of a refreshed table besides its rows: the head, the number of methods left out, and the events.
+_OTHER_LINES = 3
 
 
 class _Console(Console):
@@ -28,84 +30,91 @@ class _Console(Console):
 class MethodScreen:
     """Redraws a table on a terminal; otherwise prints one table after the other.
 
-    `progressed` is the time.monotonic() at which a table was last printed.
+    Only a terminal limits the width of lines. `progressed` is the time.monotonic() at which a table was last
+    printed.
     """
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, sort: str) -> None:
         self._rows = rows
+        self._sort = sort
         self.progressed = time.monotonic()
-        # Only a terminal limits the width of lines.
-        width = None if sys.stdout.isatty() else 160
-        self._console = _Console(width=width, highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        self._console = _Console(highlight=False)
+        self._is_terminal = sys.stdout.isatty() and self._console.is_terminal
+        self._live = Live(console=self._console, auto_refresh=False) if self._is_terminal else None
+
+    @property
+    def _width(self) -> int | None:
+        return self._console.width if self._is_terminal else None
 
     def run(self, feed: MethodFeed, interval: float) -> None:
         """Prints a table every `interval` seconds until the stream ends, then the totals."""
         # The reader closes the pipe when it needs no more lines.
         with contextlib.suppress(BrokenPipeError):
             try:
-                with self._live or contextlib.nullcontext():
+                with self._drawing():
                     feed.start()
                     while not feed.wait(interval):
-                        self.show(*feed.take_interval())
+                        self.show(feed.take_interval())
                         self.progressed = time.monotonic()
             finally:
                 if feed.totals is not None:
                     self.print_totals(feed)
 
-    def show(self, seconds: float, methods: list[MethodSummary], received: str) -> None:
-        table = Table(box=None, pad_edge=False, header_style="bold" if self._live else "")
-        for head in ("CALLS/S", "P50", "P99", "ERRORS"):
-            table.add_column(head, justify="right", min_width=8)
-        table.add_column("METHOD", overflow="ellipsis", no_wrap=True)
-        for method in methods[: self._rows]:
-            table.add_row(
-                f"{method.calls / seconds:,.0f}",
-                _latency(method.p50),
-                _latency(method.p99),
-                f"{method.errors:,}",
-                Text(printable(method.name)),
-            )
-        if len(methods) > self._rows:
-            table.add_row("", "", "", "", f"and {plural(len(methods) - self._rows, 'method')} more")
-        table.caption = Text(received)
-        table.caption_justify = "left"
+    @contextlib.contextmanager
+    def _drawing(self) -> Iterator[None]:
+        """While the table is redrawn, lines for stderr go above it."""
+        if self._live is None:
+            yield
+            return
+        with self._live, lines_above(lambda line: self._console.print(Text(line), soft_wrap=True)):
+            yield
+
+    def show(self, interval: Interval) -> None:
+        rows = self._rows
         if self._live is not None:
-            self._live.update(table, refresh=True)
+            rows = max(1, min(rows, self._console.height - _OTHER_LINES))
+        lines = table_lines(
+            interval.methods, rows, self._width, self._sort, interval.seconds, interval.names_pids
+        )
+        lines += _more(interval.methods, rows)
+        lines.append(interval.received)
+        if self._live is not None:
+            self._live.update(self._styled(lines), refresh=True)
         else:
-            self._console.print(table)
-            self._console.print()
+            self._print([*lines, ""])
 
     def print_totals(self, feed: MethodFeed) -> None:
         assert feed.totals is not None
         methods = feed.totals.methods()
-        table = Table(box=None, pad_edge=False, header_style="bold" if self._live else "")
-        for head in ("CALLS", "ERRORS", "P50", "P99", "TOTAL TIME"):
-            table.add_column(head, justify="right", min_width=8)
-        table.add_column("METHOD", overflow="ellipsis", no_wrap=True)
-        for method in methods[: self._rows]:
-            table.add_row(
-                f"{method.calls:,}",
-                f"{method.errors:,}",
-                _latency(method.p50),
-                _latency(method.p99),
-                _latency(None if method.total is None else float(method.total)),
-                Text(printable(method.name)),
-            )
+        names_pids = feed.totals.has_several_processes
+        self._print([f"totals of {time.monotonic() - feed.begun:.1f} s"])
+        lines = table_lines(methods, self._rows, self._width, self._sort, names_pids=names_pids)
+        if self._is_terminal:
+            self._console.print(self._styled(lines))
+        else:
+            self._print(lines)
+        self._print(_more(methods, self._rows))
         calls = sum(method.calls for method in methods)
         errors = sum(method.errors for method in methods)
-        self._console.print(Text(f"totals of {time.monotonic() - feed.begun:.1f} s"))
-        self._console.print(table)
-        if len(methods) > self._rows:
-            self._console.print(f"and {plural(len(methods) - self._rows, 'method')} more")
-        self._console.print(
-            Text(
+        self._print(
+            [
                 f"{plural(len(methods), 'method')}, {plural(calls, 'call')}, {plural(errors, 'error')}; "
                 f"{feed.received()}"
-            ),
-            soft_wrap=True,
+            ]
         )
 
+    def _print(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._console.print(Text(line), soft_wrap=True)
 
-def _latency(nanos: float | None) -> str:
-    return "-" if nanos is None else duration_text(nanos)
+    def _styled(self, lines: Sequence[str]) -> Text:
+        """Returns a table for a terminal, which cuts lines that are too wide."""
+        text = Text(no_wrap=True, overflow="ellipsis")
+        text.append(lines[0], style="bold")
+        for line in lines[1:]:
+            text.append(f"\n{line}")
+        return text
+
+
+def _more(methods: Sequence[MethodSummary], rows: int) -> list[str]:
+    return [f"and {plural(len(methods) - rows, 'method')} more"] if len(methods) > rows else []

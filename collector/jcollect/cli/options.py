@@ -7,14 +7,18 @@ from typing import Any, TypeVar
 
 import click
 
+from jcollect.cli.argument_types import TEXT, Pid, Seconds, WholeNumber
 from jcollect.console import plural
 from jcollect.errors import LOSS_EXIT_CODE, JcollectError
+
+# The limit of the agent (Options.java), which is more than any machine has cores.
+_MOST_PERCENT = 100_000
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def pid_argument(command: _Command) -> _Command:
-    return click.argument("pid", type=click.IntRange(min=1), metavar="PID")(command)
+    return click.argument("pid", type=Pid(), metavar="PID")(command)
 
 
 def address_argument(command: _Command) -> _Command:
@@ -25,6 +29,7 @@ def probe_option(command: _Command) -> _Command:
     return click.option(
         "--probe",
         "globs",
+        type=TEXT,
         multiple=True,
         metavar="GLOB",
         help="Use only probes that match GLOB: provider:name, class, method or class#method, with * ? []. "
@@ -36,6 +41,7 @@ def select_option(command: _Command) -> _Command:
     return click.option(
         "--select",
         "selectors",
+        type=TEXT,
         multiple=True,
         metavar="SELECTOR",
         help="Select these methods until jcollect exits, and attach only to their probes. Loads the agent if "
@@ -46,16 +52,25 @@ def select_option(command: _Command) -> _Command:
 def duration_option(command: _Command) -> _Command:
     return click.option(
         "--duration",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Seconds(),
         metavar="SECONDS",
         help="End after SECONDS seconds.",
     )(command)
 
 
 def max_events_option(command: _Command) -> _Command:
-    return click.option("--max-events", type=click.IntRange(min=1), metavar="N", help="End after N events.")(
-        command
-    )
+    return click.option("--max-events", type=WholeNumber(), metavar="N", help="End after N events.")(command)
+
+
+def max_overhead_option(command: _Command) -> _Command:
+    return click.option(
+        "--max-overhead",
+        type=WholeNumber(least=0, most=_MOST_PERCENT),
+        metavar="PERCENT",
+        help="Limit the cost of all probes in a JVM to PERCENT of one core, over any five seconds, by "
+        "throttling the most expensive methods. Values up to 50 never allow more than a third of the CPU "
+        "time that the JVM gets. 0: no limit. Default: the agent's max-overhead, or 50.",
+    )(command)
 
 
 def fail_on_loss_option(command: _Command) -> _Command:

@@ -24,6 +24,8 @@ TRACING = READING | {cap.BPF, cap.PERFMON}
 NEEDED = {
     "attach": TRACING,
     "attach --select": TRACING | COMMANDING,
+    "observe --select": TRACING | COMMANDING,
+    "top --select": TRACING | COMMANDING,
     "observe": frozenset[int](),
     "probes": READING,
     "ps": READING,
@@ -43,16 +45,18 @@ _COMMANDING_WELL = _READING_WELL | {cap.SYS_ADMIN}
 _OTHERS = frozenset((cap.DAC_OVERRIDE,))
 # Optional: the priority of the thread that drains the ring buffer, without which a burst overruns it.
 _TRACING_WELL = _READING_WELL | {cap.SYS_NICE}
+_ATTACH = NEEDED["attach --select"] | _TRACING_WELL | _COMMANDING_WELL | _OTHERS
+_CLIENT = READING | _OTHERS
 _KEPT = {
-    "attach": NEEDED["attach --select"] | _TRACING_WELL | _COMMANDING_WELL | _OTHERS,
-    "observe": READING | _OTHERS,
+    "attach": _ATTACH,
+    "observe": _ATTACH,  # Without --select only _CLIENT.
     "probes": _READING_WELL,
     "ps": _READING_WELL,
     "reset": _COMMANDING_WELL,
     "select": _COMMANDING_WELL,
     "set": _COMMANDING_WELL,
     "status": _COMMANDING_WELL | _OTHERS,
-    "top": READING | _OTHERS,
+    "top": _ATTACH,  # Without --select only _CLIENT.
     "unselect": _COMMANDING_WELL,
 }
 
@@ -61,6 +65,12 @@ def keep_for(verb: str) -> None:
     """Gives up the capabilities that a verb does not use. For a process with one thread. Raises OSError."""
     cap.keep_in_process(_KEPT[verb])
     forbid(NEVER)
+
+
+def narrow_to_client() -> None:
+    """Gives up all capabilities but those of a client of a collector. For a process with one thread. Raises
+    OSError."""
+    cap.keep_in_process(_CLIENT)
 
 
 def narrow_attach(*, needs_admin: bool, paths: Collection[str]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from jcollect.cli.argument_types import TEXT, Format, Pid, Seconds, WholeNumber
 from jcollect.cli.attach_options import AttachOptions
 from jcollect.cli.options import (
     duration_option,
     fail_on_loss_option,
     max_events_option,
+    max_overhead_option,
     probe_option,
     select_option,
 )
@@ -23,10 +25,11 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 
 
 @click.command()
-@click.argument("pids", nargs=-1, type=click.IntRange(min=1), metavar="[PID...]")
+@click.argument("pids", nargs=-1, type=Pid(), metavar="[PID...]")
 @click.option(
     "--name",
     "names",
+    type=TEXT,
     multiple=True,
     metavar="GLOB",
     help="Attach to all JVMs whose main class matches, as jcollect ps prints it, and to those that start "
@@ -47,7 +50,7 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
     "can then read what the probes capture.",
 )
 @select_option
-@click.option("-o", "--output", type=click.Choice(["json", "compact"]), help="Also print each event.")
+@click.option("-o", "--output", type=Format(), help="Also print each event.")
 @probe_option
 @click.option("--wait", is_flag=True, help="If no probe matches yet, wait for one.")
 @duration_option
@@ -61,25 +64,18 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 )
 @click.option(
     "--max-probes",
-    type=click.IntRange(min=1, max=_MOST_PROBES),
+    type=WholeNumber(most=_MOST_PROBES),
     metavar="N",
     help="Reserve N probe IDs, including those of probes that appear later. Default: twice the current "
     "number, at least 16,384; with --name or --all, 65,536.",
 )
-@click.option(
-    "--max-overhead",
-    type=click.IntRange(min=0),
-    metavar="PERCENT",
-    help="Limit the cost of all probes in a JVM to PERCENT of one core, over any five seconds, by throttling "
-    "the most expensive methods. Values up to 50 never allow more than a third of the CPU time that the JVM "
-    "gets. 0: no limit. Default: the agent's max-overhead, or 50.",
-)
+@max_overhead_option
 # Hidden options for tests: force a link type, simulate missing kernel features, shrink buffers.
 @click.option("--link", "link_type", type=click.Choice(["auto", "uprobe-multi", "perf-event"]), hidden=True)
 @click.option("--without", multiple=True, type=click.Choice(_FEATURES), hidden=True)
-@click.option("--ring-pages", type=click.IntRange(min=1), hidden=True)
-@click.option("--queue-bytes", type=click.IntRange(min=1), hidden=True)
-@click.option("--arm-timeout", type=click.FloatRange(min=0), default=5.0, hidden=True)
+@click.option("--ring-pages", type=WholeNumber(), hidden=True)
+@click.option("--queue-bytes", type=WholeNumber(), hidden=True)
+@click.option("--arm-timeout", type=Seconds(), default=5.0, hidden=True)
 def attach(
     pids: tuple[int, ...],
     names: tuple[str, ...],
@@ -113,6 +109,8 @@ def attach(
     """
     if not pids and not names and not every:
         raise click.UsageError("attach needs PIDs, --name GLOB or --all; jcollect ps lists the processes")
+    if counts == "":
+        raise click.UsageError("--counts needs the path of a file")
     if ring_pages and ring_pages & ring_pages - 1:
         raise JcollectError(f"--ring-pages must be a power of two, and {ring_pages} is not")
     options = AttachOptions(

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import click
 
+from jcollect.cli.argument_types import Format
 from jcollect.cli.options import (
     address_argument,
     check_no_loss,
     duration_option,
     fail_on_loss_option,
     max_events_option,
+    max_overhead_option,
     probe_option,
+    select_option,
 )
+from jcollect.cli.own_collector import check_only_with_select, run_own_collector
+from jcollect.cli.privileges import narrow_to_client
 from jcollect.cli.stream_observer import StreamObserver
 from jcollect.cli.waiting import wait_for
-from jcollect.console import Stdout, plural, status, warn
+from jcollect.console import Stdout, plural, status, terminal_columns, warn
 from jcollect.rpc.client import Client
 from jcollect.rpc.find import find_collector
 from jcollect.sinks.terminal import TerminalSink, lost_text
@@ -24,13 +29,17 @@ from jcollect.workers import Failures, Worker
 
 @click.command()
 @address_argument
-@click.option("-o", "--output", type=click.Choice(["json", "compact"]), default="compact", show_default=True)
+@select_option
+@max_overhead_option
+@click.option("-o", "--output", type=Format(), default="compact", show_default=True)
 @probe_option
 @duration_option
 @max_events_option
 @fail_on_loss_option
 def observe(
     address: str,
+    selectors: tuple[str, ...],
+    max_overhead: int | None,
     output: str,
     globs: tuple[str, ...],
     duration: float | None,
@@ -39,15 +48,30 @@ def observe(
 ) -> None:
     """Print the events that a collector streams.
 
-    ADDRESS|PID is the collector's address, or a PID that it is attached to.
+    ADDRESS|PID is the collector's address, or a PID that it is attached to. With --select, no collector has
+    to run: the command attaches to PID itself.
     """
+    if selectors:
+        run_own_collector(
+            address,
+            output,
+            selectors=selectors,
+            globs=globs,
+            duration=duration,
+            max_events=max_events,
+            max_overhead=max_overhead,
+            fail_on_loss=fail_on_loss,
+        )
+        return
+    check_only_with_select(max_overhead)
+    narrow_to_client()
     stop = StopRequest()
     with stop.first_signal_interrupts():
         collector = find_collector(address)
     failures = Failures(stop.request)
     failures.catch_library_failures()
     stdout = Stdout()
-    sink = TerminalSink(output, stdout, max_events)
+    sink = TerminalSink(output, stdout, max_events, terminal_columns())
     with Client(collector.address) as client:
         observer = StreamObserver(client, sink, collector)
         worker = Worker("print events", lambda: observer.run(globs, duration), failures, stop.request).start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from jcollect.cli.argument_types import TEXT
 from jcollect.cli.control_options import no_load_option, timeout_option
 from jcollect.cli.options import all_option, json_option, pid_argument
 from jcollect.cli.output import as_dict, echo, echo_json
@@ -16,7 +17,7 @@ from jcollect.procfs.process import Process
 
 @click.command()
 @pid_argument
-@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
+@click.argument("selectors", type=TEXT, nargs=-1, required=True, metavar="SELECTOR...")
 @json_option
 @all_option
 @no_load_option

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from jcollect.cli.argument_types import TEXT
 from jcollect.cli.control_options import no_load_option, timeout_option
 from jcollect.cli.options import all_option, json_option, pid_argument
 from jcollect.cli.output import as_dict, echo, echo_json
@@ -17,8 +18,8 @@ from jcollect.procfs.process import Process
 
 @click.command("set")
 @pid_argument
-@click.argument("glob", metavar="PROBE")
-@click.argument("settings", nargs=-1, required=True, metavar="SETTINGS")
+@click.argument("glob", type=TEXT, metavar="PROBE")
+@click.argument("settings", type=TEXT, nargs=-1, required=True, metavar="SETTINGS")
 @json_option
 @all_option
 @no_load_option

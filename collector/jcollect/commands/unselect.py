@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import click
 
+from jcollect.cli.argument_types import TEXT
 from jcollect.cli.control_options import no_load_option, timeout_option
 from jcollect.cli.options import json_option, pid_argument
 from jcollect.cli.output import as_dict, echo, echo_json
@@ -17,7 +18,7 @@ from jcollect.procfs.process import Process
 
 @click.command()
 @pid_argument
-@click.argument("selectors", nargs=-1, metavar="[SELECTOR...]")
+@click.argument("selectors", type=TEXT, nargs=-1, metavar="[SELECTOR...]")
 @click.option(
     "--all", "everything", is_flag=True, help="Remove all selectors, including those of -javaagent."
 )

@@ -16,6 +16,7 @@ from jcollect.probes.stub_library import (
     find_stub_mappings,
     read_stub_library,
 )
+from jcollect.procfs import capabilities
 from jcollect.procfs.apart import apart
 from jcollect.procfs.maps import read_maps
 from jcollect.procfs.process import Process
@@ -76,10 +77,10 @@ def agent_libraries(process: Process) -> list[StubLibrary]:
     JcollectError."""
     try:
         mappings = read_maps(process)
-    except PermissionError as error:
+    except OSError as error:
+        if process.has_exited:
+            raise JcollectError(f"PID {process.pid} has exited") from None
         raise process.explain(error) from None
-    except OSError:
-        raise JcollectError(f"PID {process.pid} has exited") from None
     libraries = []
     for mapping in find_stub_mappings(mappings):
         try:
@@ -87,7 +88,7 @@ def agent_libraries(process: Process) -> list[StubLibrary]:
         except PermissionError:
             raise JcollectError(
                 f"cannot read the stub libraries of PID {process.pid}: needs CAP_DAC_READ_SEARCH or the "
-                "process's own user; run with sudo"
+                f"process's own user; {capabilities.advice()}"
             ) from None
         except (MalformedLibraryError, OSError) as error:
             if process.has_exited:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -92,6 +93,12 @@ def _attach(process: Process, libjvm: str, delivered: DeliveredJar, deadline: fl
     lines = result.output.splitlines()
     if result.code != 0 or not lines:
         said = [line for line in result.errors.splitlines() if line.strip(" #")]
+        if not said and resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+            raise cannot_load(
+                process,
+                "the Java runtime that jcollect starts to attach has ended without a message, probably for "
+                "lack of address space: raise ulimit -v to 2.5 GB, or remove the limit",
+            )
         trouble = (said or ["no message"])[-1]
         raise cannot_load(process, f"attaching ended with code {result.code}: {_excerpt(trouble)}")
     return _excerpt(lines[-1])

@@ -17,11 +17,11 @@ def check_can_attach(processes: Sequence[Process]) -> None:
     whom = f" to PID {', '.join(str(each.pid) for each in processes)}" if processes else ""
     if not can_trace or not cap.holds(cap.SYS_PTRACE):
         raise JcollectError(
-            f"cannot attach{whom}: needs CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; run with sudo"
+            f"cannot attach{whom}: needs CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; {cap.advice()}"
         )
     others = [each for each in processes if each.owner != os.geteuid()]
     if others and not cap.holds(cap.DAC_READ_SEARCH):
         raise JcollectError(
             f"cannot attach to PID {others[0].pid}: a program of another user also needs "
-            "CAP_DAC_READ_SEARCH; run with sudo"
+            f"CAP_DAC_READ_SEARCH; {cap.advice()}"
         )

@@ -59,6 +59,13 @@ def holds(capability: int) -> bool:
     return bool(thread_sets()[0] >> capability & 1)
 
 
+def advice() -> str:
+    """Returns how to get a capability that is missing."""
+    if os.geteuid():
+        return "run with sudo"
+    return "this root lacks it, as in a container; run jcollect on the host, or add the capability"
+
+
 def bits(capabilities: Collection[int]) -> int:
     """Returns a set of capabilities in the form that `thread_sets` returns."""
     return sum(1 << capability for capability in set(capabilities))

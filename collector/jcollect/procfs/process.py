@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from jcollect.errors import JcollectError, NoFilesError, lacks_files
+from jcollect.procfs import capabilities
 from jcollect.procfs.identity import Identity
 from jcollect.procfs.owner import owner_of
 from jcollect.procfs.reasons import is_gone
@@ -202,9 +203,14 @@ def _cannot_open(pid: int, error: OSError | OverflowError) -> JcollectError:
 
 def _explain(pid: int, error: OSError, what: str) -> JcollectError:
     if error.errno in (errno.EACCES, errno.EPERM):
+        if capabilities.holds(capabilities.SYS_PTRACE):
+            return JcollectError(
+                f"cannot read the {what} of PID {pid}: the kernel denies it in spite of CAP_SYS_PTRACE; the "
+                "process is outside of this user namespace, or a security module protects it"
+            )
         return JcollectError(
             f"cannot read the {what} of PID {pid}: needs CAP_SYS_PTRACE or the process's own user; "
-            "run with sudo"
+            f"{capabilities.advice()}"
         )
     if lacks_files(error):
         return NoFilesError(f"read the {what} of PID {pid}")

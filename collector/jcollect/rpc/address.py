@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import socket
@@ -68,10 +69,28 @@ def default_address(pid: int) -> Address:
 
 
 def pid_of(address: Address) -> int:
-    """Returns the PID of the process whose default address this is; 0 if there is none."""
+    """Returns the PID of the process whose default address this is, or one beside it; 0 if there is none."""
     directory, _, name = (address.path or "").rpartition("/")
-    pid = name.removesuffix(".sock")
-    return int(pid) if directory == RUN_DIRECTORY and is_number(pid) else 0
+    return pid_in(name) if directory == RUN_DIRECTORY else 0
+
+
+def pid_in(name: str) -> int:
+    """Returns the PID in the name of a socket, "4711.sock" or "4711-2.sock"; 0 if there is none."""
+    pid, hyphen, number = name.removesuffix(".sock").partition("-")
+    is_default = name.endswith(".sock") and is_number(pid) and (is_number(number) if hyphen else True)
+    return int(pid) if is_default else 0
+
+
+def numbered(address: Address, number: int) -> Address:
+    """Returns the address of the collector with that number among those with the same default address:
+    4711.sock, 4711-2.sock, 4711-3.sock."""
+    return address if number == 1 else parse_address(f"{address.text.removesuffix('.sock')}-{number}.sock")
+
+
+def bound_name(name: str) -> str:
+    """Returns the name to which a collector binds a socket before it gives it its own name. It is short, so
+    that the path fits into a socket address, and /proc/net/unix shows it."""
+    return f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.new"
 
 
 def is_number(text: str) -> bool:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jcollect.console import warn
 from jcollect.errors import JcollectError
-from jcollect.rpc.address import RUN_DIRECTORY, Address, default_address, is_number, parse_address, pid_of
+from jcollect.procfs.process import Process
+from jcollect.rpc.address import (
+    RUN_DIRECTORY,
+    Address,
+    bound_name,
+    is_number,
+    parse_address,
+    pid_of,
+)
 from jcollect.rpc.client import Client, SilentError
-from jcollect.unix_sockets import is_dead
+from jcollect.unix_sockets import bound_paths, is_dead
 from jprobe.v1 import collector_pb2
 
 
@@ -22,32 +33,90 @@ class CollectorAddress:
 
 
 def find_collector(text: str) -> CollectorAddress:
-    """Finds a collector by its address, or by a PID that it is attached to. Raises JcollectError."""
+    """Finds a collector by its address, or by a PID that it is attached to. Raises JcollectError, which
+    names the choices if there are several."""
     if not is_number(text):
         return CollectorAddress(parse_address(text))
-    pid = int(text)
-    own = default_address(pid)
-    assert own.path is not None
-    if not _is_served(own.path):
-        answers = ask_collectors()
-        for each in answers:
-            if each.is_attached_to(pid):
-                return CollectorAddress(each.address, (pid,))
-        for each in answers:
-            # A collector at the default address of another process is attached only to that one.
-            if each.silence is not None and not pid_of(each.address):
-                raise SilentError(f"{each.silence.message}; it may be attached to PID {pid}")
-    # If there is no collector, connecting to this address reports that.
-    return CollectorAddress(own)
+    found = collector_of(int(text))
+    if found is None:
+        raise _no_collector(int(text))
+    return found
 
 
-def _is_served(path: str) -> bool:
+def collector_of(pid: int) -> CollectorAddress | None:
+    """Returns the collector that is attached to a process; None if there is none. One that is attached to no
+    other process precedes those that are. Raises JcollectError if there are several, or if one that may be
+    attached does not answer."""
+    served = [address for address in _sockets() if _is_served(address)]
+    own = [address for address in served if pid_of(address) == pid]
+    if len(own) == 1:
+        return CollectorAddress(own[0])
+    others = [address for address in served if not pid_of(address)]
+    return _asked(own, pid, ()) or _asked(others, pid, (pid,))
+
+
+def _asked(addresses: Sequence[Address], pid: int, pids: tuple[int, ...]) -> CollectorAddress | None:
+    """Asks collectors which of them is attached to a process."""
+    answers = ask_collectors(addresses)
+    attached = [each for each in answers if each.is_attached_to(pid)]
+    silent = [each.silence for each in answers if each.silence is not None]
+    if len(attached) > 1:
+        choices = ", ".join(each.address.text for each in attached)
+        raise JcollectError(
+            f"{len(attached)} collectors are attached to PID {pid}: {choices}; give the address of one "
+            "instead of the PID"
+        )
+    for silence in silent:
+        message = f"{silence.message}; it may be attached to PID {pid}"
+        if not attached:
+            raise SilentError(message)
+        warn(message)
+    return CollectorAddress(attached[0].address, pids) if attached else None
+
+
+def _no_collector(pid: int) -> JcollectError:
+    """Returns why there is no collector: there may be no such process."""
     try:
-        return not is_dead(path)
+        Process.open(pid).close()
+    except JcollectError as error:
+        return error
+    return JcollectError(f"no collector is attached to PID {pid}; start one with jcollect attach {pid}")
+
+
+def _sockets() -> list[Address]:
+    """Returns the addresses of the sockets in the default directory. If it cannot be read, raises
+    JcollectError."""
+    try:
+        paths = sorted(Path(RUN_DIRECTORY).iterdir(), key=lambda path: (len(path.name), path.name))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except PermissionError:
+        raise JcollectError(
+            f"cannot look for collectors in {RUN_DIRECTORY}: Permission denied; use sudo"
+        ) from None
+    return [parse_address(f"unix://{path}") for path in paths if path.suffix == ".sock"]
+
+
+def _is_served(address: Address) -> bool:
+    assert address.path is not None
+    try:
+        return not is_dead(address.path)
     except BlockingIOError:
         return True  # It accepts no more connections for now.
+    except PermissionError:
+        # The socket is another user's. A killed collector has left it if no process has bound it.
+        return _is_bound(address.path)
     except OSError:
-        return False  # There is no such socket, or no permission to use it.
+        return False  # There is no such socket any more.
+
+
+def _is_bound(path: str) -> bool:
+    """Returns false if no process has bound the socket, as far as this network namespace shows."""
+    name = f"/{bound_name(os.path.basename(path))}"
+    try:
+        return any(bound.endswith(name) for bound in bound_paths())
+    except OSError:
+        return True
 
 
 @dataclass(frozen=True)
@@ -59,17 +128,25 @@ class Answer:
     silence: SilentError | None = None
 
     def is_attached_to(self, pid: int) -> bool:
-        """Returns true if the collector reports that it is attached to a process."""
-        return self.status is not None and any(process.pid == pid for process in self.status.processes)
+        """Returns true if the collector reports that it is attached to a process, or has been started for
+        this one only."""
+        if self.status is None:
+            return False
+        return pid_of(self.address) == pid or any(process.pid == pid for process in self.status.processes)
 
 
-def ask_collectors() -> list[Answer]:
-    """Asks all collectors with a socket in the default directory, concurrently. Raises JcollectError."""
+def ask_collectors(addresses: Sequence[Address] | None = None) -> list[Answer]:
+    """Asks collectors concurrently; without `addresses`, all with a socket in the default directory. Raises
+    JcollectError."""
+    if addresses is None:
+        try:
+            addresses = [address for address in _sockets() if _is_served(address)]
+        except JcollectError:
+            addresses = []
     answers = []
     with contextlib.ExitStack() as clients:
         asked = []
-        for path in sorted(Path(RUN_DIRECTORY).glob("*.sock")):
-            address = parse_address(f"unix://{path}")
+        for address in addresses:
             client = clients.enter_context(Client(address))
             asked.append((address, client.begin_status(summary_only=True)))
         for address, status in asked:

@@ -15,18 +15,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import socket
 import stat
 from typing import Protocol
 
-from jcollect.errors import JcollectError
-from jcollect.rpc.address import RUN_DIRECTORY, Address, is_number
+from jcollect.errors import NO_FILES, JcollectError, lacks_files
+from jcollect.rpc.address import RUN_DIRECTORY, Address, bound_name, numbered, pid_in
 from jcollect.rpc.lock_file import NO_LINK, is_named, open_directory, take_lock
 from jcollect.unix_sockets import is_descriptor_dead
 
 _LOCK_SUFFIX = ".lock"
+# Maximum number of collectors with the same default address.
+_MOST_NUMBER = 99
+
+
+class AddressInUseError(JcollectError):
+    """Another collector serves at the address."""
 
 
 class Listener(Protocol):
@@ -72,6 +77,15 @@ def claim(address: Address, insecure: bool = False) -> Claim:
     with contextlib.suppress(OSError):
         _remove_stale_sockets()
     return claimed
+
+
+def claim_default(address: Address) -> Claim:
+    """Claims a default address, or a numbered one beside it if other collectors serve there: each trace of a
+    process can have its own collector. Raises JcollectError."""
+    for number in range(1, _MOST_NUMBER):
+        with contextlib.suppress(AddressInUseError):
+            return claim(numbered(address, number))
+    return claim(numbered(address, _MOST_NUMBER))
 
 
 class _PortClaim:
@@ -153,13 +167,16 @@ class _SocketClaim:
 
     def listen(self, server: Listener) -> Address:
         # A short name, so that the path fits into a socket address. Only the holder of the lock uses it.
-        unfinished = f".{hashlib.sha256(os.fsencode(self._name)).hexdigest()[:16]}.new"
+        unfinished = bound_name(self._name)
         # Create the socket with mode 0600; a later chmod would leave a window in which others could connect.
         mask = os.umask(0o177)
         try:
             server.add_insecure_port(f"unix:/proc/self/fd/{self._directory}/{unfinished}")
         except RuntimeError:
-            raise self._problem("cannot create the socket; choose another path with --listen") from None
+            reason = self._why_not_bound(unfinished)
+            raise self._problem(
+                f"no socket can be created in {self._folder}{reason}; choose another path with --listen"
+            ) from None
         finally:
             os.umask(mask)
         try:
@@ -175,8 +192,18 @@ class _SocketClaim:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(unfinished, dir_fd=self._directory)
-            raise self._problem(f"{error.strerror}; choose another path with --listen") from None
+            raise self._problem(_reason(error)) from None
         return self.address
+
+    def _why_not_bound(self, name: str) -> str:
+        """Returns the reason why no socket can be bound to a name: gRPC reports none."""
+        try:
+            with socket.socket(socket.AF_UNIX) as attempt:
+                attempt.bind(f"/proc/self/fd/{self._directory}/{name}")
+            os.unlink(name, dir_fd=self._directory)
+        except OSError as error:
+            return f": {error.strerror}"
+        return ""
 
     def release(self) -> None:
         self._held.close()
@@ -189,14 +216,20 @@ class _SocketClaim:
 
     def _take(self) -> None:
         try:
-            self._directory = open_directory(self._folder)
+            # Only the default directory, which a reboot empties, is created.
+            self._directory = open_directory(self._folder, make=self._folder == RUN_DIRECTORY)
             self._held.callback(os.close, self._directory)
             lock = take_lock(self._directory, self._name + _LOCK_SUFFIX)
         except BlockingIOError:
             raise self._in_use() from None
         except OSError as error:
             where = os.path.join(self._folder, error.filename or "")
-            raise self._problem(f"{where}: {error.strerror}; choose another path with --listen") from None
+            if error.errno == errno.ENOENT and not os.path.isdir(self._folder):
+                raise self._problem(
+                    f"the directory {self._folder} does not exist; create it, or choose another path with "
+                    "--listen"
+                ) from None
+            raise self._problem(_reason(error, f"{where}: ")) from None
         self._held.callback(os.close, lock)
         self._held.callback(self._remove, self._name + _LOCK_SUFFIX, lock)
         self._remove_stale_socket()
@@ -212,7 +245,7 @@ class _SocketClaim:
         except BlockingIOError:
             raise self._in_use() from None
         except OSError as error:
-            raise self._problem(f"{error.strerror}; choose another path with --listen") from None
+            raise self._problem(_reason(error)) from None
 
     def _remove(self, name: str, descriptor: int) -> None:
         """Removes the file of a descriptor unless another file has its name."""
@@ -224,10 +257,16 @@ class _SocketClaim:
         return JcollectError(f"cannot listen at {self.address.text}: {reason}")
 
     def _in_use(self) -> JcollectError:
-        return self._problem(
-            "the address is in use by another collector; "
+        return AddressInUseError(
+            f"cannot listen at {self.address.text}: the address is in use by another collector; "
             "use that collector with jcollect observe, or choose another address with --listen"
         )
+
+
+def _reason(error: OSError, where: str = "") -> str:
+    if lacks_files(error):
+        return NO_FILES
+    return f"{where}{error.strerror}; choose another path with --listen"
 
 
 def _remove_stale_sockets() -> None:
@@ -235,8 +274,8 @@ def _remove_stale_sockets() -> None:
     directory = os.open(RUN_DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | NO_LINK)
     try:
         for name in {entry.removesuffix(_LOCK_SUFFIX) for entry in os.listdir(directory)}:
-            pid = name.removesuffix(".sock")
-            if pid != name and is_number(pid) and not os.path.exists(f"/proc/{pid}"):
+            pid = pid_in(name)
+            if pid and not os.path.exists(f"/proc/{pid}"):
                 with contextlib.suppress(OSError):
                     _remove_stale(directory, name)
     finally:

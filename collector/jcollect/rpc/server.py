@@ -25,7 +25,7 @@ from jcollect.rpc.listening import Claim
 from jcollect.rpc.request_deadline import RequestDeadline
 from jcollect.rpc.service import SERVICE, ServedSession, Streams, handler_for
 from jcollect.rpc.stalled import StalledClients
-from jcollect.workers import check_can_open, check_can_start
+from jcollect.workers import check_can_map, check_can_open, check_can_start
 
 # Time for clients to read the end of their streams. A gRPC client that sends anything, such as a window
 # update, to a server that has exited drops the data that it has not read yet.
@@ -37,6 +37,8 @@ _STOP_SECONDS = 1.0
 # The threads that gRPC starts (event engine: one per CPU, 4 to 16; its lifeguard, timers, serving thread),
 # and those of jcollect: for the ring buffer, stdout, memory of processes, and the first calls.
 _THREADS = min(max(os.cpu_count() or 1, 4), 16) + 9
+# Address space for the stacks of these threads, and for what they and jcollect map later.
+_LEAST_BYTES = (_THREADS * 8 << 20) + (320 << 20)
 _FILES = 24
 # References to servers that have not stopped, for instance after a failed start: freeing one waits forever.
 _servers: set[grpc.Server] = set()
@@ -120,5 +122,6 @@ class _Reflection(reflection.ReflectionServicer):  # type: ignore[misc]
 def check_can_serve() -> None:
     """Raises JcollectError if gRPC would hang for lack of threads, or lacks files."""
     raise_descriptor_limit()
+    check_can_map(_LEAST_BYTES, "serve events")
     check_can_start(_THREADS, "serve events")
     check_can_open(_FILES, "serve events")

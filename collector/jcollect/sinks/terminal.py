@@ -6,7 +6,7 @@ from typing import Protocol
 
 from jcollect.hub.items import Item, Loss, LossStage, Schema, Throttling
 from jcollect.sources.columns import Columns
-from jcollect.view.formats import FORMATS
+from jcollect.view.formats import line_format
 from jcollect.view.rows import RowDecoder
 from jcollect.view.throttling import ThrottledProbes
 
@@ -39,9 +39,11 @@ class TerminalSink:
     last reported. `notices` are the sentences about the last change of throttling.
     """
 
-    def __init__(self, output: str, out: Out, max_events: int | None = None) -> None:
-        """`output` is "json" or "compact"."""
-        self._format = FORMATS[output]
+    def __init__(
+        self, output: str, out: Out, max_events: int | None = None, columns: int | None = None
+    ) -> None:
+        """`output` is "json" or "compact". `columns` is the width of the terminal, if `out` is one."""
+        self._format = line_format(output, columns)
         self._out = out
         self._left = max_events
         self._decoder = RowDecoder()

@@ -6,12 +6,13 @@ import math
 import re
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from jcollect.printable import json_text, printable
 from jcollect.probes.description import Described
 from jcollect.probes.probe import ENTRY, KIND_NAMES, MARK, THROW
 from jcollect.view.rows import Absent, Char, Decoded, Reference, Row, Truncated, Unreadable
+from jcollect.view.shortening import name_in_event
 
 
 @lru_cache(maxsize=64)
@@ -72,14 +73,14 @@ def _float_name(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def compact_line(row: Row) -> str:
+def compact_line(row: Row, columns: int | None = None) -> str:
     """Returns an event for people, escaped for a terminal: UTC time of day, thread, method, kind and
-    values."""
+    values. On a terminal with that many `columns`, the method's name is shortened."""
     probe = row.probe
     seconds, nanos = divmod(row.time_unix_nanos, 1_000_000_000)
     head = (
         f"{_second(seconds, '%H:%M:%S')}.{nanos // 1000:06d} {row.tid}/{row.thread} "
-        f"{printable(location_text(probe))}"
+        f"{name_in_event(printable(location_text(probe)), columns)}"
     )
     if probe.kind != MARK:
         head += f" {kind_name(probe)}"
@@ -168,3 +169,8 @@ def exact_duration(nanos: int) -> str:
 
 
 FORMATS: dict[str, Callable[[Row], str]] = {"json": json_line, "compact": compact_line}
+
+
+def line_format(name: str, columns: int | None) -> Callable[[Row], str]:
+    """Returns a format, for a terminal with that many columns; None for no terminal."""
+    return partial(compact_line, columns=columns) if name == "compact" and columns else FORMATS[name]

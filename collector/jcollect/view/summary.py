@@ -17,7 +17,7 @@ from jcollect.sources.columns import Columns
 from jcollect.view.formats import location_text, set_text
 from jcollect.view.histogram import Histograms
 
-_Key = tuple[str, int, str, str]
+_Key = tuple[int, str, int, str, str]
 
 # Each method has a histogram of 4 KiB.
 MOST_METHODS = 1 << 17
@@ -27,7 +27,8 @@ _MOST_NANOS = 2.0**62
 
 @dataclass(frozen=True)
 class MethodSummary:
-    """One method. p50, p99 and total are in ns; None if only entry probes are streamed."""
+    """One method of one process. p50, p99, total and max are in ns; None if only entry probes are
+    streamed."""
 
     name: str
     calls: int
@@ -35,6 +36,13 @@ class MethodSummary:
     p50: float | None
     p99: float | None
     total: int | None
+    max: int | None = None
+    pid: int = 0
+
+    @property
+    def mean(self) -> float | None:
+        """The mean duration of a call, in ns."""
+        return None if self.total is None else self.total / self.calls
 
 
 class Summary:
@@ -46,6 +54,7 @@ class Summary:
     def __init__(self, probes: Iterable[Described] = ()) -> None:
         self._methods: dict[_Key, int] = {}
         self._names: list[str] = []
+        self._pids: list[int] = []
         # Arrays by probe ID.
         self._method = np.zeros(0, np.int64)
         self._is_throw = np.zeros(0, np.bool_)
@@ -55,6 +64,10 @@ class Summary:
         self.clear()
         self.describe(probes)
 
+    @property
+    def has_several_processes(self) -> bool:
+        return len(set(self._pids)) > 1
+
     def clear(self) -> None:
         """Resets all sums, and keeps the probes."""
         count = len(self._names)
@@ -62,6 +75,7 @@ class Summary:
         self._calls = np.zeros(count, np.int64)
         self._errors = np.zeros(count, np.int64)
         self._total = np.zeros(count, np.int64)
+        self._max = np.zeros(count, np.uint64)
         self._latencies = Histograms(count)
 
     def describe(self, probes: Iterable[Described]) -> None:
@@ -88,8 +102,10 @@ class Summary:
         self._calls = _longer(self._calls, count)
         self._errors = _longer(self._errors, count)
         self._total = _longer(self._total, count)
+        self._max = _longer(self._max, count)
         self._latencies.grow(count)
         self._names = _names(list(self._methods))
+        self._pids = [pid for pid, *_ in self._methods]
 
     def add(self, columns: Columns) -> None:
         """Adds a batch."""
@@ -106,6 +122,7 @@ class Summary:
         # Floating-point sums are exact up to 2**53 ns, which is 104 days per batch.
         sums = np.bincount(method[ended], took.astype(np.float64), count)
         self._total += np.minimum(sums, _MOST_NANOS).astype(np.int64)
+        np.maximum.at(self._max, method[ended], took)
         self._latencies.add(method[ended], took)
 
     def methods(self) -> list[MethodSummary]:
@@ -114,31 +131,39 @@ class Summary:
         return [self._one(int(method)) for method in order if self._calls[method]]
 
     def _one(self, method: int) -> MethodSummary:
-        p50 = p99 = total = None
+        p50 = p99 = total = longest = None
         if self._timed[method]:
             found = self._latencies.percentiles(method, (0.5, 0.99))
             if found is not None:
-                p50, p99 = found
                 total = int(self._total[method])
+                longest = int(self._max[method])
+                # The middle of the last bucket may lie above the longest call.
+                p50, p99 = (min(each, float(longest)) for each in found)
         return MethodSummary(
-            self._names[method], int(self._calls[method]), int(self._errors[method]), p50, p99, total
+            self._names[method],
+            int(self._calls[method]),
+            int(self._errors[method]),
+            p50,
+            p99,
+            total,
+            longest,
+            self._pids[method],
         )
 
 
 def _key(probe: Described) -> _Key:
-    """Returns what identifies a method: its name with class, its class loader, its descriptor, and its set of
-    probes. A call counts once in each set."""
-    return (location_text(probe), probe.class_loader_id, probe.descriptor, set_text(probe))
+    """Returns what identifies a method: its process, its name with class, its class loader, its descriptor,
+    and its set of probes. A call counts once in each set."""
+    return (probe.pid, location_text(probe), probe.class_loader_id, probe.descriptor, set_text(probe))
 
 
 def _names(methods: list[_Key]) -> list[str]:
-    """Returns the names of methods, with the descriptor if several methods have the same name."""
-    occurrences = Counter(
-        {(name, loader, descriptor): name for name, loader, descriptor, _ in methods}.values()
-    )
+    """Returns the names of methods, with the descriptor if several methods of a process have the same
+    name."""
+    occurrences = Counter((pid, name) for pid, name, _, _ in {method[:4] for method in methods})
     return [
-        f"{name}{descriptor if occurrences[name] > 1 else ''}{chosen}"
-        for name, _, descriptor, chosen in methods
+        f"{name}{descriptor if occurrences[pid, name] > 1 else ''}{chosen}"
+        for pid, name, _, descriptor, chosen in methods
     ]
 
 

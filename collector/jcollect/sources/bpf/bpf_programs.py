@@ -19,6 +19,8 @@ COUNTS = np.dtype(ProbeCounts)
 # Maximum size of all counters. The kernel keeps them in memory, used or not: 128 CPUs and 200,000 probes
 # would need 400 MB, so CPUs share rows.
 _MOST_COUNTER_BYTES = 64 << 20
+# PROC_PID_INIT_INO: linux/proc_ns.h.
+_INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 
 
 class BpfPrograms:
@@ -58,7 +60,7 @@ class BpfPrograms:
         finally:
             compilation.close()
         self._maps = (self.ring_fd, counters)
-        self._numbers = (capacity, rows - 1)
+        self._numbers = (capacity, rows - 1, *_pid_namespace())
         self._counts = np.frombuffer(self._memory, COUNTS, capacity * rows).reshape(rows, capacity)
 
     def load_for_uprobe_multi(self) -> int:
@@ -113,6 +115,15 @@ def _rows(capacity: int) -> int:
     most = max(1, _MOST_COUNTER_BYTES // (capacity * COUNTS.itemsize))
     wanted = 1 << (_possible_cpus() - 1).bit_length()
     return min(wanted, 1 << (most.bit_length() - 1))
+
+
+def _pid_namespace() -> tuple[int, int]:
+    """Returns device, as the kernel encodes it, and inode number of our PID namespace; zeros for the initial
+    one."""
+    about = os.stat("/proc/self/ns/pid")
+    if about.st_ino == _INITIAL_PID_NAMESPACE:
+        return 0, 0
+    return os.major(about.st_dev) << 20 | os.minor(about.st_dev), about.st_ino
 
 
 def _possible_cpus() -> int:

@@ -18,11 +18,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 MAPS = ("events", "counters")
-NUMBERS = ("probes", "row mask")
+NUMBERS = ("probes", "row mask", "device of the PID namespace", "inode of the PID namespace")
 FUNCTIONS = ("probe_fired", "do_nothing")
 
 # Incremented with every change of the stored format.
-FORMAT = 2
+FORMAT = 3
 _MAGIC = b"jprobe programs %d\n" % FORMAT
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -94,7 +94,7 @@ def _replaced(code: bytes, found: Callable[[int, int], tuple[int, int]]) -> byte
             if low < 0:
                 raise ValueError(f"it refers to the map or number {low}")
             source, low = found(source, low)
-            struct.pack_into("<BBhi", changed, at, operation, source << 4 | target, 0, low)
+            struct.pack_into("<BBhI", changed, at, operation, source << 4 | target, 0, low)
         elif source:
             raise ValueError(f"it has a reference of the unknown kind {source}")
         at += 2 * _SLOT

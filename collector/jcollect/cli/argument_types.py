@@ -1,0 +1,114 @@
+"""Types of arguments. What they reject ends the command with a sentence before anything is done.
+
+Python's own conversions would accept infinity, NaN, underscores and the digits of every script.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    _Type = click.ParamType[Any]
+else:
+    _Type = click.ParamType  # Generic since click 8.4.
+
+_WHOLE = re.compile(r"[0-9]{1,20}", re.ASCII)
+_DECIMAL = re.compile(r"[0-9]*\.?[0-9]+(e[+-]?[0-9]{1,3})?|[0-9]+\.", re.ASCII | re.IGNORECASE)
+# 31 years. Timers of the kernel and of gRPC overflow beyond 292 years.
+MOST_SECONDS = 1e9
+# PIDs of Linux have at most 22 bits.
+_MOST_PID = 1 << 22
+
+
+class WholeNumber(_Type):
+    """A number in ASCII digits."""
+
+    name = "integer"
+
+    def __init__(self, least: int = 1, most: int | None = None) -> None:
+        self._least = least
+        self._most = most
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        number = int(text) if _WHOLE.fullmatch(text) else None
+        if number is None or number < self._least or (self._most is not None and number > self._most):
+            self.fail(f"'{value}' is not {self._expected()}", param, ctx)
+        return number
+
+    def _expected(self) -> str:
+        if self._most is None:
+            return f"a whole number of at least {self._least:,}"
+        return f"a whole number from {self._least:,} to {self._most:,}"
+
+
+class Pid(WholeNumber):
+    """A process ID."""
+
+    def __init__(self) -> None:
+        super().__init__(most=_MOST_PID)
+
+    def _expected(self) -> str:
+        return f"a PID, a number from 1 to {_MOST_PID} as jcollect ps lists them"
+
+
+class Seconds(_Type):
+    """A finite time in s: more than 0, or at least `least`."""
+
+    name = "float"
+
+    def __init__(self, least: float = 0.0) -> None:
+        self._least = least
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        is_number = isinstance(value, (int, float)) or _DECIMAL.fullmatch(str(value))
+        seconds = float(str(value)) if is_number else 0.0
+        if not (self._least <= seconds <= MOST_SECONDS and seconds > 0):
+            range_text = f"of at least {self._least:g}" if self._least else "greater than 0"
+            self.fail(
+                f"'{value}' is not a number of seconds {range_text}, and at most {MOST_SECONDS:,.0f}",
+                param,
+                ctx,
+            )
+        return seconds
+
+
+class Text(_Type):
+    """Text that is UTF-8, as names of Java and messages to the agent are. A path may be any bytes."""
+
+    name = "text"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail(f"'{text}' is not UTF-8", param, ctx)
+        return text
+
+
+class Format(_Type):
+    """The name of a format of events. Imports the formats only if one is given: they load numpy."""
+
+    name = "format"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return f"[{'|'.join(_formats())}]"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name = str(value)
+        if name not in _formats():
+            self.fail(f"'{name}' is not a format of events; use {' or '.join(_formats())}", param, ctx)
+        return name
+
+
+def _formats() -> list[str]:
+    from jcollect.view.formats import FORMATS
+
+    return list(FORMATS)
+
+
+TEXT = Text()

@@ -1,0 +1,59 @@
+"""Attaches to a process for `observe --select` and `top --select`, and prints what they print.
+
+One command then does what otherwise takes two: `attach --select`, and a client of it.
+"""
+
+from __future__ import annotations
+
+import click
+
+from jcollect.cli.attach_options import AttachOptions, Table
+from jcollect.rpc.address import is_number
+from jcollect.session.options import SessionSettings, TargetOptions
+from jcollect.sources.bpf.compilation import Compilation
+
+# As for `attach` without --arm-timeout.
+_ARM_SECONDS = 5.0
+
+
+def run_own_collector(
+    address: str,
+    output: str | Table,
+    *,
+    selectors: tuple[str, ...],
+    globs: tuple[str, ...],
+    duration: float | None,
+    max_events: int | None,
+    max_overhead: int | None,
+    fail_on_loss: bool,
+) -> None:
+    """Attaches, prints, and detaches. Raises JcollectError."""
+    if not is_number(address):
+        raise click.UsageError(
+            f"--select needs a PID to attach to, and '{address}' is the address of a collector; "
+            "that collector's own --select determines what it traces"
+        )
+    options = AttachOptions(
+        targets=TargetOptions((int(address),), globs=globs, selectors=selectors),
+        settings=SessionSettings(max_events=max_events, max_overhead=max_overhead),
+        listen=None,
+        insecure=False,
+        output=output,
+        duration=duration,
+        arm_timeout=_ARM_SECONDS,
+        fail_on_loss=fail_on_loss,
+        counts=None,
+    )
+    compilation = Compilation.start()
+    try:
+        from jcollect.cli.attach_session import run_attach
+
+        run_attach(options, compilation)
+    finally:
+        compilation.close()
+
+
+def check_only_with_select(max_overhead: int | None) -> None:
+    """Raises UsageError for options that only a collector of its own obeys."""
+    if max_overhead is not None:
+        raise click.UsageError("--max-overhead needs --select; without it, no collector is started")

@@ -1,0 +1,42 @@
+"""What a collector prints to stdout itself."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from jcollect.cli.attach_options import Table
+from jcollect.hub.hub import Hub
+from jcollect.stop_request import StopRequest
+from jcollect.workers import Failures
+
+
+class Printer(Protocol):
+    """A subscriber that prints in its own thread."""
+
+    @property
+    def was_discarded(self) -> bool:
+        """True if events were left unprinted, for any reason."""
+
+    @property
+    def is_stuck(self) -> bool:
+        """True while it waits for the reader of stdout."""
+
+    def finish(self) -> None:
+        """Waits until everything is printed, or stdout is not read any more."""
+
+
+def start_printer(
+    output: str | Table | None, hub: Hub, failures: Failures, stop: StopRequest
+) -> Printer | None:
+    """Starts to print events in a format, or tables of methods; None for neither. Raises JcollectError if no
+    thread can be started."""
+    if output is None:
+        return None
+    # Each imports what only it needs: rich, or the formats.
+    if isinstance(output, Table):
+        from jcollect.cli.method_printer import MethodPrinter
+
+        return MethodPrinter(hub, output, failures, stop)
+    from jcollect.cli.event_printer import EventPrinter
+
+    return EventPrinter(hub, output, failures, stop)
