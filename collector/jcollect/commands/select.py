@@ -34,7 +34,7 @@ def select(
     has none.
 
     The syntax of SELECTOR is that of the agent option probes=, for example 'com.acme.**Service#*'. If several
-    selectors match a method, the latest one decides.
+    match a method, the first one of the latest command decides.
     """
     with (
         Process.open(pid) as process,

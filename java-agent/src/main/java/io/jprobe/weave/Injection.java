@@ -18,7 +18,8 @@ import org.objectweb.asm.Opcodes;
  */
 abstract class Injection {
   static final String FIRE = FireBinding.FIRE;
-  private static final Set<String> FIRING = Set.of("entry", "exit", "thrown", "fire");
+  private static final Set<String> FIRING =
+      Set.of("entry", "exit", "thrown", "fire", "text", "className");
 
   final TracedClass traced;
   final TracedMethod method;
@@ -104,7 +105,7 @@ abstract class Injection {
     return Gate.probe(kind);
   }
 
-  /** Returns true if a call of this method by woven code fires a probe. */
+  /** Returns true if a call of this method by woven code fires a probe, or copies text for that. */
   static boolean isFiring(String owner, String name) {
     return owner.equals(FIRE) && FIRING.contains(name);
   }
