@@ -81,11 +81,11 @@ def test_a_program_with_any_damaged_byte_is_rejected() -> None:
     [
         {"probe_fired": EXIT},
         {"probe_fired": load(1, 1, 2), "do_nothing": EXIT},
-        {"probe_fired": load(1, 15, 2), "do_nothing": EXIT},
+        {"probe_fired": load(1, 15, 4), "do_nothing": EXIT},
         {"probe_fired": load(1, 15, -1), "do_nothing": EXIT},
         {"probe_fired": b"", "do_nothing": EXIT},
     ],
-    ids=["one function", "a third map", "a third number", "number -1", "no instruction"],
+    ids=["one function", "a third map", "a fifth number", "number -1", "no instruction"],
 )
 def test_an_intact_program_that_cannot_be_loaded_is_rejected(functions: dict[str, bytes]) -> None:
     with pytest.raises(ValueError, match=r".+"):
