@@ -119,6 +119,11 @@ final class Transformer implements ClassFileTransformer {
     return weaver().prepare(traced, loaded, methods);
   }
 
+  /** Forgets the results of weaving unloaded classes in retransformations by other agents. */
+  void forgetUnloaded() {
+    failures.keySet().removeIf(TracedClass::isUnloaded);
+  }
+
   /** Forgets earlier results of weaving the class. */
   void forget(TracedClass traced) {
     failures.remove(traced);

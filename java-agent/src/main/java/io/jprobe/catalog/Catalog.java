@@ -328,9 +328,9 @@ public final class Catalog {
 
   /** Forgets unloaded classes, and retires their probes. */
   public void dropUnloaded() {
-    generations.unloadUnused();
-    classes.values().removeIf(this::isDropped);
     loaderIds.dropCollected();
+    generations.unloadUnused(loaderIds.existing());
+    classes.values().removeIf(this::isDropped);
   }
 
   private boolean isDropped(TracedClass traced) {
