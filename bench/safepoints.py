@@ -115,9 +115,14 @@ def arm_and_restore(target: Process, log: Path, probes: list[Probe]) -> tuple[Ch
 def window(target: Process, log: Path, start: float, took: float, usual: float) -> Change:
     """Waits for the window's end and returns the effect since `start`, in ms of the epoch."""
     time.sleep(max(0.0, WINDOW_SECONDS - (now_ms() - start) / 1e3))
-    stops = [(float(one[1]), int(one[2]) / 1e6) for one in map(SAFEPOINT.search, lines_of(log)) if one]
     slowest = max(taken for ended, taken in rounds(target) if ended >= start)
-    return Change(took, [taken for ended, taken in stops if ended >= start], slowest, usual)
+    return Change(took, safepoints_since(log, start), slowest, usual)
+
+
+def safepoints_since(log: Path, start: float) -> list[float]:
+    """Returns the durations in ms of the safepoints of retransformations that ended since `start`."""
+    stops = [(float(one[1]), int(one[2]) / 1e6) for one in map(SAFEPOINT.search, lines_of(log)) if one]
+    return [taken for ended, taken in stops if ended >= start]
 
 
 def lines_of(log: Path) -> list[str]:

@@ -25,6 +25,7 @@ from java_target import (
     on_every_jdk,
     probes_of,
     run,
+    states_of,
     wait_for_probes,
 )
 from prime_calls import hits_of, leftovers, prime_calls, run_calls
@@ -187,3 +188,30 @@ def test_calls_that_began_before_a_reset_end_normally(jdk: Jdk, targets: Path) -
             line for line in Path(f"/proc/{target.pid}/maps").read_text().splitlines() if "/jprobe-" in line
         ]
         assert all(" ---p " in line for line in mapped), mapped
+
+
+@on_every_jdk
+def test_annotations_of_both_retentions_select_loaded_methods(jdk: Jdk, targets: Path) -> None:
+    """Also finds a class that its loader defines without a name, and keeps characters beyond U+FFFF."""
+    # Arabic has digits of its own, which the agent must not print.
+    with java(jdk, "-Duser.language=ar", "-Duser.country=EG", "-cp", targets, "Annotated") as target:
+        target.wait_for_line("ready")
+        letters = "Annotated$Whole#\U0001d4a2\U0001d4c7\U0001d4c0"
+        selectors = ["@Annotated.OnClass", "@Annotated.OnRuntime", "Annotated$Nameless#applyAsInt"]
+        options = [word for selector in selectors for word in ("--select", selector)]
+        collector = attach(target.pid, *options, "-o", "json")
+        ask(target, "once")
+        wait_until(lambda: len(probes_of(target.pid)) == 18, "the probes of six methods")
+        wait_until(lambda: set(states_of(target.pid)) == {"armed"}, "all to be armed")
+        ask(target, "again")
+        finish(collector)
+        events = [json.loads(line) for line in collector.out if '"entry"' in line]
+        seen = Counter(f"{event['class']}#{event['method']}" for event in events)
+        assert seen == {
+            **{f"Annotated$Methods#{name}": 10 for name in ("onClass", "onRuntime", "onBoth")},
+            letters: 10,
+            # Armed after the first round, which defines the class.
+            "Annotated$Nameless#applyAsInt": 5,
+        }
+        texts = [event["values"]["text"] for event in events if event["method"] == letters.split("#")[1]]
+        assert texts == 2 * [f"\U0001f600 \0 {number}" for number in range(5)]

@@ -120,3 +120,19 @@ def test_no_java_import_runs_upwards(layer: str) -> None:
     for file in files:
         for package in re.findall(r"io\.jprobe\.(\w+)\.", file.read_text()):
             assert package not in above, f"{file.name} refers to io.jprobe.{package}"
+
+
+def test_the_agent_depends_on_no_locale_and_no_default_charset() -> None:
+    """A Turkish or Arabic locale would change letters and digits of messages and names."""
+    dependent = re.compile(
+        r"String\.format\(\s*(?!\s|Locale\.ROOT)"
+        r"|\.(toUpperCase|toLowerCase|getBytes)\(\)|\.formatted\(|\.printf\("
+        r"|new (Formatter|Scanner|FileReader|FileWriter)\(|Charset\.defaultCharset"
+    )
+    found = [
+        f"{file.name}: {match[0]}"
+        for folder in ("main", "boot")
+        for file in (ROOT.parents[1] / "java-agent/src" / folder).rglob("*.java")
+        for match in dependent.finditer(file.read_text())
+    ]
+    assert found == []

@@ -159,7 +159,7 @@ NATIVE(jobject, states)(JNIEnv *env, jclass type, jlong handle)
 NATIVE(jstring, path)(JNIEnv *env, jclass type, jlong handle)
 {
 	(void)type;
-	return (*env)->NewStringUTF(env, library_of(handle)->path);
+	return text_from_utf8(env, library_of(handle)->path);
 }
 
 static struct stub_directory *directory_of(jlong handle)
@@ -190,7 +190,7 @@ NATIVE(jlong, createDirectory)(JNIEnv *env, jclass type, jbyteArray parent)
 NATIVE(jstring, directoryPath)(JNIEnv *env, jclass type, jlong directory)
 {
 	(void)type;
-	return (*env)->NewStringUTF(env, directory_of(directory)->path);
+	return text_from_utf8(env, directory_of(directory)->path);
 }
 
 NATIVE(void, removeDirectory)(JNIEnv *env, jclass type, jlong directory)

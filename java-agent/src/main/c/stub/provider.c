@@ -7,6 +7,7 @@
 #include "provider.h"
 
 #include "manifest.h"
+#include "probe_names.h"
 #include "process.h"
 #include "provider_directory.h"
 
@@ -35,6 +36,7 @@ struct provider {
 	pthread_mutex_t lock;
 	int use_memfd;
 	struct provider_probe *probes; /* begins with the last added */
+	struct probe_names names;
 	struct generation *loaded;
 	struct generation *retired;
 };
@@ -101,15 +103,6 @@ static int check_arguments(const struct provider *provider, const char *name, in
 	return 0;
 }
 
-static int has_probe(const struct provider *provider, const char *name)
-{
-	const struct provider_probe *probe = provider->probes;
-
-	while (probe && strcmp(probe->name, name))
-		probe = probe->next;
-	return probe != NULL;
-}
-
 static struct provider_probe *new_probe(const char *name, int argument_count,
 					const enum argument_type *types)
 {
@@ -137,12 +130,14 @@ struct provider_probe *provider_add(struct provider *provider, const char *name,
 	    check_arguments(provider, name, argument_count, types, error))
 		return NULL;
 	pthread_mutex_lock(&provider->lock);
-	if (has_probe(provider, name))
+	if (probe_names_find(&provider->names, name))
 		stub_fail(error, "cannot create a second probe %s:%s: use another name",
 			  provider->name, name);
-	else if (!(probe = new_probe(name, argument_count, types)))
+	else if (probe_names_reserve(&provider->names) ||
+		 !(probe = new_probe(name, argument_count, types)))
 		stub_fail(error, "no memory for the probe %s:%s", provider->name, name);
 	else {
+		probe_names_add(&provider->names, probe);
 		probe->next = provider->probes;
 		provider->probes = probe;
 	}
@@ -343,6 +338,7 @@ void provider_destroy(struct provider *provider)
 		provider->probes = probe->next;
 		free(probe);
 	}
+	probe_names_free(&provider->names);
 	pthread_mutex_destroy(&provider->lock);
 	free(provider->name);
 	free(provider);

@@ -28,6 +28,7 @@ struct provider_probe {
 	const volatile uint16_t *_Atomic semaphore;
 	void *_Atomic stub; /* NULL while the probe is not loaded */
 	struct provider_probe *next;
+	struct provider_probe *next_in_bucket; /* used by probe_names.c only */
 };
 
 /* Sets the parent of this process's stub directory; the default is $TMPDIR or /tmp. Has no effect

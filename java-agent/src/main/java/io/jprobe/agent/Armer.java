@@ -24,14 +24,6 @@ import java.util.Set;
  */
 final class Armer implements Watcher.Listener {
   /**
-   * Number of classes per retransformation. Each is one safepoint, in which HotSpot also visits all
-   * classes; that costs the same for one class as for many. Batches of 16 stopped the program two
-   * to four times as long in total, and each stop was no shorter. Batches of 256 stopped it less
-   * than half as long in total, but all other work waits for the end of a batch.
-   */
-  private static final int BATCH = 64;
-
-  /**
    * Time in which a poll starts further batches. Commands and other semaphores wait at most for
    * this and one batch, however many classes have to change.
    */
@@ -54,6 +46,7 @@ final class Armer implements Watcher.Listener {
   private final RestoreRetries retries = new RestoreRetries();
   private final WeavingResults results;
   private final ReferenceResolver resolver;
+  private final BatchSize batchSize = new BatchSize();
   private final Retransformer retransformer;
   private final Debugger debugger = new Debugger();
   private Metaspace metaspace;
@@ -79,7 +72,7 @@ final class Armer implements Watcher.Listener {
     this.pending = new PendingClasses(instrumentation, calls);
     this.results = new WeavingResults(transformer, retries);
     this.resolver = new ReferenceResolver(transformer, calls, pending);
-    this.retransformer = new Retransformer(transformer, calls, results);
+    this.retransformer = new Retransformer(transformer, calls, results, batchSize);
   }
 
   /**
@@ -97,6 +90,9 @@ final class Armer implements Watcher.Listener {
 
   @Override
   public void changed(Set<TracedClass> classes) {
+    if (!isWaiting()) {
+      batchSize.reset();
+    }
     pending.add(classes);
     process(TURN_NANOS);
   }
@@ -161,21 +157,21 @@ final class Armer implements Watcher.Listener {
   }
 
   private void retransformInBatches(List<TracedClass> found, long start, long nanos) {
-    int size = BATCH;
-    if (isShortOfMemory) {
+    boolean isSparing = isShortOfMemory;
+    if (isSparing) {
       if (start - pausedUntil < 0) {
         postpone();
       }
       // Classes that need much memory must not block those that need little and free some.
       Collections.shuffle(found);
-      size = 1;
     }
     isShortOfMemory = false;
     objectedTo = 0;
     int failures = 0;
-    for (int from = 0; from < found.size(); from += size) {
+    for (int from = 0, to; from < found.size(); from = to) {
+      to = Math.min(from + (isSparing ? 1 : batchSize.classes()), found.size());
       try {
-        retransformBatch(found.subList(from, Math.min(from + size, found.size())));
+        retransformBatch(found.subList(from, to));
       } catch (OutOfMemoryError e) {
         isShortOfMemory = true;
         failures++;

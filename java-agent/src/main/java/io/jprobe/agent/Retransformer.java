@@ -28,17 +28,23 @@ final class Retransformer {
   private final Transformer transformer;
   private final ApplicationCalls calls;
   private final WeavingResults results;
+  private final BatchSize batchSize;
 
   /** Retransformations that have not returned in time, with their classes. */
-  private final Map<Call<Void>, List<TracedClass>> unreturned = new LinkedHashMap<>();
+  private final Map<Call<Retransformation>, List<TracedClass>> unreturned = new LinkedHashMap<>();
 
   private final Set<TracedClass> busy = new HashSet<>();
   private volatile boolean isShutDown;
 
-  Retransformer(Transformer transformer, ApplicationCalls calls, WeavingResults results) {
+  Retransformer(
+      Transformer transformer,
+      ApplicationCalls calls,
+      WeavingResults results,
+      BatchSize batchSize) {
     this.transformer = transformer;
     this.calls = calls;
     this.results = results;
+    this.batchSize = batchSize;
   }
 
   /** Returns true if retransformations have not returned yet. */
@@ -72,9 +78,9 @@ final class Retransformer {
     if (unreturned.isEmpty()) {
       return;
     }
-    List<Call<Void>> returned = new ArrayList<>(unreturned.keySet());
+    List<Call<Retransformation>> returned = new ArrayList<>(unreturned.keySet());
     returned.removeIf(call -> !call.isDone());
-    for (Call<Void> call : returned) {
+    for (Call<Retransformation> call : returned) {
       List<TracedClass> batch = unreturned.remove(call);
       busy.removeAll(batch);
       conclude(batch, call);
@@ -96,7 +102,7 @@ final class Retransformer {
         classes.add(loaded);
       }
     }
-    Call<Void> call = start(batch, classes.toArray(new Class<?>[0]));
+    Call<Retransformation> call = start(batch, classes.toArray(new Class<?>[0]));
     if (call.isDone()) {
       conclude(batch, call);
       return;
@@ -106,18 +112,18 @@ final class Retransformer {
   }
 
   /** Starts a retransformation. If it does not return in time, its classes stay busy. */
-  private Call<Void> start(List<TracedClass> batch, Class<?>... classes) {
-    Call<Void> call =
+  private Call<Retransformation> start(List<TracedClass> batch, Class<?>... classes) {
+    Call<Retransformation> call =
         calls.startOrRun(
             TIMEOUT_NANOS,
             () -> {
-              transformer.retransform(classes);
+              Retransformation done = transformer.retransform(classes);
               if (isShutDown) {
                 // The transformer is removed, so this restores the classes, which no other code
                 // would do.
                 LoadedClass.retransform(classes);
               }
-              return null;
+              return done;
             });
     if (!call.isDone()) {
       unreturned.put(call, batch);
@@ -127,9 +133,9 @@ final class Retransformer {
   }
 
   /** Concludes the classes of a retransformation that has returned. */
-  private void conclude(List<TracedClass> batch, Call<Void> call) {
+  private void conclude(List<TracedClass> batch, Call<Retransformation> call) {
     try {
-      call.get();
+      batchSize.adapt(batch.size(), call.get());
       boolean hasLostNames = false;
       for (TracedClass traced : batch) {
         boolean isBypassed = isBypassed(traced);
@@ -143,8 +149,10 @@ final class Retransformer {
         throw new OutOfMemoryError("parameter names are lost until there is memory for them");
       }
     } catch (OutOfMemoryError e) {
+      batchSize.reset();
       handleOutOfMemory(batch, e);
     } catch (ApplicationException e) {
+      batchSize.reset();
       if (batch.size() == 1) {
         excludeRejectedMethods(batch.get(0), e);
       } else {
@@ -179,7 +187,7 @@ final class Retransformer {
     if (loaded == null || busy.contains(traced)) {
       return false;
     }
-    Call<Void> call = start(List.of(traced), loaded);
+    Call<Retransformation> call = start(List.of(traced), loaded);
     if (!call.isDone()) {
       return false;
     }

@@ -340,6 +340,7 @@ final class Tracing {
 
   private void eachSecond(SelectionReport report) {
     Log.reportLost();
+    transformer.forgetUnloaded();
     openGatewayIfRequested();
     if (mustRescan) {
       // A class may have been loading while the selectors changed.

@@ -17,6 +17,7 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import org.objectweb.asm.ClassReader;
 
 /**
  * Called by the JVM for every class: queues new classes that a selector may match in the catalog,
@@ -30,23 +31,6 @@ final class Transformer implements ClassFileTransformer {
   /** The classes passed to the transformer, with the reasons why methods could not be woven. */
   private final ConcurrentMap<TracedClass, Map<TracedMethod, String>> failures =
       new ConcurrentHashMap<>();
-
-  /** A retransformation by this agent. */
-  private static final class Retransformation {
-    final Thread thread = Thread.currentThread();
-
-    /** The reason for returning an invalid class file; null for none. Used by that thread only. */
-    Throwable problem;
-
-    void rethrow() {
-      if (problem instanceof Error) {
-        throw (Error) problem;
-      }
-      if (problem != null) {
-        throw (RuntimeException) problem;
-      }
-    }
-  }
 
   /** The running retransformations by this agent. */
   private final List<Retransformation> retransformations = new CopyOnWriteArrayList<>();
@@ -79,7 +63,7 @@ final class Transformer implements ClassFileTransformer {
   public byte[] transform(
       Module module,
       ClassLoader loader,
-      String internalName,
+      String definedName,
       Class<?> redefined,
       ProtectionDomain domain,
       byte[] classFile) {
@@ -90,11 +74,15 @@ final class Transformer implements ClassFileTransformer {
         }
       }
     }
-    // The JVM defines classes without a name for its own use.
-    if (internalName == null || loader == AGENT) {
+    if (loader == AGENT) {
       return null;
     }
+    String internalName = definedName;
     try {
+      if (internalName == null) {
+        // A loader may define a class without giving its name.
+        internalName = new ClassReader(classFile).getClassName();
+      }
       TracedClass traced = catalog.find(loader, internalName);
       if (traced != null) {
         return transform(traced, redefined, classFile);
@@ -105,7 +93,8 @@ final class Transformer implements ClassFileTransformer {
         catalog.enqueue(loader, internalName, inJdk, classFile);
       }
     } catch (Throwable problem) {
-      Log.line("cannot process class " + internalName + ": " + Log.describe(problem));
+      String which = internalName == null ? "a class without a name" : "class " + internalName;
+      Log.line("cannot process " + which + ": " + Log.describe(problem));
     }
     return null;
   }
@@ -130,6 +119,11 @@ final class Transformer implements ClassFileTransformer {
     return weaver().prepare(traced, loaded, methods);
   }
 
+  /** Forgets the results of weaving unloaded classes in retransformations by other agents. */
+  void forgetUnloaded() {
+    failures.keySet().removeIf(TracedClass::isUnloaded);
+  }
+
   /** Forgets earlier results of weaving the class. */
   void forget(TracedClass traced) {
     failures.remove(traced);
@@ -143,6 +137,17 @@ final class Transformer implements ClassFileTransformer {
   /** Returns the new class file of a traced class; null to leave it unchanged. */
   private byte[] transform(TracedClass traced, Class<?> redefined, byte[] classFile) {
     Retransformation own = redefined == null ? null : retransformation();
+    try {
+      return transform(traced, redefined, own, classFile);
+    } finally {
+      if (own != null) {
+        own.passed();
+      }
+    }
+  }
+
+  private byte[] transform(
+      TracedClass traced, Class<?> redefined, Retransformation own, byte[] classFile) {
     byte[] complete = classFile;
     if (redefined != null && (traced.wasArmed() || !traced.methods().isEmpty())) {
       try {
@@ -169,7 +174,7 @@ final class Transformer implements ClassFileTransformer {
   /** Returns this agent's retransformation that runs in this thread; null if none does. */
   private Retransformation retransformation() {
     for (Retransformation one : retransformations) {
-      if (one.thread == Thread.currentThread()) {
+      if (one.isOfThisThread()) {
         return one;
       }
     }
@@ -177,15 +182,17 @@ final class Transformer implements ClassFileTransformer {
   }
 
   /**
-   * Retransforms classes.
+   * Retransforms classes, and returns how long that took.
    *
    * @throws RuntimeException or Error if a class file could not be completed; no class has changed
    */
-  void retransform(Class<?>... classes) throws UnmodifiableClassException {
+  Retransformation retransform(Class<?>... classes) throws UnmodifiableClassException {
     Retransformation running = new Retransformation();
     retransformations.add(running);
     try {
       LoadedClass.retransform(classes);
+      running.ended();
+      return running;
     } catch (UnmodifiableClassException | RuntimeException | Error e) {
       running.rethrow();
       throw e;

@@ -51,6 +51,14 @@ public final class ClassFiles {
     return known.get(internalName);
   }
 
+  /**
+   * Returns the class file that the loader has as a resource, also of a class that was added; null
+   * if it does not exist or cannot be read.
+   */
+  public ClassFile resource(String internalName) {
+    return read(internalName);
+  }
+
   /** Returns the reason why {@link #find} returned null; null if the file does not exist. */
   String problem(String internalName) {
     return problems.get(internalName);

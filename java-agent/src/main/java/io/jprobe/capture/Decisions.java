@@ -50,16 +50,21 @@ final class Decisions {
     if (isDuration(comparison.left) && comparison.right.constant != null) {
       long bound = (Long) comparison.right.constant;
       return comparison.relation == Relation.GREATER
-          ? bound + 1
+          ? above(bound)
           : comparison.relation == Relation.GREATER_OR_EQUAL ? bound : -1;
     }
     if (isDuration(comparison.right) && comparison.left.constant != null) {
       long bound = (Long) comparison.left.constant;
       return comparison.relation == Relation.LESS
-          ? bound + 1
+          ? above(bound)
           : comparison.relation == Relation.LESS_OR_EQUAL ? bound : -1;
     }
     return -1;
+  }
+
+  private static long above(long bound) {
+    // No call takes longer than the maximum.
+    return bound < Long.MAX_VALUE ? bound + 1 : bound;
   }
 
   private static boolean isDuration(TypedCondition.Operand operand) {

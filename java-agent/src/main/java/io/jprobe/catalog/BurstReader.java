@@ -25,6 +25,10 @@ import org.objectweb.asm.Opcodes;
 
 /** Reads the class files of one burst, and finds the selected methods and their captures. */
 final class BurstReader {
+  private static final String UNKNOWN_ANNOTATIONS =
+      "its annotations of retention CLASS are unknown, because the class was loaded before the"
+          + " agent and its loader does not provide its class file";
+
   private final Selectors selectors;
   private final Consumer<Selector> matched;
   private final Catalog.Listener listener;
@@ -79,9 +83,9 @@ final class BurstReader {
    */
   private List<TracedMethod> readMethods(
       ClassKey key, QueuedClass queued, int loaderId, Supplier<Set<String>> supertypes) {
-    ClassFile file = ClassFile.read(queued.classFile);
     ClassFiles beside =
         files.computeIfAbsent(key.loader, loader -> new ClassFiles(loader.get(), calls));
+    ClassFile file = withAnnotations(ClassFile.read(queued.classFile), queued, loaderId, beside);
     beside.add(file);
     SelectableClass candidate = new SelectableClass(file, queued.inJdk, supertypes);
     List<String> probeNames = Names.methodNames(file.methods);
@@ -111,6 +115,23 @@ final class BurstReader {
     }
     alike.replaceAll((text, some) -> matches.computeIfAbsent(List.copyOf(some), one -> one));
     return alike.values();
+  }
+
+  /** Adds the annotations that the JVM has omitted from the class file of a loaded class. */
+  private ClassFile withAnnotations(
+      ClassFile file, QueuedClass queued, int loaderId, ClassFiles beside) {
+    if (!selectors.needAnnotations(file.name())
+        || !file.lacksInvisibleAnnotations(queued.classFile)) {
+      return file;
+    }
+    ClassFile original = beside.resource(file.internalName);
+    ClassFile complete = original == null ? null : file.withAnnotationsOf(original);
+    if (complete == null) {
+      untraceable.add(new Untraceable(file.name(), loaderId, "", "", UNKNOWN_ANNOTATIONS));
+      listener.untraceable(file.name(), UNKNOWN_ANNOTATIONS);
+      return file;
+    }
+    return complete;
   }
 
   /** Returns the captures of a selected method; null if it cannot have probes. */

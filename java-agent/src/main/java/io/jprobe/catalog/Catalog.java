@@ -11,6 +11,7 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -219,9 +220,11 @@ public final class Catalog {
 
   private String tooMany(int methods) {
     return String.format(
+        Locale.ROOT,
         "the selectors match %,d methods of the classes loaded so far, more than max-methods=%d"
             + " allows; narrow them, or raise the limit with max-methods=N",
-        methods, maxMethods);
+        methods,
+        maxMethods);
   }
 
   private void apply(List<ClassPlan> plans) throws StubException {
@@ -325,9 +328,9 @@ public final class Catalog {
 
   /** Forgets unloaded classes, and retires their probes. */
   public void dropUnloaded() {
-    generations.unloadUnused();
-    classes.values().removeIf(this::isDropped);
     loaderIds.dropCollected();
+    generations.unloadUnused(loaderIds.existing());
+    classes.values().removeIf(this::isDropped);
   }
 
   private boolean isDropped(TracedClass traced) {

@@ -6,6 +6,7 @@ import io.jprobe.stub.StubLibrary;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -20,15 +21,22 @@ final class Generation {
   private final List<TracedClass> classBySlot = new ArrayList<>();
   private final ByteBuffer semaphores;
   private final ByteBuffer last;
+  private final Set<Integer> untraceableLoaders;
   private volatile boolean wasArmed;
 
   /**
    * @param contents in slot order
+   * @param untraceableLoaders numbers of the loaders of the untraceable methods that it lists
    */
-  Generation(int number, StubLibrary library, Map<TracedClass, List<TracedMethod>> contents) {
+  Generation(
+      int number,
+      StubLibrary library,
+      Map<TracedClass, List<TracedMethod>> contents,
+      Set<Integer> untraceableLoaders) {
     this.number = number;
     this.library = library;
     this.contents = contents;
+    this.untraceableLoaders = untraceableLoaders;
     this.semaphores = library.semaphores();
     this.last = ByteBuffer.allocate(semaphores.capacity()).order(ByteOrder.nativeOrder());
     contents.forEach(
@@ -116,9 +124,17 @@ final class Generation {
         });
   }
 
-  /** Returns true if all classes with probes here are unloaded: then no code can call a stub. */
-  boolean isUnused() {
-    return !contents.isEmpty() && contents.keySet().stream().allMatch(TracedClass::isUnloaded);
+  /**
+   * Returns true if all classes with probes here are unloaded: then no code can call a stub. A
+   * library that only lists untraceable methods is unused once their loaders are collected.
+   *
+   * @param loaders numbers of the loaders that exist
+   */
+  boolean isUnused(Set<Integer> loaders) {
+    if (contents.isEmpty()) {
+      return !untraceableLoaders.isEmpty() && Collections.disjoint(untraceableLoaders, loaders);
+    }
+    return contents.keySet().stream().allMatch(TracedClass::isUnloaded);
   }
 
   Set<TracedClass> classes() {

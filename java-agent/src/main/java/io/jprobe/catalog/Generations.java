@@ -7,6 +7,7 @@ import io.jprobe.stub.StubException;
 import io.jprobe.stub.StubLibrary;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -29,8 +30,16 @@ final class Generations {
     final Manifest manifest;
     final Map<TracedClass, List<TracedMethod>> contents = new LinkedHashMap<>();
 
+    /** Numbers of the loaders of untraceable methods. */
+    final Set<Integer> untraceableLoaders = new HashSet<>();
+
     Draft(Manifest manifest) {
       this.manifest = manifest;
+    }
+
+    void add(Untraceable one) {
+      manifest.add(one);
+      untraceableLoaders.add(one.loaderId);
     }
 
     void add(TracedClass traced, TracedMethod method) {
@@ -58,7 +67,7 @@ final class Generations {
   StubLibrary open(Selectors selectors) throws StubException {
     Manifest manifest = new Manifest(agentVersion, next, selectors, "");
     manifest.addLimits();
-    return load(manifest, LimitProbes.definitions(), 1, Map.of());
+    return load(new Draft(manifest), LimitProbes.definitions(), 1);
   }
 
   /**
@@ -76,7 +85,7 @@ final class Generations {
     List<Draft> drafts = new ArrayList<>();
     withSpace(drafts, selectors, refusal);
     for (Untraceable one : untraceable) {
-      withSpace(drafts, selectors, refusal).manifest.add(one);
+      withSpace(drafts, selectors, refusal).add(one);
     }
     fresh.forEach(
         (traced, methods) -> {
@@ -141,18 +150,14 @@ final class Generations {
       }
       gates += each.getValue().size();
     }
-    load(draft.manifest, definitions, gates, draft.contents);
+    load(draft, definitions, gates);
   }
 
-  private StubLibrary load(
-      Manifest manifest,
-      List<ProbeDefinition> definitions,
-      int gates,
-      Map<TracedClass, List<TracedMethod>> contents)
+  private StubLibrary load(Draft draft, List<ProbeDefinition> definitions, int gates)
       throws StubException {
     StubLibrary library =
-        StubLibrary.load(directory, next, definitions, gates, manifest.toByteArray());
-    all.add(new Generation(next, library, contents));
+        StubLibrary.load(directory, next, definitions, gates, draft.manifest.toByteArray());
+    all.add(new Generation(next, library, draft.contents, draft.untraceableLoaders));
     next++;
     return library;
   }
@@ -197,12 +202,16 @@ final class Generations {
     return all;
   }
 
-  /** Unmaps the libraries whose classes are all unloaded. */
-  void unloadUnused() {
+  /**
+   * Unmaps the libraries whose classes are all unloaded.
+   *
+   * @param loaders numbers of the loaders that exist
+   */
+  void unloadUnused(Set<Integer> loaders) {
     for (Iterator<Generation> each = all.iterator(); each.hasNext(); ) {
       Generation generation = each.next();
       generation.retireUnloaded();
-      if (generation.isUnused()) {
+      if (generation.isUnused(loaders)) {
         unload(generation);
         // Removed last: if memory runs out before, the next call finds the library again.
         each.remove();

@@ -3,6 +3,7 @@ package io.jprobe.catalog;
 
 import io.jprobe.classfile.ClassFile;
 import java.util.List;
+import java.util.Locale;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -83,6 +84,7 @@ enum JvmBug {
     for (JvmBug bug : values()) {
       if (bug.isIn(version) && bug.affects(file, canBeRead)) {
         return String.format(
+            Locale.ROOT,
             "retransforming on JDK %s %s (%s); %suse JDK %s or later",
             numbers(version),
             bug.damage,

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Set;
 
 /** Assigns a number to each class loader: 0 to the boot loader, then in order of appearance. */
 final class LoaderIds {
@@ -23,5 +25,12 @@ final class LoaderIds {
 
   void dropCollected() {
     ids.keySet().removeIf(LoaderKey::isCollected);
+  }
+
+  /** Returns the numbers of the loaders that exist, including the boot loader. */
+  Set<Integer> existing() {
+    Set<Integer> existing = new HashSet<>(ids.values());
+    existing.add(0);
+    return existing;
   }
 }

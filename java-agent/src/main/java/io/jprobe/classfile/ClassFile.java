@@ -3,8 +3,10 @@ package io.jprobe.classfile;
 
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import org.objectweb.asm.AnnotationVisitor;
 import org.objectweb.asm.ClassReader;
@@ -24,6 +26,8 @@ import org.objectweb.asm.TypePath;
 public final class ClassFile {
   /** Tag of a constant pool entry (JVMS 4.4.7). */
   private static final int CONSTANT_UTF8 = 1;
+
+  private static final String INVISIBLE_ANNOTATIONS = "RuntimeInvisibleAnnotations";
 
   /** ACC_ flags (JVMS 4.1). */
   public final int access;
@@ -58,6 +62,9 @@ public final class ClassFile {
   /** True if a method has the attribute. */
   public final boolean hasMethodParameters;
 
+  /** True if the class, a method or a field has an annotation of retention CLASS. */
+  public final boolean hasInvisibleAnnotations;
+
   private ClassFile(Reader reader, boolean namesMethodParameters) {
     this.access = reader.access;
     this.internalName = reader.internalName;
@@ -66,10 +73,26 @@ public final class ClassFile {
     this.annotations = Set.copyOf(reader.annotations);
     this.fields = List.copyOf(reader.fields);
     this.methods = List.copyOf(reader.methods);
+    this.hasInvisibleAnnotations = reader.hasInvisibleAnnotations;
     this.recordComponents = Set.copyOf(reader.recordComponents);
     this.hasAnnotatedRecordTypes = reader.hasAnnotatedRecordTypes;
     this.namesMethodParameters = namesMethodParameters;
     this.hasMethodParameters = reader.hasMethodParameters;
+  }
+
+  private ClassFile(ClassFile from, Reader merged) {
+    this.access = from.access;
+    this.internalName = from.internalName;
+    this.superName = from.superName;
+    this.interfaces = from.interfaces;
+    this.annotations = Set.copyOf(merged.annotations);
+    this.fields = from.fields;
+    this.methods = List.copyOf(merged.methods);
+    this.hasInvisibleAnnotations = true;
+    this.recordComponents = from.recordComponents;
+    this.hasAnnotatedRecordTypes = from.hasAnnotatedRecordTypes;
+    this.namesMethodParameters = from.namesMethodParameters;
+    this.hasMethodParameters = from.hasMethodParameters;
   }
 
   /**
@@ -85,6 +108,33 @@ public final class ClassFile {
   /** See {@link #namesMethodParameters}. */
   public static boolean namesMethodParameters(byte[] bytes) {
     return hasText(new ClassReader(bytes), MethodParameters.ATTRIBUTE);
+  }
+
+  /**
+   * Returns true if the class file that the JVM has written of a loaded class may lack annotations
+   * of retention CLASS: the JVM omits the attribute, but not its name.
+   */
+  public boolean lacksInvisibleAnnotations(byte[] bytes) {
+    return !hasInvisibleAnnotations && hasText(new ClassReader(bytes), INVISIBLE_ANNOTATIONS);
+  }
+
+  /**
+   * Returns this class with the annotations of another class file of it; null if that belongs to
+   * another version of the class, with other methods.
+   */
+  public ClassFile withAnnotationsOf(ClassFile original) {
+    Map<String, MethodFacts> known = new HashMap<>();
+    original.methods.forEach(method -> known.put(method.name + method.descriptor, method));
+    Reader merged = new Reader();
+    merged.annotations.addAll(annotations);
+    merged.annotations.addAll(original.annotations);
+    for (MethodFacts method : methods) {
+      MethodFacts other = known.remove(method.name + method.descriptor);
+      merged.methods.add(other == null ? method : method.withAnnotations(other.annotations));
+    }
+    // Other agents may have added methods, but none is missing.
+    boolean isSame = internalName.equals(original.internalName) && known.isEmpty();
+    return isSame ? new ClassFile(this, merged) : null;
   }
 
   /** Returns true if the ASCII text is an entry of the constant pool. */
@@ -131,6 +181,16 @@ public final class ClassFile {
     final Set<String> recordComponents = new HashSet<>();
     boolean hasAnnotatedRecordTypes;
     boolean hasMethodParameters;
+    boolean hasInvisibleAnnotations;
+
+    private final FieldVisitor fieldReader =
+        new FieldVisitor(Opcodes.ASM9) {
+          @Override
+          public AnnotationVisitor visitAnnotation(String descriptor, boolean visible) {
+            hasInvisibleAnnotations |= !visible;
+            return null;
+          }
+        };
 
     Reader() {
       super(Opcodes.ASM9);
@@ -153,6 +213,7 @@ public final class ClassFile {
     @Override
     public AnnotationVisitor visitAnnotation(String descriptor, boolean visible) {
       annotations.add(Type.getType(descriptor).getClassName());
+      hasInvisibleAnnotations |= !visible;
       return null;
     }
 
@@ -161,6 +222,12 @@ public final class ClassFile {
         String name, String descriptor, String signature) {
       recordComponents.add(name);
       return new RecordComponentVisitor(Opcodes.ASM9) {
+        @Override
+        public AnnotationVisitor visitAnnotation(String descriptor, boolean visible) {
+          hasInvisibleAnnotations |= !visible;
+          return null;
+        }
+
         @Override
         public AnnotationVisitor visitTypeAnnotation(
             int typeRef, TypePath typePath, String descriptor, boolean visible) {
@@ -174,7 +241,7 @@ public final class ClassFile {
     public FieldVisitor visitField(
         int access, String name, String descriptor, String signature, Object value) {
       fields.add(new FieldFacts(access, name, Type.getType(descriptor)));
-      return null;
+      return fieldReader;
     }
 
     @Override
@@ -213,6 +280,7 @@ public final class ClassFile {
     @Override
     public AnnotationVisitor visitAnnotation(String descriptor, boolean visible) {
       annotations.add(Type.getType(descriptor).getClassName());
+      reader.hasInvisibleAnnotations |= !visible;
       return null;
     }
 

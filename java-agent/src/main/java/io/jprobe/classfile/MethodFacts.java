@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.classfile;
 
+import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import org.objectweb.asm.Opcodes;
@@ -32,6 +33,13 @@ public final class MethodFacts {
     this.descriptor = descriptor;
     this.annotations = Set.copyOf(annotations);
     this.argumentNames = List.copyOf(argumentNames);
+  }
+
+  /** Returns this method with more annotations. */
+  MethodFacts withAnnotations(Set<String> more) {
+    Set<String> all = new HashSet<>(annotations);
+    all.addAll(more);
+    return new MethodFacts(access, name, descriptor, all, argumentNames);
   }
 
   public boolean hasCode() {

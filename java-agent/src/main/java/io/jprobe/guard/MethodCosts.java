@@ -40,13 +40,14 @@ final class MethodCosts {
   }
 
   /**
-   * Removes the methods that no tracer is attached to any more.
+   * Removes the methods that no tracer is attached to any more, and those of unloaded classes, whose
+   * semaphores are not polled any more.
    *
    * @param changed receives the classes with methods that are not throttled any more
    */
   void removeDetached(Set<TracedClass> changed) {
     for (MethodCost cost : new ArrayList<>(costs.values())) {
-      if (!cost.method.attached().isEmpty()) {
+      if (!cost.method.attached().isEmpty() && !cost.traced.isUnloaded()) {
         continue;
       }
       costs.remove(cost.method);

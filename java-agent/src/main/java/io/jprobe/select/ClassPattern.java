@@ -22,6 +22,10 @@ final class ClassPattern {
     return withSubtypes;
   }
 
+  boolean needsAnnotations() {
+    return annotation != null;
+  }
+
   boolean mayMatch(String className) {
     return name == null || withSubtypes || name.matches(className);
   }

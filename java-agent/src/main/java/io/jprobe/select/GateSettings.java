@@ -86,6 +86,8 @@ public final class GateSettings {
   }
 
   private static long bound(Operand literal, boolean exclusive) {
-    return (Long) ((Literal) literal).value + (exclusive ? 1 : 0);
+    long bound = (Long) ((Literal) literal).value;
+    // No call takes longer than the maximum.
+    return exclusive && bound < Long.MAX_VALUE ? bound + 1 : bound;
   }
 }

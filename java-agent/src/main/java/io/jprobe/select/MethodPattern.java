@@ -25,6 +25,10 @@ final class MethodPattern {
     this.returned = returned;
   }
 
+  boolean needsAnnotations() {
+    return annotation != null;
+  }
+
   boolean matches(MethodFacts method) {
     return (method.access & modifiers) == modifiers
         && (name == null || name.matches(method.name))

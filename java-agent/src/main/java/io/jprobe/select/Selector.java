@@ -61,6 +61,11 @@ public final class Selector {
     return excludes;
   }
 
+  /** Returns true if the selector depends on annotations. */
+  boolean needsAnnotations() {
+    return annotated != null || classes.needsAnnotations() || methods.needsAnnotations();
+  }
+
   /** Returns true if the selector depends on the supertypes of a class. */
   public boolean needsSupertypes() {
     return classes.needsSupertypes();

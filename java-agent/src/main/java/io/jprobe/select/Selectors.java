@@ -133,6 +133,16 @@ public final class Selectors {
     return false;
   }
 
+  /** Returns true if a selector that may match the class depends on its annotations. */
+  public boolean needAnnotations(String className) {
+    for (Selector selector : selectors) {
+      if (selector.needsAnnotations() && selector.mayMatch(className)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   /** Returns true if any selector depends on the supertypes of a class. */
   public boolean needSupertypes() {
     for (Selector selector : selectors) {

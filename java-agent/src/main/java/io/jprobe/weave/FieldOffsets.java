@@ -11,9 +11,9 @@ import java.lang.reflect.Field;
 import java.lang.reflect.Modifier;
 import java.util.ArrayList;
 import java.util.Collections;
-import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.WeakHashMap;
 import org.objectweb.asm.Type;
 
 /**
@@ -28,8 +28,9 @@ import org.objectweb.asm.Type;
  * everything else in the host's namespace, with the declared types.
  */
 final class FieldOffsets {
-  private final Map<Step, Long> offsets = Collections.synchronizedMap(new IdentityHashMap<>());
-  private final Map<Step, String> problems = Collections.synchronizedMap(new IdentityHashMap<>());
+  // A step equals no other one. Weak, because the steps of unloaded classes are collected.
+  private final Map<Step, Long> offsets = Collections.synchronizedMap(new WeakHashMap<>());
+  private final Map<Step, String> problems = Collections.synchronizedMap(new WeakHashMap<>());
 
   /** Determines the offsets that one method of a linked class needs. */
   void find(Class<?> host, TracedMethod method) {

@@ -25,6 +25,7 @@ public class GateSettingsTest {
     check("every 100", same, 100, same);
     check("at most 20/s", same, same, 20);
     check(" duration>20ms  every 100, at most 20/s", 20_000_001, 100, 20);
+    check("duration > 9223372036854775807ns", Long.MAX_VALUE, same, same);
     check("duration > 1ms and duration > 2ms", 2_000_001, same, same);
     check("always", 0, 1, 0);
     assertTrue(GateSettings.parse("as selected").asSelected);

@@ -98,6 +98,16 @@ public class StubLibraryTest {
         problem.getMessage());
   }
 
+  /** JNI's own encoding of this character differs from UTF-8. */
+  @Test
+  public void textsFromCHaveEveryCharacter() {
+    StubException problem =
+        assertThrows(StubException.class, () -> StubDirectory.create("/no/\ud83d\ude00"));
+    assertEquals(
+        "cannot create a stub directory in /no/\ud83d\ude00: No such file or directory",
+        problem.getMessage());
+  }
+
   @Test
   public void moreArgumentsThanTracersReadAreRejected() {
     assertThrows(

@@ -122,6 +122,13 @@ public class GateTest {
   }
 
   @Test
+  public void theLongestMinimumDurationFiltersEveryCall() throws Exception {
+    Target target = target(" when duration > 9223372036854775807ns");
+    target.call(100, 1, "a");
+    assertEquals(100, target.suppressed(ProbeKind.RETURN));
+  }
+
+  @Test
   public void everyCountsOnlyTheCallsOfTheMinimumDuration() throws Exception {
     Target target = target(" when duration >= 0ns every 10");
     target.set(Gate.LEAST_DURATION, 1);
