@@ -57,9 +57,7 @@ class Reference:
 
 
 UNREADABLE = Unreadable()
-Decoded = (
-    bool | int | float | str | Char | Reference | Rendered | Unreadable | Truncated | Absent | None
-)
+Decoded = bool | int | float | str | Char | Reference | Rendered | Unreadable | Truncated | Absent | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +126,8 @@ class RowDecoder:
 
 
 class _Plan:
-    """The decoders for the values of one probe. `has_captures` is true if it may have captures; `rendered` are
-    the indices of the values that are objects."""
+    """The decoders for the values of one probe. `has_captures` is true if it may have captures. `rendered` are
+    the indices of objects."""
 
     def __init__(self, probe: Described) -> None:
         self.probe = probe

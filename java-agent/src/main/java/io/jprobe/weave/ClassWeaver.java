@@ -4,7 +4,6 @@ package io.jprobe.weave;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
-import java.jprobe.Fire;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.HashMap;
@@ -53,18 +52,10 @@ public final class ClassWeaver {
     for (TracedMethod method : methods) {
       if (!traced.isPrepared(method)) {
         offsets.find(host, method);
-        if (readsObjects(method)) {
-          Fire.prepareObjects();
-        }
         traced.setPrepared(method, problem(method, host));
       }
     }
     return null;
-  }
-
-  private static boolean readsObjects(TracedMethod method) {
-    return !method.captures.isPlain
-        || method.captures.paths().stream().anyMatch(path -> path.valueType.isText());
   }
 
   private String problem(TracedMethod method, Class<?> host) {
