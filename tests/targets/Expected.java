@@ -171,6 +171,9 @@ final class Expected {
     if (value instanceof Enum) {
       return ((Enum<?>) value).name();
     }
+    if (value instanceof Class) {
+      return ((Class<?>) value).getName();
+    }
     if (value instanceof int[]) {
       return Arrays.toString((int[]) value);
     }

@@ -40,8 +40,5 @@ def test_a_text_is_a_value_of_the_type_that_it_shows(text: str, value: object) -
     assert (type(found), found) == (type(value), value)
 
 
-@pytest.mark.parametrize(
-    ("text", "value"), [("NaN", math.nan), ("Infinity", math.inf), ("-Infinity", -math.inf)]
-)
-def test_numbers_that_are_not_finite_are_floats(text: str, value: float) -> None:
-    assert repr(value_of(text)) == repr(value)
+def test_numbers_that_are_not_finite_are_floats() -> None:
+    assert [repr(value_of(text)) for text in ("NaN", "Infinity", "-Infinity")] == ["nan", "inf", "-inf"]

@@ -126,8 +126,10 @@ class RowDecoder:
 
 
 class _Plan:
-    """The decoders for the values of one probe. `has_captures` is true if it may have captures. `rendered` are
-    the indices of objects."""
+    """The decoders for the values of one probe. `has_captures` is true if it may have captures.
+
+    `rendered` has the indices of objects.
+    """
 
     def __init__(self, probe: Described) -> None:
         self.probe = probe
