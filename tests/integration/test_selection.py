@@ -237,6 +237,53 @@ def test_a_supertype_matches_in_any_loader_at_any_time(targets: Path) -> None:
         assert target.err == []
 
 
+# ---- values ----
+
+
+@on_every_jdk
+def test_objects_are_captured_as_values_and_no_method_of_the_program_runs(jdk: Jdk, targets: Path) -> None:
+    selectors = [
+        "Values#show",
+        "Values#elements(name=orders[0].name, count=arg0[1].counts[1], id=map.get('id'), item=list[1], "
+        "any=((Order) any).state, first=Config.first.name, limit=Values.Config.limit, cold=Cold.value)",
+        "Values#paid when arg0 == 'PAID'",
+        "Values#second when values[1] == 'y'",
+        "Values#large when list[0] > 10",
+        "Values#flagged when map.get('flag') == true",
+    ]
+    with java(jdk, "-cp", targets, "Values", probes=";".join(selectors)) as target:
+        target.wait_for_line("ready 5")
+        wait_for_probes(target.pid, 3 * 6)
+        with attach(target.pid, "-o", "json") as collector:
+            assert ask(target, "run") == "did run"
+            finish(collector)
+        calls: dict[str, list[Any]] = {}
+        for event in events(collector):
+            if event["kind"] == "entry":
+                passed = event.get("captures") or event["args"][0]
+                calls.setdefault(event["method"], []).append(passed)
+        shown = [
+            re.sub(r"(\$\d+)?(/\w+)?@[0-9a-f]+", "@", value) if isinstance(value, str) else value
+            for value in calls["show"]
+        ]
+        assert shown == [
+            *(1, 2.5, "text", "c", None, True, "OPEN", '[1, "x"]', '{"id"=42, "name"="n"}'),
+            *("Optional[Values$Trap@]", "b", "java.lang.IllegalStateException: why"),
+            *("[java.util.ArrayList@]", "Values$Trap@", "Values$OwnList@", "0x01ff", "Values$$Lambda@"),
+        ]
+        absent = {"absent": "null"}
+        fixed = {"first": "first", "limit": 5, "cold": absent}
+        assert calls["elements"] == [
+            {"name": "a", "count": 8, "id": 42, "item": "PAID", "any": "OPEN", **fixed},
+            {"name": absent, "count": absent, "id": "no", "item": None, "any": absent, **fixed},
+        ]
+        assert calls["paid"] == ["PAID", "PAID"]
+        assert calls["second"] == ['["x", "y"]']
+        assert calls["large"] == ["[11]"]
+        assert calls["flagged"] == ['{"flag"=true, "id"=42}']
+        assert target.err == []
+
+
 # ---- the JDK's own classes ----
 
 

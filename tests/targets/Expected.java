@@ -2,6 +2,7 @@
 
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
@@ -13,8 +14,8 @@ import java.util.TreeMap;
  *
  * <pre>Orders#place(JLjava/lang/String;)Z entry long=2a java.lang.String="abc"</pre>
  *
- * Numbers are shown as their 64 bits in hexadecimal (floats: the lower 32), objects as their
- * identity hash. Strings are truncated to the limit and then end in {@code ...}.
+ * Numbers are shown as their 64 bits in hexadecimal (floats: the lower 32), objects as the text
+ * that the agent passes. Strings are truncated to the limit and then end in {@code ...}.
  */
 final class Expected {
   private final String prefix;
@@ -147,8 +148,48 @@ final class Expected {
   }
 
   private String value(String type, Object value) {
-    boolean isString = type.equals("java.lang.String");
-    return type + "=" + (isString ? text((String) value) : word(type, value));
+    if (type.equals("java.lang.String")) {
+      return type + "=" + text((String) value);
+    }
+    boolean isPrimitive = type.indexOf('.') < 0 && Character.isLowerCase(type.charAt(0));
+    return type
+        + "="
+        + (isPrimitive && !type.endsWith("]") ? word(type, value) : text(rendered(value)));
+  }
+
+  /** Returns the text of an object, for the classes that the traced programs pass. */
+  private static String rendered(Object value) {
+    if (value == null) {
+      return null;
+    }
+    if (value instanceof String) {
+      return '"' + (String) value + '"';
+    }
+    if (value instanceof Integer || value instanceof Long || value instanceof Boolean) {
+      return value.toString();
+    }
+    if (value instanceof Enum) {
+      return ((Enum<?>) value).name();
+    }
+    if (value instanceof Class) {
+      return ((Class<?>) value).getName();
+    }
+    if (value instanceof int[]) {
+      return Arrays.toString((int[]) value);
+    }
+    if (value instanceof Object[]) {
+      return elements(Arrays.asList((Object[]) value));
+    }
+    if (value.getClass() == ArrayList.class) {
+      return elements((List<?>) value);
+    }
+    return value.getClass().getName() + "@" + Integer.toHexString(System.identityHashCode(value));
+  }
+
+  private static String elements(List<?> list) {
+    List<String> texts = new ArrayList<>();
+    list.forEach(each -> texts.add(String.valueOf(rendered(each))));
+    return "[" + String.join(", ", texts) + "]";
   }
 
   private static String word(String type, Object value) {
@@ -167,7 +208,7 @@ final class Expected {
       case "long":
         return Long.toHexString(((Number) value).longValue());
       default:
-        return Integer.toHexString(System.identityHashCode(value));
+        throw new IllegalArgumentException(type);
     }
   }
 

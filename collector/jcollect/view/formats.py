@@ -11,7 +11,8 @@ from functools import lru_cache, partial
 from jcollect.printable import json_text, printable
 from jcollect.probes.description import Described
 from jcollect.probes.probe import ENTRY, KIND_NAMES, MARK, THROW
-from jcollect.view.rows import Absent, Char, Decoded, Reference, Row, Truncated, Unreadable
+from jcollect.view.rendered import Char, Rendered
+from jcollect.view.rows import Absent, Decoded, Reference, Row, Truncated, Unreadable
 from jcollect.view.shortening import name_in_event
 
 
@@ -55,7 +56,7 @@ def _json_value(value: Decoded) -> object:
         return _float_name(value)
     if isinstance(value, Char):
         return value.text
-    if isinstance(value, Reference):
+    if isinstance(value, Reference | Rendered):
         return str(value)
     if isinstance(value, Unreadable):
         return {"unreadable": True}

@@ -20,17 +20,11 @@ from jcollect.layout.record import (
 from jcollect.layout.stub_library import ABSENCE_NULL_SHIFT, ABSENCE_THREW_SHIFT
 from jcollect.probes.description import Described
 from jcollect.sources.columns import Columns
+from jcollect.view.rendered import Char, Rendered, value_of
 from jprobe.v1 import probe_pb2
 
 # Maximum bytes of a string: 64 times the agent's longest.
 MOST_VALUE_BYTES = 64 << 10
-
-
-@dataclass(frozen=True)
-class Char:
-    """A Java char: one UTF-16 code unit, which may be half of a surrogate pair."""
-
-    text: str
 
 
 class Unreadable:
@@ -53,7 +47,7 @@ class Absent:
 
 @dataclass(frozen=True)
 class Reference:
-    """An object: its declared Java type and identity hash."""
+    """An object of which an earlier agent passes no more: its declared Java type and identity hash."""
 
     java_type: str
     identity_hash: int
@@ -63,7 +57,7 @@ class Reference:
 
 
 UNREADABLE = Unreadable()
-Decoded = bool | int | float | str | Char | Reference | Unreadable | Truncated | Absent | None
+Decoded = bool | int | float | str | Char | Reference | Rendered | Unreadable | Truncated | Absent | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +118,23 @@ class RowDecoder:
                 else:
                     decoded.append(decode(word))
             captures: dict[str, Decoded] = {}
+            for i in plan.rendered:
+                decoded[i] = _object(decoded[i])
             if plan.has_captures:
                 decoded, captures = plan.sort(decoded, values[value_at - 1])
             yield Row(seq, time, plan.probe, tid, thread, duration, tuple(decoded), captures)
 
 
 class _Plan:
-    """The decoders for the values of one probe. `has_captures` is true if it may have captures."""
+    """The decoders for the values of one probe. `has_captures` is true if it may have captures.
+
+    `rendered` has the indices of objects.
+    """
 
     def __init__(self, probe: Described) -> None:
         self.probe = probe
         self.decoders = [_decoder(value) for value in probe.values]
+        self.rendered = [i for i, value in enumerate(probe.values) if value.rendered]
         self._has_absence = bool(probe.values) and probe.values[-1].type == probe_pb2.VALUE_TYPE_ABSENCE
         values = probe.values[:-1] if self._has_absence else probe.values
         # The names of captures; None for other values.
@@ -170,6 +170,13 @@ def _string(word: int, text: bytes) -> Decoded:
         return None
     decoded = text.decode(errors="replace")
     return Truncated(decoded) if word & STRING_WORD_CUT else decoded
+
+
+def _object(text: Decoded) -> Decoded:
+    """Returns the value of an object's text. A truncated one keeps its text, without the first quote."""
+    if isinstance(text, Truncated):
+        return Truncated(text.text.removeprefix('"'))
+    return value_of(text) if isinstance(text, str) else text
 
 
 def _signed(word: int) -> int:

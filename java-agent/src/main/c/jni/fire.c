@@ -91,6 +91,20 @@ static jlong JNICALL fire_text(JNIEnv *env, jclass fire, jstring string, jint sl
 	return (jlong)text_of(env, string, slot, capture_limit);
 }
 
+static jlong JNICALL fire_buffer(JNIEnv *env, jclass fire, jint slot)
+{
+	(void)env;
+	(void)fire;
+	return (jlong)(uintptr_t)text_buffer(slot);
+}
+
+static jint JNICALL fire_text_limit(JNIEnv *env, jclass fire)
+{
+	(void)env;
+	(void)fire;
+	return (jint)capture_limit;
+}
+
 /* One entry point per number of values, so that a call passes only the values it has. */
 #define P1 jlong a1
 #define P2 P1, jlong a2
@@ -151,6 +165,8 @@ static char fire_name[] = "fire";
 
 static const JNINativeMethod METHODS[] = {
 	{(char *)"text", (char *)"(Ljava/lang/String;I)J", (void *)fire_text},
+	{(char *)"buffer", (char *)"(I)J", (void *)fire_buffer},
+	{(char *)"textLimit", (char *)"()I", (void *)fire_text_limit},
 	FIRE(1, "(JJ)V"),
 	FIRE(2, "(JJJ)V"),
 	FIRE(3, "(JJJJ)V"),

@@ -32,3 +32,8 @@ uint64_t text_of(JNIEnv *env, jstring string, int slot, size_t limit)
 	}
 	return (uint64_t)(uintptr_t)text;
 }
+
+char *text_buffer(int slot)
+{
+	return texts[slot];
+}

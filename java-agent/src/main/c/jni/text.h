@@ -15,4 +15,8 @@
  * STUB_MAX_ARGUMENTS - 1, which is valid until the next call for the slot. */
 uint64_t text_of(JNIEnv *env, jstring string, int slot, size_t limit);
 
+/* Returns the memory of this thread's text in a slot, for code that writes it by itself: the string
+ * limit, a NUL and one more byte, by which it moves a truncated text. The address is even. */
+char *text_buffer(int slot);
+
 #endif

@@ -11,8 +11,9 @@ import io.jprobe.layout.GateLayout;
  * <p>The superclasses hold one task each. Woven code names this class alone, so that an
  * application's class loader has to find only one.
  *
- * <p>Nothing here locks, throws, allocates or loads a class. All that it calls is native, an
- * intrinsic, or in a class that is never traced. Addresses are constants in woven code.
+ * <p>Nothing here locks, throws, allocates or loads a class, except that {@link Rendering}
+ * allocates the text of a few types of the JDK. All that it calls is native, an intrinsic, or in a
+ * class that is never traced. Addresses are constants in woven code.
  *
  * <p>Unsafe is the JDK's own access to memory by address: deciding and counting need 2 ns, where a
  * native method needs 8. The agent exports its package to this class's module.
@@ -55,7 +56,7 @@ public final class Fire extends CallGate {
   public static void exit(Object value, long gate, long start) {
     long elapsed = elapsed(start, gate, GateLayout.RETURN);
     if (elapsed != SUPPRESSED) {
-      fire(gate + GateLayout.RETURN, elapsed, System.identityHashCode(value), threadId());
+      fire(gate + GateLayout.RETURN, elapsed, Rendering.text(value, 0), threadId());
     }
   }
 
@@ -78,9 +79,23 @@ public final class Fire extends CallGate {
     return start == SUPPRESSED ? 0 : text(string, slot);
   }
 
-  /** Returns the identity hash, or 0 without computing it if the call is suppressed. */
-  public static int hash(long start, Object object) {
-    return start == SUPPRESSED ? 0 : System.identityHashCode(object);
+  /**
+   * Returns the text of any object; see {@link Rendering}.
+   *
+   * @param slot the text's index among those of the event, from 0 to 11
+   */
+  public static long object(Object object, int slot) {
+    return Rendering.text(object, slot);
+  }
+
+  /** Returns {@link #object(Object, int)}, or 0 without reading it if the call is suppressed. */
+  public static long object(long start, Object object, int slot) {
+    return start == SUPPRESSED ? 0 : Rendering.text(object, slot);
+  }
+
+  /** Loads what {@link #object(Object, int)} needs. Called before the first method that uses it. */
+  public static void prepareObjects() {
+    Rendering.prepare();
   }
 
   /** Returns true if two strings are equal, or both null. */
@@ -97,6 +112,15 @@ public final class Fire extends CallGate {
    * @return the address of NUL-terminated UTF-8, odd if the string was truncated; 0 for null
    */
   public static native long text(String string, int slot);
+
+  /**
+   * Returns the address of memory for a text of the next event of this thread: {@link #textLimit}
+   * bytes and two more.
+   */
+  static native long buffer(int slot);
+
+  /** Returns the agent's string limit in bytes. */
+  static native int textLimit();
 
   // Each form fires the probe at that address with the words that its stub passes, and counts the
   // firing. Once the allowance of the process is spent, it only counts the call as throttled.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package java.jprobe;
 
+import java.lang.reflect.Field;
 import jdk.internal.misc.Unsafe;
 
 /**
@@ -24,6 +25,17 @@ abstract class ObjectFields {
   /** Returns the offset of a field. Throws InternalError if the class does not declare it. */
   public static long offset(Class<?> declaring, String field) {
     return UNSAFE.objectFieldOffset(declaring, field);
+  }
+
+  /**
+   * Returns the offset of a static field in the object of its class. Throws InternalError if this
+   * JVM keeps it elsewhere.
+   */
+  public static long staticOffset(Field field) {
+    if (UNSAFE.staticFieldBase(field) != field.getDeclaringClass()) {
+      throw new InternalError("the fields of a class are not in its object");
+    }
+    return UNSAFE.staticFieldOffset(field);
   }
 
   public static boolean fieldBoolean(Object object, long offset) {

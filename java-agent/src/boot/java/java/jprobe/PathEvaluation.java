@@ -8,7 +8,7 @@ package java.jprobe;
  * call methods. So a thread registers here before it evaluates such a path. Until it has finished,
  * none of its calls fires and it evaluates no other path.
  */
-abstract class PathEvaluation extends ObjectFields {
+abstract class PathEvaluation extends Elements {
   /**
    * IDs of the threads that are evaluating a path; 0 in a free slot. The ID of a thread determines
    * the eight slots that it may use, so that a search reads one or two cache lines. A table, not a

@@ -5,6 +5,7 @@ import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.calls.ApplicationException;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
+import java.jprobe.Fire;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.IdentityHashMap;
@@ -57,8 +58,25 @@ final class ReferenceResolver {
       }
     }
     Map<TracedClass, String> problems = new HashMap<>();
+    if (!byLoader.isEmpty() && !canPassObjects()) {
+      classes.forEach(traced -> problems.put(traced, WeavingResults.NO_MEMORY));
+      return problems;
+    }
     byLoader.forEach((loader, methods) -> resolve(loader, methods, problems));
     return problems;
+  }
+
+  /**
+   * Initializes what woven code calls to pass objects. If that fails, which is for want of memory,
+   * no class may be woven: its code would throw.
+   */
+  private static boolean canPassObjects() {
+    try {
+      Fire.prepareObjects();
+      return true;
+    } catch (OutOfMemoryError | LinkageError e) {
+      return false;
+    }
   }
 
   private void resolve(

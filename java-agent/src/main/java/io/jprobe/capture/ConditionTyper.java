@@ -78,6 +78,16 @@ final class ConditionTyper {
       right = paths.named(right);
       rightSort = Sort.STRING;
     }
+    TypedPath converted = converted(left, leftSort, rightSort);
+    if (converted != null) {
+      left = converted;
+      leftSort = sortOf(written.left, left);
+    }
+    converted = converted(right, rightSort, leftSort);
+    if (converted != null) {
+      right = converted;
+      rightSort = sortOf(written.right, right);
+    }
     if (leftSort == Sort.CHAR && isCharacter(written.right)) {
       rightSort = Sort.CHAR;
     }
@@ -107,6 +117,27 @@ final class ConditionTyper {
         operand(written.left, left, kind),
         written.relation,
         operand(written.right, right, kind));
+  }
+
+  /** Returns the path to the string, number or boolean that an object may be; otherwise null. */
+  private TypedPath converted(TypedPath path, Sort sort, Sort other) {
+    if (sort != Sort.REFERENCE) {
+      return null;
+    }
+    Conversions conversions = paths.conversions();
+    switch (other) {
+      case STRING:
+        return paths.converted(path, conversions.toText(path.type));
+      case NUMBER:
+      case CHAR:
+        return paths.converted(path, conversions.toNumber(path.type, false));
+      case DECIMAL:
+        return paths.converted(path, conversions.toNumber(path.type, true));
+      case BOOLEAN:
+        return paths.converted(path, conversions.toTruth(path.type));
+      default:
+        return null;
+    }
   }
 
   private TypedPath pathOf(Operand operand) throws SelectorException {

@@ -55,6 +55,26 @@ final class Members {
     return null;
   }
 
+  /** Returns the step to a static field of a class, or null if it has none that can be read. */
+  Step staticField(ClassFile type, String name) {
+    for (ClassFile at = type; at != null; at = superclass(at)) {
+      for (FieldFacts field : at.fields) {
+        if (field.name.equals(name) && field.isStatic()) {
+          boolean isHidden = isOfJdk(at.internalName) && !isAccessible(at, field.access);
+          return isHidden || !isNameable(at)
+              ? null
+              : new Step(Step.Kind.STATIC_FIELD, at.internalName, name, field.type, false);
+        }
+      }
+    }
+    return null;
+  }
+
+  /** Returns true if code of the traced class can name the class. */
+  boolean isNameable(ClassFile type) {
+    return isAccessible(type, Opcodes.ACC_PUBLIC);
+  }
+
   /**
    * Returns the step from an object to its method's return value, or null if the method cannot be
    * called.
@@ -176,7 +196,7 @@ final class Members {
     return internalName.substring(0, Math.max(internalName.lastIndexOf('/'), 0));
   }
 
-  private static boolean isOfJdk(String internalName) {
+  static boolean isOfJdk(String internalName) {
     return internalName.startsWith("java/")
         || internalName.startsWith("javax/")
         || internalName.startsWith("jdk/")

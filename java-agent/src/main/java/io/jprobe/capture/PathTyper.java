@@ -24,12 +24,15 @@ final class PathTyper {
   private static final Type THROWABLE = Type.getObjectType("java/lang/Throwable");
   private static final Type STRING = Type.getObjectType("java/lang/String");
   private static final Type CLASS = Type.getObjectType("java/lang/Class");
+  private static final Type OBJECT = Type.getObjectType("java/lang/Object");
 
   private final Selector selector;
   private final ClassFile host;
   private final MethodFacts method;
   private final ClassFiles files;
   private final Members members;
+  private final TypeNames types;
+  private final Conversions conversions;
   private final Map<String, TypedPath> known = new HashMap<>();
 
   PathTyper(Selector selector, ClassFile host, MethodFacts method, ClassFiles files) {
@@ -38,6 +41,8 @@ final class PathTyper {
     this.method = method;
     this.files = files;
     this.members = new Members(files, host.internalName);
+    this.types = new TypeNames(files, host.internalName);
+    this.conversions = new Conversions(files);
   }
 
   /**
@@ -54,15 +59,53 @@ final class PathTyper {
   }
 
   private TypedPath find(Path path, String text) throws SelectorException {
-    TypedPath root = root(path, text);
     List<Step> steps = new ArrayList<>();
-    Type type = root.type;
-    for (Path.Step written : path.steps) {
+    int taken = isNamed(path) ? addStatic(path, steps) : 0;
+    TypedPath root = taken > 0 ? root(Root.CLASS, 0, OBJECT, false, text) : root(path, text);
+    Type type = taken > 0 ? steps.get(0).type : root.type;
+    for (Path.Step written : path.steps.subList(taken, path.steps.size())) {
       Step step = step(root.root, type, written);
       steps.add(step);
       type = step.type;
     }
     return root.then(steps);
+  }
+
+  /** Returns true if the path begins with no argument, but a name. */
+  private boolean isNamed(Path path) {
+    switch (path.root) {
+      case "this":
+      case "return":
+      case "exception":
+      case "thread":
+      case "duration":
+        return false;
+      default:
+        return indexOf(path.root) < 0;
+    }
+  }
+
+  /**
+   * Adds the step for a static field: {@code com.acme.Config.LIMIT}.
+   *
+   * @return number of written steps that its name consists of; 0 if there is no such field
+   */
+  private int addStatic(Path path, List<Step> steps) {
+    String name = path.root;
+    for (int i = 0; i < path.steps.size(); i++) {
+      Path.Step next = path.steps.get(i);
+      if (next.kind != Path.Step.Kind.PROPERTY) {
+        return 0;
+      }
+      ClassFile file = types.find(name);
+      Step field = file == null ? null : members.staticField(file, next.name);
+      if (field != null) {
+        steps.add(field);
+        return i + 1;
+      }
+      name += "." + next.name;
+    }
+    return 0;
   }
 
   private TypedPath root(Path path, String text) throws SelectorException {
@@ -94,25 +137,42 @@ final class PathTyper {
     return new TypedPath(root, argument, type, List.of(), late, text);
   }
 
+  /** Returns the index of an argument by its name or number; -1 if there is none. */
+  private int indexOf(String argument) {
+    int count = method.argumentTypes().length;
+    for (int i = 0; i < count; i++) {
+      if (method.argumentName(i).equals(argument)) {
+        return i;
+      }
+    }
+    Matcher numbered = NUMBERED.matcher(argument);
+    int number = numbered.matches() ? Integer.parseInt(numbered.group(1)) : count;
+    return number < count ? number : -1;
+  }
+
   private int argument(Path path) throws SelectorException {
+    int index = indexOf(path.root);
+    if (index >= 0) {
+      return index;
+    }
     int count = method.argumentTypes().length;
     StringBuilder names = new StringBuilder();
     for (int i = 0; i < count; i++) {
-      if (method.argumentName(i).equals(path.root)) {
-        return i;
-      }
       names.append(i == 0 ? "" : ", ").append(method.argumentName(i));
-    }
-    Matcher numbered = NUMBERED.matcher(path.root);
-    if (numbered.matches() && Integer.parseInt(numbered.group(1)) < count) {
-      return Integer.parseInt(numbered.group(1));
     }
     String has =
         count == 0
             ? "has no arguments"
             : "has " + count + (count == 1 ? " argument: " : " arguments: ") + names;
+    boolean isField = !path.steps.isEmpty() && !NUMBERED.matcher(path.root).matches();
     throw selector.error(
-        path.column, "there is no argument '" + path.root + "', " + method + " " + has);
+        path.column,
+        "there is no argument '"
+            + path.root
+            + (isField ? "' and no static field of that name, " : "', ")
+            + method
+            + " "
+            + has);
   }
 
   private Step step(Root root, Type type, Path.Step written) throws SelectorException {
@@ -129,6 +189,60 @@ final class PathTyper {
   }
 
   private Step lookUp(Type type, Path.Step written) throws SelectorException {
+    switch (written.kind) {
+      case CAST:
+        return cast(type, written);
+      case INDEX:
+      case GET:
+        return element(type, written);
+      default:
+        return member(type, written);
+    }
+  }
+
+  private Step cast(Type type, Path.Step written) throws SelectorException {
+    if (type.getSort() < Type.ARRAY) {
+      throw selector.error(
+          written.column, "a value of type " + type.getClassName() + " cannot be cast");
+    }
+    ClassFile file = types.find(written.name);
+    if (file == null) {
+      throw selector.error(
+          written.column,
+          "cannot find the class file of " + written.name + "; write its name with the package");
+    }
+    if (!members.isNameable(file)) {
+      throw selector.error(
+          written.column, "the traced class cannot access " + file.internalName.replace('/', '.'));
+    }
+    Type cast = Type.getObjectType(file.internalName);
+    return new Step(Step.Kind.CAST, file.internalName, written.name, cast, false);
+  }
+
+  /** Returns the step to an element of an array, list or map. */
+  private Step element(Type type, Path.Step written) throws SelectorException {
+    boolean isIndex = written.kind == Path.Step.Kind.INDEX;
+    if (type.getSort() == Type.ARRAY && isIndex) {
+      Type element = Type.getType(type.getDescriptor().substring(1));
+      return Step.element(Step.Kind.ELEMENT, written.name, element, written.key);
+    }
+    ClassFile file = type.getSort() == Type.OBJECT ? files.find(type.getInternalName()) : null;
+    boolean isOfElements =
+        type.equals(OBJECT)
+            || file != null && file.isInterface()
+            || type.getSort() == Type.OBJECT && Members.isOfJdk(type.getInternalName());
+    if (!isOfElements) {
+      throw selector.error(
+          written.column,
+          type.getClassName()
+              + " has no elements that a path can read: expected "
+              + (isIndex ? "an array or a list of the JDK" : "a map or a list of the JDK"));
+    }
+    Step.Kind kind = isIndex ? Step.Kind.ITEM : Step.Kind.GET;
+    return Step.element(kind, written.name, OBJECT, written.key);
+  }
+
+  private Step member(Type type, Path.Step written) throws SelectorException {
     if (type.getSort() == Type.ARRAY) {
       if (written.name.equals("length") || written.name.equals("size")) {
         return new Step(Step.Kind.LENGTH, null, written.name, Type.INT_TYPE, false);
@@ -147,12 +261,13 @@ final class PathTyper {
               + type.getClassName()
               + (problem == null ? "" : ": " + problem));
     }
-    Step step = written.isCall ? members.method(file, written.name) : property(file, written.name);
+    Step step =
+        written.isCall() ? members.method(file, written.name) : property(file, written.name);
     if (step == null && type.equals(THREAD) && isVirtual(written)) {
       step = new Step(Step.Kind.FALSE, null, written.name, Type.BOOLEAN_TYPE, false);
     }
     if (step == null) {
-      throw written.isCall
+      throw written.isCall()
           ? nothing(type, written, "no method that a path can call has that name")
           : noProperty(type, file, written);
     }
@@ -200,7 +315,7 @@ final class PathTyper {
 
   /** Returns true for a step that JDKs before 21 lack in Thread; the value is false there. */
   private static boolean isVirtual(Path.Step written) {
-    return written.name.equals(written.isCall ? "isVirtual" : "virtual");
+    return written.name.equals(written.isCall() ? "isVirtual" : "virtual");
   }
 
   private SelectorException nothing(Type type, Path.Step written, String reason) {
@@ -255,5 +370,17 @@ final class PathTyper {
     return name == null
         ? null
         : known.computeIfAbsent(text + " named", key -> path.then(List.of(name)));
+  }
+
+  /** Returns the path extended by a conversion; null if there is none for its type. */
+  TypedPath converted(TypedPath path, Step conversion) {
+    return conversion == null
+        ? null
+        : known.computeIfAbsent(
+            path + " as " + conversion.name, key -> path.then(List.of(conversion)));
+  }
+
+  Conversions conversions() {
+    return conversions;
   }
 }

@@ -16,6 +16,8 @@ public final class TypedPath {
     /** Class of the exception, which throw probes pass by default. */
     EXCEPTION_CLASS,
     THREAD,
+    /** The class that declares the static field of the first step. */
+    CLASS,
     DURATION
   }
 
@@ -32,7 +34,25 @@ public final class TypedPath {
       /** Length of an array. */
       LENGTH,
       /** A method that this JDK lacks; the value is false. */
-      FALSE
+      FALSE,
+      /** A static field, read by its offset, which does not initialize the class. */
+      STATIC_FIELD,
+      /** Element of an array; the key is its index. */
+      ELEMENT,
+      /** Element of a list; the key is its index. */
+      ITEM,
+      /** Value of a map, or element of a list; the key is a String or a Long. */
+      GET,
+      /** Cast to the owner; absent for an object of another class. */
+      CAST,
+      /** The characters of a String or the name of an enum's constant; absent for others. */
+      TEXT,
+      /** The value of an Integer or another whole number; absent for other objects. */
+      NUMBER,
+      /** The value of any number; absent for other objects. */
+      DECIMAL,
+      /** The value of a Boolean; absent for other objects. */
+      TRUTH
     }
 
     public final Kind kind;
@@ -46,12 +66,24 @@ public final class TypedPath {
     /** True if the owner is an interface. */
     public final boolean isInterface;
 
+    /** Key of an element; null for other kinds. */
+    public final Object key;
+
     Step(Kind kind, String owner, String name, Type type, boolean isInterface) {
+      this(kind, owner, name, type, isInterface, null);
+    }
+
+    private Step(Kind kind, String owner, String name, Type type, boolean isInterface, Object key) {
       this.kind = kind;
+      this.key = key;
       this.owner = owner;
       this.name = name;
       this.type = type;
       this.isInterface = isInterface;
+    }
+
+    static Step element(Kind kind, String name, Type type, Object key) {
+      return new Step(kind, null, name, type, false, key);
     }
   }
 

@@ -16,7 +16,8 @@ public enum ValueType {
   FLOAT(ValueTypeLayout.FLOAT, ArgumentSize.UINT32),
   DOUBLE(ValueTypeLayout.DOUBLE, ArgumentSize.UINT64),
   STRING(ValueTypeLayout.STRING, ArgumentSize.UINT64),
-  REFERENCE(ValueTypeLayout.REFERENCE, ArgumentSize.INT32),
+  /** Passed as the text of the object, like a string: see java.jprobe.Rendering. */
+  REFERENCE(ValueTypeLayout.STRING, ArgumentSize.UINT64),
   ABSENCE(ValueTypeLayout.ABSENCE, ArgumentSize.UINT32);
 
   public final int number;
@@ -25,6 +26,11 @@ public enum ValueType {
   ValueType(int number, ArgumentSize argumentSize) {
     this.number = number;
     this.argumentSize = argumentSize;
+  }
+
+  /** Returns true for values whose word is the address of a text. */
+  public boolean isText() {
+    return this == STRING || this == REFERENCE;
   }
 
   /** Returns the encoding of any type except void. */

@@ -3,6 +3,7 @@ package io.jprobe.catalog;
 
 import io.jprobe.capture.CapturedValue;
 import io.jprobe.capture.ProbeKind;
+import io.jprobe.capture.ValueType;
 import io.jprobe.layout.ProbeKindLayout;
 import io.jprobe.layout.StubLibraryLayout;
 import io.jprobe.select.Selector;
@@ -91,7 +92,8 @@ public final class Manifest {
         .text(1, value.name)
         .text(2, value.javaType.getClassName())
         .number(3, value.type.number)
-        .textIfAny(4, value.isAskedFor ? value.path.toString() : "");
+        .textIfAny(4, value.isAskedFor ? value.path.toString() : "")
+        .number(5, value.type == ValueType.REFERENCE ? 1 : 0);
   }
 
   void add(Untraceable one) {

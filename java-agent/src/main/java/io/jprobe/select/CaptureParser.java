@@ -29,7 +29,11 @@ final class CaptureParser {
     for (int i = cursor.column(); i < text.length(); i++) {
       char c = text.charAt(i);
       if (c == '(' || c == '[') {
-        starts |= ++depth == 1;
+        if (starts) {
+          // A cast: no type begins with a bracket.
+          return true;
+        }
+        starts = ++depth == 1;
       } else if (c == ')' || c == ']') {
         if (--depth == 0) {
           return false;
@@ -64,7 +68,7 @@ final class CaptureParser {
 
   private Capture capture() throws SelectorException {
     int column = cursor.column();
-    if (!Cursor.isNameStart(cursor.peek())) {
+    if (!Cursor.isNameStart(cursor.peek()) && !cursor.isAtBracket()) {
       throw cursor.error("expected a capture, as in id=arg0.id, found " + cursor.found());
     }
     String name = acceptName();

@@ -83,7 +83,7 @@ final class ConditionParser {
     if (accept("!", "not")) {
       return new Condition.Negation(negation());
     }
-    if (!cursor.isAtBracket()) {
+    if (!cursor.isAtBracket() || PathParser.isCastAhead(cursor)) {
       return comparison();
     }
     char close = cursor.open();
@@ -128,7 +128,7 @@ final class ConditionParser {
     if (literal != null) {
       return literal;
     }
-    if (!Cursor.isNameStart(cursor.peek())) {
+    if (!Cursor.isNameStart(cursor.peek()) && !PathParser.isCastAhead(cursor)) {
       throw cursor.error("expected a path or a value, as in arg0.id > 5, found " + cursor.found());
     }
     Path path = paths.path();

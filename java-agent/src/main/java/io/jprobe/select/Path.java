@@ -8,24 +8,72 @@ import java.util.List;
  * elsewhere, for each method that the selector matches.
  */
 public final class Path extends Operand {
-  /** One field or method in a path. */
+  /** One step of a path. */
   public static final class Step {
+    /** Kind of a step. */
+    public enum Kind {
+      /** {@code .name}: a field, a getter, or a part of the name of a class. */
+      PROPERTY,
+      /** {@code .name()}. */
+      CALL,
+      /** {@code [0]}: the key is a Long. */
+      INDEX,
+      /** {@code .get("id")}: the key is a String or a Long. */
+      GET,
+      /** {@code ((name) …)}: the name of a class. */
+      CAST
+    }
+
+    public final Kind kind;
     public final String name;
 
-    /** True if the step has parentheses, so that it names a method. */
-    public final boolean isCall;
+    /** The key of an element; null for other kinds. */
+    public final Object key;
 
     /** Column of the name, counted from 0. */
     public final int column;
 
-    Step(String name, boolean isCall, int column) {
+    Step(Kind kind, String name, Object key, int column) {
+      this.kind = kind;
       this.name = name;
-      this.isCall = isCall;
+      this.key = key;
       this.column = column;
+    }
+
+    public boolean isCall() {
+      return kind == Kind.CALL;
+    }
+
+    /** Returns the spelling of a path and this step after it. */
+    private String after(String path) {
+      switch (kind) {
+        case CALL:
+          return path + "." + name + "()";
+        case INDEX:
+          return path + "[" + key + "]";
+        case GET:
+          return path + ".get(" + (key instanceof String ? quoted((String) key) : key) + ")";
+        case CAST:
+          return "((" + name + ") " + path + ")";
+        default:
+          return path + "." + name;
+      }
+    }
+
+    private static String quoted(String text) {
+      return '"'
+          + text.replace("\\", "\\\\")
+              .replace("\"", "\\\"")
+              .replace("\n", "\\n")
+              .replace("\t", "\\t")
+          + '"';
     }
   }
 
-  /** "this", "return", "exception", "thread", "duration", "argN", or the name of an argument. */
+  /**
+   * "this", "return", "exception", "thread", "duration", "argN", the name of an argument, or the
+   * first part of the name of a class.
+   */
   public final String root;
 
   public final List<Step> steps;
@@ -39,10 +87,10 @@ public final class Path extends Operand {
   /** Returns the canonical spelling: {@code arg0.customer().city}. */
   @Override
   public String toString() {
-    StringBuilder text = new StringBuilder(root);
+    String text = root;
     for (Step step : steps) {
-      text.append('.').append(step.name).append(step.isCall ? "()" : "");
+      text = step.after(text);
     }
-    return text.toString();
+    return text;
   }
 }

@@ -8,10 +8,22 @@ import java.util.List;
 public final class FireBinding {
   public static final String FIRE = "java/jprobe/Fire";
 
-  /** Internal names of Fire's superclasses and of Fire, in the order in which to define them. */
+  /**
+   * Internal names of the classes that Fire needs, of its superclasses and of Fire, in the order in
+   * which to define them.
+   */
   public static final List<String> CLASSES =
       List.of(
-          "java/jprobe/ObjectFields", "java/jprobe/PathEvaluation", "java/jprobe/CallGate", FIRE);
+          "java/jprobe/Utf8",
+          "java/jprobe/JdkTypes",
+          "java/jprobe/Rendering",
+          "java/jprobe/RenderedElements",
+          "java/jprobe/RenderedMaps",
+          "java/jprobe/ObjectFields",
+          "java/jprobe/Elements",
+          "java/jprobe/PathEvaluation",
+          "java/jprobe/CallGate",
+          FIRE);
 
   private FireBinding() {}
 

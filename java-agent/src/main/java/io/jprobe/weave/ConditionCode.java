@@ -9,7 +9,6 @@ import io.jprobe.capture.TypedCondition.Negation;
 import io.jprobe.capture.TypedCondition.Operand;
 import io.jprobe.capture.TypedPath;
 import io.jprobe.capture.TypedPath.Root;
-import io.jprobe.capture.ValueType;
 import io.jprobe.select.Condition.Junction;
 import io.jprobe.select.Condition.Relation;
 import org.objectweb.asm.Label;
@@ -121,13 +120,7 @@ final class ConditionCode {
     TypedPath path = comparison.left.path != null ? comparison.left.path : comparison.right.path;
     boolean wantsNull = wantsEqual(comparison);
     paths.load(code, path);
-    if (path.valueType == ValueType.STRING) {
-      code.visitJumpInsn(wantsNull ? Opcodes.IFNONNULL : Opcodes.IFNULL, no);
-    } else {
-      code.visitInsn(Opcodes.LCONST_0);
-      code.visitInsn(Opcodes.LCMP);
-      code.visitJumpInsn(wantsNull ? Opcodes.IFNE : Opcodes.IFEQ, no);
-    }
+    code.visitJumpInsn(wantsNull ? Opcodes.IFNONNULL : Opcodes.IFNULL, no);
   }
 
   /** Strings and references have these two relations only. */

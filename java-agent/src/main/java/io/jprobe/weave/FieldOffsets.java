@@ -17,9 +17,9 @@ import java.util.WeakHashMap;
 import org.objectweb.asm.Type;
 
 /**
- * Offsets of fields that are private to other classes. They are determined before a class is woven,
- * because this may load classes (it initializes none), which must not happen inside a
- * transformation.
+ * Offsets of fields that are private to other classes, and of static fields. They are determined
+ * before a class is woven, because this may load classes (it initializes none), which must not
+ * happen inside a transformation.
  *
  * <p>A read by offset is not type-checked: a wrong offset or type could crash the JVM. So the
  * offsets come from the fields of the loaded classes, not from class files, which may have another
@@ -38,7 +38,7 @@ final class FieldOffsets {
       Type type = path.rootType;
       Class<?> real = null;
       for (Step step : path.steps) {
-        real = step.kind == Step.Kind.HIDDEN_FIELD ? find(step, real, type, host) : null;
+        real = isByOffset(step) ? find(step, real, type, host) : null;
         type = step.type;
       }
     }
@@ -53,13 +53,18 @@ final class FieldOffsets {
    */
   private Class<?> find(Step step, Class<?> real, Type type, Class<?> host) {
     try {
-      Class<?> from = real != null ? real : LoadedClass.resolve(type.getClassName(), host);
-      Field field = declaring(from, step.owner.replace('/', '.')).getDeclaredField(step.name);
+      boolean isStatic = step.kind == Step.Kind.STATIC_FIELD;
+      String owner = step.owner.replace('/', '.');
+      String declared = isStatic ? owner : type.getClassName();
+      Class<?> from = real != null ? real : LoadedClass.resolve(declared, host);
+      Field field = declaring(from, owner).getDeclaredField(step.name);
       if (!Type.getType(field.getType()).equals(step.type)
-          || Modifier.isStatic(field.getModifiers())) {
+          || Modifier.isStatic(field.getModifiers()) != isStatic) {
         throw new NoSuchFieldException("the loaded class declares " + field);
       }
-      offsets.put(step, Fire.offset(field.getDeclaringClass(), step.name));
+      offsets.put(
+          step,
+          isStatic ? Fire.staticOffset(field) : Fire.offset(field.getDeclaringClass(), step.name));
       return field.getType();
     } catch (OutOfMemoryError e) {
       throw e;
@@ -97,10 +102,14 @@ final class FieldOffsets {
     return null;
   }
 
+  static boolean isByOffset(Step step) {
+    return step.kind == Step.Kind.HIDDEN_FIELD || step.kind == Step.Kind.STATIC_FIELD;
+  }
+
   private static List<Step> hidden(TracedMethod method) {
     List<Step> hidden = new ArrayList<>();
     for (TypedPath path : method.captures.paths()) {
-      path.steps.stream().filter(step -> step.kind == Step.Kind.HIDDEN_FIELD).forEach(hidden::add);
+      path.steps.stream().filter(FieldOffsets::isByOffset).forEach(hidden::add);
     }
     return hidden;
   }

@@ -19,10 +19,10 @@ import org.objectweb.asm.Opcodes;
 
 /**
  * Generates the code that evaluates paths. Each path has a local variable for its value: the word,
- * or the string itself, whose text is copied only when a probe fires. A path with steps has a
- * second variable that marks its value as absent, which also covers exceptions from the
- * application's getters and from linking. While a thread evaluates a path that calls methods, it
- * has a slot in Fire.EVALUATING.
+ * or the object itself, whose text is made only when a probe fires. A path with steps has a second
+ * variable that marks its value as absent, which also covers exceptions from the application's
+ * getters and from linking. While a thread evaluates a path that calls methods, it has a slot in
+ * Fire.EVALUATING.
  */
 final class PathCode {
   private static final String STRING = "java/lang/String";
@@ -71,13 +71,20 @@ final class PathCode {
       exceptionLocal();
     }
     if (isKept(path) && !localsByPath.containsKey(path)) {
-      int value = locals.add(path.valueType == ValueType.STRING ? STRING : Opcodes.LONG);
+      int value = locals.add(typeOfLocal(path));
       int absence = path.canBeAbsent() ? locals.add(Opcodes.INTEGER) : -1;
       localsByPath.put(path, new PathLocals(value, absence));
       if (path.calls() && evaluating < 0) {
         evaluating = locals.add(Opcodes.INTEGER);
       }
     }
+  }
+
+  private static Object typeOfLocal(TypedPath path) {
+    if (path.valueType == ValueType.STRING) {
+      return STRING;
+    }
+    return path.valueType.isText() ? OBJECT : Opcodes.LONG;
   }
 
   private static boolean isKept(TypedPath path) {
@@ -108,9 +115,9 @@ final class PathCode {
     }
     localsByPath.forEach(
         (path, pathLocals) -> {
-          boolean isString = path.valueType == ValueType.STRING;
-          code.visitInsn(isString ? Opcodes.ACONST_NULL : Opcodes.LCONST_0);
-          code.visitVarInsn(isString ? Opcodes.ASTORE : Opcodes.LSTORE, pathLocals.value);
+          boolean isReference = path.valueType.isText();
+          code.visitInsn(isReference ? Opcodes.ACONST_NULL : Opcodes.LCONST_0);
+          code.visitVarInsn(isReference ? Opcodes.ASTORE : Opcodes.LSTORE, pathLocals.value);
           if (pathLocals.absence >= 0) {
             code.visitInsn(Opcodes.ICONST_0);
             code.visitVarInsn(Opcodes.ISTORE, pathLocals.absence);
@@ -229,7 +236,7 @@ final class PathCode {
 
   /** Stack: ..., value → ... */
   private static void store(MethodVisitor code, TypedPath path, PathLocals pathLocals) {
-    if (path.valueType == ValueType.STRING) {
+    if (path.valueType.isText()) {
       code.visitVarInsn(Opcodes.ASTORE, pathLocals.value);
     } else {
       Words.convert(code, path.valueType);
@@ -251,18 +258,22 @@ final class PathCode {
       return true;
     }
     load(code, path);
-    if (path.valueType != ValueType.STRING) {
+    if (!path.valueType.isText()) {
       return false;
     }
     Injection.pushInt(code, text);
-    Injection.callFire(code, "text", "(Ljava/lang/String;I)J");
+    if (path.valueType == ValueType.STRING) {
+      Injection.callFire(code, "text", "(Ljava/lang/String;I)J");
+    } else {
+      Injection.callFire(code, "object", "(Ljava/lang/Object;I)J");
+    }
     return true;
   }
 
-  /** Pushes the word, or the string. */
+  /** Pushes the word, or the string or other object. */
   void load(MethodVisitor code, TypedPath path) {
-    boolean isString = path.valueType == ValueType.STRING;
-    code.visitVarInsn(isString ? Opcodes.ALOAD : Opcodes.LLOAD, localsByPath.get(path).value);
+    boolean isReference = path.valueType.isText();
+    code.visitVarInsn(isReference ? Opcodes.ALOAD : Opcodes.LLOAD, localsByPath.get(path).value);
   }
 
   /** Pushes 0, {@link #NULL_IN_PATH} or {@link #THREW}. */

@@ -64,8 +64,8 @@ final class PlainInjection extends Injection {
       case REFERENCE:
         code.visitVarInsn(Opcodes.LLOAD, start);
         code.visitVarInsn(Opcodes.ALOAD, local);
-        callFire(code, "hash", "(JLjava/lang/Object;)I");
-        code.visitInsn(Opcodes.I2L);
+        pushInt(code, slot);
+        callFire(code, "object", "(JLjava/lang/Object;I)J");
         break;
       default:
         code.visitVarInsn(value.javaType.getOpcode(Opcodes.ILOAD), local);

@@ -46,10 +46,17 @@ final class References {
       names.add("java/lang/Thread");
     }
     for (Step step : path.steps) {
-      if (step.kind == Step.Kind.FIELD || step.kind == Step.Kind.METHOD) {
-        names.add(step.owner);
+      switch (step.kind) {
+        case FIELD:
+        case METHOD:
+        case STATIC_FIELD:
+        case CAST:
+          names.add(step.owner);
+          break;
+        default:
+          break;
       }
-      if (step.kind == Step.Kind.HIDDEN_FIELD && step.type.getSort() == Type.ARRAY) {
+      if (FieldOffsets.isByOffset(step) && step.type.getSort() == Type.ARRAY) {
         names.add(step.type.getInternalName());
       }
     }
@@ -63,9 +70,6 @@ final class References {
         break;
       case DOUBLE:
         names.add("java/lang/Double");
-        break;
-      case REFERENCE:
-        names.add("java/lang/System");
         break;
       case STRING:
         names.add("java/lang/String");

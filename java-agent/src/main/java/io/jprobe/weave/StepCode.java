@@ -30,7 +30,8 @@ final class StepCode {
   }
 
   /**
-   * Evaluates all steps. Stack: empty → value; at {@code isNull}: an object that is null.
+   * Evaluates all steps. Stack: empty → value; at {@code isNull}: an object that is null or lacks
+   * what the next step wants.
    *
    * @param returned local variable with the returned value
    * @param exception local variable with the exception
@@ -41,7 +42,7 @@ final class StepCode {
     for (Step step : path.steps) {
       code.visitInsn(Opcodes.DUP);
       code.visitJumpInsn(Opcodes.IFNULL, isNull);
-      onStack = take(code, step, onStack);
+      onStack = take(code, step, onStack, isNull);
     }
     if (path.type.getDescriptor().equals("Ljava/lang/String;")) {
       cast(code, onStack, STRING);
@@ -67,6 +68,10 @@ final class StepCode {
       case EXCEPTION:
         code.visitVarInsn(Opcodes.ALOAD, exception);
         break;
+      case CLASS:
+        code.visitLdcInsn(Type.getObjectType(path.steps.get(0).owner));
+        Injection.callFire(code, "initialized", "(Ljava/lang/Class;)Ljava/lang/Object;");
+        break;
       case THREAD:
         Injection.callStatic(code, "java/lang/Thread", "currentThread", "()Ljava/lang/Thread;");
         break;
@@ -81,7 +86,7 @@ final class StepCode {
    * @param onStack internal name of the object's type for the verifier
    * @return internal name of the value's type for the verifier; null for primitive types
    */
-  private String take(MethodVisitor code, Step step, String onStack) {
+  private String take(MethodVisitor code, Step step, String onStack, Label isNull) {
     switch (step.kind) {
       case LENGTH:
         code.visitInsn(Opcodes.ARRAYLENGTH);
@@ -103,10 +108,58 @@ final class StepCode {
             "()" + step.type.getDescriptor(),
             step.isInterface);
         break;
-      default:
+      case HIDDEN_FIELD:
+      case STATIC_FIELD:
         return takeHidden(code, step);
+      case ELEMENT:
+        code.visitInsn(Opcodes.DUP);
+        code.visitInsn(Opcodes.ARRAYLENGTH);
+        pushIndex(code, step);
+        code.visitJumpInsn(Opcodes.IF_ICMPLE, isNull);
+        pushIndex(code, step);
+        code.visitInsn(step.type.getOpcode(Opcodes.IALOAD));
+        break;
+      case ITEM:
+        pushIndex(code, step);
+        Injection.callFire(code, "element", "(Ljava/lang/Object;I)Ljava/lang/Object;");
+        return OBJECT;
+      case GET:
+        code.visitLdcInsn(step.key);
+        String key = step.key instanceof Long ? "J" : "Ljava/lang/String;";
+        Injection.callFire(code, "get", "(Ljava/lang/Object;" + key + ")Ljava/lang/Object;");
+        return OBJECT;
+      case CAST:
+        code.visitInsn(Opcodes.DUP);
+        code.visitTypeInsn(Opcodes.INSTANCEOF, step.owner);
+        code.visitJumpInsn(Opcodes.IFEQ, isNull);
+        code.visitTypeInsn(Opcodes.CHECKCAST, step.owner);
+        return step.owner;
+      case TEXT:
+        Injection.callFire(code, "string", "(Ljava/lang/Object;)Ljava/lang/String;");
+        code.visitInsn(Opcodes.DUP);
+        code.visitJumpInsn(Opcodes.IFNULL, isNull);
+        return STRING;
+      default:
+        return convert(code, step, isNull);
     }
     return step.type.getSort() < Type.ARRAY ? null : step.type.getInternalName();
+  }
+
+  private static void pushIndex(MethodVisitor code, Step step) {
+    Injection.pushInt(code, ((Long) step.key).intValue());
+  }
+
+  /** Reads the number or boolean that an object holds. */
+  private static String convert(MethodVisitor code, Step step, Label isNull) {
+    String check =
+        step.kind == Step.Kind.TRUTH
+            ? "isBoolean"
+            : step.kind == Step.Kind.DECIMAL ? "isNumber" : "isIntegral";
+    code.visitInsn(Opcodes.DUP);
+    Injection.callFire(code, check, "(Ljava/lang/Object;)Z");
+    code.visitJumpInsn(Opcodes.IFEQ, isNull);
+    Injection.callFire(code, step.name, "(Ljava/lang/Object;)" + step.type.getDescriptor());
+    return null;
   }
 
   /** Casts the value of a hidden field, which is an Object for the verifier. */

@@ -10,7 +10,8 @@ final class Words {
   private Words() {}
 
   /**
-   * Converts a value other than a string, whose word is an address. Stack: ..., value → ..., long.
+   * Converts a value other than a reference, whose word is an address. Stack: ..., value → ...,
+   * long.
    */
   static void convert(MethodVisitor code, ValueType type) {
     switch (type) {
@@ -22,10 +23,6 @@ final class Words {
         break;
       case DOUBLE:
         Injection.callStatic(code, "java/lang/Double", "doubleToRawLongBits", "(D)J");
-        break;
-      case REFERENCE:
-        Injection.callStatic(code, "java/lang/System", "identityHashCode", "(Ljava/lang/Object;)I");
-        code.visitInsn(Opcodes.I2L);
         break;
       default:
         code.visitInsn(Opcodes.I2L);

@@ -102,7 +102,7 @@ public class ConditionTyperTest {
   public void otherReferencesAreNullOrNot() throws Exception {
     assertKind(Kind.NULL, null, "boxed == null");
     assertSame(Kind.NULL, comparison("travel", "places != null").kind);
-    assertRefused("boxed > 5", "cannot compare 'boxed' of type java.lang.Integer with 5");
+    assertRefused("boxed == true", "cannot compare 'boxed' of type java.lang.Integer with true");
     assertRefused("boxed == 'x'", "cannot compare 'boxed' of type java.lang.Integer with 'x'");
     assertRefused("count == null", "cannot compare 'count' of type int with null");
     assertMistake(

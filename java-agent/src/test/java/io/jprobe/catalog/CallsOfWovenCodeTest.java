@@ -37,8 +37,18 @@ import org.objectweb.asm.Opcodes;
 @RunWith(Parameterized.class)
 public class CallsOfWovenCodeTest {
   /** Called by the weaver, which makes the result a constant of woven code. */
-  private static final String NOT_WOVEN =
-      "java/jprobe/ObjectFields.offset(Ljava/lang/Class;Ljava/lang/String;)J";
+  private static final Set<String> NOT_WOVEN =
+      Set.of(
+          "java/jprobe/ObjectFields.offset(Ljava/lang/Class;Ljava/lang/String;)J",
+          "java/jprobe/ObjectFields.staticOffset(Ljava/lang/reflect/Field;)J",
+          "java/jprobe/Fire.prepareObjects()V");
+
+  /** Called by Unsafe.shouldBeInitialized for null, which woven code never passes. */
+  private static final String UNREACHABLE = "java/lang/NullPointerException.<init>()V";
+
+  /** Called while the thread is registered as evaluating a path: traced methods do not fire. */
+  private static final String EVALUATED =
+      "java/jprobe/Rendering.compound(JJLjava/lang/Object;IIZ)J";
 
   @Parameterized.Parameters(name = "{0}")
   public static List<Path> jdks() throws IOException {
@@ -83,19 +93,20 @@ public class CallsOfWovenCodeTest {
       Map<String, Map<String, Code>> classes = new HashMap<>();
       Deque<String> left = new ArrayDeque<>(callsOfTheWeaver());
       assertTrue(left.toString(), left.contains("java/lang/System.nanoTime()J"));
-      for (String name : FireBinding.CLASSES) {
+      int first = FireBinding.CLASSES.indexOf("java/jprobe/ObjectFields");
+      for (String name : FireBinding.CLASSES.subList(first, FireBinding.CLASSES.size())) {
         for (String method : read(classFile(image, name)).keySet()) {
           if (!method.startsWith("<")) {
             left.add(name + "." + method);
           }
         }
       }
-      assertTrue(left.remove(NOT_WOVEN));
+      assertTrue(left.removeAll(NOT_WOVEN));
       Set<String> seen = new LinkedHashSet<>();
       Set<String> open = new TreeSet<>();
       while (!left.isEmpty()) {
         String method = left.remove();
-        if (seen.add(method)) {
+        if (seen.add(method) && !method.equals(EVALUATED) && !method.equals(UNREACHABLE)) {
           String owner = method.substring(0, method.indexOf('.'));
           Map<String, Code> methods = classes.get(owner);
           if (methods == null) {
@@ -118,6 +129,7 @@ public class CallsOfWovenCodeTest {
         }
       }
       assertEquals(Set.of(), open);
+      assertTrue(seen.toString(), seen.contains(EVALUATED));
       assertTrue(seen.toString(), seen.contains("java/lang/String.equals(Ljava/lang/Object;)Z"));
     }
   }

@@ -62,8 +62,8 @@ public class CaptureParserTest {
     assertEquals(7, path.column);
     assertEquals("customer", path.steps.get(0).name);
     assertEquals(12, path.steps.get(0).column);
-    assertTrue(path.steps.get(0).isCall);
+    assertTrue(path.steps.get(0).isCall());
     assertEquals(23, path.steps.get(1).column);
-    assertFalse(path.steps.get(1).isCall);
+    assertFalse(path.steps.get(1).isCall());
   }
 }

@@ -52,6 +52,11 @@ public class GoldenTest {
         shape("threshold-return", "aLong when duration > 5ms", EnumSet.of(ProbeKind.RETURN)),
         shape("path-entry", "aString(length=arg0.length())", EnumSet.of(ProbeKind.ENTRY)),
         shape("path-return", "anArray(return.length,arg0)", EnumSet.of(ProbeKind.RETURN)),
+        shape("element-entry", "anArray(arg0[1])", EnumSet.of(ProbeKind.ENTRY)),
+        shape(
+            "cast-entry", "anArray(((java.util.Map) arg1).get('id'))", EnumSet.of(ProbeKind.ENTRY)),
+        shape("static-entry", "nothing(size=java.lang.Byte.SIZE)", EnumSet.of(ProbeKind.ENTRY)),
+        shape("object-condition", "anArray when arg1 == 'x'", EnumSet.of(ProbeKind.ENTRY)),
         shape("condition-return", "aByte when arg0 > 3", EnumSet.of(ProbeKind.RETURN)),
         shape("late-condition", "aByte when return == 3", EnumSet.allOf(ProbeKind.class)));
   }
