@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jcollect.cli.output import as_dict
+from jcollect.cli.output import Json
 from jcollect.console import warn
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import Address, pid_of
@@ -21,19 +21,23 @@ class CollectorStatus:
     address: Address
     status: collector_pb2.GetStatusResponse
 
-    def as_json(self) -> dict[str, Any]:
-        return {"address": self.address.text, **as_dict(self.status)}
+    def as_json(self, json: Json) -> dict[str, Any]:
+        return {"address": self.address.text, **json.message(self.status)}
 
 
 def attached_collectors(
-    pid: int, answers: list[Answer], seconds: float
+    pid: int, answers: list[Answer], seconds: float, everything: bool
 ) -> tuple[list[CollectorStatus], list[JcollectError]]:
     """Returns the collectors that are attached to a process, and the errors of those that do not answer and
-    may be attached to it."""
+    may be attached to it. Asks again for all probes if `everything` is wanted, and the answers do not have
+    it."""
     found: list[CollectorStatus] = []
     silent: list[JcollectError] = []
     for each in answers:
-        if each.is_attached_to(pid):
+        if each.status is not None and each.is_attached_to(pid):
+            if not everything:
+                found.append(CollectorStatus(each.address, each.status))
+                continue
             try:
                 with Client(each.address) as client:
                     found.append(CollectorStatus(each.address, client.status(pids=(pid,), seconds=seconds)))
