@@ -190,7 +190,8 @@ def test_no_privileges(bench: Bench) -> None:
         check=False,
     )
     assert refused(result) == (
-        f"cannot attach to PID {target.pid}: needs CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; run with sudo"
+        f"cannot attach to PID {target.pid}: needs CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; this root lacks "
+        "it, as in a container; run jcollect on the host, or add the capability"
     )
 
 
@@ -220,8 +221,9 @@ def test_a_listen_address_in_use(bench: Bench) -> None:
     require_bpf()
     target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
     bench.attach(target)
-    message = refused(bench.run("attach", target.pid))
-    assert message.startswith(f"cannot listen at unix:///run/jprobe/{target.pid}.sock: the address is in use")
+    address = f"unix:///run/jprobe/{target.pid}.sock"
+    message = refused(bench.run("attach", target.pid, "--listen", address))
+    assert message.startswith(f"cannot listen at {address}: the address is in use")
     other = bench.attach(target, "--insecure", "--listen", "127.0.0.1:0")
     address = other.status().split("serving ")[1]
     message = refused(bench.run("attach", target.pid, "--insecure", "--listen", address))
