@@ -168,6 +168,18 @@ final class CommandExecutor implements Commands {
   }
 
   @Override
+  public byte[] attached(Object client, String next) {
+    return execute(
+        reply -> {
+          try {
+            tracing.attached(client, Integer.parseInt(next));
+          } catch (NumberFormatException e) {
+            throw new StubException("attached needs the number of a library, not '" + next + "'");
+          }
+        });
+  }
+
+  @Override
   public byte[] status() {
     return execute(
         reply -> {

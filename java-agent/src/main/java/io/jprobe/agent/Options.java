@@ -17,6 +17,8 @@ import java.util.List;
 final class Options {
   static final int MAX_STRING_LIMIT = WordsLayout.MAX_TEXT;
 
+  private static final int MAX_HOLD = 600;
+
   private static final int DEFAULT_MAX_METHODS = 5_000;
 
   /** Selectors of the methods that get probes. */
@@ -36,6 +38,11 @@ final class Options {
 
   /** True if the agent opens its control gateway at startup. */
   boolean control;
+
+  /**
+   * Maximum time in seconds for which the program waits before main for a collector; 0 for none.
+   */
+  int hold;
 
   /** Version of the jcollect that loads the agent; empty if not given. */
   String version = "";
@@ -110,6 +117,9 @@ final class Options {
         break;
       case "control":
         control = parseSwitch(name, value);
+        break;
+      case "hold":
+        hold = parse(name, value, "a number of seconds", 0, MAX_HOLD);
         break;
       case "version":
         version = value;

@@ -99,9 +99,13 @@ final class Transformer implements ClassFileTransformer {
     return null;
   }
 
-  /** Returns the class files of loaded classes, as the JVM passes them to this transformer. */
-  Map<Class<?>, byte[]> readClassFiles(List<Class<?>> classes) {
-    ClassFileReader reader = new ClassFileReader();
+  /**
+   * Returns the class files of loaded classes, as the JVM passes them to this transformer.
+   *
+   * @param unreadable receives the classes that the JVM does not pass
+   */
+  Map<Class<?>, byte[]> readClassFiles(List<Class<?>> classes, UnreadableClasses unreadable) {
+    ClassFileReader reader = new ClassFileReader(unreadable);
     readers.add(reader);
     try {
       return reader.read(classes);

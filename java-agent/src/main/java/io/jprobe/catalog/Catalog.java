@@ -57,6 +57,9 @@ public final class Catalog {
   /** The reason why all probes were retired; empty if they were not. */
   private volatile String refusal = "";
 
+  /** True while queued classes are being read. */
+  private volatile boolean isPublishing;
+
   // Used by the watcher thread only, once the catalog is open.
   private final Generations generations;
   private final LoaderIds loaderIds = new LoaderIds();
@@ -115,6 +118,23 @@ public final class Catalog {
     return selectors.mayMatch(className, inJdk) || announced.mayMatch(className, inJdk);
   }
 
+  /**
+   * Returns true if a selector may match a loaded class, whose supertypes are considered.
+   * Thread-safe.
+   */
+  public boolean maySelect(Class<?> type, SupertypeNames supertypes) {
+    String name = type.getName();
+    boolean inJdk = isOfJdk(type.getModule(), type.getClassLoader());
+    return selectors.mayMatch(name, inJdk, () -> supertypes.of(type))
+        || announced.mayMatch(name, inJdk, () -> supertypes.of(type));
+  }
+
+  /** Lists a loaded class that a selector may match, and whose class file cannot be read. */
+  public void addUnreadable(Class<?> type, String reason) {
+    int loader = loaderIds.of(new LoaderKey(type.getClassLoader()));
+    untraceable.add(new Untraceable(type.getName(), loader, "", "", reason));
+  }
+
   /** Lets classes be queued that these selectors may match. {@link #select} must follow. */
   public void announce(Selectors next) {
     announced = next;
@@ -142,6 +162,15 @@ public final class Catalog {
    * @return the classes that got probes, with their class files
    */
   public Map<TracedClass, byte[]> publishDue(Listener listener) throws StubException {
+    isPublishing = true;
+    try {
+      return takeAndPublish(listener);
+    } finally {
+      isPublishing = false;
+    }
+  }
+
+  private Map<TracedClass, byte[]> takeAndPublish(Listener listener) throws StubException {
     Map<ClassKey, QueuedClass> queued = queue.takeDue();
     if (queued.isEmpty() && !untraceable.hasWaited(UNTRACEABLE_TIMEOUT_NANOS)) {
       // The usual case at each poll, throughout the program's lifetime.
@@ -337,6 +366,16 @@ public final class Catalog {
     boolean isUnloaded = traced.isUnloaded();
     methodCount -= isUnloaded ? traced.methods().size() : 0;
     return isUnloaded;
+  }
+
+  /** Lets the queued classes be read at once. Thread-safe. */
+  public void hurry() {
+    queue.hurry();
+  }
+
+  /** Returns true if the class is queued or is being read. Thread-safe. */
+  public boolean isPending(ClassLoader loader, String internalName) {
+    return queue.contains(new ClassKey(loader, internalName)) || isPublishing;
   }
 
   /** Returns true if classes wait to be read. */

@@ -18,6 +18,7 @@ final class QueuedClasses {
   private final Map<ClassKey, QueuedClass> waiting = new LinkedHashMap<>();
   private long first;
   private long last;
+  private boolean isUrgent;
 
   synchronized void add(ClassKey key, QueuedClass queued) {
     last = System.nanoTime();
@@ -34,12 +35,23 @@ final class QueuedClasses {
       return new LinkedHashMap<>();
     }
     long now = System.nanoTime();
-    if (now - last < QUIET_NANOS && now - first < MAX_WAIT_NANOS) {
+    if (!isUrgent && now - last < QUIET_NANOS && now - first < MAX_WAIT_NANOS) {
       return new LinkedHashMap<>();
     }
+    isUrgent = false;
     Map<ClassKey, QueuedClass> due = new LinkedHashMap<>(waiting);
     waiting.clear();
     return due;
+  }
+
+  /** Ends the burst: the program waits for one of its classes. */
+  synchronized void hurry() {
+    isUrgent = true;
+    Semaphores.wake();
+  }
+
+  synchronized boolean contains(ClassKey key) {
+    return waiting.containsKey(key);
   }
 
   /** Adds classes again that could not be published. The retry follows within a second. */

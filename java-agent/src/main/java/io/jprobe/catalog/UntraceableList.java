@@ -66,7 +66,7 @@ final class UntraceableList {
     String key = lambda < 0 ? name : name.substring(0, lambda + LAMBDA.length());
     if (hidden.size() >= MAX_HIDDEN
         || hidden.contains(key)
-        || !selectors.matchHidden(name, isOfJdk(candidate), Supertypes.of(candidate))) {
+        || !selectors.matchHidden(name, isOfJdk(candidate), new SupertypeNames().of(candidate))) {
       return;
     }
     hidden.add(key);

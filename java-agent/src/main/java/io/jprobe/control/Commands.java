@@ -20,6 +20,14 @@ public interface Commands {
   /** Changes the gates of methods, such as "1:0 1:5" to "duration > 20ms every 100". */
   byte[] set(String methods, String settings);
 
+  /**
+   * The client has attached to all probes that it wants of the libraries before this one. Arms
+   * them, and lets the program go on where it waits for that.
+   *
+   * @param next the number of the first library that the client has not seen
+   */
+  byte[] attached(Object client, String next);
+
   byte[] status();
 
   /** Restores all classes and shuts down the agent, which closes the gateway before it answers. */

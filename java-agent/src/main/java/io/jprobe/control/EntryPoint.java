@@ -11,8 +11,9 @@ import py4j.Protocol;
 final class EntryPoint {
   private static final String CALL = "c";
   private static final String REJECTED =
-      "rejected: this gateway serves five calls of its entry point and nothing else:"
-          + " select(String, boolean), unselect(String), set(String, String), status(), reset()";
+      "rejected: this gateway serves six calls of its entry point and nothing else:"
+          + " select(String, boolean), unselect(String), set(String, String), attached(String),"
+          + " status(), reset()";
 
   /** Index of the first argument, after the command, the object and the method. */
   private static final int FIRST_ARGUMENT = 3;
@@ -42,6 +43,8 @@ final class EntryPoint {
         return commands.unselect(text(arguments.get(0)));
       case "set:ss":
         return commands.set(text(arguments.get(0)), text(arguments.get(1)));
+      case "attached:s":
+        return commands.attached(client, text(arguments.get(0)));
       case "status:":
         return commands.status();
       case "reset:":

@@ -54,6 +54,8 @@ final class Native {
 
   static native int retransform(Class<?>[] classes);
 
+  static native boolean reportPrepared(Class<?> receiver, boolean isOn);
+
   static native void openStandardError();
 
   static native void writeLine(byte[] line);
