@@ -19,7 +19,8 @@ class Table:
 @dataclass(frozen=True)
 class AttachOptions:
     """`duration` and `arm_timeout` are in s. `output` is a format of events or a table, `counts` a path; None
-    for neither. The capacity in `settings` is None if the command determines it."""
+    for neither. `events` is the path of the file for events; None for stdout, and empty for stderr. The
+    capacity in `settings` is None if the command determines it."""
 
     targets: TargetOptions
     settings: SessionSettings
@@ -30,3 +31,4 @@ class AttachOptions:
     arm_timeout: float
     fail_on_loss: bool
     counts: str | None
+    events: str | None = None

@@ -26,9 +26,9 @@ class Printer(Protocol):
 
 
 def start_printer(
-    output: str | Table | None, hub: Hub, failures: Failures, stop: StopRequest
+    output: str | Table | None, hub: Hub, failures: Failures, stop: StopRequest, descriptor: int = 1
 ) -> Printer | None:
-    """Starts to print events in a format, or tables of methods; None for neither. Raises JcollectError if no
+    """Starts to print events in a format to a descriptor, or tables of methods; None for neither. Raises JcollectError if no
     thread can be started."""
     if output is None:
         return None
@@ -39,4 +39,4 @@ def start_printer(
         return MethodPrinter(hub, output, failures, stop)
     from jcollect.cli.event_printer import EventPrinter
 
-    return EventPrinter(hub, output, failures, stop)
+    return EventPrinter(hub, output, failures, stop, descriptor)

@@ -7,6 +7,7 @@ client, and leases end with it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import time
@@ -88,6 +89,11 @@ class Gateway:
         """Changes the gates of methods, each "generation:index" by the manifests."""
         return self._call("set", " ".join(methods), settings)
 
+    def attached(self, number: int) -> None:
+        """Reports that this process has attached to all that it wants of the libraries before this number.
+        Returns when a class of the program waits for a later one, or after a second."""
+        self._call("attached", number)
+
     def status(self) -> control_pb2.ControlReply:
         return self._call("status")
 
@@ -98,6 +104,11 @@ class Gateway:
     def close(self) -> None:
         self._socket.close()
         self._answers.drop()
+
+    def disconnect(self) -> None:
+        """Ends the connection, also while another thread waits for an answer."""
+        with contextlib.suppress(OSError):
+            self._shut_down()
 
     def _shut_down(self) -> None:
         # Closing the socket would not wake a thread that waits for it.

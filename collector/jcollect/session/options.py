@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TargetOptions:
-    """Selects processes and probes. `names` and `globs` are globs; `every` selects all processes; `wait`
-    allows a PID that has no matching probes yet."""
+    """Selects processes and probes. `names` and `globs` are globs; `every` selects all processes; `below`
+    selects the JVMs with an agent that the process of this PID has started, and itself; `wait` allows a PID
+    that has no matching probes yet."""
 
     pids: Sequence[int]
     names: Sequence[str] = ()
@@ -17,11 +18,12 @@ class TargetOptions:
     globs: Sequence[str] = ()
     selectors: Sequence[str] = ()
     wait: bool = False
+    below: int | None = None
 
     @property
     def is_open(self) -> bool:
         """True if processes that start later can match."""
-        return self.every or bool(self.names)
+        return self.every or bool(self.names) or self.below is not None
 
 
 @dataclass(frozen=True)

@@ -168,15 +168,11 @@ final class CommandExecutor implements Commands {
   }
 
   @Override
-  public byte[] attached(Object client, String next) {
-    return execute(
-        reply -> {
-          try {
-            tracing.attached(client, Integer.parseInt(next));
-          } catch (NumberFormatException e) {
-            throw new StubException("attached needs the number of a library, not '" + next + "'");
-          }
-        });
+  public byte[] attached(Object client, int next) {
+    byte[] answer = execute(reply -> tracing.attached(client, next));
+    // Other clients' commands do not wait for this one.
+    tracing.awaitClass(next);
+    return answer;
   }
 
   @Override

@@ -5,6 +5,7 @@ import io.jprobe.catalog.Catalog;
 import io.jprobe.catalog.SupertypeNames;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.stub.PreparedClasses;
+import io.jprobe.stub.StubException;
 
 /**
  * Lets the program wait until a collector has attached to its probes: main, and each selected class
@@ -22,6 +23,9 @@ final class Hold implements PreparedClasses.Listener {
   /** Total time of waits that have reached their limit, after which no class waits any more. */
   private static final long LATE_NANOS = 10 * SECOND_NANOS;
 
+  /** Time after which the program begins if the collector disconnects before main. */
+  private static final long GRACE_NANOS = 2 * SECOND_NANOS;
+
   /** Time between two looks at a class that is being read or woven by the watcher thread. */
   private static final long PERIOD_MILLIS = 2;
 
@@ -31,8 +35,10 @@ final class Hold implements PreparedClasses.Listener {
   private volatile Object collector;
 
   // Guarded by this.
+  private boolean isOpen;
   private int attached;
-  private boolean hasEnded;
+  private int published;
+  private long begunBy;
   private boolean isLate;
   private long lateNanos;
 
@@ -42,14 +48,17 @@ final class Hold implements PreparedClasses.Listener {
 
   /** Waits for the first collector, at most for this time. Called before main. */
   void awaitCollector(int seconds) {
-    // Before any class of the program is loaded.
-    PreparedClasses.reportTo(this);
-    long end = System.nanoTime() + seconds * SECOND_NANOS;
     boolean isInterrupted = false;
     boolean hasCome;
     synchronized (this) {
-      while (collector == null && !hasEnded && System.nanoTime() - end < 0) {
-        isInterrupted |= pause((end - System.nanoTime()) / 1_000_000 + 1);
+      isOpen = true;
+      begunBy = System.nanoTime() + seconds * SECOND_NANOS;
+    }
+    // Before any class of the program is loaded.
+    PreparedClasses.reportTo(this);
+    synchronized (this) {
+      while (collector == null && isOpen && System.nanoTime() - begunBy < 0) {
+        isInterrupted |= pause((begunBy - System.nanoTime()) / 1_000_000 + 1);
       }
       hasCome = collector != null;
     }
@@ -63,13 +72,25 @@ final class Hold implements PreparedClasses.Listener {
     }
   }
 
-  /** The client has attached to all that it wants of the libraries before `next`: armed by now. */
-  synchronized void attached(Object client, int next) {
-    if (!hasEnded) {
-      collector = client;
-      attached = Math.max(attached, next);
-      isLate = false;
-      notifyAll();
+  /**
+   * The client has attached to all that it wants of the libraries before this one, and that is
+   * armed by now.
+   */
+  synchronized void attached(Object client, int next) throws StubException {
+    if (!isOpen) {
+      throw new StubException("the program waits for no collector");
+    }
+    collector = client;
+    attached = Math.max(attached, next);
+    isLate = false;
+    notifyAll();
+  }
+
+  /** Returns when a class waits for a library from this one on, or after a second. */
+  synchronized void awaitClass(int next) {
+    long end = System.nanoTime() + SECOND_NANOS;
+    while (published <= next && isOpen && System.nanoTime() - end < 0) {
+      pause((end - System.nanoTime()) / 1_000_000 + 1);
     }
   }
 
@@ -79,15 +100,26 @@ final class Hold implements PreparedClasses.Listener {
    * @param isLast true if no other is connected
    */
   void disconnected(Object client, boolean isLast) {
-    if (client == collector || (collector == null && isLast)) {
+    if (client == collector) {
       end();
+    } else if (collector == null && isLast) {
+      beginSoon();
+    }
+  }
+
+  /** The collector may be about to end a program that it cannot trace, before main. */
+  private synchronized void beginSoon() {
+    long soon = System.nanoTime() + GRACE_NANOS;
+    if (soon - begunBy < 0) {
+      begunBy = soon;
+      notifyAll();
     }
   }
 
   /** Lets everything go on, for good. */
   void end() {
     synchronized (this) {
-      hasEnded = true;
+      isOpen = false;
       collector = null;
       notifyAll();
     }
@@ -129,7 +161,11 @@ final class Hold implements PreparedClasses.Listener {
           if (traced.methods().isEmpty()) {
             break;
           }
-          needed = needed == 0 ? catalog.nextGeneration() : needed;
+          if (needed == 0) {
+            needed = catalog.nextGeneration();
+            published = Math.max(published, needed);
+            notifyAll();
+          }
           if (attached >= needed && traced.isUpToDate()) {
             break;
           }
@@ -142,16 +178,22 @@ final class Hold implements PreparedClasses.Listener {
       }
     }
     restore(isInterrupted);
+    if (problem != null && hasGivenUp()) {
+      end();
+    }
     return problem;
+  }
+
+  private synchronized boolean hasGivenUp() {
+    return lateNanos >= LATE_NANOS;
   }
 
   private String late(Class<?> type) {
     isLate = true;
     lateNanos += CLASS_NANOS;
-    if (lateNanos >= LATE_NANOS) {
-      collector = null;
+    if (hasGivenUp()) {
       return "the collector is too slow: classes that are loaded from now on do not wait for it,"
-                 + " and their first calls are not traced";
+          + " and their first calls are not traced";
     }
     return "class "
         + type.getName()

@@ -274,10 +274,15 @@ final class Tracing {
   }
 
   /** Arms the probes that a client has attached to, before the program goes on with them. */
-  void attached(Object client, int next) {
+  void attached(Object client, int next) throws StubException {
     watcher.pollNow();
     armer.finish();
     hold.attached(client, next);
+  }
+
+  /** Waits, in the client's thread, until a class waits for a library from this one on. */
+  void awaitClass(int next) {
+    hold.awaitClass(next);
   }
 
   void connected(Object client) {

@@ -22,11 +22,12 @@ public interface Commands {
 
   /**
    * The client has attached to all probes that it wants of the libraries before this one. Arms
-   * them, and lets the program go on where it waits for that.
+   * them, and lets the program go on where it waits for that. Answers when the program waits for a
+   * later library, or after a second.
    *
    * @param next the number of the first library that the client has not seen
    */
-  byte[] attached(Object client, String next);
+  byte[] attached(Object client, int next);
 
   byte[] status();
 

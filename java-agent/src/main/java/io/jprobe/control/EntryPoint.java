@@ -12,7 +12,7 @@ final class EntryPoint {
   private static final String CALL = "c";
   private static final String REJECTED =
       "rejected: this gateway serves six calls of its entry point and nothing else:"
-          + " select(String, boolean), unselect(String), set(String, String), attached(String),"
+          + " select(String, boolean), unselect(String), set(String, String), attached(int),"
           + " status(), reset()";
 
   /** Index of the first argument, after the command, the object and the method. */
@@ -43,8 +43,8 @@ final class EntryPoint {
         return commands.unselect(text(arguments.get(0)));
       case "set:ss":
         return commands.set(text(arguments.get(0)), text(arguments.get(1)));
-      case "attached:s":
-        return commands.attached(client, text(arguments.get(0)));
+      case "attached:i":
+        return commands.attached(client, integer(arguments.get(0)));
       case "status:":
         return commands.status();
       case "reset:":
@@ -65,6 +65,14 @@ final class EntryPoint {
 
   private static String text(String argument) {
     return Protocol.getString(argument);
+  }
+
+  private static int integer(String argument) throws CommandRejectedException {
+    try {
+      return Protocol.getInteger(argument);
+    } catch (NumberFormatException e) {
+      throw new CommandRejectedException(REJECTED);
+    }
   }
 
   private static boolean bool(String argument) throws CommandRejectedException {
