@@ -87,8 +87,9 @@ def _run(request: Mapping[str, Any], connection: socket.socket) -> int:
     """Executes the command. Returns only if it cannot."""
     command = list(request["command"])
     account = Account(*request["account"]) if request["account"] else None
-    become_for_good(account)
+    # First: afterwards the kernel protects the file, because this process had other rights before.
     environment = _environment(account)
+    become_for_good(account)
     jar = request["jar"]
     if not os.access(jar, os.R_OK):
         return _refuse(connection, f"its user cannot read the agent, {jar}", _NOT_RUNNABLE)

@@ -50,8 +50,13 @@ def run_program(
                 run_attach(options, compilation, program)
         except JcollectError as error:
             problem = error
+            if not program.has_begun and is_java and not program.has_exited:
+                # It is still held, and was started to be traced.
+                program.end()
+                program.wait()
+                raise
             if not program.has_exited:
-                _end_or_leave(program, error)
+                warn(f"{error.message}; the program runs on untraced")
         code = program.wait()
     if not program.has_begun and problem is None:
         warn(f"no Java program with the agent was traced: '{command[0]}' has started none, or has exited")
@@ -60,14 +65,6 @@ def run_program(
     if problem is not None:
         status(f"jcollect: {problem.message}")
     return code
-
-
-def _end_or_leave(program: Program, problem: JcollectError) -> None:
-    """Ends a program that is still held: it was started to be traced. Another one runs on."""
-    if not program.has_begun and program.is_java:
-        program.end()
-    else:
-        warn(f"{problem.message}; the program runs on untraced")
 
 
 def _await_agent(program: Program, seconds: float) -> None:
