@@ -9,6 +9,7 @@ import click
 
 from jcollect.cli.argument_types import WholeNumber
 from jcollect.cli.options import max_overhead_option
+from jcollect.control.limits import MOST_BYTES, MOST_METHODS
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 # The counters of this many probes need four maps of 16 MiB (sources/bpf/bpf_programs.py).
@@ -45,6 +46,28 @@ _COST = (
     ),
     max_overhead_option,
 )
+
+_LIMITS = (
+    click.option(
+        "--max-methods",
+        type=WholeNumber(most=MOST_METHODS),
+        metavar="N",
+        help="Let up to N methods have probes. The largest value that the agent or a client asks for holds.",
+    ),
+    click.option(
+        "--string-limit",
+        type=WholeNumber(most=MOST_BYTES),
+        metavar="BYTES",
+        help="Capture up to BYTES of each string, at most 1,024. The largest value that the agent or a "
+        "client asks for holds.",
+    ),
+)
+
+
+def limit_options(command: _Command) -> _Command:
+    for option in reversed(_LIMITS):
+        command = option(command)
+    return command
 
 
 def listen_options(command: _Command) -> _Command:

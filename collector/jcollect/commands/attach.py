@@ -13,7 +13,8 @@ from jcollect.cli.options import (
     probe_option,
     select_option,
 )
-from jcollect.cli.tracing_options import cost_options, listen_options
+from jcollect.cli.tracing_options import cost_options, limit_options, listen_options
+from jcollect.control.limits import Limits
 from jcollect.errors import JcollectError
 from jcollect.session.options import SessionSettings, TargetOptions
 from jcollect.sources.bpf.compilation import Compilation
@@ -42,6 +43,7 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 @duration_option
 @max_events_option
 @fail_on_loss_option
+@limit_options
 @cost_options
 # Hidden options for tests: force a link type, simulate missing kernel features, shrink buffers.
 @click.option("--link", "link_type", type=click.Choice(["auto", "uprobe-multi", "perf-event"]), hidden=True)
@@ -62,6 +64,8 @@ def attach(
     duration: float | None,
     max_events: int | None,
     fail_on_loss: bool,
+    max_methods: int | None,
+    string_limit: int | None,
     counts: str | None,
     max_probes: int | None,
     max_overhead: int | None,
@@ -84,10 +88,15 @@ def attach(
         raise click.UsageError("attach needs PIDs, --name GLOB or --all; jcollect ps lists the processes")
     if counts == "":
         raise click.UsageError("--counts needs the path of a file")
+    limits = Limits(max_methods, string_limit)
+    if limits and not selectors:
+        raise click.UsageError(
+            "--max-methods and --string-limit need --select; jcollect set changes them too"
+        )
     if ring_pages and ring_pages & ring_pages - 1:
         raise JcollectError(f"--ring-pages must be a power of two, and {ring_pages} is not")
     options = AttachOptions(
-        targets=TargetOptions(tuple(dict.fromkeys(pids)), names, every, globs, selectors, wait),
+        targets=TargetOptions(tuple(dict.fromkeys(pids)), names, every, globs, selectors, wait, None, limits),
         settings=SessionSettings(
             capacity=max_probes,
             max_events=max_events,

@@ -16,7 +16,8 @@ from jcollect.cli.options import (
     probe_option,
     select_option,
 )
-from jcollect.cli.tracing_options import cost_options, listen_options
+from jcollect.cli.tracing_options import cost_options, limit_options, listen_options
+from jcollect.control.limits import Limits
 from jcollect.session.options import SessionSettings, TargetOptions
 from jcollect.sources.bpf.compilation import Compilation
 
@@ -50,6 +51,7 @@ _HOLD_SECONDS = 30
 @duration_option
 @max_events_option
 @fail_on_loss_option
+@limit_options
 @cost_options
 @click.argument(
     "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT...]"
@@ -68,6 +70,8 @@ def run(
     duration: float | None,
     max_events: int | None,
     fail_on_loss: bool,
+    max_methods: int | None,
+    string_limit: int | None,
     counts: str | None,
     max_probes: int | None,
     max_overhead: int | None,
@@ -84,7 +88,9 @@ def run(
     if events and not output:
         raise click.UsageError("--events needs -o, the format of the events")
     options = AttachOptions(
-        targets=TargetOptions((), globs=globs, selectors=selectors, below=launcher.pid),
+        targets=TargetOptions(
+            (), globs=globs, selectors=selectors, below=launcher.pid, limits=Limits(max_methods, string_limit)
+        ),
         settings=SessionSettings(capacity=max_probes, max_events=max_events, max_overhead=max_overhead),
         listen=listen,
         insecure=insecure,

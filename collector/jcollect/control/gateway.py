@@ -26,6 +26,7 @@ from jcollect.control.answers import (
     decoding,
 )
 from jcollect.control.cancel import stopped_by
+from jcollect.control.limits import Limits
 from jcollect.control.network import in_network_of
 from jcollect.control.selected import Selected
 from jcollect.errors import JcollectError
@@ -88,6 +89,11 @@ class Gateway:
     def set(self, methods: Sequence[str], settings: str) -> control_pb2.ControlReply:
         """Changes the gates of methods, each "generation:index" by the manifests."""
         return self._call("set", " ".join(methods), settings)
+
+    def limits(self, limits: Limits, scope: str) -> control_pb2.ControlReply:
+        """Changes the agent's limits. `scope` is "agent" to set its own, "selection" to raise them, or
+        "client" to raise them until this connection ends."""
+        return self._call("limits", str(limits), scope)
 
     def attached(self, number: int) -> None:
         """Reports that this process has attached to all that it wants of the libraries before this number.

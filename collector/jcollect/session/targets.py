@@ -253,7 +253,10 @@ class Targets:
         true for the probes to attach to."""
         if not self.options.selectors:
             return self._matches
-        leased = leased_selection(process, self.options.selectors, warn=self.lines.about(process))
+        options = self.options
+        leased = leased_selection(
+            process, options.selectors, warn=self.lines.about(process), limits=options.limits
+        )
         selected = lease.enter_context(leased)
         if selected.refusal:
             raise JcollectError(f"PID {process.pid} traces nothing: {selected.refusal}")

@@ -2,6 +2,7 @@
 package io.jprobe.agent;
 
 import io.jprobe.catalog.Catalog;
+import io.jprobe.catalog.JdkClasses;
 import io.jprobe.catalog.ReadClasses;
 import io.jprobe.catalog.SupertypeNames;
 import io.jprobe.catalog.TracedClass;
@@ -123,7 +124,7 @@ final class ClassSearch {
   }
 
   private static boolean isOfJdk(Class<?> type) {
-    return Catalog.isOfJdk(type.getModule(), type.getClassLoader());
+    return JdkClasses.has(type);
   }
 
   private static String internalName(Class<?> type) {

@@ -18,10 +18,10 @@ final class Hold implements PreparedClasses.Listener {
   private static final long SECOND_NANOS = 1_000_000_000L;
 
   /** Maximum time for which a class waits. A collector on an idle machine takes about 20 ms. */
-  private static final long CLASS_NANOS = 2 * SECOND_NANOS;
+  private static final long CLASS_NANOS = 5 * SECOND_NANOS;
 
   /** Total time of waits that have reached their limit, after which no class waits any more. */
-  private static final long LATE_NANOS = 10 * SECOND_NANOS;
+  private static final long LATE_NANOS = 20 * SECOND_NANOS;
 
   /** Time after which the program begins if the collector disconnects before main. */
   private static final long GRACE_NANOS = 2 * SECOND_NANOS;

@@ -59,6 +59,7 @@ final class Tracing {
   private final Guard guard;
   private final Watcher watcher;
   private final Hold hold;
+  final AskedLimits limits;
   private final Thread exitHook;
   private final long start = System.nanoTime();
 
@@ -123,6 +124,7 @@ final class Tracing {
     this.guard = new Guard(new Limits(options.maxOverhead), new FireGuard(), armer);
     this.watcher = new Watcher(catalog, guard, armer);
     this.hold = new Hold(catalog);
+    this.limits = new AskedLimits(catalog, options);
     this.exitHook =
         new Thread(null, null, "jprobe-exit", 0, false) {
           @Override
@@ -303,6 +305,7 @@ final class Tracing {
               .collect(Collectors.toList());
       select(kept, removed);
     }
+    limits.disconnected(client);
     shutDownIfUnused();
   }
 

@@ -23,8 +23,6 @@ import java.util.concurrent.ConcurrentMap;
  * burst of classes, and one for each change of the selectors that needs new probes.
  */
 public final class Catalog {
-  private static final ClassLoader PLATFORM = ClassLoader.getPlatformClassLoader();
-
   /**
    * Time for which untraceable methods wait for the next library with probes. Then they get a
    * library without any.
@@ -43,7 +41,6 @@ public final class Catalog {
     void disabled(String reason);
   }
 
-  private final int maxMethods;
   private final ApplicationCalls calls;
   private final LoadedClasses loadedClasses;
   private final ConcurrentMap<ClassKey, TracedClass> classes = new ConcurrentHashMap<>();
@@ -57,9 +54,6 @@ public final class Catalog {
   /** The reason why all probes were retired; empty if they were not. */
   private volatile String refusal = "";
 
-  /** True while queued classes are being read. */
-  private volatile boolean isPublishing;
-
   // Used by the watcher thread only, once the catalog is open.
   private final Generations generations;
   private final LoaderIds loaderIds = new LoaderIds();
@@ -67,6 +61,7 @@ public final class Catalog {
   private final UntraceableList untraceable = new UntraceableList();
   private final Set<TracedClass> toCheck = new LinkedHashSet<>();
   private int methodCount;
+  private int maxMethods;
 
   /**
    * @param directory the directory of the stub libraries; null for memfds
@@ -90,14 +85,14 @@ public final class Catalog {
     this.generations = new Generations(agentVersion, directory, firstGeneration);
   }
 
-  /** Returns true if a class of this module and loader belongs to the JDK. */
-  public static boolean isOfJdk(Module module, ClassLoader loader) {
-    if (loader == null || loader == PLATFORM) {
-      return true;
-    }
-    // Compilers and other tools of the JDK have the application's class loader.
-    return module.isNamed()
-        && (module.getName().startsWith("java.") || module.getName().startsWith("jdk."));
+  /** Changes the maximum number of methods with probes. For the watcher thread. */
+  public void limitMethods(int limit) {
+    maxMethods = limit;
+  }
+
+  /** Returns the number of methods with probes. For the watcher thread. */
+  public int methodCount() {
+    return methodCount;
   }
 
   /** Returns the number of the next library. */
@@ -124,7 +119,7 @@ public final class Catalog {
    */
   public boolean maySelect(Class<?> type, SupertypeNames supertypes) {
     String name = type.getName();
-    boolean inJdk = isOfJdk(type.getModule(), type.getClassLoader());
+    boolean inJdk = JdkClasses.has(type);
     return selectors.mayMatch(name, inJdk, () -> supertypes.of(type))
         || announced.mayMatch(name, inJdk, () -> supertypes.of(type));
   }
@@ -162,15 +157,6 @@ public final class Catalog {
    * @return the classes that got probes, with their class files
    */
   public Map<TracedClass, byte[]> publishDue(Listener listener) throws StubException {
-    isPublishing = true;
-    try {
-      return takeAndPublish(listener);
-    } finally {
-      isPublishing = false;
-    }
-  }
-
-  private Map<TracedClass, byte[]> takeAndPublish(Listener listener) throws StubException {
     Map<ClassKey, QueuedClass> queued = queue.takeDue();
     if (queued.isEmpty() && !untraceable.hasWaited(UNTRACEABLE_TIMEOUT_NANOS)) {
       // The usual case at each poll, throughout the program's lifetime.
@@ -185,6 +171,7 @@ public final class Catalog {
       isDone = true;
       return published;
     } finally {
+      queue.haveBeenRead();
       if (!isDone) {
         // Memory, disk space or file descriptors may suffice later.
         queue.putBack(taken);
@@ -251,7 +238,8 @@ public final class Catalog {
     return String.format(
         Locale.ROOT,
         "the selectors match %,d methods of the classes loaded so far, more than max-methods=%d"
-            + " allows; narrow them, or raise the limit with max-methods=N",
+            + " allows; narrow them, or raise the limit: --max-methods N of jcollect, or the option"
+            + " max-methods=N",
         methods,
         maxMethods);
   }
@@ -375,7 +363,7 @@ public final class Catalog {
 
   /** Returns true if the class is queued or is being read. Thread-safe. */
   public boolean isPending(ClassLoader loader, String internalName) {
-    return queue.contains(new ClassKey(loader, internalName)) || isPublishing;
+    return queue.isPending(new ClassKey(loader, internalName));
   }
 
   /** Returns true if classes wait to be read. */

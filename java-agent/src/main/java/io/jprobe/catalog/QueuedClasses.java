@@ -19,6 +19,7 @@ final class QueuedClasses {
   private long first;
   private long last;
   private boolean isUrgent;
+  private boolean isReading;
 
   synchronized void add(ClassKey key, QueuedClass queued) {
     last = System.nanoTime();
@@ -41,6 +42,7 @@ final class QueuedClasses {
     isUrgent = false;
     Map<ClassKey, QueuedClass> due = new LinkedHashMap<>(waiting);
     waiting.clear();
+    isReading = true;
     return due;
   }
 
@@ -50,8 +52,14 @@ final class QueuedClasses {
     Semaphores.wake();
   }
 
-  synchronized boolean contains(ClassKey key) {
-    return waiting.containsKey(key);
+  /** Records that the burst that was taken last has been read. */
+  synchronized void haveBeenRead() {
+    isReading = false;
+  }
+
+  /** Returns true if the class is queued, or may be in the burst that is being read. */
+  synchronized boolean isPending(ClassKey key) {
+    return waiting.containsKey(key) || isReading;
   }
 
   /** Adds classes again that could not be published. The retry follows within a second. */

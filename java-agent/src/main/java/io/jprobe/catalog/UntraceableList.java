@@ -92,6 +92,6 @@ final class UntraceableList {
   }
 
   private static boolean isOfJdk(Class<?> candidate) {
-    return Catalog.isOfJdk(candidate.getModule(), candidate.getClassLoader());
+    return JdkClasses.has(candidate);
   }
 }

@@ -29,6 +29,14 @@ public interface Commands {
    */
   byte[] attached(Object client, int next);
 
+  /**
+   * Changes limits, such as "max-methods=8000,string-limit=512".
+   *
+   * @param scope "agent" to replace the agent's own, "selection" to raise them, "client" to raise
+   *     them while the client is connected
+   */
+  byte[] limits(Object client, String settings, String scope);
+
   byte[] status();
 
   /** Restores all classes and shuts down the agent, which closes the gateway before it answers. */

@@ -11,9 +11,9 @@ import py4j.Protocol;
 final class EntryPoint {
   private static final String CALL = "c";
   private static final String REJECTED =
-      "rejected: this gateway serves six calls of its entry point and nothing else:"
+      "rejected: this gateway serves seven calls of its entry point and nothing else:"
           + " select(String, boolean), unselect(String), set(String, String), attached(int),"
-          + " status(), reset()";
+          + " limits(String, String), status(), reset()";
 
   /** Index of the first argument, after the command, the object and the method. */
   private static final int FIRST_ARGUMENT = 3;
@@ -45,6 +45,8 @@ final class EntryPoint {
         return commands.set(text(arguments.get(0)), text(arguments.get(1)));
       case "attached:i":
         return commands.attached(client, integer(arguments.get(0)));
+      case "limits:ss":
+        return commands.limits(client, text(arguments.get(0)), text(arguments.get(1)));
       case "status:":
         return commands.status();
       case "reset:":

@@ -37,6 +37,8 @@ final class Native {
 
   static native void bindFire(Class<?> fire, int captureLimit);
 
+  static native void limitText(int captureLimit);
+
   static native void awaitChange(long most, long period);
 
   static native void wake();
