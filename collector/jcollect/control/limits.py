@@ -40,7 +40,10 @@ class Limits:
             parts.append(f"string-limit is {limits.string_limit:,} bytes")
         if not parts:
             return ""
-        return f"{' and '.join(parts)}: the largest value that the agent or a client asks for holds"
+        return (
+            f"{' and '.join(parts)}: the largest value that the agent or a client asks for "
+            "holds, and methods that have probes keep them"
+        )
 
 
 def limits_text(limits: control_pb2.Limits) -> str:
