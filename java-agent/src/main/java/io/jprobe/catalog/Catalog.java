@@ -113,10 +113,7 @@ public final class Catalog {
     return selectors.mayMatch(className, inJdk) || announced.mayMatch(className, inJdk);
   }
 
-  /**
-   * Returns true if a selector may match a loaded class, whose supertypes are considered.
-   * Thread-safe.
-   */
+  /** Returns true if a selector may match a loaded class by its supertypes. Thread-safe. */
   public boolean maySelect(Class<?> type, SupertypeNames supertypes) {
     String name = type.getName();
     boolean inJdk = JdkClasses.has(type);
