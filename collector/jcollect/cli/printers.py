@@ -28,8 +28,8 @@ class Printer(Protocol):
 def start_printer(
     output: str | Table | None, hub: Hub, failures: Failures, stop: StopRequest, descriptor: int = 1
 ) -> Printer | None:
-    """Starts to print events in a format to a descriptor, or tables of methods; None for neither. Raises JcollectError if no
-    thread can be started."""
+    """Starts to print events in a format to a descriptor, or tables of methods; None for neither. Raises
+    JcollectError if no thread can be started."""
     if output is None:
         return None
     # Each imports what only it needs: rich, or the formats.

@@ -26,8 +26,8 @@ _LISTEN = (
     click.option(
         "--insecure",
         is_flag=True,
-        help="Allow host:port for --listen: any user of this machine, and of every machine that can reach it, "
-        "can then read what the probes capture.",
+        help="Allow host:port for --listen: any user of this machine, and of every machine that can reach "
+        "it, can then read what the probes capture.",
     ),
 )
 _COST = (
