@@ -30,7 +30,7 @@
 
 /* Maximum text of a string, with its NUL. */
 #define LONG_STRING (WORDS_MAX_TEXT + 1)
-/* Holds a string of the agent's default limit, 128 bytes. A string that fills it is read again with
+/* Holds most texts, such as URLs and short statements. A string that fills it is read again with
  * LONG_STRING. */
 #define SHORT_STRING 136
 /* Holds most names of classes and the like: a record with one such string uses 128 bytes of the

@@ -22,9 +22,11 @@ _STDERR_SECONDS = 1.0
 
 
 class Stdout:
-    """Unbuffered stdout, for one thread. `progressed` is the time.monotonic() of the last write."""
+    """Unbuffered stdout, or another descriptor, for one thread. `progressed` is the time.monotonic() of the
+    last write."""
 
-    def __init__(self) -> None:
+    def __init__(self, descriptor: int = 1) -> None:
+        self._descriptor = descriptor
         self.progressed = time.monotonic()
 
     def write(self, content: bytes) -> None:
@@ -32,7 +34,7 @@ class Stdout:
         otherwise JcollectError."""
         rest = memoryview(content)
         while rest:
-            written = _write_to_stdout(rest[:_PIECE])
+            written = _write_out(self._descriptor, rest[:_PIECE])
             self.progressed = time.monotonic()
             rest = rest[written:]
 
@@ -54,10 +56,14 @@ class _RawStdout(io.RawIOBase):
 
 
 def _write_to_stdout(content: Any) -> int:
+    return _write_out(1, content)
+
+
+def _write_out(descriptor: int, content: Any) -> int:
     """Returns how many bytes were written. Raises BrokenPipeError if the reader has closed the pipe,
     otherwise JcollectError."""
     try:
-        return os.write(1, content)
+        return os.write(descriptor, content)
     except BrokenPipeError:
         # The reader needs no more output. click would exit with code 1 if the error had a number.
         raise BrokenPipeError from None

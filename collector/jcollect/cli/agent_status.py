@@ -8,6 +8,7 @@ from jcollect.cli.collector_status import limit_text, overhead_text
 from jcollect.cli.output import Json, echo
 from jcollect.cli.replies import echo_gates, echo_selections
 from jcollect.console import plural
+from jcollect.control.limits import limits_text
 from jcollect.control.overview import Overview
 from jcollect.probes.overhead import Overhead
 from jprobe.v1 import control_pb2
@@ -65,6 +66,8 @@ def _echo_overview(pid: int, overview: Overview) -> None:
 def _echo_control(reply: control_pb2.ControlReply, everything: bool) -> None:
     how = "loaded into the running JVM" if reply.loaded_later else "started with -javaagent"
     echo(f"control: on; the agent was {how}")
+    if reply.HasField("limits"):
+        echo(f"limits: {limits_text(reply.limits)}")
     echo("selected:" if reply.selections else "selected: nothing")
     echo_selections(reply.selections)
     if reply.gates:

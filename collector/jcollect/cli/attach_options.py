@@ -19,8 +19,9 @@ class Table:
 @dataclass(frozen=True)
 class AttachOptions:
     """`duration` and `arm_timeout` are in s. `output` is a format of events or a table, `counts` a path; None
-    for neither. With `json_strings`, 64-bit numbers in JSON are strings. The capacity in `settings` is None
-    if the command determines it."""
+    for neither. `events` is the path of the file for events; None for stdout, and empty for stderr. With
+    `json_strings`, 64-bit numbers in JSON are strings. The capacity in `settings` is None if the command
+    determines it."""
 
     targets: TargetOptions
     settings: SessionSettings
@@ -32,3 +33,4 @@ class AttachOptions:
     arm_timeout: float
     fail_on_loss: bool
     counts: str | None
+    events: str | None = None

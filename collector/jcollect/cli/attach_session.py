@@ -16,10 +16,12 @@ from jcollect.cli.options import check_no_loss
 from jcollect.cli.output import Json
 from jcollect.cli.printers import Printer, start_printer
 from jcollect.cli.privileges import narrow_attach
+from jcollect.cli.program import Program
 from jcollect.cli.waiting import GRACE_SECONDS
+from jcollect.cli.written_file import open_to_write
 from jcollect.console import plural, status, warn
 from jcollect.control.jar import remove_stale_jars
-from jcollect.errors import Interrupted, JcollectError
+from jcollect.errors import Interrupted, JcollectError, explain
 from jcollect.hub.accounts import Totals
 from jcollect.last_resort import last_resort, report_aborts
 from jcollect.probes.globs import matcher
@@ -31,6 +33,7 @@ from jcollect.rpc.messages import whole_status
 from jcollect.rpc.server import Server, check_can_serve
 from jcollect.session.attach_loop import AttachLoop
 from jcollect.session.candidate import Candidate
+from jcollect.session.hold import Hold
 from jcollect.session.open_sources import bpf_source
 from jcollect.session.options import SessionSettings
 from jcollect.session.session import OPEN_CAPACITY, Session, ids_for
@@ -51,8 +54,9 @@ _SETTLE_SECONDS = 1.0
 _UPROBE_MULTI_SINCE = (6, 6)
 
 
-def run_attach(options: AttachOptions, compilation: Compilation) -> None:
-    """Runs the command until it is stopped. Detaches in any case. Raises JcollectError."""
+def run_attach(options: AttachOptions, compilation: Compilation, program: Program | None = None) -> None:
+    """Runs the command until it is stopped, or until `program` has exited, which waits for its probes.
+    Detaches in any case. Raises JcollectError."""
     targets = options.targets
     with ExitStack() as stack:
         processes = [stack.enter_context(Process.open(pid)) for pid in targets.pids]
@@ -60,7 +64,7 @@ def run_attach(options: AttachOptions, compilation: Compilation) -> None:
         # An address in use is reported before the agent is loaded.
         claimed = stack.enter_context(_claimed(options))
         _prepare(options, processes, claimed.address)
-        _attach(options, processes, compilation, claimed)
+        _attach(options, processes, compilation, claimed, program)
 
 
 def _claimed(options: AttachOptions) -> Claim:
@@ -72,7 +76,7 @@ def _claimed(options: AttachOptions) -> Claim:
 
 def _prepare(options: AttachOptions, processes: Sequence[Process], address: Address) -> None:
     """Gives up privileges, and checks the resources that the command will need. Raises JcollectError."""
-    paths = [path for path in (address.path, options.counts) if path]
+    paths = [path for path in (address.path, options.counts, options.events) if path]
     needs_admin = bool(options.targets.selectors) or _may_use_perf_events(options.settings)
     narrow_attach(needs_admin=needs_admin, paths=paths)
     if options.counts:
@@ -84,9 +88,16 @@ def _prepare(options: AttachOptions, processes: Sequence[Process], address: Addr
 
 
 def _attach(
-    options: AttachOptions, processes: Sequence[Process], compilation: Compilation, claimed: Claim
+    options: AttachOptions,
+    processes: Sequence[Process],
+    compilation: Compilation,
+    claimed: Claim,
+    program: Program | None,
 ) -> None:
     stop = StopRequest()
+    hold = Hold(program.begin) if program else None
+    if program is not None:
+        program.on_exit(stop.request)
     failures = Failures(stop.request)
     failures.catch_library_failures()
     targets = Targets(options.targets, processes)
@@ -97,12 +108,14 @@ def _attach(
             settings = _with_capacity(options.settings, targets, candidates)
             session = Session(settings, stop.request, failures, [bpf_source(settings, compilation)])
         try:
-            loop = AttachLoop(session, targets, candidates, stop, options.arm_timeout)
+            loop = AttachLoop(session, targets, candidates, stop, options.arm_timeout, hold)
             with _serving(session, claimed) as server:
                 _run(session, loop, server, options, stop)
         finally:
             session.close()
     finally:
+        if hold is not None:
+            hold.close()
         targets.close(candidates)
 
 
@@ -135,7 +148,10 @@ def _serving(session: Session, claimed: Claim) -> Iterator[Server]:
 def _run(
     session: Session, loop: AttachLoop, server: Server, options: AttachOptions, stop: StopRequest
 ) -> None:
-    printer = start_printer(options.output, options.json_strings, session.hub, session.failures, stop)
+    descriptor = _descriptor(options.events)
+    printer = start_printer(
+        options.output, options.json_strings, session.hub, session.failures, stop, descriptor
+    )
     session.start()
     begun = time.monotonic()
     failed: JcollectError | None = None
@@ -171,6 +187,18 @@ def _run(
     stop.raise_if_interrupted()
     if options.fail_on_loss:
         check_no_loss(totals.lost + totals.missing + session.hub.lost())
+
+
+def _descriptor(events: str | None) -> int:
+    """Returns the descriptor for events. Raises JcollectError."""
+    if events is None:
+        return 1
+    if not events:
+        return 2
+    try:
+        return open_to_write(events)
+    except OSError as error:
+        raise explain(error, f"write events to {events}") from None
 
 
 class _Detachment:

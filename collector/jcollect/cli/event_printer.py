@@ -18,10 +18,12 @@ from jcollect.workers import Failures, Worker
 class EventPrinter:
     """A subscriber that prints events in its own thread."""
 
-    def __init__(self, hub: Hub, line_format: LineFormat, failures: Failures, stop: StopRequest) -> None:
-        """Starts to print. Raises JcollectError if no thread can be started."""
+    def __init__(
+        self, hub: Hub, line_format: LineFormat, failures: Failures, stop: StopRequest, descriptor: int = 1
+    ) -> None:
+        """Starts to print to a descriptor. Raises JcollectError if no thread can be started."""
         self._subscription = hub.subscribe((), peer="stdout")
-        self._stdout = Stdout()
+        self._stdout = Stdout(descriptor)
         self._sink = TerminalSink(line_format, self._stdout)
         self._stop = stop
         self._worker = Worker("write events to stdout", self._run, failures).start()

@@ -27,10 +27,15 @@ class Printer(Protocol):
 
 
 def start_printer(
-    output: str | Table | None, json_strings: bool, hub: Hub, failures: Failures, stop: StopRequest
+    output: str | Table | None,
+    json_strings: bool,
+    hub: Hub,
+    failures: Failures,
+    stop: StopRequest,
+    descriptor: int = 1,
 ) -> Printer | None:
-    """Starts to print events in a format, or tables of methods; None for neither. With `json_strings`, 64-bit
-    numbers in JSON are strings. Raises JcollectError if no thread can be started."""
+    """Starts to print events in a format to a descriptor, or tables of methods; None for neither. With
+    `json_strings`, 64-bit numbers in JSON are strings. Raises JcollectError if no thread can be started."""
     if output is None:
         return None
     # Each imports what only it needs: rich, or the formats.
@@ -41,4 +46,6 @@ def start_printer(
     from jcollect.cli.event_printer import EventPrinter
     from jcollect.view.line_formats import line_format
 
-    return EventPrinter(hub, line_format(output, json_strings, terminal_columns()), failures, stop)
+    return EventPrinter(
+        hub, line_format(output, json_strings, terminal_columns()), failures, stop, descriptor
+    )

@@ -26,6 +26,7 @@ _VERBS = {
     "probes": ("probes", "probes"),
     "ps": ("ps", "ps"),
     "reset": ("reset", "reset"),
+    "run": ("run", "run"),
     "select": ("select", "select"),
     "set": ("set", "set_gates"),
     "status": ("status", "status"),
@@ -63,6 +64,11 @@ def cli(context: click.Context) -> None:
 
     Start with `jcollect ps` and `jcollect probes PID`, then `jcollect attach PID -o compact`.
     """
+    if context.invoked_subcommand == "run":
+        from jcollect.cli.launcher import Launcher
+
+        # The program must not inherit what the next line does.
+        context.obj = Launcher()
     if context.invoked_subcommand in _VERBS:
         keep_for(context.invoked_subcommand)
 

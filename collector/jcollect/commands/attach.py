@@ -12,16 +12,15 @@ from jcollect.cli.options import (
     fail_on_loss_option,
     json_strings_option,
     max_events_option,
-    max_overhead_option,
     probe_option,
     select_option,
 )
+from jcollect.cli.tracing_options import cost_options, limit_options, listen_options
+from jcollect.control.limits import Limits
 from jcollect.errors import JcollectError
 from jcollect.session.options import SessionSettings, TargetOptions
 from jcollect.sources.bpf.compilation import Compilation
 
-# The counters of this many probes need four maps of 16 MiB (sources/bpf/bpf_programs.py).
-_MOST_PROBES = 1 << 20
 # The features in sources/bpf/kernel.py, which is imported later.
 _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 
@@ -38,19 +37,7 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
     "later. Repeatable.",
 )
 @click.option("--all", "every", is_flag=True, help="Attach to every process that has probes, now or later.")
-@click.option(
-    "--listen",
-    metavar="ADDRESS",
-    help="Serve gRPC at ADDRESS: unix:///path/of.sock, which only its owner can use, or host:port, which "
-    "needs --insecure. Default: unix:///run/jprobe/PID.sock for one PID, else "
-    "unix:///run/jprobe/collector.sock",
-)
-@click.option(
-    "--insecure",
-    is_flag=True,
-    help="Allow host:port for --listen: any user of this machine, and of every machine that can reach it, "
-    "can then read what the probes capture.",
-)
+@listen_options
 @select_option
 @click.option("-o", "--output", type=Format(), help="Also print each event.")
 @json_strings_option
@@ -59,20 +46,8 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 @duration_option
 @max_events_option
 @fail_on_loss_option
-@click.option(
-    "--counts",
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="At the end, write the hit counts of each probe and each subscriber to FILE, as JSON.",
-)
-@click.option(
-    "--max-probes",
-    type=WholeNumber(most=_MOST_PROBES),
-    metavar="N",
-    help="Reserve N probe IDs, including those of probes that appear later. Default: twice the current "
-    "number, at least 16,384; with --name or --all, 65,536.",
-)
-@max_overhead_option
+@limit_options
+@cost_options
 # Hidden options for tests: force a link type, simulate missing kernel features, shrink buffers.
 @click.option("--link", "link_type", type=click.Choice(["auto", "uprobe-multi", "perf-event"]), hidden=True)
 @click.option("--without", multiple=True, type=click.Choice(_FEATURES), hidden=True)
@@ -93,6 +68,8 @@ def attach(
     duration: float | None,
     max_events: int | None,
     fail_on_loss: bool,
+    max_methods: int | None,
+    string_limit: int | None,
     counts: str | None,
     max_probes: int | None,
     max_overhead: int | None,
@@ -115,11 +92,16 @@ def attach(
         raise click.UsageError("attach needs PIDs, --name GLOB or --all; jcollect ps lists the processes")
     if counts == "":
         raise click.UsageError("--counts needs the path of a file")
+    limits = Limits(max_methods, string_limit)
+    if limits and not selectors:
+        raise click.UsageError(
+            "--max-methods and --string-limit need --select; jcollect set changes them too"
+        )
     if ring_pages and ring_pages & ring_pages - 1:
         raise JcollectError(f"--ring-pages must be a power of two, and {ring_pages} is not")
     check_json_strings(json_strings, output, counts)
     options = AttachOptions(
-        targets=TargetOptions(tuple(dict.fromkeys(pids)), names, every, globs, selectors, wait),
+        targets=TargetOptions(tuple(dict.fromkeys(pids)), names, every, globs, selectors, wait, None, limits),
         settings=SessionSettings(
             capacity=max_probes,
             max_events=max_events,

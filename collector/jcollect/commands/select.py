@@ -9,7 +9,9 @@ from jcollect.cli.control_options import no_load_option, timeout_option
 from jcollect.cli.options import all_option, json_option, pid_argument
 from jcollect.cli.output import Json, echo
 from jcollect.cli.replies import echo_failed, echo_selections, is_exclusion, is_without_effect, totals
+from jcollect.cli.tracing_options import limit_options
 from jcollect.console import plural, warn
+from jcollect.control.limits import Limits
 from jcollect.control.open_gateway import open_gateway
 from jcollect.control.selected import took
 from jcollect.procfs.process import Process
@@ -22,6 +24,7 @@ from jcollect.procfs.process import Process
 @all_option
 @no_load_option
 @timeout_option
+@limit_options
 def select(
     pid: int,
     selectors: tuple[str, ...],
@@ -29,6 +32,8 @@ def select(
     everything: bool,
     no_load: bool,
     seconds: float,
+    max_methods: int | None,
+    string_limit: int | None,
 ) -> None:
     """Select methods of the JVM PID: they get probes until they are unselected. Loads the agent if the JVM
     has none.
@@ -40,7 +45,13 @@ def select(
         Process.open(pid) as process,
         open_gateway(process, may_load=not no_load, seconds=seconds) as gateway,
     ):
+        limits = Limits(max_methods, string_limit)
+        if limits:
+            # Kept only if the selection succeeds.
+            gateway.limits(limits, "client")
         reply = gateway.select(selectors)
+        if limits:
+            reply.limits.CopyFrom(gateway.limits(limits, "selection").limits)
     given = [selection for selection in reply.selections if selection.selector in reply.given]
     if as_json:
         as_json.echo(as_json.message(reply))
@@ -59,5 +70,7 @@ def select(
             )
         elif not selection.methods and not is_exclusion(selection):
             warn(f"'{selection.selector}' matches no method of the classes loaded so far")
+    if remark := limits.remark(reply.limits):
+        warn(f"PID {pid}: {remark}")
     if reply.refusal:
         warn(f"PID {pid} traces nothing: {reply.refusal}")

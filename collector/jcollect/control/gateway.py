@@ -7,6 +7,7 @@ client, and leases end with it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import time
@@ -25,6 +26,7 @@ from jcollect.control.answers import (
     decoding,
 )
 from jcollect.control.cancel import stopped_by
+from jcollect.control.limits import Limits
 from jcollect.control.network import in_network_of
 from jcollect.control.selected import Selected
 from jcollect.errors import JcollectError
@@ -88,6 +90,16 @@ class Gateway:
         """Changes the gates of methods, each "generation:index" by the manifests."""
         return self._call("set", " ".join(methods), settings)
 
+    def limits(self, limits: Limits, scope: str) -> control_pb2.ControlReply:
+        """Changes the agent's limits. `scope` is "agent" to set its own, "selection" to raise them, or
+        "client" to raise them until this connection ends."""
+        return self._call("limits", str(limits), scope)
+
+    def attached(self, number: int) -> None:
+        """Reports that this process has attached to all that it wants of the libraries before this number.
+        Returns when a class of the program waits for a later one, or after a second."""
+        self._call("attached", number)
+
     def status(self) -> control_pb2.ControlReply:
         return self._call("status")
 
@@ -98,6 +110,11 @@ class Gateway:
     def close(self) -> None:
         self._socket.close()
         self._answers.drop()
+
+    def disconnect(self) -> None:
+        """Ends the connection, also while another thread waits for an answer."""
+        with contextlib.suppress(OSError):
+            self._shut_down()
 
     def _shut_down(self) -> None:
         # Closing the socket would not wake a thread that waits for it.

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from jcollect.control.agent import Agent, find_agent
 from jcollect.control.cancel import is_cancelled
-from jcollect.control.gateway import ANSWER_SECONDS
+from jcollect.control.gateway import ANSWER_SECONDS, Gateway
+from jcollect.control.limits import Limits
 from jcollect.control.open_gateway import connect, open_gateway
 from jcollect.control.selected import Selected, charged_to
 from jcollect.errors import JcollectError
@@ -28,15 +29,17 @@ def leased_selection(
     selectors: Sequence[str],
     seconds: float = ANSWER_SECONDS,
     warn: Callable[[str], None] = lambda message: None,
+    limits: Limits = Limits(),  # noqa: B008
 ) -> Iterator[Selected]:
     """Selects until the block ends, and loads the agent if it is not there.
 
-    At the end the methods are unselected, and an agent that was loaded for them has shut down, or `warn` is
-    called because the process delays that. Raises JcollectError if the agent cannot be loaded, refuses, or
-    names too many methods.
+    `limits` are asked for until then. At the end the methods are unselected, and an agent that was loaded for
+    them has shut down, or `warn` is called because the process delays that. Raises JcollectError if the agent
+    cannot be loaded, refuses, or names too many methods.
     """
     with (
         open_gateway(process, seconds=seconds) as gateway,
+        _raised(gateway, limits, warn),
         charged_to(process, gateway.lease(selectors)) as selected,
     ):
         yield selected
@@ -47,6 +50,13 @@ def leased_selection(
             if agent is not None and not _is_released(agent, selected) and not _answers(process):
                 why = "it is stopped" if process.is_stopped() else "it may be stopped or hanging"
                 warn(f"PID {process.pid} has not unselected the methods yet ({why}); it will when it resumes")
+
+
+@contextlib.contextmanager
+def _raised(gateway: Gateway, limits: Limits, warn: Callable[[str], None]) -> Iterator[None]:
+    if limits and (remark := limits.remark(gateway.limits(limits, "client").limits)):
+        warn(f"PID {gateway.process.pid}: {remark}")
+    yield  # They end with the connection.
 
 
 def _is_released(agent: Agent, selected: Selected) -> bool:

@@ -46,6 +46,17 @@ class Identity(NamedTuple):
     gid: int
 
 
+class Account(NamedTuple):
+    """A user as whom a program of the command line runs: numbers, supplementary groups, and names."""
+
+    uid: int
+    gid: int
+    groups: Sequence[int]
+    name: str
+    home: str
+    shell: str
+
+
 def can_become(identity: Identity) -> bool:
     """Returns true if this process has the capabilities for the change, or is that user already, in any
     group."""
@@ -87,6 +98,36 @@ def become(identity: Identity, keep: Collection[int] = (SYS_PTRACE,), parent: in
             raise _refusal("its parent has ended")
     # The bounding set stays if CAP_SETPCAP is missing, but with no_new_privs it is of no use.
     _verify(identity, groups, kept, is_bound)
+
+
+def become_for_good(account: Account | None) -> None:
+    """Makes this process that user, as at a login, and verifies it; None stands for the user that it is.
+
+    Unlike `become`, it is for a child that then runs a program for its user, which must not be limited: it
+    leaves the bounding set, the umask, the limits and the directory as they are. It keeps no capability,
+    except those of root if the account is root's. Raises OSError, and PermissionError if the result is not
+    what was asked for: the process must then run nothing.
+    """
+    if account is not None:
+        os.setgroups(list(account.groups))
+        os.setresgid(*(account.gid,) * 3)
+        os.setresuid(*(account.uid,) * 3)
+    uid, gid = (account.uid, account.gid) if account else (os.getuid(), os.getgid())
+    # Ends the rights of setuid and setgid programs too.
+    os.setresgid(*(gid,) * 3)
+    os.setresuid(*(uid,) * 3)
+    prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    if uid:
+        keep_in_thread(())
+    found = {
+        "its user": os.getresuid() == (uid,) * 3,
+        "its group": os.getresgid() == (gid,) * 3,
+        "its supplementary groups": account is None or set(os.getgroups()) == set(account.groups),
+        "its capabilities": not uid or thread_sets() == (0, 0, 0),
+    }
+    wrong = [name for name, is_right in found.items() if not is_right]
+    if wrong:
+        raise _refusal(f"not as asked for: {', '.join(wrong)}")
 
 
 def _groups_to_have() -> list[int]:

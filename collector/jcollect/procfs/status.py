@@ -12,6 +12,7 @@ import signal
 from typing import NamedTuple
 
 _PIECE_BYTES = 1 << 13
+_MOST_ANCESTORS = 256
 
 
 class ProcessStatus:
@@ -59,11 +60,12 @@ class ProcessStatus:
 
 
 class Stat(NamedTuple):
-    """The command name, the state as a letter, and the start in clock ticks since boot."""
+    """The command name, the state as a letter, the start in clock ticks since boot, and the parent's PID."""
 
     name: str
     state: str
     start_time: int
+    parent: int
 
 
 def read_fields(process: int | str) -> dict[str, str]:
@@ -91,14 +93,29 @@ def _read(process: int | str) -> bytes:
 
 
 def read_stat(pid: int) -> Stat:
-    """Returns fields 2, 3 and 22 of proc_pid_stat(5). Raises OSError if there is no such process."""
+    """Returns fields 2, 3, 4 and 22 of proc_pid_stat(5). Raises OSError if there is no such process."""
     with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
         # The name may hold anything, including blanks and parentheses.
         before, _, after = file.read(4096).rpartition(b")")
     fields = after.split()
     if len(fields) < 20:
         raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
-    return Stat(before.partition(b"(")[2].decode(errors="replace"), fields[0].decode(), int(fields[19]))
+    name = before.partition(b"(")[2].decode(errors="replace")
+    return Stat(name, fields[0].decode(), int(fields[19]), int(fields[1]))
+
+
+def is_descendant(pid: int, top: int) -> bool:
+    """Returns true if a process is another one, or was started by it or its descendants, which still run."""
+    for _ in range(_MOST_ANCESTORS):
+        if pid == top:
+            return True
+        try:
+            pid = read_stat(pid).parent
+        except OSError:
+            return False
+        if pid <= 1:
+            return False
+    return False
 
 
 def check_alive(pidfd: int) -> None:

@@ -9,6 +9,7 @@ from jcollect.budget import Budgets
 from jcollect.console import status, warn
 from jcollect.errors import explain, lacks_files
 from jcollect.session.candidate import Candidate
+from jcollect.session.hold import Hold
 from jcollect.session.process_lines import ProcessLines
 from jcollect.session.session import Session
 from jcollect.session.target_lifecycle import ARMING_SECONDS, TargetLifecycle
@@ -46,10 +47,11 @@ class AttachLoop:
         candidates: list[Candidate],
         stop: StopRequest,
         arm_timeout: float,
+        hold: Hold | None = None,
     ) -> None:
         """Joins `candidates`: on return, their probes have IDs and descriptions. With several candidates,
         those that do not answer in time join later. Adds candidates that appear later to the list; the caller
-        closes them all.
+        closes them all. With `hold`, the programs wait until they are attached to.
 
         Raises JcollectError if there is only one and it cannot be joined.
         """
@@ -60,6 +62,7 @@ class AttachLoop:
         self._serving = ""
         self._on_tick: Callable[[], None] = lambda: None
         self._arm_timeout = arm_timeout
+        self._hold = hold
         self._process_lines: ProcessLines = targets.lines
         self._budgets: Budgets = targets.budgets
         self._pool = new_scan_pool()
@@ -103,7 +106,8 @@ class AttachLoop:
 
     def _lifecycle(self, candidate: Candidate) -> TargetLifecycle:
         budget = self._budgets.of_process(candidate.process.owner)
-        return TargetLifecycle(self._session, candidate, self._arm_timeout, self._process_lines, budget)
+        held = self._hold.of(candidate.process) if self._hold else None
+        return TargetLifecycle(self._session, candidate, self._arm_timeout, self._process_lines, budget, held)
 
     def _staying(self) -> list[TargetLifecycle]:
         return [each for each in self._targets if not each.is_leaving]
@@ -122,6 +126,8 @@ class AttachLoop:
     def _run_until(self, is_over: Callable[[], bool]) -> None:
         while not self._stop.is_requested() and not is_over() and not self._all_exited():
             self._pool.acknowledge()
+            if self._hold is not None:
+                self._hold.acknowledge()
             for target in list(self._targets):
                 self._schedule(target)
             for candidate in self._search.more():
@@ -129,7 +135,8 @@ class AttachLoop:
                 self._targets.append(self._lifecycle(candidate))
             self._process_lines.catch_up()
             self._on_tick()
-            self._stop.wait(self._pause(), self._pool.descriptor, self._search.descriptor)
+            held = (self._hold.descriptor,) if self._hold else ()
+            self._stop.wait(self._pause(), self._pool.descriptor, self._search.descriptor, *held)
 
     def _pause(self) -> float:
         if any(target.is_arming_soon for target in self._targets):

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jcollect.control.limits import Limits
+
 
 @dataclass(frozen=True)
 class TargetOptions:
-    """Selects processes and probes. `names` and `globs` are globs; `every` selects all processes; `wait`
-    allows a PID that has no matching probes yet."""
+    """Selects processes and probes. `names` and `globs` are globs; `every` selects all processes; `below`
+    selects the JVMs with an agent that the process of this PID has started, and itself; `wait` allows a PID
+    that has no matching probes yet. `limits` are asked for with `selectors`."""
 
     pids: Sequence[int]
     names: Sequence[str] = ()
@@ -17,11 +20,13 @@ class TargetOptions:
     globs: Sequence[str] = ()
     selectors: Sequence[str] = ()
     wait: bool = False
+    below: int | None = None
+    limits: Limits = Limits()  # noqa: RUF009
 
     @property
     def is_open(self) -> bool:
         """True if processes that start later can match."""
-        return self.every or bool(self.names)
+        return self.every or bool(self.names) or self.below is not None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from jcollect.procfs.jvm import has_debugger
 from jcollect.procfs.reader_process import cpu_seconds
 from jcollect.session.arming import Arming
 from jcollect.session.candidate import Candidate
+from jcollect.session.hold import HeldProgram
 from jcollect.session.process_lines import ProcessLines
 from jcollect.session.session import Session
 from jcollect.session.tracee import Addition, Tracee
@@ -59,7 +60,9 @@ class TargetLifecycle:
         arm_timeout: float,
         process_lines: ProcessLines,
         budget: Budget,
+        held: HeldProgram | None = None,
     ) -> None:
+        """`held` is the program if it waits until it is attached to."""
         self.candidate = candidate
         self.process = candidate.process
         self.pid = candidate.process.pid
@@ -73,6 +76,7 @@ class TargetLifecycle:
         self._arm_timeout = arm_timeout
         self._process_lines = process_lines
         self._budget = budget
+        self._held = held
         self._tracee: Tracee | None = None
         self._arming: list[Arming] = []
         self._polled_arming = 0.0
@@ -118,11 +122,17 @@ class TargetLifecycle:
         since = time.monotonic() - self._scanned
         if time.monotonic() < self._not_before:
             return False
+        if self._has_news():
+            # The program waits, and has been started to be traced.
+            return True
         is_due = self._is_arming_due() or (
             since >= self._pause
             and (since >= _IDLE_SCAN_SECONDS or self.process.mapped_pages() != self._pages)
         )
         return is_due and self._budget.allows()
+
+    def _has_news(self) -> bool:
+        return self._held is not None and self._held.has_news
 
     def _is_arming_due(self) -> bool:
         if not self._arming:
@@ -142,7 +152,7 @@ class TargetLifecycle:
             elif not self.is_attached:
                 self._attach(self._tracee)
             else:
-                if begun - self._scanned >= self._pause:
+                if begun - self._scanned >= self._pause or self._has_news():
                     self._rescan(self._tracee, begun)
                 self._poll_arming()
         finally:
@@ -165,10 +175,15 @@ class TargetLifecycle:
             )
         if self._refusal:
             self._warn(f"PID {self.pid} traces nothing: {shortened(self._refusal)}")
+        self._tell_attached(tracee)
         self._handle(addition, begun)
         self.had_probes = bool(addition.probes)
         self.is_attached = True
         self._poll_arming()
+
+    def _tell_attached(self, tracee: Tracee) -> None:
+        if self._held is not None:
+            self._held.attached(tracee.scan.libraries)
 
     def leave(self) -> None:
         """Detaches, and releases its leases."""
@@ -178,7 +193,9 @@ class TargetLifecycle:
 
     def _rescan(self, tracee: Tracee, begun: float) -> None:
         self._pages = self.process.mapped_pages()
-        self._handle(tracee.follow(self._warn), begun)
+        addition = tracee.follow(self._warn)
+        self._tell_attached(tracee)
+        self._handle(addition, begun)
         refusal = tracee.scan.refusal
         if refusal and refusal != self._refusal:
             self._warn(f"PID {self.pid} traces nothing any more: {shortened(refusal)}")

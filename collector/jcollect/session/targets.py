@@ -21,6 +21,7 @@ from jcollect.probes.probe import Wanted
 from jcollect.probes.scan import NothingYetError, Scan, scan, scan_traceable
 from jcollect.procfs.process import Process
 from jcollect.procfs.reader_process import cpu_seconds
+from jcollect.procfs.status import is_descendant
 from jcollect.session.candidate import Candidate
 from jcollect.session.loading import Loading
 from jcollect.session.options import TargetOptions
@@ -52,7 +53,8 @@ class Targets:
         self.lines = ProcessLines()
         self.budgets = Budgets()
         self._matches = matcher(options.globs)
-        self._matches_name = names_matcher(() if options.every else options.names)
+        is_any = options.every or options.below is not None
+        self._matches_name = names_matcher(() if is_any else options.names)
         self._host = Host()
         self._searching = WorkerPool("look for processes", 1)
         self._search: Task | None = None
@@ -109,6 +111,7 @@ class Targets:
         whose = [f"PID {process.pid} ({name})" for process, name in self._given.items()]
         whose += [f"JVMs named '{name}'" for name in options.names]
         whose += ["any process"] if options.every else []
+        whose += [f"JVMs that PID {options.below} starts"] if options.below is not None else []
         narrowed = [
             " or ".join(f"--{option} '{each}'" for each in given)
             for option, given in (("probe", options.globs), ("select", options.selectors))
@@ -173,6 +176,8 @@ class Targets:
             is_ready = each.has_stubs or (each.is_jvm and bool(self.options.selectors))
             if identity in self._settled or not is_ready or not self._matches_name((each.name,)):
                 continue
+            if not self._is_below(each):
+                continue
             if not self.budgets.allows_new(each.uid):
                 continue  # The next search finds it again.
             with contextlib.suppress(JcollectError):  # It has exited, or the next search finds it again.
@@ -180,6 +185,11 @@ class Targets:
                 self._settled.add(identity)
                 load = partial(self._load, process, each.name, is_given=False, may_select=each.is_jvm)
                 self._loading.begin(process, each.name, load)
+
+    def _is_below(self, each: HostProcess) -> bool:
+        """Returns false if only descendants of a process count, and this is none with an agent."""
+        top = self.options.below
+        return top is None or (each.has_stubs and is_descendant(each.pid, top))
 
     def _loaded(self, problems: dict[Process, JcollectError]) -> list[Candidate]:
         """Returns the candidates that are ready; reports why others are left out."""
@@ -243,7 +253,10 @@ class Targets:
         true for the probes to attach to."""
         if not self.options.selectors:
             return self._matches
-        leased = leased_selection(process, self.options.selectors, warn=self.lines.about(process))
+        options = self.options
+        leased = leased_selection(
+            process, options.selectors, warn=self.lines.about(process), limits=options.limits
+        )
         selected = lease.enter_context(leased)
         if selected.refusal:
             raise JcollectError(f"PID {process.pid} traces nothing: {selected.refusal}")

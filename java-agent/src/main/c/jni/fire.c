@@ -88,7 +88,8 @@ static void add_sample(uint64_t ns)
 static jlong JNICALL fire_text(JNIEnv *env, jclass fire, jstring string, jint slot)
 {
 	(void)fire;
-	return (jlong)text_of(env, string, slot, capture_limit);
+	return (jlong)text_of(env, string, slot,
+			      __atomic_load_n(&capture_limit, __ATOMIC_RELAXED));
 }
 
 static jlong JNICALL fire_buffer(JNIEnv *env, jclass fire, jint slot)
@@ -198,10 +199,15 @@ uint64_t fire_clock_ns(void)
 	return readings_ns / 2;
 }
 
-int fire_bind(JNIEnv *env, jclass fire, jint limit)
+void fire_limit_text(jint limit)
 {
 	if (limit > 0 && limit <= WORDS_MAX_TEXT)
-		capture_limit = (size_t)limit;
+		__atomic_store_n(&capture_limit, (size_t)limit, __ATOMIC_RELAXED);
+}
+
+int fire_bind(JNIEnv *env, jclass fire, jint limit)
+{
+	fire_limit_text(limit);
 	return (*env)->RegisterNatives(env, fire, METHODS,
 				       (jint)(sizeof(METHODS) / sizeof(METHODS[0])))
 		       ? -1

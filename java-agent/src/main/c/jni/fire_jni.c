@@ -34,6 +34,13 @@ NATIVE(void, bindFire)(JNIEnv *env, jclass type, jclass fire, jint capture_limit
 	fire_bind(env, fire, capture_limit);
 }
 
+NATIVE(void, limitText)(JNIEnv *env, jclass type, jint capture_limit)
+{
+	(void)env;
+	(void)type;
+	fire_limit_text(capture_limit);
+}
+
 NATIVE(jobject, fireGuard)(JNIEnv *env, jclass type)
 {
 	(void)type;

@@ -113,6 +113,7 @@ public final class Agent {
     Tracing tracing = new Tracing(options, version(), later, nextGeneration, instrumentation);
     CURRENT.set(tracing);
     tracing.start();
+    tracing.awaitCollector();
   }
 
   private static Class<?> installFire(Instrumentation instrumentation) throws StubException {

@@ -32,10 +32,15 @@ final class ClassFileReader {
 
   private final Thread thread = Thread.currentThread();
   private final Map<Class<?>, byte[]> classFiles = new IdentityHashMap<>();
+  private final UnreadableClasses unreadable;
   private Class<?> latest;
   private boolean hasReachedLast;
 
-  ClassFileReader() {
+  /**
+   * @param unreadable receives the classes that cannot be read
+   */
+  ClassFileReader(UnreadableClasses unreadable) {
+    this.unreadable = unreadable;
     if (!linked) {
       new Last();
     }
@@ -57,7 +62,7 @@ final class ClassFileReader {
     return null;
   }
 
-  /** Returns the class files that can be read, and logs the classes for which they cannot. */
+  /** Returns the class files that can be read, and reports the classes for which they cannot. */
   Map<Class<?>, byte[]> read(List<Class<?>> classes) {
     readAll(classes);
     return Collections.unmodifiableMap(classFiles);
@@ -83,11 +88,7 @@ final class ClassFileReader {
     }
     if (classes.size() == 1) {
       classFiles.remove(classes.get(0));
-      Log.line(
-          "class "
-              + classes.get(0).getName()
-              + " has no probes, because its class file cannot be read: "
-              + Log.describe(problem));
+      unreadable.add(classes.get(0), "its class file cannot be read: " + Log.describe(problem));
       return;
     }
     // The JVM stops at one class that cannot be linked: the next one, or the one that it has passed

@@ -43,7 +43,7 @@ final class CommandExecutor implements Commands {
             command.run(reply);
             return reply.toByteArray();
           });
-    } catch (SelectorException | StubException | IllegalStateException e) {
+    } catch (OptionsException | SelectorException | StubException | IllegalStateException e) {
       return reply.error(e.getMessage());
     } catch (Throwable e) {
       Log.line("a command has failed: " + Log.describe(e));
@@ -165,6 +165,36 @@ final class CommandExecutor implements Commands {
     } else if (value != GateSettings.UNCHANGED) {
       method.setGateWord(offset, value);
     }
+  }
+
+  @Override
+  public byte[] attached(Object client, int next) {
+    byte[] answer = execute(reply -> tracing.attached(client, next));
+    // Other clients' commands do not wait for this one.
+    tracing.awaitClass(next);
+    return answer;
+  }
+
+  @Override
+  public byte[] limits(Object client, String written, String scope) {
+    return execute(
+        reply -> {
+          LimitSettings given = LimitSettings.parse(written);
+          switch (scope) {
+            case "agent":
+              tracing.limits.set(given);
+              break;
+            case "selection":
+              tracing.limits.raise(given);
+              break;
+            case "client":
+              tracing.limits.raise(client, given);
+              break;
+            default:
+              throw new OptionsException("limits have no scope '" + scope + "'");
+          }
+          reply.state();
+        });
   }
 
   @Override

@@ -92,6 +92,15 @@ final class ControlReply {
               .number(3, one.client == null ? 0 : 1)
               .number(4, overruled.getOrDefault(one.selector, 0)));
     }
+    LimitSettings inForce = tracing.limits.inForce();
+    LimitSettings own = tracing.limits.own();
+    reply.message(
+        15,
+        new ProtoWriter()
+            .number(1, inForce.maxMethods)
+            .number(2, inForce.stringLimit)
+            .number(3, own.maxMethods)
+            .number(4, own.stringLimit));
     reply.number(8, methods).number(9, probes);
     reply.number(11, tracing.isLoadedLater ? 1 : 0).textIfAny(12, tracing.catalog.refusal());
   }

@@ -23,13 +23,7 @@ final class LoadedClassFiles {
   private final Transformer transformer;
   private final ApplicationCalls calls;
 
-  /** Maximum number of log lines about classes that cannot be linked. */
-  private static final int MAX_LINES = 5;
-
-  private int lines;
-
-  /** Classes that were logged because they cannot be linked. */
-  private final Set<Class<?>> unlinkable = Collections.newSetFromMap(new WeakHashMap<>());
+  private final UnreadableClasses unreadable = new UnreadableClasses();
 
   /** Classes that were not linked when they were requested. */
   private final Set<Class<?>> unlinked = Collections.newSetFromMap(new WeakHashMap<>());
@@ -52,7 +46,7 @@ final class LoadedClassFiles {
         ready.add(type);
       }
     }
-    return ready.isEmpty() ? Map.of() : transformer.readClassFiles(ready);
+    return ready.isEmpty() ? Map.of() : transformer.readClassFiles(ready, unreadable);
   }
 
   /** Returns the class files that are available now; {@link #late} returns the others. */
@@ -99,15 +93,8 @@ final class LoadedClassFiles {
   /** Links a class. Returns true if it is linked. */
   private boolean link(Class<?> type) {
     String problem = Linking.link(type);
-    if (problem != null && lines <= MAX_LINES && unlinkable.add(type)) {
-      lines++;
-      Log.line(
-          lines <= MAX_LINES
-              ? "class "
-                  + type.getName()
-                  + " has no probes, because its class file cannot be read: "
-                  + problem
-              : "more classes have no probes, because they cannot be linked");
+    if (problem != null) {
+      unreadable.add(type, "its class file cannot be read: " + problem);
     }
     return problem == null;
   }
@@ -118,7 +105,7 @@ final class LoadedClassFiles {
     }
     try {
       Call<Map<Class<?>, byte[]>> call =
-          calls.start(null, TIMEOUT_NANOS, () -> transformer.readClassFiles(classes));
+          calls.start(null, TIMEOUT_NANOS, () -> transformer.readClassFiles(classes, unreadable));
       if (call.isDone()) {
         return call.get();
       }
@@ -129,6 +116,11 @@ final class LoadedClassFiles {
       Log.line("selected classes have no probes: " + e.getMessage());
     }
     return Map.of();
+  }
+
+  /** Returns classes that cannot be read, with the reasons: each once. */
+  Map<Class<?>, String> takeUnreadable() {
+    return unreadable.take();
   }
 
   /** Returns the class files that have become available: the class was linked or read since. */

@@ -17,6 +17,10 @@ import java.util.List;
 final class Options {
   static final int MAX_STRING_LIMIT = WordsLayout.MAX_TEXT;
 
+  private static final int MAX_HOLD = 600;
+
+  private static final int DEFAULT_STRING_LIMIT = 1_024;
+
   private static final int DEFAULT_MAX_METHODS = 5_000;
 
   /** Selectors of the methods that get probes. */
@@ -26,7 +30,7 @@ final class Options {
   String directory = System.getProperty("java.io.tmpdir");
 
   /** Maximum length of captured strings in bytes of UTF-8; longer ones are truncated. */
-  int stringLimit = 128;
+  int stringLimit = DEFAULT_STRING_LIMIT;
 
   /** Maximum number of methods with probes; beyond it, no method has any. */
   int maxMethods = DEFAULT_MAX_METHODS;
@@ -36,6 +40,11 @@ final class Options {
 
   /** True if the agent opens its control gateway at startup. */
   boolean control;
+
+  /**
+   * Maximum time in seconds for which the program waits before main for a collector; 0 for none.
+   */
+  int hold;
 
   /** Version of the jcollect that loads the agent; empty if not given. */
   String version = "";
@@ -100,16 +109,19 @@ final class Options {
         directory = value;
         break;
       case "string-limit":
-        stringLimit = parse(name, value, "a number of bytes", 1, MAX_STRING_LIMIT);
+        stringLimit = LimitSettings.parseStringLimit(value);
         break;
       case "max-methods":
-        maxMethods = parse(name, value, "a number of methods", 1, 1_000_000);
+        maxMethods = LimitSettings.parseMaxMethods(value);
         break;
       case "max-overhead":
         maxOverhead = parse(name, value, "a percentage of one core", 0, 100_000);
         break;
       case "control":
         control = parseSwitch(name, value);
+        break;
+      case "hold":
+        hold = parse(name, value, "a number of seconds", 0, MAX_HOLD);
         break;
       case "version":
         version = value;
@@ -154,7 +166,7 @@ final class Options {
     return value.equals("on");
   }
 
-  private static int parse(String name, String value, String what, int min, int max)
+  static int parse(String name, String value, String what, int min, int max)
       throws OptionsException {
     try {
       int number = Integer.parseInt(value);

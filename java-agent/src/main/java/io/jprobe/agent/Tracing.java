@@ -4,7 +4,6 @@ package io.jprobe.agent;
 import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.catalog.Catalog;
 import io.jprobe.catalog.LoadedClasses;
-import io.jprobe.catalog.ReadClasses;
 import io.jprobe.catalog.Selection;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
@@ -55,10 +54,12 @@ final class Tracing {
    */
   private final ApplicationCalls fileCalls = new ApplicationCalls();
 
-  private final LoadedClassFiles classFiles;
+  private final ClassSearch search;
   private final Armer armer;
   private final Guard guard;
   private final Watcher watcher;
+  private final Hold hold;
+  final AskedLimits limits;
   private final Thread exitHook;
   private final long start = System.nanoTime();
 
@@ -106,7 +107,8 @@ final class Tracing {
               }
             });
     this.transformer = new Transformer(catalog);
-    this.classFiles = new LoadedClassFiles(transformer, calls);
+    this.search =
+        new ClassSearch(instrumentation, catalog, new LoadedClassFiles(transformer, calls));
     SelectionReport report = new SelectionReport(catalog);
     this.armer =
         new Armer(
@@ -121,6 +123,8 @@ final class Tracing {
             });
     this.guard = new Guard(new Limits(options.maxOverhead), new FireGuard(), armer);
     this.watcher = new Watcher(catalog, guard, armer);
+    this.hold = new Hold(catalog);
+    this.limits = new AskedLimits(catalog, options);
     this.exitHook =
         new Thread(null, null, "jprobe-exit", 0, false) {
           @Override
@@ -138,17 +142,9 @@ final class Tracing {
     try {
       openCatalog();
       instrumentation.addTransformer(transformer, true);
-      List<Class<?>> matching =
-          loaded(
-              new Filter() {
-                @Override
-                public boolean accepts(Class<?> type) {
-                  return catalog.maySelect(type.getName(), isOfJdk(type));
-                }
-              });
-      enqueue(isLoadedLater ? classFiles.of(matching) : classFiles.atStart(matching));
+      search.enqueueAtStart(isLoadedLater);
       Runtime.getRuntime().addShutdownHook(exitHook);
-      if (options.control) {
+      if (options.control || isHeld()) {
         openGatewayIfPossible();
       }
       watcher.start();
@@ -156,6 +152,21 @@ final class Tracing {
       shutDown();
       throw e;
     }
+  }
+
+  private boolean isHeld() {
+    return options.hold > 0 && !isLoadedLater;
+  }
+
+  /** Waits before main until a collector has attached to its probes, if the options say so. */
+  void awaitCollector() {
+    if (isHeld() && hasGateway()) {
+      hold.awaitCollector(options.hold);
+    }
+  }
+
+  private synchronized boolean hasGateway() {
+    return gateway != null;
   }
 
   private void openCatalog() throws StubException {
@@ -206,39 +217,6 @@ final class Tracing {
     }
   }
 
-  /** Queues classes in the catalog that were loaded before the transformer was added. */
-  private void enqueue(Map<Class<?>, byte[]> classes) {
-    for (Map.Entry<Class<?>, byte[]> each : classes.entrySet()) {
-      Class<?> type = each.getKey();
-      catalog.enqueue(type.getClassLoader(), internalName(type), isOfJdk(type), each.getValue());
-    }
-  }
-
-  private interface Filter {
-    boolean accepts(Class<?> type);
-  }
-
-  private List<Class<?>> loaded(Filter filter) {
-    List<Class<?>> found = new ArrayList<>();
-    for (Class<?> type : instrumentation.getAllLoadedClasses()) {
-      if (!type.isArray()
-          && filter.accepts(type)
-          && !Transformer.isOfAgent(type.getClassLoader(), type.getName())
-          && instrumentation.isModifiableClass(type)) {
-        found.add(type);
-      }
-    }
-    return found;
-  }
-
-  private static boolean isOfJdk(Class<?> type) {
-    return Catalog.isOfJdk(type.getModule(), type.getClassLoader());
-  }
-
-  private static String internalName(Class<?> type) {
-    return type.getName().replace('.', '/');
-  }
-
   /** Opens the gateway if it is not open. */
   synchronized void openGateway() throws StubException {
     if (isShutDown) {
@@ -273,13 +251,7 @@ final class Tracing {
     // After a refusal no method has probes, so every class is concerned.
     List<Selector> concerned = catalog.refusal().isEmpty() ? changed : selectors.each();
     catalog.announce(selectors);
-    ReadClasses read = new ReadClasses();
-    classFiles
-        .of(loaded(type -> isConcerned(type, concerned, selectors)))
-        .forEach(
-            (type, classFile) ->
-                read.add(type.getClassLoader(), internalName(type), isOfJdk(type), classFile));
-    Selection result = catalog.select(selectors, read, armer);
+    Selection result = catalog.select(selectors, search.read(concerned, selectors), armer);
     if (result.refusal.isEmpty()) {
       selected = new ArrayList<>(next);
       mustRescan = true;
@@ -287,14 +259,6 @@ final class Tracing {
     watcher.pollNow();
     armer.finish();
     return result;
-  }
-
-  private boolean isConcerned(Class<?> type, List<Selector> changed, Selectors next) {
-    String name = type.getName();
-    boolean inJdk = isOfJdk(type);
-    TracedClass traced = catalog.find(type.getClassLoader(), internalName(type));
-    return (next.mayMatch(name, inJdk) || traced != null && !traced.methods().isEmpty())
-        && changed.stream().anyMatch(selector -> selector.mayMatch(name));
   }
 
   /** Returns all methods with probes whose captures one of these selectors determines. */
@@ -311,6 +275,18 @@ final class Tracing {
     return decided;
   }
 
+  /** Arms the probes that a client has attached to, before the program goes on with them. */
+  void attached(Object client, int next) throws StubException {
+    watcher.pollNow();
+    armer.finish();
+    hold.attached(client, next);
+  }
+
+  /** Waits, in the client's thread, until a class waits for a library from this one on. */
+  void awaitClass(int next) {
+    hold.awaitClass(next);
+  }
+
   void connected(Object client) {
     clients.add(client);
   }
@@ -318,6 +294,7 @@ final class Tracing {
   /** Unselects the selectors that the client leases, and shuts down an agent that is not used. */
   void disconnected(Object client) throws StubException {
     clients.remove(client);
+    hold.disconnected(client, clients.isEmpty());
     List<ActiveSelector> kept = new ArrayList<>(selected);
     kept.removeIf(one -> one.client == client);
     if (kept.size() < selected.size()) {
@@ -328,6 +305,7 @@ final class Tracing {
               .collect(Collectors.toList());
       select(kept, removed);
     }
+    limits.disconnected(client);
     shutDownIfUnused();
   }
 
@@ -345,14 +323,9 @@ final class Tracing {
     if (mustRescan) {
       // A class may have been loading while the selectors changed.
       mustRescan = false;
-      enqueue(
-          classFiles.of(
-              loaded(
-                  type ->
-                      catalog.maySelect(type.getName(), isOfJdk(type))
-                          && catalog.find(type.getClassLoader(), internalName(type)) == null)));
+      search.enqueueMissing();
     }
-    enqueue(classFiles.late());
+    search.enqueueLate();
     if (!isLoadedLater) {
       report.reportIfDue();
     }
@@ -361,6 +334,7 @@ final class Tracing {
 
   /** Restores all classes, removes everything, and ends the watcher thread if it has started. */
   void shutDown() {
+    hold.end();
     catalog.retireAll();
     watcher.pollNow();
     armer.finish();

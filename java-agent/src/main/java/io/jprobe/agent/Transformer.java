@@ -2,6 +2,7 @@
 package io.jprobe.agent;
 
 import io.jprobe.catalog.Catalog;
+import io.jprobe.catalog.JdkClasses;
 import io.jprobe.catalog.ParameterNames;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
@@ -88,7 +89,7 @@ final class Transformer implements ClassFileTransformer {
         return transform(traced, redefined, classFile);
       }
       String name = internalName.replace('/', '.');
-      boolean inJdk = Catalog.isOfJdk(module, loader);
+      boolean inJdk = JdkClasses.has(module, loader);
       if (!isOfAgent(loader, name) && catalog.maySelect(name, inJdk)) {
         catalog.enqueue(loader, internalName, inJdk, classFile);
       }
@@ -99,9 +100,13 @@ final class Transformer implements ClassFileTransformer {
     return null;
   }
 
-  /** Returns the class files of loaded classes, as the JVM passes them to this transformer. */
-  Map<Class<?>, byte[]> readClassFiles(List<Class<?>> classes) {
-    ClassFileReader reader = new ClassFileReader();
+  /**
+   * Returns the class files of loaded classes, as the JVM passes them to this transformer.
+   *
+   * @param unreadable receives the classes that the JVM does not pass
+   */
+  Map<Class<?>, byte[]> readClassFiles(List<Class<?>> classes, UnreadableClasses unreadable) {
+    ClassFileReader reader = new ClassFileReader(unreadable);
     readers.add(reader);
     try {
       return reader.read(classes);

@@ -23,8 +23,6 @@ import java.util.concurrent.ConcurrentMap;
  * burst of classes, and one for each change of the selectors that needs new probes.
  */
 public final class Catalog {
-  private static final ClassLoader PLATFORM = ClassLoader.getPlatformClassLoader();
-
   /**
    * Time for which untraceable methods wait for the next library with probes. Then they get a
    * library without any.
@@ -43,7 +41,6 @@ public final class Catalog {
     void disabled(String reason);
   }
 
-  private final int maxMethods;
   private final ApplicationCalls calls;
   private final LoadedClasses loadedClasses;
   private final ConcurrentMap<ClassKey, TracedClass> classes = new ConcurrentHashMap<>();
@@ -64,6 +61,7 @@ public final class Catalog {
   private final UntraceableList untraceable = new UntraceableList();
   private final Set<TracedClass> toCheck = new LinkedHashSet<>();
   private int methodCount;
+  private int maxMethods;
 
   /**
    * @param directory the directory of the stub libraries; null for memfds
@@ -87,14 +85,14 @@ public final class Catalog {
     this.generations = new Generations(agentVersion, directory, firstGeneration);
   }
 
-  /** Returns true if a class of this module and loader belongs to the JDK. */
-  public static boolean isOfJdk(Module module, ClassLoader loader) {
-    if (loader == null || loader == PLATFORM) {
-      return true;
-    }
-    // Compilers and other tools of the JDK have the application's class loader.
-    return module.isNamed()
-        && (module.getName().startsWith("java.") || module.getName().startsWith("jdk."));
+  /** Changes the maximum number of methods with probes. For the watcher thread. */
+  public void limitMethods(int limit) {
+    maxMethods = limit;
+  }
+
+  /** Returns the number of methods with probes. For the watcher thread. */
+  public int methodCount() {
+    return methodCount;
   }
 
   /** Returns the number of the next library. */
@@ -113,6 +111,20 @@ public final class Catalog {
   /** Returns true if a selector may match the class of this binary name. Thread-safe. */
   public boolean maySelect(String className, boolean inJdk) {
     return selectors.mayMatch(className, inJdk) || announced.mayMatch(className, inJdk);
+  }
+
+  /** Returns true if a selector may match a loaded class by its supertypes. Thread-safe. */
+  public boolean maySelect(Class<?> type, SupertypeNames supertypes) {
+    String name = type.getName();
+    boolean inJdk = JdkClasses.has(type);
+    return selectors.mayMatch(name, inJdk, () -> supertypes.of(type))
+        || announced.mayMatch(name, inJdk, () -> supertypes.of(type));
+  }
+
+  /** Lists a loaded class that a selector may match, and whose class file cannot be read. */
+  public void addUnreadable(Class<?> type, String reason) {
+    int loader = loaderIds.of(new LoaderKey(type.getClassLoader()));
+    untraceable.add(new Untraceable(type.getName(), loader, "", "", reason));
   }
 
   /** Lets classes be queued that these selectors may match. {@link #select} must follow. */
@@ -156,6 +168,7 @@ public final class Catalog {
       isDone = true;
       return published;
     } finally {
+      queue.haveBeenRead();
       if (!isDone) {
         // Memory, disk space or file descriptors may suffice later.
         queue.putBack(taken);
@@ -222,7 +235,8 @@ public final class Catalog {
     return String.format(
         Locale.ROOT,
         "the selectors match %,d methods of the classes loaded so far, more than max-methods=%d"
-            + " allows; narrow them, or raise the limit with max-methods=N",
+            + " allows; narrow them, or raise the limit: --max-methods N of jcollect, or the option"
+            + " max-methods=N",
         methods,
         maxMethods);
   }
@@ -337,6 +351,16 @@ public final class Catalog {
     boolean isUnloaded = traced.isUnloaded();
     methodCount -= isUnloaded ? traced.methods().size() : 0;
     return isUnloaded;
+  }
+
+  /** Lets the queued classes be read at once. Thread-safe. */
+  public void hurry() {
+    queue.hurry();
+  }
+
+  /** Returns true if the class is queued or is being read. Thread-safe. */
+  public boolean isPending(ClassLoader loader, String internalName) {
+    return queue.isPending(new ClassKey(loader, internalName));
   }
 
   /** Returns true if classes wait to be read. */

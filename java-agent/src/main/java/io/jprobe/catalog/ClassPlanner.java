@@ -47,10 +47,23 @@ final class ClassPlanner {
     for (Map.Entry<ClassKey, QueuedClass> each : queued.entrySet()) {
       ClassKey key = each.getKey();
       TracedClass known = classes.get(key);
+      if (known == null && cannotMatch(each, selectors, supertypes)) {
+        continue;
+      }
       TracedClass traced = known == null ? new TracedClass(key, loaderIds.of(key.loader)) : known;
       plans.add(reader.read(traced, each.getValue(), () -> supertypes.of(key)));
     }
     return plans;
+  }
+
+  /** Returns true if the name and the supertypes of the class show that no selector matches it. */
+  private static boolean cannotMatch(
+      Map.Entry<ClassKey, QueuedClass> each, Selectors selectors, Supertypes supertypes) {
+    return selectors.needSupertypes()
+        && !selectors.mayMatch(
+            each.getKey().internalName.replace('/', '.'),
+            each.getValue().inJdk,
+            () -> supertypes.of(each.getKey()));
   }
 
   /**

@@ -18,6 +18,8 @@ final class QueuedClasses {
   private final Map<ClassKey, QueuedClass> waiting = new LinkedHashMap<>();
   private long first;
   private long last;
+  private boolean isUrgent;
+  private boolean isReading;
 
   synchronized void add(ClassKey key, QueuedClass queued) {
     last = System.nanoTime();
@@ -34,12 +36,30 @@ final class QueuedClasses {
       return new LinkedHashMap<>();
     }
     long now = System.nanoTime();
-    if (now - last < QUIET_NANOS && now - first < MAX_WAIT_NANOS) {
+    if (!isUrgent && now - last < QUIET_NANOS && now - first < MAX_WAIT_NANOS) {
       return new LinkedHashMap<>();
     }
+    isUrgent = false;
     Map<ClassKey, QueuedClass> due = new LinkedHashMap<>(waiting);
     waiting.clear();
+    isReading = true;
     return due;
+  }
+
+  /** Ends the burst: the program waits for one of its classes. */
+  synchronized void hurry() {
+    isUrgent = true;
+    Semaphores.wake();
+  }
+
+  /** Records that the burst that was taken last has been read. */
+  synchronized void haveBeenRead() {
+    isReading = false;
+  }
+
+  /** Returns true if the class is queued, or may be in the burst that is being read. */
+  synchronized boolean isPending(ClassKey key) {
+    return waiting.containsKey(key) || isReading;
   }
 
   /** Adds classes again that could not be published. The retry follows within a second. */

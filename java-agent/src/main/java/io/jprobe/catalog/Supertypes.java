@@ -3,7 +3,6 @@ package io.jprobe.catalog;
 
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -15,6 +14,7 @@ import java.util.Set;
 final class Supertypes {
   private final boolean areNeeded;
   private final Map<ClassKey, Class<?>> defined = new HashMap<>();
+  private final SupertypeNames names = new SupertypeNames();
 
   /** Looks up the classes in one scan, if supertypes are needed. */
   Supertypes(boolean areNeeded, LoadedClasses loadedClasses, Map<ClassKey, QueuedClass> queued) {
@@ -47,25 +47,6 @@ final class Supertypes {
 
   /** Returns the binary names of all supertypes, without the class itself. */
   Set<String> of(ClassKey key) {
-    return of(defined.get(key));
-  }
-
-  static Set<String> of(Class<?> type) {
-    Set<String> names = new HashSet<>();
-    add(type, names);
-    return names;
-  }
-
-  private static void add(Class<?> type, Set<String> names) {
-    addIfNew(type.getSuperclass(), names);
-    for (Class<?> each : type.getInterfaces()) {
-      addIfNew(each, names);
-    }
-  }
-
-  private static void addIfNew(Class<?> type, Set<String> names) {
-    if (type != null && names.add(type.getName())) {
-      add(type, names);
-    }
+    return names.of(defined.get(key));
   }
 }

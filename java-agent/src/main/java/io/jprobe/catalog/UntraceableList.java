@@ -66,7 +66,7 @@ final class UntraceableList {
     String key = lambda < 0 ? name : name.substring(0, lambda + LAMBDA.length());
     if (hidden.size() >= MAX_HIDDEN
         || hidden.contains(key)
-        || !selectors.matchHidden(name, isOfJdk(candidate), Supertypes.of(candidate))) {
+        || !selectors.matchHidden(name, isOfJdk(candidate), new SupertypeNames().of(candidate))) {
       return;
     }
     hidden.add(key);
@@ -92,6 +92,6 @@ final class UntraceableList {
   }
 
   private static boolean isOfJdk(Class<?> candidate) {
-    return Catalog.isOfJdk(candidate.getModule(), candidate.getClassLoader());
+    return JdkClasses.has(candidate);
   }
 }

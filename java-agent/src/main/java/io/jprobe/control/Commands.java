@@ -20,6 +20,23 @@ public interface Commands {
   /** Changes the gates of methods, such as "1:0 1:5" to "duration > 20ms every 100". */
   byte[] set(String methods, String settings);
 
+  /**
+   * The client has attached to all probes that it wants of the libraries before this one. Arms
+   * them, and lets the program go on where it waits for that. Answers when the program waits for a
+   * later library, or after a second.
+   *
+   * @param next the number of the first library that the client has not seen
+   */
+  byte[] attached(Object client, int next);
+
+  /**
+   * Changes limits, such as "max-methods=8000,string-limit=512".
+   *
+   * @param scope "agent" to replace the agent's own, "selection" to raise them, "client" to raise
+   *     them while the client is connected
+   */
+  byte[] limits(Object client, String settings, String scope);
+
   byte[] status();
 
   /** Restores all classes and shuts down the agent, which closes the gateway before it answers. */

@@ -11,8 +11,9 @@ import py4j.Protocol;
 final class EntryPoint {
   private static final String CALL = "c";
   private static final String REJECTED =
-      "rejected: this gateway serves five calls of its entry point and nothing else:"
-          + " select(String, boolean), unselect(String), set(String, String), status(), reset()";
+      "rejected: this gateway serves seven calls of its entry point and nothing else:"
+          + " select(String, boolean), unselect(String), set(String, String), attached(int),"
+          + " limits(String, String), status(), reset()";
 
   /** Index of the first argument, after the command, the object and the method. */
   private static final int FIRST_ARGUMENT = 3;
@@ -42,6 +43,10 @@ final class EntryPoint {
         return commands.unselect(text(arguments.get(0)));
       case "set:ss":
         return commands.set(text(arguments.get(0)), text(arguments.get(1)));
+      case "attached:i":
+        return commands.attached(client, integer(arguments.get(0)));
+      case "limits:ss":
+        return commands.limits(client, text(arguments.get(0)), text(arguments.get(1)));
       case "status:":
         return commands.status();
       case "reset:":
@@ -62,6 +67,14 @@ final class EntryPoint {
 
   private static String text(String argument) {
     return Protocol.getString(argument);
+  }
+
+  private static int integer(String argument) throws CommandRejectedException {
+    try {
+      return Protocol.getInteger(argument);
+    } catch (NumberFormatException e) {
+      throw new CommandRejectedException(REJECTED);
+    }
   }
 
   private static boolean bool(String argument) throws CommandRejectedException {

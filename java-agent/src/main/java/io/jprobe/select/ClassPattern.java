@@ -2,6 +2,7 @@
 package io.jprobe.select;
 
 import java.util.Set;
+import java.util.function.Supplier;
 
 /** Matches classes by name, by annotation, or by their supertypes. */
 final class ClassPattern {
@@ -28,6 +29,13 @@ final class ClassPattern {
 
   boolean mayMatch(String className) {
     return name == null || withSubtypes || name.matches(className);
+  }
+
+  /** As {@link #mayMatch(String)}, but knows the supertypes of the class. */
+  boolean mayMatch(String className, Supplier<Set<String>> supertypes) {
+    return name == null
+        || name.matches(className)
+        || (withSubtypes && name.matchesAny(supertypes.get()));
   }
 
   /** Matches a class without a class file, whose annotations are unknown. */

@@ -4,6 +4,7 @@ package io.jprobe.select;
 import io.jprobe.classfile.MethodFacts;
 import java.util.List;
 import java.util.Set;
+import java.util.function.Supplier;
 
 /**
  * A selector chooses methods, captures values of their calls and filters calls. Example: {@code
@@ -77,6 +78,15 @@ public final class Selector {
    */
   public boolean mayMatch(String className) {
     return classes.mayMatch(className);
+  }
+
+  /**
+   * As {@link #mayMatch(String)}, for a class whose supertypes are known.
+   *
+   * @param supertypes returns their binary names, without the class itself
+   */
+  public boolean mayMatch(String className, Supplier<Set<String>> supertypes) {
+    return classes.mayMatch(className, supertypes);
   }
 
   /** Returns true if the selector matches a class without a class file, whatever its methods. */

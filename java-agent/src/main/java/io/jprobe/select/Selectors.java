@@ -7,6 +7,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.function.Predicate;
+import java.util.function.Supplier;
 import java.util.function.ToIntFunction;
 
 /**
@@ -107,9 +109,22 @@ public final class Selectors {
 
   /** Returns true if the class with this binary name may have selected methods. */
   public boolean mayMatch(String className, boolean inJdk) {
+    return mayMatch(className, inJdk, selector -> selector.mayMatch(className));
+  }
+
+  /**
+   * Returns true if the class may have selected methods.
+   *
+   * @param supertypes returns the binary names of its supertypes, without the class itself
+   */
+  public boolean mayMatch(String className, boolean inJdk, Supplier<Set<String>> supertypes) {
+    return mayMatch(className, inJdk, selector -> selector.mayMatch(className, supertypes));
+  }
+
+  private boolean mayMatch(String className, boolean inJdk, Predicate<Selector> matches) {
     for (Selector selector : selectors) {
       if (!selector.excludes()
-          && selector.mayMatch(className)
+          && matches.test(selector)
           && (!inJdk || selector.namesPackageOf(className))) {
         return true;
       }

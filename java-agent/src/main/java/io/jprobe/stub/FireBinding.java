@@ -38,8 +38,13 @@ public final class FireBinding {
     return Native.defineInBootLoader(internalName.getBytes(StandardCharsets.UTF_8), classFile);
   }
 
+  /** Changes the maximum length of captured strings in bytes of UTF-8, at most 1024. */
+  public static void limitText(int captureLimit) {
+    Native.limitText(captureLimit);
+  }
+
   /**
-   * Binds the native methods. May be called again to change the limit.
+   * Binds the native methods.
    *
    * @param captureLimit maximum length of captured strings in bytes of UTF-8, at most 1024
    */

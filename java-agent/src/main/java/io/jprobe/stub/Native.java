@@ -37,6 +37,8 @@ final class Native {
 
   static native void bindFire(Class<?> fire, int captureLimit);
 
+  static native void limitText(int captureLimit);
+
   static native void awaitChange(long most, long period);
 
   static native void wake();
@@ -53,6 +55,8 @@ final class Native {
       throws ClassNotFoundException;
 
   static native int retransform(Class<?>[] classes);
+
+  static native boolean reportPrepared(Class<?> receiver, boolean isOn);
 
   static native void openStandardError();
 

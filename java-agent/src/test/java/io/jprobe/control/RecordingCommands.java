@@ -44,6 +44,16 @@ class RecordingCommands implements Commands {
   }
 
   @Override
+  public byte[] attached(Object client, int next) {
+    return record("attached", connected.contains(client), next);
+  }
+
+  @Override
+  public byte[] limits(Object client, String settings, String scope) {
+    return record("limits", connected.contains(client), settings, scope);
+  }
+
+  @Override
   public byte[] status() {
     record("status");
     return onStatus.get();

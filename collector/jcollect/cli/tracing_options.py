@@ -1,0 +1,82 @@
+"""Options of the verbs that trace: `attach` and `run`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from jcollect.cli.argument_types import WholeNumber
+from jcollect.cli.options import max_overhead_option
+from jcollect.control.limits import MOST_BYTES, MOST_METHODS
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+# The counters of this many probes need four maps of 16 MiB (sources/bpf/bpf_programs.py).
+_MOST_PROBES = 1 << 20
+
+_LISTEN = (
+    click.option(
+        "--listen",
+        metavar="ADDRESS",
+        help="Serve gRPC at ADDRESS: unix:///path/of.sock, which only its owner can use, or host:port, which "
+        "needs --insecure. Default: unix:///run/jprobe/PID.sock for one PID, else "
+        "unix:///run/jprobe/collector.sock",
+    ),
+    click.option(
+        "--insecure",
+        is_flag=True,
+        help="Allow host:port for --listen: any user of this machine, and of every machine that can reach "
+        "it, can then read what the probes capture.",
+    ),
+)
+_COST = (
+    click.option(
+        "--counts",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="At the end, write the hit counts of each probe and each subscriber to FILE, as JSON.",
+    ),
+    click.option(
+        "--max-probes",
+        type=WholeNumber(most=_MOST_PROBES),
+        metavar="N",
+        help="Reserve N probe IDs, including those of probes that appear later. Default: twice the current "
+        "number, at least 16,384; with --name or --all, 65,536.",
+    ),
+    max_overhead_option,
+)
+
+_LIMITS = (
+    click.option(
+        "--max-methods",
+        type=WholeNumber(most=MOST_METHODS),
+        metavar="N",
+        help="Let up to N methods have probes. The largest value that the agent or a client asks for holds.",
+    ),
+    click.option(
+        "--string-limit",
+        type=WholeNumber(most=MOST_BYTES),
+        metavar="BYTES",
+        help="Capture up to BYTES of each string, at most 1,024. The largest value that the agent or a "
+        "client asks for holds.",
+    ),
+)
+
+
+def limit_options(command: _Command) -> _Command:
+    for option in reversed(_LIMITS):
+        command = option(command)
+    return command
+
+
+def listen_options(command: _Command) -> _Command:
+    for option in reversed(_LISTEN):
+        command = option(command)
+    return command
+
+
+def cost_options(command: _Command) -> _Command:
+    for option in reversed(_COST):
+        command = option(command)
+    return command
