@@ -8,7 +8,7 @@ import java.lang.annotation.RetentionPolicy;
 import java.util.function.IntUnaryOperator;
 
 /**
- * Methods and classes with annotations of both retentions, and names and values beyond U+FFFF. For
+ * Methods and classes with annotations of both retentions, and names and values beyond ASCII. For
  * each line on stdin, calls every method five times and prints "did" and the line.
  */
 public class Annotated {
@@ -42,8 +42,7 @@ public class Annotated {
 
   @OnClass
   static class Whole {
-    /** The name has letters beyond U+FFFF. */
-    String 𝒢𝓇𝓀(String text) {
+    String größe(String text) {
       return text;
     }
   }
@@ -81,7 +80,7 @@ public class Annotated {
         methods.onRuntime(i);
         methods.onBoth(i);
         methods.onNone(i);
-        whole.𝒢𝓇𝓀("\ud83d\ude00 \0 " + i);
+        whole.größe("\ud83d\ude00 \0 " + i);
         nameless.applyAsInt(i);
       }
       System.out.println("did " + line);

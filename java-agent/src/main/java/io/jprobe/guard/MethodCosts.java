@@ -40,8 +40,8 @@ final class MethodCosts {
   }
 
   /**
-   * Removes the methods that no tracer is attached to any more, and those of unloaded classes, whose
-   * semaphores are not polled any more.
+   * Removes the methods that no tracer is attached to any more, and those of unloaded classes,
+   * whose semaphores are not polled any more.
    *
    * @param changed receives the classes with methods that are not throttled any more
    */
