@@ -15,7 +15,7 @@ import numpy as np
 from google.protobuf.message import DecodeError, Message
 
 from jcollect.cli.collector_status import echo_collector
-from jcollect.cli.output import as_dict, json_bytes
+from jcollect.cli.output import Json, json_bytes
 from jcollect.errors import JcollectError, MalformedStreamError
 from jcollect.hub.items import Events, Schema
 from jcollect.hub.wire import decode_batch
@@ -172,7 +172,7 @@ def read_answer(content: bytes) -> None:
     with contextlib.redirect_stdout(printed):
         echo_collector(default_address(PID), status, everything=True)
     assert printed.getvalue().replace("\n", "").isprintable()
-    printed_json = json_bytes(as_dict(status))
+    printed_json = json_bytes(Json().message(status))
     assert printed_json.replace(b"\n", b"").decode().isprintable()
     json.loads(printed_json, parse_constant=_refuse_constant)
 

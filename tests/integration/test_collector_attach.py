@@ -219,9 +219,9 @@ def test_twelve_values_and_the_thread_id_arrive_whole(bench: Bench, link_type: s
             assert event["args"] == [n, -n, n, -n, d, h, n, -n, n, -n, d, h]
         elif event["method"] == "mixed":
             brief, accented, lengthy = f"call {n}", f"żółć 🦆 {n}", f"{n} ".ljust(300 + n % 700, "x")
-            cut = {"text": brief, "cut": True}
             assert event["args"][0::2] == [n, -n, n, -n, n, n]
-            assert event["args"][1::2] == [brief, accented, cut, lengthy, None, accented]
+            assert event["args"][1::2] == [brief, accented, brief, lengthy, None, accented]
+            assert event["args_cut"] == [5]
         else:
             assert event["duration_ns"] == d
             assert list(event["captures"].items()) == list(
@@ -241,12 +241,12 @@ def test_a_text_at_an_odd_address_was_truncated_by_the_agent(bench: Bench) -> No
     assert "202 hits = 202 delivered + 0 lost" in collector.end()
     for number, (one, many) in enumerate(zip(*[iter(events_of(collector))] * 2, strict=True)):
         brief = f"call {number}"
-        cut = {"text": brief, "cut": True}
-        assert one["args"] == [cut]
+        assert (one["args"], one["args_cut"]) == ([brief], [0])
         assert many["args"] == [
-            cut, brief, f"{number} ".ljust(300 + number % 700, "x"), cut, None, {"unreadable": True},
-            brief, cut, f"żółć 🦆 {number}", "m" * 1024, cut, brief,
+            brief, brief, f"{number} ".ljust(300 + number % 700, "x"), brief, None, {"unreadable": True},
+            brief, brief, f"żółć 🦆 {number}", "m" * 1024, brief, brief,
         ]  # fmt: skip
+        assert many["args_cut"] == [0, 3, 7, 10]
 
 
 def test_nuls_in_strings_arrive_at_clients_as_utf_8(bench: Bench) -> None:

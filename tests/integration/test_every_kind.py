@@ -235,7 +235,7 @@ def value_as_json(event: Event, index: int) -> object:
     if value is None:
         return None
     if isinstance(value, str):
-        return {"text": value, "cut": True} if index in event.cut else value
+        return value
     match java_type:
         case "boolean":
             return bool(value)

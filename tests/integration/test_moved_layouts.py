@@ -235,7 +235,7 @@ def assert_counts(events: list[dict[str, Any]], probes: dict[str, dict[str, Any]
     for name, probe in probes.items():
         assert delivered[name] + probe["filtered"] == calls[name], name
         assert (probe["throttled"], probe["semaphore_count"], probe["state"]) == (0, 1, "armed"), name
-        settings = (probe["least_duration_ns"], probe["every"], probe["per_second"])
+        settings = tuple(probe.get(name, 0) for name in ("least_duration_ns", "every", "per_second"))
         assert settings == {
             "often": (0, 4, 0), "limited": (0, 1, 7), "quick": (60_000_000_001, 1, 0),
         }.get(probe["method"], (0, 1, 0)), name  # fmt: skip

@@ -97,7 +97,7 @@ def test_every_source_file_that_a_page_names_exists() -> None:
         f"{page.relative_to(ROOT)}: {name}" for page in pages() for name in unknown_sources(page.read_text())
     ]
     assert not found, "\n".join(found)
-    assert unknown_sources("`docs/design.md`, `view/rows.py`, `view/row.py`") == ["view/row.py"]
+    assert unknown_sources("`docs/design.md`, `view/lines.py`, `view/line.py`") == ["view/line.py"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import math
 import struct
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from jcollect.errors import JcollectError
 from jcollect.layout.stub_library import pack_absence
 from jcollect.rpc.address import parse_address
 from jcollect.sources.columns import Columns
-from jcollect.view.formats import compact_line, duration_text, json_line
+from jcollect.view.formats import duration_text
 from jcollect.view.histogram import BUCKETS, Histograms, bucket_of, middle_of
-from jcollect.view.rows import Absent, Row, RowDecoder
+from jcollect.view.line_formats import line_format
+from jcollect.view.lines import LineFormatter
 from jcollect.view.summary import Summary
 from jprobe.v1 import collector_pb2, probe_pb2
 from ring_image import string
@@ -56,7 +58,15 @@ def _names_and_paths(types: tuple[int, ...], asked: list[str]) -> list[tuple[str
     return [("x", "")] * usual + [(name, f"arg0.{name}") for name in asked] + mask
 
 
-def row(described: collector_pb2.Probe, words: list[int], text: bytes = b"", duration: int = 0) -> Row:
+@dataclass(frozen=True)
+class Event:
+    """One event."""
+
+    probe: collector_pb2.Probe
+    columns: Columns
+
+
+def row(described: collector_pb2.Probe, words: list[int], text: bytes = b"", duration: int = 0) -> Event:
     one = np.uint64
     columns = Columns(
         np.array([17], one),
@@ -68,8 +78,22 @@ def row(described: collector_pb2.Probe, words: list[int], text: bytes = b"", dur
         np.array(words, one),
         text,
     )
-    (only,) = RowDecoder([described]).rows(columns)
+    return Event(described, columns)
+
+
+def line_of(event: Event, output: str, quotes_64_bits: bool = False) -> str:
+    formatter = LineFormatter(line_format(output, quotes_64_bits))
+    formatter.add([event.probe])
+    ((only,),) = formatter.lines(event.columns)
     return only
+
+
+def json_line(event: Event) -> str:
+    return line_of(event, "json")
+
+
+def compact_line(event: Event) -> str:
+    return line_of(event, "compact")
 
 
 def value_in_json(value_type: int, word: int, text: bytes = b"") -> str:
@@ -127,13 +151,21 @@ def test_an_absent_value_has_a_reason() -> None:
 
 def test_texts_of_absent_values_do_not_shift_those_of_others() -> None:
     described = probe(1, 9, 9, 11, asked="a b")
-    decoded = row(described, [0, string(2), 1], b"bb")
-    assert decoded.captures == {"a": Absent("null"), "b": "bb"}
-    assert decoded.values == ()
+    line = json_line(row(described, [0, string(2), 1], b"bb"))
+    assert '"args":[],"captures":{"a":{"absent":"null"},"b":"bb"}' in line
 
 
 def test_a_truncated_string_is_marked() -> None:
-    assert value_in_json(9, string(3, cut=True), b"abc") == '{"text":"abc","cut":true}'
+    line = json_line(row(probe(1, 9, 5, 9), [string(3, cut=True), 7, string(1, cut=True)], b"abcd"))
+    assert line.endswith('"args":["abc",7,"d"],"args_cut":[0,2],"seq":17}')
+    line = json_line(row(probe(2, 9), [string(3, cut=True)], b"abc", 7))
+    assert line.endswith('"duration_ns":7,"value":"abc","value_cut":true,"seq":17}')
+    line = json_line(row(probe(3, 9), [string(3, cut=True)], b"a.B", 7))
+    assert line.endswith('"exception":"a.B","exception_cut":true,"seq":17}')
+    whole_and_cut = row(probe(1, 9, 9, asked="sql user"), [string(3, cut=True), string(1)], b"abcd")
+    assert json_line(whole_and_cut).endswith(
+        '"args":[],"captures":{"sql":"abc","user":"d"},"captures_cut":["sql"],"seq":17}'
+    )
     cut = row(probe(1, 9, 9), [string(3, cut=True), string(1)], b"abcd")
     assert compact_line(cut).endswith('entry ("abc"…, "d")')
 
@@ -226,6 +258,22 @@ def test_nothing_from_the_target_can_act_on_a_terminal_from_within_json() -> Non
     assert line.isprintable()
     assert "\\u009b31m\\u202e\\u2028\\u007f zażółć" in line
     assert json.loads(line)["args"] == [nasty]
+
+
+def test_every_c1_control_is_escaped() -> None:
+    """As U+009B does, the others control terminals in 8-bit mode."""
+    controls = "".join(map(chr, range(0x80, 0xA0)))
+    described = probe(1, 9, 6, 10)
+    described.class_name = described.method = described.provider = described.values[2].java_type = controls
+    event = row(described, [string(64), 0x9B, 7], controls.encode())
+    json_escaped = "".join(f"\\u{code:04x}" for code in range(0x80, 0xA0))
+    line = json_line(event)
+    assert line.count(json_escaped) == 5
+    assert line.isascii()
+    assert json.loads(line)["args"] == [controls, "\x9b", f"{controls}@7"]
+    line = compact_line(event)
+    assert line.count("".join(f"\\x{code:02x}" for code in range(0x80, 0xA0))) == 4
+    assert line.isascii()
 
 
 def test_text_that_is_not_utf_8_does_not_stop_the_stream() -> None:

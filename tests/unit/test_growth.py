@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_formats import probe
+from test_formats import Event, compact_line, json_line, line_of, probe
 from test_stream import METHODS, decoded, described
 
 from jcollect.errors import JcollectError
@@ -21,8 +21,9 @@ from jcollect.probes.stub_library import StubLibrary, parse_stub_image
 from jcollect.procfs.maps import MappingKey, parse_maps, read_maps
 from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.columns import Columns
-from jcollect.view.formats import compact_line, gate_text, json_line
-from jcollect.view.rows import RowDecoder
+from jcollect.view.formats import gate_text
+from jcollect.view.line_formats import line_format
+from jcollect.view.lines import LineFormatter
 from jcollect.view.summary import Summary
 from jprobe.v1 import collector_pb2, probe_pb2
 from list_source import StillCounters
@@ -172,12 +173,17 @@ def test_a_full_queue_loses_events_but_no_schema(
 
 
 def test_rows_of_later_probes_are_read_by_the_later_schema() -> None:
-    decoder = RowDecoder([probe(1, 5)])
-    decoder.add([probe(2, 1, number=7)])
+    formatter = LineFormatter(line_format("json"))
+    formatter.add([probe(1, 5)])
+    formatter.add([probe(2, 1, number=7)])
     one = np.ones(1, np.uint64)
     columns = Columns(one, one, np.array([7], np.uint32), one.astype(np.uint32), one, one, one, b"")
-    (row,) = decoder.rows(columns)
-    assert (row.probe.id, row.values) == (7, (True,))
+    ((line,),) = formatter.lines(columns)
+    assert '"kind":"return","duration_ns":1,"value":true,' in line
+    # The ID is reassigned.
+    formatter.add([probe(1, 5, number=7)])
+    ((line,),) = formatter.lines(columns)
+    assert '"kind":"entry","args":[1],' in line
 
 
 def mark_message(*types: int, number: int = 0) -> collector_pb2.Probe:
@@ -217,13 +223,15 @@ def test_a_summary_includes_later_probes_and_methods() -> None:
 
 
 def test_a_mark_is_printed_by_its_own_name() -> None:
-    decoder = RowDecoder([mark_message(5, UNSIGNED, 9)])
     one = np.ones(1, np.uint64)
     words = np.array([42, 2**64 - 1, 1 | PRESENT], np.uint64)
     columns = Columns(one, one, np.zeros(1, np.uint32), one.astype(np.uint32), one, one, words, b"x")
-    (row,) = decoder.rows(columns)
-    assert compact_line(row).endswith(' 1/1 orders:placed (42, 18446744073709551615, "x")')
-    assert '"kind":"mark","args":[42,18446744073709551615,"x"],"seq":1}' in json_line(row)
+    event = Event(mark_message(5, UNSIGNED, 9), columns)
+    assert compact_line(event).endswith(' 1/1 orders:placed (42, 18446744073709551615, "x")')
+    assert '"kind":"mark","args":[42,18446744073709551615,"x"],"seq":1}' in json_line(event)
+    quoted = line_of(event, "json", quotes_64_bits=True)
+    assert '"thread":"1",' in quoted
+    assert quoted.endswith('"args":["42","18446744073709551615","x"],"seq":"1"}')
 
 
 @pytest.mark.parametrize(

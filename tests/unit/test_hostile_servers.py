@@ -23,6 +23,7 @@ from jcollect.rpc.incoming import Incoming
 from jcollect.rpc.messages import probe_message
 from jcollect.rpc.service import GET_STATUS, SUBSCRIBE
 from jcollect.sinks.terminal import TerminalSink
+from jcollect.view.line_formats import line_format
 from jcollect.view.summary import MOST_METHODS, Summary
 from jprobe.v1 import collector_pb2
 from served import StillSource, described, serving
@@ -197,7 +198,7 @@ def test_a_hostile_stream_is_reported_in_one_sentence(tmp_path: Path) -> None:
 
     schema = response(schema=schema_of(described(1)))
     with server(tmp_path, lambda: iter([schema, batch(probe=[7])])) as address, Client(address) as client:
-        sink = TerminalSink("json", Nowhere())
+        sink = TerminalSink(line_format("json"), Nowhere())
         with pytest.raises(MalformedStreamError):
             deque(map(sink.take, client.subscribe()), maxlen=0)
 

@@ -60,7 +60,8 @@ def field(number: int, content: bytes) -> bytes:
 )
 def test_an_endless_value_is_not_printed(size: int, problem: str) -> None:
     printer = EncodedPrinter("compact", _Out())
-    printer.take(schema(values=[probe_pb2.Value(name="x", type=probe_pb2.VALUE_TYPE_STRING)]))
+    value = probe_pb2.Value(name="x", type=probe_pb2.VALUE_TYPE_STRING)
+    printer.take(schema(kind=probe_pb2.PROBE_KIND_ENTRY, values=[value]))
     printer.take(events(1, [string(65_536)], bytes(65_536)))
     with pytest.raises(MalformedStreamError, match=problem):
         printer.take(events(1, [string(size)], bytes(size)))
@@ -89,7 +90,7 @@ def test_a_probe_is_described_in_a_megabyte() -> None:
 def test_long_names_of_many_events_are_not_kept_until_all_are_printed() -> None:
     out = _Out()
     printer = EncodedPrinter("json", out)
-    printer.take(schema(class_name="x" * 200_000))
+    printer.take(schema(class_name="x" * 200_000, kind=probe_pb2.PROBE_KIND_ENTRY))
     printer.take(events(30, []))
     assert printer.sink.events == 30
     assert sum(out.sizes) > 6_000_000

@@ -20,12 +20,12 @@ from jcollect.probes.probe import Probe, probes_of
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
 from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.columns import U32, Batch, Columns
-from jcollect.view.rows import RowDecoder, Truncated
 from jprobe.v1 import collector_pb2
 from list_source import StillCounters
 from processes import closed
 from received import batches, received
 from ring_image import TIME, RingImage, record, string
+from rows import RowDecoder, Truncated
 from stub_image import BOOLEAN, INT, LONG, STRING, Method, StubImage
 
 METHODS = [

@@ -9,9 +9,9 @@ import pytest
 from test_formats import probe
 
 from jcollect.sources.columns import Columns
-from jcollect.view.formats import line_format
+from jcollect.view.line_formats import line_format
+from jcollect.view.lines import LineFormatter
 from jcollect.view.method_table import SORTS, table_lines
-from jcollect.view.rows import RowDecoder
 from jcollect.view.shortening import cells, name_in_event, shortened_name
 from jcollect.view.summary import MethodSummary, Summary
 
@@ -127,14 +127,18 @@ def test_methods_of_the_same_name_in_two_processes_stay_apart() -> None:
 def test_the_name_in_an_event_leaves_room_for_its_numbers() -> None:
     described = probe(2, 9)
     described.class_name = "com.acme.orders.internal.OrderService"
-    decoder = RowDecoder([described])
     one = np.ones(1, np.uint64)
-    (row,) = decoder.rows(Columns(one, one, np.zeros(1, np.uint32), one, one, one, 0 * one, b""))
-    assert line_format("compact", None)(row).endswith(
-        " 1/1 com.acme.orders.internal.OrderService#place return 1ns null"
-    )
+    event = Columns(one, one, np.zeros(1, np.uint32), one, one, one, 0 * one, b"")
+
+    def line_of_width(columns: int | None) -> str:
+        formatter = LineFormatter(line_format("compact", columns=columns))
+        formatter.add([described])
+        ((line,),) = formatter.lines(event)
+        return line
+
+    assert line_of_width(None).endswith(" 1/1 com.acme.orders.internal.OrderService#place return 1ns null")
     for columns in range(70, 120):
-        line = line_format("compact", columns)(row)
+        line = line_of_width(columns)
         assert len(line) <= columns
         assert "OrderService#place return 1ns" in line
     assert name_in_event(PLACE, 10) == shortened_name(PLACE, 24)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from jcollect.cli.collector_status import limit_text, overhead_text
-from jcollect.cli.output import echo
+from jcollect.cli.output import Json, echo
 from jcollect.cli.replies import echo_gates, echo_selections
 from jcollect.console import plural
 from jcollect.control.overview import Overview
+from jcollect.probes.overhead import Overhead
 from jprobe.v1 import control_pb2
 
 
@@ -26,6 +29,16 @@ def echo_agent(
         echo("control: off; to turn it on, use jcollect select, or the agent option control=on")
     else:
         echo("control: off, because the agent keeps its stub libraries in memory")
+
+
+def overhead_json(overhead: Overhead, json: Json) -> dict[str, object]:
+    """Returns the cost of all probes, without what is unknown."""
+    found = asdict(overhead)
+    for name in ("hit_ns", "total_ns", "recent_ns", "available_ns"):
+        found[name] = json.number(found[name])
+    if not overhead.available_ns:
+        del found["available_ns"]
+    return found
 
 
 def _echo_overview(pid: int, overview: Overview) -> None:

@@ -106,9 +106,9 @@ class Format(_Type):
 
 
 def _formats() -> list[str]:
-    from jcollect.view.formats import FORMATS
+    from jcollect.view.line_formats import NAMES
 
-    return list(FORMATS)
+    return list(NAMES)
 
 
 TEXT = Text()

@@ -19,13 +19,15 @@ class Table:
 @dataclass(frozen=True)
 class AttachOptions:
     """`duration` and `arm_timeout` are in s. `output` is a format of events or a table, `counts` a path; None
-    for neither. The capacity in `settings` is None if the command determines it."""
+    for neither. With `json_strings`, 64-bit numbers in JSON are strings. The capacity in `settings` is None
+    if the command determines it."""
 
     targets: TargetOptions
     settings: SessionSettings
     listen: str | None
     insecure: bool
     output: str | Table | None
+    json_strings: bool
     duration: float | None
     arm_timeout: float
     fail_on_loss: bool

@@ -13,6 +13,7 @@ from jcollect.cli.attach_options import AttachOptions
 from jcollect.cli.attach_report import print_report
 from jcollect.cli.counts_file import check_can_write, write_counts
 from jcollect.cli.options import check_no_loss
+from jcollect.cli.output import Json
 from jcollect.cli.printers import Printer, start_printer
 from jcollect.cli.privileges import narrow_attach
 from jcollect.cli.waiting import GRACE_SECONDS
@@ -134,7 +135,7 @@ def _serving(session: Session, claimed: Claim) -> Iterator[Server]:
 def _run(
     session: Session, loop: AttachLoop, server: Server, options: AttachOptions, stop: StopRequest
 ) -> None:
-    printer = start_printer(options.output, session.hub, session.failures, stop)
+    printer = start_printer(options.output, options.json_strings, session.hub, session.failures, stop)
     session.start()
     begun = time.monotonic()
     failed: JcollectError | None = None
@@ -165,7 +166,7 @@ def _run(
     if failed is not None:
         raise failed
     if options.counts:
-        write_counts(options.counts, whole_status(session.status()))
+        write_counts(options.counts, whole_status(session.status()), Json(options.json_strings))
     session.failures.check()
     stop.raise_if_interrupted()
     if options.fail_on_loss:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jcollect.cli.output import as_dict
+from jcollect.cli.output import Json
 from jcollect.console import warn
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import Address, pid_of
@@ -21,8 +21,8 @@ class CollectorStatus:
     address: Address
     status: collector_pb2.GetStatusResponse
 
-    def as_json(self) -> dict[str, Any]:
-        return {"address": self.address.text, **as_dict(self.status)}
+    def as_json(self, json: Json) -> dict[str, Any]:
+        return {"address": self.address.text, **json.message(self.status)}
 
 
 def attached_collectors(

@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from jcollect.cli.output import echo
 from jcollect.cli.tables import print_table
-from jcollect.console import plural
+from jcollect.console import plural, warn
 from jcollect.layout.stub_library import STUB_X86_64_NOP, STUB_X86_64_NOP5, STUB_X86_64_NOP10
 from jcollect.probes.overhead import percent_of_a_core
 from jcollect.probes.probe import MARK, STATE_NAMES
 from jcollect.rpc.address import Address
 from jcollect.view.formats import duration_text
+from jcollect.view.later import LaterParts
 from jprobe.v1 import collector_pb2, probe_pb2
 
 # The instruction at an attach point, by its offset in bytes from the stub's start.
@@ -65,6 +66,8 @@ def echo_collector(address: Address, status: collector_pb2.GetStatusResponse, ev
     if status.lost_by_gone_subscribers:
         echo(f"disconnected subscribers: {plural(status.lost_by_gone_subscribers, 'event')} lost")
     _echo_probes(status, everything)
+    for line in LaterParts().in_probes(each.probe for each in status.probes):
+        warn(line)
 
 
 def echo_overhead(process: collector_pb2.AttachedProcess) -> None:
@@ -133,7 +136,7 @@ def _echo_not_live(status: collector_pb2.GetStatusResponse) -> None:
         more = f", and {len(probes) - _NAMED:,} more" if len(probes) > _NAMED else ""
         reason = _WHY_NOT.get(state, "unknown reason")
         echo(
-            f"not live: {plural(len(probes), 'probe')} {STATE_NAMES.get(state, '?')} ({reason}): "
+            f"not live: {plural(len(probes), 'probe')} {STATE_NAMES.get(state, 'unknown')} ({reason}): "
             f"{', '.join(probes[:_NAMED])}{more}"
         )
 
@@ -174,7 +177,7 @@ _COLUMNS = (
     _Column("FILTERED", lambda each: f"{each.counts.filtered:,}"),
     _Column("THROTTLED", lambda each: _throttled_text(each.counts)),
     _Column("LOST", lambda each: f"{each.counts.lost_in_kernel_ring + each.counts.lost_in_collector:,}"),
-    _Column("STATE", lambda each: STATE_NAMES.get(each.probe.state, "?")),
+    _Column("STATE", lambda each: STATE_NAMES.get(each.probe.state, "unknown")),
     _Column("PROBE", lambda each: name_of(each.probe)),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from jcollect.cli.output import as_dict, json_bytes
+from jcollect.cli.output import Json, json_bytes
 from jcollect.cli.written_file import open_to_write
 from jcollect.errors import JcollectError
 from jcollect.workers import Failures, Worker
@@ -22,14 +22,14 @@ def check_can_write(file: str) -> None:
         )
 
 
-def write_counts(file: str, status: collector_pb2.GetStatusResponse) -> None:
+def write_counts(file: str, status: collector_pb2.GetStatusResponse, json: Json) -> None:
     """Writes the JSON that `jcollect status --json` prints. Raises JcollectError."""
     what = f"write the hit counts to {file}"
     failures = Failures()
 
     def write() -> None:
         with open(open_to_write(file), "wb") as stream:
-            stream.write(json_bytes(as_dict(status)) + b"\n")
+            stream.write(json_bytes(json.message(status)) + b"\n")
 
     # Writing blocks on a pipe without a reader, and on a network file system without a server.
     if not Worker(what, write, failures).start().join(_SECONDS):

@@ -5,23 +5,24 @@ from __future__ import annotations
 import contextlib
 
 from jcollect.cli.waiting import wait_until_drained
-from jcollect.console import Stdout, terminal_columns
+from jcollect.console import Stdout
 from jcollect.hub.hub import Hub
 from jcollect.hub.subscription import DiscardedError
 from jcollect.sinks.base import consume
 from jcollect.sinks.terminal import TerminalSink
 from jcollect.stop_request import StopRequest
+from jcollect.view.lines import LineFormat
 from jcollect.workers import Failures, Worker
 
 
 class EventPrinter:
     """A subscriber that prints events in its own thread."""
 
-    def __init__(self, hub: Hub, output: str, failures: Failures, stop: StopRequest) -> None:
+    def __init__(self, hub: Hub, line_format: LineFormat, failures: Failures, stop: StopRequest) -> None:
         """Starts to print. Raises JcollectError if no thread can be started."""
         self._subscription = hub.subscribe((), peer="stdout")
         self._stdout = Stdout()
-        self._sink = TerminalSink(output, self._stdout, columns=terminal_columns())
+        self._sink = TerminalSink(line_format, self._stdout)
         self._stop = stop
         self._worker = Worker("write events to stdout", self._run, failures).start()
 

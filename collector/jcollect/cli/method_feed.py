@@ -11,6 +11,7 @@ from jcollect.console import plural
 from jcollect.hub.items import Item, Loss, Schema, Throttling
 from jcollect.probes.description import Described
 from jcollect.sinks.terminal import lost_text, stage_name
+from jcollect.view.later import LaterParts
 from jcollect.view.summary import MethodSummary, Summary
 from jcollect.view.throttling import ThrottledProbes
 from jcollect.workers import Failures, Worker
@@ -40,6 +41,9 @@ class MethodFeed:
         self.totals: Summary | None = None
         self.lost: dict[str, int] = {}
         self._throttled = ThrottledProbes()
+        self._later = LaterParts()
+        # For the end, because they would disturb the table.
+        self.warnings: list[str] = []
         self._worker = Worker("receive events", self._run, failures)
 
     def start(self) -> None:
@@ -54,8 +58,10 @@ class MethodFeed:
         for item in self._items:
             with self._lock:
                 if isinstance(item, Schema):
+                    self.warnings += self._later.in_probes(item.probes)
                     self._describe(item.probes)
                 elif isinstance(item, Loss):
+                    self.warnings += self._later.in_loss(item.stage)
                     self.lost[stage_name(item)] = item.events
                 elif isinstance(item, Throttling):
                     self._throttled.take(item)

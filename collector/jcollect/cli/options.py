@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
 from jcollect.cli.argument_types import TEXT, Pid, Seconds, WholeNumber
+from jcollect.cli.output import Json
 from jcollect.console import plural
 from jcollect.errors import LOSS_EXIT_CODE, JcollectError
 
@@ -86,7 +88,33 @@ def check_no_loss(lost: int) -> None:
 
 
 def json_option(command: _Command) -> _Command:
-    return click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")(command)
+    """Adds --json and --json-strings. The command's `as_json` is how it prints JSON; None without either."""
+
+    @functools.wraps(command)
+    def with_json(*args: Any, as_json: bool, json_strings: bool, **options: Any) -> Any:
+        json = Json(json_strings) if as_json or json_strings else None
+        return command(*args, as_json=json, **options)
+
+    for name, parameter, text in (
+        ("--json-strings", "json_strings", "As --json, with 64-bit numbers as strings."),
+        ("--json", "as_json", "Print everything as JSON."),
+    ):
+        with_json = click.option(name, parameter, is_flag=True, help=text)(with_json)
+    return cast(_Command, with_json)
+
+
+def json_strings_option(command: _Command) -> _Command:
+    return click.option(
+        "--json-strings",
+        is_flag=True,
+        help="Write 64-bit numbers in JSON as strings.",
+    )(command)
+
+
+def check_json_strings(json_strings: bool, output: str | None, counts: str | None = None) -> None:
+    """Raises JcollectError if no JSON is printed that the option could change."""
+    if json_strings and output != "json" and counts is None:
+        raise JcollectError("--json-strings changes JSON, and none is printed; add -o json")
 
 
 def all_option(command: _Command) -> _Command:

@@ -19,6 +19,7 @@ _ARM_SECONDS = 5.0
 def run_own_collector(
     address: str,
     output: str | Table,
+    json_strings: bool = False,
     *,
     selectors: tuple[str, ...],
     globs: tuple[str, ...],
@@ -39,6 +40,7 @@ def run_own_collector(
         listen=None,
         insecure=False,
         output=output,
+        json_strings=json_strings,
         duration=duration,
         arm_timeout=_ARM_SECONDS,
         fail_on_loss=fail_on_loss,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from jcollect.cli.attach_options import Table
+from jcollect.console import terminal_columns
 from jcollect.hub.hub import Hub
 from jcollect.stop_request import StopRequest
 from jcollect.workers import Failures
@@ -26,10 +27,10 @@ class Printer(Protocol):
 
 
 def start_printer(
-    output: str | Table | None, hub: Hub, failures: Failures, stop: StopRequest
+    output: str | Table | None, json_strings: bool, hub: Hub, failures: Failures, stop: StopRequest
 ) -> Printer | None:
-    """Starts to print events in a format, or tables of methods; None for neither. Raises JcollectError if no
-    thread can be started."""
+    """Starts to print events in a format, or tables of methods; None for neither. With `json_strings`, 64-bit
+    numbers in JSON are strings. Raises JcollectError if no thread can be started."""
     if output is None:
         return None
     # Each imports what only it needs: rich, or the formats.
@@ -38,5 +39,6 @@ def start_printer(
 
         return MethodPrinter(hub, output, failures, stop)
     from jcollect.cli.event_printer import EventPrinter
+    from jcollect.view.line_formats import line_format
 
-    return EventPrinter(hub, output, failures, stop)
+    return EventPrinter(hub, line_format(output, json_strings, terminal_columns()), failures, stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from jcollect.cli.output import Json, set_fields
 from jcollect.cli.tables import print_table
 from jcollect.probes.live import LiveProbe
 from jcollect.probes.probe import KIND_NAMES, MARK, STATE_NAMES
@@ -11,45 +12,53 @@ from jcollect.view.formats import gate_text
 from jprobe.v1 import manifest_pb2
 
 
-def probe_json(live: LiveProbe) -> dict[str, object]:
-    """Returns a probe with all its properties and its current state."""
+def probe_json(live: LiveProbe, json: Json) -> dict[str, object]:
+    """Returns a probe with all its properties that are set, and its current state."""
     probe = live.probe
-    return {
-        "provider": probe.provider,
-        "name": probe.name,
-        "kind": KIND_NAMES[probe.kind],
-        "class": probe.class_name,
-        "class_loader": probe.class_loader_id,
-        "method": probe.method,
-        "descriptor": probe.descriptor,
-        "values": [
-            {"name": value.name, "type": value.java_type, "path": value.path} for value in probe.values
-        ],
-        "file": probe.file,
-        "location": probe.site.location,
-        "semaphore": probe.site.semaphore,
-        "semaphore_count": live.semaphore_count,
-        "state": STATE_NAMES[live.state],
-        "condition": probe.condition,
-        "selector": probe.selector,
-        "filtered": live.suppressed.filtered,
-        "throttled": live.suppressed.throttled,
-        "throttled_ns": live.suppressed.throttled_ns,
+    found = set_fields(
+        {
+            "provider": probe.provider,
+            "name": probe.name,
+            "kind": KIND_NAMES[probe.kind],
+            "class": probe.class_name,
+            "class_loader": probe.class_loader_id,
+            "method": probe.method,
+            "descriptor": probe.descriptor,
+            "values": [
+                set_fields({"name": value.name, "type": value.java_type, "path": value.path})
+                for value in probe.values
+            ],
+            "file": probe.file,
+            "location": json.number(probe.site.location),
+            "semaphore": json.number(probe.site.semaphore),
+            "semaphore_count": live.semaphore_count,
+            "state": STATE_NAMES[live.state] if live.state else None,
+            "condition": probe.condition,
+            "selector": probe.selector,
+            "filtered": json.number(live.suppressed.filtered),
+            "throttled": json.number(live.suppressed.throttled),
+            "throttled_ns": json.number(live.suppressed.throttled_ns),
+        }
+    )
+    gate = {
         "least_duration_ns": live.least_duration_nanos,
         "every": live.every,
         "per_second": live.per_second,
     }
+    return found | {name: json.number(setting) for name, setting in gate.items() if setting}
 
 
 def untraceable_json(untraceable: manifest_pb2.Untraceable) -> dict[str, object]:
-    return {
-        "class": untraceable.class_name,
-        "class_loader": untraceable.class_loader_id,
-        "method": untraceable.method,
-        "descriptor": untraceable.descriptor,
-        "traceable": False,
-        "reason": untraceable.reason,
-    }
+    return set_fields(
+        {
+            "class": untraceable.class_name,
+            "class_loader": untraceable.class_loader_id,
+            "method": untraceable.method,
+            "descriptor": untraceable.descriptor,
+            "traceable": False,
+            "reason": untraceable.reason,
+        }
+    )
 
 
 def print_probes(live: Sequence[LiveProbe]) -> None:

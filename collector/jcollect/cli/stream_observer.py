@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from jcollect.cli.notices import Notices
 from jcollect.console import plural
@@ -12,6 +12,7 @@ from jcollect.rpc.address import Address
 from jcollect.rpc.client import Client
 from jcollect.rpc.find import CollectorAddress
 from jcollect.sinks.terminal import TerminalSink, stage_name
+from jcollect.view.later import LaterParts
 
 
 class StreamObserver:
@@ -22,6 +23,7 @@ class StreamObserver:
         self._sink = sink
         self._collector = collector
         self._notices = Notices()
+        self._later = LaterParts()
         self._is_first = True
         self._described = 0
 
@@ -37,15 +39,20 @@ class StreamObserver:
 
     def _report(self, item: Item) -> None:
         if isinstance(item, Schema):
+            self._warn(self._later.in_probes(item.probes))
             self._described += len(item.probes)
             if not item.has_more:
                 self._notices.show(_observing(self._described, self._collector.address, self._is_first))
                 self._is_first, self._described = False, 0
         elif isinstance(item, Loss):
+            self._warn(self._later.in_loss(item.stage))
             self._notices.show(f"lost so far ({stage_name(item)}): {plural(item.events, 'event')}")
         elif isinstance(item, Throttling):
-            for line in self._sink.notices:
-                self._notices.show(f"jcollect: warning: {line}")
+            self._warn(self._sink.notices)
+
+    def _warn(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._notices.show(f"jcollect: warning: {line}")
 
 
 def _observing(probes: int, address: Address, is_first: bool) -> str:

@@ -13,8 +13,6 @@ from jcollect.workers import Worker
 # total.
 GRACE_SECONDS = 3.0
 MOST_SECONDS = 30.0
-# Time beyond its duration after which a stream is ended by the client.
-_LATE_SECONDS = 6.0
 _TICK_SECONDS = 0.1
 
 
@@ -23,16 +21,21 @@ def wait_for(
     stop: StopRequest,
     close: Callable[[], None],
     seconds: float | None,
+    begun: Callable[[], float | None],
     progressed: Callable[[], float],
 ) -> bool:
     """Waits for a worker that reads a stream; returns true if it has ended.
 
-    Calls `close`, which ends the stream, when a stop is requested. Otherwise the stream ends on its own
-    after `seconds`, if given. `progressed` returns the time.monotonic() of the worker's last progress.
+    Calls `close`, which ends the stream, when a stop is requested, and `seconds` after the stream has begun,
+    if given. `begun` returns the time.monotonic() at which it began; None until then. `progressed` returns
+    that of the worker's last progress.
     """
-    deadline = float("inf") if seconds is None else time.monotonic() + seconds + _LATE_SECONDS
-    while not worker.join(0.0) and not stop.is_requested() and time.monotonic() < deadline:
-        stop.wait(min(_TICK_SECONDS, deadline - time.monotonic()))
+    while not worker.join(0.0) and not stop.is_requested():
+        since = begun()
+        left = _TICK_SECONDS if seconds is None or since is None else since + seconds - time.monotonic()
+        if left <= 0:
+            break
+        stop.wait(min(_TICK_SECONDS, left))
     try:
         close()
         return wait_until_drained(worker, progressed)

@@ -7,8 +7,10 @@ import click
 from jcollect.cli.argument_types import TEXT, Format, Pid, Seconds, WholeNumber
 from jcollect.cli.attach_options import AttachOptions
 from jcollect.cli.options import (
+    check_json_strings,
     duration_option,
     fail_on_loss_option,
+    json_strings_option,
     max_events_option,
     max_overhead_option,
     probe_option,
@@ -51,6 +53,7 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 )
 @select_option
 @click.option("-o", "--output", type=Format(), help="Also print each event.")
+@json_strings_option
 @probe_option
 @click.option("--wait", is_flag=True, help="If no probe matches yet, wait for one.")
 @duration_option
@@ -84,6 +87,7 @@ def attach(
     insecure: bool,
     selectors: tuple[str, ...],
     output: str | None,
+    json_strings: bool,
     globs: tuple[str, ...],
     wait: bool,
     duration: float | None,
@@ -113,6 +117,7 @@ def attach(
         raise click.UsageError("--counts needs the path of a file")
     if ring_pages and ring_pages & ring_pages - 1:
         raise JcollectError(f"--ring-pages must be a power of two, and {ring_pages} is not")
+    check_json_strings(json_strings, output, counts)
     options = AttachOptions(
         targets=TargetOptions(tuple(dict.fromkeys(pids)), names, every, globs, selectors, wait),
         settings=SessionSettings(
@@ -127,6 +132,7 @@ def attach(
         listen=listen,
         insecure=insecure,
         output=output,
+        json_strings=json_strings,
         duration=duration,
         arm_timeout=arm_timeout,
         fail_on_loss=fail_on_loss,

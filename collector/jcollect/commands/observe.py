@@ -7,9 +7,11 @@ import click
 from jcollect.cli.argument_types import Format
 from jcollect.cli.options import (
     address_argument,
+    check_json_strings,
     check_no_loss,
     duration_option,
     fail_on_loss_option,
+    json_strings_option,
     max_events_option,
     max_overhead_option,
     probe_option,
@@ -24,6 +26,7 @@ from jcollect.rpc.client import Client
 from jcollect.rpc.find import find_collector
 from jcollect.sinks.terminal import TerminalSink, lost_text
 from jcollect.stop_request import StopRequest
+from jcollect.view.line_formats import line_format
 from jcollect.workers import Failures, Worker
 
 
@@ -32,6 +35,7 @@ from jcollect.workers import Failures, Worker
 @select_option
 @max_overhead_option
 @click.option("-o", "--output", type=Format(), default="compact", show_default=True)
+@json_strings_option
 @probe_option
 @duration_option
 @max_events_option
@@ -41,6 +45,7 @@ def observe(
     selectors: tuple[str, ...],
     max_overhead: int | None,
     output: str,
+    json_strings: bool,
     globs: tuple[str, ...],
     duration: float | None,
     max_events: int | None,
@@ -51,10 +56,12 @@ def observe(
     ADDRESS|PID is the collector's address, or a PID that it is attached to. With --select, no collector has
     to run: the command attaches to PID itself.
     """
+    check_json_strings(json_strings, output)
     if selectors:
         run_own_collector(
             address,
             output,
+            json_strings,
             selectors=selectors,
             globs=globs,
             duration=duration,
@@ -71,11 +78,13 @@ def observe(
     failures = Failures(stop.request)
     failures.catch_library_failures()
     stdout = Stdout()
-    sink = TerminalSink(output, stdout, max_events, terminal_columns())
+    sink = TerminalSink(line_format(output, json_strings, terminal_columns()), stdout, max_events)
     with Client(collector.address) as client:
         observer = StreamObserver(client, sink, collector)
         worker = Worker("print events", lambda: observer.run(globs, duration), failures, stop.request).start()
-        has_ended = wait_for(worker, stop, client.close_stream, duration, lambda: stdout.progressed)
+        has_ended = wait_for(
+            worker, stop, client.close_stream, duration, lambda: client.subscribed, lambda: stdout.progressed
+        )
     if not has_ended:
         warn("stdout was not read to the end; the rest was not printed")
     if sink.throttled.text():

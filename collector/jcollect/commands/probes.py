@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from jcollect.cli.options import pid_argument, probe_option
-from jcollect.cli.output import echo_json
+from jcollect.cli.options import json_option, pid_argument, probe_option
+from jcollect.cli.output import Json
 from jcollect.cli.probe_table import print_probes, print_untraceable, probe_json, untraceable_json
 from jcollect.console import plural, status, warn
 from jcollect.errors import JcollectError
@@ -17,7 +17,7 @@ from jcollect.procfs.process import Process
 
 @click.command()
 @pid_argument
-@click.option("--json", "as_json", is_flag=True, help="Print everything as a JSON array.")
+@json_option
 @click.option(
     "--all",
     "everything",
@@ -25,14 +25,14 @@ from jcollect.procfs.process import Process
     help="Also list selected methods that cannot be traced, with the reason.",
 )
 @probe_option
-def probes(pid: int, as_json: bool, everything: bool, globs: tuple[str, ...]) -> None:
+def probes(pid: int, as_json: Json | None, everything: bool, globs: tuple[str, ...]) -> None:
     """List the probes of the process PID, with their current state."""
     with Process.open(pid) as process:
         scan = scan_traceable(process, warn)
         untraceable = scan.untraceable(globs) if everything else []
         live = _read(scan, globs, must_have_some=not untraceable)
     if as_json:
-        echo_json([*map(probe_json, live), *map(untraceable_json, untraceable)])
+        as_json.echo([*(probe_json(each, as_json) for each in live), *map(untraceable_json, untraceable)])
         return
     if live:
         print_probes(live)

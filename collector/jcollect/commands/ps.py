@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from jcollect.cli.options import json_option
-from jcollect.cli.output import echo_json
+from jcollect.cli.output import Json, set_fields
 from jcollect.cli.process_row import collectors_by_pid, print_rows, read_row
 from jcollect.console import plural, status
 from jcollect.probes.host import Host
@@ -16,7 +16,7 @@ from jcollect.probes.host import Host
 
 @click.command()
 @json_option
-def ps(as_json: bool) -> None:
+def ps(as_json: Json | None) -> None:
     """List the JVMs of this host, of every user, and other processes that have probes.
 
     NAME is the main class; jcollect attach --name matches it.
@@ -24,7 +24,7 @@ def ps(as_json: bool) -> None:
     collectors = collectors_by_pid()
     rows = [read_row(process, collectors.get(process.pid, ())) for process in Host().scan()]
     if as_json:
-        echo_json([asdict(row) for row in rows])
+        as_json.echo([set_fields(asdict(row)) for row in rows])
         return
     if rows:
         print_rows(rows)

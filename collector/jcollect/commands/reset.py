@@ -6,7 +6,7 @@ import click
 
 from jcollect.cli.control_options import no_load_option, timeout_option
 from jcollect.cli.options import json_option, pid_argument
-from jcollect.cli.output import as_dict, echo, echo_json
+from jcollect.cli.output import Json, echo
 from jcollect.control.agent import find_agent
 from jcollect.control.open_gateway import open_agents_gateway
 from jcollect.control.reset_check import check_reset_complete
@@ -19,7 +19,7 @@ from jcollect.procfs.process import Process
 @json_option
 @no_load_option
 @timeout_option
-def reset(pid: int, as_json: bool, no_load: bool, seconds: float) -> None:
+def reset(pid: int, as_json: Json | None, no_load: bool, seconds: float) -> None:
     """Retire all probes of the JVM PID, restore its classes, and shut down its agent."""
     with Process.open(pid) as process:
         with open_agents_gateway(process, may_load=not no_load, seconds=seconds) as gateway:
@@ -28,6 +28,6 @@ def reset(pid: int, as_json: bool, no_load: bool, seconds: float) -> None:
         if agent:
             check_reset_complete(agent)
     if as_json:
-        echo_json(as_dict(reply))
+        as_json.echo(as_json.message(reply))
     else:
         echo(f"reset in {took(reply)}: the agent in PID {pid} has shut down")

@@ -7,7 +7,7 @@ import click
 from jcollect.cli.argument_types import TEXT
 from jcollect.cli.control_options import no_load_option, timeout_option
 from jcollect.cli.options import all_option, json_option, pid_argument
-from jcollect.cli.output import as_dict, echo, echo_json
+from jcollect.cli.output import Json, echo
 from jcollect.cli.replies import echo_failed, echo_selections, is_exclusion, is_without_effect, totals
 from jcollect.console import plural, warn
 from jcollect.control.open_gateway import open_gateway
@@ -25,7 +25,7 @@ from jcollect.procfs.process import Process
 def select(
     pid: int,
     selectors: tuple[str, ...],
-    as_json: bool,
+    as_json: Json | None,
     everything: bool,
     no_load: bool,
     seconds: float,
@@ -43,7 +43,7 @@ def select(
         reply = gateway.select(selectors)
     given = [selection for selection in reply.selections if selection.selector in reply.given]
     if as_json:
-        echo_json(as_dict(reply))
+        as_json.echo(as_json.message(reply))
     else:
         echo(
             f"selected {plural(len(reply.methods), 'method')}, {reply.added:,} new, in {took(reply)}; "

@@ -7,7 +7,7 @@ import click
 from jcollect.cli.argument_types import TEXT
 from jcollect.cli.control_options import no_load_option, timeout_option
 from jcollect.cli.options import all_option, json_option, pid_argument
-from jcollect.cli.output import as_dict, echo, echo_json
+from jcollect.cli.output import Json, echo
 from jcollect.cli.replies import echo_gates
 from jcollect.console import plural
 from jcollect.control.methods import methods_of
@@ -28,7 +28,7 @@ def set_gates(
     pid: int,
     glob: str,
     settings: tuple[str, ...],
-    as_json: bool,
+    as_json: Json | None,
     everything: bool,
     no_load: bool,
     seconds: float,
@@ -45,7 +45,7 @@ def set_gates(
         methods = methods_of(process, glob)
         reply = gateway.set(methods.names, " ".join(settings))
     if as_json:
-        echo_json(as_dict(reply))
+        as_json.echo(as_json.message(reply))
         return
     echo(f"set {plural(len(reply.methods), 'method')} in {took(reply)}")
     echo_gates(reply, everything)

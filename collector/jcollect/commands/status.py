@@ -9,12 +9,12 @@ from dataclasses import asdict
 
 import click
 
-from jcollect.cli.agent_status import echo_agent
+from jcollect.cli.agent_status import echo_agent, overhead_json
 from jcollect.cli.attached_collectors import CollectorStatus, attached_collectors
 from jcollect.cli.collector_status import echo_collector
 from jcollect.cli.control_options import timeout_option
 from jcollect.cli.options import address_argument, all_option, json_option
-from jcollect.cli.output import as_dict, echo_json
+from jcollect.cli.output import Json, set_fields
 from jcollect.control.agent import Agent, find_agent
 from jcollect.control.open_gateway import connect
 from jcollect.control.overview import overview_of
@@ -31,7 +31,7 @@ from jprobe.v1 import control_pb2
 @json_option
 @all_option
 @timeout_option
-def status(address: str, as_json: bool, everything: bool, seconds: float) -> None:
+def status(address: str, as_json: Json | None, everything: bool, seconds: float) -> None:
     """Print what the agent in the JVM PID traces, whether it accepts commands, and the status of each
     collector attached to it: its links, the state of each probe, and the hit counts.
 
@@ -61,32 +61,35 @@ def _ask(address: str, seconds: float) -> CollectorStatus:
         return CollectorStatus(parsed, client.status(seconds=seconds))
 
 
-def _print_collectors(collectors: list[CollectorStatus], as_json: bool, everything: bool) -> None:
+def _print_collectors(collectors: list[CollectorStatus], as_json: Json | None, everything: bool) -> None:
     if as_json:
-        echo_json({"collectors": [each.as_json() for each in collectors]})
+        as_json.echo({"collectors": [each.as_json(as_json) for each in collectors]})
         return
     for each in collectors:
         echo_collector(each.address, each.status, everything)
 
 
 def _print_agent(
-    agent: Agent, collectors: list[CollectorStatus], seconds: float, as_json: bool, everything: bool
+    agent: Agent, collectors: list[CollectorStatus], seconds: float, as_json: Json | None, everything: bool
 ) -> list[JcollectError]:
     """Prints the agent and the collectors; returns the error if the agent does not answer."""
     overview = overview_of(agent)
     reply, problems = _ask_agent(agent.process, seconds)
     if as_json:
-        echo_json(
-            {
-                "pid": agent.process.pid,
-                **asdict(overview),
-                "control": as_dict(reply) if reply else None,
-                "collectors": [each.as_json() for each in collectors],
-            }
+        as_json.echo(
+            set_fields(
+                {
+                    "pid": agent.process.pid,
+                    **asdict(overview),
+                    "overhead": overview.overhead and overhead_json(overview.overhead, as_json),
+                    "control": as_json.message(reply) if reply else None,
+                    "collectors": [each.as_json(as_json) for each in collectors],
+                }
+            )
         )
         return problems
     echo_agent(agent.process.pid, overview, reply, bool(problems), everything)
-    _print_collectors(collectors, False, everything)
+    _print_collectors(collectors, None, everything)
     return problems
 
 

@@ -99,9 +99,13 @@ def top(
         feed = MethodFeed(client.subscribe(globs, duration, collector.pids), failures)
         screen = MethodScreen(rows, sort)
         worker = Worker("show methods", lambda: screen.run(feed, interval), failures, stop.request).start()
-        if not wait_for(worker, stop, client.close_stream, duration, lambda: screen.progressed):
+        if not wait_for(
+            worker, stop, client.close_stream, duration, lambda: client.subscribed, lambda: screen.progressed
+        ):
             abandon_stdout()
             warn("stdout was not read to the end; the rest was not printed")
+    for warning in feed.warnings:
+        warn(warning)
     failures.check()
     stop.raise_if_interrupted()
     if fail_on_loss:

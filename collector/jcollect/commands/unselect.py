@@ -8,7 +8,7 @@ import click
 from jcollect.cli.argument_types import TEXT
 from jcollect.cli.control_options import no_load_option, timeout_option
 from jcollect.cli.options import json_option, pid_argument
-from jcollect.cli.output import as_dict, echo, echo_json
+from jcollect.cli.output import Json, echo
 from jcollect.cli.replies import echo_selections, totals
 from jcollect.console import plural
 from jcollect.control.open_gateway import open_agents_gateway
@@ -29,7 +29,7 @@ def unselect(
     pid: int,
     selectors: tuple[str, ...],
     everything: bool,
-    as_json: bool,
+    as_json: Json | None,
     no_load: bool,
     seconds: float,
 ) -> None:
@@ -45,7 +45,7 @@ def unselect(
     ):
         reply = gateway.unselect(selectors)
     if as_json:
-        echo_json(as_dict(reply))
+        as_json.echo(as_json.message(reply))
         return
     echo(f"unselected {plural(len(reply.methods), 'method')} in {took(reply)}; remaining: {totals(reply)}")
     echo_selections(reply.selections)

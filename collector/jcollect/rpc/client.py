@@ -7,6 +7,7 @@ import functools
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -16,7 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from jcollect.errors import JcollectError, MalformedStreamError
-from jcollect.hub.items import Item
+from jcollect.hub.items import Item, Schema
 from jcollect.last_resort import last_resort, report_aborts
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address
@@ -29,6 +30,9 @@ from jprobe.v1 import collector_pb2
 
 # Maximum time to answer.
 ANSWER_SECONDS = 5.0
+# Maximum time until a stream has begun: for this time a collector lets a request wait for others
+# (rpc/limits.py).
+BEGIN_SECONDS = 30.0
 # After this time gRPC itself is stuck.
 _STUCK_SECONDS = 15.0
 # A batch has at most about 1 MiB. A description has about 500 bytes, so 250,000 of them fit.
@@ -165,8 +169,8 @@ class Client:
     def subscribe(
         self, globs: Sequence[str] = (), seconds: float | None = None, pids: Sequence[int] = ()
     ) -> Iterator[Item]:
-        """Yields items, schemas first, until the collector exits, `close_stream` is called or `seconds` have
-        passed.
+        """Yields items, schemas first, until the collector exits or `close_stream` is called; at the latest
+        `seconds` after the collector should have begun.
 
         Raises JcollectError if no process listens at the address, nothing matches, or the collector
         disconnects or stops answering.
@@ -175,7 +179,10 @@ class Client:
         call: Any = self._channel.unary_stream(
             SUBSCRIBE, request_serializer=collector_pb2.SubscribeRequest.SerializeToString
         )
-        stream = call(collector_pb2.SubscribeRequest(globs=globs, pids=pids), timeout=seconds)
+        # The caller counts its duration from `subscribed`: a busy collector may need longer than the duration
+        # to describe many probes.
+        most = None if seconds is None else seconds + BEGIN_SECONDS
+        stream = call(collector_pb2.SubscribeRequest(globs=globs, pids=pids), timeout=most)
         begun = False
         incoming = Incoming()
         self._stream = stream
@@ -185,6 +192,8 @@ class Client:
             for message in stream:
                 begun = True
                 item = incoming.decode(message)
+                if isinstance(item, Schema) and not item.has_more and self.subscribed is None:
+                    self.subscribed = time.monotonic()
                 if item is not None:
                     yield item
         except grpc.RpcError as error:
@@ -192,10 +201,12 @@ class Client:
                 return
             if self._is_closed and error.code() == grpc.StatusCode.CANCELLED:
                 return
-            raise self._explain(error, begun, seconds or 0.0) from None
+            raise self._explain(error, begun, most or 0.0) from None
         finally:
             stream.cancel()
 
+    # The time.monotonic() at which the collector had described all probes; None until then.
+    subscribed: float | None = None
     _stream: Any = None
     _is_closed = False
 

@@ -6,8 +6,7 @@ from typing import Protocol
 
 from jcollect.hub.items import Item, Loss, LossStage, Schema, Throttling
 from jcollect.sources.columns import Columns
-from jcollect.view.formats import line_format
-from jcollect.view.rows import RowDecoder
+from jcollect.view.lines import LineFormat, LineFormatter
 from jcollect.view.throttling import ThrottledProbes
 
 _STAGE_NAMES: dict[int, str] = {
@@ -16,13 +15,14 @@ _STAGE_NAMES: dict[int, str] = {
     LossStage.SUBSCRIBER: "subscriber",
 }
 
-# Maximum number of characters in one write.
-_PIECE = 1 << 20
+# A malformed stream may have any number of them.
+_MOST_STAGES = 100
 
 
 def stage_name(loss: Loss) -> str:
     """Returns the name of the stage at which events were lost. A later collector may have more stages."""
-    return _STAGE_NAMES.get(loss.stage, "unknown stage")
+    others = f"stage {loss.stage}" if 0 <= loss.stage < _MOST_STAGES else "unknown stage"
+    return _STAGE_NAMES.get(loss.stage, others)
 
 
 class Out(Protocol):
@@ -39,14 +39,10 @@ class TerminalSink:
     last reported. `notices` are the sentences about the last change of throttling.
     """
 
-    def __init__(
-        self, output: str, out: Out, max_events: int | None = None, columns: int | None = None
-    ) -> None:
-        """`output` is "json" or "compact". `columns` is the width of the terminal, if `out` is one."""
-        self._format = line_format(output, columns)
+    def __init__(self, line_format: LineFormat, out: Out, max_events: int | None = None) -> None:
         self._out = out
         self._left = max_events
-        self._decoder = RowDecoder()
+        self._formatter = LineFormatter(line_format)
         self.has_begun = False
         self.events = 0
         self.lost: dict[str, int] = {}
@@ -63,7 +59,7 @@ class TerminalSink:
         MalformedStreamError."""
         if isinstance(item, Schema):
             self.has_begun = True
-            self._decoder.add(item.probes)
+            self._formatter.add(item.probes)
             self.throttled.describe(item.probes)
         elif isinstance(item, Loss):
             self.lost[stage_name(item)] = item.events
@@ -73,24 +69,15 @@ class TerminalSink:
             self._print(item.columns)
 
     def _print(self, columns: Columns) -> None:
-        lines: list[str] = []
-        size = 0
-        for row in self._decoder.rows(columns):
-            if self._left == 0:
-                break
+        for lines in self._formatter.lines(columns):
+            printed = lines if self._left is None else lines[: self._left]
+            if printed:
+                self._out.write("\n".join([*printed, ""]).encode())
+                self.events += len(printed)
             if self._left is not None:
-                self._left -= 1
-            lines.append(self._format(row))
-            size += len(lines[-1])
-            if size > _PIECE:
-                self._write(lines)
-                lines, size = [], 0
-        if lines:
-            self._write(lines)
-
-    def _write(self, lines: list[str]) -> None:
-        self._out.write("\n".join([*lines, ""]).encode())
-        self.events += len(lines)
+                self._left -= len(printed)
+                if not self._left:
+                    break
 
 
 def lost_text(lost: dict[str, int]) -> str:

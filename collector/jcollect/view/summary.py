@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from jcollect.errors import JcollectError
 from jcollect.probes.description import Described
-from jcollect.probes.probe import THROW, TIMED_KINDS
+from jcollect.probes.probe import KIND_NAMES, THROW, TIMED_KINDS
 from jcollect.sources.columns import Columns
 from jcollect.view.formats import location_text, set_text
 from jcollect.view.histogram import Histograms
@@ -59,6 +59,8 @@ class Summary:
         self._method = np.zeros(0, np.int64)
         self._is_throw = np.zeros(0, np.bool_)
         self._is_timed = np.zeros(0, np.bool_)
+        # False for kinds that only a later version knows.
+        self._is_known = np.zeros(0, np.bool_)
         # Arrays by method.
         self._timed = np.zeros(0, np.bool_)
         self.clear()
@@ -85,11 +87,13 @@ class Summary:
         self._method = _longer(self._method, size)
         self._is_throw = _longer(self._is_throw, size)
         self._is_timed = _longer(self._is_timed, size)
+        self._is_known = _longer(self._is_known, size)
         for probe in new:
             key = _key(probe)
             self._method[probe.id] = self._methods.setdefault(key, len(self._methods))
             self._is_throw[probe.id] = probe.kind == THROW
             self._is_timed[probe.id] = probe.kind in TIMED_KINDS
+            self._is_known[probe.id] = probe.kind in KIND_NAMES
         count = len(self._methods)
         if count > MOST_METHODS:
             raise JcollectError(
@@ -113,7 +117,7 @@ class Summary:
         ended = self._is_timed[columns.probe]
         method = self._method[columns.probe]
         count = len(self._names)
-        counted = ended | ~self._timed[method]
+        counted = (ended | ~self._timed[method]) & self._is_known[columns.probe]
         self._calls += np.bincount(method[counted], minlength=count)
         self._errors += np.bincount(method[self._is_throw[columns.probe]], minlength=count)
         if not ended.any():

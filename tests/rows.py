@@ -1,4 +1,4 @@
-"""Converts columns to rows: one event as Python values."""
+"""Converts columns to rows, one event as Python values: the simple way, which jcollect's is compared with."""
 
 from __future__ import annotations
 
@@ -21,14 +21,20 @@ from jcollect.layout.stub_library import ABSENCE_NULL_SHIFT, ABSENCE_THREW_SHIFT
 from jcollect.probes.description import Described
 from jcollect.sources.columns import Columns
 from jcollect.view.rendered import Char, Rendered, value_of
+from jcollect.view.texts import MOST_VALUE_BYTES
 from jprobe.v1 import probe_pb2
-
-# Maximum bytes of a string: 64 times the agent's longest.
-MOST_VALUE_BYTES = 64 << 10
 
 
 class Unreadable:
     """A string whose memory could not be read."""
+
+
+class Unknown:
+    """A value whose type only a later version knows."""
+
+
+class Long(int):
+    """A number of 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,10 @@ class Reference:
 
 
 UNREADABLE = Unreadable()
-Decoded = bool | int | float | str | Char | Reference | Rendered | Unreadable | Truncated | Absent | None
+UNKNOWN = Unknown()
+Decoded = (
+    bool | int | float | str | Char | Reference | Rendered | Unreadable | Unknown | Truncated | Absent | None
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +148,7 @@ class _Plan:
         values = probe.values[:-1] if self._has_absence else probe.values
         # The names of captures; None for other values.
         self._names = [value.name if value.path else None for value in values]
-        self.has_captures = self._has_absence or any(self._names)
+        self.has_captures = self._has_absence or any(name is not None for name in self._names)
 
     def sort(self, decoded: list[Decoded], last: int) -> tuple[list[Decoded], dict[str, Decoded]]:
         """Separates other values from captures. `last` is the word of the last value."""
@@ -176,7 +185,8 @@ def _object(text: Decoded) -> Decoded:
     """Returns the value of an object's text. A truncated one keeps its text, without the first quote."""
     if isinstance(text, Truncated):
         return Truncated(text.text.removeprefix('"'))
-    return value_of(text) if isinstance(text, str) else text
+    found = value_of(text) if isinstance(text, str) else text
+    return Long(found) if type(found) is int else found
 
 
 def _signed(word: int) -> int:
@@ -198,11 +208,10 @@ _BY_TYPE: dict[int, Callable[[int], Decoded]] = {
     probe_pb2.VALUE_TYPE_BYTE: _signed,
     probe_pb2.VALUE_TYPE_SHORT: _signed,
     probe_pb2.VALUE_TYPE_INT: _signed,
-    probe_pb2.VALUE_TYPE_LONG: _signed,
+    probe_pb2.VALUE_TYPE_LONG: lambda word: Long(_signed(word)),
     probe_pb2.VALUE_TYPE_CHAR: lambda word: Char(chr(word & 0xFFFF)),
     probe_pb2.VALUE_TYPE_FLOAT: _float,
     probe_pb2.VALUE_TYPE_DOUBLE: _double,
-    probe_pb2.VALUE_TYPE_UNSIGNED: int,
 }
 
 
@@ -213,5 +222,6 @@ def _decoder(value: probe_pb2.Value) -> Callable[[int], Decoded] | None:
     if value.type == probe_pb2.VALUE_TYPE_REFERENCE:
         java_type = value.java_type
         return lambda word: Reference(java_type, word & 0xFFFFFFFF) if word else None
-    # A type of a later version is decoded as a number.
-    return _BY_TYPE.get(value.type, _signed)
+    if value.type == probe_pb2.VALUE_TYPE_UNSIGNED:
+        return int if value.java_type in ("uint8", "uint16", "uint32") else Long
+    return _BY_TYPE.get(value.type, lambda word: UNKNOWN)

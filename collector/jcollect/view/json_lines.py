@@ -1,0 +1,88 @@
+"""The JSON line of an event: docs/event-format.md."""
+
+from __future__ import annotations
+
+from jcollect.printable import json_string
+from jcollect.probes.description import Described
+from jcollect.probes.probe import ENTRY, KIND_NAMES, MARK, THROW
+from jcollect.view.plan import Plan, PlanBuilder, shown_of
+from jcollect.view.texts import Remembered
+from jcollect.view.values import ValueFormat, render_of
+
+
+def _is_plain(text: str) -> bool:
+    return text.isprintable() and '"' not in text and "\\" not in text
+
+
+class JsonLines:
+    """Formats an event as a JSON object with keys in a fixed order, without a line feed."""
+
+    second = "%Y-%m-%dT%H:%M:%S"
+
+    def __init__(self, quotes_64_bits: bool = False) -> None:
+        """With `quotes_64_bits`, 64-bit numbers are strings."""
+        self._number = '"%d"' if quotes_64_bits else "%d"
+        string = Remembered(json_string, _is_plain)
+        self.values = ValueFormat(
+            null="null",
+            unreadable='{"unreadable":true}',
+            absent_null='{"absent":"null"}',
+            absent_exception='{"absent":"exception"}',
+            unknown='{"unknown":true}',
+            truncated="",
+            reference=lambda java_type: f"{json_string(java_type)[:-1]}@",
+            reference_end='"',
+            char=json_string,
+            not_finite=json_string,
+            string=string,
+            class_name=string,
+            quotes_64_bits=quotes_64_bits,
+        )
+
+    def plan(self, probe: Described) -> Plan | None:
+        """Returns the line of a probe's events; None if only a later version knows its kind."""
+        kind = KIND_NAMES.get(probe.kind)
+        if kind is None:
+            return None
+        shown = shown_of(probe)
+        line = PlanBuilder(shown.absence)
+        line.text('{"time":"').column("second", "%s").text(".").column("nanos", "%09d")
+        line.constant(f'Z","pid":{probe.pid},"tid":').column("tid", "%d")
+        line.text(',"thread":').column("thread", self._number)
+        line.constant(
+            f',"probe":{json_string(f"{probe.provider}:{probe.name}")},"class":{json_string(probe.class_name)}'
+            f',"method":{json_string(probe.method)},"descriptor":{json_string(probe.descriptor)}'
+        ).text(f',"kind":"{kind}"')
+        if probe.kind in (ENTRY, MARK):
+            self._add_arguments(line, probe, shown.own)
+        else:
+            line.text(',"duration_ns":').column("duration_nanos", self._number)
+            self._add_result(line, probe, shown.own)
+        if shown.captures:
+            self._add_captures(line, probe, shown.captures)
+        return line.text(',"seq":').column("seq", self._number).text("}").build()
+
+    def _add_arguments(self, line: PlanBuilder, probe: Described, indices: tuple[int, ...]) -> None:
+        line.text(',"args":[')
+        for number, index in enumerate(indices):
+            self._add_value(line.text("," if number else ""), probe, index)
+        line.text("]").cut("args_cut", indices, [str(number) for number in range(len(indices))])
+
+    def _add_result(self, line: PlanBuilder, probe: Described, indices: tuple[int, ...]) -> None:
+        key = "exception" if probe.kind == THROW else "value"
+        for index in indices:
+            self._add_value(line.text(f',"{key}":'), probe, index)
+            line.cut(f"{key}_cut", indices, None)
+        if not indices and probe.descriptor.endswith(")V"):
+            line.text(f',"{key}":null')
+
+    def _add_captures(self, line: PlanBuilder, probe: Described, captures: dict[str, int]) -> None:
+        line.text(',"captures":{')
+        for number, (name, index) in enumerate(captures.items()):
+            line.text("," if number else "").constant(f"{json_string(name)}:")
+            self._add_value(line, probe, index)
+        line.text("}").cut("captures_cut", tuple(captures.values()), [json_string(name) for name in captures])
+
+    def _add_value(self, line: PlanBuilder, probe: Described, index: int) -> None:
+        value = probe.values[index]
+        line.value(index, render_of(value, self.values), self.values.reference(value.java_type))
