@@ -90,6 +90,7 @@ class StillSource:
         summary_only: bool = False,
         after: int = -1,
         most_probes: int | None = None,
+        top: int = 0,
     ) -> Status:
         nothing = Totals(0, 0, 0, 0, 0)
         probes = () if summary_only else islice(self.describe(globs, pids, after), most_probes)

@@ -26,14 +26,18 @@ class CollectorStatus:
 
 
 def attached_collectors(
-    pid: int, answers: list[Answer], seconds: float
+    pid: int, answers: list[Answer], seconds: float, everything: bool
 ) -> tuple[list[CollectorStatus], list[JcollectError]]:
     """Returns the collectors that are attached to a process, and the errors of those that do not answer and
-    may be attached to it."""
+    may be attached to it. Asks again for all probes if `everything` is wanted, and the answers do not have
+    it."""
     found: list[CollectorStatus] = []
     silent: list[JcollectError] = []
     for each in answers:
-        if each.is_attached_to(pid):
+        if each.status is not None and each.is_attached_to(pid):
+            if not everything:
+                found.append(CollectorStatus(each.address, each.status))
+                continue
             try:
                 with Client(each.address) as client:
                     found.append(CollectorStatus(each.address, client.status(pids=(pid,), seconds=seconds)))

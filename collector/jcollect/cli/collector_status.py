@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from jcollect.cli.output import echo
@@ -17,13 +17,15 @@ from jcollect.rpc.address import Address
 from jcollect.view.formats import duration_text
 from jcollect.view.later import LaterParts
 from jprobe.v1 import collector_pb2, probe_pb2
+from jprobe.v1.collector_pb2 import LinkedProbes
 
 # The instruction at an attach point, by its offset in bytes from the stub's start.
 _POINTS = {
     offset: f"{name} (+{offset})"
     for name, offset in (("nop", STUB_X86_64_NOP), ("nop5", STUB_X86_64_NOP5), ("nop10", STUB_X86_64_NOP10))
 }
-_ROWS = 10
+# Number of probes that are printed without --all.
+ROWS = 10
 _NAMED = 3
 _WHY_NOT: dict[int, str] = {
     probe_pb2.PROBE_STATE_DORMANT: "the agent has not detected the tracer yet",
@@ -49,8 +51,9 @@ def echo_collector(address: Address, status: collector_pb2.GetStatusResponse, ev
         # The counts of a single process equal the total, except for those of processes that have exited.
         if len(status.processes) > 1:
             echo(f"hits of PID {process.pid}: {hit_counts_text(process.counts)}")
-    echo(f"link: {status.link} at {_points(status)}")
-    _echo_not_live(status)
+    linked = _linked(status)
+    echo(f"link: {status.link} at {_points(linked)}")
+    _echo_not_live(linked)
     echo(f"hits: {hit_counts_text(status.counts)}")
     ring = f"ring buffer: {status.ring_used_bytes:,} of {status.ring_bytes:,} bytes unread"
     echo(ring + (f"; {plural(status.out_of_order, 'event')} out of order" if status.out_of_order else ""))
@@ -118,42 +121,59 @@ def name_of(probe: collector_pb2.Probe) -> str:
     return f"{probe.provider}:{probe.name}"
 
 
-def _points(status: collector_pb2.GetStatusResponse) -> str:
-    counts = Counter(each.attach_point for each in status.probes if each.is_linked)
+def _linked(status: collector_pb2.GetStatusResponse) -> list[LinkedProbes]:
+    """Returns the linked probes by state and attach point. A collector that was asked for all probes sums up
+    nothing, nor does one of an earlier version."""
+    if status.linked or status.matching_probes:
+        return list(status.linked)
+    names: dict[tuple[int, int], list[str]] = {}
+    for each in status.probes:
+        if each.is_linked:
+            state = probe_pb2.PROBE_STATE_ARMED if each.probe.kind == MARK else each.probe.state
+            names.setdefault((state, each.attach_point), []).append(name_of(each.probe))
+    return [
+        LinkedProbes(state=state, attach_point=point, probes=len(found), examples=found[:_NAMED])  # type: ignore[arg-type]
+        for (state, point), found in sorted(names.items())
+    ]
+
+
+def _points(linked: Sequence[LinkedProbes]) -> str:
+    counts: Counter[int] = Counter()
+    for each in linked:
+        counts[each.attach_point] += each.probes
     found = [
         f"{_POINTS.get(point, f'+{point}')} for {plural(n, 'probe')}" for point, n in sorted(counts.items())
     ]
     return ", ".join(found) or "nothing"
 
 
-def _echo_not_live(status: collector_pb2.GetStatusResponse) -> None:
+def _echo_not_live(linked: Sequence[LinkedProbes]) -> None:
     """Prints the attached probes that do not fire, with the reason."""
-    names: dict[int, list[str]] = {}
-    for each in status.probes:
-        if each.is_linked and each.probe.kind != MARK and each.probe.state != probe_pb2.PROBE_STATE_ARMED:
-            names.setdefault(each.probe.state, []).append(name_of(each.probe))
-    for state, probes in sorted(names.items()):
-        more = f", and {len(probes) - _NAMED:,} more" if len(probes) > _NAMED else ""
-        reason = _WHY_NOT.get(state, "unknown reason")
+    for each in linked:
+        if each.state == probe_pb2.PROBE_STATE_ARMED:
+            continue
+        more = f", and {each.probes - len(each.examples):,} more" if each.probes > len(each.examples) else ""
+        reason = _WHY_NOT.get(each.state, "unknown reason")
         echo(
-            f"not live: {plural(len(probes), 'probe')} {STATE_NAMES.get(state, 'unknown')} ({reason}): "
-            f"{', '.join(probes[:_NAMED])}{more}"
+            f"not live: {plural(each.probes, 'probe')} {STATE_NAMES.get(each.state, 'unknown')} ({reason}): "
+            f"{', '.join(each.examples)}{more}"
         )
 
 
 def _echo_probes(status: collector_pb2.GetStatusResponse, everything: bool) -> None:
     ordered = sorted(status.probes, key=lambda each: -each.counts.hits)
-    shown = ordered if everything else [each for each in ordered[:_ROWS] if each.counts.hits]
+    shown = ordered if everything else [each for each in ordered[:ROWS] if each.counts.hits]
     if not shown:
         return
+    left = max(len(ordered), status.matching_probes) - len(shown)
     columns = [column for column in _COLUMNS if column.head != "THROTTLED" or _is_throttled(status.counts)]
     print_table(
         tuple(column.head for column in columns),
         [tuple(column.text(each) for column in columns) for each in shown],
         right=frozenset(range(len(columns) - 2)),
     )
-    if len(ordered) > len(shown):
-        echo(f"and {plural(len(ordered) - len(shown), 'probe')} more; --all lists them")
+    if left:
+        echo(f"and {plural(left, 'probe')} more; --all lists them")
 
 
 def _throttled_text(counts: collector_pb2.HitCounts) -> str:

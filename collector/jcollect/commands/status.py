@@ -5,13 +5,14 @@ Loads nothing and changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 import click
 
 from jcollect.cli.agent_status import echo_agent, overhead_json
 from jcollect.cli.attached_collectors import CollectorStatus, attached_collectors
-from jcollect.cli.collector_status import echo_collector
+from jcollect.cli.collector_status import ROWS, echo_collector
 from jcollect.cli.control_options import timeout_option
 from jcollect.cli.options import address_argument, all_option, json_option
 from jcollect.cli.output import Json, set_fields
@@ -22,8 +23,9 @@ from jcollect.errors import JcollectError
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import is_number, parse_address
 from jcollect.rpc.client import Client
-from jcollect.rpc.find import ask_collectors
+from jcollect.rpc.find import asking_collectors
 from jprobe.v1 import control_pb2
+from jprobe.v1.collector_pb2 import GetStatusResponse
 
 
 @click.command()
@@ -38,12 +40,21 @@ def status(address: str, as_json: Json | None, everything: bool, seconds: float)
     With ADDRESS, print the status of the collector at that address.
     """
     if not is_number(address):
-        _print_collectors([_ask(address, seconds)], as_json, everything)
+        every_probe = everything or as_json is not None
+        _print_collectors([_ask(address, seconds, every_probe)], as_json, everything)
         return
     pid = int(address)
-    with Process.open(pid) as process:
+    every_probe = everything or as_json is not None
+
+    def begin(client: Client) -> Callable[[], GetStatusResponse]:
+        if every_probe:
+            return client.begin_status(summary_only=True)
+        return client.begin_status(pids=(pid,), top=ROWS)
+
+    # The collectors answer while this process reads the stub libraries.
+    with Process.open(pid) as process, asking_collectors(begin) as answers:
         agent = find_agent(process)
-        collectors, problems = attached_collectors(pid, ask_collectors(), seconds)
+        collectors, problems = attached_collectors(pid, answers(), seconds, every_probe)
         if agent is not None:
             problems += _print_agent(agent, collectors, seconds, as_json, everything)
     if agent is None and collectors:
@@ -54,11 +65,12 @@ def status(address: str, as_json: Json | None, everything: bool, seconds: float)
         raise problems[0]
 
 
-def _ask(address: str, seconds: float) -> CollectorStatus:
+def _ask(address: str, seconds: float, every_probe: bool) -> CollectorStatus:
     parsed = parse_address(address)
     with Client(parsed) as client:
         client.check_answers()
-        return CollectorStatus(parsed, client.status(seconds=seconds))
+        status = client.begin_status(seconds=seconds, top=0 if every_probe else ROWS)
+        return CollectorStatus(parsed, status())
 
 
 def _print_collectors(collectors: list[CollectorStatus], as_json: Json | None, everything: bool) -> None:

@@ -106,9 +106,20 @@ def read_live_of(process: Process, probes: Sequence[Probe]) -> list[LiveProbe]:
     try:
         return read_live(probes)
     except OSError as error:
-        raise JcollectError(
-            f"cannot read the probes of PID {process.pid}: {error.strerror}; try again"
-        ) from None
+        raise _unreadable(process, error) from None
+
+
+def states_of(agent: Agent) -> list[bytes]:
+    """Returns the current state bytes of each library, in slot order. Raises JcollectError as `read_live_of`
+    does."""
+    try:
+        return read_states(agent.libraries)
+    except OSError as error:
+        raise _unreadable(agent.process, error) from None
+
+
+def _unreadable(process: Process, error: OSError) -> JcollectError:
+    return JcollectError(f"cannot read the probes of PID {process.pid}: {error.strerror}; try again")
 
 
 def is_retired(library: StubLibrary) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from jcollect.control.agent import Agent, read_live_of
+from jcollect.control.agent import Agent, states_of
 from jcollect.probes.overhead import Overhead, find_guarded, read_overhead
-from jcollect.probes.probe import STATE_NAMES, probes_of
+from jcollect.probes.probe import STATE_NAMES, MethodKey, method_key, traceable_slots
 from jcollect.probes.scan import Scan
 from jprobe.v1 import probe_pb2
 
@@ -37,15 +37,24 @@ def _overhead(agent: Agent) -> Overhead | None:
 
 def overview_of(agent: Agent) -> Overview:
     """Returns the agent's current state. Raises JcollectError if the process has exited."""
-    live = read_live_of(agent.process, probes_of(agent.libraries))
-    counts = Counter(each.state for each in live)
+    counts: Counter[int] = Counter()
+    methods: set[MethodKey] = set()
+    for library, states in zip(agent.libraries, states_of(agent), strict=True):
+        manifest = library.image.manifest
+        live: set[int] = set()
+        for number, slot in traceable_slots(library):
+            state = states[number] if states[number] in STATE_NAMES else 0
+            counts[state] += 1
+            if state != probe_pb2.PROBE_STATE_RETIRED:
+                live.add(slot.method)
+        methods.update(method_key(manifest.methods[number]) for number in live)
     return Overview(
         version=agent.version,
         selectors=agent.selectors,
         refusal=Scan(agent.process, agent.libraries).refusal,
         directory=agent.directory,
         libraries=tuple(library.file for library in agent.libraries),
-        methods=len({e.probe.method_key for e in live if e.state != probe_pb2.PROBE_STATE_RETIRED}),
+        methods=len(methods),
         states={name: counts[number] for number, name in STATE_NAMES.items() if counts[number]},
         overhead=_overhead(agent),
     )

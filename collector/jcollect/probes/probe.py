@@ -5,7 +5,7 @@ IDs are not here: the hub assigns them (hub/ids.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from jcollect.probes.site import Site, group_by_binary
 from jcollect.probes.stub_library import TIMED_KINDS as TIMED_KINDS
 from jcollect.probes.stub_library import StubLibrary, words_of
 from jcollect.procfs.process import Process
-from jprobe.v1 import probe_pb2
+from jprobe.v1 import manifest_pb2, probe_pb2
 
 ENTRY = probe_pb2.PROBE_KIND_ENTRY
 RETURN = probe_pb2.PROBE_KIND_RETURN
@@ -28,6 +28,8 @@ KIND_NAMES: dict[int, str] = {ENTRY: "entry", RETURN: "return", THROW: "throw", 
 STATE_NAMES: dict[int, str] = {
     number: name.removeprefix("PROBE_STATE_").lower() for name, number in probe_pb2.ProbeState.items()
 }
+# Class name, number of the class loader, method name and descriptor.
+MethodKey = tuple[str, int, str, str]
 
 
 class Slot(NamedTuple):
@@ -82,7 +84,7 @@ class Probe:
         return _first_value(self.kind)
 
     @property
-    def method_key(self) -> tuple[str, int, str, str]:
+    def method_key(self) -> MethodKey:
         """Identifies the method: equal for all probes of one method."""
         return (self.class_name, self.class_loader_id, self.method, self.descriptor)
 
@@ -130,6 +132,22 @@ def by_library(probes: Iterable[Probe]) -> list[tuple[StubLibrary, list[Probe]]]
 def narrow(probes: Sequence[Probe], globs: Iterable[str]) -> list[Probe]:
     """Returns the probes that match the globs."""
     return list(filter(matcher(globs), probes))
+
+
+def method_key(method: manifest_pb2.TracedMethod) -> MethodKey:
+    """Returns what Probe.method_key returns for the method's probes."""
+    return (method.class_name, method.class_loader_id, method.method, method.descriptor)
+
+
+def traceable_slots(library: StubLibrary) -> Iterator[tuple[int, manifest_pb2.Slot]]:
+    """Yields the slots of the probes that `probes_of` returns, by number. Counting them this way is much
+    cheaper."""
+    image = library.image
+    noted = {note.location for note in image.notes}
+    for number, slot in enumerate(image.manifest.probes):
+        is_noted = image.text.address + SLOT_BYTES * number in noted
+        if is_noted and number not in image.faulty_slots and slot.kind != LIMIT:
+            yield number, slot
 
 
 def _first_value(kind: int) -> int:

@@ -102,9 +102,11 @@ class Client:
         pids: Sequence[int] = (),
         summary_only: bool = False,
         seconds: float = ANSWER_SECONDS,
+        top: int = 0,
     ) -> Callable[[], collector_pb2.GetStatusResponse]:
-        """Sends the request; the returned function waits for the answer."""
-        request = collector_pb2.GetStatusRequest(globs=globs, pids=pids, summary_only=summary_only)
+        """Sends the request; the returned function waits for the answer. With `top`, a collector that knows
+        this field sends only that number of probes, those with the most hits."""
+        request = collector_pb2.GetStatusRequest(globs=globs, pids=pids, summary_only=summary_only, top=top)
         first = self._begin(GET_STATUS, request, collector_pb2.GetStatusResponse, seconds)
 
         def result() -> collector_pb2.GetStatusResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,7 +121,7 @@ def _is_bound(path: str) -> bool:
 
 @dataclass(frozen=True)
 class Answer:
-    """The status of a collector without its probes, or the error if it does not answer."""
+    """The status of a collector, or the error if it does not answer."""
 
     address: Address
     status: collector_pb2.GetStatusResponse | None = None
@@ -138,22 +138,34 @@ class Answer:
 def ask_collectors(addresses: Sequence[Address] | None = None) -> list[Answer]:
     """Asks collectors concurrently; without `addresses`, all with a socket in the default directory. Raises
     JcollectError."""
+    with asking_collectors(lambda client: client.begin_status(summary_only=True), addresses) as answers:
+        return answers()
+
+
+@contextlib.contextmanager
+def asking_collectors(
+    begin: Callable[[Client], Callable[[], collector_pb2.GetStatusResponse]],
+    addresses: Sequence[Address] | None = None,
+) -> Iterator[Callable[[], list[Answer]]]:
+    """Asks collectors for what `begin` asks one, as `ask_collectors` does. The function that it yields waits
+    for the answers. Raises JcollectError."""
     if addresses is None:
         try:
             addresses = [address for address in _sockets() if _is_served(address)]
         except JcollectError:
             addresses = []
-    answers = []
     with contextlib.ExitStack() as clients:
-        asked = []
-        for address in addresses:
-            client = clients.enter_context(Client(address))
-            asked.append((address, client.begin_status(summary_only=True)))
-        for address, status in asked:
-            try:
-                answers.append(Answer(address, status()))
-            except SilentError as silence:
-                answers.append(Answer(address, silence=silence))
-            except JcollectError:
-                continue  # No process listens there any more, or it is not a collector.
-    return answers
+        asked = [(address, begin(clients.enter_context(Client(address)))) for address in addresses]
+
+        def answers() -> list[Answer]:
+            found = []
+            for address, status in asked:
+                try:
+                    found.append(Answer(address, status()))
+                except SilentError as silence:
+                    found.append(Answer(address, silence=silence))
+                except JcollectError:
+                    continue  # No process listens there any more, or it is not a collector.
+            return found
+
+        yield answers

@@ -22,6 +22,8 @@ from jcollect.rpc.keepalive import SERVER_OPTIONS as KEEPALIVE_OPTIONS
 MOST_GLOBS = 64
 MOST_GLOB_LENGTH = 512
 MOST_PIDS = 1024
+# Maximum number of probes by hits, in the answer to a GetStatusRequest with `top`.
+MOST_TOP = 1000
 # A request within the limits above needs less than half of it.
 _REQUEST_BYTES = 256 << 10
 

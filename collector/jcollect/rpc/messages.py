@@ -11,7 +11,7 @@ from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Thrott
 from jcollect.hub.subscription import SubscriberCounts
 from jcollect.hub.wire import encode
 from jcollect.probes.description import Described, ProbeDescription
-from jcollect.session.status import Overhead, ProbeStatus, ProcessStatus, Status
+from jcollect.session.status import LinkedProbes, Overhead, ProbeStatus, ProcessStatus, Status
 from jprobe.v1 import collector_pb2, probe_pb2
 
 # Maximum size of one message. gRPC clients accept 4 MiB by default.
@@ -129,6 +129,8 @@ def status_message(
         probes=probes,
         subscribers=[_subscriber(each) for each in status.subscribers],
         lost_by_gone_subscribers=status.lost_by_gone_subscribers,
+        linked=[_linked(each) for each in status.linked],
+        matching_probes=status.matching,
     )
 
 
@@ -145,6 +147,15 @@ def probe_counts_message(probe: ProbeStatus) -> collector_pb2.ProbeHitCounts:
 def whole_status(status: Status) -> collector_pb2.GetStatusResponse:
     """Returns a collector's status with the hit counts of all its probes, in one message of any size."""
     return status_message(status, [probe_counts_message(each) for each in status.probes])
+
+
+def _linked(linked: LinkedProbes) -> collector_pb2.LinkedProbes:
+    return collector_pb2.LinkedProbes(
+        state=probe_pb2.ProbeState.Name(linked.state),
+        attach_point=linked.attach_point,
+        probes=linked.probes,
+        examples=linked.examples,
+    )
 
 
 def _hit_counts(totals: Totals) -> collector_pb2.HitCounts:

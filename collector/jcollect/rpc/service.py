@@ -17,7 +17,7 @@ from jcollect.hub.hub import Hub, NoSuchProbeError
 from jcollect.hub.subscription import DiscardedError, Subscription, TooSlowError
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import TooCostlyError
-from jcollect.rpc.limits import MOST_STREAMS, Slots, Turns, reject_if_too_large
+from jcollect.rpc.limits import MOST_STREAMS, MOST_TOP, Slots, Turns, reject_if_too_large
 from jcollect.rpc.messages import probe_counts_message, probe_message, status_message
 from jcollect.rpc.paging import page_of
 from jcollect.rpc.stream_sink import StreamSink
@@ -52,6 +52,7 @@ class ServedSession(Protocol):
         summary_only: bool,
         after: int,
         most_probes: int,
+        top: int,
     ) -> Status: ...
 
 
@@ -130,11 +131,14 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
         reject_if_too_large(request, context)
         page = page_of(request, context)
         with turns.one(context), _without_gc(), _reporting_errors(context, "report the status"):
+            top = min(request.top, MOST_TOP)
             status = source.status(
-                request.globs, request.pids, request.summary_only, page.after, page.most_probes + 1
+                request.globs, request.pids, request.summary_only, page.after, page.most_probes + 1, top
             )
             counts = map(probe_counts_message, status.probes)
             probes, token = page.fill(counts, lambda each: each.probe.id)
+            # What does not fit a message is left out: the others have fewer hits.
+            token = "" if top else token
             response = status_message(status, probes)
             response.next_page_token = token
             return response

@@ -27,6 +27,7 @@ from jcollect.session.cost import Cost
 from jcollect.session.open_sources import OpenSource, bpf_source
 from jcollect.session.options import SessionSettings
 from jcollect.session.probe_group import ProbeGroup
+from jcollect.session.probe_summary import ProbeSummary, summarize
 from jcollect.session.refresher import Refresher
 from jcollect.session.status import Overhead, ProbeStatus, ProcessStatus, Status
 from jcollect.session.tracee import Tracee
@@ -274,16 +275,21 @@ class Session:
         summary_only: bool = False,
         after: int = -1,
         most_probes: int | None = None,
+        top: int = 0,
     ) -> Status:
         """Returns the links and all hit counts. Unless `summary_only`, includes the probes
-        that `describe` yields, at most `most_probes`."""
+        that `describe` yields, at most `most_probes`; or the `top` of them with the most hits."""
         # Processes and probes are described by the same reading, so that they agree.
         live = self._live(after)
-        described = iter(()) if summary_only else self._described(live, matching(globs, pids), after)
+        described = iter(()) if summary_only or top else self._described(live, matching(globs, pids), after)
         found = list(islice(described, most_probes))
         with self._lock:
             counts = self.accounts.hit_counts()
             shares = [tracee.share.totals(counts) for tracee, _ in live]
+        summary = ProbeSummary([], [], 0)
+        if top:
+            summary = summarize(self._all_libraries(live), pids, matching(globs, ()), counts.hits, top)
+            found = [(group, one.describe()) for group, one in summary.top]
         of_probes = counts.each([description.id for _, description in found])
         set_by = utc_offset_ns() - self._utc_offset
         source = self._sources[0].status()
@@ -308,6 +314,8 @@ class Session:
             ],
             subscribers=self.hub.subscribers(),
             lost_by_gone_subscribers=self.hub.lost_by_disconnected,
+            linked=summary.linked,
+            matching=summary.matching,
         )
 
     def _live(self, after: int) -> list[tuple[Tracee, Libraries]]:
@@ -316,17 +324,20 @@ class Session:
         tracees = self._refresher.refresh() if after < 0 else self._tracees
         return [(tracee, tracee.live()) for tracee in tracees]
 
+    def _all_libraries(self, live: Sequence[tuple[Tracee, Libraries]]) -> Libraries:
+        with self._lock:
+            retired = [(each, each.known) for each in self._ids.retired]
+        return [*chain(*(libraries for _, libraries in live)), *retired]
+
     def _described(
         self,
         live: Sequence[tuple[Tracee, Libraries]],
         matches: Callable[[ProbeDescription], bool] | None,
         after: int,
     ) -> Iterator[tuple[ProbeGroup, ProbeDescription]]:
-        with self._lock:
-            retired = [(each, each.known) for each in self._ids.retired]
         found = [
             (one.id, each, one)
-            for each, probes in chain(*(libraries for _, libraries in live), retired)
+            for each, probes in self._all_libraries(live)
             for one in probes
             if one.id > after
         ]

@@ -50,10 +50,21 @@ class ProbeStatus:
 
 
 @dataclass(frozen=True)
+class LinkedProbes:
+    """Linked probes with the same state and attach point: their number, and the names of a few."""
+
+    state: int
+    attach_point: int
+    probes: int
+    examples: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Status:
     """One collector at one moment. Sizes in bytes, times in ns.
 
-    `clock_set_nanos` is the amount by which the wall clock was set since the start.
+    `clock_set_nanos` is the amount by which the wall clock was set since the start. `linked` and `matching`,
+    the number of all probes, are only set if the probes are those with the most hits.
     """
 
     version: str
@@ -70,3 +81,5 @@ class Status:
     probes: Sequence[ProbeStatus]
     subscribers: Sequence[SubscriberCounts]
     lost_by_gone_subscribers: int
+    linked: Sequence[LinkedProbes] = ()
+    matching: int = 0
