@@ -4,8 +4,8 @@
     .venv/bin/python bench/run.py dormant ...   only the named benches
 
 The benches dormant, calls, filtered, inlining, attach, recovery, selecting, binding, guard, quota, startup,
-safepoints and many-classes measure the agent, on the oldest and the newest JDK; starting, attaching and
-reading measure the collector.
+safepoints and many-classes measure the agent, on the oldest and the newest JDK; starting, attaching, reading
+and printing measure the collector.
 
 Each figure is a median, and each comparison a ratio of medians of runs that took turns. The figures are also
 written to build/bench/results/, one small file per run. bench/results.tsv has the runs that docs/overhead.md
@@ -31,6 +31,7 @@ from figures import header, lines  # noqa: E402
 from guard import guard  # noqa: E402
 from java_target import JDKS  # noqa: E402
 from many_classes import many_classes  # noqa: E402
+from printing import printing  # noqa: E402
 from programs import compile_all  # noqa: E402
 from quota import quota  # noqa: E402
 from reading import reading  # noqa: E402
@@ -54,7 +55,7 @@ AGENT_BENCHES = {
     "many-classes": many_classes,
 }
 # Independent of the JDK.
-COLLECTOR_BENCHES = {"starting": starting, "attaching": attaching, "reading": reading}
+COLLECTOR_BENCHES = {"starting": starting, "attaching": attaching, "reading": reading, "printing": printing}
 
 
 def main() -> None:

@@ -35,8 +35,8 @@ class CompactLines:
             reference_end="",
             char=lambda text: f"'{printable(text)}'",
             not_finite=str,
-            string=Remembered(lambda text: f'"{printable(text)}"', str.isprintable),
-            class_name=Remembered(printable, str.isprintable, "", ""),
+            string=Remembered(lambda text: f'"{printable(text)}"', escapes_quotes=False),
+            class_name=Remembered(printable, escapes_quotes=False, quote=""),
         )
 
     def plan(self, probe: Described) -> Plan | None:

@@ -10,10 +10,6 @@ from jcollect.view.texts import Remembered
 from jcollect.view.values import ValueFormat, render_of
 
 
-def _is_plain(text: str) -> bool:
-    return text.isprintable() and '"' not in text and "\\" not in text
-
-
 class JsonLines:
     """Formats an event as a JSON object with keys in a fixed order, without a line feed."""
 
@@ -22,7 +18,7 @@ class JsonLines:
     def __init__(self, quotes_64_bits: bool = False) -> None:
         """With `quotes_64_bits`, 64-bit numbers are strings."""
         self._number = '"%d"' if quotes_64_bits else "%d"
-        string = Remembered(json_string, _is_plain)
+        string = Remembered(json_string, escapes_quotes=True)
         self.values = ValueFormat(
             null="null",
             unreadable='{"unreadable":true}',

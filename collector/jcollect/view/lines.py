@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
+from operator import itemgetter
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +13,7 @@ from jcollect.probes.description import Described
 from jcollect.sources.columns import U32, Columns
 from jcollect.view.plan import Plan
 from jcollect.view.shape import Run, Shape
-from jcollect.view.texts import Positions, Texts
+from jcollect.view.texts import BatchText, Positions, Texts
 from jcollect.view.values import ValueFormat
 from jprobe.v1 import probe_pb2
 
@@ -81,8 +83,7 @@ class LineFormatter:
         if not len(columns):
             return
         self._plan(columns.probe)
-        text = columns.text
-        ascii_text = text.decode("ascii") if text.isascii() else None
+        text = BatchText(columns.text)
         shape_of = self._shape_of[columns.probe]
         counts = self._value_counts[columns.probe]
         ends = np.cumsum(counts)
@@ -96,22 +97,15 @@ class LineFormatter:
             for number, events in groups:
                 for index in self._shapes[number].strings:
                     is_string[starts[events] - value_at + index] = True
-            texts = Texts(text, ascii_text, text_at, values, is_string)
-            found: list[str] = [""] * (last - first)
-            is_left_out = False
+            texts = Texts(text, text_at, values, is_string)
+            printed: list[tuple[Positions, list[str]]] = []
             for number, events in groups:
                 where = slice(first, last) if len(groups) == 1 else events
-                lines = self._shapes[number].lines(
-                    Run(columns, where, starts[events] - value_at, values, texts)
-                )
-                if lines is None:
-                    is_left_out = True
-                elif len(groups) == 1:
-                    found = lines
-                else:
-                    for at, line in zip((events - first).tolist(), lines, strict=True):
-                        found[at] = line
-            yield list(filter(None, found)) if is_left_out else found
+                run = Run(columns, where, starts[events] - value_at, values, texts)
+                lines = self._shapes[number].lines(run)
+                if lines is not None:
+                    printed.append((events, lines))
+            yield _in_order(printed)
             value_at, text_at = value_end, texts.end
 
     def _plan(self, probes: U32) -> None:
@@ -145,6 +139,15 @@ class LineFormatter:
             last = max(first + 1, min(last, first + _MOST_EVENTS))
             yield first, last
             first, before = last, int(characters[last - 1])
+
+
+def _in_order(printed: list[tuple[Positions, list[str]]]) -> list[str]:
+    """Returns the lines of several groups in the order of their events."""
+    if len(printed) < 2:
+        return printed[0][1] if printed else []
+    lines = list(chain.from_iterable(group for _, group in printed))
+    order = np.argsort(np.concatenate([events for events, _ in printed]))
+    return list(itemgetter(*order.tolist())(lines))
 
 
 def _groups(shape_of: Positions, first: int, last: int) -> list[tuple[int, Positions]]:

@@ -23,20 +23,14 @@ Positions = npt.NDArray[np.int64]
 class Remembered:
     """Formats the bytes of strings, and remembers the texts of those that repeat.
 
-    `is_plain` tells whether the formatted text of an ASCII text and of its parts is the text itself, between
-    `before` and `after`.
+    Printable ASCII becomes itself, between two `quote`s, unless `escapes_quotes` and it has quotes or
+    backslashes.
     """
 
-    def __init__(
-        self,
-        formatted: Callable[[str], str],
-        is_plain: Callable[[str], bool],
-        before: str = '"',
-        after: str = '"',
-    ) -> None:
+    def __init__(self, formatted: Callable[[str], str], escapes_quotes: bool, quote: str = '"') -> None:
         self._formatted = formatted
-        self.is_plain = is_plain
-        self.before, self.after = before, after
+        self.escapes_quotes = escapes_quotes
+        self.quote = quote
         self._known: dict[bytes, str] = {}
 
     def __call__(self, text: bytes) -> str:
@@ -50,15 +44,26 @@ class Remembered:
         return known
 
 
+class BatchText:
+    """The texts of all strings of a batch. `printable` is the decoded text if it is printable ASCII, and
+    `has_quotes` is true if it has quotes or backslashes."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        codes = np.frombuffer(content, np.uint8)
+        is_printable = not len(codes) or (int(codes.min()) >= 0x20 and int(codes.max()) < 0x7F)
+        self.printable = content.decode("ascii") if is_printable else None
+        self.has_quotes = b'"' in content or b"\\" in content
+
+
 class Texts:
-    """The texts of a run of events. `text` is the batch's; `start` is where that of the first string begins.
+    """The texts of a run of events. `start` is where in the batch's text that of the first string begins.
 
     `end` is where that of the last string ends.
     """
 
-    def __init__(self, text: bytes, ascii_text: str | None, start: int, words: U64, is_string: Flags) -> None:
-        """`ascii_text` is the decoded text if it is ASCII. `words` has all values of the events. Raises
-        MalformedStreamError for a string that is too long."""
+    def __init__(self, text: BatchText, start: int, words: U64, is_string: Flags) -> None:
+        """`words` has all values of the events. Raises MalformedStreamError for a string that is too long."""
         lengths = words >> np.uint64(STRING_WORD_LENGTH_SHIFT) & np.uint64(STRING_WORD_LENGTH_MASK)
         sizes = np.where(is_string, lengths, np.uint64(0)).astype(np.int64)
         longest = int(sizes.max(initial=0))
@@ -67,7 +72,6 @@ class Texts:
         self._ends = np.cumsum(sizes) + start
         self._begins = self._ends - sizes
         self._text = text
-        self._ascii = ascii_text
         self.end = int(self._ends[-1]) if len(words) else start
 
     def contents(self, positions: Positions) -> list[bytes]:
@@ -78,9 +82,9 @@ class Texts:
     def formatted(self, positions: Positions, texts: Remembered) -> list[str]:
         """Returns the formatted texts of the strings whose words are at these positions."""
         spans = zip(self._begins[positions].tolist(), self._ends[positions].tolist(), strict=True)
-        plain = self._ascii
-        if plain is not None and texts.is_plain(plain):
-            before, after = texts.before, texts.after
-            return [f"{before}{plain[begin:end]}{after}" for begin, end in spans]
-        text = self._text
-        return [texts(text[begin:end]) for begin, end in spans]
+        plain = self._text.printable
+        if plain is not None and not (texts.escapes_quotes and self._text.has_quotes):
+            quote = texts.quote
+            return [f"{quote}{plain[begin:end]}{quote}" for begin, end in spans]
+        content = self._text.content
+        return [texts(content[begin:end]) for begin, end in spans]
