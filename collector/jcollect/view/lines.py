@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, pairwise
 from operator import itemgetter
 from typing import Protocol
 
@@ -112,7 +112,8 @@ class LineFormatter:
         """Plans the lines of those of the probes that fire for the first time."""
         if int(probes.max()) >= len(self._shape_of):
             raise KeyError(int(probes.max()))
-        for number in np.unique(probes[self._shape_of[probes] == _NOT_PLANNED]).tolist():
+        new = self._shape_of[probes] == _NOT_PLANNED
+        for number in np.unique(probes[new]).tolist() if new.any() else ():
             probe = self._probes[number]
             plan = self._format.plan(probe)
             strings = tuple(
@@ -132,8 +133,12 @@ class LineFormatter:
 
     def _pieces(self, columns: Columns) -> Iterator[tuple[int, int]]:
         """Yields the begin and the end of parts of a batch."""
-        characters = np.cumsum(self._characters[columns.probe])
-        first, count, before = 0, len(columns), 0
+        count = len(columns)
+        characters = self._characters[columns.probe].cumsum()
+        if count <= _MOST_EVENTS and characters[-1] <= _MOST_CHARACTERS:
+            yield 0, count
+            return
+        first = before = 0
         while first < count:
             last = int(np.searchsorted(characters, before + _MOST_CHARACTERS, side="right"))
             last = max(first + 1, min(last, first + _MOST_EVENTS))
@@ -153,6 +158,8 @@ def _in_order(printed: list[tuple[Positions, list[str]]]) -> list[str]:
 def _groups(shape_of: Positions, first: int, last: int) -> list[tuple[int, Positions]]:
     """Returns the events of each shape, as indices in the batch."""
     part = shape_of[first:last]
-    order = np.argsort(part, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(part[order])) + 1)
-    return [(int(part[group[0]]), group + first) for group in groups]
+    order = part.argsort(kind="stable")
+    ordered = part[order]
+    bounds = [0, *((ordered[1:] != ordered[:-1]).nonzero()[0] + 1).tolist(), last - first]
+    order += first
+    return [(int(ordered[begin]), order[begin:end]) for begin, end in pairwise(bounds)]

@@ -66,7 +66,7 @@ class Texts:
         """`words` has all values of the events. Raises MalformedStreamError for a string that is too long."""
         lengths = words >> np.uint64(STRING_WORD_LENGTH_SHIFT) & np.uint64(STRING_WORD_LENGTH_MASK)
         sizes = np.where(is_string, lengths, np.uint64(0)).astype(np.int64)
-        longest = int(sizes.max(initial=0))
+        longest = int(sizes.max()) if len(sizes) else 0
         if longest > MOST_VALUE_BYTES:
             raise MalformedStreamError(f"a value has {longest:,} bytes")
         self._ends = np.cumsum(sizes) + start

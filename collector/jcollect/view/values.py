@@ -146,7 +146,7 @@ def class_name(in_format: ValueFormat, column: ValueColumn) -> list[Any]:
 def _strings(in_format: ValueFormat, column: ValueColumn, texts: Remembered) -> list[Any]:
     found: list[Any] = column.texts.formatted(column.positions, texts)
     words = column.words
-    for i in np.flatnonzero((words & (_PRESENT | _UNREADABLE)) != _PRESENT).tolist():
+    for i in ((words & (_PRESENT | _UNREADABLE)) != _PRESENT).nonzero()[0].tolist():
         found[i] = in_format.unreadable if int(words[i]) & STRING_WORD_UNREADABLE else in_format.null
     if in_format.truncated:
         truncated = np.flatnonzero(column.truncated())
