@@ -186,7 +186,7 @@ def _object(text: Decoded) -> Decoded:
     if isinstance(text, Truncated):
         return Truncated(text.text.removeprefix('"'))
     found = value_of(text) if isinstance(text, str) else text
-    return Long(found) if type(found) is int else found
+    return Long(found) if isinstance(text, str) and type(found) is int else found
 
 
 def _signed(word: int) -> int:

@@ -27,7 +27,7 @@ BOOLEAN, LONG, CHAR, FLOAT, DOUBLE, STRING, REFERENCE, ABSENCE, UNSIGNED, LATER_
 )  # fmt: skip
 NASTY = (
     "", "abc", "select * from t", '"', "\\", "a\nb\t\x00", "zażółć", "\x9b31m", "\u202e", "\U000e0041",
-    "%d %s", "\xa0\u3000", "\U0001f600",
+    "%d %s", "42", "-1.5", "true", "NaN", "'x'", '"quoted"', "PAID", "\xa0\u3000", "\U0001f600",
 )  # fmt: skip
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202e\U000e0041]")
 FORMATS: dict[str, tuple[str, bool, Callable[[Row], str]]] = {
@@ -54,6 +54,7 @@ class Batches:
                 java_type=dice.choice(("uint8", "uint64", "java.util.List", "\x9b[]", 'a"b')),
                 type=dice.choice((*range(1, 11), UNSIGNED, STRING, LATER_TYPE)),  # type: ignore[arg-type]
                 path=dice.choice(("", "arg0.id")),
+                rendered=dice.random() < 0.3,
             )
             for _ in range(dice.randrange(6))
         ]
