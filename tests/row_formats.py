@@ -9,9 +9,9 @@ from functools import lru_cache
 from jcollect.printable import json_text, printable
 from jcollect.probes.probe import ENTRY, KIND_NAMES, MARK, THROW
 from jcollect.view.formats import duration_text, location_text
-from jcollect.view.rendered import Char, Rendered
+from jcollect.view.rendered import Rendered
 from jcollect.view.shortening import name_in_event
-from rows import Absent, Decoded, Long, Reference, Row, Truncated, Unknown, Unreadable
+from rows import Absent, Char, Decoded, Long, Reference, Row, Truncated, Unknown, Unreadable
 
 
 @lru_cache(maxsize=64)

@@ -20,7 +20,7 @@ from jcollect.layout.record import (
 from jcollect.layout.stub_library import ABSENCE_NULL_SHIFT, ABSENCE_THREW_SHIFT
 from jcollect.probes.description import Described
 from jcollect.sources.columns import Columns
-from jcollect.view.rendered import Char, Rendered, truncated_text, value_of
+from jcollect.view.rendered import Char, Rendered, value_of
 from jcollect.view.texts import MOST_VALUE_BYTES
 from jprobe.v1 import probe_pb2
 
@@ -143,11 +143,7 @@ class _Plan:
     def __init__(self, probe: Described) -> None:
         self.probe = probe
         self.decoders = [_decoder(value) for value in probe.values]
-        self.rendered = [
-            i
-            for i, value in enumerate(probe.values)
-            if value.rendered and value.type == probe_pb2.VALUE_TYPE_STRING
-        ]
+        self.rendered = [i for i, value in enumerate(probe.values) if value.rendered]
         self._has_absence = bool(probe.values) and probe.values[-1].type == probe_pb2.VALUE_TYPE_ABSENCE
         values = probe.values[:-1] if self._has_absence else probe.values
         # The names of captures; None for other values.
@@ -188,10 +184,9 @@ def _string(word: int, text: bytes) -> Decoded:
 def _object(text: Decoded) -> Decoded:
     """Returns the value of an object's text. A truncated one keeps its text, without the first quote."""
     if isinstance(text, Truncated):
-        return Truncated(truncated_text(text.text))
-    value = value_of(text) if isinstance(text, str) else text
-    # A number that JSON parsers may not read exactly.
-    return Long(value) if type(value) is int and abs(value) > 1 << 53 else value
+        return Truncated(text.text.removeprefix('"'))
+    found = value_of(text) if isinstance(text, str) else text
+    return Long(found) if isinstance(text, str) and type(found) is int else found
 
 
 def _signed(word: int) -> int:

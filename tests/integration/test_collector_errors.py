@@ -148,7 +148,7 @@ def test_untraceable_methods_are_filtered_like_probes(bench: Bench) -> None:
 
     def listed(glob: str) -> list[str]:
         output = bench.run("probes", target.pid, "--all", "--json", "--probe", glob).stdout
-        return [each["class"] + "#" + each["method"] for each in json.loads(output)]
+        return [each["class"] + "#" + each.get("method", "") for each in json.loads(output)]
 
     assert listed("com.acme.Hidden*") == ["com.acme.Hidden/0x1#"]
     assert listed("com.acme.Orders#*J") == ["com.acme.Orders#\x1b[2J"]

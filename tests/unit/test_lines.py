@@ -27,8 +27,7 @@ BOOLEAN, LONG, CHAR, FLOAT, DOUBLE, STRING, REFERENCE, ABSENCE, UNSIGNED, LATER_
 )  # fmt: skip
 NASTY = (
     "", "abc", "select * from t", '"', "\\", "a\nb\t\x00", "zażółć", "\x9b31m", "\u202e", "\U000e0041",
-    "%d %s", "\xa0\u3000", "\U0001f600",
-    "42", "-9007199254740993", "1.50", "NaN", "-Infinity", "true", '"x"', "'x'", '"cut', "[1, PAID]",
+    "%d %s", "42", "-1.5", "true", "NaN", "'x'", '"quoted"', "PAID", "\xa0\u3000", "\U0001f600",
 )  # fmt: skip
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202e\U000e0041]")
 FORMATS: dict[str, tuple[str, bool, Callable[[Row], str]]] = {
@@ -55,8 +54,7 @@ class Batches:
                 java_type=dice.choice(("uint8", "uint64", "java.util.List", "\x9b[]", 'a"b')),
                 type=dice.choice((*range(1, 11), UNSIGNED, STRING, LATER_TYPE)),  # type: ignore[arg-type]
                 path=dice.choice(("", "arg0.id")),
-                # The class of an exception is a string.
-                rendered=kind != THROW and dice.random() < 0.3,
+                rendered=dice.random() < 0.3,
             )
             for _ in range(dice.randrange(6))
         ]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from jcollect.printable import printable
 from jcollect.probes.description import Described
 from jcollect.probes.probe import ENTRY, KIND_NAMES, MARK, THROW
 from jcollect.view.formats import location_text
 from jcollect.view.plan import Plan, PlanBuilder, shown_of
-from jcollect.view.rendered import Char, truncated_text, value_of
 from jcollect.view.shortening import name_in_event
 from jcollect.view.texts import Remembered
 from jcollect.view.values import ValueFormat, class_name, render_of
@@ -38,10 +35,8 @@ class CompactLines:
             reference_end="",
             char=lambda text: f"'{printable(text)}'",
             not_finite=str,
-            string=Remembered(_quoted),
-            class_name=Remembered(printable, quote=""),
-            rendered=Remembered(_object_text, converts=True),
-            truncated_rendered=Remembered(lambda text: _quoted(truncated_text(text)), converts=True),
+            string=Remembered(lambda text: f'"{printable(text)}"', escapes_quotes=False),
+            class_name=Remembered(printable, escapes_quotes=False, quote=""),
         )
 
     def plan(self, probe: Described) -> Plan | None:
@@ -78,16 +73,3 @@ class CompactLines:
         if probe.kind == THROW and not value.path and value.type == _STRING:
             render = class_name
         line.value(index, render, self.values.reference(value.java_type))
-
-
-def _quoted(text: str) -> str:
-    return f'"{printable(text)}"'
-
-
-def _object_text(text: str) -> str:
-    value = value_of(text)
-    if isinstance(value, str):
-        return _quoted(value)
-    if isinstance(value, Char):
-        return f"'{printable(value.text)}'"
-    return repr(value) if isinstance(value, float) and math.isfinite(value) else printable(text)

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from functools import partial
-
-from jcollect.printable import json_string, json_text
+from jcollect.printable import json_string
 from jcollect.probes.description import Described
 from jcollect.probes.probe import ENTRY, KIND_NAMES, MARK, THROW
 from jcollect.view.plan import Plan, PlanBuilder, shown_of
-from jcollect.view.rendered import Char, Rendered, truncated_text, value_of
 from jcollect.view.texts import Remembered
 from jcollect.view.values import ValueFormat, render_of
-
-# The largest integer up to which all are exact in parsers that read numbers as 64-bit floats.
-MOST_EXACT = 1 << 53
 
 
 class JsonLines:
@@ -39,8 +32,6 @@ class JsonLines:
             not_finite=json_string,
             string=string,
             class_name=string,
-            rendered=Remembered(partial(_object_text, quotes_64_bits), converts=True),
-            truncated_rendered=Remembered(lambda text: json_string(truncated_text(text)), converts=True),
             quotes_64_bits=quotes_64_bits,
         )
 
@@ -91,16 +82,3 @@ class JsonLines:
     def _add_value(self, line: PlanBuilder, probe: Described, index: int) -> None:
         value = probe.values[index]
         line.value(index, render_of(value, self.values), self.values.reference(value.java_type))
-
-
-def _object_text(quotes_64_bits: bool, text: str) -> str:
-    """Returns an object that is passed as text. With `quotes_64_bits`, an integer that JSON parsers may not
-    read exactly is a string."""
-    value = value_of(text)
-    if isinstance(value, Char | Rendered):
-        return json_string(value.text)
-    if isinstance(value, float) and not math.isfinite(value):
-        return json_string(text)
-    if quotes_64_bits and isinstance(value, int) and abs(value) > MOST_EXACT:
-        return json_string(str(value))
-    return json_text(value)

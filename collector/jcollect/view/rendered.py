@@ -35,11 +35,6 @@ class Char:
     text: str
 
 
-def truncated_text(text: str) -> str:
-    """Returns what is shown of a text that the agent truncated: it has no second quote."""
-    return text.removeprefix('"')
-
-
 def value_of(text: str) -> bool | int | float | str | Char | Rendered:
     """Returns the value of a text that is complete. A number that has no exact float is a Rendered."""
     if text in _NAMED:

@@ -23,21 +23,14 @@ Positions = npt.NDArray[np.int64]
 class Remembered:
     """Formats the bytes of strings, and remembers the texts of those that repeat.
 
-    Printable ASCII becomes itself, between two `quote`s, unless the format `converts` it, or
-    `escapes_quotes` and it has quotes or backslashes.
+    Printable ASCII becomes itself, between two `quote`s, unless `escapes_quotes` and it has quotes or
+    backslashes.
     """
 
-    def __init__(
-        self,
-        formatted: Callable[[str], str],
-        escapes_quotes: bool = False,
-        quote: str = '"',
-        converts: bool = False,
-    ) -> None:
+    def __init__(self, formatted: Callable[[str], str], escapes_quotes: bool, quote: str = '"') -> None:
         self._formatted = formatted
         self.escapes_quotes = escapes_quotes
         self.quote = quote
-        self.converts = converts
         self._known: dict[bytes, str] = {}
 
     def __call__(self, text: bytes) -> str:
@@ -81,12 +74,16 @@ class Texts:
         self._text = text
         self.end = int(self._ends[-1]) if len(words) else start
 
+    def contents(self, positions: Positions) -> list[bytes]:
+        """Returns the bytes of the strings whose words are at these positions."""
+        spans = zip(self._begins[positions].tolist(), self._ends[positions].tolist(), strict=True)
+        return [self._text.content[begin:end] for begin, end in spans]
+
     def formatted(self, positions: Positions, texts: Remembered) -> list[str]:
         """Returns the formatted texts of the strings whose words are at these positions."""
         spans = zip(self._begins[positions].tolist(), self._ends[positions].tolist(), strict=True)
         plain = self._text.printable
-        has_escapes = texts.escapes_quotes and self._text.has_quotes
-        if plain is not None and not texts.converts and not has_escapes:
+        if plain is not None and not (texts.escapes_quotes and self._text.has_quotes):
             quote = texts.quote
             return [f"{quote}{plain[begin:end]}{quote}" for begin, end in spans]
         content = self._text.content

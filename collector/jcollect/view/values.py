@@ -15,6 +15,7 @@ import numpy as np
 
 from jcollect.layout.record import STRING_WORD_CUT, STRING_WORD_PRESENT, STRING_WORD_UNREADABLE
 from jcollect.sources.columns import U64, Flags
+from jcollect.view.rendered import Char, value_of
 from jcollect.view.texts import Positions, Remembered, Texts
 from jprobe.v1 import probe_pb2
 
@@ -27,9 +28,8 @@ _SMALL = ("uint8", "uint16", "uint32")
 @dataclass(frozen=True, eq=False)
 class ValueFormat:
     """The texts of one format. `truncated` follows a string that the agent truncated; `reference` begins the
-    text of an object of a type, and `reference_end` ends it. `rendered` formats objects that are passed as
-    text, `truncated_rendered` those whose text the agent truncated. `quotes_64_bits` is true if 64-bit
-    numbers are strings."""
+    text of an object of a type, and `reference_end` ends it. `quotes_64_bits` is true if 64-bit numbers are
+    strings."""
 
     null: str
     unreadable: str
@@ -43,8 +43,6 @@ class ValueFormat:
     not_finite: Callable[[str], str]
     string: Remembered
     class_name: Remembered
-    rendered: Remembered
-    truncated_rendered: Remembered
     quotes_64_bits: bool = False
 
 
@@ -73,12 +71,12 @@ Render = Callable[[ValueFormat, ValueColumn], list[Any]]
 
 def render_of(value: probe_pb2.Value, in_format: ValueFormat) -> Render:
     """Returns how to format a value that is not an absence mask."""
-    if value.rendered and value.type == probe_pb2.VALUE_TYPE_STRING:
-        return _rendered
     if in_format.quotes_64_bits and value.type == probe_pb2.VALUE_TYPE_LONG:
         return _quoted_signed
     if value.type == probe_pb2.VALUE_TYPE_UNSIGNED and value.java_type not in _SMALL:
         return _quoted_unsigned if in_format.quotes_64_bits else _unsigned
+    if value.rendered and value.type == probe_pb2.VALUE_TYPE_STRING:
+        return _object
     return _RENDERS.get(value.type, _unknown)
 
 
@@ -137,32 +135,56 @@ def _name_of(number: float) -> str:
 
 
 def _string(in_format: ValueFormat, column: ValueColumn) -> list[Any]:
-    return _strings(in_format, column, in_format.string, in_format.string)
-
-
-def _rendered(in_format: ValueFormat, column: ValueColumn) -> list[Any]:
-    return _strings(in_format, column, in_format.rendered, in_format.truncated_rendered)
+    return _strings(in_format, column, in_format.string)
 
 
 def class_name(in_format: ValueFormat, column: ValueColumn) -> list[Any]:
     """Formats the name of an exception's class."""
-    return _strings(in_format, column, in_format.class_name, in_format.string)
+    return _strings(in_format, column, in_format.class_name)
 
 
-def _strings(
-    in_format: ValueFormat, column: ValueColumn, texts: Remembered, truncated_texts: Remembered
-) -> list[Any]:
+def _strings(in_format: ValueFormat, column: ValueColumn, texts: Remembered) -> list[Any]:
     found: list[Any] = column.texts.formatted(column.positions, texts)
     words = column.words
     for i in ((words & (_PRESENT | _UNREADABLE)) != _PRESENT).nonzero()[0].tolist():
         found[i] = in_format.unreadable if int(words[i]) & STRING_WORD_UNREADABLE else in_format.null
-    if truncated_texts is not texts or in_format.truncated:
+    if in_format.truncated:
         truncated = np.flatnonzero(column.truncated())
         if len(truncated):
-            whole = column.texts.formatted(column.positions[truncated], truncated_texts)
+            whole = column.texts.formatted(column.positions[truncated], in_format.string)
             for i, text in zip(truncated.tolist(), whole, strict=True):
                 found[i] = text + in_format.truncated
     return found
+
+
+def _object(in_format: ValueFormat, column: ValueColumn) -> list[Any]:
+    """Formats objects that are passed as text."""
+    return [
+        _object_text(in_format, word, content)
+        for word, content in zip(column.words.tolist(), column.texts.contents(column.positions), strict=True)
+    ]
+
+
+def _object_text(in_format: ValueFormat, word: int, content: bytes) -> str:
+    if word & STRING_WORD_UNREADABLE:
+        return in_format.unreadable
+    if not word & STRING_WORD_PRESENT:
+        return in_format.null
+    if word & STRING_WORD_CUT:
+        # It keeps its text, without the first quote.
+        return in_format.string(content.removeprefix(b'"')) + in_format.truncated
+    value = value_of(content.decode(errors="replace"))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return f'"{value}"' if in_format.quotes_64_bits else str(value)
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else in_format.not_finite(_name_of(value))
+    if isinstance(value, Char):
+        return in_format.char(value.text)
+    if isinstance(value, str):
+        return in_format.string(value.encode())
+    return in_format.class_name(value.text.encode())
 
 
 def _reference(in_format: ValueFormat, column: ValueColumn) -> list[Any]:
