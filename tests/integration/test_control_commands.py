@@ -92,7 +92,13 @@ def test_select_reports_what_matched_and_what_cannot_be_traced(bench: Bench, tar
     assert gateway.commands[0] == ["c", "t", "select", "scom.acme.**#*; b.C#d;e.F#g;!e.*#h", "bFalse"]
     whole = json.loads("\n".join(done(as_json)))
     assert whole["took_nanos"] == 84_400_000
-    assert whole["selections"][1] == {"selector": "b.C#d", "methods": 0, "leased": True}
+    assert whole["selections"][1] == {
+        "selector": "b.C#d",
+        "methods": 0,
+        "leased": True,
+        "problem": "",
+        "overruled": 0,
+    }
     assert whole["failed"][0]["reason"] == "it is\nnative"
     assert whole["refusal"] == ""
 

@@ -24,6 +24,7 @@ TRACING = READING | {cap.BPF, cap.PERFMON}
 NEEDED = {
     "attach": TRACING,
     "attach --select": TRACING | COMMANDING,
+    "find": COMMANDING,
     "observe": frozenset[int](),
     "probes": READING,
     "ps": READING,
@@ -45,6 +46,7 @@ _OTHERS = frozenset((cap.DAC_OVERRIDE,))
 _TRACING_WELL = _READING_WELL | {cap.SYS_NICE}
 _KEPT = {
     "attach": NEEDED["attach --select"] | _TRACING_WELL | _COMMANDING_WELL | _OTHERS,
+    "find": _COMMANDING_WELL,
     "observe": READING | _OTHERS,
     "probes": _READING_WELL,
     "ps": _READING_WELL,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import RUN_DIRECTORY, Address, default_address, is_number, parse_address, pid_of
+from jcollect.rpc.announcement import announced_addresses
 from jcollect.rpc.client import Client, SilentError
 from jcollect.unix_sockets import is_dead
 from jprobe.v1 import collector_pb2
@@ -64,12 +65,13 @@ class Answer:
 
 
 def ask_collectors() -> list[Answer]:
-    """Asks all collectors with a socket in the default directory, concurrently. Raises JcollectError."""
+    """Asks all collectors with a socket or an announcement in the default directory, concurrently. Raises
+    JcollectError."""
     answers = []
     with contextlib.ExitStack() as clients:
         asked = []
-        for path in sorted(Path(RUN_DIRECTORY).glob("*.sock")):
-            address = parse_address(f"unix://{path}")
+        sockets = [parse_address(f"unix://{path}") for path in sorted(Path(RUN_DIRECTORY).glob("*.sock"))]
+        for address in [*sockets, *announced_addresses()]:
             client = clients.enter_context(Client(address))
             asked.append((address, client.begin_status(summary_only=True)))
         for address, status in asked:

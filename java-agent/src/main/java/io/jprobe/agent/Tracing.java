@@ -38,7 +38,7 @@ final class Tracing {
   final boolean isLoadedLater;
   final Catalog catalog;
   private final Options options;
-  private final Instrumentation instrumentation;
+  final Instrumentation instrumentation;
 
   /**
    * Null if the directory cannot be created. Stub libraries are then memfds, which jcollect can
@@ -53,9 +53,9 @@ final class Tracing {
   /**
    * Calls of loaders for class files; a loader that does not answer these may still load classes.
    */
-  private final ApplicationCalls fileCalls = new ApplicationCalls();
+  final ApplicationCalls fileCalls = new ApplicationCalls();
 
-  private final LoadedClassFiles classFiles;
+  final LoadedClassFiles classFiles;
   private final Armer armer;
   private final Guard guard;
   private final Watcher watcher;
@@ -263,8 +263,10 @@ final class Tracing {
    * Puts other selectors in force, and weaves and restores the classes that this concerns.
    *
    * @param changed the selectors that were added, removed or moved
+   * @param given those that were added; nothing changes if one of them can trace nothing
    */
-  Selection select(List<ActiveSelector> next, List<Selector> changed) throws StubException {
+  Selection select(List<ActiveSelector> next, List<Selector> changed, List<Selector> given)
+      throws StubException {
     Map<Selector, Integer> owners = new IdentityHashMap<>();
     next.forEach(one -> owners.put(one.selector, one.owner));
     Selectors selectors =
@@ -279,7 +281,7 @@ final class Tracing {
         .forEach(
             (type, classFile) ->
                 read.add(type.getClassLoader(), internalName(type), isOfJdk(type), classFile));
-    Selection result = catalog.select(selectors, read, armer);
+    Selection result = catalog.select(selectors, read, given, armer);
     if (result.refusal.isEmpty()) {
       selected = new ArrayList<>(next);
       mustRescan = true;
@@ -326,7 +328,7 @@ final class Tracing {
               .filter(one -> one.client == client)
               .map(one -> one.selector)
               .collect(Collectors.toList());
-      select(kept, removed);
+      select(kept, removed, List.of());
     }
     shutDownIfUnused();
   }

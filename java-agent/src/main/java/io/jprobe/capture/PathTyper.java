@@ -5,6 +5,7 @@ import io.jprobe.capture.TypedPath.Root;
 import io.jprobe.capture.TypedPath.Step;
 import io.jprobe.classfile.ClassFile;
 import io.jprobe.classfile.MethodFacts;
+import io.jprobe.select.NearestNames;
 import io.jprobe.select.Path;
 import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
@@ -24,6 +25,11 @@ final class PathTyper {
   private static final Type THROWABLE = Type.getObjectType("java/lang/Throwable");
   private static final Type STRING = Type.getObjectType("java/lang/String");
   private static final Type CLASS = Type.getObjectType("java/lang/Class");
+
+  /** Maximum number of steps that an error lists, and time to find the nearest. */
+  private static final int MAX_LISTED = 6;
+
+  private static final long NEAREST_NANOS = 20_000_000L;
 
   private final Selector selector;
   private final ClassFile host;
@@ -102,6 +108,7 @@ final class PathTyper {
         return i;
       }
       names.append(i == 0 ? "" : ", ").append(method.argumentName(i));
+      names.append(" (").append(method.argumentTypes()[i].getClassName()).append(')');
     }
     Matcher numbered = NUMBERED.matcher(path.root);
     if (numbered.matches() && Integer.parseInt(numbered.group(1)) < count) {
@@ -112,7 +119,19 @@ final class PathTyper {
             ? "has no arguments"
             : "has " + count + (count == 1 ? " argument: " : " arguments: ") + names;
     throw selector.error(
-        path.column, "there is no argument '" + path.root + "', " + method + " " + has);
+        path.column,
+        "there is no argument '" + path.root + "', " + method + " " + has + suggested(path.root));
+  }
+
+  /** Returns a question whether another root was meant; empty if none is near. */
+  private String suggested(String root) {
+    List<String> roots =
+        new ArrayList<>(List.of("this", "return", "exception", "thread", "duration"));
+    for (int i = 0; i < method.argumentTypes().length; i++) {
+      roots.add(method.argumentName(i));
+    }
+    List<String> near = new NearestNames(root).among(roots, System.nanoTime() + NEAREST_NANOS);
+    return near.isEmpty() ? "" : "; " + NearestNames.question(near);
   }
 
   private Step step(Root root, Type type, Path.Step written) throws SelectorException {
@@ -153,7 +172,8 @@ final class PathTyper {
     }
     if (step == null) {
       throw written.isCall
-          ? nothing(type, written, "no method that a path can call has that name")
+          ? nothing(
+              type, written, "no method that a path can call has that name" + there(file, written))
           : noProperty(type, file, written);
     }
     return step;
@@ -182,7 +202,10 @@ final class PathTyper {
   private SelectorException noProperty(Type type, ClassFile file, Path.Step written) {
     String name = written.name;
     if (members.method(file, name) == null) {
-      return nothing(type, written, "no field or getter that a path can read has that name");
+      return nothing(
+          type,
+          written,
+          "no field or getter that a path can read has that name" + there(file, written));
     }
     return selector.error(
         written.column,
@@ -196,6 +219,24 @@ final class PathTyper {
             + "(); write ."
             + name
             + "() to call the method, whose code then runs in the traced thread");
+  }
+
+  /** Returns which steps the class has instead, with their types; empty if it has none. */
+  private String there(ClassFile file, Path.Step written) {
+    List<String> names = members.names(file, written.isCall);
+    List<String> near =
+        new NearestNames(written.name).among(names, System.nanoTime() + NEAREST_NANOS);
+    StringBuilder there = new StringBuilder();
+    int listed = 0;
+    for (String name : near.isEmpty() ? names : near) {
+      Step step = written.isCall ? members.method(file, name) : property(file, name);
+      if (step != null && listed++ < MAX_LISTED) {
+        there.append(there.length() == 0 ? "; it has " : ", ");
+        there.append(name).append(written.isCall ? "()" : "");
+        there.append(" (").append(step.type.getClassName()).append(')');
+      }
+    }
+    return there + (listed > MAX_LISTED ? ", ..." : "");
   }
 
   /** Returns true for a step that JDKs before 21 lack in Thread; the value is false there. */

@@ -96,6 +96,11 @@ public final class Catalog {
         && (module.getName().startsWith("java.") || module.getName().startsWith("jdk."));
   }
 
+  /** Returns the number that identifies a class loader. For the watcher thread. */
+  public int loaderId(ClassLoader loader) {
+    return loaderIds.of(new LoaderKey(loader));
+  }
+
   /** Returns the number of the next library. */
   public int nextGeneration() {
     return generations.next();
@@ -169,7 +174,7 @@ public final class Catalog {
     List<ClassPlan> plans = planner.plan(queued, selectors, reader);
     int methods = methodCount + ClassPlanner.growth(plans);
     if (methods > maxMethods) {
-      disable(tooMany(methods), listener);
+      disable(Refusals.tooMany(methods, maxMethods), listener);
       return published;
     }
     apply(plans);
@@ -186,28 +191,35 @@ public final class Catalog {
    * other classes, a method keeps its probes if its selector is still in force.
    *
    * @param read every class that an added or removed selector may match
+   * @param given the added selectors; nothing changes if one of them can trace nothing
    */
-  public Selection select(Selectors next, ReadClasses read, Listener listener)
+  public Selection select(Selectors next, ReadClasses read, List<Selector> given, Listener listener)
       throws StubException {
     Selectors before = selectors;
     try {
-      BurstReader reader = new BurstReader(next, matched::add, listener, calls);
+      DeferredFindings findings = new DeferredFindings(listener);
+      BurstReader reader = new BurstReader(next, matched::add, findings, calls);
       List<ClassPlan> plans = planner.plan(read.classes, next, reader);
+      Selector hopeless = reader.tallies.hopeless(given);
+      if (hopeless != null) {
+        return Selection.refused(Refusals.untraceable(hopeless, reader.tallies));
+      }
       plans.addAll(planner.planOthers(plans, Set.copyOf(next.each())));
       int methods = methodCount + ClassPlanner.growth(plans);
       if (methods > maxMethods) {
-        return Selection.refused(tooMany(methods));
+        return Selection.refused(Refusals.tooMany(methods, maxMethods));
       }
-      boolean wasDisabled = !refusal.isEmpty();
+      findings.report();
       selectors = next;
       refusal = "";
       matched.retainAll(next.each());
-      Selection result = Selection.of(plans);
-      apply(plans);
-      if (wasDisabled) {
-        // Collectors read in the newest library whether the refusal is still in force.
-        publish(List.of(), Map.of());
+      untraceable.discardAllBut(next);
+      Selection result = Selection.of(plans, reader.tallies);
+      if (plans.stream().allMatch(plan -> plan.fresh.isEmpty())) {
+        // Collectors read in the newest library which selectors, and which refusal, are in force.
+        generations.announce(next);
       }
+      apply(plans);
       return result;
     } catch (StubException e) {
       selectors = before;
@@ -217,30 +229,29 @@ public final class Catalog {
     }
   }
 
-  private String tooMany(int methods) {
-    return String.format(
-        "the selectors match %,d methods of the classes loaded so far, more than max-methods=%d"
-            + " allows; narrow them, or raise the limit with max-methods=N",
-        methods, maxMethods);
-  }
-
   private void apply(List<ClassPlan> plans) throws StubException {
     Map<TracedClass, List<TracedMethod>> fresh = new LinkedHashMap<>();
     for (ClassPlan plan : plans) {
-      plan.untraceable.stream().filter(plan.traced::markReported).forEach(untraceable::add);
+      plan.untraceable.stream()
+          .filter(plan.traced::markReported)
+          .forEach(one -> untraceable.add(plan.traced, one));
       if (!plan.fresh.isEmpty()) {
         fresh.put(plan.traced, plan.fresh);
       }
     }
     if (!fresh.isEmpty() || untraceable.hasWaited(UNTRACEABLE_TIMEOUT_NANOS)) {
-      List<Untraceable> reported = untraceable.take();
+      List<UntraceableList.Entry> taken = untraceable.take();
+      List<Untraceable> reported = new ArrayList<>();
+      for (UntraceableList.Entry each : taken) {
+        reported.add(each.untraceable);
+      }
       boolean isDone = false;
       try {
         publish(reported, fresh);
         isDone = true;
       } finally {
         if (!isDone) {
-          reported.forEach(untraceable::add);
+          untraceable.putBack(taken);
         }
       }
     }

@@ -11,8 +11,9 @@ import py4j.Protocol;
 final class EntryPoint {
   private static final String CALL = "c";
   private static final String REJECTED =
-      "rejected: this gateway serves five calls of its entry point and nothing else:"
-          + " select(String, boolean), unselect(String), set(String, String), status(), reset()";
+      "rejected: this gateway serves seven calls of its entry point and nothing else:"
+          + " select(String, boolean), unselect(String), set(String, String), status(),"
+          + " find(String, int), explain(String), reset()";
 
   /** Index of the first argument, after the command, the object and the method. */
   private static final int FIRST_ARGUMENT = 3;
@@ -44,6 +45,10 @@ final class EntryPoint {
         return commands.set(text(arguments.get(0)), text(arguments.get(1)));
       case "status:":
         return commands.status();
+      case "find:si":
+        return commands.find(text(arguments.get(0)), number(arguments.get(1)));
+      case "explain:s":
+        return commands.explain(text(arguments.get(0)));
       case "reset:":
         return commands.reset();
       default:
@@ -62,6 +67,14 @@ final class EntryPoint {
 
   private static String text(String argument) {
     return Protocol.getString(argument);
+  }
+
+  private static int number(String argument) throws CommandRejectedException {
+    try {
+      return Protocol.getInteger(argument);
+    } catch (NumberFormatException e) {
+      throw new CommandRejectedException(REJECTED);
+    }
   }
 
   private static boolean bool(String argument) throws CommandRejectedException {
