@@ -21,7 +21,7 @@ PLACE = "PrimeCalls$Orders#place"
 
 @pytest.fixture(scope="module")
 def target(targets: Path) -> Iterator[Process]:
-    with prime_calls(newest_jdk(), targets) as started:
+    with prime_calls(newest_jdk, targets) as started:
         yield started
 
 
