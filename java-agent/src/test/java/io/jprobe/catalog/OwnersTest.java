@@ -55,7 +55,10 @@ public class OwnersTest {
     ReadClasses shown = new ReadClasses();
     shown.add(LOADER, SHOP.replace('.', '/'), false, PublishedClass.classFile(SHOP));
     return catalog.select(
-        Selectors.of(List.copyOf(all.keySet()), all::get), shown, new PublishedClass.NoFindings());
+        Selectors.of(List.copyOf(all.keySet()), all::get),
+        shown,
+        List.of(),
+        new PublishedClass.NoFindings());
   }
 
   private List<TracedMethod> sets() {
