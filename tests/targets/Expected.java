@@ -183,12 +183,19 @@ final class Expected {
     if (value.getClass() == ArrayList.class) {
       return elements((List<?>) value);
     }
+    return identity(value);
+  }
+
+  private static String identity(Object value) {
     return value.getClass().getName() + "@" + Integer.toHexString(System.identityHashCode(value));
   }
 
   private static String elements(List<?> list) {
     List<String> texts = new ArrayList<>();
-    list.forEach(each -> texts.add(String.valueOf(rendered(each))));
+    for (Object each : list) {
+      boolean isOuter = each instanceof Object[] || each instanceof int[] || each instanceof List;
+      texts.add(isOuter ? identity(each) : String.valueOf(rendered(each)));
+    }
     return "[" + String.join(", ", texts) + "]";
   }
 
