@@ -165,11 +165,18 @@ final class Expected {
     if (value instanceof String) {
       return '"' + (String) value + '"';
     }
-    if (value instanceof Integer || value instanceof Long || value instanceof Boolean) {
+    if (value instanceof Number || value instanceof Boolean) {
       return value.toString();
     }
     if (value instanceof Enum) {
       return ((Enum<?>) value).name();
+    }
+    if (value instanceof Character) {
+      return "'" + value + "'";
+    }
+    if (value instanceof Throwable) {
+      String message = ((Throwable) value).getMessage();
+      return value.getClass().getName() + (message == null ? "" : ": " + message);
     }
     if (value instanceof Class) {
       return ((Class<?>) value).getName();
