@@ -286,8 +286,7 @@ public final class Catalog {
 
   private void retireMethods() {
     for (TracedClass traced : classes.values()) {
-      ClassPlan none = new ClassPlan(traced, List.of(), List.of());
-      none.apply();
+      new ClassPlan(traced, List.of(), List.of()).apply();
       toCheck.add(traced);
     }
     methodCount = 0;
