@@ -118,7 +118,9 @@ class Gateway:
     def is_closed(self) -> bool:
         """True if the agent has closed the connection."""
         try:
-            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+            # With a timeout, Python would wait for it first, whatever the flags are. Each command sets its own.
+            self._socket.setblocking(False)
+            return self._socket.recv(1, socket.MSG_PEEK) == b""
         except BlockingIOError:
             return False
         except OSError:
