@@ -118,7 +118,7 @@ class Gateway:
     def is_closed(self) -> bool:
         """True if the agent has closed the connection."""
         try:
-            # With a timeout, Python would wait for it first, whatever the flags are. Each command sets its own.
+            # With a timeout, Python would wait for that first, also with MSG_DONTWAIT. Commands set their own.
             self._socket.setblocking(False)
             return self._socket.recv(1, socket.MSG_PEEK) == b""
         except BlockingIOError:
