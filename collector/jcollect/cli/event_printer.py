@@ -1,4 +1,4 @@
-"""Prints the events of `jcollect attach -o` to stdout."""
+"""Prints the events of `jcollect attach -o` and `jcollect run -o`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class EventPrinter:
     """A subscriber that prints events in its own thread."""
 
     def __init__(
-        self, hub: Hub, line_format: LineFormat, failures: Failures, stop: StopRequest, descriptor: int = 1
+        self, hub: Hub, line_format: LineFormat, failures: Failures, stop: StopRequest, out: Stdout
     ) -> None:
-        """Starts to print to a descriptor. Raises JcollectError if no thread can be started."""
-        self._subscription = hub.subscribe((), peer="stdout")
-        self._stdout = Stdout(descriptor)
-        self._sink = TerminalSink(line_format, self._stdout)
+        """Starts to print. Raises JcollectError if no thread can be started."""
+        self._subscription = hub.subscribe((), peer=out.name)
+        self._out = out
+        self._sink = TerminalSink(line_format, out)
         self._stop = stop
-        self._worker = Worker("write events to stdout", self._run, failures).start()
+        self._worker = Worker(f"write events to {out.name}", self._run, failures).start()
 
     def _run(self) -> None:
         try:
@@ -53,5 +53,5 @@ class EventPrinter:
         return not self._worker.join(0.0)
 
     def finish(self) -> None:
-        """Waits until everything is printed, or stdout is not read any more."""
-        wait_until_drained(self._worker, lambda: self._stdout.progressed)
+        """Waits until everything is printed, or the output is not read any more."""
+        wait_until_drained(self._worker, lambda: self._out.progressed)
