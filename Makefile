@@ -2,9 +2,11 @@
 # make demo    traces an H2 database under load for ten seconds
 # make check   lints and tests the files that have changed, or those below a path: make check IN=tests/unit
 # make test    runs all tests except those of make nightly
-# make nightly runs the tests that take too long for every change, and test-jdk21
+# make nightly runs the tests that take too long for every change, recipes and test-jdk21
 # make test-jdk21
 #              runs the integration tests on JDK 21; make test runs most of them on 17 and 25 only
+# make recipes runs the recipes of docs/recipes.md on programs from Maven Central; make recipes-page runs them and
+#              writes the page
 # make lint    checks types and style
 # make bench   measures the cost of jprobe, side by side with the same work without it
 # make install-stapsdt, make uninstall-stapsdt
@@ -59,7 +61,7 @@ INSTALL = if [ -n "$(strip $(1))" ]; then echo "installing $(strip $(1))" >&2; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) \
 		>/dev/null; fi
 
-.PHONY: build demo check test test-jdk21 nightly lint bench clean packages test-packages jdks install-stapsdt uninstall-stapsdt
+.PHONY: build demo check test test-jdk21 nightly recipes recipes-page recipe-jars lint bench clean packages test-packages jdks install-stapsdt uninstall-stapsdt
 
 build: $(GENERATED) $(LAYOUT) $(NATIVE) $(JAR)
 
@@ -154,8 +156,19 @@ check: $(GENERATED) $(NATIVE)
 nightly: build test-packages jdks
 	cd java-agent && $(GRADLE) nightlyTargets
 	$(PYTEST) tests/nightly
+	$(MAKE) recipes
 	$(MAKE) test-long
 	$(MAKE) test-jdk21
+
+# Gradle resolves each program with its dependencies. A second run downloads nothing, and needs no network.
+recipe-jars: build
+	cd tests/recipes && $(GRADLE) --project-cache-dir ../../build/recipes/gradle jars
+
+recipes: recipe-jars test-packages jdks
+	$(PYTEST) tests/recipes
+
+recipes-page: recipe-jars test-packages jdks
+	$(PYTEST) tests/recipes --write-page
 
 test-long: build test-packages jdks
 	$(PYTEST) tests/integration -m takes_long

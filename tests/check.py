@@ -32,10 +32,12 @@ SHOWN = 5
 BY_FOLDER = {
     "bpf": {"tests/unit/test_compiling.py"},
     "collector/jcollect/sources/bpf/c": {"tests/unit/test_drain.py"},
+    "docs/recipes.md": {"tests/unit/test_recipes_page.py"},
     "docs": {"tests/unit/test_docs_links.py", "tests/unit/test_docs_messages.py"},
     "java-agent/src/main/c/libstapsdt": {"tests/integration/test_libstapsdt.py"},
     "java-agent/src/main/c": {"tests/integration/test_native_checks.py"},
     "layout": {"tests/unit/test_layout.py", "tests/unit/test_drain.py"},
+    "tests/recipes": {"tests/unit/test_recipes_page.py"},
     "proto": {"tests/unit/test_proto_breaking.py"},
 }
 
@@ -100,7 +102,7 @@ def covering_tests(file: str) -> set[str]:
         return tests_importing(module) or tests_of_package(module.rpartition(".")[0])
     if len(path.parts) == 2 and path.parts[0] == "tests" and path.suffix == ".py":
         return tests_importing(path.stem)
-    folder = next((name for name in BY_FOLDER if file.startswith(f"{name}/")), None)
+    folder = next((name for name in BY_FOLDER if f"{file}/".startswith(f"{name}/")), None)
     if folder:
         return BY_FOLDER[folder]
     if path.suffix == ".md":

@@ -1,6 +1,6 @@
 """`python -m jcollect`."""
 
-from jcollect.commands import main
+from jcollect.start import main
 
 if __name__ == "__main__":
     main()

@@ -65,7 +65,7 @@ def test_a_program_without_agent_is_traced_exactly_and_restored(
         original = digest()
         for _ in range(2):
             collector = attach(target.pid, "--select", ORDERS)
-            assert "selected 6 methods in " in collector.err[0]
+            assert any("selected 6 methods in " in line for line in collector.err[:2])
             tallies = run_calls(target)
             assert digest() != original
             collector.signal(end)

@@ -62,7 +62,7 @@ def test_an_agent_whose_selectors_have_matched_nothing(bench: Bench) -> None:
     message = refused(bench.run("probes", target.pid))
     assert message.startswith(
         f"PID {target.pid} has the jprobe agent but no probes: "
-        "'org.h2.**#*', 'a.B#c' matched no loaded class yet"
+        "'org.h2.**#*', 'a.B#c' trace no method of the classes loaded so far"
     )
 
 

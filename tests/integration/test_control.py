@@ -175,7 +175,7 @@ import sys
 from jcollect.control.lease import leased_selection
 from jcollect.procfs.process import Process
 with leased_selection(Process.open(int(sys.argv[1])), [sys.argv[2]]) as selected:
-    print(selected.added, flush=True)
+    print(selected.selected.added, flush=True)
     sys.stdin.read()
 """
 

@@ -231,12 +231,13 @@ def captures_as_json(event: Event) -> dict[str, object]:
 
 
 def value_as_json(event: Event, index: int) -> object:
-    value, java_type = event.values[index], event.probe.values[index].java_type
+    value, declared = event.values[index], event.probe.values[index]
     if value is None:
         return None
     if isinstance(value, str):
-        return value
-    match java_type:
+        # Of the objects that EveryPath passes, only an Integer becomes a number.
+        return int(value) if declared.rendered and value.lstrip("-").isdigit() else value
+    match declared.java_type:
         case "boolean":
             return bool(value)
         case "char":
@@ -248,8 +249,8 @@ def value_as_json(event: Event, index: int) -> object:
             return number if math.isfinite(number) else "NaN"
         case "byte" | "short" | "int" | "long":
             return value - (1 << 64) if value >> 63 else value
-        case _:
-            return f"{java_type}@{value:x}" if value else None
+        case other:
+            raise ValueError(other)
 
 
 @on_every_jdk

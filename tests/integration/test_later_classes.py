@@ -90,7 +90,7 @@ def test_classes_that_are_loaded_later_are_traced_within_a_second(later: Process
 def test_a_collector_that_waits_sees_the_first_class(later: Process) -> None:
     refused = run(JCOLLECT, "attach", later.pid)
     assert refused.returncode == 1
-    assert "'Later$*#applyAsInt' matched no loaded class yet" in refused.stderr
+    assert "'Later$*#applyAsInt' traces no method of the classes loaded so far" in refused.stderr
     assert refused.stderr.endswith("; add --wait to wait for probes\n")
     collector = jcollect("attach", later.pid, "--wait")
     collector.wait_for_line(rf"waiting for probes of PID {later.pid} \(Later\); serving unix://")

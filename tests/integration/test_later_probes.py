@@ -230,7 +230,7 @@ def test_an_agent_that_has_no_probes_yet_can_be_waited_for(bench: Bench) -> None
     target = bench.target(agent, name="jprobe-1/0.so")
     refused = bench.run("attach", target.pid)
     assert refused.returncode == 1
-    assert "has the jprobe agent but no probes: 'com.acme.**#*' matched no loaded class yet" in refused.stderr
+    assert "has the jprobe agent but no probes: 'com.acme.**#*' traces no method" in refused.stderr
     assert refused.stderr.endswith("; add --wait to wait for probes\n")
     collector = bench.start("attach", target.pid, "--wait")
     assert collector.status().startswith("waiting for probes of PID ")

@@ -124,7 +124,7 @@ def test_a_selector_that_another_one_overrules_is_reported(targets: Path) -> Non
         done = run(JCOLLECT, "select", target.pid, *selectors)
         assert done.returncode == 0, done
         assert f"warning: '{selectors[1]}' has no effect: a selector before it decides" in done.stderr, done
-        assert selectors[2] not in done.stderr
+        assert "matches no method" not in done.stderr, done
         person = attach(target.pid, *(f"--select={selector}" for selector in selectors[:2]))
         assert any(f"'{selectors[1]}' has no effect" in line for line in person.err), person.err
         finish(person)

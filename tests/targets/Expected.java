@@ -165,11 +165,18 @@ final class Expected {
     if (value instanceof String) {
       return '"' + (String) value + '"';
     }
-    if (value instanceof Integer || value instanceof Long || value instanceof Boolean) {
+    if (value instanceof Number || value instanceof Boolean) {
       return value.toString();
     }
     if (value instanceof Enum) {
       return ((Enum<?>) value).name();
+    }
+    if (value instanceof Character) {
+      return "'" + value + "'";
+    }
+    if (value instanceof Throwable) {
+      String message = ((Throwable) value).getMessage();
+      return value.getClass().getName() + (message == null ? "" : ": " + message);
     }
     if (value instanceof Class) {
       return ((Class<?>) value).getName();
@@ -183,12 +190,19 @@ final class Expected {
     if (value.getClass() == ArrayList.class) {
       return elements((List<?>) value);
     }
+    return identity(value);
+  }
+
+  private static String identity(Object value) {
     return value.getClass().getName() + "@" + Integer.toHexString(System.identityHashCode(value));
   }
 
   private static String elements(List<?> list) {
     List<String> texts = new ArrayList<>();
-    list.forEach(each -> texts.add(String.valueOf(rendered(each))));
+    for (Object each : list) {
+      boolean isOuter = each instanceof Object[] || each instanceof int[] || each instanceof List;
+      texts.add(isOuter ? identity(each) : String.valueOf(rendered(each)));
+    }
     return "[" + String.join(", ", texts) + "]";
   }
 

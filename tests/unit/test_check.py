@@ -21,6 +21,8 @@ from check import covering_tests, gradle_command
         ("java-agent/src/main/c/libstapsdt/libstapsdt.c", "tests/integration/test_libstapsdt.py"),
         ("bpf/events.c", "tests/unit/test_compiling.py"),
         ("docs/attach.md", "tests/unit/test_docs_links.py"),
+        ("docs/recipes.md", "tests/unit/test_recipes_page.py"),
+        ("tests/recipes/kafka/recipes.py", "tests/unit/test_recipes_page.py"),
         ("README.md", "tests/unit/test_docs_links.py"),
         ("proto/jprobe/v1/probe.proto", "tests/unit/test_proto_breaking.py"),
     ],

@@ -94,7 +94,7 @@ PADDING = b"\xfa\x07\x80\x80\x80\x05" + bytes(10 << 20)  # Field 127, which no v
 def leases(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Makes leases connect to the port in the list."""
     ports: list[int] = []
-    monkeypatch.setattr(lease, "open_gateway", lambda process, seconds: gateway_to(ports[0]))
+    monkeypatch.setattr(lease, "open_gateway", lambda process, seconds, say: gateway_to(ports[0]))
     return ports
 
 
@@ -109,7 +109,7 @@ def test_unknown_parts_of_a_reply_are_not_kept(leases: list[int]) -> None:
         leases.append(stub.port)
         before = resident_bytes()
         for _ in range(16):
-            assert held.enter_context(leased_selection(ourselves(), ["a.B#*"])).added == 1
+            assert held.enter_context(leased_selection(ourselves(), ["a.B#*"])).selected.added == 1
         assert resident_bytes() - before < 110 << 20
 
 
@@ -186,7 +186,7 @@ def test_the_names_kept_from_many_replies_are_limited(
             leased_selection(ourselves(), ["a.B#*"]).__enter__()
         # Answers that have ended make room again.
         with leased_selection(ourselves(), ["a.B#*"]) as again:
-            assert again.methods == 1000
+            assert again.selected.methods == 1000
 
 
 def test_few_large_replies_are_received_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +257,7 @@ def test_loading_counts_toward_the_first_command(monkeypatch: pytest.MonkeyPatch
         return object() if already else None
 
     monkeypatch.setattr(open_gateway, "connect", connect)
-    monkeypatch.setattr(open_gateway, "_turn_gateway_on", lambda process, deadline: time.sleep(0.2))
+    monkeypatch.setattr(open_gateway, "_turn_gateway_on", lambda process, deadline, say: time.sleep(0.2))
     open_gateway.open_gateway(ourselves(), seconds=30)
     assert spent[0] == 0.0
     assert spent[1] >= 0.2

@@ -17,7 +17,7 @@ LAYERS = [
     "cli", "commands",
 ]  # fmt: skip
 # Modules at the top of jcollect are below all layers, except the two that start it.
-STARTS = ["__init__", "__main__"]
+STARTS = ["__init__", "__main__", "start"]
 
 
 def imports_of(file: Path) -> set[str]:
@@ -70,6 +70,7 @@ def test_above_sources_only_their_interface_is_known() -> None:
     assert found == {
         "session.open_sources": {
             "sources.bpf.compilation",
+            "sources.bpf.drain",
             "sources.bpf.links",
             "sources.bpf.source",
         },
@@ -96,6 +97,7 @@ JAVA_LAYERS = [
     "select",
     "capture",
     "catalog",
+    "find",
     "weave",
     "guard",
     "watch",

@@ -28,13 +28,14 @@ from jcollect.probes.globs import matcher
 from jcollect.probes.permission import check_can_attach
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address, collector_address, parse_address
+from jcollect.rpc.announcement import announced
 from jcollect.rpc.listening import Claim, claim, claim_default
 from jcollect.rpc.messages import whole_status
 from jcollect.rpc.server import Server, check_can_serve
 from jcollect.session.attach_loop import AttachLoop
 from jcollect.session.candidate import Candidate
 from jcollect.session.hold import Hold
-from jcollect.session.open_sources import bpf_source
+from jcollect.session.open_sources import bpf_source, check_can_open
 from jcollect.session.options import SessionSettings
 from jcollect.session.session import OPEN_CAPACITY, Session, ids_for
 from jcollect.session.targets import Targets
@@ -64,6 +65,9 @@ def run_attach(options: AttachOptions, compilation: Compilation, program: Progra
         # An address in use is reported before the agent is loaded.
         claimed = stack.enter_context(_claimed(options))
         _prepare(options, processes, claimed.address)
+        if targets.selectors:
+            # What is missing here is reported before the programs are touched.
+            check_can_open(compilation)
         _attach(options, processes, compilation, claimed, program)
 
 
@@ -109,7 +113,7 @@ def _attach(
             session = Session(settings, stop.request, failures, [bpf_source(settings, compilation)])
         try:
             loop = AttachLoop(session, targets, candidates, stop, options.arm_timeout, hold)
-            with _serving(session, claimed) as server:
+            with _serving(session, claimed) as server, announced(server.address):
                 _run(session, loop, server, options, stop)
         finally:
             session.close()
@@ -154,7 +158,8 @@ def _run(
     begun = time.monotonic()
     failed: JcollectError | None = None
     try:
-        loop.run(server.address.text, options.duration, server.disconnect_stalled)
+        on_report = printer.begin if printer else lambda: None
+        loop.run(server.address.text, options.duration, server.disconnect_stalled, on_report)
     except JcollectError as error:
         failed = error
     except Interrupted:
@@ -174,9 +179,12 @@ def _run(
         with stop.signals_deferred():
             totals = detachment.finish()
             # The report with the hit counts is the last line.
+            seconds = time.monotonic() - begun
+            if failed is None:
+                loop.explain_silence(totals, seconds)
             loop.print_left_out()
             if failed is None:
-                print_report(session, totals, time.monotonic() - begun, loop.exit_text)
+                print_report(session, totals, seconds, loop.exit_text)
     if failed is not None:
         raise failed
     if options.counts:

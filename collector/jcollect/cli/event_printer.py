@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 
 from jcollect.cli.waiting import wait_until_drained
 from jcollect.console import Stdout
@@ -14,6 +15,9 @@ from jcollect.stop_request import StopRequest
 from jcollect.view.lines import LineFormat
 from jcollect.workers import Failures, Worker
 
+# Events that fire while other probes are still being armed are printed after this time.
+_BEGIN_SECONDS = 1.0
+
 
 class EventPrinter:
     """A subscriber that prints events in its own thread."""
@@ -21,14 +25,20 @@ class EventPrinter:
     def __init__(
         self, hub: Hub, line_format: LineFormat, failures: Failures, stop: StopRequest, out: Stdout
     ) -> None:
-        """Starts to print. Raises JcollectError if no thread can be started."""
+        """Prints, from `begin` on. Raises JcollectError if no thread can be started."""
         self._subscription = hub.subscribe((), peer=out.name)
         self._out = out
         self._sink = TerminalSink(line_format, out)
         self._stop = stop
+        self._may_begin = threading.Event()
         self._worker = Worker(f"write events to {out.name}", self._run, failures).start()
 
+    def begin(self) -> None:
+        """Starts to print: what is attached to has been reported. Does nothing if it has started."""
+        self._may_begin.set()
+
     def _run(self) -> None:
+        self._may_begin.wait(_BEGIN_SECONDS)
         try:
             # The end of the session discards unread items.
             with contextlib.suppress(DiscardedError):
@@ -54,4 +64,5 @@ class EventPrinter:
 
     def finish(self) -> None:
         """Waits until everything is printed, or the output is not read any more."""
+        self.begin()
         wait_until_drained(self._worker, lambda: self._out.progressed)

@@ -29,6 +29,9 @@ class MethodPrinter:
         self._stop = stop
         self._worker = Worker("show methods", self._run, failures).start()
 
+    def begin(self) -> None:
+        """Does nothing: tables are printed from the start."""
+
     def _items(self) -> Iterator[Item]:
         try:
             # The end of the session discards unread items.

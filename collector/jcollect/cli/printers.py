@@ -14,6 +14,9 @@ from jcollect.workers import Failures
 class Printer(Protocol):
     """A subscriber that prints in its own thread."""
 
+    def begin(self) -> None:
+        """Starts to print: what is attached to has been reported. Does nothing if it has started."""
+
     @property
     def was_discarded(self) -> bool:
         """True if events were left unprinted, for any reason."""

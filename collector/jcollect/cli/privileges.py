@@ -26,6 +26,7 @@ NEEDED = {
     "attach --select": TRACING | COMMANDING,
     "observe --select": TRACING | COMMANDING,
     "top --select": TRACING | COMMANDING,
+    "find": COMMANDING,
     "observe": frozenset[int](),
     "probes": READING,
     "ps": READING,
@@ -50,6 +51,7 @@ _ATTACH = NEEDED["attach --select"] | _TRACING_WELL | _COMMANDING_WELL | _OTHERS
 _CLIENT = READING | _OTHERS
 _KEPT = {
     "attach": _ATTACH,
+    "find": _COMMANDING_WELL,
     "observe": _ATTACH,  # Without --select only _CLIENT.
     "probes": _READING_WELL,
     "ps": _READING_WELL,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from jcollect.cli.output import echo
 from jcollect.console import plural
+from jcollect.control.remarks import is_exclusion
 from jcollect.view.formats import gate_text
 from jprobe.v1 import control_pb2, manifest_pb2
 
@@ -31,11 +32,6 @@ def echo_selections(selections: Iterable[control_pb2.Selection]) -> None:
 def is_without_effect(selection: control_pb2.Selection) -> bool:
     """Returns true if other selectors of its owner decide for all methods that it matches."""
     return selection.overruled > 0 and selection.methods == 0
-
-
-def is_exclusion(selection: control_pb2.Selection) -> bool:
-    """Returns true if it excludes methods that earlier selectors select."""
-    return selection.selector.startswith("!")
 
 
 def echo_failed(failed: Sequence[manifest_pb2.Untraceable], everything: bool) -> None:

@@ -22,6 +22,7 @@ from jcollect.procfs.capabilities import SYS_PTRACE
 # cost time and memory.
 _VERBS = {
     "attach": ("attach", "attach"),
+    "find": ("find", "find"),
     "observe": ("observe", "observe"),
     "probes": ("probes", "probes"),
     "ps": ("ps", "ps"),

@@ -8,11 +8,12 @@ from jcollect.cli.argument_types import TEXT
 from jcollect.cli.control_options import no_load_option, timeout_option
 from jcollect.cli.options import all_option, json_option, pid_argument
 from jcollect.cli.output import Json, echo
-from jcollect.cli.replies import echo_failed, echo_selections, is_exclusion, is_without_effect, totals
+from jcollect.cli.replies import echo_failed, echo_selections, is_without_effect, totals
 from jcollect.cli.tracing_options import limit_options
 from jcollect.console import plural, warn
 from jcollect.control.limits import Limits
 from jcollect.control.open_gateway import open_gateway
+from jcollect.control.remarks import remarks
 from jcollect.control.selected import took
 from jcollect.procfs.process import Process
 
@@ -68,9 +69,9 @@ def select(
                 f"'{selection.selector}' has no effect: a selector before it decides for all "
                 f"{plural(selection.overruled, 'method')} that it matches"
             )
-        elif not selection.methods and not is_exclusion(selection):
-            warn(f"'{selection.selector}' matches no method of the classes loaded so far")
     if remark := limits.remark(reply.limits):
         warn(f"PID {pid}: {remark}")
+    for remark in remarks(reply):
+        warn(remark)
     if reply.refusal:
         warn(f"PID {pid} traces nothing: {reply.refusal}")

@@ -34,6 +34,8 @@ _POLL_SECONDS = 0.02
 MAX_ELEMENTS = 1 << 18
 # Maximum size of a reason before it is escaped and truncated.
 MAX_REASON_BYTES = 1 << 14
+# Maximum length of an explanation in characters: it quotes a selector, and several names.
+_MAX_ERROR = 900
 _CHUNK = 1 << 16
 
 Line = bytes | bytearray
@@ -81,9 +83,9 @@ def decode_reply(line: Line) -> control_pb2.ControlReply:
         reply = control_pb2.ControlReply.FromString(content)
     except (binascii.Error, FieldsError, DecodeError, MemoryError):
         raise NoReplyError from None
-    reply.error, reply.refusal, reply.agent_version = map(
-        shortened, (reply.error, reply.refusal, reply.agent_version)
-    )
+    reply.error = shortened(reply.error, _MAX_ERROR)
+    reply.refusal, reply.agent_version = map(shortened, (reply.refusal, reply.agent_version))
+    reply.nothing_found = shortened(reply.nothing_found, _MAX_ERROR)
     return reply
 
 

@@ -7,7 +7,7 @@ import os
 import selectors
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -18,6 +18,7 @@ MAX_OUTPUT_BYTES = 64 << 10
 # A killed process ends within this time, unless it is blocked in the kernel.
 _END_SECONDS = 1.0
 _POLL_SECONDS = 0.01
+SLOW_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,14 @@ class BlockedError(TimeoutError):
 
 
 def run_bounded(
-    command: Sequence[str], seconds: float, environment: Mapping[str, str], descriptors: Sequence[int] = ()
+    command: Sequence[str],
+    seconds: float,
+    environment: Mapping[str, str],
+    descriptors: Sequence[int] = (),
+    on_slow: Callable[[], None] = lambda: None,
 ) -> Finished:
-    """Runs a program in / with only that environment, and lets it inherit descriptors. Raises BlockedError,
-    OSError."""
+    """Runs a program in / with only that environment, and lets it inherit descriptors. Calls `on_slow` if it
+    has not ended after a second. Raises BlockedError, OSError."""
     deadline = time.monotonic() + seconds
     with contextlib.ExitStack() as stack:
         child = subprocess.Popen(
@@ -61,7 +66,7 @@ def run_bounded(
         assert child.stderr is not None
         stack.callback(child.stdout.close)
         stack.callback(child.stderr.close)
-        output, errors = _read(child.stdout, child.stderr, deadline)
+        output, errors = _read(child.stdout, child.stderr, deadline, on_slow)
         while child.poll() is None:
             if time.monotonic() > deadline:
                 raise BlockedError(child)
@@ -69,14 +74,22 @@ def run_bounded(
         return Finished(child.returncode, output, errors)
 
 
-def _read(output: IO[bytes], errors: IO[bytes], deadline: float) -> tuple[str, str]:
+def _read(
+    output: IO[bytes], errors: IO[bytes], deadline: float, on_slow: Callable[[], None]
+) -> tuple[str, str]:
     """Returns the output up to the end of both streams, the size limit or the deadline."""
     said = {output: bytearray(), errors: bytearray()}
     with selectors.DefaultSelector() as selector:
         for stream in said:
             selector.register(stream, selectors.EVENT_READ)
+        slow = time.monotonic() + SLOW_SECONDS
         while selector.get_map() and (left := deadline - time.monotonic()) > 0:
-            for key, _ in selector.select(left):
+            until_slow = slow - time.monotonic()
+            if until_slow <= 0:
+                slow = float("inf")
+                on_slow()
+                continue
+            for key, _ in selector.select(min(left, until_slow)):
                 stream = output if key.fileobj is output else errors
                 piece = os.read(key.fd, MAX_OUTPUT_BYTES - len(said[stream]))
                 said[stream] += piece

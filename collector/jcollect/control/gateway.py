@@ -28,6 +28,7 @@ from jcollect.control.answers import (
 from jcollect.control.cancel import stopped_by
 from jcollect.control.limits import Limits
 from jcollect.control.network import in_network_of
+from jcollect.control.remarks import problems
 from jcollect.control.selected import Selected
 from jcollect.errors import JcollectError
 from jcollect.procfs.process import Process
@@ -102,6 +103,26 @@ class Gateway:
 
     def status(self) -> control_pb2.ControlReply:
         return self._call("status")
+
+    def find(self, pattern: str, most: int) -> control_pb2.ControlReply:
+        """Returns at most so many loaded classes and methods that a selector matches, or a class part."""
+        return self._call("find", pattern, most)
+
+    def explain(self, selectors: Sequence[str], seconds: float) -> list[str]:
+        """Returns a sentence about each of these selectors that traces nothing: why, and what to do. Waits at
+        most `seconds`."""
+        self._left = min(self._left, seconds)
+        return self._take(problems, "explain", ";".join(selectors))
+
+    @property
+    def is_closed(self) -> bool:
+        """True if the agent has closed the connection."""
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def reset(self) -> control_pb2.ControlReply:
         """Makes the agent restore all classes and shut down; no command can follow."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
+from jcollect.console import status
 from jcollect.control.agent import Agent, find_agent
 from jcollect.control.cancel import is_cancelled
 from jcollect.control.gateway import ANSWER_SECONDS, Gateway
@@ -21,6 +22,39 @@ _SECONDS = 5.0
 # An agent without clients shuts down at once. Whether it has other clients cannot be seen from outside.
 _END_SECONDS = 2.0
 _POLL_SECONDS = 0.02
+# Maximum time at the end to explain why there were no events.
+_EXPLAIN_SECONDS = 2.0
+
+
+class Lease:
+    """A selection while its connection lasts. For one thread at a time."""
+
+    def __init__(self, gateway: Gateway, selectors: Sequence[str], selected: Selected) -> None:
+        self.selected = selected
+        self._gateway = gateway
+        self._selectors = selectors
+        self._times_closed = 0
+
+    def explain(self) -> list[str]:
+        """Returns why selectors trace nothing: now if the agent answers, else when they were selected."""
+        try:
+            return self._gateway.explain(self._selectors, _EXPLAIN_SECONDS)
+        except JcollectError:
+            return self.selected.remarks
+
+    def why_ended(self, selectors: Collection[str]) -> str:
+        """Returns why the selection has ended before its block did; empty if it has not.
+
+        `selectors` are those in force by the newest stub library. A program that exits also closes its
+        connections, so the first time does not count.
+        """
+        if self._gateway.is_closed:
+            self._times_closed += 1
+            if self._times_closed > 1:
+                return "its agent was reset (jcollect reset) or has shut down"
+        elif not self.selected.is_among(selectors):
+            return "another command has removed its selectors (jcollect unselect)"
+        return ""
 
 
 @contextlib.contextmanager
@@ -30,19 +64,21 @@ def leased_selection(
     seconds: float = ANSWER_SECONDS,
     warn: Callable[[str], None] = lambda message: None,
     limits: Limits = Limits(),  # noqa: B008
-) -> Iterator[Selected]:
-    """Selects until the block ends, and loads the agent if it is not there.
+    say: Callable[[str], None] = status,
+) -> Iterator[Lease]:
+    """Selects until the block ends, and loads the agent if it is not there. `say` gets a line if that takes
+    long.
 
     `limits` are asked for until then. At the end the methods are unselected, and an agent that was loaded for
     them has shut down, or `warn` is called because the process delays that. Raises JcollectError if the agent
     cannot be loaded, refuses, or names too many methods.
     """
     with (
-        open_gateway(process, seconds=seconds) as gateway,
+        open_gateway(process, seconds=seconds, say=say) as gateway,
         _raised(gateway, limits, warn),
         charged_to(process, gateway.lease(selectors)) as selected,
     ):
-        yield selected
+        yield Lease(gateway, selectors, selected)
         # The process may have exited, and its agent with it.
         with contextlib.suppress(JcollectError):
             agent = find_agent(process)

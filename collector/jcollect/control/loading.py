@@ -7,8 +7,10 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 from jcollect import __version__
+from jcollect.console import status
 from jcollect.control.bounded_child import BlockedError, run_bounded
 from jcollect.control.handshake import open_attach_socket
 from jcollect.control.jar import DeliveredJar, delivered_jar
@@ -32,8 +34,11 @@ _MAX_SHOWN = 500
 _blocked: dict[int, subprocess.Popen[bytes]] = {}
 
 
-def load_agent(process: Process, seconds: float = LOADING_SECONDS) -> None:
-    """Loads the agent with its gateway on; an agent that runs there already turns its gateway on.
+def load_agent(
+    process: Process, seconds: float = LOADING_SECONDS, say: Callable[[str], None] = status
+) -> None:
+    """Loads the agent with its gateway on; an agent that runs there already turns its gateway on. `say` gets
+    a line if that takes long.
 
     Raises JcollectError if the JVM or the agent refuses, or if that takes longer than `seconds`, and
     NoThreadsError if it would end the JVM.
@@ -45,7 +50,7 @@ def load_agent(process: Process, seconds: float = LOADING_SECONDS) -> None:
         _check_takes_agents(process)
         _open_socket(process, deadline)
         with delivered_jar(process, deadline) as delivered:
-            answer = _attach(process, str(libjvm), delivered, deadline)
+            answer = _attach(process, str(libjvm), delivered, deadline, say)
             if answer.startswith("spared: "):
                 raise cannot_start_thread(process, answer.removeprefix("spared: "))
             if answer.startswith("unfit: "):
@@ -71,7 +76,9 @@ def _open_socket(process: Process, deadline: float) -> None:
         raise cannot_load(process, f"its /tmp cannot be used: {error.strerror}") from None
 
 
-def _attach(process: Process, libjvm: str, delivered: DeliveredJar, deadline: float) -> str:
+def _attach(
+    process: Process, libjvm: str, delivered: DeliveredJar, deadline: float, say: Callable[[str], None]
+) -> str:
     """Returns the line that attach_agent.py prints."""
     options = f"control=on,version={__version__},report={delivered.report}"
     arguments = (os.getpid(), libjvm, process.pid, process.pidfd, *process.user, delivered.jar, options)
@@ -80,7 +87,11 @@ def _attach(process: Process, libjvm: str, delivered: DeliveredJar, deadline: fl
     seconds = max(1.0, deadline - time.monotonic())
     try:
         result = run_bounded(
-            [*program, *map(str, arguments)], seconds, _ENVIRONMENT, descriptors=(process.pidfd,)
+            [*program, *map(str, arguments)],
+            seconds,
+            _ENVIRONMENT,
+            descriptors=(process.pidfd,),
+            on_slow=lambda: say(f"loading the agent into PID {process.pid} ..."),
         )
     except BlockedError as error:
         if error.child.poll() is None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from jcollect import __version__
+from jcollect.console import status
 from jcollect.control.agent import Agent, find_agent
 from jcollect.control.endpoint import find_endpoint
 from jcollect.control.gateway import ANSWER_SECONDS, Gateway
@@ -18,9 +20,15 @@ from jcollect.procfs.maps import read_maps
 from jcollect.procfs.process import Process
 
 
-def open_gateway(process: Process, *, may_load: bool = True, seconds: float = ANSWER_SECONDS) -> Gateway:
+def open_gateway(
+    process: Process,
+    *,
+    may_load: bool = True,
+    seconds: float = ANSWER_SECONDS,
+    say: Callable[[str], None] = status,
+) -> Gateway:
     """Returns a connection to the agent in a process, and loads the agent if it is not there. Raises
-    JcollectError.
+    JcollectError. `say` gets a line if loading takes long.
 
     Without `may_load`, no agent is loaded, nor is an agent that runs asked to open its gateway. `seconds` is
     the limit until the first command is answered, and for each later command.
@@ -30,7 +38,7 @@ def open_gateway(process: Process, *, may_load: bool = True, seconds: float = AN
     if gateway is None:
         if not may_load:
             raise JcollectError(f"cannot command PID {process.pid}: {_why_not(find_agent(process))}")
-        _turn_gateway_on(process, begun + seconds)
+        _turn_gateway_on(process, begun + seconds, say)
         gateway = connect(process, seconds, time.monotonic() - begun)
     if gateway is None:
         raise JcollectError(
@@ -59,11 +67,11 @@ def connect(process: Process, seconds: float = ANSWER_SECONDS, spent: float = 0.
     return Gateway(process, endpoint, seconds, spent) if endpoint else None
 
 
-def _turn_gateway_on(process: Process, deadline: float) -> None:
+def _turn_gateway_on(process: Process, deadline: float, say: Callable[[str], None]) -> None:
     """Loads the agent. If loading would block or end the JVM, an agent that runs is asked by a file."""
     agent = find_agent(process)
     if agent is None or agent.version != __version__:
-        load_agent(process, deadline - time.monotonic())
+        load_agent(process, deadline - time.monotonic(), say)
         return
     try:
         jvm = describe_jvm(process, read_maps(process))
@@ -72,7 +80,7 @@ def _turn_gateway_on(process: Process, deadline: float) -> None:
     if would_block(process, jvm) and request_gateway(agent, deadline - time.monotonic()):
         return
     try:
-        load_agent(process, deadline - time.monotonic())
+        load_agent(process, deadline - time.monotonic(), say)
     except NoThreadsError:
         if not request_gateway(agent, deadline - time.monotonic()):
             raise

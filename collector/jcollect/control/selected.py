@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import islice
 
+from jcollect.control.remarks import remarks
 from jcollect.control.shares import Shares
 from jcollect.errors import JcollectError
 from jcollect.limits import MAX_SHOWN_NAME, MAX_WARNINGS
@@ -37,6 +38,8 @@ class Selected:
         self.took_nanos = reply.took_nanos
         self.refusal = reply.refusal
         self.loaded_later = reply.loaded_later
+        self.remarks = remarks(reply)
+        self._given = _hashes(reply.given)
         given = set(reply.given)
         # The given selectors that decide for no method, because others decide for all that they match.
         self.without_effect = [
@@ -61,6 +64,10 @@ class Selected:
         """Returns true if the probe is retired with the selection. It stays if another client had selected
         it as well."""
         return _is_only(self._owner, probe.owners) or _is_in(self._own, probe.set_id)
+
+    def is_among(self, selectors: Iterable[str]) -> bool:
+        """Returns true if all given selectors are among these."""
+        return set(self._given) <= set(map(hash, selectors))
 
 
 @contextlib.contextmanager

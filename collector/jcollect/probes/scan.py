@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from jcollect.console import warn as warn_on_stderr
@@ -23,6 +24,10 @@ from jprobe.v1 import manifest_pb2
 
 # Descriptors for the process, the file while it is linked, and the link; and one for other threads.
 _TO_ATTACH = 4
+# An agent that starts with the program looks at its classes within half a second.
+_YOUNG_SECONDS = 5.0
+_FIRST_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -53,34 +58,72 @@ class Scan:
         return found
 
     @property
-    def refusal(self) -> str:
-        """The reason why the agent traces nothing at all; empty if there is none, or no agent.
-
-        It is in the newest of its libraries; retired probes of earlier libraries may still be there.
-        """
+    def _newest(self) -> manifest_pb2.Manifest | None:
+        """What the agent states now. Retired probes of earlier libraries may still be there."""
         agents = [library.image.manifest for library in self.libraries if library.is_agents]
-        newest = max(agents, key=lambda manifest: manifest.generation, default=None)
-        return newest.refusal if newest else ""
+        return max(agents, key=lambda manifest: manifest.generation, default=None)
+
+    @property
+    def refusal(self) -> str:
+        """The reason why the agent traces nothing at all; empty if there is none, or no agent."""
+        return self._newest.refusal if self._newest else ""
+
+    @property
+    def selectors(self) -> tuple[str, ...]:
+        """The agent's selectors that are in force now."""
+        return tuple(self._newest.selectors) if self._newest else ()
 
     def untraceable(self, globs: Sequence[str]) -> list[manifest_pb2.Untraceable]:
-        """Returns the selected methods and classes that have no probes, as far as a glob matches their class
-        or class#method."""
+        """Returns the methods and classes that are selected now and have no probes, as far as a glob matches
+        their class or class#method."""
         matches = names_matcher(globs)
-        found = [one for library in self.libraries for one in library.image.manifest.untraceable]
+        in_force = set(self.selectors)
+        found = [
+            one
+            for library in self.libraries
+            for one in library.image.manifest.untraceable
+            if _is_in_force(one, library.image.manifest.selectors, in_force)
+        ]
         found.sort(key=lambda one: (one.class_name, one.class_loader_id))
         return [
             one for one in found if matches((one.class_name, one.method, f"{one.class_name}#{one.method}"))
         ]
 
 
+def _is_in_force(one: manifest_pb2.Untraceable, selectors: Sequence[str], in_force: Collection[str]) -> bool:
+    """Returns true unless the selector that matches it was unselected since."""
+    number = one.selector_number
+    return not 1 <= number <= len(selectors) or selectors[number - 1] in in_force
+
+
 def scan_traceable(process: Process, warn: Callable[[str], None] = warn_on_stderr) -> Scan:
-    """Scans a process, and raises JcollectError if it has no stub libraries."""
+    """Scans a process, and raises JcollectError if it has no stub libraries. In the first seconds of a
+    program, waits for its agent's first look at the loaded classes."""
     found = scan(process, warn)
+    deadline = time.monotonic() + _FIRST_LOOK_SECONDS
+    while _may_be_starting(found) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+        found = scan(process, warn)
     if found.libraries:
         return found
     if found.unreadable:
         raise scan_messages.nothing_readable(process)
     raise scan_messages.no_agent(process) if is_jvm(process) else scan_messages.no_jvm(process)
+
+
+def _may_be_starting(found: Scan) -> bool:
+    """Returns true if the process has started only now, and its agent may not have looked at its classes."""
+    process = found.process
+    try:
+        seconds = time.clock_gettime(time.CLOCK_BOOTTIME) - process.start_time / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return False
+    if seconds > _YOUNG_SECONDS or found.unreadable:
+        return False
+    if not found.libraries:
+        return is_jvm(process)
+    is_silent = not any(library.image.manifest.untraceable for library in found.libraries)
+    return is_silent and bool(found.selectors) and not found.refusal and not probes_of(found.libraries)
 
 
 def scan(process: Process, warn: Callable[[str], None]) -> Scan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from itertools import islice
 
@@ -12,9 +13,13 @@ from jcollect.probes.probe import Probe
 from jcollect.probes.stub_library import StubLibrary
 from jcollect.procfs.maps import Mapping
 from jcollect.procfs.process import Process
+from jcollect.shortened import shortened
 
 # Maximum length of a path in a warning, in characters.
 _MAX_TOLD_PATH = 500
+# Maximum number of selectors in an error.
+_MAX_SELECTORS = 5
+_MAX_SELECTOR = 200
 
 
 class NothingYetError(JcollectError):
@@ -50,11 +55,20 @@ def no_probes(process: Process, libraries: Sequence[StubLibrary]) -> NothingYetE
             f"PID {process.pid} has stub libraries of its own without probes; "
             "try again when it has added some"
         )
-    asked = ", ".join(dict.fromkeys(f"'{s}'" for manifest in agents for s in manifest.selectors))
-    reason = f"{asked} matched no loaded class yet" if asked else "it was started without selectors"
+    newest = max(agents, key=lambda manifest: manifest.generation)
+    selectors = [f"'{shortened(each, _MAX_SELECTOR)}'" for each in newest.selectors]
+    begun = f"PID {process.pid} has the jprobe agent but no probes: "
+    if not selectors:
+        return NothingYetError(
+            f"{begun}nothing is selected; attach to it with --select, or give it probes with jcollect select"
+        )
+    more = len(selectors) - _MAX_SELECTORS
+    asked = ", ".join(selectors[:_MAX_SELECTORS]) + (f" and {more:,} more" if more > 0 else "")
+    plural_end = "" if len(selectors) > 1 else "s"
     return NothingYetError(
-        f"PID {process.pid} has the jprobe agent but no probes: {reason}; "
-        "try again when the classes are loaded, or restart with other selectors"
+        f"{begun}{asked} trace{plural_end} no method of the classes loaded so far; to see why, run "
+        f"jcollect find {process.pid} {shlex.quote(shortened(newest.selectors[0], _MAX_SELECTOR))}, "
+        f"or jcollect probes {process.pid} --all"
     )
 
 

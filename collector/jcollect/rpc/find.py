@@ -19,6 +19,7 @@ from jcollect.rpc.address import (
     parse_address,
     pid_of,
 )
+from jcollect.rpc.announcement import announced_addresses
 from jcollect.rpc.client import Client, SilentError
 from jcollect.unix_sockets import bound_paths, is_dead
 from jprobe.v1 import collector_pb2
@@ -136,8 +137,8 @@ class Answer:
 
 
 def ask_collectors(addresses: Sequence[Address] | None = None) -> list[Answer]:
-    """Asks collectors concurrently; without `addresses`, all with a socket in the default directory. Raises
-    JcollectError."""
+    """Asks collectors concurrently; without `addresses`, all with a socket or an announcement in the default
+    directory. Raises JcollectError."""
     with asking_collectors(lambda client: client.begin_status(summary_only=True), addresses) as answers:
         return answers()
 
@@ -151,7 +152,8 @@ def asking_collectors(
     for the answers. Raises JcollectError."""
     if addresses is None:
         try:
-            addresses = [address for address in _sockets() if _is_served(address)]
+            served = [address for address in _sockets() if _is_served(address)]
+            addresses = served + announced_addresses()
         except JcollectError:
             addresses = []
     with contextlib.ExitStack() as clients:

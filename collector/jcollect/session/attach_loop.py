@@ -8,10 +8,12 @@ from collections.abc import Callable
 from jcollect.budget import Budgets
 from jcollect.console import status, warn
 from jcollect.errors import explain, lacks_files
+from jcollect.hub.accounts import Totals
 from jcollect.session.candidate import Candidate
 from jcollect.session.hold import Hold
 from jcollect.session.process_lines import ProcessLines
 from jcollect.session.session import Session
+from jcollect.session.silence import explain_silence
 from jcollect.session.target_lifecycle import ARMING_SECONDS, TargetLifecycle
 from jcollect.session.targets import Targets
 from jcollect.stop_request import StopRequest
@@ -61,6 +63,7 @@ class AttachLoop:
         self._stop = stop
         self._serving = ""
         self._on_tick: Callable[[], None] = lambda: None
+        self._on_report: Callable[[], None] = lambda: None
         self._arm_timeout = arm_timeout
         self._hold = hold
         self._process_lines: ProcessLines = targets.lines
@@ -75,16 +78,24 @@ class AttachLoop:
         self._targets = [self._lifecycle(candidate) for candidate in candidates]
         self._wait_until(lambda: all(each.has_joined for each in self._staying()), _JOIN_SECONDS)
 
-    def run(self, serving: str, seconds: float | None, on_tick: Callable[[], None]) -> None:
+    def run(
+        self,
+        serving: str,
+        seconds: float | None,
+        on_tick: Callable[[], None],
+        on_report: Callable[[], None] = lambda: None,
+    ) -> None:
         """Attaches, and runs until a stop is requested or all processes have exited, at most `seconds` after
         everything is armed.
 
-        `serving` is the address that the first line reports. `on_tick` is called several times a second.
+        `serving` is the address that the first line reports. `on_tick` is called several times a second,
+        and `on_report` after each line about what is attached.
 
         Raises JcollectError if there is only one process and it cannot be attached to.
         """
         self._serving = f"; serving {serving}"
         self._on_tick = on_tick
+        self._on_report = on_report
         self._is_joining = False
         self._wait_until(self._have_begun, _ATTACH_SECONDS)
         if not any(each.had_probes for each in self._targets):
@@ -96,6 +107,11 @@ class AttachLoop:
     def print_left_out(self) -> None:
         """Prints how many lines about processes were left out."""
         self._process_lines.catch_up(is_over=True)
+
+    def explain_silence(self, totals: Totals, seconds: float) -> None:
+        """Prints why there were no events, if there were none. The processes must not have left."""
+        for process, line in explain_silence(self._candidates, totals, seconds):
+            self._process_lines.warn(process, line)
 
     @property
     def exit_text(self) -> str:
@@ -202,3 +218,4 @@ class AttachLoop:
         else:
             self._process_lines.say(target.process, line)
         self._serving = ""
+        self._on_report()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+from jcollect.control.lease import Lease
 from jcollect.errors import JcollectError
 from jcollect.limits import MAX_SHOWN_NAME
 from jcollect.probes.probe import Wanted
@@ -15,10 +16,15 @@ class Candidate:
     """A process that was opened and scanned. `close` ends its leases and closes it."""
 
     def __init__(
-        self, scan: Scan, name: str, wanted: Wanted, lease: contextlib.ExitStack | None = None
+        self,
+        scan: Scan,
+        name: str,
+        wanted: Wanted,
+        lease: contextlib.ExitStack | None = None,
+        selection: Lease | None = None,
     ) -> None:
         """Takes over the scanned process. `name` is its main class or command. `lease` lasts for as long as
-        the process is attached to.
+        the process is attached to, and `selection` with it.
 
         Raises JcollectError if the process has exited.
         """
@@ -26,6 +32,7 @@ class Candidate:
         self.scan = scan
         self.name = shortened(name, MAX_SHOWN_NAME)
         self.wanted = wanted
+        self.selection = selection
         self._lease = lease or contextlib.ExitStack()
         if self.process.has_exited:
             self.close()

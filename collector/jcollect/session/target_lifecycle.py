@@ -89,6 +89,7 @@ class TargetLifecycle:
         self._throttled: set[int] = set()
         self._is_credible = True
         self._refusal = candidate.scan.refusal
+        self._has_lost_selection = False
         self._lines: list[str] = []
 
     @property
@@ -198,8 +199,12 @@ class TargetLifecycle:
         self._handle(addition, begun)
         refusal = tracee.scan.refusal
         if refusal and refusal != self._refusal:
-            self._warn(f"PID {self.pid} traces nothing any more: {shortened(refusal)}")
+            self._warn(
+                f"PID {self.pid} traces nothing any more, because it has loaded more classes: "
+                f"{shortened(refusal)}; end this command, and attach again with narrower selectors"
+            )
         self._refusal = refusal
+        self._report_lost_selection(tracee)
         if self._is_credible and not tracee.credibility.is_credible:
             self._is_credible = False
             self._warn(
@@ -208,6 +213,19 @@ class TargetLifecycle:
             )
         self._report_cost(tracee)
         self._scanned = time.monotonic()
+
+    def _report_lost_selection(self, tracee: Tracee) -> None:
+        """Warns once if somebody has removed the selection of this command."""
+        selection = self.candidate.selection
+        if selection is None or self._has_lost_selection:
+            return
+        why = selection.why_ended(tracee.scan.selectors)
+        if why:
+            self._has_lost_selection = True
+            self._warn(
+                f"the selection of this command in PID {self.pid} has ended: {why}; end it, and attach again "
+                "to trace the methods again"
+            )
 
     def _report_cost(self, tracee: Tracee) -> None:
         """Warns of expensive probes, again when the cost has risen by half, and reports throttled ones."""

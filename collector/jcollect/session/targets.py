@@ -10,7 +10,7 @@ from functools import partial
 
 from jcollect.budget import Budgets
 from jcollect.console import plural, warn
-from jcollect.control.lease import leased_selection
+from jcollect.control.lease import Lease, leased_selection
 from jcollect.control.selected import took
 from jcollect.errors import JcollectError, explain, lacks_files
 from jcollect.limits import MAX_SHOWN_NAME
@@ -225,9 +225,10 @@ class Targets:
         used = cpu_seconds()
         try:
             with contextlib.ExitStack() as lease:
-                wanted = self._select(process, lease) if may_select else self._matches
+                selection = self._select(process, lease) if may_select else None
+                wanted = self._matches if selection is None else self._wanted(selection)
                 found = self._scan_given(process) if is_given else scan(process, self.lines.about(process))
-                return Candidate(found, name, wanted, lease.pop_all())
+                return Candidate(found, name, wanted, lease.pop_all(), selection)
         finally:
             loaded = _LOAD_CPU_SECONDS if may_select and self.options.selectors else 0.0
             self.budgets.charge_new(process.owner, cpu_seconds() - used + loaded)
@@ -248,16 +249,24 @@ class Targets:
         except NothingYetError as error:
             raise JcollectError(f"{error.message}; add --wait to wait for probes") from None
 
-    def _select(self, process: Process, lease: contextlib.ExitStack) -> Wanted:
-        """Selects the methods of --select for as long as the lease holds. Returns a function that returns
-        true for the probes to attach to."""
+    def _wanted(self, selection: Lease) -> Wanted:
+        return lambda probe: self._matches(probe) and selection.selected.has(probe)
+
+    def _select(self, process: Process, stack: contextlib.ExitStack) -> Lease | None:
+        """Selects the methods of --select for as long as the stack holds, and reports what they are; None
+        without --select."""
         if not self.options.selectors:
-            return self._matches
+            return None
         options = self.options
         leased = leased_selection(
-            process, options.selectors, warn=self.lines.about(process), limits=options.limits
+            process,
+            options.selectors,
+            warn=self.lines.about(process),
+            limits=options.limits,
+            say=partial(self.lines.say, process),
         )
-        selected = lease.enter_context(leased)
+        lease = stack.enter_context(leased)
+        selected = lease.selected
         if selected.refusal:
             raise JcollectError(f"PID {process.pid} traces nothing: {selected.refusal}")
         failed = f"; {selected.failed:,} that match cannot be traced" if selected.failed else ""
@@ -268,4 +277,6 @@ class Targets:
             self.lines.warn(
                 process, f"'{selector}' has no effect{whose}: an earlier --select decides for its methods"
             )
-        return lambda probe: self._matches(probe) and selected.has(probe)
+        for remark in selected.remarks:
+            self.lines.warn(process, f"{f'PID {process.pid}: ' if self._names_processes else ''}{remark}")
+        return lease

@@ -20,6 +20,8 @@ from jcollect.sources.bpf.cache import Cache
 from jcollect.sources.bpf.program import FORMAT, Program, decoded
 
 _ARCHITECTURES = {"x86_64": "JPROBE_X86_64", "aarch64": "JPROBE_AARCH64"}
+# Name of the source folder in an installed package.
+_INSTALLED = "_bpf"
 # It takes one second if a CPU is free.
 _COMPILE_SECONDS = 120.0
 
@@ -123,7 +125,7 @@ def bpf_directory() -> Path:
     """Returns the folder of events.c and its headers: in an installed package, or beside collector/ in a
     checkout."""
     package = Path(jcollect.__file__).parent
-    installed = package / "_bpf"
+    installed = package / _INSTALLED
     return installed if installed.is_dir() else package.parent.parent / "bpf"
 
 
@@ -137,6 +139,10 @@ def flags() -> list[str]:
 def key_of(source: Path, flags: list[str]) -> str:
     """Returns a key for everything that the compiler's result depends on: SOURCES-BCC, two digests.
     The second one is empty if bcc is missing."""
+    layout = source / "include/jprobe/layout.h"
+    if not layout.is_file():
+        remedy = "reinstall jcollect" if source.name == _INSTALLED else "run make build"
+        raise JcollectError(f"cannot compile the BPF programs: {layout} does not exist; {remedy}")
     digest = hashlib.sha256(f"{FORMAT} {flags}".encode())
     try:
         for file in [source / "events.c", *sorted((source / "include").rglob("*.h"))]:

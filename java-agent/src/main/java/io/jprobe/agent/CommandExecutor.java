@@ -2,17 +2,21 @@
 package io.jprobe.agent;
 
 import io.jprobe.catalog.Gate;
+import io.jprobe.catalog.Matches;
 import io.jprobe.catalog.Selection;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
 import io.jprobe.control.Commands;
 import io.jprobe.select.GateSettings;
+import io.jprobe.select.Match;
 import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
 import io.jprobe.select.Selectors;
 import io.jprobe.stub.StubException;
 import io.jprobe.watch.Watcher;
 import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -25,10 +29,12 @@ final class CommandExecutor implements Commands {
 
   private final Tracing tracing;
   private final Watcher watcher;
+  private final ProgramSearch search;
 
   CommandExecutor(Tracing tracing, Watcher watcher) {
     this.tracing = tracing;
     this.watcher = watcher;
+    this.search = new ProgramSearch(tracing);
   }
 
   private interface Command {
@@ -70,7 +76,7 @@ final class CommandExecutor implements Commands {
               next.add(one);
             }
           }
-          Selection result = tracing.select(next, changed);
+          Selection result = tracing.select(next, changed, given);
           if (!result.refusal.isEmpty()) {
             throw new StubException(result.refusal);
           }
@@ -78,8 +84,68 @@ final class CommandExecutor implements Commands {
           reply.owner(number);
           reply.methods(tracing.decidedBy(given));
           reply.added(result.added);
-          reply.failed(result.failed);
-          reply.state();
+          reply.failed(result.unreadable);
+          given.forEach(selector -> reply.failed(result.matches.failed(selector)));
+          List<Selector> together =
+              next.stream()
+                  .filter(one -> one.client == owner)
+                  .map(one -> one.selector)
+                  .collect(Collectors.toList());
+          reply.state(problems(given, together, result.matches));
+        });
+  }
+
+  /** Returns why some of these selectors determine no probes. */
+  private Map<Selector, String> problems(
+      List<Selector> given, List<Selector> together, Matches matches) {
+    Set<Selector> deciding = new HashSet<>();
+    for (Map.Entry<TracedClass, TracedMethod> each : tracing.decidedBy(given)) {
+      each.getValue().selectedBy().forEach(match -> deciding.add(match.deciding()));
+    }
+    List<Selector> silent = new ArrayList<>(given);
+    silent.removeIf(deciding::contains);
+    Map<Selector, String> problems = new HashMap<>();
+    List<Selector> unmatched = new ArrayList<>();
+    for (Selector selector : silent) {
+      Selector other = matches.overriddenBy(selector);
+      if (other == null) {
+        unmatched.add(selector);
+      } else {
+        problems.put(selector, "has no effect: '" + other + "' decides for the methods it matches");
+      }
+    }
+    problems.putAll(search.explain(unmatched, together));
+    return problems;
+  }
+
+  @Override
+  public byte[] find(String pattern, int most) {
+    return execute(reply -> search.find(pattern, most, reply));
+  }
+
+  @Override
+  public byte[] explain(String written) {
+    return execute(
+        reply -> {
+          List<Selector> given = Selectors.parse(written).each();
+          Map<String, Integer> decided = new HashMap<>();
+          for (TracedClass traced : tracing.catalog.classes()) {
+            for (TracedMethod method : traced.methods()) {
+              for (Match match : method.selectedBy()) {
+                match
+                    .selectors()
+                    .forEach(selector -> decided.merge(selector.toString(), 1, Integer::sum));
+              }
+            }
+          }
+          List<Selector> untraced = new ArrayList<>(given);
+          untraced.removeIf(selector -> decided.containsKey(selector.toString()));
+          Map<Selector, String> problems = search.explain(untraced, given);
+          for (Selector selector : given) {
+            String text = selector.toString();
+            String problem = problems.getOrDefault(selector, "");
+            reply.selection(text, decided.getOrDefault(text, 0), problem);
+          }
         });
   }
 
@@ -101,7 +167,7 @@ final class CommandExecutor implements Commands {
           if (!texts.isEmpty()) {
             throw new StubException(notInForce(texts.iterator().next()));
           }
-          Selection result = tracing.select(kept, removed);
+          Selection result = tracing.select(kept, removed, List.of());
           if (!result.refusal.isEmpty()) {
             // The other selectors may match too many methods without an exclusion.
             throw new StubException(result.refusal);

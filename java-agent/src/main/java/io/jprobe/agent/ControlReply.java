@@ -6,6 +6,7 @@ import io.jprobe.catalog.Manifest;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
 import io.jprobe.catalog.Untraceable;
+import io.jprobe.find.Found;
 import io.jprobe.select.Match;
 import io.jprobe.select.Selector;
 import io.jprobe.stub.ProtoWriter;
@@ -64,8 +65,42 @@ final class ControlReply {
             .number(3, method.gateWord(Gate.LIMIT)));
   }
 
-  /** Adds the selectors in force, and the numbers of traced methods and probes. */
+  void found(Found one, int loaderId, String selector) {
+    ProtoWriter found =
+        new ProtoWriter()
+            .text(1, one.className)
+            .number(2, loaderId)
+            .textIfAny(3, one.method)
+            .textIfAny(4, one.descriptor)
+            .textIfAny(5, one.kind)
+            .textIfAny(6, one.reason);
+    one.arguments.forEach(name -> found.text(7, name));
+    reply.message(16, found.textIfAny(8, selector));
+  }
+
+  void searched(int matchingClasses, boolean hasMore) {
+    reply.number(17, hasMore ? 1 : 0).number(19, matchingClasses);
+  }
+
+  void nothingFound(String reason) {
+    reply.text(18, reason);
+  }
+
+  /** Adds one selector in force. */
+  void selection(String selector, int methods, String problem) {
+    reply.message(4, new ProtoWriter().text(1, selector).number(2, methods).textIfAny(5, problem));
+  }
+
   void state() {
+    state(Map.of());
+  }
+
+  /**
+   * Adds the selectors in force, and the numbers of traced methods and probes.
+   *
+   * @param problems why selectors trace nothing
+   */
+  void state(Map<Selector, String> problems) {
     int methods = 0;
     int probes = 0;
     Map<Selector, Integer> decided = new HashMap<>();
@@ -90,7 +125,8 @@ final class ControlReply {
               .text(1, one.selector.toString())
               .number(2, decided.getOrDefault(one.selector, 0))
               .number(3, one.client == null ? 0 : 1)
-              .number(4, overruled.getOrDefault(one.selector, 0)));
+              .number(4, overruled.getOrDefault(one.selector, 0))
+              .textIfAny(5, problems.getOrDefault(one.selector, "")));
     }
     LimitSettings inForce = tracing.limits.inForce();
     LimitSettings own = tracing.limits.own();

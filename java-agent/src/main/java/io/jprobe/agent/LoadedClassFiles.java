@@ -70,6 +70,26 @@ final class LoadedClassFiles {
     return read(ready);
   }
 
+  /**
+   * Returns the class files of those that are linked, or none if that takes longer than the
+   * timeout. Links nothing, and remembers nothing for {@link #late}.
+   */
+  Map<Class<?>, byte[]> ofLinked(List<Class<?>> classes, long timeoutNanos) {
+    List<Class<?>> linked = new ArrayList<>(classes);
+    linked.removeIf(type -> !Linking.isLinked(type));
+    if (linked.isEmpty()) {
+      return Map.of();
+    }
+    try {
+      UnreadableClasses skipped = new UnreadableClasses();
+      return calls
+          .start(null, timeoutNanos, () -> transformer.readClassFiles(linked, skipped))
+          .get();
+    } catch (ApplicationException e) {
+      return Map.of();
+    }
+  }
+
   private void link(ClassLoader loader, List<Class<?>> classes) {
     // Added first: if the call does not return, the classes may be linked nevertheless.
     unlinked.addAll(classes);

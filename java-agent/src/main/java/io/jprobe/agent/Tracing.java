@@ -37,7 +37,7 @@ final class Tracing {
   final boolean isLoadedLater;
   final Catalog catalog;
   private final Options options;
-  private final Instrumentation instrumentation;
+  final Instrumentation instrumentation;
 
   /**
    * Null if the directory cannot be created. Stub libraries are then memfds, which jcollect can
@@ -52,8 +52,9 @@ final class Tracing {
   /**
    * Calls of loaders for class files; a loader that does not answer these may still load classes.
    */
-  private final ApplicationCalls fileCalls = new ApplicationCalls();
+  final ApplicationCalls fileCalls = new ApplicationCalls();
 
+  final LoadedClassFiles classFiles;
   private final ClassSearch search;
   private final Armer armer;
   private final Guard guard;
@@ -107,8 +108,8 @@ final class Tracing {
               }
             });
     this.transformer = new Transformer(catalog);
-    this.search =
-        new ClassSearch(instrumentation, catalog, new LoadedClassFiles(transformer, calls));
+    this.classFiles = new LoadedClassFiles(transformer, calls);
+    this.search = new ClassSearch(instrumentation, catalog, classFiles);
     SelectionReport report = new SelectionReport(catalog);
     this.armer =
         new Armer(
@@ -241,8 +242,10 @@ final class Tracing {
    * Puts other selectors in force, and weaves and restores the classes that this concerns.
    *
    * @param changed the selectors that were added, removed or moved
+   * @param given those that were added; nothing changes if one of them can trace nothing
    */
-  Selection select(List<ActiveSelector> next, List<Selector> changed) throws StubException {
+  Selection select(List<ActiveSelector> next, List<Selector> changed, List<Selector> given)
+      throws StubException {
     Map<Selector, Integer> owners = new IdentityHashMap<>();
     next.forEach(one -> owners.put(one.selector, one.owner));
     Selectors selectors =
@@ -251,7 +254,7 @@ final class Tracing {
     // After a refusal no method has probes, so every class is concerned.
     List<Selector> concerned = catalog.refusal().isEmpty() ? changed : selectors.each();
     catalog.announce(selectors);
-    Selection result = catalog.select(selectors, search.read(concerned, selectors), armer);
+    Selection result = catalog.select(selectors, search.read(concerned, selectors), given, armer);
     if (result.refusal.isEmpty()) {
       selected = new ArrayList<>(next);
       mustRescan = true;
@@ -303,7 +306,7 @@ final class Tracing {
               .filter(one -> one.client == client)
               .map(one -> one.selector)
               .collect(Collectors.toList());
-      select(kept, removed);
+      select(kept, removed, List.of());
     }
     limits.disconnected(client);
     shutDownIfUnused();

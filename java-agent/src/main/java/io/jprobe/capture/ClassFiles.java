@@ -44,7 +44,7 @@ public final class ClassFiles {
   /**
    * Returns the class of that internal name, or null if its file does not exist or cannot be read.
    */
-  ClassFile find(String internalName) {
+  public ClassFile find(String internalName) {
     if (!known.containsKey(internalName)) {
       known.put(internalName, read(internalName));
     }

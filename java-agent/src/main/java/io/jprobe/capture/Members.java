@@ -6,8 +6,10 @@ import io.jprobe.classfile.ClassFile;
 import io.jprobe.classfile.FieldFacts;
 import io.jprobe.classfile.MethodFacts;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
 import java.util.HashSet;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import org.objectweb.asm.Opcodes;
@@ -19,6 +21,9 @@ import org.objectweb.asm.Type;
  * of the JDK's classes must be public, because private ones may change between versions.
  */
 final class Members {
+  /** Maximum number of names for an error message. */
+  private static final int MAX_NAMES = 200;
+
   private static final String OBJECT = "java/lang/Object";
 
   private final ClassFiles files;
@@ -144,6 +149,37 @@ final class Members {
       }
     }
     return found;
+  }
+
+  /**
+   * Returns the names that steps from an object of this class may have, at most {@link #MAX_NAMES}:
+   * of methods without arguments, or of fields and getters. Not all of them are accessible.
+   */
+  List<String> names(ClassFile type, boolean areCalls) {
+    Set<String> names = new LinkedHashSet<>();
+    for (ClassFile at = type; at != null && names.size() < MAX_NAMES; at = superclass(at)) {
+      if (!areCalls) {
+        at.fields.stream()
+            .filter(field -> !field.isStatic())
+            .forEach(field -> names.add(field.name));
+      }
+      for (MethodFacts method : at.methods) {
+        boolean isRead = method.descriptor.startsWith("()") && !method.isStatic();
+        if (isRead && !at.internalName.equals(OBJECT)) {
+          names.add(areCalls ? method.name : property(method.name));
+        }
+      }
+    }
+    names.remove("");
+    return new ArrayList<>(names).subList(0, Math.min(names.size(), MAX_NAMES));
+  }
+
+  /** Returns the name by which a path reads the getter; empty if it is not one. */
+  private static String property(String method) {
+    int prefix = method.startsWith("get") ? 3 : method.startsWith("is") ? 2 : 0;
+    return prefix == 0 || method.length() == prefix
+        ? ""
+        : Character.toLowerCase(method.charAt(prefix)) + method.substring(prefix + 1);
   }
 
   private void addIfKnown(Deque<ClassFile> left, String internalName, boolean first) {

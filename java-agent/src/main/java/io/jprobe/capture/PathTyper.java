@@ -5,6 +5,7 @@ import io.jprobe.capture.TypedPath.Root;
 import io.jprobe.capture.TypedPath.Step;
 import io.jprobe.classfile.ClassFile;
 import io.jprobe.classfile.MethodFacts;
+import io.jprobe.select.NearestNames;
 import io.jprobe.select.Path;
 import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
@@ -26,12 +27,16 @@ final class PathTyper {
   private static final Type CLASS = Type.getObjectType("java/lang/Class");
   private static final Type OBJECT = Type.getObjectType("java/lang/Object");
 
+  /** Time to find the nearest roots. */
+  private static final long NEAREST_NANOS = 20_000_000L;
+
   private final Selector selector;
   private final ClassFile host;
   private final MethodFacts method;
   private final ClassFiles files;
   private final Members members;
   private final TypeNames types;
+  private final StepTyper stepTyper;
   private final Conversions conversions;
   private final Map<String, TypedPath> known = new HashMap<>();
 
@@ -42,6 +47,7 @@ final class PathTyper {
     this.files = files;
     this.members = new Members(files, host.internalName);
     this.types = new TypeNames(files, host.internalName);
+    this.stepTyper = new StepTyper(selector, files, members, types);
     this.conversions = new Conversions(files);
   }
 
@@ -159,6 +165,7 @@ final class PathTyper {
     StringBuilder names = new StringBuilder();
     for (int i = 0; i < count; i++) {
       names.append(i == 0 ? "" : ", ").append(method.argumentName(i));
+      names.append(" (").append(method.argumentTypes()[i].getClassName()).append(')');
     }
     String has =
         count == 0
@@ -172,11 +179,23 @@ final class PathTyper {
             + (isField ? "' and no static field of that name, " : "', ")
             + method
             + " "
-            + has);
+            + has
+            + suggested(path.root));
+  }
+
+  /** Returns a question whether another root was meant; empty if none is near. */
+  private String suggested(String root) {
+    List<String> roots =
+        new ArrayList<>(List.of("this", "return", "exception", "thread", "duration"));
+    for (int i = 0; i < method.argumentTypes().length; i++) {
+      roots.add(method.argumentName(i));
+    }
+    List<String> near = new NearestNames(root).among(roots, System.nanoTime() + NEAREST_NANOS);
+    return near.isEmpty() ? "" : "; " + NearestNames.question(near);
   }
 
   private Step step(Root root, Type type, Path.Step written) throws SelectorException {
-    Step step = lookUp(type, written);
+    Step step = stepTyper.type(type, written);
     // Excludes exceptions: this would be recursive only if getMessage itself threw one.
     if (step.kind == Step.Kind.METHOD
         && root != Root.EXCEPTION
@@ -186,141 +205,6 @@ final class PathTyper {
           written.column, "the capture would call its own method recursively, without end");
     }
     return step;
-  }
-
-  private Step lookUp(Type type, Path.Step written) throws SelectorException {
-    switch (written.kind) {
-      case CAST:
-        return cast(type, written);
-      case INDEX:
-      case GET:
-        return element(type, written);
-      default:
-        return member(type, written);
-    }
-  }
-
-  private Step cast(Type type, Path.Step written) throws SelectorException {
-    if (type.getSort() < Type.ARRAY) {
-      throw selector.error(
-          written.column, "a value of type " + type.getClassName() + " cannot be cast");
-    }
-    ClassFile file = types.find(written.name);
-    if (file == null) {
-      throw selector.error(
-          written.column,
-          "cannot find the class file of " + written.name + "; write its name with the package");
-    }
-    if (!members.isNameable(file)) {
-      throw selector.error(
-          written.column, "the traced class cannot access " + file.internalName.replace('/', '.'));
-    }
-    Type cast = Type.getObjectType(file.internalName);
-    return new Step(Step.Kind.CAST, file.internalName, written.name, cast, false);
-  }
-
-  /** Returns the step to an element of an array, list or map. */
-  private Step element(Type type, Path.Step written) throws SelectorException {
-    boolean isIndex = written.kind == Path.Step.Kind.INDEX;
-    if (type.getSort() == Type.ARRAY && isIndex) {
-      Type element = Type.getType(type.getDescriptor().substring(1));
-      return Step.element(Step.Kind.ELEMENT, written.name, element, written.key);
-    }
-    ClassFile file = type.getSort() == Type.OBJECT ? files.find(type.getInternalName()) : null;
-    boolean isOfElements =
-        type.equals(OBJECT)
-            || file != null && file.isInterface()
-            || type.getSort() == Type.OBJECT && Members.isOfJdk(type.getInternalName());
-    if (!isOfElements) {
-      throw selector.error(
-          written.column,
-          type.getClassName()
-              + " has no elements that a path can read: expected "
-              + (isIndex ? "an array or a list of the JDK" : "a map or a list of the JDK"));
-    }
-    Step.Kind kind = isIndex ? Step.Kind.ITEM : Step.Kind.GET;
-    return Step.element(kind, written.name, OBJECT, written.key);
-  }
-
-  private Step member(Type type, Path.Step written) throws SelectorException {
-    if (type.getSort() == Type.ARRAY) {
-      if (written.name.equals("length") || written.name.equals("size")) {
-        return new Step(Step.Kind.LENGTH, null, written.name, Type.INT_TYPE, false);
-      }
-      throw nothing(type, written, "an array has only a length");
-    }
-    if (type.getSort() != Type.OBJECT) {
-      throw nothing(type, written, "it is not an object");
-    }
-    ClassFile file = files.find(type.getInternalName());
-    if (file == null) {
-      String problem = files.problem(type.getInternalName());
-      throw selector.error(
-          written.column,
-          "cannot find the class file of "
-              + type.getClassName()
-              + (problem == null ? "" : ": " + problem));
-    }
-    Step step =
-        written.isCall() ? members.method(file, written.name) : property(file, written.name);
-    if (step == null && type.equals(THREAD) && isVirtual(written)) {
-      step = new Step(Step.Kind.FALSE, null, written.name, Type.BOOLEAN_TYPE, false);
-    }
-    if (step == null) {
-      throw written.isCall()
-          ? nothing(type, written, "no method that a path can call has that name")
-          : noProperty(type, file, written);
-    }
-    return step;
-  }
-
-  /** Returns the step for a field, a record component or a getter; null if there is none. */
-  private Step property(ClassFile file, String name) {
-    Step step = members.field(file, name);
-    if (step == null && file.recordComponents.contains(name)) {
-      step = members.method(file, name);
-    }
-    if (step == null) {
-      step = members.method(file, getter("get", name));
-    }
-    return step == null ? members.method(file, getter("is", name)) : step;
-  }
-
-  private static String getter(String prefix, String name) {
-    return prefix + Character.toUpperCase(name.charAt(0)) + name.substring(1);
-  }
-
-  /**
-   * Returns the error for a step that is neither a field nor a getter. Other methods may have side
-   * effects, so they must be written as calls.
-   */
-  private SelectorException noProperty(Type type, ClassFile file, Path.Step written) {
-    String name = written.name;
-    if (members.method(file, name) == null) {
-      return nothing(type, written, "no field or getter that a path can read has that name");
-    }
-    return selector.error(
-        written.column,
-        type.getClassName()
-            + " has no field "
-            + name
-            + " and no getter "
-            + getter("get", name)
-            + "() or "
-            + getter("is", name)
-            + "(); write ."
-            + name
-            + "() to call the method, whose code then runs in the traced thread");
-  }
-
-  /** Returns true for a step that JDKs before 21 lack in Thread; the value is false there. */
-  private static boolean isVirtual(Path.Step written) {
-    return written.name.equals(written.isCall() ? "isVirtual" : "virtual");
-  }
-
-  private SelectorException nothing(Type type, Path.Step written, String reason) {
-    return selector.error(
-        written.column, type.getClassName() + " has no '" + written.name + "': " + reason);
   }
 
   // ---- default captures ----

@@ -21,7 +21,6 @@ import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
-import org.objectweb.asm.Opcodes;
 
 /** Reads the class files of one burst, and finds the selected methods and their captures. */
 final class BurstReader {
@@ -38,8 +37,13 @@ final class BurstReader {
   /** Each list of matches once: usually those of all methods are equal, and are kept. */
   private final Map<List<Match>, List<Match>> matches = new HashMap<>();
 
+  /** What each selector matches in this burst. */
+  final Matches tallies = new Matches();
+
   /** Selected methods of the class being read that cannot be traced. */
   private Set<Untraceable> untraceable = Set.of();
+
+  private Untraceable latest;
 
   BurstReader(
       Selectors selectors,
@@ -74,7 +78,7 @@ final class BurstReader {
     String name = key.internalName.replace('/', '.');
     listener.unreadable(name, problem);
     untraceable.add(
-        new Untraceable(name, loaderId, "", "", "its class file cannot be read: " + problem));
+        new Untraceable(name, loaderId, "", "", "its class file cannot be read: " + problem, ""));
   }
 
   /**
@@ -95,6 +99,7 @@ final class BurstReader {
       for (List<Match> alike : byProbes(selectors.matching(candidate, method))) {
         Selector deciding = alike.get(0).deciding();
         Captures captures = captures(deciding, candidate, method, loaderId, beside);
+        tallies.add(alike, captures == null ? latest : null);
         if (captures != null) {
           traced.add(new TracedMethod(method, captures, probeNames.get(i), alike));
         }
@@ -127,7 +132,7 @@ final class BurstReader {
     ClassFile original = beside.resource(file.internalName);
     ClassFile complete = original == null ? null : file.withAnnotationsOf(original);
     if (complete == null) {
-      untraceable.add(new Untraceable(file.name(), loaderId, "", "", UNKNOWN_ANNOTATIONS));
+      untraceable.add(new Untraceable(file.name(), loaderId, "", "", UNKNOWN_ANNOTATIONS, ""));
       listener.untraceable(file.name(), UNKNOWN_ANNOTATIONS);
       return file;
     }
@@ -142,27 +147,24 @@ final class BurstReader {
       int loaderId,
       ClassFiles beside) {
     String className = candidate.file().name();
-    String bug =
-        JvmBug.reasonAgainst(candidate.file(), Runtime.version(), () -> ParameterNames.canBeRead());
+    Traceability.Problem problem = Traceability.problem(candidate, method);
     String reason;
-    if (candidate.inJdk() && Exclusions.isExcluded(className)) {
-      reason = "weaving itself needs this class";
-    } else if ((method.access & Opcodes.ACC_ABSTRACT) != 0) {
-      reason = "it is abstract";
-    } else if ((method.access & Opcodes.ACC_NATIVE) != 0) {
-      reason = "it is native";
-    } else if (bug != null) {
-      reason = bug;
-      listener.untraceable(className + "#" + method, reason);
-    } else {
+    if (problem == null) {
       try {
         return Captures.of(selector, candidate.file(), method, beside);
       } catch (SelectorException e) {
         reason = e.getMessage();
-        listener.untraceable(className + "#" + method, reason);
       }
+    } else {
+      reason = problem.reason;
     }
-    untraceable.add(new Untraceable(className, loaderId, method.name, method.descriptor, reason));
+    if (problem == null || problem.isUnforeseen) {
+      listener.untraceable(className + "#" + method, reason);
+    }
+    latest =
+        new Untraceable(
+            className, loaderId, method.name, method.descriptor, reason, selector.toString());
+    untraceable.add(latest);
     return null;
   }
 }

@@ -11,7 +11,6 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -23,12 +22,6 @@ import java.util.concurrent.ConcurrentMap;
  * burst of classes, and one for each change of the selectors that needs new probes.
  */
 public final class Catalog {
-  /**
-   * Time for which untraceable methods wait for the next library with probes. Then they get a
-   * library without any.
-   */
-  private static final long UNTRACEABLE_TIMEOUT_NANOS = 1_000_000_000L;
-
   /** Receives the catalog's findings. All calls are made by the watcher thread. */
   public interface Listener {
     /** Called if a class file cannot be read: a later Java version, or an obfuscator's output. */
@@ -95,6 +88,11 @@ public final class Catalog {
     return methodCount;
   }
 
+  /** Returns the number that identifies a class loader. For the watcher thread. */
+  public int loaderId(ClassLoader loader) {
+    return loaderIds.of(new LoaderKey(loader));
+  }
+
   /** Returns the number of the next library. */
   public int nextGeneration() {
     return generations.next();
@@ -124,7 +122,7 @@ public final class Catalog {
   /** Lists a loaded class that a selector may match, and whose class file cannot be read. */
   public void addUnreadable(Class<?> type, String reason) {
     int loader = loaderIds.of(new LoaderKey(type.getClassLoader()));
-    untraceable.add(new Untraceable(type.getName(), loader, "", "", reason));
+    untraceable.add(null, new Untraceable(type.getName(), loader, "", "", reason, ""));
   }
 
   /** Lets classes be queued that these selectors may match. {@link #select} must follow. */
@@ -155,7 +153,7 @@ public final class Catalog {
    */
   public Map<TracedClass, byte[]> publishDue(Listener listener) throws StubException {
     Map<ClassKey, QueuedClass> queued = queue.takeDue();
-    if (queued.isEmpty() && !untraceable.hasWaited(UNTRACEABLE_TIMEOUT_NANOS)) {
+    if (queued.isEmpty() && !untraceable.hasWaited()) {
       // The usual case at each poll, throughout the program's lifetime.
       return Map.of();
     }
@@ -183,7 +181,7 @@ public final class Catalog {
     List<ClassPlan> plans = planner.plan(queued, selectors, reader);
     int methods = methodCount + ClassPlanner.growth(plans);
     if (methods > maxMethods) {
-      disable(tooMany(methods), listener);
+      disable(Refusals.tooMany(methods, maxMethods), listener);
       return published;
     }
     apply(plans);
@@ -200,28 +198,35 @@ public final class Catalog {
    * other classes, a method keeps its probes if its selector is still in force.
    *
    * @param read every class that an added or removed selector may match
+   * @param given the added selectors; nothing changes if one of them can trace nothing
    */
-  public Selection select(Selectors next, ReadClasses read, Listener listener)
+  public Selection select(Selectors next, ReadClasses read, List<Selector> given, Listener listener)
       throws StubException {
     Selectors before = selectors;
     try {
-      BurstReader reader = new BurstReader(next, matched::add, listener, calls);
+      DeferredFindings findings = new DeferredFindings(listener);
+      BurstReader reader = new BurstReader(next, matched::add, findings, calls);
       List<ClassPlan> plans = planner.plan(read.classes, next, reader);
+      Selector hopeless = reader.tallies.hopeless(given);
+      if (hopeless != null) {
+        return Selection.refused(Refusals.untraceable(hopeless, reader.tallies));
+      }
       plans.addAll(planner.planOthers(plans, Set.copyOf(next.each())));
       int methods = methodCount + ClassPlanner.growth(plans);
       if (methods > maxMethods) {
-        return Selection.refused(tooMany(methods));
+        return Selection.refused(Refusals.tooMany(methods, maxMethods));
       }
-      boolean wasDisabled = !refusal.isEmpty();
+      findings.report();
       selectors = next;
       refusal = "";
       matched.retainAll(next.each());
-      Selection result = Selection.of(plans);
-      apply(plans);
-      if (wasDisabled) {
-        // Collectors read in the newest library whether the refusal is still in force.
-        publish(List.of(), Map.of());
+      untraceable.discardAllBut(next);
+      Selection result = Selection.of(plans, reader.tallies);
+      if (plans.stream().allMatch(plan -> plan.fresh.isEmpty())) {
+        // Collectors read in the newest library which selectors, and which refusal, are in force.
+        generations.announce(next);
       }
+      apply(plans);
       return result;
     } catch (StubException e) {
       selectors = before;
@@ -231,33 +236,26 @@ public final class Catalog {
     }
   }
 
-  private String tooMany(int methods) {
-    return String.format(
-        Locale.ROOT,
-        "the selectors match %,d methods of the classes loaded so far, more than max-methods=%d"
-            + " allows; narrow them, or raise the limit: --max-methods N of jcollect, or the option"
-            + " max-methods=N",
-        methods,
-        maxMethods);
-  }
-
   private void apply(List<ClassPlan> plans) throws StubException {
     Map<TracedClass, List<TracedMethod>> fresh = new LinkedHashMap<>();
     for (ClassPlan plan : plans) {
-      plan.untraceable.stream().filter(plan.traced::markReported).forEach(untraceable::add);
+      plan.untraceable.stream()
+          .filter(plan.traced::markReported)
+          .forEach(one -> untraceable.add(plan.traced, one));
       if (!plan.fresh.isEmpty()) {
         fresh.put(plan.traced, plan.fresh);
       }
     }
-    if (!fresh.isEmpty() || untraceable.hasWaited(UNTRACEABLE_TIMEOUT_NANOS)) {
-      List<Untraceable> reported = untraceable.take();
+    if (!fresh.isEmpty() || untraceable.hasWaited()) {
+      List<UntraceableList.Entry> taken = untraceable.take();
+      List<Untraceable> reported = UntraceableList.findings(taken);
       boolean isDone = false;
       try {
         publish(reported, fresh);
         isDone = true;
       } finally {
         if (!isDone) {
-          reported.forEach(untraceable::add);
+          untraceable.putBack(taken);
         }
       }
     }
@@ -288,8 +286,7 @@ public final class Catalog {
 
   private void retireMethods() {
     for (TracedClass traced : classes.values()) {
-      ClassPlan none = new ClassPlan(traced, List.of(), List.of());
-      none.apply();
+      new ClassPlan(traced, List.of(), List.of()).apply();
       toCheck.add(traced);
     }
     methodCount = 0;

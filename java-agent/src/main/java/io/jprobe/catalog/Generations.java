@@ -25,6 +25,9 @@ final class Generations {
   private final List<Generation> all = new ArrayList<>();
   private int next;
 
+  /** The library that {@link #announce} has published; null for none. */
+  private Generation announcement;
+
   /** The contents of one library before it is written. */
   private static final class Draft {
     final Manifest manifest;
@@ -94,6 +97,26 @@ final class Generations {
           }
         });
     publish(drafts);
+  }
+
+  /**
+   * Publishes a library without methods. It replaces the last one, which would say nothing more.
+   */
+  void announce(Selectors selectors) throws StubException {
+    Generation before = announcement;
+    StubLibrary library =
+        StubLibrary.load(
+            directory,
+            next,
+            List.of(),
+            0,
+            new Manifest(agentVersion, next, selectors, "").toByteArray());
+    announcement = new Generation(next, library, Map.of(), Set.of());
+    all.add(announcement);
+    next++;
+    if (before != null && all.remove(before)) {
+      before.close();
+    }
   }
 
   private Draft withSpace(List<Draft> drafts, Selectors selectors, String refusal) {

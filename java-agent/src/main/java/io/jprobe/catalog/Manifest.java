@@ -97,7 +97,11 @@ public final class Manifest {
   }
 
   void add(Untraceable one) {
-    manifest.message(7, describe(one));
+    int number = 0;
+    for (int i = 0; i < selectors.each().size() && number == 0; i++) {
+      number = selectors.each().get(i).toString().equals(one.selector) ? i + 1 : 0;
+    }
+    manifest.message(7, describe(one).number(6, number));
   }
 
   /** Returns a jprobe.v1.Untraceable. */

@@ -16,34 +16,39 @@ public final class Selection {
   /** The methods that have lost their probes. */
   public final List<Map.Entry<TracedClass, TracedMethod>> removed;
 
-  /** Methods of the read classes that the selectors match and that cannot be traced. */
-  public final List<Untraceable> failed;
+  /** What each selector matches in the read classes. */
+  public final Matches matches;
+
+  /** Read classes whose class files are malformed. */
+  public final List<Untraceable> unreadable;
 
   private Selection(
       String refusal,
       int added,
       List<Map.Entry<TracedClass, TracedMethod>> removed,
-      List<Untraceable> failed) {
+      Matches matches,
+      List<Untraceable> unreadable) {
     this.refusal = refusal;
     this.added = added;
     this.removed = removed;
-    this.failed = failed;
+    this.matches = matches;
+    this.unreadable = unreadable;
   }
 
   static Selection refused(String reason) {
-    return new Selection(reason, 0, List.of(), List.of());
+    return new Selection(reason, 0, List.of(), new Matches(), List.of());
   }
 
   /** Returns the result of applying these plans. */
-  static Selection of(List<ClassPlan> plans) {
+  static Selection of(List<ClassPlan> plans, Matches matches) {
     int added = 0;
     List<Map.Entry<TracedClass, TracedMethod>> removed = new ArrayList<>();
-    List<Untraceable> failed = new ArrayList<>();
+    List<Untraceable> unreadable = new ArrayList<>();
     for (ClassPlan plan : plans) {
       added += plan.fresh.size() + plan.revived.size();
       plan.retired.forEach(method -> removed.add(Map.entry(plan.traced, method)));
-      failed.addAll(plan.untraceable);
+      plan.untraceable.stream().filter(one -> one.method.isEmpty()).forEach(unreadable::add);
     }
-    return new Selection("", added, List.copyOf(removed), List.copyOf(failed));
+    return new Selection("", added, List.copyOf(removed), matches, List.copyOf(unreadable));
   }
 }

@@ -76,6 +76,11 @@ public final class TracedClass {
     return reported.add(one);
   }
 
+  /** Lets a finding be reported again that was discarded before it was published. */
+  void unmarkReported(Untraceable one) {
+    reported.remove(one);
+  }
+
   /** Returns an equivalent method that has or had probes; null if there is none. */
   TracedMethod findEquivalent(TracedMethod wanted) {
     for (List<TracedMethod> some : List.of(methods, retired)) {

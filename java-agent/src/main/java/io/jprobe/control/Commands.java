@@ -39,6 +39,12 @@ public interface Commands {
 
   byte[] status();
 
+  /** Lists the loaded classes and methods that a pattern matches, at most so many. */
+  byte[] find(String pattern, int most);
+
+  /** Explains why selectors in force trace nothing. */
+  byte[] explain(String selectors);
+
   /** Restores all classes and shuts down the agent, which closes the gateway before it answers. */
   byte[] reset();
 

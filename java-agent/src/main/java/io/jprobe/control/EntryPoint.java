@@ -11,9 +11,9 @@ import py4j.Protocol;
 final class EntryPoint {
   private static final String CALL = "c";
   private static final String REJECTED =
-      "rejected: this gateway serves seven calls of its entry point and nothing else:"
+      "rejected: this gateway serves nine calls of its entry point and nothing else:"
           + " select(String, boolean), unselect(String), set(String, String), attached(int),"
-          + " limits(String, String), status(), reset()";
+          + " limits(String, String), status(), find(String, int), explain(String), reset()";
 
   /** Index of the first argument, after the command, the object and the method. */
   private static final int FIRST_ARGUMENT = 3;
@@ -49,6 +49,10 @@ final class EntryPoint {
         return commands.limits(client, text(arguments.get(0)), text(arguments.get(1)));
       case "status:":
         return commands.status();
+      case "find:si":
+        return commands.find(text(arguments.get(0)), integer(arguments.get(1)));
+      case "explain:s":
+        return commands.explain(text(arguments.get(0)));
       case "reset:":
         return commands.reset();
       default:

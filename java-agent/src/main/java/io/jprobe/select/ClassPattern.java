@@ -45,6 +45,30 @@ final class ClassPattern {
         && (name.matches(className) || (withSubtypes && name.matchesAny(supertypes)));
   }
 
+  /** Returns true if it can match several classes, or classes that are not named in it. */
+  boolean isOpen() {
+    return annotation != null || withSubtypes || name == null || name.hasStar();
+  }
+
+  /** Returns true if the name alone matches, whatever the annotations. */
+  boolean names(String className) {
+    return name == null || name.matches(className);
+  }
+
+  /** Returns the name as written; empty if any class can match. */
+  String name() {
+    return name == null ? "" : name.toString();
+  }
+
+  /** Returns the annotation as written; empty if none is needed. */
+  String annotation() {
+    return annotation == null ? "" : annotation.toString();
+  }
+
+  boolean hasAnnotation(SelectableClass candidate) {
+    return annotation == null || annotation.matchesAny(candidate.file().annotations);
+  }
+
   boolean namesPackageOf(String className) {
     int dot = className.lastIndexOf('.');
     return name != null && dot > 0 && name.startsWith(className, dot + 1);

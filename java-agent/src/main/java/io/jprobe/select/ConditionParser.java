@@ -184,9 +184,22 @@ final class ConditionParser {
     if (isDuration(one) && !isTime) {
       throw cursor.error(other.column, "a duration needs a unit, as in 5ms");
     }
+    if (isTime && one instanceof Path && !PathParser.isRoot(((Path) one).root)) {
+      throw notDuration((Path) one);
+    }
     if (isTime && !isDuration(one)) {
       throw cursor.error(other.column, "only duration is compared with a time");
     }
+  }
+
+  /** Returns the error for a name that is compared with a time. */
+  private SelectorException notDuration(Path path) {
+    boolean isNear = path.steps.isEmpty() && new NearestNames("duration").distance(path.root) >= 0;
+    return cursor.error(
+        path.column,
+        isNear
+            ? "there is no '" + path.root + "'; did you mean duration?"
+            : "'" + path + "' is not a duration; only duration is compared with a time");
   }
 
   private static boolean isDuration(Operand operand) {

@@ -112,6 +112,10 @@ final class Glob {
     return length <= head && pattern.regionMatches(0, text, 0, length);
   }
 
+  boolean hasStar() {
+    return head < pattern.length();
+  }
+
   boolean hasDot() {
     return pattern.indexOf('.') >= 0;
   }

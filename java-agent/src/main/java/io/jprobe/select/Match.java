@@ -2,7 +2,6 @@
 package io.jprobe.select;
 
 import java.util.List;
-import java.util.stream.Collectors;
 
 /** The selectors of one owner that match a method. Immutable. */
 public final class Match {
@@ -27,14 +26,9 @@ public final class Match {
     return selectors;
   }
 
-  /** Returns the selectors that would give the method other probes if they decided. */
+  /** Returns the selectors that match and do not decide. */
   public List<Selector> overruled() {
-    if (selectors.size() == 1) {
-      return List.of();
-    }
-    return selectors.stream()
-        .filter(one -> !one.probeText().equals(deciding().probeText()))
-        .collect(Collectors.toList());
+    return selectors.subList(1, selectors.size());
   }
 
   @Override

@@ -30,10 +30,34 @@ final class MethodPattern {
   }
 
   boolean matches(MethodFacts method) {
-    return (method.access & modifiers) == modifiers
-        && (name == null || name.matches(method.name))
-        && (annotation == null || annotation.matchesAny(method.annotations))
-        && (arguments == null || arguments.matches(method.argumentTypes()))
-        && (returned == null || returned.matches(method.returnType()));
+    return mismatch(method) == null;
+  }
+
+  /** Returns the part that does not match, the most telling one first; null if all match. */
+  MethodPart mismatch(MethodFacts method) {
+    if (name != null && !name.matches(method.name)) {
+      return MethodPart.NAME;
+    }
+    if ((method.access & modifiers) != modifiers) {
+      return MethodPart.MODIFIERS;
+    }
+    if (annotation != null && !annotation.matchesAny(method.annotations)) {
+      return MethodPart.ANNOTATION;
+    }
+    if (arguments != null && !arguments.matches(method.argumentTypes())) {
+      return MethodPart.ARGUMENTS;
+    }
+    boolean isReturned = returned == null || returned.matches(method.returnType());
+    return isReturned ? null : MethodPart.RETURN_TYPE;
+  }
+
+  /** Returns the annotation as written; empty if none is needed. */
+  String annotation() {
+    return annotation == null ? "" : annotation.toString();
+  }
+
+  /** Returns the name as written; empty if any name matches. */
+  String name() {
+    return name == null ? "" : name.toString();
   }
 }

@@ -48,6 +48,24 @@ public final class Selector {
     return parse(written, "");
   }
 
+  /** Parses a selector, or the classes of one, which then stand for all of their methods. */
+  public static Selector parseOrClasses(String written) throws SelectorException {
+    String text = Cursor.trim(written);
+    boolean mayBeClasses = !text.isEmpty() && text.indexOf('#') < 0 && !text.contains("::");
+    try {
+      return parse(text);
+    } catch (SelectorException e) {
+      if (mayBeClasses && !text.contains(" when ")) {
+        try {
+          return parse(text + "#*");
+        } catch (SelectorException alsoWrong) {
+          throw e;
+        }
+      }
+      throw e;
+    }
+  }
+
   /**
    * @param origin source of the text, with which errors begin; may be empty
    */
@@ -113,6 +131,52 @@ public final class Selector {
             || annotated.matchesAny(method.annotations)
             || annotated.matchesAny(candidate.file().annotations))
         && classes.matches(candidate);
+  }
+
+  /** Returns true if the selector does not name its class without stars and nothing else. */
+  public boolean isOpen() {
+    return classes.isOpen() || annotated != null;
+  }
+
+  /** Returns true if the name of the class matches, whatever its annotations and supertypes. */
+  public boolean namesClass(String className) {
+    return classes.names(className);
+  }
+
+  /** Returns the name of the classes as written; empty if any class can match. */
+  public String className() {
+    return classes.name();
+  }
+
+  /** Returns the name of the methods as written; empty if any method can match. */
+  public String methodName() {
+    return methods.name();
+  }
+
+  /** Returns the annotation that a class or method must have, as written; empty if none must. */
+  public String annotation() {
+    if (annotated != null) {
+      return annotated.toString();
+    }
+    return classes.annotation().isEmpty() ? methods.annotation() : classes.annotation();
+  }
+
+  /** Returns true if the class has the annotation that the selector demands of the class alone. */
+  public boolean hasAnnotation(SelectableClass candidate) {
+    return classes.hasAnnotation(candidate);
+  }
+
+  /**
+   * Returns the part of the selector that the method does not match, apart from its class; null if
+   * it matches.
+   */
+  public MethodPart mismatch(SelectableClass candidate, MethodFacts method) {
+    MethodPart part = methods.mismatch(method);
+    boolean isAnnotated =
+        annotated == null
+            || annotated.matchesAny(method.annotations)
+            || annotated.matchesAny(candidate.file().annotations);
+    return part == null && !isAnnotated ? MethodPart.ANNOTATION : part;
   }
 
   /**

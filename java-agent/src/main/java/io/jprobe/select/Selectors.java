@@ -133,19 +133,19 @@ public final class Selectors {
   }
 
   /**
-   * Returns true if a selector matches the class, which has no class file.
+   * Returns the first selector that matches the class, which has no class file; null if none does.
    *
    * @param supertypes binary names of all classes and interfaces that it extends and implements
    */
-  public boolean matchHidden(String className, boolean inJdk, Set<String> supertypes) {
+  public Selector matchingHidden(String className, boolean inJdk, Set<String> supertypes) {
     for (Selector selector : selectors) {
       if (!selector.excludes()
           && selector.matchesHidden(className, supertypes)
           && (!inJdk || selector.namesPackageOf(className))) {
-        return true;
+        return selector;
       }
     }
-    return false;
+    return null;
   }
 
   /** Returns true if a selector that may match the class depends on its annotations. */

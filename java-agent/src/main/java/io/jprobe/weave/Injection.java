@@ -19,7 +19,7 @@ import org.objectweb.asm.Opcodes;
 abstract class Injection {
   static final String FIRE = FireBinding.FIRE;
   private static final Set<String> FIRING =
-      Set.of("entry", "exit", "thrown", "fire", "text", "className");
+      Set.of("entry", "exit", "thrown", "fire", "text", "className", "object");
 
   final TracedClass traced;
   final TracedMethod method;

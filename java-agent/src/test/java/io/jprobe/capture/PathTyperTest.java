@@ -231,7 +231,8 @@ public class PathTyperTest {
         "(arg6)",
         "arg6",
         "there is no argument 'arg6', start(IDCZLjava/lang/String;Ljava/lang/Integer;)V has"
-            + " 6 arguments: count, fare, zone, express, to, boxed");
+            + " 6 arguments: count (int), fare (double), zone (char), express (boolean), to"
+            + " (java.lang.String), boxed (java.lang.Integer)");
     assertMistake(
         "pause", "(it=legs)", "legs", "there is no argument 'legs', pause()V has no arguments");
   }

@@ -9,6 +9,7 @@ import static org.junit.Assert.assertTrue;
 
 import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.capture.ProbeKind;
+import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
 import java.util.ArrayList;
 import java.util.List;
@@ -55,7 +56,10 @@ public class SelectionTest {
   }
 
   private Selection select(String selectors) throws Exception {
-    Selectors next = selectors.isEmpty() ? Selectors.NONE : Selectors.parse(selectors);
+    return select(selectors.isEmpty() ? Selectors.NONE : Selectors.parse(selectors));
+  }
+
+  private Selection select(Selectors next) throws Exception {
     ReadClasses shown = new ReadClasses();
     for (Class<?> type : List.of(Shop.class, Other.class)) {
       shown.add(
@@ -64,7 +68,7 @@ public class SelectionTest {
           false,
           PublishedClass.classFile(type.getName()));
     }
-    return catalog.select(next, shown, NO_FINDINGS);
+    return catalog.select(next, shown, next.each(), NO_FINDINGS);
   }
 
   private List<String> names(String internalName) {
@@ -174,7 +178,7 @@ public class SelectionTest {
           }
         };
     Selectors all = Selectors.parse("**#*");
-    catalog.select(all, new ReadClasses(), NO_FINDINGS);
+    catalog.select(all, new ReadClasses(), List.of(), NO_FINDINGS);
     String name = SelectionTest.class.getName();
     catalog.enqueue(LOADER, name.replace('.', '/'), false, PublishedClass.classFile(name));
     while (refusals.isEmpty()) {
@@ -189,9 +193,41 @@ public class SelectionTest {
   }
 
   @Test
-  public void untraceableMethodsAreReturnedEachTimeAndPublishedOnce() throws Exception {
-    assertEquals("it is abstract", select("**Shop#ship").failed.get(0).reason);
-    assertEquals("it is abstract", select("**Shop#shi*").failed.get(0).reason);
+  public void untraceableMethodsAreReturnedEachTime() throws Exception {
+    for (String selectors : List.of("**Shop#ship", "**Shop#shi*")) {
+      Selectors next = Selectors.parse(selectors);
+      Matches matches = select(next).matches;
+      assertEquals("it is abstract", matches.failed(next.each().get(0)).get(0).reason);
+    }
+  }
+
+  @Test
+  public void aSelectorThatCanTraceNothingChangesNothing() throws Exception {
+    select("**Shop#place");
+    String shop = Shop.class.getName();
+    assertEquals(
+        "'"
+            + shop
+            + "#ship' matches 1 method, which cannot be traced; "
+            + shop
+            + "#ship(): it is abstract; write '+"
+            + shop
+            + "#ship' for the methods that implement it",
+        select("**Shop#cancel;" + shop + "#ship").refusal);
+    String wrong = select("**Shop#cancel;**Shop#place(it=arg0.nope)").refusal;
+    assertTrue(wrong, wrong.contains("place(int): column 22: int has no 'nope'"));
+    assertEquals(List.of("place"), names(SHOP));
+  }
+
+  @Test
+  public void selectorsForTheSameMethodAreCounted() throws Exception {
+    Selectors next = Selectors.parse("**Shop#*;**Shop#place");
+    Matches matches = select(next).matches;
+    Selector first = next.each().get(0);
+    Selector second = next.each().get(1);
+    assertEquals(1, matches.overridden(second));
+    assertSame(first, matches.overriddenBy(second));
+    assertEquals(0, matches.overridden(first));
   }
 
   @Test

@@ -6,6 +6,7 @@ import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertTrue;
 
 import io.jprobe.select.Selectors;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.Test;
 
@@ -13,7 +14,9 @@ public class UntraceableListTest {
   private static List<Untraceable> hidden(String selectors, Class<?>... loaded) throws Exception {
     UntraceableList list = new UntraceableList();
     list.addHidden(() -> loaded, Selectors.parse(selectors), new LoaderIds());
-    return list.take();
+    List<Untraceable> taken = new ArrayList<>();
+    list.take().forEach(each -> taken.add(each.untraceable));
+    return taken;
   }
 
   @Test
@@ -27,7 +30,7 @@ public class UntraceableListTest {
   public void entriesAreTakenOnce() {
     UntraceableList list = new UntraceableList();
     assertFalse(list.hasWaited(0));
-    list.add(new Untraceable("a.B", 1, "c", "()V", "it is abstract"));
+    list.add(null, new Untraceable("a.B", 1, "c", "()V", "it is abstract", "a.B#c"));
     assertEquals(1, list.take().size());
     assertFalse(list.hasWaited(0));
   }

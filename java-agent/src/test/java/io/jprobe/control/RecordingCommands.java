@@ -60,6 +60,16 @@ class RecordingCommands implements Commands {
   }
 
   @Override
+  public byte[] find(String pattern, int most) {
+    return record("find", pattern, most);
+  }
+
+  @Override
+  public byte[] explain(String selectors) {
+    return record("explain", selectors);
+  }
+
+  @Override
   public byte[] reset() {
     onReset.run();
     return record("reset");

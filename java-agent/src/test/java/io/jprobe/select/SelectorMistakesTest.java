@@ -143,7 +143,11 @@ public class SelectorMistakesTest {
     assertMistake("A#b when duration > arg0", 21, "a duration needs a unit, as in 5ms");
     assertMistake("A#b when duration > duration", 21, "a duration needs a unit, as in 5ms");
     assertMistake("A#b when duration.x > 5ms", 19, "the duration has no properties");
-    assertMistake("A#b when a > 5ms", 14, "only duration is compared with a time");
+    assertMistake("A#b when arg0 > 5ms", 17, "only duration is compared with a time");
+    assertMistake(
+        "A#b when a > 5ms", 10, "'a' is not a duration; only duration is compared with a time");
+    assertMistake("A#b when duratoin > 5ms", 10, "there is no 'duratoin'; did you mean duration?");
+    assertMistake("A#b when 5ms < Duration", 16, "there is no 'Duration'; did you mean duration?");
   }
 
   @Test

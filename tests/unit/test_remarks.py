@@ -1,0 +1,95 @@
+"""What jcollect says about selectors that trace nothing, and what `find` prints."""
+
+from __future__ import annotations
+
+import pytest
+
+from jcollect.cli.found import echo_found, types_of
+from jcollect.control.remarks import MAX_REMARKS, problems, remarks
+from jcollect.probes.scan import _is_in_force
+from jprobe.v1.control_pb2 import ControlReply, Found, Selection
+from jprobe.v1.manifest_pb2 import Untraceable
+
+PLACE = "com.acme.Orders#place"
+
+
+def test_a_selector_that_traces_nothing_is_explained() -> None:
+    problem = "matches no loaded class; did you mean com.acme.Orders?"
+    reply = ControlReply(
+        given=["a.B#c", "d.E#f", "!g.H#i", PLACE],
+        selections=[
+            Selection(selector="a.B#c", problem=f"{problem}\x1b[2J"),
+            Selection(selector="d.E#f"),
+            Selection(selector="!g.H#i"),
+            Selection(selector=PLACE, methods=1),
+            Selection(selector="not.given.X#y"),
+        ],
+    )
+    assert remarks(reply) == [
+        f"'a.B#c' {problem}\\x1b[2J",
+        "'d.E#f' matches no method of the classes loaded so far",
+    ]
+    assert problems(reply)[-1] == "'not.given.X#y' matches no method of the classes loaded so far"
+
+
+def test_remarks_are_bounded() -> None:
+    names = [f"a.B#m{number}{'x' * 10_000}" for number in range(100)]
+    reply = ControlReply(
+        given=names, selections=[Selection(selector=name, problem="y" * 10_000) for name in names]
+    )
+    found = remarks(reply)
+    assert len(found) == MAX_REMARKS + 1
+    assert found[-1] == "and 90 more selectors trace nothing"
+    assert max(map(len, found)) < 1200
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "types", "returned"),
+    [
+        ("()V", [], "void"),
+        ("(J[[Ljava/lang/String;Z)Lcom/acme/Order$Line;", ["long", "String[][]", "boolean"], "Order$Line"),
+        ("", [], ""),
+        ("(", [], "("),
+        ("(Ljava", [], "(Ljava"),
+        ("([", [], "(["),
+        ("(I)", ["int"], "?"),
+    ],
+)
+def test_descriptors_of_any_form_are_read(descriptor: str, types: list[str], returned: str) -> None:
+    assert types_of(descriptor) == (types, returned)
+
+
+def test_found_methods_are_printed_below_their_classes(capsys: pytest.CaptureFixture[str]) -> None:
+    reply = ControlReply(
+        has_more=True,
+        matching_classes=7,
+        found=[
+            Found(
+                class_name="com.acme.Orders",
+                method="place",
+                descriptor="(JLjava/lang/String;)Z",
+                kind="public",
+                arguments=["id", ""],
+                selector=PLACE,
+            ),
+            Found(class_name="com.acme.Orders", method="<init>", descriptor="()V", reason="it is\x1b[2J"),
+            Found(class_name="com.acme.Job", kind="interface"),
+        ],
+    )
+    echo_found(reply)
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [
+        "com.acme.Orders",
+        f"  public place(long id, String): boolean: traced by '{PLACE}'",
+        "  <init>(): cannot be traced: it is\\x1b[2J",
+        "interface com.acme.Job",
+    ]
+
+
+def test_what_was_unselected_is_not_untraceable_any_more() -> None:
+    one = Untraceable(class_name="a.B", selector_number=2)
+    selectors = ["x.Y#z", "a.B#c"]
+    assert _is_in_force(one, selectors, {"a.B#c"})
+    assert not _is_in_force(one, selectors, {"x.Y#z"})
+    assert _is_in_force(Untraceable(class_name="a.B"), selectors, set())
+    assert _is_in_force(Untraceable(class_name="a.B", selector_number=9), selectors, set())
