@@ -7,7 +7,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
-import java.util.function.Predicate;
 import java.util.function.Supplier;
 import java.util.function.ToIntFunction;
 
@@ -107,9 +106,20 @@ public final class Selectors {
     return new Selectors(all);
   }
 
-  /** Returns true if the class with this binary name may have selected methods. */
+  /**
+   * Returns true if the class with this binary name may have selected methods. Called while classes
+   * are loaded, so it uses no lambda: linking one loads classes of the JDK, and fails for good if
+   * one of these is the class that is being loaded.
+   */
   public boolean mayMatch(String className, boolean inJdk) {
-    return mayMatch(className, inJdk, selector -> selector.mayMatch(className));
+    for (Selector selector : selectors) {
+      if (!selector.excludes()
+          && selector.mayMatch(className)
+          && (!inJdk || selector.namesPackageOf(className))) {
+        return true;
+      }
+    }
+    return false;
   }
 
   /**
@@ -118,13 +128,9 @@ public final class Selectors {
    * @param supertypes returns the binary names of its supertypes, without the class itself
    */
   public boolean mayMatch(String className, boolean inJdk, Supplier<Set<String>> supertypes) {
-    return mayMatch(className, inJdk, selector -> selector.mayMatch(className, supertypes));
-  }
-
-  private boolean mayMatch(String className, boolean inJdk, Predicate<Selector> matches) {
     for (Selector selector : selectors) {
       if (!selector.excludes()
-          && matches.test(selector)
+          && selector.mayMatch(className, supertypes)
           && (!inJdk || selector.namesPackageOf(className))) {
         return true;
       }
