@@ -373,9 +373,9 @@ public final class Catalog {
     }
   }
 
-  /** Returns the selectors that have matched no method; none while classes wait to be read. */
+  /** Returns the selectors that have matched no method; none while classes are to be read. */
   public List<Selector> unmatched() {
-    if (!queue.isEmpty() || !refusal.isEmpty()) {
+    if (!queue.isIdle() || !refusal.isEmpty()) {
       return List.of();
     }
     List<Selector> unmatched = new ArrayList<>(selectors.each());

@@ -106,31 +106,24 @@ public final class Selectors {
     return new Selectors(all);
   }
 
-  /**
-   * Returns true if the class with this binary name may have selected methods. Called while classes
-   * are loaded, so it uses no lambda: linking one loads classes of the JDK, and fails for good if
-   * one of these is the class that is being loaded.
-   */
+  /** Returns true if the class with this binary name may have selected methods. */
   public boolean mayMatch(String className, boolean inJdk) {
-    for (Selector selector : selectors) {
-      if (!selector.excludes()
-          && selector.mayMatch(className)
-          && (!inJdk || selector.namesPackageOf(className))) {
-        return true;
-      }
-    }
-    return false;
+    return mayMatch(className, inJdk, null);
   }
 
   /**
    * Returns true if the class may have selected methods.
    *
-   * @param supertypes returns the binary names of its supertypes, without the class itself
+   * @param supertypes returns the binary names of its supertypes, without the class itself; null if
+   *     they are not known, so that any class may match a selector that depends on them
    */
   public boolean mayMatch(String className, boolean inJdk, Supplier<Set<String>> supertypes) {
+    // Runs while the JVM loads the class: a lambda here would load classes in the middle of that.
     for (Selector selector : selectors) {
       if (!selector.excludes()
-          && selector.mayMatch(className, supertypes)
+          && (supertypes == null
+              ? selector.mayMatch(className)
+              : selector.mayMatch(className, supertypes))
           && (!inJdk || selector.namesPackageOf(className))) {
         return true;
       }
