@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import select
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -116,12 +117,12 @@ class Gateway:
 
     @property
     def is_closed(self) -> bool:
-        """True if the agent has closed the connection."""
+        """True if the agent has closed the connection. Never waits, as receiving would."""
         try:
-            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
-            return False
-        except OSError:
+            poll = select.poll()
+            poll.register(self._socket, select.POLLRDHUP)
+            return bool(poll.poll(0))
+        except ValueError:  # This side has closed it.
             return True
 
     def reset(self) -> control_pb2.ControlReply:
