@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from jcollect.console import plural
 from jcollect.hub.accounts import Totals
@@ -14,19 +14,38 @@ _MAX_ASKED = 5
 
 
 def explain_silence(
-    candidates: Iterable[Candidate], totals: Totals, seconds: float
+    candidates: Iterable[Candidate],
+    totals: Totals,
+    seconds: float,
+    held: bool = False,
+    armed: Collection[Candidate] = (),
 ) -> Iterator[tuple[Process, str]]:
     """Yields sentences about processes, if `totals` has no event of any of them. Their selections must last
-    still."""
+    still. With `held`, they had not begun when they were selected in; those that are `armed` had probes."""
     if totals.delivered or totals.lost:
         return
-    selecting = [(each.process, each.selection) for each in candidates if each.selection is not None]
-    for process, selection in selecting[:_MAX_ASKED]:
-        problems = selection.selected.remarks if process.has_exited else selection.explain()
+    selecting = [(each, each.selection) for each in candidates if each.selection is not None]
+    for candidate, selection in selecting[:_MAX_ASKED]:
+        process = candidate.process
+        if not process.has_exited:
+            problems = selection.explain()
+        elif not held:
+            problems = selection.selected.remarks
+        elif candidate in armed:
+            problems = selection.selected.remarks_if_held
+        else:
+            problems = selection.selected.remarks_if_held or [_none_loaded(process.pid)]
         for problem in problems:
             yield process, f"no events: {problem}"
         if not problems:
             yield process, f"no events: {_not_called(totals, process.pid, seconds)}"
+
+
+def _none_loaded(pid: int) -> str:
+    return (
+        f"PID {pid} loaded no method that --select matches and that can be traced; compare the spelling with "
+        "jcollect find while the program runs"
+    )
 
 
 def _not_called(totals: Totals, pid: int, seconds: float) -> str:
