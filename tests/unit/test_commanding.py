@@ -6,6 +6,8 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -120,6 +122,26 @@ def test_an_endpoint_with_other_content_is_refused(directory: Path, content: byt
 
 def gateway_to(port: int, seconds: float = 10) -> Gateway:
     return Gateway(ourselves(), ControlEndpoint(port=port, token=TOKEN), seconds)
+
+
+def test_whether_the_agent_has_closed_the_connection_is_known_without_waiting() -> None:
+    agents: list[socket.socket] = []
+
+    def accept() -> None:
+        agents.append(server.accept()[0])
+        agents[0].sendall(b"!yv\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        with gateway_to(server.getsockname()[1]) as gateway, agents[0]:
+            accepting.join()
+            asked = time.monotonic()
+            assert not gateway.is_closed
+            assert time.monotonic() - asked < 5  # The timeout of the socket is 10 s.
+            agents[0].shutdown(socket.SHUT_WR)
+            assert gateway.is_closed
+        assert gateway.is_closed
 
 
 def test_each_command_is_one_call_of_the_entry_point() -> None:
