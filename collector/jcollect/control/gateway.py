@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import select
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -116,11 +117,14 @@ class Gateway:
 
     @property
     def is_closed(self) -> bool:
-        """True if the agent has closed the connection."""
+        """True if the agent has closed the connection. Does not wait."""
+        if self._socket.fileno() < 0:
+            return True
+        # A Python socket with a timeout would wait for data even with MSG_DONTWAIT.
+        arrived = select.poll()
+        arrived.register(self._socket, select.POLLIN)
         try:
-            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
-            return False
+            return bool(arrived.poll(0)) and self._socket.recv(1, socket.MSG_PEEK) == b""
         except OSError:
             return True
 
