@@ -117,15 +117,13 @@ class Gateway:
 
     @property
     def is_closed(self) -> bool:
-        """True if the agent has closed the connection. Does not wait."""
-        if self._socket.fileno() < 0:
-            return True
-        # A Python socket with a timeout would wait for data even with MSG_DONTWAIT.
-        arrived = select.poll()
-        arrived.register(self._socket, select.POLLIN)
+        """True if the agent has closed the connection. Never waits."""
+        # Python waits before each recv of a socket with a timeout, whatever its flags are.
+        poll = select.poll()
         try:
-            return bool(arrived.poll(0)) and self._socket.recv(1, socket.MSG_PEEK) == b""
-        except OSError:
+            poll.register(self._socket, select.POLLIN)
+            return bool(poll.poll(0)) and self._socket.recv(1, socket.MSG_PEEK) == b""
+        except (OSError, ValueError):
             return True
 
     def reset(self) -> control_pb2.ControlReply:

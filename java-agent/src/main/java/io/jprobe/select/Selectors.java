@@ -7,7 +7,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
-import java.util.function.Predicate;
 import java.util.function.Supplier;
 import java.util.function.ToIntFunction;
 
@@ -109,22 +108,22 @@ public final class Selectors {
 
   /** Returns true if the class with this binary name may have selected methods. */
   public boolean mayMatch(String className, boolean inJdk) {
-    return mayMatch(className, inJdk, selector -> selector.mayMatch(className));
+    return mayMatch(className, inJdk, null);
   }
 
   /**
    * Returns true if the class may have selected methods.
    *
-   * @param supertypes returns the binary names of its supertypes, without the class itself
+   * @param supertypes returns the binary names of its supertypes, without the class itself; null if
+   *     they are not known, so that any class may match a selector that depends on them
    */
   public boolean mayMatch(String className, boolean inJdk, Supplier<Set<String>> supertypes) {
-    return mayMatch(className, inJdk, selector -> selector.mayMatch(className, supertypes));
-  }
-
-  private boolean mayMatch(String className, boolean inJdk, Predicate<Selector> matches) {
+    // Runs while the JVM loads the class: a lambda here would load classes in the middle of that.
     for (Selector selector : selectors) {
       if (!selector.excludes()
-          && matches.test(selector)
+          && (supertypes == null
+              ? selector.mayMatch(className)
+              : selector.mayMatch(className, supertypes))
           && (!inJdk || selector.namesPackageOf(className))) {
         return true;
       }
