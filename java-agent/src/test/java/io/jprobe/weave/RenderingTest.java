@@ -501,7 +501,8 @@ public class RenderingTest {
     assertEquals("null", rendered(hollow(State.class.getName())));
     assertEquals("[]", rendered(hollow("java.util.ArrayList$SubList")));
     assertEquals("null:", rendered(hollow("java.net.URL")));
-    for (String name : List.of("String", "Thread", "StringBuilder", "Error")) {
+    assertEquals("Thread[#0,]", rendered(hollow("java.lang.Thread")));
+    for (String name : List.of("String", "StringBuilder", "Error")) {
       assertTrue(rendered(hollow("java.lang." + name)).startsWith("java.lang." + name.charAt(0)));
     }
     assertEquals("[null]", rendered(new Object[] {hollow(State.class.getName())}));
