@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -125,12 +126,34 @@ def test_a_lock_that_a_loader_needs_may_be_held(jdk: Jdk, targets: Path) -> None
             target.send("unlock")
             target.wait_for_line("unlocked")
             wait_until(lambda: states(target)["Locked"] == {"armed"}, "the class whose loader is free")
+            collector.wait_for_line("armed 3 probes of 1 method after all")
             # Woven while the lock was free, called for the first time while it is held.
             target.send("lock")
             target.wait_for_line("locked")
             call(target)
             finish(collector)
         assert returned(collector) == Counter(Aside=2 * CALLS, Locked=CALLS)
+
+
+@on_every_jdk
+def test_classes_of_a_loader_that_is_merely_late_are_armed_when_it_answers(jdk: Jdk, targets: Path) -> None:
+    with unruly(jdk, targets, "Unruly$Late#applyAsInt") as target:
+        target.send("late")
+        target.wait_for_line("added")
+        wait_for_probes(target.pid, PROBES)
+        misbehave(target)
+        with jcollect("attach", target.pid, "-o", "json") as collector:
+            wait_until(lambda: states(target) == {"Late": {"arming"}}, "the loader to be asked")
+            # Longer than the agent waits for any loader.
+            time.sleep(2.5)
+            assert states(target) == {"Late": {"arming"}}
+            target.send("free")
+            target.wait_for_line("freed")
+            assert collector.wait_for_line("armed ").startswith("armed 3 probes of 1 method in ")
+            call(target)
+            finish(collector)
+        assert returned(collector)["Late"] == CALLS
+        assert target.err == []
 
 
 @on_every_jdk

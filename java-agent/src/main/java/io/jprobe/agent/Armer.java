@@ -257,6 +257,9 @@ final class Armer implements Watcher.Listener {
         transformer.forget(traced);
         traced.arm(traced.wanted());
         ready.add(traced);
+      } else if (pending.isLate(traced)) {
+        // Its probes stay arming.
+        open.remove(traced);
       } else {
         results.conclude(traced, problem);
         open.remove(traced);

@@ -7,7 +7,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
-import java.util.function.Predicate;
 import java.util.function.Supplier;
 import java.util.function.ToIntFunction;
 
@@ -107,9 +106,18 @@ public final class Selectors {
     return new Selectors(all);
   }
 
-  /** Returns true if the class with this binary name may have selected methods. */
+  /**
+   * Returns true if the class with this binary name may have selected methods. Called for every
+   * class that the JVM loads, so it must use no class that is not loaded yet: a lambda would load
+   * its interface, for which this would be called again.
+   */
   public boolean mayMatch(String className, boolean inJdk) {
-    return mayMatch(className, inJdk, selector -> selector.mayMatch(className));
+    for (Selector selector : selectors) {
+      if (isCandidate(selector, className, inJdk) && selector.mayMatch(className)) {
+        return true;
+      }
+    }
+    return false;
   }
 
   /**
@@ -118,18 +126,16 @@ public final class Selectors {
    * @param supertypes returns the binary names of its supertypes, without the class itself
    */
   public boolean mayMatch(String className, boolean inJdk, Supplier<Set<String>> supertypes) {
-    return mayMatch(className, inJdk, selector -> selector.mayMatch(className, supertypes));
-  }
-
-  private boolean mayMatch(String className, boolean inJdk, Predicate<Selector> matches) {
     for (Selector selector : selectors) {
-      if (!selector.excludes()
-          && matches.test(selector)
-          && (!inJdk || selector.namesPackageOf(className))) {
+      if (isCandidate(selector, className, inJdk) && selector.mayMatch(className, supertypes)) {
         return true;
       }
     }
     return false;
+  }
+
+  private static boolean isCandidate(Selector selector, String className, boolean inJdk) {
+    return !selector.excludes() && (!inJdk || selector.namesPackageOf(className));
   }
 
   /**
