@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import select
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -116,12 +117,13 @@ class Gateway:
 
     @property
     def is_closed(self) -> bool:
-        """True if the agent has closed the connection."""
+        """True if the agent has closed the connection. Never waits."""
+        # Python waits before each recv of a socket with a timeout, whatever its flags are.
+        poll = select.poll()
         try:
-            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
-            return False
-        except OSError:
+            poll.register(self._socket, select.POLLIN)
+            return bool(poll.poll(0)) and self._socket.recv(1, socket.MSG_PEEK) == b""
+        except (OSError, ValueError):
             return True
 
     def reset(self) -> control_pb2.ControlReply:

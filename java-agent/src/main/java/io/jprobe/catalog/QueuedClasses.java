@@ -62,6 +62,11 @@ final class QueuedClasses {
     return waiting.containsKey(key) || isReading;
   }
 
+  /** Returns true if no class is queued or being read. */
+  synchronized boolean isIdle() {
+    return waiting.isEmpty() && !isReading;
+  }
+
   /** Adds classes again that could not be published. The retry follows within a second. */
   synchronized void putBack(Map<ClassKey, QueuedClass> taken) {
     taken.forEach(waiting::putIfAbsent);

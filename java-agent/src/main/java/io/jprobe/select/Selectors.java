@@ -106,36 +106,29 @@ public final class Selectors {
     return new Selectors(all);
   }
 
-  /**
-   * Returns true if the class with this binary name may have selected methods. Called for every
-   * class that the JVM loads, so it must use no class that is not loaded yet: a lambda would load
-   * its interface, for which this would be called again.
-   */
+  /** Returns true if the class with this binary name may have selected methods. */
   public boolean mayMatch(String className, boolean inJdk) {
-    for (Selector selector : selectors) {
-      if (isCandidate(selector, className, inJdk) && selector.mayMatch(className)) {
-        return true;
-      }
-    }
-    return false;
+    return mayMatch(className, inJdk, null);
   }
 
   /**
    * Returns true if the class may have selected methods.
    *
-   * @param supertypes returns the binary names of its supertypes, without the class itself
+   * @param supertypes returns the binary names of its supertypes, without the class itself; null if
+   *     they are not known, so that any class may match a selector that depends on them
    */
   public boolean mayMatch(String className, boolean inJdk, Supplier<Set<String>> supertypes) {
+    // Runs while the JVM loads the class: a lambda here would load classes in the middle of that.
     for (Selector selector : selectors) {
-      if (isCandidate(selector, className, inJdk) && selector.mayMatch(className, supertypes)) {
+      if (!selector.excludes()
+          && (supertypes == null
+              ? selector.mayMatch(className)
+              : selector.mayMatch(className, supertypes))
+          && (!inJdk || selector.namesPackageOf(className))) {
         return true;
       }
     }
     return false;
-  }
-
-  private static boolean isCandidate(Selector selector, String className, boolean inJdk) {
-    return !selector.excludes() && (!inJdk || selector.namesPackageOf(className));
   }
 
   /**
