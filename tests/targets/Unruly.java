@@ -24,8 +24,8 @@ import java.util.function.IntUnaryOperator;
  * every class N times and prints "called" with the failures; {@code lock} takes the monitor of the
  * loader Locked; {@code unlock} releases it. While the monitor is taken, calls run in other
  * threads, and {@code use} links a class of that loader in this thread. {@code free} unblocks
- * blocked loaders permanently; {@code late} adds the class Late; {@code exit} exits. Prints "ready" first, and the past tense of each
- * command, such as "locked", when it is done.
+ * blocked loaders permanently; {@code late} adds the class Late; {@code exit} exits. Prints "ready"
+ * first, and the past tense of each command, such as "locked", when it is done.
  */
 public class Unruly {
   /** Holds the value that a path through a class file leads to. */
