@@ -22,11 +22,12 @@ _STDERR_SECONDS = 1.0
 
 
 class Stdout:
-    """Unbuffered stdout, or another descriptor, for one thread. `progressed` is the time.monotonic() of the
-    last write."""
+    """Unbuffered stdout, or another descriptor and its name, for one thread. `progressed` is the
+    time.monotonic() of the last write."""
 
-    def __init__(self, descriptor: int = 1) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int = 1, name: str = "stdout") -> None:
+        self.descriptor = descriptor
+        self.name = name
         self.progressed = time.monotonic()
 
     def write(self, content: bytes) -> None:
@@ -34,7 +35,7 @@ class Stdout:
         otherwise JcollectError."""
         rest = memoryview(content)
         while rest:
-            written = _write_out(self._descriptor, rest[:_PIECE])
+            written = _write_out(self.descriptor, rest[:_PIECE], self.name)
             self.progressed = time.monotonic()
             rest = rest[written:]
 
@@ -52,14 +53,10 @@ class _RawStdout(io.RawIOBase):
         return True
 
     def write(self, content: Any, /) -> int:
-        return _write_to_stdout(content)
+        return _write_out(1, content, "stdout")
 
 
-def _write_to_stdout(content: Any) -> int:
-    return _write_out(1, content)
-
-
-def _write_out(descriptor: int, content: Any) -> int:
+def _write_out(descriptor: int, content: Any, name: str) -> int:
     """Returns how many bytes were written. Raises BrokenPipeError if the reader has closed the pipe,
     otherwise JcollectError."""
     try:
@@ -69,8 +66,8 @@ def _write_out(descriptor: int, content: Any) -> int:
         raise BrokenPipeError from None
     except OSError as error:
         if error.errno == errno.EBADF:
-            raise JcollectError("cannot write to stdout: it is closed") from None
-        raise explain(error, "write to stdout") from None
+            raise JcollectError(f"cannot write to {name}: it is closed") from None
+        raise explain(error, f"write to {name}") from None
 
 
 class _Stderr:
@@ -112,10 +109,11 @@ def lines_above(write: Callable[[str], None]) -> Iterator[None]:
         _stderr.redirected = None
 
 
-def terminal_columns() -> int | None:
-    """Returns the width of the terminal that is stdout; None if it is none, or has no width."""
+def terminal_columns(descriptor: int = 1) -> int | None:
+    """Returns the width of the terminal that is stdout or another descriptor; None if it is none, or has no
+    width."""
     try:
-        return os.get_terminal_size(1).columns or None
+        return os.get_terminal_size(descriptor).columns or None
     except OSError:
         return None
 

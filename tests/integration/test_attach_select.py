@@ -14,6 +14,7 @@ import pytest
 from conditions import SOON_SECONDS, require_bpf, wait_until
 from java_target import (
     JCOLLECT,
+    JDKS,
     ORDERS,
     Jdk,
     Process,
@@ -79,6 +80,14 @@ def test_a_program_without_agent_is_traced_exactly_and_restored(
             assert digest() == original
         # The socket of a killed collector does not block a new one.
         finish(attach(target.pid, "--select", ORDERS))
+
+
+def test_in_a_small_program_the_agent_prints_nothing(targets: Path) -> None:
+    """Such a program has loaded few classes of the JDK. The agent is asked about each class that it loads."""
+    with java(JDKS[0], "-cp", targets, "Waits") as target:
+        target.wait_for_line("ready")
+        finish(attach(target.pid, "--select", "Waits#*"))
+        assert target.err == []
 
 
 @on_every_jdk

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import termios
 from pathlib import Path
 
 import pytest
 
 from jcollect.cli.written_file import open_to_write
+from jcollect.console import Stdout, terminal_columns
+from jcollect.errors import JcollectError
 
 SOMEBODY = 64041
 
@@ -55,3 +58,21 @@ def test_a_missing_directory_is_not_created(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write(tmp_path / "nowhere/counts.json")
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_an_error_names_the_file() -> None:
+    out = Stdout(open_to_write("/dev/full"), "/dev/full")
+    with pytest.raises(JcollectError, match=r"^cannot write to /dev/full: No space left on device$"):
+        out.write(b"new")
+    os.close(out.descriptor)
+    with pytest.raises(JcollectError, match=r"^cannot write to /dev/full: it is closed$"):
+        out.write(b"new")
+
+
+def test_lines_in_a_file_have_no_width(tmp_path: Path) -> None:
+    controller, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, 61))
+    assert terminal_columns(terminal) == 61
+    assert terminal_columns(open_to_write(str(tmp_path / "events"))) is None
+    os.close(terminal)
+    os.close(controller)

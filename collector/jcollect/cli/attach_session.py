@@ -19,7 +19,7 @@ from jcollect.cli.privileges import narrow_attach
 from jcollect.cli.program import Program
 from jcollect.cli.waiting import GRACE_SECONDS
 from jcollect.cli.written_file import open_to_write
-from jcollect.console import plural, status, warn
+from jcollect.console import Stdout, plural, status, warn
 from jcollect.control.jar import remove_stale_jars
 from jcollect.errors import Interrupted, JcollectError, explain
 from jcollect.hub.accounts import Totals
@@ -152,10 +152,8 @@ def _serving(session: Session, claimed: Claim) -> Iterator[Server]:
 def _run(
     session: Session, loop: AttachLoop, server: Server, options: AttachOptions, stop: StopRequest
 ) -> None:
-    descriptor = _descriptor(options.events)
-    printer = start_printer(
-        options.output, options.json_strings, session.hub, session.failures, stop, descriptor
-    )
+    out = _events_out(options.events)
+    printer = start_printer(options.output, options.json_strings, session.hub, session.failures, stop, out)
     session.start()
     begun = time.monotonic()
     failed: JcollectError | None = None
@@ -197,14 +195,14 @@ def _run(
         check_no_loss(totals.lost + totals.missing + session.hub.lost())
 
 
-def _descriptor(events: str | None) -> int:
-    """Returns the descriptor for events. Raises JcollectError."""
+def _events_out(events: str | None) -> Stdout:
+    """Returns the output for events. Raises JcollectError."""
     if events is None:
-        return 1
+        return Stdout()
     if not events:
-        return 2
+        return Stdout(2, "stderr")
     try:
-        return open_to_write(events)
+        return Stdout(open_to_write(events), events)
     except OSError as error:
         raise explain(error, f"write events to {events}") from None
 

@@ -1,4 +1,4 @@
-"""Prints the events of `jcollect attach -o` to stdout."""
+"""Prints the events of `jcollect attach -o` and `jcollect run -o`."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class EventPrinter:
     """A subscriber that prints events in its own thread."""
 
     def __init__(
-        self, hub: Hub, line_format: LineFormat, failures: Failures, stop: StopRequest, descriptor: int = 1
+        self, hub: Hub, line_format: LineFormat, failures: Failures, stop: StopRequest, out: Stdout
     ) -> None:
-        """Prints to a descriptor, from `begin` on. Raises JcollectError if no thread can be started."""
-        self._subscription = hub.subscribe((), peer="stdout")
-        self._stdout = Stdout(descriptor)
-        self._sink = TerminalSink(line_format, self._stdout)
+        """Prints, from `begin` on. Raises JcollectError if no thread can be started."""
+        self._subscription = hub.subscribe((), peer=out.name)
+        self._out = out
+        self._sink = TerminalSink(line_format, out)
         self._stop = stop
         self._may_begin = threading.Event()
-        self._worker = Worker("write events to stdout", self._run, failures).start()
+        self._worker = Worker(f"write events to {out.name}", self._run, failures).start()
 
     def begin(self) -> None:
         """Starts to print: what is attached to has been reported. Does nothing if it has started."""
@@ -63,6 +63,6 @@ class EventPrinter:
         return not self._worker.join(0.0)
 
     def finish(self) -> None:
-        """Waits until everything is printed, or stdout is not read any more."""
+        """Waits until everything is printed, or the output is not read any more."""
         self.begin()
-        wait_until_drained(self._worker, lambda: self._stdout.progressed)
+        wait_until_drained(self._worker, lambda: self._out.progressed)

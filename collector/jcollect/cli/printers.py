@@ -1,11 +1,11 @@
-"""What a collector prints to stdout itself."""
+"""What a collector prints itself."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from jcollect.cli.attach_options import Table
-from jcollect.console import terminal_columns
+from jcollect.console import Stdout, terminal_columns
 from jcollect.hub.hub import Hub
 from jcollect.stop_request import StopRequest
 from jcollect.workers import Failures
@@ -23,10 +23,10 @@ class Printer(Protocol):
 
     @property
     def is_stuck(self) -> bool:
-        """True while it waits for the reader of stdout."""
+        """True while it waits for the reader of its output."""
 
     def finish(self) -> None:
-        """Waits until everything is printed, or stdout is not read any more."""
+        """Waits until everything is printed, or the output is not read any more."""
 
 
 def start_printer(
@@ -35,9 +35,9 @@ def start_printer(
     hub: Hub,
     failures: Failures,
     stop: StopRequest,
-    descriptor: int = 1,
+    out: Stdout,
 ) -> Printer | None:
-    """Starts to print events in a format to a descriptor, or tables of methods; None for neither. With
+    """Starts to print events in a format to `out`, or tables of methods to stdout; None for neither. With
     `json_strings`, 64-bit numbers in JSON are strings. Raises JcollectError if no thread can be started."""
     if output is None:
         return None
@@ -49,6 +49,5 @@ def start_printer(
     from jcollect.cli.event_printer import EventPrinter
     from jcollect.view.line_formats import line_format
 
-    return EventPrinter(
-        hub, line_format(output, json_strings, terminal_columns()), failures, stop, descriptor
-    )
+    columns = terminal_columns(out.descriptor)
+    return EventPrinter(hub, line_format(output, json_strings, columns), failures, stop, out)

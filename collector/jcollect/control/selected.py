@@ -39,7 +39,6 @@ class Selected:
         self.refusal = reply.refusal
         self.loaded_later = reply.loaded_later
         self.remarks = remarks(reply)
-        self.remarks_if_held = remarks(reply, held=True)
         self._given = _hashes(reply.given)
         given = set(reply.given)
         # The given selectors that decide for no method, because others decide for all that they match.

@@ -54,6 +54,8 @@ final class Hold implements PreparedClasses.Listener {
       isOpen = true;
       begunBy = System.nanoTime() + seconds * SECOND_NANOS;
     }
+    // Links the code of prepared() while no class is being loaded that this may need.
+    catalog.maySelect(Hold.class, new SupertypeNames());
     // Before any class of the program is loaded.
     PreparedClasses.reportTo(this);
     synchronized (this) {

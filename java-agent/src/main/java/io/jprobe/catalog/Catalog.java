@@ -15,6 +15,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
+import java.util.function.Supplier;
 
 /**
  * Holds the traced methods and their probes. The threads that load classes queue them here and must
@@ -115,8 +116,8 @@ public final class Catalog {
   public boolean maySelect(Class<?> type, SupertypeNames supertypes) {
     String name = type.getName();
     boolean inJdk = JdkClasses.has(type);
-    return selectors.mayMatch(name, inJdk, () -> supertypes.of(type))
-        || announced.mayMatch(name, inJdk, () -> supertypes.of(type));
+    Supplier<Set<String>> asked = supertypes.whenAsked(type);
+    return selectors.mayMatch(name, inJdk, asked) || announced.mayMatch(name, inJdk, asked);
   }
 
   /** Lists a loaded class that a selector may match, and whose class file cannot be read. */

@@ -5,6 +5,7 @@ import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Supplier;
 
 /**
  * The names of the supertypes of loaded classes, during one pass over many of them. Asks only their
@@ -22,6 +23,16 @@ public final class SupertypeNames {
       add(each, names);
     }
     return names;
+  }
+
+  /** Returns what returns them. No lambda: it is called while the program loads classes. */
+  Supplier<Set<String>> whenAsked(Class<?> type) {
+    return new Supplier<>() {
+      @Override
+      public Set<String> get() {
+        return of(type);
+      }
+    };
   }
 
   private void add(Class<?> supertype, Set<String> names) {
