@@ -67,7 +67,7 @@ def test_a_typo_is_reported_at_the_end(shared_targets: Path) -> None:
     java = (newest_jdk.java, "-cp", str(shared_targets), "FromFirst")
     done = run(JCOLLECT, "run", "--user", "root", "--select", "FromFirst#mian", "--", *java, input="")
     assert (done.returncode, "no loaded class" in done.stderr) == (7, False), done.stderr
-    assert "exited before a method had probes" in done.stderr
+    assert "loaded no method that --select matches" in done.stderr
     assert "has removed its selectors" not in done.stderr
 
 

@@ -32,6 +32,22 @@ def test_a_selector_that_traces_nothing_is_explained() -> None:
     assert problems(reply)[-1] == "'not.given.X#y' matches no method of the classes loaded so far"
 
 
+def test_a_program_that_has_not_begun_has_loaded_none_of_its_classes() -> None:
+    reply = ControlReply(
+        given=["a.B#c", "java.util.Map#gte", "d.E#f"],
+        selections=[
+            Selection(selector="a.B#c", problem="matches no loaded class; did you mean java.lang.Short?"),
+            Selection(
+                selector="java.util.Map#gte", problem="matches java.util.Map, which has no method 'gte'"
+            ),
+            Selection(selector="d.E#f"),
+        ],
+    )
+    assert remarks(reply, held=True) == [
+        "'java.util.Map#gte' matches java.util.Map, which has no method 'gte'"
+    ]
+
+
 def test_remarks_are_bounded() -> None:
     names = [f"a.B#m{number}{'x' * 10_000}" for number in range(100)]
     reply = ControlReply(
