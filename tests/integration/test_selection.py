@@ -69,7 +69,7 @@ def untraceable(target: Process) -> dict[str, str]:
     if listing.returncode != 0:
         return {}
     return {
-        one["class"] + (f"#{one['method']}{one['descriptor']}" if one["method"] else ""): one["reason"]
+        one["class"] + (f"#{one['method']}{one['descriptor']}" if "method" in one else ""): one["reason"]
         for one in json.loads(listing.stdout)
         if one.get("traceable") is False
     }
@@ -448,7 +448,8 @@ def test_beyond_the_limit_all_methods_are_unselected_and_restored(
             line = target.wait_for_line("jprobe: ")
             assert line == (
                 "jprobe: the selectors match 6 methods of the classes loaded so far, more than max-methods=4 "
-                "allows; narrow them, or raise the limit with max-methods=N; nothing is traced"
+                "allows; narrow them, or raise the limit: --max-methods N of jcollect, or the option "
+                "max-methods=N; nothing is traced"
             )
             hits = hits_of(target.pid)
             assert hits == 2 * (1 + 1 + 7 + 7)
@@ -500,7 +501,7 @@ def test_a_path_that_does_not_resolve_affects_only_the_probes_of_its_method(targ
         refused = {
             "weigh(I)I": f"{weigh}: int has no 'weight': it is not an object",
             "weigh(Ljava/lang/String;)I": f"{weigh}: java.lang.String has no 'weight': no field or getter "
-            "that a path can read has that name",
+            "that a path can read has that name; it has empty (boolean), bytes (byte[]), blank (boolean)",
             "twice()I": "selector 'com.acme.misfits.Misfits#twice(self=this.twice())', column 42: "
             "the capture would call its own method recursively, without end",
         }

@@ -161,10 +161,14 @@ def test_selectors_without_effect_are_kept_for_a_warning() -> None:
     reply = ControlReply(
         given=["a.B#c(x=arg0)", "a.B#c(y=arg1)", "a.B#*"],
         selections=[
-            Selection(selector="a.B#c(x=arg0)", methods=1),
-            Selection(selector="a.B#c(y=arg1)", overruled=1),
-            Selection(selector="a.B#*", methods=3, overruled=1),
-            Selection(selector="other#x", overruled=1),
+            Selection(selector="a.B#c(x=arg0)", methods=1, leased=True),
+            Selection(selector="a.B#c(y=arg1)", overruled=1, leased=True),
+            Selection(selector="a.B#*", methods=3, overruled=1, leased=True),
+            Selection(selector="other#x", overruled=1, leased=True),
+            # Those of other clients.
+            Selection(selector="a.B#c(x=arg0)", overruled=1),
+            Selection(selector="a.B#c(x=arg0)", overruled=1, leased=True),
+            Selection(selector="a.B#c(y=arg1)", overruled=1, leased=True),
         ],
     )
     assert Selected(reply).without_effect == ["a.B#c(y=arg1)"]

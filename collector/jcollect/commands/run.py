@@ -94,7 +94,12 @@ def run(
     check_json_strings(json_strings, output, counts)
     options = AttachOptions(
         targets=TargetOptions(
-            (), globs=globs, selectors=selectors, below=launcher.pid, limits=Limits(max_methods, string_limit)
+            (),
+            globs=globs,
+            selectors=selectors,
+            below=launcher.pid,
+            limits=Limits(max_methods, string_limit),
+            begins=True,
         ),
         settings=SessionSettings(capacity=max_probes, max_events=max_events, max_overhead=max_overhead),
         listen=listen,

@@ -40,13 +40,7 @@ class Selected:
         self.loaded_later = reply.loaded_later
         self.remarks = remarks(reply)
         self._given = _hashes(reply.given)
-        given = set(reply.given)
-        # The given selectors that decide for no method, because others decide for all that they match.
-        self.without_effect = [
-            shortened(each.selector, MAX_SHOWN_NAME)
-            for each in islice(reply.selections, _MAX_SELECTIONS)
-            if each.selector in given and each.overruled and not each.methods
-        ][:MAX_WARNINGS]
+        self.without_effect = _without_effect(reply)
         self._owner = reply.owner
         self._sets = _hashes(each.id for each in reply.methods)
         self._own = _hashes(each.id for each in reply.methods if _is_only(reply.owner, each.owners))
@@ -86,6 +80,22 @@ def charged_to(process: Process, selected: Selected) -> Iterator[Selected]:
         yield selected
     finally:
         _kept.give_back(owner, size)
+
+
+def _without_effect(reply: control_pb2.ControlReply) -> list[str]:
+    """Returns the given selectors that decide for no method, because others decide for all that they match.
+
+    Other clients may have given the same selectors, in another order.
+    """
+    given = set(reply.given)
+    leased = [
+        each
+        for each in islice(reply.selections, _MAX_SELECTIONS)
+        if each.leased and each.overruled + each.methods and each.selector in given
+    ]
+    deciding = {each.selector for each in leased if each.methods}
+    overruled = dict.fromkeys(each.selector for each in leased if each.selector not in deciding)
+    return [shortened(each, MAX_SHOWN_NAME) for each in islice(overruled, MAX_WARNINGS)]
 
 
 def _is_only(owner: int, owners: Sequence[int]) -> bool:

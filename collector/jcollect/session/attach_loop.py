@@ -110,7 +110,8 @@ class AttachLoop:
 
     def explain_silence(self, totals: Totals, seconds: float) -> None:
         """Prints why there were no events, if there were none. The processes must not have left."""
-        for process, line in explain_silence(self._candidates, totals, seconds):
+        attached = [each.candidate for each in self._targets if each.had_probes]
+        for process, line in explain_silence(self._candidates, attached, totals, seconds):
             self._process_lines.warn(process, line)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from jcollect.console import plural
 from jcollect.hub.accounts import Totals
@@ -14,15 +14,26 @@ _MAX_ASKED = 5
 
 
 def explain_silence(
-    candidates: Iterable[Candidate], totals: Totals, seconds: float
+    candidates: Iterable[Candidate], attached: Container[Candidate], totals: Totals, seconds: float
 ) -> Iterator[tuple[Process, str]]:
     """Yields sentences about processes, if `totals` has no event of any of them. Their selections must last
-    still."""
+    still. `attached` are those that had probes."""
     if totals.delivered or totals.lost:
         return
-    selecting = [(each.process, each.selection) for each in candidates if each.selection is not None]
-    for process, selection in selecting[:_MAX_ASKED]:
-        problems = selection.selected.remarks if process.has_exited else selection.explain()
+    selecting = [each for each in candidates if each.selection is not None]
+    for candidate in selecting[:_MAX_ASKED]:
+        process, selection = candidate.process, candidate.selection
+        assert selection is not None
+        if not process.has_exited:
+            problems = selection.explain()
+        elif candidate in attached:
+            problems = []
+        else:
+            # What was true when the methods were selected may not be true of the classes loaded since.
+            problems = [
+                f"PID {process.pid} exited before a method had probes; jcollect find explains a selector "
+                "while the program runs"
+            ]
         for problem in problems:
             yield process, f"no events: {problem}"
         if not problems:

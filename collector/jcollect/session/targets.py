@@ -277,6 +277,7 @@ class Targets:
             self.lines.warn(
                 process, f"'{selector}' has no effect{whose}: an earlier --select decides for its methods"
             )
-        for remark in selected.remarks:
+        # A program that is held has not loaded its classes yet.
+        for remark in selected.remarks if not self.options.begins else ():
             self.lines.warn(process, f"{f'PID {process.pid}: ' if self._names_processes else ''}{remark}")
         return lease

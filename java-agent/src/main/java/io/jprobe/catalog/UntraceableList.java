@@ -77,7 +77,11 @@ final class UntraceableList {
 
   /** Returns true if findings are to be reported in a library without methods. */
   boolean hasWaited() {
-    return !waiting.isEmpty() && System.nanoTime() - since > TIMEOUT_NANOS;
+    return hasWaited(TIMEOUT_NANOS);
+  }
+
+  boolean hasWaited(long nanos) {
+    return !waiting.isEmpty() && System.nanoTime() - since > nanos;
   }
 
   static List<Untraceable> findings(List<Entry> entries) {

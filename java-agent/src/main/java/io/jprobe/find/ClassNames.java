@@ -13,6 +13,9 @@ import java.util.TreeSet;
 
 /** Explains why a selector matches none of the names of the loaded classes. */
 final class ClassNames {
+  /** Minimum length of a name that may stand for a class of the JDK, which has many. */
+  private static final int MIN_OF_JDK = 4;
+
   private final LoadedProgram program;
 
   ClassNames(LoadedProgram program) {
@@ -71,8 +74,8 @@ final class ClassNames {
     Map<String, List<String>> bySimpleName = new LinkedHashMap<>();
     Map<String, List<String>> ofJdk = new LinkedHashMap<>();
     for (Class<?> type : classes) {
-      if (!LoadedProgram.isHidden(type)) {
-        String name = type.getName();
+      String name = type.getName();
+      if (!LoadedProgram.isHidden(type) && !isAnonymous(simple(name))) {
         (LoadedProgram.isOfJdk(type) ? ofJdk : bySimpleName)
             .computeIfAbsent(simple(name), key -> new ArrayList<>(1))
             .add(name);
@@ -81,9 +84,13 @@ final class ClassNames {
     NearestNames nearest = new NearestNames(wanted);
     List<String> found =
         namesOf(nearest.among(bySimpleName.keySet(), program.deadline), bySimpleName, written);
-    return found.isEmpty()
+    return found.isEmpty() && wanted.length() >= MIN_OF_JDK
         ? namesOf(nearest.among(ofJdk.keySet(), program.deadline), ofJdk, written)
         : found;
+  }
+
+  private static boolean isAnonymous(String simpleName) {
+    return simpleName.isEmpty() || Character.isDigit(simpleName.charAt(0));
   }
 
   private static List<String> namesOf(
