@@ -222,5 +222,5 @@ def test_annotations_of_both_retentions_select_loaded_methods(jdk: Jdk, targets:
             # Armed after the first round, which defines the class.
             "Annotated$Nameless#applyAsInt": 5,
         }
-        texts = [event["values"]["text"] for event in events if event["method"] == letters.split("#")[1]]
+        texts = [event["args"][0] for event in events if event["method"] == letters.split("#")[1]]
         assert texts == 2 * [f"\U0001f600 \0 {number}" for number in range(5)]

@@ -56,7 +56,9 @@ def command(verb: str, pid: int, *arguments: str | Path, **environment: str) -> 
 def refused(verb: str, pid: int, *arguments: str, **environment: str) -> str:
     result = run(JCOLLECT, verb, pid, *arguments, env={**os.environ, **environment})
     assert (result.returncode, result.stdout) == (1, ""), result
-    (line,) = result.stderr.splitlines()
+    # A busy JVM takes more than a second to load the agent.
+    slow = f"loading the agent into PID {pid} ..."
+    (line,) = (line for line in result.stderr.splitlines() if line != slow)
     return line.removeprefix("jcollect: ")
 
 
