@@ -199,5 +199,5 @@ def test_classes_are_rejected_if_their_parameter_names_cannot_be_preserved(
             assert done.returncode == 0, done
             assert probes_of(target.pid)
             assert not refused(target)
-        assert run(JCOLLECT, "reset", target.pid).returncode == 0
+            assert run(JCOLLECT, "reset", target.pid).returncode == 0
         assert said(target) == as_ever

@@ -507,6 +507,8 @@ def test_a_path_that_does_not_resolve_affects_only_the_probes_of_its_method(targ
         }
         first, _, third = refused
         listed = "jcollect probes PID --all lists them, such as "
+        # Written once the probes are published.
+        wait_until(lambda: len(target.err) == 2, "two lines")
         assert target.err == [
             f"jprobe: cannot trace 2 selected methods; {listed}com.acme.misfits.Misfits#{first}: "
             f"{refused[first]}",
