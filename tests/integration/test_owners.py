@@ -67,6 +67,8 @@ def test_what_one_person_receives_does_not_depend_on_others(jdk: Jdk, targets: P
         entry, entry2 = "place__2__entry", "place__2__set2__entry"
         own, other = set_of(target.pid, entry), set_of(target.pid, entry2)
         assert (own["selector"], other["selector"]) == (FEW[0], FEW[0] + paths)
+        found = run(JCOLLECT, "find", target.pid, FEW[0]).stdout
+        assert f"traced by '{FEW[0]}' and '{FEW[0]}{paths}'\n" in found
         script = "".join(
             f"usdt:{each['file']}:{each['provider']}:{each['name']} {{ @{count} = count(); }} "
             for each, count in ((own, "own"), (other, "other"))

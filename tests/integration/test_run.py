@@ -58,8 +58,17 @@ def test_every_call_is_seen_from_the_first_on(shared_targets: Path, tmp_path: Pa
     assert done.returncode == 7, done.stderr
     assert done.stdout == "user nobody\narguments --select,x\ninput hello\n"
     assert "its own stderr" in done.stderr
+    assert "no loaded class" not in done.stderr
     assert "0 lost" in done.stderr
     assert entries(events) == ENTRIES
+
+
+def test_a_typo_is_reported_at_the_end(shared_targets: Path) -> None:
+    java = (newest_jdk.java, "-cp", str(shared_targets), "FromFirst")
+    done = run(JCOLLECT, "run", "--user", "root", "--select", "FromFirst#mian", "--", *java, input="")
+    assert (done.returncode, "no loaded class" in done.stderr) == (7, False), done.stderr
+    assert "loaded no method that --select matches" in done.stderr
+    assert "has removed its selectors" not in done.stderr
 
 
 def test_a_script_that_starts_java(shared_targets: Path, tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ import java.util.function.IntUnaryOperator;
  * every class N times and prints "called" with the failures; {@code lock} takes the monitor of the
  * loader Locked; {@code unlock} releases it. While the monitor is taken, calls run in other
  * threads, and {@code use} links a class of that loader in this thread. {@code free} unblocks
- * blocked loaders permanently; {@code exit} exits. Prints "ready" first, and the past tense of each
- * command, such as "locked", when it is done.
+ * blocked loaders permanently; {@code late} adds the class Late; {@code exit} exits. Prints "ready"
+ * first, and the past tense of each command, such as "locked", when it is done.
  */
 public class Unruly {
   /** Holds the value that a path through a class file leads to. */
@@ -142,6 +142,17 @@ public class Unruly {
     }
   }
 
+  /**
+   * The loader answers late, and waits for nothing meanwhile, as on a machine that gives it no CPU
+   * time.
+   */
+  public static class Late extends Aside {
+    @Override
+    public int applyAsInt(int number) {
+      return number + 1;
+    }
+  }
+
   /** Used only by the verifier. */
   public static class Larger extends Box {}
 
@@ -201,6 +212,11 @@ public class Unruly {
           return name.startsWith("java.jprobe.") ? Box.class : super.loadClass(name, resolve);
         case "Blocking":
           block();
+          break;
+        case "Late":
+          while (FREE.getCount() > 0) {
+            Thread.onSpinWait();
+          }
           break;
         case "LinkBlocks":
           if (name.endsWith("Larger")) {
@@ -366,6 +382,10 @@ public class Unruly {
             in.nextLine();
           }
           System.out.println("unlocked");
+          break;
+        case "late":
+          guests.put("Late", new Loader("Late").guest());
+          System.out.println("added");
           break;
         case "free":
           FREE.countDown();

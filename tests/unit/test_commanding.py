@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,18 @@ def test_an_endpoint_with_other_content_is_refused(directory: Path, content: byt
 
 def gateway_to(port: int, seconds: float = 10) -> Gateway:
     return Gateway(ourselves(), ControlEndpoint(port=port, token=TOKEN), seconds)
+
+
+def test_a_closed_connection_is_noticed_without_waiting() -> None:
+    with stub_gateway(ControlReply()) as stub, gateway_to(stub.port, 300) as gateway:
+        gateway.status()
+        begun = time.monotonic()
+        assert not gateway.is_closed
+        assert time.monotonic() - begun < 5
+        gateway.disconnect()
+        assert gateway.is_closed
+        gateway.close()
+        assert gateway.is_closed
 
 
 def test_each_command_is_one_call_of_the_entry_point() -> None:

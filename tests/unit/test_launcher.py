@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from jcollect.cli import run_session
+from jcollect.errors import JcollectError
 
 PROGRAM = """
 import json, os, signal, sys
@@ -77,6 +81,34 @@ def test_a_program_of_ones_own_keeps_the_environment(jar: Path) -> None:
     seen = seen_by_program("", jar, HOME="/here", SUDO_USER="x")
     assert seen["env"]["HOME"] == "/here"
     assert seen["env"]["SUDO_USER"] == "x"
+
+
+def test_a_program_of_another_user_gets_no_descriptors_but_its_streams(jar: Path) -> None:
+    """Those that jcollect was started with are root's."""
+    program = (
+        "import os\n"
+        "for name in os.listdir('/proc/self/fd'):\n"
+        "    path = f'/proc/self/fd/{name}'\n"
+        "    print(os.readlink(path) if os.path.lexists(path) else '')\n"
+    )
+    with open("/etc/shadow") as secret:
+        os.set_inheritable(secret.fileno(), True)
+        for account, is_inherited in (("nobody", False), ("", True)):
+            done = subprocess.run(
+                [sys.executable, "-c", LAUNCH, account, str(jar), "/usr/bin/python3", "-c", program],
+                capture_output=True,
+                text=True,
+                check=False,
+                close_fds=False,
+                timeout=60,
+            )
+            assert ("/etc/shadow" in done.stdout) == is_inherited, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "4294967295"])
+def test_a_number_that_is_no_user(number: str) -> None:
+    with pytest.raises(JcollectError, match="there is no user"):
+        run_session._account(number, "true")
 
 
 def test_why_a_program_cannot_be_run(jar: Path, tmp_path: Path) -> None:

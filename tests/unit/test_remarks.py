@@ -32,6 +32,22 @@ def test_a_selector_that_traces_nothing_is_explained() -> None:
     assert problems(reply)[-1] == "'not.given.X#y' matches no method of the classes loaded so far"
 
 
+def test_a_program_that_has_not_begun_has_loaded_none_of_its_classes() -> None:
+    reply = ControlReply(
+        given=["a.B#c", "java.util.Map#gte", "d.E#f"],
+        selections=[
+            Selection(selector="a.B#c", problem="matches no loaded class; did you mean java.lang.Short?"),
+            Selection(
+                selector="java.util.Map#gte", problem="matches java.util.Map, which has no method 'gte'"
+            ),
+            Selection(selector="d.E#f"),
+        ],
+    )
+    assert remarks(reply, held=True) == [
+        "'java.util.Map#gte' matches java.util.Map, which has no method 'gte'"
+    ]
+
+
 def test_remarks_are_bounded() -> None:
     names = [f"a.B#m{number}{'x' * 10_000}" for number in range(100)]
     reply = ControlReply(
@@ -70,7 +86,7 @@ def test_found_methods_are_printed_below_their_classes(capsys: pytest.CaptureFix
                 descriptor="(JLjava/lang/String;)Z",
                 kind="public",
                 arguments=["id", ""],
-                selector=PLACE,
+                selectors=[PLACE, "a.B#c"],
             ),
             Found(class_name="com.acme.Orders", method="<init>", descriptor="()V", reason="it is\x1b[2J"),
             Found(class_name="com.acme.Job", kind="interface"),
@@ -80,7 +96,7 @@ def test_found_methods_are_printed_below_their_classes(capsys: pytest.CaptureFix
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [
         "com.acme.Orders",
-        f"  public place(long id, String): boolean: traced by '{PLACE}'",
+        f"  public place(long id, String): boolean: traced by '{PLACE}' and 'a.B#c'",
         "  <init>(): cannot be traced: it is\\x1b[2J",
         "interface com.acme.Job",
     ]

@@ -11,6 +11,7 @@ from jcollect.shortened import shortened
 from jprobe.v1 import control_pb2
 
 _MAX_REASON = 500
+_MAX_SELECTORS = 5
 
 
 def found_json(reply: control_pb2.ControlReply, json: Json) -> dict[str, Any]:
@@ -56,7 +57,10 @@ def _method_line(found: control_pb2.Found) -> str:
     line += shortened(signature(found), MAX_SHOWN_NAME)
     if found.reason:
         return f"{line}: cannot be traced: {shortened(found.reason, _MAX_REASON)}"
-    return f"{line}: traced by '{shortened(found.selector)}'" if found.selector else line
+    tracing = [f"'{shortened(each)}'" for each in found.selectors[:_MAX_SELECTORS]]
+    more = len(found.selectors) - _MAX_SELECTORS
+    tracing += [f"{more:,} more"] if more > 0 else []
+    return f"{line}: traced by {' and '.join(tracing)}" if tracing else line
 
 
 def _print_totals(reply: control_pb2.ControlReply) -> None:

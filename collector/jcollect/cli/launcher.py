@@ -6,6 +6,7 @@ capabilities, nor lose what jcollect gives up (system calls, the right to run se
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -89,6 +90,8 @@ def _run(request: Mapping[str, Any], connection: socket.socket) -> int:
     account = Account(*request["account"]) if request["account"] else None
     # First: afterwards the kernel protects the file, because this process had other rights before.
     environment = _environment(account)
+    if account is not None:
+        _keep_descriptors_of_root()
     become_for_good(account)
     jar = request["jar"]
     if not os.access(jar, os.R_OK):
@@ -117,6 +120,14 @@ def _run(request: Mapping[str, Any], connection: socket.socket) -> int:
 def _refuse(connection: socket.socket, why: str, code: int) -> int:
     connection.sendall(json.dumps({"error": why, "code": code}).encode())
     return code
+
+
+def _keep_descriptors_of_root() -> None:
+    """Lets the program of another user inherit its standard streams alone, as sudo does."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            with contextlib.suppress(OSError):  # Of the list itself, which is closed by now.
+                os.set_inheritable(int(name), False)
 
 
 def _is_java(path: str) -> bool:

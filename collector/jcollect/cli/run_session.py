@@ -89,7 +89,7 @@ def _account(user: str | None, command: str) -> Account | None:
     cannot_run = f"cannot run '{printable(command)}'"
     if user is None and os.geteuid() == 0:
         user = os.environ.get("SUDO_UID", "")
-        if not user.isascii() or not user.isdigit() or int(user) == 0:
+        if not user.isascii() or not user.isdigit() or not user.strip("0"):
             raise JcollectError(
                 f"{cannot_run}: jcollect has root's rights, and sudo names no other user to run it as; name "
                 "one with --user NAME (--user root runs it with root's rights)"
@@ -98,7 +98,7 @@ def _account(user: str | None, command: str) -> Account | None:
         return None
     try:
         entry = pwd.getpwuid(int(user)) if user.isascii() and user.isdigit() else pwd.getpwnam(user)
-    except (KeyError, OverflowError):
+    except (KeyError, OverflowError, ValueError):
         raise JcollectError(
             f"cannot run '{printable(command)}': there is no user '{printable(user)}'"
         ) from None

@@ -99,7 +99,7 @@ def run(
             selectors=selectors,
             below=launcher.pid,
             limits=Limits(max_methods, string_limit),
-            begins=True,
+            held=True,
         ),
         settings=SessionSettings(capacity=max_probes, max_events=max_events, max_overhead=max_overhead),
         listen=listen,

@@ -117,13 +117,12 @@ class Gateway:
 
     @property
     def is_closed(self) -> bool:
-        """True if the agent has closed the connection. Never waits."""
-        # Python waits before each recv of a socket with a timeout, whatever its flags are.
+        """True if the agent has closed the connection. Never waits, as receiving with a timeout would."""
         poll = select.poll()
         try:
-            poll.register(self._socket, select.POLLIN)
-            return bool(poll.poll(0)) and self._socket.recv(1, socket.MSG_PEEK) == b""
-        except (OSError, ValueError):
+            poll.register(self._socket, select.POLLRDHUP)
+            return bool(poll.poll(0))
+        except ValueError:  # This side has closed it.
             return True
 
     def reset(self) -> control_pb2.ControlReply:

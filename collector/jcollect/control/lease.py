@@ -33,7 +33,7 @@ class Lease:
         self.selected = selected
         self._gateway = gateway
         self._selectors = selectors
-        self._times_closed = 0
+        self._times_ended = 0
 
     def explain(self) -> list[str]:
         """Returns why selectors trace nothing: now if the agent answers, else when they were selected."""
@@ -46,15 +46,17 @@ class Lease:
         """Returns why the selection has ended before its block did; empty if it has not.
 
         `selectors` are those in force by the newest stub library. A program that exits also closes its
-        connections, so the first time does not count.
+        connections and unmaps its libraries, so the first time does not count.
         """
         if self._gateway.is_closed:
-            self._times_closed += 1
-            if self._times_closed > 1:
-                return "its agent was reset (jcollect reset) or has shut down"
+            why = "its agent was reset (jcollect reset) or has shut down"
         elif not self.selected.is_among(selectors):
-            return "another command has removed its selectors (jcollect unselect)"
-        return ""
+            why = "another command has removed its selectors (jcollect unselect)"
+        else:
+            self._times_ended = 0
+            return ""
+        self._times_ended += 1
+        return why if self._times_ended > 1 else ""
 
 
 @contextlib.contextmanager

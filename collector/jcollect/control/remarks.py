@@ -13,12 +13,17 @@ MAX_REMARK = 900
 _MAX_SELECTOR = 200
 _ABSTRACT = "it is abstract"
 _NOTHING = "matches no method of the classes loaded so far"
+# How the agent begins a problem that the program's next class may solve.
+_NOT_LOADED = "matches no loaded class"
 
 
-def remarks(reply: control_pb2.ControlReply) -> list[str]:
-    """Returns a printable sentence about each given selector that traces nothing."""
+def remarks(reply: control_pb2.ControlReply, held: bool = False) -> list[str]:
+    """Returns a printable sentence about each given selector that traces nothing. With `held`, the program
+    has not begun, so that a selector which matches no loaded class may well be right."""
     given = set(reply.given)
-    found = [_remark(each) for each in reply.selections if each.selector in given]
+    found = [
+        _remark(each) for each in reply.selections if each.selector in given and not (held and _is_open(each))
+    ]
     abstract = sum(each.reason == _ABSTRACT for each in reply.failed)
     if abstract and any(map(_names_one_class, reply.given)):
         found.append(
@@ -45,6 +50,10 @@ def _remark(selection: control_pb2.Selection) -> str:
     if selection.methods or selection.overruled:
         return ""
     return f"{name} {shortened(selection.problem, MAX_REMARK) or _NOTHING}"
+
+
+def _is_open(selection: control_pb2.Selection) -> bool:
+    return not selection.problem or selection.problem.startswith(_NOT_LOADED)
 
 
 def _names_one_class(selector: str) -> bool:

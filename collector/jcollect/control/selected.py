@@ -39,6 +39,7 @@ class Selected:
         self.refusal = reply.refusal
         self.loaded_later = reply.loaded_later
         self.remarks = remarks(reply)
+        self.remarks_if_held = remarks(reply, held=True)
         self._given = _hashes(reply.given)
         self.without_effect = _without_effect(reply)
         self._owner = reply.owner

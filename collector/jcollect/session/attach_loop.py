@@ -110,8 +110,9 @@ class AttachLoop:
 
     def explain_silence(self, totals: Totals, seconds: float) -> None:
         """Prints why there were no events, if there were none. The processes must not have left."""
-        attached = [each.candidate for each in self._targets if each.had_probes]
-        for process, line in explain_silence(self._candidates, attached, totals, seconds):
+        armed = [target.candidate for target in self._targets if target.has_armed]
+        held = self._search.options.held
+        for process, line in explain_silence(self._candidates, totals, seconds, held, armed):
             self._process_lines.warn(process, line)
 
     @property

@@ -12,8 +12,8 @@ from jcollect.control.limits import Limits
 class TargetOptions:
     """Selects processes and probes. `names` and `globs` are globs; `every` selects all processes; `below`
     selects the JVMs with an agent that the process of this PID has started, and itself; `wait` allows a PID
-    that has no matching probes yet. `limits` are asked for with `selectors`. `begins` is true if the programs
-    are held before their first instruction."""
+    that has no matching probes yet. `limits` are asked for with `selectors`. With `held`, the programs
+    have not begun, nor loaded their classes, when the selectors are selected."""
 
     pids: Sequence[int]
     names: Sequence[str] = ()
@@ -23,7 +23,7 @@ class TargetOptions:
     wait: bool = False
     below: int | None = None
     limits: Limits = Limits()  # noqa: RUF009
-    begins: bool = False
+    held: bool = False
 
     @property
     def is_open(self) -> bool:

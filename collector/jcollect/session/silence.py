@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from jcollect.console import plural
 from jcollect.hub.accounts import Totals
@@ -14,30 +14,39 @@ _MAX_ASKED = 5
 
 
 def explain_silence(
-    candidates: Iterable[Candidate], attached: Container[Candidate], totals: Totals, seconds: float
+    candidates: Iterable[Candidate],
+    totals: Totals,
+    seconds: float,
+    held: bool = False,
+    armed: Collection[Candidate] = (),
 ) -> Iterator[tuple[Process, str]]:
     """Yields sentences about processes, if `totals` has no event of any of them. Their selections must last
-    still. `attached` are those that had probes."""
+    still. With `held`, they had not begun when they were selected in; those that are `armed` had probes."""
     if totals.delivered or totals.lost:
         return
-    selecting = [each for each in candidates if each.selection is not None]
-    for candidate in selecting[:_MAX_ASKED]:
-        process, selection = candidate.process, candidate.selection
-        assert selection is not None
+    selecting = [(each, each.selection) for each in candidates if each.selection is not None]
+    for candidate, selection in selecting[:_MAX_ASKED]:
+        process = candidate.process
         if not process.has_exited:
             problems = selection.explain()
-        elif candidate in attached:
-            problems = []
+        elif candidate in armed:
+            # Other remarks may have become untrue: more classes have been loaded.
+            problems = selection.selected.remarks_if_held
+        elif not held:
+            problems = selection.selected.remarks
         else:
-            # What was true when the methods were selected may not be true of the classes loaded since.
-            problems = [
-                f"PID {process.pid} exited before a method had probes; jcollect find explains a selector "
-                "while the program runs"
-            ]
+            problems = selection.selected.remarks_if_held or [_none_loaded(process.pid)]
         for problem in problems:
             yield process, f"no events: {problem}"
         if not problems:
             yield process, f"no events: {_not_called(totals, process.pid, seconds)}"
+
+
+def _none_loaded(pid: int) -> str:
+    return (
+        f"PID {pid} loaded no method that --select matches and that can be traced; compare the spelling with "
+        "jcollect find while the program runs"
+    )
 
 
 def _not_called(totals: Totals, pid: int, seconds: float) -> str:

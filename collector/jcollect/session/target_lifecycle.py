@@ -79,6 +79,7 @@ class TargetLifecycle:
         self._held = held
         self._tracee: Tracee | None = None
         self._arming: list[Arming] = []
+        self._failed: list[Probe] = []
         self._polled_arming = 0.0
         self._scanned = time.monotonic()
         self._pause = _SCAN_SECONDS
@@ -194,6 +195,7 @@ class TargetLifecycle:
 
     def _rescan(self, tracee: Tracee, begun: float) -> None:
         self._pages = self.process.mapped_pages()
+        self._poll_failed()
         addition = tracee.follow(self._warn)
         self._tell_attached(tracee)
         self._handle(addition, begun)
@@ -289,6 +291,22 @@ class TargetLifecycle:
                 self._lines += self._settled(by_state, time.monotonic() - arming.begun)
         self._polled_arming = time.monotonic()
 
+    def _poll_failed(self) -> None:
+        """Reports probes that are armed after all: the agent retries when a class loader answers late."""
+        if not self._failed:
+            return
+        try:
+            by_state = Arming(self._failed, 0, 0).poll() or {}
+        except OSError as error:
+            if not lacks_files(error):
+                self._failed = []
+            return
+        armed = by_state.get(probe_pb2.PROBE_STATE_ARMED, [])
+        self._failed = by_state.get(probe_pb2.PROBE_STATE_FAILED, [])
+        if armed:
+            methods = plural(len({probe.method_key for probe in armed}), "method")
+            self._lines.append(f"armed {plural(len(armed), 'probe')} of {methods} after all")
+
     def retry_later(self) -> None:
         """Postpones the next step, after one that failed for a temporary reason."""
         self._not_before = time.monotonic() + _RETRY_SECONDS
@@ -300,6 +318,7 @@ class TargetLifecycle:
 
     def _settled(self, by_state: dict[int, list[Probe]], took: float) -> list[str]:
         armed = by_state.pop(probe_pb2.PROBE_STATE_ARMED, [])
+        self._failed += by_state.get(probe_pb2.PROBE_STATE_FAILED, [])
         for state, probes in sorted(by_state.items()):
             self._warn_not_armed(state, probes)
         if not armed and self.has_armed:

@@ -277,7 +277,6 @@ class Targets:
             self.lines.warn(
                 process, f"'{selector}' has no effect{whose}: an earlier --select decides for its methods"
             )
-        # A program that is held has not loaded its classes yet.
-        for remark in selected.remarks if not self.options.begins else ():
+        for remark in selected.remarks_if_held if options.held else selected.remarks:
             self.lines.warn(process, f"{f'PID {process.pid}: ' if self._names_processes else ''}{remark}")
         return lease

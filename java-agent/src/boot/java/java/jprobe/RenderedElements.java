@@ -102,10 +102,14 @@ final class RenderedElements {
     return UNSAFE.getInt(object, JdkTypes.field(index, field));
   }
 
-  /** Returns the array of the list that a sublist is a part of: an ArrayList or a subclass. */
+  /**
+   * Returns the array of the list that a sublist is a part of: an ArrayList or a subclass. Returns
+   * null for a sublist that is being constructed.
+   */
   static Object elementsOfRoot(Object subList, int index) {
+    Object root = Rendering.field(subList, index, 0);
     long elements = JdkTypes.field(JdkTypes.index(java.util.ArrayList.class), 0);
-    return UNSAFE.getReference(Rendering.field(subList, index, 0), elements);
+    return root == null ? null : UNSAFE.getReference(root, elements);
   }
 
   /** Writes elements of an array, as many as it has of the given number. */

@@ -40,6 +40,10 @@ final class Utf8 {
    * @param isEscaped true to write a backslash before quotes and backslashes
    */
   static long text(long at, long end, String text, boolean isEscaped) {
+    // Such as the name of an enum's constant that was made without a constructor.
+    if (text == null) {
+      return text(at, end, "null", false);
+    }
     byte[] units = units(text);
     boolean isWide = isWide(text);
     return text(at, end, units, isWide, isWide ? units.length >> 1 : units.length, isEscaped);

@@ -37,9 +37,6 @@ final class Armer implements Watcher.Listener {
   /** Pause after such a poll, as a multiple of its duration: the retries use 5% of the time. */
   private static final int PAUSE_FACTOR = 20;
 
-  /** Maximum number of log lines about selectors that do not fit a method. */
-  private static final int MAX_UNTRACEABLE = 10;
-
   private final Transformer transformer;
   private final Runnable eachSecond;
   private final PendingClasses pending;
@@ -59,7 +56,7 @@ final class Armer implements Watcher.Listener {
   private boolean isShortOfMemory;
   private long pausedUntil;
   private boolean isRehearsed;
-  private final Set<String> untraceable = new HashSet<>();
+  private final UntraceableLog untraceable = new UntraceableLog();
   private String lastFailure = "";
 
   Armer(
@@ -90,6 +87,7 @@ final class Armer implements Watcher.Listener {
 
   @Override
   public void changed(Set<TracedClass> classes) {
+    untraceable.flush();
     if (!isWaiting()) {
       batchSize.reset();
     }
@@ -257,6 +255,9 @@ final class Armer implements Watcher.Listener {
         transformer.forget(traced);
         traced.arm(traced.wanted());
         ready.add(traced);
+      } else if (pending.isLate(traced)) {
+        // Its probes stay arming.
+        open.remove(traced);
       } else {
         results.conclude(traced, problem);
         open.remove(traced);
@@ -312,14 +313,8 @@ final class Armer implements Watcher.Listener {
   }
 
   @Override
-  public void untraceable(String method, String problem) {
-    // A selector may match many methods and fit none of them; collectors get the whole list.
-    if (untraceable.size() <= MAX_UNTRACEABLE && untraceable.add(problem)) {
-      Log.line(
-          untraceable.size() <= MAX_UNTRACEABLE
-              ? "cannot trace " + method + ": " + problem
-              : "more methods cannot be traced; jcollect probes --all lists them");
-    }
+  public void untraceable(String selector, String method, String problem) {
+    untraceable.add(selector, method, problem);
   }
 
   @Override

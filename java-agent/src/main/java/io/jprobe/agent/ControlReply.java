@@ -10,6 +10,7 @@ import io.jprobe.find.Found;
 import io.jprobe.select.Match;
 import io.jprobe.select.Selector;
 import io.jprobe.stub.ProtoWriter;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -65,7 +66,7 @@ final class ControlReply {
             .number(3, method.gateWord(Gate.LIMIT)));
   }
 
-  void found(Found one, int loaderId, String selector) {
+  void found(Found one, int loaderId, Collection<String> selectors) {
     ProtoWriter found =
         new ProtoWriter()
             .text(1, one.className)
@@ -75,7 +76,8 @@ final class ControlReply {
             .textIfAny(5, one.kind)
             .textIfAny(6, one.reason);
     one.arguments.forEach(name -> found.text(7, name));
-    reply.message(16, found.textIfAny(8, selector));
+    selectors.forEach(selector -> found.text(8, selector));
+    reply.message(16, found);
   }
 
   void searched(int matchingClasses, boolean hasMore) {

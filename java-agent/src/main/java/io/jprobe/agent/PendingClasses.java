@@ -23,6 +23,9 @@ final class PendingClasses {
   /** Classes whose loaders have not answered in time. */
   private final Set<TracedClass> unanswered = new LinkedHashSet<>();
 
+  /** Classes whose loaders have not answered yet, but may soon; see {@link ApplicationCalls}. */
+  private final Set<TracedClass> late = new LinkedHashSet<>();
+
   /** Classes that could not be linked; the program may link them later. */
   private final Set<TracedClass> unlinked = new LinkedHashSet<>();
 
@@ -44,6 +47,16 @@ final class PendingClasses {
     unanswered.add(traced);
   }
 
+  /** Adds a class whose loader may answer soon. */
+  void addLate(TracedClass traced) {
+    late.add(traced);
+  }
+
+  /** Returns true if the loader of the class may answer soon. */
+  boolean isLate(TracedClass traced) {
+    return late.contains(traced);
+  }
+
   /** Adds a class that waits for the program to link it. */
   void addUnlinked(TracedClass traced) {
     unlinked.add(traced);
@@ -59,7 +72,7 @@ final class PendingClasses {
   }
 
   boolean isEmpty() {
-    return waiting.isEmpty() && unanswered.isEmpty() && unlinked.isEmpty();
+    return waiting.isEmpty() && unanswered.isEmpty() && late.isEmpty() && unlinked.isEmpty();
   }
 
   /** Returns the classes to process now. */
@@ -74,6 +87,13 @@ final class PendingClasses {
       answered.removeIf(this::isStuck);
       waiting.addAll(answered);
       unanswered.removeAll(answered);
+    }
+    if (!late.isEmpty()) {
+      // Also those whose loaders will not answer soon after all: they count as failed.
+      List<TracedClass> decided = new ArrayList<>(late);
+      decided.removeIf(traced -> isStuck(traced) && calls.isLate(traced.loaded().getClassLoader()));
+      waiting.addAll(decided);
+      late.removeAll(decided);
     }
     if (!unlinked.isEmpty()) {
       List<TracedClass> linked = new ArrayList<>(unlinked);

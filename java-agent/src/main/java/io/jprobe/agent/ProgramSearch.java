@@ -12,8 +12,10 @@ import io.jprobe.select.SelectorException;
 import io.jprobe.select.Selectors;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Collectors;
 
 /** Searches the loaded classes for a command. Changes nothing. Runs on the watcher thread. */
@@ -71,17 +73,19 @@ final class ProgramSearch {
     }
   }
 
-  private String decidingFor(Found one) {
+  /** Returns the selectors that trace a method now, at most one for each owner. */
+  private Set<String> decidingFor(Found one) {
+    Set<String> deciding = new LinkedHashSet<>();
     TracedClass traced =
         tracing.catalog.find(one.type.getClassLoader(), one.className.replace('.', '/'));
     if (traced != null) {
       for (TracedMethod method : traced.methods()) {
         if (method.name.equals(one.method) && method.descriptor.equals(one.descriptor)) {
-          return method.selectedBy().get(0).deciding().toString();
+          method.selectedBy().forEach(match -> deciding.add(match.deciding().toString()));
         }
       }
     }
-    return "";
+    return deciding;
   }
 
   /**

@@ -42,7 +42,8 @@ final class ReferenceResolver {
   /**
    * Resolves the references of these classes.
    *
-   * @return the problems that prevent classes from being woven
+   * @return the problems that prevent classes from being woven; those of {@link
+   *     PendingClasses#isLate late} classes may be over soon
    */
   Map<TracedClass, String> resolve(List<TracedClass> classes) {
     Map<ClassLoader, Map<TracedClass, Set<TracedMethod>>> byLoader = new IdentityHashMap<>();
@@ -96,9 +97,12 @@ final class ReferenceResolver {
       // Thrown by the loader or by the JVM. If memory is short, the next step fails as well.
       preparation.remaining().forEach(traced -> problems.put(traced, WeavingResults.NO_MEMORY));
     } catch (ApplicationException e) {
+      boolean isLate = e.isUnanswered && calls.isLate(loader);
       for (TracedClass traced : preparation.remaining()) {
         problems.put(traced, e.getMessage());
-        if (e.isUnanswered) {
+        if (isLate) {
+          pending.addLate(traced);
+        } else if (e.isUnanswered) {
           pending.addUnanswered(traced);
         }
       }

@@ -30,6 +30,12 @@ public final class ApplicationCalls {
    */
   private static final int MAX_UNANSWERED = 16;
 
+  /**
+   * Maximum age of a call that is late rather than stuck. On a busy machine a call that takes
+   * milliseconds of CPU time may take seconds; longer ones may be stuck in native code.
+   */
+  private static final long MAX_LATE_NANOS = 20_000_000_000L;
+
   private static final long IDLE_NANOS = 5_000_000_000L;
 
   // Guarded by this.
@@ -174,6 +180,19 @@ public final class ApplicationCalls {
     } catch (ApplicationException e) {
       return true;
     }
+  }
+
+  /**
+   * Returns true if the loader has not returned from its last call in time, but may soon: the call
+   * waits for nothing, so the machine may have had no CPU time for it, or it has just returned.
+   */
+  public synchronized boolean isLate(ClassLoader loader) {
+    for (Call<?> call : unanswered) {
+      if (call.isOf(loader)) {
+        return call.isDone() || call.canRun() && call.age() < MAX_LATE_NANOS;
+      }
+    }
+    return false;
   }
 
   /** Makes the thread exit once it is idle. */

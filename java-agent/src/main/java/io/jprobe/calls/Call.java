@@ -87,6 +87,11 @@ public final class Call<T> {
     return current == null || current.getState() == Thread.State.RUNNABLE;
   }
 
+  /** Returns the ns since the call was started. */
+  long age() {
+    return System.nanoTime() - begun;
+  }
+
   /** Waits until the deadline. Returns true if the body has returned or thrown. */
   synchronized boolean await(long nanos) {
     long end = System.nanoTime() + nanos;
@@ -111,7 +116,7 @@ public final class Call<T> {
     if (!isDone) {
       throw ApplicationException.unanswered(
           "its class loader has not answered for "
-              + (System.nanoTime() - begun) / 1_000_000
+              + age() / 1_000_000
               + " ms; will retry when it has");
     }
     if (problem instanceof OutOfMemoryError) {

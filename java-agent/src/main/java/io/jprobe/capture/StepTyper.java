@@ -186,7 +186,11 @@ final class StepTyper {
   }
 
   private SelectorException nothing(Type type, Path.Step written, String reason) {
+    String cast =
+        type.equals(OBJECT)
+            ? "; cast it to its class first, as in ((com.acme.Item) arg0[0]).id"
+            : "";
     return selector.error(
-        written.column, type.getClassName() + " has no '" + written.name + "': " + reason);
+        written.column, type.getClassName() + " has no '" + written.name + "': " + reason + cast);
   }
 }

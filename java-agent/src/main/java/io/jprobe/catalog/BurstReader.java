@@ -133,7 +133,8 @@ final class BurstReader {
     ClassFile complete = original == null ? null : file.withAnnotationsOf(original);
     if (complete == null) {
       untraceable.add(new Untraceable(file.name(), loaderId, "", "", UNKNOWN_ANNOTATIONS, ""));
-      listener.untraceable(file.name(), UNKNOWN_ANNOTATIONS);
+      // It concerns all selectors with annotations.
+      listener.untraceable(UNKNOWN_ANNOTATIONS, file.name(), UNKNOWN_ANNOTATIONS);
       return file;
     }
     return complete;
@@ -159,7 +160,7 @@ final class BurstReader {
       reason = problem.reason;
     }
     if (problem == null || problem.isUnforeseen) {
-      listener.untraceable(className + "#" + method, reason);
+      listener.untraceable(selector.toString(), className + "#" + method, reason);
     }
     latest =
         new Untraceable(

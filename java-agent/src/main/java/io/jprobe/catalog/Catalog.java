@@ -29,7 +29,7 @@ public final class Catalog {
     void unreadable(String className, Throwable problem);
 
     /** Called if a selected method cannot be traced, because its selector does not fit it. */
-    void untraceable(String method, String problem);
+    void untraceable(String selector, String method, String problem);
 
     /** Called if all probes are retired, for the reason given: a sentence. */
     void disabled(String reason);

@@ -19,8 +19,8 @@ final class DeferredFindings implements Catalog.Listener {
   }
 
   @Override
-  public void untraceable(String method, String problem) {
-    findings.add(() -> listener.untraceable(method, problem));
+  public void untraceable(String selector, String method, String problem) {
+    findings.add(() -> listener.untraceable(selector, method, problem));
   }
 
   @Override

@@ -2,9 +2,12 @@
 package io.jprobe.calls;
 
 import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertThrows;
+import static org.junit.Assert.assertTrue;
 
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.After;
 import org.junit.Test;
 
@@ -45,5 +48,35 @@ public class ApplicationCallsTest {
         ApplicationException.class,
         () -> calls.start(getClass().getClassLoader(), NANOS, () -> "refused"));
     released.countDown();
+  }
+
+  @Test
+  public void aCallIsLateWhileItCanRunAndStuckWhileItWaits() throws Exception {
+    ClassLoader loader = getClass().getClassLoader();
+    AtomicBoolean mayWait = new AtomicBoolean();
+    CountDownLatch released = new CountDownLatch(1);
+    Call.Body<String> body =
+        () -> {
+          while (!mayWait.get()) {
+            Thread.onSpinWait();
+          }
+          released.await();
+          return "done";
+        };
+    assertFalse(calls.isLate(loader));
+    Call<String> call = calls.start(loader, NANOS / 100, body);
+    assertThrows(ApplicationException.class, call::get);
+    assertTrue(calls.isLate(loader));
+    assertFalse(calls.isLate(loader.getParent()));
+    mayWait.set(true);
+    while (calls.isLate(loader)) {
+      Thread.onSpinWait();
+    }
+    assertTrue(calls.isStuck(loader));
+    released.countDown();
+    while (calls.isStuck(loader)) {
+      Thread.onSpinWait();
+    }
+    assertEquals("done", call.get());
   }
 }

@@ -161,7 +161,7 @@ public final class PublishedClass {
     }
 
     @Override
-    public void untraceable(String method, String problem) {
+    public void untraceable(String selector, String method, String problem) {
       throw new AssertionError(problem);
     }
 

@@ -8,6 +8,7 @@ import static org.junit.Assert.assertTrue;
 import java.io.ByteArrayOutputStream;
 import java.io.File;
 import java.jprobe.Fire;
+import java.lang.reflect.Field;
 import java.lang.reflect.Proxy;
 import java.math.BigDecimal;
 import java.math.BigInteger;
@@ -482,6 +483,31 @@ public class RenderingTest {
       }
     }
     assertEquals(List.of("[1]", "[1]", "\"b\""), List.of(texts));
+  }
+
+  /** Returns an object whose constructor has not run: mocks are made so, and read too early. */
+  private static Object hollow(String type) throws Exception {
+    Class<?> unsafe = Class.forName("sun.misc.Unsafe");
+    Field only = unsafe.getDeclaredField("theUnsafe");
+    only.setAccessible(true);
+    return unsafe
+        .getMethod("allocateInstance", Class.class)
+        .invoke(only.get(null), Class.forName(type));
+  }
+
+  @Test
+  public void objectsWithoutTheirFieldsDoNoHarm() throws Exception {
+    // A read from null by an offset would end the JVM.
+    assertEquals("null", rendered(hollow(State.class.getName())));
+    assertEquals("[]", rendered(hollow("java.util.ArrayList$SubList")));
+    assertEquals("null:", rendered(hollow("java.net.URL")));
+    assertEquals("Thread[#0,]", rendered(hollow("java.lang.Thread")));
+    for (String name : List.of("String", "StringBuilder", "Error")) {
+      assertTrue(rendered(hollow("java.lang." + name)).startsWith("java.lang." + name.charAt(0)));
+    }
+    assertEquals("[null]", rendered(new Object[] {hollow(State.class.getName())}));
+    assertEquals(null, Fire.element(hollow("java.util.ArrayList$SubList"), 0));
+    assertEquals(null, Fire.get(hollow("java.util.HashMap"), "x"));
   }
 
   // ---- elements of paths ----
