@@ -105,7 +105,7 @@ def assert_recursed_to_the_end_of_the_stack(events: Sequence[Event], depth: int)
 @pytest.mark.parametrize("mode", MODES)
 def test_the_events_of_every_kind_of_call_are_exact(jdk: Jdk, mode: str, targets: Path) -> None:
     with java(
-        jdk, "-cp", targets, "EveryKind", "128", probes=KINDS, jvm=["-Xverify:all", *MODES[mode]]
+        jdk, "-cp", targets, "EveryKind", "1024", probes=KINDS, jvm=["-Xverify:all", *MODES[mode]]
     ) as target:
         target.wait_for_line("ready")
         wait_for_probes(target.pid, 3 * KINDS_METHODS)
@@ -126,7 +126,7 @@ def test_the_events_of_every_kind_of_call_are_exact(jdk: Jdk, mode: str, targets
     assert f"{hits} hits = {hits} delivered + 0 lost" in summary
 
 
-@pytest.mark.parametrize("limit", [1, 1024])
+@pytest.mark.parametrize("limit", [1, 128])
 def test_strings_have_the_maximum_length_of_the_agents_option(limit: int, targets: Path) -> None:
     options = f"string-limit={limit}"
     with java(newest_jdk, "-cp", targets, "EveryKind", str(limit), probes=KINDS, options=options) as target:

@@ -228,7 +228,7 @@ public class EveryPath {
     }
   }
 
-  private final Expected expected = new Expected("EveryPath$", 128);
+  private final Expected expected = new Expected("EveryPath$", 1_024);
 
   public static void main(String[] arguments) throws Exception {
     new Captured("shop");
@@ -542,7 +542,7 @@ public class EveryPath {
     String method = "Captured#fail(Ljava/lang/RuntimeException;)V";
     RuntimeException[] exceptions = {
       new IllegalStateException("why", new Exception("therefore")),
-      new IllegalStateException("x".repeat(200)),
+      new IllegalStateException("x".repeat(2_000)),
       new IllegalArgumentException((String) null),
       new Refusal(),
     };

@@ -166,11 +166,21 @@ final class Options {
     return value.equals("on");
   }
 
+  /** Java also reads digits of other scripts. */
+  private static boolean isAscii(String text) {
+    for (int i = 0; i < text.length(); i++) {
+      if (text.charAt(i) > '~') {
+        return false;
+      }
+    }
+    return true;
+  }
+
   static int parse(String name, String value, String what, int min, int max)
       throws OptionsException {
     try {
       int number = Integer.parseInt(value);
-      if (number >= min && number <= max) {
+      if (number >= min && number <= max && isAscii(value)) {
         return number;
       }
     } catch (NumberFormatException e) {

@@ -69,6 +69,7 @@ public class OptionsTest {
     assertMistake("max-methods=0", "max-methods is '0'; expected a number of methods from 1 to");
     assertMistake("config=/no/such", "cannot read config=/no/such: ");
     assertMistake("string-limit=x", "string-limit is 'x'; expected a number");
+    assertMistake("max-methods=\u0663", "max-methods is '\u0663'; expected a number");
     assertThrows(SelectorException.class, () -> Options.parse("probes=a.B"));
   }
 
