@@ -165,9 +165,8 @@ def test_untraceable_methods_are_listed_even_if_no_method_is_traceable(bench: Be
     result = bench.run("probes", target.pid, "--all")
     assert result.returncode == 0
     assert len(result.stdout.splitlines()) == 3
-    reason = (
-        f"traces nothing: {refusal}" if refusal else "has the jprobe agent but no probes: 'a.B#c' matched"
-    )
+    unmatched = "has the jprobe agent but no probes: 'a.B#c' traces no method of the classes loaded so far"
+    reason = f"traces nothing: {refusal}" if refusal else unmatched
     assert result.stderr.startswith(f"PID {target.pid} {reason}")
     assert refused(bench.run("probes", target.pid))
 
@@ -293,6 +292,7 @@ def test_probes_are_listed_for_people_and_for_programs(bench: Bench) -> None:
         "class_loader": 1,
         "method": "place",
         "descriptor": "(JLjava/lang/String;)Z",
+        "selector": "com.acme.**#*",
         "values": [
             {"name": "arg0", "type": "long"},
             {"name": "arg1", "type": "java.lang.String"},
