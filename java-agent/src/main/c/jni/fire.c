@@ -88,8 +88,7 @@ static void add_sample(uint64_t ns)
 static jlong JNICALL fire_text(JNIEnv *env, jclass fire, jstring string, jint slot)
 {
 	(void)fire;
-	return (jlong)text_of(env, string, slot,
-			      __atomic_load_n(&capture_limit, __ATOMIC_RELAXED));
+	return (jlong)text_of(env, string, slot, __atomic_load_n(&capture_limit, __ATOMIC_RELAXED));
 }
 
 static jlong JNICALL fire_buffer(JNIEnv *env, jclass fire, jint slot)

@@ -10,9 +10,8 @@ jstring text_from_utf8(JNIEnv *env, const char *utf8)
 {
 	jsize length = (jsize)strlen(utf8);
 	jclass class = (*env)->FindClass(env, "java/lang/String");
-	jmethodID decode = class ? (*env)->GetMethodID(env, class, "<init>",
-						       "([BLjava/lang/String;)V")
-				 : NULL;
+	jmethodID decode =
+		class ? (*env)->GetMethodID(env, class, "<init>", "([BLjava/lang/String;)V") : NULL;
 	jstring charset = decode ? (*env)->NewStringUTF(env, "UTF-8") : NULL;
 	jbyteArray bytes = charset ? (*env)->NewByteArray(env, length) : NULL;
 
@@ -26,11 +25,10 @@ void throw_new(JNIEnv *env, const char *type, const char *reason)
 {
 	jstring text = text_from_utf8(env, reason);
 	jclass exception = text ? (*env)->FindClass(env, type) : NULL;
-	jmethodID construct = exception ? (*env)->GetMethodID(env, exception, "<init>",
-							      "(Ljava/lang/String;)V")
-					: NULL;
-	jthrowable thrown =
-		construct ? (*env)->NewObject(env, exception, construct, text) : NULL;
+	jmethodID construct =
+		exception ? (*env)->GetMethodID(env, exception, "<init>", "(Ljava/lang/String;)V")
+			  : NULL;
+	jthrowable thrown = construct ? (*env)->NewObject(env, exception, construct, text) : NULL;
 
 	if (thrown)
 		(*env)->Throw(env, thrown);

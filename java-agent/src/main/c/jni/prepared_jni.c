@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * JNI binding of io.jprobe.stub.PreparedClasses: reports every class that the JVM has linked, in the
- * thread that needs it and before any of its code runs (JVMTI's event ClassPrepare).
+ * JNI binding of io.jprobe.stub.PreparedClasses: reports every class that the JVM has linked, in
+ * the thread that needs it and before any of its code runs (JVMTI's event ClassPrepare).
  */
 #include <jni.h>
 #include <jvmti.h>
@@ -25,7 +25,8 @@ static void JNICALL prepared(jvmtiEnv *jvmti, JNIEnv *env, jthread thread, jclas
 	is_reporting = 0;
 }
 
-/* Returns an environment of its own, so that other uses of JVMTI have no events; NULL on failure. */
+/* Returns an environment of its own, so that other uses of JVMTI have no events; NULL on failure.
+ */
 static jvmtiEnv *environment(JNIEnv *env, jclass wanted)
 {
 	static const jvmtiEventCallbacks callbacks = {.ClassPrepare = prepared};
