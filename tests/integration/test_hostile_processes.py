@@ -27,6 +27,8 @@ from stub_image import LONG, Method, StubImage
 CLASS = f"com.acme.Domains{os.getpid()}"
 NUMBERS = StubImage([Method(CLASS, "place", (LONG,), LONG, "(J)J", (2,))])
 REPLY = ControlReply(given=[f"{CLASS}#*"], methods=NUMBERS.manifest().methods)
+for _index, _method in enumerate(REPLY.methods):
+    _method.id = f"{NUMBERS.manifest().generation}:{_index}"
 # Limit on a busy machine. A process that does not answer delays for 30 s, three of them for 90 s.
 QUICK_SECONDS = 25.0
 STARTED_SECONDS = 60.0
