@@ -294,7 +294,10 @@ def test_a_later_refusal_is_reported(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PLACE_PATTERNS)
     collector = bench.attach(target)
     target.load(StubImage([], generation=2, refusal="too many"), name="jprobe-1/2.so")
-    assert collector.status(1) == (f"jcollect: warning: PID {target.pid} traces nothing any more: too many")
+    assert collector.status(1) == (
+        f"jcollect: warning: PID {target.pid} traces nothing any more, because it has loaded more classes: "
+        "too many; end this command, and attach again with narrower selectors"
+    )
 
 
 def test_subscribers_that_connect_while_probes_appear_get_each_described_once(bench: Bench) -> None:
