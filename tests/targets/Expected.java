@@ -165,7 +165,8 @@ final class Expected {
     if (value instanceof String) {
       return '"' + (String) value + '"';
     }
-    if (value instanceof Number || value instanceof Boolean) {
+    boolean isOfJdk = value.getClass().getName().startsWith("java.");
+    if (isOfJdk && (value instanceof Number || value instanceof Boolean)) {
       return value.toString();
     }
     if (value instanceof Enum) {
@@ -187,7 +188,7 @@ final class Expected {
     if (value instanceof Object[]) {
       return elements(Arrays.asList((Object[]) value));
     }
-    if (value.getClass() == ArrayList.class) {
+    if (isOfJdk && value instanceof List) {
       return elements((List<?>) value);
     }
     return identity(value);

@@ -53,7 +53,7 @@ public class KotlinAndScala {
   private static final String STRING = "Ljava/lang/String;";
   private static final String OBJECT = "Ljava/lang/Object;";
 
-  private final Expected expected = new Expected("", 128);
+  private final Expected expected = new Expected("", 1024);
 
   public static void main(String[] arguments) throws Exception {
     new KotlinAndScala().all();
