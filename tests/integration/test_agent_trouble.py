@@ -208,6 +208,7 @@ def test_without_a_usable_directory_the_probes_are_in_memory(
         assert target.wait() == 0
 
 
+@pytest.mark.takes_long
 def test_a_jvm_without_the_agent_is_distinguished_from_one_without_probes(targets: Path) -> None:
     require_bpf()
     with java(newest_jdk, "-cp", targets, "PrimeCalls") as target:

@@ -218,6 +218,7 @@ def test_reset_verifies_that_the_agent_has_shut_down(bench: Bench, target: Targe
         ]
 
 
+@pytest.mark.takes_long
 def test_reset_reports_what_is_left(bench: Bench, target: Target) -> None:
     with commanded(bench, ControlReply()):
         message = refused(bench.run("reset", target.pid))

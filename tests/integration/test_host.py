@@ -179,6 +179,7 @@ def test_a_jvm_that_starts_is_seen_within_a_second(host: Host, targets: Path) ->
         assert found.is_jvm
 
 
+@pytest.mark.takes_long
 def test_a_shell_that_becomes_a_jvm_long_after_its_start(host: Host, targets: Path) -> None:
     command = ["sh", "-c", 'read go; exec "$@"', "sh", newest_jdk.java, "-cp", targets, "PrimeCalls"]
     with Process(command) as target:

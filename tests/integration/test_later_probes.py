@@ -77,6 +77,7 @@ def test_a_library_that_comes_later_is_attached_to_and_counted_exactly(bench: Be
     assert target.semaphores() == 0
 
 
+@pytest.mark.takes_long
 def test_events_of_a_library_that_fires_from_its_first_moment_on_can_all_be_read(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PLACE_PATTERNS)
     collector = bench.attach(target)

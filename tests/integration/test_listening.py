@@ -48,7 +48,7 @@ def pid_at(address: str) -> int:
 # One path, many collectors
 
 
-@pytest.mark.parametrize("before", ["nothing", "a stale socket"])
+@pytest.mark.parametrize("before", [pytest.param("nothing", marks=pytest.mark.takes_long), "a stale socket"])
 def test_only_one_of_many_concurrent_collectors_serves(bench: Bench, before: str) -> None:
     target = numbers(bench)
     folder = bench.directory / "sockets"

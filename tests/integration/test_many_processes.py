@@ -133,6 +133,7 @@ def test_omitted_lines_are_counted_before_the_hit_counts(bench: Bench) -> None:
     assert re.match(left_out, collector.errors[-2]), collector.errors
 
 
+@pytest.mark.takes_long
 def test_ids_of_exited_processes_are_reassigned(bench: Bench) -> None:
     collector = bench.start("attach", "--all", "--probe", PLACE, "--max-probes", "2",
                             "-o", "json", "--listen", socket_of(bench))  # fmt: skip

@@ -137,6 +137,7 @@ def test_that_a_user_may_start_no_threads_is_reported(bench: Bench, target: Targ
     collector.end()
 
 
+@pytest.mark.takes_long
 def test_a_reader_that_runs_out_of_memory_ends_the_command_with_its_hit_counts(
     bench: Bench, target: Target
 ) -> None:
@@ -289,6 +290,7 @@ def test_a_fault_in_any_part_of_a_client_ends_it_with_an_exit_code(
     collector.end()
 
 
+@pytest.mark.takes_long
 def test_hit_counts_into_an_unread_pipe_do_not_block_the_exit(bench: Bench, target: Target) -> None:
     pipe = bench.directory / "pipe"
     os.mkfifo(pipe)

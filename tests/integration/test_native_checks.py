@@ -36,6 +36,7 @@ def test_no_check_complains_about_native_code_in_any_call(checked: Checked, targ
         assert complaints(target) == []
 
 
+@pytest.mark.takes_long
 def test_random_calls_of_libstapsdt_break_nothing_and_leave_nothing(tmp_path: Path) -> None:
     """`python3 tests/fuzz/fuzz_stapsdt.py --seconds 3600` runs longer."""
     stubs = tmp_path / "stubs"

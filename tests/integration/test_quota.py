@@ -80,7 +80,13 @@ def test_with_a_third_of_a_core_a_program_does_half_of_its_work_in_any_five_seco
     assert Throughput(target).least_share((calm, began), began, ended) > 0.5
 
 
-@pytest.mark.parametrize("namespace", [[], ["unshare", "--cgroup"]], ids=["plain", "namespace"])
+@pytest.mark.parametrize(
+    "namespace",
+    [
+        pytest.param([], id="plain", marks=pytest.mark.takes_long),
+        pytest.param(["unshare", "--cgroup"], id="namespace"),
+    ],
+)
 def test_a_quota_of_any_parent_cgroup_applies_as_soon_as_it_is_set(
     namespace: list[str], targets: Path, group: Cgroup
 ) -> None:

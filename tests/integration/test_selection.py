@@ -399,6 +399,7 @@ def test_selected_untraceable_methods_are_listed_with_the_reason(jdk: Jdk, targe
         assert target.err == []
 
 
+@pytest.mark.takes_long
 def test_a_lambda_is_listed_only_if_its_interface_is_selected(targets: Path) -> None:
     selectors = f"+{PARCELS}.Carrier#carry;@{PARCELS}.Timed;+java.util.function.Supplier#get"
     with java(newest_jdk, "-cp", targets, f"{PARCELS}.Parcels", probes=selectors) as target:

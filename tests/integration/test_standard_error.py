@@ -125,6 +125,7 @@ def test_no_write_waits_for_a_reader(jdk: Jdk, targets: Path, tmp_path: Path) ->
         assert all(map(is_about_weaving, fifo.lines))
 
 
+@pytest.mark.takes_long
 def test_lost_lines_are_reported_once_there_is_a_reader(targets: Path, tmp_path: Path) -> None:
     fifo = Fifo(tmp_path)
     # After ten seconds the agent reports of each selector that it has matched nothing. 64 such lines wait for

@@ -61,7 +61,13 @@ def ended_with_counts(collector: Command, code: int = 0) -> tuple[float, int]:
 
 
 @pytest.mark.parametrize(
-    ("why", "listen"), [("SIGINT", "unix"), ("SIGTERM", "tcp"), ("duration", "unix"), ("exit", "unix")]
+    ("why", "listen"),
+    [
+        pytest.param("SIGINT", "unix", marks=pytest.mark.takes_long),
+        ("SIGTERM", "tcp"),
+        ("duration", "unix"),
+        pytest.param("exit", "unix", marks=pytest.mark.takes_long),
+    ],
 )
 def test_a_stopped_subscriber_is_disconnected_after_the_grace_period(
     bench: Bench, target: Target, listen: str, why: str
@@ -212,6 +218,7 @@ def test_a_stopped_collector_is_named(bench: Bench, target: Target) -> None:
     collector.end()
 
 
+@pytest.mark.takes_long
 def test_a_stopped_collector_at_another_address_is_named(bench: Bench, target: Target) -> None:
     collector = bench.attach(target, "--insecure", "--listen", "127.0.0.1:0")
     address = collector.status().split("serving ")[1]
