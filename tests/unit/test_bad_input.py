@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from conditions import as_root
+from conditions import as_root, wait_until
+from java_target import JDKS
 
 # No process has this PID: pid_max is 4,194,304 at most.
 NO_PID = "4194304"
@@ -48,6 +49,19 @@ def jcollect() -> Iterator[Run]:
 
         yield run
         given.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def jvm(tmp_path_factory: pytest.TempPathFactory, jcollect: Run) -> Iterator[None]:
+    """Runs a JVM: `jcollect ps` prints a table only if there is one."""
+    source = tmp_path_factory.mktemp("jvm") / "Idle.java"
+    source.write_text(
+        "class Idle { public static void main(String[] a) throws Exception { System.in.read(); } }"
+    )
+    with subprocess.Popen([JDKS[0].java, source], stdin=subprocess.PIPE) as process:
+        wait_until(lambda: f"\n{process.pid} " in f"\n{jcollect('ps')['stdout']}", "the JVM to be listed")
+        yield
+        process.kill()
 
 
 # Exit code, command line, and a part of the only line on stderr.
