@@ -29,9 +29,9 @@ public class UntraceableListTest {
   @Test
   public void entriesAreTakenOnce() {
     UntraceableList list = new UntraceableList();
-    assertFalse(list.hasWaited());
+    assertFalse(list.hasWaited(0));
     list.add(null, new Untraceable("a.B", 1, "c", "()V", "it is abstract", "a.B#c"));
     assertEquals(1, list.take().size());
-    assertFalse(list.hasWaited());
+    assertFalse(list.hasWaited(0));
   }
 }
