@@ -41,7 +41,7 @@ class Stdout:
 
 
 class _RawStdout(io.RawIOBase):
-    """What sys.stdout is buffered for. Its errors name stdout, whichever verb has written."""
+    """Writes the buffer of sys.stdout. Its errors name stdout, whichever verb has written."""
 
     def fileno(self) -> int:
         return 1

@@ -19,7 +19,7 @@ MAX_MANIFEST_BYTES = 16 << 20
 # An element of the manifest can have only two bytes, and needs up to 70 bytes in memory.
 MAX_VALUES = 1 << 19
 MAX_SELECTORS = 1 << 14
-# Of one set of probes: the agent's gateway has 16 clients.
+# Maximum number of owners of one set of probes: the agent's gateway has 16 clients.
 MAX_OWNERS = 32
 # Each probe is described with the names of its method, so a long name with many probes multiplies.
 MAX_DESCRIPTION_BYTES = 64 << 20

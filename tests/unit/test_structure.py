@@ -75,9 +75,8 @@ def test_above_sources_only_their_interface_is_known() -> None:
             "sources.bpf.source",
         },
         "cli.attach_session": {"sources.bpf.compilation"},
-        "cli.own_collector": {"sources.bpf.compilation"},
+        "cli.attaching": {"sources.bpf.compilation"},
         "cli.run_session": {"sources.bpf.compilation"},
-        "commands.attach": {"sources.bpf.compilation"},
         "commands.run": {"sources.bpf.compilation"},
     }
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from jcollect.session.options import SessionSettings, TargetOptions
 
+# Maximum time until probes are reported as not armed.
+ARM_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class Table:
@@ -30,7 +33,7 @@ class AttachOptions:
     output: str | Table | None
     json_strings: bool
     duration: float | None
-    arm_timeout: float
     fail_on_loss: bool
     counts: str | None
     events: str | None = None
+    arm_timeout: float = ARM_SECONDS

@@ -66,7 +66,7 @@ def run_attach(options: AttachOptions, compilation: Compilation, program: Progra
         claimed = stack.enter_context(_claimed(options))
         _prepare(options, processes, claimed.address)
         if targets.selectors:
-            # What is missing here is reported before the programs are touched.
+            # Reports what is missing here before it touches the programs.
             check_can_open(compilation)
         _attach(options, processes, compilation, claimed, program)
 

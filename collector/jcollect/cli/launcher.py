@@ -71,7 +71,7 @@ def _read_all(connection: socket.socket) -> bytes:
 def _become_the_program(connection: socket.socket) -> NoReturn:
     code = _NOT_RUNNABLE
     try:
-        # What Python has changed: the program gets the dispositions that jcollect was started with.
+        # Undoes Python's changes: the program gets the dispositions that jcollect was started with.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
             if number in (signal.SIGPIPE, signal.SIGXFSZ) or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)

@@ -8,12 +8,9 @@ from __future__ import annotations
 import click
 
 from jcollect.cli.attach_options import AttachOptions, Table
+from jcollect.cli.attaching import compile_and_attach
 from jcollect.rpc.address import is_number
 from jcollect.session.options import SessionSettings, TargetOptions
-from jcollect.sources.bpf.compilation import Compilation
-
-# As for `attach` without --arm-timeout.
-_ARM_SECONDS = 5.0
 
 
 def run_own_collector(
@@ -42,17 +39,10 @@ def run_own_collector(
         output=output,
         json_strings=json_strings,
         duration=duration,
-        arm_timeout=_ARM_SECONDS,
         fail_on_loss=fail_on_loss,
         counts=None,
     )
-    compilation = Compilation.start()
-    try:
-        from jcollect.cli.attach_session import run_attach
-
-        run_attach(options, compilation)
-    finally:
-        compilation.close()
+    compile_and_attach(options)
 
 
 def check_only_with_select(max_overhead: int | None) -> None:

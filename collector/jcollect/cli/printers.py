@@ -1,4 +1,4 @@
-"""What a collector prints itself."""
+"""Starts the printer of a collector: events or tables."""
 
 from __future__ import annotations
 

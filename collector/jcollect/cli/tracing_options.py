@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -65,18 +65,18 @@ _LIMITS = (
 
 
 def limit_options(command: _Command) -> _Command:
-    for option in reversed(_LIMITS):
-        command = option(command)
-    return command
+    return _with_all(_LIMITS, command)
 
 
 def listen_options(command: _Command) -> _Command:
-    for option in reversed(_LISTEN):
-        command = option(command)
-    return command
+    return _with_all(_LISTEN, command)
 
 
 def cost_options(command: _Command) -> _Command:
-    for option in reversed(_COST):
+    return _with_all(_COST, command)
+
+
+def _with_all(options: Sequence[Callable[[_Command], _Command]], command: _Command) -> _Command:
+    for option in reversed(options):
         command = option(command)
     return command

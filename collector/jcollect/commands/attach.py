@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from jcollect.cli.argument_types import TEXT, Format, Pid, Seconds, WholeNumber
-from jcollect.cli.attach_options import AttachOptions
+from jcollect.cli.attach_options import ARM_SECONDS, AttachOptions
+from jcollect.cli.attaching import compile_and_attach
 from jcollect.cli.options import (
     check_json_strings,
     duration_option,
@@ -19,7 +20,6 @@ from jcollect.cli.tracing_options import cost_options, limit_options, listen_opt
 from jcollect.control.limits import Limits
 from jcollect.errors import JcollectError
 from jcollect.session.options import SessionSettings, TargetOptions
-from jcollect.sources.bpf.compilation import Compilation
 
 # The features in sources/bpf/kernel.py, which is imported later.
 _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
@@ -53,7 +53,7 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 @click.option("--without", multiple=True, type=click.Choice(_FEATURES), hidden=True)
 @click.option("--ring-pages", type=WholeNumber(), hidden=True)
 @click.option("--queue-bytes", type=WholeNumber(), hidden=True)
-@click.option("--arm-timeout", type=Seconds(), default=5.0, hidden=True)
+@click.option("--arm-timeout", type=Seconds(), default=ARM_SECONDS, hidden=True)
 def attach(
     pids: tuple[int, ...],
     names: tuple[str, ...],
@@ -101,7 +101,9 @@ def attach(
         raise JcollectError(f"--ring-pages must be a power of two, and {ring_pages} is not")
     check_json_strings(json_strings, output, counts)
     options = AttachOptions(
-        targets=TargetOptions(tuple(dict.fromkeys(pids)), names, every, globs, selectors, wait, None, limits),
+        targets=TargetOptions(
+            tuple(dict.fromkeys(pids)), names, every, globs, selectors, wait, limits=limits
+        ),
         settings=SessionSettings(
             capacity=max_probes,
             max_events=max_events,
@@ -120,11 +122,4 @@ def attach(
         fail_on_loss=fail_on_loss,
         counts=counts,
     )
-    # Compiling takes a second the first time. Everything else is imported during that time.
-    compilation = Compilation.start()
-    try:
-        from jcollect.cli.attach_session import run_attach
-
-        run_attach(options, compilation)
-    finally:
-        compilation.close()
+    compile_and_attach(options)

@@ -107,7 +107,6 @@ def run(
         output=output,
         json_strings=json_strings,
         duration=duration,
-        arm_timeout=5.0,
         fail_on_loss=fail_on_loss,
         counts=counts,
         events=os.path.abspath(events) if events else "",

@@ -59,7 +59,7 @@ class Scan:
 
     @property
     def _newest(self) -> manifest_pb2.Manifest | None:
-        """What the agent states now. Retired probes of earlier libraries may still be there."""
+        """Returns what the agent states now. Retired probes of earlier libraries may still be there."""
         agents = [library.image.manifest for library in self.libraries if library.is_agents]
         return max(agents, key=lambda manifest: manifest.generation, default=None)
 

@@ -137,7 +137,7 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
             )
             counts = map(probe_counts_message, status.probes)
             probes, token = page.fill(counts, lambda each: each.probe.id)
-            # What does not fit a message is left out: the others have fewer hits.
+            # Leaves out what does not fit a message: the others have fewer hits.
             token = "" if top else token
             response = status_message(status, probes)
             response.next_page_token = token

@@ -55,7 +55,7 @@ def summarize(
                 state = _ARMED if one.probe.kind == MARK else one.state
                 by_kind.setdefault((state, point), []).append(one)
     of_found = hits[[one.id for _, one in found]] if found else np.zeros(0, np.uint64)
-    # Of probes with equally many hits, the lower IDs come first.
+    # Lower IDs come first among probes with equally many hits.
     ids = np.array([one.id for _, one in found], np.int64)
     order = np.lexsort((ids, np.iinfo(np.uint64).max - of_found))[:most]
     linked = [

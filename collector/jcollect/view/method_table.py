@@ -29,7 +29,7 @@ def _or_last(value: float | None) -> float:
     return -1.0 if value is None else float(value)
 
 
-# What --sort accepts. Largest first, except for names.
+# Keys of --sort. Largest first, except for names.
 SORTS: dict[str, Sort] = {
     "calls": lambda method: method.calls,
     "total": lambda method: _or_last(method.total),

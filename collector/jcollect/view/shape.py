@@ -50,7 +50,7 @@ class Shape:
         self._tokens = [token for token in tokens if not isinstance(token, str)]
         self._template = "".join(map(_form, tokens))
         self._absence = plan.absence if plan is not None else None
-        # What the probe determines of each token, by probe ID.
+        # Each token's texts that depend on the probe alone, by probe ID.
         self._constants: list[dict[int, Any]] = [{} for _ in self._tokens]
         self.probes = 0
 
