@@ -12,7 +12,7 @@ from jcollect.console import warn
 from jcollect.errors import JcollectError
 from jcollect.probes.host import HostProcess
 from jcollect.probes.live import read_live
-from jcollect.probes.probe import STATE_NAMES, probes_of
+from jcollect.probes.probe import STATE_NAMES
 from jcollect.probes.scan import scan
 from jcollect.rpc.address import pid_of
 from jcollect.rpc.find import ask_collectors
@@ -48,7 +48,7 @@ def read_row(process: HostProcess, collectors: tuple[str, ...]) -> ProcessRow:
         try:
             with process.open() as opened:
                 found = scan(opened, problems.append)
-                live = read_live(probes_of(found.libraries))
+                live = read_live(found.every)
         except (JcollectError, OSError):
             problems.append("it has exited, or its memory cannot be read")
         else:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from jprobe.v1 import probe_pb2
 
@@ -36,8 +35,7 @@ class Described(Protocol):
     def state(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeDescription:
+class ProbeDescription(NamedTuple):
     """One probe with its state. `location` and `semaphore` are offsets in bytes in the file `file`.
 
     `filtered` and `throttled` count calls since the probe was created; `throttled_nanos` is the time in ns

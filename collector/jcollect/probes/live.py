@@ -6,7 +6,6 @@ import errno
 import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from typing import NamedTuple
 
@@ -57,8 +56,7 @@ class Suppressed(NamedTuple):
 NOTHING_SUPPRESSED = Suppressed()
 
 
-@dataclass(frozen=True)
-class LiveProbe:
+class LiveProbe(NamedTuple):
     """A probe at one moment: its semaphore, its state, its suppressed calls, and the settings of its gate
     (layout/gate.toml). `id` is 0 where no hub has assigned one."""
 

@@ -6,8 +6,8 @@ IDs are not here: the hub assigns them (hub/ids.py).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
 from jcollect.layout.stub_library import SLOT_BYTES
@@ -40,8 +40,7 @@ class Slot(NamedTuple):
     gate: int
 
 
-@dataclass(frozen=True)
-class Probe:
+class Probe(NamedTuple):
     """One probe of one process.
 
     The words that its site passes, by kind (Slot in manifest.proto): entry and mark: the values, the Java
@@ -102,14 +101,12 @@ Wanted = Callable[[Probe], bool]
 
 def probes_of(libraries: Iterable[StubLibrary]) -> list[Probe]:
     """Returns all probes that can fire, sorted by class, generation and slot."""
-    found = [
-        (probe.class_name, probe.class_loader_id, library.image.manifest.generation, number, probe)
-        for library in libraries
-        for number, probe in _probes_of_one(library)
-        if probe.kind != LIMIT
-    ]
-    found.sort(key=lambda each: each[:4])
-    return [each[4] for each in found]
+    found: list[Probe] = []
+    # The sort is stable, and each library yields its probes by slot.
+    for library in sorted(libraries, key=lambda library: library.image.manifest.generation):
+        found += [probe for _, probe in _probes_of_one(library) if probe.kind != LIMIT]
+    found.sort(key=attrgetter("class_name", "class_loader_id"))
+    return found
 
 
 def limits_of(library: StubLibrary) -> dict[int, Probe]:
@@ -157,6 +154,8 @@ def _first_value(kind: int) -> int:
 def _string_mask(kind: int, values: Sequence[probe_pb2.Value]) -> int:
     """Returns the mask of the words that are pointers to strings."""
     mask = 0
+    if not values:
+        return mask
     for word, value in enumerate(values, _first_value(kind)):
         if value.type == probe_pb2.VALUE_TYPE_STRING:
             mask |= 1 << word
@@ -194,7 +193,7 @@ def _probes_of_one(library: StubLibrary) -> Iterable[tuple[int, Probe]]:
         yield (
             number,
             Probe(
-                Site(library, location, note.semaphore, words, _string_mask(kind, values), is_stub=True),
+                Site(library, location, note.semaphore, words, _string_mask(kind, values), True),
                 Slot(library, number, gate),
                 note.provider,
                 note.name,

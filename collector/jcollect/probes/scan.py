@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from jcollect.console import warn as warn_on_stderr
 from jcollect.errors import JcollectError
@@ -41,9 +42,14 @@ class Scan:
     libraries: tuple[StubLibrary, ...] = ()
     unreadable: frozenset[MappingKey] = frozenset()
 
+    @cached_property
+    def every(self) -> list[Probe]:
+        """All probes that can fire, as `probes_of` returns them."""
+        return probes_of(self.libraries)
+
     def probes(self, globs: Sequence[str]) -> list[Probe]:
         """Returns the probes that match the globs. Raises JcollectError if there are none."""
-        every = probes_of(self.libraries)
+        every = self.every
         refusal = self.refusal
         if refusal:
             # The agent's remaining probes are retired.
@@ -123,7 +129,7 @@ def _may_be_starting(found: Scan) -> bool:
     if not found.libraries:
         return is_jvm(process)
     is_silent = not any(library.image.manifest.untraceable for library in found.libraries)
-    return is_silent and bool(found.selectors) and not found.refusal and not probes_of(found.libraries)
+    return is_silent and bool(found.selectors) and not found.refusal and not found.every
 
 
 def scan(process: Process, warn: Callable[[str], None]) -> Scan:

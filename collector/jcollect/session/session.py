@@ -21,7 +21,7 @@ from jcollect.hub.reader import FINISH_SECONDS, Reader
 from jcollect.hub.subscription import Subscription
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.live import LiveProbe
-from jcollect.probes.probe import Probe, Wanted, by_binary, probes_of
+from jcollect.probes.probe import Probe, Wanted, by_binary
 from jcollect.probes.scan import Scan
 from jcollect.session.cost import Cost
 from jcollect.session.open_sources import OpenSource, bpf_source
@@ -388,5 +388,5 @@ def _overhead(cost: Cost) -> Overhead | None:
 def ids_for(scans: Iterable[Scan], wanted: Wanted) -> int:
     """Returns a capacity with twice as many IDs as there are probes, for those of classes that are loaded
     later."""
-    found = sum(wanted(probe) for each in scans for probe in probes_of(each.libraries))
+    found = sum(wanted(probe) for each in scans for probe in each.every)
     return max(MIN_CAPACITY, 2 * found)

@@ -12,6 +12,7 @@ from jcollect.errors import lacks_files
 from jcollect.limits import MAX_SHOWN_NAME
 from jcollect.probes.overhead import Overhead
 from jcollect.probes.probe import STATE_NAMES, Probe
+from jcollect.probes.scan import Scan
 from jcollect.procfs.jvm import has_debugger
 from jcollect.procfs.reader_process import cpu_seconds
 from jcollect.session.arming import Arming
@@ -151,6 +152,8 @@ class TargetLifecycle:
             if self._tracee is None:
                 candidate = self.candidate
                 self._tracee = self._session.join(candidate.scan, candidate.wanted, candidate.name)
+                # The tracee rescans. The first scan would keep every probe, also those that are not wanted.
+                candidate.scan = Scan(candidate.process)
             elif not self.is_attached:
                 self._attach(self._tracee)
             else:

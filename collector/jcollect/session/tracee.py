@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Protocol
 
 from jcollect.errors import JcollectError, lacks_files
@@ -15,7 +14,7 @@ from jcollect.probes.live import LiveProbe, not_retired
 from jcollect.probes.overhead import Overhead
 from jcollect.probes.probe import Probe, Wanted, probes_of
 from jcollect.probes.scan import Scan, rescan
-from jcollect.probes.stub_library import StubLibrary, read_stub_mappings
+from jcollect.probes.stub_library import read_stub_mappings
 from jcollect.procfs.maps import MappingKey, read_maps
 from jcollect.procfs.reasons import is_passing
 from jcollect.session.cost import Cost
@@ -100,7 +99,7 @@ class Tracee:
         """Assigns IDs to the wanted probes. Called before a client can subscribe, so that globs have probes
         to match."""
         with self._lock:
-            self._first = self._register(self.scan.libraries, self._others)
+            self._first = self._register([*self.scan.every, *self._others])
 
     def attach(self) -> Addition:
         """Arms all probes that are wanted and not retired. Raises JcollectError if one cannot be armed."""
@@ -139,7 +138,8 @@ class Tracee:
             self._registry.retire(each, self)
         selected = self._selected_again()
         registered = len(self._groups)
-        addition = self._register([library for library in self.scan.libraries if library.key not in known])
+        fresh = [library for library in self.scan.libraries if library.key not in known]
+        addition = self._register(probes_of(fresh))
         problems = self._arm(selected + self._groups[registered:])
         again = not_retired([probe for each in selected for probe in each.probes])
         return Addition([*again, *addition.probes], addition.left_out, problems)
@@ -249,18 +249,18 @@ class Tracee:
             if report is not None and not report.is_retired
         ]
 
-    def _register(self, libraries: Iterable[StubLibrary], others: Sequence[Probe] = ()) -> Addition:
+    def _register(self, probes: Iterable[Probe]) -> Addition:
         """Assigns IDs to the probes that are wanted."""
         mapped = {library.key for library in self.scan.libraries}
         candidates = [probe for probe in self._retired if probe.site.binary.key in mapped]
-        candidates += [probe for probe in chain(probes_of(libraries), others) if self._wanted(probe)]
+        candidates += [probe for probe in probes if self._wanted(probe)]
         found = not_retired(candidates)
         registered = {id(probe) for probe in found}
         self._retired = [probe for probe in candidates if id(probe) not in registered]
         new = self._registry.register(found, self)
         self._groups += new
-        probes = [probe for each in new for probe in each.probes]
-        return Addition(probes, found[len(probes) :])
+        with_ids = [probe for each in new for probe in each.probes]
+        return Addition(with_ids, found[len(with_ids) :])
 
     def _arm(self, groups: Sequence[ProbeGroup]) -> list[str]:
         """Arms the groups. Returns why some could not be armed, except for binaries that are unmapped by
