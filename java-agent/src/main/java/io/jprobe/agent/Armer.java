@@ -8,8 +8,10 @@ import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
 import io.jprobe.watch.Watcher;
 import java.lang.instrument.Instrumentation;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.Deque;
 import java.util.EnumSet;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
@@ -54,6 +56,10 @@ final class Armer implements Watcher.Listener {
   private int objectedTo;
 
   private boolean isShortOfMemory;
+
+  /** True if a poll has ended before it had processed all classes that were ready. */
+  private boolean isInterrupted;
+
   private long pausedUntil;
   private boolean isRehearsed;
   private final UntraceableLog untraceable = new UntraceableLog();
@@ -100,6 +106,11 @@ final class Armer implements Watcher.Listener {
     return !pending.isEmpty() || retransformer.isWaiting();
   }
 
+  @Override
+  public boolean isReady() {
+    return isInterrupted;
+  }
+
   /** Completes all work that can be done now, so that a command can report the result. */
   void finish() {
     process(Long.MAX_VALUE);
@@ -116,6 +127,7 @@ final class Armer implements Watcher.Listener {
    * @param nanos time after which no further batch is started; the rest stays pending
    */
   private void process(long nanos) {
+    isInterrupted = false;
     results.startPoll();
     resolver.startPoll();
     retransformer.concludeReturned(pending);
@@ -126,21 +138,28 @@ final class Armer implements Watcher.Listener {
     }
     long start = System.nanoTime();
     pending.bindLoaded();
-    List<TracedClass> found = new ArrayList<>();
-    List<TracedClass> lost = new ArrayList<>();
-    for (TracedClass traced : pending.waiting()) {
+    retransformInBatches(new ArrayList<>(pending.waiting()), start, nanos);
+  }
+
+  /**
+   * Moves the next classes that can be retransformed now from a queue to a batch. Gives up the lost
+   * ones before them.
+   */
+  private List<TracedClass> nextBatch(Deque<TracedClass> queue, int size) {
+    List<TracedClass> batch = new ArrayList<>();
+    while (batch.size() < size && !queue.isEmpty()) {
+      TracedClass traced = queue.remove();
       Class<?> loaded = traced.loaded();
       if (loaded != null) {
         if (!retransformer.isBusy(traced) && isReady(traced, loaded)) {
-          found.add(traced);
+          batch.add(traced);
         }
       } else if (traced.isDefinitionOverdue()) {
-        lost.add(traced);
+        pending.remove(traced);
+        results.giveUp(traced);
       }
     }
-    lost.forEach(pending::remove);
-    lost.forEach(results::giveUp);
-    retransformInBatches(found, start, nanos);
+    return batch;
   }
 
   /** Returns true if the class can be retransformed now; otherwise its probes become waiting. */
@@ -154,27 +173,32 @@ final class Armer implements Watcher.Listener {
     return false;
   }
 
-  private void retransformInBatches(List<TracedClass> found, long start, long nanos) {
+  private void retransformInBatches(List<TracedClass> waiting, long start, long nanos) {
     boolean isSparing = isShortOfMemory;
     if (isSparing) {
       if (start - pausedUntil < 0) {
         postpone();
       }
       // Classes that need much memory must not block those that need little and free some.
-      Collections.shuffle(found);
+      Collections.shuffle(waiting);
     }
     isShortOfMemory = false;
     objectedTo = 0;
     int failures = 0;
-    for (int from = 0, to; from < found.size(); from = to) {
-      to = Math.min(from + (isSparing ? 1 : batchSize.classes()), found.size());
+    Deque<TracedClass> queue = new ArrayDeque<>(waiting);
+    while (!queue.isEmpty()) {
+      List<TracedClass> batch = nextBatch(queue, isSparing ? 1 : batchSize.classes());
       try {
-        retransformBatch(found.subList(from, to));
+        retransformBatch(batch);
       } catch (OutOfMemoryError e) {
         isShortOfMemory = true;
         failures++;
       }
-      if (failures == MAX_FAILURES || System.nanoTime() - start > nanos) {
+      if (failures == MAX_FAILURES) {
+        break;
+      }
+      if (System.nanoTime() - start > nanos) {
+        isInterrupted = !queue.isEmpty();
         break;
       }
     }

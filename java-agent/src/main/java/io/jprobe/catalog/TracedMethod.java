@@ -205,16 +205,26 @@ public final class TracedMethod {
   /** Returns the probes that a tracer was attached to at the last poll. */
   public EnumSet<ProbeKind> attached() {
     EnumSet<ProbeKind> attached = EnumSet.noneOf(ProbeKind.class);
-    for (ProbeKind kind : kinds) {
-      if (isAttached(kind)) {
-        attached.add(kind);
+    for (int i = 0; i < kinds.size(); i++) {
+      if (isAttached(i)) {
+        attached.add(kinds.get(i));
       }
     }
     return attached;
   }
 
-  private boolean isAttached(ProbeKind kind) {
-    return !isRetired && generation.isRaised(slot(kind));
+  /** Returns true if a tracer was attached to a probe at the last poll. */
+  public boolean isAttached() {
+    for (int i = 0; i < kinds.size(); i++) {
+      if (isAttached(i)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private boolean isAttached(int indexOfKind) {
+    return !isRetired && generation.isRaised(firstSlot + indexOfKind);
   }
 
   /** Sets whether the method stays unwoven although tracers are attached. */
@@ -228,7 +238,9 @@ public final class TracedMethod {
 
   /** Returns the state of a probe that is not woven and need not be. */
   public ProbeState unwovenState(ProbeKind kind) {
-    return isThrottled && isAttached(kind) ? ProbeState.THROTTLED : ProbeState.DORMANT;
+    return isThrottled && isAttached(kinds.indexOf(kind))
+        ? ProbeState.THROTTLED
+        : ProbeState.DORMANT;
   }
 
   /** Excludes the method from weaving with these probes, or with these and others. */

@@ -155,7 +155,7 @@ public final class Guard {
     }
     setAllowance(now);
     publish(now);
-    isTrying = methods.isAnyOnTrial();
+    isTrying = !methods.onTrial().isEmpty();
     isIdle = methods.isEmpty() && window.spent(now) == 0;
     return changed;
   }
@@ -183,14 +183,14 @@ public final class Guard {
   /** Throttles failed trials and, if the budget is exceeded, the most expensive methods. */
   private void throttleMostExpensive(long now, Set<TracedClass> changed) {
     long rate = budget.rate();
-    List<MethodCost> woven = methods.woven();
     List<MethodCost> tooExpensive = new ArrayList<>();
-    for (MethodCost method : woven) {
+    for (MethodCost method : methods.onTrial()) {
       if (method.hasFailedTrial(now, budget.total() / 10, rate / 2)) {
         tooExpensive.add(method);
       }
     }
     if (fires.allowance() <= 0 || budget.isExceeded(now, window)) {
+      List<MethodCost> woven = methods.woven();
       woven.removeAll(tooExpensive);
       MethodCosts.sortMostExpensiveFirst(woven);
       long recent = MethodCosts.recent(woven);
@@ -211,7 +211,7 @@ public final class Guard {
       if (method.isFirstThrottling()) {
         unreported.add(method);
       }
-      method.throttle(now);
+      methods.throttle(method, now);
       changed.add(method.traced);
     }
     if (!unreported.isEmpty()) {
@@ -262,8 +262,8 @@ public final class Guard {
     }
   }
 
-  private static void retry(MethodCost method, long now, Set<TracedClass> changed) {
-    method.retry(now);
+  private void retry(MethodCost method, long now, Set<TracedClass> changed) {
+    methods.retry(method, now);
     changed.add(method.traced);
   }
 

@@ -21,6 +21,7 @@ final class MethodCost {
 
   final TracedClass traced;
   final TracedMethod method;
+  private final ProbeKind[] kinds;
   private final long[] fired = new long[ProbeKind.values().length];
   private final long[] filtered = new long[fired.length];
   private final long[] throttled = new long[fired.length];
@@ -38,7 +39,8 @@ final class MethodCost {
   MethodCost(TracedClass traced, TracedMethod method) {
     this.traced = traced;
     this.method = method;
-    for (ProbeKind kind : method.kinds()) {
+    kinds = method.kinds().toArray(new ProbeKind[0]);
+    for (ProbeKind kind : kinds) {
       fired[kind.ordinal()] = method.gateWord(Gate.fired(kind));
       filtered[kind.ordinal()] = method.gateWord(Gate.filtered(kind));
       throttled[kind.ordinal()] = method.gateWord(Gate.throttled(kind));
@@ -48,19 +50,19 @@ final class MethodCost {
   /**
    * Adds the cost of the calls since the last update.
    *
-   * @param elapsed time since the last update, in ns
+   * @param decay what is left of a cost after the time since the last update
    * @param firingNanos cost of one firing
    * @param clockNanos cost of one clock read
    * @return that cost, in ns
    */
-  long update(long elapsed, long firingNanos, long clockNanos) {
+  long update(double decay, long firingNanos, long clockNanos) {
     if (method.isRetired()) {
       // Its gate may be unmapped.
       return 0;
     }
     long cost = 0;
     boolean hasEntry = false;
-    for (ProbeKind kind : method.kinds()) {
+    for (ProbeKind kind : kinds) {
       int i = kind.ordinal();
       long newlyFired = method.gateWord(Gate.fired(kind)) - fired[i];
       long newlyFiltered = method.gateWord(Gate.filtered(kind)) - filtered[i];
@@ -77,7 +79,7 @@ final class MethodCost {
       boolean isTimed = method.gateWord(Gate.LEAST_DURATION) > 0;
       cost += newlyFiltered * (FILTERED_NANOS + (isTimed ? 2 * clockNanos : 0));
     }
-    recent = recent * Math.exp(-elapsed / 1e9) + cost;
+    recent = recent * decay + cost;
     trialCost += cost;
     return cost;
   }
@@ -133,10 +135,6 @@ final class MethodCost {
     recent = 0;
   }
 
-  boolean isOnTrial() {
-    return isOnTrial;
-  }
-
   /**
    * Returns true if the trial has failed: its total cost and its rate are both too high.
    *
@@ -149,11 +147,16 @@ final class MethodCost {
         && trialCost > nanosPerSecond / 1e9 * (now - trialStart);
   }
 
-  /** Ends a trial that has not failed within the span of the cost window; resets the backoff. */
-  void endTrialIfPassed(long now) {
-    if (isOnTrial && now - trialStart > CostWindow.SPAN_NANOS) {
-      isOnTrial = false;
-      backoffNanos = 0;
+  /**
+   * Ends the trial if it has not failed within the span of the cost window, and resets the backoff.
+   * Returns true if it ends.
+   */
+  boolean hasPassedTrial(long now) {
+    if (now - trialStart <= CostWindow.SPAN_NANOS) {
+      return false;
     }
+    isOnTrial = false;
+    backoffNanos = 0;
+    return true;
   }
 }

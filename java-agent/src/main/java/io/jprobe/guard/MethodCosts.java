@@ -5,7 +5,9 @@ import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -27,6 +29,11 @@ final class MethodCosts {
   }
 
   private final Map<TracedMethod, MethodCost> costs = new LinkedHashMap<>();
+  private final Set<MethodCost> throttled = new LinkedHashSet<>();
+  private final Set<MethodCost> onTrial = new LinkedHashSet<>();
+
+  /** Methods that no tracer is attached to any more, as of the last update. */
+  private final List<MethodCost> detached = new ArrayList<>();
 
   /** Adds the methods of these classes that a tracer is attached to. */
   void addAttached(Set<TracedClass> changed) {
@@ -40,22 +47,21 @@ final class MethodCosts {
   }
 
   /**
-   * Removes the methods that no tracer is attached to any more, and those of unloaded classes,
-   * whose semaphores are not polled any more.
+   * Removes the methods that no tracer is attached to any more, as of the last update.
    *
    * @param changed receives the classes with methods that are not throttled any more
    */
   void removeDetached(Set<TracedClass> changed) {
-    for (MethodCost cost : new ArrayList<>(costs.values())) {
-      if (!cost.method.attached().isEmpty() && !cost.traced.isUnloaded()) {
-        continue;
-      }
+    for (MethodCost cost : detached) {
       costs.remove(cost.method);
+      throttled.remove(cost);
+      onTrial.remove(cost);
       if (cost.isThrottled()) {
         cost.method.setThrottled(false);
         changed.add(cost.traced);
       }
     }
+    detached.clear();
   }
 
   /**
@@ -65,13 +71,27 @@ final class MethodCosts {
    * @return the cost since the last update, in ns
    */
   long update(long now, long elapsed, long firingNanos, long clockNanos) {
+    double decay = Math.exp(-elapsed / 1e9);
     long spent = 0;
+    detached.clear();
+    // The only loop over all methods. There may be tens of thousands, and this runs five times per
+    // second.
     for (MethodCost cost : costs.values()) {
-      spent += cost.update(elapsed, firingNanos, clockNanos);
+      spent += cost.update(decay, firingNanos, clockNanos);
+      // The semaphores of unloaded classes are not polled any more.
+      if (!cost.method.isAttached() || cost.traced.isUnloaded()) {
+        detached.add(cost);
+      }
+    }
+    for (MethodCost cost : throttled) {
       if (cost.isThrottled()) {
         cost.addThrottledTime(elapsed);
       }
-      cost.endTrialIfPassed(now);
+    }
+    for (Iterator<MethodCost> each = onTrial.iterator(); each.hasNext(); ) {
+      if (each.next().hasPassedTrial(now)) {
+        each.remove();
+      }
     }
     return spent;
   }
@@ -80,33 +100,39 @@ final class MethodCosts {
     return costs.isEmpty();
   }
 
-  boolean isAnyOnTrial() {
-    for (MethodCost cost : costs.values()) {
-      if (cost.isOnTrial()) {
-        return true;
-      }
-    }
-    return false;
+  /** Throttles a method, and starts its backoff. */
+  void throttle(MethodCost cost, long now) {
+    cost.throttle(now);
+    onTrial.remove(cost);
+    throttled.add(cost);
+  }
+
+  /** Lets a throttled method be woven again, on trial. */
+  void retry(MethodCost cost, long now) {
+    cost.retry(now);
+    throttled.remove(cost);
+    onTrial.add(cost);
+  }
+
+  /** Returns the methods that were woven again and have neither passed nor failed since. */
+  List<MethodCost> onTrial() {
+    return new ArrayList<>(onTrial);
   }
 
   /** Returns the methods that are throttled. */
   List<MethodCost> throttled() {
-    return select(true);
+    return new ArrayList<>(throttled);
   }
 
   /** Returns the methods that are not throttled. */
   List<MethodCost> woven() {
-    return select(false);
-  }
-
-  private List<MethodCost> select(boolean areThrottled) {
-    List<MethodCost> selected = new ArrayList<>();
+    List<MethodCost> woven = new ArrayList<>();
     for (MethodCost cost : costs.values()) {
-      if (cost.isThrottled() == areThrottled) {
-        selected.add(cost);
+      if (!cost.isThrottled()) {
+        woven.add(cost);
       }
     }
-    return selected;
+    return woven;
   }
 
   static void sortMostExpensiveFirst(List<MethodCost> costs) {
@@ -128,5 +154,8 @@ final class MethodCosts {
 
   void clear() {
     costs.clear();
+    throttled.clear();
+    onTrial.clear();
+    detached.clear();
   }
 }

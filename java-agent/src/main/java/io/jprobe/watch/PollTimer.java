@@ -32,7 +32,7 @@ final class PollTimer {
 
   private long activeAt = System.nanoTime();
 
-  /** Waits while semaphores are changing or costs are close to the limit. */
+  /** Waits while semaphores are changing, costs are close to the limit, or work can continue. */
   void awaitUrgent() {
     Semaphores.awaitChange(CHANGE_PERIOD_NANOS, CHANGE_PERIOD_NANOS);
   }

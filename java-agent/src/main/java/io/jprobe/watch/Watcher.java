@@ -37,6 +37,9 @@ public final class Watcher extends Thread {
     /** Returns true if work is pending for the next poll. */
     boolean isWaiting();
 
+    /** Returns true if the next poll can continue this work at once. */
+    boolean isReady();
+
     /** Called every second, or every few if the program is not traced. */
     void eachSecond() throws StubException;
 
@@ -128,7 +131,7 @@ public final class Watcher extends Thread {
   }
 
   private void awaitNextPoll() {
-    if (!changing.isEmpty() || guard.isUrgent()) {
+    if (!changing.isEmpty() || guard.isUrgent() || listener.isReady()) {
       timer.awaitUrgent();
     } else if (guard.isAwake() || catalog.hasQueuedClasses() || listener.isWaiting()) {
       timer.awaitActive();
