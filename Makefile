@@ -129,17 +129,17 @@ jdks: .venv/.installed
 demo: build
 	@tests/as-root $(PYTHON) tests/demo.py
 
-# JUnit tests and Python unit tests use one CPU each, so they run side by side. All tests run even if some
-# fail. The last lines name the failed tests and print the totals.
+# The integration tests mostly wait, so JUnit tests and Python unit tests run beside them, at a lower priority. All
+# tests run even if some fail. The last lines name the failed tests and print the totals.
 TESTED := build/test
 PYTEST = tests/as-root env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) JPROBE_JDK=$(JPROBE_JDK) $(PYTHON) -m pytest
 
 test: build test-packages jdks
 	@mkdir -p $(TESTED); rm -f $(TESTED)/*; failed=0; \
-	{ (cd java-agent && $(GRADLE) test) >$(TESTED)/junit 2>&1 || touch $(TESTED)/junit-failed; } & \
-	$(PYTEST) tests/unit | tee $(TESTED)/unit || failed=1; \
-	wait; cat $(TESTED)/junit; [ ! -e $(TESTED)/junit-failed ] || failed=1; \
+	{ (cd java-agent && nice env $(GRADLE) test) >$(TESTED)/junit 2>&1 || touch $(TESTED)/junit-failed; \
+		nice $(PYTEST) tests/unit >$(TESTED)/unit 2>&1 || touch $(TESTED)/unit-failed; } & \
 	$(PYTEST) tests/integration | tee $(TESTED)/integration || failed=1; \
+	wait; cat $(TESTED)/junit $(TESTED)/unit; ls $(TESTED)/*-failed >/dev/null 2>&1 && failed=1; \
 	cd $(TESTED); grep -hE '^(FAILED|ERROR) | FAILED$$' junit unit integration; \
 	cat junit unit integration | awk ' \
 		/^JUnit: / {passed += $$2; failed += $$4; skipped += $$6} \
