@@ -30,7 +30,7 @@ from java_target import JCOLLECT, Process, probes_of, run  # noqa: E402
 from jcollect.hub.items import Events, Schema  # noqa: E402
 from jcollect.probes.scan import scan_traceable  # noqa: E402
 from jcollect.rpc.address import parse_address  # noqa: E402
-from jcollect.rpc.client import Client  # noqa: E402
+from jcollect.rpc.subscriber import Subscriber  # noqa: E402
 from jcollect.sources.bpf.attach_point import find_attach_point  # noqa: E402
 from jcollect.sources.bpf.bpf_syscalls import BPF_TRACE_UPROBE_MULTI, link_uprobe_multi  # noqa: E402
 from processes import opened  # noqa: E402
@@ -134,7 +134,7 @@ def collect(what: str) -> dict[str, float]:
 def subscribe(address: str) -> None:
     """Counts what it receives until the stream ends."""
     received = 0
-    with Client(parse_address(address)) as client:
+    with Subscriber(parse_address(address)) as client:
         for item in client.subscribe():
             if isinstance(item, Events):
                 received += len(item.columns)

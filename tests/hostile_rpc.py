@@ -24,7 +24,8 @@ from jcollect.rpc.address import default_address
 from jcollect.rpc.elements import parse
 from jcollect.rpc.incoming import Incoming
 from jcollect.rpc.messages import probe_message, stream_messages
-from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SUBSCRIBE, Streams, handler_for
+from jcollect.rpc.names import GET_STATUS, LIST_PROBES, SUBSCRIBE
+from jcollect.rpc.service import Streams, handler_for
 from jcollect.view.summary import Summary
 from jprobe.v1 import collector_pb2, probe_pb2
 from received import EncodedPrinter

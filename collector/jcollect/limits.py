@@ -49,3 +49,7 @@ MAX_SHOWN_NAME = 200
 # lines of stub libraries are kept, four per library.
 MAX_MAPS_BYTES = 512 << 20
 MAX_KEPT_BYTES = 32 << 20
+
+# Probes of one collector (--max-probes): their counters need four maps of 16 MiB
+# (sources/bpf/bpf_programs.py). A client accepts no more, from any server.
+MAX_COLLECTOR_PROBES = 1 << 20

@@ -19,6 +19,7 @@ from jcollect.layout.gate import GATE_WINDOW
 from jcollect.probes.scan import scan_traceable
 from jcollect.rpc.address import parse_address
 from jcollect.rpc.client import Client
+from jcollect.rpc.subscriber import Subscriber
 from jcollect.session.session import Session
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.columns import Columns
@@ -44,7 +45,7 @@ class Received:
     """Receives a whole stream as a gRPC client."""
 
     def __init__(self, address: str, globs: tuple[str, ...] = ()) -> None:
-        self._client = Client(parse_address(address))
+        self._client = Subscriber(parse_address(address))
         self._items = self._client.subscribe(globs)
         schema = next(self._items)
         assert isinstance(schema, Schema)

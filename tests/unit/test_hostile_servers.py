@@ -21,7 +21,8 @@ from jcollect.rpc.address import Address, parse_address
 from jcollect.rpc.client import Client, SilentError
 from jcollect.rpc.incoming import Incoming
 from jcollect.rpc.messages import probe_message
-from jcollect.rpc.service import GET_STATUS, SUBSCRIBE
+from jcollect.rpc.names import GET_STATUS, SUBSCRIBE
+from jcollect.rpc.subscriber import Subscriber
 from jcollect.sinks.terminal import TerminalSink
 from jcollect.view.line_formats import line_format
 from jcollect.view.summary import MOST_METHODS, Summary
@@ -197,14 +198,14 @@ def test_a_hostile_stream_is_reported_in_one_sentence(tmp_path: Path) -> None:
             raise AssertionError(content)
 
     schema = response(schema=schema_of(described(1)))
-    with server(tmp_path, lambda: iter([schema, batch(probe=[7])])) as address, Client(address) as client:
+    with server(tmp_path, lambda: iter([schema, batch(probe=[7])])) as address, Subscriber(address) as client:
         sink = TerminalSink(line_format("json"), Nowhere())
         with pytest.raises(MalformedStreamError):
             deque(map(sink.take, client.subscribe()), maxlen=0)
 
 
 def test_a_client_reports_why_a_collector_rejects_a_request(tmp_path: Path) -> None:
-    with serving(StillSource(described(3)), tmp_path) as address, Client(address) as client:
+    with serving(StillSource(described(3)), tmp_path) as address, Subscriber(address) as client:
         problem = "rejects the request: the request has 65 globs; the limit is 64"
         with pytest.raises(JcollectError, match=problem):
             client.list_probes(["x"] * 65)

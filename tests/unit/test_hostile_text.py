@@ -124,7 +124,7 @@ def test_numbers_are_counted_as_what_they_are() -> None:
 
 
 def test_no_more_probes_are_throttled_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jcollect.rpc.incoming.MOST_PROBES", 10)
+    monkeypatch.setattr("jcollect.rpc.incoming.MAX_COLLECTOR_PROBES", 10)
     with pytest.raises(MalformedStreamError, match="a notice has 11 probes"):
         Incoming().decode(response(throttling=collector_pb2.Throttling(ended=[1] * 11)))
 

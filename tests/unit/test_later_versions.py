@@ -16,7 +16,7 @@ import pytest
 from java_target import JCOLLECT, run
 from jcollect.cli.output import Json
 from jcollect.rpc.address import Address, parse_address
-from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SUBSCRIBE
+from jcollect.rpc.names import GET_STATUS, LIST_PROBES, SUBSCRIBE
 from jprobe.v1 import collector_pb2, probe_pb2
 
 LATER = 77

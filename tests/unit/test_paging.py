@@ -92,7 +92,7 @@ def test_our_client_takes_no_more_probes_than_a_collector_can_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jcollect.rpc.paging.MOST_ON_A_PAGE", 10)
-    monkeypatch.setattr("jcollect.rpc.client.MOST_PROBES", 20)
+    monkeypatch.setattr("jcollect.rpc.client.MAX_COLLECTOR_PROBES", 20)
     with serving(StillSource(described(21)), tmp_path) as address, Client(address) as client:
         for ask in (client.list_probes, client.status):
             with pytest.raises(MalformedStreamError, match="its answer has more than 20 probes"):

@@ -9,8 +9,8 @@ from jcollect.cli.notices import Notices
 from jcollect.console import plural
 from jcollect.hub.items import Item, Loss, Schema, Throttling
 from jcollect.rpc.address import Address
-from jcollect.rpc.client import Client
 from jcollect.rpc.find import CollectorAddress
+from jcollect.rpc.subscriber import Subscriber
 from jcollect.sinks.terminal import TerminalSink, stage_name
 from jcollect.view.later import LaterParts
 
@@ -18,7 +18,7 @@ from jcollect.view.later import LaterParts
 class StreamObserver:
     """Passes the items of a stream to a sink, and reports schemas, losses and throttling."""
 
-    def __init__(self, client: Client, sink: TerminalSink, collector: CollectorAddress) -> None:
+    def __init__(self, client: Subscriber, sink: TerminalSink, collector: CollectorAddress) -> None:
         self._client = client
         self._sink = sink
         self._collector = collector

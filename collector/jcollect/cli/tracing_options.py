@@ -10,10 +10,9 @@ import click
 from jcollect.cli.argument_types import WholeNumber
 from jcollect.cli.options import max_overhead_option
 from jcollect.control.limits import MOST_BYTES, MOST_METHODS
+from jcollect.limits import MAX_COLLECTOR_PROBES
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-# The counters of this many probes need four maps of 16 MiB (sources/bpf/bpf_programs.py).
-_MOST_PROBES = 1 << 20
 
 _LISTEN = (
     click.option(
@@ -39,7 +38,7 @@ _COST = (
     ),
     click.option(
         "--max-probes",
-        type=WholeNumber(most=_MOST_PROBES),
+        type=WholeNumber(most=MAX_COLLECTOR_PROBES),
         metavar="N",
         help="Reserve N probe IDs, including those of probes that appear later. Default: twice the current "
         "number, at least 16,384; with --name or --all, 65,536.",

@@ -22,8 +22,8 @@ from jcollect.cli.privileges import narrow_to_client
 from jcollect.cli.stream_observer import StreamObserver
 from jcollect.cli.waiting import wait_for
 from jcollect.console import Stdout, plural, status, terminal_columns, warn
-from jcollect.rpc.client import Client
 from jcollect.rpc.find import find_collector
+from jcollect.rpc.subscriber import Subscriber
 from jcollect.sinks.terminal import TerminalSink, lost_text
 from jcollect.stop_request import StopRequest
 from jcollect.view.line_formats import line_format
@@ -79,7 +79,7 @@ def observe(
     failures.catch_library_failures()
     stdout = Stdout()
     sink = TerminalSink(line_format(output, json_strings, terminal_columns()), stdout, max_events)
-    with Client(collector.address) as client:
+    with Subscriber(collector.address) as client:
         observer = StreamObserver(client, sink, collector)
         worker = Worker("print events", lambda: observer.run(globs, duration), failures, stop.request).start()
         has_ended = wait_for(

@@ -21,8 +21,8 @@ from jcollect.cli.own_collector import check_only_with_select, run_own_collector
 from jcollect.cli.privileges import narrow_to_client
 from jcollect.cli.waiting import wait_for
 from jcollect.console import abandon_stdout, warn
-from jcollect.rpc.client import Client
 from jcollect.rpc.find import find_collector
+from jcollect.rpc.subscriber import Subscriber
 from jcollect.stop_request import StopRequest
 from jcollect.view.method_table import SORTS
 from jcollect.workers import Failures, Worker
@@ -95,7 +95,7 @@ def top(
         collector = find_collector(address)
     failures = Failures(stop.request)
     failures.catch_library_failures()
-    with Client(collector.address) as client:
+    with Subscriber(collector.address) as client:
         feed = MethodFeed(client.subscribe(globs, duration, collector.pids), failures)
         screen = MethodScreen(rows, sort)
         worker = Worker("show methods", lambda: screen.run(feed, interval), failures, stop.request).start()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jcollect.control import stub_directory
 from jcollect.errors import JcollectError
-from jcollect.probes.live import LiveProbe, read_live, read_states
-from jcollect.probes.probe import Probe
+from jcollect.probes.sections import read_states
 from jcollect.probes.stub_library import (
     MalformedLibraryError,
     StubLibrary,
@@ -100,25 +98,17 @@ def agent_libraries(process: Process) -> list[StubLibrary]:
     return libraries
 
 
-def read_live_of(process: Process, probes: Sequence[Probe]) -> list[LiveProbe]:
-    """Returns the current state of probes. Raises JcollectError if the process has exited, or the probes'
-    memory is unmapped."""
-    try:
-        return read_live(probes)
-    except OSError as error:
-        raise _unreadable(process, error) from None
-
-
 def states_of(agent: Agent) -> list[bytes]:
-    """Returns the current state bytes of each library, in slot order. Raises JcollectError as `read_live_of`
-    does."""
+    """Returns the current state bytes of each library, in slot order. Raises JcollectError if the
+    process has exited, or the probes' memory is unmapped."""
     try:
         return read_states(agent.libraries)
     except OSError as error:
-        raise _unreadable(agent.process, error) from None
+        raise unreadable(agent.process, error) from None
 
 
-def _unreadable(process: Process, error: OSError) -> JcollectError:
+def unreadable(process: Process, error: OSError) -> JcollectError:
+    """Returns why the memory of a process's probes cannot be read."""
     return JcollectError(f"cannot read the probes of PID {process.pid}: {error.strerror}; try again")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jcollect.control.agent import find_agent, read_live_of
+from jcollect.control.agent import find_agent, unreadable
 from jcollect.errors import JcollectError
-from jcollect.probes.probe import ENTRY, narrow, probes_of
+from jcollect.probes.live import LiveProbe, read_live
+from jcollect.probes.probe import ENTRY, Probe, narrow, probes_of
 from jcollect.procfs.process import Process
 from jprobe.v1 import probe_pb2
 
@@ -28,7 +30,7 @@ def methods_of(process: Process, glob: str) -> Methods:
     if not matching:
         example = f"; one of them is {every[0].class_name}#{every[0].method}" if every else ""
         raise JcollectError(f"'{glob}' matches none of the {len(every):,} probes of PID {pid}{example}")
-    live = read_live_of(process, matching)
+    live = _read(process, matching)
     names = dict.fromkeys(each.probe.set_id for each in live if each.state != probe_pb2.PROBE_STATE_RETIRED)
     if not names:
         raise JcollectError(
@@ -37,3 +39,10 @@ def methods_of(process: Process, glob: str) -> Methods:
         )
     have_entries = any(probe.kind == ENTRY and probe.set_id in names for probe in every)
     return Methods(tuple(names), have_entries)
+
+
+def _read(process: Process, probes: Sequence[Probe]) -> list[LiveProbe]:
+    try:
+        return read_live(probes)
+    except OSError as error:
+        raise unreadable(process, error) from None

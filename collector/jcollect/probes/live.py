@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
@@ -26,22 +25,13 @@ from jcollect.layout.gate import (
 from jcollect.layout.stub_library import SLOT_SEMAPHORE_BYTES
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.probe import MARK, STATE_NAMES, Probe, by_library
-from jcollect.probes.site import Binary
-from jcollect.probes.stub_library import Section, StubLibrary
-from jcollect.procfs.apart import apart
-from jcollect.procfs.memory import parts_of, read_memory
-from jcollect.procfs.process import Process
-from jcollect.procfs.reader_process import MAX_ANSWER_BYTES
+from jcollect.probes.sections import Part, all_of, read_sections
+from jcollect.probes.stub_library import Section
 from jprobe.v1 import probe_pb2
 
 # Gates are read as arrays of words.
 _WORD_BYTES = 8
 _SETTINGS = np.array([GATE_LEAST_DURATION, GATE_EVERY, GATE_LIMIT]) // _WORD_BYTES
-# Maximum size of one request. A single section is smaller, as part of a library.
-_ENOUGH_BYTES = MAX_ANSWER_BYTES // 10
-_MOST_SECTIONS = 4096
-
-_Part = tuple[Binary, Section]
 
 
 class Suppressed(NamedTuple):
@@ -133,7 +123,7 @@ class _SemaphoreCounts:
     """Reads the semaphores of probes: those of a stub library with one read, others one by one."""
 
     def __init__(self, probes: Sequence[Probe]) -> None:
-        self.sections: list[_Part] = []
+        self.sections: list[Part] = []
         # The section of each probe, and the index of its semaphore in that section.
         self._indices: list[tuple[int, int]] = []
         numbers: dict[int, int] = {}
@@ -159,11 +149,6 @@ class _SemaphoreCounts:
         ]
 
 
-def read_states(libraries: Iterable[StubLibrary]) -> list[bytes]:
-    """Returns the state bytes of each library, in slot order."""
-    return all_of(read_sections([(library, library.image.states) for library in libraries]))
-
-
 class Gates:
     """Finds the gate of each probe, and in it the counts of the calls suppressed at that probe.
 
@@ -171,7 +156,7 @@ class Gates:
     """
 
     def __init__(self, probes: Sequence[Probe]) -> None:
-        self.sections: list[_Part] = []
+        self.sections: list[Part] = []
         first: dict[int, int] = {}
         words = 0
         for library, _ in by_library(probes):
@@ -236,62 +221,3 @@ def not_retired(probes: Sequence[Probe]) -> list[Probe]:
 
 def _counts(semaphores: bytes) -> tuple[int, ...]:
     return struct.unpack(f"<{len(semaphores) // SLOT_SEMAPHORE_BYTES}H", semaphores)
-
-
-def read_section(library: StubLibrary, section: Section) -> bytes:
-    """Returns the current content of a section in its process. Raises OSError."""
-    (content,) = all_of(read_sections([(library, section)]))
-    return content
-
-
-def all_of(read: Iterable[bytes | OSError]) -> list[bytes]:
-    """Returns all contents. Raises the first error among them."""
-    parts = []
-    for part in read:
-        if isinstance(part, OSError):
-            raise part
-        parts.append(part)
-    return parts
-
-
-def read_sections(wanted: Sequence[_Part]) -> list[bytes | OSError]:
-    """Returns the current content of each section in its process, or the error if it cannot be read, for
-    instance because it is unmapped.
-
-    Reads the sections of one process in as few requests as possible.
-    """
-    found: list[bytes | OSError] = [b""] * len(wanted)
-    for process, numbers in _requests(wanted):
-        try:
-            parts = _read_memory(process, [wanted[number] for number in numbers])
-        except OSError as error:
-            parts = [error] * len(numbers)
-        for number, part in zip(numbers, parts, strict=True):
-            found[number] = part
-    return found
-
-
-def _requests(wanted: Sequence[_Part]) -> Iterator[tuple[Process, list[int]]]:
-    """Yields each process with the indices of the sections to request together."""
-    size = 0
-    numbers: list[int] = []
-    for number, (binary, section) in enumerate(wanted):
-        is_full = size + section.size > _ENOUGH_BYTES or len(numbers) >= _MOST_SECTIONS
-        if numbers and (is_full or binary.process is not wanted[numbers[-1]][0].process):
-            yield wanted[numbers[-1]][0].process, numbers
-            numbers, size = [], 0
-        numbers.append(number)
-        size += section.size
-    if numbers:
-        yield wanted[numbers[-1]][0].process, numbers
-
-
-def _read_memory(process: Process, wanted: Sequence[_Part]) -> list[bytes | OSError]:
-    """Reads sections in the memory of one process. Raises OSError."""
-    ranges = [(binary.bias + section.address, section.size) for binary, section in wanted]
-    parts = parts_of(apart(process, read_memory, process.pid, ranges).content, ranges)
-    for number, (part, (_, size)) in enumerate(zip(parts, ranges, strict=True)):
-        # For a process that is about to exit, the kernel returns less instead of an error.
-        if isinstance(part, bytes) and len(part) < size:
-            parts[number] = ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
-    return parts

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jcollect.layout import gate as layout
-from jcollect.probes.live import read_section
 from jcollect.probes.probe import LIMIT
+from jcollect.probes.sections import read_section
 from jcollect.probes.stub_library import Section, StubLibrary
 
 _SECOND_NS = 1_000_000_000

@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from jcollect.layout.gate import GATE_SIZE
 from jcollect.layout.record import WORDS_MAX
 from jcollect.layout.stub_library import (
@@ -126,8 +123,8 @@ def _sound_notes(notes: list[Note], text: Section, semaphores: Section, faults: 
     at_stubs = _are_elements(locations, text, SLOT_BYTES)
     at_semaphores = _are_elements(semaphore_addresses, semaphores, SLOT_SEMAPHORE_BYTES)
     if (
-        at_stubs.all()
-        and at_semaphores.all()
+        all(at_stubs)
+        and all(at_semaphores)
         and len(set(locations)) == len(notes)
         and len(set(zip(providers, names, strict=True))) == len(notes)
     ):
@@ -154,11 +151,9 @@ def _sound_notes(notes: list[Note], text: Section, semaphores: Section, faults: 
     return sound
 
 
-def _are_elements(addresses: Sequence[int], section: Section, size: int) -> npt.NDArray[np.bool_]:
-    # An address before the section becomes a large number.
-    offsets = np.array(addresses, np.uint64) - np.uint64(section.address)
-    are: npt.NDArray[np.bool_] = (offsets < section.size) & (offsets % np.uint64(size) == 0)
-    return are
+def _are_elements(addresses: Sequence[int], section: Section, size: int) -> list[bool]:
+    start, end = section.address, section.address + section.size
+    return [start <= address < end and not (address - start) % size for address in addresses]
 
 
 def words_of(kind: int, values: int) -> int:

@@ -7,32 +7,27 @@ import functools
 import os
 import socket
 import struct
-import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from jcollect.errors import JcollectError, MalformedStreamError
-from jcollect.hub.items import Item, Schema
 from jcollect.last_resort import last_resort, report_aborts
+from jcollect.limits import MAX_COLLECTOR_PROBES
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address
 from jcollect.rpc.elements import parse
-from jcollect.rpc.incoming import MOST_PROBES, Incoming
 from jcollect.rpc.keepalive import OPTIONS
-from jcollect.rpc.service import GET_STATUS, LIST_PROBES, SERVICE, SUBSCRIBE
+from jcollect.rpc.names import GET_STATUS, LIST_PROBES, SERVICE
 from jcollect.workers import check_can_open, check_can_start
 from jprobe.v1 import collector_pb2
 
 # Maximum time to answer.
 ANSWER_SECONDS = 5.0
-# Maximum time until a stream has begun: for this time a collector lets a request wait for others
-# (rpc/limits.py).
-BEGIN_SECONDS = 30.0
 # After this time gRPC itself is stuck.
 _STUCK_SECONDS = 15.0
 # A batch has at most about 1 MiB. A description has about 500 bytes, so 250,000 of them fit.
@@ -60,16 +55,16 @@ class Client:
         # Use a proxy (http_proxy, https_proxy, grpc_proxy) only for other machines.
         proxy = [("grpc.enable_http_proxy", 0)] if address.is_on_this_machine() else []
         with self._unless_stuck():
-            self._channel = grpc.insecure_channel(address.target, options=[*_OPTIONS, *proxy])
+            self.channel = grpc.insecure_channel(address.target, options=[*_OPTIONS, *proxy])
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._unless_stuck():
-            self._channel.close()
+            self.channel.close()
 
     def _unless_stuck(self, seconds: float = 0.0) -> Any:
         stuck = f"cannot ask the collector at {self._address.text}: gRPC is stuck"
@@ -128,8 +123,8 @@ class Client:
             request.page_token = page.next_page_token
             page = self._ask(method, request, type(page), seconds)
             probes += len(page.probes)
-            if probes > MOST_PROBES:
-                raise MalformedStreamError(f"its answer has more than {MOST_PROBES:,} probes")
+            if probes > MAX_COLLECTOR_PROBES:
+                raise MalformedStreamError(f"its answer has more than {MAX_COLLECTOR_PROBES:,} probes")
             yield page
 
     def _ask(self, method: str, request: Message, answer: type[Message], seconds: float) -> Any:
@@ -138,7 +133,7 @@ class Client:
     def _begin(
         self, method: str, request: Message, answer: type[Message], seconds: float
     ) -> Callable[[], Any]:
-        call = self._channel.unary_unary(
+        call = self.channel.unary_unary(
             method,
             request_serializer=type(request).SerializeToString,
         )
@@ -151,7 +146,7 @@ class Client:
                     content = future.result()
                 return parse(answer, content)
             except grpc.RpcError as error:
-                raise self._explain(error, False, seconds) from None
+                raise self.explain(error, False, seconds) from None
             except DecodeError as error:
                 raise MalformedStreamError(f"its answer cannot be decoded: {error}") from None
 
@@ -162,63 +157,15 @@ class Client:
         request = health_pb2.HealthCheckRequest(service=SERVICE)
         try:
             with self._unless_stuck(ANSWER_SECONDS):
-                health_pb2_grpc.HealthStub(self._channel).Check(request, timeout=ANSWER_SECONDS)
+                health_pb2_grpc.HealthStub(self.channel).Check(request, timeout=ANSWER_SECONDS)
         except grpc.RpcError as error:
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                raise self._explain(error, False, ANSWER_SECONDS) from None
+                raise self.explain(error, False, ANSWER_SECONDS) from None
             # It has answered; its health does not matter.
 
-    def subscribe(
-        self, globs: Sequence[str] = (), seconds: float | None = None, pids: Sequence[int] = ()
-    ) -> Iterator[Item]:
-        """Yields items, schemas first, until the collector exits or `close_stream` is called; at the latest
-        `seconds` after the collector should have begun.
-
-        Raises JcollectError if no process listens at the address, nothing matches, or the collector
-        disconnects or stops answering.
-        """
-        self.check_answers()
-        call: Any = self._channel.unary_stream(
-            SUBSCRIBE, request_serializer=collector_pb2.SubscribeRequest.SerializeToString
-        )
-        # The caller counts its duration from `subscribed`: a busy collector may need longer than the duration
-        # to describe many probes.
-        most = None if seconds is None else seconds + BEGIN_SECONDS
-        stream = call(collector_pb2.SubscribeRequest(globs=globs, pids=pids), timeout=most)
-        begun = False
-        incoming = Incoming()
-        self._stream = stream
-        if self._is_closed:
-            stream.cancel()
-        try:
-            for message in stream:
-                begun = True
-                item = incoming.decode(message)
-                if isinstance(item, Schema) and not item.has_more and self.subscribed is None:
-                    self.subscribed = time.monotonic()
-                if item is not None:
-                    yield item
-        except grpc.RpcError as error:
-            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED and begun:
-                return
-            if self._is_closed and error.code() == grpc.StatusCode.CANCELLED:
-                return
-            raise self._explain(error, begun, most or 0.0) from None
-        finally:
-            stream.cancel()
-
-    # The time.monotonic() at which the collector had described all probes; None until then.
-    subscribed: float | None = None
-    _stream: Any = None
-    _is_closed = False
-
-    def close_stream(self) -> None:
-        """Ends the stream of `subscribe`, from another thread."""
-        self._is_closed = True
-        if self._stream is not None:
-            self._stream.cancel()
-
-    def _explain(self, error: Any, begun: bool, seconds: float) -> JcollectError:
+    def explain(self, error: Any, begun: bool, seconds: float) -> JcollectError:
+        """Returns what a gRPC error means. `begun` is true if the stream had begun; `seconds` is the deadline
+        of the call."""
         code, where, details = error.code(), self._address.text, error.details() or ""
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
             return SilentError(f"{self._name()} has not answered within {seconds:g} s: {self._why_silent()}")

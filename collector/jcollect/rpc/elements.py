@@ -7,7 +7,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
@@ -28,6 +27,8 @@ _SIZES = {
     FieldDescriptor.TYPE_SFIXED32: 4,
     FieldDescriptor.TYPE_FLOAT: 4,
 }
+# The bytes of a varint before the last one.
+_CONTINUED = bytes(range(0x80, 0x100))
 _TEXTS = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 
 _Parsed = TypeVar("_Parsed", bound=Message)
@@ -103,7 +104,7 @@ def _packed(content: bytes, at: int, size: int, of_each: int) -> int:
     if of_each:
         return size // of_each
     # Only the last byte of a varint is below 0x80.
-    return int(np.count_nonzero(np.frombuffer(content, np.uint8)[at : at + size] < 0x80))
+    return len(content[at : at + size].translate(None, _CONTINUED))
 
 
 def _after_number(content: bytes, at: int, wire: int) -> int:

@@ -14,13 +14,12 @@ from google.protobuf.message import DecodeError
 from jcollect.errors import MalformedStreamError
 from jcollect.hub.items import Events, Item, Loss, Schema, Throttling
 from jcollect.hub.wire import columns_of, decode_batch
+from jcollect.limits import MAX_COLLECTOR_PROBES
 from jcollect.rpc.elements import parse
 from jcollect.sources.columns import Columns
 from jprobe.v1 import collector_pb2
 
-# Maximum number of probes of a collector (--max-probes), and bytes of their descriptions: ten times their
-# size with usual names.
-MOST_PROBES = 1 << 20
+# Maximum bytes of the descriptions of all probes: ten times their size with usual names.
 MOST_DESCRIBED_BYTES = 512 << 20
 # Maximum bytes of one description: four times the maximum that a collector accepts from a process. Each event
 # is printed with it.
@@ -101,8 +100,8 @@ class Incoming:
 
 
 def _check_ids(ids: Sequence[int]) -> None:
-    if len(ids) > MOST_PROBES:
+    if len(ids) > MAX_COLLECTOR_PROBES:
         raise MalformedStreamError(f"a notice has {len(ids):,} probes")
     highest = max(ids, default=0)
-    if highest >= MOST_PROBES:
+    if highest >= MAX_COLLECTOR_PROBES:
         raise MalformedStreamError(f"it has a probe with the ID {highest:,}")

@@ -22,8 +22,9 @@ from jcollect.rpc.limits import (
     server_options,
 )
 from jcollect.rpc.listening import Claim
+from jcollect.rpc.names import SERVICE
 from jcollect.rpc.request_deadline import RequestDeadline
-from jcollect.rpc.service import SERVICE, ServedSession, Streams, handler_for
+from jcollect.rpc.service import ServedSession, Streams, handler_for
 from jcollect.rpc.stalled import StalledClients
 from jcollect.workers import check_can_map, check_can_open, check_can_start
 

@@ -19,17 +19,13 @@ from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import TooCostlyError
 from jcollect.rpc.limits import MOST_STREAMS, MOST_TOP, Slots, Turns, reject_if_too_large
 from jcollect.rpc.messages import probe_counts_message, probe_message, status_message
+from jcollect.rpc.names import SERVICE
 from jcollect.rpc.paging import page_of
 from jcollect.rpc.stream_sink import StreamSink
 from jcollect.session.status import Status
 from jcollect.sinks.base import consume
 from jcollect.workers import Failures
 from jprobe.v1 import collector_pb2
-
-SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_name
-LIST_PROBES = f"/{SERVICE}/ListProbes"
-SUBSCRIBE = f"/{SERVICE}/Subscribe"
-GET_STATUS = f"/{SERVICE}/GetStatus"
 
 _TOO_COSTLY = "matching the globs takes too long; use fewer or simpler globs"
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jcollect.probes.live import read_states
 from jcollect.probes.probe import STATE_NAMES, Probe, by_library
+from jcollect.probes.sections import read_states
 from jprobe.v1 import probe_pb2
 
 _SETTLED = (

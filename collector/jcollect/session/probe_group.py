@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from jcollect.probes.live import Gates, LiveProbe, Suppressed, all_of, read_live, read_sections
+from jcollect.probes.live import Gates, LiveProbe, Suppressed, read_live
 from jcollect.probes.probe import Probe, by_library
+from jcollect.probes.sections import all_of, read_sections
 from jcollect.probes.site import Binary
 from jcollect.probes.stub_library import Section
 from jcollect.procfs.reasons import is_passing

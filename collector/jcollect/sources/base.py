@@ -9,23 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from jcollect.probes.probe import Probe
 from jcollect.probes.site import Site
 from jcollect.sources.columns import U64, Batch
+from jcollect.sources.loss_stage import LossStage as LossStage
 
 # Everything is old enough to be drained.
 ALWAYS = (1 << 64) - 1
-
-
-class LossStage(IntEnum):
-    """A stage at which events are lost; the numbers are those of collector.proto."""
-
-    KERNEL_RING = 1
-    COLLECTOR = 2
-    SUBSCRIBER = 3
 
 
 class Pause(NamedTuple):

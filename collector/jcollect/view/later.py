@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from jcollect.probes.description import Described
 from jcollect.probes.probe import KIND_NAMES, STATE_NAMES
-from jcollect.sources.base import LossStage
+from jcollect.sources.loss_stage import LossStage
 from jprobe.v1 import probe_pb2
 
 _TYPES = frozenset(probe_pb2.ValueType.values())

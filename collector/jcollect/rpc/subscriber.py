@@ -1,0 +1,73 @@
+"""A client that subscribes to the events of a collector."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grpc
+
+from jcollect.hub.items import Item, Schema
+from jcollect.rpc.client import Client
+from jcollect.rpc.incoming import Incoming
+from jcollect.rpc.names import SUBSCRIBE
+from jprobe.v1 import collector_pb2
+
+# Maximum time until a stream has begun: for this time a collector lets a request wait for others
+# (rpc/limits.py).
+BEGIN_SECONDS = 30.0
+
+
+class Subscriber(Client):
+    """A connection with at most one stream of events."""
+
+    def subscribe(
+        self, globs: Sequence[str] = (), seconds: float | None = None, pids: Sequence[int] = ()
+    ) -> Iterator[Item]:
+        """Yields items, schemas first, until the collector exits or `close_stream` is called; at the latest
+        `seconds` after the collector should have begun.
+
+        Raises JcollectError if no process listens at the address, nothing matches, or the collector
+        disconnects or stops answering.
+        """
+        self.check_answers()
+        call: Any = self.channel.unary_stream(
+            SUBSCRIBE, request_serializer=collector_pb2.SubscribeRequest.SerializeToString
+        )
+        # The caller counts its duration from `subscribed`: a busy collector may need longer than the duration
+        # to describe many probes.
+        most = None if seconds is None else seconds + BEGIN_SECONDS
+        stream = call(collector_pb2.SubscribeRequest(globs=globs, pids=pids), timeout=most)
+        begun = False
+        incoming = Incoming()
+        self._stream = stream
+        if self._is_closed:
+            stream.cancel()
+        try:
+            for message in stream:
+                begun = True
+                item = incoming.decode(message)
+                if isinstance(item, Schema) and not item.has_more and self.subscribed is None:
+                    self.subscribed = time.monotonic()
+                if item is not None:
+                    yield item
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED and begun:
+                return
+            if self._is_closed and error.code() == grpc.StatusCode.CANCELLED:
+                return
+            raise self.explain(error, begun, most or 0.0) from None
+        finally:
+            stream.cancel()
+
+    # The time.monotonic() at which the collector had described all probes; None until then.
+    subscribed: float | None = None
+    _stream: Any = None
+    _is_closed = False
+
+    def close_stream(self) -> None:
+        """Ends the stream of `subscribe`, from another thread."""
+        self._is_closed = True
+        if self._stream is not None:
+            self._stream.cancel()
