@@ -73,9 +73,9 @@ public final class Captures {
       if (passed.stream().anyMatch(value -> value.path.canBeAbsent())) {
         passed.add(CapturedValue.ABSENCE);
       }
-      check(passed, kind, selector);
       values.put(kind, List.copyOf(passed));
     }
+    check(selector);
     this.isPlain = asked.isEmpty() && early.isEmpty() && late.isEmpty();
     this.hasEntry = late.isEmpty() && leastDuration == 0;
   }
@@ -162,21 +162,45 @@ public final class Captures {
     }
   }
 
-  private static void check(List<CapturedValue> passed, ProbeKind kind, Selector selector)
-      throws SelectorException {
+  /** Checks that each probe can pass its values. */
+  private void check(Selector selector) throws SelectorException {
+    ProbeKind fullest = ProbeKind.ENTRY;
+    for (ProbeKind kind : ProbeKind.values()) {
+      fullest = excess(kind) > excess(fullest) ? kind : fullest;
+    }
+    int excess = excess(fullest);
+    if (excess <= 0) {
+      return;
+    }
+    List<CapturedValue> passed = values.get(fullest);
+    List<Integer> columns = new ArrayList<>();
+    boolean isReturned = false;
+    for (Capture capture : selector.captures()) {
+      boolean isPassed =
+          passed.stream().anyMatch(value -> value.isAskedFor && value.name.equals(capture.name));
+      if (isPassed && !isReturned && capture.path.root.equals("return")) {
+        // Without this capture, the probe would pass the returned value itself.
+        isReturned = true;
+      } else if (isPassed) {
+        columns.add(capture.path.column);
+      }
+    }
+    throw selector.error(
+        columns.get(columns.size() - excess),
+        "the "
+            + fullest.suffix
+            + " probe would pass "
+            + passed.size()
+            + " values, counting exceptions and the word for absent values; at most "
+            + (passed.size() - excess)
+            + " can be captured; leave out "
+            + (excess == 1 ? "this capture" : excess + " captures, from this one on"));
+  }
+
+  /** Returns the number of values that a probe cannot pass; negative if there is room for more. */
+  private int excess(ProbeKind kind) {
     // The thread ID and the duration.
     int more = kind == ProbeKind.ENTRY ? 1 : 2;
-    if (passed.size() + more > MAX_WORDS) {
-      throw selector.error(
-          0,
-          "the "
-              + kind.suffix
-              + " probe would pass "
-              + passed.size()
-              + " values, counting exceptions"
-              + " and the word for absent values; at most "
-              + (MAX_WORDS - more)
-              + " can be captured");
-    }
+    return values.get(kind).size() + more - MAX_WORDS;
   }
 }

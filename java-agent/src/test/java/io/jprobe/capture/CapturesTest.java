@@ -14,6 +14,8 @@ import java.util.stream.Collectors;
 import org.junit.Test;
 
 public class CapturesTest {
+  private static final String ONE = "this capture";
+
   private static List<String> names(Captures captures, ProbeKind kind) {
     return captures.values(kind).stream().map(value -> value.name).collect(Collectors.toList());
   }
@@ -62,28 +64,60 @@ public class CapturesTest {
         "travel", "(why=exception.message, m=mood)", "m", "return m", "exception why m absent");
   }
 
+  private static void assertTooMany(
+      String method, String rest, String marked, String kind, int values, int most, String remedy) {
+    assertMistake(
+        method,
+        rest,
+        marked,
+        "the "
+            + kind
+            + " probe would pass "
+            + values
+            + " values, counting exceptions and the word for absent values; at most "
+            + most
+            + " can be captured; leave out "
+            + remedy);
+  }
+
   @Test
   public void aProbePassesTwelveValuesWhenACallBeginsAndElevenWhenItEnds() throws Exception {
     Typing.of("start", captures(10, "count"));
-    assertMistake(
+    assertTooMany(
+        "start", captures(10, "count").replace(")", ", fare)"), "fare", "throw", 12, 11, ONE);
+    assertTooMany(
         "start",
-        captures(11, "count"),
-        "**",
-        "the throw probe would pass 12 values, counting exceptions and the word for absent values;"
-            + " at most 11 can be captured");
-    assertMistake(
-        "start",
-        captures(13, "count"),
-        "**",
-        "the entry probe would pass 13 values, counting exceptions and the word for absent values;"
-            + " at most 12 can be captured");
+        captures(13, "count").replace("v10=count", "v10=fare"),
+        "fare",
+        "throw",
+        14,
+        11,
+        "3 captures, from this one on");
     Typing.of("travel", captures(9, "other.name"));
-    assertMistake(
+    assertTooMany(
+        "travel", captures(9, "other.name").replace(")", ", mood)"), "mood", "return", 12, 11, ONE);
+  }
+
+  @Test
+  public void aCaptureThatDoesNotMakeRoomIsNotBlamed() throws Exception {
+    // Without its capture, the returned value is passed as well.
+    assertTooMany(
         "travel",
-        captures(10, "other.name"),
-        "**",
-        "the return probe would pass 12 values, counting exceptions and the word for absent values;"
-            + " at most 11 can be captured");
+        captures(10, "mood").replace(")", ", last=other, return)"),
+        "other",
+        "return",
+        12,
+        11,
+        ONE);
+    // The entry probe passes neither, the return probe no exception.
+    assertTooMany(
+        "travel",
+        captures(9, "mood").replace(")", ", why=exception.message, r=return)"),
+        "exception",
+        "throw",
+        12,
+        11,
+        ONE);
   }
 
   @Test
