@@ -22,7 +22,7 @@ from java_target import (
 from prime_calls import run_calls
 
 TOLD = (
-    r"jprobe: cannot weave \d+ classes: only \d\.\d MiB of -XX:MaxMetaspaceSize are free; "
+    r"jprobe: cannot weave \d+ class(?:es)?: only \d\.\d MiB of -XX:MaxMetaspaceSize are free; "
     r"jprobe leaves the last 4\.0 MiB to the application"
 )
 

@@ -203,7 +203,8 @@ final class Armer implements Watcher.Listener {
       }
     }
     if (objectedTo > 0) {
-      Log.line("cannot weave " + objectedTo + " classes: " + objection);
+      String classes = objectedTo == 1 ? " class: " : " classes: ";
+      Log.line("cannot weave " + objectedTo + classes + objection);
     }
     if (isShortOfMemory) {
       long now = System.nanoTime();

@@ -69,8 +69,9 @@ final class Retransformer {
   }
 
   private static String describe(List<TracedClass> batch) {
-    return batch.get(0).className()
-        + (batch.size() == 1 ? "" : " and " + (batch.size() - 1) + " more classes");
+    int others = batch.size() - 1;
+    String more = others == 0 ? "" : " and " + others + " more class" + (others == 1 ? "" : "es");
+    return batch.get(0).className() + more;
   }
 
   /** Concludes the retransformations that have returned late. */

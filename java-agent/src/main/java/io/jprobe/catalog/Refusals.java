@@ -48,7 +48,8 @@ public final class Refusals {
     int reasons = 0;
     for (Map.Entry<String, List<Untraceable>> each : byReason.entrySet()) {
       if (reasons++ == MAX_REASONS) {
-        text.append("; and ").append(byReason.size() - MAX_REASONS).append(" more reasons");
+        int others = byReason.size() - MAX_REASONS;
+        text.append("; and ").append(others).append(others == 1 ? " more reason" : " more reasons");
         break;
       }
       text.append("; ").append(names(each.getValue())).append(": ");

@@ -221,7 +221,8 @@ public final class Guard {
 
   private String describe(List<MethodCost> throttled) {
     MethodCost first = throttled.get(0);
-    String more = throttled.size() == 1 ? "" : " and " + (throttled.size() - 1) + " more methods";
+    int others = throttled.size() - 1;
+    String more = others == 0 ? "" : " and " + others + " more method" + (others == 1 ? "" : "s");
     return "throttled "
         + first.traced.className()
         + "#"

@@ -180,6 +180,16 @@ public class GuardTest {
   }
 
   @Test
+  public void methodsThatAreThrottledTogetherAreCounted() throws Exception {
+    attach(1, "grind", "sieve");
+    for (int i = 0; i < 100; i++) {
+      fire("sieve", (long) (POLL * 0.4 / firingNanos));
+      run(0.04, "grind", 41);
+    }
+    assertTrue(messages.get(0), messages.get(0).contains("#grind and 1 more method: cost "));
+  }
+
+  @Test
   public void theLimitHoldsInAnyFiveSecondsInSpiteOfRetries() throws Exception {
     attach(1, "grind");
     for (int i = 0; i < 3_000; i++) {
