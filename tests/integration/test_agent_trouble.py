@@ -33,6 +33,7 @@ from java_target import (
 )
 from layout_headers import INCLUDE_LAYOUTS
 from native_checks import NATIVE_PARTS
+from prime_calls import run_calls
 
 
 def runs_with(target: Process) -> list[str]:
@@ -89,6 +90,25 @@ def runs_with(target: Process) -> list[str]:
 )
 def test_a_mistake_in_the_options_causes_one_line(jdk: Jdk, targets: Path, options: str, line: str) -> None:
     assert runs_with(java(jdk, "-cp", targets, "PrimeCalls", options=options)) == [line]
+
+
+@pytest.mark.parametrize(
+    ("selector", "reason"),
+    [
+        (
+            "PrimeCalls$Orders#plcae",
+            "matches PrimeCalls$Orders, which has no method 'plcae'; did you mean place?",
+        ),
+        ("PrimeCalls$Ordres#place", "matches no loaded class; did you mean PrimeCalls$Orders?"),
+    ],
+)
+def test_a_selector_that_matches_nothing_is_explained(targets: Path, selector: str, reason: str) -> None:
+    with java(newest_jdk, "-cp", targets, "PrimeCalls", probes=selector) as target:
+        # Its classes are read by then.
+        run_calls(target)
+        target.send("exit")
+        assert target.wait() == 0
+        assert target.err == [f"jprobe: selector {selector} has matched no method. It {reason}"]
 
 
 def test_a_mistake_in_a_file_of_selectors_causes_one_line_with_its_location(

@@ -18,7 +18,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 
-/** Searches the loaded classes for a command. Changes nothing. Runs on the watcher thread. */
+/** Searches the loaded classes, for a command or a report. Changes nothing. */
 final class ProgramSearch {
   /** Time after which the search ends with what it has found. */
   private static final long FIND_NANOS = 1_500_000_000L;
@@ -28,6 +28,7 @@ final class ProgramSearch {
 
   private static final int MAX_FOUND = 10_000;
 
+  static final String NOT_LOADED = "matches no loaded class";
   private static final String LATER = "; it still applies to classes that are loaded later";
 
   private final Tracing tracing;
@@ -96,15 +97,28 @@ final class ProgramSearch {
   Map<Selector, String> explain(List<Selector> selectors, List<Selector> together) {
     List<Selector> silent = new ArrayList<>(selectors);
     silent.removeIf(Selector::excludes);
+    Map<Selector, String> problems = explain(silent, together, EXPLAIN_NANOS);
+    problems.replaceAll(
+        (selector, problem) -> problem.startsWith(NOT_LOADED) ? problem + LATER : problem);
+    return problems;
+  }
+
+  /**
+   * Returns why each of these selectors in force, none of which excludes methods, traces nothing.
+   */
+  Map<Selector, String> explain(List<Selector> selectors, long nanos) {
+    List<Selector> together =
+        tracing.selected().stream().map(one -> one.selector).collect(Collectors.toList());
+    return explain(selectors, together, nanos);
+  }
+
+  private Map<Selector, String> explain(
+      List<Selector> selectors, List<Selector> together, long nanos) {
     Map<Selector, String> problems = new HashMap<>();
-    if (!silent.isEmpty()) {
+    if (!selectors.isEmpty()) {
       Explainer explainer =
-          new Explainer(program(EXPLAIN_NANOS), Selectors.of(together, one -> Selectors.UNLEASED));
-      for (Selector selector : silent) {
-        String problem = explainer.explain(selector);
-        boolean mayMatchLater = problem.startsWith("matches no loaded class");
-        problems.put(selector, mayMatchLater ? problem + LATER : problem);
-      }
+          new Explainer(program(nanos), Selectors.of(together, one -> Selectors.UNLEASED));
+      selectors.forEach(selector -> problems.put(selector, explainer.explain(selector)));
     }
     return problems;
   }

@@ -68,8 +68,10 @@ final class Tracing {
   private Gateway gateway;
   private boolean isShutDown;
 
+  // Written by the watcher thread only; the list does not change.
+  private volatile List<ActiveSelector> selected = List.of();
+
   // Used by the watcher thread only.
-  private List<ActiveSelector> selected = new ArrayList<>();
   final Clients clients = new Clients();
   private boolean mustRescan;
 
@@ -110,7 +112,7 @@ final class Tracing {
     this.transformer = new Transformer(catalog);
     this.classFiles = new LoadedClassFiles(transformer, calls);
     this.search = new ClassSearch(instrumentation, catalog, classFiles);
-    SelectionReport report = new SelectionReport(catalog);
+    SelectionReport report = new SelectionReport(this, calls);
     this.armer =
         new Armer(
             instrumentation,
@@ -133,9 +135,11 @@ final class Tracing {
             exit(report);
           }
         };
+    List<ActiveSelector> given = new ArrayList<>();
     for (Selector selector : options.selectors.each()) {
-      selected.add(new ActiveSelector(selector, null, Selectors.UNLEASED));
+      given.add(new ActiveSelector(selector, null, Selectors.UNLEASED));
     }
+    selected = given;
   }
 
   /** Starts the agent, in the thread that loads it. On failure, leaves nothing behind. */
