@@ -102,6 +102,20 @@ def test_found_methods_are_printed_below_their_classes(capsys: pytest.CaptureFix
     ]
 
 
+def test_hidden_classes_that_differ_only_in_their_numbers_share_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = ["a.B$$Lambda$14/0x0000000800c03000", "a.B$$Lambda$15/0x01", "a.B$$Lambda/0x02", "a.B$MH/0x03"]
+    found = [Found(class_name=name, kind="class", reason=f"it is {name[-1]}\x1b") for name in names]
+    echo_found(ControlReply(found=[found[0], Found(class_name="a.B", kind="class"), *found[1:]]))
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [
+        "class a.B",
+        "a.B$$Lambda… (3 classes): cannot be traced: it is 0\\x1b",
+        "a.B$MH… (1 class): cannot be traced: it is 3\\x1b",
+    ]
+
+
 def test_what_was_unselected_is_not_untraceable_any_more() -> None:
     one = Untraceable(class_name="a.B", selector_number=2)
     selectors = ["x.Y#z", "a.B#c"]

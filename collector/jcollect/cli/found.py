@@ -12,6 +12,7 @@ from jprobe.v1 import control_pb2
 
 _MAX_REASON = 500
 _MAX_SELECTORS = 5
+_LAMBDA = "$$Lambda"
 
 
 def found_json(reply: control_pb2.ControlReply, json: Json) -> dict[str, Any]:
@@ -25,20 +26,42 @@ def found_json(reply: control_pb2.ControlReply, json: Json) -> dict[str, Any]:
 
 
 def echo_found(reply: control_pb2.ControlReply) -> None:
-    """Prints one line for each class, and one for each method below its class."""
+    """Prints one line for each class, and one for each method below its class. Hidden classes that differ
+    only in their numbers share a line."""
     loaders: dict[str, set[int]] = {}
     for each in reply.found:
         loaders.setdefault(each.class_name, set()).add(each.class_loader_id)
     above: tuple[str, int] | None = None
     for each in reply.found:
+        if _hidden_name(each):
+            continue
         name = each.class_name, each.class_loader_id
         if not each.method or name != above:
             echo(_class_line(each, len(loaders[each.class_name]) > 1))
         above = name
         if each.method:
             echo(f"  {_method_line(each)}")
+    _echo_hidden(reply)
     if reply.found:
         _print_totals(reply)
+
+
+def _echo_hidden(reply: control_pb2.ControlReply) -> None:
+    hidden: dict[str, list[control_pb2.Found]] = {}
+    for each in reply.found:
+        if name := _hidden_name(each):
+            hidden.setdefault(name, []).append(each)
+    for name, group in hidden.items():
+        reason = shortened(group[0].reason, _MAX_REASON)
+        echo(f"{shortened(name, MAX_SHOWN_NAME)}… ({_classes(len(group))}): cannot be traced: {reason}")
+
+
+def _hidden_name(found: control_pb2.Found) -> str:
+    """Returns the name of a hidden class without the numbers that the JVM adds: com.acme.Orders$$Lambda.
+    Empty for other classes."""
+    name, slash, _ = found.class_name.partition("/")
+    host, is_lambda, _ = name.partition(_LAMBDA)
+    return host + is_lambda if slash else ""
 
 
 def _class_line(found: control_pb2.Found, has_namesakes: bool) -> str:

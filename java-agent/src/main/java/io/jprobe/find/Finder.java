@@ -42,14 +42,15 @@ public final class Finder {
   }
 
   /**
-   * Finds methods, in the order of their classes' names.
+   * Finds methods, in the order of their classes' names; hidden classes come last, because there
+   * may be thousands.
    *
    * @param areClasses whether only the classes were given: then several classes are listed without
    *     their methods
    */
   public List<Found> find(Selector selector, boolean areClasses) {
     List<Class<?>> named = new ArrayList<>(program.named(selector));
-    named.sort(Comparator.comparing(Class::getName));
+    named.sort(Comparator.comparing(LoadedProgram::isHidden).thenComparing(Class::getName));
     matchingClasses = named.size();
     boolean withMethods = !areClasses || named.size() == 1;
     for (int i = 0; i < named.size() && !isFull(); i++) {
