@@ -121,9 +121,13 @@ def _compact_value(value: Decoded) -> str:
     if isinstance(value, Char):
         return f"'{printable(value.text)}'"
     if isinstance(value, Truncated):
-        return f'"{printable(value.text)}"…'
+        return f"{_quoted(value.text)}…"
     if isinstance(value, Absent):
         return f"<absent: {value.reason}>"
     if isinstance(value, str):
-        return f'"{printable(value)}"'
+        return _quoted(value)
     return printable(str(value))
+
+
+def _quoted(text: str) -> str:
+    return '"' + "".join(f"\\{each}" if each in '"\\' else printable(each) for each in text) + '"'

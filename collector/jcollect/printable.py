@@ -46,6 +46,12 @@ def printable(text: str) -> str:
     return text if text.isprintable() else text.translate(_PYTHON)
 
 
+def quoted_text(text: str) -> str:
+    """Returns the printable text in quotes. Quotes and backslashes in it follow a backslash."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{printable(escaped)}"'
+
+
 def json_text(value: object, indent: int | None = None) -> str:
     """Returns JSON in which the characters that `printable` escapes are written as \\uXXXX.
 

@@ -242,6 +242,10 @@ def test_compact_lines_are_for_people() -> None:
     assert compact_line(row(probe(1, 5, 9, 9), [42, string(3), 0], b"abc")).endswith(
         'place entry (42, "abc", null)'
     )
+    quotes = b'a"b\\"\x1b'
+    assert compact_line(row(probe(1, 9), [string(len(quotes))], quotes)).endswith(
+        r'place entry ("a\"b\\\"\x1b")'
+    )
     assert compact_line(row(probe(3, 9), [string(5)], b"a.b.C", duration=7)).endswith("throw 7ns a.b.C")
     assert compact_line(row(probe(2), [], duration=7)).endswith("return 7ns")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jcollect.printable import printable
+from jcollect.printable import printable, quoted_text
 from jcollect.probes.description import Described
 from jcollect.probes.probe import ENTRY, KIND_NAMES, MARK, THROW
 from jcollect.view.formats import location_text
@@ -35,7 +35,7 @@ class CompactLines:
             reference_end="",
             char=lambda text: f"'{printable(text)}'",
             not_finite=str,
-            string=Remembered(lambda text: f'"{printable(text)}"', escapes_quotes=False),
+            string=Remembered(quoted_text, escapes_quotes=True),
             class_name=Remembered(printable, escapes_quotes=False, quote=""),
         )
 
