@@ -171,6 +171,9 @@ def test_a_class_is_linked_only_by_the_program(jdk: Jdk, targets: Path) -> None:
             target.send("unlock")
             target.wait_for_line("unlocked")
             wait_until(lambda: states(target) == {"LinkLocked": {"armed"}}, "the class to be armed")
+            collector.wait_for_line(
+                "armed 3 probes of 1 method that waited for the program to use their classes"
+            )
             call(target)
             finish(collector)
         assert returned(collector) == each({"LinkLocked"})

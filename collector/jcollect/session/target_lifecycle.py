@@ -81,6 +81,9 @@ class TargetLifecycle:
         self._tracee: Tracee | None = None
         self._arming: list[Arming] = []
         self._failed: list[Probe] = []
+        # Those of unlinked classes, and those whose classes were linked since.
+        self._waiting: list[Probe] = []
+        self._linked: list[Probe] = []
         self._polled_arming = 0.0
         self._scanned = time.monotonic()
         self._pause = _SCAN_SECONDS
@@ -198,7 +201,7 @@ class TargetLifecycle:
 
     def _rescan(self, tracee: Tracee, begun: float) -> None:
         self._pages = self.process.mapped_pages()
-        self._poll_failed()
+        self._poll_unarmed()
         addition = tracee.follow(self._warn)
         self._tell_attached(tracee)
         self._handle(addition, begun)
@@ -294,21 +297,17 @@ class TargetLifecycle:
                 self._lines += self._settled(by_state, time.monotonic() - arming.begun)
         self._polled_arming = time.monotonic()
 
-    def _poll_failed(self) -> None:
-        """Reports probes that are armed after all: the agent retries when a class loader answers late."""
-        if not self._failed:
-            return
-        try:
-            by_state = Arming(self._failed, 0, 0).poll() or {}
-        except OSError as error:
-            if not lacks_files(error):
-                self._failed = []
-            return
-        armed = by_state.get(probe_pb2.PROBE_STATE_ARMED, [])
-        self._failed = by_state.get(probe_pb2.PROBE_STATE_FAILED, [])
+    def _poll_unarmed(self) -> None:
+        """Reports probes that are armed after all: the agent retries when a class loader answers late, and
+        when the program links a class."""
+        self._failed, armed = _partition(self._failed, probe_pb2.PROBE_STATE_FAILED)
         if armed:
-            methods = plural(len({probe.method_key for probe in armed}), "method")
-            self._lines.append(f"armed {plural(len(armed), 'probe')} of {methods} after all")
+            self._lines.append(f"{_armed(armed)} after all")
+        self._waiting, armed = _partition(self._waiting, probe_pb2.PROBE_STATE_WAITING)
+        self._linked += armed
+        if self._linked and not self._waiting:
+            self._lines.append(f"{_armed(self._linked)} that waited for the program to use their classes")
+            self._linked = []
 
     def retry_later(self) -> None:
         """Postpones the next step, after one that failed for a temporary reason."""
@@ -322,6 +321,7 @@ class TargetLifecycle:
     def _settled(self, by_state: dict[int, list[Probe]], took: float) -> list[str]:
         armed = by_state.pop(probe_pb2.PROBE_STATE_ARMED, [])
         self._failed += by_state.get(probe_pb2.PROBE_STATE_FAILED, [])
+        self._waiting += by_state.get(probe_pb2.PROBE_STATE_WAITING, [])
         for state, probes in sorted(by_state.items()):
             self._warn_not_armed(state, probes)
         if not armed and self.has_armed:
@@ -353,6 +353,23 @@ class TargetLifecycle:
                 "their hits count from the moment they are armed"
             )
         self._process_lines.warn(self.process, f"{plural(len(probes), 'probe')} {reason}: {_names(probes)}")
+
+
+def _partition(probes: list[Probe], state: int) -> tuple[list[Probe], list[Probe]]:
+    """Returns the probes that are still in a state, and those that are armed."""
+    if not probes:
+        return [], []
+    try:
+        by_state = Arming(probes, 0, 0).poll() or {}
+    except OSError as error:
+        # Otherwise the process has exited or unmapped the library.
+        return (probes if lacks_files(error) else []), []
+    return by_state.get(state, []), by_state.get(probe_pb2.PROBE_STATE_ARMED, [])
+
+
+def _armed(probes: Sequence[Probe]) -> str:
+    methods = plural(len({probe.method_key for probe in probes}), "method")
+    return f"armed {plural(len(probes), 'probe')} of {methods}"
 
 
 def _names(probes: Sequence[Probe]) -> str:
