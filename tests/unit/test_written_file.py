@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import termios
 from pathlib import Path
 
@@ -42,6 +43,61 @@ def test_a_link_of_another_user_is_not_followed(tmp_path: Path, folder: Path) ->
     os.chown(through, SOMEBODY, SOMEBODY, follow_symlinks=False)
     with pytest.raises(PermissionError, match="link of user 64041"):
         write(through / "victim")
+    assert victim.read_text() == "old"
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe"])
+def test_what_another_user_has_planted_in_a_shared_directory_is_not_written(
+    tmp_path: Path, kind: str
+) -> None:
+    tmp_path.chmod(0o1777)
+    planted = tmp_path / "events"
+    if kind == "pipe":
+        os.mkfifo(planted)
+    else:
+        planted.write_text("old")
+    os.chown(planted, SOMEBODY, SOMEBODY)
+    # Opening a pipe would wait for a reader.
+    with pytest.raises(PermissionError, match=f"it is a {kind} of user 64041: '.*/events'"):
+        write(planted)
+    if kind == "file":
+        assert planted.read_text() == "old"
+
+
+def test_files_of_the_owner_of_a_shared_directory_are_written(folder: Path) -> None:
+    folder.chmod(0o777)
+    theirs = folder / "counts.json"
+    theirs.write_text("old and longer")
+    os.chown(theirs, SOMEBODY, SOMEBODY)
+    write(theirs)
+    assert theirs.read_text() == "new"
+
+
+def test_a_pipe_with_a_reader_is_written(tmp_path: Path) -> None:
+    pipe = tmp_path / "events"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write(pipe)
+    assert os.read(reader, 10) == b"new"
+    os.close(reader)
+
+
+def test_a_file_is_the_one_that_was_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process replaces the file between its check and its opening."""
+    victim, name = tmp_path / "victim", tmp_path / "events"
+    victim.write_text("old")
+    name.write_text("mine")
+    fstat = os.fstat
+
+    def replace(descriptor: int) -> os.stat_result:
+        about = fstat(descriptor)
+        if stat.S_ISREG(about.st_mode):
+            name.unlink(missing_ok=True)
+            name.symlink_to(victim)
+        return about
+
+    monkeypatch.setattr(os, "fstat", replace)
+    write(name)
     assert victim.read_text() == "old"
 
 

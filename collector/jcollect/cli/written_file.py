@@ -1,45 +1,70 @@
-"""Opens an output file at a path from the command line. Its directory may belong to another user."""
+"""Opens an output file at a path from the command line. Its directory may be that of another user, who
+may have planted files there."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 
 from jcollect.rpc.lock_file import NO_LINK, open_directory
 
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+_TRUNCATED = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
+_CREATED = os.O_WRONLY | os.O_CREAT
+_KINDS = {stat.S_IFREG: "file", stat.S_IFIFO: "pipe", stat.S_IFLNK: "link"}
+# Every attempt except the first follows the removal of the file by another process.
+_ATTEMPTS = 100
 
 
 def open_to_write(path: str) -> int:
     """Returns a descriptor of an empty file, a pipe or a device. Raises OSError.
 
     Follows only links that belong to root or this user: a link of another user could make root overwrite any
-    file.
+    file. In a directory that others can write to, a file or pipe must belong to root, this user or the
+    directory's owner: another user could read what is written, or let jcollect wait forever for a reader.
+    The kernel checks that itself only if fs.protected_symlinks, protected_regular and protected_fifos are
+    set, and only in directories such as /tmp.
     """
     folder, name = os.path.split(os.path.abspath(path))
     directory = open_directory(folder, make=False)
     try:
-        if _is_own_link(directory, name):
-            return os.open(f"/proc/self/fd/{directory}/{name}", _FLAGS, 0o666)
-        return os.open(name, _FLAGS | NO_LINK, 0o666, dir_fd=directory)
+        return _open(directory, name)
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from None
     finally:
         os.close(directory)
 
 
-def _is_own_link(directory: int, name: str) -> bool:
-    """Returns true for a link that only trusted users can replace; raises OSError for one of another user."""
-    with contextlib.suppress(FileNotFoundError):
-        about = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        if not stat.S_ISLNK(about.st_mode):
-            return False
-        trusted = (0, os.geteuid())
-        if about.st_uid not in trusted:
-            raise PermissionError(errno.EPERM, f"it is a link of user {about.st_uid}")
-        parent = os.fstat(directory)
-        is_shared = parent.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not parent.st_mode & stat.S_ISVTX
-        return parent.st_uid in trusted and not is_shared
-    return False
+def _open(directory: int, name: str) -> int:
+    for _ in range(_ATTEMPTS):
+        try:
+            entry = os.open(name, os.O_PATH | NO_LINK, dir_fd=directory)
+        except FileNotFoundError:
+            try:
+                return os.open(name, _CREATED | os.O_EXCL | NO_LINK, 0o666, dir_fd=directory)
+            except FileExistsError:
+                continue
+        try:
+            return _reopen(directory, name, entry)
+        finally:
+            os.close(entry)
+    raise BlockingIOError(errno.EAGAIN, "other processes keep replacing it")
+
+
+def _reopen(directory: int, name: str, entry: int) -> int:
+    """Opens a file that exists, by its O_PATH descriptor: its name could be that of another one by now."""
+    about = os.fstat(entry)
+    parent = os.fstat(directory)
+    trusted = {0, os.geteuid()}
+    is_link = stat.S_ISLNK(about.st_mode)
+    is_shared = parent.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    planters = trusted if is_link else trusted | {parent.st_uid}
+    if about.st_uid not in planters and (is_link or is_shared):
+        kind = _KINDS.get(stat.S_IFMT(about.st_mode), "file")
+        raise PermissionError(errno.EPERM, f"it is a {kind} of user {about.st_uid}")
+    if not is_link:
+        return os.open(f"/proc/self/fd/{entry}", _TRUNCATED)
+    if parent.st_uid in trusted and (not is_shared or parent.st_mode & stat.S_ISVTX):
+        # Only trusted users can replace this link.
+        return os.open(f"/proc/self/fd/{directory}/{name}", _TRUNCATED | os.O_CREAT, 0o666)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
