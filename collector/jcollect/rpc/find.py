@@ -47,8 +47,12 @@ def find_collector(text: str) -> CollectorAddress:
 def collector_of(pid: int) -> CollectorAddress | None:
     """Returns the collector that is attached to a process; None if there is none. One that is attached to no
     other process precedes those that are. Raises JcollectError if there are several, or if one that may be
-    attached does not answer."""
-    served = [address for address in _sockets() if _is_served(address)]
+    attached does not answer.
+
+    Skips sockets of users other than root and this one: they could pretend to be attached. Their collectors
+    have to be named by their addresses.
+    """
+    served = [address for address in _sockets() if _is_trusted(address) and _is_served(address)]
     own = [address for address in served if pid_of(address) == pid]
     if len(own) == 1:
         return CollectorAddress(own[0])
@@ -96,6 +100,14 @@ def _sockets() -> list[Address]:
             f"cannot look for collectors in {RUN_DIRECTORY}: Permission denied; use sudo"
         ) from None
     return [parse_address(f"unix://{path}") for path in paths if path.suffix == ".sock"]
+
+
+def _is_trusted(address: Address) -> bool:
+    assert address.path is not None
+    try:
+        return os.lstat(address.path).st_uid in (0, os.geteuid())
+    except OSError:
+        return False  # There is no such socket any more.
 
 
 def _is_served(address: Address) -> bool:

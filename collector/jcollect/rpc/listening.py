@@ -34,6 +34,10 @@ class AddressInUseError(JcollectError):
     """Another collector serves at the address."""
 
 
+class _ForeignError(AddressInUseError):
+    """A file of another user has the name of the socket or of its lock file."""
+
+
 class Listener(Protocol):
     """The method of a gRPC server that adds an address."""
 
@@ -80,12 +84,16 @@ def claim(address: Address, insecure: bool = False) -> Claim:
 
 
 def claim_default(address: Address) -> Claim:
-    """Claims a default address, or a numbered one beside it if other collectors serve there: each trace of a
-    process can have its own collector. Raises JcollectError."""
-    for number in range(1, _MOST_NUMBER):
-        with contextlib.suppress(AddressInUseError):
+    """Claims a default address, or a numbered one beside it if another collector serves there or a file of
+    another user has its name: each trace of a process can have its own collector. Raises JcollectError."""
+    first: JcollectError | None = None
+    for number in range(1, _MOST_NUMBER + 1):
+        try:
             return claim(numbered(address, number))
-    return claim(numbered(address, _MOST_NUMBER))
+        except AddressInUseError as error:
+            first = first or error
+    assert first is not None
+    raise first
 
 
 class _PortClaim:
@@ -229,7 +237,8 @@ class _SocketClaim:
                     f"the directory {self._folder} does not exist; create it, or choose another path with "
                     "--listen"
                 ) from None
-            raise self._problem(_reason(error, f"{where}: ")) from None
+            problem = self._problem(_reason(error, f"{where}: "))
+            raise (_ForeignError(problem.message) if error.errno == errno.EPERM else problem) from None
         self._held.callback(os.close, lock)
         self._held.callback(self._remove, self._name + _LOCK_SUFFIX, lock)
         self._remove_stale_socket()
