@@ -4,7 +4,9 @@ others."""
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +50,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 def test_verbs_of_an_unprivileged_user_work_with_the_listed_capabilities(jvm: Process, folder: Path) -> None:
     def jcollect(verb: str, *arguments: str | int) -> str:
-        needed = NEEDED["attach --select" if "--select" in arguments else verb]
+        needed = NEEDED[f"{verb} --select" if "--select" in arguments else verb]
         done = run(*with_capabilities(needed), JCOLLECT, verb, *arguments, env=environment(folder), cwd="/")
         assert done.returncode == 0, (verb, arguments, done.stderr)
         return str(done.stdout + done.stderr)
@@ -65,6 +67,27 @@ def test_verbs_of_an_unprivileged_user_work_with_the_listed_capabilities(jvm: Pr
     jcollect("select", pid, ORDERS)
     jcollect("reset", pid)
     assert "armed 18 probes" in jcollect("attach", pid, "--select", ORDERS, *listen)
+    own = ("--select", ORDERS, "--duration", "0.3")
+    assert "armed 18 probes" in jcollect("observe", pid, *own)
+    assert "armed 18 probes" in jcollect("top", pid, *own)
+
+
+def test_a_program_is_run_with_the_listed_capabilities_and_without_them_itself(
+    shared_targets: Path, folder: Path
+) -> None:
+    command = (
+        *("run", "--select", "FromFirst#early", "--listen", f"unix://{folder}/x.sock", "--"),
+        *("sh", "-c", f"grep Cap /proc/self/status; {newest_jdk.java} -cp {shared_targets} FromFirst"),
+    )
+    done = run(
+        *(*with_capabilities(NEEDED["run"]), JCOLLECT, *command),
+        env=environment(folder), cwd="/", stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 7, done.stderr
+    # Entries and returns.
+    assert "42 hits = 42 delivered" in done.stderr
+    held = {name: int(value, 16) for name, value in re.findall(r"(Cap\w+):\t(\w+)", done.stdout)}
+    assert held["CapEff"] == held["CapPrm"] == held["CapInh"] == held["CapAmb"] == 0
 
 
 @pytest.mark.parametrize("missing", sorted(NEEDED["attach --select"]), ids=cap.NAMES.get)

@@ -5,11 +5,16 @@ One command then does what otherwise takes two: `attach --select`, and a client 
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+
 import click
 
 from jcollect.cli.attach_options import AttachOptions, Table
 from jcollect.cli.attaching import compile_and_attach
-from jcollect.rpc.address import is_number
+from jcollect.rpc.address import RUN_DIRECTORY, is_number
 from jcollect.session.options import SessionSettings, TargetOptions
 
 
@@ -31,18 +36,31 @@ def run_own_collector(
             f"--select needs a PID to attach to, and '{address}' is the address of a collector; "
             "that collector's own --select determines what it traces"
         )
-    options = AttachOptions(
-        targets=TargetOptions((int(address),), globs=globs, selectors=selectors),
-        settings=SessionSettings(max_events=max_events, max_overhead=max_overhead),
-        listen=None,
-        insecure=False,
-        output=output,
-        json_strings=json_strings,
-        duration=duration,
-        fail_on_loss=fail_on_loss,
-        counts=None,
-    )
-    compile_and_attach(options)
+    with _listening(address) as listen:
+        options = AttachOptions(
+            targets=TargetOptions((int(address),), globs=globs, selectors=selectors),
+            settings=SessionSettings(max_events=max_events, max_overhead=max_overhead),
+            listen=listen,
+            insecure=False,
+            output=output,
+            json_strings=json_strings,
+            duration=duration,
+            fail_on_loss=fail_on_loss,
+            counts=None,
+        )
+        compile_and_attach(options)
+
+
+@contextlib.contextmanager
+def _listening(pid: str) -> Iterator[str | None]:
+    """Yields the address to serve at: None for the default one, or one in a new directory if the user may not
+    write to the default one. No other command needs to find it."""
+    existing = RUN_DIRECTORY if os.path.isdir(RUN_DIRECTORY) else os.path.dirname(RUN_DIRECTORY)
+    if os.access(existing, os.W_OK | os.X_OK, effective_ids=True):
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="jcollect-") as folder:
+        yield f"unix://{folder}/{pid}.sock"
 
 
 def check_only_with_select(max_overhead: int | None) -> None:
