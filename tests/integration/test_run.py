@@ -14,6 +14,7 @@ import pytest
 
 from conditions import require_bpf, wait_until
 from java_target import JCOLLECT, JDKS, newest_jdk, run
+from threads import thread_names
 
 # The entries of calls in FromFirst.java.
 ENTRIES = {
@@ -27,6 +28,8 @@ ENTRIES = {
     "Shared.call": 1000,
 }
 SELECT = ("--select", "FromFirst**#*")
+# Where an agent may have its stub directory, and a collector its copy of the agent.
+TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 @pytest.fixture(autouse=True)
@@ -72,10 +75,9 @@ def test_a_typo_is_reported_at_the_end(shared_targets: Path) -> None:
 
 
 def test_a_script_that_starts_java(shared_targets: Path, tmp_path: Path) -> None:
-    script, events = tmp_path / "start", tmp_path / "events"
+    events = tmp_path / "events"
     java = f"{JDKS[0].java} -cp {shared_targets} FromFirst"
-    script.write_text(f"#!/bin/sh\n{java} </dev/null\nexit $(($? + 1))\n")
-    script.chmod(0o755)
+    script = script_of(tmp_path, f"{java} </dev/null\nexit $(($? + 1))")
     done = run(*(JCOLLECT, "run", "--user", "root", *SELECT, "-o", "json", "--events", events, "--", script))
     assert done.returncode == 8, done.stderr
     assert entries(events) == ENTRIES
@@ -98,6 +100,72 @@ def test_a_held_program_goes_on_without_its_collector(shared_targets: Path) -> N
     assert "user root" in started.stdout.read()
     assert time.monotonic() - begun < 20
     started.wait()
+
+
+@pytest.mark.parametrize("is_script", [False, True], ids=["java", "script"])
+def test_a_program_goes_on_when_its_collector_is_killed_while_it_is_held(
+    shared_targets: Path, tmp_path: Path, is_script: bool
+) -> None:
+    command = [str(newest_jdk.java), "-cp", str(shared_targets), "FromFirst"]
+    if is_script:
+        command = [str(script_of(tmp_path, f"{' '.join(command)}; exit $?"))]
+    started = subprocess.Popen(
+        [JCOLLECT, "run", "--user", "root", "--hold", "600", *SELECT, "--", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: jvms_below(started.pid), "the program")
+    (program,) = jvms_below(started.pid)
+    # One thread accepts connections; another one serves the collector's.
+    wait_until(lambda: thread_names(program).count("jprobe-control-") > 1, "the collector to connect")
+    started.send_signal(signal.SIGKILL)
+    begun = time.monotonic()
+    assert started.stdout is not None
+    assert "user root" in started.stdout.read()
+    assert time.monotonic() - begun < 10
+    started.wait()
+    assert [file for folder in TEMPORARY for file in Path(folder).glob(f"jprobe*-{program}-*")] == []
+
+
+def script_of(folder: Path, commands: str) -> Path:
+    script = folder / "start"
+    script.write_text(f"#!/bin/sh\n{commands}\n")
+    script.chmod(0o755)
+    return script
+
+
+def jvms_below(parent: int) -> list[int]:
+    """Returns the JVMs that a process or one of its shells has started."""
+    shells = [child for name in ("start", "sh") for child in children(parent, name)]
+    return [*children(parent, "java"), *(jvm for shell in shells for jvm in children(shell, "java"))]
+
+
+def test_all_jvms_that_a_script_starts_are_traced(shared_targets: Path, tmp_path: Path) -> None:
+    events = tmp_path / "events"
+    java = f"{newest_jdk.java} -cp {shared_targets} FromFirst </dev/null"
+    script = script_of(tmp_path, f"{java} &\n{java} &\nwait")
+    done = run(*(JCOLLECT, "run", "--user", "root", *SELECT, "-o", "json", "--events", events, "--", script))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("user root") == 2
+    assert entries(events) == {name: 2 * count for name, count in ENTRIES.items()}
+
+
+@pytest.mark.parametrize("is_script", [False, True], ids=["java", "script"])
+def test_a_jvm_that_starts_another_one(shared_targets: Path, tmp_path: Path, is_script: bool) -> None:
+    """The child gets the agent only through the environment that a script has passed on."""
+    events = tmp_path / "events"
+    command = [str(newest_jdk.java), "-cp", str(shared_targets), "Nested"]
+    if is_script:
+        command = [str(script_of(tmp_path, f"exec {' '.join(command)}"))]
+    select = (*SELECT, "--select", "Nested#start")
+    done = run(
+        *(JCOLLECT, "run", "--user", "root", *select, "-o", "json", "--events", events, "--", *command),
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 8, done.stderr
+    assert "user root" in done.stdout
+    assert entries(events) == {"start": 1, **(ENTRIES if is_script else {})}
 
 
 def children(parent: int, name: str) -> list[int]:
