@@ -80,7 +80,8 @@ def explain(error: BaseException, what: str) -> JcollectError:
         return JcollectError(f"cannot {what}: {reason}")
     if isinstance(error, OSError) and error.errno:
         file = error.filename if isinstance(error.filename, str) and error.filename not in what else ""
-        return JcollectError(f"cannot {what}: {file + ': ' if file else ''}{os.strerror(error.errno)}")
+        reason = error.strerror or os.strerror(error.errno)
+        return JcollectError(f"cannot {what}: {file + ': ' if file else ''}{reason}")
     details = " ".join(str(error).split())
     return JcollectError(
         f"cannot {what}: {type(error).__name__}{f': {details}' if details else ''} ({_location(error)}); "

@@ -297,5 +297,7 @@ def test_hit_counts_into_an_unread_pipe_do_not_block_the_exit(bench: Bench, targ
     collector = bench.attach(target, "--counts", pipe)
     target.fire(1, 7)
     collector.process.send_signal(signal.SIGINT)
-    assert collector.wait(code=1) == (f"jcollect: cannot write the hit counts to {pipe}: timed out after 5 s")
+    assert collector.wait(code=1) == (
+        f"jcollect: cannot write the hit counts to {pipe}: no process reads this pipe; start its reader first"
+    )
     assert "7 hits = 7 delivered" in collector.errors[-2]

@@ -63,8 +63,9 @@ def test_the_first_failure_is_reported_once_raised_and_kept() -> None:
         (MemoryError(), "cannot x: out of memory: raise ulimit -v, or the limit of its ", 1),
         (RuntimeError("can't start new thread"), "cannot x: no more threads can be started: ", 1),
         (OSError(24, "?"), "cannot x: too many files are open: raise ulimit -n", 1),
-        (OSError(28, "?"), "cannot x: No space left on device", 1),
-        (FileNotFoundError(2, "?", "/a/b"), "cannot x: /a/b: No such file or directory", 1),
+        (OSError(28, None), "cannot x: No space left on device", 1),
+        (FileNotFoundError(2, "No such file", "/a/b"), "cannot x: /a/b: No such file", 1),
+        (PermissionError(1, "it is a link of user 7", "/a"), "cannot x: /a: it is a link of user 7", 1),
         (KeyError("k"), "cannot x: KeyError: 'k' (unknown location); this is a bug ", FAULT_EXIT_CODE),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from jcollect.cli.written_file import open_to_write
 from jcollect.console import Stdout, terminal_columns
-from jcollect.errors import JcollectError
+from jcollect.errors import JcollectError, explain
 
 SOMEBODY = 64041
 
@@ -59,8 +59,11 @@ def test_what_another_user_has_planted_in_a_shared_directory_is_not_written(
     os.chown(planted, SOMEBODY, SOMEBODY)
     # Without a reader, opening the pipe would wait for one.
     reader = os.open(planted, os.O_RDONLY | os.O_NONBLOCK)
-    with pytest.raises(PermissionError, match=f"it is a {kind} of user 64041: '.*/events'"):
+    with pytest.raises(PermissionError) as refused:
         write(planted)
+    assert explain(refused.value, f"write events to {planted}").message == (
+        f"cannot write events to {planted}: it is a {kind} of user 64041"
+    )
     assert os.read(reader, 10) == (b"old" if kind == "file" else b"")
     os.close(reader)
 
@@ -72,6 +75,14 @@ def test_files_of_the_owner_of_a_shared_directory_are_written(folder: Path) -> N
     os.chown(theirs, SOMEBODY, SOMEBODY)
     write(theirs)
     assert theirs.read_text() == "new"
+
+
+def test_a_pipe_without_a_reader_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(OSError, match="no process reads this pipe; start its reader first: "):
+            write(tmp_path / name)
 
 
 def test_a_pipe_with_a_reader_is_written(tmp_path: Path) -> None:

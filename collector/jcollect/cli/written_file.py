@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 
 from jcollect.rpc.lock_file import NO_LINK, open_directory
 
@@ -14,10 +15,12 @@ _CREATED = os.O_WRONLY | os.O_CREAT
 _KINDS = {stat.S_IFREG: "file", stat.S_IFIFO: "pipe", stat.S_IFLNK: "link"}
 # Every attempt except the first follows the removal of the file by another process.
 _ATTEMPTS = 100
+_READER_SECONDS = 2.0
+_POLL_SECONDS = 0.02
 
 
 def open_to_write(path: str) -> int:
-    """Returns a descriptor of an empty file, a pipe or a device. Raises OSError.
+    """Returns a descriptor of an empty file, a device, or a pipe that has a reader. Raises OSError.
 
     Follows only links that belong to root or this user: a link of another user could make root overwrite any
     file. In a directory that others can write to, a file or pipe must belong to root, this user or the
@@ -63,8 +66,24 @@ def _reopen(directory: int, name: str, entry: int) -> int:
         kind = _KINDS.get(stat.S_IFMT(about.st_mode), "file")
         raise PermissionError(errno.EPERM, f"it is a {kind} of user {about.st_uid}")
     if not is_link:
-        return os.open(f"/proc/self/fd/{entry}", _TRUNCATED)
+        return _open_soon(f"/proc/self/fd/{entry}", _TRUNCATED)
     if parent.st_uid in trusted and (not is_shared or parent.st_mode & stat.S_ISVTX):
         # Only trusted users can replace this link.
-        return os.open(f"/proc/self/fd/{directory}/{name}", _TRUNCATED | os.O_CREAT, 0o666)
+        return _open_soon(f"/proc/self/fd/{directory}/{name}", _TRUNCATED | os.O_CREAT)
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _open_soon(path: str, flags: int) -> int:
+    """Opens a file. If it is a pipe without a reader, waits a short time for one, and not forever."""
+    deadline = time.monotonic() + _READER_SECONDS
+    while True:
+        try:
+            descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+            os.set_blocking(descriptor, True)
+            return descriptor
+        except OSError as error:
+            if error.errno != errno.ENXIO or not stat.S_ISFIFO(os.stat(path).st_mode):
+                raise
+            if time.monotonic() > deadline:
+                raise OSError(errno.ENXIO, "no process reads this pipe; start its reader first") from None
+        time.sleep(_POLL_SECONDS)
