@@ -11,8 +11,7 @@ from typing import Protocol
 from java_target import Jdk
 
 _EVENT = re.compile(r"[\d:]{8}\.\d{6} (\d+)/(\d+) (\S+?)#(\S+) (entry|return|throw) ?(.*)")
-# The compact line does not escape quotes inside a string.
-_CAPTURE = re.compile(r'([\w.]+)=("(?:.*?)"(?=…?(?:,? [\w.]+=|\)?$))|<[^>]*>|[^\s,)]+)')
+_CAPTURE = re.compile(r'([\w.]+)=("(?:[^"\\]|\\.)*"|<[^>]*>|[^\s,)]+)')
 _DURATION = re.compile(r"([\d.,]+)(ns|us|ms|s)\b")
 _NANOS = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
 _HITS = re.compile(r"([\d,]+) hits = (.*? lost)")
@@ -66,7 +65,7 @@ def to_number(text: str) -> int:
 
 
 def unquoted(text: str) -> str:
-    return text.removeprefix('"').removesuffix('"')
+    return re.sub(r'\\(["\\])', r"\1", text.removeprefix('"').removesuffix('"'))
 
 
 def parse_event(line: str) -> Event | None:
@@ -78,9 +77,7 @@ def parse_event(line: str) -> Event | None:
         type=match[3],
         method=match[4],
         kind=match[5],
-        captures={
-            name: text.removeprefix('"').removesuffix('"') for name, text in _CAPTURE.findall(match[6])
-        },
+        captures={name: unquoted(text) for name, text in _CAPTURE.findall(match[6])},
         nanos=float(duration[1].replace(",", "")) * _NANOS[duration[2]] if duration else 0,
         rest=match[6],
     )

@@ -31,7 +31,7 @@ def test_the_output_is_what_the_recipe_shows(recipe: Recipe) -> None:
 
 
 def test_a_compact_line_is_an_event() -> None:
-    line = 'x.Y#m throw 1.5ms E why="no "key"; [1]"… thread.name="main" n=<absent: null> count=7'
+    line = r'x.Y#m throw 1.5ms E why="no \"key\"; [1]"… thread.name="main" n=<absent: null> count=7'
     event = parse_event(f"10:00:00.123456 4720/31 {line}")
     assert event
     assert (event.type, event.method, event.kind, event.nanos) == ("x.Y", "m", "throw", 1.5e6)
