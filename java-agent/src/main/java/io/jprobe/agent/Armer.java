@@ -154,7 +154,7 @@ final class Armer implements Watcher.Listener {
         if (!retransformer.isBusy(traced) && isReady(traced, loaded)) {
           batch.add(traced);
         }
-      } else if (traced.isDefinitionOverdue()) {
+      } else if (traced.isUnloaded() || traced.isDefinitionOverdue()) {
         pending.remove(traced);
         results.giveUp(traced);
       }

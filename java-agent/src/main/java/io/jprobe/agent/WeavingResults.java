@@ -73,7 +73,8 @@ final class WeavingResults {
 
   /** Gives up a class that is not loaded; nothing has to be restored. */
   void giveUp(TracedClass traced) {
-    boolean isWanted = !traced.wanted().isEmpty();
+    // An unloaded class is no news.
+    boolean isWanted = !traced.isUnloaded() && !traced.wanted().isEmpty();
     traced.giveUp();
     conclude(traced, isWanted ? "the class was not defined, or was unloaded" : null);
   }
