@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -84,11 +84,15 @@ class Scan:
         their class or class#method."""
         matches = names_matcher(globs)
         in_force = set(self.selectors)
+        # A class file may have been missing only for a time: the agent has read the class again since.
+        traced = {(*probe.method_key, probe.selector) for probe in self.every}
         found = [
             one
             for library in self.libraries
             for one in library.image.manifest.untraceable
-            if _is_in_force(one, library.image.manifest.selectors, in_force)
+            for selector in (_selector_of(one, library.image.manifest.selectors),)
+            if not selector or selector in in_force
+            if (one.class_name, one.class_loader_id, one.method, one.descriptor, selector) not in traced
         ]
         found.sort(key=lambda one: (one.class_name, one.class_loader_id))
         return [
@@ -96,10 +100,10 @@ class Scan:
         ]
 
 
-def _is_in_force(one: manifest_pb2.Untraceable, selectors: Sequence[str], in_force: Collection[str]) -> bool:
-    """Returns true unless the selector that matches it was unselected since."""
+def _selector_of(one: manifest_pb2.Untraceable, selectors: Sequence[str]) -> str:
+    """Returns the selector that matches it; empty if that is not known."""
     number = one.selector_number
-    return not 1 <= number <= len(selectors) or selectors[number - 1] in in_force
+    return selectors[number - 1] if 1 <= number <= len(selectors) else ""
 
 
 def scan_traceable(process: Process, warn: Callable[[str], None] = warn_on_stderr) -> Scan:

@@ -12,6 +12,7 @@ import java.lang.instrument.Instrumentation;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * Finds the loaded classes that selectors may match, and reads only their class files: names and
@@ -59,6 +60,18 @@ final class ClassSearch {
   /** Queues the classes whose class files have become available. */
   void enqueueLate() {
     enqueue(classFiles.late());
+  }
+
+  /** Queues the classes again for which a class file was missing, if a retry is due. */
+  void enqueueIncomplete() {
+    Set<TracedClass> due = catalog.incomplete.takeDue();
+    if (!due.isEmpty()) {
+      enqueue(
+          classFiles.of(
+              loaded(
+                  (type, supertypes) ->
+                      due.contains(catalog.find(type.getClassLoader(), internalName(type))))));
+    }
   }
 
   /** Reads the classes that a change of the selectors concerns. */

@@ -99,7 +99,7 @@ final class ReferenceResolver {
     } catch (ApplicationException e) {
       boolean isLate = e.isUnanswered && calls.isLate(loader);
       for (TracedClass traced : preparation.remaining()) {
-        problems.put(traced, e.getMessage());
+        problems.put(traced, e.isUnanswered ? e.getMessage() + "; will retry" : e.getMessage());
         if (isLate) {
           pending.addLate(traced);
         } else if (e.isUnanswered) {

@@ -333,6 +333,7 @@ final class Tracing {
       search.enqueueMissing();
     }
     search.enqueueLate();
+    search.enqueueIncomplete();
     if (!isLoadedLater) {
       report.reportIfDue();
     }

@@ -115,9 +115,7 @@ public final class Call<T> {
   public synchronized T get() throws ApplicationException {
     if (!isDone) {
       throw ApplicationException.unanswered(
-          "its class loader has not answered for "
-              + age() / 1_000_000
-              + " ms; will retry when it has");
+          "its class loader has not answered for " + age() / 1_000_000 + " ms");
     }
     if (problem instanceof OutOfMemoryError) {
       throw (OutOfMemoryError) problem;

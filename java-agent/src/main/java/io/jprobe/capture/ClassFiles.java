@@ -26,6 +26,7 @@ public final class ClassFiles {
   private final ApplicationCalls calls;
   private final Map<String, ClassFile> known = new HashMap<>();
   private final Map<String, String> problems = new HashMap<>();
+  private boolean hasMissed;
 
   /**
    * @param loader class loader; null for the boot loader
@@ -48,7 +49,23 @@ public final class ClassFiles {
     if (!known.containsKey(internalName)) {
       known.put(internalName, read(internalName));
     }
+    hasMissed |= problems.containsKey(internalName);
     return known.get(internalName);
+  }
+
+  /** Records that a path needs a file that does not exist or cannot be read. */
+  void miss() {
+    hasMissed = true;
+  }
+
+  /**
+   * Returns true if a needed file did not exist or could not be read since the last call. The
+   * loader may provide it later.
+   */
+  public boolean takeMissed() {
+    boolean taken = hasMissed;
+    hasMissed = false;
+    return taken;
   }
 
   /**

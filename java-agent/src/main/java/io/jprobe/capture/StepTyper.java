@@ -52,6 +52,7 @@ final class StepTyper {
     }
     ClassFile file = types.find(written.name);
     if (file == null) {
+      files.miss();
       throw selector.error(
           written.column,
           "cannot find the class file of " + written.name + "; write its name with the package");
@@ -99,6 +100,7 @@ final class StepTyper {
     }
     ClassFile file = files.find(type.getInternalName());
     if (file == null) {
+      files.miss();
       String problem = files.problem(type.getInternalName());
       throw selector.error(
           written.column,

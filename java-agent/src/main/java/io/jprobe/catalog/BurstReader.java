@@ -150,22 +150,27 @@ final class BurstReader {
     String className = candidate.file().name();
     Traceability.Problem problem = Traceability.problem(candidate, method);
     String reason;
+    boolean isRetried = false;
     if (problem == null) {
+      // Those of other methods.
+      beside.takeMissed();
       try {
         return Captures.of(selector, candidate.file(), method, beside);
       } catch (SelectorException e) {
         reason = e.getMessage();
+        isRetried = beside.takeMissed();
       }
     } else {
       reason = problem.reason;
     }
-    if (problem == null || problem.isUnforeseen) {
-      listener.untraceable(selector.toString(), className + "#" + method, reason);
-    }
     latest =
         new Untraceable(
             className, loaderId, method.name, method.descriptor, reason, selector.toString());
+    latest = isRetried ? latest.retried() : latest;
     untraceable.add(latest);
+    if (problem == null || problem.isUnforeseen) {
+      listener.untraceable(selector.toString(), className + "#" + method, latest.reason);
+    }
     return null;
   }
 }

@@ -35,6 +35,7 @@ public final class Catalog {
     void disabled(String reason);
   }
 
+  public final IncompleteClasses incomplete;
   private final ApplicationCalls calls;
   private final LoadedClasses loadedClasses;
   private final ConcurrentMap<ClassKey, TracedClass> classes = new ConcurrentHashMap<>();
@@ -74,6 +75,7 @@ public final class Catalog {
     this.selectors = selectors;
     this.maxMethods = maxMethods;
     this.calls = calls;
+    this.incomplete = new IncompleteClasses(calls);
     this.loadedClasses = loadedClasses;
     this.planner = new ClassPlanner(classes, queue, loadedClasses, loaderIds);
     this.generations = new Generations(agentVersion, directory, firstGeneration);
@@ -159,7 +161,7 @@ public final class Catalog {
       return Map.of();
     }
     // Another agent may have retransformed a class while it was being read.
-    queued.keySet().removeAll(classes.keySet());
+    queued.keySet().removeIf(key -> incomplete.isFinal(classes.get(key)));
     Map<ClassKey, QueuedClass> taken = new LinkedHashMap<>(queued);
     boolean isDone = false;
     try {
@@ -252,7 +254,7 @@ public final class Catalog {
       List<Untraceable> reported = UntraceableList.findings(taken);
       boolean isDone = false;
       try {
-        publish(reported, fresh);
+        generations.publish(selectors, refusal, reported, fresh);
         isDone = true;
       } finally {
         if (!isDone) {
@@ -265,15 +267,11 @@ public final class Catalog {
     for (ClassPlan plan : plans) {
       plan.apply();
       classes.put(plan.traced.key, plan.traced);
+      incomplete.update(plan);
       if (!plan.revived.isEmpty() || !plan.retired.isEmpty()) {
         toCheck.add(plan.traced);
       }
     }
-  }
-
-  private void publish(List<Untraceable> reported, Map<TracedClass, List<TracedMethod>> fresh)
-      throws StubException {
-    generations.publish(selectors, refusal, reported, fresh);
   }
 
   /** Retires every probe: a part of a selection could be mistaken for all of it. */
@@ -281,15 +279,16 @@ public final class Catalog {
     refusal = reason;
     queue.clear();
     retireMethods();
-    publish(List.of(), Map.of());
+    generations.publish(selectors, refusal, List.of(), Map.of());
     listener.disabled(reason);
   }
 
   private void retireMethods() {
     for (TracedClass traced : classes.values()) {
-      new ClassPlan(traced, List.of(), List.of()).apply();
+      ClassPlan.keeping(List.of(), traced).apply();
       toCheck.add(traced);
     }
+    incomplete.clear();
     methodCount = 0;
   }
 

@@ -26,6 +26,9 @@ final class ClassPlan {
   /** Selected methods that cannot be traced. */
   final List<Untraceable> untraceable;
 
+  /** True if the class file was read for this plan. */
+  final boolean isRead;
+
   /** The equivalent method that was published before, for each such selected method. */
   private final Map<TracedMethod, TracedMethod> known = new LinkedHashMap<>();
 
@@ -35,8 +38,17 @@ final class ClassPlan {
    * @param selected the selected methods of the class, in class-file order, not published
    */
   ClassPlan(TracedClass traced, List<TracedMethod> selected, List<Untraceable> untraceable) {
+    this(traced, selected, untraceable, true);
+  }
+
+  private ClassPlan(
+      TracedClass traced,
+      List<TracedMethod> selected,
+      List<Untraceable> untraceable,
+      boolean isRead) {
     this.traced = traced;
     this.untraceable = untraceable;
+    this.isRead = isRead;
     for (TracedMethod each : selected) {
       TracedMethod equivalent = traced.findEquivalent(each);
       if (equivalent == null) {
@@ -52,6 +64,11 @@ final class ClassPlan {
     retired.addAll(traced.methods());
     retired.removeAll(methods);
     number(fresh, methods);
+  }
+
+  /** Returns a plan that keeps only some methods of a class. */
+  static ClassPlan keeping(List<TracedMethod> kept, TracedClass traced) {
+    return new ClassPlan(traced, kept, List.of(), false);
   }
 
   /**

@@ -86,7 +86,7 @@ final class ClassPlanner {
       if (!planned.contains(traced)) {
         List<TracedMethod> kept = new ArrayList<>(traced.methods());
         kept.removeIf(method -> !method.isDecidedBy(inForce));
-        others.add(new ClassPlan(traced, kept, List.of()));
+        others.add(ClassPlan.keeping(kept, traced));
       }
     }
     return others;

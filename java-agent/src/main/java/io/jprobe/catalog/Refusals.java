@@ -38,7 +38,7 @@ public final class Refusals {
   public static String clause(Selector selector, List<Untraceable> failed) {
     Map<String, List<Untraceable>> byReason = new LinkedHashMap<>();
     for (Untraceable one : failed) {
-      byReason.computeIfAbsent(one.reason, key -> new ArrayList<>()).add(one);
+      byReason.computeIfAbsent(one.finalReason(), key -> new ArrayList<>()).add(one);
     }
     StringBuilder text = new StringBuilder("matches ");
     text.append(
@@ -76,6 +76,9 @@ public final class Refusals {
 
   /** Returns what to write instead; empty if nothing can be suggested. */
   private static String remedy(String reason, Untraceable example) {
+    if (example.isRetried) {
+      return "; select it again when its class loader has the file";
+    }
     if (reason.equals(Traceability.ABSTRACT)) {
       String wider = "+" + example.className + "#" + example.method;
       return "; write '" + wider + "' for the methods that implement it";
