@@ -91,7 +91,7 @@ final class PendingClasses {
     if (!late.isEmpty()) {
       // Also those whose loaders will not answer soon after all: they count as failed.
       List<TracedClass> decided = new ArrayList<>(late);
-      decided.removeIf(traced -> isStuck(traced) && calls.isLate(traced.loaded().getClassLoader()));
+      decided.removeIf(this::mayAnswerSoon);
       waiting.addAll(decided);
       late.removeAll(decided);
     }
@@ -106,6 +106,13 @@ final class PendingClasses {
   private boolean isStuck(TracedClass traced) {
     Class<?> loaded = traced.loaded();
     return loaded != null && calls.isStuck(loaded.getClassLoader());
+  }
+
+  private boolean mayAnswerSoon(TracedClass traced) {
+    Class<?> loaded = traced.loaded();
+    return loaded != null
+        && calls.isStuck(loaded.getClassLoader())
+        && calls.isLate(loaded.getClassLoader());
   }
 
   /**
