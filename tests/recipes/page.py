@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from java_target import ROOT
 from recipes.recipe import Program, Recipe
+from recipes.running import ENDS_ON_ITS_OWN
 
 PAGE = ROOT / "docs/recipes.md"
 # Lines of each command of a recipe, by its question.
@@ -15,16 +16,19 @@ Outputs = dict[str, list[list[str]]]
 WIDTH = 120
 LEFT_OUT = "…"
 INTERRUPT = "^C"
+_LAST_LINES = ("totals of ", "detached ")
 PURPOSE = """
-This page answers questions about programs that many people run. Each recipe is a command, its real output
-(shortened) and how to read it. `make recipes` fetches the programs from Maven Central, runs every recipe on
+This page answers questions about programs that many people run. Each recipe is a command, its real output,
+shortened, and an explanation. `make recipes` fetches the programs from Maven Central, runs every recipe on
 JDK 17 and 25, and compares the output with the program's own figures.
 """
 CONVENTIONS = """
-PID is the process ID of the program (`jcollect ps`). The outputs are those of JDK 25. A command that ends
-with `&` runs in another terminal. `^C` stands for Ctrl-C. The classes are those of the given versions: for
-another version, look up the method in its sources first.
-[Selectors](selectors.md) has the complete grammar, and
+PID stands for a process ID, as `jcollect ps` lists them. The outputs are those of JDK 25. A command that ends
+with `&` runs in another terminal. `^C` stands for Ctrl-C. `app/` and `libs/` are the classes and the jars of
+a program. The last line of `jcollect attach` [accounts for every call](hit-accounting.md).
+
+The selectors fit the given versions of the programs. For another version, `jcollect find PID SELECTOR` says
+whether the method still exists. [Selectors](selectors.md) has the complete grammar, and
 [filter and capture](filter-and-capture.md) explains it.
 """
 
@@ -43,7 +47,8 @@ def shorten(lines: Sequence[str], patterns: Sequence[str]) -> list[str]:
 
 def render(programs: Sequence[Program], outputs: Outputs) -> str:
     """Returns the page."""
-    parts = ["# Recipes\n", fill(PURPOSE), fill(CONVENTIONS), contents(programs)]
+    paragraphs = [PURPOSE, *CONVENTIONS.split("\n\n")]
+    parts = ["# Recipes\n", *map(fill, paragraphs), contents(programs)]
     for program in programs:
         parts += [f"## {program.title}\n", fill(program.introduction)]
         for recipe in program.recipes:
@@ -71,8 +76,9 @@ def session(recipe: Recipe, outputs: list[list[str]]) -> Iterator[str]:
     for number, command in enumerate(recipe.commands):
         yield f"$ {command}"
         lines = outputs[number] if number < len(outputs) else []
-        for line in lines:
-            if line.startswith("detached ") and "--duration" not in command:
+        first = next((i for i, line in enumerate(lines) if line.startswith(_LAST_LINES)), None)
+        for i, line in enumerate(lines):
+            if i == first and not re.search(ENDS_ON_ITS_OWN, command):
                 yield INTERRUPT
             yield line
 

@@ -87,7 +87,7 @@ def parse_event(line: str) -> Event | None:
 class Recipe:
     """A question, and the commands that answer it.
 
-    In the commands, PID, `jprobe.jar`, `libs/` and the like stand for this run's: see running.py. A command
+    In the commands, PID, `libs/` and the like stand for this run's: see running.py. A command
     that ends with `&` runs until the others have ended.
     """
 

@@ -16,6 +16,7 @@ from java_target import (
     JAR,
     JCOLLECT,
     NATIVE_ACCESS_WARNINGS_SINCE,
+    NOBODY,
     Jdk,
     Process,
     end_bpftrace,
@@ -31,7 +32,8 @@ WORKING_SECONDS = 120.0
 JVM_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
-SHORT = re.compile(r"(sudo )?(jcollect (select|unselect|set|status|reset|probes|find)|cat)\b")
+SHORT = re.compile(r"(sudo )?(jcollect (select|unselect|set|status|reset|probes|find)|cat|head)\b")
+ENDS_ON_ITS_OWN = "jcollect run|--duration|--max-events"
 LIBRARY = "/tmp/jprobe-PID-RANDOM/N.so"
 
 
@@ -48,11 +50,16 @@ def figures_of(text: str) -> dict[str, int]:
 class JavaProgram:
     """A program that reads commands from stdin: see common/Commands.java."""
 
-    def __init__(self, jdk: Jdk, class_path: str, folder: Path, main: str) -> None:
+    def __init__(self, jdk: Jdk, class_path: str, folder: Path, main: str, *arguments: Path) -> None:
         options = [*JVM_OPTIONS, *jvm_options(jdk), f"-Djava.io.tmpdir={folder}"]
-        self._process = Process([jdk.java, *options, "-cp", class_path, main])
+        self._process = Process([jdk.java, *options, "-cp", class_path, main, *arguments])
         self.pid = self._process.pid
-        self.replacements = {"/srv/app": str(folder)}
+        classes, _, libraries = class_path.partition(":")
+        self.replacements = {
+            "/srv/app": str(folder),
+            "app/": f"{classes}/",
+            "libs/": libraries.removesuffix("*"),
+        }
         try:
             self._process.wait_for_line("ready", STARTING_SECONDS)
         except BaseException:
@@ -64,7 +71,7 @@ class JavaProgram:
         return figures_of(self._process.wait_for_line("done ", WORKING_SECONDS))
 
     def close(self) -> None:
-        """Lets the program end by itself, so that its agent removes its files."""
+        """Lets the program exit normally, so that its agent removes its files."""
         self._process.finish_input()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait()
@@ -77,8 +84,8 @@ def java_program(main: str) -> Callable[[Jdk, str, Path], Started]:
 
 
 def run_recipe(recipe: Recipe, program: Started, jdk: Jdk, folder: Path) -> Run:
-    """Runs the commands of a recipe in order. The program works while the last one runs that does not end by
-    itself. Commands in the background end last.
+    """Runs the commands of a recipe in order. The program works while the last one runs that does not end on
+    its own. Commands in the background end last.
     """
     result = Run()
     started: list[Process] = []
@@ -87,6 +94,9 @@ def run_recipe(recipe: Recipe, program: Started, jdk: Jdk, folder: Path) -> Run:
         for command in recipe.commands:
             process = Process(arguments_of(command, program, jdk), cwd=folder)
             started.append(process)
+            if "jcollect run" in command:
+                # The programs of the recipes run until the end of their input.
+                process.finish_input()
             if is_short(command):
                 assert process.wait(WORKING_SECONDS) == 0, merged(process)
                 continue
@@ -105,22 +115,32 @@ def run_recipe(recipe: Recipe, program: Started, jdk: Jdk, folder: Path) -> Run:
 
 
 def is_short(command: str) -> bool:
-    """Returns true for a command that ends by itself before the program works."""
+    """Returns true for a command that ends on its own before the program works."""
     return bool(SHORT.match(command))
 
 
 def arguments_of(command: str, program: Started, jdk: Jdk) -> list[str]:
     """Returns the words of a command, with this run's values for placeholders."""
     words = shlex.split(command.removesuffix("&").replace("\\\n", " "))
-    values = {"PID": str(program.pid), "jprobe.jar": str(JAR), **program.replacements}
+    values = {"PID": str(program.pid), **program.replacements}
     if LIBRARY in command:
         values[LIBRARY] = library_of(program.pid)
     names = re.compile("|".join(sorted(map(re.escape, values), key=len, reverse=True)))
     words = [names.sub(lambda match: values[match[0]], word) for word in words]
-    if words[0] == "sudo":
-        words = words[1:] if os.geteuid() == 0 else words
+    if words[0] == "sudo" and os.geteuid() == 0:
+        words = words[1:] if "SUDO_UID" in os.environ else without_sudo(words[1:])
     programs = {"jcollect": [str(JCOLLECT)], "java": [jdk.java, *jvm_options(jdk)]}
-    return [*programs.get(words[0], [words[0]]), *words[1:]]
+    return [part for word in words for part in programs.get(word, [word])]
+
+
+def without_sudo(words: list[str]) -> list[str]:
+    """Returns the words of a command of root, who has not called sudo: `jcollect run` is told for which user
+    the program runs.
+    """
+    if words[:2] != ["jcollect", "run"]:
+        return words
+    reads_checkout = run(*NOBODY, "test", "-r", JAR).returncode == 0
+    return ["jcollect", "run", "--user", "nobody" if reads_checkout else "root", *words[2:]]
 
 
 def as_in_page(line: str, program: Started) -> str:
@@ -137,10 +157,11 @@ def library_of(pid: int) -> str:
 
 
 def wait_until_ready(process: Process, command: str, program: Started) -> None:
-    """Waits until a tracer is attached."""
-    if "jcollect attach" in command:
-        # With --name, the program starts later.
-        process.wait_for_line("waiting " if "--name" in command else "armed [1-9]", WORKING_SECONDS)
+    """Waits until a tracer is attached. `jcollect run` does that itself."""
+    if "jcollect run" in command:
+        return
+    if "--select" in command or "jcollect attach" in command:
+        process.wait_for_line("armed [1-9]", WORKING_SECONDS)
     elif re.search("jcollect (observe|top)", command):
         wait_until(lambda: "subscriber: " in run(JCOLLECT, "status", program.pid).stdout, "a subscriber")
     elif "bpftrace" in command:
@@ -148,11 +169,11 @@ def wait_until_ready(process: Process, command: str, program: Started) -> None:
 
 
 def end(process: Process, command: str) -> None:
-    """Ends a command as a user does, with Ctrl-C, unless it ends by itself."""
+    """Ends a command as a user does, with Ctrl-C, unless it ends on its own."""
     if "bpftrace" in command:
         end_bpftrace(process)
         return
-    if "jcollect" in command and not re.search("--duration|--max-events", command):
+    if "jcollect" in command and not re.search(ENDS_ON_ITS_OWN, command):
         process.signal(signal.SIGINT)
     code = process.wait(WORKING_SECONDS)
     assert code == 0, f"{command} has ended with exit code {code}: {merged(process)}"

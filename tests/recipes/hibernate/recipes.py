@@ -29,7 +29,7 @@ PROGRAM = Program(
             ),
             load="list 2",
             shows=(("^armed", "Book", "Author", "Author", "^detached"),),
-            reading="One query for the books, and then one for the author of each: 21 statements instead of one. "
+            reading="One query reads the books, and one more reads the author of each: 21 statements instead of one. "
             "The number of events equals Hibernate's `prepareStatementCount`.",
             check=check_statements,
         ),

@@ -3,6 +3,7 @@ import com.zaxxer.hikari.HikariDataSource;
 import com.zaxxer.hikari.metrics.IMetricsTracker;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
+import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.Map;
@@ -18,6 +19,9 @@ public class Bank {
   private static final int THREADS = 4;
   private static final AtomicInteger ACQUIRED = new AtomicInteger();
   private static final ReentrantLock BOOKS = new ReentrantLock();
+  private static final AtomicInteger WAITED = new AtomicInteger();
+  private static final String UPDATE =
+      "update accounts set amount = amount - ? where owner = ? and id > 0";
 
   private static HikariDataSource pool;
 
@@ -36,6 +40,7 @@ public class Bank {
     pool = new HikariDataSource(config);
     try (Connection connection = pool.getConnection();
         Statement statement = connection.createStatement()) {
+      statement.execute("set query_statistics true");
       statement.execute("create table accounts(id int primary key, owner varchar, amount int)");
       statement.execute(
           "insert into accounts select x, 'owner ' || x, 100 from system_range(1, 1000)");
@@ -46,7 +51,7 @@ public class Bank {
             "queries", Bank::queries,
             "transfers", Bank::transfers,
             "duplicates", Bank::duplicates,
-            "books", Bank::books));
+            "balances", Bank::balances));
   }
 
   private static String queries(int count) throws Exception {
@@ -74,17 +79,32 @@ public class Bank {
 
   private static String transfers(int count) throws Exception {
     int updated = 0;
+    int large = 0;
+    int before = executions(UPDATE);
     for (int i = 1; i <= count; i++) {
       try (Connection connection = pool.getConnection();
-          PreparedStatement update =
-              connection.prepareStatement(
-                  "update accounts set amount = amount - ? where owner = ? and id > 0")) {
+          PreparedStatement update = connection.prepareStatement(UPDATE)) {
         update.setInt(1, 10 * i);
         update.setString(2, "owner " + i);
         updated += update.executeUpdate();
+        large += i > 30 ? 1 : 0;
       }
     }
-    return "updated=" + updated;
+    int executed = executions(UPDATE) - before;
+    return "updated=" + updated + " executions=" + executed + " large=" + large;
+  }
+
+  /** Returns how often H2 has executed a statement, by its own statistics. */
+  private static int executions(String sql) throws Exception {
+    try (Connection connection = pool.getConnection();
+        Statement select = connection.createStatement()) {
+      ResultSet row =
+          select.executeQuery(
+              "select sum(execution_count) from information_schema.query_statistics"
+                  + (" where sql_statement = '" + sql + "'"));
+      row.next();
+      return row.getInt(1);
+    }
   }
 
   private static String duplicates(int count) throws Exception {
@@ -102,19 +122,21 @@ public class Bank {
     return "rejected=" + rejected;
   }
 
-  /** Threads that hold one lock for 20 ms each. */
-  private static String books(int count) throws Exception {
+  /** Threads that hold one lock for 20 ms each, and count how often they have waited for it. */
+  private static String balances(int count) throws Exception {
     ExecutorService threads = Executors.newFixedThreadPool(THREADS);
     for (int i = 0; i < count; i++) {
       threads.submit(() -> balance());
     }
     threads.shutdown();
     threads.awaitTermination(1, TimeUnit.MINUTES);
-    return "balanced=" + count;
+    return "waited=" + WAITED.getAndSet(0);
   }
 
   private static Void balance() throws Exception {
+    long begin = System.nanoTime();
     BOOKS.lock();
+    WAITED.addAndGet(System.nanoTime() - begin > 5_000_000 ? 1 : 0);
     try {
       Thread.sleep(20);
     } finally {

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from recipes.recipe import Program, Recipe, Run
+import re
+from collections import Counter
+
+from recipes.recipe import Program, Recipe, Run, to_number
 from recipes.running import java_program
 
 POOL = "com.zaxxer.hikari.pool.HikariPool#getConnection(long)"
+PARAMETER = "((org.h2.expression.Parameter) this.command.parameters"
 
 
 def check_waits(run: Run) -> None:
@@ -13,13 +17,32 @@ def check_waits(run: Run) -> None:
     assert run.hits["lost"] == 0
     assert len(run.events) == run.hits["delivered"] > 20
     assert all(event.nanos > 5e6 for event in run.events)
-    assert {event.number("active") for event in run.events} <= {1, 2}
+    active = Counter(event.number("active") for event in run.events)
+    assert max(active) == 2
+    assert active[2] > len(run.events) // 2
 
 
 def check_sql(run: Run) -> None:
-    assert len(run.events) == run.figures["updated"] == 41
+    assert len(run.events) == run.figures["executions"] == run.figures["updated"] == 41
     for number, event in enumerate(run.events, 1):
         assert event.captures["sql"].endswith(f"{{1: {10 * number}, 2: 'owner {number}'}}")
+
+
+def check_values(run: Run) -> None:
+    assert run.hits["hits"] == run.figures["executions"] == 41
+    assert len(run.events) == run.figures["large"] == 11
+    assert [event.number("amount") for event in run.events] == list(range(310, 411, 10))
+    assert run.events[0].captures["owner"] == "owner 31"
+
+
+def check_layers(run: Run) -> None:
+    found = {line.split()[-1] for line in run.output[0]}
+    lines = run.lines[next(i for i, line in enumerate(run.lines) if line.startswith("totals ")) :]
+    rows = [re.fullmatch(r" *([\d,]+) .* (\S+)#\S+", line) for line in lines]
+    calls = {row[2]: to_number(row[1]) for row in rows if row}
+    assert calls.keys() <= found
+    assert set(calls.values()) == {run.figures["executions"]}
+    assert "org.h2.jdbc.JdbcPreparedStatement" in calls
 
 
 def check_rejected(run: Run) -> None:
@@ -29,7 +52,8 @@ def check_rejected(run: Run) -> None:
 
 
 def check_lock(run: Run) -> None:
-    assert len(run.events) >= run.figures["balanced"] // 2
+    locks = Counter(event.captures["lock"] for event in run.events)
+    assert locks.most_common(1)[0][1] == run.figures["waited"] > 5
     assert all(event.nanos > 5e6 for event in run.events)
 
 
@@ -52,8 +76,41 @@ PROGRAM = Program(
             ),
             load="transfers 41",
             shows=(("^armed", "update", "update", "^detached"),),
-            reading="`toString()` of H2's command is the statement with the values of its parameters.",
+            reading="`toString()` of H2's command is the statement with the values of its parameters. The number of "
+            "events equals the `execution_count` of H2's own `query_statistics`.",
             check=check_sql,
+        ),
+        Recipe(
+            question="Which statements have a large value as parameter?",
+            commands=(
+                "sudo jcollect attach PID -o compact --probe '*__return' --select \\\n"
+                "    'public org.h2.jdbc.JdbcPreparedStatement#executeUpdate()"
+                f"(amount=((org.h2.value.ValueInteger) {PARAMETER}[0]).value).value, "
+                f"owner=((org.h2.value.ValueVarchar) {PARAMETER}[1]).value).value) when amount > 300'",
+            ),
+            load="transfers 41",
+            shows=(("^armed", "amount=310", "amount=320", "^detached"),),
+            reading="`[0]` is an element of the list of parameters, and the casts give access to its fields. The path calls "
+            "one getter of H2 and otherwise reads fields, so it needs less time than `toString()`. 41 statements ran, "
+            "as H2's own `query_statistics` confirms, and the 11 with an amount above 300 are events.",
+            check=check_values,
+        ),
+        Recipe(
+            question="Which classes run my statements, and where does the time go?",
+            commands=(
+                "sudo jcollect find PID '+java.sql.PreparedStatement'",
+                "sudo jcollect top PID --sort total --select '+java.sql.PreparedStatement#executeUpdate()'",
+            ),
+            load="transfers 53",
+            shows=(
+                ("Hikari", "Proxy", "Jdbc", "classes"),
+                ("^armed", "^totals", "CALLS", "Hikari", "Proxy", "Jdbc", "^[0-9] methods"),
+            ),
+            reading="`find` lists the loaded classes that implement the interface, and changes none of them. The pool wraps "
+            "the driver's statement in two layers, so each call appears three times, and the times of the outer ones "
+            "contain those of the inner. Here, the driver needs nearly all of the time. All numbers of calls equal the `execution_count` of H2's own "
+            "`query_statistics`. To get one event per statement, select the driver's class.",
+            check=check_layers,
         ),
         Recipe(
             question="Which statements fail, and why?",
@@ -63,12 +120,12 @@ PROGRAM = Program(
             ),
             load="duplicates 11",
             shows=(("^armed", "throw", "^detached"),),
-            reading="Each line has the class of the exception and its message, also if the program swallows it. "
+            reading="Each line has the class of the exception and its message, even if the program ignores it. "
             "11 statements ran, and the 10 that failed are events.",
             check=check_rejected,
         ),
         Recipe(
-            question="Who waits for a connection, and how long?",
+            question="Which threads wait for a connection, and how long?",
             commands=(
                 "sudo jcollect attach PID -o compact --select \\\n"
                 f"    '{POOL}(active=this.getActiveConnections(), waiting=this.getThreadsAwaitingConnection(), "
@@ -84,25 +141,26 @@ PROGRAM = Program(
             question="Which threads wait for a lock?",
             commands=(
                 "sudo jcollect attach PID -o compact --select \\\n"
-                "    'java.util.concurrent.locks.ReentrantLock#lock(thread.name, queued=this.getQueueLength()) "
+                "    'java.util.concurrent.locks.ReentrantLock#lock(thread.name, lock=this, queued=this.getQueueLength()) "
                 "when duration > 5ms'",
             ),
-            load="books 31",
+            load="balances 31",
             shows=(("^armed", "lock", "lock", "^detached"),),
-            reading="Classes of the JDK are traced if the selector spells out their package. `queued` is the number "
-            "of threads that waited before this one.",
+            reading="Classes of the JDK are traced if the selector spells out their package. `lock` identifies the "
+            "lock, and `queued` is the number of threads that waited before this one. The program measures its own "
+            "waits: as many were longer than 5 ms.",
             check=check_lock,
         ),
         Recipe(
-            question="How can a second person watch?",
+            question="How can several terminals print the events of one collector?",
             commands=(
                 f"sudo jcollect attach PID --select '{POOL}' &",
                 "sudo jcollect observe PID --probe '*__return' --max-events 3",
             ),
             load="queries 53",
             shows=(("^armed",), ("getConnection", "getConnection", "getConnection")),
-            reading="`attach` serves all events to up to 64 clients, and `observe` prints those that match. It "
-            "attaches nothing itself, so it costs the program nothing.",
+            reading="`attach` serves all events to up to 64 clients, and `observe` prints those that match. "
+            "`observe` attaches to no probe, so it costs the program nothing.",
             check=check_observed,
         ),
     ),

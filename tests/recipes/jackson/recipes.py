@@ -35,7 +35,8 @@ PROGRAM = Program(
             ),
             load="messages 503",
             shows=(("^armed", "nmae", "nmae", "^detached"),),
-            reading="Each line has the type, the text and the reason, whether or not the program logs the exception.",
+            reading="Each line has the type, the text and the reason, whether or not the program logs the exception. The "
+            "numbers of calls and events equal those of the program.",
             check=check_malformed,
         ),
         Recipe(
@@ -46,7 +47,8 @@ PROGRAM = Program(
             ),
             load="messages 500",
             shows=(("^armed", "type", "type", "^detached"),),
-            reading="`every 100` decides in the program, in a few nanoseconds: 99 calls of 100 are only counted.",
+            reading="`every 100` decides in the program: 99 of 100 calls are only counted. The number of hits equals the "
+            "number of messages that fit.",
             check=check_sizes,
         ),
     ),

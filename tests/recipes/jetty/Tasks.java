@@ -13,18 +13,19 @@ import org.eclipse.jetty.server.Server;
 import org.eclipse.jetty.server.ServerConnector;
 import org.eclipse.jetty.server.handler.StatisticsHandler;
 import org.eclipse.jetty.util.Callback;
-import org.eclipse.jetty.util.thread.QueuedThreadPool;
+import org.eclipse.jetty.util.thread.MonitoredQueuedThreadPool;
 import recipes.Commands;
 
 /** A Jetty server with few threads. */
 public class Tasks {
   private static final HttpClient CLIENT = HttpClient.newHttpClient();
   private static final StatisticsHandler STATISTICS = new StatisticsHandler();
+  private static final MonitoredQueuedThreadPool THREADS = new MonitoredQueuedThreadPool(6);
 
   private static URI address;
 
   public static void main(String[] arguments) throws Exception {
-    Server server = new Server(new QueuedThreadPool(6, 6));
+    Server server = new Server(THREADS);
     ServerConnector connector = new ServerConnector(server, 1, 1);
     connector.setHost("127.0.0.1");
     server.addConnector(connector);
@@ -46,14 +47,26 @@ public class Tasks {
     Commands.serve(Map.of("burst", Tasks::burst));
   }
 
-  private static String burst(int count) {
+  private static String burst(int count) throws Exception {
+    awaitTasks();
     STATISTICS.reset();
+    THREADS.reset();
     List<CompletableFuture<?>> answers = new ArrayList<>();
     for (int i = 0; i < count; i++) {
       HttpRequest request = HttpRequest.newBuilder(address.resolve("/tasks/" + i)).build();
       answers.add(CLIENT.sendAsync(request, HttpResponse.BodyHandlers.discarding()));
     }
     CompletableFuture.allOf(answers.toArray(new CompletableFuture<?>[0])).join();
-    return "responses=" + STATISTICS.getResponses5xx() + "+" + STATISTICS.getResponses2xx();
+    awaitTasks();
+    return "responses=" + STATISTICS.getResponses5xx() + " tasks=" + THREADS.getTasks();
+  }
+
+  /** Waits until the pool has counted its last task: it does that after a task has ended. */
+  private static void awaitTasks() throws Exception {
+    long before = -1;
+    while (before != THREADS.getTasks()) {
+      before = THREADS.getTasks();
+      Thread.sleep(200);
+    }
   }
 }

@@ -7,6 +7,7 @@ from recipes.running import java_program
 
 
 def check_queue(run: Run) -> None:
+    assert run.hits["hits"] == run.figures["tasks"] > 97
     assert len(run.events) == run.hits["delivered"] >= 1
     assert all(event.number("queued") >= 3 for event in run.events)
 
@@ -31,7 +32,8 @@ PROGRAM = Program(
             ),
             load="burst 97",
             shows=(("^armed", "queued", "^detached"),),
-            reading="`queued` is the number of tasks that wait when another one is added.",
+            reading="`queued` is the number of tasks that already wait, and `idle` the number of threads without a task. "
+            "The number of hits equals the pool's own number of tasks.",
             check=check_queue,
         ),
         Recipe(

@@ -1,17 +1,13 @@
-"""A Kafka broker in KRaft mode on loopback, and the performance tools as its load."""
+"""A Kafka broker in KRaft mode on loopback, its metrics, and the performance tools as its load."""
 
 from __future__ import annotations
 
-import contextlib
 import re
-import signal
 import socket
-import subprocess
 from pathlib import Path
 
-from java_target import Jdk, Process, run
-from recipes.prepare import JARS
-from recipes.running import JVM_OPTIONS, WORKING_SECONDS, jvm_options
+from java_target import Jdk, run
+from recipes.running import JVM_OPTIONS, WORKING_SECONDS, JavaProgram, jvm_options
 
 RECORDS = 20_011
 CONFIGURATION = """\
@@ -31,7 +27,7 @@ group.initial.rebalance.delay.ms=0
 CLUSTER = "AAAAAAAAAAAAAAAAAAAAAA"
 
 
-class Broker:
+class Broker(JavaProgram):
     """A broker, which serves until it is closed."""
 
     def __init__(self, jdk: Jdk, class_path: str, folder: Path) -> None:
@@ -42,9 +38,8 @@ class Broker:
         configuration.write_text(CONFIGURATION.format(port=port, controller=controller, folder=folder))
         self.run_tool("kafka.tools.StorageTool",
                       "format", "--cluster-id", CLUSTER, "--config", configuration)  # fmt: skip
-        self._process = Process([*self._tool, "kafka.Kafka", configuration])
-        self.pid = self._process.pid
-        self.replacements = {"libs/": f"{JARS}/kafka/", "localhost:9092": self._address}
+        super().__init__(jdk, class_path, folder, "Server", configuration)
+        self.replacements["localhost:9092"] = self._address
         try:
             # Waits until the broker serves.
             self.load("produce 11")
@@ -58,9 +53,17 @@ class Broker:
         return str(done.stdout)
 
     def load(self, command: str) -> dict[str, int]:
-        """Produces or consumes records. Returns how many the tool reports."""
+        """Produces or consumes records. Returns how many the tool reports, and by how much the broker's own
+        metrics have grown.
+        """
         action, count = command.split()
-        return self._produce(count) if action == "produce" else self._consume(count)
+        before = super().load("metrics 0")
+        if action == "consume" and before["messagesIn"] < int(count):
+            # This recipe runs without the ones before it.
+            self._produce(count)
+        reported = self._produce(count) if action == "produce" else self._consume(count)
+        after = super().load("metrics 0")
+        return reported | {name: after[name] - before[name] for name in after}
 
     def _produce(self, count: str) -> dict[str, int]:
         output = self.run_tool(
@@ -80,13 +83,6 @@ class Broker:
         found = re.findall(r"^20\d\d-.*", output, re.MULTILINE)
         assert found, output
         return {"consumed": int(found[-1].split(", ")[4])}
-
-    def close(self) -> None:
-        """Lets the broker end by itself, so that its agent removes its files."""
-        self._process.signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait()
-        self._process.end()
 
 
 def free_ports(count: int) -> list[int]:

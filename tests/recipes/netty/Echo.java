@@ -16,6 +16,7 @@ import recipes.Commands;
 /** A server that returns what it reads. */
 public class Echo {
   private static final AtomicLong READ = new AtomicLong();
+  private static final AtomicLong MESSAGES = new AtomicLong();
 
   private static int port;
 
@@ -23,6 +24,7 @@ public class Echo {
     @Override
     public void channelRead(ChannelHandlerContext context, Object message) {
       READ.addAndGet(((ByteBuf) message).readableBytes());
+      MESSAGES.incrementAndGet();
       context.writeAndFlush(message);
     }
   }
@@ -50,7 +52,8 @@ public class Echo {
   }
 
   private static String echoes(int count) throws Exception {
-    long before = READ.get();
+    long read = READ.get();
+    long messages = MESSAGES.get();
     try (Socket socket = new Socket("127.0.0.1", port)) {
       OutputStream output = socket.getOutputStream();
       InputStream input = socket.getInputStream();
@@ -59,6 +62,6 @@ public class Echo {
         input.readNBytes(i * 37 % 5000 + 1);
       }
     }
-    return "read=" + (READ.get() - before);
+    return "read=" + (READ.get() - read) + " messages=" + (MESSAGES.get() - messages);
   }
 }

@@ -4,6 +4,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.SpringBootApplication;
+import org.springframework.boot.context.metrics.buffering.BufferingApplicationStartup;
 import org.springframework.boot.web.context.WebServerApplicationContext;
 import org.springframework.http.ResponseEntity;
 import org.springframework.web.bind.annotation.GetMapping;
@@ -19,14 +20,26 @@ public class Shop {
   private static final int KNOWN_ORDERS = 100;
 
   public static void main(String[] arguments) throws Exception {
+    BufferingApplicationStartup steps = new BufferingApplicationStartup(10_000);
+    SpringApplication application = new SpringApplication(Shop.class);
+    application.setApplicationStartup(steps);
     WebServerApplicationContext context =
         (WebServerApplicationContext)
-            SpringApplication.run(
-                Shop.class,
+            application.run(
                 "--server.address=127.0.0.1",
                 "--server.port=0",
+                "--server.tomcat.mbeanregistry.enabled=true",
                 "--spring.main.banner-mode=off",
                 "--logging.level.root=warn");
+    long beans =
+        steps.getBufferedTimeline().getEvents().stream()
+            .map(event -> event.getStartupStep())
+            .filter(step -> step.getName().equals("spring.beans.instantiate"))
+            // A bean that others ask for while it is created has more than one step.
+            .map(step -> step.getTags().iterator().next().getValue())
+            .distinct()
+            .count();
+    System.out.println("beans=" + beans);
     Client.serve(context.getWebServer().getPort());
   }
 

@@ -15,6 +15,7 @@ import java.util.concurrent.CompletableFuture;
 import javax.management.ObjectName;
 import org.apache.catalina.Context;
 import org.apache.catalina.startup.Tomcat;
+import org.apache.tomcat.util.threads.ThreadPoolExecutor;
 import recipes.Commands;
 
 /** An embedded Tomcat with two threads. Its servlet answers after a few milliseconds. */
@@ -22,6 +23,7 @@ public class Servlets extends HttpServlet {
   private static final HttpClient CLIENT = HttpClient.newHttpClient();
 
   private static String address;
+  private static ThreadPoolExecutor threads;
 
   public static void main(String[] arguments) throws Exception {
     Tomcat tomcat = new Tomcat();
@@ -35,6 +37,7 @@ public class Servlets extends HttpServlet {
     context.addServletMappingDecoded("/*", "servlet");
     tomcat.start();
     address = "http://127.0.0.1:" + tomcat.getConnector().getLocalPort() + "/";
+    threads = (ThreadPoolExecutor) tomcat.getConnector().getProtocolHandler().getExecutor();
     requests(3);
     Commands.serve(Map.of("requests", Servlets::requests, "burst", Servlets::burst));
   }
@@ -78,11 +81,22 @@ public class Servlets extends HttpServlet {
   }
 
   private static String burst(int count) throws Exception {
+    awaitIdleThreads();
+    long before = threads.getCompletedTaskCount();
     List<CompletableFuture<?>> answers = new ArrayList<>();
     for (int i = 0; i < count; i++) {
       answers.add(CLIENT.sendAsync(request(i), HttpResponse.BodyHandlers.discarding()));
     }
     CompletableFuture.allOf(answers.toArray(new CompletableFuture<?>[0])).join();
-    return "requests=" + count;
+    awaitIdleThreads();
+    return "completedTaskCount=" + (threads.getCompletedTaskCount() - before);
+  }
+
+  private static void awaitIdleThreads() throws Exception {
+    for (int wait = 0;
+        wait < 500 && threads.getTaskCount() > threads.getCompletedTaskCount();
+        wait++) {
+      Thread.sleep(10);
+    }
   }
 }

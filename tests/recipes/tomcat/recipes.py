@@ -16,6 +16,7 @@ def check_count(run: Run) -> None:
 
 
 def check_queue(run: Run) -> None:
+    assert run.hits["hits"] == run.figures["completedTaskCount"]
     assert len(run.events) == run.hits["delivered"] > 5
     assert all(event.number("queued") > 0 for event in run.events)
 
@@ -32,12 +33,12 @@ PROGRAM = Program(
     start=java_program("Servlets"),
     recipes=(
         Recipe(
-            question="How many requests are there, at the least cost?",
+            question="How many requests does the server get, counted at the least cost?",
             commands=(f"sudo jcollect attach PID --select '{SERVICE} when duration > 60min'",),
             load="requests 509",
             shows=(("^armed", "^detached"),),
-            reading="A condition that never holds makes a counter: every call is counted in the program, and no call "
-            "traps into the kernel. The number equals Tomcat's own `requestCount`.",
+            reading="The condition never holds, so every call is counted in the program and none traps into the "
+            "kernel. The number equals Tomcat's own `requestCount`.",
             check=check_count,
         ),
         Recipe(
@@ -50,7 +51,7 @@ PROGRAM = Program(
             load="burst 61",
             shows=(("^armed", "queued", "queued", "^detached"),),
             reading="`offer` puts a request into the queue of the thread pool. `queued` is the number of requests "
-            "that already wait there.",
+            "that already wait there. The number of hits equals the pool's own `completedTaskCount`.",
             check=check_queue,
         ),
         Recipe(
