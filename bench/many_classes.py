@@ -14,9 +14,9 @@ from typing import Any
 
 from conditions import wait_until
 from java_target import Jdk, Process, java, jcollect
-from jcollect.probes.live import read_states
 from jcollect.probes.probe import Probe, by_library
 from jcollect.probes.scan import scan_traceable
+from jcollect.probes.sections import read_states
 from jprobe.v1 import probe_pb2
 from processes import opened
 from programs import BUILD, STEADY, now_ms

@@ -58,7 +58,10 @@ def matcher(globs: Iterable[str], budget: Budget | None = None) -> Callable[[Nam
     The names are "provider:name", provider, name, class, method and "class#method". Matching is
     case-sensitive. The function raises TooCostlyError when it exceeds the budget.
     """
-    matches_any = names_matcher(globs, budget)
+    patterns = list(globs)
+    if not patterns:
+        return lambda probe: True
+    matches_any = names_matcher(patterns, budget)
     return lambda probe: matches_any(
         (
             f"{probe.provider}:{probe.name}",
