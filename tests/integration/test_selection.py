@@ -356,8 +356,9 @@ def test_a_program_runs_as_usual_with_the_libraries_it_uses_woven(
         wait_until(lambda: digests.all()[-1] != woven, "the class to be as before")
         original = digests.all()[-1]
         with attach(target.pid, "--arm-timeout", 120, seconds=120) as collector:
-            armed = next(line for line in collector.err if line.startswith("armed "))
-            assert re.match(r"armed [\d,]{6,} probes of [\d,]{5,} methods", armed)
+            # Classes that are loaded meanwhile have a line of their own, and perhaps before.
+            all_armed = re.compile(r"armed [\d,]{6,} (more )?probes of [\d,]{5,} methods")
+            wait_until(lambda: any(map(all_armed.match, list(collector.err))), "all armed", 120)
             assert ask(target, "work 20") == answer
             summary = finish(collector)
         assert int(summary.split(": ")[1].split()[0].replace(",", "")) > 100_000
@@ -366,7 +367,8 @@ def test_a_program_runs_as_usual_with_the_libraries_it_uses_woven(
         assert ask(target, "work 20") == answer
         target.send("exit")
         assert target.wait() == 0
-        assert target.err == []
+        # Weaving itself calls the traced methods, and takes long on a busy machine.
+        assert [line for line in target.err if "is taking long" not in line] == []
 
 
 # ---- what cannot be traced ----

@@ -30,6 +30,7 @@ public final class TracedMethod {
 
   private final String baseName;
   private final List<ProbeKind> kinds;
+  private final int probes;
   private final boolean isStatic;
 
   // Set before other threads see the method.
@@ -57,6 +58,7 @@ public final class TracedMethod {
     this.baseName = baseName;
     this.selectedBy = selectedBy;
     this.kinds = List.copyOf(captures.kinds());
+    this.probes = kinds.size();
   }
 
   /** Returns the number of this set among the method's sets of probes, from 1. */
@@ -215,7 +217,7 @@ public final class TracedMethod {
 
   /** Returns true if a tracer was attached to a probe at the last poll. */
   public boolean isAttached() {
-    for (int i = 0; i < kinds.size(); i++) {
+    for (int i = 0; i < probes; i++) {
       if (isAttached(i)) {
         return true;
       }

@@ -29,6 +29,11 @@ final class MethodCosts {
   }
 
   private final Map<TracedMethod, MethodCost> costs = new LinkedHashMap<>();
+
+  /** The values of the map. If java.util is traced, each step of a map's iterator fires probes. */
+  private MethodCost[] each = new MethodCost[0];
+
+  private boolean hasChanged;
   private final Set<MethodCost> throttled = new LinkedHashSet<>();
   private final Set<MethodCost> onTrial = new LinkedHashSet<>();
 
@@ -41,6 +46,7 @@ final class MethodCosts {
       for (TracedMethod method : traced.methods()) {
         if (!method.attached().isEmpty() && !costs.containsKey(method)) {
           costs.put(method, new MethodCost(traced, method));
+          hasChanged = true;
         }
       }
     }
@@ -52,6 +58,7 @@ final class MethodCosts {
    * @param changed receives the classes with methods that are not throttled any more
    */
   void removeDetached(Set<TracedClass> changed) {
+    hasChanged |= !detached.isEmpty();
     for (MethodCost cost : detached) {
       costs.remove(cost.method);
       throttled.remove(cost);
@@ -74,9 +81,13 @@ final class MethodCosts {
     double decay = Math.exp(-elapsed / 1e9);
     long spent = 0;
     detached.clear();
+    if (hasChanged) {
+      each = costs.values().toArray(new MethodCost[0]);
+      hasChanged = false;
+    }
     // The only loop over all methods. There may be tens of thousands, and this runs five times per
     // second.
-    for (MethodCost cost : costs.values()) {
+    for (MethodCost cost : each) {
       spent += cost.update(decay, firingNanos, clockNanos);
       // The semaphores of unloaded classes are not polled any more.
       if (!cost.method.isAttached() || cost.traced.isUnloaded()) {
@@ -88,9 +99,9 @@ final class MethodCosts {
         cost.addThrottledTime(elapsed);
       }
     }
-    for (Iterator<MethodCost> each = onTrial.iterator(); each.hasNext(); ) {
-      if (each.next().hasPassedTrial(now)) {
-        each.remove();
+    for (Iterator<MethodCost> left = onTrial.iterator(); left.hasNext(); ) {
+      if (left.next().hasPassedTrial(now)) {
+        left.remove();
       }
     }
     return spent;
@@ -154,6 +165,7 @@ final class MethodCosts {
 
   void clear() {
     costs.clear();
+    hasChanged = true;
     throttled.clear();
     onTrial.clear();
     detached.clear();
