@@ -122,3 +122,30 @@ int64_t cpus_used(void)
 		return 0;
 	return used.tv_sec * INT64_C(1000000000) + used.tv_nsec;
 }
+
+int64_t cpus_age(const char *root)
+{
+	/* Field 22 of /proc/PID/stat, in ticks since the machine was started; see proc_pid_stat(5).
+	 */
+	enum { STARTED = 22, AFTER_NAME = 3 };
+	char text[1024], *at, *end;
+	struct timespec now;
+	long ticks = sysconf(_SC_CLK_TCK);
+	int64_t started, age;
+
+	if (ticks <= 0 || clock_gettime(CLOCK_BOOTTIME, &now) ||
+	    text_file_read(root, "/proc/self/stat", text, sizeof(text)))
+		return 0;
+	/* The name may contain spaces and parentheses. */
+	at = strrchr(text, ')');
+	for (int field = AFTER_NAME; at && field <= STARTED; field++)
+		at = strchr(at + 1, ' ');
+	if (!at)
+		return 0;
+	started = number(at + 1, &end);
+	if (started < 0)
+		return 0;
+	age = now.tv_sec * (int64_t)SECOND_NS + now.tv_nsec -
+	      (int64_t)((double)started / (double)ticks * SECOND_NS);
+	return age > 0 ? age : 0;
+}

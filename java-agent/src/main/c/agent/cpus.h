@@ -24,4 +24,7 @@ int64_t cpus_allowed(void);
 /* Returns the CPU time in ns that all threads of this process have used. */
 int64_t cpus_used(void);
 
+/* Returns the time in ns since the process was started, or 0 if it is unknown. */
+int64_t cpus_age(const char *root);
+
 #endif

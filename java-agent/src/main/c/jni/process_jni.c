@@ -38,6 +38,18 @@ NATIVE(jlong, cpuUsed)(JNIEnv *env, jclass type)
 	return cpus_used();
 }
 
+NATIVE(jlong, processAge)(JNIEnv *env, jclass type, jbyteArray root)
+{
+	char *path = copy_bytes(env, root, NULL);
+	jlong age = 0;
+
+	(void)type;
+	if (path)
+		age = cpus_age(path);
+	free(path);
+	return age;
+}
+
 NATIVE(void, awaitChange)(JNIEnv *env, jclass type, jlong most, jlong period)
 {
 	(void)env;

@@ -32,10 +32,24 @@ final class CpuTime {
     long total = cpus.used();
     if (isKnown) {
       window.spread(polledAt, now, Math.max(total - used, 0));
+    } else {
+      assumeEarlierUse(now, total);
     }
     isKnown = true;
     used = total;
     polledAt = now;
+  }
+
+  /**
+   * Takes the average since the process was started for the time before the first poll. Otherwise a
+   * busy program would count as idle when the agent is loaded into it.
+   */
+  private void assumeEarlierUse(long now, long total) {
+    long age = cpus.age();
+    if (age > 0) {
+      long span = Math.min(age, CostWindow.SPAN_NANOS);
+      window.spread(now - span, now, (long) ((double) total / age * span));
+    }
   }
 
   /** Returns the available CPU time in ns per second; {@link Cpus#UNLIMITED} if unknown. */

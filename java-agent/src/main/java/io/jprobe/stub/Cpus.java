@@ -41,4 +41,9 @@ public class Cpus {
   public long used() {
     return Native.cpuUsed();
   }
+
+  /** Returns the time in ns since the process was started; 0 if it is unknown. */
+  public long age() {
+    return Native.processAge(root);
+  }
 }

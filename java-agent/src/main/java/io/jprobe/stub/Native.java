@@ -77,4 +77,6 @@ final class Native {
   static native long cpusAllowed();
 
   static native long cpuUsed();
+
+  static native long processAge(byte[] root);
 }

@@ -53,6 +53,9 @@ public class GuardTest {
 
   private long used;
 
+  /** Age of the program at the first poll, in ns; 0 if it is unknown. */
+  private long age;
+
   private final List<String> messages = new ArrayList<>();
   private Catalog catalog;
   private TracedClass traced;
@@ -98,6 +101,11 @@ public class GuardTest {
     @Override
     public long used() {
       return used;
+    }
+
+    @Override
+    public long age() {
+      return age;
     }
   }
 
@@ -367,6 +375,18 @@ public class GuardTest {
     run(60, "grind", 4.5);
     assertFalse(isThrottled("grind"));
     assertEquals(0.05, first.gateWord(0, OverheadLayout.LIMIT_NOW) / (double) SECOND, 1e-6);
+  }
+
+  @Test
+  public void aProgramThatWasBusyBeforeTheAgentWasLoadedIsNotTakenForAnIdleOne() throws Exception {
+    cores = 2;
+    busy = 1;
+    age = 3_600 * SECOND;
+    used = age;
+    attach(1, "grind");
+    run(2, "grind", 20);
+    assertFalse(isThrottled("grind"));
+    assertEquals(1 / 3.0, first.gateWord(0, OverheadLayout.LIMIT_NOW) / (double) SECOND, 0.04);
   }
 
   @Test

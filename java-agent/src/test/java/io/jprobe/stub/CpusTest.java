@@ -5,6 +5,8 @@ import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertTrue;
 
 import io.jprobe.catalog.PublishedClass;
+import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.Before;
@@ -255,5 +257,35 @@ public class CpusTest {
     while (real.used() < used + CORE / 100) {
       // Includes the CPU time of this loop.
     }
+  }
+
+  @Test
+  public void theAgeOfThisProcessGrowsWithTheClock() throws Exception {
+    Cpus real = new Cpus("");
+    long begin = System.nanoTime();
+    long age = real.age();
+    long since = System.currentTimeMillis() - ManagementFactory.getRuntimeMXBean().getStartTime();
+    assertEquals(since / 1e3, age / 1e9, 1.0);
+    Thread.sleep(50);
+    long grown = real.age() - age;
+    assertTrue(
+        grown + " ns", grown >= 40_000_000 && grown <= System.nanoTime() - begin + 20_000_000);
+  }
+
+  @Test
+  public void theNameOfAProcessDoesNotConfuseItsAge() throws Exception {
+    Path stat = folder.getRoot().toPath().resolve("proc/self/stat");
+    Files.createDirectories(stat.getParent());
+    Files.writeString(stat, "7 (a) b 1 2) S 1 7 7 0 -1 4 0 0 0 0 1 2 0 0 20 0 1 0 100 4096 7\n");
+    long sinceBoot = new Cpus("").age() + startedNanos();
+    assertEquals((sinceBoot - 1e9) / 1e9, cpus.age() / 1e9, 0.5);
+    Files.writeString(stat, "7 (a");
+    assertEquals(0, cpus.age());
+  }
+
+  /** Returns when this process was started, in ns since the machine was started. */
+  private static long startedNanos() throws IOException {
+    String stat = Files.readString(Path.of("/proc/self/stat"));
+    return Long.parseLong(stat.substring(stat.lastIndexOf(')') + 2).split(" ")[19]) * 10_000_000;
   }
 }
