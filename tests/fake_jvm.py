@@ -26,8 +26,12 @@ def listen():
     listener.listen()
     listeners.append(listener)
 
+def is_accepted(file):
+    # As HotSpot: a file of any type, through links, of this user or root.
+    return os.path.exists(file) and os.stat(file).st_uid in (0, os.geteuid())
+
 def asked(*_):
-    file = next((f for f in (".attach_pid" + name, "/tmp/.attach_pid" + name) if os.path.exists(f)), None)
+    file = next((f for f in (".attach_pid" + name, "/tmp/.attach_pid" + name) if is_accepted(f)), None)
     print("asked by", file, flush=True)
     if file and how == "opens" and not listeners:
         listen()

@@ -66,22 +66,71 @@ def test_a_jvm_opens_its_socket_and_nothing_else_is_left(roots_directory: Path) 
         assert jvm.said() == []
 
 
-def test_a_silent_jvm_ends_the_wait_and_the_attach_file_is_removed_without_following_links(
-    roots_directory: Path,
-) -> None:
-    victim = roots_directory / "victim"
-    victim.touch()
+def test_a_silent_jvm_ends_the_wait_and_the_attach_file_is_removed(roots_directory: Path) -> None:
     with fake_jvm("silent", cwd=roots_directory) as jvm:
-        asked = Path(f"/tmp/.attach_pid{jvm.pid}")
-        asked.symlink_to(victim)
+        with pytest.raises(JcollectError, match="has not opened its attach socket within 1 s; it may"):
+            shake(jvm.pid, 1)
+        assert jvm.said() == [f"asked by /tmp/.attach_pid{jvm.pid}"]
+        assert not Path(f"/tmp/.attach_pid{jvm.pid}").exists()
+
+
+PLANTED: dict[str, Callable[[Path], None]] = {
+    "directory": Path.mkdir,
+    "file": Path.touch,
+    "pipe": os.mkfifo,
+    "link": lambda path: path.symlink_to("/etc/passwd"),
+    "dangling link": lambda path: path.symlink_to("/nowhere"),
+}
+
+
+@contextmanager
+def planted(kind: str, path: Path) -> Iterator[None]:
+    """Plants something at the path that belongs to another user than the JVM."""
+    PLANTED[kind](path)
+    os.chown(path, SOMEBODY + 1, SOMEBODY + 1, follow_symlinks=False)
+    try:
+        yield
+        assert path.lstat().st_uid == SOMEBODY + 1
+    finally:
+        path.rmdir() if kind == "directory" else path.unlink()
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_what_another_user_has_planted_is_named_and_no_signal_is_sent(
+    kind: str, roots_directory: Path
+) -> None:
+    with fake_jvm(cwd=roots_directory) as jvm:
+        path = Path(f"/tmp/.attach_pid{jvm.pid}")
+        with planted(kind, path), pytest.raises(JcollectError, match=f"{path}, another user's, is in the wa"):
+            shake(jvm.pid)
+        assert jvm.said() == []
+        # HotSpot would print its threads on stdout otherwise.
+        shake(jvm.pid)
+        assert jvm.said() == [f"asked by {path}"]
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_what_another_user_has_planted_in_tmp_does_not_matter_if_the_working_directory_is_the_users(
+    kind: str, roots_directory: Path
+) -> None:
+    os.chown(roots_directory, SOMEBODY, SOMEBODY)
+    with fake_jvm(cwd=roots_directory) as jvm:
+        with planted(kind, Path(f"/tmp/.attach_pid{jvm.pid}")):
+            shake(jvm.pid)
+        assert jvm.said() == [f"asked by .attach_pid{jvm.pid}"]
+        assert list(roots_directory.iterdir()) == []
+
+
+def test_the_attach_file_of_another_tool_is_used_and_left(roots_directory: Path) -> None:
+    with fake_jvm(cwd=roots_directory) as jvm:
+        path = Path(f"/tmp/.attach_pid{jvm.pid}")
+        path.touch()
         try:
-            with pytest.raises(JcollectError, match="has not opened its attach socket within 1 s; it may"):
-                shake(jvm.pid, 1)
-            # The link was there before, and nothing was created through it.
-            assert asked.is_symlink()
+            shake(jvm.pid)
+            assert jvm.said() == [f"asked by {path}"]
+            assert path.exists()
         finally:
-            asked.unlink()
-    assert victim.exists()
+            path.unlink()
 
 
 def test_a_process_that_would_die_of_the_signal_is_spared() -> None:

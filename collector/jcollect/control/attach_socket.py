@@ -24,6 +24,7 @@ from jcollect.procfs.status import check_alive, read_stat, read_status
 from jcollect.unix_sockets import is_descriptor_dead
 
 READ_ONLY, OTHER, OPENED, SILENT, CHANGED = b"read-only", b"other", b"opened", b"silent", b"changed"
+IN_THE_WAY = b"in the way"
 _TMP = "/tmp"
 _POLL_SECONDS = 0.02
 _CONNECT_SECONDS = 5.0
@@ -34,6 +35,11 @@ _UCRED = struct.Struct("iII")
 def socket_name(inner_pid: int) -> str:
     """Returns the name of the socket in /tmp."""
     return f".java_pid{inner_pid}"
+
+
+def file_name(inner_pid: int) -> str:
+    """Returns the name of the attach file, in the working directory or /tmp."""
+    return f".attach_pid{inner_pid}"
 
 
 def find(pid: int, inner_pid: int) -> bytes:
@@ -91,6 +97,8 @@ def request(
     pid: int, inner_pid: int, uid: int, start_time: int, seconds: float, descriptors: Sequence[int]
 ) -> bytes:
     """Asks the JVM to open its socket, and waits for it. Returns OPENED, or SILENT after that many seconds.
+    Returns IN_THE_WAY, and sends no signal, if another user's file prevents the attach file: HotSpot would
+    print its threads on the program's stdout instead.
 
     `descriptors` holds a pidfd. Returns CHANGED, and sends no signal, unless that process is still the one
     with this PID and start time, runs entirely as that user, and catches SIGQUIT. Raises OSError.
@@ -98,7 +106,9 @@ def request(
     (process,) = descriptors
     tmp = open_directory(pid, _TMP)
     try:
-        with _attach_file(tmp, inner_pid):
+        with _attach_file(pid, tmp, file_name(inner_pid)) as is_there:
+            if not is_there:
+                return IN_THE_WAY
             status, start = read_status(pid), read_stat(pid).start_time
             check_alive(process)
             if not (start == start_time and set(status.uids) == {uid} and status.catches_quit):
@@ -110,21 +120,51 @@ def request(
 
 
 @contextlib.contextmanager
-def _attach_file(tmp: int, inner_pid: int) -> Iterator[None]:
-    name = f".attach_pid{inner_pid}"
+def _attach_file(pid: int, tmp: int, name: str) -> Iterator[bool]:
+    """Creates the attach file in /tmp, or in the working directory if another user has planted something of
+    this name in /tmp. Yields false if HotSpot would find no file of its user."""
+    if _is_offered(tmp, name):
+        yield True
+        return
+    with contextlib.ExitStack() as stack:
+        folder = _created_in(pid, tmp, name, stack)
+        try:
+            yield folder is not None
+        finally:
+            if folder is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(name, dir_fd=folder)
+
+
+def _created_in(pid: int, tmp: int, name: str, stack: contextlib.ExitStack) -> int | None:
+    """Returns the directory in which the file was created; None for none."""
+    if _create(tmp, name):
+        return tmp
+    try:
+        folder = os.open(f"/proc/{pid}/cwd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    stack.callback(os.close, folder)
+    return folder if _create(folder, name) else None
+
+
+def _is_offered(tmp: int, name: str) -> bool:
+    """Returns true if another tool is attaching at this moment, or was killed while it did: HotSpot accepts
+    its file as well. Only its user and root can remove it."""
+    try:
+        about = os.stat(name, dir_fd=tmp, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return about.st_uid in (0, os.geteuid()) and not stat.S_ISLNK(about.st_mode)
+
+
+def _create(folder: int, name: str) -> bool:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        os.close(os.open(name, flags, 0o600, dir_fd=tmp))
-    except FileExistsError:
-        # Another tool is attaching at this moment, or was killed while it did. HotSpot accepts its file as
-        # well.
-        yield
-        return
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(name, dir_fd=tmp)
+        os.close(os.open(name, flags, 0o600, dir_fd=folder))
+    except OSError:
+        return False
+    return True
 
 
 def _wait_for_socket(tmp: int, inner_pid: int, process: int, deadline: float) -> bytes:

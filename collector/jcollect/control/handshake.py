@@ -74,7 +74,8 @@ def _clear_others(process: Process, owner: int) -> None:
             charged=owner,
         )
     except (PermissionError, TimeoutError):
-        raise _in_the_way(process, "left behind by an earlier process of that PID and another user") from None
+        why = "left behind by an earlier process of that PID and another user"
+        raise _in_the_way(process, attach_socket.socket_name(process.inner_pid), why) from None
 
 
 def _find(process: Process, deadline: float) -> str:
@@ -83,7 +84,7 @@ def _find(process: Process, deadline: float) -> str:
     if found == attach_socket.READ_ONLY:
         raise cannot_load(process, "attaching requires a socket in its /tmp, and its /tmp is read-only")
     if found == attach_socket.OTHER:
-        raise _in_the_way(process, "which is not a socket")
+        raise _in_the_way(process, attach_socket.socket_name(process.inner_pid), "which is not a socket")
     return found.decode()
 
 
@@ -113,6 +114,8 @@ def _request(process: Process, deadline: float) -> None:
     )
     if answer == attach_socket.CHANGED:
         raise cannot_load(process, "it has executed another program or changed its user; try again")
+    if answer == attach_socket.IN_THE_WAY:
+        raise _in_the_way(process, attach_socket.file_name(process.inner_pid), "another user's")
     if answer != attach_socket.OPENED:
         raise cannot_load(
             process,
@@ -142,9 +145,8 @@ def _apart(
     ).content
 
 
-def _in_the_way(process: Process, why: str) -> Exception:
-    name = attach_socket.socket_name(process.inner_pid)
+def _in_the_way(process: Process, name: str, why: str) -> Exception:
     return cannot_load(
         process,
-        f"/tmp/{name}, {why}, is in the way; remove it: sudo rm /proc/{process.pid}/root/tmp/{name}",
+        f"/tmp/{name}, {why}, is in the way; remove it: sudo rm -r /proc/{process.pid}/root/tmp/{name}",
     )
