@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ import pytest
 from conditions import require_bpf, wait_until
 from java_target import (
     COMPILER,
+    JCOLLECT,
     JDKS,
     Jdk,
     Process,
@@ -153,3 +157,34 @@ def settled(pid: int) -> Kept:
     """Waits until the agent has cleaned up, which it does every second."""
     wait_until(lambda: len(libraries(pid)) <= LIBRARIES, "the libraries of unloaded classes to be unmapped")
     return kept(pid)
+
+
+@pytest.mark.parametrize("jdk", [JDKS[-1]], ids=str)
+def test_probes_are_listed_truly_while_their_classes_are_unloaded(jdk: Jdk, targets: Path) -> None:
+    with java(jdk, "-cp", targets, "ManyLoaders", probes="ManyLoaders$Porter#*", jvm=JVM) as target:
+        target.wait_for_line("ready")
+        target.send("load 1")
+        wait_until(lambda: run(JCOLLECT, "probes", target.pid).returncode == 0, "the first probes")
+        stop = threading.Event()
+        churning = threading.Thread(target=churn, args=(target, stop))
+        churning.start()
+        try:
+            listed = [run(JCOLLECT, "probes", target.pid, "--json") for _ in range(25)]
+            overviews = [run(JCOLLECT, "status", target.pid, "--json") for _ in range(10)]
+        finally:
+            stop.set()
+            churning.join()
+    for each in (*listed, *overviews):
+        # At one moment there may be none.
+        assert each.returncode == 0 or "has the jprobe agent but no probes" in each.stderr, each
+    probes = [probe for each in listed if each.stdout for probe in json.loads(each.stdout)]
+    assert len(probes) > 100
+    assert {probe.get("state") for probe in probes} <= {"dormant", "retired"}
+    assert {probe["semaphore_count"] for probe in probes} == {0}
+
+
+def churn(target: Process, stop: threading.Event) -> None:
+    while not stop.is_set():
+        target.send("load 3")
+        target.send("drop")
+        time.sleep(0.02)

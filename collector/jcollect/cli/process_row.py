@@ -11,7 +11,7 @@ from jcollect.cli.tables import print_table
 from jcollect.console import warn
 from jcollect.errors import JcollectError
 from jcollect.probes.host import HostProcess
-from jcollect.probes.live import read_live
+from jcollect.probes.live import read_mapped
 from jcollect.probes.probe import STATE_NAMES
 from jcollect.probes.scan import scan
 from jcollect.rpc.address import pid_of
@@ -48,7 +48,7 @@ def read_row(process: HostProcess, collectors: tuple[str, ...]) -> ProcessRow:
         try:
             with process.open() as opened:
                 found = scan(opened, problems.append)
-                live = read_live(found.every)
+                live = read_mapped(opened, found.every)
         except (JcollectError, OSError):
             problems.append("it has exited, or its memory cannot be read")
         else:

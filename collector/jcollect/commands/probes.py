@@ -9,7 +9,7 @@ from jcollect.cli.output import Json
 from jcollect.cli.probe_table import print_probes, print_untraceable, probe_json, untraceable_json
 from jcollect.console import plural, status, warn
 from jcollect.errors import JcollectError
-from jcollect.probes.live import LiveProbe, read_live
+from jcollect.probes.live import LiveProbe, read_mapped
 from jcollect.probes.probe import Probe
 from jcollect.probes.scan import Scan, scan_traceable
 from jcollect.procfs.process import Process
@@ -56,6 +56,6 @@ def _read(scan: Scan, globs: tuple[str, ...], must_have_some: bool) -> list[Live
     if found and scan.refusal:
         status(f"PID {scan.process.pid} traces nothing: {scan.refusal}")
     try:
-        return read_live(found)
+        return read_mapped(scan.process, found)
     except OSError as error:
         raise scan.process.explain(error, "memory") from None

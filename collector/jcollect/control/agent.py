@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 
 from jcollect.control import stub_directory
 from jcollect.errors import JcollectError
-from jcollect.probes.sections import read_states
+from jcollect.probes.sections import read_sections, read_states
 from jcollect.probes.stub_library import (
     MalformedLibraryError,
     StubLibrary,
     find_stub_mappings,
     read_stub_library,
+    read_stub_mappings,
 )
 from jcollect.procfs import capabilities
 from jcollect.procfs.apart import apart
 from jcollect.procfs.maps import read_maps
 from jcollect.procfs.process import Process
+from jcollect.procfs.reasons import is_gone, is_passing
 from jprobe.v1 import probe_pb2
 
 _RETIRED = probe_pb2.PROBE_STATE_RETIRED
@@ -98,13 +101,25 @@ def agent_libraries(process: Process) -> list[StubLibrary]:
     return libraries
 
 
-def states_of(agent: Agent) -> list[bytes]:
-    """Returns the current state bytes of each library, in slot order. Raises JcollectError if the
-    process has exited, or the probes' memory is unmapped."""
+def states_of(agent: Agent) -> list[tuple[StubLibrary, bytes]]:
+    """Returns the libraries that are still mapped, with their current state bytes in slot order. Raises
+    JcollectError if the process has exited, or none is mapped any more."""
+    process = agent.process
     try:
-        return read_states(agent.libraries)
+        read = read_sections([(library, library.image.states) for library in agent.libraries])
+        mapped = {mapping.key for mapping in read_stub_mappings(process)}
     except OSError as error:
-        raise unreadable(agent.process, error) from None
+        raise unreadable(process, error) from None
+    found: list[tuple[StubLibrary, bytes]] = []
+    for library, part in zip(agent.libraries, read, strict=True):
+        if isinstance(part, OSError):
+            if is_passing(part) or is_gone(part):
+                raise unreadable(process, part)
+        elif library.key in mapped:
+            found.append((library, part))
+    if not found:
+        raise unreadable(process, ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)))
+    return found
 
 
 def unreadable(process: Process, error: OSError) -> JcollectError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jcollect.control.agent import find_agent, unreadable
 from jcollect.errors import JcollectError
-from jcollect.probes.live import LiveProbe, read_live
+from jcollect.probes.live import LiveProbe, read_mapped
 from jcollect.probes.probe import ENTRY, Probe, narrow, probes_of
 from jcollect.procfs.process import Process
 from jprobe.v1 import probe_pb2
@@ -43,6 +43,6 @@ def methods_of(process: Process, glob: str) -> Methods:
 
 def _read(process: Process, probes: Sequence[Probe]) -> list[LiveProbe]:
     try:
-        return read_live(probes)
+        return read_mapped(process, probes)
     except OSError as error:
         raise unreadable(process, error) from None

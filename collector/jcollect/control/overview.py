@@ -39,7 +39,7 @@ def overview_of(agent: Agent) -> Overview:
     """Returns the agent's current state. Raises JcollectError if the process has exited."""
     counts: Counter[int] = Counter()
     methods: set[MethodKey] = set()
-    for library, states in zip(agent.libraries, states_of(agent), strict=True):
+    for library, states in states_of(agent):
         manifest = library.image.manifest
         live: set[int] = set()
         for number, slot in traceable_slots(library):

@@ -24,9 +24,11 @@ from jcollect.layout.gate import (
 )
 from jcollect.layout.stub_library import SLOT_SEMAPHORE_BYTES
 from jcollect.probes.description import ProbeDescription
-from jcollect.probes.probe import MARK, STATE_NAMES, Probe, by_library
+from jcollect.probes.probe import MARK, STATE_NAMES, Probe, by_binary, by_library
 from jcollect.probes.sections import Part, all_of, read_sections
-from jcollect.probes.stub_library import Section
+from jcollect.probes.stub_library import Section, read_stub_mappings
+from jcollect.procfs.process import Process
+from jcollect.procfs.reasons import is_passing
 from jprobe.v1 import probe_pb2
 
 # Gates are read as arrays of words.
@@ -117,6 +119,30 @@ def read_live(probes: Sequence[Probe], ids: Sequence[int] | None = None) -> list
         state = state if state in STATE_NAMES else 0
         live.append(LiveProbe(probe, count, state, Suppressed(*suppressed), least, every, limit, number))
     return live
+
+
+def read_mapped(process: Process, probes: Sequence[Probe]) -> list[LiveProbe]:
+    """Returns the current state of the probes of a process whose binaries are still mapped, in their order.
+
+    A program may unload classes at any moment, and their stub library with them. The address then belongs to
+    nothing, or to something else. Raises OSError as `read_live` does if the process itself cannot be read.
+    """
+    try:
+        live = read_live(probes)
+    except OSError as error:
+        if is_passing(error):
+            raise
+        live = []
+        for group in by_binary(probes):
+            try:
+                live += read_live(group)
+            except OSError as unmapped:
+                if is_passing(unmapped):
+                    raise
+    # After the reading: otherwise it could be of what was mapped at the address since.
+    mapped = {mapping.key for mapping in read_stub_mappings(process)}
+    found = {id(each.probe): each for each in live if each.probe.site.binary.key in mapped}
+    return [found[id(probe)] for probe in probes if id(probe) in found]
 
 
 class _SemaphoreCounts:
