@@ -35,6 +35,8 @@ class WholeNumber(_Type):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         text = str(value)
         number = int(text) if _WHOLE.fullmatch(text) else None
+        if number is None and self._most is None and text.isascii() and text.isdigit():
+            self.fail(f"{value} is too large", param, ctx)
         if number is None or number < self._least or (self._most is not None and number > self._most):
             self.fail(f"'{value}' is not {self._expected()}", param, ctx)
         return number

@@ -40,7 +40,8 @@ _STOP_SECONDS = 1.0
 _THREADS = min(max(os.cpu_count() or 1, 4), 16) + 9
 # Address space for the stacks of these threads, and for what they and jcollect map later.
 _LEAST_BYTES = (_THREADS * 8 << 20) + (320 << 20)
-_FILES = 24
+# With two less, gRPC aborts. The rest is for the probes.
+_FILES = 32
 # References to servers that have not stopped, for instance after a failed start: freeing one waits forever.
 _servers: set[grpc.Server] = set()
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

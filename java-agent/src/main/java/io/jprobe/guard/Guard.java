@@ -229,12 +229,18 @@ public final class Guard {
         + first.method.name
         + more
         + ": cost "
-        + MethodCosts.recent(throttled) / Budget.PERCENT_NANOS
+        + percent(MethodCosts.recent(throttled))
         + "% of a core in the last second, and the limit for all probes is "
         + budget.describe()
         + "; retry in "
         + first.backoffNanos() / SECOND_NANOS
         + " s";
+  }
+
+  /** Returns a cost per second in percent of a core. */
+  private static String percent(long nanos) {
+    long percent = nanos / Budget.PERCENT_NANOS;
+    return percent > 0 ? Long.toString(percent) : "less than 1";
   }
 
   /** Retries the cheapest methods whose backoff has expired and that fit into half of the rest. */
