@@ -123,6 +123,7 @@ def test_set_names_methods_by_the_manifests(bench: Bench, target: Target) -> Non
         result = bench.run("set", target.pid, "*Orders#place", "duration", ">", "20ms")
         bench.run("set", target.pid, "*Orders", "always")
         message = refused(bench.run("set", target.pid, "*Nope*", "always"))
+        near = refused(bench.run("set", target.pid, "*Ordesr#place", "always"))
     assert done(result) == [
         "set 1 method in 1 ms",
         "  com.acme.Orders#place(JLjava/lang/String;)Z: duration > 20ms",
@@ -135,6 +136,7 @@ def test_set_names_methods_by_the_manifests(bench: Bench, target: Target) -> Non
     assert message == (
         f"'*Nope*' matches none of the 6 probes of PID {target.pid}; one of them is com.acme.Orders#place"
     )
+    assert near.endswith(f"of the 6 probes of PID {target.pid}; did you mean com.acme.Orders#place?")
 
 
 def test_all_gates_or_only_the_first_few_are_listed(bench: Bench, target: Target) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from jcollect.control.agent import find_agent, unreadable
 from jcollect.errors import JcollectError
 from jcollect.probes.live import LiveProbe, read_mapped
+from jcollect.probes.nearest import hint
 from jcollect.probes.probe import ENTRY, Probe, narrow, probes_of
 from jcollect.procfs.process import Process
 from jprobe.v1 import probe_pb2
@@ -29,7 +30,8 @@ def methods_of(process: Process, glob: str) -> Methods:
     matching = narrow(every, [glob])
     if not matching:
         example = f"; one of them is {every[0].class_name}#{every[0].method}" if every else ""
-        raise JcollectError(f"'{glob}' matches none of the {len(every):,} probes of PID {pid}{example}")
+        near = hint([glob], every) or example
+        raise JcollectError(f"'{glob}' matches none of the {len(every):,} probes of PID {pid}{near}")
     live = _read(process, matching)
     names = dict.fromkeys(each.probe.set_id for each in live if each.state != probe_pb2.PROBE_STATE_RETIRED)
     if not names:

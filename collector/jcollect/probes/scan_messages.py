@@ -9,6 +9,7 @@ from itertools import islice
 from jcollect.errors import JcollectError
 from jcollect.limits import MAX_WARNINGS
 from jcollect.printable import printable
+from jcollect.probes import nearest
 from jcollect.probes.probe import Probe
 from jcollect.probes.stub_library import StubLibrary
 from jcollect.procfs.maps import Mapping
@@ -73,12 +74,17 @@ def no_probes(process: Process, libraries: Sequence[StubLibrary]) -> NothingYetE
 
 
 def no_match(process: Process, probes: Sequence[Probe], globs: Sequence[str]) -> NothingYetError:
+    return NothingYetError(unmatched(globs, probes, "", f" of PID {process.pid}"))
+
+
+def unmatched(globs: Sequence[str], probes: Sequence[Probe], which: str, whose: str) -> str:
+    """Returns a sentence about globs that match none of these probes."""
     asked = " or ".join(f"--probe '{glob}'" for glob in globs)
     example = probes[0]
-    return NothingYetError(
-        f"{asked} matches none of the {len(probes):,} probes of PID {process.pid}; "
-        f"one of them is {example.provider}:{example.name}, of {example.class_name}#{example.method}"
+    near = nearest.hint(globs, probes) or (
+        f"; one of them is {example.provider}:{example.name}, of {example.class_name}#{example.method}"
     )
+    return f"{asked} matches none of the {len(probes):,} {which}probes{whose}{near}"
 
 
 def report_refused(process: Process, refused: dict[Mapping, str], warn: Callable[[str], None]) -> None:
