@@ -76,3 +76,26 @@ def test_what_is_missing_is_reported_before_the_agent_is_loaded(target: Process,
     assert refused.returncode == 1
     assert re.search(r"layout\.h does not exist; run make build\n", refused.stderr)
     assert leftovers(target.pid) == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "glob", "near"),
+    [
+        ("attach", "place_entry", "place__entry"),
+        ("observe", "*__retrun", "place__return"),
+    ],
+)
+def test_a_glob_that_matches_no_selected_probe_is_said_at_once_and_at_the_end(
+    target: Process, verb: str, glob: str, near: str
+) -> None:
+    require_bpf()
+    silent = run(JCOLLECT, verb, target.pid, "--select", PLACE, "--probe", glob, "--duration", "0.5")
+    assert silent.returncode == 0
+    lines = re.findall(
+        rf"^jcollect: warning: (.*)--probe '{re.escape(glob)}' matches none of the 6 selected probes; "
+        rf"did you mean {near}",
+        silent.stderr,
+        re.MULTILINE,
+    )
+    assert lines == ["", "no events: "], silent.stderr
+    assert "did not call" not in silent.stderr

@@ -112,7 +112,8 @@ class AttachLoop:
         """Prints why there were no events, if there were none. The processes must not have left."""
         armed = [target.candidate for target in self._targets if target.has_armed]
         held = self._search.options.held
-        for process, line in explain_silence(self._candidates, totals, seconds, held, armed):
+        unmatched = {target.candidate: target.unmatched for target in self._targets}
+        for process, line in explain_silence(self._candidates, totals, seconds, held, armed, unmatched):
             self._process_lines.warn(process, line)
 
     @property

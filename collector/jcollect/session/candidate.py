@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from jcollect.control.lease import Lease
 from jcollect.errors import JcollectError
 from jcollect.limits import MAX_SHOWN_NAME
 from jcollect.probes.probe import Wanted
 from jcollect.probes.scan import Scan
+from jcollect.probes.scan_messages import unmatched
 from jcollect.shortened import shortened
 
 
@@ -22,9 +24,10 @@ class Candidate:
         wanted: Wanted,
         lease: contextlib.ExitStack | None = None,
         selection: Lease | None = None,
+        globs: Sequence[str] = (),
     ) -> None:
         """Takes over the scanned process. `name` is its main class or command. `lease` lasts for as long as
-        the process is attached to, and `selection` with it.
+        the process is attached to, and `selection` with it. `globs` are those of --probe.
 
         Raises JcollectError if the process has exited.
         """
@@ -33,6 +36,7 @@ class Candidate:
         self.name = shortened(name, MAX_SHOWN_NAME)
         self.wanted = wanted
         self.selection = selection
+        self._globs = globs
         self._lease = lease or contextlib.ExitStack()
         if self.process.has_exited:
             self.close()
@@ -41,6 +45,16 @@ class Candidate:
     @property
     def has_exited(self) -> bool:
         return self.process.has_exited
+
+    def unmatched(self, scan: Scan) -> str:
+        """Returns a sentence if a scan of it has selected probes, and --probe matches none of them; empty
+        otherwise."""
+        if self.selection is None or not self._globs:
+            return ""
+        selected = list(filter(self.selection.selected.has, scan.every))
+        if not selected or any(map(self.wanted, selected)):
+            return ""
+        return unmatched(self._globs, selected, "selected ", "")
 
     def close(self) -> None:
         """Ends its leases. A second call does nothing."""

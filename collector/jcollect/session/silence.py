@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from jcollect.console import plural
 from jcollect.hub.accounts import Totals
@@ -19,15 +20,19 @@ def explain_silence(
     seconds: float,
     held: bool = False,
     armed: Collection[Candidate] = (),
+    unmatched: Mapping[Candidate, str] = MappingProxyType({}),
 ) -> Iterator[tuple[Process, str]]:
     """Yields sentences about processes, if `totals` has no event of any of them. Their selections must last
-    still. With `held`, they had not begun when they were selected in; those that are `armed` had probes."""
+    still. With `held`, they had not begun when they were selected in; those that are `armed` had probes.
+    `unmatched` has a sentence about each whose selected probes --probe did not match."""
     if totals.delivered or totals.lost:
         return
     selecting = [(each, each.selection) for each in candidates if each.selection is not None]
     for candidate, selection in selecting[:_MAX_ASKED]:
         process = candidate.process
-        if not process.has_exited:
+        if problem := unmatched.get(candidate, ""):
+            problems = [problem]
+        elif not process.has_exited:
             problems = selection.explain()
         elif candidate in armed:
             # Other remarks may have become untrue: more classes have been loaded.

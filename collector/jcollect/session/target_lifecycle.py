@@ -4,12 +4,11 @@ detaches; and the warnings about it."""
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 
 from jcollect.budget import Budget
 from jcollect.console import plural
 from jcollect.errors import lacks_files
-from jcollect.limits import MAX_SHOWN_NAME
 from jcollect.probes.overhead import Overhead
 from jcollect.probes.probe import STATE_NAMES, Probe
 from jcollect.probes.scan import Scan
@@ -18,6 +17,7 @@ from jcollect.procfs.reader_process import cpu_seconds
 from jcollect.session.arming import Arming
 from jcollect.session.candidate import Candidate
 from jcollect.session.hold import HeldProgram
+from jcollect.session.probe_texts import armed_text, limit_text, names_of
 from jcollect.session.process_lines import ProcessLines
 from jcollect.session.session import Session
 from jcollect.session.tracee import Addition, Tracee
@@ -37,7 +37,6 @@ _LONGEST_PAUSE = 0.8
 # Cost of the probes in percent of a core that causes a warning, and the factor that causes another one.
 _EXPENSIVE_PERCENT = 10.0
 _MORE = 1.5
-_NAMED = 3  # Maximum number of probes that a warning names.
 # First interval between two polls of probes that are being armed.
 ARMING_SECONDS = 0.003
 _SOON_SECONDS = 2.0
@@ -95,6 +94,7 @@ class TargetLifecycle:
         self._is_credible = True
         self._refusal = candidate.scan.refusal
         self._has_lost_selection = False
+        self._may_be_unmatched = True
         self._lines: list[str] = []
 
     @property
@@ -187,6 +187,7 @@ class TargetLifecycle:
         self._handle(addition, begun)
         self.had_probes = bool(addition.probes)
         self.is_attached = True
+        self._report_unmatched(addition)
         self._poll_arming()
 
     def _tell_attached(self, tracee: Tracee) -> None:
@@ -205,6 +206,7 @@ class TargetLifecycle:
         addition = tracee.follow(self._warn)
         self._tell_attached(tracee)
         self._handle(addition, begun)
+        self._report_unmatched(addition)
         refusal = tracee.scan.refusal
         if refusal and refusal != self._refusal:
             self._warn(
@@ -235,6 +237,18 @@ class TargetLifecycle:
                 "to trace the methods again"
             )
 
+    @property
+    def unmatched(self) -> str:
+        """A sentence if there have been selected probes, and --probe has matched none of them."""
+        return "" if self._tracee is None or self.has_armed else self.candidate.unmatched(self._tracee.scan)
+
+    def _report_unmatched(self, addition: Addition) -> None:
+        """Warns once if --probe matches none of the selected probes."""
+        self._may_be_unmatched = self._may_be_unmatched and not addition.probes
+        if self._may_be_unmatched and (problem := self.unmatched):
+            self._may_be_unmatched = False
+            self._warn(problem)
+
     def _report_cost(self, tracee: Tracee) -> None:
         """Warns of expensive probes, again when the cost has risen by half, and reports throttled ones."""
         cost = tracee.overhead()
@@ -245,7 +259,7 @@ class TargetLifecycle:
             self._warn(
                 f"the probes of PID {self.pid} cost it {cost.percent:.0f}% of a core, {cost.hit_ns:,} ns per "
                 "firing; attach to fewer with --probe, or use selectors with a condition"
-                f"{_limit_text(cost.max_percent_now)}"
+                f"{limit_text(cost.max_percent_now)}"
             )
         elif cost.percent < _EXPENSIVE_PERCENT / 2:
             self._warned_percent = 0.0
@@ -260,7 +274,7 @@ class TargetLifecycle:
             self._warn(
                 f"throttled: {plural(len(began), 'probe')} of PID {self.pid} will not fire for a while, "
                 f"because all probes together cost more than {cost.max_percent_now:.0f}% of a core: "
-                f"{_names(began)}"
+                f"{names_of(began)}"
             )
         if ended and not self.has_exited:
             self._process_lines.say(
@@ -276,7 +290,7 @@ class TargetLifecycle:
                 f"{plural(len(addition.left_out), 'probe')} left out, because only "
                 f"{self._session.capacity:,} probe IDs are available; attach again with a larger "
                 "--max-probes: "
-                f"{_names(addition.left_out)}",
+                f"{names_of(addition.left_out)}",
             )
         if addition.probes:
             self._arming.append(Arming(addition.probes, begun, self._arm_timeout))
@@ -302,11 +316,11 @@ class TargetLifecycle:
         when the program links a class."""
         self._failed, armed = _partition(self._failed, probe_pb2.PROBE_STATE_FAILED)
         if armed:
-            self._lines.append(f"{_armed(armed)} after all")
+            self._lines.append(f"{armed_text(armed)} after all")
         self._waiting, armed = _partition(self._waiting, probe_pb2.PROBE_STATE_WAITING)
         self._linked += armed
         if self._linked and not self._waiting:
-            self._lines.append(f"{_armed(self._linked)} that waited for the program to use their classes")
+            self._lines.append(f"{armed_text(self._linked)} that waited for the program to use their classes")
             self._linked = []
 
     def retry_later(self) -> None:
@@ -352,7 +366,7 @@ class TargetLifecycle:
                 f"not armed after {self._arm_timeout:g} s ({STATE_NAMES[state]}){stopped}; "
                 "their hits count from the moment they are armed"
             )
-        self._process_lines.warn(self.process, f"{plural(len(probes), 'probe')} {reason}: {_names(probes)}")
+        self._process_lines.warn(self.process, f"{plural(len(probes), 'probe')} {reason}: {names_of(probes)}")
 
 
 def _partition(probes: list[Probe], state: int) -> tuple[list[Probe], list[Probe]]:
@@ -365,21 +379,3 @@ def _partition(probes: list[Probe], state: int) -> tuple[list[Probe], list[Probe
         # Otherwise the process has exited or unmapped the library.
         return (probes if lacks_files(error) else []), []
     return by_state.get(state, []), by_state.get(probe_pb2.PROBE_STATE_ARMED, [])
-
-
-def _armed(probes: Sequence[Probe]) -> str:
-    methods = plural(len({probe.method_key for probe in probes}), "method")
-    return f"armed {plural(len(probes), 'probe')} of {methods}"
-
-
-def _names(probes: Sequence[Probe]) -> str:
-    """Returns the names of the first few probes, and how many more there are."""
-    names = [shortened(f"{probe.provider}:{probe.name}", MAX_SHOWN_NAME) for probe in probes[:_NAMED]]
-    more = len(probes) - _NAMED
-    return ", ".join([*names, f"and {more:,} more"] if more > 0 else names)
-
-
-def _limit_text(max_percent: float) -> str:
-    if not max_percent:
-        return ""
-    return f"; above {max_percent:.0f}% the most expensive methods are throttled (--max-overhead)"

@@ -228,7 +228,7 @@ class Targets:
                 selection = self._select(process, lease) if may_select else None
                 wanted = self._matches if selection is None else self._wanted(selection)
                 found = self._scan_given(process) if is_given else scan(process, self.lines.about(process))
-                return Candidate(found, name, wanted, lease.pop_all(), selection)
+                return Candidate(found, name, wanted, lease.pop_all(), selection, self.options.globs)
         finally:
             loaded = _LOAD_CPU_SECONDS if may_select and self.options.selectors else 0.0
             self.budgets.charge_new(process.owner, cpu_seconds() - used + loaded)

@@ -1,0 +1,30 @@
+"""Words parts of the lines about the probes of one process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jcollect.console import plural
+from jcollect.limits import MAX_SHOWN_NAME
+from jcollect.probes.probe import Probe
+from jcollect.shortened import shortened
+
+_NAMED = 3  # Maximum number of probes that a warning names.
+
+
+def armed_text(probes: Sequence[Probe]) -> str:
+    methods = plural(len({probe.method_key for probe in probes}), "method")
+    return f"armed {plural(len(probes), 'probe')} of {methods}"
+
+
+def names_of(probes: Sequence[Probe]) -> str:
+    """Returns the names of the first few probes, and how many more there are."""
+    names = [shortened(f"{probe.provider}:{probe.name}", MAX_SHOWN_NAME) for probe in probes[:_NAMED]]
+    more = len(probes) - _NAMED
+    return ", ".join([*names, f"and {more:,} more"] if more > 0 else names)
+
+
+def limit_text(max_percent: float) -> str:
+    if not max_percent:
+        return ""
+    return f"; above {max_percent:.0f}% the most expensive methods are throttled (--max-overhead)"
