@@ -8,10 +8,13 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from collector_fixtures import Bench, Target
 
+from jcollect.cli.replies import gate_words
+from jcollect.probes.probe import RETURN, THROW
 from jprobe.v1.control_pb2 import ControlReply, GateSettings, Selection
 from jprobe.v1.manifest_pb2 import TracedMethod, Untraceable
 from stub_gateway import Answer, StubGateway, stub_gateway, write_endpoint
@@ -20,7 +23,10 @@ from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
 PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
 TOUCH = Method("com.acme.Orders", "touch")
 PATTERNS = ("nst", "d1t", "det", "t", "d0t", "det")
-TRACED = TracedMethod(class_name="com.acme.Orders", method="place", descriptor="(JLjava/lang/String;)Z")
+TRACED = TracedMethod(
+    class_name="com.acme.Orders", method="place", descriptor="(JLjava/lang/String;)Z", id="1:0"
+)
+TOUCHED = TracedMethod(class_name="com.acme.Orders", method="touch", descriptor="()V")
 SELECTIONS = [
     Selection(selector="com.acme.**#*", methods=2),
     Selection(selector="b.C#d", leased=True),
@@ -139,9 +145,27 @@ def test_set_names_methods_by_the_manifests(bench: Bench, target: Target) -> Non
     assert near.endswith(f"of the 6 probes of PID {target.pid}; did you mean com.acme.Orders#place?")
 
 
+def test_only_a_set_with_an_entry_probe_and_a_minimum_duration_is_said_to_fire_anyway(bench: Bench) -> None:
+    place = "com.acme.Orders#place(JLjava/lang/String;)Z, selected by 'com.acme.**#*'"
+    # A library's probes have different names; the reply names the method of both sets.
+    other = TracedMethod(class_name=TRACED.class_name, method="place", descriptor=TRACED.descriptor, id="1:1")
+    slow = GateSettings(least_duration_nanos=20_000, every=10)
+    image = StubImage([PLACE, replace(PLACE, method="place_2", kinds=(RETURN, THROW))])
+    target = bench.target(image, "nst", "d1t", "det", "d1t", "det")
+    for gates, remark in (
+        ([GateSettings(every=10), slow], []),
+        ([slow, slow], ["entry probes still fire; attach to '*__return' and '*__throw' only"]),
+    ):
+        with commanded(bench, ControlReply(methods=[TRACED, other], gates=gates)) as gateway:
+            lines = done(bench.run("set", target.pid, "*Orders#place*", "every 10"))
+        assert gateway.commands[-1][3] == "s1:0 1:1"
+        assert lines[1:3] == [f"  {place}: {gate_words(gate)}" for gate in gates]
+        assert lines[3:] == remark
+
+
 def test_all_gates_or_only_the_first_few_are_listed(bench: Bench, target: Target) -> None:
-    reply = ControlReply(methods=[TRACED] * 8, gates=[GateSettings(every=n) for n in range(2, 10)])
-    lines = [f"  com.acme.Orders#place(JLjava/lang/String;)Z: every {n}" for n in range(2, 10)]
+    reply = ControlReply(methods=[TOUCHED] * 8, gates=[GateSettings(every=n) for n in range(2, 10)])
+    lines = [f"  com.acme.Orders#touch()V: every {n}" for n in range(2, 10)]
     with commanded(bench, reply):
         for command in (("set", target.pid, "*Orders#place", "every 2"), ("status", target.pid)):
             assert done(bench.run(*command))[-6:] == [*lines[:5], "  and 3 more; --all lists them"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from jcollect.cli.output import echo
 from jcollect.console import plural
-from jcollect.control.remarks import is_exclusion
+from jcollect.control.remarks import is_exclusion, quoted
 from jcollect.view.formats import gate_text
 from jprobe.v1 import control_pb2, manifest_pb2
 
@@ -42,13 +44,24 @@ def echo_failed(failed: Sequence[manifest_pb2.Untraceable], everything: bool) ->
     _echo_few([f"{_name_of(each)}: {each.reason}" for each in failed], everything)
 
 
-def echo_gates(reply: control_pb2.ControlReply, everything: bool) -> None:
-    """Prints which calls fire, for the methods whose gates were set: the first few, or all."""
+def echo_gates(
+    reply: control_pb2.ControlReply,
+    everything: bool,
+    selectors: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Prints which calls fire, for the methods whose gates were set: the first few, or all. A method with
+    several sets of probes has several lines; `selectors` are those of the sets, by their IDs."""
+    names = [_name_of(method) for method in reply.methods]
+    times = Counter(names)
     lines = [
-        f"{_name_of(method)}: {gate_words(gate)}"
-        for method, gate in zip(reply.methods, reply.gates, strict=False)
+        f"{name}{_selected_by(selectors.get(method.id, '')) if times[name] > 1 else ''}: {gate_words(gate)}"
+        for name, method, gate in zip(names, reply.methods, reply.gates, strict=False)
     ]
     _echo_few(lines, everything)
+
+
+def _selected_by(selector: str) -> str:
+    return f", selected by {quoted(selector)}" if selector else ""
 
 
 def gate_words(gate: control_pb2.GateSettings) -> str:

@@ -72,6 +72,9 @@ def set_gates(
     if methods is None:
         return
     echo(f"set {plural(len(reply.methods), 'method')} in {took(reply)}")
-    echo_gates(reply, everything)
-    if any(gate.least_duration_nanos for gate in reply.gates) and methods.have_entries:
+    echo_gates(reply, everything, methods.selectors)
+    if any(
+        gate.least_duration_nanos and method.id in methods.with_entries
+        for method, gate in zip(reply.methods, reply.gates, strict=False)
+    ):
         echo("entry probes still fire; attach to '*__return' and '*__throw' only")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jcollect.control.agent import find_agent, unreadable
@@ -16,10 +16,14 @@ from jprobe.v1 import probe_pb2
 
 @dataclass(frozen=True)
 class Methods:
-    """Methods by their names for the agent. `have_entries` is true if any of them has an entry probe."""
+    """Sets of probes by their names for the agent: the selector of each, and those with an entry probe."""
 
-    names: tuple[str, ...]
-    have_entries: bool
+    selectors: Mapping[str, str]
+    with_entries: frozenset[str]
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.selectors)
 
 
 def methods_of(process: Process, glob: str) -> Methods:
@@ -33,14 +37,15 @@ def methods_of(process: Process, glob: str) -> Methods:
         near = hint([glob], every) or example
         raise JcollectError(f"'{glob}' matches none of the {len(every):,} probes of PID {pid}{near}")
     live = _read(process, matching)
-    names = dict.fromkeys(each.probe.set_id for each in live if each.state != probe_pb2.PROBE_STATE_RETIRED)
-    if not names:
+    firing = [each.probe for each in live if each.state != probe_pb2.PROBE_STATE_RETIRED]
+    selectors = {probe.set_id: probe.selector for probe in firing}
+    if not selectors:
         raise JcollectError(
             f"'{glob}' matches only retired probes of PID {pid}: their classes were unloaded or their "
             "methods unselected"
         )
-    have_entries = any(probe.kind == ENTRY and probe.set_id in names for probe in every)
-    return Methods(tuple(names), have_entries)
+    with_entries = frozenset(probe.set_id for probe in every if probe.kind == ENTRY)
+    return Methods(selectors, with_entries & selectors.keys())
 
 
 def _read(process: Process, probes: Sequence[Probe]) -> list[LiveProbe]:
