@@ -82,6 +82,8 @@ def agent_libraries(process: Process) -> list[StubLibrary]:
         if process.has_exited:
             raise JcollectError(f"PID {process.pid} has exited") from None
         raise process.explain(error) from None
+    if not mappings and process.is_exiting():
+        raise JcollectError(f"PID {process.pid} has exited")
     libraries = []
     for mapping in find_stub_mappings(mappings):
         try:

@@ -15,7 +15,7 @@ from jcollect.control.bounded_child import BlockedError, run_bounded
 from jcollect.control.handshake import open_attach_socket
 from jcollect.control.jar import DeliveredJar, delivered_jar
 from jcollect.control.jdk import find_libjvm
-from jcollect.control.refusal import cannot_load, cannot_start_thread
+from jcollect.control.refusal import cannot_load, cannot_start_thread, exited_instead
 from jcollect.control.standard_error import would_block
 from jcollect.errors import JcollectError
 from jcollect.printable import printable
@@ -58,6 +58,9 @@ def load_agent(
             if answer != "loaded":
                 raise cannot_load(process, _advice(answer.removeprefix("refused: ")))
             _check_report(process, delivered)
+    except JcollectError as error:
+        # The cause of any error, because files below /proc/PID are missing then.
+        raise exited_instead(process, error) from None
     except TimeoutError:
         raise cannot_load(
             process,

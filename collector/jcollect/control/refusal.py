@@ -14,5 +14,11 @@ def cannot_load(process: Process, reason: str) -> JcollectError:
     return JcollectError(f"cannot load the agent into PID {process.pid}: {reason}")
 
 
+def exited_instead(process: Process, error: JcollectError) -> JcollectError:
+    """Returns the error of something that was done with a process, or that it has exited if it has, or
+    exits."""
+    return JcollectError(f"PID {process.pid} has exited") if process.is_exiting() else error
+
+
 def cannot_start_thread(process: Process, shortage: str) -> NoThreadsError:
     return NoThreadsError(cannot_load(process, shortage).message)

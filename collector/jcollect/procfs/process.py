@@ -142,6 +142,14 @@ class Process:
         except OSError:
             return False
 
+    def is_exiting(self) -> bool:
+        """Returns true if the process has exited, or the kernel takes it down: its memory map is empty then,
+        and its root missing, some time before the process counts as exited."""
+        try:
+            return self._read(read_stat).is_exiting
+        except OSError as error:
+            return is_gone(error)
+
     def catches_quit(self) -> bool:
         """Returns true if SIGQUIT, which asks a JVM to open its attach socket, does not end the process.
         Raises OSError if it has exited."""

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 _PIECE_BYTES = 1 << 13
 _MOST_ANCESTORS = 256
+_PF_EXITING = 0x4  # include/linux/sched.h
 
 
 class ProcessStatus:
@@ -60,12 +61,14 @@ class ProcessStatus:
 
 
 class Stat(NamedTuple):
-    """The command name, the state as a letter, the start in clock ticks since boot, and the parent's PID."""
+    """The command name, the state as a letter, the start in clock ticks since boot, the parent's PID, and
+    whether the kernel takes the process down."""
 
     name: str
     state: str
     start_time: int
     parent: int
+    is_exiting: bool
 
 
 def read_fields(process: int | str) -> dict[str, str]:
@@ -93,7 +96,7 @@ def _read(process: int | str) -> bytes:
 
 
 def read_stat(pid: int) -> Stat:
-    """Returns fields 2, 3, 4 and 22 of proc_pid_stat(5). Raises OSError if there is no such process."""
+    """Returns fields 2, 3, 4, 9 and 22 of proc_pid_stat(5). Raises OSError if there is no such process."""
     with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
         # The name may hold anything, including blanks and parentheses.
         before, _, after = file.read(4096).rpartition(b")")
@@ -101,7 +104,8 @@ def read_stat(pid: int) -> Stat:
     if len(fields) < 20:
         raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
     name = before.partition(b"(")[2].decode(errors="replace")
-    return Stat(name, fields[0].decode(), int(fields[19]), int(fields[1]))
+    is_exiting = bool(int(fields[6]) & _PF_EXITING)
+    return Stat(name, fields[0].decode(), int(fields[19]), int(fields[1]), is_exiting)
 
 
 def is_descendant(pid: int, top: int) -> bool:
