@@ -23,6 +23,13 @@ class JcollectError(Exception):
         self.exit_code = exit_code
 
 
+class InvalidCommandError(JcollectError):
+    """The command line is invalid, whatever runs on the machine."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, USAGE_EXIT_CODE)
+
+
 class NoFilesError(JcollectError):
     """Too many files are open for now. The cause is not the file that could not be opened."""
 
@@ -51,6 +58,8 @@ class Interrupted(BaseException):
         self.number = number
 
 
+# Exit code of an invalid command line, as click has it.
+USAGE_EXIT_CODE = 2
 # Exit code of a command with --fail-on-loss that has lost events.
 LOSS_EXIT_CODE = 3
 # Exit code after a bug in jcollect.

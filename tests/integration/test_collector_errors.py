@@ -241,7 +241,7 @@ def test_a_listen_address_in_use(bench: Bench) -> None:
 )
 def test_a_listen_address_that_others_can_connect_to(bench: Bench, address: str, who: str) -> None:
     target = bench.target(StubImage([PLACE]), "nst", "d1t", "det")
-    message = refused(bench.run("attach", target.pid, "--listen", address))
+    message = refused(bench.run("attach", target.pid, "--listen", address), 2)
     assert message == (
         f"cannot listen at {address}: {who} could connect over TCP and read what the probes capture; "
         "use a Unix socket, as in unix:///run/jprobe/NAME.sock, which only its owner can use, or add "
@@ -251,7 +251,7 @@ def test_a_listen_address_that_others_can_connect_to(bench: Bench, address: str,
 
 
 def test_an_invalid_listen_address(bench: Bench) -> None:
-    assert "'nonsense' is not an address" in refused(bench.run("attach", 1, "--listen", "nonsense"))
+    assert "'nonsense' is not an address" in refused(bench.run("attach", 1, "--listen", "nonsense"), 2)
 
 
 @pytest.mark.parametrize("verb", ["observe", "top"])

@@ -314,7 +314,7 @@ def test_a_path_that_cannot_be_that_of_a_socket_is_rejected_with_a_fix(bench: Be
     ):  # fmt: skip
         arguments = (os.getpid(), "--listen", address) if verb == "attach" else (address,)
         refused = bench.run(verb, *arguments)
-        assert (refused.returncode, refused.stdout) == (1, "")
+        assert (refused.returncode, refused.stdout) == (2, "")
         assert refused.stderr == f"jcollect: '{address}' {reason}\n"
 
 

@@ -180,7 +180,7 @@ def children(parent: int, name: str) -> list[int]:
     ("arguments", "code", "message"),
     [
         (("--user", "root", *SELECT, "--", "no-such-program"), 127, "there is no such program"),
-        ((*SELECT, "--", "java"), 1, "name one with --user NAME"),
+        ((*SELECT, "--", "java"), 2, "name one with --user NAME"),
         (("--user", "root", "--", "java"), 2, "run needs --select"),
         (("--user", "root", *SELECT, "--", "sh", "-c", "kill -9 $$"), 137, "no Java program with the agent"),
     ],

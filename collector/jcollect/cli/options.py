@@ -11,7 +11,7 @@ import click
 from jcollect.cli.argument_types import TEXT, Pid, Seconds, WholeNumber
 from jcollect.cli.output import Json
 from jcollect.console import plural
-from jcollect.errors import LOSS_EXIT_CODE, JcollectError
+from jcollect.errors import LOSS_EXIT_CODE, InvalidCommandError, JcollectError
 
 # The limit of the agent (Options.java), which is more than any machine has cores.
 _MOST_PERCENT = 100_000
@@ -112,9 +112,9 @@ def json_strings_option(command: _Command) -> _Command:
 
 
 def check_json_strings(json_strings: bool, output: str | None, counts: str | None = None) -> None:
-    """Raises JcollectError if no JSON is printed that the option could change."""
+    """Raises InvalidCommandError if no JSON is printed that the option could change."""
     if json_strings and output != "json" and counts is None:
-        raise JcollectError("--json-strings changes JSON, and none is printed; add -o json")
+        raise InvalidCommandError("--json-strings changes JSON, and none is printed; add -o json")
 
 
 def all_option(command: _Command) -> _Command:

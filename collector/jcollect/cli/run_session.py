@@ -17,7 +17,7 @@ from jcollect.console import status, warn
 from jcollect.control.agent import find_agent
 from jcollect.control.endpoint import find_endpoint
 from jcollect.control.jar import find_jar
-from jcollect.errors import JcollectError
+from jcollect.errors import InvalidCommandError, JcollectError
 from jcollect.printable import printable
 from jcollect.procfs.identity import Account
 from jcollect.procfs.process import Process
@@ -90,7 +90,7 @@ def _account(user: str | None, command: str) -> Account | None:
     if user is None and os.geteuid() == 0:
         user = os.environ.get("SUDO_UID", "")
         if not user.isascii() or not user.isdigit() or not user.strip("0"):
-            raise JcollectError(
+            raise InvalidCommandError(
                 f"{cannot_run}: jcollect has root's rights, and sudo names no other user to run it as; name "
                 "one with --user NAME (--user root runs it with root's rights)"
             )

@@ -111,9 +111,7 @@ def _run() -> int:
         flush_stdout()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        context = error.ctx if isinstance(error, click.UsageError) else None
-        command = context.command_path if context else "jcollect"
-        return _fail(error.format_message().rstrip(".") + f"; see {command} --help", error.exit_code)
+        return _fail(_invalid(error), error.exit_code)
     except Interrupted as error:
         return 128 + error.number
     except (click.Abort, KeyboardInterrupt):
@@ -125,6 +123,17 @@ def _run() -> int:
     except BaseException as error:
         explained = explain(error, f"run jcollect {' '.join(sys.argv[1:2])}".rstrip())
         return _fail(explained.message, explained.exit_code)
+
+
+def _invalid(error: click.ClickException) -> str:
+    """Returns a sentence about an invalid command line."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    has_format = context is not None and any("-o" in each.opts for each in context.command.params)
+    if has_format and isinstance(error, click.NoSuchOption) and error.option_name == "--json":
+        # The nearest name would be --json-strings, which only changes the numbers of -o json.
+        return "there is no option --json here; use -o json"
+    command = context.command_path if context else "jcollect"
+    return error.format_message().rstrip(".") + f"; see {command} --help"
 
 
 def _fail(message: str, exit_code: int) -> int:

@@ -18,7 +18,7 @@ from jcollect.cli.options import (
 )
 from jcollect.cli.tracing_options import cost_options, limit_options, listen_options
 from jcollect.control.limits import Limits
-from jcollect.errors import JcollectError
+from jcollect.errors import InvalidCommandError
 from jcollect.session.options import SessionSettings, TargetOptions
 
 # The features in sources/bpf/kernel.py, which is imported later.
@@ -98,7 +98,7 @@ def attach(
             "--max-methods and --string-limit need --select; jcollect set changes them too"
         )
     if ring_pages and ring_pages & ring_pages - 1:
-        raise JcollectError(f"--ring-pages must be a power of two, and {ring_pages} is not")
+        raise InvalidCommandError(f"--ring-pages must be a power of two, and {ring_pages} is not")
     check_json_strings(json_strings, output, counts)
     options = AttachOptions(
         targets=TargetOptions(

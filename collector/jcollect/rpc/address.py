@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from jcollect.errors import JcollectError
+from jcollect.errors import InvalidCommandError
 
 RUN_DIRECTORY = "/run/jprobe"
 
@@ -106,28 +106,28 @@ def collector_address(pids: Sequence[int], is_open: bool) -> Address:
 
 
 def parse_address(text: str) -> Address:
-    """Parses a PID, a unix: URI or host:port. Raises JcollectError."""
+    """Parses a PID, a unix: URI or host:port. Raises InvalidCommandError."""
     if is_number(text):
         return default_address(int(text))
     if text.startswith("unix:"):
         path = text.removeprefix("unix:").removeprefix("//")
         if not path.startswith("/"):
-            raise JcollectError(
+            raise InvalidCommandError(
                 f"'{text}' is not an address: the path of a socket must be absolute, as in unix:///run/x.sock"
             )
         if os.path.basename(path) in ("", ".", ".."):
-            raise JcollectError(
+            raise InvalidCommandError(
                 f"'{text}' is not an address: it names a directory; add a file name, as in unix:///run/x.sock"
             )
         if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-            raise JcollectError(
+            raise InvalidCommandError(
                 f"'{text}' is too long for a Unix socket, whose path can have {MAX_SOCKET_PATH} bytes; "
                 "choose a shorter path"
             )
         return Address(f"unix://{path}", path=path)
     host, colon, port = text.rpartition(":")
     if not colon or not is_number(port) or int(port) > _MAX_PORT or not host:
-        raise JcollectError(
+        raise InvalidCommandError(
             f"'{text}' is not an address: use a PID, unix:///path/of.sock, or "
             "host:port, as in 127.0.0.1:50051"
         )

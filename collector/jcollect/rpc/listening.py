@@ -20,7 +20,7 @@ import socket
 import stat
 from typing import Protocol
 
-from jcollect.errors import NO_FILES, JcollectError, lacks_files
+from jcollect.errors import NO_FILES, InvalidCommandError, JcollectError, lacks_files
 from jcollect.rpc.address import RUN_DIRECTORY, Address, bound_name, numbered, pid_in
 from jcollect.rpc.lock_file import NO_LINK, is_named, open_directory, take_lock
 from jcollect.unix_sockets import is_descriptor_dead
@@ -70,7 +70,7 @@ def claim(address: Address, insecure: bool = False) -> Claim:
     """
     if address.path is None and not insecure:
         who = "any user of this machine" if address.is_local else "any user of a machine that can reach it"
-        raise JcollectError(
+        raise InvalidCommandError(
             f"cannot listen at {address.text}: {who} could connect over TCP and read what the probes "
             "capture; use a Unix socket, as in unix:///run/jprobe/NAME.sock, which only its owner can use, "
             "or add --insecure"
