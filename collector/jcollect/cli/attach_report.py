@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jcollect.console import status, warn
+from jcollect.console import plural, status, warn
 from jcollect.hub.accounts import Totals
 from jcollect.probes.overhead import percent_of_a_core
 from jcollect.session.session import Session
@@ -12,11 +12,7 @@ def print_report(session: Session, totals: Totals, seconds: float, prefix: str) 
     """Prints what became of all hits in the `seconds` that the session lasted. The line begins with
     `prefix`."""
     if totals.throttled or totals.throttled_ns:
-        warn(
-            f"throttled: to keep the overhead limit, {totals.throttled:,} calls did not fire, and probes "
-            f"were unwoven for {totals.throttled_ns / 1e9:.1f} s, summed over all probes, during which calls "
-            "are not counted; --counts FILE lists both per probe"
-        )
+        warn(throttled_text(totals))
     filtered = f" + {totals.filtered:,} filtered" if totals.filtered else ""
     throttled = f" + {totals.throttled:,} throttled" if totals.throttled else ""
     missing = f"; {totals.missing:,} hits are unaccounted for" if totals.missing else ""
@@ -26,6 +22,16 @@ def print_report(session: Session, totals: Totals, seconds: float, prefix: str) 
         f"(kernel ring {totals.lost_in_ring:,}, collector {totals.lost_in_collector:,}); "
         f"subscribers: {session.hub.served:,} served, {session.hub.lost():,} events lost{missing}"
         f"{_cost_text(session.cost_ns, seconds)}"
+    )
+
+
+def throttled_text(totals: Totals) -> str:
+    """Returns a sentence about the calls that did not fire, or were not counted."""
+    calls = f"{plural(totals.throttled, 'call')} did not fire, and " if totals.throttled else ""
+    return (
+        f"throttled: to keep the overhead limit, {calls}probes were unwoven for "
+        f"{totals.throttled_ns / 1e9:.1f} s, summed over all probes; calls during that time are not counted; "
+        "--counts FILE lists this per probe"
     )
 
 

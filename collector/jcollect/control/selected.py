@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import islice
 
+from jcollect.console import plural
 from jcollect.control.remarks import remarks
 from jcollect.control.shares import Shares
 from jcollect.errors import JcollectError
@@ -111,6 +112,18 @@ def _is_in(hashes: array[int], name: Hashable) -> bool:
     key = hash(name)
     at = bisect_left(hashes, key)
     return at < len(hashes) and hashes[at] == key
+
+
+def selected_text(selected: Selected, whose: str, held: bool) -> str:
+    """Returns a line about a selection. With `held`, the program has not begun."""
+    failed = f"; {selected.failed:,} that match cannot be traced" if selected.failed else ""
+    if held and not selected.methods:
+        return (
+            f"selected no method{whose} yet: the program has not begun; methods are armed as their classes "
+            f"are loaded{failed}"
+        )
+    later = "; more are armed as their classes are loaded" if held else ""
+    return f"selected {plural(selected.methods, 'method')}{whose} in {took(selected)}{failed}{later}"
 
 
 def took(reply: control_pb2.ControlReply | Selected) -> str:

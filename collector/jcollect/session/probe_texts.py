@@ -28,3 +28,15 @@ def limit_text(max_percent: float) -> str:
     if not max_percent:
         return ""
     return f"; above {max_percent:.0f}% the most expensive methods are throttled (--max-overhead)"
+
+
+def refused_text(pid: int, refusal: str, is_run: bool) -> str:
+    """Returns a line about an agent that has withdrawn all selections. With `is_run`, this command has
+    started the program."""
+    again = (
+        "run the program again with a larger --max-methods, or with narrower selectors"
+        if is_run
+        else "end this command, and attach again with narrower selectors"
+    )
+    begun = f"PID {pid} traces nothing any more, because it has loaded more classes: "
+    return f"{begun}{shortened(refusal)}; {again}"

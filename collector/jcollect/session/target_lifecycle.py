@@ -17,7 +17,7 @@ from jcollect.procfs.reader_process import cpu_seconds
 from jcollect.session.arming import Arming
 from jcollect.session.candidate import Candidate
 from jcollect.session.hold import HeldProgram
-from jcollect.session.probe_texts import armed_text, limit_text, names_of
+from jcollect.session.probe_texts import armed_text, limit_text, names_of, refused_text
 from jcollect.session.process_lines import ProcessLines
 from jcollect.session.session import Session
 from jcollect.session.tracee import Addition, Tracee
@@ -209,10 +209,7 @@ class TargetLifecycle:
         self._report_unmatched(addition)
         refusal = tracee.scan.refusal
         if refusal and refusal != self._refusal:
-            self._warn(
-                f"PID {self.pid} traces nothing any more, because it has loaded more classes: "
-                f"{shortened(refusal)}; end this command, and attach again with narrower selectors"
-            )
+            self._warn(refused_text(self.pid, refusal, is_run=self._held is not None))
         self._refusal = refusal
         self._report_lost_selection(tracee)
         if self._is_credible and not tracee.credibility.is_credible:

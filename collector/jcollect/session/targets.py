@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from jcollect.budget import Budgets
-from jcollect.console import plural, warn
+from jcollect.console import warn
 from jcollect.control.lease import Lease, leased_selection
-from jcollect.control.selected import took
+from jcollect.control.selected import selected_text
 from jcollect.errors import JcollectError, explain, lacks_files
 from jcollect.limits import MAX_SHOWN_NAME
 from jcollect.probes.globs import matcher, names_matcher
@@ -26,7 +26,7 @@ from jcollect.session.candidate import Candidate
 from jcollect.session.loading import Loading
 from jcollect.session.options import TargetOptions
 from jcollect.session.process_lines import ProcessLines
-from jcollect.shortened import shortened
+from jcollect.shortened import shortened, with_clause
 from jcollect.worker_pool import Task, WorkerPool
 
 # Interval between two searches for new processes.
@@ -247,7 +247,7 @@ class Targets:
                 )
             return found
         except NothingYetError as error:
-            raise JcollectError(f"{error.message}; add --wait to wait for probes") from None
+            raise JcollectError(with_clause(error.message, "add --wait to wait for probes")) from None
 
     def _wanted(self, selection: Lease) -> Wanted:
         return lambda probe: self._matches(probe) and selection.selected.has(probe)
@@ -269,10 +269,8 @@ class Targets:
         selected = lease.selected
         if selected.refusal:
             raise JcollectError(f"PID {process.pid} traces nothing: {selected.refusal}")
-        failed = f"; {selected.failed:,} that match cannot be traced" if selected.failed else ""
         whose = f" of PID {process.pid}" if self._names_processes else ""
-        what = f"selected {plural(selected.methods, 'method')}{whose} in {took(selected)}{failed}"
-        self.lines.say(process, what)
+        self.lines.say(process, selected_text(selected, whose, options.held))
         for selector in selected.without_effect:
             self.lines.warn(
                 process, f"'{selector}' has no effect{whose}: an earlier --select decides for its methods"
