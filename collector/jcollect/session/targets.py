@@ -24,6 +24,7 @@ from jcollect.procfs.reader_process import cpu_seconds
 from jcollect.procfs.status import is_descendant
 from jcollect.session.candidate import Candidate
 from jcollect.session.loading import Loading
+from jcollect.session.missing_name import MissingName
 from jcollect.session.options import TargetOptions
 from jcollect.session.process_lines import ProcessLines
 from jcollect.shortened import shortened, with_clause
@@ -55,6 +56,7 @@ class Targets:
         self._matches = matcher(options.globs)
         is_any = options.every or options.below is not None
         self._matches_name = names_matcher(() if is_any else options.names)
+        self._missing_name = MissingName(() if is_any else options.names, self._matches_name)
         self._host = Host()
         self._searching = WorkerPool("look for processes", 1)
         self._search: Task | None = None
@@ -167,6 +169,7 @@ class Targets:
         return found
 
     def _begin_matching(self, processes: Sequence[HostProcess]) -> None:
+        self._missing_name.look_at(processes)
         # A process stays settled until it exits: one that has no probes for a while is not reported, and may
         # get some again.
         self._settled = {each for each in self._settled if os.path.exists(f"/proc/{each[0]}")}
