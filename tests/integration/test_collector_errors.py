@@ -268,6 +268,10 @@ def test_an_observer_whose_glob_matches_nothing(bench: Bench) -> None:
     bench.attach(target)
     message = refused(bench.run("observe", target.pid, "--probe", "nope"))
     assert message.startswith("no probe of this collector matches nope at unix:///")
+    assert message.endswith("; list them with jcollect probes PID")
+    for verb in ("observe", "top"):
+        near = refused(bench.run(verb, target.pid, "--probe", "place_entry"))
+        assert near.endswith("; did you mean place__entry?"), near
 
 
 def test_an_option_that_is_not_there(bench: Bench) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import grpc
 
+from jcollect.errors import JcollectError
 from jcollect.hub.items import Item, Schema
+from jcollect.probes.nearest import hint
 from jcollect.rpc.client import Client
 from jcollect.rpc.incoming import Incoming
 from jcollect.rpc.names import SUBSCRIBE
@@ -57,9 +59,18 @@ class Subscriber(Client):
                 return
             if self._is_closed and error.code() == grpc.StatusCode.CANCELLED:
                 return
+            if error.code() == grpc.StatusCode.NOT_FOUND and (near := self._nearest(globs, pids)):
+                raise JcollectError(f"{error.details()} at {self._address.text}{near}") from None
             raise self.explain(error, begun, most or 0.0) from None
         finally:
             stream.cancel()
+
+    def _nearest(self, globs: Sequence[str], pids: Sequence[int]) -> str:
+        """Returns a clause about the probes that globs may stand for; empty if there are none."""
+        try:
+            return hint(globs, self.list_probes((), pids))
+        except JcollectError:
+            return ""
 
     # The time.monotonic() at which the collector had described all probes; None until then.
     subscribed: float | None = None
