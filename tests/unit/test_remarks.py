@@ -6,9 +6,12 @@ import pytest
 
 from jcollect.cli.found import echo_found, types_of
 from jcollect.control.remarks import MAX_REMARKS, problems, remarks
-from jcollect.probes.scan import _is_in_force
+from jcollect.probes.scan import Scan
+from jcollect.probes.stub_library import StubLibrary, parse_stub_image
 from jprobe.v1.control_pb2 import ControlReply, Found, Selection
 from jprobe.v1.manifest_pb2 import Untraceable
+from processes import closed
+from stub_image import LONG, RETURN, Method, StubImage
 
 PLACE = "com.acme.Orders#place"
 
@@ -116,10 +119,21 @@ def test_hidden_classes_that_differ_only_in_their_numbers_share_a_line(
     ]
 
 
-def test_what_was_unselected_is_not_untraceable_any_more() -> None:
-    one = Untraceable(class_name="a.B", selector_number=2)
-    selectors = ["x.Y#z", "a.B#c"]
-    assert _is_in_force(one, selectors, {"a.B#c"})
-    assert not _is_in_force(one, selectors, {"x.Y#z"})
-    assert _is_in_force(Untraceable(class_name="a.B"), selectors, set())
-    assert _is_in_force(Untraceable(class_name="a.B", selector_number=9), selectors, set())
+def library(image: StubImage) -> StubLibrary:
+    return StubLibrary(closed(1), "/x", 0, parse_stub_image(image.build()))
+
+
+def test_what_was_unselected_or_is_traced_by_now_is_not_untraceable_any_more() -> None:
+    untraceable = [
+        Untraceable(class_name="unselected.X", selector_number=1),
+        Untraceable(class_name="a.B", method="c", descriptor="()V", selector_number=2),
+        Untraceable(class_name="a.B", method="d", descriptor="()V", class_loader_id=1, selector_number=2),
+        Untraceable(class_name="of.no.selector"),
+        Untraceable(class_name="of.an.unknown.selector", selector_number=9),
+    ]
+    before = StubImage(selectors=["unselected.X#y", "a.B#*"], untraceable=untraceable)
+    traced = [Method("a.B", "d", (), LONG, "()V", kinds=(RETURN,))]
+    now = StubImage(traced, generation=2, selectors=["a.B#*"])
+    found = Scan(closed(1), (library(before), library(now))).untraceable(())
+    assert [one.class_name for one in found] == ["a.B", "of.an.unknown.selector", "of.no.selector"]
+    assert found[0].method == "c"
