@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package java.jprobe;
 
-import java.time.DateTimeException;
 import java.time.LocalDateTime;
 import java.time.ZoneOffset;
 import jdk.internal.misc.Unsafe;
@@ -22,6 +21,10 @@ final class Rendering {
 
   /** Ints of the magnitude of numbers that are rendered: about 300 digits. */
   private static final int MAX_MAGNITUDE = 32;
+
+  private static final long LAST_SECOND = LocalDateTime.MAX.toEpochSecond(ZoneOffset.UTC);
+  private static final long FIRST_SECOND = LocalDateTime.MIN.toEpochSecond(ZoneOffset.UTC);
+  private static final long SECONDS_OF_400_YEARS = 146_097L * 86_400;
 
   private static int limit = Fire.textLimit();
 
@@ -162,12 +165,11 @@ final class Rendering {
       case JdkTypes.DATE:
         long millis = UNSAFE.getLong(object, JdkTypes.field(index, 0));
         int nanos = (int) Math.floorMod(millis, 1000L) * 1_000_000;
-        return instant(at, end, object, Math.floorDiv(millis, 1000L), nanos);
+        return instant(at, end, Math.floorDiv(millis, 1000L), nanos);
       case JdkTypes.INSTANT:
         return instant(
             at,
             end,
-            object,
             UNSAFE.getLong(object, JdkTypes.field(index, 0)),
             UNSAFE.getInt(object, JdkTypes.field(index, 1)));
       case JdkTypes.TEXT_FIELD:
@@ -266,14 +268,23 @@ final class Rendering {
   }
 
   /** Writes an instant as Instant.toString does, without its formatter. */
-  private static long instant(long at, long end, Object object, long seconds, int nanos) {
-    try {
-      LocalDateTime time = LocalDateTime.ofEpochSecond(seconds, nanos, ZoneOffset.UTC);
-      return Utf8.put(Utf8.text(at, end, time.toString()), end, 'Z');
-    } catch (DateTimeException e) {
-      // The first and last years of an Instant are not those of a LocalDateTime.
-      return identity(at, end, object);
-    }
+  private static long instant(long at, long end, long seconds, int nanos) {
+    boolean isLast = seconds > LAST_SECOND;
+    boolean isFirst = seconds < FIRST_SECOND;
+    // The first and last years of an Instant are not those of a LocalDateTime. Their days are those
+    // of the year 400 years away.
+    long shift = isLast ? -SECONDS_OF_400_YEARS : isFirst ? SECONDS_OF_400_YEARS : 0;
+    String time = LocalDateTime.ofEpochSecond(seconds + shift, nanos, ZoneOffset.UTC).toString();
+    long next =
+        shift == 0
+            ? Utf8.text(at, end, time)
+            : Utf8.text(
+                Utf8.text(at, end, isLast ? "+1000000000" : "-1000000000"),
+                end,
+                time.substring("+999999600".length()));
+    // A LocalDateTime leaves out seconds that are zero.
+    boolean hasSeconds = nanos != 0 || seconds % 60 != 0;
+    return Utf8.put(hasSeconds ? next : Utf8.text(next, end, ":00"), end, 'Z');
   }
 
   private static long bigInteger(long at, long end, Object object, Object integer) {

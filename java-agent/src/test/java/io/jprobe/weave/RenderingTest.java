@@ -17,7 +17,16 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.LocalDate;
+import java.time.LocalDateTime;
+import java.time.LocalTime;
+import java.time.MonthDay;
+import java.time.OffsetDateTime;
+import java.time.OffsetTime;
+import java.time.Period;
+import java.time.Year;
+import java.time.YearMonth;
 import java.time.ZoneId;
+import java.time.ZoneOffset;
 import java.time.ZonedDateTime;
 import java.util.Date;
 import java.util.Optional;
@@ -63,6 +72,9 @@ public class RenderingTest {
       new AtomicBoolean(true),
       new BigInteger("-123456789012345678901234567890"),
       new BigDecimal("1.10"),
+      new BigDecimal("12.50"),
+      new BigDecimal("0.00"),
+      new BigDecimal("-1E+5"),
       new BigDecimal("1E+400"),
       BigDecimal.ZERO
     };
@@ -117,9 +129,49 @@ public class RenderingTest {
     assertEquals("AtomicReference[\"x\"]", rendered(new AtomicReference<>("x")));
     assertEquals("2001-09-09T01:46:40.005Z", rendered(Instant.ofEpochMilli(1_000_000_000_005L)));
     assertEquals("1969-12-31T23:59:59.999Z", rendered(new Date(-1)));
-    assertIdentity(Instant.MAX);
     assertEquals("java.lang.String", rendered(String.class));
     assertEquals("[I", rendered(int[].class));
+  }
+
+  @Test
+  public void timesAreTheirTextWithAllDigits() {
+    Object[] times = {
+      Instant.EPOCH,
+      Instant.ofEpochSecond(60),
+      Instant.ofEpochSecond(-60),
+      Instant.ofEpochSecond(1, 500_000_000),
+      Instant.ofEpochSecond(0, 1_000),
+      Instant.ofEpochSecond(-1, 1),
+      Instant.parse("-0001-01-01T00:00:00Z"),
+      Instant.parse("-12345-02-28T23:59:59Z"),
+      Instant.parse("0000-01-01T00:00:00Z"),
+      Instant.parse("+12345-02-28T00:00:00Z"),
+      Instant.parse("+999999999-12-31T23:59:59.999999999Z"),
+      Instant.parse("+1000000000-01-01T00:00:00Z"),
+      Instant.parse("-1000000000-12-31T00:00:00Z"),
+      Instant.MAX,
+      Instant.MIN,
+      LocalTime.MIDNIGHT,
+      LocalTime.of(1, 2, 3, 4),
+      LocalDateTime.of(2024, 2, 29, 0, 0),
+      OffsetDateTime.of(2024, 2, 29, 0, 0, 0, 0, ZoneOffset.UTC),
+      OffsetTime.of(LocalTime.MIDNIGHT, ZoneOffset.ofHours(2)),
+      ZonedDateTime.of(2024, 2, 29, 0, 0, 0, 0, ZoneId.of("Europe/Riga")),
+      LocalDate.MAX,
+      Year.of(7),
+      YearMonth.of(2024, 2),
+      MonthDay.of(2, 29),
+      Period.of(1, 2, 3),
+      Duration.ZERO,
+    };
+    for (Object time : times) {
+      assertEquals(time.toString(), rendered(time));
+    }
+    assertEquals("1970-01-01T00:00:00Z", rendered(Instant.EPOCH));
+    assertEquals("1970-01-01T00:00:00Z", rendered(new Date(0)));
+    for (long millis : new long[] {60_000, 1, -60_000, Long.MAX_VALUE, Long.MIN_VALUE}) {
+      assertEquals(Instant.ofEpochMilli(millis).toString(), rendered(new Date(millis)));
+    }
   }
 
   @Test
