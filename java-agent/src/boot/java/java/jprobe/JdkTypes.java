@@ -58,6 +58,15 @@ final class JdkTypes {
   static final int TREE_SET = 39;
   static final int ENUM_SET = 40;
   static final int WRAPPER = 41;
+  static final int RING = 42;
+  static final int LINKED_QUEUE = 43;
+  static final int COPIES = 44;
+
+  /** What {@code keySet}, {@code values} and {@code entrySet} of a map return. */
+  static final int KEYS_OF_MAP = 45;
+
+  static final int VALUES_OF_MAP = 46;
+  static final int ENTRIES_OF_MAP = 47;
 
   /** The first kind of maps. */
   static final int MAP_1 = 50;
@@ -70,8 +79,11 @@ final class JdkTypes {
   static final int ENUM_MAP = 56;
   static final int EMPTY_MAP = 57;
   static final int MAP_WRAPPER = 58;
+  static final int HASHTABLE = 59;
+  static final int SKIP_LIST_MAP = 60;
+  static final int IDENTITY_MAP = 61;
 
-  static final int ENTRY = 60;
+  static final int ENTRY = 70;
 
   private static final int SIZE = 1024;
   private static final Class<?>[] CLASSES = new Class<?>[SIZE];
@@ -96,6 +108,12 @@ final class JdkTypes {
   static final long[] BIN = partOf("java.util.concurrent.ConcurrentHashMap$TreeBin", "first");
   static final long[] CONCURRENT_NODE =
       partOf("java.util.concurrent.ConcurrentHashMap$Node", "key", "val", "next", "hash");
+  static final long[] HASHTABLE_ENTRY =
+      partOf("java.util.Hashtable$Entry", "key", "value", "next", "hash");
+  static final long[] SKIP_LIST_NODE =
+      partOf("java.util.concurrent.ConcurrentSkipListMap$Node", "key", "val", "next");
+  static final long[] SKIP_LIST_INDEX =
+      partOf("java.util.concurrent.ConcurrentSkipListMap$Index", "node", "down");
   static final Class<?> TREE_BIN = find("java.util.concurrent.ConcurrentHashMap$TreeBin");
   static final Class<?> NULL_IN_ENUM_MAP = find("java.util.EnumMap$1");
 
@@ -153,7 +171,9 @@ final class JdkTypes {
     add("sun.nio.fs.UnixPath", PATH, "path");
 
     addLists("java.util.");
+    addQueues("java.util.");
     addMaps("java.util.");
+    addViews("java.util.");
     addWrappers("java.util.Collections$");
   }
 
@@ -167,7 +187,10 @@ final class JdkTypes {
     add(util + "ImmutableCollections$ListN", WHOLE_ARRAY, "elements");
     add(util + "concurrent.CopyOnWriteArrayList", WHOLE_ARRAY, "array");
     add(util + "ArrayList$SubList", SUB_LIST, "root", "offset", "size");
-    add(util + "ArrayDeque", ARRAY_DEQUE, "elements", "head", "tail");
+    add(util + "ImmutableCollections$SubList", SUB_LIST, "root", "offset", "size");
+    add(util + "AbstractList$SubList", SUB_LIST, "root", "offset", "size");
+    add(util + "AbstractList$RandomAccessSubList", SUB_LIST, "root", "offset", "size");
+    add(util + "Collections$CopiesList", COPIES, "element", "n");
     add(util + "LinkedList", LINKED_LIST, "first", "size");
     add(util + "ImmutableCollections$List12", FEW, "e0", "e1");
     add(util + "ImmutableCollections$Set12", FEW, "e0", "e1");
@@ -179,7 +202,50 @@ final class JdkTypes {
     add(util + "HashSet", HASH_SET, "map");
     add(util + "LinkedHashSet", HASH_SET, "map");
     add(util + "TreeSet", TREE_SET, "m");
+    add(util + "concurrent.ConcurrentSkipListSet", TREE_SET, "m");
+    add(util + "Collections$SetFromMap", HASH_SET, "m");
+    add(util + "concurrent.CopyOnWriteArraySet", WRAPPER, "al");
     add(util + "RegularEnumSet", ENUM_SET, "elements", "universe");
+  }
+
+  private static void addQueues(String util) {
+    add(util + "ArrayDeque", ARRAY_DEQUE, "elements", "head", "tail");
+    add(util + "PriorityQueue", ARRAY_LIST, "queue", "size");
+    String concurrent = util + "concurrent.";
+    add(concurrent + "PriorityBlockingQueue", ARRAY_LIST, "queue", "size");
+    add(concurrent + "ArrayBlockingQueue", RING, "items", "takeIndex", "count");
+    addLinked(concurrent + "LinkedBlockingQueue", "head");
+    addLinked(concurrent + "LinkedBlockingDeque", "first");
+    addLinked(concurrent + "ConcurrentLinkedQueue", "head");
+    addLinked(concurrent + "ConcurrentLinkedDeque", "head");
+  }
+
+  /** Adds a queue with its first node, and that node's item and next node. */
+  private static void addLinked(String queue, String first) {
+    long[] node = partOf(queue + "$Node", "item", "next");
+    if (node != null && add(queue, LINKED_QUEUE, first)) {
+      int index = index(find(queue));
+      OFFSETS[index] = new long[] {field(index, 0), node[0], node[1]};
+    }
+  }
+
+  private static void addViews(String util) {
+    add(util + "HashMap$KeySet", KEYS_OF_MAP, "this$0");
+    add(util + "HashMap$Values", VALUES_OF_MAP, "this$0");
+    add(util + "HashMap$EntrySet", ENTRIES_OF_MAP, "this$0");
+    add(util + "LinkedHashMap$LinkedKeySet", KEYS_OF_MAP, "this$0");
+    add(util + "LinkedHashMap$LinkedValues", VALUES_OF_MAP, "this$0");
+    add(util + "LinkedHashMap$LinkedEntrySet", ENTRIES_OF_MAP, "this$0");
+    add(util + "TreeMap$KeySet", KEYS_OF_MAP, "m");
+    add(util + "TreeMap$Values", VALUES_OF_MAP, "this$0");
+    add(util + "TreeMap$EntrySet", ENTRIES_OF_MAP, "this$0");
+    String concurrent = util + "concurrent.Concurrent";
+    add(concurrent + "HashMap$KeySetView", KEYS_OF_MAP, "map");
+    add(concurrent + "HashMap$ValuesView", VALUES_OF_MAP, "map");
+    add(concurrent + "HashMap$EntrySetView", ENTRIES_OF_MAP, "map");
+    add(concurrent + "SkipListMap$KeySet", KEYS_OF_MAP, "m");
+    add(concurrent + "SkipListMap$Values", VALUES_OF_MAP, "m");
+    add(concurrent + "SkipListMap$EntrySet", ENTRIES_OF_MAP, "m");
   }
 
   private static void addMaps(String util) {
@@ -191,6 +257,13 @@ final class JdkTypes {
     add(util + "TreeMap", TREE_MAP, "root", "size", "comparator");
     add(util + "concurrent.ConcurrentHashMap", CONCURRENT_MAP, "table", "baseCount");
     add(util + "EnumMap", ENUM_MAP, "keyUniverse", "vals", "size");
+    if (HASHTABLE_ENTRY != null) {
+      add(util + "Hashtable", HASHTABLE, "table", "count");
+    }
+    if (SKIP_LIST_NODE != null && SKIP_LIST_INDEX != null) {
+      add(util + "concurrent.ConcurrentSkipListMap", SKIP_LIST_MAP, "head");
+    }
+    add(util + "IdentityHashMap", IDENTITY_MAP, "table", "size");
     add(util + "Collections$EmptyMap", EMPTY_MAP);
     add(util + "Properties", MAP_WRAPPER, "map");
     add(util + "HashMap$Node", ENTRY, "key", "value");
@@ -237,15 +310,17 @@ final class JdkTypes {
     return type == null ? null : offsets(type, fields);
   }
 
-  private static void add(String name, int kind, String... fields) {
+  private static boolean add(String name, int kind, String... fields) {
     Class<?> type = find(name);
     long[] offsets = type == null ? null : offsets(type, fields);
-    if (offsets != null) {
-      int index = index(type);
-      CLASSES[index] = type;
-      KINDS[index] = (byte) kind;
-      OFFSETS[index] = offsets;
+    if (offsets == null) {
+      return false;
     }
+    int index = index(type);
+    CLASSES[index] = type;
+    KINDS[index] = (byte) kind;
+    OFFSETS[index] = offsets;
+    return true;
   }
 
   /** Returns the offsets of fields, declared or inherited; null if one of them does not exist. */
@@ -298,6 +373,6 @@ final class JdkTypes {
   }
 
   static boolean isMap(int kind) {
-    return kind >= MAP_1 && kind <= MAP_WRAPPER;
+    return kind >= MAP_1 && kind < ENTRY;
   }
 }

@@ -35,7 +35,9 @@ final class RenderedElements {
   }
 
   /** Initializes the class. */
-  static void prepare() {}
+  static void prepare() {
+    RenderedMaps.prepare();
+  }
 
   /** Writes a collection, a map or an entry. */
   static long of(long at, long end, Object object, int index, int kind) {
@@ -50,7 +52,7 @@ final class RenderedElements {
       innerIndex = JdkTypes.index(inner.getClass());
       innerKind = JdkTypes.kind(innerIndex);
     }
-    if (innerKind < JdkTypes.ARRAY_LIST) {
+    if (innerKind < JdkTypes.ARRAY_LIST || !isKnown(inner, innerIndex, innerKind)) {
       return Rendering.identity(at, end, object);
     }
     if (innerKind == JdkTypes.ENTRY) {
@@ -59,11 +61,28 @@ final class RenderedElements {
     }
     if (JdkTypes.isMap(innerKind)) {
       return Utf8.put(
-          RenderedMaps.of(Utf8.put(at, end, '{'), end, inner, innerIndex, innerKind, true),
+          RenderedMaps.of(
+              Utf8.put(at, end, '{'), end, inner, innerIndex, innerKind, RenderedMaps.ENTRIES),
           end,
           '}');
     }
     return Utf8.put(elements(Utf8.put(at, end, '['), end, inner, innerIndex, innerKind), end, ']');
+  }
+
+  /** Returns false for a part of a list or map that may be the application's. */
+  private static boolean isKnown(Object object, int index, int kind) {
+    if (kind == JdkTypes.SUB_LIST) {
+      return Rendering.field(object, index, 0) == null || elementsOfRoot(object, index) != null;
+    }
+    return kind < JdkTypes.KEYS_OF_MAP
+        || kind > JdkTypes.ENTRIES_OF_MAP
+        || mapKind(Rendering.field(object, index, 0)) != JdkTypes.OTHER;
+  }
+
+  /** Returns the kind of a map that is no wrapper; otherwise OTHER. */
+  private static int mapKind(Object map) {
+    int kind = map == null ? JdkTypes.OTHER : JdkTypes.kindOf(map);
+    return JdkTypes.isMap(kind) && !isWrapper(kind) ? kind : JdkTypes.OTHER;
   }
 
   static boolean isWrapper(int kind) {
@@ -90,7 +109,19 @@ final class RenderedElements {
             at, end, (Object[]) Rendering.field(object, index, 0), size(object, index, 1));
       case JdkTypes.HASH_SET:
       case JdkTypes.TREE_SET:
-        return keys(at, end, Rendering.field(object, index, 0));
+      case JdkTypes.KEYS_OF_MAP:
+        return parts(at, end, Rendering.field(object, index, 0), RenderedMaps.KEYS);
+      case JdkTypes.VALUES_OF_MAP:
+        return parts(at, end, Rendering.field(object, index, 0), RenderedMaps.VALUES);
+      case JdkTypes.ENTRIES_OF_MAP:
+        return parts(at, end, Rendering.field(object, index, 0), RenderedMaps.ENTRIES);
+      case JdkTypes.RING:
+        Object[] items = (Object[]) Rendering.field(object, index, 0);
+        return ring(at, end, items, size(object, index, 1), size(object, index, 2));
+      case JdkTypes.LINKED_QUEUE:
+        return queue(at, end, object, index);
+      case JdkTypes.COPIES:
+        return copies(at, end, Rendering.field(object, index, 0), size(object, index, 1));
       case JdkTypes.ENUM_SET:
         return enumSet(at, end, object, index);
       default:
@@ -103,13 +134,20 @@ final class RenderedElements {
   }
 
   /**
-   * Returns the array of the list that a sublist is a part of: an ArrayList or a subclass. Returns
-   * null for a sublist that is being constructed.
+   * Returns the array of the list that a sublist is a part of; null if it is another list than an
+   * ArrayList, also of a subclass, and the others that keep their elements in an array.
    */
   static Object elementsOfRoot(Object subList, int index) {
     Object root = Rendering.field(subList, index, 0);
-    long elements = JdkTypes.field(JdkTypes.index(java.util.ArrayList.class), 0);
-    return root == null ? null : UNSAFE.getReference(root, elements);
+    if (root instanceof java.util.ArrayList) {
+      long elements = JdkTypes.field(JdkTypes.index(java.util.ArrayList.class), 0);
+      return UNSAFE.getReference(root, elements);
+    }
+    int rootIndex = root == null ? 0 : JdkTypes.index(root.getClass());
+    int kind = root == null ? JdkTypes.OTHER : JdkTypes.kind(rootIndex);
+    return kind == JdkTypes.ARRAY_LIST || kind == JdkTypes.WHOLE_ARRAY
+        ? Rendering.field(root, rootIndex, 0)
+        : null;
   }
 
   /** Writes elements of an array, as many as it has of the given number. */
@@ -147,10 +185,43 @@ final class RenderedElements {
     if (length == 0 || head < 0 || head >= length || tail < 0 || tail >= length) {
       return at;
     }
-    int count = tail >= head ? tail - head : tail + length - head;
+    return ring(at, end, elements, head, tail >= head ? tail - head : tail + length - head);
+  }
+
+  /** Writes elements of an array that is used as a ring. */
+  private static long ring(long at, long end, Object[] elements, int head, int count) {
+    int length = elements.length;
+    if (head < 0 || head >= length || count > length) {
+      return at;
+    }
     long next = at;
     for (int i = 0; i < count && i < MAX && next > 0; i++) {
       Object element = elements[(head + i) % length];
+      next = Rendering.element(separator(next, end, i), end, element);
+    }
+    return more(next, end, count);
+  }
+
+  /** Writes a queue of nodes. Those without an item are heads, or have been removed. */
+  private static long queue(long at, long end, Object object, int index) {
+    Object node = Rendering.field(object, index, 0);
+    long next = at;
+    int count = 0;
+    for (int i = 0; i < MAX_PLACES && node != null && next > 0; i++) {
+      Object item = UNSAFE.getReference(node, JdkTypes.field(index, 1));
+      if (item != null && count++ < MAX) {
+        next = Rendering.element(separator(next, end, count - 1), end, item);
+      }
+      Object after = UNSAFE.getReference(node, JdkTypes.field(index, 2));
+      // A removed node is its own successor.
+      node = after == node ? null : after;
+    }
+    return node == null || next < 0 ? more(next, end, count) : Utf8.text(next, end, ", …");
+  }
+
+  private static long copies(long at, long end, Object element, int count) {
+    long next = at;
+    for (int i = 0; i < count && i < MAX && next > 0; i++) {
       next = Rendering.element(separator(next, end, i), end, element);
     }
     return more(next, end, count);
@@ -191,16 +262,15 @@ final class RenderedElements {
     return more(next, end, size);
   }
 
-  /** Writes the keys of the map in which a set keeps its elements. */
-  private static long keys(long at, long end, Object map) {
+  /** Writes keys, values or entries of the map that has the elements of a set or view. */
+  private static long parts(long at, long end, Object map, int parts) {
     if (map == null) {
       return at;
     }
-    int index = JdkTypes.index(map.getClass());
-    int kind = JdkTypes.kind(index);
-    return JdkTypes.isMap(kind) && !isWrapper(kind)
-        ? RenderedMaps.of(at, end, map, index, kind, false)
-        : Utf8.text(at, end, "…");
+    int kind = mapKind(map);
+    return kind == JdkTypes.OTHER
+        ? Utf8.text(at, end, "…")
+        : RenderedMaps.of(at, end, map, JdkTypes.index(map.getClass()), kind, parts);
   }
 
   private static long enumSet(long at, long end, Object object, int index) {

@@ -19,18 +19,32 @@ import java.util.EnumMap;
 import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.Hashtable;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.PriorityQueue;
 import java.util.Properties;
+import java.util.Queue;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.Vector;
+import java.util.WeakHashMap;
+import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedDeque;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.ConcurrentSkipListMap;
+import java.util.concurrent.ConcurrentSkipListSet;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CopyOnWriteArraySet;
+import java.util.concurrent.LinkedBlockingDeque;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.PriorityBlockingQueue;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.BeforeClass;
 import org.junit.Test;
@@ -112,6 +126,96 @@ public class RenderedElementsTest {
     assertEquals("{\"k\"=\"v\"}", rendered(properties));
     assertEquals("{}", rendered(Collections.emptyMap()));
     assertEquals("{}", rendered(new HashMap<>()));
+  }
+
+  @Test
+  public void queuesShowTheirElementsInTheOrderOfTheirArraysAndNodes() {
+    List<Queue<Integer>> queues =
+        List.of(
+            new PriorityQueue<>(),
+            new PriorityBlockingQueue<>(),
+            new ArrayBlockingQueue<>(4),
+            new LinkedBlockingQueue<>(),
+            new LinkedBlockingDeque<>(),
+            new ConcurrentLinkedQueue<>(),
+            new ConcurrentLinkedDeque<>());
+    for (Queue<Integer> queue : queues) {
+      String name = queue.getClass().getName();
+      assertEquals(name, "[]", rendered(queue));
+      for (int i = 0; i < 6; i++) {
+        queue.add(i);
+        if (i < 3) {
+          queue.remove();
+        }
+      }
+      assertEquals(name, "[3, 4, 5]", rendered(queue));
+    }
+    Queue<Integer> thousand = new LinkedBlockingQueue<>(Collections.nCopies(1_000, 5));
+    assertEquals("[5, 5, 5, 5, 5, 5, 5, 5, 5, 5, … 990 more]", rendered(thousand));
+    thousand.addAll(Collections.nCopies(1_000, 5));
+    assertEquals("[5, 5, 5, 5, 5, 5, 5, 5, 5, 5, …]", rendered(thousand));
+  }
+
+  @Test
+  public void partsOfListsAndMapsShowTheirElements() {
+    List<Integer> list = List.of(0, 1, 2, 3);
+    assertEquals("[1, 2]", rendered(list.subList(1, 3)));
+    assertEquals("[1, 2]", rendered(Arrays.asList(0, 1, 2, 3).subList(1, 3)));
+    assertEquals("[1, 2]", rendered(new Vector<>(list).subList(1, 3)));
+    assertIdentity(new LinkedList<>(list).subList(1, 3));
+    assertEquals("[7, 7, 7]", rendered(Collections.nCopies(3, 7)));
+    Map<Integer, String> expected = new TreeMap<>(Map.of(1, "a", 2, "b"));
+    List<Map<Integer, String>> maps =
+        List.of(
+            expected,
+            new HashMap<>(expected),
+            new LinkedHashMap<>(expected),
+            new ConcurrentHashMap<>(expected),
+            new ConcurrentSkipListMap<>(expected),
+            Collections.unmodifiableMap(expected));
+    for (Map<Integer, String> map : maps) {
+      String name = map.getClass().getName();
+      assertEquals(name, "[1, 2]", rendered(map.keySet()));
+      assertEquals(name, "[\"a\", \"b\"]", rendered(map.values()));
+    }
+    assertEquals("[1=\"a\", 2=\"b\"]", rendered(new HashMap<>(expected).entrySet()));
+    assertIdentity(new HashMap<Integer, String>() {}.keySet());
+    assertIdentity(new HashMap<Integer, String>() {}.values());
+  }
+
+  @Test
+  public void otherMapsAndSetsShowTheirElements() {
+    Map<Object, Object> sorted = new TreeMap<>(Map.of(1, "a", 2, "b"));
+    String text = "{1=\"a\", 2=\"b\"}";
+    ConcurrentSkipListMap<Object, Object> skipList = new ConcurrentSkipListMap<>(sorted);
+    for (int i = 3; i < 100; i++) {
+      skipList.put(i, i);
+    }
+    assertTrue(rendered(skipList), rendered(skipList).endsWith("10=10, … 89 more}"));
+    for (int i = 3; i < 100; i++) {
+      skipList.remove(i);
+    }
+    assertEquals(text, rendered(skipList));
+    assertEquals("{}", rendered(new ConcurrentSkipListMap<>()));
+    Map<Object, Object> hashtable = new Hashtable<>(sorted);
+    hashtable.put(-1, "c");
+    assertEquals(Set.of("1=\"a\"", "2=\"b\"", "-1=\"c\""), parts(rendered(hashtable)));
+    Trap trap = new Trap();
+    Map<Object, Object> identities = new IdentityHashMap<>();
+    identities.put(trap, 1);
+    assertEquals("{" + identity(trap) + "=1}", rendered(identities));
+    identities.clear();
+    identities.put(null, 2);
+    assertEquals("{null=2}", rendered(identities));
+    assertIdentity(new WeakHashMap<>(sorted));
+    assertEquals("[1, 2]", rendered(new ConcurrentSkipListSet<>(List.of(2, 1))));
+    assertEquals("[2, 1]", rendered(new CopyOnWriteArraySet<>(List.of(2, 1))));
+    Set<Integer> concurrent = ConcurrentHashMap.newKeySet();
+    concurrent.add(1);
+    assertEquals("[1]", rendered(concurrent));
+    Set<Integer> ofMap = Collections.newSetFromMap(new ConcurrentHashMap<>());
+    ofMap.add(1);
+    assertEquals("[1]", rendered(ofMap));
   }
 
   private static Set<String> parts(String text) {
