@@ -62,7 +62,7 @@ public final class Explainer {
     classes.removeIf(LoadedProgram::isHidden);
     if (classes.isEmpty()) {
       Class<?> first = named.get(0);
-      return "matches " + cut(first.getName()) + ", and " + Hidden.reason(first);
+      return "matches " + cut(first.getName()) + ", and " + Hidden.reason(first, program);
     }
     return explain(selector, classes);
   }

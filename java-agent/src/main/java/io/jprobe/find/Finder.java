@@ -56,7 +56,7 @@ public final class Finder {
     for (int i = 0; i < named.size() && !isFull(); i++) {
       Class<?> type = named.get(i);
       if (LoadedProgram.isHidden(type)) {
-        add(classFound(type, Hidden.reason(type)));
+        add(classFound(type, Hidden.reason(type, program)));
       } else if (!withMethods) {
         add(classFound(type, ""));
       } else {

@@ -8,6 +8,7 @@ import io.jprobe.classfile.ClassFile;
 import io.jprobe.select.SelectableClass;
 import io.jprobe.select.Selector;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.List;
@@ -34,6 +35,7 @@ public final class LoadedProgram {
   final long deadline;
   private final Reader reader;
   private final Map<Class<?>, ClassFile> known = new IdentityHashMap<>();
+  private final Map<String, List<Class<?>>> byName = new HashMap<>();
   private final Map<ClassLoader, ClassFiles> resources = new IdentityHashMap<>();
 
   /**
@@ -101,6 +103,21 @@ public final class LoadedProgram {
   ClassFile file(Class<?> type) {
     read(List.of(type));
     return known.get(type);
+  }
+
+  /** Returns the file of a class of this loader; null if it is not loaded or cannot be read. */
+  ClassFile file(String className, ClassLoader loader) {
+    if (byName.isEmpty()) {
+      for (Class<?> type : classes) {
+        byName.computeIfAbsent(type.getName(), key -> new ArrayList<>(1)).add(type);
+      }
+    }
+    for (Class<?> type : byName.getOrDefault(className, List.of())) {
+      if (type.getClassLoader() == loader) {
+        return file(type);
+      }
+    }
+    return null;
   }
 
   /** Reads the files of classes, for {@link #file}, as far as the time allows. */

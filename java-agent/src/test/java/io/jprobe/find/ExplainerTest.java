@@ -14,6 +14,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.IntBinaryOperator;
 import java.util.stream.Collectors;
 import org.junit.Test;
 
@@ -31,7 +32,8 @@ public class ExplainerTest {
     classes.add(Class.forName("com.acme.store.Shelf"));
     classes.addAll(List.of(java.util.HashMap.class, Runnable.class, Object.class));
     Runnable lambda = () -> {};
-    classes.add(lambda.getClass());
+    classes.addAll(List.of(lambda.getClass(), Referring.SUM.getClass()));
+    classes.addAll(List.of(ExplainerTest.class, Referring.class));
     return new LoadedProgram(classes, ExplainerTest::read, new ApplicationCalls(), 10_000_000_000L);
   }
 
@@ -126,10 +128,33 @@ public class ExplainerTest {
             + " '!**#get*'",
         Selectors.parse("!**#get*"));
     assertExplained("com.acme.Customer#getCity", "");
-    String lambda =
-        new Explainer(program(), Selectors.NONE)
-            .explain(Selector.parse(ExplainerTest.class.getName() + "$$Lambda*#run"));
-    assertTrue(lambda, lambda.contains("it is a lambda's own class"));
+  }
+
+  /** Has a method reference, and no lambda with a body. */
+  private static final class Referring {
+    static final IntBinaryOperator SUM = Integer::sum;
+  }
+
+  @Test
+  public void theBodyOfALambdaIsNamedIfThereIsOne() throws Exception {
+    String own = ExplainerTest.class.getName();
+    String lambda = explained(own + "$$Lambda*#run");
+    assertTrue(
+        lambda,
+        lambda.endsWith(
+            ", and it is a lambda's own class, which the JVM does not retransform; write '"
+                + own
+                + "#lambda$*' for the lambda's body"));
+    String reference = explained(own + ".Referring$$Lambda*#applyAsInt");
+    assertTrue(
+        reference,
+        reference.endsWith(
+            ", and it is the class of a method reference, which the JVM does not retransform;"
+                + " select the method that it refers to"));
+  }
+
+  private static String explained(String selector) throws Exception {
+    return new Explainer(program(), Selectors.NONE).explain(Selector.parse(selector));
   }
 
   @Test
