@@ -187,14 +187,29 @@ public final class Captures {
     }
     throw selector.error(
         columns.get(columns.size() - excess),
-        "the "
-            + fullest.suffix
-            + " probe would pass "
-            + passed.size()
-            + " values, counting exceptions and the word for absent values; at most "
-            + (passed.size() - excess)
-            + " can be captured; leave out "
+        "at most "
+            + (selector.captures().size() - excess)
+            + " of these "
+            + selector.captures().size()
+            + " captures fit"
+            + besides(fullest, passed)
+            + "; leave out "
             + (excess == 1 ? "this capture" : excess + " captures, from this one on"));
+  }
+
+  /** Returns what a probe passes besides the captures; empty for nothing. */
+  private static String besides(ProbeKind kind, List<CapturedValue> passed) {
+    List<String> besides = new ArrayList<>();
+    for (CapturedValue value : passed) {
+      if (value == CapturedValue.ABSENCE) {
+        besides.add("a word for absent values");
+      } else if (!value.isAskedFor) {
+        besides.add(kind == ProbeKind.THROW ? "the exception" : "the returned value");
+      }
+    }
+    return besides.isEmpty()
+        ? ""
+        : ", as the " + kind.suffix + " probe also passes " + String.join(" and ", besides);
   }
 
   /** Returns the number of values that a probe cannot pass; negative if there is room for more. */

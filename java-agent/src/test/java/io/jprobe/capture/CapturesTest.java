@@ -14,8 +14,6 @@ import java.util.stream.Collectors;
 import org.junit.Test;
 
 public class CapturesTest {
-  private static final String ONE = "this capture";
-
   private static List<String> names(Captures captures, ProbeKind kind) {
     return captures.values(kind).stream().map(value -> value.name).collect(Collectors.toList());
   }
@@ -64,60 +62,45 @@ public class CapturesTest {
         "travel", "(why=exception.message, m=mood)", "m", "return m", "exception why m absent");
   }
 
-  private static void assertTooMany(
-      String method, String rest, String marked, String kind, int values, int most, String remedy) {
-    assertMistake(
-        method,
-        rest,
-        marked,
-        "the "
-            + kind
-            + " probe would pass "
-            + values
-            + " values, counting exceptions and the word for absent values; at most "
-            + most
-            + " can be captured; leave out "
-            + remedy);
-  }
-
   @Test
   public void aProbePassesTwelveValuesWhenACallBeginsAndElevenWhenItEnds() throws Exception {
     Typing.of("start", captures(10, "count"));
-    assertTooMany(
-        "start", captures(10, "count").replace(")", ", fare)"), "fare", "throw", 12, 11, ONE);
-    assertTooMany(
+    assertMistake(
+        "start",
+        captures(10, "count").replace(")", ", fare)"),
+        "fare",
+        "at most 10 of these 11 captures fit, as the throw probe also passes the exception; leave"
+            + " out this capture");
+    assertMistake(
         "start",
         captures(13, "count").replace("v10=count", "v10=fare"),
         "fare",
-        "throw",
-        14,
-        11,
-        "3 captures, from this one on");
+        "at most 10 of these 13 captures fit, as the throw probe also passes the exception; leave"
+            + " out 3 captures, from this one on");
     Typing.of("travel", captures(9, "other.name"));
-    assertTooMany(
-        "travel", captures(9, "other.name").replace(")", ", mood)"), "mood", "return", 12, 11, ONE);
+    assertMistake(
+        "travel",
+        captures(9, "other.name").replace(")", ", mood)"),
+        "mood",
+        "at most 9 of these 10 captures fit, as the return probe also passes the returned value and"
+            + " a word for absent values; leave out this capture");
   }
 
   @Test
   public void aCaptureThatDoesNotMakeRoomIsNotBlamed() throws Exception {
     // Without its capture, the returned value is passed as well.
-    assertTooMany(
+    assertMistake(
         "travel",
         captures(10, "mood").replace(")", ", last=other, return)"),
         "other",
-        "return",
-        12,
-        11,
-        ONE);
+        "at most 11 of these 12 captures fit; leave out this capture");
     // The entry probe passes neither, the return probe no exception.
-    assertTooMany(
+    assertMistake(
         "travel",
         captures(9, "mood").replace(")", ", why=exception.message, r=return)"),
         "exception",
-        "throw",
-        12,
-        11,
-        ONE);
+        "at most 10 of these 11 captures fit, as the throw probe also passes the exception and a"
+            + " word for absent values; leave out this capture");
   }
 
   @Test
