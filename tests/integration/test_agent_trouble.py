@@ -57,8 +57,8 @@ def runs_with(target: Process) -> list[str]:
         ),
         (
             "probe=A#b",
-            "jprobe: unknown option 'probe'; expected probes, config, control, dir, string-limit, "
-            "max-methods or max-overhead; the program runs untraced",
+            "jprobe: unknown option 'probe'; expected one of probes, config, dir, control, max-overhead, "
+            "max-methods, string-limit, hold; the program runs untraced",
         ),
         (
             "probes=PrimeCalls$Orders#place(index=arg0) when index => 5,dir=/tmp",

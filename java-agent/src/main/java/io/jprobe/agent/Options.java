@@ -17,6 +17,18 @@ import java.util.List;
 final class Options {
   static final int MAX_STRING_LIMIT = WordsLayout.MAX_TEXT;
 
+  /** The options of users. */
+  static final List<String> NAMES =
+      List.of(
+          "probes",
+          "config",
+          "dir",
+          "control",
+          "max-overhead",
+          "max-methods",
+          "string-limit",
+          "hold");
+
   private static final int MAX_HOLD = 600;
 
   private static final int DEFAULT_STRING_LIMIT = 1_024;
@@ -131,10 +143,7 @@ final class Options {
         break;
       default:
         throw new OptionsException(
-            "unknown option '"
-                + name
-                + "'; expected probes, config, control, dir, string-limit, max-methods or"
-                + " max-overhead");
+            "unknown option '" + name + "'; expected one of " + String.join(", ", NAMES));
     }
   }
 

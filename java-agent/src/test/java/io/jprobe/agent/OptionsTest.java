@@ -8,6 +8,7 @@ import static org.junit.Assert.assertTrue;
 import io.jprobe.select.SelectorException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.Test;
 
@@ -63,7 +64,7 @@ public class OptionsTest {
 
   @Test
   public void anErrorNamesTheOptionAndWhatIsExpected() {
-    assertMistake("probe=a#b", "unknown option 'probe'; expected probes,");
+    assertMistake("probe=a#b", "unknown option 'probe'; expected one of probes,");
     assertMistake("probes", "option 'probes' has no value; expected name=value");
     assertMistake("string-limit=9999", "string-limit is '9999'; expected a number");
     assertMistake("max-methods=0", "max-methods is '0'; expected a number of methods from 1 to");
@@ -71,6 +72,18 @@ public class OptionsTest {
     assertMistake("string-limit=x", "string-limit is 'x'; expected a number");
     assertMistake("max-methods=\u0663", "max-methods is '\u0663'; expected a number");
     assertThrows(SelectorException.class, () -> Options.parse("probes=a.B"));
+  }
+
+  @Test
+  public void theErrorNamesTheOptionsOfTheDocumentation() throws Exception {
+    List<String> documented = new ArrayList<>();
+    for (String line : Files.readAllLines(Path.of("../docs/agent-options.md"))) {
+      if (line.startsWith("| `") && !line.startsWith("| `-")) {
+        documented.add(line.substring(3, line.indexOf('`', 3)));
+      }
+    }
+    assertMistake(
+        "probe=x", "unknown option 'probe'; expected one of " + String.join(", ", documented));
   }
 
   private static void assertMistake(String written, String message) {
