@@ -136,7 +136,12 @@ public final class Explainer {
       return "has another type than the method returns; there is " + some(MethodPart.RETURN_TYPE);
     }
     if (missed.containsKey(MethodPart.ARGUMENTS)) {
-      return "has other arguments than the method; there is " + some(MethodPart.ARGUMENTS);
+      String name = selector.firstOfNames();
+      return "has other arguments than the method; there is "
+          + some(MethodPart.ARGUMENTS)
+          + (name.isEmpty()
+              ? ""
+              : "; are these names of arguments? write arg0, or " + name + "=" + name);
     }
     if (missed.containsKey(MethodPart.ANNOTATION)) {
       return "demands an annotation that the method does not have; without it, it matches "

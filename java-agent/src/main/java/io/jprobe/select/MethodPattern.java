@@ -51,6 +51,11 @@ final class MethodPattern {
     return isReturned ? null : MethodPart.RETURN_TYPE;
   }
 
+  /** Returns the first of the types if they look like names of arguments; otherwise empty. */
+  String firstOfNames() {
+    return arguments == null ? "" : arguments.firstOfNames();
+  }
+
   /** Returns the annotation as written; empty if none is needed. */
   String annotation() {
     return annotation == null ? "" : annotation.toString();

@@ -153,6 +153,11 @@ public final class Selector {
     return methods.name();
   }
 
+  /** Returns the first of the argument types if they look like names; otherwise empty. */
+  public String firstOfNames() {
+    return methods.firstOfNames();
+  }
+
   /** Returns the annotation that a class or method must have, as written; empty if none must. */
   public String annotation() {
     if (annotated != null) {

@@ -16,6 +16,21 @@ final class TypeListPattern {
   }
 
   /**
+   * Returns the first element if all of them look like names of arguments and none like a type, as
+   * in {@code (timeout, acks)}; otherwise an empty string.
+   */
+  String firstOfNames() {
+    String first = "";
+    for (TypePattern pattern : patterns) {
+      if (pattern != ANY_NUMBER && !pattern.looksLikeArgument()) {
+        return "";
+      }
+      first = first.isEmpty() && pattern != ANY_NUMBER ? pattern.toString() : first;
+    }
+    return first;
+  }
+
+  /**
    * Widens only the last ".." that has been passed: it can match everything that an earlier one
    * could.
    */

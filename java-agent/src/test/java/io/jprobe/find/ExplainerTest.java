@@ -97,6 +97,15 @@ public class ExplainerTest {
         "has other arguments than the method; there is com.acme.Orders#place(Order),"
             + " com.acme.Orders#place(long,String)");
     assertExplained(
+        "com.acme.Orders#place(order, by)",
+        "has other arguments than the method; there is com.acme.Orders#place(Order),"
+            + " com.acme.Orders#place(long,String); are these names of arguments? write arg0, or"
+            + " order=order");
+    assertExplained(
+        "com.acme.Orders#place(int)",
+        "has other arguments than the method; there is com.acme.Orders#place(Order),"
+            + " com.acme.Orders#place(long,String)");
+    assertExplained(
         "com.acme.Orders#place(Order):void",
         "has another type than the method returns; there is com.acme.Orders#place(Order):boolean");
     assertExplained(
