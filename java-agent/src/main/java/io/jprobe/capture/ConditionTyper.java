@@ -10,6 +10,7 @@ import io.jprobe.select.Operand;
 import io.jprobe.select.Path;
 import io.jprobe.select.Selector;
 import io.jprobe.select.SelectorException;
+import org.objectweb.asm.Type;
 
 /**
  * Checks the comparisons of a condition and determines the type in which their operands are
@@ -101,7 +102,9 @@ final class ConditionTyper {
           "cannot compare "
               + describe(written.left, left)
               + " with "
-              + describe(written.right, right));
+              + describe(written.right, right)
+              + remedy(written.left, left, rightSort)
+              + remedy(written.right, right, leftSort));
     }
     boolean ordered = written.relation != Relation.EQUAL && written.relation != Relation.NOT_EQUAL;
     boolean isNumber = kind == Kind.INTEGRAL || kind == Kind.DECIMAL;
@@ -206,6 +209,33 @@ final class ConditionTyper {
 
   private static boolean isNumber(Sort sort) {
     return sort == Sort.NUMBER || sort == Sort.DECIMAL || sort == Sort.CHAR;
+  }
+
+  /** Returns what to write for an object instead; empty if there is nothing to suggest. */
+  private String remedy(Operand operand, TypedPath path, Sort other) {
+    if (path == null || other == Sort.NULL || path.type.getSort() != Type.OBJECT) {
+      return "";
+    }
+    if (path.root != Root.EXCEPTION && other == Sort.REFERENCE && paths.named(path) != null) {
+      return operand.toString().indexOf('.') < 0
+          ? ""
+          : "; write the name of a constant as a string, as in \"PAID\"";
+    }
+    switch (path.type.getClassName()) {
+      case "java.math.BigDecimal":
+      case "java.math.BigInteger":
+        return "; write " + operand + ".doubleValue()";
+      case "java.util.Optional":
+        return "; write " + operand + ".get()";
+      case "java.util.OptionalInt":
+        return "; write " + operand + ".getAsInt()";
+      case "java.util.OptionalLong":
+        return "; write " + operand + ".getAsLong()";
+      case "java.util.OptionalDouble":
+        return "; write " + operand + ".getAsDouble()";
+      default:
+        return "";
+    }
   }
 
   private static String describe(Operand operand, TypedPath path) {

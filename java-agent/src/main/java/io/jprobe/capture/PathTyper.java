@@ -21,6 +21,7 @@ import org.objectweb.asm.Type;
 /** Determines the types of one selector's paths in one method. Equal texts share a path. */
 final class PathTyper {
   private static final Pattern NUMBERED = Pattern.compile("arg(\\d{1,3})");
+  private static final Pattern CONSTANT = Pattern.compile("[A-Z][A-Z0-9_]*");
   private static final Type THREAD = Type.getObjectType("java/lang/Thread");
   private static final Type THROWABLE = Type.getObjectType("java/lang/Throwable");
   private static final Type STRING = Type.getObjectType("java/lang/String");
@@ -171,6 +172,7 @@ final class PathTyper {
         count == 0
             ? "has no arguments"
             : "has " + count + (count == 1 ? " argument: " : " arguments: ") + names;
+    checkStatic(path);
     boolean isField = !path.steps.isEmpty() && !NUMBERED.matcher(path.root).matches();
     throw selector.error(
         path.column,
@@ -180,7 +182,30 @@ final class PathTyper {
             + method
             + " "
             + has
-            + suggested(path.root));
+            + (CONSTANT.matcher(path.root).matches() && path.steps.isEmpty()
+                ? "; write \"" + path.root + "\" for a constant of an enum"
+                : suggested(path.root)));
+  }
+
+  /** Throws an exception if the path begins with the name of a class that lacks the field. */
+  private void checkStatic(Path path) throws SelectorException {
+    String name = path.root;
+    for (Path.Step next : path.steps) {
+      ClassFile file = types.find(name);
+      boolean isNested = types.find(name + "." + next.name) != null;
+      if (next.kind != Path.Step.Kind.PROPERTY || file != null && !isNested) {
+        if (file != null) {
+          throw selector.error(
+              next.column,
+              file.internalName.replace('/', '.')
+                  + " has no static field "
+                  + next.name
+                  + (next.isCall() ? ", and static methods are not called" : ""));
+        }
+        return;
+      }
+      name += "." + next.name;
+    }
   }
 
   /** Returns a question whether another root was meant; empty if none is near. */

@@ -148,7 +148,9 @@ final class StepTyper {
       return nothing(
           type,
           written,
-          "no field or getter that a path can read has that name" + there(file, written));
+          isMap(type)
+              ? "a value of a map is read by its key, as in .get(\"" + name + "\")"
+              : "no field or getter that a path can read has that name" + there(file, written));
     }
     return selector.error(
         written.column,
@@ -162,6 +164,10 @@ final class StepTyper {
             + "(); write ."
             + name
             + "() to call the method, whose code then runs in the traced thread");
+  }
+
+  private boolean isMap(Type type) {
+    return !type.equals(OBJECT) && members.areRelated(type.getInternalName(), "java/util/Map");
   }
 
   /** Returns which steps the class has instead, with their types; empty if it has none. */

@@ -4,6 +4,8 @@ package io.jprobe.capture;
 import static io.jprobe.capture.Typing.assertMistake;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertSame;
+import static org.junit.Assert.assertThrows;
+import static org.junit.Assert.assertTrue;
 
 import io.jprobe.capture.TypedCondition.Comparison;
 import io.jprobe.capture.TypedCondition.Kind;
@@ -111,6 +113,40 @@ public class ConditionTyperTest {
         "other",
         "cannot compare 'other' of type io.jprobe.capture.away.Traveller with 'named' of type"
             + " io.jprobe.capture.Journey$Named");
+  }
+
+  @Test
+  public void anErrorNamesWhatCanBeComparedInstead() throws Exception {
+    assertMistake(
+        "look",
+        " when price > 20.5",
+        "price",
+        "cannot compare 'price' of type java.math.BigDecimal with 20.5; write price.doubleValue()");
+    assertSame(Kind.DECIMAL, comparison("look", "price.doubleValue() > 20.5").kind);
+    assertMistake(
+        "look",
+        " when seat == '4A'",
+        "seat",
+        "cannot compare 'seat' of type java.util.Optional with '4A'; write seat.get()");
+    assertSame(Kind.STRING, comparison("look", "seat.get() == '4A'").kind);
+    assertMistake(
+        "look",
+        " when 4 < row",
+        "4",
+        "cannot compare 4 with 'row' of type java.util.OptionalInt; write row.getAsInt()");
+    assertSame(Kind.INTEGRAL, comparison("look", "4 < row.getAsInt()").kind);
+    assertMistake(
+        "travel",
+        " when mood == Mood.GOOD",
+        "mood",
+        "cannot compare 'mood' of type io.jprobe.capture.Journey$Mood with 'Mood.GOOD' of type"
+            + " io.jprobe.capture.Journey$Mood; write the name of a constant as a string, as in"
+            + " \"PAID\"");
+    SelectorException bare =
+        assertThrows(SelectorException.class, () -> Typing.of("travel", " when mood == GOOD"));
+    assertTrue(
+        bare.getMessage(),
+        bare.getMessage().endsWith("; write \"GOOD\" for a constant of an enum"));
   }
 
   @Test

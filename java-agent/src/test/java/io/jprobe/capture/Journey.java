@@ -3,6 +3,11 @@ package io.jprobe.capture;
 
 import io.jprobe.capture.away.Traveller;
 import java.io.StreamTokenizer;
+import java.math.BigDecimal;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.TreeMap;
 
 /** Types that captures evaluate. The class file contains the names of the arguments. */
 @SuppressWarnings("unused")
@@ -68,6 +73,13 @@ class Journey extends Traveller {
   }
 
   static void start(int count, double fare, char zone, boolean express, String to, Integer boxed) {}
+
+  void look(
+      Map<String, String> map,
+      TreeMap<String, String> sorted,
+      BigDecimal price,
+      Optional<String> seat,
+      OptionalInt row) {}
 
   void pause() {}
 

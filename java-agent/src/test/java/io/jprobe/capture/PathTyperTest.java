@@ -238,6 +238,33 @@ public class PathTyperTest {
   }
 
   @Test
+  public void aClassWithoutTheStaticFieldIsNamed() {
+    assertMistake(
+        "travel",
+        "(it=Properties.LIMITS)",
+        "LIMITS",
+        "io.jprobe.capture.Journey$Properties has no static field LIMITS");
+    assertMistake(
+        "travel",
+        "(it=io.jprobe.capture.Journey.LIMITS.size)",
+        "LIMITS",
+        "io.jprobe.capture.Journey has no static field LIMITS");
+    assertMistake(
+        "travel",
+        "(it=Properties.still())",
+        "still",
+        "io.jprobe.capture.Journey$Properties has no static field still, and static methods are not"
+            + " called");
+  }
+
+  @Test
+  public void aMapHasItsValuesByKey() throws Exception {
+    String problem = " has no 'id': a value of a map is read by its key, as in .get(\"id\")";
+    assertMistake("look", "(it=map.id)", "id", "java.util.Map" + problem);
+    assertMistake("look", "(it=arg1.id)", "id", "java.util.TreeMap" + problem);
+  }
+
+  @Test
   public void aStaticMethodHasNoThis() {
     assertMistake("start", "(this)", "this", "start is static and has no this");
   }
