@@ -74,6 +74,7 @@ final class Options {
     for (String option : split(written)) {
       int equals = option.indexOf('=');
       if (equals < 0) {
+        checkSeparator(option);
         throw new OptionsException(
             "option '" + option + "' has no value; expected name=value, as in probes=com.acme.*#*");
       }
@@ -142,8 +143,20 @@ final class Options {
         report = value;
         break;
       default:
+        checkSeparator(name);
         throw new OptionsException(
             "unknown option '" + name + "'; expected one of " + String.join(", ", NAMES));
+    }
+  }
+
+  /** Throws an exception if a selector stands where an option should. */
+  private static void checkSeparator(String option) throws OptionsException {
+    if (option.contains("#") || option.contains("::")) {
+      throw new OptionsException(
+          "'"
+              + option
+              + "' is no option; selectors are separated by ';', as in"
+              + " probes=com.acme.*#*;!**#get*");
     }
   }
 

@@ -117,7 +117,8 @@ final class ConditionParser {
       throw cursor.error("expected a comparison, as in duration > 5ms, found " + cursor.found());
     }
     if (operand instanceof Literal) {
-      throw cursor.error("expected a comparison after " + operand + ", found " + cursor.found());
+      throw cursor.error(
+          "expected a comparison after " + operand + ", found " + cursor.found() + spaced(operand));
     }
     return new Condition.Truth((Path) operand);
   }
@@ -182,7 +183,7 @@ final class ConditionParser {
   private void checkDuration(Operand one, Operand other) throws SelectorException {
     boolean isTime = other instanceof Literal && ((Literal) other).kind == Literal.Kind.DURATION;
     if (isDuration(one) && !isTime) {
-      throw cursor.error(other.column, "a duration needs a unit, as in 5ms");
+      throw cursor.error(other.column, "a duration needs a unit, as in 5ms" + spaced(other));
     }
     if (isTime && one instanceof Path && !PathParser.isRoot(((Path) one).root)) {
       throw notDuration((Path) one);
@@ -190,6 +191,19 @@ final class ConditionParser {
     if (isTime && !isDuration(one)) {
       throw cursor.error(other.column, "only duration is compared with a time");
     }
+  }
+
+  /** Returns what to write for a number whose unit stands behind a blank; otherwise empty. */
+  private String spaced(Operand operand) {
+    int end = operand.column + operand.toString().length();
+    int unit = end;
+    while (unit < cursor.text.length() && Cursor.isBlank(cursor.text.charAt(unit))) {
+      unit++;
+    }
+    String word = cursor.wordAt(unit);
+    return operand instanceof Literal && unit > end && LiteralParser.UNITS.contains(word)
+        ? "; write " + operand + word + " without a space"
+        : "";
   }
 
   /** Returns the error for a name that is compared with a time. */

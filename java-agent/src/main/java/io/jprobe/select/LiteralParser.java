@@ -3,9 +3,12 @@ package io.jprobe.select;
 
 import java.math.BigDecimal;
 import java.math.BigInteger;
+import java.util.Set;
 
 /** Parses literals: numbers, times, strings, true, false and null. */
 final class LiteralParser {
+  static final Set<String> UNITS = Set.of("ns", "us", "ms", "s", "min");
+
   private final Cursor cursor;
 
   LiteralParser(Cursor cursor) {

@@ -135,6 +135,8 @@ final class PathParser {
     while (true) {
       if (cursor.peek() == '[' && isDigit(cursor.peek(1))) {
         steps.add(index());
+      } else if (cursor.peek() == '[' && isQuote(cursor.peek(1))) {
+        throw cursor.error("a value of a map is read by its key, as in .get(\"id\")");
       } else if (cursor.accept(".")) {
         steps.add(named());
       } else {
@@ -145,6 +147,10 @@ final class PathParser {
 
   private static boolean isDigit(char c) {
     return c >= '0' && c <= '9';
+  }
+
+  private static boolean isQuote(char c) {
+    return c == '"' || c == '\'';
   }
 
   private Path.Step index() throws SelectorException {
@@ -164,10 +170,14 @@ final class PathParser {
     int column = cursor.column();
     String name = cursor.word();
     if (!Cursor.isNameStart(cursor.peek())) {
-      throw cursor.error("expected a field or a method after '.', found " + cursor.found());
+      throw cursor.error(
+          "expected a field or a method after '.', found "
+              + cursor.found()
+              + (isDigit(cursor.peek()) ? "; write [" + name + "] for an element" : ""));
     }
     cursor.accept(name);
-    if (!cursor.isAtBracket() || cursor.peek() == '[' && isDigit(cursor.peek(1))) {
+    boolean isElement = isDigit(cursor.peek(1)) || isQuote(cursor.peek(1)) && !name.equals("get");
+    if (!cursor.isAtBracket() || cursor.peek() == '[' && isElement) {
       return new Path.Step(Path.Step.Kind.PROPERTY, name, null, column);
     }
     char close = cursor.open();

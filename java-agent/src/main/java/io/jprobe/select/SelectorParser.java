@@ -83,14 +83,31 @@ final class SelectorParser {
 
   private SelectorException noMethod(String classes, boolean spaced) {
     if (cursor.atEnd()) {
-      return cursor.error("expected '#' and a method, as in " + classes + "#*");
+      String meant = withHash(classes);
+      return cursor.error(
+          "expected '#' and a method, as in " + (meant.isEmpty() ? classes + "#*" : meant));
     }
     if (spaced || cursor.isAtBracket()) {
-      return cursor.error("expected '#' and a method, found " + cursor.found());
+      String meant = cursor.isAtBracket() ? withHash(classes) : "";
+      return cursor.error(
+          "expected '#' and a method, found "
+              + cursor.found()
+              + (meant.isEmpty() ? "" : "; write '#' before the method: " + meant));
     }
     return cursor.peek() == ':'
         ? cursor.error("expected '::', found ':'")
         : globs.oddCharacter("a class's");
+  }
+
+  /** Returns {@code Orders#place} for {@code Orders.place}; empty if this ends in no method. */
+  private static String withHash(String classes) {
+    int dot = classes.lastIndexOf('.');
+    String type = classes.substring(classes.lastIndexOf('.', dot - 1) + 1, Math.max(dot, 0));
+    boolean isMethod =
+        !type.isEmpty()
+            && Character.isUpperCase(type.charAt(0))
+            && Character.isLowerCase(classes.charAt(dot + 1));
+    return isMethod ? classes.substring(0, dot) + "#" + classes.substring(dot + 1) : "";
   }
 
   /** Parses captures and clauses up to the end. */

@@ -67,9 +67,26 @@ public final class Selectors {
     List<Selector> selectors = new ArrayList<>();
     for (int i = 0; i < lines.size(); i++) {
       String origin = "config " + source + ", line " + (i + 1) + ": ";
-      addAll(withoutComment(lines.get(i)), origin, selectors);
+      String line = lines.get(i);
+      String text = withoutComment(line);
+      checkHash(Cursor.trim(text), text.length() < line.length(), origin);
+      addAll(text, origin, selectors);
     }
     return new Selectors(selectors);
+  }
+
+  /** Checks that a comment did not begin at the "#" between a class and its method. */
+  private static void checkHash(String text, boolean isCut, String origin)
+      throws SelectorException {
+    boolean isClass = !text.isEmpty() && text.indexOf(';') < 0 && text.indexOf('@') < 0;
+    if (isCut && isClass && text.indexOf('#') < 0 && !text.contains("::")) {
+      throw new SelectorException(
+          origin + "selector ",
+          text,
+          text.length(),
+          "expected '#' and a method; a '#' after a blank begins a comment, so write no blank"
+              + " before it");
+    }
   }
 
   private static void addAll(String written, String origin, List<Selector> selectors)

@@ -45,6 +45,15 @@ public class OptionsTest {
       Files.write(file, List.of("a.B#c", "\ta.B#", "a.B#d"));
       SelectorException mistake =
           assertThrows(SelectorException.class, () -> Options.parse("config=" + file));
+      Files.write(file, List.of("shop.Main #mk"));
+      SelectorException cut =
+          assertThrows(SelectorException.class, () -> Options.parse("config=" + file));
+      assertEquals(
+          "config "
+              + file
+              + ", line 1: selector 'shop.Main', column 10: expected '#' and a method; a '#' after"
+              + " a blank begins a comment, so write no blank before it",
+          cut.getMessage());
       assertEquals(
           "config "
               + file
@@ -65,6 +74,9 @@ public class OptionsTest {
   @Test
   public void anErrorNamesTheOptionAndWhatIsExpected() {
     assertMistake("probe=a#b", "unknown option 'probe'; expected one of probes,");
+    assertMistake("probes=a#b,c#d", "'c#d' is no option; selectors are separated by ';', as in");
+    assertMistake(
+        "probes=a#b,c::d when x=1", "'c::d when x' is no option; selectors are separated");
     assertMistake("probes", "option 'probes' has no value; expected name=value");
     assertMistake("string-limit=9999", "string-limit is '9999'; expected a number");
     assertMistake("max-methods=0", "max-methods is '0'; expected a number of methods from 1 to");

@@ -22,6 +22,10 @@ public class SelectorMistakesTest {
   @Test
   public void inClasses() {
     assertMistake("com.acme.Orders", 16, "expected '#' and a method, as in com.acme.Orders#*");
+    assertMistake(
+        "com.acme.Orders.place", 22, "expected '#' and a method, as in com.acme.Orders#place");
+    assertMistake("Orders.place(int)", 13, "found '('; write '#' before the method: Orders#place");
+    assertMistake("com.acme.orders", 16, "expected '#' and a method, as in com.acme.orders#*");
     assertMistake("#place", 1, "expected a class before '#'");
     assertMistake("::place", 1, "expected a class before '::'");
     assertMistake("", 1, "expected a class");
@@ -94,6 +98,10 @@ public class SelectorMistakesTest {
     assertMistake("A#b(arg0.x(1))", 12, "expected ')': only methods without arguments");
     assertMistake("A#b(arg0.x(])", 12, "expected ')'");
     assertMistake("A#b(arg0[x])", 9, "expected ',' or ')', found '['");
+    assertMistake("A#b(arg0.0)", 10, "after '.', found '0'; write [0] for an element");
+    assertMistake(
+        "A#b(arg0[\"id\"])", 9, "a value of a map is read by its key, as in .get(\"id\")");
+    assertMistake("A#b(x=arg0.a['id'])", 13, "a value of a map is read by its key");
     assertMistake("A#b(arg0[0)", 11, "expected ']', found ')'");
     assertMistake("A#b(arg0[1.5])", 10, "expected an index, as in [0], found 1.5");
     assertMistake("A#b(arg0[3000000000])", 10, "expected an index, as in [0], found 3000000000");
@@ -138,7 +146,8 @@ public class SelectorMistakesTest {
     assertMistake("A#b when a b", 12, "expected when, every, at most or the end, found 'b'");
     assertMistake("A#b when duration", 18, "expected a comparison, as in duration > 5ms");
     assertMistake("A#b when duration > 5", 21, "a duration needs a unit, as in 5ms");
-    assertMistake("A#b when duration > 5 ms", 21, "a duration needs a unit, as in 5ms");
+    assertMistake("A#b when duration > 5 ms", 21, "as in 5ms; write 5ms without a space");
+    assertMistake("A#b when 1.5~s < duration", 14, "found 's'; write 1.5s without a space");
     assertMistake("A#b when 5 < duration", 10, "a duration needs a unit, as in 5ms");
     assertMistake("A#b when duration > arg0", 21, "a duration needs a unit, as in 5ms");
     assertMistake("A#b when duration > duration", 21, "a duration needs a unit, as in 5ms");
