@@ -71,7 +71,8 @@ public final class Refusals {
     // The sentence has the selector as its subject.
     String prefix = "selector '" + selector + "', ";
     String shown = reason.startsWith(prefix) ? reason.substring(prefix.length()) : reason;
-    return shown + remedy(reason, example);
+    boolean isWide = selector.needsSupertypes() && reason.equals(Traceability.ABSTRACT);
+    return shown + (isWide ? "; no loaded class implements it" : remedy(reason, example));
   }
 
   /** Returns what to write instead; empty if nothing can be suggested. */

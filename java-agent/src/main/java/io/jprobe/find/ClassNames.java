@@ -37,7 +37,7 @@ final class ClassNames {
 
   private String ofJdk(Selector selector) {
     if (simple(selector.className()).replace("*", "").isEmpty()) {
-      return "";
+      return ofJdksPackages(selector);
     }
     for (Class<?> type : program.classes) {
       if (LoadedProgram.isOfJdk(type) && selector.namesClass(type.getName())) {
@@ -47,6 +47,28 @@ final class ClassNames {
       }
     }
     return "";
+  }
+
+  /** Returns the explanation for packages with stars that are all the JDK's, as java.**. */
+  private String ofJdksPackages(Selector selector) {
+    String written = selector.className();
+    String example = "";
+    for (Class<?> type : program.classes) {
+      String name = type.getName();
+      if (!written.startsWith("*") && selector.namesClass(name)) {
+        if (!LoadedProgram.isOfJdk(type)) {
+          return "";
+        }
+        boolean isBetter = example.isEmpty() || name.startsWith("java.util.");
+        example = isBetter ? type.getPackageName() : example;
+      }
+    }
+    return example.isEmpty()
+        ? ""
+        : "matches no class that the program has loaded; for classes of the JDK, spell out their"
+            + " package, as in "
+            + Explainer.cut(example)
+            + ".*";
   }
 
   /** Returns what may be wrong with an annotation. */

@@ -33,7 +33,7 @@ public class ExplainerTest {
     classes.addAll(List.of(java.util.HashMap.class, Runnable.class, Object.class));
     Runnable lambda = () -> {};
     classes.addAll(List.of(lambda.getClass(), Referring.SUM.getClass()));
-    classes.addAll(List.of(ExplainerTest.class, Referring.class));
+    classes.addAll(List.of(ExplainerTest.class, Referring.class, Unimplemented.class));
     return new LoadedProgram(classes, ExplainerTest::read, new ApplicationCalls(), 10_000_000_000L);
   }
 
@@ -74,6 +74,10 @@ public class ExplainerTest {
         "**HashMap#put",
         "matches no class that the program has loaded; for a class of the JDK, spell out its"
             + " package: java.util.HashMap");
+    assertExplained(
+        "java.**#put",
+        "matches no class that the program has loaded; for classes of the JDK, spell out their"
+            + " package, as in java.util.*");
     assertExplained("HashMap#put", "matches no loaded class; did you mean java.util.HashMap?");
   }
 
@@ -127,6 +131,11 @@ public class ExplainerTest {
         "matches 1 method, which cannot be traced; com.acme.Job#size(): it is abstract; write"
             + " '+com.acme.Job#size' for the methods that implement it");
     assertExplained(
+        "+" + Unimplemented.class.getName() + "#run",
+        "matches 1 method, which cannot be traced; "
+            + Unimplemented.class.getName()
+            + "#run(): it is abstract; no loaded class implements it");
+    assertExplained(
         "com.acme.Order#customer(c=this.custmer)",
         "matches 1 method, which cannot be traced; com.acme.Order#customer(): column 32:"
             + " com.acme.Order has no 'custmer': no field or getter that a path can read has that"
@@ -137,6 +146,10 @@ public class ExplainerTest {
             + " '!**#get*'",
         Selectors.parse("!**#get*"));
     assertExplained("com.acme.Customer#getCity", "");
+  }
+
+  private interface Unimplemented {
+    void run();
   }
 
   /** Has a method reference, and no lambda with a body. */
