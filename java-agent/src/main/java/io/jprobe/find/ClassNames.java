@@ -28,6 +28,10 @@ final class ClassNames {
     if (!ofJdk.isEmpty()) {
       return ofJdk;
     }
+    String method = method(selector.className());
+    if (!method.isEmpty()) {
+      return "matches no loaded class; write '#' before the method: " + method;
+    }
     List<String> near = nearest(selector.className());
     if (!near.isEmpty()) {
       return "matches no loaded class; " + NearestNames.question(near);
@@ -47,6 +51,20 @@ final class ClassNames {
       }
     }
     return "";
+  }
+
+  /** Returns Orders#place for Orders.place, if the class is loaded; otherwise empty. */
+  private String method(String written) {
+    int dot = written.lastIndexOf('.');
+    String className = written.substring(0, Math.max(dot, 0));
+    String dotted = className.replace('$', '.');
+    boolean isLoaded =
+        dot > 0
+            && !simple(written).isEmpty()
+            && Character.isLowerCase(simple(written).charAt(0))
+            && program.classes.stream()
+                .anyMatch(type -> type.getName().replace('$', '.').equals(dotted));
+    return isLoaded ? className + "#" + written.substring(dot + 1) : "";
   }
 
   /** Returns the explanation for packages with stars that are all the JDK's, as java.**. */

@@ -75,6 +75,11 @@ public class ExplainerTest {
         "matches no class that the program has loaded; for a class of the JDK, spell out its"
             + " package: java.util.HashMap");
     assertExplained(
+        "com.acme.Orders.place#*",
+        "matches no loaded class; write '#' before the method: com.acme.Orders#place");
+    assertExplained(
+        "com.acme.Order.Lien#total", "matches no loaded class; did you mean com.acme.Order$Line?");
+    assertExplained(
         "java.**#put",
         "matches no class that the program has loaded; for classes of the JDK, spell out their"
             + " package, as in java.util.*");
