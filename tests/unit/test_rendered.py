@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from jcollect.layout.record import STRING_WORD_PRESENT
+from jcollect.view.compact_lines import CompactLines
+from jcollect.view.json_lines import JsonLines
 from jcollect.view.rendered import Char, Rendered, value_of
+from jcollect.view.values import _object_text
 
 VALUES = [
     ("42", 42),
@@ -42,3 +48,15 @@ def test_a_text_is_a_value_of_the_type_that_it_shows(text: str, value: object) -
 
 def test_numbers_that_are_not_finite_are_floats() -> None:
     assert [repr(value_of(text)) for text in ("NaN", "Infinity", "-Infinity")] == ["nan", "inf", "-inf"]
+
+
+@pytest.mark.parametrize("text", ["12.50", "0.00", "-1E+5", "1.0E10"])
+def test_a_number_keeps_the_digits_of_the_program(text: str) -> None:
+    word = STRING_WORD_PRESENT | len(text)
+    for in_format in (JsonLines().values, CompactLines().values):
+        assert _object_text(in_format, word, text.encode()) == text
+    assert json.loads(text) == value_of(text)
+
+
+def test_a_number_that_json_does_not_know_is_a_string_there() -> None:
+    assert value_of("007.5") == Rendered("007.5")

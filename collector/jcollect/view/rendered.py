@@ -8,7 +8,8 @@ from decimal import Decimal
 
 # Longer numbers are text: converting them takes more than linear time.
 _MOST_DIGITS = 40
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]{1,4})?", re.ASCII)
+# A number in Java that is one in JSON as well.
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?(E[+-]?[0-9]{1,4})?", re.ASCII)
 _NAMED = {
     "true": True,
     "false": False,

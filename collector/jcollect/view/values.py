@@ -173,13 +173,15 @@ def _object_text(in_format: ValueFormat, word: int, content: bytes) -> str:
     if word & STRING_WORD_CUT:
         # It keeps its text, without the first quote.
         return in_format.string(content.removeprefix(b'"')) + in_format.truncated
-    value = value_of(content.decode(errors="replace"))
+    text = content.decode(errors="replace")
+    value = value_of(text)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
         return f'"{value}"' if in_format.quotes_64_bits else str(value)
     if isinstance(value, float):
-        return repr(value) if math.isfinite(value) else in_format.not_finite(_name_of(value))
+        # The text of the program: 12.50 has a scale.
+        return text if math.isfinite(value) else in_format.not_finite(_name_of(value))
     if isinstance(value, Char):
         return in_format.char(value.text)
     if isinstance(value, str):
