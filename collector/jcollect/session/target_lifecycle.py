@@ -160,8 +160,10 @@ class TargetLifecycle:
             elif not self.is_attached:
                 self._attach(self._tracee)
             else:
-                if begun - self._scanned >= self._pause or self._has_news():
+                if begun - self._scanned >= self._pause:
                     self._rescan(self._tracee, begun)
+                elif self._has_news():
+                    self._attach_to_news(self._tracee, begun)
                 self._poll_arming()
         finally:
             used = cpu_seconds() - used
@@ -199,6 +201,12 @@ class TargetLifecycle:
         if self._tracee is not None:
             self._session.leave(self._tracee)
         self.candidate.close()
+
+    def _attach_to_news(self, tracee: Tracee, begun: float) -> None:
+        """Attaches to new libraries while a class waits, and leaves all else to the next rescan."""
+        addition = tracee.follow(self._warn, is_waited_for=True)
+        self._tell_attached(tracee)
+        self._handle(addition, begun)
 
     def _rescan(self, tracee: Tracee, begun: float) -> None:
         self._pages = self.process.mapped_pages()

@@ -109,16 +109,17 @@ class Tracee:
                 raise JcollectError(problem)
             return self._first
 
-    def follow(self, warn: Callable[[str], None]) -> Addition:
+    def follow(self, warn: Callable[[str], None], is_waited_for: bool = False) -> Addition:
         """Scans the process again: arms new probes, and detaches from unmapped or retired ones.
 
+        If a class of the program waits for that, does not read the suppressed calls of all other probes.
         Raises OSError and JcollectError if too many files are open, after which it can be called again.
         """
         with self._lock:
-            return Addition() if self._has_ended else self._follow(warn)
+            return Addition() if self._has_ended else self._follow(warn, is_waited_for)
 
-    def _follow(self, warn: Callable[[str], None]) -> Addition:
-        armed = self._armed()
+    def _follow(self, warn: Callable[[str], None], is_waited_for: bool) -> Addition:
+        armed = [] if is_waited_for else self._armed()
         known = {library.key for library in self.scan.libraries}
         reports = read_all(armed)
         try:

@@ -17,7 +17,7 @@ import io.jprobe.stub.StubException;
 final class Hold implements PreparedClasses.Listener {
   private static final long SECOND_NANOS = 1_000_000_000L;
 
-  /** Maximum time for which a class waits. A collector on an idle machine takes about 20 ms. */
+  /** Maximum time for which a class waits. A collector on an idle machine takes about 50 ms. */
   private static final long CLASS_NANOS = 5 * SECOND_NANOS;
 
   /** Total time of waits that have reached their limit, after which no class waits any more. */
