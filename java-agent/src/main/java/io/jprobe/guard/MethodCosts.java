@@ -58,7 +58,9 @@ final class MethodCosts {
    * @param changed receives the classes with methods that are not throttled any more
    */
   void removeDetached(Set<TracedClass> changed) {
-    hasChanged |= !detached.isEmpty();
+    if (detached.isEmpty()) {
+      return;
+    }
     for (MethodCost cost : detached) {
       costs.remove(cost.method);
       throttled.remove(cost);
@@ -69,6 +71,8 @@ final class MethodCosts {
       }
     }
     detached.clear();
+    // At once, because there may be no further update: the array would keep unloaded classes.
+    each = costs.values().toArray(new MethodCost[0]);
   }
 
   /**
@@ -165,7 +169,7 @@ final class MethodCosts {
 
   void clear() {
     costs.clear();
-    hasChanged = true;
+    each = new MethodCost[0];
     throttled.clear();
     onTrial.clear();
     detached.clear();
