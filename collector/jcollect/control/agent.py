@@ -13,8 +13,8 @@ from jcollect.probes.stub_library import (
     MalformedLibraryError,
     StubLibrary,
     find_stub_mappings,
+    mapped_keys,
     read_stub_library,
-    read_stub_mappings,
 )
 from jcollect.procfs import capabilities
 from jcollect.procfs.apart import apart
@@ -60,7 +60,7 @@ class Agent:
             answer = apart(process, stub_directory.exists, process.pid, self.directory, user=process.user)
         except OSError:
             if process.has_exited:
-                raise JcollectError(f"PID {process.pid} has exited") from None
+                raise process.exited() from None
             return True
         return bool(answer.content)
 
@@ -80,10 +80,10 @@ def agent_libraries(process: Process) -> list[StubLibrary]:
         mappings = read_maps(process)
     except OSError as error:
         if process.has_exited:
-            raise JcollectError(f"PID {process.pid} has exited") from None
+            raise process.exited() from None
         raise process.explain(error) from None
     if not mappings and process.is_exiting():
-        raise JcollectError(f"PID {process.pid} has exited")
+        raise process.exited()
     libraries = []
     for mapping in find_stub_mappings(mappings):
         try:
@@ -95,7 +95,7 @@ def agent_libraries(process: Process) -> list[StubLibrary]:
             ) from None
         except (MalformedLibraryError, OSError) as error:
             if process.has_exited:
-                raise JcollectError(f"PID {process.pid} has exited") from error
+                raise process.exited() from error
             # It is of another version, so its agent cannot be commanded, or it has been unmapped.
             continue
         if library.image.manifest.agent_version:
@@ -109,7 +109,7 @@ def states_of(agent: Agent) -> list[tuple[StubLibrary, bytes]]:
     process = agent.process
     try:
         read = read_sections([(library, library.image.states) for library in agent.libraries])
-        mapped = {mapping.key for mapping in read_stub_mappings(process)}
+        mapped = mapped_keys(process)
     except OSError as error:
         raise unreadable(process, error) from None
     found: list[tuple[StubLibrary, bytes]] = []

@@ -71,7 +71,7 @@ def delivered_jar(process: Process, deadline: float | None = None) -> Iterator[D
     with _delivered_into(*_deliver(process, deadline), process) as delivered:
         if process.has_exited:
             # Another process may have its PID, and the jar, which is removed.
-            raise JcollectError(f"PID {process.pid} has exited")
+            raise process.exited()
         yield delivered
 
 
@@ -100,7 +100,7 @@ def _deliver(process: Process, deadline: float) -> tuple[str, str, int, int]:
             parent_descriptor, directory = answer.descriptors
             return parent, answer.content.decode(), parent_descriptor, directory
     if process.has_exited:
-        raise JcollectError(f"PID {process.pid} has exited")
+        raise process.exited()
     raise JcollectError(
         f"cannot copy the agent's jar for PID {process.pid}: none of its temporary directories accepts it "
         f"({'; '.join(reasons)}); start the program with -javaagent instead"

@@ -74,7 +74,7 @@ def _open_socket(process: Process, deadline: float) -> None:
     except TimeoutError:
         raise
     except ProcessLookupError:
-        raise JcollectError(f"PID {process.pid} has exited") from None
+        raise process.exited() from None
     except OSError as error:
         raise cannot_load(process, f"its /tmp cannot be used: {error.strerror}") from None
 
@@ -150,7 +150,7 @@ def _check_takes_agents(process: Process) -> None:
     except TimeoutError:
         raise
     except OSError:
-        raise JcollectError(f"PID {process.pid} has exited") from None
+        raise process.exited() from None
     names = {os.path.basename(mapping.path) for mapping in mappings}
     if any(name.startswith("libj9vm") for name in names):
         raise cannot_load(process, "it is an OpenJ9 JVM, and the agent needs HotSpot")

@@ -17,7 +17,7 @@ def cannot_load(process: Process, reason: str) -> JcollectError:
 def exited_instead(process: Process, error: JcollectError) -> JcollectError:
     """Returns the error of something that was done with a process, or that it has exited if it has, or
     exits."""
-    return JcollectError(f"PID {process.pid} has exited") if process.is_exiting() else error
+    return process.exited() if process.is_exiting() else error
 
 
 def cannot_start_thread(process: Process, shortage: str) -> NoThreadsError:

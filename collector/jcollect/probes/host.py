@@ -80,7 +80,7 @@ class HostProcess:
             is_same = False
         if not is_same:
             process.close()
-            raise JcollectError(f"PID {self.pid} has exited")
+            raise process.exited()
         return process
 
 

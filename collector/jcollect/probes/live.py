@@ -26,7 +26,7 @@ from jcollect.layout.stub_library import SLOT_SEMAPHORE_BYTES
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.probe import MARK, STATE_NAMES, Probe, by_binary, by_library
 from jcollect.probes.sections import Part, all_of, read_sections
-from jcollect.probes.stub_library import Section, read_stub_mappings
+from jcollect.probes.stub_library import Section, mapped_keys
 from jcollect.procfs.process import Process
 from jcollect.procfs.reasons import is_passing
 from jprobe.v1 import probe_pb2
@@ -140,7 +140,7 @@ def read_mapped(process: Process, probes: Sequence[Probe]) -> list[LiveProbe]:
                 if is_passing(unmapped):
                     raise
     # After the reading: otherwise it could be of what was mapped at the address since.
-    mapped = {mapping.key for mapping in read_stub_mappings(process)}
+    mapped = mapped_keys(process)
     found = {id(each.probe): each for each in live if each.probe.site.binary.key in mapped}
     return [found[id(probe)] for probe in probes if id(probe) in found]
 

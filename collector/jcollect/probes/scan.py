@@ -119,7 +119,7 @@ def scan_traceable(process: Process, warn: Callable[[str], None] = warn_on_stder
     if found.unreadable:
         raise scan_messages.nothing_readable(process)
     if process.is_exiting():
-        raise JcollectError(f"PID {process.pid} has exited")
+        raise process.exited()
     raise scan_messages.no_agent(process) if is_jvm(process) else scan_messages.no_jvm(process)
 
 

@@ -76,6 +76,11 @@ def read_stub_mappings(process: Process) -> list[Mapping]:
     return find_stub_mappings(read_maps(process, _IN_EVERY_PATH))
 
 
+def mapped_keys(process: Process) -> set[MappingKey]:
+    """Returns the keys of the stub libraries that a process has mapped now. Raises OSError."""
+    return {mapping.key for mapping in read_stub_mappings(process)}
+
+
 def read_stub_library(process: Process, mapping: Mapping) -> StubLibrary:
     """Reads a mapped library. Raises MalformedLibraryError, or OSError if it cannot be opened."""
     ((_, library),) = read_stub_libraries(process, [mapping])

@@ -171,6 +171,10 @@ class Process:
         self.check_alive()
         return value
 
+    def exited(self) -> JcollectError:
+        """Returns the error for a process that has exited."""
+        return _exited(self.pid)
+
     def explain(self, error: OSError, what: str = "memory map") -> JcollectError:
         """Returns the error for a process that cannot be read; `what` names the part that was read."""
         return _explain(self.pid, error, what)
@@ -206,6 +210,10 @@ def _cannot_open(pid: int, error: OSError | OverflowError) -> JcollectError:
         return JcollectError(f"there is no process with PID {pid}; jcollect ps lists the processes")
     if isinstance(error, OSError) and not is_gone(error):
         return _explain(pid, error, "status")
+    return _exited(pid)
+
+
+def _exited(pid: int) -> JcollectError:
     return JcollectError(f"PID {pid} has exited")
 
 

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Sequence
 
 from jcollect.control.lease import Lease
-from jcollect.errors import JcollectError
 from jcollect.limits import MAX_SHOWN_NAME
 from jcollect.probes.probe import Wanted
 from jcollect.probes.scan import Scan
@@ -40,7 +39,7 @@ class Candidate:
         self._lease = lease or contextlib.ExitStack()
         if self.process.has_exited:
             self.close()
-            raise JcollectError(f"PID {self.process.pid} has exited")
+            raise self.process.exited()
 
     @property
     def has_exited(self) -> bool:

@@ -14,7 +14,7 @@ from jcollect.probes.live import LiveProbe, not_retired
 from jcollect.probes.overhead import Overhead
 from jcollect.probes.probe import Probe, Wanted, probes_of
 from jcollect.probes.scan import Scan, rescan
-from jcollect.probes.stub_library import read_stub_mappings
+from jcollect.probes.stub_library import mapped_keys
 from jcollect.procfs.maps import MappingKey, read_maps
 from jcollect.procfs.reasons import is_passing
 from jcollect.session.cost import Cost
@@ -218,7 +218,7 @@ class Tracee:
         """Returns the keys of the mapped binaries with probes: none if the process has exited, None if it
         does not answer in time."""
         try:
-            return {mapping.key for mapping in read_stub_mappings(self.process)} | self._other_keys()
+            return mapped_keys(self.process) | self._other_keys()
         except OSError as error:
             return None if is_passing(error) else set()
 

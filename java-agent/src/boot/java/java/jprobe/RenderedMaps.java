@@ -12,7 +12,7 @@ final class RenderedMaps {
   /** Maximum number of places of a table, and of nodes at one of them, that are read. */
   private static final int MAX_PLACES = 1 << 10;
 
-  // What is written of each entry.
+  // The parts of an entry to write.
   static final int KEYS = 0;
   static final int VALUES = 1;
   static final int ENTRIES = 2;
