@@ -13,7 +13,7 @@ AS_SOMEBODY = ("setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear
 
 # HotSpot's protocol: .attach_pidN in the working directory, or in /tmp; then a socket in /tmp.
 PROGRAM = """
-import mmap, os, signal, socket, sys
+import mmap, os, signal, socket, sys, time
 how, *files = sys.argv[1:]
 libraries = [mmap.mmap(os.open(file, os.O_RDONLY), 4096, prot=mmap.PROT_READ) for file in files]
 name = str(os.getpid())
@@ -33,7 +33,9 @@ def is_accepted(file):
 def asked(*_):
     file = next((f for f in (".attach_pid" + name, "/tmp/.attach_pid" + name) if is_accepted(f)), None)
     print("asked by", file, flush=True)
-    if file and how == "opens" and not listeners:
+    if how == "opens late":
+        time.sleep(0.5)
+    if file and how.startswith("opens") and not listeners:
         listen()
 
 if how == "has opened":
@@ -74,8 +76,8 @@ def fake_jvm(
     before: Sequence[str] = AS_SOMEBODY,
     cwd: str | Path = "/",
 ) -> Iterator[FakeJvm]:
-    """Starts a fake JVM. With `how` it "opens" its socket on request, "has opened" it, is "silent", or "dies"
-    of SIGQUIT. It maps the `libraries`, files of at least one page.
+    """Starts a fake JVM. With `how` it "opens" its socket on request or "opens late", "has opened" it, is
+    "silent", or "dies" of SIGQUIT. It maps the `libraries`, files of at least one page.
     """
     command = [*before, sys.executable, "-E", "-c", PROGRAM, how, *map(str, libraries)]
     with subprocess.Popen(

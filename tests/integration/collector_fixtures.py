@@ -29,6 +29,8 @@ from stub_image import StubImage
 JCOLLECT = str(Path(sys.executable).parent / "jcollect")
 TARGET_SOURCE = Path(__file__).parent / "collector_target" / "target.c"
 DEADLINE = 20.0
+# Time for several commands to start on a loaded machine.
+STARTED_SECONDS = 60.0
 
 # Offsets in a gate of the counts of filtered calls.
 ENTRY_FILTERED, RETURN_FILTERED, THROW_FILTERED = (
@@ -156,6 +158,23 @@ class Command:
         if self.process.poll() is not None:
             self._threads[1].join(DEADLINE)
         return self.errors[line] if len(self.errors) > line else ""
+
+    def line_with(self, text: str) -> str:
+        """Waits for a line of stderr with that text, and returns it."""
+
+        def found() -> str:
+            has_ended = self.process.poll() is not None
+            if has_ended:
+                self._threads[1].join(DEADLINE)
+            line = next((line for line in list(self.errors) if text in line), "")
+            assert line or not has_ended, (text, self.errors)
+            return line
+
+        try:
+            line: str = wait_until(found, text, STARTED_SECONDS)
+        except AssertionError:
+            pytest.fail(f"no line with {text!r}: {self.process.args} said {self.errors}")
+        return line
 
     def end(self, number: int = signal.SIGTERM) -> str:
         """Signals it, waits until it has exited with code 0, and returns the last line of its stderr."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from collector_fixtures import RETURN_FILTERED, Bench, Command, Target, numbered_target, socket_of
+from collector_fixtures import RETURN_FILTERED, STARTED_SECONDS, Bench, Target, numbered_target, socket_of
 
 from conditions import require_bpf, wait_until
 from jcollect.probes.scan import scan_traceable
@@ -31,21 +31,11 @@ for _index, _method in enumerate(REPLY.methods):
     _method.id = f"{NUMBERS.manifest().generation}:{_index}"
 # Limit on a busy machine. A process that does not answer delays for 30 s, three of them for 90 s.
 QUICK_SECONDS = 25.0
-STARTED_SECONDS = 60.0
 
 
 @pytest.fixture(autouse=True)
 def _bpf() -> None:
     require_bpf()
-
-
-def waits_for(command: Command, text: str) -> str:
-    def found() -> str:
-        assert command.process.poll() is None, command.errors
-        return next((line for line in list(command.errors) if text in line), "")
-
-    line: str = wait_until(found, text, STARTED_SECONDS)
-    return line
 
 
 def processes_of(bench: Bench) -> dict[int, dict[str, object]]:
@@ -73,8 +63,8 @@ def test_a_hostile_reply_affects_only_its_own_process(bench: Bench, answer: byte
         assert "bug in jcollect" not in alone.stderr
         collector = bench.start("attach", bad.pid, good.pid, "--select", f"{CLASS}#*",
                                 "--listen", socket_of(bench))  # fmt: skip
-        assert "\x1b" not in waits_for(collector, f"leaving out PID {bad.pid} (target): PID {bad.pid} ")
-        waits_for(collector, f"PID {good.pid} (target): armed 1 probe")
+        assert "\x1b" not in collector.line_with(f"leaving out PID {bad.pid} (target): PID {bad.pid} ")
+        collector.line_with(f"PID {good.pid} (target): armed 1 probe")
         good.fire(1, 101)
         assert bad.semaphores() == 0
         assert "101 hits = 101 delivered + 0 lost" in collector.end()
@@ -97,7 +87,7 @@ def test_processes_that_never_answer_delay_no_other_one(bench: Bench, silent_por
         begun = time.monotonic()
         collector = bench.start("attach", *(each.pid for each in fakes), good.pid, "--select", f"{CLASS}#*",
                                 "--listen", socket_of(bench))  # fmt: skip
-        waits_for(collector, f"PID {good.pid} (target): armed 1 probe")
+        collector.line_with(f"PID {good.pid} (target): armed 1 probe")
         assert time.monotonic() - begun < STARTED_SECONDS
         good.fire(1, 103)
         begun = time.monotonic()
@@ -128,7 +118,7 @@ def test_false_counts_of_a_process_do_not_falsify_those_of_others(bench: Bench, 
     liar, honest = numbered_target(bench, NUMBERS, 1), numbered_target(bench, NUMBERS, 2)
     collector = bench.start("attach", liar.pid, honest.pid, "--listen", socket_of(bench))
     for target in (liar, honest):
-        waits_for(collector, f"PID {target.pid} (target): armed 1 probe")
+        collector.line_with(f"PID {target.pid} (target): armed 1 probe")
         target.fire(1, 101)
         target.hold(0, RETURN_FILTERED, 17)
     expected = {"hits": 118, "delivered": 101, "filtered": 17}
@@ -141,7 +131,7 @@ def test_false_counts_of_a_process_do_not_falsify_those_of_others(bench: Bench, 
     for target in (liar, honest):
         wait_until(lambda of=target: counts_of(of) == expected, "the hit counts of the process")
     liar.hold(0, RETURN_FILTERED, lie - 17)
-    waits_for(collector, f"PID {liar.pid} claims to have suppressed more calls than possible")
+    collector.line_with(f"PID {liar.pid} claims to have suppressed more calls than possible")
     honest.hold(0, RETURN_FILTERED, 19)
     wait_until(
         lambda: counts_of(honest) == {"hits": 137, "delivered": 101, "filtered": 36}, "the honest one's"

@@ -38,10 +38,6 @@ def pids_of(command: Command) -> Counter[int]:
     return Counter(event["pid"] for event in events_of(command))
 
 
-def waits_for(command: Command, text: str) -> None:
-    wait_until(lambda: any(text in line for line in list(command.errors)), text)
-
-
 def test_the_processes_of_several_pids_are_served_at_one_address(bench: Bench) -> None:
     one, other = numbered_target(bench, NUMBERS, 1), numbered_target(bench, NUMBERS, 2)
     collector = bench.start("attach", one.pid, other.pid, "-o", "json", before=OWN_RUN)
@@ -57,7 +53,7 @@ def test_the_processes_of_several_pids_are_served_at_one_address(bench: Bench) -
     status = json.loads(said)["collectors"][0]
     assert {each["pid"]: each["armed"] for each in status["processes"]} == {one.pid: 1, other.pid: 1}
     one.end()
-    waits_for(collector, f"PID {one.pid} (target): has exited")
+    collector.line_with(f"PID {one.pid} (target): has exited")
     other.fire(1, 103)
     other.end()
     summary = collector.wait()
@@ -79,8 +75,8 @@ def test_a_pid_that_cannot_be_attached_to_does_not_affect_the_others(bench: Benc
     assert refused.returncode == 1
     assert f"jcollect: PID {bare.pid} (target) is a JVM without the jprobe agent" in refused.stderr
     collector = bench.start("attach", one.pid, bare.pid, "--listen", socket_of(bench))
-    waits_for(collector, f"leaving out PID {bare.pid} (target): PID {bare.pid} (target) is a JVM without ")
-    waits_for(collector, f"PID {one.pid} (target): armed 1 probe")
+    collector.line_with(f"leaving out PID {bare.pid} (target): PID {bare.pid} (target) is a JVM without ")
+    collector.line_with(f"PID {one.pid} (target): armed 1 probe")
     one.fire(1, 7)
     assert "7 hits = 7 delivered + 0 lost" in collector.end()
     assert one.semaphores() == 0
@@ -101,7 +97,7 @@ def test_all_processes_with_probes_are_attached_to_soon_and_detached_from(bench:
         fired[target.pid] = 100 * number
         if number < 3:
             target.end()
-            waits_for(collector, f"PID {target.pid} (target): has exited")
+            collector.line_with(f"PID {target.pid} (target): has exited")
     assert "600 hits = 600 delivered + 0 lost" in collector.end()
     assert pids_of(collector) == fired
     assert target.semaphores() == 0
@@ -145,7 +141,7 @@ def test_ids_of_exited_processes_are_reassigned(bench: Bench) -> None:
         target.fire(1, number)
         pids.append(target.pid)
         target.end()
-        waits_for(collector, f"PID {target.pid} (target): has exited")
+        collector.line_with(f"PID {target.pid} (target): has exited")
     assert "28 hits = 28 delivered + 0 lost" in collector.end()
     assert pids_of(collector) == {pid: number for number, pid in enumerate(pids, 1)}
     assert not [line for line in collector.errors if "left out" in line]
@@ -215,7 +211,7 @@ def test_jvms_are_attached_to_by_their_main_class_as_they_come(
             assert f"({jar}): armed {ORDERS_PROBES} probes" in collector.status(number)
         expected = {jvm.pid: hits_of(run_calls(jvm)) for jvm in two_orders}
         with orders(JDKS[0], jar, probes=ORDERS) as third:
-            waits_for(collector, f"PID {third.pid} ({jar}): armed {ORDERS_PROBES} probes")
+            collector.line_with(f"PID {third.pid} ({jar}): armed {ORDERS_PROBES} probes")
             expected[third.pid] = hits_of(run_calls(third))
             wait_until(lambda: delivered_by_pid(bench) == Counter(expected), "all events of the three")
             summary = collector.end()
@@ -229,9 +225,9 @@ def test_jvms_without_the_agent_get_it_for_as_long_as_they_match(bench: Bench, j
             *("attach", "--name", str(jar), "--select", ORDERS, "--listen", socket_of(bench)),
             *("--max-overhead", 0),
         )
-        waits_for(collector, f"PID {early.pid} ({jar}): armed {ORDERS_PROBES} probes")
+        collector.line_with(f"PID {early.pid} ({jar}): armed {ORDERS_PROBES} probes")
         with orders(JDKS[-1], jar) as late:
-            waits_for(collector, f"PID {late.pid} ({jar}): armed {ORDERS_PROBES} probes")
+            collector.line_with(f"PID {late.pid} ({jar}): armed {ORDERS_PROBES} probes")
             expected = {jvm.pid: hits_of(run_calls(jvm)) for jvm in (early, late)}
             wait_until(lambda: delivered_by_pid(bench) == Counter(expected), "all events of both")
             total = sum(expected.values())

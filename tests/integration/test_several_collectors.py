@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from collector_fixtures import Bench, Target, events_of
 
-from conditions import require_bpf, wait_until
+from conditions import require_bpf
 from java_target import NOBODY, newest_jdk
 from prime_calls import prime_calls, run_calls
 from stub_image import LONG, Method, StubImage
@@ -59,7 +59,7 @@ def test_observe_and_top_attach_by_themselves(bench: Bench, shared_targets: Path
         top = bench.start("top", jvm.pid, *select, "--probe", "*return", "--interval", "0.2")
         observer = bench.start("observe", jvm.pid, *select, "-o", "json", "--max-events", 7)
         for command in (top, observer):
-            wait_until(lambda errors=command.errors: any("armed " in line for line in errors), "armed probes")
+            command.line_with("armed ")
         calls = run_calls(jvm)["touch.entry"]
         observer.wait()
         assert [event["method"] for event in events_of(observer)] == ["touch"] * 7

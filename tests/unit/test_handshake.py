@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -121,10 +122,21 @@ def test_what_another_user_has_planted_in_tmp_does_not_matter_if_the_working_dir
         assert list(roots_directory.iterdir()) == []
 
 
-def test_the_attach_file_of_another_tool_is_used_and_left(roots_directory: Path) -> None:
+def test_a_jvm_is_asked_once_by_several_tools_at_once(roots_directory: Path) -> None:
+    # HotSpot prints its threads on stdout upon another signal.
+    with fake_jvm("opens late", cwd=roots_directory) as jvm:
+        with ThreadPoolExecutor() as tools:
+            list(tools.map(lambda _: shake(jvm.pid), range(4)))
+        assert jvm.said() == [f"asked by /tmp/.attach_pid{jvm.pid}"]
+        assert not Path(f"/tmp/.attach_pid{jvm.pid}").exists()
+
+
+def test_the_attach_file_of_a_killed_tool_is_used_and_left(roots_directory: Path) -> None:
     with fake_jvm(cwd=roots_directory) as jvm:
         path = Path(f"/tmp/.attach_pid{jvm.pid}")
         path.touch()
+        begun = time.time() - attach_socket._OTHERS_SECONDS
+        os.utime(path, (begun, begun))
         try:
             shake(jvm.pid)
             assert jvm.said() == [f"asked by {path}"]

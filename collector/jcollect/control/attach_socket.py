@@ -27,6 +27,8 @@ READ_ONLY, OTHER, OPENED, SILENT, CHANGED = b"read-only", b"other", b"opened", b
 IN_THE_WAY = b"in the way"
 _TMP = "/tmp"
 _POLL_SECONDS = 0.02
+# Time for another tool to finish; after it, the tool was probably killed.
+_OTHERS_SECONDS = 5.0
 _CONNECT_SECONDS = 5.0
 # struct ucred of unix(7).
 _UCRED = struct.Struct("iII")
@@ -104,74 +106,95 @@ def request(
     with this PID and start time, runs entirely as that user, and catches SIGQUIT. Raises OSError.
     """
     (process,) = descriptors
-    tmp = open_directory(pid, _TMP)
-    try:
-        with _attach_file(pid, tmp, file_name(inner_pid)) as is_there:
-            if not is_there:
-                return IN_THE_WAY
-            status, start = read_status(pid), read_stat(pid).start_time
-            check_alive(process)
-            if not (start == start_time and set(status.uids) == {uid} and status.catches_quit):
-                return CHANGED
-            signal.pidfd_send_signal(process, signal.SIGQUIT)
-            return _wait_for_socket(tmp, inner_pid, process, time.monotonic() + seconds)
-    finally:
-        os.close(tmp)
-
-
-@contextlib.contextmanager
-def _attach_file(pid: int, tmp: int, name: str) -> Iterator[bool]:
-    """Creates the attach file in /tmp, or in the working directory if another user has planted something of
-    this name in /tmp. Yields false if HotSpot would find no file of its user."""
-    if _is_offered(tmp, name):
-        yield True
-        return
+    deadline = time.monotonic() + seconds
     with contextlib.ExitStack() as stack:
-        folder = _created_in(pid, tmp, name, stack)
-        try:
-            yield folder is not None
-        finally:
-            if folder is not None:
-                with contextlib.suppress(OSError):
-                    os.unlink(name, dir_fd=folder)
+        tmp = open_directory(pid, _TMP)
+        stack.callback(os.close, tmp)
+        if not _offer(pid, inner_pid, tmp, stack, deadline):
+            return IN_THE_WAY
+        if _is_open(tmp, inner_pid):
+            return OPENED
+        status, start = read_status(pid), read_stat(pid).start_time
+        check_alive(process)
+        if not (start == start_time and set(status.uids) == {uid} and status.catches_quit):
+            return CHANGED
+        signal.pidfd_send_signal(process, signal.SIGQUIT)
+        return _wait_for_socket(tmp, inner_pid, process, deadline)
 
 
-def _created_in(pid: int, tmp: int, name: str, stack: contextlib.ExitStack) -> int | None:
-    """Returns the directory in which the file was created; None for none."""
-    if _create(tmp, name):
-        return tmp
-    try:
+def _offer(pid: int, inner_pid: int, tmp: int, stack: contextlib.ExitStack, deadline: float) -> bool:
+    """Creates the attach file in /tmp, or in the working directory if another user has planted something of
+    this name in /tmp. The stack removes it. Returns false if HotSpot would find no file of its user.
+    """
+    with contextlib.suppress(OSError):
+        if _offer_in_tmp(inner_pid, tmp, stack, deadline):
+            return True
+    with contextlib.suppress(OSError):
         folder = os.open(f"/proc/{pid}/cwd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    stack.callback(os.close, folder)
-    return folder if _create(folder, name) else None
+        stack.callback(os.close, folder)
+        return _create(folder, file_name(inner_pid), stack)
+    return False
 
 
-def _is_offered(tmp: int, name: str) -> bool:
-    """Returns true if another tool is attaching at this moment, or was killed while it did: HotSpot accepts
-    its file as well. Only its user and root can remove it."""
+def _offer_in_tmp(inner_pid: int, tmp: int, stack: contextlib.ExitStack, deadline: float) -> bool:
+    """Returns true if there is an attach file: a new one, or that of another tool, which has finished or was
+    killed. Raises OSError.
+
+    Waits while the other tool attaches: HotSpot prints its threads on the program's stdout if a second signal
+    arrives after it has opened its socket.
+    """
+    name = file_name(inner_pid)
+    end = min(deadline, time.monotonic() + _OTHERS_SECONDS)
+    while not _create(tmp, name, stack):
+        age = _age_of_offer(tmp, name)
+        if age is None:
+            return False
+        if time.monotonic() > end or age > _OTHERS_SECONDS or _is_open(tmp, inner_pid):
+            return True
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def _age_of_offer(tmp: int, name: str) -> float | None:
+    """Returns the age in s of the attach file of another tool, which attaches at this moment or was killed
+    while it did; 0 if it was removed just now. HotSpot accepts it as well. Only its user and root can remove
+    it. Returns None for a file that HotSpot does not accept."""
     try:
         about = os.stat(name, dir_fd=tmp, follow_symlinks=False)
     except FileNotFoundError:
-        return False
-    return about.st_uid in (0, os.geteuid()) and not stat.S_ISLNK(about.st_mode)
+        return 0.0
+    is_accepted = about.st_uid in (0, os.geteuid()) and not stat.S_ISLNK(about.st_mode)
+    return time.time() - about.st_mtime if is_accepted else None
 
 
-def _create(folder: int, name: str) -> bool:
+def _create(folder: int, name: str, stack: contextlib.ExitStack) -> bool:
+    """Returns false if a file of that name exists. The stack removes the new one. Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         os.close(os.open(name, flags, 0o600, dir_fd=folder))
-    except OSError:
+    except FileExistsError:
         return False
+    stack.callback(_remove, folder, name)
     return True
+
+
+def _remove(folder: int, name: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(name, dir_fd=folder)
+
+
+def _is_open(tmp: int, inner_pid: int) -> bool:
+    try:
+        about = os.stat(socket_name(inner_pid), dir_fd=tmp, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISSOCK(about.st_mode)
 
 
 def _wait_for_socket(tmp: int, inner_pid: int, process: int, deadline: float) -> bytes:
     while time.monotonic() < deadline:
-        with contextlib.suppress(FileNotFoundError):
-            if stat.S_ISSOCK(os.stat(socket_name(inner_pid), dir_fd=tmp, follow_symlinks=False).st_mode):
-                return OPENED
+        if _is_open(tmp, inner_pid):
+            return OPENED
         check_alive(process)
         time.sleep(_POLL_SECONDS)
     return SILENT
