@@ -136,8 +136,8 @@ PYTEST = tests/as-root env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) JPROBE_JDK=$
 
 test: build test-packages jdks
 	@mkdir -p $(TESTED); rm -f $(TESTED)/*; failed=0; \
-	{ (cd java-agent && nice env $(GRADLE) test) >$(TESTED)/junit 2>&1 || touch $(TESTED)/junit-failed; \
-		nice $(PYTEST) tests/unit >$(TESTED)/unit 2>&1 || touch $(TESTED)/unit-failed; } & \
+	{ (cd java-agent && nice -n 5 env $(GRADLE) test) >$(TESTED)/junit 2>&1 || touch $(TESTED)/junit-failed; \
+		nice -n 5 $(PYTEST) tests/unit >$(TESTED)/unit 2>&1 || touch $(TESTED)/unit-failed; } & \
 	$(PYTEST) tests/integration | tee $(TESTED)/integration || failed=1; \
 	wait; cat $(TESTED)/junit $(TESTED)/unit; ls $(TESTED)/*-failed >/dev/null 2>&1 && failed=1; \
 	cd $(TESTED); grep -hE '^(FAILED|ERROR) | FAILED$$' junit unit integration; \

@@ -88,6 +88,10 @@ CHOSEN = os.environ.get("JPROBE_JDK")
 JDKS = [jdk for jdk in ALL_JDKS if CHOSEN in (None, "", str(jdk.version))]
 newest_jdk = JDKS[-1]
 on_every_jdk = pytest.mark.parametrize("jdk", JDKS, ids=str)
+# The older releases run in `make nightly` only.
+on_newest_jdk = pytest.mark.parametrize(
+    "jdk", [*(pytest.param(jdk, marks=pytest.mark.takes_long) for jdk in JDKS[:-1]), newest_jdk], ids=str
+)
 
 
 def runs_with_every_change(test: pytest.Item) -> bool:

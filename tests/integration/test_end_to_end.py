@@ -42,8 +42,6 @@ from orders_client import Client, assert_exact
 from prime_calls import run_calls
 from second_agent import Digests
 
-pytestmark = pytest.mark.every_jdk
-
 
 @pytest.fixture(autouse=True)
 def bpf() -> None:
@@ -58,6 +56,7 @@ def prime_calls(jdk: Jdk, targets: Path) -> Iterator[Process]:
         yield target
 
 
+@pytest.mark.every_jdk
 @on_every_jdk
 def test_every_call_arrives_exactly_once_with_its_values(prime_calls: Process) -> None:
     with attach(prime_calls.pid) as collector:
@@ -273,6 +272,7 @@ def test_the_collector_ends_with_the_jvm(targets: Path) -> None:
             assert collector.wait() == 0
 
 
+@pytest.mark.every_jdk
 @on_every_jdk
 def test_a_database_runs_as_usual_with_all_its_methods_woven(jdk: Jdk, targets: Path) -> None:
     server = java(

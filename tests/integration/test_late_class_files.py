@@ -17,7 +17,7 @@ from java_target import (
     finish,
     java,
     newest_jdk,
-    on_every_jdk,
+    on_newest_jdk,
     probes_of,
     run,
     wait_for_probes,
@@ -54,7 +54,7 @@ def libraries(folder: Path) -> int:
     return len(list(folder.glob("jprobe-*/*.so")))
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_a_class_file_that_is_provided_later_is_used_then(jdk: Jdk, targets: Path, tmp_path: Path) -> None:
     with java(jdk, "-cp", targets, "Bundles", probes=SELECTOR, options=f"dir={tmp_path}") as target:
         target.wait_for_line("ready")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conditions import require_bpf
-from java_target import JCOLLECT, Jdk, Process, attach, finish, java, on_every_jdk, run
+from java_target import JCOLLECT, Jdk, Process, attach, finish, java, on_newest_jdk, run
 
 Event = dict[str, Any]
 Said = tuple[list[Event], list[str]]
@@ -100,7 +100,7 @@ def captured(target: Process) -> list[Event]:
     return events
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_the_default_locale_changes_no_text_and_no_value(jdk: Jdk, targets: Path) -> None:
     def in_locale(language: str, country: str, is_like: tuple[str, str]) -> Said:
         with started(jdk, targets, language, country, is_like) as target:
