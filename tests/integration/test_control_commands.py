@@ -130,6 +130,7 @@ def test_set_names_methods_by_the_manifests(bench: Bench, target: Target) -> Non
         bench.run("set", target.pid, "*Orders", "always")
         message = refused(bench.run("set", target.pid, "*Nope*", "always"))
         near = refused(bench.run("set", target.pid, "*Ordesr#place", "always"))
+        empty = refused(bench.run("set", target.pid, "", "always"))
     assert done(result) == [
         "set 1 method in 1 ms",
         "  com.acme.Orders#place(JLjava/lang/String;)Z: duration > 20ms",
@@ -143,6 +144,7 @@ def test_set_names_methods_by_the_manifests(bench: Bench, target: Target) -> Non
         f"'*Nope*' matches none of the 6 probes of PID {target.pid}; one of them is com.acme.Orders#place"
     )
     assert near.endswith(f"of the 6 probes of PID {target.pid}; did you mean com.acme.Orders#place?")
+    assert empty.startswith("'' matches none of the 6 probes")
 
 
 def test_only_a_set_with_an_entry_probe_and_a_minimum_duration_is_said_to_fire_anyway(bench: Bench) -> None:

@@ -42,6 +42,8 @@ def test_find_lists_what_could_be_traced(target: Process) -> None:
 
 def test_a_typo_is_explained_at_once_and_at_the_end(target: Process) -> None:
     require_bpf()
+    open_ended = run(JCOLLECT, "attach", target.pid, "--select", "Ordres#place", "--duration", "0.5").stderr
+    assert "did you mean PrimeCalls$Orders? It still applies to classes that are loaded later\n" in open_ended
     silent = run(JCOLLECT, "attach", target.pid, "--select", "PrimeCalls$Orders#plcae", "--duration", "0.5")
     problem = "'PrimeCalls$Orders#plcae' matches PrimeCalls$Orders, which has no method 'plcae'; did you mean place?"  # noqa: E501
     assert silent.returncode == 0

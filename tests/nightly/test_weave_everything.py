@@ -75,7 +75,7 @@ UNTRACEABLE = [
     "it is abstract",
     "it is native",
     r"it is a hidden class, which the JVM does not retransform",
-    r"it is a lambda's own class, which the JVM does not retransform; .*",
+    r"it is the class of a lambda or of a method reference, which the JVM does not retransform; .*",
     # On some JVMs: see tests/jvm_bugs.py.
     r"retransforming on JDK .* \(JDK-8376185\); use JDK .* or later",
 ]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from jcollect.cli.attach_report import throttled_text
-from jcollect.control.remarks import problems
 from jcollect.control.selected import Selected, selected_text
 from jcollect.hub.accounts import Totals
 from jcollect.session.probe_texts import refused_text
 from jcollect.shortened import with_clause
-from jprobe.v1.control_pb2 import ControlReply, Selection
+from jprobe.v1.control_pb2 import ControlReply
 from jprobe.v1.manifest_pb2 import TracedMethod, Untraceable
 
 ONE = [TracedMethod(class_name="a.B", method="c", id="1:0")]
@@ -67,8 +66,3 @@ def test_calls_are_only_said_not_to_have_fired_if_there_were_some() -> None:
 def test_no_clause_follows_a_question() -> None:
     assert with_clause("it matches nothing", "add --wait") == "it matches nothing; add --wait"
     assert with_clause("did you mean X?", "add --wait") == "did you mean X? Add --wait"
-    problem = "matches no loaded class; did you mean a.C?; it still applies to classes that are loaded later"
-    reply = ControlReply(given=["a.B#c"], selections=[Selection(selector="a.B#c", problem=problem)])
-    assert problems(reply) == [
-        "'a.B#c' matches no loaded class; did you mean a.C? It still applies to classes that are loaded later"
-    ]

@@ -95,7 +95,7 @@ def test_found_methods_are_printed_below_their_classes(capsys: pytest.CaptureFix
             Found(class_name="com.acme.Job", kind="interface"),
         ],
     )
-    echo_found(reply)
+    echo_found(reply, "com.acme.**")
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [
         "com.acme.Orders",
@@ -105,12 +105,20 @@ def test_found_methods_are_printed_below_their_classes(capsys: pytest.CaptureFix
     ]
 
 
+@pytest.mark.parametrize(("pattern", "hints"), [("a.B#c", 1), ("+a.B#c", 0), (" +a.B", 0)])
+def test_the_prefix_for_implementations_is_advised_unless_it_is_there(
+    pattern: str, hints: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    echo_found(ControlReply(found=[Found(class_name="a.B", method="c", reason="it is abstract")]), pattern)
+    assert capfd.readouterr().err.count("write '+' before the class") == hints
+
+
 def test_hidden_classes_that_differ_only_in_their_numbers_share_a_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     names = ["a.B$$Lambda$14/0x0000000800c03000", "a.B$$Lambda$15/0x01", "a.B$$Lambda/0x02", "a.B$MH/0x03"]
     found = [Found(class_name=name, kind="class", reason=f"it is {name[-1]}\x1b") for name in names]
-    echo_found(ControlReply(found=[found[0], Found(class_name="a.B", kind="class"), *found[1:]]))
+    echo_found(ControlReply(found=[found[0], Found(class_name="a.B", kind="class"), *found[1:]]), "a.B*")
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [
         "class a.B",

@@ -25,7 +25,7 @@ def found_json(reply: control_pb2.ControlReply, json: Json) -> dict[str, Any]:
     }
 
 
-def echo_found(reply: control_pb2.ControlReply) -> None:
+def echo_found(reply: control_pb2.ControlReply, pattern: str) -> None:
     """Prints one line for each class, and one for each method below its class. Hidden classes that differ
     only in their numbers share a line."""
     loaders: dict[str, set[int]] = {}
@@ -44,6 +44,8 @@ def echo_found(reply: control_pb2.ControlReply) -> None:
     _echo_hidden(reply)
     if reply.found:
         _print_totals(reply)
+        if _may_miss_implementations(reply, pattern):
+            status("for the methods that implement abstract ones, write '+' before the class")
 
 
 def _echo_hidden(reply: control_pb2.ControlReply) -> None:
@@ -97,8 +99,11 @@ def _print_totals(reply: control_pb2.ControlReply) -> None:
         of_all = _classes(reply.matching_classes)
         line += f"; there may be more, the pattern matches {of_all}: narrow it, or raise --limit"
     status(line)
-    if any(each.reason == "it is abstract" for each in methods):
-        status("for the methods that implement abstract ones, write '+' before the class")
+
+
+def _may_miss_implementations(reply: control_pb2.ControlReply, pattern: str) -> bool:
+    is_abstract = any(each.reason == "it is abstract" for each in reply.found)
+    return is_abstract and not pattern.lstrip().startswith("+")
 
 
 def _classes(count: int) -> str:

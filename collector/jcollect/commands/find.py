@@ -47,7 +47,7 @@ def find(pid: int, pattern: str, most: int, as_json: Json | None, no_load: bool,
     if as_json:
         as_json.echo(found_json(reply, as_json))
     else:
-        echo_found(reply)
+        echo_found(reply, pattern)
     if not reply.found:
         reason = reply.nothing_found or "matches nothing that could be read in time; make it narrower"
         raise JcollectError(f"{quoted(pattern)} {reason}")

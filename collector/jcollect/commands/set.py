@@ -53,7 +53,7 @@ def set_gates(
         open_agents_gateway(process, may_load=not no_load, seconds=seconds) as gateway,
     ):
         # First: a mistake in it changes nothing.
-        methods = methods_of(process, glob) if glob else None
+        methods = None if glob is None else methods_of(process, glob)
         if methods:
             reply = gateway.set(methods.names, " ".join(settings))
         if limits:

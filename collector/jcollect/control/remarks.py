@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from jcollect.console import plural
-from jcollect.shortened import shortened, with_clause
+from jcollect.shortened import shortened
 from jprobe.v1 import control_pb2
 
 MAX_REMARKS = 10
@@ -49,11 +49,7 @@ def _remark(selection: control_pb2.Selection) -> str:
     name = quoted(selection.selector)
     if selection.methods or selection.overruled:
         return ""
-    problem = shortened(selection.problem, MAX_REMARK)
-    question, mark, clause = problem.partition("?; ")
-    if mark:
-        problem = with_clause(f"{question}?", clause)
-    return f"{name} {problem or _NOTHING}"
+    return f"{name} {shortened(selection.problem, MAX_REMARK) or _NOTHING}"
 
 
 def _is_open(selection: control_pb2.Selection) -> bool:

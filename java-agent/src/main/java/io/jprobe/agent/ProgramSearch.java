@@ -29,7 +29,7 @@ final class ProgramSearch {
   private static final int MAX_FOUND = 10_000;
 
   static final String NOT_LOADED = "matches no loaded class";
-  private static final String LATER = "; it still applies to classes that are loaded later";
+  private static final String LATER = "still applies to classes that are loaded later";
 
   private final Tracing tracing;
 
@@ -99,8 +99,12 @@ final class ProgramSearch {
     silent.removeIf(Selector::excludes);
     Map<Selector, String> problems = explain(silent, together, EXPLAIN_NANOS);
     problems.replaceAll(
-        (selector, problem) -> problem.startsWith(NOT_LOADED) ? problem + LATER : problem);
+        (selector, problem) -> problem.startsWith(NOT_LOADED) ? later(problem) : problem);
     return problems;
+  }
+
+  private static String later(String problem) {
+    return problem + (problem.endsWith("?") ? " It " : "; it ") + LATER;
   }
 
   /**

@@ -134,8 +134,8 @@ final class UntraceableList {
             "",
             lambda < 0
                 ? "it is a hidden class, which the JVM does not retransform"
-                : "it is a lambda's own class, which the JVM does not retransform; the lambda's"
-                    + " body is a method of "
+                : "it is the class of a lambda or of a method reference, which the JVM does not"
+                    + " retransform; the body of a lambda is a method of "
                     + name.substring(0, lambda),
             selector.toString()));
   }
