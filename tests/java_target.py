@@ -20,7 +20,7 @@ from typing import IO, Any
 import pytest
 
 from conditions import DEADLINE_SECONDS, wait_until
-from jcollect.probes.live import read_live
+from jcollect.probes.live import read_mapped
 from jcollect.probes.probe import STATE_NAMES
 from jcollect.probes.scan import NothingYetError, scan_traceable
 from processes import opened
@@ -305,7 +305,8 @@ def states_of(pid: int) -> Counter[str]:
     30,000.
     """
     try:
-        live = read_live(scan_traceable(opened(pid), fail).probes(()))
+        process = opened(pid)
+        live = read_mapped(process, scan_traceable(process, fail).probes(()))
     except NothingYetError:
         return Counter()
     return Counter(STATE_NAMES[probe.state] for probe in live)
