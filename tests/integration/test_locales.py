@@ -106,10 +106,12 @@ def test_the_default_locale_changes_no_text_and_no_value(jdk: Jdk, targets: Path
         with started(jdk, targets, language, country, is_like) as target:
             return captured(target), said(target)
 
+    locales = [("en", "US", ENGLISH), ("tr", "TR", TURKISH)]
+    # The runtimes from PyPI, which have no compiler, lack the digits.
+    if Path(jdk.javac).exists():
+        locales.append(("ar", "EG", EGYPTIAN))
     with ThreadPoolExecutor() as pool:
-        english, *others = pool.map(
-            in_locale, ("en", "tr", "ar"), ("US", "TR", "EG"), (ENGLISH, TURKISH, EGYPTIAN)
-        )
+        english, *others = pool.map(lambda locale: in_locale(*locale), locales)
     events, answers = english
     amounts = [event["captures"]["amount"] for event in events if event["method"] == "price"]
     assert amounts == [1234567.89] * 4

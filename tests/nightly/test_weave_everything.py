@@ -78,6 +78,8 @@ UNTRACEABLE = [
     r"it is the class of a lambda or of a method reference, which the JVM does not retransform; .*",
     # On some JVMs: see tests/jvm_bugs.py.
     r"retransforming on JDK .* \(JDK-8376185\); use JDK .* or later",
+    # Listed since the agent reports such classes in one line.
+    "its class file cannot be read: .*",
 ]
 UNWOVEN = [
     # An optional dependency of a library.
@@ -386,6 +388,9 @@ def is_expected(line: str) -> bool:
         return any(re.fullmatch(kind, unwoven[1]) for kind in UNWOVEN)
     return line in (MORE_UNWOVEN, MORE_UNLINKABLE) or bool(
         re.match(r"jprobe: class \S+ has no probes, because its class file cannot be read: ", line)
+        or re.match(
+            r"jprobe: \d+ selected classes have no probes, because their class files cannot be ", line
+        )
         or re.match(r"jprobe: selector .* has matched no method", line)
         # On a busy machine.
         or re.match(r"jprobe: retransforming \S+ and \d+ more classes is taking long; ", line)

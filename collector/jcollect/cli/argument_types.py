@@ -97,7 +97,8 @@ class Format(_Type):
 
     name = "format"
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+    # click 8.1 passes no context.
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         return f"[{'|'.join(_formats())}]"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:

@@ -18,15 +18,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
+from collections.abc import Iterator
 from typing import Any
 
-from jcollect.control.attach_socket import served_by
+from jcollect.control.attach_socket import served_by, socket_name
 from jcollect.control.thread_limit import users_thread_shortage
 from jcollect.procfs.capabilities import DAC_READ_SEARCH, SYS_PTRACE, keep_in_thread
 from jcollect.procfs.files import open_directory
 from jcollect.procfs.identity import Identity, become
-from jcollect.procfs.status import check_alive
+from jcollect.procfs.status import check_alive, read_status
 from jcollect.trusted_files import is_readable_by_all
 
 # JPype imports numpy if it is installed. Numpy starts threads, each with its own identity.
@@ -34,6 +36,8 @@ sys.modules["numpy"] = None  # type: ignore[assignment]
 import jpype  # noqa: E402
 
 _OLDEST_TARGET = 17
+# JDK 17.0.15 looks for the socket in its own /tmp unless the target has a PID namespace of its own.
+_FINDS_PRIVATE_TMP = 25
 
 
 def main() -> None:
@@ -70,6 +74,47 @@ def _start_jvm(libjvm: str) -> None:
     )
 
 
+class _NoLinkError(OSError):
+    """No link to the socket can be created."""
+
+
+@contextlib.contextmanager
+def _findable(pid: int, path: str) -> Iterator[None]:
+    """Lets the API of any runtime find the socket of a JVM whose /tmp is not that of this process, such as a
+    systemd service with PrivateTmp: by a link of that name. Otherwise the API would signal the JVM, which
+    prints its threads then.
+
+    Nothing is sent to the link's target (`_direct_to`). Raises _NoLinkError.
+    """
+    if not _is_sought_here(pid):
+        yield
+        return
+    link = f"/tmp/{socket_name(pid)}"
+    try:
+        # A killed jcollect may have left one. No other JVM has this PID.
+        with contextlib.suppress(FileNotFoundError):
+            about = os.lstat(link)
+            if stat.S_ISLNK(about.st_mode) and about.st_uid == os.geteuid():
+                os.unlink(link)
+        os.symlink(path, link)
+    except OSError as error:
+        raise _NoLinkError(error.errno, error.strerror, link) from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(link)
+
+
+def _is_sought_here(pid: int) -> bool:
+    """Returns true if the API would look for the JVM's socket in the /tmp of this process, and that is not
+    the JVM's."""
+    runtime = str(jpype.java.lang.System.getProperty("java.specification.version"))
+    if int(runtime) >= _FINDS_PRIVATE_TMP or read_status(pid).inner_pid != pid:
+        return False
+    return not os.path.samestat(os.stat("/tmp"), os.stat(f"/proc/{pid}/root/tmp"))
+
+
 def _leads_elsewhere(pid: int) -> bool:
     """Returns true if the API would mistake a socket in another /tmp for the JVM's.
 
@@ -97,7 +142,14 @@ def _load(pid: str, pidfd: int, jar: str, options: str) -> str:
         with served_by(int(pid)) as path:
             # The socket is that of the process which was checked, and not of a later one with its PID.
             check_alive(pidfd)
-            return _load_through(path, pid, jar, options)
+            with _findable(int(pid), path):
+                return _load_through(path, pid, jar, options)
+    except _NoLinkError as error:
+        return (
+            "unfit: its /tmp is another one than jcollect's, this Java runtime looks for its attach socket "
+            f"in jcollect's, and no link can be created there ({error.filename}: {error.strerror}); set "
+            f"JAVA_HOME to a runtime of Java {_FINDS_PRIVATE_TMP} or later"
+        )
     except OSError as error:
         return f"unfit: its attach socket cannot be used: {error.strerror or error}"
 
