@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import traceback
@@ -73,6 +74,15 @@ NO_MEMORY = "out of memory: raise ulimit -v, or the limit of its control group (
 NO_FILES = "too many files are open: raise ulimit -n"
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
 _NO_MEMORY_FOR_CODE = "failed to map segment"
+
+
+def copy_of(error: OSError) -> OSError:
+    """Returns an error to raise instead of one that a variable holds.
+
+    The traceback of a raised error refers to all variables of the function. If one of them holds the error,
+    they all stay in memory until the garbage collector runs.
+    """
+    return copy.copy(error)
 
 
 def lacks_files(error: BaseException) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from jcollect.console import warn as warn_on_stderr
-from jcollect.errors import JcollectError
+from jcollect.errors import JcollectError, copy_of
 from jcollect.limits import MAX_LIBRARIES, MAX_WEIGHT
 from jcollect.probes import scan_messages
 from jcollect.probes.globs import names_matcher
@@ -168,7 +168,7 @@ def rescan(before: Scan, warn: Callable[[str], None]) -> Scan:
             break
         if isinstance(library, OSError):
             if is_passing(library):
-                raise library
+                raise copy_of(library)
             refused[mapping] = library.strerror or "?"
         elif isinstance(library, MalformedLibraryError):
             refused[mapping] = str(library)

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
+from jcollect.errors import copy_of
 from jcollect.probes.site import Binary
 from jcollect.probes.stub_library import Section, StubLibrary
 from jcollect.procfs.apart import apart
@@ -36,7 +37,7 @@ def all_of(read: Iterable[bytes | OSError]) -> list[bytes]:
     parts = []
     for part in read:
         if isinstance(part, OSError):
-            raise part
+            raise copy_of(part)
         parts.append(part)
     return parts
 
@@ -52,7 +53,7 @@ def read_sections(wanted: Sequence[Part]) -> list[bytes | OSError]:
         try:
             parts = _read_memory(process, [wanted[number] for number in numbers])
         except OSError as error:
-            parts = [error] * len(numbers)
+            parts = [error.with_traceback(None)] * len(numbers)
         for number, part in zip(numbers, parts, strict=True):
             found[number] = part
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from jcollect.errors import copy_of
 from jcollect.limits import MAX_READ_BYTES
 from jcollect.procfs.apart import PATIENCE_SECONDS, apart
 from jcollect.procfs.mapped import MAX_FILES, Mapped, read_mapped
@@ -43,7 +44,7 @@ class MappedFiles:
         """Returns the file of one mapping. Raises OSError."""
         (file,) = self.read_all([mapping], most)
         if isinstance(file, OSError):
-            raise file
+            raise copy_of(file)
         return file
 
 
