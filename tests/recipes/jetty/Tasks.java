@@ -64,9 +64,13 @@ public class Tasks {
   /** Waits until the pool has counted its last task: it does that after a task has ended. */
   private static void awaitTasks() throws Exception {
     long before = -1;
-    while (before != THREADS.getTasks()) {
-      before = THREADS.getTasks();
-      Thread.sleep(200);
+    // On a busy machine, a thread may pause between the two.
+    for (int unchanged = 0; unchanged < 10; unchanged++) {
+      if (before != THREADS.getTasks()) {
+        before = THREADS.getTasks();
+        unchanged = 0;
+      }
+      Thread.sleep(100);
     }
   }
 }
