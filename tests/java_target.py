@@ -114,6 +114,12 @@ def deselect_nightly(config: pytest.Config, items: list[pytest.Item]) -> None:
     items[:] = chosen
 
 
+# The agent's lines about classes whose files cannot be read.
+UNREADABLE = (
+    r"jprobe: class \S+ has no probes, because its class file cannot be read: ",
+    r"jprobe: \d+ selected classes have no probes, because their class files cannot be read, such as ",
+)
+
 # Selectors of the traced methods of tests/targets/PrimeCalls.java.
 ORDERS = "PrimeCalls$Orders#*"
 ORDERS_PROBES = 18

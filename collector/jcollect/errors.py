@@ -7,6 +7,9 @@ import errno
 import os
 import traceback
 from pathlib import Path
+from typing import TypeVar
+
+_Error = TypeVar("_Error", bound=Exception)
 
 _PACKAGE = Path(__file__).parent
 
@@ -76,7 +79,7 @@ _NO_FILES = (errno.EMFILE, errno.ENFILE)
 _NO_MEMORY_FOR_CODE = "failed to map segment"
 
 
-def copy_of(error: OSError) -> OSError:
+def copy_of(error: _Error) -> _Error:
     """Returns an error to raise instead of one that a variable holds.
 
     The traceback of a raised error refers to all variables of the function. If one of them holds the error,

@@ -155,26 +155,25 @@ class Command:
         wait_until(
             lambda: len(self.errors) > line or self.process.poll() is not None, f"line {line} of stderr"
         )
-        if self.process.poll() is not None:
-            self._threads[1].join(DEADLINE)
+        self._read_rest()
         return self.errors[line] if len(self.errors) > line else ""
 
     def line_with(self, text: str) -> str:
         """Waits for a line of stderr with that text, and returns it."""
 
         def found() -> str:
-            has_ended = self.process.poll() is not None
-            if has_ended:
-                self._threads[1].join(DEADLINE)
-            line = next((line for line in list(self.errors) if text in line), "")
-            assert line or not has_ended, (text, self.errors)
-            return line
+            return next((line for line in list(self.errors) if text in line), "")
 
-        try:
-            line: str = wait_until(found, text, STARTED_SECONDS)
-        except AssertionError:
-            pytest.fail(f"no line with {text!r}: {self.process.args} said {self.errors}")
-        return line
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: found() or self.process.poll() is not None, text, STARTED_SECONDS)
+        self._read_rest()
+        assert found(), (text, self.process.args, self.errors)
+        return found()
+
+    def _read_rest(self) -> None:
+        """Reads the rest of stderr if the command has ended."""
+        if self.process.poll() is not None:
+            self._threads[1].join(DEADLINE)
 
     def end(self, number: int = signal.SIGTERM) -> str:
         """Signals it, waits until it has exited with code 0, and returns the last line of its stderr."""

@@ -19,6 +19,7 @@ from java_target import (
     JAR,
     JCOLLECT,
     SCALA_JAR,
+    UNREADABLE,
     Jdk,
     Process,
     compile_reflected,
@@ -69,8 +70,7 @@ on_every_library = pytest.mark.parametrize("library", LIBRARIES.values(), ids=LI
 # Lines of the agent about classes that the JVM cannot link and methods that cannot be woven.
 WEAVE = r"jprobe: cannot weave (class )?\S+: "
 KNOWN = [
-    r"jprobe: class \S+ has no probes, because its class file cannot be read: ",
-    r"jprobe: \d+ selected classes have no probes, because their class files cannot be read, such as ",
+    *UNREADABLE,
     r"jprobe: more classes cannot be woven or restored; ",
     r"jprobe: more classes have no probes, because they cannot be linked",
     WEAVE + r"it cannot be linked: ",

@@ -20,7 +20,19 @@ from typing import Any
 import pytest
 
 from conditions import require_bpf, wait_until
-from java_target import COMPILER, H2_JAR, ROOT, Jdk, Process, fail, java, jcollect, on_every_jdk, states_of
+from java_target import (
+    COMPILER,
+    H2_JAR,
+    ROOT,
+    UNREADABLE,
+    Jdk,
+    Process,
+    fail,
+    java,
+    jcollect,
+    on_every_jdk,
+    states_of,
+)
 from jcollect.control.open_gateway import open_gateway
 from jcollect.probes.live import LiveProbe, read_live
 from jcollect.probes.probe import STATE_NAMES
@@ -78,7 +90,6 @@ UNTRACEABLE = [
     r"it is the class of a lambda or of a method reference, which the JVM does not retransform; .*",
     # On some JVMs: see tests/jvm_bugs.py.
     r"retransforming on JDK .* \(JDK-8376185\); use JDK .* or later",
-    # Listed since the agent reports such classes in one line.
     "its class file cannot be read: .*",
 ]
 UNWOVEN = [
@@ -387,10 +398,7 @@ def is_expected(line: str) -> bool:
     if unwoven:
         return any(re.fullmatch(kind, unwoven[1]) for kind in UNWOVEN)
     return line in (MORE_UNWOVEN, MORE_UNLINKABLE) or bool(
-        re.match(r"jprobe: class \S+ has no probes, because its class file cannot be read: ", line)
-        or re.match(
-            r"jprobe: \d+ selected classes have no probes, because their class files cannot be ", line
-        )
+        any(re.match(unreadable, line) for unreadable in UNREADABLE)
         or re.match(r"jprobe: selector .* has matched no method", line)
         # On a busy machine.
         or re.match(r"jprobe: retransforming \S+ and \d+ more classes is taking long; ", line)

@@ -17,7 +17,7 @@ from stub_image import LONG, Method, StubImage
 
 
 class Held:
-    """What a variable of the caller refers to."""
+    """A value of a variable of the caller."""
 
 
 def unmapped() -> StubLibrary:
@@ -25,7 +25,7 @@ def unmapped() -> StubLibrary:
     return StubLibrary(ourselves(), "/x", 0, parse_stub_image(image.build()))
 
 
-def read_one_after_the_other() -> None:
+def raise_what_was_read() -> None:
     library = unmapped()
     every = read_sections([(library, library.image.states)])
     assert isinstance(every[0], OSError)
@@ -42,7 +42,7 @@ def no_collection() -> Iterator[None]:
 
 @pytest.mark.parametrize(
     "fail",
-    [lambda: all_of([OSError(1, "x")]), lambda: read_states([unmapped()]), read_one_after_the_other],
+    [lambda: all_of([OSError(1, "x")]), lambda: read_states([unmapped()]), raise_what_was_read],
     ids=["kept", "read", "copied"],
 )
 def test_an_error_that_is_handled_keeps_no_variable(fail: Callable[[], object], no_collection: None) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from jcollect.errors import copy_of
 from jcollect.limits import MAX_LIBRARY_BYTES
 from jcollect.probes.known_images import KnownImages, Read
 from jcollect.probes.malformed import MalformedLibraryError as MalformedLibraryError
@@ -86,7 +87,7 @@ def read_stub_library(process: Process, mapping: Mapping) -> StubLibrary:
     ((_, library),) = read_stub_libraries(process, [mapping])
     if isinstance(library, StubLibrary):
         return library
-    raise library
+    raise copy_of(library)
 
 
 def read_stub_libraries(
