@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from jcollect.layout.gate import GATE_SIZE
 from jcollect.layout.record import WORDS_MAX
 from jcollect.layout.stub_library import (
+    DIRECT_SEMAPHORES_SIZE,
     SECTION_BASE,
+    SECTION_DIRECT,
     SECTION_GATES,
     SECTION_MANIFEST,
     SECTION_NOTES,
@@ -245,6 +247,7 @@ def _link(
     writable_at = add_section(".dynamic", dynamic, 6, alloc | write, 8, 3)
     semaphores = bytes(SLOT_SEMAPHORE_BYTES * max(len(names), 1))
     probes_at = add_section(SECTION_SEMAPHORES, semaphores, 1, alloc | write, SLOT_SEMAPHORE_BYTES)
+    add_section(SECTION_DIRECT, bytes(DIRECT_SEMAPHORES_SIZE * max(len(names), 1)), 1, alloc | write, 4)
     add_section(SECTION_STATES, states, 1, alloc | write, 1)
     add_section(SECTION_GATES, gates, 1, alloc | write, 64)
     writable_end = len(image)

@@ -43,7 +43,7 @@ def field(number: int, content: bytes) -> bytes:
     return prefix + bytes([size]) + content
 
 
-VERSION = b"\x08\x03"
+VERSION = b"\x08\x04"
 SELECTOR, METHOD, PROBE, UNTRACEABLE = (field(number, b"") for number in (4, 5, 6, 7))
 VALUE = field(3, b"")
 ENTRY_KIND = b"\x10\x01"

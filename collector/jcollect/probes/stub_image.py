@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from jcollect.layout.gate import GATE_SIZE
 from jcollect.layout.record import WORDS_MAX
 from jcollect.layout.stub_library import (
+    DIRECT_SEMAPHORES_SIZE,
+    SECTION_DIRECT,
     SECTION_GATES,
     SECTION_MANIFEST,
     SECTION_NOTES,
@@ -54,6 +56,7 @@ class StubImage:
     manifest: manifest_pb2.Manifest
     text: Section
     semaphores: Section
+    direct: Section
     states: Section
     gates: Section
     # Notes of the probes that can be attached to.
@@ -83,6 +86,7 @@ def parse_stub_image(content: bytes) -> StubImage:
         manifest=manifest,
         text=text,
         semaphores=semaphores,
+        direct=_array(sections, SECTION_DIRECT, DIRECT_SEMAPHORES_SIZE, slots, "probes"),
         states=_array(sections, SECTION_STATES, SLOT_STATE_BYTES, slots, "probes"),
         gates=_array(sections, SECTION_GATES, GATE_SIZE, methods, "methods"),
         notes=tuple(notes),

@@ -18,6 +18,7 @@
 struct watched {
 	struct watched *next;
 	struct stub_library *library;
+	struct direct_semaphores *seen_direct;
 	uint16_t seen[];
 };
 
@@ -29,10 +30,15 @@ static _Atomic int bell;
 void semaphores_watch(struct stub_library *library)
 {
 	struct watched *one = calloc(1, sizeof(*one) + library->count * sizeof(uint16_t));
+	struct direct_semaphores *direct = calloc(library->count + 1, sizeof(*direct));
 
 	/* If memory runs out, changes are noticed when the wait ends for another reason. */
-	if (!one)
+	if (!one || !direct) {
+		free(one);
+		free(direct);
 		return;
+	}
+	one->seen_direct = direct;
 	one->library = library;
 	one->next = watched;
 	watched = one;
@@ -45,10 +51,20 @@ void semaphores_forget(const struct stub_library *library)
 
 		if (one->library == library) {
 			*link = one->next;
+			free(one->seen_direct);
 			free(one);
 			return;
 		}
 	}
+}
+
+/* Returns 1 after a copy if the bytes differ, and 0 if they are equal. */
+static int update(void *seen, const volatile void *now, size_t size)
+{
+	if (memcmp(seen, (const void *)now, size) == 0)
+		return 0;
+	memcpy(seen, (const void *)now, size);
+	return 1;
 }
 
 static int have_changed(void)
@@ -56,13 +72,12 @@ static int have_changed(void)
 	int changed = 0;
 
 	for (struct watched *one = watched; one; one = one->next) {
-		const void *now = (const void *)one->library->semaphores;
-		size_t size = one->library->count * sizeof(uint16_t);
+		const struct stub_library *library = one->library;
 
-		if (memcmp(one->seen, now, size) != 0) {
-			memcpy(one->seen, now, size);
-			changed = 1;
-		}
+		changed |= update(one->seen, library->semaphores,
+				  library->count * SLOT_SEMAPHORE_BYTES);
+		changed |= update(one->seen_direct, library->direct,
+				  library->count * DIRECT_SEMAPHORES_SIZE);
 	}
 	return changed;
 }

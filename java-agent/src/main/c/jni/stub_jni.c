@@ -132,6 +132,15 @@ NATIVE(jobject, semaphores)(JNIEnv *env, jclass type, jlong handle)
 					   (jlong)(library->count * sizeof(uint16_t)));
 }
 
+NATIVE(jobject, directSemaphores)(JNIEnv *env, jclass type, jlong handle)
+{
+	struct stub_library *library = library_of(handle);
+
+	(void)type;
+	return (*env)->NewDirectByteBuffer(env, (void *)library->direct,
+					   (jlong)(library->count * DIRECT_SEMAPHORES_SIZE));
+}
+
 NATIVE(jobject, gates)(JNIEnv *env, jclass type, jlong handle)
 {
 	struct stub_library *library = library_of(handle);

@@ -30,6 +30,7 @@ static const char *const SECTION_NAMES[SECTION_COUNT] = {
 	SECTION_STUBS,
 	".dynamic",
 	SECTION_SEMAPHORES,
+	SECTION_DIRECT,
 	SECTION_STATES,
 	SECTION_GATES,
 	SECTION_NOTES,
@@ -189,6 +190,8 @@ static int build_image(struct stub_image *image, const struct stub_contents *con
 			 STUB_DYNAMIC_SIZE) ||
 	    !add_section(image, PROBES, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8,
 			 sizeof(uint16_t) * slots) ||
+	    !add_section(image, DIRECT, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8,
+			 sizeof(struct direct_semaphores) * slots) ||
 	    !add_section(image, STATE, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8, slots) ||
 	    !add_section(image, GATES, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, CACHE_LINE,
 			 sizeof(struct gate) * gates))

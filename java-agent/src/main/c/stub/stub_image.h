@@ -26,6 +26,7 @@ enum section {
 	TEXT,
 	DYNAMIC,
 	PROBES,
+	DIRECT,
 	STATE,
 	GATES,
 	NOTES,

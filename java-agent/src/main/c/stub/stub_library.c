@@ -88,6 +88,7 @@ static int map_library(struct stub_library *library, const char *folder, const c
 	library->base = (unsigned char *)map->l_addr;
 	library->stubs = dlsym(library->handle, SYMBOL_STUBS);
 	library->semaphores = dlsym(library->handle, SYMBOL_SEMAPHORES);
+	library->direct = dlsym(library->handle, SYMBOL_DIRECT);
 	library->states = dlsym(library->handle, SYMBOL_STATES);
 	library->gates = dlsym(library->handle, SYMBOL_GATES);
 	return 0;

@@ -50,6 +50,7 @@ struct stub_library {
 	size_t count;
 	unsigned char *stubs;	       /* count slots of SLOT_BYTES bytes */
 	volatile uint16_t *semaphores; /* written by the kernel only */
+	volatile struct direct_semaphores *direct; /* written by the kernel only */
 	volatile uint8_t *states;      /* enum probe_state, written by the agent */
 	size_t gate_count;
 	struct gate *gates; /* gate_count of them, written by the agent and by woven methods */

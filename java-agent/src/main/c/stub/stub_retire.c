@@ -64,6 +64,8 @@ static void replace_data(struct stub_library *library, const Elf64_Phdr *segment
 	memcpy(copy, data, segment->p_memsz);
 	memset(copy + ((unsigned char *)library->semaphores - data), 0,
 	       sizeof(uint16_t) * library->count);
+	memset(copy + ((unsigned char *)library->direct - data), 0,
+	       sizeof(struct direct_semaphores) * library->count);
 	replace(data, copy, size, PROT_READ | PROT_WRITE);
 }
 

@@ -3,13 +3,14 @@
 
 #include <string.h>
 
-enum symbol { STUBS_SYMBOL = 1, SEMAPHORES_SYMBOL, STATES_SYMBOL, GATES_SYMBOL, SYMBOL_COUNT };
+enum symbol { STUBS_SYMBOL = 1, SEMAPHORES_SYMBOL, DIRECT_SYMBOL, STATES_SYMBOL, GATES_SYMBOL, SYMBOL_COUNT };
 
 static const char DYNAMIC_STRINGS[] =
-	"\0" SYMBOL_STUBS "\0" SYMBOL_SEMAPHORES "\0" SYMBOL_STATES "\0" SYMBOL_GATES;
+	"\0" SYMBOL_STUBS "\0" SYMBOL_SEMAPHORES "\0" SYMBOL_DIRECT "\0" SYMBOL_STATES "\0" SYMBOL_GATES;
 #define STUBS_NAME 1
 #define SEMAPHORES_NAME (STUBS_NAME + sizeof(SYMBOL_STUBS))
-#define STATES_NAME (SEMAPHORES_NAME + sizeof(SYMBOL_SEMAPHORES))
+#define DIRECT_NAME (SEMAPHORES_NAME + sizeof(SYMBOL_SEMAPHORES))
+#define STATES_NAME (DIRECT_NAME + sizeof(SYMBOL_DIRECT))
 #define GATES_NAME (STATES_NAME + sizeof(SYMBOL_STATES))
 
 static void write_symbol(struct stub_image *image, size_t symbol, size_t name, enum section section)
@@ -62,6 +63,7 @@ void stub_symbols_write(struct stub_image *image, const struct stub_contents *co
 	memcpy(image->contents[DYNSTR], DYNAMIC_STRINGS, sizeof(DYNAMIC_STRINGS));
 	write_symbol(image, STUBS_SYMBOL, STUBS_NAME, TEXT);
 	write_symbol(image, SEMAPHORES_SYMBOL, SEMAPHORES_NAME, PROBES);
+	write_symbol(image, DIRECT_SYMBOL, DIRECT_NAME, DIRECT);
 	write_symbol(image, STATES_SYMBOL, STATES_NAME, STATE);
 	write_symbol(image, GATES_SYMBOL, GATES_NAME, GATES);
 	write_probe_symbols(image, contents);

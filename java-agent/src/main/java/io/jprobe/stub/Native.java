@@ -19,6 +19,8 @@ final class Native {
 
   static native ByteBuffer semaphores(long library);
 
+  static native ByteBuffer directSemaphores(long library);
+
   static native ByteBuffer states(long library);
 
   static native ByteBuffer gates(long library);

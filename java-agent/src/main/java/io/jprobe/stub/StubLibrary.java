@@ -17,6 +17,7 @@ public final class StubLibrary {
   private final long handle;
   private final long stubs;
   private final ByteBuffer semaphores;
+  private final ByteBuffer directSemaphores;
   private final ByteBuffer states;
   private final ByteBuffer gates;
   private final long gateAddress;
@@ -28,6 +29,8 @@ public final class StubLibrary {
     this.handle = handle;
     this.stubs = Native.stubs(handle);
     this.semaphores = Native.semaphores(handle).order(ByteOrder.nativeOrder()).asReadOnlyBuffer();
+    this.directSemaphores =
+        Native.directSemaphores(handle).order(ByteOrder.nativeOrder()).asReadOnlyBuffer();
     this.states = Native.states(handle);
     this.gates = Native.gates(handle).order(ByteOrder.nativeOrder());
     this.gateAddress = Native.gateAddress(handle);
@@ -83,6 +86,14 @@ public final class StubLibrary {
    */
   public ByteBuffer semaphores() {
     return semaphores.duplicate().order(ByteOrder.nativeOrder());
+  }
+
+  /**
+   * Returns the direct semaphores, one {@link io.jprobe.layout.DirectSemaphoresLayout} per slot,
+   * which the kernel writes. Each call returns a view with its own position.
+   */
+  public ByteBuffer directSemaphores() {
+    return directSemaphores.duplicate().order(ByteOrder.nativeOrder());
   }
 
   /** Returns the address of a gate in this process. */
