@@ -1,24 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A woven method passes the address of a probe in its gate (layout/gate.toml). The probe's
- * stub is called with the captured values in the registers and stack slots that its note describes.
- * Nothing here allocates, locks, throws or calls back into Java.
+ * A woven method passes the address of a probe in its gate (layout/gate.toml), whose sinks say what
+ * happens. For a trap, the probe's stub is called with the captured values in the registers and
+ * stack slots that its note describes. Nothing here throws, calls back into Java, or, except for
+ * the first call of a thread, allocates or locks.
  *
- * Every firing is counted and one in BATCH is timed, which measures the cost of the trap with the
- * tracers attached and the threads contending at this time. The cost of the whole batch is
- * subtracted from the allowance that the agent's guard grants. Once it is spent nothing fires any
- * more, at once and in all threads; the guard itself only polls.
+ * Some firings are timed: one in BATCH of a probe that traps, one in DIRECT_BATCH of a thread's
+ * others. This measures the cost with the tracers attached and the threads contending at this time.
+ * The cost of the whole batch is subtracted from the allowance that the agent's guard grants. Once
+ * it is spent nothing fires any more, at once and in all threads; the guard itself only polls.
  */
 #include "fire.h"
 
+#include "../direct/histograms.h"
+#include "../direct/rings.h"
 #include "text.h"
 
 #include <sched.h>
-#include <time.h>
 
 /* Number of firings of a probe that are subtracted from the allowance at once, so that threads do
  * not contend for it. */
 #define BATCH 32
+
+/* The same for firings without a trap, of all probes that a thread fires. A prime number: a program
+ * that calls its methods in turn would otherwise charge all of them to one. */
+#define DIRECT_BATCH 127
 
 /* Limits of a sample. The thread may have been preempted, or stopped by a CPU quota for the rest of
  * its period, which is not part of the cost of a firing. So a sample counts as at most this many
@@ -33,13 +39,9 @@ static uint64_t readings_ns = 50;
 
 static size_t capture_limit = WORDS_MAX_TEXT;
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
+/* Cost in ns of what a firing without a trap does outside of this file: two readings of the clock
+ * and three transitions to native code. */
+static uint64_t around_direct_ns = 60;
 
 /* Number of throttled calls after which a thread yields, about every 0.1 ms. Until the guard has
  * unwoven the method, the program does little but make throttled calls. With many threads and
@@ -53,36 +55,102 @@ static void count_throttled(struct gate_probe *probe)
 		sched_yield();
 }
 
-/* Counts the call. Returns true if the probe may fire, and sets *started if this firing must be
- * timed. */
-static int may_fire(struct gate_probe *probe, uint64_t *started)
+/* Returns a sample of `ns` without the time of an interruption. `usual` is the assumed cost. */
+static uint64_t limited(uint64_t ns, uint64_t usual)
 {
-	if (__atomic_load_n(&guard.allowance, __ATOMIC_RELAXED) <= 0) {
-		count_throttled(probe);
-		return 0;
-	}
-	if (__atomic_fetch_add(&probe->fired, 1, __ATOMIC_RELAXED) % BATCH == BATCH - 1)
-		*started = now_ns();
-	return 1;
+	uint64_t longest = MAX_SAMPLE_FIRINGS * usual;
+
+	if (longest < MAX_SAMPLE_NS)
+		longest = MAX_SAMPLE_NS;
+	return ns > longest ? longest : ns;
+}
+
+static void spend(uint64_t ns)
+{
+	__atomic_fetch_sub(&guard.allowance, (int64_t)ns, __ATOMIC_RELAXED);
 }
 
 static void add_sample(uint64_t ns)
 {
 	uint64_t usual = __atomic_load_n(&guard.firing_ns, __ATOMIC_RELAXED);
-	uint64_t longest = MAX_SAMPLE_FIRINGS * usual;
-	uint64_t sample = ns;
+	uint64_t sample = limited(ns, usual);
 
-	if (longest < MAX_SAMPLE_NS)
-		longest = MAX_SAMPLE_NS;
-	if (sample > longest)
-		sample = longest;
 	__atomic_fetch_add(&guard.sampled_ns, sample, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&guard.samples, 1, __ATOMIC_RELAXED);
 	/* Threads that started since make firings more expensive than the guard has seen. */
-	if (sample < usual)
-		sample = usual;
-	__atomic_fetch_sub(&guard.allowance, (int64_t)(BATCH * (sample + readings_ns)),
-			   __ATOMIC_RELAXED);
+	spend(BATCH * ((sample < usual ? usual : sample) + readings_ns));
+}
+
+static void add_direct_sample(struct gate_probe *probe, uint64_t ns)
+{
+	uint64_t sample = limited(ns, 0) + around_direct_ns;
+
+	__atomic_fetch_add(&guard.direct_sampled_ns, sample, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&guard.direct_samples, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&probe->sampled, DIRECT_BATCH, __ATOMIC_RELAXED);
+	spend(DIRECT_BATCH * sample);
+}
+
+/* Returns true if a call may fire, and counts it as throttled if not. */
+static int may_fire(struct gate_probe *probe)
+{
+	if (__builtin_expect(__atomic_load_n(&guard.allowance, __ATOMIC_RELAXED) > 0, 1))
+		return 1;
+	count_throttled(probe);
+	return 0;
+}
+
+static void put_direct(struct direct_thread *thread, struct gate_probe *probe, uint32_t sinks,
+		       uint64_t time, const uint64_t *words, unsigned count)
+{
+	direct_enter(thread);
+	if (sinks & SINKS_COUNT)
+		histograms_count(thread, probe, words[0]);
+	if (sinks & SINKS_EVENT)
+		rings_put(thread, probe, time ? time : direct_clock_now(&thread->clock), words,
+			  count);
+	direct_leave(thread);
+}
+
+/* Does what the sinks other than the trap want. */
+static inline void fire_direct(struct gate_probe *probe, uint32_t sinks, uint64_t time,
+			       const uint64_t *words, unsigned count)
+{
+	struct direct_thread *thread = direct_thread();
+	uint64_t began;
+
+	if (!thread) {
+		/* Without memory for the thread there is none for a record. */
+		if (sinks & SINKS_EVENT)
+			__atomic_fetch_add(&probe->lost, 1, __ATOMIC_RELAXED);
+		return;
+	}
+	if (__builtin_expect(++thread->calls < DIRECT_BATCH, 1)) {
+		put_direct(thread, probe, sinks, time, words, count);
+		return;
+	}
+	thread->calls = 0;
+	began = direct_clock_now(&thread->clock);
+	put_direct(thread, probe, sinks, time, words, count);
+	add_direct_sample(probe, direct_clock_now(&thread->clock) - began);
+}
+
+static jlong JNICALL fire_clock(JNIEnv *env, jclass fire)
+{
+	struct direct_thread *thread = direct_thread();
+
+	(void)env;
+	(void)fire;
+	return (jlong)(thread ? direct_clock_now(&thread->clock) : direct_clock_kernel());
+}
+
+static int is_clock_fast;
+
+static jboolean JNICALL fire_is_clock_fast(JNIEnv *env, jclass fire)
+{
+	(void)env;
+	(void)fire;
+	return is_clock_fast ? JNI_TRUE : JNI_FALSE;
 }
 
 static jlong JNICALL fire_text(JNIEnv *env, jclass fire, jstring string, jint slot)
@@ -132,19 +200,42 @@ static jint JNICALL fire_text_limit(JNIEnv *env, jclass fire)
 #define A11 A10, a11
 #define A12 A11, a12
 #define A13 A12, a13
-#define DEFINE_FIRE(n)                                                              \
-	static void JNICALL fire_##n(JNIEnv *env, jclass fire, jlong address, P##n) \
-	{                                                                           \
-		struct gate_probe *probe = (struct gate_probe *)(uintptr_t)address; \
-		uint64_t started = 0;                                               \
-                                                                                    \
-		(void)env;                                                          \
-		(void)fire;                                                         \
-		if (!may_fire(probe, &started))                                     \
-			return;                                                     \
-		((void (*)(P##n))(uintptr_t)probe->stub)(A##n);                     \
-		if (started)                                                        \
-			add_sample(now_ns() - started);                             \
+#define W1 (uint64_t)a1
+#define W2 W1, (uint64_t)a2
+#define W3 W2, (uint64_t)a3
+#define W4 W3, (uint64_t)a4
+#define W5 W4, (uint64_t)a5
+#define W6 W5, (uint64_t)a6
+#define W7 W6, (uint64_t)a7
+#define W8 W7, (uint64_t)a8
+#define W9 W8, (uint64_t)a9
+#define W10 W9, (uint64_t)a10
+#define W11 W10, (uint64_t)a11
+#define W12 W11, (uint64_t)a12
+#define W13 W12, (uint64_t)a13
+#define DEFINE_FIRE(n)                                                                           \
+	static void JNICALL fire_##n(JNIEnv *env, jclass fire, jlong address, jlong time, P##n)  \
+	{                                                                                        \
+		struct gate_probe *probe = (struct gate_probe *)(uintptr_t)address;              \
+		uint32_t sinks = __atomic_load_n(&probe->sinks, __ATOMIC_ACQUIRE);               \
+		uint64_t began = 0;                                                              \
+                                                                                                 \
+		(void)env;                                                                       \
+		(void)fire;                                                                      \
+		if (!may_fire(probe))                                                            \
+			return;                                                                  \
+		if (sinks & (SINKS_EVENT | SINKS_COUNT)) {                                       \
+			const uint64_t words[] = {W##n};                                         \
+                                                                                                 \
+			fire_direct(probe, sinks, (uint64_t)time, words, n);                     \
+		}                                                                                \
+		if (!(sinks & SINKS_TRAP))                                                       \
+			return;                                                                  \
+		if (__atomic_fetch_add(&probe->fired, 1, __ATOMIC_RELAXED) % BATCH == BATCH - 1) \
+			began = direct_clock_kernel();                                           \
+		((void (*)(P##n))(uintptr_t)probe->stub)(A##n);                                  \
+		if (began)                                                                       \
+			add_sample(direct_clock_kernel() - began);                               \
 	}
 DEFINE_FIRE(1)
 DEFINE_FIRE(2)
@@ -166,20 +257,22 @@ static char fire_name[] = "fire";
 static const JNINativeMethod METHODS[] = {
 	{(char *)"text", (char *)"(Ljava/lang/String;I)J", (void *)fire_text},
 	{(char *)"buffer", (char *)"(I)J", (void *)fire_buffer},
+	{(char *)"clock", (char *)"()J", (void *)fire_clock},
+	{(char *)"isClockFast", (char *)"()Z", (void *)fire_is_clock_fast},
 	{(char *)"textLimit", (char *)"()I", (void *)fire_text_limit},
-	FIRE(1, "(JJ)V"),
-	FIRE(2, "(JJJ)V"),
-	FIRE(3, "(JJJJ)V"),
-	FIRE(4, "(JJJJJ)V"),
-	FIRE(5, "(JJJJJJ)V"),
-	FIRE(6, "(JJJJJJJ)V"),
-	FIRE(7, "(JJJJJJJJ)V"),
-	FIRE(8, "(JJJJJJJJJ)V"),
-	FIRE(9, "(JJJJJJJJJJ)V"),
-	FIRE(10, "(JJJJJJJJJJJ)V"),
-	FIRE(11, "(JJJJJJJJJJJJ)V"),
-	FIRE(12, "(JJJJJJJJJJJJJ)V"),
-	FIRE(13, "(JJJJJJJJJJJJJJ)V"),
+	FIRE(1, "(JJJ)V"),
+	FIRE(2, "(JJJJ)V"),
+	FIRE(3, "(JJJJJ)V"),
+	FIRE(4, "(JJJJJJ)V"),
+	FIRE(5, "(JJJJJJJ)V"),
+	FIRE(6, "(JJJJJJJJ)V"),
+	FIRE(7, "(JJJJJJJJJ)V"),
+	FIRE(8, "(JJJJJJJJJJ)V"),
+	FIRE(9, "(JJJJJJJJJJJ)V"),
+	FIRE(10, "(JJJJJJJJJJJJ)V"),
+	FIRE(11, "(JJJJJJJJJJJJJ)V"),
+	FIRE(12, "(JJJJJJJJJJJJJJ)V"),
+	FIRE(13, "(JJJJJJJJJJJJJJJ)V"),
 };
 
 struct fire_guard *fire_guard(void)
@@ -190,11 +283,11 @@ struct fire_guard *fire_guard(void)
 uint64_t fire_clock_ns(void)
 {
 	enum { READINGS = 1000 };
-	uint64_t began = now_ns();
+	uint64_t began = direct_clock_kernel();
 
 	for (int i = 2; i < READINGS; i++)
-		now_ns();
-	readings_ns = 2 * (now_ns() - began) / READINGS;
+		direct_clock_kernel();
+	readings_ns = 2 * (direct_clock_kernel() - began) / READINGS;
 	return readings_ns / 2;
 }
 
@@ -207,6 +300,8 @@ void fire_limit_text(jint limit)
 int fire_bind(JNIEnv *env, jclass fire, jint limit)
 {
 	fire_limit_text(limit);
+	direct_threads_open();
+	is_clock_fast = direct_clock_open();
 	return (*env)->RegisterNatives(env, fire, METHODS,
 				       (jint)(sizeof(METHODS) / sizeof(METHODS[0])))
 		       ? -1

@@ -19,6 +19,9 @@ import io.jprobe.layout.GateLayout;
  * native method needs 8. The agent exports its package to this class's module.
  */
 public final class Fire extends CallGate {
+  /** Stands for the time at which the call is made. */
+  private static final long NOW = 0;
+
   private Fire() {}
 
   // ---- end of a call: return and throw probes without captured paths ----
@@ -42,28 +45,31 @@ public final class Fire extends CallGate {
   public static void exit(long value, long gate, long start) {
     long elapsed = elapsed(start, gate, GateLayout.RETURN);
     if (elapsed != SUPPRESSED) {
-      fire(gate + GateLayout.RETURN, elapsed, value, threadId());
+      fire(gate + GateLayout.RETURN, start + elapsed, elapsed, value, threadId());
     }
   }
 
   public static void exit(String value, long gate, long start) {
     long elapsed = elapsed(start, gate, GateLayout.RETURN);
     if (elapsed != SUPPRESSED) {
-      fire(gate + GateLayout.RETURN, elapsed, text(value, 0), threadId());
+      long text = passesValues(gate + GateLayout.RETURN) ? text(value, 0) : 0;
+      fire(gate + GateLayout.RETURN, start + elapsed, elapsed, text, threadId());
     }
   }
 
   public static void exit(Object value, long gate, long start) {
     long elapsed = elapsed(start, gate, GateLayout.RETURN);
     if (elapsed != SUPPRESSED) {
-      fire(gate + GateLayout.RETURN, elapsed, Rendering.text(value, 0), threadId());
+      long text = passesValues(gate + GateLayout.RETURN) ? Rendering.text(value, 0) : 0;
+      fire(gate + GateLayout.RETURN, start + elapsed, elapsed, text, threadId());
     }
   }
 
   public static void thrown(Throwable exception, long gate, long start) {
     long elapsed = elapsed(start, gate, GateLayout.THROW);
     if (elapsed != SUPPRESSED) {
-      fire(gate + GateLayout.THROW, elapsed, className(exception, 0), threadId());
+      long text = passesValues(gate + GateLayout.THROW) ? className(exception, 0) : 0;
+      fire(gate + GateLayout.THROW, start + elapsed, elapsed, text, threadId());
     }
   }
 
@@ -122,35 +128,65 @@ public final class Fire extends CallGate {
   /** Returns the agent's string limit in bytes. */
   static native int textLimit();
 
-  // Each form fires the probe at that address with the words that its stub passes, and counts the
-  // firing. Once the allowance of the process is spent, it only counts the call as throttled.
+  /** Returns CLOCK_MONOTONIC in ns; faster than System.nanoTime if {@link #isClockFast}. */
+  static native long clock();
 
-  public static native void fire(long probe, long a);
+  /** Returns true if {@link #clock} is derived from the CPU's time stamp counter. */
+  static native boolean isClockFast();
 
-  public static native void fire(long probe, long a, long b);
+  // Each form fires the probe at that address: with the words that its stub passes, if there is a
+  // trap. `time` is that of the event in ns of CLOCK_MONOTONIC, or NOW. Once the allowance of the
+  // process is spent, it only counts the call as throttled.
 
-  public static native void fire(long probe, long a, long b, long c);
+  public static native void fire(long probe, long time, long a);
 
-  public static native void fire(long probe, long a, long b, long c, long d);
+  public static native void fire(long probe, long time, long a, long b);
 
-  public static native void fire(long probe, long a, long b, long c, long d, long e);
+  public static native void fire(long probe, long time, long a, long b, long c);
 
-  public static native void fire(long probe, long a, long b, long c, long d, long e, long f);
+  public static native void fire(long probe, long time, long a, long b, long c, long d);
 
-  public static native void fire(
-      long probe, long a, long b, long c, long d, long e, long f, long g);
-
-  public static native void fire(
-      long probe, long a, long b, long c, long d, long e, long f, long g, long h);
-
-  public static native void fire(
-      long probe, long a, long b, long c, long d, long e, long f, long g, long h, long i);
+  public static native void fire(long probe, long time, long a, long b, long c, long d, long e);
 
   public static native void fire(
-      long probe, long a, long b, long c, long d, long e, long f, long g, long h, long i, long j);
+      long probe, long time, long a, long b, long c, long d, long e, long f);
+
+  public static native void fire(
+      long probe, long time, long a, long b, long c, long d, long e, long f, long g);
+
+  public static native void fire(
+      long probe, long time, long a, long b, long c, long d, long e, long f, long g, long h);
 
   public static native void fire(
       long probe,
+      long time,
+      long a,
+      long b,
+      long c,
+      long d,
+      long e,
+      long f,
+      long g,
+      long h,
+      long i);
+
+  public static native void fire(
+      long probe,
+      long time,
+      long a,
+      long b,
+      long c,
+      long d,
+      long e,
+      long f,
+      long g,
+      long h,
+      long i,
+      long j);
+
+  public static native void fire(
+      long probe,
+      long time,
       long a,
       long b,
       long c,
@@ -165,6 +201,7 @@ public final class Fire extends CallGate {
 
   public static native void fire(
       long probe,
+      long time,
       long a,
       long b,
       long c,
@@ -180,6 +217,7 @@ public final class Fire extends CallGate {
 
   public static native void fire(
       long probe,
+      long time,
       long a,
       long b,
       long c,
@@ -209,56 +247,56 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, threadId());
-    return System.nanoTime();
+    fire(gate + GateLayout.ENTRY, NOW, threadId());
+    return now();
   }
 
   public static long entry(long start, long gate, long a) {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, a, threadId());
-    return System.nanoTime();
+    fire(gate + GateLayout.ENTRY, NOW, a, threadId());
+    return now();
   }
 
   public static long entry(long start, long gate, long a, long b) {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, a, b, threadId());
-    return System.nanoTime();
+    fire(gate + GateLayout.ENTRY, NOW, a, b, threadId());
+    return now();
   }
 
   public static long entry(long start, long gate, long a, long b, long c) {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, a, b, c, threadId());
-    return System.nanoTime();
+    fire(gate + GateLayout.ENTRY, NOW, a, b, c, threadId());
+    return now();
   }
 
   public static long entry(long start, long gate, long a, long b, long c, long d) {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, a, b, c, d, threadId());
-    return System.nanoTime();
+    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, threadId());
+    return now();
   }
 
   public static long entry(long start, long gate, long a, long b, long c, long d, long e) {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, a, b, c, d, e, threadId());
-    return System.nanoTime();
+    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, threadId());
+    return now();
   }
 
   public static long entry(long start, long gate, long a, long b, long c, long d, long e, long f) {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, a, b, c, d, e, f, threadId());
-    return System.nanoTime();
+    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, threadId());
+    return now();
   }
 
   public static long entry(
@@ -266,8 +304,8 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, a, b, c, d, e, f, g, threadId());
-    return System.nanoTime();
+    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, threadId());
+    return now();
   }
 
   public static long entry(
@@ -275,8 +313,8 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, a, b, c, d, e, f, g, h, threadId());
-    return System.nanoTime();
+    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, h, threadId());
+    return now();
   }
 
   public static long entry(
@@ -294,8 +332,8 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, a, b, c, d, e, f, g, h, i, threadId());
-    return System.nanoTime();
+    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, h, i, threadId());
+    return now();
   }
 
   public static long entry(
@@ -314,8 +352,8 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, a, b, c, d, e, f, g, h, i, j, threadId());
-    return System.nanoTime();
+    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, h, i, j, threadId());
+    return now();
   }
 
   public static long entry(
@@ -335,8 +373,8 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, a, b, c, d, e, f, g, h, i, j, k, threadId());
-    return System.nanoTime();
+    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, h, i, j, k, threadId());
+    return now();
   }
 
   public static long entry(
@@ -357,7 +395,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, a, b, c, d, e, f, g, h, i, j, k, l, threadId());
-    return System.nanoTime();
+    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, h, i, j, k, l, threadId());
+    return now();
   }
 }

@@ -41,6 +41,18 @@ final class Native {
 
   static native void limitText(int captureLimit);
 
+  static native int openRings(long bytes) throws StubException;
+
+  static native void closeRings();
+
+  static native int openHistograms() throws StubException;
+
+  static native int histogramCapacity();
+
+  static native void closeHistograms();
+
+  static native boolean releaseDirect();
+
   static native void awaitChange(long most, long period);
 
   static native void wake();

@@ -110,7 +110,7 @@ final class MethodWeaver extends MethodVisitor {
     }
     boolean fires = firing >= 0 && Injection.isFiring(owner, name);
     if (fires) {
-      Injection.callStatic(mv, "java/lang/System", "nanoTime", "()J");
+      Injection.callFire(mv, "now", "()J");
       mv.visitVarInsn(Opcodes.LSTORE, firing);
     }
     super.visitMethodInsn(opcode, owner, name, descriptor, isInterface);

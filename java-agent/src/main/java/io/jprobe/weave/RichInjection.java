@@ -91,7 +91,7 @@ final class RichInjection extends Injection {
       fire(code, ProbeKind.ENTRY);
     }
     if (measures()) {
-      callStatic(code, "java/lang/System", "nanoTime", "()J");
+      callFire(code, "now", "()J");
       code.visitVarInsn(Opcodes.LSTORE, start);
     }
     if (!captures.early.isEmpty() || captures.late.isEmpty()) {
@@ -245,9 +245,14 @@ final class RichInjection extends Injection {
   /** Calls the stub with all words. */
   private void fire(MethodVisitor code, ProbeKind kind) {
     List<CapturedValue> values = captures.values(kind);
-    StringBuilder descriptor = new StringBuilder("(J");
+    StringBuilder descriptor = new StringBuilder("(JJ");
     pushProbe(code, kind);
-    if (kind != ProbeKind.ENTRY) {
+    if (kind == ProbeKind.ENTRY) {
+      code.visitInsn(Opcodes.LCONST_0);
+    } else {
+      code.visitVarInsn(Opcodes.LLOAD, start);
+      code.visitVarInsn(Opcodes.LLOAD, elapsed);
+      code.visitInsn(Opcodes.LADD);
       code.visitVarInsn(Opcodes.LLOAD, elapsed);
       descriptor.append('J');
     }
@@ -279,8 +284,8 @@ final class RichInjection extends Injection {
     for (ProbeKind kind : method.kinds()) {
       words = Math.max(words, captures.values(kind).size());
     }
-    // Probe, duration, values, thread ID, and the slots for computing one of them or comparing
-    // two.
-    return 2 * (words + 3) + 4;
+    // Probe, time, duration, values, thread ID, and the slots for computing one of them or
+    // comparing two.
+    return 2 * (words + 4) + 4;
   }
 }

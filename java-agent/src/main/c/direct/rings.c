@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "rings.h"
+
+#include "shared_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Gives up taking a chunk after this many changes by others, because nothing here may wait. */
+#define MOST_TRIES 64
+
+struct rings {
+	struct direct_pool *pool;
+	struct direct_chunk *headers;
+	uint64_t *queue;
+	unsigned char *data;
+	size_t bytes;
+	uint32_t small, large;
+	int memfd;
+	uint64_t epoch; /* once closed: the last in which a thread could begin to use it */
+	struct rings *next;
+};
+
+static struct rings *current;
+static struct rings *closed; /* for the agent's thread only */
+
+static uint64_t round_up(uint64_t bytes, uint64_t to)
+{
+	return (bytes + to - 1) / to * to;
+}
+
+/* ---- stacks and queue ---- */
+
+static void push(struct rings *rings, uint64_t *stack, uint32_t number)
+{
+	uint64_t top = __atomic_load_n(stack, __ATOMIC_RELAXED), now;
+
+	do {
+		rings->headers[number].next = (uint32_t)LAYOUT_GET(DIRECT_STACK_TOP, top);
+		now = LAYOUT_PUT(DIRECT_STACK_TOP, (uint64_t)number + 1) |
+		      LAYOUT_PUT(DIRECT_STACK_TAG, LAYOUT_GET(DIRECT_STACK_TAG, top) + 1);
+	} while (!__atomic_compare_exchange_n(stack, &top, now, 0, __ATOMIC_RELEASE,
+					      __ATOMIC_RELAXED));
+}
+
+/* Returns a chunk's number, or -1 if there is none. */
+static int64_t pop(struct rings *rings, uint64_t *stack)
+{
+	uint64_t top = __atomic_load_n(stack, __ATOMIC_ACQUIRE), now;
+
+	for (int i = 0; i < MOST_TRIES; i++) {
+		uint64_t number = LAYOUT_GET(DIRECT_STACK_TOP, top);
+
+		if (!number || number > rings->small + rings->large)
+			return -1;
+		now = LAYOUT_PUT(DIRECT_STACK_TOP,
+				 (uint64_t)__atomic_load_n(&rings->headers[number - 1].next,
+							   __ATOMIC_RELAXED)) |
+		      LAYOUT_PUT(DIRECT_STACK_TAG, LAYOUT_GET(DIRECT_STACK_TAG, top) + 1);
+		if (__atomic_compare_exchange_n(stack, &top, now, 0, __ATOMIC_ACQUIRE,
+						__ATOMIC_ACQUIRE))
+			return (int64_t)number - 1;
+	}
+	return -1;
+}
+
+static uint64_t *stack_of(struct rings *rings, uint32_t number)
+{
+	return number < rings->small ? &rings->pool->free_small : &rings->pool->free_large;
+}
+
+static void enqueue(struct rings *rings, uint32_t number)
+{
+	uint64_t turn = __atomic_fetch_add(&rings->pool->queue_tail, 1, __ATOMIC_RELAXED);
+
+	__atomic_store_n(&rings->queue[turn % (rings->small + rings->large)],
+			 LAYOUT_PUT(DIRECT_QUEUE_ENTRY_CHUNK, (uint64_t)number + 1) |
+				 LAYOUT_PUT(DIRECT_QUEUE_ENTRY_TURN, turn),
+			 __ATOMIC_RELEASE);
+}
+
+/* Takes the chunk that was closed first, whose records are overwritten. Returns its number, or -1
+ * if there is none, or its thread has not entered it yet. */
+static int64_t dequeue(struct rings *rings)
+{
+	struct direct_pool *pool = rings->pool;
+	uint64_t turn = __atomic_load_n(&pool->queue_head, __ATOMIC_ACQUIRE);
+
+	for (int i = 0; i < MOST_TRIES; i++) {
+		uint64_t entry = __atomic_load_n(
+			&rings->queue[turn % (rings->small + rings->large)], __ATOMIC_ACQUIRE);
+		uint64_t number = LAYOUT_GET(DIRECT_QUEUE_ENTRY_CHUNK, entry);
+
+		if (LAYOUT_GET(DIRECT_QUEUE_ENTRY_TURN, entry) !=
+			    (turn & DIRECT_QUEUE_ENTRY_TURN_MASK) ||
+		    !number || number > rings->small + rings->large)
+			return -1;
+		if (__atomic_compare_exchange_n(&pool->queue_head, &turn, turn + 1, 0,
+						__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+			__atomic_fetch_add(&pool->overwritten, rings->headers[number - 1].records,
+					   __ATOMIC_RELAXED);
+			return (int64_t)number - 1;
+		}
+	}
+	return -1;
+}
+
+static int is_recording(const struct rings *rings)
+{
+	return __atomic_load_n(&rings->pool->mode, __ATOMIC_RELAXED) == DIRECT_MODE_RECORDER;
+}
+
+/* Returns the number of a chunk, or -1 if none is free. */
+static int64_t take(struct rings *rings, int is_large)
+{
+	struct direct_pool *pool = rings->pool;
+	int64_t number = pop(rings, is_large ? &pool->free_large : &pool->free_small);
+
+	for (int i = 0; number < 0 && is_recording(rings) && i < MOST_TRIES; i++) {
+		int64_t oldest = dequeue(rings);
+
+		if (oldest < 0)
+			return -1;
+		if ((oldest >= rings->small) == is_large)
+			number = oldest;
+		else
+			push(rings, stack_of(rings, (uint32_t)oldest), (uint32_t)oldest);
+	}
+	return number;
+}
+
+/* ---- chunks of a thread ---- */
+
+static void close_chunk(struct rings *rings, struct ring_end *end)
+{
+	uint32_t number = (uint32_t)(end->chunk - rings->headers);
+
+	end->chunk->records = end->records;
+	__atomic_store_n(&end->chunk->state, CHUNK_STATE_CLOSED, __ATOMIC_RELEASE);
+	if (is_recording(rings))
+		enqueue(rings, number);
+	end->chunk = NULL;
+}
+
+/* Forgets what belongs to other rings than these. */
+static void update(struct rings *rings, struct ring_end *end)
+{
+	if (end->rings != rings)
+		*end = (struct ring_end){.rings = rings};
+}
+
+/* Makes a new chunk the end of the ring. Returns 0, or -1 if none is free. */
+static int extend(struct rings *rings, struct direct_thread *thread, struct ring_end *end,
+		  int is_large)
+{
+	int64_t number;
+	struct direct_chunk *chunk;
+
+	if (end->chunk)
+		close_chunk(rings, end);
+	number = take(rings, is_large);
+	if (number < 0)
+		return -1;
+	if (!end->ring)
+		end->ring = (uint32_t)__atomic_add_fetch(&rings->pool->rings, 1, __ATOMIC_RELAXED);
+	chunk = &rings->headers[number];
+	chunk->ring = end->ring;
+	chunk->tid = thread->tid;
+	chunk->first_seq = end->seq;
+	__atomic_store_n(&chunk->committed, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&chunk->state, CHUNK_STATE_OPEN, __ATOMIC_RELEASE);
+	end->chunk = chunk;
+	end->data = is_large ? rings->data + (size_t)DIRECT_CHUNK_BYTES * rings->small +
+				       (size_t)DIRECT_LARGE_CHUNK_BYTES *
+					       ((size_t)number - rings->small)
+			     : rings->data + (size_t)DIRECT_CHUNK_BYTES * (size_t)number;
+	end->end = is_large ? DIRECT_LARGE_CHUNK_BYTES : DIRECT_CHUNK_BYTES;
+	end->at = 0;
+	end->records = 0;
+	return 0;
+}
+
+void rings_leave(struct direct_thread *thread)
+{
+	struct rings *rings = __atomic_load_n(&current, __ATOMIC_ACQUIRE);
+	struct ring_end *ends[] = {&thread->small, &thread->large};
+
+	for (int i = 0; rings && i < 2; i++)
+		if (ends[i]->rings == rings && ends[i]->chunk)
+			close_chunk(rings, ends[i]);
+}
+
+/* ---- records ---- */
+
+/* Returns the bytes of all texts. Sets `length` of each string among the words. */
+static uint32_t measure(const uint64_t *words, uint32_t strings, uint32_t *length)
+{
+	uint32_t bytes = 0;
+
+	for (; strings; strings &= strings - 1) {
+		unsigned i = (unsigned)__builtin_ctz(strings);
+
+		length[i] = words[i] ? (uint32_t)strnlen((const char *)(uintptr_t)words[i],
+							 WORDS_MAX_TEXT)
+				     : 0;
+		bytes += length[i];
+	}
+	return bytes;
+}
+
+static void put_texts(struct record *record, const uint64_t *words, unsigned count,
+		      uint32_t strings, const uint32_t *length)
+{
+	unsigned char *to = (unsigned char *)(record->word + count);
+
+	for (; strings; strings &= strings - 1) {
+		unsigned i = (unsigned)__builtin_ctz(strings);
+
+		if (!words[i])
+			continue;
+		memcpy(to, (const char *)(uintptr_t)words[i], length[i]);
+		to += length[i];
+		/* Truncated texts begin at odd addresses. */
+		record->word[i] = STRING_WORD_PRESENT | LAYOUT_PUT(STRING_WORD_CUT, words[i]) |
+				  LAYOUT_PUT(STRING_WORD_LENGTH, (uint64_t)length[i]);
+	}
+}
+
+static void lose(struct rings *rings, struct ring_end *end, struct gate_probe *probe)
+{
+	__atomic_fetch_add(&probe->lost, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&rings->pool->lost, 1, __ATOMIC_RELAXED);
+	end->seq++;
+}
+
+void rings_put(struct direct_thread *thread, struct gate_probe *probe, uint64_t time,
+	       const uint64_t *words, unsigned count)
+{
+	struct rings *rings = __atomic_load_n(&current, __ATOMIC_ACQUIRE);
+	struct ring_end *end = &thread->small;
+	uint32_t length[WORDS_MAX], strings = probe->strings, text = 0, bytes, step;
+	struct ring_header *header;
+	struct record *record;
+	int is_large;
+
+	if (!rings)
+		return;
+	if (strings) {
+		strings &= (1U << count) - 1;
+		text = measure(words, strings, length);
+	}
+	bytes = RECORD_SIZE + 8 * count + text;
+	step = RING_HEADER_SIZE + ((bytes + 7) & ~7U);
+	is_large = step > DIRECT_CHUNK_BYTES;
+	if (__builtin_expect(is_large, 0))
+		end = &thread->large;
+	if (__builtin_expect(end->rings != rings, 0))
+		update(rings, end);
+	if (__builtin_expect(!end->chunk || step > end->end - end->at, 0) &&
+	    extend(rings, thread, end, is_large)) {
+		lose(rings, end, probe);
+		return;
+	}
+	header = (struct ring_header *)(end->data + end->at);
+	header->length = bytes;
+	header->page_offset = (uint32_t)end->seq;
+	record = (struct record *)(header + 1);
+	record->time = time;
+	record->tid = 0;
+	record->probe = probe->number;
+	record->text = text;
+	record->words = (uint16_t)count;
+	record->flags = 0;
+	for (unsigned i = 0; i < count; i++)
+		record->word[i] = words[i];
+	if (strings)
+		put_texts(record, words, count, strings, length);
+	end->at += step;
+	end->seq++;
+	end->records++;
+	__atomic_store_n(&end->chunk->committed, end->at, __ATOMIC_RELEASE);
+}
+
+/* ---- the agent's thread ---- */
+
+static void format(struct rings *rings, uint64_t headers, uint64_t queue, uint64_t data)
+{
+	struct direct_pool *pool = rings->pool;
+
+	pool->version = DIRECT_VERSION;
+	pool->small_chunks = rings->small;
+	pool->large_chunks = rings->large;
+	pool->headers = (uint32_t)headers;
+	pool->queue = (uint32_t)queue;
+	pool->data = (uint32_t)data;
+	pool->bytes = rings->bytes;
+	pool->began = direct_clock_kernel();
+	/* The first chunk ends on top. */
+	for (uint32_t i = rings->small + rings->large; i-- > 0;)
+		push(rings, stack_of(rings, i), i);
+}
+
+int rings_open(size_t bytes)
+{
+	struct rings *rings = current;
+	uint64_t headers, queue, data, chunks;
+
+	if (rings)
+		return rings->memfd;
+	rings = calloc(1, sizeof(*rings));
+	if (!rings)
+		return -1;
+	rings->large = (uint32_t)(bytes / DIRECT_LARGE_PART / DIRECT_LARGE_CHUNK_BYTES);
+	rings->small = (uint32_t)((bytes - (size_t)rings->large * DIRECT_LARGE_CHUNK_BYTES) /
+				  DIRECT_CHUNK_BYTES);
+	chunks = (uint64_t)rings->small + rings->large;
+	headers = round_up(DIRECT_POOL_SIZE, DIRECT_CHUNK_BYTES);
+	queue = headers + chunks * DIRECT_CHUNK_SIZE;
+	data = round_up(queue + chunks * sizeof(uint64_t), DIRECT_CHUNK_BYTES);
+	rings->bytes = data + (size_t)rings->small * DIRECT_CHUNK_BYTES +
+		       (size_t)rings->large * DIRECT_LARGE_CHUNK_BYTES;
+	rings->pool = shared_file_map("jprobe-rings", rings->bytes, &rings->memfd);
+	if (!rings->pool) {
+		free(rings);
+		return -1;
+	}
+	rings->headers = (struct direct_chunk *)((unsigned char *)rings->pool + headers);
+	rings->queue = (uint64_t *)(void *)((unsigned char *)rings->pool + queue);
+	rings->data = (unsigned char *)rings->pool + data;
+	format(rings, headers, queue, data);
+	__atomic_store_n(&current, rings, __ATOMIC_RELEASE);
+	return rings->memfd;
+}
+
+void rings_close(void)
+{
+	struct rings *rings = __atomic_exchange_n(&current, NULL, __ATOMIC_SEQ_CST);
+
+	if (!rings)
+		return;
+	close(rings->memfd);
+	rings->epoch = direct_end_epoch();
+	rings->next = closed;
+	closed = rings;
+}
+
+int rings_release(void)
+{
+	struct rings **link = &closed;
+
+	while (*link) {
+		struct rings *rings = *link;
+
+		if (!direct_is_over(rings->epoch)) {
+			link = &rings->next;
+			continue;
+		}
+		*link = rings->next;
+		munmap(rings->pool, rings->bytes);
+		free(rings);
+	}
+	return !closed;
+}
