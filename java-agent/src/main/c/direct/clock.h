@@ -28,12 +28,13 @@ uint64_t direct_clock_compare(struct direct_clock *clock);
 uint64_t direct_clock_kernel(void);
 
 #if defined(__x86_64__)
-/* Like the kernel's own reading: not before earlier loads are done. */
+/* Without a fence, which doubles the price: the CPU may read the counter some 10 ns before earlier
+ * instructions are done. */
 static inline uint64_t direct_clock_ticks(void)
 {
 	uint32_t low, high;
 
-	__asm__ volatile("lfence\n\trdtsc" : "=a"(low), "=d"(high)::"memory");
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high)::"memory");
 	return (uint64_t)high << 32 | low;
 }
 #else

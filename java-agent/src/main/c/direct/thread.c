@@ -88,7 +88,6 @@ int direct_is_over(uint64_t epoch)
 
 	if (!direct_needs_barriers && barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED))
 		return 0;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	pthread_mutex_lock(&lock);
 	for (const struct direct_thread *thread = threads; thread && is_over;
 	     thread = thread->next) {

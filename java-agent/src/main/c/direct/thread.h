@@ -61,12 +61,14 @@ extern int direct_needs_barriers;
  * NULL before stays mapped until direct_leave. */
 static inline void direct_enter(struct direct_thread *thread)
 {
-	__atomic_store_n(&thread->using, __atomic_load_n(&direct_epoch, __ATOMIC_RELAXED),
-			 __ATOMIC_RELAXED);
-	if (__builtin_expect(direct_needs_barriers, 0))
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	else
-		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	uint64_t epoch = __atomic_load_n(&direct_epoch, __ATOMIC_RELAXED);
+
+	if (__builtin_expect(direct_needs_barriers, 0)) {
+		__atomic_exchange_n(&thread->using, epoch, __ATOMIC_SEQ_CST);
+		return;
+	}
+	__atomic_store_n(&thread->using, epoch, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 static inline void direct_leave(struct direct_thread *thread)

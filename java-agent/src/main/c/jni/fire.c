@@ -107,41 +107,49 @@ static void put_direct(struct direct_thread *thread, struct gate_probe *probe, u
 	if (sinks & SINKS_COUNT)
 		histograms_count(thread, probe, words[0]);
 	if (sinks & SINKS_EVENT)
-		rings_put(thread, probe, time ? time : direct_clock_now(&thread->clock), words,
-			  count);
+		rings_put(thread, probe, time, words, count);
 	direct_leave(thread);
 }
 
-/* Does what the sinks other than the trap want. */
-static inline void fire_direct(struct gate_probe *probe, uint32_t sinks, uint64_t time,
-			       const uint64_t *words, unsigned count)
+/* Does what the sinks other than the trap want. Returns the time of the event: that is `time`,
+ * unless it is 0, which stands for now. */
+static inline uint64_t fire_direct(struct gate_probe *probe, uint32_t sinks, uint64_t time,
+				   const uint64_t *words, unsigned count)
 {
 	struct direct_thread *thread = direct_thread();
 	uint64_t began;
 
-	if (!thread) {
+	if (__builtin_expect(!thread, 0)) {
 		/* Without memory for the thread there is none for a record. */
 		if (sinks & SINKS_EVENT)
 			__atomic_fetch_add(&probe->lost, 1, __ATOMIC_RELAXED);
-		return;
+		return time ? time : direct_clock_kernel();
 	}
+	if (!time)
+		time = direct_clock_now(&thread->clock);
 	if (__builtin_expect(++thread->calls < DIRECT_BATCH, 1)) {
 		put_direct(thread, probe, sinks, time, words, count);
-		return;
+		return time;
 	}
 	thread->calls = 0;
 	began = direct_clock_now(&thread->clock);
 	put_direct(thread, probe, sinks, time, words, count);
 	add_direct_sample(probe, direct_clock_now(&thread->clock) - began);
+	return time;
+}
+
+static uint64_t now_ns(void)
+{
+	struct direct_thread *thread = direct_thread();
+
+	return thread ? direct_clock_now(&thread->clock) : direct_clock_kernel();
 }
 
 static jlong JNICALL fire_clock(JNIEnv *env, jclass fire)
 {
-	struct direct_thread *thread = direct_thread();
-
 	(void)env;
 	(void)fire;
-	return (jlong)(thread ? direct_clock_now(&thread->clock) : direct_clock_kernel());
+	return (jlong)now_ns();
 }
 
 static int is_clock_fast;
@@ -214,28 +222,29 @@ static jint JNICALL fire_text_limit(JNIEnv *env, jclass fire)
 #define W12 W11, (uint64_t)a12
 #define W13 W12, (uint64_t)a13
 #define DEFINE_FIRE(n)                                                                           \
-	static void JNICALL fire_##n(JNIEnv *env, jclass fire, jlong address, jlong time, P##n)  \
+	static jlong JNICALL fire_##n(JNIEnv *env, jclass fire, jlong address, jlong time, P##n) \
 	{                                                                                        \
 		struct gate_probe *probe = (struct gate_probe *)(uintptr_t)address;              \
 		uint32_t sinks = __atomic_load_n(&probe->sinks, __ATOMIC_ACQUIRE);               \
-		uint64_t began = 0;                                                              \
+		uint64_t began = 0, at = (uint64_t)time;                                         \
                                                                                                  \
 		(void)env;                                                                       \
 		(void)fire;                                                                      \
 		if (!may_fire(probe))                                                            \
-			return;                                                                  \
+			return time ? 0 : (jlong)now_ns();                                       \
 		if (sinks & (SINKS_EVENT | SINKS_COUNT)) {                                       \
 			const uint64_t words[] = {W##n};                                         \
                                                                                                  \
-			fire_direct(probe, sinks, (uint64_t)time, words, n);                     \
+			at = fire_direct(probe, sinks, at, words, n);                            \
 		}                                                                                \
 		if (!(sinks & SINKS_TRAP))                                                       \
-			return;                                                                  \
+			return time ? 0 : (jlong)at;                                             \
 		if (__atomic_fetch_add(&probe->fired, 1, __ATOMIC_RELAXED) % BATCH == BATCH - 1) \
 			began = direct_clock_kernel();                                           \
 		((void (*)(P##n))(uintptr_t)probe->stub)(A##n);                                  \
 		if (began)                                                                       \
 			add_sample(direct_clock_kernel() - began);                               \
+		return time ? 0 : (jlong)now_ns();                                               \
 	}
 DEFINE_FIRE(1)
 DEFINE_FIRE(2)
@@ -251,7 +260,28 @@ DEFINE_FIRE(11)
 DEFINE_FIRE(12)
 DEFINE_FIRE(13)
 
+/* A return or throw probe with one value: reads the clock before anything else. */
+static void JNICALL leave_with_number(JNIEnv *env, jclass fire, jlong address, jlong start,
+				      jlong value, jlong thread)
+{
+	uint64_t now = now_ns();
+
+	fire_3(env, fire, address, (jlong)now, (jlong)now - start, value, thread);
+}
+
+static void JNICALL leave_with_text(JNIEnv *env, jclass fire, jlong address, jlong start,
+				    jstring value, jlong thread)
+{
+	const struct gate_probe *probe = (const struct gate_probe *)(uintptr_t)address;
+	uint64_t now = now_ns(), text = 0;
+
+	if (__atomic_load_n(&probe->sinks, __ATOMIC_RELAXED) & (SINKS_TRAP | SINKS_EVENT))
+		text = text_of(env, value, 0, __atomic_load_n(&capture_limit, __ATOMIC_RELAXED));
+	fire_3(env, fire, address, (jlong)now, (jlong)now - start, (jlong)text, thread);
+}
+
 static char fire_name[] = "fire";
+static char leave_name[] = "leave";
 #define FIRE(n, descriptor) {fire_name, (char *)descriptor, (void *)fire_##n}
 
 static const JNINativeMethod METHODS[] = {
@@ -260,19 +290,21 @@ static const JNINativeMethod METHODS[] = {
 	{(char *)"clock", (char *)"()J", (void *)fire_clock},
 	{(char *)"isClockFast", (char *)"()Z", (void *)fire_is_clock_fast},
 	{(char *)"textLimit", (char *)"()I", (void *)fire_text_limit},
-	FIRE(1, "(JJJ)V"),
-	FIRE(2, "(JJJJ)V"),
-	FIRE(3, "(JJJJJ)V"),
-	FIRE(4, "(JJJJJJ)V"),
-	FIRE(5, "(JJJJJJJ)V"),
-	FIRE(6, "(JJJJJJJJ)V"),
-	FIRE(7, "(JJJJJJJJJ)V"),
-	FIRE(8, "(JJJJJJJJJJ)V"),
-	FIRE(9, "(JJJJJJJJJJJ)V"),
-	FIRE(10, "(JJJJJJJJJJJJ)V"),
-	FIRE(11, "(JJJJJJJJJJJJJ)V"),
-	FIRE(12, "(JJJJJJJJJJJJJJ)V"),
-	FIRE(13, "(JJJJJJJJJJJJJJJ)V"),
+	{leave_name, (char *)"(JJJJ)V", (void *)leave_with_number},
+	{leave_name, (char *)"(JJLjava/lang/String;J)V", (void *)leave_with_text},
+	FIRE(1, "(JJJ)J"),
+	FIRE(2, "(JJJJ)J"),
+	FIRE(3, "(JJJJJ)J"),
+	FIRE(4, "(JJJJJJ)J"),
+	FIRE(5, "(JJJJJJJ)J"),
+	FIRE(6, "(JJJJJJJJ)J"),
+	FIRE(7, "(JJJJJJJJJ)J"),
+	FIRE(8, "(JJJJJJJJJJ)J"),
+	FIRE(9, "(JJJJJJJJJJJ)J"),
+	FIRE(10, "(JJJJJJJJJJJJ)J"),
+	FIRE(11, "(JJJJJJJJJJJJJ)J"),
+	FIRE(12, "(JJJJJJJJJJJJJJ)J"),
+	FIRE(13, "(JJJJJJJJJJJJJJJ)J"),
 };
 
 struct fire_guard *fire_guard(void)

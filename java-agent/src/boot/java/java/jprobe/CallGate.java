@@ -93,6 +93,15 @@ abstract class CallGate extends PathEvaluation {
     return start == SUPPRESSED ? SUPPRESSED : now() - start;
   }
 
+  /**
+   * Returns true if the end of a call is decided and {@link Fire#leave} is the fastest way to fire.
+   */
+  static boolean leavesAtOnce(long gate, long start) {
+    return IS_CLOCK_FAST
+        && start != SUPPRESSED
+        && UNSAFE.getLongOpaque(null, gate + GateLayout.LEAST_DURATION) <= 0;
+  }
+
   /** Returns true if a firing of the probe needs the captured values. */
   static boolean passesValues(long probe) {
     return (UNSAFE.getInt(null, probe + GateProbeLayout.SINKS) & PASSES_VALUES) != 0;

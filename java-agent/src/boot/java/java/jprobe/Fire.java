@@ -43,6 +43,10 @@ public final class Fire extends CallGate {
   }
 
   public static void exit(long value, long gate, long start) {
+    if (leavesAtOnce(gate, start)) {
+      leave(gate + GateLayout.RETURN, start, value, threadId());
+      return;
+    }
     long elapsed = elapsed(start, gate, GateLayout.RETURN);
     if (elapsed != SUPPRESSED) {
       fire(gate + GateLayout.RETURN, start + elapsed, elapsed, value, threadId());
@@ -50,11 +54,7 @@ public final class Fire extends CallGate {
   }
 
   public static void exit(String value, long gate, long start) {
-    long elapsed = elapsed(start, gate, GateLayout.RETURN);
-    if (elapsed != SUPPRESSED) {
-      long text = passesValues(gate + GateLayout.RETURN) ? text(value, 0) : 0;
-      fire(gate + GateLayout.RETURN, start + elapsed, elapsed, text, threadId());
-    }
+    exit(value, gate, start, GateLayout.RETURN);
   }
 
   public static void exit(Object value, long gate, long start) {
@@ -66,10 +66,18 @@ public final class Fire extends CallGate {
   }
 
   public static void thrown(Throwable exception, long gate, long start) {
-    long elapsed = elapsed(start, gate, GateLayout.THROW);
+    exit(exception.getClass().getName(), gate, start, GateLayout.THROW);
+  }
+
+  private static void exit(String value, long gate, long start, int probe) {
+    if (leavesAtOnce(gate, start)) {
+      leave(gate + probe, start, value, threadId());
+      return;
+    }
+    long elapsed = elapsed(start, gate, probe);
     if (elapsed != SUPPRESSED) {
-      long text = passesValues(gate + GateLayout.THROW) ? className(exception, 0) : 0;
-      fire(gate + GateLayout.THROW, start + elapsed, elapsed, text, threadId());
+      long text = passesValues(gate + probe) ? text(value, 0) : 0;
+      fire(gate + probe, start + elapsed, elapsed, text, threadId());
     }
   }
 
@@ -134,30 +142,38 @@ public final class Fire extends CallGate {
   /** Returns true if {@link #clock} is derived from the CPU's time stamp counter. */
   static native boolean isClockFast();
 
+  // Read the clock and fire a return or throw probe, in one transition to native code.
+
+  private static native void leave(long probe, long start, long value, long thread);
+
+  private static native void leave(long probe, long start, String value, long thread);
+
   // Each form fires the probe at that address: with the words that its stub passes, if there is a
   // trap. `time` is that of the event in ns of CLOCK_MONOTONIC, or NOW. Once the allowance of the
-  // process is spent, it only counts the call as throttled.
+  // process is spent, it only counts the call as throttled. With NOW it returns the time in ns,
+  // read
+  // after the trap, and 0 otherwise.
 
-  public static native void fire(long probe, long time, long a);
+  public static native long fire(long probe, long time, long a);
 
-  public static native void fire(long probe, long time, long a, long b);
+  public static native long fire(long probe, long time, long a, long b);
 
-  public static native void fire(long probe, long time, long a, long b, long c);
+  public static native long fire(long probe, long time, long a, long b, long c);
 
-  public static native void fire(long probe, long time, long a, long b, long c, long d);
+  public static native long fire(long probe, long time, long a, long b, long c, long d);
 
-  public static native void fire(long probe, long time, long a, long b, long c, long d, long e);
+  public static native long fire(long probe, long time, long a, long b, long c, long d, long e);
 
-  public static native void fire(
+  public static native long fire(
       long probe, long time, long a, long b, long c, long d, long e, long f);
 
-  public static native void fire(
+  public static native long fire(
       long probe, long time, long a, long b, long c, long d, long e, long f, long g);
 
-  public static native void fire(
+  public static native long fire(
       long probe, long time, long a, long b, long c, long d, long e, long f, long g, long h);
 
-  public static native void fire(
+  public static native long fire(
       long probe,
       long time,
       long a,
@@ -170,7 +186,7 @@ public final class Fire extends CallGate {
       long h,
       long i);
 
-  public static native void fire(
+  public static native long fire(
       long probe,
       long time,
       long a,
@@ -184,7 +200,7 @@ public final class Fire extends CallGate {
       long i,
       long j);
 
-  public static native void fire(
+  public static native long fire(
       long probe,
       long time,
       long a,
@@ -199,7 +215,7 @@ public final class Fire extends CallGate {
       long j,
       long k);
 
-  public static native void fire(
+  public static native long fire(
       long probe,
       long time,
       long a,
@@ -215,7 +231,7 @@ public final class Fire extends CallGate {
       long k,
       long l);
 
-  public static native void fire(
+  public static native long fire(
       long probe,
       long time,
       long a,
@@ -247,56 +263,49 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, NOW, threadId());
-    return now();
+    return fire(gate + GateLayout.ENTRY, NOW, threadId());
   }
 
   public static long entry(long start, long gate, long a) {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, NOW, a, threadId());
-    return now();
+    return fire(gate + GateLayout.ENTRY, NOW, a, threadId());
   }
 
   public static long entry(long start, long gate, long a, long b) {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, NOW, a, b, threadId());
-    return now();
+    return fire(gate + GateLayout.ENTRY, NOW, a, b, threadId());
   }
 
   public static long entry(long start, long gate, long a, long b, long c) {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, NOW, a, b, c, threadId());
-    return now();
+    return fire(gate + GateLayout.ENTRY, NOW, a, b, c, threadId());
   }
 
   public static long entry(long start, long gate, long a, long b, long c, long d) {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, threadId());
-    return now();
+    return fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, threadId());
   }
 
   public static long entry(long start, long gate, long a, long b, long c, long d, long e) {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, threadId());
-    return now();
+    return fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, threadId());
   }
 
   public static long entry(long start, long gate, long a, long b, long c, long d, long e, long f) {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, threadId());
-    return now();
+    return fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, threadId());
   }
 
   public static long entry(
@@ -304,8 +313,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, threadId());
-    return now();
+    return fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, threadId());
   }
 
   public static long entry(
@@ -313,8 +321,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, h, threadId());
-    return now();
+    return fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, h, threadId());
   }
 
   public static long entry(
@@ -332,8 +339,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, h, i, threadId());
-    return now();
+    return fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, h, i, threadId());
   }
 
   public static long entry(
@@ -352,8 +358,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, h, i, j, threadId());
-    return now();
+    return fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, h, i, j, threadId());
   }
 
   public static long entry(
@@ -373,8 +378,7 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, h, i, j, k, threadId());
-    return now();
+    return fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, h, i, j, k, threadId());
   }
 
   public static long entry(
@@ -395,7 +399,6 @@ public final class Fire extends CallGate {
     if (start == SUPPRESSED) {
       return suppressedAtEntry(gate);
     }
-    fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, h, i, j, k, l, threadId());
-    return now();
+    return fire(gate + GateLayout.ENTRY, NOW, a, b, c, d, e, f, g, h, i, j, k, l, threadId());
   }
 }

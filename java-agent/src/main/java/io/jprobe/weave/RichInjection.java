@@ -89,11 +89,10 @@ final class RichInjection extends Injection {
     paths.early().forEach(pass::read);
     if (fires(ProbeKind.ENTRY)) {
       fire(code, ProbeKind.ENTRY);
-    }
-    if (measures()) {
+    } else {
       callFire(code, "now", "()J");
-      code.visitVarInsn(Opcodes.LSTORE, start);
     }
+    code.visitVarInsn(Opcodes.LSTORE, start);
     if (!captures.early.isEmpty() || captures.late.isEmpty()) {
       landSuppressed(code, frames, fires(ProbeKind.ENTRY) ? ProbeKind.ENTRY : null, suppressed);
     }
@@ -239,10 +238,11 @@ final class RichInjection extends Injection {
         .filter(value -> value.path != null && value.path.isLate)
         .forEach(value -> pass.read(value.path));
     fire(code, kind);
+    code.visitInsn(Opcodes.POP2);
     landSuppressed(code, frames, captures.late.isEmpty() ? null : kind, suppressed);
   }
 
-  /** Calls the stub with all words. */
+  /** Fires with all words. Stack: ... → ..., long: the time after an entry probe has fired. */
   private void fire(MethodVisitor code, ProbeKind kind) {
     List<CapturedValue> values = captures.values(kind);
     StringBuilder descriptor = new StringBuilder("(JJ");
@@ -270,7 +270,7 @@ final class RichInjection extends Injection {
       descriptor.append('J');
     }
     callFire(code, "threadId", "()J");
-    callFire(code, "fire", descriptor.append("J)V").toString());
+    callFire(code, "fire", descriptor.append("J)J").toString());
   }
 
   @Override
