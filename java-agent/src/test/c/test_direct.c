@@ -287,6 +287,32 @@ static void texts_are_copied_with_their_lengths(void)
 	rings_release();
 }
 
+static void a_record_that_meets_a_condition_wakes_the_reader(void)
+{
+	struct reader reader = open_reader(rings_open(RING_BYTES));
+	struct gate_probe returns = {.number = 7, .sinks = SINKS_TIMED};
+	struct gate_probe throws = {.number = 7, .sinks = SINKS_TIMED | SINKS_THROW};
+	struct gate_probe enters = {.number = 7};
+	uint64_t quick[] = {100, 0}, slow[] = {101, 0};
+
+	reader.pool->trigger_nanos = 100;
+	fire(&throws, quick, 2);
+	fire(&enters, slow, 2);
+	check(!reader.pool->triggered, "other records do not trigger");
+	fire(&returns, slow, 2);
+	check(reader.pool->triggered == 1, "a long duration triggers");
+	reader.pool->triggered = 0;
+	reader.pool->trigger_nanos = 0;
+	reader.pool->trigger_throw = 1;
+	fire(&returns, slow, 2);
+	check(!reader.pool->triggered, "a return is no exception");
+	fire(&throws, quick, 2);
+	check(reader.pool->triggered == 1, "an exception triggers");
+	close_reader(&reader);
+	rings_close();
+	rings_release();
+}
+
 static int may_end;
 
 static void *use_rings(void *begun)
@@ -377,6 +403,7 @@ int main(int argc, char **argv)
 	without_a_free_chunk_events_are_lost();
 	a_recorder_keeps_the_newest();
 	texts_are_copied_with_their_lengths();
+	a_record_that_meets_a_condition_wakes_the_reader();
 	memory_in_use_is_not_given_back();
 	every_duration_is_counted_once();
 	printf("%d failures\n", failures);

@@ -4,9 +4,11 @@
 
 #include "shared_file.h"
 
+#include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Gives up taking a chunk after this many changes by others, because nothing here may wait. */
@@ -229,6 +231,19 @@ static void put_texts(struct record *record, const uint64_t *words, unsigned cou
 	}
 }
 
+/* Wakes the reader if this is the record that it waits for. */
+static void trigger(struct direct_pool *pool, const struct gate_probe *probe, uint64_t duration)
+{
+	uint64_t least = __atomic_load_n(&pool->trigger_nanos, __ATOMIC_RELAXED);
+	uint32_t none = 0;
+	int is_met = (probe->sinks & SINKS_THROW && pool->trigger_throw) ||
+		     (probe->sinks & SINKS_TIMED && least && duration > least);
+
+	if (is_met && __atomic_compare_exchange_n(&pool->triggered, &none, 1, 0, __ATOMIC_RELEASE,
+						  __ATOMIC_RELAXED))
+		syscall(SYS_futex, &pool->triggered, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
 static void lose(struct rings *rings, struct ring_end *end, struct gate_probe *probe)
 {
 	__atomic_fetch_add(&probe->lost, 1, __ATOMIC_RELAXED);
@@ -282,6 +297,8 @@ void rings_put(struct direct_thread *thread, struct gate_probe *probe, uint64_t 
 	end->seq++;
 	end->records++;
 	__atomic_store_n(&end->chunk->committed, end->at, __ATOMIC_RELEASE);
+	if (__builtin_expect(rings->pool->trigger_nanos || rings->pool->trigger_throw, 0))
+		trigger(rings->pool, probe, words[0]);
 }
 
 /* ---- the agent's thread ---- */
