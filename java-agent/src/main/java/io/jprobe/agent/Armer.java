@@ -353,6 +353,11 @@ final class Armer implements Watcher.Listener {
   }
 
   @Override
+  public void withoutMemory(String message) {
+    Log.line(message);
+  }
+
+  @Override
   public void failed(String message, Throwable reason) {
     String line = message + ": " + Log.describe(reason);
     // A failure that recurs at each poll is logged once.

@@ -36,6 +36,8 @@ public final class Catalog {
   }
 
   public final IncompleteClasses incomplete;
+  public final DirectLane direct = new DirectLane();
+  public final DirectLeases leases;
   private final ApplicationCalls calls;
   private final LoadedClasses loadedClasses;
   private final ConcurrentMap<ClassKey, TracedClass> classes = new ConcurrentHashMap<>();
@@ -78,7 +80,8 @@ public final class Catalog {
     this.incomplete = new IncompleteClasses(calls);
     this.loadedClasses = loadedClasses;
     this.planner = new ClassPlanner(classes, queue, loadedClasses, loaderIds);
-    this.generations = new Generations(agentVersion, directory, firstGeneration);
+    this.generations = new Generations(agentVersion, directory, firstGeneration, direct);
+    this.leases = new DirectLeases(generations);
   }
 
   /** Changes the maximum number of methods with probes. For the watcher thread. */
@@ -302,18 +305,14 @@ public final class Catalog {
     return classes.values();
   }
 
-  /**
-   * Returns the method of this ID with its class; null if there is none or it is retired.
-   *
-   * @param id see {@link TracedMethod#id}
-   */
+  /** Returns the method of a {@link TracedMethod#id} with its class; null if none, or retired. */
   public Map.Entry<TracedClass, TracedMethod> findMethod(String id) {
     return generations.find(id);
   }
 
   /**
-   * Polls the semaphores. Returns the classes that have changed since the last call: a semaphore
-   * from 0 or to 0, or a method that was retired or revived.
+   * Polls the semaphores and updates the sinks of all probes. Returns the classes that have changed
+   * since the last call: the probes to weave, or a method that was retired or revived.
    */
   public Set<TracedClass> poll() {
     Set<TracedClass> changed = generations.poll();

@@ -59,4 +59,29 @@ public final class Gate {
   public static int throttled(ProbeKind kind) {
     return probe(kind) + GateProbeLayout.THROTTLED;
   }
+
+  /** Returns the word that holds the probe's {@link Sinks}; 32 bits. */
+  public static int sinks(ProbeKind kind) {
+    return probe(kind) + GateProbeLayout.SINKS;
+  }
+
+  /** Returns the word that holds the number of the probe in records; 32 bits. */
+  public static int number(ProbeKind kind) {
+    return probe(kind) + GateProbeLayout.NUMBER;
+  }
+
+  /** Returns the word that holds 1 plus the number of the probe's histogram, or 0; 32 bits. */
+  public static int histogram(ProbeKind kind) {
+    return probe(kind) + GateProbeLayout.HISTOGRAM;
+  }
+
+  /** Returns the word that holds the mask of the probe's words that are strings; 32 bits. */
+  public static int strings(ProbeKind kind) {
+    return probe(kind) + GateProbeLayout.STRINGS;
+  }
+
+  /** Returns the word that counts the firings of the probe without a trap, for the guard. */
+  public static int sampled(ProbeKind kind) {
+    return probe(kind) + GateProbeLayout.SAMPLED;
+  }
 }

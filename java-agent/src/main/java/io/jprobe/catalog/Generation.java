@@ -1,26 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
-import io.jprobe.layout.SlotLayout;
 import io.jprobe.stub.StubLibrary;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.Collections;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/** The methods whose probes share one stub library, and the last values of its semaphores. */
+/** The methods whose probes share one stub library, and the sinks of these probes. */
 final class Generation {
   final int number;
+
+  /** Number of the first probe among all of the catalog. */
+  final int firstProbe;
+
   private final StubLibrary library;
   private final Map<TracedClass, List<TracedMethod>> contents;
   private final List<TracedMethod> methods = new ArrayList<>();
   private final List<TracedClass> classBySlot = new ArrayList<>();
-  private final ByteBuffer semaphores;
-  private final ByteBuffer last;
+  private final List<TracedMethod> methodBySlot = new ArrayList<>();
+  private final RequestedSinks requested;
+
+  /** The sinks of each slot that are on. */
+  private final byte[] sinks;
+
+  private final BitSet withoutMemory = new BitSet();
   private final Set<Integer> untraceableLoaders;
   private volatile boolean wasArmed;
 
@@ -30,44 +37,104 @@ final class Generation {
    */
   Generation(
       int number,
+      int firstProbe,
       StubLibrary library,
       Map<TracedClass, List<TracedMethod>> contents,
       Set<Integer> untraceableLoaders) {
     this.number = number;
+    this.firstProbe = firstProbe;
     this.library = library;
     this.contents = contents;
     this.untraceableLoaders = untraceableLoaders;
-    this.semaphores = library.semaphores();
-    this.last = ByteBuffer.allocate(semaphores.capacity()).order(ByteOrder.nativeOrder());
     contents.forEach(
         (traced, published) -> {
           for (TracedMethod method : published) {
             method.publishedIn(this, methods.size(), classBySlot.size());
             methods.add(method);
-            method.kinds().forEach(kind -> classBySlot.add(traced));
+            for (int i = 0; i < method.kinds().size(); i++) {
+              classBySlot.add(traced);
+              methodBySlot.add(method);
+            }
           }
         });
+    this.requested = new RequestedSinks(library, methodBySlot);
+    this.sinks = new byte[methodBySlot.size()];
+  }
+
+  /** Polls the semaphores. Returns true if {@link #apply} must follow. */
+  boolean poll() {
+    return requested.poll();
+  }
+
+  /** Returns the sinks that were requested of any probe at the last poll. */
+  int requestedSinks() {
+    return requested.union();
+  }
+
+  /** Returns the number of probes. */
+  int probes() {
+    return sinks.length;
+  }
+
+  /** Ends all leases. {@link #lease} must follow for those that go on. */
+  void clearLeases() {
+    requested.clearLeases();
+  }
+
+  /** Requests a sink of some probes until {@link #clearLeases}. */
+  void lease(SlotRange range, int sink) {
+    requested.lease(range.first, range.last, sink);
   }
 
   /**
-   * Polls the semaphores. Returns the classes with a semaphore that has changed from 0 or to 0
-   * since the last call. Costs one vectorized comparison if nothing has changed.
+   * Turns the requested sinks on, as far as they have memory, and the others off. That applies from
+   * the next call of a woven method on. Returns the classes with probes that have to be woven now
+   * or have not to be any more, or whose state has changed.
    */
-  Set<TracedClass> poll() {
-    int difference = semaphores.mismatch(last);
-    if (difference < 0) {
-      return Set.of();
-    }
+  Set<TracedClass> apply(DirectLane direct) {
     Set<TracedClass> changed = new LinkedHashSet<>();
-    for (int slot = difference / SlotLayout.SEMAPHORE_BYTES; slot < classBySlot.size(); slot++) {
-      short now = semaphores.getShort(slot * SlotLayout.SEMAPHORE_BYTES);
-      short before = last.getShort(slot * SlotLayout.SEMAPHORE_BYTES);
-      last.putShort(slot * SlotLayout.SEMAPHORE_BYTES, now);
-      if ((now == 0) != (before == 0)) {
+    for (int slot = 0; slot < sinks.length; slot++) {
+      int next = availableSinks(slot, direct);
+      boolean hasNoMemory = next == 0 && requested.of(slot) != 0;
+      if (next != sinks[slot]) {
+        methodBySlot.get(slot).setSinks(slot, next);
+      }
+      if ((next == 0) != (sinks[slot] == 0) || hasNoMemory != withoutMemory.get(slot)) {
         changed.add(classBySlot.get(slot));
       }
+      sinks[slot] = (byte) next;
+      withoutMemory.set(slot, hasNoMemory);
     }
     return changed;
+  }
+
+  private int availableSinks(int slot, DirectLane direct) {
+    int available = requested.of(slot) & direct.available();
+    if ((available & Sinks.COUNT) != 0 && methodBySlot.get(slot).histogram(slot) == 0) {
+      int histogram = direct.nextHistogram();
+      methodBySlot.get(slot).setHistogram(slot, histogram);
+      return histogram == 0 ? available & ~Sinks.COUNT : available;
+    }
+    return available;
+  }
+
+  /** Turns some sinks of all probes off. */
+  void turnOff(int some) {
+    for (int slot = 0; slot < sinks.length; slot++) {
+      if ((sinks[slot] & some) != 0) {
+        sinks[slot] &= (byte) ~some;
+        methodBySlot.get(slot).setSinks(slot, sinks[slot]);
+      }
+    }
+  }
+
+  /** Takes the histograms from all probes. Their sinks must be off. */
+  void resetHistograms() {
+    for (int slot = 0; slot < sinks.length; slot++) {
+      if (methodBySlot.get(slot).histogram(slot) != 0) {
+        methodBySlot.get(slot).setHistogram(slot, 0);
+      }
+    }
   }
 
   /** Returns the method of this index with its class; null if there is none or it is retired. */
@@ -100,9 +167,22 @@ final class Generation {
     return library.stub(slot);
   }
 
-  /** Returns true if the semaphore was above 0 at the last poll. */
+  int gateInt(int index, int offset) {
+    return library.gateInt(index, offset);
+  }
+
+  void setGateInt(int index, int offset, int value) {
+    library.setGateInt(index, offset, value);
+  }
+
+  /** Returns true if a tracer was attached at the last poll, and the probe has a sink. */
   boolean isRaised(int slot) {
-    return last.getShort(slot * SlotLayout.SEMAPHORE_BYTES) != 0;
+    return sinks[slot] != 0;
+  }
+
+  /** Returns true if a tracer was attached at the last poll, and there is no memory for it. */
+  boolean isWithoutMemory(int slot) {
+    return withoutMemory.get(slot);
   }
 
   void setState(int slot, ProbeState state) {

@@ -23,7 +23,14 @@ final class Generations {
   private final String directory;
   private final Names names = new Names();
   private final List<Generation> all = new ArrayList<>();
+  private final DirectLane direct;
   private int next;
+
+  /** The number of the next library's first probe. */
+  private int nextProbe;
+
+  /** True if the sinks may be other ones than those that were requested at the last poll. */
+  private boolean mustApply;
 
   /** The library that {@link #announce} has published; null for none. */
   private Generation announcement;
@@ -54,11 +61,13 @@ final class Generations {
   /**
    * @param directory the directory of the stub libraries; null for memfds
    * @param first the number of the first library
+   * @param direct the memory of the sinks other than traps
    */
-  Generations(String agentVersion, String directory, int first) {
+  Generations(String agentVersion, String directory, int first, DirectLane direct) {
     this.agentVersion = agentVersion;
     this.directory = directory;
     this.next = first;
+    this.direct = direct;
   }
 
   /** Returns the number of the next library. */
@@ -68,9 +77,11 @@ final class Generations {
 
   /** Publishes the library that has the {@link LimitProbes} and no methods. */
   StubLibrary open(Selectors selectors) throws StubException {
-    Manifest manifest = new Manifest(agentVersion, next, selectors, "");
+    Manifest manifest = new Manifest(agentVersion, next, nextProbe, selectors, "");
     manifest.addLimits();
-    return load(new Draft(manifest), LimitProbes.definitions(), 1);
+    StubLibrary first = load(new Draft(manifest), LimitProbes.definitions(), 1);
+    direct.publishIn(first);
+    return first;
   }
 
   /**
@@ -110,8 +121,8 @@ final class Generations {
             next,
             List.of(),
             0,
-            new Manifest(agentVersion, next, selectors, "").toByteArray());
-    announcement = new Generation(next, library, Map.of(), Set.of());
+            new Manifest(agentVersion, next, nextProbe, selectors, "").toByteArray());
+    announcement = new Generation(next, nextProbe, library, Map.of(), Set.of());
     all.add(announcement);
     next++;
     if (before != null && all.remove(before)) {
@@ -123,7 +134,8 @@ final class Generations {
     Draft last = drafts.isEmpty() ? null : drafts.get(drafts.size() - 1);
     if (last == null || last.manifest.isFull()) {
       int number = next + drafts.size();
-      last = new Draft(new Manifest(agentVersion, number, selectors, refusal));
+      int firstProbe = last == null ? nextProbe : last.manifest.nextProbe();
+      last = new Draft(new Manifest(agentVersion, number, firstProbe, selectors, refusal));
       drafts.add(last);
     }
     return last;
@@ -180,8 +192,10 @@ final class Generations {
       throws StubException {
     StubLibrary library =
         StubLibrary.load(directory, next, definitions, gates, draft.manifest.toByteArray());
-    all.add(new Generation(next, library, draft.contents, draft.untraceableLoaders));
+    int first = draft.manifest.firstProbe();
+    all.add(new Generation(next, first, library, draft.contents, draft.untraceableLoaders));
     next++;
+    nextProbe = draft.manifest.nextProbe();
     return library;
   }
 
@@ -195,25 +209,68 @@ final class Generations {
       int colon = id.indexOf(':');
       int number = Integer.parseInt(id.substring(0, Math.max(colon, 0)));
       int index = Integer.parseInt(id.substring(colon + 1));
-      for (Generation generation : all) {
-        if (generation.number == number) {
-          return generation.find(index);
-        }
-      }
+      Generation generation = find(number);
+      return generation == null ? null : generation.find(index);
     } catch (NumberFormatException e) {
       // Not an ID that this class has assigned.
     }
     return null;
   }
 
-  /** Polls all semaphores; see {@link Generation#poll}. */
+  /**
+   * Polls all semaphores, and updates the sinks of the probes. Returns the classes with probes that
+   * have to be woven now or have not to be any more, or whose state has changed.
+   */
   Set<TracedClass> poll() {
-    Set<TracedClass> changed = Set.of();
+    mustApply |= direct.isRetryDue();
     // Nearly every poll finds no change, and allocates nothing.
     for (int i = 0; i < all.size(); i++) {
-      changed = union(changed, all.get(i).poll());
+      mustApply |= all.get(i).poll();
     }
+    if (!mustApply) {
+      direct.release();
+      return Set.of();
+    }
+    int requested = 0;
+    for (int i = 0; i < all.size(); i++) {
+      requested |= all.get(i).requestedSinks();
+    }
+    direct.open(requested);
+    Set<TracedClass> changed = Set.of();
+    for (int i = 0; i < all.size(); i++) {
+      changed = union(changed, all.get(i).apply(direct));
+    }
+    close(direct.available() & ~requested);
+    direct.release();
+    // If memory runs out before, the next poll does all of it again.
+    mustApply = false;
     return changed;
+  }
+
+  /** Gives back the memory of sinks, which are off. */
+  private void close(int sinks) {
+    direct.close(sinks);
+    if ((sinks & Sinks.COUNT) != 0) {
+      // No lambda: see Catalog.outdated.
+      for (Generation generation : all) {
+        generation.resetHistograms();
+      }
+    }
+  }
+
+  /** Returns the library of this number; null if there is none. */
+  Generation find(int number) {
+    for (Generation generation : all) {
+      if (generation.number == number) {
+        return generation;
+      }
+    }
+    return null;
+  }
+
+  /** Returns all libraries. */
+  List<Generation> all() {
+    return all;
   }
 
   static Set<TracedClass> union(Set<TracedClass> some, Set<TracedClass> others) {
@@ -238,6 +295,8 @@ final class Generations {
         unload(generation);
         // Removed last: if memory runs out before, the next call finds the library again.
         each.remove();
+        // Its requests may have been the last ones of a sink.
+        mustApply = true;
       }
     }
   }
@@ -256,6 +315,11 @@ final class Generations {
 
   /** Takes all stub libraries away from tracers. Their probes must be retired before. */
   void close() {
+    for (Generation generation : all) {
+      generation.turnOff(Sinks.EVENT | Sinks.COUNT);
+    }
+    close(Sinks.EVENT | Sinks.COUNT);
+    direct.release();
     all.forEach(Generation::close);
     all.clear();
   }

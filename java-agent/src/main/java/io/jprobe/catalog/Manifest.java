@@ -23,12 +23,19 @@ public final class Manifest {
   private final ProtoWriter manifest = new ProtoWriter();
   private final Selectors selectors;
   private final int headerBytes;
+  private final int firstProbe;
   private int methods;
   private int probes;
 
-  Manifest(String agentVersion, int generation, Selectors selectors, String refusal) {
+  /**
+   * @param firstProbe number of the first probe among all of the catalog
+   */
+  Manifest(
+      String agentVersion, int generation, int firstProbe, Selectors selectors, String refusal) {
     this.selectors = selectors;
+    this.firstProbe = firstProbe;
     manifest.number(1, StubLibraryLayout.VERSION).text(2, agentVersion).number(3, generation);
+    manifest.number(9, firstProbe);
     for (Selector selector : selectors.each()) {
       manifest.text(4, selector.toString());
     }
@@ -41,6 +48,15 @@ public final class Manifest {
     return manifest.size() - headerBytes >= FULL_BYTES || probes >= FULL_PROBES;
   }
 
+  int firstProbe() {
+    return firstProbe;
+  }
+
+  /** Returns the number of the first probe of the next library. */
+  int nextProbe() {
+    return firstProbe + probes;
+  }
+
   /** Adds the {@link LimitProbes}, as slots of a pseudo-method. */
   void addLimits() {
     manifest.message(
@@ -50,6 +66,7 @@ public final class Manifest {
       manifest.message(
           6,
           new ProtoWriter().number(1, methods).number(2, ProbeKindLayout.LIMIT).number(4, percent));
+      probes++;
     }
     methods++;
   }

@@ -80,8 +80,24 @@ public final class TracedMethod {
     this.generation = generation;
     this.index = index;
     this.firstSlot = firstSlot;
-    kinds.forEach(kind -> setGateWord(Gate.stub(kind), generation.stub(slot(kind))));
+    for (ProbeKind kind : kinds) {
+      int slot = slot(kind);
+      setGateWord(Gate.stub(kind), generation.stub(slot));
+      generation.setGateInt(index, Gate.number(kind), generation.firstProbe + slot);
+      generation.setGateInt(index, Gate.strings(kind), strings(kind));
+    }
     resetGate();
+  }
+
+  /** Returns the mask of the words that are strings. The duration is word 0, except at entry. */
+  private int strings(ProbeKind kind) {
+    int word = kind == ProbeKind.ENTRY ? 0 : 1;
+    int mask = 0;
+    for (CapturedValue value : captures.values(kind)) {
+      mask |= value.type.isText() ? 1 << word : 0;
+      word++;
+    }
+    return mask;
   }
 
   /** Returns the kinds of probes that the method has, in slot order. */
@@ -170,6 +186,35 @@ public final class TracedMethod {
     }
   }
 
+  /** Returns the sinks of a probe that are on; see {@link Sinks}. */
+  public int sinks(ProbeKind kind) {
+    return generation.gateInt(index, Gate.sinks(kind));
+  }
+
+  /** Sets what happens when the probe of a slot fires, woven or not; see {@link Sinks}. */
+  void setSinks(int slot, int sinks) {
+    generation.setGateInt(index, Gate.sinks(kindAt(slot)), sinks);
+  }
+
+  /** Returns 1 plus the number of a probe's histogram; 0 if it has none. */
+  int histogram(int slot) {
+    return generation.gateInt(index, Gate.histogram(kindAt(slot)));
+  }
+
+  /** Assigns a histogram to the probe of a slot, which must be set before the sink. */
+  void setHistogram(int slot, int histogram) {
+    generation.setGateInt(index, Gate.histogram(kindAt(slot)), histogram);
+  }
+
+  /** Returns the sinks that the probe of a slot can have: entry probes have no duration. */
+  int possibleSinks(int slot) {
+    return kindAt(slot) == ProbeKind.ENTRY ? Sinks.TRAP | Sinks.EVENT : Sinks.ALL;
+  }
+
+  private ProbeKind kindAt(int slot) {
+    return kinds.get(slot - firstSlot);
+  }
+
   private void resetGate() {
     for (int offset : Gate.settings()) {
       setGateWord(offset, selectedGateWord(offset));
@@ -204,7 +249,7 @@ public final class TracedMethod {
     return isThrottled ? EnumSet.noneOf(ProbeKind.class) : attached();
   }
 
-  /** Returns the probes that a tracer was attached to at the last poll. */
+  /** Returns the probes that a tracer was attached to at the last poll, and that have a sink. */
   public EnumSet<ProbeKind> attached() {
     EnumSet<ProbeKind> attached = EnumSet.noneOf(ProbeKind.class);
     for (int i = 0; i < kinds.size(); i++) {
@@ -240,9 +285,10 @@ public final class TracedMethod {
 
   /** Returns the state of a probe that is not woven and need not be. */
   public ProbeState unwovenState(ProbeKind kind) {
-    return isThrottled && isAttached(kinds.indexOf(kind))
-        ? ProbeState.THROTTLED
-        : ProbeState.DORMANT;
+    if (isThrottled && isAttached(kinds.indexOf(kind))) {
+      return ProbeState.THROTTLED;
+    }
+    return generation.isWithoutMemory(slot(kind)) ? ProbeState.FAILED : ProbeState.DORMANT;
   }
 
   /** Excludes the method from weaving with these probes, or with these and others. */

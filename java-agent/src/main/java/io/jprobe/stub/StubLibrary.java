@@ -4,6 +4,7 @@ package io.jprobe.stub;
 import io.jprobe.layout.GateLayout;
 import io.jprobe.layout.SlotLayout;
 import java.io.ByteArrayOutputStream;
+import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -109,6 +110,19 @@ public final class StubLibrary {
   public void setGateWord(int index, int offset, long value) {
     if (!isUnloaded) {
       gates.putLong(GateLayout.SIZE * index + offset, value);
+    }
+  }
+
+  /** Returns the 32 bits of a gate at an offset in bytes. */
+  public int gateInt(int index, int offset) {
+    return isUnloaded ? 0 : gates.getInt(GateLayout.SIZE * index + offset);
+  }
+
+  /** Sets 32 bits of a gate. A thread that reads them also reads what was set before. */
+  public void setGateInt(int index, int offset, int value) {
+    if (!isUnloaded) {
+      VarHandle.releaseFence();
+      gates.putInt(GateLayout.SIZE * index + offset, value);
     }
   }
 

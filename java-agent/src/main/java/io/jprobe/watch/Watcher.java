@@ -43,6 +43,9 @@ public final class Watcher extends Thread {
     /** Called every second, or every few if the program is not traced. */
     void eachSecond() throws StubException;
 
+    /** Called with a sentence if probes cannot be traced through shared memory. */
+    void withoutMemory(String message);
+
     /** Called when a task of the watcher has failed. */
     void failed(String message, Throwable reason);
   }
@@ -133,7 +136,10 @@ public final class Watcher extends Thread {
   private void awaitNextPoll() {
     if (!changing.isEmpty() || guard.isUrgent() || listener.isReady()) {
       timer.awaitUrgent();
-    } else if (guard.isAwake() || catalog.hasQueuedClasses() || listener.isWaiting()) {
+    } else if (guard.isAwake()
+        || catalog.hasQueuedClasses()
+        || catalog.direct.isReleasing()
+        || listener.isWaiting()) {
       timer.awaitActive();
     } else {
       timer.awaitIdle(housekeptAt);
@@ -141,7 +147,7 @@ public final class Watcher extends Thread {
   }
 
   private void pollSemaphores() {
-    Set<TracedClass> changed = catalog.poll();
+    Set<TracedClass> changed = pollCatalog();
     if (changed.isEmpty() && changing.isEmpty()) {
       listener.changed(changed);
       return;
@@ -154,6 +160,15 @@ public final class Watcher extends Thread {
     if (changed.isEmpty() || System.nanoTime() - changingSince > CHANGE_TIMEOUT_NANOS) {
       notifyListener();
     }
+  }
+
+  private Set<TracedClass> pollCatalog() {
+    Set<TracedClass> changed = catalog.poll();
+    String problem = catalog.direct.takeUnreported();
+    if (problem != null) {
+      listener.withoutMemory(problem);
+    }
+    return changed;
   }
 
   /** Compares every class with its semaphores: a failed task may have lost a detected change. */
@@ -172,7 +187,7 @@ public final class Watcher extends Thread {
 
   /** Polls the semaphores and notifies the listener at once. For commands. */
   public void pollNow() {
-    Set<TracedClass> changed = catalog.poll();
+    Set<TracedClass> changed = pollCatalog();
     guard.watch(changed);
     changing.addAll(changed);
     notifyListener();

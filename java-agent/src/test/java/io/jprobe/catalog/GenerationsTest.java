@@ -10,14 +10,11 @@ import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
 import io.jprobe.stub.StubException;
-import java.io.BufferedReader;
 import java.io.File;
 import java.io.IOException;
-import java.io.InputStreamReader;
 import java.lang.ref.WeakReference;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import org.junit.Rule;
@@ -87,42 +84,6 @@ public class GenerationsTest {
     catalog.close();
   }
 
-  /** A shell that limits the file descriptors of this process, which then cannot start another. */
-  private static final class Limiter implements AutoCloseable {
-    private final Process shell = new ProcessBuilder("sh").redirectErrorStream(true).start();
-    private final BufferedReader answers =
-        new BufferedReader(new InputStreamReader(shell.getInputStream()));
-    private final String before;
-
-    Limiter() throws IOException {
-      before = ask("prlimit --nofile --output SOFT --noheadings --pid $PPID; echo");
-      assertTrue(before, before.matches("\\d+"));
-    }
-
-    private String ask(String command) throws IOException {
-      shell.getOutputStream().write((command + "\n").getBytes());
-      shell.getOutputStream().flush();
-      String answer = answers.readLine().trim();
-      answers.readLine();
-      return answer;
-    }
-
-    /** Leaves some descriptors free. The kernel limits their numbers, which may have gaps. */
-    void leave(int descriptors) throws IOException {
-      int limit = 0;
-      for (int free = 0; free < descriptors; limit++) {
-        free += Files.isSymbolicLink(Path.of("/proc/self/fd/" + limit)) ? 0 : 1;
-      }
-      assertEquals("", ask("prlimit --pid $PPID --nofile=" + limit + ":; echo; echo"));
-    }
-
-    @Override
-    public void close() throws IOException {
-      assertEquals("", ask("prlimit --pid $PPID --nofile=" + before + ":; echo; echo"));
-      shell.destroy();
-    }
-  }
-
   private static int openDescriptors() {
     // One descriptor is used for listing the others.
     return new File("/proc/self/fd").list().length - 1;
@@ -135,10 +96,10 @@ public class GenerationsTest {
     rehearsal.retireAll();
     rehearsal.close();
     Catalog catalog = catalog(null);
-    try (Limiter limiter = new Limiter()) {
+    try (DescriptorLimit limit = new DescriptorLimit()) {
       int before = openDescriptors();
       // Enough for one library, which keeps one descriptor.
-      limiter.leave(2);
+      limit.leave(2);
       StubException thrown = assertThrows(StubException.class, () -> enqueue(catalog));
       assertTrue(thrown.getMessage(), thrown.getMessage().contains("Too many open files"));
       assertEquals(before, openDescriptors());

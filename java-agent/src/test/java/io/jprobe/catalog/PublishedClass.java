@@ -3,6 +3,7 @@ package io.jprobe.catalog;
 
 import io.jprobe.calls.ApplicationCalls;
 import io.jprobe.capture.ProbeKind;
+import io.jprobe.layout.DirectSemaphoresLayout;
 import io.jprobe.select.Selector;
 import io.jprobe.select.Selectors;
 import io.jprobe.stub.StubLibrary;
@@ -137,20 +138,49 @@ public final class PublishedClass {
    * writable.
    */
   public static void setSemaphore(StubLibrary library, int slot, int count) throws Exception {
+    set("semaphores", library, Short.BYTES * slot, count);
+  }
+
+  private static void set(String view, StubLibrary library, int offset, int count)
+      throws Exception {
     Field handle = StubLibrary.class.getDeclaredField("handle");
     handle.setAccessible(true);
     String natives = StubLibrary.class.getPackageName() + ".Native";
-    Method semaphores = Class.forName(natives).getDeclaredMethod("semaphores", long.class);
+    Method semaphores = Class.forName(natives).getDeclaredMethod(view, long.class);
     semaphores.setAccessible(true);
-    ByteBuffer view = (ByteBuffer) semaphores.invoke(null, handle.get(library));
-    view.order(ByteOrder.nativeOrder()).putShort(Short.BYTES * slot, (short) count);
+    ByteBuffer writable = (ByteBuffer) semaphores.invoke(null, handle.get(library));
+    writable.order(ByteOrder.nativeOrder()).putShort(offset, (short) count);
+  }
+
+  private static StubLibrary library(TracedMethod method) throws Exception {
+    Field library = Generation.class.getDeclaredField("library");
+    library.setAccessible(true);
+    return (StubLibrary) library.get(method.generation());
   }
 
   /** Sets the semaphore of a probe. */
   public static void setSemaphore(TracedMethod method, ProbeKind kind, int count) throws Exception {
-    Field library = Generation.class.getDeclaredField("library");
-    library.setAccessible(true);
-    setSemaphore((StubLibrary) library.get(method.generation()), method.slot(kind), count);
+    setSemaphore(library(method), method.slot(kind), count);
+  }
+
+  /**
+   * Sets a direct semaphore of a probe.
+   *
+   * @param semaphore its offset: see {@link DirectSemaphoresLayout}
+   */
+  public static void setDirect(TracedMethod method, ProbeKind kind, int semaphore, int count)
+      throws Exception {
+    int offset = DirectSemaphoresLayout.SIZE * method.slot(kind) + semaphore;
+    set("directSemaphores", library(method), offset, count);
+  }
+
+  /** Returns the data that woven methods share with the guard; see FireGuardLayout. */
+  public static ByteBuffer fireGuard() throws Exception {
+    Method words =
+        Class.forName(StubLibrary.class.getPackageName() + ".Native")
+            .getDeclaredMethod("fireGuard");
+    words.setAccessible(true);
+    return ((ByteBuffer) words.invoke(null)).order(ByteOrder.nativeOrder());
   }
 
   /** A listener that expects no findings. */

@@ -7,7 +7,7 @@ import java.util.HashMap;
 import java.util.Map;
 
 /** Defines woven classes from bytes and delegates all others to the tests' loader. */
-final class Woven extends ClassLoader {
+public final class Woven extends ClassLoader {
   private static boolean isBound;
 
   private final Map<String, byte[]> classes = new HashMap<>();
@@ -17,7 +17,7 @@ final class Woven extends ClassLoader {
   }
 
   /** Installs and binds Fire once in the tests' JVM. */
-  static synchronized void bindFire() throws Exception {
+  public static synchronized void bindFire() throws Exception {
     if (!isBound) {
       PublishedClass.loadNative();
       Class<?> fire = null;

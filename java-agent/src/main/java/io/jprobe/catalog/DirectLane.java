@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jprobe.catalog;
+
+import io.jprobe.layout.OverheadLayout;
+import io.jprobe.stub.DirectMemory;
+import io.jprobe.stub.StubException;
+import io.jprobe.stub.StubLibrary;
+
+/**
+ * The memory that the sinks {@link Sinks#EVENT} and {@link Sinks#COUNT} share with collectors
+ * (layout/direct.toml). It exists while a probe needs it. If it cannot be opened, the probes that
+ * need it fail, and it is tried again every second. For the watcher thread only.
+ */
+public final class DirectLane {
+  /** Default of {@link #setRingBytes}. */
+  public static final int DEFAULT_RING_BYTES = 16 << 20;
+
+  private static final long RETRY_NANOS = 1_000_000_000L;
+
+  private int ringBytes = DEFAULT_RING_BYTES;
+
+  /** The library that has the block `overhead`, where collectors find the descriptors. */
+  private StubLibrary first;
+
+  private int available = Sinks.TRAP;
+  private int histograms;
+
+  /** True if a probe has found no unused histogram. */
+  private boolean isFull;
+
+  private StubException problem;
+  private String unreported;
+  private long retryAt;
+
+  /** An agent that was reset may have left memory that a thread was using. */
+  private boolean isReleasing = true;
+
+  DirectLane() {}
+
+  /** Sets the size of the ring buffers that are opened from now on. */
+  public void setRingBytes(int bytes) {
+    ringBytes = bytes;
+  }
+
+  /** Sets the library that has the limit probes, and publishes the descriptors there. */
+  void publishIn(StubLibrary library) {
+    first = library;
+  }
+
+  /** Returns the sinks that can be on. */
+  int available() {
+    return available;
+  }
+
+  /** Opens the memory of sinks, before any of them is turned on. */
+  void open(int requested) {
+    int missing = requested & ~available;
+    StubException failure = null;
+    if ((missing & Sinks.EVENT) != 0) {
+      try {
+        opened(Sinks.EVENT, OverheadLayout.RINGS, DirectMemory.openRings(ringBytes));
+      } catch (StubException e) {
+        failure = e;
+      }
+    }
+    if ((missing & Sinks.COUNT) != 0) {
+      try {
+        histograms = 0;
+        isFull = false;
+        opened(Sinks.COUNT, OverheadLayout.HISTOGRAMS, DirectMemory.openHistograms());
+      } catch (StubException e) {
+        failure = e;
+      }
+    }
+    if (failure != null) {
+      retryAt = System.nanoTime() + RETRY_NANOS;
+      report(failure);
+    }
+    problem = failure;
+  }
+
+  private void opened(int sink, int word, int descriptor) {
+    available |= sink;
+    first.setGateInt(0, word, 1 + descriptor);
+  }
+
+  /** Reports the first of several failures. */
+  private void report(StubException failure) {
+    if (problem == null) {
+      unreported =
+          "cannot trace through shared memory: "
+              + failure.getMessage()
+              + "; the probes fail, and the agent retries every second";
+    }
+  }
+
+  /** Closes the memory of sinks, which must be off. */
+  void close(int sinks) {
+    int closed = sinks & available;
+    if ((closed & Sinks.EVENT) != 0) {
+      first.setGateInt(0, OverheadLayout.RINGS, 0);
+      DirectMemory.closeRings();
+      available &= ~Sinks.EVENT;
+      isReleasing = true;
+    }
+    if ((closed & Sinks.COUNT) != 0) {
+      first.setGateInt(0, OverheadLayout.HISTOGRAMS, 0);
+      DirectMemory.closeHistograms();
+      available &= ~Sinks.COUNT;
+      isReleasing = true;
+    }
+  }
+
+  /** Gives back closed memory that no thread uses any more. Must be called at each poll. */
+  void release() {
+    if (isReleasing) {
+      isReleasing = !DirectMemory.release();
+    }
+  }
+
+  /** Returns true if memory is to be given back at the next polls. */
+  public boolean isReleasing() {
+    return isReleasing;
+  }
+
+  /** Returns the number of an unused histogram plus 1; 0 if there is none. */
+  int nextHistogram() {
+    int capacity = DirectMemory.histogramCapacity();
+    if (histograms < capacity) {
+      return ++histograms;
+    }
+    if (!isFull) {
+      isFull = true;
+      unreported =
+          "cannot count the calls of more than "
+              + capacity
+              + " probes in histograms; the other probes fail";
+    }
+    return 0;
+  }
+
+  /** Returns true if {@link #open} should be called again after a failure. */
+  boolean isRetryDue() {
+    return problem != null && System.nanoTime() - retryAt >= 0;
+  }
+
+  /** Returns why some probes have no memory; null if they have, or need none. */
+  public StubException problem() {
+    return problem;
+  }
+
+  /** Returns a sentence about a failure that was not reported yet; null if there is none. */
+  public String takeUnreported() {
+    String taken = unreported;
+    unreported = null;
+    return taken;
+  }
+}
