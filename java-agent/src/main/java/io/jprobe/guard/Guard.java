@@ -169,7 +169,7 @@ public final class Guard {
 
   private void updateCosts(long now, long elapsed) {
     firingCost.update();
-    long spent = methods.update(now, elapsed, firingCost.nanos(), fires.clockNanos());
+    long spent = methods.update(now, elapsed, firingCost);
     cost += spent;
     window.add(now, spent);
   }
@@ -279,6 +279,7 @@ public final class Guard {
     publishedLimit = budget.limit();
     library.setGateWord(0, OverheadLayout.LIMIT, budget.limit());
     library.setGateWord(0, OverheadLayout.FIRING_NANOS, firingCost.nanos());
+    library.setGateWord(0, OverheadLayout.DIRECT_NANOS, firingCost.directNanos());
     library.setGateWord(0, OverheadLayout.TOTAL, cost);
     library.setGateWord(0, OverheadLayout.RECENT, window.spent(now));
     library.setGateWord(0, OverheadLayout.THROTTLED_METHODS, methods.throttled().size());

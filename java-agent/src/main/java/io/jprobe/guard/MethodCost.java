@@ -25,6 +25,7 @@ final class MethodCost {
   private final long[] fired = new long[ProbeKind.values().length];
   private final long[] filtered = new long[fired.length];
   private final long[] throttled = new long[fired.length];
+  private final long[] sampled = new long[fired.length];
 
   /** Approximate cost of the last second in ns; older costs decay. */
   private double recent;
@@ -44,6 +45,7 @@ final class MethodCost {
       fired[kind.ordinal()] = method.gateWord(Gate.fired(kind));
       filtered[kind.ordinal()] = method.gateWord(Gate.filtered(kind));
       throttled[kind.ordinal()] = method.gateWord(Gate.throttled(kind));
+      sampled[kind.ordinal()] = method.gateWord(Gate.sampled(kind));
     }
   }
 
@@ -51,15 +53,15 @@ final class MethodCost {
    * Adds the cost of the calls since the last update.
    *
    * @param decay what is left of a cost after the time since the last update
-   * @param firingNanos cost of one firing
-   * @param clockNanos cost of one clock read
+   * @param firing cost of one firing
    * @return that cost, in ns
    */
-  long update(double decay, long firingNanos, long clockNanos) {
+  long update(double decay, FiringCost firing) {
     if (method.isRetired()) {
       // Its gate may be unmapped.
       return 0;
     }
+    long clockNanos = firing.clockNanos();
     long cost = 0;
     boolean hasEntry = false;
     for (ProbeKind kind : kinds) {
@@ -67,14 +69,17 @@ final class MethodCost {
       long newlyFired = method.gateWord(Gate.fired(kind)) - fired[i];
       long newlyFiltered = method.gateWord(Gate.filtered(kind)) - filtered[i];
       long newlyThrottled = method.gateWord(Gate.throttled(kind)) - throttled[i];
+      long newlySampled = method.gateWord(Gate.sampled(kind)) - sampled[i];
       fired[i] += newlyFired;
       filtered[i] += newlyFiltered;
       throttled[i] += newlyThrottled;
+      sampled[i] += newlySampled;
       hasEntry |= kind == ProbeKind.ENTRY && newlyFired > 0;
       // An entry probe reads the clock after its trap, a return or throw probe before. Without an
       // entry probe, the start of the call reads the clock.
       int reads = kind == ProbeKind.ENTRY || hasEntry ? 1 : 2;
-      cost += newlyFired * (firingNanos + reads * clockNanos);
+      cost += newlyFired * (firing.nanos() + reads * clockNanos);
+      cost += newlySampled * firing.directNanos();
       cost += newlyThrottled * (THROTTLED_NANOS + reads * clockNanos);
       boolean isTimed = method.gateWord(Gate.LEAST_DURATION) > 0;
       cost += newlyFiltered * (FILTERED_NANOS + (isTimed ? 2 * clockNanos : 0));

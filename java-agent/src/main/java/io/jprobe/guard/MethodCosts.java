@@ -79,9 +79,10 @@ final class MethodCosts {
    * Updates all costs, throttled times and trials.
    *
    * @param elapsed time since the last update, in ns
+   * @param firing cost of one firing
    * @return the cost since the last update, in ns
    */
-  long update(long now, long elapsed, long firingNanos, long clockNanos) {
+  long update(long now, long elapsed, FiringCost firing) {
     double decay = Math.exp(-elapsed / 1e9);
     long spent = 0;
     detached.clear();
@@ -92,7 +93,7 @@ final class MethodCosts {
     // The only loop over all methods. There may be tens of thousands, and this runs five times per
     // second.
     for (MethodCost cost : each) {
-      spent += cost.update(decay, firingNanos, clockNanos);
+      spent += cost.update(decay, firing);
       // The semaphores of unloaded classes are not polled any more.
       if (!cost.method.isAttached() || cost.traced.isUnloaded()) {
         detached.add(cost);

@@ -47,6 +47,16 @@ public final class FireGuard {
     return words.getLong(FireGuardLayout.SAMPLED_NS);
   }
 
+  /** Returns the number of timed firings without a trap. */
+  public long directSamples() {
+    return words.getLong(FireGuardLayout.DIRECT_SAMPLES);
+  }
+
+  /** Returns the total time of these firings in ns, including the clock reads of their methods. */
+  public long directSampledNanos() {
+    return words.getLong(FireGuardLayout.DIRECT_SAMPLED_NS);
+  }
+
   /** Returns the cost of one reading of the clock in ns. */
   public long clockNanos() {
     return clockNanos;

@@ -11,13 +11,17 @@ import io.jprobe.catalog.Catalog;
 import io.jprobe.catalog.Gate;
 import io.jprobe.catalog.ProbeState;
 import io.jprobe.catalog.PublishedClass;
+import io.jprobe.catalog.Sinks;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
+import io.jprobe.layout.DirectSemaphoresLayout;
+import io.jprobe.layout.FireGuardLayout;
 import io.jprobe.layout.OverheadLayout;
 import io.jprobe.select.Selectors;
 import io.jprobe.stub.Cpus;
 import io.jprobe.stub.FireGuard;
 import io.jprobe.stub.StubLibrary;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -162,6 +166,51 @@ public class GuardTest {
     assertEquals(
         "in the last five seconds", 2.35, first.gateWord(0, OverheadLayout.RECENT) / 1e9, 0.1);
     assertEquals("in total", 28.2, first.gateWord(0, OverheadLayout.TOTAL) / 1e9, 0.1);
+  }
+
+  /** Lets time pass in which a method fires without a trap so many times in a second. */
+  private void runDirect(double seconds, String name, long firingsPerSecond) {
+    TracedMethod method = method(name);
+    int word = Gate.sampled(ProbeKind.RETURN);
+    for (long end = now + (long) (seconds * SECOND); now < end; ) {
+      pass();
+      if (!method.isThrottled()) {
+        long firings = firingsPerSecond * POLL / SECOND;
+        method.setGateWord(word, method.gateWord(word) + firings);
+      }
+      guard.poll(now);
+    }
+  }
+
+  @Test
+  public void aFiringWithoutATrapCostsItsOwnMeasuredTime() throws Exception {
+    PublishedClass.setDirect(method("grind"), ProbeKind.RETURN, DirectSemaphoresLayout.COUNT, 1);
+    guard.watch(catalog.poll());
+    runDirect(10, "grind", 4_000_000);
+    assertFalse("24% of a core", isThrottled("grind"));
+    assertEquals(60, first.gateWord(0, OverheadLayout.DIRECT_NANOS));
+    assertEquals(
+        "in the last five seconds", 1.2, first.gateWord(0, OverheadLayout.RECENT) / 1e9, 0.05);
+    runDirect(10, "grind", 10_000_000);
+    assertTrue("60% of a core", isThrottled("grind"));
+    assertEquals(Sinks.COUNT, method("grind").sinks(ProbeKind.RETURN));
+  }
+
+  @Test
+  public void theCostOfAFiringWithoutATrapIsThatOfTheSamples() throws Exception {
+    attach(1, "grind");
+    guard.poll(now);
+    ByteBuffer words = PublishedClass.fireGuard();
+    int samples = FireGuardLayout.DIRECT_SAMPLES;
+    int nanos = FireGuardLayout.DIRECT_SAMPLED_NS;
+    words.putLong(samples, words.getLong(samples) + 15);
+    words.putLong(nanos, words.getLong(nanos) + 15 * 80);
+    run(0.4, "grind", 1);
+    assertEquals("too few", 60, first.gateWord(0, OverheadLayout.DIRECT_NANOS));
+    words.putLong(samples, words.getLong(samples) + 1);
+    words.putLong(nanos, words.getLong(nanos) + 80);
+    run(0.4, "grind", 1);
+    assertEquals(80, first.gateWord(0, OverheadLayout.DIRECT_NANOS));
   }
 
   @Test
