@@ -58,7 +58,7 @@ def runs_with(target: Process) -> list[str]:
         (
             "probe=A#b",
             "jprobe: unknown option 'probe'; expected one of probes, config, dir, control, max-overhead, "
-            "max-methods, string-limit, hold; the program runs untraced",
+            "max-methods, string-limit, ring-size, hold; the program runs untraced",
         ),
         (
             "probes=PrimeCalls$Orders#place(index=arg0) when index => 5,dir=/tmp",
@@ -84,6 +84,11 @@ def runs_with(target: Process) -> list[str]:
         (
             "string-limit=0",
             "jprobe: string-limit is '0'; expected a number of bytes from 1 to 1024; "
+            "the program runs untraced",
+        ),
+        (
+            "ring-size=16g",
+            "jprobe: ring-size is '16g'; expected a number of bytes from 256k to 1024m, as in 16m; "
             "the program runs untraced",
         ),
     ],

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.agent;
 
+import io.jprobe.catalog.DirectLane;
 import io.jprobe.guard.Limits;
+import io.jprobe.layout.DirectLayout;
 import io.jprobe.layout.WordsLayout;
 import io.jprobe.select.SelectorException;
 import io.jprobe.select.Selectors;
@@ -27,6 +29,7 @@ final class Options {
           "max-overhead",
           "max-methods",
           "string-limit",
+          "ring-size",
           "hold");
 
   private static final int MAX_HOLD = 600;
@@ -46,6 +49,9 @@ final class Options {
 
   /** Maximum number of methods with probes; beyond it, no method has any. */
   int maxMethods = DEFAULT_MAX_METHODS;
+
+  /** Size of all ring buffers of the direct lane together, in bytes. */
+  int ringBytes = DirectLane.DEFAULT_RING_BYTES;
 
   /** Limit on the cost of all probes, in percent of one core; 0 for no limit. */
   int maxOverhead = Limits.UNSET;
@@ -124,6 +130,9 @@ final class Options {
       case "string-limit":
         stringLimit = LimitSettings.parseStringLimit(value);
         break;
+      case "ring-size":
+        ringBytes = parseSize(name, value, DirectLayout.MIN_BYTES, DirectLayout.MAX_BYTES);
+        break;
       case "max-methods":
         maxMethods = LimitSettings.parseMaxMethods(value);
         break;
@@ -196,6 +205,31 @@ final class Options {
       }
     }
     return true;
+  }
+
+  /** Reads a number of bytes, KiB or MiB: 16777216, 16384k or 16m. */
+  private static int parseSize(String name, String value, int min, int max)
+      throws OptionsException {
+    String unit = value.isEmpty() ? "" : value.substring(value.length() - 1);
+    int shift = unit.equalsIgnoreCase("k") ? 10 : unit.equalsIgnoreCase("m") ? 20 : 0;
+    String digits = shift == 0 ? value : value.substring(0, value.length() - 1);
+    try {
+      long bytes = (long) Integer.parseInt(digits) << shift;
+      if (bytes >= min && bytes <= max && isAscii(value)) {
+        return (int) bytes;
+      }
+    } catch (NumberFormatException e) {
+      // Reported below.
+    }
+    throw new OptionsException(
+        name
+            + " is '"
+            + value
+            + "'; expected a number of bytes from "
+            + (min >> 10)
+            + "k to "
+            + (max >> 20)
+            + "m, as in 16m");
   }
 
   static int parse(String name, String value, String what, int min, int max)

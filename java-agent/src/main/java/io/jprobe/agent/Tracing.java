@@ -109,6 +109,7 @@ final class Tracing {
                 return instrumentation.getAllLoadedClasses();
               }
             });
+    catalog.direct.setRingBytes(options.ringBytes);
     this.transformer = new Transformer(catalog);
     this.classFiles = new LoadedClassFiles(transformer, calls);
     this.search = new ClassSearch(instrumentation, catalog, classFiles);

@@ -5,6 +5,7 @@ import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
+import io.jprobe.layout.DirectLayout;
 import io.jprobe.select.SelectorException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -62,6 +63,19 @@ public class OptionsTest {
           mistake.getMessage());
     } finally {
       Files.delete(file);
+    }
+  }
+
+  @Test
+  public void theSizeOfTheRingBuffersMayHaveASuffix() throws Exception {
+    assertEquals(16 << 20, Options.parse("").ringBytes);
+    assertEquals(1_000_000, Options.parse("ring-size=1000000").ringBytes);
+    assertEquals(DirectLayout.MIN_BYTES, Options.parse("ring-size=256k").ringBytes);
+    assertEquals(DirectLayout.MAX_BYTES, Options.parse("ring-size=1024M").ringBytes);
+    for (String wrong : List.of("255k", "1025m", "m", "16g", "-16m", "", "4096m", "\u0661m")) {
+      assertMistake(
+          "ring-size=" + wrong,
+          "ring-size is '" + wrong + "'; expected a number of bytes from 256k to 1024m, as in 16m");
     }
   }
 
