@@ -102,6 +102,11 @@ class Gateway:
         Returns when a class of the program waits for a later one, or after a second."""
         self._call("attached", number)
 
+    def direct(self, events: str, counts: str) -> None:
+        """Leases probes for the direct lane instead of those leased before: slots of stub libraries,
+        "generation:first-last,…". They are armed when it returns; the lease ends with this connection."""
+        self._call("direct", events, counts)
+
     def status(self) -> control_pb2.ControlReply:
         return self._call("status")
 

@@ -264,6 +264,11 @@ final class CommandExecutor implements Commands {
   }
 
   @Override
+  public byte[] direct(Object client, String events, String counts) {
+    return execute(reply -> tracing.lease(client, events, counts));
+  }
+
+  @Override
   public byte[] status() {
     return execute(
         reply -> {

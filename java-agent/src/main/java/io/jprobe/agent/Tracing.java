@@ -264,8 +264,7 @@ final class Tracing {
       selected = new ArrayList<>(next);
       mustRescan = true;
     }
-    watcher.pollNow();
-    armer.finish();
+    armNow();
     return result;
   }
 
@@ -285,9 +284,24 @@ final class Tracing {
 
   /** Arms the probes that a client has attached to, before the program goes on with them. */
   void attached(Object client, int next) throws StubException {
+    armNow();
+    hold.attached(client, next);
+  }
+
+  /** Arms the probes that a client leases instead of those before. If it cannot, leases none. */
+  void lease(Object client, String events, String counts) throws StubException {
+    catalog.leases.lease(client, events, counts);
+    armNow();
+    StubException problem = catalog.direct.problem();
+    if (problem != null && catalog.leases.end(client)) {
+      armNow();
+      throw new StubException("cannot trace through shared memory: " + problem.getMessage());
+    }
+  }
+
+  private void armNow() {
     watcher.pollNow();
     armer.finish();
-    hold.attached(client, next);
   }
 
   /** Waits, in the client's thread, until a class waits for a library from this one on. */
@@ -303,6 +317,9 @@ final class Tracing {
   void disconnected(Object client) throws StubException {
     clients.remove(client);
     hold.disconnected(client, clients.isEmpty());
+    if (catalog.leases.end(client)) {
+      armNow();
+    }
     List<ActiveSelector> kept = new ArrayList<>(selected);
     kept.removeIf(one -> one.client == client);
     if (kept.size() < selected.size()) {

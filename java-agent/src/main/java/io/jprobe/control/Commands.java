@@ -37,6 +37,15 @@ public interface Commands {
    */
   byte[] limits(Object client, String settings, String scope);
 
+  /**
+   * Leases probes for events and counts through shared memory, in place of what the client has
+   * leased before, until it disconnects.
+   *
+   * @param events probes whose calls are written to ring buffers: "generation:first-last,…"
+   * @param counts probes whose calls are counted in histograms of their durations
+   */
+  byte[] direct(Object client, String events, String counts);
+
   byte[] status();
 
   /** Lists the loaded classes and methods that a pattern matches, at most so many. */

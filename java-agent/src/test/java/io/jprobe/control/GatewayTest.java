@@ -38,15 +38,16 @@ public class GatewayTest {
   }
 
   @Test
-  public void theFiveCallsReachTheCommandsWithTheirArguments() throws Exception {
+  public void theCallsReachTheCommandsWithTheirArguments() throws Exception {
     try (ControlClient client = open.authenticated()) {
       assertEquals("select|true|**#a;b|true", text(client.call("select", "s**#a;b", "bTrue")));
       assertEquals("select|true||false", text(client.call("select", "s", "bfalse")));
       assertEquals("unselect|", text(client.call("unselect", "s")));
       assertEquals("set|1:0 1:5|every 2", text(client.call("set", "s1:0 1:5", "severy 2")));
+      assertEquals("direct|true|1:0-5|", text(client.call("direct", "s1:0-5", "s")));
       assertEquals("status", text(client.call("status")));
       assertEquals("reset", text(client.call("reset")));
-      assertEquals(6, open.commands.calls.size());
+      assertEquals(7, open.commands.calls.size());
     }
   }
 

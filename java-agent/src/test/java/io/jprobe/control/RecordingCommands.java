@@ -54,6 +54,11 @@ class RecordingCommands implements Commands {
   }
 
   @Override
+  public byte[] direct(Object client, String events, String counts) {
+    return record("direct", connected.contains(client), events, counts);
+  }
+
+  @Override
   public byte[] status() {
     record("status");
     return onStatus.get();

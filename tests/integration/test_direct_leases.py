@@ -1,0 +1,115 @@
+"""Probes that a client leases for the direct lane, alone and beside a tracer in the kernel lane."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from conditions import require_bpf, wait_until
+from direct_memory import HISTOGRAMS, RINGS, count_durations, count_records, descriptor, gate_probes
+from java_target import (
+    ORDERS,
+    ORDERS_PROBES,
+    Jdk,
+    attach,
+    finish,
+    newest_jdk,
+    on_every_jdk,
+    states_of,
+    wait_for_probes,
+)
+from jcollect.control.gateway import Gateway
+from jcollect.control.open_gateway import open_gateway
+from jcollect.errors import JcollectError
+from jcollect.layout.gate import SINKS_COUNT, SINKS_EVENT, SINKS_TRAP
+from jcollect.procfs.process import Process as Observed
+from jprobe.v1 import probe_pb2
+from prime_calls import hits_of, prime_calls, run_calls
+
+ENTRY = probe_pb2.PROBE_KIND_ENTRY
+RETURN = probe_pb2.PROBE_KIND_RETURN
+THROW = probe_pb2.PROBE_KIND_THROW
+PLACE = "place(I)J"
+ALL = f"1:0-{ORDERS_PROBES - 1}"
+# All events of a run, which no collector reads, at no cost limit.
+OPTIONS = "control=on,ring-size=256m,max-overhead=0"
+
+
+def check_place(counts: Mapping[tuple[str, int], int], tallies: Mapping[str, int]) -> None:
+    for kind, name in ((ENTRY, "entry"), (RETURN, "return"), (THROW, "throw")):
+        assert counts[PLACE, kind] == tallies[f"place.{name}"]
+
+
+@on_every_jdk
+def test_leased_probes_record_and_count_every_call_without_a_trap(jdk: Jdk, targets: Path) -> None:
+    with prime_calls(jdk, targets, options=OPTIONS, probes=ORDERS) as target:
+        wait_for_probes(target.pid, ORDERS_PROBES)
+        process = Observed.open(target.pid)
+        with open_gateway(process) as gateway:
+            gateway.direct(ALL, ALL)
+            assert states_of(target.pid) == Counter(armed=ORDERS_PROBES)
+            tallies = run_calls(target)
+            records, durations = count_records(process), count_durations(process)
+            recorded: Counter[tuple[str, int]] = Counter()
+            counted: Counter[tuple[str, int]] = Counter()
+            for number, key, words in gate_probes(process):
+                assert words.number == number
+                assert words.sinks == (SINKS_EVENT if key[1] == ENTRY else SINKS_EVENT | SINKS_COUNT)
+                assert (words.fired, words.lost) == (0, 0)
+                recorded[key] = records[number]
+                counted[key] = durations[words.histogram] if words.histogram else 0
+            assert recorded.total() == records.total() == hits_of(tallies)
+            check_place(recorded, tallies)
+            assert {key: count for key, count in recorded.items() if key[1] != ENTRY and count} == +counted
+            files = [file for file in (descriptor(process, RINGS), descriptor(process, HISTOGRAMS)) if file]
+            assert len(files) == 2
+        wait_until(lambda: set(states_of(target.pid)) == {"dormant"}, "the class to be restored")
+        assert {words.sinks for _, _, words in gate_probes(process)} == {0}
+        assert descriptor(process, RINGS) is descriptor(process, HISTOGRAMS) is None
+        wait_until(lambda: not any(file.exists() for file in files), "the memory to be given back")
+        wait_until(lambda: "jprobe-rings" not in maps_of(target.pid), "the rings to be unmapped")
+
+
+def maps_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
+@on_every_jdk
+def test_a_lease_and_a_tracer_in_the_kernel_lane_both_get_every_call(jdk: Jdk, targets: Path) -> None:
+    require_bpf()
+    with prime_calls(jdk, targets, options=OPTIONS, probes=ORDERS) as target:
+        wait_for_probes(target.pid, ORDERS_PROBES)
+        process = Observed.open(target.pid)
+        collector = attach(target.pid)
+        with open_gateway(process) as gateway:
+            gateway.direct(ALL, "")
+            tallies = run_calls(target)
+            hits = hits_of(tallies)
+            assert {words.sinks for _, _, words in gate_probes(process)} == {SINKS_TRAP | SINKS_EVENT}
+            assert count_records(process).total() == hits
+            assert sum(words.fired for _, _, words in gate_probes(process)) == hits
+        wait_until(lambda: descriptor(process, RINGS) is None, "the lease to end")
+        assert {words.sinks for _, _, words in gate_probes(process)} == {SINKS_TRAP}
+        assert f" {hits:,} hits = {hits:,} delivered + 0 lost" in finish(collector)
+
+
+def test_a_lease_that_is_wrong_is_an_error(targets: Path) -> None:
+    with prime_calls(newest_jdk, targets, options="control=on", probes=ORDERS) as target:
+        wait_for_probes(target.pid, ORDERS_PROBES)
+        with open_gateway(Observed.open(target.pid)) as gateway:
+            for wrong, message in (
+                ("1:0", "cannot lease probes '1:0'; expected generation:first-last, as in 1:0-5"),
+                ("9:0-0", "cannot lease probes 9:0-0: there is no stub library 9"),
+                (f"1:0-{ORDERS_PROBES}", f"stub library 1 has {ORDERS_PROBES} probes that can be leased"),
+            ):
+                check_refused(gateway, wrong, message)
+            assert states_of(target.pid) == Counter(dormant=ORDERS_PROBES)
+
+
+def check_refused(gateway: Gateway, wrong: str, message: str) -> None:
+    with pytest.raises(JcollectError) as raised:
+        gateway.direct("", wrong)
+    assert message in str(raised.value)
