@@ -27,7 +27,7 @@ from jcollect.errors import JcollectError
 from jcollect.layout.gate import SINKS_COUNT, SINKS_EVENT, SINKS_TRAP
 from jcollect.procfs.process import Process as Observed
 from jprobe.v1 import probe_pb2
-from prime_calls import hits_of, prime_calls, run_calls
+from prime_calls import hits_of, leftovers, prime_calls, run_calls
 
 ENTRY = probe_pb2.PROBE_KIND_ENTRY
 RETURN = probe_pb2.PROBE_KIND_RETURN
@@ -75,6 +75,24 @@ def test_leased_probes_record_and_count_every_call_without_a_trap(jdk: Jdk, targ
 
 def maps_of(pid: int) -> str:
     return Path(f"/proc/{pid}/maps").read_text()
+
+
+def test_an_agent_that_is_reset_gives_the_memory_back(targets: Path) -> None:
+    with prime_calls(newest_jdk, targets, options=OPTIONS, probes=ORDERS) as target:
+        wait_for_probes(target.pid, ORDERS_PROBES)
+        for _ in range(3):
+            with open_gateway(Observed.open(target.pid)) as gateway:
+                # Each new agent continues to number its stub libraries.
+                generation = gateway.select([ORDERS]).methods[0].id.partition(":")[0]
+                slots = f"{generation}:0-{ORDERS_PROBES - 1}"
+                gateway.direct(slots, slots)
+                assert "jprobe-histograms" in maps_of(target.pid)
+                target.send("run")
+                gateway.reset()
+            wait_until(lambda: leftovers(target.pid) == [], "the agent to shut down")
+            assert "jprobe-rings" not in maps_of(target.pid)
+            assert "jprobe-histograms" not in maps_of(target.pid)
+            target.wait_for_line(r"\{", 120)
 
 
 @on_every_jdk

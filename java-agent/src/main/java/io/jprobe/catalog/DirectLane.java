@@ -17,6 +17,9 @@ public final class DirectLane {
 
   private static final long RETRY_NANOS = 1_000_000_000L;
 
+  /** A thread uses the memory for some ns, unless it is preempted meanwhile. */
+  private static final int RELEASE_ATTEMPTS = 20;
+
   private int ringBytes = DEFAULT_RING_BYTES;
 
   /** The library that has the block `overhead`, where collectors find the descriptors. */
@@ -108,6 +111,26 @@ public final class DirectLane {
       DirectMemory.closeHistograms();
       available &= ~Sinks.COUNT;
       isReleasing = true;
+    }
+  }
+
+  /** Closes all memory, and waits a moment until no thread uses it. */
+  void shutDown() {
+    close(Sinks.EVENT | Sinks.COUNT);
+    isReleasing = true;
+    for (int i = 0; i < RELEASE_ATTEMPTS && isReleasing; i++) {
+      if (i > 0) {
+        sleepShortly();
+      }
+      release();
+    }
+  }
+
+  private static void sleepShortly() {
+    try {
+      Thread.sleep(1);
+    } catch (InterruptedException e) {
+      // The next attempt comes sooner.
     }
   }
 

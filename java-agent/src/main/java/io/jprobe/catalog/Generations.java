@@ -318,8 +318,7 @@ final class Generations {
     for (Generation generation : all) {
       generation.turnOff(Sinks.EVENT | Sinks.COUNT);
     }
-    close(Sinks.EVENT | Sinks.COUNT);
-    direct.release();
+    direct.shutDown();
     all.forEach(Generation::close);
     all.clear();
   }
