@@ -201,7 +201,7 @@ def test_a_broken_stub_library_is_skipped_with_a_warning(bench: Bench) -> None:
     assert result.returncode == 1
     warning, error = result.stderr.splitlines()
     assert warning.startswith("jcollect: warning: skipping the stub library ")
-    assert warning.endswith("its layout has version 1, and this jcollect reads 3")
+    assert warning.endswith("its layout has version 1, and this jcollect reads 4")
     assert error.startswith("jcollect: cannot read any stub library of PID")
 
 

@@ -285,7 +285,7 @@ def test_a_later_broken_library_is_reported_once_and_those_after_it_are_attached
     target = bench.target(StubImage([PLACE]), *PLACE_PATTERNS)
     collector = bench.attach(target)
     target.load(StubImage([LATER], version=1), *LATER_PATTERNS, name="jprobe-1/5.so")
-    assert collector.status(1).endswith("its layout has version 1, and this jcollect reads 3")
+    assert collector.status(1).endswith("its layout has version 1, and this jcollect reads 4")
     load_and_wait(collector, target, line=2)
     collector.end()
     assert len(collector.errors) == 4

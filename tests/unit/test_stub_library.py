@@ -75,7 +75,7 @@ def test_generation_0_has_no_probes_but_selectors() -> None:
 
 
 def test_a_layout_of_another_version_is_refused() -> None:
-    with pytest.raises(MalformedLibraryError, match="version 2, and this jcollect reads 3"):
+    with pytest.raises(MalformedLibraryError, match="version 2, and this jcollect reads 4"):
         parse_stub_image(StubImage([PLACE], version=2).build())
 
 
