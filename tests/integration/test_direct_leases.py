@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import signal
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +17,7 @@ from java_target import (
     ORDERS,
     ORDERS_PROBES,
     Jdk,
+    Process,
     attach,
     finish,
     newest_jdk,
@@ -77,6 +81,36 @@ def maps_of(pid: int) -> str:
     return Path(f"/proc/{pid}/maps").read_text()
 
 
+HOLDER = """
+import sys
+from jcollect.control.open_gateway import open_gateway
+from jcollect.procfs.process import Process
+with open_gateway(Process.open(int(sys.argv[1]))) as gateway:
+    gateway.direct(sys.argv[2], sys.argv[2])
+    print("leased", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_leases_end_with_a_killed_client_and_those_of_others_go_on(targets: Path) -> None:
+    with prime_calls(newest_jdk, targets, options=OPTIONS, probes=ORDERS) as target:
+        wait_for_probes(target.pid, ORDERS_PROBES)
+        process = Observed.open(target.pid)
+        with (
+            open_gateway(process) as gateway,
+            Process([sys.executable, "-c", HOLDER, str(target.pid), ALL]) as holder,
+        ):
+            gateway.direct("1:0-0", "")
+            holder.wait_for_line("leased")
+            assert states_of(target.pid) == Counter(armed=ORDERS_PROBES)
+            holder.signal(signal.SIGKILL)
+            holder.wait()
+            rest = Counter(armed=1, dormant=ORDERS_PROBES - 1)
+            wait_until(lambda: states_of(target.pid) == rest, "the killed client's lease to end")
+            assert descriptor(process, RINGS) is not None
+            assert descriptor(process, HISTOGRAMS) is None
+
+
 def test_an_agent_that_is_reset_gives_the_memory_back(targets: Path) -> None:
     with prime_calls(newest_jdk, targets, options=OPTIONS, probes=ORDERS) as target:
         wait_for_probes(target.pid, ORDERS_PROBES)
@@ -125,6 +159,28 @@ def test_a_lease_that_is_wrong_is_an_error(targets: Path) -> None:
             ):
                 check_refused(gateway, wrong, message)
             assert states_of(target.pid) == Counter(dormant=ORDERS_PROBES)
+
+
+def test_without_a_descriptor_for_the_memory_a_lease_is_an_error(targets: Path) -> None:
+    with prime_calls(newest_jdk, targets, options=OPTIONS, probes=ORDERS) as target:
+        wait_for_probes(target.pid, ORDERS_PROBES)
+        with open_gateway(Observed.open(target.pid)) as gateway:
+            used = {int(file.name) for file in Path(f"/proc/{target.pid}/fd").iterdir()}
+            free = next(number for number in range(len(used) + 1) if number not in used)
+            soft, hard = resource.prlimit(target.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(target.pid, resource.RLIMIT_NOFILE, (free, hard))
+            with pytest.raises(JcollectError) as raised:
+                gateway.direct(ALL, "")
+            assert "rejects direct: cannot trace through shared memory: cannot create " in str(raised.value)
+            assert states_of(target.pid) == Counter(dormant=ORDERS_PROBES)
+            resource.prlimit(target.pid, resource.RLIMIT_NOFILE, (soft, hard))
+            gateway.direct(ALL, "")
+            assert states_of(target.pid) == Counter(armed=ORDERS_PROBES)
+        line = (
+            "jprobe: cannot trace through shared memory: cannot create the memory of the rings: "
+            "Too many open files; the probes fail, and the agent retries every second"
+        )
+        wait_until(lambda: [one.rstrip() for one in target.err].count(line) == 1, "the line of the agent")
 
 
 def check_refused(gateway: Gateway, wrong: str, message: str) -> None:
