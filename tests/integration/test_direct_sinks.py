@@ -1,7 +1,9 @@
-"""Probes that a client leases for the direct lane, alone and beside a tracer in the kernel lane."""
+"""Probes in the direct lane, by leases and by semaphores, alone and beside a tracer in the kernel lane."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import resource
 import signal
 import sys
@@ -12,7 +14,15 @@ from pathlib import Path
 import pytest
 
 from conditions import require_bpf, wait_until
-from direct_memory import HISTOGRAMS, RINGS, count_durations, count_records, descriptor, gate_probes
+from direct_memory import (
+    HISTOGRAMS,
+    RINGS,
+    count_durations,
+    count_records,
+    descriptor,
+    gate_probes,
+    libraries,
+)
 from java_target import (
     ORDERS,
     ORDERS_PROBES,
@@ -29,7 +39,16 @@ from jcollect.control.gateway import Gateway
 from jcollect.control.open_gateway import open_gateway
 from jcollect.errors import JcollectError
 from jcollect.layout.gate import SINKS_COUNT, SINKS_EVENT, SINKS_TRAP
+from jcollect.layout.stub_library import (
+    DIRECT_SEMAPHORES_COUNT,
+    DIRECT_SEMAPHORES_EVENT,
+    DIRECT_SEMAPHORES_SIZE,
+    SLOT_BYTES,
+    STUB_X86_64_COUNT,
+    STUB_X86_64_EVENT,
+)
 from jcollect.procfs.process import Process as Observed
+from jcollect.sources.bpf.bpf_syscalls import open_uprobe_event
 from jprobe.v1 import probe_pb2
 from prime_calls import hits_of, leftovers, prime_calls, run_calls
 
@@ -109,6 +128,37 @@ def test_leases_end_with_a_killed_client_and_those_of_others_go_on(targets: Path
             wait_until(lambda: states_of(target.pid) == rest, "the killed client's lease to end")
             assert descriptor(process, RINGS) is not None
             assert descriptor(process, HISTOGRAMS) is None
+
+
+@on_every_jdk
+def test_direct_semaphores_that_the_kernel_raises_do_the_same(jdk: Jdk, targets: Path) -> None:
+    require_bpf()
+    with prime_calls(jdk, targets, options=OPTIONS, probes=ORDERS) as target:
+        wait_for_probes(target.pid, ORDERS_PROBES)
+        process = Observed.open(target.pid)
+        library = libraries(process)[1]
+        image = library.image
+
+        def raised(slot: int, code: int, semaphore: int) -> int:
+            address = image.text.address + SLOT_BYTES * slot + code
+            counter = image.direct.address + DIRECT_SEMAPHORES_SIZE * slot + semaphore
+            return open_uprobe_event(library.file, address, counter, target.pid)
+
+        with contextlib.ExitStack() as events:
+            for slot in range(ORDERS_PROBES):
+                for code, semaphore in (
+                    (STUB_X86_64_EVENT, DIRECT_SEMAPHORES_EVENT),
+                    (STUB_X86_64_COUNT, DIRECT_SEMAPHORES_COUNT),
+                ):
+                    events.callback(os.close, raised(slot, code, semaphore))
+            wait_until(lambda: states_of(target.pid) == Counter(armed=ORDERS_PROBES), "all to be armed")
+            tallies = run_calls(target)
+            assert count_records(process).total() == hits_of(tallies)
+            assert sum(words.fired for _, _, words in gate_probes(process)) == 0
+            counted = sum(count_durations(process).values())
+            assert counted == hits_of(tallies) // 2
+        wait_until(lambda: set(states_of(target.pid)) == {"dormant"}, "the class to be restored")
+        assert descriptor(process, RINGS) is descriptor(process, HISTOGRAMS) is None
 
 
 def test_an_agent_that_is_reset_gives_the_memory_back(targets: Path) -> None:
