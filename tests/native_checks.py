@@ -57,7 +57,9 @@ def sanitized(folder: Path) -> Checked:
             *("-fsanitize=address,undefined", "-fvisibility=hidden", "-o", library),
             *(f"-I{home}/include", f"-I{home}/include/linux", INCLUDE_LAYOUTS),
             *sorted(
-                source for folder in ("stub", "agent", "direct", "jni") for source in (SOURCES / folder).glob("*.c")
+                source
+                for folder in ("stub", "agent", "direct", "jni")
+                for source in (SOURCES / folder).glob("*.c")
             ),
             "-ldl",
         ],

@@ -51,7 +51,8 @@ static long barrier(int command)
 
 void direct_threads_open(void)
 {
-	has_key = pthread_key_create(&key, end_thread) == 0;
+	/* A process may start the agent many times. */
+	has_key = has_key || pthread_key_create(&key, end_thread) == 0;
 	direct_needs_barriers = barrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;
 }
 

@@ -37,11 +37,16 @@ static struct fire_guard guard = {.allowance = INT64_MAX};
 /* Cost in ns of the two readings of the clock around a firing. */
 static uint64_t readings_ns = 50;
 
+static int is_clock_fast;
+
 static size_t capture_limit = WORDS_MAX_TEXT;
 
-/* Cost in ns of what a firing without a trap does outside of this file: two readings of the clock
- * and three transitions to native code. */
-static uint64_t around_direct_ns = 60;
+/* Cost in ns of two transitions to native code, and back. */
+#define TRANSITIONS_NS 10
+
+/* Cost in ns of what a firing without a trap does outside of its sample: two transitions and two
+ * readings of the clock, of which the sample contains one. */
+static uint64_t around_direct_ns = 30 + TRANSITIONS_NS;
 
 /* Number of throttled calls after which a thread yields, about every 0.1 ms. Until the guard has
  * unwoven the method, the program does little but make throttled calls. With many threads and
@@ -151,8 +156,6 @@ static jlong JNICALL fire_clock(JNIEnv *env, jclass fire)
 	(void)fire;
 	return (jlong)now_ns();
 }
-
-static int is_clock_fast;
 
 static jboolean JNICALL fire_is_clock_fast(JNIEnv *env, jclass fire)
 {
@@ -320,6 +323,14 @@ uint64_t fire_clock_ns(void)
 	for (int i = 2; i < READINGS; i++)
 		direct_clock_kernel();
 	readings_ns = 2 * (direct_clock_kernel() - began) / READINGS;
+	if (is_clock_fast) {
+		began = direct_clock_kernel();
+		for (int i = 0; i < READINGS; i++)
+			direct_clock_ticks();
+		around_direct_ns = (direct_clock_kernel() - began) / READINGS + TRANSITIONS_NS;
+	} else {
+		around_direct_ns = readings_ns / 2 + TRANSITIONS_NS;
+	}
 	return readings_ns / 2;
 }
 
