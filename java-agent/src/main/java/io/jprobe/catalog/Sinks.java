@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import io.jprobe.capture.ProbeKind;
 import io.jprobe.layout.SinksLayout;
 
 /** What happens when a probe fires: bits of a word in its gate (layout/gate.toml). */
@@ -17,4 +18,10 @@ public final class Sinks {
   static final int ALL = TRAP | EVENT | COUNT;
 
   private Sinks() {}
+
+  /** Returns the bits of the word that say what kind of probe it is. */
+  static int properties(ProbeKind kind) {
+    int timed = kind == ProbeKind.ENTRY ? 0 : 1 << SinksLayout.TIMED_SHIFT;
+    return kind == ProbeKind.THROW ? timed | 1 << SinksLayout.THROW_SHIFT : timed;
+  }
 }

@@ -188,12 +188,13 @@ public final class TracedMethod {
 
   /** Returns the sinks of a probe that are on; see {@link Sinks}. */
   public int sinks(ProbeKind kind) {
-    return generation.gateInt(index, Gate.sinks(kind));
+    return generation.gateInt(index, Gate.sinks(kind)) & Sinks.ALL;
   }
 
   /** Sets what happens when the probe of a slot fires, woven or not; see {@link Sinks}. */
   void setSinks(int slot, int sinks) {
-    generation.setGateInt(index, Gate.sinks(kindAt(slot)), sinks);
+    ProbeKind kind = kindAt(slot);
+    generation.setGateInt(index, Gate.sinks(kind), sinks | Sinks.properties(kind));
   }
 
   /** Returns 1 plus the number of a probe's histogram; 0 if it has none. */

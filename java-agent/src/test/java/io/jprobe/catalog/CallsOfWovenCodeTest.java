@@ -92,7 +92,8 @@ public class CallsOfWovenCodeTest {
         FileSystems.newFileSystem(URI.create("jrt:/"), Map.of("java.home", home.toString()))) {
       Map<String, Map<String, Code>> classes = new HashMap<>();
       Deque<String> left = new ArrayDeque<>(callsOfTheWeaver());
-      assertTrue(left.toString(), left.contains("java/lang/Thread.currentThread()Ljava/lang/Thread;"));
+      assertTrue(
+          left.toString(), left.contains("java/lang/Thread.currentThread()Ljava/lang/Thread;"));
       int first = FireBinding.CLASSES.indexOf("java/jprobe/ObjectFields");
       for (String name : FireBinding.CLASSES.subList(first, FireBinding.CLASSES.size())) {
         for (String method : read(classFile(image, name)).keySet()) {

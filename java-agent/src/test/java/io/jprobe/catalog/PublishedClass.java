@@ -50,7 +50,17 @@ public final class PublishedClass {
     loadNative();
     Catalog catalog = catalog(selectors);
     ClassLoader loader = PublishedClass.class.getClassLoader();
-    return enqueue(catalog, loader, className.replace('.', '/'), classFile, new NoFindings());
+    TracedClass traced =
+        enqueue(catalog, loader, className.replace('.', '/'), classFile, new NoFindings());
+    turnTrapsOn(traced);
+    return traced;
+  }
+
+  /** Lets all probes call their stubs, as if a tracer were attached. */
+  private static void turnTrapsOn(TracedClass traced) {
+    for (TracedMethod method : traced.methods()) {
+      method.kinds().forEach(kind -> method.setSinks(method.slot(kind), Sinks.TRAP));
+    }
   }
 
   /** Publishes several classes at once, with the methods that the selectors match. */
@@ -77,6 +87,7 @@ public final class PublishedClass {
         }
       }
     }
+    published.values().forEach(PublishedClass::turnTrapsOn);
     return published;
   }
 
