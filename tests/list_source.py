@@ -143,9 +143,14 @@ class ListSource(Source):
 
         return _ArmedSites(disarm)
 
-    def raise_semaphore(self, site: Site) -> Armed:
-        self.raised.append(site)
-        return _ArmedSites(lambda: self.raised.remove(site))
+    def raise_semaphores(self, sites: Sequence[Site]) -> Armed:
+        self.raised += sites
+
+        def lower() -> None:
+            for site in sites:
+                self.raised.remove(site)
+
+        return _ArmedSites(lower)
 
     def drain(self, until: int = ALWAYS) -> Drained:
         assert not self.is_closed

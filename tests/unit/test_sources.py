@@ -305,7 +305,7 @@ def test_a_source_arms_the_sites_of_described_probes_until_they_are_disarmed(pro
         source.arm(ids, [probe.site for probe in group])
     source.describe(ids, group)
     armed = source.arm(ids, [probe.site for probe in group])
-    limit = source.raise_semaphore(group[0].site)
+    limit = source.raise_semaphores([group[0].site])
     assert (sorted(source.armed), source.raised) == (ids, [group[0].site])
     armed.disarm()
     limit.disarm()

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from jcollect.errors import JcollectError
-from jcollect.layout.stub_library import SECTION_GATES, SLOT_BYTES, SLOT_SEMAPHORE_BYTES
+from jcollect.layout.stub_library import (
+    DIRECT_SEMAPHORES_COUNT,
+    DIRECT_SEMAPHORES_EVENT,
+    DIRECT_SEMAPHORES_SIZE,
+    SECTION_GATES,
+    SLOT_BYTES,
+    SLOT_SEMAPHORE_BYTES,
+)
+from jcollect.probes.direct_site import DirectSink, direct_site
 from jcollect.probes.faults import Faults
 from jcollect.probes.probe import narrow, probes_of
 from jcollect.probes.scan import scan_traceable
@@ -25,7 +33,7 @@ from jcollect.probes.stub_library import (
 from jcollect.probes.usdt_notes import parse_notes
 from jcollect.procfs.maps import Mapping, parse_maps
 from processes import closed, opened, ourselves
-from stub_image import ABSENT, BOOLEAN, ENTRY, INT, LONG, STRING, Method, StubImage, captured
+from stub_image import ABSENT, BOOLEAN, ENTRY, INT, LONG, STRING, Method, StubImage, captured, mark, own_image
 
 PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lang/String;)Z")
 CLOSE = Method("com.acme.Orders", "close", (), None, "()V")
@@ -59,6 +67,32 @@ def test_every_probe_is_read_with_its_names_types_and_addresses() -> None:
     locations, semaphores = [p.site.location for p in probes], [p.site.semaphore for p in probes]
     assert [each - locations[0] for each in locations] == [SLOT_BYTES * i for i in range(9)]
     assert [each - semaphores[0] for each in semaphores] == [SLOT_SEMAPHORE_BYTES * i for i in range(9)]
+
+
+def test_each_direct_semaphore_has_an_instruction_of_the_stub_that_is_never_executed() -> None:
+    content = StubImage([PLACE, CLOSE]).build()
+    image = parse_stub_image(content)
+    probes = probes_of([library(StubImage([PLACE, CLOSE]))])
+    locations = set()
+    for number, probe in enumerate(probes):
+        for sink, offset in (
+            (DirectSink.EVENT, DIRECT_SEMAPHORES_EVENT),
+            (DirectSink.COUNT, DIRECT_SEMAPHORES_COUNT),
+        ):
+            site = direct_site(probe, sink)
+            assert site is not None
+            assert site.semaphore == image.direct.address + DIRECT_SEMAPHORES_SIZE * number + offset
+            slot = image.text.address + SLOT_BYTES * number
+            assert slot < site.location < slot + SLOT_BYTES
+            code = content[slot : site.location]
+            assert code.endswith((b"\xc3", b"\xc3\x90"))
+            locations.add(site.location)
+    assert len(locations) == 2 * len(probes)
+
+
+def test_a_mark_has_no_direct_semaphores() -> None:
+    (probe,) = probes_of([library(own_image(mark("com_acme", "tick", LONG)))])
+    assert direct_site(probe, DirectSink.COUNT) is None
 
 
 def test_notes_are_matched_by_address_and_not_by_order() -> None:

@@ -91,7 +91,7 @@ class Cost:
         step = limit_step(percent, list(steps))
         if step not in steps:
             return  # No agent of jprobe wrote that.
-        limit: Armed | None = self._source.raise_semaphore(steps[step].site)
+        limit: Armed | None = self._source.raise_semaphores([steps[step].site])
         with self._limit_lock:
             if not self._has_ended:
                 self._limit, limit = limit, None

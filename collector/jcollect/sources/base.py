@@ -139,8 +139,9 @@ class Source(Drainable):
         """Attaches to sites of one binary; their events carry these IDs. Raises JcollectError."""
 
     @abstractmethod
-    def raise_semaphore(self, site: Site) -> Armed:
-        """Raises the semaphore of a site until `disarm`, without events or hits. Raises JcollectError."""
+    def raise_semaphores(self, sites: Sequence[Site]) -> Armed:
+        """Raises the semaphores of sites of one binary until `disarm`, without events or hits. Raises
+        JcollectError."""
 
     @property
     @abstractmethod

@@ -60,9 +60,9 @@ class BpfSource(Source):
     def arm(self, ids: Sequence[int], sites: Sequence[Site]) -> Links:
         return self._linker.link(ids, sites)
 
-    def raise_semaphore(self, site: Site) -> Links:
+    def raise_semaphores(self, sites: Sequence[Site]) -> Links:
         # The BPF program ignores IDs beyond all others.
-        return self._linker.link([self.capacity], [site])
+        return self._linker.link([self.capacity] * len(sites), sites)
 
     def drain(self, until: int = ALWAYS) -> Drained:
         return self._reader.drain(until)

@@ -1,0 +1,54 @@
+"""Attach points that raise a probe's direct semaphores: the probe is wanted through shared memory, and not by
+a trap (layout/direct.toml).
+
+The kernel increments the semaphore of an instruction of the stub that is never executed, for as long as a
+uprobe is there.
+"""
+
+from __future__ import annotations
+
+import enum
+import platform
+
+from jcollect.layout.stub_library import (
+    DIRECT_SEMAPHORES_COUNT,
+    DIRECT_SEMAPHORES_EVENT,
+    DIRECT_SEMAPHORES_SIZE,
+    STUB_AARCH64_COUNT,
+    STUB_AARCH64_EVENT,
+    STUB_X86_64_COUNT,
+    STUB_X86_64_EVENT,
+)
+from jcollect.probes.probe import Probe
+from jcollect.probes.site import Site
+
+
+class DirectSink(enum.Enum):
+    """What the process does with the calls of a probe: EVENT writes each to a ring, COUNT adds its duration
+    to a histogram."""
+
+    EVENT = "event"
+    COUNT = "count"
+
+
+_INSTRUCTIONS = {
+    "x86_64": {DirectSink.EVENT: STUB_X86_64_EVENT, DirectSink.COUNT: STUB_X86_64_COUNT},
+    "aarch64": {DirectSink.EVENT: STUB_AARCH64_EVENT, DirectSink.COUNT: STUB_AARCH64_COUNT},
+}
+_SEMAPHORES = {DirectSink.EVENT: DIRECT_SEMAPHORES_EVENT, DirectSink.COUNT: DIRECT_SEMAPHORES_COUNT}
+
+
+def direct_site(probe: Probe, sink: DirectSink) -> Site | None:
+    """Returns the site whose semaphore asks for this sink; None for a probe that has none, because it is in
+    no stub library or no agent made it."""
+    instructions = _INSTRUCTIONS.get(platform.machine())
+    if probe.slot is None or not probe.is_agents or instructions is None:
+        return None
+    site, slot = probe.site, probe.slot
+    semaphores = slot.library.image.direct.address + DIRECT_SEMAPHORES_SIZE * slot.number
+    # The instruction is no attach point for events, so not a stub's.
+    return site._replace(
+        location=site.location + instructions[sink],
+        semaphore=semaphores + _SEMAPHORES[sink],
+        is_stub=False,
+    )
