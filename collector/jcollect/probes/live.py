@@ -16,6 +16,7 @@ from jcollect.layout.gate import (
     GATE_LEAST_DURATION,
     GATE_LIMIT,
     GATE_PROBE_FILTERED,
+    GATE_PROBE_HISTOGRAM,
     GATE_PROBE_SIZE,
     GATE_PROBE_THROTTLED,
     GATE_PROBES,
@@ -203,6 +204,7 @@ class Gates:
         counts = np.where(self._is_mark, 0, in_gate)
         by_probe = (counts + GATE_PROBE_FILTERED, counts + GATE_PROBE_THROTTLED)
         method = np.full_like(counts, GATE_THROTTLED_NANOS)
+        self._histograms = self._gates + (counts + GATE_PROBE_HISTOGRAM) // _WORD_BYTES
         self._suppressed = self._gates[:, None] + np.stack((*by_probe, method), axis=1) // _WORD_BYTES
 
     def read(self) -> npt.NDArray[np.uint64]:
@@ -220,6 +222,14 @@ class Gates:
         counts: npt.NDArray[np.uint64] = words[self._suppressed]
         counts[self._is_mark] = 0
         return counts
+
+    def histograms(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+        """Returns the number of each probe's histogram; -1 for a probe that has none."""
+        numbers = (words[self._histograms] >> np.uint64(GATE_PROBE_HISTOGRAM % _WORD_BYTES * 8)) & np.uint64(
+            0xFFFFFFFF
+        )
+        found: npt.NDArray[np.int64] = np.where(self._is_mark, 0, numbers.astype(np.int64)) - 1
+        return found
 
     def settings(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         """Returns the minimum duration in ns, every, and per second: three uint64 for each probe."""

@@ -24,7 +24,8 @@ class Overhead:
     cost since the agent started. Percentages are of one core. `max_percent` is the limit; 0 means none.
     `asked_percent` is the requested limit: it is higher if the process can get too little CPU time for it.
     `max_percent_now` is lower than the limit while the process gets little CPU time. `available_ns` is the
-    CPU time that it can get per second; 0 if unknown.
+    CPU time that it can get per second; 0 if unknown. `histograms` is the number of the process's file
+    descriptor of the histograms, and None if it has none.
     """
 
     max_percent: int
@@ -35,6 +36,7 @@ class Overhead:
     asked_percent: int
     available_ns: int
     max_percent_now: float
+    histograms: int | None = None
 
     @property
     def percent(self) -> float:
@@ -74,6 +76,7 @@ def read_overhead(library: StubLibrary) -> Overhead:
         asked_percent=_percent(found.requested or found.limit),
         available_ns=found.available,
         max_percent_now=(found.limit_now or found.limit) * 100 / _SECOND_NS,
+        histograms=found.histograms - 1 if found.histograms else None,
     )
 
 

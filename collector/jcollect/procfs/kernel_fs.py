@@ -14,6 +14,7 @@ import fcntl
 import os
 
 # Magic numbers from linux/magic.h, and the file systems' own headers.
+_TMPFS = 0x01021994
 _OF_THE_KERNEL = {
     0xEF53: "ext",
     0x58465342: "xfs",
@@ -21,7 +22,7 @@ _OF_THE_KERNEL = {
     0xF2F52010: "f2fs",
     0xCA451A4E: "bcachefs",
     0x2FC12FC1: "zfs",
-    0x01021994: "tmpfs",
+    _TMPFS: "tmpfs",
     0x858458F6: "ramfs",
     0xE0F5E1E2: "erofs",
     0x73717368: "squashfs",
@@ -49,6 +50,11 @@ def check_kernel_serves(descriptor: int, pid: int) -> None:
         return
     which = "an overlay of a user namespace" if kind == _OVERLAY else f"a file system of type {kind:#x}"
     raise OSError(errno.EREMOTE, f"it is in {which}, which could block the kernel forever")
+
+
+def is_in_memory(descriptor: int) -> bool:
+    """Returns true if the file of an O_PATH descriptor is in a tmpfs, as each memfd is."""
+    return _kind_of(descriptor) == _TMPFS
 
 
 def _kind_of(descriptor: int) -> int:
