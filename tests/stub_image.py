@@ -52,6 +52,7 @@ ENTRY = probe_pb2.PROBE_KIND_ENTRY
 RETURN = probe_pb2.PROBE_KIND_RETURN
 THROW = probe_pb2.PROBE_KIND_THROW
 MARK = probe_pb2.PROBE_KIND_MARK
+LIMIT = probe_pb2.PROBE_KIND_LIMIT
 
 JAVA_NAMES = {
     BOOLEAN: "boolean",
@@ -102,11 +103,12 @@ class Method:
 
     def values(self, kind: int) -> list[probe_pb2.Value]:
         """Returns the values that the probe of that kind passes."""
-        if kind in (ENTRY, MARK) and not self.captures:
+        if kind in (ENTRY, MARK, LIMIT) and not self.captures:
             return [value(f"arg{i}", each) for i, each in enumerate(self.arguments)]
         usual: dict[int, list[probe_pb2.Value]] = {
             ENTRY: [],
             MARK: [],
+            LIMIT: [],
             RETURN: [] if self.returns is None else [value("return", self.returns)],
             THROW: [EXCEPTION],
         }
@@ -157,7 +159,7 @@ class StubImage:
 
     def names(self) -> list[tuple[str, str]]:
         """Returns provider and name of each slot."""
-        kinds: dict[int, str] = {ENTRY: "__entry", RETURN: "__return", THROW: "__throw", MARK: ""}
+        kinds: dict[int, str] = {ENTRY: "__entry", RETURN: "__return", THROW: "__throw", MARK: "", LIMIT: ""}
         special = {"<init>": "init", "<clinit>": "clinit"}
         return [
             (

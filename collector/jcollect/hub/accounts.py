@@ -1,8 +1,9 @@
-"""Hit accounting: each hit is delivered, filtered, throttled or lost at a known stage, and the counts of each
-probe add up exactly.
+"""Hit accounting: each hit is delivered, counted, filtered, throttled or lost at a known stage, and the
+counts of each probe add up exactly.
 
-hits = delivered + filtered + throttled + lost by source and stage, whenever no event is in flight. Hits are
-the calls that the sources count and those that the process suppresses before. It filters calls by conditions
+hits = delivered + counted + filtered + throttled + lost by source and stage, whenever no event is in flight.
+Hits are the calls that the sources count, those that the process only counts in histograms, for which there
+are no events, and those that it suppresses before. It filters calls by conditions
 and gates (`--max-events` filters more), and throttles them when the probes cost too much. While a method is
 unwoven for that, its calls are not counted, but the time is. Events that a slow subscriber loses are counted
 per subscriber: see subscription.py.
@@ -35,6 +36,7 @@ class Totals:
     lost_in_collector: int
     throttled: int = 0
     throttled_ns: int = 0
+    counted: int = 0
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
@@ -46,7 +48,7 @@ class Totals:
     @property
     def missing(self) -> int:
         """Events in flight. 0 if none is, unless the counts do not add up."""
-        return self.hits - self.delivered - self.filtered - self.throttled - self.lost
+        return self.hits - self.delivered - self.counted - self.filtered - self.throttled - self.lost
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class HitCounts:
     lost_in_collector: U64
     throttled: U64
     throttled_ns: U64
+    counted: U64
 
     def __sub__(self, other: HitCounts) -> HitCounts:
         return HitCounts(*(now - before for now, before in zip(_values(self), _values(other), strict=True)))
@@ -134,9 +137,11 @@ class Accounts:
         self._filtered = np.zeros(capacity, np.uint64)
         # Rows as in live.Suppressed: filtered, throttled, and for how long.
         self._suppressed = np.zeros((capacity, 3), np.uint64)
+        self._counted = np.zeros(capacity, np.uint64)
         # Counts of the probes that had the IDs before.
         self._before = HitCounts(*(np.zeros(capacity, np.uint64) for _ in fields(HitCounts)))
         self._suppressed_before = np.zeros((capacity, 3), np.uint64)
+        self._counted_before = np.zeros(capacity, np.uint64)
         self._release_lock = threading.Lock()
 
     def deliver(self, probes: U32) -> None:
@@ -151,6 +156,10 @@ class Accounts:
         """Sets the calls that the process has suppressed at these probes since they were armed: rows as in
         live.Suppressed."""
         self._suppressed[ids] = self._suppressed_before[ids] + counts
+
+    def count_calls(self, ids: npt.NDArray[np.int64], counts: U64) -> None:
+        """Sets the calls that the process has only counted at these probes since they were armed."""
+        self._counted[ids] = self._counted_before[ids] + counts
 
     def count(self, probe: U32) -> U64:
         """Returns how often each probe ID occurs in a column."""
@@ -194,6 +203,7 @@ class Accounts:
             for before, counts in zip(_values(self._before), _values(now), strict=True):
                 before[ids] = counts[ids]
             self._suppressed_before[ids] = self._suppressed[ids]
+            self._counted_before[ids] = self._counted[ids]
 
     def hit_counts(self) -> HitCounts:
         """Returns the current counts."""
@@ -204,16 +214,18 @@ class Accounts:
         # Hits last: an event is a hit before it is delivered or lost.
         delivered = self._delivered.copy()
         suppressed = self._suppressed.copy()
+        counted = self._counted.copy()
         filtered, throttled, throttled_ns = suppressed.T
         lost_in_collector, lost_in_ring = self.lost_in_collector(), self.lost_in_ring()
         return HitCounts(
-            hits=self._sum(source.hits() for source in self._sources) + filtered + throttled,
+            hits=self._sum(source.hits() for source in self._sources) + filtered + throttled + counted,
             delivered=delivered,
             filtered=self._filtered + filtered,
             lost_in_ring=lost_in_ring,
             lost_in_collector=lost_in_collector,
             throttled=throttled,
             throttled_ns=throttled_ns,
+            counted=counted,
         )
 
     def _lost(self, stage: LossStage) -> U64:

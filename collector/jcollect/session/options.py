@@ -38,7 +38,8 @@ class SessionSettings:
     `capacity` is the number of probe IDs. `max_overhead` limits the cost of the probes of one process, in
     percent of a core. The session ends after `max_events`. `queue_bytes` is the memory of one subscriber's
     queue. `ring_pages` is the size of the ring buffer, a power of two. `link_type` forces a link type.
-    `without` names kernel features to treat as missing.
+    `without` names kernel features to treat as missing. With `only_counts`, the processes count the calls in
+    histograms, and there are no events.
     """
 
     capacity: int | None = None
@@ -48,3 +49,4 @@ class SessionSettings:
     ring_pages: int | None = None
     link_type: str | None = None
     without: frozenset[str] = frozenset()
+    only_counts: bool = False

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from jcollect.probes.direct_site import DirectSink, direct_site
 from jcollect.probes.live import Gates, LiveProbe, Suppressed, read_live
 from jcollect.probes.probe import Probe, by_library
 from jcollect.probes.sections import all_of, read_sections
@@ -16,6 +17,7 @@ from jcollect.probes.site import Binary
 from jcollect.probes.stub_library import Section
 from jcollect.procfs.reasons import is_passing
 from jcollect.session.credibility import CheckedCounts, Credibility
+from jcollect.session.group_counts import GroupCounts
 from jcollect.sources.base import Armed, Source
 from jprobe.v1 import probe_pb2
 
@@ -51,14 +53,22 @@ class ProbeGroup:
     """
 
     def __init__(
-        self, ids: Sequence[int], probes: Sequence[Probe], source: Source, credibility: Credibility
+        self,
+        ids: Sequence[int],
+        probes: Sequence[Probe],
+        source: Source,
+        credibility: Credibility,
+        only_counts: bool = False,
     ) -> None:
+        """With `only_counts`, the process counts the calls, and there are no events."""
         self.probes = probes
         self.binary: Binary = probes[0].site.binary
         self.ids = np.array(ids, np.int64)
         self.is_retired = False
         self.throttled = np.zeros(len(probes), np.bool_)
         self._source = source
+        self._only_counts = only_counts
+        self.calls = GroupCounts(probes, source, credibility, only_counts)
         self._states = [(library, library.image.states) for library, _ in by_library(probes)]
         self._slots = np.array([0 if probe.slot is None else probe.slot.number for probe in probes], np.int64)
         self._gates = Gates(probes)
@@ -104,12 +114,18 @@ class ProbeGroup:
         if report is not None:
             self._before = report.suppressed - self.suppressed
             self.accept(report)
-        armed: Armed | None = self._source.arm(self.ids.tolist(), [probe.site for probe in self.probes])
+        armed: Armed | None = self._arm()
         with self._armed_lock:
             if not self._has_ended:
                 self._armed, armed = armed, None
         if armed is not None:
             armed.disarm()
+
+    def _arm(self) -> Armed:
+        if not self._only_counts:
+            return self._source.arm(self.ids.tolist(), [probe.site for probe in self.probes])
+        sites = (direct_site(probe, DirectSink.COUNT) for probe in self.probes)
+        return self._source.raise_semaphores([site for site in sites if site is not None])
 
     def disarm(self) -> None:
         """Detaches from the binary; what is known about it stays. For any thread."""
@@ -124,6 +140,7 @@ class ProbeGroup:
         with self._armed_lock:
             self._has_ended = True
         self.disarm()
+        self.calls.end()
 
     def read(self) -> Report | None:
         """Returns None if nothing can be read: the process has exited, or nothing is mapped there."""

@@ -1,10 +1,12 @@
-"""Asks processes for the current state of their probes, and waits for none of them for long."""
+"""Asks processes for the current state of their probes, or for what they have counted, and waits for none of
+them for long."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from jcollect.errors import JcollectError
 from jcollect.session.tracee import Tracee
@@ -21,8 +23,12 @@ _AT_ONCE = 8
 class Refresher:
     """Refreshes tracees in threads, each tracee in one at a time. For any thread."""
 
-    def __init__(self, tracees: Callable[[], Sequence[Tracee]]) -> None:
-        """`tracees` returns the tracees of the session. One that leaves it must be passed to `forget`."""
+    def __init__(
+        self, tracees: Callable[[], Sequence[Tracee]], refresh: Callable[[Tracee], None] = Tracee.refresh
+    ) -> None:
+        """`tracees` returns the tracees of the session. One that leaves it must be passed to `forget`.
+        `refresh` asks one process."""
+        self._act = refresh
         self._tracees = tracees
         self._pool = WorkerPool("ask processes for the state of their probes", _AT_ONCE)
         self._lock = threading.Lock()
@@ -61,7 +67,7 @@ class Refresher:
             task = self._tasks.get(tracee)
             if task is None or task.has_ended:
                 try:
-                    task = self._pool.submit(tracee.refresh, (tracee.owner, tracee in self._slow))
+                    task = self._pool.submit(partial(self._act, tracee), (tracee.owner, tracee in self._slow))
                 except JcollectError:
                     return None
                 self._tasks[tracee] = task

@@ -6,6 +6,7 @@ import functools
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from operator import itemgetter
@@ -23,6 +24,7 @@ from jcollect.probes.description import ProbeDescription
 from jcollect.probes.live import LiveProbe
 from jcollect.probes.probe import Probe, Wanted, by_binary
 from jcollect.probes.scan import Scan
+from jcollect.session.aggregation import Aggregation
 from jcollect.session.cost import Cost
 from jcollect.session.open_sources import OpenSource, bpf_source
 from jcollect.session.options import SessionSettings
@@ -86,6 +88,8 @@ class Session:
         self._lock = threading.RLock()
         self._tracees: list[Tracee] = []
         self._refresher = Refresher(lambda: self._tracees)
+        self._counter = Refresher(lambda: self._tracees, Tracee.count)
+        self.only_counts = settings.only_counts
         self.capacity = capacity
         self.max_overhead = settings.max_overhead
         self._cost_of_left = 0
@@ -105,6 +109,8 @@ class Session:
             self._sources, self.hub, self.accounts, settings.max_events, on_end, self.failures
         )
         self._reader_runs = False
+        self._aggregations: weakref.WeakSet[Aggregation] = weakref.WeakSet()
+        self._is_over = False
 
     def start(self) -> None:
         """Starts to read the sources: events may arrive as soon as a probe is armed. Raises JcollectError."""
@@ -123,7 +129,9 @@ class Session:
         are probes that are in no stub library. `source`, one of the session's, arms the probes; without it,
         the first one does."""
         arming = source or self._sources[0]
-        tracee = Tracee(scan, wanted, name, self, arming, self.accounts, self.max_overhead, others)
+        tracee = Tracee(
+            scan, wanted, name, self, arming, self.accounts, self.max_overhead, others, self.only_counts
+        )
         try:
             tracee.register()
         except BaseException:
@@ -140,6 +148,7 @@ class Session:
             self._cost_of_left += tracee.cost.total_ns
             self._tracees = [each for each in self._tracees if each is not tracee]
         self._refresher.forget(tracee)
+        self._counter.forget(tracee)
 
     @property
     def detach_seconds(self) -> float:
@@ -152,6 +161,9 @@ class Session:
 
         If a process does not answer, they omit the calls that it has suppressed last.
         """
+        if any(tracee.is_counting for tracee in self._tracees):
+            # The agent gives the histograms back once no collector counts any more.
+            self._for_each_process(Tracee.count, _LAST_REPORT_SECONDS)
         seconds = _DISARM_SECONDS + 2 * self.detach_seconds
         armed = self._for_each_process(Tracee.disarm, seconds)
         for tracee in self._tracees:
@@ -189,6 +201,11 @@ class Session:
             self._reader_runs = False
         totals = self.accounts.totals()
         self.hub.end()
+        with self._lock:
+            self._is_over = True
+            aggregations = list(self._aggregations)
+        for aggregation in aggregations:
+            aggregation.end()
         return totals
 
     @property
@@ -206,6 +223,7 @@ class Session:
         for tracee in self._tracees:
             tracee.disarm()
         self._refresher.close()
+        self._counter.close()
         self._close_sources()
 
     def _close_sources(self) -> None:
@@ -220,7 +238,13 @@ class Session:
         try:
             number = {id(probe): assigned for probe, assigned in zip(probes, ids, strict=False)}
             new = [
-                ProbeGroup([number[id(probe)] for probe in group], group, tracee.source, tracee.credibility)
+                ProbeGroup(
+                    [number[id(probe)] for probe in group],
+                    group,
+                    tracee.source,
+                    tracee.credibility,
+                    tracee.only_counts,
+                )
                 for group in by_binary(probes[: len(ids)])
             ]
             for each in new:
@@ -267,6 +291,26 @@ class Session:
         if unknown:
             raise NoSuchProbeError(f"PID {min(unknown)}")
         return self.hub.subscribe(globs, list(self.describe()), pids, peer)
+
+    def aggregate(self, globs: Sequence[str] = (), pids: Collection[int] = ()) -> Aggregation:
+        """Has the calls of the matching probes counted, until the aggregation is closed. Raises
+        NoSuchProbeError if none can be counted."""
+        unknown = set(pids) - {tracee.pid for tracee in self._tracees}
+        if unknown:
+            raise NoSuchProbeError(f"PID {min(unknown)}")
+        aggregation = Aggregation(self._groups_with_ids, self._counter.refresh, self._utc_offset, globs, pids)
+        if not aggregation.follow():
+            raise NoSuchProbeError(
+                f"{', '.join(globs) or 'the request'}, of those whose calls can be counted"
+            )
+        with self._lock:
+            self._aggregations.add(aggregation)
+            if self._is_over:
+                aggregation.end()
+        return aggregation
+
+    def _groups_with_ids(self) -> list[ProbeGroup]:
+        return [group for tracee in self._tracees for group in tracee.groups]
 
     def status(
         self,

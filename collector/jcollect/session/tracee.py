@@ -18,7 +18,9 @@ from jcollect.probes.stub_library import mapped_keys
 from jcollect.procfs.maps import MappingKey, read_maps
 from jcollect.procfs.reasons import is_passing
 from jcollect.session.cost import Cost
+from jcollect.session.counting import Counting
 from jcollect.session.credibility import Credibility
+from jcollect.session.group_counts import is_countable
 from jcollect.session.probe_group import ProbeGroup, Report, read_all
 from jcollect.sources.base import Source
 from jcollect.workers import run_in_parallel
@@ -71,17 +73,20 @@ class Tracee:
         accounts: Accounts,
         max_overhead: int | None = None,
         others: Sequence[Probe] = (),
+        only_counts: bool = False,
     ) -> None:
         """`name` is the main class or the command; `max_overhead` is the limit to request from its agent, in
         percent of a core. `others` are probes to trace that are in no stub library. `source` arms the
-        probes."""
+        probes. With `only_counts`, the process counts calls in histograms, and no other probes than those
+        that can are wanted."""
         self.process = scan.process
         self.pid = scan.process.pid
         self.name = name
         self.owner = scan.process.owner
         self.scan = scan  # The latest one.
         self.source = source
-        self._wanted = wanted
+        self.only_counts = only_counts
+        self._wanted = (lambda probe: is_countable(probe) and wanted(probe)) if only_counts else wanted
         self._registry = registry
         self._accounts = accounts
         self._groups: list[ProbeGroup] = []
@@ -93,6 +98,7 @@ class Tracee:
         self.cost = Cost(scan, source, max_overhead)
         # Keeps IDs from being released while calls are counted: the counts would go to other probes.
         self._lock = threading.RLock()
+        self._counting = Counting(scan.process)
         self._first = Addition()
 
     def register(self) -> None:
@@ -119,6 +125,8 @@ class Tracee:
             return Addition() if self._has_ended else self._follow(warn, is_waited_for)
 
     def _follow(self, warn: Callable[[str], None], is_waited_for: bool) -> Addition:
+        if not is_waited_for:
+            self._count_calls()
         armed = [] if is_waited_for else self._armed()
         known = {library.key for library in self.scan.libraries}
         reports = read_all(armed)
@@ -134,6 +142,8 @@ class Tracee:
         unmapped = [each for each in self._groups if each.binary.key not in keys]
         retired = [each for each in self._armed() if each.is_retired]
         _at_once(ProbeGroup.disarm, unmapped + retired)
+        if unmapped:
+            self._read_calls()
         self._groups = [each for each in self._groups if each.binary.key in keys]
         for each in unmapped:
             self._registry.retire(each, self)
@@ -145,12 +155,18 @@ class Tracee:
         again = not_retired([probe for each in selected for probe in each.probes])
         return Addition([*again, *addition.probes], addition.left_out, problems)
 
+    def count(self) -> None:
+        """Counts the calls that the process has counted by now, and has it count those of the probes that are
+        wanted by now. For any thread."""
+        with self._lock:
+            self._count_calls()
+
     def refresh(self) -> None:
         """Counts the calls that the process has suppressed by now, and updates the state of its probes. For
         any thread."""
         with self._lock:
             self._read(self._armed())
-            self.cost.read()
+            self._read_calls()
             groups = self.groups
             found = [each.refresh() for each in groups]
             keys = self._mapped_keys()
@@ -171,7 +187,8 @@ class Tracee:
         """Counts the calls that the process has suppressed at groups that are disarmed. For any thread."""
         with self._lock:
             self._read(groups)
-            self.cost.read()
+            self._read_calls()
+            self._counting.close()
 
     def leave(self) -> None:
         """Detaches from a process that has exited, or that is not wanted any more."""
@@ -185,6 +202,11 @@ class Tracee:
         """Returns the current cost of the probes, as Cost.read does."""
         with self._lock:
             return self.cost.read()
+
+    @property
+    def is_counting(self) -> bool:
+        """True if the process may count calls for this session."""
+        return any(each.calls.is_counting for each in self.groups)
 
     def throttled(self) -> dict[int, Probe]:
         """Returns the probes that were throttled at the last scan, by ID."""
@@ -213,6 +235,29 @@ class Tracee:
         """Counts the calls that were suppressed at armed probes."""
         if armed:
             self._count(armed, read_all(armed), self._mapped_keys())
+
+    def _count_calls(self) -> None:
+        """Reads what the process has counted, and adapts to what is wanted."""
+        if self._has_ended:
+            self._read_calls()
+            return
+        overhead = self.cost.read()
+        self._counting.update(self._groups, None if overhead is None else overhead.histograms)
+        self._account_for_calls()
+
+    def _read_calls(self, is_first: bool = False, groups: Sequence[ProbeGroup] | None = None) -> None:
+        """Reads what the process has counted in groups, by default in all that are counted. With `is_first`,
+        it does not count."""
+        overhead = self.cost.read()
+        counted = [each for each in self._groups if each.calls.is_counting] if groups is None else groups
+        descriptor = None if overhead is None else overhead.histograms
+        self._counting.read(self._groups, counted, descriptor, is_first)
+        self._account_for_calls()
+
+    def _account_for_calls(self) -> None:
+        if self.only_counts:
+            for each in self._groups:
+                self._accounts.count_calls(each.ids, each.calls.calls)
 
     def _mapped_keys(self) -> set[MappingKey] | None:
         """Returns the keys of the mapped binaries with probes: none if the process has exited, None if it
@@ -267,6 +312,8 @@ class Tracee:
         """Arms the groups. Returns why some could not be armed, except for binaries that are unmapped by
         now."""
         problems = []
+        if self.only_counts:
+            self._read_calls(is_first=True, groups=groups)
         for group in groups:
             if self._has_ended:
                 group.end()
