@@ -23,8 +23,9 @@ from jcollect.rpc import elements
 from jcollect.rpc.address import default_address
 from jcollect.rpc.elements import parse
 from jcollect.rpc.incoming import Incoming
+from jcollect.rpc.incoming_intervals import IncomingIntervals
 from jcollect.rpc.messages import probe_message, stream_messages
-from jcollect.rpc.names import GET_STATUS, LIST_PROBES, SUBSCRIBE
+from jcollect.rpc.names import AGGREGATE, GET_STATUS, LIST_PROBES, SUBSCRIBE
 from jcollect.rpc.service import Streams, handler_for
 from jcollect.view.summary import Summary
 from jprobe.v1 import collector_pb2, probe_pb2
@@ -45,7 +46,7 @@ REFUSALS = {
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
-METHODS = (LIST_PROBES, GET_STATUS, SUBSCRIBE)
+METHODS = (LIST_PROBES, GET_STATUS, SUBSCRIBE, AGGREGATE)
 # Maximum length of a rejection: gRPC carries 8 KiB, escaped.
 MOST_DETAILS = 1000
 
@@ -96,7 +97,11 @@ def read_request(content: bytes) -> None:
             handler.response_serializer(answer)
         else:
             stream = handler.unary_stream(request, _Context())
-            _check_schema(next(stream), request)
+            first = next(stream)
+            if isinstance(first, bytes):
+                _check_schema(first, request)
+            else:
+                assert not first.histograms
             stream.close()
     assert not _source.hub.subscribers()
     _source.failures.check()
@@ -139,6 +144,21 @@ def read_stream(content: bytes) -> None:
             elif isinstance(item, Schema):
                 summary.describe(item.probes)
     summary.methods()
+
+
+def read_intervals(content: bytes) -> None:
+    """Reads the messages of a stream of histograms, each after two bytes of length."""
+    incoming = IncomingIntervals()
+    with contextlib.suppress(MalformedStreamError):
+        for message in _messages(content):
+            interval = incoming.add(message)
+            for _, histogram in interval.histograms if interval else ():
+                assert histogram.count == histogram.zero + sum(count for _, count in histogram.buckets())
+                assert all(
+                    bounds is None or bounds.lower <= bounds.upper
+                    for bounds in histogram.percentiles((0.5, 1.0))
+                )
+                assert (histogram + histogram).count == 2 * histogram.count
 
 
 def _messages(content: bytes) -> Iterator[bytes]:
@@ -197,6 +217,7 @@ READERS: dict[str, Callable[[bytes], None]] = {
     "request": read_request,
     "stream": read_stream,
     "answer": read_answer,
+    "intervals": read_intervals,
 }
 
 
@@ -213,6 +234,7 @@ def sound() -> dict[str, list[bytes]]:
         ),
         collector_pb2.GetStatusRequest(globs=["*a*a*a*b", "place"], summary_only=True),
         collector_pb2.SubscribeRequest(globs=["com.acme.orders.Order1*"]),
+        collector_pb2.AggregateRequest(globs=["com.acme.orders.Order1*"], interval_millis=100),
     ]
     batch = collector_pb2.EventBatch(
         seq=[1, 2],
@@ -253,8 +275,20 @@ def sound() -> dict[str, list[bytes]]:
         subscribers=[collector_pb2.Subscriber(peer="unix:\n", events=3)],
         lost_by_gone_subscribers=4,
     )
+    counted = [
+        collector_pb2.Histogram(
+            probe=30 + kind, scale=4, count=7, sum_nanos=900, zero_count=1, offset=-1, bucket_counts=[1, 0, 5]
+        )
+        for kind in range(6)
+    ]
+    intervals = [
+        collector_pb2.AggregateResponse(probes=more, end_unix_nanos=5, has_more=True),
+        collector_pb2.AggregateResponse(histograms=counted, end_unix_nanos=5),
+        collector_pb2.AggregateResponse(histograms=counted[:2], start_unix_nanos=5, end_unix_nanos=2**64 - 1),
+    ]
     return {
         "request": [bytes([number]) + each.SerializeToString() for number, each in enumerate(requests)],
         "stream": [framed(*responses), *map(framed, responses), framed(responses[1], responses[0])],
         "answer": [status.SerializeToString()],
+        "intervals": [framed(*intervals), framed(*intervals[:2])],
     }

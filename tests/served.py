@@ -19,6 +19,7 @@ from jcollect.probes.description import ProbeDescription
 from jcollect.rpc.address import Address, parse_address
 from jcollect.rpc.listening import claim
 from jcollect.rpc.server import Server
+from jcollect.session.aggregation import Aggregation
 from jcollect.session.status import ProbeStatus, Status
 from jcollect.sources.columns import Batch, Columns
 from jcollect.workers import Failures
@@ -82,6 +83,12 @@ class StillSource:
         if set(pids) - {PID}:
             raise NoSuchProbeError("such a PID")
         return self.hub.subscribe(globs, list(self.describe()), pids, peer)
+
+    def aggregate(self, globs: Sequence[str] = (), pids: Collection[int] = ()) -> Aggregation:
+        """Returns one for which nothing is ever counted."""
+        if set(pids) - {PID} or not list(self.describe(globs, pids)):
+            raise NoSuchProbeError("such a request")
+        return Aggregation(list, lambda: None, 0, globs, pids)
 
     def status(
         self,

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
 from fuzz_rpc import MOST_SECONDS, mutated, seeds_of
 
 # Each test takes about half a second.
-INPUTS = {"request": 6000, "stream": 500, "answer": 1500}
+INPUTS = {"request": 6000, "stream": 500, "answer": 1500, "intervals": 1500}
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -15,10 +15,11 @@ def print_report(session: Session, totals: Totals, seconds: float, prefix: str) 
         warn(throttled_text(totals))
     filtered = f" + {totals.filtered:,} filtered" if totals.filtered else ""
     throttled = f" + {totals.throttled:,} throttled" if totals.throttled else ""
+    counted = f" + {totals.counted:,} counted" if totals.counted else ""
     missing = f"; {totals.missing:,} hits are unaccounted for" if totals.missing else ""
     status(
         f"{prefix}detached after {seconds:.1f} s: {totals.hits:,} hits = "
-        f"{totals.delivered:,} delivered{filtered}{throttled} + {totals.lost:,} lost "
+        f"{totals.delivered:,} delivered{counted}{filtered}{throttled} + {totals.lost:,} lost "
         f"(kernel ring {totals.lost_in_ring:,}, collector {totals.lost_in_collector:,}); "
         f"subscribers: {session.hub.served:,} served, {session.hub.lost():,} events lost{missing}"
         f"{_cost_text(session.cost_ns, seconds)}"

@@ -108,12 +108,14 @@ def limit_text(percent: int, asked: int, available_ns: int, now: float) -> str:
 def hit_counts_text(counts: collector_pb2.HitCounts) -> str:
     """Returns hit counts as in the last line of `jcollect attach`."""
     lost = counts.lost_in_kernel_ring + counts.lost_in_collector
-    left = counts.hits - counts.delivered - counts.filtered - counts.throttled - lost
+    left = counts.hits - counts.delivered - counts.counted - counts.filtered - counts.throttled - lost
+    counted = f" + {counts.counted:,} counted" if counts.counted else ""
     throttled = f" + {counts.throttled:,} throttled" if counts.throttled else ""
     return (
-        f"{counts.hits:,} hits = {counts.delivered:,} delivered + {counts.filtered:,} filtered{throttled} "
-        f"+ {lost:,} lost (kernel ring {counts.lost_in_kernel_ring:,}, "
-        f"collector {counts.lost_in_collector:,})" + (f" + {left:,} in flight" if left else "")
+        f"{counts.hits:,} hits = {counts.delivered:,} delivered{counted} "
+        f"+ {counts.filtered:,} filtered{throttled} + {lost:,} lost "
+        f"(kernel ring {counts.lost_in_kernel_ring:,}, collector {counts.lost_in_collector:,})"
+        + (f" + {left:,} in flight" if left else "")
     )
 
 
@@ -166,7 +168,8 @@ def _echo_probes(status: collector_pb2.GetStatusResponse, everything: bool) -> N
     if not shown:
         return
     left = max(len(ordered), status.matching_probes) - len(shown)
-    columns = [column for column in _COLUMNS if column.head != "THROTTLED" or _is_throttled(status.counts)]
+    left_out = {"THROTTLED": not _is_throttled(status.counts), "COUNTED": not status.counts.counted}
+    columns = [column for column in _COLUMNS if not left_out.get(column.head)]
     print_table(
         tuple(column.head for column in columns),
         [tuple(column.text(each) for column in columns) for each in shown],
@@ -194,6 +197,7 @@ class _Column(NamedTuple):
 _COLUMNS = (
     _Column("HITS", lambda each: f"{each.counts.hits:,}"),
     _Column("DELIVERED", lambda each: f"{each.counts.delivered:,}"),
+    _Column("COUNTED", lambda each: f"{each.counts.counted:,}"),
     _Column("FILTERED", lambda each: f"{each.counts.filtered:,}"),
     _Column("THROTTLED", lambda each: _throttled_text(each.counts)),
     _Column("LOST", lambda each: f"{each.counts.lost_in_kernel_ring + each.counts.lost_in_collector:,}"),

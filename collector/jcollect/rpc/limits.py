@@ -31,6 +31,9 @@ _REQUEST_BYTES = 256 << 10
 MOST_CALLS = 128
 # A stream holds a thread and a queue until the client disconnects. The limit leaves threads for other calls.
 MOST_STREAMS = 64
+# Each reads the memory of all traced processes once per interval.
+MOST_AGGREGATIONS = 16
+LEAST_INTERVAL_MILLIS = 100
 MOST_REFLECTIONS = 8
 # Calls that read all probes hold Python's lock for most of their time, and the reader of events needs it too.
 _LONGEST_PAUSE_SECONDS = 1.0
@@ -105,6 +108,15 @@ def reject_if_too_large(request: Request, context: grpc.ServicerContext) -> None
         problem = f"{len(request.pids):,} PIDs; the limit is {MOST_PIDS:,}"
     if problem:
         context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the request has {problem}")
+
+
+def reject_short_interval(millis: int, context: grpc.ServicerContext) -> None:
+    """Ends the call with INVALID_ARGUMENT if an interval is too short; 0 stands for none."""
+    if 0 < millis < LEAST_INTERVAL_MILLIS:
+        context.abort(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"the request has an interval of {millis} ms; the minimum is {LEAST_INTERVAL_MILLIS}",
+        )
 
 
 class Slots:

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
+from jcollect.exponential_histogram import ExponentialHistogram
 from jcollect.hub.accounts import Totals
 from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Throttling
 from jcollect.hub.subscription import SubscriberCounts
 from jcollect.hub.wire import encode
 from jcollect.probes.description import Described, ProbeDescription
+from jcollect.session.aggregation import CountedInterval
 from jcollect.session.status import LinkedProbes, Overhead, ProbeStatus, ProcessStatus, Status
 from jprobe.v1 import collector_pb2, probe_pb2
 
@@ -22,7 +24,10 @@ _NOTICE_PROBES = 50_000
 _FIELD_BYTES = 6
 _MOST_U64 = (1 << 64) - 1
 
-_Probe = TypeVar("_Probe", collector_pb2.Probe, collector_pb2.ProbeHitCounts)
+# Size of the times and the flag of one part of an interval.
+_INTERVAL_BYTES = 32
+
+_Probe = TypeVar("_Probe", collector_pb2.Probe, collector_pb2.ProbeHitCounts, collector_pb2.Histogram)
 
 
 def probe_message(probe: Described) -> collector_pb2.Probe:
@@ -81,12 +86,42 @@ def pages(probes: Iterable[_Probe], most: int | None = None) -> Iterator[tuple[l
     size = 0
     for probe in probes:
         added = probe.ByteSize() + _FIELD_BYTES
-        if page and (size + added > MESSAGE_BYTES or len(page) == most):
+        if page and (size + added > MESSAGE_BYTES - _INTERVAL_BYTES or len(page) == most):
             yield page, True
             page, size = [], 0
         page.append(probe)
         size += added
     yield page, False
+
+
+def aggregate_messages(interval: CountedInterval) -> Iterator[collector_pb2.AggregateResponse]:
+    """Yields an interval as messages of at most MESSAGE_BYTES, unless one probe needs more: first the
+    descriptions, then the histograms."""
+    parts: list[collector_pb2.AggregateResponse] = []
+    if interval.probes:
+        found = pages(map(probe_message, interval.probes))
+        parts += [collector_pb2.AggregateResponse(probes=probes) for probes, _ in found]
+    if interval.histograms or not parts:
+        counted = pages(histogram_message(*each) for each in interval.histograms)
+        parts += [collector_pb2.AggregateResponse(histograms=histograms) for histograms, _ in counted]
+    for number, part in enumerate(parts, 1):
+        part.start_unix_nanos = interval.start_unix_nanos
+        part.end_unix_nanos = interval.end_unix_nanos
+        part.has_more = number < len(parts)
+        yield part
+
+
+def histogram_message(probe: int, histogram: ExponentialHistogram) -> collector_pb2.Histogram:
+    """Returns the calls of a probe as a message."""
+    return collector_pb2.Histogram(
+        probe=probe,
+        scale=histogram.scale,
+        count=_u64(histogram.count),
+        sum_nanos=_u64(histogram.total),
+        zero_count=_u64(histogram.zero),
+        offset=histogram.offset,
+        bucket_counts=histogram.counts.tolist(),
+    )
 
 
 def _losses(item: Loss) -> Iterator[collector_pb2.Loss]:
@@ -167,6 +202,7 @@ def _hit_counts(totals: Totals) -> collector_pb2.HitCounts:
         lost_in_collector=_u64(totals.lost_in_collector),
         throttled=_u64(totals.throttled),
         throttled_nanos=_u64(totals.throttled_ns),
+        counted=_u64(totals.counted),
     )
 
 

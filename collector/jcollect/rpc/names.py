@@ -7,4 +7,5 @@ from jprobe.v1 import collector_pb2
 SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_name
 LIST_PROBES = f"/{SERVICE}/ListProbes"
 SUBSCRIBE = f"/{SERVICE}/Subscribe"
+AGGREGATE = f"/{SERVICE}/Aggregate"
 GET_STATUS = f"/{SERVICE}/GetStatus"

@@ -17,11 +17,20 @@ from jcollect.hub.hub import Hub, NoSuchProbeError
 from jcollect.hub.subscription import DiscardedError, Subscription, TooSlowError
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import TooCostlyError
-from jcollect.rpc.limits import MOST_STREAMS, MOST_TOP, Slots, Turns, reject_if_too_large
-from jcollect.rpc.messages import probe_counts_message, probe_message, status_message
+from jcollect.rpc.limits import (
+    MOST_AGGREGATIONS,
+    MOST_STREAMS,
+    MOST_TOP,
+    Slots,
+    Turns,
+    reject_if_too_large,
+    reject_short_interval,
+)
+from jcollect.rpc.messages import aggregate_messages, probe_counts_message, probe_message, status_message
 from jcollect.rpc.names import SERVICE
 from jcollect.rpc.paging import page_of
 from jcollect.rpc.stream_sink import StreamSink
+from jcollect.session.aggregation import Aggregation
 from jcollect.session.status import Status
 from jcollect.sinks.base import consume
 from jcollect.workers import Failures
@@ -41,6 +50,7 @@ class ServedSession(Protocol):
         self, globs: Sequence[str], pids: Collection[int], after: int
     ) -> Iterator[ProbeDescription]: ...
     def subscribe(self, globs: Sequence[str], pids: Collection[int], peer: str) -> Subscription: ...
+    def aggregate(self, globs: Sequence[str], pids: Collection[int]) -> Aggregation: ...
     def status(
         self,
         globs: Sequence[str],
@@ -110,6 +120,7 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
     """Returns the service's generic handler. Subscribe sends bytes that were encoded once for all streams."""
     turns = Turns()
     slots = Slots(MOST_STREAMS, "streams")
+    aggregations = Slots(MOST_AGGREGATIONS, "streams of histograms")
 
     def list_probes(
         request: collector_pb2.ListProbesRequest, context: grpc.ServicerContext
@@ -169,6 +180,39 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
         finally:
             source.hub.leave(subscription)
 
+    def aggregate(
+        request: collector_pb2.AggregateRequest, context: grpc.ServicerContext
+    ) -> Iterator[collector_pb2.AggregateResponse]:
+        reject_if_too_large(request, context)
+        reject_short_interval(request.interval_millis, context)
+        with aggregations.one(context):
+            with turns.one(context), _without_gc(), _reporting_errors(context, "count calls"):
+                aggregation = source.aggregate(request.globs, request.pids)
+            try:
+                # add_callback returns false if the client has already disconnected.
+                if context.add_callback(aggregation.end):
+                    with streams:
+                        yield from intervals(aggregation, request.interval_millis / 1000, context)
+            finally:
+                aggregation.close()
+
+    def intervals(
+        aggregation: Aggregation, seconds: float, context: grpc.ServicerContext
+    ) -> Iterator[collector_pb2.AggregateResponse]:
+        due = time.monotonic()
+        while True:
+            # The last interval ends when the collector has detached.
+            is_last = not seconds or aggregation.wait(max(0.0, due - time.monotonic()))
+            if not context.is_active():
+                return
+            with turns.one(context), _without_gc(), _reporting_errors(context, "count calls"):
+                interval = aggregation.interval(is_whole=not seconds)
+            yield from aggregate_messages(interval)
+            if is_last:
+                return
+            # A client that reads too slowly gets longer intervals.
+            due = max(due + seconds, time.monotonic())
+
     return grpc.method_handlers_generic_handler(
         SERVICE,
         {
@@ -186,6 +230,11 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
                 subscribe,
                 request_deserializer=collector_pb2.SubscribeRequest.FromString,
                 response_serializer=None,
+            ),
+            "Aggregate": grpc.unary_stream_rpc_method_handler(
+                aggregate,
+                request_deserializer=collector_pb2.AggregateRequest.FromString,
+                response_serializer=collector_pb2.AggregateResponse.SerializeToString,
             ),
         },
     )
