@@ -502,7 +502,7 @@ def test_an_observer_reports_that_its_collector_was_killed(bench: Bench) -> None
 def test_top_shows_methods_and_totals(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
     collector = bench.attach(target)
-    top = bench.start("top", target.pid, "--interval", "0.2")
+    top = bench.start("top", target.pid, "--events", "--interval", "0.2")
     wait_until(lambda: top.output, "the first block")
     target.fire(4, 1009)
     collector.end()

@@ -119,7 +119,7 @@ def test_attached_probes_that_cannot_fire_are_named_with_the_reason(bench: Bench
 def test_loss_in_the_ring_buffer_is_counted_per_probe(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PATTERNS)
     collector = bench.attach(target, "--ring-pages", "1", "--fail-on-loss")
-    top = bench.start("top", target.pid, "--fail-on-loss")
+    top = bench.start("top", target.pid, "--events", "--fail-on-loss")
     wait_until(lambda: collector_of(bench, target)["subscribers"], "top to subscribe")
     target.fire(4, 10007)
     said = settled_status(bench, target, 3 * 40028)

@@ -109,7 +109,7 @@ def test_observers_and_top_learn_of_later_probes(bench: Bench) -> None:
     target = bench.target(StubImage([PLACE]), *PLACE_PATTERNS)
     collector = bench.attach(target)
     observer = bench.observe(target.pid, "-o", "json")
-    top = bench.start("top", target.pid, "--interval", "0.2")
+    top = bench.start("top", target.pid, "--events", "--interval", "0.2")
     wait_until(lambda: top.output, "the first block")
     load_and_wait(collector, target)
     assert observer.status(1) == "observing 2 more probes"

@@ -290,7 +290,7 @@ def test_the_collector_serves_exactly_the_named_file(bench: Bench, name: str) ->
     observer = bench.observe(address, "--max-events", 2)
     target.fire(1, 2)
     assert observer.wait() == "observed 2 events; 0 lost"
-    top = bench.start("top", address, "--duration", 0.5)
+    top = bench.start("top", address, "--events", "--duration", 0.5)
     assert top.wait() == ""
     assert any("0 lost" in line for line in top.output)
     collector.end()

@@ -274,7 +274,9 @@ def test_a_fault_in_any_part_of_a_client_ends_it_with_an_exit_code(
 ) -> None:
     collector = bench.attach(target)
     program = (sys.executable, "-c", FAULTY.format(verb=verb), place)
-    client = Command((verb, target.pid, *(["--interval", 0.1] if verb == "top" else [])), program=program)
+    client = Command(
+        (verb, target.pid, *(["--events", "--interval", 0.1] if verb == "top" else [])), program=program
+    )
     try:
         if verb == "observe":
             assert client.status().startswith("observing ")

@@ -69,7 +69,9 @@ def test_verbs_of_an_unprivileged_user_work_with_the_listed_capabilities(jvm: Pr
     assert "armed 18 probes" in jcollect("attach", pid, "--select", ORDERS, *listen)
     own = ("--select", ORDERS, "--duration", "0.3")
     assert "armed 18 probes" in jcollect("observe", pid, *own)
-    assert "armed 18 probes" in jcollect("top", pid, *own)
+    assert "armed 18 probes" in jcollect("top", pid, "--events", *own)
+    for verb in ("top", "hist"):
+        assert "armed 12 probes" in jcollect(verb, pid, *own)
 
 
 def test_a_program_is_run_with_the_listed_capabilities_and_without_them_itself(

@@ -56,7 +56,7 @@ def test_observe_and_top_attach_by_themselves(bench: Bench, shared_targets: Path
     require_bpf()
     with prime_calls(newest_jdk, shared_targets, before=NOBODY) as jvm:
         select = ("--select", "PrimeCalls$Orders#touch", "--max-overhead", 0)
-        top = bench.start("top", jvm.pid, *select, "--probe", "*return", "--interval", "0.2")
+        top = bench.start("top", jvm.pid, *select, "--events", "--probe", "*return", "--interval", "0.2")
         observer = bench.start("observe", jvm.pid, *select, "-o", "json", "--max-events", 7)
         for command in (top, observer):
             command.line_with("armed ")
@@ -79,7 +79,7 @@ def test_observe_and_top_attach_by_themselves(bench: Bench, shared_targets: Path
         (("1", "--max-overhead", "5"), "--max-overhead needs --select; without it, no collector is started"),
     ],
 )
-@pytest.mark.parametrize("verb", ["top", "observe"])
+@pytest.mark.parametrize("verb", ["top", "observe", "hist"])
 def test_options_of_a_collector_need_one(
     bench: Bench, verb: str, arguments: tuple[str, ...], message: str
 ) -> None:

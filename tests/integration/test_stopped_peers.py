@@ -157,7 +157,7 @@ def test_an_unread_stdout_blocks_the_exit_of_no_client(
     bench: Bench, target: Target, verb: str, why: str
 ) -> None:
     collector = bench.attach(target)
-    options = {"observe": ["-o", "json"], "top": ["--interval", "0.1", "--rows", "1"]}[verb]
+    options = {"observe": ["-o", "json"], "top": ["--events", "--interval", "0.1", "--rows", "1"]}[verb]
     options += ["--duration", "2"] if why == "duration" else []
     with unread(verb, target.pid, *options) as client:
         wait_until(lambda: subscribers(target), "it has subscribed")
@@ -201,7 +201,7 @@ def test_a_stopped_collector_is_named(bench: Bench, target: Target) -> None:
     collector = bench.attach(target)
     stop(collector.process.pid)
     begun = time.monotonic()
-    verbs = ("status", "observe", "top")
+    verbs = ("status", "observe", "top", "hist")
     ps, *others = run_at_once(bench, ["ps"], *([verb, target.pid] for verb in verbs))
     assert time.monotonic() - begun < ENDS_WITHIN
     said = (

@@ -12,11 +12,29 @@ ARM_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Table:
-    """How to print tables of methods: at most `rows` methods, sorted by `sort`, every `interval` s."""
+    """How to print tables of methods: at most `rows` methods, sorted by `sort`, every `interval` s. With
+    `events` they are summed up from single events, and not from histograms."""
 
     rows: int
     sort: str
     interval: float
+    events: bool = False
+
+
+@dataclass(frozen=True)
+class Histograms:
+    """How to print histograms: `output` is "table" or "json". Tables have at most `rows` methods, and with
+    `buckets` a histogram for each. Every `interval` s; None for the end only. With `json_strings`, 64-bit
+    numbers in JSON are strings."""
+
+    rows: int
+    interval: float | None
+    buckets: bool
+    output: str
+    json_strings: bool
+
+
+Output = str | Table | Histograms
 
 
 @dataclass(frozen=True)
@@ -30,10 +48,15 @@ class AttachOptions:
     settings: SessionSettings
     listen: str | None
     insecure: bool
-    output: str | Table | None
+    output: Output | None
     json_strings: bool
     duration: float | None
     fail_on_loss: bool
     counts: str | None
     events: str | None = None
     arm_timeout: float = ARM_SECONDS
+
+
+def only_counts(output: Output | None) -> bool:
+    """Returns true if an output needs no events."""
+    return isinstance(output, Histograms) or (isinstance(output, Table) and not output.events)

@@ -153,7 +153,7 @@ def _run(
     session: Session, loop: AttachLoop, server: Server, options: AttachOptions, stop: StopRequest
 ) -> None:
     out = _events_out(options.events)
-    printer = start_printer(options.output, options.json_strings, session.hub, session.failures, stop, out)
+    printer = start_printer(options.output, options.json_strings, session, stop, out)
     session.start()
     begun = time.monotonic()
     failed: JcollectError | None = None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from jcollect.console import plural
 from jcollect.hub.items import Item, Loss, Schema, Throttling
@@ -23,9 +24,37 @@ class Interval:
     true if the methods of several processes have to be distinguished."""
 
     seconds: float
-    methods: list[MethodSummary]
+    methods: Sequence[MethodSummary]
     received: str
     names_pids: bool
+
+
+class Totals(Protocol):
+    """All calls so far, by method."""
+
+    @property
+    def has_several_processes(self) -> bool: ...
+    def methods(self) -> Sequence[MethodSummary]: ...
+
+
+class Feed(Protocol):
+    """Receives calls in its own thread, for tables. `begun` is the time.monotonic() at which it began."""
+
+    begun: float
+
+    @property
+    def totals(self) -> Totals | None: ...
+    def start(self) -> None:
+        """Starts to receive. Raises JcollectError if no thread can be started."""
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until a table is due, for about `seconds`; returns true if the stream has ended."""
+
+    def take_interval(self) -> Interval:
+        """Returns what was called since the last call of this method."""
+
+    def received(self) -> str:
+        """Returns a line about everything so far."""
 
 
 class MethodFeed:

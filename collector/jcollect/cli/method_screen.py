@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from jcollect.cli.method_feed import Interval, MethodFeed
+from jcollect.cli.method_feed import Feed, Interval
 from jcollect.console import lines_above, plural
 from jcollect.view.method_table import table_lines
 from jcollect.view.summary import MethodSummary
@@ -46,7 +46,7 @@ class MethodScreen:
     def _width(self) -> int | None:
         return self._console.width if self._is_terminal else None
 
-    def run(self, feed: MethodFeed, interval: float) -> None:
+    def run(self, feed: Feed, interval: float) -> None:
         """Prints a table every `interval` seconds until the stream ends, then the totals."""
         # The reader closes the pipe when it needs no more lines.
         with contextlib.suppress(BrokenPipeError):
@@ -83,7 +83,7 @@ class MethodScreen:
         else:
             self._print([*lines, ""])
 
-    def print_totals(self, feed: MethodFeed) -> None:
+    def print_totals(self, feed: Feed) -> None:
         assert feed.totals is not None
         methods = feed.totals.methods()
         names_pids = feed.totals.has_several_processes

@@ -1,4 +1,4 @@
-"""Attaches to a process for `observe --select` and `top --select`, and prints what they print.
+"""Attaches to a process for `observe`, `top` and `hist` with --select, and prints what they print.
 
 One command then does what otherwise takes two: `attach --select`, and a client of it.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import click
 
-from jcollect.cli.attach_options import AttachOptions, Table
+from jcollect.cli.attach_options import AttachOptions, Output, only_counts
 from jcollect.cli.attaching import compile_and_attach
 from jcollect.rpc.address import RUN_DIRECTORY, is_number
 from jcollect.session.options import SessionSettings, TargetOptions
@@ -20,7 +20,7 @@ from jcollect.session.options import SessionSettings, TargetOptions
 
 def run_own_collector(
     address: str,
-    output: str | Table,
+    output: Output,
     json_strings: bool = False,
     *,
     selectors: tuple[str, ...],
@@ -39,7 +39,9 @@ def run_own_collector(
     with _listening(address) as listen:
         options = AttachOptions(
             targets=TargetOptions((int(address),), globs=globs, selectors=selectors),
-            settings=SessionSettings(max_events=max_events, max_overhead=max_overhead),
+            settings=SessionSettings(
+                max_events=max_events, max_overhead=max_overhead, only_counts=only_counts(output)
+            ),
             listen=listen,
             insecure=False,
             output=output,

@@ -1,14 +1,13 @@
-"""Starts the printer of a collector: events or tables."""
+"""Starts the printer of a collector: events, tables or histograms."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from jcollect.cli.attach_options import Table
+from jcollect.cli.attach_options import Histograms, Output, Table
 from jcollect.console import Stdout, terminal_columns
-from jcollect.hub.hub import Hub
+from jcollect.session.session import Session
 from jcollect.stop_request import StopRequest
-from jcollect.workers import Failures
 
 
 class Printer(Protocol):
@@ -30,18 +29,40 @@ class Printer(Protocol):
 
 
 def start_printer(
-    output: str | Table | None,
-    json_strings: bool,
-    hub: Hub,
-    failures: Failures,
-    stop: StopRequest,
-    out: Stdout,
+    output: Output | None, json_strings: bool, session: Session, stop: StopRequest, out: Stdout
 ) -> Printer | None:
-    """Starts to print events in a format to `out`, or tables of methods to stdout; None for neither. With
-    `json_strings`, 64-bit numbers in JSON are strings. Raises JcollectError if no thread can be started."""
+    """Starts to print events in a format to `out`, or tables of methods or histograms to stdout; None for
+    neither. With `json_strings`, 64-bit numbers in JSON are strings. Raises JcollectError if no thread can be
+    started."""
     if output is None:
         return None
+    hub, failures = session.hub, session.failures
     # Each imports what only it needs: rich, or the formats.
+    if isinstance(output, Histograms):
+        from jcollect.cli.count_printer import CountPrinter
+        from jcollect.cli.histogram_screen import QUIET_SECONDS, HistogramScreen
+
+        histograms = HistogramScreen(output)
+        seconds = output.interval or QUIET_SECONDS
+        return CountPrinter(
+            session,
+            seconds,
+            lambda feed: histograms.run(feed, seconds),
+            lambda: histograms.progressed,
+            stop,
+        )
+    if isinstance(output, Table) and not output.events:
+        from jcollect.cli.count_printer import CountPrinter
+        from jcollect.cli.method_screen import MethodScreen
+
+        table, screen = output, MethodScreen(output.rows, output.sort)
+        return CountPrinter(
+            session,
+            table.interval,
+            lambda feed: screen.run(feed, table.interval),
+            lambda: screen.progressed,
+            stop,
+        )
     if isinstance(output, Table):
         from jcollect.cli.method_printer import MethodPrinter
 

@@ -26,7 +26,9 @@ NEEDED = {
     "attach --select": TRACING | COMMANDING,
     "observe --select": TRACING | COMMANDING,
     "top --select": TRACING | COMMANDING,
+    "hist --select": TRACING | COMMANDING,
     "find": COMMANDING,
+    "hist": frozenset[int](),
     "observe": frozenset[int](),
     "probes": READING,
     "ps": READING,
@@ -52,6 +54,7 @@ _CLIENT = READING | _OTHERS
 _KEPT = {
     "attach": _ATTACH,
     "find": _COMMANDING_WELL,
+    "hist": _ATTACH,  # Without --select only _CLIENT.
     "observe": _ATTACH,  # Without --select only _CLIENT.
     "probes": _READING_WELL,
     "ps": _READING_WELL,

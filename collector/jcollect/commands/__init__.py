@@ -23,6 +23,7 @@ from jcollect.procfs.capabilities import SYS_PTRACE
 _VERBS = {
     "attach": ("attach", "attach"),
     "find": ("find", "find"),
+    "hist": ("hist", "hist"),
     "observe": ("observe", "observe"),
     "probes": ("probes", "probes"),
     "ps": ("ps", "ps"),

@@ -6,6 +6,7 @@ import click
 
 from jcollect.cli.argument_types import Seconds, WholeNumber
 from jcollect.cli.attach_options import Table
+from jcollect.cli.count_client import can_count, show_counts
 from jcollect.cli.method_feed import MethodFeed
 from jcollect.cli.method_screen import MethodScreen
 from jcollect.cli.options import (
@@ -56,6 +57,12 @@ from jcollect.workers import Failures, Worker
     show_default=True,
     help="Sort the methods by this column, the largest value first.",
 )
+@click.option(
+    "--events",
+    is_flag=True,
+    help="Sum up single events, and not what the program counts. Costs the program a kernel trap per call. "
+    "Always the case for entry probes and user-defined probes of a running collector.",
+)
 @probe_option
 @fail_on_loss_option
 def top(
@@ -66,6 +73,7 @@ def top(
     interval: float,
     rows: int,
     sort: str,
+    events: bool,
     globs: tuple[str, ...],
     fail_on_loss: bool,
 ) -> None:
@@ -74,12 +82,13 @@ def top(
 
     With --select, no collector needs to run: the command attaches to PID itself.
 
-    Percentiles come from histograms whose buckets are accurate to 3%.
+    The program counts the calls in histograms, without an event per call. Percentiles are at most 2.2% too
+    high or too low, with --events 3.1%.
     """
     if selectors:
         run_own_collector(
             address,
-            Table(rows, sort, interval),
+            Table(rows, sort, interval, events),
             selectors=selectors,
             globs=globs,
             duration=duration,
@@ -95,6 +104,19 @@ def top(
         collector = find_collector(address)
     failures = Failures(stop.request)
     failures.catch_library_failures()
+    if not events and can_count(collector, globs):
+        counts = MethodScreen(rows, sort)
+        show_counts(
+            collector,
+            globs,
+            interval,
+            duration,
+            lambda feed: counts.run(feed, interval),
+            lambda: counts.progressed,
+            stop,
+            failures,
+        )
+        return
     with Subscriber(collector.address) as client:
         feed = MethodFeed(client.subscribe(globs, duration, collector.pids), failures)
         screen = MethodScreen(rows, sort)

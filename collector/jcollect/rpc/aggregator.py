@@ -17,10 +17,6 @@ from jcollect.session.aggregation import CountedInterval
 from jprobe.v1 import collector_pb2
 
 
-class UncountedError(JcollectError):
-    """The collector is of an earlier version and counts no calls."""
-
-
 class Aggregator(Client):
     """A connection with at most one stream of histograms."""
 
@@ -38,7 +34,7 @@ class Aggregator(Client):
         latest `seconds` after the collector should have begun. The first one only describes the probes. With
         an `interval` of 0, yields one with all calls since the collector began to count.
 
-        Raises UncountedError, and JcollectError as Subscriber.subscribe does.
+        Raises JcollectError as Subscriber.subscribe does.
         """
         self.check_answers()
         call: Any = self.channel.unary_stream(
@@ -66,7 +62,10 @@ class Aggregator(Client):
             if self._is_closed and error.code() == grpc.StatusCode.CANCELLED:
                 return
             if error.code() == grpc.StatusCode.UNIMPLEMENTED:
-                raise UncountedError(f"the collector at {self._address.text} counts no calls") from None
+                raise JcollectError(
+                    f"the collector at {self._address.text} cannot count calls: it is of an earlier version, "
+                    "or no collector"
+                ) from None
             if error.code() == grpc.StatusCode.NOT_FOUND and (near := self._nearest(globs, pids)):
                 raise JcollectError(f"{error.details()} at {self._address.text}{near}") from None
             raise self.explain(error, begun, most or 0.0) from None

@@ -292,14 +292,16 @@ class Session:
             raise NoSuchProbeError(f"PID {min(unknown)}")
         return self.hub.subscribe(globs, list(self.describe()), pids, peer)
 
-    def aggregate(self, globs: Sequence[str] = (), pids: Collection[int] = ()) -> Aggregation:
+    def aggregate(
+        self, globs: Sequence[str] = (), pids: Collection[int] = (), may_match_later: bool = False
+    ) -> Aggregation:
         """Has the calls of the matching probes counted, until the aggregation is closed. Raises
-        NoSuchProbeError if none can be counted."""
+        NoSuchProbeError if none can be counted, unless it `may_match_later`."""
         unknown = set(pids) - {tracee.pid for tracee in self._tracees}
         if unknown:
             raise NoSuchProbeError(f"PID {min(unknown)}")
         aggregation = Aggregation(self._groups_with_ids, self._counter.refresh, self._utc_offset, globs, pids)
-        if not aggregation.follow():
+        if not aggregation.follow() and not may_match_later:
             raise NoSuchProbeError(
                 f"{', '.join(globs) or 'the request'}, of those whose calls can be counted"
             )

@@ -25,7 +25,7 @@ def explain_silence(
     """Yields sentences about processes, if `totals` has no event of any of them. Their selections must last
     still. With `held`, they had not begun when they were selected in; those that are `armed` had probes.
     `unmatched` has a sentence about each whose selected probes --probe did not match."""
-    if totals.delivered or totals.lost:
+    if totals.delivered or totals.counted or totals.lost:
         return
     selecting = [(each, each.selection) for each in candidates if each.selection is not None]
     for candidate, selection in selecting[:_MAX_ASKED]:

@@ -17,7 +17,7 @@ from jcollect.sources.columns import Columns
 from jcollect.view.formats import location_text, set_text
 from jcollect.view.histogram import Histograms
 
-_Key = tuple[int, str, int, str, str]
+MethodId = tuple[int, str, int, str, str]
 
 # Each method has a histogram of 4 KiB.
 MOST_METHODS = 1 << 17
@@ -52,7 +52,7 @@ class Summary:
     """
 
     def __init__(self, probes: Iterable[Described] = ()) -> None:
-        self._methods: dict[_Key, int] = {}
+        self._methods: dict[MethodId, int] = {}
         self._names: list[str] = []
         self._pids: list[int] = []
         # Arrays by probe ID.
@@ -89,7 +89,7 @@ class Summary:
         self._is_timed = _longer(self._is_timed, size)
         self._is_known = _longer(self._is_known, size)
         for probe in new:
-            key = _key(probe)
+            key = key_of(probe)
             self._method[probe.id] = self._methods.setdefault(key, len(self._methods))
             self._is_throw[probe.id] = probe.kind == THROW
             self._is_timed[probe.id] = probe.kind in TIMED_KINDS
@@ -108,7 +108,7 @@ class Summary:
         self._total = _longer(self._total, count)
         self._max = _longer(self._max, count)
         self._latencies.grow(count)
-        self._names = _names(list(self._methods))
+        self._names = names_of(list(self._methods))
         self._pids = [pid for pid, *_ in self._methods]
 
     def add(self, columns: Columns) -> None:
@@ -155,13 +155,13 @@ class Summary:
         )
 
 
-def _key(probe: Described) -> _Key:
+def key_of(probe: Described) -> MethodId:
     """Returns what identifies a method: its process, its name with class, its class loader, its descriptor,
     and its set of probes. A call counts once in each set."""
     return (probe.pid, location_text(probe), probe.class_loader_id, probe.descriptor, set_text(probe))
 
 
-def _names(methods: list[_Key]) -> list[str]:
+def names_of(methods: list[MethodId]) -> list[str]:
     """Returns the names of methods, with the descriptor if several methods of a process have the same
     name."""
     occurrences = Counter((pid, name) for pid, name, _, _ in {method[:4] for method in methods})

@@ -1,0 +1,134 @@
+"""Calls that a real program counts in histograms: exact, without events, and with nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from collector_fixtures import Bench, Command
+
+from conditions import require_bpf, wait_until
+from java_target import JDKS, NOBODY, Jdk, Process, newest_jdk
+from jcollect.exponential_histogram import ExponentialHistogram
+from prime_calls import leftovers, prime_calls, run_calls
+
+ORDERS = "PrimeCalls$Orders#*"
+SELECT = ("--select", ORDERS, "--max-overhead", 0)
+
+
+@pytest.fixture
+def jvm(shared_targets: Path) -> Iterator[Process]:
+    require_bpf()
+    with prime_calls(newest_jdk, shared_targets, before=NOBODY) as process:
+        yield process
+
+
+def calls_in(command: Command) -> dict[tuple[str, str], list[int]]:
+    """Returns calls and errors by method and descriptor in lines of JSON, added up; checks each line."""
+    sums: dict[tuple[str, str], list[int]] = {}
+    for line in map(json.loads, command.output):
+        counts = line["bucket_counts"]
+        histogram = ExponentialHistogram.of_buckets(
+            dict(enumerate(counts, line["offset"])), line["zero_count"], line["sum_ns"], line["scale"]
+        )
+        assert histogram.count == line["calls"]
+        assert 0 < line["p50_ns"] <= line["p90_ns"] <= line["p99_ns"] <= line["p999_ns"] <= line["max_ns"]
+        assert line["sum_ns"] <= line["max_ns"] * 1.03 * line["calls"]
+        assert line["start_unix_ns"] < line["end_unix_ns"]
+        found = sums.setdefault((line["method"], line["descriptor"]), [0, 0])
+        found[0] += line["calls"]
+        found[1] += line["errors"]
+    return sums
+
+
+def expected(tallies: dict[str, int]) -> dict[tuple[str, str], list[int]]:
+    return {
+        ("place", "(I)J"): [tallies["place.entry"], tallies["place.throw"]],
+        ("place", "(JLjava/lang/String;)Z"): [tallies["place2.entry"], tallies["place2.throw"]],
+        ("depth", "(S)I"): [tallies["depth.entry"], 0],
+        ("label", "(ZBC)Ljava/lang/String;"): [tallies["label.entry"], 0],
+        ("touch", "()V"): [tallies["touch.entry"], 0],
+        ("<init>", "()V"): [4, 0],
+    }
+
+
+@pytest.mark.parametrize("jdk", JDKS, ids=str)
+@pytest.mark.parametrize("interval", [(), ("--interval", "0.2")])
+def test_every_call_is_in_a_histogram(
+    bench: Bench, shared_targets: Path, jdk: Jdk, interval: tuple[str, ...]
+) -> None:
+    require_bpf()
+    with prime_calls(jdk, shared_targets, before=NOBODY) as jvm:
+        hist = bench.start("hist", jvm.pid, *SELECT, "-o", "json", *interval)
+        hist.line_with("armed 12 probes of 6 methods")
+        tallies = run_calls(jvm)
+        last = hist.end()
+        assert calls_in(hist) == expected(tallies)
+        calls = sum(each for each, _ in expected(tallies).values())
+        assert f"{calls:,} hits = 0 delivered + {calls:,} counted + 0 lost" in last
+        wait_until(lambda: not leftovers(jvm.pid), "the agent to leave")
+
+
+def test_status_counts_what_is_only_counted(bench: Bench, jvm: Process) -> None:
+    hist = bench.start("hist", jvm.pid, *SELECT, "--interval", "0.2")
+    hist.line_with("armed ")
+    calls = sum(each for each, _ in expected(run_calls(jvm)).values())
+    shown = bench.run("status", jvm.pid).stdout
+    assert f"hits: {calls:,} hits = 0 delivered + {calls:,} counted + 0 filtered + 0 lost" in shown
+    assert re.search(r"\n +HITS +DELIVERED +COUNTED +FILTERED ", shown)
+    hist.end()
+    text = "\n".join(hist.output)
+    assert re.search(
+        r"\ntotals of [\d.]+ s\n +CALLS +MEAN +P50 +P90 +P99 +P99\.9 +MAX +ERRORS  METHOD\n", text
+    )
+    assert f"6 methods, {calls:,} calls; percentiles and MAX: at most 2.2% too high or too low" in text
+
+
+def test_one_method_is_shown_with_its_histogram(bench: Bench, jvm: Process) -> None:
+    hist = bench.start("hist", jvm.pid, "--select", "PrimeCalls$Orders#touch", "--max-overhead", 0)
+    hist.line_with("armed ")
+    calls = run_calls(jvm)["touch.entry"]
+    hist.end()
+    bars = [re.fullmatch(r" *\S+(?: to \S+)?  +([\d,]+)(?:  @+)?", line) for line in hist.output]
+    assert sum(int(bar[1].replace(",", "")) for bar in bars if bar) == calls
+
+
+def test_top_counts_without_events(bench: Bench, jvm: Process) -> None:
+    top = bench.start("top", jvm.pid, *SELECT, "--interval", "0.2")
+    top.line_with("armed ")
+    tallies = run_calls(jvm)
+    assert "counted + 0 lost" in top.end()
+    calls = sum(each for each, _ in expected(tallies).values())
+    errors = sum(each for _, each in expected(tallies).values())
+    assert top.output[-1] == f"6 methods, {calls:,} calls, {errors:,} errors; {calls:,} calls counted"
+    assert re.search(
+        rf"^ *{tallies['place.entry']:,} .* PrimeCalls\$Orders#place\(I\)J$", "\n".join(top.output), re.M
+    )
+
+
+@pytest.mark.parametrize("verb", ["hist", "top"])
+def test_clients_count_the_calls_of_a_collector_of_events(bench: Bench, jvm: Process, verb: str) -> None:
+    collector = bench.start("attach", jvm.pid, *SELECT)
+    collector.line_with("armed 18 probes")
+    client = bench.start(verb, jvm.pid, "--interval", "0.2")
+    wait_until(lambda: client.output, "the first table")
+    tallies = run_calls(jvm)
+    calls = sum(each for each, _ in expected(tallies).values())
+    last = collector.end()
+    client.wait()
+    # All calls are events as well, and books of events do not have them twice.
+    assert f"{2 * calls:,} hits = {2 * calls:,} delivered + 0 lost" in last
+    assert f"6 methods, {calls:,} calls" in client.output[-1]
+
+
+def test_a_killed_collector_leaves_no_method_counted(bench: Bench, jvm: Process) -> None:
+    hist = bench.start("hist", jvm.pid, *SELECT)
+    hist.line_with("armed ")
+    hist.process.send_signal(signal.SIGKILL)
+    hist.process.wait()
+    wait_until(lambda: not leftovers(jvm.pid), "the agent to leave")
+    assert run_calls(jvm)["touch.entry"]
