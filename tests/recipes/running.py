@@ -162,7 +162,7 @@ def wait_until_ready(process: Process, command: str, program: Started) -> None:
         return
     if "--select" in command or "jcollect attach" in command:
         process.wait_for_line("armed [1-9]", WORKING_SECONDS)
-    elif re.search("jcollect (observe|top)", command):
+    elif re.search("jcollect (observe|top --events)", command):
         wait_until(lambda: "subscriber: " in run(JCOLLECT, "status", program.pid).stdout, "a subscriber")
     elif "bpftrace" in command:
         wait_until(lambda: states_of(program.pid)["armed"], "bpftrace to attach")
