@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
-from math import ceil, isqrt
+from math import isqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -156,8 +156,8 @@ class ExponentialHistogram:
         count = self.count
         found: list[Bounds | None] = []
         for fraction in fractions:
-            # Not in floating point, where 0.9 of 10 calls is more than 9.
-            rank = min(max(1, ceil(Fraction(str(fraction)) * count)), count) - self.zero
+            part = _exact(fraction)
+            rank = min(max(1, -(-count * part.numerator // part.denominator)), count) - self.zero
             if not count:
                 found.append(None)
             elif rank <= 0:
@@ -193,6 +193,12 @@ class ExponentialHistogram:
 
 
 NOTHING = ExponentialHistogram()
+
+
+@cache
+def _exact(fraction: float) -> Fraction:
+    """Returns the decimal number that is meant: in floating point, 0.9 of 10 calls is more than 9."""
+    return Fraction(str(fraction))
 
 
 def _aligned(one: ExponentialHistogram, other: ExponentialHistogram) -> tuple[int, _U64, _U64]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from counting_target import METHODS, CountingTarget
+from jcollect.errors import JcollectError
 from jcollect.exponential_histogram import NOTHING, ExponentialHistogram
 from jcollect.hub.hub import NoSuchProbeError
 from jcollect.layout.stub_library import DIRECT_SEMAPHORES_COUNT, DIRECT_SEMAPHORES_SIZE
 from jcollect.probes.description import Described
+from jcollect.probes.site import Site
 from jcollect.session import group_counts
 from jcollect.session.aggregation import Aggregation, CountedInterval
 from jcollect.session.options import SessionSettings
 from jcollect.session.session import Session
 from jcollect.session.tracee import Tracee
+from jcollect.sources.base import Armed
 from jprobe.v1 import probe_pb2
 from list_source import ListSource
 from reference_histogram import histogram_of
@@ -279,6 +282,22 @@ def test_a_collector_of_events_counts_only_for_clients_and_a_little_longer(
     target.call(CLOSE, 8)
     assert named(again.interval(), dict(known)) == {"close__return": histogram_of([8])}  # type: ignore[arg-type]
     again.close()
+
+
+def test_a_process_that_cannot_be_made_to_count_is_an_error(
+    event_collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(sites: Sequence[Site]) -> Armed:
+        raise JcollectError("cannot attach to it")
+
+    monkeypatch.setattr(event_collector.source, "raise_semaphores", fail)
+    aggregation = event_collector.session.aggregate()
+    with pytest.raises(JcollectError, match="cannot attach to it"):
+        aggregation.interval()
+    monkeypatch.undo()
+    aggregation.interval()
+    assert event_collector.source.raised
+    aggregation.close()
 
 
 def test_all_that_wait_for_intervals_end_with_the_session(target: CountingTarget) -> None:

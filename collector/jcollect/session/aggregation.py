@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jcollect.errors import JcollectError
 from jcollect.exponential_histogram import NOTHING, ExponentialHistogram
 from jcollect.hub.hub import matching
 from jcollect.probes.description import Described, ProbeDescription
@@ -71,10 +72,14 @@ class Aggregation:
         """Returns the calls since the last call of this method; the first time none, and those before do not
         count. With `is_whole`, returns all calls since the collector began to count.
 
-        Waits for each process for at most a second. Raises TooCostlyError.
+        Waits for each process for at most a second. Raises TooCostlyError, and JcollectError if no process
+        can be made to count.
         """
         self.follow()
         self._count()
+        wanted_groups = [group for group, wanted in self._known.items() if wanted.any()]
+        if wanted_groups and all(group.calls.problem for group in wanted_groups):
+            raise JcollectError(wanted_groups[0].calls.problem)
         now = time.monotonic_ns() + self._utc_offset
         is_first, began = not self._end, self._end or now
         self._end = now

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jcollect.errors import JcollectError
 from jcollect.probes.sections import all_of, read_sections
 from jcollect.probes.stub_library import mapped_keys
 from jcollect.procfs.process import Process
@@ -20,23 +19,18 @@ class Counting:
         self._process = process
         self._memory = HistogramMemory(process)
 
-    def update(self, groups: Sequence[ProbeGroup], descriptor: int | None) -> list[str]:
+    def update(self, groups: Sequence[ProbeGroup], descriptor: int | None) -> None:
         """Reads the histograms of all groups of the process, raises the semaphores that are wanted by now,
         and lowers those that no client wants any more. `descriptor` is the number of the process's file of
-        histograms. Returns why some could not be raised."""
+        histograms."""
         for group in groups:
             group.calls.lower_unwanted()
         counting = [each for each in groups if each.calls.is_counting]
         fresh = [each for each in groups if not each.calls.is_counting and each.calls.needs_raising]
         self.read(groups, counting, descriptor)
         self.read(groups, fresh, descriptor, is_first=True)
-        problems = []
         for group in groups:
-            try:
-                group.calls.raise_wanted()
-            except JcollectError as error:
-                problems.append(error.message)
-        return problems
+            group.calls.raise_wanted()
 
     def read(
         self,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from jcollect.errors import JcollectError
 from jcollect.exponential_histogram import NOTHING, ExponentialHistogram
 from jcollect.probes.direct_site import DirectSink, direct_site
 from jcollect.probes.live import Gates
@@ -53,6 +54,8 @@ class GroupCounts:
         self._lock = threading.Lock()
         self._wanted: dict[object, Flags] = {}
         self._kept_until = 0.0
+        # Why the semaphores could not be raised; empty if they could.
+        self.problem = ""
         self._is_counting = False
         self._has_ended = False
 
@@ -78,14 +81,20 @@ class GroupCounts:
         return bool(self._missing().any())
 
     def raise_wanted(self) -> None:
-        """Raises the semaphores of the probes that are wanted by now. Raises JcollectError."""
+        """Raises the semaphores of the probes that are wanted by now, or sets `problem`."""
         missing = self._missing()
         sites = [site for site, is_missing in zip(self._sites, missing, strict=True) if is_missing and site]
         if not sites:
             return
-        link: Armed | None = self._source.raise_semaphores(sites)
+        link: Armed | None = None
+        try:
+            link = self._source.raise_semaphores(sites)
+        except JcollectError as error:
+            self.problem = error.message
+            return
+        self.problem = ""
         with self._lock:
-            if link is not None and not self._has_ended:
+            if not self._has_ended:
                 self._links.append(link)
                 self._is_counting = True
                 self._is_raised |= missing

@@ -142,7 +142,7 @@ class Tracee:
         unmapped = [each for each in self._groups if each.binary.key not in keys]
         retired = [each for each in self._armed() if each.is_retired]
         _at_once(ProbeGroup.disarm, unmapped + retired)
-        if unmapped:
+        if unmapped and self.is_counting:
             self._read_calls()
         self._groups = [each for each in self._groups if each.binary.key in keys]
         for each in unmapped:
@@ -240,6 +240,8 @@ class Tracee:
         """Reads what the process has counted, and adapts to what is wanted."""
         if self._has_ended:
             self._read_calls()
+            return
+        if not any(each.calls.is_counting or each.calls.needs_raising for each in self._groups):
             return
         overhead = self.cost.read()
         self._counting.update(self._groups, None if overhead is None else overhead.histograms)
