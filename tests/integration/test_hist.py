@@ -132,3 +132,13 @@ def test_a_killed_collector_leaves_no_method_counted(bench: Bench, jvm: Process)
     hist.process.wait()
     wait_until(lambda: not leftovers(jvm.pid), "the agent to leave")
     assert run_calls(jvm)["touch.entry"]
+
+
+def test_a_killed_program_leaves_its_counts(bench: Bench, jvm: Process) -> None:
+    hist = bench.start("hist", jvm.pid, *SELECT, "-o", "json")
+    hist.line_with("armed ")
+    tallies = run_calls(jvm)
+    jvm.signal(signal.SIGKILL)
+    last = hist.wait()
+    assert last.startswith(f"PID {jvm.pid} has exited; detached after ")
+    assert calls_in(hist) == expected(tallies)

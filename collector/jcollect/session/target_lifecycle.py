@@ -223,8 +223,8 @@ class TargetLifecycle:
         if self._is_credible and not tracee.credibility.is_credible:
             self._is_credible = False
             self._warn(
-                f"PID {self.pid} claims to have suppressed more calls than possible, or for longer than "
-                "jcollect has been attached to it: its claims no longer count as hits"
+                f"PID {self.pid} claims to have suppressed or counted more calls than possible, or for "
+                "longer than jcollect has been attached to it: its claims no longer count as hits"
             )
         self._report_cost(tracee)
         self._scanned = time.monotonic()
