@@ -6,7 +6,6 @@ import functools
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from operator import itemgetter
@@ -25,6 +24,7 @@ from jcollect.probes.live import LiveProbe
 from jcollect.probes.probe import Probe, Wanted, by_binary
 from jcollect.probes.scan import Scan
 from jcollect.session.aggregation import Aggregation
+from jcollect.session.aggregations import Aggregations
 from jcollect.session.cost import Cost
 from jcollect.session.open_sources import OpenSource, bpf_source
 from jcollect.session.options import SessionSettings
@@ -88,12 +88,12 @@ class Session:
         self._lock = threading.RLock()
         self._tracees: list[Tracee] = []
         self._refresher = Refresher(lambda: self._tracees)
-        self._counter = Refresher(lambda: self._tracees, Tracee.count)
         self.only_counts = settings.only_counts
         self.capacity = capacity
         self.max_overhead = settings.max_overhead
         self._cost_of_left = 0
         self._utc_offset = utc_offset_ns()
+        self._aggregations = Aggregations(lambda: self._tracees, self._utc_offset)
         self._sources: list[Source] = []
         try:
             for open_source in open_sources or [bpf_source(settings)]:
@@ -109,8 +109,6 @@ class Session:
             self._sources, self.hub, self.accounts, settings.max_events, on_end, self.failures
         )
         self._reader_runs = False
-        self._aggregations: weakref.WeakSet[Aggregation] = weakref.WeakSet()
-        self._is_over = False
 
     def start(self) -> None:
         """Starts to read the sources: events may arrive as soon as a probe is armed. Raises JcollectError."""
@@ -148,7 +146,7 @@ class Session:
             self._cost_of_left += tracee.cost.total_ns
             self._tracees = [each for each in self._tracees if each is not tracee]
         self._refresher.forget(tracee)
-        self._counter.forget(tracee)
+        self._aggregations.forget(tracee)
 
     @property
     def detach_seconds(self) -> float:
@@ -201,11 +199,7 @@ class Session:
             self._reader_runs = False
         totals = self.accounts.totals()
         self.hub.end()
-        with self._lock:
-            self._is_over = True
-            aggregations = list(self._aggregations)
-        for aggregation in aggregations:
-            aggregation.end()
+        self._aggregations.end()
         return totals
 
     @property
@@ -223,7 +217,7 @@ class Session:
         for tracee in self._tracees:
             tracee.disarm()
         self._refresher.close()
-        self._counter.close()
+        self._aggregations.close()
         self._close_sources()
 
     def _close_sources(self) -> None:
@@ -297,22 +291,7 @@ class Session:
     ) -> Aggregation:
         """Has the calls of the matching probes counted, until the aggregation is closed. Raises
         NoSuchProbeError if none can be counted, unless it `may_match_later`."""
-        unknown = set(pids) - {tracee.pid for tracee in self._tracees}
-        if unknown:
-            raise NoSuchProbeError(f"PID {min(unknown)}")
-        aggregation = Aggregation(self._groups_with_ids, self._counter.refresh, self._utc_offset, globs, pids)
-        if not aggregation.follow() and not may_match_later:
-            raise NoSuchProbeError(
-                f"{', '.join(globs) or 'the request'}, of those whose calls can be counted"
-            )
-        with self._lock:
-            self._aggregations.add(aggregation)
-            if self._is_over:
-                aggregation.end()
-        return aggregation
-
-    def _groups_with_ids(self) -> list[ProbeGroup]:
-        return [group for tracee in self._tracees for group in tracee.groups]
+        return self._aggregations.begin(globs, pids, may_match_later)
 
     def status(
         self,
