@@ -125,6 +125,9 @@ def test_counted_calls_are_hits_and_the_sum_of_all_buckets(
     assert collector.status() == (104_784, 104_734)
     (group,) = collector.tracee.groups
     assert sum(each.count for each in group.calls.counted) == 104_734
+    for probe in collector.session.status().probes:
+        calls = probe.calls or NOTHING
+        assert calls.count == calls.zero + sum(count for _, count in calls.buckets()) == probe.counts.counted
     target.call(CLOSE, 9)
     assert collector.status() == (104_785, 104_735)
 

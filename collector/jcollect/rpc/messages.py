@@ -176,6 +176,7 @@ def probe_counts_message(probe: ProbeStatus) -> collector_pb2.ProbeHitCounts:
         counts=_hit_counts(probe.counts),
         is_linked=probe.is_linked,
         attach_point=probe.attach_point,
+        calls=None if probe.calls is None else histogram_message(probe.description.id, probe.calls),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from jcollect.exponential_histogram import ExponentialHistogram
 from jcollect.probes.direct_site import DirectSink, direct_site
 from jcollect.probes.live import Gates, LiveProbe, Suppressed, read_live
 from jcollect.probes.probe import Probe, by_library
@@ -101,6 +102,14 @@ class ProbeGroup:
         """The calls suppressed since the probes were first armed, in rows as in live.Suppressed, as
         far as the counts are possible."""
         return self._checked.counts
+
+    def calls_of(self, number: int) -> ExponentialHistogram | None:
+        """Returns the counted calls of the probe with this ID; None if there are none."""
+        if not self.calls.is_counting:
+            return None
+        (found,) = np.flatnonzero(self.ids == number)
+        calls = self.calls.counted[int(found)]
+        return calls if calls.count else None
 
     @property
     def known(self) -> list[LiveProbe]:

@@ -334,7 +334,9 @@ class Session:
                 for (tracee, libraries), share in zip(live, shares, strict=True)
             ],
             probes=[
-                ProbeStatus(description, totals, group.is_armed, group.attach_point)
+                ProbeStatus(
+                    description, totals, group.is_armed, group.attach_point, group.calls_of(description.id)
+                )
                 for (group, description), totals in zip(found, of_probes, strict=True)
             ],
             subscribers=self.hub.subscribers(),

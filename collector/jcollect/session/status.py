@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jcollect.exponential_histogram import ExponentialHistogram
 from jcollect.hub.accounts import Totals
 from jcollect.hub.subscription import SubscriberCounts
 from jcollect.probes.description import ProbeDescription
@@ -41,12 +42,14 @@ class ProcessStatus:
 
 @dataclass(frozen=True)
 class ProbeStatus:
-    """One probe. `attach_point` is the offset in bytes from its stub's start, of use only if it is linked."""
+    """One probe. `attach_point` is the offset in bytes from its stub's start, of use only if it is linked.
+    `calls` are those that its process has counted; None if there are none."""
 
     description: ProbeDescription
     counts: Totals
     is_linked: bool
     attach_point: int
+    calls: ExponentialHistogram | None = None
 
 
 @dataclass(frozen=True)
