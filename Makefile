@@ -109,7 +109,7 @@ define NATIVE_BUILD
 		-Wall -Wextra -Werror -Wconversion -I build/layout/c -Wl,-z,relro,-z,now -s -o $@ $(filter %.c,$^)
 endef
 
-build/native/linux-%/drain.so: $(wildcard collector/jcollect/sources/bpf/c/*.[ch]) $(LAYOUT) | packages
+build/native/linux-%/drain.so: $(wildcard collector/jcollect/sources/records/c/*.[ch]) $(LAYOUT) | packages
 	$(NATIVE_BUILD)
 
 build/native/linux-%/last_resort.so: collector/jcollect/last_resort.c | packages

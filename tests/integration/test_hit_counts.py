@@ -22,8 +22,8 @@ from jcollect.hub.clock import utc_offset_ns
 from jcollect.hub.hub import Subscription
 from jcollect.probes.scan import scan_traceable
 from jcollect.session.session import Session
-from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.columns import Columns
+from jcollect.sources.records.decoder import RecordDecoder
 from processes import opened
 from received import batches, received
 from stub_image import BOOLEAN, LONG, STRING, Method, StubImage

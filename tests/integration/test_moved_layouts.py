@@ -112,7 +112,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     shutil.copytree(ROOT / built.relative_to(folder), built)
     main = folder / "java-agent/src/main/c"
     home = COMPILER.home
-    compile_c(folder, built / "drain.so", (folder / "collector/jcollect/sources/bpf/c").glob("*.c"))
+    compile_c(folder, built / "drain.so", (folder / "collector/jcollect/sources/records/c").glob("*.c"))
     sources = [file for part in ("stub", "agent", "jni") for file in (main / part).glob("*.c")]
     compile_c(folder, built / "libjprobe.so", sources, f"-I{home}/include", f"-I{home}/include/linux", "-ldl")
     return Copy(folder, repack(folder, compile_java(folder), built / "libjprobe.so"))

@@ -11,7 +11,7 @@ from check import covering_tests, gradle_command
     ("file", "test"),
     [
         ("collector/jcollect/hub/accounts.py", "tests/unit/test_drain.py"),
-        ("collector/jcollect/sources/bpf/c/take.c", "tests/unit/test_drain.py"),
+        ("collector/jcollect/sources/records/c/ring.c", "tests/unit/test_drain.py"),
         ("layout/gate.toml", "tests/unit/test_layout.py"),
         ("layout/to_c.py", "tests/unit/test_layout.py"),
         ("collector/jcollect/commands/attach.py", "tests/unit/test_docs_reference.py"),

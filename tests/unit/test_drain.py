@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_stream import METHODS, PLACED, RETURNED, described
 
-import jcollect.sources.bpf.drain as drain_module
 import jcollect.sources.bpf.ring_reader as reader_module
+import jcollect.sources.records.library as drain_module
 from conditions import DEADLINE_SECONDS, wait_until
 from jcollect.errors import JcollectError
 from jcollect.hub.accounts import Accounts
@@ -38,9 +38,9 @@ from jcollect.layout.record import (
 )
 from jcollect.probes.probe import TIMED_KINDS, probes_of
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
-from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.bpf.ring_reader import RingReader
 from jcollect.sources.columns import Columns
+from jcollect.sources.records.decoder import RecordDecoder
 from jcollect.workers import Failures
 from jprobe.v1 import probe_pb2
 from layout_headers import INCLUDE_LAYOUTS
@@ -51,7 +51,7 @@ from ring_image import BUSY, DISCARDED, RingImage, header, record, string
 from stub_image import DOUBLE, INT, STRING, Method, StubImage
 
 ROOT = Path(__file__).resolve().parents[2]
-DRAIN = "collector/jcollect/sources/bpf/c"
+DRAIN = "collector/jcollect/sources/records/c"
 # In addition to the probes of test_stream: the maximum number of strings, and of words.
 PROBES = probes_of(
     [
@@ -169,7 +169,7 @@ def drain_all(decoder: RecordDecoder, image: RingImage, until: int) -> tuple[lis
     events: list[Event] = []
     malformed: list[int] = []
     while True:
-        drained = decoder.drain(image.ring, until)
+        drained = decoder.drain(image.ring.memory, until)
         batch = drained.batch
         events += events_of(batch.columns, batch.value_counts.tolist(), batch.text_sizes.tolist())
         malformed += drained.malformed.tolist()
@@ -274,7 +274,7 @@ def test_a_ring_buffer_of_any_bytes_is_read_up_to_where_it_is_torn(
         decoder = new_decoder()
         try:
             for _ in range(4096):
-                if not decoder.drain(image.ring).more:
+                if not decoder.drain(image.ring.memory).more:
                     break
         except JcollectError as error:
             assert "corrupted" in error.message  # noqa: PT017
@@ -306,9 +306,11 @@ def test_a_torn_ring_buffer_is_read_up_to_the_tear_and_then_is_an_error(until: i
     with RingImage(PLACED, RETURNED, record(56, 1, [1, 2, 3])) as image:
         image.producer -= 8
         decoder = new_decoder()
-        assert len(decoder.drain(image.ring, until).batch) == 2, "buffered events have nothing to wait for"
+        assert len(decoder.drain(image.ring.memory, until).batch) == 2, (
+            "buffered events have nothing to wait for"
+        )
         with pytest.raises(JcollectError, match="the ring buffer is corrupted"):
-            decoder.drain(image.ring, until)
+            decoder.drain(image.ring.memory, until)
 
 
 PLACED_BYTES = RECORD_SIZE + 3 * 8 + 3  # Three words, and a text of three bytes.

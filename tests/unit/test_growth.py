@@ -19,8 +19,8 @@ from jcollect.probes.probe import Probe, probes_of
 from jcollect.probes.scan import NothingYetError, Scan, rescan
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
 from jcollect.procfs.maps import MappingKey, parse_maps, read_maps
-from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.columns import Columns
+from jcollect.sources.records.decoder import RecordDecoder
 from jcollect.view.formats import gate_text
 from jcollect.view.line_formats import line_format
 from jcollect.view.lines import LineFormatter
@@ -59,7 +59,7 @@ def test_a_decoder_knows_a_probe_once_it_is_added(probes: list[Probe], later: li
 
         def drained() -> tuple[list[int], list[int]]:
             image.write(*records)
-            found = decoder.drain(image.ring)
+            found = decoder.drain(image.ring.memory)
             return found.batch.columns.probe.tolist(), found.malformed.tolist()
 
         assert drained() == ([], [1, 9])
@@ -68,7 +68,7 @@ def test_a_decoder_knows_a_probe_once_it_is_added(probes: list[Probe], later: li
         decoder.add(range(9, 12), later)
         assert drained() == ([1, 9], [])
         image.write(*records)
-        columns = decoder.drain(image.ring).batch.columns
+        columns = decoder.drain(image.ring.memory).batch.columns
     assert columns.seq.tolist() == [6, 7], "what made no sense has had a number as well"
     assert columns.values.tolist() == [1, 7]
     assert columns.thread.tolist() == [9, 8]

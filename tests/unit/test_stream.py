@@ -18,8 +18,8 @@ from jcollect.probes.description import ProbeDescription
 from jcollect.probes.live import LiveProbe
 from jcollect.probes.probe import Probe, probes_of
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
-from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.columns import U32, Batch, Columns
+from jcollect.sources.records.decoder import RecordDecoder
 from jprobe.v1 import collector_pb2
 from list_source import StillCounters
 from processes import closed
@@ -54,7 +54,7 @@ def decoded(probes: list[Probe], *records: bytes, first_seq: int = 0) -> tuple[B
     decoder = RecordDecoder(len(probes), 10**18)
     decoder.add(range(len(probes)), probes)
     with RingImage(*records) as image:
-        drained = decoder.drain(image.ring)
+        drained = decoder.drain(image.ring.memory)
     columns = drained.batch.columns
     numbered = replace(columns, seq=columns.seq + np.uint64(first_seq))
     return replace(drained.batch, columns=numbered), drained.malformed
@@ -303,12 +303,12 @@ def test_records_of_probes_that_came_later_are_decoded_like_the_others(probes: l
     decoder = RecordDecoder(len(probes), 0)
     decoder.add([0], probes[:1])
     with RingImage(PLACED, RETURNED) as image:
-        drained = decoder.drain(image.ring)
+        drained = decoder.drain(image.ring.memory)
         assert drained.batch.columns.probe.tolist() == [0]
         assert drained.malformed.tolist() == [1], "of an unknown probe"
         decoder.add(range(1, len(probes)), probes[1:])
         image.write(PLACED, RETURNED)
-        drained = decoder.drain(image.ring)
+        drained = decoder.drain(image.ring.memory)
     assert drained.batch.columns.probe.tolist() == [0, 1]
     assert drained.batch.columns.values.tolist() == [5, string(3), 1]
     assert not len(drained.malformed)

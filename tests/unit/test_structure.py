@@ -70,7 +70,7 @@ def test_above_sources_only_their_interface_is_known() -> None:
     assert found == {
         "session.open_sources": {
             "sources.bpf.compilation",
-            "sources.bpf.drain",
+            "sources.records.library",
             "sources.bpf.links",
             "sources.bpf.source",
         },

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from jcollect.session.options import SessionSettings
 from jcollect.sources.base import Source
 from jcollect.sources.bpf.compilation import Compilation
-from jcollect.sources.bpf.drain import load_library
 from jcollect.sources.bpf.links import AUTO
 from jcollect.sources.bpf.source import RING_PAGES, BpfSource
+from jcollect.sources.records.library import load_library
 
 # Opens a source for probe IDs below a capacity. The second argument is added to CLOCK_MONOTONIC to get ns
 # since 1970-01-01T00:00:00Z. Raises JcollectError.

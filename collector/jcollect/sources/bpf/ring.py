@@ -1,4 +1,4 @@
-"""Maps a BPF ring buffer, which the drain (c/take.c) reads without a system call.
+"""Maps a BPF ring buffer, which the drain (records/c/ring.c) reads without a system call.
 
 Layout (kernel/bpf/ringbuf.c): the consumer position is in a writable page at offset 0; the producer position
 is in a read-only page after it, followed by the data. The kernel offers the data twice in a row, so that a

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from jcollect.layout.drain import Pace
 from jcollect.sources.base import ALWAYS, Drainable, Drained, Pause
-from jcollect.sources.bpf.record import Decoded, RecordDecoder
 from jcollect.sources.bpf.ring import Ring
-from jcollect.sources.columns import count_ids
+from jcollect.sources.records.decoder import RecordDecoder
+from jcollect.sources.records.malformed import MalformedCounts
 
 # Polling interval of the ring buffer in ms. The BPF programs send no wakeups, because the traced thread would
 # pay for them. The interval grows while no events arrive: a poll costs about 50 us of CPU.
@@ -22,28 +20,23 @@ _BYTES_PER_MS = 150_000
 class RingReader(Drainable):
     """The reading end of a ring buffer. See Drainable.
 
-    `malformed` counts malformed records by probe ID, uint64; the highest ID stands for all beyond it.
+    `malformed` counts malformed records.
     """
 
     def __init__(self, ring: Ring, decoder: RecordDecoder) -> None:
         self.decoder = decoder
-        self.malformed = np.zeros(decoder.capacity, np.uint64)
+        self.malformed = MalformedCounts(decoder)
         self.pause = Pause(SHORTEST_PAUSE, _longest_pause(ring.memory.bytes))
         self._ring = ring
 
     def drain(self, until: int = ALWAYS) -> Drained:
-        return self._drained(self.decoder.drain(self._ring, until))
+        return self.malformed.counted(self.decoder.drain(self._ring.memory, until))
 
     def wait_and_drain(self, window_ns: int, stop: int) -> Drained | None:
         # Waits in native code, without the interpreter's lock.
-        decoded = self.decoder.wait_and_drain(self._ring, Pace(window_ns, *self.pause), stop)
-        return None if decoded is None else self._drained(decoded)
-
-    def _drained(self, decoded: Decoded) -> Drained:
-        lost = len(decoded.malformed)
-        if lost:
-            count_ids(self.malformed, decoded.malformed)
-        return Drained(decoded.batch, lost, decoded.more, self.decoder.buffered > 0)
+        pace = Pace(window_ns, *self.pause)
+        decoded = self.decoder.wait_and_drain(self._ring.memory, pace, stop)
+        return None if decoded is None else self.malformed.counted(decoded)
 
     @property
     def out_of_order(self) -> int:

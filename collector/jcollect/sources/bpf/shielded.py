@@ -6,7 +6,7 @@ import ctypes
 import os
 from collections.abc import Sequence
 
-from jcollect.sources.bpf.drain import load_library
+from jcollect.sources.records.library import load_library
 
 
 def create_link(attributes: ctypes.Structure) -> int:

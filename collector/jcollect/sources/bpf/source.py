@@ -10,10 +10,10 @@ from jcollect.sources.base import ALWAYS, Drained, LossStage, Source, SourceStat
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.compilation import Compilation
 from jcollect.sources.bpf.links import AUTO, Linker, Links
-from jcollect.sources.bpf.record import RecordDecoder
 from jcollect.sources.bpf.ring import Ring
 from jcollect.sources.bpf.ring_reader import RingReader
 from jcollect.sources.columns import U64
+from jcollect.sources.records.decoder import RecordDecoder
 
 # 16 MiB: 262,144 numeric events, about 0.18 s of a thread that does nothing but fire.
 RING_PAGES = 4096
@@ -79,7 +79,9 @@ class BpfSource(Source):
         return LossStage.KERNEL_RING, LossStage.COLLECTOR
 
     def lost(self, stage: LossStage) -> U64:
-        return self._programs.lost() if stage == LossStage.KERNEL_RING else self._reader.malformed.copy()
+        return (
+            self._programs.lost() if stage == LossStage.KERNEL_RING else self._reader.malformed.by_id.copy()
+        )
 
     def hits(self) -> U64:
         return self._programs.hits()

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The drain's two public functions: when to poll, and the order of its steps.
+ * The drain's public functions: when to poll, and the order of its steps.
  */
 #define _POSIX_C_SOURCE 199309L
 #include "drain.h"
@@ -31,22 +31,48 @@ static void compact(struct drain_state *drain)
 	drain->other_arena = from;
 }
 
-int jprobe_drain(struct drain_state *drain, const struct ring_memory *ring, uint64_t until)
+/* Empties the columns, and makes room in the arena. Returns the number of records that are known
+ * already: the index of the first new one. */
+static uint64_t begin(struct drain_state *drain)
 {
-	uint64_t known, dead = drain->arena_used - drain->staged_bytes;
-	int taken, left;
+	uint64_t dead = drain->arena_used - drain->staged_bytes;
 
 	drain->event_count = drain->values_count = drain->text_bytes = drain->malformed_count = 0;
 	/* Not sooner, so that on average no record is moved twice. */
 	if (dead && (dead >= drain->staged_bytes || !drain_has_room(drain)))
 		compact(drain);
-	known = drain->end;
-	taken = drain_take(drain, ring);
+	return drain->end;
+}
+
+static int finish(struct drain_state *drain, uint64_t known, int taken, uint64_t until)
+{
+	int left;
+
 	drain_order(drain, known);
 	left = drain_put(drain, drain_has_room(drain) && taken != DRAIN_TORN ? until : UINT64_MAX);
 	/* A gap in the sequence numbers: malformed records are lost events. */
 	drain->next_seq += drain->malformed_count;
 	return left == DRAIN_MORE ? DRAIN_MORE : taken;
+}
+
+int jprobe_drain(struct drain_state *drain, const struct ring_memory *ring, uint64_t until)
+{
+	uint64_t known = begin(drain);
+
+	return finish(drain, known, drain_take(drain, ring), until);
+}
+
+int jprobe_drain_pools(struct drain_state *drain, struct pools *pools, uint64_t until)
+{
+	uint64_t known = begin(drain);
+	int taken = drain_take_pools(drain, pools, until);
+
+	/* Records that came after the scan, and are older than `until`, have not been seen. */
+	if (pools->until < until) {
+		until = pools->until;
+		taken = DRAIN_MORE;
+	}
+	return finish(drain, known, taken, until);
 }
 
 static int next_pause(const struct drain_state *drain, const struct pace *pace)

@@ -11,7 +11,7 @@ from pathlib import Path
 from jcollect.built import find_built
 from jcollect.errors import JcollectError
 from jcollect.layout import DIGEST
-from jcollect.layout.drain import DrainState, Pace, RingMemory
+from jcollect.layout.drain import DrainState, Pace, PoolMemory, Pools, RingMemory
 
 
 class Library:
@@ -31,6 +31,11 @@ class Library:
         self._drain.argtypes = (*both, ctypes.c_uint64)
         self._wait_and_drain = library.jprobe_wait_and_drain
         self._wait_and_drain.argtypes = (*both, ctypes.POINTER(Pace), ctypes.c_int)
+        self._drain_pools = library.jprobe_drain_pools
+        self._drain_pools.argtypes = (ctypes.POINTER(DrainState), ctypes.POINTER(Pools), ctypes.c_uint64)
+        self._discard_pool = library.jprobe_discard_pool
+        self._discard_pool.restype = None
+        self._discard_pool.argtypes = (ctypes.POINTER(PoolMemory),)
         self._create_link = library.jprobe_create_link
         self._create_link.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
         self._close_links = library.jprobe_close_links
@@ -44,6 +49,14 @@ class Library:
     def wait_and_drain(self, state: DrainState, ring: RingMemory, pace: Pace, stop: int) -> int:
         """jprobe_wait_and_drain."""
         return int(self._wait_and_drain(ctypes.byref(state), ctypes.byref(ring), ctypes.byref(pace), stop))
+
+    def drain_pools(self, state: DrainState, pools: Pools, until: int) -> int:
+        """jprobe_drain_pools."""
+        return int(self._drain_pools(ctypes.byref(state), ctypes.byref(pools), until))
+
+    def discard_pool(self, pool: PoolMemory) -> None:
+        """jprobe_discard_pool."""
+        self._discard_pool(ctypes.byref(pool))
 
     def create_link(self, attributes: ctypes.Structure) -> int:
         """jprobe_create_link."""

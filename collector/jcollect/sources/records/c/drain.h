@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The drain takes records out of the mapped ring buffer and makes columns of them, in the order of
- * their times. sources/bpf/drain.py calls it; layout/drain.toml describes what it is given.
+ * The drain takes records out of mapped memory and makes columns of them, in the order of their
+ * times. sources/records/library.py calls it; layout/drain.toml describes what it is given.
  *
- * A record is copied from the ring buffer into the arena, which frees its memory there at once
- * (take.c). It stays in the arena, staged, until it is old enough for the columns. A BPF program
- * can be interrupted between reading the clock and reserving its record, so records come out of
- * order and are sorted until then (order.c). Then they are written to the columns (columns.c).
+ * Records come from the BPF ring buffer (ring.c), or from the pools of the direct lane (pools.c).
+ * A record is checked (check.c) and copied into the arena, which frees its memory there at once.
+ * It stays in the arena, staged, until it is old enough for the columns. A thread can be
+ * interrupted between reading the clock and reserving its record, so records come out of order and
+ * are sorted until then (order.c). Then they are written to the columns (columns.c).
  */
 #ifndef DRAIN_H
 #define DRAIN_H
@@ -38,9 +39,30 @@ DRAIN_PUBLIC int jprobe_drain(struct drain_state *drain, const struct ring_memor
 DRAIN_PUBLIC int jprobe_wait_and_drain(struct drain_state *drain, const struct ring_memory *ring,
 				       const struct pace *pace, int stop);
 
+/* Does what jprobe_drain does, with the pools of the direct lane. Never returns DRAIN_TORN: what
+ * cannot be read is given up. */
+DRAIN_PUBLIC int jprobe_drain_pools(struct drain_state *drain, struct pools *pools, uint64_t until);
+
+/* Marks everything that is in the pool as read, and gives back its closed chunks. */
+DRAIN_PUBLIC void jprobe_discard_pool(struct pool_memory *pool);
+
 /* Stages the records that the ring buffer holds. Returns DRAIN_DONE, DRAIN_MORE if it stopped at a
  * limit, or DRAIN_TORN. */
 int drain_take(struct drain_state *drain, const struct ring_memory *ring);
+
+/* Stages the records that the pools hold, in the order of their times as far as each thread's are.
+ * Returns DRAIN_DONE, or DRAIN_MORE if it stopped at a limit. */
+int drain_take_pools(struct drain_state *drain, struct pools *pools, uint64_t until);
+
+/*
+ * Stages a record of `length` bytes, or counts it as malformed. Nothing in it is trusted: a record
+ * that does not fit its probe is malformed, and nothing outside of its length and its first
+ * RECORD_LIMITS_MAX_BYTES is read. It may be at the end of the arena already.
+ */
+void drain_stage(struct drain_state *drain, const struct record *record, uint64_t length);
+
+/* Counts a malformed record without a probe. */
+void drain_count_malformed(struct drain_state *drain);
 
 /* Sorts what is staged: the elements from `known` on are new. */
 void drain_order(struct drain_state *drain, uint64_t known);
@@ -53,6 +75,12 @@ int drain_put(struct drain_state *drain, uint64_t until);
 static inline int drain_has_room(const struct drain_state *drain)
 {
 	return drain->arena_bytes - drain->arena_used >= RECORD_LIMITS_MAX_BYTES;
+}
+
+/* Records begin at multiples of 8 bytes. */
+static inline uint64_t round_up(uint64_t bytes)
+{
+	return (bytes + 7) & ~7ULL;
 }
 
 #endif

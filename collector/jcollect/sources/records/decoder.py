@@ -1,4 +1,4 @@
-"""Decodes the BPF program's records into columns, in the order of their times.
+"""Decodes records of firings into columns, in the order of their times.
 
 layout/record.toml describes a record. A text ends at its NUL, so the agent writes U+0000 as C0 80, which is
 not UTF-8. In the columns it is a 00.
@@ -22,14 +22,15 @@ from jcollect.layout.drain import (
     STAGED_SIZE,
     DrainState,
     Pace,
+    Pools,
+    RingMemory,
     pack_probe_row,
 )
 from jcollect.layout.record import RECORD_SIZE, WORDS_MAX
 from jcollect.probes.probe import TIMED_KINDS, Probe
 from jcollect.sources.base import ALWAYS
-from jcollect.sources.bpf.drain import load_library
-from jcollect.sources.bpf.ring import Ring
 from jcollect.sources.columns import U32, Batch, Columns
+from jcollect.sources.records.library import load_library
 
 # Maximum size of one batch, which is one message to subscribers: the events of 6 ms of a thread that does
 # nothing but fire.
@@ -126,17 +127,22 @@ class RecordDecoder:
         """Number of events that were drained after younger ones."""
         return int(self._state.out_of_order)
 
-    def drain(self, ring: Ring, until: int = ALWAYS) -> Decoded:
-        """Reads the ring buffer. Returns at most one batch of events, oldest first, up to the time `until`,
+    def drain(self, ring: RingMemory, until: int = ALWAYS) -> Decoded:
+        """Reads a BPF ring buffer. Returns at most one batch of events, oldest first, up to the time `until`,
         in ns of CLOCK_MONOTONIC. Younger events are buffered as long as there is room for them.
 
         Raises JcollectError if the content is not a ring buffer of the kernel.
         """
-        return self._drained(self._library.drain(self._state, ring.memory, until))
+        return self._drained(self._library.drain(self._state, ring, until))
 
-    def wait_and_drain(self, ring: Ring, pace: Pace, stop: int) -> Decoded | None:
+    def drain_pools(self, pools: Pools, until: int = ALWAYS) -> Decoded:
+        """Reads the pools of the direct lane, as `drain` reads a ring buffer. Raises nothing: what cannot be
+        read is malformed."""
+        return self._drained(self._library.drain_pools(self._state, pools, until))
+
+    def wait_and_drain(self, ring: RingMemory, pace: Pace, stop: int) -> Decoded | None:
         """Waits for events, and drains them. Returns None as soon as the file `stop` is readable."""
-        result = self._library.wait_and_drain(self._state, ring.memory, pace, stop)
+        result = self._library.wait_and_drain(self._state, ring, pace, stop)
         return None if result == DRAIN_STOPPED else self._drained(result)
 
     def _drained(self, result: int) -> Decoded:

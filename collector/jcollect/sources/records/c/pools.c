@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Takes records out of the pools of the direct lane (layout/direct.toml). The traced processes can
+ * write anything there at any moment. So every number is read once and bounded by sizes that were
+ * checked when the pool was opened, and a record is copied first and checked then.
+ *
+ * Each record of a thread is younger than the one before, and the chunks of a thread follow each
+ * other in time. So the chunks with unread records are in a heap by the time of their next record:
+ * what is taken is in order, even if the drain stops at a limit.
+ */
+#include "drain.h"
+
+enum {
+	/* Tries to push a chunk: a process can change the stack forever. */
+	MOST_TRIES = 64
+};
+
+static uint32_t bytes_of_chunk(const struct pool_memory *pool, uint32_t chunk)
+{
+	return chunk < pool->small_chunks ? DIRECT_CHUNK_BYTES : DIRECT_LARGE_CHUNK_BYTES;
+}
+
+static const unsigned char *data_of(const struct pool_memory *pool, uint32_t chunk)
+{
+	uint64_t small = chunk < pool->small_chunks ? chunk : pool->small_chunks;
+
+	return pool->data + small * DIRECT_CHUNK_BYTES +
+	       (chunk - small) * (uint64_t)DIRECT_LARGE_CHUNK_BYTES;
+}
+
+/* Returns the bytes of complete records that a chunk can have. */
+static uint32_t committed_of(const struct pool_memory *pool, uint32_t chunk)
+{
+	uint32_t committed = __atomic_load_n(&pool->headers[chunk].committed, __ATOMIC_ACQUIRE);
+	uint32_t most = bytes_of_chunk(pool, chunk);
+
+	return (committed < most ? committed : most) & ~7U;
+}
+
+/* Returns true once the chunk is on its stack. */
+static int push(struct pool_memory *pool, uint32_t chunk)
+{
+	uint64_t *stack =
+		chunk < pool->small_chunks ? &pool->pool->free_small : &pool->pool->free_large;
+	uint64_t old = __atomic_load_n(stack, __ATOMIC_RELAXED);
+
+	for (int tries = 0; tries < MOST_TRIES; tries++) {
+		uint64_t tag = LAYOUT_GET(DIRECT_STACK_TAG, old) + 1;
+		uint64_t top = LAYOUT_PUT(DIRECT_STACK_TAG, tag) |
+			       LAYOUT_PUT(DIRECT_STACK_TOP, chunk + 1ULL);
+
+		__atomic_store_n(&pool->headers[chunk].next,
+				 (uint32_t)LAYOUT_GET(DIRECT_STACK_TOP, old), __ATOMIC_RELAXED);
+		if (__atomic_compare_exchange_n(stack, &old, top, 0, __ATOMIC_RELEASE,
+						__ATOMIC_RELAXED))
+			return 1;
+	}
+	return 0;
+}
+
+/* Gives back a chunk that has been read completely. */
+static void give_back(struct pool_memory *pool, uint32_t chunk)
+{
+	pool->positions[chunk] = 0;
+	__atomic_store_n(&pool->headers[chunk].state, CHUNK_STATE_FREE, __ATOMIC_RELEASE);
+	pool->owed[chunk] = !push(pool, chunk);
+}
+
+/* Returns the thread's ID as seen from the collector, 0 if it is not known. */
+static uint32_t translate_tid(struct pool_memory *pool, uint32_t own)
+{
+	uint32_t low = 0, high = pool->tid_count;
+
+	if (!pool->is_nested)
+		return own;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (pool->own_tids[middle] < own)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < pool->tid_count && pool->own_tids[low] == own)
+		return pool->tids[low];
+	pool->lacked_tid = 1;
+	return 0;
+}
+
+/* Returns 1 plus the probe ID that a number of the process stands for, or 0. */
+static uint32_t find_id(const struct pool_memory *pool, uint32_t number)
+{
+	uint32_t page = number / NUMBER_PAGE_SIZE;
+
+	return page < pool->page_count
+		       ? pool->ids[pool->pages[page] * NUMBER_PAGE_SIZE + number % NUMBER_PAGE_SIZE]
+		       : 0;
+}
+
+/* Returns the time of a chunk's next record; of no consequence if it has no complete one. */
+static uint64_t next_time(const struct pool_memory *pool, const struct unread_chunk *unread)
+{
+	const unsigned char *at = data_of(pool, unread->chunk) + unread->at;
+	const struct record *record = (const struct record *)(at + RING_HEADER_SIZE);
+
+	if (unread->end - unread->at < RING_HEADER_SIZE + RECORD_SIZE)
+		return 0;
+	return __atomic_load_n(&record->time, __ATOMIC_RELAXED);
+}
+
+static void sift_down(struct unread_chunk *heap, uint64_t count)
+{
+	struct unread_chunk moved = heap[0];
+	uint64_t at = 0, child;
+
+	while ((child = 2 * at + 1) < count) {
+		if (child + 1 < count && heap[child + 1].time < heap[child].time)
+			child++;
+		if (moved.time <= heap[child].time)
+			break;
+		heap[at] = heap[child];
+		at = child;
+	}
+	if (at)
+		heap[at] = moved;
+}
+
+static void sift_up(struct unread_chunk *heap, uint64_t at)
+{
+	struct unread_chunk moved = heap[at];
+
+	for (; at && moved.time < heap[(at - 1) / 2].time; at = (at - 1) / 2)
+		heap[at] = heap[(at - 1) / 2];
+	heap[at] = moved;
+}
+
+static void scan_chunk(struct pools *pools, uint32_t number, uint32_t chunk)
+{
+	struct pool_memory *pool = pools->pool[number];
+	struct direct_chunk *header = &pool->headers[chunk];
+	uint32_t state = __atomic_load_n(&header->state, __ATOMIC_ACQUIRE);
+	struct unread_chunk *unread = &pools->heap[pools->unread];
+
+	if (pool->owed[chunk])
+		pool->owed[chunk] = !push(pool, chunk);
+	if (state != CHUNK_STATE_OPEN && state != CHUNK_STATE_CLOSED)
+		return;
+	*unread = (struct unread_chunk){
+		.pool = number,
+		.chunk = chunk,
+		.at = pool->positions[chunk],
+		.end = committed_of(pool, chunk),
+		.ring = __atomic_load_n(&header->ring, __ATOMIC_RELAXED),
+		.first_seq = __atomic_load_n(&header->first_seq, __ATOMIC_RELAXED),
+		.is_closed = state == CHUNK_STATE_CLOSED,
+	};
+	if (unread->at < unread->end) {
+		unread->tid = translate_tid(pool, __atomic_load_n(&header->tid, __ATOMIC_RELAXED));
+		unread->time = next_time(pool, unread);
+		pool->found++;
+		sift_up(pools->heap, pools->unread++);
+	} else if (unread->is_closed) {
+		give_back(pool, chunk);
+	}
+}
+
+static void scan(struct pools *pools, uint64_t until)
+{
+	pools->until = until;
+	for (uint32_t number = 0; number < pools->count; number++) {
+		pools->pool[number]->found = 0;
+		for (uint32_t chunk = 0; chunk < pools->pool[number]->chunks; chunk++)
+			scan_chunk(pools, number, chunk);
+	}
+}
+
+/* Counts the number that a record has in its ring, by its low 32 bits. */
+static void count_number(struct pool_memory *pool, const struct unread_chunk *unread, uint32_t low)
+{
+	struct ring_count *count = &pool->counts[unread->ring & pool->count_mask];
+	uint64_t number = unread->first_seq + (uint32_t)(low - (uint32_t)unread->first_seq);
+
+	if (count->ring != unread->ring || !count->records) {
+		pool->gaps += count->end - count->first - count->records;
+		*count = (struct ring_count){
+			.ring = unread->ring,
+			.first = unread->ring > pool->old_rings ? 0 : number,
+		};
+	}
+	if (number < count->first)
+		count->first = number;
+	if (number >= count->end)
+		count->end = number + 1;
+	count->records++;
+}
+
+/* Stages a copy of a record of `length` bytes. */
+static void take_copy(struct drain_state *drain, struct pool_memory *pool,
+		      const struct unread_chunk *unread, const unsigned char *from, uint64_t length)
+{
+	struct record *copy = (struct record *)(drain->arena + drain->arena_used);
+	uint32_t id;
+
+	memcpy(copy, from, length < RECORD_LIMITS_MAX_BYTES ? length : RECORD_LIMITS_MAX_BYTES);
+	/* The compiler must not read the original again in place of the copy. */
+	__asm__ volatile("" ::: "memory");
+	if (length < RECORD_SIZE) {
+		drain_count_malformed(drain);
+		return;
+	}
+	id = find_id(pool, copy->probe);
+	if (!id) {
+		pool->foreign++;
+		return;
+	}
+	copy->probe = id - 1;
+	copy->tid = unread->tid;
+	drain_stage(drain, copy, length);
+}
+
+/* Takes the next record of a chunk. Returns the offset of the one after it; the end of the chunk if
+ * the rest has to be given up. */
+static uint32_t take_next(struct drain_state *drain, struct pool_memory *pool,
+			  const struct unread_chunk *unread)
+{
+	const unsigned char *at = data_of(pool, unread->chunk) + unread->at;
+	const struct ring_header *header = (const struct ring_header *)at;
+	uint32_t word = __atomic_load_n(&header->length, __ATOMIC_RELAXED);
+	uint64_t length = LAYOUT_GET(RING_LENGTH_BYTES, word);
+	uint64_t step = RING_HEADER_SIZE + round_up(length);
+
+	/* A record has no other bits in the direct lane, and at least one byte. */
+	if (word != length || !length || step > unread->end - unread->at) {
+		drain_count_malformed(drain);
+		pool->given_up++;
+		return unread->end;
+	}
+	count_number(pool, unread, __atomic_load_n(&header->page_offset, __ATOMIC_RELAXED));
+	take_copy(drain, pool, unread, at + RING_HEADER_SIZE, length);
+	return unread->at + (uint32_t)step;
+}
+
+int drain_take_pools(struct drain_state *drain, struct pools *pools, uint64_t until)
+{
+	uint64_t records = 0, bytes = 0;
+
+	if (!pools->unread)
+		scan(pools, until);
+	for (; pools->unread; records++) {
+		struct unread_chunk *first = &pools->heap[0];
+		struct pool_memory *pool = pools->pool[first->pool];
+		uint32_t next;
+
+		if (records == drain->most_records || bytes >= drain->most_bytes ||
+		    !drain_has_room(drain))
+			return DRAIN_MORE;
+		next = take_next(drain, pool, first);
+		bytes += next - first->at;
+		first->at = pool->positions[first->chunk] = next;
+		if (next < first->end) {
+			first->time = next_time(pool, first);
+		} else {
+			if (first->is_closed)
+				give_back(pool, first->chunk);
+			*first = pools->heap[--pools->unread];
+		}
+		sift_down(pools->heap, pools->unread);
+	}
+	return DRAIN_DONE;
+}
+
+void jprobe_discard_pool(struct pool_memory *pool)
+{
+	for (uint32_t chunk = 0; chunk < pool->chunks; chunk++) {
+		uint32_t state = __atomic_load_n(&pool->headers[chunk].state, __ATOMIC_ACQUIRE);
+
+		if (state == CHUNK_STATE_OPEN)
+			pool->positions[chunk] = committed_of(pool, chunk);
+		else if (state == CHUNK_STATE_CLOSED)
+			give_back(pool, chunk);
+	}
+}
