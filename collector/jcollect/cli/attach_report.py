@@ -16,13 +16,14 @@ def print_report(session: Session, totals: Totals, seconds: float, prefix: str) 
     filtered = f" + {totals.filtered:,} filtered" if totals.filtered else ""
     throttled = f" + {totals.throttled:,} throttled" if totals.throttled else ""
     counted = f" + {totals.counted:,} counted" if totals.counted else ""
+    direct = f"direct rings {totals.lost_in_direct_rings:,}, " if totals.lost_in_direct_rings else ""
     missing = f"; {totals.missing:,} hits are unaccounted for" if totals.missing else ""
     status(
         f"{prefix}detached after {seconds:.1f} s: {totals.hits:,} hits = "
         f"{totals.delivered:,} delivered{counted}{filtered}{throttled} + {totals.lost:,} lost "
-        f"(kernel ring {totals.lost_in_ring:,}, collector {totals.lost_in_collector:,}); "
+        f"(kernel ring {totals.lost_in_ring:,}, {direct}collector {totals.lost_in_collector:,}); "
         f"subscribers: {session.hub.served:,} served, {session.hub.lost():,} events lost{missing}"
-        f"{_cost_text(session.cost_ns, seconds)}"
+        f"{_cost_text(session.cost_ns, seconds)}{_lane_text(session)}"
     )
 
 
@@ -34,6 +35,11 @@ def throttled_text(totals: Totals) -> str:
         f"{totals.throttled_ns / 1e9:.1f} s, summed over all probes; calls during that time are not counted; "
         "--counts FILE lists this per probe"
     )
+
+
+def _lane_text(session: Session) -> str:
+    """Returns the lane if any probe has taken another one than the kernel's."""
+    return "; lane: direct" if session.has_direct_hits else ""
 
 
 def _cost_text(cost_ns: int | None, seconds: float) -> str:

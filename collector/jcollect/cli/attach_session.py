@@ -35,7 +35,7 @@ from jcollect.rpc.server import Server, check_can_serve
 from jcollect.session.attach_loop import AttachLoop
 from jcollect.session.candidate import Candidate
 from jcollect.session.hold import Hold
-from jcollect.session.open_sources import bpf_source, check_can_open
+from jcollect.session.open_sources import check_can_open, lanes
 from jcollect.session.options import SessionSettings
 from jcollect.session.session import OPEN_CAPACITY, Session, ids_for
 from jcollect.session.targets import Targets
@@ -110,7 +110,7 @@ def _attach(
         with stop.first_signal_interrupts():
             candidates += targets.first()
             settings = _with_capacity(options.settings, targets, candidates)
-            session = Session(settings, stop.request, failures, [bpf_source(settings, compilation)])
+            session = Session(settings, stop.request, failures, lanes(settings, compilation))
         try:
             loop = AttachLoop(session, targets, candidates, stop, options.arm_timeout, hold)
             with _serving(session, claimed) as server, announced(server.address):

@@ -10,7 +10,12 @@ from typing import NamedTuple
 from jcollect.cli.output import echo
 from jcollect.cli.tables import print_table
 from jcollect.console import plural, warn
-from jcollect.layout.stub_library import STUB_X86_64_NOP, STUB_X86_64_NOP5, STUB_X86_64_NOP10
+from jcollect.layout.stub_library import (
+    STUB_X86_64_EVENT,
+    STUB_X86_64_NOP,
+    STUB_X86_64_NOP5,
+    STUB_X86_64_NOP10,
+)
 from jcollect.probes.overhead import percent_of_a_core
 from jcollect.probes.probe import MARK, STATE_NAMES
 from jcollect.rpc.address import Address
@@ -22,7 +27,12 @@ from jprobe.v1.collector_pb2 import LinkedProbes
 # The instruction at an attach point, by its offset in bytes from the stub's start.
 _POINTS = {
     offset: f"{name} (+{offset})"
-    for name, offset in (("nop", STUB_X86_64_NOP), ("nop5", STUB_X86_64_NOP5), ("nop10", STUB_X86_64_NOP10))
+    for name, offset in (
+        ("nop", STUB_X86_64_NOP),
+        ("nop5", STUB_X86_64_NOP5),
+        ("nop10", STUB_X86_64_NOP10),
+        ("no trap", STUB_X86_64_EVENT),
+    )
 }
 # Number of probes that are printed without --all.
 ROWS = 10
@@ -47,6 +57,8 @@ def echo_collector(address: Address, status: collector_pb2.GetStatusResponse, ev
             f"attached: to PID {process.pid} ({process.name}), {process.armed:,} of "
             f"{plural(process.probes, 'probe')} armed, {_count(process.libraries, 'stub library')} linked"
         )
+        if lane := lane_text(process):
+            echo(lane)
         echo_overhead(process)
         # The counts of a single process equal the total, except for those of processes that have exited.
         if len(status.processes) > 1:
@@ -107,16 +119,31 @@ def limit_text(percent: int, asked: int, available_ns: int, now: float) -> str:
 
 def hit_counts_text(counts: collector_pb2.HitCounts) -> str:
     """Returns hit counts as in the last line of `jcollect attach`."""
-    lost = counts.lost_in_kernel_ring + counts.lost_in_collector
+    lost = _lost(counts)
+    direct = f"direct rings {counts.lost_in_direct_rings:,}, " if counts.lost_in_direct_rings else ""
     left = counts.hits - counts.delivered - counts.counted - counts.filtered - counts.throttled - lost
     counted = f" + {counts.counted:,} counted" if counts.counted else ""
     throttled = f" + {counts.throttled:,} throttled" if counts.throttled else ""
     return (
         f"{counts.hits:,} hits = {counts.delivered:,} delivered{counted} "
         f"+ {counts.filtered:,} filtered{throttled} + {lost:,} lost "
-        f"(kernel ring {counts.lost_in_kernel_ring:,}, collector {counts.lost_in_collector:,})"
+        f"(kernel ring {counts.lost_in_kernel_ring:,}, {direct}collector {counts.lost_in_collector:,})"
         + (f" + {left:,} in flight" if left else "")
     )
+
+
+def _lost(counts: collector_pb2.HitCounts) -> int:
+    return counts.lost_in_kernel_ring + counts.lost_in_direct_rings + counts.lost_in_collector
+
+
+def lane_text(process: collector_pb2.AttachedProcess) -> str:
+    """Returns how the events of a process get to the collector; empty if by the kernel alone, as always with
+    marks."""
+    if process.why_not_direct:
+        return f"lane: kernel for PID {process.pid}: {process.why_not_direct}"
+    if process.direct_probes:
+        return f"lane: direct for {plural(process.direct_probes, 'probe')} of PID {process.pid}"
+    return ""
 
 
 def name_of(probe: collector_pb2.Probe) -> str:
@@ -200,7 +227,7 @@ _COLUMNS = (
     _Column("COUNTED", lambda each: f"{each.counts.counted:,}"),
     _Column("FILTERED", lambda each: f"{each.counts.filtered:,}"),
     _Column("THROTTLED", lambda each: _throttled_text(each.counts)),
-    _Column("LOST", lambda each: f"{each.counts.lost_in_kernel_ring + each.counts.lost_in_collector:,}"),
+    _Column("LOST", lambda each: f"{_lost(each.counts):,}"),
     _Column("STATE", lambda each: STATE_NAMES.get(each.probe.state, "unknown")),
     _Column("PROBE", lambda each: name_of(each.probe)),
 )

@@ -15,7 +15,7 @@ import click
 from jcollect.cli.attach_options import AttachOptions, Output, only_counts
 from jcollect.cli.attaching import compile_and_attach
 from jcollect.rpc.address import RUN_DIRECTORY, is_number
-from jcollect.session.options import SessionSettings, TargetOptions
+from jcollect.session.options import AUTO_LANE, SessionSettings, TargetOptions
 
 
 def run_own_collector(
@@ -28,6 +28,7 @@ def run_own_collector(
     duration: float | None,
     max_events: int | None,
     max_overhead: int | None,
+    lane: str | None,
     fail_on_loss: bool,
 ) -> None:
     """Attaches, prints, and detaches. Raises JcollectError."""
@@ -40,7 +41,10 @@ def run_own_collector(
         options = AttachOptions(
             targets=TargetOptions((int(address),), globs=globs, selectors=selectors),
             settings=SessionSettings(
-                max_events=max_events, max_overhead=max_overhead, only_counts=only_counts(output)
+                max_events=max_events,
+                max_overhead=max_overhead,
+                only_counts=only_counts(output),
+                lane=lane or AUTO_LANE,
             ),
             listen=listen,
             insecure=False,
@@ -65,7 +69,9 @@ def _listening(pid: str) -> Iterator[str | None]:
         yield f"unix://{folder}/{pid}.sock"
 
 
-def check_only_with_select(max_overhead: int | None) -> None:
+def check_only_with_select(max_overhead: int | None, lane: str | None) -> None:
     """Raises UsageError for options that only a collector of its own obeys."""
+    if lane is not None:
+        raise click.UsageError("--lane needs --select; without it, no collector is started")
     if max_overhead is not None:
         raise click.UsageError("--max-overhead needs --select; without it, no collector is started")

@@ -11,6 +11,7 @@ from jcollect.cli.argument_types import WholeNumber
 from jcollect.cli.options import max_overhead_option
 from jcollect.control.limits import MOST_BYTES, MOST_METHODS
 from jcollect.limits import MAX_COLLECTOR_PROBES
+from jcollect.session.options import AUTO_LANE, LANES
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -61,6 +62,25 @@ _LIMITS = (
         "client asks for holds.",
     ),
 )
+
+
+def lane_option(command: _Command) -> _Command:
+    return click.option(
+        "--lane",
+        type=click.Choice(LANES),
+        default=AUTO_LANE,
+        show_default=True,
+        help="How events of Java methods get here. direct: through memory that the agent shares with "
+        "jcollect, without a trap. kernel: by a uprobe's trap. auto: direct where it is possible.",
+    )(command)
+
+
+def own_lane_option(command: _Command) -> _Command:
+    return click.option(
+        "--lane",
+        type=click.Choice(LANES),
+        help="With --select: how events of Java methods get here, as in jcollect attach. Default: auto.",
+    )(command)
 
 
 def limit_options(command: _Command) -> _Command:

@@ -16,7 +16,7 @@ from jcollect.cli.options import (
     probe_option,
     select_option,
 )
-from jcollect.cli.tracing_options import cost_options, limit_options, listen_options
+from jcollect.cli.tracing_options import cost_options, lane_option, limit_options, listen_options
 from jcollect.control.limits import Limits
 from jcollect.errors import InvalidCommandError
 from jcollect.session.options import SessionSettings, TargetOptions
@@ -48,6 +48,7 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 @fail_on_loss_option
 @limit_options
 @cost_options
+@lane_option
 # Hidden options for tests: force a link type, simulate missing kernel features, shrink buffers.
 @click.option("--link", "link_type", type=click.Choice(["auto", "uprobe-multi", "perf-event"]), hidden=True)
 @click.option("--without", multiple=True, type=click.Choice(_FEATURES), hidden=True)
@@ -73,6 +74,7 @@ def attach(
     counts: str | None,
     max_probes: int | None,
     max_overhead: int | None,
+    lane: str,
     link_type: str | None,
     without: tuple[str, ...],
     ring_pages: int | None,
@@ -112,6 +114,7 @@ def attach(
             ring_pages=ring_pages,
             link_type=link_type,
             without=frozenset(without),
+            lane=lane,
         ),
         listen=listen,
         insecure=insecure,

@@ -20,6 +20,7 @@ from jcollect.cli.options import (
 from jcollect.cli.own_collector import check_only_with_select, run_own_collector
 from jcollect.cli.privileges import narrow_to_client
 from jcollect.cli.stream_observer import StreamObserver
+from jcollect.cli.tracing_options import own_lane_option
 from jcollect.cli.waiting import wait_for
 from jcollect.console import Stdout, plural, status, terminal_columns, warn
 from jcollect.rpc.find import find_collector
@@ -34,6 +35,7 @@ from jcollect.workers import Failures, Worker
 @address_argument
 @select_option
 @max_overhead_option
+@own_lane_option
 @click.option("-o", "--output", type=Format(), default="compact", show_default=True)
 @json_strings_option
 @probe_option
@@ -44,6 +46,7 @@ def observe(
     address: str,
     selectors: tuple[str, ...],
     max_overhead: int | None,
+    lane: str | None,
     output: str,
     json_strings: bool,
     globs: tuple[str, ...],
@@ -67,10 +70,11 @@ def observe(
             duration=duration,
             max_events=max_events,
             max_overhead=max_overhead,
+            lane=lane,
             fail_on_loss=fail_on_loss,
         )
         return
-    check_only_with_select(max_overhead)
+    check_only_with_select(max_overhead, lane)
     narrow_to_client()
     stop = StopRequest()
     with stop.first_signal_interrupts():

@@ -18,7 +18,7 @@ from jcollect.cli.options import (
     probe_option,
     select_option,
 )
-from jcollect.cli.tracing_options import cost_options, limit_options, listen_options
+from jcollect.cli.tracing_options import cost_options, lane_option, limit_options, listen_options
 from jcollect.control.limits import Limits
 from jcollect.session.options import SessionSettings, TargetOptions
 from jcollect.sources.bpf.compilation import Compilation
@@ -56,6 +56,7 @@ _HOLD_SECONDS = 30
 @fail_on_loss_option
 @limit_options
 @cost_options
+@lane_option
 @click.argument(
     "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT...]"
 )
@@ -79,6 +80,7 @@ def run(
     counts: str | None,
     max_probes: int | None,
     max_overhead: int | None,
+    lane: str,
     command: tuple[str, ...],
 ) -> int:
     """Start a program, and trace it from its first call on.
@@ -101,7 +103,9 @@ def run(
             limits=Limits(max_methods, string_limit),
             held=True,
         ),
-        settings=SessionSettings(capacity=max_probes, max_events=max_events, max_overhead=max_overhead),
+        settings=SessionSettings(
+            capacity=max_probes, max_events=max_events, max_overhead=max_overhead, lane=lane
+        ),
         listen=listen,
         insecure=insecure,
         output=output,

@@ -20,6 +20,7 @@ from jcollect.cli.options import (
 )
 from jcollect.cli.own_collector import check_only_with_select, run_own_collector
 from jcollect.cli.privileges import narrow_to_client
+from jcollect.cli.tracing_options import own_lane_option
 from jcollect.cli.waiting import wait_for
 from jcollect.console import abandon_stdout, warn
 from jcollect.rpc.find import find_collector
@@ -33,6 +34,7 @@ from jcollect.workers import Failures, Worker
 @address_argument
 @select_option
 @max_overhead_option
+@own_lane_option
 @duration_option
 @click.option(
     "--interval",
@@ -69,6 +71,7 @@ def top(
     address: str,
     selectors: tuple[str, ...],
     max_overhead: int | None,
+    lane: str | None,
     duration: float | None,
     interval: float,
     rows: int,
@@ -94,10 +97,11 @@ def top(
             duration=duration,
             max_events=None,
             max_overhead=max_overhead,
+            lane=lane,
             fail_on_loss=fail_on_loss,
         )
         return
-    check_only_with_select(max_overhead)
+    check_only_with_select(max_overhead, lane)
     narrow_to_client()
     stop = StopRequest()
     with stop.first_signal_interrupts():

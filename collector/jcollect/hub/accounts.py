@@ -37,13 +37,14 @@ class Totals:
     throttled: int = 0
     throttled_ns: int = 0
     counted: int = 0
+    lost_in_direct_rings: int = 0
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def lost(self) -> int:
-        return self.lost_in_ring + self.lost_in_collector
+        return self.lost_in_ring + self.lost_in_direct_rings + self.lost_in_collector
 
     @property
     def missing(self) -> int:
@@ -72,6 +73,7 @@ class HitCounts:
     throttled: U64
     throttled_ns: U64
     counted: U64
+    lost_in_direct_rings: U64
 
     def __sub__(self, other: HitCounts) -> HitCounts:
         return HitCounts(*(now - before for now, before in zip(_values(self), _values(other), strict=True)))
@@ -172,6 +174,9 @@ class Accounts:
     def lost_in_ring(self) -> U64:
         return self._lost(LossStage.KERNEL_RING)
 
+    def lost_in_direct_rings(self) -> U64:
+        return self._lost(LossStage.DIRECT_RING)
+
     def lost_in_collector(self) -> U64:
         return self._lost(LossStage.COLLECTOR)
 
@@ -217,6 +222,7 @@ class Accounts:
         counted = self._counted.copy()
         filtered, throttled, throttled_ns = suppressed.T
         lost_in_collector, lost_in_ring = self.lost_in_collector(), self.lost_in_ring()
+        lost_in_direct_rings = self.lost_in_direct_rings()
         return HitCounts(
             hits=self._sum(source.hits() for source in self._sources) + filtered + throttled + counted,
             delivered=delivered,
@@ -226,6 +232,7 @@ class Accounts:
             throttled=throttled,
             throttled_ns=throttled_ns,
             counted=counted,
+            lost_in_direct_rings=lost_in_direct_rings,
         )
 
     def _lost(self, stage: LossStage) -> U64:

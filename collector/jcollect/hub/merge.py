@@ -77,15 +77,24 @@ class Merge(Drainable):
         """Drains the sources, and makes batches of the events that no source can precede any more. Returns
         the number of lost events."""
         lost = 0
+        fresh: list[Batch] = [empty_batch()] * len(self._sources)
         if not self._is_unfinished:
             self._until = until
         for number, source in enumerate(self._sources):
             if not len(self._kept[number]):
                 drained = source.drain(self._until)
                 lost += drained.lost
-                self._kept[number] = drained.batch.kept()
+                fresh[number] = drained.batch
                 self._has_more[number] = drained.more
                 self._is_holding[number] = drained.is_holding
+        only = self._only_batch(fresh)
+        if only is not None:
+            self._ready.append(self._numbered(only))
+            self._next_seq += lost
+            return lost
+        for number, batch in enumerate(fresh):
+            if len(batch):
+                self._kept[number] = batch.kept()
         horizon = min(
             (_last_time(kept) for kept, more in zip(self._kept, self._has_more, strict=True) if more),
             default=ALWAYS,
@@ -103,11 +112,24 @@ class Merge(Drainable):
         self._next_seq += lost
         return lost
 
+    def _only_batch(self, fresh: Sequence[Batch]) -> Batch | None:
+        """Returns what has been drained if only one source has any events, and none of another may precede
+        them. It needs no copy: it is published before the next drain."""
+        if any(map(len, self._kept)):
+            return None
+        active = [number for number, batch in enumerate(fresh) if len(batch)]
+        if len(active) > 1 or any(
+            has_more for number, has_more in enumerate(self._has_more) if number not in active
+        ):
+            return None
+        return fresh[active[0]] if active else fresh[0]
+
     def _numbered(self, batch: Batch) -> Batch:
         """Gives the events the next sequence numbers, and counts those that are older than published ones."""
         times = batch.columns.time_unix_nanos
-        self._out_of_order += int((times < np.uint64(self._newest)).sum())
         if len(batch):
+            if int(times[0]) < self._newest:
+                self._out_of_order += int((times < np.uint64(self._newest)).sum())
             self._newest = max(self._newest, int(times[-1]))
         first, self._next_seq = self._next_seq, self._next_seq + len(batch)
         return batch.with_seq(np.arange(first, self._next_seq, dtype=np.uint64))

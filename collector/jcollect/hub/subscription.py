@@ -143,6 +143,7 @@ class Subscription:
         self._lost = np.zeros(accounts.capacity, np.uint64)
         self._losses = {
             LossStage.KERNEL_RING: _Account(accounts.lost_in_ring),
+            LossStage.DIRECT_RING: _Account(accounts.lost_in_direct_rings),
             LossStage.COLLECTOR: _Account(accounts.lost_in_collector),
             LossStage.SUBSCRIBER: _Account(lambda: self._lost),
         }

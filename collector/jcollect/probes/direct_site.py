@@ -14,6 +14,7 @@ from jcollect.layout.stub_library import (
     DIRECT_SEMAPHORES_COUNT,
     DIRECT_SEMAPHORES_EVENT,
     DIRECT_SEMAPHORES_SIZE,
+    SLOT_BYTES,
     STUB_AARCH64_COUNT,
     STUB_AARCH64_EVENT,
     STUB_X86_64_COUNT,
@@ -21,6 +22,7 @@ from jcollect.layout.stub_library import (
 )
 from jcollect.probes.probe import Probe
 from jcollect.probes.site import Site
+from jcollect.probes.stub_library import StubLibrary
 
 
 class DirectSink(enum.Enum):
@@ -41,14 +43,28 @@ _SEMAPHORES = {DirectSink.EVENT: DIRECT_SEMAPHORES_EVENT, DirectSink.COUNT: DIRE
 def direct_site(probe: Probe, sink: DirectSink) -> Site | None:
     """Returns the site whose semaphore asks for this sink; None for a probe that has none, because it is in
     no stub library or no agent made it."""
-    instructions = _INSTRUCTIONS.get(platform.machine())
-    if probe.slot is None or not probe.is_agents or instructions is None:
+    return None if probe.slot is None else direct_site_of(probe.site, sink)
+
+
+def direct_site_of(site: Site, sink: DirectSink) -> Site | None:
+    """Does what `direct_site` does, for the site of a probe."""
+    library, offset = site.binary, attach_point_of(sink)
+    if not isinstance(library, StubLibrary) or not library.is_agents or offset is None:
         return None
-    site, slot = probe.site, probe.slot
-    semaphores = slot.library.image.direct.address + DIRECT_SEMAPHORES_SIZE * slot.number
+    semaphores = library.image.direct.address + DIRECT_SEMAPHORES_SIZE * slot_of(site, library)
     # The instruction is no attach point for events, so not a stub's.
     return site._replace(
-        location=site.location + instructions[sink],
-        semaphore=semaphores + _SEMAPHORES[sink],
-        is_stub=False,
+        location=site.location + offset, semaphore=semaphores + _SEMAPHORES[sink], is_stub=False
     )
+
+
+def attach_point_of(sink: DirectSink) -> int | None:
+    """Returns the offset of the instruction from a stub's start, in bytes; None if the stubs of this machine
+    have none."""
+    instructions = _INSTRUCTIONS.get(platform.machine())
+    return None if instructions is None else instructions[sink]
+
+
+def slot_of(site: Site, library: StubLibrary) -> int:
+    """Returns the number of a site's slot."""
+    return (site.location - library.image.text.address) // SLOT_BYTES

@@ -17,6 +17,7 @@ from jcollect.layout.gate import (
     GATE_LIMIT,
     GATE_PROBE_FILTERED,
     GATE_PROBE_HISTOGRAM,
+    GATE_PROBE_LOST,
     GATE_PROBE_SIZE,
     GATE_PROBE_THROTTLED,
     GATE_PROBES,
@@ -205,6 +206,7 @@ class Gates:
         by_probe = (counts + GATE_PROBE_FILTERED, counts + GATE_PROBE_THROTTLED)
         method = np.full_like(counts, GATE_THROTTLED_NANOS)
         self._histograms = self._gates + (counts + GATE_PROBE_HISTOGRAM) // _WORD_BYTES
+        self._lost = self._gates + (counts + GATE_PROBE_LOST) // _WORD_BYTES
         self._suppressed = self._gates[:, None] + np.stack((*by_probe, method), axis=1) // _WORD_BYTES
 
     def read(self) -> npt.NDArray[np.uint64]:
@@ -222,6 +224,11 @@ class Gates:
         counts: npt.NDArray[np.uint64] = words[self._suppressed]
         counts[self._is_mark] = 0
         return counts
+
+    def lost(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """Returns the events of each probe that found no room in the rings: uint64."""
+        found: npt.NDArray[np.uint64] = np.where(self._is_mark, np.uint64(0), words[self._lost])
+        return found
 
     def histograms(self, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         """Returns the number of each probe's histogram; -1 for a probe that has none."""

@@ -25,7 +25,7 @@ class Overhead:
     `asked_percent` is the requested limit: it is higher if the process can get too little CPU time for it.
     `max_percent_now` is lower than the limit while the process gets little CPU time. `available_ns` is the
     CPU time that it can get per second; 0 if unknown. `histograms` is the number of the process's file
-    descriptor of the histograms, and None if it has none.
+    descriptor of the histograms, and None if it has none; `rings` that of the rings.
     """
 
     max_percent: int
@@ -37,6 +37,7 @@ class Overhead:
     available_ns: int
     max_percent_now: float
     histograms: int | None = None
+    rings: int | None = None
 
     @property
     def percent(self) -> float:
@@ -77,6 +78,7 @@ def read_overhead(library: StubLibrary) -> Overhead:
         available_ns=found.available,
         max_percent_now=(found.limit_now or found.limit) * 100 / _SECOND_NS,
         histograms=found.histograms - 1 if found.histograms else None,
+        rings=found.rings - 1 if found.rings else None,
     )
 
 

@@ -204,6 +204,7 @@ def _hit_counts(totals: Totals) -> collector_pb2.HitCounts:
         throttled=_u64(totals.throttled),
         throttled_nanos=_u64(totals.throttled_ns),
         counted=_u64(totals.counted),
+        lost_in_direct_rings=_u64(totals.lost_in_direct_rings),
     )
 
 
@@ -217,6 +218,8 @@ def _process(process: ProcessStatus) -> collector_pb2.AttachedProcess:
         throttled=process.throttled,
         overhead=None if process.overhead is None else _overhead(process.overhead),
         counts=_hit_counts(process.counts),
+        direct_probes=process.direct_probes,
+        why_not_direct=process.why_not_direct,
     )
 
 

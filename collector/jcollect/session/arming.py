@@ -6,9 +6,11 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from jcollect.probes.probe import STATE_NAMES, Probe, by_library
 from jcollect.probes.sections import read_states
+from jcollect.probes.sinks import Sinks
 from jprobe.v1 import probe_pb2
 
 _SETTLED = (
@@ -26,10 +28,20 @@ class Arming:
     `begun` is when that was, by time.monotonic(); `deadline` is until when the agent has time.
     """
 
-    def __init__(self, probes: Sequence[Probe], begun: float, seconds: float) -> None:
+    def __init__(
+        self, probes: Sequence[Probe], begun: float, seconds: float, with_sinks: Sequence[Probe] = ()
+    ) -> None:
+        """`with_sinks` are those of the probes that fire only once the agent has turned on their events."""
         self.probes = probes
         self.begun = begun
         self.deadline = begun + seconds
+        # The sinks of each library, and the indices of its probes among all.
+        self._sinks: list[tuple[Sinks, npt.NDArray[np.int64]]] = []
+        number = {id(probe): index for index, probe in enumerate(probes)}
+        for library, found in by_library(with_sinks):
+            slots = [probe.slot.number for probe in found if probe.slot is not None]
+            indices = np.array([number[id(probe)] for probe in found], np.int64)
+            self._sinks.append((Sinks(library, slots), indices))
         self._libraries = [library for library, _ in by_library(probes)]
         sizes = [library.image.states.size for library in self._libraries]
         starts = dict(zip(map(id, self._libraries), np.cumsum([1, *sizes]).tolist(), strict=False))
@@ -51,6 +63,9 @@ class Arming:
         # A probe without a state byte fires whenever a tracer is attached.
         content = bytes([probe_pb2.PROBE_STATE_ARMED]) + b"".join(read_states(self._libraries))
         states = np.frombuffer(content, np.uint8)[self._indices]
+        for sinks, indices in self._sinks:
+            is_silent = (states[indices] == probe_pb2.PROBE_STATE_ARMED) & ~sinks.are_events_on()
+            states[indices[is_silent]] = probe_pb2.PROBE_STATE_ARMING
         if not np.isin(states, _SETTLED).all() and time.monotonic() < self.deadline:
             return None
         by_state: dict[int, list[Probe]] = {}

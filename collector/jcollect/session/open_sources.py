@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jcollect.session.options import SessionSettings
+from jcollect.session.options import KERNEL, SessionSettings
 from jcollect.sources.base import Source
 from jcollect.sources.bpf.compilation import Compilation
 from jcollect.sources.bpf.links import AUTO
 from jcollect.sources.bpf.source import RING_PAGES, BpfSource
+from jcollect.sources.direct.activation import KernelActivator
+from jcollect.sources.direct.source import DirectSource
 from jcollect.sources.records.library import load_library
 
 # Opens a source for probe IDs below a capacity. The second argument is added to CLOCK_MONOTONIC to get ns
@@ -21,6 +23,22 @@ def check_can_open(compilation: Compilation) -> None:
     events, are missing."""
     compilation.result()
     load_library()
+
+
+def lanes(settings: SessionSettings, compilation: Compilation | None = None) -> list[OpenSource]:
+    """Returns functions that open the sources of the lane in `settings`: the kernel's first, which raises the
+    semaphores of both. It takes over a running compilation."""
+    opened: list[Source] = []
+    open_kernel = bpf_source(settings, compilation)
+
+    def open_first(capacity: int, utc_offset_ns: int) -> Source:
+        opened.append(open_kernel(capacity, utc_offset_ns))
+        return opened[0]
+
+    def open_direct(capacity: int, utc_offset_ns: int) -> Source:
+        return DirectSource(capacity, utc_offset_ns, KernelActivator(opened[0]))
+
+    return [open_first] if settings.lane == KERNEL else [open_first, open_direct]
 
 
 def bpf_source(settings: SessionSettings, compilation: Compilation | None = None) -> OpenSource:

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from jcollect.control.limits import Limits
 
+# How events get to jcollect. DIRECT: through memory that a process with an agent shares with it. KERNEL: by a
+# trap and the BPF ring buffer. AUTO_LANE takes DIRECT for the probes of agents where that is possible.
+AUTO_LANE, DIRECT, KERNEL = LANES = ("auto", "direct", "kernel")
+
 
 @dataclass(frozen=True)
 class TargetOptions:
@@ -39,7 +43,7 @@ class SessionSettings:
     percent of a core. The session ends after `max_events`. `queue_bytes` is the memory of one subscriber's
     queue. `ring_pages` is the size of the ring buffer, a power of two. `link_type` forces a link type.
     `without` names kernel features to treat as missing. With `only_counts`, the processes count the calls in
-    histograms, and there are no events.
+    histograms, and there are no events. `lane` is AUTO_LANE, DIRECT or KERNEL.
     """
 
     capacity: int | None = None
@@ -50,3 +54,4 @@ class SessionSettings:
     link_type: str | None = None
     without: frozenset[str] = frozenset()
     only_counts: bool = False
+    lane: str = AUTO_LANE

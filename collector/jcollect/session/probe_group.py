@@ -26,9 +26,10 @@ from jprobe.v1 import probe_pb2
 @dataclass(frozen=True)
 class Report:
     """The content of the process's memory at one moment: suppressed calls by probe, in rows as in
-    live.Suppressed, and the probes' states."""
+    live.Suppressed, events that were lost in the rings, and the probes' states."""
 
     suppressed: npt.NDArray[np.uint64]
+    lost: npt.NDArray[np.uint64]
     states: npt.NDArray[np.uint8]
 
     @property
@@ -50,6 +51,8 @@ class ProbeGroup:
     it is passed to `accept`, and the binary must have been seen mapped after the read. Probes that are not in
     a stub library report nothing: no calls are suppressed, and they are never retired while mapped.
 
+    `source` arms them; it may be changed while they are not armed.
+
     Only one thread at a time may use it, except for `arm`, `disarm`, `end` and `known`.
     """
 
@@ -60,22 +63,27 @@ class ProbeGroup:
         source: Source,
         credibility: Credibility,
         only_counts: bool = False,
+        raising: Source | None = None,
     ) -> None:
-        """With `only_counts`, the process counts the calls, and there are no events."""
+        """With `only_counts`, the process counts the calls, and there are no events. `raising` is the source
+        that raises semaphores, if that is not `source`."""
         self.probes = probes
         self.binary: Binary = probes[0].site.binary
         self.ids = np.array(ids, np.int64)
         self.is_retired = False
         self.throttled = np.zeros(len(probes), np.bool_)
-        self._source = source
+        self.source = source
+        self._raising = raising or source
         self._only_counts = only_counts
-        self.calls = GroupCounts(probes, source, credibility, only_counts)
+        self.calls = GroupCounts(probes, self._raising, credibility, only_counts)
         self._states = [(library, library.image.states) for library, _ in by_library(probes)]
         self._slots = np.array([0 if probe.slot is None else probe.slot.number for probe in probes], np.int64)
         self._gates = Gates(probes)
         self._before = np.zeros((len(probes), len(Suppressed._fields)), np.uint64)
         self._last = self._before
         self._checked = CheckedCounts(len(probes), credibility)
+        self._lost_before = np.zeros(len(probes), np.uint64)
+        self._checked_lost = CheckedCounts(len(probes), credibility)
         self._armed: Armed | None = None
         self._armed_lock = threading.Lock()
         self._has_ended = False
@@ -84,6 +92,11 @@ class ProbeGroup:
     @property
     def is_armed(self) -> bool:
         return self._armed is not None
+
+    @property
+    def is_direct(self) -> bool:
+        """True if the events of the probes take the direct lane."""
+        return self.source.has_sinks
 
     @property
     def attach_point(self) -> int:
@@ -112,6 +125,12 @@ class ProbeGroup:
         return calls if calls.count else None
 
     @property
+    def lost(self) -> npt.NDArray[np.uint64]:
+        """The events that were lost in the rings since the probes were first armed, as far as the counts are
+        possible: uint64."""
+        return self._checked_lost.counts[:, 0]
+
+    @property
     def known(self) -> list[LiveProbe]:
         """The probes as the last `refresh` found them; retired if it found nothing."""
         known = self._known
@@ -122,6 +141,7 @@ class ProbeGroup:
         report = self.read()
         if report is not None:
             self._before = report.suppressed - self.suppressed
+            self._lost_before = report.lost - self.lost
             self.accept(report)
         armed: Armed | None = self._arm()
         with self._armed_lock:
@@ -132,9 +152,9 @@ class ProbeGroup:
 
     def _arm(self) -> Armed:
         if not self._only_counts:
-            return self._source.arm(self.ids.tolist(), [probe.site for probe in self.probes])
+            return self.source.arm(self.ids.tolist(), [probe.site for probe in self.probes])
         sites = (direct_site(probe, DirectSink.COUNT) for probe in self.probes)
-        return self._source.raise_semaphores([site for site in sites if site is not None])
+        return self._raising.raise_semaphores([site for site in sites if site is not None])
 
     def disarm(self) -> None:
         """Detaches from the binary; what is known about it stays. For any thread."""
@@ -166,15 +186,18 @@ class ProbeGroup:
         except OSError:
             return None
         states, gates = read[: len(self._states)], read[len(self._states) :]
-        suppressed = self._gates.suppressed(self._gates.words(gates))
+        words = self._gates.words(gates)
         # A probe without a state byte fires whenever a tracer is attached.
         every = np.frombuffer(states[0] if states else bytes([probe_pb2.PROBE_STATE_ARMED]), np.uint8)
-        return Report(suppressed, every[self._slots])
+        return Report(self._gates.suppressed(words), self._gates.lost(words), every[self._slots])
 
     def accept(self, report: Report) -> None:
         """Accepts the report as the process's current state."""
         # Subtraction is modulo 2**64: a count that fell becomes an impossibly large one.
         self._checked.accept(report.suppressed - self._before)
+        lost = report.lost - self._lost_before
+        self._checked_lost.accept(np.stack((lost, 0 * lost, 0 * lost), axis=1))
+        self.source.report_lost(self.ids, self.lost)
         self._last = report.suppressed
         self.is_retired = report.is_retired
         self.throttled = report.throttled

@@ -20,26 +20,23 @@ from jcollect.hub.ids import ProbeIds
 from jcollect.hub.reader import FINISH_SECONDS, Reader
 from jcollect.hub.subscription import Subscription
 from jcollect.probes.description import ProbeDescription
-from jcollect.probes.live import LiveProbe
 from jcollect.probes.probe import Probe, Wanted, by_binary
 from jcollect.probes.scan import Scan
 from jcollect.session.aggregation import Aggregation
 from jcollect.session.aggregations import Aggregations
-from jcollect.session.cost import Cost
-from jcollect.session.open_sources import OpenSource, bpf_source
-from jcollect.session.options import SessionSettings
+from jcollect.session.open_sources import OpenSource, lanes
+from jcollect.session.options import DIRECT, SessionSettings
 from jcollect.session.probe_group import ProbeGroup
 from jcollect.session.probe_summary import ProbeSummary, summarize
+from jcollect.session.process_status import Libraries, process_status
 from jcollect.session.refresher import Refresher
-from jcollect.session.status import Overhead, ProbeStatus, ProcessStatus, Status
+from jcollect.session.status import ProbeStatus, Status
 from jcollect.session.tracee import Tracee
 from jcollect.sources.base import Source
 from jcollect.worker_pool import Task, WorkerPool
 from jcollect.workers import Failures
-from jprobe.v1 import probe_pb2
 
 _Result = TypeVar("_Result")
-Libraries = list[tuple[ProbeGroup, list[LiveProbe]]]
 
 # Minimum number of probe IDs. The number is fixed when the sources are opened.
 MIN_CAPACITY = 16384
@@ -80,7 +77,8 @@ class Session:
         """Opens the sources. Raises JcollectError.
 
         Calls `on_end` once the maximum number of events is reached. `failures` gets the errors of threads;
-        without it, `on_end` is called for them. `open_sources` are the kernel's uprobes if not given.
+        without it, `on_end` is called for them. `open_sources` are by default those of
+        the lane in `settings`.
         """
         settings = settings or SessionSettings()
         capacity = settings.capacity or MIN_CAPACITY
@@ -91,12 +89,13 @@ class Session:
         self.only_counts = settings.only_counts
         self.capacity = capacity
         self.max_overhead = settings.max_overhead
+        self._lane = settings.lane
         self._cost_of_left = 0
         self._utc_offset = utc_offset_ns()
         self._aggregations = Aggregations(lambda: self._tracees, self._utc_offset)
         self._sources: list[Source] = []
         try:
-            for open_source in open_sources or [bpf_source(settings)]:
+            for open_source in open_sources or lanes(settings):
                 self._sources.append(open_source(capacity, self._utc_offset))
         except BaseException:
             self._close_sources()
@@ -125,10 +124,20 @@ class Session:
     ) -> Tracee:
         """Adds a process, and assigns IDs to its wanted probes. `name` is its main class or command; `others`
         are probes that are in no stub library. `source`, one of the session's, arms the probes; without it,
-        the first one does."""
-        arming = source or self._sources[0]
+        the first one does, except for those that another one is better for."""
+        arming, preferred = source or self._sources[0], () if source else self._sources[1:]
         tracee = Tracee(
-            scan, wanted, name, self, arming, self.accounts, self.max_overhead, others, self.only_counts
+            scan,
+            wanted,
+            name,
+            self,
+            arming,
+            self.accounts,
+            self.max_overhead,
+            others,
+            self.only_counts,
+            preferred,
+            self._lane != DIRECT,
         )
         try:
             tracee.register()
@@ -147,6 +156,11 @@ class Session:
             self._tracees = [each for each in self._tracees if each is not tracee]
         self._refresher.forget(tracee)
         self._aggregations.forget(tracee)
+
+    @property
+    def has_direct_hits(self) -> bool:
+        """True if any hit has taken the direct lane."""
+        return any(source.has_sinks and bool(source.hits().any()) for source in self._sources)
 
     @property
     def detach_seconds(self) -> float:
@@ -235,9 +249,10 @@ class Session:
                 ProbeGroup(
                     [number[id(probe)] for probe in group],
                     group,
-                    tracee.source,
+                    tracee.source_of(group),
                     tracee.credibility,
                     tracee.only_counts,
+                    tracee.source,
                 )
                 for group in by_binary(probes[: len(ids)])
             ]
@@ -330,7 +345,7 @@ class Session:
             clock_set_nanos=set_by if abs(set_by) > _CLOCK_NOISE_NS else 0,
             counts=self.accounts.totals(),
             processes=[
-                _process_status(tracee, libraries, share)
+                process_status(tracee, libraries, share)
                 for (tracee, libraries), share in zip(live, shares, strict=True)
             ],
             probes=[
@@ -379,36 +394,6 @@ def _not_detached(tracee: Tracee, seconds: float) -> JcollectError:
     return JcollectError(
         f"cannot detach from PID {tracee.pid} within {seconds:g} s: the kernel waits for the process, and "
         "removes the probes once it responds"
-    )
-
-
-def _process_status(tracee: Tracee, libraries: Libraries, share: Totals) -> ProcessStatus:
-    linked = [one for each, probes in libraries if each.is_armed for one in probes]
-    return ProcessStatus(
-        pid=tracee.pid,
-        name=tracee.name,
-        libraries=sum(each.is_armed for each, _ in libraries),
-        probes=sum(len(probes) for _, probes in libraries),
-        armed=sum(one.state == probe_pb2.PROBE_STATE_ARMED for one in linked),
-        throttled=sum(one.state == probe_pb2.PROBE_STATE_THROTTLED for one in linked),
-        overhead=_overhead(tracee.cost),
-        counts=share,
-    )
-
-
-def _overhead(cost: Cost) -> Overhead | None:
-    now = cost.last
-    if now is None:
-        return None
-    return Overhead(
-        hit_nanos=now.hit_ns,
-        recent_nanos=now.recent_ns,
-        cost_nanos=cost.total_ns,
-        elapsed_nanos=cost.elapsed_ns,
-        max_percent=now.max_percent,
-        asked_percent=now.asked_percent,
-        available_nanos=now.available_ns,
-        max_percent_now=now.max_percent_now,
     )
 
 

@@ -28,7 +28,9 @@ class Overhead:
 
 @dataclass(frozen=True)
 class ProcessStatus:
-    """One attached process: the numbers of linked libraries, probes with IDs, armed and throttled probes."""
+    """One attached process: the numbers of linked libraries, probes with IDs, armed and throttled probes, and
+    linked probes in the direct lane. `why_not_direct` is the reason why not all of the agent's are there; empty
+    if they are."""
 
     pid: int
     name: str
@@ -38,6 +40,8 @@ class ProcessStatus:
     throttled: int
     overhead: Overhead | None
     counts: Totals
+    direct_probes: int = 0
+    why_not_direct: str = ""
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,7 @@ class TargetLifecycle:
         self._refusal = candidate.scan.refusal
         self._has_lost_selection = False
         self._may_be_unmatched = True
+        self._has_fallen_back = False
         self._lines: list[str] = []
 
     @property
@@ -186,7 +187,7 @@ class TargetLifecycle:
         if self._refusal:
             self._warn(f"PID {self.pid} traces nothing: {shortened(self._refusal)}")
         self._tell_attached(tracee)
-        self._handle(addition, begun)
+        self._handle(tracee, addition, begun)
         self.had_probes = bool(addition.probes)
         self.is_attached = True
         self._report_unmatched(addition)
@@ -206,14 +207,14 @@ class TargetLifecycle:
         """Attaches to new libraries while a class waits, and leaves all else to the next rescan."""
         addition = tracee.follow(self._warn, is_waited_for=True)
         self._tell_attached(tracee)
-        self._handle(addition, begun)
+        self._handle(tracee, addition, begun)
 
     def _rescan(self, tracee: Tracee, begun: float) -> None:
         self._pages = self.process.mapped_pages()
         self._poll_unarmed()
         addition = tracee.follow(self._warn)
         self._tell_attached(tracee)
-        self._handle(addition, begun)
+        self._handle(tracee, addition, begun)
         self._report_unmatched(addition)
         refusal = tracee.scan.refusal
         if refusal and refusal != self._refusal:
@@ -286,7 +287,7 @@ class TargetLifecycle:
                 self.process, f"no longer throttled: {plural(ended, 'probe')} of PID {self.pid}"
             )
 
-    def _handle(self, addition: Addition, begun: float) -> None:
+    def _handle(self, tracee: Tracee, addition: Addition, begun: float) -> None:
         for problem in addition.problems:
             self._warn(problem)
         if addition.left_out:
@@ -298,7 +299,13 @@ class TargetLifecycle:
                 f"{names_of(addition.left_out)}",
             )
         if addition.probes:
-            self._arming.append(Arming(addition.probes, begun, self._arm_timeout))
+            with_sinks = tracee.with_sinks(addition.probes)
+            self._arming.append(Arming(addition.probes, begun, self._arm_timeout, with_sinks))
+        if tracee.why_not_preferred and not self._has_fallen_back:
+            self._has_fallen_back = True
+            self._process_lines.say(
+                self.process, f"PID {self.pid}: events take the kernel lane: {tracee.why_not_preferred}"
+            )
 
     def _poll_arming(self) -> None:
         """Prepares the lines about probes that are armed by now."""

@@ -22,7 +22,7 @@ from jcollect.session.counting import Counting
 from jcollect.session.credibility import Credibility
 from jcollect.session.group_counts import is_countable
 from jcollect.session.probe_group import ProbeGroup, Report, read_all
-from jcollect.sources.base import Source
+from jcollect.sources.base import Source, UnusableError
 from jcollect.workers import run_in_parallel
 
 # Maximum number of binaries to detach from at once. The kernel waits about 20 ms for each link that it
@@ -74,11 +74,14 @@ class Tracee:
         max_overhead: int | None = None,
         others: Sequence[Probe] = (),
         only_counts: bool = False,
+        preferred: Sequence[Source] = (),
+        may_fall_back: bool = True,
     ) -> None:
         """`name` is the main class or the command; `max_overhead` is the limit to request from its agent, in
         percent of a core. `others` are probes to trace that are in no stub library. `source` arms the
-        probes. With `only_counts`, the process counts calls in histograms, and no other probes than those
-        that can are wanted."""
+        probes, except those for which one of the `preferred` sources is better. If that one cannot be used
+        here, `source` arms them as well, if it `may_fall_back`. With `only_counts`, the process counts calls
+        in histograms, and no other probes than those that can are wanted."""
         self.process = scan.process
         self.pid = scan.process.pid
         self.name = name
@@ -86,6 +89,9 @@ class Tracee:
         self.scan = scan  # The latest one.
         self.source = source
         self.only_counts = only_counts
+        self.why_not_preferred = ""  # A clause: why a preferred source was not used.
+        self._preferred = () if only_counts else preferred
+        self._may_fall_back = may_fall_back
         self._wanted = (lambda probe: is_countable(probe) and wanted(probe)) if only_counts else wanted
         self._registry = registry
         self._accounts = accounts
@@ -101,6 +107,18 @@ class Tracee:
         self._counting = Counting(scan.process)
         self._first = Addition()
 
+    def source_of(self, probes: Sequence[Probe]) -> Source:
+        """Returns the source that arms these probes of one binary."""
+        for source in self._preferred:
+            if all(source.is_preferred_for(probe) for probe in probes):
+                return source
+        return self.source
+
+    def with_sinks(self, probes: Sequence[Probe]) -> list[Probe]:
+        """Returns those of the probes that fire only once their agent has turned on their events."""
+        binaries = {id(each.binary) for each in self.groups if each.is_direct}
+        return [probe for probe in probes if id(probe.site.binary) in binaries]
+
     def register(self) -> None:
         """Assigns IDs to the wanted probes. Called before a client can subscribe, so that globs have probes
         to match."""
@@ -111,6 +129,7 @@ class Tracee:
         """Arms all probes that are wanted and not retired. Raises JcollectError if one cannot be armed."""
         with self._lock:
             self.cost.follow(self.scan)
+            self._tell_sources()
             for problem in self._arm(self._groups):
                 raise JcollectError(problem)
             return self._first
@@ -138,6 +157,7 @@ class Tracee:
                 raise
             return Addition()  # The process has exited. What was known of it stays.
         self.cost.follow(self.scan)
+        self._tell_sources()
         self._count(armed, reports, keys)
         unmapped = [each for each in self._groups if each.binary.key not in keys]
         retired = [each for each in self._armed() if each.is_retired]
@@ -321,11 +341,28 @@ class Tracee:
                 group.end()
                 continue
             try:
-                group.arm()
+                self._arm_group(group)
             except JcollectError as error:
                 if group.binary.key in (self._mapped_keys() or ()):
                     problems.append(error.message)
         return problems
+
+    def _arm_group(self, group: ProbeGroup) -> None:
+        """Arms the group, with another source if the preferred one cannot be used. Raises JcollectError."""
+        if self.why_not_preferred and self._may_fall_back:
+            group.source = self.source
+        try:
+            group.arm()
+        except UnusableError as error:
+            if not self._may_fall_back or group.source is self.source:
+                raise
+            self.why_not_preferred = error.message
+            group.source = self.source
+            group.arm()
+
+    def _tell_sources(self) -> None:
+        for source in self._preferred:
+            source.follow(self.scan.libraries)
 
 
 def _at_once(disarm: Callable[[ProbeGroup], None], groups: Sequence[ProbeGroup]) -> None:

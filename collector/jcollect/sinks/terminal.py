@@ -11,6 +11,7 @@ from jcollect.view.throttling import ThrottledProbes
 
 _STAGE_NAMES: dict[int, str] = {
     LossStage.KERNEL_RING: "kernel ring",
+    LossStage.DIRECT_RING: "direct rings",
     LossStage.COLLECTOR: "collector",
     LossStage.SUBSCRIBER: "subscriber",
 }

@@ -11,8 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from jcollect.errors import JcollectError
 from jcollect.probes.probe import Probe
 from jcollect.probes.site import Site
+from jcollect.probes.stub_library import StubLibrary
 from jcollect.sources.columns import U64, Batch
 from jcollect.sources.loss_stage import LossStage as LossStage
 
@@ -69,6 +74,10 @@ class SourceStatus:
     link_type: str
     buffer_bytes: int
     buffer_used_bytes: int
+
+
+class UnusableError(JcollectError):
+    """A source cannot be used for the probes of a process. Another source may be."""
 
 
 class Armed(ABC):
@@ -134,9 +143,28 @@ class Source(Drainable):
         """Makes probes known by their IDs, before they are armed. An ID may have belonged to another probe,
         whose events have all been drained."""
 
+    @property
+    def has_sinks(self) -> bool:
+        """True if a probe fires into the source only once its agent has turned on its events
+        (probes/sinks.py)."""
+        return False
+
+    def is_preferred_for(self, probe: Probe) -> bool:
+        """Returns true if the source traces this probe at less cost than others."""
+        return False
+
+    def follow(self, libraries: Sequence[StubLibrary]) -> None:
+        """Takes note of the stub libraries that a process has mapped now. Called before its probes are armed,
+        and from time to time."""
+
+    def report_lost(self, ids: npt.NDArray[np.int64], counts: U64) -> None:
+        """Takes note of the events of these probes that their process has counted as lost since they were
+        first armed."""
+
     @abstractmethod
     def arm(self, ids: Sequence[int], sites: Sequence[Site]) -> Armed:
-        """Attaches to sites of one binary; their events carry these IDs. Raises JcollectError."""
+        """Attaches to sites of one binary; their events carry these IDs. Raises JcollectError: UnusableError
+        if another source may do it."""
 
     @abstractmethod
     def raise_semaphores(self, sites: Sequence[Site]) -> Armed:

@@ -11,3 +11,4 @@ class LossStage(IntEnum):
     KERNEL_RING = 1
     COLLECTOR = 2
     SUBSCRIBER = 3
+    DIRECT_RING = 4
