@@ -29,8 +29,8 @@ class Overhead:
 @dataclass(frozen=True)
 class ProcessStatus:
     """One attached process: the numbers of linked libraries, probes with IDs, armed and throttled probes, and
-    linked probes in the direct lane. `why_not_direct` is the reason why not all of the agent's are there; empty
-    if they are."""
+    linked probes in the direct lane. `why_not_direct` is the reason why not all of the agent's are there;
+    empty if they are."""
 
     pid: int
     name: str

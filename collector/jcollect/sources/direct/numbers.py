@@ -22,7 +22,8 @@ class Numbers:
 
     def set(self, number: int, probe_id: int) -> None:
         """Lets a number stand for a probe ID. Raises ValueError if the number is too large."""
-        self.ids[self._index(number)] = probe_id + 1
+        index = self._index(number)
+        self.ids[index] = probe_id + 1
 
     def remove(self, number: int, probe_id: int) -> None:
         """Lets a number stand for nothing, if it still stands for this ID."""

@@ -19,6 +19,8 @@ from jcollect.layout.direct import (
     DIRECT_POOL_MODE,
     DIRECT_POOL_RINGS,
     DIRECT_POOL_SIZE,
+    DIRECT_POOL_TRIGGER_NANOS,
+    DIRECT_POOL_TRIGGER_THROW,
 )
 from jcollect.layout.drain import NUMBER_PAGE_MOST, NUMBER_PAGE_SIZE, PoolMemory, RingCount
 from jcollect.procfs.apart import apart
@@ -84,7 +86,10 @@ class Pool:
             **{name: array.ctypes.data for name, array in self._arrays.items()},
         )
         self.update()
+        # The reader before may have been a flight recorder.
         ctypes.c_uint32.from_address(start + DIRECT_POOL_MODE).value = DIRECT_MODE_STREAM
+        ctypes.c_uint32.from_address(start + DIRECT_POOL_TRIGGER_THROW).value = 0
+        ctypes.c_uint64.from_address(start + DIRECT_POOL_TRIGGER_NANOS).value = 0
         if not is_new:
             load_library().discard_pool(self.memory)
 

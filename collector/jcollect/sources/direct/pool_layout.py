@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from itertools import pairwise
 from typing import NamedTuple
 
 from jcollect.layout.direct import (
@@ -53,14 +52,13 @@ def pool_layout(header: bytes, file_bytes: int) -> PoolLayout:
             (layout.headers, layout.chunks * DIRECT_CHUNK_SIZE),
             (found.queue, layout.chunks * _WORD),
             (layout.data, layout.data_bytes),
-            (file_bytes, 0),
         )
     )
-    for (start, size), (next_start, _) in pairwise(parts):
-        if start + size > next_start:
-            raise _malformed("its parts overlap, or do not fit into it")
-    if parts[-1][0] != file_bytes or layout.headers % DIRECT_CHUNK_SIZE or layout.data % DIRECT_CHUNK_SIZE:
-        raise _malformed("its parts are not where they can be")
+    ends = [start + size for start, size in parts]
+    if any(end > start for end, (start, _) in zip(ends, parts[1:], strict=False)) or ends[-1] > file_bytes:
+        raise _malformed("its parts overlap, or do not fit into it")
+    if layout.headers % DIRECT_CHUNK_SIZE or layout.data % DIRECT_CHUNK_SIZE:
+        raise _malformed("its parts are not aligned")
     return layout
 
 
