@@ -109,7 +109,8 @@ class Tracee:
 
     def source_of(self, probes: Sequence[Probe]) -> Source:
         """Returns the source that arms these probes of one binary."""
-        for source in self._preferred:
+        # Others have no agent to cooperate with.
+        for source in self._preferred if self.cost.is_guarded else ():
             if all(source.is_preferred_for(probe) for probe in probes):
                 return source
         return self.source
