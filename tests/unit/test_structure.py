@@ -73,6 +73,8 @@ def test_above_sources_only_their_interface_is_known() -> None:
             "sources.records.library",
             "sources.bpf.links",
             "sources.bpf.source",
+            "sources.direct.activation",
+            "sources.direct.source",
         },
         "cli.attach_session": {"sources.bpf.compilation"},
         "cli.attaching": {"sources.bpf.compilation"},
