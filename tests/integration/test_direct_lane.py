@@ -28,8 +28,14 @@ from java_target import (
     states_of,
     wait_for_probes,
 )
+from jcollect.probes.scan import scan_traceable
+from jcollect.session.session import Session
+from jcollect.sources.base import Source
+from jcollect.sources.direct.activation import LeaseActivator
+from jcollect.sources.direct.source import DirectSource
 from orders_client import Client, assert_exact
-from prime_calls import run_calls
+from prime_calls import hits_of, run_calls
+from processes import opened
 
 
 @pytest.fixture(autouse=True)
@@ -156,3 +162,23 @@ def test_what_a_killed_program_has_written_is_read_to_the_end(targets: Path) -> 
     found = re.search(r"([\d,]+) hits = ([\d,]+) delivered \+ 0 lost", summary)
     assert found is not None, summary
     assert found[1] == found[2]
+
+
+def test_a_lease_is_enough_where_no_uprobe_may_be_placed(targets: Path) -> None:
+    def open_direct(capacity: int, utc_offset_ns: int) -> Source:
+        return DirectSource(capacity, utc_offset_ns, LeaseActivator())
+
+    with java(newest_jdk, "-cp", targets, "PrimeCalls", probes=ORDERS, options="control=on") as target:
+        target.wait_for_line("ready")
+        wait_for_probes(target.pid, ORDERS_PROBES)
+        session = Session(open_sources=[open_direct])
+        try:
+            session.start()
+            session.join(scan_traceable(opened(target.pid)), lambda probe: True).attach()
+            assert states_of(target.pid) == {"armed": ORDERS_PROBES}
+            did = run_calls(target)
+            totals = session.detach()
+        finally:
+            session.close()
+        assert (totals.hits, totals.delivered, totals.missing) == (hits_of(did), hits_of(did), 0)
+        wait_until(lambda: is_dormant(target.pid), "the program to be as before")

@@ -362,7 +362,7 @@ class Tracee:
             group.arm()
 
     def _tell_sources(self) -> None:
-        for source in self._preferred:
+        for source in (self.source, *self._preferred):
             source.follow(self.scan.libraries)
 
 
