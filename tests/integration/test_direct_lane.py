@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import pytest
 from conditions import require_bpf, wait_until
 from java_target import (
     JCOLLECT,
+    NOBODY,
     ORDERS,
     ORDERS_PROBES,
     Jdk,
     Process,
+    as_user,
     attach,
     end_bpftrace,
     finish,
@@ -34,7 +37,7 @@ from jcollect.sources.base import Source
 from jcollect.sources.direct.activation import LeaseActivator
 from jcollect.sources.direct.source import DirectSource
 from orders_client import Client, assert_exact
-from prime_calls import hits_of, run_calls
+from prime_calls import hits_of, leftovers, run_calls
 from processes import opened
 
 
@@ -182,3 +185,26 @@ def test_a_lease_is_enough_where_no_uprobe_may_be_placed(targets: Path) -> None:
             session.close()
         assert (totals.hits, totals.delivered, totals.missing) == (hits_of(did), hits_of(did), 0)
         wait_until(lambda: is_dormant(target.pid), "the program to be as before")
+
+
+def test_a_programs_own_user_traces_it_without_a_capability(shared_targets: Path) -> None:
+    nobody = as_user("nobody", reads_checkout=True)
+    with tempfile.TemporaryDirectory(prefix="jprobe-test-") as folder:
+        os.chmod(folder, 0o777)
+        with Process([*NOBODY, newest_jdk.java, "-cp", shared_targets, "PrimeCalls"], cwd="/") as target:
+            target.wait_for_line("ready")
+            listen = f"unix://{folder}/collector.sock"
+            command = [JCOLLECT, "attach", target.pid, "--select", ORDERS, "--listen", listen]
+            with Process([*nobody, *map(str, command)]) as collector:
+                collector.wait_for_line("armed ")
+                did = run_calls(target)
+                summary = finish(collector)
+            hits = f"{hits_of(did):,}"
+            assert f"{hits} hits = {hits} delivered + 0 lost" in summary
+            assert summary.endswith("; lane: direct")
+            wait_until(lambda: leftovers(target.pid) == [], "nothing to be left")
+            with Process([*nobody, *map(str, command)]) as killed:
+                killed.wait_for_line("armed ")
+                killed.signal(signal.SIGKILL)
+                killed.wait()
+            wait_until(lambda: leftovers(target.pid) == [], "nothing to be left after kill -9 either")

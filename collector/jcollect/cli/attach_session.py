@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import time
@@ -20,12 +21,14 @@ from jcollect.cli.program import Program
 from jcollect.cli.waiting import GRACE_SECONDS
 from jcollect.cli.written_file import open_to_write
 from jcollect.console import Stdout, plural, status, warn
+from jcollect.control.agent import find_agent
 from jcollect.control.jar import remove_stale_jars
 from jcollect.errors import Interrupted, JcollectError, explain
 from jcollect.hub.accounts import Totals
 from jcollect.last_resort import last_resort, report_aborts
 from jcollect.probes.globs import matcher
-from jcollect.probes.permission import check_can_attach
+from jcollect.probes.permission import can_place_uprobes, check_can_attach
+from jcollect.procfs.capabilities import advice
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address, collector_address, parse_address
 from jcollect.rpc.announcement import announced
@@ -36,7 +39,7 @@ from jcollect.session.attach_loop import AttachLoop
 from jcollect.session.candidate import Candidate
 from jcollect.session.hold import Hold
 from jcollect.session.open_sources import check_can_open, lanes
-from jcollect.session.options import SessionSettings
+from jcollect.session.options import KERNEL, LEASED, SessionSettings
 from jcollect.session.session import OPEN_CAPACITY, Session, ids_for
 from jcollect.session.targets import Targets
 from jcollect.sources.bpf.compilation import Compilation
@@ -61,14 +64,35 @@ def run_attach(options: AttachOptions, compilation: Compilation, program: Progra
     targets = options.targets
     with ExitStack() as stack:
         processes = [stack.enter_context(Process.open(pid)) for pid in targets.pids]
-        check_can_attach(processes)
+        if _is_leased(options, processes):
+            compilation.close()
+            options = replace(options, settings=replace(options.settings, lane=LEASED))
+        else:
+            check_can_attach(processes)
         # An address in use is reported before the agent is loaded.
         claimed = stack.enter_context(_claimed(options))
         _prepare(options, processes, claimed.address)
-        if targets.selectors:
+        if targets.selectors and options.settings.lane != LEASED:
             # Reports what is missing here before it touches the programs.
             check_can_open(compilation)
         _attach(options, processes, compilation, claimed, program)
+
+
+def _is_leased(options: AttachOptions, processes: Sequence[Process]) -> bool:
+    """Returns true if this process may place no uprobes, and does not have to: the programs are its user's
+    own, and have agents, or get them. Raises JcollectError."""
+    settings, targets = options.settings, options.targets
+    is_own = all(each.owner == os.geteuid() for each in processes)
+    if settings.lane == KERNEL or can_place_uprobes() or targets.is_open or not is_own:
+        return False
+    if not targets.selectors and not all(find_agent(each) for each in processes):
+        return False
+    if settings.max_overhead is not None:
+        raise JcollectError(
+            "cannot request --max-overhead: needs CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; "
+            f"{advice()}, or start the program with max-overhead in the agent's options"
+        )
+    return True
 
 
 def _claimed(options: AttachOptions) -> Claim:

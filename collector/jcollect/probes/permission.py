@@ -10,12 +10,16 @@ from jcollect.procfs import capabilities as cap
 from jcollect.procfs.process import Process
 
 
+def can_place_uprobes() -> bool:
+    """Returns true if this process holds the capabilities that uprobes need."""
+    is_admin = cap.holds(cap.SYS_ADMIN)
+    return all(cap.holds(each) or is_admin for each in (cap.BPF, cap.PERFMON))
+
+
 def check_can_attach(processes: Sequence[Process]) -> None:
     """Raises JcollectError unless this process holds the capabilities that attaching needs."""
-    is_admin = cap.holds(cap.SYS_ADMIN)
-    can_trace = all(cap.holds(each) or is_admin for each in (cap.BPF, cap.PERFMON))
     whom = f" to PID {', '.join(str(each.pid) for each in processes)}" if processes else ""
-    if not can_trace or not cap.holds(cap.SYS_PTRACE):
+    if not can_place_uprobes() or not cap.holds(cap.SYS_PTRACE):
         raise JcollectError(
             f"cannot attach{whom}: needs CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; {cap.advice()}"
         )

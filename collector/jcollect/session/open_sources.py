@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jcollect.session.options import KERNEL, SessionSettings
+from jcollect.session.options import KERNEL, LEASED, SessionSettings
 from jcollect.sources.base import Source
 from jcollect.sources.bpf.compilation import Compilation
 from jcollect.sources.bpf.links import AUTO
 from jcollect.sources.bpf.source import RING_PAGES, BpfSource
-from jcollect.sources.direct.activation import KernelActivator
+from jcollect.sources.direct.activation import KernelActivator, LeaseActivator
 from jcollect.sources.direct.source import DirectSource
 from jcollect.sources.records.library import load_library
 
@@ -27,7 +27,9 @@ def check_can_open(compilation: Compilation) -> None:
 
 def lanes(settings: SessionSettings, compilation: Compilation | None = None) -> list[OpenSource]:
     """Returns functions that open the sources of the lane in `settings`: the kernel's first, which raises the
-    semaphores of both. It takes over a running compilation."""
+    semaphores of both. It takes over a running compilation, except for LEASED, which needs none."""
+    if settings.lane == LEASED:
+        return [lambda capacity, offset: DirectSource(capacity, offset, LeaseActivator())]
     opened: list[Source] = []
     open_kernel = bpf_source(settings, compilation)
 

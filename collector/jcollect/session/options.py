@@ -10,6 +10,8 @@ from jcollect.control.limits import Limits
 # How events get to jcollect. DIRECT: through memory that a process with an agent shares with it. KERNEL: by a
 # trap and the BPF ring buffer. AUTO_LANE takes DIRECT for the probes of agents where that is possible.
 AUTO_LANE, DIRECT, KERNEL = LANES = ("auto", "direct", "kernel")
+# The direct lane alone, without any right to place uprobes: agents are asked for it by their gateways.
+LEASED = "leased"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class SessionSettings:
     percent of a core. The session ends after `max_events`. `queue_bytes` is the memory of one subscriber's
     queue. `ring_pages` is the size of the ring buffer, a power of two. `link_type` forces a link type.
     `without` names kernel features to treat as missing. With `only_counts`, the processes count the calls in
-    histograms, and there are no events. `lane` is AUTO_LANE, DIRECT or KERNEL.
+    histograms, and there are no events. `lane` is one of LANES, or LEASED.
     """
 
     capacity: int | None = None
