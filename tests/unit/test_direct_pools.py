@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -404,6 +405,31 @@ def test_a_record_whose_strings_do_not_add_up_is_malformed() -> None:
         events, malformed = reader.drain()
         assert times_of(events) == [5]
         assert sorted(malformed) == [PLACED] * 4 + [CAPACITY - 1]
+
+
+@pytest.mark.parametrize("time", [(1 << 64) - 1, 1 << 63, time.monotonic_ns() + 3600 * 10**9])
+def test_a_record_from_the_future_is_malformed_and_holds_nothing_up(time: int) -> None:
+    with reading(image := PoolImage()) as reader:
+        thread = RingThread(image, 1)
+        thread.put(returned(time))
+        thread.put(returned(2))
+        assert [each.time for each in reader.drain()[0]] == [2]
+        assert reader.decoder.out_of_order == 0
+        thread.put(returned(time))
+        assert reader.drain() == ([], [RETURNED])
+
+
+def test_numbers_that_come_later_reach_all_pools_of_the_process() -> None:
+    image = PoolImage()
+    reader = Reading(image)
+    later = reader.pools[0].numbers
+    for number in range(5000, 5000 + 40 * NUMBER_PAGE_SIZE, NUMBER_PAGE_SIZE):
+        later.set(number, RETURNED)
+    reader.set.update(later)
+    RingThread(image, 1).put(direct_record(5000 + 39 * NUMBER_PAGE_SIZE, [1, 0, 9], time=1))
+    assert [each.probe for each in reader.drain()[0]] == [RETURNED]
+    reader.close()
+    image.close()
 
 
 def test_stacks_that_are_loops_or_lead_nowhere_hold_nothing_up() -> None:

@@ -31,7 +31,7 @@ _POINTS = {
         ("nop", STUB_X86_64_NOP),
         ("nop5", STUB_X86_64_NOP5),
         ("nop10", STUB_X86_64_NOP10),
-        ("no trap", STUB_X86_64_EVENT),
+        ("direct lane", STUB_X86_64_EVENT),
     )
 }
 # Number of probes that are printed without --all.

@@ -19,8 +19,8 @@ READING = frozenset((cap.SYS_PTRACE, cap.DAC_READ_SEARCH))
 COMMANDING = READING | {cap.SETUID, cap.SETGID}
 TRACING = READING | {cap.BPF, cap.PERFMON}
 
-# Capabilities that each verb needs for programs of other users. For the user's own programs only `attach`
-# needs any.
+# Capabilities that each verb needs for programs of other users. For the user's own programs only the
+# kernel lane needs any.
 NEEDED = {
     "attach": TRACING,
     "attach --select": TRACING | COMMANDING,

@@ -108,6 +108,11 @@ class Process:
         return self._status.inner_pid
 
     @property
+    def is_nested(self) -> bool:
+        """True if the process is in another PID namespace than this one."""
+        return self._status.is_nested
+
+    @property
     def start_time(self) -> int:
         """The start in clock ticks since boot. Raises OSError if the process has exited."""
         if self._start_time is None:

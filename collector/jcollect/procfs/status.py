@@ -39,6 +39,11 @@ class ProcessStatus:
         return int(self._field(b"\nNSpid:\t").split()[-1])
 
     @property
+    def is_nested(self) -> bool:
+        """True if the process is in another PID namespace than this one."""
+        return len(self._field(b"\nNSpid:\t").split()) > 1
+
+    @property
     def uids(self) -> tuple[int, ...]:
         """The real, effective, saved and file system user IDs, as seen from here."""
         return tuple(map(int, self._field(b"\nUid:\t").split()))

@@ -64,7 +64,7 @@ class Pool:
         layout = pool_layout(os.pread(descriptor, DIRECT_POOL_SIZE, 0), about.st_size)
         self.data_bytes = layout.data_bytes
         self._threads = ThreadIds(process)
-        self._mapping = mmap.mmap(descriptor, about.st_size)
+        self._mapping = mmap.mmap(descriptor, layout.end)
         start = ctypes.addressof(ctypes.c_char.from_buffer(self._mapping))
         self._start = start
         chunks = layout.chunks

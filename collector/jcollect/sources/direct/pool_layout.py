@@ -19,12 +19,13 @@ _WORD = 8
 
 
 class PoolLayout(NamedTuple):
-    """Numbers of chunks, and offsets of the parts of a pool in bytes."""
+    """Numbers of chunks, offsets of the parts of a pool, and the end of the last one, in bytes."""
 
     small_chunks: int
     large_chunks: int
     headers: int
     data: int
+    end: int
 
     @property
     def chunks(self) -> int:
@@ -43,7 +44,7 @@ def pool_layout(header: bytes, file_bytes: int) -> PoolLayout:
     found = DirectPool.from_buffer_copy(header)
     if found.version != DIRECT_VERSION:
         raise _malformed(f"it has version {found.version}, and this jcollect reads {DIRECT_VERSION}")
-    layout = PoolLayout(found.small_chunks, found.large_chunks, found.headers, found.data)
+    layout = PoolLayout(found.small_chunks, found.large_chunks, found.headers, found.data, 0)
     if not 0 < layout.data_bytes <= DIRECT_MAX_BYTES:
         raise _malformed(f"its chunks have {layout.data_bytes:,} bytes")
     parts = sorted(
@@ -59,7 +60,7 @@ def pool_layout(header: bytes, file_bytes: int) -> PoolLayout:
         raise _malformed("its parts overlap, or do not fit into it")
     if layout.headers % DIRECT_CHUNK_SIZE or layout.data % DIRECT_CHUNK_SIZE:
         raise _malformed("its parts are not aligned")
-    return layout
+    return layout._replace(end=ends[-1])
 
 
 def _malformed(problem: str) -> OSError:

@@ -7,6 +7,7 @@ import ctypes
 import numpy as np
 
 from jcollect.layout.drain import UNREAD_CHUNK_SIZE, Pools
+from jcollect.sources.direct.numbers import Numbers
 from jcollect.sources.direct.pool import Pool
 
 
@@ -35,6 +36,12 @@ class PoolSet:
     def add(self, pool: Pool) -> None:
         self._pools.append(pool)
         self._rebuild()
+
+    def update(self, numbers: Numbers) -> None:
+        """Passes changed numbers to the drain, for all pools that have them."""
+        for pool in self._pools:
+            if pool.numbers is numbers:
+                pool.update()
 
     def end(self, pool: Pool) -> None:
         """Closes a pool to which nothing is written any more, once it has been read to the end."""

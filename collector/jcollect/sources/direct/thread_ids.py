@@ -26,7 +26,7 @@ class ThreadIds:
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self.is_nested = process.inner_pid != process.pid
+        self.is_nested = process.is_nested
         self.own: U32 = np.zeros(0, np.uint32)
         self.ours: U32 = np.zeros(0, np.uint32)
         self._not_before = 0.0

@@ -67,8 +67,8 @@ class Traced:
         except ValueError as error:
             raise self._unusable(str(error)) from None
         finally:
-            if self._pool is not None:
-                self._pool.update()
+            # Also those that were replaced, and are not read to the end yet.
+            self._pools.update(self.numbers)
 
     def prepare(self) -> None:
         """Opens the rings that there are before probes are armed, so that only later events count. Raises

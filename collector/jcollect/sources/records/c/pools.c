@@ -8,11 +8,17 @@
  * other in time. So the chunks with unread records are in a heap by the time of their next record:
  * what is taken is in order, even if the drain stops at a limit.
  */
+#define _POSIX_C_SOURCE 199309L
 #include "drain.h"
+
+#include <time.h>
 
 enum {
 	/* Tries to push a chunk: a process can change the stack forever. */
 	MOST_TRIES = 64,
+	/* Error of the threads' clocks in ns, several times as much as possible. An event from the
+	 * future would stay in the arena until then. */
+	MOST_AHEAD = 10000000,
 	/* Bytes ahead: about ten small records. */
 	PREFETCHED = 512
 };
@@ -168,7 +174,11 @@ static void scan_chunk(struct pools *pools, uint32_t number, uint32_t chunk)
 
 static void scan(struct pools *pools, uint64_t until)
 {
+	struct timespec now;
+
 	pools->until = until;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	pools->latest = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + MOST_AHEAD;
 	for (uint32_t number = 0; number < pools->count; number++) {
 		pools->pool[number]->found = 0;
 		for (uint32_t chunk = 0; chunk < pools->pool[number]->chunks; chunk++)
@@ -204,11 +214,12 @@ static void copy_words(uint64_t *to, const uint64_t *from, uint64_t words)
 }
 
 /* Stages a copy of a record of `length` bytes. */
-static void take_copy(struct drain_state *drain, struct pool_memory *pool,
+static void take_copy(struct drain_state *drain, struct pools *pools,
 		      const struct unread_chunk *unread, const unsigned char *from, uint64_t length)
 {
 	struct record *copy = (struct record *)(drain->arena + drain->arena_used);
 	uint64_t bytes = length < RECORD_LIMITS_MAX_BYTES ? length : RECORD_LIMITS_MAX_BYTES;
+	struct pool_memory *pool = pools->pool[unread->pool];
 	uint32_t id;
 
 	/* Another CPU has written what comes next. */
@@ -223,6 +234,10 @@ static void take_copy(struct drain_state *drain, struct pool_memory *pool,
 		pool->foreign++;
 		return;
 	}
+	if (copy->time > pools->latest) {
+		drain->malformed[drain->malformed_count++] = id - 1;
+		return;
+	}
 	copy->probe = id - 1;
 	copy->tid = unread->tid;
 	drain_stage(drain, copy, length);
@@ -230,9 +245,10 @@ static void take_copy(struct drain_state *drain, struct pool_memory *pool,
 
 /* Takes the next record of a chunk. Returns the offset of the one after it; the end of the chunk if
  * the rest has to be given up. */
-static uint32_t take_next(struct drain_state *drain, struct pool_memory *pool,
+static uint32_t take_next(struct drain_state *drain, struct pools *pools,
 			  const struct unread_chunk *unread)
 {
+	struct pool_memory *pool = pools->pool[unread->pool];
 	const unsigned char *at = data_of(pool, unread->chunk) + unread->at;
 	const struct ring_header *header = (const struct ring_header *)at;
 	uint32_t word = __atomic_load_n(&header->length, __ATOMIC_RELAXED);
@@ -246,7 +262,7 @@ static uint32_t take_next(struct drain_state *drain, struct pool_memory *pool,
 		return unread->end;
 	}
 	count_number(pool, unread, __atomic_load_n(&header->page_offset, __ATOMIC_RELAXED));
-	take_copy(drain, pool, unread, at + RING_HEADER_SIZE, length);
+	take_copy(drain, pools, unread, at + RING_HEADER_SIZE, length);
 	return unread->at + (uint32_t)step;
 }
 
@@ -264,7 +280,7 @@ int drain_take_pools(struct drain_state *drain, struct pools *pools, uint64_t un
 		if (records == drain->most_records || bytes >= drain->most_bytes ||
 		    !drain_has_room(drain))
 			return DRAIN_MORE;
-		next = take_next(drain, pool, first);
+		next = take_next(drain, pools, first);
 		bytes += next - first->at;
 		first->at = pool->positions[first->chunk] = next;
 		if (next < first->end) {
