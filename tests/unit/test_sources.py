@@ -22,7 +22,7 @@ from jcollect.hub.reader import WINDOW_NS, Reader
 from jcollect.probes.probe import Probe, by_binary, probes_of
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
 from jcollect.sources.base import ALWAYS, LossStage
-from jcollect.sources.columns import Columns, joined, merged
+from jcollect.sources.columns import Batch, Columns, joined, merged
 from jcollect.workers import Failures
 from list_source import ListSource, batch_of
 from processes import closed
@@ -295,6 +295,29 @@ def test_one_source_is_read_without_a_merge(probes: list[Probe], monkeypatch: py
 
 
 # Probes of a source
+
+
+def test_events_of_one_source_alone_are_merged_without_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied = 0
+    kept = Batch.kept
+
+    def count_copies(batch: Batch) -> Batch:
+        nonlocal copied
+        copied += 1
+        return kept(batch)
+
+    monkeypatch.setattr(Batch, "kept", count_copies)
+    one, other = ListSource(4, most=2), ListSource(4)
+    merge = Merge([one, other])
+    one.put(batch_of([(1, 0), (2, 1), (3, 0), (5, 1)]))
+    found = [merge.drain(4).batch.columns for _ in range(2)]
+    assert [columns.time_unix_nanos.tolist() for columns in found] == [[1, 2], [3]]
+    assert [columns.seq.tolist() for columns in found] == [[0, 1], [2]]
+    assert copied == 0
+    other.put(batch_of([(4, 2)]))
+    last = merge.drain().batch.columns
+    assert (last.time_unix_nanos.tolist(), last.seq.tolist()) == ([4, 5], [3, 4])
+    assert copied == 2
 
 
 def test_a_source_arms_the_sites_of_described_probes_until_they_are_disarmed(probes: list[Probe]) -> None:
