@@ -171,7 +171,9 @@ def test_the_cost_of_probes_is_a_warning_long_before_any_is_throttled(targets: P
     with torrent(newest_jdk, targets, 1) as target:
         # This is a third of a core on a slow CPU, and a sixth on a fast one.
         target.send("500000")
-        with attach(target.pid, "--probe", "*drop__return", "--max-overhead", 100) as collector:
+        with attach(
+            target.pid, "--probe", "*drop__return", "--max-overhead", 100, "--lane", "kernel"
+        ) as collector:
             line = collector.wait_for_line("jcollect: warning: the probes of PID")
             assert re.search(
                 r"cost it \d\d% of a core, [\d,]+ ns per firing; .*; above 100% the most expensive", line

@@ -23,7 +23,7 @@ def print_report(session: Session, totals: Totals, seconds: float, prefix: str) 
         f"{totals.delivered:,} delivered{counted}{filtered}{throttled} + {totals.lost:,} lost "
         f"(kernel ring {totals.lost_in_ring:,}, {direct}collector {totals.lost_in_collector:,}); "
         f"subscribers: {session.hub.served:,} served, {session.hub.lost():,} events lost{missing}"
-        f"{_cost_text(session.cost_ns, seconds)}{_lane_text(session)}"
+        f"{_lane_text(session)}{_cost_text(session.cost_ns, seconds)}"
     )
 
 
