@@ -208,3 +208,22 @@ def test_a_programs_own_user_traces_it_without_a_capability(shared_targets: Path
                 killed.signal(signal.SIGKILL)
                 killed.wait()
             wait_until(lambda: leftovers(target.pid) == [], "nothing to be left after kill -9 either")
+
+
+def test_what_finds_no_room_is_lost_and_counted_exactly(targets: Path) -> None:
+    with java(newest_jdk, "-cp", targets, "PrimeCalls", probes=ORDERS, options="ring-size=256k") as target:
+        target.wait_for_line("ready")
+        wait_for_probes(target.pid, ORDERS_PROBES)
+        with attach(target.pid, "--lane", "direct") as collector:
+            collector.signal(signal.SIGSTOP)
+            did = run_calls(target)
+            collector.signal(signal.SIGCONT)
+            summary = finish(collector)
+        found = re.search(
+            r"([\d,]+) hits = ([\d,]+) delivered \+ ([\d,]+) lost \(kernel ring 0, direct rings ([\d,]+),",
+            summary,
+        )
+        assert found is not None, summary
+        hits, delivered, lost, in_rings = (int(each.replace(",", "")) for each in found.groups())
+        assert hits == delivered + lost == hits_of(did)
+        assert lost == in_rings > hits // 2
