@@ -41,7 +41,7 @@ def test_classes_loaded_while_no_descriptor_is_free_get_their_probes_later(jdk: 
         # The same result as if the first try had not failed.
         assert {probe["provider"] for probe in probes} == {"Descriptors_Early", "Descriptors_Late"}
         ask(target, "fill")
-        with attach(target.pid, "-o", "json") as collector:
+        with attach(target.pid, "-o", "json", "--lane", "kernel") as collector:
             ask(target, f"call {CALLS}")
             finish(collector)
         assert [json.loads(line)["kind"] for line in collector.out] == ["entry", "return"] * CALLS

@@ -89,7 +89,8 @@ class Merge(Drainable):
                 self._is_holding[number] = drained.is_holding
         only = self._only_batch(fresh)
         if only is not None:
-            self._ready.append(self._numbered(only))
+            if len(only):
+                self._ready.append(self._numbered(only))
             self._next_seq += lost
             return lost
         for number, batch in enumerate(fresh):
@@ -122,7 +123,7 @@ class Merge(Drainable):
             has_more for number, has_more in enumerate(self._has_more) if number not in active
         ):
             return None
-        return fresh[active[0]] if active else fresh[0]
+        return fresh[active[0]] if active else empty_batch()
 
     def _numbered(self, batch: Batch) -> Batch:
         """Gives the events the next sequence numbers, and counts those that are older than published ones."""

@@ -83,10 +83,13 @@ class Batch:
         return joined([self])
 
 
+_LONG, _SHORT = np.zeros(0, np.uint64), np.zeros(0, np.uint32)
+_EMPTY = Batch(Columns(_LONG, _LONG, _SHORT, _SHORT, _LONG, _LONG, _LONG, b""), _SHORT, _SHORT)
+
+
 def empty_batch() -> Batch:
     """Returns a batch without events."""
-    long, short = np.zeros(0, np.uint64), np.zeros(0, np.uint32)
-    return Batch(Columns(long, long, short, short, long, long, long, b""), short, short)
+    return _EMPTY
 
 
 def joined(batches: Sequence[Batch]) -> Batch:

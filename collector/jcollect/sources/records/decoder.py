@@ -29,7 +29,7 @@ from jcollect.layout.drain import (
 from jcollect.layout.record import RECORD_SIZE, WORDS_MAX
 from jcollect.probes.probe import TIMED_KINDS, Probe
 from jcollect.sources.base import ALWAYS
-from jcollect.sources.columns import U32, Batch, Columns
+from jcollect.sources.columns import U32, Batch, Columns, empty_batch
 from jcollect.sources.records.library import load_library
 
 # Maximum size of one batch, which is one message to subscribers: the events of 6 ms of a thread that does
@@ -156,6 +156,8 @@ class RecordDecoder:
         )
 
     def _batch(self, count: int) -> Batch:
+        if not count:
+            return empty_batch()
         arrays, state = self._arrays, self._state
         columns = Columns(
             seq=arrays["seq"][:count],

@@ -16,6 +16,9 @@
 enum {
 	/* Tries to push a chunk: a process can change the stack forever. */
 	MOST_TRIES = 64,
+	/* Chunks that have never been used, after which a scan expects no used ones: threads take
+	 * them in order. So many threads may be about to open theirs. */
+	MOST_UNUSED = 64,
 	/* Error of the threads' clocks in ns, several times as much as possible. An event from the
 	 * future would stay in the arena until then. */
 	MOST_AHEAD = 10000000,
@@ -172,6 +175,27 @@ static void scan_chunk(struct pools *pools, uint32_t number, uint32_t chunk)
 	}
 }
 
+static int is_unused(const struct direct_chunk *header)
+{
+	return !__atomic_load_n(&header->ring, __ATOMIC_RELAXED) &&
+	       __atomic_load_n(&header->state, __ATOMIC_RELAXED) == CHUNK_STATE_FREE;
+}
+
+/* Scans chunks of one size. */
+static void scan_range(struct pools *pools, uint32_t number, uint32_t first, uint32_t end)
+{
+	const struct direct_chunk *headers = pools->pool[number]->headers;
+	uint32_t unused = 0;
+
+	for (uint32_t chunk = first; chunk < end; chunk++) {
+		unused = is_unused(&headers[chunk]) ? unused + 1 : 0;
+		/* The last drain leaves nothing out. */
+		if (unused > MOST_UNUSED && pools->until != UINT64_MAX)
+			break;
+		scan_chunk(pools, number, chunk);
+	}
+}
+
 static void scan(struct pools *pools, uint64_t until)
 {
 	struct timespec now;
@@ -180,9 +204,11 @@ static void scan(struct pools *pools, uint64_t until)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	pools->latest = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + MOST_AHEAD;
 	for (uint32_t number = 0; number < pools->count; number++) {
-		pools->pool[number]->found = 0;
-		for (uint32_t chunk = 0; chunk < pools->pool[number]->chunks; chunk++)
-			scan_chunk(pools, number, chunk);
+		struct pool_memory *pool = pools->pool[number];
+
+		pool->found = 0;
+		scan_range(pools, number, 0, pool->small_chunks);
+		scan_range(pools, number, pool->small_chunks, pool->chunks);
 	}
 }
 
