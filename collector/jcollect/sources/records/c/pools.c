@@ -201,8 +201,6 @@ static void scan(struct pools *pools, uint64_t until)
 	struct timespec now;
 
 	pools->until = until;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	pools->latest = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + MOST_AHEAD;
 	for (uint32_t number = 0; number < pools->count; number++) {
 		struct pool_memory *pool = pools->pool[number];
 
@@ -210,6 +208,9 @@ static void scan(struct pools *pools, uint64_t until)
 		scan_range(pools, number, 0, pool->small_chunks);
 		scan_range(pools, number, pool->small_chunks, pool->chunks);
 	}
+	/* After the scan: all that it has found was committed before. */
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	pools->latest = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + MOST_AHEAD;
 }
 
 /* Counts the number that a record has in its ring, by its low 32 bits. */
