@@ -83,7 +83,9 @@ def _is_leased(options: AttachOptions, processes: Sequence[Process]) -> bool:
     own, and have agents, or get them. Raises JcollectError."""
     settings, targets = options.settings, options.targets
     is_own = all(each.owner == os.geteuid() for each in processes)
-    if settings.lane == KERNEL or can_place_uprobes() or targets.is_open or not is_own:
+    if settings.lane == KERNEL or settings.only_counts or can_place_uprobes():
+        return False
+    if targets.is_open or not is_own:
         return False
     if not targets.selectors and not all(find_agent(each) for each in processes):
         return False

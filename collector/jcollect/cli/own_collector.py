@@ -28,7 +28,7 @@ def run_own_collector(
     duration: float | None,
     max_events: int | None,
     max_overhead: int | None,
-    lane: str | None,
+    lane: str | None = None,
     fail_on_loss: bool,
 ) -> None:
     """Attaches, prints, and detaches. Raises JcollectError."""
@@ -69,7 +69,7 @@ def _listening(pid: str) -> Iterator[str | None]:
         yield f"unix://{folder}/{pid}.sock"
 
 
-def check_only_with_select(max_overhead: int | None, lane: str | None) -> None:
+def check_only_with_select(max_overhead: int | None, lane: str | None = None) -> None:
     """Raises UsageError for options that only a collector of its own obeys."""
     if lane is not None:
         raise click.UsageError("--lane needs --select; without it, no collector is started")

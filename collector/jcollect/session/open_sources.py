@@ -40,7 +40,7 @@ def lanes(settings: SessionSettings, compilation: Compilation | None = None) -> 
     def open_direct(capacity: int, utc_offset_ns: int) -> Source:
         return DirectSource(capacity, utc_offset_ns, KernelActivator(opened[0]))
 
-    return [open_first] if settings.lane == KERNEL else [open_first, open_direct]
+    return [open_first] if settings.lane == KERNEL or settings.only_counts else [open_first, open_direct]
 
 
 def bpf_source(settings: SessionSettings, compilation: Compilation | None = None) -> OpenSource:

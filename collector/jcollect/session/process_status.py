@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jcollect.errors import JcollectError
 from jcollect.hub.accounts import Totals
 from jcollect.probes.live import LiveProbe
 from jcollect.session.cost import Cost
@@ -44,4 +45,12 @@ def _overhead(cost: Cost) -> Overhead | None:
         asked_percent=now.asked_percent,
         available_nanos=now.available_ns,
         max_percent_now=now.max_percent_now,
+    )
+
+
+def not_detached(tracee: Tracee, seconds: float) -> JcollectError:
+    """Returns the error for a process that cannot be detached from in time."""
+    return JcollectError(
+        f"cannot detach from PID {tracee.pid} within {seconds:g} s: the kernel waits for the process, and "
+        "removes the probes once it responds"
     )

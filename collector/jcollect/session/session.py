@@ -28,7 +28,7 @@ from jcollect.session.open_sources import OpenSource, lanes
 from jcollect.session.options import DIRECT, SessionSettings
 from jcollect.session.probe_group import ProbeGroup
 from jcollect.session.probe_summary import ProbeSummary, summarize
-from jcollect.session.process_status import Libraries, process_status
+from jcollect.session.process_status import Libraries, not_detached, process_status
 from jcollect.session.refresher import Refresher
 from jcollect.session.status import ProbeStatus, Status
 from jcollect.session.tracee import Tracee
@@ -180,7 +180,7 @@ class Session:
         armed = self._for_each_process(Tracee.disarm, seconds)
         for tracee in self._tracees:
             if tracee not in armed:
-                self.failures.add(_not_detached(tracee, seconds), "detach")
+                self.failures.add(not_detached(tracee, seconds), "detach")
         self._for_each_process(
             lambda tracee: tracee.count_suppressed(armed.get(tracee, ())), _LAST_REPORT_SECONDS
         )
@@ -388,13 +388,6 @@ class Session:
             description = one.describe()
             if matches is None or matches(description):
                 yield each, description
-
-
-def _not_detached(tracee: Tracee, seconds: float) -> JcollectError:
-    return JcollectError(
-        f"cannot detach from PID {tracee.pid} within {seconds:g} s: the kernel waits for the process, and "
-        "removes the probes once it responds"
-    )
 
 
 def ids_for(scans: Iterable[Scan], wanted: Wanted) -> int:
