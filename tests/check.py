@@ -31,7 +31,7 @@ SHOWN = 5
 # Tests of files that no test names.
 BY_FOLDER = {
     "bpf": {"tests/unit/test_compiling.py"},
-    "collector/jcollect/sources/records/c": {"tests/unit/test_drain.py"},
+    "collector/jcollect/sources/records/c": {"tests/unit/test_drain.py", "tests/unit/test_direct_pools.py"},
     "docs/recipes.md": {"tests/unit/test_recipes_page.py"},
     "docs": {"tests/unit/test_docs_links.py", "tests/unit/test_docs_messages.py"},
     "java-agent/src/main/c/libstapsdt": {"tests/integration/test_libstapsdt.py"},
