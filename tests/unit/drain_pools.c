@@ -135,8 +135,8 @@ static void drain_pool(struct drain_state *drain, uint64_t capacity, const uint6
 		.pool = (struct direct_pool *)(void *)memory,
 		.headers = (struct direct_chunk *)(void *)(memory + head[1]),
 		.data = memory + head[2],
-		.positions = room(CHUNKS, sizeof(uint32_t)),
-		.owed = room(CHUNKS, 1),
+		.queue = room(CHUNKS, sizeof(uint64_t)),
+		.readings = room(CHUNKS, sizeof(struct chunk_reading)),
 		.pages = pages,
 		.ids = ids,
 		.counts = room(COUNTS, sizeof(struct ring_count)),
@@ -174,8 +174,8 @@ static void drain_pool(struct drain_state *drain, uint64_t capacity, const uint6
 	free(memory);
 	free(pages);
 	free(ids);
-	free(pool.positions);
-	free(pool.owed);
+	free((void *)pool.queue);
+	free(pool.readings);
 	free(pool.counts);
 	free(pools.heap);
 }

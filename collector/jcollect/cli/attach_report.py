@@ -23,7 +23,7 @@ def print_report(session: Session, totals: Totals, seconds: float, prefix: str) 
         f"{totals.delivered:,} delivered{counted}{filtered}{throttled} + {totals.lost:,} lost "
         f"(kernel ring {totals.lost_in_ring:,}, {direct}collector {totals.lost_in_collector:,}); "
         f"subscribers: {session.hub.served:,} served, {session.hub.lost():,} events lost{missing}"
-        f"{_lane_text(session)}{_cost_text(session.cost_ns, seconds)}"
+        f"{_recorder_text(session)}{_lane_text(session)}{_cost_text(session.cost_ns, seconds)}"
     )
 
 
@@ -35,6 +35,10 @@ def throttled_text(totals: Totals) -> str:
         f"{totals.throttled_ns / 1e9:.1f} s, summed over all probes; calls during that time are not counted; "
         "--counts FILE lists this per probe"
     )
+
+
+def _recorder_text(session: Session) -> str:
+    return f"; {session.overwritten:,} more were overwritten or too old" if session.is_recorder else ""
 
 
 def _lane_text(session: Session) -> str:

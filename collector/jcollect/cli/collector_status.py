@@ -68,6 +68,8 @@ def echo_collector(address: Address, status: collector_pb2.GetStatusResponse, ev
     _echo_not_live(linked)
     echo(f"hits: {hit_counts_text(status.counts)}")
     ring = f"ring buffer: {status.ring_used_bytes:,} of {status.ring_bytes:,} bytes unread"
+    if status.overwritten:
+        echo(f"flight recorder: {plural(status.overwritten, 'event')} overwritten or too old")
     echo(ring + (f"; {plural(status.out_of_order, 'event')} out of order" if status.out_of_order else ""))
     if status.clock_set_nanos:
         echo(

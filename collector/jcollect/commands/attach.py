@@ -16,10 +16,11 @@ from jcollect.cli.options import (
     probe_option,
     select_option,
 )
+from jcollect.cli.recorder_options import recorder_of, recorder_options
 from jcollect.cli.tracing_options import cost_options, lane_option, limit_options, listen_options
 from jcollect.control.limits import Limits
 from jcollect.errors import InvalidCommandError
-from jcollect.session.options import SessionSettings, TargetOptions
+from jcollect.session.options import DIRECT, KERNEL, SessionSettings, TargetOptions
 
 # The features in sources/bpf/kernel.py, which is imported later.
 _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
@@ -49,6 +50,7 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 @limit_options
 @cost_options
 @lane_option
+@recorder_options
 # Hidden options for tests: force a link type, simulate missing kernel features, shrink buffers.
 @click.option("--link", "link_type", type=click.Choice(["auto", "uprobe-multi", "perf-event"]), hidden=True)
 @click.option("--without", multiple=True, type=click.Choice(_FEATURES), hidden=True)
@@ -75,6 +77,8 @@ def attach(
     max_probes: int | None,
     max_overhead: int | None,
     lane: str,
+    last: str | None,
+    triggers: tuple[str, ...],
     link_type: str | None,
     without: tuple[str, ...],
     ring_pages: int | None,
@@ -102,6 +106,9 @@ def attach(
     if ring_pages and ring_pages & ring_pages - 1:
         raise InvalidCommandError(f"--ring-pages must be a power of two, and {ring_pages} is not")
     check_json_strings(json_strings, output, counts)
+    recorder = recorder_of(last, triggers)
+    if recorder and lane == KERNEL:
+        raise click.UsageError("--last records in the direct lane; omit --lane kernel")
     options = AttachOptions(
         targets=TargetOptions(
             tuple(dict.fromkeys(pids)), names, every, globs, selectors, wait, limits=limits
@@ -114,7 +121,8 @@ def attach(
             ring_pages=ring_pages,
             link_type=link_type,
             without=frozenset(without),
-            lane=lane,
+            lane=DIRECT if recorder else lane,
+            recorder=recorder,
         ),
         listen=listen,
         insecure=insecure,

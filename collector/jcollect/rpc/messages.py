@@ -158,6 +158,7 @@ def status_message(
         ring_bytes=status.ring_bytes,
         ring_used_bytes=status.ring_used_bytes,
         out_of_order=status.out_of_order,
+        overwritten=status.overwritten,
         clock_set_nanos=status.clock_set_nanos,
         counts=_hit_counts(status.counts),
         processes=[_process(each) for each in status.processes],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from jcollect.session.options import KERNEL, LEASED, SessionSettings
 from jcollect.sources.base import Source
@@ -11,6 +12,7 @@ from jcollect.sources.bpf.links import AUTO
 from jcollect.sources.bpf.source import RING_PAGES, BpfSource
 from jcollect.sources.direct.activation import KernelActivator, LeaseActivator
 from jcollect.sources.direct.source import DirectSource
+from jcollect.sources.recorder import Recorder
 from jcollect.sources.records.library import load_library
 
 # Opens a source for probe IDs below a capacity. The second argument is added to CLOCK_MONOTONIC to get ns
@@ -28,10 +30,13 @@ def check_can_open(compilation: Compilation) -> None:
 def lanes(settings: SessionSettings, compilation: Compilation | None = None) -> list[OpenSource]:
     """Returns functions that open the sources of the lane in `settings`: the kernel's first, which raises the
     semaphores of both. It takes over a running compilation, except for LEASED, which needs none."""
+    recorder = settings.recorder
     if settings.lane == LEASED:
-        return [lambda capacity, offset: DirectSource(capacity, offset, LeaseActivator())]
+        return [lambda capacity, offset: DirectSource(capacity, offset, LeaseActivator(), recorder)]
     opened: list[Source] = []
     open_kernel = bpf_source(settings, compilation)
+    if recorder is not None:
+        return [partial(_open_recorder, recorder, open_kernel)]
 
     def open_first(capacity: int, utc_offset_ns: int) -> Source:
         opened.append(open_kernel(capacity, utc_offset_ns))
@@ -41,6 +46,17 @@ def lanes(settings: SessionSettings, compilation: Compilation | None = None) -> 
         return DirectSource(capacity, utc_offset_ns, KernelActivator(opened[0]))
 
     return [open_first] if settings.lane == KERNEL or settings.only_counts else [open_first, open_direct]
+
+
+def _open_recorder(recorder: Recorder, open_kernel: OpenSource, capacity: int, utc_offset_ns: int) -> Source:
+    """Opens the direct lane alone: the kernel's source raises semaphores, and nobody reads its ring buffer,
+    which polling would cost."""
+    kernel = open_kernel(capacity, utc_offset_ns)
+    try:
+        return DirectSource(capacity, utc_offset_ns, KernelActivator(kernel), recorder, kernel)
+    except BaseException:
+        kernel.close()
+        raise
 
 
 def bpf_source(settings: SessionSettings, compilation: Compilation | None = None) -> OpenSource:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jcollect.control.limits import Limits
+from jcollect.sources.recorder import Recorder
 
 # How events get to jcollect. DIRECT: through memory that a process with an agent shares with it. KERNEL: by a
 # trap and the BPF ring buffer. AUTO_LANE takes DIRECT for the probes of agents where that is possible.
@@ -45,7 +46,8 @@ class SessionSettings:
     percent of a core. The session ends after `max_events`. `queue_bytes` is the memory of one subscriber's
     queue. `ring_pages` is the size of the ring buffer, a power of two. `link_type` forces a link type.
     `without` names kernel features to treat as missing. With `only_counts`, the processes count the calls in
-    histograms, and there are no events. `lane` is one of LANES, or LEASED.
+    histograms, and there are no events. `lane` is one of LANES, or LEASED. With a
+    `recorder` there is only the direct lane, whose events are delivered at the triggers.
     """
 
     capacity: int | None = None
@@ -57,3 +59,4 @@ class SessionSettings:
     without: frozenset[str] = frozenset()
     only_counts: bool = False
     lane: str = AUTO_LANE
+    recorder: Recorder | None = None

@@ -90,6 +90,7 @@ class Session:
         self.capacity = capacity
         self.max_overhead = settings.max_overhead
         self._lane = settings.lane
+        self.is_recorder = settings.recorder is not None
         self._cost_of_left = 0
         self._utc_offset = utc_offset_ns()
         self._aggregations = Aggregations(lambda: self._tracees, self._utc_offset)
@@ -161,6 +162,11 @@ class Session:
     def has_direct_hits(self) -> bool:
         """True if any hit has taken the direct lane."""
         return any(source.has_sinks and bool(source.hits().any()) for source in self._sources)
+
+    @property
+    def overwritten(self) -> int:
+        """Events that a flight recorder did not keep. They are in no account."""
+        return sum(source.status().overwritten for source in self._sources)
 
     @property
     def detach_seconds(self) -> float:
@@ -342,6 +348,7 @@ class Session:
             ring_bytes=source.buffer_bytes,
             ring_used_bytes=source.buffer_used_bytes,
             out_of_order=self._reader.out_of_order,
+            overwritten=self.overwritten,
             clock_set_nanos=set_by if abs(set_by) > _CLOCK_NOISE_NS else 0,
             counts=self.accounts.totals(),
             processes=[

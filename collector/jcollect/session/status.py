@@ -82,6 +82,7 @@ class Status:
     ring_bytes: int
     ring_used_bytes: int
     out_of_order: int
+    overwritten: int
     clock_set_nanos: int
     counts: Totals
     processes: Sequence[ProcessStatus]

@@ -69,11 +69,15 @@ class Counters(Protocol):
 
 @dataclass(frozen=True)
 class SourceStatus:
-    """The link type of a source, and its buffer in bytes."""
+    """The link type of a source, and its buffer in bytes.
+
+    `overwritten` is the number of events that a flight recorder did not keep. They are no hits.
+    """
 
     link_type: str
     buffer_bytes: int
     buffer_used_bytes: int
+    overwritten: int = 0
 
 
 class UnusableError(JcollectError):

@@ -14,15 +14,24 @@ import numpy as np
 import numpy.typing as npt
 
 from jcollect.layout.direct import (
+    DIRECT_MODE_RECORDER,
     DIRECT_MODE_STREAM,
     DIRECT_POOL_LOST,
     DIRECT_POOL_MODE,
+    DIRECT_POOL_OVERWRITTEN,
     DIRECT_POOL_RINGS,
     DIRECT_POOL_SIZE,
     DIRECT_POOL_TRIGGER_NANOS,
     DIRECT_POOL_TRIGGER_THROW,
+    DIRECT_POOL_TRIGGERED,
 )
-from jcollect.layout.drain import NUMBER_PAGE_MOST, NUMBER_PAGE_SIZE, PoolMemory, RingCount
+from jcollect.layout.drain import (
+    NUMBER_PAGE_MOST,
+    NUMBER_PAGE_SIZE,
+    ChunkReading,
+    PoolMemory,
+    RingCount,
+)
 from jcollect.procfs.apart import apart
 from jcollect.procfs.process import Process
 from jcollect.procfs.sealed import open_sealed
@@ -34,6 +43,7 @@ from jcollect.sources.records.library import load_library
 # Rings whose numbers are counted at a time: those of as many threads.
 _RINGS = 4096
 _COUNTS = np.dtype(RingCount)
+_READINGS = np.dtype(ChunkReading)
 # struct flock of fcntl.h: type, whence, start, length, PID.
 _LOCK = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 _BUSY = (errno.EAGAIN, errno.EACCES)
@@ -69,13 +79,13 @@ class Pool:
         self._start = start
         chunks = layout.chunks
         self._arrays: dict[str, npt.NDArray[Any]] = {
-            "positions": np.zeros(chunks, np.uint32),
-            "owed": np.zeros(chunks, np.uint8),
+            "readings": np.zeros(chunks, _READINGS),
             "counts": np.zeros(_RINGS, _COUNTS),
         }
         self.memory = PoolMemory(
             pool=start,
             headers=start + layout.headers,
+            queue=start + layout.queue,
             data=start + layout.data,
             small_chunks=layout.small_chunks,
             chunks=chunks,
@@ -85,6 +95,7 @@ class Pool:
             old_rings=0 if is_new else self._word(DIRECT_POOL_RINGS) & 0xFFFFFFFF,
             **{name: array.ctypes.data for name, array in self._arrays.items()},
         )
+        self._overwritten_before = self._word(DIRECT_POOL_OVERWRITTEN)
         self.update()
         # The reader before may have been a flight recorder.
         ctypes.c_uint32.from_address(start + DIRECT_POOL_MODE).value = DIRECT_MODE_STREAM
@@ -103,6 +114,10 @@ class Pool:
             os.close(descriptor)
             raise
 
+    def forget_unread(self) -> None:
+        """Takes note that the heap of unread chunks is empty: the next scan finds them again."""
+        self._arrays["readings"]["is_unread"] = 0
+
     def update(self) -> None:
         """Passes the current numbers and thread IDs to the drain, which must not run."""
         self.memory.pages = self.numbers.pages.ctypes.data
@@ -110,6 +125,44 @@ class Pool:
         self.memory.own_tids = self._threads.own.ctypes.data
         self.memory.tids = self._threads.ours.ctypes.data
         self.memory.tid_count = len(self._threads.own)
+
+    def record(self, duration_ns: int, *, on_throw: bool) -> None:
+        """Lets threads overwrite the oldest events from now on. A call that takes longer than `duration_ns`
+        (0: none does), or an exception if `on_throw`, is a trigger."""
+        self.memory.is_recorder = self.memory.is_idle = 1
+        ctypes.c_uint32.from_address(self._start + DIRECT_POOL_TRIGGERED).value = 0
+        ctypes.c_uint64.from_address(self._start + DIRECT_POOL_TRIGGER_NANOS).value = duration_ns
+        ctypes.c_uint32.from_address(self._start + DIRECT_POOL_TRIGGER_THROW).value = int(on_throw)
+        ctypes.c_uint32.from_address(self._start + DIRECT_POOL_MODE).value = DIRECT_MODE_RECORDER
+
+    def play(self, oldest_ns: int, *, is_last: bool) -> None:
+        """Lets the drain, which must not run, read what is recorded, and leave out events before `oldest_ns`.
+        `is_last`: nothing is written any more."""
+        # A trigger during the delivery leads to the next one.
+        ctypes.c_uint32.from_address(self._start + DIRECT_POOL_TRIGGERED).value = 0
+        self.memory.oldest = oldest_ns
+        self.memory.is_idle = 0
+        if is_last:
+            self.memory.is_recorder = 0
+
+    def pause(self) -> None:
+        """Lets the drain, which must not run, read nothing until `play`."""
+        self.memory.is_idle = 1
+
+    def await_trigger(self, stop: ctypes.c_uint32) -> None:
+        """Waits for a trigger, or for `stop_waiting` with the same number. Uses no CPU meanwhile."""
+        load_library().await_trigger(self._start, stop)
+
+    def stop_waiting(self, stop: ctypes.c_uint32) -> None:
+        """Ends `await_trigger` within a second. For any thread."""
+        load_library().stop_waiting(self._start, stop)
+
+    @property
+    def overwritten(self) -> int:
+        """Events that a recorder did not keep: those that threads have overwritten, as the process claims,
+        and those that were too old at a trigger."""
+        claimed = (self._word(DIRECT_POOL_OVERWRITTEN) - self._overwritten_before) % (1 << 64)
+        return max(0, claimed - self.memory.reread) + self.memory.expired
 
     def find_threads(self) -> None:
         """Reads the thread IDs again if the drain has lacked one, and it is not too soon. The drain must not

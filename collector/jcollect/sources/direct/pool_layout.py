@@ -24,6 +24,7 @@ class PoolLayout(NamedTuple):
     small_chunks: int
     large_chunks: int
     headers: int
+    queue: int
     data: int
     end: int
 
@@ -44,21 +45,21 @@ def pool_layout(header: bytes, file_bytes: int) -> PoolLayout:
     found = DirectPool.from_buffer_copy(header)
     if found.version != DIRECT_VERSION:
         raise _malformed(f"it has version {found.version}, and this jcollect reads {DIRECT_VERSION}")
-    layout = PoolLayout(found.small_chunks, found.large_chunks, found.headers, found.data, 0)
+    layout = PoolLayout(found.small_chunks, found.large_chunks, found.headers, found.queue, found.data, 0)
     if not 0 < layout.data_bytes <= DIRECT_MAX_BYTES:
         raise _malformed(f"its chunks have {layout.data_bytes:,} bytes")
     parts = sorted(
         (
             (0, DIRECT_POOL_SIZE),
             (layout.headers, layout.chunks * DIRECT_CHUNK_SIZE),
-            (found.queue, layout.chunks * _WORD),
+            (layout.queue, layout.chunks * _WORD),
             (layout.data, layout.data_bytes),
         )
     )
     ends = [start + size for start, size in parts]
     if any(end > start for end, (start, _) in zip(ends, parts[1:], strict=False)) or ends[-1] > file_bytes:
         raise _malformed("its parts overlap, or do not fit into it")
-    if layout.headers % DIRECT_CHUNK_SIZE or layout.data % DIRECT_CHUNK_SIZE:
+    if layout.headers % DIRECT_CHUNK_SIZE or layout.queue % _WORD or layout.data % DIRECT_CHUNK_SIZE:
         raise _malformed("its parts are not aligned")
     return layout._replace(end=ends[-1])
 

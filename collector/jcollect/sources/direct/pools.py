@@ -9,16 +9,20 @@ import numpy as np
 from jcollect.layout.drain import UNREAD_CHUNK_SIZE, Pools
 from jcollect.sources.direct.numbers import Numbers
 from jcollect.sources.direct.pool import Pool
+from jcollect.sources.direct.recording import Recording
 
 
 class PoolSet:
     """Pools of any number of processes. `memory` is for the drain."""
 
-    def __init__(self) -> None:
+    def __init__(self, recording: Recording | None = None) -> None:
+        """With a flight recorder, the pools are read only once it is triggered."""
         self._pools: list[Pool] = []
         self._ending: list[Pool] = []
+        self._recording = recording
         self._gaps = 0
         self._foreign = 0
+        self._overwritten = 0
         self._rebuild()
 
     @property
@@ -30,10 +34,17 @@ class PoolSet:
         return self._foreign + sum(pool.memory.foreign for pool in self._pools)
 
     @property
+    def overwritten(self) -> int:
+        """Events that a flight recorder did not keep."""
+        return self._overwritten + sum(pool.overwritten for pool in self._pools)
+
+    @property
     def data_bytes(self) -> int:
         return sum(pool.data_bytes for pool in self._pools)
 
     def add(self, pool: Pool) -> None:
+        if self._recording is not None:
+            self._recording.begin(pool)
         self._pools.append(pool)
         self._rebuild()
 
@@ -49,10 +60,14 @@ class PoolSet:
             # Until the next scan.
             pool.memory.found = 1
             self._ending.append(pool)
+            if self._recording is not None:
+                self._recording.end(pool)
 
     def keep(self, pool: Pool) -> bool:
         """Takes back `end`; returns false if the pool is closed already."""
         self._ending = [each for each in self._ending if each is not pool]
+        if self._recording is not None and pool in self._pools:
+            self._recording.keep(pool)
         return pool in self._pools
 
     def tidy(self) -> None:
@@ -67,6 +82,7 @@ class PoolSet:
     def _remove(self, pool: Pool) -> None:
         self._gaps += pool.gaps
         self._foreign += pool.memory.foreign
+        self._overwritten += pool.overwritten
         self._ending.remove(pool)
         self._pools.remove(pool)
         self._rebuild()
@@ -76,6 +92,8 @@ class PoolSet:
         addresses = [ctypes.addressof(pool.memory) for pool in self._pools]
         chunks = sum(pool.memory.chunks for pool in self._pools)
         self._addresses = np.array(addresses, np.uint64)
+        for pool in self._pools:
+            pool.forget_unread()
         # At least one element: the drain copies the first one even if there is none.
         self._heap = np.zeros((chunks + 1) * UNREAD_CHUNK_SIZE, np.uint8)
         # Nothing is unread in a new heap: the next drain scans the pools.
@@ -87,6 +105,7 @@ class PoolSet:
         pools, self._pools, self._ending = self._pools, [], []
         self._gaps += sum(pool.gaps for pool in pools)
         self._foreign += sum(pool.memory.foreign for pool in pools)
+        self._overwritten += sum(pool.overwritten for pool in pools)
         self._rebuild()
         for pool in pools:
             pool.close()

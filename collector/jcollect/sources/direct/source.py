@@ -28,7 +28,9 @@ from jcollect.sources.columns import U64, count_ids
 from jcollect.sources.direct.activation import Activator
 from jcollect.sources.direct.armed import ArmedInRings
 from jcollect.sources.direct.pools import PoolSet
+from jcollect.sources.direct.recording import Recording
 from jcollect.sources.direct.traced import Traced
+from jcollect.sources.recorder import Recorder
 from jcollect.sources.records.decoder import RecordDecoder
 from jcollect.sources.records.malformed import MalformedCounts
 
@@ -45,9 +47,17 @@ class DirectSource(Source):
     that fire without a trap.
     """
 
-    def __init__(self, capacity: int, utc_offset_ns: int, activator: Activator) -> None:
-        """Prepares for probe IDs below `capacity`. `utc_offset_ns` is added to times in columns. Raises
-        JcollectError."""
+    def __init__(
+        self,
+        capacity: int,
+        utc_offset_ns: int,
+        activator: Activator,
+        recorder: Recorder | None = None,
+        kernel: Source | None = None,
+    ) -> None:
+        """Prepares for probe IDs below `capacity`. `utc_offset_ns` is added to times in columns. With a
+        recorder, events are delivered only once it is triggered. Takes over the `kernel` source, if one is
+        given, which raises semaphores. Raises JcollectError."""
         self.pause = _PAUSE
         self._activator = activator
         self._decoder = RecordDecoder(capacity, utc_offset_ns)
@@ -57,7 +67,10 @@ class DirectSource(Source):
         self._lost_before: U64 = np.zeros(capacity, np.uint64)
         # Held while the pools are read, or changed. Nothing in it waits.
         self._lock = threading.Lock()
-        self._pools = PoolSet()
+        self._recording = Recording(recorder) if recorder else None
+        self._pools = PoolSet(self._recording)
+        self._kernel = kernel
+        self._is_delivering = False
         self._traced: dict[Process, Traced] = {}
         # Where each ID is known by a number.
         self._numbers: dict[int, tuple[Traced, int]] = {}
@@ -123,6 +136,8 @@ class DirectSource(Source):
             return traced
 
     def raise_semaphores(self, sites: Sequence[Site]) -> Armed:
+        if self._kernel is not None:
+            return self._kernel.raise_semaphores(sites)
         raise UnusableError(
             "cannot raise semaphores: needs CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; run with sudo"
         )
@@ -136,6 +151,8 @@ class DirectSource(Source):
         return drained
 
     def wait_and_drain(self, window_ns: int, stop: int) -> Drained | None:
+        if self._recording is not None:
+            return self._wait_for_trigger(self._recording, stop)
         poll = select.poll()
         poll.register(stop, select.POLLIN)
         while not poll.poll(self._pause_ms):
@@ -145,6 +162,26 @@ class DirectSource(Source):
             if len(drained.batch) or drained.lost or drained.more:
                 return drained
         return None
+
+    def _wait_for_trigger(self, recording: Recording, stop: int) -> Drained | None:
+        poll = select.poll()
+        poll.register(stop, select.POLLIN)
+        poll.register(recording.descriptor, select.POLLIN)
+        while True:
+            if self._is_delivering:
+                drained = self.drain()
+                if not drained.more:
+                    self._is_delivering = False
+                    with self._lock:
+                        recording.close_read()
+                if len(drained.batch) or drained.lost:
+                    return drained
+            elif any(descriptor == stop for descriptor, _ in poll.poll()):
+                return None
+            else:
+                with self._lock:
+                    recording.open_triggered()
+                self._is_delivering = True
 
     def _next_pause(self, is_active: bool) -> int:
         twice = 2 * self._pause_ms
@@ -181,8 +218,12 @@ class DirectSource(Source):
 
     def status(self) -> SourceStatus:
         with self._lock:
-            return SourceStatus(LINK_TYPE, self._pools.data_bytes, 0)
+            return SourceStatus(LINK_TYPE, self._pools.data_bytes, 0, self._pools.overwritten)
 
     def close(self) -> None:
         with self._lock:
+            if self._recording is not None:
+                self._recording.close()
             self._pools.close()
+        if self._kernel is not None:
+            self._kernel.close()

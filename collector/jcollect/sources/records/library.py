@@ -36,6 +36,11 @@ class Library:
         self._discard_pool = library.jprobe_discard_pool
         self._discard_pool.restype = None
         self._discard_pool.argtypes = (ctypes.POINTER(PoolMemory),)
+        self._await_trigger = library.jprobe_await_trigger
+        self._stop_waiting = library.jprobe_stop_waiting
+        for each in (self._await_trigger, self._stop_waiting):
+            each.restype = None
+            each.argtypes = (ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint32))
         self._create_link = library.jprobe_create_link
         self._create_link.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
         self._close_links = library.jprobe_close_links
@@ -57,6 +62,14 @@ class Library:
     def discard_pool(self, pool: PoolMemory) -> None:
         """jprobe_discard_pool."""
         self._discard_pool(ctypes.byref(pool))
+
+    def await_trigger(self, pool: int, stop: ctypes.c_uint32) -> None:
+        """jprobe_await_trigger, for the pool at this address."""
+        self._await_trigger(pool, ctypes.byref(stop))
+
+    def stop_waiting(self, pool: int, stop: ctypes.c_uint32) -> None:
+        """jprobe_stop_waiting, for the pool at this address."""
+        self._stop_waiting(pool, ctypes.byref(stop))
 
     def create_link(self, attributes: ctypes.Structure) -> int:
         """jprobe_create_link."""

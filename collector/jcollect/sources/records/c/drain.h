@@ -46,6 +46,13 @@ DRAIN_PUBLIC int jprobe_drain_pools(struct drain_state *drain, struct pools *poo
 /* Marks everything that is in the pool as read, and gives back its closed chunks. */
 DRAIN_PUBLIC void jprobe_discard_pool(struct pool_memory *pool);
 
+/* Waits until a thread of the process has set direct_pool.triggered, or until jprobe_stop_waiting
+ * with the same `stop`. */
+DRAIN_PUBLIC void jprobe_await_trigger(struct direct_pool *pool, const uint32_t *stop);
+
+/* Ends jprobe_await_trigger, which returns within a second whatever the process does. */
+DRAIN_PUBLIC void jprobe_stop_waiting(struct direct_pool *pool, uint32_t *stop);
+
 /* Stages the records that the ring buffer holds. Returns DRAIN_DONE, DRAIN_MORE if it stopped at a
  * limit, or DRAIN_TORN. */
 int drain_take(struct drain_state *drain, const struct ring_memory *ring);

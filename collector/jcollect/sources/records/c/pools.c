@@ -8,10 +8,13 @@
  * other in time. So the chunks with unread records are in a heap by the time of their next record:
  * what is taken is in order, even if the drain stops at a limit.
  */
-#define _POSIX_C_SOURCE 199309L
+#define _GNU_SOURCE
 #include "drain.h"
 
+#include <linux/futex.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
 	/* Tries to push a chunk: a process can change the stack forever. */
@@ -72,9 +75,10 @@ static int push(struct pool_memory *pool, uint32_t chunk)
 /* Gives back a chunk that has been read completely. */
 static void give_back(struct pool_memory *pool, uint32_t chunk)
 {
-	pool->positions[chunk] = 0;
+	struct chunk_reading *reading = &pool->readings[chunk];
+
 	__atomic_store_n(&pool->headers[chunk].state, CHUNK_STATE_FREE, __ATOMIC_RELEASE);
-	pool->owed[chunk] = !push(pool, chunk);
+	*reading = (struct chunk_reading){.is_owed = !push(pool, chunk)};
 }
 
 /* Returns the thread's ID as seen from the collector, 0 if it is not known. */
@@ -145,34 +149,54 @@ static void sift_up(struct unread_chunk *heap, uint64_t at)
 	heap[at] = moved;
 }
 
-static void scan_chunk(struct pools *pools, uint32_t number, uint32_t chunk)
+/* Puts a chunk with unread records into the heap. */
+static void add_unread(struct pools *pools, uint32_t number, uint32_t chunk, uint8_t is_closed)
 {
 	struct pool_memory *pool = pools->pool[number];
 	struct direct_chunk *header = &pool->headers[chunk];
-	uint32_t state = __atomic_load_n(&header->state, __ATOMIC_ACQUIRE);
+	struct chunk_reading *reading = &pool->readings[chunk];
 	struct unread_chunk *unread = &pools->heap[pools->unread];
+	uint64_t first_seq = __atomic_load_n(&header->first_seq, __ATOMIC_RELAXED);
+	uint32_t ring = __atomic_load_n(&header->ring, __ATOMIC_RELAXED);
 
-	if (pool->owed[chunk])
-		pool->owed[chunk] = !push(pool, chunk);
-	if (state != CHUNK_STATE_OPEN && state != CHUNK_STATE_CLOSED)
+	/* It was open a moment before, or a hostile process has queued it twice. */
+	if (reading->is_unread) {
+		reading->is_closed |= is_closed;
 		return;
+	}
+	if (reading->ring != ring || reading->first_seq != first_seq) {
+		pool->reread += reading->records;
+		*reading = (struct chunk_reading){.ring = ring, .first_seq = first_seq};
+	}
+	reading->is_closed = is_closed;
 	*unread = (struct unread_chunk){
 		.pool = number,
 		.chunk = chunk,
-		.at = pool->positions[chunk],
+		.at = reading->at,
 		.end = committed_of(pool, chunk),
-		.ring = __atomic_load_n(&header->ring, __ATOMIC_RELAXED),
-		.first_seq = __atomic_load_n(&header->first_seq, __ATOMIC_RELAXED),
-		.is_closed = state == CHUNK_STATE_CLOSED,
+		.ring = ring,
+		.first_seq = first_seq,
 	};
 	if (unread->at < unread->end) {
 		unread->tid = translate_tid(pool, __atomic_load_n(&header->tid, __ATOMIC_RELAXED));
 		unread->time = next_time(pool, unread);
+		reading->is_unread = 1;
 		pool->found++;
 		sift_up(pools->heap, pools->unread++);
-	} else if (unread->is_closed) {
+	} else if (is_closed) {
 		give_back(pool, chunk);
 	}
+}
+
+static void scan_chunk(struct pools *pools, uint32_t number, uint32_t chunk)
+{
+	struct pool_memory *pool = pools->pool[number];
+	uint32_t state = __atomic_load_n(&pool->headers[chunk].state, __ATOMIC_ACQUIRE);
+
+	if (pool->readings[chunk].is_owed)
+		pool->readings[chunk].is_owed = !push(pool, chunk);
+	if (state == CHUNK_STATE_OPEN || (state == CHUNK_STATE_CLOSED && !pool->is_recorder))
+		add_unread(pools, number, chunk, state == CHUNK_STATE_CLOSED);
 }
 
 static int is_unused(const struct direct_chunk *header)
@@ -196,18 +220,63 @@ static void scan_range(struct pools *pools, uint32_t number, uint32_t first, uin
 	}
 }
 
+/* Returns true if the chunk was closed, and nobody else has taken it. */
+static int take_closed(struct direct_chunk *chunk)
+{
+	uint32_t state = CHUNK_STATE_CLOSED;
+
+	return __atomic_compare_exchange_n(&chunk->state, &state, CHUNK_STATE_FREE, 0,
+					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+/* Takes the closed chunks out of the queue as a thread does that overwrites them: whoever advances
+ * the head has the chunk. */
+static void scan_queue(struct pools *pools, uint32_t number)
+{
+	struct pool_memory *pool = pools->pool[number];
+	uint64_t turn = __atomic_load_n(&pool->pool->queue_head, __ATOMIC_ACQUIRE);
+
+	for (uint32_t tries = 0; tries < pool->chunks; tries++) {
+		uint64_t entry =
+			__atomic_load_n(&pool->queue[turn % pool->chunks], __ATOMIC_ACQUIRE);
+		uint64_t chunk = LAYOUT_GET(DIRECT_QUEUE_ENTRY_CHUNK, entry);
+
+		int32_t ahead =
+			(int32_t)((uint32_t)LAYOUT_GET(DIRECT_QUEUE_ENTRY_TURN, entry) - (uint32_t)turn);
+
+		if (ahead < 0 || (ahead == 0 && (!chunk || chunk > pool->chunks)))
+			return;
+		if (!__atomic_compare_exchange_n(&pool->pool->queue_head, &turn, turn + 1, 0,
+						 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			continue;
+		turn++;
+		/* Entries of chunks that were given back by their state may have filled the queue. */
+		if (ahead == 0 && take_closed(&pool->headers[chunk - 1]))
+			add_unread(pools, number, (uint32_t)chunk - 1, 1);
+	}
+}
+
+static void scan_pool(struct pools *pools, uint32_t number)
+{
+	struct pool_memory *pool = pools->pool[number];
+
+	pool->found = 0;
+	if (pool->is_idle)
+		return;
+	scan_range(pools, number, 0, pool->small_chunks);
+	scan_range(pools, number, pool->small_chunks, pool->chunks);
+	/* After the open chunks: one that was closed meanwhile is in the queue. */
+	if (pool->is_recorder)
+		scan_queue(pools, number);
+}
+
 static void scan(struct pools *pools, uint64_t until)
 {
 	struct timespec now;
 
 	pools->until = until;
-	for (uint32_t number = 0; number < pools->count; number++) {
-		struct pool_memory *pool = pools->pool[number];
-
-		pool->found = 0;
-		scan_range(pools, number, 0, pool->small_chunks);
-		scan_range(pools, number, pool->small_chunks, pool->chunks);
-	}
+	for (uint32_t number = 0; number < pools->count; number++)
+		scan_pool(pools, number);
 	/* After the scan: all that it has found was committed before. */
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	pools->latest = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + MOST_AHEAD;
@@ -265,6 +334,10 @@ static void take_copy(struct drain_state *drain, struct pools *pools,
 		drain->malformed[drain->malformed_count++] = id - 1;
 		return;
 	}
+	if (copy->time < pool->oldest) {
+		pool->expired++;
+		return;
+	}
 	copy->probe = id - 1;
 	copy->tid = unread->tid;
 	drain_stage(drain, copy, length);
@@ -302,6 +375,7 @@ int drain_take_pools(struct drain_state *drain, struct pools *pools, uint64_t un
 	for (; pools->unread; records++) {
 		struct unread_chunk *first = &pools->heap[0];
 		struct pool_memory *pool = pools->pool[first->pool];
+		struct chunk_reading *reading = &pool->readings[first->chunk];
 		uint32_t next;
 
 		if (records == drain->most_records || bytes >= drain->most_bytes ||
@@ -309,11 +383,16 @@ int drain_take_pools(struct drain_state *drain, struct pools *pools, uint64_t un
 			return DRAIN_MORE;
 		next = take_next(drain, pools, first);
 		bytes += next - first->at;
-		first->at = pool->positions[first->chunk] = next;
+		first->at = reading->at = next;
+		reading->records++;
+		/* It may have been closed after the scan. */
+		if (next >= first->end && reading->is_closed)
+			first->end = committed_of(pool, first->chunk);
 		if (next < first->end) {
 			first->time = next_time(pool, first);
 		} else {
-			if (first->is_closed)
+			reading->is_unread = 0;
+			if (reading->is_closed)
 				give_back(pool, first->chunk);
 			*first = pools->heap[--pools->unread];
 		}
@@ -325,10 +404,15 @@ int drain_take_pools(struct drain_state *drain, struct pools *pools, uint64_t un
 void jprobe_discard_pool(struct pool_memory *pool)
 {
 	for (uint32_t chunk = 0; chunk < pool->chunks; chunk++) {
-		uint32_t state = __atomic_load_n(&pool->headers[chunk].state, __ATOMIC_ACQUIRE);
+		const struct direct_chunk *header = &pool->headers[chunk];
+		uint32_t state = __atomic_load_n(&header->state, __ATOMIC_ACQUIRE);
 
 		if (state == CHUNK_STATE_OPEN)
-			pool->positions[chunk] = committed_of(pool, chunk);
+			pool->readings[chunk] = (struct chunk_reading){
+				.ring = __atomic_load_n(&header->ring, __ATOMIC_RELAXED),
+				.first_seq = __atomic_load_n(&header->first_seq, __ATOMIC_RELAXED),
+				.at = committed_of(pool, chunk),
+			};
 		else if (state == CHUNK_STATE_CLOSED)
 			give_back(pool, chunk);
 	}

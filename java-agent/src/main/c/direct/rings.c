@@ -84,6 +84,22 @@ static void enqueue(struct rings *rings, uint32_t number)
 			 __ATOMIC_RELEASE);
 }
 
+/* Returns true if an element of the queue is one of a later turn: entries of chunks that were free
+ * already have filled it. */
+static int is_passed(uint64_t entry, uint64_t turn)
+{
+	return (int32_t)((uint32_t)LAYOUT_GET(DIRECT_QUEUE_ENTRY_TURN, entry) - (uint32_t)turn) > 0;
+}
+
+/* Takes a closed chunk. An entry of the queue may be of one that a reader has given back since. */
+static int take_closed(struct direct_chunk *chunk)
+{
+	uint32_t state = CHUNK_STATE_CLOSED;
+
+	return __atomic_compare_exchange_n(&chunk->state, &state, CHUNK_STATE_FREE, 0,
+					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
 /* Takes the chunk that was closed first, whose records are overwritten. Returns its number, or -1
  * if there is none, or its thread has not entered it yet. */
 static int64_t dequeue(struct rings *rings)
@@ -96,16 +112,21 @@ static int64_t dequeue(struct rings *rings)
 			&rings->queue[turn % (rings->small + rings->large)], __ATOMIC_ACQUIRE);
 		uint64_t number = LAYOUT_GET(DIRECT_QUEUE_ENTRY_CHUNK, entry);
 
-		if (LAYOUT_GET(DIRECT_QUEUE_ENTRY_TURN, entry) !=
-			    (turn & DIRECT_QUEUE_ENTRY_TURN_MASK) ||
-		    !number || number > rings->small + rings->large)
+		int is_over = is_passed(entry, turn);
+
+		if (!is_over && (LAYOUT_GET(DIRECT_QUEUE_ENTRY_TURN, entry) !=
+					 (turn & DIRECT_QUEUE_ENTRY_TURN_MASK) ||
+				 !number || number > rings->small + rings->large))
 			return -1;
-		if (__atomic_compare_exchange_n(&pool->queue_head, &turn, turn + 1, 0,
-						__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-			__atomic_fetch_add(&pool->overwritten, rings->headers[number - 1].records,
-					   __ATOMIC_RELAXED);
-			return (int64_t)number - 1;
-		}
+		if (!__atomic_compare_exchange_n(&pool->queue_head, &turn, turn + 1, 0,
+						 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			continue;
+		turn++;
+		if (is_over || !take_closed(&rings->headers[number - 1]))
+			continue;
+		__atomic_fetch_add(&pool->overwritten, rings->headers[number - 1].records,
+				   __ATOMIC_RELAXED);
+		return (int64_t)number - 1;
 	}
 	return -1;
 }
