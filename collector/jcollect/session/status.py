@@ -82,7 +82,6 @@ class Status:
     ring_bytes: int
     ring_used_bytes: int
     out_of_order: int
-    overwritten: int
     clock_set_nanos: int
     counts: Totals
     processes: Sequence[ProcessStatus]
@@ -91,3 +90,5 @@ class Status:
     lost_by_gone_subscribers: int
     linked: Sequence[LinkedProbes] = ()
     matching: int = 0
+    # Events that a flight recorder did not keep.
+    overwritten: int = 0
