@@ -241,8 +241,8 @@ static void scan_queue(struct pools *pools, uint32_t number)
 			__atomic_load_n(&pool->queue[turn % pool->chunks], __ATOMIC_ACQUIRE);
 		uint64_t chunk = LAYOUT_GET(DIRECT_QUEUE_ENTRY_CHUNK, entry);
 
-		int32_t ahead =
-			(int32_t)((uint32_t)LAYOUT_GET(DIRECT_QUEUE_ENTRY_TURN, entry) - (uint32_t)turn);
+		int32_t ahead = (int32_t)((uint32_t)LAYOUT_GET(DIRECT_QUEUE_ENTRY_TURN, entry) -
+					  (uint32_t)turn);
 
 		if (ahead < 0 || (ahead == 0 && (!chunk || chunk > pool->chunks)))
 			return;
@@ -250,7 +250,8 @@ static void scan_queue(struct pools *pools, uint32_t number)
 						 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 			continue;
 		turn++;
-		/* Entries of chunks that were given back by their state may have filled the queue. */
+		/* Entries of chunks that were given back by their state may have filled the queue.
+		 */
 		if (ahead == 0 && take_closed(&pool->headers[chunk - 1]))
 			add_unread(pools, number, (uint32_t)chunk - 1, 1);
 	}

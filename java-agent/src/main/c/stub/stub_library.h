@@ -48,10 +48,10 @@ struct stub_library {
 	uint64_t
 		owner; /* this_process() that owns the file; a child of fork has only the mapping */
 	size_t count;
-	unsigned char *stubs;	       /* count slots of SLOT_BYTES bytes */
-	volatile uint16_t *semaphores; /* written by the kernel only */
+	unsigned char *stubs;			   /* count slots of SLOT_BYTES bytes */
+	volatile uint16_t *semaphores;		   /* written by the kernel only */
 	volatile struct direct_semaphores *direct; /* written by the kernel only */
-	volatile uint8_t *states;      /* enum probe_state, written by the agent */
+	volatile uint8_t *states;		   /* enum probe_state, written by the agent */
 	size_t gate_count;
 	struct gate *gates; /* gate_count of them, written by the agent and by woven methods */
 };
