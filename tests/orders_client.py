@@ -1,12 +1,13 @@
-"""A subscriber that tallies the events that PrimeCalls causes.
+"""Tallies the events that PrimeCalls causes; a subscriber that does so with those that it receives.
 
-It is generated from the .proto and imports nothing of jcollect, like any user's client.
+The subscriber is generated from the .proto and imports nothing of jcollect, like any user's client.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
+from typing import Any
 
 import grpc
 
@@ -17,11 +18,10 @@ PLACE = "(I)J"
 PLACE_WITH_ITEM = "(JLjava/lang/String;)Z"
 
 
-class Client:
-    """Tallies a stream: events by (method, descriptor, kind), sums of values, texts in bytes."""
+class Tallies:
+    """Events by (method, descriptor, kind), sums of values, texts in bytes."""
 
-    def __init__(self, address: str, ends_in_order: bool = True) -> None:
-        self._ends_in_order = ends_in_order
+    def __init__(self) -> None:
         self.events: Counter[tuple[str, str, int]] = Counter()
         self.sums: Counter[tuple[str, str, int, int]] = Counter()
         self.texts: Counter[tuple[str, str, int]] = Counter()
@@ -29,29 +29,9 @@ class Client:
         self.exceptions: Counter[str] = Counter()
         self.threads: set[int] = set()
         self.lost = 0
-        self.subscribed = threading.Event()
-        self._address = address
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        assert self.subscribed.wait(30), "no schema came"
 
-    def _run(self) -> None:
-        with grpc.insecure_channel(self._address) as channel:
-            service = collector_pb2_grpc.CollectorServiceStub(channel)
-            stream = service.Subscribe(collector_pb2.SubscribeRequest())
-            schema = {probe.id: probe for probe in next(stream).schema.probes}
-            self.subscribed.set()
-            try:
-                for response in stream:
-                    if response.WhichOneof("body") == "batch":
-                        self._add(schema, response.batch)
-                    elif response.WhichOneof("body") == "loss":
-                        self.lost += response.loss.events
-            except grpc.RpcError:
-                if self._ends_in_order:
-                    raise
-
-    def _add(self, schema: dict[int, collector_pb2.Probe], batch: collector_pb2.EventBatch) -> None:
+    def add(self, schema: dict[int, Any], batch: Any) -> None:
+        """Adds a batch. The schema has the probes by their IDs."""
         values = iter(batch.values)
         text_end = 0
         for probe_id, thread in zip(batch.probe, batch.thread, strict=True):
@@ -76,6 +56,35 @@ class Client:
         assert text_end == len(batch.text)
         assert next(values, None) is None
 
+
+class Client(Tallies):
+    """Tallies a stream."""
+
+    def __init__(self, address: str, ends_in_order: bool = True) -> None:
+        super().__init__()
+        self._ends_in_order = ends_in_order
+        self.subscribed = threading.Event()
+        self._address = address
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self.subscribed.wait(30), "no schema came"
+
+    def _run(self) -> None:
+        with grpc.insecure_channel(self._address) as channel:
+            service = collector_pb2_grpc.CollectorServiceStub(channel)
+            stream = service.Subscribe(collector_pb2.SubscribeRequest())
+            schema = {probe.id: probe for probe in next(stream).schema.probes}
+            self.subscribed.set()
+            try:
+                for response in stream:
+                    if response.WhichOneof("body") == "batch":
+                        self.add(schema, response.batch)
+                    elif response.WhichOneof("body") == "loss":
+                        self.lost += response.loss.events
+            except grpc.RpcError:
+                if self._ends_in_order:
+                    raise
+
     def join(self) -> None:
         self._thread.join(30)
         assert not self._thread.is_alive(), "the stream did not end with the collector"
@@ -86,10 +95,9 @@ RETURN = probe_pb2.PROBE_KIND_RETURN
 THROW = probe_pb2.PROBE_KIND_THROW
 
 
-def assert_exact(client: Client, did: dict[str, int]) -> None:
-    assert client.lost == 0
-    assert did["place.entry"] == 104_729
-    assert client.events == {
+def events_of(did: dict[str, int]) -> dict[tuple[str, str, int], int]:
+    """Returns the events of each probe that the program's own counts stand for."""
+    return {
         ("<init>", "()V", ENTRY): 4,
         ("<init>", "()V", RETURN): 4,
         ("place", PLACE, ENTRY): did["place.entry"],
@@ -105,6 +113,12 @@ def assert_exact(client: Client, did: dict[str, int]) -> None:
         ("touch", "()V", ENTRY): did["touch.entry"],
         ("touch", "()V", RETURN): did["touch.entry"],
     }
+
+
+def assert_exact(client: Tallies, did: dict[str, int]) -> None:
+    assert client.lost == 0
+    assert did["place.entry"] == 104_729
+    assert client.events == events_of(did)
     sums = client.sums
     assert sums["place", PLACE, ENTRY, 0] == did["place.entry.sum"]
     assert sums["place", PLACE, RETURN, 0] == did["place.return.sum"]
