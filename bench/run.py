@@ -1,11 +1,11 @@
 """Measures the cost of jprobe, side by side with the same work without it, in one run on one machine.
 
-    make bench                                  all benches, about 45 minutes
+    make bench                                  all benches, about 75 minutes
     .venv/bin/python bench/run.py dormant ...   only the named benches
 
-The benches dormant, calls, filtered, inlining, attach, recovery, selecting, binding, guard, quota, startup,
-safepoints and many-classes measure the agent, on the oldest and the newest JDK; starting, attaching,
-reading and printing measure the collector.
+The benches dormant, calls, filtered, lanes, direct-reading, inlining, attach, recovery, selecting, binding,
+guard, quota, startup, safepoints and many-classes measure the agent, on the oldest and the newest JDK;
+starting, attaching, reading and printing measure the collector.
 
 Each figure is a median, and each comparison a ratio of medians of runs that took turns. The figures are also
 written to build/bench/results/, one small file per run. bench/results.tsv has the runs that docs/overhead.md
@@ -26,10 +26,12 @@ from arming import attach_many, recovery  # noqa: E402
 from attaching import attaching, starting  # noqa: E402
 from binding import binding  # noqa: E402
 from calls import calls, filtered, inlining  # noqa: E402
+from direct_reading import direct_reading  # noqa: E402
 from dormant import dormant  # noqa: E402
 from figures import header, lines  # noqa: E402
 from guard import guard  # noqa: E402
 from java_target import JDKS  # noqa: E402
+from lanes import lanes  # noqa: E402
 from many_classes import many_classes  # noqa: E402
 from printing import printing  # noqa: E402
 from programs import compile_all  # noqa: E402
@@ -43,6 +45,8 @@ AGENT_BENCHES = {
     "dormant": dormant,
     "calls": calls,
     "filtered": filtered,
+    "lanes": lanes,
+    "direct-reading": direct_reading,
     "inlining": inlining,
     "attach": attach_many,
     "recovery": recovery,
