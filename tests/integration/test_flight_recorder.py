@@ -38,8 +38,10 @@ def bpf() -> None:
 
 
 @pytest.fixture
-def program(jdk: Jdk, targets: Path) -> Iterator[Process]:
-    with java(jdk, "-cp", targets, "Recorded", probes="Recorded.Work#call", options=SMALL) as target:
+def program(jdk: Jdk, targets: Path, tmp_path: Path) -> Iterator[Process]:
+    # A crash writes a report.
+    jvm = [f"-XX:ErrorFile={tmp_path}/crash.log"]
+    with java(jdk, "-cp", targets, "Recorded", probes="Recorded.Work#call", options=SMALL, jvm=jvm) as target:
         target.wait_for_line("ready")
         wait_for_probes(target.pid, PROBES)
         yield target
@@ -138,9 +140,7 @@ def test_older_events_than_asked_for_are_left_out(program: Process) -> None:
 
 @on_newest_jdk
 @pytest.mark.parametrize("how", ["kill -9", "crash"])
-def test_the_last_events_of_a_program_that_dies_are_delivered(
-    program: Process, how: str, tmp_path: Path
-) -> None:
+def test_the_last_events_of_a_program_that_dies_are_delivered(program: Process, how: str) -> None:
     with recorder(program, "exit") as collector:
         tell(program, "calls 20000")
         if how == "crash":

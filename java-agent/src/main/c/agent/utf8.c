@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "utf8.h"
 
+#include <string.h>
+
 #define REPLACEMENT 0xfffd
 
 static int is_high(uint16_t unit)
@@ -31,14 +33,35 @@ static void encode(uint32_t character, size_t size, unsigned char *at)
 	at[0] = (unsigned char)(LEAD[size] | character);
 }
 
+/* Copies characters from 1 to 127, four at a time, up to the first other one. Returns their number.
+ */
+static size_t copy_ascii(const uint16_t *units, size_t count, char *text)
+{
+	const uint64_t ones = 0x0001000100010001ULL;
+	size_t copied = 0;
+
+	for (; copied + 4 <= count; copied += 4) {
+		uint64_t four;
+		uint32_t bytes;
+
+		memcpy(&four, units + copied, sizeof(four));
+		if (four & (0xff80 * ones) || (four - ones) & ~four & (0x8000 * ones))
+			break;
+		four = (four | four >> 8) & 0x0000ffff0000ffffULL;
+		bytes = (uint32_t)(four | four >> 16);
+		memcpy(text + copied, &bytes, sizeof(bytes));
+	}
+	return copied;
+}
+
 size_t utf8_from_utf16(const uint16_t *units, size_t count, char *text, size_t limit,
 		       size_t *written)
 {
-	size_t length = 0;
+	size_t length = copy_ascii(units, count < limit ? count : limit, text);
 	size_t next;
 
-	*written = 0;
-	for (size_t i = 0; i < count; i = next) {
+	*written = length;
+	for (size_t i = length; i < count; i = next) {
 		uint32_t character = units[i];
 		size_t size;
 
