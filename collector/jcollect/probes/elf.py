@@ -6,6 +6,7 @@ Format: elf(5). Only ELF64, little-endian.
 
 from __future__ import annotations
 
+import platform
 import struct
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from jcollect.probes.malformed import MalformedLibraryError
 _HEADER = struct.Struct("<16sH22xQ10xHHH")
 # sh_name, sh_type, sh_flags, sh_addr, sh_offset, sh_size
 _SECTION = struct.Struct("<IIQQQQ24x")
+_MACHINE = struct.Struct("<18xH")
+_MACHINES = {"x86_64": 62, "aarch64": 183}
 _ELF64_LITTLE_ENDIAN = b"\x7fELF\x02\x01"
 ET_EXEC = 2
 ET_DYN = 3
@@ -65,6 +68,12 @@ def read_sections(content: bytes, types: Collection[int] = (ET_DYN,)) -> dict[st
             raise MalformedLibraryError(f"its section {name!r} reaches beyond the file")
         sections[name] = SectionHeader(address, offset, size)
     return sections
+
+
+def is_of_this_machine(content: bytes) -> bool:
+    """Returns true if the file's code is for this machine's processor: not that of an emulated program."""
+    machine: int = _MACHINE.unpack_from(content)[0]
+    return machine == _MACHINES.get(platform.machine(), machine)
 
 
 def _name(names: bytes, at: int) -> str:

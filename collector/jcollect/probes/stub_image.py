@@ -25,7 +25,7 @@ from jcollect.layout.stub_library import (
     SLOT_STATE_BYTES,
 )
 from jcollect.limits import MAX_DESCRIPTION_BYTES, MAX_PROBE_DESCRIPTION_BYTES
-from jcollect.probes.elf import SectionHeader, read_sections
+from jcollect.probes.elf import SectionHeader, is_of_this_machine, read_sections
 from jcollect.probes.faults import Faults
 from jcollect.probes.malformed import MalformedLibraryError
 from jcollect.probes.manifest import Elements, decode_manifest
@@ -64,6 +64,8 @@ class StubImage:
     # Slots of the probes that are skipped.
     faulty_slots: frozenset[int]
     faults: Faults
+    # False for the library of an emulated program.
+    is_of_this_machine: bool
     # Upper estimate of its size in memory with its probes, in bytes.
     weight: int
 
@@ -92,6 +94,7 @@ def parse_stub_image(content: bytes) -> StubImage:
         notes=tuple(notes),
         faulty_slots=frozenset(_faulty_slots(manifest, elements, notes, text, faults)),
         faults=faults,
+        is_of_this_machine=is_of_this_machine(content),
         weight=len(manifest_bytes) + len(note_bytes) + _ELEMENT_BYTES * elements.total + _PROBE_BYTES * slots,
     )
 

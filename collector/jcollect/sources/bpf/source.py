@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from jcollect.errors import JcollectError
 from jcollect.probes.probe import Probe
-from jcollect.probes.site import Site
+from jcollect.probes.site import Binary, Site
+from jcollect.probes.stub_library import StubLibrary
 from jcollect.sources.base import ALWAYS, Drained, LossStage, Source, SourceStatus
 from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.compilation import Compilation
@@ -58,6 +60,7 @@ class BpfSource(Source):
             self._programs.used = max(self._programs.used, max(ids) + 1)
 
     def arm(self, ids: Sequence[int], sites: Sequence[Site]) -> Links:
+        _check_machine(sites[0].binary)
         return self._linker.link(ids, sites)
 
     def raise_semaphores(self, sites: Sequence[Site]) -> Links:
@@ -92,3 +95,14 @@ class BpfSource(Source):
     def close(self) -> None:
         self._ring.close()
         self._programs.close()
+
+
+def _check_machine(binary: Binary) -> None:
+    """Raises JcollectError if a breakpoint would be no instruction of the program: its emulator would execute
+    it, and the program would die."""
+    if isinstance(binary, StubLibrary) and not binary.image.is_of_this_machine:
+        pid = binary.process.pid
+        raise JcollectError(
+            f"cannot trace PID {pid} in the kernel lane: the program is emulated, and a uprobe would crash "
+            "it; use --lane direct"
+        )
