@@ -14,6 +14,7 @@ from jcollect.sources.columns import Batch, empty_batch, merged
 
 # Maximum number of events in one batch.
 MAX_EVENTS = 8192
+_NOTHING = empty_batch()
 
 
 class Merge(Drainable):
@@ -44,9 +45,16 @@ class Merge(Drainable):
 
     def drain(self, until: int = ALWAYS) -> Drained:
         lost = 0 if self._ready else self._fill(until)
-        batch = self._ready.popleft() if self._ready else empty_batch()
+        batch = self._ready.popleft() if self._ready else _NOTHING
         more = bool(self._ready) or self._is_unfinished or self._until < until
         return Drained(batch, lost, more, any(self._is_holding))
+
+    @property
+    def _is_quiet(self) -> bool:
+        """True if nothing happens, which is when polls must cost little."""
+        return (
+            not self._ready and not self._is_unfinished and all(source.is_quiet for source in self._sources)
+        )
 
     @property
     def _is_unfinished(self) -> bool:
@@ -60,6 +68,9 @@ class Merge(Drainable):
         while True:
             if any(descriptor == stop for descriptor, _ in poll.poll(self._poll_after)):
                 return None
+            if self._is_quiet:
+                self._poll_after = self._next_pause(False)
+                continue
             drained = self.drain(max(0, time.monotonic_ns() - window_ns))
             is_active = len(drained.batch) > 0 or drained.is_holding
             self._poll_after = 0 if drained.more else self._next_pause(is_active)
@@ -77,11 +88,13 @@ class Merge(Drainable):
         """Drains the sources, and makes batches of the events that no source can precede any more. Returns
         the number of lost events."""
         lost = 0
-        fresh: list[Batch] = [empty_batch()] * len(self._sources)
+        fresh: list[Batch] = [_NOTHING] * len(self._sources)
         if not self._is_unfinished:
             self._until = until
         for number, source in enumerate(self._sources):
-            if not len(self._kept[number]):
+            if source.is_quiet and not len(self._kept[number]):
+                self._has_more[number] = self._is_holding[number] = False
+            elif not len(self._kept[number]):
                 drained = source.drain(self._until)
                 lost += drained.lost
                 fresh[number] = drained.batch
@@ -123,7 +136,7 @@ class Merge(Drainable):
             has_more for number, has_more in enumerate(self._has_more) if number not in active
         ):
             return None
-        return fresh[active[0]] if active else empty_batch()
+        return fresh[active[0]] if active else _NOTHING
 
     def _numbered(self, batch: Batch) -> Batch:
         """Gives the events the next sequence numbers, and counts those that are older than published ones."""

@@ -109,6 +109,12 @@ class Drainable(ABC):
     # polled.
     descriptor: int | None = None
 
+    @property
+    def is_quiet(self) -> bool:
+        """True if a drain would bring nothing now, as far as that is known for much less than a drain
+        costs."""
+        return False
+
     @abstractmethod
     def drain(self, until: int = ALWAYS) -> Drained:
         """Returns the oldest events, at most one batch, none younger than `until`, unless the source has no

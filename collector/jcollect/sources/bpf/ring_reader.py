@@ -39,6 +39,10 @@ class RingReader(Drainable):
         return None if decoded is None else self.malformed.counted(decoded)
 
     @property
+    def is_quiet(self) -> bool:
+        return not self._ring.used() and not self.decoder.buffered
+
+    @property
     def out_of_order(self) -> int:
         return self.decoder.out_of_order
 

@@ -74,6 +74,10 @@ class BpfSource(Source):
         return self._reader.wait_and_drain(window_ns, stop)
 
     @property
+    def is_quiet(self) -> bool:
+        return self._reader.is_quiet
+
+    @property
     def out_of_order(self) -> int:
         return self._reader.out_of_order
 

@@ -10,6 +10,7 @@ from jcollect.layout.drain import UNREAD_CHUNK_SIZE, Pools
 from jcollect.sources.direct.numbers import Numbers
 from jcollect.sources.direct.pool import Pool
 from jcollect.sources.direct.recording import Recording
+from jcollect.sources.records.library import load_library
 
 
 class PoolSet:
@@ -41,6 +42,11 @@ class PoolSet:
     @property
     def data_bytes(self) -> int:
         return sum(pool.data_bytes for pool in self._pools)
+
+    @property
+    def is_quiet(self) -> bool:
+        """True if a drain would find nothing, and there is nothing to `tidy`."""
+        return not self._ending and load_library().are_quiet(self.memory)
 
     def add(self, pool: Pool) -> None:
         if self._recording is not None:

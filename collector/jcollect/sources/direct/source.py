@@ -142,6 +142,11 @@ class DirectSource(Source):
             "cannot raise semaphores: needs CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; run with sudo"
         )
 
+    @property
+    def is_quiet(self) -> bool:
+        with self._lock:
+            return not self._decoder.buffered and self._pools.is_quiet
+
     def drain(self, until: int = ALWAYS) -> Drained:
         with self._lock:
             decoded = self._decoder.drain_pools(self._pools.memory, until)
@@ -156,6 +161,9 @@ class DirectSource(Source):
         poll = select.poll()
         poll.register(stop, select.POLLIN)
         while not poll.poll(self._pause_ms):
+            if self.is_quiet:
+                self._pause_ms = self._next_pause(False)
+                continue
             drained = self.drain(max(0, time.monotonic_ns() - window_ns))
             is_active = len(drained.batch) > 0 or drained.is_holding
             self._pause_ms = 0 if drained.more else self._next_pause(is_active)

@@ -36,6 +36,8 @@ class Library:
         self._discard_pool = library.jprobe_discard_pool
         self._discard_pool.restype = None
         self._discard_pool.argtypes = (ctypes.POINTER(PoolMemory),)
+        self._are_quiet = library.jprobe_are_quiet
+        self._are_quiet.argtypes = (ctypes.POINTER(Pools),)
         self._await_trigger = library.jprobe_await_trigger
         self._stop_waiting = library.jprobe_stop_waiting
         for each in (self._await_trigger, self._stop_waiting):
@@ -62,6 +64,10 @@ class Library:
     def discard_pool(self, pool: PoolMemory) -> None:
         """jprobe_discard_pool."""
         self._discard_pool(ctypes.byref(pool))
+
+    def are_quiet(self, pools: Pools) -> bool:
+        """jprobe_are_quiet."""
+        return bool(self._are_quiet(ctypes.byref(pools)))
 
     def await_trigger(self, pool: int, stop: ctypes.c_uint32) -> None:
         """jprobe_await_trigger, for the pool at this address."""

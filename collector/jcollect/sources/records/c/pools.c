@@ -418,3 +418,39 @@ void jprobe_discard_pool(struct pool_memory *pool)
 			give_back(pool, chunk);
 	}
 }
+
+static int is_chunk_quiet(const struct pool_memory *pool, uint32_t chunk)
+{
+	const struct chunk_reading *reading = &pool->readings[chunk];
+	uint32_t state = __atomic_load_n(&pool->headers[chunk].state, __ATOMIC_RELAXED);
+
+	if (reading->is_owed)
+		return 0;
+	if (state == CHUNK_STATE_OPEN)
+		return committed_of(pool, chunk) <= reading->at;
+	return state != CHUNK_STATE_CLOSED;
+}
+
+static int is_range_quiet(const struct pool_memory *pool, uint32_t first, uint32_t end)
+{
+	uint32_t unused = 0;
+
+	for (uint32_t chunk = first; chunk < end && unused <= MOST_UNUSED; chunk++) {
+		unused = is_unused(&pool->headers[chunk]) ? unused + 1 : 0;
+		if (!is_chunk_quiet(pool, chunk))
+			return 0;
+	}
+	return 1;
+}
+
+int jprobe_are_quiet(const struct pools *pools)
+{
+	for (uint64_t number = 0; number < pools->count; number++) {
+		const struct pool_memory *pool = pools->pool[number];
+
+		if (!pool->is_idle && !(is_range_quiet(pool, 0, pool->small_chunks) &&
+					is_range_quiet(pool, pool->small_chunks, pool->chunks)))
+			return 0;
+	}
+	return !pools->unread;
+}
