@@ -40,6 +40,9 @@ ANSWER_SECONDS = 30.0
 # Minimum timeout in seconds for connecting and sending: with 0 the socket would not wait at all.
 _LEAST_SECONDS = 0.001
 
+# Argument of the command `overhead` for no request (CommandExecutor.java).
+_WITHDRAWN = -1
+
 _ENTRY_POINT = "t\n"
 _ADDRESS = "127.0.0.1"
 _STOPPED = "it is stopped; resume it first: kill -CONT {pid}"
@@ -106,6 +109,15 @@ class Gateway:
         """Leases probes for the direct lane instead of those leased before: slots of stub libraries,
         "generation:first-last,…". They are armed when it returns; the lease ends with this connection."""
         self._call("direct", events, counts)
+
+    def request_overhead(self, percent: int) -> None:
+        """Requests a limit of the overhead, in percent of a core, until this connection ends; 0 requests
+        none. It replaces this connection's earlier one, and the lowest of all requested limits holds."""
+        self._call("overhead", percent)
+
+    def withdraw_overhead(self) -> None:
+        """Requests no limit any more."""
+        self._call("overhead", _WITHDRAWN)
 
     def status(self) -> control_pb2.ControlReply:
         return self._call("status")

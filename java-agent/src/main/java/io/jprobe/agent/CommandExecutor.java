@@ -7,6 +7,7 @@ import io.jprobe.catalog.Selection;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
 import io.jprobe.control.Commands;
+import io.jprobe.guard.Limits;
 import io.jprobe.select.GateSettings;
 import io.jprobe.select.Match;
 import io.jprobe.select.Selector;
@@ -266,6 +267,18 @@ final class CommandExecutor implements Commands {
   @Override
   public byte[] direct(Object client, String events, String counts) {
     return execute(reply -> tracing.lease(client, events, counts));
+  }
+
+  @Override
+  public byte[] overhead(Object client, int percent) {
+    return execute(
+        reply -> {
+          if (percent < Limits.UNSET || percent > Limits.MAX_PERCENT) {
+            throw new OptionsException(
+                "max-overhead must be at most " + Limits.MAX_PERCENT + ", and is " + percent);
+          }
+          tracing.overhead.request(client, percent);
+        });
   }
 
   @Override

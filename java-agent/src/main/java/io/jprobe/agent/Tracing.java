@@ -61,6 +61,7 @@ final class Tracing {
   private final Watcher watcher;
   private final Hold hold;
   final AskedLimits limits;
+  final Limits overhead;
   private final Thread exitHook;
   private final long start = System.nanoTime();
 
@@ -125,7 +126,8 @@ final class Tracing {
                 eachSecond(report);
               }
             });
-    this.guard = new Guard(new Limits(options.maxOverhead), new FireGuard(), armer);
+    this.overhead = new Limits(options.maxOverhead);
+    this.guard = new Guard(overhead, new FireGuard(), armer);
     this.watcher = new Watcher(catalog, guard, armer);
     this.hold = new Hold(catalog);
     this.limits = new AskedLimits(catalog, options);
@@ -331,6 +333,7 @@ final class Tracing {
       select(kept, removed, List.of());
     }
     limits.disconnected(client);
+    overhead.request(client, Limits.UNSET);
     shutDownIfUnused();
   }
 

@@ -46,6 +46,14 @@ public interface Commands {
    */
   byte[] direct(Object client, String events, String counts);
 
+  /**
+   * Requests a limit on the cost of all probes until the client disconnects, in place of its
+   * earlier request. The lowest of all requests holds.
+   *
+   * @param percent the limit in percent of one core; 0 for no limit, -1 for no request
+   */
+  byte[] overhead(Object client, int percent);
+
   byte[] status();
 
   /** Lists the loaded classes and methods that a pattern matches, at most so many. */

@@ -11,10 +11,10 @@ import py4j.Protocol;
 final class EntryPoint {
   private static final String CALL = "c";
   private static final String REJECTED =
-      "rejected: this gateway serves ten calls of its entry point and nothing else:"
+      "rejected: this gateway serves eleven calls of its entry point and nothing else:"
           + " select(String, boolean), unselect(String), set(String, String), attached(int),"
-          + " limits(String, String), direct(String, String), status(), find(String, int),"
-          + " explain(String), reset()";
+          + " limits(String, String), direct(String, String), overhead(int), status(),"
+          + " find(String, int), explain(String), reset()";
 
   /** Index of the first argument, after the command, the object and the method. */
   private static final int FIRST_ARGUMENT = 3;
@@ -50,6 +50,8 @@ final class EntryPoint {
         return commands.limits(client, text(arguments.get(0)), text(arguments.get(1)));
       case "direct:ss":
         return commands.direct(client, text(arguments.get(0)), text(arguments.get(1)));
+      case "overhead:i":
+        return commands.overhead(client, integer(arguments.get(0)));
       case "status:":
         return commands.status();
       case "find:si":

@@ -4,14 +4,20 @@ package io.jprobe.guard;
 import io.jprobe.catalog.LimitProbes;
 import io.jprobe.layout.SlotLayout;
 import java.nio.ByteBuffer;
+import java.util.IdentityHashMap;
+import java.util.Map;
 
 /**
  * The limit on the cost of all probes of this JVM together, in percent of one core: the agent's
- * option, or what tracers request by {@link LimitProbes}.
+ * option, or what tracers request by {@link LimitProbes} and clients of the gateway. For the
+ * watcher thread only.
  */
 public final class Limits {
   /** Value of the option if it is not given. */
   public static final int UNSET = -1;
+
+  /** Maximum limit that a client can request, in percent. */
+  public static final int MAX_PERCENT = 100_000;
 
   /** Limit in percent if neither the option nor a tracer sets one. */
   static final int DEFAULT_PERCENT = 50;
@@ -33,6 +39,7 @@ public final class Limits {
   private static final int MIN_PERCENT = 5;
 
   private final int option;
+  private final Map<Object, Integer> requests = new IdentityHashMap<>();
 
   /**
    * @param option the limit that the JVM was started with, which no tracer can raise; 0 for no
@@ -43,18 +50,29 @@ public final class Limits {
   }
 
   /**
+   * Replaces what a client of the gateway requests.
+   *
+   * @param percent the limit; 0 for no limit, {@link #UNSET} for no request
+   */
+  public void request(Object client, int percent) {
+    if (percent == UNSET) {
+      requests.remove(client);
+    } else {
+      requests.put(client, percent);
+    }
+  }
+
+  /**
    * Returns the limit in force: the lowest that a tracer requests and the option allows; 0 for no
    * limit.
    *
    * @param semaphores those of {@link LimitProbes}
    */
   int percent(ByteBuffer semaphores) {
-    int requested = UNSET;
+    int requested = lowestOfClients();
     for (int slot = LimitProbes.count() - 1; slot >= 0; slot--) {
-      int step = LimitProbes.percent(slot);
-      boolean isLowest = step != OFF || requested == UNSET;
-      if (semaphores.getShort(slot * SlotLayout.SEMAPHORE_BYTES) != 0 && isLowest) {
-        requested = step;
+      if (semaphores.getShort(slot * SlotLayout.SEMAPHORE_BYTES) != 0) {
+        requested = lower(requested, LimitProbes.percent(slot));
       }
     }
     if (requested == UNSET) {
@@ -64,6 +82,22 @@ public final class Limits {
       return requested;
     }
     return requested == OFF ? option : Math.min(requested, option);
+  }
+
+  private int lowestOfClients() {
+    int lowest = UNSET;
+    for (int percent : requests.values()) {
+      lowest = lower(lowest, percent);
+    }
+    return lowest;
+  }
+
+  /** Returns the lower of two requests; the first may be {@link #UNSET}. */
+  private static int lower(int one, int other) {
+    if (one == UNSET || one == OFF) {
+      return other;
+    }
+    return other == OFF ? one : Math.min(one, other);
   }
 
   /**

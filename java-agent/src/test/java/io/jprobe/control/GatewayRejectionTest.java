@@ -57,7 +57,7 @@ public class GatewayRejectionTest {
   }
 
   private static void assertRejected(String answer) {
-    assertTrue(answer, answer.startsWith("!xsrejected: this gateway serves ten calls"));
+    assertTrue(answer, answer.startsWith("!xsrejected: this gateway serves eleven calls"));
     assertFalse(answer, answer.contains("\\n") || answer.contains("Exception"));
   }
 

@@ -59,6 +59,11 @@ class RecordingCommands implements Commands {
   }
 
   @Override
+  public byte[] overhead(Object client, int percent) {
+    return record("overhead", connected.contains(client), percent);
+  }
+
+  @Override
   public byte[] status() {
     record("status");
     return onStatus.get();

@@ -47,6 +47,23 @@ public class LimitsTest {
   }
 
   @Test
+  public void requestsOfClientsCountLikeThoseOfTracers() {
+    ByteBuffer none = ByteBuffer.allocate(SlotLayout.SEMAPHORE_BYTES * LimitProbes.count());
+    Limits limits = new Limits(Limits.UNSET);
+    Object client = new Object();
+    Object other = new Object();
+    limits.request(client, 0);
+    assertEquals(0, limits.percent(none));
+    limits.request(other, 17);
+    assertEquals(17, limits.percent(none));
+    limits.request(client, 3);
+    assertEquals(3, limits.percent(none));
+    limits.request(client, Limits.UNSET);
+    limits.request(other, Limits.UNSET);
+    assertEquals(50, limits.percent(none));
+  }
+
+  @Test
   public void noRequestExceedsTheOption() {
     assertEquals(10, limit(10, 400));
     assertEquals(10, limit(10, 0));
