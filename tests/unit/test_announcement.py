@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from jcollect.rpc import announcement
+from jcollect.rpc import run_directory
 from jcollect.rpc.address import parse_address
 from jcollect.rpc.announcement import announced, announced_addresses
 
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(announcement, "RUN_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(run_directory, "RUN_DIRECTORY", str(tmp_path))
     return tmp_path
 
 

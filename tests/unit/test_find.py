@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from java_target import as_user, run
-from jcollect.rpc import address, find, listening
+from jcollect.rpc import find, run_directory
 from jcollect.rpc.address import bound_name, default_address, parse_address
 from jcollect.rpc.find import collector_of
 from jcollect.rpc.listening import claim_default
@@ -26,8 +26,7 @@ def directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Yields a default directory that all users can search."""
     with tempfile.TemporaryDirectory(prefix="jprobe-test-", dir="/var/tmp") as made:
         os.chmod(made, 0o755)
-        for module in (address, find, listening):
-            monkeypatch.setattr(module, "RUN_DIRECTORY", made)
+        monkeypatch.setattr(run_directory, "RUN_DIRECTORY", made)
         yield Path(made)
 
 

@@ -6,7 +6,6 @@ One command then does what otherwise takes two: `attach --select`, and a client 
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator
 
@@ -14,7 +13,9 @@ import click
 
 from jcollect.cli.attach_options import AttachOptions, Output, only_counts
 from jcollect.cli.attaching import compile_and_attach
-from jcollect.rpc.address import RUN_DIRECTORY, is_number
+from jcollect.errors import JcollectError
+from jcollect.rpc.address import is_number
+from jcollect.rpc.run_directory import directory_to_serve_in
 from jcollect.session.options import AUTO_LANE, SessionSettings, TargetOptions
 
 
@@ -59,10 +60,13 @@ def run_own_collector(
 
 @contextlib.contextmanager
 def _listening(pid: str) -> Iterator[str | None]:
-    """Yields the address to serve at: None for the default one, or one in a new directory if the user may not
-    write to the default one. No other command needs to find it."""
-    existing = RUN_DIRECTORY if os.path.isdir(RUN_DIRECTORY) else os.path.dirname(RUN_DIRECTORY)
-    if os.access(existing, os.W_OK | os.X_OK, effective_ids=True):
+    """Yields the address to serve at: None for the default one, or one in a new directory if the user has no
+    default one. No other command needs to find it."""
+    try:
+        directory_to_serve_in()
+    except JcollectError:
+        pass
+    else:
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="jcollect-") as folder:

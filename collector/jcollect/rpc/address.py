@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from jcollect.errors import InvalidCommandError
-
-RUN_DIRECTORY = "/run/jprobe"
+from jcollect.rpc import run_directory
 
 # sockaddr_un.sun_path, without its NUL: unix(7).
 MAX_SOCKET_PATH = 107
@@ -63,15 +62,16 @@ def _is_own_host(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
-def default_address(pid: int) -> Address:
-    """Returns the address of a collector that is attached to only one process."""
-    return parse_address(f"unix://{RUN_DIRECTORY}/{pid}.sock")
+def default_address(pid: int, directory: str | None = None) -> Address:
+    """Returns the address of a collector that is attached to only one process. The directory is by default
+    root's."""
+    return parse_address(f"unix://{directory or run_directory.RUN_DIRECTORY}/{pid}.sock")
 
 
 def pid_of(address: Address) -> int:
     """Returns the PID of the process whose default address this is, or one beside it; 0 if there is none."""
     directory, _, name = (address.path or "").rpartition("/")
-    return pid_in(name) if directory == RUN_DIRECTORY else 0
+    return pid_in(name) if directory in run_directory.run_directories() else 0
 
 
 def pid_in(name: str) -> int:
@@ -99,10 +99,12 @@ def is_number(text: str) -> bool:
 
 
 def collector_address(pids: Sequence[int], is_open: bool) -> Address:
-    """Returns the default address of `jcollect attach`. It contains the PID if there is only one."""
+    """Returns the default address of `jcollect attach`. It contains the PID if there is only one. Raises
+    JcollectError if this process may serve in no default directory."""
+    directory = run_directory.directory_to_serve_in()
     if len(pids) == 1 and not is_open:
-        return default_address(pids[0])
-    return parse_address(f"unix://{RUN_DIRECTORY}/collector.sock")
+        return default_address(pids[0], directory)
+    return parse_address(f"unix://{directory}/collector.sock")
 
 
 def parse_address(text: str) -> Address:

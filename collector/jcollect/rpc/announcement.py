@@ -1,6 +1,6 @@
-"""Announces the address of a collector that serves outside of the default directory.
+"""Announces the address of a collector that serves outside of the default directories.
 
-`jcollect observe PID` and `jcollect status PID` find it by that. An announcement is a symbolic link in the
+`jcollect observe PID` and `jcollect status PID` find it by that. An announcement is a symbolic link in a
 default directory. Its name has the PID of the collector, and its content is the address. Links of other users
 are ignored.
 """
@@ -13,8 +13,13 @@ import os
 from collections.abc import Iterator
 
 from jcollect.errors import JcollectError
-from jcollect.rpc.address import RUN_DIRECTORY, Address, is_number, parse_address
-from jcollect.rpc.lock_file import NO_LINK, open_directory
+from jcollect.rpc.address import Address, is_number, parse_address
+from jcollect.rpc.run_directory import (
+    directory_to_serve_in,
+    open_to_read,
+    open_to_serve,
+    run_directories,
+)
 
 _SUFFIX = ".at"
 # Maximum number of entries of the directory that are looked at.
@@ -23,14 +28,14 @@ _MOST_ENTRIES = 10_000
 
 @contextlib.contextmanager
 def announced(address: Address) -> Iterator[None]:
-    """Announces an address during the block, if the user may write into the default directory."""
-    if address.path is not None and os.path.dirname(address.path) == RUN_DIRECTORY:
+    """Announces an address during the block, if the user may write into a default directory."""
+    if address.path is not None and os.path.dirname(address.path) in run_directories():
         yield
         return
     name = f"{os.getpid()}{_SUFFIX}"
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
-            directory = open_directory(RUN_DIRECTORY)
+        with contextlib.suppress(OSError, JcollectError):
+            directory = open_to_serve(directory_to_serve_in())
             stack.callback(os.close, directory)
             _unlink(directory, name)
             os.symlink(address.text, name, dir_fd=directory)
@@ -40,9 +45,13 @@ def announced(address: Address) -> Iterator[None]:
 
 def announced_addresses() -> list[Address]:
     """Returns the addresses that running collectors of root and of this user have announced."""
+    return [address for path in run_directories() for address in _announced_in(path)]
+
+
+def _announced_in(path: str) -> list[Address]:
     found: list[Address] = []
     with contextlib.suppress(OSError):
-        directory = os.open(RUN_DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | NO_LINK)
+        directory = open_to_read(path)
         try:
             with os.scandir(directory) as entries:
                 names = sorted(entry.name for entry in itertools.islice(entries, _MOST_ENTRIES))

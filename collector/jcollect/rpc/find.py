@@ -12,7 +12,6 @@ from jcollect.console import warn
 from jcollect.errors import JcollectError
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import (
-    RUN_DIRECTORY,
     Address,
     bound_name,
     is_number,
@@ -21,6 +20,7 @@ from jcollect.rpc.address import (
 )
 from jcollect.rpc.announcement import announced_addresses
 from jcollect.rpc.client import Client, SilentError
+from jcollect.rpc.run_directory import run_directories
 from jcollect.unix_sockets import bound_paths, is_dead
 from jprobe.v1 import collector_pb2
 
@@ -46,13 +46,36 @@ def find_collector(text: str) -> CollectorAddress:
 
 def collector_of(pid: int) -> CollectorAddress | None:
     """Returns the collector that is attached to a process; None if there is none. One that is attached to no
-    other process precedes those that are. Raises JcollectError if there are several, or if one that may be
-    attached does not answer.
+    other process precedes those that are, and one that serves in root's directory precedes this user's own.
+    Raises JcollectError if there are several, or if one that may be attached does not answer.
 
     Skips sockets of users other than root and this one: they could pretend to be attached. Their collectors
     have to be named by their addresses.
     """
-    served = [address for address in _sockets() if _is_trusted(address) and _is_served(address)]
+    problem: JcollectError | None = None
+    unusable: CollectorAddress | None = None
+    for directory in run_directories():
+        try:
+            found = _collector_in(directory, pid)
+        except JcollectError as error:
+            problem = problem or error
+            continue
+        if found is not None and _may_connect(found.address):
+            return found
+        unusable = unusable or found
+    if problem is not None and unusable is None:
+        raise problem
+    return unusable
+
+
+def _may_connect(address: Address) -> bool:
+    return address.path is None or os.access(address.path, os.W_OK, effective_ids=True)
+
+
+def _collector_in(directory: str, pid: int) -> CollectorAddress | None:
+    """Does what `collector_of` does, for the sockets in one directory."""
+    found = _sockets(directory)
+    served = [address for address in found if _is_trusted(address) and _is_served(address)]
     own = [address for address in served if pid_of(address) == pid]
     if len(own) == 1:
         return CollectorAddress(own[0])
@@ -88,16 +111,16 @@ def _no_collector(pid: int) -> JcollectError:
     return JcollectError(f"no collector is attached to PID {pid}; start one with jcollect attach {pid}")
 
 
-def _sockets() -> list[Address]:
-    """Returns the addresses of the sockets in the default directory. If it cannot be read, raises
+def _sockets(directory: str) -> list[Address]:
+    """Returns the addresses of the sockets in a default directory. If it cannot be read, raises
     JcollectError."""
     try:
-        paths = sorted(Path(RUN_DIRECTORY).iterdir(), key=lambda path: (len(path.name), path.name))
+        paths = sorted(Path(directory).iterdir(), key=lambda path: (len(path.name), path.name))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except PermissionError:
         raise JcollectError(
-            f"cannot look for collectors in {RUN_DIRECTORY}: Permission denied; use sudo"
+            f"cannot look for collectors in {directory}: Permission denied; use sudo"
         ) from None
     return [parse_address(f"unix://{path}") for path in paths if path.suffix == ".sock"]
 
@@ -150,7 +173,7 @@ class Answer:
 
 def ask_collectors(addresses: Sequence[Address] | None = None) -> list[Answer]:
     """Asks collectors concurrently; without `addresses`, all with a socket or an announcement in the default
-    directory. Raises JcollectError."""
+    directories. Raises JcollectError."""
     with asking_collectors(lambda client: client.begin_status(summary_only=True), addresses) as answers:
         return answers()
 
@@ -163,11 +186,10 @@ def asking_collectors(
     """Asks collectors for what `begin` asks one, as `ask_collectors` does. The function that it yields waits
     for the answers. Raises JcollectError."""
     if addresses is None:
-        try:
-            served = [address for address in _sockets() if _is_served(address)]
-            addresses = served + announced_addresses()
-        except JcollectError:
-            addresses = []
+        addresses = announced_addresses()
+        for directory in reversed(run_directories()):
+            with contextlib.suppress(JcollectError):
+                addresses = [*filter(_is_served, _sockets(directory)), *addresses]
     with contextlib.ExitStack() as clients:
         asked = [(address, begin(clients.enter_context(Client(address)))) for address in addresses]
 

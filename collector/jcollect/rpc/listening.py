@@ -21,8 +21,9 @@ import stat
 from typing import Protocol
 
 from jcollect.errors import NO_FILES, InvalidCommandError, JcollectError, lacks_files
-from jcollect.rpc.address import RUN_DIRECTORY, Address, bound_name, numbered, pid_in
-from jcollect.rpc.lock_file import NO_LINK, is_named, open_directory, take_lock
+from jcollect.rpc.address import Address, bound_name, numbered, pid_in
+from jcollect.rpc.lock_file import NO_LINK, is_named, take_lock
+from jcollect.rpc.run_directory import open_to_read, open_to_serve, run_directories
 from jcollect.unix_sockets import is_descriptor_dead
 
 _LOCK_SUFFIX = ".lock"
@@ -78,8 +79,9 @@ def claim(address: Address, insecure: bool = False) -> Claim:
     if address.path is None:
         return _PortClaim(address)
     claimed = _SocketClaim(address, address.path)
-    with contextlib.suppress(OSError):
-        _remove_stale_sockets()
+    for directory in run_directories():
+        with contextlib.suppress(OSError):
+            _remove_stale_sockets(directory)
     return claimed
 
 
@@ -224,8 +226,7 @@ class _SocketClaim:
 
     def _take(self) -> None:
         try:
-            # Only the default directory, which a reboot empties, is created.
-            self._directory = open_directory(self._folder, make=self._folder == RUN_DIRECTORY)
+            self._directory = open_to_serve(self._folder)
             self._held.callback(os.close, self._directory)
             lock = take_lock(self._directory, self._name + _LOCK_SUFFIX)
         except BlockingIOError:
@@ -278,9 +279,9 @@ def _reason(error: OSError, where: str = "") -> str:
     return f"{where}{error.strerror}; choose another path with --listen"
 
 
-def _remove_stale_sockets() -> None:
+def _remove_stale_sockets(path: str) -> None:
     """Removes sockets and locks of killed collectors whose processes have exited too. Raises OSError."""
-    directory = os.open(RUN_DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | NO_LINK)
+    directory = open_to_read(path)
     try:
         for name in {entry.removesuffix(_LOCK_SUFFIX) for entry in os.listdir(directory)}:
             pid = pid_in(name)
