@@ -28,7 +28,6 @@ from jcollect.hub.accounts import Totals
 from jcollect.last_resort import last_resort, report_aborts
 from jcollect.probes.globs import matcher
 from jcollect.probes.permission import can_place_uprobes, check_can_attach
-from jcollect.procfs.capabilities import advice
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address, collector_address, parse_address
 from jcollect.rpc.announcement import announced
@@ -80,21 +79,15 @@ def run_attach(options: AttachOptions, compilation: Compilation, program: Progra
 
 def _is_leased(options: AttachOptions, processes: Sequence[Process]) -> bool:
     """Returns true if this process may place no uprobes, and does not have to: the programs are its user's
-    own, and have agents, or get them. Raises JcollectError."""
+    own, and have agents, or get them. Raises JcollectError if one cannot be read."""
     settings, targets = options.settings, options.targets
     is_own = all(each.owner == os.geteuid() for each in processes)
-    if settings.lane == KERNEL or settings.only_counts or can_place_uprobes():
+    if settings.lane == KERNEL or can_place_uprobes() or not is_own:
         return False
-    if targets.is_open or not is_own:
-        return False
-    if not targets.selectors and not all(find_agent(each) for each in processes):
-        return False
-    if settings.max_overhead is not None:
-        raise JcollectError(
-            "cannot request --max-overhead: needs CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; "
-            f"{advice()}, or start the program with max-overhead in the agent's options"
-        )
-    return True
+    if targets.is_open:
+        # Of other users' programs it sees none, and the agents are loaded, or were by `run`.
+        return bool(targets.selectors) and not targets.every
+    return bool(targets.selectors) or all(find_agent(each) for each in processes)
 
 
 def _claimed(options: AttachOptions) -> Claim:

@@ -8,6 +8,7 @@ import click
 
 from jcollect.cli.argument_types import Format, WholeNumber
 from jcollect.cli.attach_options import AttachOptions
+from jcollect.cli.attaching import begin_compilation
 from jcollect.cli.launcher import Launcher
 from jcollect.cli.options import (
     check_json_strings,
@@ -21,7 +22,6 @@ from jcollect.cli.options import (
 from jcollect.cli.tracing_options import cost_options, lane_option, limit_options, listen_options
 from jcollect.control.limits import Limits
 from jcollect.session.options import SessionSettings, TargetOptions
-from jcollect.sources.bpf.compilation import Compilation
 
 _HOLD_SECONDS = 30
 
@@ -115,7 +115,7 @@ def run(
         counts=counts,
         events=os.path.abspath(events) if events else "",
     )
-    compilation = Compilation.start()
+    compilation = begin_compilation()
     try:
         from jcollect.cli.run_session import run_program
 

@@ -1,5 +1,5 @@
-"""Asks an agent by its gateway for the direct lane of probes, until the connection ends: for a collector that
-may not place uprobes."""
+"""Asks an agent by its gateway for the direct lane of probes, and for an overhead limit, until the connection
+ends: for a collector that may not place uprobes."""
 
 from __future__ import annotations
 
@@ -9,48 +9,90 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from jcollect.control.gateway import Gateway
 from jcollect.errors import JcollectError
+from jcollect.probes.direct_site import DirectSink
 
 # Slots by the generation of their library.
 Slots = Mapping[int, Collection[int]]
 
 
 class DirectLease:
-    """The probes of one process that are leased. The connection is opened for the first one, and closed after
-    the last. For any thread."""
+    """What one process is asked for. The connection is opened for the first request, and closed after the
+    last. For any thread."""
 
     def __init__(self, open_gateway: Callable[[], Gateway]) -> None:
         self._open_gateway = open_gateway
         self._gateway: Gateway | None = None
         self._lock = threading.Lock()
-        self._events: dict[int, set[int]] = {}
+        self._slots: dict[DirectSink, dict[int, set[int]]] = {sink: {} for sink in DirectSink}
+        self._percent: int | None = None
 
-    def add_events(self, generation: int, slots: Collection[int]) -> None:
-        """Asks for the events of these slots, in addition to others. They are armed when it returns. Raises
+    def add(self, sink: DirectSink, generation: int, slots: Collection[int]) -> None:
+        """Asks for a sink of these slots, in addition to others. They are armed when it returns. Raises
         JcollectError."""
         with self._lock:
-            before = self._events.get(generation, set())
-            self._events[generation] = before | set(slots)
+            self._forget_earlier_agent()
+            before = self._slots[sink].get(generation, set())
+            self._slots[sink][generation] = before | set(slots)
             try:
-                self._send()
+                self._send_slots()
             except BaseException:
-                self._events[generation] = before
+                self._slots[sink][generation] = before
                 raise
 
-    def remove_events(self, generation: int, slots: Collection[int]) -> None:
-        """Asks for these events no more. Does nothing if the agent has shut down."""
+    def remove(self, sink: DirectSink, generation: int, slots: Collection[int]) -> None:
+        """Asks for this sink no more. Does nothing if the agent has shut down."""
         with self._lock:
-            self._events[generation] = self._events.get(generation, set()) - set(slots)
-            with contextlib.suppress(JcollectError):
-                self._send()
+            self._forget_earlier_agent()
+            left = self._slots[sink].get(generation, set()) - set(slots)
+            if generation in self._slots[sink]:
+                self._slots[sink][generation] = left
+                with contextlib.suppress(JcollectError):
+                    self._send_slots()
 
-    def _send(self) -> None:
-        if any(self._events.values()):
-            if self._gateway is None:
-                self._gateway = self._open_gateway()
-            self._gateway.direct(ranges_text(self._events), "")
-        elif self._gateway is not None:
-            gateway, self._gateway = self._gateway, None
+    def request_overhead(self, percent: int) -> None:
+        """Asks for a limit of the overhead, in percent of a core; 0 for none. Raises JcollectError."""
+        with self._lock:
+            self._forget_earlier_agent()
+            self._opened().request_overhead(percent)
+            self._percent = percent
+
+    def withdraw_overhead(self) -> None:
+        """Asks for the limit no more. Does nothing if the agent has shut down."""
+        with self._lock:
+            self._forget_earlier_agent()
+            if self._percent is None:
+                return
+            self._percent = None
+            with contextlib.suppress(JcollectError):
+                if not self._close_if_unused() and self._gateway is not None:
+                    self._gateway.withdraw_overhead()
+
+    def _forget_earlier_agent(self) -> None:
+        """Forgets what was leased from an agent that has shut down."""
+        if self._gateway is not None and self._gateway.is_closed:
+            self._gateway.close()
+            self._gateway = None
+            self._slots = {sink: {} for sink in DirectSink}
+            self._percent = None
+
+    def _send_slots(self) -> None:
+        if not self._close_if_unused():
+            texts = (ranges_text(self._slots[sink]) for sink in (DirectSink.EVENT, DirectSink.COUNT))
+            self._opened().direct(*texts)
+
+    def _opened(self) -> Gateway:
+        if self._gateway is None:
+            self._gateway = self._open_gateway()
+        return self._gateway
+
+    def _close_if_unused(self) -> bool:
+        """Closes the connection, which ends the lease, if nothing is leased any more. Returns true if so."""
+        if self._percent is not None or any(any(slots.values()) for slots in self._slots.values()):
+            return False
+        gateway, self._gateway = self._gateway, None
+        if gateway is not None:
             gateway.close()
+        return True
 
 
 def ranges_text(slots: Slots) -> str:

@@ -58,6 +58,13 @@ def direct_site_of(site: Site, sink: DirectSink) -> Site | None:
     )
 
 
+def sink_of(site: Site, library: StubLibrary) -> DirectSink | None:
+    """Returns the sink that the semaphore of a site of the library asks for; None if it asks for events by a
+    trap."""
+    offset = (site.location - library.image.text.address) % SLOT_BYTES
+    return next((sink for sink in DirectSink if attach_point_of(sink) == offset), None)
+
+
 def attach_point_of(sink: DirectSink) -> int | None:
     """Returns the offset of the instruction from a stub's start, in bytes; None if the stubs of this machine
     have none."""

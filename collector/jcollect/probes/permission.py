@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from jcollect.errors import JcollectError
 from jcollect.procfs import capabilities as cap
-from jcollect.procfs.process import Process
+
+if TYPE_CHECKING:
+    from jcollect.procfs.process import Process
 
 
 def can_place_uprobes() -> bool:

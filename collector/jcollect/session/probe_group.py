@@ -96,7 +96,7 @@ class ProbeGroup:
     @property
     def is_direct(self) -> bool:
         """True if the events of the probes take the direct lane."""
-        return self.source.has_sinks
+        return self.source.has_sinks and not self._only_counts
 
     @property
     def attach_point(self) -> int:

@@ -50,6 +50,13 @@ class Compilation:
             compilation._result = error
         return compilation
 
+    @classmethod
+    def without_rights(cls) -> Compilation:
+        """Returns one that was not started, for a process that may not load BPF programs."""
+        compilation = cls(bpf_directory(), Cache())
+        compilation._result = JcollectError("BPF programs need CAP_BPF and CAP_PERFMON; run with sudo")
+        return compilation
+
     def result(self) -> Program:
         """Returns the programs. Raises JcollectError if bcc is missing or cannot compile them."""
         if self._result is None:
