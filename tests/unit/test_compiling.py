@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from conditions import as_root
+from jcollect.cli import attaching
 from jcollect.errors import JcollectError
 from jcollect.sources.bpf import compilation
 from jcollect.sources.bpf.cache import Cache, default_directory
@@ -258,3 +259,12 @@ def test_without_bcc_cached_programs_are_used_and_otherwise_there_is_one_clear_s
     os.utime(tmp_path / "jprobe" / f"{without_bcc}older.programs", ns=(1, 1))
     cache.write(with_bcc, program().encoded())
     assert Compilation.start(cache).result() == program()
+
+
+def test_no_compiler_starts_without_the_right_to_load_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attaching, "can_place_uprobes", lambda: False)
+    monkeypatch.setattr(compilation.subprocess, "Popen", pytest.fail)
+    begun = attaching.begin_compilation()
+    with pytest.raises(JcollectError, match="need CAP_BPF and CAP_PERFMON"):
+        begun.result()
+    begun.close()

@@ -30,6 +30,14 @@ def directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield Path(made)
 
 
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Yields the user's runtime directory."""
+    with tempfile.TemporaryDirectory(prefix="jprobe-test-", dir="/var/tmp") as made:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", made)
+        yield Path(made)
+
+
 def bound(path: Path, name: str = "", user: int = 0) -> socket.socket:
     """Binds a socket under the path's name, or under another one first, as collectors do."""
     made = socket.socket(socket.AF_UNIX)
@@ -111,3 +119,27 @@ def test_a_default_address_passes_over_files_of_other_users(directory: Path) -> 
         with claim_default(default_address(PID)) as claimed:
             assert claimed.address.path == f"{directory}/{PID}-3.sock"
     assert sorted(os.listdir(directory)) == [f"{PID}-2.sock", f"{PID}.sock.lock"]
+
+
+def test_roots_collector_precedes_the_users_own(directory: Path, runtime: Path) -> None:
+    own = runtime / "jprobe"
+    own.mkdir(0o700)
+    with bound(own / f"{PID}.sock") as users:
+        users.listen()
+        found = collector_of(PID)
+        assert found is not None
+        assert found.address.path == f"{own}/{PID}.sock"
+        with bound(directory / f"{PID}.sock") as roots:
+            roots.listen()
+            found = collector_of(PID)
+    assert found is not None
+    assert found.address.path == f"{directory}/{PID}.sock"
+
+
+def test_nothing_is_found_where_others_can_write(directory: Path, runtime: Path) -> None:
+    own = runtime / "jprobe"
+    own.mkdir()
+    own.chmod(0o777)
+    with bound(own / f"{PID}.sock") as planted:
+        planted.listen()
+        assert collector_of(PID) is None
