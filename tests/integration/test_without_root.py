@@ -240,7 +240,7 @@ def test_without_a_directory_hist_serves_elsewhere(user: User, jvm: Process) -> 
 
 def test_a_program_in_a_container_is_traced_from_within(user: User, shared_targets: Path) -> None:
     prepare = 'ip link set lo up; mount -t tmpfs tmpfs /tmp; "$@"'
-    inside = ("unshare", "-m", "-p", "-n", "-f", "--mount-proc", "sh", "-c", prepare, "sh")
+    inside = ("unshare", "-m", "-p", "-n", "-f", "--kill-child", "--mount-proc", "sh", "-c", prepare, "sh")
     with prime_calls(newest_jdk, shared_targets, before=(*inside, *NOBODY), cwd="/") as container:
         (shell,) = children_of(container.pid)
         beside = ("nsenter", "-m", "-p", "-n", "-t", shell)
