@@ -79,7 +79,6 @@ def test_above_sources_only_their_interface_is_known() -> None:
         "cli.attach_session": {"sources.bpf.compilation"},
         "cli.attaching": {"sources.bpf.compilation"},
         "cli.run_session": {"sources.bpf.compilation"},
-        "commands.run": {"sources.bpf.compilation"},
     }
 
 

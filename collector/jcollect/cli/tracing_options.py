@@ -21,7 +21,7 @@ _LISTEN = (
         metavar="ADDRESS",
         help="Serve gRPC at ADDRESS: unix:///path/of.sock, which only its owner can use, or host:port, which "
         "needs --insecure. Default: unix:///run/jprobe/PID.sock for one PID, else "
-        "unix:///run/jprobe/collector.sock",
+        "unix:///run/jprobe/collector.sock; without root, in $XDG_RUNTIME_DIR/jprobe.",
     ),
     click.option(
         "--insecure",

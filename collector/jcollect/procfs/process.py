@@ -222,6 +222,15 @@ def _exited(pid: int) -> JcollectError:
     return JcollectError(f"PID {pid} has exited")
 
 
+def _is_restricted() -> bool:
+    """Returns true if Yama lets a process read the memory of its descendants only."""
+    try:
+        with open("/proc/sys/kernel/yama/ptrace_scope", "rb", buffering=0) as file:
+            return file.read().strip() != b"0"
+    except OSError:
+        return False  # The kernel has no Yama.
+
+
 def _explain(pid: int, error: OSError, what: str) -> JcollectError:
     if error.errno in (errno.EACCES, errno.EPERM):
         if capabilities.holds(capabilities.SYS_PTRACE):
@@ -229,9 +238,14 @@ def _explain(pid: int, error: OSError, what: str) -> JcollectError:
                 f"cannot read the {what} of PID {pid}: the kernel denies it in spite of CAP_SYS_PTRACE; the "
                 "process is outside of this user namespace, or a security module protects it"
             )
+        # Yama denies it to the process's own user, too.
+        or_own = (
+            ", because kernel.yama.ptrace_scope is not 0"
+            if _is_restricted()
+            else " or the process's own user"
+        )
         return JcollectError(
-            f"cannot read the {what} of PID {pid}: needs CAP_SYS_PTRACE or the process's own user; "
-            f"{capabilities.advice()}"
+            f"cannot read the {what} of PID {pid}: needs CAP_SYS_PTRACE{or_own}; {capabilities.advice()}"
         )
     if lacks_files(error):
         return NoFilesError(f"read the {what} of PID {pid}")
