@@ -87,7 +87,13 @@ def _is_leased(options: AttachOptions, processes: Sequence[Process]) -> bool:
     if targets.is_open:
         # Of other users' programs it sees none, and the agents are loaded, or were by `run`.
         return bool(targets.selectors) and not targets.every
-    return bool(targets.selectors) or all(find_agent(each) for each in processes)
+    try:
+        return bool(targets.selectors) or all(find_agent(each) for each in processes)
+    except JcollectError:
+        # Root without capabilities, as in a container: those for uprobes are the ones to ask for.
+        if os.geteuid() == 0:
+            return False
+        raise
 
 
 def _claimed(options: AttachOptions) -> Claim:
