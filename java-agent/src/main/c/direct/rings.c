@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "rings.h"
 
+#include "chunks.h"
 #include "shared_file.h"
 
 #include <linux/futex.h>
@@ -11,148 +12,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Gives up taking a chunk after this many changes by others, because nothing here may wait. */
-#define MOST_TRIES 64
-
-struct rings {
-	struct direct_pool *pool;
-	struct direct_chunk *headers;
-	uint64_t *queue;
-	unsigned char *data;
-	size_t bytes;
-	uint32_t small, large;
-	int memfd;
-	uint64_t epoch; /* once closed: the last in which a thread could begin to use it */
-	struct rings *next;
-};
-
 static struct rings *current;
 static struct rings *closed; /* for the agent's thread only */
 
 static uint64_t round_up(uint64_t bytes, uint64_t to)
 {
 	return (bytes + to - 1) / to * to;
-}
-
-/* ---- stacks and queue ---- */
-
-static void push(struct rings *rings, uint64_t *stack, uint32_t number)
-{
-	uint64_t top = __atomic_load_n(stack, __ATOMIC_RELAXED), now;
-
-	do {
-		rings->headers[number].next = (uint32_t)LAYOUT_GET(DIRECT_STACK_TOP, top);
-		now = LAYOUT_PUT(DIRECT_STACK_TOP, (uint64_t)number + 1) |
-		      LAYOUT_PUT(DIRECT_STACK_TAG, LAYOUT_GET(DIRECT_STACK_TAG, top) + 1);
-	} while (!__atomic_compare_exchange_n(stack, &top, now, 0, __ATOMIC_RELEASE,
-					      __ATOMIC_RELAXED));
-}
-
-/* Returns a chunk's number, or -1 if there is none. */
-static int64_t pop(struct rings *rings, uint64_t *stack)
-{
-	uint64_t top = __atomic_load_n(stack, __ATOMIC_ACQUIRE), now;
-
-	for (int i = 0; i < MOST_TRIES; i++) {
-		uint64_t number = LAYOUT_GET(DIRECT_STACK_TOP, top);
-
-		if (!number || number > rings->small + rings->large)
-			return -1;
-		now = LAYOUT_PUT(DIRECT_STACK_TOP,
-				 (uint64_t)__atomic_load_n(&rings->headers[number - 1].next,
-							   __ATOMIC_RELAXED)) |
-		      LAYOUT_PUT(DIRECT_STACK_TAG, LAYOUT_GET(DIRECT_STACK_TAG, top) + 1);
-		if (__atomic_compare_exchange_n(stack, &top, now, 0, __ATOMIC_ACQUIRE,
-						__ATOMIC_ACQUIRE))
-			return (int64_t)number - 1;
-	}
-	return -1;
-}
-
-static uint64_t *stack_of(struct rings *rings, uint32_t number)
-{
-	return number < rings->small ? &rings->pool->free_small : &rings->pool->free_large;
-}
-
-static void enqueue(struct rings *rings, uint32_t number)
-{
-	uint64_t turn = __atomic_fetch_add(&rings->pool->queue_tail, 1, __ATOMIC_RELAXED);
-
-	__atomic_store_n(&rings->queue[turn % (rings->small + rings->large)],
-			 LAYOUT_PUT(DIRECT_QUEUE_ENTRY_CHUNK, (uint64_t)number + 1) |
-				 LAYOUT_PUT(DIRECT_QUEUE_ENTRY_TURN, turn),
-			 __ATOMIC_RELEASE);
-}
-
-/* Returns true if an element of the queue is one of a later turn: entries of chunks that were free
- * already have filled it. */
-static int is_passed(uint64_t entry, uint64_t turn)
-{
-	return (int32_t)((uint32_t)LAYOUT_GET(DIRECT_QUEUE_ENTRY_TURN, entry) - (uint32_t)turn) > 0;
-}
-
-/* Takes a closed chunk. An entry of the queue may be of one that a reader has given back since. */
-static int take_closed(struct direct_chunk *chunk)
-{
-	uint32_t state = CHUNK_STATE_CLOSED;
-
-	return __atomic_compare_exchange_n(&chunk->state, &state, CHUNK_STATE_FREE, 0,
-					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
-}
-
-/* Takes the chunk that was closed first, whose records are overwritten. Returns its number, or -1
- * if there is none, or its thread has not entered it yet. */
-static int64_t dequeue(struct rings *rings)
-{
-	struct direct_pool *pool = rings->pool;
-	uint64_t turn = __atomic_load_n(&pool->queue_head, __ATOMIC_ACQUIRE);
-
-	for (int i = 0; i < MOST_TRIES; i++) {
-		uint64_t entry = __atomic_load_n(
-			&rings->queue[turn % (rings->small + rings->large)], __ATOMIC_ACQUIRE);
-		uint64_t number = LAYOUT_GET(DIRECT_QUEUE_ENTRY_CHUNK, entry);
-
-		int is_over = is_passed(entry, turn);
-
-		if (!is_over && (LAYOUT_GET(DIRECT_QUEUE_ENTRY_TURN, entry) !=
-					 (turn & DIRECT_QUEUE_ENTRY_TURN_MASK) ||
-				 !number || number > rings->small + rings->large))
-			return -1;
-		if (!__atomic_compare_exchange_n(&pool->queue_head, &turn, turn + 1, 0,
-						 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-			continue;
-		turn++;
-		if (is_over || !take_closed(&rings->headers[number - 1]))
-			continue;
-		__atomic_fetch_add(&pool->overwritten, rings->headers[number - 1].records,
-				   __ATOMIC_RELAXED);
-		return (int64_t)number - 1;
-	}
-	return -1;
-}
-
-static int is_recording(const struct rings *rings)
-{
-	return __atomic_load_n(&rings->pool->mode, __ATOMIC_RELAXED) == DIRECT_MODE_RECORDER;
-}
-
-/* Returns the number of a chunk, or -1 if none is free. */
-static int64_t take(struct rings *rings, int is_large)
-{
-	struct direct_pool *pool = rings->pool;
-	int64_t number = pop(rings, is_large ? &pool->free_large : &pool->free_small);
-
-	for (int i = 0; number < 0 && is_recording(rings) && i < MOST_TRIES; i++) {
-		int64_t oldest = dequeue(rings);
-
-		if (oldest < 0)
-			return -1;
-		if ((oldest >= rings->small) == is_large)
-			number = oldest;
-		else
-			push(rings, stack_of(rings, (uint32_t)oldest), (uint32_t)oldest);
-	}
-	return number;
 }
 
 /* ---- chunks of a thread ---- */
@@ -164,7 +29,7 @@ static void close_chunk(struct rings *rings, struct ring_end *end)
 	end->chunk->records = end->records;
 	__atomic_store_n(&end->chunk->state, CHUNK_STATE_CLOSED, __ATOMIC_RELEASE);
 	if (is_recording(rings))
-		enqueue(rings, number);
+		chunks_enqueue(rings, number);
 	end->chunk = NULL;
 }
 
@@ -184,7 +49,7 @@ static int extend(struct rings *rings, struct direct_thread *thread, struct ring
 
 	if (end->chunk)
 		close_chunk(rings, end);
-	number = take(rings, is_large);
+	number = chunks_take(rings, is_large);
 	if (number < 0)
 		return -1;
 	if (!end->ring)
@@ -338,7 +203,7 @@ static void format(struct rings *rings, uint64_t headers, uint64_t queue, uint64
 	pool->began = direct_clock_kernel();
 	/* The first chunk ends on top. */
 	for (uint32_t i = rings->small + rings->large; i-- > 0;)
-		push(rings, stack_of(rings, i), i);
+		chunks_push(rings, i);
 }
 
 int rings_open(size_t bytes)
