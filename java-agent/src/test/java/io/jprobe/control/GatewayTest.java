@@ -45,9 +45,10 @@ public class GatewayTest {
       assertEquals("unselect|", text(client.call("unselect", "s")));
       assertEquals("set|1:0 1:5|every 2", text(client.call("set", "s1:0 1:5", "severy 2")));
       assertEquals("direct|true|1:0-5|", text(client.call("direct", "s1:0-5", "s")));
+      assertEquals("overhead|true|5", text(client.call("overhead", "i5")));
       assertEquals("status", text(client.call("status")));
       assertEquals("reset", text(client.call("reset")));
-      assertEquals(7, open.commands.calls.size());
+      assertEquals(8, open.commands.calls.size());
     }
   }
 
