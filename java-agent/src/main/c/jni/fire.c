@@ -240,8 +240,9 @@ static jint JNICALL fire_text_limit(JNIEnv *env, jclass fire)
                                                                                                  \
 			at = fire_direct(probe, sinks, at, words, n);                            \
 		}                                                                                \
+		/* A method is still woven for a moment after its sinks are off. */              \
 		if (!(sinks & SINKS_TRAP))                                                       \
-			return time ? 0 : (jlong)at;                                             \
+			return time ? 0 : (jlong)(at ? at : now_ns());                           \
 		if (__atomic_fetch_add(&probe->fired, 1, __ATOMIC_RELAXED) % BATCH == BATCH - 1) \
 			began = direct_clock_kernel();                                           \
 		((void (*)(P##n))(uintptr_t)probe->stub)(A##n);                                  \
