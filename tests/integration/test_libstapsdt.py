@@ -17,7 +17,12 @@ from elftools.elf.elffile import ELFFile
 from conditions import require_bpf, wait_until
 from java_target import ROOT, Process, end_bpftrace, run
 from jcollect.layout.gate import GATE_SIZE
-from jcollect.layout.stub_library import SECTION_GATES, SECTION_MANIFEST, SECTION_STATES
+from jcollect.layout.stub_library import (
+    SECTION_GATES,
+    SECTION_MANIFEST,
+    SECTION_STATES,
+    STUB_LIBRARY_VERSION,
+)
 from jcollect.probes.stub_library import find_stub_mappings
 from jcollect.procfs.maps import Mapping, read_maps
 from jprobe.v1 import manifest_pb2, probe_pb2
@@ -228,7 +233,7 @@ def test_the_manifest_says_what_the_probes_are(
     assert ask(program, "add") == "0"
     first, second = libraries(program)
     manifest = first.manifest
-    assert (manifest.version, manifest.agent_version, manifest.generation) == (3, "", 1)
+    assert (manifest.version, manifest.agent_version, manifest.generation) == (STUB_LIBRARY_VERSION, "", 1)
     assert Path(first.file).name == "1.so"
     assert [(method.class_name, method.method, method.descriptor) for method in manifest.methods] == [
         ("parcels", "sent", ""),
