@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -59,7 +60,9 @@ def jvm(tmp_path_factory: pytest.TempPathFactory, jcollect: Run) -> Iterator[Non
         "class Idle { public static void main(String[] a) throws Exception { System.in.read(); } }"
     )
     with subprocess.Popen([JDKS[0].java, source], stdin=subprocess.PIPE) as process:
-        wait_until(lambda: f"\n{process.pid} " in f"\n{jcollect('ps')['stdout']}", "the JVM to be listed")
+        # PIDs are aligned: spaces come before a short one.
+        listed = re.compile(rf"^ *{process.pid} ", re.MULTILINE)
+        wait_until(lambda: bool(listed.search(jcollect("ps")["stdout"])), "the JVM to be listed")
         yield
         process.kill()
 

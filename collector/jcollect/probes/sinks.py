@@ -32,8 +32,12 @@ class Sinks:
         ]
         self._words = np.array(offsets, np.int64) // _SINKS_BYTES
 
+    def read(self) -> npt.NDArray[np.uint32]:
+        """Returns the word of each slot. Raises OSError."""
+        words: npt.NDArray[np.uint32] = np.frombuffer(read_section(self.library, self._section), "<u4")
+        return words[self._words]
+
     def are_events_on(self) -> npt.NDArray[np.bool_]:
         """Returns for each slot whether its events are written to a ring. Raises OSError."""
-        words = np.frombuffer(read_section(self.library, self._section), "<u4")
-        on: npt.NDArray[np.bool_] = (words[self._words] & SINKS_EVENT) != 0
+        on: npt.NDArray[np.bool_] = (self.read() & SINKS_EVENT) != 0
         return on

@@ -29,19 +29,21 @@ class Arming:
     """
 
     def __init__(
-        self, probes: Sequence[Probe], begun: float, seconds: float, with_sinks: Sequence[Probe] = ()
+        self, probes: Sequence[Probe], begun: float, seconds: float, sinks: Sequence[int] = ()
     ) -> None:
-        """`with_sinks` are those of the probes that fire only once the agent has turned on their events."""
+        """`sinks` are those of each probe that the agent has to turn on: a method may be woven, and armed,
+        for another tracer already. 0 stands for none; no sinks at all, for none of any probe."""
         self.probes = probes
         self.begun = begun
         self.deadline = begun + seconds
-        # The sinks of each library, and the indices of its probes among all.
-        self._sinks: list[tuple[Sinks, npt.NDArray[np.int64]]] = []
-        number = {id(probe): index for index, probe in enumerate(probes)}
-        for library, found in by_library(with_sinks):
+        # The sinks of each library, the indices of its probes among all, and the sink of each.
+        self._sinks: list[tuple[Sinks, npt.NDArray[np.int64], npt.NDArray[np.uint32]]] = []
+        wanted = {id(probe): (i, sink) for i, (probe, sink) in enumerate(zip(probes, sinks, strict=False))}
+        for library, found in by_library([probe for probe in probes if wanted.get(id(probe), (0, 0))[1]]):
             slots = [probe.slot.number for probe in found if probe.slot is not None]
-            indices = np.array([number[id(probe)] for probe in found], np.int64)
-            self._sinks.append((Sinks(library, slots), indices))
+            indices, bits = zip(*(wanted[id(probe)] for probe in found), strict=True)
+            each = Sinks(library, slots), np.array(indices, np.int64), np.array(bits, np.uint32)
+            self._sinks.append(each)
         self._libraries = [library for library, _ in by_library(probes)]
         sizes = [library.image.states.size for library in self._libraries]
         starts = dict(zip(map(id, self._libraries), np.cumsum([1, *sizes]).tolist(), strict=False))
@@ -63,8 +65,8 @@ class Arming:
         # A probe without a state byte fires whenever a tracer is attached.
         content = bytes([probe_pb2.PROBE_STATE_ARMED]) + b"".join(read_states(self._libraries))
         states = np.frombuffer(content, np.uint8)[self._indices]
-        for sinks, indices in self._sinks:
-            is_silent = (states[indices] == probe_pb2.PROBE_STATE_ARMED) & ~sinks.are_events_on()
+        for sinks, indices, bits in self._sinks:
+            is_silent = (states[indices] == probe_pb2.PROBE_STATE_ARMED) & ((sinks.read() & bits) == 0)
             states[indices[is_silent]] = probe_pb2.PROBE_STATE_ARMING
         if not np.isin(states, _SETTLED).all() and time.monotonic() < self.deadline:
             return None

@@ -299,8 +299,8 @@ class TargetLifecycle:
                 f"{names_of(addition.left_out)}",
             )
         if addition.probes:
-            with_sinks = tracee.with_sinks(addition.probes)
-            self._arming.append(Arming(addition.probes, begun, self._arm_timeout, with_sinks))
+            sinks = tracee.sinks_of(addition.probes)
+            self._arming.append(Arming(addition.probes, begun, self._arm_timeout, sinks))
         if tracee.why_not_preferred and not self._has_fallen_back:
             self._has_fallen_back = True
             self._process_lines.say(

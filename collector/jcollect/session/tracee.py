@@ -10,9 +10,10 @@ from typing import Protocol
 
 from jcollect.errors import JcollectError, lacks_files
 from jcollect.hub.accounts import Accounts, Share
+from jcollect.layout.gate import SINKS_COUNT, SINKS_EVENT, SINKS_TRAP
 from jcollect.probes.live import LiveProbe, not_retired
-from jcollect.probes.overhead import Overhead
-from jcollect.probes.probe import Probe, Wanted, probes_of
+from jcollect.probes.overhead import Overhead, find_guarded
+from jcollect.probes.probe import MARK, Probe, Wanted, probes_of
 from jcollect.probes.scan import Scan, rescan
 from jcollect.probes.stub_library import mapped_keys
 from jcollect.procfs.maps import MappingKey, read_maps
@@ -115,10 +116,21 @@ class Tracee:
                 return source
         return self.source
 
-    def with_sinks(self, probes: Sequence[Probe]) -> list[Probe]:
-        """Returns those of the probes that fire only once their agent has turned on their events."""
-        binaries = {id(each.binary) for each in self.groups if each.is_direct}
-        return [probe for probe in probes if id(probe.site.binary) in binaries]
+    def sinks_of(self, probes: Sequence[Probe]) -> list[int]:
+        """Returns the sink that the agent turns on for each of the probes, after which its calls arrive; 0
+        for those that need none."""
+        if find_guarded(self.scan.libraries) is None:
+            return [0] * len(probes)
+        direct = {id(each.binary) for each in self.groups if each.is_direct}
+        traced = SINKS_COUNT if self.only_counts else SINKS_TRAP
+        return [
+            0
+            if not probe.is_agents or probe.kind == MARK
+            else SINKS_EVENT
+            if id(probe.site.binary) in direct
+            else traced
+            for probe in probes
+        ]
 
     def register(self) -> None:
         """Assigns IDs to the wanted probes. Called before a client can subscribe, so that globs have probes
