@@ -124,7 +124,8 @@ def test_methods_selected_while_attached_are_traced_until_they_are_unselected(
     with java(jdk, "-cp", targets, "PrimeCalls", probes="PrimeCalls$Orders#touch") as target:
         target.wait_for_line("ready")
         wait_for_probes(target.pid, 3)
-        collector = attach(target.pid, "--probe", "*__entry")
+        # is_watched reads the semaphores of this lane.
+        collector = attach(target.pid, "--probe", "*__entry", "--lane", "kernel")
         one = run_calls(target)["touch.entry"]
         changes = [
             (["select", "PrimeCalls$Orders#depth"], "armed 1 more probe "),
