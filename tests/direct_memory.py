@@ -1,4 +1,4 @@
-"""What an agent has set and shared for the direct lane, read from outside while the program is at rest."""
+"""The gates and the shared memory of an agent in the direct lane, read while the program is at rest."""
 
 from __future__ import annotations
 

@@ -41,6 +41,8 @@ def test_the_native_direct_lane_accounts_for_every_event(tmp_path: Path, options
             program,
             sources / "test/c/test_direct.c",
             *sorted((sources / "main/c/direct").glob("*.c")),
+            sources / "main/c/agent/text_file.c",
+            sources / "main/c/stub/memfd.c",
         ],
         check=True,
     )

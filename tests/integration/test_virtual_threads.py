@@ -22,7 +22,7 @@ def bpf() -> None:
     require_bpf()
 
 
-# Of the clock from the time stamp counter: java-agent/src/main/c/direct/clock.h.
+# Maximum error of the clock from the time stamp counter: java-agent/src/main/c/direct/clock.h.
 CLOCK_ERROR_NS = 1000
 
 

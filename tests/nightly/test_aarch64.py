@@ -19,7 +19,7 @@ from prime_calls import hits_of, leftovers, run_calls
 from processes import opened
 
 AGENT = f"-javaagent:{JAR}=probes={ORDERS},control=on,max-overhead=0"
-# Of PrimeCalls.java.
+# PrimeCalls.java has the same numbers.
 THREADS = 4
 
 pytestmark = as_root

@@ -6,7 +6,7 @@
  * thread changes the pool meanwhile, and the pool. Prints the number of events, of malformed
  * records, and of records of unknown probes.
  */
-#include <drain.h>
+#include "drain_program.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -16,15 +16,11 @@ enum {
 	SMALL = 2,
 	CHUNKS = 3,
 	COUNTS = 4,
-	EVENTS = 5,
-	RECORDS = 7,
-	TEXT = RECORD_LIMITS_MAX_BYTES,
-	ARENA = 2 * RECORD_LIMITS_MAX_BYTES,
 	/* A pool that changes forever is never empty. */
 	MOST_DRAINS = 2000
 };
 
-static void *room(size_t count, size_t size)
+static void *zeroed(size_t count, size_t size)
 {
 	void *memory = calloc(count, size);
 
@@ -37,44 +33,6 @@ static void read_all(void *memory, size_t bytes)
 {
 	if (fread(memory, 1, bytes, stdin) != bytes)
 		abort();
-}
-
-static struct drain_state new_drain(const struct probe_row *probes, uint64_t capacity)
-{
-	return (struct drain_state){
-		.probes = probes,
-		.capacity = capacity,
-		.most_records = RECORDS,
-		.most_events = EVENTS,
-		.most_bytes = TEXT,
-		.arena_bytes = ARENA,
-		.arena = room(ARENA, 1),
-		.other_arena = room(ARENA, 1),
-		.staged = room(ARENA / (RECORD_SIZE + 8), sizeof(struct staged)),
-		.spare = room(ARENA / (RECORD_SIZE + 8), sizeof(struct staged)),
-		.seq = room(EVENTS, 8),
-		.time = room(EVENTS, 8),
-		.probe = room(EVENTS, 4),
-		.tid = room(EVENTS, 4),
-		.thread = room(EVENTS, 8),
-		.duration = room(EVENTS, 8),
-		.values = room(EVENTS * (WORDS_MAX - 1), 8),
-		.text = room(TEXT, 1),
-		.value_counts = room(EVENTS, 4),
-		.text_sizes = room(EVENTS, 4),
-		.malformed = room(RECORDS, 4),
-	};
-}
-
-static void free_drain(struct drain_state *drain)
-{
-	void *rooms[] = {drain->arena,	    drain->other_arena,	 drain->staged,	  drain->spare,
-			 drain->seq,	    drain->time,	 drain->probe,	  drain->tid,
-			 drain->thread,	    drain->duration,	 drain->values,	  drain->text,
-			 drain->text_sizes, drain->value_counts, drain->malformed};
-
-	for (size_t i = 0; i < sizeof(rooms) / sizeof(*rooms); i++)
-		free(rooms[i]);
 }
 
 struct change {
@@ -128,18 +86,18 @@ static void drain_pool(struct drain_state *drain, uint64_t capacity, const uint6
 {
 	/* Aligned as a mapping is. */
 	unsigned char *memory = aligned_alloc(64, (head[0] + 63) & ~63ULL);
-	uint32_t *pages = room(NUMBER_PAGE_MOST / NUMBER_PAGE_SIZE, sizeof(*pages));
+	uint32_t *pages = zeroed(NUMBER_PAGE_MOST / NUMBER_PAGE_SIZE, sizeof(*pages));
 	uint32_t *ids =
-		room((1 + capacity / NUMBER_PAGE_SIZE + 2) * NUMBER_PAGE_SIZE, sizeof(*ids));
+		zeroed((1 + capacity / NUMBER_PAGE_SIZE + 2) * NUMBER_PAGE_SIZE, sizeof(*ids));
 	struct pool_memory pool = {
 		.pool = (struct direct_pool *)(void *)memory,
 		.headers = (struct direct_chunk *)(void *)(memory + head[1]),
 		.data = memory + head[2],
-		.queue = room(CHUNKS, sizeof(uint64_t)),
-		.readings = room(CHUNKS, sizeof(struct chunk_reading)),
+		.queue = zeroed(CHUNKS, sizeof(uint64_t)),
+		.readings = zeroed(CHUNKS, sizeof(struct chunk_reading)),
 		.pages = pages,
 		.ids = ids,
-		.counts = room(COUNTS, sizeof(struct ring_count)),
+		.counts = zeroed(COUNTS, sizeof(struct ring_count)),
 		.small_chunks = SMALL,
 		.chunks = CHUNKS,
 		.page_count = NUMBER_PAGE_MOST / NUMBER_PAGE_SIZE,
@@ -148,7 +106,7 @@ static void drain_pool(struct drain_state *drain, uint64_t capacity, const uint6
 	};
 	struct pool_memory *every[] = {&pool};
 	struct pools pools = {
-		.pool = every, .heap = room(CHUNKS + 1, sizeof(struct unread_chunk)), .count = 1};
+		.pool = every, .heap = zeroed(CHUNKS + 1, sizeof(struct unread_chunk)), .count = 1};
 	struct change change = {.memory = memory, .bytes = head[0], .headers = head[1]};
 	pthread_t changing;
 
@@ -186,7 +144,7 @@ int main(void)
 	struct probe_row *probes;
 
 	read_all(&capacity, sizeof(capacity));
-	probes = room(capacity, sizeof(*probes));
+	probes = zeroed(capacity, sizeof(*probes));
 	read_all(probes, capacity * sizeof(*probes));
 	while (fread(head, sizeof(head), 1, stdin) == 1) {
 		struct drain_state drain = new_drain(probes, capacity);

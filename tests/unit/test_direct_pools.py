@@ -300,7 +300,7 @@ def test_thread_ids_of_another_namespace_are_translated_or_absent() -> None:
     image.close()
 
 
-# What is no pool.
+# Files that are no pools.
 
 
 @pytest.mark.parametrize("seals", [0, 1 << 1 | 1 << 0, 1 << 2])

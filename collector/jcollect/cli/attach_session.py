@@ -85,7 +85,7 @@ def _is_leased(options: AttachOptions, processes: Sequence[Process]) -> bool:
     if settings.lane == KERNEL or can_place_uprobes() or not is_own:
         return False
     if targets.is_open:
-        # Of other users' programs it sees none, and the agents are loaded, or were by `run`.
+        # It sees no programs of other users, and loads the agents, as `run` does.
         return bool(targets.selectors) and not targets.every
     try:
         return bool(targets.selectors) or all(find_agent(each) for each in processes)

@@ -62,7 +62,7 @@ from jcollect.workers import Failures, Worker
 @click.option(
     "--events",
     is_flag=True,
-    help="Sum up single events, and not what the program counts. Costs the program a kernel trap per call. "
+    help="Sum up single events, and not what the program counts. "
     "Always the case for entry probes and user-defined probes of a running collector.",
 )
 @probe_option

@@ -16,7 +16,7 @@ Slots = Mapping[int, Collection[int]]
 
 
 class DirectLease:
-    """What one process is asked for. The connection is opened for the first request, and closed after the
+    """The requests to one process. The connection is opened for the first request, and closed after the
     last. For any thread."""
 
     def __init__(self, open_gateway: Callable[[], Gateway]) -> None:

@@ -26,8 +26,8 @@ from jcollect.probes.stub_library import StubLibrary
 
 
 class DirectSink(enum.Enum):
-    """What the process does with the calls of a probe: EVENT writes each to a ring, COUNT adds its duration
-    to a histogram."""
+    """A way to record the calls of a probe without a trap: EVENT writes each to a ring, COUNT adds its
+    duration to a histogram."""
 
     EVENT = "event"
     COUNT = "count"

@@ -12,7 +12,7 @@ from jcollect.errors import JcollectError, lacks_files
 from jcollect.hub.accounts import Accounts, Share
 from jcollect.layout.gate import SINKS_COUNT, SINKS_EVENT, SINKS_TRAP
 from jcollect.probes.live import LiveProbe, not_retired
-from jcollect.probes.overhead import Overhead, find_guarded
+from jcollect.probes.overhead import Overhead
 from jcollect.probes.probe import MARK, Probe, Wanted, probes_of
 from jcollect.probes.scan import Scan, rescan
 from jcollect.probes.stub_library import mapped_keys
@@ -119,16 +119,12 @@ class Tracee:
     def sinks_of(self, probes: Sequence[Probe]) -> list[int]:
         """Returns the sink that the agent turns on for each of the probes, after which its calls arrive; 0
         for those that need none."""
-        if find_guarded(self.scan.libraries) is None:
+        if not self.cost.is_guarded:
             return [0] * len(probes)
-        direct = {id(each.binary) for each in self.groups if each.is_direct}
-        traced = SINKS_COUNT if self.only_counts else SINKS_TRAP
+        other = SINKS_COUNT if self.only_counts else SINKS_TRAP
+        sinks = {id(each.binary): SINKS_EVENT if each.is_direct else other for each in self.groups}
         return [
-            0
-            if not probe.is_agents or probe.kind == MARK
-            else SINKS_EVENT
-            if id(probe.site.binary) in direct
-            else traced
+            sinks.get(id(probe.site.binary), other) if probe.is_agents and probe.kind != MARK else 0
             for probe in probes
         ]
 

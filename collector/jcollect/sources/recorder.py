@@ -1,4 +1,4 @@
-"""What a flight recorder keeps, and what makes it deliver that. Imports nothing that is slow to import."""
+"""The settings of a flight recorder. Imports nothing that is slow to import."""
 
 from __future__ import annotations
 

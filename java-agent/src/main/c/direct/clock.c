@@ -8,10 +8,13 @@
 #define _GNU_SOURCE
 #include "clock.h"
 
-#include <stdio.h>
+#include "../agent/text_file.h"
+
+#include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
+#include <unistd.h>
 
 /* A comparison is valid for this long. */
 #define WINDOW_NS 1000000
@@ -50,17 +53,28 @@ uint64_t direct_clock_kernel(void)
 }
 
 #if defined(__x86_64__)
-static int contains(const char *file, const char *wanted)
+static int has_line_with(const char *path, const char *wanted)
 {
-	char line[8192];
-	int found = 0;
-	FILE *stream = fopen(file, "re");
+	struct text_lines lines = {.file = text_file_open("", path)};
+	const char *line = NULL;
 
-	while (stream && !found && fgets(line, sizeof(line), stream))
-		found = strstr(line, wanted) != NULL;
-	if (stream)
-		fclose(stream);
-	return found;
+	if (lines.file < 0)
+		return 0;
+	do
+		line = text_file_next_line(&lines);
+	while (line && !strstr(line, wanted));
+	close(lines.file);
+	return line != NULL;
+}
+
+static int is_clock_source(const char *name)
+{
+	char text[64];
+
+	return text_file_read("",
+			      "/sys/devices/system/clocksource/clocksource0/current_clocksource",
+			      text, sizeof(text)) == 0 &&
+	       strcmp(text, name) == 0;
 }
 
 /* The kernel itself takes its time from the counter, so it is the same on all CPUs and constant. */
@@ -68,9 +82,7 @@ static int is_counter_the_clock(void)
 {
 	int access = 0;
 
-	return contains("/sys/devices/system/clocksource/clocksource0/current_clocksource",
-			"tsc\n") &&
-	       contains("/proc/cpuinfo", " nonstop_tsc") &&
+	return is_clock_source("tsc\n") && has_line_with("/proc/cpuinfo", " nonstop_tsc") &&
 	       (prctl(PR_GET_TSC, &access) || access == PR_TSC_ENABLE);
 }
 #else

@@ -2,16 +2,13 @@
 #define _GNU_SOURCE
 #include "shared_file.h"
 
+#include "../stub/memfd.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-/* Missing from Debian 12's headers. Linux before 6.3 rejects the flag. */
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
 
 /* A file beyond the limit would raise SIGXFSZ. */
 static int is_allowed(size_t bytes)
@@ -31,9 +28,7 @@ void *shared_file_map(const char *name, size_t bytes, int *memfd)
 		errno = EFBIG;
 		return NULL;
 	}
-	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	fd = create_memfd(name);
 	if (fd < 0)
 		return NULL;
 	if (ftruncate(fd, (off_t)bytes) == 0 &&

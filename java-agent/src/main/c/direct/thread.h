@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the direct lane keeps for each thread that calls a woven method: its clock, the chunk that
- * it writes to, and whether it is using shared memory right now, which then must not be unmapped.
+ * The state of each thread that calls a woven method: its clock, the chunk that it writes to, and
+ * whether it is using shared memory right now, which then must not be unmapped.
  *
  * A virtual thread uses that of its carrier: it cannot change carriers within a native method.
  */

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "stub_library.h"
 
+#include "memfd.h"
 #include "process.h"
 #include "stub_image.h"
 
@@ -14,11 +15,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* Missing from Debian 12's headers. Linux before 6.3 rejects the flag. */
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
 
 #define DESCRIPTORS "/proc/self/fd"
 
@@ -138,16 +134,6 @@ static int load_from_file(const char *directory, unsigned generation,
 	}
 	close(fd);
 	return 0;
-}
-
-static int create_memfd(const char *name)
-{
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-
-	/* Linux before 6.3 rejects the flag. PROT_EXEC is allowed with and without it. */
-	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	return fd;
 }
 
 static int load_from_memory(unsigned generation, const struct stub_contents *contents,
