@@ -320,6 +320,9 @@ class TargetLifecycle:
                 continue
             if by_state is not None:
                 self._arming.remove(arming)
+                if self._tracee is not None and self._tracee.only_counts:
+                    # Holds the histograms from here on: their calls outlive the process.
+                    self._tracee.count()
                 self._lines += self._settled(by_state, time.monotonic() - arming.begun)
         self._polled_arming = time.monotonic()
 
