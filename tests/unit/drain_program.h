@@ -33,7 +33,7 @@ static struct drain_state new_drain(const struct probe_row *probes, uint64_t cap
 		.capacity = capacity,
 		.most_records = RECORDS,
 		.most_events = EVENTS,
-		.most_bytes = TEXT,
+		.most_bytes = EVENT_COLUMNS_BYTES + TEXT,
 		.arena_bytes = ARENA,
 		.arena = room(ARENA, 1),
 		.other_arena = room(ARENA, 1),

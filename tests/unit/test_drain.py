@@ -22,7 +22,9 @@ from jcollect.errors import JcollectError
 from jcollect.hub.accounts import Accounts
 from jcollect.hub.hub import Hub, Subscription
 from jcollect.hub.reader import Reader
+from jcollect.hub.wire import encode
 from jcollect.layout import DIGEST
+from jcollect.layout.drain import EVENT_COLUMNS_BYTES
 from jcollect.layout.record import (
     RECORD_LIMITS_MAX_BYTES,
     RECORD_SIZE,
@@ -39,7 +41,7 @@ from jcollect.layout.record import (
 from jcollect.probes.probe import TIMED_KINDS, probes_of
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
 from jcollect.sources.bpf.ring_reader import RingReader
-from jcollect.sources.columns import Columns
+from jcollect.sources.columns import MOST_BYTES, Columns
 from jcollect.sources.records.decoder import RecordDecoder
 from jcollect.workers import Failures
 from jprobe.v1 import probe_pb2
@@ -351,6 +353,28 @@ def test_events_that_do_not_fit_into_the_buffer_are_published_in_order() -> None
     assert sorted(event.time for event in events + rest) == list(range(1009))
     assert malformed == []
     assert decoder.out_of_order > 0
+
+
+# The probe with the most strings.
+WIDE = max(range(len(PROBES)), key=lambda i: PROBES[i].site.string_mask.bit_count())
+
+
+@pytest.mark.parametrize("text", [0, 1, 9000])
+def test_a_message_of_events_has_at_most_1_mib_and_little_less(text: int) -> None:
+    site, values = PROBES[WIDE].site, len(PROBES[WIDE].values)
+    words = [string(text), *[0] * (site.words - 1)]
+    one = record(RECORD_SIZE + 8 * len(words) + text, WIDE, words, b"x" * text)
+    count = 2 * (1 << 20) // (EVENT_COLUMNS_BYTES + 8 * values + text)
+    decoder = new_decoder()
+    sizes = []
+    with RingImage(*[one] * count, data_bytes=8 << 20) as image:
+        while (drained := decoder.drain(image.ring.memory)).more:
+            assert drained.batch.sizes.sum() <= MOST_BYTES
+            sizes.append(len(encode(drained.batch.columns)))
+            count -= len(drained.batch)
+    assert count == len(drained.batch)
+    assert sizes
+    assert all((1 << 20) - 200 - text <= size <= 1 << 20 for size in sizes)
 
 
 # The shared object.

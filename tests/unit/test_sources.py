@@ -19,6 +19,7 @@ from jcollect.hub.ids import ProbeIds
 from jcollect.hub.items import EncodedEvents
 from jcollect.hub.merge import Merge
 from jcollect.hub.reader import WINDOW_NS, Reader
+from jcollect.layout.drain import EVENT_COLUMNS_BYTES
 from jcollect.probes.probe import Probe, by_binary, probes_of
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
 from jcollect.sources.base import ALWAYS, LossStage
@@ -147,7 +148,7 @@ def test_events_are_numbered_across_sources_and_lost_ones_leave_a_gap() -> None:
 
 
 def test_a_batch_of_all_sources_is_no_larger_than_that_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jcollect.hub.merge.MAX_EVENTS", 3)
+    monkeypatch.setattr("jcollect.hub.merge.MOST_BYTES", 3 * EVENT_COLUMNS_BYTES)
     sources = [
         ListSource(CAPACITY, batches=[batch_of((when, n) for when in range(n, 10, 2))]) for n in (0, 1)
     ]

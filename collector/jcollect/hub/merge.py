@@ -5,15 +5,13 @@ from __future__ import annotations
 import select
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from jcollect.sources.base import ALWAYS, Drainable, Drained, Pause
-from jcollect.sources.columns import Batch, empty_batch, merged
+from jcollect.sources.columns import MOST_BYTES, Batch, empty_batch, merged
 
-# Maximum number of events in one batch.
-MAX_EVENTS = 8192
 _NOTHING = empty_batch()
 
 
@@ -119,9 +117,7 @@ class Merge(Drainable):
             parts.append(kept.pick(is_ripe))
             self._kept[number] = kept.pick(~is_ripe)
         batch = self._numbered(merged(parts))
-        for start in range(0, len(batch), MAX_EVENTS):
-            numbers = np.arange(len(batch))
-            self._ready.append(batch.pick((numbers >= start) & (numbers < start + MAX_EVENTS)))
+        self._ready += _split(batch)
         # A gap: they are lost.
         self._next_seq += lost
         return lost
@@ -147,6 +143,18 @@ class Merge(Drainable):
             self._newest = max(self._newest, int(times[-1]))
         first, self._next_seq = self._next_seq, self._next_seq + len(batch)
         return batch.with_seq(np.arange(first, self._next_seq, dtype=np.uint64))
+
+
+def _split(batch: Batch) -> Iterator[Batch]:
+    """Yields parts of at most MOST_BYTES."""
+    numbers = np.arange(len(batch))
+    ends = np.cumsum(batch.sizes)
+    first = 0
+    while first < len(batch):
+        before = ends[first - 1] if first else 0
+        end = max(first + 1, int(np.searchsorted(ends, before + MOST_BYTES, "right")))
+        yield batch.pick((numbers >= first) & (numbers < end))
+        first = end
 
 
 def _last_time(batch: Batch) -> int:

@@ -30,7 +30,7 @@ from jprobe.v1 import collector_pb2
 ANSWER_SECONDS = 5.0
 # After this time gRPC itself is stuck.
 _STUCK_SECONDS = 15.0
-# A batch has at most about 1 MiB. A description has about 500 bytes, so 250,000 of them fit.
+# A batch has at most 1 MiB. A description has about 500 bytes, so 250,000 of them fit.
 _MOST_MESSAGE_BYTES = 128 << 20
 _OPTIONS = [("grpc.max_receive_message_length", _MOST_MESSAGE_BYTES), *OPTIONS]
 # The threads that gRPC starts (see rpc/server.py), without those of a server.

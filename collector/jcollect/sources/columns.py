@@ -8,9 +8,13 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
+from jcollect.layout.drain import EVENT_COLUMNS_BYTES
+
 U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
 Flags = npt.NDArray[np.bool_]
+# Maximum size of the columns of one batch, which is one message to subscribers of at most 1 MiB.
+MOST_BYTES = (1 << 20) - 64
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.columns)
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Size of each event in the columns, in bytes."""
+        return EVENT_COLUMNS_BYTES + 8 * self.value_counts.astype(np.int64) + self.text_sizes
 
     def pick(self, wanted: Flags) -> Batch:
         """Returns the events for which `wanted`, one bool for each event, is true."""
@@ -139,8 +148,11 @@ def merged(batches: Sequence[Batch]) -> Batch:
 
 def count_ids(counts: U64, ids: U32) -> None:
     """Adds 1 to `counts` for each occurrence of a probe ID. Touches only the range from the lowest to the
-    highest ID: a batch has few probes, and the capacity may be large."""
+    highest ID: a batch has few probes, often one, and the capacity may be large."""
     if len(ids):
-        first = int(ids.min())
-        found = np.bincount(ids - np.uint32(first))
-        counts[first : first + len(found)] += found.astype(np.uint64)
+        first, last = int(ids.min()), int(ids.max())
+        if first == last:
+            counts[first] += np.uint64(len(ids))
+            return
+        found = np.bincount(np.subtract(ids, first, dtype=np.intp))
+        counts[first : last + 1] += found.astype(np.uint64)

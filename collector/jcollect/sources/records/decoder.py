@@ -19,6 +19,7 @@ from jcollect.layout.drain import (
     DRAIN_STATE_ARRAYS,
     DRAIN_STOPPED,
     DRAIN_TORN,
+    EVENT_COLUMNS_BYTES,
     STAGED_SIZE,
     DrainState,
     Pace,
@@ -26,18 +27,14 @@ from jcollect.layout.drain import (
     RingMemory,
     pack_probe_row,
 )
-from jcollect.layout.record import RECORD_SIZE, WORDS_MAX
+from jcollect.layout.record import RECORD_SIZE
 from jcollect.probes.probe import TIMED_KINDS, Probe
 from jcollect.sources.base import ALWAYS
-from jcollect.sources.columns import U32, Batch, Columns, empty_batch
+from jcollect.sources.columns import MOST_BYTES, U32, Batch, Columns, empty_batch
 from jcollect.sources.records.library import load_library
 
-# Maximum size of one batch, which is one message to subscribers: the events of 6 ms of a thread that does
-# nothing but fire.
-MOST_EVENTS = 8192
-MOST_BYTES = 512 << 10
-# Maximum number of records read by one drain.
-_MOST_RECORDS = 8192
+# Maximum number of records read by one drain: the events of 20 ms of a thread that does nothing but fire.
+_MOST_RECORDS = 65536
 # Size of the buffered events: 5 ms of eight threads that do nothing but fire. Unused pages are never touched.
 ARENA_BYTES = 4 << 20
 
@@ -70,7 +67,7 @@ class RecordDecoder:
         self,
         capacity: int,
         utc_offset_ns: int,
-        most_events: int = MOST_EVENTS,
+        most_events: int = MOST_BYTES // EVENT_COLUMNS_BYTES,
         arena_bytes: int = ARENA_BYTES,
     ) -> None:
         """Raises JcollectError if the drain is not built."""
@@ -84,7 +81,7 @@ class RecordDecoder:
             "other_arena": np.empty(arena_bytes // _WORD_BYTES, np.uint64),
             "staged": np.empty(most_staged * STAGED_SIZE, np.uint8),
             "spare": np.empty(most_staged * STAGED_SIZE, np.uint8),
-            "values": self._column("values", most_events * WORDS_MAX),
+            "values": self._column("values", MOST_BYTES // _WORD_BYTES),
             "text": np.empty(MOST_BYTES, np.uint8),
             "malformed": self._column("malformed", _MOST_RECORDS),
             **{name: self._column(name, most_events) for name in _COLUMNS},

@@ -73,13 +73,23 @@ static void put_one(struct drain_state *drain, const struct probe_row *probe,
 		values[i] = record->word[probe->first_value + i];
 	if (record->text && may_have_nuls(text, record->text)) {
 		put_with_nuls(drain, probe, text);
-	} else {
+	} else if (record->text) {
 		memcpy(drain->text + drain->text_bytes, text, record->text);
 		drain->text_bytes += record->text;
 	}
 	drain->values_count += probe->values;
 	drain->value_counts[event] = probe->values;
 	drain->text_sizes[event] = (uint32_t)(drain->text_bytes - text_before);
+}
+
+static int has_room(const struct drain_state *drain, const struct probe_row *probe,
+		    const struct record *record)
+{
+	uint64_t events = drain->event_count + 1, values = drain->values_count + probe->values;
+	uint64_t bytes =
+		events * EVENT_COLUMNS_BYTES + 8 * values + drain->text_bytes + record->text;
+
+	return events <= drain->most_events && bytes <= drain->most_bytes;
 }
 
 int drain_put(struct drain_state *drain, uint64_t until)
@@ -91,8 +101,7 @@ int drain_put(struct drain_state *drain, uint64_t until)
 
 		if (staged->time > until)
 			return DRAIN_DONE;
-		if (drain->event_count == drain->most_events ||
-		    drain->text_bytes + record->text > drain->most_bytes)
+		if (!has_room(drain, &staged->probe, record))
 			return DRAIN_MORE;
 		if (staged->time < drain->newest)
 			drain->out_of_order++;

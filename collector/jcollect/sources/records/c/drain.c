@@ -10,19 +10,26 @@
 
 const uint64_t jprobe_layout_digest = LAYOUT_DIGEST;
 
-/* Moves the staged records to the start of the other arena, in order. */
+/* Moves the staged records to the start of the other arena, in order. Neighbors that are in order
+ * already are moved together. */
 static void compact(struct drain_state *drain)
 {
 	unsigned char *from = drain->arena;
 	uint64_t used = 0, count = 0;
 
-	for (; drain->first < drain->end; drain->first++, count++) {
-		struct staged staged = drain->staged[drain->first];
+	while (drain->first < drain->end) {
+		uint64_t start = drain->staged[drain->first].offset, bytes = 0;
 
-		memcpy(drain->other_arena + used, from + staged.offset, staged.bytes);
-		staged.offset = (uint32_t)used;
-		used += staged.bytes;
-		drain->staged[count] = staged;
+		while (drain->first < drain->end &&
+		       drain->staged[drain->first].offset == start + bytes) {
+			struct staged staged = drain->staged[drain->first++];
+
+			staged.offset = (uint32_t)(used + bytes);
+			bytes += staged.bytes;
+			drain->staged[count++] = staged;
+		}
+		memcpy(drain->other_arena + used, from + start, bytes);
+		used += bytes;
 	}
 	drain->first = 0;
 	drain->end = count;

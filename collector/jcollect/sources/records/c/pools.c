@@ -103,36 +103,60 @@ static uint32_t take_next(struct drain_state *drain, struct pools *pools,
 	return unread->at + (uint32_t)step;
 }
 
-int drain_take_pools(struct drain_state *drain, struct pools *pools, uint64_t until)
+/* Returns the time of the next record of all chunks but the first. */
+static uint64_t time_of_others(const struct pools *pools)
 {
-	uint64_t records = 0, bytes = 0;
+	const struct unread_chunk *heap = pools->heap;
+	uint64_t time = UINT64_MAX;
 
-	if (!pools->unread)
-		pools_scan(pools, until);
-	for (; pools->unread; records++) {
-		struct unread_chunk *first = &pools->heap[0];
-		struct pool_memory *pool = pools->pool[first->pool];
-		struct chunk_reading *reading = &pool->readings[first->chunk];
+	for (uint64_t child = 1; child < 3 && child < pools->unread; child++)
+		if (heap[child].time < time)
+			time = heap[child].time;
+	return time;
+}
+
+/* Takes records of the first chunk until another chunk has the next one, at most `left`, which is
+ * updated. Returns DRAIN_MORE if it stopped at a limit. */
+static int take_run(struct drain_state *drain, struct pools *pools, uint64_t *left)
+{
+	struct unread_chunk *first = &pools->heap[0];
+	struct pool_memory *pool = pools->pool[first->pool];
+	struct chunk_reading *reading = &pool->readings[first->chunk];
+	uint64_t others = time_of_others(pools);
+
+	do {
 		uint32_t next;
 
-		if (records == drain->most_records || bytes >= drain->most_bytes ||
-		    !drain_has_room(drain))
+		if (!*left || !drain_has_room(drain))
 			return DRAIN_MORE;
 		next = take_next(drain, pools, first);
-		bytes += next - first->at;
+		--*left;
 		first->at = reading->at = next;
 		reading->records++;
 		/* It may have been closed after the scan. */
 		if (next >= first->end && reading->is_closed)
 			first->end = committed_of(pool, first->chunk);
-		if (next < first->end) {
-			first->time = pools_next_time(pool, first);
-		} else {
+		if (next >= first->end) {
 			reading->is_unread = 0;
 			if (reading->is_closed)
 				pools_give_back(pool, first->chunk);
 			*first = pools->heap[--pools->unread];
+			return DRAIN_DONE;
 		}
+		first->time = pools_next_time(pool, first);
+	} while (first->time <= others);
+	return DRAIN_DONE;
+}
+
+int drain_take_pools(struct drain_state *drain, struct pools *pools, uint64_t until)
+{
+	uint64_t left = drain->most_records;
+
+	if (!pools->unread)
+		pools_scan(pools, until);
+	while (pools->unread) {
+		if (take_run(drain, pools, &left) == DRAIN_MORE)
+			return DRAIN_MORE;
 		pools_sift_down(pools->heap, pools->unread);
 	}
 	return DRAIN_DONE;

@@ -30,11 +30,20 @@ static inline uint32_t committed_of(const struct pool_memory *pool, uint32_t chu
 	return (committed < most ? committed : most) & ~7U;
 }
 
+/* Returns the time of a chunk's next record; of no consequence if it has no complete one. */
+static inline uint64_t pools_next_time(const struct pool_memory *pool,
+				       const struct unread_chunk *unread)
+{
+	const unsigned char *at = data_of(pool, unread->chunk) + unread->at;
+	const struct record *record = (const struct record *)(at + RING_HEADER_SIZE);
+
+	if (unread->end - unread->at < RING_HEADER_SIZE + RECORD_SIZE)
+		return 0;
+	return __atomic_load_n(&record->time, __ATOMIC_RELAXED);
+}
+
 /* Fills the heap with the chunks that have unread records. */
 void pools_scan(struct pools *pools, uint64_t until);
-
-/* Returns the time of a chunk's next record; of no consequence if it has no complete one. */
-uint64_t pools_next_time(const struct pool_memory *pool, const struct unread_chunk *unread);
 
 /* Restores the heap after a change of its first element. */
 void pools_sift_down(struct unread_chunk *heap, uint64_t count);

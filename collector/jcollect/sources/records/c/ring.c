@@ -27,7 +27,7 @@ int drain_take(struct drain_state *drain, const struct ring_memory *ring)
 {
 	uint64_t at = __atomic_load_n(ring->consumer, __ATOMIC_RELAXED);
 	uint64_t end = __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE);
-	uint64_t begin = at, records = 0;
+	uint64_t records = 0;
 	_Alignas(8) unsigned char whole[RECORD_LIMITS_MAX_BYTES];
 	int result = DRAIN_DONE;
 
@@ -46,8 +46,7 @@ int drain_take(struct drain_state *drain, const struct ring_memory *ring)
 			result = DRAIN_TORN;
 			break;
 		}
-		if (records == drain->most_records || at - begin >= drain->most_bytes ||
-		    !drain_has_room(drain)) {
+		if (records == drain->most_records || !drain_has_room(drain)) {
 			result = DRAIN_MORE;
 			break;
 		}

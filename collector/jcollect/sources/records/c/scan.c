@@ -72,16 +72,6 @@ static uint32_t translate_tid(struct pool_memory *pool, uint32_t own)
 	return 0;
 }
 
-uint64_t pools_next_time(const struct pool_memory *pool, const struct unread_chunk *unread)
-{
-	const unsigned char *at = data_of(pool, unread->chunk) + unread->at;
-	const struct record *record = (const struct record *)(at + RING_HEADER_SIZE);
-
-	if (unread->end - unread->at < RING_HEADER_SIZE + RECORD_SIZE)
-		return 0;
-	return __atomic_load_n(&record->time, __ATOMIC_RELAXED);
-}
-
 void pools_sift_down(struct unread_chunk *heap, uint64_t count)
 {
 	struct unread_chunk moved = heap[0];
