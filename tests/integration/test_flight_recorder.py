@@ -152,6 +152,37 @@ def test_the_last_events_of_a_program_that_dies_are_delivered(program: Process, 
     assert 1000 < len(numbers) < MOST_KEPT
     assert numbers == list(range(20_000 - len(numbers), 20_000))
     assert len(numbers) + overwritten_of(collector) == 20_000
+    assert any("the rings held only the last " in line for line in collector.err)
+
+
+@on_newest_jdk
+def test_the_time_before_an_exit_ends_with_the_last_event(program: Process) -> None:
+    # The exit is noticed about half a second later.
+    with recorder(program, "exit", last="100ms") as collector:
+        tell(program, "calls 100")
+        time.sleep(0.5)
+        tell(program, "calls 200")
+        program.signal(signal.SIGKILL)
+        assert collector.wait() == 0, collector.err
+    assert numbers_of(events_of(collector)) == list(range(100, 300))
+    assert overwritten_of(collector) == 100
+    assert not any("the rings held only" in line for line in collector.err)
+
+
+@on_newest_jdk
+def test_the_time_before_a_long_call_ends_with_its_begin(program: Process) -> None:
+    with recorder(program, "duration > 200ms", last="100ms") as collector:
+        tell(program, "calls 200")
+        tell(program, "slow 400")
+        wait_until(lambda: len(collector.out) == 201, "the events")
+        status = run(JCOLLECT, "status", program.pid).stdout
+        end(collector)
+    assert numbers_of(events_of(collector)) == list(range(201))
+    assert (
+        "flight recorder: the last 100ms before duration > 200ms, triggered 1 time; the rings reach "
+        in status
+    )
+    assert any("flight recorder: triggered 1 time; 0 more were overwritten" in line for line in collector.err)
 
 
 @on_newest_jdk
@@ -164,6 +195,7 @@ def test_without_a_trigger_the_collector_reads_nothing(program: Process) -> None
         end(collector)
     assert not collector.out
     assert overwritten_of(collector) == 400_000
+    assert not any("no events" in line for line in collector.err)
     # Reading 400,000 events takes more. The rest is the search for new probes.
     assert used <= 20, f"{used} ticks"
 

@@ -25,6 +25,7 @@ from jcollect.layout.direct import (
     DIRECT_LARGE_CHUNK_BYTES,
     DIRECT_POOL_FREE_SMALL,
     DIRECT_POOL_MODE,
+    DIRECT_POOL_OVERWRITTEN,
     DIRECT_POOL_SIZE,
     DirectPool,
 )
@@ -439,6 +440,37 @@ def test_stacks_that_are_loops_or_lead_nowhere_hold_nothing_up() -> None:
                 del chunk
             image.set_word(DIRECT_POOL_FREE_SMALL, word)
             assert reader.drain() == ([], [])
+
+
+def test_a_chunk_that_is_overwritten_while_a_recorder_is_read_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jcollect.sources.records.decoder._MOST_RECORDS", 2)
+    with reading(image := PoolImage()) as reader:
+        pool = reader.pools[0]
+        pool.record(0, on_throw=False)
+        thread = RingThread(image, tid=1)
+        for time in range(1, 6):
+            thread.put(returned(time))
+        assert (pool.oldest_time(), pool.youngest_time()) == (1, 5)
+        pool.play(0, is_last=False)
+        drained = reader.decoder.drain_pools(reader.set.memory)
+        assert drained.more
+        assert drained.batch.columns.time_unix_nanos.tolist() == [1, 2]
+        # Another thread takes the chunk from the queue, and has written a part of its first record.
+        image.add(DIRECT_POOL_OVERWRITTEN, 5)
+        chunk = image.chunk(0)
+        chunk.ring, chunk.first_seq, chunk.committed = 2, 0, 0
+        start = image.data_of(0)
+        image.memory[start : start + 200] = b"\xff" * 200
+        assert reader.drain() == ([], [])
+        assert pool.overwritten == 3
+        again = RingThread(image, tid=2)
+        again.put(returned(7))
+        assert times_of(reader.drain()[0]) == [7]
+        assert pool.overwritten == 3
+        # The chunk is exported as long as it is referenced.
+        del chunk
 
 
 def test_the_reader_asks_for_a_stream_of_events() -> None:

@@ -6,6 +6,7 @@ from jcollect.console import plural, status, warn
 from jcollect.hub.accounts import Totals
 from jcollect.probes.overhead import percent_of_a_core
 from jcollect.session.session import Session
+from jcollect.view.formats import short_text
 
 
 def print_report(session: Session, totals: Totals, seconds: float, prefix: str) -> None:
@@ -13,6 +14,8 @@ def print_report(session: Session, totals: Totals, seconds: float, prefix: str) 
     `prefix`."""
     if totals.throttled or totals.throttled_ns:
         warn(throttled_text(totals))
+    if session.recorder and (short := session.recorder[1].short_ns):
+        warn(short_text(short))
     filtered = f" + {totals.filtered:,} filtered" if totals.filtered else ""
     throttled = f" + {totals.throttled:,} throttled" if totals.throttled else ""
     counted = f" + {totals.counted:,} counted" if totals.counted else ""
@@ -38,12 +41,16 @@ def throttled_text(totals: Totals) -> str:
 
 
 def _recorder_text(session: Session) -> str:
-    return f"; {session.overwritten:,} more were overwritten or too old" if session.is_recorder else ""
+    if session.recorder is None:
+        return ""
+    _, done = session.recorder
+    triggered = f"triggered {plural(done.deliveries, 'time')}"
+    return f"; flight recorder: {triggered}; {done.overwritten:,} more were overwritten or too old"
 
 
 def _lane_text(session: Session) -> str:
     """Returns the lane if any probe has taken another one than the kernel's."""
-    return "; lane: direct" if session.has_direct_hits else ""
+    return "; lane: direct" if session.has_direct_hits or session.recorder else ""
 
 
 def _cost_text(cost_ns: int | None, seconds: float) -> str:

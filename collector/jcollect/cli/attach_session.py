@@ -205,7 +205,7 @@ def _run(
             totals = detachment.finish()
             # The report with the hit counts is the last line.
             seconds = time.monotonic() - begun
-            if failed is None:
+            if failed is None and not (session.recorder and session.recorder[1].overwritten):
                 loop.explain_silence(totals, seconds)
             loop.print_left_out()
             if failed is None:

@@ -19,7 +19,7 @@ from jcollect.layout.stub_library import (
 from jcollect.probes.overhead import percent_of_a_core
 from jcollect.probes.probe import MARK, STATE_NAMES
 from jcollect.rpc.address import Address
-from jcollect.view.formats import duration_text
+from jcollect.view.formats import duration_text, short_text
 from jcollect.view.later import LaterParts
 from jprobe.v1 import collector_pb2, probe_pb2
 from jprobe.v1.collector_pb2 import LinkedProbes
@@ -68,8 +68,8 @@ def echo_collector(address: Address, status: collector_pb2.GetStatusResponse, ev
     _echo_not_live(linked)
     echo(f"hits: {hit_counts_text(status.counts)}")
     ring = f"ring buffer: {status.ring_used_bytes:,} of {status.ring_bytes:,} bytes unread"
-    if status.overwritten:
-        echo(f"flight recorder: {plural(status.overwritten, 'event')} overwritten or too old")
+    if status.HasField("recorder"):
+        echo(_recorder_text(status))
     echo(ring + (f"; {plural(status.out_of_order, 'event')} out of order" if status.out_of_order else ""))
     if status.clock_set_nanos:
         echo(
@@ -85,6 +85,23 @@ def echo_collector(address: Address, status: collector_pb2.GetStatusResponse, ev
     _echo_probes(status, everything)
     for line in LaterParts().in_probes(each.probe for each in status.probes):
         warn(line)
+
+
+def _recorder_text(status: collector_pb2.GetStatusResponse) -> str:
+    recorder = status.recorder
+    triggers = [
+        *(["exception"] if recorder.on_exception else []),
+        *([f"duration > {duration_text(recorder.on_duration_nanos)}"] if recorder.on_duration_nanos else []),
+        *(["exit"] if recorder.on_exit else []),
+    ]
+    text = (
+        f"flight recorder: the last {duration_text(recorder.last_nanos)} before "
+        f"{' or '.join(triggers)}, "
+        f"triggered {plural(recorder.deliveries, 'time')}; the rings reach back "
+        f"{duration_text(recorder.held_nanos)} now; "
+        f"{plural(status.overwritten, 'event')} overwritten or too old"
+    )
+    return f"{text}; {short_text(recorder.short_nanos)}" if recorder.short_nanos else text
 
 
 def echo_overhead(process: collector_pb2.AttachedProcess) -> None:

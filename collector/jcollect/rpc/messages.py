@@ -14,6 +14,7 @@ from jcollect.hub.wire import encode
 from jcollect.probes.description import Described, ProbeDescription
 from jcollect.session.aggregation import CountedInterval
 from jcollect.session.status import LinkedProbes, Overhead, ProbeStatus, ProcessStatus, Status
+from jcollect.sources.recorder import Recorder, RecorderStatus
 from jprobe.v1 import collector_pb2, probe_pb2
 
 # Maximum size of one message. gRPC clients accept 4 MiB by default.
@@ -149,6 +150,7 @@ def status_message(
     status: Status, probes: Sequence[collector_pb2.ProbeHitCounts]
 ) -> collector_pb2.GetStatusResponse:
     """Returns a collector's status with the hit counts of some of its probes."""
+    recorder = status.recorder
     return collector_pb2.GetStatusResponse(
         version=status.version,
         pid=status.pid,
@@ -158,7 +160,8 @@ def status_message(
         ring_bytes=status.ring_bytes,
         ring_used_bytes=status.ring_used_bytes,
         out_of_order=status.out_of_order,
-        overwritten=status.overwritten,
+        overwritten=recorder[1].overwritten if recorder else 0,
+        recorder=_recorder(*recorder) if recorder else None,
         clock_set_nanos=status.clock_set_nanos,
         counts=_hit_counts(status.counts),
         processes=[_process(each) for each in status.processes],
@@ -167,6 +170,18 @@ def status_message(
         lost_by_gone_subscribers=status.lost_by_gone_subscribers,
         linked=[_linked(each) for each in status.linked],
         matching_probes=status.matching,
+    )
+
+
+def _recorder(settings: Recorder, done: RecorderStatus) -> collector_pb2.FlightRecorder:
+    return collector_pb2.FlightRecorder(
+        last_nanos=settings.last_ns,
+        on_exception=settings.on_exception,
+        on_duration_nanos=settings.duration_ns,
+        on_exit=settings.on_exit,
+        deliveries=done.deliveries,
+        held_nanos=done.held_ns,
+        short_nanos=done.short_ns,
     )
 
 

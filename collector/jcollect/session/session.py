@@ -33,6 +33,7 @@ from jcollect.session.refresher import Refresher
 from jcollect.session.status import ProbeStatus, Status
 from jcollect.session.tracee import Tracee
 from jcollect.sources.base import Source
+from jcollect.sources.recorder import Recorder, RecorderStatus
 from jcollect.worker_pool import Task, WorkerPool
 from jcollect.workers import Failures
 
@@ -90,7 +91,7 @@ class Session:
         self.capacity = capacity
         self.max_overhead = settings.max_overhead
         self._lane = settings.lane
-        self.is_recorder = settings.recorder is not None
+        self._recorder = settings.recorder
         self._cost_of_left = 0
         self._utc_offset = utc_offset_ns()
         self._aggregations = Aggregations(lambda: self._tracees, self._utc_offset)
@@ -164,9 +165,11 @@ class Session:
         return any(source.has_sinks and bool(source.hits().any()) for source in self._sources)
 
     @property
-    def overwritten(self) -> int:
-        """Events that a flight recorder did not keep. They are in no account."""
-        return sum(source.status().overwritten for source in self._sources)
+    def recorder(self) -> tuple[Recorder, RecorderStatus] | None:
+        """The settings of a flight recorder, and what it has done; None if this is none."""
+        found = (source.status().recorder for source in self._sources)
+        done = next((each for each in found if each is not None), None)
+        return None if self._recorder is None or done is None else (self._recorder, done)
 
     @property
     def detach_seconds(self) -> float:
@@ -348,7 +351,7 @@ class Session:
             ring_bytes=source.buffer_bytes,
             ring_used_bytes=source.buffer_used_bytes,
             out_of_order=self._reader.out_of_order,
-            overwritten=self.overwritten,
+            recorder=self.recorder,
             clock_set_nanos=set_by if abs(set_by) > _CLOCK_NOISE_NS else 0,
             counts=self.accounts.totals(),
             processes=[

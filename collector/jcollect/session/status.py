@@ -9,6 +9,7 @@ from jcollect.exponential_histogram import ExponentialHistogram
 from jcollect.hub.accounts import Totals
 from jcollect.hub.subscription import SubscriberCounts
 from jcollect.probes.description import ProbeDescription
+from jcollect.sources.recorder import Recorder, RecorderStatus
 
 
 @dataclass(frozen=True)
@@ -90,5 +91,5 @@ class Status:
     lost_by_gone_subscribers: int
     linked: Sequence[LinkedProbes] = ()
     matching: int = 0
-    # Events that a flight recorder did not keep.
-    overwritten: int = 0
+    # Of a flight recorder.
+    recorder: tuple[Recorder, RecorderStatus] | None = None

@@ -20,6 +20,7 @@ from jcollect.probes.site import Site
 from jcollect.probes.stub_library import StubLibrary
 from jcollect.sources.columns import U64, Batch
 from jcollect.sources.loss_stage import LossStage as LossStage
+from jcollect.sources.recorder import RecorderStatus
 
 # Everything is old enough to be drained.
 ALWAYS = (1 << 64) - 1
@@ -71,13 +72,13 @@ class Counters(Protocol):
 class SourceStatus:
     """The link type of a source, and its buffer in bytes.
 
-    `overwritten` is the number of events that a flight recorder did not keep. They are no hits.
+    `recorder` is what it has done as a flight recorder, None if it is none.
     """
 
     link_type: str
     buffer_bytes: int
     buffer_used_bytes: int
-    overwritten: int = 0
+    recorder: RecorderStatus | None = None
 
 
 class UnusableError(JcollectError):

@@ -33,6 +33,14 @@ def duration_text(nanos: float) -> str:
     return f"{nanos / 1e9:.2f}s"
 
 
+def short_text(nanos: int) -> str:
+    """Returns a clause about rings that were too small for a flight recorder."""
+    return (
+        f"the rings held only the last {duration_text(nanos)} before a trigger; with a larger ring-size, an "
+        "option of the agent, they hold more"
+    )
+
+
 def gate_text(least_duration_nanos: int, every: int, per_second: int) -> str:
     """Returns a gate in selector syntax: "duration > 20ms every 100 at most 20/s"; empty if it passes all
     calls."""

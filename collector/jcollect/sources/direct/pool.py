@@ -8,6 +8,7 @@ import fcntl
 import mmap
 import os
 import struct
+import time
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from jcollect.layout.direct import (
     DIRECT_POOL_OVERWRITTEN,
     DIRECT_POOL_RINGS,
     DIRECT_POOL_SIZE,
+    DIRECT_POOL_TRIGGER_BEGAN,
     DIRECT_POOL_TRIGGER_NANOS,
     DIRECT_POOL_TRIGGER_THROW,
     DIRECT_POOL_TRIGGERED,
@@ -95,7 +97,7 @@ class Pool:
             old_rings=0 if is_new else self._word(DIRECT_POOL_RINGS) & 0xFFFFFFFF,
             **{name: array.ctypes.data for name, array in self._arrays.items()},
         )
-        self._overwritten_before = self._word(DIRECT_POOL_OVERWRITTEN)
+        self._overwritten_before = self._overwritten_at_play = self._word(DIRECT_POOL_OVERWRITTEN)
         self.update()
         # The reader before may have been a flight recorder.
         ctypes.c_uint32.from_address(start + DIRECT_POOL_MODE).value = DIRECT_MODE_STREAM
@@ -138,6 +140,7 @@ class Pool:
     def play(self, oldest_ns: int, *, is_last: bool) -> None:
         """Lets the drain, which must not run, read what is recorded, and leave out events before `oldest_ns`.
         `is_last`: nothing is written any more."""
+        self._overwritten_at_play = self._word(DIRECT_POOL_OVERWRITTEN)
         # A trigger during the delivery leads to the next one.
         ctypes.c_uint32.from_address(self._start + DIRECT_POOL_TRIGGERED).value = 0
         self.memory.oldest = oldest_ns
@@ -158,11 +161,31 @@ class Pool:
         load_library().stop_waiting(self._start, stop)
 
     @property
+    def trigger_began(self) -> int:
+        """When the call began that was the last trigger, in ns of CLOCK_MONOTONIC, as the process claims."""
+        return self._word(DIRECT_POOL_TRIGGER_BEGAN)
+
+    def oldest_time(self) -> int:
+        """Returns the time of the oldest event in the pool, as the process claims; at most now, which stands
+        for an empty pool as well."""
+        return min(load_library().oldest_time(self.memory), time.monotonic_ns())
+
+    def youngest_time(self) -> int:
+        """Returns the time of the youngest event in the pool that is not in the future; 0 if there is none.
+        Looks at every event."""
+        return load_library().youngest_time(self.memory, time.monotonic_ns())
+
+    @property
     def overwritten(self) -> int:
         """Events that a recorder did not keep: those that threads have overwritten, as the process claims,
         and those that were too old at a trigger."""
         claimed = (self._word(DIRECT_POOL_OVERWRITTEN) - self._overwritten_before) % (1 << 64)
         return max(0, claimed - self.memory.reread) + self.memory.expired
+
+    @property
+    def was_too_small(self) -> bool:
+        """True if threads have overwritten events since the last `play`."""
+        return self._word(DIRECT_POOL_OVERWRITTEN) != self._overwritten_at_play
 
     def find_threads(self) -> None:
         """Reads the thread IDs again if the drain has lacked one, and it is not too soon. The drain must not

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from jcollect.errors import JcollectError
 from jcollect.sources.base import ALWAYS
 from jcollect.sources.direct.pool import Pool
-from jcollect.sources.recorder import Recorder
+from jcollect.sources.recorder import Recorder, RecorderStatus
 from jcollect.workers import Worker
 
 # Minimum time between two deliveries of a pool: a program may throw exceptions all the time.
@@ -36,6 +36,8 @@ class Recording:
         self._recorder = recorder
         self._watches: dict[Pool, _Watch] = {}
         self._open: list[Pool] = []
+        self._deliveries = 0
+        self._short_ns = 0
 
     def begin(self, pool: Pool) -> None:
         """Lets threads overwrite the pool's oldest events, and waits for a trigger. Raises JcollectError."""
@@ -50,7 +52,8 @@ class Recording:
         if watch is not None:
             watch.end()
             is_delivered = self._recorder.on_exit and pool.process.has_exited
-            pool.play(self._oldest() if is_delivered else ALWAYS, is_last=True)
+            # Its exit is noticed later. Its last event is closer to it.
+            pool.play(self._oldest(pool, pool.youngest_time()) if is_delivered else ALWAYS, is_last=True)
         self.wake()
 
     def keep(self, pool: Pool) -> None:
@@ -68,7 +71,7 @@ class Recording:
             os.eventfd_read(self.descriptor)
         for pool, watch in self._watches.items():
             if watch.take():
-                pool.play(self._oldest(), is_last=False)
+                pool.play(self._oldest(pool, pool.trigger_began), is_last=False)
                 self._open.append(pool)
 
     def close_read(self) -> None:
@@ -79,8 +82,22 @@ class Recording:
                 pool.pause()
                 watch.go_on()
 
-    def _oldest(self) -> int:
-        return max(0, time.monotonic_ns() - self._recorder.last_ns)
+    def _oldest(self, pool: Pool, trigger: int) -> int:
+        """Counts a delivery of the events before a time. Returns the time of the oldest one that is
+        wanted."""
+        trigger = min(trigger, time.monotonic_ns())
+        wanted = max(0, trigger - self._recorder.last_ns)
+        self._deliveries += 1
+        if pool.was_too_small and (oldest := pool.oldest_time()) > wanted:
+            short = max(1, trigger - oldest)
+            self._short_ns = min(self._short_ns or short, short)
+        return wanted
+
+    def status(self, overwritten: int) -> RecorderStatus:
+        """Returns what was done until now, with the number of events that were not kept."""
+        now = time.monotonic_ns()
+        oldest = min((pool.oldest_time() for pool in self._watches), default=now)
+        return RecorderStatus(self._deliveries, overwritten, max(0, now - oldest), self._short_ns)
 
     def close(self) -> None:
         """Ends the waiting threads. The pools must still be mapped."""

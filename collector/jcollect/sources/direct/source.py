@@ -222,7 +222,9 @@ class DirectSource(Source):
 
     def status(self) -> SourceStatus:
         with self._lock:
-            return SourceStatus(LINK_TYPE, self._pools.data_bytes, 0, self._pools.overwritten)
+            recording = self._recording
+            recorder = recording.status(self._pools.overwritten) if recording else None
+            return SourceStatus(LINK_TYPE, self._pools.data_bytes, 0, recorder)
 
     def close(self) -> None:
         with self._lock:

@@ -38,6 +38,12 @@ class Library:
         self._discard_pool.argtypes = (ctypes.POINTER(PoolMemory),)
         self._are_quiet = library.jprobe_are_quiet
         self._are_quiet.argtypes = (ctypes.POINTER(Pools),)
+        self._oldest_time = library.jprobe_oldest_time
+        self._oldest_time.restype = ctypes.c_uint64
+        self._oldest_time.argtypes = (ctypes.POINTER(PoolMemory),)
+        self._youngest_time = library.jprobe_youngest_time
+        self._youngest_time.restype = ctypes.c_uint64
+        self._youngest_time.argtypes = (ctypes.POINTER(PoolMemory), ctypes.c_uint64)
         self._await_trigger = library.jprobe_await_trigger
         self._stop_waiting = library.jprobe_stop_waiting
         for each in (self._await_trigger, self._stop_waiting):
@@ -68,6 +74,14 @@ class Library:
     def are_quiet(self, pools: Pools) -> bool:
         """jprobe_are_quiet."""
         return bool(self._are_quiet(ctypes.byref(pools)))
+
+    def oldest_time(self, pool: PoolMemory) -> int:
+        """jprobe_oldest_time."""
+        return int(self._oldest_time(ctypes.byref(pool)))
+
+    def youngest_time(self, pool: PoolMemory, latest: int) -> int:
+        """jprobe_youngest_time."""
+        return int(self._youngest_time(ctypes.byref(pool), latest))
 
     def await_trigger(self, pool: int, stop: ctypes.c_uint32) -> None:
         """jprobe_await_trigger, for the pool at this address."""

@@ -293,7 +293,7 @@ static void a_record_that_meets_a_condition_wakes_the_reader(void)
 	struct gate_probe returns = {.number = 7, .sinks = SINKS_TIMED};
 	struct gate_probe throws = {.number = 7, .sinks = SINKS_TIMED | SINKS_THROW};
 	struct gate_probe enters = {.number = 7};
-	uint64_t quick[] = {100, 0}, slow[] = {101, 0};
+	uint64_t quick[] = {100, 0}, slow[] = {101, 0}, now = direct_clock_kernel();
 
 	reader.pool->trigger_nanos = 100;
 	fire(&throws, quick, 2);
@@ -301,6 +301,7 @@ static void a_record_that_meets_a_condition_wakes_the_reader(void)
 	check(!reader.pool->triggered, "other records do not trigger");
 	fire(&returns, slow, 2);
 	check(reader.pool->triggered == 1, "a long duration triggers");
+	check(reader.pool->trigger_began + 101 - now < 1000000000, "with the begin of the call");
 	reader.pool->triggered = 0;
 	reader.pool->trigger_nanos = 0;
 	reader.pool->trigger_throw = 1;
@@ -311,6 +312,25 @@ static void a_record_that_meets_a_condition_wakes_the_reader(void)
 	close_reader(&reader);
 	rings_close();
 	rings_release();
+}
+
+static void a_thread_writes_to_the_current_rings_only(void)
+{
+	struct gate_probe fired = {.number = 7};
+	uint64_t words[] = {1, 0};
+
+	/* After some rounds the rings are where others have been. */
+	for (int round = 0; round < 40; round++) {
+		struct reader reader = open_reader(rings_open(RING_BYTES));
+
+		for (uint64_t i = 0; i < 3; i++)
+			fire(&fired, words, 2);
+		read_all(&reader);
+		check(reader.read == 3, "events are in the current rings");
+		close_reader(&reader);
+		rings_close();
+		check(rings_release(), "closed rings are unmapped");
+	}
 }
 
 static int may_end;
@@ -404,6 +424,7 @@ int main(int argc, char **argv)
 	a_recorder_keeps_the_newest();
 	texts_are_copied_with_their_lengths();
 	a_record_that_meets_a_condition_wakes_the_reader();
+	a_thread_writes_to_the_current_rings_only();
 	memory_in_use_is_not_given_back();
 	every_duration_is_counted_once();
 	printf("%d failures\n", failures);

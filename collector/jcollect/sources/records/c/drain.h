@@ -50,6 +50,14 @@ DRAIN_PUBLIC void jprobe_discard_pool(struct pool_memory *pool);
  */
 DRAIN_PUBLIC int jprobe_are_quiet(const struct pools *pools);
 
+/* Returns the time of the oldest record in the pool, UINT64_MAX if there is none. A hostile process
+ * can make it any number. */
+DRAIN_PUBLIC uint64_t jprobe_oldest_time(const struct pool_memory *pool);
+
+/* Returns the time of the youngest record in the pool that is not younger than `latest`, 0 if there
+ * is none. Looks at every record. */
+DRAIN_PUBLIC uint64_t jprobe_youngest_time(const struct pool_memory *pool, uint64_t latest);
+
 /* Waits until a thread of the process has set direct_pool.triggered, or until jprobe_stop_waiting
  * with the same `stop`. */
 DRAIN_PUBLIC void jprobe_await_trigger(struct direct_pool *pool, const uint32_t *stop);

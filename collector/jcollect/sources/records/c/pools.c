@@ -46,18 +46,50 @@ static void copy_words(uint64_t *to, const uint64_t *from, uint64_t words)
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 }
 
-/* Stages a copy of a record of `length` bytes. */
-static void take_copy(struct drain_state *drain, struct pools *pools,
-		      const struct unread_chunk *unread, const unsigned char *from, uint64_t length)
+/* Copies a record of `length` bytes to the end of the arena. */
+static struct record *copy_record(struct drain_state *drain, const unsigned char *from,
+				  uint64_t length)
 {
-	struct record *copy = (struct record *)(drain->arena + drain->arena_used);
+	uint64_t *copy = (uint64_t *)(void *)(drain->arena + drain->arena_used);
 	uint64_t bytes = length < RECORD_LIMITS_MAX_BYTES ? length : RECORD_LIMITS_MAX_BYTES;
-	struct pool_memory *pool = pools->pool[unread->pool];
-	uint32_t id;
 
 	/* Another CPU has written what comes next. */
 	__builtin_prefetch(from + PREFETCHED);
-	copy_words((uint64_t *)copy, (const uint64_t *)from, round_up(bytes) / 8);
+	copy_words(copy, (const uint64_t *)from, round_up(bytes) / 8);
+	return (struct record *)copy;
+}
+
+/* Returns true if a thread has taken the chunk since it was found, to overwrite it: what was read
+ * last may be anything. Threads of a flight recorder overwrite what is not taken from the queue. */
+static int is_overwritten(const struct pool_memory *pool, const struct unread_chunk *unread)
+{
+	const struct direct_chunk *header = &pool->headers[unread->chunk];
+
+	if (!pool->is_recorder)
+		return 0;
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return __atomic_load_n(&header->ring, __ATOMIC_RELAXED) != unread->ring ||
+	       __atomic_load_n(&header->first_seq, __ATOMIC_RELAXED) != unread->first_seq;
+}
+
+/* Forgets a chunk that is overwritten. All of its records count as overwritten, also those that
+ * were read before. */
+static void forget(struct pool_memory *pool, struct unread_chunk *unread)
+{
+	struct chunk_reading *reading = &pool->readings[unread->chunk];
+
+	pool->reread += reading->records;
+	*reading = (struct chunk_reading){.is_owed = reading->is_owed};
+	unread->at = unread->end;
+}
+
+/* Stages a copy of a record. */
+static void stage(struct drain_state *drain, struct pools *pools, const struct unread_chunk *unread,
+		  struct record *copy, uint64_t length)
+{
+	struct pool_memory *pool = pools->pool[unread->pool];
+	uint32_t id;
+
 	if (length < RECORD_SIZE) {
 		drain_count_malformed(drain);
 		return;
@@ -80,27 +112,33 @@ static void take_copy(struct drain_state *drain, struct pools *pools,
 	drain_stage(drain, copy, length);
 }
 
-/* Takes the next record of a chunk. Returns the offset of the one after it; the end of the chunk if
- * the rest has to be given up. */
-static uint32_t take_next(struct drain_state *drain, struct pools *pools,
-			  const struct unread_chunk *unread)
+/* Takes the next record of a chunk; if it has no record's length, gives up the rest of the chunk.
+ */
+static void take_next(struct drain_state *drain, struct pools *pools, struct unread_chunk *unread)
 {
 	struct pool_memory *pool = pools->pool[unread->pool];
+	struct chunk_reading *reading = &pool->readings[unread->chunk];
 	const unsigned char *at = data_of(pool, unread->chunk) + unread->at;
 	const struct ring_header *header = (const struct ring_header *)at;
-	uint32_t word = __atomic_load_n(&header->length, __ATOMIC_RELAXED);
-	uint64_t length = LAYOUT_GET(RING_LENGTH_BYTES, word);
-	uint64_t step = RING_HEADER_SIZE + round_up(length);
+	uint32_t number = __atomic_load_n(&header->page_offset, __ATOMIC_RELAXED);
+	uint64_t length = pools_length(pool, unread);
+	struct record *copy = copy_record(drain, at + RING_HEADER_SIZE, length);
 
-	/* A record has no other bits in the direct lane, and at least one byte. */
-	if (word != length || !length || step > unread->end - unread->at) {
+	if (is_overwritten(pool, unread)) {
+		forget(pool, unread);
+		return;
+	}
+	reading->records++;
+	if (length) {
+		count_number(pool, unread, number);
+		stage(drain, pools, unread, copy, length);
+		unread->at += (uint32_t)(RING_HEADER_SIZE + round_up(length));
+	} else {
 		drain_count_malformed(drain);
 		pool->given_up++;
-		return unread->end;
+		unread->at = unread->end;
 	}
-	count_number(pool, unread, __atomic_load_n(&header->page_offset, __ATOMIC_RELAXED));
-	take_copy(drain, pools, unread, at + RING_HEADER_SIZE, length);
-	return unread->at + (uint32_t)step;
+	reading->at = unread->at;
 }
 
 /* Returns the time of the next record of all chunks but the first. */
@@ -125,18 +163,14 @@ static int take_run(struct drain_state *drain, struct pools *pools, uint64_t *le
 	uint64_t others = time_of_others(pools);
 
 	do {
-		uint32_t next;
-
 		if (!*left || !drain_has_room(drain))
 			return DRAIN_MORE;
-		next = take_next(drain, pools, first);
+		take_next(drain, pools, first);
 		--*left;
-		first->at = reading->at = next;
-		reading->records++;
 		/* It may have been closed after the scan. */
-		if (next >= first->end && reading->is_closed)
+		if (first->at >= first->end && reading->is_closed)
 			first->end = committed_of(pool, first->chunk);
-		if (next >= first->end) {
+		if (first->at >= first->end) {
 			reading->is_unread = 0;
 			if (reading->is_closed)
 				pools_give_back(pool, first->chunk);

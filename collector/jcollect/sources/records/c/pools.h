@@ -42,6 +42,22 @@ static inline uint64_t pools_next_time(const struct pool_memory *pool,
 	return __atomic_load_n(&record->time, __ATOMIC_RELAXED);
 }
 
+/* Returns the length of a chunk's next record without its header, which is read once; 0 if there is
+ * no record's length. */
+static inline uint64_t pools_length(const struct pool_memory *pool,
+				    const struct unread_chunk *unread)
+{
+	const unsigned char *at = data_of(pool, unread->chunk) + unread->at;
+	uint32_t word =
+		__atomic_load_n(&((const struct ring_header *)at)->length, __ATOMIC_RELAXED);
+	uint64_t length = LAYOUT_GET(RING_LENGTH_BYTES, word);
+
+	/* A record has no other bits in the direct lane, and at least one byte. */
+	if (word != length || RING_HEADER_SIZE + round_up(length) > unread->end - unread->at)
+		return 0;
+	return length;
+}
+
 /* Fills the heap with the chunks that have unread records. */
 void pools_scan(struct pools *pools, uint64_t until);
 

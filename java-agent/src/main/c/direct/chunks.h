@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 struct rings {
+	/* From 1. Others have another number, also those that are at the same address later. */
+	uint64_t number;
 	struct direct_pool *pool;
 	struct direct_chunk *headers;
 	uint64_t *queue;

@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 static struct rings *current;
-static struct rings *closed; /* for the agent's thread only */
+/* For the agent's thread only. */
+static struct rings *closed;
+static uint64_t opened;
 
 static uint64_t round_up(uint64_t bytes, uint64_t to)
 {
@@ -36,8 +38,8 @@ static void close_chunk(struct rings *rings, struct ring_end *end)
 /* Forgets what belongs to other rings than these. */
 static void update(struct rings *rings, struct ring_end *end)
 {
-	if (end->rings != rings)
-		*end = (struct ring_end){.rings = rings};
+	if (end->rings != rings->number)
+		*end = (struct ring_end){.rings = rings->number};
 }
 
 /* Makes a new chunk the end of the ring. Returns 0, or -1 if none is free. */
@@ -60,6 +62,8 @@ static int extend(struct rings *rings, struct direct_thread *thread, struct ring
 	chunk->first_seq = end->seq;
 	__atomic_store_n(&chunk->committed, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&chunk->state, CHUNK_STATE_OPEN, __ATOMIC_RELEASE);
+	/* A reader that sees records of this chunk sees that it is another one. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
 	end->chunk = chunk;
 	end->data = is_large ? rings->data + (size_t)DIRECT_CHUNK_BYTES * rings->small +
 				       (size_t)DIRECT_LARGE_CHUNK_BYTES *
@@ -77,7 +81,7 @@ void rings_leave(struct direct_thread *thread)
 	struct ring_end *ends[] = {&thread->small, &thread->large};
 
 	for (int i = 0; rings && i < 2; i++)
-		if (ends[i]->rings == rings && ends[i]->chunk)
+		if (ends[i]->rings == rings->number && ends[i]->chunk)
 			close_chunk(rings, ends[i]);
 }
 
@@ -118,15 +122,21 @@ static void put_texts(struct record *record, const uint64_t *words, unsigned cou
 }
 
 /* Wakes the reader if this is the record that it waits for. */
-static void trigger(struct direct_pool *pool, const struct gate_probe *probe, uint64_t duration)
+static void trigger(struct direct_pool *pool, const struct gate_probe *probe, uint64_t time,
+		    uint64_t first_word)
 {
 	uint64_t least = __atomic_load_n(&pool->trigger_nanos, __ATOMIC_RELAXED);
+	uint64_t duration = probe->sinks & SINKS_TIMED ? first_word : 0;
 	uint32_t none = 0;
-	int is_met = (probe->sinks & SINKS_THROW && pool->trigger_throw) ||
-		     (probe->sinks & SINKS_TIMED && least && duration > least);
+	int is_met =
+		(probe->sinks & SINKS_THROW && pool->trigger_throw) || (least && duration > least);
 
-	if (is_met && __atomic_compare_exchange_n(&pool->triggered, &none, 1, 0, __ATOMIC_RELEASE,
-						  __ATOMIC_RELAXED))
+	if (!is_met || __atomic_load_n(&pool->triggered, __ATOMIC_RELAXED))
+		return;
+	/* If two threads meet a condition at once, either call will do. */
+	__atomic_store_n(&pool->trigger_began, time - duration, __ATOMIC_RELAXED);
+	if (__atomic_compare_exchange_n(&pool->triggered, &none, 1, 0, __ATOMIC_RELEASE,
+					__ATOMIC_RELAXED))
 		syscall(SYS_futex, &pool->triggered, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
@@ -158,7 +168,7 @@ void rings_put(struct direct_thread *thread, struct gate_probe *probe, uint64_t 
 	is_large = step > DIRECT_CHUNK_BYTES;
 	if (__builtin_expect(is_large, 0))
 		end = &thread->large;
-	if (__builtin_expect(end->rings != rings, 0))
+	if (__builtin_expect(end->rings != rings->number, 0))
 		update(rings, end);
 	if (__builtin_expect(!end->chunk || step > end->end - end->at, 0) &&
 	    extend(rings, thread, end, is_large)) {
@@ -184,7 +194,7 @@ void rings_put(struct direct_thread *thread, struct gate_probe *probe, uint64_t 
 	end->records++;
 	__atomic_store_n(&end->chunk->committed, end->at, __ATOMIC_RELEASE);
 	if (__builtin_expect(rings->pool->trigger_nanos || rings->pool->trigger_throw, 0))
-		trigger(rings->pool, probe, words[0]);
+		trigger(rings->pool, probe, time, words[0]);
 }
 
 /* ---- the agent's thread ---- */
@@ -216,6 +226,7 @@ int rings_open(size_t bytes)
 	rings = calloc(1, sizeof(*rings));
 	if (!rings)
 		return -1;
+	rings->number = ++opened;
 	rings->large = (uint32_t)(bytes / DIRECT_LARGE_PART / DIRECT_LARGE_CHUNK_BYTES);
 	rings->small = (uint32_t)((bytes - (size_t)rings->large * DIRECT_LARGE_CHUNK_BYTES) /
 				  DIRECT_CHUNK_BYTES);

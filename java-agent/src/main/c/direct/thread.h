@@ -14,11 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct rings;
-
 /* The end of a ring: the chunk that its thread writes to. */
 struct ring_end {
-	struct rings *rings;	    /* what the chunk belongs to; compared, not followed */
+	uint64_t rings;		    /* number of the rings that the chunk belongs to */
 	struct direct_chunk *chunk; /* NULL: none */
 	unsigned char *data;
 	uint32_t at;	  /* bytes written, committed */
