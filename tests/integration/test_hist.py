@@ -134,6 +134,20 @@ def test_a_killed_collector_leaves_no_method_counted(bench: Bench, jvm: Process)
     assert run_calls(jvm)["touch.entry"]
 
 
+def test_a_second_collector_counts_from_its_own_begin(bench: Bench, jvm: Process) -> None:
+    first = bench.start("hist", jvm.pid, *SELECT, "-o", "json")
+    first.line_with("armed ")
+    before = run_calls(jvm)
+    second = bench.start("hist", jvm.pid, *SELECT, "-o", "json")
+    second.line_with("armed ")
+    after = run_calls(jvm)
+    for command in (second, first):
+        command.process.send_signal(signal.SIGINT)
+        command.wait()
+    assert calls_in(second)["touch", "()V"] == [after["touch.entry"], 0]
+    assert calls_in(first)["touch", "()V"] == [before["touch.entry"] + after["touch.entry"], 0]
+
+
 def test_a_killed_program_leaves_its_counts(bench: Bench, jvm: Process) -> None:
     hist = bench.start("hist", jvm.pid, *SELECT, "-o", "json")
     hist.line_with("armed ")

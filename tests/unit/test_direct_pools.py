@@ -466,6 +466,10 @@ def test_a_chunk_that_is_overwritten_while_a_recorder_is_read_is_given_up(
         assert reader.drain() == ([], [])
         assert pool.overwritten == 3
         again = RingThread(image, tid=2)
+        # No thread has written so many.
+        image.add(DIRECT_POOL_OVERWRITTEN, 1 << 62)
+        assert 3 < pool.overwritten < 1 << 50
+        image.add(DIRECT_POOL_OVERWRITTEN, -(1 << 62))
         again.put(returned(7))
         assert times_of(reader.drain()[0]) == [7]
         assert pool.overwritten == 3

@@ -38,8 +38,8 @@ class GroupCounts:
     def __init__(
         self, probes: Sequence[Probe], source: Source, credibility: Credibility, is_lasting: bool
     ) -> None:
-        """With `is_lasting`, all probes are counted for as long as they are armed, and no semaphores are
-        raised here."""
+        """With `is_lasting`, all probes are counted for as long as they are armed, from `begin` on, and no
+        semaphores are raised here."""
         self.gates = Gates(probes)
         self.counted: list[ExponentialHistogram] = [NOTHING] * len(probes)
         # The numbers of the histograms in the current file.
@@ -70,10 +70,16 @@ class GroupCounts:
             if self._wanted.pop(client, None) is not None:
                 self._kept_until = time.monotonic() + LINGER_SECONDS
 
+    def begin(self) -> None:
+        """Counts from now on what was not counted at the last reading: the probes are armed. Others may have
+        had them counted before."""
+        if self._is_lasting:
+            self._is_counting = True
+
     @property
     def is_counting(self) -> bool:
-        """True if there may be something to read."""
-        return self._is_lasting or self._is_counting
+        """True if there may be something to read, and calls before that do not count."""
+        return self._is_counting
 
     @property
     def needs_raising(self) -> bool:

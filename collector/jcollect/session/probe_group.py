@@ -144,6 +144,7 @@ class ProbeGroup:
             self._lost_before = report.lost - self.lost
             self.accept(report)
         armed: Armed | None = self._arm()
+        self.calls.begin()
         with self._armed_lock:
             if not self._has_ended:
                 self._armed, armed = armed, None

@@ -12,12 +12,18 @@
 
 /* A process may set the futex back between the wake and the wait, so that the wake is missed. */
 static const struct timespec LONGEST = {.tv_sec = 1};
+/* It may also wake without a trigger, as often as it can. */
+static const struct timespec AFTER_NOTHING = {.tv_nsec = 5000000};
 
 void jprobe_await_trigger(struct direct_pool *pool, const uint32_t *stop)
 {
 	while (!__atomic_load_n(&pool->triggered, __ATOMIC_ACQUIRE) &&
-	       !__atomic_load_n(stop, __ATOMIC_ACQUIRE))
-		syscall(SYS_futex, &pool->triggered, FUTEX_WAIT, 0, &LONGEST, NULL, 0);
+	       !__atomic_load_n(stop, __ATOMIC_ACQUIRE)) {
+		long woken = syscall(SYS_futex, &pool->triggered, FUTEX_WAIT, 0, &LONGEST, NULL, 0);
+
+		if (!woken && !__atomic_load_n(&pool->triggered, __ATOMIC_ACQUIRE))
+			nanosleep(&AFTER_NOTHING, NULL);
+	}
 }
 
 void jprobe_stop_waiting(struct direct_pool *pool, uint32_t *stop)
