@@ -66,6 +66,16 @@ def test_every_call_is_seen_from_the_first_on(shared_targets: Path, tmp_path: Pa
     assert entries(events) == ENTRIES
 
 
+def test_a_flight_recorder_from_the_start_to_the_exit(shared_targets: Path, tmp_path: Path) -> None:
+    events = tmp_path / "events"
+    recorder = ("--last", "60s", "--on", "exit", "-o", "json", "--events", events)
+    java = (newest_jdk.java, "-cp", str(shared_targets), "FromFirst")
+    done = run(JCOLLECT, "run", "--user", "root", *SELECT, *recorder, "--", *java, input="")
+    assert done.returncode == 7, done.stderr
+    assert "flight recorder: triggered 1 time; 0 more were overwritten or too old" in done.stderr
+    assert entries(events) == ENTRIES
+
+
 def test_a_typo_is_reported_at_the_end(shared_targets: Path) -> None:
     java = (newest_jdk.java, "-cp", str(shared_targets), "FromFirst")
     done = run(JCOLLECT, "run", "--user", "root", "--select", "FromFirst#mian", "--", *java, input="")

@@ -19,6 +19,7 @@ from jcollect.layout.stub_library import (
 from jcollect.probes.overhead import percent_of_a_core
 from jcollect.probes.probe import MARK, STATE_NAMES
 from jcollect.rpc.address import Address
+from jcollect.session.status import HISTOGRAMS
 from jcollect.view.formats import duration_text, short_text
 from jcollect.view.later import LaterParts
 from jprobe.v1 import collector_pb2, probe_pb2
@@ -64,7 +65,10 @@ def echo_collector(address: Address, status: collector_pb2.GetStatusResponse, ev
         if len(status.processes) > 1:
             echo(f"hits of PID {process.pid}: {hit_counts_text(process.counts)}")
     linked = _linked(status)
-    echo(f"link: {status.link} at {_points(linked)}")
+    if status.link == HISTOGRAMS:
+        echo("link: none; the program counts calls in histograms, without events")
+    else:
+        echo(f"link: {status.link} at {_points(linked)}")
     _echo_not_live(linked)
     echo(f"hits: {hit_counts_text(status.counts)}")
     ring = f"ring buffer: {status.ring_used_bytes:,} of {status.ring_bytes:,} bytes unread"

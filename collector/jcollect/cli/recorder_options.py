@@ -1,4 +1,4 @@
-"""The options of the flight recorder: `jcollect attach --last 10s --on exception`."""
+"""The options of the flight recorder: `--last 10s --on exception`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from jcollect.cli.argument_types import TEXT
 from jcollect.errors import InvalidCommandError
+from jcollect.session.options import KERNEL
 from jcollect.sources.recorder import Recorder
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -46,7 +47,7 @@ def recorder_options(command: _Command) -> _Command:
     return command
 
 
-def recorder_of(last: str | None, triggers: Sequence[str]) -> Recorder | None:
+def recorder_of(last: str | None, triggers: Sequence[str], lane: str) -> Recorder | None:
     """Returns the recorder that the options describe; None without --last. Raises InvalidCommandError."""
     if last is None:
         if triggers:
@@ -56,6 +57,8 @@ def recorder_of(last: str | None, triggers: Sequence[str]) -> Recorder | None:
         raise click.UsageError(
             "--last needs a trigger: exception, 'duration > 200ms' or exit, as in --on exit"
         )
+    if lane == KERNEL:
+        raise click.UsageError("--last records in the direct lane; omit --lane kernel")
     last_ns = _nanos(_LAST.fullmatch(last.strip()))
     if not 0 < last_ns <= _MOST_LAST_NS:
         raise InvalidCommandError(f"--last '{last}' is no time of at most an hour, as in 10s or 500ms")

@@ -20,7 +20,7 @@ from jcollect.cli.recorder_options import recorder_of, recorder_options
 from jcollect.cli.tracing_options import cost_options, lane_option, limit_options, listen_options
 from jcollect.control.limits import Limits
 from jcollect.errors import InvalidCommandError
-from jcollect.session.options import DIRECT, KERNEL, SessionSettings, TargetOptions
+from jcollect.session.options import DIRECT, SessionSettings, TargetOptions
 
 # The features in sources/bpf/kernel.py, which is imported later.
 _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
@@ -106,9 +106,7 @@ def attach(
     if ring_pages and ring_pages & ring_pages - 1:
         raise InvalidCommandError(f"--ring-pages must be a power of two, and {ring_pages} is not")
     check_json_strings(json_strings, output, counts)
-    recorder = recorder_of(last, triggers)
-    if recorder and lane == KERNEL:
-        raise click.UsageError("--last records in the direct lane; omit --lane kernel")
+    recorder = recorder_of(last, triggers, lane)
     options = AttachOptions(
         targets=TargetOptions(
             tuple(dict.fromkeys(pids)), names, every, globs, selectors, wait, limits=limits

@@ -19,9 +19,10 @@ from jcollect.cli.options import (
     probe_option,
     select_option,
 )
+from jcollect.cli.recorder_options import recorder_of, recorder_options
 from jcollect.cli.tracing_options import cost_options, lane_option, limit_options, listen_options
 from jcollect.control.limits import Limits
-from jcollect.session.options import SessionSettings, TargetOptions
+from jcollect.session.options import DIRECT, SessionSettings, TargetOptions
 
 _HOLD_SECONDS = 30
 
@@ -57,6 +58,7 @@ _HOLD_SECONDS = 30
 @limit_options
 @cost_options
 @lane_option
+@recorder_options
 @click.argument(
     "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT...]"
 )
@@ -81,6 +83,8 @@ def run(
     max_probes: int | None,
     max_overhead: int | None,
     lane: str,
+    last: str | None,
+    triggers: tuple[str, ...],
     command: tuple[str, ...],
 ) -> int:
     """Start a program, and trace it from its first call on.
@@ -94,6 +98,7 @@ def run(
     if events and not output:
         raise click.UsageError("--events needs -o, the format of the events")
     check_json_strings(json_strings, output, counts)
+    recorder = recorder_of(last, triggers, lane)
     options = AttachOptions(
         targets=TargetOptions(
             (),
@@ -104,7 +109,11 @@ def run(
             held=True,
         ),
         settings=SessionSettings(
-            capacity=max_probes, max_events=max_events, max_overhead=max_overhead, lane=lane
+            capacity=max_probes,
+            max_events=max_events,
+            max_overhead=max_overhead,
+            lane=DIRECT if recorder else lane,
+            recorder=recorder,
         ),
         listen=listen,
         insecure=insecure,

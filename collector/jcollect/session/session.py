@@ -30,7 +30,7 @@ from jcollect.session.probe_group import ProbeGroup
 from jcollect.session.probe_summary import ProbeSummary, summarize
 from jcollect.session.process_status import Libraries, not_detached, process_status
 from jcollect.session.refresher import Refresher
-from jcollect.session.status import ProbeStatus, Status
+from jcollect.session.status import HISTOGRAMS, ProbeStatus, Status
 from jcollect.session.tracee import Tracee
 from jcollect.sources.base import Source
 from jcollect.sources.recorder import Recorder, RecorderStatus
@@ -347,7 +347,7 @@ class Session:
             pid=os.getpid(),
             started_unix_nanos=self._started,
             cpu_nanos=time.process_time_ns(),
-            link=source.link_type,
+            link=HISTOGRAMS if self.only_counts else source.link_type,
             ring_bytes=source.buffer_bytes,
             ring_used_bytes=source.buffer_used_bytes,
             out_of_order=self._reader.out_of_order,

@@ -67,6 +67,10 @@ class LinkedProbes:
     examples: Sequence[str]
 
 
+# The link type of a session that only has calls counted.
+HISTOGRAMS = "histograms"
+
+
 @dataclass(frozen=True)
 class Status:
     """One collector at one moment. Sizes in bytes, times in ns.
