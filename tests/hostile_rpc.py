@@ -284,7 +284,11 @@ def sound() -> dict[str, list[bytes]]:
     ]
     intervals = [
         collector_pb2.AggregateResponse(probes=more, end_unix_nanos=5, has_more=True),
-        collector_pb2.AggregateResponse(histograms=counted, end_unix_nanos=5),
+        collector_pb2.AggregateResponse(
+            histograms=counted,
+            end_unix_nanos=5,
+            throttled=[collector_pb2.ThrottledCalls(probe=30, throttled=7, throttled_nanos=2**64 - 1)],
+        ),
         collector_pb2.AggregateResponse(histograms=counted[:2], start_unix_nanos=5, end_unix_nanos=2**64 - 1),
     ]
     return {

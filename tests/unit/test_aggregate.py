@@ -17,6 +17,7 @@ from conditions import wait_until
 from counting_target import CountingTarget
 from jcollect.errors import JcollectError, MalformedStreamError
 from jcollect.exponential_histogram import NOTHING, ExponentialHistogram
+from jcollect.hub.items import ThrottledCalls
 from jcollect.rpc import aggregator
 from jcollect.rpc.address import Address, parse_address
 from jcollect.rpc.aggregator import Aggregator
@@ -221,7 +222,8 @@ def test_requests_beyond_the_limits_are_rejected(collector: Collector) -> None:
 def test_an_interval_of_many_probes_comes_in_messages_of_at_most_a_mebibyte() -> None:
     wide = ExponentialHistogram.of(np.full(300, 1 << 40, np.uint64), 100, total=1 << 62)
     probes = described(5000)
-    interval = CountedInterval(probes, [(probe.id, wide) for probe in probes], 5, 9)
+    throttled = [ThrottledCalls(probe.id, probe.id, 1 << 60) for probe in probes]
+    interval = CountedInterval(probes, [(probe.id, wide) for probe in probes], 5, 9, throttled)
     messages = list(aggregate_messages(interval))
     assert len(messages) > 5
     assert all(message.ByteSize() <= MESSAGE_BYTES for message in messages)
@@ -232,6 +234,7 @@ def test_an_interval_of_many_probes_comes_in_messages_of_at_most_a_mebibyte() ->
     assert len(complete) == 1
     assert len(complete[0].probes) == 5000
     assert complete[0].histograms == interval.histograms
+    assert complete[0].throttled == interval.throttled
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,9 @@ class Tracee:
         wanted by now. For any thread."""
         with self._lock:
             self._count_calls()
+            # Also how long it was throttled: calls within that time are not counted.
+            if self.is_counting:
+                self._read(self._armed())
 
     def refresh(self) -> None:
         """Counts the calls that the process has suppressed by now, and updates the state of its probes. For
