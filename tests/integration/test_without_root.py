@@ -144,6 +144,20 @@ def test_attach_serves_in_the_users_directory_where_clients_find_it(user: User, 
     wait_until(lambda: not leftovers(jvm.pid), "the agent to leave")
 
 
+@pytest.mark.parametrize("lane", ["auto", "direct"])
+def test_a_second_reader_is_told_what_works_beside_the_first(user: User, jvm: Process, lane: str) -> None:
+    with user.start("attach", jvm.pid, "--select", ORDERS) as collector:
+        collector.wait_for_line("armed ")
+        refused = user.run("attach", jvm.pid, "--select", ORDERS, "--lane", lane)
+        assert refused.returncode == 1
+        assert refused.stderr.splitlines()[-1] == (
+            f"jcollect: another jcollect reads the direct lane of PID {jvm.pid}; read its events with "
+            f"jcollect observe {jvm.pid}, count calls beside it with jcollect top or hist, or use "
+            "--lane kernel as root"
+        )
+        finish(collector)
+
+
 def test_observe_prints_every_event(user: User, jvm: Process) -> None:
     with user.start("observe", jvm.pid, "--select", ORDERS, *UNLIMITED, "-o", "json") as observe:
         observe.wait_for_line("armed ")
