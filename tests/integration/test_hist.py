@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from collector_fixtures import Bench, Command
 
 from conditions import require_bpf, wait_until
-from java_target import JDKS, NOBODY, Jdk, Process, newest_jdk
+from java_target import JDKS, NOBODY, ROOT, Jdk, Process, newest_jdk
 from jcollect.exponential_histogram import ExponentialHistogram
 from jcollect.layout.gate import SINKS_COUNT
 from jcollect.probes.probe import TIMED_KINDS
@@ -163,6 +165,23 @@ def test_clients_count_the_calls_since_the_last_interval(
     calls = sum(each for each, _ in expected(tallies).values())
     assert f"6 methods, {calls:,} calls" in client.output[-1]
     collector.end()
+
+
+@pytest.mark.parametrize("verb", ["hist", "top"])
+def test_a_program_that_cannot_count_is_an_error(bench: Bench, shared_targets: Path, verb: str) -> None:
+    require_bpf()
+    without_memfd = (sys.executable, str(ROOT / "tests/no_memfd.py"), str(errno.EPERM))
+    with prime_calls(newest_jdk, shared_targets, before=without_memfd) as jvm:
+        refused = bench.run(verb, jvm.pid, *SELECT, "--duration", 5)
+    assert refused.returncode == 1
+    assert "0 calls" not in refused.stdout
+    assert "exact" not in refused.stdout
+    assert "armed" not in refused.stderr
+    assert refused.stderr.splitlines()[-1] == (
+        f"jcollect: cannot count the calls of PID {jvm.pid}: its agent has created no memory for histograms; "
+        "the program's stderr says why"
+    )
+    assert any("cannot create the memory of the histograms: " in line for line in jvm.err)
 
 
 def test_a_killed_collector_leaves_no_method_counted(bench: Bench, jvm: Process) -> None:

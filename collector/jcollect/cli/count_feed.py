@@ -42,6 +42,8 @@ class CountFeed:
         # The time.monotonic() at which the collector had begun to count; None until then.
         self.subscribed: float | None = None
         self._first = self._start = self._end = 0
+        # True if it is not to be shown that nothing was counted: nothing could be.
+        self.is_void = False
         self._is_fresh = False
         self._has_ended = False
         # For the end, because they would disturb the table.

@@ -37,7 +37,8 @@ class HistogramScreen:
                     if self._options.interval is not None:
                         self._show(counted)
             finally:
-                self._show_rest(feed)
+                if not feed.is_void:
+                    self._show_rest(feed)
 
     def _show_rest(self, feed: CountFeed) -> None:
         if self._options.output == "json":

@@ -193,6 +193,15 @@ class Tracee:
             if self.is_counting:
                 self._read(self._armed())
 
+    def check_can_count(self) -> None:
+        """Raises JcollectError if the agent has no memory to count calls in, although they are wanted."""
+        overhead = self.overhead()
+        if overhead is not None and overhead.histograms is None:
+            raise JcollectError(
+                f"cannot count the calls of PID {self.pid}: its agent has created no memory for histograms; "
+                "the program's stderr says why"
+            )
+
     def refresh(self) -> None:
         """Counts the calls that the process has suppressed by now, and updates the state of its probes. For
         any thread."""
