@@ -210,6 +210,12 @@ def test_requests_beyond_the_limits_are_rejected(collector: Collector) -> None:
     assert code_of(lambda: collector.aggregate(globs=["*"] * 65)) == grpc.StatusCode.INVALID_ARGUMENT
     assert code_of(lambda: collector.aggregate(globs=["nothing"])) == grpc.StatusCode.NOT_FOUND
     assert code_of(lambda: collector.aggregate(pids=[1])) == grpc.StatusCode.NOT_FOUND
+    many = ["x" * 512] * 64
+    with pytest.raises(grpc.RpcError) as error:
+        collector.aggregate(globs=many)
+    assert error.value.code() == grpc.StatusCode.NOT_FOUND
+    few = ", ".join([f"{'x' * 100}…"] * 3)
+    assert f" matches {few}, or 61 more, of those whose calls can be counted" in error.value.details()
     with (
         Aggregator(collector.address) as client,
         pytest.raises(
