@@ -131,6 +131,7 @@ def test_the_rest_of_the_last_interval_is_received_at_the_end(collector: Collect
         client.close_stream()
         reader.join(10)
         assert not reader.is_alive()
+        assert not client.lacks_rest
     assert len(intervals) == 2
     assert intervals[1].start_unix_nanos == intervals[0].end_unix_nanos < intervals[1].end_unix_nanos
     counts = [histogram.count for _, histogram in intervals[1].histograms]
@@ -145,6 +146,7 @@ def test_a_collector_that_cannot_end_a_stream_is_left_without_the_rest(
         stream = client.aggregate(interval=60.0)
         next(stream)
         client.close_stream()
+        assert client.lacks_rest
         assert not list(stream)
 
 

@@ -27,11 +27,13 @@ _END_SECONDS = 3.0
 
 
 class Aggregator(Client):
-    """A connection with at most one stream of histograms."""
+    """A connection with at most one stream of histograms. `lacks_rest` is true after `close_stream` if the
+    collector has not sent the calls since its last interval."""
 
     _stream: Any = None
     _is_closed = False
     _has_begun = False
+    lacks_rest = False
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
@@ -103,6 +105,7 @@ class Aggregator(Client):
         with contextlib.suppress(JcollectError):
             self._ask(END_AGGREGATE, request, collector_pb2.EndAggregateResponse, _END_SECONDS)
             self._has_ended.wait(max(0.0, deadline - time.monotonic()))
+        self.lacks_rest = not self._has_ended.is_set()
 
     def _nearest(self, globs: Sequence[str], pids: Sequence[int]) -> str:
         try:
