@@ -12,8 +12,10 @@ from jcollect.layout.gate import (
     GATE_PROBE_FILTERED,
     GATE_PROBE_HISTOGRAM,
     GATE_PROBE_SIZE,
+    GATE_PROBE_THROTTLED,
     GATE_PROBES,
     GATE_SIZE,
+    GATE_THROTTLED_NANOS,
     OVERHEAD_HISTOGRAMS,
 )
 from jcollect.probes.scan import Scan, scan
@@ -80,6 +82,13 @@ class CountingTarget:
     def filter(self, method: int, calls: int, kind: int = probe_pb2.PROBE_KIND_RETURN) -> None:
         at = self._gates + self._probe(method, kind) + GATE_PROBE_FILTERED
         struct.pack_into("<Q", self._memory, at, calls)
+
+    def throttle(self, method: int, calls: int, nanos: int) -> None:
+        """Sets the throttled calls of a method, and the time in ns for which it was unwoven."""
+        at = self._gates + self._probe(method, probe_pb2.PROBE_KIND_RETURN) + GATE_PROBE_THROTTLED
+        struct.pack_into("<Q", self._memory, at, calls)
+        at = self._gates + GATE_SIZE * (method + 1) + GATE_THROTTLED_NANOS
+        struct.pack_into("<Q", self._memory, at, nanos)
 
     def close(self) -> None:
         self.close_histograms()

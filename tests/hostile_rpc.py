@@ -25,7 +25,7 @@ from jcollect.rpc.elements import parse
 from jcollect.rpc.incoming import Incoming
 from jcollect.rpc.incoming_intervals import IncomingIntervals
 from jcollect.rpc.messages import probe_message, stream_messages
-from jcollect.rpc.names import AGGREGATE, GET_STATUS, LIST_PROBES, SUBSCRIBE
+from jcollect.rpc.names import AGGREGATE, END_AGGREGATE, GET_STATUS, LIST_PROBES, SUBSCRIBE
 from jcollect.rpc.service import Streams, handler_for
 from jcollect.view.summary import Summary
 from jprobe.v1 import collector_pb2, probe_pb2
@@ -46,7 +46,7 @@ REFUSALS = {
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
-METHODS = (LIST_PROBES, GET_STATUS, SUBSCRIBE, AGGREGATE)
+METHODS = (LIST_PROBES, GET_STATUS, SUBSCRIBE, AGGREGATE, END_AGGREGATE)
 # Maximum length of a rejection: gRPC carries 8 KiB, escaped.
 MOST_DETAILS = 1000
 
@@ -93,7 +93,7 @@ def read_request(content: bytes) -> None:
     with contextlib.suppress(_Ended):
         if handler.unary_unary:
             answer = handler.unary_unary(request, _Context())
-            assert len(answer.probes) <= len(PROBES)
+            assert len(getattr(answer, "probes", ())) <= len(PROBES)
             handler.response_serializer(answer)
         else:
             stream = handler.unary_stream(request, _Context())
@@ -234,7 +234,8 @@ def sound() -> dict[str, list[bytes]]:
         ),
         collector_pb2.GetStatusRequest(globs=["*a*a*a*b", "place"], summary_only=True),
         collector_pb2.SubscribeRequest(globs=["com.acme.orders.Order1*"]),
-        collector_pb2.AggregateRequest(globs=["com.acme.orders.Order1*"], interval_millis=100),
+        collector_pb2.AggregateRequest(globs=["com.acme.orders.Order1*"], interval_millis=100, key=b"k" * 16),
+        collector_pb2.EndAggregateRequest(key=b"k" * 16),
     ]
     batch = collector_pb2.EventBatch(
         seq=[1, 2],
@@ -283,7 +284,11 @@ def sound() -> dict[str, list[bytes]]:
     ]
     intervals = [
         collector_pb2.AggregateResponse(probes=more, end_unix_nanos=5, has_more=True),
-        collector_pb2.AggregateResponse(histograms=counted, end_unix_nanos=5),
+        collector_pb2.AggregateResponse(
+            histograms=counted,
+            end_unix_nanos=5,
+            throttled=[collector_pb2.ThrottledCalls(probe=30, throttled=7, throttled_nanos=2**64 - 1)],
+        ),
         collector_pb2.AggregateResponse(histograms=counted[:2], start_unix_nanos=5, end_unix_nanos=2**64 - 1),
     ]
     return {

@@ -69,6 +69,13 @@ class Received:
         return counts
 
 
+def test_a_single_hit_is_in_the_singular(bench: Bench) -> None:
+    target = bench.target(StubImage([PLACE]), *PATTERNS)
+    collector = bench.attach(target, "--probe", "*entry")
+    target.fire(1, 1)
+    assert ": 1 hit = 1 delivered + 0 lost " in collector.end()
+
+
 def test_a_prime_number_of_calls_from_four_threads_is_counted_exactly(bench: Bench) -> None:
     threads, calls = 4, 26183  # together 104,732, and 26,183 is prime
     target = bench.target(StubImage([PLACE]), *PATTERNS)

@@ -211,7 +211,15 @@ def cpu_ticks(pid: int) -> int:
     [
         (("--last", "10s"), "--last needs a trigger"),
         (("--on", "exit"), "--on needs --last"),
-        (("--last", "10s", "--on", "full moon"), "'full moon' is no trigger"),
+        (("--last", "10s", "--on", "full moon"), "'full moon' is no trigger: use exception, exit, or a time"),
+        (
+            ("--last", "10s", "--on", "duration >= 2ms"),
+            "a duration can only be compared with >, as in 'duration",
+        ),
+        (
+            ("--last", "10s", "--on", "duration<2ms"),
+            "a duration can only be compared with >, as in 'duration",
+        ),
         (("--last", "2h", "--on", "exit"), "'2h' is no time"),
         (("--last", "10s", "--on", "exit", "--lane", "kernel"), "omit --lane kernel"),
     ],

@@ -54,6 +54,10 @@ def states(pid: int) -> dict[str, str]:
     return {f"{each['method']} {each['kind']}": each["state"] for each in probes_of(pid)}
 
 
+def throttled_ns(pid: int) -> int:
+    return max(each["throttled_ns"] for each in probes_of(pid))
+
+
 def status(pid: int) -> dict[str, Any]:
     said = run(JCOLLECT, "status", pid, "--json")
     assert said.returncode == 0, said
@@ -116,6 +120,22 @@ def test_a_torrent_of_calls_is_throttled_while_it_lasts_and_never_exceeds_the_ov
         assert counts["hits"] == counts["delivered"] + counts["throttled"]
     lost = Reports(target).most_lost_ns(began)
     assert lost < 0.05 * WINDOW_SECONDS * SECOND_NS + WEAVING_NS
+
+
+def test_hist_says_that_throttled_calls_are_not_counted(targets: Path) -> None:
+    with torrent(newest_jdk, targets, 1, "max-overhead=1") as target:
+        with jcollect("attach", target.pid, "--probe", "Torrent:*") as collector:
+            collector.wait_for_line("armed ")
+            with jcollect("hist", target.pid, "--interval", 0.2) as hist:
+                wait_until(lambda: hist.out, "the first table")
+                least = throttled_ns(target.pid) + SECOND_NS
+                wait_until(lambda: throttled_ns(target.pid) > least, "the method to be unwoven for long")
+                hist.signal(signal.SIGINT)
+                assert hist.wait() == 0
+            finish(collector)
+        target.send("")
+        assert target.wait() == 0
+    assert re.search(r" leave out throttled calls: those of 1 method during [\d.]+ s", hist.out[-1]), hist.out
 
 
 def _calls_of(recording: Recording, method: str, since: int) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +14,14 @@ import pytest
 from collector_fixtures import Bench, Command
 
 from conditions import require_bpf, wait_until
-from java_target import JDKS, NOBODY, Jdk, Process, newest_jdk
+from java_target import JDKS, NOBODY, ROOT, Jdk, Process, newest_jdk
 from jcollect.exponential_histogram import ExponentialHistogram
+from jcollect.layout.gate import SINKS_COUNT
+from jcollect.probes.probe import TIMED_KINDS
+from jcollect.probes.scan import Scan, scan
+from jcollect.probes.sinks import Sinks
+from jcollect.probes.stub_library import StubLibrary
+from jcollect.procfs.process import Process as OpenProcess
 from prime_calls import leftovers, prime_calls, run_calls
 
 ORDERS = "PrimeCalls$Orders#*"
@@ -43,6 +51,21 @@ def calls_in(command: Command) -> dict[tuple[str, str], list[int]]:
         found[0] += line["calls"]
         found[1] += line["errors"]
     return sums
+
+
+def is_counting(pid: int) -> bool:
+    """Returns true if the agent has turned on the counts of all probes of ORDERS at which calls end."""
+    with OpenProcess.open(pid) as process:
+        slots = timed_slots(scan(process, lambda _: None))
+        return all((Sinks(library, each).read() & SINKS_COUNT).all() for library, each in slots)
+
+
+def timed_slots(found: Scan) -> Iterator[tuple[StubLibrary, list[int]]]:
+    for library in found.libraries:
+        probes = library.image.manifest.probes
+        slots = [number for number, probe in enumerate(probes) if probe.kind in TIMED_KINDS]
+        if slots:
+            yield library, slots
 
 
 def expected(tallies: dict[str, int]) -> dict[tuple[str, str], list[int]]:
@@ -123,6 +146,42 @@ def test_clients_count_the_calls_of_a_collector_of_events(bench: Bench, jvm: Pro
     # All calls are events as well, and books of events do not have them twice.
     assert f"{2 * calls:,} hits = {2 * calls:,} delivered + 0 lost" in last
     assert f"6 methods, {calls:,} calls" in client.output[-1]
+
+
+@pytest.mark.parametrize("verb", ["hist", "top"])
+@pytest.mark.parametrize("end", ["duration", "signal"])
+def test_clients_count_the_calls_since_the_last_interval(
+    bench: Bench, jvm: Process, verb: str, end: str
+) -> None:
+    collector = bench.start("attach", jvm.pid, *SELECT)
+    collector.line_with("armed 18 probes")
+    client = bench.start(verb, jvm.pid, "--interval", 60, *(("--duration", 10) if end == "duration" else ()))
+    wait_until(lambda: is_counting(jvm.pid), "the agent to count")
+    tallies = run_calls(jvm)
+    if end == "signal":
+        client.end()
+    else:
+        client.wait()
+    calls = sum(each for each, _ in expected(tallies).values())
+    assert f"6 methods, {calls:,} calls" in client.output[-1]
+    collector.end()
+
+
+@pytest.mark.parametrize("verb", ["hist", "top"])
+def test_a_program_that_cannot_count_is_an_error(bench: Bench, shared_targets: Path, verb: str) -> None:
+    require_bpf()
+    without_memfd = (sys.executable, str(ROOT / "tests/no_memfd.py"), str(errno.EPERM))
+    with prime_calls(newest_jdk, shared_targets, before=without_memfd) as jvm:
+        refused = bench.run(verb, jvm.pid, *SELECT, "--duration", 5)
+    assert refused.returncode == 1
+    assert "0 calls" not in refused.stdout
+    assert "exact" not in refused.stdout
+    assert "armed" not in refused.stderr
+    assert refused.stderr.splitlines()[-1] == (
+        f"jcollect: cannot count the calls of PID {jvm.pid}: its agent has created no memory for histograms; "
+        "the program's stderr says why"
+    )
+    assert any("cannot create the memory of the histograms: " in line for line in jvm.err)
 
 
 def test_a_killed_collector_leaves_no_method_counted(bench: Bench, jvm: Process) -> None:

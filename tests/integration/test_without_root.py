@@ -144,6 +144,20 @@ def test_attach_serves_in_the_users_directory_where_clients_find_it(user: User, 
     wait_until(lambda: not leftovers(jvm.pid), "the agent to leave")
 
 
+@pytest.mark.parametrize("lane", ["auto", "direct"])
+def test_a_second_reader_is_told_what_works_beside_the_first(user: User, jvm: Process, lane: str) -> None:
+    with user.start("attach", jvm.pid, "--select", ORDERS) as collector:
+        collector.wait_for_line("armed ")
+        refused = user.run("attach", jvm.pid, "--select", ORDERS, "--lane", lane)
+        assert refused.returncode == 1
+        assert refused.stderr.splitlines()[-1] == (
+            f"jcollect: another jcollect reads the direct lane of PID {jvm.pid}; read its events with "
+            f"jcollect observe {jvm.pid}, count calls beside it with jcollect top or hist, or use "
+            "--lane kernel as root"
+        )
+        finish(collector)
+
+
 def test_observe_prints_every_event(user: User, jvm: Process) -> None:
     with user.start("observe", jvm.pid, "--select", ORDERS, *UNLIMITED, "-o", "json") as observe:
         observe.wait_for_line("armed ")
@@ -221,11 +235,25 @@ def test_the_limit_ends_with_the_collector(user: User, selected: Process) -> Non
     wait_until(lambda: limit_of(selected.pid) == before, "the limit to be as before")
 
 
-def test_without_a_directory_attach_says_what_to_do(user: User, jvm: Process) -> None:
-    done = user.without_directory().run("attach", jvm.pid, "--select", ORDERS)
-    assert done.returncode == 1
-    assert "and XDG_RUNTIME_DIR is not set; choose the path of a socket with --listen" in done.stderr
-    assert not leftovers(jvm.pid)
+def test_without_a_directory_attach_serves_elsewhere(user: User, jvm: Process) -> None:
+    user = user.without_directory()
+    with user.start("attach", jvm.pid, "--select", ORDERS, *UNLIMITED) as collector:
+        collector.wait_for_line(
+            r"jcollect: warning: cannot listen in /run/jprobe: Permission denied, and XDG_RUNTIME_DIR is not "
+            "set; other commands find this collector by its address, and not by PID$"
+        )
+        address = re.search(r"serving unix://(\S+)", collector.wait_for_line("armed "))
+        assert address is not None
+        directory = os.path.dirname(address[1])
+        assert os.stat(directory).st_mode & 0o777 == 0o700
+        with user.start("hist", f"unix://{address[1]}", "--interval", "0.2") as hist:
+            wait_until(lambda: hist.out, "the first table")
+            calls = calls_of(run_calls(jvm))
+            finish(collector)
+            assert hist.wait() == 0
+    assert f"{calls:,} calls" in hist.out[-1]
+    assert not os.path.exists(directory)
+    wait_until(lambda: not leftovers(jvm.pid), "the agent to leave")
 
 
 def test_without_a_directory_hist_serves_elsewhere(user: User, jvm: Process) -> None:

@@ -7,6 +7,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -16,6 +17,8 @@ from conditions import wait_until
 from counting_target import CountingTarget
 from jcollect.errors import JcollectError, MalformedStreamError
 from jcollect.exponential_histogram import NOTHING, ExponentialHistogram
+from jcollect.hub.items import ThrottledCalls
+from jcollect.rpc import aggregator
 from jcollect.rpc.address import Address, parse_address
 from jcollect.rpc.aggregator import Aggregator
 from jcollect.rpc.incoming_intervals import IncomingIntervals
@@ -117,6 +120,63 @@ def test_a_stream_has_what_each_interval_adds_and_ends_with_the_session(collecto
     assert all(a.end_unix_nanos == b.start_unix_nanos for a, b in itertools.pairwise(intervals))
 
 
+@pytest.mark.parametrize("only_begun", [False, True], ids=["with calls", "without calls"])
+def test_the_rest_of_the_last_interval_is_received_at_the_end(collector: Collector, only_begun: bool) -> None:
+    with Aggregator(collector.address) as client:
+        stream = client.aggregate(interval=60.0)
+        intervals = [next(stream)]
+        reader = threading.Thread(target=lambda: intervals.extend(stream))
+        reader.start()
+        collector.target.call(PLACE, 50, calls=0 if only_begun else 104_729)
+        client.close_stream()
+        reader.join(10)
+        assert not reader.is_alive()
+        assert not client.lacks_rest
+    assert len(intervals) == 2
+    assert intervals[1].start_unix_nanos == intervals[0].end_unix_nanos < intervals[1].end_unix_nanos
+    counts = [histogram.count for _, histogram in intervals[1].histograms]
+    assert counts == ([] if only_begun else [104_729])
+
+
+def test_a_collector_that_cannot_end_a_stream_is_left_without_the_rest(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aggregator, "END_AGGREGATE", "/jprobe.v1.CollectorService/OfALaterVersion")
+    with Aggregator(collector.address) as client:
+        stream = client.aggregate(interval=60.0)
+        next(stream)
+        client.close_stream()
+        assert client.lacks_rest
+        assert not list(stream)
+
+
+def test_only_the_stream_with_the_key_is_ended(collector: Collector) -> None:
+    with grpc.insecure_channel(collector.address.target) as channel:
+        stub = collector_pb2_grpc.CollectorServiceStub(channel)
+
+        def opened(key: bytes) -> Any:
+            request = collector_pb2.AggregateRequest(interval_millis=60_000, key=key)
+            stream = stub.Aggregate(request, timeout=20)
+            next(stream)
+            return stream
+
+        def end(key: bytes) -> None:
+            stub.EndAggregate(collector_pb2.EndAggregateRequest(key=key), timeout=5)
+
+        one, other, without = opened(b"one"), opened(b"other"), opened(b"")
+        for key in (b"", b"on", b"nothing"):
+            end(key)
+        assert code_of(lambda: opened(b"one")) == grpc.StatusCode.ALREADY_EXISTS
+        assert code_of(lambda: opened(b"k" * 17)) == grpc.StatusCode.INVALID_ARGUMENT
+        assert code_of(lambda: end(b"k" * 17)) == grpc.StatusCode.INVALID_ARGUMENT
+        end(b"one")
+        list(one)
+        assert other.is_active()
+        assert without.is_active()
+        # A key is free again after its stream.
+        assert opened(b"one").is_active()
+
+
 def test_a_client_that_leaves_gives_its_place_back(collector: Collector) -> None:
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(Aggregator(collector.address)) for _ in range(MOST_AGGREGATIONS)]
@@ -152,6 +212,12 @@ def test_requests_beyond_the_limits_are_rejected(collector: Collector) -> None:
     assert code_of(lambda: collector.aggregate(globs=["*"] * 65)) == grpc.StatusCode.INVALID_ARGUMENT
     assert code_of(lambda: collector.aggregate(globs=["nothing"])) == grpc.StatusCode.NOT_FOUND
     assert code_of(lambda: collector.aggregate(pids=[1])) == grpc.StatusCode.NOT_FOUND
+    many = ["x" * 512] * 64
+    with pytest.raises(grpc.RpcError) as error:
+        collector.aggregate(globs=many)
+    assert error.value.code() == grpc.StatusCode.NOT_FOUND
+    few = ", ".join([f"{'x' * 100}…"] * 3)
+    assert f" matches {few}, or 61 more, of those whose calls can be counted" in error.value.details()
     with (
         Aggregator(collector.address) as client,
         pytest.raises(
@@ -164,7 +230,8 @@ def test_requests_beyond_the_limits_are_rejected(collector: Collector) -> None:
 def test_an_interval_of_many_probes_comes_in_messages_of_at_most_a_mebibyte() -> None:
     wide = ExponentialHistogram.of(np.full(300, 1 << 40, np.uint64), 100, total=1 << 62)
     probes = described(5000)
-    interval = CountedInterval(probes, [(probe.id, wide) for probe in probes], 5, 9)
+    throttled = [ThrottledCalls(probe.id, probe.id, 1 << 60) for probe in probes]
+    interval = CountedInterval(probes, [(probe.id, wide) for probe in probes], 5, 9, throttled)
     messages = list(aggregate_messages(interval))
     assert len(messages) > 5
     assert all(message.ByteSize() <= MESSAGE_BYTES for message in messages)
@@ -175,6 +242,7 @@ def test_an_interval_of_many_probes_comes_in_messages_of_at_most_a_mebibyte() ->
     assert len(complete) == 1
     assert len(complete[0].probes) == 5000
     assert complete[0].histograms == interval.histograms
+    assert complete[0].throttled == interval.throttled
 
 
 @pytest.mark.parametrize(

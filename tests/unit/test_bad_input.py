@@ -237,6 +237,7 @@ def test_a_user_who_may_not_look_for_collectors_is_told(jcollect: Run) -> None:
     Path("/run/jprobe").mkdir(mode=0o700, exist_ok=True)
     answer = jcollect("top", US, uid=NOBODY)
     assert answer["stderr"] == (
-        "jcollect: cannot look for collectors in /run/jprobe: Permission denied; use sudo\n"
+        f"jcollect: no collector is attached to PID {US}; start one with jcollect attach {US}; "
+        "use sudo to see those of root\n"
     )
     assert answer["code"] == 1

@@ -238,6 +238,26 @@ def test_intervals_add_up_to_the_whole(target: CountingTarget, collector: Collec
     assert sum(each.count for each in sums.values()) == collector.status()[1] == sum(range(20))
 
 
+@pytest.mark.parametrize("only_counts", [True, False], ids=["counts", "events"])
+def test_each_interval_says_what_was_throttled(target: CountingTarget, only_counts: bool) -> None:
+    target.open_histograms()
+    collector = collecting(target, only_counts)
+    aggregation = collector.session.aggregate(["*:*return", "*:*throw"])
+    try:
+        target.throttle(PLACE, 5, 1_000)
+        assert not aggregation.interval().throttled
+        assert not aggregation.interval().throttled
+        target.throttle(PLACE, 7, 3_000)
+        known = {probe.id: probe.name for probe in collector.session.describe()}
+        found = {known[number]: numbers for number, *numbers in aggregation.interval().throttled}
+        assert found == {"place__return": [2, 2_000], "place__throw": [0, 2_000]}
+        assert not aggregation.interval().throttled
+    finally:
+        aggregation.close()
+        collector.session.detach()
+        collector.session.close()
+
+
 def test_globs_choose_what_is_counted(target: CountingTarget, collector: Collector) -> None:
     aggregation = collector.session.aggregate(["*:close__*"])
     known: dict[int, Described] = {}

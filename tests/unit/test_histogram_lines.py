@@ -10,10 +10,11 @@ import pytest
 
 from jcollect.errors import JcollectError
 from jcollect.exponential_histogram import ERROR_PERCENT
+from jcollect.hub.items import ThrottledCalls
 from jcollect.probes.description import ProbeDescription
 from jcollect.view import counted_methods
 from jcollect.view.counted_methods import CountedMethods
-from jcollect.view.histogram_lines import bars, histogram_table, json_line
+from jcollect.view.histogram_lines import bars, error_line, histogram_table, json_line
 from jprobe.v1 import probe_pb2
 from reference_histogram import histogram_of
 from served import described
@@ -41,6 +42,28 @@ def test_a_method_has_the_calls_that_returned_and_those_that_threw() -> None:
     assert (methods.calls, methods.called()[1].errors) == (13, 2)
     methods.clear()
     assert (methods.calls, methods.called(), methods.count) == (0, [], 3)
+
+
+def test_throttled_methods_have_lines_of_json_and_are_named_below_tables() -> None:
+    methods = CountedMethods()
+    methods.describe([*ends_of(0), *ends_of(1)])
+    assert error_line(methods.throttled).endswith("; CALLS, ERRORS and MEAN are exact")
+    methods.add([(0, histogram_of([100]))], [ThrottledCalls(0, 0, 1_500_000_000)])
+    assert methods.throttled == "those of 1 method during 1.5 s"
+    for probe, calls, nanos in ((0, 0, 500_000_000), (1, 0, 2_000_000_000), (2, 1_233, 0), (3, 1, 0)):
+        methods.add((), [ThrottledCalls(probe, calls, nanos)])
+    first, second = (json_line(each, 5, 9, False) for each in methods.called())
+    assert (first["calls"], first["throttled"], first["throttled_ns"]) == (1, 0, 2_000_000_000)
+    assert (second["calls"], second["throttled"], second["throttled_ns"]) == (0, 1_234, 0)
+    assert [line.calls for line in methods.methods()] == [1]
+    left_out = "those of 2 methods during up to 2.0 s, and 1,234 more"
+    assert error_line(methods.throttled).endswith(
+        f"; CALLS, ERRORS and MEAN leave out throttled calls: {left_out}"
+    )
+    methods.clear()
+    assert not methods.throttled
+    methods.add((), [ThrottledCalls(2, 7, 0)])
+    assert methods.throttled == "7 of 1 method"
 
 
 def test_the_line_of_a_method_in_top_is_within_the_error_of_its_percentiles() -> None:

@@ -36,7 +36,7 @@ def why_not() -> str:
     assert own_directory() is None
     assert run_directories() == [run_directory.RUN_DIRECTORY]
     with pytest.raises(
-        JcollectError, match=r"Permission denied, and .*; choose the path of a socket"
+        JcollectError, match=r"Permission denied, and .*; other commands find this collector"
     ) as raised:
         directory_to_serve_in()
     return raised.value.message

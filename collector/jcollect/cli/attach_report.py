@@ -22,7 +22,7 @@ def print_report(session: Session, totals: Totals, seconds: float, prefix: str) 
     direct = f"direct rings {totals.lost_in_direct_rings:,}, " if totals.lost_in_direct_rings else ""
     missing = f"; {totals.missing:,} hits are unaccounted for" if totals.missing else ""
     status(
-        f"{prefix}detached after {seconds:.1f} s: {totals.hits:,} hits = "
+        f"{prefix}detached after {seconds:.1f} s: {plural(totals.hits, 'hit')} = "
         f"{totals.delivered:,} delivered{counted}{filtered}{throttled} + {totals.lost:,} lost "
         f"(kernel ring {totals.lost_in_ring:,}, {direct}collector {totals.lost_in_collector:,}); "
         f"subscribers: {session.hub.served:,} served, {session.hub.lost():,} events lost{missing}"

@@ -33,6 +33,7 @@ from jcollect.rpc.address import Address, collector_address, parse_address
 from jcollect.rpc.announcement import announced
 from jcollect.rpc.listening import Claim, claim, claim_default
 from jcollect.rpc.messages import whole_status
+from jcollect.rpc.run_directory import directory_to_serve_in, temporary_directory
 from jcollect.rpc.server import Server, check_can_serve
 from jcollect.session.attach_loop import AttachLoop
 from jcollect.session.candidate import Candidate
@@ -96,11 +97,22 @@ def _is_leased(options: AttachOptions, processes: Sequence[Process]) -> bool:
         raise
 
 
-def _claimed(options: AttachOptions) -> Claim:
-    """Claims the address to serve at. Raises JcollectError."""
+@contextmanager
+def _claimed(options: AttachOptions) -> Iterator[Claim]:
+    """Claims the address to serve at: in a new directory if the user has no default one. Raises
+    JcollectError."""
     if options.listen is not None:
-        return claim(parse_address(options.listen), options.insecure)
-    return claim_default(collector_address(options.targets.pids, options.targets.is_open))
+        with claim(parse_address(options.listen), options.insecure) as claimed:
+            yield claimed
+        return
+    with ExitStack() as stack:
+        try:
+            directory = directory_to_serve_in()
+        except JcollectError as error:
+            warn(error.message)
+            directory = stack.enter_context(temporary_directory())
+        address = collector_address(options.targets.pids, options.targets.is_open, directory)
+        yield stack.enter_context(claim_default(address))
 
 
 def _prepare(options: AttachOptions, processes: Sequence[Process], address: Address) -> None:

@@ -45,6 +45,8 @@ def show_counts(
         if not wait_for(worker, stop, client.close_stream, duration, lambda: feed.subscribed, progressed):
             abandon_stdout()
             warn("stdout was not read to the end; the rest was not printed")
+        if client.lacks_rest:
+            warn("the collector has not sent the calls since its last interval; they are not counted")
     for warning in feed.warnings:
         warn(warning)
     failures.check()

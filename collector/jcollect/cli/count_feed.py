@@ -42,6 +42,8 @@ class CountFeed:
         # The time.monotonic() at which the collector had begun to count; None until then.
         self.subscribed: float | None = None
         self._first = self._start = self._end = 0
+        # True if it is not to be shown that nothing was counted: nothing could be.
+        self.is_void = False
         self._is_fresh = False
         self._has_ended = False
         # For the end, because they would disturb the table.
@@ -77,7 +79,7 @@ class CountFeed:
             self._first = self._start = interval.start_unix_nanos
         for methods in (self._interval, self.totals):
             methods.describe(interval.probes)
-            methods.add(interval.histograms)
+            methods.add(interval.histograms, interval.throttled)
         self._end = interval.end_unix_nanos
         self._is_fresh = interval.end_unix_nanos > interval.start_unix_nanos
 
@@ -102,12 +104,14 @@ class CountFeed:
         """Does what `take` does, for a table of methods."""
         counted = self.take()
         seconds = max(counted.end_unix_nanos - counted.start_unix_nanos, 1) / 1e9
-        methods = [each.summary() for each in counted.methods]
+        methods = [each.summary() for each in counted.methods if each.calls.count]
         return Interval(seconds, methods, self.received(), counted.names_pids)
 
     def received(self) -> str:
         """Returns a line about all calls so far."""
-        return f"{plural(self.totals.calls, 'call')} counted"
+        counted = f"{plural(self.totals.calls, 'call')} counted"
+        throttled = self.totals.throttled
+        return f"{counted}; throttled and not counted: {throttled}" if throttled else counted
 
 
 def own_intervals(aggregation: Aggregation, seconds: float) -> Iterator[CountedInterval]:

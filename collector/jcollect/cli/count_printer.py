@@ -26,6 +26,7 @@ class CountPrinter:
         at which it last did. Raises JcollectError if no thread can be started."""
         aggregation = session.aggregate(may_match_later=True)
         self._feed = CountFeed(own_intervals(aggregation, interval), session.failures)
+        self._feed.is_void = True
         self._show = show
         self._progressed = progressed
         self._end = aggregation.end
@@ -33,7 +34,8 @@ class CountPrinter:
         self._worker = Worker("show methods", self._run, session.failures).start()
 
     def begin(self) -> None:
-        """Does nothing: tables are printed from the start."""
+        """Lets the totals be printed: something may have been counted."""
+        self._feed.is_void = False
 
     def _run(self) -> None:
         try:

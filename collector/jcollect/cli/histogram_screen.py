@@ -9,7 +9,7 @@ from jcollect.cli.attach_options import Histograms
 from jcollect.cli.count_feed import Counted, CountFeed
 from jcollect.console import Stdout, plural, terminal_columns
 from jcollect.printable import json_text, printable
-from jcollect.view.histogram_lines import ERROR_LINE, bars, histogram_table, json_line
+from jcollect.view.histogram_lines import bars, error_line, histogram_table, json_line
 
 # Interval of the collector if none is printed.
 QUIET_SECONDS = 1.0
@@ -37,7 +37,8 @@ class HistogramScreen:
                     if self._options.interval is not None:
                         self._show(counted)
             finally:
-                self._show_rest(feed)
+                if not feed.is_void:
+                    self._show_rest(feed)
 
     def _show_rest(self, feed: CountFeed) -> None:
         if self._options.output == "json":
@@ -49,7 +50,8 @@ class HistogramScreen:
             self._write([f"totals of {(totals.end_unix_nanos - totals.start_unix_nanos) / 1e9:.1f} s"])
         self._show(totals)
         calls = sum(each.calls.count for each in totals.methods)
-        self._write([f"{plural(len(totals.methods), 'method')}, {plural(calls, 'call')}; {ERROR_LINE}"])
+        exact = error_line(feed.totals.throttled)
+        self._write([f"{plural(len(totals.methods), 'method')}, {plural(calls, 'call')}; {exact}"])
 
     def _show(self, counted: Counted) -> None:
         if self._options.output == "json":

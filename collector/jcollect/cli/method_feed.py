@@ -41,6 +41,8 @@ class Feed(Protocol):
     """Receives calls in its own thread, for tables. `begun` is the time.monotonic() at which it began."""
 
     begun: float
+    # True if the totals are not to be printed.
+    is_void: bool
 
     @property
     def totals(self) -> Totals | None: ...
@@ -68,6 +70,7 @@ class MethodFeed:
         self._since = time.monotonic()
         self.begun = self._since
         self.totals: Summary | None = None
+        self.is_void = False
         self.lost: dict[str, int] = {}
         self._throttled = ThrottledProbes()
         self._later = LaterParts()

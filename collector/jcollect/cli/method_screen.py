@@ -57,7 +57,7 @@ class MethodScreen:
                         self.show(feed.take_interval())
                         self.progressed = time.monotonic()
             finally:
-                if feed.totals is not None:
+                if feed.totals is not None and not feed.is_void:
                     self.print_totals(feed)
 
     @contextlib.contextmanager

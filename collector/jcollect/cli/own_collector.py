@@ -6,7 +6,6 @@ One command then does what otherwise takes two: `attach --select`, and a client 
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 
 import click
@@ -15,7 +14,7 @@ from jcollect.cli.attach_options import AttachOptions, Output, only_counts
 from jcollect.cli.attaching import compile_and_attach
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import is_number
-from jcollect.rpc.run_directory import directory_to_serve_in
+from jcollect.rpc.run_directory import directory_to_serve_in, temporary_directory
 from jcollect.session.options import AUTO_LANE, SessionSettings, TargetOptions
 
 
@@ -69,7 +68,7 @@ def _listening(pid: str) -> Iterator[str | None]:
     else:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="jcollect-") as folder:
+    with temporary_directory() as folder:
         yield f"unix://{folder}/{pid}.sock"
 
 

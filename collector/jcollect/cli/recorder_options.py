@@ -18,6 +18,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 _NANOS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _TIME = r"(?P<number>\d{1,9}(\.\d{1,9})?) ?(?P<unit>ns|us|ms|s)"
 _DURATION = re.compile(rf"duration ?> ?{_TIME}")
+_OTHER_COMPARISON = re.compile(r"duration ?(<|>=|=|!=)")
 _LAST = re.compile(_TIME)
 # A ring buffer holds no more than some seconds of a busy program anyway.
 _MOST_LAST_NS = 3600 * _NANOS["s"]
@@ -67,6 +68,11 @@ def recorder_of(last: str | None, triggers: Sequence[str], lane: str) -> Recorde
         if trigger in ("exception", "exit"):
             continue
         nanos = _nanos(_DURATION.fullmatch(trigger.strip()))
+        if not nanos and _OTHER_COMPARISON.match(trigger.strip()):
+            raise InvalidCommandError(
+                f"--on '{trigger}' is no trigger: a duration can only be compared with >, as in "
+                "'duration > 200ms'"
+            )
         if not nanos:
             raise InvalidCommandError(
                 f"--on '{trigger}' is no trigger: use exception, exit, or a time, as in 'duration > 200ms'"

@@ -89,7 +89,7 @@ class Hub:
             subscription.remove(removed)
             if not subscription.add(added) and patterns and not subscription.described:
                 subscription.close()
-                raise NoSuchProbeError(_few(patterns))
+                raise NoSuchProbeError(few_of(patterns))
             self.served += 1
             if self._ended:
                 subscription.end()
@@ -192,7 +192,7 @@ def matching(
     return lambda probe: (not processes or probe.pid in processes) and matches(probe)
 
 
-def _few(globs: Sequence[str]) -> str:
+def few_of(globs: Sequence[str]) -> str:
     """Returns the first few globs, truncated if long, and how many more there are."""
     named = [glob if len(glob) <= _NAMED_LENGTH else f"{glob[:_NAMED_LENGTH]}…" for glob in globs[:_NAMED]]
     more = len(globs) - _NAMED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jcollect.hub.wire import decode_batch
 from jcollect.probes.description import Described
@@ -64,6 +65,15 @@ class Throttling:
     began: Sequence[int] = ()
     ended: Sequence[int] = ()
     throttled: int = 0
+
+
+class ThrottledCalls(NamedTuple):
+    """Calls of a probe that were not counted because of the overhead limit, and the time in ns during which
+    its method was unwoven for that reason."""
+
+    probe: int
+    throttled: int
+    throttled_ns: int
 
 
 Batch = Events | EncodedEvents

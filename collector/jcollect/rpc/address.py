@@ -98,10 +98,9 @@ def is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
 
 
-def collector_address(pids: Sequence[int], is_open: bool) -> Address:
-    """Returns the default address of `jcollect attach`. It contains the PID if there is only one. Raises
-    JcollectError if this process may serve in no default directory."""
-    directory = run_directory.directory_to_serve_in()
+def collector_address(pids: Sequence[int], is_open: bool, directory: str) -> Address:
+    """Returns the default address of `jcollect attach` in a directory. It contains the PID if there is only
+    one."""
     if len(pids) == 1 and not is_open:
         return default_address(pids[0], directory)
     return parse_address(f"unix://{directory}/collector.sock")

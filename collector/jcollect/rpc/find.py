@@ -20,7 +20,7 @@ from jcollect.rpc.address import (
 )
 from jcollect.rpc.announcement import announced_addresses
 from jcollect.rpc.client import Client, SilentError
-from jcollect.rpc.run_directory import run_directories
+from jcollect.rpc.run_directory import RUN_DIRECTORY, run_directories
 from jcollect.unix_sockets import bound_paths, is_dead
 from jprobe.v1 import collector_pb2
 
@@ -108,20 +108,22 @@ def _no_collector(pid: int) -> JcollectError:
         Process.open(pid).close()
     except JcollectError as error:
         return error
-    return JcollectError(f"no collector is attached to PID {pid}; start one with jcollect attach {pid}")
+    hidden = "" if _may_list(RUN_DIRECTORY) else "; use sudo to see those of root"
+    return JcollectError(
+        f"no collector is attached to PID {pid}; start one with jcollect attach {pid}{hidden}"
+    )
+
+
+def _may_list(directory: str) -> bool:
+    return not os.path.isdir(directory) or os.access(directory, os.R_OK | os.X_OK, effective_ids=True)
 
 
 def _sockets(directory: str) -> list[Address]:
-    """Returns the addresses of the sockets in a default directory. If it cannot be read, raises
-    JcollectError."""
+    """Returns the addresses of the sockets in a default directory; none if this user may not look there."""
     try:
         paths = sorted(Path(directory).iterdir(), key=lambda path: (len(path.name), path.name))
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
-    except PermissionError:
-        raise JcollectError(
-            f"cannot look for collectors in {directory}: Permission denied; use sudo"
-        ) from None
     return [parse_address(f"unix://{path}") for path in paths if path.suffix == ".sock"]
 
 
@@ -188,8 +190,7 @@ def asking_collectors(
     if addresses is None:
         addresses = announced_addresses()
         for directory in reversed(run_directories()):
-            with contextlib.suppress(JcollectError):
-                addresses = [*filter(_is_served, _sockets(directory)), *addresses]
+            addresses = [*filter(_is_served, _sockets(directory)), *addresses]
     with contextlib.ExitStack() as clients:
         asked = [(address, begin(clients.enter_context(Client(address)))) for address in addresses]
 

@@ -7,6 +7,7 @@ from google.protobuf.message import DecodeError
 
 from jcollect.errors import MalformedStreamError
 from jcollect.exponential_histogram import MIN_SCALE, SCALE, ExponentialHistogram
+from jcollect.hub.items import ThrottledCalls
 from jcollect.limits import MAX_COLLECTOR_PROBES
 from jcollect.probes.description import Described
 from jcollect.rpc.elements import parse
@@ -25,6 +26,7 @@ class IncomingIntervals:
     def __init__(self) -> None:
         self._probes: list[Described] = []
         self._histograms: list[tuple[int, ExponentialHistogram]] = []
+        self._throttled: list[ThrottledCalls] = []
         self._sizes: dict[int, int] = {}
         self._bytes = 0
 
@@ -37,16 +39,24 @@ class IncomingIntervals:
         for probe in part.probes:
             self._describe(probe)
         for each in part.histograms:
-            if each.probe not in self._sizes:
-                raise MalformedStreamError("it has calls of a probe that was not described")
+            self._check_is_described(each.probe)
             self._histograms.append((each.probe, _histogram(each)))
-        if len(self._histograms) > MAX_COLLECTOR_PROBES or len(self._probes) > MAX_COLLECTOR_PROBES:
+        for calls in part.throttled:
+            self._check_is_described(calls.probe)
+            self._throttled.append(ThrottledCalls(calls.probe, calls.throttled, calls.throttled_nanos))
+        most = max(len(self._histograms), len(self._probes), len(self._throttled))
+        if most > MAX_COLLECTOR_PROBES:
             raise MalformedStreamError(f"an interval has more than {MAX_COLLECTOR_PROBES:,} probes")
         if part.has_more:
             return None
         probes, self._probes = self._probes, []
         histograms, self._histograms = self._histograms, []
-        return CountedInterval(probes, histograms, part.start_unix_nanos, part.end_unix_nanos)
+        throttled, self._throttled = self._throttled, []
+        return CountedInterval(probes, histograms, part.start_unix_nanos, part.end_unix_nanos, throttled)
+
+    def _check_is_described(self, probe: int) -> None:
+        if probe not in self._sizes:
+            raise MalformedStreamError("it has calls of a probe that was not described")
 
     def _describe(self, probe: collector_pb2.Probe) -> None:
         size = probe.ByteSize()

@@ -34,6 +34,7 @@ MOST_STREAMS = 64
 # Each reads the memory of all traced processes once per interval.
 MOST_AGGREGATIONS = 16
 LEAST_INTERVAL_MILLIS = 100
+MOST_KEY_BYTES = 16
 MOST_REFLECTIONS = 8
 # Calls that read all probes hold Python's lock for most of their time, and the reader of events needs it too.
 _LONGEST_PAUSE_SECONDS = 1.0
@@ -116,6 +117,15 @@ def reject_short_interval(millis: int, context: grpc.ServicerContext) -> None:
         context.abort(
             grpc.StatusCode.INVALID_ARGUMENT,
             f"the request has an interval of {millis} ms; the minimum is {LEAST_INTERVAL_MILLIS}",
+        )
+
+
+def reject_long_key(key: bytes, context: grpc.ServicerContext) -> None:
+    """Ends the call with INVALID_ARGUMENT if the key of a stream is too long."""
+    if len(key) > MOST_KEY_BYTES:
+        context.abort(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"the request has a key of {len(key):,} bytes; the limit is {MOST_KEY_BYTES}",
         )
 
 

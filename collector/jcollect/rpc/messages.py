@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from jcollect.exponential_histogram import ExponentialHistogram
 from jcollect.hub.accounts import Totals
-from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Throttling
+from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, ThrottledCalls, Throttling
 from jcollect.hub.subscription import SubscriberCounts
 from jcollect.hub.wire import encode
 from jcollect.probes.description import Described, ProbeDescription
@@ -28,7 +28,13 @@ _MOST_U64 = (1 << 64) - 1
 # Size of the times and the flag of one part of an interval.
 _INTERVAL_BYTES = 32
 
-_Probe = TypeVar("_Probe", collector_pb2.Probe, collector_pb2.ProbeHitCounts, collector_pb2.Histogram)
+_Probe = TypeVar(
+    "_Probe",
+    collector_pb2.Probe,
+    collector_pb2.ProbeHitCounts,
+    collector_pb2.Histogram,
+    collector_pb2.ThrottledCalls,
+)
 
 
 def probe_message(probe: Described) -> collector_pb2.Probe:
@@ -97,7 +103,7 @@ def pages(probes: Iterable[_Probe], most: int | None = None) -> Iterator[tuple[l
 
 def aggregate_messages(interval: CountedInterval) -> Iterator[collector_pb2.AggregateResponse]:
     """Yields an interval as messages of at most MESSAGE_BYTES, unless one probe needs more: first the
-    descriptions, then the histograms."""
+    descriptions, then the histograms, then what was throttled."""
     parts: list[collector_pb2.AggregateResponse] = []
     if interval.probes:
         found = pages(map(probe_message, interval.probes))
@@ -105,6 +111,9 @@ def aggregate_messages(interval: CountedInterval) -> Iterator[collector_pb2.Aggr
     if interval.histograms or not parts:
         counted = pages(histogram_message(*each) for each in interval.histograms)
         parts += [collector_pb2.AggregateResponse(histograms=histograms) for histograms, _ in counted]
+    if interval.throttled:
+        throttled = pages(map(_throttled_message, interval.throttled))
+        parts += [collector_pb2.AggregateResponse(throttled=calls) for calls, _ in throttled]
     for number, part in enumerate(parts, 1):
         part.start_unix_nanos = interval.start_unix_nanos
         part.end_unix_nanos = interval.end_unix_nanos
@@ -122,6 +131,14 @@ def histogram_message(probe: int, histogram: ExponentialHistogram) -> collector_
         zero_count=_u64(histogram.zero),
         offset=histogram.offset,
         bucket_counts=histogram.counts.tolist(),
+    )
+
+
+def _throttled_message(calls: ThrottledCalls) -> collector_pb2.ThrottledCalls:
+    return collector_pb2.ThrottledCalls(
+        probe=calls.probe,
+        throttled=_u64(calls.throttled),
+        throttled_nanos=_u64(calls.throttled_ns),
     )
 
 

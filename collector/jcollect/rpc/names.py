@@ -8,4 +8,5 @@ SERVICE = collector_pb2.DESCRIPTOR.services_by_name["CollectorService"].full_nam
 LIST_PROBES = f"/{SERVICE}/ListProbes"
 SUBSCRIBE = f"/{SERVICE}/Subscribe"
 AGGREGATE = f"/{SERVICE}/Aggregate"
+END_AGGREGATE = f"/{SERVICE}/EndAggregate"
 GET_STATUS = f"/{SERVICE}/GetStatus"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import tempfile
 
 from jcollect.errors import JcollectError
 from jcollect.rpc.lock_file import NO_LINK, open_directory
@@ -50,9 +51,14 @@ def directory_to_serve_in() -> str:
         return _own_directory()
     except _UnusableError as error:
         raise JcollectError(
-            f"cannot listen in {RUN_DIRECTORY}: Permission denied, and {error}; choose the path of a socket "
-            "with --listen, as in unix:///path/of.sock"
+            f"cannot listen in {RUN_DIRECTORY}: Permission denied, and {error}; other commands find this "
+            "collector by its address, and not by PID"
         ) from None
+
+
+def temporary_directory() -> tempfile.TemporaryDirectory[str]:
+    """Returns a new directory of this user alone, to serve in where there is no other."""
+    return tempfile.TemporaryDirectory(prefix="jcollect-")
 
 
 def may_write_default() -> bool:

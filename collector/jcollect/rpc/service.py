@@ -24,6 +24,7 @@ from jcollect.rpc.limits import (
     Slots,
     Turns,
     reject_if_too_large,
+    reject_long_key,
     reject_short_interval,
 )
 from jcollect.rpc.messages import aggregate_messages, probe_counts_message, probe_message, status_message
@@ -90,6 +91,38 @@ class Streams:
             return self._last_end
 
 
+class KeyedStreams:
+    """The open aggregations whose clients have chosen keys, at most one for each key."""
+
+    def __init__(self) -> None:
+        self._aggregations: dict[bytes, Aggregation] = {}
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def one(self, key: bytes, aggregation: Aggregation, context: grpc.ServicerContext) -> Iterator[None]:
+        """Lets `end` find an aggregation during the block; without a key, does nothing. Ends the call with
+        ALREADY_EXISTS if another one has the key."""
+        if not key:
+            yield
+            return
+        with self._lock:
+            is_free = self._aggregations.setdefault(key, aggregation) is aggregation
+        if not is_free:
+            context.abort(grpc.StatusCode.ALREADY_EXISTS, "another stream has the same key")
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._aggregations[key]
+
+    def end(self, key: bytes) -> None:
+        """Has the aggregation with a key end after one more interval, if there is one."""
+        with self._lock:
+            aggregation = self._aggregations.get(key)
+        if aggregation is not None:
+            aggregation.end()
+
+
 @contextlib.contextmanager
 def _reporting_errors(context: grpc.ServicerContext, what: str) -> Iterator[None]:
     """Reports errors in a block to the client of the call. `what` is what the block does."""
@@ -121,6 +154,7 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
     turns = Turns()
     slots = Slots(MOST_STREAMS, "streams")
     aggregations = Slots(MOST_AGGREGATIONS, "streams of histograms")
+    keyed = KeyedStreams()
 
     def list_probes(
         request: collector_pb2.ListProbesRequest, context: grpc.ServicerContext
@@ -185,23 +219,31 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
     ) -> Iterator[collector_pb2.AggregateResponse]:
         reject_if_too_large(request, context)
         reject_short_interval(request.interval_millis, context)
+        reject_long_key(request.key, context)
         with aggregations.one(context):
             with turns.one(context), _without_gc(), _reporting_errors(context, "count calls"):
                 aggregation = source.aggregate(request.globs, request.pids)
             try:
                 # add_callback returns false if the client has already disconnected.
                 if context.add_callback(aggregation.end):
-                    with streams:
+                    with streams, keyed.one(request.key, aggregation, context):
                         yield from intervals(aggregation, request.interval_millis / 1000, context)
             finally:
                 aggregation.close()
+
+    def end_aggregate(
+        request: collector_pb2.EndAggregateRequest, context: grpc.ServicerContext
+    ) -> collector_pb2.EndAggregateResponse:
+        reject_long_key(request.key, context)
+        keyed.end(request.key)
+        return collector_pb2.EndAggregateResponse()
 
     def intervals(
         aggregation: Aggregation, seconds: float, context: grpc.ServicerContext
     ) -> Iterator[collector_pb2.AggregateResponse]:
         due = time.monotonic()
         while True:
-            # The last interval ends when the collector has detached.
+            # The last interval ends when the collector has detached, or the client asks for the rest.
             is_last = not seconds or aggregation.wait(max(0.0, due - time.monotonic()))
             if not context.is_active():
                 return
@@ -235,6 +277,11 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
                 aggregate,
                 request_deserializer=collector_pb2.AggregateRequest.FromString,
                 response_serializer=collector_pb2.AggregateResponse.SerializeToString,
+            ),
+            "EndAggregate": grpc.unary_unary_rpc_method_handler(
+                end_aggregate,
+                request_deserializer=collector_pb2.EndAggregateRequest.FromString,
+                response_serializer=collector_pb2.EndAggregateResponse.SerializeToString,
             ),
         },
     )

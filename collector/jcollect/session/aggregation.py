@@ -8,10 +8,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from jcollect.errors import JcollectError
 from jcollect.exponential_histogram import NOTHING, ExponentialHistogram
 from jcollect.hub.hub import matching
+from jcollect.hub.items import ThrottledCalls
 from jcollect.probes.description import Described, ProbeDescription
 from jcollect.session.group_counts import Flags, is_countable
 from jcollect.session.probe_group import ProbeGroup
@@ -26,6 +28,7 @@ class CountedInterval:
     histograms: Sequence[tuple[int, ExponentialHistogram]]
     start_unix_nanos: int
     end_unix_nanos: int
+    throttled: Sequence[ThrottledCalls] = ()
 
 
 class Aggregation:
@@ -48,6 +51,7 @@ class Aggregation:
         self._matches = matching(globs, pids)
         self._known: dict[ProbeGroup, Flags] = {}
         self._before: dict[ProbeGroup, list[ExponentialHistogram]] = {}
+        self._suppressed_before: dict[ProbeGroup, npt.NDArray[np.uint64]] = {}
         self._new: list[ProbeDescription] = []
         self._end = 0
         self._has_ended = threading.Event()
@@ -83,19 +87,23 @@ class Aggregation:
         now = time.monotonic_ns() + self._utc_offset
         is_first, began = not self._end, self._end or now
         self._end = now
-        found = []
+        found: list[tuple[int, ExponentialHistogram]] = []
+        throttled: list[ThrottledCalls] = []
         for group, wanted in list(self._known.items()):
             counted = list(group.calls.counted)
             before = self._before.get(group)
             self._before[group] = counted
             if before is None:
                 before = counted if is_first and not is_whole else [NOTHING] * len(counted)
+                if is_first and not is_whole:
+                    self._suppressed_before[group] = group.suppressed
+            throttled += self._throttled(group, wanted)
             for i in np.flatnonzero(wanted).tolist():
                 if counted[i] is not before[i]:
                     found.append((int(group.ids[i]), counted[i] - before[i]))
         new, self._new = self._new, []
         self._forget_retired()
-        return CountedInterval(new, found, began, now)
+        return CountedInterval(new, found, began, now, throttled)
 
     def wait(self, seconds: float) -> bool:
         """Waits until `end` is called, at most `seconds`. Returns true if it has been."""
@@ -110,6 +118,17 @@ class Aggregation:
         for group in list(self._known):
             group.calls.release(self)
 
+    def _throttled(self, group: ProbeGroup, wanted: Flags) -> list[ThrottledCalls]:
+        """Returns what was throttled since the last call of this method."""
+        # The array is replaced, and never changed.
+        now = group.suppressed
+        more = now - self._suppressed_before.get(group, np.zeros_like(now))
+        self._suppressed_before[group] = now
+        return [
+            ThrottledCalls(int(group.ids[i]), int(more[i, 1]), int(more[i, 2]))
+            for i in np.flatnonzero(wanted & more[:, 1:].any(axis=1)).tolist()
+        ]
+
     def _forget_retired(self) -> None:
         """Forgets the groups whose last calls have been returned."""
         present = set(self._groups())
@@ -117,3 +136,4 @@ class Aggregation:
             group.calls.release(self)
             del self._known[group]
             self._before.pop(group, None)
+            self._suppressed_before.pop(group, None)

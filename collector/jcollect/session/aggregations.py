@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Sequence
 
-from jcollect.hub.hub import NoSuchProbeError
+from jcollect.hub.hub import NoSuchProbeError, few_of
 from jcollect.session.aggregation import Aggregation
 from jcollect.session.probe_group import ProbeGroup
 from jcollect.session.refresher import Refresher
@@ -32,9 +32,7 @@ class Aggregations:
             raise NoSuchProbeError(f"PID {min(unknown)}")
         aggregation = Aggregation(self._groups, self._counter.refresh, self._utc_offset, globs, pids)
         if not aggregation.follow() and not may_match_later:
-            raise NoSuchProbeError(
-                f"{', '.join(globs) or 'the request'}, of those whose calls can be counted"
-            )
+            raise NoSuchProbeError(f"{few_of(globs) or 'the request'}, of those whose calls can be counted")
         with self._lock:
             self._open.add(aggregation)
             if self._is_over:

@@ -12,9 +12,10 @@ from jcollect.shortened import shortened
 _NAMED = 3  # Maximum number of probes that a warning names.
 
 
-def armed_text(probes: Sequence[Probe]) -> str:
+def armed_text(probes: Sequence[Probe], more: str = "") -> str:
+    """Returns a text about newly armed probes. `more` precedes the noun."""
     methods = plural(len({probe.method_key for probe in probes}), "method")
-    return f"armed {plural(len(probes), 'probe')} of {methods}"
+    return f"armed {len(probes):,} {more}probe{'' if len(probes) == 1 else 's'} of {methods}"
 
 
 def names_of(probes: Sequence[Probe]) -> str:

@@ -323,6 +323,8 @@ class TargetLifecycle:
                 if self._tracee is not None and self._tracee.only_counts:
                     # Holds the histograms from here on: their calls outlive the process.
                     self._tracee.count()
+                    if by_state.keys() == {probe_pb2.PROBE_STATE_FAILED} and not self.has_armed:
+                        self._tracee.check_can_count()
                 self._lines += self._settled(by_state, time.monotonic() - arming.begun)
         self._polled_arming = time.monotonic()
 
@@ -357,11 +359,7 @@ class TargetLifecycle:
             return []
         more = "more " if self.has_armed else ""
         self.has_armed = True
-        methods = len({probe.method_key for probe in armed})
-        return [
-            f"armed {len(armed):,} {more}probe{'' if len(armed) == 1 else 's'} of "
-            f"{plural(methods, 'method')} in {took * 1000:.0f} ms"
-        ]
+        return [f"{armed_text(armed, more)} in {took * 1000:.0f} ms" if armed else "no probe is armed yet"]
 
     def _warn(self, message: str) -> None:
         # An exiting process causes errors; its exit itself is reported later.

@@ -23,7 +23,7 @@ from jcollect.session.counting import Counting
 from jcollect.session.credibility import Credibility
 from jcollect.session.group_counts import is_countable
 from jcollect.session.probe_group import ProbeGroup, Report, read_all
-from jcollect.sources.base import Source, UnusableError
+from jcollect.sources.base import Source, TakenError, UnusableError
 from jcollect.workers import run_in_parallel
 
 # Maximum number of binaries to detach from at once. The kernel waits about 20 ms for each link that it
@@ -189,6 +189,18 @@ class Tracee:
         wanted by now. For any thread."""
         with self._lock:
             self._count_calls()
+            # Also how long it was throttled: calls within that time are not counted.
+            if self.is_counting:
+                self._read(self._armed())
+
+    def check_can_count(self) -> None:
+        """Raises JcollectError if the agent has no memory to count calls in, although they are wanted."""
+        overhead = self.overhead()
+        if overhead is not None and overhead.histograms is None:
+            raise JcollectError(
+                f"cannot count the calls of PID {self.pid}: its agent has created no memory for histograms; "
+                "the program's stderr says why"
+            )
 
     def refresh(self) -> None:
         """Counts the calls that the process has suppressed by now, and updates the state of its probes. For
@@ -364,10 +376,19 @@ class Tracee:
             group.arm()
         except UnusableError as error:
             if not self._may_fall_back or group.source is self.source:
-                raise
+                raise self._with_advice(error) from None
             self.why_not_preferred = error.message
             group.source = self.source
             group.arm()
+
+    def _with_advice(self, error: UnusableError) -> JcollectError:
+        """Returns the error with what to do if no other source may be used."""
+        if not isinstance(error, TakenError):
+            return error
+        return JcollectError(
+            f"{error.message}; read its events with jcollect observe {self.pid}, count calls beside it with "
+            "jcollect top or hist, or use --lane kernel as root"
+        )
 
     def _tell_sources(self) -> None:
         for source in (self.source, *self._preferred):

@@ -85,6 +85,10 @@ class UnusableError(JcollectError):
     """A source cannot be used for the probes of a process. Another source may be."""
 
 
+class TakenError(UnusableError):
+    """Another jcollect uses the source for the process, and only one can."""
+
+
 class Armed(ABC):
     """Sites of one binary that fire into a source, until `disarm`.
 

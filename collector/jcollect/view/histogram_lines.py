@@ -20,9 +20,15 @@ _LEAST_WIDTH = 6
 _MOST_BARS = 24
 _BAR = 40
 
-ERROR_LINE = (
-    f"percentiles and MAX: at most {ERROR_PERCENT}% too high or too low; CALLS, ERRORS and MEAN are exact"
-)
+_ERROR = f"percentiles and MAX: at most {ERROR_PERCENT}% too high or too low"
+
+
+def error_line(throttled: str) -> str:
+    """Returns how exact the numbers of a table are. `throttled` says which calls are not counted; empty for
+    none."""
+    if throttled:
+        return f"{_ERROR}; CALLS, ERRORS and MEAN leave out throttled calls: {throttled}"
+    return f"{_ERROR}; CALLS, ERRORS and MEAN are exact"
 
 
 def histogram_table(
@@ -87,6 +93,8 @@ def json_line(
         "descriptor": probe.descriptor,
         "calls": number(calls.count),
         "errors": number(method.errors),
+        "throttled": number(method.throttled),
+        "throttled_ns": number(method.throttled_ns),
         "sum_ns": number(calls.total),
         **{key: number(round(bounds.value)) for key, bounds in zip(_KEYS, longest, strict=True)},
         "error_percent": ERROR_PERCENT,

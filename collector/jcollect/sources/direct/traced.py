@@ -13,7 +13,7 @@ from jcollect.probes.overhead import find_guarded, read_overhead
 from jcollect.probes.site import Site
 from jcollect.probes.stub_library import StubLibrary
 from jcollect.procfs.process import Process
-from jcollect.sources.base import UnusableError
+from jcollect.sources.base import TakenError, UnusableError
 from jcollect.sources.direct.numbers import Numbers
 from jcollect.sources.direct.pool import InUseError, Pool, identity_of
 from jcollect.sources.direct.pools import PoolSet
@@ -142,7 +142,7 @@ class Traced:
                 self._pools.end(self._pool)
 
     def _in_use(self) -> UnusableError:
-        return UnusableError(f"another jcollect reads the direct lane of PID {self.process.pid}")
+        return TakenError(f"another jcollect reads the direct lane of PID {self.process.pid}")
 
     @property
     def _what(self) -> str:
