@@ -278,7 +278,7 @@ public final class Guard {
     long available = budget.available();
     publishedLimit = budget.limit();
     library.setGateWord(0, OverheadLayout.LIMIT, budget.limit());
-    library.setGateWord(0, OverheadLayout.FIRING_NANOS, firingCost.nanos());
+    library.setGateWord(0, OverheadLayout.FIRING_NANOS, firingCost.average());
     library.setGateWord(0, OverheadLayout.DIRECT_NANOS, firingCost.directNanos());
     library.setGateWord(0, OverheadLayout.TOTAL, cost);
     library.setGateWord(0, OverheadLayout.RECENT, window.spent(now));

@@ -27,6 +27,12 @@ final class MethodCost {
   private final long[] throttled = new long[fired.length];
   private final long[] sampled = new long[fired.length];
 
+  /** Firings with a trap that the last update has added. */
+  private long newTraps;
+
+  /** The same for firings without a trap. */
+  private long newDirects;
+
   /** Approximate cost of the last second in ns; older costs decay. */
   private double recent;
 
@@ -57,6 +63,8 @@ final class MethodCost {
    * @return that cost, in ns
    */
   long update(double decay, FiringCost firing) {
+    newTraps = 0;
+    newDirects = 0;
     if (method.isRetired()) {
       // Its gate may be unmapped.
       return 0;
@@ -74,6 +82,8 @@ final class MethodCost {
       filtered[i] += newlyFiltered;
       throttled[i] += newlyThrottled;
       sampled[i] += newlySampled;
+      newTraps += newlyFired;
+      newDirects += newlySampled;
       hasEntry |= kind == ProbeKind.ENTRY && newlyFired > 0;
       // An entry probe reads the clock after its trap, a return or throw probe before. Without an
       // entry probe, the start of the call reads the clock.
@@ -87,6 +97,16 @@ final class MethodCost {
     recent = recent * decay + cost;
     trialCost += cost;
     return cost;
+  }
+
+  /** Returns the number of firings with a trap that the last update has added. */
+  long newTraps() {
+    return newTraps;
+  }
+
+  /** Returns the number of firings without a trap that the last update has added. */
+  long newDirects() {
+    return newDirects;
   }
 
   /** Returns the approximate cost of the last second, in ns. */
