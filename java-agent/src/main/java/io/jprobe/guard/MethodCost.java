@@ -8,10 +8,17 @@ import io.jprobe.catalog.TracedMethod;
 
 /** The cost of the probes of one method that a tracer is attached to, and its throttling. */
 final class MethodCost {
-  /** Backoff of a method that is throttled for the first time; it doubles each time. */
+  /** Backoff of a method that is throttled for the first time in a while; it doubles each time. */
   private static final long FIRST_BACKOFF_NANOS = 10_000_000_000L;
 
   private static final long MAX_BACKOFF_NANOS = 320_000_000_000L;
+
+  /**
+   * Minimum time for which a method must have fired since its retry for its backoff to start anew.
+   * Several methods can pass their trials and exceed the limit together, again and again. Each time
+   * the JVM throws the code away that it has compiled for them and for their callers.
+   */
+  private static final long PROVEN_NANOS = 60_000_000_000L;
 
   /** Cost of deciding that a call is filtered, and of counting it: a few memory reads. */
   private static final long FILTERED_NANOS = 5;
@@ -118,15 +125,17 @@ final class MethodCost {
     return method.isThrottled();
   }
 
-  /** Returns true if the method has not been throttled since a tracer attached to it. */
-  boolean isFirstThrottling() {
-    return backoffNanos == 0;
+  /** Returns true if the method has not been throttled since a tracer attached, or for long. */
+  boolean isFirstThrottling(long now) {
+    return backoffNanos == 0 || now - trialStart > Math.max(PROVEN_NANOS, backoffNanos);
   }
 
   /** Throttles the method, and starts its backoff. */
   void throttle(long now) {
     backoffNanos =
-        backoffNanos == 0 ? FIRST_BACKOFF_NANOS : Math.min(2 * backoffNanos, MAX_BACKOFF_NANOS);
+        isFirstThrottling(now)
+            ? FIRST_BACKOFF_NANOS
+            : Math.min(2 * backoffNanos, MAX_BACKOFF_NANOS);
     throttledUntil = now + backoffNanos;
     costWhenThrottled = recent();
     isOnTrial = false;
@@ -173,15 +182,14 @@ final class MethodCost {
   }
 
   /**
-   * Ends the trial if it has not failed within the span of the cost window, and resets the backoff.
-   * Returns true if it ends.
+   * Ends the trial if it has not failed within the span of the cost window. Returns true if it
+   * ends.
    */
   boolean hasPassedTrial(long now) {
     if (now - trialStart <= CostWindow.SPAN_NANOS) {
       return false;
     }
     isOnTrial = false;
-    backoffNanos = 0;
     return true;
   }
 }

@@ -321,6 +321,41 @@ public class GuardTest {
   }
 
   @Test
+  public void theBackoffStartsAnewAfterAMinuteWithoutThrottlingNotAfterAPassedTrial()
+      throws Exception {
+    attach(1, "grind");
+    run(2, "grind", 100);
+    run(12, "grind", 1);
+    run(8, "grind", 20);
+    assertFalse("the trial has passed", isThrottled("grind"));
+    run(3, "grind", 100);
+    assertEquals("not a new one", 1, messages.size());
+    run(12, "grind", 1);
+    assertTrue("20 s", isThrottled("grind"));
+    run(10, "grind", 1);
+    assertFalse(isThrottled("grind"));
+    run(65, "grind", 20);
+    run(3, "grind", 100);
+    assertTrue(isThrottled("grind"));
+    assertEquals("a new one", 2, messages.size());
+    run(12, "grind", 1);
+    assertFalse("10 s", isThrottled("grind"));
+  }
+
+  @Test
+  public void noMethodIsRetriedSoonAfterOthersAreThrottled() throws Exception {
+    attach(1, "grind", "sieve");
+    run(2, "grind", 100);
+    run(5, "grind", 1);
+    run(2, "sieve", 100);
+    assertTrue(isThrottled("grind") && isThrottled("sieve"));
+    run(5, "rest", 0);
+    assertTrue("its own backoff has expired", isThrottled("grind"));
+    run(6, "rest", 0);
+    assertFalse(isThrottled("grind"));
+  }
+
+  @Test
   public void aMethodThatNoTracerIsAttachedToIsNotThrottled() throws Exception {
     attach(1, "grind");
     run(2, "grind", 100);
