@@ -67,6 +67,31 @@ def inside(folder: Path) -> list[str]:
 
 
 @contextmanager
+def memory_cgroup(name: str, mebibytes: int) -> Iterator[Path]:
+    """Yields a cgroup that limits memory. It is removed once its processes have exited."""
+    for parent in (MOUNTS / "memory", MOUNTS):
+        group = parent / f"{name}-{os.getpid()}"
+        try:
+            if not (parent / "memory.stat").exists():
+                continue
+            if parent == MOUNTS:
+                (parent / "cgroup.subtree_control").write_text("+memory")
+            group.mkdir()
+        except OSError:
+            continue
+        limits = [group / file for file in ("memory.limit_in_bytes", "memory.max") if (group / file).exists()]
+        if limits:
+            break
+        group.rmdir()
+    else:
+        miss("no cgroup can limit memory here")
+    limits[0].write_text(str(mebibytes << 20))
+    yield group
+    wait_until(lambda: not (group / "cgroup.procs").read_text(), "the cgroup is empty")
+    group.rmdir()
+
+
+@contextmanager
 def pids_cgroup(name: str) -> Iterator[Path]:
     """Yields a cgroup with pids.max. It is removed once its processes have exited."""
     for parent in (MOUNTS / "pids", MOUNTS):

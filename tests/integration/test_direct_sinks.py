@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cgroup import inside, memory_cgroup
 from conditions import require_bpf, wait_until
 from direct_memory import (
     HISTOGRAMS,
@@ -30,6 +31,7 @@ from java_target import (
     Process,
     attach,
     finish,
+    java,
     newest_jdk,
     on_every_jdk,
     states_of,
@@ -103,6 +105,36 @@ def test_leased_probes_record_and_count_every_call_without_a_trap(jdk: Jdk, targ
 
 def maps_of(pid: int) -> str:
     return Path(f"/proc/{pid}/maps").read_text()
+
+
+def test_the_rings_use_a_quarter_of_what_a_memory_cgroup_leaves(targets: Path) -> None:
+    with (
+        memory_cgroup("jprobe-rings", 160) as group,
+        java(
+            newest_jdk,
+            "-cp",
+            targets,
+            "PrimeCalls",
+            probes=ORDERS,
+            options=OPTIONS,
+            jvm=("-Xmx32m", "-XX:+UseSerialGC"),
+            before=inside(group),
+        ) as target,
+    ):
+        target.wait_for_line("ready")
+        wait_for_probes(target.pid, ORDERS_PROBES)
+        process = Observed.open(target.pid)
+        with open_gateway(process) as gateway:
+            gateway.direct(ALL, "")
+            rings = descriptor(process, RINGS)
+            assert rings is not None
+            size = rings.stat().st_size
+            line = target.wait_for_line(r"jprobe: ring-size is reduced from 256 MiB to ")
+            tallies = run_calls(target)
+            lost = sum(words.lost for _, _, words in gate_probes(process))
+            assert count_records(process).total() + lost == hits_of(tallies)
+    assert "the memory limit of the program's cgroup leaves " in line
+    assert 1 << 20 < size < 40 << 20
 
 
 HOLDER = """

@@ -16,7 +16,7 @@ from jcollect.layout.stub_library import (
     STUB_X86_64_NOP5,
     STUB_X86_64_NOP10,
 )
-from jcollect.probes.overhead import percent_of_a_core
+from jcollect.probes.overhead import firing_text, percent_of_a_core
 from jcollect.probes.probe import MARK, STATE_NAMES
 from jcollect.rpc.address import Address
 from jcollect.session.status import HISTOGRAMS
@@ -124,8 +124,8 @@ def echo_overhead(process: collector_pb2.AttachedProcess) -> None:
 
 
 def overhead_text(recent_ns: int, hit_ns: int) -> str:
-    """Returns the cost in the last five seconds, and per firing."""
-    return f"{percent_of_a_core(recent_ns, 5):.1f}% of a core at {hit_ns:,} ns per firing"
+    """Returns the cost in the last five seconds, and per firing if that is known."""
+    return f"{percent_of_a_core(recent_ns, 5):.1f}% of a core{firing_text(' at ', hit_ns)}"
 
 
 def limit_text(percent: int, asked: int, available_ns: int, now: float) -> str:

@@ -20,12 +20,13 @@ class Overhead:
     """The cost of all probes of the process, for all tracers together, at one moment (overhead in
     layout/gate.toml).
 
-    `hit_ns` is the cost of one firing in ns, `recent_ns` the cost in the last five seconds, `total_ns` the
-    cost since the agent started. Percentages are of one core. `max_percent` is the limit; 0 means none.
-    `asked_percent` is the requested limit: it is higher if the process can get too little CPU time for it.
-    `max_percent_now` is lower than the limit while the process gets little CPU time. `available_ns` is the
-    CPU time that it can get per second; 0 if unknown. `histograms` is the number of the process's file
-    descriptor of the histograms, and None if it has none; `rings` that of the rings.
+    `hit_ns` is the average cost of the last firings in ns, and 0 if none was measured yet. `recent_ns` is the
+    cost in the last five seconds, `total_ns` the cost since the agent started. Percentages are of one core.
+    `max_percent` is the limit; 0 means none. `asked_percent` is the requested limit: it is higher if the
+    process can get too little CPU time for it. `max_percent_now` is lower than the limit while the process
+    gets little CPU time. `available_ns` is the CPU time that it can get per second; 0 if unknown.
+    `histograms` is the number of the process's file descriptor of the histograms, and None if it has none;
+    `rings` that of the rings.
     """
 
     max_percent: int
@@ -47,6 +48,11 @@ class Overhead:
 
 def percent_of_a_core(cost_ns: int, seconds: float) -> float:
     return cost_ns / max(seconds, 1e-9) / _SECOND_NS * 100
+
+
+def firing_text(prefix: str, hit_ns: int) -> str:
+    """Returns the cost per firing after `prefix`; "" if it is unknown."""
+    return f"{prefix}{hit_ns:,} ns per firing" if hit_ns else ""
 
 
 def find_guarded(libraries: Sequence[StubLibrary]) -> StubLibrary | None:

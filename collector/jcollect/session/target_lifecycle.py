@@ -9,7 +9,7 @@ from collections.abc import Hashable
 from jcollect.budget import Budget
 from jcollect.console import plural
 from jcollect.errors import lacks_files
-from jcollect.probes.overhead import Overhead
+from jcollect.probes.overhead import Overhead, firing_text
 from jcollect.probes.probe import STATE_NAMES, Probe
 from jcollect.probes.scan import Scan
 from jcollect.procfs.jvm import has_debugger
@@ -263,8 +263,9 @@ class TargetLifecycle:
         if cost.percent >= max(_EXPENSIVE_PERCENT, _MORE * self._warned_percent):
             self._warned_percent = cost.percent
             self._warn(
-                f"the probes of PID {self.pid} cost it {cost.percent:.0f}% of a core, {cost.hit_ns:,} ns per "
-                "firing; attach to fewer with --probe, or use selectors with a condition"
+                f"the probes of PID {self.pid} cost it {cost.percent:.0f}% of a core"
+                f"{firing_text(', ', cost.hit_ns)}; attach to fewer with --probe, or use selectors with a "
+                "condition"
                 f"{limit_text(cost.max_percent_now)}"
             )
         elif cost.percent < _EXPENSIVE_PERCENT / 2:

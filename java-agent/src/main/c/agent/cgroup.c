@@ -24,13 +24,18 @@
 /* Maximum number of directories that a search reads, on hosts with thousands of containers. */
 #define MAX_SEARCHED 2000
 
-static struct {
+static const char *const CONTROLLERS[] = {[CGROUP_CPU] = "cpu", [CGROUP_MEMORY] = "memory"};
+
+struct known {
 	char root[PATH_SIZE];
 	uint64_t cgroups; /* digest of /proc/self/cgroup */
 	int reuses;	  /* calls until mounts are read again */
 	int count;
 	struct cgroup groups[MAX_MOUNTS];
-} known;
+};
+
+/* Of each controller. */
+static struct known all_known[sizeof(CONTROLLERS) / sizeof(CONTROLLERS[0])];
 
 /* Returns true if the comma-separated list contains the word. */
 static int lists(const char *list, const char *word)
@@ -202,10 +207,11 @@ static int locate(const char *root, const char *mounted, const char *own, struct
 
 /* Parses a line of mountinfo, in place: "36 35 98:0 /part /mount/point options optional... - type
  * source options". */
-static void add_mount(const char *root, char *line, const char *own_v1, const char *own_v2)
+static void add_mount(struct known *known, const char *root, const char *controller, char *line,
+		      const char *own_v1, const char *own_v2)
 {
 	char *rest = line, *mounted, *point, *type, *options;
-	struct cgroup *group = &known.groups[known.count];
+	struct cgroup *group = &known->groups[known->count];
 	const char *own;
 
 	for (int i = 0; i < 3; i++)
@@ -213,14 +219,14 @@ static void add_mount(const char *root, char *line, const char *own_v1, const ch
 	mounted = next_word(&rest);
 	point = next_word(&rest);
 	rest = strstr(rest, " - ");
-	if (!rest || known.count == MAX_MOUNTS)
+	if (!rest || known->count == MAX_MOUNTS)
 		return;
 	rest += 3;
 	type = next_word(&rest);
 	next_word(&rest);
 	options = next_word(&rest);
 	group->is_v2 = strcmp(type, "cgroup2") == 0;
-	if (!group->is_v2 && (strcmp(type, "cgroup") != 0 || !lists(options, "cpu")))
+	if (!group->is_v2 && (strcmp(type, "cgroup") != 0 || !lists(options, controller)))
 		return;
 	own = group->is_v2 ? own_v2 : own_v1;
 	unescape(mounted);
@@ -230,7 +236,7 @@ static void add_mount(const char *root, char *line, const char *own_v1, const ch
 		return;
 	strcpy(group->path, point);
 	if (locate(root, mounted, own, group) == 0)
-		known.count++;
+		known->count++;
 }
 
 static void keep(char *own, const char *path)
@@ -241,7 +247,8 @@ static void keep(char *own, const char *path)
 
 /* Reads the paths of the process in both versions, "" if it is in none. Returns a digest of the
  * file. */
-static uint64_t read_own(struct text_lines *lines, char *own_v1, char *own_v2)
+static uint64_t read_own(struct text_lines *lines, const char *controller, char *own_v1,
+			 char *own_v2)
 {
 	uint64_t digest = UINT64_C(14695981039346656037);
 
@@ -257,7 +264,7 @@ static uint64_t read_own(struct text_lines *lines, char *own_v1, char *own_v2)
 		if (!path)
 			continue;
 		*path++ = '\0';
-		if (lists(controllers, "cpu"))
+		if (lists(controllers, controller))
 			keep(own_v1, path);
 		else if (*controllers == '\0')
 			keep(own_v2, path);
@@ -265,21 +272,24 @@ static uint64_t read_own(struct text_lines *lines, char *own_v1, char *own_v2)
 	return digest;
 }
 
-static void find_groups(const char *root, struct text_lines *lines, const char *own_v1,
-			const char *own_v2)
+static void find_groups(struct known *known, const char *root, const char *controller,
+			struct text_lines *lines, const char *own_v1, const char *own_v2)
 {
-	known.count = 0;
+	known->count = 0;
 	lines->begin = lines->end = 0;
 	lines->file = text_file_open(root, "/proc/self/mountinfo");
 	if (lines->file < 0)
 		return;
 	for (char *line; (line = text_file_next_line(lines));)
-		add_mount(root, line, own_v1, own_v2);
+		add_mount(known, root, controller, line, own_v1, own_v2);
 	close(lines->file);
 }
 
-size_t cgroups_of_process(const char *root, const struct cgroup **groups)
+size_t cgroups_of_process(const char *root, enum cgroup_controller controller,
+			  const struct cgroup **groups)
 {
+	const char *name = CONTROLLERS[controller];
+	struct known *known = &all_known[controller];
 	struct text_lines *lines = malloc(sizeof(*lines));
 	char *own = malloc(2 * PATH_SIZE);
 	uint64_t cgroups;
@@ -291,17 +301,29 @@ size_t cgroups_of_process(const char *root, const struct cgroup **groups)
 	/* Out of descriptors: use the groups found last. */
 	if (lines->file < 0)
 		goto end;
-	cgroups = read_own(lines, own, own + PATH_SIZE);
+	cgroups = read_own(lines, name, own, own + PATH_SIZE);
 	close(lines->file);
-	if (known.reuses-- <= 0 || cgroups != known.cgroups || strcmp(root, known.root) != 0) {
-		find_groups(root, lines, own, own + PATH_SIZE);
-		known.cgroups = cgroups;
-		known.reuses = MAX_REUSES;
-		keep(known.root, root);
+	if (known->reuses-- <= 0 || cgroups != known->cgroups || strcmp(root, known->root) != 0) {
+		find_groups(known, root, name, lines, own, own + PATH_SIZE);
+		known->cgroups = cgroups;
+		known->reuses = MAX_REUSES;
+		keep(known->root, root);
 	}
 end:
 	free(lines);
 	free(own);
-	*groups = known.groups;
-	return (size_t)known.count;
+	*groups = known->groups;
+	return (size_t)known->count;
+}
+
+int cgroup_ascend(const struct cgroup *group, char *path)
+{
+	size_t length = strlen(path);
+
+	if (length <= group->mount)
+		return -1;
+	while (length > group->mount && path[--length] != '/')
+		;
+	path[length] = '\0';
+	return 0;
 }

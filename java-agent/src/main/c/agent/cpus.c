@@ -74,24 +74,20 @@ static int64_t least(const char *root, const struct cgroup *group)
 	int64_t least = -1;
 
 	strcpy(path, group->path);
-	for (size_t length = strlen(path);;) {
+	do {
 		int64_t quota = group->is_v2 ? quota_v2(root, path) : quota_v1(root, path);
 
 		if (quota >= 0 && (least < 0 || quota < least))
 			least = quota;
-		if (length <= group->mount)
-			return least;
-		while (length > group->mount && path[--length] != '/')
-			;
-		path[length] = '\0';
-	}
+	} while (cgroup_ascend(group, path) == 0);
+	return least;
 }
 
 int64_t cpus_quota(const char *root)
 {
 	int64_t quota = CPUS_NO_QUOTA;
 	const struct cgroup *groups;
-	size_t count = cgroups_of_process(root, &groups);
+	size_t count = cgroups_of_process(root, CGROUP_CPU, &groups);
 
 	for (size_t i = 0; i < count; i++) {
 		int64_t one = least(root, &groups[i]);

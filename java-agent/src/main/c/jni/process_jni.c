@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * JNI binding of io.jprobe.stub.Cpus, Semaphores and StandardError.
+ * JNI binding of io.jprobe.stub.Cpus, MemoryLimit, Semaphores and StandardError.
  */
 #include "../agent/cpus.h"
+#include "../agent/memory_limit.h"
 #include "../agent/semaphores.h"
 #include "../agent/standard_error.h"
 #include "jni_binding.h"
@@ -22,6 +23,18 @@ NATIVE(jlong, cpuQuota)(JNIEnv *env, jclass type, jbyteArray root)
 		quota = cpus_quota(path);
 	free(path);
 	return quota;
+}
+
+NATIVE(jlong, memoryHeadroom)(JNIEnv *env, jclass type, jbyteArray root)
+{
+	char *path = copy_bytes(env, root, NULL);
+	jlong headroom = MEMORY_UNLIMITED;
+
+	(void)type;
+	if (path)
+		headroom = memory_headroom(path);
+	free(path);
+	return headroom;
 }
 
 NATIVE(jlong, cpusAllowed)(JNIEnv *env, jclass type)

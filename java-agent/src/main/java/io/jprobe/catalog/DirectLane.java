@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.catalog;
 
+import io.jprobe.layout.DirectLayout;
 import io.jprobe.layout.OverheadLayout;
 import io.jprobe.stub.DirectMemory;
+import io.jprobe.stub.MemoryLimit;
 import io.jprobe.stub.StubException;
 import io.jprobe.stub.StubLibrary;
 
@@ -20,6 +22,10 @@ public final class DirectLane {
   /** A thread uses the memory for some ns, unless it is preempted meanwhile. */
   private static final int RELEASE_ATTEMPTS = 20;
 
+  /** The rings use at most one part in this many of the memory that the program's cgroup allows. */
+  private static final int HEADROOM_PARTS = 4;
+
+  private final MemoryLimit memory;
   private int ringBytes = DEFAULT_RING_BYTES;
 
   /** The library that has the block `overhead`, where collectors find the descriptors. */
@@ -38,7 +44,14 @@ public final class DirectLane {
   /** An agent that was reset may have left memory that a thread was using. */
   private boolean isReleasing = true;
 
-  DirectLane() {}
+  DirectLane() {
+    this(new MemoryLimit(""));
+  }
+
+  /** Creates a lane for a process with a given limit on its memory. */
+  DirectLane(MemoryLimit memory) {
+    this.memory = memory;
+  }
 
   /** Sets the size of the ring buffers that are opened from now on. */
   public void setRingBytes(int bytes) {
@@ -61,7 +74,7 @@ public final class DirectLane {
     StubException failure = null;
     if ((missing & Sinks.EVENT) != 0) {
       try {
-        opened(Sinks.EVENT, OverheadLayout.RINGS, DirectMemory.openRings(ringBytes));
+        opened(Sinks.EVENT, OverheadLayout.RINGS, openRings());
       } catch (StubException e) {
         failure = e;
       }
@@ -80,6 +93,38 @@ public final class DirectLane {
       report(failure);
     }
     problem = failure;
+  }
+
+  /** Opens rings that the memory limit of the program's cgroup allows. */
+  private int openRings() throws StubException {
+    long headroom = memory.headroom();
+    long part = headroom / HEADROOM_PARTS;
+    if (part >= ringBytes) {
+      return DirectMemory.openRings(ringBytes);
+    }
+    if (part < DirectLayout.MIN_BYTES) {
+      throw new StubException(
+          "the memory limit of the program's cgroup leaves "
+              + size(headroom)
+              + ", and the rings need at least "
+              + size(DirectLayout.MIN_BYTES)
+              + " in a quarter of that");
+    }
+    int descriptor = DirectMemory.openRings(part);
+    unreported =
+        "ring-size is reduced from "
+            + size(ringBytes)
+            + " to "
+            + size(part)
+            + ": the memory limit of the program's cgroup leaves "
+            + size(headroom)
+            + ", and the rings use at most a quarter of that";
+    return descriptor;
+  }
+
+  /** Returns a size in KiB, rounded down, or in MiB if it is large. */
+  private static String size(long bytes) {
+    return bytes >= 10 << 20 ? (bytes >> 20) + " MiB" : (bytes >> 10) + " KiB";
   }
 
   private void opened(int sink, int word, int descriptor) {

@@ -19,6 +19,10 @@ final class FiringCost {
 
   private static final class Estimate {
     long nanos;
+
+    /** True if {@link #nanos} was measured, not assumed. */
+    boolean isMeasured;
+
     private long samples;
     private long sampledNanos;
 
@@ -37,6 +41,7 @@ final class FiringCost {
       nanos = Math.max((sampledNanosNow - sampledNanos) / fresh, 1);
       samples = samplesNow;
       sampledNanos = sampledNanosNow;
+      isMeasured = true;
       return true;
     }
   }
@@ -44,6 +49,13 @@ final class FiringCost {
   private final FireGuard fires;
   private final Estimate trap;
   private final Estimate direct;
+
+  // Firings of the last seconds: older ones decay.
+  private double trapFirings;
+  private double directFirings;
+
+  /** See {@link #average}. */
+  private long average;
 
   FiringCost(FireGuard fires) {
     this.fires = fires;
@@ -61,6 +73,34 @@ final class FiringCost {
   /** Returns the cost of a firing without a trap, with the clock reads of its method. */
   long directNanos() {
     return direct.nanos;
+  }
+
+  /**
+   * Adds the firings since the last update to those that {@link #average} weighs.
+   *
+   * @param decay what is left of the weight of earlier firings
+   */
+  void count(double decay, long traps, long directs) {
+    trapFirings = trapFirings * decay + traps;
+    directFirings = directFirings * decay + directs;
+    updateAverage();
+  }
+
+  private void updateAverage() {
+    double traps = trap.isMeasured ? trapFirings : 0;
+    double directs = direct.isMeasured ? directFirings : 0;
+    if (traps + directs >= 1) {
+      average = Math.round((traps * trap.nanos + directs * direct.nanos) / (traps + directs));
+    }
+  }
+
+  /**
+   * Returns the average cost of the firings of the last seconds, of both kinds as far as it was
+   * measured; once nothing fires any more, that of the last ones. Returns 0 if nothing was
+   * measured.
+   */
+  long average() {
+    return average;
   }
 
   /** Returns the cost of one clock read. */

@@ -41,6 +41,7 @@ public final class Guard {
   private final FiringCost firingCost;
   private final MethodCosts methods = new MethodCosts();
   private final CostWindow window = new CostWindow();
+  private final RetryPause pause = new RetryPause();
 
   private StubLibrary library;
   private long cost;
@@ -156,6 +157,9 @@ public final class Guard {
     setAllowance(now);
     publish(now);
     isTrying = !methods.onTrial().isEmpty();
+    if (methods.isEmpty()) {
+      pause.reset();
+    }
     isIdle = methods.isEmpty() && window.spent(now) == 0;
     return changed;
   }
@@ -189,6 +193,7 @@ public final class Guard {
         tooExpensive.add(method);
       }
     }
+    int failed = tooExpensive.size();
     if (fires.allowance() <= 0 || budget.isExceeded(now, window)) {
       List<MethodCost> woven = methods.woven();
       woven.removeAll(tooExpensive);
@@ -201,6 +206,9 @@ public final class Guard {
         recent -= method.recent();
         tooExpensive.add(method);
       }
+      if (tooExpensive.size() > failed) {
+        pause.begin(now);
+      }
     }
     throttle(now, tooExpensive, changed);
   }
@@ -208,7 +216,7 @@ public final class Guard {
   private void throttle(long now, List<MethodCost> tooExpensive, Set<TracedClass> changed) {
     List<MethodCost> unreported = new ArrayList<>();
     for (MethodCost method : tooExpensive) {
-      if (method.isFirstThrottling()) {
+      if (method.isFirstThrottling(now)) {
         unreported.add(method);
       }
       methods.throttle(method, now);
@@ -248,7 +256,7 @@ public final class Guard {
     long rate = budget.rate();
     long left = rate - window.spentInLastSecond(now);
     boolean isQuiet = left > rate / 2 && window.spent(now) < budget.total() / 2;
-    if (!isQuiet || isTrying) {
+    if (!isQuiet || isTrying || pause.isOn(now)) {
       return;
     }
     List<MethodCost> candidates = new ArrayList<>();
@@ -256,6 +264,9 @@ public final class Guard {
       if (method.isBackoffExpired(now)) {
         candidates.add(method);
       }
+    }
+    if (!candidates.isEmpty()) {
+      pause.retried(now);
     }
     MethodCosts.sortCheapestFirst(candidates);
     long expected = 0;
@@ -278,7 +289,7 @@ public final class Guard {
     long available = budget.available();
     publishedLimit = budget.limit();
     library.setGateWord(0, OverheadLayout.LIMIT, budget.limit());
-    library.setGateWord(0, OverheadLayout.FIRING_NANOS, firingCost.nanos());
+    library.setGateWord(0, OverheadLayout.FIRING_NANOS, firingCost.average());
     library.setGateWord(0, OverheadLayout.DIRECT_NANOS, firingCost.directNanos());
     library.setGateWord(0, OverheadLayout.TOTAL, cost);
     library.setGateWord(0, OverheadLayout.RECENT, window.spent(now));

@@ -8,10 +8,17 @@ import io.jprobe.catalog.TracedMethod;
 
 /** The cost of the probes of one method that a tracer is attached to, and its throttling. */
 final class MethodCost {
-  /** Backoff of a method that is throttled for the first time; it doubles each time. */
+  /** Backoff of a method that is throttled for the first time in a while; it doubles each time. */
   private static final long FIRST_BACKOFF_NANOS = 10_000_000_000L;
 
   private static final long MAX_BACKOFF_NANOS = 320_000_000_000L;
+
+  /**
+   * Minimum time for which a method must have fired since its retry for its backoff to start anew.
+   * Several methods can pass their trials and exceed the limit together, again and again. Each time
+   * the JVM throws the code away that it has compiled for them and for their callers.
+   */
+  private static final long PROVEN_NANOS = 60_000_000_000L;
 
   /** Cost of deciding that a call is filtered, and of counting it: a few memory reads. */
   private static final long FILTERED_NANOS = 5;
@@ -26,6 +33,12 @@ final class MethodCost {
   private final long[] filtered = new long[fired.length];
   private final long[] throttled = new long[fired.length];
   private final long[] sampled = new long[fired.length];
+
+  /** Firings with a trap that the last update has added. */
+  private long newTraps;
+
+  /** The same for firings without a trap. */
+  private long newDirects;
 
   /** Approximate cost of the last second in ns; older costs decay. */
   private double recent;
@@ -57,6 +70,8 @@ final class MethodCost {
    * @return that cost, in ns
    */
   long update(double decay, FiringCost firing) {
+    newTraps = 0;
+    newDirects = 0;
     if (method.isRetired()) {
       // Its gate may be unmapped.
       return 0;
@@ -74,6 +89,8 @@ final class MethodCost {
       filtered[i] += newlyFiltered;
       throttled[i] += newlyThrottled;
       sampled[i] += newlySampled;
+      newTraps += newlyFired;
+      newDirects += newlySampled;
       hasEntry |= kind == ProbeKind.ENTRY && newlyFired > 0;
       // An entry probe reads the clock after its trap, a return or throw probe before. Without an
       // entry probe, the start of the call reads the clock.
@@ -89,6 +106,16 @@ final class MethodCost {
     return cost;
   }
 
+  /** Returns the number of firings with a trap that the last update has added. */
+  long newTraps() {
+    return newTraps;
+  }
+
+  /** Returns the number of firings without a trap that the last update has added. */
+  long newDirects() {
+    return newDirects;
+  }
+
   /** Returns the approximate cost of the last second, in ns. */
   long recent() {
     return (long) recent;
@@ -98,15 +125,17 @@ final class MethodCost {
     return method.isThrottled();
   }
 
-  /** Returns true if the method has not been throttled since a tracer attached to it. */
-  boolean isFirstThrottling() {
-    return backoffNanos == 0;
+  /** Returns true if the method has not been throttled since a tracer attached, or for long. */
+  boolean isFirstThrottling(long now) {
+    return backoffNanos == 0 || now - trialStart > Math.max(PROVEN_NANOS, backoffNanos);
   }
 
   /** Throttles the method, and starts its backoff. */
   void throttle(long now) {
     backoffNanos =
-        backoffNanos == 0 ? FIRST_BACKOFF_NANOS : Math.min(2 * backoffNanos, MAX_BACKOFF_NANOS);
+        isFirstThrottling(now)
+            ? FIRST_BACKOFF_NANOS
+            : Math.min(2 * backoffNanos, MAX_BACKOFF_NANOS);
     throttledUntil = now + backoffNanos;
     costWhenThrottled = recent();
     isOnTrial = false;
@@ -153,15 +182,14 @@ final class MethodCost {
   }
 
   /**
-   * Ends the trial if it has not failed within the span of the cost window, and resets the backoff.
-   * Returns true if it ends.
+   * Ends the trial if it has not failed within the span of the cost window. Returns true if it
+   * ends.
    */
   boolean hasPassedTrial(long now) {
     if (now - trialStart <= CostWindow.SPAN_NANOS) {
       return false;
     }
     isOnTrial = false;
-    backoffNanos = 0;
     return true;
   }
 }

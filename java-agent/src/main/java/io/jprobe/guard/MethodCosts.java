@@ -85,6 +85,8 @@ final class MethodCosts {
   long update(long now, long elapsed, FiringCost firing) {
     double decay = Math.exp(-elapsed / 1e9);
     long spent = 0;
+    long traps = 0;
+    long directs = 0;
     detached.clear();
     if (hasChanged) {
       each = costs.values().toArray(new MethodCost[0]);
@@ -94,11 +96,14 @@ final class MethodCosts {
     // second.
     for (MethodCost cost : each) {
       spent += cost.update(decay, firing);
+      traps += cost.newTraps();
+      directs += cost.newDirects();
       // The semaphores of unloaded classes are not polled any more.
       if (!cost.method.isAttached() || cost.traced.isUnloaded()) {
         detached.add(cost);
       }
     }
+    firing.count(decay, traps, directs);
     for (MethodCost cost : throttled) {
       if (cost.isThrottled()) {
         cost.addThrottledTime(elapsed);

@@ -88,6 +88,8 @@ final class Native {
 
   static native long cpuQuota(byte[] root);
 
+  static native long memoryHeadroom(byte[] root);
+
   static native long cpusAllowed();
 
   static native long cpuUsed();

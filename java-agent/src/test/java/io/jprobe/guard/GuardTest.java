@@ -213,6 +213,40 @@ public class GuardTest {
     assertEquals(80, first.gateWord(0, OverheadLayout.DIRECT_NANOS));
   }
 
+  private void addSamples(int samples, int nanos, int count, long each) throws Exception {
+    ByteBuffer words = PublishedClass.fireGuard();
+    words.putLong(samples, words.getLong(samples) + count);
+    words.putLong(nanos, words.getLong(nanos) + count * each);
+  }
+
+  private long reportedNanos() {
+    return first.gateWord(0, OverheadLayout.FIRING_NANOS);
+  }
+
+  @Test
+  public void theReportedCostOfAFiringIsThatOfTheFiringsThatThereAre() throws Exception {
+    PublishedClass.setDirect(method("grind"), ProbeKind.RETURN, DirectSemaphoresLayout.COUNT, 1);
+    attach(1, "sieve");
+    runDirect(1, "grind", 100_000);
+    run(1, "sieve", 1);
+    assertEquals("nothing was measured", 0, reportedNanos());
+    addSamples(FireGuardLayout.DIRECT_SAMPLES, FireGuardLayout.DIRECT_SAMPLED_NS, 100, 80);
+    runDirect(1, "grind", 100_000);
+    assertEquals("of a trap nothing was measured", 80, reportedNanos());
+    addSamples(FireGuardLayout.SAMPLES, FireGuardLayout.SAMPLED_NS, 100, 500);
+    runDirect(30, "grind", 100_000);
+    assertEquals("traps have ended", 80, reportedNanos());
+    run(30, "sieve", 1);
+    assertEquals("only traps", 500, reportedNanos());
+    run(30, "rest", 0);
+    assertEquals("nothing fires any more", 500, reportedNanos());
+    for (int i = 0; i < 500; i++) {
+      fire("sieve", 1_000);
+      runDirect(POLL / 1e9, "grind", 3_000 * SECOND / POLL);
+    }
+    assertEquals("a quarter traps", (500 + 3 * 80) / 4, reportedNanos(), 20);
+  }
+
   @Test
   public void anExpensiveMethodIsThrottledBeforeTheBudgetIsSpentAndOthersAreNot() throws Exception {
     attach(1, "grind", "sieve");
@@ -283,6 +317,41 @@ public class GuardTest {
     run(18, "grind", 100);
     assertTrue(isThrottled("grind"));
     run(4, "grind", 1);
+    assertFalse(isThrottled("grind"));
+  }
+
+  @Test
+  public void theBackoffStartsAnewAfterAMinuteWithoutThrottlingNotAfterAPassedTrial()
+      throws Exception {
+    attach(1, "grind");
+    run(2, "grind", 100);
+    run(12, "grind", 1);
+    run(8, "grind", 20);
+    assertFalse("the trial has passed", isThrottled("grind"));
+    run(3, "grind", 100);
+    assertEquals("not a new one", 1, messages.size());
+    run(12, "grind", 1);
+    assertTrue("20 s", isThrottled("grind"));
+    run(10, "grind", 1);
+    assertFalse(isThrottled("grind"));
+    run(65, "grind", 20);
+    run(3, "grind", 100);
+    assertTrue(isThrottled("grind"));
+    assertEquals("a new one", 2, messages.size());
+    run(12, "grind", 1);
+    assertFalse("10 s", isThrottled("grind"));
+  }
+
+  @Test
+  public void noMethodIsRetriedSoonAfterOthersAreThrottled() throws Exception {
+    attach(1, "grind", "sieve");
+    run(2, "grind", 100);
+    run(5, "grind", 1);
+    run(2, "sieve", 100);
+    assertTrue(isThrottled("grind") && isThrottled("sieve"));
+    run(5, "rest", 0);
+    assertTrue("its own backoff has expired", isThrottled("grind"));
+    run(6, "rest", 0);
     assertFalse(isThrottled("grind"));
   }
 
