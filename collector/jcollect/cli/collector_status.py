@@ -148,7 +148,7 @@ def hit_counts_text(counts: collector_pb2.HitCounts) -> str:
     counted = f" + {counts.counted:,} counted" if counts.counted else ""
     throttled = f" + {counts.throttled:,} throttled" if counts.throttled else ""
     return (
-        f"{counts.hits:,} hits = {counts.delivered:,} delivered{counted} "
+        f"{plural(counts.hits, 'hit')} = {counts.delivered:,} delivered{counted} "
         f"+ {counts.filtered:,} filtered{throttled} + {lost:,} lost "
         f"(kernel ring {counts.lost_in_kernel_ring:,}, {direct}collector {counts.lost_in_collector:,})"
         + (f" + {left:,} in flight" if left else "")
