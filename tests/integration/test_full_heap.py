@@ -95,6 +95,7 @@ def program(jdk: Jdk, targets: Path, digest_agent: Path, folder: Path) -> Iterat
         assert target.wait() == 0
 
 
+@pytest.mark.takes_long
 @on_every_jdk
 def test_a_class_that_could_not_be_restored_is_restored_later(
     jdk: Jdk, targets: Path, digest_agent: Path, tmp_path: Path

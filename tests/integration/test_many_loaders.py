@@ -117,6 +117,7 @@ def use_and_drop(target: Process, gateway: Gateway) -> None:
     ask(target, "drop", "dropped")
 
 
+@pytest.mark.takes_long
 @pytest.mark.parametrize(
     ("jdk", "batches"),
     [

@@ -57,6 +57,7 @@ def are(target: Process, state: str) -> None:
 # ---- the guard ----
 
 
+@pytest.mark.takes_long
 def test_two_sets_of_a_torrent_are_throttled_and_come_back_and_each_is_counted_exactly(
     targets: Path, tmp_path: Path
 ) -> None:
