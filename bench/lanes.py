@@ -53,7 +53,7 @@ LEAST_TRACED_NS = 5
 RATE, RATE_SECONDS = 4_000_000, 10
 # Rounds of other work beside each call. By default, probes may use 5% of a core, and beyond that a third of
 # the program's CPU time: a program that does nothing but call is throttled.
-RATED = {"nothing but calls": 0, "a program at work": 100}
+RATED = {"nothing but calls": 0, "a program at work": 76}
 
 Attached = Callable[[int], AbstractContextManager[None]]
 
