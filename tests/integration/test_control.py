@@ -321,8 +321,9 @@ def test_loading_leaves_nothing_in_tmp_but_what_the_jvm_has_there(runtime: Jdk, 
         target.wait_for_line("ready")
         place = Path(f"/proc/{target.pid}/root/tmp")
         before = set(os.listdir(place))
-        # A killed jcollect has left it.
+        # A killed jcollect has left it. A killed JVM may have left a file of the same name.
         link = Path(f"/tmp/.java_pid{target.pid}")
+        link.unlink(missing_ok=True)
         link.symlink_to("/proc/self/fd/1000")
         command("select", target.pid, TOUCH, JAVA_HOME=str(runtime.home))
         command("reset", target.pid)
