@@ -6,6 +6,7 @@ from jcollect.console import plural, status, warn
 from jcollect.hub.accounts import Totals
 from jcollect.probes.overhead import percent_of_a_core
 from jcollect.session.session import Session
+from jcollect.sources.recorder import RecorderStatus
 from jcollect.view.formats import short_text
 
 
@@ -14,8 +15,9 @@ def print_report(session: Session, totals: Totals, seconds: float, prefix: str) 
     `prefix`."""
     if totals.throttled or totals.throttled_ns:
         warn(throttled_text(totals))
-    if session.recorder and (short := session.recorder[1].short_ns):
-        warn(short_text(short))
+    done = session.recorder and session.recorder[1]
+    if done and done.short_ns:
+        warn(short_text(done.short_ns))
     filtered = f" + {totals.filtered:,} filtered" if totals.filtered else ""
     throttled = f" + {totals.throttled:,} throttled" if totals.throttled else ""
     counted = f" + {totals.counted:,} counted" if totals.counted else ""
@@ -26,7 +28,7 @@ def print_report(session: Session, totals: Totals, seconds: float, prefix: str) 
         f"{totals.delivered:,} delivered{counted}{filtered}{throttled} + {totals.lost:,} lost "
         f"(kernel ring {totals.lost_in_ring:,}, {direct}collector {totals.lost_in_collector:,}); "
         f"subscribers: {session.hub.served:,} served, {session.hub.lost():,} events lost{missing}"
-        f"{_recorder_text(session)}{_lane_text(session)}{_cost_text(session.cost_ns, seconds)}"
+        f"{_recorder_text(done)}{_lane_text(session, done)}{_cost_text(session.cost_ns, seconds)}"
     )
 
 
@@ -40,17 +42,16 @@ def throttled_text(totals: Totals) -> str:
     )
 
 
-def _recorder_text(session: Session) -> str:
-    if session.recorder is None:
+def _recorder_text(done: RecorderStatus | None) -> str:
+    if done is None:
         return ""
-    _, done = session.recorder
     triggered = f"triggered {plural(done.deliveries, 'time')}"
     return f"; flight recorder: {triggered}; {done.overwritten:,} more were overwritten or too old"
 
 
-def _lane_text(session: Session) -> str:
+def _lane_text(session: Session, done: RecorderStatus | None) -> str:
     """Returns the lane if any probe has taken another one than the kernel's."""
-    return "; lane: direct" if session.has_direct_hits or session.recorder else ""
+    return "; lane: direct" if session.has_direct_hits or done else ""
 
 
 def _cost_text(cost_ns: int | None, seconds: float) -> str:

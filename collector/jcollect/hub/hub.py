@@ -178,6 +178,13 @@ class Hub:
             return self._lost_by_disconnected + sum(subscription.lost for subscription in self._subscriptions)
 
 
+def check_pids(pids: Collection[int], traced: Iterable[int]) -> None:
+    """Raises NoSuchProbeError if one of the PIDs is not traced."""
+    unknown = set(pids).difference(traced)
+    if unknown:
+        raise NoSuchProbeError(f"PID {min(unknown)}")
+
+
 def matching(
     globs: Sequence[str], pids: Collection[int], budget: Budget | None = None
 ) -> Callable[[ProbeDescription], bool] | None:

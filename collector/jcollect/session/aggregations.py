@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Sequence
 
-from jcollect.hub.hub import NoSuchProbeError, few_of
+from jcollect.hub.hub import NoSuchProbeError, check_pids, few_of
 from jcollect.session.aggregation import Aggregation
 from jcollect.session.probe_group import ProbeGroup
 from jcollect.session.refresher import Refresher
@@ -27,9 +27,7 @@ class Aggregations:
 
     def begin(self, globs: Sequence[str], pids: Collection[int], may_match_later: bool) -> Aggregation:
         """Does what Session.aggregate does."""
-        unknown = set(pids) - {tracee.pid for tracee in self._tracees()}
-        if unknown:
-            raise NoSuchProbeError(f"PID {min(unknown)}")
+        check_pids(pids, (tracee.pid for tracee in self._tracees()))
         aggregation = Aggregation(self._groups, self._counter.refresh, self._utc_offset, globs, pids)
         if not aggregation.follow() and not may_match_later:
             raise NoSuchProbeError(f"{few_of(globs) or 'the request'}, of those whose calls can be counted")

@@ -15,7 +15,7 @@ _NAMED = 3  # Maximum number of probes that a warning names.
 def armed_text(probes: Sequence[Probe], more: str = "") -> str:
     """Returns a text about newly armed probes. `more` precedes the noun."""
     methods = plural(len({probe.method_key for probe in probes}), "method")
-    return f"armed {len(probes):,} {more}probe{'' if len(probes) == 1 else 's'} of {methods}"
+    return f"armed {plural(len(probes), f'{more}probe')} of {methods}"
 
 
 def names_of(probes: Sequence[Probe]) -> str:

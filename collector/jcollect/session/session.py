@@ -15,7 +15,7 @@ import jcollect
 from jcollect.errors import JcollectError
 from jcollect.hub.accounts import Accounts, Totals
 from jcollect.hub.clock import utc_offset_ns
-from jcollect.hub.hub import QUEUE_BYTES, Hub, NoSuchProbeError, matching
+from jcollect.hub.hub import QUEUE_BYTES, Hub, check_pids, matching
 from jcollect.hub.ids import ProbeIds
 from jcollect.hub.reader import FINISH_SECONDS, Reader
 from jcollect.hub.subscription import Subscription
@@ -305,9 +305,7 @@ class Session:
         self, globs: Sequence[str] = (), pids: Collection[int] = (), peer: str = ""
     ) -> Subscription:
         """Raises NoSuchProbeError."""
-        unknown = set(pids) - {tracee.pid for tracee in self._tracees}
-        if unknown:
-            raise NoSuchProbeError(f"PID {min(unknown)}")
+        check_pids(pids, (tracee.pid for tracee in self._tracees))
         return self.hub.subscribe(globs, list(self.describe()), pids, peer)
 
     def aggregate(

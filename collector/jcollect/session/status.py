@@ -95,5 +95,5 @@ class Status:
     lost_by_gone_subscribers: int
     linked: Sequence[LinkedProbes] = ()
     matching: int = 0
-    # Of a flight recorder.
+    # None unless the collector is a flight recorder.
     recorder: tuple[Recorder, RecorderStatus] | None = None

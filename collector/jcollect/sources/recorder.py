@@ -19,7 +19,7 @@ class Recorder:
 
 @dataclass(frozen=True)
 class RecorderStatus:
-    """What a flight recorder has done. Times in ns.
+    """The work of a flight recorder so far. Times in ns.
 
     `deliveries` is how often it was triggered, and `overwritten` the number of events that it did not keep:
     they are no hits. `held_ns` is how far back the rings reach now; `short_ns` the least at a trigger, if

@@ -53,7 +53,9 @@ class Recording:
             watch.end()
             is_delivered = self._recorder.on_exit and pool.process.has_exited
             # Its exit is noticed later. Its last event is closer to it.
-            pool.play(self._oldest(pool, pool.youngest_time()) if is_delivered else ALWAYS, is_last=True)
+            pool.play(
+                self._begin_delivery(pool, pool.youngest_time()) if is_delivered else ALWAYS, is_last=True
+            )
         self.wake()
 
     def keep(self, pool: Pool) -> None:
@@ -71,7 +73,7 @@ class Recording:
             os.eventfd_read(self.descriptor)
         for pool, watch in self._watches.items():
             if watch.take():
-                pool.play(self._oldest(pool, pool.trigger_began), is_last=False)
+                pool.play(self._begin_delivery(pool, pool.trigger_began), is_last=False)
                 self._open.append(pool)
 
     def close_read(self) -> None:
@@ -82,7 +84,7 @@ class Recording:
                 pool.pause()
                 watch.go_on()
 
-    def _oldest(self, pool: Pool, trigger: int) -> int:
+    def _begin_delivery(self, pool: Pool, trigger: int) -> int:
         """Counts a delivery of the events before a time. Returns the time of the oldest one that is
         wanted."""
         trigger = min(trigger, time.monotonic_ns())

@@ -34,7 +34,7 @@ struct known {
 	struct cgroup groups[MAX_MOUNTS];
 };
 
-/* Of each controller. */
+/* One element for each controller. */
 static struct known all_known[sizeof(CONTROLLERS) / sizeof(CONTROLLERS[0])];
 
 /* Returns true if the comma-separated list contains the word. */

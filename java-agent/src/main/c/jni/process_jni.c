@@ -13,28 +13,26 @@
 
 #define NATIVE(result, name) JNIEXPORT result JNICALL Java_io_jprobe_stub_Native_##name
 
-NATIVE(jlong, cpuQuota)(JNIEnv *env, jclass type, jbyteArray root)
+/* Returns what `read` finds below a directory; `unknown` if memory runs out. */
+static jlong read_below(JNIEnv *env, jbyteArray root, int64_t (*read)(const char *), jlong unknown)
 {
 	char *path = copy_bytes(env, root, NULL);
-	jlong quota = CPUS_NO_QUOTA;
+	jlong found = path ? read(path) : unknown;
 
-	(void)type;
-	if (path)
-		quota = cpus_quota(path);
 	free(path);
-	return quota;
+	return found;
+}
+
+NATIVE(jlong, cpuQuota)(JNIEnv *env, jclass type, jbyteArray root)
+{
+	(void)type;
+	return read_below(env, root, cpus_quota, CPUS_NO_QUOTA);
 }
 
 NATIVE(jlong, memoryHeadroom)(JNIEnv *env, jclass type, jbyteArray root)
 {
-	char *path = copy_bytes(env, root, NULL);
-	jlong headroom = MEMORY_UNLIMITED;
-
 	(void)type;
-	if (path)
-		headroom = memory_headroom(path);
-	free(path);
-	return headroom;
+	return read_below(env, root, memory_headroom, MEMORY_UNLIMITED);
 }
 
 NATIVE(jlong, cpusAllowed)(JNIEnv *env, jclass type)
@@ -53,14 +51,8 @@ NATIVE(jlong, cpuUsed)(JNIEnv *env, jclass type)
 
 NATIVE(jlong, processAge)(JNIEnv *env, jclass type, jbyteArray root)
 {
-	char *path = copy_bytes(env, root, NULL);
-	jlong age = 0;
-
 	(void)type;
-	if (path)
-		age = cpus_age(path);
-	free(path);
-	return age;
+	return read_below(env, root, cpus_age, 0);
 }
 
 NATIVE(void, awaitChange)(JNIEnv *env, jclass type, jlong most, jlong period)
