@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from jcollect.cli.attach_options import AttachOptions
+from jcollect.cli.attach_options import AttachOptions, Recorded
 from jcollect.cli.attach_report import print_report
 from jcollect.cli.counts_file import check_can_write, write_counts
 from jcollect.cli.options import check_no_loss
@@ -117,7 +117,8 @@ def _claimed(options: AttachOptions) -> Iterator[Claim]:
 
 def _prepare(options: AttachOptions, processes: Sequence[Process], address: Address) -> None:
     """Gives up privileges, and checks the resources that the command will need. Raises JcollectError."""
-    paths = [path for path in (address.path, options.counts, options.events) if path]
+    recorded = options.output.path if isinstance(options.output, Recorded) else None
+    paths = [path for path in (address.path, options.counts, options.events, recorded) if path]
     needs_admin = bool(options.targets.selectors) or _may_use_perf_events(options.settings)
     narrow_attach(needs_admin=needs_admin, paths=paths)
     if options.counts:
@@ -190,7 +191,9 @@ def _run(
     session: Session, loop: AttachLoop, server: Server, options: AttachOptions, stop: StopRequest
 ) -> None:
     out = _events_out(options.events)
-    printer = start_printer(options.output, options.json_strings, session, stop, out)
+    printer = start_printer(
+        options.output, options.json_strings, session, stop, out, ", ".join(map(str, options.targets.pids))
+    )
     session.start()
     begun = time.monotonic()
     failed: JcollectError | None = None
