@@ -28,6 +28,7 @@ _VERBS = {
     "probes": ("probes", "probes"),
     "ps": ("ps", "ps"),
     "record": ("record", "record"),
+    "replay": ("replay", "replay"),
     "reset": ("reset", "reset"),
     "run": ("run", "run"),
     "select": ("select", "select"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -55,11 +55,12 @@ class RecordingFile:
         self._is_page = False
         self.facts = Facts(recording_pb2.RecordingHeader())
 
-    def items(self) -> Iterator[RecordedItem]:
-        """Yields the items, and closes the file. Raises JcollectError."""
+    def items(self, skipped: Container[int] = ()) -> Iterator[RecordedItem]:
+        """Yields the items, and closes the file. Does not read frames of `skipped` types. Raises
+        JcollectError."""
         with self._file:
             try:
-                for frame in self._frames.frames():
+                for frame in self._frames.frames(skipped):
                     with self._explaining(frame):
                         item = self._item(frame)
                     if item is not None:
