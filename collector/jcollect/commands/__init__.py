@@ -22,6 +22,7 @@ from jcollect.procfs.capabilities import SYS_PTRACE
 # cost time and memory.
 _VERBS = {
     "attach": ("attach", "attach"),
+    "convert": ("convert", "convert"),
     "find": ("find", "find"),
     "hist": ("hist", "hist"),
     "observe": ("observe", "observe"),
