@@ -52,7 +52,9 @@ clock { name = realtime; freq = 1000000000; offset = 0; absolute = true; };
 typealias integer { size = 64; align = 8; signed = false; map = clock.realtime.value; } := time64;
 stream {
   id = 0;
-  packet.context := struct { time64 timestamp_begin; time64 timestamp_end; u64 content_size; u64 packet_size; };
+  packet.context := struct {
+    time64 timestamp_begin; time64 timestamp_end; u64 content_size; u64 packet_size;
+  };
   event.header := struct { u32 id; time64 timestamp; };
   event.context := struct { u32 pid; u32 tid; u64 thread; u64 seq; u64 duration_ns; };
 };
@@ -137,7 +139,8 @@ def _declaration(number: int, probe: ProbeDescription) -> str:
         else:
             fields.append(f"i64 {name};")
     name = _quoted(f"{probe.provider}:{probe.name}")
-    return f'event {{ name = "{name}"; id = {number}; stream_id = 0; fields := struct {{ {" ".join(fields)} }}; }};\n'
+    declared = f'name = "{name}"; id = {number}; stream_id = 0;'
+    return f"event {{ {declared} fields := struct {{ {' '.join(fields)} }}; }};\n"
 
 
 def _quoted(text: str) -> str:

@@ -1,7 +1,7 @@
 """Recordings as traces for ui.perfetto.dev: threads as tracks, calls as slices, values as arguments.
 
-The messages are those of the package perfetto, an extra (`jprobe[perfetto]`). Packets may be in any order: the
-reader sorts them by time.
+The messages are those of the package perfetto, an extra (`jprobe[perfetto]`). Packets may be in any order:
+the reader sorts them by time.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ class Stacks:
                 self.first = min(self.first or call.start, call.start)
         if self.left_out:
             warn(
-                f"there are more than {MOST_STACKS:,} distinct stacks; {self.left_out:,} calls count for their "
-                "method alone"
+                f"there are more than {MOST_STACKS:,} distinct stacks; {self.left_out:,} calls count for "
+                "their method alone"
             )
 
     def _sum(self, stack: tuple[str, ...]) -> _Sum:
