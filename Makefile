@@ -47,7 +47,8 @@ else
 PACKAGES += gcc-x86-64-linux-gnu libc6-dev-amd64-cross
 endif
 # Other tracers and tools that the tests compare with (bpftrace, bcc's tplist, perf, readelf, valgrind);
-# pkg-config, with which C programs find an installed libstapsdt; musl, a second C library; and babeltrace2, which reads CTF.
+# pkg-config, with which C programs find an installed libstapsdt; musl, a second C library; and babeltrace2,
+# which reads the traces of jcollect convert.
 TEST_PACKAGES := bpftrace bpfcc-tools linux-perf binutils util-linux iproute2 valgrind pkg-config musl-tools \
 	babeltrace2
 
