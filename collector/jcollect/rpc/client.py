@@ -20,6 +20,7 @@ from jcollect.last_resort import last_resort, report_aborts
 from jcollect.limits import MAX_COLLECTOR_PROBES
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address
+from jcollect.rpc.client_access import NO_ACCESS, ClientAccess
 from jcollect.rpc.elements import parse
 from jcollect.rpc.keepalive import OPTIONS
 from jcollect.rpc.names import GET_STATUS, LIST_PROBES, SERVICE
@@ -45,17 +46,23 @@ class SilentError(JcollectError):
     """A collector exists but does not answer."""
 
 
+class RejectedError(SilentError):
+    """A collector answers, and this client may not ask."""
+
+
 class Client:
     """A connection to one collector; a context manager that closes it."""
 
-    def __init__(self, address: Address) -> None:
-        """Raises JcollectError if gRPC would hang for lack of threads."""
+    def __init__(self, address: Address, access: ClientAccess = NO_ACCESS) -> None:
+        """Raises JcollectError if gRPC would hang for lack of threads, or the address would reveal "
+        "the token."""
         self._address = address
+        self._access = access
         _check_can_start_grpc()
         # Use a proxy (http_proxy, https_proxy, grpc_proxy) only for other machines.
         proxy = [("grpc.enable_http_proxy", 0)] if address.is_on_this_machine() else []
         with self._unless_stuck():
-            self.channel = grpc.insecure_channel(address.target, options=[*_OPTIONS, *proxy])
+            self.channel = access.channel(address, [*_OPTIONS, *proxy])
 
     def __enter__(self) -> Self:
         return self
@@ -138,7 +145,7 @@ class Client:
             request_serializer=type(request).SerializeToString,
         )
         with self._unless_stuck():
-            future = call.future(request, timeout=seconds)
+            future = call.future(request, timeout=seconds, metadata=self._access.metadata)
 
         def result() -> Any:
             try:
@@ -181,7 +188,9 @@ class Client:
                 return SilentError(
                     f"cannot connect to the collector at {where}: {failure.strerror}; use sudo"
                 )
-            return JcollectError(f"no collector listens at {where}; start one with jcollect attach")
+            return self._unreachable()
+        if code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
+            return RejectedError(f"the collector at {where} rejects the call: {details}")
         if code == grpc.StatusCode.NOT_FOUND:
             return JcollectError(f"{details} at {where}; list them with jcollect probes PID")
         if code == grpc.StatusCode.INVALID_ARGUMENT:
@@ -191,6 +200,22 @@ class Client:
         if begun:
             return JcollectError(f"the collector at {where} ended the stream: {code.name}: {details}")
         return SilentError(f"{self._name()} cannot answer: {code.name}: {details}")
+
+    def _unreachable(self) -> JcollectError:
+        """Returns why there is no connection."""
+        address, where = self._address, self._address.text
+        if address.path is None:
+            from jcollect.rpc.tls_failure import speaks_tls, why_tls_failed
+
+            if self._access.uses_tls(address):
+                if why := why_tls_failed(address, self._access):
+                    return JcollectError(f"cannot connect to the collector at {where}: {why}")
+            elif speaks_tls(address):
+                return JcollectError(
+                    f"cannot connect to the collector at {where}: it uses TLS; add --tls-ca, --tls-cert and "
+                    "--tls-key"
+                )
+        return JcollectError(f"no collector listens at {where}; start one with jcollect attach")
 
     def _name(self) -> str:
         pid = _pid_at(self._address)

@@ -40,7 +40,11 @@ class Subscriber(Client):
         # The caller counts its duration from `subscribed`: a busy collector may need longer than the duration
         # to describe many probes.
         most = None if seconds is None else seconds + BEGIN_SECONDS
-        stream = call(collector_pb2.SubscribeRequest(globs=globs, pids=pids), timeout=most)
+        stream = call(
+            collector_pb2.SubscribeRequest(globs=globs, pids=pids),
+            timeout=most,
+            metadata=self._access.metadata,
+        )
         begun = False
         incoming = Incoming()
         self._stream = stream
