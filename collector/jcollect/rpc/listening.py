@@ -63,22 +63,28 @@ class Claim(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def claim(address: Address, insecure: bool = False) -> Claim:
+def claim(
+    address: Address,
+    insecure: bool = False,
+    option: str = "--listen",
+    readable: str = "what the probes capture",
+) -> Claim:
     """Claims an address. Raises JcollectError if a server cannot listen at it, or if it is a TCP address
-    without `insecure`.
+    without `insecure`. `option` is the one that chooses the address, and `readable` what clients can read.
 
     TCP has no access control; a Unix socket is protected by its mode.
     """
     if address.path is None and not insecure:
         who = "any user of this machine" if address.is_local else "any user of a machine that can reach it"
         raise InvalidCommandError(
-            f"cannot listen at {address.text}: {who} could connect over TCP and read what the probes "
-            "capture; use a Unix socket, as in unix:///run/jprobe/NAME.sock, which only its owner can use, "
+            f"cannot listen at {address.text}: {who} could connect over TCP and read "
+            f"{readable}; use a Unix socket, as in unix:///run/jprobe/NAME.sock, which only its owner can "
+            "use, "
             "or add --insecure"
         )
     if address.path is None:
-        return _PortClaim(address)
-    claimed = _SocketClaim(address, address.path)
+        return _PortClaim(address, option)
+    claimed = _SocketClaim(address, address.path, option)
     for directory in run_directories():
         with contextlib.suppress(OSError):
             _remove_stale_sockets(directory)
@@ -101,8 +107,9 @@ def claim_default(address: Address) -> Claim:
 class _PortClaim:
     """Relies on the kernel, which lets only one process listen on a port without SO_REUSEPORT."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, option: str) -> None:
         self.address = address
+        self._option = option
         # gRPC would be satisfied with one IP address of a name, while another collector has the others.
         self._hosts = [host for host in _resolve(address) if self._can_bind(host)]
         if not self._hosts:
@@ -141,7 +148,8 @@ class _PortClaim:
 
     def _in_use(self) -> JcollectError:
         return JcollectError(
-            f"cannot listen at {self.address.text}: the address is in use; choose another one with --listen"
+            f"cannot listen at {self.address.text}: the address is in use; choose another one with "
+            f"{self._option}"
         )
 
     def __enter__(self) -> _PortClaim:
@@ -165,8 +173,9 @@ def _resolve(address: Address) -> list[str]:
 class _SocketClaim:
     """Holds the lock file of a Unix socket."""
 
-    def __init__(self, address: Address, path: str) -> None:
+    def __init__(self, address: Address, path: str, option: str) -> None:
         self.address = address
+        self._option = option
         self._folder, self._name = os.path.split(path)
         self._held = contextlib.ExitStack()
         try:
@@ -185,7 +194,7 @@ class _SocketClaim:
         except RuntimeError:
             reason = self._why_not_bound(unfinished)
             raise self._problem(
-                f"no socket can be created in {self._folder}{reason}; choose another path with --listen"
+                f"no socket can be created in {self._folder}{reason}; choose another path with {self._option}"
             ) from None
         finally:
             os.umask(mask)
@@ -202,7 +211,7 @@ class _SocketClaim:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(unfinished, dir_fd=self._directory)
-            raise self._problem(_reason(error)) from None
+            raise self._problem(_reason(error, self._option)) from None
         return self.address
 
     def _why_not_bound(self, name: str) -> str:
@@ -236,9 +245,9 @@ class _SocketClaim:
             if error.errno == errno.ENOENT and not os.path.isdir(self._folder):
                 raise self._problem(
                     f"the directory {self._folder} does not exist; create it, or choose another path with "
-                    "--listen"
+                    f"{self._option}"
                 ) from None
-            problem = self._problem(_reason(error, f"{where}: "))
+            problem = self._problem(_reason(error, self._option, f"{where}: "))
             raise (_ForeignError(problem.message) if error.errno == errno.EPERM else problem) from None
         self._held.callback(os.close, lock)
         self._held.callback(self._remove, self._name + _LOCK_SUFFIX, lock)
@@ -250,12 +259,12 @@ class _SocketClaim:
             _remove_dead(self._directory, self._name)
         except FileExistsError:
             raise self._problem(
-                "the path is that of another file, not a socket; choose another path with --listen"
+                f"the path is that of another file, not a socket; choose another path with {self._option}"
             ) from None
         except BlockingIOError:
             raise self._in_use() from None
         except OSError as error:
-            raise self._problem(_reason(error)) from None
+            raise self._problem(_reason(error, self._option)) from None
 
     def _remove(self, name: str, descriptor: int) -> None:
         """Removes the file of a descriptor unless another file has its name."""
@@ -269,14 +278,14 @@ class _SocketClaim:
     def _in_use(self) -> JcollectError:
         return AddressInUseError(
             f"cannot listen at {self.address.text}: the address is in use by another collector; "
-            "use that collector with jcollect observe, or choose another address with --listen"
+            f"use that collector with jcollect observe, or choose another address with {self._option}"
         )
 
 
-def _reason(error: OSError, where: str = "") -> str:
+def _reason(error: OSError, option: str, where: str = "") -> str:
     if lacks_files(error):
         return NO_FILES
-    return f"{where}{error.strerror}; choose another path with --listen"
+    return f"{where}{error.strerror}; choose another path with {option}"
 
 
 def _remove_stale_sockets(path: str) -> None:

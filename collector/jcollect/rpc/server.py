@@ -18,6 +18,7 @@ from jcollect.rpc.limits import (
     MOST_CALLS,
     MOST_REFLECTIONS,
     Slots,
+    Turns,
     raise_descriptor_limit,
     server_options,
 )
@@ -50,8 +51,9 @@ _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 class Server:
     """Serves from construction until `stop`."""
 
-    def __init__(self, source: ServedSession, claim: Claim) -> None:
-        """Raises JcollectError if the server cannot listen at the claimed address."""
+    def __init__(self, source: ServedSession, claim: Claim, turns: Turns | None = None) -> None:
+        """`turns` are those that calls share with others. Raises JcollectError if the server cannot listen at
+        the claimed address."""
         self._claim = claim
         # service.py reports errors of calls; gRPC would log a traceback.
         logging.getLogger("grpc").addHandler(logging.NullHandler())
@@ -66,7 +68,7 @@ class Server:
         )
         _servers.add(self._server)
         self._streams = Streams()
-        self._server.add_generic_rpc_handlers((handler_for(source, self._streams),))
+        self._server.add_generic_rpc_handlers((handler_for(source, self._streams, turns),))
         health_pb2_grpc.add_HealthServicer_to_server(_Health(), self._server)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(_Reflection(), self._server)
         self.address = claim.listen(self._server)
