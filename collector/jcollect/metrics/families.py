@@ -59,6 +59,7 @@ def families_of(reading: Reading) -> list[Family]:
         *_hit_families(reading),
         *_process_families(reading.status.processes),
         *_collector_families(reading),
+        *_export_families(reading),
     ]
 
 
@@ -278,6 +279,29 @@ def _collector_families(reading: Reading) -> Iterator[Family]:
     yield _gauge("process_resident_memory_bytes", "Memory of the collector.", own.memory_bytes, "By")
     yield _gauge("process_open_fds", "Open files of the collector.", own.descriptors)
     yield _gauge("process_start_time_seconds", "Start of the collector, in Unix time.", start / _SECOND, "s")
+
+
+def _export_families(reading: Reading) -> Iterator[Family]:
+    """Returns what became of the exports over OTLP."""
+    start = reading.status.started_unix_nanos
+    items = Family(
+        "jprobe_otlp_items_total",
+        COUNTER,
+        "Spans and sets of metrics by what became of them: exported or dropped.",
+        "{item}",
+    )
+    failures = Family(
+        "jprobe_otlp_failures_total",
+        COUNTER,
+        "Requests that failed; they are repeated, or their items dropped.",
+        "{request}",
+    )
+    for each in reading.exports:
+        item = (("item", each.name.replace(" ", "_")),)
+        for result, number in (("exported", each.exported), ("dropped", each.dropped)):
+            items.samples.append(Sample((*item, ("result", result)), number, start))
+        failures.samples.append(Sample(item, each.failures, start))
+    yield from (items, failures)
 
 
 def _gauge(name: str, text: str, value: Number, unit: str = "1") -> Family:

@@ -11,8 +11,9 @@ import os
 import resource
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from jcollect.console import warn
 from jcollect.errors import JcollectError
@@ -36,6 +37,19 @@ class Self:
     descriptors: int
 
 
+class ExportCounts(Protocol):
+    """Numbers of items that an exporter has exported and dropped, and of its attempts that failed."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def exported(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+    @property
+    def failures(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class Reading:
     """A session at one moment. `problem` says why calls are not counted; empty if they are."""
@@ -49,6 +63,7 @@ class Reading:
     served: int
     lost_by_subscribers: int
     problem: str
+    exports: Sequence[ExportCounts] = ()
 
 
 class Readings:
@@ -63,6 +78,7 @@ class Readings:
         self._names: dict[int, str] = {}
         self._problem = ""
         self._lost = 0
+        self._exports: Callable[[], Sequence[ExportCounts]] = lambda: ()
         self._aggregation = session.aggregate(may_match_later=True)
         self._has_ended = threading.Event()
         self._worker = Worker("count calls for exporters", self._follow, session.failures).start()
@@ -87,7 +103,12 @@ class Readings:
                 served=self._session.hub.served,
                 lost_by_subscribers=self._lost,
                 problem=self._problem,
+                exports=self._exports(),
             )
+
+    def show(self, exports: Callable[[], Sequence[ExportCounts]]) -> None:
+        """Adds the counts of an exporter to all readings."""
+        self._exports = exports
 
     def close(self) -> None:
         """Ends the counting."""
