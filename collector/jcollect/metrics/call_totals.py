@@ -177,12 +177,18 @@ class CallTotals:
         for method in waiting:
             if free > 0:
                 free -= 1
-            elif holders and (holders[0].exited is not None or method.calls >= _LEAD * holders[0].calls):
+            elif holders and _gives_way(holders[0], method):
                 holders.pop(0).is_shown = False
             else:
                 break
             method.is_shown = True
             method.series = method.series or Calls(now)
+
+
+def _gives_way(holder: _Method, method: _Method) -> bool:
+    """Returns true if another method gets a holder's series."""
+    has_exited = holder.exited is not None and method.exited is None
+    return has_exited or method.calls >= _LEAD * holder.calls
 
 
 def _key_of(probe: Described, names: Mapping[int, str]) -> MethodKey:

@@ -14,7 +14,14 @@ from http import HTTPStatus
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import Address
 from jcollect.rpc.listening import Claim
-from jcollect.web.http_request import BadRequestError, Request, Response, read_request, write_response
+from jcollect.web.http_request import (
+    MOST_BYTES,
+    BadRequestError,
+    Request,
+    Response,
+    read_request,
+    write_response,
+)
 from jcollect.workers import Failures, Worker
 
 # Each has a thread for as long as it takes, at most READ_SECONDS and WRITE_SECONDS besides the answer.
@@ -24,7 +31,10 @@ _BACKLOG = 16
 _ERROR_SECONDS = 0.1
 _STOP_SECONDS = 2.0
 _LINGER_SECONDS = 0.5
-_LINGER_BYTES = 64 << 10
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
+_LINGER_BYTES = 256 << 10
 
 
 class HttpServer:
@@ -130,13 +140,14 @@ def error_response(status: HTTPStatus, *headers: tuple[str, str], text: str = ""
 
 
 def _reject(connection: socket.socket) -> None:
-    """Answers without a thread, and without waiting."""
+    """Answers without a thread, and without waiting: a client that has sent no request by now may see a
+    reset."""
     with connection, contextlib.suppress(OSError):
         connection.setblocking(False)
-        response = error_response(HTTPStatus.SERVICE_UNAVAILABLE, ("Retry-After", "1"))
         # The kernel's buffer takes it.
-        head = f"HTTP/1.1 {response.status.value} {response.status.phrase}\r\nRetry-After: 1\r\n"
-        connection.send(f"{head}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        connection.send(_BUSY)
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(MOST_BYTES)
 
 
 def _linger(connection: socket.socket) -> None:
