@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jcollect.cli.access_options import OWNER_ONLY, ServerAccess
+from jcollect.cli.export_options import ExportOptions
 from jcollect.session.options import SessionSettings, TargetOptions
 
 # Maximum time until probes are reported as not armed.
@@ -57,6 +58,7 @@ class AttachOptions:
     events: str | None = None
     arm_timeout: float = ARM_SECONDS
     access: ServerAccess = OWNER_ONLY
+    exports: ExportOptions = ExportOptions()  # noqa: RUF009
 
 
 def only_counts(output: Output | None) -> bool:

@@ -165,9 +165,10 @@ def _without_gc() -> Iterator[None]:
         gc.enable()
 
 
-def handler_for(source: ServedSession, streams: Streams) -> Any:
-    """Returns the service's generic handler. Subscribe sends bytes that were encoded once for all streams."""
-    turns = Turns()
+def handler_for(source: ServedSession, streams: Streams, turns: Turns | None = None) -> Any:
+    """Returns the service's generic handler. Subscribe sends bytes that were encoded once for all streams.
+    `turns` are those that calls share with others."""
+    turns = turns or Turns()
     slots = Slots(MOST_STREAMS, "streams")
     aggregations = Slots(MOST_AGGREGATIONS, "streams of histograms")
     keyed = KeyedStreams()
