@@ -18,7 +18,7 @@ import errno
 import os
 import socket
 import stat
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from jcollect.errors import NO_FILES, InvalidCommandError, JcollectError, lacks_files
 from jcollect.rpc.address import Address, bound_name, numbered, pid_in
