@@ -61,7 +61,7 @@ class Aggregator(Client):
         request = collector_pb2.AggregateRequest(
             globs=globs, pids=pids, interval_millis=round(interval * 1e3), key=self._key
         )
-        stream = call(request, timeout=most)
+        stream = call(request, timeout=most, metadata=self.metadata)
         self._stream = stream
         if self._is_closed:
             stream.cancel()

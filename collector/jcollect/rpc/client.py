@@ -20,8 +20,8 @@ from jcollect.last_resort import last_resort, report_aborts
 from jcollect.limits import MAX_COLLECTOR_PROBES
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address
+from jcollect.rpc.channels import NO_CREDENTIALS, Credentials, open_channel
 from jcollect.rpc.elements import parse
-from jcollect.rpc.keepalive import OPTIONS
 from jcollect.rpc.names import GET_STATUS, LIST_PROBES, SERVICE
 from jcollect.workers import check_can_open, check_can_start
 from jprobe.v1 import collector_pb2
@@ -30,9 +30,6 @@ from jprobe.v1 import collector_pb2
 ANSWER_SECONDS = 5.0
 # After this time gRPC itself is stuck.
 _STUCK_SECONDS = 15.0
-# A batch has at most 1 MiB. A description has about 500 bytes, so 250,000 of them fit.
-_MOST_MESSAGE_BYTES = 128 << 20
-_OPTIONS = [("grpc.max_receive_message_length", _MOST_MESSAGE_BYTES), *OPTIONS]
 # The threads that gRPC starts (see rpc/server.py), without those of a server.
 _THREADS = min(max(os.cpu_count() or 1, 4), 16) + 5
 _FILES = 16
@@ -48,14 +45,16 @@ class SilentError(JcollectError):
 class Client:
     """A connection to one collector; a context manager that closes it."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, credentials: Credentials = NO_CREDENTIALS) -> None:
         """Raises JcollectError if gRPC would hang for lack of threads."""
         self._address = address
-        _check_can_start_grpc()
-        # Use a proxy (http_proxy, https_proxy, grpc_proxy) only for other machines.
-        proxy = [("grpc.enable_http_proxy", 0)] if address.is_on_this_machine() else []
+        self.metadata = credentials.metadata
+        self._check_can_start()
         with self._unless_stuck():
-            self.channel = grpc.insecure_channel(address.target, options=[*_OPTIONS, *proxy])
+            self.channel = open_channel(address, credentials, self._channel_options)
+
+    # gRPC's options besides those of all channels (rpc/channels.py).
+    _channel_options: Sequence[tuple[str, Any]] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +64,10 @@ class Client:
     ) -> None:
         with self._unless_stuck():
             self.channel.close()
+
+    def _check_can_start(self) -> None:
+        """Raises JcollectError if gRPC cannot get its threads or files."""
+        _check_can_start_grpc()
 
     def _unless_stuck(self, seconds: float = 0.0) -> Any:
         stuck = f"cannot ask the collector at {self._address.text}: gRPC is stuck"
@@ -138,7 +141,7 @@ class Client:
             request_serializer=type(request).SerializeToString,
         )
         with self._unless_stuck():
-            future = call.future(request, timeout=seconds)
+            future = call.future(request, timeout=seconds, metadata=self.metadata)
 
         def result() -> Any:
             try:
@@ -207,7 +210,6 @@ class Client:
 
 @functools.cache
 def _check_can_start_grpc() -> None:
-    """Raises JcollectError if gRPC cannot get its threads or files."""
     check_can_start(_THREADS, "ask a collector")
     check_can_open(_FILES, "ask a collector")
     report_aborts()

@@ -6,7 +6,7 @@ probes, and have the described number of values. Probe IDs are small enough for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -26,12 +26,16 @@ MOST_DESCRIBED_BYTES = 512 << 20
 MOST_PROBE_BYTES = 1 << 20
 # Eight times the largest batch of a collector (sources/bpf/record.py).
 MOST_BATCH_BYTES = 8 << 20
+# Columns with an element per event that a request may leave out.
+_MASKABLE = ("time_unix_nanos", "tid", "thread", "duration_nanos")
 
 
 class Incoming:
     """Decodes the messages of one subscription."""
 
-    def __init__(self) -> None:
+    def __init__(self, left_out: Iterable[str] = ()) -> None:
+        """`left_out` are the names of columns that batches may lack."""
+        self._left_out = frozenset(left_out)
         # All are indexed by probe ID.
         self._is_described = np.zeros(0, np.bool_)
         self._value_counts = np.zeros(0, np.int64)
@@ -87,15 +91,16 @@ class Incoming:
 
     def _check(self, columns: Columns) -> None:
         probes = columns.probe
-        each = (columns.seq, columns.time_unix_nanos, columns.tid, columns.thread, columns.duration_nanos)
-        if any(len(column) != len(probes) for column in each):
+        lengths = {name: len(getattr(columns, name)) for name in ("seq", *_MASKABLE)}
+        if any(n != len(probes) and (n or name not in self._left_out) for name, n in lengths.items()):
             raise MalformedStreamError("the columns of a batch have different lengths")
         if not len(probes):
             return
         highest = int(probes.max())
         if highest >= len(self._is_described) or not self._is_described[probes].all():
             raise MalformedStreamError("a batch has events of a probe that was not described")
-        if int(self._value_counts[probes].sum()) != len(columns.values):
+        has_no_values = not len(columns.values) and "values" in self._left_out
+        if not has_no_values and int(self._value_counts[probes].sum()) != len(columns.values):
             raise MalformedStreamError("a batch has more or fewer values than its events")
 
 

@@ -40,7 +40,9 @@ class Subscriber(Client):
         # The caller counts its duration from `subscribed`: a busy collector may need longer than the duration
         # to describe many probes.
         most = None if seconds is None else seconds + BEGIN_SECONDS
-        stream = call(collector_pb2.SubscribeRequest(globs=globs, pids=pids), timeout=most)
+        stream = call(
+            collector_pb2.SubscribeRequest(globs=globs, pids=pids), timeout=most, metadata=self.metadata
+        )
         begun = False
         incoming = Incoming()
         self._stream = stream
@@ -59,11 +61,18 @@ class Subscriber(Client):
                 return
             if self._is_closed and error.code() == grpc.StatusCode.CANCELLED:
                 return
-            if error.code() == grpc.StatusCode.NOT_FOUND and (near := self._nearest(globs, pids)):
-                raise JcollectError(f"{error.details()} at {self._address.text}{near}") from None
-            raise self.explain(error, begun, most or 0.0) from None
+            raise self.explain_stream(error, begun, globs, pids, most or 0.0) from None
         finally:
             stream.cancel()
+
+    def explain_stream(
+        self, error: Any, begun: bool, globs: Sequence[str], pids: Sequence[int], seconds: float = 0.0
+    ) -> JcollectError:
+        """Returns what the error of a stream means, as `explain` does; names probes that globs may stand
+        for."""
+        if error.code() == grpc.StatusCode.NOT_FOUND and (near := self._nearest(globs, pids)):
+            return JcollectError(f"{error.details()} at {self._address.text}{near}")
+        return self.explain(error, begun, seconds)
 
     def _nearest(self, globs: Sequence[str], pids: Sequence[int]) -> str:
         """Returns a clause about the probes that globs may stand for; empty if there are none."""
