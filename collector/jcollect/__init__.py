@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from jcollect.rpc.public.items import GapReason as GapReason
     from jcollect.rpc.public.items import Lost as Lost
     from jcollect.rpc.public.items import Reconnect as Reconnect
-    from jcollect.rpc.public.items import Skipped as Skipped
     from jcollect.rpc.public.probe import Probe as Probe
 
 __version__ = "0.1.0"
@@ -39,7 +38,7 @@ _MODULES = {
     "rpc.public.client": ("Client",),
     "rpc.public.event": ("Event", "Missing", "ObjectText", "TruncatedText"),
     "rpc.public.interval": ("Interval",),
-    "rpc.public.items": ("Cursor", "Gap", "GapReason", "Lost", "Reconnect", "Skipped"),
+    "rpc.public.items": ("Cursor", "Gap", "GapReason", "Lost", "Reconnect"),
     "rpc.public.probe": ("Probe",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

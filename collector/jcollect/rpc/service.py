@@ -13,8 +13,11 @@ from typing import Any, Protocol
 import grpc
 
 from jcollect.errors import explain
+from jcollect.hub.condition import ConditionError
+from jcollect.hub.cursor import EpochError, FutureError
 from jcollect.hub.hub import Hub, NoSuchProbeError
-from jcollect.hub.subscription import DiscardedError, Subscription, TooSlowError
+from jcollect.hub.stream_options import StreamOptions
+from jcollect.hub.subscription import DiscardedError, OverflowedError, Subscription, TooSlowError
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import TooCostlyError
 from jcollect.rpc.limits import (
@@ -30,6 +33,7 @@ from jcollect.rpc.limits import (
 from jcollect.rpc.messages import aggregate_messages, probe_counts_message, probe_message, status_message
 from jcollect.rpc.names import SERVICE
 from jcollect.rpc.paging import page_of
+from jcollect.rpc.stream_request import InvalidRequestError, stream_options
 from jcollect.rpc.stream_sink import StreamSink
 from jcollect.session.aggregation import Aggregation
 from jcollect.session.status import Status
@@ -50,7 +54,9 @@ class ServedSession(Protocol):
     def describe(
         self, globs: Sequence[str], pids: Collection[int], after: int
     ) -> Iterator[ProbeDescription]: ...
-    def subscribe(self, globs: Sequence[str], pids: Collection[int], peer: str) -> Subscription: ...
+    def subscribe(
+        self, globs: Sequence[str], pids: Collection[int], peer: str, options: StreamOptions
+    ) -> Subscription: ...
     def aggregate(self, globs: Sequence[str], pids: Collection[int]) -> Aggregation: ...
     def status(
         self,
@@ -133,6 +139,12 @@ def _reporting_errors(context: grpc.ServicerContext, what: str) -> Iterator[None
         code, details = grpc.StatusCode.NOT_FOUND, f"no probe of this collector matches {error}"
     except TooCostlyError:
         code, details = grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_COSTLY
+    except (ConditionError, InvalidRequestError) as error:
+        code, details = grpc.StatusCode.INVALID_ARGUMENT, f"the request {error}"
+    except EpochError as error:
+        code, details = grpc.StatusCode.FAILED_PRECONDITION, str(error)
+    except FutureError as error:
+        code, details = grpc.StatusCode.OUT_OF_RANGE, str(error)
     except Exception as error:
         code, details = grpc.StatusCode.INTERNAL, explain(error, what).message
     context.abort(code, details)
@@ -188,7 +200,8 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
         reject_if_too_large(request, context)
         with slots.one(context):
             with turns.one(context), _without_gc(), _reporting_errors(context, "subscribe"):
-                subscription = source.subscribe(request.globs, request.pids, context.peer())
+                options = stream_options(request)
+                subscription = source.subscribe(request.globs, request.pids, context.peer(), options)
             yield from serve(subscription, context)
 
     def serve(subscription: Subscription, context: grpc.ServicerContext) -> Iterator[bytes]:
@@ -196,7 +209,7 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
             # add_callback returns false if the client has already disconnected.
             if context.add_callback(subscription.close):
                 with streams:
-                    for messages in consume(subscription, StreamSink()):
+                    for messages in consume(subscription, StreamSink(subscription)):
                         yield from messages
         except TooSlowError:
             context.abort(
@@ -204,6 +217,11 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
             )
         except TooCostlyError:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_COSTLY)
+        except OverflowedError:
+            context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "the events were not read in time; go on after the last cursor",
+            )
         except DiscardedError:
             context.abort(
                 grpc.StatusCode.ABORTED, "the collector has exited, and its last events were not read in time"

@@ -18,10 +18,10 @@ from jcollect.layout.record import (
     STRING_WORD_UNREADABLE,
 )
 from jcollect.layout.stub_library import ABSENCE_NULL_SHIFT, ABSENCE_THREW_SHIFT
+from jcollect.probes.rendered import Char, Rendered, value_of
 from jcollect.rpc.public.event import Event, Missing, ObjectText, TruncatedText, Value
 from jcollect.rpc.public.probe import Probe, probe_of, value_names
 from jcollect.sources.columns import U32, U64, Columns
-from jcollect.view.rendered import Char, Rendered, value_of
 from jcollect.view.texts import MOST_VALUE_BYTES
 from jprobe.v1 import collector_pb2, probe_pb2
 

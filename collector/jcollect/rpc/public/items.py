@@ -78,24 +78,6 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
-    """Numbers of events that the request itself has left out: by `where`, `sample_every` and `max_rate`."""
-
-    filtered: int = 0
-    sampled: int = 0
-    over_rate: int = 0
-
-    def __add__(self, other: Skipped) -> Skipped:
-        return Skipped(
-            self.filtered + other.filtered, self.sampled + other.sampled, self.over_rate + other.over_rate
-        )
-
-    @property
-    def total(self) -> int:
-        return self.filtered + self.sampled + self.over_rate
-
-
-@dataclass(frozen=True, slots=True)
 class Lost:
     """Events that were lost since the stream began: in total, and by stage ("kernel-ring", "subscriber",
     …)."""

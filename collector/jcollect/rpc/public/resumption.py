@@ -16,21 +16,18 @@ from typing import Any
 
 import grpc
 
+from jcollect.hub.items import Skipped
+from jcollect.hub.stream_options import MASKABLE
 from jcollect.rpc.public.backoff import BROKEN, NOT_YET, Backoff, Explain
 from jcollect.rpc.public.batch import Batch
-from jcollect.rpc.public.items import Cursor, Gap, GapReason, Lost, Reconnect, Skipped
+from jcollect.rpc.public.items import Cursor, Gap, GapReason, Lost, Reconnect
 from jcollect.rpc.public.received import Received
+from jcollect.rpc.stream_request import COLUMNS
 from jprobe.v1 import collector_pb2
 
 _LOG = logging.getLogger("jcollect")
 # Gaps that are kept: the latest.
 _MOST_GAPS = 1000
-_LEFT_OUT: dict[collector_pb2.EventColumn, tuple[str, ...]] = {
-    collector_pb2.EVENT_COLUMN_TIME: ("time_unix_nanos",),
-    collector_pb2.EVENT_COLUMN_TID: ("tid",),
-    collector_pb2.EVENT_COLUMN_THREAD: ("thread",),
-    collector_pb2.EVENT_COLUMN_DURATION: ("duration_nanos",),
-}
 
 
 class Resumption:
@@ -77,7 +74,11 @@ class Resumption:
 
     @property
     def skipped(self) -> Skipped:
-        return self._skipped + self.received.skipped
+        now = self.received.skipped
+        before = self._skipped
+        return Skipped(
+            before.filtered + now.filtered, before.sampled + now.sampled, before.over_rate + now.over_rate
+        )
 
     @property
     def throttled(self) -> int:
@@ -94,7 +95,7 @@ class Resumption:
         self._skipped = self.skipped
         self._throttled = self.throttled
         self._cursor = self.cursor
-        self.received = Received(_left_out(self._request))
+        self.received = Received(_columns(self._request))
         self._backoff.connecting()
         request = collector_pb2.SubscribeRequest()
         request.CopyFrom(self._request)
@@ -192,9 +193,6 @@ class Resumption:
         _LOG.warning("collector at %s: %s events lost so far: %s", self._place, f"{lost.events:,}", stages)
 
 
-def _left_out(request: collector_pb2.SubscribeRequest) -> list[str]:
-    """Returns the names of the columns that a request does not ask for, except those of values: a
-    collector also leaves them out for a client that may not read them."""
-    if not request.columns:
-        return []
-    return [name for column, names in _LEFT_OUT.items() if column not in request.columns for name in names]
+def _columns(request: collector_pb2.SubscribeRequest) -> frozenset[str]:
+    """Returns the names of the columns that a request asks for."""
+    return frozenset(COLUMNS[column] for column in request.columns) or MASKABLE

@@ -11,10 +11,11 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import grpc
 
 from jcollect.errors import JcollectError
+from jcollect.hub.items import Skipped
 from jcollect.rpc.public.batch import Batch
 from jcollect.rpc.public.connection import Connection
 from jcollect.rpc.public.interval import Interval, IntervalResumption
-from jcollect.rpc.public.items import Cursor, Gap, Lost, Skipped
+from jcollect.rpc.public.items import Cursor, Gap, Lost
 from jcollect.rpc.public.resumption import Resumption
 
 Item = TypeVar("Item")
