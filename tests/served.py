@@ -66,11 +66,12 @@ def one_event(probe: int) -> Batch:
 class StillSource:
     """Replaces a session."""
 
-    def __init__(self, probes: Sequence[ProbeDescription]) -> None:
+    def __init__(self, probes: Sequence[ProbeDescription], **hub: int) -> None:
+        """`hub` are arguments of the hub."""
         capacity = 2 * len(probes) + 64
         self.failures = Failures()
         self.probes = list(probes)
-        self.hub = Hub(probes, Accounts(capacity, [StillCounters(capacity)]))
+        self.hub = Hub(probes, Accounts(capacity, [StillCounters(capacity)]), **hub)
 
     def describe(
         self, globs: Sequence[str] = (), pids: Collection[int] = (), after: int = -1
@@ -111,11 +112,11 @@ class StillSource:
 
 
 @contextlib.contextmanager
-def serving(source: StillSource, folder: Path) -> Iterator[Address]:
+def serving(source: StillSource, folder: Path, name: str = "still") -> Iterator[Address]:
     """Runs a server on a socket in the folder, supervised as by attach; checks at the end that it has not
     failed.
     """
-    address = parse_address(f"unix://{folder}/still.sock")
+    address = parse_address(f"unix://{folder}/{name}.sock")
     with claim(address) as claimed:
         server = Server(source, claimed)
         over = threading.Event()

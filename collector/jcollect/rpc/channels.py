@@ -64,8 +64,6 @@ def open_channel(
     is_async: bool = False,
 ) -> Any:
     """Returns a grpc.Channel, or a grpc.aio.Channel of the running event loop. Raises JcollectError."""
-    if is_async:
-        import grpc.aio
     if credentials.token and not credentials.uses_tls and not address.is_local:
         raise JcollectError(
             f"cannot send a token to {address.text} without TLS, because others could read it; pass tls_ca"
