@@ -10,43 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import jcollect
 from conditions import wait_until
 from cut_connections import Relay
 from jcollect import Gap, GapReason, JcollectError, Reconnect
-from jcollect.sources.columns import Batch, Columns
+from published import PROBES, TIME, Publisher
 from served import PID, StillSource, described, serving
 
-PROBES = 3
 QUICK = Reconnect(seconds=10, first_delay=0.01, longest_delay=0.1)
-TIME = 1_700_000_000_000_000_000
-
-
-class Publisher:
-    """Publishes events with consecutive numbers, of the probes in turn; the value of each is its number."""
-
-    def __init__(self, source: StillSource) -> None:
-        self._hub = source.hub
-        self.published = 0
-
-    def publish(self, count: int) -> None:
-        numbers = np.arange(self.published, self.published + count, dtype=np.uint64)
-        ones = np.ones(count, np.uint64)
-        columns = Columns(
-            seq=numbers,
-            time_unix_nanos=TIME + numbers,
-            probe=(numbers % PROBES).astype(np.uint32),
-            tid=7 * ones.astype(np.uint32),
-            thread=9 * ones,
-            duration_nanos=1000 * numbers,
-            values=numbers,
-            text=b"",
-        )
-        self.published += count
-        self._hub.publish(Batch(columns, np.ones(count, np.uint32), np.zeros(count, np.uint32)))
 
 
 @pytest.fixture
