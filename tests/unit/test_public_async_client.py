@@ -102,8 +102,8 @@ def test_a_restarted_collector_is_a_gap(tmp_path: Path) -> None:
             assert [gap.reason for gap in stream.gaps] == [GapReason.RESTART]
 
     with (
-        serving(first, tmp_path, "first"),
-        serving(second, tmp_path, "second"),
+        serving(first, tmp_path, f"unix://{tmp_path}/first.sock"),
+        serving(second, tmp_path, f"unix://{tmp_path}/second.sock"),
         Relay(tmp_path / "relay.sock", tmp_path / "first.sock") as relay,
     ):
         asyncio.run(read(relay))

@@ -170,8 +170,8 @@ def test_the_events_of_a_restarted_collector_follow_a_gap(tmp_path: Path) -> Non
     first, second = StillSource(described(PROBES)), StillSource(described(PROBES))
     gaps: list[tuple[int, Gap]] = []
     with (
-        serving(first, tmp_path, "first"),
-        serving(second, tmp_path, "second"),
+        serving(first, tmp_path, f"unix://{tmp_path}/first.sock"),
+        serving(second, tmp_path, f"unix://{tmp_path}/second.sock"),
         Relay(tmp_path / "relay.sock", tmp_path / "first.sock") as relay,
         jcollect.Client(relay.address, reconnect=QUICK) as client,
         client.events(on_gap=lambda gap: gaps.append((len(reader.seqs), gap))) as stream,
@@ -325,7 +325,7 @@ def test_no_collector_is_an_error_at_once(tmp_path: Path) -> None:
 
 
 def test_a_token_is_not_sent_in_the_clear() -> None:
-    with pytest.raises(JcollectError, match=r"cannot send a token to 192\.0\.2\.1:5000 without TLS"):
+    with pytest.raises(JcollectError, match=r"cannot send the token to 192\.0\.2\.1:5000: TCP without TLS"):
         jcollect.Client("192.0.2.1:5000", token="secret")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jcollect.cli.access_options import OWNER_ONLY, ServerAccess
 from jcollect.session.options import SessionSettings, TargetOptions
 
 # Maximum time until probes are reported as not armed.
@@ -55,6 +56,7 @@ class AttachOptions:
     counts: str | None
     events: str | None = None
     arm_timeout: float = ARM_SECONDS
+    access: ServerAccess = OWNER_ONLY
 
 
 def only_counts(output: Output | None) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from jcollect.cli.attach_options import AttachOptions
 from jcollect.cli.attach_report import print_report
 from jcollect.cli.counts_file import check_can_write, write_counts
+from jcollect.cli.open_access import OpenAccess, open_access, server_tls
 from jcollect.cli.options import check_no_loss
 from jcollect.cli.output import Json
 from jcollect.cli.printers import Printer, start_printer
@@ -35,6 +36,7 @@ from jcollect.rpc.listening import Claim, claim, claim_default
 from jcollect.rpc.messages import whole_status
 from jcollect.rpc.run_directory import directory_to_serve_in, temporary_directory
 from jcollect.rpc.server import Server, check_can_serve
+from jcollect.rpc.socket_group import SocketGroup
 from jcollect.session.attach_loop import AttachLoop
 from jcollect.session.candidate import Candidate
 from jcollect.session.hold import Hold
@@ -71,11 +73,13 @@ def run_attach(options: AttachOptions, compilation: Compilation, program: Progra
             check_can_attach(processes)
         # An address in use is reported before the agent is loaded.
         claimed = stack.enter_context(_claimed(options))
+        access = open_access(options.access)
+        stack.callback(access.audit.close)
         _prepare(options, processes, claimed.address)
         if targets.selectors and options.settings.lane != LEASED:
             # Reports what is missing here before it touches the programs.
             check_can_open(compilation)
-        _attach(options, processes, compilation, claimed, program)
+        _attach(options, processes, compilation, claimed, program, access)
 
 
 def _is_leased(options: AttachOptions, processes: Sequence[Process]) -> bool:
@@ -101,10 +105,15 @@ def _is_leased(options: AttachOptions, processes: Sequence[Process]) -> bool:
 def _claimed(options: AttachOptions) -> Iterator[Claim]:
     """Claims the address to serve at: in a new directory if the user has no default one. Raises
     JcollectError."""
+    group = SocketGroup.named(options.access.group) if options.access.group else None
     if options.listen is not None:
-        with claim(parse_address(options.listen), options.insecure) as claimed:
+        address = parse_address(options.listen)
+        with claim(
+            address, options.insecure, server_tls(options.access, address, options.insecure), group
+        ) as claimed:
             yield claimed
         return
+    server_tls(options.access, None, options.insecure)
     with ExitStack() as stack:
         try:
             directory = directory_to_serve_in()
@@ -112,12 +121,12 @@ def _claimed(options: AttachOptions) -> Iterator[Claim]:
             warn(error.message)
             directory = stack.enter_context(temporary_directory())
         address = collector_address(options.targets.pids, options.targets.is_open, directory)
-        yield stack.enter_context(claim_default(address))
+        yield stack.enter_context(claim_default(address, group))
 
 
 def _prepare(options: AttachOptions, processes: Sequence[Process], address: Address) -> None:
     """Gives up privileges, and checks the resources that the command will need. Raises JcollectError."""
-    paths = [path for path in (address.path, options.counts, options.events) if path]
+    paths = [path for path in (address.path, options.counts, options.events, options.access.audit) if path]
     needs_admin = bool(options.targets.selectors) or _may_use_perf_events(options.settings)
     narrow_attach(needs_admin=needs_admin, paths=paths)
     if options.counts:
@@ -134,6 +143,7 @@ def _attach(
     compilation: Compilation,
     claimed: Claim,
     program: Program | None,
+    access: OpenAccess,
 ) -> None:
     stop = StopRequest()
     hold = Hold(program.begin) if program else None
@@ -150,7 +160,7 @@ def _attach(
             session = Session(settings, stop.request, failures, lanes(settings, compilation))
         try:
             loop = AttachLoop(session, targets, candidates, stop, options.arm_timeout, hold)
-            with _serving(session, claimed) as server, announced(server.address):
+            with _serving(session, claimed, access) as server, announced(server.address):
                 _run(session, loop, server, options, stop)
         finally:
             session.close()
@@ -173,11 +183,11 @@ def _with_capacity(
 
 
 @contextmanager
-def _serving(session: Session, claimed: Claim) -> Iterator[Server]:
+def _serving(session: Session, claimed: Claim, access: OpenAccess) -> Iterator[Server]:
     address = claimed.address.text
     hangs = f"cannot serve at {address}: gRPC did not start within {_SERVE_SECONDS:.0f} s"
     with last_resort(_SERVE_SECONDS, hangs):
-        server = Server(session, claimed)
+        server = Server(session, claimed, access.rules, access.audit)
     try:
         yield server
     finally:

@@ -20,14 +20,15 @@ _LISTEN = (
         "--listen",
         metavar="ADDRESS",
         help="Serve gRPC at ADDRESS: unix:///path/of.sock, which only its owner can use, or host:port, which "
-        "needs --insecure. Default: unix:///run/jprobe/PID.sock for one PID, else "
+        "needs --tls-cert or --insecure. Default: unix:///run/jprobe/PID.sock for one PID, else "
         "unix:///run/jprobe/collector.sock; without root, in $XDG_RUNTIME_DIR/jprobe.",
     ),
     click.option(
         "--insecure",
         is_flag=True,
-        help="Allow host:port for --listen: any user of this machine, and of every machine that can reach "
-        "it, can then read what the probes capture.",
+        help="Allow host:port for --listen without TLS: any user of this machine, and of every "
+        "machine that can "
+        "reach it, can then read what the probes capture, but change nothing.",
     ),
 )
 _COST = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from jcollect.cli.access_options import ServerAccess, server_access_options
 from jcollect.cli.argument_types import TEXT, Format, Pid, Seconds, WholeNumber
 from jcollect.cli.attach_options import ARM_SECONDS, AttachOptions
 from jcollect.cli.attaching import compile_and_attach
@@ -39,6 +40,7 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 )
 @click.option("--all", "every", is_flag=True, help="Attach to every process that has probes, now or later.")
 @listen_options
+@server_access_options
 @select_option
 @click.option("-o", "--output", type=Format(), help="Also print each event.")
 @json_strings_option
@@ -63,6 +65,7 @@ def attach(
     every: bool,
     listen: str | None,
     insecure: bool,
+    server_access: ServerAccess,
     selectors: tuple[str, ...],
     output: str | None,
     json_strings: bool,
@@ -124,6 +127,7 @@ def attach(
         ),
         listen=listen,
         insecure=insecure,
+        access=server_access,
         output=output,
         json_strings=json_strings,
         duration=duration,

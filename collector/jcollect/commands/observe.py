@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from jcollect.cli.access_options import client_access_options
 from jcollect.cli.argument_types import Format
 from jcollect.cli.options import (
     address_argument,
@@ -23,6 +24,7 @@ from jcollect.cli.stream_observer import StreamObserver
 from jcollect.cli.tracing_options import own_lane_option
 from jcollect.cli.waiting import wait_for
 from jcollect.console import Stdout, plural, status, terminal_columns, warn
+from jcollect.rpc.client_access import ClientAccess
 from jcollect.rpc.find import find_collector
 from jcollect.rpc.subscriber import Subscriber
 from jcollect.sinks.terminal import TerminalSink, lost_text
@@ -33,6 +35,7 @@ from jcollect.workers import Failures, Worker
 
 @click.command()
 @address_argument
+@client_access_options
 @select_option
 @max_overhead_option
 @own_lane_option
@@ -44,6 +47,7 @@ from jcollect.workers import Failures, Worker
 @fail_on_loss_option
 def observe(
     address: str,
+    access: ClientAccess,
     selectors: tuple[str, ...],
     max_overhead: int | None,
     lane: str | None,
@@ -78,12 +82,12 @@ def observe(
     narrow_to_client()
     stop = StopRequest()
     with stop.first_signal_interrupts():
-        collector = find_collector(address)
+        collector = find_collector(address, access)
     failures = Failures(stop.request)
     failures.catch_library_failures()
     stdout = Stdout()
     sink = TerminalSink(line_format(output, json_strings, terminal_columns()), stdout, max_events)
-    with Subscriber(collector.address) as client:
+    with Subscriber(collector.address, collector.access) as client:
         observer = StreamObserver(client, sink, collector)
         worker = Worker("print events", lambda: observer.run(globs, duration), failures, stop.request).start()
         has_ended = wait_for(

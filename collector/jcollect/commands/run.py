@@ -6,6 +6,7 @@ import os
 
 import click
 
+from jcollect.cli.access_options import ServerAccess, server_access_options
 from jcollect.cli.argument_types import Format, WholeNumber
 from jcollect.cli.attach_options import AttachOptions
 from jcollect.cli.attaching import begin_compilation
@@ -51,6 +52,7 @@ _HOLD_SECONDS = 30
     help="Let the program begin untraced if its probes are not armed after SECONDS.",
 )
 @listen_options
+@server_access_options
 @probe_option
 @duration_option
 @max_events_option
@@ -73,6 +75,7 @@ def run(
     hold: int,
     listen: str | None,
     insecure: bool,
+    server_access: ServerAccess,
     globs: tuple[str, ...],
     duration: float | None,
     max_events: int | None,
@@ -117,6 +120,7 @@ def run(
         ),
         listen=listen,
         insecure=insecure,
+        access=server_access,
         output=output,
         json_strings=json_strings,
         duration=duration,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jcollect.hub.accounts import Accounts
 from jcollect.hub.backlog import Backlog
@@ -24,6 +24,10 @@ from jcollect.hub.wire import encode
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import Budget, matcher
 from jcollect.sources.columns import Batch
+
+if TYPE_CHECKING:
+    # Imports RE2.
+    from jcollect.hub.redaction import Redaction
 
 # Queue of one subscriber: the events of one second, at a million events per second.
 QUEUE_BYTES = 64 << 20
@@ -65,8 +69,12 @@ class Hub:
         queue_bytes: int = QUEUE_BYTES,
         all_queues_bytes: int = ALL_QUEUES_BYTES,
         history_bytes: int = HISTORY_BYTES,
+        redaction: Redaction | None = None,
     ) -> None:
         self._probes = {probe.id: probe for probe in probes}
+        self._redaction = redaction
+        if redaction is not None:
+            redaction.describe(probes)
         self._accounts = accounts
         self._memory = MemoryBudget(queue_bytes, all_queues_bytes)
         self._lock = threading.Lock()
@@ -151,6 +159,8 @@ class Hub:
     def add(self, probes: Sequence[ProbeDescription]) -> None:
         """Adds probes, before their first events are published. For any thread."""
         with self._changing:
+            if self._redaction is not None:
+                self._redaction.describe(probes)
             with self._lock:
                 self._probes.update({probe.id: probe for probe in probes})
                 subscriptions = list(self._subscriptions)
@@ -198,6 +208,8 @@ class Hub:
 
     def publish(self, batch: Batch) -> None:
         """Offers a batch to every subscriber that matches some of its events."""
+        if self._redaction is not None:
+            batch = self._redaction.apply(batch)
         with self._lock:
             history = self._history
             history.advance(batch)

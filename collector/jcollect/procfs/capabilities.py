@@ -8,6 +8,7 @@ import struct
 from collections.abc import Collection
 
 # linux/capability.h
+CHOWN = 0
 DAC_OVERRIDE = 1
 DAC_READ_SEARCH = 2
 KILL = 5

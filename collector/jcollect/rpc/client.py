@@ -20,8 +20,9 @@ from jcollect.last_resort import last_resort, report_aborts
 from jcollect.limits import MAX_COLLECTOR_PROBES
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address
-from jcollect.rpc.channels import NO_CREDENTIALS, Credentials, open_channel
+from jcollect.rpc.client_access import NO_ACCESS, ClientAccess
 from jcollect.rpc.elements import parse
+from jcollect.rpc.keepalive import OPTIONS
 from jcollect.rpc.names import GET_STATUS, LIST_PROBES, SERVICE
 from jcollect.workers import check_can_open, check_can_start
 from jprobe.v1 import collector_pb2
@@ -30,6 +31,9 @@ from jprobe.v1 import collector_pb2
 ANSWER_SECONDS = 5.0
 # After this time gRPC itself is stuck.
 _STUCK_SECONDS = 15.0
+# A batch has at most 1 MiB. A description has about 500 bytes, so 250,000 of them fit.
+_MOST_MESSAGE_BYTES = 128 << 20
+_OPTIONS = [("grpc.max_receive_message_length", _MOST_MESSAGE_BYTES), *OPTIONS]
 # The threads that gRPC starts (see rpc/server.py), without those of a server.
 _THREADS = min(max(os.cpu_count() or 1, 4), 16) + 5
 _FILES = 16
@@ -42,19 +46,30 @@ class SilentError(JcollectError):
     """A collector exists but does not answer."""
 
 
+class RejectedError(SilentError):
+    """A collector answers, and this client may not ask."""
+
+
 class Client:
     """A connection to one collector; a context manager that closes it."""
 
-    def __init__(self, address: Address, credentials: Credentials = NO_CREDENTIALS) -> None:
-        """Raises JcollectError if gRPC would hang for lack of threads."""
+    def __init__(self, address: Address, access: ClientAccess = NO_ACCESS) -> None:
+        """Raises JcollectError if gRPC would hang for lack of threads, or the address would reveal the
+        token."""
         self._address = address
-        self.metadata = credentials.metadata
+        self._access = access
         self._check_can_start()
         with self._unless_stuck():
-            self.channel = open_channel(address, credentials, self._channel_options)
+            self.channel = self._open_channel()
 
-    # gRPC's options besides those of all channels (rpc/channels.py).
+    # Options of gRPC besides those of all clients.
     _channel_options: Sequence[tuple[str, Any]] = ()
+
+    def _open_channel(self, library: Any = grpc) -> Any:
+        """Returns a channel to the collector. The library is grpc or grpc.aio."""
+        # Use a proxy (http_proxy, https_proxy, grpc_proxy) only for other machines.
+        proxy = [("grpc.enable_http_proxy", 0)] if self._address.is_on_this_machine() else []
+        return self._access.channel(self._address, [*_OPTIONS, *proxy, *self._channel_options], library)
 
     def __enter__(self) -> Self:
         return self
@@ -141,7 +156,7 @@ class Client:
             request_serializer=type(request).SerializeToString,
         )
         with self._unless_stuck():
-            future = call.future(request, timeout=seconds, metadata=self.metadata)
+            future = call.future(request, timeout=seconds, metadata=self._access.metadata)
 
         def result() -> Any:
             try:
@@ -184,7 +199,9 @@ class Client:
                 return SilentError(
                     f"cannot connect to the collector at {where}: {failure.strerror}; use sudo"
                 )
-            return JcollectError(f"no collector listens at {where}; start one with jcollect attach")
+            return self._unreachable()
+        if code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
+            return RejectedError(f"the collector at {where} rejects the call: {details}")
         if code == grpc.StatusCode.NOT_FOUND:
             return JcollectError(f"{details} at {where}; list them with jcollect probes PID")
         if code == grpc.StatusCode.INVALID_ARGUMENT:
@@ -194,6 +211,22 @@ class Client:
         if begun:
             return JcollectError(f"the collector at {where} ended the stream: {code.name}: {details}")
         return SilentError(f"{self._name()} cannot answer: {code.name}: {details}")
+
+    def _unreachable(self) -> JcollectError:
+        """Returns why there is no connection."""
+        address, where = self._address, self._address.text
+        if address.path is None:
+            from jcollect.rpc.tls_failure import speaks_tls, why_tls_failed
+
+            if self._access.uses_tls(address):
+                if why := why_tls_failed(address, self._access):
+                    return JcollectError(f"cannot connect to the collector at {where}: {why}")
+            elif speaks_tls(address):
+                return JcollectError(
+                    f"cannot connect to the collector at {where}: it uses TLS; add --tls-ca, --tls-cert and "
+                    "--tls-key"
+                )
+        return JcollectError(f"no collector listens at {where}; start one with jcollect attach")
 
     def _name(self) -> str:
         pid = _pid_at(self._address)

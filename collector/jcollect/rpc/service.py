@@ -20,6 +20,7 @@ from jcollect.hub.stream_options import StreamOptions
 from jcollect.hub.subscription import DiscardedError, OverflowedError, Subscription, TooSlowError
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import TooCostlyError
+from jcollect.rpc.commands import list_processes, set_probes
 from jcollect.rpc.limits import (
     MOST_AGGREGATIONS,
     MOST_STREAMS,
@@ -36,6 +37,7 @@ from jcollect.rpc.paging import page_of
 from jcollect.rpc.stream_request import InvalidRequestError, stream_options
 from jcollect.rpc.stream_sink import StreamSink
 from jcollect.session.aggregation import Aggregation
+from jcollect.session.commander import Commander
 from jcollect.session.status import Status
 from jcollect.sinks.base import consume
 from jcollect.workers import Failures
@@ -51,6 +53,8 @@ class ServedSession(Protocol):
     def hub(self) -> Hub: ...
     @property
     def failures(self) -> Failures: ...
+    @property
+    def commander(self) -> Commander: ...
     def describe(
         self, globs: Sequence[str], pids: Collection[int], after: int
     ) -> Iterator[ProbeDescription]: ...
@@ -300,6 +304,16 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
                 end_aggregate,
                 request_deserializer=collector_pb2.EndAggregateRequest.FromString,
                 response_serializer=collector_pb2.EndAggregateResponse.SerializeToString,
+            ),
+            "SetProbes": grpc.unary_unary_rpc_method_handler(
+                lambda request, context: set_probes(source.commander, request, context),
+                request_deserializer=collector_pb2.SetProbesRequest.FromString,
+                response_serializer=collector_pb2.SetProbesResponse.SerializeToString,
+            ),
+            "ListProcesses": grpc.unary_unary_rpc_method_handler(
+                lambda request, context: list_processes(source.commander, request, context),
+                request_deserializer=collector_pb2.ListProcessesRequest.FromString,
+                response_serializer=collector_pb2.ListProcessesResponse.SerializeToString,
             ),
         },
     )

@@ -41,7 +41,9 @@ class Subscriber(Client):
         # to describe many probes.
         most = None if seconds is None else seconds + BEGIN_SECONDS
         stream = call(
-            collector_pb2.SubscribeRequest(globs=globs, pids=pids), timeout=most, metadata=self.metadata
+            collector_pb2.SubscribeRequest(globs=globs, pids=pids),
+            timeout=most,
+            metadata=self._access.metadata,
         )
         begun = False
         incoming = Incoming()

@@ -25,6 +25,7 @@ from jcollect.probes.probe import Probe, Wanted, by_binary
 from jcollect.probes.scan import Scan
 from jcollect.session.aggregation import Aggregation
 from jcollect.session.aggregations import Aggregations
+from jcollect.session.commander import Commander
 from jcollect.session.open_sources import OpenSource, lanes
 from jcollect.session.options import DIRECT, SessionSettings
 from jcollect.session.probe_group import ProbeGroup
@@ -88,6 +89,7 @@ class Session:
         self._lock = threading.RLock()
         self._tracees: list[Tracee] = []
         self._refresher = Refresher(lambda: self._tracees)
+        self.commander = Commander(lambda: self._tracees)
         self.only_counts = settings.only_counts
         self.capacity = capacity
         self.max_overhead = settings.max_overhead
@@ -155,6 +157,7 @@ class Session:
     def leave(self, tracee: Tracee) -> None:
         """Detaches from a process that has exited, or that is not wanted any more."""
         tracee.leave()
+        self.commander.forget(tracee.process)
         with self._lock:
             self._cost_of_left += tracee.cost.total_ns
             self._tracees = [each for each in self._tracees if each is not tracee]
@@ -236,6 +239,7 @@ class Session:
 
     def close(self) -> None:
         """Closes the sources. No subscriber may be left."""
+        self.commander.close()
         if self._reader_runs:
             # It still reads their memory, which the end of this process will free.
             return

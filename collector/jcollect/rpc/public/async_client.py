@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from jcollect.rpc.channels import Credentials
 from jcollect.rpc.client import ANSWER_SECONDS
 from jcollect.rpc.names import AGGREGATE, SUBSCRIBE
+from jcollect.rpc.public.access import access_of
 from jcollect.rpc.public.async_stream import AsyncEventStream, AsyncIntervalStream
 from jcollect.rpc.public.batch import Batch
 from jcollect.rpc.public.client import DEFAULT_RECONNECT, Client, OnGap, alone
@@ -36,14 +36,20 @@ class AsyncClient:
         tls_cert: str | None = None,
         tls_key: str | None = None,
         token: str | None = None,
+        token_file: str | None = None,
         reconnect: Reconnect | None = DEFAULT_RECONNECT,
     ) -> None:
         """As Client does."""
         self._collector = collector
-        self._credentials = Credentials(tls_ca, tls_cert, tls_key, token)
+        self._access = access_of(tls_ca, tls_cert, tls_key, token, token_file)
         self._reconnect = reconnect
         self._calls = Client(
-            collector, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, token=token, reconnect=reconnect
+            collector,
+            tls_ca=tls_ca,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            token=token,
+            token_file=token_file,
         )
 
     async def probes(self, probes: str | Iterable[str] = (), pids: Iterable[int] = ()) -> list[Probe]:
@@ -123,7 +129,7 @@ class AsyncClient:
         return AsyncEventStream(connection, SUBSCRIBE, resumption, items_of)
 
     def _connect(self) -> Connection:
-        return Connection(self._collector, self._credentials)
+        return Connection(self._collector, self._access)
 
     async def close(self) -> None:
         """Closes the connection. Streams have their own, and stay open."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from jcollect.rpc.channels import Credentials
 from jcollect.rpc.client import ANSWER_SECONDS
 from jcollect.rpc.names import AGGREGATE, SUBSCRIBE
+from jcollect.rpc.public.access import access_of
 from jcollect.rpc.public.batch import Batch
 from jcollect.rpc.public.connection import Connection, Place
 from jcollect.rpc.public.event import Event
@@ -46,21 +46,22 @@ class Client:
         tls_cert: str | None = None,
         tls_key: str | None = None,
         token: str | None = None,
+        token_file: str | None = None,
         reconnect: Reconnect | None = DEFAULT_RECONNECT,
     ) -> None:
         """`collector` is the PID of the traced process, "unix:///path/of.sock" or "host:port". Nothing is
         sent yet.
 
-        `tls_ca`, `tls_cert` and `tls_key` are PEM files. Without `reconnect`, a broken connection is an
-        error.
+        `tls_ca`, `tls_cert`, `tls_key` and `token_file` are those of the command line's --tls-ca, and so
+        on. Without `reconnect`, a broken connection is an error.
         """
         self._collector = collector
-        self._credentials = Credentials(tls_ca, tls_cert, tls_key, token)
+        self._access = access_of(tls_ca, tls_cert, tls_key, token, token_file)
         self._reconnect = reconnect
         self._calls = self._connect()
 
     def _connect(self) -> Connection:
-        return Connection(self._collector, self._credentials)
+        return Connection(self._collector, self._access)
 
     def probes(self, probes: str | Iterable[str] = (), pids: Iterable[int] = ()) -> list[Probe]:
         """Returns the probes that globs match, ordered by ID, with their current state."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import grpc
+
 from jcollect.rpc.address import parse_address
-from jcollect.rpc.channels import Credentials, open_channel
 from jcollect.rpc.client import Client
+from jcollect.rpc.client_access import ClientAccess
 from jcollect.rpc.subscriber import Subscriber
 
 # By default gRPC waits up to two minutes before it connects again; streams wait themselves (backoff.py).
@@ -40,15 +42,19 @@ class _Embedded(Client):
 class Connection(_Embedded, Subscriber):
     """The calls of a public client. Streams open theirs on its channel."""
 
-    def __init__(self, place: Place, credentials: Credentials) -> None:
+    def __init__(self, place: Place, access: ClientAccess) -> None:
         """`place` is a PID, unix:///path/of.sock or host:port. Raises JcollectError if it is none of them."""
-        super().__init__(parse_address(str(place)), credentials)
-        self._credentials = credentials
+        super().__init__(parse_address(str(place)), access)
         self.place = self._address.text
 
     def open_async_channel(self) -> Any:
         """Returns a channel of the running event loop to the same collector."""
-        return open_channel(self._address, self._credentials, _CHANNEL_OPTIONS, is_async=True)
+        return self._open_channel(grpc.aio)
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """The metadata of each call."""
+        return self._access.metadata
 
     def close(self) -> None:
         self.channel.close()
