@@ -14,6 +14,7 @@ import numpy as np
 
 from jcollect.hub.accounts import Accounts, Totals
 from jcollect.hub.hub import Hub, NoSuchProbeError, matching
+from jcollect.hub.stream_options import StreamOptions
 from jcollect.hub.subscription import Subscription
 from jcollect.probes.description import ProbeDescription
 from jcollect.rpc.access_file import read_access_file
@@ -83,11 +84,15 @@ class StillSource:
         return (probe for probe in self.probes if probe.id > after and (matches is None or matches(probe)))
 
     def subscribe(
-        self, globs: Sequence[str] = (), pids: Collection[int] = (), peer: str = ""
+        self,
+        globs: Sequence[str] = (),
+        pids: Collection[int] = (),
+        peer: str = "",
+        options: StreamOptions | None = None,
     ) -> Subscription:
         if set(pids) - {PID}:
             raise NoSuchProbeError("such a PID")
-        return self.hub.subscribe(globs, list(self.describe()), pids, peer)
+        return self.hub.subscribe(globs, list(self.describe()), pids, peer, options)
 
     def aggregate(self, globs: Sequence[str] = (), pids: Collection[int] = ()) -> Aggregation:
         """Returns one for which nothing is ever counted."""

@@ -44,11 +44,11 @@ class SessionSettings:
 
     `capacity` is the number of probe IDs. `max_overhead` limits the cost of the probes of one process, in
     percent of a core. The session ends after `max_events`. `queue_bytes` is the memory of one subscriber's
-    queue. `ring_pages` is the size of the ring buffer, a power of two. `link_type` forces a link type.
-    `without` names kernel features to treat as missing. With `only_counts`, the processes count the calls in
-    histograms, and there are no events. `lane` is one of LANES, or LEASED. With a
-    `recorder` there is only the direct lane, whose events are delivered at the triggers.
-    """
+    queue, `history_bytes` that of the newest events, 0 for none. `ring_pages` is the size of the ring
+    buffer, a power of two. `link_type` forces a link type. `without` names kernel features to treat as
+    missing. With `only_counts`, the processes count the calls in histograms, and there are no events. `lane`
+    is one of LANES, or LEASED. With a `recorder` there is only the direct lane, whose events are delivered
+    at the triggers."""
 
     capacity: int | None = None
     max_events: int | None = None
@@ -60,3 +60,4 @@ class SessionSettings:
     only_counts: bool = False
     lane: str = AUTO_LANE
     recorder: Recorder | None = None
+    history_bytes: int | None = None

@@ -15,9 +15,10 @@ import jcollect
 from jcollect.errors import JcollectError
 from jcollect.hub.accounts import Accounts, Totals
 from jcollect.hub.clock import utc_offset_ns
-from jcollect.hub.hub import QUEUE_BYTES, Hub, check_pids, matching
+from jcollect.hub.hub import ALL_QUEUES_BYTES, HISTORY_BYTES, QUEUE_BYTES, Hub, check_pids, matching
 from jcollect.hub.ids import ProbeIds
 from jcollect.hub.reader import FINISH_SECONDS, Reader
+from jcollect.hub.stream_options import StreamOptions
 from jcollect.hub.subscription import Subscription
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.probe import Probe, Wanted, by_binary
@@ -105,7 +106,8 @@ class Session:
             self._close_sources()
             raise
         self.accounts = Accounts(capacity, self._sources)
-        self.hub = Hub([], self.accounts, settings.queue_bytes or QUEUE_BYTES)
+        history = HISTORY_BYTES if settings.history_bytes is None else settings.history_bytes
+        self.hub = Hub([], self.accounts, settings.queue_bytes or QUEUE_BYTES, ALL_QUEUES_BYTES, history)
         self._ids: ProbeIds[ProbeGroup] = ProbeIds(self.accounts, self.hub.remove)
         self.failures = failures or Failures(on_end)
         self._reader = Reader(
@@ -306,11 +308,15 @@ class Session:
         return (description for _, description in self._described(live, matching(globs, pids), after))
 
     def subscribe(
-        self, globs: Sequence[str] = (), pids: Collection[int] = (), peer: str = ""
+        self,
+        globs: Sequence[str] = (),
+        pids: Collection[int] = (),
+        peer: str = "",
+        options: StreamOptions | None = None,
     ) -> Subscription:
-        """Raises NoSuchProbeError."""
+        """Raises NoSuchProbeError, ConditionError, CursorError."""
         check_pids(pids, (tracee.pid for tracee in self._tracees))
-        return self.hub.subscribe(globs, list(self.describe()), pids, peer)
+        return self.hub.subscribe(globs, list(self.describe()), pids, peer, options)
 
     def aggregate(
         self, globs: Sequence[str] = (), pids: Collection[int] = (), may_match_later: bool = False
@@ -318,6 +324,10 @@ class Session:
         """Has the calls of the matching probes counted, until the aggregation is closed. Raises
         NoSuchProbeError if none can be counted, unless it `may_match_later`."""
         return self._aggregations.begin(globs, pids, may_match_later)
+
+    def name_of(self, pid: int) -> str:
+        """Returns the main class or the command of a process; empty if it has left."""
+        return next((each.name for each in self._tracees if each.pid == pid), "")
 
     def status(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from jcollect.hub.items import Item, Loss, LossStage, Schema, Throttling
+from jcollect.hub.items import EncodedEvents, Events, Item, Loss, LossStage, Schema, Skipped, Throttling
 from jcollect.sources.columns import Columns
 from jcollect.view.lines import LineFormat, LineFormatter
 from jcollect.view.throttling import ThrottledProbes
@@ -14,6 +14,7 @@ _STAGE_NAMES: dict[int, str] = {
     LossStage.DIRECT_RING: "direct rings",
     LossStage.COLLECTOR: "collector",
     LossStage.SUBSCRIBER: "subscriber",
+    LossStage.HISTORY: "history",
 }
 
 # A malformed stream may have any number of them.
@@ -49,6 +50,7 @@ class TerminalSink:
         self.lost: dict[str, int] = {}
         self.throttled = ThrottledProbes()
         self.notices: list[str] = []
+        self.skipped = Skipped()
 
     @property
     def done(self) -> bool:
@@ -66,7 +68,9 @@ class TerminalSink:
             self.lost[stage_name(item)] = item.events
         elif isinstance(item, Throttling):
             self.notices = self.throttled.take(item)
-        else:
+        elif isinstance(item, Skipped):
+            self.skipped = item
+        elif isinstance(item, (Events, EncodedEvents)):
             self._print(item.columns)
 
     def _print(self, columns: Columns) -> None:

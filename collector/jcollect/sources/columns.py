@@ -14,7 +14,7 @@ U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
 Flags = npt.NDArray[np.bool_]
 # Maximum size of the columns of one batch, which is one message to subscribers of at most 1 MiB.
-MOST_BYTES = (1 << 20) - 64
+MOST_BYTES = (1 << 20) - 96
 
 
 @dataclass(frozen=True)
