@@ -331,7 +331,7 @@ def test_captured_values_need_a_right(tmp_path: Path) -> None:
         with stub_at(address) as stub, pytest.raises(grpc.RpcError) as caught:
             next(stub.Subscribe(request, timeout=10))
         assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
-        assert "a condition on captured values needs the right 'values'" in caught.value.details()
+        assert "a condition needs the right 'values'" in caught.value.details()
 
 
 def received(

@@ -27,8 +27,8 @@ from jcollect.rpc.names import (
     SET_PROBES,
     SUBSCRIBE,
 )
-from jcollect.rpc.permitted import permit, without_values
-from jcollect.rpc.rights import COMMAND, VALUES, VIEW, Caller
+from jcollect.rpc.permitted import permit
+from jcollect.rpc.rights import COMMAND, VIEW, Caller
 from jprobe.v1 import collector_pb2
 
 # Any health checker may ask whether the collector serves.
@@ -95,9 +95,7 @@ class Admission(grpc.ServerInterceptor):  # type: ignore[misc]
             def stream(request: Any, context: Any) -> Iterator[Any]:
                 caller, shown = self._admit(method, request, context)
                 with self._open(method, request, context, _Stream(shown, caller)):
-                    messages = run(request, context)
-                    hides = method == SUBSCRIBE and not caller.has(VALUES)
-                    yield from map(without_values, messages) if hides else messages
+                    yield from run(request, context)
 
             kind = "stream_stream" if handler.request_streaming else "unary_stream"
             return getattr(grpc, f"{kind}_rpc_method_handler")(stream, **serializers)
