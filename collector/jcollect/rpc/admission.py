@@ -27,7 +27,7 @@ from jcollect.rpc.names import (
     SET_PROBES,
     SUBSCRIBE,
 )
-from jcollect.rpc.permitted import permit
+from jcollect.rpc.permitted import permit, visible
 from jcollect.rpc.rights import COMMAND, VIEW, Caller
 from jprobe.v1 import collector_pb2
 
@@ -95,7 +95,10 @@ class Admission(grpc.ServerInterceptor):  # type: ignore[misc]
             def stream(request: Any, context: Any) -> Iterator[Any]:
                 caller, shown = self._admit(method, request, context)
                 with self._open(method, request, context, _Stream(shown, caller)):
-                    yield from run(request, context)
+                    messages = run(request, context)
+                    if method == SUBSCRIBE:
+                        messages = (visible(message, caller) for message in messages)
+                    yield from messages
 
             kind = "stream_stream" if handler.request_streaming else "unary_stream"
             return getattr(grpc, f"{kind}_rpc_method_handler")(stream, **serializers)
