@@ -70,12 +70,13 @@ def one_event(probe: int) -> Batch:
 class StillSource:
     """Replaces a session."""
 
-    def __init__(self, probes: Sequence[ProbeDescription]) -> None:
+    def __init__(self, probes: Sequence[ProbeDescription], **hub: int) -> None:
+        """`hub` are arguments of the hub."""
         capacity = 2 * len(probes) + 64
         self.failures = Failures()
         self.commander = Commander(list)
         self.probes = list(probes)
-        self.hub = Hub(probes, Accounts(capacity, [StillCounters(capacity)]))
+        self.hub = Hub(probes, Accounts(capacity, [StillCounters(capacity)]), **hub)
 
     def describe(
         self, globs: Sequence[str] = (), pids: Collection[int] = (), after: int = -1

@@ -55,15 +55,22 @@ class Client:
     """A connection to one collector; a context manager that closes it."""
 
     def __init__(self, address: Address, access: ClientAccess = NO_ACCESS) -> None:
-        """Raises JcollectError if gRPC would hang for lack of threads, or the address would reveal "
-        "the token."""
+        """Raises JcollectError if gRPC would hang for lack of threads, or the address would reveal the
+        token."""
         self._address = address
         self._access = access
-        _check_can_start_grpc()
-        # Use a proxy (http_proxy, https_proxy, grpc_proxy) only for other machines.
-        proxy = [("grpc.enable_http_proxy", 0)] if address.is_on_this_machine() else []
+        self._check_can_start()
         with self._unless_stuck():
-            self.channel = access.channel(address, [*_OPTIONS, *proxy])
+            self.channel = self._open_channel()
+
+    # Options of gRPC besides those of all clients.
+    _channel_options: Sequence[tuple[str, Any]] = ()
+
+    def _open_channel(self, library: Any = grpc) -> Any:
+        """Returns a channel to the collector. The library is grpc or grpc.aio."""
+        # Use a proxy (http_proxy, https_proxy, grpc_proxy) only for other machines.
+        proxy = [("grpc.enable_http_proxy", 0)] if self._address.is_on_this_machine() else []
+        return self._access.channel(self._address, [*_OPTIONS, *proxy, *self._channel_options], library)
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +80,10 @@ class Client:
     ) -> None:
         with self._unless_stuck():
             self.channel.close()
+
+    def _check_can_start(self) -> None:
+        """Raises JcollectError if gRPC cannot get its threads or files."""
+        _check_can_start_grpc()
 
     def _unless_stuck(self, seconds: float = 0.0) -> Any:
         stuck = f"cannot ask the collector at {self._address.text}: gRPC is stuck"
@@ -234,7 +245,6 @@ class Client:
 
 @functools.cache
 def _check_can_start_grpc() -> None:
-    """Raises JcollectError if gRPC cannot get its threads or files."""
     check_can_start(_THREADS, "ask a collector")
     check_can_open(_FILES, "ask a collector")
     report_aborts()

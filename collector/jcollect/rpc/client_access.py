@@ -26,13 +26,14 @@ class ClientAccess:
     def uses_tls(self, address: Address) -> bool:
         return address.path is None and bool(self.ca)
 
-    def channel(self, address: Address, options: list[Any]) -> Any:
-        """Returns a channel to a collector. Raises JcollectError if it would reveal the token."""
+    def channel(self, address: Address, options: list[Any], library: Any = grpc) -> Any:
+        """Returns a channel to a collector. The library is grpc or grpc.aio. Raises JcollectError if the
+        channel would reveal the token."""
         if not self.uses_tls(address):
             self._check_keeps_token(address)
-            return grpc.insecure_channel(address.target, options=options)
+            return library.insecure_channel(address.target, options=options)
         credentials = grpc.ssl_channel_credentials(self.ca, self.key or None, self.certificate or None)
-        return grpc.secure_channel(address.target, credentials, options=options)
+        return library.secure_channel(address.target, credentials, options=options)
 
     def for_address(self, address: Address) -> ClientAccess:
         """Returns what may be shown at an address that was found, and not given."""

@@ -34,8 +34,10 @@ class Incoming:
     """Decodes the messages of one subscription. `cursor` is the position after the last message; None if the
     collector sends none."""
 
-    def __init__(self, columns: frozenset[str] = MASKABLE) -> None:
-        """`columns` are those of MASKABLE that were asked for."""
+    def __init__(self, columns: frozenset[str] = MASKABLE, may_lack_values: bool = False) -> None:
+        """`columns` are those of MASKABLE that were asked for. With `may_lack_values`, batches without any
+        value are accepted: a collector leaves them out for a client that may not read them."""
+        self._may_lack_values = may_lack_values
         self.cursor: Cursor | None = None
         self._masked = MASKABLE - columns
         # All are indexed by probe ID.
@@ -118,7 +120,8 @@ class Incoming:
         if highest >= len(self._is_described) or not self._is_described[probes].all():
             raise MalformedStreamError("a batch has events of a probe that was not described")
         values = 0 if "values" in self._masked else int(self._value_counts[probes].sum())
-        if values != len(columns.values):
+        is_without = self._may_lack_values and not len(columns.values)
+        if values != len(columns.values) and not is_without:
             raise MalformedStreamError("a batch has more or fewer values than its events")
 
 
