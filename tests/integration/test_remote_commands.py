@@ -8,13 +8,13 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
 import pytest
 
-from conditions import wait_until
+from conditions import require_bpf, wait_until
 from java_target import (
     JCOLLECT,
     Process,
@@ -29,7 +29,7 @@ from java_target import (
 from jprobe.v1 import collector_pb2, collector_pb2_grpc, probe_pb2
 from prime_calls import prime_calls, run_calls
 
-PLACE, TOUCH, LABEL = (f"PrimeCalls$Orders#{name}" for name in ("place", "touch", "label"))
+PLACE, TOUCH, LABEL, DEPTH = (f"PrimeCalls$Orders#{name}" for name in ("place", "touch", "label", "depth"))
 SECONDS = 30
 
 Stub = collector_pb2_grpc.CollectorServiceStub
@@ -105,99 +105,122 @@ class Events:
         self._thread.join(SECONDS)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def target(targets: Path) -> Iterator[Process]:
-    """A program whose agent traces one method."""
+    """A program whose agent traces one method. Each test leaves it so."""
+    require_bpf()
     with prime_calls(newest_jdk, targets, probes=TOUCH) as started:
         wait_for_probes(started.pid, 3)
         yield started
 
 
-def test_selected_methods_are_traced_while_the_collector_runs(target: Process) -> None:
+@pytest.fixture(scope="module")
+def stub(target: Process) -> Iterator[Stub]:
+    """A client of a collector that is attached to the program."""
     with attach(target.pid) as collector, client_of(target.pid) as stub:
-        response = select(stub, target.pid, LABEL)
-        assert response.methods == response.reply.added == 1
-        assert [each.method for each in response.reply.methods] == ["label"]
-        assert list(response.warnings) == []
-        wait_until(lambda: armed(stub, target.pid) == {"touch", "label"}, "the probes to be armed")
-        events = Events(stub)
-        did = run_calls(target)
-        returned = f"label/{probe_pb2.PROBE_KIND_RETURN}"
-        wait_until(lambda: events.counts[returned] == did["label.entry"], "all events")
-        finish(collector)
-        events.end()
-    wait_until(lambda: selected_in(target.pid) == {"touch"}, "the lease to end")
-
-
-def test_a_kept_selection_outlasts_the_collector_until_it_is_unselected(target: Process) -> None:
-    with attach(target.pid) as collector, client_of(target.pid) as stub:
-        assert select(stub, target.pid, LABEL, keep=True).methods == 1
-        finish(collector)
-    assert selected_in(target.pid) == {"touch", "label"}
-    with attach(target.pid) as collector, client_of(target.pid) as stub:
-        response = unselect(stub, target.pid, LABEL)
-        assert response.methods == 1
-        assert [each.selector for each in response.reply.selections] == [TOUCH]
-        wait_until(lambda: selected_in(target.pid) == {"touch"}, "the probes to be retired")
+        yield stub
         finish(collector)
 
 
-def test_leased_selectors_can_be_unselected_and_selected_again(target: Process) -> None:
-    with attach(target.pid) as collector, client_of(target.pid) as stub:
-        for _ in range(2):
-            select(stub, target.pid, LABEL)
-            select(stub, target.pid, PLACE)
-            wait_until(
-                lambda: armed(stub, target.pid) == {"touch", "label", "place"}, "the probes to be armed"
-            )
-            assert unselect(stub, target.pid, LABEL, PLACE).methods == 3
-            wait_until(lambda: armed(stub, target.pid) == {"touch"}, "the probes to be retired")
-        finish(collector)
+def test_selected_methods_are_traced(target: Process, stub: Stub) -> None:
+    response = select(stub, target.pid, LABEL)
+    assert response.methods == response.reply.added == 1
+    assert [each.method for each in response.reply.methods] == ["label"]
+    assert list(response.warnings) == []
+    wait_until(lambda: armed(stub, target.pid) == {"touch", "label"}, "the probes to be armed")
+    events = Events(stub)
+    did = run_calls(target)
+    returned = f"label/{probe_pb2.PROBE_KIND_RETURN}"
+    wait_until(lambda: events.counts[returned] == did["label.entry"], "all events")
+    events.end()
+    unselect(stub, target.pid, LABEL)
 
 
-def test_a_collector_with_a_selection_of_its_own_also_traces_what_clients_select(target: Process) -> None:
-    """Also methods that had probes before, which it had left out."""
-    with attach(target.pid, "--select", LABEL) as collector, client_of(target.pid) as stub:
-        assert armed(stub, target.pid) == {"label"}
-        select(stub, target.pid, TOUCH, PLACE)
+def test_leased_selectors_can_be_unselected_and_selected_again(target: Process, stub: Stub) -> None:
+    for _ in range(2):
+        select(stub, target.pid, LABEL)
+        select(stub, target.pid, PLACE)
         wait_until(lambda: armed(stub, target.pid) == {"touch", "label", "place"}, "the probes to be armed")
-        events = Events(stub)
-        did = run_calls(target)
-        for method, tally in (("label", "label.entry"), ("touch", "touch.entry")):
-            returned = f"{method}/{probe_pb2.PROBE_KIND_RETURN}"
-            wait_until(
-                lambda name=returned, count=did[tally]: events.counts[name] == count, f"events of {method}"
-            )
-        events.end()
-        finish(collector)
+        response = unselect(stub, target.pid, LABEL, PLACE)
+        assert response.methods == 3
+        assert [each.selector for each in response.reply.selections] == [TOUCH]
+        wait_until(lambda: armed(stub, target.pid) == {"touch"}, "the probes to be retired")
 
 
-def test_settings_of_gates_are_changed(target: Process) -> None:
-    with attach(target.pid) as collector, client_of(target.pid) as stub:
-        response = set_gates(stub, target.pid, "*#touch", "every 10")
-        assert [gate.every for gate in response.reply.gates] == [10]
-        assert "rejects set" in refused(lambda: set_gates(stub, target.pid, "*#touch", "sometimes"))
-        assert "matches none of the 3 probes" in refused(lambda: set_gates(stub, target.pid, "x", "always"))
-        finish(collector)
+def test_settings_of_gates_are_changed(target: Process, stub: Stub) -> None:
+    response = set_gates(stub, target.pid, "*#touch", "every 10")
+    assert [gate.every for gate in response.reply.gates] == [10]
+    assert "rejects set" in refused(lambda: set_gates(stub, target.pid, "*#touch", "sometimes"))
+    assert "matches none of the" in refused(lambda: set_gates(stub, target.pid, "x", "always"))
+    set_gates(stub, target.pid, "*#touch", "as selected")
 
 
-def test_mistakes_are_explained(target: Process) -> None:
-    with attach(target.pid) as collector, client_of(target.pid) as stub:
-        response = select(stub, target.pid, "com.acme.Missing#*")
-        assert "matches no loaded class" in response.warnings[0]
-        assert f"PID {target.pid} rejects select" in refused(lambda: select(stub, target.pid, "#"))
-        assert "does not trace PID 1;" in refused(lambda: select(stub, 1, LABEL), grpc.StatusCode.NOT_FOUND)
-        finish(collector)
+def test_mistakes_are_explained(target: Process, stub: Stub) -> None:
+    response = select(stub, target.pid, "com.acme.Missing#*")
+    assert "matches no loaded class" in response.warnings[0]
+    unselect(stub, target.pid, "com.acme.Missing#*")
+    assert f"PID {target.pid} rejects select" in refused(lambda: select(stub, target.pid, "#"))
+    assert "does not trace PID 1;" in refused(lambda: select(stub, 1, LABEL), grpc.StatusCode.NOT_FOUND)
 
 
-def refused(call: object, code: grpc.StatusCode = grpc.StatusCode.FAILED_PRECONDITION) -> str:
-    assert callable(call)
+def test_processes_are_listed_as_by_ps(target: Process, stub: Stub) -> None:
+    response = stub.ListProcesses(collector_pb2.ListProcessesRequest(), timeout=SECONDS)
+    (found,) = [each for each in response.processes if each.pid == target.pid]
+    rows = json.loads(run(JCOLLECT, "ps", "--json").stdout)
+    (row,) = [each for each in rows if each["pid"] == target.pid]
+    for name in ("user", "jdk", "name", "agent"):
+        assert getattr(found, name) == row[name], name
+    assert found.is_jvm
+    assert found.is_traced
+    assert found.libraries == len(row["libraries"])
+    states = {probe_pb2.ProbeState.Name(each.state): each.probes for each in found.probes}
+    assert states["PROBE_STATE_ARMED"] == 3
+    assert not response.is_truncated
+
+
+def test_a_selection_lasts_as_long_as_was_asked_for(targets: Path) -> None:
+    """Leased ones end with the collector; kept ones stay until they are unselected."""
+    with prime_calls(newest_jdk, targets, probes=TOUCH) as program:
+        wait_for_probes(program.pid, 3)
+        with attach(program.pid) as collector, client_of(program.pid) as stub:
+            assert select(stub, program.pid, LABEL).methods == 1
+            assert select(stub, program.pid, DEPTH, keep=True).methods == 1
+            assert selected_in(program.pid) == {"touch", "label", "depth"}
+            finish(collector)
+        wait_until(lambda: selected_in(program.pid) == {"touch", "depth"}, "the lease to end")
+        # A collector with a selection of its own also traces what its clients select, and methods that had
+        # probes before, which it had left out.
+        with attach(program.pid, "--select", LABEL) as collector, client_of(program.pid) as stub:
+            assert armed(stub, program.pid) == {"label"}
+            select(stub, program.pid, TOUCH, PLACE)
+            wait_until(lambda: armed(stub, program.pid) == {"touch", "label", "place"}, "the probes")
+            events = Events(stub)
+            did = run_calls(program)
+            for method in ("label", "touch"):
+                returned = f"{method}/{probe_pb2.PROBE_KIND_RETURN}"
+                expected = did[f"{method}.entry"]
+                wait_until(lambda name=returned, n=expected: events.counts[name] == n, f"events of {method}")
+            events.end()
+            unselect(stub, program.pid)
+            finish(collector)
+        wait_until(lambda: selected_in(program.pid) == set(), "all to be unselected")
+
+
+def refused_code(call: Callable[[], object]) -> grpc.StatusCode:
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    code: grpc.StatusCode = caught.value.code()
+    return code
+
+
+def refused(call: Callable[[], object], code: grpc.StatusCode = grpc.StatusCode.FAILED_PRECONDITION) -> str:
     with pytest.raises(grpc.RpcError) as caught:
         call()
     assert caught.value.code() == code, caught.value.details()
     return str(caught.value.details())
 
 
+@pytest.mark.takes_long
 def test_a_stopped_program_delays_only_its_own_command(targets: Path) -> None:
     with (
         prime_calls(newest_jdk, targets, probes=TOUCH) as stuck,
@@ -222,6 +245,14 @@ def test_a_stopped_program_delays_only_its_own_command(targets: Path) -> None:
                         timeout_millis=5_000,
                     )
                 )
+                # One command at a time for each process.
+                wait_until(
+                    lambda: (
+                        refused_code(lambda: select(stub, stuck.pid, LABEL))
+                        == grpc.StatusCode.RESOURCE_EXHAUSTED
+                    ),
+                    "the first command to begin",
+                )
                 assert select(stub, other.pid, LABEL).methods == 1
                 assert time.monotonic() - begun < 4
                 assert "is stopped" in first.exception(SECONDS).details()
@@ -230,25 +261,7 @@ def test_a_stopped_program_delays_only_its_own_command(targets: Path) -> None:
             finish(collector)
 
 
-def test_processes_are_listed_as_by_ps(target: Process) -> None:
-    with attach(target.pid) as collector, client_of(target.pid) as stub:
-        response = stub.ListProcesses(collector_pb2.ListProcessesRequest(), timeout=SECONDS)
-        (found,) = [each for each in response.processes if each.pid == target.pid]
-        (row,) = [
-            each for each in json.loads(run(JCOLLECT, "ps", "--json").stdout) if each["pid"] == target.pid
-        ]
-        for name in ("user", "jdk", "name", "agent"):
-            assert getattr(found, name) == row[name], name
-        assert found.is_jvm
-        assert found.is_traced
-        assert found.libraries == len(row["libraries"])
-        assert {probe_pb2.ProbeState.Name(each.state): each.probes for each in found.probes} == {
-            "PROBE_STATE_ARMED": 3
-        }
-        assert not response.is_truncated
-        finish(collector)
-
-
+@pytest.mark.takes_long
 def test_the_agent_is_loaded_into_a_program_that_waits_for_it(targets: Path) -> None:
     with java(newest_jdk, "-cp", targets, "PrimeCalls") as program:
         program.wait_for_line("ready")
