@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from conditions import as_root
+from java_target import as_user
 from jcollect.errors import InvalidCommandError, JcollectError
 from jcollect.rpc import run_directory
 from jcollect.rpc.address import parse_address
@@ -91,6 +92,22 @@ def test_the_default_directory_lets_the_group_in(folder: Path, monkeypatch: pyte
             JcollectError, match="is 4 already, for another collector; name a socket in another"
         ):
             claim(parse_address(f"unix://{default}/3.sock"), group=other)
+
+
+@as_root
+def test_members_of_the_group_find_a_collector_by_pid(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may not list the default directory."""
+    default = folder / "jprobe"
+    monkeypatch.setattr(run_directory, "RUN_DIRECTORY", str(default))
+    program = (
+        "from jcollect.rpc import find, run_directory\n"
+        f"run_directory.RUN_DIRECTORY = {str(default)!r}\n"
+        "print(find.collector_of(4711))"
+    )
+    with serving(StillSource(described(1)), folder, f"unix://{default}/4711.sock", group=GROUP):
+        command = [*as_user("nobody", "adm", reads_checkout=True), sys.executable, "-c", program]
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f"unix://{default}/4711.sock" in found
 
 
 @as_root
