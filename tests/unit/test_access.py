@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pyarrow as pa
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -139,6 +140,7 @@ def test_what_is_wrong_with_certificates_is_explained(
         assert "it does not use TLS; leave out --tls-ca" in refusal(plain, known)
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
 @pytest.mark.parametrize(
     ("version", "is_accepted"), [("TLSv1_1", False), ("TLSv1_2", True), ("TLSv1_3", True)]
 )
@@ -331,7 +333,32 @@ def test_captured_values_need_a_right(tmp_path: Path) -> None:
         with stub_at(address) as stub, pytest.raises(grpc.RpcError) as caught:
             next(stub.Subscribe(request, timeout=10))
         assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
-        assert "a condition on captured values needs the right 'values'" in caught.value.details()
+        assert "a condition needs the right 'values'" in caught.value.details()
+
+
+@pytest.mark.parametrize(
+    "encoding", [collector_pb2.ENCODING_COLUMNS, collector_pb2.ENCODING_ARROW_IPC], ids=["columns", "arrow"]
+)
+def test_the_history_has_no_values_either(tmp_path: Path, encoding: collector_pb2.Encoding) -> None:
+    rules = access_file(tmp_path, '[anyone]\nrights = ["view"]\n')
+    events = source()
+    events.hub.publish(one_event(0))
+    request = collector_pb2.SubscribeRequest(encoding=encoding, only_history=True)
+    with serving(events, tmp_path, access=rules) as address, stub_at(address) as stub:
+        messages = list(stub.Subscribe(request, timeout=20))
+    described = [probe for message in messages for probe in message.schema.probes]
+    assert [list(probe.values) for probe in described] == [[]]
+    if encoding == collector_pb2.ENCODING_COLUMNS:
+        (batch,) = [message.batch for message in messages if message.HasField("batch")]
+        assert list(batch.seq) == [1]
+        assert list(batch.values) == []
+        return
+    (arrow,) = [message.arrow for message in messages if message.HasField("arrow")]
+    table = pa.ipc.open_stream(arrow.ipc).read_all()
+    assert table["seq"].to_pylist() == [1]
+    # The name of its only value.
+    assert "duration_nanos" in table.column_names
+    assert "id" not in table.column_names
 
 
 def received(

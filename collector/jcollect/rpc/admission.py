@@ -27,8 +27,8 @@ from jcollect.rpc.names import (
     SET_PROBES,
     SUBSCRIBE,
 )
-from jcollect.rpc.permitted import permit, without_values
-from jcollect.rpc.rights import COMMAND, VALUES, VIEW, Caller
+from jcollect.rpc.permitted import permit, visible
+from jcollect.rpc.rights import COMMAND, VIEW, Caller
 from jprobe.v1 import collector_pb2
 
 # Any health checker may ask whether the collector serves.
@@ -96,8 +96,9 @@ class Admission(grpc.ServerInterceptor):  # type: ignore[misc]
                 caller, shown = self._admit(method, request, context)
                 with self._open(method, request, context, _Stream(shown, caller)):
                     messages = run(request, context)
-                    hides = method == SUBSCRIBE and not caller.has(VALUES)
-                    yield from map(without_values, messages) if hides else messages
+                    if method == SUBSCRIBE:
+                        messages = (visible(message, caller) for message in messages)
+                    yield from messages
 
             kind = "stream_stream" if handler.request_streaming else "unary_stream"
             return getattr(grpc, f"{kind}_rpc_method_handler")(stream, **serializers)

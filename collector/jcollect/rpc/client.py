@@ -39,6 +39,7 @@ _THREADS = min(max(os.cpu_count() or 1, 4), 16) + 5
 _FILES = 16
 # Parts of gRPC's messages about a peer that has not acknowledged a ping.
 _DEAD = ("ping timeout", "keepalive timeout", "keepalive watchdog timeout")
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 _UCRED = struct.Struct("iII")
 
 
@@ -215,7 +216,8 @@ class Client:
     def _unreachable(self) -> JcollectError:
         """Returns why there is no connection."""
         address, where = self._address, self._address.text
-        if address.path is None:
+        # One more attempt would not go through a proxy.
+        if address.path is None and (address.is_on_this_machine() or not any(map(os.environ.get, _PROXIES))):
             from jcollect.rpc.tls_failure import speaks_tls, why_tls_failed
 
             if self._access.uses_tls(address):

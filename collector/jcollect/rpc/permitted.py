@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from jcollect.rpc.rights import VALUES, Caller
 from jprobe.v1 import collector_pb2
 
@@ -14,9 +12,8 @@ _REVEALING_NOTHING = (
     collector_pb2.EVENT_COLUMN_THREAD,
     collector_pb2.EVENT_COLUMN_DURATION,
 )
-# Names in a condition that reveal nothing of captured values.
-_HARMLESS = {"and", "or", "not", "duration"}
-_WORD = re.compile(r"(?<![\w.])[^\W\d]\w*")
+# The first byte of a message with a schema. Other messages are passed on as they are, which is cheap.
+_SCHEMA = bytes([collector_pb2.SubscribeResponse.SCHEMA_FIELD_NUMBER << 3 | 2])
 
 
 def permit(request: collector_pb2.SubscribeRequest, caller: Caller) -> str:
@@ -24,25 +21,22 @@ def permit(request: collector_pb2.SubscribeRequest, caller: Caller) -> str:
     clause if the request cannot be granted; otherwise an empty one."""
     if caller.has(VALUES):
         return ""
-    # The number of events that match reveals the values that they are compared with.
-    if not _is_harmless(request.where):
-        return f"a condition on captured values needs the right '{VALUES}'"
+    # The number of events that match reveals what they are compared with. That includes `duration`: a
+    # captured value may have this name.
+    if request.where:
+        return f"a condition needs the right '{VALUES}'"
     columns = [each for each in request.columns or _REVEALING_NOTHING if each in _REVEALING_NOTHING]
     # No columns would stand for all.
     request.columns[:] = columns or [collector_pb2.EVENT_COLUMN_TIME]
     return ""
 
 
-def _is_harmless(where: str) -> bool:
-    return set(_WORD.findall(where)) <= _HARMLESS and not set(where) & set("\"'`[")
-
-
-def without_values(message: bytes) -> bytes:
-    """Returns a message of a stream without captured values."""
+def visible(message: bytes, caller: Caller) -> bytes:
+    """Returns a message of a stream as its client may see it: a schema that describes no values, if it gets
+    none. Otherwise a reader would expect them."""
+    if caller.has(VALUES) or message[:1] != _SCHEMA:
+        return message
     response = collector_pb2.SubscribeResponse.FromString(message)
-    if response.HasField("batch"):
-        response.batch.ClearField("values")
-        response.batch.ClearField("text")
-        return response.SerializeToString()
-    # Rows of Arrow cannot be stripped here.
-    return b"" if response.HasField("arrow") else message
+    for probe in response.schema.probes:
+        probe.ClearField("values")
+    return response.SerializeToString()

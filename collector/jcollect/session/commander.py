@@ -7,6 +7,7 @@ events nor other processes.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
@@ -26,6 +27,8 @@ _MOST_COMMANDS = 4
 # Time in addition to that of the command: the gateway itself observes that one.
 _MARGIN_SECONDS = 2.0
 _LIST_SECONDS = 10.0
+# A scan of the host costs CPU time: clients share one per second.
+_LISTED_SECONDS = 1.0
 
 _Result = TypeVar("_Result")
 
@@ -60,6 +63,8 @@ class Commander:
         self._selections: dict[int, Selections] = {}
         self._running: dict[int, Cancellation] = {}
         self._is_listing = False
+        self._rows: list[ProcessRow] = []
+        self._listed = float("-inf")
         self._is_closed = False
         # The limit is kept here, so that further ones are rejected and do not wait.
         self._pool = WorkerPool("execute commands", _MOST_COMMANDS + 1, share=_MOST_COMMANDS + 1)
@@ -87,8 +92,11 @@ class Commander:
         return outcome
 
     def processes(self) -> list[ProcessRow]:
-        """Lists the processes of this host that can be traced. Raises JcollectError."""
+        """Lists the processes of this host that can be traced, at most a second old. Raises
+        JcollectError."""
         with self._lock:
+            if time.monotonic() - self._listed < _LISTED_SECONDS:
+                return self._rows
             if self._is_listing or self._is_closed:
                 raise BusyError("another call lists the processes; try again")
             self._is_listing = True
@@ -96,7 +104,10 @@ class Commander:
         def run() -> list[ProcessRow]:
             host = Host()
             try:
-                return [read_row(process) for process in host.scan()]
+                rows = [read_row(process) for process in host.scan()]
+                with self._lock:
+                    self._rows, self._listed = rows, time.monotonic()
+                return rows
             finally:
                 host.close()
                 with self._lock:
