@@ -10,15 +10,15 @@ from typing import Any
 import grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
 class Receiver:
-    """Listens on a port of loopback until `stop`. `failures` are the codes with which the next requests fail, and
-    `delay` is the time in s that each takes. `rejected` is the number of spans that each answer rejects."""
+    """Listens on a port of loopback until `stop`. `failures` are the codes with which the next requests fail,
+    and `delay` is the time in s that each takes. `rejected` is the number of spans that each answer
+    rejects."""
 
     def __init__(self, port: int = 0, credentials: grpc.ServerCredentials | None = None) -> None:
         self.failures: list[grpc.StatusCode] = []
@@ -76,7 +76,6 @@ class Receiver:
 
 def attributes(found: Any) -> dict[str, Any]:
     """Returns the attributes of a message."""
-    each: KeyValue
     return {each.key: getattr(each.value, str(each.value.WhichOneof("value"))) for each in found.attributes}
 
 

@@ -32,7 +32,8 @@ def test_endpoints(text: str, target: str, is_secure: bool) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "localhost:4317", "ftp://x", "http://", "https://u:p@x", "http://x:99999", "http://x?y", "https://a b",
+        "", "localhost:4317", "ftp://x", "http://", "https://u:p@x", "http://x:99999", "http://x?y",
+        "https://a b",
         "http://localhost:4317/v1/traces", "https://x\x1b", "http://[::1", "unix:relative", "unix://host/x",
     ],
 )  # fmt: skip
