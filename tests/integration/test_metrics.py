@@ -49,8 +49,8 @@ def test_prometheus_has_what_hist_counts_and_the_dashboard_asks(
         attach.line_with(f"serving metrics at http://127.0.0.1:{port}/metrics")
         attach.line_with("armed ")
         with prometheus(tmp_path, port) as server:
-            hist = bench.start("hist", jvm.pid, "-o", "json")
-            hist.line_with("counting ")
+            hist = bench.start("hist", jvm.pid, *SELECT, "-o", "json")
+            hist.line_with("armed ")
             wait_until(lambda: server.query("jprobe_build_info"), "a scrape")
             tallies = run_calls(jvm)
             counts = {
