@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jcollect.cli.access_options import OWNER_ONLY, ServerAccess
+from jcollect.cli.export_options import ExportOptions
 from jcollect.session.options import SessionSettings, TargetOptions
 
 # Maximum time until probes are reported as not armed.
@@ -35,7 +36,24 @@ class Histograms:
     json_strings: bool
 
 
-Output = str | Table | Histograms
+@dataclass(frozen=True)
+class Recorded:
+    """Where to record events: the path of a file, which with `force` may be that of another recording.
+    Another file begins at `rotate_size` bytes, and after `rotate_every` s; the last `keep` stay. None for no
+    limit."""
+
+    path: str
+    rotate_size: int | None = None
+    rotate_every: float | None = None
+    keep: int | None = None
+    force: bool = False
+
+    @property
+    def is_rotating(self) -> bool:
+        return self.rotate_size is not None or self.rotate_every is not None
+
+
+Output = str | Table | Histograms | Recorded
 
 
 @dataclass(frozen=True)
@@ -57,6 +75,7 @@ class AttachOptions:
     events: str | None = None
     arm_timeout: float = ARM_SECONDS
     access: ServerAccess = OWNER_ONLY
+    exports: ExportOptions = ExportOptions()  # noqa: RUF009
 
 
 def only_counts(output: Output | None) -> bool:

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from jcollect.cli.attach_options import AttachOptions
+from jcollect.cli.attach_options import AttachOptions, Recorded
 from jcollect.cli.attach_report import print_report
 from jcollect.cli.counts_file import check_can_write, write_counts
+from jcollect.cli.exporters import Exporters, check_can_export, claimed_metrics
 from jcollect.cli.open_access import OpenAccess, open_access, server_tls
 from jcollect.cli.options import check_no_loss
 from jcollect.cli.output import Json
@@ -32,6 +33,7 @@ from jcollect.probes.permission import can_place_uprobes, check_can_attach
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address, collector_address, parse_address
 from jcollect.rpc.announcement import announced
+from jcollect.rpc.limits import Turns
 from jcollect.rpc.listening import Claim, claim, claim_default
 from jcollect.rpc.messages import whole_status
 from jcollect.rpc.run_directory import directory_to_serve_in, temporary_directory
@@ -75,11 +77,12 @@ def run_attach(options: AttachOptions, compilation: Compilation, program: Progra
         claimed = stack.enter_context(_claimed(options))
         access = open_access(options.access)
         stack.callback(access.audit.close)
-        _prepare(options, processes, claimed.address)
+        metrics = stack.enter_context(claimed_metrics(options.exports, options.insecure))
+        _prepare(options, processes, claimed.address, metrics.address if metrics else None)
         if targets.selectors and options.settings.lane != LEASED:
             # Reports what is missing here before it touches the programs.
             check_can_open(compilation)
-        _attach(options, processes, compilation, claimed, program, access)
+        _attach(options, processes, compilation, claimed, metrics, program, access)
 
 
 def _is_leased(options: AttachOptions, processes: Sequence[Process]) -> bool:
@@ -124,13 +127,19 @@ def _claimed(options: AttachOptions) -> Iterator[Claim]:
         yield stack.enter_context(claim_default(address, group))
 
 
-def _prepare(options: AttachOptions, processes: Sequence[Process], address: Address) -> None:
+def _prepare(
+    options: AttachOptions, processes: Sequence[Process], address: Address, metrics: Address | None
+) -> None:
     """Gives up privileges, and checks the resources that the command will need. Raises JcollectError."""
-    paths = [path for path in (address.path, options.counts, options.events, options.access.audit) if path]
+    served = (address.path, metrics and metrics.path)
+    recorded = options.output.path if isinstance(options.output, Recorded) else None
+    written = (options.counts, options.events, options.access.audit, recorded)
+    paths = [path for path in (*served, *written) if path]
     needs_admin = bool(options.targets.selectors) or _may_use_perf_events(options.settings)
     narrow_attach(needs_admin=needs_admin, paths=paths)
     if options.counts:
         check_can_write(options.counts)
+    check_can_export(options.exports)
     report_aborts()
     check_can_serve()
     for process in processes:
@@ -142,6 +151,7 @@ def _attach(
     processes: Sequence[Process],
     compilation: Compilation,
     claimed: Claim,
+    metrics: Claim | None,
     program: Program | None,
     access: OpenAccess,
 ) -> None:
@@ -160,8 +170,13 @@ def _attach(
             session = Session(settings, stop.request, failures, lanes(settings, compilation))
         try:
             loop = AttachLoop(session, targets, candidates, stop, options.arm_timeout, hold)
-            with _serving(session, claimed, access) as server, announced(server.address):
-                _run(session, loop, server, options, stop)
+            turns = Turns()
+            with (
+                _serving(session, claimed, access, turns) as server,
+                announced(server.address),
+                Exporters(session, options.exports, metrics, turns) as exporters,
+            ):
+                _run(session, loop, server, exporters, options, stop)
         finally:
             session.close()
     finally:
@@ -183,11 +198,11 @@ def _with_capacity(
 
 
 @contextmanager
-def _serving(session: Session, claimed: Claim, access: OpenAccess) -> Iterator[Server]:
+def _serving(session: Session, claimed: Claim, access: OpenAccess, turns: Turns) -> Iterator[Server]:
     address = claimed.address.text
     hangs = f"cannot serve at {address}: gRPC did not start within {_SERVE_SECONDS:.0f} s"
     with last_resort(_SERVE_SECONDS, hangs):
-        server = Server(session, claimed, access.rules, access.audit)
+        server = Server(session, claimed, access.rules, access.audit, turns)
     try:
         yield server
     finally:
@@ -197,10 +212,17 @@ def _serving(session: Session, claimed: Claim, access: OpenAccess) -> Iterator[S
 
 
 def _run(
-    session: Session, loop: AttachLoop, server: Server, options: AttachOptions, stop: StopRequest
+    session: Session,
+    loop: AttachLoop,
+    server: Server,
+    exporters: Exporters,
+    options: AttachOptions,
+    stop: StopRequest,
 ) -> None:
     out = _events_out(options.events)
-    printer = start_printer(options.output, options.json_strings, session, stop, out)
+    printer = start_printer(
+        options.output, options.json_strings, session, stop, out, ", ".join(map(str, options.targets.pids))
+    )
     session.start()
     begun = time.monotonic()
     failed: JcollectError | None = None
@@ -213,7 +235,7 @@ def _run(
         pass
     except Exception as error:
         session.failures.add(error, "trace the processes")
-    detachment = _Detachment(session, printer, server)
+    detachment = _Detachment(session, printer, server, exporters)
     stuck = f"cannot detach within {detachment.most_seconds:.0f} s; jcollect exits without final hit counts"
     with last_resort(detachment.most_seconds, stuck):
         try:
@@ -257,8 +279,11 @@ def _events_out(events: str | None) -> Stdout:
 class _Detachment:
     """Detaches, and completes the hit counts. Events that a subscriber has not read in time are lost."""
 
-    def __init__(self, session: Session, printer: Printer | None, server: Server) -> None:
+    def __init__(
+        self, session: Session, printer: Printer | None, server: Server, exporters: Exporters
+    ) -> None:
         self._session = session
+        self._exporters = exporters
         self._printer = printer
         self._server = server
         self._detach_seconds = session.detach_seconds
@@ -272,6 +297,7 @@ class _Detachment:
         deadline = time.monotonic() + GRACE_SECONDS
         if self._printer is not None:
             self._printer.finish()
+        self._exporters.finish()
         self._server.wait_for_streams(max(0.0, deadline - time.monotonic()))
 
     def finish(self) -> Totals:

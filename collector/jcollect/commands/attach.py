@@ -8,6 +8,7 @@ from jcollect.cli.access_options import ServerAccess, server_access_options
 from jcollect.cli.argument_types import TEXT, Format, Pid, Seconds, WholeNumber
 from jcollect.cli.attach_options import ARM_SECONDS, AttachOptions
 from jcollect.cli.attaching import compile_and_attach
+from jcollect.cli.export_options import ExportOptions, export_options
 from jcollect.cli.options import (
     check_json_strings,
     duration_option,
@@ -53,6 +54,7 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 @cost_options
 @lane_option
 @recorder_options
+@export_options
 # Hidden options for tests: force a link type, simulate missing kernel features, shrink buffers.
 @click.option("--link", "link_type", type=click.Choice(["auto", "uprobe-multi", "perf-event"]), hidden=True)
 @click.option("--without", multiple=True, type=click.Choice(_FEATURES), hidden=True)
@@ -82,6 +84,7 @@ def attach(
     lane: str,
     last: str | None,
     triggers: tuple[str, ...],
+    exports: ExportOptions,
     link_type: str | None,
     without: tuple[str, ...],
     ring_pages: int | None,
@@ -124,6 +127,7 @@ def attach(
             without=frozenset(without),
             lane=DIRECT if recorder else lane,
             recorder=recorder,
+            only_counts=exports.no_events,
         ),
         listen=listen,
         insecure=insecure,
@@ -133,6 +137,7 @@ def attach(
         duration=duration,
         arm_timeout=arm_timeout,
         fail_on_loss=fail_on_loss,
+        exports=exports,
         counts=counts,
     )
     compile_and_attach(options)

@@ -10,6 +10,7 @@ from jcollect.cli.access_options import ServerAccess, server_access_options
 from jcollect.cli.argument_types import Format, WholeNumber
 from jcollect.cli.attach_options import AttachOptions
 from jcollect.cli.attaching import begin_compilation
+from jcollect.cli.export_options import ExportOptions, export_options
 from jcollect.cli.launcher import Launcher
 from jcollect.cli.options import (
     check_json_strings,
@@ -61,6 +62,7 @@ _HOLD_SECONDS = 30
 @cost_options
 @lane_option
 @recorder_options
+@export_options
 @click.argument(
     "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT...]"
 )
@@ -88,6 +90,7 @@ def run(
     lane: str,
     last: str | None,
     triggers: tuple[str, ...],
+    exports: ExportOptions,
     command: tuple[str, ...],
 ) -> int:
     """Start a program, and trace it from its first call on.
@@ -117,6 +120,7 @@ def run(
             max_overhead=max_overhead,
             lane=DIRECT if recorder else lane,
             recorder=recorder,
+            only_counts=exports.no_events,
         ),
         listen=listen,
         insecure=insecure,
@@ -125,6 +129,7 @@ def run(
         json_strings=json_strings,
         duration=duration,
         fail_on_loss=fail_on_loss,
+        exports=exports,
         counts=counts,
         events=os.path.abspath(events) if events else "",
     )

@@ -18,7 +18,7 @@ import errno
 import os
 import socket
 import stat
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from jcollect.errors import NO_FILES, InvalidCommandError, JcollectError, lacks_files
 from jcollect.rpc.address import Address, bound_name, numbered, pid_in
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from jcollect.rpc.server_tls import ServerTls
 
 _LOCK_SUFFIX = ".lock"
+_WITH_TLS = "add --tls-cert, --tls-key and --tls-client-ca, "
 # Maximum number of collectors with the same default address.
 _MOST_NUMBER = 99
 
@@ -45,9 +46,15 @@ class _ForeignError(AddressInUseError):
 
 
 class Listener(Protocol):
-    """The method of a gRPC server that adds an address."""
+    """The method of a server that adds an address."""
 
     def add_insecure_port(self, address: str) -> int: ...
+
+
+@runtime_checkable
+class SecureListener(Listener, Protocol):
+    """A server that can use TLS."""
+
     def add_secure_port(self, address: str, server_credentials: Any) -> int: ...
 
 
@@ -79,9 +86,12 @@ def claim(
     insecure: bool = False,
     tls: ServerTls | None = None,
     group: SocketGroup | None = None,
+    option: str = "--listen",
+    readable: str = "what the probes capture",
 ) -> Claim:
     """Claims an address. Raises JcollectError if a server cannot listen at it, or if it is a TCP address
-    without `tls` and not `insecure`.
+    without `tls` and not `insecure`. `option` is the one that chooses the address, and `readable` what
+    clients can read.
 
     TCP alone has no access control. A Unix socket is protected by its mode, which lets only its owner
     connect, and with a `group` the members of that too."""
@@ -93,13 +103,13 @@ def claim(
     if address.path is None and not insecure and tls is None:
         who = "any user of this machine" if address.is_local else "any user of a machine that can reach it"
         raise InvalidCommandError(
-            f"cannot listen at {address.text}: {who} could connect over TCP and read what the probes "
-            "capture; use a Unix socket, as in unix:///run/jprobe/NAME.sock, which only its owner can use, "
-            "add --tls-cert, --tls-key and --tls-client-ca, or add --insecure"
+            f"cannot listen at {address.text}: {who} could connect over TCP and read {readable}; use a Unix "
+            "socket, as in unix:///run/jprobe/NAME.sock, which only its owner can use, "
+            f"{_WITH_TLS if option == '--listen' else ''}or add --insecure"
         )
     if address.path is None:
-        return _PortClaim(address, tls)
-    claimed = _SocketClaim(address, address.path, group)
+        return _PortClaim(address, tls, option)
+    claimed = _SocketClaim(address, address.path, group, option)
     for directory in run_directories():
         with contextlib.suppress(OSError):
             _remove_stale_sockets(directory)
@@ -122,10 +132,11 @@ def claim_default(address: Address, group: SocketGroup | None = None) -> Claim:
 class _PortClaim:
     """Relies on the kernel, which lets only one process listen on a port without SO_REUSEPORT."""
 
-    def __init__(self, address: Address, tls: ServerTls | None) -> None:
+    def __init__(self, address: Address, tls: ServerTls | None, option: str) -> None:
         self.address = address
         self.door = INSECURE_PORT if tls is None else TLS_PORT
         self._credentials = None if tls is None else tls.credentials()
+        self._option = option
         # gRPC would be satisfied with one IP address of a name, while another collector has the others.
         self._hosts = [host for host in _resolve(address) if self._can_bind(host)]
         if not self._hosts:
@@ -140,6 +151,7 @@ class _PortClaim:
                 if self._credentials is None:
                     port = server.add_insecure_port(f"{literal}:{port}")
                 else:
+                    assert isinstance(server, SecureListener)
                     port = server.add_secure_port(f"{literal}:{port}", self._credentials)
             except RuntimeError:
                 raise self._in_use() from None
@@ -167,7 +179,8 @@ class _PortClaim:
 
     def _in_use(self) -> JcollectError:
         return JcollectError(
-            f"cannot listen at {self.address.text}: the address is in use; choose another one with --listen"
+            f"cannot listen at {self.address.text}: the address is in use; choose another one with "
+            f"{self._option}"
         )
 
     def __enter__(self) -> _PortClaim:
@@ -191,10 +204,11 @@ def _resolve(address: Address) -> list[str]:
 class _SocketClaim:
     """Holds the lock file of a Unix socket."""
 
-    def __init__(self, address: Address, path: str, group: SocketGroup | None) -> None:
+    def __init__(self, address: Address, path: str, group: SocketGroup | None, option: str) -> None:
         self.address = address
         self.door = PRIVATE_SOCKET if group is None else GROUP_SOCKET
         self._group = group
+        self._option = option
         self._folder, self._name = os.path.split(path)
         self._held = contextlib.ExitStack()
         try:
@@ -214,7 +228,7 @@ class _SocketClaim:
         except RuntimeError:
             reason = self._why_not_bound(unfinished)
             raise self._problem(
-                f"no socket can be created in {self._folder}{reason}; choose another path with --listen"
+                f"no socket can be created in {self._folder}{reason}; choose another path with {self._option}"
             ) from None
         finally:
             os.umask(mask)
@@ -233,7 +247,7 @@ class _SocketClaim:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(unfinished, dir_fd=self._directory)
-            raise self._problem(_reason(error)) from None
+            raise self._problem(_reason(error, self._option)) from None
         return self.address
 
     def _why_not_bound(self, name: str) -> str:
@@ -269,9 +283,9 @@ class _SocketClaim:
             if error.errno == errno.ENOENT and not os.path.isdir(self._folder):
                 raise self._problem(
                     f"the directory {self._folder} does not exist; create it, or choose another path with "
-                    "--listen"
+                    f"{self._option}"
                 ) from None
-            problem = self._problem(_reason(error, f"{where}: "))
+            problem = self._problem(_reason(error, self._option, f"{where}: "))
             raise (_ForeignError(problem.message) if error.errno == errno.EPERM else problem) from None
         self._held.callback(os.close, lock)
         self._held.callback(self._remove, self._name + _LOCK_SUFFIX, lock)
@@ -283,12 +297,12 @@ class _SocketClaim:
             _remove_dead(self._directory, self._name)
         except FileExistsError:
             raise self._problem(
-                "the path is that of another file, not a socket; choose another path with --listen"
+                f"the path is that of another file, not a socket; choose another path with {self._option}"
             ) from None
         except BlockingIOError:
             raise self._in_use() from None
         except OSError as error:
-            raise self._problem(_reason(error)) from None
+            raise self._problem(_reason(error, self._option)) from None
 
     def _remove(self, name: str, descriptor: int) -> None:
         """Removes the file of a descriptor unless another file has its name."""
@@ -302,14 +316,14 @@ class _SocketClaim:
     def _in_use(self) -> JcollectError:
         return AddressInUseError(
             f"cannot listen at {self.address.text}: the address is in use by another collector; "
-            "use that collector with jcollect observe, or choose another address with --listen"
+            f"use that collector with jcollect observe, or choose another address with {self._option}"
         )
 
 
-def _reason(error: OSError, where: str = "") -> str:
+def _reason(error: OSError, option: str, where: str = "") -> str:
     if lacks_files(error):
         return NO_FILES
-    return f"{where}{error.strerror}; choose another path with --listen"
+    return f"{where}{error.strerror}; choose another path with {option}"
 
 
 def _remove_stale_sockets(path: str) -> None:

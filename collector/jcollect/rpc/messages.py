@@ -81,7 +81,7 @@ def probe_message(probe: Described) -> collector_pb2.Probe:
     )
 
 
-def stream_messages(item: Item, cursor: Cursor) -> Iterator[bytes]:
+def stream_messages(item: Item, cursor: Cursor | None = None) -> Iterator[bytes]:
     """Yields an item as encoded SubscribeResponses of at most MESSAGE_BYTES, unless one probe needs more.
     `cursor` is the position after the item."""
     if isinstance(item, EncodedEvents):
@@ -89,7 +89,7 @@ def stream_messages(item: Item, cursor: Cursor) -> Iterator[bytes]:
     elif isinstance(item, Events):
         yield encode(item.columns, cursor)
     else:
-        end = encode_cursor(cursor)
+        end = b"" if cursor is None else encode_cursor(cursor)
         for body in _bodies(item):
             yield body.SerializeToString() + end
 

@@ -22,6 +22,7 @@ from jcollect.rpc.limits import (
     MOST_CALLS,
     MOST_REFLECTIONS,
     Slots,
+    Turns,
     raise_descriptor_limit,
     server_options,
 )
@@ -61,9 +62,11 @@ class Server:
         claim: Claim,
         rules: Reloaded[AccessRules] | None = None,
         audit: Audit | None = None,
+        turns: Turns | None = None,
     ) -> None:
-        """Without `rules`, the way in which clients connect decides about their rights. Raises
-        JcollectError if the server cannot listen at the claimed address."""
+        """Without `rules`, the way in which clients connect decides about their rights. `turns` are those
+        that calls share with others. Raises JcollectError if the server cannot listen at the claimed
+        address."""
         self._claim = claim
         # service.py reports errors of calls; gRPC would log a traceback.
         logging.getLogger("grpc").addHandler(logging.NullHandler())
@@ -80,7 +83,7 @@ class Server:
         )
         _servers.add(self._server)
         self._streams = Streams()
-        self._server.add_generic_rpc_handlers((handler_for(source, self._streams),))
+        self._server.add_generic_rpc_handlers((handler_for(source, self._streams, turns),))
         health_pb2_grpc.add_HealthServicer_to_server(_Health(), self._server)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(_Reflection(), self._server)
         self.address = claim.listen(self._server)

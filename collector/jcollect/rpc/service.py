@@ -36,7 +36,7 @@ from jcollect.rpc.names import SERVICE
 from jcollect.rpc.paging import page_of
 from jcollect.rpc.stream_request import InvalidRequestError, stream_options
 from jcollect.rpc.stream_sink import StreamSink
-from jcollect.session.aggregation import Aggregation
+from jcollect.session.aggregation import CountedInterval
 from jcollect.session.commander import Commander
 from jcollect.session.status import Status
 from jcollect.sinks.base import consume
@@ -44,6 +44,15 @@ from jcollect.workers import Failures
 from jprobe.v1 import collector_pb2
 
 _TOO_COSTLY = "matching the globs takes too long; use fewer or simpler globs"
+
+
+class ServedAggregation(Protocol):
+    """The methods of an aggregation that the service uses."""
+
+    def interval(self, is_whole: bool = False) -> CountedInterval: ...
+    def wait(self, seconds: float) -> bool: ...
+    def end(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class ServedSession(Protocol):
@@ -61,7 +70,7 @@ class ServedSession(Protocol):
     def subscribe(
         self, globs: Sequence[str], pids: Collection[int], peer: str, options: StreamOptions
     ) -> Subscription: ...
-    def aggregate(self, globs: Sequence[str], pids: Collection[int]) -> Aggregation: ...
+    def aggregate(self, globs: Sequence[str], pids: Collection[int]) -> ServedAggregation: ...
     def status(
         self,
         globs: Sequence[str],
@@ -105,11 +114,13 @@ class KeyedStreams:
     """The open aggregations whose clients have chosen keys, at most one for each key."""
 
     def __init__(self) -> None:
-        self._aggregations: dict[bytes, Aggregation] = {}
+        self._aggregations: dict[bytes, ServedAggregation] = {}
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def one(self, key: bytes, aggregation: Aggregation, context: grpc.ServicerContext) -> Iterator[None]:
+    def one(
+        self, key: bytes, aggregation: ServedAggregation, context: grpc.ServicerContext
+    ) -> Iterator[None]:
         """Lets `end` find an aggregation during the block; without a key, does nothing. Ends the call with
         ALREADY_EXISTS if another one has the key."""
         if not key:
@@ -165,9 +176,10 @@ def _without_gc() -> Iterator[None]:
         gc.enable()
 
 
-def handler_for(source: ServedSession, streams: Streams) -> Any:
-    """Returns the service's generic handler. Subscribe sends bytes that were encoded once for all streams."""
-    turns = Turns()
+def handler_for(source: ServedSession, streams: Streams, turns: Turns | None = None) -> Any:
+    """Returns the service's generic handler. Subscribe sends bytes that were encoded once for all streams.
+    `turns` are those that calls share with others."""
+    turns = turns or Turns()
     slots = Slots(MOST_STREAMS, "streams")
     aggregations = Slots(MOST_AGGREGATIONS, "streams of histograms")
     keyed = KeyedStreams()
@@ -261,7 +273,7 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
         return collector_pb2.EndAggregateResponse()
 
     def intervals(
-        aggregation: Aggregation, seconds: float, context: grpc.ServicerContext
+        aggregation: ServedAggregation, seconds: float, context: grpc.ServicerContext
     ) -> Iterator[collector_pb2.AggregateResponse]:
         due = time.monotonic()
         while True:

@@ -325,6 +325,10 @@ class Session:
         NoSuchProbeError if none can be counted, unless it `may_match_later`."""
         return self._aggregations.begin(globs, pids, may_match_later)
 
+    def name_of(self, pid: int) -> str:
+        """Returns the main class or the command of a process; empty if it has left."""
+        return next((each.name for each in self._tracees if each.pid == pid), "")
+
     def status(
         self,
         globs: Sequence[str] = (),
