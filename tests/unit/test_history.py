@@ -94,6 +94,14 @@ def test_the_last_events_are_those_that_match() -> None:
     assert seqs(taken(begin(options, hub, ["*#cancel"]))) == [seq for seq in cancelled if seq < 50][-5:]
 
 
+def test_events_after_the_end_of_the_history_are_none_of_the_last() -> None:
+    published = Published()
+    published.publish(0, 0, 0, 0)
+    stream = begin(StreamOptions(begin=Last(3), only_history=True), published.hub)
+    published.publish(0, 0, 0, 0, 0)
+    assert seqs(taken(stream)) == [1, 2, 3]
+
+
 def test_a_stream_begins_at_a_time() -> None:
     published = Published()
     for number in range(50):

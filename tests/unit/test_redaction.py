@@ -11,7 +11,8 @@ from event_batches import UNREADABLE, Cut, Event, batch, probe, value
 from jcollect.errors import InvalidCommandError
 from jcollect.hub.accounts import Accounts
 from jcollect.hub.hub import Hub
-from jcollect.hub.redaction import Redaction, RedactionRules
+from jcollect.hub.redaction import Redaction
+from jcollect.hub.redaction_rules import RedactionRules
 from jcollect.hub.stream_options import StreamOptions
 from list_source import StillCounters
 from received import batches, received

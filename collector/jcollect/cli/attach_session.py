@@ -220,9 +220,8 @@ def _run(
     stop: StopRequest,
 ) -> None:
     out = _events_out(options.events)
-    printer = start_printer(
-        options.output, options.json_strings, session, stop, out, ", ".join(map(str, options.targets.pids))
-    )
+    source = ", ".join(map(str, options.targets.pids))
+    printer = start_printer(options.output, options.json_strings, session, stop, out, source, options.stream)
     session.start()
     begun = time.monotonic()
     failed: JcollectError | None = None

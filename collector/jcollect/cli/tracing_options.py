@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from jcollect.cli.argument_types import WholeNumber
+from jcollect.cli.argument_types import Size, WholeNumber
 from jcollect.cli.options import max_overhead_option
 from jcollect.control.limits import MOST_BYTES, MOST_METHODS
 from jcollect.limits import MAX_COLLECTOR_PROBES
@@ -63,6 +63,16 @@ _LIMITS = (
         "client asks for holds.",
     ),
 )
+
+
+def history_option(command: _Command) -> _Command:
+    return click.option(
+        "--history",
+        type=Size(or_none=True),
+        metavar="SIZE",
+        help="Keep the newest events in SIZE of memory, for clients that come late or come back. 0: none. "
+        "Default: 16MiB.",
+    )(command)
 
 
 def lane_option(command: _Command) -> _Command:

@@ -19,9 +19,17 @@ from jcollect.cli.options import (
     select_option,
 )
 from jcollect.cli.recorder_options import recorder_of, recorder_options
-from jcollect.cli.tracing_options import cost_options, lane_option, limit_options, listen_options
+from jcollect.cli.redaction_options import redaction_options
+from jcollect.cli.tracing_options import (
+    cost_options,
+    history_option,
+    lane_option,
+    limit_options,
+    listen_options,
+)
 from jcollect.control.limits import Limits
 from jcollect.errors import InvalidCommandError
+from jcollect.hub.redaction_rules import RedactionRules
 from jcollect.session.options import DIRECT, SessionSettings, TargetOptions
 
 # The features in sources/bpf/kernel.py, which is imported later.
@@ -54,6 +62,8 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 @cost_options
 @lane_option
 @recorder_options
+@history_option
+@redaction_options
 @export_options
 # Hidden options for tests: force a link type, simulate missing kernel features, shrink buffers.
 @click.option("--link", "link_type", type=click.Choice(["auto", "uprobe-multi", "perf-event"]), hidden=True)
@@ -84,6 +94,8 @@ def attach(
     lane: str,
     last: str | None,
     triggers: tuple[str, ...],
+    history: int | None,
+    redaction: RedactionRules,
     exports: ExportOptions,
     link_type: str | None,
     without: tuple[str, ...],
@@ -127,6 +139,8 @@ def attach(
             without=frozenset(without),
             lane=DIRECT if recorder else lane,
             recorder=recorder,
+            history_bytes=history,
+            redaction=redaction,
             only_counts=exports.no_events,
         ),
         listen=listen,

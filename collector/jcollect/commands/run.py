@@ -22,8 +22,16 @@ from jcollect.cli.options import (
     select_option,
 )
 from jcollect.cli.recorder_options import recorder_of, recorder_options
-from jcollect.cli.tracing_options import cost_options, lane_option, limit_options, listen_options
+from jcollect.cli.redaction_options import redaction_options
+from jcollect.cli.tracing_options import (
+    cost_options,
+    history_option,
+    lane_option,
+    limit_options,
+    listen_options,
+)
 from jcollect.control.limits import Limits
+from jcollect.hub.redaction_rules import RedactionRules
 from jcollect.session.options import DIRECT, SessionSettings, TargetOptions
 
 _HOLD_SECONDS = 30
@@ -62,6 +70,8 @@ _HOLD_SECONDS = 30
 @cost_options
 @lane_option
 @recorder_options
+@history_option
+@redaction_options
 @export_options
 @click.argument(
     "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT...]"
@@ -90,6 +100,8 @@ def run(
     lane: str,
     last: str | None,
     triggers: tuple[str, ...],
+    history: int | None,
+    redaction: RedactionRules,
     exports: ExportOptions,
     command: tuple[str, ...],
 ) -> int:
@@ -120,6 +132,8 @@ def run(
             max_overhead=max_overhead,
             lane=DIRECT if recorder else lane,
             recorder=recorder,
+            history_bytes=history,
+            redaction=redaction,
             only_counts=exports.no_events,
         ),
         listen=listen,

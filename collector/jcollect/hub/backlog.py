@@ -139,9 +139,11 @@ class Backlog:
             self._seq = entry.cursor.seq
 
     def _current(self, batch: Batch) -> Batch:
-        """Returns the events of the wanted probes."""
+        """Returns the events of the wanted probes before the end."""
         probes = batch.columns.probe
         flags = self._history.is_current(probes, batch.columns.seq)
+        if self._end is not None:
+            flags &= batch.columns.seq < np.uint64(self._end)
         wanted = self._wanted()
         return batch.pick(flags if wanted is None else flags & wanted[probes])
 
@@ -172,10 +174,7 @@ class Backlog:
                 return Read(None, missed)
         batch = joined([entry.batch for entry in entries]) if len(entries) > 1 else entries[0].batch
         columns = batch.columns
-        flags = columns.seq >= np.uint64(self._seq)
-        if self._end is not None:
-            flags &= columns.seq < np.uint64(self._end)
-        wanted = self._current(batch.pick(flags))
+        wanted = self._current(batch.pick(columns.seq >= np.uint64(self._seq)))
         self._seq = entries[-1].cursor.seq if self._end is None else min(entries[-1].cursor.seq, self._end)
         self._events += len(wanted)
         if self._since:

@@ -8,7 +8,7 @@ The traced program chooses the strings, so patterns are matched by RE2, in linea
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
@@ -18,6 +18,7 @@ import numpy.typing as npt
 import re2
 
 from jcollect.errors import InvalidCommandError
+from jcollect.hub.redaction_rules import RedactionRules
 from jcollect.hub.secrets import CARD_PATTERN, SECRET_NAMES, SECRET_PATTERNS, is_card
 from jcollect.probes.description import Described
 from jcollect.sources.columns import U64, Batch
@@ -28,19 +29,6 @@ _MARK = "***"
 # Strings that occur again need not be matched again.
 _REMEMBERED = 65_536
 _Positions = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class RedactionRules:
-    """`patterns` are regular expressions of RE2: what they match is replaced. `types` are globs of Java
-    types, whose values are replaced as a whole. `secrets` adds what looks like one."""
-
-    patterns: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    secrets: bool = False
-
-    def __bool__(self) -> bool:
-        return bool(self.patterns or self.types or self.secrets)
 
 
 class Redaction:

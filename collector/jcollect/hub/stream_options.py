@@ -30,3 +30,6 @@ class StreamOptions:
     def has_history(self) -> bool:
         """True if the stream may begin with events of the past."""
         return self.begin is not None or self.only_history
+
+
+EVERYTHING = StreamOptions()

@@ -154,7 +154,9 @@ def _reporting_errors(context: grpc.ServicerContext, what: str) -> Iterator[None
         code, details = grpc.StatusCode.NOT_FOUND, f"no probe of this collector matches {error}"
     except TooCostlyError:
         code, details = grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_COSTLY
-    except (ConditionError, InvalidRequestError) as error:
+    except ConditionError as error:
+        code, details = grpc.StatusCode.INVALID_ARGUMENT, f"where, {error}"
+    except InvalidRequestError as error:
         code, details = grpc.StatusCode.INVALID_ARGUMENT, f"the request {error}"
     except EpochError as error:
         code, details = grpc.StatusCode.FAILED_PRECONDITION, str(error)

@@ -1,6 +1,8 @@
-"""Maps a SubscribeRequest to plain values, and rejects what is not valid."""
+"""Maps a SubscribeRequest to plain values and back, and rejects what is not valid."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from jcollect.hub.condition import MOST_LENGTH
 from jcollect.hub.cursor import Begin, Cursor, Last, OnOverflow, Since
@@ -8,14 +10,14 @@ from jcollect.hub.stream_options import MASKABLE, StreamOptions
 from jprobe.v1 import collector_pb2
 
 # The names of columns, as in sources.columns.Columns.
-COLUMNS: dict[int, str] = {
+COLUMNS: dict[collector_pb2.EventColumn, str] = {
     collector_pb2.EVENT_COLUMN_TIME: "time_unix_nanos",
     collector_pb2.EVENT_COLUMN_TID: "tid",
     collector_pb2.EVENT_COLUMN_THREAD: "thread",
     collector_pb2.EVENT_COLUMN_DURATION: "duration_nanos",
     collector_pb2.EVENT_COLUMN_VALUES: "values",
 }
-_ON_OVERFLOW = {
+_ON_OVERFLOW: dict[collector_pb2.OnOverflow, OnOverflow] = {
     collector_pb2.ON_OVERFLOW_UNSPECIFIED: OnOverflow.DROP_NEWEST,
     collector_pb2.ON_OVERFLOW_DROP_NEWEST: OnOverflow.DROP_NEWEST,
     collector_pb2.ON_OVERFLOW_DROP_OLDEST: OnOverflow.DROP_OLDEST,
@@ -53,6 +55,33 @@ def stream_options(request: collector_pb2.SubscribeRequest) -> StreamOptions:
         only_history=request.only_history,
         on_overflow=_ON_OVERFLOW[request.on_overflow],
     )
+
+
+def stream_request(
+    globs: Sequence[str], pids: Sequence[int], options: StreamOptions
+) -> collector_pb2.SubscribeRequest:
+    """Returns the request that asks for this."""
+    request = collector_pb2.SubscribeRequest(
+        globs=globs,
+        pids=pids,
+        deny=options.deny,
+        where=options.where,
+        sample_every=options.sample_every,
+        max_rate=options.max_rate,
+        only_history=options.only_history,
+    )
+    if options.on_overflow != OnOverflow.DROP_NEWEST:
+        policies = {policy: number for number, policy in _ON_OVERFLOW.items()}
+        request.on_overflow = policies[options.on_overflow]
+    if options.columns != MASKABLE:
+        request.columns.extend(number for number, name in COLUMNS.items() if name in options.columns)
+    if isinstance(options.begin, Since):
+        request.since_unix_nanos = options.begin.unix_nanos
+    elif isinstance(options.begin, Last):
+        request.last = options.begin.events
+    elif options.begin is not None:
+        request.after.CopyFrom(collector_pb2.Cursor(**options.begin._asdict()))
+    return request
 
 
 def _columns(request: collector_pb2.SubscribeRequest) -> frozenset[str]:

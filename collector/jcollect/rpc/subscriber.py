@@ -10,10 +10,12 @@ import grpc
 
 from jcollect.errors import JcollectError
 from jcollect.hub.items import Item, Schema
+from jcollect.hub.stream_options import EVERYTHING, StreamOptions
 from jcollect.probes.nearest import hint
 from jcollect.rpc.client import Client
 from jcollect.rpc.incoming import Incoming
 from jcollect.rpc.names import SUBSCRIBE
+from jcollect.rpc.stream_request import stream_request
 from jprobe.v1 import collector_pb2
 
 # Maximum time until a stream has begun: for this time a collector lets a request wait for others
@@ -25,7 +27,11 @@ class Subscriber(Client):
     """A connection with at most one stream of events."""
 
     def subscribe(
-        self, globs: Sequence[str] = (), seconds: float | None = None, pids: Sequence[int] = ()
+        self,
+        globs: Sequence[str] = (),
+        seconds: float | None = None,
+        pids: Sequence[int] = (),
+        options: StreamOptions = EVERYTHING,
     ) -> Iterator[Item]:
         """Yields items, schemas first, until the collector exits or `close_stream` is called; at the latest
         `seconds` after the collector should have begun.
@@ -41,12 +47,12 @@ class Subscriber(Client):
         # to describe many probes.
         most = None if seconds is None else seconds + BEGIN_SECONDS
         stream = call(
-            collector_pb2.SubscribeRequest(globs=globs, pids=pids),
+            stream_request(globs, pids, options),
             timeout=most,
             metadata=self._access.metadata,
         )
         begun = False
-        incoming = Incoming()
+        incoming = Incoming(options.columns)
         self._stream = stream
         if self._is_closed:
             stream.cancel()

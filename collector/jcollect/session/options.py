@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jcollect.control.limits import Limits
+from jcollect.hub.redaction_rules import RedactionRules
 from jcollect.sources.recorder import Recorder
 
 # How events get to jcollect. DIRECT: through memory that a process with an agent shares with it. KERNEL: by a
@@ -61,3 +62,4 @@ class SessionSettings:
     lane: str = AUTO_LANE
     recorder: Recorder | None = None
     history_bytes: int | None = None
+    redaction: RedactionRules = RedactionRules()  # noqa: RUF009

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from operator import itemgetter
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import jcollect
 from jcollect.errors import JcollectError
@@ -18,6 +18,7 @@ from jcollect.hub.clock import utc_offset_ns
 from jcollect.hub.hub import ALL_QUEUES_BYTES, HISTORY_BYTES, QUEUE_BYTES, Hub, check_pids, matching
 from jcollect.hub.ids import ProbeIds
 from jcollect.hub.reader import FINISH_SECONDS, Reader
+from jcollect.hub.redaction_rules import RedactionRules
 from jcollect.hub.stream_options import StreamOptions
 from jcollect.hub.subscription import Subscription
 from jcollect.probes.description import ProbeDescription
@@ -39,6 +40,10 @@ from jcollect.sources.recorder import Recorder, RecorderStatus
 from jcollect.worker_pool import Task, WorkerPool
 from jcollect.workers import Failures
 
+if TYPE_CHECKING:
+    # Imports RE2.
+    from jcollect.hub.redaction import Redaction
+
 _Result = TypeVar("_Result")
 
 # Minimum number of probe IDs. The number is fixed when the sources are opened.
@@ -54,6 +59,15 @@ _DISARM_SECONDS = 30.0
 _LAST_REPORT_SECONDS = 2.0
 # Smaller changes of the wall clock's offset from the monotonic clock are measuring noise.
 _CLOCK_NOISE_NS = 1_000_000
+
+
+def _redaction(rules: RedactionRules) -> Redaction | None:
+    """Raises InvalidCommandError if a pattern is malformed."""
+    if not rules:
+        return None
+    from jcollect.hub.redaction import Redaction
+
+    return Redaction(rules)
 
 
 class Session:
@@ -107,7 +121,14 @@ class Session:
             raise
         self.accounts = Accounts(capacity, self._sources)
         history = HISTORY_BYTES if settings.history_bytes is None else settings.history_bytes
-        self.hub = Hub([], self.accounts, settings.queue_bytes or QUEUE_BYTES, ALL_QUEUES_BYTES, history)
+        self.hub = Hub(
+            [],
+            self.accounts,
+            settings.queue_bytes or QUEUE_BYTES,
+            ALL_QUEUES_BYTES,
+            history,
+            _redaction(settings.redaction),
+        )
         self._ids: ProbeIds[ProbeGroup] = ProbeIds(self.accounts, self.hub.remove)
         self.failures = failures or Failures(on_end)
         self._reader = Reader(

@@ -90,3 +90,10 @@ def lost_text(lost: dict[str, int]) -> str:
     total = sum(lost.values())
     stages = ", ".join(f"{stage} {events:,}" for stage, events in lost.items() if events)
     return f"{total:,} lost ({stages})" if total else "0 lost"
+
+
+def skipped_text(skipped: Skipped) -> str:
+    """Returns a text such as "1,234 left out (where 1,000, sampling 234)"."""
+    parts = (("where", skipped.filtered), ("sampling", skipped.sampled), ("rate", skipped.over_rate))
+    reasons = ", ".join(f"{reason} {events:,}" for reason, events in parts if events)
+    return f"{skipped.total:,} left out ({reasons})"
