@@ -79,6 +79,7 @@ def test_a_stream_of_history_begins_with_schema_and_notice_and_ends() -> None:
     assert isinstance(items[0], Schema)
     assert items[1] == History(5, 0, False)
     assert seqs(items) == [0, 1, 2, 3]
+    assert stream.cursor == Cursor(published.hub.epoch, 4, 4)
 
 
 def test_the_last_events_are_those_that_match() -> None:

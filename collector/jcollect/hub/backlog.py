@@ -100,7 +100,7 @@ class Backlog:
         """Returns the number of wanted events from the position on."""
         entries = [entry.batch for entry in self._history.held() if entry.cursor.seq > self._seq]
         later = (batch.pick(batch.columns.seq >= np.uint64(self._seq)) for batch in entries)
-        return sum(len(self._current(batch)) for batch in later)
+        return sum(len(self._of_wanted(batch)) for batch in later)
 
     def _seek_last(self, held: list[EncodedEvents], last: int, count: Callable[[Batch], int]) -> None:
         """Moves to the first of the last events that the subscriber would get."""
@@ -140,10 +140,13 @@ class Backlog:
 
     def _current(self, batch: Batch) -> Batch:
         """Returns the events of the wanted probes before the end."""
+        if self._end is not None:
+            batch = batch.pick(batch.columns.seq < np.uint64(self._end))
+        return self._of_wanted(batch)
+
+    def _of_wanted(self, batch: Batch) -> Batch:
         probes = batch.columns.probe
         flags = self._history.is_current(probes, batch.columns.seq)
-        if self._end is not None:
-            flags &= batch.columns.seq < np.uint64(self._end)
         wanted = self._wanted()
         return batch.pick(flags if wanted is None else flags & wanted[probes])
 

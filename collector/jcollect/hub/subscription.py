@@ -454,7 +454,8 @@ class Subscription:
         self.cursor = backlog.cursor
         with self._condition:
             self.backlog = None
-            self._ended = self._ended or backlog.ends
+            if backlog.ends:
+                self._ended, self._offered = True, self.cursor
 
     def _settle(self) -> None:
         self._delivered += self._events_in_progress

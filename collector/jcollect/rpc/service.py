@@ -6,7 +6,7 @@ import contextlib
 import gc
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -35,11 +35,11 @@ from jcollect.rpc.messages import aggregate_messages, probe_counts_message, prob
 from jcollect.rpc.names import SERVICE
 from jcollect.rpc.paging import page_of
 from jcollect.rpc.stream_request import InvalidRequestError, stream_options
-from jcollect.rpc.stream_sink import StreamSink
+from jcollect.rpc.stream_sink import MissingEncodingError, sink_of
 from jcollect.session.aggregation import CountedInterval
 from jcollect.session.commander import Commander
 from jcollect.session.status import Status
-from jcollect.sinks.base import consume
+from jcollect.sinks.base import Sink, consume
 from jcollect.workers import Failures
 from jprobe.v1 import collector_pb2
 
@@ -156,6 +156,8 @@ def _reporting_errors(context: grpc.ServicerContext, what: str) -> Iterator[None
         code, details = grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_COSTLY
     except ConditionError as error:
         code, details = grpc.StatusCode.INVALID_ARGUMENT, f"where, {error}"
+    except MissingEncodingError as error:
+        code, details = grpc.StatusCode.UNIMPLEMENTED, str(error)
     except InvalidRequestError as error:
         code, details = grpc.StatusCode.INVALID_ARGUMENT, f"the request {error}"
     except EpochError as error:
@@ -218,16 +220,20 @@ def handler_for(source: ServedSession, streams: Streams, turns: Turns | None = N
         reject_if_too_large(request, context)
         with slots.one(context):
             with turns.one(context), _without_gc(), _reporting_errors(context, "subscribe"):
-                options = stream_options(request)
+                options, sink_for = stream_options(request), sink_of(request.encoding)
                 subscription = source.subscribe(request.globs, request.pids, context.peer(), options)
-            yield from serve(subscription, context)
+            yield from serve(subscription, sink_for, context)
 
-    def serve(subscription: Subscription, context: grpc.ServicerContext) -> Iterator[bytes]:
+    def serve(
+        subscription: Subscription,
+        sink_for: Callable[[Subscription], Sink[Iterator[bytes]]],
+        context: grpc.ServicerContext,
+    ) -> Iterator[bytes]:
         try:
             # add_callback returns false if the client has already disconnected.
             if context.add_callback(subscription.close):
                 with streams:
-                    for messages in consume(subscription, StreamSink(subscription)):
+                    for messages in consume(subscription, sink_for(subscription)):
                         yield from messages
         except TooSlowError:
             context.abort(

@@ -83,6 +83,24 @@ class Batch:
             self.text_sizes[wanted],
         )
 
+    def halves(self) -> tuple[Batch, Batch]:
+        """Returns the first events and the others. Columns that are left out stay so."""
+        return self._part(0, len(self) // 2), self._part(len(self) // 2, len(self))
+
+    def _part(self, begin: int, end: int) -> Batch:
+        c = self.columns
+        values = np.cumsum(self.value_counts, dtype=np.int64)
+        texts = np.cumsum(self.text_sizes, dtype=np.int64)
+        each = ("seq", "time_unix_nanos", "probe", "tid", "thread", "duration_nanos")
+        columns = {name: getattr(c, name)[begin:end] for name in each}
+        first, last = (int(values[at - 1]) if at else 0 for at in (begin, end))
+        text = slice(*(int(texts[at - 1]) if at else 0 for at in (begin, end)))
+        return Batch(
+            Columns(**columns, values=c.values[first:last], text=c.text[text]),
+            self.value_counts[begin:end],
+            self.text_sizes[begin:end],
+        )
+
     def with_seq(self, seq: U64) -> Batch:
         """Returns the same events with other sequence numbers."""
         return replace(self, columns=replace(self.columns, seq=seq))
