@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_BLOCK = re.compile(r"(?:^File \*(?P<file>[\w./-]+)\*:\n\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
+_BLOCK = re.compile(
+    r"(?:^File \*(?P<file>[\w./-]+)\*:\n\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S
+)
 
 
 @dataclass
