@@ -62,7 +62,7 @@ INSTALL = if [ -n "$(strip $(1))" ]; then echo "installing $(strip $(1))" >&2; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) \
 		>/dev/null; fi
 
-.PHONY: build demo check test test-jdk21 nightly recipes recipes-page recipe-jars lint bench clean packages test-packages jdks emulated-jdk install-stapsdt uninstall-stapsdt
+.PHONY: build demo check test test-jdk21 nightly recipes recipes-page recipe-jars lint bench clean packages test-packages jdks emulated-jdk client-tools install-stapsdt uninstall-stapsdt
 
 build: $(GENERATED) $(LAYOUT) $(NATIVE) $(JAR)
 
@@ -191,7 +191,11 @@ recipes: recipe-jars test-packages jdks
 recipes-page: recipe-jars test-packages jdks
 	$(PYTEST) tests/recipes --write-page
 
-test-long: build test-packages jdks
+# The languages of docs/clients.md that nothing else needs. Go is optional: its test is skipped without it.
+client-tools:
+	@$(call INSTALL,$(if $(shell command -v mvn),,maven) $(if $(shell command -v npm),,nodejs npm))
+
+test-long: build test-packages jdks client-tools
 	$(PYTEST) tests/integration -m takes_long
 
 test-jdk21: JPROBE_JDK := 21
