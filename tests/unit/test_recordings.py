@@ -298,7 +298,7 @@ def fill(recorder: Recorder) -> int:
             numbers = dice.integers(0, 1 << 63, 1000).tolist()
             taken += 1000
             batch = columns([(i, 1, 7, 1)] * 1000, numbers, first=1000 * i)
-            recorder.take(EncodedEvents(encode(batch)))
+            recorder.take(Events(batch))
 
     with pytest.raises(JcollectError, match=r"cannot write to .*No space left"):
         take_all()
