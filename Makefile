@@ -47,9 +47,9 @@ else
 PACKAGES += gcc-x86-64-linux-gnu libc6-dev-amd64-cross
 endif
 # Other tracers and tools that the tests compare with (bpftrace, bcc's tplist, perf, readelf, valgrind);
-# pkg-config, with which C programs find an installed libstapsdt; musl, a second C library; and Prometheus, which
+# pkg-config, with which C programs find an installed libstapsdt; musl, a second C library; openssl; and Prometheus, which
 # scrapes a collector.
-TEST_PACKAGES := bpftrace bpfcc-tools linux-perf binutils util-linux iproute2 valgrind pkg-config musl-tools prometheus
+TEST_PACKAGES := bpftrace bpfcc-tools linux-perf binutils util-linux iproute2 valgrind pkg-config musl-tools prometheus openssl
 
 MISSING = $(shell dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | \
 	awk '$$2 == "installed" {print $$1}' | sort | comm -13 - <(printf '%s\n' $(1) | sort))
