@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jcollect.hub.cursor import Begin, Cursor, EpochError, FutureError, Last, Since
-from jcollect.hub.history import History
+from jcollect.hub.history import Entry, History
 from jcollect.hub.items import EncodedEvents
 from jcollect.hub.items import History as HistoryNotice
 from jcollect.hub.wire import encode
@@ -75,7 +75,7 @@ class Backlog:
             if not isinstance(self._begin, Cursor):
                 self._seq, self._events = self._history.first_seq, evicted
                 missed = 0
-        begin_time = int(held[0].columns.time_unix_nanos[0]) if held else 0
+        begin_time = int(held[0].events.batch.columns.time_unix_nanos[0]) if held else 0
         if isinstance(self._begin, Last):
             self._seek_last(held, self._begin.events, count)
         elif isinstance(self._begin, Since):
@@ -98,26 +98,26 @@ class Backlog:
 
     def _left(self) -> int:
         """Returns the number of wanted events from the position on."""
-        entries = [entry.batch for entry in self._history.held() if entry.cursor.seq > self._seq]
-        later = (batch.pick(batch.columns.seq >= np.uint64(self._seq)) for batch in entries)
+        batches = [entry.events.batch for entry in self._history.held() if entry.end > self._seq]
+        later = (batch.pick(batch.columns.seq >= np.uint64(self._seq)) for batch in batches)
         return sum(len(self._of_wanted(batch)) for batch in later)
 
-    def _seek_last(self, held: list[EncodedEvents], last: int, count: Callable[[Batch], int]) -> None:
+    def _seek_last(self, held: list[Entry], last: int, count: Callable[[Batch], int]) -> None:
         """Moves to the first of the last events that the subscriber would get."""
         left, at = last, len(held)
         while at and left > 0:
             at -= 1
-            left -= count(self._current(held[at].batch))
+            left -= count(self._current(held[at].events.batch))
         for entry in held[:at]:
-            self._events += len(self._current(entry.batch))
+            self._events += len(self._current(entry.events.batch))
         if not held or last == 0:
             with self._lock:
                 self._seq = self._history.next_seq
             return
-        self._seq = int(held[at].columns.seq[0])
+        self._seq = int(held[at].events.batch.columns.seq[0])
         # The surplus is at the begin of the first entry.
-        low, high = 0, len(held[at])
-        batch = held[at].batch
+        low, high = 0, len(held[at].events.batch)
+        batch = held[at].events.batch
         numbers = np.arange(len(batch))
         while left < 0 and low < high:
             middle = (low + high) // 2
@@ -127,16 +127,17 @@ class Backlog:
                 high = middle
         if low:
             self._events += len(self._current(batch.pick(numbers < low)))
-            self._seq = int(batch.columns.seq[low]) if low < len(batch) else held[at].cursor.seq
+            self._seq = int(batch.columns.seq[low]) if low < len(batch) else held[at].end
 
-    def _seek_time(self, held: list[EncodedEvents], unix_nanos: int) -> None:
+    def _seek_time(self, held: list[Entry], unix_nanos: int) -> None:
         """Moves to the first entry with an event of the time or later."""
         for entry in held:
-            if int(entry.columns.time_unix_nanos.max()) >= unix_nanos:
-                self._seq = int(entry.columns.seq[0])
+            columns = entry.events.batch.columns
+            if int(columns.time_unix_nanos.max()) >= unix_nanos:
+                self._seq = int(columns.seq[0])
                 return
-            self._events += len(self._current(entry.batch))
-            self._seq = entry.cursor.seq
+            self._events += len(self._current(entry.events.batch))
+            self._seq = entry.end
 
     def _current(self, batch: Batch) -> Batch:
         """Returns the events of the wanted probes before the end."""
@@ -146,9 +147,10 @@ class Backlog:
 
     def _of_wanted(self, batch: Batch) -> Batch:
         probes = batch.columns.probe
-        flags = self._history.is_current(probes, batch.columns.seq)
-        wanted = self._wanted()
-        return batch.pick(flags if wanted is None else flags & wanted[probes])
+        current, wanted = self._history.current(batch), self._wanted()
+        if not isinstance(current, slice):
+            return batch.pick(current if wanted is None else current & wanted[probes])
+        return batch if wanted is None else batch.pick(wanted[probes])
 
     @property
     def cursor(self) -> Cursor:
@@ -175,10 +177,11 @@ class Backlog:
                 self._seq = self._history.next_seq
                 go_live()
                 return Read(None, missed)
-        batch = joined([entry.batch for entry in entries]) if len(entries) > 1 else entries[0].batch
+        batches = [entry.events.batch for entry in entries]
+        batch = joined(batches) if len(batches) > 1 else batches[0]
         columns = batch.columns
         wanted = self._current(batch.pick(columns.seq >= np.uint64(self._seq)))
-        self._seq = entries[-1].cursor.seq if self._end is None else min(entries[-1].cursor.seq, self._end)
+        self._seq = entries[-1].end if self._end is None else min(entries[-1].end, self._end)
         self._events += len(wanted)
         if self._since:
             wanted = wanted.pick(wanted.columns.time_unix_nanos >= np.uint64(self._since))

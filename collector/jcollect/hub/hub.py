@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jcollect.hub.accounts import Accounts
 from jcollect.hub.backlog import Backlog
 from jcollect.hub.cursor import Cursor
-from jcollect.hub.history import History
+from jcollect.hub.history import History, KeptEvents
 from jcollect.hub.items import EncodedEvents
 from jcollect.hub.memory_budget import MemoryBudget
 from jcollect.hub.stream_options import StreamOptions
@@ -215,24 +215,29 @@ class Hub:
             history.advance(batch)
             subscriptions = [each for each in self._subscriptions if each.is_live]
             filters = [subscription.filter for subscription in subscriptions]
-            if history.is_kept:
-                filters.append(Filter())
             parts: dict[bytes | None, Part] = {}
             for passes in filters:
                 if passes.key not in parts:
                     parts[passes.key] = self._part(batch, passes)
             self._totals = {key: part.cursor.events for key, part in parts.items()}
-            kept = parts[None].events if history.is_kept else None
-            if kept is None:
-                history.skip(batch)
+            if history.is_kept:
+                history.add(self._kept(batch, parts), batch.columns.probe)
             else:
-                history.add(kept)
-        for subscription, passes in zip(subscriptions, filters, strict=False):
+                history.skip(batch)
+        for subscription, passes in zip(subscriptions, filters, strict=True):
             part = parts[passes.key]
             if part.events is None:
                 subscription.advance(part.cursor)
             else:
                 subscription.offer(part.events)
+
+    def _kept(self, batch: Batch, parts: Mapping[bytes | None, Part]) -> EncodedEvents | KeptEvents:
+        """Returns a batch for the history: as it was encoded, or a copy."""
+        everything = parts.get(None)
+        if everything is not None and everything.events is not None:
+            return everything.events
+        cursor = Cursor(self.epoch, self._history.next_seq, 0)
+        return KeptEvents(batch.kept(), cursor, batch.size)
 
     def _part(self, batch: Batch, passes: Filter) -> Part:
         """Returns the events of a batch that pass a filter. The caller holds the lock, and has counted the

@@ -49,6 +49,11 @@ class EncodedEvents:
         return len(self.value_counts)
 
     @property
+    def size(self) -> int:
+        """Memory of the columns in bytes."""
+        return len(self.message) + 8 * len(self)
+
+    @property
     def columns(self) -> Columns:
         """The decoded batch. Its arrays are views of the message."""
         columns = decode_batch(self.message)

@@ -52,9 +52,11 @@ class Calls:
     returned: ExponentialHistogram = NOTHING
     threw: ExponentialHistogram = NOTHING
 
-    def add(self, more: Calls) -> None:
-        self.returned += more.returned
-        self.threw += more.threw
+    def add(self, more: ExponentialHistogram, is_throw: bool) -> None:
+        if is_throw:
+            self.threw += more
+        else:
+            self.returned += more
 
     def copy(self) -> Calls:
         return Calls(self.start_unix_nanos, self.returned, self.threw)
@@ -115,19 +117,17 @@ class CallTotals:
 
     def add(self, interval: CountedInterval) -> None:
         """Adds the calls of an interval, whose probes were described."""
-        new: dict[int, tuple[_Method, Calls]] = {}
-        for number, histogram in interval.histograms:
-            if number not in self._of_probe:
-                continue
-            method, is_throw = self._of_probe[number]
-            _, calls = new.setdefault(id(method), (method, Calls()))
-            calls.add(Calls(0, NOTHING, histogram) if is_throw else Calls(0, histogram))
-        for method, calls in new.values():
-            method.calls += calls.count
+        new = [
+            (*self._of_probe[number], histogram)
+            for number, histogram in interval.histograms
+            if number in self._of_probe
+        ]
+        for method, _, histogram in new:
+            method.calls += histogram.count
         self._choose(interval.start_unix_nanos)
-        for method, calls in new.values():
+        for method, is_throw, histogram in new:
             shown = method.series if method.is_shown else None
-            (shown or self._other).add(calls)
+            (shown or self._other).add(histogram, is_throw)
 
     def forget_exited(self, pids: Collection[int]) -> None:
         """Ends the series of processes that have exited some time ago: all but those with these PIDs. To be

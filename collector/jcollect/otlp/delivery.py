@@ -152,8 +152,14 @@ class Delivery:
         given_up = time.monotonic() + _RETRY_SECONDS
         backoff, rejected, sent = _FIRST_BACKOFF_SECONDS, 0, 0
         while sent < len(parcel.requests):
+            if self._end is not None and time.monotonic() >= self._end:
+                return False, 0
             try:
                 more, why = self._send(parcel.requests[sent], self._seconds_left(_CALL_SECONDS))
+            except ValueError:
+                if self._end is None:
+                    raise
+                return False, 0  # The channel is closed: nothing waits for the end any more.
             except grpc.RpcError as error:
                 may_pass = _may_pass(error)
                 self._report(error, may_pass)

@@ -60,8 +60,12 @@ def _any(value: Attribute) -> AnyValue:
         return AnyValue(int_value=value) if _LEAST <= value <= _MOST else AnyValue(string_value=str(value))
     if isinstance(value, float):
         return AnyValue(double_value=value)
-    # A lone surrogate of the program is no UTF-8.
-    return AnyValue(string_value=value.encode(errors="replace").decode())
+    return AnyValue(string_value=utf8(value))
+
+
+def utf8(text: str) -> str:
+    """Returns a text that messages can hold: Java's strings may have half of a surrogate pair."""
+    return text.encode(errors="replace").decode()
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from jcollect.otlp.resources import SCOPE, Attribute, attributes_of, process_resource
+from jcollect.otlp.resources import SCOPE, Attribute, attributes_of, process_resource, utf8
 from jcollect.otlp.slow_calls import Call
 from jcollect.otlp.trace_context import SPAN_BYTES, new_id, trace_context
 
@@ -45,7 +45,7 @@ def span_of(call: Call) -> Span:
         exception = event.get("exception")
         thrown = exception if isinstance(exception, str) else ""
         span.status.code = Status.STATUS_CODE_ERROR
-        span.status.message = thrown
+        span.status.message = utf8(thrown)
         if thrown:
             attributes["error.type"] = thrown
             span.events.add(

@@ -107,7 +107,24 @@ class Batch:
 
     def kept(self) -> Batch:
         """Returns a copy that stays valid after the next drain."""
-        return joined([self])
+        c = self.columns
+        columns = Columns(
+            c.seq.copy(),
+            c.time_unix_nanos.copy(),
+            c.probe.copy(),
+            c.tid.copy(),
+            c.thread.copy(),
+            c.duration_nanos.copy(),
+            c.values.copy(),
+            c.text,
+        )
+        return Batch(columns, self.value_counts.copy(), self.text_sizes.copy())
+
+    @property
+    def size(self) -> int:
+        """Size of all events in the columns, in bytes."""
+        c = self.columns
+        return EVENT_COLUMNS_BYTES * len(c.seq) + c.values.nbytes + len(c.text)
 
 
 _LONG, _SHORT = np.zeros(0, np.uint64), np.zeros(0, np.uint32)

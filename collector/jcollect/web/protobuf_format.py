@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from jcollect.exponential_histogram import ExponentialHistogram
 from jcollect.metrics.families import COUNTER, GAUGE, HISTOGRAM, Family, Sample
 from jprobe.v1 import prometheus_pb2
@@ -63,18 +61,23 @@ def _fill_histogram(message: prometheus_pb2.NativeHistogram, histogram: Exponent
         # A histogram without buckets and spans would be a classic one.
         message.positive_span.add()
         return
-    counts = histogram.counts.astype(np.int64)
-    (used,) = np.nonzero(counts)
-    # Runs of buckets with at most _MOST_GAP empty ones between.
-    breaks = np.flatnonzero(np.diff(used) > _MOST_GAP + 1)
-    firsts = used[np.concatenate([[0], breaks + 1])]
-    lasts = used[np.concatenate([breaks, [len(used) - 1]])]
-    end, before = -histogram.offset - 1, 0
-    for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
-        message.positive_span.add(offset=first - end, length=last - first + 1)
-        run = counts[first : last + 1]
-        message.positive_delta.extend(np.diff(run, prepend=before).tolist())
-        end, before = last + 1, int(run[-1])
+    deltas: list[int] = []
+    # The index behind the last bucket of the last span, and the count of that bucket.
+    end = before = 0
+    span: prometheus_pb2.BucketSpan | None = None
+    for bucket, count in histogram.buckets():
+        index = bucket + 1
+        gap = index - end
+        if span is not None and gap <= _MOST_GAP:
+            if gap:
+                deltas += [-before, *[0] * (gap - 1)]
+                before = 0
+            span.length += gap + 1
+        else:
+            span = message.positive_span.add(offset=gap, length=1)
+        deltas.append(count - before)
+        end, before = index + 1, count
+    message.positive_delta.extend(deltas)
 
 
 def _varint(number: int) -> bytes:

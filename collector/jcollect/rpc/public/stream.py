@@ -144,6 +144,11 @@ class EventNotices:
         return self._resumption.skipped
 
     @property
+    def reconnects(self) -> int:
+        """How often the stream has connected again, or tried to."""
+        return max(0, self._resumption.connections - 1)
+
+    @property
     def throttled(self) -> int:
         """Calls that did not fire because of the overhead limit, as far as the collector has reported
         them."""
