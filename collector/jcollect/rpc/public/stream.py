@@ -208,3 +208,8 @@ class IntervalStream(_Stream[Interval], IntervalNotices):
             if interval is not None:
                 return interval
         raise StopIteration
+
+    def end(self) -> None:
+        """Has the collector send the calls since the last interval, after which the stream ends. `close`
+        would lose them. Raises JcollectError."""
+        self._connection.end_intervals(self._intervals.ending())
