@@ -48,9 +48,9 @@ PACKAGES += gcc-x86-64-linux-gnu libc6-dev-amd64-cross
 endif
 # Other tracers and tools that the tests compare with (bpftrace, bcc's tplist, perf, readelf, valgrind);
 # pkg-config, with which C programs find an installed libstapsdt; musl, a second C library; Prometheus, which scrapes
-# a collector; and babeltrace2, which reads CTF.
+# a collector; babeltrace2, which reads CTF; and openssl, which issues certificates.
 TEST_PACKAGES := bpftrace bpfcc-tools linux-perf binutils util-linux iproute2 valgrind pkg-config musl-tools \
-	prometheus babeltrace2
+	prometheus babeltrace2 openssl
 
 MISSING = $(shell dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | \
 	awk '$$2 == "installed" {print $$1}' | sort | comm -13 - <(printf '%s\n' $(1) | sort))
