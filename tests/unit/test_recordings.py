@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from test_lines import Batches
 
 from jcollect.errors import JcollectError
-from jcollect.hub.items import EncodedEvents, Loss, Schema, Throttling
+from jcollect.hub.items import Events, Loss, Schema, Throttling
 from jcollect.hub.wire import encode
 from jcollect.recordings import recorder as recorder_module
 from jcollect.recordings.frames import HEAD, MOST_CONTENT_BYTES, FrameEncoder, FrameType
