@@ -42,13 +42,14 @@ class NoFilesError(JcollectError):
 
 
 class MalformedStreamError(JcollectError):
-    """A server violates the protocol."""
+    """A server violates the protocol. `problem` is a clause that states how."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(
             f"the collector sent a malformed stream: {problem}; it may have another version, or be another "
             "program"
         )
+        self.problem = problem
 
 
 class Interrupted(BaseException):

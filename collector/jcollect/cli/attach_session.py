@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from jcollect.cli.attach_options import AttachOptions
+from jcollect.cli.attach_options import AttachOptions, Recorded
 from jcollect.cli.attach_report import print_report
 from jcollect.cli.counts_file import check_can_write, write_counts
 from jcollect.cli.exporters import Exporters, check_can_export, claimed_metrics
+from jcollect.cli.open_access import OpenAccess, open_access, server_tls
 from jcollect.cli.options import check_no_loss
 from jcollect.cli.output import Json
 from jcollect.cli.printers import Printer, start_printer
@@ -37,6 +38,7 @@ from jcollect.rpc.listening import Claim, claim, claim_default
 from jcollect.rpc.messages import whole_status
 from jcollect.rpc.run_directory import directory_to_serve_in, temporary_directory
 from jcollect.rpc.server import Server, check_can_serve
+from jcollect.rpc.socket_group import SocketGroup
 from jcollect.session.attach_loop import AttachLoop
 from jcollect.session.candidate import Candidate
 from jcollect.session.hold import Hold
@@ -73,12 +75,14 @@ def run_attach(options: AttachOptions, compilation: Compilation, program: Progra
             check_can_attach(processes)
         # An address in use is reported before the agent is loaded.
         claimed = stack.enter_context(_claimed(options))
+        access = open_access(options.access)
+        stack.callback(access.audit.close)
         metrics = stack.enter_context(claimed_metrics(options.exports, options.insecure))
         _prepare(options, processes, claimed.address, metrics.address if metrics else None)
         if targets.selectors and options.settings.lane != LEASED:
             # Reports what is missing here before it touches the programs.
             check_can_open(compilation)
-        _attach(options, processes, compilation, claimed, metrics, program)
+        _attach(options, processes, compilation, claimed, metrics, program, access)
 
 
 def _is_leased(options: AttachOptions, processes: Sequence[Process]) -> bool:
@@ -104,10 +108,15 @@ def _is_leased(options: AttachOptions, processes: Sequence[Process]) -> bool:
 def _claimed(options: AttachOptions) -> Iterator[Claim]:
     """Claims the address to serve at: in a new directory if the user has no default one. Raises
     JcollectError."""
+    group = SocketGroup.named(options.access.group) if options.access.group else None
     if options.listen is not None:
-        with claim(parse_address(options.listen), options.insecure) as claimed:
+        address = parse_address(options.listen)
+        with claim(
+            address, options.insecure, server_tls(options.access, address, options.insecure), group
+        ) as claimed:
             yield claimed
         return
+    server_tls(options.access, None, options.insecure)
     with ExitStack() as stack:
         try:
             directory = directory_to_serve_in()
@@ -115,7 +124,7 @@ def _claimed(options: AttachOptions) -> Iterator[Claim]:
             warn(error.message)
             directory = stack.enter_context(temporary_directory())
         address = collector_address(options.targets.pids, options.targets.is_open, directory)
-        yield stack.enter_context(claim_default(address))
+        yield stack.enter_context(claim_default(address, group))
 
 
 def _prepare(
@@ -123,7 +132,9 @@ def _prepare(
 ) -> None:
     """Gives up privileges, and checks the resources that the command will need. Raises JcollectError."""
     served = (address.path, metrics and metrics.path)
-    paths = [path for path in (*served, options.counts, options.events) if path]
+    recorded = options.output.path if isinstance(options.output, Recorded) else None
+    written = (options.counts, options.events, options.access.audit, recorded)
+    paths = [path for path in (*served, *written) if path]
     needs_admin = bool(options.targets.selectors) or _may_use_perf_events(options.settings)
     narrow_attach(needs_admin=needs_admin, paths=paths)
     if options.counts:
@@ -142,6 +153,7 @@ def _attach(
     claimed: Claim,
     metrics: Claim | None,
     program: Program | None,
+    access: OpenAccess,
 ) -> None:
     stop = StopRequest()
     hold = Hold(program.begin) if program else None
@@ -160,7 +172,7 @@ def _attach(
             loop = AttachLoop(session, targets, candidates, stop, options.arm_timeout, hold)
             turns = Turns()
             with (
-                _serving(session, claimed, turns) as server,
+                _serving(session, claimed, access, turns) as server,
                 announced(server.address),
                 Exporters(session, options.exports, metrics, turns) as exporters,
             ):
@@ -186,11 +198,11 @@ def _with_capacity(
 
 
 @contextmanager
-def _serving(session: Session, claimed: Claim, turns: Turns) -> Iterator[Server]:
+def _serving(session: Session, claimed: Claim, access: OpenAccess, turns: Turns) -> Iterator[Server]:
     address = claimed.address.text
     hangs = f"cannot serve at {address}: gRPC did not start within {_SERVE_SECONDS:.0f} s"
     with last_resort(_SERVE_SECONDS, hangs):
-        server = Server(session, claimed, turns)
+        server = Server(session, claimed, access.rules, access.audit, turns)
     try:
         yield server
     finally:
@@ -208,7 +220,8 @@ def _run(
     stop: StopRequest,
 ) -> None:
     out = _events_out(options.events)
-    printer = start_printer(options.output, options.json_strings, session, stop, out)
+    source = ", ".join(map(str, options.targets.pids))
+    printer = start_printer(options.output, options.json_strings, session, stop, out, source, options.stream)
     session.start()
     begun = time.monotonic()
     failed: JcollectError | None = None

@@ -32,7 +32,7 @@ def claimed_metrics(options: ExportOptions, insecure: bool) -> Iterator[Claim | 
         yield None
         return
     address = parse_address(options.metrics)
-    with claim(address, insecure, _OPTION, _READABLE) as claimed:
+    with claim(address, insecure, option=_OPTION, readable=_READABLE) as claimed:
         yield claimed
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from jcollect.cli.attach_options import Histograms, Output, Table
+from jcollect.cli.attach_options import Histograms, Output, Recorded, Table
 from jcollect.console import Stdout, terminal_columns
+from jcollect.hub.stream_options import EVERYTHING, StreamOptions
 from jcollect.session.session import Session
 from jcollect.stop_request import StopRequest
 
@@ -29,11 +30,18 @@ class Printer(Protocol):
 
 
 def start_printer(
-    output: Output | None, json_strings: bool, session: Session, stop: StopRequest, out: Stdout
+    output: Output | None,
+    json_strings: bool,
+    session: Session,
+    stop: StopRequest,
+    out: Stdout,
+    source: str = "",
+    stream: StreamOptions = EVERYTHING,
 ) -> Printer | None:
-    """Starts to print events in a format to `out`, or tables of methods or histograms to stdout; None for
-    neither. With `json_strings`, 64-bit numbers in JSON are strings. Raises JcollectError if no thread can be
-    started."""
+    """Starts to print events in a format to `out`, or tables of methods or histograms to stdout, or to
+    record events; None for none of them. `source` names what is recorded; `stream` says which events are
+    printed. With `json_strings`, 64-bit numbers in JSON are strings. Raises JcollectError if no thread can
+    be started, or no recording created."""
     if output is None:
         return None
     hub, failures = session.hub, session.failures
@@ -63,6 +71,10 @@ def start_printer(
             lambda: screen.progressed,
             stop,
         )
+    if isinstance(output, Recorded):
+        from jcollect.cli.record_printer import RecordPrinter
+
+        return RecordPrinter(session, output, source)
     if isinstance(output, Table):
         from jcollect.cli.method_printer import MethodPrinter
 
@@ -71,4 +83,4 @@ def start_printer(
     from jcollect.view.line_formats import line_format
 
     columns = terminal_columns(out.descriptor)
-    return EventPrinter(hub, line_format(output, json_strings, columns), failures, stop, out)
+    return EventPrinter(hub, line_format(output, json_strings, columns), failures, stop, out, stream)

@@ -27,6 +27,7 @@ _VERBS = {
     "observe": ("observe", "observe"),
     "probes": ("probes", "probes"),
     "ps": ("ps", "ps"),
+    "record": ("record", "record"),
     "reset": ("reset", "reset"),
     "run": ("run", "run"),
     "select": ("select", "select"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from jcollect.cli.access_options import ServerAccess, server_access_options
 from jcollect.cli.argument_types import TEXT, Format, Pid, Seconds, WholeNumber
 from jcollect.cli.attach_options import ARM_SECONDS, AttachOptions
 from jcollect.cli.attaching import compile_and_attach
@@ -18,9 +19,17 @@ from jcollect.cli.options import (
     select_option,
 )
 from jcollect.cli.recorder_options import recorder_of, recorder_options
-from jcollect.cli.tracing_options import cost_options, lane_option, limit_options, listen_options
+from jcollect.cli.redaction_options import redaction_options
+from jcollect.cli.tracing_options import (
+    cost_options,
+    history_option,
+    lane_option,
+    limit_options,
+    listen_options,
+)
 from jcollect.control.limits import Limits
 from jcollect.errors import InvalidCommandError
+from jcollect.hub.redaction_rules import RedactionRules
 from jcollect.session.options import DIRECT, SessionSettings, TargetOptions
 
 # The features in sources/bpf/kernel.py, which is imported later.
@@ -40,6 +49,7 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 )
 @click.option("--all", "every", is_flag=True, help="Attach to every process that has probes, now or later.")
 @listen_options
+@server_access_options
 @select_option
 @click.option("-o", "--output", type=Format(), help="Also print each event.")
 @json_strings_option
@@ -52,6 +62,8 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 @cost_options
 @lane_option
 @recorder_options
+@history_option
+@redaction_options
 @export_options
 # Hidden options for tests: force a link type, simulate missing kernel features, shrink buffers.
 @click.option("--link", "link_type", type=click.Choice(["auto", "uprobe-multi", "perf-event"]), hidden=True)
@@ -65,6 +77,7 @@ def attach(
     every: bool,
     listen: str | None,
     insecure: bool,
+    server_access: ServerAccess,
     selectors: tuple[str, ...],
     output: str | None,
     json_strings: bool,
@@ -81,6 +94,8 @@ def attach(
     lane: str,
     last: str | None,
     triggers: tuple[str, ...],
+    history: int | None,
+    redaction: RedactionRules,
     exports: ExportOptions,
     link_type: str | None,
     without: tuple[str, ...],
@@ -124,10 +139,13 @@ def attach(
             without=frozenset(without),
             lane=DIRECT if recorder else lane,
             recorder=recorder,
+            history_bytes=history,
+            redaction=redaction,
             only_counts=exports.no_events,
         ),
         listen=listen,
         insecure=insecure,
+        access=server_access,
         output=output,
         json_strings=json_strings,
         duration=duration,

@@ -6,6 +6,7 @@ import os
 
 import click
 
+from jcollect.cli.access_options import ServerAccess, server_access_options
 from jcollect.cli.argument_types import Format, WholeNumber
 from jcollect.cli.attach_options import AttachOptions
 from jcollect.cli.attaching import begin_compilation
@@ -21,8 +22,16 @@ from jcollect.cli.options import (
     select_option,
 )
 from jcollect.cli.recorder_options import recorder_of, recorder_options
-from jcollect.cli.tracing_options import cost_options, lane_option, limit_options, listen_options
+from jcollect.cli.redaction_options import redaction_options
+from jcollect.cli.tracing_options import (
+    cost_options,
+    history_option,
+    lane_option,
+    limit_options,
+    listen_options,
+)
 from jcollect.control.limits import Limits
+from jcollect.hub.redaction_rules import RedactionRules
 from jcollect.session.options import DIRECT, SessionSettings, TargetOptions
 
 _HOLD_SECONDS = 30
@@ -52,6 +61,7 @@ _HOLD_SECONDS = 30
     help="Let the program begin untraced if its probes are not armed after SECONDS.",
 )
 @listen_options
+@server_access_options
 @probe_option
 @duration_option
 @max_events_option
@@ -60,6 +70,8 @@ _HOLD_SECONDS = 30
 @cost_options
 @lane_option
 @recorder_options
+@history_option
+@redaction_options
 @export_options
 @click.argument(
     "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT...]"
@@ -75,6 +87,7 @@ def run(
     hold: int,
     listen: str | None,
     insecure: bool,
+    server_access: ServerAccess,
     globs: tuple[str, ...],
     duration: float | None,
     max_events: int | None,
@@ -87,6 +100,8 @@ def run(
     lane: str,
     last: str | None,
     triggers: tuple[str, ...],
+    history: int | None,
+    redaction: RedactionRules,
     exports: ExportOptions,
     command: tuple[str, ...],
 ) -> int:
@@ -117,10 +132,13 @@ def run(
             max_overhead=max_overhead,
             lane=DIRECT if recorder else lane,
             recorder=recorder,
+            history_bytes=history,
+            redaction=redaction,
             only_counts=exports.no_events,
         ),
         listen=listen,
         insecure=insecure,
+        access=server_access,
         output=output,
         json_strings=json_strings,
         duration=duration,

@@ -101,9 +101,10 @@ class Request(Protocol):
 def reject_if_too_large(request: Request, context: grpc.ServicerContext) -> None:
     """Ends the call with INVALID_ARGUMENT if the request exceeds a limit, and names that limit."""
     problem = ""
-    if len(request.globs) > MOST_GLOBS:
-        problem = f"{len(request.globs):,} globs; the limit is {MOST_GLOBS}"
-    elif longest := max((len(glob) for glob in request.globs if len(glob) > MOST_GLOB_LENGTH), default=0):
+    globs = [*request.globs, *getattr(request, "deny", ())]
+    if len(globs) > MOST_GLOBS:
+        problem = f"{len(globs):,} globs; the limit is {MOST_GLOBS}"
+    elif longest := max((len(glob) for glob in globs if len(glob) > MOST_GLOB_LENGTH), default=0):
         problem = f"a glob of {longest:,} characters; the limit is {MOST_GLOB_LENGTH}"
     elif len(request.pids) > MOST_PIDS:
         problem = f"{len(request.pids):,} PIDs; the limit is {MOST_PIDS:,}"

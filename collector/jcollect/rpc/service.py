@@ -6,17 +6,21 @@ import contextlib
 import gc
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
 import grpc
 
 from jcollect.errors import explain
+from jcollect.hub.condition import ConditionError
+from jcollect.hub.cursor import EpochError, FutureError
 from jcollect.hub.hub import Hub, NoSuchProbeError
-from jcollect.hub.subscription import DiscardedError, Subscription, TooSlowError
+from jcollect.hub.stream_options import StreamOptions
+from jcollect.hub.subscription import DiscardedError, OverflowedError, Subscription, TooSlowError
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import TooCostlyError
+from jcollect.rpc.commands import list_processes, set_probes
 from jcollect.rpc.limits import (
     MOST_AGGREGATIONS,
     MOST_STREAMS,
@@ -30,14 +34,25 @@ from jcollect.rpc.limits import (
 from jcollect.rpc.messages import aggregate_messages, probe_counts_message, probe_message, status_message
 from jcollect.rpc.names import SERVICE
 from jcollect.rpc.paging import page_of
-from jcollect.rpc.stream_sink import StreamSink
-from jcollect.session.aggregation import Aggregation
+from jcollect.rpc.stream_request import InvalidRequestError, stream_options
+from jcollect.rpc.stream_sink import MissingEncodingError, sink_of
+from jcollect.session.aggregation import CountedInterval
+from jcollect.session.commander import Commander
 from jcollect.session.status import Status
-from jcollect.sinks.base import consume
+from jcollect.sinks.base import Sink, consume
 from jcollect.workers import Failures
 from jprobe.v1 import collector_pb2
 
 _TOO_COSTLY = "matching the globs takes too long; use fewer or simpler globs"
+
+
+class ServedAggregation(Protocol):
+    """The methods of an aggregation that the service uses."""
+
+    def interval(self, is_whole: bool = False) -> CountedInterval: ...
+    def wait(self, seconds: float) -> bool: ...
+    def end(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class ServedSession(Protocol):
@@ -47,11 +62,15 @@ class ServedSession(Protocol):
     def hub(self) -> Hub: ...
     @property
     def failures(self) -> Failures: ...
+    @property
+    def commander(self) -> Commander: ...
     def describe(
         self, globs: Sequence[str], pids: Collection[int], after: int
     ) -> Iterator[ProbeDescription]: ...
-    def subscribe(self, globs: Sequence[str], pids: Collection[int], peer: str) -> Subscription: ...
-    def aggregate(self, globs: Sequence[str], pids: Collection[int]) -> Aggregation: ...
+    def subscribe(
+        self, globs: Sequence[str], pids: Collection[int], peer: str, options: StreamOptions
+    ) -> Subscription: ...
+    def aggregate(self, globs: Sequence[str], pids: Collection[int]) -> ServedAggregation: ...
     def status(
         self,
         globs: Sequence[str],
@@ -95,11 +114,13 @@ class KeyedStreams:
     """The open aggregations whose clients have chosen keys, at most one for each key."""
 
     def __init__(self) -> None:
-        self._aggregations: dict[bytes, Aggregation] = {}
+        self._aggregations: dict[bytes, ServedAggregation] = {}
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def one(self, key: bytes, aggregation: Aggregation, context: grpc.ServicerContext) -> Iterator[None]:
+    def one(
+        self, key: bytes, aggregation: ServedAggregation, context: grpc.ServicerContext
+    ) -> Iterator[None]:
         """Lets `end` find an aggregation during the block; without a key, does nothing. Ends the call with
         ALREADY_EXISTS if another one has the key."""
         if not key:
@@ -133,6 +154,16 @@ def _reporting_errors(context: grpc.ServicerContext, what: str) -> Iterator[None
         code, details = grpc.StatusCode.NOT_FOUND, f"no probe of this collector matches {error}"
     except TooCostlyError:
         code, details = grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_COSTLY
+    except ConditionError as error:
+        code, details = grpc.StatusCode.INVALID_ARGUMENT, f"where, {error}"
+    except MissingEncodingError as error:
+        code, details = grpc.StatusCode.UNIMPLEMENTED, str(error)
+    except InvalidRequestError as error:
+        code, details = grpc.StatusCode.INVALID_ARGUMENT, f"the request {error}"
+    except EpochError as error:
+        code, details = grpc.StatusCode.FAILED_PRECONDITION, str(error)
+    except FutureError as error:
+        code, details = grpc.StatusCode.OUT_OF_RANGE, str(error)
     except Exception as error:
         code, details = grpc.StatusCode.INTERNAL, explain(error, what).message
     context.abort(code, details)
@@ -189,15 +220,20 @@ def handler_for(source: ServedSession, streams: Streams, turns: Turns | None = N
         reject_if_too_large(request, context)
         with slots.one(context):
             with turns.one(context), _without_gc(), _reporting_errors(context, "subscribe"):
-                subscription = source.subscribe(request.globs, request.pids, context.peer())
-            yield from serve(subscription, context)
+                options, sink_for = stream_options(request), sink_of(request.encoding)
+                subscription = source.subscribe(request.globs, request.pids, context.peer(), options)
+            yield from serve(subscription, sink_for, context)
 
-    def serve(subscription: Subscription, context: grpc.ServicerContext) -> Iterator[bytes]:
+    def serve(
+        subscription: Subscription,
+        sink_for: Callable[[Subscription], Sink[Iterator[bytes]]],
+        context: grpc.ServicerContext,
+    ) -> Iterator[bytes]:
         try:
             # add_callback returns false if the client has already disconnected.
             if context.add_callback(subscription.close):
                 with streams:
-                    for messages in consume(subscription, StreamSink()):
+                    for messages in consume(subscription, sink_for(subscription)):
                         yield from messages
         except TooSlowError:
             context.abort(
@@ -205,6 +241,11 @@ def handler_for(source: ServedSession, streams: Streams, turns: Turns | None = N
             )
         except TooCostlyError:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_COSTLY)
+        except OverflowedError:
+            context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "the events were not read in time; go on after the last cursor",
+            )
         except DiscardedError:
             context.abort(
                 grpc.StatusCode.ABORTED, "the collector has exited, and its last events were not read in time"
@@ -240,7 +281,7 @@ def handler_for(source: ServedSession, streams: Streams, turns: Turns | None = N
         return collector_pb2.EndAggregateResponse()
 
     def intervals(
-        aggregation: Aggregation, seconds: float, context: grpc.ServicerContext
+        aggregation: ServedAggregation, seconds: float, context: grpc.ServicerContext
     ) -> Iterator[collector_pb2.AggregateResponse]:
         due = time.monotonic()
         while True:
@@ -283,6 +324,16 @@ def handler_for(source: ServedSession, streams: Streams, turns: Turns | None = N
                 end_aggregate,
                 request_deserializer=collector_pb2.EndAggregateRequest.FromString,
                 response_serializer=collector_pb2.EndAggregateResponse.SerializeToString,
+            ),
+            "SetProbes": grpc.unary_unary_rpc_method_handler(
+                lambda request, context: set_probes(source.commander, request, context),
+                request_deserializer=collector_pb2.SetProbesRequest.FromString,
+                response_serializer=collector_pb2.SetProbesResponse.SerializeToString,
+            ),
+            "ListProcesses": grpc.unary_unary_rpc_method_handler(
+                lambda request, context: list_processes(source.commander, request, context),
+                request_deserializer=collector_pb2.ListProcessesRequest.FromString,
+                response_serializer=collector_pb2.ListProcessesResponse.SerializeToString,
             ),
         },
     )
