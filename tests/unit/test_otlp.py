@@ -39,8 +39,6 @@ from row_formats import json_line
 from rows import RowDecoder
 
 PLACE, CLOSE = range(2)
-# Settles a session without waiting.
-AT_ONCE = 1.0
 assert [method.method for method in METHODS] == ["place", "close"]
 
 
@@ -81,7 +79,8 @@ class Exporting:
 
 
 @pytest.fixture
-def exporting(tmp_path: Path) -> Iterator[Exporting]:
+def exporting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Exporting]:
+    monkeypatch.setattr("jcollect.otlp.exporter._TICK_SECONDS", 0.05)
     target = CountingTarget(tmp_path)
     target.open_histograms()
     sources: list[ListSource] = []

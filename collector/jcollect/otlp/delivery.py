@@ -194,7 +194,7 @@ class Delivery:
 
     def _report(self, error: grpc.RpcError, may_pass: bool) -> None:
         # One line until it works again: a busy program has hundreds of requests per second.
-        if self._is_failing:
+        if self._is_failing or (self._end is not None and time.monotonic() >= self._end):
             return
         self._is_failing = True
         reason = shortened(f"{error.code().name}: {error.details()}", _MOST_DETAILS)

@@ -82,7 +82,7 @@ class OtlpExporter:
         if self._spans is not None:
             self._spans.finish(_SPAN_SHARE * seconds)
         self._worker.join(max(0.0, end - time.monotonic()))
-        self._export_metrics()
+        self._export_metrics(max(0.0, end - time.monotonic()))
         for each in self._deliveries:
             each.begin_end(max(0.0, end - time.monotonic()))
         for each in self._deliveries:
@@ -111,9 +111,9 @@ class OtlpExporter:
                 self._export_metrics()
                 due = max(due + self._settings.interval, time.monotonic())
 
-    def _export_metrics(self) -> None:
+    def _export_metrics(self, seconds: float | None = None) -> None:
         try:
-            with self._turns.without_client():
+            with self._turns.without_client(seconds):
                 requests = metric_requests(self._readings.read())
         except BusyError:
             self._metric_delivery.drop(1)

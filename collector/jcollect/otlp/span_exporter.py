@@ -21,6 +21,8 @@ from jcollect.workers import Worker
 # Spans in one request, and in the queue of those that wait. A span has about 500 bytes.
 _MOST_IN_REQUEST = 512
 MOST_QUEUED = 16_384
+# Processes whose names are kept: their last events may come after their exit.
+_MOST_NAMES = 4096
 
 
 class SpanExporter:
@@ -44,8 +46,8 @@ class SpanExporter:
         decoded."""
         if isinstance(item, Schema):
             self._calls.add(item.probes)
-            for probe in item.probes:
-                self._names[probe.pid] = self._name_of(probe.pid) or self._names.get(probe.pid, "")
+            for pid in {probe.pid for probe in item.probes}:
+                self._keep_name(pid)
         elif isinstance(item, (Events, EncodedEvents)):
             columns = item.columns
             selected = self._calls.count(columns)
@@ -60,6 +62,14 @@ class SpanExporter:
                     is_full = len(self._spans) >= _MOST_IN_REQUEST
                 if is_full:
                     self.flush()
+
+    def _keep_name(self, pid: int) -> None:
+        name = self._name_of(pid)
+        if name or pid not in self._names:
+            with self._lock:
+                self._names[pid] = name
+                while len(self._names) > _MOST_NAMES:
+                    del self._names[next(iter(self._names))]
 
     def flush(self) -> None:
         """Queues the spans that wait for a full request. For any thread."""

@@ -173,15 +173,15 @@ class Turns:
     def one(self, context: grpc.ServicerContext) -> Iterator[None]:
         """Waits for a turn, and holds it for the block. Ends the call with RESOURCE_EXHAUSTED if it has to
         wait too long."""
-        if not self._wait_for_turn(context.is_active):
+        if not self._wait_for_turn(context.is_active, self._seconds):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_MANY_CALLS)
         with self._turn():
             yield
 
     @contextlib.contextmanager
-    def without_client(self) -> Iterator[None]:
-        """Does what `one` does for a caller that is no call of gRPC. Raises BusyError."""
-        if not self._wait_for_turn(lambda: True):
+    def without_client(self, seconds: float | None = None) -> Iterator[None]:
+        """Does what `one` does for a caller that is no call of gRPC, within `seconds`. Raises BusyError."""
+        if not self._wait_for_turn(lambda: True, self._seconds if seconds is None else seconds):
             raise BusyError(_TOO_MANY_CALLS)
         with self._turn():
             yield
@@ -198,8 +198,8 @@ class Turns:
                 self._next_start = ended + min(ended - begun, _LONGEST_PAUSE_SECONDS)
                 self._changed.notify_all()
 
-    def _wait_for_turn(self, is_active: Callable[[], bool]) -> bool:
-        deadline = time.monotonic() + self._seconds
+    def _wait_for_turn(self, is_active: Callable[[], bool], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
         mine = object()
         with self._changed:
             self._waiting.append(mine)
