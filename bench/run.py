@@ -3,9 +3,9 @@
     make bench                                  all benches, about 75 minutes
     .venv/bin/python bench/run.py dormant ...   only the named benches
 
-The benches dormant, calls, filtered, lanes, direct-reading, recording, inlining, attach, recovery, selecting,
-binding, guard, quota, startup, safepoints and many-classes measure the agent, on the oldest and the newest
-JDK; starting, attaching, reading and printing measure the collector.
+The benches dormant, calls, filtered, lanes, direct-reading, streaming, recording, inlining, attach, recovery,
+selecting, binding, guard, quota, startup, safepoints, many-classes and scraping measure the agent, on the
+oldest and the newest JDK; starting, attaching, reading and printing measure the collector.
 
 Each figure is a median, and each comparison a ratio of medians of runs that took turns. The figures are also
 written to build/bench/results/, one small file per run. bench/results.tsv has the runs that docs/overhead.md
@@ -39,8 +39,10 @@ from quota import quota  # noqa: E402
 from reading import reading  # noqa: E402
 from recorder import recording  # noqa: E402
 from safepoints import safepoints  # noqa: E402
+from scraping import scraping  # noqa: E402
 from selecting import selecting  # noqa: E402
 from startup import startup  # noqa: E402
+from streaming import streaming  # noqa: E402
 
 AGENT_BENCHES = {
     "dormant": dormant,
@@ -48,6 +50,7 @@ AGENT_BENCHES = {
     "filtered": filtered,
     "lanes": lanes,
     "direct-reading": direct_reading,
+    "streaming": streaming,
     "recording": recording,
     "inlining": inlining,
     "attach": attach_many,
@@ -59,6 +62,7 @@ AGENT_BENCHES = {
     "startup": startup,
     "safepoints": safepoints,
     "many-classes": many_classes,
+    "scraping": scraping,
 }
 # Independent of the JDK.
 COLLECTOR_BENCHES = {"starting": starting, "attaching": attaching, "reading": reading, "printing": printing}

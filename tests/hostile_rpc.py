@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from jcollect.cli.collector_status import echo_collector
 from jcollect.cli.output import Json, json_bytes
 from jcollect.errors import JcollectError, MalformedStreamError
+from jcollect.hub.cursor import Cursor
 from jcollect.hub.items import Events, Schema
 from jcollect.hub.wire import decode_batch
 from jcollect.rpc import elements
@@ -125,7 +126,7 @@ class _Out:
 
 def read_stream(content: bytes) -> None:
     """Reads the messages of a stream, each after two bytes of length, preceded by a sound schema."""
-    (schema,) = stream_messages(Schema(PROBES))
+    (schema,) = stream_messages(Schema(PROBES), Cursor(1, 0, 0))
     messages = [schema, *_messages(content)]
     for message in messages[1:]:
         _compare(message)

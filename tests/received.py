@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Throttling
+from jcollect.hub.items import (
+    EncodedEvents,
+    Events,
+    History,
+    Item,
+    Loss,
+    Position,
+    Schema,
+    Skipped,
+    Throttling,
+)
 from jcollect.hub.subscription import Subscription
 from jcollect.rpc.incoming import Incoming
 from jcollect.sinks.terminal import Out, TerminalSink
 from jcollect.sources.columns import Columns
 from jcollect.view.line_formats import line_format
 
-Received = Schema | Columns | Loss | Throttling
+Received = Schema | Columns | Loss | Throttling | History | Skipped | Position
 
 
 def columns_or_item(item: Item) -> Received:
@@ -19,8 +29,8 @@ def columns_or_item(item: Item) -> Received:
 
 
 def received(subscription: Subscription) -> list[Received]:
-    """Returns everything up to the end, batches as columns."""
-    return [columns_or_item(item) for item in subscription.items()]
+    """Returns everything up to the end except positions, batches as columns."""
+    return [columns_or_item(item) for item in subscription.items() if not isinstance(item, Position)]
 
 
 def batches(items: Iterable[Received]) -> list[Columns]:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jcollect.hub.items import EncodedEvents, Item, Schema
-from jcollect.hub.wire import encode
+from jcollect.hub.items import Events, Item, Schema
 from jcollect.recordings.reader import RecordedItem, Recording
 from jcollect.recordings.recorder import Recorder, Rotation
 from jcollect.sources.columns import Batch, Columns
@@ -63,7 +62,7 @@ def record(
     """Records items; columns as a hub passes them on."""
     recorder = Recorder(str(path), "test", rotation, **options)  # type: ignore[arg-type]
     for item in items:
-        recorder.take(EncodedEvents(encode(item)) if isinstance(item, Columns) else item)
+        recorder.take(Events(item) if isinstance(item, Columns) else item)
     recorder.complete()
     return recorder
 

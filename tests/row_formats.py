@@ -8,8 +8,8 @@ from functools import lru_cache
 
 from jcollect.printable import json_text, printable
 from jcollect.probes.probe import ENTRY, KIND_NAMES, MARK, THROW
+from jcollect.probes.rendered import Rendered
 from jcollect.view.formats import duration_text, location_text
-from jcollect.view.rendered import Rendered
 from jcollect.view.shortening import name_in_event
 from rows import Absent, Char, Decoded, Long, Reference, Row, Truncated, Unknown, Unreadable
 

@@ -19,8 +19,8 @@ from jcollect.layout.record import (
 )
 from jcollect.layout.stub_library import ABSENCE_NULL_SHIFT, ABSENCE_THREW_SHIFT
 from jcollect.probes.description import Described
+from jcollect.probes.rendered import Char, Rendered, value_of
 from jcollect.sources.columns import Columns
-from jcollect.view.rendered import Char, Rendered, value_of
 from jcollect.view.texts import MOST_VALUE_BYTES
 from jprobe.v1 import probe_pb2
 

@@ -14,12 +14,17 @@ import numpy as np
 
 from jcollect.hub.accounts import Accounts, Totals
 from jcollect.hub.hub import Hub, NoSuchProbeError, matching
+from jcollect.hub.stream_options import StreamOptions
 from jcollect.hub.subscription import Subscription
 from jcollect.probes.description import ProbeDescription
+from jcollect.rpc.access_file import read_access_file
 from jcollect.rpc.address import Address, parse_address
+from jcollect.rpc.audit import Audit
 from jcollect.rpc.listening import claim
+from jcollect.rpc.reloaded import Reloaded
 from jcollect.rpc.server import Server
 from jcollect.session.aggregation import Aggregation
+from jcollect.session.commander import Commander
 from jcollect.session.status import ProbeStatus, Status
 from jcollect.sources.columns import Batch, Columns
 from jcollect.workers import Failures
@@ -65,11 +70,13 @@ def one_event(probe: int) -> Batch:
 class StillSource:
     """Replaces a session."""
 
-    def __init__(self, probes: Sequence[ProbeDescription]) -> None:
+    def __init__(self, probes: Sequence[ProbeDescription], **hub: int) -> None:
+        """`hub` are arguments of the hub."""
         capacity = 2 * len(probes) + 64
         self.failures = Failures()
+        self.commander = Commander(list)
         self.probes = list(probes)
-        self.hub = Hub(probes, Accounts(capacity, [StillCounters(capacity)]))
+        self.hub = Hub(probes, Accounts(capacity, [StillCounters(capacity)]), **hub)
 
     def describe(
         self, globs: Sequence[str] = (), pids: Collection[int] = (), after: int = -1
@@ -78,11 +85,15 @@ class StillSource:
         return (probe for probe in self.probes if probe.id > after and (matches is None or matches(probe)))
 
     def subscribe(
-        self, globs: Sequence[str] = (), pids: Collection[int] = (), peer: str = ""
+        self,
+        globs: Sequence[str] = (),
+        pids: Collection[int] = (),
+        peer: str = "",
+        options: StreamOptions | None = None,
     ) -> Subscription:
         if set(pids) - {PID}:
             raise NoSuchProbeError("such a PID")
-        return self.hub.subscribe(globs, list(self.describe()), pids, peer)
+        return self.hub.subscribe(globs, list(self.describe()), pids, peer, options)
 
     def aggregate(self, globs: Sequence[str] = (), pids: Collection[int] = ()) -> Aggregation:
         """Returns one for which nothing is ever counted."""
@@ -106,13 +117,21 @@ class StillSource:
 
 
 @contextlib.contextmanager
-def serving(source: StillSource, folder: Path) -> Iterator[Address]:
-    """Runs a server on a socket in the folder, supervised as by attach; checks at the end that it has not
-    failed.
+def serving(
+    source: StillSource,
+    folder: Path,
+    listen: str = "",
+    access: Path | None = None,
+    audit: Audit | None = None,
+    **options: Any,
+) -> Iterator[Address]:
+    """Runs a server on a socket in the folder, or at `listen`, supervised as by attach; checks at the end
+    that it has not failed. `access` is an access file; the `options` are those of `claim`.
     """
-    address = parse_address(f"unix://{folder}/still.sock")
-    with claim(address) as claimed:
-        server = Server(source, claimed)
+    rules = Reloaded([str(access)], lambda: read_access_file(str(access)), "it", 0.1) if access else None
+    with claim(parse_address(listen or f"unix://{folder}/still.sock"), **options) as claimed:
+        server = Server(source, claimed, rules, audit)
+        address = server.address
         over = threading.Event()
 
         def supervise() -> None:

@@ -11,11 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from java_target import JCOLLECT, NOBODY, ORDERS, Process, as_user, attach, finish, java, newest_jdk, run
 from jcollect.cli.privileges import NEEDED
 from jcollect.procfs import capabilities as cap
+from jprobe.v1 import collector_pb2, collector_pb2_grpc
 from threads import threads_of
 
 # A user other than root and the target's.
@@ -129,3 +131,27 @@ def test_nothing_else_is_kept(jvm: Process) -> None:
         assert fields["NoNewPrivs"] == "1"
         assert fields["Seccomp"] == "2"
     finish(collector)
+
+
+def test_a_collector_says_which_privilege_a_command_lacks(jvm: Process, folder: Path) -> None:
+    """It was started with those of `attach`, and SetProbes needs those of `select`."""
+    assert run(JCOLLECT, "select", jvm.pid, ORDERS).returncode == 0
+    command = [
+        *with_capabilities(NEEDED["attach"]),
+        JCOLLECT,
+        "attach",
+        jvm.pid,
+        "--listen",
+        f"unix://{folder}/x.sock",
+    ]
+    with Process(command, env=environment(folder), cwd="/") as collector:
+        collector.wait_for_line("armed 18 probes")
+        with grpc.insecure_channel(f"unix://{folder}/x.sock") as channel:
+            request = collector_pb2.SetProbesRequest(
+                pid=jvm.pid, select=collector_pb2.SelectCommand(selectors=["PrimeCalls#main"])
+            )
+            with pytest.raises(grpc.RpcError) as caught:
+                collector_pb2_grpc.CollectorServiceStub(channel).SetProbes(request, timeout=30)
+        assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+        assert "CAP_SETUID" in caught.value.details()
+        finish(collector)

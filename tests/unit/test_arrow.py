@@ -15,9 +15,9 @@ from test_lines import Batches
 
 from jcollect.errors import JcollectError, MalformedStreamError
 from jcollect.probes.probe import KIND_NAMES
+from jcollect.probes.rendered import Rendered
 from jcollect.sources.columns import Columns
 from jcollect.view.arrow import EVENT_FIELDS, MOST_VALUE_FIELDS, EventTable
-from jcollect.view.rendered import Rendered
 from jprobe.v1 import collector_pb2, probe_pb2
 from rows import Absent, Decoded, RowDecoder, Truncated, Unknown, Unreadable
 

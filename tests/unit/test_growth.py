@@ -11,6 +11,7 @@ from test_stream import METHODS, decoded, described
 
 from jcollect.errors import JcollectError
 from jcollect.hub.accounts import Accounts
+from jcollect.hub.cursor import Cursor
 from jcollect.hub.hub import Hub, NoSuchProbeError
 from jcollect.hub.items import Loss, Schema
 from jcollect.hub.wire import encode
@@ -157,7 +158,7 @@ def test_a_full_queue_loses_events_but_no_schema(
     probes: list[Probe], later: list[Probe], accounts: Accounts
 ) -> None:
     batch, _ = decoded(probes, record(56, 1, [1834, 1, 9]))
-    hub = Hub(described(probes), accounts, queue_bytes=len(encode(batch.columns)))
+    hub = Hub(described(probes), accounts, queue_bytes=len(encode(batch.columns, Cursor(0, 0, 0))))
     subscription = hub.subscribe(())
     hub.publish(batch)
     hub.publish(batch)

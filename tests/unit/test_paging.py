@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from jcollect.errors import MalformedStreamError
+from jcollect.hub.cursor import Cursor
 from jcollect.hub.items import Loss, LossStage, Throttling
 from jcollect.rpc.address import Address
 from jcollect.rpc.client import Client
@@ -99,16 +100,20 @@ def test_our_client_takes_no_more_probes_than_a_collector_can_have(
                 ask()
 
 
+_CURSOR = Cursor(1, 2, 3)
+
+
 def test_notices_about_very_many_probes_come_in_parts() -> None:
     loss = Loss(LossStage.SUBSCRIBER, 7 * 120_000, dict.fromkeys(range(120000), 7))
-    parts = [collector_pb2.SubscribeResponse.FromString(message).loss for message in stream_messages(loss)]
+    messages = stream_messages(loss, _CURSOR)
+    parts = [collector_pb2.SubscribeResponse.FromString(message).loss for message in messages]
     assert [len(part.probes) for part in parts] == [50_000, 50_000, 20_000]
     assert {part.events for part in parts} == {7 * 120_000}
     assert [each.probe for part in parts for each in part.probes] == list(range(120_000))
     throttling = Throttling(range(60_000), range(3), 9)
     notices = [
         collector_pb2.SubscribeResponse.FromString(message).throttling
-        for message in stream_messages(throttling)
+        for message in stream_messages(throttling, _CURSOR)
     ]
     assert [(len(part.began), len(part.ended), part.throttled) for part in notices] == [
         (50_000, 3, 9),

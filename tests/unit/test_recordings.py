@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from test_lines import Batches
 
 from jcollect.errors import JcollectError
-from jcollect.hub.items import EncodedEvents, Loss, Schema, Throttling
+from jcollect.hub.items import Events, Loss, Schema, Throttling
 from jcollect.hub.wire import encode
 from jcollect.recordings import recorder as recorder_module
 from jcollect.recordings.frames import HEAD, MOST_CONTENT_BYTES, FrameEncoder, FrameType
@@ -298,7 +298,7 @@ def fill(recorder: Recorder) -> int:
             numbers = dice.integers(0, 1 << 63, 1000).tolist()
             taken += 1000
             batch = columns([(i, 1, 7, 1)] * 1000, numbers, first=1000 * i)
-            recorder.take(EncodedEvents(encode(batch)))
+            recorder.take(Events(batch))
 
     with pytest.raises(JcollectError, match=r"cannot write to .*No space left"):
         take_all()

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from jcollect.layout.record import STRING_WORD_PRESENT
+from jcollect.probes.rendered import Char, Rendered, value_of
 from jcollect.view.compact_lines import CompactLines
 from jcollect.view.json_lines import JsonLines
-from jcollect.view.rendered import Char, Rendered, value_of
 from jcollect.view.values import _object_text
 
 VALUES = [

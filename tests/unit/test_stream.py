@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jcollect.hub.accounts import Accounts, Totals
+from jcollect.hub.cursor import Cursor
 from jcollect.hub.hub import Hub, NoSuchProbeError
 from jcollect.hub.items import Loss, LossStage, Schema, Throttling
 from jcollect.hub.subscription import DiscardedError, Subscription
@@ -242,7 +243,7 @@ def test_globs_that_match_nothing_are_an_error(probes: list[Probe]) -> None:
 
 def test_a_slow_subscriber_loses_events_and_gets_the_number_per_probe(probes: list[Probe]) -> None:
     batch, _ = decoded(probes, PLACED, RETURNED, RETURNED)
-    size = len(encode(batch.columns))
+    size = len(encode(batch.columns, Cursor(0, 0, 0)))
     hub = Hub(described(probes), accounts_of(probes), queue_bytes=2 * size)
     subscriber = hub.subscribe(())
     for _ in range(7):

@@ -16,6 +16,9 @@ else:
     _Type = click.ParamType  # Generic since click 8.4.
 
 _WHOLE = re.compile(r"[0-9]{1,20}", re.ASCII)
+_SIZE = re.compile(r"([0-9]{1,15})\s?(|[KMGT]i?B?|B)", re.ASCII | re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_LEAST_SIZE = 1 << 20
 _DECIMAL = re.compile(r"[0-9]*\.?[0-9]+(e[+-]?[0-9]{1,3})?|[0-9]+\.", re.ASCII | re.IGNORECASE)
 # 31 years. Timers of the kernel and of gRPC overflow beyond 292 years.
 MOST_SECONDS = 1e9
@@ -76,6 +79,26 @@ class Seconds(_Type):
                 ctx,
             )
         return seconds
+
+
+class Size(_Type):
+    """A size of at least 1 MiB, in bytes or with a unit: 500MB, 1GiB."""
+
+    name = "size"
+
+    def __init__(self, or_none: bool = False) -> None:
+        """With `or_none`, 0 is a size too."""
+        self._or_none = or_none
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = _SIZE.fullmatch(str(value))
+        size = -1
+        if found:
+            unit = found[2].lower().removesuffix("b")
+            size = int(found[1]) * (1024 if unit.endswith("i") else 1000) ** _POWERS[unit.removesuffix("i")]
+        if not _LEAST_SIZE <= size < 1 << 60 and not (self._or_none and size == 0):
+            self.fail(f"'{value}' is not a size of at least 1MiB, such as 500MB or 1GiB", param, ctx)
+        return size
 
 
 class Text(_Type):

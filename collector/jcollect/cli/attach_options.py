@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jcollect.cli.access_options import OWNER_ONLY, ServerAccess
+from jcollect.cli.export_options import ExportOptions
+from jcollect.hub.stream_options import EVERYTHING, StreamOptions
 from jcollect.session.options import SessionSettings, TargetOptions
 
 # Maximum time until probes are reported as not armed.
@@ -56,10 +59,10 @@ Output = str | Table | Histograms | Recorded
 
 @dataclass(frozen=True)
 class AttachOptions:
-    """`duration` and `arm_timeout` are in s. `output` is a format of events or a table, `counts` a path; None
-    for neither. `events` is the path of the file for events; None for stdout, and empty for stderr. With
-    `json_strings`, 64-bit numbers in JSON are strings. The capacity in `settings` is None if the command
-    determines it."""
+    """`duration` and `arm_timeout` are in s. `output` is a format of events or a table, `counts` a path;
+    None for neither. `events` is the path of the file for events; None for stdout, and empty for stderr.
+    With `json_strings`, 64-bit numbers in JSON are strings. `stream` says which of the events are printed.
+    The capacity in `settings` is None if the command determines it."""
 
     targets: TargetOptions
     settings: SessionSettings
@@ -71,7 +74,10 @@ class AttachOptions:
     fail_on_loss: bool
     counts: str | None
     events: str | None = None
+    stream: StreamOptions = EVERYTHING
     arm_timeout: float = ARM_SECONDS
+    access: ServerAccess = OWNER_ONLY
+    exports: ExportOptions = ExportOptions()  # noqa: RUF009
 
 
 def only_counts(output: Output | None) -> bool:

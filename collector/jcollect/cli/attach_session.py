@@ -13,6 +13,8 @@ from dataclasses import replace
 from jcollect.cli.attach_options import AttachOptions, Recorded
 from jcollect.cli.attach_report import print_report
 from jcollect.cli.counts_file import check_can_write, write_counts
+from jcollect.cli.exporters import Exporters, check_can_export, claimed_metrics
+from jcollect.cli.open_access import OpenAccess, open_access, server_tls
 from jcollect.cli.options import check_no_loss
 from jcollect.cli.output import Json
 from jcollect.cli.printers import Printer, start_printer
@@ -31,10 +33,12 @@ from jcollect.probes.permission import can_place_uprobes, check_can_attach
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address, collector_address, parse_address
 from jcollect.rpc.announcement import announced
+from jcollect.rpc.limits import Turns
 from jcollect.rpc.listening import Claim, claim, claim_default
 from jcollect.rpc.messages import whole_status
 from jcollect.rpc.run_directory import directory_to_serve_in, temporary_directory
 from jcollect.rpc.server import Server, check_can_serve
+from jcollect.rpc.socket_group import SocketGroup
 from jcollect.session.attach_loop import AttachLoop
 from jcollect.session.candidate import Candidate
 from jcollect.session.hold import Hold
@@ -71,11 +75,14 @@ def run_attach(options: AttachOptions, compilation: Compilation, program: Progra
             check_can_attach(processes)
         # An address in use is reported before the agent is loaded.
         claimed = stack.enter_context(_claimed(options))
-        _prepare(options, processes, claimed.address)
+        access = open_access(options.access)
+        stack.callback(access.audit.close)
+        metrics = stack.enter_context(claimed_metrics(options.exports, options.insecure))
+        _prepare(options, processes, claimed.address, metrics.address if metrics else None)
         if targets.selectors and options.settings.lane != LEASED:
             # Reports what is missing here before it touches the programs.
             check_can_open(compilation)
-        _attach(options, processes, compilation, claimed, program)
+        _attach(options, processes, compilation, claimed, metrics, program, access)
 
 
 def _is_leased(options: AttachOptions, processes: Sequence[Process]) -> bool:
@@ -101,10 +108,15 @@ def _is_leased(options: AttachOptions, processes: Sequence[Process]) -> bool:
 def _claimed(options: AttachOptions) -> Iterator[Claim]:
     """Claims the address to serve at: in a new directory if the user has no default one. Raises
     JcollectError."""
+    group = SocketGroup.named(options.access.group) if options.access.group else None
     if options.listen is not None:
-        with claim(parse_address(options.listen), options.insecure) as claimed:
+        address = parse_address(options.listen)
+        with claim(
+            address, options.insecure, server_tls(options.access, address, options.insecure), group
+        ) as claimed:
             yield claimed
         return
+    server_tls(options.access, None, options.insecure)
     with ExitStack() as stack:
         try:
             directory = directory_to_serve_in()
@@ -112,17 +124,22 @@ def _claimed(options: AttachOptions) -> Iterator[Claim]:
             warn(error.message)
             directory = stack.enter_context(temporary_directory())
         address = collector_address(options.targets.pids, options.targets.is_open, directory)
-        yield stack.enter_context(claim_default(address))
+        yield stack.enter_context(claim_default(address, group))
 
 
-def _prepare(options: AttachOptions, processes: Sequence[Process], address: Address) -> None:
+def _prepare(
+    options: AttachOptions, processes: Sequence[Process], address: Address, metrics: Address | None
+) -> None:
     """Gives up privileges, and checks the resources that the command will need. Raises JcollectError."""
+    served = (address.path, metrics and metrics.path)
     recorded = options.output.path if isinstance(options.output, Recorded) else None
-    paths = [path for path in (address.path, options.counts, options.events, recorded) if path]
+    written = (options.counts, options.events, options.access.audit, recorded)
+    paths = [path for path in (*served, *written) if path]
     needs_admin = bool(options.targets.selectors) or _may_use_perf_events(options.settings)
     narrow_attach(needs_admin=needs_admin, paths=paths)
     if options.counts:
         check_can_write(options.counts)
+    check_can_export(options.exports)
     report_aborts()
     check_can_serve()
     for process in processes:
@@ -134,7 +151,9 @@ def _attach(
     processes: Sequence[Process],
     compilation: Compilation,
     claimed: Claim,
+    metrics: Claim | None,
     program: Program | None,
+    access: OpenAccess,
 ) -> None:
     stop = StopRequest()
     hold = Hold(program.begin) if program else None
@@ -151,8 +170,13 @@ def _attach(
             session = Session(settings, stop.request, failures, lanes(settings, compilation))
         try:
             loop = AttachLoop(session, targets, candidates, stop, options.arm_timeout, hold)
-            with _serving(session, claimed) as server, announced(server.address):
-                _run(session, loop, server, options, stop)
+            turns = Turns()
+            with (
+                _serving(session, claimed, access, turns) as server,
+                announced(server.address),
+                Exporters(session, options.exports, metrics, turns) as exporters,
+            ):
+                _run(session, loop, server, exporters, options, stop)
         finally:
             session.close()
     finally:
@@ -174,11 +198,11 @@ def _with_capacity(
 
 
 @contextmanager
-def _serving(session: Session, claimed: Claim) -> Iterator[Server]:
+def _serving(session: Session, claimed: Claim, access: OpenAccess, turns: Turns) -> Iterator[Server]:
     address = claimed.address.text
     hangs = f"cannot serve at {address}: gRPC did not start within {_SERVE_SECONDS:.0f} s"
     with last_resort(_SERVE_SECONDS, hangs):
-        server = Server(session, claimed)
+        server = Server(session, claimed, access.rules, access.audit, turns)
     try:
         yield server
     finally:
@@ -188,12 +212,16 @@ def _serving(session: Session, claimed: Claim) -> Iterator[Server]:
 
 
 def _run(
-    session: Session, loop: AttachLoop, server: Server, options: AttachOptions, stop: StopRequest
+    session: Session,
+    loop: AttachLoop,
+    server: Server,
+    exporters: Exporters,
+    options: AttachOptions,
+    stop: StopRequest,
 ) -> None:
     out = _events_out(options.events)
-    printer = start_printer(
-        options.output, options.json_strings, session, stop, out, ", ".join(map(str, options.targets.pids))
-    )
+    source = ", ".join(map(str, options.targets.pids))
+    printer = start_printer(options.output, options.json_strings, session, stop, out, source, options.stream)
     session.start()
     begun = time.monotonic()
     failed: JcollectError | None = None
@@ -206,7 +234,7 @@ def _run(
         pass
     except Exception as error:
         session.failures.add(error, "trace the processes")
-    detachment = _Detachment(session, printer, server)
+    detachment = _Detachment(session, printer, server, exporters)
     stuck = f"cannot detach within {detachment.most_seconds:.0f} s; jcollect exits without final hit counts"
     with last_resort(detachment.most_seconds, stuck):
         try:
@@ -250,8 +278,11 @@ def _events_out(events: str | None) -> Stdout:
 class _Detachment:
     """Detaches, and completes the hit counts. Events that a subscriber has not read in time are lost."""
 
-    def __init__(self, session: Session, printer: Printer | None, server: Server) -> None:
+    def __init__(
+        self, session: Session, printer: Printer | None, server: Server, exporters: Exporters
+    ) -> None:
         self._session = session
+        self._exporters = exporters
         self._printer = printer
         self._server = server
         self._detach_seconds = session.detach_seconds
@@ -265,6 +296,7 @@ class _Detachment:
         deadline = time.monotonic() + GRACE_SECONDS
         if self._printer is not None:
             self._printer.finish()
+        self._exporters.finish()
         self._server.wait_for_streams(max(0.0, deadline - time.monotonic()))
 
     def finish(self) -> Totals:

@@ -10,6 +10,7 @@ from jcollect.console import warn
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import Address, pid_of
 from jcollect.rpc.client import Client, SilentError
+from jcollect.rpc.client_access import NO_ACCESS, ClientAccess
 from jcollect.rpc.find import Answer
 from jprobe.v1 import collector_pb2
 
@@ -26,7 +27,7 @@ class CollectorStatus:
 
 
 def attached_collectors(
-    pid: int, answers: list[Answer], seconds: float, everything: bool
+    pid: int, answers: list[Answer], seconds: float, everything: bool, access: ClientAccess = NO_ACCESS
 ) -> tuple[list[CollectorStatus], list[JcollectError]]:
     """Returns the collectors that are attached to a process, and the errors of those that do not answer and
     may be attached to it. Asks again for all probes if `everything` is wanted, and the answers do not have
@@ -39,7 +40,7 @@ def attached_collectors(
                 found.append(CollectorStatus(each.address, each.status))
                 continue
             try:
-                with Client(each.address) as client:
+                with Client(each.address, access.for_address(each.address)) as client:
                     found.append(CollectorStatus(each.address, client.status(pids=(pid,), seconds=seconds)))
             except SilentError as silence:
                 silent.append(silence)

@@ -19,7 +19,7 @@ from jcollect.workers import Failures, Worker
 def can_count(collector: CollectorAddress, globs: Sequence[str]) -> bool:
     """Returns true if the processes of the collector can count the calls of all matching probes: each method
     has a probe at which calls end. Raises JcollectError."""
-    with Client(collector.address) as client:
+    with Client(collector.address, collector.access) as client:
         probes = client.list_probes(globs, collector.pids)
     methods = {key_of(probe) for probe in probes}
     timed = {key_of(probe) for probe in probes if probe.kind in TIMED_KINDS}
@@ -38,7 +38,7 @@ def show_counts(
 ) -> None:
     """Prints with `show` until the stream ends; `progressed` returns the time.monotonic() at which it last
     printed. Raises JcollectError."""
-    with Aggregator(collector.address) as client:
+    with Aggregator(collector.address, collector.access) as client:
         intervals = client.aggregate(globs, collector.pids, interval, duration)
         feed = CountFeed(intervals, failures)
         worker = Worker("show methods", lambda: show(feed), failures, stop.request).start()

@@ -8,6 +8,7 @@ import threading
 from jcollect.cli.waiting import wait_until_drained
 from jcollect.console import Stdout
 from jcollect.hub.hub import Hub
+from jcollect.hub.stream_options import StreamOptions
 from jcollect.hub.subscription import DiscardedError
 from jcollect.sinks.base import consume
 from jcollect.sinks.terminal import TerminalSink
@@ -23,10 +24,16 @@ class EventPrinter:
     """A subscriber that prints events in its own thread."""
 
     def __init__(
-        self, hub: Hub, line_format: LineFormat, failures: Failures, stop: StopRequest, out: Stdout
+        self,
+        hub: Hub,
+        line_format: LineFormat,
+        failures: Failures,
+        stop: StopRequest,
+        out: Stdout,
+        stream: StreamOptions,
     ) -> None:
         """Prints, from `begin` on. Raises JcollectError if no thread can be started."""
-        self._subscription = hub.subscribe((), peer=out.name)
+        self._subscription = hub.subscribe((), peer=out.name, options=stream)
         self._out = out
         self._sink = TerminalSink(line_format, out)
         self._stop = stop

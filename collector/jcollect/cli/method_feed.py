@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jcollect.console import plural
-from jcollect.hub.items import Item, Loss, Schema, Throttling
+from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Throttling
 from jcollect.probes.description import Described
 from jcollect.sinks.terminal import lost_text, stage_name
 from jcollect.view.later import LaterParts
@@ -97,6 +97,8 @@ class MethodFeed:
                     self.lost[stage_name(item)] = item.events
                 elif isinstance(item, Throttling):
                     self._throttled.take(item)
+                elif not isinstance(item, (Events, EncodedEvents)):
+                    continue
                 elif self._interval is not None and self.totals is not None:
                     self._interval.add(item.columns)
                     self.totals.add(item.columns)

@@ -13,6 +13,8 @@ import click
 from jcollect.cli.attach_options import AttachOptions, Output, only_counts
 from jcollect.cli.attaching import compile_and_attach
 from jcollect.errors import JcollectError
+from jcollect.hub.redaction_rules import RedactionRules
+from jcollect.hub.stream_options import EVERYTHING, StreamOptions
 from jcollect.rpc.address import is_number
 from jcollect.rpc.run_directory import directory_to_serve_in, temporary_directory
 from jcollect.session.options import AUTO_LANE, SessionSettings, TargetOptions
@@ -30,6 +32,8 @@ def run_own_collector(
     max_overhead: int | None,
     lane: str | None = None,
     fail_on_loss: bool,
+    stream: StreamOptions = EVERYTHING,
+    redaction: RedactionRules = RedactionRules(),  # noqa: B008
 ) -> None:
     """Attaches, prints, and detaches. Raises JcollectError."""
     if not is_number(address):
@@ -45,6 +49,7 @@ def run_own_collector(
                 max_overhead=max_overhead,
                 only_counts=only_counts(output),
                 lane=lane or AUTO_LANE,
+                redaction=redaction,
             ),
             listen=listen,
             insecure=False,
@@ -53,6 +58,7 @@ def run_own_collector(
             duration=duration,
             fail_on_loss=fail_on_loss,
             counts=None,
+            stream=stream,
         )
         compile_and_attach(options)
 

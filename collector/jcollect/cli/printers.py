@@ -6,6 +6,7 @@ from typing import Protocol
 
 from jcollect.cli.attach_options import Histograms, Output, Recorded, Table
 from jcollect.console import Stdout, terminal_columns
+from jcollect.hub.stream_options import EVERYTHING, StreamOptions
 from jcollect.session.session import Session
 from jcollect.stop_request import StopRequest
 
@@ -35,10 +36,12 @@ def start_printer(
     stop: StopRequest,
     out: Stdout,
     source: str = "",
+    stream: StreamOptions = EVERYTHING,
 ) -> Printer | None:
-    """Starts to print events in a format to `out`, or tables of methods or histograms to stdout, or to record
-    events; None for none of them. `source` names what is recorded. With `json_strings`, 64-bit numbers in
-    JSON are strings. Raises JcollectError if no thread can be started, or no recording created."""
+    """Starts to print events in a format to `out`, or tables of methods or histograms to stdout, or to
+    record events; None for none of them. `source` names what is recorded; `stream` says which events are
+    printed. With `json_strings`, 64-bit numbers in JSON are strings. Raises JcollectError if no thread can
+    be started, or no recording created."""
     if output is None:
         return None
     hub, failures = session.hub, session.failures
@@ -80,4 +83,4 @@ def start_printer(
     from jcollect.view.line_formats import line_format
 
     columns = terminal_columns(out.descriptor)
-    return EventPrinter(hub, line_format(output, json_strings, columns), failures, stop, out)
+    return EventPrinter(hub, line_format(output, json_strings, columns), failures, stop, out, stream)

@@ -51,6 +51,8 @@ _READING_WELL = COMMANDING | {cap.CHECKPOINT_RESTORE, cap.KILL, cap.SETPCAP}
 _COMMANDING_WELL = _READING_WELL | {cap.SYS_ADMIN}
 # Optional: sockets of other users' collectors, and directories of other users.
 _OTHERS = frozenset((cap.DAC_OVERRIDE,))
+# Optional: the group of the directory of a socket, until the address is claimed.
+_GROUPS = frozenset((cap.CHOWN,))
 # Optional: the priority of the thread that drains the ring buffer, without which a burst overruns it.
 _TRACING_WELL = _READING_WELL | {cap.SYS_NICE}
 _ATTACH = NEEDED["attach --select"] | _TRACING_WELL | _COMMANDING_WELL | _OTHERS
@@ -58,7 +60,7 @@ _CLIENT = READING | _OTHERS
 # Optional: recordings of other users.
 _FILES = frozenset((cap.DAC_READ_SEARCH,)) | _OTHERS
 _KEPT = {
-    "attach": _ATTACH,
+    "attach": _ATTACH | _GROUPS,
     "convert": _FILES,
     "find": _COMMANDING_WELL,
     "hist": _ATTACH,  # Without --select only _CLIENT.
@@ -68,7 +70,7 @@ _KEPT = {
     "record": _ATTACH,  # Of a running collector only _CLIENT.
     "replay": _FILES,
     "reset": _COMMANDING_WELL,
-    "run": NEEDED["run"] | _TRACING_WELL | _COMMANDING_WELL | _OTHERS,
+    "run": NEEDED["run"] | _TRACING_WELL | _COMMANDING_WELL | _OTHERS | _GROUPS,
     "select": _COMMANDING_WELL,
     "set": _COMMANDING_WELL,
     "status": _COMMANDING_WELL | _OTHERS,

@@ -37,7 +37,7 @@ def record_stream(
     stop = StopRequest()
     failures = Failures(stop.request)
     failures.catch_library_failures()
-    with Subscriber(collector.address) as client:
+    with Subscriber(collector.address, collector.access) as client:
         client.check_answers()
         counts = _HitCounts(client, globs, collector.pids)
         recorder = new_recorder(output, collector.address.text, counts.now, max_events)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from jcollect.cli.argument_types import MOST_SECONDS, WholeNumber
+from jcollect.cli.argument_types import MOST_SECONDS, Size, WholeNumber
 from jcollect.errors import JcollectError
 
 if TYPE_CHECKING:
@@ -19,30 +19,10 @@ else:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_SIZE = re.compile(r"([0-9]{1,15})\s?(|[KMGT]i?B?|B)", re.ASCII | re.IGNORECASE)
-_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _FACTOR = re.compile(r"[0-9]{1,7}(\.[0-9]{1,6})?", re.ASCII)
 _LEAST_SPEED, _MOST_SPEED = 0.001, 1e6
-# Smaller files would consist of descriptions.
-_LEAST_BYTES = 1 << 20
 _PERIOD = re.compile(r"([0-9]{1,9})(s|min|m|h|d)?", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
-
-
-class Size(_Type):
-    """A size in bytes, or with a unit: 500MB, 1GiB."""
-
-    name = "size"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        found = _SIZE.fullmatch(str(value))
-        size = 0
-        if found:
-            unit = found[2].lower().removesuffix("b")
-            size = int(found[1]) * (1024 if unit.endswith("i") else 1000) ** _POWERS[unit.removesuffix("i")]
-        if not _LEAST_BYTES <= size < 1 << 60:
-            self.fail(f"'{value}' is not a size of at least 1MiB, such as 500MB or 1GiB", param, ctx)
-        return size
 
 
 class Period(_Type):

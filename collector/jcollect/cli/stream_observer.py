@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from jcollect.cli.notices import Notices
 from jcollect.console import plural
-from jcollect.hub.items import Item, Loss, Schema, Throttling
+from jcollect.hub.items import History, Item, Loss, Schema, Throttling
+from jcollect.hub.stream_options import StreamOptions
 from jcollect.rpc.address import Address
 from jcollect.rpc.find import CollectorAddress
 from jcollect.rpc.subscriber import Subscriber
@@ -27,11 +28,11 @@ class StreamObserver:
         self._is_first = True
         self._described = 0
 
-    def run(self, globs: Sequence[str], seconds: float | None) -> None:
+    def run(self, globs: Sequence[str], seconds: float | None, options: StreamOptions) -> None:
         """Reads the stream until it ends, the sink is done, or stdout is closed."""
         # The reader closes the pipe when it needs no more events.
         with contextlib.suppress(BrokenPipeError):
-            for item in self._client.subscribe(globs, seconds, self._collector.pids):
+            for item in self._client.subscribe(globs, seconds, self._collector.pids, options):
                 self._sink.take(item)
                 self._report(item)
                 if self._sink.done:
@@ -49,6 +50,9 @@ class StreamObserver:
             self._notices.show(f"lost so far ({stage_name(item)}): {plural(item.events, 'event')}")
         elif isinstance(item, Throttling):
             self._warn(self._sink.notices)
+        elif isinstance(item, History) and item.missed:
+            bound = "up to " if item.missed_is_bound else ""
+            self._notices.show(f"the history no longer has {bound}{plural(item.missed, 'event')}")
 
     def _warn(self, lines: Iterable[str]) -> None:
         for line in lines:

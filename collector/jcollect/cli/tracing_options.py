@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from jcollect.cli.argument_types import WholeNumber
+from jcollect.cli.argument_types import Size, WholeNumber
 from jcollect.cli.options import max_overhead_option
 from jcollect.control.limits import MOST_BYTES, MOST_METHODS
 from jcollect.limits import MAX_COLLECTOR_PROBES
@@ -20,14 +20,15 @@ _LISTEN = (
         "--listen",
         metavar="ADDRESS",
         help="Serve gRPC at ADDRESS: unix:///path/of.sock, which only its owner can use, or host:port, which "
-        "needs --insecure. Default: unix:///run/jprobe/PID.sock for one PID, else "
+        "needs --tls-cert or --insecure. Default: unix:///run/jprobe/PID.sock for one PID, else "
         "unix:///run/jprobe/collector.sock; without root, in $XDG_RUNTIME_DIR/jprobe.",
     ),
     click.option(
         "--insecure",
         is_flag=True,
-        help="Allow host:port for --listen: any user of this machine, and of every machine that can reach "
-        "it, can then read what the probes capture.",
+        help="Allow host:port for --listen without TLS: any user of this machine, and of every "
+        "machine that can "
+        "reach it, can then read what the probes capture, but change nothing.",
     ),
 )
 _COST = (
@@ -62,6 +63,16 @@ _LIMITS = (
         "client asks for holds.",
     ),
 )
+
+
+def history_option(command: _Command) -> _Command:
+    return click.option(
+        "--history",
+        type=Size(or_none=True),
+        metavar="SIZE",
+        help="Keep the newest events in SIZE of memory, for clients that come late or come back. 0: none. "
+        "Default: 16MiB.",
+    )(command)
 
 
 def lane_option(command: _Command) -> _Command:

@@ -3,6 +3,7 @@ may have planted files there."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -10,6 +11,7 @@ import time
 
 from jcollect.rpc.lock_file import NO_LINK, open_directory
 
+_APPENDED = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
 _TRUNCATED = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
 _CREATED = os.O_WRONLY | os.O_CREAT
 _KINDS = {stat.S_IFREG: "file", stat.S_IFIFO: "pipe", stat.S_IFLNK: "link"}
@@ -34,6 +36,30 @@ def open_to_write(path: str) -> int:
         return _open(directory, name)
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from None
+    finally:
+        os.close(directory)
+
+
+def open_to_append(path: str) -> int:
+    """Returns a descriptor of a regular file of root or this user, which only they can read if it is new.
+    Follows no link in its last component. Raises OSError."""
+    folder, name = os.path.split(os.path.abspath(path))
+    directory = open_directory(folder, make=False)
+    try:
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(FileExistsError):
+                return os.open(name, _APPENDED | os.O_CREAT | os.O_EXCL | NO_LINK, 0o600, dir_fd=directory)
+            try:
+                # A pipe would block until it has a reader.
+                descriptor = os.open(name, _APPENDED | os.O_NONBLOCK | NO_LINK, dir_fd=directory)
+            except FileNotFoundError:
+                continue
+            about = os.fstat(descriptor)
+            if stat.S_ISREG(about.st_mode) and about.st_uid in (0, os.geteuid()) and about.st_nlink == 1:
+                return descriptor
+            os.close(descriptor)
+            raise PermissionError(errno.EPERM, "it is not a regular file of root or this user alone")
+        raise BlockingIOError(errno.EAGAIN, "other processes keep replacing it")
     finally:
         os.close(directory)
 

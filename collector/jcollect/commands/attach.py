@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from jcollect.cli.access_options import ServerAccess, server_access_options
 from jcollect.cli.argument_types import TEXT, Format, Pid, Seconds, WholeNumber
 from jcollect.cli.attach_options import ARM_SECONDS, AttachOptions
 from jcollect.cli.attaching import compile_and_attach
+from jcollect.cli.export_options import ExportOptions, export_options
 from jcollect.cli.options import (
     check_json_strings,
     duration_option,
@@ -17,9 +19,17 @@ from jcollect.cli.options import (
     select_option,
 )
 from jcollect.cli.recorder_options import recorder_of, recorder_options
-from jcollect.cli.tracing_options import cost_options, lane_option, limit_options, listen_options
+from jcollect.cli.redaction_options import redaction_options
+from jcollect.cli.tracing_options import (
+    cost_options,
+    history_option,
+    lane_option,
+    limit_options,
+    listen_options,
+)
 from jcollect.control.limits import Limits
 from jcollect.errors import InvalidCommandError
+from jcollect.hub.redaction_rules import RedactionRules
 from jcollect.session.options import DIRECT, SessionSettings, TargetOptions
 
 # The features in sources/bpf/kernel.py, which is imported later.
@@ -39,6 +49,7 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 )
 @click.option("--all", "every", is_flag=True, help="Attach to every process that has probes, now or later.")
 @listen_options
+@server_access_options
 @select_option
 @click.option("-o", "--output", type=Format(), help="Also print each event.")
 @json_strings_option
@@ -51,6 +62,9 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 @cost_options
 @lane_option
 @recorder_options
+@history_option
+@redaction_options
+@export_options
 # Hidden options for tests: force a link type, simulate missing kernel features, shrink buffers.
 @click.option("--link", "link_type", type=click.Choice(["auto", "uprobe-multi", "perf-event"]), hidden=True)
 @click.option("--without", multiple=True, type=click.Choice(_FEATURES), hidden=True)
@@ -63,6 +77,7 @@ def attach(
     every: bool,
     listen: str | None,
     insecure: bool,
+    server_access: ServerAccess,
     selectors: tuple[str, ...],
     output: str | None,
     json_strings: bool,
@@ -79,6 +94,9 @@ def attach(
     lane: str,
     last: str | None,
     triggers: tuple[str, ...],
+    history: int | None,
+    redaction: RedactionRules,
+    exports: ExportOptions,
     link_type: str | None,
     without: tuple[str, ...],
     ring_pages: int | None,
@@ -121,14 +139,19 @@ def attach(
             without=frozenset(without),
             lane=DIRECT if recorder else lane,
             recorder=recorder,
+            history_bytes=history,
+            redaction=redaction,
+            only_counts=exports.no_events,
         ),
         listen=listen,
         insecure=insecure,
+        access=server_access,
         output=output,
         json_strings=json_strings,
         duration=duration,
         arm_timeout=arm_timeout,
         fail_on_loss=fail_on_loss,
+        exports=exports,
         counts=counts,
     )
     compile_and_attach(options)

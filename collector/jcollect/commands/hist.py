@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from jcollect.cli.access_options import client_access_options
 from jcollect.cli.argument_types import Seconds, WholeNumber
 from jcollect.cli.attach_options import Histograms
 from jcollect.cli.count_client import show_counts
@@ -19,6 +20,7 @@ from jcollect.cli.options import (
 )
 from jcollect.cli.own_collector import check_only_with_select, run_own_collector
 from jcollect.cli.privileges import narrow_to_client
+from jcollect.rpc.client_access import ClientAccess
 from jcollect.rpc.find import find_collector
 from jcollect.stop_request import StopRequest
 from jcollect.workers import Failures
@@ -26,6 +28,7 @@ from jcollect.workers import Failures
 
 @click.command()
 @address_argument
+@client_access_options
 @select_option
 @max_overhead_option
 @click.option(
@@ -60,6 +63,7 @@ from jcollect.workers import Failures
 @probe_option
 def hist(
     address: str,
+    access: ClientAccess,
     selectors: tuple[str, ...],
     max_overhead: int | None,
     output: str,
@@ -96,7 +100,7 @@ def hist(
     narrow_to_client()
     stop = StopRequest()
     with stop.first_signal_interrupts():
-        collector = find_collector(address)
+        collector = find_collector(address, access)
     failures = Failures(stop.request)
     failures.catch_library_failures()
     screen = HistogramScreen(options)

@@ -9,9 +9,10 @@ import click
 
 from jcollect.cli.options import json_option
 from jcollect.cli.output import Json, set_fields
-from jcollect.cli.process_row import collectors_by_pid, print_rows, read_row
+from jcollect.cli.process_row import collectors_by_pid, print_rows
 from jcollect.console import plural, status
 from jcollect.probes.host import Host
+from jcollect.probes.process_row import read_row
 
 
 @click.command()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
+from jcollect.cli.access_options import client_access_options
 from jcollect.cli.attach_options import Recorded
 from jcollect.cli.options import (
     address_argument,
@@ -20,12 +23,14 @@ from jcollect.cli.recording_options import check_can_create, recording_options
 from jcollect.cli.tracing_options import own_lane_option
 from jcollect.errors import JcollectError
 from jcollect.rpc.address import is_number
+from jcollect.rpc.client_access import ClientAccess
 from jcollect.rpc.find import CollectorAddress, collector_of, find_collector
 from jcollect.stop_request import StopRequest
 
 
 @click.command()
 @address_argument
+@client_access_options
 @recording_options
 @select_option
 @max_overhead_option
@@ -36,6 +41,7 @@ from jcollect.stop_request import StopRequest
 @fail_on_loss_option
 def record(
     address: str,
+    access: ClientAccess,
     path: str,
     force: bool,
     rotate_size: int | None,
@@ -58,7 +64,7 @@ def record(
         raise click.UsageError("--keep needs --rotate-size or --rotate-every")
     output = Recorded(path, rotate_size, rotate_every, keep, force)
     check_can_create(path, force, output.is_rotating)
-    collector = None if selectors else _running(address)
+    collector = None if selectors else _running(address, access)
     if collector is None:
         run_own_collector(
             address,
@@ -84,14 +90,15 @@ def record(
     record_stream(collector, output, globs, duration, max_events, fail_on_loss)
 
 
-def _running(address: str) -> CollectorAddress | None:
+def _running(address: str, access: ClientAccess) -> CollectorAddress | None:
     """Returns the collector to record from; None if the command has to attach itself. Raises
     JcollectError."""
     stop = StopRequest()
     with stop.first_signal_interrupts():
         if not is_number(address):
-            return find_collector(address)
+            return find_collector(address, access)
         try:
-            return collector_of(int(address))
+            found = collector_of(int(address), access)
+            return found and replace(found, access=access)
         except JcollectError as error:
             raise JcollectError(f"cannot record PID {address}: {error.message}") from None

@@ -6,9 +6,11 @@ import os
 
 import click
 
+from jcollect.cli.access_options import ServerAccess, server_access_options
 from jcollect.cli.argument_types import Format, WholeNumber
 from jcollect.cli.attach_options import AttachOptions
 from jcollect.cli.attaching import begin_compilation
+from jcollect.cli.export_options import ExportOptions, export_options
 from jcollect.cli.launcher import Launcher
 from jcollect.cli.options import (
     check_json_strings,
@@ -20,8 +22,16 @@ from jcollect.cli.options import (
     select_option,
 )
 from jcollect.cli.recorder_options import recorder_of, recorder_options
-from jcollect.cli.tracing_options import cost_options, lane_option, limit_options, listen_options
+from jcollect.cli.redaction_options import redaction_options
+from jcollect.cli.tracing_options import (
+    cost_options,
+    history_option,
+    lane_option,
+    limit_options,
+    listen_options,
+)
 from jcollect.control.limits import Limits
+from jcollect.hub.redaction_rules import RedactionRules
 from jcollect.session.options import DIRECT, SessionSettings, TargetOptions
 
 _HOLD_SECONDS = 30
@@ -51,6 +61,7 @@ _HOLD_SECONDS = 30
     help="Let the program begin untraced if its probes are not armed after SECONDS.",
 )
 @listen_options
+@server_access_options
 @probe_option
 @duration_option
 @max_events_option
@@ -59,6 +70,9 @@ _HOLD_SECONDS = 30
 @cost_options
 @lane_option
 @recorder_options
+@history_option
+@redaction_options
+@export_options
 @click.argument(
     "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT...]"
 )
@@ -73,6 +87,7 @@ def run(
     hold: int,
     listen: str | None,
     insecure: bool,
+    server_access: ServerAccess,
     globs: tuple[str, ...],
     duration: float | None,
     max_events: int | None,
@@ -85,6 +100,9 @@ def run(
     lane: str,
     last: str | None,
     triggers: tuple[str, ...],
+    history: int | None,
+    redaction: RedactionRules,
+    exports: ExportOptions,
     command: tuple[str, ...],
 ) -> int:
     """Start a program, and trace it from its first call on.
@@ -114,13 +132,18 @@ def run(
             max_overhead=max_overhead,
             lane=DIRECT if recorder else lane,
             recorder=recorder,
+            history_bytes=history,
+            redaction=redaction,
+            only_counts=exports.no_events,
         ),
         listen=listen,
         insecure=insecure,
+        access=server_access,
         output=output,
         json_strings=json_strings,
         duration=duration,
         fail_on_loss=fail_on_loss,
+        exports=exports,
         counts=counts,
         events=os.path.abspath(events) if events else "",
     )

@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 import click
 
+from jcollect.cli.access_options import client_access_options
 from jcollect.cli.agent_status import echo_agent, overhead_json
 from jcollect.cli.attached_collectors import CollectorStatus, attached_collectors
 from jcollect.cli.collector_status import ROWS, echo_collector
@@ -23,6 +24,7 @@ from jcollect.errors import JcollectError
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import is_number, parse_address
 from jcollect.rpc.client import Client
+from jcollect.rpc.client_access import ClientAccess
 from jcollect.rpc.find import asking_collectors
 from jprobe.v1 import control_pb2
 from jprobe.v1.collector_pb2 import GetStatusResponse
@@ -30,10 +32,13 @@ from jprobe.v1.collector_pb2 import GetStatusResponse
 
 @click.command()
 @address_argument
+@client_access_options
 @json_option
 @all_option
 @timeout_option
-def status(address: str, as_json: Json | None, everything: bool, seconds: float) -> None:
+def status(
+    address: str, access: ClientAccess, as_json: Json | None, everything: bool, seconds: float
+) -> None:
     """Print what the agent in the JVM PID traces, whether it accepts commands, and the status of each
     collector attached to it: its links, the state of each probe, and the hit counts.
 
@@ -41,7 +46,7 @@ def status(address: str, as_json: Json | None, everything: bool, seconds: float)
     """
     if not is_number(address):
         every_probe = everything or as_json is not None
-        _print_collectors([_ask(address, seconds, every_probe)], as_json, everything)
+        _print_collectors([_ask(address, access, seconds, every_probe)], as_json, everything)
         return
     pid = int(address)
     every_probe = everything or as_json is not None
@@ -52,9 +57,9 @@ def status(address: str, as_json: Json | None, everything: bool, seconds: float)
         return client.begin_status(pids=(pid,), top=ROWS)
 
     # The collectors answer while this process reads the stub libraries.
-    with Process.open(pid) as process, asking_collectors(begin) as answers:
+    with Process.open(pid) as process, asking_collectors(begin, access=access) as answers:
         agent = find_agent(process)
-        collectors, problems = attached_collectors(pid, answers(), seconds, every_probe)
+        collectors, problems = attached_collectors(pid, answers(), seconds, every_probe, access)
         if agent is not None:
             problems += _print_agent(agent, collectors, seconds, as_json, everything)
     if agent is None and collectors:
@@ -65,9 +70,9 @@ def status(address: str, as_json: Json | None, everything: bool, seconds: float)
         raise problems[0]
 
 
-def _ask(address: str, seconds: float, every_probe: bool) -> CollectorStatus:
+def _ask(address: str, access: ClientAccess, seconds: float, every_probe: bool) -> CollectorStatus:
     parsed = parse_address(address)
-    with Client(parsed) as client:
+    with Client(parsed, access) as client:
         client.check_answers()
         status = client.begin_status(seconds=seconds, top=0 if every_probe else ROWS)
         return CollectorStatus(parsed, status())

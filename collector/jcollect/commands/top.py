@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from jcollect.cli.access_options import client_access_options
 from jcollect.cli.argument_types import Seconds, WholeNumber
 from jcollect.cli.attach_options import Table
 from jcollect.cli.count_client import can_count, show_counts
@@ -23,6 +24,7 @@ from jcollect.cli.privileges import narrow_to_client
 from jcollect.cli.tracing_options import own_lane_option
 from jcollect.cli.waiting import wait_for
 from jcollect.console import abandon_stdout, warn
+from jcollect.rpc.client_access import ClientAccess
 from jcollect.rpc.find import find_collector
 from jcollect.rpc.subscriber import Subscriber
 from jcollect.stop_request import StopRequest
@@ -32,6 +34,7 @@ from jcollect.workers import Failures, Worker
 
 @click.command()
 @address_argument
+@client_access_options
 @select_option
 @max_overhead_option
 @own_lane_option
@@ -69,6 +72,7 @@ from jcollect.workers import Failures, Worker
 @fail_on_loss_option
 def top(
     address: str,
+    access: ClientAccess,
     selectors: tuple[str, ...],
     max_overhead: int | None,
     lane: str | None,
@@ -105,7 +109,7 @@ def top(
     narrow_to_client()
     stop = StopRequest()
     with stop.first_signal_interrupts():
-        collector = find_collector(address)
+        collector = find_collector(address, access)
     failures = Failures(stop.request)
     failures.catch_library_failures()
     if not events and can_count(collector, globs):
@@ -121,7 +125,7 @@ def top(
             failures,
         )
         return
-    with Subscriber(collector.address) as client:
+    with Subscriber(collector.address, collector.access) as client:
         feed = MethodFeed(client.subscribe(globs, duration, collector.pids), failures)
         screen = MethodScreen(rows, sort)
         worker = Worker("show methods", lambda: screen.run(feed, interval), failures, stop.request).start()

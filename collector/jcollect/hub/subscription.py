@@ -16,11 +16,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from jcollect.hub.accounts import Accounts
-from jcollect.hub.items import EncodedEvents, Item, Loss, LossStage, Schema, Throttling
+from jcollect.hub.backlog import Backlog
+from jcollect.hub.cursor import Cursor, OnOverflow
+from jcollect.hub.items import (
+    EncodedEvents,
+    Item,
+    Loss,
+    LossStage,
+    Position,
+    Schema,
+    Skipped,
+    Throttling,
+)
 from jcollect.hub.memory_budget import MemoryBudget
+from jcollect.hub.selection import Selection
+from jcollect.hub.stream_options import StreamOptions
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import Budget, TooCostlyError
-from jcollect.sources.columns import U64, Batch, Flags
+from jcollect.sources.columns import U64, Flags
 
 # Maximum memory of queued schemas and notices. They cannot be dropped, so a subscriber that does not read
 # them is disconnected. A description with usual names uses about 512 bytes.
@@ -29,10 +42,16 @@ _DESCRIPTION_BYTES = 512
 _ID_BYTES = 8
 _NOTICE_BYTES = 64
 _NOTICE_SECONDS = 1.0
+# Held while the events of a subscriber are selected.
+_selecting = threading.Lock()
 
 
 class TooSlowError(Exception):
     """The subscriber has not read the descriptions of new probes in time."""
+
+
+class OverflowedError(Exception):
+    """The subscriber has not read its events in time, and asked to be disconnected then."""
 
 
 class DiscardedError(Exception):
@@ -52,7 +71,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class SubscriberCounts:
-    """Counts of the events that match a subscription: events = delivered + lost + queued."""
+    """Counts of the events that match a subscription: events = delivered + skipped + lost + queued."""
 
     peer: str
     events: int
@@ -60,6 +79,7 @@ class SubscriberCounts:
     lost: int
     queued: int
     queued_bytes: int
+    skipped: Skipped
 
 
 class _Account:
@@ -113,12 +133,26 @@ class Subscription:
         memory: MemoryBudget,
         peer: str,
         budget: Budget,
+        options: StreamOptions,
+        go_live: Callable[[Subscription], None],
     ) -> None:
         """`probes` are the current ones; without `matches`, all of them match. `budget` belongs to `matches`.
+        `go_live` has the hub offer what it publishes; the hub's lock is held.
 
-        Raises TooCostlyError as `matches` does.
+        Raises TooCostlyError as `matches` does, and ConditionError.
         """
         self.filter = Filter()
+        # Set by the hub before `items`, if the stream begins in the past.
+        self.backlog: Backlog | None = None
+        # Whether the hub offers what it publishes; the hub's lock protects it.
+        self.is_live = False
+        self._go_live = go_live
+        self._on_overflow = options.on_overflow
+        self._selection = Selection(options)
+        self._skipped = Skipped()
+        # The positions after the last item, after what was published last, and that the subscriber knows.
+        self.cursor = Cursor(0, 0, 0)
+        self._offered = self._known_cursor = self.cursor
         self.peer = peer
         self.budget = budget
         self._matches = matches
@@ -140,6 +174,9 @@ class Subscription:
         self._discarded = False
         self._too_slow = False
         self._too_costly = False
+        self._overflowed = False
+        self._missed = 0
+        self._skipped_reported = 0
         self._lost = np.zeros(accounts.capacity, np.uint64)
         self._losses = {
             LossStage.KERNEL_RING: _Account(accounts.lost_in_ring),
@@ -193,14 +230,24 @@ class Subscription:
     def _add_matching(self, probes: Sequence[ProbeDescription]) -> list[ProbeDescription]:
         """Returns the matching probes, and adds them to the filter."""
         if self._matches is None:
+            self._selection.describe(probes)
             self._known += len(probes)
             return list(probes)
         matching = [probe for probe in probes if self._matches(probe)]
+        self._selection.describe(matching)
         self._known += len(probes)
         wanted = self._wanted.copy()
         wanted[[probe.id for probe in matching]] = True
         self._filter_by(wanted)
         return matching
+
+    def check_condition(self) -> None:
+        """Raises ConditionError if the condition fits no probe so far."""
+        self._selection.check()
+
+    def wanted(self) -> Flags | None:
+        """Returns which probes are subscribed to, by ID; None for all."""
+        return self.filter.wanted
 
     def _filter_by(self, wanted: Flags) -> None:
         self._wanted = wanted
@@ -231,7 +278,7 @@ class Subscription:
         """Queues an item of `size` bytes regardless of the memory budget, because it cannot be dropped."""
         size += _NOTICE_BYTES
         with self._condition:
-            if self._closed or self._too_slow or self._too_costly:
+            if self._is_over:
                 return
             if self._notice_bytes and self._notice_bytes + size > MOST_SCHEMA_BYTES:
                 self._too_slow = True
@@ -252,7 +299,7 @@ class Subscription:
             return self._count_lost()
 
     def _count_lost(self) -> int:
-        return int(self._lost.sum()) + self._discarded_events
+        return int(self._lost.sum()) + self._discarded_events + self._missed
 
     def counts(self) -> SubscriberCounts:
         """Returns the counts of this subscriber's events."""
@@ -261,26 +308,63 @@ class Subscription:
             queued = self._queued_events + self._events_in_progress
             return SubscriberCounts(
                 peer=self.peer,
-                events=self._delivered + lost + queued,
+                events=self._delivered + self._skipped.total + lost + queued,
                 delivered=self._delivered,
                 lost=lost,
                 queued=queued,
                 queued_bytes=self._queued_bytes + self._notice_bytes,
+                skipped=self._skipped,
             )
 
-    def offer(self, events: EncodedEvents, batch: Batch) -> None:
-        """Queues a batch if the memory budget allows it. Never blocks."""
+    @property
+    def _is_over(self) -> bool:
+        """True if nothing more is queued. The caller holds the condition."""
+        return self._closed or self._too_slow or self._too_costly or self._overflowed
+
+    def go_live(self, cursor: Cursor) -> None:
+        """Takes offers from now on. The caller holds the hub's lock."""
+        self.is_live = True
+        with self._condition:
+            self._offered = cursor
+            if self.backlog is None:
+                self.cursor = cursor
+
+    def advance(self, cursor: Cursor) -> None:
+        """Takes note of a batch of which no event matches."""
+        with self._condition:
+            self._offered = cursor
+
+    def offer(self, events: EncodedEvents) -> None:
+        """Queues a batch if the memory budget allows it; otherwise does what the subscriber has asked for.
+        Never blocks."""
         size = len(events.message)
         with self._condition:
-            if self._closed or self._too_slow or self._too_costly:
+            if self._is_over:
                 return
-            if not self._memory.take(self._queued_bytes, size):
-                self._lost = self._lost + self._accounts.count(batch.columns.probe)
-                return
-            self._queue.append(_Queued(events, size, len(batch)))
+            self._offered = events.cursor
+            while not self._memory.take(self._queued_bytes, size):
+                if self._on_overflow != OnOverflow.DROP_OLDEST:
+                    self._lost = self._lost + self._accounts.count(events.columns.probe)
+                    if self._on_overflow == OnOverflow.DISCONNECT:
+                        self._overflowed = True
+                        self._condition.notify()
+                    return
+                self._drop_oldest()
+            self._queue.append(_Queued(events, size, len(events)))
             self._queued_bytes += size
-            self._queued_events += len(batch)
+            self._queued_events += len(events)
             self._condition.notify()
+
+    def _drop_oldest(self) -> None:
+        """Drops the oldest batch of the queue, which has one: an empty queue may always have a message."""
+        at = next(at for at, queued in enumerate(self._queue) if not queued.is_notice)
+        dropped = self._queue[at]
+        del self._queue[at]
+        assert isinstance(dropped.item, EncodedEvents)
+        self._lost = self._lost + self._accounts.count(dropped.item.columns.probe)
+        self._queued_bytes -= dropped.size
+        self._queued_events -= dropped.events
+        self._memory.give_back(dropped.size)
 
     def end(self) -> None:
         """Marks the end: queued items are still delivered, and nothing more is offered."""
@@ -297,7 +381,8 @@ class Subscription:
         """Discards unread items, counts their events as lost, and ends the subscription."""
         with self._condition:
             if not self._closed:
-                self._discarded = bool(self._queue) or self._events_in_progress > 0
+                behind = self.backlog is not None
+                self._discarded = behind or bool(self._queue) or self._events_in_progress > 0
                 self._discarded_events = self._queued_events + self._events_in_progress
             self._close()
 
@@ -310,32 +395,112 @@ class Subscription:
         self._condition.notify()
 
     def items(self) -> Iterator[Item]:
-        """Yields items until `end` or `close`, a schema first.
+        """Yields items until `end` or `close`, a schema first. After each, `cursor` is the position behind
+        it.
 
         Events count as delivered when the next item is requested. Raises TooSlowError, TooCostlyError,
-        DiscardedError.
+        OverflowedError, DiscardedError.
         """
+        for item in self._items():
+            self._known_cursor = self.cursor
+            yield item
+
+    def _items(self) -> Iterator[Item]:
+        if self.backlog is not None:
+            yield from self._past(self.backlog)
         while True:
             with self._condition:
-                self._delivered += self._events_in_progress
-                self._events_in_progress = 0
-                if not self._queue and not self._ended and not self._closed:
+                self._settle()
+                if not self._queue and not self._ended and not self._is_over:
                     self._condition.wait(_NOTICE_SECONDS)
-                if self._discarded:
-                    raise DiscardedError
+                self._check()
                 if self._closed:
                     return
-                if self._too_slow:
-                    raise TooSlowError
-                if self._too_costly:
-                    raise TooCostlyError
-                if not self._queue and self._ended:
-                    break
                 taken = self._take() if self._queue else None
-            if taken is not None:
-                yield taken
+                if taken is None:
+                    self.cursor = self._offered
+                    if self._ended:
+                        break
+            found = self._selected(taken) if isinstance(taken, EncodedEvents) else taken
+            if found is not None:
+                yield found
             yield from self._notices(at_end=False)
         yield from self._notices(at_end=True)
+
+    def _past(self, backlog: Backlog) -> Iterator[Item]:
+        """Yields the events of the history, until the newest."""
+        notice = backlog.start(self._selection.matching)
+        self.cursor = backlog.cursor
+        yield from self._queued_notices()
+        yield notice
+        while True:
+            with self._condition:
+                self._settle()
+                self._check()
+                if self._closed:
+                    return
+            read = backlog.read(lambda: None if backlog.ends else self._go_live(self))
+            with self._condition:
+                self._missed += read.missed
+                self._events_in_progress = len(read.events) if read.events is not None else 0
+            # The probes of these events were described before the events were published.
+            yield from self._queued_notices()
+            if read.missed:
+                yield self._missed_notice()
+            if read.events is None:
+                break
+            found = self._selected(read.events)
+            if found is not None:
+                yield found
+            yield from self._notices(at_end=False)
+        self.cursor = backlog.cursor
+        with self._condition:
+            self.backlog = None
+            if backlog.ends:
+                self._ended, self._offered = True, self.cursor
+
+    def _missed_notice(self) -> Loss:
+        return Loss(LossStage.HISTORY, self._missed, {})
+
+    def _settle(self) -> None:
+        self._delivered += self._events_in_progress
+        self._events_in_progress = 0
+
+    def _check(self) -> None:
+        """Raises the error with which the stream ends, if it does."""
+        if self._discarded:
+            raise DiscardedError
+        if self._closed:
+            return
+        if self._too_slow:
+            raise TooSlowError
+        if self._too_costly:
+            raise TooCostlyError
+        if self._overflowed:
+            raise OverflowedError
+
+    def _queued_notices(self) -> Iterator[Item]:
+        """Yields what is queued while no events are."""
+        while True:
+            with self._condition:
+                if not self._queue or not self._queue[0].is_notice:
+                    return
+                taken = self._take()
+            yield taken
+
+    def _selected(self, events: EncodedEvents) -> EncodedEvents | None:
+        """Returns the part of a batch that the request asks for; None if that is empty."""
+        self.cursor = events.cursor
+        if self._selection.is_everything:
+            return events if len(events) else None
+        # One at a time: the reader of events waits for Python's lock behind each thread that is busy.
+        with _selecting:
+            selected = self._selection.apply(events)
+        with self._condition:
+            if not self._closed:
+                self._events_in_progress = 0 if selected.events is None else len(selected.events)
+            self._skipped = self._skipped + selected.skipped
+        return selected.events
 
     def _take(self) -> Item:
         first = self._queue.popleft()
@@ -360,6 +525,13 @@ class Subscription:
             if total and (account.has_changed(total) or at_end):
                 lost = np.flatnonzero(counts).tolist()
                 yield Loss(stage, total, {probe: int(counts[probe]) for probe in lost})
+        if self._missed and at_end:
+            yield self._missed_notice()
+        if self._skipped.total != self._skipped_reported or (self._skipped.total and at_end):
+            self._skipped_reported = self._skipped.total
+            yield self._skipped
         _, throttled = self._read(self._throttled)
         if throttled and (self._throttled.has_changed(throttled) or at_end):
             yield Throttling(throttled=throttled)
+        if self._known_cursor != self.cursor:
+            yield Position()

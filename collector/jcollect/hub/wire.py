@@ -7,10 +7,12 @@ array is the content of the field. The tests compare the result with that of the
 
 from __future__ import annotations
 
+import struct
 import sys
 
 import numpy as np
 
+from jcollect.hub.cursor import Cursor
 from jcollect.probes.protobuf_fields import varint
 from jcollect.sources.columns import Columns
 from jprobe.v1 import collector_pb2
@@ -30,10 +32,20 @@ _COLUMNS = {
     collector_pb2.EventBatch.VALUES_FIELD_NUMBER: ("values", "<u8"),
 }
 _TEXT_FIELD = collector_pb2.EventBatch.TEXT_FIELD_NUMBER
+_CURSOR_TAG = collector_pb2.SubscribeResponse.CURSOR_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
+# The fields of a Cursor: fixed64, with a tag of one byte each.
+_FIXED64 = 1
+_CURSOR_FIELDS = (
+    collector_pb2.Cursor.EPOCH_FIELD_NUMBER,
+    collector_pb2.Cursor.SEQ_FIELD_NUMBER,
+    collector_pb2.Cursor.EVENTS_FIELD_NUMBER,
+)
+_CURSOR = struct.Struct("<" + "BQ" * len(_CURSOR_FIELDS))
+_CURSOR_TAGS = [number << 3 | _FIXED64 for number in _CURSOR_FIELDS]
 
 
-def encode(columns: Columns) -> bytes:
-    """Returns the bytes of SubscribeResponse(batch=...)."""
+def encode(columns: Columns, cursor: Cursor | None = None) -> bytes:
+    """Returns the bytes of SubscribeResponse(batch=..., cursor=...)."""
     parts: list[bytes | memoryview] = []
     size = 0
     fields = [
@@ -45,39 +57,73 @@ def encode(columns: Columns) -> bytes:
             head = _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content))
             parts += head, content
             size += len(head) + len(content)
+    end = encode_cursor(cursor) if cursor is not None else b""
     # The only copy of the columns.
-    return b"".join([_varint(_BATCH_TAG), _varint(size), *parts])
+    return b"".join([_varint(_BATCH_TAG), _varint(size), *parts, end])
+
+
+def encode_cursor(cursor: Cursor) -> bytes:
+    """Returns the bytes of the field SubscribeResponse.cursor."""
+    head = _varint(_CURSOR_TAG) + _varint(_CURSOR.size)
+    pairs = zip(_CURSOR_TAGS, cursor, strict=True)
+    return head + _CURSOR.pack(*(number for pair in pairs for number in pair))
 
 
 def decode_batch(message: bytes) -> Columns | None:
-    """Returns the columns of a batch that `encode` wrote; None for any other message, such as a batch with
-    elements that are not packed or with a field in several pieces."""
-    if message[:1] != bytes([_BATCH_TAG]):
+    """Returns the columns of a batch that `encode` wrote, as views of the message; None for any other
+    message, such as a batch with elements that are not packed or with a field in several pieces."""
+    end = _batch_end(message)
+    if end is None:
         return None
     try:
-        at = 1
-        size, at = varint(message, at)
-        if at + size != len(message):
-            return None
-        found: dict[int, bytes] = {}
-        while at < len(message):
+        _, at = varint(message, 1)
+        view = memoryview(message)
+        found: dict[int, memoryview] = {}
+        while at < end:
             tag, at = varint(message, at)
             if tag & 7 != _LENGTH_DELIMITED or tag >> 3 in found:
                 return None
             size, at = varint(message, at)
-            if at + size > len(message):
+            if at + size > end:
                 return None
-            found[tag >> 3] = message[at : at + size]
+            found[tag >> 3] = view[at : at + size]
             at += size
         return Columns(
             **{
                 name: np.frombuffer(found.get(number, b""), dtype)
                 for number, (name, dtype) in _COLUMNS.items()
             },
-            text=found.get(_TEXT_FIELD, b""),
+            text=bytes(found.get(_TEXT_FIELD, b"")),
         )
     except (IndexError, ValueError):
         return None
+
+
+def decode_cursor(message: bytes) -> Cursor | None:
+    """Returns the cursor behind a batch that `encode` wrote; None if there is none, or for any other
+    message."""
+    end = _batch_end(message)
+    if end is None or end == len(message):
+        return None
+    return Cursor(*_CURSOR.unpack_from(message, len(message) - _CURSOR.size)[1::2])
+
+
+def _batch_end(message: bytes) -> int | None:
+    """Returns the end of the batch with which a message begins; None if anything but a cursor follows."""
+    if message[:1] != bytes([_BATCH_TAG]):
+        return None
+    try:
+        size, at = varint(message, 1)
+    except (IndexError, ValueError):
+        return None
+    rest = message[at + size :] if at + size <= len(message) else b"?"
+    if not rest:
+        return at + size
+    head = _varint(_CURSOR_TAG) + _varint(_CURSOR.size)
+    if not rest.startswith(head) or len(rest) != len(head) + _CURSOR.size:
+        return None
+    tags = _CURSOR.unpack_from(rest, len(head))[::2]
+    return at + size if list(tags) == _CURSOR_TAGS else None
 
 
 def columns_of(batch: collector_pb2.EventBatch) -> Columns:

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Collection
 
 # linux/capability.h
+CHOWN = 0
 DAC_OVERRIDE = 1
 DAC_READ_SEARCH = 2
 KILL = 5
@@ -21,6 +22,7 @@ PERFMON = 38
 BPF = 39
 CHECKPOINT_RESTORE = 40
 NAMES = {
+    CHOWN: "CAP_CHOWN",
     DAC_OVERRIDE: "CAP_DAC_OVERRIDE",
     DAC_READ_SEARCH: "CAP_DAC_READ_SEARCH",
     KILL: "CAP_KILL",

@@ -18,7 +18,7 @@ import numpy as np
 from jcollect import __version__
 from jcollect.errors import JcollectError
 from jcollect.hub.clock import utc_offset_ns
-from jcollect.hub.items import EncodedEvents, Events, Item, Schema, Throttling
+from jcollect.hub.items import EncodedEvents, Events, Item, Position, Schema, Throttling
 from jcollect.probes.description import Described
 from jcollect.recordings.batches import encode_batch
 from jcollect.recordings.frames import FrameEncoder, FrameType
@@ -110,6 +110,8 @@ class Recorder:
         with self._lock:
             if isinstance(item, EncodedEvents | Events):
                 self._hold(item.columns)
+                return
+            if isinstance(item, Position):
                 return
             self._flush()
             if isinstance(item, Schema):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from jcollect.hub.accounts import Accounts, Totals
 from jcollect.hub.hub import Hub, NoSuchProbeError, check_pids, few_of, matching
 from jcollect.hub.items import Loss, Schema, Throttling
+from jcollect.hub.stream_options import StreamOptions
 from jcollect.hub.subscription import Subscription
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.probe import TIMED_KINDS
@@ -25,6 +26,7 @@ from jcollect.recordings.recorded_status import (
     status_of,
 )
 from jcollect.recordings.replay_counts import ReplayAggregation, ReplayCounts
+from jcollect.session.commander import Commander
 from jcollect.session.status import ProbeStatus, Status
 from jcollect.sources.columns import Batch
 from jcollect.workers import Failures, Worker
@@ -45,6 +47,8 @@ class ReplaySession:
     def __init__(self, paths: Sequence[str], speed: float | None, failures: Failures) -> None:
         """`speed` is a factor, or None for as fast as possible. Raises JcollectError."""
         self.failures = failures
+        # There is no process to command: every command is refused.
+        self.commander = Commander(lambda: ())
         self._speed = speed
         self._overview = overview_of(paths)
         self._recording = Recording(paths)
@@ -157,11 +161,15 @@ class ReplaySession:
                 yield probe
 
     def subscribe(
-        self, globs: Sequence[str] = (), pids: Collection[int] = (), peer: str = ""
+        self,
+        globs: Sequence[str] = (),
+        pids: Collection[int] = (),
+        peer: str = "",
+        options: StreamOptions | None = None,
     ) -> Subscription:
-        """Subscribes, and lets the replay begin. Raises NoSuchProbeError."""
+        """Subscribes, and lets the replay begin. Raises NoSuchProbeError, ConditionError, CursorError."""
         check_pids(pids, pids_of(self._probes.values()))
-        subscription = self.hub.subscribe(globs, (), pids, peer)
+        subscription = self.hub.subscribe(globs, (), pids, peer, options)
         self._may_begin.set()
         return subscription
 

@@ -15,6 +15,7 @@ from jcollect.errors import JcollectError
 from jcollect.probes.nearest import hint
 from jcollect.rpc.address import Address
 from jcollect.rpc.client import Client
+from jcollect.rpc.client_access import NO_ACCESS, ClientAccess
 from jcollect.rpc.incoming_intervals import IncomingIntervals
 from jcollect.rpc.limits import MOST_KEY_BYTES
 from jcollect.rpc.names import AGGREGATE, END_AGGREGATE
@@ -35,8 +36,8 @@ class Aggregator(Client):
     _has_begun = False
     lacks_rest = False
 
-    def __init__(self, address: Address) -> None:
-        super().__init__(address)
+    def __init__(self, address: Address, access: ClientAccess = NO_ACCESS) -> None:
+        super().__init__(address, access)
         self._key = os.urandom(MOST_KEY_BYTES)
         self._has_ended = threading.Event()
 
@@ -61,7 +62,7 @@ class Aggregator(Client):
         request = collector_pb2.AggregateRequest(
             globs=globs, pids=pids, interval_millis=round(interval * 1e3), key=self._key
         )
-        stream = call(request, timeout=most)
+        stream = call(request, timeout=most, metadata=self._access.metadata)
         self._stream = stream
         if self._is_closed:
             stream.cancel()

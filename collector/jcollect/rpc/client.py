@@ -20,6 +20,7 @@ from jcollect.last_resort import last_resort, report_aborts
 from jcollect.limits import MAX_COLLECTOR_PROBES
 from jcollect.procfs.process import Process
 from jcollect.rpc.address import Address
+from jcollect.rpc.client_access import NO_ACCESS, ClientAccess
 from jcollect.rpc.elements import parse
 from jcollect.rpc.keepalive import OPTIONS
 from jcollect.rpc.names import GET_STATUS, LIST_PROBES, SERVICE
@@ -38,6 +39,7 @@ _THREADS = min(max(os.cpu_count() or 1, 4), 16) + 5
 _FILES = 16
 # Parts of gRPC's messages about a peer that has not acknowledged a ping.
 _DEAD = ("ping timeout", "keepalive timeout", "keepalive watchdog timeout")
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 _UCRED = struct.Struct("iII")
 
 
@@ -45,17 +47,30 @@ class SilentError(JcollectError):
     """A collector exists but does not answer."""
 
 
+class RejectedError(SilentError):
+    """A collector answers, and this client may not ask."""
+
+
 class Client:
     """A connection to one collector; a context manager that closes it."""
 
-    def __init__(self, address: Address) -> None:
-        """Raises JcollectError if gRPC would hang for lack of threads."""
+    def __init__(self, address: Address, access: ClientAccess = NO_ACCESS) -> None:
+        """Raises JcollectError if gRPC would hang for lack of threads, or the address would reveal the
+        token."""
         self._address = address
-        _check_can_start_grpc()
-        # Use a proxy (http_proxy, https_proxy, grpc_proxy) only for other machines.
-        proxy = [("grpc.enable_http_proxy", 0)] if address.is_on_this_machine() else []
+        self._access = access
+        self._check_can_start()
         with self._unless_stuck():
-            self.channel = grpc.insecure_channel(address.target, options=[*_OPTIONS, *proxy])
+            self.channel = self._open_channel()
+
+    # Options of gRPC besides those of all clients.
+    _channel_options: Sequence[tuple[str, Any]] = ()
+
+    def _open_channel(self, library: Any = grpc) -> Any:
+        """Returns a channel to the collector. The library is grpc or grpc.aio."""
+        # Use a proxy (http_proxy, https_proxy, grpc_proxy) only for other machines.
+        proxy = [("grpc.enable_http_proxy", 0)] if self._address.is_on_this_machine() else []
+        return self._access.channel(self._address, [*_OPTIONS, *proxy, *self._channel_options], library)
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +80,10 @@ class Client:
     ) -> None:
         with self._unless_stuck():
             self.channel.close()
+
+    def _check_can_start(self) -> None:
+        """Raises JcollectError if gRPC cannot get its threads or files."""
+        _check_can_start_grpc()
 
     def _unless_stuck(self, seconds: float = 0.0) -> Any:
         stuck = f"cannot ask the collector at {self._address.text}: gRPC is stuck"
@@ -138,7 +157,7 @@ class Client:
             request_serializer=type(request).SerializeToString,
         )
         with self._unless_stuck():
-            future = call.future(request, timeout=seconds)
+            future = call.future(request, timeout=seconds, metadata=self._access.metadata)
 
         def result() -> Any:
             try:
@@ -181,7 +200,11 @@ class Client:
                 return SilentError(
                     f"cannot connect to the collector at {where}: {failure.strerror}; use sudo"
                 )
-            return JcollectError(f"no collector listens at {where}; start one with jcollect attach")
+            return self._unreachable()
+        if code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
+            return RejectedError(
+                f"the collector at {where} rejects the call: {details}; its access file gives rights"
+            )
         if code == grpc.StatusCode.NOT_FOUND:
             return JcollectError(f"{details} at {where}; list them with jcollect probes PID")
         if code == grpc.StatusCode.INVALID_ARGUMENT:
@@ -191,6 +214,23 @@ class Client:
         if begun:
             return JcollectError(f"the collector at {where} ended the stream: {code.name}: {details}")
         return SilentError(f"{self._name()} cannot answer: {code.name}: {details}")
+
+    def _unreachable(self) -> JcollectError:
+        """Returns why there is no connection."""
+        address, where = self._address, self._address.text
+        # One more attempt would not go through a proxy.
+        if address.path is None and (address.is_on_this_machine() or not any(map(os.environ.get, _PROXIES))):
+            from jcollect.rpc.tls_failure import speaks_tls, why_tls_failed
+
+            if self._access.uses_tls(address):
+                if why := why_tls_failed(address, self._access):
+                    return JcollectError(f"cannot connect to the collector at {where}: {why}")
+            elif speaks_tls(address):
+                return JcollectError(
+                    f"cannot connect to the collector at {where}: it uses TLS; add --tls-ca, --tls-cert and "
+                    "--tls-key"
+                )
+        return JcollectError(f"no collector listens at {where}; start one with jcollect attach")
 
     def _name(self) -> str:
         pid = _pid_at(self._address)
@@ -207,7 +247,6 @@ class Client:
 
 @functools.cache
 def _check_can_start_grpc() -> None:
-    """Raises JcollectError if gRPC cannot get its threads or files."""
     check_can_start(_THREADS, "ask a collector")
     check_can_open(_FILES, "ask a collector")
     report_aborts()

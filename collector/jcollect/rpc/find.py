@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jcollect.console import warn
@@ -20,6 +20,7 @@ from jcollect.rpc.address import (
 )
 from jcollect.rpc.announcement import announced_addresses
 from jcollect.rpc.client import Client, SilentError
+from jcollect.rpc.client_access import NO_ACCESS, ClientAccess
 from jcollect.rpc.run_directory import RUN_DIRECTORY, run_directories
 from jcollect.unix_sockets import bound_paths, is_dead
 from jprobe.v1 import collector_pb2
@@ -31,20 +32,21 @@ class CollectorAddress:
 
     address: Address
     pids: tuple[int, ...] = ()
+    access: ClientAccess = NO_ACCESS
 
 
-def find_collector(text: str) -> CollectorAddress:
+def find_collector(text: str, access: ClientAccess = NO_ACCESS) -> CollectorAddress:
     """Finds a collector by its address, or by a PID that it is attached to. Raises JcollectError, which
     names the choices if there are several."""
     if not is_number(text):
-        return CollectorAddress(parse_address(text))
-    found = collector_of(int(text))
+        return CollectorAddress(parse_address(text), access=access)
+    found = collector_of(int(text), access)
     if found is None:
         raise _no_collector(int(text))
-    return found
+    return replace(found, access=access)
 
 
-def collector_of(pid: int) -> CollectorAddress | None:
+def collector_of(pid: int, access: ClientAccess = NO_ACCESS) -> CollectorAddress | None:
     """Returns the collector that is attached to a process; None if there is none. One that is attached to no
     other process precedes those that are, and one that serves in root's directory precedes this user's own.
     Raises JcollectError if there are several, or if one that may be attached does not answer.
@@ -56,7 +58,7 @@ def collector_of(pid: int) -> CollectorAddress | None:
     unusable: CollectorAddress | None = None
     for directory in run_directories():
         try:
-            found = _collector_in(directory, pid)
+            found = _collector_in(directory, pid, access)
         except JcollectError as error:
             problem = problem or error
             continue
@@ -72,20 +74,22 @@ def _may_connect(address: Address) -> bool:
     return address.path is None or os.access(address.path, os.W_OK, effective_ids=True)
 
 
-def _collector_in(directory: str, pid: int) -> CollectorAddress | None:
+def _collector_in(directory: str, pid: int, access: ClientAccess) -> CollectorAddress | None:
     """Does what `collector_of` does, for the sockets in one directory."""
-    found = _sockets(directory)
+    found = _sockets(directory, pid)
     served = [address for address in found if _is_trusted(address) and _is_served(address)]
     own = [address for address in served if pid_of(address) == pid]
     if len(own) == 1:
         return CollectorAddress(own[0])
     others = [address for address in served if not pid_of(address)]
-    return _asked(own, pid, ()) or _asked(others, pid, (pid,))
+    return _asked(own, pid, (), access) or _asked(others, pid, (pid,), access)
 
 
-def _asked(addresses: Sequence[Address], pid: int, pids: tuple[int, ...]) -> CollectorAddress | None:
+def _asked(
+    addresses: Sequence[Address], pid: int, pids: tuple[int, ...], access: ClientAccess
+) -> CollectorAddress | None:
     """Asks collectors which of them is attached to a process."""
-    answers = ask_collectors(addresses)
+    answers = ask_collectors(addresses, access)
     attached = [each for each in answers if each.is_attached_to(pid)]
     silent = [each.silence for each in answers if each.silence is not None]
     if len(attached) > 1:
@@ -118,12 +122,17 @@ def _may_list(directory: str) -> bool:
     return not os.path.isdir(directory) or os.access(directory, os.R_OK | os.X_OK, effective_ids=True)
 
 
-def _sockets(directory: str) -> list[Address]:
-    """Returns the addresses of the sockets in a default directory; none if this user may not look there."""
+def _sockets(directory: str, pid: int = 0) -> list[Address]:
+    """Returns the addresses of the sockets in a default directory. If this user may not list it, as a
+    member of --group, returns those that it would have for a process and for several; none if there are
+    none."""
     try:
         paths = sorted(Path(directory).iterdir(), key=lambda path: (len(path.name), path.name))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except PermissionError:
+        named = [f"{directory}/{name}.sock" for name in (pid, "collector")]
+        paths = [Path(path) for path in named if pid and os.path.lexists(path)]
     return [parse_address(f"unix://{path}") for path in paths if path.suffix == ".sock"]
 
 
@@ -173,10 +182,14 @@ class Answer:
         return pid_of(self.address) == pid or any(process.pid == pid for process in self.status.processes)
 
 
-def ask_collectors(addresses: Sequence[Address] | None = None) -> list[Answer]:
+def ask_collectors(
+    addresses: Sequence[Address] | None = None, access: ClientAccess = NO_ACCESS
+) -> list[Answer]:
     """Asks collectors concurrently; without `addresses`, all with a socket or an announcement in the default
     directories. Raises JcollectError."""
-    with asking_collectors(lambda client: client.begin_status(summary_only=True), addresses) as answers:
+    with asking_collectors(
+        lambda client: client.begin_status(summary_only=True), addresses, access
+    ) as answers:
         return answers()
 
 
@@ -184,6 +197,7 @@ def ask_collectors(addresses: Sequence[Address] | None = None) -> list[Answer]:
 def asking_collectors(
     begin: Callable[[Client], Callable[[], collector_pb2.GetStatusResponse]],
     addresses: Sequence[Address] | None = None,
+    access: ClientAccess = NO_ACCESS,
 ) -> Iterator[Callable[[], list[Answer]]]:
     """Asks collectors for what `begin` asks one, as `ask_collectors` does. The function that it yields waits
     for the answers. Raises JcollectError."""
@@ -192,7 +206,10 @@ def asking_collectors(
         for directory in reversed(run_directories()):
             addresses = [*filter(_is_served, _sockets(directory)), *addresses]
     with contextlib.ExitStack() as clients:
-        asked = [(address, begin(clients.enter_context(Client(address)))) for address in addresses]
+        asked = [
+            (address, begin(clients.enter_context(Client(address, access.for_address(address)))))
+            for address in addresses
+        ]
 
         def answers() -> list[Answer]:
             found = []

@@ -12,8 +12,10 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from jcollect.errors import MalformedStreamError
-from jcollect.hub.items import Events, Item, Loss, Schema, Throttling
-from jcollect.hub.wire import columns_of, decode_batch
+from jcollect.hub.cursor import Cursor
+from jcollect.hub.items import Events, History, Item, Loss, Position, Schema, Skipped, Throttling
+from jcollect.hub.stream_options import MASKABLE
+from jcollect.hub.wire import columns_of, decode_batch, decode_cursor
 from jcollect.limits import MAX_COLLECTOR_PROBES
 from jcollect.rpc.elements import parse
 from jcollect.sources.columns import Columns
@@ -29,9 +31,15 @@ MOST_BATCH_BYTES = 8 << 20
 
 
 class Incoming:
-    """Decodes the messages of one subscription."""
+    """Decodes the messages of one subscription. `cursor` is the position after the last message; None if the
+    collector sends none."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: frozenset[str] = MASKABLE, may_lack_values: bool = False) -> None:
+        """`columns` are those of MASKABLE that were asked for. With `may_lack_values`, batches without any
+        value are accepted: a collector leaves them out for a client that may not read them."""
+        self._may_lack_values = may_lack_values
+        self.cursor: Cursor | None = None
+        self._masked = MASKABLE - columns
         # All are indexed by probe ID.
         self._is_described = np.zeros(0, np.bool_)
         self._value_counts = np.zeros(0, np.int64)
@@ -42,11 +50,19 @@ class Incoming:
         """Returns the message as an item; None for a kind of a later version. Raises MalformedStreamError."""
         columns = decode_batch(message)
         if columns is not None:
-            return self._events(columns, message)
+            events = self._events(columns, message)
+            self.cursor = decode_cursor(message) or self.cursor
+            return events
         try:
             body = parse(collector_pb2.SubscribeResponse, message)
         except DecodeError as error:
             raise MalformedStreamError(f"a message cannot be decoded: {error}") from None
+        item = self._item(body, message)
+        if body.HasField("cursor"):
+            self.cursor = Cursor(body.cursor.epoch, body.cursor.seq, body.cursor.events)
+        return item
+
+    def _item(self, body: collector_pb2.SubscribeResponse, message: bytes) -> Item | None:
         if body.HasField("batch"):
             return self._events(columns_of(body.batch), message)
         if body.HasField("schema"):
@@ -59,6 +75,13 @@ class Incoming:
             _check_ids(body.throttling.began)
             _check_ids(body.throttling.ended)
             return Throttling(body.throttling.began, body.throttling.ended, body.throttling.throttled)
+        if body.HasField("history"):
+            history = body.history
+            return History(history.begin_unix_nanos, history.missed, history.missed_is_bound)
+        if body.HasField("skipped"):
+            return Skipped(body.skipped.filtered, body.skipped.sampled, body.skipped.over_rate)
+        if body.WhichOneof("body") is None and body.HasField("cursor"):
+            return Position()
         return None
 
     def _events(self, columns: Columns, message: bytes) -> Events:
@@ -87,15 +110,18 @@ class Incoming:
 
     def _check(self, columns: Columns) -> None:
         probes = columns.probe
-        each = (columns.seq, columns.time_unix_nanos, columns.tid, columns.thread, columns.duration_nanos)
-        if any(len(column) != len(probes) for column in each):
+        names = ("seq", "time_unix_nanos", "tid", "thread", "duration_nanos")
+        lengths = {name: len(getattr(columns, name)) for name in names}
+        if any(lengths[name] != (0 if name in self._masked else len(probes)) for name in names):
             raise MalformedStreamError("the columns of a batch have different lengths")
         if not len(probes):
             return
         highest = int(probes.max())
         if highest >= len(self._is_described) or not self._is_described[probes].all():
             raise MalformedStreamError("a batch has events of a probe that was not described")
-        if int(self._value_counts[probes].sum()) != len(columns.values):
+        values = 0 if "values" in self._masked else int(self._value_counts[probes].sum())
+        is_without = self._may_lack_values and not len(columns.values)
+        if values != len(columns.values) and not is_without:
             raise MalformedStreamError("a batch has more or fewer values than its events")
 
 

@@ -11,7 +11,7 @@ import resource
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import grpc
@@ -101,9 +101,10 @@ class Request(Protocol):
 def reject_if_too_large(request: Request, context: grpc.ServicerContext) -> None:
     """Ends the call with INVALID_ARGUMENT if the request exceeds a limit, and names that limit."""
     problem = ""
-    if len(request.globs) > MOST_GLOBS:
-        problem = f"{len(request.globs):,} globs; the limit is {MOST_GLOBS}"
-    elif longest := max((len(glob) for glob in request.globs if len(glob) > MOST_GLOB_LENGTH), default=0):
+    globs = [*request.globs, *getattr(request, "deny", ())]
+    if len(globs) > MOST_GLOBS:
+        problem = f"{len(globs):,} globs; the limit is {MOST_GLOBS}"
+    elif longest := max((len(glob) for glob in globs if len(glob) > MOST_GLOB_LENGTH), default=0):
         problem = f"a glob of {longest:,} characters; the limit is {MOST_GLOB_LENGTH}"
     elif len(request.pids) > MOST_PIDS:
         problem = f"{len(request.pids):,} PIDs; the limit is {MOST_PIDS:,}"
@@ -148,6 +149,13 @@ class Slots:
             self._free.release()
 
 
+_TOO_MANY_CALLS = "too many calls are waiting for the collector"
+
+
+class BusyError(Exception):
+    """There was no turn in time."""
+
+
 class Turns:
     """Runs one call at a time, followed by a pause as long as the call. Other calls wait in order of arrival,
     until their clients give up."""
@@ -165,8 +173,21 @@ class Turns:
     def one(self, context: grpc.ServicerContext) -> Iterator[None]:
         """Waits for a turn, and holds it for the block. Ends the call with RESOURCE_EXHAUSTED if it has to
         wait too long."""
-        if not self._wait_for_turn(context):
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls are waiting for the collector")
+        if not self._wait_for_turn(context.is_active, self._seconds):
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_MANY_CALLS)
+        with self._turn():
+            yield
+
+    @contextlib.contextmanager
+    def without_client(self, seconds: float | None = None) -> Iterator[None]:
+        """Does what `one` does for a caller that is no call of gRPC, within `seconds`. Raises BusyError."""
+        if not self._wait_for_turn(lambda: True, self._seconds if seconds is None else seconds):
+            raise BusyError(_TOO_MANY_CALLS)
+        with self._turn():
+            yield
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
         begun = time.monotonic()
         try:
             yield
@@ -177,13 +198,13 @@ class Turns:
                 self._next_start = ended + min(ended - begun, _LONGEST_PAUSE_SECONDS)
                 self._changed.notify_all()
 
-    def _wait_for_turn(self, context: grpc.ServicerContext) -> bool:
-        deadline = time.monotonic() + self._seconds
+    def _wait_for_turn(self, is_active: Callable[[], bool], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
         mine = object()
         with self._changed:
             self._waiting.append(mine)
             try:
-                while context.is_active():
+                while is_active():
                     now = time.monotonic()
                     is_next = self._waiting[0] is mine and not self._is_taken
                     if is_next and now >= self._next_start:

@@ -18,15 +18,21 @@ import errno
 import os
 import socket
 import stat
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from jcollect.errors import NO_FILES, InvalidCommandError, JcollectError, lacks_files
 from jcollect.rpc.address import Address, bound_name, numbered, pid_in
+from jcollect.rpc.callers import GROUP_SOCKET, INSECURE_PORT, PRIVATE_SOCKET, TLS_PORT, Door
 from jcollect.rpc.lock_file import NO_LINK, is_named, take_lock
 from jcollect.rpc.run_directory import open_to_read, open_to_serve, run_directories
+from jcollect.rpc.socket_group import SocketGroup
 from jcollect.unix_sockets import is_descriptor_dead
 
+if TYPE_CHECKING:
+    from jcollect.rpc.server_tls import ServerTls
+
 _LOCK_SUFFIX = ".lock"
+_WITH_TLS = "add --tls-cert, --tls-key and --tls-client-ca, "
 # Maximum number of collectors with the same default address.
 _MOST_NUMBER = 99
 
@@ -40,9 +46,16 @@ class _ForeignError(AddressInUseError):
 
 
 class Listener(Protocol):
-    """The method of a gRPC server that adds an address."""
+    """The method of a server that adds an address."""
 
     def add_insecure_port(self, address: str) -> int: ...
+
+
+@runtime_checkable
+class SecureListener(Listener, Protocol):
+    """A server that can use TLS."""
+
+    def add_secure_port(self, address: str, server_credentials: Any) -> int: ...
 
 
 class Claim(Protocol):
@@ -50,6 +63,11 @@ class Claim(Protocol):
 
     @property
     def address(self) -> Address: ...
+
+    @property
+    def door(self) -> Door:
+        """How clients connect, which decides about their rights."""
+        ...
 
     def listen(self, server: Listener) -> Address:
         """Makes the server listen; returns the address with its port. Raises JcollectError."""
@@ -63,35 +81,48 @@ class Claim(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def claim(address: Address, insecure: bool = False) -> Claim:
+def claim(
+    address: Address,
+    insecure: bool = False,
+    tls: ServerTls | None = None,
+    group: SocketGroup | None = None,
+    option: str = "--listen",
+    readable: str = "what the probes capture",
+) -> Claim:
     """Claims an address. Raises JcollectError if a server cannot listen at it, or if it is a TCP address
-    without `insecure`.
+    without `tls` and not `insecure`. `option` is the one that chooses the address, and `readable` what
+    clients can read.
 
-    TCP has no access control; a Unix socket is protected by its mode.
-    """
-    if address.path is None and not insecure:
+    TCP alone has no access control. A Unix socket is protected by its mode, which lets only its owner
+    connect, and with a `group` the members of that too."""
+    if address.path is None and group is not None:
+        raise InvalidCommandError(
+            f"cannot listen at {address.text} with --group: only a Unix socket has a group; use --tls-cert, "
+            "--tls-key and --tls-client-ca for TCP"
+        )
+    if address.path is None and not insecure and tls is None:
         who = "any user of this machine" if address.is_local else "any user of a machine that can reach it"
         raise InvalidCommandError(
-            f"cannot listen at {address.text}: {who} could connect over TCP and read what the probes "
-            "capture; use a Unix socket, as in unix:///run/jprobe/NAME.sock, which only its owner can use, "
-            "or add --insecure"
+            f"cannot listen at {address.text}: {who} could connect over TCP and read {readable}; use a Unix "
+            "socket, as in unix:///run/jprobe/NAME.sock, which only its owner can use, "
+            f"{_WITH_TLS if option == '--listen' else ''}or add --insecure"
         )
     if address.path is None:
-        return _PortClaim(address)
-    claimed = _SocketClaim(address, address.path)
+        return _PortClaim(address, tls, option)
+    claimed = _SocketClaim(address, address.path, group, option)
     for directory in run_directories():
         with contextlib.suppress(OSError):
             _remove_stale_sockets(directory)
     return claimed
 
 
-def claim_default(address: Address) -> Claim:
+def claim_default(address: Address, group: SocketGroup | None = None) -> Claim:
     """Claims a default address, or a numbered one beside it if another collector serves there or a file of
     another user has its name: each trace of a process can have its own collector. Raises JcollectError."""
     first: JcollectError | None = None
     for number in range(1, _MOST_NUMBER + 1):
         try:
-            return claim(numbered(address, number))
+            return claim(numbered(address, number), group=group)
         except AddressInUseError as error:
             first = first or error
     assert first is not None
@@ -101,8 +132,11 @@ def claim_default(address: Address) -> Claim:
 class _PortClaim:
     """Relies on the kernel, which lets only one process listen on a port without SO_REUSEPORT."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, tls: ServerTls | None, option: str) -> None:
         self.address = address
+        self.door = INSECURE_PORT if tls is None else TLS_PORT
+        self._credentials = None if tls is None else tls.credentials()
+        self._option = option
         # gRPC would be satisfied with one IP address of a name, while another collector has the others.
         self._hosts = [host for host in _resolve(address) if self._can_bind(host)]
         if not self._hosts:
@@ -114,7 +148,11 @@ class _PortClaim:
         for host in self._hosts:
             literal = f"[{host}]" if ":" in host else host
             try:
-                port = server.add_insecure_port(f"{literal}:{port}")
+                if self._credentials is None:
+                    port = server.add_insecure_port(f"{literal}:{port}")
+                else:
+                    assert isinstance(server, SecureListener)
+                    port = server.add_secure_port(f"{literal}:{port}", self._credentials)
             except RuntimeError:
                 raise self._in_use() from None
         return Address(f"{address.text.rpartition(':')[0]}:{port}", host=address.host, port=port)
@@ -141,7 +179,8 @@ class _PortClaim:
 
     def _in_use(self) -> JcollectError:
         return JcollectError(
-            f"cannot listen at {self.address.text}: the address is in use; choose another one with --listen"
+            f"cannot listen at {self.address.text}: the address is in use; choose another one with "
+            f"{self._option}"
         )
 
     def __enter__(self) -> _PortClaim:
@@ -165,8 +204,11 @@ def _resolve(address: Address) -> list[str]:
 class _SocketClaim:
     """Holds the lock file of a Unix socket."""
 
-    def __init__(self, address: Address, path: str) -> None:
+    def __init__(self, address: Address, path: str, group: SocketGroup | None, option: str) -> None:
         self.address = address
+        self.door = PRIVATE_SOCKET if group is None else GROUP_SOCKET
+        self._group = group
+        self._option = option
         self._folder, self._name = os.path.split(path)
         self._held = contextlib.ExitStack()
         try:
@@ -181,11 +223,12 @@ class _SocketClaim:
         # Create the socket with mode 0600; a later chmod would leave a window in which others could connect.
         mask = os.umask(0o177)
         try:
-            server.add_insecure_port(f"unix:/proc/self/fd/{self._directory}/{unfinished}")
+            with self._group.creating() if self._group else contextlib.nullcontext():
+                server.add_insecure_port(f"unix:/proc/self/fd/{self._directory}/{unfinished}")
         except RuntimeError:
             reason = self._why_not_bound(unfinished)
             raise self._problem(
-                f"no socket can be created in {self._folder}{reason}; choose another path with --listen"
+                f"no socket can be created in {self._folder}{reason}; choose another path with {self._option}"
             ) from None
         finally:
             os.umask(mask)
@@ -195,6 +238,8 @@ class _SocketClaim:
             self._held.callback(os.close, made)
             # The umask has no effect in a directory with default ACLs.
             os.chmod(f"/proc/self/fd/{made}", 0o600)
+            if self._group is not None:
+                self._group.admit(made)
             # Unlike rename, link never replaces an existing file.
             os.link(unfinished, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
             self._held.callback(self._remove, self._name, made)
@@ -202,7 +247,7 @@ class _SocketClaim:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(unfinished, dir_fd=self._directory)
-            raise self._problem(_reason(error)) from None
+            raise self._problem(_reason(error, self._option)) from None
         return self.address
 
     def _why_not_bound(self, name: str) -> str:
@@ -228,6 +273,8 @@ class _SocketClaim:
         try:
             self._directory = open_to_serve(self._folder)
             self._held.callback(os.close, self._directory)
+            if self._group is not None:
+                self._group.admit_to_directory(self._directory, self._folder)
             lock = take_lock(self._directory, self._name + _LOCK_SUFFIX)
         except BlockingIOError:
             raise self._in_use() from None
@@ -236,9 +283,9 @@ class _SocketClaim:
             if error.errno == errno.ENOENT and not os.path.isdir(self._folder):
                 raise self._problem(
                     f"the directory {self._folder} does not exist; create it, or choose another path with "
-                    "--listen"
+                    f"{self._option}"
                 ) from None
-            problem = self._problem(_reason(error, f"{where}: "))
+            problem = self._problem(_reason(error, self._option, f"{where}: "))
             raise (_ForeignError(problem.message) if error.errno == errno.EPERM else problem) from None
         self._held.callback(os.close, lock)
         self._held.callback(self._remove, self._name + _LOCK_SUFFIX, lock)
@@ -250,12 +297,12 @@ class _SocketClaim:
             _remove_dead(self._directory, self._name)
         except FileExistsError:
             raise self._problem(
-                "the path is that of another file, not a socket; choose another path with --listen"
+                f"the path is that of another file, not a socket; choose another path with {self._option}"
             ) from None
         except BlockingIOError:
             raise self._in_use() from None
         except OSError as error:
-            raise self._problem(_reason(error)) from None
+            raise self._problem(_reason(error, self._option)) from None
 
     def _remove(self, name: str, descriptor: int) -> None:
         """Removes the file of a descriptor unless another file has its name."""
@@ -269,14 +316,14 @@ class _SocketClaim:
     def _in_use(self) -> JcollectError:
         return AddressInUseError(
             f"cannot listen at {self.address.text}: the address is in use by another collector; "
-            "use that collector with jcollect observe, or choose another address with --listen"
+            f"use that collector with jcollect observe, or choose another address with {self._option}"
         )
 
 
-def _reason(error: OSError, where: str = "") -> str:
+def _reason(error: OSError, option: str, where: str = "") -> str:
     if lacks_files(error):
         return NO_FILES
-    return f"{where}{error.strerror}; choose another path with --listen"
+    return f"{where}{error.strerror}; choose another path with {option}"
 
 
 def _remove_stale_sockets(path: str) -> None:

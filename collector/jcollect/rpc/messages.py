@@ -8,9 +8,21 @@ from typing import TypeVar
 
 from jcollect.exponential_histogram import ExponentialHistogram
 from jcollect.hub.accounts import Totals
-from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, ThrottledCalls, Throttling
+from jcollect.hub.cursor import Cursor
+from jcollect.hub.items import (
+    EncodedEvents,
+    Events,
+    History,
+    Item,
+    Loss,
+    Position,
+    Schema,
+    Skipped,
+    ThrottledCalls,
+    Throttling,
+)
 from jcollect.hub.subscription import SubscriberCounts
-from jcollect.hub.wire import encode
+from jcollect.hub.wire import encode, encode_cursor
 from jcollect.probes.description import Described, ProbeDescription
 from jcollect.session.aggregation import CountedInterval
 from jcollect.session.status import LinkedProbes, Overhead, ProbeStatus, ProcessStatus, Status
@@ -24,6 +36,7 @@ _NOTICE_PROBES = 50_000
 # Maximum number of bytes that a submessage has in addition to its content.
 _FIELD_BYTES = 6
 _MOST_U64 = (1 << 64) - 1
+_Response = collector_pb2.SubscribeResponse
 
 # Size of the times and the flag of one part of an interval.
 _INTERVAL_BYTES = 32
@@ -68,22 +81,43 @@ def probe_message(probe: Described) -> collector_pb2.Probe:
     )
 
 
-def stream_messages(item: Item) -> Iterator[bytes]:
-    """Yields an item as encoded SubscribeResponses of at most MESSAGE_BYTES, unless one probe needs more."""
+def stream_messages(item: Item, cursor: Cursor | None = None) -> Iterator[bytes]:
+    """Yields an item as encoded SubscribeResponses of at most MESSAGE_BYTES, unless one probe needs more.
+    `cursor` is the position after the item."""
     if isinstance(item, EncodedEvents):
         yield item.message
     elif isinstance(item, Events):
-        yield encode(item.columns)
-    elif isinstance(item, Schema):
-        for probes, has_more in pages(map(probe_message, item.probes)):
-            schema = collector_pb2.Schema(probes=probes, has_more=has_more)
-            yield collector_pb2.SubscribeResponse(schema=schema).SerializeToString()
-    elif isinstance(item, Loss):
-        for loss in _losses(item):
-            yield collector_pb2.SubscribeResponse(loss=loss).SerializeToString()
+        yield encode(item.columns, cursor)
     else:
-        for throttling in _throttlings(item):
-            yield collector_pb2.SubscribeResponse(throttling=throttling).SerializeToString()
+        end = b"" if cursor is None else encode_cursor(cursor)
+        for body in _bodies(item):
+            yield body.SerializeToString() + end
+
+
+def _bodies(item: Schema | Loss | Throttling | History | Skipped | Position) -> Iterator[_Response]:
+    if isinstance(item, Schema):
+        for probes, has_more in pages(map(probe_message, item.probes)):
+            yield _Response(schema=collector_pb2.Schema(probes=probes, has_more=has_more))
+    elif isinstance(item, Loss):
+        yield from (_Response(loss=loss) for loss in _losses(item))
+    elif isinstance(item, Throttling):
+        yield from (_Response(throttling=throttling) for throttling in _throttlings(item))
+    elif isinstance(item, History):
+        yield _Response(
+            history=collector_pb2.History(
+                begin_unix_nanos=item.begin_unix_nanos,
+                missed=item.missed,
+                missed_is_bound=item.missed_is_bound,
+            )
+        )
+    elif isinstance(item, Skipped):
+        yield _Response(skipped=_skipped(item))
+    else:
+        yield _Response()
+
+
+def _skipped(item: Skipped) -> collector_pb2.Skipped:
+    return collector_pb2.Skipped(filtered=item.filtered, sampled=item.sampled, over_rate=item.over_rate)
 
 
 def pages(probes: Iterable[_Probe], most: int | None = None) -> Iterator[tuple[list[_Probe], bool]]:
@@ -277,6 +311,7 @@ def _subscriber(subscriber: SubscriberCounts) -> collector_pb2.Subscriber:
         lost=subscriber.lost,
         queued=subscriber.queued,
         queued_bytes=subscriber.queued_bytes,
+        skipped=_skipped(subscriber.skipped),
     )
 
 

@@ -13,16 +13,22 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from jcollect.rpc.access_file import AccessRules
+from jcollect.rpc.admission import Admission
+from jcollect.rpc.audit import Audit
 from jcollect.rpc.call_pool import CallPool, RejectingInterceptor
+from jcollect.rpc.callers import Callers
 from jcollect.rpc.limits import (
     MOST_CALLS,
     MOST_REFLECTIONS,
     Slots,
+    Turns,
     raise_descriptor_limit,
     server_options,
 )
 from jcollect.rpc.listening import Claim
 from jcollect.rpc.names import SERVICE
+from jcollect.rpc.reloaded import Reloaded
 from jcollect.rpc.request_deadline import RequestDeadline
 from jcollect.rpc.service import ServedSession, Streams, handler_for
 from jcollect.rpc.stalled import StalledClients
@@ -50,23 +56,34 @@ _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 class Server:
     """Serves from construction until `stop`."""
 
-    def __init__(self, source: ServedSession, claim: Claim) -> None:
-        """Raises JcollectError if the server cannot listen at the claimed address."""
+    def __init__(
+        self,
+        source: ServedSession,
+        claim: Claim,
+        rules: Reloaded[AccessRules] | None = None,
+        audit: Audit | None = None,
+        turns: Turns | None = None,
+    ) -> None:
+        """Without `rules`, the way in which clients connect decides about their rights. `turns` are those
+        that calls share with others. Raises JcollectError if the server cannot listen at the claimed
+        address."""
         self._claim = claim
         # service.py reports errors of calls; gRPC would log a traceback.
         logging.getLogger("grpc").addHandler(logging.NullHandler())
         logging.getLogger("grpc").propagate = False
         pool = CallPool(source.failures)
         self._request_deadline = RequestDeadline()
+        self._admission = Admission(Callers(claim.door, rules), audit or Audit())
         self._server = grpc.server(
             pool,
-            interceptors=[RejectingInterceptor(pool), self._request_deadline],
+            # The last one is next to the service, and sees its requests.
+            interceptors=[RejectingInterceptor(pool), self._request_deadline, self._admission],
             maximum_concurrent_rpcs=MOST_CALLS,
             options=server_options(),
         )
         _servers.add(self._server)
         self._streams = Streams()
-        self._server.add_generic_rpc_handlers((handler_for(source, self._streams),))
+        self._server.add_generic_rpc_handlers((handler_for(source, self._streams, turns),))
         health_pb2_grpc.add_HealthServicer_to_server(_Health(), self._server)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(_Reflection(), self._server)
         self.address = claim.listen(self._server)
@@ -74,8 +91,9 @@ class Server:
         self._server.start()
 
     def disconnect_stalled(self) -> None:
-        """Disconnects clients that read nothing at all, and ends calls whose request does not arrive. Must be
-        called regularly."""
+        """Disconnects clients that read nothing at all, and ends calls whose request does not arrive and
+        streams of clients that have lost their rights. Must be called regularly."""
+        self._admission.end_withdrawn()
         self._request_deadline.end_overdue()
         if self._stalled is not None:
             self._stalled.disconnect()

@@ -6,17 +6,21 @@ import contextlib
 import gc
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
 import grpc
 
 from jcollect.errors import explain
+from jcollect.hub.condition import ConditionError
+from jcollect.hub.cursor import EpochError, FutureError
 from jcollect.hub.hub import Hub, NoSuchProbeError
-from jcollect.hub.subscription import DiscardedError, Subscription, TooSlowError
+from jcollect.hub.stream_options import StreamOptions
+from jcollect.hub.subscription import DiscardedError, OverflowedError, Subscription, TooSlowError
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import TooCostlyError
+from jcollect.rpc.commands import list_processes, set_probes
 from jcollect.rpc.limits import (
     MOST_AGGREGATIONS,
     MOST_STREAMS,
@@ -30,10 +34,12 @@ from jcollect.rpc.limits import (
 from jcollect.rpc.messages import aggregate_messages, probe_counts_message, probe_message, status_message
 from jcollect.rpc.names import SERVICE
 from jcollect.rpc.paging import page_of
-from jcollect.rpc.stream_sink import StreamSink
+from jcollect.rpc.stream_request import InvalidRequestError, stream_options
+from jcollect.rpc.stream_sink import MissingEncodingError, sink_of
 from jcollect.session.aggregation import CountedInterval
+from jcollect.session.commander import Commander
 from jcollect.session.status import Status
-from jcollect.sinks.base import consume
+from jcollect.sinks.base import Sink, consume
 from jcollect.workers import Failures
 from jprobe.v1 import collector_pb2
 
@@ -56,10 +62,14 @@ class ServedSession(Protocol):
     def hub(self) -> Hub: ...
     @property
     def failures(self) -> Failures: ...
+    @property
+    def commander(self) -> Commander: ...
     def describe(
         self, globs: Sequence[str], pids: Collection[int], after: int
     ) -> Iterator[ProbeDescription]: ...
-    def subscribe(self, globs: Sequence[str], pids: Collection[int], peer: str) -> Subscription: ...
+    def subscribe(
+        self, globs: Sequence[str], pids: Collection[int], peer: str, options: StreamOptions
+    ) -> Subscription: ...
     def aggregate(self, globs: Sequence[str], pids: Collection[int]) -> ServedAggregation: ...
     def status(
         self,
@@ -144,6 +154,16 @@ def _reporting_errors(context: grpc.ServicerContext, what: str) -> Iterator[None
         code, details = grpc.StatusCode.NOT_FOUND, f"no probe of this collector matches {error}"
     except TooCostlyError:
         code, details = grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_COSTLY
+    except ConditionError as error:
+        code, details = grpc.StatusCode.INVALID_ARGUMENT, f"where, {error}"
+    except MissingEncodingError as error:
+        code, details = grpc.StatusCode.UNIMPLEMENTED, str(error)
+    except InvalidRequestError as error:
+        code, details = grpc.StatusCode.INVALID_ARGUMENT, f"the request {error}"
+    except EpochError as error:
+        code, details = grpc.StatusCode.FAILED_PRECONDITION, str(error)
+    except FutureError as error:
+        code, details = grpc.StatusCode.OUT_OF_RANGE, str(error)
     except Exception as error:
         code, details = grpc.StatusCode.INTERNAL, explain(error, what).message
     context.abort(code, details)
@@ -160,9 +180,10 @@ def _without_gc() -> Iterator[None]:
         gc.enable()
 
 
-def handler_for(source: ServedSession, streams: Streams) -> Any:
-    """Returns the service's generic handler. Subscribe sends bytes that were encoded once for all streams."""
-    turns = Turns()
+def handler_for(source: ServedSession, streams: Streams, turns: Turns | None = None) -> Any:
+    """Returns the service's generic handler. Subscribe sends bytes that were encoded once for all streams.
+    `turns` are those that calls share with others."""
+    turns = turns or Turns()
     slots = Slots(MOST_STREAMS, "streams")
     aggregations = Slots(MOST_AGGREGATIONS, "streams of histograms")
     keyed = KeyedStreams()
@@ -199,15 +220,20 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
         reject_if_too_large(request, context)
         with slots.one(context):
             with turns.one(context), _without_gc(), _reporting_errors(context, "subscribe"):
-                subscription = source.subscribe(request.globs, request.pids, context.peer())
-            yield from serve(subscription, context)
+                options, sink_for = stream_options(request), sink_of(request.encoding)
+                subscription = source.subscribe(request.globs, request.pids, context.peer(), options)
+            yield from serve(subscription, sink_for, context)
 
-    def serve(subscription: Subscription, context: grpc.ServicerContext) -> Iterator[bytes]:
+    def serve(
+        subscription: Subscription,
+        sink_for: Callable[[Subscription], Sink[Iterator[bytes]]],
+        context: grpc.ServicerContext,
+    ) -> Iterator[bytes]:
         try:
             # add_callback returns false if the client has already disconnected.
             if context.add_callback(subscription.close):
                 with streams:
-                    for messages in consume(subscription, StreamSink()):
+                    for messages in consume(subscription, sink_for(subscription)):
                         yield from messages
         except TooSlowError:
             context.abort(
@@ -215,6 +241,11 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
             )
         except TooCostlyError:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_COSTLY)
+        except OverflowedError:
+            context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "the events were not read in time; go on after the last cursor",
+            )
         except DiscardedError:
             context.abort(
                 grpc.StatusCode.ABORTED, "the collector has exited, and its last events were not read in time"
@@ -293,6 +324,16 @@ def handler_for(source: ServedSession, streams: Streams) -> Any:
                 end_aggregate,
                 request_deserializer=collector_pb2.EndAggregateRequest.FromString,
                 response_serializer=collector_pb2.EndAggregateResponse.SerializeToString,
+            ),
+            "SetProbes": grpc.unary_unary_rpc_method_handler(
+                lambda request, context: set_probes(source.commander, request, context),
+                request_deserializer=collector_pb2.SetProbesRequest.FromString,
+                response_serializer=collector_pb2.SetProbesResponse.SerializeToString,
+            ),
+            "ListProcesses": grpc.unary_unary_rpc_method_handler(
+                lambda request, context: list_processes(source.commander, request, context),
+                request_deserializer=collector_pb2.ListProcessesRequest.FromString,
+                response_serializer=collector_pb2.ListProcessesResponse.SerializeToString,
             ),
         },
     )

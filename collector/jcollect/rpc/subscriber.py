@@ -10,10 +10,12 @@ import grpc
 
 from jcollect.errors import JcollectError
 from jcollect.hub.items import Item, Schema
+from jcollect.hub.stream_options import EVERYTHING, StreamOptions
 from jcollect.probes.nearest import hint
 from jcollect.rpc.client import Client
 from jcollect.rpc.incoming import Incoming
 from jcollect.rpc.names import SUBSCRIBE
+from jcollect.rpc.stream_request import stream_request
 from jprobe.v1 import collector_pb2
 
 # Maximum time until a stream has begun: for this time a collector lets a request wait for others
@@ -25,7 +27,11 @@ class Subscriber(Client):
     """A connection with at most one stream of events."""
 
     def subscribe(
-        self, globs: Sequence[str] = (), seconds: float | None = None, pids: Sequence[int] = ()
+        self,
+        globs: Sequence[str] = (),
+        seconds: float | None = None,
+        pids: Sequence[int] = (),
+        options: StreamOptions = EVERYTHING,
     ) -> Iterator[Item]:
         """Yields items, schemas first, until the collector exits or `close_stream` is called; at the latest
         `seconds` after the collector should have begun.
@@ -40,9 +46,13 @@ class Subscriber(Client):
         # The caller counts its duration from `subscribed`: a busy collector may need longer than the duration
         # to describe many probes.
         most = None if seconds is None else seconds + BEGIN_SECONDS
-        stream = call(collector_pb2.SubscribeRequest(globs=globs, pids=pids), timeout=most)
+        stream = call(
+            stream_request(globs, pids, options),
+            timeout=most,
+            metadata=self._access.metadata,
+        )
         begun = False
-        incoming = Incoming()
+        incoming = Incoming(options.columns)
         self._stream = stream
         if self._is_closed:
             stream.cancel()
@@ -59,11 +69,18 @@ class Subscriber(Client):
                 return
             if self._is_closed and error.code() == grpc.StatusCode.CANCELLED:
                 return
-            if error.code() == grpc.StatusCode.NOT_FOUND and (near := self._nearest(globs, pids)):
-                raise JcollectError(f"{error.details()} at {self._address.text}{near}") from None
-            raise self.explain(error, begun, most or 0.0) from None
+            raise self.explain_stream(error, begun, globs, pids, most or 0.0) from None
         finally:
             stream.cancel()
+
+    def explain_stream(
+        self, error: Any, begun: bool, globs: Sequence[str], pids: Sequence[int], seconds: float = 0.0
+    ) -> JcollectError:
+        """Returns what the error of a stream means, as `explain` does; names probes that globs may stand
+        for."""
+        if error.code() == grpc.StatusCode.NOT_FOUND and (near := self._nearest(globs, pids)):
+            return JcollectError(f"{error.details()} at {self._address.text}{near}")
+        return self.explain(error, begun, seconds)
 
     def _nearest(self, globs: Sequence[str], pids: Sequence[int]) -> str:
         """Returns a clause about the probes that globs may stand for; empty if there are none."""

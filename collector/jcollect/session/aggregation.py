@@ -72,6 +72,11 @@ class Aggregation:
                 group.calls.hold(self, wanted)
         return any(wanted.any() for wanted in self._known.values())
 
+    def has_new_probes(self) -> bool:
+        """Returns true if probes match that no interval has described yet. Raises TooCostlyError."""
+        self.follow()
+        return bool(self._new)
+
     def interval(self, is_whole: bool = False) -> CountedInterval:
         """Returns the calls since the last call of this method; the first time none, and those before do not
         count. With `is_whole`, returns all calls since the collector began to count.

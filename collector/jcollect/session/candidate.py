@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from jcollect.control.lease import Lease
 from jcollect.limits import MAX_SHOWN_NAME
+from jcollect.probes.globs import matcher
 from jcollect.probes.probe import Wanted
 from jcollect.probes.scan import Scan
 from jcollect.probes.scan_messages import unmatched
@@ -36,6 +37,7 @@ class Candidate:
         self.wanted = wanted
         self.selection = selection
         self._globs = globs
+        self.matches = matcher(globs)
         self._lease = lease or contextlib.ExitStack()
         if self.process.has_exited:
             self.close()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jcollect.control.limits import Limits
+from jcollect.hub.redaction_rules import RedactionRules
 from jcollect.sources.recorder import Recorder
 
 # How events get to jcollect. DIRECT: through memory that a process with an agent shares with it. KERNEL: by a
@@ -44,11 +45,11 @@ class SessionSettings:
 
     `capacity` is the number of probe IDs. `max_overhead` limits the cost of the probes of one process, in
     percent of a core. The session ends after `max_events`. `queue_bytes` is the memory of one subscriber's
-    queue. `ring_pages` is the size of the ring buffer, a power of two. `link_type` forces a link type.
-    `without` names kernel features to treat as missing. With `only_counts`, the processes count the calls in
-    histograms, and there are no events. `lane` is one of LANES, or LEASED. With a
-    `recorder` there is only the direct lane, whose events are delivered at the triggers.
-    """
+    queue, `history_bytes` that of the newest events, 0 for none. `ring_pages` is the size of the ring
+    buffer, a power of two. `link_type` forces a link type. `without` names kernel features to treat as
+    missing. With `only_counts`, the processes count the calls in histograms, and there are no events. `lane`
+    is one of LANES, or LEASED. With a `recorder` there is only the direct lane, whose events are delivered
+    at the triggers."""
 
     capacity: int | None = None
     max_events: int | None = None
@@ -60,3 +61,5 @@ class SessionSettings:
     only_counts: bool = False
     lane: str = AUTO_LANE
     recorder: Recorder | None = None
+    history_bytes: int | None = None
+    redaction: RedactionRules = RedactionRules()  # noqa: RUF009

@@ -9,21 +9,24 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from operator import itemgetter
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import jcollect
 from jcollect.errors import JcollectError
 from jcollect.hub.accounts import Accounts, Totals
 from jcollect.hub.clock import utc_offset_ns
-from jcollect.hub.hub import QUEUE_BYTES, Hub, check_pids, matching
+from jcollect.hub.hub import ALL_QUEUES_BYTES, HISTORY_BYTES, QUEUE_BYTES, Hub, check_pids, matching
 from jcollect.hub.ids import ProbeIds
 from jcollect.hub.reader import FINISH_SECONDS, Reader
+from jcollect.hub.redaction_rules import RedactionRules
+from jcollect.hub.stream_options import StreamOptions
 from jcollect.hub.subscription import Subscription
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.probe import Probe, Wanted, by_binary
 from jcollect.probes.scan import Scan
 from jcollect.session.aggregation import Aggregation
 from jcollect.session.aggregations import Aggregations
+from jcollect.session.commander import Commander
 from jcollect.session.open_sources import OpenSource, lanes
 from jcollect.session.options import DIRECT, SessionSettings
 from jcollect.session.probe_group import ProbeGroup
@@ -36,6 +39,10 @@ from jcollect.sources.base import Source
 from jcollect.sources.recorder import Recorder, RecorderStatus
 from jcollect.worker_pool import Task, WorkerPool
 from jcollect.workers import Failures
+
+if TYPE_CHECKING:
+    # Imports RE2.
+    from jcollect.hub.redaction import Redaction
 
 _Result = TypeVar("_Result")
 
@@ -52,6 +59,15 @@ _DISARM_SECONDS = 30.0
 _LAST_REPORT_SECONDS = 2.0
 # Smaller changes of the wall clock's offset from the monotonic clock are measuring noise.
 _CLOCK_NOISE_NS = 1_000_000
+
+
+def _redaction(rules: RedactionRules) -> Redaction | None:
+    """Raises InvalidCommandError if a pattern is malformed."""
+    if not rules:
+        return None
+    from jcollect.hub.redaction import Redaction
+
+    return Redaction(rules)
 
 
 class Session:
@@ -87,6 +103,7 @@ class Session:
         self._lock = threading.RLock()
         self._tracees: list[Tracee] = []
         self._refresher = Refresher(lambda: self._tracees)
+        self.commander = Commander(lambda: self._tracees)
         self.only_counts = settings.only_counts
         self.capacity = capacity
         self.max_overhead = settings.max_overhead
@@ -103,7 +120,15 @@ class Session:
             self._close_sources()
             raise
         self.accounts = Accounts(capacity, self._sources)
-        self.hub = Hub([], self.accounts, settings.queue_bytes or QUEUE_BYTES)
+        history = HISTORY_BYTES if settings.history_bytes is None else settings.history_bytes
+        self.hub = Hub(
+            [],
+            self.accounts,
+            settings.queue_bytes or QUEUE_BYTES,
+            ALL_QUEUES_BYTES,
+            history,
+            _redaction(settings.redaction),
+        )
         self._ids: ProbeIds[ProbeGroup] = ProbeIds(self.accounts, self.hub.remove)
         self.failures = failures or Failures(on_end)
         self._reader = Reader(
@@ -153,6 +178,7 @@ class Session:
     def leave(self, tracee: Tracee) -> None:
         """Detaches from a process that has exited, or that is not wanted any more."""
         tracee.leave()
+        self.commander.forget(tracee.process)
         with self._lock:
             self._cost_of_left += tracee.cost.total_ns
             self._tracees = [each for each in self._tracees if each is not tracee]
@@ -234,6 +260,7 @@ class Session:
 
     def close(self) -> None:
         """Closes the sources. No subscriber may be left."""
+        self.commander.close()
         if self._reader_runs:
             # It still reads their memory, which the end of this process will free.
             return
@@ -302,11 +329,15 @@ class Session:
         return (description for _, description in self._described(live, matching(globs, pids), after))
 
     def subscribe(
-        self, globs: Sequence[str] = (), pids: Collection[int] = (), peer: str = ""
+        self,
+        globs: Sequence[str] = (),
+        pids: Collection[int] = (),
+        peer: str = "",
+        options: StreamOptions | None = None,
     ) -> Subscription:
-        """Raises NoSuchProbeError."""
+        """Raises NoSuchProbeError, ConditionError, CursorError."""
         check_pids(pids, (tracee.pid for tracee in self._tracees))
-        return self.hub.subscribe(globs, list(self.describe()), pids, peer)
+        return self.hub.subscribe(globs, list(self.describe()), pids, peer, options)
 
     def aggregate(
         self, globs: Sequence[str] = (), pids: Collection[int] = (), may_match_later: bool = False
@@ -314,6 +345,10 @@ class Session:
         """Has the calls of the matching probes counted, until the aggregation is closed. Raises
         NoSuchProbeError if none can be counted, unless it `may_match_later`."""
         return self._aggregations.begin(globs, pids, may_match_later)
+
+    def name_of(self, pid: int) -> str:
+        """Returns the main class or the command of a process; empty if it has left."""
+        return next((each.name for each in self._tracees if each.pid == pid), "")
 
     def status(
         self,

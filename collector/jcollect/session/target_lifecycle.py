@@ -155,7 +155,7 @@ class TargetLifecycle:
         try:
             if self._tracee is None:
                 candidate = self.candidate
-                self._tracee = self._session.join(candidate.scan, candidate.wanted, candidate.name)
+                self._tracee = self._session.join(candidate.scan, self._is_wanted, candidate.name)
                 # The tracee rescans. The first scan would keep every probe, also those that are not wanted.
                 candidate.scan = Scan(candidate.process)
             elif not self.is_attached:
@@ -171,6 +171,13 @@ class TargetLifecycle:
             self._budget.charge(used)
             self._pause = min(max(_SCAN_SECONDS, used / _MOST_OF_A_CPU), _LONGEST_PAUSE)
             self._was_slow = time.monotonic() - begun > _SLOW_SECONDS
+
+    def _is_wanted(self, probe: Probe) -> bool:
+        """Returns true for probes that the command wants, and for those that a client has selected."""
+        candidate = self.candidate
+        return candidate.wanted(probe) or (
+            candidate.matches(probe) and self._session.commander.has_selected(candidate.process, probe)
+        )
 
     def _attach(self, tracee: Tracee) -> None:
         begun = time.monotonic()

@@ -107,6 +107,7 @@ class Tracee:
         self._lock = threading.RLock()
         self._counting = Counting(scan.process)
         self._first = Addition()
+        self._reconsiders = False
 
     def source_of(self, probes: Sequence[Probe]) -> Source:
         """Returns the source that arms these probes of one binary."""
@@ -142,6 +143,10 @@ class Tracee:
             for problem in self._arm(self._groups):
                 raise JcollectError(problem)
             return self._first
+
+    def reconsider(self) -> None:
+        """Has the next scan consider probes again that were not wanted. For any thread."""
+        self._reconsiders = True
 
     def follow(self, warn: Callable[[str], None], is_waited_for: bool = False) -> Addition:
         """Scans the process again: arms new probes, and detaches from unmapped or retired ones.
@@ -179,7 +184,7 @@ class Tracee:
         selected = self._selected_again()
         registered = len(self._groups)
         fresh = [library for library in self.scan.libraries if library.key not in known]
-        addition = self._register(probes_of(fresh))
+        addition = self._register(self._rejected() if self._reconsiders else probes_of(fresh))
         problems = self._arm(selected + self._groups[registered:])
         again = not_retired([probe for each in selected for probe in each.probes])
         return Addition([*again, *addition.probes], addition.left_out, problems)
@@ -350,6 +355,17 @@ class Tracee:
         self._groups += new
         with_ids = [probe for each in new for probe in each.probes]
         return Addition(with_ids, found[len(with_ids) :])
+
+    def _rejected(self) -> list[Probe]:
+        """Returns the agent's probes that have no IDs, new ones included."""
+        self._reconsiders = False
+        known = [*self._retired, *(probe for each in self._groups for probe in each.probes)]
+        with_ids = {(probe.site.binary.key, probe.set_id, probe.kind) for probe in known}
+        return [
+            probe
+            for probe in self.scan.every
+            if (probe.site.binary.key, probe.set_id, probe.kind) not in with_ids
+        ]
 
     def _arm(self, groups: Sequence[ProbeGroup]) -> list[str]:
         """Arms the groups. Returns why some could not be armed, except for binaries that are unmapped by

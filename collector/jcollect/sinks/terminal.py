@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from jcollect.hub.items import Item, Loss, LossStage, Schema, Throttling
+from jcollect.hub.items import EncodedEvents, Events, Item, Loss, LossStage, Schema, Skipped, Throttling
 from jcollect.sources.columns import Columns
 from jcollect.view.lines import LineFormat, LineFormatter
 from jcollect.view.throttling import ThrottledProbes
@@ -14,6 +14,7 @@ _STAGE_NAMES: dict[int, str] = {
     LossStage.DIRECT_RING: "direct rings",
     LossStage.COLLECTOR: "collector",
     LossStage.SUBSCRIBER: "subscriber",
+    LossStage.HISTORY: "history",
 }
 
 # A malformed stream may have any number of them.
@@ -49,6 +50,7 @@ class TerminalSink:
         self.lost: dict[str, int] = {}
         self.throttled = ThrottledProbes()
         self.notices: list[str] = []
+        self.skipped = Skipped()
 
     @property
     def done(self) -> bool:
@@ -66,7 +68,9 @@ class TerminalSink:
             self.lost[stage_name(item)] = item.events
         elif isinstance(item, Throttling):
             self.notices = self.throttled.take(item)
-        else:
+        elif isinstance(item, Skipped):
+            self.skipped = item
+        elif isinstance(item, (Events, EncodedEvents)):
             self._print(item.columns)
 
     def _print(self, columns: Columns) -> None:
@@ -86,3 +90,10 @@ def lost_text(lost: dict[str, int]) -> str:
     total = sum(lost.values())
     stages = ", ".join(f"{stage} {events:,}" for stage, events in lost.items() if events)
     return f"{total:,} lost ({stages})" if total else "0 lost"
+
+
+def skipped_text(skipped: Skipped) -> str:
+    """Returns a text such as "1,234 left out (where 1,000, sampling 234)"."""
+    parts = (("where", skipped.filtered), ("sampling", skipped.sampled), ("rate", skipped.over_rate))
+    reasons = ", ".join(f"{reason} {events:,}" for reason, events in parts if events)
+    return f"{skipped.total:,} left out ({reasons})"

@@ -14,7 +14,7 @@ U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
 Flags = npt.NDArray[np.bool_]
 # Maximum size of the columns of one batch, which is one message to subscribers of at most 1 MiB.
-MOST_BYTES = (1 << 20) - 64
+MOST_BYTES = (1 << 20) - 96
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,48 @@ class Batch:
             self.text_sizes[wanted],
         )
 
+    def halves(self) -> tuple[Batch, Batch]:
+        """Returns the first events and the others. Columns that are left out stay so."""
+        return self._part(0, len(self) // 2), self._part(len(self) // 2, len(self))
+
+    def _part(self, begin: int, end: int) -> Batch:
+        c = self.columns
+        values = np.cumsum(self.value_counts, dtype=np.int64)
+        texts = np.cumsum(self.text_sizes, dtype=np.int64)
+        each = ("seq", "time_unix_nanos", "probe", "tid", "thread", "duration_nanos")
+        columns = {name: getattr(c, name)[begin:end] for name in each}
+        first, last = (int(values[at - 1]) if at else 0 for at in (begin, end))
+        text = slice(*(int(texts[at - 1]) if at else 0 for at in (begin, end)))
+        return Batch(
+            Columns(**columns, values=c.values[first:last], text=c.text[text]),
+            self.value_counts[begin:end],
+            self.text_sizes[begin:end],
+        )
+
     def with_seq(self, seq: U64) -> Batch:
         """Returns the same events with other sequence numbers."""
         return replace(self, columns=replace(self.columns, seq=seq))
 
     def kept(self) -> Batch:
         """Returns a copy that stays valid after the next drain."""
-        return joined([self])
+        c = self.columns
+        columns = Columns(
+            c.seq.copy(),
+            c.time_unix_nanos.copy(),
+            c.probe.copy(),
+            c.tid.copy(),
+            c.thread.copy(),
+            c.duration_nanos.copy(),
+            c.values.copy(),
+            c.text,
+        )
+        return Batch(columns, self.value_counts.copy(), self.text_sizes.copy())
+
+    @property
+    def size(self) -> int:
+        """Size of all events in the columns, in bytes."""
+        c = self.columns
+        return EVENT_COLUMNS_BYTES * len(c.seq) + c.values.nbytes + len(c.text)
 
 
 _LONG, _SHORT = np.zeros(0, np.uint64), np.zeros(0, np.uint32)

@@ -12,3 +12,4 @@ class LossStage(IntEnum):
     COLLECTOR = 2
     SUBSCRIBER = 3
     DIRECT_RING = 4
+    HISTORY = 5

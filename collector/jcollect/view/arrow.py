@@ -111,8 +111,10 @@ class EventTable:
             fields += [(name, of_type.arrow(pa)) for name, of_type in self._types.items()]
         return pa.schema(fields)
 
-    def record_batch(self, columns: Columns) -> Any:
-        """Returns the events as a pyarrow.RecordBatch, in their order. Raises MalformedStreamError."""
+    def record_batch(self, columns: Columns, is_alone: bool = False) -> Any:
+        """Returns the events as a pyarrow.RecordBatch, in their order. With `is_alone` its dictionaries have
+        only the texts of these events; otherwise an index means the same in all batches. Raises
+        MalformedStreamError."""
         pa = self._pa
         count, probes = len(columns), columns.probe
         self._check(columns)
@@ -124,10 +126,15 @@ class EventTable:
         arrays["pid"] = pa.array(self._pid[probes])
         arrays["probe"] = pa.array(probes)
         for name in _TEXTS:
-            codes = self._codes[name][probes]
+            codes, texts = self._codes[name][probes], list(self._texts[name])
+            if is_alone:
+                used, places = np.unique(codes, return_inverse=True)
+                texts = [texts[code] for code in used.tolist() if code >= 0]
+                # The code for none is the smallest one.
+                codes = (places - (len(used) - len(texts))).astype(np.int32)
             indices = pa.array(codes, mask=codes < 0)
             arrays[name] = pa.DictionaryArray.from_arrays(
-                indices, pa.array([_encodable(text) for text in self._texts[name]], pa.string())
+                indices, pa.array([_encodable(text) for text in texts], pa.string())
             )
         if count == len(columns.tid):
             arrays[TID] = pa.array(columns.tid)

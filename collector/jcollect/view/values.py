@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from jcollect.layout.record import STRING_WORD_CUT, STRING_WORD_PRESENT, STRING_WORD_UNREADABLE
+from jcollect.probes.rendered import Char, value_of
 from jcollect.sources.columns import U64, Flags
-from jcollect.view.rendered import Char, value_of
 from jcollect.view.texts import Positions, Remembered, Texts
 from jprobe.v1 import probe_pb2
 

@@ -1,0 +1,152 @@
+"""Removes secrets from captured strings before events are published: no subscriber, file or terminal gets
+them.
+
+Conditions of subscriptions see the redacted values too, so that nobody can guess a secret with a filter.
+The traced program chooses the strings, so patterns are matched by RE2, in linear time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import re2
+
+from jcollect.errors import InvalidCommandError
+from jcollect.hub.redaction_rules import RedactionRules
+from jcollect.hub.secrets import CARD_PATTERN, SECRET_NAMES, SECRET_PATTERNS, is_card
+from jcollect.probes.description import Described
+from jcollect.sources.columns import U64, Batch
+from jprobe.v1 import probe_pb2
+
+_LENGTH = np.uint64(0xFFFFFFFF)
+_MARK = "***"
+# Strings that occur again need not be matched again.
+_REMEMBERED = 65_536
+_Positions = npt.NDArray[np.int64]
+
+
+class Redaction:
+    """Applies rules to batches, in the reader's thread. `describe` may run in another one."""
+
+    def __init__(self, rules: RedactionRules) -> None:
+        """Raises InvalidCommandError if a pattern is malformed."""
+        # Each with what it keeps of a match.
+        self._patterns: list[tuple[Any, Callable[[Any], str]]] = [
+            (_compiled(pattern), lambda _: _MARK) for pattern in rules.patterns
+        ]
+        self._types = rules.types
+        self._names: list[Any] = []
+        if rules.secrets:
+            self._names = [_compiled(pattern) for pattern in SECRET_NAMES]
+            self._patterns += [(_compiled(pattern), _keep_groups) for pattern in SECRET_PATTERNS]
+            self._patterns.append((_compiled(CARD_PATTERN), _card))
+        self._redacted = lru_cache(_REMEMBERED)(self._replaced)
+        # By probe ID: the indices of its strings, and of those that are replaced as a whole.
+        self._strings: dict[int, tuple[_Positions, frozenset[int]]] = {}
+
+    def describe(self, probes: Sequence[Described]) -> None:
+        """Takes note of probes before their first events."""
+        for probe in probes:
+            strings = [
+                at for at, value in enumerate(probe.values) if value.type == probe_pb2.VALUE_TYPE_STRING
+            ]
+            whole = frozenset(at for at in strings if self._is_whole(probe.values[at]))
+            self._strings[probe.id] = (np.array(strings, np.int64), whole)
+
+    def _is_whole(self, value: probe_pb2.Value) -> bool:
+        if any(fnmatchcase(value.java_type, glob) for glob in self._types):
+            return True
+        names = {value.name, value.path.removesuffix("()").rpartition(".")[2]}
+        return any(pattern.fullmatch(name) for pattern in self._names for name in names if name)
+
+    def apply(self, batch: Batch) -> Batch:
+        """Returns the batch with redacted strings."""
+        if not batch.columns.text:
+            return batch
+        positions, events, whole = self._found(batch)
+        words = batch.columns.values
+        lengths = (words[positions] & _LENGTH).astype(np.int64)
+        ends = np.cumsum(lengths)
+        text = batch.columns.text
+        parts = [text[a:b] for a, b in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]
+        kept = [
+            _all_of(part) if is_whole else self._redacted(part)
+            for part, is_whole in zip(parts, whole, strict=True)
+        ]
+        if kept == parts:
+            return batch
+        return _with_texts(batch, positions, events, kept)
+
+    def _found(self, batch: Batch) -> tuple[_Positions, _Positions, list[bool]]:
+        """Returns the indices of all strings in `values`, in order, those of their events, and whether they
+        are replaced as a whole."""
+        counts = batch.value_counts.astype(np.int64)
+        starts = np.cumsum(counts) - counts
+        probes = batch.columns.probe
+        positions, owners, flags = [], [], []
+        for probe in np.unique(probes).tolist():
+            strings, whole = self._strings[probe]
+            events = np.flatnonzero(probes == probe)
+            positions.append((starts[events, None] + strings).ravel())
+            owners.append(np.repeat(events, len(strings)))
+            flags.append(np.tile([at in whole for at in strings.tolist()], len(events)).astype(np.bool_))
+        every = np.concatenate(positions)
+        order = np.argsort(every, kind="stable")
+        return every[order], np.concatenate(owners)[order], np.concatenate(flags)[order].tolist()
+
+    def _replaced(self, content: bytes) -> bytes:
+        """Returns a string without what the patterns match, never longer than it was."""
+        if not content:
+            return content
+        text = content.decode(errors="replace")
+        result = text
+        for pattern, kept in self._patterns:
+            if pattern.search(result):
+                result = pattern.sub(kept, result)
+        if result == text:
+            return content
+        redacted = result.encode()
+        return redacted if len(redacted) <= len(content) else _all_of(content)
+
+
+def _with_texts(batch: Batch, positions: _Positions, events: _Positions, texts: list[bytes]) -> Batch:
+    """Returns the batch with other texts of its strings, none longer than before."""
+    lengths = np.array([len(each) for each in texts], np.uint64)
+    values: U64 = batch.columns.values.copy()
+    values[positions] = (values[positions] & ~_LENGTH) | lengths
+    sizes = np.bincount(events, weights=lengths, minlength=len(batch)).astype(np.uint32)
+    return replace(
+        batch, columns=replace(batch.columns, values=values, text=b"".join(texts)), text_sizes=sizes
+    )
+
+
+def _all_of(content: bytes) -> bytes:
+    return _MARK.encode()[: len(content)]
+
+
+def _keep_groups(match: Any) -> str:
+    return "".join(match.groups()) + _MARK
+
+
+def _card(match: Any) -> str:
+    found: str = match.group()
+    return _MARK if is_card(found) else found
+
+
+def _compiled(pattern: str) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        reason = error.args[0].decode(errors="replace") if error.args else "it is malformed"
+        raise InvalidCommandError(
+            f"cannot redact by '{pattern}': {reason}; the syntax is that of RE2, without look-around and "
+            "back-references"
+        ) from None

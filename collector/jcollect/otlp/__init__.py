@@ -1,0 +1,1 @@
+"""Export to OpenTelemetry's protocol: metrics, and slow calls as spans."""
