@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jcollect.errors import explain
+from jcollect.errors import JcollectError, explain
 from jcollect.hub.items import Loss, Schema
 from jcollect.probes.description import ProbeDescription
 from jcollect.recordings.batches import decode_batch
 from jcollect.recordings.chosen import Chosen
 from jcollect.recordings.frames import FrameReader, FrameType
 from jcollect.recordings.overview import description_of, meaning
-from jcollect.recordings.reader import RecordingFile, open_recording
+from jcollect.recordings.reader import RecordingFile, explaining, open_recording
 from jcollect.recordings.shapes import Shapes
 from jcollect.sources.columns import Batch
 
@@ -110,10 +110,9 @@ class Backwards:
                 frame = FrameReader(file, events.path).frame_at(events.start)
         except OSError as error:
             raise explain(error, f"read {events.path}") from None
-        file_of = RecordingFile(events.path)
-        try:
-            assert frame is not None
-            with file_of.explaining(frame):
-                return decode_batch(frame.content, shapes)
-        finally:
-            file_of.close()
+        if frame is None:
+            raise JcollectError(
+                f"cannot read {events.path}: it has changed while it was read; convert it again"
+            )
+        with explaining(events.path, frame):
+            return decode_batch(frame.content, shapes)

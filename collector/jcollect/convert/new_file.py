@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -27,11 +28,7 @@ def new_file(path: str, force: bool) -> Iterator[BinaryIO]:
             try:
                 with open(descriptor, "wb", buffering=1 << 20) as file:
                     yield file
-                if force:
-                    os.rename(part, name, src_dir_fd=directory, dst_dir_fd=directory)
-                else:
-                    # Fails if the name has been taken in the meantime.
-                    os.link(part, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+                _name(directory, part, name, force)
             finally:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(part, dir_fd=directory)
@@ -41,6 +38,21 @@ def new_file(path: str, force: bool) -> Iterator[BinaryIO]:
         raise _exists(path) from None
     except OSError as error:
         raise explain(error, f"write {path}") from None
+
+
+def _name(directory: int, part: str, name: str, force: bool) -> None:
+    """Gives the complete file its name. Raises OSError."""
+    if not force:
+        # Unlike a rename, it fails if the name has been taken in the meantime.
+        try:
+            os.link(part, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP):
+                raise
+        # The file system has no links: FAT, some network file systems.
+        check_is_new(f"/proc/self/fd/{directory}/{name}", force)
+    os.rename(part, name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def check_is_new(path: str, force: bool) -> None:

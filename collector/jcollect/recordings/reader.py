@@ -71,7 +71,7 @@ class RecordingFile:
                 for frame in self._frames.frames(skipped):
                     item = None
                     if frame.type not in skipped:
-                        with self.explaining(frame):
+                        with explaining(self.path, frame):
                             item = self._item(frame)
                     yield frame, item
             except OSError as error:
@@ -83,18 +83,6 @@ class RecordingFile:
                 f"{self.path} has no end: its recorder was killed, or still runs; its events up to now "
                 "are read"
             )
-
-    @contextlib.contextmanager
-    def explaining(self, frame: Frame) -> Iterator[None]:
-        """Explains what is wrong with a frame in a block."""
-        try:
-            yield
-        except (MalformedStreamError, DecodeError) as error:
-            problem = error.problem if isinstance(error, MalformedStreamError) else "a message is malformed"
-            raise JcollectError(
-                f"cannot read {self.path}: the frame that ends at byte {frame.end:,} is malformed: {problem}"
-                "; no jcollect has written it"
-            ) from None
 
     def _item(self, frame: Frame) -> RecordedItem | None:
         if frame.type == FrameType.EVENTS:
@@ -132,6 +120,19 @@ class RecordingFile:
             self.facts.status = page
         self._is_page = bool(page.next_page_token)
         page.ClearField("next_page_token")
+
+
+@contextlib.contextmanager
+def explaining(path: str, frame: Frame) -> Iterator[None]:
+    """Explains what is wrong with a frame of a file in a block."""
+    try:
+        yield
+    except (MalformedStreamError, DecodeError) as error:
+        problem = error.problem if isinstance(error, MalformedStreamError) else "a message is malformed"
+        raise JcollectError(
+            f"cannot read {path}: the frame that ends at byte {frame.end:,} is malformed: {problem}"
+            "; no jcollect has written it"
+        ) from None
 
 
 class Recording:
