@@ -47,9 +47,10 @@ else
 PACKAGES += gcc-x86-64-linux-gnu libc6-dev-amd64-cross
 endif
 # Other tracers and tools that the tests compare with (bpftrace, bcc's tplist, perf, readelf, valgrind);
-# pkg-config, with which C programs find an installed libstapsdt; musl, a second C library; and Prometheus, which
-# scrapes a collector.
-TEST_PACKAGES := bpftrace bpfcc-tools linux-perf binutils util-linux iproute2 valgrind pkg-config musl-tools prometheus
+# pkg-config, with which C programs find an installed libstapsdt; musl, a second C library; Prometheus, which scrapes
+# a collector; babeltrace2, which reads CTF; and openssl, which issues certificates.
+TEST_PACKAGES := bpftrace bpfcc-tools linux-perf binutils util-linux iproute2 valgrind pkg-config musl-tools \
+	prometheus babeltrace2 openssl
 
 MISSING = $(shell dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | \
 	awk '$$2 == "installed" {print $$1}' | sort | comm -13 - <(printf '%s\n' $(1) | sort))
@@ -62,7 +63,7 @@ INSTALL = if [ -n "$(strip $(1))" ]; then echo "installing $(strip $(1))" >&2; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) \
 		>/dev/null; fi
 
-.PHONY: build demo check test test-jdk21 nightly recipes recipes-page recipe-jars lint bench clean packages test-packages jdks emulated-jdk install-stapsdt uninstall-stapsdt
+.PHONY: build demo check test test-jdk21 nightly recipes recipes-page recipe-jars lint bench clean packages test-packages jdks emulated-jdk client-tools install-stapsdt uninstall-stapsdt
 
 build: $(GENERATED) $(LAYOUT) $(NATIVE) $(JAR)
 
@@ -191,7 +192,11 @@ recipes: recipe-jars test-packages jdks
 recipes-page: recipe-jars test-packages jdks
 	$(PYTEST) tests/recipes --write-page
 
-test-long: build test-packages jdks
+# The languages of docs/clients.md that nothing else needs. Go is optional: its test is skipped without it.
+client-tools:
+	@$(call INSTALL,$(if $(shell command -v mvn),,maven) $(if $(shell command -v npm),,nodejs npm))
+
+test-long: build test-packages jdks client-tools
 	$(PYTEST) tests/integration -m takes_long
 
 test-jdk21: JPROBE_JDK := 21

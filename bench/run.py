@@ -3,7 +3,7 @@
     make bench                                  all benches, about 75 minutes
     .venv/bin/python bench/run.py dormant ...   only the named benches
 
-The benches dormant, calls, filtered, lanes, direct-reading, streaming, inlining, attach, recovery,
+The benches dormant, calls, filtered, lanes, direct-reading, streaming, recording, inlining, attach, recovery,
 selecting, binding, guard, quota, startup, safepoints, many-classes and scraping measure the agent, on the
 oldest and the newest JDK; starting, attaching, reading and printing measure the collector.
 
@@ -37,6 +37,7 @@ from printing import printing  # noqa: E402
 from programs import compile_all  # noqa: E402
 from quota import quota  # noqa: E402
 from reading import reading  # noqa: E402
+from recorder import recording  # noqa: E402
 from safepoints import safepoints  # noqa: E402
 from scraping import scraping  # noqa: E402
 from selecting import selecting  # noqa: E402
@@ -50,6 +51,7 @@ AGENT_BENCHES = {
     "lanes": lanes,
     "direct-reading": direct_reading,
     "streaming": streaming,
+    "recording": recording,
     "inlining": inlining,
     "attach": attach_many,
     "recovery": recovery,

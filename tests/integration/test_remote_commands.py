@@ -120,6 +120,9 @@ def stub(target: Process) -> Iterator[Stub]:
     with attach(target.pid) as collector, client_of(target.pid) as stub:
         yield stub
         finish(collector)
+    commands = [line for line in collector.err if line.startswith("audit: command SetProbes")]
+    assert any("label" in line and line.endswith(": ok") for line in commands), collector.err
+    assert all("the socket's owner (unix:)" in line for line in commands), commands
 
 
 def test_selected_methods_are_traced(target: Process, stub: Stub) -> None:

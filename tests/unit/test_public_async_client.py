@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import jcollect
+from certificates import Authority
 from cut_connections import Relay
 from jcollect import GapReason, JcollectError, Reconnect
+from jcollect.rpc.server_tls import ServerTls, TlsPaths
 from published import PROBES, Publisher
 from served import StillSource, described, serving
 
@@ -140,3 +143,33 @@ def test_errors_are_those_of_the_synchronous_client(address: str, tmp_path: Path
         asyncio.run(subscribe(address, "*nothing*"))
     with pytest.raises(JcollectError, match=r"no collector listens at"):
         asyncio.run(subscribe(f"unix://{tmp_path}/no.sock", ""))
+
+
+def test_tls_and_a_token(source: StillSource, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "main")
+    server, reader = authority.issue("localhost", host="127.0.0.1"), authority.issue("reader.example")
+    tls = ServerTls(TlsPaths(str(server.certificate), str(server.key), str(authority.certificate)))
+    digest = hashlib.sha256(b"correct-horse").hexdigest()
+    rules = tmp_path / "access.toml"
+    rules.write_text(f'[[client]]\nname = "reader"\ntoken_sha256 = "{digest}"\nrights = ["view", "values"]\n')
+    Publisher(source).publish(5)
+    files = {
+        "tls_ca": str(authority.certificate),
+        "tls_cert": str(reader.certificate),
+        "tls_key": str(reader.key),
+    }
+
+    async def read(place: str) -> list[int]:
+        async with jcollect.AsyncClient(place, token="correct-horse", **files) as client:
+            return [event.seq async for event in client.events(last=5, follow=False)]
+
+    with serving(source, tmp_path, "127.0.0.1:0", access=rules, tls=tls) as address:
+        assert asyncio.run(read(address.text)) == list(range(5))
+        with jcollect.Client(address.text, token="correct-horse", **files) as client:
+            assert len(list(client.events(last=5, follow=False))) == 5
+            assert len(client.probes()) == PROBES
+        with (
+            jcollect.Client(address.text, token="wrong", **files) as client,
+            pytest.raises(JcollectError, match="does not know this token"),
+        ):
+            client.events()

@@ -338,3 +338,17 @@ def test_importing_jcollect_loads_no_library() -> None:
     assert done.stdout == "[]\n"
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         _ = jcollect.Nothing
+
+
+def test_a_client_that_may_not_see_values_gets_the_rest(
+    source: StillSource, publisher: Publisher, tmp_path: Path
+) -> None:
+    publisher.publish(3)
+    rules = tmp_path / "access.toml"
+    rules.write_text('[anyone]\nrights = ["view"]\n')
+    with (
+        serving(source, tmp_path, access=rules) as address,
+        jcollect.Client(address.text) as client,
+        client.events(last=3, follow=False) as stream,
+    ):
+        assert [(event.duration_nanos, event.values) for event in stream] == [(0, {}), (1000, {}), (2000, {})]

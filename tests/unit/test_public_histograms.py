@@ -79,17 +79,25 @@ def test_intervals_go_on_after_a_cut_and_report_a_gap(target: CountingTarget, tm
     assert gaps == stream.gaps == [Gap(None, False, GapReason.NO_HISTORY)]
 
 
+def test_no_call_is_left_out_at_the_end(target: CountingTarget, tmp_path: Path) -> None:
+    with (
+        jcollect.Client(f"unix://{tmp_path}/c.sock", reconnect=Reconnect(after_end=True)) as client,
+        client.histograms("*place*", interval=60) as stream,
+    ):
+        target.call(PLACE, 50, calls=1009)
+        stream.end()
+        (interval,) = stream
+    assert [histogram.count for histogram in interval.histograms.values()] == [1009]
+
+
 def test_asynchronous_intervals(target: CountingTarget, tmp_path: Path) -> None:
     async def read() -> int:
         async with (
             jcollect.AsyncClient(f"unix://{tmp_path}/c.sock") as client,
-            client.histograms("*place*", interval=0.1) as stream,
+            client.histograms("*place*", interval=60) as stream,
         ):
             target.call(PLACE, 50, calls=1009)
-            async for interval in stream:
-                if interval.histograms:
-                    (histogram,) = interval.histograms.values()
-                    return histogram.count
-        return 0
+            await stream.end()
+            return sum([each.count async for interval in stream for each in interval.histograms.values()])
 
     assert asyncio.run(read()) == 1009

@@ -187,6 +187,15 @@ def test_a_directory_that_does_not_let_the_group_in_is_reported(
         assert modes(folder)[0] == "0o700"
 
 
+def test_a_runtime_directory_that_does_not_let_the_group_in_is_reported(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder.chmod(0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    with claim(parse_address(f"unix://{folder}/jprobe/a.sock"), group=GROUP):
+        assert f"the mode of {folder} does not let it in; use --listen" in capfd.readouterr().err
+
+
 class _Released:
     def __init__(self, claimed: Any) -> None:
         self.close = claimed.release

@@ -14,7 +14,7 @@ import jcollect
 ROOT = Path(jcollect.__file__).parent
 LAYERS = [
     "layout", "procfs", "probes", "control", "sources", "hub", "view", "session", "metrics", "sinks", "rpc",
-    "web", "otlp", "recordings", "cli", "commands",
+    "web", "otlp", "recordings", "convert", "cli", "commands",
 ]  # fmt: skip
 # Modules at the top of jcollect are below all layers, except the two that start it.
 STARTS = ["__init__", "__main__", "start"]

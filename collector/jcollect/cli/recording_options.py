@@ -19,6 +19,8 @@ else:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+_FACTOR = re.compile(r"[0-9]{1,7}(\.[0-9]{1,6})?", re.ASCII)
+_LEAST_SPEED, _MOST_SPEED = 0.001, 1e6
 _PERIOD = re.compile(r"([0-9]{1,9})(s|min|m|h|d)?", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
@@ -34,6 +36,25 @@ class Period(_Type):
         if not 0 < seconds <= MOST_SECONDS:
             self.fail(f"'{value}' is not a time such as 90s, 10m, 1h or 1d", param, ctx)
         return float(seconds)
+
+
+class Speed(_Type):
+    """A factor such as 1, 0.5 or 10, or "max", which stays text."""
+
+    name = "speed"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        text = str(value)
+        if text == "max":
+            return text
+        speed = float(text) if _FACTOR.fullmatch(text) else 0.0
+        if not _LEAST_SPEED <= speed <= _MOST_SPEED:
+            self.fail(f"'{text}' is not a speed: a number from 0.001 to 1,000,000, or max", param, ctx)
+        return speed
+
+
+def files_argument(command: _Command) -> _Command:
+    return click.argument("files", nargs=-1, required=True, metavar="FILE...")(command)
 
 
 _OPTIONS = (

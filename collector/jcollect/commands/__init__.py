@@ -22,12 +22,14 @@ from jcollect.procfs.capabilities import SYS_PTRACE
 # cost time and memory.
 _VERBS = {
     "attach": ("attach", "attach"),
+    "convert": ("convert", "convert"),
     "find": ("find", "find"),
     "hist": ("hist", "hist"),
     "observe": ("observe", "observe"),
     "probes": ("probes", "probes"),
     "ps": ("ps", "ps"),
     "record": ("record", "record"),
+    "replay": ("replay", "replay"),
     "reset": ("reset", "reset"),
     "run": ("run", "run"),
     "select": ("select", "select"),

@@ -175,7 +175,7 @@ class Subscription:
         self._too_slow = False
         self._too_costly = False
         self._overflowed = False
-        self._missed = self._missed_reported = 0
+        self._missed = 0
         self._skipped_reported = 0
         self._lost = np.zeros(accounts.capacity, np.uint64)
         self._losses = {
@@ -445,6 +445,8 @@ class Subscription:
                 self._events_in_progress = len(read.events) if read.events is not None else 0
             # The probes of these events were described before the events were published.
             yield from self._queued_notices()
+            if read.missed:
+                yield self._missed_notice()
             if read.events is None:
                 break
             found = self._selected(read.events)
@@ -456,6 +458,9 @@ class Subscription:
             self.backlog = None
             if backlog.ends:
                 self._ended, self._offered = True, self.cursor
+
+    def _missed_notice(self) -> Loss:
+        return Loss(LossStage.HISTORY, self._missed, {})
 
     def _settle(self) -> None:
         self._delivered += self._events_in_progress
@@ -520,9 +525,8 @@ class Subscription:
             if total and (account.has_changed(total) or at_end):
                 lost = np.flatnonzero(counts).tolist()
                 yield Loss(stage, total, {probe: int(counts[probe]) for probe in lost})
-        if self._missed != self._missed_reported or (self._missed and at_end):
-            self._missed_reported = self._missed
-            yield Loss(LossStage.HISTORY, self._missed, {})
+        if self._missed and at_end:
+            yield self._missed_notice()
         if self._skipped.total != self._skipped_reported or (self._skipped.total and at_end):
             self._skipped_reported = self._skipped.total
             yield self._skipped

@@ -19,7 +19,7 @@ class Chosen:
 
     def __init__(self, globs: Sequence[str]) -> None:
         self._globs = globs
-        self._matches = matcher(globs, Budget(MATCH_STEPS)) if globs else None
+        self.matches = self._matches = matcher(globs, Budget(MATCH_STEPS)) if globs else None
         self._wanted = np.zeros(0, np.bool_)
         self.matched = not globs
 

@@ -48,10 +48,11 @@ class FrameType(IntEnum):
 
 
 class Frame(NamedTuple):
-    """One frame. `end` is the offset in the file of its end."""
+    """One frame, and the offsets in the file at which it begins and ends."""
 
     type: int
     content: bytes
+    start: int
     end: int
 
 
@@ -110,25 +111,25 @@ class FrameReader:
             )
 
     def frames(self, skipped: Container[int] = ()) -> Iterator[Frame]:
-        """Yields the frames that are complete, except those of `skipped` types, which are not read. Raises
+        """Yields the frames that are complete; those of `skipped` types without their content. Raises
         OSError."""
         while True:
             head = self._file.read(_FRAME.size)
             if not head:
                 return
-            if len(head) == _FRAME.size and head[4] in skipped:
-                self.at += _FRAME.size + int.from_bytes(head[:4], "little")
-                if self._file.seek(0, 2) < self.at:
-                    return
-                self._file.seek(self.at)
-                continue
-            frame = self._frame(head)
+            frame = self._frame(head, skipped)
             if frame is None:
                 return
             self.at = frame.end
             yield frame
 
-    def _frame(self, head: bytes) -> Frame | None:
+    def frame_at(self, start: int) -> Frame | None:
+        """Returns the frame that begins at an offset; None if it is not complete. Raises OSError."""
+        self.at = start
+        self._file.seek(start)
+        return self._frame(self._file.read(_FRAME.size), ())
+
+    def _frame(self, head: bytes, skipped: Container[int]) -> Frame | None:
         if len(head) < _FRAME.size:
             self._torn()
             return None
@@ -143,13 +144,16 @@ class FrameReader:
         if zlib.crc32(payload, zlib.crc32(head[:8])) != checksum:
             self._damaged("its checksum is wrong")
             return None
+        end = self.at + _FRAME.size + size
+        if frame_type in skipped:
+            return Frame(frame_type, b"", self.at, end)
         if flags & _COMPRESSED:
             content = self._decompressed(payload)
             if content is None:
                 self._damaged("it cannot be decompressed")
                 return None
             payload = content
-        return Frame(frame_type, payload, self.at + _FRAME.size + size)
+        return Frame(frame_type, payload, self.at, end)
 
     def _decompressed(self, payload: bytes) -> bytes | None:
         """Returns the content of a payload; None if it is malformed, or too large. The size is checked before

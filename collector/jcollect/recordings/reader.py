@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -44,7 +44,7 @@ class RecordingFile:
         """Opens the file. Raises JcollectError."""
         self.path = path
         self.warnings: list[str] = []
-        self._file = _open(path)
+        self._file = open_recording(path)
         try:
             self._frames = FrameReader(self._file, path)
         except BaseException:
@@ -55,15 +55,25 @@ class RecordingFile:
         self._is_page = False
         self.facts = Facts(recording_pb2.RecordingHeader())
 
-    def items(self) -> Iterator[RecordedItem]:
-        """Yields the items, and closes the file. Raises JcollectError."""
+    def items(self, skipped: Container[int] = ()) -> Iterator[RecordedItem]:
+        """Yields the items, and closes the file. Leaves out frames of `skipped` types. Raises
+        JcollectError."""
+        return (item for _, item in self.frames(skipped) if item is not None)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def frames(self, skipped: Container[int] = ()) -> Iterator[tuple[Frame, RecordedItem | None]]:
+        """Yields each frame, and its item; None for frames of `skipped` types and those that are no items. As
+        `items` otherwise."""
         with self._file:
             try:
-                for frame in self._frames.frames():
-                    with self._explaining(frame):
-                        item = self._item(frame)
-                    if item is not None:
-                        yield item
+                for frame in self._frames.frames(skipped):
+                    item = None
+                    if frame.type not in skipped:
+                        with self.explaining(frame):
+                            item = self._item(frame)
+                    yield frame, item
             except OSError as error:
                 raise explain(error, f"read {self.path}") from None
         if self._frames.problem:
@@ -75,7 +85,8 @@ class RecordingFile:
             )
 
     @contextlib.contextmanager
-    def _explaining(self, frame: Frame) -> Iterator[None]:
+    def explaining(self, frame: Frame) -> Iterator[None]:
+        """Explains what is wrong with a frame in a block."""
         try:
             yield
         except (MalformedStreamError, DecodeError) as error:
@@ -148,7 +159,7 @@ class Recording:
             self.warnings += file.warnings
 
 
-def _open(path: str) -> BinaryIO:
+def open_recording(path: str) -> BinaryIO:
     """Opens a regular file, or one that a link leads to. Raises JcollectError."""
     try:
         # A pipe would be waited for.

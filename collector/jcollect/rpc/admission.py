@@ -43,6 +43,11 @@ _NEEDED = {
     SET_PROBES: COMMAND,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": VIEW,
 }
+_UNEXECUTED = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+)
 _MOST_ARGUMENTS = 1_000
 
 
@@ -168,7 +173,9 @@ class Admission(grpc.ServerInterceptor):  # type: ignore[misc]
             result = "ok"
             return response
         finally:
-            self._record(audit.COMMAND, caller.name, method, request, context, f"{result}{_end_of(context)}")
+            # Those that reach no agent cost a client nothing, so that their lines are limited.
+            kind = audit.REJECTED if _code_of(context) in _UNEXECUTED else audit.COMMAND
+            self._record(kind, caller.name, method, request, context, f"{result}{_end_of(context)}")
 
     def _record(self, kind: str, client: str, method: str, request: Any, context: Any, result: str) -> None:
         self._audit.record(
@@ -187,9 +194,15 @@ def _arguments(request: Any) -> str:
     return printable(", ".join(fields)[:_MOST_ARGUMENTS])
 
 
+def _code_of(context: Any) -> grpc.StatusCode | None:
+    """Returns the code that a handler has ended its call with; None if it has set none."""
+    code: grpc.StatusCode | None = context.code()
+    return code
+
+
 def _end_of(context: Any) -> str:
     """Returns the error that a handler has ended its call with; empty if none."""
-    code = context.code() if hasattr(context, "code") else None
+    code = _code_of(context)
     if code is None or code is grpc.StatusCode.OK:
         return "" if context.is_active() else ", cancelled"
     details = context.details()

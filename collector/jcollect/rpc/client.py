@@ -202,7 +202,9 @@ class Client:
                 )
             return self._unreachable()
         if code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
-            return RejectedError(f"the collector at {where} rejects the call: {details}")
+            return RejectedError(
+                f"the collector at {where} rejects the call: {details}; its access file gives rights"
+            )
         if code == grpc.StatusCode.NOT_FOUND:
             return JcollectError(f"{details} at {where}; list them with jcollect probes PID")
         if code == grpc.StatusCode.INVALID_ARGUMENT:

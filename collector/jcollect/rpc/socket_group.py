@@ -70,8 +70,14 @@ class SocketGroup:
     def admit_to_directory(self, directory: int, folder: str) -> None:
         """Lets the group enter the directory of its socket, if that is one of the default ones. The rights of
         others are their owner's business. Raises OSError."""
+        parent = os.path.dirname(folder)
+        if folder in run_directories() and not self._may_enter(os.stat(parent)):
+            # A user's own runtime directory.
+            warn(
+                f"the group {self.name} cannot connect: the mode of {parent} does not let it in; use --listen"
+            )
         about = os.fstat(directory)
-        if about.st_mode & stat.S_IXOTH or (about.st_mode & stat.S_IXGRP and about.st_gid == self.gid):
+        if self._may_enter(about):
             return
         if folder not in run_directories():
             warn(f"the group {self.name} may not be able to connect: the mode of {folder} does not let it in")
@@ -85,6 +91,11 @@ class SocketGroup:
         path = f"/proc/self/fd/{directory}"
         self._give(directory, path)
         os.chmod(path, _DIRECTORY_MODE)
+
+    def _may_enter(self, about: os.stat_result) -> bool:
+        return bool(
+            about.st_mode & stat.S_IXOTH or (about.st_mode & stat.S_IXGRP and about.st_gid == self.gid)
+        )
 
     def _give(self, entry: int, path: str) -> None:
         if os.fstat(entry).st_gid != self.gid:

@@ -153,3 +153,7 @@ class AsyncIntervalStream(_AsyncStream[Interval], IntervalNotices):
             if interval is not None:
                 return interval
         raise StopAsyncIteration
+
+    async def end(self) -> None:
+        """As IntervalStream.end."""
+        await asyncio.to_thread(self._connection.end_intervals, self._intervals.ending())

@@ -12,9 +12,11 @@ from typing import Any
 import grpc
 
 from jcollect.rpc.address import parse_address
-from jcollect.rpc.client import Client
+from jcollect.rpc.client import ANSWER_SECONDS, Client
 from jcollect.rpc.client_access import ClientAccess
+from jcollect.rpc.names import END_AGGREGATE
 from jcollect.rpc.subscriber import Subscriber
+from jprobe.v1 import collector_pb2
 
 # By default gRPC waits up to two minutes before it connects again; streams wait themselves (backoff.py).
 _CHANNEL_OPTIONS = (
@@ -55,6 +57,11 @@ class Connection(_Embedded, Subscriber):
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """The metadata of each call."""
         return self._access.metadata
+
+    def end_intervals(self, request: collector_pb2.EndAggregateRequest) -> None:
+        """Has the collector read the counts once more and end a stream of histograms. Raises
+        JcollectError."""
+        self._ask(END_AGGREGATE, request, collector_pb2.EndAggregateResponse, ANSWER_SECONDS)
 
     def close(self) -> None:
         self.channel.close()

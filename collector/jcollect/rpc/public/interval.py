@@ -5,6 +5,7 @@ them."""
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from jcollect.errors import JcollectError
 from jcollect.exponential_histogram import ExponentialHistogram
 from jcollect.probes.description import Described
 from jcollect.rpc.incoming_intervals import IncomingIntervals
+from jcollect.rpc.limits import MOST_KEY_BYTES
 from jcollect.rpc.public.backoff import BROKEN, NOT_YET, Backoff, Explain
 from jcollect.rpc.public.items import Gap, GapReason, Reconnect
 from jcollect.rpc.public.probe import Probe, probe_of
@@ -65,11 +67,14 @@ class IntervalResumption:
         self._known: dict[int, Probe] = {}
         self._has_begun = False
         self._is_resumed = False
+        self._is_ending = False
         self.is_described = False
         self.gaps: deque[Gap] = deque(maxlen=_MOST_GAPS)
 
     def begin(self) -> collector_pb2.AggregateRequest:
         """Returns the request of the next connection."""
+        # The collector may not have noticed yet that the connection before is broken.
+        self._request.key = os.urandom(MOST_KEY_BYTES)
         self._parts = IncomingIntervals()
         self._probes, self._known = {}, {}
         self.is_described = False
@@ -113,8 +118,15 @@ class IntervalResumption:
             known = self._known[number] = probe_of(message)
         return known
 
+    def ending(self) -> collector_pb2.EndAggregateRequest:
+        """Returns the request that ends the stream with the calls since its last interval."""
+        self._is_ending = True
+        return collector_pb2.EndAggregateRequest(key=self._request.key)
+
     def after_end(self) -> float | None:
         """As Resumption.after_end."""
+        if self._is_ending:
+            return None
         if self._reconnect is None or not self._reconnect.after_end:
             return None
         self._is_resumed = True

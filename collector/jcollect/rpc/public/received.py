@@ -25,7 +25,7 @@ class Received:
 
     def __init__(self, columns: frozenset[str] = MASKABLE) -> None:
         """`columns` are those that were asked for."""
-        self._incoming = Incoming(columns, may_lack_values=True)
+        self._incoming = Incoming(columns)
         self._probes: dict[int, DescribedProbe] = {}
         self._is_shared = False
         self._first: Cursor | None = None

@@ -49,6 +49,7 @@ class Resumption:
         self._backoff = Backoff(reconnect or Reconnect(), place, clock)
         self._on_gap = on_gap
         self.received = Received()
+        self.connections = 0
         self.gaps: deque[Gap] = deque(maxlen=_MOST_GAPS)
         self._cursor = Cursor.of(request.after) if request.HasField("after") else None
         self._has_begun = False
@@ -91,6 +92,7 @@ class Resumption:
 
     def begin(self) -> collector_pb2.SubscribeRequest:
         """Returns the request of the next connection."""
+        self.connections += 1
         self._lost = dict(self.lost.by_stage)
         self._skipped = self.skipped
         self._throttled = self.throttled

@@ -144,6 +144,11 @@ class EventNotices:
         return self._resumption.skipped
 
     @property
+    def reconnects(self) -> int:
+        """How often the stream has connected again, or tried to."""
+        return max(0, self._resumption.connections - 1)
+
+    @property
     def throttled(self) -> int:
         """Calls that did not fire because of the overhead limit, as far as the collector has reported
         them."""
@@ -203,3 +208,8 @@ class IntervalStream(_Stream[Interval], IntervalNotices):
             if interval is not None:
                 return interval
         raise StopIteration
+
+    def end(self) -> None:
+        """Has the collector send the calls since the last interval, after which the stream ends. `close`
+        would lose them. Raises JcollectError."""
+        self._connection.end_intervals(self._intervals.ending())

@@ -1,0 +1,1 @@
+"""Converts recordings to the formats of other tools."""
