@@ -26,8 +26,9 @@ USER = as_user("64022", "64022")
 
 def with_capabilities(kept: frozenset[int]) -> list[str]:
     """Returns the start of a command that runs as a user with these capabilities."""
-    plus = ",".join(f"+{cap.NAMES[each].removeprefix('CAP_').lower()}" for each in sorted(kept))
-    return [*USER, f"--inh-caps=-all,{plus}", f"--ambient-caps=-all,{plus}"]
+    plus = [f"+{cap.NAMES[each].removeprefix('CAP_').lower()}" for each in sorted(kept)]
+    only = ",".join(["-all", *plus])
+    return [*USER, f"--inh-caps={only}", f"--ambient-caps={only}"]
 
 
 @pytest.fixture
@@ -72,6 +73,10 @@ def test_verbs_of_an_unprivileged_user_work_with_the_listed_capabilities(jvm: Pr
     own = ("--select", ORDERS, "--duration", "0.3")
     assert "armed 18 probes" in jcollect("observe", pid, *own)
     assert "armed 18 probes" in jcollect("top", pid, "--events", *own)
+    recording = f"{folder}/a.jprec"
+    assert "recorded 0 events" in jcollect("record", pid, "-w", recording, *own)
+    assert "replayed 0 events" in jcollect("replay", recording)
+    assert "converted 0 events" in jcollect("convert", recording, f"{folder}/a.jsonl")
     for verb in ("top", "hist"):
         assert "armed 12 probes" in jcollect(verb, pid, *own)
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from test_lines import Batches
 
 from jcollect.errors import JcollectError
-from jcollect.hub.items import Events, Loss, Schema, Throttling
+from jcollect.hub.items import Events, History, Loss, Position, Schema, Skipped, Throttling
 from jcollect.hub.wire import encode
 from jcollect.recordings import recorder as recorder_module
 from jcollect.recordings.frames import HEAD, MOST_CONTENT_BYTES, FrameEncoder, FrameType
@@ -74,6 +74,14 @@ def test_what_was_recorded_is_read_again(tmp_path: Path) -> None:
             994,
             0,
         )
+
+
+def test_what_concerns_the_subscription_alone_is_read_past(tmp_path: Path) -> None:
+    items = [Schema([probe(1)]), History(1, 2, False), columns([(1, 1, 7, 1)]), Position(), Skipped(1, 2, 3)]
+    record(tmp_path / "a", items)
+    found, recording = read(tmp_path / "a")
+    assert [type(item) for item in found] == [Schema, Batch]
+    assert recording.warnings == []
 
 
 def test_numbers_need_few_bytes(tmp_path: Path) -> None:

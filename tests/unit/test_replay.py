@@ -228,6 +228,8 @@ def test_a_running_collector_is_recorded(tmp_path: Path) -> None:
     assert found.facts.status is not None
     assert len(found.facts.status.probes) == 3
     assert found.facts.header.source == address.text
+    assert found.facts.end is not None
+    assert found.facts.end.end.epoch == source.hub.epoch
     assert any(f"recorded 100 events in {path}" in line for line in recorder.err)
 
 

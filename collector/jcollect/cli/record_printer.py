@@ -22,7 +22,7 @@ class RecordPrinter:
     def __init__(self, session: Session, output: Recorded, pids: str) -> None:
         """Starts to record. Raises JcollectError if the file cannot be created."""
         self._session = session
-        self._recorder = new_recorder(output, pids, self._status)
+        self._recorder = new_recorder(output, pids, self._status, epoch=session.hub.epoch)
         self._subscription = session.hub.subscribe((), peer=output.path)
         self._progressed = time.monotonic()
         self._flusher = Flusher(self._recorder, session.failures)

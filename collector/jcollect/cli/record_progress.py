@@ -14,11 +14,11 @@ _TICK_SECONDS = 0.1
 
 
 def new_recorder(
-    output: Recorded, source: str, status_of: StatusOf, max_events: int | None = None
+    output: Recorded, source: str, status_of: StatusOf, max_events: int | None = None, epoch: int = 0
 ) -> Recorder:
     """Creates the file. Raises JcollectError."""
     rotation = Rotation(output.rotate_size, output.rotate_every, output.keep)
-    return Recorder(output.path, source, rotation, output.force, status_of, max_events)
+    return Recorder(output.path, source, rotation, output.force, status_of, max_events, epoch)
 
 
 class Flusher:

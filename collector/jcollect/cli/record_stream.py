@@ -47,6 +47,7 @@ def record_stream(
         def run() -> None:
             described = 0
             for item in client.subscribe(globs, duration, collector.pids):
+                recorder.epoch = client.epoch
                 recorder.take(item)
                 progress.at = time.monotonic()
                 if isinstance(item, Loss):

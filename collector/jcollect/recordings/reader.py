@@ -12,7 +12,7 @@ from typing import BinaryIO
 from google.protobuf.message import DecodeError
 
 from jcollect.errors import JcollectError, MalformedStreamError, explain
-from jcollect.hub.items import Loss, Schema, Throttling
+from jcollect.hub.items import Events, Loss, Schema, Throttling
 from jcollect.limits import MAX_COLLECTOR_PROBES
 from jcollect.recordings.batches import decode_batch
 from jcollect.recordings.frames import Frame, FrameReader, FrameType
@@ -118,9 +118,9 @@ class RecordingFile:
             return item
         if isinstance(item, Loss | Throttling):
             return item
-        if item is None:
-            return None  # Only a later version knows it.
-        raise MalformedStreamError("a batch is in a message")
+        if isinstance(item, Events):
+            raise MalformedStreamError("a batch is in a message")
+        return None  # It is about the recorder's subscription, or only a later version knows it.
 
     def _take_status(self, page: collector_pb2.GetStatusResponse) -> None:
         status = self.facts.status

@@ -67,12 +67,15 @@ class Recorder:
         replaces: bool = False,
         status: StatusOf = lambda: None,
         max_events: int | None = None,
+        epoch: int = 0,
     ) -> None:
         """Creates the first file. `source` names what is recorded. `status` reads the hit counts, which end
         each file; it may return None. Records at most `max_events`. Raises JcollectError."""
         self.path = path
         self.events = self.bytes = self.not_written = 0
         self.has_begun = False
+        # The random number of the collector's run; 0 until it is known.
+        self.epoch = epoch
         self._source = source
         self._rotation = rotation or Rotation()
         self._replaces = replaces
@@ -260,7 +263,7 @@ class Recorder:
             architecture=machine.machine,
             cpus=os.cpu_count() or 0,
             source=self._source,
-            begin=collector_pb2.Cursor(seq=self._next_seq, events=self.events),
+            begin=collector_pb2.Cursor(epoch=self.epoch, seq=self._next_seq, events=self.events),
         )
 
     def _end(self, reason: int, status: collector_pb2.GetStatusResponse | None) -> None:
@@ -269,7 +272,7 @@ class Recorder:
             reason=reason,  # type: ignore[arg-type]
             events=self._file_events,
             not_written=self.not_written,
-            end=collector_pb2.Cursor(seq=self._next_seq, events=self.events),
+            end=collector_pb2.Cursor(epoch=self.epoch, seq=self._next_seq, events=self.events),
         )
         last = (FrameType.END, end.SerializeToString())
         try:

@@ -60,6 +60,8 @@ class ReplaySession:
         for probe in self._probes.values():
             self._counts.describe(probe.id, probe.kind in TIMED_KINDS)
         self.hub = Hub(list(self._probes.values()), self.accounts)
+        # Number of events that the subscribers with much to read had read when they were not waited for.
+        self._given_up_at = -1
         self._may_begin = threading.Event()
         self._stopped = threading.Event()
         self._is_over = threading.Event()
@@ -133,10 +135,19 @@ class ReplaySession:
                 self.hub.add([probe])
 
     def _wait_for_subscribers(self) -> None:
-        """Waits while a subscriber has much to read: a recording can wait."""
-        deadline = time.monotonic() + _MOST_WAIT_SECONDS
-        while time.monotonic() < deadline and not self._stopped.is_set():
-            if all(each.queued_bytes < _MOST_QUEUED_BYTES for each in self.hub.subscribers()):
+        """Waits while a subscriber has much to read, and reads: a recording can wait. One that has read
+        nothing for long is waited for again when it reads."""
+        progressed, delivered = time.monotonic(), -1
+        while not self._stopped.is_set():
+            full = [each for each in self.hub.subscribers() if each.queued_bytes >= _MOST_QUEUED_BYTES]
+            now, before = time.monotonic(), delivered
+            delivered = sum(each.delivered for each in full)
+            if not full or delivered == self._given_up_at:
+                return
+            if delivered != before:
+                progressed = now
+            elif now - progressed > _MOST_WAIT_SECONDS:
+                self._given_up_at = delivered
                 return
             time.sleep(_POLL_SECONDS)
 

@@ -60,6 +60,8 @@ class Subscriber(Client):
             for message in stream:
                 begun = True
                 item = incoming.decode(message)
+                if incoming.cursor is not None:
+                    self.epoch = incoming.cursor.epoch
                 if isinstance(item, Schema) and not item.has_more and self.subscribed is None:
                     self.subscribed = time.monotonic()
                 if item is not None:
@@ -89,6 +91,8 @@ class Subscriber(Client):
         except JcollectError:
             return ""
 
+    # The random number of the collector's run; 0 until a cursor has come, or if there is none.
+    epoch = 0
     # The time.monotonic() at which the collector had described all probes; None until then.
     subscribed: float | None = None
     _stream: Any = None
