@@ -54,7 +54,7 @@ def probes(types: tuple[probe_pb2.ValueType, ...], path: str) -> list[collector_
             kind=RETURN if number % 2 else ENTRY,
             class_name="com.acme.orders.OrderService",
             method=f"place{number // 2}",
-            descriptor="(JLjava/lang/String;)J",
+            method_descriptor="(JLjava/lang/String;)J",
             values=[
                 probe_pb2.Value(name=f"v{i}", java_type="long", type=value_type, path=path)
                 for i, value_type in enumerate(types)

@@ -21,7 +21,7 @@ from metrics_text import PROTOBUF, ask
 from programs import BUILD, CLASSES, METHODS_PER_CLASS
 
 SCRAPES = 20
-IDLE_SECONDS = 5.0
+IDLE_SECONDS = 10.0
 RATE, SECONDS, WARM = 1_000_000, 10.0, "1000000 2"
 FORMATS = {"protobuf": PROTOBUF, "text": ""}
 
@@ -41,6 +41,8 @@ def scrape_cost(jdk: Jdk) -> dict[str, Any]:
         )
         methods = CLASSES * METHODS_PER_CLASS
         wait_until(lambda: f"\njprobe_methods {methods}\n".encode() in ask(address).content, "all methods")
+        # The start costs more than what follows.
+        time.sleep(IDLE_SECONDS)
         cpu = Cpu({"collector": collector.pid})
         time.sleep(IDLE_SECONDS)
         idle = cpu.cores()["collector, cores"]
@@ -57,6 +59,7 @@ def scrape_cost(jdk: Jdk) -> dict[str, Any]:
             seconds = time.monotonic() - begun
             # The collector looks for new probes all the time.
             cores = cpu.cores()["collector, cores"] - idle
+            print(f"scraping {jdk}: idle: {idle:.3f} cores", flush=True)
             found[name] = {"ms": took, "bytes": sizes, "CPU, ms": 1e3 * cores * seconds / SCRAPES}
             print(
                 f"scraping {jdk}: {name}: {sorted(took)[SCRAPES // 2]:.0f} ms, {sizes[-1]:,} bytes, "

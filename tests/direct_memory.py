@@ -68,7 +68,7 @@ def gate_probes(process: Process) -> Iterator[tuple[int, ProbeKey, GateProbe]]:
             offset = GATE_SIZE * probe.method + GATE_ENTRY + GATE_PROBE_SIZE * index
             address = library.bias + library.image.gates.address + offset
             words = GateProbe.from_buffer_copy(_read(process, address, GATE_PROBE_SIZE))
-            yield manifest.first_probe + slot, (method.method + method.descriptor, probe.kind), words
+            yield manifest.first_probe + slot, (method.method + method.method_descriptor, probe.kind), words
 
 
 def descriptor(process: Process, word: int) -> Path | None:

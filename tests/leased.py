@@ -141,7 +141,7 @@ class LeasedCounts:
         numbers = gates.histograms(gates.read()).tolist()
         found = self._histograms.read(numbers)
         return {
-            (probe.method, probe.descriptor, probe.kind): found[number].count
+            (probe.method, probe.method_descriptor, probe.kind): found[number].count
             for probe, number in zip(self._probes, numbers, strict=True)
             if number in found
         }

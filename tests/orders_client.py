@@ -36,7 +36,7 @@ class Tallies:
         text_end = 0
         for probe_id, thread in zip(batch.probe, batch.thread, strict=True):
             probe = schema[probe_id]
-            key = (probe.method, probe.descriptor, probe.kind)
+            key = (probe.method, probe.method_descriptor, probe.kind)
             self.events[key] += 1
             self.threads.add(thread)
             for index, value in enumerate(probe.values):

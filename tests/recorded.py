@@ -29,7 +29,7 @@ def probe(
         "name": f"place{number}__{names[kind]}",
         "class_name": "com.acme.Orders",
         "method": f"place{number}",
-        "descriptor": "(J)J",
+        "method_descriptor": "(J)J",
         **fields,
     }
     return collector_pb2.Probe(kind=kind, values=values, **given)  # type: ignore[arg-type]

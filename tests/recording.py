@@ -43,7 +43,7 @@ class Event:
 
     @property
     def method(self) -> str:
-        return f"{self.probe.class_name}#{self.probe.method}{self.probe.descriptor}"
+        return f"{self.probe.class_name}#{self.probe.method}{self.probe.method_descriptor}"
 
     @property
     def kind(self) -> str:
@@ -129,7 +129,9 @@ class Recording:
             service = collector_pb2_grpc.CollectorServiceStub(channel)
             probes = service.ListProbes(collector_pb2.ListProbesRequest()).probes
         return {
-            f"{probe.class_name}#{probe.method}{probe.descriptor} {KIND_NAMES[probe.kind]}": probe.filtered
+            f"{probe.class_name}#{probe.method}{probe.method_descriptor} {KIND_NAMES[probe.kind]}": (
+                probe.filtered
+            )
             for probe in probes
             if probe.filtered
         }

@@ -36,7 +36,7 @@ def json_line(row: Row, quotes_64_bits: bool = False) -> str:
         "probe": f"{probe.provider}:{probe.name}",
         "class": probe.class_name,
         "method": probe.method,
-        "descriptor": probe.descriptor,
+        "descriptor": probe.method_descriptor,
         "kind": KIND_NAMES[probe.kind],
     }
     if probe.kind in (ENTRY, MARK):
@@ -50,7 +50,7 @@ def json_line(row: Row, quotes_64_bits: bool = False) -> str:
             line[key] = value_of(row.values[0])
             if isinstance(row.values[0], Truncated):
                 line[f"{key}_cut"] = True
-        elif probe.descriptor.endswith(")V"):
+        elif probe.method_descriptor.endswith(")V"):
             line[key] = None
     if row.captures:
         line["captures"] = {name: value_of(value) for name, value in row.captures.items()}

@@ -47,7 +47,7 @@ def described(
             kind=probe_pb2.PROBE_KIND_ENTRY,
             class_name=name.format(number),
             method="place",
-            descriptor="(J)V",
+            method_descriptor="(J)V",
             values=(probe_pb2.Value(name="id", java_type="long", type=probe_pb2.VALUE_TYPE_LONG),),
             class_loader_id=0,
             file="",

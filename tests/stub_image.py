@@ -150,7 +150,7 @@ class StubImage:
                 class_name=method.class_name,
                 class_loader_id=1,
                 method=method.method,
-                descriptor=method.descriptor,
+                method_descriptor=method.descriptor,
                 condition=method.condition,
             )
             for kind in method.kinds:

@@ -41,7 +41,9 @@ def sound_reply(chance: random.Random) -> ControlReply:
         took_nanos=chance.choice(_EXTREMES),
         agent_version="0.1.0",
         selections=[Selection(selector=f"a.B#m{i}", methods=i) for i in range(count)],
-        methods=[TracedMethod(class_name="a.B", method=f"m{i}", descriptor="()V") for i in range(count)],
+        methods=[
+            TracedMethod(class_name="a.B", method=f"m{i}", method_descriptor="()V") for i in range(count)
+        ],
         failed=[Untraceable(class_name="a.B", method="n", reason="native")] * count,
         gates=[GateSettings(every=chance.choice(_EXTREMES)) for _ in range(count)],
         refusal=chance.choice(("", "\x1b[2Jtoo many")),

@@ -101,7 +101,7 @@ UNTRACEABLE = [
         class_name="com.acme.Orders",
         class_loader_id=1,
         method="\x1b[2J",
-        descriptor="()V",
+        method_descriptor="()V",
         reason="it is abstract",
     ),
     Untraceable(class_name="com.acme.Hidden/0x1", reason="hidden classes cannot be\nwoven"),

@@ -24,9 +24,9 @@ PLACE = Method("com.acme.Orders", "place", (LONG, STRING), BOOLEAN, "(JLjava/lan
 TOUCH = Method("com.acme.Orders", "touch")
 PATTERNS = ("nst", "d1t", "det", "t", "d0t", "det")
 TRACED = TracedMethod(
-    class_name="com.acme.Orders", method="place", descriptor="(JLjava/lang/String;)Z", id="1:0"
+    class_name="com.acme.Orders", method="place", method_descriptor="(JLjava/lang/String;)Z", id="1:0"
 )
-TOUCHED = TracedMethod(class_name="com.acme.Orders", method="touch", descriptor="()V")
+TOUCHED = TracedMethod(class_name="com.acme.Orders", method="touch", method_descriptor="()V")
 SELECTIONS = [
     Selection(selector="com.acme.**#*", methods=2),
     Selection(selector="b.C#d", leased=True),
@@ -70,7 +70,9 @@ def test_select_reports_what_matched_and_what_cannot_be_traced(bench: Bench, tar
             Selection(selector="other.X#y", methods=9),
         ],
         failed=[
-            Untraceable(class_name=f"com.acme.A{i}", method="m", descriptor="()V", reason="it is\nnative")
+            Untraceable(
+                class_name=f"com.acme.A{i}", method="m", method_descriptor="()V", reason="it is\nnative"
+            )
             for i in range(7)
         ],
         traced_methods=1_003,
@@ -150,7 +152,9 @@ def test_set_names_methods_by_the_manifests(bench: Bench, target: Target) -> Non
 def test_only_a_set_with_an_entry_probe_and_a_minimum_duration_is_said_to_fire_anyway(bench: Bench) -> None:
     place = "com.acme.Orders#place(JLjava/lang/String;)Z, selected by 'com.acme.**#*'"
     # A library's probes have different names; the reply names the method of both sets.
-    other = TracedMethod(class_name=TRACED.class_name, method="place", descriptor=TRACED.descriptor, id="1:1")
+    other = TracedMethod(
+        class_name=TRACED.class_name, method="place", method_descriptor=TRACED.method_descriptor, id="1:1"
+    )
     slow = GateSettings(least_duration_nanos=20_000, every=10)
     image = StubImage([PLACE, replace(PLACE, method="place_2", kinds=(RETURN, THROW))])
     target = bench.target(image, "nst", "d1t", "det", "d1t", "det")
@@ -305,7 +309,7 @@ def test_an_agent_that_does_not_answer(bench: Bench, target: Target) -> None:
 
 
 def test_names_of_the_program_cannot_act_on_the_terminal(bench: Bench, target: Target) -> None:
-    evil = TracedMethod(class_name="a.B", method="\x1b[2J", descriptor="()V")
+    evil = TracedMethod(class_name="a.B", method="\x1b[2J", method_descriptor="()V")
     reply = ControlReply(methods=[evil], gates=[GateSettings()], error="")
     with commanded(bench, reply):
         assert done(bench.run("set", target.pid, "*", "always"))[1] == "  a.B#\\x1b[2J()V: every call"

@@ -235,7 +235,7 @@ def test_the_manifest_says_what_the_probes_are(
     manifest = first.manifest
     assert (manifest.version, manifest.agent_version, manifest.generation) == (STUB_LIBRARY_VERSION, "", 1)
     assert Path(first.file).name == "1.so"
-    assert [(method.class_name, method.method, method.descriptor) for method in manifest.methods] == [
+    assert [(method.class_name, method.method, method.method_descriptor) for method in manifest.methods] == [
         ("parcels", "sent", ""),
         ("parcels", "weighed", ""),
     ]

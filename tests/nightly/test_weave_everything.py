@@ -329,7 +329,7 @@ def attach_to_all(everything: Everything) -> Process:
 
 
 def method_of(probe: LiveProbe) -> tuple[int, str, str, str]:
-    return (*class_of(probe), probe.probe.method, probe.probe.descriptor)
+    return (*class_of(probe), probe.probe.method, probe.probe.method_descriptor)
 
 
 def class_of(probe: LiveProbe) -> tuple[int, str]:

@@ -271,7 +271,7 @@ def test_a_truncated_answer_is_returned_without_its_end() -> None:
 def test_a_large_reply_arrives_whole() -> None:
     reply = ControlReply()
     for i in range(20_000):
-        reply.methods.add(class_name=f"com.acme.Class{i}", method="method", descriptor="()V")
+        reply.methods.add(class_name=f"com.acme.Class{i}", method="method", method_descriptor="()V")
     with stub_gateway(lambda _: reply_line(reply)) as stub, gateway_to(stub.port) as gateway:
         assert gateway.status() == reply
 

@@ -44,7 +44,7 @@ def probe(kind: int, *types: int, number: int = 0, asked: str = "") -> collector
         kind=probe_pb2.ProbeKind.Name(kind),
         class_name="com.acme.Orders",
         method="place",
-        descriptor="(JLjava/lang/String;)Z",
+        method_descriptor="(JLjava/lang/String;)Z",
         values=[
             probe_pb2.Value(name=name, java_type=names[t], type=probe_pb2.ValueType.Name(t), path=path)
             for t, (name, path) in zip(types, _names_and_paths(types, asked.split()), strict=True)
@@ -181,7 +181,7 @@ def test_captured_values_have_names_in_compact_lines() -> None:
 
 def test_a_void_return_is_null() -> None:
     void = probe(2)
-    void.descriptor = "()V"
+    void.method_descriptor = "()V"
     assert '"value":null,' in json_line(row(void, []))
 
 

@@ -191,7 +191,7 @@ def mark_message(*types: int, number: int = 0) -> collector_pb2.Probe:
     message = probe(1, *types, number=number)
     message.kind = MARK
     message.provider, message.name = "orders", "placed"
-    message.class_name, message.method, message.descriptor = "orders", "placed", ""
+    message.class_name, message.method, message.method_descriptor = "orders", "placed", ""
     return message
 
 
@@ -207,7 +207,7 @@ def test_a_summary_includes_later_probes_and_methods() -> None:
     summary = Summary([probe(1), probe(2, number=1)])
     summary.add(columns_of([0, 1], [0, 20]))
     other = probe(2, number=3)
-    other.method, other.descriptor = "other", "()V"
+    other.method, other.method_descriptor = "other", "()V"
     summary.describe([probe(3, 9, number=2), other, mark_message(number=4)])
     summary.add(columns_of([0, 2, 3, 4, 4, 4], [0, 10, 30, 0, 0, 0]))
     found = {method.name: method for method in summary.methods()}
@@ -273,7 +273,7 @@ def test_a_mark_passes_its_values_and_a_thread_id() -> None:
         "orders",
         "placed",
     )
-    assert (only.site.words, only.first_value, only.descriptor) == (2, 0, "")
+    assert (only.site.words, only.first_value, only.method_descriptor) == (2, 0, "")
 
 
 def test_a_refusal_by_the_agent_concerns_only_its_own_probes() -> None:

@@ -81,7 +81,7 @@ def test_the_line_of_a_method_in_top_is_within_the_error_of_its_percentiles() ->
 def test_overloads_and_processes_are_distinguished() -> None:
     methods = CountedMethods()
     methods.describe(
-        [*ends_of(0), *ends_of(1, class_name="com.acme.orders.Order0Service", descriptor="()V"),
+        [*ends_of(0), *ends_of(1, class_name="com.acme.orders.Order0Service", method_descriptor="()V"),
          *ends_of(2, pid=4712, class_name="com.acme.orders.Order0Service")]
     )  # fmt: skip
     methods.add([(number, histogram_of([5])) for number in (0, 2, 4)])

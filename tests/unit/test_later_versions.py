@@ -33,7 +33,7 @@ def later_probe(number: int, kind: int = probe_pb2.PROBE_KIND_ENTRY, value_type:
         kind=kind,  # type: ignore[arg-type]
         class_name="a.B",
         method=f"m{number}",
-        descriptor="(J)V",
+        method_descriptor="(J)V",
         state=LATER,  # type: ignore[arg-type]
         values=[probe_pb2.Value(name="arg0", java_type="long", type=value_type)],  # type: ignore[arg-type]
     )

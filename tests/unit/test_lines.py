@@ -68,7 +68,7 @@ class Batches:
             kind=kind,  # type: ignore[arg-type]
             class_name=dice.choice(("com.acme.Orders", "c%d", 'c"', "Żółw")),
             method=dice.choice(("place", "<init>", "pl\u202eace")),
-            descriptor=dice.choice(("()V", "(J)J")),
+            method_descriptor=dice.choice(("()V", "(J)J")),
             values=values,
         )
 

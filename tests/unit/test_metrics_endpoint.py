@@ -245,6 +245,14 @@ def test_only_its_owner_can_use_the_socket(endpoint: Endpoint) -> None:
     assert stat.S_IMODE(os.stat(endpoint.address.path).st_mode) == 0o600
 
 
+def test_two_endpoints_cannot_share_an_address(endpoint: Endpoint) -> None:
+    with pytest.raises(
+        JcollectError, match="in use by another collector; choose another address with --metrics"
+    ):
+        claim(endpoint.address, option="--metrics")
+    assert ask(endpoint.address).status == 200
+
+
 def test_tcp_needs_insecure() -> None:
     with pytest.raises(InvalidCommandError, match=r"read which methods; .* or add --insecure"):
         claim(parse_address("127.0.0.1:0"), option="--metrics", readable="which methods")

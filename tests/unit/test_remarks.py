@@ -86,12 +86,14 @@ def test_found_methods_are_printed_below_their_classes(capsys: pytest.CaptureFix
             Found(
                 class_name="com.acme.Orders",
                 method="place",
-                descriptor="(JLjava/lang/String;)Z",
+                method_descriptor="(JLjava/lang/String;)Z",
                 kind="public",
                 arguments=["id", ""],
                 selectors=[PLACE, "a.B#c"],
             ),
-            Found(class_name="com.acme.Orders", method="<init>", descriptor="()V", reason="it is\x1b[2J"),
+            Found(
+                class_name="com.acme.Orders", method="<init>", method_descriptor="()V", reason="it is\x1b[2J"
+            ),
             Found(class_name="com.acme.Job", kind="interface"),
         ],
     )
@@ -134,8 +136,10 @@ def library(image: StubImage) -> StubLibrary:
 def test_what_was_unselected_or_is_traced_by_now_is_not_untraceable_any_more() -> None:
     untraceable = [
         Untraceable(class_name="unselected.X", selector_number=1),
-        Untraceable(class_name="a.B", method="c", descriptor="()V", selector_number=2),
-        Untraceable(class_name="a.B", method="d", descriptor="()V", class_loader_id=1, selector_number=2),
+        Untraceable(class_name="a.B", method="c", method_descriptor="()V", selector_number=2),
+        Untraceable(
+            class_name="a.B", method="d", method_descriptor="()V", class_loader_id=1, selector_number=2
+        ),
         Untraceable(class_name="of.no.selector"),
         Untraceable(class_name="of.an.unknown.selector", selector_number=9),
     ]

@@ -112,7 +112,7 @@ def _classes(count: int) -> str:
 
 def signature(found: control_pb2.Found) -> str:
     """Returns the method as a selector can name it, with the names of its arguments: "place(long id)"."""
-    types, returned = types_of(found.descriptor)
+    types, returned = types_of(found.method_descriptor)
     names = found.arguments
     named = (names[i] if i < len(names) else "" for i in range(len(types)))
     arguments = [f"{kind} {name}".rstrip() for kind, name in zip(types, named, strict=True)]

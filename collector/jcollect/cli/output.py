@@ -14,6 +14,8 @@ from google.protobuf.message import Message
 from jcollect.printable import json_text, printable
 
 # Clients join the pages of an answer before they print it.
+# A field of that name would not compile in Java.
+_KEYS = {"method_descriptor": "descriptor"}
 _OF_PAGES = "next_page_token"
 _NUMBERS_OF_64_BITS = frozenset(
     getattr(FieldDescriptor, f"TYPE_{name}") for name in ("INT64", "UINT64", "SINT64", "FIXED64", "SFIXED64")
@@ -57,7 +59,7 @@ class Json:
         that are not set are missing. So are numbers that the .proto declares invalid.
         """
         return {
-            field.name: self._values(field, getattr(message, field.name))
+            _KEYS.get(field.name, field.name): self._values(field, getattr(message, field.name))
             for field in message.DESCRIPTOR.fields
             if field.name != _OF_PAGES and _is_set(message, field)
         }

@@ -23,7 +23,7 @@ def probe_json(live: LiveProbe, json: Json) -> dict[str, object]:
             "class": probe.class_name,
             "class_loader": probe.class_loader_id,
             "method": probe.method,
-            "descriptor": probe.descriptor,
+            "descriptor": probe.method_descriptor,
             "values": [
                 set_fields({"name": value.name, "type": value.java_type, "path": value.path})
                 for value in probe.values
@@ -54,7 +54,7 @@ def untraceable_json(untraceable: manifest_pb2.Untraceable) -> dict[str, object]
             "class": untraceable.class_name,
             "class_loader": untraceable.class_loader_id,
             "method": untraceable.method,
-            "descriptor": untraceable.descriptor,
+            "descriptor": untraceable.method_descriptor,
             "traceable": False,
             "reason": untraceable.reason,
         }
@@ -84,7 +84,7 @@ def print_untraceable(untraceable: Sequence[manifest_pb2.Untraceable]) -> None:
     """Prints methods and whole classes that cannot be traced, each with its reason."""
     rows = [
         (
-            f"{each.class_name}#{each.method}{each.descriptor}" if each.method else each.class_name,
+            f"{each.class_name}#{each.method}{each.method_descriptor}" if each.method else each.class_name,
             each.reason,
         )
         for each in untraceable
@@ -96,7 +96,7 @@ def _method_and_values(live: LiveProbe, has_selector: bool) -> Iterator[str]:
     """`has_selector` is true to name the selector, which distinguishes the sets of probes of one method."""
     probe = live.probe
     if probe.kind != MARK:
-        yield f"{probe.class_name}#{probe.method}{probe.descriptor}"
+        yield f"{probe.class_name}#{probe.method}{probe.method_descriptor}"
     if probe.values:
         yield ", ".join(f"{value.java_type} {value.name}" for value in probe.values)
     if probe.condition:

@@ -78,4 +78,4 @@ def _echo_few(lines: Sequence[str], everything: bool) -> None:
 def _name_of(method: manifest_pb2.TracedMethod | manifest_pb2.Untraceable) -> str:
     if not method.method:
         return method.class_name
-    return f"{method.class_name}#{method.method}{method.descriptor}"
+    return f"{method.class_name}#{method.method}{method.method_descriptor}"

@@ -192,5 +192,5 @@ def _gives_way(holder: _Method, method: _Method) -> bool:
 
 
 def _key_of(probe: Described, names: Mapping[int, str]) -> MethodKey:
-    texts = (names.get(probe.pid, ""), probe.class_name, probe.method, probe.descriptor)
+    texts = (names.get(probe.pid, ""), probe.class_name, probe.method, probe.method_descriptor)
     return MethodKey(probe.pid, *(shortened(text, _MOST_NAME) for text in texts))

@@ -28,7 +28,7 @@ class Described(Protocol):
     @property
     def method(self) -> str: ...
     @property
-    def descriptor(self) -> str: ...
+    def method_descriptor(self) -> str: ...
     @property
     def values(self) -> Sequence[probe_pb2.Value]: ...
     @property
@@ -50,7 +50,7 @@ class ProbeDescription(NamedTuple):
     class_name: str
     class_loader_id: int
     method: str
-    descriptor: str
+    method_descriptor: str
     values: tuple[probe_pb2.Value, ...]
     file: str
     location: int

@@ -75,7 +75,7 @@ class LiveProbe(NamedTuple):
             class_name=probe.class_name,
             class_loader_id=probe.class_loader_id,
             method=probe.method,
-            descriptor=probe.descriptor,
+            method_descriptor=probe.method_descriptor,
             values=probe.values,
             # A path may be no valid UTF-8.
             file=os.fsencode(probe.file).decode(errors="replace"),

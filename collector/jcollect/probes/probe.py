@@ -56,7 +56,7 @@ class Probe(NamedTuple):
     class_name: str
     class_loader_id: int
     method: str
-    descriptor: str
+    method_descriptor: str
     values: tuple[probe_pb2.Value, ...]
     condition: str = ""
     selector: str = ""
@@ -85,7 +85,7 @@ class Probe(NamedTuple):
     @property
     def method_key(self) -> MethodKey:
         """Identifies the method: equal for all probes of one method."""
-        return (self.class_name, self.class_loader_id, self.method, self.descriptor)
+        return (self.class_name, self.class_loader_id, self.method, self.method_descriptor)
 
     @property
     def set_id(self) -> str:
@@ -133,7 +133,7 @@ def narrow(probes: Sequence[Probe], globs: Iterable[str]) -> list[Probe]:
 
 def method_key(method: manifest_pb2.TracedMethod) -> MethodKey:
     """Returns what Probe.method_key returns for the method's probes."""
-    return (method.class_name, method.class_loader_id, method.method, method.descriptor)
+    return (method.class_name, method.class_loader_id, method.method, method.method_descriptor)
 
 
 def traceable_slots(library: StubLibrary) -> Iterator[tuple[int, manifest_pb2.Slot]]:
@@ -174,7 +174,7 @@ def _probes_of_one(library: StubLibrary) -> Iterable[tuple[int, Probe]]:
             method.class_name,
             method.class_loader_id,
             method.method,
-            method.descriptor,
+            method.method_descriptor,
             method.condition,
             # The selector that chose the method; empty for user-defined probes.
             selectors[method.selector] if method.selector < len(selectors) else "",

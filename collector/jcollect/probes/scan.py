@@ -92,7 +92,8 @@ class Scan:
             for one in library.image.manifest.untraceable
             for selector in (_selector_of(one, library.image.manifest.selectors),)
             if not selector or selector in in_force
-            if (one.class_name, one.class_loader_id, one.method, one.descriptor, selector) not in traced
+            if (one.class_name, one.class_loader_id, one.method, one.method_descriptor, selector)
+            not in traced
         ]
         found.sort(key=lambda one: (one.class_name, one.class_loader_id))
         return [

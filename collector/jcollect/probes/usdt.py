@@ -121,7 +121,7 @@ def _probe(binary: UsdtBinary, note: Note, location: int, semaphore: int) -> Pro
         class_name=note.provider,
         class_loader_id=0,
         method=note.name,
-        descriptor="",
+        method_descriptor="",
         values=values,
     )
 

@@ -314,9 +314,11 @@ class _SocketClaim:
         return JcollectError(f"cannot listen at {self.address.text}: {reason}")
 
     def _in_use(self) -> JcollectError:
+        # At other addresses no stream is served.
+        use = "use that collector with jcollect observe, or " if self._option == "--listen" else ""
         return AddressInUseError(
-            f"cannot listen at {self.address.text}: the address is in use by another collector; "
-            f"use that collector with jcollect observe, or choose another address with {self._option}"
+            f"cannot listen at {self.address.text}: the address is in use by another collector; {use}"
+            f"choose another address with {self._option}"
         )
 
 

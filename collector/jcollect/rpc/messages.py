@@ -64,7 +64,7 @@ def probe_message(probe: Described) -> collector_pb2.Probe:
         class_name=probe.class_name,
         class_loader_id=probe.class_loader_id,
         method=probe.method,
-        descriptor=probe.descriptor,
+        method_descriptor=probe.method_descriptor,
         values=probe.values,
         file=probe.file,
         location=probe.location,

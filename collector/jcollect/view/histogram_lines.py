@@ -90,7 +90,7 @@ def json_line(
         "pid": probe.pid,
         "class": probe.class_name,
         "method": probe.method,
-        "descriptor": probe.descriptor,
+        "descriptor": probe.method_descriptor,
         "calls": number(calls.count),
         "errors": number(method.errors),
         "throttled": number(method.throttled),

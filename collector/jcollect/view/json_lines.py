@@ -47,7 +47,7 @@ class JsonLines:
         line.text(',"thread":').column("thread", self._number)
         line.constant(
             f',"probe":{json_string(f"{probe.provider}:{probe.name}")},"class":{json_string(probe.class_name)}'
-            f',"method":{json_string(probe.method)},"descriptor":{json_string(probe.descriptor)}'
+            f',"method":{json_string(probe.method)},"descriptor":{json_string(probe.method_descriptor)}'
         ).text(f',"kind":"{kind}"')
         if probe.kind in (ENTRY, MARK):
             self._add_arguments(line, probe, shown.own)
@@ -69,7 +69,7 @@ class JsonLines:
         for index in indices:
             self._add_value(line.text(f',"{key}":'), probe, index)
             line.cut(f"{key}_cut", indices, None)
-        if not indices and probe.descriptor.endswith(")V"):
+        if not indices and probe.method_descriptor.endswith(")V"):
             line.text(f',"{key}":null')
 
     def _add_captures(self, line: PlanBuilder, probe: Described, captures: dict[str, int]) -> None:

@@ -158,7 +158,7 @@ class Summary:
 def key_of(probe: Described) -> MethodId:
     """Returns what identifies a method: its process, its name with class, its class loader, its descriptor,
     and its set of probes. A call counts once in each set."""
-    return (probe.pid, location_text(probe), probe.class_loader_id, probe.descriptor, set_text(probe))
+    return (probe.pid, location_text(probe), probe.class_loader_id, probe.method_descriptor, set_text(probe))
 
 
 def names_of(methods: list[MethodId]) -> list[str]:

@@ -49,7 +49,7 @@ def probe_of(message: collector_pb2.Probe) -> Probe:
         kind=KIND_NAMES.get(message.kind, _UNKNOWN),
         class_name=message.class_name,
         method=message.method,
-        descriptor=message.descriptor,
+        descriptor=message.method_descriptor,
         values=tuple(
             ProbeValue(name, value.java_type, value.path)
             for name, value in zip(names, message.values, strict=False)
