@@ -74,7 +74,7 @@ def start_printer(
     if isinstance(output, Recorded):
         from jcollect.cli.record_printer import RecordPrinter
 
-        return RecordPrinter(session, output, source)
+        return RecordPrinter(session, output, source, stream)
     if isinstance(output, Table):
         from jcollect.cli.method_printer import MethodPrinter
 

@@ -8,6 +8,7 @@ import time
 from jcollect.cli.attach_options import Recorded
 from jcollect.cli.record_progress import Flusher, new_recorder, print_recorded
 from jcollect.cli.waiting import wait_until_drained
+from jcollect.hub.stream_options import StreamOptions
 from jcollect.hub.subscription import DiscardedError
 from jcollect.rpc.messages import whole_status
 from jcollect.session.session import Session
@@ -19,11 +20,11 @@ from jprobe.v1 import collector_pb2
 class RecordPrinter:
     """A subscriber that records events in its own thread, as other printers print them."""
 
-    def __init__(self, session: Session, output: Recorded, pids: str) -> None:
+    def __init__(self, session: Session, output: Recorded, pids: str, stream: StreamOptions) -> None:
         """Starts to record. Raises JcollectError if the file cannot be created."""
         self._session = session
         self._recorder = new_recorder(output, pids, self._status, epoch=session.hub.epoch)
-        self._subscription = session.hub.subscribe((), peer=output.path)
+        self._subscription = session.hub.subscribe((), peer=output.path, options=stream)
         self._progressed = time.monotonic()
         self._flusher = Flusher(self._recorder, session.failures)
         self._worker = Worker(f"write to {output.path}", self._run, session.failures).start()

@@ -13,6 +13,7 @@ from jcollect.cli.waiting import wait_for
 from jcollect.console import plural, status, warn
 from jcollect.errors import JcollectError
 from jcollect.hub.items import Loss, Schema
+from jcollect.hub.stream_options import StreamOptions
 from jcollect.recordings.recorder import Recorder
 from jcollect.rpc.find import CollectorAddress
 from jcollect.rpc.subscriber import Subscriber
@@ -32,6 +33,7 @@ def record_stream(
     duration: float | None,
     max_events: int | None,
     fail_on_loss: bool,
+    stream: StreamOptions,
 ) -> None:
     """Records until the stream ends or the command is stopped. Raises JcollectError."""
     stop = StopRequest()
@@ -46,7 +48,7 @@ def record_stream(
 
         def run() -> None:
             described = 0
-            for item in client.subscribe(globs, duration, collector.pids):
+            for item in client.subscribe(globs, duration, collector.pids, stream):
                 recorder.epoch = client.epoch
                 recorder.take(item)
                 progress.at = time.monotonic()

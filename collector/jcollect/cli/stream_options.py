@@ -101,6 +101,12 @@ def stream_options(command: _Command) -> _Command:
     return cast(_Command, with_stream)
 
 
+def check_begins_now(stream: StreamOptions) -> None:
+    """Raises UsageError for options that need a collector that runs already."""
+    if stream.has_history:
+        raise click.UsageError("--last, --since and --no-follow need a collector that runs already")
+
+
 def _check_condition(where: str) -> None:
     try:
         parse(where)

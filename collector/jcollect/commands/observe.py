@@ -22,7 +22,7 @@ from jcollect.cli.own_collector import check_only_with_select, run_own_collector
 from jcollect.cli.privileges import narrow_to_client
 from jcollect.cli.redaction_options import redaction_options
 from jcollect.cli.stream_observer import StreamObserver
-from jcollect.cli.stream_options import stream_options
+from jcollect.cli.stream_options import check_begins_now, stream_options
 from jcollect.cli.tracing_options import own_lane_option
 from jcollect.cli.waiting import wait_for
 from jcollect.console import Stdout, plural, status, terminal_columns, warn
@@ -73,8 +73,7 @@ def observe(
     """
     check_json_strings(json_strings, output)
     if selectors:
-        if stream.has_history:
-            raise click.UsageError("--last, --since and --no-follow need a collector that runs already")
+        check_begins_now(stream)
         run_own_collector(
             address,
             output,

@@ -20,8 +20,12 @@ from jcollect.cli.options import (
 from jcollect.cli.own_collector import run_own_collector
 from jcollect.cli.privileges import narrow_to_client
 from jcollect.cli.recording_options import check_can_create, recording_options
+from jcollect.cli.redaction_options import redaction_options
+from jcollect.cli.stream_options import check_begins_now, stream_options
 from jcollect.cli.tracing_options import own_lane_option
 from jcollect.errors import JcollectError
+from jcollect.hub.redaction_rules import RedactionRules
+from jcollect.hub.stream_options import StreamOptions
 from jcollect.rpc.address import is_number
 from jcollect.rpc.client_access import ClientAccess
 from jcollect.rpc.find import CollectorAddress, collector_of, find_collector
@@ -39,6 +43,8 @@ from jcollect.stop_request import StopRequest
 @duration_option
 @max_events_option
 @fail_on_loss_option
+@stream_options
+@redaction_options
 def record(
     address: str,
     access: ClientAccess,
@@ -54,6 +60,8 @@ def record(
     duration: float | None,
     max_events: int | None,
     fail_on_loss: bool,
+    stream: StreamOptions,
+    redaction: RedactionRules,
 ) -> None:
     """Record events to a file, for jcollect replay and jcollect convert.
 
@@ -66,6 +74,7 @@ def record(
     check_can_create(path, force, output.is_rotating)
     collector = None if selectors else _running(address, access)
     if collector is None:
+        check_begins_now(stream)
         run_own_collector(
             address,
             output,
@@ -76,10 +85,12 @@ def record(
             max_overhead=max_overhead,
             lane=lane,
             fail_on_loss=fail_on_loss,
+            stream=stream,
+            redaction=redaction,
         )
         return
-    if lane is not None or max_overhead is not None:
-        option = "--lane" if lane is not None else "--max-overhead"
+    if lane is not None or max_overhead is not None or redaction:
+        option = "--redact" if redaction else "--lane" if lane is not None else "--max-overhead"
         raise click.UsageError(
             f"{option} is for a collector of this command's own, and one already runs at "
             f"{collector.address.text}; give that the option"
@@ -87,7 +98,7 @@ def record(
     narrow_to_client()
     from jcollect.cli.record_stream import record_stream
 
-    record_stream(collector, output, globs, duration, max_events, fail_on_loss)
+    record_stream(collector, output, globs, duration, max_events, fail_on_loss, stream)
 
 
 def _running(address: str, access: ClientAccess) -> CollectorAddress | None:

@@ -112,7 +112,9 @@ class Incoming:
         probes = columns.probe
         names = ("seq", "time_unix_nanos", "tid", "thread", "duration_nanos")
         lengths = {name: len(getattr(columns, name)) for name in names}
-        if any(lengths[name] != (0 if name in self._masked else len(probes)) for name in names):
+        # A collector may send a column that was not asked for: it never leaves out all of them.
+        allowed = {name: {len(probes), 0 if name in self._masked else len(probes)} for name in names}
+        if any(lengths[name] not in allowed[name] for name in names):
             raise MalformedStreamError("the columns of a batch have different lengths")
         if not len(probes):
             return
