@@ -5,7 +5,7 @@
 
 The benches dormant, calls, filtered, lanes, direct-reading, streaming, recording, inlining, attach, recovery,
 selecting, binding, guard, quota, startup, safepoints, many-classes and scraping measure the agent, on the
-oldest and the newest JDK; starting, attaching, reading and printing measure the collector.
+oldest and the newest JDK; starting, attaching, reading, printing and redacting measure the collector.
 
 Each figure is a median, and each comparison a ratio of medians of runs that took turns. The figures are also
 written to build/bench/results/, one small file per run. bench/results.tsv has the runs that docs/overhead.md
@@ -38,6 +38,7 @@ from programs import compile_all  # noqa: E402
 from quota import quota  # noqa: E402
 from reading import reading  # noqa: E402
 from recorder import recording  # noqa: E402
+from redacting import redacting  # noqa: E402
 from safepoints import safepoints  # noqa: E402
 from scraping import scraping  # noqa: E402
 from selecting import selecting  # noqa: E402
@@ -65,7 +66,13 @@ AGENT_BENCHES = {
     "scraping": scraping,
 }
 # Independent of the JDK.
-COLLECTOR_BENCHES = {"starting": starting, "attaching": attaching, "reading": reading, "printing": printing}
+COLLECTOR_BENCHES = {
+    "starting": starting,
+    "attaching": attaching,
+    "reading": reading,
+    "printing": printing,
+    "redacting": redacting,
+}
 
 
 def main() -> None:

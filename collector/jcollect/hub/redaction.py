@@ -42,10 +42,14 @@ class Redaction:
         ]
         self._types = rules.types
         self._names: list[Any] = []
+        every = list(rules.patterns)
         if rules.secrets:
             self._names = [_compiled(pattern) for pattern in SECRET_NAMES]
             self._patterns += [(_compiled(pattern), _keep_groups) for pattern in SECRET_PATTERNS]
             self._patterns.append((_compiled(CARD_PATTERN), _card))
+            every += [*SECRET_PATTERNS, CARD_PATTERN]
+        # Most strings match none: one search then instead of one for each pattern.
+        self._any = _compiled("|".join(f"(?:{pattern})" for pattern in every)) if every else None
         self._redacted = lru_cache(_REMEMBERED)(self._replaced)
         # By probe ID: the indices of its strings, and of those that are replaced as a whole.
         self._strings: dict[int, tuple[_Positions, frozenset[int]]] = {}
@@ -102,9 +106,11 @@ class Redaction:
 
     def _replaced(self, content: bytes) -> bytes:
         """Returns a string without what the patterns match, never longer than it was."""
-        if not content:
+        if not content or self._any is None:
             return content
         text = content.decode(errors="replace")
+        if not self._any.search(text):
+            return content
         result = text
         for pattern, kept in self._patterns:
             if pattern.search(result):
