@@ -2,7 +2,7 @@
 it.
 
 A bench of bench/run.py: `redacting`, about ten seconds. The strings are SQL statements; half of them have a
-secret. """
+secret."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ from jcollect.hub.history import History, KeptEvents
 from jcollect.hub.items import EncodedEvents
 from jcollect.hub.memory_budget import MemoryBudget
 from jcollect.hub.stream_options import StreamOptions
-from jcollect.hub.subscription import Filter, SubscriberCounts, Subscription
+from jcollect.hub.subscribed_probes import Filter
+from jcollect.hub.subscription import SubscriberCounts, Subscription
 from jcollect.hub.wire import encode
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import Budget, matcher

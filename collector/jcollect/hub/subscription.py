@@ -31,9 +31,10 @@ from jcollect.hub.items import (
 from jcollect.hub.memory_budget import MemoryBudget
 from jcollect.hub.selection import Selection
 from jcollect.hub.stream_options import StreamOptions
+from jcollect.hub.subscribed_probes import Filter, SubscribedProbes
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import Budget, TooCostlyError
-from jcollect.sources.columns import U64, Flags
+from jcollect.sources.columns import Flags
 
 # Maximum memory of queued schemas and notices. They cannot be dropped, so a subscriber that does not read
 # them is disconnected. A description with usual names uses about 512 bytes.
@@ -59,17 +60,6 @@ class DiscardedError(Exception):
 
 
 @dataclass(frozen=True)
-class Filter:
-    """A filter of events: `wanted` has a bool per probe ID; None passes all events.
-
-    Two filters that pass the same probes have the same `key`.
-    """
-
-    wanted: Flags | None = None
-    key: bytes | None = None
-
-
-@dataclass(frozen=True)
 class SubscriberCounts:
     """Counts of the events that match a subscription: events = delivered + skipped + lost + queued."""
 
@@ -80,38 +70,6 @@ class SubscriberCounts:
     queued: int
     queued_bytes: int
     skipped: Skipped
-
-
-class _Account:
-    """One kind of count of a subscriber's events, such as those lost at a stage, since it subscribed."""
-
-    def __init__(self, read: Callable[[], U64]) -> None:
-        """`read` returns counts by probe ID that never decrease, even if an ID is reassigned."""
-        self._read = read
-        self._before = read().copy()
-        self._of_removed = 0
-        self._reported = 0
-
-    def counts(self, wanted: Flags | None) -> U64:
-        """Returns the counts by probe ID, for the current probes."""
-        counts = self._read() - self._before
-        return counts if wanted is None else counts * wanted
-
-    def total(self, counts: U64) -> int:
-        """Returns the total of the counts, including removed probes."""
-        return self._of_removed + int(counts.sum())
-
-    def has_changed(self, total: int) -> bool:
-        """Returns true if the total differs from the one last reported, and records it as reported."""
-        before, self._reported = self._reported, total
-        return total != before
-
-    def forget(self, ids: Sequence[int], wanted: Flags | None) -> None:
-        """Keeps only the total of removed probes, so that their IDs can be reassigned."""
-        now = self._read()[ids]
-        counts = now - self._before[ids]
-        self._of_removed += int((counts if wanted is None else counts * wanted[ids]).sum())
-        self._before[ids] = now
 
 
 @dataclass(frozen=True)
@@ -141,7 +99,6 @@ class Subscription:
 
         Raises TooCostlyError as `matches` does, and ConditionError.
         """
-        self.filter = Filter()
         # Set by the hub before `items`, if the stream begins in the past.
         self.backlog: Backlog | None = None
         # Whether the hub offers what it publishes; the hub's lock protects it.
@@ -155,9 +112,6 @@ class Subscription:
         self._offered = self._known_cursor = self.cursor
         self.peer = peer
         self.budget = budget
-        self._matches = matches
-        self._known = 0
-        self._wanted = np.zeros(accounts.capacity, np.bool_)
         self._accounts = accounts
         self._memory = memory
         self._queue: deque[_Queued] = deque()
@@ -178,15 +132,7 @@ class Subscription:
         self._missed = 0
         self._skipped_reported = 0
         self._lost = np.zeros(accounts.capacity, np.uint64)
-        self._losses = {
-            LossStage.KERNEL_RING: _Account(accounts.lost_in_ring),
-            LossStage.DIRECT_RING: _Account(accounts.lost_in_direct_rings),
-            LossStage.COLLECTOR: _Account(accounts.lost_in_collector),
-            LossStage.SUBSCRIBER: _Account(lambda: self._lost),
-        }
-        self._throttled = _Account(accounts.throttled)
-        # The accounts and the set of probes change together, under this lock.
-        self._account_lock = threading.Lock()
+        self._probes = SubscribedProbes(matches, accounts, lambda: self._lost)
         self._noticed = 0.0
         self.described = self._add_matching(probes)
         memory.open()
@@ -212,33 +158,24 @@ class Subscription:
         return bool(matching)
 
     @property
+    def filter(self) -> Filter:
+        """Passes the events of the probes that are subscribed to."""
+        return self._probes.filter
+
+    @property
     def has_globs(self) -> bool:
         """True if probes must be matched, by globs or PIDs."""
-        return self._matches is not None
+        return self._probes.is_filtered
 
     def remove(self, ids: Sequence[int]) -> None:
         """Removes permanently retired probes, so that their IDs can be reassigned."""
-        self._known -= len(ids)
-        with self._account_lock:
-            for account in (*self._losses.values(), self._throttled):
-                account.forget(ids, self.filter.wanted)
-            if self._matches is not None:
-                wanted = self._wanted.copy()
-                wanted[ids] = False
-                self._filter_by(wanted)
+        self._probes.remove(ids)
 
     def _add_matching(self, probes: Sequence[ProbeDescription]) -> list[ProbeDescription]:
         """Returns the matching probes, and adds them to the filter."""
-        if self._matches is None:
-            self._selection.describe(probes)
-            self._known += len(probes)
-            return list(probes)
-        matching = [probe for probe in probes if self._matches(probe)]
+        matching = self._probes.matching(probes)
         self._selection.describe(matching)
-        self._known += len(probes)
-        wanted = self._wanted.copy()
-        wanted[[probe.id for probe in matching]] = True
-        self._filter_by(wanted)
+        self._probes.add(matching, len(probes))
         return matching
 
     def check_condition(self) -> None:
@@ -249,30 +186,16 @@ class Subscription:
         """Returns which probes are subscribed to, by ID; None for all."""
         return self.filter.wanted
 
-    def _filter_by(self, wanted: Flags) -> None:
-        self._wanted = wanted
-        # If all probes match, batches need no filtering.
-        self.filter = Filter() if wanted.sum() == self._known else Filter(wanted, wanted.tobytes())
-
     def _put_schema(self, probes: Sequence[ProbeDescription]) -> None:
         """Queues a schema, without which later events could not be read."""
         self._put(Schema(probes), _DESCRIPTION_BYTES * len(probes))
 
     def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
         """Queues a notice about matching probes that are throttled, or fire again."""
-        _, throttled = self._read(self._throttled)
-        notice = Throttling(self._wanted_of(began), self._wanted_of(ended), throttled)
-        if notice.began or notice.ended:
-            self._put(notice, _ID_BYTES * (len(notice.began) + len(notice.ended)))
-
-    def _wanted_of(self, ids: Sequence[int]) -> list[int]:
-        return list(ids) if self._matches is None else [each for each in ids if self._wanted[each]]
-
-    def _read(self, account: _Account) -> tuple[U64, int]:
-        """Returns the counts by probe ID, and the total, of the matching probes."""
-        with self._account_lock:
-            counts = account.counts(self.filter.wanted)
-            return counts, account.total(counts)
+        began, ended = self._probes.wanted_of(began), self._probes.wanted_of(ended)
+        if began or ended:
+            notice = Throttling(began, ended, self._probes.throttled())
+            self._put(notice, _ID_BYTES * (len(began) + len(ended)))
 
     def _put(self, item: Item, size: int) -> None:
         """Queues an item of `size` bytes regardless of the memory budget, because it cannot be dropped."""
@@ -520,18 +443,12 @@ class Subscription:
         if not at_end and now - self._noticed < _NOTICE_SECONDS:
             return
         self._noticed = now
-        for stage, account in self._losses.items():
-            counts, total = self._read(account)
-            if total and (account.has_changed(total) or at_end):
-                lost = np.flatnonzero(counts).tolist()
-                yield Loss(stage, total, {probe: int(counts[probe]) for probe in lost})
+        yield from self._probes.losses(at_end)
         if self._missed and at_end:
             yield self._missed_notice()
         if self._skipped.total != self._skipped_reported or (self._skipped.total and at_end):
             self._skipped_reported = self._skipped.total
             yield self._skipped
-        _, throttled = self._read(self._throttled)
-        if throttled and (self._throttled.has_changed(throttled) or at_end):
-            yield Throttling(throttled=throttled)
+        yield from self._probes.throttling(at_end)
         if self._known_cursor != self.cursor:
             yield Position()
