@@ -128,7 +128,7 @@ def measure(jdk: Jdk, rate: int, streams: int, where: str = "", stopped: int = 0
         calls, taken = made(target, f"{rate} {SECONDS}", SECONDS)
         cores = cpu.cores()
         if stopped:
-            still.kill()
+            still.finish_input()
         collector.signal(signal.SIGINT)
         assert collector.wait() == 0, collector.err
         received = [int(each) for each in client.wait_for_line("received ", 60).split()[1:]]
