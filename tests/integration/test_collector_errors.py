@@ -244,8 +244,8 @@ def test_a_listen_address_that_others_can_connect_to(bench: Bench, address: str,
     message = refused(bench.run("attach", target.pid, "--listen", address), 2)
     assert message == (
         f"cannot listen at {address}: {who} could connect over TCP and read what the probes capture; "
-        "use a Unix socket, as in unix:///run/jprobe/NAME.sock, which only its owner can use, add --tls-cert, "
-        "--tls-key and --tls-client-ca, or add --insecure"
+        "use a Unix socket, as in unix:///run/jprobe/NAME.sock, which only its owner can use, add "
+        "--tls-cert, --tls-key and --tls-client-ca, or add --insecure"
     )
     assert target.semaphores() == 0
 
