@@ -12,6 +12,7 @@ import ssl
 import subprocess
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import grpc
 import pyarrow as pa
@@ -23,11 +24,17 @@ from certificates import Authority, Pair
 from conditions import wait_until
 from jcollect.cli.written_file import open_to_append
 from jcollect.errors import JcollectError
+from jcollect.hub.items import Events
+from jcollect.hub.stream_options import MASKABLE, StreamOptions
 from jcollect.rpc.access_file import read_access_file
 from jcollect.rpc.address import Address
+from jcollect.rpc.admission import Admission
 from jcollect.rpc.audit import Audit
+from jcollect.rpc.callers import PRIVATE_SOCKET, Callers
 from jcollect.rpc.client import Client, RejectedError
 from jcollect.rpc.client_access import NO_ACCESS, ClientAccess, read_access
+from jcollect.rpc.names import SUBSCRIBE
+from jcollect.rpc.reloaded import Reloaded
 from jcollect.rpc.server_tls import ServerTls, TlsPaths
 from jcollect.rpc.subscriber import Subscriber
 from jprobe.v1 import collector_pb2, collector_pb2_grpc
@@ -392,6 +399,55 @@ def test_a_changed_access_file_holds_at_once(
         assert "needs the right 'view'" in refusal(address)
 
 
+def test_rights_that_change_while_a_stream_begins_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = access_file(tmp_path, '[anyone]\nrights = ["view"]\n')
+    monkeypatch.setattr("jcollect.rpc.reloaded.Reloaded.__init__.__defaults__", (0.0,))
+    callers = Callers(PRIVATE_SOCKET, Reloaded([str(rules)], lambda: read_access_file(str(rules)), "it"))
+    admission = Admission(callers, Audit())
+    opened = Admission._open
+
+    def late(self: Admission, *arguments: Any) -> Any:
+        """Withdraws the right between the check and the registration."""
+        rules.write_text("[anyone]\nrights = []\n")
+        admission.end_withdrawn()
+        return opened(self, *arguments)
+
+    monkeypatch.setattr(Admission, "_open", late)
+    ended = grpc.RpcError("ended")
+    context = Mock(
+        spec=grpc.ServicerContext, abort=Mock(side_effect=ended), is_active=Mock(return_value=True)
+    )
+    context.auth_context.return_value = {}
+    context.invocation_metadata.return_value = ()
+    context.peer.return_value = "unix:"
+    run = Mock()
+    handler = admission.intercept_service(
+        lambda details: grpc.unary_stream_rpc_method_handler(run), Mock(method=SUBSCRIBE)
+    )
+    with pytest.raises(grpc.RpcError, match="ended"):
+        next(handler.unary_stream(collector_pb2.SubscribeRequest(), context))
+    assert context.abort.call_args.args[0] == grpc.StatusCode.PERMISSION_DENIED
+    assert not run.called
+    assert not admission._streams
+
+
+@pytest.mark.parametrize("columns", [frozenset({"values"}), frozenset({"values", "tid"}), MASKABLE])
+def test_a_client_that_asks_for_values_only_gets_others(tmp_path: Path, columns: frozenset[str]) -> None:
+    rules = access_file(tmp_path, '[anyone]\nrights = ["view"]\n')
+    events = source()
+    with serving(events, tmp_path, access=rules) as address, Subscriber(address) as client:
+        for _ in range(2):
+            events.hub.publish(one_event(0))
+        items = client.subscribe(options=StreamOptions(columns=columns, only_history=True))
+        batches = [each.columns for each in items if isinstance(each, Events)]
+    assert sum(len(each.probe) for each in batches) == 2
+    assert all(len(each.values) == 0 for each in batches)
+    if columns == {"values"}:
+        assert all(len(each.time_unix_nanos) == len(each.probe) for each in batches)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -524,6 +580,52 @@ def test_the_audit_log_follows_rotation(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
     assert [each["arguments"] for each in lines_of(tmp_path / "audit.log.2")] == ["second", "third"]
     audit.close()
+
+
+@pytest.mark.parametrize("lost", ["a file in its path", "no directory", "a loop"])
+def test_a_lost_audit_log_is_reported_once(
+    tmp_path: Path, lost: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder, moved = tmp_path / "log", tmp_path / "moved"
+    folder.mkdir()
+    log = folder / "audit.log"
+    audit = Audit(str(log), open_to_append)
+    folder.rename(moved)
+    if lost == "a file in its path":
+        folder.touch()
+    elif lost == "a loop":
+        folder.symlink_to(folder)
+    for number in range(3):
+        audit.record("command", "a", "unix:", "SetProbes", str(number), "ok")
+    assert capfd.readouterr().err.count("cannot open the audit file") == 1
+    assert [each["arguments"] for each in lines_of(moved / "audit.log")] == ["0", "1", "2"]
+    if lost != "no directory":
+        folder.unlink()
+    moved.rename(folder)
+    audit.record("command", "a", "unix:", "SetProbes", "3", "ok")
+    assert capfd.readouterr().err == ""
+    # The next loss is reported again.
+    folder.rename(moved)
+    audit.record("command", "a", "unix:", "SetProbes", "4", "ok")
+    assert capfd.readouterr().err.count("cannot open the audit file") == 1
+    assert [each["arguments"] for each in lines_of(moved / "audit.log")] == ["0", "1", "2", "3", "4"]
+    audit.close()
+
+
+def test_calls_go_on_without_an_audit_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    audit = Audit(str(folder / "audit.log"), open_to_append)
+    folder.rename(tmp_path / "moved")
+    folder.touch()
+    command = collector_pb2.SetProbesRequest(pid=1, select=collector_pb2.SelectCommand(selectors=["a.B#c"]))
+    with serving(source(), tmp_path, audit=audit) as address, stub_at(address) as stub:
+        for _ in range(3):
+            with pytest.raises(grpc.RpcError) as caught:
+                stub.SetProbes(command, timeout=10)
+            assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+    audit.close()
+    assert capfd.readouterr().err.count("cannot open the audit file") == 1
 
 
 def test_a_flood_of_rejected_calls_is_counted_and_not_written(tmp_path: Path) -> None:

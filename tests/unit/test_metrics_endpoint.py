@@ -8,6 +8,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from jcollect.session.session import Session
 from jcollect.web import http_request
 from jcollect.web.http_server import MOST_CONNECTIONS, HttpServer
 from jcollect.web.metrics_endpoint import MetricsEndpoint
+from jcollect.workers import Failures
 from list_source import ListSource
 from metrics_text import PROTOBUF, ask, buckets_of, connect, families_in, receive, samples_of, send, value
 
@@ -215,19 +217,97 @@ def test_a_client_that_reads_nothing_is_disconnected(
             each.close()
 
 
-def test_further_connections_are_rejected_at_once(endpoint: Endpoint) -> None:
-    silent = [connect(endpoint.address) for _ in range(MOST_CONNECTIONS)]
+def test_slow_clients_keep_no_scraper_out(endpoint: Endpoint) -> None:
+    is_begun, over = threading.Event(), threading.Event()
+    replaced: list[int] = []
+    threads_before = len(os.listdir("/proc/self/task"))
+
+    def dribble() -> None:
+        """Keeps 100 connections open, each with an unfinished request; replaces those that are dropped."""
+        slow = [connect(endpoint.address) for _ in range(100)]
+        is_begun.set()
+        while not over.wait(0.05):
+            for number, each in enumerate(slow):
+                try:
+                    each.sendall(b"G")
+                except OSError:
+                    each.close()
+                    replaced.append(number)
+                    slow[number] = connect(endpoint.address)
+        for each in slow:
+            each.close()
+
+    attacker = threading.Thread(target=dribble)
+    attacker.start()
     try:
+        assert is_begun.wait(20)
+        for _ in range(20):
+            time.sleep(0.02)
+            assert ask(endpoint.address).status == 200
+            assert len(os.listdir("/proc/self/task")) <= threads_before + 1 + MOST_CONNECTIONS + 2
+    finally:
+        over.set()
+        attacker.join(20)
+    assert replaced, "the attacker has done nothing"
 
-        def is_rejected() -> bool:
-            with connect(endpoint.address) as connection:
-                return receive(connection).status == 503
 
-        wait_until(is_rejected, "a rejection", http_request.READ_SECONDS)
+def test_the_slowest_client_is_dropped_first(endpoint: Endpoint) -> None:
+    silent = []
+    for _ in range(MOST_CONNECTIONS):
+        silent.append(connect(endpoint.address))
+        silent[-1].sendall(b"GET /metrics HTTP/1.1\r\n")
+    try:
+        assert ask(endpoint.address).status == 200
+        assert silent[0].recv(1) == b""
+        silent[1].sendall(b"\r\n")
+        assert receive(silent[1]).status == 200
     finally:
         for each in silent:
             each.close()
-    wait_until(lambda: is_served(endpoint), "a free connection", 10)
+
+
+def test_connections_beyond_those_being_answered_are_rejected_at_once(tmp_path: Path) -> None:
+    may_answer = threading.Event()
+    answering = threading.Semaphore(0)
+
+    def answer(request: http_request.Request) -> http_request.Response:
+        answering.release()
+        may_answer.wait(20)
+        return http_request.Response(HTTPStatus.OK, b"x")
+
+    failures = Failures()
+    with claim(parse_address(f"unix://{tmp_path}/m.sock")) as claimed:
+        server = HttpServer(claimed, answer, failures)
+        busy = [connect(server.address) for _ in range(MOST_CONNECTIONS)]
+        try:
+            for each in busy:
+                each.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+                assert answering.acquire(timeout=10)
+            with connect(server.address) as further:
+                assert receive(further).status == 503
+            may_answer.set()
+            assert [receive(each).status for each in busy] == [200] * MOST_CONNECTIONS
+        finally:
+            may_answer.set()
+            for each in busy:
+                each.close()
+            server.stop()
+    failures.check()
+
+
+def test_a_client_that_never_stops_sending_is_disconnected(endpoint: Endpoint) -> None:
+    with connect(endpoint.address) as connection:
+        connection.sendall(b"POST /metrics HTTP/1.1\r\n\r\n")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 405 ")
+
+        def is_disconnected() -> bool:
+            try:
+                connection.sendall(b"x")
+            except OSError:
+                return True
+            return False
+
+        wait_until(is_disconnected, "the end of the connection", 5)
 
 
 def test_a_busy_collector_says_when_to_come_back(endpoint: Endpoint) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence, Set
 from itertools import islice
 
 from jcollect.console import plural
@@ -60,6 +60,18 @@ class Selected:
         """Returns true if the probe is retired with the selection. It stays if another client had selected
         it as well."""
         return _is_only(self._owner, probe.owners) or _is_in(self._own, probe.set_id)
+
+    def is_in_force(self, selectors: Set[int]) -> bool:
+        """Returns true if one of the given selectors is among those with these hashes, or may be: the agent
+        has not told the given ones."""
+        return not selectors.isdisjoint(self._given) if self._given else bool(selectors)
+
+    def replaces(self, other: Selected, selectors: Set[int]) -> bool:
+        """Returns true if all that the other one still selects was selected again with this one, by the same
+        client. `selectors` has the hashes of those in force."""
+        if self._owner != other._owner or not other._given:
+            return False
+        return selectors & set(other._given) <= set(self._given)
 
     def is_among(self, selectors: Iterable[str]) -> bool:
         """Returns true if all given selectors are among these."""

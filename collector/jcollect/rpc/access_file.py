@@ -55,7 +55,8 @@ def read_access_file(path: str) -> AccessRules:
     content = read_own_file(path, "the access file")
     try:
         return _rules(tomllib.loads(content.decode()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    # A ValueError: also a number with too many digits for Python.
+    except (ValueError, RecursionError) as error:
         problem = f"it is not TOML: {error}"
     except _ProblemError as error:
         problem = str(error)

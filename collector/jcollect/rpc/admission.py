@@ -155,6 +155,12 @@ class Admission(grpc.ServerInterceptor):  # type: ignore[misc]
         with self._lock:
             self._streams[context] = stream
         try:
+            # The rights may have changed after the call was admitted, and end_withdrawn may have run before
+            # the stream was registered.
+            if not self._still_has_rights(stream):
+                context.abort(
+                    grpc.StatusCode.PERMISSION_DENIED, "the caller's rights have changed since; call again"
+                )
             yield
         finally:
             with self._lock:

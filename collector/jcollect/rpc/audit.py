@@ -36,6 +36,7 @@ class Audit:
         self._left, self._filled = self._burst, time.monotonic()
         self._omitted = 0
         self._has_failed = False
+        self._has_lost_name = False
         self._file = open_file(path) if path and open_file else -1
 
     def record(self, kind: str, client: str, peer: str, verb: str, arguments: str, result: str) -> None:
@@ -88,33 +89,35 @@ class Audit:
             os.write(self._file, f"{line}\n".encode())
             self._has_failed = False
         except OSError as error:
-            self._fail(
-                f"cannot write to the audit file {self._path}: {error.strerror}; lines are missing in it"
-            )
+            if not self._has_failed:
+                self._has_failed = True
+                warn(
+                    f"cannot write to the audit file {self._path}: {error.strerror}; lines are missing in it"
+                )
 
     def _follow_rotation(self) -> None:
         """Opens the file again if its name is that of another one, or of none, by now."""
-        here = os.fstat(self._file)
-        with contextlib.suppress(FileNotFoundError):
-            about = os.stat(self._path)
+        # The path may also lead through a file or a directory that cannot be read by now.
+        with contextlib.suppress(OSError):
+            here, about = os.fstat(self._file), os.stat(self._path)
             if (about.st_dev, about.st_ino) == (here.st_dev, here.st_ino):
+                self._has_lost_name = False
                 return
         assert self._open_file is not None
         try:
             opened = self._open_file(self._path)
         except OSError as error:
-            self._fail(
-                f"cannot open the audit file {self._path} again: {error.strerror}; lines go to the file that "
-                "had its name before"
-            )
+            if not self._has_lost_name:
+                self._has_lost_name = True
+                warn(
+                    f"cannot open the audit file {self._path} again: {error.strerror or error}; lines go to "
+                    "the file that had its name before"
+                )
             return
-        os.close(self._file)
-        self._file = opened
-
-    def _fail(self, problem: str) -> None:
-        if not self._has_failed:
-            self._has_failed = True
-            warn(problem)
+        self._has_lost_name = False
+        before, self._file = self._file, opened
+        with contextlib.suppress(OSError):
+            os.close(before)
 
 
 def _now() -> str:

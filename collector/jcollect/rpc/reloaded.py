@@ -9,9 +9,11 @@ from typing import Generic, TypeVar
 
 from jcollect.console import warn
 from jcollect.errors import JcollectError
+from jcollect.printable import printable
 from jcollect.rpc.own_file import signature_of
 
 _CHECK_SECONDS = 1.0
+_MOST_SHOWN = 300
 
 _Value = TypeVar("_Value")
 
@@ -58,6 +60,9 @@ class Reloaded(Generic[_Value]):
             self._value = self._load()
         except JcollectError as error:
             self._problem = error.message
+        except Exception as error:
+            # A broken file must not end the collector, whatever reads it.
+            self._problem = f"cannot read {self._what} again: {printable(repr(error)[:_MOST_SHOWN])}"
 
     def _signatures(self) -> list[object]:
         return [signature_of(path) for path in self._paths]

@@ -6,9 +6,11 @@ here first, in a handshake in memory. gRPC accepts TLS 1.2 and 1.3.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,13 +101,25 @@ def check_authorities(content: bytes, path: str) -> None:
     """Raises JcollectError if PEM text has no certificate of an authority that is valid now."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     what = f"cannot use the certificates of authorities in {path}"
-    try:
-        context.load_verify_locations(cadata=content.decode("ascii", "replace"))
-    except (ssl.SSLError, ValueError):
-        raise JcollectError(f"{what}: it has none in PEM format; check its path") from None
-    dates = [ssl.cert_time_to_seconds(str(each["notAfter"])) for each in context.get_ca_certs()]
+    with _explained(f"{what}: it has none in PEM format, or a broken one; check its path"):
+        context.load_verify_locations(cadata=_ascii(content))
+        dates = [ssl.cert_time_to_seconds(str(each["notAfter"])) for each in context.get_ca_certs()]
     if dates and max(dates) < time.time():
         raise JcollectError(f"{what}: they expired on {_date(max(dates))}; issue new ones")
+
+
+@contextlib.contextmanager
+def _explained(problem: str) -> Iterator[None]:
+    """Raises JcollectError for what the module ssl raises for broken files: errors of many kinds."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, ArithmeticError, LookupError):
+        raise JcollectError(problem) from None
+
+
+def _ascii(content: bytes) -> str:
+    """Returns PEM text. Comments in it may have any characters, but the module ssl accepts ASCII only."""
+    return content.decode("ascii", "replace").replace("\ufffd", "?")
 
 
 def context_with(
@@ -159,14 +173,17 @@ def check_pair(content: bytes, key: bytes, path: str, key_path: str, *, of_serve
     verifying.verify_mode = ssl.CERT_REQUIRED
     # Trusts this certificate itself, whoever has issued it.
     verifying.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    own = content.decode("ascii", "replace").partition(_END)[0] + _END
-    verifying.load_verify_locations(cadata=own[own.find(_BEGIN) :])
+    what = f"cannot use the TLS certificate {path}"
+    own = _ascii(content).partition(_END)[0] + _END
+    with _explained(
+        f"{what}: its first certificate is not between {_BEGIN} and {_END}; write it in PEM format"
+    ):
+        verifying.load_verify_locations(cadata=own[max(0, own.rfind(_BEGIN)) :])
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = [
         client.wrap_bio(to_client, to_server, server_side=False),
         server.wrap_bio(to_server, to_client, server_side=True),
     ]
-    what = f"cannot use the TLS certificate {path}"
     use = "a server" if of_server else "a client"
     for _ in range(3):
         for end in ends:

@@ -213,11 +213,11 @@ class Commander:
 
 
 def _select(selections: Selections, command: Select, seconds: float) -> Outcome:
-    selections.check_room()
     held = None if command.keep else selections.gateway
     gateway = held or open_gateway(selections.process, seconds=seconds, say=lambda line: None)
     is_taken = False
     try:
+        selections.make_room(gateway)
         outcome = select(gateway, command)
         is_taken = not command.keep
         selections.add(outcome.reply, gateway if is_taken else None)

@@ -26,19 +26,23 @@ class Selections:
         self._leases: Gateway | None = None
         self._leased: set[str] = set()
         self._selected: tuple[Selected, ...] = ()
-        self._charged = contextlib.ExitStack()
+        self._charged: dict[Selected, contextlib.ExitStack] = {}
         self._is_closed = False
 
     def has(self, probe: Probe) -> bool:
         """Returns true if a client has selected the method of a probe."""
         return any(selected.has(probe) for selected in self._selected)
 
-    def check_room(self) -> None:
-        """Raises JcollectError if there are too many selections."""
+    def make_room(self, gateway: Gateway) -> None:
+        """Raises JcollectError if too many selections are in force. Others may have unselected some."""
+        if len(self._selected) >= MOST_SELECTIONS:
+            in_force = _hashes_of(gateway.status())
+            with self._lock:
+                self._keep(tuple(each for each in self._selected if each.is_in_force(in_force)))
         if len(self._selected) >= MOST_SELECTIONS:
             raise JcollectError(
                 f"clients have made {MOST_SELECTIONS} selections in PID {self.process.pid}, which is the "
-                "limit; unselect all first"
+                "limit; unselect some first"
             )
 
     @property
@@ -61,16 +65,24 @@ class Selections:
             if lease is not None:
                 self._leases = lease
                 self._leased |= set(reply.given)
-            self._charged.enter_context(charged_to(self.process, selected))
+            charged = contextlib.ExitStack()
+            charged.enter_context(charged_to(self.process, selected))
+            in_force = _hashes_of(reply)
+            self._keep(
+                tuple(
+                    each
+                    for each in self._selected
+                    if each.is_in_force(in_force) and not selected.replaces(each, in_force)
+                )
+            )
+            self._charged[selected] = charged
             self._selected = (*self._selected, selected)
 
     def remove(self, reply: control_pb2.ControlReply) -> None:
         """Adapts to the selections that an unselect command has left."""
         with self._lock:
-            left = {each.selector for each in reply.selections}
-            if not left:
-                self._selected = ()
-                self._charged.close()
+            in_force = _hashes_of(reply)
+            self._keep(tuple(each for each in self._selected if each.is_in_force(in_force)))
             leased = {each.selector for each in reply.selections if each.leased}
             self._leased &= leased
             if self._leases is not None and not self._leased:
@@ -78,13 +90,24 @@ class Selections:
                 self._leases.close()
                 self._leases = None
 
+    def _keep(self, kept: tuple[Selected, ...]) -> None:
+        """Frees the other selections. The lock must be held."""
+        self._selected = kept
+        for each in self._charged.keys() - set(kept):
+            self._charged.pop(each).close()
+
     def close(self) -> None:
         """Ends the leases."""
         with self._lock:
             self._is_closed = True
             leases, self._leases = self._leases, None
-            self._charged.close()
+            self._keep(())
         if leases is not None:
             leases.disconnect()
             leases.close()
         self.process.close()
+
+
+def _hashes_of(reply: control_pb2.ControlReply) -> set[int]:
+    """Returns the selectors in force, as Selected keeps them."""
+    return {hash(each.selector) for each in reply.selections}

@@ -7,7 +7,7 @@ import contextlib
 import os
 import select
 import socket
-import threading
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -22,11 +22,15 @@ from jcollect.web.http_request import (
     read_request,
     write_response,
 )
+from jcollect.web.slots import Slots
 from jcollect.workers import Failures, Worker
 
 # Each has a thread for as long as it takes, at most READ_SECONDS and WRITE_SECONDS besides the answer.
-MOST_CONNECTIONS = 8
-_BACKLOG = 16
+MOST_CONNECTIONS = 16
+# Connections that the kernel keeps until they are accepted.
+_BACKLOG = 256
+# A client that has not read its response by then makes room for others, if they need it.
+_READ_SOON_SECONDS = 2.0
 # Pause after an error of accept, such as too many open files.
 _ERROR_SECONDS = 0.1
 _STOP_SECONDS = 2.0
@@ -46,7 +50,7 @@ class HttpServer:
         self._answer = answer
         self._failures = failures
         self._sockets: list[socket.socket] = []
-        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._slots = Slots(MOST_CONNECTIONS)
         self._is_over = False
         self._stopping = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         try:
@@ -109,29 +113,32 @@ class HttpServer:
         self._begin(connection)
 
     def _begin(self, connection: socket.socket) -> None:
-        if not self._free.acquire(blocking=False):
+        if not self._slots.take(connection):
             _reject(connection)
             return
         try:
             Worker("answer a scrape", lambda: self._serve(connection), self._failures).start()
         except JcollectError:
-            self._free.release()
+            self._slots.release(connection)
             _reject(connection)
 
     def _serve(self, connection: socket.socket) -> None:
         try:
-            with connection, contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):
                 is_head = False
                 try:
                     request = read_request(connection)
+                    self._slots.be_busy(connection)
                     is_head = request.method == "HEAD"
                     response = self._answer(request)
                 except BadRequestError as error:
                     response = error_response(error.status)
+                self._slots.wait_for_client(connection, _READ_SOON_SECONDS)
                 write_response(connection, response, is_head)
                 _linger(connection)
         finally:
-            self._free.release()
+            self._slots.release(connection)
+            connection.close()
 
 
 def error_response(status: HTTPStatus, *headers: tuple[str, str], text: str = "") -> Response:
@@ -153,7 +160,11 @@ def _reject(connection: socket.socket) -> None:
 def _linger(connection: socket.socket) -> None:
     """Lets the client read the response: closing a socket with unread bytes would discard it."""
     connection.shutdown(socket.SHUT_WR)
-    connection.settimeout(_LINGER_SECONDS)
+    deadline = time.monotonic() + _LINGER_SECONDS
     read = 0
-    while read < _LINGER_BYTES and (more := len(connection.recv(4096))):
+    while read < _LINGER_BYTES and (left := deadline - time.monotonic()) > 0:
+        connection.settimeout(left)
+        more = len(connection.recv(4096))
+        if not more:
+            return
         read += more
