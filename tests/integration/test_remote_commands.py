@@ -26,6 +26,7 @@ from java_target import (
     run,
     wait_for_probes,
 )
+from jcollect.session.selections import MOST_SELECTIONS
 from jprobe.v1 import collector_pb2, collector_pb2_grpc, probe_pb2
 from prime_calls import prime_calls, run_calls
 
@@ -148,6 +149,18 @@ def test_leased_selectors_can_be_unselected_and_selected_again(target: Process, 
         assert response.methods == 3
         assert [each.selector for each in response.reply.selections] == [TOUCH]
         wait_until(lambda: armed(stub, target.pid) == {"touch"}, "the probes to be retired")
+
+
+def test_what_is_unselected_makes_room_for_further_selections(target: Process, stub: Stub) -> None:
+    select(stub, target.pid, LABEL)
+    for keep in (False, True):
+        for _ in range(MOST_SELECTIONS // 2 + 2):
+            select(stub, target.pid, DEPTH, keep=keep)
+            unselect(stub, target.pid, DEPTH)
+    select(stub, target.pid, PLACE)
+    wait_until(lambda: armed(stub, target.pid) == {"touch", "label", "place"}, "the probes to be armed")
+    unselect(stub, target.pid, LABEL, PLACE)
+    assert selected_in(target.pid) == {"touch"}
 
 
 def test_settings_of_gates_are_changed(target: Process, stub: Stub) -> None:
