@@ -102,3 +102,55 @@ def test_without_pyarrow_the_encoding_is_unimplemented(
         stream_of(address.target, arrow_request())
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
     assert "pip install 'jprobe[arrow]'" in caught.value.details()
+
+
+def test_too_many_names_of_values_end_that_stream_only(tmp_path: Path) -> None:
+    probes = [probe(number, value(f"x{number}", "int"), method=f"m{number}") for number in range(1100)]
+    source = StillSource(probes)
+    source.hub.publish(batch([Event(probes[0], (7,))]))
+    with serving(source, tmp_path) as address:
+        with pytest.raises(grpc.RpcError) as caught:
+            stream_of(address.target, arrow_request())
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "more than 1,000 captured values" in caught.value.details()
+        assert len(rows_of(stream_of(address.target, arrow_request(globs=["m0"])))) == 1
+    source.failures.check()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sample_every": 2**64 - 1},
+        {"last": 2**64 - 1},
+        {"since_unix_nanos": 2**64 - 1},
+        {"max_rate": 2**32 - 1},
+        {"where": "\u00b2 == 1"},
+        {"where": "id == 9223372036854775807 and duration < 9223372036s"},
+    ],
+)
+def test_extreme_numbers_of_a_request_harm_nobody(tmp_path: Path, fields: dict[str, object]) -> None:
+    source = StillSource([PLACE, CANCEL])
+    source.hub.publish(batch([Event(PLACE, (7, "Riga"))]))
+    with serving(source, tmp_path) as address:
+        try:
+            stream_of(address.target, collector_pb2.SubscribeRequest(**fields))
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.INVALID_ARGUMENT  # noqa: PT017
+        assert len(rows_of(stream_of(address.target, arrow_request()))) == 1
+    source.failures.check()
+
+
+def test_a_fault_in_one_stream_does_not_end_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = StillSource([PLACE, CANCEL])
+    source.hub.publish(batch([Event(PLACE, (7, "Riga"))]))
+    with serving(source, tmp_path) as address:
+        with monkeypatch.context() as broken:
+            broken.setattr("jcollect.hub.selection.Selection.apply", lambda *_: 1 // 0)
+            with pytest.raises(grpc.RpcError) as caught:
+                stream_of(address.target, collector_pb2.SubscribeRequest(sample_every=2))
+        assert caught.value.code() == grpc.StatusCode.INTERNAL
+        assert len(rows_of(stream_of(address.target, arrow_request()))) == 1
+    source.failures.check()
+    assert "ZeroDivisionError" in capfd.readouterr().err

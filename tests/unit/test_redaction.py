@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import numpy as np
@@ -48,6 +49,19 @@ def redacted(rules: RedactionRules, *texts: object) -> list[str]:
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE", "-----BEGIN RSA PRIVATE KEY-----***"),
         ("the password is lost", "the password is lost"),
         ("tokens: 3", "tokens: 3"),
+        ("a compass: north", "a compass: north"),
+        ('password="correct horse", id=7', 'password="***", id=7'),
+        ('{"secret":"a\\"b c","id":7}', '{"secret":"***","id":7}'),
+        ("password=hunter,2abc rest", "password=*** rest"),
+        ("db_passwords: xyz", "db_passwords: ***"),
+        ("pass=abcd&x=1", "pass=***&x=1"),
+        ("password%3Dabcdef", "password%3D***"),
+        ("secretKey=abcdef", "secretKey=***"),
+        ("<ns:password a='1'>abcdef</ns:password>", "<ns:password a='1'>***</ns:password>"),
+        ("Cookie: id=12345; x=y", "Cookie: ***"),
+        ("card4111111111111111", "***"),
+        ("pay 4111.1111.1111.1111", "pay ***"),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nabc", "-----BEGIN PGP PRIVATE KEY BLOCK-----***"),
         ("", ""),
     ],
 )
@@ -81,6 +95,38 @@ def test_values_of_a_type_or_with_a_secret_name_are_replaced_as_a_whole() -> Non
     assert after.columns.values[4] == 2**40 + 5
     assert after.text_sizes.tolist() == [10, 4]
     assert np.array_equal(after.value_counts, before.value_counts)
+
+
+def test_what_a_getter_of_a_secret_returns_is_replaced() -> None:
+    of = probe(5, value("return", "java.lang.String"), method="getPassword")
+    redaction = Redaction(RedactionRules(secrets=True))
+    redaction.describe([of])
+    assert redaction.apply(batch([Event(of, ("xyz",))])).columns.text == b"***"
+
+
+def test_a_process_with_costly_strings_does_not_take_the_time_of_others(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    costly, other = (
+        probe(0, value("text", "java.lang.String"), pid=1),
+        probe(1, value("text", "java.lang.String")),
+    )
+    redaction = Redaction(RedactionRules(secrets=True))
+    redaction.describe([costly, other])
+    clock = itertools.count()
+    # Each string takes a tenth of a second.
+    monkeypatch.setattr("jcollect.hub.redaction.time.perf_counter", lambda: next(clock) / 10)
+    events = [Event(costly, (f"string {number}",)) for number in range(50)]
+    texts = redaction.apply(batch(events)).columns.text
+    assert texts.startswith(b"string 0string 1")
+    assert texts.count(b"***") > 25
+    after = redaction.apply(batch([Event(other, ("password=hunter2",))]))
+    assert after.columns.text == b"password=***"
+    assert capfd.readouterr().err.count("strings of PID 1 are replaced as a whole from time to time") == 1
+
+
+def test_a_string_with_very_many_matches_is_replaced_as_a_whole() -> None:
+    assert redacted(RedactionRules(secrets=True), "://a:bcd@" * 100) == ["***"]
 
 
 def test_flags_of_strings_stay() -> None:

@@ -62,6 +62,8 @@ class Backlog:
             raise FutureError(
                 f"the cursor is at event {cursor.seq:,}, and the collector is at {history.next_seq:,}"
             )
+        if cursor.events > cursor.seq:
+            raise FutureError(f"the cursor counts {cursor.events:,} events before event {cursor.seq:,}")
         self._seq = cursor.seq
         self._events = cursor.events
 

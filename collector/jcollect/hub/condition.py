@@ -22,6 +22,7 @@ _WORD = re.compile(r"[^\W\d][\w-]*|\$[\w$-]*")
 _STEPS = re.compile(r"(?:\.[^\W\d][\w$-]*|\(\)|\[[0-9]{1,4}\])*")
 _NAME = re.compile(r"[^\W\d$][\w$-]*|\$[\w$-]+")
 _SYMBOL = re.compile(r"==|!=|<=|>=|<|>")
+_DIGIT = re.compile(r"[+-]?[0-9]")
 _HEX = re.compile(r"([+-]?)0[xX]([0-9a-fA-F_]+)[lL]?(?![\w-])")
 _NUMBER = re.compile(
     r"(?P<sign>[+-]?)(?P<whole>[0-9]+(?:_+[0-9]+)*)(?:\.(?P<part>[0-9]+(?:_+[0-9]+)*))?"
@@ -193,7 +194,7 @@ class _Parser:
         first = self._text[at : at + 1]
         if first in ('"', "'") and first:
             return self._string(first)
-        if first.isdigit() or (first in ("-", "+") and first and self._text[at + 1 : at + 2].isdigit()):
+        if _DIGIT.match(self._text, at):
             return self._number()
         word = _NAME.match(self._text, at)
         if word is None:

@@ -7,13 +7,22 @@ from __future__ import annotations
 
 # Names of values, matched as a whole: the entire string is replaced.
 SECRET_NAMES = (
-    r"(?i)(?:.*[_.\-])?(?:password|passwd|pwd|passphrase|secret|token|credentials?|authorization|cookie)",
-    r"(?i).*(?:password|passphrase|secret|apikey|api_key|accesskey|access_key|privatekey|private_key|token)",
+    r"(?i)(?:.*[_.\-])?(?:pass|passwords?|passwd|pwd|passphrase|secrets?|tokens?|credentials?|authorization|cookies?)",
+    r"(?i).*(?:passwords?|passphrase|secrets?|apikey|api_key|(?:secret|access|private)_?key|tokens?|credentials?)",
+)
+_KEY = (
+    r"(?i)((?:passwords?|passwd|\bpwd|\bpass|passphrase|secret|token"
+    r"|(?:api|secret|access|private)[_-]?key)[\"']?\s*(?:[:=]|%3D)\s*"
 )
 SECRET_PATTERNS = (
-    # password=x, "apiKey": "x", secret: x
-    r"(?i)((?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)"
-    r"[\"']?\s*[:=]\s*[\"']?)[^\s\"',;&)}\]]+",
+    # password="x y", 'apiKey': 'x', secret: x. An unquoted one ends at a blank or at what ends a parameter.
+    _KEY + r"\")(?:[^\"\\]|\\.)+",
+    _KEY + r"')(?:[^'\\]|\\.)+",
+    _KEY + r")[^\s\"';&)}\]]+",
+    # <password>x</password>
+    r"(?i)(<(?:\w+:)?(?:password|passwd|secret|token)\b[^<>]*>)[^<]+",
+    # Cookie: a=x; b=y
+    r"(?i)(\b(?:set-)?cookie:\s*).+",
     # Authorization: Bearer x
     r"(?i)\b((?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}",
     # The user and password of a URL.
@@ -27,10 +36,10 @@ SECRET_PATTERNS = (
     r"\b[sr]k_(?:live|test)_[A-Za-z0-9]{8,}",
     r"\bAIza[A-Za-z0-9_-]{16,}",
     # Private keys in PEM.
-    r"(?s)(-----BEGIN [A-Z ]*PRIVATE KEY-----).*",
+    r"(?s)(-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----).*",
 )
 # Numbers of payment cards, if their check digit is right.
-CARD_PATTERN = r"\b[2-6](?:[ -]?[0-9]){12,18}\b"
+CARD_PATTERN = r"\b(?:[A-Za-z]{1,16})?[2-6](?:[ .\-]?[0-9]){12,18}\b"
 
 
 def is_card(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -12,7 +13,8 @@ from typing import Any, Protocol
 
 import grpc
 
-from jcollect.errors import explain
+from jcollect.console import warn
+from jcollect.errors import JcollectError, explain
 from jcollect.hub.condition import ConditionError
 from jcollect.hub.cursor import EpochError, FutureError
 from jcollect.hub.hub import Hub, NoSuchProbeError
@@ -43,6 +45,8 @@ from jcollect.sinks.base import Sink, consume
 from jcollect.workers import Failures
 from jprobe.v1 import collector_pb2
 
+# Number of faults in streams that are reported: a client can cause any number.
+_MOST_FAULTS = 10
 _TOO_COSTLY = "matching the globs takes too long; use fewer or simpler globs"
 
 
@@ -187,6 +191,7 @@ def handler_for(source: ServedSession, streams: Streams, turns: Turns | None = N
     slots = Slots(MOST_STREAMS, "streams")
     aggregations = Slots(MOST_AGGREGATIONS, "streams of histograms")
     keyed = KeyedStreams()
+    faults = itertools.count()
 
     def list_probes(
         request: collector_pb2.ListProbesRequest, context: grpc.ServicerContext
@@ -250,9 +255,18 @@ def handler_for(source: ServedSession, streams: Streams, turns: Turns | None = N
             context.abort(
                 grpc.StatusCode.ABORTED, "the collector has exited, and its last events were not read in time"
             )
-        except Exception as error:
+        except JcollectError as error:
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, error.message)
+        except MemoryError as error:
+            # The collector still has to complete its hit counts.
             source.failures.add(error, "serve a stream")
             context.abort(grpc.StatusCode.INTERNAL, explain(error, "serve a stream").message)
+        except Exception as error:
+            # A fault that a client may have caused: it ends this stream and no other.
+            message = explain(error, "serve a stream").message
+            if next(faults) < _MOST_FAULTS:
+                warn(message)
+            context.abort(grpc.StatusCode.INTERNAL, message)
         finally:
             source.hub.leave(subscription)
 

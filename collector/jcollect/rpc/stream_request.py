@@ -9,6 +9,8 @@ from jcollect.hub.cursor import Begin, Cursor, Last, OnOverflow, Since
 from jcollect.hub.stream_options import MASKABLE, StreamOptions
 from jprobe.v1 import collector_pb2
 
+# More events than any probe has. Numbers of events are signed.
+_MOST_SAMPLED = 1 << 62
 # The names of columns, as in sources.columns.Columns.
 COLUMNS: dict[collector_pb2.EventColumn, str] = {
     collector_pb2.EVENT_COLUMN_TIME: "time_unix_nanos",
@@ -49,7 +51,7 @@ def stream_options(request: collector_pb2.SubscribeRequest) -> StreamOptions:
         deny=tuple(request.deny),
         where=request.where,
         columns=_columns(request),
-        sample_every=max(1, request.sample_every),
+        sample_every=min(max(1, request.sample_every), _MOST_SAMPLED),
         max_rate=request.max_rate,
         begin=_begin(request),
         only_history=request.only_history,
