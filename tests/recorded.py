@@ -56,6 +56,15 @@ def columns(
     )
 
 
+def status_of(*hits: int) -> collector_pb2.GetStatusResponse:
+    """Returns hit counts of that many probes."""
+    status = collector_pb2.GetStatusResponse(version="0.1.0", pid=99, link="uprobe-multi")
+    status.counts.hits = sum(hits)
+    for number, each in enumerate(hits):
+        status.probes.add(probe=probe(number)).counts.hits = each
+    return status
+
+
 def record(
     path: Path, items: Iterable[Item | Columns], rotation: Rotation | None = None, **options: object
 ) -> Recorder:

@@ -8,7 +8,7 @@ import signal
 
 # Reading 60,000 probes makes a million objects that stay, and none in a cycle. With the default of 700, the
 # garbage collector takes half of that time.
-_COLLECT_AFTER_OBJECTS = 50_000
+COLLECT_AFTER_OBJECTS = 50_000
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -16,7 +16,7 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
 def main() -> None:
     """Runs the command line."""
-    gc.set_threshold(_COLLECT_AFTER_OBJECTS)
+    gc.set_threshold(COLLECT_AFTER_OBJECTS)
     from jcollect.commands import main as run
 
     run()

@@ -7,9 +7,7 @@ import random
 import resource
 import stat
 import struct
-import subprocess
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,7 @@ from hypothesis import strategies as st
 from test_lines import Batches
 
 from jcollect.errors import JcollectError
-from jcollect.hub.items import Events, History, Loss, Position, Schema, Skipped, Throttling
+from jcollect.hub.items import History, Loss, Position, Schema, Skipped, Throttling
 from jcollect.hub.wire import encode
 from jcollect.recordings import recorder as recorder_module
 from jcollect.recordings.frames import HEAD, MOST_CONTENT_BYTES, FrameEncoder, FrameType
@@ -28,15 +26,7 @@ from jcollect.recordings.pieces import pieces
 from jcollect.recordings.recorder import Recorder, Rotation, part_path
 from jcollect.sources.columns import MOST_BYTES, Batch
 from jprobe.v1 import collector_pb2, recording_pb2
-from recorded import NAMES, columns, numbered, probe, read, record, seqs, value
-
-
-def status_of(*hits: int) -> collector_pb2.GetStatusResponse:
-    status = collector_pb2.GetStatusResponse(version="0.1.0", pid=99, link="uprobe-multi")
-    status.counts.hits = sum(hits)
-    for number, each in enumerate(hits):
-        status.probes.add(probe=probe(number)).counts.hits = each
-    return status
+from recorded import NAMES, columns, numbered, probe, read, record, seqs, status_of, value
 
 
 def test_what_was_recorded_is_read_again(tmp_path: Path) -> None:
@@ -282,56 +272,6 @@ def test_a_file_that_exists_is_not_overwritten(tmp_path: Path) -> None:
     numbered(tmp_path / "old", 5)
     record(tmp_path / "old", [Schema([probe(1)])], replaces=True)
     assert seqs(read(tmp_path / "old")[0]) == []
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Returns a directory with a file system of 1 MiB."""
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", mounted], check=True)
-    yield mounted
-    subprocess.run(["umount", mounted], check=True)
-
-
-def fill(recorder: Recorder) -> int:
-    """Records events until that fails; returns how many were taken."""
-    dice = np.random.default_rng(1)
-    recorder.take(Schema([probe(1, 2, value("id", 5))]))
-    taken = 0
-
-    def take_all() -> None:
-        nonlocal taken
-        for i in range(1000):
-            numbers = dice.integers(0, 1 << 63, 1000).tolist()
-            taken += 1000
-            batch = columns([(i, 1, 7, 1)] * 1000, numbers, first=1000 * i)
-            recorder.take(Events(batch))
-
-    with pytest.raises(JcollectError, match=r"cannot write to .*No space left"):
-        take_all()
-    return taken
-
-
-@pytest.mark.parametrize("events", [1000, 1 << 15])
-def test_a_full_disk_leaves_a_complete_file(
-    small_disk: Path, monkeypatch: pytest.MonkeyPatch, events: int
-) -> None:
-    monkeypatch.setattr(recorder_module, "MOST_EVENTS", events)
-    path = small_disk / "a"
-    recorder = Recorder(str(path), "test", status=lambda: status_of(*range(3000)))
-    taken = fill(recorder)
-    recorder.complete()
-    assert recorder.events + recorder.not_written == taken
-    items, recording = read(path)
-    assert seqs(items) == list(range(recorder.events))
-    assert recording.warnings == []
-    end = recording.facts.end
-    assert end is not None
-    assert end.reason == recording_pb2.RECORDING_END_REASON_FULL
-    assert (end.events, end.not_written) == (recorder.events, recorder.not_written)
-    assert recording.facts.status is not None
-    assert recording.facts.status.counts.hits == sum(range(3000))
 
 
 def test_pieces_have_all_events_and_fit_a_message() -> None:

@@ -11,10 +11,10 @@ from types import FrameType
 import click
 
 from jcollect import __version__
-from jcollect.address_space import spare_address_space
 from jcollect.cli.privileges import NEEDED, keep_for
 from jcollect.console import flush_stdout, open_standard_streams, write_status
 from jcollect.errors import Interrupted, explain
+from jcollect.malloc_arenas import limit_arenas
 from jcollect.procfs.apart import start_ahead
 from jcollect.procfs.capabilities import SYS_PTRACE
 
@@ -85,7 +85,7 @@ def main() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # jcollect does not need numpy's threads, which use memory and may fail to start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    spare_address_space()
+    limit_arenas()
     _raise_on_signals()
     exit_code = _run()
     # Do not wait for threads: one may be blocked in a write to a pipe that is not read.

@@ -58,6 +58,19 @@ class _Account:
         self._before[ids] = now
 
 
+class _Lost:
+    """Numbers of lost events by probe ID."""
+
+    def __init__(self, capacity: int) -> None:
+        self._counts = np.zeros(capacity, np.uint64)
+
+    def read(self) -> U64:
+        return self._counts
+
+    def add(self, by_probe: U64) -> None:
+        self._counts = self._counts + by_probe
+
+
 class SubscribedProbes:
     """Which probes are subscribed to: `filter`. For any thread."""
 
@@ -65,23 +78,35 @@ class SubscribedProbes:
         self,
         matches: Callable[[ProbeDescription], bool] | None,
         accounts: Accounts,
-        lost: Callable[[], U64],
     ) -> None:
-        """Without `matches`, all probes are subscribed to. `lost` returns the events that the subscriber has
-        lost, by probe ID."""
+        """Without `matches`, all probes are subscribed to."""
         self.filter = Filter()
         self._matches = matches
         self._known = 0
         self._wanted = np.zeros(accounts.capacity, np.bool_)
+        self._lost_by_subscriber = _Lost(accounts.capacity)
         self._losses = {
             LossStage.KERNEL_RING: _Account(accounts.lost_in_ring),
             LossStage.DIRECT_RING: _Account(accounts.lost_in_direct_rings),
             LossStage.COLLECTOR: _Account(accounts.lost_in_collector),
-            LossStage.SUBSCRIBER: _Account(lost),
+            LossStage.SUBSCRIBER: _Account(self._lost_by_subscriber.read),
         }
         self._throttled = _Account(accounts.throttled)
         # The accounts and the set of probes change together, under this lock.
         self._lock = threading.Lock()
+
+    @property
+    def lost(self) -> int:
+        """Number of events that the subscriber has lost."""
+        return int(self._lost_by_subscriber.read().sum())
+
+    def lose(self, by_probe: U64) -> None:
+        """Counts events that the subscriber has lost, by probe ID."""
+        self._lost_by_subscriber.add(by_probe)
+
+    def wanted(self) -> Flags | None:
+        """Returns which probes are subscribed to, by ID; None for all."""
+        return self.filter.wanted
 
     @property
     def is_filtered(self) -> bool:

@@ -13,8 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from jcollect.hub.accounts import Accounts
 from jcollect.hub.backlog import Backlog
 from jcollect.hub.cursor import Cursor, OnOverflow
@@ -131,8 +129,9 @@ class Subscription:
         self._overflowed = False
         self._missed = 0
         self._skipped_reported = 0
-        self._lost = np.zeros(accounts.capacity, np.uint64)
-        self._probes = SubscribedProbes(matches, accounts, lambda: self._lost)
+        # Nothing that it refers to refers to it: its counts of all probes take a megabyte, and go with it at
+        # once. The garbage collector runs too rarely for that.
+        self._probes = SubscribedProbes(matches, accounts)
         self._noticed = 0.0
         self.described = self._add_matching(probes)
         memory.open()
@@ -182,9 +181,10 @@ class Subscription:
         """Raises ConditionError if the condition fits no probe so far."""
         self._selection.check()
 
-    def wanted(self) -> Flags | None:
-        """Returns which probes are subscribed to, by ID; None for all."""
-        return self.filter.wanted
+    @property
+    def wanted(self) -> Callable[[], Flags | None]:
+        """Returns which probes are subscribed to, by ID; None for all. Does not keep the subscription."""
+        return self._probes.wanted
 
     def _put_schema(self, probes: Sequence[ProbeDescription]) -> None:
         """Queues a schema, without which later events could not be read."""
@@ -222,7 +222,7 @@ class Subscription:
             return self._count_lost()
 
     def _count_lost(self) -> int:
-        return int(self._lost.sum()) + self._discarded_events + self._missed
+        return self._probes.lost + self._discarded_events + self._missed
 
     def counts(self) -> SubscriberCounts:
         """Returns the counts of this subscriber's events."""
@@ -267,7 +267,7 @@ class Subscription:
             self._offered = events.cursor
             while not self._memory.take(self._queued_bytes, size):
                 if self._on_overflow != OnOverflow.DROP_OLDEST:
-                    self._lost = self._lost + self._accounts.count(events.columns.probe)
+                    self._probes.lose(self._accounts.count(events.columns.probe))
                     if self._on_overflow == OnOverflow.DISCONNECT:
                         self._overflowed = True
                         self._condition.notify()
@@ -284,7 +284,7 @@ class Subscription:
         dropped = self._queue[at]
         del self._queue[at]
         assert isinstance(dropped.item, EncodedEvents)
-        self._lost = self._lost + self._accounts.count(dropped.item.columns.probe)
+        self._probes.lose(self._accounts.count(dropped.item.columns.probe))
         self._queued_bytes -= dropped.size
         self._queued_events -= dropped.events
         self._memory.give_back(dropped.size)

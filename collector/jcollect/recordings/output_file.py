@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import resource
 import stat
 
 from jcollect.errors import JcollectError, explain
@@ -17,10 +18,12 @@ from jcollect.rpc.lock_file import NO_LINK, open_directory
 
 # The file cannot grow: no space, a quota, or a limit on the size of files.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# Enough for a summary of the hit counts and the end.
-_RESERVED_BYTES = 64 << 10
+# Enough for the sums of the hit counts and the end.
+RESERVED_BYTES = 64 << 10
 _RESERVE_STEP = 4 << 20
 _KEEP_SIZE = 1
+# The file system cannot reserve room: more than any file has.
+_CANNOT_RESERVE = 1 << 62
 
 
 class FullError(JcollectError):
@@ -60,28 +63,35 @@ class OutputFile:
             raise
 
     def append(self, content: bytes, *, uses_reserve: bool = False) -> None:
-        """Appends a frame as a whole, or not at all. With `uses_reserve`, it may use the reserved room.
-        Raises FullError if the file cannot grow, otherwise JcollectError."""
+        """Appends frames as a whole, or not at all. With `uses_reserve`, they may use the reserved room; what
+        does not fit takes nothing of it. Raises FullError if the file cannot grow, otherwise JcollectError.
+        """
         try:
-            if not uses_reserve:
-                self._reserve(len(content))
-            rest = memoryview(content)
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
+            self._reserve(self.size + len(content) + (0 if uses_reserve else RESERVED_BYTES))
+            self._write(content)
         except OSError as error:
-            # Frees what a part of the frame has used.
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._file, self.size)
             if error.errno in _FULL:
-                self._reserved = 0
-                with contextlib.suppress(OSError):
-                    self._allocate(self.size + _RESERVED_BYTES)
                 raise FullError(
                     f"cannot write to {self.path}: {os.strerror(error.errno)}; free some space or give "
                     "another path, or limit the recording with --rotate-size and --keep"
                 ) from None
             raise explain(error, f"write to {self.path}") from None
         self.size += len(content)
+
+    def _write(self, content: bytes) -> None:
+        """Writes to the end of the file. Raises OSError."""
+        rest = memoryview(content)
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError:
+            # Frees what a part of the content has used, and all that was reserved.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self.size)
+                reserved, self._reserved = self._reserved, 0
+                if reserved != _CANNOT_RESERVE:
+                    self._allocate(self.size + RESERVED_BYTES)
+            raise
 
     def sync(self) -> None:
         """Waits until the content is on the disk. Raises JcollectError."""
@@ -98,19 +108,22 @@ class OutputFile:
             os.ftruncate(self._file, self.size)
         os.close(self._file)
 
-    def _reserve(self, size: int) -> None:
-        """Reserves room for the last frames beyond the next `size` bytes. Raises OSError."""
-        needed = self.size + size + _RESERVED_BYTES
-        if needed <= self._reserved:
+    def _reserve(self, end: int) -> None:
+        """Reserves room up to an offset, and a step more if there is that much. Leaves what is reserved if
+        there is not. Raises OSError."""
+        # Some file systems reserve room beyond the limit, and then refuse the write.
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+        if most != resource.RLIM_INFINITY and end > most:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        if end <= self._reserved:
             return
         try:
-            self._allocate(needed + _RESERVE_STEP)
+            self._allocate(end + _RESERVE_STEP)
         except OSError as error:
             if error.errno not in _FULL:
-                # The file system cannot reserve room.
-                self._reserved = 1 << 62
+                self._reserved = _CANNOT_RESERVE
                 return
-            self._allocate(needed)
+            self._allocate(end)
 
     def _allocate(self, end: int) -> None:
         """Allocates the file's blocks up to an offset, and leaves its size. Raises OSError."""

@@ -267,30 +267,37 @@ class Recorder:
         )
 
     def _end(self, reason: int, status: collector_pb2.GetStatusResponse | None) -> None:
-        """Writes the hit counts, and the end. If there is no room for all of them, writes their sums."""
+        """Writes the hit counts and the end, together: what does not fit takes no room. If there is no room
+        for all counts, writes their sums, or the end alone; a rotation leaves that to `complete`. Raises
+        JcollectError, also if only sums were written and nothing else has failed."""
         end = recording_pb2.RecordingEnd(
             reason=reason,  # type: ignore[arg-type]
             events=self._file_events,
             not_written=self.not_written,
             end=collector_pb2.Cursor(epoch=self.epoch, seq=self._next_seq, events=self.events),
         )
-        last = (FrameType.END, end.SerializeToString())
+        last = self._encoder.encode(FrameType.END, end.SerializeToString())
         try:
-            for frame in (*((FrameType.STATUS, page) for page in _status_pages(status)), last):
-                self._write_last(*frame)
+            self._write_last(self._status_frames(status) + last)
         except FullError:
-            if reason != recording_pb2.RECORDING_END_REASON_FULL:
+            if reason == recording_pb2.RECORDING_END_REASON_ROTATED:
                 raise
             if status is not None:
                 status.ClearField("probes")
-            for frame in (*((FrameType.STATUS, page) for page in _status_pages(status)), last):
-                with contextlib.suppress(FullError):
-                    self._write_last(*frame)
+            try:
+                self._write_last(self._status_frames(status) + last)
+            except FullError:
+                self._write_last(last)
+            if reason != recording_pb2.RECORDING_END_REASON_FULL:
+                raise
 
-    def _write_last(self, frame_type: FrameType, content: bytes) -> None:
-        frame = self._encoder.encode(frame_type, content)
-        self._file.append(frame, uses_reserve=True)
-        self.bytes += len(frame)
+    def _status_frames(self, status: collector_pb2.GetStatusResponse | None) -> bytes:
+        pages = _status_pages(status)
+        return b"".join(self._encoder.encode(FrameType.STATUS, page) for page in pages)
+
+    def _write_last(self, frames: bytes) -> None:
+        self._file.append(frames, uses_reserve=True)
+        self.bytes += len(frames)
 
     def _close(self) -> None:
         self._is_closed = True

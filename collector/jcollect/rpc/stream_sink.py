@@ -38,7 +38,9 @@ def sink_of(
     from jcollect.view.arrow import import_pyarrow
 
     try:
-        import_pyarrow("encode events as Arrow")
+        pyarrow = import_pyarrow("encode events as Arrow")
     except JcollectError as error:
         raise MissingEncodingError(error.message) from None
+    # Arrow's own pools keep what each thread has freed, and there is a thread for each stream.
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     return ArrowSink
