@@ -21,7 +21,7 @@ def checkout(tmp_path: Path) -> Path:
     skipped = shutil.ignore_patterns(
         *(".*", "tests", "bench", "docs", "__pycache__", "classes", "tmp", "test-results"),
         # Folders below build/ that other tests install.
-        *("jdks", "protoc", "aarch64"),
+        *("jdks", "protoc", "aarch64", "prometheus", "clients"),
     )
     shutil.copytree(ROOT, source, ignore=skipped)
     return source

@@ -57,7 +57,13 @@ def redaction_options(command: _Command) -> _Command:
                     f"cannot redact values of type {glob}: only strings and objects are replaced; leave the "
                     "value out of the selector's captures"
                 )
-        return command(*args, redaction=RedactionRules(redact, redact_type, redact_secrets), **options)
+        rules = RedactionRules(redact, redact_type, redact_secrets)
+        if rules:
+            from jcollect.hub.redaction import Redaction
+
+            # Reports a malformed expression before anything is done.
+            Redaction(rules)
+        return command(*args, redaction=rules, **options)
 
     for option in reversed(_OPTIONS):
         with_redaction = option(with_redaction)

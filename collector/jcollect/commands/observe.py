@@ -91,7 +91,9 @@ def observe(
         return
     check_only_with_select(max_overhead, lane)
     if redaction:
-        raise click.UsageError("--redact needs --select; a running collector redacts for all of its clients")
+        raise click.UsageError(
+            "the options for redaction need --select; a running collector redacts for all of its clients"
+        )
     narrow_to_client()
     stop = StopRequest()
     with stop.first_signal_interrupts():

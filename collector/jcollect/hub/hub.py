@@ -274,6 +274,10 @@ class Hub:
             return self._lost_by_disconnected + sum(subscription.lost for subscription in self._subscriptions)
 
 
+class NoEventsError(Exception):
+    """There are no events to subscribe to. The message is a sentence without a period."""
+
+
 def check_pids(pids: Collection[int], traced: Iterable[int]) -> None:
     """Raises NoSuchProbeError if one of the PIDs is not traced."""
     unknown = set(pids).difference(traced)

@@ -25,7 +25,7 @@ def span_of(call: Call) -> Span:
     attributes: dict[str, Attribute] = {
         "code.function.name": f"{call.probe.class_name}.{call.probe.method}",
         "thread.id": event["thread"],
-        "jprobe.method_descriptor": call.probe.method_descriptor,
+        "jprobe.descriptor": call.probe.method_descriptor,
         "jprobe.probe": event["probe"],
     }
     attributes.update(_shown("jprobe.return", event.get("value")))

@@ -17,7 +17,7 @@ from jcollect.console import warn
 from jcollect.errors import JcollectError, explain
 from jcollect.hub.condition import ConditionError
 from jcollect.hub.cursor import EpochError, FutureError
-from jcollect.hub.hub import Hub, NoSuchProbeError
+from jcollect.hub.hub import Hub, NoEventsError, NoSuchProbeError
 from jcollect.hub.stream_options import StreamOptions
 from jcollect.hub.subscription import DiscardedError, OverflowedError, Subscription, TooSlowError
 from jcollect.probes.description import ProbeDescription
@@ -164,7 +164,7 @@ def _reporting_errors(context: grpc.ServicerContext, what: str) -> Iterator[None
         code, details = grpc.StatusCode.UNIMPLEMENTED, str(error)
     except InvalidRequestError as error:
         code, details = grpc.StatusCode.INVALID_ARGUMENT, f"the request {error}"
-    except EpochError as error:
+    except (EpochError, NoEventsError) as error:
         code, details = grpc.StatusCode.FAILED_PRECONDITION, str(error)
     except FutureError as error:
         code, details = grpc.StatusCode.OUT_OF_RANGE, str(error)

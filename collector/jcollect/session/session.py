@@ -15,7 +15,15 @@ import jcollect
 from jcollect.errors import JcollectError
 from jcollect.hub.accounts import Accounts, Totals
 from jcollect.hub.clock import utc_offset_ns
-from jcollect.hub.hub import ALL_QUEUES_BYTES, HISTORY_BYTES, QUEUE_BYTES, Hub, check_pids, matching
+from jcollect.hub.hub import (
+    ALL_QUEUES_BYTES,
+    HISTORY_BYTES,
+    QUEUE_BYTES,
+    Hub,
+    NoEventsError,
+    check_pids,
+    matching,
+)
 from jcollect.hub.ids import ProbeIds
 from jcollect.hub.reader import FINISH_SECONDS, Reader
 from jcollect.hub.redaction_rules import RedactionRules
@@ -335,7 +343,9 @@ class Session:
         peer: str = "",
         options: StreamOptions | None = None,
     ) -> Subscription:
-        """Raises NoSuchProbeError, ConditionError, CursorError."""
+        """Raises NoSuchProbeError, NoEventsError, ConditionError, CursorError."""
+        if self.only_counts:
+            raise NoEventsError("the collector only counts calls, and has no events")
         check_pids(pids, (tracee.pid for tracee in self._tracees))
         return self.hub.subscribe(globs, list(self.describe()), pids, peer, options)
 
