@@ -24,7 +24,8 @@ from jcollect.sources.columns import Batch  # noqa: E402
 from list_source import StillCounters  # noqa: E402
 
 EVENTS, ROUNDS = 5_000, 9
-PROBE = probe(0, value("sql", "java.lang.String"))
+# Each round has a process of its own: the strings of one process take a limited share of the time.
+PROBES = [probe(turn, value("sql", "java.lang.String"), pid=turn + 1) for turn in range(ROUNDS)]
 RULES = {
     "no redaction": None,
     "--redact": RedactionRules(patterns=("password = '[^']*'",)),
@@ -32,14 +33,15 @@ RULES = {
 }
 
 
-def statements(distinct: int, first: int) -> Batch:
-    """Returns events with so many distinct statements."""
+def statements(distinct: int, turn: int) -> Batch:
+    """Returns events with so many distinct statements; if all are, they differ from those of other rounds."""
+    first = turn * EVENTS if distinct == EVENTS else 0
     texts = [
         f"update users set seen = {first + number % distinct} where name = 'joe'"
-        + (f" and password = 'x{number % distinct}'" if number % 2 else "")
+        + (f" and password = 'x{first + number % distinct}'" if number % 2 else "")
         for number in range(EVENTS)
     ]
-    return batch([Event(PROBE, (text,)) for text in texts])
+    return batch([Event(PROBES[turn], (text,)) for text in texts])
 
 
 def redacting() -> dict[str, Any]:
@@ -47,12 +49,14 @@ def redacting() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for kind, distinct in (("distinct strings", EVENTS), ("repeated strings", 50)):
         hubs = {
-            name: Hub([PROBE], Accounts(8, [StillCounters(8)]), redaction=Redaction(rules) if rules else None)
+            name: Hub(
+                PROBES, Accounts(16, [StillCounters(16)]), redaction=Redaction(rules) if rules else None
+            )
             for name, rules in RULES.items()
         }
         times: dict[str, list[float]] = {name: [] for name in RULES}
         for turn in range(ROUNDS):
-            events = statements(distinct, turn * EVENTS if distinct == EVENTS else 0)
+            events = statements(distinct, turn)
             for name, hub in hubs.items():
                 began = time.perf_counter()
                 hub.publish(events)
