@@ -100,6 +100,7 @@ def captured(target: Process) -> list[Event]:
     return events
 
 
+@pytest.mark.takes_long
 @on_newest_jdk
 def test_the_default_locale_changes_no_text_and_no_value(jdk: Jdk, targets: Path) -> None:
     def in_locale(language: str, country: str, is_like: tuple[str, str]) -> Said:

@@ -160,6 +160,7 @@ def settled(pid: int) -> Kept:
     return kept(pid)
 
 
+@pytest.mark.takes_long
 @pytest.mark.parametrize("jdk", [JDKS[-1]], ids=str)
 def test_probes_are_listed_truly_while_their_classes_are_unloaded(jdk: Jdk, targets: Path) -> None:
     with java(jdk, "-cp", targets, "ManyLoaders", probes="ManyLoaders$Porter#*", jvm=JVM) as target:
