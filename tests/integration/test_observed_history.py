@@ -112,3 +112,14 @@ def test_a_condition_that_no_probe_fits_is_one_sentence(traced: Traced) -> None:
         f"jcollect: the collector at unix:///run/jprobe/{traced.pid}.sock rejects the request: where, "
         "column 1: no probe has a value 'cty'; place"
     )
+
+
+def test_a_collector_that_only_counts_has_no_events(targets: Path, tmp_path: Path) -> None:
+    with java(newest_jdk, "-cp", targets, "PrimeCalls", probes=ORDERS) as target:
+        target.wait_for_line("ready")
+        wait_for_probes(target.pid, ORDERS_PROBES)
+        with attach(target.pid, "--no-events", "--metrics", f"unix://{tmp_path}/m.sock") as collector:
+            done = run(JCOLLECT, "observe", target.pid, timeout=60)
+            finish(collector)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("the collector only counts calls, and has no events")
