@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,13 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.seq)
+
+
+class Ends(NamedTuple):
+    """Where each event ends in `values` and in `text`: int64, one element for each event."""
+
+    values: npt.NDArray[np.int64]
+    text: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -85,18 +93,26 @@ class Batch:
 
     def halves(self) -> tuple[Batch, Batch]:
         """Returns the first events and the others. Columns that are left out stay so."""
-        return self._part(0, len(self) // 2), self._part(len(self) // 2, len(self))
+        ends = self.ends()
+        middle = len(self) // 2
+        return self.part(0, middle, ends), self.part(middle, len(self), ends)
 
-    def _part(self, begin: int, end: int) -> Batch:
+    def ends(self) -> Ends:
+        """Returns where the events end in `values` and `text`, for `part`."""
+        return Ends(np.cumsum(self.value_counts, dtype=np.int64), np.cumsum(self.text_sizes, dtype=np.int64))
+
+    def part(self, begin: int, end: int, ends: Ends) -> Batch:
+        """Returns the events from `begin` to before `end`. Their columns are views, except `text`."""
+        if begin == 0 and end == len(self):
+            return self
         c = self.columns
-        values = np.cumsum(self.value_counts, dtype=np.int64)
-        texts = np.cumsum(self.text_sizes, dtype=np.int64)
         each = ("seq", "time_unix_nanos", "probe", "tid", "thread", "duration_nanos")
         columns = {name: getattr(c, name)[begin:end] for name in each}
-        first, last = (int(values[at - 1]) if at else 0 for at in (begin, end))
-        text = slice(*(int(texts[at - 1]) if at else 0 for at in (begin, end)))
+        values, text = (
+            slice(int(of[begin - 1]) if begin else 0, int(of[end - 1]) if end else 0) for of in ends
+        )
         return Batch(
-            Columns(**columns, values=c.values[first:last], text=c.text[text]),
+            Columns(**columns, values=c.values[values], text=c.text[text]),
             self.value_counts[begin:end],
             self.text_sizes[begin:end],
         )
