@@ -7,7 +7,6 @@ the reader sorts them by time.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from jcollect.convert.backwards import Backwards, Lost
@@ -16,6 +15,7 @@ from jcollect.errors import JcollectError
 from jcollect.hub.items import Loss
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.probe import ENTRY, KIND_NAMES, THROW, TIMED_KINDS
+from jcollect.probes.protobuf_fields import encoded_varint
 from jcollect.sinks.terminal import stage_name
 from jcollect.sources.columns import Batch
 from jcollect.view.formats import location_text
@@ -245,14 +245,7 @@ class PerfettoWriter:
     def _put(self, packet: Any) -> None:
         content = packet.SerializeToString()
         # Field 1 of Trace.
-        self._out.write(b"\x0a" + b"".join(_varint(len(content))) + content)
-
-
-def _varint(number: int) -> Iterator[bytes]:
-    while number > 0x7F:
-        yield bytes([number & 0x7F | 0x80])
-        number >>= 7
-    yield bytes([number])
+        self._out.write(b"\x0a" + encoded_varint(len(content)) + content)
 
 
 def _i32(number: int) -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jcollect.probes.protobuf_fields import encoded_varint
+
 # Numbers of the fields in profile.proto.
 _SAMPLE_TYPE, _SAMPLE, _LOCATION, _FUNCTION, _STRINGS = 1, 2, 4, 5, 6
 _TIME_NANOS, _DURATION_NANOS, _DEFAULT_SAMPLE_TYPE = 9, 10, 14
@@ -34,8 +36,8 @@ class Profile:
 
     def add(self, stack: Sequence[str], values: Sequence[int]) -> None:
         """Adds a sample: the names of functions, the innermost first."""
-        locations = b"".join(_varint(self._function(name)) for name in stack)
-        numbers = b"".join(map(_varint, values))
+        locations = b"".join(encoded_varint(self._function(name)) for name in stack)
+        numbers = b"".join(map(encoded_varint, values))
         self._parts.append(_message(_SAMPLE, _message(_LOCATION_IDS, locations) + _message(_VALUES, numbers)))
 
     def encode(self) -> bytes:
@@ -58,18 +60,9 @@ class Profile:
         return self._functions.setdefault(name, len(self._functions) + 1)
 
 
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
 def _number(field: int, number: int) -> bytes:
-    return _varint(field << 3) + _varint(number)
+    return encoded_varint(field << 3) + encoded_varint(number)
 
 
 def _message(field: int, content: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(content)) + content
+    return encoded_varint(field << 3 | 2) + encoded_varint(len(content)) + content

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 from jcollect.hub.cursor import Cursor
-from jcollect.probes.protobuf_fields import varint
+from jcollect.probes.protobuf_fields import encoded_varint, varint
 from jcollect.sources.columns import Columns
 from jprobe.v1 import collector_pb2
 
@@ -54,17 +54,17 @@ def encode(columns: Columns, cursor: Cursor | None = None) -> bytes:
     ]
     for number, content in (*fields, (_TEXT_FIELD, memoryview(columns.text))):
         if content:
-            head = _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content))
+            head = encoded_varint(number << 3 | _LENGTH_DELIMITED) + encoded_varint(len(content))
             parts += head, content
             size += len(head) + len(content)
     end = encode_cursor(cursor) if cursor is not None else b""
     # The only copy of the columns.
-    return b"".join([_varint(_BATCH_TAG), _varint(size), *parts, end])
+    return b"".join([encoded_varint(_BATCH_TAG), encoded_varint(size), *parts, end])
 
 
 def encode_cursor(cursor: Cursor) -> bytes:
     """Returns the bytes of the field SubscribeResponse.cursor."""
-    head = _varint(_CURSOR_TAG) + _varint(_CURSOR.size)
+    head = encoded_varint(_CURSOR_TAG) + encoded_varint(_CURSOR.size)
     pairs = zip(_CURSOR_TAGS, cursor, strict=True)
     return head + _CURSOR.pack(*(number for pair in pairs for number in pair))
 
@@ -119,7 +119,7 @@ def _batch_end(message: bytes) -> int | None:
     rest = message[at + size :] if at + size <= len(message) else b"?"
     if not rest:
         return at + size
-    head = _varint(_CURSOR_TAG) + _varint(_CURSOR.size)
+    head = encoded_varint(_CURSOR_TAG) + encoded_varint(_CURSOR.size)
     if not rest.startswith(head) or len(rest) != len(head) + _CURSOR.size:
         return None
     tags = _CURSOR.unpack_from(rest, len(head))[::2]
@@ -131,12 +131,3 @@ def columns_of(batch: collector_pb2.EventBatch) -> Columns:
     return Columns(
         **{name: np.array(getattr(batch, name), dtype) for name, dtype in _COLUMNS.values()}, text=batch.text
     )
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

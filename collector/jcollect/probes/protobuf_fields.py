@@ -55,6 +55,16 @@ def skip_field(content: bytes, at: int) -> int:
     raise FieldsError("it has a field of an unknown kind")
 
 
+def encoded_varint(number: int) -> bytes:
+    """Returns the encoding of a number that is not negative."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
 def varint(content: bytes, at: int) -> tuple[int, int]:
     """Returns the number at `at`, and where the next field begins. Raises FieldsError, IndexError."""
     number = content[at]

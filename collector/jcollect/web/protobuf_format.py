@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from jcollect.exponential_histogram import ExponentialHistogram
 from jcollect.metrics.families import COUNTER, GAUGE, HISTOGRAM, Family, Sample
+from jcollect.probes.protobuf_fields import encoded_varint
 from jprobe.v1 import prometheus_pb2
 
 CONTENT_TYPE = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
@@ -33,7 +34,7 @@ def protobuf_of(families: Iterable[Family]) -> bytes:
             for sample in family.samples:
                 _fill(message.metric.add(), family.kind, sample)
             content = message.SerializeToString()
-            parts += [_varint(len(content)), content]
+            parts += [encoded_varint(len(content)), content]
     return b"".join(parts)
 
 
@@ -78,12 +79,3 @@ def _fill_histogram(message: prometheus_pb2.NativeHistogram, histogram: Exponent
         deltas.append(count - before)
         end, before = index + 1, count
     message.positive_delta.extend(deltas)
-
-
-def _varint(number: int) -> bytes:
-    found = bytearray()
-    while number >= 0x80:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
