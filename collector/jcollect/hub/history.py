@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from jcollect.hub.cursor import Cursor
 from jcollect.hub.items import EncodedEvents
-from jcollect.sources.columns import MOST_BYTES, U32, U64, Batch, Flags, count_ids, joined
+from jcollect.sources.columns import MOST_BYTES, U32, U64, Batch, Flags, joined
 
 # Memory of an entry besides its columns: objects of Python.
 _ENTRY_BYTES = 1024
@@ -33,6 +33,13 @@ class KeptEvents(NamedTuple):
     batch: Batch
     cursor: Cursor
     size: int
+
+
+class Counted(NamedTuple):
+    """How many events of each probe a batch has: `probes` are distinct IDs, `counts` uint64."""
+
+    probes: npt.NDArray[np.int64]
+    counts: U64
 
 
 class Entry(NamedTuple):
@@ -89,14 +96,16 @@ class History:
         """Returns the number of events of the wanted probes that are not held any more."""
         return _total(self._evicted, wanted)
 
-    def advance(self, batch: Batch) -> None:
+    def advance(self, batch: Batch) -> Counted:
         """Counts a batch that is about to be published."""
-        count_ids(self._published, batch.columns.probe)
+        counted = _counted(batch.columns.probe)
+        self._published[counted.probes] += counted.counts
         self.next_seq = int(batch.columns.seq[-1]) + 1
+        return counted
 
-    def add(self, events: EncodedEvents | KeptEvents, probe: U32) -> None:
-        """Adds the batch that was counted last, and evicts what exceeds the limit. `probe` is its column."""
-        entry = Entry(events, *_counted(probe))
+    def add(self, events: EncodedEvents | KeptEvents, counted: Counted) -> None:
+        """Adds the batch that was counted last, and evicts what exceeds the limit."""
+        entry = Entry(events, *counted)
         self._entries.append(entry)
         self._bytes += entry.bytes
         self._small = self._small + 1 if events.size < _SMALL_BYTES else 0
@@ -108,9 +117,9 @@ class History:
             del self._entries[: self._head]
             self._head = 0
 
-    def skip(self, batch: Batch) -> None:
+    def skip(self, counted: Counted) -> None:
         """Counts the batch that was counted last as evicted at once: nothing is kept."""
-        count_ids(self._evicted, batch.columns.probe)
+        self._evicted[counted.probes] += counted.counts
         self.first_seq = self.next_seq
 
     def _evict(self) -> None:
@@ -172,14 +181,14 @@ class History:
         return found
 
 
-def _counted(probe: U32) -> tuple[npt.NDArray[np.int64], U64]:
+def _counted(probe: U32) -> Counted:
     """Returns the IDs in a column, and how often each occurs."""
     if len(probe):
         first, last = int(probe.min()), int(probe.max())
         if first == last:
-            return np.array([first], np.int64), np.array([len(probe)], np.uint64)
+            return Counted(np.array([first], np.int64), np.array([len(probe)], np.uint64))
     ids, counts = np.unique(probe, return_counts=True)
-    return ids.astype(np.int64), counts.astype(np.uint64)
+    return Counted(ids.astype(np.int64), counts.astype(np.uint64))
 
 
 _GONE = Entry(

@@ -213,7 +213,7 @@ class Hub:
             batch = self._redaction.apply(batch)
         with self._lock:
             history = self._history
-            history.advance(batch)
+            counted = history.advance(batch)
             subscriptions = [each for each in self._subscriptions if each.is_live]
             filters = [subscription.filter for subscription in subscriptions]
             parts: dict[bytes | None, Part] = {}
@@ -222,9 +222,9 @@ class Hub:
                     parts[passes.key] = self._part(batch, passes)
             self._totals = {key: part.cursor.events for key, part in parts.items()}
             if history.is_kept:
-                history.add(self._kept(batch, parts), batch.columns.probe)
+                history.add(self._kept(batch, parts), counted)
             else:
-                history.skip(batch)
+                history.skip(counted)
         for subscription, passes in zip(subscriptions, filters, strict=True):
             part = parts[passes.key]
             if part.events is None:
