@@ -47,7 +47,7 @@ MANY_RATE = 20_000
 
 
 class Received:
-    """What the streams of this process have received."""
+    """The events that the streams of this process have received."""
 
     def __init__(self) -> None:
         self.events: dict[int, int] = {}

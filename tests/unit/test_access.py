@@ -1,5 +1,5 @@
-"""Who may do what: certificates, tokens, the access file, and the audit log, with real servers and "
-"clients."""
+"""The rights of clients: certificates, tokens, the access file, and the audit log, with real servers and
+clients."""
 
 from __future__ import annotations
 

@@ -90,8 +90,8 @@ _CLIENT = (
 
 @dataclass(frozen=True)
 class ServerAccess:
-    """Who may connect to a collector, and with which rights; None for what is not given. The "
-    "others are paths."""
+    """The clients that may connect to a collector, and their rights: a `group`, and paths. None for options
+    that are not given."""
 
     group: str | None = None
     tls_cert: str | None = None

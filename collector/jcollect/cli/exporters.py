@@ -37,7 +37,7 @@ def claimed_metrics(options: ExportOptions, insecure: bool) -> Iterator[Claim | 
 
 
 class Exporters:
-    """What is exported of a session, until the block ends."""
+    """The exporters of a session, until the block ends."""
 
     def __init__(self, session: Session, options: ExportOptions, claimed: Claim | None, turns: Turns) -> None:
         """Raises JcollectError if an exporter cannot be started."""

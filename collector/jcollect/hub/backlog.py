@@ -175,7 +175,7 @@ class Backlog:
                 return Read(None, missed)
             entries = self._history.after(self._seq)
             if not entries:
-                # What follows are numbers of events that were lost.
+                # The numbers that follow are those of lost events.
                 self._seq = self._history.next_seq
                 go_live()
                 return Read(None, missed)

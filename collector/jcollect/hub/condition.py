@@ -41,7 +41,7 @@ class ConditionError(Exception):
 
 
 class Sort(Enum):
-    """What an operand is compared as."""
+    """The sort of value that an operand is compared as."""
 
     NUMBER = "a whole number"
     DECIMAL = "a number"

@@ -48,7 +48,7 @@ Begin = Since | Last | Cursor
 
 
 class OnOverflow(Enum):
-    """What happens to the events of a subscriber whose queue is full."""
+    """The events that a subscriber loses when its queue is full; DISCONNECT ends its stream."""
 
     DROP_NEWEST = 1
     DROP_OLDEST = 2

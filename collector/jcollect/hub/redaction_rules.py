@@ -1,4 +1,4 @@
-"""What to redact, as plain values. Imports nothing that is slow to import."""
+"""The rules of redaction, as plain values. Imports nothing that is slow to import."""
 
 from __future__ import annotations
 

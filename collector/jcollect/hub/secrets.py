@@ -1,4 +1,4 @@
-"""What looks like a secret in captured strings: the defaults of `--redact-secrets`.
+"""Patterns of secrets in captured strings: the defaults of `--redact-secrets`.
 
 Each pattern keeps what its groups match. They match the begin of a secret too, because strings are truncated.
 """

@@ -28,7 +28,7 @@ class Selected:
 
 
 class Selection:
-    """What one request asks for. For one thread at a time, except `describe`."""
+    """The choice of one request. For one thread at a time, except `describe`."""
 
     def __init__(self, options: StreamOptions, clock: Callable[[], float] = time.monotonic) -> None:
         """Raises ConditionError."""

@@ -1,4 +1,4 @@
-"""What a subscriber asks for, besides the probes: as plain values."""
+"""The options of a subscription, besides the probes, as plain values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to export where. Imports nothing that is slow to import."""
+"""The settings of an export. Imports nothing that is slow to import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recording has, without its events: found by reading everything else."""
+"""An overview of a recording: everything except its events."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ RecordedItem = Schema | Batch | Loss | Throttling
 
 @dataclass
 class Facts:
-    """What a file states about itself, as far as it has been read. `status` has the hit counts; None if
+    """Facts that a file states about itself, as far as it has been read. `status` has the hit counts; None if
     the file has none."""
 
     header: recording_pb2.RecordingHeader

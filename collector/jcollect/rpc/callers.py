@@ -27,8 +27,8 @@ class UnknownCallerError(Exception):
 
 @dataclass(frozen=True)
 class Shown:
-    """What a client has shown: the names of its certificate, and its token; None if it has sent none, and
-    empty if that is no bearer token."""
+    """The credentials that a client has shown: the names of its certificate, and its token; None if it has
+    sent none, and empty if that is no bearer token."""
 
     names: tuple[str, ...] = ()
     token: str | None = None

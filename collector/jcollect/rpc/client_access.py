@@ -1,4 +1,4 @@
-"""What a client shows to a collector: certificates for TLS, and a token."""
+"""The credentials of a client: certificates for TLS, and a token."""
 
 from __future__ import annotations
 

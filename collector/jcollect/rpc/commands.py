@@ -28,7 +28,7 @@ _STATES = {name: number for number, name in STATE_NAMES.items()}
 
 
 class CommandedSession(Protocol):
-    """What the answers need of a session's commander."""
+    """The part of a session's commander that the answers use."""
 
     def execute(self, pid: int, command: Command, seconds: float) -> Outcome: ...
     def processes(self) -> list[ProcessRow]: ...

@@ -1,4 +1,4 @@
-"""What a client may do."""
+"""The rights of a client."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class LateError(JcollectError):
 
 
 class TracedProcess(Protocol):
-    """What commands need of a tracee."""
+    """The part of a tracee that commands use."""
 
     @property
     def process(self) -> Process: ...

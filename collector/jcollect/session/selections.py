@@ -1,4 +1,4 @@
-"""What clients have selected through a collector in one process, and the connection that leases last for."""
+"""The selections of clients through a collector in one process, and the connection that leases last for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a public client shows to a collector: files and a token, as the commands do (rpc/client_access.py)."""
+"""The credentials of a public client: files and a token, as the commands do (rpc/client_access.py)."""
 
 from __future__ import annotations
 

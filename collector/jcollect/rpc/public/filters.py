@@ -1,4 +1,4 @@
-"""What a stream asks for: keyword arguments become a SubscribeRequest. The collector checks its limits."""
+"""Keyword arguments of a stream become a SubscribeRequest. The collector checks its limits."""
 
 from __future__ import annotations
 

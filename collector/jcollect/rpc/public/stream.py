@@ -24,7 +24,7 @@ _Part = TypeVar("_Part", covariant=True)
 
 
 class Resumable(Protocol[_Part]):
-    """What both kinds of streams have in common: Resumption and IntervalResumption."""
+    """The common part of Resumption and IntervalResumption."""
 
     @property
     def is_described(self) -> bool: ...
