@@ -65,6 +65,7 @@ struct firing {
 	u32 words;
 	u32 strings; /* mask */
 	u32 flags;
+	s32 late;
 	u64 word[WORDS_MAX];
 };
 
@@ -77,6 +78,7 @@ static __always_inline void put_header(struct record *record, struct firing *fir
 	record->time = firing->time;
 	record->tid = firing->tid;
 	record->probe = firing->probe;
+	record->late = firing->late;
 	record->text = 0;
 	record->words = firing->words;
 	record->flags = firing->flags;
@@ -96,16 +98,16 @@ static __always_inline void put_words(struct record *record, struct firing *firi
  * bytes. Requires RECORD_SIZE + 8 * words + slot * strings <= bytes.
  *
  * During that time the words, the mask of strings and the offset of the next text are kept in the
- * record alone. The verifier does not track values that are read from there. So all paths through
- * one iteration of the loop are equal for it at the next, and it follows only one of them. It then
- * checks 8,000 instructions in 10 ms. With one of these values in a register or on the stack, it
- * would check a hundred times that number.
+ * record alone, the latter two in place of other fields. The verifier does not track values that
+ * are read from there. So all paths through one iteration of the loop are equal for it at the next,
+ * and it follows only one of them. It then checks 8,000 instructions in 10 ms. With one of these
+ * values in a register or on the stack, it would check a hundred times that number.
  */
 static __always_inline int put_strings(struct record *record, struct firing *firing,
 				       const u32 bytes, const u32 slot)
 {
 	u32 start = RECORD_SIZE + 8 * firing->words;
-	volatile u32 *offset = &record->text;
+	volatile u32 *offset = (volatile u32 *)&record->late;
 	volatile u32 *strings = &record->tid;
 
 	*offset = start;
@@ -147,7 +149,7 @@ static __always_inline int put_strings(struct record *record, struct firing *fir
 	}
 	start = *offset - start;
 	put_header(record, firing);
-	record->text = start;
+	record->text = (u16)start;
 	return 0;
 }
 
@@ -294,6 +296,26 @@ static __always_inline u32 thread_id(void)
 	return ids.pid;
 }
 
+/* Returns the time from the end of a call to the trap, given the argument behind the words that the
+ * note describes. */
+static __always_inline s32 lateness(struct firing *firing, u32 in_registers, u64 stack)
+{
+	u64 end = 0;
+	s64 late;
+
+	/* The verifier of older kernels knows no variable index. */
+#pragma unroll
+	for (u32 i = 1; i < 8; i++)
+		if (i < in_registers && firing->words == i)
+			end = firing->word[i];
+	if (firing->words >= in_registers &&
+	    bpf_probe_read_user(&end, 8, (void *)(stack + 8 * (firing->words - in_registers))))
+		return RECORD_LATE_UNKNOWN;
+	late = (s64)(firing->time - end);
+	/* A program that measured no end passes 0. */
+	return late == (s32)late ? (s32)late : RECORD_LATE_UNKNOWN;
+}
+
 int probe_fired(struct pt_regs *ctx)
 {
 	struct firing firing = {};
@@ -347,6 +369,9 @@ int probe_fired(struct pt_regs *ctx)
 		if (bpf_probe_read_user(&firing.word[in_registers], 8 * on_stack, (void *)stack))
 			firing.flags |= RECORD_FLAGS_STACK_UNREADABLE;
 	}
+
+	if (LAYOUT_GET(COOKIE_TIMED, cookie))
+		firing.late = lateness(&firing, in_registers, stack);
 
 	strings = firing.strings;
 	if (strings) {

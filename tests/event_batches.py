@@ -78,6 +78,7 @@ class Event:
     time: int = 0
     thread: int = 1
     tid: int = 100
+    start: int = 0
 
 
 def batch(events: Sequence[Event], first_seq: int = 0) -> Batch:
@@ -102,6 +103,7 @@ def batch(events: Sequence[Event], first_seq: int = 0) -> Batch:
         duration_nanos=np.array([event.duration for event in events], np.uint64),
         values=np.array(words, np.uint64),
         text=b"".join(texts),
+        start_unix_nanos=np.array([event.start for event in events], np.uint64),
     )
     counts = np.array([len(event.values) for event in events], np.uint32)
     return Batch(columns, counts, np.array(sizes, np.uint32))

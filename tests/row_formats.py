@@ -45,6 +45,7 @@ def json_line(row: Row, quotes_64_bits: bool = False) -> str:
             line["args_cut"] = cut
     else:
         line["duration_ns"] = number(row.duration_nanos)
+        line["start_unix_nanos"] = number(row.start_unix_nanos)
         key = "exception" if probe.kind == THROW else "value"
         if row.values:
             line[key] = value_of(row.values[0])

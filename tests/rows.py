@@ -85,6 +85,7 @@ class Row:
     duration_nanos: int
     values: tuple[Decoded, ...]
     captures: Mapping[str, Decoded]
+    start_unix_nanos: int = 0
 
 
 class RowDecoder:
@@ -104,13 +105,15 @@ class RowDecoder:
         values = columns.values.tolist()
         text = columns.text
         value_at = text_at = 0
-        for seq, time, probe_id, tid, thread, duration in zip(
+        starts = columns.start_unix_nanos.tolist() or [0] * len(columns)
+        for seq, time, probe_id, tid, thread, duration, start in zip(
             columns.seq.tolist(),
             columns.time_unix_nanos.tolist(),
             columns.probe.tolist(),
             columns.tid.tolist(),
             columns.thread.tolist(),
             columns.duration_nanos.tolist(),
+            starts,
             strict=True,
         ):
             plan = self._plans[probe_id]
@@ -131,7 +134,7 @@ class RowDecoder:
                 decoded[i] = _object(decoded[i])
             if plan.has_captures:
                 decoded, captures = plan.sort(decoded, values[value_at - 1])
-            yield Row(seq, time, plan.probe, tid, thread, duration, tuple(decoded), captures)
+            yield Row(seq, time, plan.probe, tid, thread, duration, tuple(decoded), captures, start)
 
 
 class _Plan:

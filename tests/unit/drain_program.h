@@ -45,6 +45,7 @@ static struct drain_state new_drain(const struct probe_row *probes, uint64_t cap
 		.tid = room(EVENTS, 4),
 		.thread = room(EVENTS, 8),
 		.duration = room(EVENTS, 8),
+		.start = room(EVENTS, 8),
 		.values = room(EVENTS * (WORDS_MAX - 1), 8),
 		.text = room(TEXT, 1),
 		.value_counts = room(EVENTS, 4),
@@ -58,7 +59,7 @@ static void free_drain(struct drain_state *drain)
 	void *rooms[] = {drain->arena,	    drain->other_arena,	 drain->staged,	  drain->spare,
 			 drain->seq,	    drain->time,	 drain->probe,	  drain->tid,
 			 drain->thread,	    drain->duration,	 drain->values,	  drain->text,
-			 drain->text_sizes, drain->value_counts, drain->malformed};
+			 drain->text_sizes, drain->value_counts, drain->malformed,	 drain->start};
 
 	for (size_t i = 0; i < sizeof(rooms) / sizeof(*rooms); i++)
 		free(rooms[i]);

@@ -35,7 +35,15 @@ def columns(probes: list[int], words: list[int], text: bytes = b"") -> Columns:
     ids = np.array(probes, np.uint32)
     numbers = np.arange(count, dtype=np.uint64)
     return Columns(
-        numbers, numbers + np.uint64(10**18), ids, ids, numbers, numbers, np.array(words, np.uint64), text
+        numbers,
+        numbers + np.uint64(10**18),
+        ids,
+        ids,
+        numbers,
+        numbers,
+        np.array(words, np.uint64),
+        text,
+        numbers + np.uint64(10**18),
     )
 
 
@@ -67,12 +75,14 @@ def test_a_record_batch_has_the_values_of_its_rows() -> None:
         found = table.record_batch(batch)
         assert found.schema == table.schema
         found.validate(full=True)
-        cells = found.drop_columns("time").to_pydict()
+        cells = found.drop_columns(["time", "start"]).to_pydict()
+        starts = found.column("start").cast(pa.int64()).to_pylist()
         nanos = found.column("time").cast(pa.int64()).to_pylist()
         types = {field.name: field.type for field in found.schema}
         for i, row in enumerate(RowDecoder(batches.probes).rows(batch)):
             assert cells["seq"][i] == row.seq
             assert nanos[i] == row.time_unix_nanos
+            assert (starts[i] or 0) == row.start_unix_nanos
             assert (cells["pid"][i], cells["probe"][i]) == (row.probe.pid, row.probe.id)
             assert (cells["tid"][i], cells["thread"][i]) == (row.tid, row.thread)
             assert cells["duration_nanos"][i] == row.duration_nanos

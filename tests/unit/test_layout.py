@@ -114,10 +114,11 @@ def test_the_protocol_describes_the_string_word_as_it_is() -> None:
 
 
 def test_words_are_composed_and_decomposed() -> None:
-    word = record_layout.pack_cookie(probe=0xFFFFFFFF, words=13, strings=0xFFF)
+    word = record_layout.pack_cookie(probe=0xFFFFFFFF, words=13, strings=0xFFF, timed=1)
     assert word >> record_layout.COOKIE_PROBE_SHIFT & record_layout.COOKIE_PROBE_MASK == 0xFFFFFFFF
     assert word >> record_layout.COOKIE_WORDS_SHIFT & record_layout.COOKIE_WORDS_MASK == 13
     assert word >> record_layout.COOKIE_STRINGS_SHIFT & record_layout.COOKIE_STRINGS_MASK == 0xFFF
+    assert word >> record_layout.COOKIE_TIMED_SHIFT & record_layout.COOKIE_TIMED_MASK == 1
 
 
 # No source repeats an offset.

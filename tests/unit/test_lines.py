@@ -95,6 +95,7 @@ class Batches:
             duration_nanos=durations,
             values=np.array(words, u64),
             text=text,
+            start_unix_nanos=dice.integers(0, 1 << 62, count, u64) * dice.integers(0, 2, count, u64),
         )
 
     def word(self, value_type: int) -> tuple[int, bytes]:

@@ -8,6 +8,7 @@ import resource
 import stat
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from jcollect.recordings.frames import HEAD, MOST_CONTENT_BYTES, FrameEncoder, F
 from jcollect.recordings.pieces import pieces
 from jcollect.recordings.recorder import Recorder, Rotation, part_path
 from jcollect.sources.columns import MOST_BYTES, Batch
+from jcollect.sources.explanation import Explanation
 from jprobe.v1 import collector_pb2, recording_pb2
 from recorded import NAMES, columns, numbered, probe, read, record, seqs, status_of, value
 
@@ -72,6 +74,46 @@ def test_what_concerns_the_subscription_alone_is_read_past(tmp_path: Path) -> No
     found, recording = read(tmp_path / "a")
     assert [type(item) for item in found] == [Schema, Batch]
     assert recording.warnings == []
+
+
+def test_starts_and_explanations_come_back(tmp_path: Path) -> None:
+    dice = np.random.default_rng(2)
+    count = 700
+    batch = columns([(1 + i, 1, 7, 1000 + i) for i in range(count)])
+    ends = batch.time_unix_nanos
+    late = dice.integers(-900, 40_000, count)
+    starts = (ends.astype(np.int64) + 10**15 - batch.duration_nanos.astype(np.int64) - late).astype(np.uint64)
+    explanation = Explanation(
+        dice.integers(0, 32, count, np.uint32),
+        {
+            "on_cpu_nanos": dice.integers(0, 1 << 40, count, np.uint64),
+            "top_syscall": dice.integers(0, 3, count, np.uint32),
+        },
+        ("futex", "Ż"),
+    )
+    for known in (starts, np.where(dice.random(count) < 0.5, starts, np.uint64(0)), starts[:0]):
+        for explained in (explanation, None):
+            sent = replace(
+                batch,
+                time_unix_nanos=ends + np.uint64(10**15),
+                start_unix_nanos=known,
+                explanation=explained,
+            )
+            path = tmp_path / f"{len(known)}-{known[:1].sum()}-{explained is None}-{known.sum()}"
+            record(path, [Schema([probe(1)]), sent])
+            items, _ = read(path)
+            found = next(item for item in items if isinstance(item, Batch)).columns
+            assert found.start_unix_nanos.tolist() == known.tolist()
+            assert found.time_unix_nanos.tolist() == sent.time_unix_nanos.tolist()
+            if explained is None:
+                assert found.explanation is None
+            else:
+                assert found.explanation is not None
+                assert found.explanation.known.tolist() == explanation.known.tolist()
+                assert found.explanation.names == explanation.names
+                assert {name: each.tolist() for name, each in found.explanation.columns.items()} == {
+                    name: each.tolist() for name, each in explanation.columns.items()
+                }
 
 
 def test_numbers_need_few_bytes(tmp_path: Path) -> None:
@@ -159,7 +201,7 @@ def test_frames_that_no_recorder_writes_are_rejected(tmp_path: Path) -> None:
         (frame(FrameType.MESSAGE, wide.SerializeToString()), "a probe has 65 values"),
         (frame(FrameType.MESSAGE, b"\xff"), "a message cannot be decoded"),
         (frame(FrameType.STATUS, b"\xff"), "a message is malformed"),
-        (frame(FrameType.EVENTS, struct.pack("<III", 1 << 30, 0, 0)), "a batch has 1,073,741,824 events"),
+        (frame(FrameType.EVENTS, struct.pack("<III", 1 << 29, 0, 0)), "a batch has 536,870,912 events"),
         (frame(FrameType.EVENTS, struct.pack("<III", 1, 0, 0)), "a batch ends too early"),
         (described + frame(FrameType.EVENTS, event(1, 1, [])), "more or fewer values"),
         (described + frame(FrameType.EVENTS, event(2, 1, [])), "a probe that was not described"),

@@ -19,7 +19,8 @@ from jcollect.probes.description import ProbeDescription
 from jcollect.probes.live import LiveProbe
 from jcollect.probes.probe import Probe, probes_of
 from jcollect.probes.stub_library import StubLibrary, parse_stub_image
-from jcollect.sources.columns import U32, Batch, Columns
+from jcollect.sources.columns import U32, Batch, Columns, joined, merged
+from jcollect.sources.explanation import COLUMNS, CPU, NAMED, PAUSES, Explanation, joined_explanations
 from jcollect.sources.records.decoder import RecordDecoder
 from jprobe.v1 import collector_pb2
 from list_source import StillCounters
@@ -148,7 +149,23 @@ def some_columns(count: int) -> Columns:
         duration_nanos=u64(count),
         values=u64(3 * count),
         text=dice.bytes(5 * count),
+        start_unix_nanos=u64(count),
+        explanation=some_explanation(dice, count),
     )
+
+
+def some_explanation(dice: np.random.Generator, count: int) -> Explanation | None:
+    """Returns an explanation of all parts, or of two."""
+    if not count:
+        return None
+    parts = COLUMNS if count % 2 else {**CPU, **PAUSES}
+    columns = {
+        name: dice.integers(0, 3, count, of_type)
+        if name in NAMED
+        else dice.integers(0, np.iinfo(of_type).max, count, of_type)
+        for name, of_type in parts.items()
+    }
+    return Explanation(dice.integers(0, 32, count, np.uint32), columns, ("futex", "Ż pause"))
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 127, 128, 4096])
@@ -159,11 +176,95 @@ def test_encoded_columns_are_what_protobuf_reads_and_writes(count: int) -> None:
     for name in ("seq", "time_unix_nanos", "probe", "tid", "thread", "duration_nanos", "values"):
         assert list(getattr(batch, name)) == getattr(columns, name).tolist()
     assert batch.text == columns.text
+    assert list(batch.start_unix_nanos) == columns.start_unix_nanos.tolist()
+    assert batch.HasField("explanation") == (count > 0)
+    if columns.explanation is not None:
+        sent = batch.explanation
+        assert list(sent.known) == columns.explanation.known.tolist()
+        assert list(sent.names) == ["futex", "Ż pause"]
+        for name in COLUMNS:
+            expected = columns.explanation.columns.get(name, np.zeros(0))
+            assert list(getattr(sent, name)) == expected.tolist()
     assert collector_pb2.SubscribeResponse(batch=batch).SerializeToString(deterministic=True) == message
     again = decode_batch(message)
     assert again is not None
-    assert again.values.tolist() == columns.values.tolist()
-    assert again.text == columns.text
+    for found in (again, columns_of(batch)):
+        assert found.values.tolist() == columns.values.tolist()
+        assert found.text == columns.text
+        assert found.start_unix_nanos.tolist() == columns.start_unix_nanos.tolist()
+        assert_same_explanation(found.explanation, columns.explanation)
+
+
+def assert_same_explanation(found: Explanation | None, expected: Explanation | None) -> None:
+    assert (found is None) == (expected is None)
+    if found is None or expected is None:
+        return
+    assert tuple(found.names) == tuple(expected.names)
+    assert found.known.tolist() == expected.known.tolist()
+    assert {name: column.tolist() for name, column in found.columns.items()} == {
+        name: column.tolist() for name, column in expected.columns.items()
+    }
+
+
+def test_events_keep_their_explanations_wherever_they_go() -> None:
+    columns = some_columns(9)
+    counts, sizes = np.full(9, 3, np.uint32), np.full(9, 5, np.uint32)
+    batch = Batch(columns, counts, sizes)
+    wanted = np.array([True, False, True] * 3)
+    first, second = batch.halves()
+    other = Batch(some_columns(4), counts[:4], sizes[:4])
+    without = Batch(
+        replace(other.columns, explanation=None, start_unix_nanos=np.zeros(0, np.uint64)),
+        other.value_counts,
+        other.text_sizes,
+    )
+    assert columns.explanation is not None
+    assert other.columns.explanation is not None
+    assert_same_explanation(batch.pick(wanted).columns.explanation, columns.explanation.at(wanted))
+    assert_same_explanation(joined([first, second]).columns.explanation, columns.explanation)
+    everything = joined([without, batch, other])
+    explanation = everything.columns.explanation
+    assert explanation is not None
+    assert explanation.known.tolist() == [
+        *[0] * 4,
+        *columns.explanation.known.tolist(),
+        *other.columns.explanation.known.tolist(),
+    ]
+    assert everything.columns.start_unix_nanos.tolist() == [
+        *[0] * 4,
+        *columns.start_unix_nanos.tolist(),
+        *other.columns.start_unix_nanos.tolist(),
+    ]
+    # A part that one of the batches lacks is 0 there.
+    assert explanation.columns["faults"].tolist() == [
+        *[0] * 4,
+        *columns.explanation.columns["faults"].tolist(),
+        *[0] * 4,
+    ]
+    in_order = merged([batch, without])
+    order = np.argsort([*columns.time_unix_nanos, *without.columns.time_unix_nanos], kind="stable")
+    both = joined([batch, without]).columns.explanation
+    assert both is not None
+    assert_same_explanation(in_order.columns.explanation, both.at(order))
+    assert batch.size == sum(batch.sizes) == 9 * (48 + 4 + 24 + 5 + 8 * 7 + 4 * 6)
+
+
+def test_names_of_joined_explanations_are_renumbered() -> None:
+    def named(top: list[int], names: tuple[str, ...]) -> Explanation:
+        return Explanation(np.full(len(top), 8, np.uint32), {"top_syscall": np.array(top, np.uint32)}, names)
+
+    joint = joined_explanations(
+        [named([1, 0, 2], ("futex", "read")), None, named([1, 2], ("read", "poll"))], [3, 1, 2]
+    )
+    assert joint is not None
+    assert [([None, *joint.names])[number] for number in joint.columns["top_syscall"].tolist()] == [
+        "futex",
+        None,
+        "read",
+        None,
+        "read",
+        "poll",
+    ]
 
 
 def test_batches_of_encoders_that_do_not_pack_are_read_as_well() -> None:

@@ -33,7 +33,7 @@ class _Tables:
             if isinstance(item, Schema):
                 self._table.describe(item.probes)
             elif isinstance(item, Batch):
-                batch = self._table.record_batch(item.columns)
+                batch = self._table.record_batch(item.columns.with_starts())
                 self.rows += len(item)
                 yield batch.replace_schema_metadata(self.schema.metadata)
 

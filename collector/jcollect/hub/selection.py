@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -111,7 +112,9 @@ class Selection:
 
     def _mask(self, columns: Columns) -> Columns:
         """Returns the columns without those that are not asked for."""
-        empty = {name: getattr(columns, name)[:0] for name in self._masked}
+        empty: dict[str, Any] = {
+            name: None if name == "explanation" else getattr(columns, name)[:0] for name in self._masked
+        }
         if "values" in self._masked:
-            return replace(columns, **empty, text=_NO_TEXT)
+            empty["text"] = _NO_TEXT
         return replace(columns, **empty)

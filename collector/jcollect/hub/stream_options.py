@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from jcollect.hub.cursor import Begin, OnOverflow
 
 # Columns of events that a subscriber may leave out.
-MASKABLE = frozenset({"time_unix_nanos", "tid", "thread", "duration_nanos", "values"})
+MASKABLE = frozenset(
+    {"time_unix_nanos", "tid", "thread", "duration_nanos", "values", "start_unix_nanos", "explanation"}
+)
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,15 @@ def _probes_of_one(library: StubLibrary) -> Iterable[tuple[int, Probe]]:
         yield (
             number,
             Probe(
-                Site(library, location, note.semaphore, words, _string_mask(kind, values), True),
+                Site(
+                    library,
+                    location,
+                    note.semaphore,
+                    words,
+                    _string_mask(kind, values),
+                    True,
+                    kind in TIMED_KINDS,
+                ),
                 Slot(library, number, gate),
                 note.provider,
                 note.name,

@@ -52,7 +52,8 @@ class Site(NamedTuple):
     `location` and `semaphore` are file offsets in bytes; a semaphore of 0 stands for none. `words` is the
     number of 64-bit words, 1 to 13, that are read in the order of the calling convention; bit i of
     `string_mask` is set if word i is a pointer to a string. `is_stub`: the instructions at `location` are a
-    stub's, so that the kernel may have a faster attach point than the first one.
+    stub's, so that the kernel may have a faster attach point than the first one. `is_timed`: one more word
+    has the time at which the call ended.
     """
 
     binary: Binary
@@ -61,6 +62,7 @@ class Site(NamedTuple):
     words: int
     string_mask: int = 0
     is_stub: bool = False
+    is_timed: bool = False
 
 
 def group_by_binary(items: Iterable[_T], binary_of: Callable[[_T], Binary]) -> list[list[_T]]:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ from jcollect.recordings.frames import FrameEncoder, FrameType
 from jcollect.recordings.output_file import FullError, OutputFile
 from jcollect.recordings.shapes import Shapes
 from jcollect.rpc.messages import pages, stream_messages
-from jcollect.sources.columns import Columns
+from jcollect.sources.columns import Columns, joined_columns
 from jprobe.v1 import collector_pb2, recording_pb2
 
 # Events that are compressed together. More would save little: a frame of 8,192 is 3% larger.
@@ -33,7 +33,6 @@ MOST_EVENTS = 1 << 15
 _MOST_EVENT_BYTES = 4 << 20
 # Maximum time for which events are held back to be compressed together.
 FLUSH_SECONDS = 0.2
-_NAMES = tuple(field for field in Columns.__dataclass_fields__ if field != "text")
 
 # The hit counts of the collector: one response, or several pages.
 StatusOf = Callable[[], collector_pb2.GetStatusResponse | None]
@@ -182,7 +181,7 @@ class Recorder:
         """Writes the events that are held back."""
         if not self._pending:
             return
-        columns = _joined(self._pending)
+        columns = joined_columns(self._pending)
         self._pending = []
         self._pending_events = self._pending_bytes = 0
         if self._is_over:
@@ -311,13 +310,6 @@ def part_path(path: str, part: int) -> str:
     """Returns the path of a file of a rotation: trace.000001.jprec for trace.jprec."""
     stem, suffix = os.path.splitext(path)
     return f"{stem}.{part:06d}{suffix}"
-
-
-def _joined(batches: Sequence[Columns]) -> Columns:
-    if len(batches) == 1:
-        return batches[0]
-    arrays = {name: np.concatenate([getattr(each, name) for each in batches]) for name in _NAMES}
-    return Columns(**arrays, text=b"".join(each.text for each in batches))
 
 
 def _status_pages(status: collector_pb2.GetStatusResponse | None) -> Iterator[bytes]:

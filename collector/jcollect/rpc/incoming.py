@@ -19,6 +19,7 @@ from jcollect.hub.wire import columns_of, decode_batch, decode_cursor
 from jcollect.limits import MAX_COLLECTOR_PROBES
 from jcollect.rpc.elements import parse
 from jcollect.sources.columns import Columns
+from jcollect.sources.explanation import MOST_NAME_LENGTH, NAMED, Explanation
 from jprobe.v1 import collector_pb2
 
 # Maximum bytes of the descriptions of all probes: ten times their size with usual names.
@@ -114,8 +115,12 @@ class Incoming:
         lengths = {name: len(getattr(columns, name)) for name in names}
         # A collector may send a column that was not asked for: it never leaves out all of them.
         allowed = {name: {len(probes), 0 if name in self._masked else len(probes)} for name in names}
-        if any(lengths[name] not in allowed[name] for name in names):
+        # Collectors of earlier versions send no starts.
+        has_starts = len(columns.start_unix_nanos) in (0, len(probes))
+        if not has_starts or any(lengths[name] not in allowed[name] for name in names):
             raise MalformedStreamError("the columns of a batch have different lengths")
+        if columns.explanation is not None:
+            _check_explanation(columns.explanation, len(probes))
         if not len(probes):
             return
         highest = int(probes.max())
@@ -125,6 +130,17 @@ class Incoming:
         is_without = self._may_lack_values and not len(columns.values)
         if values != len(columns.values) and not is_without:
             raise MalformedStreamError("a batch has more or fewer values than its events")
+
+
+def _check_explanation(explanation: Explanation, count: int) -> None:
+    if any(len(column) != count for column in (explanation.known, *explanation.columns.values())):
+        raise MalformedStreamError("the explanation of a batch has columns of different lengths")
+    if any(len(name) > MOST_NAME_LENGTH for name in explanation.names):
+        raise MalformedStreamError("the explanation of a batch has a name that is too long")
+    for name in NAMED:
+        column = explanation.columns.get(name)
+        if column is not None and count and int(column.max()) > len(explanation.names):
+            raise MalformedStreamError("the explanation of a batch refers to a name that it does not have")
 
 
 def _check_ids(ids: Sequence[int]) -> None:

@@ -18,6 +18,8 @@ COLUMNS: dict[collector_pb2.EventColumn, str] = {
     collector_pb2.EVENT_COLUMN_THREAD: "thread",
     collector_pb2.EVENT_COLUMN_DURATION: "duration_nanos",
     collector_pb2.EVENT_COLUMN_VALUES: "values",
+    collector_pb2.EVENT_COLUMN_START: "start_unix_nanos",
+    collector_pb2.EVENT_COLUMN_EXPLANATION: "explanation",
 }
 _ON_OVERFLOW: dict[collector_pb2.OnOverflow, OnOverflow] = {
     collector_pb2.ON_OVERFLOW_UNSPECIFIED: OnOverflow.DROP_NEWEST,

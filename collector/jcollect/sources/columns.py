@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from jcollect.layout.drain import EVENT_COLUMNS_BYTES
+from jcollect.sources.explanation import Explanation, joined_explanations
 
 U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
 Flags = npt.NDArray[np.bool_]
+# The columns with an element for each event.
+EACH = ("seq", "time_unix_nanos", "probe", "tid", "thread", "duration_nanos", "start_unix_nanos")
 # Maximum size of the columns of one batch, which is one message to subscribers of at most 1 MiB.
 MOST_BYTES = (1 << 20) - 96
+_LONG, _SHORT = np.zeros(0, np.uint64), np.zeros(0, np.uint32)
 
 
 @dataclass(frozen=True)
 class Columns:
     """Element i of each column belongs to event i, except for `values` and `text`; see EventBatch.
 
-    uint64: seq, time_unix_nanos, thread, duration_nanos, values. uint32: probe, tid.
+    uint64: seq, time_unix_nanos, thread, duration_nanos, values, start_unix_nanos. uint32: probe, tid.
+    `start_unix_nanos` may be empty: then no start is known.
     """
 
     seq: U64
@@ -33,9 +38,17 @@ class Columns:
     duration_nanos: U64
     values: U64
     text: bytes
+    start_unix_nanos: U64 = field(default_factory=lambda: _LONG)
+    explanation: Explanation | None = None
 
     def __len__(self) -> int:
         return len(self.seq)
+
+    def with_starts(self) -> Columns:
+        """Returns the columns with a start for each event: 0 if none is known."""
+        if len(self.start_unix_nanos) == len(self):
+            return self
+        return replace(self, start_unix_nanos=np.zeros(len(self), np.uint64))
 
 
 class Ends(NamedTuple):
@@ -62,7 +75,9 @@ class Batch:
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
         """Size of each event in the columns, in bytes."""
-        return EVENT_COLUMNS_BYTES + 8 * self.value_counts.astype(np.int64) + self.text_sizes
+        explanation = self.columns.explanation
+        each = EVENT_COLUMNS_BYTES + (explanation.bytes_per_event() if explanation else 0)
+        return each + 8 * self.value_counts.astype(np.int64) + self.text_sizes
 
     def pick(self, wanted: Flags) -> Batch:
         """Returns the events for which `wanted`, one bool for each event, is true."""
@@ -86,6 +101,8 @@ class Batch:
                 duration_nanos=c.duration_nanos[wanted],
                 values=c.values[np.repeat(wanted, self.value_counts)],
                 text=text,
+                start_unix_nanos=c.start_unix_nanos[wanted] if len(c.start_unix_nanos) else _LONG,
+                explanation=c.explanation and c.explanation.at(wanted),
             ),
             self.value_counts[wanted],
             self.text_sizes[wanted],
@@ -106,13 +123,17 @@ class Batch:
         if begin == 0 and end == len(self):
             return self
         c = self.columns
-        each = ("seq", "time_unix_nanos", "probe", "tid", "thread", "duration_nanos")
-        columns = {name: getattr(c, name)[begin:end] for name in each}
+        columns = {name: getattr(c, name)[begin:end] for name in EACH}
         values, text = (
             slice(int(of[begin - 1]) if begin else 0, int(of[end - 1]) if end else 0) for of in ends
         )
         return Batch(
-            Columns(**columns, values=c.values[values], text=c.text[text]),
+            Columns(
+                **columns,
+                values=c.values[values],
+                text=c.text[text],
+                explanation=c.explanation and c.explanation.at(slice(begin, end)),
+            ),
             self.value_counts[begin:end],
             self.text_sizes[begin:end],
         )
@@ -133,6 +154,8 @@ class Batch:
             c.duration_nanos.copy(),
             c.values.copy(),
             c.text,
+            c.start_unix_nanos.copy(),
+            c.explanation,
         )
         return Batch(columns, self.value_counts.copy(), self.text_sizes.copy())
 
@@ -140,10 +163,10 @@ class Batch:
     def size(self) -> int:
         """Size of all events in the columns, in bytes."""
         c = self.columns
-        return EVENT_COLUMNS_BYTES * len(c.seq) + c.values.nbytes + len(c.text)
+        each = EVENT_COLUMNS_BYTES + (c.explanation.bytes_per_event() if c.explanation else 0)
+        return each * len(c.seq) + c.values.nbytes + len(c.text)
 
 
-_LONG, _SHORT = np.zeros(0, np.uint64), np.zeros(0, np.uint32)
 _EMPTY = Batch(Columns(_LONG, _LONG, _SHORT, _SHORT, _LONG, _LONG, _LONG, b""), _SHORT, _SHORT)
 
 
@@ -154,17 +177,22 @@ def empty_batch() -> Batch:
 
 def joined(batches: Sequence[Batch]) -> Batch:
     """Returns the events of all batches, one batch after the other."""
-    columns = [batch.columns for batch in batches]
-    arrays = {
-        field.name: np.concatenate([getattr(each, field.name) for each in columns])
-        for field in fields(Columns)
-        if field.name != "text"
-    }
     return Batch(
-        Columns(**arrays, text=b"".join(each.text for each in columns)),
+        joined_columns([batch.columns for batch in batches]),
         np.concatenate([batch.value_counts for batch in batches]),
         np.concatenate([batch.text_sizes for batch in batches]),
     )
+
+
+def joined_columns(columns: Sequence[Columns]) -> Columns:
+    """Returns the events of all columns, one after the other."""
+    if len(columns) == 1:
+        return columns[0]
+    if any(len(each.start_unix_nanos) for each in columns):
+        columns = [each.with_starts() for each in columns]
+    arrays = {name: np.concatenate([getattr(each, name) for each in columns]) for name in (*EACH, "values")}
+    explanation = joined_explanations([each.explanation for each in columns], [len(each) for each in columns])
+    return Columns(**arrays, text=b"".join([each.text for each in columns]), explanation=explanation)
 
 
 def merged(batches: Sequence[Batch]) -> Batch:
@@ -191,6 +219,8 @@ def merged(batches: Sequence[Batch]) -> Batch:
             duration_nanos=c.duration_nanos[order],
             values=c.values[values],
             text=b"".join([c.text[a:b] for a, b in spans]) if c.text else b"",
+            start_unix_nanos=c.start_unix_nanos[order] if len(c.start_unix_nanos) else _LONG,
+            explanation=c.explanation and c.explanation.at(order),
         ),
         batch.value_counts[order],
         batch.text_sizes[order],

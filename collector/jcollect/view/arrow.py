@@ -21,9 +21,9 @@ from jcollect.view.arrow_values import Layout, Piece, ValueType, layout_of, valu
 from jcollect.view.texts import Positions
 
 # Columns of every event, in order. Those of values follow.
-TIME, TID, THREAD, DURATION = "time", "tid", "thread", "duration_nanos"
+TIME, TID, THREAD, DURATION, START = "time", "tid", "thread", "duration_nanos", "start"
 _TEXTS = ("provider", "name", "kind", "class", "method")
-EVENT_FIELDS = ("seq", TIME, "pid", "probe", *_TEXTS, TID, THREAD, DURATION)
+EVENT_FIELDS = ("seq", TIME, "pid", "probe", *_TEXTS, TID, THREAD, DURATION, START)
 # A batch has all of them, and readers open a file with all of them.
 MOST_VALUE_FIELDS = 1000
 
@@ -105,6 +105,7 @@ class EventTable:
             "seq": pa.uint64(), TIME: pa.timestamp("ns", "UTC"), "pid": pa.uint32(), "probe": pa.uint32(),
             **dict.fromkeys(_TEXTS, text),
             TID: pa.uint32(), THREAD: pa.uint64(), DURATION: pa.int64(),
+            START: pa.timestamp("ns", "UTC"),
         }  # fmt: skip
         fields = [(name, of_type) for name, of_type in types.items() if name not in self._left_out]
         if "values" not in self._left_out:
@@ -142,6 +143,9 @@ class EventTable:
             arrays[THREAD] = pa.array(columns.thread)
         if count == len(columns.duration_nanos):
             arrays[DURATION] = pa.array(columns.duration_nanos.view(np.int64))
+        starts = columns.start_unix_nanos
+        if count == len(starts):
+            arrays[START] = pa.array(starts.view(np.int64), mask=starts == 0).cast(pa.timestamp("ns", "UTC"))
         if len(columns.values) or not int(self._value_counts[probes].sum()):
             arrays |= self._values(columns)
         schema = self.schema

@@ -53,6 +53,7 @@ class JsonLines:
             self._add_arguments(line, probe, shown.own)
         else:
             line.text(',"duration_ns":').column("duration_nanos", self._number)
+            line.text(',"start_unix_nanos":').column("start_unix_nanos", self._number)
             self._add_result(line, probe, shown.own)
         if shown.captures:
             self._add_captures(line, probe, shown.captures)

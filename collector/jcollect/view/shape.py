@@ -105,7 +105,11 @@ class Shape:
             return digits
         if name == "duration":
             return duration_texts(run.columns.duration_nanos[run.events])
-        found: list[int] = getattr(run.columns, name)[run.events].tolist()
+        column = getattr(run.columns, name)
+        if not len(column):
+            # Only starts can be missing: in recordings and streams of earlier versions.
+            return repeat(0)
+        found: list[int] = column[run.events].tolist()
         return found
 
     def _value(self, token: Value, run: Run, prefixes: Iterable[str], cut: dict[int, Flags]) -> list[Any]:

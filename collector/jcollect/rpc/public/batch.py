@@ -10,6 +10,7 @@ from jcollect.rpc.public.event_decoder import DescribedProbe, events_of
 from jcollect.rpc.public.items import Cursor
 from jcollect.rpc.public.probe import Probe
 from jcollect.sources.columns import U32, U64, Columns
+from jcollect.sources.explanation import Explanation
 
 
 class _Probes(Mapping[int, Probe]):
@@ -74,6 +75,15 @@ class Batch:
     @property
     def duration_nanos(self) -> U64:
         return self.columns.duration_nanos
+
+    @property
+    def start_unix_nanos(self) -> U64:
+        return self.columns.start_unix_nanos
+
+    @property
+    def explanation(self) -> Explanation | None:
+        """Where the time of the calls went, as columns; None unless the collector explains."""
+        return self.columns.explanation
 
     @property
     def values(self) -> U64:

@@ -7,6 +7,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from jcollect.rpc.public.explanation import Explanation
 from jcollect.rpc.public.probe import Probe
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -49,6 +50,8 @@ Value = bool | int | float | str | Missing | None
 class Event:
     """One event. Times and durations are in ns. `seq` grows by event in one run of the collector. `tid` is
     the kernel's thread ID, `thread` Java's. `values` are by name, in the order of `probe.values`.
+    `start_unix_nanos` is when the call of a return or throw event began; 0 if unknown, and for other events.
+    `explanation` is None unless the collector explains.
 
     Columns that the stream does not ask for (`columns=`) are 0 or empty.
     """
@@ -60,6 +63,8 @@ class Event:
     thread: int
     duration_nanos: int
     values: Mapping[str, Value]
+    start_unix_nanos: int = 0
+    explanation: Explanation | None = None
 
     @property
     def time(self) -> datetime.datetime:

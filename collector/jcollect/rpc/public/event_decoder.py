@@ -4,8 +4,9 @@ values."""
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
+from itertools import repeat
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from jcollect.layout.record import (
 from jcollect.layout.stub_library import ABSENCE_NULL_SHIFT, ABSENCE_THREW_SHIFT
 from jcollect.probes.rendered import Char, Rendered, value_of
 from jcollect.rpc.public.event import Event, Missing, ObjectText, TruncatedText, Value
+from jcollect.rpc.public.explanation import Explanation, explanations_of
 from jcollect.rpc.public.probe import Probe, probe_of, value_names
 from jcollect.sources.columns import U32, U64, Columns
 from jcollect.view.texts import MOST_VALUE_BYTES
@@ -66,13 +68,18 @@ def events_of(columns: Columns, probes: Mapping[int, DescribedProbe]) -> Iterato
     has_values = bool(words)
     value_at, texts = 0, _Texts(columns.text)
     count = len(columns.probe)
-    for seq, time, number, tid, thread, duration in zip(
+    explained: Iterable[Explanation | None] = repeat(None, count)
+    if columns.explanation is not None:
+        explained = explanations_of(columns.explanation)
+    for seq, time, number, tid, thread, duration, start, explanation in zip(
         columns.seq.tolist(),
         _column(columns.time_unix_nanos, count),
         columns.probe.tolist(),
         _column(columns.tid, count),
         _column(columns.thread, count),
         _column(columns.duration_nanos, count),
+        _column(columns.start_unix_nanos, count),
+        explained,
         strict=True,
     ):
         described = probes[number]
@@ -81,7 +88,7 @@ def events_of(columns: Columns, probes: Mapping[int, DescribedProbe]) -> Iterato
             end = value_at + len(described.decoders)
             values = _values(described, words[value_at:end], texts)
             value_at = end
-        yield Event(seq, time, described.probe, tid, thread, duration, values)
+        yield Event(seq, time, described.probe, tid, thread, duration, values, start, explanation)
 
 
 def _column(column: U64 | U32, count: int) -> list[int]:

@@ -11,7 +11,7 @@ from jcollect.errors import JcollectError
 from jcollect.rpc.public.items import Cursor
 from jprobe.v1 import collector_pb2
 
-ColumnName = Literal["time", "tid", "thread", "duration", "values"]
+ColumnName = Literal["time", "tid", "thread", "duration", "values", "start", "explanation"]
 Overflow = Literal["drop-newest", "drop-oldest", "disconnect"]
 
 _COLUMNS: dict[str, collector_pb2.EventColumn] = {
@@ -20,6 +20,8 @@ _COLUMNS: dict[str, collector_pb2.EventColumn] = {
     "thread": collector_pb2.EVENT_COLUMN_THREAD,
     "duration": collector_pb2.EVENT_COLUMN_DURATION,
     "values": collector_pb2.EVENT_COLUMN_VALUES,
+    "start": collector_pb2.EVENT_COLUMN_START,
+    "explanation": collector_pb2.EVENT_COLUMN_EXPLANATION,
 }
 _OVERFLOWS: dict[str, collector_pb2.OnOverflow] = {
     "drop-newest": collector_pb2.ON_OVERFLOW_DROP_NEWEST,

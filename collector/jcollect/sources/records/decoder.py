@@ -39,7 +39,7 @@ _MOST_RECORDS = 65536
 ARENA_BYTES = 4 << 20
 
 # One element for each event.
-_COLUMNS = ("seq", "time", "probe", "tid", "thread", "duration", "value_counts", "text_sizes")
+_COLUMNS = ("seq", "time", "probe", "tid", "thread", "duration", "start", "value_counts", "text_sizes")
 _WORD_BYTES = np.dtype(np.uint64).itemsize
 
 
@@ -165,5 +165,6 @@ class RecordDecoder:
             duration_nanos=arrays["duration"][:count],
             values=arrays["values"][: state.values_count],
             text=arrays["text"][: state.text_bytes].tobytes(),
+            start_unix_nanos=arrays["start"][:count],
         )
         return Batch(columns, arrays["value_counts"][:count], arrays["text_sizes"][:count])

@@ -56,6 +56,15 @@ static void put_with_nuls(struct drain_state *drain, const struct probe_row *pro
 	}
 }
 
+/* Returns when the call began; 0 if it is unknown. */
+static uint64_t start_of(const struct drain_state *drain, const struct probe_row *probe,
+			 const struct record *record)
+{
+	if (!probe->timed || record->late == RECORD_LATE_UNKNOWN || record->word[0] > record->time)
+		return 0;
+	return record->time - (uint64_t)(int64_t)record->late - record->word[0] + drain->utc_offset;
+}
+
 static void put_one(struct drain_state *drain, const struct probe_row *probe,
 		    const struct record *record)
 {
@@ -69,6 +78,7 @@ static void put_one(struct drain_state *drain, const struct probe_row *probe,
 	drain->tid[event] = record->tid;
 	drain->thread[event] = probe->threaded ? record->word[record->words - 1] : 0;
 	drain->duration[event] = probe->timed ? record->word[0] : 0;
+	drain->start[event] = start_of(drain, probe, record);
 	for (unsigned i = 0; i < probe->values; i++)
 		values[i] = record->word[probe->first_value + i];
 	if (record->text && may_have_nuls(text, record->text)) {

@@ -182,8 +182,9 @@ void rings_put(struct direct_thread *thread, struct gate_probe *probe, uint64_t 
 	record->time = time;
 	record->tid = 0;
 	record->probe = probe->number;
-	record->text = text;
-	record->words = (uint16_t)count;
+	record->late = 0;
+	record->text = (uint16_t)text;
+	record->words = (uint8_t)count;
 	record->flags = 0;
 	for (unsigned i = 0; i < count; i++)
 		record->word[i] = words[i];

@@ -251,7 +251,8 @@ static jint JNICALL fire_text_limit(JNIEnv *env, jclass fire)
 			return time ? 0 : (jlong)(at ? at : now_ns());                           \
 		if (__atomic_fetch_add(&probe->fired, 1, __ATOMIC_RELAXED) % BATCH == BATCH - 1) \
 			began = direct_clock_kernel();                                           \
-		((void (*)(P##n))(uintptr_t)probe->stub)(A##n);                                  \
+		/* The end of a call: see cookie.timed. */                                       \
+		((void (*)(P##n, jlong))(uintptr_t)probe->stub)(A##n, time);                     \
 		if (began)                                                                       \
 			add_sample(direct_clock_kernel() - began);                               \
 		return time ? 0 : (jlong)now_ns();                                               \
