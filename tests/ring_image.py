@@ -40,9 +40,12 @@ def record(
     head: int = 0,
     time: int = TIME,
     tid: int = TID,
+    late: int = 0,
 ) -> bytes:
     """Returns a record of `size` bytes, after its header; `head` is the word beside the size."""
-    body = bytes(Record(time=time, tid=tid, probe=probe, text=len(text), words=len(words), flags=flags))
+    body = bytes(
+        Record(time=time, tid=tid, probe=probe, late=late, text=len(text), words=len(words), flags=flags)
+    )
     body += struct.pack(f"<{len(words)}Q", *words) + text
     assert len(body) <= size
     return header(size, head) + body.ljust(-(-size // 8) * 8, b"\xee")

@@ -27,6 +27,7 @@ from jcollect.layout import DIGEST
 from jcollect.layout.drain import EVENT_COLUMNS_BYTES
 from jcollect.layout.record import (
     RECORD_LIMITS_MAX_BYTES,
+    RECORD_LATE_UNKNOWN,
     RECORD_SIZE,
     RING_HEADER_SIZE,
     RING_LENGTH_BYTES_MASK,
@@ -85,6 +86,14 @@ class Event:
     duration: int
     values: tuple[int, ...]
     text: bytes
+    start: int = 0
+
+
+def start_of(record: Record, duration: int) -> int:
+    """Returns when the call began, as the columns have it."""
+    if record.late == RECORD_LATE_UNKNOWN or duration > record.time:
+        return 0
+    return int((record.time - record.late - duration) % 2**64)
 
 
 def decode_slowly(body: bytes) -> Event | int:
@@ -127,6 +136,7 @@ def decode_slowly(body: bytes) -> Event | int:
         words[0] if probe.kind in TIMED_KINDS else 0,
         tuple(words[probe.first_value : probe.first_value + len(probe.values)]),
         text,
+        start_of(record, words[0]) if probe.kind in TIMED_KINDS else 0,
     )
 
 
@@ -160,6 +170,7 @@ def events_of(columns: Columns, value_counts: list[int], text_sizes: list[int]) 
                 int(columns.duration_nanos[i]),
                 tuple(columns.values[values:end].tolist()),
                 columns.text[texts:text_end],
+                int(columns.start_unix_nanos[i]),
             )
         )
         values, texts = end, text_end
@@ -206,9 +217,8 @@ def sound_records(draw: st.DrawFn) -> bytes:
         words.append({"text": whole, "null": 0, "unreadable": string(0, unreadable=True)}[what])
     size = RECORD_SIZE + 8 * len(words) + len(text) + draw(st.integers(0, 9))
     when, tid = draw(st.integers(0, 20)), draw(st.integers(0, 2))
-    return record(
-        size, number, words, text, time=when, tid=tid, head=draw(st.sampled_from([0, 0, 0, DISCARDED]))
-    )
+    head, late = draw(st.sampled_from([0, 0, 0, DISCARDED])), draw(st.sampled_from([0, 5, -3, -(2**31)]))
+    return record(size, number, words, text, time=when, tid=tid, head=head, late=late)
 
 
 @st.composite

@@ -212,7 +212,8 @@ def test_selected_calls_have_the_values_of_their_events() -> None:
         assert [call.event for call in found] == [json.loads(json_line(row)) for row in expected]
         assert calls.count(columns) == len(expected)
         for call, row in zip(found, expected, strict=True):
-            assert (call.end_unix_nanos, call.duration_nanos) == (row.time_unix_nanos, row.duration_nanos)
+            end = row.start_unix_nanos + row.duration_nanos if row.start_unix_nanos else row.time_unix_nanos
+            assert (call.end_unix_nanos, call.duration_nanos) == (end, row.duration_nanos)
             assert span_of(call).SerializeToString()
 
 

@@ -72,12 +72,16 @@ class SlowCalls:
         if not wanted.any():
             return
         picked = self._batch(columns).pick(wanted).columns
+        picked = picked.with_starts()
+        starts, durations = picked.start_unix_nanos, picked.duration_nanos
+        # The probe fires after the call has ended.
+        ends = np.where(starts > 0, starts + durations, picked.time_unix_nanos)
         lines = (line for some in self._formatter.lines(picked) for line in some)
         for line, probe, end, duration in zip(
             lines,
             picked.probe.tolist(),
-            picked.time_unix_nanos.tolist(),
-            picked.duration_nanos.tolist(),
+            ends.tolist(),
+            durations.tolist(),
             strict=True,
         ):
             yield Call(self._probes[probe], end, duration, json.loads(line))
