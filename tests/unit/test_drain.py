@@ -26,8 +26,8 @@ from jcollect.hub.wire import encode
 from jcollect.layout import DIGEST
 from jcollect.layout.drain import EVENT_COLUMNS_BYTES
 from jcollect.layout.record import (
-    RECORD_LIMITS_MAX_BYTES,
     RECORD_LATE_UNKNOWN,
+    RECORD_LIMITS_MAX_BYTES,
     RECORD_SIZE,
     RING_HEADER_SIZE,
     RING_LENGTH_BYTES_MASK,
