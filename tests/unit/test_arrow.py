@@ -6,6 +6,7 @@ import io
 import math
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from jcollect.errors import JcollectError, MalformedStreamError
 from jcollect.probes.probe import KIND_NAMES
 from jcollect.probes.rendered import Rendered
 from jcollect.sources.columns import Columns
+from jcollect.sources.explanation import Explanation
 from jcollect.view.arrow import EVENT_FIELDS, MOST_VALUE_FIELDS, EventTable
 from jprobe.v1 import collector_pb2, probe_pb2
 from rows import Absent, Decoded, RowDecoder, Truncated, Unknown, Unreadable
@@ -72,7 +74,7 @@ def test_a_record_batch_has_the_values_of_its_rows() -> None:
                 of_value.name = f"{of_value.name[0]}{index}"
         batch = batches.columns(331)
         table = EventTable(batches.probes)
-        found = table.record_batch(batch)
+        found = table.record_batch(batch, is_complete=True)
         assert found.schema == table.schema
         found.validate(full=True)
         cells = found.drop_columns(["time", "start"]).to_pydict()
@@ -152,6 +154,29 @@ def test_a_value_with_the_name_of_an_event_column_has_another() -> None:
     assert [found.column(name).to_pylist() for name in ("time_", "Seq_", "time__")] == [[1], [2], ["t"]]
 
 
+def test_an_explanation_is_null_where_a_part_is_not_known() -> None:
+    explanation = Explanation(
+        np.array([1, 0, 9], np.uint32),
+        {
+            "on_cpu_nanos": np.array([5, 6, 7], np.uint64),
+            "syscalls": np.array([1, 2, 3], np.uint32),
+            "top_syscall": np.array([1, 1, 2], np.uint32),
+        },
+        ("futex", "read"),
+    )
+    batch = replace(columns([0, 0, 0], [1, 2, 3]), explanation=explanation)
+    table = EventTable([probe(0, value("a", 4))])
+    found = table.record_batch(batch)
+    assert found.schema == table.schema
+    found.validate(full=True)
+    rows = [
+        row and {key: cell for key, cell in row.items() if cell is not None}
+        for row in found.column("explanation").to_pylist()
+    ]
+    assert rows == [{"on_cpu_nanos": 5}, None, {"on_cpu_nanos": 7, "syscalls": 3, "top_syscall": "read"}]
+    assert "explanation" not in table.record_batch(columns([0], [1])).schema.names
+
+
 def test_columns_that_were_not_asked_for_are_left_out() -> None:
     none32, none64 = np.zeros(0, np.uint32), np.zeros(0, np.uint64)
     numbers = np.arange(3, dtype=np.uint64)
@@ -170,8 +195,8 @@ def test_batches_of_one_schema_make_one_ipc_stream() -> None:
     out = io.BytesIO()
     with pa.ipc.new_stream(out, table.schema) as writer:
         for _ in range(2):
-            writer.write_batch(table.record_batch(columns([0, 0], [1, 2])))
-        writer.write_batch(table.record_batch(columns([], [])))
+            writer.write_batch(table.record_batch(columns([0, 0], [1, 2]), is_complete=True))
+        writer.write_batch(table.record_batch(columns([], []), is_complete=True))
     assert pa.ipc.open_stream(out.getvalue()).read_all().column("a").to_pylist() == [1, 2, 1, 2]
 
 

@@ -33,7 +33,7 @@ class _Tables:
             if isinstance(item, Schema):
                 self._table.describe(item.probes)
             elif isinstance(item, Batch):
-                batch = self._table.record_batch(item.columns.with_starts())
+                batch = self._table.record_batch(item.columns, is_complete=True)
                 self.rows += len(item)
                 yield batch.replace_schema_metadata(self.schema.metadata)
 

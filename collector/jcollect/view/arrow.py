@@ -17,13 +17,14 @@ from jcollect.errors import JcollectError, MalformedStreamError
 from jcollect.probes.description import Described
 from jcollect.probes.probe import KIND_NAMES
 from jcollect.sources.columns import Columns
+from jcollect.view.arrow_explanation import EXPLANATION, explanation_array, explanation_type
 from jcollect.view.arrow_values import Layout, Piece, ValueType, layout_of, value_array
 from jcollect.view.texts import Positions
 
 # Columns of every event, in order. Those of values follow.
 TIME, TID, THREAD, DURATION, START = "time", "tid", "thread", "duration_nanos", "start"
 _TEXTS = ("provider", "name", "kind", "class", "method")
-EVENT_FIELDS = ("seq", TIME, "pid", "probe", *_TEXTS, TID, THREAD, DURATION, START)
+EVENT_FIELDS = ("seq", TIME, "pid", "probe", *_TEXTS, TID, THREAD, DURATION, START, EXPLANATION)
 # A batch has all of them, and readers open a file with all of them.
 MOST_VALUE_FIELDS = 1000
 
@@ -105,17 +106,17 @@ class EventTable:
             "seq": pa.uint64(), TIME: pa.timestamp("ns", "UTC"), "pid": pa.uint32(), "probe": pa.uint32(),
             **dict.fromkeys(_TEXTS, text),
             TID: pa.uint32(), THREAD: pa.uint64(), DURATION: pa.int64(),
-            START: pa.timestamp("ns", "UTC"),
+            START: pa.timestamp("ns", "UTC"), EXPLANATION: explanation_type(pa),
         }  # fmt: skip
         fields = [(name, of_type) for name, of_type in types.items() if name not in self._left_out]
         if "values" not in self._left_out:
             fields += [(name, of_type.arrow(pa)) for name, of_type in self._types.items()]
         return pa.schema(fields)
 
-    def record_batch(self, columns: Columns, is_alone: bool = False) -> Any:
+    def record_batch(self, columns: Columns, is_alone: bool = False, is_complete: bool = False) -> Any:
         """Returns the events as a pyarrow.RecordBatch, in their order. With `is_alone` its dictionaries have
-        only the texts of these events; otherwise an index means the same in all batches. Raises
-        MalformedStreamError."""
+        only the texts of these events; otherwise an index means the same in all batches. With `is_complete`
+        it has starts and explanations even if no event has them. Raises MalformedStreamError."""
         pa = self._pa
         count, probes = len(columns), columns.probe
         self._check(columns)
@@ -144,8 +145,12 @@ class EventTable:
         if count == len(columns.duration_nanos):
             arrays[DURATION] = pa.array(columns.duration_nanos.view(np.int64))
         starts = columns.start_unix_nanos
+        if is_complete:
+            starts = columns.with_starts().start_unix_nanos
         if count == len(starts):
             arrays[START] = pa.array(starts.view(np.int64), mask=starts == 0).cast(pa.timestamp("ns", "UTC"))
+        if is_complete or columns.explanation is not None:
+            arrays[EXPLANATION] = explanation_array(pa, columns.explanation, count)
         if len(columns.values) or not int(self._value_counts[probes].sum()):
             arrays |= self._values(columns)
         schema = self.schema
