@@ -56,10 +56,10 @@ static struct drain_state new_drain(const struct probe_row *probes, uint64_t cap
 
 static void free_drain(struct drain_state *drain)
 {
-	void *rooms[] = {drain->arena,	    drain->other_arena,	 drain->staged,	  drain->spare,
-			 drain->seq,	    drain->time,	 drain->probe,	  drain->tid,
-			 drain->thread,	    drain->duration,	 drain->values,	  drain->text,
-			 drain->text_sizes, drain->value_counts, drain->malformed,	 drain->start};
+	void *rooms[] = {drain->arena,	    drain->other_arena,	 drain->staged,	   drain->spare,
+			 drain->seq,	    drain->time,	 drain->probe,	   drain->tid,
+			 drain->thread,	    drain->duration,	 drain->values,	   drain->text,
+			 drain->text_sizes, drain->value_counts, drain->malformed, drain->start};
 
 	for (size_t i = 0; i < sizeof(rooms) / sizeof(*rooms); i++)
 		free(rooms[i]);
