@@ -24,7 +24,7 @@ from jcollect.view.call_tree import HOLD_NS, Call, CallTrees
 from jcollect.view.later import LaterParts
 from jcollect.view.losses import Losses
 from jcollect.view.merged_tree import MergedTree
-from jcollect.view.tree_lines import Line, Shown, tree_json, tree_lines
+from jcollect.view.tree_lines import HEAD, Line, Shown, tree_json, tree_lines
 
 _BOLD, _PLAIN = "\x1b[1;31m", "\x1b[0m"
 # Without events for this long, in s, calls count as roots by the clock of this machine.
@@ -156,7 +156,8 @@ class TreeReport:
         thread = f"thread {root.thread}" if root.thread else f"kernel thread {root.tid}"
         process = f" of PID {root.pid}" if len(self._trees.pids) > 1 else ""
         head = f"{_time_of_day(root.start)} {thread}{process}"
-        gap = [""] if self._printed else []
+        # The columns are named once.
+        gap = [""] if self._printed else [HEAD, ""]
         lines = tree_lines(root, names, self._shown, not self._has_colors)
         self._lines.write([*gap, head, *self._colored(lines)])
         self._printed += 1

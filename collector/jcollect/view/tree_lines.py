@@ -17,6 +17,7 @@ MOST_LINES = 2000
 # More calls than this of one method, one after the other and without calls in them, share a line.
 _FEW = 3
 _WIDTH = 8
+HEAD = f"{'TIME':>{_WIDTH}} {'SELF':>{_WIDTH}}   CALL"
 
 
 @dataclass(frozen=True)
