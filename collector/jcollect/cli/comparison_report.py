@@ -57,6 +57,7 @@ def print_comparison(
 def _read(interval: RecordedInterval, globs: Sequence[str]) -> Calls:
     recording, chosen, calls = Recording([interval.path]), Chosen(globs), Calls()
     lost: dict[int, int] = {}
+    first = last = 0
     times: tuple[int, int] | None = None
     for found in recording.items():
         item = chosen.part(found)
@@ -64,8 +65,10 @@ def _read(interval: RecordedInterval, globs: Sequence[str]) -> Calls:
             calls.describe(item.probes)
         elif isinstance(item, Batch) and len(item):
             if times is None:
-                times = interval.within(int(item.columns.time_unix_nanos.min()))
+                first = int(item.columns.time_unix_nanos.min())
+                times = interval.within(first)
             calls.add(item.columns, *times)
+            last = max(last, int(item.columns.time_unix_nanos.max()))
         elif isinstance(item, Loss):
             lost[item.stage] = item.events
     chosen.check_matched(interval.path)
@@ -73,6 +76,8 @@ def _read(interval: RecordedInterval, globs: Sequence[str]) -> Calls:
         warn(line)
     if sum(lost.values()):
         warn(f"{interval.path} lacks {plural(sum(lost.values()), 'event')} that were lost: rates are too low")
+    if times is not None:
+        calls.lasted(max(times[0], first), min(times[1], last))
     if not calls.counts:
         raise JcollectError(f"cannot compare {interval}: no call ended in it; give another time or --probe")
     return calls
@@ -83,9 +88,8 @@ def _block(method: Compared, percent: str) -> Iterator[str]:
     yield f"  {'':<7}{'A':>10}{'B':>10}  {'CHANGE':>8}  {percent}% INTERVAL"
     yield f"  {'calls':<7}{method.calls[0]:>10,}{method.calls[1]:>10,}"
     for each in method.quantities:
-        yield (
-            f"  {_NAMES.get(each.name, each.name):<7}{_value(each.a, each.unit):>10}{_value(each.b, each.unit):>10}  {_change(each)}"
-        )
+        values = f"{_value(each.a, each.unit):>10}{_value(each.b, each.unit):>10}"
+        yield f"  {_NAMES.get(each.name, each.name):<7}{values}  {_change(each)}"
     sign = "+" if method.total >= 0 else "-"
     yield f"  {sign}{duration_text(abs(method.total))} per second in total"
 
@@ -113,7 +117,7 @@ def _text(value: float, each: Quantity) -> str:
     """Returns a factor as a percentage, or as "x 3.2" if it is large; a difference of shares in points."""
     if not each.unit:
         return f"{100 * value:+.3g} points"
-    if value >= 10:
+    if value >= 3:
         return f"x {value:,.3g}"
     return f"{100 * (value - 1):+.1f}%"
 

@@ -65,8 +65,8 @@ def _nanos(text: str, first: int, interval: RecordedInterval) -> int:
         date = datetime.datetime.fromisoformat(text)
     except ValueError:
         raise InvalidCommandError(
-            f"cannot read {interval}: '{text}' is not a time such as 10:05, 10:05:30.5, +90s after the begin, "
-            "or 2026-11-22T10:05:00"
+            f"cannot read {interval}: '{text}' is not a time such as 10:05, 10:05:30.5, +90s after the "
+            "begin, or 2026-11-22T10:05:00"
         ) from None
     if date.tzinfo is None:
         date = date.replace(tzinfo=datetime.UTC)

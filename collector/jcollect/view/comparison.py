@@ -46,11 +46,15 @@ class Calls:
         self._kept = 0
         self._random = np.random.default_rng(1)
         self._share = 1.0
-        self.first = self.last = 0
+        self._first = self._last = 0
 
     @property
     def seconds(self) -> float:
-        return (self.last - self.first) / 1e9
+        return max(self._last - self._first, 0) / 1e9
+
+    def lasted(self, first: int, last: int) -> None:
+        """Sets the begin and the end of the time, in ns since 1970."""
+        self._first, self._last = first, last
 
     def describe(self, probes: Iterable[Described]) -> None:
         for probe in probes:
@@ -67,9 +71,6 @@ class Calls:
         within = (times >= np.uint64(begin)) & (times < np.uint64(end))
         if not within.any():
             return
-        # All events say how long was recorded, also those that are no ends of calls.
-        self.first = min(self.first or (1 << 64), int(times[within].min()))
-        self.last = max(self.last, int(times[within].max()))
         within &= self._is_timed[columns.probe]
         probes, took, times = columns.probe[within], columns.duration_nanos[within], times[within]
         for number in np.unique(probes).tolist():
@@ -108,8 +109,8 @@ class Calls:
         """Returns the calls of a method in equal slices of the time."""
         parts = self._times.get(key, [])
         times = np.concatenate(parts) if parts else _EMPTY
-        span = max(self.last - self.first, 1)
-        index = ((times - np.uint64(self.first)).astype(np.float64) / span * SLICES).astype(np.int64)
+        span = max(self._last - self._first, 1)
+        index = ((times - np.uint64(self._first)).astype(np.float64) / span * SLICES).astype(np.int64)
         counts = np.bincount(np.minimum(index, SLICES - 1), minlength=SLICES)
         return counts / self._share
 
