@@ -20,8 +20,8 @@ _STRUCT, _UNION = 4, 5
 # Bytes after a type by its kind: a constant, and for each of its elements.
 _SIZES = {
     1: (4, 0), 2: (0, 0), 3: (12, 0), _STRUCT: (0, 12), _UNION: (0, 12), 6: (0, 8), 7: (0, 0), 8: (0, 0),
-    9: (0, 0), 10: (0, 0), 11: (0, 0), 12: (0, 0), 13: (0, 8), 14: (4, 0), 15: (0, 12), 16: (0, 0), 17: (4, 0),
-    18: (0, 0), 19: (0, 12),
+    9: (0, 0), 10: (0, 0), 11: (0, 0), 12: (0, 0), 13: (0, 8), 14: (4, 0), 15: (0, 12), 16: (0, 0),
+    17: (4, 0), 18: (0, 0), 19: (0, 12),
 }  # fmt: skip
 # Types that are only another name for one, or qualify it.
 _TRANSPARENT = (8, 9, 10, 11, 18)
@@ -52,7 +52,8 @@ class Btf:
                 return cls(file.read(_MOST_BYTES))
         except FileNotFoundError:
             raise JcollectError(
-                f"cannot read the kernel's types: {_FILE} does not exist; run a kernel with CONFIG_DEBUG_INFO_BTF"
+                f"cannot read the kernel's types: {_FILE} does not exist; run a kernel with "
+                "CONFIG_DEBUG_INFO_BTF"
             ) from None
         except OSError as error:
             raise explain(error, f"read {_FILE}") from None

@@ -129,8 +129,8 @@ class Compilation:
 
 
 def bpf_directory() -> Path:
-    """Returns the folder of the programs and their headers: in an installed package, or beside collector/ in a
-    checkout."""
+    """Returns the folder of the programs and their headers: in an installed package, or beside collector/
+    in a checkout."""
     package = Path(jcollect.__file__).parent
     installed = package / _INSTALLED
     return installed if installed.is_dir() else package.parent.parent / "bpf"

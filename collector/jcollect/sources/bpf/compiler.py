@@ -2,9 +2,9 @@
 
     python -m jcollect.sources.bpf.compiler PARENT FOLDER FILE FLAG...
 
-PARENT is the PID of the process that waits for it, and FOLDER that of the FILE to compile. Errors go to stderr. It
-is a separate process because bcc loads clang and LLVM, 190 MB, which would stay in memory as long as jcollect
-runs.
+PARENT is the PID of the process that waits for it, and FOLDER that of the FILE to compile. Errors go to
+stderr. It is a separate process because bcc loads clang and LLVM, 190 MB, which would stay in memory as long
+as jcollect runs.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import numpy as np
 
 from jcollect.errors import JcollectError
 from jcollect.layout.threads import SYSTEM_CALL_SIZE, THREAD_COUNTS_SIZE
+from jcollect.sources.bpf.bpf_programs import own_pid_namespace
 from jcollect.sources.bpf.bpf_syscalls import (
     BPF_PROG_TYPE_RAW_TRACEPOINT,
     delete_from_hash,
@@ -65,6 +66,11 @@ class ThreadPrograms:
             compilation.close()
 
     def _open(self, parts: Collection[str], compilation: Compilation) -> None:
+        if any(own_pid_namespace()):
+            raise JcollectError(
+                "cannot explain calls: jcollect runs in a PID namespace of its own, where threads have other "
+                "IDs; run it in the host's, as docker run --pid=host does"
+            )
         kernel = Kernel()
         self.ring_fd = self._kept(kernel.create_ring_buffer("records", RING_BYTES))
         counts = self._kept(kernel.create_array("counts", THREAD_COUNTS_SIZE, 1))
