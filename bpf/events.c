@@ -300,18 +300,20 @@ static __always_inline u32 thread_id(void)
  * note describes. */
 static __always_inline s32 lateness(struct firing *firing, u32 in_registers, u64 stack)
 {
-	u64 end = 0;
+	u64 passed = 0;
 	s64 late;
 
 	/* The verifier of older kernels knows no variable index. */
 #pragma unroll
 	for (u32 i = 1; i < 8; i++)
 		if (i < in_registers && firing->words == i)
-			end = firing->word[i];
+			passed = firing->word[i];
 	if (firing->words >= in_registers &&
-	    bpf_probe_read_user(&end, 8, (void *)(stack + 8 * (firing->words - in_registers))))
+	    bpf_probe_read_user(&passed, 8, (void *)(stack + 8 * (firing->words - in_registers))))
 		return RECORD_LATE_UNKNOWN;
-	late = (s64)(firing->time - end);
+	if (LAYOUT_GET(END_OF_CALL_VIRTUAL, passed))
+		firing->flags |= RECORD_FLAGS_VIRTUAL;
+	late = (s64)(firing->time - LAYOUT_GET(END_OF_CALL_TIME, passed));
 	/* A program that measured no end passes 0. */
 	return late == (s32)late ? (s32)late : RECORD_LATE_UNKNOWN;
 }

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from jcollect.cli.argument_types import Size, WholeNumber
+from jcollect.cli.argument_types import ExplainedParts, Size, WholeNumber
 from jcollect.cli.options import max_overhead_option
 from jcollect.control.limits import MOST_BYTES, MOST_METHODS
 from jcollect.limits import MAX_COLLECTOR_PROBES
@@ -83,6 +83,18 @@ def lane_option(command: _Command) -> _Command:
         show_default=True,
         help="How events of Java methods get here. direct: through memory that the agent shares with "
         "jcollect, without a trap. kernel: by a uprobe's trap. auto: direct where it is possible.",
+    )(command)
+
+
+def explain_option(command: _Command) -> _Command:
+    return click.option(
+        "--explain",
+        type=ExplainedParts(),
+        default="",
+        metavar="PARTS",
+        help="Say for each call where its time went. PARTS, separated by commas: cpu (on a CPU, in the run "
+        "queue, off the CPU), faults (page faults), syscalls (system calls; slows down those of the whole "
+        "machine), all.",
     )(command)
 
 

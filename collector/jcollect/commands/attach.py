@@ -22,6 +22,7 @@ from jcollect.cli.recorder_options import recorder_of, recorder_options
 from jcollect.cli.redaction_options import redaction_options
 from jcollect.cli.tracing_options import (
     cost_options,
+    explain_option,
     history_option,
     lane_option,
     limit_options,
@@ -61,6 +62,7 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 @limit_options
 @cost_options
 @lane_option
+@explain_option
 @recorder_options
 @history_option
 @redaction_options
@@ -92,6 +94,7 @@ def attach(
     max_probes: int | None,
     max_overhead: int | None,
     lane: str,
+    explain: frozenset[str],
     last: str | None,
     triggers: tuple[str, ...],
     history: int | None,
@@ -141,6 +144,7 @@ def attach(
             recorder=recorder,
             history_bytes=history,
             redaction=redaction,
+            explain=explain,
             only_counts=exports.no_events,
         ),
         listen=listen,

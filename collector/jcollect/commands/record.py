@@ -22,7 +22,7 @@ from jcollect.cli.privileges import narrow_to_client
 from jcollect.cli.recording_options import check_can_create, recording_options
 from jcollect.cli.redaction_options import redaction_options
 from jcollect.cli.stream_options import check_begins_now, stream_options
-from jcollect.cli.tracing_options import own_lane_option
+from jcollect.cli.tracing_options import explain_option, own_lane_option
 from jcollect.errors import JcollectError
 from jcollect.hub.redaction_rules import RedactionRules
 from jcollect.hub.stream_options import StreamOptions
@@ -39,6 +39,7 @@ from jcollect.stop_request import StopRequest
 @select_option
 @max_overhead_option
 @own_lane_option
+@explain_option
 @probe_option
 @duration_option
 @max_events_option
@@ -56,6 +57,7 @@ def record(
     selectors: tuple[str, ...],
     max_overhead: int | None,
     lane: str | None,
+    explain: frozenset[str],
     globs: tuple[str, ...],
     duration: float | None,
     max_events: int | None,
@@ -87,10 +89,12 @@ def record(
             fail_on_loss=fail_on_loss,
             stream=stream,
             redaction=redaction,
+            explain=explain,
         )
         return
-    if lane is not None or max_overhead is not None or redaction:
-        option = "--redact" if redaction else "--lane" if lane is not None else "--max-overhead"
+    if lane is not None or max_overhead is not None or redaction or explain:
+        option = "--redact" if redaction else "--explain" if explain else "--max-overhead"
+        option = option if lane is None else "--lane"
         raise click.UsageError(
             f"{option} is for a collector of this command's own, and one already runs at "
             f"{collector.address.text}; give that the option"

@@ -12,6 +12,8 @@ from jcollect.sources.recorder import Recorder
 # How events get to jcollect. DIRECT: through memory that a process with an agent shares with it. KERNEL: by a
 # trap and the BPF ring buffer. AUTO_LANE takes DIRECT for the probes of agents where that is possible.
 AUTO_LANE, DIRECT, KERNEL = LANES = ("auto", "direct", "kernel")
+# What can be explained of a call: time on a CPU, in the run queue and off the CPU; page faults; system calls.
+PARTS = ("cpu", "faults", "syscalls")
 # The direct lane alone, without any right to place uprobes: agents are asked for it by their gateways.
 LEASED = "leased"
 
@@ -49,7 +51,7 @@ class SessionSettings:
     buffer, a power of two. `link_type` forces a link type. `without` names kernel features to treat as
     missing. With `only_counts`, the processes count the calls in histograms, and there are no events. `lane`
     is one of LANES, or LEASED. With a `recorder` there is only the direct lane, whose events are delivered
-    at the triggers."""
+    at the triggers. `explain` are parts of calls to explain: see PARTS."""
 
     capacity: int | None = None
     max_events: int | None = None
@@ -63,3 +65,4 @@ class SessionSettings:
     recorder: Recorder | None = None
     history_bytes: int | None = None
     redaction: RedactionRules = RedactionRules()  # noqa: RUF009
+    explain: frozenset[str] = frozenset()

@@ -60,7 +60,7 @@ class BpfPrograms:
         finally:
             compilation.close()
         self._maps = (self.ring_fd, counters)
-        self._numbers = (capacity, rows - 1, *_pid_namespace())
+        self._numbers = (capacity, rows - 1, *own_pid_namespace())
         self._counts = np.frombuffer(self._memory, COUNTS, capacity * rows).reshape(rows, capacity)
 
     def load_for_uprobe_multi(self) -> int:
@@ -117,7 +117,7 @@ def _rows(capacity: int) -> int:
     return min(wanted, 1 << (most.bit_length() - 1))
 
 
-def _pid_namespace() -> tuple[int, int]:
+def own_pid_namespace() -> tuple[int, int]:
     """Returns device, as the kernel encodes it, and inode number of our PID namespace; zeros for the initial
     one."""
     about = os.stat("/proc/self/ns/pid")
