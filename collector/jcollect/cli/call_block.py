@@ -125,9 +125,8 @@ def call_json(event: Event) -> dict[str, Any]:
         if each.path or event.probe.kind != "throw"
     }
     if event.explanation is not None:
-        found["explanation"] = {
-            name: value for name, value in asdict(event.explanation).items() if value is not None
-        }
+        known = {name: value for name, value in asdict(event.explanation).items() if value is not None}
+        found["explain"] = {name.replace("_nanos", "_ns"): value for name, value in known.items()}
     return found
 
 

@@ -33,7 +33,7 @@ Make = Callable[[Stdout], Report]
 @dataclass(frozen=True)
 class ReportOptions:
     """The options that the commands with reports share. `own_globs` are the probes that a collector of the
-    command's own attaches to if none are given."""
+    command's own attaches to if none are given, and `explain` what it explains."""
 
     access: ClientAccess
     selectors: tuple[str, ...]
@@ -44,6 +44,7 @@ class ReportOptions:
     max_events: int | None
     fail_on_loss: bool
     own_globs: tuple[str, ...] = ()
+    explain: frozenset[str] = frozenset()
 
 
 def run_report(sources: Sequence[str], make: Make, options: ReportOptions) -> None:
@@ -61,9 +62,10 @@ def run_report(sources: Sequence[str], make: Make, options: ReportOptions) -> No
             max_overhead=options.max_overhead,
             lane=options.lane,
             fail_on_loss=options.fail_on_loss,
+            explain=options.explain,
         )
         return
-    check_only_with_select(options.max_overhead, options.lane)
+    check_only_with_select(options.max_overhead, options.lane, options.explain)
     narrow_to_client()
     if is_recording(source):
         _run_recording(sources, make, options)
