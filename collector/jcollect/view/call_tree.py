@@ -21,6 +21,8 @@ from jcollect.view.summary import MethodId, key_of, names_of
 # Calls of a thread that wait for the end of their tree. Beyond, they are left out, the innermost and then
 # the shortest first, and counted.
 MOST_CALLS_OF_THREAD = 1 << 16
+# The same of all threads together, with those that run.
+MOST_CALLS = 1 << 20
 MOST_THREADS = 1 << 16
 # Calls that run at the same time in one thread.
 MOST_OPEN = 1 << 16
@@ -28,6 +30,8 @@ MOST_OPEN = 1 << 16
 MOST_REMEMBERED = 64
 # In the kernel lane an entry event has the time of its trap, and a start is from the program's clock.
 _CLOCK_ERROR_NS = 1_000
+# Events after which all calls are counted again.
+_EVENTS_TO_COUNT = 1 << 16
 # Time after which a call is taken for a root although it is not known that no other one runs around it.
 HOLD_NS = 1_000_000_000
 
@@ -130,7 +134,7 @@ class CallTrees:
     def __init__(self, complete: Callable[[Call], None], hold: int | None = HOLD_NS) -> None:
         self._complete = complete
         self._hold = hold
-        self.names: list[str] = []
+        self._names: list[str] | None = None
         self.pids: set[int] = set()
         self.left_out = 0
         self._methods: dict[MethodId, int] = {}
@@ -141,7 +145,13 @@ class CallTrees:
         # By probe ID: the number of its method, its PID, its kind, and whether it belongs to a constructor.
         self._probes: dict[int, tuple[int, int, int, bool]] = {}
         self._threads: dict[tuple[int, int], _Thread] = {}
-        self._now = self._flushed = 0
+        self._now = self._flushed = self._uncounted = 0
+
+    @property
+    def names(self) -> list[str]:
+        if self._names is None:
+            self._names = names_of(list(self._methods))
+        return self._names
 
     def describe(self, probes: Iterable[Described]) -> None:
         """Adds the probes of a schema."""
@@ -154,7 +164,7 @@ class CallTrees:
             elif probe.kind in TIMED_KINDS:
                 self._timed.add(number)
         self._sees_entries = self._timed <= self._with_entry
-        self.names = names_of(list(self._methods))
+        self._names = None
 
     def take(self, columns: Columns, texts: Sequence[str] | None = None) -> None:
         """Adds a batch. `texts` has what is to be shown of each event; None for nothing."""
@@ -177,6 +187,19 @@ class CallTrees:
                 self._end(self._thread(pid, tid, java), call)
         self._now = max(self._now, int(columns.time_unix_nanos.max()))
         self.flush(self._now)
+        self._uncounted += len(columns)
+        if self._uncounted >= _EVENTS_TO_COUNT:
+            self._uncounted = 0
+            self._bound()
+
+    def _bound(self) -> None:
+        """Completes what waits, if it is too much: calls count as roots, and no call as running."""
+        threads = self._threads.values()
+        if sum(each.calls + len(each.open) for each in threads) <= MOST_CALLS:
+            return
+        for thread in threads:
+            self._complete_all(thread)
+            thread.open.clear()
 
     def take_loss(self, events: int, by_probe: Collection[int]) -> None:
         """Records that so many more events of these probes will not come: all, if none is named."""
