@@ -16,6 +16,7 @@ from jcollect.hub.items import Schema
 from jcollect.sources.columns import Columns
 from jcollect.view import call_tree
 from jcollect.view.call_tree import Call, CallTrees, calls_in
+from jcollect.view.tree_lines import Shown, tree_json, tree_lines
 from recorded import BEGIN, probe, record
 
 METHODS = 4
@@ -211,3 +212,122 @@ def test_conversions_nest_calls_as_trees_do(tmp_path: Path, seed: int) -> None:
             callers.insert(0, caller.method)
             caller = model.known_caller(caller)
         assert found[truth.thread, truth.start] == tuple(callers)
+
+
+def thread_of(*events: tuple[int, int, int]) -> Columns:
+    """Returns events of one thread: time after BEGIN, probe and duration; ends have a measured start."""
+    times, probes, took = np.array(events, np.uint64).reshape(-1, 3).T
+    times = times + np.uint64(BEGIN)
+    sevens = np.full(len(times), 7, np.uint64)
+    starts = np.where(probes % 10 == ENTRY, 0, times - took)
+    return Columns(
+        np.arange(len(times), dtype=np.uint64), times, probes.astype(np.uint32), sevens.astype(np.uint32),
+        sevens, took, np.zeros(0, np.uint64), b"", starts.astype(np.uint64),
+    )  # fmt: skip
+
+
+def trees(hold: int | None = call_tree.HOLD_NS) -> tuple[CallTrees, list[Call]]:
+    roots: list[Call] = []
+    found = CallTrees(roots.append, hold)
+    found.describe(PROBES)
+    return found, roots
+
+
+def test_a_call_that_began_before_knows_what_was_printed() -> None:
+    found, roots = trees()
+    found.take(thread_of((10, 11, 0), (20, 12, 10), (30, 11, 0), (45, 12, 15)))
+    assert [(root.method, root.duration) for root in roots] == [(1, 10), (1, 15)]
+    found.take(thread_of((60, 2, 55)))
+    last = roots[-1]
+    assert (last.printed, last.children, last.self_nanos) == (2, [], 55 - 10 - 15)
+    lines = [line.text.strip() for line in tree_lines(last, found.names, Shown(), True)]
+    assert lines[1:] == ["… 2 calls in it printed before: its begin was not seen"]
+
+
+def test_of_many_printed_calls_the_time_is_not_known() -> None:
+    found, roots = trees()
+    for number in range(call_tree.MOST_REMEMBERED + 9):
+        at = 100 * number
+        found.take(thread_of((at + 10, 11, 0), (at + 20, 12, 10)))
+    found.take(thread_of((99_999, 2, 99_998)))
+    assert roots[-1].self_nanos is None
+    assert tree_json(roots[-1], found.names, Shown())["self_ns"] is None
+
+
+def test_calls_that_have_not_ended_run_at_the_end() -> None:
+    found, roots = trees()
+    found.take(thread_of((10, 1, 0), (20, 11, 0), (30, 21, 0), (50, 22, 20), (70, 31, 0), (90, 32, 20)))
+    assert not roots
+    found.finish()
+    (root,) = roots
+    (inner,) = root.children
+    assert (root.method, root.is_running, root.duration) == (0, True, 80)
+    assert (inner.method, inner.is_running, inner.duration, inner.self_nanos) == (1, True, 70, 30)
+    assert [each.method for each in inner.children] == [2, 3]
+    assert "m0  still running" in tree_lines(root, found.names, Shown(), True)[0].text
+
+
+def test_without_entry_probes_a_call_is_a_root_after_a_while() -> None:
+    found, roots = CallTrees(lambda root: roots.append(root)), []  # type: ignore[var-annotated]
+    found.describe([each for each in PROBES if each.kind != ENTRY])
+    found.take(thread_of((100, 12, 50), (200, 12, 60), (300, 2, 290)))
+    assert not roots
+    second = call_tree.HOLD_NS
+    found.take(thread_of((second + 500, 22, 10)))
+    assert [(root.method, len(root.children)) for root in roots] == [(0, 2)]
+    found.flush(BEGIN + 3 * second)
+    assert [root.method for root in roots] == [0, 2]
+
+
+def test_a_lost_end_does_not_hold_up_a_thread_forever() -> None:
+    found, roots = trees()
+    found.take(thread_of((10, 1, 0), (20, 11, 0), (30, 12, 10)))
+    found.take_loss(1, [2])
+    assert not roots
+    found.take(thread_of((2 * call_tree.HOLD_NS, 11, 0), (2 * call_tree.HOLD_NS + 5, 12, 5)))
+    assert [(root.method, root.duration, root.lost) for root in roots] == [(1, 10, 1)]
+    found.finish()
+    assert [root.duration for root in roots] == [10, 5]
+
+
+def test_a_loss_is_noted_in_the_tree_that_runs() -> None:
+    found, roots = trees()
+    found.take(thread_of((10, 1, 0), (20, 11, 0), (30, 12, 10)))
+    found.take_loss(3, [22])
+    found.take(thread_of((50, 2, 40), (60, 11, 0), (70, 12, 10)))
+    assert [root.lost for root in roots] == [3, 0]
+    texts = [line.text for line in tree_lines(roots[0], found.names, Shown(), True)]
+    assert any("3 events lost while it ran" in text for text in texts)
+
+
+def test_a_tree_of_too_many_calls_counts_the_innermost_and_shortest() -> None:
+    found, roots = trees()
+    count = call_tree.MOST_CALLS_OF_THREAD // 1000 * 1000 + 2000
+    found.take(thread_of((1, 1, 0)))
+    for first in range(0, count, 1000):
+        part = []
+        for number in range(first, first + 1000):
+            at = 10 + 100 * number
+            part += [(at, 11, 0), (at + 20 + number % 7, 12, 20 + number % 7)]
+        found.take(thread_of(*part))
+    end = 10 + 100 * count
+    found.take(thread_of((end, 2, end - 1)))
+    (root,) = roots
+    assert len(root.children) + root.left_out == count
+    assert len(root.children) <= call_tree.MOST_CALLS_OF_THREAD
+    assert root.left_out > count // 4
+    took = sum(20 + number % 7 for number in range(count))
+    assert root.self_nanos == end - 1 - took
+    assert len(tree_lines(root, found.names, Shown(), True)) < 4000
+
+
+def test_a_stack_of_any_depth_is_shown() -> None:
+    depth = 5000
+    found, roots = trees()
+    found.take(thread_of(*((10 * i + 1, 1, 0) for i in range(depth))))
+    end = 10 * depth
+    found.take(thread_of(*((end + i + 1, 2, end + i - 10 * (depth - 1 - i)) for i in range(depth))))
+    (root,) = roots
+    assert sum(1 for _ in calls_in(root)) == depth
+    assert "… 1 call not shown" in tree_lines(root, found.names, Shown(), True)[-1].text
+    assert tree_json(root, found.names, Shown())["calls"]
