@@ -103,7 +103,7 @@ def test_only_slow_calls_cost_an_event(targets: Path) -> None:
     require_bpf()
     with java(newest_jdk, "-cp", targets, "Nested") as target:
         target.wait_for_line("ready")
-        options = ("--select", f"{SHOP}#step(index=arg0);{SHOP}#check", "--over", "1ms", "--max-overhead", 0)
+        options = ("--select", f"{SHOP}#step;{SHOP}#check", "--over", "1ms", "--max-overhead", 0)
         with jcollect("slow", target.pid, *options, "-n", 2, "--json", "--explain", "cpu") as found:
             found.wait_for_line("armed ")
             target.send("virtual 20")
@@ -114,6 +114,7 @@ def test_only_slow_calls_cost_an_event(targets: Path) -> None:
             (summary,) = [line for line in found.err if line.startswith("detached")]
     steps = [each for each in calls if each["method"] == "step" and "rank" not in each]
     assert sorted(each["values"]["index"] for each in steps) == list(range(20))
+    assert {each["values"]["millis"] for each in steps} == {2}
     ranked = [each for each in calls if "rank" in each]
     assert [each["rank"] for each in ranked] == [1, 2]
     longest = sorted((each["duration_ns"] for each in calls if "rank" not in each), reverse=True)

@@ -7,8 +7,8 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 
 /**
- * Calls methods that call each other: with recursion, exceptions that are caught inside and outside,
- * and, in virtual threads, waiting in the middle.
+ * Calls methods that call each other: with recursion, exceptions that are caught inside and
+ * outside, and, in virtual threads, waiting in the middle.
  *
  * <p>Commands on stdin, one per line: {@code run}, and {@code virtual} with a number of threads.
  * Prints "done" after each, and "ready" first.

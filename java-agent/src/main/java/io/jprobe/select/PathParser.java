@@ -6,6 +6,9 @@ import java.util.List;
 
 /** Parses paths: {@code arg0.customer().city}, {@code ((Order) arg0[0]).id}. */
 final class PathParser {
+  /** Stands for all arguments, in captures. */
+  static final String ARGUMENTS = "arguments";
+
   private static final int MAX_CASTS = 8;
 
   private final Cursor cursor;
@@ -24,6 +27,7 @@ final class PathParser {
       case "exception":
       case "thread":
       case "duration":
+      case ARGUMENTS:
         return true;
       default:
         return isNumbered(name);
