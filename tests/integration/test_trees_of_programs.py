@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,20 @@ def test_only_slow_calls_cost_an_event(targets: Path) -> None:
     # Each delivery calls step once, and check four times.
     delivered = len(calls) - len(ranked)
     assert f"100 hits = {delivered} delivered + {100 - delivered} filtered + 0 lost" in summary
+
+
+def test_a_slow_call_says_where_its_time_went(targets: Path) -> None:
+    require_bpf()
+    with java(newest_jdk, "-cp", targets, "Nested", jvm=["-XX:+UseG1GC"]) as target:
+        target.wait_for_line("ready")
+        options = ("--select", f"{SHOP}#clean", "--max-overhead", 0)
+        with jcollect("slow", target.pid, *options) as found:
+            found.wait_for_line("armed ")
+            target.send("clean")
+            target.wait_for_line("done")
+            found.signal(2)
+            assert found.wait() == 0, found.err
+    last = "\n".join(found.out).rpartition("the 1 slowest call of 1:")[2]
+    assert re.search(r"\n1\. [\d.]+ms  Nested\$Shop#clean  [\d:.]+ thread \d+\n    count = 3\n", last), last
+    assert re.search(r"\n    returned 3\n    of [\d.]+ms, [\d.]+ms in pauses of the JVM \(G1", last), last
+    assert re.search(r"\n    of [\d.]+ms, [\d.]+ms blocked or asleep", last), last

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jcollect.cli.event_text import exception_class, exception_message, outcome_text, value_text
+from jcollect.console import plural
 from jcollect.printable import printable
 from jcollect.rpc.public.event import Event, Missing, ObjectText, Value
 from jcollect.rpc.public.explanation import Explanation
@@ -80,15 +81,12 @@ def explanation_lines(found: Explanation, duration: int) -> Iterator[str]:
         yield f"of {total}, " + ", ".join(f"{duration_text(nanos)} {name}" for name, nanos in worth)
     elif not known:
         yield f"of {total}, the time on a CPU is not known"
-    switches = [
-        f"{count:,} {name}"
-        for name, count in (
-            ("voluntary switches", found.voluntary_switches),
-            ("involuntary switches", found.involuntary_switches),
-            ("page faults", found.faults),
-        )
-        if count
-    ]
+    counted = (
+        ("voluntary switch", found.voluntary_switches),
+        ("involuntary switch", found.involuntary_switches),
+        ("page fault", found.faults),
+    )
+    switches = [_plural(count, noun) for noun, count in counted if count]
     if switches:
         yield ", ".join(switches)
     if found.syscalls:
@@ -96,7 +94,11 @@ def explanation_lines(found: Explanation, duration: int) -> Iterator[str]:
         top = ""
         if found.top_syscall is not None and found.top_syscall_nanos is not None:
             top = f", most of it {printable(found.top_syscall)} ({duration_text(found.top_syscall_nanos)})"
-        yield f"{found.syscalls:,} system calls{spent}{top}"
+        yield f"{plural(found.syscalls, 'system call')}{spent}{top}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return plural(count, noun) if not noun.endswith("switch") or count == 1 else f"{count:,} {noun}es"
 
 
 def call_json(event: Event) -> dict[str, Any]:

@@ -21,7 +21,7 @@ _ENDS = ("*__return", "*__throw")
 # Without captures, return and throw probes do not pass the arguments.
 _CAPTURED = "arguments, message=exception.message"
 # What costs little.
-_EXPLAINED = frozenset(("cpu", "faults"))
+_EXPLAINED = frozenset(("cpu", "faults", "pauses"))
 
 
 @click.command()
@@ -47,7 +47,7 @@ _EXPLAINED = frozenset(("cpu", "faults"))
     type=ExplainedParts(),
     metavar="PARTS",
     help="With --select: say where the time of each call went, as in jcollect attach; '' for nothing. "
-    "Default: cpu,faults if jcollect may load BPF programs.",
+    "Default: cpu,faults,pauses if jcollect may load BPF programs.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each call as a line of JSON.")
 def slow(
