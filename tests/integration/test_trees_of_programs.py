@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from conditions import require_bpf
-from java_target import JDKS, Jdk, Process, java, jcollect, newest_jdk
+from conditions import require_bpf, wait_until
+from java_target import JCOLLECT, JDKS, Jdk, Process, attach, finish, java, jcollect, newest_jdk, run
+from jcollect import Client
 
 SHOP = "Nested$Shop"
 RUNS, THREADS = 50, 200
@@ -79,6 +80,39 @@ def test_trees_are_those_of_the_program(targets: Path, jdk: Jdk, lane: str) -> N
     assert {each["threw"] for root in orders for each in walk(root) if each.get("threw")} == {
         "java.lang.IllegalStateException"
     }
+
+
+def test_reports_of_a_running_collector(targets: Path, tmp_path: Path) -> None:
+    """They are those of a recording of the same events."""
+    require_bpf()
+    with java(newest_jdk, "-cp", targets, "Nested") as target:
+        target.wait_for_line("ready")
+        with attach(target.pid, "--select", f"{SHOP}#*") as collector:
+            address = re.search(r"unix:\S+", "\n".join(collector.err))
+            assert address is not None
+            file = tmp_path / "calls.jprec"
+            with (
+                jcollect("record", target.pid, "-w", file) as recorder,
+                jcollect("tree", address[0], "--json") as tree,
+                jcollect("slow", target.pid, "-n", 1, "--json") as slow,
+            ):
+                wait_until(lambda: len(subscribers(target.pid)) == 3, "the clients")
+                target.send("run")
+                target.wait_for_line("done")
+                finish(collector)
+                for client in (recorder, tree, slow):
+                    assert client.wait() == 0, client.err
+    trees = [json.loads(line) for line in tree.out]
+    assert [shape(each) for each in trees] == [ORDER] * RUNS
+    assert run(JCOLLECT, "tree", file, "--json").stdout.splitlines() == tree.out
+    longest = max(each["duration_ns"] for each in trees)
+    assert json.loads(slow.out[-1])["duration_ns"] == longest
+
+
+def subscribers(pid: int) -> list[str]:
+    """Returns the peers of the collector's subscribers."""
+    with Client(str(pid)) as client:
+        return [each.peer for each in client.status(summary_only=True).subscribers]
 
 
 def test_exceptions_of_a_program_have_messages(targets: Path) -> None:

@@ -27,6 +27,7 @@ from jcollect.view.later import LaterParts
 from jcollect.view.losses import Losses
 
 _HEAD = f"{'COUNT':>9}  {'RATE/S':>8}  {'FIRST':<15}  {'LAST':<15}  EXCEPTION"
+_LIVE_HEAD = f"{'COUNT':>9}  {'RATE/S':>8}  {'LAST':<15}  EXCEPTION"
 _OTHER_LINES = 3
 _MOST_MESSAGE = 300
 _NAMED_METHODS = 4
@@ -123,20 +124,25 @@ class ExceptionReport:
         self._shown = now
         rows = max(1, min(self._options.rows, self._live.console.height - _OTHER_LINES))
         text = Text(no_wrap=True, overflow="ellipsis")
-        text.append(_HEAD, style="bold")
+        text.append(_LIVE_HEAD, style="bold")
         for group in self._groups.in_order()[:rows]:
-            text.append(f"\n{self._line(group)}")
+            text.append(f"\n{self._live_line(group)}")
         text.append(f"\n{self._summary()}")
         self._live.update(text, refresh=True)
 
     def _line(self, group: Group) -> str:
+        times = f"{time_text(group.first):<15}  {time_text(group.last):<15}"
+        return f"{self._numbers(group)}  {times}  {_named(group.name, group)}"
+
+    def _live_line(self, group: Group) -> str:
+        """Returns a line that is as narrow as possible: without the package of the class."""
+        name = group.name.rpartition(".")[2]
+        return f"{self._numbers(group)}  {time_text(group.last):<15}  {_named(name, group)}"
+
+    def _numbers(self, group: Group) -> str:
         seconds = self._seconds
         rate = f"{group.count / seconds:,.2f}" if seconds > 0 else "-"
-        message = "" if group.message is None else f": {shortened(printable(group.message), _MOST_MESSAGE)}"
-        return (
-            f"{group.count:>9,}  {rate:>8}  {time_text(group.first):<15}  {time_text(group.last):<15}  "
-            f"{printable(group.name) or 'an exception'}{message}"
-        )
+        return f"{group.count:>9,}  {rate:>8}"
 
     def _summary(self) -> str:
         found = self._groups
@@ -164,6 +170,11 @@ class ExceptionReport:
             lines.append(f"{self._groups.others:>9,}  of other kinds, which are not told apart")
         self._lines.write(lines)
         status(self._summary())
+
+
+def _named(name: str, group: Group) -> str:
+    message = "" if group.message is None else f": {shortened(printable(group.message), _MOST_MESSAGE)}"
+    return f"{printable(name) or 'an exception'}{message}"
 
 
 def _methods(methods: dict[str, None]) -> str:
