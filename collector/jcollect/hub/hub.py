@@ -25,6 +25,7 @@ from jcollect.hub.wire import encode
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import Budget, matcher
 from jcollect.sources.columns import Batch
+from jcollect.sources.stacks import StackTable
 
 if TYPE_CHECKING:
     # Imports RE2.
@@ -71,7 +72,12 @@ class Hub:
         all_queues_bytes: int = ALL_QUEUES_BYTES,
         history_bytes: int = HISTORY_BYTES,
         redaction: Redaction | None = None,
+        stacks: StackTable | None = None,
+        intake: Callable[[Batch], Batch] | None = None,
     ) -> None:
+        """`intake` sees each batch before it is published, and adds its stacks to `stacks`."""
+        self.stacks = StackTable() if stacks is None else stacks
+        self._intake = intake
         self._probes = {probe.id: probe for probe in probes}
         self._redaction = redaction
         if redaction is not None:
@@ -114,7 +120,15 @@ class Hub:
         described = [now.get(number, probe) for number, probe in known.items()]
         matches = matching(patterns, pids, budget, options.deny)
         subscription = Subscription(
-            matches, described, self._accounts, self._memory, peer, budget, options, self._go_live
+            matches,
+            described,
+            self._accounts,
+            self._memory,
+            peer,
+            budget,
+            options,
+            self._go_live,
+            self.stacks,
         )
         try:
             self._join(subscription, known, patterns, options)
@@ -209,6 +223,8 @@ class Hub:
 
     def publish(self, batch: Batch) -> None:
         """Offers a batch to every subscriber that matches some of its events."""
+        if self._intake is not None:
+            batch = self._intake(batch)
         if self._redaction is not None:
             batch = self._redaction.apply(batch)
         with self._lock:

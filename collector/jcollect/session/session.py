@@ -41,6 +41,7 @@ from jcollect.session.probe_group import ProbeGroup
 from jcollect.session.probe_summary import ProbeSummary, summarize
 from jcollect.session.process_status import Libraries, not_detached, process_status
 from jcollect.session.refresher import Refresher
+from jcollect.session.stack_reading import StackReading
 from jcollect.session.status import HISTOGRAMS, ProbeStatus, Status
 from jcollect.session.tracee import Tracee
 from jcollect.sources.base import Source
@@ -128,6 +129,7 @@ class Session:
             self._close_sources()
             raise
         self.accounts = Accounts(capacity, self._sources)
+        self._stacks = StackReading()
         history = HISTORY_BYTES if settings.history_bytes is None else settings.history_bytes
         self.hub = Hub(
             [],
@@ -136,8 +138,10 @@ class Session:
             ALL_QUEUES_BYTES,
             history,
             _redaction(settings.redaction),
+            self._stacks.table,
+            self._stacks.take,
         )
-        self._ids: ProbeIds[ProbeGroup] = ProbeIds(self.accounts, self.hub.remove)
+        self._ids: ProbeIds[ProbeGroup] = ProbeIds(self.accounts, self._forget)
         self.failures = failures or Failures(on_end)
         self._reader = Reader(
             self._sources, self.hub, self.accounts, settings.max_events, on_end, self.failures
@@ -277,6 +281,7 @@ class Session:
         self._refresher.close()
         self._aggregations.close()
         self._close_sources()
+        self._stacks.close()
 
     def _close_sources(self) -> None:
         for source in self._sources:
@@ -312,9 +317,15 @@ class Session:
                 tracee.share.add(each.ids)
                 for source in self._sources:
                     source.describe(each.ids.tolist(), each.probes)
+            self._stacks.follow(tracee, descriptions)
             if new:
                 self.hub.add(descriptions)
         return new
+
+    def _forget(self, ids: Sequence[int]) -> None:
+        """Removes probes that are permanently retired and have no event in flight."""
+        self.hub.remove(ids)
+        self._stacks.forget(ids)
 
     def retire(self, group: ProbeGroup, tracee: Tracee) -> None:
         group.forget()
