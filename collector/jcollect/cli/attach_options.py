@@ -54,7 +54,19 @@ class Recorded:
         return self.rotate_size is not None or self.rotate_every is not None
 
 
-Output = str | Table | Histograms | Recorded
+@dataclass(frozen=True)
+class Flame:
+    """Where to write sums of stacks: `suffix` is the format, `weight` "time" or "count". `with_lines`: frames
+    are lines of methods. With `force`, the file may be that of another one."""
+
+    path: str
+    suffix: str
+    weight: str
+    with_lines: bool = False
+    force: bool = False
+
+
+Output = str | Table | Histograms | Recorded | Flame
 
 
 @dataclass(frozen=True)

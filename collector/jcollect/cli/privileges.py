@@ -29,6 +29,8 @@ NEEDED = {
     "hist --select": TRACING | COMMANDING,
     "convert": frozenset[int](),
     "find": COMMANDING,
+    "flame": frozenset[int](),
+    "flame --select": TRACING | COMMANDING,
     "hist": frozenset[int](),
     "observe": frozenset[int](),
     "probes": READING,
@@ -63,6 +65,7 @@ _KEPT = {
     "attach": _ATTACH | _GROUPS,
     "convert": _FILES,
     "find": _COMMANDING_WELL,
+    "flame": _ATTACH,  # Of a collector or a recording only _CLIENT.
     "hist": _ATTACH,  # Without --select only _CLIENT.
     "observe": _ATTACH,  # Without --select only _CLIENT.
     "probes": _READING_WELL,

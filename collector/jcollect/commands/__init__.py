@@ -24,6 +24,7 @@ _VERBS = {
     "attach": ("attach", "attach"),
     "convert": ("convert", "convert"),
     "find": ("find", "find"),
+    "flame": ("flame", "flame"),
     "hist": ("hist", "hist"),
     "observe": ("observe", "observe"),
     "probes": ("probes", "probes"),

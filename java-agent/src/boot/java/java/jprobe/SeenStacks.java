@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package java.jprobe;
 
+import java.lang.ref.Reference;
 import java.lang.ref.WeakReference;
 
 /**
@@ -25,7 +26,7 @@ final class SeenStacks {
     final short[] methods;
     final int[] places;
     final long[] names;
-    final WeakReference<?>[] owners;
+    final Reference<?>[] owners;
     final boolean isWhole;
     final long id;
     final Entry next;
@@ -35,7 +36,7 @@ final class SeenStacks {
       this.methods = new short[count];
       this.places = new int[count];
       this.names = new long[count];
-      this.owners = new WeakReference<?>[count];
+      this.owners = new Reference<?>[count];
       this.isWhole = isWhole;
       this.id = id;
       this.next = next;
@@ -48,7 +49,7 @@ final class SeenStacks {
   private final int next;
 
   private Entry[] lists = new Entry[LISTS];
-  private WeakReference<?>[] owners = new WeakReference<?>[OWNERS];
+  private Reference<?>[] owners = new Reference<?>[OWNERS];
   private int frames;
 
   SeenStacks(int generation, int next) {
@@ -59,7 +60,7 @@ final class SeenStacks {
   /** Initializes what the first stack of a traced thread needs. */
   static void prepare(int next) {
     SeenStacks trial = new SeenStacks(0, next);
-    Throwable trace = new Throwable();
+    Throwable trace = Stacks.walk();
     trial.idOf(trace, 1);
     StackText.describe(0, null, 0, 1, false);
     if (next != 0) {
@@ -81,7 +82,7 @@ final class SeenStacks {
     while (begin < length && begin < depth && Stacks.isOwn(classes[begin])) {
       begin++;
     }
-    int end = Math.min(depth, begin + most);
+    int end = depth < begin + most ? depth : begin + most;
     boolean isWhole = end == depth && depth < Stacks.MAX;
     int hash = hashOf(first, begin, end, length);
     for (Entry entry = lists[hash & LISTS - 1]; entry != null; entry = entry.next) {
@@ -107,7 +108,7 @@ final class SeenStacks {
       short[] methods = (short[]) part[Stacks.METHODS];
       int[] places = (int[]) part[Stacks.PLACES];
       Object[] classes = (Object[]) part[Stacks.CLASSES];
-      int stop = Math.min(length, at + left);
+      int stop = length < at + left ? length : at + left;
       left -= stop - at;
       for (; at < stop; at++) {
         hash = 31 * hash + (System.identityHashCode(classes[at]) ^ methods[at] * 0x9E3779B1);
@@ -126,7 +127,7 @@ final class SeenStacks {
       int[] places = (int[]) part[Stacks.PLACES];
       Object[] classes = (Object[]) part[Stacks.CLASSES];
       long[] names = (long[]) part[Stacks.NAMES];
-      int stop = Math.min(length, at + left);
+      int stop = length < at + left ? length : at + left;
       left -= stop - at;
       for (; at < stop; at++, i++) {
         if (entry.places[i] != places[at]
@@ -145,7 +146,7 @@ final class SeenStacks {
     int count = end - begin;
     if (frames + count > MOST_FRAMES) {
       lists = new Entry[LISTS];
-      owners = new WeakReference<?>[OWNERS];
+      owners = new Reference<?>[OWNERS];
       frames = 0;
     }
     Entry[] into = lists;
@@ -167,9 +168,9 @@ final class SeenStacks {
   }
 
   /** Returns the reference to a class: one for all frames, unless there are many classes. */
-  private WeakReference<?> owner(Object type) {
+  private Reference<?> owner(Object type) {
     int at = System.identityHashCode(type) & OWNERS - 1;
-    WeakReference<?> known = owners[at];
+    Reference<?> known = owners[at];
     if (known == null || known.get() != type) {
       known = new WeakReference<>(type);
       owners[at] = known;

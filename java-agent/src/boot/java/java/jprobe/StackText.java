@@ -15,7 +15,7 @@ final class StackText {
 
   /** Runs the code once, so that a traced thread loads no classes of the JDK. */
   static void prepare() {
-    linesOf(new Throwable().getStackTrace(), 0, 1);
+    linesOf(Stacks.walk().getStackTrace(), 0, 1);
   }
 
   /**
