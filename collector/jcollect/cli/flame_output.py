@@ -1,4 +1,4 @@
-"""Makes a flame graph, or another file of sums of stacks, of a recording, a running collector or an own one."""
+"""Makes flame graphs and other sums of stacks: of a recording, a running collector, or an own one."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ class _Probe:
 class StackSums:
     """Sums of a stream or a recording. `sums` are by stack: the names of its frames, the outermost first.
 
-    Entry events count for nothing: their calls end with another event, which has the duration. Of a probe with
-    several stacks, the first counts.
+    Entry events count for nothing: their calls end with another event, which has the duration. Of a probe
+    with several stacks, the first counts.
     """
 
     def __init__(self, with_lines: bool = False) -> None:
